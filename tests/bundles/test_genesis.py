@@ -94,7 +94,7 @@ def test_it_trains_resumes_evaluates_and_infers(phantoms, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"paint": 1.5}, "--paint is a number from 0 to 1, not 1.5"),
+        ({"paint": 1.5}, "--paint must be a number from 0 to 1, got 1.5"),
         (
             {"image_size": 8, "features": [4, 4]},
             "8 x 8 pixels is too small to be corrupted in windows; choose an --image_size of 12",

@@ -185,7 +185,7 @@ def test_the_transformers_rate_is_for_the_step_of_all_processes(phantoms, tmp_pa
     [
         ({"patch_size": 20}, "48 x 48 pixels cannot be divided into patches of 20 pixels; choose an --image_size"),
         ({"patch_size": 48}, "48 x 48 pixels is a single patch"),
-        ({"mask_ratio": 1}, "--mask_ratio is a number between 0 and 1, not 1"),
+        ({"mask_ratio": 1}, "--mask_ratio must be a number between 0 and 1, got 1"),
     ],
 )
 def test_patches_that_cannot_be(settings, message, phantoms, tmp_path):

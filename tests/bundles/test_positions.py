@@ -174,11 +174,11 @@ def test_all_squares_of_a_knee_lie_on_its_image(phantoms, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"ends": ["L", "X"]}, "--ends is two ends of different lines"),
-        ({"ends": ["L"]}, "--ends is two ends of different lines"),
-        ({"square_size": 0}, "--square_size is a number above 0, not 0"),
-        ({"square_step": -3}, "--square_step is a number above 0, not -3"),
-        ({"cycle_points": [2.0]}, "--cycle_points is a list of numbers from 0 to 1, or null"),
+        ({"ends": ["L", "X"]}, "--ends must be two ends of different lines"),
+        ({"ends": ["L"]}, "--ends must be two ends of different lines"),
+        ({"square_size": 0}, "--square_size must be a number above 0, got 0"),
+        ({"square_step": -3}, "--square_step must be a number above 0, got -3"),
+        ({"cycle_points": [2.0]}, "--cycle_points must be a list of numbers from 0 to 1, or null"),
         ({"views": ["4ch", "3ch"]}, "no training exam has the view 3ch"),
     ],
 )

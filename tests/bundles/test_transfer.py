@@ -251,20 +251,20 @@ def test_a_frozen_encoder_keeps_weights_and_batch_statistics(bundle, phantoms, t
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"transfer": "some"}, "--transfer is scratch or decoder or all or multitask, or null, not 'some'"),
+        ({"transfer": "some"}, "--transfer must be scratch or decoder or all or multitask, or null, got 'some'"),
         (
             {"transfer": "decoder", "pretrained": None},
-            "--transfer decoder starts from a pretext's weights, and none are",
+            "--transfer decoder starts from a pretext's weights, but none are",
         ),
-        ({"pretrained": None}, "--transfer multitask starts from a pretext's weights, and none are given"),
+        ({"pretrained": None}, "--transfer multitask starts from a pretext's weights, but none are given"),
         ({"pretext_datalist": None}, "name the pretext's datalist with --pretext_datalist"),
         ({"pretext_datalist": "nowhere.json"}, "there is no datalist nowhere.json; name the pretext's"),
-        ({"transfer": "all"}, "--pretext_datalist is for --transfer multitask alone"),
+        ({"transfer": "all"}, "--pretext_datalist works only with --transfer multitask"),
         (
             {"transfer": "scratch", "pretext_datalist": None},
             "--transfer scratch starts from random weights; leave --pre",
         ),
-        ({"beta": 0}, "--beta is a whole number, at least 1, not 0"),
+        ({"beta": 0}, "--beta must be a whole number, at least 1, got 0"),
         ({"pretext_config": "nowhere.yaml"}, "there is no configuration of a pretext at nowhere.yaml"),
         ({"pretext_settings": {"sigmaa": 3}}, "unknown setting in --pretext_settings: sigmaa; the pretext of "),
         ({"pretext_settings": {"views": ["3ch", "2ch"]}}, "no training exam has the view 3ch"),
@@ -304,7 +304,7 @@ def test_an_optimizer_without_the_pretexts_head_is_refused(phantoms, tmp_path):
     given = two_tasks(phantoms, tmp_path)
     optimizer = {"_target_": "torch.optim.Adam", "params": "$@network.parameters()", "lr": 0.1}
     trainer = parser_of(tmp_path / "run", optimizer=optimizer, **given).get_parsed_content("train#trainer")
-    with pytest.raises(InputError, match="the optimizer lacks the pretext's head; its weights are those of @learner"):
+    with pytest.raises(InputError, match="the optimizer lacks the weights of the pretext's head; .* @learner"):
         trainer.run()
 
 

@@ -147,7 +147,7 @@ def test_a_script_of_older_weights_does_not_stay(tmp_path, caplog):
     (tmp_path / "model.ts").write_bytes(b"exported from the weights before")
     Run(tmp_path).go(1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "model.pt"]
-    assert "model.ts was exported from other weights" in caplog.text and "ckpt_export" in caplog.text
+    assert "removed model.ts because it was exported from older weights" in caplog.text and "ckpt_export" in caplog.text
     # epochs that leave model.pt as it is leave what was exported from it
     Run(tmp_path).go(2)
     (tmp_path / "model.ts").write_bytes(b"exported from epoch 2, the best")
@@ -170,7 +170,7 @@ def test_starting_over(tmp_path):
 
 def test_another_network_is_explained(tmp_path):
     Run(tmp_path).go(1)
-    with pytest.raises(InputError, match="another network; `--resume false`"):
+    with pytest.raises(InputError, match="different network; start over with `--resume false`"):
         Run(tmp_path, width=3).go(2)
 
 
@@ -330,7 +330,7 @@ def test_a_score_that_is_no_number_is_not_the_best(tmp_path, caplog):
     wanted = Run(tmp_path / "a").go(3)
     Run(tmp_path / "b", scores=(nan, nan, 2.0, 4.0)).go(4)
     assert same(torch.load(tmp_path / "b/model.pt", weights_only=True), wanted)
-    assert "the validation's metric is nan in epoch 1" in caplog.text
+    assert "the validation metric is nan in epoch 1" in caplog.text
 
 
 def test_the_best_epochs_learner_is_kept_where_it_is_asked_for(tmp_path):
@@ -547,7 +547,7 @@ def test_weights_that_a_checkpoint_refers_to_are_asked_for(tmp_path):
         if content is not None:
             (tmp_path / "model.pt").write_bytes(content)
         with pytest.raises(
-            InputError, match="needs the weights of epoch 2 in model.pt, but that file is missing or another one"
+            InputError, match="needs the weights of epoch 2 in model.pt, but that file is missing or has changed"
         ):
             Run(tmp_path).go(4)
         (tmp_path / "model.pt").write_bytes(best)

@@ -91,7 +91,10 @@ def test_the_command_line_and_overlays_win_and_a_difference_is_said(tmp_path, ca
     taken = follow_weights(parser, ["--image_size", "208", "--stem_stride=1"])
     assert taken == {"features": [4, 8]}
     assert (parser["spacing"], parser["image_size"], parser["stem_stride"]) == (2.0, 208, 1)
-    for line in ("spacing is 2.0, but the weights' run had 5.0", "image_size is 208, but the weights' run had 48"):
+    for line in (
+        "spacing is 2.0, but the run of the weights had 5.0",
+        "image_size is 208, but the run of the weights had 48",
+    ):
         assert line in caplog.text
 
 

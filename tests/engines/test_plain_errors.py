@@ -80,10 +80,10 @@ def _many_numbers():
     [
         (_one_value, "planewise: normalisation needs more than one number .*; raise --image_size or --batch_size"),
         (_one_element, "planewise: normalisation needs more than one number .*; raise --image_size or --batch_size"),
-        (_much_memory, r"planewise: the memory is too small for this run \(.*allocate.*\); lower --batch_size"),
+        (_much_memory, r"planewise: this run needs more memory than available \(.*allocate.*\); lower --batch_size"),
         (
             _many_numbers,
-            r"planewise: the memory is too small for this run \(Unable to allocate.*\); lower --batch_size",
+            r"planewise: this run needs more memory than available \(Unable to allocate.*\); lower --batch_size",
         ),
     ],
 )

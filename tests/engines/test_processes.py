@@ -102,7 +102,7 @@ def test_gpus_are_checked_before_anything_waits(launched, monkeypatch):
     with pytest.raises(InputError, match="would train on cuda:2, but 2 GPUs are visible.*--nproc_per_node=2"):
         join_processes(own_device())
     launched(rank=1, processes=2)
-    with pytest.raises(InputError, match="--device cuda:0 is one GPU for all processes"):
+    with pytest.raises(InputError, match="--device cuda:0 selects one GPU for all processes"):
         join_processes("cuda:0")
     assert not dist.is_initialized()
 

@@ -170,7 +170,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"views": "2ch"}, "--views is a list"), ({"device": "cuda:99"}, "--device cuda:99 cannot be used")],
+    [({"views": "2ch"}, "--views must be a list"), ({"device": "cuda:99"}, "--device cuda:99 cannot be used")],
 )
 def test_settings_that_cannot_be_are_refused_before_anything_is_written(tmp_path, settings, said):
     with pytest.raises(RuntimeError) as caught:
@@ -251,7 +251,7 @@ def test_a_config_that_trains_nothing_is_checked_too(tmp_path):
     parser.parse()
     with pytest.raises(RuntimeError) as caught:
         parser.get_parsed_content("initialize")
-    assert "--sigma is a number above 0, not 0" in cause(caught)
+    assert "--sigma must be a number above 0, got 0" in cause(caught)
 
 
 def test_the_commit_is_of_the_repository_that_keeps_this_code(tmp_path, monkeypatch):

@@ -120,7 +120,7 @@ def test_what_monai_would_evaluate_look_up_or_read_is_refused(code):
 
 @pytest.mark.parametrize("code", ["$import os", {"_target_": "os.system"}, "@network", "%other.yaml::bounds"])
 def test_code_in_what_was_measured_is_refused(code):
-    with pytest.raises(InputError, match="more than numbers and text"):
+    with pytest.raises(InputError, match="must be numbers and text only"):
         measured_settings({"measured": {"plane_bounds": {"measured_on": code}}}, {"plane_bounds": None})
 
 

@@ -193,7 +193,7 @@ def test_a_runs_configuration_is_not_executed(key, run, tmp_path):
 @pytest.mark.parametrize("text", ["", "[1, 2]", "a: [1", "!!python/object/apply:os.getcwd []"])
 def test_a_runs_configuration_that_is_broken_is_named(text, run, tmp_path):
     (run / "config.yaml").write_text(text)
-    with pytest.raises(InputError, match="config.yaml (cannot be read as YAML|holds no settings)"):
+    with pytest.raises(InputError, match="config.yaml (cannot be read as YAML|contains no settings)"):
         package_bundle(source(NAME), run, tmp_path / "dist", **SAID)
 
 
@@ -264,7 +264,7 @@ def the_last(run):
         (diverged, "not finite: the training diverged"),
         (other_views, "does not match network_data_format .*: output channel number `2`"),
         (renamed_views, "has views .*channel_def .* does not name rvot"),
-        (other_bundle, "not a run of this bundle in its present form: it has no .*sigma"),
+        (other_bundle, "not a run of the current version of this bundle: it has no .*sigma"),
         (the_last, "belong to model.pt, not to last.ckpt; package that"),
     ],
 )

@@ -138,7 +138,7 @@ def test_a_record_without_settings_is_broken(tmp_path):
     weights = saved(tmp_path / "models", a=torch.zeros(2))
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     (tmp_path / "models/record.json").write_text(json.dumps({"weights_sha256": digest}))
-    with pytest.raises(InputError, match="record.json holds no settings"):
+    with pytest.raises(InputError, match="record.json contains no settings"):
         RunRecord.of_weights(weights)
 
 

@@ -1,4 +1,4 @@
-"""Mixed precision for MONAI's engines if no gradient scaler is needed."""
+"""Mixed precision for MONAI's engines without a gradient scaler."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from planewise.engines.thin_volumes import ExactThinVolumes
 
 
 class AutocastInferer(SimpleInferer):
-    """Run the network in bfloat16 if `precision` chooses it. Its output is float32 in every precision, so that losses
-    and metrics are too.
+    """Run the network in bfloat16 if `precision` chooses it. The output is always float32, so losses and metrics are
+    computed in float32 too.
 
     MONAI's engines autocast only for CUDA and add a gradient scaler, whose step waits for the device; bfloat16 has
-    float32's range and needs none. In float32, and in float16, which is left to the engine, this is `SimpleInferer`.
+    float32's range and needs no scaler. With float32, and with float16 (which the engine handles), this class behaves
+    like `SimpleInferer`.
 
-    A network on volumes that trains on a CPU computes its thinnest layers in float32 (`ExactThinVolumes`).
+    When a network on volumes trains on a CPU, its thinnest layers are computed in float32 (`ExactThinVolumes`).
 
     Args:
         amp: see `precision`.

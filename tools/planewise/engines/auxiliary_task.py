@@ -1,4 +1,4 @@
-"""A pretext as the second task of a network that learns another one."""
+"""Train a pretext as the second task of a network."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class AuxiliaryTask:
     """A pretext whose training continues on the encoder and decoder of another network (Bai 2019, section 2,
     multi-task).
 
-    Batches, targets, loss and head are those of the pretext's own configuration, so any pretext that trains a network with
-    these parts can be the other task.
+    Batches, targets, loss and head come from the pretext's own configuration, so any pretext that trains a network with
+    an encoder and a decoder can be the other task.
 
     Args:
         config_file: the pretext's ``train.yaml``, or a list of files, where a later one overrides an earlier one.
         network: the network to keep; with `encoder`, `decoder` and `head`.
-        run_settings: the run's settings for both tasks, which replace the configuration's.
-        settings: further settings, which replace the configuration's or the run's.
+        run_settings: the run's settings for both tasks; they replace those of the configuration.
+        settings: further settings; they replace those of the configuration and of the run.
 
     Attributes:
         network: the pretext's network, with the encoder and decoder of the network to keep.
@@ -66,27 +66,28 @@ class AuxiliaryTask:
             self.learner = TwoHeadLearner(network, self.network)
         except ValueError as error:
             raise InputError(
-                f"the pretext of {files[0]} has another network ({error}); name a pretext with a U-Net of these "
-                "--features with --pretext_config"
+                f"the pretext of {files[0]} has a different network ({error}); use --pretext_config to name a pretext "
+                "whose U-Net has the same --features"
             ) from error
 
     def trainer(self, optimizer: torch.optim.Optimizer) -> SupervisedTrainer:
         """The pretext's trainer without handlers, for single iterations that step ``optimizer``.
 
-        Its gradients are reset to none in each iteration, so weights without a gradient stay unchanged.
+        It resets gradients to None in each iteration, so weights without a gradient stay unchanged.
 
         Args:
-            optimizer: holds all weights of `learner`.
+            optimizer: contains all weights of `learner`.
 
         Raises:
-            InputError: the optimizer does not hold them.
+            InputError: the optimizer lacks some of these weights.
         """
         held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
         if any(id(weight) not in held for weight in self.network.parameters() if weight.requires_grad):
             raise InputError(
-                "the optimizer lacks the pretext's head; its weights are those of @learner, not of @network"
+                "the optimizer lacks the weights of the pretext's head; build it from the parameters of @learner, not "
+                "of @network"
             )
-        # as the run has set for the layers that both tasks share
+        # the same setting as for the layers that both tasks share
         synced = any(isinstance(module, nn.SyncBatchNorm) for module in self.network.modules())
         self._parser.update(
             {

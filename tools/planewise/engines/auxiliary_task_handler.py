@@ -1,4 +1,4 @@
-"""Steps on another task's batches between those of a trainer."""
+"""Steps on another task's batches between the steps of a trainer."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class AuxiliaryTaskHandler:
     2019, section 3).
 
     ``L = L_task1 + beta L_task2``, approximately, where the trainer's own task is task 2: its iterations are the
-    paper's sub-iterations of the new task. Batches and random numbers of the other task's k-th step are those of the
-    k-th step of its own training with the same seed, so an interrupted and resumed run makes the same steps. Those of
-    the trainer are the same as without the other task.
+    paper's sub-iterations of the new task. The other task's k-th step uses the same batch and random numbers as the
+    k-th step of its own training with the same seed, so an interrupted and resumed run makes the same steps. The
+    trainer's own batches and random numbers are the same as without the other task.
 
-    The mean of the other task's losses of an epoch becomes the trainer's metric ``pretext_loss``. Attach it before the
-    handlers that write metrics.
+    The other task's mean loss over an epoch becomes the trainer's metric ``pretext_loss``. Attach this handler before
+    the handlers that write metrics.
 
     Args:
         task: the other task.
-        optimizer: the trainer's; holds all weights of the task's learner.
+        optimizer: the trainer's; contains all weights of the task's learner.
         beta: number of the trainer's steps for each step of the other task.
         seed: seed of the run.
     """
@@ -67,12 +67,12 @@ class AuxiliaryTaskHandler:
         trainer.state.iteration = self._done = done + 1
         trainer.fire_event(Events.ITERATION_STARTED)
         self._losses.append(trainer._iteration(trainer, batch)["loss"].detach())
-        # a zero gradient differs from no gradient: with its momentum, Adam would move the other task's head in the
-        # trainer's steps
+        # None, not zero: Adam's momentum would move weights with zero gradients, such as the other task's head, in
+        # the trainer's steps
         self.optimizer.zero_grad(set_to_none=True)
 
     def _batches_after(self, steps: int) -> Iterator[dict[str, Any]]:
-        """The other task's batches, over its own epochs, without those of its first steps."""
+        """Yield the other task's batches, epoch after epoch, without those of its first ``steps`` steps."""
         passes, seen = divmod(steps, len(self._trainer.data_loader))
         for epoch in count(passes + 1):
             self._trainer.state.epoch = epoch

@@ -11,7 +11,7 @@ from planewise.engines.precision import precision
 
 
 class BatchTrainer(SupervisedTrainer):
-    """MONAI's ``SupervisedTrainer`` with whole batches, copied without waiting, and the gradient scaling that ``amp`` needs.
+    """MONAI's ``SupervisedTrainer`` with whole batches, non-blocking copies, and the gradient scaling that ``amp`` needs.
 
     Args:
         device, max_epochs, ...: as for ``monai.engines.SupervisedTrainer``.
@@ -37,7 +37,7 @@ class BatchEvaluator(SupervisedEvaluator):
     Args:
         device, val_data_loader, ...: as for ``monai.engines.SupervisedEvaluator``.
         amp: as for `BatchTrainer`.
-        lower_is_better: the epoch whose key metric is the lowest is the best, as of a loss.
+        lower_is_better: the epoch with the lowest key metric is the best, as for a loss.
         decollate: whether items are processed one by one; None: if there is a ``postprocessing``.
     """
 

@@ -1,4 +1,4 @@
-"""The files of a run's checkpoints: the last one to resume from, the best one to use."""
+"""The checkpoint files of a run: the last one to resume from, and the best one to use."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _KEPT = frozenset(("network", "optimizer", "lr_scheduler", "epoch", "iteration",
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run's state at the end of an epoch, on the CPU; nothing changes its tensors."""
+    """A run's state at the end of an epoch, on the CPU; its tensors never change."""
 
     state: dict[str, Any]
     """The contents of ``last.ckpt`` (`CheckpointFiles.read`)"""
@@ -40,7 +40,7 @@ class Snapshot:
     """The network's state dict of the best epoch; None if that is already in ``model.pt``"""
     best_learner: dict[str, torch.Tensor] | None = None
     copied: torch.cuda.Event | None = None
-    """Event that the last copy from a GPU has arrived"""
+    """Event recorded after the last copy from a GPU"""
 
     @property
     def epoch(self) -> int:
@@ -50,10 +50,10 @@ class Snapshot:
 class CheckpointFiles:
     """Write `Snapshot` after `Snapshot` into a folder, so that a run can resume from it at any moment.
 
-    ``model.pt`` is the best epoch's state dict. ``last.ckpt`` holds everything that a resumed run needs, and the
+    ``model.pt`` is the best epoch's state dict. ``last.ckpt`` contains everything that a resumed run needs, and the
     SHA-256 of the ``model.pt`` that belongs to it. If the last epoch is the best, its weights are only in ``model.pt``.
-    The new ``model.pt`` is written next to the old one and stays there until the new ``last.ckpt`` exists: the latter
-    identifies its file by SHA-256.
+    The new ``model.pt`` is written under another name and renamed once the new ``last.ckpt`` exists; its SHA-256 in
+    ``last.ckpt`` identifies it under either name.
 
     Args:
         folder: folder of both files; created by the first write.
@@ -61,7 +61,7 @@ class CheckpointFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        #: Epoch whose state ``last.ckpt`` holds, 0 without one.
+        #: Epoch whose state is in ``last.ckpt``; 0 if there is no such file.
         self.epoch = 0
         #: Number of bytes written, and number of writes.
         self.bytes, self.times_written = 0, 0
@@ -94,13 +94,13 @@ class CheckpointFiles:
 
     def read(self) -> dict[str, Any] | None:
         """The contents of ``last.ckpt``, on the CPU (Adam counts its steps there, because otherwise it would wait for a
-        GPU at each step); None without it.
+        GPU at each step); None if there is no such file.
 
         ``network``, ``optimizer``, ``lr_scheduler``: state dicts; ``learner``, if it is more than the network; ``epoch``
         and ``iteration`` so far; ``best_metric`` and ``best_metric_epoch``.
 
         Raises:
-            InputError: the file is empty, truncated or something else, or its weights are missing.
+            InputError: the file is empty, truncated or not a checkpoint, or its weights are missing.
         """
         last = self.folder / LAST
         if not last.is_file():
@@ -119,8 +119,8 @@ class CheckpointFiles:
         if saved["network"] is None:
             if weights is None:
                 raise InputError(
-                    f"{last} needs the weights of epoch {saved['epoch']} in {BEST}, but that file is missing or another "
-                    "one; put it back, or start over with `--resume false`"
+                    f"{last} needs the weights of epoch {saved['epoch']} in {BEST}, but that file is missing or has "
+                    "changed; put it back, or start over with `--resume false`"
                 )
             saved["network"] = torch.load(weights, map_location="cpu", weights_only=True)
         if "learner" in saved:
@@ -137,12 +137,12 @@ class CheckpointFiles:
             left_over.unlink(missing_ok=True)
 
     def start_over(self) -> None:
-        """Remove the checkpoint, because otherwise a run killed in its first epoch would resume from another run's."""
+        """Remove the checkpoint, so that a run killed in its first epoch does not resume from an earlier run's."""
         for name in (LAST, _NEXT):
             (self.folder / name).unlink(missing_ok=True)
 
     def settle(self) -> None:
-        """Finish the renaming that a killed run had begun, after all processes have read."""
+        """Finish a renaming that a killed run began. Call it after all processes have read the files."""
         if self._best_waits:
             self._take_next()
         (self.folder / _NEXT).unlink(missing_ok=True)
@@ -160,10 +160,10 @@ class CheckpointFiles:
         self._best_waits = False
         script = self.folder / _SCRIPT
         if script.exists():
-            script.unlink()  # made from older weights, and a server may take it for the model
+            script.unlink()  # made from older weights, and a server may load it as the model
             logger.warning(
-                "%s was exported from other weights than those written now, and is removed; `python -m monai.bundle "
-                "ckpt_export` makes it again",
+                "removed %s because it was exported from older weights than the new ones; `python -m monai.bundle "
+                "ckpt_export` exports it again",
                 _SCRIPT,
             )
 
@@ -173,5 +173,7 @@ class CheckpointFiles:
                 torch.save(content, part)
             except RuntimeError as error:
                 # torch's own error for a full disk
-                raise OSError(errno.EIO, f"not all of it could be written: {str(error).splitlines()[0]}") from error
+                raise OSError(
+                    errno.EIO, f"the file could not be written in full: {str(error).splitlines()[0]}"
+                ) from error
             self.bytes += part.stat().st_size

@@ -1,4 +1,4 @@
-"""Checkpoints: when they are taken, when they are written, and how a run resumes from them."""
+"""Take checkpoints, write them in the background, and resume runs from them."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ from planewise.parse_bool import parse_bool
 
 logger = logging.getLogger(__name__)
 
-#: What schedules call the number of steps of the whole run (PyTorch's `OneCycleLR`, MONAI's `WarmupCosineSchedule`).
+#: Names that schedules use for the run's total number of steps (PyTorch's `OneCycleLR`, MONAI's `WarmupCosineSchedule`).
 _LENGTHS = ("total_steps", "t_total")
 
 
 class CheckpointHandler:
     """Keep every epoch's state in memory, write it in the background, and resume from it when the run is started again.
 
-    ``model.pt`` is the network's state dict alone, on the CPU, of the epoch with the best validation metric; without
-    validation data the best epoch is the last. ``last.ckpt`` holds what a resumed run needs: network, optimiser, learning
-    rate schedule, epoch and best metric so far. Both are written at most once per ``interval``, and always at the end, on
-    an error, on Ctrl-C and on SIGTERM; a run that is killed loses at most one interval. Weights that are not finite are
-    written to neither, and end the run. Attach it after the handlers that validate and that change the learning rate. A
-    ``model.ts`` in the folder, which was exported from other weights, is removed when ``model.pt`` is written.
+    ``model.pt`` contains only the network's state dict, on the CPU, from the epoch with the best validation metric; without
+    validation data, the last epoch counts as the best. ``last.ckpt`` contains what a resumed run needs: network, optimiser,
+    learning rate schedule, epoch and best metric so far. Both are written at most once per ``interval``, and always at the
+    end, on an error, on Ctrl-C and on SIGTERM; a run that is killed loses at most one interval. If weights are not finite,
+    the run ends and neither file is written. Attach this handler after those that validate and that change the learning
+    rate. A ``model.ts`` in the folder was exported from older weights, so it is removed when ``model.pt`` is written.
 
-    On a GPU, the optimiser's step is fused from then on (`planewise.engines.fused`).
+    On a GPU, the optimiser's step is fused once the run has started (`planewise.engines.fused`).
 
     With several processes, the first one writes and all resume from its file. Their number may change: an epoch then
-    has another number of steps, and a schedule that steps after each of them is set to the matching place.
+    has a different number of steps, and a schedule that steps after every batch is advanced to the matching step.
 
-    With ``best_learner`` the best epoch's learner goes into ``learner.ckpt``, its state dict alone, for an evaluation that
-    needs what ``model.pt`` leaves out.
+    With ``best_learner``, the state dict of the best epoch's learner is written to ``learner.ckpt``, for evaluations that
+    need parts that ``model.pt`` leaves out.
 
     Args:
         save_dir: folder of both files.
-        network, optimizer, lr_scheduler: saved and restored.
+        network, optimizer, lr_scheduler: objects to save and restore.
         learner: the trained module, if it is more than ``network`` (projectors, a momentum network, another task's head).
-            All of it goes into ``last.ckpt``, under ``learner``; ``model.pt`` holds ``network`` alone.
-        evaluator: whose key metric decides; None or one without data makes the last epoch the best.
-        resume: False starts over, and takes an earlier run's ``last.ckpt`` away.
+            All of it is written to ``last.ckpt``, under ``learner``; ``model.pt`` contains only ``network``.
+        evaluator: its key metric determines the best epoch; with None, or without data, the last epoch is the best.
+        resume: False starts over and removes an earlier run's ``last.ckpt``.
         lr_epoch_level: False for a schedule that steps after every batch.
         best_learner: write ``learner.ckpt``.
-        interval: least number of seconds between two writings; 0 writes after every epoch.
+        interval: minimum number of seconds between two writes; 0 writes after every epoch.
 
-    MONAI's `CheckpointSaver` neither writes atomically nor in the background, and `CheckpointLoader` needs to be told that
-    there is a file.
+    MONAI's `CheckpointSaver` writes neither atomically nor in the background, and `CheckpointLoader` requires that the file
+    exists.
     """
 
     def __init__(
@@ -127,10 +127,10 @@ class CheckpointHandler:
             self.optimizer.load_state_dict(saved["optimizer"])
         except (RuntimeError, ValueError) as error:
             raise InputError(
-                f"{self.files.folder / LAST} is of another network; `--resume false` starts over, another --output_dir keeps "
-                "both"
+                f"{self.files.folder / LAST} belongs to a different network; start over with `--resume false`, or keep both "
+                "runs with another --output_dir"
             ) from error
-        # checkpoints are of whole epochs; with another number of processes these have another number of steps
+        # checkpoints are written after whole epochs; with another number of processes, an epoch has another number of steps
         steps = saved["epoch"] * engine.state.epoch_length
         if self.lr_scheduler is not None:
             longer = any(
@@ -148,12 +148,11 @@ class CheckpointHandler:
         logger.info("resuming after epoch %d of %d", saved["epoch"], engine.state.max_epochs)
 
     def _repeat_schedule(self, steps: int) -> None:
-        """Advance a new schedule by so many steps, because its saved state counts steps of another length, or of a shorter
-        run."""
+        """Advance a new schedule by ``steps`` steps, if its saved state counts steps of another size or of a shorter run."""
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that the optimiser has not stepped
+            warnings.simplefilter("ignore")  # PyTorch warns that the optimiser has not stepped
             for _ in range(steps):
                 self.lr_scheduler.step()
 
@@ -169,14 +168,14 @@ class CheckpointHandler:
             self._write_latest()
 
     def _snapshot(self, engine: Engine) -> Snapshot:
-        """The run's state, copied to the CPU; on a GPU the copies are enqueued, and nothing waits for them."""
+        """The run's state, copied to the CPU; copies from a GPU are enqueued, and this method does not wait for them."""
         epoch = engine.state.epoch
         best_metric, best_epoch = -1.0, -1
         if self.evaluator is not None:
             best = self.evaluator.state
             if math.isnan(best.best_metric):
-                # MONAI takes the first value even if it is NaN, and then no later epoch would count as better
-                logger.warning("the validation's metric is nan in epoch %d, which decides nothing", epoch)
+                # MONAI accepts any first value, and comparisons with NaN are false: no later epoch would be better
+                logger.warning("the validation metric is nan in epoch %d; this epoch cannot be the best", epoch)
                 best.best_metric, best.best_metric_epoch = -1.0, -1
             best_metric, best_epoch = float(best.best_metric), best.best_metric_epoch
         copies: dict[Any, torch.Tensor] = {}
@@ -193,33 +192,33 @@ class CheckpointHandler:
         learned = None
         if self.learner is not None:
             learned = _copied(self.learner.state_dict(), copies)
-            # tensors that the network also holds are written once, as a reference to their name in the network
+            # tensors that the network also contains are written once; here the network's name stands for them
             names = {id(value): name for name, value in weights.items()}
             state["learner"] = {name: names.get(id(value), value) for name, value in learned.items()}
         copied = None
         if any(value.is_pinned() for value in copies.values()):
             copied = torch.cuda.Event()
             copied.record()
-        # the validation handler stamps the evaluator with the trainer's epoch; until it has run the last is the best
+        # the validation handler sets the evaluator's epoch; until it has run, the last epoch counts as the best
         if best_epoch in (-1, epoch):
             return Snapshot(state, epoch, weights, learned if self.best_learner else None, copied)
-        if self._latest is None:  # since the run resumed
+        if self._latest is None:  # the first snapshot since the run resumed
             return Snapshot(state, copied=copied)
         before = self._latest
         return Snapshot(state, before.best_epoch, before.best, before.best_learner, copied)
 
     def _refuse_weights_that_are_not_finite(self, engine: Engine) -> None:
-        """The last step's own loss is of the weights before it."""
+        """Raise an error if any weight is not finite: the last step's loss was computed before its update."""
         trained = self.network if self.learner is None else self.learner
         values = [value for value in trained.state_dict().values() if value.is_floating_point()]
         if values and not torch.stack([value.isfinite().all() for value in values]).all():
             raise InputError(
-                f"the weights are not finite after epoch {engine.state.epoch}, and are not written; start again with "
+                f"the weights are not finite after epoch {engine.state.epoch}, so they are not written; start again with "
                 "`--resume false` and a smaller --learning_rate, or with --amp false"
             )
 
     def _write_latest(self) -> None:
-        """Begin to write the last epoch's state; an error of the writing before is raised here."""
+        """Begin to write the last epoch's state; raises any error of the previous write."""
         self._wait()
         if self._latest is not None and self._latest.epoch != self.files.epoch:
             self._writing = self._writer.submit(self.files.write, self._latest)
@@ -240,7 +239,7 @@ class CheckpointHandler:
         self._wait()
         if self.files.times_written:
             logger.info("checkpoints written %d times, %.1f MB", self.files.times_written, self.files.bytes / 1e6)
-        idist.barrier()  # next, all processes read the files
+        idist.barrier()  # all processes may read the files next
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:
         try:
@@ -254,7 +253,7 @@ class CheckpointHandler:
 
 
 def _copied(content: Any, copies: dict[Any, torch.Tensor]) -> Any:
-    """Nested dictionaries, lists and tuples with a copy of each tensor on the CPU; a shared tensor is copied once."""
+    """Nested dictionaries, lists and tuples with each tensor copied to the CPU; a shared tensor is copied once."""
     if isinstance(content, torch.Tensor):
         key = (content.data_ptr(), content.dtype, content.shape, content.stride())
         if key not in copies:

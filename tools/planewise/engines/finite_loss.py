@@ -1,4 +1,4 @@
-"""The end of a training run whose loss is not finite."""
+"""Stop a training run whose loss is not finite."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ class FiniteLossHandler:
     """Stop a run whose loss has become NaN or infinite, before its weights are validated or written.
 
     The losses stay on their device; they are checked every ``interval`` steps and at the end of each epoch, so the host
-    waits for a GPU no more often than for the log. Attach it to the trainer before the handlers that validate and
-    write.
+    waits for a GPU only as often as logging does. Attach it to the trainer before the handlers that validate and write.
 
     Args:
         interval: steps between two checks.
 
     Raises:
-        InputError: in the run, naming the first such step and a remedy.
+        InputError: raised during the run; it names the first such step and a remedy.
     """
 
     def __init__(self, interval: int = 50) -> None:

@@ -1,4 +1,4 @@
-"""Take over the settings that weights were trained with, so that users need not repeat them."""
+"""Apply the settings that weights were trained with, so users need not repeat them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 _NETWORK = "network_def"
 #: The number of channels depends on the data: the weights of a first layer are copied to them (`load_pretrained`).
 _OF_DATA = {"in_channels"}
-#: How training starts and continues together with another task: an evaluation repeats none of it.
+#: Settings for how training starts, and for training with another task; evaluations ignore them.
 _OF_TRAINING = ("transfer", "beta", "pretext_settings")
 
 
@@ -39,11 +39,11 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
     For inference these are the settings that determine the network, its input or its output (`defining_settings`), and
     the bundle's own config for another network (``vit.yaml``, ``knee.yaml``) if the run used it. For evaluation they
     are everything that the run changed, except files and devices. A run's configuration is read as data; anything that
-    MONAI would evaluate comes from the bundle's own files. Settings on the command line or in an overlay stay, and
-    differences are reported.
+    MONAI would evaluate comes from the bundle's own files. Settings from the command line or an overlay take
+    precedence, and differences are logged.
 
     Args:
-        parser: parser of the running config; it is changed, and its cached objects are dropped.
+        parser: parser of the running config; it is updated, and its cached objects are dropped.
         arguments: the command line.
 
     Returns:
@@ -73,7 +73,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
     try:
         changes = settings_of(run, merged(train, overlay), merged(inference, overlay))
     except InputError as error:
-        # whoever trained another network with their own config names that config here too
+        # a user who trained another network with their own config also passes that config here
         if network == train.get(_NETWORK) or in_our_names(plain(parser.get())).get(_NETWORK) != network:
             logger.warning("the settings of these weights are not taken: %s", error)
         return {}
@@ -94,7 +94,7 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
     """Give a training config the shape of the network of its ``pretrained`` weights: plain settings that encoder and
     decoder refer to in both configs, such as ``features``. The number of image channels depends on the data. These
     settings replace those of an overlay (``demo.yaml``), since the weights fit no other shape. A setting from the
-    command line stays, and is refused later if the weights do not fit.
+    command line takes precedence; if the weights do not fit it, loading them fails later.
 
     Args, returns and raises: see `follow_weights`.
     """
@@ -124,7 +124,7 @@ def _configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
 
 
 def run_of(parser: ConfigParser, setting: str) -> RunRecord | None:
-    """The run that wrote a setting's weights; None if nothing is known of it."""
+    """The run that wrote a setting's weights; None if it is unknown."""
     path = parser.get_parsed_content(setting) if setting in parser else None
     if not isinstance(path, (str, Path)) or str(path) in ("", "none"):
         return None
@@ -157,7 +157,7 @@ def _of_backbone(config: Mapping[str, Any]) -> set[str]:
 
 
 def _all_settings(run: RunRecord, train: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's changes to a training config, as data; code, files and devices stay the config's."""
+    """A run's changes to a training config, as data; code, files and devices keep the config's values."""
     return {
         key: value
         for key, value in run.config.items()
@@ -177,11 +177,11 @@ def _take(
     arguments: Sequence[str],
     whose: str,
 ) -> dict[str, Any]:
-    """Apply the settings that the user has not set, and report both the applied settings and the differences.
+    """Apply the settings that the user has not set, and log both the applied settings and the differences.
 
     Args:
-        base: the config without overlays, which shows what an overlay has set. With None, an overlay's settings count
-            as not set by the user.
+        base: the config without overlays, which shows what an overlay has set. With None, settings from an overlay may
+            be replaced.
     """
     now = in_our_names(plain(parser.get()))
     named = {argument[2:].partition("=")[0] for argument in arguments if argument.startswith("--")}
@@ -189,12 +189,14 @@ def _take(
     chosen = (named & wanted.keys()) | set_by_overlay
     for key in sorted(chosen):
         if now.get(key) != wanted[key]:
-            logger.warning("%s is %s, but the %s' run had %s", key, _short(now.get(key)), whose, _short(wanted[key]))
-    # null counts as a setting too: otherwise its name would be unknown
+            logger.warning(
+                "%s is %s, but the run of the %s had %s", key, _short(now.get(key)), whose, _short(wanted[key])
+            )
+    # also apply a value of null: otherwise the setting's name would be unknown
     new = {key: value for key, value in wanted.items() if key not in now or now[key] != value}
     taken = {key: value for key, value in new.items() if key not in chosen}
     if taken:
-        parser.update(taken)  # and its cached objects are dropped
+        parser.update(taken)  # this also drops its cached objects
         told = ", ".join(f"{key} {_short(value)}" for key, value in sorted(taken.items()))
         logger.info("from the run of the %s: %s", whose, told)
     return taken

@@ -1,4 +1,4 @@
-"""Fitting a forest, with the interface of a trainer."""
+"""Fit a random forest, with the interface of a trainer."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 class ForestTrainer:
     """Fit scikit-learn's random forest to a dataset's features and copy it into a network.
 
-    There are no epochs and nothing to resume: fitting takes a second and starts over.
+    There are no epochs and nothing to resume: fitting takes a second, so every run starts over.
 
     Args:
         dataset: items with ``image``, features ``(F,)``, and ``label``, class index.
         network: receives the forest.
-        feature_names: for the table.
+        feature_names: names of the features, as columns of ``features.csv``.
         output_dir: gets ``features.csv``.
         ckpt_dir: gets ``model.pt``, the network's state dict.
         seed: seed of the forest.
@@ -55,21 +55,21 @@ class ForestTrainer:
         self.train_handlers = train_handlers
 
     def run(self) -> None:
-        """Fit, copy, save.
+        """Fit the forest, copy it into the network, and save the network and the features.
 
         Raises:
-            InputError: there is no labelled exam, or a class has no exams.
+            InputError: there is no labelled exam, or a class has no exam.
         """
         items = [self.dataset[index] for index in range(len(self.dataset))]
         labelled = [item for item in items if "label" in item]
         if not labelled:
-            raise InputError("no exam of the training section has masks at ED and ES and a group to learn from")
+            raise InputError("no exam of the training section has masks at ED and ES and a group; add such exams")
         features = torch.stack([item["image"] for item in labelled])
         labels = torch.stack([item["label"] for item in labelled])
         classes = self.network.probability.shape[-1]
         absent = sorted(set(range(classes)) - set(labels.tolist()))
         if absent:
-            raise InputError(f"no training exam is of class {', '.join(map(str, absent))} of {classes}; label some")
+            raise InputError(f"no training exam has class {', '.join(map(str, absent))} of {classes}; label some")
         forest = RandomForestClassifier(n_estimators=self.network.probability.shape[0], random_state=self.seed)
         forest.fit(features.numpy(), labels.numpy())
         self.network.copy_forest(forest)

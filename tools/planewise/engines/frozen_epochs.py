@@ -1,4 +1,4 @@
-"""Parts of a network that are frozen for the first epochs and trained afterwards."""
+"""Freeze parts of a network for the first epochs and train them afterwards."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class FrozenEpochsHandler:
     """Keep pretrained parts unchanged until the rest of the network has learned to use them (Taleb 2020, appendix A).
 
     A frozen part gets no gradients and keeps its batch statistics (`NamedParts.freeze`), so the optimiser leaves it
-    unchanged. After its release the optimiser continues: it keeps its state for the other parts, and starts a new one
-    for the released parts. A resumed run is in the phase of its epoch.
+    unchanged. After the release, the optimiser keeps its state for the other parts and starts a new one for the
+    released parts. In a resumed run, the epoch determines whether the parts are frozen.
 
     Args:
-        network: network with the parts; the optimiser holds all its parameters from the start.
+        network: network with the parts; the optimiser contains all its parameters from the start.
         epochs: number of epochs for which the parts are frozen.
-        pretrained: the weights that the run starts from; without any nothing is frozen, because freezing random weights
-            is useless.
+        pretrained: the weights that the run starts from; without pretrained weights nothing is frozen, because freezing
+            random weights is useless.
         parts: names of the parts.
     """
 
@@ -47,5 +47,5 @@ class FrozenEpochsHandler:
             self.network.release()
         wrapper = engine.network
         if isinstance(wrapper, DistributedDataParallel):
-            # it expects a gradient for every parameter that required one at its creation
+            # the old wrapper expects a gradient for every parameter that required one when it was created
             engine.network = DistributedDataParallel(wrapper.module, device_ids=wrapper.device_ids)

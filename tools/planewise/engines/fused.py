@@ -1,4 +1,4 @@
-"""An optimiser's step in one kernel."""
+"""Run an optimiser's step in one kernel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ KINDS = ("cuda",)
 
 
 def fuse(optimizer: torch.optim.Optimizer) -> None:
-    """Let an optimiser use its fused step, if it has one, for weights on a GPU, and its usual step for the others.
+    """Let an optimiser use its fused step, if it has one, for weights on a GPU, and its usual step for other weights.
 
     Adam's usual step runs a dozen kernels for each list of weights, and a GPU waits for them if the network's step is
     short. Call it before the first step and after a checkpoint is loaded: the checkpoint may come from another kind of

@@ -1,4 +1,4 @@
-"""Inference of a masked autoencoder: every pixel as predicted while hidden."""
+"""Inference of a masked autoencoder: every pixel is predicted while it is hidden."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from planewise.pretexts.mask_patches import on_pixels, patch_grid
 class HiddenPatchesInferer(SliceBatchInferer):
     """Restore whole volumes, slice by slice, from a few patches at a time.
 
-    The patches of a slice are divided at random into groups with a share of about ``1 - mask_ratio``. The network sees
-    one group after the other, with all other patches hidden (`planewise.pretexts.MaskPatchesd`). A pixel of the result
+    The patches of a slice are divided at random into groups, each with a share of about ``1 - mask_ratio``. The network
+    sees one group at a time, with all other patches hidden (`planewise.pretexts.MaskPatchesd`). A pixel of the result
     is the mean of its predictions while it was hidden, so the network never saw that pixel. The division is the same
     for every slice and every call.
 

@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 
 class HistoryHandler:
     """Write ``history.csv``: epoch, learning rate, mean training loss and its terms, training and validation scores.
-    Log the same numbers, one line per epoch; meanwhile MONAI's and Ignite's own lines on them are off.
+    Log the same numbers, one line per epoch; during the run, MONAI's and Ignite's own log lines for them are off.
 
     Attach it to the trainer after the validation. The losses are summed on their device and read once an epoch. A row
     is added to the file after each epoch. A resumed run keeps the rows up to its checkpoint. With several processes,
-    the first one writes means over all.
+    the first one writes the means over all of them.
 
     Args:
         output_dir: the run's folder.
@@ -59,7 +59,7 @@ class HistoryHandler:
         log_scores(False)
 
     def _say_what_comes(self, engine: Engine) -> None:
-        """Log the range of epochs before the first epoch of a run, which a checkpoint may have moved."""
+        """Log the range of epochs before a run's first epoch, which comes from the checkpoint in a resumed run."""
         if not self._begun and idist.get_rank() == 0:
             steps, first, last = engine.state.epoch_length, engine.state.epoch, engine.state.max_epochs
             logger.info("training epochs %d to %d, %s each", first, last, count_of(steps, "step"))
@@ -107,7 +107,7 @@ class HistoryHandler:
         logger.info("epoch %d of %d: %s%s, %.1f s", row["epoch"], epochs, scores, " (best)" if best else "", took)
 
     def _write_anew(self, row: dict[str, Any]) -> None:
-        """Rewrite the whole table, with other columns."""
+        """Rewrite the whole table with new columns."""
         rows = [*(before for before in read_history(self.path) if before["epoch"] < row["epoch"]), row]
         self._columns = list(dict.fromkeys(name for entry in rows for name in entry))
         with atomic_write(self.path) as part, open(part, "w", newline="") as file:

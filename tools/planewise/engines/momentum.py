@@ -21,12 +21,12 @@ def momentum_at(step: int, steps: int, start: float) -> float:
 
 
 class MomentumHandler:
-    """Let the target follow after every step of the optimiser. Attach it to the trainer.
+    """Update the target network after every step of the optimiser. Attach it to the trainer.
 
     The momentum depends only on the iteration, so a resumed run continues with the right value.
 
     Args:
-        learner: with a target (`ByolLearner.follow`).
+        learner: a learner with a target network (`ByolLearner.follow`).
         start: momentum of the first step; it rises to 1 at the end of the run.
     """
 

@@ -1,6 +1,6 @@
 """Settings for where a run is carried out and where its files are."""
 
-#: Settings that change where and how a run is carried out, but not its result: a run resumes across them.
+#: Settings that change where and how a run is carried out, but not its result: a run can resume with other values.
 NOT_COMPUTED = frozenset(
     (
         "bundle_root",

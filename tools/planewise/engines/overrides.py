@@ -1,4 +1,4 @@
-"""Overrides that no config key has; MONAI silently accepts ``--sigmaa 3``."""
+"""Find overrides that match no config key; MONAI silently accepts ``--sigmaa 3``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def config_file_text(arguments: Sequence[str]) -> str | None:
 
 
 def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
-    """Warn about names on the command line that no config key has; MONAI silently accepts ``--sigmaa 3``.
+    """Warn about names on the command line that match no config key; MONAI silently accepts ``--sigmaa 3``.
 
     Args:
         arguments: the command line of ``python -m monai.bundle run``; without ``--config_file`` nothing is checked.
@@ -51,7 +51,7 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
 
 
 def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dict[str, str | None]:
-    """Overrides that no config key has.
+    """Find overrides that match no config key.
 
     Args:
         arguments: arguments of ``monai.bundle run``: ``["--sigmaa", "3", "--train#trainer#max_epochs", "1"]``.
@@ -59,7 +59,7 @@ def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dic
             config leaves it out.
 
     Returns:
-        Name to the nearest name that is known, or None.
+        Each unknown name, with the nearest known name or None.
     """
     unknown = {}
     for argument in arguments:
@@ -101,8 +101,8 @@ def _taken_by(place: Any) -> set[str] | None:
             names |= {parameter.name for parameter in parameters}
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
                 return names
-            # our own engines pass on arguments that they do not name
+            # our own engines pass on the arguments that they do not name
             target = target.__base__ if getattr(target, "__module__", "").startswith(f"{__package__}.") else None
-    except (TypeError, ValueError, ErrorDuringImport):  # foreign code without a readable signature
+    except (TypeError, ValueError, ErrorDuringImport):  # a target without a readable signature
         return None
     return None

@@ -1,4 +1,4 @@
-"""Errors that end a run, in one line for a person and for torchrun."""
+"""Report the error that ends a run in one line, to the user and to torchrun."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from planewise.engines.quiet import keep_quiet
 from planewise.engines.stop_signals import listen
 from planewise.errors import InputError, causes, refusal
 
-#: MONAI's errors for names in a configuration that lead nowhere, and Python's for unknown arguments.
+#: MONAI's errors for names in a configuration that refer to nothing; `_WRONG_ARGUMENTS`: Python's for unknown arguments.
 _SLIPS = re.compile(
     r"Cannot locate class or function path|is not (found|defined) in the config|detected circular references"
 )
-#: PyTorch's errors for settings that leave a normalisation one number, and for settings that need too much memory.
+#: PyTorch's errors for settings that leave a normalisation only one number, and for settings that need too much memory.
 _ONE_VALUE = re.compile(r"Expected more than 1 (value per channel|spatial element) when training")
 _NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory")
 _WRONG_ARGUMENTS = re.compile(r"unexpected keyword argument|missing \d+ required")
-#: Seconds that a process which lost another waits for torchrun to end it, so that the other's reason is printed last.
+#: A process that has lost another one waits so many seconds for torchrun to end it: the other's reason is printed last.
 _GRACE = 5.0
 
 
@@ -65,9 +65,7 @@ def plain_errors() -> None:
 
 
 def slip_in_config(chain: Sequence[BaseException]) -> str | None:
-    """MONAI's error for a name or a reference in a configuration that leads nowhere, in a line; None for any other
-    error.
-    """
+    """A one-line message for a name or reference in a configuration that MONAI cannot resolve; None for any other error."""
     for cause, outer in zip(chain, [None, *chain], strict=False):
         text = str(cause.args[0] if cause.args else cause)
         slip = _SLIPS.search(text)
@@ -79,18 +77,18 @@ def slip_in_config(chain: Sequence[BaseException]) -> str | None:
 
 
 def beyond_pytorch(chain: Sequence[BaseException]) -> str | None:
-    """A setting that PyTorch cannot run with, and the one to change, in a line; None for any other error."""
+    """A one-line message on settings that PyTorch cannot run with, and what to change; None for any other error."""
     for cause in chain:
         text = str(cause).strip()
         if isinstance(cause, ValueError) and _ONE_VALUE.search(text):
             return (
                 "normalisation needs more than one number per channel, but the deepest level of the network has only "
-                "one (a single image, or a last batch of one, of few pixels); raise --image_size or --batch_size, or "
+                "one (the batch, or the last batch, is a single small image); raise --image_size or --batch_size, or "
                 "give fewer --features"
             )
         if isinstance(cause, MemoryError) or (isinstance(cause, RuntimeError) and _NO_MEMORY.search(text)):
             said = f" ({text.splitlines()[0]})" if text else ""
-            return f"the memory is too small for this run{said}; lower --batch_size, --image_size or --features"
+            return f"this run needs more memory than available{said}; lower --batch_size, --image_size or --features"
     return None
 
 
@@ -107,13 +105,13 @@ def _tell_torchrun(reason: str) -> None:
 
 
 def refuse_strangers() -> None:
-    """Stop if torchrun started processes that were never joined: each would do the whole run, in the same files.
+    """Stop if torchrun started processes that never joined: each would do the whole run and write to the same files.
 
     Raises:
         InputError: torchrun started more than one process.
     """
     if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
         raise InputError(
-            f"torchrun started {os.environ['WORLD_SIZE']} processes, but this configuration is for one; add "
-            "'configs/multi_gpu_train.yaml' as the last of --config_file"
+            f"torchrun started {os.environ['WORLD_SIZE']} processes, but this configuration is for one process; add "
+            "'configs/multi_gpu_train.yaml' as the last file of --config_file"
         )

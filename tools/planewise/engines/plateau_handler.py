@@ -1,4 +1,4 @@
-"""A learning rate that falls when the validation loss stops falling."""
+"""Lower the learning rate when the validation loss stops falling."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ logger = logging.getLogger(__name__)
 class PlateauHandler:
     """Step a `ReduceLROnPlateau` after every validated epoch, by the validation loss.
 
-    Its ``patience`` is PyTorch's: that many epochs without improvement are allowed, and the next one lowers the rate.
-    With 5, the sixth does.
+    ``patience`` means the same as in PyTorch: that many epochs without improvement are allowed, and the next one lowers
+    the rate. With a patience of 5, the sixth such epoch lowers it.
 
-    Without validation data it follows the mean training loss of each epoch and logs that. This loss falls for longer,
-    so the rate drops later. Several processes see the same losses and take the same steps. Attach it to the trainer
-    after the validation and before the checkpoints. (MONAI's `LrScheduleHandler` requires a value in every epoch.)
+    Without validation data, the handler uses the mean training loss of each epoch and logs that it does so. This loss
+    falls for longer, so the rate drops later. Several processes see the same losses and take the same steps. Attach it
+    to the trainer after the validation and before the checkpoints. (MONAI's `LrScheduleHandler` requires a value in
+    every epoch.)
 
     Args:
         lr_scheduler: the scheduler to step.
-        evaluator: its metric decides; an evaluator without data never ran.
-        metric: its name.
+        evaluator: the evaluator with the metric; it never runs if it has no data.
+        metric: name of the metric.
     """
 
     def __init__(self, lr_scheduler: ReduceLROnPlateau, evaluator: Engine | None, metric: str = "val_loss") -> None:

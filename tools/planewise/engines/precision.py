@@ -16,9 +16,9 @@ def precision(amp: bool | str | None, device: str | torch.device) -> Precision:
     """The floating-point format of a training step, from the setting ``amp`` and the device's native formats.
 
     Args:
-        amp: ``"auto"`` is bfloat16 if the device has instructions for it and float32 otherwise (on a GPU without them
-            float16); true is mixed precision with or without them; false is float32; the name of a precision selects
-            it. Text from a command line is accepted in either case.
+        amp: ``"auto"`` is bfloat16 if the device has instructions for it, and otherwise float32 (float16 on a GPU); true
+            is mixed precision with or without such instructions; false is float32; the name of a precision selects it.
+            Text may be in upper or lower case.
         device: the device that the network is on.
 
     Returns:
@@ -29,14 +29,15 @@ def precision(amp: bool | str | None, device: str | torch.device) -> Precision:
         InputError: ``amp`` is not one of these, or float16 is requested on a CPU.
 
     ``"auto"`` on a CPU is measured (``tools/benchmarks/run --only network_step``, tools/docs/speed.md): with AVX-512
-    BF16 and channels last, a step takes about half of float32's time. On CUDA it is reasoned, not
-    measured: bfloat16 has float16's rate there, twice TF32's, and no scaler whose step waits for the device.
+    BF16 and channels last, a step takes about half of float32's time. On CUDA the choice follows from the hardware and
+    was not measured: bfloat16 is as fast as float16, twice as fast as TF32, and needs no scaler, whose step would wait
+    for the device.
     """
     kind = torch.device(device).type
     word = str(amp).strip().lower()
     if word in ("float32", "bfloat16", "float16"):
         if word == "float16" and kind != "cuda":
-            raise InputError(f"float16 needs a CUDA device, not {device}; give --amp bfloat16, or auto")
+            raise InputError(f"float16 needs a CUDA device, not {device}; give --amp bfloat16 or --amp auto")
         return word
     if word != "auto":
         try:
@@ -53,13 +54,13 @@ def precision(amp: bool | str | None, device: str | torch.device) -> Precision:
 
 
 def allow_tf32(allowed: bool | str) -> None:
-    """Let float32 products on CUDA round their factors to TF32's ten bits, which is several times as fast; no change on
-    other devices.
+    """Let float32 products on CUDA round their factors to TF32 (10-bit mantissa), which is several times as fast. Other
+    devices are not affected.
     """
     torch.backends.cuda.matmul.allow_tf32 = parse_bool(allowed, "tf32")
     torch.backends.cudnn.allow_tf32 = parse_bool(allowed, "tf32")
 
 
 def _processor_has_bfloat16() -> bool:
-    """Instructions for bfloat16: AVX-512 BF16 or AMX."""
+    """Whether the processor has instructions for bfloat16: AVX-512 BF16 or AMX."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

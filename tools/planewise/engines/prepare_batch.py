@@ -1,4 +1,4 @@
-"""From a batch of the dataset to the network's input and the loss's target, on the network's device."""
+"""Turn a dataset's batch into the network's input and the loss's target, on the network's device."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class PrepareSliceBatch(PrepareBatch):
     The pretext always comes after the augmentation, because its targets must match the image that the network sees.
 
     Args:
-        targets: keys of the target. A single key gives that tensor; a list gives a dictionary.
+        targets: keys of the target. A single key selects that tensor; a list selects a dictionary.
         augmentation: random transforms (``train#augmentation``); None in validation.
-        pretext: the pretext's transform of a batch (``train#pretext``); None if the targets come with the items.
+        pretext: the pretext's batch transform (``train#pretext``); None if the items already contain the targets.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ def on_device(
     non_blocking: bool,
     *transforms: BatchTransform | None,
 ) -> dict[str, Tensor]:
-    """The batch on the device, with its transforms applied there, one after the other."""
+    """Move a batch to the device and apply the transforms there, one after the other."""
     batch = {name: _moved(value, device, non_blocking) for name, value in batch.items()}
     with torch.no_grad():
         for transform in transforms:

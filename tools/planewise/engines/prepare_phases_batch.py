@@ -1,4 +1,4 @@
-"""From a batch of hearts at two phases to the classifier's input, on the network's device."""
+"""Turn a batch of hearts at two phases into the classifier's input, on the network's device."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class PreparePhasesBatch(PrepareStackBatch):
 
     Args:
         augmentation: random batch transforms; the slices of both phases are an exam's channels and move together. None
-            for none.
+            applies no augmentation.
 
     Returns:
-        The image ``(B, 2, H, W, S)``, the labels ``(B,)``, no arguments, and the keyword argument ``mask`` ``(B, S)`` for the
-        network.
+        The image ``(B, 2, H, W, S)``, the labels ``(B,)``, no positional arguments, and the keyword argument ``mask``
+        ``(B, S)`` for the network.
     """
 
     phases = 2

@@ -1,4 +1,4 @@
-"""From a batch of stacks to the classifier's input, on the network's device."""
+"""Turn a batch of stacks into the classifier's input, on the network's device."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ class PrepareStackBatch(PrepareBatch):
     """Move a batch of `StackDataset` to the device, transform its stacks there, and split it into input, label and mask.
 
     Args:
-        augmentation: random batch transforms; the slices of a stack are its channels and move together. None for none.
+        augmentation: random batch transforms; the slices of a stack are its channels and move together. None applies no
+            augmentation.
 
     Returns:
-        The image ``(B, 1, H, W, S)``, the labels, no arguments, and the keyword argument ``mask`` ``(B, S)`` for the network.
+        The image ``(B, 1, H, W, S)``, the labels, no positional arguments, and the keyword argument ``mask`` ``(B, S)``
+        for the network.
     """
 
-    #: Stacks of an exam, concatenated in the batch's channels.
+    #: Number of stacks per exam, concatenated in the batch's channels.
     phases = 1
 
     def __init__(self, augmentation: BatchTransform | None = None) -> None:

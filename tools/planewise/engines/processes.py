@@ -1,4 +1,4 @@
-"""Several processes, one run: torchrun starts them, and each computes its share of every batch."""
+"""Runs with several processes: torchrun starts them, and each computes its share of every batch."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def join_processes(device: str | torch.device) -> None:
         device: device of this process.
 
     Raises:
-        InputError: the device is not reserved for this process.
+        InputError: the device is not this process's own.
     """
     plain_errors()
     if "RANK" not in os.environ or dist.is_initialized():
@@ -63,7 +63,7 @@ def join_processes(device: str | torch.device) -> None:
     store, rank, processes = next(dist.rendezvous("env://", timeout=_PATIENCE))
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         # torchrun --max_restarts hands the same store to the next attempt, with the addresses of the dead in it (torch 2.13).
-        # A machine counts its own restarts: of several machines, each attempt must have a store of its own
+        # Each machine counts only its own restarts, so with several machines torchrun must create a store per attempt
         store = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
     _wait_for_all(store, rank, processes)
     dist.init_process_group(
@@ -74,7 +74,7 @@ def join_processes(device: str | torch.device) -> None:
         timeout=_PATIENCE,
         device_id=device if on_gpu else None,
     )
-    # Ignite takes LOCAL_RANK from SLURM if it can, which does not know the processes that torchrun started
+    # Ignite prefers SLURM's LOCAL_RANK, but SLURM does not know the processes that torchrun started
     job = os.environ.pop("SLURM_JOB_ID", None)
     idist.sync()
     if job is not None:
@@ -85,17 +85,17 @@ def join_processes(device: str | torch.device) -> None:
 
 
 def leave_processes() -> None:
-    """Wait until all processes arrive here; after that each runs alone again. Call it in ``finalize``."""
+    """Wait for all processes, then let each run alone again. Call it in ``finalize``."""
     if dist.is_initialized():
         idist.barrier()
         idist.finalize()
 
 
 def parallel_network(network: nn.Module, sync_batch_norm: bool | str = False) -> nn.Module:
-    """A wrapper of ``network`` for training: it averages the gradients over all processes.
+    """Wrap ``network`` for training, so that gradients are averaged over all processes.
 
-    Optimiser, checkpoints and evaluators keep holding the network itself, so that weights keep their names. With one
-    process that torchrun did not start, the network is returned unchanged.
+    Optimiser, checkpoints and evaluators use the network itself, so that weights keep their names. Without torchrun, the
+    network is returned unchanged.
 
     Args:
         network: the same in all processes; changed in place.
@@ -103,7 +103,7 @@ def parallel_network(network: nn.Module, sync_batch_norm: bool | str = False) ->
             each process normalises its own batch, and running statistics are those of the first.
 
     Raises:
-        InputError: torchrun started several processes that were not joined, or batch normalisation should be
+        InputError: torchrun started several processes that have not joined, or batch normalisation is to be
             synchronised between CPUs.
     """
     if not dist.is_initialized():
@@ -112,7 +112,7 @@ def parallel_network(network: nn.Module, sync_batch_norm: bool | str = False) ->
     device = next(network.parameters()).device
     if parse_bool(sync_batch_norm, "sync_batch_norm"):
         if device.type == "cpu":
-            raise InputError("batch normalisation is synchronised on GPUs only; on a CPU, give --norm instance")
+            raise InputError("batch normalisation can be synchronised on GPUs only; on a CPU, give --norm instance")
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
     # with the channels innermost, the same memory of a 1x1 convolution's weights has two possible strides
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
@@ -126,7 +126,7 @@ def _wait_for_all(store: dist.Store, rank: int, processes: int) -> None:
     except dist.DistStoreError:
         raise InputError(
             f"the {processes} processes did not all join within {_JOINING.seconds // 60} minutes; start torchrun on every "
-            "machine, and with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 if it restarts processes of several machines"
+            "machine, and set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 if it restarts processes on several machines"
         ) from None
 
 
@@ -139,6 +139,6 @@ def _check_gpu(device: torch.device) -> None:
         )
     if int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > 1 and device.index != number:
         raise InputError(
-            f"--device {device} is one GPU for all processes; leave it out, and each takes its own "
-            "(CUDA_VISIBLE_DEVICES says which there are)"
+            f"--device {device} selects one GPU for all processes; leave it out, so that each process takes its own "
+            "(CUDA_VISIBLE_DEVICES lists the visible ones)"
         )

@@ -1,4 +1,4 @@
-"""Filter lines from MONAI's log that need no action, or that should stay on the user's disk."""
+"""Filter MONAI's log: remove messages that a user can do nothing about, and paths, which must stay on the user's disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IDLE_WARNINGS = (
 )
 #: Loggers of the same warnings.
 IDLE_LOGGERS = ("monai.data.nvimgcodec_pydicom_plugin",)
-#: Settings that are paths, which may hold a name (for example of a folder that a PACS exported).
+#: Settings that are paths; a path may contain a person's name (for example, a folder that a PACS exported).
 PATH_SETTINGS = frozenset(
     (
         "bundle_root",
@@ -39,7 +39,7 @@ PATH_SETTINGS = frozenset(
         "weights",
     )
 )
-#: Loggers of the engines that a config names; MONAI's `CheckpointLoader` tells them where the weights are.
+#: Loggers of the engines that a config names; MONAI's `CheckpointLoader` logs the path of the weights to them.
 ENGINE_LOGGERS = tuple(
     f"ignite.engine.engine.{name}"
     for name in ("BatchEvaluator", "BatchTrainer", "SupervisedEvaluator", "SupervisedTrainer")
@@ -57,10 +57,10 @@ _SUMMARY = re.compile(r"> (?P<name>[^:]+): (?P<value>.*)", re.S)
 def keep_quiet() -> None:
     """Keep paths, and messages that a user can do nothing about, out of MONAI's log.
 
-    These are some warnings, each engine's start and end, Ignite's announcement of each error that the process prints
-    anyway, and the traceback of Ctrl-C. ``PLANEWISE_DEBUG=1`` shows them. Call it before the run: MONAI writes its
-    summary of the command line after ``initialize``. MONAI's earlier messages are configured in
-    ``configs/logging.conf``.
+    It removes some warnings, each engine's start and end, Ignite's announcement of errors that the process prints
+    anyway, and the traceback of Ctrl-C. ``PLANEWISE_DEBUG=1`` shows these messages, but not the paths. Call it before
+    the run: MONAI writes its summary of the command line after ``initialize``. ``configs/logging.conf`` controls
+    MONAI's earlier messages.
     """
     for name in ("monai.bundle.scripts", *ENGINE_LOGGERS):
         logger = logging.getLogger(name)
@@ -83,7 +83,7 @@ def keep_quiet() -> None:
 
 
 def _remove(logger: logging.Logger, hides: Callable[[logging.LogRecord], bool]) -> None:
-    """Take a filter off by its name: a packaged bundle in the same process has the same ones in its own ``scripts``."""
+    """Remove a filter by its name: a packaged bundle in the same process has the same filters in its own ``scripts``."""
     for given in list(logger.filters):
         if getattr(given, "__name__", None) == hides.__name__:
             logger.removeFilter(given)
@@ -111,7 +111,7 @@ def _no_announced_end(record: logging.LogRecord) -> bool:
 
 
 def _without_path(record: logging.LogRecord) -> bool:
-    """Passes every record, but removes the path from a record with a path."""
+    """Pass every record, but remove the path from a record that contains one."""
     if str(record.msg).startswith(_RESTORED):
         record.msg = f"{_RESTORED}{Path(str(record.msg).removeprefix(_RESTORED)).name}"
     found = _SUMMARY.fullmatch(str(record.msg))

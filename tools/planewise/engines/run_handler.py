@@ -1,4 +1,4 @@
-"""What every training run has, as one handler."""
+"""One handler for everything that all training runs share."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ from planewise.engines.same_buffers import SameBuffersHandler
 from planewise.engines.seeding import SeedHandler, epoch_sampler
 from planewise.losses import logged_terms
 
-#: Seed of the random parts of a validation: always the same, so that scores can be compared between epochs.
+#: Seed of every validation: always the same, so that scores can be compared between epochs.
 _VALIDATION_SEED = 0
 
 
 class RunHandler:
-    """Seeds, progress, the end of a run whose loss is not finite, learning rate, validation, logs and checkpoints.
+    """Seeding, progress, a check for non-finite losses, learning rate, validation, logs and checkpoints.
 
-    It attaches to the trainer, in this order: `SeedHandler`, Ignite's ``ProgressBar``, `FiniteLossHandler`, MONAI's
+    To the trainer it attaches, in this order: `SeedHandler`, Ignite's ``ProgressBar``, `FiniteLossHandler`, MONAI's
     ``LrScheduleHandler`` and ``ValidationHandler``, `PlateauHandler` (instead of ``LrScheduleHandler``, for a
     ``ReduceLROnPlateau``), MONAI's ``TensorBoardStatsHandler``, `HistoryHandler` and `CheckpointHandler`. To the evaluator it
     attaches `SeedHandler`, `SameBuffersHandler`, MONAI's ``StatsHandler`` and ``TensorBoardStatsHandler``.
 
-    In ``train#handlers``, handlers that act on a step or an epoch stand before it, and handlers that read an epoch's scores
+    In ``train#handlers``, list handlers that act on a step or an epoch before it, and handlers that read an epoch's scores
     after it.
 
     Args:
-        output_dir: the run's folder; ``history.csv`` and ``tensorboard`` go there.
+        output_dir: the run's folder; ``history.csv`` and ``tensorboard`` are written there.
         ckpt_dir: folder of ``model.pt`` and ``last.ckpt``.
-        network: what ``model.pt`` holds.
+        network: the network whose weights ``model.pt`` contains.
         loss, optimizer: the trainer's.
-        evaluator: validates every ``val_interval`` epochs, if its dataset holds anything; its key metric decides which epoch
-            is the best.
-        lr_scheduler: steps after every epoch if ``lr_epoch_level``, or else after every batch.
+        evaluator: validates every ``val_interval`` epochs, unless its dataset is empty; its key metric determines the best
+            epoch.
+        lr_scheduler: steps after every epoch if ``lr_epoch_level``, otherwise after every batch.
         learner, best_learner: as for `CheckpointHandler`.
         seed: seed of the run.
         resume: False starts over.
         progress: show a progress bar.
-        log_interval: steps between two points of the training curve in TensorBoard, and between two looks at the loss.
-        checkpoint_interval: least number of seconds between two writings of the checkpoints.
-        writes: write logs; with several processes, the first one does.
+        log_interval: steps between two points of the training curve in TensorBoard, and between two checks of the loss.
+        checkpoint_interval: minimum number of seconds between two writes of the checkpoints.
+        writes: whether this process writes logs; with several processes, only the first one does.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class RunHandler:
             handler.attach(engine)
 
     def handlers(self, engine: Engine) -> list[Any]:
-        """What it attaches to the trainer, in this order."""
+        """The handlers for the trainer, in the order in which they are attached."""
         plateau = isinstance(self.lr_scheduler, ReduceLROnPlateau)
         handlers: list[Any] = [SeedHandler(self.seed, epoch_sampler(engine.data_loader))]
         if self.progress:

@@ -1,4 +1,4 @@
-"""Run a bundle's inference in this process, like `python -m monai.bundle run`, and filter its log for people."""
+"""Run a bundle's inference in this process, like `python -m monai.bundle run`, and collect its remarks for the user."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def run_inference(
 ) -> list[str]:
     """Run ``configs/inference.yaml`` of a bundle, as in the bundle's own documentation.
 
-    ``PLANEWISE_DEBUG=1`` lets an error that is not a refusal pass unchanged, with its traceback.
+    With ``PLANEWISE_DEBUG=1``, errors other than an `InputError` pass unchanged, with their traceback.
 
     Args:
-        bundle: its folder.
-        settings: overrides; a value of None keeps the configuration's own.
+        bundle: the bundle's folder.
+        settings: overrides; None keeps the configuration's own value.
         watch: called after every input, to show progress.
 
     Returns:
         The run's remarks on exams and on its weights, one per line.
 
     Raises:
-        InputError: there is no such bundle, or the run refused its input, with the run's own message.
+        InputError: there is no such bundle, or the run failed; the message is the run's own.
     """
     bundle = Path(bundle).resolve()
     config = bundle / "configs" / "inference.yaml"
     if not config.is_file():
-        raise InputError(f"there is no bundle in {bundle}; name the folder that holds the bundles with --bundles")
+        raise InputError(f"there is no bundle in {bundle}; name the folder that contains the bundles with --bundles")
     given = {
         name: str(value) if isinstance(value, Path) else value for name, value in settings.items() if value is not None
     }
@@ -63,7 +63,7 @@ def run_inference(
             workflow.finalize()
     except Exception as error:
         chain = causes(error)
-        # by name, because a packaged bundle carries a copy of planewise, and so a class of its own
+        # by name, because a packaged bundle contains a copy of planewise and therefore another InputError class
         refused = next((str(cause) for cause in chain if type(cause).__name__ == InputError.__name__), None)
         if refused is None and os.environ.get("PLANEWISE_DEBUG"):
             raise
@@ -72,7 +72,7 @@ def run_inference(
 
 
 def _ended(name: str, first: BaseException, said: Mapping[str, None]) -> str:
-    """An error's first cause in one line, after earlier remarks on exams."""
+    """An error's first cause in one line, with the earlier remarks on exams."""
     why = f"{type(first).__name__}: {first}".splitlines()[0]
     doubts = "; ".join(line for line in said if line.startswith("exam "))
     return f"{name} ended with an error: {why}" + (f" (before it: {doubts})" if doubts else "")
@@ -97,9 +97,9 @@ def _as_if_alone(bundle: Path, given: Mapping[str, object], heard: logging.Handl
     loggers = [logging.getLogger(name) for name in (None, ConfigWorkflow.__module__)]
     logged = [(logger.level, logger.handlers[:]) for logger in loggers]
     argv, hook, path = sys.argv, sys.excepthook, sys.path[:]
-    # the weights' training settings do not replace given settings (`planewise.engines.follow_weights`)
+    # settings on the command line take precedence over those of the weights (`planewise.engines.follow_weights`)
     sys.argv = [argv[0], *(f"--{name}" for name in given)]
-    # a packaged bundle has its code in `scripts`, and so has any other that this process has read
+    # a packaged bundle has its code in `scripts`, and so does any other bundle that this process has loaded
     others = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "scripts"}
     sys.path.insert(0, str(bundle))
     for logger in loggers:

@@ -12,9 +12,9 @@ from planewise.errors import InputError
 from planewise.own_names import OURS, THEIRS
 from planewise.text_files import read_json, read_yaml
 
-#: For weights that ship with a bundle, this replaces their run's folder: a record that includes the configuration.
+#: Weights that ship with a bundle have this record instead of a run's folder; it includes the configuration.
 RELEASED = "record.json"
-#: Key in that record for the file that it belongs to.
+#: Key of that record for the SHA-256 of its weights file.
 WEIGHTS_SUM = "weights_sha256"
 
 
@@ -25,7 +25,7 @@ class RunRecord:
     folder: Path
     weights: Path
     config: dict[str, Any] = field(repr=False)
-    """Every setting of the run, with this package's names"""
+    """Every setting of the run, with this package's module names"""
     record: dict[str, Any] = field(repr=False)
     """``run.json``: seed, hash of the configuration, versions, commit"""
 
@@ -36,13 +36,13 @@ class RunRecord:
 
     @classmethod
     def of_weights(cls, weights: Path) -> RunRecord | None:
-        """The run that wrote a weights file; None if no file next to it says so. Nothing in it is evaluated.
+        """The run that wrote a weights file; None if no file next to the weights identifies it. Nothing is evaluated.
 
         Weights that ship with a bundle have their run's record next to them. It identifies them by SHA-256, so that
         other weights at the same path are not mistaken for them.
 
         Raises:
-            InputError: its record or its configuration is broken.
+            InputError: the run's record or configuration is broken.
         """
         models = weights.resolve().parent
         if (models / RELEASED).is_file():
@@ -59,8 +59,8 @@ class RunRecord:
 
 
 def in_our_names(value: Any) -> Any:
-    """A config in the form of the bundle's own files: a packaged bundle's code under its name here, and references with
-    ``#``.
+    """A config in the form of the bundle's own files: the code of a packaged bundle under this package's name, and
+    references with ``#``.
     """
     if isinstance(value, dict):
         return {key: in_our_names(entry) for key, entry in value.items() if key != "initialize"}
@@ -73,10 +73,10 @@ def in_our_names(value: Any) -> Any:
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """A table in a JSON file.
+    """Read a table from a JSON file.
 
     Raises:
-        InputError: it cannot be read, or holds something else.
+        InputError: the file cannot be read, or contains something else.
     """
     return _table(read_json(path), path)
 
@@ -84,6 +84,6 @@ def read_table(path: Path) -> dict[str, Any]:
 def _table(content: Any, path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(
-            f"{path} holds no settings; the run was interrupted, or the file is not from a run. Name another run"
+            f"{path} contains no settings; the run was interrupted, or the file is not from a run. Name another run"
         )
     return content

@@ -11,8 +11,8 @@ class SameBuffersHandler:
     """Copy the first process's buffers to all processes before validation. Attach it to the evaluator.
 
     `DistributedDataParallel` does so before each training step, so after the last step the running statistics still
-    differ (unless batch normalisation is synchronised), and each process would validate differently. In one process
-    nothing is done.
+    differ (unless batch normalisation is synchronised), and each process would validate differently. With one process,
+    this handler does nothing.
 
     Args:
         network: the network that is evaluated.

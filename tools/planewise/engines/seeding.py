@@ -13,7 +13,7 @@ from planewise.data.exam_sampler import mixed_seed
 
 
 def epoch_sampler(loader: DataLoader) -> Any | None:
-    """The sampler that needs the epoch: the loader's own, or the one that draws whole batches; None without either."""
+    """The loader's sampler or batch sampler that needs the epoch number; None if there is none."""
     samplers = (getattr(loader, name, None) for name in ("sampler", "batch_sampler"))
     return next((sampler for sampler in samplers if hasattr(sampler, "set_epoch")), None)
 
@@ -26,7 +26,7 @@ class SeedHandler:
 
     Args:
         seed: seed of the run.
-        sampler: sampler of the training data; None if it needs no epoch.
+        sampler: sampler of the training data; None if it does not depend on the epoch.
     """
 
     def __init__(self, seed: int, sampler: ExamSampler | PairSampler | SeriesSampler | None = None) -> None:

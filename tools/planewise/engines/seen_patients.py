@@ -1,4 +1,4 @@
-"""Patients of the test section that a pretraining has learned from."""
+"""Warn if pretraining has learned from patients of the test section."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ logger = logging.getLogger(__name__)
 
 def warn_of_seen_patients(parser: ConfigParser) -> int:
     """Report how many patients of the datalist's test section are in the training section of the datalist that the
-    ``pretrained`` weights learned from: two datalists of one population with different splits.
+    ``pretrained`` weights learned from. This happens if two datalists of one population have different splits.
 
     Args:
-        parser: of a config that trains.
+        parser: parser of a config that trains.
 
     Returns:
-        Their number; 0 if nothing is known of the other datalist, or if it is the same one.
+        Number of these patients; 0 if the other datalist is unknown, or if it is the same one.
     """
     run = run_of(parser, "pretrained")
     own = parser.get_parsed_content("datalist") if run is not None and "datalist" in parser else None
@@ -35,12 +35,12 @@ def warn_of_seen_patients(parser: ConfigParser) -> int:
         tested, learned = (
             _patients(read_datalist(path), section) for path, section in zip(files, ("test", "training"), strict=True)
         )
-    except InputError:  # the code that reads it reports errors in it
+    except InputError:  # the code that uses the datalist reports its errors
         return 0
     if seen := len(tested & learned):
         logger.warning(
             "the pretrained weights have learned from %d of the %d patients of this datalist's test section, so "
-            "their scores will be too good. Index both with the same --division, --split and --seed, or pretrain "
+            "the test scores will be too good. Index both with the same --division, --split and --seed, or pretrain "
             "on this datalist",
             seen,
             len(tested),

@@ -19,7 +19,7 @@ from planewise.errors import InputError, refusal
 from planewise.geometry import end_direction
 from planewise.networks.pretrained import NO_WEIGHTS
 
-#: Whether a value is valid, and a description of valid values.
+#: A test whether a value is valid, and a description of valid values.
 Check = tuple[Callable[[Any], bool], str]
 
 
@@ -73,16 +73,16 @@ def _one_of(*words: str) -> Check:
 
 _ANYTHING: Check = (lambda value: True, "")
 
-#: How a segmentation starts from a pretext (Bai 2019, section 2), and how a classification does.
+#: How a segmentation (Bai 2019, section 2) or a classification starts from a pretext.
 _SEGMENTATION_TRANSFER = _optional(_one_of("scratch", "decoder", "all", "multitask"))
 _CLASSIFICATION_TRANSFER = _one_of("all", "frozen_encoder")
 #: Settings of ``transfer: multitask`` that name files: a configuration, one file or several, and a datalist.
 OTHER_TASK_FILES = ("pretext_config", "pretext_datalist")
 
-#: Twice the largest batch of SimCLR's paper, of 8192; a million is a slip, and would take all images as one batch.
+#: Twice the largest batch of the SimCLR paper, 8192. A larger number is a mistake: it would put all images in one batch.
 _LARGEST_BATCH = 16384
 
-#: The check of each setting by its name, the same in all bundles.
+#: The check for each setting with this name, in every bundle's config.
 CHECKS: Mapping[str, Check] = {
     "background": _optional((lambda value: _number(value) and 0 < value < 1, "a number between 0 and 1")),
     "batch_size": (
@@ -185,23 +185,21 @@ CHECKS: Mapping[str, Check] = {
     "window": _optional(COUNT),
 }
 
-#: Settings that are checked together with others.
-_CHECKED_TOGETHER = ("datalist", "device", "imagenet", "pretext_datalist", "pretrained", "transfer")
+#: Settings that are checked only together with others.
+_CHECKED_TOGETHER = ("datalist", "device", "imagenet", "permutation_file", "pretext_datalist", "pretrained", "transfer")
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
-    """Refuse settings with which no run is possible.
+    """Refuse settings that no run can use.
 
     Args:
-        settings: of a config, evaluated; settings without a check pass. And two functions without arguments: ``parts`` makes
-            a dictionary of the network's encoder and decoder, ``pretext`` is `pretext_of_pieces`. A pretext that gives the
-            network pieces of the images has ``network_side``, ``input_name`` and ``input_remedy`` (see
-            `planewise.pretexts.JigsawTilesd`).
+        settings: a config's evaluated settings; those without a check pass. ``parts`` is a function without arguments that
+            returns a dictionary of the network's encoder and decoder.
 
     Raises:
-        InputError: a value is invalid (`CHECKS`), the device does not exist, the images do not fit the
-            network, the puzzle or the patches, no training exam of ``datalist`` has one of the ``views``, or none has
-            locations for ``mapping``; ``transfer`` lacks weights or the other task's images.
+        InputError: a value is invalid (`CHECKS`); the device is not available; the images do not fit the network, the
+            puzzle or the patches; no training exam of ``datalist`` has one of the ``views``, or locations for ``mapping``;
+            or the chosen ``transfer`` lacks weights or the other task's images.
     """
     for name, value in settings.items():
         _check(name, value, CHECKS.get(name, _ANYTHING))
@@ -220,36 +218,26 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:
-    """What `check_settings` needs: the settings of a configuration, evaluated, and what makes its pretext and the parts of
-    its network."""
-    # not `name in parser`: it searches for a similar spelling of each absent name, which takes a second in total
+    """The input of `check_settings`: a configuration's evaluated settings, and a function that makes the network's parts."""
+    # not `name in parser`: it searches for similar names if a config lacks one, which takes a second in all
     config = parser.get()
     names = [name for name in (*CHECKS, *_CHECKED_TOGETHER) if name in config]
-    # settings computed from others are checked last, so that the message names the one to change
+    # check settings before those computed from them, so that the message names the setting to change
     names.sort(key=lambda name: str(config[name]).startswith(("$", "@")))
     evaluated = {name: parser.get_parsed_content(name) for name in names}
-    # not made before their settings are checked
-    return evaluated | {"parts": lambda: _parts(parser), "pretext": lambda: pretext_of_pieces(parser)}
-
-
-def pretext_of_pieces(parser: ConfigParser) -> Any:
-    """The transform that makes the batches of a training, if it gives the network pieces of images; else None, because it may
-    need the dataset. It refuses settings that do not fit each other.
-    """
-    pretext = (parser.get("train") or {}).get("pretext") or {}
-    makes_pieces = hasattr(locate(str(pretext.get("_target_"))), "network_side")
-    return parser.get_parsed_content("train#pretext") if makes_pieces else None
+    # a function: the parts are made only after their settings are checked
+    return evaluated | {"parts": lambda: _parts(parser)}
 
 
 def _parts(parser: ConfigParser) -> dict[str, nn.Module]:
-    """A network's encoder and decoder, where it has them, without weights: that takes no time and draws nothing.
+    """A network's encoder and decoder, if it has them, without weights, so it takes no time and draws no random numbers.
 
     Raises:
-        InputError: their settings do not fit each other. Any other error is left for the run, as it may be PyTorch's that
-            cannot make a stranger's part without weights.
+        InputError: their settings do not fit each other. The run reports any other error: PyTorch may be unable to make a
+            custom part without weights.
     """
     names = [name for name in ("encoder", "decoder") if name in (parser.get("network_def") or ())]
-    # a separate parser: the run's own would keep the networks that are made here
+    # a separate parser, because the run's parser would cache the parts made here
     own = ConfigParser(deepcopy(parser.get())) if names else None
     try:
         with torch.device("meta"):
@@ -263,11 +251,11 @@ def _parts(parser: ConfigParser) -> dict[str, nn.Module]:
 def _check(name: str, value: Any, check: Check) -> None:
     holds, wanted = check
     if not holds(value):
-        raise InputError(f"--{name} is {wanted}, not {value!r}{_hint(value)}")
+        raise InputError(f"--{name} must be {wanted}, got {value!r}{_hint(value)}")
 
 
 def _check_transfer(settings: Mapping[str, Any]) -> None:
-    """Check that the chosen ``transfer`` has the weights it starts from and, with two tasks, the other task's datalist."""
+    """Check that fine-tuning has the weights, and the other task's datalist, that its ``transfer`` needs."""
     mode, two_tasks = settings["transfer"], "beta" in settings
     _check("transfer", mode, _SEGMENTATION_TRANSFER if two_tasks else _CLASSIFICATION_TRANSFER)
     if not two_tasks:
@@ -279,23 +267,25 @@ def _check_transfer(settings: Mapping[str, Any]) -> None:
         )
     if mode in ("decoder", "all", "multitask") and not given:
         raise InputError(
-            f"--transfer {mode} starts from a pretext's weights, and none are given; name them with --pretrained, or give "
+            f"--transfer {mode} starts from a pretext's weights, but none are given; name them with --pretrained, or give "
             "--transfer scratch"
         )
     datalist = settings.get("pretext_datalist")
     if mode != "multitask" and datalist is not None:
-        raise InputError("--pretext_datalist is for --transfer multitask alone; give that, or leave the datalist out")
+        raise InputError(
+            "--pretext_datalist works only with --transfer multitask; add that option, or leave the datalist out"
+        )
     if mode == "multitask" and datalist is None:
         raise InputError(
-            "--transfer multitask goes on learning the pretext, and has no images for it; name the pretext's datalist with "
-            "--pretext_datalist"
+            "--transfer multitask continues to learn the pretext, but has no images for it; name the pretext's datalist "
+            "with --pretext_datalist"
         )
     if mode == "multitask" and not Path(str(datalist)).expanduser().is_file():
-        raise InputError(f"there is no datalist {datalist}; name the pretext's with --pretext_datalist")
+        raise InputError(f"there is no datalist {datalist}; name the pretext's datalist with --pretext_datalist")
 
 
 def _hint(value: Any) -> str:
-    """Explain that YAML reads 1e-3 as text."""
+    """A hint for numbers that YAML reads as text, such as 1e-3."""
     try:
         number = float(value) if isinstance(value, str) else None
     except ValueError:
@@ -314,24 +304,31 @@ def _check_device(device: Any) -> None:
             else "no GPU"
         )
         raise InputError(
-            f"--device {device} cannot be used: PyTorch sees {there} here; leave it out, and the best there is is taken, or "
-            "give --device cpu"
+            f"--device {device} cannot be used: PyTorch sees {there} here; leave it out to use the best device available, "
+            "or give --device cpu"
         ) from error
 
 
 def _check_sides(settings: Mapping[str, Any]) -> None:
-    """Check that an image, or a piece of it, can be halved as often as the encoder does and doubled again by the decoder."""
-    pretext = settings.get("pretext", lambda: None)()
-    name, remedy = getattr(pretext, "input_name", "images"), getattr(pretext, "input_remedy", "raise --image_size")
-    if hasattr(pretext, "network_side"):
-        side = pretext.network_side((settings["image_size"],) * settings.get("spatial_dims", 2))
-    else:
-        side = settings.get("window") or settings["image_size"]
+    """Check that an image, or a piece of it, can be halved as often as the encoder does, and doubled by the decoder."""
+    shape = (settings["image_size"],) * settings.get("spatial_dims", 2)
+    pieces, remedy = "images", "raise --image_size"
+    side = settings.get("window") or settings["image_size"]
+    if {"tile_gap", "tiles_per_side"} <= settings.keys():
+        tile = tile_sides(shape, settings["tiles_per_side"], settings["tile_gap"])
+        side = settings.get("tile_size") or min(tile)
+        pieces, remedy = "tiles", "raise --image_size or --tile_size, or lower --tiles_per_side or --tile_gap"
+    elif "patch_jitter" in settings and "patches_per_side" in settings:
+        side = min(patch_sides(shape, settings["patches_per_side"], settings["patch_jitter"]))
+        pieces, remedy = "patches", "raise --image_size, or lower --patches_per_side or --patch_jitter"
+    elif "patch_overlap" in settings:
+        side = min(patch_places(shape, settings["patches_per_side"], settings["patch_overlap"])[0])
+        pieces, remedy = "patches", "raise --image_size, or lower --patches_per_side"
     for part in settings.get("parts", dict)().values():
         needed, multiple = getattr(part, "smallest_side", 1), getattr(part, "side_multiple", 1)
         if side < needed:
             raise InputError(
-                f"{type(part).__name__} needs {name} of {needed} pixels a side or more, and they have {side}; {remedy}"
+                f"{type(part).__name__} needs {pieces} of {needed} pixels a side or more, but they have {side}; {remedy}"
             )
         if side % multiple:
             near = max(multiple, round(side / multiple) * multiple)
@@ -341,26 +338,37 @@ def _check_sides(settings: Mapping[str, Any]) -> None:
             )
 
 
+def _check_permutations(settings: Mapping[str, Any]) -> None:
+    """Refuse a puzzle with fewer permutations than the network is to distinguish."""
+    per_side, dims, count = settings["tiles_per_side"], settings.get("spatial_dims", 2), settings["permutations"]
+    file = settings.get("permutation_file")
+    if file is not None:
+        read_permutations(file, per_side**dims, count)
+    elif dims == 2:  # a volume always has more permutations than needed
+        choose_permutations(per_side**dims, count)
+
+
 def _check_views(views: Any, datalist: str | Path) -> None:
     content = read_datalist(datalist)
     stack = (content.get("planewise") or {}).get("stack")
     if stack in views:
         raise InputError(
-            f"the images of {datalist} are of the view {stack}, and this pretext learns where {stack} cuts those of another "
-            f"view; index the exams again with `planewise index FOLDER --view {'sax' if stack == '4ch' else '4ch'}`"
+            f"the images of {datalist} are of the view {stack}, but this pretext learns where {stack} cuts the images of "
+            "another view; index the exams again with "
+            f"`planewise index FOLDER --view {'sax' if stack == '4ch' else '4ch'}`"
         )
     items = content.get("training") or []
     known = {view for item in items if isinstance(item, dict) for view in item.get("planes") or ()}
     absent = [view for view in views if view not in known]
     if items and not known:
         raise InputError(
-            "no training exam has a plane of another view (was it indexed with --anatomy any, or has it the stack alone?); "
-            "index exams that have them, or choose a pretext that needs none, of locations for example"
+            "no training exam has a plane of another view (was it indexed with --anatomy any, or does it have only the "
+            "stack?); index exams that have other views, or choose a pretext that needs none, such as locations"
         )
     if absent and items:
         raise InputError(
             f"no training exam has the view {', '.join(absent)} (they have {', '.join(sorted(known))}); name "
-            "others with --views"
+            "other views with --views"
         )
 
 
@@ -368,6 +376,6 @@ def _check_locations(datalist: str | Path) -> None:
     items = read_datalist(datalist).get("training") or []
     if items and not any(isinstance(item, dict) and "location" in item for item in items):
         raise InputError(
-            "no training slice has a location: `planewise index` says why, exam by exam (whole volumes have none either); "
-            "choose a pretext that needs no locations, or index other exams"
+            "no training slice has a location: `planewise index` reports the reason for each exam (whole volumes never have "
+            "locations); choose a pretext that needs no locations, or index other exams"
         )

@@ -1,4 +1,4 @@
-"""Inference of a network for slices on whole volumes."""
+"""Run a network for slices on whole volumes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from planewise.engines.autocast_inferer import AutocastInferer
 
 
 class SliceBatchInferer(AutocastInferer):
-    """Run a network for slices on volumes, whose slices are its batch.
+    """Run a network for slices on volumes, with their slices as its batch.
 
-    MONAI's `SliceInferer` without windows, for slices that the network takes whole: they go through the network in
-    batches that may span volumes.
+    It is MONAI's `SliceInferer` without windows, for networks that take whole slices. A batch of slices may span
+    volumes.
 
     Args:
         batch_size: number of slices per call of the network.

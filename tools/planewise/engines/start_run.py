@@ -1,4 +1,4 @@
-"""Start a bundle run: check the overrides, fix the seed, record the run, decide whether to resume."""
+"""The start of every bundle run: check the settings, fix the seed, record the configuration, decide whether to resume."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from planewise.engines.seen_patients import warn_of_seen_patients
 from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, evaluated_settings
 from planewise.engines.write_run import digest, write_run
 
-#: Setting of the bundles whose batches are whole series: cuDNN would search again for every number of slices.
+#: Setting of bundles whose batches are whole series; cuDNN would search for algorithms at every new number of slices.
 _FREE_LENGTH = "max_slices"
 
 
@@ -37,32 +37,32 @@ def start_run(
 
     It writes
 
-    - ``config.yaml``: the configuration with every override in it,
-    - ``run.json``: seed, hash of the configuration, versions of the packages, git commit, the number of processes, the names
-      of their devices and the precision in which they compute.
+    - ``config.yaml``: the configuration, including all overrides,
+    - ``run.json``: seed, hash of the configuration, versions of the packages, git commit, number of processes, names of
+      their devices, and the precision.
 
-    A run that is started again in the same folder resumes from its last checkpoint if the hash is the same. The hash is
-    of what is trained: of ``train`` and all that it refers to. With several processes, the first one checks and writes
-    while the others wait. The folder belongs to this run until its process ends (`planewise.locks`). A ``run.json`` that
-    cannot be read is made again if ``config.yaml`` shows the same configuration.
+    A run that is started again in the same folder resumes from its last checkpoint if the hash is the same. The hash
+    covers what determines the training: ``train`` and everything that it refers to. With several processes, the first one
+    checks and writes while the others wait. The folder belongs to this run until its process ends (`planewise.locks`). If
+    ``run.json`` cannot be read, it is written again if ``config.yaml`` has the same configuration.
 
-    On a GPU, cuDNN tries its deterministic algorithms and takes the fastest, if batches are of one shape.
+    On a GPU, cuDNN tries its deterministic algorithms and uses the fastest, if all batches have the same shape.
 
     Args:
         output_dir: the run's folder.
         seed: seed of all randomness.
-        resume: False starts over, even if the folder holds a run.
+        resume: False starts over and ignores earlier files.
         depends_on: files whose content belongs to the configuration (the datalist).
-        tf32: whether float32 products on CUDA may be rounded to TF32 (`allow_tf32`); None leaves PyTorch's setting.
+        tf32: whether float32 products on CUDA may be rounded to TF32 (`allow_tf32`); None keeps PyTorch's setting.
 
     Raises:
-        InputError: a setting is invalid (`check_settings`); the folder holds another run, is in use by one, or cannot be
-            written to. The message says what differs and what to do.
+        InputError: a setting is invalid (`check_settings`), or the folder contains another run, is in use, or is not
+            writable. The message names the differences and the remedy.
     """
     plain_errors()
     refuse_strangers()
     parser = _checked_parser(follow_pretrained)
-    set_determinism(seed)  # it also switches cuDNN's search for the fastest algorithm off
+    set_determinism(seed)  # it also switches off cuDNN's search for the fastest algorithm
     if tf32 is not None:
         allow_tf32(tf32)
     torch.backends.cudnn.benchmark = parser is not None and _FREE_LENGTH not in parser
@@ -77,8 +77,8 @@ def start_run(
 
 
 def check_run(tf32: bool | str | None = None) -> None:
-    """Call it first in the ``initialize`` of a config that trains nothing: take the settings of the weights' run
-    (`planewise.engines.follow_weights`), and refuse invalid settings, before anything is read.
+    """Apply the settings of the run that wrote the weights (`planewise.engines.follow_weights`), and refuse invalid
+    settings before anything is read. Call it first in the ``initialize`` of a config that does not train.
 
     Args:
         tf32: as for `start_run`.
@@ -93,7 +93,7 @@ def check_run(tf32: bool | str | None = None) -> None:
 
 
 def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> ConfigParser | None:
-    """The running parser, with the settings of its weights and all settings checked; None outside of a config."""
+    """The running parser, with the settings of its weights, after a check of its settings; None outside a config."""
     warn_of_unknown_overrides(sys.argv)
     parser = _running_parser()
     if parser is not None:
@@ -103,10 +103,10 @@ def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> Con
 
 
 def _running_parser() -> ConfigParser | None:
-    """The parser of the configuration that is being run, overrides included.
+    """The parser of the running configuration, including overrides.
 
-    MONAI offers an expression no way to its own parser, however the run was started (command line, Python, MONAI
-    Label), so it is looked up among the callers.
+    MONAI gives an expression no access to its own parser, however the run was started (command line, Python, MONAI
+    Label), so this function searches the call stack for it.
     """
     frame = inspect.currentframe()
     while frame is not None:
@@ -118,7 +118,7 @@ def _running_parser() -> ConfigParser | None:
 
 
 def _hardware(parser: ConfigParser | None) -> dict[str, Any]:
-    """Names of the devices of all processes, and the precision, as far as the configuration says."""
+    """Names of the devices of all processes, and the precision, if the configuration sets them."""
     if parser is None or "device" not in parser:
         return {}
     device = torch.device(parser.get_parsed_content("device"))
@@ -141,7 +141,7 @@ def _text(path: str) -> str:
 
 
 def _auxiliary_task_files(parser: ConfigParser | None) -> dict[str, Any]:
-    """Name of a setting to the content of the files that it names, in a run of two tasks."""
+    """Map each setting that names files to their SHA-256 digests, in a run with two tasks; otherwise empty."""
     if parser is None or "transfer" not in parser or parser.get_parsed_content("transfer") != "multitask":
         return {}
     named = {name: parser.get_parsed_content(name) for name in OTHER_TASK_FILES}

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run at any point."""
+"""End a run at any point on Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import Any
 
-#: Default handlers of a signal, unless somebody has installed another one.
+#: Python's default handler of each signal.
 _DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 _received: list[int] = []
 
@@ -15,7 +15,7 @@ _received: list[int] = []
 def listen() -> None:
     """Let SIGTERM end this process like Ctrl-C, by an exception in the main thread; both are recorded.
 
-    A handler that somebody else installed stays, and threads other than the main one change nothing.
+    Handlers that other code has installed stay. Calls from threads other than the main one install no handler.
     """
     _received.clear()
     if threading.current_thread() is threading.main_thread():
@@ -25,8 +25,8 @@ def listen() -> None:
 
 
 def stop_if_asked(*_: Any) -> None:
-    """Raise a signal's exception again if it was lost: C++ code that checks whether an object has a name drops
-    exceptions.
+    """Raise a signal's exception again if it was lost: C++ code drops exceptions when it checks whether an object has
+    an attribute.
     """
     if _received:
         _raise(_received[-1])

@@ -11,10 +11,10 @@ from torch.overrides import TorchFunctionMode
 class ExactThinVolumes(TorchFunctionMode):
     """On a CPU, compute convolutions of volumes that are thinner than the kernel in float32.
 
-    torch 2.13's (oneDNN's) bfloat16 gradient of such a convolution's weights is wrong on CPUs with AVX-512 BF16: it
-    reads memory that is not its own, so it may be NaN, or finite and wrong, or end the process. It happens if the
-    kernel is longer than the volume's first axis, as on the deepest level of an encoder whose grid has shrunk to 2 x 2
-    x 2. Such layers are small, so float32 costs next to nothing. Everything else passes unchanged.
+    In torch 2.13 (oneDNN), the bfloat16 weight gradient of such a convolution is wrong on CPUs with AVX-512 BF16: the
+    code reads memory outside its arrays, so the gradient may be NaN, or finite but wrong, or the process may crash. This
+    happens if the kernel is longer than the volume's first axis, as on the deepest level of an encoder whose grid has
+    shrunk to 2 x 2 x 2. Such layers are small, so float32 costs next to nothing. Everything else passes unchanged.
 
     >>> with torch.autocast("cpu", dtype=torch.bfloat16), ExactThinVolumes():
     ...     output = network(volumes)

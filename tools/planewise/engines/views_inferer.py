@@ -1,4 +1,4 @@
-"""Inference of a network for single images on several views of each."""
+"""Run a network for single images on several views of each image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from planewise.engines.autocast_inferer import AutocastInferer
 
 
 class ViewsInferer(AutocastInferer):
-    """Run a network of single images on several views of each.
+    """Run a network for single images on several views of each image.
 
     Called with views as channels ``(B, V * C, H, W)``, or for volumes ``(B, V * C, H, W, D)``, and a network from ``(N,
     C, ...)`` to embeddings ``(N, D)``, it runs all views as one batch and returns ``(B, V, D)``.

@@ -11,19 +11,19 @@ from planewise.networks import weights_path
 
 
 class WeightsLoader(CheckpointLoader):
-    """MONAI's `CheckpointLoader` for a network alone, wherever the weights are and whatever device trained them.
+    """MONAI's `CheckpointLoader` for one network; the weights may be in a file, folder or zip, and trained on any device.
 
     Args:
         network: its weights are replaced when the run starts.
         weights: a checkpoint, a bundle's folder or zip (`planewise.networks.weights_path`).
-        arguments: further ones of `CheckpointLoader`.
+        arguments: further arguments of `CheckpointLoader`.
 
     Raises:
-        InputError: there are no such weights, or they are of another network.
+        InputError: there are no such weights, or they belong to another network.
     """
 
     def __init__(self, network: nn.Module, weights: str, **arguments: Any) -> None:
-        # the network's own device does not matter: weights trained on a GPU load without one
+        # load to the CPU, so that weights saved on a GPU also load on machines without one
         super().__init__(
             str(weights_path(weights, network)), {"model": network}, **{"map_location": "cpu", **arguments}
         )

@@ -1,4 +1,4 @@
-"""The settings of a training run that its weights need in use."""
+"""The training settings that are needed to use the weights of a run."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from planewise.errors import InputError
 
 #: Keys of an inference config that define the network, its input and the use of its output.
 _DEFINING = ("network_def", "preprocessing", "postprocessing")
-#: The key that makes samples from items: `slices` and the classes' key belong to the weights, the choice of exams does
-#: not.
+#: Key of the part that makes samples from items: its ``slices`` and the key of the classes belong to the weights; the
+#: choice of exams does not.
 _SAMPLES = "dataset"
 _READ = (*FILES, "input", "section", "num_exams", "phases", "channels")
-#: How each config builds ``network_def``: training loads a pretext's weights into it, inference does not.
+#: The key with which each config builds ``network_def``: training loads a pretext's weights into it, inference does not.
 _PLACED = "network"
-#: Keys of a training config that no setting replaces: a run with a different value is not a run of the bundle.
+#: Keys of a training config that no setting replaces: a run with a different value does not belong to the bundle.
 _OWN = ("preprocessing", "targets")
 
-#: Inference settings that are facts about weights, known only after training: values measured with them, and their
-#: training data. The record of weights that ship has them under this key.
+#: Inference settings that describe the weights and are known only after training: values measured with the weights, and
+#: their training data. The record of weights that ship has them under this key; other weights have no such values.
 MEASURED = "measured"
 _MEASURED = ("plane_bounds", "joint_bounds", "trained_on")
 
@@ -52,9 +52,9 @@ def defining_settings(inference: Mapping[str, Any]) -> set[str]:
 def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The changes that make a bundle's configs fit a run's weights.
 
-    Another person's run is data: only the settings from `defining_settings` are taken from its configuration, as
-    numbers, text, lists and tables of these. Anything that MONAI would evaluate must be in the bundle's own configs, or
-    it is refused.
+    Another person's run is treated as data: only the settings from `defining_settings` are taken from its configuration,
+    as numbers, text, lists and tables of these. Anything that MONAI would evaluate is refused unless it is also in the
+    bundle's own configs.
 
     Args:
         run: the run that wrote the weights.
@@ -64,16 +64,16 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
         ``{"train.yaml": {key: value}, "inference.yaml": {key: value}}``, without unchanged values.
 
     Raises:
-        InputError: the run is not one of this bundle, or it has code where the bundle has none, or other code.
+        InputError: the run does not belong to this bundle, or contains code that the bundle's configs lack.
     """
     train, inference = plain(train), plain(inference)
     wanted = defining_settings(inference)
-    # null means the behaviour before the setting existed; an older run does not have it
+    # null keeps the behaviour from before a setting existed; a run older than the setting does not mention it
     later = {key for key, value in train.items() if value is None and key not in run.config}
     network, own_network = run.config.get("network_def"), train.get("network_def")
     if isinstance(own_network, Mapping):
         own_network = {key: value for key, value in own_network.items() if value not in [f"@{name}" for name in later]}
-    # a custom network is a setting like others; a run of another bundle also has another one, and lacks more
+    # a custom network is a setting like any other; a run of another bundle also has another network, and lacks more keys
     required = wanted if network == own_network else set(train) - NOT_COMPUTED - {"initialize"}
     absent = sorted(key for key in required - later if key in train and key not in run.config)
     other = [f"train#{key}" for key in _OWN if not make_the_same(_in(train, key), _in(run.config, key))]
@@ -82,8 +82,8 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
         what += [f"has another {' and another '.join(other)}"] if other else []
         commit = run.record.get("commit")
         raise InputError(
-            f"{run.folder} is not a run of this bundle in its present form: it {' and '.join(what)}; name another "
-            f"run with --weights, or package with the code that made this one{f' (commit {commit})' if commit else ''}"
+            f"{run.folder} is not a run of the current version of this bundle: it {' and '.join(what)}; name another "
+            f"run with --weights, or package with the code that made this run{f' (commit {commit})' if commit else ''}"
         )
     other_network = {"network_def"} if network != own_network else set()
     code = sorted(
@@ -93,7 +93,7 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
         raise InputError(
             f"{run.folder / 'config.yaml'} has another {' and another '.join(code)}, which MONAI would evaluate; a run's "
             f"configuration is read as data, and none of it is executed. If you trust it, copy the bundle's folder, write "
-            "that into configs/train.yaml and configs/inference.yaml there, and name the copy"
+            "the run's value into configs/train.yaml and configs/inference.yaml of the copy, and name the copy"
         )
     changed = {
         file: {
@@ -119,19 +119,19 @@ def measured_settings(record: Mapping[str, Any], inference: Mapping[str, Any]) -
     """
     measured = record.get(MEASURED, {})
     if not isinstance(measured, Mapping) or holds_code(measured):
-        raise InputError("the record of these weights has more than numbers and text in its measured settings")
+        raise InputError("the measured settings in the record of these weights must be numbers and text only")
     wanted = {key: measured.get(key) for key in _MEASURED if key in inference}
     return {key: value for key, value in wanted.items() if inference[key] != value}
 
 
 def _is_code_of_its_own(value: Any, key: str, *bundle: Mapping[str, Any]) -> bool:
-    """Whether a run's value of a setting is more than plain data, without a bundle config that has it for that setting."""
+    """Whether a run's value of a setting contains code that no config of the bundle has for that setting."""
     return holds_code(value) and not any(config.get(key) == value for config in bundle)
 
 
 def asked_of_overlay(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> set[str]:
-    """Top-level keys of an overlay that a config has, that its network, input or output depend on, or that the replaced
-    part refers to (``dataset`` to ``channels``)."""
+    """Top-level keys of an overlay that a config contains, that its network, input or output depend on, or that the
+    replaced part refers to (as ``dataset`` refers to ``channels``)."""
     changed, content = {key.partition("#")[0] for key in overlay}, merged(config, overlay)
     found = changed & (set(config) | defining_settings(content) | {"network_def"})
     return found | changed & set().union(*(_references(content[key]) for key in found))
@@ -159,13 +159,13 @@ def _in(config: Mapping[str, Any], key: str) -> Any:
 
 
 def make_the_same(own: Any, other: Any) -> bool:
-    """Whether two parts of a config are equal; giving an argument its default is the same as not giving it."""
+    """Whether two parts of a config are equal, where an argument with its default value counts as not given."""
     defaults = _defaults(own)
     return _without(own, defaults) == _without(other, defaults)
 
 
 def _defaults(own: Any) -> dict[str, dict[str, Any]]:
-    """Each class of ours that a bundle's own config names (another person's names are not looked up), to its defaults."""
+    """Map each class that a bundle's own config names to its defaults; another person's names are never looked up."""
     if isinstance(own, list):
         return {name: given for entry in own for name, given in _defaults(entry).items()}
     if not isinstance(own, Mapping):

@@ -1,4 +1,4 @@
-"""Inference on whole volumes, in windows that slide over them, or slice by slice."""
+"""Run a network on whole volumes, in sliding windows, or slice by slice."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from planewise.engines.autocast_inferer import AutocastInferer
 
 class WindowInferer(AutocastInferer):
     """Run a network on the whole volume, or on windows that overlap by half and are averaged (MONAI's
-    `SlidingWindowInferer`, with weights that decrease from a window's middle). A network on images runs on the volume's
-    slices across its third axis, whole or in windows likewise.
+    `SlidingWindowInferer`, with weights that decrease from a window's middle). A network on images runs on the slices
+    along the volume's third axis, also whole or in windows.
 
     Args:
         window: side of the windows, voxels; None uses the whole volume.

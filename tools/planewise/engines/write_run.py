@@ -47,8 +47,8 @@ def write_run(
         about: further entries of the record (seed, processes, devices).
 
     Raises:
-        InputError: the folder holds a run whose configuration, or files, differ in more than a larger ``max_epochs``; it is
-            in use, or cannot be written to.
+        InputError: the folder contains a run whose configuration or files differ in more than a larger ``max_epochs``, or
+            it is in use or not writable.
     """
     settings = _computed(config)
     identity = hashlib.sha256(json.dumps([settings, files], sort_keys=True, default=str).encode()).hexdigest()
@@ -61,13 +61,13 @@ def write_run(
     if parse_bool(resume, "resume") and record_file.is_file():
         previous = _previous(record_file, config_file)
         before = _computed(previous["config"])
-        # without a record only the configuration can be compared, not the files' contents
+        # without a record, only the configuration can be compared, not the contents of the files
         same = (
             identity == previous["configuration"] if previous["configuration"] else before == _without_items(settings)
         )
         if not same and not _only_longer(before, _without_items(settings), previous, files):
             raise InputError(
-                f"{folder} holds a run with another configuration ({_differences(before, settings, previous, files)}); "
+                f"{folder} contains a run with another configuration ({_differences(before, settings, previous, files)}); "
                 f"`--resume false` starts over, another --output_dir keeps both"
             )
     with atomic_write(config_file) as part:
@@ -92,17 +92,17 @@ def _only_longer(before: dict, now: dict, record: dict, files: Mapping[str, Any]
     if {**before, "max_epochs": epochs[1]} != now:
         return False
     logger.info(
-        "max_epochs is raised from %d to %d; a schedule that depends on it continues as if it had always been so",
+        "max_epochs is raised from %d to %d; a schedule that depends on it continues as if it had always had this value",
         *epochs,
     )
     return True
 
 
 def _previous(record_file: Path, config_file: Path) -> dict[str, Any]:
-    """The notes of an earlier run: its record, with its ``config``; without ``configuration`` if the record is broken.
+    """An earlier run's record, with its ``config``; ``configuration`` is None if the record is broken.
 
     Raises:
-        InputError: the record is broken, and the configuration too.
+        InputError: both the record and the configuration are broken.
     """
     config = record = None
     with suppress(InputError):
@@ -113,7 +113,7 @@ def _previous(record_file: Path, config_file: Path) -> dict[str, Any]:
         return record | {"config": config if isinstance(config, dict) else {}}
     if not isinstance(config, dict):
         raise InputError(
-            f"{record_file} and {config_file.name} next to it are broken, so it is unknown whether this is the "
+            f"{record_file} and {config_file.name} next to it are broken, so it is unknown whether they belong to the "
             "same run; `--resume false` starts over, another --output_dir keeps both"
         )
     logger.warning("%s is broken; it is written again if the configuration is the same", record_file.name)
@@ -124,7 +124,7 @@ def _computed(config: dict[str, Any]) -> dict[str, Any]:
     """The part of a configuration that determines the result: ``train`` and everything that it and ``initialize`` refer
     to.
 
-    Parts for evaluation alone, or for several processes, do not change it.
+    Settings only for evaluation, or only for several processes, do not affect it.
     """
     reached, waiting = set(), ["train", "initialize"] if "train" in config else list(config)
     while waiting:
@@ -137,7 +137,7 @@ def _computed(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_one_process(value: Any) -> Any:
-    """A configuration without configs/multi_gpu_train.yaml."""
+    """A configuration without the changes of configs/multi_gpu_train.yaml."""
     if isinstance(value, Mapping):
         if value.get("_target_") == _PARALLEL_NETWORK:
             return value.get("network")
@@ -152,7 +152,7 @@ def _in_one_process(value: Any) -> Any:
 
 
 def _without_items(value: Any) -> Any:
-    """The config with lists of data items (which hold paths) replaced by their number."""
+    """The config with each list of data items (which contain paths) replaced by its length."""
     if isinstance(value, Mapping):
         return {str(key): _without_items(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -189,9 +189,9 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The git commit of the running code, with a mark if it was changed since; None if git does not track it.
+    """The git commit of the running code, marked if the code has changed since; None if git does not track it.
 
-    A packaged bundle, or an environment, may lie inside another repository, whose commit is meaningless.
+    A packaged bundle or an environment may be inside another repository, whose commit would be meaningless.
     """
     here = Path(__file__)
 
