@@ -89,6 +89,6 @@ def test_a_second_pass_forgets_the_first(tmp_path):
 
 
 def test_collectors_that_would_overwrite_each_other_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"two collectors of the report give mean.png; leave one of them out"):
+    with pytest.raises(InputError, match=r"two collectors of the report write mean.png; leave one of them out"):
         report_of(tmp_path, [Means(), Means()])
     assert not (tmp_path / "metrics.json").exists()

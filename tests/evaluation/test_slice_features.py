@@ -55,5 +55,5 @@ def test_features_keep_their_signs():
 
 
 def test_a_network_alone_is_refused():
-    with pytest.raises(ValueError, match="need an inferer"):
+    with pytest.raises(ValueError, match="needs an inferer"):
         SliceFeaturesd(network())

@@ -41,5 +41,5 @@ def test_turned_about_the_heart_it_is_an_angle_and_moved_along_its_normal_an_off
 
 
 def test_other_exams_are_refused():
-    with pytest.raises(InputError, match="exam b is not among the phantoms with planes from their anatomy"):
+    with pytest.raises(InputError, match="exam b has no phantom with planes from its anatomy"):
         technologist_errors({"test": exam("b")}, {"test": exam("a")})

@@ -1,4 +1,4 @@
-"""Numbers without a position in the image, in the form in which MONAI Label passes them to a viewer."""
+"""Numbers without a position in the image, in the form that MONAI Label passes to a viewer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from monai.transforms import Transform
 
 
 class AsNumbersd(Transform):
-    """Let a server answer with the numbers of ``pred``, one for each class.
+    """Let a server return the numbers of ``pred``, one for each class.
 
     MONAI Label resizes every ``pred`` to the original size of the image, which fails if ``pred`` has no spatial axis
     (`monailabel.transform.post.Restored`). It leaves ``pred`` alone if the image's metadata has no original size, so
-    this entry is removed here.
+    this transform removes that entry.
 
     Reads ``pred``, ``(classes,)``, and ``image``. Writes ``pred`` as a float32 `MetaTensor` on the CPU, and ``image``
-    without ``spatial_shape`` in its ``meta``; its voxels and affine stay.
+    without ``spatial_shape`` in its ``meta``, with unchanged voxels and affine.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

@@ -23,14 +23,15 @@ class ClassificationReport:
     - ``predictions.csv``: each exam's features and probabilities, by its hash;
     - for labelled exams, ``metrics.json`` (AUC, accuracy, confusion matrix; Zhang 2024 Table 3) and ``roc.png``.
 
-    Batches hold ``image``, features ``(B, F)``, ``exam`` and, if known, ``label``; outputs ``pred`` ``(B, classes)``.
+    Batches contain ``image``, features ``(B, F)``, ``exam`` and, if known, ``label``; outputs contain ``pred``
+    ``(B, classes)``.
 
     Args:
-        output_dir: folder.
-        classes: names in order.
+        output_dir: folder for the results.
+        classes: names of the classes, in order.
         feature_names: names of the features.
-        trained_on: the weights' training data if not people, such as ``phantoms``; every row of predictions.csv then
-            says so, in a column ``note``.
+        trained_on: what the weights were trained on, if not on people, such as ``phantoms``; a column ``note`` of
+            predictions.csv then says so in every row.
     """
 
     def __init__(

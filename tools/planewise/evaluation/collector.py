@@ -1,10 +1,10 @@
-"""Scoring one part of a pretext: the contract between `PretextReport` and its collectors.
+"""Score one part of a pretext: the contract between `PretextReport` and its collectors.
 
 A config names the collectors (`planewise.evaluation.LocationScores`, `planewise.evaluation.OrientationScores`, ...),
-each with its own settings. The report goes over the evaluator's batches once. For every collector it
+each with its own settings. The report goes over the evaluator's batches once. For every collector, it
 
 1. passes each batch (`ScoredBatch`) to `Collector.take`, and keeps the result on the CPU;
-2. passes, after the last batch, the results of all batches, concatenated along the first dimension, to
+2. concatenates the results of all batches along the first dimension after the last batch, and passes them to
   `Collector.results`.
 
 It then writes all `CollectorResults` into one folder. A collector opens no file and keeps no state between calls, so a
@@ -27,7 +27,7 @@ DRAWN = 8
 
 
 def drawn_examples(example: Tensor) -> list[int]:
-    """Numbers of the samples that a picture shows: an example that was seen several times is shown repeatedly if there
+    """Numbers of the samples that a picture shows. An example that was seen several times is shown several times if there
     is room.
 
     Args:
@@ -42,8 +42,8 @@ def middle_layer(images: Tensor, spatial_dims: int) -> Tensor:
 
 
 def cell_layers(images: Tensor, cells_per_side: int) -> list[Tensor]:
-    """For volumes ``(N, i, j, k)`` the middle slices of each layer of cells across the third axis; for images ``(N, i,
-    j)`` the images themselves."""
+    """For volumes ``(N, i, j, k)``, the middle slice of each layer of cells along the third axis; for images ``(N, i, j)``,
+    the images themselves."""
     if images.ndim == 3:
         return [images]
     side = images.shape[-1]
@@ -52,26 +52,26 @@ def cell_layers(images: Tensor, cells_per_side: int) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class ScoredBatch:
-    """One batch of the evaluator, on the network's device. B samples: slices, or volumes."""
+    """One batch of the evaluator with B samples (slices or volumes), on the network's device."""
 
     image: Tensor
     """The network's input, ``(B, C, ...)``."""
     target: Tensor | Mapping[str, Tensor]
-    """From the evaluator's ``prepare_batch``; each tensor begins with B."""
+    """The target from the evaluator's ``prepare_batch``; the first dimension of each tensor is B."""
     prediction: Tensor
-    """The network's one tensor: maps ``(B, C, ...)``, logits ``(B, classes)`` or embeddings ``(B, D)``."""
+    """The network's output: maps ``(B, C, ...)``, logits ``(B, classes)`` or embeddings ``(B, D)``."""
     example: Tensor
-    """Whether each sample is an example, ``(B,)``, bool: one of the few that every collector's pictures show."""
+    """Whether each sample is one of the few examples in every collector's pictures, ``(B,)``, bool."""
 
 
 @dataclass(frozen=True)
 class CollectorResults:
-    """The results of one collector; no two collectors of a report share a name in any of the four."""
+    """The results of one collector. In each field, the names of all collectors of a report must differ."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
     """Entries of ``metrics.json``: plain values, NaN for unknown numbers."""
     columns: dict[str, Sequence[Any]] = field(default_factory=dict)
-    """Columns of ``slices.csv``: one value for each sample, in the samples' order. A unit ends the name (``_mm``)."""
+    """Columns of ``slices.csv``: one value for each sample, in the samples' order. Names end with the unit (``_mm``)."""
     tables: dict[str, dict[str, Sequence[Any]]] = field(default_factory=dict)
     """File name (``planes.csv``) to the columns of a separate table."""
     figures: dict[str, Callable[[], Figure]] = field(default_factory=dict)
@@ -83,18 +83,18 @@ class Collector(Protocol):
     """Scores one part of a network's prediction. See the module's docstring for the order of calls."""
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
-        """Tensors to keep from a batch.
+        """Select the tensors to keep from a batch.
 
         Returns:
-            Tensors by name, the same names for every batch. Each has one row for each sample (or for each example), and the
-            same shape after that in every batch. Keep numbers, not maps: all samples are held in memory until the end.
+            Tensors by name, with the same names for every batch. Each has one row per sample (or per example); its other
+            dimensions are the same in every batch. Keep numbers, not maps: all samples stay in memory until the end.
         """
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
-        """The scores of all samples.
+        """Compute the scores of all samples.
 
         Args:
-            taken: the results of `take`, for all batches together, on the CPU.
+            taken: the concatenated results of `take` for all batches, on the CPU.
             items: items of the datalist, one per sample, in the order of the rows: ``exam`` (a hash), ``stack``, ``slice``,
                 ``phase``.
             title: title of the pictures.

@@ -18,10 +18,10 @@ def decision(
 
     Args:
         network: `planewise.networks.StackClassifier`, on any device.
-        stack: preprocessed, ``(i, j, S)``.
+        stack: the preprocessed stack, ``(i, j, S)``.
         finding: index of the network's output.
         caption: caption of the picture.
-        numbers: numbers of the slices, for people; 1 to S by default.
+        numbers: numbers of the slices to display; 1 to S by default.
     """
     device = next(network.parameters()).device
     maps = saliency_maps(network, stack[None].to(device), finding)

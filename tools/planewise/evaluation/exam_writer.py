@@ -1,4 +1,4 @@
-"""The base of writers in an inference config: a folder for each exam."""
+"""The base class of writers in an inference config: they write a folder for each exam."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from planewise.preprocessing.exam_name import loaded_name
 
 
 class ExamWriter:
-    """Write the output of `write` for each exam into ``output_dir/<exam>/``. Attach it to the evaluator of an inference
+    """Call `write` for each exam, with its folder ``output_dir/<exam>/``. Attach it to the evaluator of an inference
     config, which decollates.
 
     Args:
-        output_dir: folder.
+        output_dir: folder for the results.
     """
 
     def __init__(self, output_dir: str | Path) -> None:
@@ -36,7 +36,7 @@ class ExamWriter:
         """Write the files of one exam.
 
         Args:
-            exam: its hash, or the name of its file.
+            exam: the exam's hash, or the name of its file.
             folder: folder of the exam; it exists.
             item: item of the evaluator's batch.
             output: output of the evaluator.

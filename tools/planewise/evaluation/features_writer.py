@@ -17,9 +17,9 @@ logger = logging.getLogger(__name__)
 
 
 class FeaturesWriter(ExamWriter):
-    """For every stack write the features of its slices into ``output_dir/<exam>/``.
+    """For every stack, write the features of its slices into ``output_dir/<exam>/``.
 
-    - ``features.npy``: ``(slices, D)``, float32, the slices in the stack's order;
+    - ``features.npy``: ``(slices, D)``, float32, with the slices in the stack's order;
     - ``features.csv``: the same with six digits: ``slice``, counted from 0, and a column for each feature.
 
     Attach it to the evaluator of an inference config, after `SliceFeaturesd`.

@@ -1,4 +1,4 @@
-"""From the classes of a stack's pixels to anatomical positions in patient space, and how far to trust them."""
+"""Turn the classes of a stack's pixels into anatomical positions in patient space, and judge how far to trust them."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class FindPositionsd(Transform):
     - ``positions``: a dictionary of plain values: the verdict and its reasons, and for each slice its trust values and
       the squares' centres (RAS+, mm; None for a square that was not found, or whose slice is not trusted).
 
-    A slice is trusted if enough squares are found in it and they form the expected cross. The verdict on the stack is
-    "no positions" if too few of its slices are trusted; then no slice is trusted. For your own network, choose limits
-    from ``trust`` in its evaluation's metrics.
+    A slice is trusted if enough squares are found in it and they form the expected cross. If too few slices of a stack
+    are trusted, the verdict is "no positions", and all its slices lose their labels and centres. For your own network,
+    choose limits from ``trust`` in its evaluation's metrics.
 
     Args:
         ends: for each view, the first end of its line.
         size: side of a square, mm.
-        step: distance from the centre of a square to that of its neighbour, mm.
-        min_found: number of squares that must be found in a slice.
-        max_residual: distance of their centres from the best cross, root mean square, mm.
-        min_trusted: share of slices that must be trusted.
+        step: distance between the centres of neighbouring squares, mm.
+        min_found: minimum number of squares that must be found in a slice.
+        max_residual: maximum distance of their centres from the best cross, root mean square, mm.
+        min_trusted: minimum share of slices that must be trusted.
     """
 
     def __init__(

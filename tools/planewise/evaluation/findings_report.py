@@ -23,13 +23,13 @@ class FindingsReport(ProbabilitiesReport):
 
     - ``metrics.json``: AUC of each finding and their mean (Zhang 2024 Table 5), sensitivity and specificity at one half;
     - ``predictions.csv``: each exam's probabilities and labels, by its hash;
-    - ``roc.png``; and ``saliency.png``: for each finding the exams with the most confident prediction, the decisive
-      slices, and the decisive places.
+    - ``roc.png``; and ``saliency.png``: for each finding, the exams with the most confident predictions, with the
+      decisive slices and places.
 
-    For the evaluator's pass over them, see `ProbabilitiesReport`.
+    `ProbabilitiesReport` describes the evaluator's pass over the exams.
 
     Args:
-        output_dir: folder.
+        output_dir: folder for the results.
         dataset: the evaluator's stacks.
         network: network whose saliency is drawn.
         tasks: names of the findings.

@@ -21,22 +21,22 @@ logger = logging.getLogger(__name__)
 
 
 class FindingsWriter(PredictionsWriter):
-    """For every stack write the probabilities of the findings into ``output_dir``.
+    """For every stack, write the probabilities of the findings into ``output_dir``.
 
     - ``<exam>/findings.json`` and ``<exam>/saliency.png``: probabilities, and for each finding the decisive slices and
       places. Slices are counted from 1: from the patient's right for DICOM, in the file's order for a volume;
     - ``predictions.csv``: all exams.
 
-    A stack of the wrong kind gets the reason instead of probabilities; if it is only probably wrong, it gets
-    probabilities and a remark.
+    For a stack of the wrong kind, the files contain the reason instead of probabilities; for a stack that is probably
+    of the wrong kind, they contain probabilities and a remark.
 
     Attach it to the evaluator of an inference config, which decollates.
 
     Args:
-        output_dir: folder.
+        output_dir: folder for the results.
         network: `planewise.networks.StackClassifier`, whose saliency is drawn.
         tasks: names of the findings.
-        trained_on: the weights' training data if not people, such as ``phantoms``; noted next to every result.
+        trained_on: what the weights were trained on, if not on people, such as ``phantoms``; noted next to every result.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Features of slices by a network with frozen weights."""
+"""Compute features of slices with a frozen network."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def frozen_features(
     """The features of some preprocessed slices (`encoder_features`).
 
     Args:
-        network: with an ``encoder``; it stays in its present mode.
+        network: network with an ``encoder``; its training or evaluation mode is restored afterwards.
         dataset: the slices.
-        rows: indices into them.
-        inferer: how the network is run, such as `planewise.engines.AutocastInferer`.
+        rows: indices of the slices in the dataset.
+        inferer: runs the network, such as `planewise.engines.AutocastInferer`.
         batch_size: number of slices per call of the network.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The grade of a photograph, in the form that writers and MONAI Label take."""
+"""The grade of a photograph, in the form that writers and MONAI Label expect."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from planewise.reports.research_only import RESEARCH_ONLY
 
 
 class GradeAnswerd(Transform):
-    """Give an item the grade that follows from its probabilities.
+    """Add to an item the grade that follows from its probabilities.
 
-    MONAI Label shows ``pred`` as labels and returns ``result`` as JSON: the answer is the grade, without a label.
+    MONAI Label shows ``pred`` as labels and returns ``result`` as JSON, so its answer is empty labels and the grade.
 
     Reads ``image``, ``(C, i, j)``, and ``pred``, probabilities of a grade above each threshold, ``(thresholds,)``. Writes
 
     - ``grade``: a whole number;
-    - ``result``: ``grade``, its ``name``, and the probability of each grade or a higher one under ``at_least``;
+    - ``result``: ``grade``, its ``name``, and under ``at_least`` the probability of each grade or a higher one;
     - ``pred``: labels of zero, ``(1, i, j)``, uint8.
 
     Args:

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class GradeWriter(PredictionsWriter):
-    """For every photograph write its grade into ``output_dir``.
+    """For every photograph, write its grade into ``output_dir``.
 
     - ``<exam>/grade.json`` and ``<exam>/saliency.png``: the result of `GradeAnswerd`, and where the network looked;
     - ``predictions.csv``: all photographs.
@@ -29,8 +29,8 @@ class GradeWriter(PredictionsWriter):
     Attach it to the evaluator of an inference config, which decollates.
 
     Args:
-        output_dir: folder.
-        network: whose saliency is drawn.
+        output_dir: folder for the results.
+        network: the network whose saliency is drawn.
     """
 
     def __init__(self, output_dir: str | Path, network: nn.Module) -> None:

@@ -31,14 +31,14 @@ class GradingReport(ProbabilitiesReport):
     - ``confusion.png``;
     - ``photographs.png``: the photographs with the worst grading, and where the network looked.
 
-    The evaluator's outputs hold logits ``pred`` ``(B, thresholds)``, see `ProbabilitiesReport`.
+    The evaluator's outputs contain logits ``pred`` ``(B, thresholds)``, see `ProbabilitiesReport`.
 
     Args:
-        output_dir: folder.
+        output_dir: folder for the results.
         dataset: the evaluator's photographs.
-        network: whose saliency is drawn.
-        grades: names in order.
-        history: the run's ``history.csv``; None for no epochs.
+        network: the network whose saliency is drawn.
+        grades: names of the grades, in order.
+        history: the run's ``history.csv``; without it, the epochs are left out.
         examples: number of photographs in ``photographs.png``.
         title: title of the pictures, such as the data's name.
     """
@@ -100,8 +100,8 @@ def decided(network: nn.Module, image: torch.Tensor, grade: int, caption: str) -
     """A photograph with the places that support its grade, or, for grade 0, any higher grade.
 
     Args:
-        network: on any device.
-        image: preprocessed, ``(3, i, j)``.
+        network: the network, on any device.
+        image: the preprocessed photograph, ``(3, i, j)``.
         grade: the predicted grade.
         caption: caption of the picture.
     """

@@ -21,11 +21,11 @@ class JigsawScores:
     """A `Collector` of logits for the permutation in which the tiles of an image were shown.
 
     - ``metrics.json``: ``jigsaw``, see `planewise.metrics.jigsaw.jigsaw_scores`;
-    - the table of samples: ``permutation`` and ``predicted_permutation``, their numbers, and ``tiles_in_place``;
-    - ``puzzles.png``: the examples: the image, its shuffled tiles, and the network's arrangement; for volumes, slices
-      across the third axis.
+    - the table of samples: the numbers ``permutation`` and ``predicted_permutation``, and ``tiles_in_place``;
+    - ``puzzles.png``: for each example, the image, its shuffled tiles, and the network's arrangement; for volumes, slices
+      along the third axis.
 
-    Targets hold ``permutation`` ``(B,)`` and ``original``, the images of the tiles.
+    Targets contain ``permutation`` ``(B,)`` and ``original``, the images from which the tiles were cut.
 
     Args:
         pretext: the transform that made the puzzles.
@@ -40,7 +40,7 @@ class JigsawScores:
         taken = {"permutation": target["permutation"], "predicted": batch.prediction.argmax(dim=1)}
         tiles = batch.image[batch.example].unflatten(1, (self.permutations.shape[1], -1))[:, :, 0]
         shown = target["original"][batch.example, 0]
-        # for a volume, slices: the middle of a tile, and of each layer of cells, next to each other
+        # for a volume, slices: the middle slice of a tile, and those of all layers of cells, next to each other
         tiles, layers = middle_layer(tiles, shown.ndim - 1), cell_layers(shown, self.per_side)
         return taken | {"tiles": tiles, "original": torch.cat(layers, dim=2), "example": batch.example}
 

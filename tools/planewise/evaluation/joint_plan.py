@@ -1,4 +1,4 @@
-"""One plan from all phases of a cine: the mean of their planes, and the phases that disagree with it."""
+"""One plan from all phases of a cine: the mean of their planes, and the phases that disagree with that mean."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from planewise.geometry import Bound, mean_plane, plane_errors
 
 #: Weight of the first phase, end-diastole, relative to any other: protocols prescribe the views there.
 _FIRST_PHASE = 2.0
-#: Added to the jack-knife standard error of the normals, degrees: errors that are common to all slices of a phase.
+#: Added in quadrature to the jack-knife standard error of the normals, for errors that all slices of a phase share, degrees.
 _FLOOR_DEG = 1.0
-#: In place of an unknown standard error, degrees.
+#: Used in place of an unknown standard error, degrees.
 _UNKNOWN_DEG = 30.0
 
 
 def join_phases(
     first: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]], bounds: Mapping[str, Mapping[str, Bound]]
 ) -> dict[str, dict[str, Any]]:
-    """The views of an exam from the plans of its phases, in the form of `PlanViewsd`.
+    """Join the plans of an exam's phases into views, in the form of `PlanViewsd`.
 
-    A plane is the mean of the phases' planes, weighted by the inverse variance of their normals (the jack-knife's, and one
-    degree); the first phase counts twice. A view has a plane if the first phase or at least half of all phases have one.
+    A plane is the mean of the phases' planes, weighted by the inverse variance of their normals (the jack-knife variance
+    plus one square degree); the first phase counts twice. A view has a plane if the first phase or at least half of all
+    phases have one.
 
     Args:
         first: views of the first phase.
         others: name of each other phase to its views.
-        bounds: error bounds of such means, as of `PlanViewsd`; empty if they are unknown.
+        bounds: error bounds of such means, in the form of `PlanViewsd`; empty if they are unknown.
 
     Returns:
-        The views. Their jack-knife standard errors are means over the phases with these weights. ``phases`` is the number
-        of phases with a plane; ``phases_that_disagree`` are those whose own plane is farther from the mean than its error
-        bounds, and ``phases_without_a_plane`` the rest.
+        The views. Their jack-knife standard errors are means over the phases, with the same weights. ``phases`` is the
+        number of phases with a plane; ``phases_that_disagree`` lists the phases whose own plane is farther from the mean
+        than the mean's error bounds, and ``phases_without_a_plane`` those without one.
     """
     return {view: _joined(view, {"": first, **others}, bounds.get(view)) for view in first}
 

@@ -1,4 +1,4 @@
-"""From the predicted locations of a stack's slices to labels for a viewer, and to a verdict."""
+"""Turn the predicted locations of a stack's slices into labels for a viewer and a verdict."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import json_values
 
 Mapped = Literal["linear", "sine"]
-#: Upper bounds of the labels 1, 2, ...: thirds of the stack. With the sine (Zhang 2024 Eq. 4) the outer thirds are one label.
+#: Upper bounds of the labels 1, 2, ...: thirds of the stack. With the sine (Zhang 2024 Eq. 4), label 1 is both outer thirds.
 _THIRDS: Mapping[str, tuple[float, ...]] = {"linear": (1 / 3, 2 / 3), "sine": (float(np.sin(np.pi / 3)),)}
 
 
 class LabelSlicesd(Transform):
-    """Label whole slices by their location, and return the numbers as well.
+    """Label whole slices by their location, and also return the locations as numbers.
 
     MONAI Label shows ``pred`` as labels and returns ``result`` as JSON; a viewer truncates floats to whole numbers.
 
     Reads ``pred``, ``(1, i, j, slices)``, the location, constant over each slice. Writes
 
-    - ``pred``: labels ``(1, i, j, slices)``, uint8. With the linear mapping 1, 2 and 3 are the thirds from location 0 to 1;
-      with the sine 1 is the outer thirds and 2 the middle one. A stack without order has no label.
+    - ``pred``: labels ``(1, i, j, slices)``, uint8. With the linear mapping, 1, 2 and 3 are the thirds from location 0 to
+      1; with the sine, 1 is the outer thirds and 2 the middle third. A stack without order has no label.
     - ``locations``: ``(slices,)``.
     - ``result``: locations, order and verdict as plain values, None for unknown numbers.
 
@@ -74,21 +74,21 @@ def with_locations(
 
 
 def channel_locations(prediction: Tensor) -> NDArray[np.floating]:
-    """The location of each slice, ``(slices,)``, from the channel ``(1, i, j, slices)``, which is constant over the
-    image; its middle is on the volume's grid despite any padding."""
+    """The location of each slice, ``(slices,)``, from the channel ``(1, i, j, slices)``. The channel is constant over each
+    slice; its middle is on the volume's grid despite any padding."""
     channel = np.asarray(prediction[0].cpu())
     return channel[channel.shape[0] // 2, channel.shape[1] // 2]
 
 
 def stack_verdict(locations: NDArray[np.floating], mapping: Mapped, min_order: float, start: str) -> tuple[float, str]:
-    """Conclusions from the locations of a stack's slices.
+    """Judge a stack by the locations of its slices.
 
     Args:
         locations: ``(slices,)``.
         mapping, min_order, start: see `LocationWriter`.
 
     Returns:
-        `location_order`, and the verdict in words.
+        The order (`location_order`), and the verdict in words.
     """
     order = location_order(locations, mapping)
     if not order_strength(order, mapping) >= min_order:

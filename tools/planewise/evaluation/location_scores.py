@@ -21,9 +21,9 @@ class LocationScores:
 
     - ``metrics.json``: ``location``, the columns of Zhang 2024 Table 2 (`planewise.metrics.location_scores`);
     - ``slices.csv``: ``location``, ``predicted_location``;
-    - ``regression.png``: Fig. 6.
+    - ``regression.png``: predicted against true location, like Fig. 6 of Zhang 2024.
 
-    Targets hold ``location`` ``(B,)``, NaN if unknown.
+    Targets contain ``location`` ``(B,)``, NaN if unknown.
     """
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:

@@ -23,21 +23,21 @@ logger = logging.getLogger(__name__)
 
 
 class LocationWriter(ExamWriter):
-    """For every stack write its slices' relative locations into ``output_dir/<exam>/``.
+    """For every stack, write its slices' relative locations into ``output_dir/<exam>/``.
 
     - ``locations.json``: the location of each slice; the conclusions (which end of a short-axis stack is the base;
       which slice of a knee is its middle); and how well the locations follow the expected order (`location_order`).
-      Below ``min_order`` the answer is "no order": it is not the organ that the network was trained on, or it is cut
-      differently;
+      If the order is below ``min_order``, the verdict is "no order": the stack shows another organ than the network's
+      training data, or its slices have another direction;
     - ``locations.png``: the slices with their locations.
 
-    Attach it to the evaluator of an inference config. It takes ``locations`` of `LabelSlicesd`, otherwise it reads them
-    from ``pred``.
+    Attach it to the evaluator of an inference config. It uses ``locations`` of `LabelSlicesd` if there are any, and
+    otherwise reads them from ``pred``.
 
     Args:
-        output_dir: folder.
-        mapping: mapping of the location, ``"linear"`` (Eq. 3) or ``"sine"`` (Eq. 4).
-        min_order: smallest order; with either sign for the linear mapping.
+        output_dir: folder for the results.
+        mapping: mapping of the location, ``"linear"`` (Zhang 2024 Eq. 3) or ``"sine"`` (Eq. 4).
+        min_order: smallest accepted order; its absolute value for the linear mapping.
         start: name of a slice at location 0, with the linear mapping.
     """
 

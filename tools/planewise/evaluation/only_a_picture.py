@@ -1,4 +1,4 @@
-"""Drawing a picture may fail without ending the run."""
+"""Keep a run going if a picture cannot be drawn."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def only_a_picture(name: str) -> Iterator[None]:
-    """Draw and save a picture inside; errors there become a warning, and the run continues.
+    """A context in which to draw and save a picture: an error inside becomes a warning, and the run continues.
 
-    For example, a MONAI Label server has no matplotlib.
+    For example, a MONAI Label server may have no matplotlib.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The order of a stack's slices from the features of each slice."""
+"""Predict the order of a stack's slices from the features of each slice."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ class OrderSlicesd(Transform):
     """Put the slices of a stack in order by the votes of all their pairs (`places_by_votes`), and name its ends.
 
     Reads ``features``, ``(slices, D)``, from `SliceFeaturesd`, and the shape of ``pred``, ``(1, i, j, slices)``. Writes
-    the same as
-    `LabelSlicesd`: ``pred`` with the thirds of the stack as labels, ``locations`` and ``result``. A location is the
-    slice's position in the predicted order, from 0 for the first to 1 for the last.
+    the same entries as `LabelSlicesd`: ``pred`` with the thirds of the stack as labels, ``locations`` and ``result``. A
+    location is the slice's position in the predicted order, from 0 for the first to 1 for the last.
 
     Args:
         network: network whose head takes the features of two slices.

@@ -32,23 +32,23 @@ if TYPE_CHECKING:
 class OrientationScores:
     """A `Collector` of the heatmaps in the network's first channels.
 
-    - ``metrics.json``: ``orientation``: the mean squared error of the heatmaps; for each view the angle (deg) and
-      distance (mm) of the lines and of the 3D planes fitted over the stacks, the number of lines that were not found,
-      and ``trust``: bounds for 99 of 100 of these stacks, from which to choose the limits of `PlanViewsd`; and
+    - ``metrics.json``: ``orientation``: the mean squared error of the heatmaps; and for each view the angle (deg) and
+      distance (mm) of the lines and of the 3D planes fitted to the stacks, the number of lines that were not found,
+      ``trust``, bounds that 99 of 100 of these stacks satisfy, from which to choose the limits of `PlanViewsd`, and
       ``bounds``, the planes' 90 % error bounds, for its ``plane_bounds`` (null for fewer than 9 planes);
-    - ``slices.csv``: for each view the line's angle, distance and agreement;
-    - ``planes.csv``: for each stack, phase and view the plane's errors and trust values (`PlannedPlane`);
-    - ``heatmaps.png``: the examples (Figs. 4 and 5).
+    - ``slices.csv``: for each view, the line's angle, distance and agreement;
+    - ``planes.csv``: for each stack, phase and view, the plane's errors and trust values (`PlannedPlane`);
+    - ``heatmaps.png``: the examples, as in Figs. 4 and 5 of Zhang 2024.
 
-    Targets hold ``heatmaps`` ``(B, views, i, j)``, ``lines`` ``(B, views, 3)``, ``affine`` ``(B, 4, 4)`` and ``planes``
-    ``(B, views, 2, 3)``. If they also hold ``location``, the captions give it as the network's target (symmetric with
-    Eq. (4)), and otherwise the datalist's.
+    Targets contain ``heatmaps`` ``(B, views, i, j)``, ``lines`` ``(B, views, 3)``, ``affine`` ``(B, 4, 4)`` and ``planes``
+    ``(B, views, 2, 3)``. If they also contain ``location``, the captions show this target of the network (symmetric with
+    Eq. (4)); otherwise they show the datalist's location.
 
     Args:
         views: names of the heatmap channels.
         sigma: standard deviation of the heatmaps' ridges, pixels.
-        phases: fractions of the cycle at which a stack's planes are fitted; each slice contributes its phase nearest to
-            them. 0 is end-diastole, 0.4 about end-systole; ``[0]`` for organs that do not move.
+        phases: fractions of the cycle at which a stack's planes are fitted; each slice contributes its nearest phase.
+            0 is end-diastole, 0.4 about end-systole; use ``[0]`` for organs that do not move.
     """
 
     def __init__(self, views: Sequence[str], sigma: float = 6.0, phases: Sequence[float] = (0.0, 0.4)) -> None:

@@ -23,9 +23,9 @@ class PatchLocationScores:
 
     - ``metrics.json``: ``patch_location``, see `planewise.metrics.confusion.choice_scores`;
     - the table of samples: ``place`` and ``predicted_place``;
-    - ``patches.png``: the examples: both patches, and the image with their cells.
+    - ``patches.png``: for each example, both patches, and the image with their cells.
 
-    Targets hold ``place`` ``(B,)`` and ``original``, the images of the patches.
+    Targets contain ``place`` ``(B,)`` and ``original``, the images from which the patches were cut.
 
     Args:
         pretext: the transform that cut the patches.
@@ -42,7 +42,7 @@ class PatchLocationScores:
             "predicted": batch.prediction.argmax(dim=1),
             # number of places
             "places": batch.prediction.new_full((len(batch.prediction),), batch.prediction.shape[1]).long(),
-            # for volumes, slices: the middle of a patch, and of each layer of cells
+            # for volumes, slices: the middle slice of a patch, and that of each layer of cells
             "pairs": middle_layer(pairs, shown.ndim - 1),
             "layers": torch.stack(cell_layers(shown, self.per_side), dim=1),
             "example": batch.example,

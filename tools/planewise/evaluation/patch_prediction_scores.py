@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 class PatchPredictionScores:
-    """A `Collector` of the similarity of each prediction to each patch, ``(B, Q, P)``
+    """A `Collector` of the similarity between each of Q predictions and each of P patches, ``(B, Q, P)``
     (`planewise.networks.PredictiveCodingLearner`).
 
     - ``metrics.json``: ``prediction``, see `planewise.metrics.patch_scores`;
-    - the table of samples: ``found``, the share of its patches that were found among the candidates;
+    - the table of samples: ``found``, the share of a sample's patches that were found among the candidates;
     - ``predictions.png``: for the examples, the middle layer with one context, the patches that follow it, and the
       predicted patches.
 
-    Targets hold ``candidates``, ``ahead`` and ``original``, from `planewise.pretexts.OverlappingPatchesd`.
+    Targets contain ``candidates``, ``ahead`` and ``original``, from `planewise.pretexts.OverlappingPatchesd`.
 
     Args:
-        patches_per_side, overlap: see the pretext.
+        patches_per_side, overlap: see `planewise.pretexts.OverlappingPatchesd`.
     """
 
     def __init__(self, patches_per_side: int = 4, overlap: float = 0.5) -> None:
@@ -78,7 +78,7 @@ class PatchPredictionScores:
         return CollectorResults({"prediction": scores}, columns, figures={"predictions.png": draw})
 
     def _rows(self, best: Tensor, rows_ahead: int, spatial_dims: int) -> list[PredictedRow]:
-        """The content of the picture: the context in the middle of the grid, and all predictions from it."""
+        """The rows of the picture: all predictions from the context in the middle of the grid."""
         side = self.patches_per_side
         # number of the middle patch in the last row that still has ``rows_ahead`` after it
         middle = (side - 1 - rows_ahead) * side ** (spatial_dims - 1)

@@ -19,7 +19,7 @@ class HeatmapPictureHandler:
         log_dir: folder of the event files.
         views: names of the heatmap channels.
         interval: number of epochs between pictures.
-        slices: number of slices; the first of the last batch are shown.
+        slices: number of slices; those at the start of the last batch are shown.
     """
 
     def __init__(self, log_dir: str, views: Sequence[str], interval: int = 1, slices: int = 6) -> None:

@@ -1,4 +1,4 @@
-"""From the heatmaps of a stack to the planes of the other views: view planning."""
+"""View planning: turn the heatmaps of a stack into the planes of the other views."""
 
 from __future__ import annotations
 
@@ -30,38 +30,39 @@ class PlanViewsd(Transform):
 
     Reads ``pred``, the network's channels for a volume ``(C, i, j, slices)``, heatmaps first and, with ``location``,
     the location last; ``image``, the preprocessed volume with its affine; and ``slice_affines`` if slices have their
-    own. Writes
+    own affines. Writes
 
-    - ``pred``: labels ``(1, i, j, slices)``, 0 background, 1 the first view's line, 2 the second's, ...; where lines
-      cross, the later view shows. A view that is not trusted has no line.
+    - ``pred``: labels ``(1, i, j, slices)``, 0 for background, 1 for the first view's line, 2 for the second's, ...;
+      where lines cross, the label of the later view wins. A view that is not trusted has no line.
     - ``heatmaps``: ``(views, i, j, slices)``.
     - ``plan``: a dictionary of plain values, None for unknown numbers: for each view the plane (origin and normal, RAS+
       mm), its trust values, the verdict, and for a plane the slices that disagree with it and its error bounds; the
-      relative locations; how oblique the stack is.
+      relative locations; the obliquity of the stack.
 
-    A view's verdict is "no plane" if a limit is exceeded. The defaults lie between the values under ``trust`` in an
-    evaluation on unseen hearts and the values for volumes of a spine; agreement and order separate them
-    best. For your own network, evaluate it and choose its limits.
+    A view's verdict is "no plane" if a limit is exceeded. The default limits are between the values under ``trust`` in an
+    evaluation on unseen hearts and the values for volumes of a spine; agreement and order separate the two best. For
+    your own network, run an evaluation and choose its limits.
 
     Args:
         views: names of the heatmap channels.
         sigma: standard deviation of the heatmaps' ridges, pixels.
         location: whether the last channel is the relative location.
         line_width: width of the drawn lines, mm.
-        min_peak, min_agreement: a heatmap's peak and its similarity to its line's heatmap, medians over the slices.
-        mapping: mapping of the location, ``"linear"`` (Eq. 3) or ``"sine"`` (Eq. 4).
-        min_order: with ``location``, how well the slices' locations follow the expected order, see `location_order`;
-            with either sign for the linear mapping. None disables the check.
-        max_residual: distance of the slices' lines from the common plane, mm.
-        max_spread: angle of the slices' lines with the common plane's, degrees.
-        min_obliquity: a stack nearer than this to an axial, coronal or sagittal one has no planes, degrees, nor has one
-            whose normal is far from the long axis of hearts (`why_no_short_axis`). 0 does not ask.
+        min_peak, min_agreement: limits for a heatmap's peak and its similarity to the heatmap of its line, medians over
+            the slices.
+        mapping: mapping of the location, ``"linear"`` (Zhang 2024 Eq. 3) or ``"sine"`` (Eq. 4).
+        min_order: with ``location``, limit for how well the slices' locations follow the expected order, see
+            `location_order`; for its absolute value with the linear mapping. None disables the check.
+        max_residual: limit for the distance of the slices' lines from the common plane, mm.
+        max_spread: limit for the angle between the slices' lines and those of the common plane, degrees.
+        min_obliquity: a stack closer than this to an axial, coronal or sagittal one gets no planes, degrees; nor does a
+            stack whose normal is far from the long axis of hearts (`why_no_short_axis`). 0 disables both checks.
         max_slice_distance: a slice disagrees with the common plane if its line is farther from it than this, mm; root
             mean square within 40 mm of the heart.
         plane_bounds: error bounds of the planes for these weights: ``measured_on``, and for each view ``{angle_deg:
             [base, factor], offset_mm: [base, factor]}`` (`planewise.geometry.Bound`), from ``bounds`` of an evaluation.
             None means that they are unknown.
-        phase_plans: plans of an exam's other phases, ``{exam: {phase: views}}``, which are joined with the given phase's
+        phase_plans: plans of an exam's other phases, ``{exam: {phase: views}}``, to be joined with the plan of this phase
             (`join_phases`); `planewise plan` provides them.
         joint_bounds: error bounds of joint planes, in the form of ``plane_bounds``.
 
@@ -141,7 +142,7 @@ class PlanViewsd(Transform):
         return item
 
     def _judge(self, plane: PlannedPlane, of_stack: Sequence[str]) -> dict[str, Any]:
-        """The plane as plain values, its verdict, and the reasons against it: those of the whole stack and its own."""
+        """The plane as plain values, its verdict, and the reasons against it: of the whole stack and of the plane."""
         judged: dict[str, Any] = {
             "origin": [round(value, 3) for value in plane.origin.tolist()],
             "normal": [round(value, 5) for value in plane.normal.tolist()],
@@ -160,7 +161,7 @@ class PlanViewsd(Transform):
         return {"verdict": "no plane" if reasons else "plane", "reasons": reasons, **judged}
 
     def _doubts(self, plane: PlannedPlane) -> dict[str, Any]:
-        """The slices that disagree with the plane (the first is 1), the slices without a line, and the plane's error
+        """The slices that disagree with the plane and those without a line, both counted from 1, and the plane's error
         bounds.
         """
         found: dict[str, Any] = {
@@ -178,7 +179,7 @@ class PlanViewsd(Transform):
         return found
 
     def _near_line(self, plane: Mapping[str, Any], affines: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-        """Which pixels ``(i, j, slices)`` lie within half a line's width of the plane's line."""
+        """Which pixels ``(i, j, slices)`` are within half a line's width of the plane's line."""
         origin, normal = (torch.tensor(plane[key], dtype=torch.float64) for key in ("origin", "normal"))
         lines = intersection_lines(affines, origin, normal)
         rows = torch.arange(shape[0], dtype=torch.float64)[:, None, None]
@@ -194,12 +195,12 @@ def slice_affines(image: MetaTensor, own: torch.Tensor | None = None) -> torch.T
 
     Args:
         image: ``(1, i, j, slices)``, transformed in its planes only.
-        own: affines of the slices as loaded, if they are not evenly spaced.
+        own: affines of the slices as loaded, ``(slices, 4, 4)``, if they are not evenly spaced.
     """
     affine = image.affine.to(torch.float64).cpu()
     count = image.shape[-1]
     if own is not None:
-        # the in-plane preprocessing, in voxel coordinates of the loaded volume
+        # the effect of the in-plane preprocessing, in voxel coordinates of the loaded volume
         loaded = torch.as_tensor(np.asarray(image.meta["original_affine"]), dtype=torch.float64).reshape(4, 4)
         return own.reshape(count, 4, 4).to(torch.float64) @ torch.linalg.inv(loaded) @ affine
     affines = affine.repeat(count, 1, 1)

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class PlanWriter(ExamWriter):
-    """For every stack write its planned planes into ``output_dir/<exam>/``.
+    """For every stack, write its planned planes into ``output_dir/<exam>/``.
 
     - ``plan.json``: planes, trust values, relative locations;
     - ``planes.mrk.json``: the planes for 3D Slicer;
@@ -30,8 +30,8 @@ class PlanWriter(ExamWriter):
     `SaveImaged` there.
 
     Args:
-        output_dir: folder.
-        plan_only: write ``plan.json`` alone.
+        output_dir: folder for the results.
+        plan_only: write only ``plan.json``.
     """
 
     def __init__(self, output_dir: str | Path, plan_only: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Error bounds of planned planes, which come with weights as settings."""
+"""Error bounds of planned planes: measure them, check them, and read them from settings that come with weights."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from planewise.geometry import Bound, calibrated_bound
 
 #: The share of planes for which a bound holds.
 KEPT = 0.9
-#: A bound's name to its columns of ``planes.csv``: the error, and the jack-knife standard error.
+#: Name of each bound, which is the column of the error in ``planes.csv``, to the column of its jack-knife standard error.
 ERRORS = {"angle_deg": "angle_sd_deg", "offset_mm": "offset_sd_mm"}
 
-#: The criteria for a plane, to their columns of ``planes.csv``.
+#: The criteria for a plane, and their columns of ``planes.csv``.
 _TRUST = {"peak": "peak", "agreement": "agreement", "residual": "residual_mm", "spread": "spread_deg"}
 
 
 def bounds_of_planes(planes: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, list[float]] | None]:
-    """90 % error bounds for each view, from planes with known errors.
+    """Calibrate 90 % error bounds for each view on planes with known errors.
 
     Args:
         planes: columns of ``planes.csv``, as written by `OrientationScores`.
@@ -49,17 +49,17 @@ def kept_bounds(
     max_residual: float,
     max_spread: float,
 ) -> dict[str, dict[str, float | None]]:
-    """How many planes keep bounds that were measured on others, among those that are not "no plane".
+    """Check error bounds on other planes than those they were measured on: the share of accepted planes within them.
 
     Args:
         planes: columns of ``planes.csv``.
-        bounds: from `bounds_of_planes`. min_peak, min_agreement, max_residual, max_spread: limits of `PlanViewsd`. Its
-        ``min_order`` and ``min_obliquity`` are
-            ignored, because a table of planes has neither locations nor slices.
+        bounds: error bounds from `bounds_of_planes`.
+        min_peak, min_agreement, max_residual, max_spread: limits of `PlanViewsd`. Its ``min_order`` and
+            ``min_obliquity`` are ignored, because a table of planes has neither locations nor slices.
 
     Returns:
-        View to ``planes``, of which ``refused`` exceed a limit, and the shares of the others for which each bound holds
-        (None if there are no others).
+        View to ``planes``, the number of planes; ``refused``, the number of those that exceed a limit; and for each bound
+        the share of the other planes within it (None if there are no others).
     """
     found: dict[str, dict[str, float | None]] = {}
     for view, columns in _by_view(planes).items():
@@ -83,10 +83,10 @@ def kept_bounds(
 
 
 def checked_bounds(given: Any, views: Sequence[str]) -> dict[str, dict[str, Bound]]:
-    """The setting ``plane_bounds`` of an inference config as bounds of each view.
+    """Turn the setting ``plane_bounds`` of an inference config into bounds for each view.
 
     Raises:
-        InputError: it does not have the form of `bounds_of_planes`, with ``measured_on`` next to the views.
+        InputError: the setting does not have the form of `bounds_of_planes`, with ``measured_on`` next to the views.
     """
     wanted = (
         "plane_bounds must be {measured_on: text, VIEW: {angle_deg: [base, factor], offset_mm: [base, factor]}} "
@@ -95,7 +95,7 @@ def checked_bounds(given: Any, views: Sequence[str]) -> dict[str, dict[str, Boun
     if given is None:
         return {}
     if not isinstance(given, Mapping) or not isinstance(given.get("measured_on"), str):
-        raise InputError(f"plane_bounds does not say what it was measured on; {wanted}")
+        raise InputError(f"plane_bounds has no text in measured_on; {wanted}")
     found: dict[str, dict[str, Bound]] = {}
     for view in views:
         entry = given.get(view)

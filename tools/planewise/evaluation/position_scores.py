@@ -23,21 +23,21 @@ class PositionScores:
     """A `Collector` of the nine squares of Bai 2019 from the network's ten classes.
 
     - ``metrics.json``: ``positions``: ``accuracy``, the share of all known pixels with the right class;
-      ``square_accuracy``, the same for pixels of true squares; ``dice``, the mean of the nine squares' Dice over all
+      ``square_accuracy``, the same for pixels of true squares; ``dice``, the mean Dice of the nine squares, each over all
       slices; for each square ``dice``, ``centre_mm`` (distance of its centre from the true one) and ``not_found``, the
-      last two for squares that lie wholly on their image; and ``trust``: bounds for 99 of 100 of these slices, from
-      which to choose the limits of `FindPositionsd`;
+      last two for squares that are wholly inside the image; and ``trust``: bounds that 99 of 100 of these slices
+      satisfy, from which to choose the limits of `FindPositionsd`;
     - ``slices.csv``: ``squares_dice``, the mean Dice of the squares that are on the slice; ``squares_found``; and
       ``centre_mm``, the mean over the squares;
     - ``squares.png``: the examples.
 
-    Targets hold ``squares`` ``(B, i, j)``, ``square_centres`` ``(B, 9, 3)``, ``square_inside`` ``(B, 9)`` and ``affine``
-    ``(B, 4, 4)``.
+    Targets contain ``squares`` ``(B, i, j)``, ``square_centres`` ``(B, 9, 3)`` (RAS+, mm), ``square_inside`` ``(B, 9)`` and
+    ``affine`` ``(B, 4, 4)``.
 
     Args:
         ends: for each view, the first end of its line; the squares' names come from them.
         size: side of a square, mm.
-        step: distance from the centre of a square to that of its neighbour, mm.
+        step: distance between the centres of neighbouring squares, mm.
     """
 
     def __init__(self, ends: Sequence[str], size: float, step: float) -> None:
@@ -112,6 +112,6 @@ class PositionScores:
 
 
 def _percentile(values: np.ndarray, percent: float) -> float:
-    """The mean of the known values; NaN if there are none."""
+    """A percentile of the known values; NaN if there are none."""
     values = values[np.isfinite(values)]
     return round(float(np.percentile(values, percent)), 3) if len(values) else float("nan")

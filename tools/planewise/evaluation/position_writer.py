@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class PositionWriter(ExamWriter):
-    """For every stack write its anatomical positions into ``output_dir/<exam>/``.
+    """For every stack, write its anatomical positions into ``output_dir/<exam>/``.
 
     - ``positions.json``: the result of `FindPositionsd`: verdict, and the squares' centres in each slice;
     - ``positions.png``: the slices with the squares.
@@ -29,7 +29,7 @@ class PositionWriter(ExamWriter):
     network's grid as ``network_labels``. The NIfTI file comes from `SaveImaged` there.
 
     Args:
-        output_dir: folder.
+        output_dir: folder for the results.
         ends: for each view, the first end of its line; the squares' names come from them.
     """
 

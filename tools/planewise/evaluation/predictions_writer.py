@@ -1,4 +1,4 @@
-"""The base of classification writers: a folder for each exam, and a table of all."""
+"""The base class of classification writers: they write a folder for each exam, and one table of all exams."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from planewise.reports.tables import write_csv
 
 
 class PredictionsWriter(ExamWriter):
-    """Write the output of `diagnose` for each exam into ``output_dir/<exam>/``, and a row for each into
+    """Call `diagnose` for each exam, with its folder ``output_dir/<exam>/``, and write the returned rows into
     ``predictions.csv``.
 
     Args:
-        output_dir: folder.
+        output_dir: folder for the results.
     """
 
     def attach(self, engine: Engine) -> None:

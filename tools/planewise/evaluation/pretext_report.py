@@ -22,17 +22,17 @@ class PretextReport:
     """Write the results of an evaluator's pass over the slices into a folder.
 
     - ``metrics.json``: the number of slices (or volumes or photographs) and exams, and the collectors' scores;
-    - ``slices.csv`` (``volumes.csv``, ``photographs.csv``): exam (its hash), stack, slice and phase of each, and the
-      collectors' columns;
+    - ``slices.csv`` (``volumes.csv``, ``photographs.csv``): the exam (its hash), stack, slice and phase of each sample,
+      and the collectors' columns;
     - the collectors' own tables and pictures.
 
-    The evaluator does not decollate.
+    The evaluator must not decollate.
 
     Args:
-        output_dir: folder.
+        output_dir: folder for the results.
         dataset: the evaluator's slices; None takes them from the evaluator.
-        collectors: they score the parts of the prediction, in the order of the files; see
-            `planewise.evaluation.collector` for their contract.
+        collectors: they score the parts of the prediction; their order is that of the columns and scores in the files.
+            `planewise.evaluation.collector` describes their contract.
         examples: number of slices in the pictures.
         title: title of the pictures, such as the data's name.
     """
@@ -80,7 +80,7 @@ class PretextReport:
         items = [self.dataset.items[index] for index in self._index]
         results = list(self._results(items))
         identity = {key: [item.get(key, "") for item in items] for key in ("exam", "stack", "slice", "phase")}
-        # a slice of a volume has its number
+        # only a slice has a slice number; a whole volume has none
         of_volumes = isinstance(self.dataset, VolumeDataset) and not any("slice" in item for item in items)
         of_photographs = isinstance(self.dataset, PhotographDataset)
         noun = "photographs" if of_photographs else "volumes" if of_volumes else "slices"
@@ -104,22 +104,22 @@ class PretextReport:
 
 
 def _together(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """All entries in one dictionary.
+    """Merge all parts into one dictionary.
 
     Raises:
-        InputError: two of the parts have an entry with the same name, and one would be lost.
+        InputError: two parts have an entry with the same name, so one would be lost.
     """
     merged: dict[str, Any] = {}
     for part in parts:
         twice = sorted(merged.keys() & part.keys())
         if twice:
-            raise InputError(f"two collectors of the report give {', '.join(twice)}; leave one of them out")
+            raise InputError(f"two collectors of the report write {', '.join(twice)}; leave one of them out")
         merged |= part
     return merged
 
 
 def _spread(items: Sequence[Mapping[str, Any]], count: int) -> set[int]:
-    """Indices of ``count`` items of different exams, each further along its stack than the one before."""
+    """Indices of ``count`` items spread over the exams, each further along its exam than the one before."""
     exams = list(rows_by_exam(items).values())
     count = min(count, len(items))
     shown = set()

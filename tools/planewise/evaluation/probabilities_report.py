@@ -1,4 +1,4 @@
-"""The base of reports on whole exams: one pass that collects probabilities, then tables and pictures."""
+"""The base class of reports on whole exams: it collects probabilities in one pass, then writes tables and pictures."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from planewise.reports.tables import write_json
 
 
 class ProbabilitiesReport:
-    """Collect an evaluator's probabilities, exam by exam, and write the output of `write` into a folder.
+    """Collect an evaluator's probabilities, exam by exam, and let `write` write the results into a folder.
 
-    The evaluator does not decollate; its batches hold ``index``, its outputs logits ``pred`` ``(B, ...)``.
+    The evaluator must not decollate. Its batches contain ``index``; its outputs contain logits ``pred`` ``(B, ...)``.
 
     Args:
-        output_dir: folder.
+        output_dir: folder for the results.
     """
 
     #: Function from logits to probabilities.
@@ -37,10 +37,13 @@ class ProbabilitiesReport:
         engine.add_event_handler(Events.COMPLETED, self._finish)
 
     def write(self, probabilities: np.ndarray) -> dict[str, Any] | None:
-        """Write tables and pictures of the exams with the numbers in ``self._index``.
+        """Write tables and pictures of the exams whose indices are in ``self._index``.
+
+        Args:
+            probabilities: the probabilities of these exams, in the same order.
 
         Returns:
-            The contents of ``metrics.json``; None for no such file.
+            The contents of ``metrics.json``; None to write no such file.
         """
         raise NotImplementedError
 
@@ -64,11 +67,11 @@ class ProbabilitiesReport:
 
 
 def convergence(history: str | Path | None) -> dict[str, Any]:
-    """``epochs``, the number of epochs that a run trained, and ``converged_epoch`` (`epochs_to_converge`, of the
-    validation loss).
+    """``epochs``, the number of epochs of a training run, and ``converged_epoch``, from the validation loss
+    (`epochs_to_converge`).
 
     Args:
-        history: the run's ``history.csv``; None, or a file without rows, gives neither.
+        history: the run's ``history.csv``; if it is None or has no rows, the result is empty.
     """
     rows = read_history(history) if history is not None else []
     if not rows:

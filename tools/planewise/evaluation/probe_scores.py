@@ -1,4 +1,4 @@
-"""How well the features of any pretext predict a slice's location, for `PretextReport`."""
+"""Score how well a pretext's features predict a slice's location, for `PretextReport`."""
 
 from __future__ import annotations
 
@@ -29,26 +29,27 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Strengths of the ridge regression on standardised features; one is chosen within the exams of the fit.
+#: Candidate strengths of the ridge regression on standardised features; one is chosen on the slices of the fit.
 _ALPHAS = np.logspace(-2, 4, 13)
 
 
 class ProbeScores:
-    """A `Collector` of the common probe, the same for every pretext: frozen features, the average over the encoder's
-    deepest level (`encoder_features`), of the preprocessed slices.
+    """A `Collector` with the same probe for every pretext. It uses frozen features of the preprocessed slices, averaged
+    over the encoder's deepest level (`encoder_features`).
 
-    - ``metrics.json``: ``probe``. ``location`` is how well a ridge regression predicts the relative location of a slice
-      (`planewise.metrics.location_scores`); each fold of patients is predicted from the other folds. ``neighbour_mae``
-      is the difference of location between a slice and its nearest neighbour among the slices of other patients;
-      ``chance_mae`` is that of a random neighbour.
+    - ``metrics.json``: ``probe``. ``location`` scores how well a ridge regression predicts the relative location of a
+      slice (`planewise.metrics.location_scores`); each fold of patients is predicted from the other folds.
+      ``neighbour_mae`` is the mean difference of location between a slice and its nearest neighbour among the slices of
+      other patients; ``chance_mae`` is the same for a random neighbour.
     - ``probe.csv``: ``exam``, ``stack``, ``slice``, ``phase``, ``location``, ``probed_location``, ``neighbour_location``.
     - ``probe.png``: the regression.
 
-    It processes the slices itself, because some pretexts feed their networks differently. Slices with unknown location
-    are left out; without two patients with known locations, or without an encoder, there are no scores.
+    It runs the network on the slices itself, because the inputs of some pretexts are not whole slices. Slices with
+    unknown location are left out. With fewer than two patients with known locations, or without an encoder, the scores
+    are NaN.
 
     Args:
-        network: with an ``encoder``; a network of your own may have none.
+        network: network with an ``encoder``; your own network may lack one.
         dataset: the evaluator's slices.
         mapping: ``"linear"``, or ``"sine"`` (Zhang 2024 Eq. 4) if the two ends of a stack look alike.
         amp: precision of the network, see `planewise.engines.precision`.
@@ -86,9 +87,7 @@ class ProbeScores:
         patients = [own[row].get("patient") or own[row]["exam"] for row in rows]
         bare = not hasattr(self.network, "encoder")
         if bare:
-            logger.warning(
-                "the network has no encoder, so there is nothing to probe: its frozen features are not scored"
-            )
+            logger.warning("the network has no encoder, so its frozen features are not scored")
         if bare or len(set(patients)) < 2:
             absent = {"slices": len(rows), "exams": len(set(exams))}
             scores = location_scores([], []) | {"slices": len(rows)}
@@ -127,6 +126,6 @@ class ProbeScores:
 def _probed(
     features: NDArray[np.floating], location: NDArray[np.floating], patients: Sequence[str], folds: int
 ) -> NDArray[np.floating]:
-    """The location of each slice by a ridge regression on the slices of patients in other folds, ``(N,)``."""
+    """Predict the location of each slice with a ridge regression on the slices of patients in other folds, ``(N,)``."""
     ridge = make_pipeline(StandardScaler(), RidgeCV(_ALPHAS))
     return cross_val_predict(ridge, features, location, groups=patients, cv=GroupKFold(min(folds, len(set(patients)))))

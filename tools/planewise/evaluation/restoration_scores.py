@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 class RestorationScores:
-    """A `Collector` of images that a network restores.
+    """A `Collector` of the images that a network restores.
 
     - ``metrics.json``: ``restoration``, see `planewise.metrics.restoration.restoration_scores`: mean squared errors of
       hidden and of visible pixels, for the network (``restored``), the network's input image (``unchanged``) and the
       mean of its visible pixels (``mean``);
     - ``slices.csv``: ``hidden_error`` and ``kept_error`` of the network, and those of the other two with the suffixes
       ``_unchanged`` and ``_mean``;
-    - ``restored.png``: the examples (not for volumes): the network's input, its restoration, and the original.
+    - ``restored.png``: for each example (not for volumes), the network's input, its restoration, and the original.
 
-    Targets hold ``restored`` ``(B, C, ...)``, the target, and ``hidden`` ``(B, 1, ...)``, bool.
+    Targets contain ``restored`` ``(B, C, ...)``, the target, and ``hidden`` ``(B, 1, ...)``, bool.
 
     Args:
         hidden_only: the network learns only hidden pixels (`planewise.losses.RestorationLoss`), so the picture shows

@@ -1,4 +1,4 @@
-"""A restored image, in the form that writers and MONAI Label take."""
+"""A restored image, in the form that writers and MONAI Label expect."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class RestoredImaged(Transform):
 
     Reads ``image`` and ``pred``, ``(1, i, j, slices)``. Writes
 
-    - ``restored`` and ``network_restored``: the content of ``pred``; `Invertd` brings the first to the image's own
-      grid;
+    - ``restored`` and ``network_restored``: the content of ``pred``; `Invertd` resamples ``restored`` to the image's
+      own grid;
     - ``pred``: labels of zero, uint8.
     """
 

@@ -18,13 +18,13 @@ logger = logging.getLogger(__name__)
 
 
 class RestoredWriter(ExamWriter):
-    """For every stack write ``output_dir/<exam>/restored.png``: slices and their restorations.
+    """For every stack, write ``output_dir/<exam>/restored.png``: slices and their restorations.
 
     Attach it to the evaluator of an inference config, whose postprocessing runs `RestoredImaged`. The NIfTI file comes from
     `SaveImaged` there.
 
     Args:
-        output_dir: folder.
+        output_dir: folder for the results.
     """
 
     def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:

@@ -25,20 +25,20 @@ class RetrievalScores:
     """A `Collector` of embeddings of two views of each slice or volume, ``(B, 2, D)``
     (`planewise.engines.ViewsInferer`); further views are ignored.
 
-    - ``metrics.json``: ``retrieval``. ``top1`` and ``top5`` are top-1 and top-5 retrieval of a slice's other view among
-      ``candidates`` slices; ``chance1`` and ``chance5`` are their chance levels. ``spread`` and ``effective_rank`` of
-      the embeddings show whether they have collapsed (`planewise.metrics.embedding_spread`,
+    - ``metrics.json``: ``retrieval``. ``top1`` and ``top5`` are the top-1 and top-5 accuracies of retrieving a slice's
+      other view among ``candidates`` slices; ``chance1`` and ``chance5`` are their chance levels. ``spread`` and
+      ``effective_rank`` of the embeddings show whether they have collapsed (`planewise.metrics.embedding_spread`,
       `planewise.metrics.effective_rank`).
-    - ``neighbours.png``: some slices, and the most similar ones of other patients, without augmentation.
+    - ``neighbours.png``: some slices, and the most similar slices of other patients, without augmentation.
 
     Args:
-        network: with an ``encoder``.
+        network: network with an ``encoder``.
         dataset: the evaluator's slices.
         amp: precision of the network, see `planewise.engines.precision`.
         distance: measure of similarity, see `planewise.metrics.retrieval_accuracy`.
-        candidates: maximum number of searched slices, evenly spaced over the dataset.
+        candidates: maximum number of slices to search, evenly spaced over the dataset.
         shown: number of slices in the picture.
-        neighbours: number of neighbours of each of them.
+        neighbours: number of neighbours shown for each of these slices.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class RetrievalScores:
         largest = max(Counter(patients).values())
         count = min(self.neighbours, len(rows) - largest)
         if count < 1:
-            return None  # a single patient has no neighbours
+            return None  # a single patient has no neighbours among other patients
         found = nearest_neighbours(frozen_features(self.network, self.dataset, rows, self.inferer), patients, count)
         images, captions = [], []
         for rank in evenly_spaced(len(rows), self.shown):
@@ -99,7 +99,7 @@ class RetrievalScores:
 
 
 def _caption(item: Mapping[str, Any]) -> str:
-    """Exam, and the slice's location; a volume has none."""
+    """The exam, with the slice's location or number if known; a volume has neither."""
     exam, location = str(item["exam"])[:6], item.get("location")
     if location is not None:
         return f"{exam}, location {location:.2f}"

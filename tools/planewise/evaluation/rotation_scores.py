@@ -20,9 +20,9 @@ class RotationScores:
 
     - ``metrics.json``: ``rotation``, see `planewise.metrics.confusion.choice_scores`;
     - the table of samples: ``rotation`` and ``predicted_rotation``;
-    - ``rotations.png``: the examples, rotated, with both; for volumes the middle layer along each axis.
+    - ``rotations.png``: the rotated examples, with both values; for volumes, the middle layer along each axis.
 
-    Targets hold ``rotation`` ``(B,)``.
+    Targets contain ``rotation`` ``(B,)``.
 
     Args:
         key: key of the class in the target.

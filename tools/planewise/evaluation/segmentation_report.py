@@ -24,20 +24,20 @@ class SegmentationReport:
 
     - ``metrics.json``: mean and standard deviation of Dice, ASSD (Zhang 2024 Table 4) and mean contour distance (Bai
       2019 Fig. 4) for each structure and over all of them, how often a structure was missed altogether, and which
-      structures were never predicted. A missed structure has no distance: ``assd_mm`` is over the others;
+      structures were never predicted. A missed structure has no distance, so ``assd_mm`` leaves it out;
       ``assd_missed_1_mm`` counts it as 1.0 mm, like the paper's reference implementation, which flatters a failure.
-      Masks that share no slice have no contour distance either, so ``contours`` counts the existing ones;
-    - ``volumes.csv``: the same for each volume, exams by their hash;
-    - ``segmentations.png``, and ``shown_slices.npz`` for a picture of several methods (Fig. 7).
+      Masks that share no slice have no contour distance either, so ``contours`` counts the existing distances;
+    - ``volumes.csv``: the same for each volume, with exams by their hash;
+    - ``segmentations.png``, and ``shown_slices.npz`` for a picture of several methods (Zhang 2024 Fig. 7).
 
-    The evaluator decollates; its batches hold ``image`` and ``label``, its outputs ``pred``: label values on the label's
-    own grid.
+    The evaluator must decollate. Its batches contain ``image`` and ``label``; its outputs contain ``pred``, label values
+    on the label's own grid.
 
     Args:
-        output_dir: folder.
+        output_dir: folder for the results.
         structures: label value to name.
-        regions: name to the names of its structures; regions are scored instead of the structures; None scores the
-            structures.
+        regions: name of each region to the names of its structures; the report then scores regions instead of
+            structures. None scores the structures.
         examples: number of volumes shown, each by its middle slice.
     """
 

@@ -1,4 +1,4 @@
-"""Pictures of segmented stacks."""
+"""Write pictures of segmented stacks."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _DRAWN = 48
 
 
 class SegmentationWriter(ExamWriter):
-    """For every stack write ``output_dir/<name>/segmentation.png``: its slices under the predicted labels; if there are
-    many slices, `_DRAWN` of them, evenly spaced.
+    """For every stack, write ``output_dir/<name>/segmentation.png``: its slices with the predicted labels on top; if
+    there are many slices, `_DRAWN` of them, evenly spaced.
 
-    Attach it to the evaluator of an inference config; the masks themselves come from `SaveImaged` there. Its batches
-    hold ``native_image``, its outputs ``pred``: label values on the volume's own grid.
+    Attach it to the evaluator of an inference config; the masks themselves come from `SaveImaged` there. The evaluator's
+    batches contain ``native_image``; its outputs contain ``pred``, label values on the volume's own grid.
 
     Args:
-        output_dir: folder.
+        output_dir: folder for the results.
         structures: label value to name.
     """
 

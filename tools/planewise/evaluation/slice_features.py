@@ -1,4 +1,4 @@
-"""Features of a stack's slices, in the form that writers and MONAI Label take."""
+"""Features of a stack's slices, in the form that writers and MONAI Label expect."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from planewise.reports.tables import json_values
 
 
 class SliceFeaturesd(Transform):
-    """Give an item the features of its slices.
+    """Add to an item the features of its slices.
 
-    MONAI Label shows ``pred`` as labels and returns ``result`` as JSON. If there are only features, the answer is no
-    label and the numbers.
+    MONAI Label shows ``pred`` as labels and returns ``result`` as JSON. If there are only features, its answer is empty
+    labels and the features.
 
     Reads ``image``, ``(C, i, j, slices)``. Writes
 
@@ -26,17 +26,17 @@ class SliceFeaturesd(Transform):
     - ``result``: its earlier content, and ``features`` as plain values;
     - ``pred``, without an ``encoder_of``: labels of zero, ``(1, i, j, slices)``, uint8.
 
-    A network on volumes gives one row for the whole volume (`planewise.engines.FeatureInferer`) instead of ``slices``.
+    For a network on volumes, ``features`` has a single row for the whole volume (`planewise.engines.FeatureInferer`).
 
     Args:
-        encoder_of: a network whose encoder computes the features of ``image``, if ``pred`` is something else. None:
-            ``pred`` is the features, ``(D, slices)``, from `planewise.engines.FeatureInferer`.
-        inferer: a `planewise.engines.FeatureInferer`; needed with ``encoder_of``.
+        encoder_of: a network whose encoder computes the features of ``image``, if ``pred`` is something else. With None,
+            ``pred`` must be the features, ``(D, slices)``, from `planewise.engines.FeatureInferer`.
+        inferer: a `planewise.engines.FeatureInferer`; required with ``encoder_of``.
     """
 
     def __init__(self, encoder_of: nn.Module | None = None, inferer: Callable[..., Any] | None = None) -> None:
         if encoder_of is not None and inferer is None:
-            raise ValueError("features of a network's encoder need an inferer that runs it")
+            raise ValueError("encoder_of needs an inferer that runs its encoder; pass a FeatureInferer as inferer")
         self.encoder_of = encoder_of
         self.inferer = inferer
 

@@ -25,19 +25,19 @@ from planewise.reports.slice_order_figures import order_accuracy_figure
 
 
 class SliceOrderScores:
-    """A `Collector` of the results of a pair network for all pairs of every stack, with each phase separate.
+    """A `Collector` of a pair network's predictions for all pairs of every stack, with each phase separate.
 
-    The evaluator goes over slices, not pairs, and returns the encoder's features of each
-    (`planewise.engines.EncoderInferer`); the head is applied to every two of them here. So n slices cost n runs of the
-    encoder instead of n (n - 1).
+    The evaluator goes over slices, not pairs, and returns the encoder's features of each slice
+    (`planewise.engines.EncoderInferer`); this class applies the head to all pairs of features. So n slices cost n runs of
+    the encoder instead of n (n - 1).
 
     - ``metrics.json``: ``slice_order``: accuracy of all ordered pairs, of pairs that mirror each other about the centre
       of their stack (Zhang 2024, discussion of Table 5: if both halves look alike, their order cannot be seen) and of
-      the others; and, for the order of whole stacks from the votes of their pairs, the rank correlation and the share
-      whose beginning is recognised;
+      the other pairs; and, for the order of whole stacks from the votes of their pairs, the rank correlation and the
+      share of stacks whose first end is recognised;
     - ``slices.csv``: ``place`` and ``predicted_place`` in the stack, from 0 to 1; empty for a single slice;
     - ``order_accuracy.csv``: accuracy by distance, with mirrored pairs separate;
-    - ``order_accuracy.png``: the same, and accuracy by the locations of the two slices.
+    - ``order_accuracy.png``: the same as a plot, and accuracy by the locations of the two slices.
 
     Args:
         network: network whose head takes the features of two slices.
@@ -74,8 +74,8 @@ class SliceOrderScores:
 
 
 def stack_places(items: Sequence[Mapping[str, Any]]) -> NDArray[np.floating]:
-    """Positions of a stack's slices between its ends, from 0 to 1: their relative locations, otherwise their ranks as a
-    share of the stack. The items are in the stack's order."""
+    """Positions of a stack's slices between its ends, from 0 to 1: their relative locations if all are known, otherwise
+    their positions, scaled to the stack. The items are in the stack's order."""
     positions = np.array([slice_position(item) for item in items])
     located = all(np.isfinite(item.get("location", np.nan)) for item in items)
     return positions if located else (positions - positions[0]) / (positions[-1] - positions[0])
@@ -89,7 +89,7 @@ def pair_logits(network: SharedEncoderNet, features: Tensor) -> NDArray[np.float
         features: features of the encoder, ``(k, D)``.
 
     Returns:
-        ``(k, k)``, with the slice of the row as the first and that of the column as the second of the pair.
+        ``(k, k)``; the row is the first slice of the pair, the column the second.
     """
     weights = next(network.head.parameters())
     features, count = features.to(weights), len(features)

@@ -1,4 +1,4 @@
-"""Distance of the planes prescribed by a phantom's technologist from those that follow from its anatomy."""
+"""Compare the planes that a phantom's technologist prescribes with those that follow from its anatomy."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from planewise.geometry import plane_errors
 
 
 def technologist_errors(laid: Mapping[str, Any], anatomy: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Medians over exams, measured like those of a network: at the heart, where a slice in the middle of the stack is
-    cut.
+    """Median errors over exams, measured like those of a network: at the heart, where the first two views' planes cross
+    the middle slice of the stack.
 
     Args:
-        laid: section of a datalist of phantoms to items, with the technologist's errors.
+        laid: sections of a datalist of phantoms, each with its items, with the technologist's errors.
         anatomy: the same exams without errors; further exams are ignored.
 
     Returns:
@@ -32,7 +32,7 @@ def technologist_errors(laid: Mapping[str, Any], anatomy: Mapping[str, Any]) -> 
     for exam, item in _middle_items(laid).items():
         if exam not in true:
             raise InputError(
-                f"exam {exam} is not among the phantoms with planes from their anatomy: give both the same seeds"
+                f"exam {exam} has no phantom with planes from its anatomy; make both data sets with the same seeds"
             )
         at = _crossing(true[exam])
         for view, plane in item["planes"].items():
@@ -53,7 +53,7 @@ def _middle_items(content: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[st
 
 
 def _crossing(item: Mapping[str, Any]) -> torch.Tensor:
-    """Intersection of the first two views' planes with the slice of an item, ``(3,)``, RAS+, mm."""
+    """The point where the first two views' planes cross the slice of an item, ``(3,)``, RAS+, mm."""
     affine = np.asarray(item["affine"], dtype=float)
     planes = [(plane["origin"], plane["normal"]) for plane in list(item["planes"].values())[:2]]
     planes.append((affine[:3, 3], np.cross(affine[:3, 0], affine[:3, 1])))

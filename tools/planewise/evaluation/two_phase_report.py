@@ -27,9 +27,9 @@ from planewise.reports.classification_figures import roc_figure
 from planewise.reports.findings_figures import Decision, saliency_figure
 from planewise.reports.tables import write_csv
 
-#: Strengths of the logistic regression (scikit-learn's C); one is chosen within the exams of the fit.
+#: Candidate strengths of the logistic regression (scikit-learn's C); one is chosen by cross-validation on the fitted exams.
 _STRENGTHS = np.logspace(-4, 2, 7)
-#: Folds in which the classifier is chosen.
+#: Maximum number of folds of that cross-validation.
 _FOLDS = 5
 
 
@@ -40,21 +40,21 @@ class TwoPhaseReport(ProbabilitiesReport):
     - ``metrics.json``, for exams with a known class: macro AUC (Nakashima, Tables 1 to 3), AUC by class, accuracy,
       confusion matrix; ``epochs``, the number of trained epochs, and ``converged_epoch`` (`epochs_to_converge`, Fig.
       1); and ``saliency``, for exams with masks: the mean share of each phase's saliency inside the heart, the share of
-      the image that the heart covers, which is the value for a uniform map, and the number of exams behind each mean (a
-      map of zeros has no share);
+      the image that the heart covers (the value for a uniform map), and the number of exams in each mean (exams whose
+      map is all zeros are left out);
     - ``roc.png``, ROC curves and the confusion matrix;
     - ``saliency.png``: both phases of the exams with the most confident predictions, and where the network looked.
 
-    The evaluator's outputs hold logits ``pred`` ``(B, classes)``, see `ProbabilitiesReport`.
+    The evaluator's outputs contain logits ``pred`` ``(B, classes)``, see `ProbabilitiesReport`.
 
     Args:
-        output_dir: folder.
+        output_dir: folder for the results.
         dataset: the evaluator's exams.
         network: network whose saliency is drawn.
-        classes: names in order.
-        masked: the same exams with their masks (``heart_labels``); None for no shares.
-        fitted: the exams with known classes that the linear layer learned from; None for no logistic regression.
-        history: the run's ``history.csv``; None for no epochs.
+        classes: names of the classes, in order.
+        masked: the same exams with their masks (``heart_labels``); None leaves out the shares.
+        fitted: the exams with known classes that the linear layer learned from; None leaves out the logistic regression.
+        history: the run's ``history.csv``; None leaves out the epochs.
         examples: number of exams in ``saliency.png``.
         title: title of the pictures, such as the data's name.
     """
@@ -106,11 +106,11 @@ class TwoPhaseReport(ProbabilitiesReport):
         return scores
 
     def _logistic_regression(self, known: NDArray[np.bool_], labels: NDArray[np.integer]) -> dict[str, Any]:
-        """Score of a logistic regression on the features of frozen encoders.
+        """Score a logistic regression on the features of frozen encoders.
 
         Args:
-            known: which of the exams in ``self._index`` have a class.
-            labels: their classes; -1 without one.
+            known: which of the exams in ``self._index`` have a known class.
+            labels: classes of these exams; -1 if unknown.
         """
         if self.fitted is None or "encoder" not in getattr(self.network, "frozen", ()):
             return {}
@@ -136,7 +136,7 @@ class TwoPhaseReport(ProbabilitiesReport):
 
     @torch.no_grad()
     def _features(self, dataset: TwoPhaseDataset, rows: Sequence[int]) -> NDArray[np.floating]:
-        """Features of exams, ``(N, 2 C)``, as the encoders give them."""
+        """The encoders' features of exams, ``(N, 2 C)``."""
         device, prepare = next(self.network.parameters()).device, PreparePhasesBatch()
         found = []
         with eval_mode(self.network):
@@ -151,7 +151,7 @@ class TwoPhaseReport(ProbabilitiesReport):
         return phase_saliency_maps(self.network, image.to(device), output).cpu().numpy()
 
     def _saliency(self, probabilities: np.ndarray) -> dict[str, Any]:
-        """Mean shares over the exams with masks, for the class predicted for each."""
+        """Mean shares of the saliency over the exams with masks, each for its predicted class."""
         if self.masked is None or not len(self.masked):
             return {}
         given = {

@@ -1,4 +1,4 @@
-"""Volumes of one slice as NIfTI files."""
+"""Write volumes as NIfTI files, including volumes of one slice."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class VolumeWriter(NibabelWriter):
     """MONAI's writer of NIfTI files for volumes ``(channels, i, j, slices)``, with millimetres as their unit; one channel
     of one slice is written as ``(i, j, 1)``.
 
-    MONAI's own drops the last axis of such a volume, and then fails in `SaveImage` (1.6.1), which assumes one fewer
-    dimension. Use it as the ``writer`` of `SaveImaged`.
+    MONAI's own writer drops the last axis of such a volume, and then `SaveImage` (1.6.1) fails. Use this class as the
+    ``writer`` of `SaveImaged`.
     """
 
     def set_data_array(self, data_array: NdarrayOrTensor, channel_dim: int | None = 0, **kwargs: Any) -> None:

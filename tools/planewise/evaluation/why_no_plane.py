@@ -1,4 +1,4 @@
-"""Reasons why planes fitted to heatmaps cannot be trusted: the limits of view planning, in words."""
+"""Why planes fitted to heatmaps cannot be trusted: the exceeded limits of view planning, in words."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from planewise.geometry.locations import USUAL_LONG_AXIS
 
 #: Names of slices across the body's axes: left-right, anterior-posterior, foot-head.
 _ACROSS = ("sagittal", "coronal", "axial")
-#: Default of the smallest obliquity of a short axis in the body, degrees.
+#: Default of the smallest obliquity of a short-axis stack in the body, degrees.
 SHORT_AXIS_OBLIQUITY = 15.0
-#: Largest angle of a left ventricle's long axis from its usual direction, degrees: hearts lie within 35 of it, and the
-#: rest allows for the stack's own tilt. Of 600 phantoms the farthest is 27, of stacks that are turned by 16 to 30
-#: degrees from the body's planes, 70 % are farther than the limit.
+#: Largest accepted angle between a stack's normal and the usual long axis of the left ventricle, degrees. The long axes of
+#: hearts are within 35 degrees of it; the rest allows for the stack's own tilt. The largest angle among 600 phantoms is 27
+#: degrees; of stacks that are rotated by 16 to 30 degrees from the body's planes, 70 % exceed the limit.
 OFF_AXIS = 45.0
 
 
@@ -31,7 +31,7 @@ def why_no_plane(
     max_residual: float,
     max_spread: float,
 ) -> list[str]:
-    """Reasons against a plane from its agreement with the heatmaps; none if it can be trusted.
+    """Reasons against a plane, from its trust values; an empty list if it can be trusted.
 
     Args:
         peak, agreement, residual, spread: see `planewise.geometry.PlannedPlane`. An unknown value (NaN) is a reason.
@@ -51,12 +51,12 @@ def why_no_plane(
 
 
 def why_no_short_axis(obliquity: float, across: str, min_obliquity: float, off_axis: float = 0.0) -> list[str]:
-    """Reasons against a stack as a heart's short axis, from the direction of its slices alone.
+    """Reasons why a stack cannot be a heart's short axis, from the direction of its slices alone.
 
     Args:
         obliquity, across: from `stack_obliquity`.
         min_obliquity: the smallest obliquity of a short axis, degrees; 0 disables the check.
-        off_axis: as `degrees_off_axis` gives it.
+        off_axis: from `degrees_off_axis`.
     """
     if min_obliquity <= 0:
         return []
@@ -76,11 +76,11 @@ def why_no_short_axis(obliquity: float, across: str, min_obliquity: float, off_a
 
 
 def degrees_off_axis(affines: Tensor) -> float:
-    """Degrees between a stack's normal and the usual long axis of a left ventricle, 0 to 90; the median over the
+    """Angle between a stack's normal and the usual long axis of a left ventricle, 0 to 90 degrees; the median over the
     slices.
 
     Args:
-        affines: as of `stack_obliquity`.
+        affines: affines of the slices, ``(slices, 4, 4)``, RAS+, mm.
     """
     usual = torch.tensor(USUAL_LONG_AXIS, dtype=torch.float64)
     cosines = (plane_from_affine(affines)[1].to(torch.float64) @ usual).abs().clamp(max=1.0)
@@ -88,13 +88,13 @@ def degrees_off_axis(affines: Tensor) -> float:
 
 
 def stack_obliquity(affines: Tensor) -> tuple[float, str]:
-    """The angle of a stack from the nearest of sagittal, coronal and axial.
+    """The angle between a stack and the nearest sagittal, coronal or axial plane.
 
     Args:
-        affines: of its slices, shape ``(slices, 4, 4)``, RAS+, mm.
+        affines: affines of the slices, ``(slices, 4, 4)``, RAS+, mm.
 
     Returns:
-        degrees, 0 to 54.7, the median of the slices' angles; and the name of that plane.
+        The median of the slices' angles, 0 to 54.7 degrees; and the name of that plane.
     """
     angle, axis = nearest_body_axis(plane_from_affine(affines)[1])
     middle = angle.median(dim=0)
