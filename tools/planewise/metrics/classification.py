@@ -18,8 +18,8 @@ def classification_scores(probabilities: np.ndarray, labels: ArrayLike, classes:
 
     Args:
         probabilities: ``(N, classes)``.
-        labels: class index of each.
-        classes: names.
+        labels: class index of each exam, ``(N,)``.
+        classes: names of the classes.
 
     Returns:
         ``macro_auc``, ``auc`` by class (None for a class with no exams or with all of them), ``accuracy``,

@@ -12,15 +12,15 @@ from sklearn import metrics
 def confusion_matrix(
     predicted: NDArray[np.integer], reference: NDArray[np.integer], classes: int
 ) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
-    """Counts of predictions for each class, and the share of correct ones.
+    """Count the predictions for each class, and compute the share of correct ones.
 
     Args:
         predicted, reference: classes, ``(N,)``.
         classes: number of classes.
 
     Returns:
-        For each class of the reference, a row of how often each class was predicted, ``(classes, classes)``; and the
-        share of a row that is on its diagonal, ``(classes,)``, NaN if the class does not occur.
+        The confusion matrix ``(classes, classes)`` with a row for each true class and a column for each predicted class;
+        and each class's share of correct predictions, ``(classes,)``, NaN if the class does not occur.
     """
     confusion = metrics.confusion_matrix(reference, predicted, labels=range(classes))
     there = confusion.sum(axis=1)
@@ -35,13 +35,13 @@ def choice_scores(
     Args:
         predicted, reference: classes, ``(N,)``.
         classes: number of classes.
-        choice: name of the classes, such as ``rotation``.
-        items: name of the classified objects, such as ``images``.
+        choice: name of the answer, such as ``rotation``.
+        items: plural name of the samples, such as ``images``.
 
     Returns:
-        ``accuracy``, its ``chance``, the number of ``items`` and, in the plural, of choices; ``accuracy_by_`` the choice, a
-        share for each class, NaN for one that was not drawn; and ``confusion``: for each class of the reference, a row
-        of how often each class was predicted.
+        ``accuracy`` and its ``chance``; the number of samples under the name ``items``, and of classes under the plural of
+        ``choice``; ``accuracy_by_<choice>``, a share for each class, NaN if it was not drawn; and ``confusion``, with a row
+        for each true class and a column for each predicted class.
     """
     confusion, shares = confusion_matrix(predicted, reference, classes)
     return {

@@ -1,8 +1,8 @@
-"""Distances between the surfaces of two segmentations, of the whole volume and slice by slice.
+"""Distances between the surfaces of two segmentations, for whole volumes and slice by slice.
 
 MONAI's `compute_average_surface_distance` and `get_edge_surface_distance` measure the same, one mask at a time. Here
 masks are cropped to the structure once, and all slices of a volume share one distance map; `tools/benchmarks` compares
-the two.
+the speed of both.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _APART = 1e4
 
 
 def average_surface_distance(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> float:
-    """Average symmetric surface distance, mm: the mean over the surface voxels of both masks of the distance to the other's.
+    """Average symmetric surface distance, mm: the mean distance of both masks' surface voxels to the other mask's surface.
 
     Args:
         prediction, reference: masks of one structure ``(i, j)`` or ``(i, j, slices)``, neither empty.
@@ -39,17 +39,17 @@ def mean_contour_distance(prediction: Mask, reference: Mask, spacing: Sequence[f
     """Mean contour distance of a volume, mm (Bai et al., JCMR 20:65, 2018, used by Bai 2019, Fig. 4).
 
     ``1 / (2 |A|) sum_(p in A) d(p, B) + 1 / (2 |B|) sum_(q in B) d(q, A)`` in each slice, and the mean over the slices.
-    A and B are the two contours, d is the distance to the nearest point of the other. As in that group's public code,
-    contours are outer ones (the myocardium's is the epicardium if it is a closed ring, and its whole outline if it is
-    open, as in 4ch), and only slices in which both segmentations have the structure count. The two directions have
-    equal weight for contours of any length, unlike in the average symmetric surface distance.
+    A and B are the two contours, d is the distance to the nearest point of the other contour. As in that group's public
+    code, contours are outer contours (for the myocardium, the epicardium if it is a closed ring, and its whole outline
+    if it is open, as in 4ch), and only slices in which both segmentations have the structure count. The two directions
+    have equal weight for contours of any length, unlike in the average symmetric surface distance.
 
     Args:
         prediction, reference: masks of one structure ``(i, j, slices)``.
         spacing: spacing of the pixels along i and j, mm.
 
     Returns:
-        Millimetres; NaN if no slice has both.
+        Millimetres; NaN if no slice has the structure in both masks.
     """
     found, true = (mask.astype(bool) for mask in cropped(prediction, reference))
     both = found.any((0, 1)) & true.any((0, 1))
@@ -65,7 +65,7 @@ def mean_contour_distance(prediction: Mask, reference: Mask, spacing: Sequence[f
 
 
 def cropped(*volumes: Tensor | np.ndarray) -> list[np.ndarray]:
-    """The part of some masks or label maps of one shape where one of them is not zero."""
+    """Crop masks or label maps of one shape to the smallest box outside which all are zero."""
     arrays = [volume if isinstance(volume, np.ndarray) else volume.cpu().numpy() for volume in volumes]
     either = np.logical_or.reduce([array != 0 for array in arrays])
     box: list[slice] = []
@@ -76,7 +76,7 @@ def cropped(*volumes: Tensor | np.ndarray) -> list[np.ndarray]:
 
 
 def _to_the_other(surfaces: Sequence[np.ndarray], spacing: Sequence[float]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Each of two surfaces with every voxel's distance to the other, mm."""
+    """Pair each of two surfaces with a map of the distance to the other surface, mm."""
     sampling = [float(size) for size in spacing]
     to_first, to_second = (distance_transform_edt(~surface, sampling=sampling) for surface in surfaces)
     return [(surfaces[0], to_second), (surfaces[1], to_first)]

@@ -1,4 +1,4 @@
-"""Time to convergence of a training: Nakashima Fig. 1, Taleb 2020 Figs. 5 and 6."""
+"""Number of epochs until training converges: Nakashima Fig. 1, Taleb 2020 Figs. 5 and 6."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 
 def epochs_to_converge(epochs: Sequence[int], losses: Sequence[float], share: float = 0.95) -> int | None:
-    """The first epoch at which a loss had covered this share of its total decrease, from its first value to its lowest.
+    """The first epoch at which a loss has made this share of its total decrease, from its first value to its lowest.
 
     Args:
-        epochs: epochs, increasing.
-        losses: validation loss of each.
+        epochs: numbers of the epochs, increasing.
+        losses: validation loss of each epoch.
         share: share of the decrease.
 
     Returns:
-        An epoch; None if there is no finite loss. A loss that never falls converged in its first epoch.
+        An epoch; None if there is no finite loss. A loss that never falls counts as converged in its first epoch.
     """
     known = [(epoch, loss) for epoch, loss in zip(epochs, losses, strict=True) if math.isfinite(loss)]
     if not known:
@@ -26,11 +26,11 @@ def epochs_to_converge(epochs: Sequence[int], losses: Sequence[float], share: fl
 
 
 def epoch_that_reached(epochs: Sequence[int], scores: Sequence[float], bar: float) -> int | None:
-    """The first epoch with a score that reaches a threshold, such as the best of another training.
+    """The first epoch with a score that reaches a threshold, such as the best score of another run.
 
     Args:
-        epochs: epochs, increasing.
-        scores: validation score of each, larger is better.
+        epochs: numbers of the epochs, increasing.
+        scores: validation score of each epoch, larger is better.
         bar: the threshold.
 
     Returns:

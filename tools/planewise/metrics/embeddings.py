@@ -1,4 +1,4 @@
-"""How well embeddings distinguish slices, and whether they have collapsed."""
+"""Measure how well embeddings distinguish slices, and whether they have collapsed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch.nn.functional import normalize
 def retrieval_accuracy(
     views: Tensor, counts: Sequence[int] = (1, 5), distance: Literal["cosine", "l2"] = "cosine"
 ) -> list[float]:
-    """Retrieval: how often the other view of a slice is among the most similar of the other views of all slices.
+    """Retrieval: for each view of a slice, how often its other view is among the most similar of all slices' other views.
 
-    Embeddings are compared by the cosine, after subtracting the mean of all: after a ReLU they all point into one
-    corner of space, where every angle is small. Methods that learn the L2 distance are compared by it instead. Each of
-    the two views searches for the other.
+    Embeddings are compared by their cosine, after subtracting the mean of all: after a ReLU they all point into one
+    corner of space, where every angle is small. For methods that learn the L2 distance, use that distance instead. Each
+    of the two views searches for the other.
 
     Args:
         views: embeddings of two views of N slices, ``(N, 2, D)``.
@@ -25,14 +25,15 @@ def retrieval_accuracy(
         distance: measure of similarity.
 
     Returns:
-        A share for each of ``counts``; chance is ``count / N``. Ties count half in each direction.
+        A share for each of ``counts``; chance is ``count / N``. Of several equal similarities, half rank before the
+        right one.
     """
     views = views.float()
     if distance == "cosine":
         first, second = normalize(views - views.mean(dim=(0, 1)), dim=2).unbind(dim=1)
         alike = first @ second.T
     else:
-        # exact: the fast way by products rounds small distances
+        # exact distances: the faster method by matrix products rounds small distances
         first, second = views.unbind(dim=1)
         alike = -torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist")
     ranks = []

@@ -14,14 +14,15 @@ from planewise.metrics.pred_and_label import pred_and_label
 
 
 class EpochScore(EpochMetric):
-    """A score over all items of an epoch. With several processes, each gets the score over all.
+    """A score over all items of an epoch. With several processes, each gets the score over the items of all processes.
 
-    Updates take predictions and targets, ``(B, ...)`` each. (Ignite's own way of collecting requires the same number of
-    items in every process.)
+    Updates take predictions and targets, ``(B, ...)`` each. (Ignite's own collection requires the same number of items in
+    every process.)
 
     Args:
-        score: gives the score of all predictions and targets: `planewise.metrics.mean_auc`, `macro_auc` or `grade_kappa`.
-        output_transform: gives (prediction, target) from the engine's output.
+        score: computes the score from all predictions and targets: `planewise.metrics.mean_auc`, `macro_auc` or
+            `grade_kappa`.
+        output_transform: extracts (prediction, target) from the engine's output.
     """
 
     def __init__(

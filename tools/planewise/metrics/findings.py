@@ -18,11 +18,11 @@ def finding_scores(probabilities: np.ndarray, labels: np.ndarray, tasks: Sequenc
     Args:
         probabilities: ``(N, tasks)``.
         labels: ``(N, tasks)``, 0, 1, or NaN where unknown.
-        tasks: names.
+        tasks: names of the findings.
 
     Returns:
-        ``macro_auc``; and by finding ``auc``, ``sensitivity``, ``specificity`` (None if the exams lack the classes for
-        it), ``positives``; and ``exams``. The mean is over the findings that have an AUC.
+        ``macro_auc``; for each finding ``auc``, ``sensitivity`` and ``specificity`` (None if the exams lack the positives
+        or negatives for it) and ``positives``; and ``exams``. The mean is over the findings that have an AUC.
     """
     scores: dict[str, Any] = {name: {} for name in ("auc", "sensitivity", "specificity", "positives")}
     for column, task in enumerate(tasks):
@@ -38,7 +38,12 @@ def finding_scores(probabilities: np.ndarray, labels: np.ndarray, tasks: Sequenc
 
 
 def mean_auc(logits: Tensor, labels: Tensor) -> float:
-    """Mean AUC over the findings, for `EpochScore`; NaN if no finding has both classes."""
+    """Mean AUC over the findings, for `EpochScore`; NaN if no finding has both positives and negatives.
+
+    Args:
+        logits: ``(N, tasks)``.
+        labels: ``(N, tasks)``, 0, 1, or NaN where unknown.
+    """
     # the metric squeezes arrays with one column
     logits, labels = (values.reshape(len(values), -1) for values in (logits, labels))
     tasks = [str(column) for column in range(labels.shape[1])]

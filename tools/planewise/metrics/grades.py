@@ -16,10 +16,10 @@ from planewise.metrics.confusion import confusion_matrix
 
 
 def predicted_grades(probabilities: np.ndarray) -> np.ndarray:
-    """The number of thresholds with a probability above one half.
+    """The predicted grade: the number of thresholds with a probability above one half.
 
     Args:
-        probabilities: of a grade above each threshold, ``(N, thresholds)``.
+        probabilities: probability that the grade is above each threshold, ``(N, thresholds)``.
 
     Returns:
         ``(N,)``, from 0 to the number of thresholds.
@@ -32,11 +32,11 @@ def quadratic_kappa(reference: Collection[int], predicted: Collection[int], grad
     matrix and E its expectation by chance. 1 is agreement, 0 chance.
 
     Args:
-        reference, predicted: from 0 to ``grades`` - 1.
+        reference, predicted: grades from 0 to ``grades`` - 1.
         grades: number of grades.
 
     Returns:
-        None if all have the same grade: then it is not defined.
+        The kappa; None if all grades are the same, because it is undefined then.
     """
     if len({*map(int, reference), *map(int, predicted)}) < 2:
         return None
@@ -44,7 +44,7 @@ def quadratic_kappa(reference: Collection[int], predicted: Collection[int], grad
 
 
 def grade_kappa(logits: Tensor, grades: Tensor) -> float:
-    """`quadratic_kappa` of the predicted grades, for `EpochScore`; NaN if it is not defined.
+    """`quadratic_kappa` of the predicted grades, for `EpochScore`; NaN if it is undefined.
 
     Args:
         logits: ``(N, thresholds)``.

@@ -16,8 +16,8 @@ class HeartVolumes:
     """Volumes of a heart over its cycle, and values derived from them.
 
     Attributes:
-        volumes: structure to ml in every phase, in the order of time.
-        slices: structure to its slices in every phase: ``slices["RV"][phase][slice]`` is true if the RV is there.
+        volumes: structure to its volume in every phase, ml, in the order of time.
+        slices: structure to its slices in every phase: ``slices["RV"][phase][slice]`` is true if the slice shows the RV.
         slice_distance: distance from one slice to the next, mm.
         end_diastole, end_systole: numbers of the phases in which the LV is largest and smallest.
     """
@@ -33,23 +33,23 @@ class HeartVolumes:
         return self.volumes[ventricle][self.end_diastole] - self.volumes[ventricle][self.end_systole]
 
     def ejection_fraction(self, ventricle: str) -> float:
-        """Stroke volume as a percentage of the volume at end-diastole; NaN if the ventricle is empty then."""
+        """Stroke volume as a percentage of the volume at end-diastole; NaN if that volume is zero."""
         largest = self.volumes[ventricle][self.end_diastole]
         return 100 * self.stroke_volume(ventricle) / largest if largest > 0 else math.nan
 
     @property
     def masses(self) -> list[float]:
-        """Of the myocardium in every phase, g (1.05 g/ml)."""
+        """Mass of the myocardium in every phase, g (1.05 g/ml)."""
         return [volume * MYOCARDIAL_DENSITY for volume in self.volumes["myocardium"]]
 
     @property
     def mass(self) -> float:
-        """Of the myocardium at end-diastole, g (1.05 g/ml)."""
+        """Mass of the myocardium at end-diastole, g (1.05 g/ml)."""
         return self.masses[self.end_diastole]
 
 
 def body_surface(height: float, weight: float) -> float:
-    """Surface of a body, m2, by Mosteller's formula (N Engl J Med 317:1098, 1987).
+    """Body surface area, m2, by Mosteller's formula (N Engl J Med 317:1098, 1987).
 
     Args:
         height: cm.
@@ -65,7 +65,7 @@ def heart_volumes(
 
     Args:
         labels: label map of each phase, ``(i, j, slices)``, in the order of time.
-        affines: of each label map, ``(4, 4)``, mm.
+        affines: affine of each label map, ``(4, 4)``, mm.
         structures: label value to name, one of them ``LV``.
     """
     phases = [volumes_ml(phase, affine, structures) for phase, affine in zip(labels, affines, strict=True)]

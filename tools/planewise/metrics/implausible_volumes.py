@@ -1,4 +1,4 @@
-"""Implausible volumes of a segmented heart, and the reasons."""
+"""Flag implausible volumes of a segmented heart, with reasons."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from planewise.exams.words import listed
 from planewise.metrics.heart_volumes import HeartVolumes
 
 #: Volumes of a ventricle at end-diastole and at end-systole, and stroke volume, ml; mass of the myocardium, g. The
-#: limits are for adults, disease included. Healthy women have an LV of 132 +- 23 ml and a mass of 98 +- 21 g, men 160
-#: +- 27 ml and 134 +- 21 g (Kawel-Boehm et al., J Cardiovasc Magn Reson 17:29, 2015): the lower limits are 4 and 3
-#: standard deviations below the women's means, the upper ones 4 times the men's means, which includes the most dilated
-#: and the thickest hearts.
+#: limits are for adults, including those with disease. Healthy women have an LV of 132 +- 23 ml and a mass of 98 +- 21
+#: g, men 160 +- 27 ml and 134 +- 21 g (Kawel-Boehm et al., J Cardiovasc Magn Reson 17:29, 2015): the lower limits of
+#: volume and mass are 4 and 3 standard deviations below the women's means, and the upper limits 4 times the men's
+#: means, which includes the most dilated and the thickest hearts.
 END_DIASTOLIC_VOLUME = (40.0, 640.0)
 END_SYSTOLIC_VOLUME = (5.0, 600.0)
 STROKE_VOLUME = (15.0, 300.0)
 MYOCARDIAL_MASS = (30.0, 540.0)
-#: Per cent.
+#: Limits of the ejection fraction, per cent.
 EJECTION_FRACTION = (5.0, 90.0)
-#: Without a leaking valve or a shunt both ventricles eject the same volume; their stroke volumes differ by less than
-#: this share of the larger.
+#: Without a leaking valve or a shunt, both ventricles eject the same volume; the stroke volumes may differ by this share
+#: of the larger.
 STROKE_VOLUMES_APART = 0.25
 #: One ventricle may end this far before the other, mm: of 42 masks (20 phantoms and a person), one reached it.
 ENDS_APART = 30.0
-#: Largest distance of a volume from the middle of its neighbours, as a share of the curve's range, for curves with so
-#: many phases that a beating heart cannot exceed it. A cosine that empties and fills in half a cycle reaches 0.17 with
-#: 15 phases.
+#: Largest difference between a volume and the mean of its neighbours, as a share of the curve's range, and the minimum
+#: number of phases for this check: with so many phases, a beating heart stays below the limit. A cosine that empties and
+#: fills in half a cycle reaches 0.17 with 15 phases.
 JUMP, PHASES_OF_A_CURVE = 0.25, 15
 #: Allowed error of a segmentation from phase to phase, as a share of the largest volume.
 NOISE = 0.05
 #: Systole ends before this share of the cycle: it takes 541 - 2.2 (beats per minute) ms (Boudoulas et al., Chest
-#: 80:613, 1981), at most 0.55 of a cycle at any rate.
+#: 80:613, 1981), at most 0.55 of a cycle at any heart rate.
 LATEST_END_SYSTOLE = 0.65
-#: Minimum number of phases that show when the heart fills: with fewer, systole may lie between two of them.
+#: Minimum number of phases to check when the heart fills: with fewer, end-systole may fall between two phases.
 PHASES_OF_A_CYCLE = 5
-#: On its way to end-systole a ventricle does not fill again by more than this share of the curve's range.
+#: On its way to end-systole, a ventricle may refill by at most this share of the curve's range.
 REFILLED = 0.25
 
 
@@ -48,8 +48,8 @@ class Flag:
     Attributes:
         structures: the structures concerned, of ``LV``, ``RV`` and ``myocardium``.
         quantity: ``volume``, ``stroke volume``, ``ejection fraction`` or ``mass``.
-        phase: number of its phase; for a value from two phases, that of end-systole.
-        text: what is wrong, as a sentence without its full stop.
+        phase: number of the phase; end-systole for a value from two phases.
+        text: what is wrong, as a sentence without a full stop.
     """
 
     structures: tuple[str, ...]
@@ -62,7 +62,7 @@ def implausible_volumes(found: HeartVolumes) -> list[Flag]:
     """Flag implausible values among the volumes of a heart.
 
     - volumes, stroke volumes, ejection fractions and masses outside the limits above;
-    - stroke volumes of left and right that differ (`STROKE_VOLUMES_APART`);
+    - left and right stroke volumes that differ (`STROKE_VOLUMES_APART`);
     - a ventricle missing in a slice between slices that have it, or lost long before the other one (`ENDS_APART`);
     - a curve over the cycle with jumps (`JUMP`);
     - end-systole after filling began: too late in the cycle, or after a ventricle had filled again (`REFILLED`).
@@ -173,7 +173,7 @@ def _late_end_systole(found: HeartVolumes) -> Iterator[Flag]:
         yield Flag(("LV", "RV"), "volume", systole, text)
     for ventricle in ("LV", "RV"):
         curve = np.asarray(found.volumes[ventricle])
-        # how far it has filled again by each phase since the smallest earlier volume
+        # by how much each phase's volume exceeds the smallest volume so far
         filled = curve[way] - np.minimum.accumulate(curve[way])
         filled_by = filled[-1] if ventricle == "RV" else filled.max()
         if filled_by > max(REFILLED * np.ptp(curve), NOISE * curve.max()):

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def inside_share(saliency: np.ndarray, mask: np.ndarray) -> float | None:
-    """The share of a map's sum that lies inside a mask.
+    """The share of a map's sum that is inside a mask.
 
     Args:
         saliency: not negative, any shape.

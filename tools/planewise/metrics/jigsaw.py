@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 
 def tiles_in_place(predicted: NDArray[np.integer], reference: NDArray[np.integer]) -> NDArray[np.floating]:
-    """Tile accuracy: share of the tiles in their correct place, if the puzzle is put together by the predicted
-    permutation.
+    """Tile accuracy: the share of tiles in their correct place, if the puzzle is solved with the predicted permutation.
 
     Args:
         predicted, reference: permutations ``(..., P)``: position ``s`` of the puzzle shows tile ``p(s)``.
     """
-    # tile p(s) goes to the position that the prediction gives
+    # the tile at position s goes to cell p(s) of the predicted permutation
     return (predicted == reference).mean(axis=-1)
 
 
@@ -33,7 +32,7 @@ def jigsaw_scores(
         of tiles in their correct place, and ``tiles_in_place_chance``, the value for a random permutation; ``puzzles``
         and ``permutations``.
     """
-    # two random permutations agree at position s on tile v with the square of its share there
+    # the probability that two random permutations have tile v at position s is the squared share of permutations with it
     pieces = permutations.shape[1]
     shares = (permutations[:, :, None] == np.arange(pieces)).mean(axis=0)
     return {

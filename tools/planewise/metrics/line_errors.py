@@ -19,13 +19,13 @@ class LineErrors(Metric):
     """Mean angle (degrees) and distance (mm) of the predicted lines from the true ones, per view.
 
     Updates take ``(prediction, target)``: the network's tensor ``(B, C, i, j)`` and the targets' dictionary with
-    ``lines`` ``(B, views, 3)`` and ``affine`` ``(B, 4, 4)``. Computes ``{"<view>_angle": ..., "<view>_distance":
+    ``lines`` ``(B, views, 3)`` and ``affine`` ``(B, 4, 4)``. The result is ``{"<view>_angle": ..., "<view>_distance":
     ...}``; Ignite lists each under its own name. Lines that were not found count as 90 degrees and are left out of the
-    distance. With several processes, each gets the mean over all.
+    distance. With several processes, each gets the means over the lines of all processes.
 
     Args:
         views: names of the heatmap channels.
-        output_transform: gives (prediction, target) from the engine's output.
+        output_transform: extracts (prediction, target) from the engine's output.
     """
 
     def __init__(self, views: Sequence[str], output_transform: Callable[[Any], Any] = pred_and_label) -> None:

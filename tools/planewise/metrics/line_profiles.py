@@ -10,10 +10,10 @@ from torch import Tensor
 
 from planewise.geometry import clip_lines, intersection_lines, pixels_to_patient, plane_from_affine
 
-#: mm between samples, about a pixel
+#: Distance between samples, mm; about a pixel.
 _STEP = 1.0
 
-#: Shorter profiles (mm) are not informative.
+#: Minimum length of an informative profile, mm.
 _SHORTEST = 30.0
 
 
@@ -25,8 +25,8 @@ def line_profiles(image: Tensor, affine: Tensor, other: Tensor, other_affine: Te
         affine, other_affine: ``(4, 4)``, RAS+, mm.
 
     Returns:
-        Two profiles of equal length, one sample per millimetre, over the part of the line that lies on both images;
-        empty if they do not cross.
+        Two profiles of equal length, one sample per millimetre, over the part of the line that is inside both images;
+        empty if the images do not cross.
     """
     ends = clip_lines(intersection_lines(affine, *plane_from_affine(other_affine)), (image.shape[0], image.shape[1]))
     ends = pixels_to_patient(ends, affine)
@@ -48,7 +48,7 @@ def line_profiles(image: Tensor, affine: Tensor, other: Tensor, other_affine: Te
 
 
 def profile_correlation(image: Tensor, affine: Tensor, other: Tensor, other_affine: Tensor) -> float:
-    """Pearson correlation of the `line_profiles`; NaN if they are too short."""
+    """Pearson correlation of the `line_profiles`; NaN if they are too short or one of them is constant."""
     first, second = line_profiles(image, affine, other, other_affine)
     if len(first) * _STEP < _SHORTEST or np.ptp(first) == 0 or np.ptp(second) == 0:
         return float("nan")

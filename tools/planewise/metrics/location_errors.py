@@ -19,11 +19,11 @@ class LocationErrors(Metric):
     """Mean absolute error, Pearson r and R^2 of the predicted locations.
 
     Updates take ``(prediction, target)``: the network's tensor, whose last channel is the location, and the targets'
-    dictionary with ``location`` ``(B,)``. Computes ``{"location_mae", "location_r", "location_r2"}``; Ignite lists each
-    under its own name. With several processes, each gets the scores over all.
+    dictionary with ``location`` ``(B,)``. The result is ``{"location_mae", "location_r", "location_r2"}``; Ignite lists
+    each under its own name. With several processes, each gets the scores over the slices of all processes.
 
     Args:
-        output_transform: gives (prediction, target) from the engine's output.
+        output_transform: extracts (prediction, target) from the engine's output.
     """
 
     def __init__(self, output_transform: Callable[[Any], Any] = pred_and_label) -> None:

@@ -1,4 +1,4 @@
-"""Mean of a loss with partly unknown targets, for validation in one process or several."""
+"""Mean of a loss with partly unknown targets, for validation with one process or several."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class MaskedLoss(Loss):
     targets.
 
     Such a mean depends on how items are grouped into batches. Several processes evaluate the items of one batch
-    together, so their known targets are combined before the mean is taken: the result equals that of one process with
-    batches that are as many times larger as there are processes.
+    together, so their known targets are combined before the mean is taken: N processes get the same result as one
+    process with batches that are N times larger.
 
     Args:
         loss_fn: a `planewise.losses.TermLoss`.
@@ -45,7 +45,7 @@ class MaskedLoss(Loss):
         self._batches: list[Tensor] = []
 
     def _mean(self, prediction: Tensor, target: Any) -> Tensor:
-        """The values that Ignite needs from a batch; the terms are kept for the other processes."""
+        """The loss of a batch, for Ignite; with several processes, the batch's terms are kept for `compute`."""
         terms = self._terms_of(prediction, target)
         if idist.get_world_size() > 1:
             self._weights = torch.tensor([term.weight for term in terms], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Scores from an image's nearest neighbours among the images of other exams."""
+"""Nearest neighbours of an image among the images of other exams, and scores from them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _ROWS = 1024
 def nearest_neighbours(features: Tensor, groups: Sequence[object], count: int = 1) -> Tensor:
     """The most similar rows of other groups.
 
-    Rows are compared by the cosine of the angle between them, after subtracting the mean of all rows: features after a
-    ReLU all point into one corner of space, where every angle is small.
+    Rows are compared by the cosine of the angle between them, after subtracting the mean of all rows: after a ReLU,
+    features all point into one corner of space, where every angle is small.
 
     Args:
         features: ``(N, D)``.
@@ -32,7 +32,7 @@ def nearest_neighbours(features: Tensor, groups: Sequence[object], count: int = 
     names = {name: number for number, name in enumerate(dict.fromkeys(groups))}
     group = torch.tensor([names[name] for name in groups])
     if len(group) - int(torch.bincount(group).max()) < count:
-        raise ValueError(f"{count} neighbours are requested, but a row has fewer rows of other groups")
+        raise ValueError(f"{count} neighbours are requested, but the other groups of a row have fewer rows")
     rows = normalize(features - features.mean(dim=0), dim=1)
     found = []
     for part in range(0, len(rows), _ROWS):

@@ -16,17 +16,17 @@ from planewise.metrics.pred_and_label import pred_and_label
 
 
 class PositionErrors(Metric):
-    """Accuracy of nine anatomical positions: ``squares_dice``, the mean Dice of the nine; ``squares_found``, the share
-    found among the squares that lie wholly on their image; and ``squares_distance``, the mean distance (mm) of their
-    centres from the true ones.
+    """Accuracy of nine anatomical positions: ``squares_dice``, the mean Dice of the nine squares; ``squares_found``, the
+    share of squares found among those that are wholly inside their image; and ``squares_distance``, the mean distance
+    (mm) of their centres from the true centres.
 
     Updates take ``(prediction, target)``: logits ``(B, 10, i, j)`` and the targets' dictionary with ``squares`` ``(B,
     i, j)``, ``square_centres`` ``(B, 9, 3)``, ``square_inside`` ``(B, 9)`` and ``affine`` ``(B, 4, 4)``. Ignite lists
-    each number under its own name. With several processes, each gets the scores of all slices.
+    each number under its own name. With several processes, each gets the scores over the slices of all processes.
 
     Args:
         size: side of a square, mm.
-        output_transform: gives (prediction, target) from the engine's output.
+        output_transform: extracts (prediction, target) from the engine's output.
     """
 
     def __init__(self, size: float, output_transform: Callable[[Any], Any] = pred_and_label) -> None:

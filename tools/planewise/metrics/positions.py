@@ -7,15 +7,15 @@ from torch import Tensor
 
 
 def position_counts(prediction: Tensor, squares: Tensor, classes: int = 10) -> Tensor:
-    """Pixels of each square that are true positives, predicted, and true, for scores over many slices.
+    """Count the pixels of each class that are true positives, predicted, and true, for scores over many slices.
 
     Args:
         prediction: logits or probabilities, shape ``(B, classes, H, W)``.
         squares: true classes, shape ``(B, H, W)``; 0 is background, and slices of -1 are unknown.
 
     Returns:
-        ``(B, classes, 3)``, int64: for each class the number of pixels that are predicted and true, predicted, and
-        true. Zero for an unknown slice.
+        ``(B, classes, 3)``, int64: for each class, the number of pixels that are both predicted and true, those that are
+        predicted, and those that are true. All are zero for an unknown slice.
     """
     predicted = prediction.argmax(dim=1)
     known = squares >= 0

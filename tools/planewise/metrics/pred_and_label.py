@@ -1,4 +1,4 @@
-"""What a metric takes of an engine's output."""
+"""The part of an engine's output that a metric needs."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from typing import Any
 
 
 def pred_and_label(output: Any) -> Any:
-    """Prediction and target of an engine's output; anything else as it is, for metrics outside an engine."""
+    """Prediction and target of an engine's output; any other output is returned unchanged, for metrics without an engine."""
     return (output["pred"], output["label"]) if isinstance(output, Mapping) else output

@@ -14,7 +14,7 @@ from planewise.losses import candidate_scores
 def found_first(scores: Tensor, right: Tensor) -> Tensor:
     """Whether the right candidate has the highest score, 1 or 0.
 
-    Ties are shared: a network with constant scores has the accuracy of chance.
+    With ties, the right candidate gets an equal share of 1, so a network with constant scores has the accuracy of chance.
 
     Args:
         scores: ``(..., N)``.
@@ -29,9 +29,9 @@ def found_first(scores: Tensor, right: Tensor) -> Tensor:
 
 def candidates_told(prediction: Tensor, target: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """The input of `ignite.metrics.Accuracy`: scores of the candidates ``(B * Q, 1 + N)``, and the index of the right
-    one ``(B * Q,)``.
+    candidate ``(B * Q,)``.
 
-    The right one comes last, so that ties count as errors.
+    The right candidate comes last, so that ties count as errors.
     """
     scores = candidate_scores(prediction, target).flip(1)
     return scores, torch.full((len(scores),), scores.shape[1] - 1, device=scores.device)
@@ -41,14 +41,15 @@ def patch_scores(found: Tensor, found_of_all: Tensor, ahead: Tensor, candidates:
     """Accuracy of finding patches.
 
     Args:
-        found: among the candidates of each prediction, ``(N, Q)``, from `found_first`.
-        found_of_all: among all patches of the image.
-        ahead: number of rows between each patch and the known ones, ``(N, Q)`` int64.
-        candidates, patches: their numbers.
+        found: whether each prediction finds its patch among its candidates, ``(N, Q)``, from `found_first`.
+        found_of_all: the same among all patches of the image.
+        ahead: number of rows between each patch and the known patches, ``(N, Q)`` int64.
+        candidates, patches: number of candidates, and of patches per image.
 
     Returns:
         ``accuracy`` among the candidates and its ``chance``; ``accuracy_of_all`` and ``chance_of_all`` among all
-        patches; ``predictions``, their number; and under ``by_rows_ahead`` the accuracies for each number of rows.
+        patches; ``predictions``, the number of predictions; and under ``by_rows_ahead`` the accuracies for each number of
+        rows.
     """
     rows = []
     for number in ahead.unique().tolist():

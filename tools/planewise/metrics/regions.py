@@ -13,11 +13,11 @@ def region_values(
     """The label values to score: the regions, or each structure separately if there are no regions.
 
     Args:
-        structures: label value to name: ``{1: "core", 2: "oedema", 4: "enhancing"}``.
-        regions: name to the names of its structures: ``{"WT": ["core", "oedema", "enhancing"]}``.
+        structures: label value to name, such as ``{1: "core", 2: "oedema", 4: "enhancing"}``.
+        regions: name of each region to the names of its structures, such as ``{"WT": ["core", "oedema", "enhancing"]}``.
 
     Returns:
-        Label values to name.
+        The label values of each region or structure, and its name.
 
     Raises:
         InputError: a region has an unknown structure.

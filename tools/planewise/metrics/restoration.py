@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-#: The compared answers: the network's, its input image, and the mean of the visible pixels.
+#: The compared images: the network's output, its input, and the mean of the visible pixels.
 ANSWERS = ("restored", "unchanged", "mean")
 
 
@@ -17,7 +17,8 @@ def restoration_errors(answer: Tensor, wanted: Tensor, where: Tensor) -> Tensor:
     """Mean squared error of each image over some of its pixels; NaN if there are none.
 
     Args:
-        answer, wanted: ``(B, C, ...)``; the answer may be anything that broadcasts to it.
+        answer, wanted: the image to score and the target, ``(B, C, ...)``; the first may be any tensor that broadcasts to
+            the second.
         where: the pixels that count, ``(B, 1, ...)``, bool.
 
     Returns:
@@ -42,14 +43,15 @@ def mean_of_seen(image: Tensor, hidden: Tensor) -> Tensor:
 
 
 def restoration_scores(hidden: NDArray[np.floating], kept: NDArray[np.floating]) -> dict[str, Any]:
-    """How well images are restored, compared with answers that need no network.
+    """Score restored images, compared with two results that need no network.
 
     Args:
         hidden, kept: mean squared errors of each image over its hidden and its other pixels, ``(N, 3)``, a column for
             each of `ANSWERS`; NaN if an image has no such pixels.
 
     Returns:
-        ``hidden`` and ``kept``: for each of `ANSWERS` the mean over the images that have such pixels; ``images``.
+        ``hidden`` and ``kept``: for each of `ANSWERS`, the mean over the images that have such pixels; and ``images``,
+        the number of images.
     """
     scores: dict[str, Any] = {}
     for name, errors in (("hidden", hidden), ("kept", kept)):

@@ -21,14 +21,14 @@ def volume_scores(
 
     Args:
         prediction, reference: label values, shape ``(i, j, slices)``.
-        spacing: spacing of the voxels along the three axes, mm; slices included.
+        spacing: spacing of the voxels along the three axes, including the slice distance, mm.
         structures: label value to name; for a region, its values (`planewise.metrics.region_values`).
 
     Returns:
-        Per structure ``dice``, ``assd`` (mm), ``contour`` (mm, see `mean_contour_distance`) and ``missed``. Both empty: Dice
-        1 and distances 0. One empty: Dice 0, missed, and no distance (NaN), because any substitute would bias the mean.
-        If the two share no slice, ``contour`` is NaN too. For a single slice, ``assd`` is between contours in its
-        plane.
+        For each structure ``dice``, ``assd`` (mm), ``contour`` (mm, see `mean_contour_distance`) and ``missed``. If both
+        masks are empty, Dice is 1 and the distances are 0. If one is empty, Dice is 0, the structure is missed, and the
+        distances are NaN, because any substitute would bias the mean. If the masks share no slice, ``contour`` is also
+        NaN. For a single slice, ``assd`` is the distance between contours in its plane.
     """
     scores: dict[str, dict[str, float | bool]] = {}
     of_one_slice = prediction.shape[-1] == 1
@@ -44,7 +44,7 @@ def volume_scores(
             continue
         dice = 2 * (found & true).sum() / (found.sum() + true.sum())
         contour = mean_contour_distance(found, true, spacing)
-        # all voxels of a single-slice volume are at its surface, so its contour is taken in the plane
+        # all voxels of a single-slice volume are on its surface, so the distance is computed in the plane
         if of_one_slice:
             assd = average_surface_distance(found[..., 0], true[..., 0], spacing[:2])
         else:

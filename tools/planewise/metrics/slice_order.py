@@ -11,8 +11,8 @@ from scipy.stats import spearmanr
 
 Array = NDArray[np.floating]
 
-#: Two slices mirror each other about the centre of their stack if they lie on opposite sides of it, at distances from
-#: it that differ by no more than this share of the stack's length: less than two slices in a stack of a dozen.
+#: Two slices mirror each other about the centre of their stack if they are on opposite sides of it, and their distances
+#: from it differ by at most this share of the stack's length: less than two slices in a stack of a dozen.
 MIRRORED = 0.1
 #: Upper bounds of the distance bins, as shares of the stack's length.
 DISTANCES = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -21,11 +21,11 @@ DISTANCES = (0.2, 0.4, 0.6, 0.8, 1.0)
 def places_by_votes(logits: Array) -> Array:
     """The order of a stack's slices from the network's logits for all pairs.
 
-    Each pair votes for its slice that is nearer to the beginning, by the difference of the logits of its two orders.
-    The slice with most votes is the first; ties are broken by the larger sum of differences.
+    Each pair votes for the slice that is nearer to the beginning, by the difference between the logits of its two
+    orders. The slice with most votes comes first; among slices with equal votes, the larger sum of differences wins.
 
     Args:
-        logits: ``(k, k)``, positive if the slice of the row is nearer to the beginning than that of the column.
+        logits: ``(k, k)``, positive if the row's slice is nearer to the beginning than the column's slice.
 
     Returns:
         Position of each slice, ``(k,)``, from 0 for the first to 1 for the last; 0 for a single slice.
@@ -45,7 +45,7 @@ def pairs_of_stack(logits: Array, places: Array) -> dict[str, NDArray[Any]]:
         places: true positions of the slices, ``(k,)``, from 0 to 1.
 
     Returns:
-        Columns of ``k (k - 1)`` rows: ``first`` and ``second``, the positions of the two, and ``correct``.
+        Columns of ``k (k - 1)`` rows: ``first`` and ``second``, the positions of the two slices, and ``correct``.
     """
     first, second = np.nonzero(~np.eye(len(places), dtype=bool))
     correct = (np.asarray(logits)[first, second] > 0) == (places[first] < places[second])
@@ -60,10 +60,10 @@ def mirrored(first: Array, second: Array) -> NDArray[np.bool_]:
 
 
 def order_scores(pairs: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """Accuracy of all pairs, of pairs that mirror each other about the centre of their stack, and of the others.
+    """Accuracy of all pairs, of pairs that mirror each other about the centre of their stack, and of the other pairs.
 
     Args:
-        pairs: from `pairs_of_stack`, of any number of stacks.
+        pairs: columns from `pairs_of_stack`, of any number of stacks.
 
     Returns:
         ``accuracy``, ``chance``, ``pairs``; ``mirrored_accuracy``, ``mirrored_pairs``; ``other_accuracy``. NaN without pairs.
@@ -80,14 +80,14 @@ def order_scores(pairs: dict[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 def accuracy_by_distance(pairs: dict[str, NDArray[Any]]) -> dict[str, list[Any]]:
-    """Accuracy of pairs by their distance, with mirrored pairs and others separate.
+    """Accuracy of pairs by their distance, separately for mirrored pairs and other pairs.
 
     Args:
         pairs: see `order_scores`.
 
     Returns:
-        Columns of a table: ``distance_from``, ``distance_to`` (shares of the stack's length; the upper bound belongs to
-        it), ``mirrored`` (0 or 1), ``pairs``, ``accuracy``. Rows exist only for bins with pairs.
+        Columns of a table: ``distance_from``, ``distance_to`` (shares of the stack's length; a bin includes its upper
+        bound), ``mirrored`` (0 or 1), ``pairs``, ``accuracy``. Only bins with pairs have rows.
     """
     distance = np.abs(pairs["first"] - pairs["second"])
     bounds = np.array(DISTANCES)
@@ -112,9 +112,9 @@ def stack_scores(predicted: Sequence[Array], places: Sequence[Array]) -> dict[st
         predicted, places: for each stack, the positions of its slices.
 
     Returns:
-        ``stacks``, the number of stacks of at least three slices; ``rank_correlation``, their mean Spearman
-        correlation; ``direction``, the share of them with a positive correlation, which means that their beginning is
-        recognised. NaN without stacks.
+        ``stacks``, the number of stacks with at least three slices; ``rank_correlation``, their mean Spearman
+        correlation; ``direction``, the share of stacks with a positive correlation, whose first end is thus recognised.
+        NaN without stacks.
     """
     pairs = [(one, other) for one, other in zip(predicted, places, strict=True) if len(one) > 2]
     correlations = np.array([spearmanr(one, other).statistic for one, other in pairs])

@@ -11,10 +11,10 @@ from planewise.losses import negatives
 
 
 def triplet_accuracy(prediction: Tensor, target: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Triplet accuracy, as the input of `ignite.metrics.Accuracy`: whether ``D(z, z+) < D(z, z-)``, and what is wanted.
+    """Triplet accuracy, as the input of `ignite.metrics.Accuracy`: whether ``D(z, z+) < D(z, z-)``, and the target.
 
     Returns:
-        Two tensors ``(B,)``, int64: 1 where the transformed sample is nearer, else 0; and ones.
+        Two tensors ``(B,)``, int64: 1 where the transformed sample is nearer, otherwise 0; and ones as the target.
 
     Args:
         prediction, target: see `planewise.losses.negatives`.
