@@ -1,4 +1,4 @@
-"""Loss of classification: one class of several."""
+"""Loss of classification into one of several classes."""
 
 from __future__ import annotations
 

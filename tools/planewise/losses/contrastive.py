@@ -16,13 +16,14 @@ from planewise.losses.terms import Term, TermLoss
 
 
 class NTXentLoss(TermLoss):
-    """NT-Xent (Chen 2020, Eq. 1): each view has to find the other view of its slice among the views of all other slices.
+    """NT-Xent (Chen 2020, Eq. 1): each view must find the other view of its slice among the views of all slices.
 
     ``l_ij = -log(exp(sim(z_i, z_j) / tau) / sum_(k != i) exp(sim(z_i, z_k) / tau))``, the mean over all views i with their
     partners j; sim is the cosine.
 
-    In training, several processes compare with the views of all processes, with gradients to all: they step like one
-    process with a batch that is as many times larger. In validation each process compares within its own batch.
+    In training with several processes, each process compares its views with those of all processes, and gradients flow
+    to all of them: N processes step like one process with a batch that is N times larger. In validation, each process
+    compares within its own batch.
 
     A prediction is ``(B, 2, P)``, the projections of two views of B slices. The target is not used.
 
@@ -30,7 +31,7 @@ class NTXentLoss(TermLoss):
         temperature: tau.
 
     Raises:
-        InputError: in training, a batch of one slice, which has no other slice for contrast.
+        InputError: a training batch has only one slice, so it has no other slice for contrast.
     """
 
     def __init__(self, temperature: float = 0.1) -> None:
@@ -45,12 +46,12 @@ class NTXentLoss(TermLoss):
         everyone = gathered(views) if together else views
         if torch.is_grad_enabled() and len(everyone) < 4:
             raise InputError(
-                "a batch holds one slice, which has no other for contrast; choose a --batch_size of 2 or more that "
-                "does not leave one slice over (--samples_per_epoch)"
+                "every batch needs at least 2 slices for contrastive learning, got 1; choose a --batch_size of 2 or more "
+                "that does not leave one slice over (--samples_per_epoch)"
             )
         first = idist.get_rank() * len(views) if together else 0
         own = first + torch.arange(len(views), device=views.device)
-        # the views of this process are stacked: first those of all slices, then the second views of all slices
+        # the views of this process are stacked: the first views of all slices, then the second views
         partner = first + (torch.arange(len(views), device=views.device) + len(views) // 2) % len(views)
         alike = views @ everyone.T / self.temperature
         alike = alike.scatter(1, own[:, None], -torch.inf)
@@ -58,7 +59,7 @@ class NTXentLoss(TermLoss):
 
 
 class BYOLLoss(TermLoss):
-    """BYOL's loss (Grill 2020, Eq. 2): the prediction from each view against the target's projection of the other view.
+    """BYOL's loss (Grill 2020, Eq. 2): compares the prediction from each view with the target's projection of the other.
 
     ``|| q / |q| - z' / |z'| ||^2 = 2 - 2 cos(q, z')``, summed over both directions; the mean over slices.
 
@@ -72,10 +73,10 @@ class BYOLLoss(TermLoss):
 
 
 class NegativeCosineLoss(TermLoss):
-    """SimSiam's loss (Chen and He 2021, Eqs. 1 and 4): the prediction from each view against the projection of the other.
+    """SimSiam's loss (Chen and He 2021, Eqs. 1 and 4): compares the prediction from each view with the other's projection.
 
     ``L = D(p_1, z_2) / 2 + D(p_2, z_1) / 2`` with ``D(p, z) = -p / |p| . z / |z|``, z without a gradient; the mean over
-    slices. It is lowest at -1.
+    slices. Its minimum is -1.
 
     A prediction is ``(B, 2, 2, P)`` from `planewise.networks.SimSiamLearner`. The target is not used.
     """

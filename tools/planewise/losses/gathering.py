@@ -1,4 +1,4 @@
-"""Rows of all processes in one tensor, with gradients flowing back to each process."""
+"""Gather the rows of all processes in one tensor, with gradients that flow back to each process."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 
 def gathered(rows: Tensor) -> Tensor:
-    """The rows of all processes, those of the first one first.
+    """The rows of all processes, in the order of the processes.
 
-    A process's use of another's rows contributes to the gradient there: each process gets the sum of all contributions
-    to its own rows.
+    If a process uses the rows of another, gradients flow back there: each process gets the sum of all processes'
+    gradients for its own rows.
 
     Args:
         rows: ``(B, ...)``, of the same shape in every process.
@@ -25,7 +25,7 @@ def gathered(rows: Tensor) -> Tensor:
 
 
 class _Gathered(torch.autograd.Function):
-    """torch's own version (`torch.distributed.nn.functional.all_gather`) is deprecated, and its replacement is private."""
+    """Gather with gradients: `torch.distributed.nn.functional.all_gather` is deprecated, its replacement private."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:

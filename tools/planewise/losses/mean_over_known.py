@@ -1,4 +1,4 @@
-"""Means over targets, some of which are unknown, in one process or several."""
+"""Means over targets, some of which are unknown, with one process or several."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 def mean_over_known(total: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """``total / |K|`` with K the known targets (zero if nothing is known), and ``|K|``.
+    """``total / |K|`` with K the known targets (zero if none is known), and ``|K|``.
 
     `DistributedDataParallel` steps by the mean of the gradients of W processes. Their batches have different numbers of
-    known targets, so in training the divisor is ``sum_w |K_w| / W``: then the mean of the W losses, and of their
-    gradients, equals that of the whole batch.
+    known targets, so in training the divisor is ``sum_w |K_w| / W``: then the mean of the W losses equals the loss of
+    the whole batch, and so do the gradients.
 
     Args:
         total: sum over the known targets of this process, a scalar.

@@ -15,15 +15,15 @@ logger = logging.getLogger(__name__)
 
 
 class MultiLabelBCELoss(TermLoss):
-    """Binary cross-entropy of each finding, weighted inversely to the prevalence of the example's class (Bien 2018), so
-    that positives and negatives count alike.
+    """Binary cross-entropy of each finding, weighted inversely to the prevalence of the label (Bien 2018), so that
+    positives and negatives count equally.
 
     ``L = -1 / |K| sum_(i,t in K) [w+_t y log p + w-_t (1 - y) log(1 - p)]`` over the known labels K, with
     ``w+_t = 1 / (2 pi_t)`` and ``w-_t = 1 / (2 (1 - pi_t))`` for prevalence ``pi_t``, which makes the mean weight one.
 
     Args:
-        labels: labels of the training exams, ``(N, tasks)``, 0, 1 or NaN; the only source of prevalences. A finding
-            that all or none of them have gets no weights.
+        labels: labels of the training exams, ``(N, tasks)``, 0, 1 or NaN; prevalences come from these alone. A finding
+            that all or none of the exams have gets weights of one.
 
     It takes logits ``(B, tasks)`` and labels ``(B, tasks)``, NaN where unknown.
     """
@@ -37,7 +37,7 @@ class MultiLabelBCELoss(TermLoss):
         mixed = (prevalence > 0) & (prevalence < 1)
         if not bool(mixed.all()):
             logger.warning(
-                "finding number %s: all or none of the %d training exams have it, so it cannot be learned",
+                "finding number %s cannot be learned, because all or none of the %d training exams have it",
                 ", ".join(str(int(task) + 1) for task in (~mixed).nonzero()),
                 len(labels),
             )

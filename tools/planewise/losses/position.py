@@ -19,7 +19,7 @@ class PositionLoss(TermLoss):
     """Cross-entropy of ten classes, nine squares and the background, over the pixels whose class is known.
 
     ``L = - 1 / |K| sum_(x in K) log p_y(x)(x)``, with p the softmax of the logits. It takes logits ``(B, 10, H, W)`` and a
-    dictionary with ``squares`` ``(B, H, W)``, int64, -1 where the class is not known.
+    dictionary with ``squares`` ``(B, H, W)``, int64, -1 where the class is unknown.
     """
 
     def terms(self, prediction: Tensor, target: Mapping[str, Tensor]) -> list[Term]:

@@ -13,19 +13,19 @@ from planewise.losses.terms import Term, TermLoss
 
 
 class PredictiveCodingLoss(TermLoss):
-    """Each prediction has to find its patch among negatives from other positions in the same image.
+    """Contrastive loss: each prediction must find its patch among negatives from other positions in the same image.
 
     With s the dot product of the prediction ``z^_(i+l,j,k)`` and an embedding, s+ for the right patch and s_n for negative n:
 
     - ``infonce`` (Taleb 2020, Eq. 1): ``-log(exp(s+) / (exp(s+) + sum_n exp(s_n)))``, the mean over all predictions.
-      The paper prints the equation with the sum inside the exponential, but means the categorical cross-entropy of van
-      den Oord 2018 (Eq. 4), as its text says;
+      The paper prints the sum inside the exponential, but according to its text means the categorical cross-entropy of
+      van den Oord 2018 (Eq. 4);
     - ``binary`` (the same section: "solved as a binary pairwise classification task"): the binary cross-entropy of each
       pair (matching or not), ``-log sigma(s+)`` for the right patch and ``-log sigma(-s_n)`` for each negative, the
       mean over all pairs.
 
     It takes scores ``(B, Q, P)`` of all patches (`planewise.networks.PredictiveCodingLearner`) and a dictionary with
-    ``candidates`` ``(B, Q, 1 + N)``, the numbers of the candidate patches, the right one first.
+    ``candidates`` ``(B, Q, 1 + N)``, the numbers of the candidate patches, the right patch first.
 
     Args:
         form: ``"infonce"`` or ``"binary"``.
@@ -47,5 +47,5 @@ class PredictiveCodingLoss(TermLoss):
 
 
 def candidate_scores(prediction: Tensor, target: Mapping[str, Tensor]) -> Tensor:
-    """Scores of the candidates of every prediction, ``(B * Q, 1 + N)``, the right one first."""
+    """Scores of the candidates of every prediction, ``(B * Q, 1 + N)``, the right patch first."""
     return prediction.gather(2, target["candidates"]).flatten(0, 1)

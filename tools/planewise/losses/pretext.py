@@ -1,6 +1,6 @@
 """Losses of the pretexts, Zhang 2024 Eq. (2), (5) and (6).
 
-A prediction is the network's one tensor ``(B, C, H, W)``: heatmaps first, the location channel last. Targets are a
+A prediction is the network's output ``(B, C, H, W)``: heatmaps first, the location channel last. Targets are a
 dictionary with ``heatmaps`` ``(B, K, H, W)`` and ``location`` ``(B,)``; NaN marks an unknown target.
 """
 
@@ -51,11 +51,11 @@ class RelativeLocationLoss(TermLoss):
 
 
 class MultitaskLoss(TermLoss):
-    """``L_MTL = L_ori + L_loc``, Zhang 2024 Eq. (6); the paper weights both by one.
+    """``L_MTL = L_ori + L_loc``, Zhang 2024 Eq. (6); both weights are one in the paper.
 
     Args:
-        orientation_weight, location_weight: weights of the two terms, which the log names ``orientation`` and
-            ``location``.
+        orientation_weight, location_weight: weights of the two terms, which are ``orientation`` and ``location`` in the
+            log.
     """
 
     def __init__(self, orientation_weight: float = 1.0, location_weight: float = 1.0) -> None:

@@ -16,7 +16,7 @@ class RestorationLoss(TermLoss):
     ``L = 1 / |K| sum_(x in K) (f(x) - g(x))^2``, with f the network's output, g the target image and K a set of pixels.
 
     It takes predictions ``(B, C, H, W)`` and a dictionary with ``restored``, of the same shape, and for ``hidden_only``
-    with ``hidden`` ``(B, 1, H, W)``, bool. For volumes every ``H, W`` is followed by ``D``.
+    also ``hidden`` ``(B, 1, H, W)``, bool. Volumes have a further axis ``D`` after ``H, W``.
 
     Args:
         hidden_only: K is the set of hidden pixels (He et al. 2022, section 3, "Reconstruction target"); otherwise all

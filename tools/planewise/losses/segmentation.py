@@ -15,17 +15,17 @@ class SegmentationLoss(TermLoss):
     """Cross-entropy plus an L1 penalty on the weights of the convolutions.
 
     The paper only says "an L1 regularization of 5e-5". As a sum over all weights, the penalty outweighs the
-    cross-entropy at the paper's width, and within ten steps little remains of pretrained weights; as a mean it
+    cross-entropy at the paper's width, and within ten steps little remains of pretrained weights; as a mean, it
     preserves them (tools/docs/l1.md measures both). The penalty is part of the loss, not of the optimiser, and the two
-    terms are logged separately. Biases and normalisation are not penalised. Outside training it is omitted.
+    terms are logged separately. It leaves out biases and normalisation, and applies only in training.
 
     Args:
         network: the network whose convolutions are penalised.
         l1: factor of the penalty (the paper's 5e-5); 0 switches it off.
         l1_reduction: ``"mean"`` or ``"sum"`` of the absolute weights.
 
-    It takes logits ``(B, classes, H, W)`` and labels ``(B, 1, H, W)``, or both of volumes ``(..., D)``. Its terms in
-    the log are ``cross_entropy`` and ``l1``, the penalty with its factor.
+    It takes logits ``(B, classes, H, W)`` and labels ``(B, 1, H, W)``, or for volumes both with a further axis ``D``. Its
+    terms in the log are ``cross_entropy`` and ``l1``, the penalty including its factor.
     """
 
     def __init__(self, network: nn.Module, l1: float = 5e-5, l1_reduction: Literal["mean", "sum"] = "mean") -> None:
@@ -53,7 +53,7 @@ class SegmentationLoss(TermLoss):
 
 
 def _absolute_sums(weights: list[Tensor]) -> list[Tensor]:
-    """The sum over each tensor; in one kernel on a GPU, which would otherwise wait for two launches per tensor."""
+    """The sum of absolute values of each tensor; on a GPU in one kernel, instead of two launches per tensor."""
     if any(weight.device.type == "cpu" for weight in weights):
         return [weight.abs().sum() for weight in weights]
     return list(torch._foreach_norm(weights, 1))

@@ -11,10 +11,10 @@ from planewise.losses.terms import Term, TermLoss
 
 
 class SliceOrderLoss(TermLoss):
-    """Binary cross-entropy: does the first or the second slice of a pair come first?
+    """Binary cross-entropy of predicting which slice of a pair comes first.
 
     ``L = -1/N sum_i [y_i log p_i + (1 - y_i) log(1 - p_i)]``, with ``p_i`` the probability that the first slice of pair i is
-    nearer to the beginning of the stack than the second, and ``y_i`` 1 if it is and 0 if not.
+    nearer to the beginning of the stack than the second; ``y_i`` is 1 if it is, otherwise 0.
 
     It takes logits ``(B, 1)`` and a dictionary with ``first_is_nearer`` ``(B,)``.
     """

@@ -18,19 +18,19 @@ class SoftDiceLoss(TermLoss):
     """One minus the soft Dice of every class, averaged:
     ``L = 1 - 1/C sum_c (2 sum_v p_v g_v + e) / (sum_v p_v + sum_v g_v + e)``, ``p = softmax(x)``.
 
-    The background counts as a class. Without it softmax has a shortcut: a structure that is not learned yet spreads
-    over the background, which costs only that structure's Dice, and nothing reverses it. The voxels v are those of the
-    whole batch, over all processes, as if it were one volume: many volumes and most slices lack a structure, and
-    separately they would hardly penalise false predictions. The authors' code does both; the paper names no loss. ``e``
-    is 1e-5. For one process it equals MONAI's `DiceLoss` of softmax with the background and with ``batch``.
+    The background counts as a class. Without it, softmax has a shortcut: a structure that is not yet learned spreads
+    over the background, which costs only that structure's Dice, and nothing reverses it. The sums run over the voxels v
+    of the whole batch, over all processes, as if it were one volume: many volumes and most slices lack a structure, so
+    separate sums would hardly penalise false predictions there. The authors' code does both; the paper names no loss.
+    ``e`` is 1e-5. With one process, the loss equals MONAI's `DiceLoss` with softmax, background and ``batch``.
 
-    It takes logits ``(B, C, ...)`` and labels, the numbers of the classes, ``(B, 1, ...)``.
+    It takes logits ``(B, C, ...)`` and class numbers ``(B, 1, ...)``.
     """
 
     def terms(self, prediction: Tensor, target: Tensor) -> list[Term]:
         shares = prediction.softmax(dim=1).flatten(2)
         truth = one_hot(target[:, 0].long().flatten(1), prediction.shape[1]).to(shares).movedim(-1, 1)
-        # (1, 2, classes): MONAI's loss would sum over its own process alone
+        # (1, 2, classes); MONAI's loss would sum only over its own process
         sums = torch.stack([2 * (shares * truth).sum((0, 2)), (shares + truth).sum((0, 2))])[None]
         if torch.is_grad_enabled() and idist.get_world_size() > 1:
             sums = gathered(sums)

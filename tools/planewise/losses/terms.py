@@ -1,6 +1,6 @@
 """The named terms of a loss: the contract between losses, metrics, the log, and several processes.
 
-Every loss is a `TermLoss`. It defines its weighted summands in one method, `TermLoss.terms`; everything else follows:
+Every loss is a `TermLoss`. It defines its weighted summands in one method, `TermLoss.terms`, and all others use it:
 
 - **training** calls the loss like any module and gets the weighted sum, a scalar with a gradient. Nothing is computed
   twice;
@@ -11,8 +11,8 @@ Every loss is a `TermLoss`. It defines its weighted summands in one method, `Ter
   unknown targets comes from `planewise.losses.mean_over_known.mean_over_known`, which scales it so that this mean
   equals that of the whole batch. A mean over the same number of items in every process needs no scaling.
 
-A new loss subclasses `TermLoss` and writes `terms`; in a sum, each term has a name, which is also its column in
-``history.csv``. A loss with a single mean leaves the name out, because the column ``train_loss`` already has it.
+A new loss subclasses `TermLoss` and defines `terms`. If it has several terms, each needs a name, which is also its column
+in ``history.csv``. A single term needs no name, because the column ``train_loss`` already contains it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Term:
 
     Attributes:
         mean: over the known targets of the batch (in training, of all processes' batches), a scalar.
-        count: their number: known targets, pixels, pairs. Means of several batches are weighted by it.
+        count: number of known targets, pixels or pairs in the mean. It weights the means of several batches.
         weight: factor in the sum.
-        name: column in the log, which holds the mean without its weight; None for a term that is the whole loss.
+        name: name of the term's column in the log, which contains the mean without its weight; None for a single term.
     """
 
     mean: Tensor
@@ -45,7 +45,7 @@ class TermLoss(nn.Module):
     """A loss that is the weighted sum of its `terms`.
 
     Attributes:
-        last_terms: those of the last call with gradients, detached; validation does not change them.
+        last_terms: terms of the last call with gradients, detached; validation does not change them.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class TermLoss(nn.Module):
         """The terms of a batch, at least one, always in the same order.
 
         Args:
-            prediction: the network's one tensor.
+            prediction: the network's output.
             target: the target of the loss: a tensor, or a dictionary of tensors.
         """
         raise NotImplementedError
@@ -75,5 +75,5 @@ def weighted_sum(terms: list[Term]) -> Tensor:
 
 
 def logged_terms(loss: Any) -> dict[str, Tensor]:
-    """Name to mean of the last training step's named terms, detached; nothing for a loss that is not a `TermLoss`."""
+    """Name and mean of the last training step's named terms, detached; empty for a loss that is not a `TermLoss`."""
     return {term.name: term.mean for term in getattr(loss, "last_terms", ()) if term.name is not None}

@@ -40,18 +40,18 @@ class TripletLoss(TermLoss):
 def negatives(prediction: Tensor, target: Mapping[str, Tensor]) -> Tensor:
     """The embedding of a different sample for each sample, ``(B, D)``.
 
-    It is the third view if there is one. Otherwise it is the untransformed view of another sample in the batch: among
-    those with another ``index``, the one with the highest ``order``. (If all samples of a batch are the same, there is
-    none, and each is compared with itself.) In training, several processes draw from the batches of all processes, with
-    gradients to all: they step like one process with a batch that is as many times larger. In validation each draws
-    from its own batch.
+    It is the third view if there is one. Otherwise it is the untransformed view of another sample in the batch: of the
+    samples with another ``index``, the one with the highest ``order``. (If all samples of a batch have the same
+    ``index``, each is compared with one of these.) In training with several processes, each process draws from the
+    batches of all processes, and gradients flow to all of them: N processes step like one process with a batch that is
+    N times larger. In validation, each process draws from its own batch.
 
     Args:
         prediction: ``(B, V, D)``, V 2 or 3.
-        target: ``index`` ``(B,)`` and ``order`` ``(B, N)``, N the samples of all processes' batches.
+        target: ``index`` ``(B,)`` and ``order`` ``(B, N)``, N the number of samples in all processes' batches.
 
     Raises:
-        InputError: in training, a batch of one sample.
+        InputError: a training batch has only one sample.
     """
     if prediction.shape[1] == 3:
         return prediction[:, 2]
@@ -66,15 +66,15 @@ def negatives(prediction: Tensor, target: Mapping[str, Tensor]) -> Tensor:
         order = order[:, rank::processes]
     if torch.is_grad_enabled() and len(others) < 2:
         raise InputError(
-            "a batch holds one sample, which has no other for contrast; choose a --batch_size of 2 or more that "
-            "does not leave one sample over (--samples_per_epoch), or --negatives_from dataset"
+            "every batch needs at least 2 samples for contrastive learning, got 1; choose a --batch_size of 2 or more "
+            "that does not leave one sample over (--samples_per_epoch), or --negatives_from dataset"
         )
     chosen = order.masked_fill(index[:, None] == numbers, -1.0).argmax(dim=1)
     return others.index_select(0, chosen)
 
 
 def _dealt(rows: Tensor, processes: int) -> Tensor:
-    """Rows of all processes, one process after the other, rearranged to the order of the one batch that was shared out
-    in turns.
+    """Rearrange the rows of all processes from one process after the other to the order of the whole batch, whose samples
+    were assigned to the processes in turns.
     """
     return rows.unflatten(0, (processes, -1)).transpose(0, 1).flatten(0, 1)
