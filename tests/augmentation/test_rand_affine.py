@@ -295,8 +295,8 @@ def test_volumes_are_flipped_along_the_first_axis():
 @pytest.mark.parametrize(
     ("options", "shape", "message"),
     [
-        ({}, (2, 1, 8, 8, 8), r"\(2, 1, 8, 8, 8\); with spatial_dims 2 it must hold images \(B, C, i, j\)"),
-        ({"spatial_dims": 3}, (2, 1, 8, 8), r"\(2, 1, 8, 8\); with spatial_dims 3 it must hold volumes"),
+        ({}, (2, 1, 8, 8, 8), r"must contain images \(B, C, i, j\) with spatial_dims 2, got shape \(2, 1, 8, 8, 8\)"),
+        ({"spatial_dims": 3}, (2, 1, 8, 8), r"must contain volumes .* with spatial_dims 3, got shape \(2, 1, 8, 8\)"),
         ({"spatial_dims": 3}, (2, 1, 8, 8, 1), r"\(8, 8, 1\) are flat; use spatial_dims 2"),
     ],
 )

@@ -73,6 +73,6 @@ def test_two_processes_draw_as_one(monkeypatch):
 def test_what_makes_no_sense():
     with pytest.raises(ValueError, match="flip must be a probability"):
         RandFlipRotate90Batchd(flip=1.5)
-    with pytest.raises(ValueError, match="all sides must be equal"):
+    with pytest.raises(ValueError, match="all sides of images must be equal"):
         RandFlipRotate90Batchd(turn=0.5)(batch(size=(5, 5, 6)))
     RandFlipRotate90Batchd(flip=0.5)(batch(size=(5, 5, 6)))

@@ -11,17 +11,17 @@ from torch import Tensor
 
 
 def own_draws(count: int, *shape: int, draw: Callable[..., Tensor] = torch.rand, **options: Any) -> Tensor:
-    """Draw for each sample of this process's batch.
+    """Draw random numbers for each sample of this process's batch.
 
     Processes share a seed, and the samples of an epoch are assigned to them in turns (`planewise.data.turns`). So each
-    process draws for the batches of all, and takes every other row (every third of three): a sample gets the same
-    numbers as in one process with one large batch.
+    of N processes draws for the batches of all, and takes every N-th row: a sample gets the same numbers as in one
+    process with one large batch.
 
     Args:
-        count: samples of this process's batch.
+        count: number of samples in this process's batch.
         shape: shape of one sample's numbers.
         draw: `torch.rand`, `torch.randn`, or any other function that takes a shape. They draw from the global generator
-            of their device, which the seed of the iteration determines (`planewise.engines.SeedHandler`).
+            of their device, which is seeded in each iteration (`planewise.engines.SeedHandler`).
         options: options of ``draw``, such as ``dtype`` and ``device``.
 
     Returns:

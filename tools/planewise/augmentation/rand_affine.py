@@ -16,27 +16,27 @@ from planewise.augmentation.draws import own_draws
 from planewise.augmentation.sample_volumes import sample_volumes
 from planewise.data.to_device import to_device
 
-#: Number of pixels that a CPU core processes at a time. Image, grid and result take 16 bytes a pixel, a core's
-#: second-level cache is a megabyte or more, and with fewer pixels the calls would dominate: at 224 x 224 this means one
-#: image at a time, two to three times as fast as the whole batch at once.
+#: Number of pixels that a CPU core processes at a time. Image, grid and result take 16 bytes per pixel, and a core's
+#: second-level cache is a megabyte or more; with fewer pixels, the overhead of calls would dominate. At 224 x 224 this
+#: means one image at a time, which is two to three times as fast as the whole batch at once.
 _PART = 2**16
 
 
 class RandAffineBatchd(Transform):
     """Rotate, scale, shift and flip every image of a batch by its own random amount, in its own plane or volume.
 
-    A batch holds ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, ``image_padding`` ``(B, C)`` and, if
+    A batch contains ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, ``image_padding`` ``(B, C)`` and, if
     targets need it, ``affine`` ``(B, 4, 4)``. The channels may be the slices of a stack, which then move together.
     Images are sampled (bi- or tri-)linearly, masks under ``label_keys`` ``(B, 1, i, j)`` by nearest neighbour; areas
     from outside the image get the slice's own background (0 for masks). The affines are composed with the transform, so
-    that targets computed after this one are exact. Draws come from torch's global generator on the CPU: the seed of the
-    iteration determines them, and several processes draw as one (`own_draws`).
+    that targets computed after this transform are exact. Random numbers come from torch's global generator on the CPU:
+    the seed of the iteration determines them, and several processes draw like one (`own_draws`).
 
-    Rotations act on the pixel grid and assume isotropic pixels: resample to these first.
+    Rotations act on the pixel grid and assume isotropic pixels: resample images to isotropic pixels first.
 
     Args:
-        rotate: largest rotation in either direction, degrees. For volumes: about each of the axes i, j and k, or one
-            number for all three; the rotation about k comes first, that about i last (``R_i R_j R_k``, as in MONAI's
+        rotate: largest rotation in either direction, degrees. For volumes: one number for each of the axes i, j and k, or
+            one for all three; the rotation about k comes first and that about i last (``R_i R_j R_k``, as in MONAI's
             `create_rotate`).
         scale: smallest and largest magnification.
         shift: largest shift in either direction along each axis, as a share of the image's size.
@@ -45,7 +45,7 @@ class RandAffineBatchd(Transform):
         spatial_dims: 2 for images, 3 for volumes.
 
     Raises:
-        ValueError: a setting makes no sense, or the batch does not hold the declared images or volumes.
+        ValueError: a setting is invalid, or the batch does not contain images or volumes as declared.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class RandAffineBatchd(Transform):
         sampled = torch.empty_like(image, memory_format=torch.contiguous_format)
         terms = _grid_terms(to_input, shape)
         for part in _parts(image):
-            # x and y are apart in memory: the sum runs along the columns, and the sampling need not rearrange them
+            # x and y are separate in memory: the sum runs along the columns, and the sampling need not rearrange them
             grid = reduce(torch.add, [term[part] for term in terms]).movedim(1, -1)
             background = padding[part]
             # grid_sample fills with zeros: shift the background to zero and back
@@ -120,14 +120,14 @@ class RandAffineBatchd(Transform):
         if image.ndim != 2 + self.spatial_dims:
             wanted = "images (B, C, i, j)" if self.spatial_dims == 2 else "volumes (B, C, i, j, k)"
             raise ValueError(
-                f"the batch has shape {tuple(image.shape)}; with spatial_dims {self.spatial_dims} it must hold {wanted}"
+                f"the batch must contain {wanted} with spatial_dims {self.spatial_dims}, got shape {tuple(image.shape)}"
             )
         if self.spatial_dims == 3 and min(image.shape[2:]) < 2:
-            # grid_sample stretches a single layer over all of space
+            # grid_sample would extend a single layer over all positions along its axis
             raise ValueError(f"volumes of shape {tuple(image.shape[2:])} are flat; use spatial_dims 2")
 
     def _draw(self, count: int, shape: tuple[int, ...]) -> Tensor:
-        """Output pixels to input pixels, ``(B, d, d + 1)`` for d spatial dimensions, float64, on the CPU."""
+        """Draw maps from output pixels to input pixels, ``(B, d, d + 1)`` for d spatial dimensions, float64, on the CPU."""
         turns = len(self.rotate)
         draws = own_draws(count, turns + 1 + len(shape) + 1, dtype=torch.float64)
         angles = (2 * draws[:, :turns] - 1) * torch.tensor(self.rotate, dtype=torch.float64)
@@ -141,14 +141,15 @@ class RandAffineBatchd(Transform):
 def pixel_map(
     angles: Tensor, magnify: Tensor, size: Tensor, shift: Tensor | float = 0.0, mirror: Tensor | float = 1.0
 ) -> Tensor:
-    """Output pixels to input pixels of images that are rotated and magnified about their centre, flipped and shifted.
+    """Maps from output pixels to input pixels of images that are rotated and magnified about their centre, flipped and
+    shifted.
 
     Args:
         angles: radians, ``(B, 1)`` in a plane, ``(B, 3)`` in a volume.
-        magnify: ``(B,)``.
-        size: of the images, ``(d,)``.
-        shift: pixels, ``(B, d)``.
-        mirror: -1 if the first axis is flipped, ``(B,)``.
+        magnify: magnification, ``(B,)``.
+        size: size of the images, pixels, ``(d,)``.
+        shift: shift, pixels, ``(B, d)``.
+        mirror: -1 if the first axis is flipped, otherwise 1, ``(B,)``.
 
     Returns:
         ``(B, d, d + 1)`` float64.
@@ -174,11 +175,11 @@ def _rotation(angles: Tensor) -> Tensor:
 
 
 def _grid_terms(to_input: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
-    """The same transform in the form of `grid_sample`: (x, y) = (j, i) in [-1, 1], and (k, j, i) for a volume, as one
-    term for each axis that depends only on the position along this axis.
+    """The maps in the form of `grid_sample`: (x, y) = (j, i) in [-1, 1], and (k, j, i) for a volume, as one term for each
+    axis, which depends only on the position along this axis.
 
-    Their broadcast sum is the grid, ``(B, d, i, j)`` or ``(B, d, i, j, k)``; `affine_grid` costs more than the sampling
-    itself.
+    The broadcast sum of the terms is the grid, ``(B, d, i, j)`` or ``(B, d, i, j, k)``; `affine_grid` costs more than the
+    sampling itself.
     """
     scaled = [to_input[:, axis] * (2 / max(side - 1, 1)) for axis, side in enumerate(shape)]
     xyz = torch.stack(scaled[::-1], dim=1)

@@ -13,15 +13,15 @@ from torch.nn.functional import conv2d, pad
 from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
 
-#: Half-width of the kernel in standard deviations: 0.025 % of the kernel is beyond it.
+#: Half-width of the kernel in standard deviations; 0.05 % of a Gaussian is beyond it.
 _REACH = 3.5
 
 
 class RandBlurBatchd(Transform):
     """Blur some images of a batch, each by its own random amount.
 
-    A batch holds ``image`` ``(B, C, i, j)``; the channels of an image are blurred alike. At the border, the image is
-    extended with its last pixels. Several processes draw as one (`own_draws`).
+    A batch contains ``image`` ``(B, C, i, j)``; all channels of an image are blurred equally. At the border, the image is
+    extended with its last pixels. Several processes draw like one (`own_draws`).
 
     Args:
         probability: share of the images that are blurred; 0 blurs none.
@@ -51,13 +51,13 @@ class RandBlurBatchd(Transform):
 
 
 def gaussian_blur(image: Tensor, sigma: Tensor, largest: float) -> Tensor:
-    """Images ``(B, C, i, j)``, each blurred by its own Gaussian, along one axis after the other.
+    """Blur each image with its own Gaussian, along one axis after the other.
 
     Args:
-        image: images.
-        sigma: ``(B,)``, pixels.
-        largest: an upper bound of all of them; the kernel's size follows from it, because a tensor's size must not wait
-            for a GPU.
+        image: images, ``(B, C, i, j)``.
+        sigma: standard deviations, ``(B,)``, pixels.
+        largest: an upper bound of all standard deviations, which determines the kernel's size: reading ``sigma`` itself
+            would wait for a GPU.
     """
     reach = max(1, min(int(_REACH * largest + 0.5), min(image.shape[2:]) - 1))
     offset = torch.arange(-reach, reach + 1, dtype=image.dtype, device=image.device)

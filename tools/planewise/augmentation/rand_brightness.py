@@ -16,10 +16,10 @@ from planewise.data.to_device import to_device
 class RandBrightnessBatchd(Transform):
     """Change the contrast and the brightness of some images of a batch, each by its own random amount (Taleb 2020, A).
 
-    ``x`` becomes ``mean + contrast (x - mean) + brightness``, clipped to [0, 1], where the mean is that of each
-    channel. A batch holds ``image`` ``(B, C, ...)`` in [0, 1], 2D or 3D, and ``image_padding`` ``(B, C)``, which
-    follows; the channels of an image are changed by the same amounts. `RandIntensityBatchd` is for images that are
-    standardised. Draws come from torch's global generator on the CPU (`own_draws`).
+    ``x`` becomes ``mean + contrast (x - mean) + brightness``, clipped to [0, 1], with the mean of each channel. A batch
+    contains ``image`` ``(B, C, ...)`` in [0, 1], 2D or 3D, and ``image_padding`` ``(B, C)``, which changes in the same way;
+    all channels of an image are changed by the same amounts. For standardised images, use `RandIntensityBatchd`. Random
+    numbers come from torch's global generator on the CPU (`own_draws`).
 
     Args:
         probability: share of the images that are changed.
@@ -35,7 +35,7 @@ class RandBrightnessBatchd(Transform):
         if brightness < 0:
             raise ValueError(f"brightness must be zero or more, got {brightness}")
         if not 0 <= contrast[0] <= contrast[1]:
-            raise ValueError(f"contrast must be (smallest, largest), neither below zero, got {tuple(contrast)}")
+            raise ValueError(f"contrast must be (smallest, largest), both zero or more, got {tuple(contrast)}")
         self.probability, self.brightness = float(probability), float(brightness)
         self.contrast = (float(contrast[0]), float(contrast[1]))
 

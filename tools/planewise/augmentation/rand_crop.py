@@ -16,16 +16,16 @@ from planewise.data.to_device import to_device
 class RandCropBatchd(Transform):
     """Crop a box of one size from every image of a batch, each at its own random position.
 
-    A batch holds ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, masks, and, if targets need it,
-    ``affine`` ``(B, 4, 4)``, which is updated to the box's position. Draws come from torch's global generator on the
-    CPU (`own_draws`).
+    A batch contains ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, masks, and, if targets need it,
+    ``affine`` ``(B, 4, 4)``, which is updated to the box's position. Random numbers come from torch's global generator
+    on the CPU (`own_draws`).
 
     Args:
-        size: of the box along each axis, voxels.
+        size: size of the box along each axis, voxels.
         label_keys: masks to crop with the image; those that a batch lacks are skipped.
 
     Raises:
-        ValueError: the box is larger than the images, or of another dimension.
+        ValueError: the box is larger than the images, or has another number of axes.
     """
 
     def __init__(self, size: Sequence[int], label_keys: Sequence[str] = ("label",)) -> None:
@@ -37,7 +37,7 @@ class RandCropBatchd(Transform):
         image = batch["image"]
         shape = tuple(image.shape[2:])
         if len(shape) != len(self.size) or any(box > side for box, side in zip(self.size, shape, strict=True)):
-            raise ValueError(f"a box of {self.size} cannot be cropped from images of shape {shape}")
+            raise ValueError(f"the box must fit into images of shape {shape}, got a box of {self.size}")
         room = torch.tensor([side - box for box, side in zip(self.size, shape, strict=True)])
         draws = own_draws(len(image), len(shape), dtype=torch.float64)
         start = (draws * (room + 1)).long().minimum(room)
@@ -54,12 +54,12 @@ class RandCropBatchd(Transform):
 
 
 def boxes(images: Tensor, corner: Tensor, size: Sequence[int]) -> Tensor:
-    """A box from every image, cropped in one step.
+    """Crop one box from every image in one step.
 
     Args:
         images: ``(B, C, i, j)`` or ``(B, C, i, j, k)``.
         corner: first voxel of each box, ``(B, axes)`` int64, on the same device.
-        size: of the boxes.
+        size: size of the boxes along each axis, voxels.
     """
     for axis, side in enumerate(size):
         at = corner[:, axis, None] + torch.arange(side, device=corner.device)

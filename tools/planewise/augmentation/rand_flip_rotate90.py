@@ -1,4 +1,4 @@
-"""Random flips and quarter turns of a whole batch, exact to the voxel, on the batch's device."""
+"""Random flips and rotations by 90 degrees of a whole batch, exact to the voxel, on the batch's device."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from planewise.geometry import PLANE_ROTATIONS, VOLUME_ROTATIONS, flip_matrix, r
 
 
 class RandFlipRotate90Batchd(Transform):
-    """Flip every image of a batch along some axes, and rotate it by 90, 180 or 270 degrees about one.
+    """Flip every image of a batch along some axes, and rotate it by 90, 180 or 270 degrees about one axis.
 
-    A batch holds ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, masks, and ``affine`` ``(B, 4, 4)``
-    if
-    targets need it. Nothing is interpolated: voxels are permuted, and the affines change with them. Draws come from
-    torch's global generator on the CPU (`own_draws`).
+    A batch contains ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, masks, and ``affine`` ``(B, 4, 4)``
+    if targets need it. Nothing is interpolated: voxels are permuted, and the affines change with them. Random numbers
+    come from torch's global generator on the CPU (`own_draws`).
 
     Args:
         flip: probability of a flip along each axis, independently.
-        turn: probability of a turn; the other classes of `planewise.geometry.rotation_of_class` share it equally.
+        turn: probability of a rotation; all rotations of `planewise.geometry.rotation_of_class` are equally likely.
         label_keys: masks to transform with the image; those that a batch lacks are skipped.
 
     Raises:
-        ValueError: a probability is outside [0, 1], or turns are requested for images whose sides differ.
+        ValueError: a probability is outside [0, 1], or rotations are requested for images whose sides differ.
     """
 
     def __init__(self, flip: float = 0.5, turn: float = 0.0, label_keys: Sequence[str] = ("label",)) -> None:
@@ -43,7 +42,7 @@ class RandFlipRotate90Batchd(Transform):
         batch = dict(data)
         shape = tuple(batch["image"].shape[2:])
         if self.turn and len(set(shape)) > 1:
-            raise ValueError(f"images of shape {shape} cannot be rotated by quarter turns; all sides must be equal")
+            raise ValueError(f"all sides of images must be equal for rotations by 90 degrees, got shape {shape}")
         flips, turns = self._draw(len(batch["image"]), len(shape))
         for axis, side in enumerate(shape):
             chosen = flips[:, axis].nonzero()[:, 0]
@@ -54,7 +53,7 @@ class RandFlipRotate90Batchd(Transform):
         return batch
 
     def _draw(self, count: int, axes: int) -> tuple[Tensor, Tensor]:
-        """Which axes are flipped, ``(B, axes)``, and the class of each turn, ``(B,)``; on the CPU."""
+        """Which axes are flipped, ``(B, axes)``, and the class of each rotation, ``(B,)``; on the CPU."""
         draws = own_draws(count, axes + 2, dtype=torch.float64)
         others = (PLANE_ROTATIONS if axes == 2 else VOLUME_ROTATIONS) - 1
         turns = 1 + (draws[:, -1] * others).long().clamp(max=others - 1)

@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
 
-#: Number of knots along each axis between which the shading is interpolated, for fields like those of a coil.
+#: Number of knots along each axis between which the shading is interpolated, for smooth fields like those of a coil.
 _KNOTS = 4
 
 
@@ -21,22 +21,22 @@ class RandIntensityBatchd(Transform):
     """Change the contrast, the shading and the noise of every image of a batch by its own random amount.
 
     Scanners and protocols differ in all three, so weights trained on varied images generalise better (these changes are
-    not in Zhang 2024, whose settings leave them at zero). A batch holds ``image`` ``(B, C, ...)``, 2D or 3D, and
-    ``image_padding`` ``(B, C)``, the background's value; the channels of an image (the slices of a stack) are changed
-    alike. In this order:
+    not in Zhang 2024, whose settings leave them at zero). A batch contains ``image`` ``(B, C, ...)``, 2D or 3D, and
+    ``image_padding`` ``(B, C)``, the background's value; all channels of an image (the slices of a stack) are changed
+    equally. The changes are made in this order:
 
     1. gamma: the image, scaled to [0, 1], is raised to ``exp(u)``, u uniform in ``[-gamma, gamma]``;
     2. invert: dark becomes bright, within the image's own range;
-    3. bias: the part above the background is multiplied by ``exp(f)``, f a smooth field within ``[-bias, bias]``;
-    4. noise: Gaussian, its standard deviation uniform in ``[0, noise]`` of the image's own.
+    3. bias: the difference from the background is multiplied by ``exp(f)``, f a smooth field within ``[-bias, bias]``;
+    4. noise: Gaussian noise, with a standard deviation of ``[0, noise]`` times that of the image, uniformly drawn.
 
-    Then the image is standardised again, and ``image_padding`` follows. Draws come from torch's global generators: the
-    seed of the iteration determines them, and several processes draw as one (`own_draws`).
+    Then the image is standardised again, and ``image_padding`` with it. Random numbers come from torch's global
+    generators: the seed of the iteration determines them, and several processes draw like one (`own_draws`).
 
     Args:
-        gamma: largest change of the logarithm of the exponent; 0 leaves the contrast unchanged.
+        gamma: largest absolute value of the exponent's logarithm; 0 leaves the contrast unchanged.
         bias: largest change of the logarithm of the brightness; 0 leaves the shading unchanged.
-        noise: largest standard deviation of the noise, as a share of the image's; 0 adds none.
+        noise: largest standard deviation of the noise, as a share of the image's; 0 adds no noise.
         invert: probability that an image is inverted.
     """
 
@@ -77,8 +77,8 @@ class RandIntensityBatchd(Transform):
         return batch
 
     def _uniform(self, image: Tensor, *shape: int) -> Tensor:
-        """Draws in [-1, 1), ``(B, *shape)``; if the shape is one number, with an axis of one for each of the image's
-        axes.
+        """Draw numbers in [-1, 1), ``(B, *shape)``; if ``shape`` is a single number, ``(B, 1, ...)`` with as many axes as
+        the image.
         """
         draws = 2 * own_draws(len(image), *shape) - 1
         if len(shape) == 1:
@@ -101,7 +101,7 @@ def _to_the_power(image: Tensor, background: Tensor, exponent: Tensor) -> tuple[
 
 
 def _inverted(image: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:
-    """Image and background with dark and bright exchanged; the background stays within the image's range."""
+    """Image and background with dark and bright exchanged; the background is first clipped to the image's range."""
     low, high = _range(image)
     return low + high - image, low + high - background.clamp(low, high)
 

@@ -1,4 +1,4 @@
-"""Rotation and zoom of some images of a batch, each at its own rate."""
+"""Rotate some images of a batch, and zoom some, with separate probabilities."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from planewise.augmentation.rand_affine import RandAffineBatchd, pixel_map
 class RandRotateZoomBatchd(RandAffineBatchd):
     """Rotate some images of a batch, each about a random axis, and zoom some (Taleb 2020, appendix A: alpha and gamma).
 
-    Everything else follows `RandAffineBatchd`: one interpolation for both, masks and affines follow, and several
-    processes draw as one.
+    Everything else works as in `RandAffineBatchd`: one interpolation does both, masks and affines change too, and several
+    processes draw like one.
 
     Args:
         rotate: largest rotation in either direction, degrees.
@@ -25,7 +25,7 @@ class RandRotateZoomBatchd(RandAffineBatchd):
         label_keys, spatial_dims: see `RandAffineBatchd`.
 
     Raises:
-        ValueError: a setting makes no sense, or the batch does not hold the declared images or volumes.
+        ValueError: a setting is invalid, or the batch does not contain images or volumes as declared.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Volumes sampled through affine maps on a CPU, where `grid_sample` works voxel by voxel."""
+"""Sample volumes through affine maps on a CPU, where `grid_sample` works voxel by voxel."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-#: Number of voxels that a CPU core processes at a time: with fewer the calls dominate, with more the arrays exceed its
-#: caches.
+#: Number of voxels that a CPU core processes at a time: with fewer voxels, the overhead of calls dominates; with more, the
+#: arrays exceed the core's caches.
 _BLOCK = 2**16
 
 
@@ -22,12 +22,12 @@ def sample_volumes(
 
     Args:
         volumes: ``(B, C, i, j, k)`` float32, on the CPU.
-        to_input: voxel indices of the result to those of the input, ``(B, 3, 4)`` float64.
+        to_input: maps from voxel indices of the result to those of the input, ``(B, 3, 4)`` float64.
         background: value outside the volumes, ``(B, C)``.
         masks: name to masks of the volumes, ``(B, 1, i, j, k)``, with 0 outside.
 
     Returns:
-        Like ``volumes``, and like ``masks``.
+        The sampled volumes and masks, with the shapes of ``volumes`` and ``masks``.
     """
     masks = dict(masks or {})
     sampled = torch.empty_like(volumes, memory_format=torch.contiguous_format)
@@ -46,15 +46,15 @@ def sample_volumes(
 
 
 class _Block:
-    """Some planes of a volume at a time, and arrays that all of them reuse: new ones would not be in the cache.
+    """Process some planes of a volume at a time, with arrays that are reused because new arrays would not be in the cache.
 
     Args:
-        shape: of the volumes.
+        shape: shape of the volumes.
     """
 
     def __init__(self, shape: Sequence[int]) -> None:
         self.shape = tuple(shape)
-        # one voxel of background before, two behind, so that a position on the last voxel has a neighbour too
+        # one voxel of background before the volume and two behind it, so that the last voxel also has a neighbour
         self.sides = [side + 3 for side in self.shape]
         self.far, self.near = self.sides[1] * self.sides[2], self.sides[2]
         step = max(1, torch.get_num_threads() * _BLOCK // (self.shape[1] * self.shape[2]))
@@ -63,7 +63,7 @@ class _Block:
         self._index = torch.empty(self._arrays.shape[1:], dtype=torch.int64)
 
     def room(self, volumes: Tensor) -> Tensor:
-        """Where `fill` puts a volume of this shape with its background around it."""
+        """An empty array into which `fill` writes a volume of this shape, surrounded by its background."""
         return volumes.new_empty(volumes.shape[1], *self.sides)
 
     @staticmethod
@@ -74,7 +74,7 @@ class _Block:
         room[:, 1:-2, 1:-2, 1:-2] = volume
 
     def parts(self, way: Tensor) -> Iterator[slice]:
-        """The planes of each block, along the first axis, whose positions in the padded volume have been computed."""
+        """Compute the positions in the padded volume block by block, and yield the planes of each block (first axis)."""
         along = [torch.arange(side, dtype=torch.float64) for side in self.shape]
         # terms that depend only on the position in a plane, float32 like the sum
         planes = [((row[1] * along[1])[:, None] + row[2] * along[2]).to(torch.float32) for row in way]
