@@ -39,7 +39,7 @@ def test_what_a_file_holds(read, tmp_path):
     [
         (None, "No such file or directory"),
         (b'{"a": [1,', "(line 1|JSON|Expecting|expected)"),
-        (b"\xff\xfe{}", "it is not text in UTF-8: save it as such"),
+        (b"\xff\xfe{}", "it is not UTF-8 text: save it in UTF-8"),
         (b"[" * 5_000, "nested hundreds deep"),
     ],
 )
@@ -77,7 +77,7 @@ def test_a_file_larger_than_the_memory_is_named(tmp_path, monkeypatch):
 
     (tmp_path / "file").write_text("{}")
     monkeypatch.setattr("json.loads", fails)
-    with pytest.raises(InputError, match="larger than the memory"):
+    with pytest.raises(InputError, match="it does not fit into memory"):
         read_json(tmp_path / "file")
 
 

@@ -1,6 +1,6 @@
 """Self-supervised learning on medical images whose imaging planes follow anatomy.
 
-`index`, `plan`, `segment` and `load_bundle` are what the commands do, as functions (tools/docs/api.md).
+The functions `index`, `plan`, `segment` and `load_bundle` do the same as the commands (tools/docs/api.md).
 """
 
 import logging
@@ -17,7 +17,7 @@ __all__ = ["index", "load_bundle", "plan", "segment"]
 
 __version__ = "0.2.0"
 
-# MONAI says at import that a GPU decoder is missing, which is noise for most users
+# at import, MONAI logs that a GPU decoder is missing, which users do not need
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
 _ROOMS = (
@@ -45,10 +45,10 @@ _FUNCTIONS = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FUNCTIONS:  # MONAI is imported when one of them is wanted
+    if name in _FUNCTIONS:  # MONAI is imported only when one of them is used
         module, function = _FUNCTIONS[name]
         return getattr(import_module(module), function)
-    # a config says `$import planewise` and then names any room, so rooms load on demand; a command imports only what it needs
+    # after `$import planewise`, a config may name any room; the console script imports only the rooms that it needs
     if name in _ROOMS:
         return import_module(f"planewise.{name}")
     raise AttributeError(f"module 'planewise' has no attribute {name!r}")

@@ -16,18 +16,18 @@ TEMPORARY = ".tmp"
 
 @contextmanager
 def atomic_write(path: str | Path, flush: bool = False, ending: str = "") -> Iterator[Path]:
-    """Where to write a file that then replaces the old one in one step.
+    """Yield a temporary path; on exit, the file written there replaces the file at ``path`` in one step.
 
     ``with atomic_write(path) as part: part.write_text(...)``. If the process is killed or the disk is full, the
     earlier file stays. Parent folders are created.
 
     Args:
         path: the file.
-        flush: wait until the file is on the disk, so that a power cut leaves the old file or the new one.
-        ending: ending of the temporary name, for writers that take the format from it: ``".nii.gz"``.
+        flush: wait until the file is on the disk, so that a power cut leaves either the old or the new file.
+        ending: ending of the temporary name, for writers that derive the format from it, such as ``".nii.gz"``.
 
     Raises:
-        InputError: the file cannot be written; the message gives the reason and the free space.
+        InputError: the file cannot be written; the message contains the reason and the free space.
     """
     path = Path(path)
     part = path.with_name(f"{path.stem}.{os.getpid()}{TEMPORARY}{ending}")
@@ -38,7 +38,7 @@ def atomic_write(path: str | Path, flush: bool = False, ending: str = "") -> Ite
             _flush(part)
         os.replace(part, path)
         if flush:
-            _flush(path.parent)  # the name belongs to the folder's content
+            _flush(path.parent)  # the folder contains the name
     except OSError as error:
         raise unwritable(path, error) from error
     finally:

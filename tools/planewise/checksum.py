@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal digits, as ``sha256sum`` prints it. Large files are read in parts."""
+    """SHA-256 of a file's content, in hexadecimal digits, like the output of ``sha256sum``. Files are read in parts."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(2**20):

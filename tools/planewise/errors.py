@@ -1,4 +1,4 @@
-"""Errors that a person can act on."""
+"""Errors that users can act on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _WEB = sys.modules.get("starlette.exceptions")
 
 
 class InputError(ValueError, *([_WEB.HTTPException] if _WEB else [])):  # type: ignore[misc]
-    """An error in the input, not in the program: the message gives the value, the rule and the remedy.
+    """An error in the input, not in the program: the message contains the value, the rule and the remedy.
 
-    Commands and bundle runs print only its message, and a MONAI Label server answers 422 with it; any other exception
-    keeps its traceback.
+    Commands and bundle runs print only its message, and a MONAI Label server returns it with status 422; any other
+    exception keeps its traceback.
     """
 
     status_code, headers = 422, None
@@ -23,7 +23,7 @@ class InputError(ValueError, *([_WEB.HTTPException] if _WEB else [])):  # type: 
 
     @property
     def detail(self) -> str:
-        """The answer of a server."""
+        """The text that a server returns."""
         return str(self)
 
 
@@ -36,7 +36,7 @@ def causes(error: BaseException) -> list[BaseException]:
 
 
 def refusal(error: BaseException) -> InputError | None:
-    """The `InputError` that an error is or was raised from, because MONAI wraps errors of transforms. None if there is
-    none.
+    """The error itself or its cause that is an `InputError`, because MONAI wraps errors of transforms; None if there is no
+    such error.
     """
     return next((cause for cause in causes(error) if isinstance(cause, InputError)), None)

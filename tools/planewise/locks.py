@@ -1,4 +1,4 @@
-"""One process at a time: locks that are released when the process ends for any reason."""
+"""Locks for one process at a time, which are released when the process ends for any reason."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from planewise.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-#: Locks that this process holds until it ends, by their folder.
+#: Folders that this process has locked until it ends, with their lock files.
 _held: dict[Path, IO[str]] = {}
 
 
 def lock(file: IO[str], wait: bool) -> bool:
     """Lock an open file; closing it, or the end of the process, releases it.
 
-    If the file system has no locks, a warning says so, and the process continues without one.
+    If the file system has no locks, the process logs a warning and continues without a lock.
 
     Args:
         file: open for writing.
-        wait: whether to wait until another process releases it.
+        wait: whether to wait until another process releases the lock.
 
     Returns:
-        False if another process holds it and this one does not wait.
+        False if another process has the lock and this process does not wait.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -43,10 +43,10 @@ def lock(file: IO[str], wait: bool) -> bool:
 
 
 def claim_folder(folder: Path) -> None:
-    """Reserve a folder for this process until it ends; if the same process claims it again, nothing changes.
+    """Reserve a folder for this process until it ends; claiming it again in the same process has no effect.
 
     Raises:
-        InputError: another process has it.
+        InputError: another process has reserved the folder.
     """
     folder = folder.resolve()
     if folder in _held:
@@ -58,9 +58,9 @@ def claim_folder(folder: Path) -> None:
         holder = file.read().strip() or "another process"
         file.close()
         if holder == own:
-            return  # from an earlier copy of this module, because servers unload a bundle's code and load it again
+            return  # locked by an earlier copy of this module: servers unload a bundle's code and load it again
         raise InputError(
-            f"{folder} is in use by another run ({holder}); wait for its end, or give this one another --output_dir"
+            f"{folder} is in use by another run ({holder}); wait for its end, or give this run another --output_dir"
         )
     file.truncate(0)
     file.write(own)
@@ -69,7 +69,7 @@ def claim_folder(folder: Path) -> None:
 
 
 def _let_go() -> None:
-    """Forked workers are not the run: a worker that outlives it must not keep its lock."""
+    """Release the locks in forked workers: a worker that outlives its run must not keep the run's lock."""
     for file in _held.values():
         os.close(file.fileno())
     _held.clear()

@@ -1,4 +1,4 @@
-"""Arrays as NIfTI files in millimetres."""
+"""Write arrays as NIfTI files in millimetres."""
 
 from __future__ import annotations
 

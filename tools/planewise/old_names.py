@@ -1,4 +1,4 @@
-"""Names of an earlier version, which keep working for one version in configs that people hold."""
+"""Names from the previous version, which keep working for one more version, for users' existing configs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ logger = logging.getLogger(__name__)
 
 
 def old_names(room: str, now: Mapping[str, str | tuple[str, dict[str, Any]]]) -> Callable[[str], Any]:
-    """A room's ``__getattr__``: what an old name is now, with a warning in the log.
+    """A room's ``__getattr__``, which finds the object behind an old name and logs a warning.
 
     Args:
-        room: dotted name of the room, ``planewise.losses``.
-        now: old name to the room's new one; or to that and the arguments that make it the old one.
+        room: dotted name of the room, such as ``planewise.losses``.
+        now: old name to new name; or to the new name and the arguments with which it behaves like the old object.
     """
 
     def find(name: str) -> Any:

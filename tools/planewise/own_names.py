@@ -1,3 +1,3 @@
-"""The names of this package's code: here, and in a packaged bundle, which carries the part that its configs reach."""
+"""The names of this package: here, and in a packaged bundle, which contains the part of it that its configs use."""
 
 OURS, THEIRS = "planewise", "scripts"

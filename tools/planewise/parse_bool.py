@@ -1,4 +1,4 @@
-"""Yes and no as people write them on a command line."""
+"""Parse yes and no, as people write them on a command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text from other sources: JSON and YAML files, and cells of tables."""
+"""Read JSON and YAML files from other sources, and write safe cells of tables."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ import yaml
 
 from planewise.errors import InputError
 
-#: Maximum number of entries of a YAML file with its aliases written out. A run's configuration has a thousand.
+#: Maximum number of entries in a YAML file after its aliases are expanded. A run's configuration has a thousand.
 _MOST_ENTRIES = 1_000_000
 
 
 def read_json(path: str | Path, what: str = "JSON") -> Any:
-    """The contents of a JSON file.
+    """Read a JSON file.
 
     Args:
         path: the file, in UTF-8.
-        what: what the file should be, for the message.
+        what: kind of file, for the message.
 
     Raises:
-        InputError: it cannot be read, is not JSON, or is nested too deeply to be meaningful.
+        InputError: the file cannot be read, is not JSON, or is nested too deeply.
     """
     return _read(Path(path), json.loads, what)
 
 
 def read_yaml(path: str | Path, what: str = "YAML") -> Any:
-    """The contents of a YAML file, without Python objects.
+    """Read a YAML file, without Python objects.
 
     Args:
         path, what: see `read_json`.
 
     Raises:
-        InputError: see `read_json`; or the aliases, written out, would fill the memory.
+        InputError: see `read_json`; also if keys are duplicated, or the expanded aliases would fill the memory.
     """
     return _read(Path(path), _yaml, what)
 
@@ -51,7 +51,7 @@ def _yaml(text: str) -> Any:
 
 
 def _mapping_of_different_keys(loader: yaml.SafeLoader, node: yaml.MappingNode, deep: bool = False) -> dict:
-    """Without this, PyYAML silently keeps the last of two entries with the same key."""
+    """Refuse duplicate keys; PyYAML would silently keep the last of two entries with the same key."""
     keys: set[tuple[str, str]] = set()
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in keys:
@@ -61,7 +61,7 @@ def _mapping_of_different_keys(loader: yaml.SafeLoader, node: yaml.MappingNode, 
 
 
 def _entries(value: Any, known: dict[int, float]) -> float:
-    """The number of entries with every alias written out; infinite if an alias contains itself."""
+    """The number of entries after all aliases are expanded; infinite if an alias contains itself."""
     if not isinstance(value, (dict, list)):
         return 1
     if id(value) not in known:
@@ -73,10 +73,10 @@ def _entries(value: Any, known: dict[int, float]) -> float:
 
 
 def cell(value: Any) -> Any:
-    """A cell of a CSV file that no spreadsheet interprets as a formula: text that begins like one gets an apostrophe in
-    front.
+    """A cell of a CSV file that a spreadsheet does not interpret as a formula: text that begins like a formula gets an
+    apostrophe in front.
 
-    Numbers stay unchanged, also as text.
+    Numbers stay unchanged, even as text.
     """
     if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return value
@@ -93,11 +93,11 @@ def _read(path: Path, parse: Callable[[str], Any], what: str) -> Any:
     except RecursionError:
         reason = "brackets or lists in it are nested hundreds deep"
     except MemoryError:
-        reason = "it is larger than the memory"
+        reason = "it does not fit into memory"
     except OSError as error:
         reason = error.strerror or str(error)
     except UnicodeDecodeError:
-        reason = "it is not text in UTF-8: save it as such"
+        reason = "it is not UTF-8 text: save it in UTF-8"
     except (ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
     raise InputError(f"{path} cannot be read as {what} ({reason})")

@@ -13,16 +13,16 @@ from nibabel.spatialimages import HeaderDataError
 
 from planewise.errors import InputError
 
-#: ITK's, nibabel's and NumPy's. A truncated ``.nii.gz`` raises `EOFError`, one with a wrong byte `zlib.error`.
+#: Errors of ITK, nibabel and NumPy. A truncated ``.nii.gz`` raises `EOFError`, one with a wrong byte `zlib.error`.
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zlib.error, ImageFileError, HeaderDataError)
 
-#: Maximum number of bytes that a byte of a ``.nii.gz`` unpacks to: deflate's limit.
+#: Maximum number of bytes that one byte of a ``.nii.gz`` can unpack to: the limit of deflate.
 _MOST_PACKED = 1032
 
 
 def claims_too_much(image: nibabel.Nifti1Image) -> bool:
-    """Whether the header of a NIfTI file claims more voxels than the file can hold; readers would allocate memory for
-    all.
+    """Whether the header of a NIfTI file claims more voxels than the file can contain; readers would allocate memory for
+    all of them.
     """
     file = Path(str(image.get_filename()))
     held = file.stat().st_size * (_MOST_PACKED if file.suffix == ".gz" else 1)
@@ -34,7 +34,7 @@ def refuse_claims(path: str | Path) -> None:
 
     Raises:
         InputError: the header claims too much.
-        OSError and others of `UNREADABLE`: its header cannot be read.
+        OSError and others of `UNREADABLE`: the header cannot be read.
     """
     if not str(path).endswith((".nii", ".nii.gz")):
         return
