@@ -103,7 +103,7 @@ def test_from_scratch(nothing):
 def test_another_backbone_is_an_error(pretext):
     wide = SliceNet(UNetEncoder((32, 64)), UNetDecoder((32, 64)), 4)
     with pytest.raises(
-        InputError, match=r"encoder.* is \(4, 1, 3, 3\) there and \(32, 1, 3, 3\) here; use the features"
+        InputError, match=r"encoder.* is \(4, 1, 3, 3\) there and \(32, 1, 3, 3\) here; use the settings"
     ):
         load_pretrained(wide, pretext[1])
 
@@ -126,7 +126,7 @@ def test_counters_alone_are_no_weights(tmp_path):
     [
         (lambda path: None, "there are no weights at"),
         (lambda path: path.write_bytes(b"not weights"), "cannot be read as weights"),
-        (lambda path: torch.save({"epoch": 3}, path), "holds no weights"),
+        (lambda path: torch.save({"epoch": 3}, path), "contains no weights"),
         (lambda path: torch.save(Exploding(), path), "cannot be read as weights"),
     ],
 )
@@ -141,7 +141,7 @@ def test_files_that_are_no_weights(tmp_path, write, message):
     [
         (lambda path: None, "there are no weights at"),
         (lambda path: path.write_bytes(b"no zip"), r"cannot be read as weights \(BadZipFile\)"),
-        (lambda path: zipfile.ZipFile(path, "w").close(), "holds no NAME/models/model.pt"),
+        (lambda path: zipfile.ZipFile(path, "w").close(), "contains no NAME/models/model.pt"),
     ],
 )
 def test_zips_that_are_no_bundles(tmp_path, write, message):

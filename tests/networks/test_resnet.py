@@ -162,7 +162,7 @@ def test_sizes_that_no_residual_network_has():
         (
             ResNetEncoder(FEATURES, BLOCKS),
             {"b.": 1, "a.": 1},
-            "holds 2 networks that fit, with the prefixes b., a.; save one",
+            "contains 2 networks that fit, with the prefixes b., a.; save only one",
         ),
     ],
 )

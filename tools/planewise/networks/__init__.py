@@ -1,17 +1,17 @@
 """Networks with named parts, so that weights move between bundles by name.
 
 Every network returns one tensor, so that MONAI's engines, inferers, ``verify_net_in_out`` and TorchScript work without
-changes. Its form shows its meaning; B is the batch, and for volumes every ``H, W`` is followed by ``D``:
+changes. Its shape shows its meaning; B is the batch, and volumes have a further axis ``D`` after ``H, W``:
 
 - **maps** ``(B, C, H, W)`` on the image's grid: heatmaps, class logits, or a restored image (with as many channels as
   the image);
-- **maps and location** ``(B, K + 1, H, W)``: K maps followed by one channel that carries a number of the image, the
-  relative location, constant over the grid (`SliceNet`; `planewise.losses.predicted_location` reads it);
+- **maps and location** ``(B, K + 1, H, W)``: K maps followed by one channel with the image's relative location, constant
+  over the grid (`SliceNet`; `planewise.losses.predicted_location` reads it);
 - **logits** ``(B, classes)``, for an image, a whole stack (`StackClassifier`) or two (`TwoPhaseClassifier`);
-- **embeddings** ``(B, D)``, not normalised: the loss does that.
+- **embeddings** ``(B, D)``, not normalised: the loss normalises them.
 
-The names of C are in a bundle's metadata under ``channel_def``. A second network that is not shipped (momentum,
-projector, context) is not part of ``network_def``: the trainer holds it.
+The names of the C channels are in a bundle's metadata under ``channel_def``. A second network that is not shipped
+(momentum, projector, context) belongs to the trainer, not to ``network_def``.
 """
 
 from planewise.networks.alexnet import ALEXNET_FEATURES, AlexNetDecoder, AlexNetEncoder

@@ -19,16 +19,16 @@ class AlexNetEncoder(nn.Module):
     """The five convolutions of AlexNet (Krizhevsky 2012; the paper's backbone for the knee, section 5.3).
 
     Its state dict has torchvision's names (``features.0.weight``, ...), so that a file of ImageNet weights loads
-    unchanged (`load_imagenet`). Without a file, initial weights preserve the size of activations (He 2015): there is no
-    normalisation, and with PyTorch's own initialisation the activations vanish, so that training from random weights
-    stays at chance.
+    unchanged (`load_imagenet`). Without a file, the initial weights preserve the size of activations (He 2015). The
+    network has no normalisation, so with PyTorch's own initialisation the activations would vanish, and training from
+    random weights would stay at chance.
 
     Args:
         features: channels of the five convolutions.
 
     `forward` takes ``(B, 1, H, W)``, repeats the channel three times ("we stack the T2W images three times"), and returns the
     features of four levels, finest first: ``features[0]`` at H/4 - 1, ``features[1]`` at H/8 - 1, ``features[4]`` at H/16 - 1
-    and the same pooled, at H/32 - 1, for H and W multiples of 32 from 64 on.
+    and the last again after pooling, at H/32 - 1, if H and W are multiples of 32 and at least 64.
     """
 
     def __init__(self, features: Sequence[int] = ALEXNET_FEATURES) -> None:
@@ -37,7 +37,7 @@ class AlexNetEncoder(nn.Module):
             raise InputError(f"--features is {list(features)}; AlexNet has five convolutions, give five widths")
         first, second, third, fourth, fifth = features
         self.out_channels = fifth
-        #: pixels; the last pooling needs 3 x 3 of them
+        #: Smallest side of an image, pixels: the last pooling needs 3 x 3 inputs.
         self.smallest_side = 63
         #: the module whose activations saliency uses
         self.last_features = "features.11"
@@ -66,22 +66,21 @@ class AlexNetEncoder(nn.Module):
         levels: list[Tensor] = []
         for index, layer in enumerate(self.features):
             x = layer(x)
-            # the inputs of the max poolings, and the end
+            # the inputs of the max poolings, and the final output
             if index in (1, 4, 11, 12):
                 levels.append(x)
         return levels
 
 
 class AlexNetDecoder(nn.Module):
-    """From the levels of `AlexNetEncoder` to one map on the image's grid, like a U-Net's expanding path.
+    """Turn the levels of `AlexNetEncoder` into one map on the image's grid, like a U-Net's expanding path.
 
-    The paper does not say how it regresses heatmaps with AlexNet; this is the simplest form. The last step undoes the
-    first convolution's stride by a transposed convolution of eight pixels, whose outputs lie where the first
-    convolution's
-    kernels do: (H/4 - 2) * 4 + 8 = H.
+    The paper does not say how it regresses heatmaps with AlexNet; this is the simplest form. The last step reverses the
+    first convolution's stride with a transposed convolution of eight pixels, whose outputs are where the first
+    convolution's kernels are: (H/4 - 2) * 4 + 8 = H.
 
     Args:
-        features: those of the encoder.
+        features: the encoder's features.
         norm: MONAI's name of the normalisation.
 
     `forward` takes the encoder's features and returns ``(B, out_channels, H, W)``.
@@ -96,9 +95,9 @@ class AlexNetDecoder(nn.Module):
                 for deep, fine in ((fifth, fifth), (fifth, second), (second, first))
             ]
         )
-        # half of the finest level's, because channels are expensive on the image's own grid
+        # half of the finest level's channels, because channels are expensive on the image's own grid
         self.out_channels = max(first // 2, 1)
-        #: pixels of an image that returns to its own size
+        #: The sides of an image must be multiples of this, pixels, so that the output has its size.
         self.side_multiple = 32
         self.unstem = Convolution(
             2,

@@ -19,8 +19,8 @@ class ByolLearner(nn.Module):
         projector: from embeddings to ``(B, P)``.
         predictor: from ``(B, P)`` to ``(B, P)``.
 
-    `forward` takes the two views of each slice as channels ``(B, 2, H, W)`` and returns ``(B, 2, 2, P)``: for each view the
-    online prediction and the target's projection, which carries no gradient.
+    `forward` takes the two views of each slice as channels ``(B, 2, H, W)`` and returns ``(B, 2, 2, P)``: for each view, the
+    online prediction and the target's projection, which has no gradient.
     """
 
     def __init__(self, network: nn.Module, projector: nn.Module, predictor: nn.Module) -> None:
@@ -40,7 +40,7 @@ class ByolLearner(nn.Module):
 
     @torch.no_grad()
     def follow(self, momentum: float) -> None:
-        """``xi <- tau xi + (1 - tau) theta`` for the weights of target and online network.
+        """Update the target: ``xi <- tau xi + (1 - tau) theta``, with xi the target's weights and theta the online weights.
 
         Args:
             momentum: tau; 1 leaves the target unchanged.

@@ -13,26 +13,26 @@ from planewise.errors import InputError
 
 #: Layers of DenseNet121's four blocks (Huang 2017, Table 1).
 DENSENET121_BLOCKS = (6, 12, 24, 16)
-#: A layer's part by MONAI's name.
+#: MONAI's names of the parts of a layer.
 _LAYER = re.compile(r"(denselayer\d+)\.layers\.(norm|conv)([12])\.")
 
 
 class DenseNetEncoder(DenseNet):
     """The densely connected network (Huang 2017; by default DenseNet121, a backbone of Nakashima): MONAI's, in 2D.
 
-    torchvision's file of ImageNet weights (``densenet121-a639ec97.pth``) has other names for the layers inside a block; they
-    are translated by `from_public` (`load_imagenet`).
+    torchvision's file of ImageNet weights (``densenet121-a639ec97.pth``) has other names for the layers inside a block;
+    `from_public` translates them (`load_imagenet`).
 
     Args:
         init_features: channels of the first convolution.
         growth_rate: channels that every layer adds.
-        blocks: number of layers of the four blocks.
+        blocks: number of layers in each of the four blocks.
 
     `forward` takes ``(B, 3, H, W)``, or ``(B, 1, H, W)``, whose channel it repeats three times, and returns the features of
     five levels, finest first: the first convolution at H/2, and the end of every block, at H/4 to H/32.
 
     Raises:
-        InputError: there are not four blocks; or the image has less than 29 pixels a side.
+        InputError: the number of blocks is not four, or the image has fewer than 29 pixels a side.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class DenseNetEncoder(DenseNet):
             block_config=tuple(blocks),
         )
         self.out_channels = int(self.class_layers.out.in_features)
-        # the classifier belongs to a head, and several processes would wait for its gradient
+        # drop the classifier: it is never used, and several processes would wait for its gradient
         self.class_layers = nn.Identity()
-        #: pixels; the image is halved five times
+        #: Smallest side of an image, pixels: the image is halved five times.
         self.smallest_side = 29
         #: the module whose activations saliency uses
         self.last_features = "features.norm5"
@@ -67,7 +67,7 @@ class DenseNetEncoder(DenseNet):
         second = parts.denseblock1(parts.pool0(first))
         third = parts.denseblock2(parts.transition1(second))
         fourth = parts.denseblock3(parts.transition2(third))
-        # not in place, because saliency uses the output of the normalisation
+        # the ReLU is not in place, because saliency uses the output of the normalisation
         return [first, second, third, fourth, relu(parts.norm5(parts.denseblock4(parts.transition3(fourth))))]
 
     def public_names(self) -> list[str]:
@@ -75,15 +75,15 @@ class DenseNetEncoder(DenseNet):
         return [_public(name) for name in self.state_dict() if not name.endswith("num_batches_tracked")]
 
     def from_public(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The same weights under this network's names.
+        """Rename a public file's weights to this network's names.
 
         Args:
-            weights: those of `public_names`; any others keep their names.
+            weights: weights under the names of `public_names`; others keep their names.
         """
         own = {_public(name): name for name in self.state_dict()}
         return {own.get(name, name): value for name, value in weights.items()}
 
 
 def _public(name: str) -> str:
-    """The file of torchvision of 2017 has ``denselayer1.norm.1.weight`` for ``denselayer1.layers.norm1.weight``."""
+    """The name in torchvision's file of 2017: ``denselayer1.norm.1.weight`` for ``denselayer1.layers.norm1.weight``."""
     return _LAYER.sub(r"\1.\2.\3.", name)

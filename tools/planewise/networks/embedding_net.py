@@ -1,4 +1,4 @@
-"""An encoder as a network of its own that returns an embedding."""
+"""A network that consists of an encoder and returns an embedding."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from planewise.networks.named_parts import NamedParts
 
 
 class EmbeddingNet(NamedParts):
-    """The encoder and average pooling of its deepest level: the part that contrastive methods train and transfer.
+    """An encoder with average pooling of its deepest level: the part that contrastive methods train and transfer.
 
     Args:
-        encoder: returns the features of every level, finest first, and has ``out_channels``.
+        encoder: returns the features of every level, finest first, and has the attribute ``out_channels``.
 
     `forward` takes the encoder's input, ``(B, C, H, W)``, or ``(B, C, H, W, D)`` for volumes, and returns ``(B,
     encoder.out_channels)``, like `encoder_features`.

@@ -1,4 +1,4 @@
-"""An encoder's features of an image, as one row of numbers."""
+"""The features of an image from an encoder, as one row of numbers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 def encoder_features(network: nn.Module, image: Tensor) -> Tensor:
     """The features of images: the average over the encoder's deepest level.
 
-    Every pretext's encoder has them, whatever its head, so they allow comparisons between pretexts.
+    Every pretext's encoder has them, with any head, so they allow comparisons between pretexts.
 
     Args:
-        network: with an ``encoder`` that returns the features of its levels, finest first (`UNetEncoder`,
+        network: network with an ``encoder`` that returns the features of its levels, finest first (`UNetEncoder`,
             `AlexNetEncoder`).
         image: ``(B, C, H, W)``, or ``(B, C, H, W, D)`` for volumes, the encoder's input.
 

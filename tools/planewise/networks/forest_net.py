@@ -1,4 +1,4 @@
-"""A random forest as a network: plain tensors, which are stored like any other weights."""
+"""A random forest as a network, made of plain tensors that are stored like other weights."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from planewise.errors import InputError
 
 
 class ForestNet(nn.Module):
-    """Class probabilities from features, by a forest of decision trees from scikit-learn.
+    """Class probabilities from features, computed by a forest of decision trees from scikit-learn.
 
-    The trees are buffers, so the forest saves as a plain state dict (no pickle) and scripts to TorchScript. Before a
-    forest is copied into it, the network returns equal probabilities.
+    The trees are buffers, so the forest can be saved as a plain state dict (no pickle) and compiled by TorchScript. Before
+    a forest is copied into it, the network returns equal probabilities.
 
     Args:
-        num_features, num_classes: of the input and the output.
+        num_features, num_classes: number of inputs and of outputs.
         trees: number of trees.
-        max_nodes: room per tree; a tree of n training samples has at most 2 n - 1 nodes.
-        max_depth: steps from the root to any leaf; at most the number of training samples minus one.
+        max_nodes: maximum number of nodes per tree; a tree of n training samples has at most 2 n - 1 nodes.
+        max_depth: maximum number of steps from the root to a leaf; a tree needs at most the number of training samples
+            minus one.
 
     `forward` takes ``(B, num_features)`` and returns ``(B, num_classes)``.
     """
@@ -57,7 +58,7 @@ class ForestNet(nn.Module):
         """Copy a fitted forest.
 
         Raises:
-            ValueError: it has other features, classes or numbers of trees, or a tree is too large.
+            ValueError: it has another number of features, classes or trees, or a tree is too large.
         """
         trees, nodes, classes = self.probability.shape
         if (len(forest.estimators_), forest.n_features_in_, len(forest.classes_)) != (
@@ -67,7 +68,7 @@ class ForestNet(nn.Module):
         ):
             raise ValueError(
                 f"the forest has {len(forest.estimators_)} trees, {forest.n_features_in_} features and "
-                f"{len(forest.classes_)} classes; the network {trees}, {self.num_features} and {classes}"
+                f"{len(forest.classes_)} classes; the network has {trees}, {self.num_features} and {classes}"
             )
         for index, estimator in enumerate(forest.estimators_):
             tree = estimator.tree_
@@ -88,10 +89,12 @@ class ForestNet(nn.Module):
 
     @torch.jit.unused
     def load_state_dict(self, state_dict: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Like any module's; weights with indices outside the tables are refused."""
+        """Load weights like any module, but refuse indices outside the tables."""
         nodes = self.left.shape[1]
         for name, limit in (("left", nodes), ("right", nodes), ("feature", self.num_features)):
             values = state_dict.get(name)
             if values is not None and values.numel() and not (int(values.min()) >= 0 and int(values.max()) < limit):
-                raise InputError(f"the forest's weights are damaged: {name} holds an index outside 0 to {limit - 1}")
+                raise InputError(
+                    f"the forest's weights are damaged: {name} contains an index outside 0 to {limit - 1}; get them again"
+                )
         return super().load_state_dict(state_dict, *args, **kwargs)

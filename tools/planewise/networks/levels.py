@@ -1,4 +1,4 @@
-"""The part that the U-Nets share: the path through their levels."""
+"""The path through the levels, which all U-Nets share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from planewise.errors import InputError
 
 
 class LevelsEncoder(nn.Module):
-    """A ``stem``, then ``levels``; `forward` returns the features of every level, finest first."""
+    """A ``stem`` followed by ``levels``; `forward` returns the features of every level, finest first."""
 
     def forward(self, image: Tensor) -> list[Tensor]:
         x = self.stem(image)
@@ -22,25 +22,24 @@ class LevelsEncoder(nn.Module):
 
 
 class LevelsDecoder(nn.Module):
-    """``levels``, each of which doubles the grid and adds the encoder's features of that grid.
+    """Decoder ``levels``, each of which doubles the grid and adds the encoder's features on that grid.
 
     Raises:
-        ValueError: in `climb`, a side of the image cannot be halved for every level.
+        ValueError: a side of the image cannot be halved for every level (`climb`).
     """
 
     def forward(self, features: list[Tensor]) -> Tensor:
         return self.climb(features)
 
     def climb(self, features: list[Tensor]) -> Tensor:
-        """From the deepest level to the finest; a separate method, because TorchScript does not support
+        """Run all levels from the deepest to the finest. This is a separate method, because TorchScript does not support
         ``super().forward``.
         """
         x, times = features[-1], 2 ** (len(features) - 1)
         for axis in range(2, x.dim()):
             if features[0].shape[axis] != times * x.shape[axis]:
                 raise ValueError(
-                    "the U-Net needs images whose sides are multiples of 2^(levels - 1), times stem_stride if there is "
-                    "one; change image_size"
+                    "the U-Net needs images whose sides are multiples of stem_stride * 2^(levels - 1); change image_size"
                 )
         for depth, level in enumerate(self.levels):
             x = level(x, features[len(features) - 2 - depth])
@@ -48,7 +47,7 @@ class LevelsDecoder(nn.Module):
 
 
 def level_pairs(features: Sequence[int]) -> list[tuple[int, int]]:
-    """Channels of each level and of the next deeper one, from the finest.
+    """Channels of each level and of the next deeper level, from the finest.
 
     Raises:
         InputError: there is only one level.

@@ -1,4 +1,4 @@
-"""Relative location from an encoder's features."""
+"""Predict the relative location from an encoder's features."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 
 class LocationHead(nn.Module):
-    """Relative location from the encoder's last feature map: pooling, then one fully connected layer (Fig. 1, bottom).
+    """Relative location from the encoder's last feature map: pooling and one linear layer (Zhang 2024 Fig. 1, bottom).
 
     Args:
         in_channels: channels of the feature map.
         pool: ``"average"``, or ``"max"`` as in a public implementation.
-        hidden: widths of further layers before the last, with ReLU between and ``dropout`` before each; default none.
-        dropout: probability.
+        hidden: widths of further layers before the last, each followed by ``dropout`` and ReLU; none by default.
+        dropout: probability of dropout.
         spatial_dims: 2 for images, 3 for volumes.
 
     `forward` takes ``(B, in_channels, h, w)``, or ``(B, in_channels, h, w, d)`` for volumes, and returns ``(B, 1)``.
@@ -42,6 +42,6 @@ class LocationHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         if features.dim() != 2 + len(self.axes):
-            raise ValueError("the features are of images or volumes, and the head is of the other (spatial_dims)")
+            raise ValueError("the features must be of images for spatial_dims 2 and of volumes for spatial_dims 3")
         pooled = torch.amax(features, dim=self.axes) if self.use_max else features.mean(dim=self.axes)
         return self.layers(pooled)

@@ -1,5 +1,5 @@
-"""The masked autoencoder of He et al. 2022: one vision transformer that sees some patches, and one that predicts the
-others.
+"""The masked autoencoder of He et al. 2022: a vision transformer that sees some patches, and a second one that predicts
+the others.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from planewise.networks.vit import ViTEncoder
 
 
 class MaskedViT(NamedParts):
-    """MONAI's `MaskedAutoEncoderViT` with a forward from image to image, and parts named `encoder` and `decoder`.
+    """MONAI's `MaskedAutoEncoderViT` with a forward pass from image to image, and parts named `encoder` and `decoder`.
 
-    The encoder sees only the visible patches, the decoder all positions. The image itself shows which patches
-    are hidden: those that are 0 in every pixel, from `planewise.pretexts.MaskPatchesd`. `MaskPatchesd` hides the same
-    number in every image; with other images, the one with most visible patches determines how many are encoded, and for
-    the others some empty patches are encoded too.
+    The encoder sees only the visible patches, the decoder all positions. Patches are hidden if all their pixels are 0,
+    as after `planewise.pretexts.MaskPatchesd`, which hides the same number of patches in every image. In other batches,
+    the image with the most visible patches determines how many patches are encoded, so for the other images some empty
+    patches are encoded too.
 
     Args:
         encoder: its weights move to other networks by name; its position embeddings stay fixed sines and cosines.
@@ -38,7 +38,7 @@ class MaskedViT(NamedParts):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
-        # initialised like the linear layer that it is (section A.1)
+        # the patch embedding is a linear layer, and is initialised like one (section A.1)
         nn.init.xavier_uniform_(self.encoder.patch_embedding.patch_embeddings.weight.data.flatten(1))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ class MaskedViT(NamedParts):
         patches = encoder.patch_embedding.patch_embeddings(image)
         if patches.shape[2] != encoder.side or patches.shape[3] != encoder.side:
             raise ValueError(
-                "the masked autoencoder takes only images of the size that it was built for; change image_size"
+                "the masked autoencoder accepts only images of the size that it was built for; change image_size"
             )
         tokens = patches.flatten(2).transpose(1, 2) + encoder.patch_embedding.position_embeddings
         is_seen = max_pool2d(image.detach().abs(), encoder.patch_size).flatten(1) > 0
@@ -65,11 +65,11 @@ class MaskedViTDecoder(nn.Module):
         image_size, patch_size: sides, pixels.
         hidden_size: numbers per patch, from the encoder.
         decoder_hidden_size: numbers per patch in the decoder.
-        decoder_num_layers, decoder_num_heads: blocks, and heads of their attention; the blocks' hidden layer is four times as
-            wide as they are.
+        decoder_num_layers, decoder_num_heads: number of blocks, and of attention heads; the hidden layer of a block is four
+            times as wide as the block.
 
-    `forward` takes the class token and the visible patches, encoded, ``(B, 1 + N, hidden_size)``, and the indices of
-    their positions ``(B, N, 1)``. It returns ``(B, 1, image_size, image_size)``.
+    `forward` takes the encoded class token and visible patches ``(B, 1 + N, hidden_size)``, and the indices of the
+    patches' positions ``(B, N, 1)``. It returns ``(B, 1, image_size, image_size)``.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class MaskedViTDecoder(nn.Module):
         self.decoder_pred = nn.Linear(decoder_hidden_size, patch_size**2)
         for module in self.modules():
             if isinstance(module, nn.LayerNorm):
-                module.eps = 1e-6  # the authors' value; torch's is ten times larger
+                module.eps = 1e-6  # the authors' value; torch's default is ten times larger
         self.to_image = Rearrange("b (h w) (i j) -> b 1 (h i) (w j)", h=side, i=patch_size)
 
     def forward(self, encoded: Tensor, seen: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The base of all the bundles' networks: named parts, some of which may be frozen."""
+"""The base class of all networks in the bundles: named parts, some of which may be frozen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 
 class NamedParts(nn.Module):
-    """A network with parts (`encoder`, `decoder`, `head`), some of which may be frozen, with fixed batch statistics.
+    """A network with named parts (`encoder`, `decoder`, `head`). A frozen part is not trained and keeps its batch statistics.
 
     Weights move between bundles by these names (`load_pretrained`).
     """
@@ -37,5 +37,5 @@ class NamedParts(nn.Module):
 
 
 def normalises_by_batch(network: nn.Module) -> bool:
-    """Whether a network has batch normalisation, which reads the whole batch in training."""
+    """Whether a network has batch normalisation, whose statistics in training come from the whole batch."""
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())

@@ -1,4 +1,4 @@
-"""A network on its device, in the form that is fastest there."""
+"""Move a network to its device, in the form that is fastest there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from planewise.parse_bool import parse_bool
 
 logger = logging.getLogger(__name__)
 
-#: Weights of convolutions, by their dimensions, to the memory format with channels innermost.
+#: Number of dimensions of a convolution's weights, and the memory format with channels innermost.
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -25,22 +25,23 @@ def place_network(
         network: changed in place; the names of its weights stay the same.
         device: the device to move it to.
         channels_last: store the weights of convolutions with the channels innermost, so that PyTorch computes in that
-            format. A network with both 2D and 3D convolutions stays unchanged, and so does a 3D network on any device
-            except a CPU.
-        compiled: run it through ``torch.compile``.
+            format. This does not apply to a network with both 2D and 3D convolutions, or to a 3D network on other devices
+            than a CPU.
+        compiled: compile the network with ``torch.compile``.
 
     Raises:
-        InputError: ``compiled`` was requested, and torch.compile does not work on this machine.
+        InputError: ``compiled`` is set, but torch.compile does not work on this machine.
 
-    The defaults are measured on a CPU (``tools/benchmarks/run --only network_step``, tools/docs/speed.md): channels
-    last is faster for the demos' networks on images and volumes, and about as fast for the papers'; compiled, the first
-    step takes most of a minute and later steps are slower than before. On CUDA they are reasoned: its bfloat16
-    convolutions need channels last, and compiling, which costs every run a minute, is worth trying for long runs.
+    On a CPU, the defaults come from measurements (``tools/benchmarks/run --only network_step``, tools/docs/speed.md):
+    channels last is faster for the demos' networks on images and volumes, and about as fast for the papers' networks; with
+    compilation, the first step takes most of a minute and later steps are slower than without it. On CUDA, nothing was
+    measured: bfloat16 convolutions need channels last there, and compiling, which costs every run a minute, is worth
+    trying for long runs.
     """
-    # PyTorch refuses either format for weights with the other number of dimensions
+    # PyTorch refuses each format for weights with the other number of dimensions
     dims = {values.ndim for values in (*network.parameters(), *network.buffers())} & FORMATS.keys()
     innermost = parse_bool(channels_last, "channels_last") and len(dims) == 1
-    # CUDA's pooling and instance normalisation in 3D support only the other format, and would convert back and forth
+    # CUDA's 3D pooling and instance normalisation support only the default format, and would convert back and forth
     innermost &= dims == {4} or torch.device(device).type == "cpu"
     network = network.to(device, memory_format=FORMATS[dims.pop()] if innermost else torch.preserve_format)
     if parse_bool(compiled, "compile"):
@@ -50,7 +51,7 @@ def place_network(
 
 
 def _compiled_part(network: nn.Module) -> nn.Module:
-    """The whole network; for a network with MONAI's padding (`AlexNetDecoder`), only its encoder."""
+    """The part to compile: the whole network, or only the encoder if a part has MONAI's padding (`AlexNetDecoder`)."""
     # torch 2.13 compiles the gradient of replicated padding wrongly and stops at the first step
     if not any(getattr(module, "is_pad", False) for module in network.modules()):
         return network
@@ -59,13 +60,13 @@ def _compiled_part(network: nn.Module) -> nn.Module:
 
 
 def _check_compiler(device: str | torch.device) -> None:
-    """Test it on a tiny input: otherwise a missing part (a C++ compiler, Triton, headers) would cause pages of
+    """Test torch.compile on a tiny input: otherwise a missing part (a C++ compiler, Triton, headers) would cause pages of
     traceback at the first step."""
     try:
         torch.compile(lambda value: value + 1)(torch.zeros(1, device=device))
     except Exception as error:  # there are as many error types as missing parts
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            "--compile needs a C++ compiler (g++) for the CPU, or Triton for CUDA, and torch.compile does not work here "
+            "--compile needs a C++ compiler (g++) for the CPU, or Triton for CUDA, but torch.compile does not work here "
             f"({reason}); install what is missing, or leave --compile out"
         ) from error

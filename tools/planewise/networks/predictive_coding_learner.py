@@ -1,5 +1,5 @@
-"""The trained parts of contrastive predictive coding: a network, and the prediction layers for its embeddings, which
-are discarded.
+"""The trained parts of contrastive predictive coding: a network, and prediction layers for its embeddings, which are
+discarded after training.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from planewise.geometry import inverted_pyramids, predicted_patches
 
 
 class PredictiveCodingLearner(nn.Module):
-    """Predict the embeddings of the next rows of patches from those above (Taleb 2020, section 3.1).
+    """Predict the embeddings of the next rows of patches from the rows above (Taleb 2020, section 3.1).
 
     Each patch goes through the network and the projector, ``z_ijk = g_enc(x_ijk)``. A GRU runs over the inverted
     pyramid of a patch, from the first row to the patch itself (`planewise.geometry.inverted_pyramids`); its final state
@@ -22,16 +22,15 @@ class PredictiveCodingLearner(nn.Module):
 
     Args:
         network: from patches to features ``(B, D)``; this part is kept.
-        projector: from features to embeddings, of ``out_channels``.
-        patches_per_side: of the grid.
+        projector: from features to embeddings; has ``out_channels``, the width of the embeddings.
+        patches_per_side: number of patches along each side of the grid.
         rows_ahead: number of predicted rows.
         context_features: width of the GRU.
         spatial_dims: 2 for images, 3 for volumes.
 
     `forward` takes P patches as channels ``(B, P * C, h, w)`` or, for volumes, ``(B, P * C, h, w, d)``, runs them as
     one batch, and returns ``(B, Q, P)``: the similarity of each of Q predictions
-    (`planewise.geometry.predicted_patches`) to each patch. The part after the embeddings is computed in float32 in
-    every precision.
+    (`planewise.geometry.predicted_patches`) to each patch. The part after the embeddings is always computed in float32.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class PredictiveCodingLearner(nn.Module):
         self.patches = patches_per_side**spatial_dims
         known, length = inverted_pyramids(patches_per_side, spatial_dims)
         asked = predicted_patches(patches_per_side, spatial_dims, rows_ahead)
-        # rebuilt with the network: not weights
+        # not saved with the weights, because the network computes them when it is built
         self.register_buffer("known", known, persistent=False)
         self.register_buffer("last", length - 1, persistent=False)
         self.register_buffer("asked", asked.context * rows_ahead + asked.ahead - 1, persistent=False)
@@ -69,7 +68,7 @@ class PredictiveCodingLearner(nn.Module):
         sequences = embedded[:, self.known]
         states, _ = self.context(sequences.flatten(0, 1))
         states = states.unflatten(0, sequences.shape[:2])
-        # a GRU does not depend on later inputs, so the padding after the last patch changes nothing
+        # the states of a GRU do not depend on later inputs, so the padding after the last patch changes nothing
         last = self.last[None, :, None, None].expand(len(states), -1, -1, states.shape[-1])
         return states.gather(2, last)[:, :, 0]
 
@@ -84,6 +83,6 @@ class PredictiveCodingLearner(nn.Module):
 
 
 def _in_float32(device: torch.device) -> AbstractContextManager:
-    """Autocast switched off, on devices that have it."""
+    """A context without autocast, on devices that have it."""
     has_it = torch.amp.is_autocast_available(device.type)
     return torch.autocast(device.type, enabled=False) if has_it else nullcontext()

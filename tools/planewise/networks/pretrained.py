@@ -1,4 +1,4 @@
-"""Load weights of one bundle into another's network, by name."""
+"""Load the weights of one bundle into the network of another, by name."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from planewise.networks.public_weights import is_public, kind_of_file, public_we
 
 logger = logging.getLogger(__name__)
 
-#: Values of overrides that mean "no weights": `--pretrained null` arrives as text.
+#: Values of overrides that mean "no weights"; `--pretrained null` arrives as text.
 NO_WEIGHTS = (None, "", "null", "none", "None", False)
-#: torch stores tensors uncompressed, so a file is as large as its contents. Recompressed it may be smaller, but not by
-#: more than this, unless it is mostly zeros.
+#: Largest accepted ratio of a file's contents to its size. torch stores tensors uncompressed; a file that was compressed
+#: later may be smaller, but exceeds this ratio only if it is mostly zeros.
 _LARGEST_RATIO = 10
 
 
 def weights_path(path: str | Path, network: nn.Module | None = None) -> str:
-    """The file that holds weights: ``path`` itself, or ``models/model.pt`` in a bundle's or a run's folder.
+    """The file with the weights: ``path`` itself, or ``models/model.pt`` in a bundle's or a run's folder.
 
     Args:
-        network: the network for the weights; None does not check them.
+        path: a checkpoint, or the folder of a bundle or a run.
+        network: network that the weights must fit; None skips this check.
 
     Raises:
         InputError: there is no such file, or its weights belong to another network.
@@ -54,20 +55,21 @@ def _check_fit(path: Path, weights: dict[str, torch.Tensor], network: nn.Module)
         if shapes[0] != shapes[1]:
             raise InputError(
                 f"{path} belongs to another network: {name} is {shapes[0]} there and {shapes[1]} here; use the "
-                "settings that it was trained with (features and the like; in the run's config.yaml)"
+                "settings that it was trained with (such as features; see the run's config.yaml)"
             )
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
-    """The state dict in a file, on the CPU: a plain one, or a checkpoint's ``model``, ``network`` or ``state_dict``.
+    """Read the state dict in a file, to the CPU: the whole file, or a checkpoint's ``model``, ``network`` or
+    ``state_dict``.
 
-    Half precision, which saves space on a disk, becomes float32.
+    Half precision, which saves disk space, is converted to float32.
 
     Args:
         path: see `weights_path`; or the zip of a packaged bundle.
 
     Raises:
-        InputError: there is no such file, or it holds no weights.
+        InputError: there is no such file, or it contains no weights.
     """
     path = Path(path).expanduser()
     packaged = path.suffix == ".zip" and path.is_file()
@@ -78,17 +80,17 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     except pickle.UnpicklingError:
         raise InputError(
             f"{path} cannot be read as weights (UnpicklingError): it is not a torch file, or it contains more than"
-            " tensors, which would have to be executed; if you trust it, save its state dict alone"
+            " tensors, which could run code; if you trust it, save only its state dict"
         ) from None
     except Exception as error:  # torch raises half a dozen kinds of errors for a file that is not its own
         raise InputError(f"{path} cannot be read as weights ({type(error).__name__})") from error
     if isinstance(content, dict) and "model_sha256" in content and content["network"] is None:
-        return read_weights(path.with_name("model.pt"))  # a last checkpoint whose weights are the best ones
+        return read_weights(path.with_name("model.pt"))  # a last checkpoint whose weights are also the best
     for key in ("model", "network", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not any(isinstance(value, torch.Tensor) for value in content.values()):
-        raise InputError(f"{path} holds no weights (a state dict, or one under 'model')")
+        raise InputError(f"{path} contains no weights (a state dict, or one under 'model'); name another file")
     # a tensor may repeat its stored values
     _refuse_inflated(
         sum(value.numel() * value.element_size() for value in content.values() if isinstance(value, torch.Tensor)),
@@ -103,9 +105,10 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def _load(file: Path | io.BytesIO, name: str) -> Any:
-    """``torch.load`` on the CPU, tensors only, for a file that does not unpack to many times its size.
+    """``torch.load`` to the CPU, tensors only; refuses a file that would unpack to many times its size.
 
     Args:
+        file: the file, or its contents.
         name: name of the file in messages.
     """
     if zipfile.is_zipfile(file):
@@ -118,11 +121,11 @@ def _load(file: Path | io.BytesIO, name: str) -> Any:
 
 
 def _refuse_inflated(held: int, size: int, name: str | Path) -> None:
-    """Raises `InputError` if a file's contents, in bytes, are many times its size."""
+    """Raise an `InputError` if a file's contents, in bytes, are many times its size."""
     if held > _LARGEST_RATIO * size:
         raise InputError(
             f"{name} has {size / 2**20:.2f} MiB and would take {held / 2**20:.0f} MiB of memory; torch.save does "
-            "not compress weights, so the file is damaged or made to fill the memory: get it again from its "
+            "not compress weights, so the file is damaged or was made to fill the memory; get it again from its "
             "source"
         )
 
@@ -133,16 +136,16 @@ def _in_zip(path: Path) -> io.BytesIO:
         _refuse_inflated(sum(entry.file_size for entry in archive.infolist()), path.stat().st_size, path)
         names = [name for name in archive.namelist() if name.endswith("/models/model.pt") and name.count("/") == 2]
         if not names:
-            raise InputError(f"{path} holds no NAME/models/model.pt; name a zip that `planewise package` wrote")
+            raise InputError(f"{path} contains no NAME/models/model.pt; name a zip that `planewise package` wrote")
         return io.BytesIO(archive.read(names[0]))
 
 
 def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
-    """Copy ImageNet weights into ``network.encoder``, by their own names, and return ``network``.
+    """Copy ImageNet weights into ``network.encoder``, by their names in the public file, and return ``network``.
 
     Args:
-        network: with an encoder that has torchvision's names (`AlexNetEncoder`, `ResNetEncoder`), or translates others
-            (`ViTEncoder`), see `public_weights`.
+        network: network whose encoder uses torchvision's names (`AlexNetEncoder`, `ResNetEncoder`) or translates public
+            names (`ViTEncoder`), see `public_weights`.
         path: torchvision's file, such as ``alexnet-owt-7be5be79.pth``; None (or the text null or none) loads nothing.
 
     Raises:
@@ -151,24 +154,24 @@ def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
     if path in NO_WEIGHTS:
         return network
     own = network.state_dict()
-    # a pretext's file has the encoder's names with the network's own prefix, and a decoder that would be left out
+    # leave out names of the network itself: in a pretext's file, the encoder's names have the network's own prefix
     weights = {name: value for name, value in read_weights(path).items() if name not in own}
     _copy_fitting(network.encoder, public_weights(network.encoder, weights, path), path)
     return network
 
 
 def load_pretrained(network: nn.Module, path: str | Path | None, parts: Sequence[str] | None = None) -> nn.Module:
-    """Copy the weights whose names and shapes match into ``network``, report the result, and return the network.
+    """Copy the weights whose names and shapes match into ``network``, log the result, and return the network.
 
     Heads differ from task to task and keep their initial values; parts that the file lacks stay random. A public file
     that fits the encoder is loaded as in `load_imagenet`. If the image has more channels than in pretraining, the
-    weights of the encoder's first layer are copied (`copied_to_channels`).
+    weights of the encoder's first layer are copied for them (`copied_to_channels`).
 
     Args:
         network: changed in place.
         path: see `read_weights`; None (or the text null or none) loads nothing.
-        parts: the parts of the network to load, such as ``["encoder"]``: a segmentation's decoder and head belong to
-            its own task. None loads all.
+        parts: the parts of the network to load, such as ``["encoder"]`` if a segmentation trains its own decoder and
+            head. None loads all parts.
 
     Raises:
         InputError: nothing fits, or the backbone has other shapes.
@@ -208,18 +211,18 @@ def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: st
         if not name.startswith("head."):
             raise InputError(
                 f"{path} does not fit the network: {name} is {tuple(weights[name].shape)} there and "
-                f"{tuple(own[name].shape)} here; use the features (and the like) that it was trained with"
+                f"{tuple(own[name].shape)} here; use the settings, such as features, that it was trained with"
             )
     if not any(value.is_floating_point() for value in fitting.values()):
         raise InputError(
-            f"nothing in {path} fits the network: it has {_by_part(list(weights))}, the network {_by_part(list(own))}"
+            f"nothing in {path} fits the network: it has {_by_part(list(weights))}, the network has {_by_part(list(own))}"
             f"{kind_of_file(weights)}"
         )
     network.load_state_dict(fitting, strict=False)
     logger.info(
         "loaded %d of %d tensors from the pretrained weights: %s", len(fitting), len(own), _by_part(list(fitting))
     )
-    # a counter of batches is not initialised at random, and old public files have none
+    # counters of batches do not count: they are not initialised at random, and old public files lack them
     random = [name for name, value in own.items() if name not in fitting and value.is_floating_point()]
     for text, names in (("left at random", random), ("ignored, other shape", other_shape), ("ignored", unknown)):
         if names:
@@ -227,7 +230,7 @@ def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: st
 
 
 def _can_be_copied(weight: torch.Tensor, own: torch.Tensor) -> bool:
-    """Whether a layer's weights differ from the network's own only by a whole multiple of channels."""
+    """Whether the network's own layer differs from a layer's weights only by a whole multiple of input channels."""
     shapes = [tuple(weight.shape), tuple(own.shape)]
     if any(len(shape) != own.ndim for shape in shapes) or shapes[0] == shapes[1]:
         return False
@@ -236,11 +239,11 @@ def _can_be_copied(weight: torch.Tensor, own: torch.Tensor) -> bool:
 
 
 def copied_to_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:
-    """The weights of a first layer for an image of more channels (Taleb 2020, appendix A: "duplicating").
+    """Copy the weights of a first layer for an image with more channels (Taleb 2020, appendix A: "duplicating").
 
-    Adjacent channels of the image take the weights of one channel: with T1 and FLAIR in pretraining, T1 and
-    contrast-enhanced T1 take those of T1, T2 and FLAIR those of FLAIR (BraTS' order here). The paper copies without
-    scaling, so the layer's output grows with the number of copies.
+    Adjacent channels of the image get the weights of one channel. For example, after pretraining on T1 and FLAIR, T1
+    and contrast-enhanced T1 get the weights of T1, and T2 and FLAIR those of FLAIR (in the order of BraTS here). The
+    paper copies without scaling, so the layer's output grows with the number of copies.
 
     Args:
         weight: ``(out, c, *kernel)``.
@@ -253,6 +256,6 @@ def copied_to_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:
 
 
 def _by_part(names: list[str]) -> str:
-    """``encoder 40, head 2``: tensors counted by the first part of their names."""
+    """Count tensors by the first part of their names, as in ``encoder 40, head 2``."""
     counts = Counter(name.split(".")[0] for name in names)
     return ", ".join(f"{part} {count}" for part, count in counts.items()) or "nothing"

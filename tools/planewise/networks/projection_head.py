@@ -1,4 +1,4 @@
-"""From an embedding to the space in which contrastive losses compare it."""
+"""Project embeddings to the space in which contrastive losses compare them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from torch import Tensor, nn
 
 
 class ProjectionHead(nn.Module):
-    """Fully connected layers with batch normalisation and ReLU between them: two layers in SimCLR's projector and in the
-    projectors and predictors of BYOL, three and a normalisation behind them in SimSiam's projector.
+    """Fully connected layers with batch normalisation and ReLU between them. The projectors of SimCLR and BYOL and BYOL's
+    predictor have two layers; SimSiam's projector has three, followed by another normalisation.
 
-    Batch normalisation spans the batch of its own process, unless ``sync_batch_norm`` of
-    ``configs/multi_gpu_train.yaml`` joins them, which works on GPUs.
+    Each process normalises its own batch, unless ``sync_batch_norm`` of ``configs/multi_gpu_train.yaml`` synchronises them
+    (on GPUs only).
 
     Args:
-        in_channels: of the embedding.
-        hidden: width of all layers but the last.
-        out_channels: width of the last.
-        norm: ``"batch"``, or ``"none"``.
+        in_channels: width of the embedding.
+        hidden: width of all layers except the last.
+        out_channels: width of the last layer.
+        norm: ``"batch"`` or ``"none"``.
         layers: number of layers.
-        last_norm: whether the normalisation follows the last layer too.
+        last_norm: whether a normalisation also follows the last layer.
 
     `forward` takes ``(B, in_channels)`` and returns ``(B, out_channels)``.
     """
@@ -37,7 +37,7 @@ class ProjectionHead(nn.Module):
             raise ValueError(f"norm of a projection head must be 'batch' or 'none', got {norm!r}")
         parts: list[nn.Module] = []
         for width in [in_channels, *[hidden] * (layers - 2)]:
-            # the normalisation would remove a bias again
+            # no bias before a normalisation, which would remove it
             parts += [nn.Linear(width, hidden, bias=norm == "none"), *_norm(norm, hidden), nn.ReLU(inplace=True)]
         last = _norm(norm, out_channels) if last_norm else []
         self.layers = nn.Sequential(*parts, nn.Linear(hidden, out_channels, bias=not last), *last)

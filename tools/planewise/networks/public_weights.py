@@ -1,4 +1,4 @@
-"""Weights files that others trained on ImageNet: their kind, and their contents for an encoder."""
+"""Public weights trained on ImageNet: identify the kind of a file, and read the weights for an encoder from it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from planewise.errors import InputError
 
-#: A name that identifies a kind of network, the name of the kind, and the config for it.
+#: The name of a weight that identifies a kind of network, the kind, and the config for it.
 _KINDS = (
     # VGG also has AlexNet's first name
     ("features.28.weight", "a VGG, of which", "VGG16 needs configs/vgg16.yaml on top of the other configs"),
@@ -24,7 +24,7 @@ _KINDS = (
 
 
 def kind_of_file(weights: Mapping[str, Tensor]) -> str:
-    """The end of a sentence about the kind of a public file's names; empty if the kind is unknown."""
+    """The end of a message, which names the kind of network in a public file; empty if the kind is unknown."""
     for mark, kind, advice in _KINDS:
         if any(name == mark or name.endswith(f".{mark}") for name in weights):
             return f"; it has the names of {kind} {advice}"
@@ -35,20 +35,20 @@ def public_names(encoder: nn.Module) -> list[str]:
     """Names that a public file must have for an encoder: the encoder's own, unless it defines others."""
     if hasattr(encoder, "public_names"):
         return encoder.public_names()
-    # old files have no counters, and nothing depends on them
+    # old files lack the counters of batches, which are not needed
     return [name for name in encoder.state_dict() if not name.endswith("num_batches_tracked")]
 
 
 def is_public(encoder: nn.Module, weights: Mapping[str, Tensor]) -> bool:
-    """Whether a file holds weights for an encoder by public names, with or without a prefix to all of them."""
+    """Whether a file contains an encoder's weights under their public names, which may all have the same prefix."""
     return bool(_prefixes(public_names(encoder), weights))
 
 
 def public_weights(encoder: nn.Module, weights: Mapping[str, Tensor], path: object) -> dict[str, Tensor]:
     """A public file's weights for an encoder, under the encoder's names.
 
-    Conversions add a prefix to all names (``module.encoder_q.``, ``backbone.``): the one prefix that all names share is
-    removed.
+    Conversions add a prefix to all names (``module.encoder_q.``, ``backbone.``); this function removes the prefix that all
+    names share.
 
     Args:
         encoder: an encoder whose own names are torchvision's, or one with ``public_names()`` and ``from_public(weights)``.
@@ -56,7 +56,7 @@ def public_weights(encoder: nn.Module, weights: Mapping[str, Tensor], path: obje
         path: source of the file, for messages.
 
     Raises:
-        InputError: the file lacks a name, holds several such networks, or one with more layers.
+        InputError: the file lacks a weight, or contains several such networks or a network with more layers.
     """
     wanted = public_names(encoder)
     prefixes = _prefixes(wanted, weights)
@@ -64,12 +64,12 @@ def public_weights(encoder: nn.Module, weights: Mapping[str, Tensor], path: obje
         absent = [name for name in wanted if name not in weights]
         raise InputError(
             f"{path} is not a file of ImageNet weights for this encoder: it lacks {', '.join(absent[:3])}"
-            f"{', ...' if len(absent) > 3 else ''}{kind_of_file(weights)}; a pretext's weights go to --pretrained"
+            f"{', ...' if len(absent) > 3 else ''}{kind_of_file(weights)}; load a pretext's weights with --pretrained"
         )
     if len(prefixes) > 1:
         raise InputError(
-            f"{path} holds {len(prefixes)} networks that fit, with the prefixes {', '.join(prefixes)}; save one of them "
-            f"alone: torch.save({{name: value for name, value in weights.items() if name.startswith('{prefixes[0]}')}}, ..)"
+            f"{path} contains {len(prefixes)} networks that fit, with the prefixes {', '.join(prefixes)}; save only one of "
+            f"them: torch.save({{name: value for name, value in weights.items() if name.startswith('{prefixes[0]}')}}, ..)"
         )
     (prefix,) = prefixes
     found = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
@@ -77,7 +77,7 @@ def public_weights(encoder: nn.Module, weights: Mapping[str, Tensor], path: obje
     more = [name for name in found if name not in wanted and name.split(".")[0] in parts]
     if more := [name for name in more if not name.endswith("num_batches_tracked")]:
         raise InputError(
-            f"{path} belongs to another network: in addition to this encoder's weights, it holds "
+            f"{path} belongs to another network: in addition to this encoder's weights, it contains "
             f"{', '.join(more[:3])}{', ...' if len(more) > 3 else ''}; give the encoder as many layers as that network has "
             "(blocks, num_layers)"
         )
@@ -85,7 +85,7 @@ def public_weights(encoder: nn.Module, weights: Mapping[str, Tensor], path: obje
 
 
 def _prefixes(wanted: list[str], weights: Mapping[str, Tensor]) -> list[str]:
-    """The prefixes that all the names share; only the empty one if they have none."""
+    """The prefixes under which all wanted names are in a file; only the empty prefix if the names have none."""
     first = wanted[0]
     ends = (name.removesuffix(first) for name in weights if name.endswith(first))
     found = [end for end in ends if (not end or end.endswith(".")) and all(end + name in weights for name in wanted)]

@@ -1,4 +1,4 @@
-"""Taleb 2020's U-Net of residual blocks, cut into an encoder and a decoder so that weights move between bundles by name."""
+"""Taleb 2020's U-Net of residual blocks, as an encoder and a decoder, so that weights move between bundles by name."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ RESIDUAL_FEATURES = (32, 64, 128, 256, 512)
 
 
 class ResidualEncoder(LevelsEncoder):
-    """The path down: a convolution on the image, and a residual block for each level (Taleb 2020, appendix A).
+    """Contracting path: a convolution on the image, and a residual block for each level (Taleb 2020, appendix A).
 
-    Blocks after the first halve the grid by their stride. Only ``stem`` sees the image, so a network for more channels
-    than in pretraining differs in one layer only (`load_pretrained`).
+    Blocks after the first halve the grid with their stride. Only ``stem`` sees the image, so a network for more channels
+    than in pretraining differs in only one layer (`load_pretrained`).
 
     Args:
         features: channels of each level, from the finest.
@@ -39,7 +39,7 @@ class ResidualEncoder(LevelsEncoder):
     ) -> None:
         super().__init__()
         self.out_channels = int(features[-1])
-        #: voxels; an instance normalisation needs more than one of them at the deepest level
+        #: Smallest side of an image, voxels: instance normalisation needs more than one voxel at the deepest level.
         self.smallest_side = 2 ** (len(features) - 1) + 1 if norm == "instance" else 1
         self.stem = Convolution(spatial_dims, in_channels, features[0], adn_ordering="NA", act="leakyrelu", norm=norm)
         pairs = [(features[0], features[0]), *level_pairs(features)]
@@ -52,10 +52,10 @@ class ResidualEncoder(LevelsEncoder):
 
 
 class ResidualDecoder(LevelsDecoder):
-    """The path up: a transposed convolution, concatenation with the encoder's level, and a residual block for each step.
+    """Expanding path: for each level a transposed convolution, concatenation with the encoder's level, a residual block.
 
     Args:
-        features, norm, spatial_dims: those of the encoder.
+        features, norm, spatial_dims: the encoder's values.
 
     `forward` takes the encoder's features and returns ``(B, out_channels, H, W, D)``, or ``(B, out_channels, H, W)``
     for images, on the image's grid.
@@ -75,5 +75,5 @@ class ResidualDecoder(LevelsDecoder):
             ]
         )
         self.out_channels = int(features[0])
-        #: voxels of an image that returns to its own size
+        #: The sides of an image must be multiples of this, voxels, so that the output has its size.
         self.side_multiple = 2 ** (len(features) - 1)

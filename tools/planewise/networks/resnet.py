@@ -16,20 +16,20 @@ RESNET50_BLOCKS = (3, 4, 6, 3)
 
 
 class ResNetEncoder(ResNet):
-    """The residual network of bottleneck blocks (He 2016; by default ResNet-50): MONAI's, in 2D, returning all its
-    levels.
+    """The residual network of bottleneck blocks (He 2016; by default ResNet-50): MONAI's network in 2D, which returns all
+    its levels.
 
     Its state dict has torchvision's names (``layer1.0.conv1.weight``, ...), which converted SimCLR and BYOL files also
     use, so that a file of ImageNet weights loads unchanged (`load_imagenet`).
 
     Args:
-        features: channels of the five levels, from the finest. Each is four times the width of its blocks' 3x3
-            convolutions, except the first, which is as wide as those of the second: (W, 4 W, 8 W, 16 W, 32 W).
+        features: channels of the five levels, from the finest: (W, 4 W, 8 W, 16 W, 32 W). Each level has four times the
+            channels of its blocks' 3x3 convolutions; the first has as many as the 3x3 convolutions of the second.
         blocks: number of blocks of the second to the fifth level.
 
     `forward` takes ``(B, 1, H, W)``, repeats the channel three times, and returns the features of five levels, finest
-    first, at H/2 to H/32. `UNetDecoder` with the same features and a ``stem_stride`` of 2 returns them to the image's
-    grid if H and W are multiples of 32.
+    first, at H/2 to H/32. `UNetDecoder` with the same features and a ``stem_stride`` of 2 returns to the image's grid if H
+    and W are multiples of 32.
     """
 
     def __init__(self, features: Sequence[int] = RESNET50_FEATURES, blocks: Sequence[int] = RESNET50_BLOCKS) -> None:

@@ -1,4 +1,4 @@
-"""The slices and places that a decision was based on: in a stack, a heart at both phases, or a photograph."""
+"""Saliency maps: the slices and places on which a prediction for a stack, a heart at two phases or a photograph is based."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch.nn.functional import interpolate
 def saliency_maps(network: nn.Module, image: Tensor, finding: int) -> Tensor:
     """Grad-CAM (Selvaraju 2017, Eq. 1 and 2) of one output of a `StackClassifier`.
 
-    Gradients pass the maximum over the slices only where a slice won a feature, so slices without influence have empty
-    maps.
+    Gradients pass the maximum over the slices only for features in which a slice has the maximum, so slices without
+    influence have empty maps.
 
     Args:
-        network: `planewise.networks.StackClassifier`, whose encoder names the module to use in ``last_features``. It is
-            not changed. (MONAI's `GradCAM` leaves its hooks behind, so each picture would need a copy of the network.)
+        network: `planewise.networks.StackClassifier`, whose encoder names the module to use in ``last_features``. It stays
+            unchanged. (MONAI's `GradCAM` does not remove its hooks, so each picture would need a copy of the network.)
         image: one stack, ``(1, H, W, S)``, preprocessed.
         finding: index of the output.
 
@@ -31,7 +31,7 @@ def phase_saliency_maps(network: nn.Module, image: Tensor, output: int) -> Tenso
     """Grad-CAM (Selvaraju 2017, Eq. 1 and 2) of one output of a `TwoPhaseClassifier`, for both phases.
 
     Args:
-        network: its encoders name the module to use in ``last_features``. It is not changed.
+        network: network whose encoders name the module to use in ``last_features``. It stays unchanged.
         image: one exam, ``(2, H, W, S)``, preprocessed, without padding slices.
         output: index of the class.
 
@@ -46,8 +46,8 @@ def photograph_saliency_map(network: nn.Module, image: Tensor, output: int) -> T
     """Grad-CAM (Selvaraju 2017, Eq. 1 and 2) of one output of a network on photographs.
 
     Args:
-        network: with an ``encoder`` that names the module to use in ``last_features``. It is not changed.
-        image: ``(C, H, W)``, preprocessed.
+        network: network with an ``encoder`` that names the module to use in ``last_features``. It stays unchanged.
+        image: the preprocessed photograph, ``(C, H, W)``.
         output: index of the output.
 
     Returns:
@@ -69,7 +69,7 @@ def _grad_cam(network: nn.Module, encoders: list[nn.Module], image: Tensor, outp
     ]
     try:
         with eval_mode(network), torch.enable_grad():
-            # forward, because a compiled network ignores a new hook; a frozen one needs an image with a gradient
+            # call forward, because a compiled network ignores new hooks; a frozen network needs an image with a gradient
             score = network.forward(image[None].detach().clone().requires_grad_(True))[0, output]
             gradients = torch.autograd.grad(score, kept)
     finally:

@@ -13,20 +13,19 @@ class SharedEncoderNet(NamedParts):
     """Logits for several pieces together, each of which goes through the same `encoder`: two slices to be ordered
     (Zhang, P. et al. 2017), or the tiles of a jigsaw puzzle (Noroozi and Favaro 2016).
 
-    The average over the encoder's deepest level gives a row of features for each piece. The concatenated rows of all
-    pieces go through the fully connected layers of the `head`. With `piece_features`, a fully connected layer first
-    reduces each piece's row to that width (Taleb 2020, appendix A: "each extracted patch is represented using an
-    embedding vector").
+    The features of each piece are averaged over the encoder's deepest level. The concatenated rows of all pieces go
+    through the fully connected layers of the `head`. With `piece_features`, a fully connected layer first reduces each
+    piece's row to that width (Taleb 2020, appendix A: "each extracted patch is represented using an embedding vector").
 
     Args:
         encoder: returns the features of every level of a piece, finest first; has ``out_channels``.
         pieces: number of pieces, P.
         num_outputs: number of logits.
         head_features: widths of the head's layers before the last, each followed by ReLU.
-        piece_features: width of the layer between a piece's averages and the head; None for no such layer.
+        piece_features: width of the layer between a piece's averages and the head; None adds no such layer.
 
-    `forward` takes ``(B, P * C, H, W)``, with the C channels of one piece after those of the other, or for volumes
-    ``(B, P * C, H, W, D)``, and returns ``(B, num_outputs)``.
+    `forward` takes ``(B, P * C, H, W)``, or for volumes ``(B, P * C, H, W, D)``, with the C channels of one piece after
+    those of another, and returns ``(B, num_outputs)``.
     """
 
     def __init__(

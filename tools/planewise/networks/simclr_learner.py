@@ -1,4 +1,4 @@
-"""The trained parts of SimCLR: a network, and the projector, which is discarded."""
+"""The trained parts of SimCLR: a network, and a projector, which is discarded after training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class SimClrLearner(nn.Module):
-    """A network for embeddings and a projector behind it (Chen 2020, section 2.1: f and g).
+    """A network for embeddings, followed by a projector (Chen 2020, section 2.1: f and g).
 
     Args:
         network: from ``(B, 1, H, W)`` to embeddings ``(B, D)``; this part is kept.

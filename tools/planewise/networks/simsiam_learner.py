@@ -9,21 +9,21 @@ from planewise.errors import InputError
 
 
 class SimSiamLearner(nn.Module):
-    """A network with a projector, and a predictor behind them (Chen and He 2021, section 3: f and h).
+    """A network with a projector, followed by a predictor (Chen and He 2021, section 3: f and h).
 
-    Both views go through the same weights. Nothing follows slowly and nothing is contrasted: that the projections carry no
-    gradient is all that keeps the embeddings from collapsing.
+    Both views go through the same weights. There is no momentum network and no contrast with other slices: only the
+    missing gradient of the projections keeps the embeddings from collapsing.
 
     Args:
         network: from ``(B, 1, H, W)`` to embeddings ``(B, D)``; this part is kept.
         projector: from embeddings to ``(B, P)``.
         predictor: from ``(B, P)`` to ``(B, P)``.
 
-    `forward` takes the two views of each slice as channels ``(B, 2, H, W)`` and returns ``(B, 2, 2, P)``: for each view the
-    prediction ``p`` and the projection ``z``, which carries no gradient. Each view has its own batch statistics.
+    `forward` takes the two views of each slice as channels ``(B, 2, H, W)`` and returns ``(B, 2, 2, P)``: for each view, the
+    prediction ``p`` and the projection ``z``, which has no gradient. Each view has its own batch statistics.
 
     Raises:
-        InputError: in training, a batch of one slice, which has no batch statistics.
+        InputError: a training batch has only one slice, so it has no batch statistics.
     """
 
     def __init__(self, network: nn.Module, projector: nn.Module, predictor: nn.Module) -> None:
@@ -35,8 +35,8 @@ class SimSiamLearner(nn.Module):
     def forward(self, views: Tensor) -> Tensor:
         if self.training and len(views) < 2:
             raise InputError(
-                "a batch holds one slice, whose heads have no batch statistics; choose a --batch_size of 2 or more that "
-                "does not leave one slice over (--samples_per_epoch)"
+                "every batch needs at least 2 slices for the batch statistics of the heads, got 1; choose a --batch_size of "
+                "2 or more that does not leave one slice over (--samples_per_epoch)"
             )
         projected = [self.projector(self.network(view[:, None])) for view in views.unbind(1)]
         return torch.stack([torch.stack([self.predictor(z), z.detach()], dim=1) for z in projected], dim=1)

@@ -12,23 +12,23 @@ from planewise.networks.named_parts import NamedParts
 
 
 class SliceNet(NamedParts):
-    """The network of every slice-wise bundle, and in 3D of volumes: `encoder`, `decoder` and `head` under these names.
+    """The network of every slice-wise bundle, and in 3D for volumes, with parts named `encoder`, `decoder` and `head`.
 
-    Output ``(B, C, H, W)`` or, for volumes, ``(B, C, H, W, D)``, as one tensor so that every MONAI tool works: the
+    The output is one tensor, ``(B, C, H, W)`` or, for volumes, ``(B, C, H, W, D)``, so that every MONAI tool works: the
     channels of the 1x1 convolution on the decoder's output (``num_maps``: heatmaps, or class logits), followed, if
     there is a ``location`` head, by one channel with the relative location, constant over the image.
 
     Args:
         encoder: returns the features of every level, finest first.
-        decoder: maps these to one map on the image's grid, with ``out_channels``; None if there are no maps to predict.
+        decoder: turns these features into one map on the image's grid, with ``out_channels``; None without maps.
         num_maps: output channels of the decoder's head; 0 needs no decoder.
-        location: head on the encoder's last features, returning ``(B, 1)``; None if location is not predicted.
+        location: head on the encoder's last features, which returns ``(B, 1)``; None if location is not predicted.
         frozen: parts (``"encoder"``, ``"decoder"``) that are not trained and keep their batch statistics.
         spatial_dims: 2 for images, 3 for volumes; the same as for the parts.
-        background: probability of class 0 that a new head of a segmentation predicts everywhere, with the rest shared by
-            the other classes (Lin 2017, focal loss, section 4.1, for two classes): rare classes then need not wait until
-            the network has learned from the pixels of class 0 how rare they are. None starts as torch does, with about
-            the same probability for all.
+        background: probability of class 0 that a new segmentation head predicts everywhere; the other classes share the
+            rest (Lin 2017, focal loss, section 4.1, for two classes). The network then need not first learn from the
+            pixels of class 0 how rare the other classes are. None keeps torch's initialisation, with about the same
+            probability for all classes.
 
     Example:
         >>> encoder = UNetEncoder(features=(16, 32, 64))
@@ -48,10 +48,10 @@ class SliceNet(NamedParts):
         super().__init__()
         if background is not None and not (num_maps > 1 and 0 < background < 1):
             raise ValueError(
-                f"background must be between 0 and 1, for two maps or more; got {background} for {num_maps}"
+                f"background must be between 0 and 1 and needs two maps or more, got {background} for {num_maps}"
             )
         if num_maps and decoder is None:
-            raise ValueError(f"{num_maps} maps need a decoder, and there is none")
+            raise ValueError(f"{num_maps} maps need a decoder, but decoder is None")
         if not num_maps and location is None:
             raise ValueError("there is nothing to predict: give num_maps, a location head, or both")
         self.encoder = encoder

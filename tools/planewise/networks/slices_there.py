@@ -1,4 +1,4 @@
-"""Features of real slices, if the stacks of one batch have different numbers of slices."""
+"""Separate real slices from padding slices, if the stacks of one batch have different numbers of slices."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ def at_their_slices(features: Tensor, there: Tensor, fill: float) -> Tensor:
     """Put features at the positions of their slices.
 
     Args:
-        features: of the real slices only, ``(n, C)``, or of all, ``(N, C)``.
-        there: bool ``(N,)``, n of them true.
+        features: features of only the real slices, ``(n, C)``, or of all slices, ``(N, C)``.
+        there: whether each slice is real, ``(N,)``, bool, with n true values.
         fill: value for the other slices.
 
     Returns:
         ``(N, C)``.
     """
-    # in TorchScript too
+    # both cases must also work in TorchScript
     if features.shape[0] == there.shape[0]:
         return features.masked_fill(~there[:, None], fill)
     spread = features.new_full((there.shape[0], features.shape[1]), fill)

@@ -17,8 +17,8 @@ class StackClassifier(NamedParts):
 
     Args:
         encoder: returns the features of every level of a slice ``(N, 1, H, W)``, finest first; has ``out_channels``.
-        num_classes: outputs, one logit each.
-        dropout: probability, before the linear layer.
+        num_classes: number of outputs, one logit each.
+        dropout: probability of dropout before the linear layer.
         frozen: parts (``"encoder"``) that are not trained.
 
     `forward` takes stacks ``(B, 1, H, W, S)`` and, if the stacks of one batch have different numbers of slices,
@@ -35,15 +35,15 @@ class StackClassifier(NamedParts):
     # TorchScript reads the annotation, and older torch does not support `Tensor | None`
     def forward(self, image: Tensor, mask: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
         batch, slices = image.shape[0], image.shape[4]
-        # (b c h w s) -> ((b s) c h w); einops does not go through TorchScript
+        # (b c h w s) -> ((b s) c h w); TorchScript does not support einops
         folded = image.permute(0, 4, 1, 2, 3).reshape(batch * slices, image.shape[1], image.shape[2], image.shape[3])
         if mask is None:
             pooled = self.encoder(folded)[-1].mean(dim=(2, 3))
         else:
             there = mask.to(torch.bool).reshape(-1)
             if self.by_batch and self.encoder.training:
-                # padding slices stay outside: batch normalisation would learn from them. Counting them makes the host
-                # wait for a GPU
+                # leave out padding slices, because batch normalisation would learn from them; counting them makes the
+                # host wait for a GPU
                 folded = folded[there]
             pooled = at_their_slices(self.encoder(folded)[-1].mean(dim=(2, 3)), there, -float("inf"))
         return self.head(torch.amax(pooled.reshape(batch, slices, -1), dim=1))

@@ -1,4 +1,4 @@
-"""The trained parts of one network on two tasks: its own parts, and the other task's head."""
+"""The trained parts of one network for two tasks: its own parts, and the other task's head."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ SHARED = ("encoder", "decoder")
 class TwoHeadLearner(nn.Module):
     """The weights of a network and of another task's head on the same encoder and decoder (Bai 2019, Fig. 2d).
 
-    The other task's network uses the encoder and the decoder of the first one instead of its own; a network without a
-    decoder (for locations) shares only the encoder. The names of the first network's weights do not change, and those
-    of the other head begin
-    with ``other.``. There is no `forward`: each task runs its own network.
+    The other task's network uses the encoder and the decoder of the first network instead of its own; a network without
+    a decoder (for locations) shares only the encoder. The names of the first network's weights do not change; the names
+    of the other head's weights begin with ``other.``. There is no `forward`: each task runs its own network.
 
     Args:
         network: the network to keep, with an `encoder`, a `decoder` and a `head`.

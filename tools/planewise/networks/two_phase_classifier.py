@@ -20,17 +20,18 @@ from planewise.networks.slices_there import at_their_slices
 class TwoPhaseClassifier(NamedParts):
     """One encoder for each phase, their concatenated features, and one linear layer (Nakashima, section 5.1).
 
-    The features of a slice are the average over the encoder's deepest level, those of a phase the mean over its slices.
+    The features of a slice are averages over the encoder's deepest level; the features of a phase are means over its
+    slices.
 
     Args:
         encoder: returns the features of every level of a slice ``(N, 1, H, W)``, finest first; has ``out_channels``. It
-            is the encoder for end-diastole; that for end-systole is a copy, so both start from the same weights and are
-            trained separately.
-        num_classes: outputs, one logit each.
-        frozen: parts (``"encoder"``, both of them) that are not trained.
-        standardize: give each feature mean 0 and standard deviation 1 (batch normalisation without weights) before the
-            linear layer. Without it, features whose mean is large compared with their spread keep the layer from
-            converging.
+            is the encoder for end-diastole, and a copy of it is the encoder for end-systole, so both start from the same
+            weights and are trained separately.
+        num_classes: number of outputs, one logit each.
+        frozen: parts that are not trained; ``"encoder"`` means both encoders.
+        standardize: standardise each feature to mean 0 and standard deviation 1 (batch normalisation without weights)
+            before the linear layer. Without it, features whose mean is large compared with their spread keep the layer
+            from converging.
 
     `forward` takes stacks at both phases ``(B, 2, H, W, S)``, end-diastole first, and, if the exams of one batch have
     different numbers of slices, ``mask`` ``(B, S)``, true for real slices; it returns logits ``(B, num_classes)``. The
@@ -54,18 +55,18 @@ class TwoPhaseClassifier(NamedParts):
 
     @torch.jit.export
     def features(self, image: Tensor, mask: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
-        """The features of both phases ``(B, 2 C)``, as they come from the encoders; arguments as for `forward`."""
+        """The encoders' features of both phases ``(B, 2 C)``; arguments as for `forward`."""
         if image.shape[1] != 2:
-            raise ValueError("two phases are wanted, end-diastole and end-systole")
+            raise ValueError("the image must have two phases as channels, end-diastole and end-systole")
         batch, slices = image.shape[0], image.shape[4]
-        # (b p h w s) -> p ((b s) 1 h w); einops does not go through TorchScript
+        # (b p h w s) -> p ((b s) 1 h w); TorchScript does not support einops
         folded = image.permute(1, 0, 4, 2, 3).reshape(2, batch * slices, 1, image.shape[2], image.shape[3])
         if mask is None:
             return self._of_slices(folded).reshape(batch, slices, -1).mean(dim=1)
         there = mask.to(torch.bool).reshape(-1)
         if self.by_batch and self.encoder.training:
-            # padding slices stay outside: batch normalisation would learn from them. Counting them makes the host wait
-            # for a GPU
+            # leave out padding slices, because batch normalisation would learn from them; counting them makes the host
+            # wait for a GPU
             folded = folded[:, there]
         features = at_their_slices(self._of_slices(folded), there, 0.0).reshape(batch, slices, -1)
         return features.sum(dim=1) / there.reshape(batch, slices).sum(dim=1, keepdim=True).clamp_min(1)
@@ -78,8 +79,8 @@ class TwoPhaseClassifier(NamedParts):
 
 
 class _Standardize(nn.BatchNorm1d):
-    """Features ``(B, D)`` with mean 0 and standard deviation 1. A batch of one exam, which has no spread, is standardised
-    by the running statistics."""
+    """Standardise features ``(B, D)`` to mean 0 and standard deviation 1. A batch of one exam has no spread, so the
+    running statistics are used."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__(num_features, affine=False)
@@ -88,7 +89,7 @@ class _Standardize(nn.BatchNorm1d):
         mean, variance = self.running_mean, self.running_var
         if self.training and input.shape[0] > 1:
             return batch_norm(input, mean, variance, training=True, momentum=0.1, eps=self.eps)
-        # ONNX exports no batch normalisation of features whose number it does not know
+        # written out, because ONNX cannot export batch normalisation for an unknown number of features
         assert mean is not None and variance is not None
         return (input - mean) * torch.rsqrt(variance + self.eps)
 
@@ -108,8 +109,8 @@ def load_both_phases(network: TwoPhaseClassifier, path: str | Path | None) -> Tw
 
     Args:
         network: changed in place.
-        path: weights of a pretext, or a public file for the encoder; weights of such a classifier go to the parts that
-            they came from. None (or the text null or none) loads nothing.
+        path: weights of a pretext, or a public file for the encoder; weights of another `TwoPhaseClassifier` are loaded
+            into the same parts. None (or the text null or none) loads nothing.
 
     Raises:
         InputError: see `load_pretrained`.

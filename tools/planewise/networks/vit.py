@@ -22,11 +22,12 @@ class ViTEncoder(nn.Module):
     """The vision transformer (Dosovitskiy 2021; by default ViT-B/16), built from MONAI's blocks.
 
     Its state dict has the names of MONAI's `MaskedAutoEncoderViT`: ``cls_token``, ``patch_embedding``, ``blocks.0`` and
-    so on; the last block is the final normalisation. So that network's weights load here by name. Files of timm and of
-    the masked autoencoder's authors (He 2022) load through `from_public` (`load_imagenet`).
+    so on; the last block is the final normalisation. That network's weights therefore load here by name. Files of timm
+    and of the masked autoencoder's authors (He 2022) load through `from_public` (`load_imagenet`).
 
     Args:
-        image_size: side of the image for which positions are embedded, in pixels; for other sizes they are resampled.
+        image_size: side of the image for which positions are embedded, in pixels; for other sizes, the embeddings are
+            resampled.
         patch_size: side of a patch, in pixels; a power of two.
         hidden_size: numbers per patch.
         mlp_dim: width of the blocks' hidden layer.
@@ -34,10 +35,9 @@ class ViTEncoder(nn.Module):
         num_heads: heads of the attention.
 
     `forward` takes ``(B, 1, H, W)``, with sides that are multiples of ``patch_size``, and returns the image itself
-    followed by maps ``(B, hidden_size, H / patch_size, W / patch_size)`` of ``log2(patch_size)`` evenly spaced depths,
-    the last one of the
-    normalised end: for ViT-B/16 after 3, 6, 9 and 12 blocks, as in UNETR (Hatamizadeh 2022). The class token takes part
-    in the attention but not in the maps.
+    followed by maps ``(B, hidden_size, H / patch_size, W / patch_size)`` at ``log2(patch_size)`` evenly spaced depths:
+    for ViT-B/16 after 3, 6, 9 and 12 blocks, as in UNETR (Hatamizadeh 2022). The last map comes after the final
+    normalisation. The class token takes part in the attention but is left out of the maps.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class ViTEncoder(nn.Module):
         if patch_size < 2 or patch_size != 2**levels or image_size % patch_size:
             raise InputError(
                 f"--patch_size is {patch_size}; it must be a power of two that divides --image_size {image_size}, give 8 or "
-                "16, and an image_size that is a multiple of it"
+                "16, and an --image_size that is a multiple of it"
             )
         if num_layers < levels:
             raise InputError(
@@ -78,7 +78,7 @@ class ViTEncoder(nn.Module):
         self.patch_embedding = PatchEmbeddingBlock(
             1, image_size, patch_size, hidden_size, num_heads, pos_embed_type="sincos", spatial_dims=2
         )
-        # MONAI keeps them fixed; fine-tuning trains them (He 2022)
+        # MONAI keeps the position embeddings fixed; fine-tuning trains them (He 2022)
         self.patch_embedding.position_embeddings.requires_grad_(True)
         blocks = [
             TransformerBlock(hidden_size, mlp_dim, num_heads, qkv_bias=True, use_flash_attention=True)
@@ -91,7 +91,7 @@ class ViTEncoder(nn.Module):
         self.blocks = nn.Sequential(*blocks, nn.LayerNorm(hidden_size))
         for module in self.modules():
             if isinstance(module, nn.LayerNorm):
-                module.eps = 1e-6  # the public weights' value; torch's is ten times larger
+                module.eps = 1e-6  # the public weights' value; torch's default is ten times larger
         self.deepest = nn.Identity()
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -119,16 +119,17 @@ class ViTEncoder(nn.Module):
         return ["cls_token", "pos_embed", *pairs]
 
     def from_public(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The same weights under this transformer's names, for images of one channel and of its size.
+        """Convert a public file's weights to this transformer's names, its image size and one channel.
 
-        Kernels of three channels are summed, which is equivalent to a slice repeated three times. The class token's
-        position is added to it; the other positions are resampled if the file is for another image size.
+        Kernels are summed over their three channels, which is equivalent to repeating a slice three times. The position
+        embedding of the class token is added to the token; the other position embeddings are resampled if the file is
+        for another image size.
 
         Args:
-            weights: those of `public_names`; any others keep their names.
+            weights: weights under the names of `public_names`; others keep their names.
 
         Raises:
-            InputError: the positions are not those of a square grid and one class token.
+            InputError: the position embeddings do not match a square grid and one class token.
         """
         named: dict[str, Tensor] = {}
         for name, value in weights.items():
@@ -145,8 +146,8 @@ class ViTEncoder(nn.Module):
         side = round(patches.shape[1] ** 0.5)
         if side * side != patches.shape[1]:
             raise InputError(
-                f"pos_embed has {positions.shape[1]} positions, which are not a square grid and one class token; take "
-                "weights of square images with a class token and no other"
+                f"pos_embed must have the positions of a square grid and one class token, got {positions.shape[1]} "
+                "positions; use weights for square images with a class token and no further tokens"
             )
         same = side == self.side
         named["patch_embedding.position_embeddings"] = (
@@ -156,16 +157,16 @@ class ViTEncoder(nn.Module):
 
 
 class ViTDecoder(nn.Module):
-    """From the levels of `ViTEncoder` to one map on the image's grid, as in UNETR (Hatamizadeh 2022, Fig. 1).
+    """Turn the levels of `ViTEncoder` into one map on the image's grid, as in UNETR (Hatamizadeh 2022, Fig. 1).
 
-    Transposed convolutions turn the image and each depth except the last into a level of its own size; then the path
-    goes up from the last
-    depth, level by level: transposed convolution, concatenation, a residual block.
+    A residual block turns the image, and transposed convolutions turn each depth except the last, into levels of
+    different sizes. Then the path goes up from the last depth, level by level: transposed convolution, concatenation,
+    a residual block.
 
     Args:
-        features: channels of the levels, from the finest on the image's grid; each level halves the resolution, one for
-            every halving from pixel to patch.
-        hidden_size: that of the encoder.
+        features: channels of the levels, from the finest, on the image's grid; there is one level for every halving of
+            the resolution from pixel to patch.
+        hidden_size: the encoder's width.
         norm: MONAI's name of the normalisation.
 
     `forward` takes the encoder's features and returns ``(B, out_channels, H, W)``.
@@ -191,7 +192,7 @@ class ViTDecoder(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         if len(features) != len(self.levels) + 1:
             raise ValueError(
-                "the decoder needs one feature width for every halving of patch_size (16: four); change features"
+                "the decoder needs one feature width for every halving of patch_size (four for 16); change features"
             )
         fine: list[Tensor] = [self.pixels(features[0])]
         for number, skip in enumerate(self.skips):
@@ -203,8 +204,8 @@ class ViTDecoder(nn.Module):
 
 
 def _resampled(positions: Tensor, side: int, rows: int, columns: int) -> Tensor:
-    """Position embeddings of a square grid, ``(1, side * side, C)``, for another grid: 2D interpolation (Dosovitskiy
-    2021, section 3.2)."""
+    """Resample the position embeddings of a square grid, ``(1, side * side, C)``, to another grid, with 2D interpolation
+    (Dosovitskiy 2021, section 3.2)."""
     grid = positions.transpose(1, 2).unflatten(2, [side, side])
     grid = interpolate(grid, size=[rows, columns], mode="bicubic", align_corners=False)
     return grid.flatten(2).transpose(1, 2)
