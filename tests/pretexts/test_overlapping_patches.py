@@ -74,7 +74,7 @@ def test_draws_come_from_the_seed_and_are_shared_by_processes(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ((4, 0.5, 4, 16, 3), "no 4 rows after another one; lower --rows_ahead"),
+        ((4, 0.5, 4, 16, 3), "rows_ahead must be below 4, .*, got 4; lower --rows_ahead"),
         ((3, 0.5, 1, 9, 2), "only 8 negatives for one patch, not 9; lower --negatives"),
     ],
 )

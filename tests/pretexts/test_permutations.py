@@ -77,16 +77,16 @@ def test_a_file_that_holds_other_things(tmp_path):
         with pytest.raises(InputError, match=f"5 permutations of 4 pieces, but {count} of {pieces} are needed"):
             read_permutations(file, pieces, count)
     for rows, message in (
-        ([[0, 1, 1]], "not permutations of 0 to their length"),
+        ([[0, 1, 1]], "must be a permutation of the numbers from 0"),
         ([[0, 1], [0, 1]], "the same permutation twice"),
-        ([[0, 1], [0]], "holds no permutations"),
-        ([], "not permutations of 0"),
+        ([[0, 1], [0]], "contains no permutations"),
+        ([], "must be a permutation of the numbers from 0"),
     ):
         file.write_text(json.dumps({"permutations": rows}))
         with pytest.raises(InputError, match=message):
             read_permutations(file, 2, 1)
     file.write_text("[")
-    with pytest.raises(InputError, match="holds no permutations"):
+    with pytest.raises(InputError, match="contains no permutations"):
         read_permutations(file, 2, 1)
     with pytest.raises(InputError, match="there is no file of permutations"):
         read_permutations(tmp_path / "absent.json", 2, 1)

@@ -230,7 +230,7 @@ def test_settings_are_checked(settings, message):
     [
         ((1, 8, 8, 5), (2, 2, 3), r"a slice \(1, i, j, 1\), but the image has shape \(1, 8, 8, 5\)"),
         ((3, 1, 8, 8, 5), (3, 2, 2, 3), r"slices \(B, 1, i, j\), but the image has shape \(3, 1, 8, 8, 5\)"),
-        ((3, 1, 8, 8), (3, 1, 2, 3), "lines of two views, but there are planes of 1"),
+        ((3, 1, 8, 8), (3, 1, 2, 3), "squares need the planes of two views, got planes of 1"),
     ],
 )
 def test_what_is_not_a_slice_with_two_planes_is_refused(image, planes, message):

@@ -35,5 +35,7 @@ def test_positions_come_from_the_datalist():
 
 
 def test_what_is_no_pair_is_refused():
-    with pytest.raises(InputError, match="the batch holds 3 slices of 1 channels; pairs need an even number"):
+    with pytest.raises(
+        InputError, match="pairs need an even number of single-channel slices, got 3 slices of 1 channels"
+    ):
         SlicePairsd()(batch_of([1, 2, 3]))

@@ -1,4 +1,4 @@
-"""Images corrupted as in Models Genesis, for a network to restore."""
+"""Corrupt images as in Models Genesis, for a network to restore."""
 
 from __future__ import annotations
 
@@ -16,35 +16,34 @@ from planewise.pretexts.local_shuffle import local_shuffle
 from planewise.pretexts.nonlinear_intensity import nonlinear_intensity
 from planewise.pretexts.paint import in_windows
 
-#: Maximum number of windows that are painted, or kept; each is followed by another with this probability. The first of
-#: the kept windows always exists.
+#: Maximum number of windows that are painted, or kept; probability of each further window, and of the first window to
+#: paint. There is always a first window to keep.
 _WINDOWS, _ANOTHER = 5, 0.95
-#: The smallest width with windows to paint and pixels to shuffle, pixels.
+#: The smallest side of an image that can be corrupted in windows, pixels.
 _NARROWEST = 12
 
 
 class CorruptImagesd(Transform):
     """Corrupt every image of a batch at random (Zhou 2019, Models Genesis, section 2).
 
-    In this order:
+    The steps, in this order:
 
-    1. flip it, the only step that also changes the target;
+    1. flip the image, the only step that also changes the target;
     2. shuffle its pixels in small windows (`local_shuffle`), at most a tenth of the image wide;
-    3. change its intensities by a curve, rising or falling with equal chances (`nonlinear_intensity`);
+    3. change its intensities by a curve, rising or falling with equal probability (`nonlinear_intensity`);
     4. paint noise over up to five windows, or over everything outside such windows (`in_windows`).
 
     For the curve and the noise, values are scaled to [0, 1] by each image's minimum and maximum, and then back to their
-    own
-    scale: the network sees images on the scale of fine-tuning.
+    own scale, so that the network sees images on the same scale as in fine-tuning.
 
     Reads ``image``, ``(B, 1, i, j)``. Writes
 
-    - ``image``: spoilt;
+    - ``image``: the corrupted image;
     - ``restored``: the target, the flipped and otherwise unchanged image;
-    - ``hidden``: ``(B, 1, i, j)``, bool, where noise is painted;
+    - ``hidden``: where noise is painted, ``(B, 1, i, j)``, bool.
 
-    Draws come from torch's global generators, like those of `planewise.augmentation`: one or a few numbers for each
-    image on the CPU, one for each pixel on the image's device.
+    Random numbers come from torch's global generators, as in `planewise.augmentation`: a few numbers for each image on
+    the CPU, and one for each pixel on the image's device.
 
     Args:
         flip: probability of a flip along either axis or both.
@@ -111,7 +110,7 @@ class CorruptImagesd(Transform):
         )
         offset = (own_draws(count, 2) * window).long()
         keys = own_draws(count, rows * columns, device=image.device)
-        # sorting is slow, so images that are not shuffled are excluded
+        # sorting is slow, so only images to shuffle are sorted
         which = chosen.nonzero()[:, 0]
         window, offset = (to_device(values[which], image.device) for values in (window, offset))
         which = to_device(which, image.device)
@@ -124,11 +123,11 @@ class CorruptImagesd(Transform):
         return torch.where(chosen, nonlinear_intensity(image, control, inverted), image)
 
     def _painted(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """The images with noise, and where it is."""
+        """The images with noise, and the mask of the noise."""
         count, sides = len(image), torch.tensor(image.shape[2:])
         painted, inside = self._chosen(image, 1, self.paint), self._chosen(image, 1, self.in_paint)
         there = own_draws(count, _WINDOWS) < _ANOTHER
-        # an image that is painted outside its windows has at least one, or nothing of it would be left
+        # an image painted outside its windows has at least one window, because otherwise nothing of it would be left
         there[:, :1] |= ~inside
         there = there.cumprod(dim=1).bool()
         draws = own_draws(count, _WINDOWS, 4)
@@ -145,18 +144,18 @@ class CorruptImagesd(Transform):
 
     @staticmethod
     def _chosen(image: Tensor, wide: int, probability: float) -> Tensor:
-        """Whether each image is affected, ``(B, wide)``, bool, on the CPU."""
+        """Draw whether each image is affected, ``(B, wide)``, bool, on the CPU."""
         return own_draws(len(image), wide) < probability
 
 
 def unit_range(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each image in [0, 1], and the minimum and range that reverse the scaling; an image with a single value is 0.
+    """Scale each image to [0, 1]; an image with a single value becomes 0.
 
     Args:
         image: ``(B, ...)``.
 
     Returns:
-        The scaled image, and the minimum and the range, ``(B, 1, ...)`` each.
+        The scaled image, and the minimum and the range that reverse the scaling, ``(B, 1, ...)`` each.
     """
     axes = tuple(range(1, image.ndim))
     low = image.amin(dim=axes, keepdim=True)
@@ -165,10 +164,10 @@ def unit_range(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def window_sizes(draws: Tensor, smallest: Tensor, largest: Tensor) -> Tensor:
-    """Whole numbers from the smallest to the largest, with equal chances.
+    """Turn random numbers into whole numbers from the smallest to the largest, with equal probability.
 
     Args:
-        draws: in [0, 1), ``(..., d)``.
+        draws: random numbers in [0, 1), ``(..., d)``.
         smallest, largest: ``(d,)``, int64.
     """
     return smallest + (draws * (largest - smallest + 1)).long()

@@ -1,4 +1,4 @@
-"""Whether two views cross in a slice so that anatomical positions along their lines are defined."""
+"""Check that the lines of two views cross in a slice, so that anatomical positions along them are defined."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from planewise.geometry import squares_on_lines
 
 
 class CrossingPlanesd(Transform):
-    """Refuse or mask a slice in which the lines of two views do not cross. It comes after `SelectPlanesd`.
+    """Refuse or mask a slice in which the lines of two views do not cross. Use it after `SelectPlanesd`.
 
     Reads ``planes`` ``(2, 2, 3)`` and the slice's affine, like `SelectPlanesd`. A cross needs two lines that are not
-    (nearly) parallel, and whose ends can be told apart by their directions in the body
-    (`planewise.geometry.squares_on_lines`). A plane that is already masked stays masked.
+    (nearly) parallel, and whose ends can be distinguished by their directions in the body
+    (`planewise.geometry.squares_on_lines`). If a plane is already masked, the item stays unchanged.
 
     Args:
-        views: the two views.
+        views: names of the two views.
         ends: for each view, the first end of its line (`planewise.geometry.end_direction`).
-        parallel: the action if there is no cross: ``"error"`` refuses the item, ``"mask"`` fills its planes with NaN,
+        parallel: what to do if there is no cross: ``"error"`` refuses the item, ``"mask"`` fills its planes with NaN,
             which excludes the slice from the loss.
 
     Raises:
         InputError: there is no cross and ``"error"`` was requested; the message names the exam and the views.
-        ValueError: there are not two views or two ends.
+        ValueError: the number of views or of ends is not two.
     """
 
     def __init__(self, views: Sequence[str], ends: Sequence[str], parallel: Literal["error", "mask"] = "error") -> None:
@@ -53,7 +53,7 @@ class CrossingPlanesd(Transform):
             raise InputError(
                 f"exam {item.get('exam', '?')}, {item.get('stack', 'the stack')}: the lines of the {self.views[0]} and"
                 f" {self.views[1]} views are nearly parallel in a slice, or their ends (first {self.ends[0]} and "
-                f"{self.ends[1]}) cannot be told apart; leave such slices out of the loss with --parallel_planes mask"
+                f"{self.ends[1]}) cannot be distinguished; leave such slices out of the loss with --parallel_planes mask"
             )
         item["planes"] = torch.full_like(planes, torch.nan)
         return item

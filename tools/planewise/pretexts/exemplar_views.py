@@ -1,4 +1,4 @@
-"""Each image and a transformed version of it, for exemplar networks."""
+"""Pair each image with a transformed version of it, for exemplar networks."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from planewise.data.to_device import to_device
 
 
 class ExemplarViewsd(Transform):
-    """A sample ``x``, a transformed version ``x+`` of it, and a different sample ``x-``: exemplar networks (Taleb 2020,
-    section 3.5).
+    """The inputs of exemplar networks: a sample ``x``, its transformed version ``x+``, and a different sample ``x-``
+    (Taleb 2020, section 3.5).
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes, ``index`` ``(B,)``, and the inputs of the
     view's transforms. Writes
 
     - ``image``: the channels of the unchanged ``x``, then those of ``x+``, ``(B, 2 * C, ...)``; with a ``dataset`` also
       those of ``x-``, unchanged, ``(B, 3 * C, ...)``;
-    - ``order``, without a dataset: a random number for every sample of the batch, over all processes' batches in the
-      order of one process' batch, ``(B, N)``: among the different samples, the one with the highest number is ``x-``
+    - ``order``, without a dataset: for each sample, a random number for every sample in the batches of all processes, in
+      the order of a single process's batch, ``(B, N)``. The different sample with the highest number is ``x-``
       (`planewise.losses.TripletLoss`).
 
-    Draws come from torch's global generator on the CPU, like those of `planewise.augmentation`.
+    Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
 
     Args:
         view: batch transforms that make ``x+`` (`planewise.augmentation`).
-        dataset: the source of negatives, every other item drawn with equal probability; None draws them from the batch.
+        dataset: source of ``x-``, drawn from all other items with equal probability; None draws ``x-`` from the batch.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ExemplarViewsd(Transform):
 
 
 def _others(index: Tensor, dataset: SliceDataset) -> Tensor:
-    """For each of these items, a different item of the dataset."""
+    """Draw a different item of the dataset for each of these items."""
     own, others = index.cpu(), max(len(dataset) - 1, 1)
     drawn = (own_draws(len(own), 1, dtype=torch.float64)[:, 0] * others).long().clamp(max=others - 1)
     rows = (drawn + (drawn >= own)) % len(dataset)

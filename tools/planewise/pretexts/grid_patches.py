@@ -1,4 +1,4 @@
-"""Patches of images and volumes, one in each cell of a grid: the pieces of jigsaw puzzles and of relative patch location."""
+"""Patches of images and volumes, one in each cell of a grid, for jigsaw puzzles and relative patch location."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from torch import Tensor
 
 
 def cell_sides(shape: Sequence[int], per_side: int) -> tuple[int, ...]:
-    """Sides of a cell along each axis of an image of this shape, in whole pixels; the remainder is at the edges."""
+    """Sides of a cell along each axis of an image of this shape, in whole pixels; remaining pixels are at the edges."""
     return tuple(int(side) // per_side for side in shape)
 
 
 def patch_corners(shape: Sequence[int], per_side: int, patch: Sequence[int], places: Tensor, draws: Tensor) -> Tensor:
-    """First pixel of patches, each at a random position in its cell.
+    """The first pixels of patches, each at a random position in its cell.
 
     Args:
-        shape: of the image, d sides.
-        per_side: cells along each axis.
-        patch: d sides of a patch, none larger than the cell's (`cell_sides`).
-        places: numbers of cells, ``(..., P)`` int64, the last axis running fastest.
-        draws: in [0, 1), ``(..., P, d)``: position of a patch in its cell.
+        shape: shape of the image, d sides.
+        per_side: number of cells along each axis.
+        patch: d sides of a patch, at most as large as the cell's (`cell_sides`).
+        places: numbers of cells, ``(..., P)`` int64; the last axis of the grid runs fastest.
+        draws: random numbers in [0, 1), ``(..., P, d)``, for the position of each patch in its cell.
 
     Returns:
         ``(..., P, d)`` int64.
     """
     cells = cell_sides(shape, per_side)
-    # the remainder of the division is shared by both edges
+    # the remaining pixels are divided between both edges
     margins = [(int(side) - per_side * cell) // 2 for side, cell in zip(shape, cells, strict=True)]
     rows = torch.stack(torch.unravel_index(places, [per_side] * len(cells)), dim=-1)
     free = torch.tensor([cell - side + 1 for cell, side in zip(cells, patch, strict=True)])
@@ -35,12 +35,12 @@ def patch_corners(shape: Sequence[int], per_side: int, patch: Sequence[int], pla
 
 
 def cut_patches(image: Tensor, corners: Tensor, patch: Sequence[int]) -> Tensor:
-    """Patches of every image, which may overlap.
+    """Cut patches, which may overlap, out of every image.
 
     Args:
         image: ``(B, C, *spatial)``.
         corners: first pixel of each patch, ``(B, P, d)`` int64, on the image's device.
-        patch: d sides.
+        patch: d sides of a patch.
 
     Returns:
         ``(B, P, C, *patch)``.
@@ -48,7 +48,7 @@ def cut_patches(image: Tensor, corners: Tensor, patch: Sequence[int]) -> Tensor:
     windows = image
     for axis, side in enumerate(patch):
         windows = windows.unfold(2 + axis, side, 1)
-    # every possible position of a patch, as a view, from which the wanted ones are copied
+    # a view of the patches at all possible positions, from which the selected ones are copied
     windows = windows.movedim(1, 1 + len(patch))
     rows = torch.arange(len(image), device=image.device)[:, None]
     places = (rows, *corners.unbind(-1))

@@ -1,4 +1,4 @@
-"""Jigsaw puzzles of images and volumes."""
+"""Make jigsaw puzzles of images and volumes."""
 
 from __future__ import annotations
 
@@ -19,34 +19,33 @@ from planewise.pretexts.permutations import choose_permutations, read_permutatio
 
 
 class JigsawTilesd(Transform):
-    """Make a puzzle of every image of a batch (Noroozi and Favaro 2016).
+    """Make a puzzle of every image of a batch (Noroozi and Favaro 2016; for volumes Taleb 2020, section 3.3).
 
     The image is divided into a grid of equal cells. A tile is cut out of each cell at a random position, so that few
     tiles touch and their edges do not reveal how they fit; each tile is standardised by its own mean and standard
     deviation, so that brightness does not reveal it either. Then the tiles are put in the order of a permutation drawn
-    from a fixed set (`choose_permutations`), and the network predicts the permutation. Puzzles of volumes are Taleb
-    2020's, section 3.3.
+    from a fixed set (`choose_permutations`), and the network predicts the permutation.
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
     - ``image``: ``(B, P * C, h, w)``, P tiles one after the other, or ``(B, P * C, h, w, d)``;
-    - ``permutation``: ``(B,)``, int64, the number of the permutation;
+    - ``permutation``: the number of the permutation, ``(B,)``, int64;
     - ``original``: the unchanged image.
 
-    Draws come from torch's global generator on the CPU, like those of `planewise.augmentation`.
+    Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
 
     Args:
-        tiles_per_side: 3 in the paper, which gives 9 tiles of an image, and 27 of a volume.
+        tiles_per_side: 3 in the paper, for 9 tiles of an image or 27 of a volume.
         permutations: number of permutations to distinguish; 1000 in the paper.
         gap: share of a cell's side that its tile leaves free. The paper cuts 64 pixels from 75; 0.14 cuts 64 from 74.
-        tile_size: side that tiles are resampled to, pixels, for a network that needs larger ones; None leaves them
+        tile_size: side to which tiles are resampled, pixels, for a network that needs larger tiles; None leaves them
             unchanged.
         spatial_dims: 2 for images, 3 for volumes.
         standardize: whether tiles are standardised; False keeps their values.
         permutation_file: the permutations, in the form of `permutations_as_text`; None chooses them.
 
     Raises:
-        InputError: there are fewer permutations than requested, the file does not hold permutations, or the image is
+        InputError: there are fewer permutations than requested, the file does not contain permutations, or the image is
             too small for the grid.
     """
 
@@ -88,7 +87,7 @@ class JigsawTilesd(Transform):
         own = draws[:, 1:].reshape(count, pieces, -1)
         corners = patch_corners(image.shape[2:], self.tiles_per_side, tile, torch.arange(pieces), own)
         number = (draws[:, 0] * len(self.permutations)).long()
-        # position s of the puzzle shows tile p(s), so only its corner has to move
+        # position s of the puzzle shows tile p(s), so it is enough to permute the corners
         order = self.permutations[number][..., None].expand_as(corners)
         tiles = cut_patches(image, to_device(corners.gather(1, order), image.device), tile)
         tiles = (standardized(tiles, len(tile)) if self.standardize else tiles).flatten(1, 2)
@@ -103,7 +102,7 @@ def tile_sides(shape: Sequence[int], tiles_per_side: int, gap: float) -> tuple[i
     """Sides of a tile along each axis of an image of this shape, pixels: the cell without its gap.
 
     Raises:
-        InputError: nothing of a cell remains.
+        InputError: a tile would have fewer than two pixels a side.
     """
     sides = tuple(cell - round(gap * cell) for cell in cell_sides(shape, tiles_per_side))
     if min(sides) < 2:
@@ -116,9 +115,9 @@ def tile_sides(shape: Sequence[int], tiles_per_side: int, gap: float) -> tuple[i
 
 
 def standardized(tiles: Tensor, spatial_dims: int) -> Tensor:
-    """Each tile and channel with mean 0 and standard deviation 1; zeros if a tile has a single grey value."""
+    """Standardise each tile and channel to mean 0 and standard deviation 1; a tile with a single grey value becomes 0."""
     axes = tuple(range(-spatial_dims, 0))
     centred = tiles - tiles.mean(dim=axes, keepdim=True)
     deviation = centred.square().mean(dim=axes, keepdim=True).sqrt()
-    # a single grey value, up to rounding
+    # below this deviation, the tile has a single grey value up to rounding
     return centred / torch.where(deviation > 1e-5, deviation, 1.0)

@@ -1,4 +1,4 @@
-"""Pixels exchanged with their neighbours, as in Models Genesis."""
+"""Exchange pixels with their neighbours, as in Models Genesis."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from torch import Tensor
 def local_shuffle(image: Tensor, window: Tensor, offset: Tensor, keys: Tensor) -> Tensor:
     """Shuffle the pixels within each small window of an image (Zhou 2019, section 2, "Local-shuffling").
 
-    The windows of an image all have the same size and tile it without gaps, so every pixel may move, but no further
-    than the width of its window. The global structure stays and the texture is lost.
+    The windows of an image all have the same size and tile it without gaps, so every pixel may move, but only within its
+    window. The global structure stays and the texture is lost.
 
     Args:
         image: ``(B, C, i, j)``; the channels move together.
-        window: ``(B, 2)``, int64, rows and columns of an image's windows, at least 1. A window of one pixel changes nothing.
-        offset: ``(B, 2)``, int64, from 0 to less than the window: how far the tiling is shifted up and to the left.
-        keys: ``(B, i * j)``, random numbers in [0, 1), one for each pixel; their order within a window gives the order
+        window: rows and columns of an image's windows, ``(B, 2)``, int64, at least 1. Windows of one pixel change nothing.
+        offset: shift of the tiling up and to the left, ``(B, 2)``, int64, from 0 to less than the window.
+        keys: random numbers in [0, 1), one for each pixel, ``(B, i * j)``; their order within a window becomes the order
             of its pixels.
 
     Returns:
-        The image, its pixels in their new places.
+        The image with its pixels in their new places.
     """
     count, _, rows, columns = image.shape
     row = torch.arange(rows, device=image.device)

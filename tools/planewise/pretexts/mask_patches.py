@@ -1,4 +1,4 @@
-"""Patches of images hidden from a masked autoencoder, which restores them."""
+"""Hide patches of images from a masked autoencoder, which restores them."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ class MaskPatchesd(Transform):
     """Hide random patches of every image of a batch (He et al. 2022, section 3, "Masking").
 
     The image is divided into a grid of square patches. The same number of patches is hidden in each image, drawn
-    uniformly and without replacement. Hidden pixels become 0, the mean of a standardised image, so none of their
-    content reaches the network.
+    uniformly and without replacement. Hidden pixels become 0, the mean of a standardised image, so their content does
+    not reach the network.
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
-    - ``image``: the same shape, 0 where it is hidden;
-    - ``hidden``: ``(B, 1, i, j)`` or ``(B, 1, i, j, k)``, bool;
-    - ``restored``: the target, the unchanged image, or with ``normalize_patches`` each patch standardised by its own
-      mean and standard deviation;
+    - ``image``: the image with hidden pixels set to 0;
+    - ``hidden``: whether each pixel is hidden, ``(B, 1, i, j)`` or ``(B, 1, i, j, k)``, bool;
+    - ``restored``: the target, which is the unchanged image, or with ``normalize_patches`` the image with each patch
+      standardised by its own mean and standard deviation.
 
-    Draws come from torch's global generator on the CPU, like those of `planewise.augmentation`.
+    Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
 
     Args:
         patch_size: side of a patch, pixels.
-        mask_ratio: share of hidden patches; rounded to a whole number of patches, at least 1 and not all.
+        mask_ratio: share of hidden patches, rounded to a whole number of patches; at least one patch is hidden and at
+            least one is visible.
         normalize_patches: standardise each patch of the target (He et al. 2022, "Reconstruction target").
 
     Raises:
@@ -58,7 +59,7 @@ class MaskPatchesd(Transform):
         image: Tensor = batch["image"]
         grid = patch_grid(image.shape[2:], self.patch_size)
         patches = grid.numel()
-        # the smallest draws are hidden, so the number of hidden patches is always the same
+        # hide the patches with the smallest random numbers, so that the number of hidden patches is always the same
         hidden = own_draws(len(image), patches).argsort(dim=1)[:, : hidden_patches(patches, self.mask_ratio)]
         mask = torch.zeros(len(image), patches, dtype=torch.bool).scatter_(1, hidden, True)
         mask = on_pixels(to_device(mask, image.device).reshape(len(image), 1, *grid), self.patch_size)
@@ -85,26 +86,26 @@ def patch_grid(shape: Sequence[int], patch_size: int) -> torch.Size:
     grid = torch.Size(side // patch_size for side in sides)
     if grid.numel() < 2:
         raise InputError(
-            f"an image of {size} pixels is a single patch of {patch_size} pixels, so nothing of it would stay "
-            "visible; lower --patch_size or raise --image_size"
+            f"an image of {size} pixels is a single patch of {patch_size} pixels, so nothing would stay visible; "
+            "lower --patch_size or raise --image_size"
         )
     return grid
 
 
 def hidden_patches(patches: int, mask_ratio: float) -> int:
-    """Number of hidden patches: at least one, and at least one stays visible."""
+    """Number of hidden patches: at least one, and at most all but one."""
     return min(max(round(mask_ratio * patches), 1), patches - 1)
 
 
 def on_pixels(patches: Tensor, patch_size: int) -> Tensor:
-    """The values of each patch ``(B, C, *grid)``, repeated for each of its pixels, ``(B, C, *(grid * patch_size))``."""
+    """Repeat the value of each patch ``(B, C, *grid)`` for each of its pixels, ``(B, C, *(grid * patch_size))``."""
     for axis in range(2, patches.ndim):
         patches = patches.repeat_interleave(patch_size, dim=axis)
     return patches
 
 
 def standardized_patches(image: Tensor, patch_size: int) -> Tensor:
-    """Each patch of each channel with mean 0 and standard deviation 1; about 0 if it has a single value.
+    """Standardise each patch of each channel to mean 0 and standard deviation 1; a patch with a single value becomes 0.
 
     Args:
         image: ``(B, C, *spatial)``, each side a multiple of ``patch_size``.

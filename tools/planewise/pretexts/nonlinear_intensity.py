@@ -1,4 +1,4 @@
-"""Intensities mapped through random monotone curves, as in Models Genesis."""
+"""Map intensities through random monotone curves, as in Models Genesis."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _POINTS = 1000
 def nonlinear_intensity(image: Tensor, control: Tensor, inverted: Tensor) -> Tensor:
     """Map the values of each image through its own Bezier curve (Zhou 2019, section 2, "Non-linear").
 
-    The cubic curve goes from (0, 0) to (1, 1). Its two control points lie in the unit square, so both of its
+    The cubic curve goes from (0, 0) to (1, 1). Its two control points are in the unit square, so both of its
     coordinates increase, and each old value has one new value. An inverted map is one minus the curve.
 
     Args:
-        image: ``(B, ...)``, values in [0, 1].
-        control: ``(B, 2, 2)``, the control points as (x, y), in [0, 1].
-        inverted: ``(B,)``, bool.
+        image: images with values in [0, 1], ``(B, ...)``.
+        control: the control points as (x, y), in [0, 1], ``(B, 2, 2)``.
+        inverted: whether the map of each image is inverted, ``(B,)``, bool.
 
     Returns:
         Values in [0, 1], with the image's shape.

@@ -1,4 +1,4 @@
-"""Overlapping patches of images and volumes, for predicting the next rows."""
+"""Cut images and volumes into overlapping patches, to predict the next rows of patches."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ class OverlappingPatchesd(Transform):
     """Cut every image of a batch into a grid of overlapping patches, and draw the negatives of each prediction
     (contrastive predictive coding, Taleb 2020, section 3.1).
 
-    Predictions are for the patches in the rows after a patch (`planewise.geometry.predicted_patches`). Each has to be
-    found
-    among candidates: the predicted patch, and negatives from other positions in the same image, drawn without
+    The network predicts patches in the rows after a patch (`planewise.geometry.predicted_patches`). Each prediction must
+    find its patch among candidates: the right patch, and negatives from other positions in the same image, drawn without
     replacement.
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
     - ``image``: ``(B, P * C, h, w)``, P patches one after the other, the last axis fastest, or ``(B, P * C, h, w, d)``;
-    - ``candidates``: ``(B, Q, 1 + negatives)``, int64: numbers of patches for each of Q predictions, the right one first;
-    - ``ahead``: ``(B, Q)``, int64: number of rows by which the predicted patch follows;
+    - ``candidates``: numbers of the candidate patches for each of Q predictions, the right patch first,
+      ``(B, Q, 1 + negatives)``, int64;
+    - ``ahead``: number of rows from the context's patch to the predicted patch, ``(B, Q)``, int64;
     - ``original``: the unchanged image.
 
-    Draws come from torch's global generator on the CPU, like those of `planewise.augmentation`.
+    Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
 
     Args:
-        patches_per_side: n, along each axis.
-        overlap: share of a patch that the next one also covers.
+        patches_per_side: n, the number of patches along each axis.
+        overlap: share of a patch that the next patch also covers.
         rows_ahead: number of predicted rows.
         negatives: number of negatives for each prediction.
         spatial_dims: 2 for images, 3 for volumes.
@@ -82,9 +82,9 @@ class OverlappingPatchesd(Transform):
         return batch
 
     def _candidates(self, count: int) -> Tensor:
-        """``(B, Q, 1 + negatives)``, on the CPU."""
+        """Draw the candidates of each prediction, ``(B, Q, 1 + negatives)``, on the CPU."""
         right = self.predicted.patch[:, None].expand(count, -1, -1)
-        # the others in random order, counted as if the right one were not there
+        # the other patches in random order, numbered without the right patch
         others = own_draws(count, len(self.predicted.patch), self.patches - 1).argsort(dim=2)[..., : self.negatives]
         return torch.cat([right, others + (others >= right)], dim=2)
 
@@ -98,8 +98,8 @@ def _check_patches(patches_per_side: int, rows_ahead: int, negatives: int, spati
     patches = patches_per_side**spatial_dims
     if rows_ahead >= patches_per_side:
         raise InputError(
-            f"a grid of {patches_per_side} patches a side has no {rows_ahead} rows after another one; lower --rows_ahead or "
-            "raise --patches_per_side"
+            f"rows_ahead must be below {patches_per_side}, the number of patches a side, got {rows_ahead}; lower "
+            "--rows_ahead or raise --patches_per_side"
         )
     if negatives >= patches:
         raise InputError(
@@ -109,18 +109,18 @@ def _check_patches(patches_per_side: int, rows_ahead: int, negatives: int, spati
 
 
 def patch_places(shape: Sequence[int], patches_per_side: int, overlap: float) -> tuple[tuple[int, ...], Tensor]:
-    """Sides of a patch, and the first pixels of the patches of a grid over the whole image.
+    """Sides of a patch, and the first pixel of each patch, for a grid of patches over the whole image.
 
     Args:
-        shape: of the image, d sides.
-        patches_per_side: n, along each axis.
-        overlap: share of a patch that the next one also covers, as exactly as whole pixels allow.
+        shape: shape of the image, d sides.
+        patches_per_side: n, the number of patches along each axis.
+        overlap: share of a patch that the next patch also covers, as exactly as whole pixels allow.
 
     Returns:
         d sides, pixels; and the first pixel of each patch, ``(n^d, d)`` int64, the last axis fastest.
 
     Raises:
-        InputError: a patch would have less than two pixels a side.
+        InputError: a patch would have fewer than two pixels a side.
     """
     size = tuple(int(side / (1 + (patches_per_side - 1) * (1 - overlap))) for side in shape)
     if min(size) < 2:
@@ -128,7 +128,7 @@ def patch_places(shape: Sequence[int], patches_per_side: int, overlap: float) ->
             f"an image of {' x '.join(str(int(side)) for side in shape)} pixels is too small for {patches_per_side} patches "
             f"a side: a patch would have {min(size)} pixels; raise --image_size or lower --patches_per_side"
         )
-    # the first begins where the image does, and the last ends where it ends
+    # the first patch begins and the last patch ends at an edge of the image
     starts = [
         [round(number * (side - patch) / (patches_per_side - 1)) for number in range(patches_per_side)]
         for side, patch in zip(shape, size, strict=True)

@@ -1,4 +1,4 @@
-"""Windows of images, or everything outside them, painted over as in Models Genesis."""
+"""Find the pixels inside windows of images, which are painted over or kept as in Models Genesis."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from torch import Tensor
 
 
 def in_windows(image: Tensor, corners: Tensor, sizes: Tensor) -> Tensor:
-    """Pixels that lie in any of an image's windows, ``(B, 1, i, j)``, bool.
+    """Whether each pixel is in any of its image's windows, ``(B, 1, i, j)``, bool.
 
-    In-painting replaces them by noise, out-painting replaces all others (Zhou 2019, section 2).
+    In-painting replaces these pixels with noise, out-painting replaces all other pixels (Zhou 2019, section 2).
 
     Args:
         image: ``(B, C, i, j)``.
-        corners: ``(B, N, 2)``, int64, first row and column of each window.
-        sizes: ``(B, N, 2)``, int64, its rows and columns; 0 for a missing window.
+        corners: first row and column of each window, ``(B, N, 2)``, int64.
+        sizes: number of rows and columns of each window, ``(B, N, 2)``, int64; 0 for a missing window.
     """
     inside = []
     for axis in (0, 1):

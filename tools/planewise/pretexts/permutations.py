@@ -1,4 +1,4 @@
-"""Permutations that differ as much as possible, the classes of a jigsaw puzzle."""
+"""Choose permutations that differ as much as possible, as the classes of a jigsaw puzzle."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from planewise.text_files import read_json
 
 
 def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.int64]:
-    """Permutations with large Hamming distances, chosen one after the other (Noroozi and Favaro 2016, Algorithm 1).
+    """Choose permutations with large Hamming distances, one after the other (Noroozi and Favaro 2016, Algorithm 1).
 
-    The first is random. Each of the others has, among all permutations that are not chosen yet, the largest sum of
-    distances
-    to the chosen ones: ``argmax_p sum_c H(p, c)``. Ties are broken at random.
+    The first is random. Each further permutation is, among those not yet chosen, the one with the largest sum of
+    distances to the chosen permutations: ``argmax_p sum_c H(p, c)``. Ties are broken at random.
 
-    The paper enumerates all ``pieces!`` permutations. Here none are enumerated, so that 27 pieces take hardly longer
-    than 9. With ``N_sv`` the number of chosen permutations that have piece ``v`` in position ``s``, and ``n`` chosen in
-    all, the sum is ``sum_s (n - N_(s p(s)))``. It is largest when ``sum_s N_(s p(s))`` is smallest: an assignment of
-    pieces to positions at the least cost, which SciPy solves.
+    The paper enumerates all ``pieces!`` permutations. This function does not enumerate them, so 27 pieces take hardly
+    longer than 9. With ``N_sv`` the number of chosen permutations that have piece ``v`` in position ``s``, and ``n`` the
+    number of chosen permutations, the sum is ``sum_s (n - N_(s p(s)))``. It is largest when ``sum_s N_(s p(s))`` is
+    smallest: this is an assignment of pieces to positions at the least cost, which SciPy solves.
 
     Args:
         pieces: number of pieces.
@@ -55,7 +54,7 @@ def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.in
     last = next(iter(chosen))
     while len(chosen) < count:
         there[places, last] += 1
-        # all draws of a permutation sum to less than one, and so only break ties
+        # the random numbers of a permutation sum to less than one, so they only break ties
         last = _cheapest(there + generator.random(there.shape) / pieces, chosen)
         chosen[last] = None
     return np.array(list(chosen), dtype=np.int64)
@@ -64,9 +63,9 @@ def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.in
 def _cheapest(cost: NDArray[np.float64], excluded: Container[tuple[int, ...]]) -> tuple[int, ...]:
     """The permutation ``p`` with the least ``sum_s cost[s, p(s)]`` among those not excluded (Murty 1968).
 
-    If the cheapest of a set of permutations is excluded, the rest of the set is divided into those that differ from it
-    at the first position, those that agree there and differ at the second, and so on; the cheapest of each part is a
-    candidate.
+    If the cheapest of a set of permutations is excluded, the rest of the set is divided into permutations that differ
+    from it at the first position, those that agree there and differ at the second, and so on; the cheapest permutation of
+    each part is a candidate.
     """
     number = counting()
     candidates: list[tuple[float, int, tuple[int, ...], NDArray[np.float64], int]] = []
@@ -88,32 +87,32 @@ def _cheapest(cost: NDArray[np.float64], excluded: Container[tuple[int, ...]]) -
             part = costs.copy()
             part[place, found[place]] = math.inf
             add(part, place)
-            # the following parts agree with the result at this position
+            # the permutations of all following parts agree with this one at this position
             costs = costs.copy()
             costs[place, np.arange(len(cost)) != found[place]] = math.inf
 
 
 def permutations_as_text(pieces: int, count: int, seed: int = 0) -> str:
-    """The result of `choose_permutations` as a file that records how it was made, with a permutation on each line."""
+    """The text of a file with the result of `choose_permutations` and its settings, with one permutation per line."""
     rows = ",\n".join(f"  {row}" for row in choose_permutations(pieces, count, seed).tolist())
     head = {"method": "Noroozi and Favaro 2016, Algorithm 1", "pieces": pieces, "seed": seed}
     return json.dumps(head)[:-1] + f', "permutations": [\n{rows}\n]}}\n'
 
 
 def read_permutations(path: str | Path, pieces: int, count: int) -> NDArray[np.int64]:
-    """The first permutations of a file of `permutations_as_text`.
+    """Read the first permutations from a file written by `permutations_as_text`.
 
     Args:
         path: the file.
         pieces: number of pieces of each permutation.
-        count: number of permutations; the algorithm chooses one after the other, so the first ones are as far apart as
-            if no others had been chosen.
+        count: number of permutations; the algorithm chooses one after the other, so the first ones are the same as if no
+            others had been chosen.
 
     Returns:
         Like `choose_permutations`.
 
     Raises:
-        InputError: there is no such file, it holds something else, or fewer permutations.
+        InputError: there is no such file, or it contains something else or too few permutations.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -124,17 +123,17 @@ def read_permutations(path: str | Path, pieces: int, count: int) -> NDArray[np.i
         rows = np.array(read_json(path)["permutations"], dtype=np.int64)
     except (ValueError, OverflowError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} holds no permutations ({type(error).__name__}); leave --permutation_file out"
+            f"{path} contains no permutations ({type(error).__name__}); leave --permutation_file out"
         ) from error
     if rows.ndim != 2 or not (np.sort(rows, axis=1) == np.arange(rows.shape[1])).all():
         raise InputError(
-            f"{path} holds rows that are not permutations of 0 to their length; leave --permutation_file out"
+            f"each row of {path} must be a permutation of the numbers from 0; leave --permutation_file out"
         )
     if len(np.unique(rows, axis=0)) < len(rows):
-        raise InputError(f"{path} holds the same permutation twice; leave --permutation_file out")
+        raise InputError(f"{path} contains the same permutation twice; leave --permutation_file out")
     if rows.shape[1] != pieces or len(rows) < count:
         raise InputError(
-            f"{path} holds {len(rows)} permutations of {rows.shape[1]} pieces, but {count} of {pieces} are needed;"
+            f"{path} contains {len(rows)} permutations of {rows.shape[1]} pieces, but {count} of {pieces} are needed;"
             " lower --permutations, or leave --permutation_file out to choose them again"
         )
     return rows[:count]

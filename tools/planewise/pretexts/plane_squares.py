@@ -1,4 +1,4 @@
-"""Anatomical positions as classes of pixels, computed from the image's current affine (Bai 2019)."""
+"""Compute anatomical positions as classes of pixels from the image's current affine (Bai 2019)."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ class PlaneSquaresd(Transform):
     They are computed from the affine after all earlier spatial transforms, so they are exact under any augmentation and
     never resampled themselves.
 
-    - An item holds ``image``, a `MetaTensor` ``(1, i, j, 1)``, and ``planes`` ``(2, 2, 3)``: ``squares`` ``(1, i, j, 1)``,
-      ``square_centres`` ``(9, 3)`` and ``square_inside`` ``(9,)``.
-    - A batch holds ``image`` ``(B, 1, i, j)``, ``affine`` ``(B, 4, 4)``, ``planes`` ``(B, 2, 2, 3)``: ``squares``
-      ``(B, i, j)``, ``square_centres`` ``(B, 9, 3)`` and ``square_inside`` ``(B, 9)``.
+    - For an item with ``image``, a `MetaTensor` ``(1, i, j, 1)``, and ``planes`` ``(2, 2, 3)``, it writes ``squares``
+      ``(1, i, j, 1)``, ``square_centres`` ``(9, 3)`` and ``square_inside`` ``(9,)``.
+    - For a batch with ``image`` ``(B, 1, i, j)``, ``affine`` ``(B, 4, 4)`` and ``planes`` ``(B, 2, 2, 3)``, it writes
+      ``squares`` ``(B, i, j)``, ``square_centres`` ``(B, 9, 3)`` and ``square_inside`` ``(B, 9)``.
 
-    ``squares`` is int64: 0 background, 1 to 9 the squares in the order of `planewise.geometry.SQUARE_STEPS`, and -1,
-    which the loss ignores, throughout a slice if a plane is masked (NaN) or the squares are unknown
+    ``squares`` is int64: 0 for the background, 1 to 9 for the squares in the order of `planewise.geometry.SQUARE_STEPS`.
+    The whole slice is -1, which the loss ignores, if a plane is masked (NaN) or the squares are unknown
     (`squares_on_lines`). A square outside the image has no pixels. ``square_centres`` are RAS+, mm; ``square_inside``
-    says which squares lie wholly on the image.
+    tells whether each square is wholly inside the image.
 
     Args:
         ends: for each of the two views, the first end of its line (`planewise.geometry.end_direction`).
         size: side of a square, mm (the paper: 11 pixels of 1.82 mm).
-        step: distance from the centre of a square to that of its neighbour, mm (the paper: 30 pixels).
+        step: distance between the centres of neighbouring squares, mm (the paper: 30 pixels).
 
     Raises:
-        ValueError: a setting makes no sense, there are not two planes, or the image is a volume.
+        ValueError: a setting is invalid, the number of planes is not two, or the image is a volume.
     """
 
     def __init__(self, ends: Sequence[str], size: float = 20.0, step: float = 55.0) -> None:
@@ -56,7 +56,7 @@ class PlaneSquaresd(Transform):
             wanted = "a slice (1, i, j, 1)" if single else "slices (B, 1, i, j)"
             raise ValueError(f"squares need {wanted}, but the image has shape {tuple(image.shape)}")
         if planes.shape[-3] != 2:
-            raise ValueError(f"squares lie along the lines of two views, but there are planes of {planes.shape[-3]}")
+            raise ValueError(f"squares need the planes of two views, got planes of {planes.shape[-3]}")
         affine = (image.affine if single else item["affine"]).to(planes)
         shape = tuple(image.shape[1:3] if single else image.shape[2:4])
         squares = squares_on_lines(affine, planes, self.ends, self.step)

@@ -1,4 +1,4 @@
-"""Targets of the pretexts, computed from the image's current affine. They accept an item or a batch."""
+"""Compute targets of the pretexts from the image's current affine, for an item or a batch."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ class PlaneHeatmapsd(Transform):
     They are computed from the affine after all earlier spatial transforms, so they are exact under any augmentation and
     never resampled themselves.
 
-    - An item holds ``image``, a `MetaTensor` ``(1, i, j, 1)``, and ``planes`` ``(views, 2, 3)``: heatmaps
+    - For an item with ``image``, a `MetaTensor` ``(1, i, j, 1)``, and ``planes`` ``(views, 2, 3)``, the heatmaps are
       ``(views, i, j, 1)``.
-    - A batch holds ``image`` ``(B, 1, i, j)``, ``affine`` ``(B, 4, 4)``, ``planes`` ``(B, views, 2, 3)``: heatmaps
-      ``(B, views, i, j)``.
+    - For a batch with ``image`` ``(B, 1, i, j)``, ``affine`` ``(B, 4, 4)`` and ``planes`` ``(B, views, 2, 3)``, the
+      heatmaps are ``(B, views, i, j)``.
 
-    A masked plane (NaN) gives a heatmap of NaN, which the losses ignore; a plane that misses the image correctly gives
-    a heatmap of (nearly) zeros.
+    The heatmap of a masked plane (NaN) is NaN, which the losses ignore; the heatmap of a plane that misses the image is
+    (nearly) zero, as it should be. The lines themselves are written under ``lines``.
 
     Args:
-        sigma: standard deviation in pixels of the image's grid.
+        sigma: standard deviation of the line's profile, in pixels of the image's grid.
 
     Raises:
-        ValueError: the image is a volume, in which a plane has no line, instead of a slice.
+        ValueError: the image is a volume instead of a slice; a plane cuts a volume in no line.
     """
 
     def __init__(self, sigma: float) -> None:
         if not sigma > 0:
-            raise ValueError(f"sigma must be a number of pixels above zero, got {sigma}")
+            raise ValueError(f"sigma must be above zero (pixels), got {sigma}")
         self.sigma = float(sigma)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

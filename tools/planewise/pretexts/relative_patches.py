@@ -1,4 +1,4 @@
-"""Pairs of patches, and the location of one relative to the other."""
+"""Cut pairs of patches, and give the location of one relative to the other as the target."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from planewise.pretexts.grid_patches import cell_sides, cut_patches, patch_corne
 
 
 class RelativePatchesd(Transform):
-    """Cut the middle patch and another one out of every image of a batch (Taleb 2020, section 3.2; Doersch 2015 in a plane).
+    """Cut the middle patch and another patch out of every image (Taleb 2020, section 3.2; for images Doersch 2015).
 
-    The image is divided into a grid of equal cells. One patch is cut out of the middle cell, the reference, and one out
-    of another cell, the query, which is drawn again for each image. Each has a random position in its cell and is
+    The image is divided into a grid of equal cells. The reference patch is cut out of the middle cell, and the query
+    patch out of another cell, which is drawn anew for each image. Each patch has a random position in its cell and is
     ``jitter`` voxels smaller than the cell along each axis, so that gaps of random widths separate neighbours and edges
     do not reveal how they fit. The network predicts which of the other cells the query comes from.
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
-    - ``image``: ``(B, 2 * C, *patch)``, the channels of the middle patch and then those of the query;
-    - ``place``: ``(B,)``, int64, the class (`cell_of_class`): one of 26 in a volume, or of 8 in a plane, if the grid
+    - ``image``: ``(B, 2 * C, *patch)``, the channels of the reference and then those of the query;
+    - ``place``: the class (`cell_of_class`), ``(B,)``, int64: one of 26 for a volume, or of 8 for an image, if the grid
       has 3 cells a side;
     - ``original``: the unchanged image.
 
-    Draws come from torch's global generator on the CPU, like those of `planewise.augmentation`.
+    Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
 
     Args:
-        patches_per_side: odd, so that there is a middle cell; 3 in the paper.
+        patches_per_side: number of cells along each side, odd, so that there is a middle cell; 3 in the paper.
         jitter: number of voxels of a cell's side that its patch leaves free; 3 in the paper.
 
     Raises:
@@ -74,7 +74,7 @@ def patch_sides(shape: Sequence[int], patches_per_side: int, jitter: int) -> tup
     """Sides of a patch along each axis of an image of this shape, voxels: the cell without the jitter.
 
     Raises:
-        InputError: less than two voxels of a cell remain.
+        InputError: a patch would have fewer than two voxels a side.
     """
     sides = tuple(cell - jitter for cell in cell_sides(shape, patches_per_side))
     if min(sides) < 2:
@@ -87,10 +87,10 @@ def patch_sides(shape: Sequence[int], patches_per_side: int, jitter: int) -> tup
 
 
 def cell_of_class(place: Tensor, cells: int) -> Tensor:
-    """The cell of a class: all except the middle one, in order, with the last axis of the grid running fastest.
+    """The cell of a class. The classes are all cells except the middle one, in order; the last axis of the grid runs fastest.
 
     Args:
         place: classes, int64, 0 to ``cells - 2``.
-        cells: of the grid, an odd number.
+        cells: number of cells in the grid, an odd number.
     """
     return place + (place >= cells // 2)

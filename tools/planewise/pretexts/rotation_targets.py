@@ -1,4 +1,4 @@
-"""Images and volumes rotated by quarter turns, for a network to predict the rotation."""
+"""Rotate images and volumes by multiples of 90 degrees, for a network to predict the rotation."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from planewise.geometry import PLANE_ROTATIONS, VOLUME_ROTATIONS, rotate90
 
 
 class RotationTargetsd(Transform):
-    """Rotate every image of a batch by a random class of quarter turns (Taleb 2020, section 3.4; Gidaris 2018 in a
-    plane).
+    """Rotate every image of a batch by a random class of rotation (Taleb 2020, section 3.4; for images Gidaris 2018).
 
-    A volume has ten classes: none, and 90, 180 and 270 degrees about each axis; a plane has four. All are equally
+    Volumes have ten classes: no rotation, and 90, 180 and 270 degrees about each axis; images have four. All are equally
     likely, and nothing is interpolated (`planewise.geometry.rotate90`).
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
-    - ``image``: the same, rotated;
-    - ``rotation``: ``(B,)``, int64, the class (`planewise.geometry.rotation_of_class`);
+    - ``image``: the rotated image;
+    - ``rotation``: the class (`planewise.geometry.rotation_of_class`), ``(B,)``, int64;
     - ``original``: the unchanged image.
 
-    Draws come from torch's global generator on the CPU, like those of `planewise.augmentation`.
+    Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
 
     Args:
-        key: key of the class.
+        key: key under which the class is written.
 
     Raises:
         ValueError: the sides of the image differ, so rotated images would have different shapes.
@@ -44,7 +43,7 @@ class RotationTargetsd(Transform):
         image: Tensor = batch["image"]
         shape = tuple(image.shape[2:])
         if len(set(shape)) > 1:
-            raise ValueError(f"images of shape {shape} cannot be rotated by quarter turns; all sides must be equal")
+            raise ValueError(f"all sides of images must be equal for rotations by 90 degrees, got shape {shape}")
         classes = PLANE_ROTATIONS if len(shape) == 2 else VOLUME_ROTATIONS
         rotation = (own_draws(len(image), 1, dtype=torch.float64)[:, 0] * classes).long().clamp(max=classes - 1)
         rotated = image

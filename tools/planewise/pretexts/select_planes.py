@@ -1,4 +1,4 @@
-"""Planes of other views from the datalist, as the tensor from which targets are computed."""
+"""Turn the datalist's planes of other views into the tensor from which targets are computed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class SelectPlanesd(Transform):
 
     Args:
         views: the views whose lines are targets, in the order of the heatmap channels.
-        missing: the action if an item lacks one of the views: ``"error"`` refuses it, ``"mask"`` fills NaN, which
+        missing: what to do if an item lacks one of the views: ``"error"`` refuses it, ``"mask"`` fills NaN, which
             excludes that target from the loss.
-        parallel: the same for a view parallel to the slice (closer than `PARALLEL_ANGLE`).
+        parallel: the same for a view parallel to the slice (within `PARALLEL_ANGLE`).
 
     Raises:
         InputError: a view is missing or parallel and ``"error"`` was requested; the message names the exam and the
-            view. It is also raised if the planes come without the slice's affine.
+            view. It is also raised if an item has planes but no affine of its slice.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class SelectPlanesd(Transform):
                     if not given:
                         raise InputError(
                             f"exam {exam} has no planes of other views, which this pretext needs "
-                            "(masks do not contain them); train from a datalist of `planewise index`"
+                            "(masks do not contain them); train with a datalist from `planewise index`"
                         )
                     raise InputError(
                         f"exam {exam} has no {view} view (it has {', '.join(given)}); leave it out with --views, or train on "
-                        "the others with --missing_planes mask"
+                        "the other views with --missing_planes mask"
                     )
                 continue
             normal = np.asarray(given[view]["normal"], dtype=np.float64)
@@ -84,16 +84,16 @@ class SelectPlanesd(Transform):
         own = item["affine"] if "affine" in item else getattr(item.get("image"), "affine", None)
         exam, stack = item.get("exam", "?"), item.get("stack", "the stack")
         if own is None:
-            raise InputError(f"exam {exam}, {stack}: the datalist gives planes but no affine; index the folder again")
+            raise InputError(f"exam {exam}, {stack}: the datalist has planes but no affine; index the folder again")
         try:
             return _normal(np.asarray(own, dtype=np.float64))
         except ValueError as error:
             raise InputError(f"exam {exam}, {stack}: {error}") from error
 
 
-# numpy, without checking functions: a hundred thousand items pass here whenever a run starts
+# plain NumPy for speed: a hundred thousand items pass through here whenever a run starts
 def _normal(affine: np.ndarray) -> np.ndarray:
-    """Unit normal of a slice, ``(3,)``; a ValueError says why an affine has none."""
+    """Unit normal of a slice, ``(3,)``; raises a ValueError with the reason if the affine has none."""
     if affine.shape == (4, 4) and np.isfinite(affine).all():
         across = _cross(affine[:3, 0], affine[:3, 1])
         length, spacing = np.linalg.norm(across), [np.linalg.norm(affine[:3, axis]) for axis in (0, 1)]

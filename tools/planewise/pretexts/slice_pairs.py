@@ -1,4 +1,4 @@
-"""Pairs of slices of a stack, and which of the two comes first."""
+"""Make pairs of slices of a stack, and tell which of the two comes first."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ class SlicePositiond(Transform):
 
 class SlicePairsd(Transform):
     """Pairs from the slices of a batch, in the order of `planewise.data.PairSampler`, and the target of slice ordering
-    (Zhang, P. et al. 2017): which of the two lies nearer to the beginning of the stack (for a heart, the base).
+    (Zhang, P. et al. 2017): which of the two slices is nearer to the beginning of the stack (for a heart, the base).
 
     Reads ``image`` ``(2B, 1, i, j)`` and ``position`` ``(2B,)``. Writes ``image`` ``(B, 2, i, j)``, with the two slices
-    as its channels, and ``first_is_nearer`` ``(B,)``, float32: 1 if the first has the lower position, 0 if the second
-    has.
+    as its channels, and ``first_is_nearer`` ``(B,)``, float32: 1 if the first slice has the lower position, otherwise 0.
 
     Raises:
         InputError: the number of slices is odd, or an image has several channels.
@@ -38,8 +37,8 @@ class SlicePairsd(Transform):
         image, position = batch["image"], batch["position"]
         if len(image) % 2 or image.shape[1] != 1:
             raise InputError(
-                f"the batch holds {len(image)} slices of {image.shape[1]} channels; pairs need an even number of "
-                "single-channel slices, as from planewise.data.PairSampler"
+                f"pairs need an even number of single-channel slices, got {len(image)} slices of {image.shape[1]} "
+                "channels; sample them with planewise.data.PairSampler"
             )
         first, second = position.unflatten(0, (-1, 2)).unbind(dim=1)
         batch["image"] = image.squeeze(1).unflatten(0, (-1, 2))

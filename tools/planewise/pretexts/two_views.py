@@ -1,4 +1,4 @@
-"""Two random views of every slice, for methods that learn from their similarity."""
+"""Make two random views of every slice, for methods that learn from their similarity."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from monai.transforms import Transform
 class TwoViewsd(Transform):
     """Two views of each slice as the two channels of ``image`` (SimCLR, Chen 2020; BYOL, Grill 2020).
 
-    A batch holds ``image`` ``(B, 1, i, j)`` and the inputs of the view's transforms. Afterwards ``image`` is ``(B, 2,
+    A batch contains ``image`` ``(B, 1, i, j)`` and the inputs of the view's transforms. Afterwards ``image`` is ``(B, 2,
     i, j)``: channel 0 is one view of a slice, channel 1 another view of the same slice. Everything else stays
     unchanged.
 
     Args:
-        view: batch transforms that make a view (`planewise.augmentation`); they are called twice, with new draws each
-            time.
+        view: batch transforms that make a view (`planewise.augmentation`); they are called twice, with new random numbers
+            each time.
 
     Raises:
         ValueError: the images have several channels.
