@@ -42,7 +42,7 @@ def atomic_write(path: str | Path, flush: bool = False, ending: str = "") -> Ite
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
-        with suppress(OSError):  # the folder may be a file, or belong to somebody else
+        with suppress(OSError):  # the folder may be a file, or belong to another user
             part.unlink(missing_ok=True)
 
 

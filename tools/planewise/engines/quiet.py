@@ -44,7 +44,7 @@ ENGINE_LOGGERS = tuple(
     f"ignite.engine.engine.{name}"
     for name in ("BatchEvaluator", "BatchTrainer", "SupervisedEvaluator", "SupervisedTrainer")
 )
-#: MONAI's logger of scores and of errors that end an engine.
+#: MONAI's logger of scores, and of errors that end an engine.
 _STATS_LOGGER = "monai.handlers.StatsHandler"
 _ENDS = "is terminating due to exception"
 #: Messages of Ignite and MONAI at each engine's start and end, including a validation's engine in every epoch; a fresh
@@ -68,7 +68,7 @@ def keep_quiet() -> None:
         logger.addFilter(_without_path)
     debug = bool(os.environ.get("PLANEWISE_DEBUG"))
     engines = [logging.getLogger(name) for name in ENGINE_LOGGERS]
-    # MONAI gives its logger a stream only at the first request
+    # get_logger adds MONAI's stream to this logger, but only at the logger's first request
     for hides, loggers in ((_no_announced_end, [get_logger(_STATS_LOGGER), *engines]), (_no_pass, engines)):
         for logger in loggers:
             _remove(logger, hides)

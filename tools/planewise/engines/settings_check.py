@@ -353,7 +353,7 @@ def _check_views(views: Any, datalist: str | Path) -> None:
     stack = (content.get("planewise") or {}).get("stack")
     if stack in views:
         raise InputError(
-            f"the images of {datalist} are of the view {stack}, but this pretext learns where {stack} cuts the images of "
+            f"the images of {datalist} are of the view {stack}, but this pretext learns where {stack} cuts images of "
             "another view; index the exams again with "
             f"`planewise index FOLDER --view {'sax' if stack == '4ch' else '4ch'}`"
         )

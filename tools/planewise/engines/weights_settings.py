@@ -101,7 +101,7 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
         }
         for file, config in (("train.yaml", train), ("inference.yaml", inference))
     }
-    # a key that train.yaml lacks is a setting of inference alone, and the run says nothing about it
+    # a key that train.yaml lacks is a setting for inference only, so the run does not determine it
     changed["inference.yaml"] = {key: value for key, value in changed["inference.yaml"].items() if key in train}
     changed["inference.yaml"] |= measured_settings(run.record, inference)
     return changed

@@ -13,7 +13,7 @@ from planewise.errors import InputError
 from planewise.evaluation.why_no_plane import why_no_plane
 from planewise.geometry import Bound, calibrated_bound
 
-#: The share of planes for which a bound holds.
+#: The share of planes whose error is within a bound.
 KEPT = 0.9
 #: Name of each bound, which is the column of the error in ``planes.csv``, to the column of its jack-knife standard error.
 ERRORS = {"angle_deg": "angle_sd_deg", "offset_mm": "offset_sd_mm"}

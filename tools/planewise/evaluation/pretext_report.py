@@ -31,7 +31,7 @@ class PretextReport:
     Args:
         output_dir: folder for the results.
         dataset: the evaluator's slices; None takes them from the evaluator.
-        collectors: they score the parts of the prediction; their order is that of the columns and scores in the files.
+        collectors: they score the parts of the prediction, and determine the order of columns and scores in the files.
             `planewise.evaluation.collector` describes their contract.
         examples: number of slices in the pictures.
         title: title of the pictures, such as the data's name.

@@ -14,7 +14,7 @@ from planewise.geometry import plane_errors
 
 
 def technologist_errors(laid: Mapping[str, Any], anatomy: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Median errors over exams, measured like those of a network: at the heart, where the first two views' planes cross
+    """Median errors over exams, measured like a network's errors: at the heart, where the first two views' planes cross
     the middle slice of the stack.
 
     Args:

@@ -51,7 +51,7 @@ def why_no_plane(
 
 
 def why_no_short_axis(obliquity: float, across: str, min_obliquity: float, off_axis: float = 0.0) -> list[str]:
-    """Reasons why a stack cannot be a heart's short axis, from the direction of its slices alone.
+    """Reasons why a stack cannot be a heart's short axis, judged only by the direction of its slices.
 
     Args:
         obliquity, across: from `stack_obliquity`.

@@ -22,7 +22,7 @@ class MultiLabelBCELoss(TermLoss):
     ``w+_t = 1 / (2 pi_t)`` and ``w-_t = 1 / (2 (1 - pi_t))`` for prevalence ``pi_t``, which makes the mean weight one.
 
     Args:
-        labels: labels of the training exams, ``(N, tasks)``, 0, 1 or NaN; prevalences come from these alone. A finding
+        labels: labels of the training exams, ``(N, tasks)``, 0, 1 or NaN; prevalences come only from these. A finding
             that all or none of the exams have gets weights of one.
 
     It takes logits ``(B, tasks)`` and labels ``(B, tasks)``, NaN where unknown.

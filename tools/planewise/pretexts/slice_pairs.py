@@ -13,7 +13,7 @@ from planewise.errors import InputError
 
 
 class SlicePositiond(Transform):
-    """The sort key of a stack's slices, from the datalist alone, under ``position``: `slice_position` as a tensor."""
+    """Write the sort key of a stack's slices (`slice_position`, which needs only the datalist) as a tensor ``position``."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item: dict[Any, Any] = dict(data)
