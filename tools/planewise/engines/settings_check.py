@@ -186,15 +186,17 @@ CHECKS: Mapping[str, Check] = {
 }
 
 #: Settings that are checked only together with others.
-_CHECKED_TOGETHER = ("datalist", "device", "imagenet", "permutation_file", "pretext_datalist", "pretrained", "transfer")
+_CHECKED_TOGETHER = ("datalist", "device", "imagenet", "pretext_datalist", "pretrained", "transfer")
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
     """Refuse settings that no run can use.
 
     Args:
-        settings: a config's evaluated settings; those without a check pass. ``parts`` is a function without arguments that
-            returns a dictionary of the network's encoder and decoder.
+        settings: a config's evaluated settings; those without a check pass. And two functions without arguments: ``parts``
+            returns a dictionary of the network's encoder and decoder, ``pretext`` is `pretext_of_pieces`. A pretext that
+            gives the network pieces of the images has ``network_side``, ``input_name`` and ``input_remedy`` (see
+            `planewise.pretexts.JigsawTilesd`).
 
     Raises:
         InputError: a value is invalid (`CHECKS`); the device is not available; the images do not fit the network, the
@@ -226,7 +228,16 @@ def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:
     names.sort(key=lambda name: str(config[name]).startswith(("$", "@")))
     evaluated = {name: parser.get_parsed_content(name) for name in names}
     # a function: the parts are made only after their settings are checked
-    return evaluated | {"parts": lambda: _parts(parser)}
+    return evaluated | {"parts": lambda: _parts(parser), "pretext": lambda: pretext_of_pieces(parser)}
+
+
+def pretext_of_pieces(parser: ConfigParser) -> Any:
+    """The transform that makes the batches of a training, if it gives the network pieces of images; else None, because it may
+    need the dataset. It refuses settings that do not fit each other.
+    """
+    pretext = (parser.get("train") or {}).get("pretext") or {}
+    makes_pieces = hasattr(locate(str(pretext.get("_target_"))), "network_side")
+    return parser.get_parsed_content("train#pretext") if makes_pieces else None
 
 
 def _parts(parser: ConfigParser) -> dict[str, nn.Module]:
@@ -311,24 +322,17 @@ def _check_device(device: Any) -> None:
 
 def _check_sides(settings: Mapping[str, Any]) -> None:
     """Check that an image, or a piece of it, can be halved as often as the encoder does, and doubled by the decoder."""
-    shape = (settings["image_size"],) * settings.get("spatial_dims", 2)
-    pieces, remedy = "images", "raise --image_size"
-    side = settings.get("window") or settings["image_size"]
-    if {"tile_gap", "tiles_per_side"} <= settings.keys():
-        tile = tile_sides(shape, settings["tiles_per_side"], settings["tile_gap"])
-        side = settings.get("tile_size") or min(tile)
-        pieces, remedy = "tiles", "raise --image_size or --tile_size, or lower --tiles_per_side or --tile_gap"
-    elif "patch_jitter" in settings and "patches_per_side" in settings:
-        side = min(patch_sides(shape, settings["patches_per_side"], settings["patch_jitter"]))
-        pieces, remedy = "patches", "raise --image_size, or lower --patches_per_side or --patch_jitter"
-    elif "patch_overlap" in settings:
-        side = min(patch_places(shape, settings["patches_per_side"], settings["patch_overlap"])[0])
-        pieces, remedy = "patches", "raise --image_size, or lower --patches_per_side"
+    pretext = settings.get("pretext", lambda: None)()
+    name, remedy = getattr(pretext, "input_name", "images"), getattr(pretext, "input_remedy", "raise --image_size")
+    if hasattr(pretext, "network_side"):
+        side = pretext.network_side((settings["image_size"],) * settings.get("spatial_dims", 2))
+    else:
+        side = settings.get("window") or settings["image_size"]
     for part in settings.get("parts", dict)().values():
         needed, multiple = getattr(part, "smallest_side", 1), getattr(part, "side_multiple", 1)
         if side < needed:
             raise InputError(
-                f"{type(part).__name__} needs {pieces} of {needed} pixels a side or more, but they have {side}; {remedy}"
+                f"{type(part).__name__} needs {name} of {needed} pixels a side or more, but they have {side}; {remedy}"
             )
         if side % multiple:
             near = max(multiple, round(side / multiple) * multiple)
@@ -336,16 +340,6 @@ def _check_sides(settings: Mapping[str, Any]) -> None:
                 f"--{'window' if settings.get('window') else 'image_size'} must be a multiple of {multiple} for "
                 f"{type(part).__name__}, got {side}; give {near}"
             )
-
-
-def _check_permutations(settings: Mapping[str, Any]) -> None:
-    """Refuse a puzzle with fewer permutations than the network is to distinguish."""
-    per_side, dims, count = settings["tiles_per_side"], settings.get("spatial_dims", 2), settings["permutations"]
-    file = settings.get("permutation_file")
-    if file is not None:
-        read_permutations(file, per_side**dims, count)
-    elif dims == 2:  # a volume always has more permutations than needed
-        choose_permutations(per_side**dims, count)
 
 
 def _check_views(views: Any, datalist: str | Path) -> None:
