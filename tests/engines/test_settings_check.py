@@ -202,39 +202,55 @@ def test_a_part_that_cannot_be_made_without_weights_is_left_for_the_run():
     check_settings(evaluated_settings(parser))
 
 
-def test_a_puzzle_has_tiles_and_as_many_permutations_as_are_asked_for():
-    settings = {"image_size": 48, "tiles_per_side": 2, "tile_gap": 0.14, "permutations": 24}
-    check_settings(settings)
-    with pytest.raises(
-        InputError, match="4 pieces have only 24 permutations, but 25 were requested; lower --permutations"
-    ):
-        check_settings(settings | {"permutations": 25})
-    with pytest.raises(InputError, match=r"3 x 3 pixels is too small for 2 tiles a side .*raise --image_size"):
-        check_settings(settings | {"image_size": 3})
-    volumes = settings | {"spatial_dims": 3, "permutations": 40_000}
-    check_settings(volumes)
-    with pytest.raises(InputError, match=r"3 x 3 x 3 pixels is too small for 2 tiles a side"):
-        check_settings(volumes | {"image_size": 3})
-    with pytest.raises(InputError, match="there is no file of permutations at /absent.json"):
-        check_settings(volumes | {"permutation_file": "/absent.json"})
-
-
-def test_a_grid_of_patches_has_a_middle_and_voxels_in_each():
-    settings = {"image_size": 128, "patches_per_side": 3, "patch_jitter": 3, "spatial_dims": 3}
-    check_settings(settings)
-    with pytest.raises(InputError, match="--patches_per_side must be odd and at least 3"):
-        check_settings(settings | {"patches_per_side": 2})
-    with pytest.raises(InputError, match=r"14 x 14 x 14 voxels is too small for 3 patches a side .*raise --image_size"):
-        check_settings(settings | {"image_size": 14})
-    with pytest.raises(InputError, match="--patch_jitter must be a whole number that is not negative"):
-        check_settings(settings | {"patch_jitter": -1})
-
-
-def test_patches_fill_the_image():
-    settings = {"image_size": 96, "patch_size": 16, "mask_ratio": 0.75}
-    check_settings(settings)
-    with pytest.raises(InputError, match=r"an --image_size that is a multiple of 20 \(100 is the nearest\)"):
-        check_settings(settings | {"patch_size": 20})
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        (
+            "pretext_jigsaw",
+            {"tiles_per_side": 2, "permutations": 25},
+            "4 pieces have only 24 permutations, but 25 were requested; lower --permutations",
+        ),
+        ("pretext_jigsaw", {"image_size": 4}, "4 x 4 pixels is too small for 3 tiles a side .*raise --image_size"),
+        (
+            "pretext_jigsaw 3d.yaml",
+            {"image_size": 4},
+            "4 x 4 x 4 pixels is too small for 3 tiles a side .*raise --image_size",
+        ),
+        ("pretext_jigsaw", {"permutation_file": "/absent.json"}, "there is no file of permutations at /absent.json"),
+        (
+            "pretext_relative_patch_location",
+            {"patches_per_side": 2},
+            "--patches_per_side must be odd and at least 3",
+        ),
+        (
+            "pretext_relative_patch_location",
+            {"image_size": 14},
+            "14 x 14 x 14 voxels is too small for 3 patches a side .*raise --image_size",
+        ),
+        (
+            "pretext_relative_patch_location",
+            {"patch_jitter": -1},
+            "--patch_jitter must be a whole number that is not negative",
+        ),
+        (
+            "pretext_contrastive_predictive_coding",
+            {"negatives": 10**6},
+            "has only .* negatives for one patch, not 1000000; lower --negatives",
+        ),
+        (
+            "pretext_contrastive_predictive_coding",
+            {"rows_ahead": 99},
+            "rows_ahead must be below .*, got 99; lower --rows_ahead",
+        ),
+        (
+            "pretext_masked_autoencoder",
+            {"patch_size": 20},
+            r"an --image_size that is a multiple of 20 \(220 is the nearest\)",
+        ),
+    ],
+)
+def test_a_pretext_refuses_settings_that_do_not_fit_each_other(name, settings, message):
+    _refused(name, settings, message)
 
 
 def test_views_are_those_of_the_training_exams(tmp_path):
