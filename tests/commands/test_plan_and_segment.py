@@ -222,7 +222,7 @@ def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
     # 36 voxels of 0.04 ml, and 64 of muscle
     assert "LV: volume 1 ml (!)\n" in outcome.output and "myocardium: volume 3 ml (!), mass 3 g (!)" in outcome.output
     for reason in (
-        "this may not be a heart: its mask holds 4 ml; a heart has 10 to 2500",
+        "this may not be a heart: its mask contains 4 ml; a heart has 10 to 2500",
         "LV volume of 1 ml is outside 5 to 640 ml (adults, with disease)",
         "no RV is found",
     ):

@@ -120,7 +120,7 @@ def test_positions_of_another_image_size_are_resampled(tmp_path):
     assert torch.equal(net.encoder.cls_token, weights["cls_token"] + 1)
     weights["pos_embed"] = torch.zeros(1, 12, 24)
     torch.save(weights, tmp_path / "distilled.pth")
-    with pytest.raises(InputError, match="pos_embed has 12 positions"):
+    with pytest.raises(InputError, match="got 12 positions"):
         load_imagenet(net, tmp_path / "distilled.pth")
 
 

@@ -94,7 +94,7 @@ def test_a_package_is_loaded_by_its_name(kind, run, tmp_path, monkeypatch):
     _forget_scripts()
     assert files_of(done.folder).status == "ok"
     (done.folder / "configs" / file).write_text("{}")
-    assert "also as .json" in files_of(done.folder).detail
+    assert "also exists as .json" in files_of(done.folder).detail
 
 
 def files_of(folder: Path):
@@ -351,7 +351,7 @@ def test_scores_become_one_level():
 def test_weights_of_another_type_do_not_fit():
     network = torch.nn.Linear(2, 2)
     weights = {name: value.half() for name, value in network.state_dict().items()}
-    with pytest.raises(InputError, match="weight is torch.float16 there and torch.float32"):
+    with pytest.raises(InputError, match="weight has type torch.float16, the network's has torch.float32"):
         check_weights(weights, network, "they")
 
 

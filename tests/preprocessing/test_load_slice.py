@@ -51,7 +51,7 @@ def test_a_slice_that_is_all_of_a_stack_has_a_name_for_writers(phase, name, exam
 def test_a_datalist_that_disagrees_is_refused(phantom_exam):
     affine = header_affine(phantom_exam["sax"][0])
     affine[1, 3] += 0.5
-    with pytest.raises(InputError, match=r"exam 7f3a.*differ by 0\.5 mm.*index it again"):
+    with pytest.raises(InputError, match=r"exam 7f3a.*differ by 0\.5 mm.*index the folder again"):
         LoadSliced("image")({"image": phantom_exam["sax"][0], "affine": affine, "exam": "7f3a"})
 
 

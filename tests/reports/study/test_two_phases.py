@@ -137,9 +137,9 @@ def test_folds_are_scored_at_the_epoch_that_was_kept(study):
     header, *rows = tables["Validation"]
     assert header == ["labelled exams, method", "loss", "macro AUC", "draws"]
     assert rows[0] == ["56, VGG, none-full", "1.200 (0.000)", "0.550 (0.071)", "2"]
-    assert "A draw is a fold" in page.html("") and "chooses other labelled exams" not in page.html("")
+    assert "A draw is a fold" in page.html("") and "selects labelled exams at random" not in page.html("")
     other = study_folder(study.path, methods={name: {} for name in RUNS})
-    assert "chooses other labelled exams" in tables_of(two_phases, other)[1].html("")
+    assert "selects labelled exams at random" in tables_of(two_phases, other)[1].html("")
 
 
 def test_pairs_are_of_one_backbone_and_differ_in_one_thing(study):

@@ -43,11 +43,20 @@ def place_network(
     innermost = parse_bool(channels_last, "channels_last") and len(dims) == 1
     # CUDA's 3D pooling and instance normalisation support only the default format, and would convert back and forth
     innermost &= dims == {4} or torch.device(device).type == "cpu"
+    innermost &= torch.device(device).type != "cpu" or not _corrupts_memory(network)
     network = network.to(device, memory_format=FORMATS[dims.pop()] if innermost else torch.preserve_format)
     if parse_bool(compiled, "compile"):
         _check_compiler(device)
         _compiled_part(network).compile()
     return network
+
+
+def _corrupts_memory(network: nn.Module) -> bool:
+    """Whether torch 2.13 may write outside its memory (free(): invalid next size): on CPUs without AVX-512, in the gradient of
+    a strided convolution of single pixels with fewer than 8 channels, if the channels are innermost.
+    """
+    narrow = (module for module in network.modules() if isinstance(module, nn.Conv2d))
+    return any(set(each.kernel_size) == {1} and max(each.stride) > 1 and each.in_channels < 8 for each in narrow)
 
 
 def _compiled_part(network: nn.Module) -> nn.Module:
