@@ -9,7 +9,7 @@ from planewise.preprocessing.limit_slices import evenly_spaced
 
 @pytest.mark.parametrize(
     ("count", "most", "ranks"),
-    [(5, None, [0, 1, 2, 3, 4]), (3, 5, [0, 1, 2]), (9, 3, [0, 4, 8]), (10, 4, [0, 3, 6, 9])],
+    [(5, None, [0, 1, 2, 3, 4]), (3, 5, [0, 1, 2]), (9, 3, [0, 4, 8]), (10, 4, [0, 3, 6, 9]), (6, 4, [0, 2, 3, 5])],
 )
 def test_evenly_from_the_first_to_the_last(count, most, ranks):
     assert evenly_spaced(count, most) == ranks
