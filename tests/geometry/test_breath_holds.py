@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from planewise.geometry import breath_hold_shifts
-from planewise.geometry.breath_holds import USUAL_SHIFT, _cost, _Lines, _normal_equations, _pictures
+from planewise.geometry.breath_holds import LARGEST_SHIFT, USUAL_SHIFT, _cost, _Lines, _normal_equations, _pictures
 
 SIZE, SPACING = 72, 2.0
 
@@ -210,6 +210,16 @@ def test_one_image_that_is_far_off_is_found():
     true[3] = torch.tensor([9.0, -8, 0])
     error = breath_hold_shifts(scanned(true), AFFINES, THICKNESS).shifts - (true - true.mean(dim=0))
     assert error.norm(dim=-1).max() < 1.5
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_no_image_moves_further_than_the_search_reaches(side):
+    """Of an image that lies 24 mm to either side, the others take up a little."""
+    true = torch.zeros(len(AFFINES), 3, dtype=torch.float64)
+    true[3, 0] = side * 24
+    found = breath_hold_shifts(scanned(true), AFFINES, THICKNESS).shifts
+    others = torch.cat([found[:3], found[4:]]).mean(dim=0)
+    assert LARGEST_SHIFT < side * float((found[3] - others)[0]) < 20
 
 
 def test_large_shifts_are_not_lost_in_fine_stripes():
