@@ -8,7 +8,7 @@ import pytest
 import torch
 from planewise.errors import InputError
 from planewise.preprocessing import FEATURES, CardiacFeaturesd
-from planewise.preprocessing.cardiac_features import cardiac_features
+from planewise.preprocessing.cardiac_features import cardiac_features, volumes_ml
 
 #: ml
 ED = {"RV": 120.0, "myocardium": 100.0, "LV": 150.0}
@@ -36,6 +36,12 @@ def test_the_ten_features_by_hand():
 def test_a_ventricle_that_was_not_found_ejects_nothing():
     features = cardiac_features(ED | {"LV": 0.0}, ES, 180, 75)
     assert features[0] == 0 and features[1] == 25 and np.isfinite(features).all()
+
+
+@pytest.mark.parametrize("turned", [(1, 1, 1), (-1, 1, 1), (-1, -1, -1)])
+def test_volumes_are_positive_whichever_way_the_axes_run(turned):
+    affine = np.diag([*np.multiply(turned, (1.5, 2, 10)), 1])
+    assert volumes_ml(np.full((2, 5, 10), 3), affine, {1: "RV", 3: "LV"}) == {"RV": 0, "LV": pytest.approx(3)}
 
 
 def mask(path: Path, **voxels: int) -> str:
