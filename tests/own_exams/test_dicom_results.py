@@ -129,8 +129,9 @@ def test_volumes(write, tmp_path):
         made = pydicom.dcmread(tmp_path / f"{file}.seg.dcm")
         assert segment.ReferencedSOPInstanceUID == made.SOPInstanceUID
         assert (f"implausible: {FLAG.text}" in comments(group)) == (phase == 0)
-    muscle = {item.name.value: item.value for item in groups["Myocardium, end-diastole"].get_measurements()}
-    assert muscle["18087-7"] == pytest.approx(found.mass, abs=1e-3)
+        muscle = {item.name.value: item.value for item in groups[f"Myocardium, {moment}"].get_measurements()}
+        assert muscle["18087-7"] == pytest.approx(found.masses[phase], abs=1e-3)
+    assert found.masses[0] != found.masses[2]
     function = {group.tracking_identifier: group for group in report.content.get_image_measurement_groups()}
     values = {item.name.value: item.value for item in function["Left ventricle, function"].get_measurements()}
     assert values["8811-2"] == pytest.approx(found.ejection_fraction("LV"), abs=1e-3)
