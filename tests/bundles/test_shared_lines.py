@@ -48,6 +48,12 @@ def test_trainer_evaluator_and_run_are_wired_alike(name):
     assert engines(name) == engines("pretext_cardiac_multitask")
 
 
+@pytest.mark.parametrize("name", [name for name in TRAINED if name.endswith("_segmentation")])
+def test_dice_is_of_every_structure_that_the_network_tells_apart(name):
+    config = read(name)
+    assert config["validate"]["key_metric"]["val_mean_dice"]["num_classes"] == config["network_def"]["num_maps"]
+
+
 def test_the_settings_of_a_run_are_the_same_text():
     texts = Counter()
     for name in TRAINED:
