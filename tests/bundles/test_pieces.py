@@ -168,6 +168,14 @@ def test_the_two_of_a_pair_reach_the_network_from_one_stack(phantoms, tmp_path):
         assert nearer == (one["location"] < other["location"])
 
 
+def test_a_pair_is_told_by_the_sign_of_its_logit(phantoms, tmp_path):
+    parser = parser_of(ORDER, phantoms.cardiac.unlabelled, tmp_path)
+    accuracy = parser.get_parsed_content("validate#additional_metrics#val_accuracy")
+    wanted = {"first_is_nearer": torch.tensor([1.0, 0.0, 1.0, 1.0])}
+    accuracy.update(accuracy._output_transform({"pred": torch.tensor([[0.1], [-0.1], [3.0], [-0.1]]), "label": wanted}))
+    assert accuracy.compute() == 0.75
+
+
 def test_exams_of_single_slices_have_no_pair(phantoms, tmp_path):
     content = json.loads(phantoms.cardiac.unlabelled.read_text())
     content["training"] = [item for item in content["training"] if item["slice"] == 3]
