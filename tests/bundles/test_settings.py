@@ -318,6 +318,20 @@ def test_all_that_is_trained_is_in_the_optimiser(built):
     assert evaluator.network is trainer.network
 
 
+def test_the_encoder_alone_moves_at_a_rate_of_its_own(built):
+    trainer, _ = trainer_and_evaluator(built)
+    settings = built.settings[TRAIN]
+    if "encoder_lr_factor" not in settings:
+        pytest.skip("all of it moves at one rate")
+    names = {id(weight): name for name, weight in trainer.network.named_parameters()}
+    rates = {True: set(), False: set()}
+    for group in trainer.optimizer.param_groups:
+        for weight in group["params"]:
+            rates[names[id(weight)].startswith("encoder.")].add(group.get("initial_lr", group["lr"]))
+    rate = settings["learning_rate"]
+    assert rates == {True: {rate * settings["encoder_lr_factor"]}, False: {rate}}
+
+
 def test_pretrained_weights_reach_the_parts_that_take_them(built):
     trainer, _ = trainer_and_evaluator(built)
     taken = built.settings[TRAIN].get("pretrained_parts", ["encoder"])
