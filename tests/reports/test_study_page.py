@@ -101,7 +101,7 @@ def written(study: Path) -> tuple[dict[str, Table], str]:
         (
             "study.json",
             {"pretexts": 0},
-            r"study.json is not what .* writes: pretexts must be a list of names; run it again",
+            r"study.json: pretexts must be a list of names; run label_efficiency.smk again",
         ),
         ("study.json", {"methods": None}, "methods must be a list of names, or names with settings"),
         ("study.json", {"anatomy": "elbow"}, "anatomy must be one of .*knee"),

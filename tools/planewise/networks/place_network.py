@@ -52,8 +52,9 @@ def place_network(
 
 
 def _corrupts_memory(network: nn.Module) -> bool:
-    """Whether torch 2.13 may write outside its memory (free(): invalid next size): on CPUs without AVX-512, in the gradient of
-    a strided convolution of single pixels with fewer than 8 channels, if the channels are innermost.
+    """Whether torch 2.13 may write outside its memory, if the channels are innermost.
+
+    It does so on CPUs without AVX-512, in the gradient of a strided 1 x 1 convolution with fewer than 8 input channels.
     """
     narrow = (module for module in network.modules() if isinstance(module, nn.Conv2d))
     return any(set(each.kernel_size) == {1} and max(each.stride) > 1 and each.in_channels < 8 for each in narrow)
