@@ -7,6 +7,7 @@ import re
 
 import pytest
 import yaml
+from planewise.reports.study.numbers import over_draws
 
 from tests.conftest import ROOT
 from tests.studies.runs import STUDIES, commands, jobs, page_of, paper_study, planned
@@ -26,10 +27,10 @@ def test_its_jobs(name, tmp_path):
     demo = name == "retinopathy"
     config = config_of(name) if demo else paper_study(f"{name}.yaml", tmp_path)
     text, out = planned(config, tmp_path, "--printshellcmds"), f"{tmp_path}/out"
-    # from scratch and after five pretexts, with four shares of the grades, or the paper's five
-    runs = 6 * (4 if demo else 5) * 5
+    # from scratch and after five pretexts; three shares of the grades and ten draws, or the paper's five and five folds
+    runs = 6 * (3 * 10 if demo else 5 * 5)
     counted = jobs(text)
-    assert {"pretrain": 5, "finetune": runs}.items() <= counted.items()
+    assert {"pretrain": 5, "finetune": runs, "probe": 6}.items() <= counted.items()
     own = ["configs/photograph.yaml"] + ["configs/photograph_demo.yaml"] * demo
     trained = set()
     for pretraining in commands(text, "pretrain"):
@@ -42,12 +43,18 @@ def test_its_jobs(name, tmp_path):
         assert f"bundles/{TARGET} && " in command
         assert option(command, "pretrained") == (None if method == "none" else f"{out}/pretrain/{method}")
         assert option(command, "fold") == (None if demo else draw)
+    for command in commands(text, "probe"):
+        encoder = re.search(r"/probe/(\w+) ", command)[1]
+        assert "configs/probe.yaml'" in option(command, "config_file")
+        assert option(command, "pretrained") == (None if encoder == "untrained" else f"{out}/pretrain/{encoder}")
+        assert yaml.safe_load(option(command, "probe_counts")) == config["label_counts"]
+        assert option(command, "probe_draws") == "20" and option(command, "fold") == (None if demo else "0")
 
 
 @pytest.mark.parametrize("name", ["retinopathy", "taleb2020_retinopathy"])
 def test_shares_of_the_graded_photographs(name):
     counts = config_of(name)["label_counts"]
-    shares = [5, 10, 25, 100] if name == "retinopathy" else [5, 10, 25, 50, 100]
+    shares = [10, 25, 100] if name == "retinopathy" else [5, 10, 25, 50, 100]
     assert [round(100 * count / counts[-1]) for count in counts] == pytest.approx(shares, abs=1)
 
 
@@ -78,6 +85,9 @@ def test_a_study_of_photographs_ends_in_its_report(tmp_path):
     for method in config["methods"]:
         scores = json.loads((tmp_path / f"out/finetune/{method}/4/0/test/metrics.json").read_text())
         assert f"<td>{scores['kappa']:.3f}</td>" in page, method
+    for encoder in ("untrained", "rotation"):
+        probed = json.loads((tmp_path / f"out/probe/{encoder}/test/metrics.json").read_text())
+        assert len(probed["linear"]["4"]) == 20 and f"<td>{over_draws(probed['linear']['4'])}</td>" in page, encoder
     for heading in (
         "Grading from few grades",
         "Kappa, by the number of graded photographs (Fig. 4)",

@@ -18,6 +18,8 @@
 #   imagenet        file of ImageNet weights, optional: every pretext and every fine-tuning starts from it, save none
 #   diagnose        optional: a bundle that diagnoses from masks, and the draws whose predicted masks it gets; without draws,
 #                   from reference masks alone
+#   probe_draws     optional: draws of labelled exams for the probes of frozen encoders, if the target has a probe.yaml; 20
+#   probe_draws     optional: draws of labelled exams for the probes of frozen encoders, of a target with a probe.yaml; 20 if not given
 #   plan            optional: the pretext whose inference plans views of test exams, if it is among the pretexts; or
 #                   {bundle: pretext_cardiac_multitask}, with the weights that ship with that bundle
 #   device          cpu, or cuda:0: the first of the GPUs that a job gets, see on_gpus.py
@@ -117,6 +119,9 @@ if LEFT_OUT:
 # pretrainings: folders in pretrain; the one that each method starts from
 PRETRAININGS = pretrainings_of(config, METHODS)
 STARTS = starts_of(METHODS)
+# encoders whose frozen features are probed: a random one and every pretraining's, if the target has a config for it
+HAS_PROBE = (BUNDLES / TARGET["bundle"] / "configs" / "probe.yaml").is_file()
+PROBED = ["untrained", *PRETRAININGS] if HAS_PROBE else []
 if DEVICE.startswith("cuda") and DEVICE not in ("cuda", "cuda:0"):
     raise WorkflowError(f"device: {DEVICE}; a job sees only its own GPUs. Give cuda:0, and CUDA_VISIBLE_DEVICES={DEVICE[5:]}")
 
@@ -130,6 +135,7 @@ if unknown := set(PROCESSES) - {"pretrain", "finetune"}:
 RESOURCES = {
     "pretrain": {"mem_mb": 32000, "runtime": 24 * 60},
     "finetune": {"mem_mb": 16000, "runtime": 12 * 60},
+    "probe": {"mem_mb": 8000, "runtime": 120},
     "plan": {"mem_mb": 8000, "runtime": 60},
     "predict_masks": {"mem_mb": 8000, "runtime": 120},
     "index": {"mem_mb": 8000, "runtime": 12 * 60},
@@ -148,7 +154,7 @@ def processes(kind):
 
 def gpus(kind):
     """GPUs of a job."""
-    return processes(kind) if DEVICE.startswith("cuda") and kind in ("pretrain", "finetune", "plan", "predict_masks") else 0
+    return processes(kind) if DEVICE.startswith("cuda") and kind in ("pretrain", "finetune", "probe", "plan", "predict_masks") else 0
 
 
 def files(bundle, *names, overlay=config.get("overlay"), after=()):
@@ -309,6 +315,7 @@ for name, method in METHODS.items():
 
 wildcard_constraints:
     kind="unlabelled|labelled",
+    encoder="[a-z][a-z0-9_]*",
     pretraining="[a-z][a-z0-9_]*",
     method="[a-z][a-z0-9_]*",
     exams="[0-9]+",
@@ -430,6 +437,41 @@ rule finetune:
         "({params.run}) > {log} 2>&1"
 
 
+def probing(wildcards, input):
+    """Command line that probes the frozen features of an encoder, for all numbers of labelled exams at once."""
+    method = PRETRAININGS.get(wildcards.encoder)
+    after = [*(overlays(method, "finetune") if method else []), "probe.yaml"]
+    start = f"--pretrained {OUT / 'pretrain' / wildcards.encoder} " if method else ""
+    return bundle(
+        TARGET["bundle"],
+        files(TARGET["bundle"], "train.yaml", "evaluate.yaml", after=after),
+        f"--datalist {input.labels} "
+        # of a cross-validation, the first fold
+        + TARGET.get("arguments", "").format(diagnosed=False, draw=0)
+        + f" --progress False --output_dir {OUT / 'probe' / wildcards.encoder} {start}"
+        + overrides("finetune", method, {"probe_counts": COUNTS, "probe_draws": config.get("probe_draws", 20)}),
+        DEVICE,
+    )
+
+
+rule probe:
+    input:
+        labels=datalist("labelled"),
+        weights=lambda wildcards: [
+            f"{OUT}/pretrain/{name}/test/metrics.json" for name in PRETRAININGS if name == wildcards.encoder
+        ],
+    output:
+        OUT / "probe" / "{encoder}" / "test" / "metrics.json",
+    params:
+        run=lambda wildcards, input: probing(wildcards, input),
+    resources:
+        **resources("probe"),
+    log:
+        OUT / "logs" / "probe_{encoder}.log",
+    shell:
+        "({params.run}) > {log} 2>&1"
+
+
 rule forest:
     input:
         datalist("labelled"),
@@ -512,6 +554,7 @@ rule report:
             OUT / "diagnose" / "{method}" / "{exams}" / "{draw}" / "metrics.json",
             method=METHODS, exams=COUNTS, draw=DIAGNOSIS["draws"],
         ),
+        expand(OUT / "probe" / "{encoder}" / "test" / "metrics.json", encoder=PROBED),
         # without draws too: what the reference masks alone tell
         [OUT / "diagnose" / "reference" / "test" / "metrics.json"] if DIAGNOSIS["bundle"] else [],
         [OUT / "plans" / "plans.done"] if SHIPPED_PLANNER or PLANNER in PRETRAININGS else [],

@@ -21,6 +21,7 @@ RULES = {
     "pretrain": ("a pretext trained", 12),
     "pretrain_alone": ("a pretext trained", 12),
     "finetune": ("a network fine-tuned", 8),
+    "probe": ("an encoder's frozen features probed", 1),
     "predict_masks": ("masks of the labelled exams predicted", 3),
     "forest": ("diagnosis from reference masks learned", 2),
     "diagnose": ("test exams diagnosed", 2),

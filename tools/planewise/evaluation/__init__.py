@@ -11,6 +11,7 @@ from planewise.evaluation.grade_answer import GradeAnswerd
 from planewise.evaluation.grade_writer import GradeWriter
 from planewise.evaluation.grading_report import GradingReport
 from planewise.evaluation.jigsaw_scores import JigsawScores
+from planewise.evaluation.label_probe import probe_labels
 from planewise.evaluation.label_slices import LabelSlicesd
 from planewise.evaluation.largest_pieces import KeepLargestPiecesd
 from planewise.evaluation.location_scores import LocationScores
@@ -79,6 +80,7 @@ __all__ = [
     "SliceOrderScores",
     "TwoPhaseReport",
     "VolumeWriter",
+    "probe_labels",
 ]
 
 __getattr__ = old_names(

@@ -6,6 +6,7 @@ from planewise.metrics.convergence import epoch_that_reached, epochs_to_converge
 from planewise.metrics.embeddings import effective_rank, embedding_spread, retrieval_accuracy
 from planewise.metrics.epoch_score import EpochScore
 from planewise.metrics.findings import finding_scores, mean_auc
+from planewise.metrics.frozen_probes import linear_probe, neighbour_probe
 from planewise.metrics.grades import grade_kappa, grade_scores, predicted_grades, quadratic_kappa
 from planewise.metrics.inside_share import inside_share
 from planewise.metrics.line_errors import LineErrors
@@ -43,12 +44,14 @@ __all__ = [
     "grade_scores",
     "inside_share",
     "line_profiles",
+    "linear_probe",
     "location_scores",
     "macro_auc",
     "mean_auc",
     "mean_contour_distance",
     "mean_distance_of_others",
     "nearest_neighbours",
+    "neighbour_probe",
     "patch_scores",
     "position_counts",
     "position_dice",
