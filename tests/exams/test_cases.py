@@ -43,7 +43,8 @@ def write_case(home: Path, name="a", channels=BRATS, shape=(6, 5, 4), mask=True,
 
 
 def cases_of(folder: Path, *channels: str):
-    return read_cases(sorted(path for path in folder.rglob("*.nii*") if path.name[0] != "."), folder, channels)
+    found = read_cases(sorted(path for path in folder.rglob("*.nii*") if path.name[0] != "."), folder, channels)
+    return found.volumes, found.skipped, found.channels
 
 
 def index(folder, **options):
@@ -193,8 +194,8 @@ def test_of_two_masks_of_a_case_none_is_used(tmp_path):
 def test_a_folder_called_like_a_grade_is_one_of_brats_alone(tmp_path):
     write(tmp_path / "HGG/liver.nii.gz", (6, 5, 4))
     write_case(tmp_path / "HGG/1")
-    (alone,), _, _ = read_cases([tmp_path / "HGG/liver.nii.gz"], tmp_path)
-    (brats,), _, _ = read_cases(sorted((tmp_path / "HGG/1").iterdir()), tmp_path)
+    (alone,) = read_cases([tmp_path / "HGG/liver.nii.gz"], tmp_path).volumes
+    (brats,) = read_cases(sorted((tmp_path / "HGG/1").iterdir()), tmp_path).volumes
     assert (alone.classes, brats.classes) == ({}, {"grade": "HGG"})
 
 

@@ -157,8 +157,8 @@ def test_the_worse_eye_says_which_group_a_patient_belongs_to(tmp_path):
     (tmp_path / "train.csv").write_text(
         "\n".join(["image,grade", *(f"{name},{value}" for name, value in grades.items())])
     )
-    photographs, _, _ = read_photographs(sorted(tmp_path.glob("*.png")), [tmp_path / "train.csv"], tmp_path)
-    groups = {found.case: found.group for found in photographs}
+    read = read_photographs(sorted(tmp_path.glob("*.png")), [tmp_path / "train.csv"], tmp_path)
+    groups = {found.case: found.group for found in read.volumes}
     assert groups == {
         name: {"1": "4", "2": "3", "3": "0", "4": "2", "5": ""}[name[0]] for name in [*grades, "4_right", "5_left"]
     }

@@ -18,8 +18,7 @@ def write(path, array, affine):
 
 
 def exams_in(folder):
-    volumes, _ = read_volumes(sorted(folder.rglob("*.nii*")), folder)
-    return exams_of_volumes(volumes)
+    return exams_of_volumes(read_volumes(sorted(folder.rglob("*.nii*")), folder).volumes)
 
 
 @pytest.mark.parametrize("flip", [1, -1])

@@ -27,7 +27,8 @@ def write_acdc(root: Path, number: int, group="DCM", ed=1, es=9, part="training"
 
 
 def volumes_of(folder: Path):
-    return read_volumes(sorted(folder.rglob("*.nii*")), folder)
+    found = read_volumes(sorted(folder.rglob("*.nii*")), folder)
+    return found.volumes, found.skipped
 
 
 def test_an_acdc_patient(tmp_path):

@@ -55,13 +55,13 @@ def _from_files(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
         return find_photographs(path)
     if not files and not channels:
         return _from_dicom(path)
-    cases, skipped, _ = read_cases(files, path, channels)
-    if not cases:
-        reasons = "; ".join(f"{reason} ({len(paths)})" for reason, paths in skipped.items()) or NO_NIFTI
+    found = read_cases(files, path, channels)
+    if not found.volumes:
+        reasons = "; ".join(f"{reason} ({len(paths)})" for reason, paths in found.skipped.items()) or NO_NIFTI
         raise InputError(f"there is no volume to use in {path}: {reasons}; name one, or a datalist, with --input")
     if not channels:
-        refuse_one_name([case.image for case in cases])
-    return [{"image": [str(file) for file in case.channels] or str(case.image)} for case in cases]
+        refuse_one_name([case.image for case in found.volumes])
+    return [{"image": [str(file) for file in case.channels] or str(case.image)} for case in found.volumes]
 
 
 def _from_dicom(path: Path) -> list[dict[str, Any]]:

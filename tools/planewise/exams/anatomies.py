@@ -24,6 +24,7 @@ HEART = Anatomy(
     recognise=cardiac.recognise,
     axis=cardiac.long_axis,
     unordered="base and apex cannot be told apart: no locations",
+    inputs="views",
     moving=True,
     words=Words(
         organ="heart",
@@ -39,7 +40,6 @@ HEART = Anatomy(
     ),
     look=Look(ends=("base", "apex"), more_views=("3ch",), fields=(150.0, 190.0), upright=False, sigma=7.6),
     phantoms=PhantomLayouts(unlabelled="dsbcc", labelled="acdc"),
-    in_views=True,
 )
 
 #: The heart, learned from its 4ch slice. The 2ch view and the short axis' middle slice intersect it (Bai 2019, section
@@ -73,6 +73,7 @@ KNEE = Anatomy(
     recognise=knee.recognise,
     axis=knee.right_to_left,
     unordered="right and left cannot be told apart: no locations",
+    inputs="knees",
     moving=False,
     words=Words(
         organ="knee",
@@ -87,7 +88,6 @@ KNEE = Anatomy(
     look=Look(ends=("right", "left"), sigma=3.0),
     phantoms=PhantomLayouts(unlabelled="fastmri", labelled="mrnet"),
     contrasts=CONTRASTS,
-    in_mrnet=True,
 )
 
 ANY = Anatomy(
@@ -102,6 +102,7 @@ ANY = Anatomy(
         "two body axes are equally near to the stack's normal and point in opposite directions: no locations "
         "(hearts: --anatomy cardiac)"
     ),
+    inputs="stacks",
     moving=True,
     words=Words(
         organ="organ",
@@ -111,7 +112,6 @@ ANY = Anatomy(
         exam="parallel slices",
     ),
     look=Look(fields=None),  # an organ may lie anywhere in a slice
-    every_stack=True,
 )
 
 VOLUME = replace(
@@ -119,20 +119,20 @@ VOLUME = replace(
     name="volume",
     stack="volume",
     unordered="",
+    inputs="volumes",
     moving=False,
     words=replace(ANY.words, organ="volume", stack="volume", exam="slices of the volume and its mask"),
     phantoms=PhantomLayouts(unlabelled="brats", labelled="brats"),
     modalities=("MR", "CT"),
-    whole=True,
 )
 
 PHOTOGRAPH = replace(
     VOLUME,
     name="photograph",
     stack="photograph",
+    inputs="photographs",
     words=replace(ANY.words, stack="photograph", exam="the photograph"),
     phantoms=PhantomLayouts(unlabelled="aptos", labelled="aptos"),
-    photographs=True,
 )
 
 #: Name to record.

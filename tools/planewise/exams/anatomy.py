@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -91,23 +92,22 @@ class Anatomy:
     """None if the anatomy has no phantoms"""
     contrasts: tuple[str, ...] = ()
     """values of ``--contrast``, the default first"""
-    every_stack: bool = False
-    """whether each suitable stack, including those of NIfTI volumes, is an exam of its own; otherwise an exam has one
-    stack to learn from, and volumes stay whole"""
-    whole: bool = False
-    """whether cases are whole volumes, of one or several channels, instead of slices or phases"""
-    photographs: bool = False
-    """whether cases are photographs (`planewise.exams.photographs`)"""
+    inputs: Literal["exams", "views", "knees", "stacks", "volumes", "photographs"] = "exams"
+    """files that are read in addition to DICOM exams, and their use. NIfTI files stay whole volumes; with ``"views"``,
+    those that are named by their view (M&Ms-2, UK Biobank) become exams; with ``"knees"``, MRNet's volumes are read too.
+    ``"stacks"``: each suitable stack, also of NIfTI files, is an exam. ``"volumes"``: cases are whole volumes of one or
+    several channels (`planewise.exams.cases`). ``"photographs"``: only photographs (`planewise.exams.photographs`)"""
     modalities: tuple[str, ...] = ("MR",)
     """accepted modalities of its DICOM images"""
-    in_mrnet: bool = False
-    """whether MRNet's volumes show this anatomy"""
-    in_views: bool = False
-    """whether to recognise NIfTI files that are named by their view (M&Ms-2, UK Biobank)"""
     seen_from: Callable[[Sequence[Stack], Recognition], Recognition] | None = None
     """function from stacks and their recognition to the same exam with another stack to learn from; None if the stack
     does not change
     """
+
+    @property
+    def whole(self) -> bool:
+        """Whether cases are whole volumes or photographs instead of slices or phases."""
+        return self.inputs in ("volumes", "photographs")
 
     @property
     def one_slice(self) -> bool:

@@ -24,7 +24,7 @@ import nibabel
 
 from planewise.errors import InputError
 from planewise.exams.any_organ import MIN_SLICES
-from planewise.exams.volume import Volume, nifti_files, stem
+from planewise.exams.volume import FoundVolumes, Volume, nifti_files, stem
 from planewise.exams.volumes import MASK_FOLDER, find_own_volumes, grid_problem, name_cases, voxel_problem
 from planewise.text_files import read_json
 
@@ -60,9 +60,7 @@ def check_channels(channels: str) -> tuple[str, ...]:
     return names
 
 
-def read_cases(
-    paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
-) -> tuple[list[Volume], dict[str, list[str]], tuple[str, ...]]:
+def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()) -> FoundVolumes:
     """Cases with their masks, from NIfTI files.
 
     Args:
@@ -70,9 +68,6 @@ def read_cases(
         folder: folder that contains them.
         channels: endings of a case's file names, in lower case and in order; if empty, BraTS' channels if a case has
             them, otherwise one file per case.
-
-    Returns:
-        The cases; the files that were left out, reason to paths; and the channels, empty if a case is one file.
 
     Raises:
         InputError: some cases have BraTS' four channels and others, listed in ``dataset.json``, have one file; one
@@ -115,7 +110,7 @@ def read_cases(
         grade = next((part for part in reversed(case.folder.parts) if part in GRADES), "")
         if grade and case.channels:
             case.group, case.classes = grade, {"grade": grade}
-    return kept, {reason: found for reason, found in skipped.items() if found}, found
+    return FoundVolumes(kept, {reason: left_out for reason, left_out in skipped.items() if left_out}, channels=found)
 
 
 def channels_of_case(path: Path, channels: Sequence[str]) -> list[Path]:
@@ -136,10 +131,10 @@ def channels_of_case(path: Path, channels: Sequence[str]) -> list[Path]:
     if path != home:
         start = _case_name(path, channels)
         files = [file for file in files if _case_name(file, channels) == start]
-    cases, skipped, _ = read_cases(files, home, channels)
-    found = [case.channels for case in cases if case.channels]
+    read = read_cases(files, home, channels)
+    found = [case.channels for case in read.volumes if case.channels]
     if len(found) != 1:
-        reasons = "; ".join(skipped) or "no NIfTI file ends in a channel"
+        reasons = "; ".join(read.skipped) or "no NIfTI file ends in a channel"
         what = f"contains {len(found)} cases" if found else f"has no case of {', '.join(channels)} ({reasons})"
         raise InputError(
             f"the folder {what}; name a folder with one case, one of a case's files, or one 4D file that contains the "

@@ -33,7 +33,7 @@ from planewise.exams.photographs import read_grade_table, read_photographs
 from planewise.exams.recognition import FoundView
 from planewise.exams.scan import Scan, scan_folder
 from planewise.exams.split import SECTIONS, check_fractions
-from planewise.exams.volume import Volume, stem
+from planewise.exams.volume import FoundVolumes, Volume, stem
 from planewise.exams.volume_stacks import exams_of_volumes
 from planewise.exams.volumes import read_volumes
 from planewise.exams.words import count_of
@@ -129,7 +129,7 @@ def index_folder(
     """
     sought = choose_anatomy(anatomy, contrast)
     learned = seen_from(sought, view)
-    if channels is not None and (sought.photographs or not sought.whole):
+    if channels is not None and sought.inputs != "volumes":
         raise InputError("--channels is only for whole volumes; add --anatomy volume, or leave --channels out")
     wanted = check_channels(channels) if channels is not None else ()
     fractions = None if split is None else check_fractions(split)
@@ -139,42 +139,28 @@ def index_folder(
         raise InputError("--division folders cannot be combined with --split or --sections; leave one of them out")
     listed = {} if sections is None else read_sections(Path(sections))
     overrules = {} if views is None else read_overrules(Path(views), sought)
-    # photographs have their own rules for tables
-    named_tables = [read_grade_table(Path(classes))] if classes is not None and sought.photographs else []
-    own_rows = classes is not None and not sought.photographs
-    class_rows, wrong_rows = labels.read_classes(Path(classes)) if own_rows else ({}, [])
+    named_tables, class_rows, wrong_rows = [], {}, []
+    if classes is not None and sought.inputs == "photographs":  # they have their own rules for tables
+        named_tables = [read_grade_table(Path(classes))]
+    elif classes is not None:
+        class_rows, wrong_rows = labels.read_classes(Path(classes))
     mapping = None if label_map is None else labels.read_label_map(Path(label_map))
     masks = [] if labels_dir is None else labels.mask_files(Path(labels_dir))
     salt = load_salt()
 
-    scan = scan_folder(folder, workers, progress, sought.photographs, sought.modalities)
+    scan = scan_folder(folder, workers, progress, sought.inputs == "photographs", sought.modalities)
     exams = group_exams(scan.frames, scan.folder)
     result = IndexResult(datalist={}, skipped={}, files=scan.files, seconds=scan.seconds)
-    if sought.photographs:
-        volumes = _read_photographs(scan, named_tables, result)
-    elif sought.whole:
-        volumes, wanted = _read_cases(scan, masks, wanted)
-    else:
-        volumes = _read_volumes(scan, masks, learned, result)
+    found = _read(scan, learned, masks, wanted, named_tables)
+    volumes, wanted = found.volumes, found.channels
+    result.unmatched += found.unmatched
     by_hash = "hash" if fractions or listed else division
     followed = divided_by_folders([*exams, *volumes], scan.folder, by_hash)
     if not followed and not listed and (testing := leave_out_testing(volumes, scan.folder)):
         scan.skipped.setdefault(TESTING, []).extend(str(volume.image) for volume in testing)
         volumes = [volume for volume in volumes if volume not in testing]
-    whole = volumes
-    if sought.whole:
-        exams = one_stack_each(exams)
-        _refuse_channels_of_series(exams, wanted, channels is not None, scan)
-    elif sought.every_stack:
-        oriented = [volume for volume in volumes if volume.oriented]
-        whole = [volume for volume in volumes if not volume.oriented]
-        scan.skipped |= _without_orientation(whole)
-        exams = one_stack_each([*exams, *exams_of_volumes(oriented)])
-    elif sought.in_views:
-        volumes, whole, placed = _by_view(volumes, learned.stack, scan)
-        exams += placed
-    else:
-        volumes = whole = _of_no_view(volumes, scan)
+    exams, volumes, whole = _place(exams, volumes, learned, scan)
+    _refuse_channels_of_series(exams, wanted, channels is not None, scan)
     for exam in [*exams, *volumes]:
         exam.name, exam.patient = hashed(exam.key, salt), hashed(exam.patient_key, salt)
     for exam in exams:
@@ -206,7 +192,7 @@ def index_folder(
     groups = groups_of([*exams, *volumes], items, stratify)
     divided = divide([*exams, *volumes], scan.folder, fractions, seed, followed, listed, groups)
     if sought.whole and not listed:
-        _train_on_unlabelled(divided, [*exams, *volumes], items, sought)
+        _train_on_unlabelled(divided, [*exams, *volumes], items, sought.inputs == "photographs")
     sections_of = {place.patient: divided.sections[place.patient_key] for place in [*exams, *volumes]}
     result.division = divided.rule
     result.unmatched += divided.unmatched
@@ -245,32 +231,66 @@ def _order(item: dict) -> tuple:
     return item["exam"], item.get("slice", 0), isinstance(phase, str), phase
 
 
-def _by_view(volumes: Sequence[Volume], view: str, scan: Scan) -> tuple[list[Volume], list[Volume], list[Exam]]:
-    """NIfTI volumes of hearts, sorted by the view in their data set's names.
+def _read(
+    scan: Scan, anatomy: Anatomy, masks: Sequence[Path], channels: Sequence[str], tables: Sequence[Path]
+) -> FoundVolumes:
+    """The volumes of a folder. Files that are left out are added to ``scan.skipped``."""
+    if anatomy.inputs == "photographs":
+        found = [read_photographs(scan.photographs, tables or scan.tables, scan.folder)]
+    else:
+        own_masks = {path.resolve() for path in masks}
+        files = [path for path in scan.nifti if path.resolve() not in own_masks]
+        if anatomy.inputs == "volumes":
+            found = [read_cases(files, scan.folder, channels)]
+        else:
+            found = [read_volumes(files, scan.folder, of_one_slice=anatomy.one_slice)]
+    if anatomy.inputs == "knees":
+        found.append(mrnet.read_volumes(scan.mrnet, scan.folder))
+    elif scan.mrnet:
+        found.append(FoundVolumes([], {mrnet.OTHER_ANATOMY: list(map(str, scan.mrnet))}))
+    for reason, paths in (entry for each in found for entry in each.skipped.items()):
+        scan.skipped.setdefault(reason, []).extend(paths)
+    volumes = [volume for each in found for volume in each.volumes]
+    return FoundVolumes(volumes, {}, [error for each in found for error in each.unmatched], found[0].channels)
+
+
+def _place(
+    exams: list[Exam], volumes: list[Volume], anatomy: Anatomy, scan: Scan
+) -> tuple[list[Exam], list[Volume], list[Volume]]:
+    """Make exams of the volumes whose slices have known positions. Files that are left out are added to
+    ``scan.skipped``.
 
     Returns:
-        The volumes that are used; those among them that stay whole, because their view or orientation is unknown; and
-        the exams of the others.
+        All exams; the volumes that are used; and those among them that stay whole.
     """
-    named = [volume for volume in volumes if volume.view and volume.oriented]
+    if anatomy.whole:
+        return one_stack_each(exams), volumes, volumes
+    if anatomy.inputs == "stacks":
+        whole = [volume for volume in volumes if not volume.oriented]
+        if whole:
+            reason = (
+                "NIfTI without orientation (its sform and qform codes are 0): kept as a whole volume, without locations"
+            )
+            scan.skipped[reason] = list(dict.fromkeys(str(volume.image) for volume in whole))
+        oriented = [volume for volume in volumes if volume.oriented]
+        return one_stack_each([*exams, *exams_of_volumes(oriented)]), volumes, whole
     whole = [volume for volume in volumes if not volume.view]
+    if anatomy.inputs != "views":
+        for volume in volumes:
+            if volume.view:
+                reason = "NIfTI view of a heart: --anatomy cardiac reads it"
+                scan.skipped.setdefault(reason, []).append(str(volume.image))
+        return exams, whole, whole
     for volume in volumes:
         if not volume.view or volume.oriented:
             continue
         reason = "without orientation (its sform and qform codes are 0): the positions of its planes are unknown"
-        if volume.view == view and volume.label is not None:
+        if volume.view == anatomy.stack and volume.label is not None:
             reason += "; it is kept with its labels"
             whole.append(volume)
         scan.skipped.setdefault(f"NIfTI {volume.view} image {reason}", []).append(str(volume.image))
-    return [*named, *whole], whole, exams_of_volumes(named)
-
-
-def _of_no_view(volumes: Sequence[Volume], scan: Scan) -> list[Volume]:
-    """The volumes that are not views of hearts."""
-    for volume in volumes:
-        if volume.view:
-            scan.skipped.setdefault("NIfTI view of a heart: --anatomy cardiac reads it", []).append(str(volume.image))
-    return [volume for volume in volumes if not volume.view]
+    named = [volume for volume in volumes if volume.view and volume.oriented]
+    return [*exams, *exams_of_volumes(named)], [*named, *whole], whole
 
 
 def _take_named(exams: Sequence[Exam], volumes: Sequence[Volume], sought: Anatomy, view: str) -> None:
@@ -295,37 +315,6 @@ def _take_named(exams: Sequence[Exam], volumes: Sequence[Volume], sought: Anatom
             break
 
 
-def _read_volumes(scan: Scan, masks: Sequence[Path], anatomy: Anatomy, result: IndexResult) -> list[Volume]:
-    """The volumes of a folder; those that are left out go to ``scan.skipped``, labels that are wrong to ``result``."""
-    own_masks = {path.resolve() for path in masks}
-    files = [path for path in scan.nifti if path.resolve() not in own_masks]
-    volumes, problems = read_volumes(files, scan.folder, of_one_slice=anatomy.one_slice)
-    found = [problems]
-    if anatomy.in_mrnet:
-        knees, problems, wrong_labels = mrnet.read_volumes(scan.mrnet, scan.folder)
-        volumes += knees
-        result.unmatched += wrong_labels
-        found.append(problems)
-    elif scan.mrnet:
-        found.append({mrnet.OTHER_ANATOMY: list(map(str, scan.mrnet))})
-    for problems in found:
-        for reason, paths in problems.items():
-            scan.skipped.setdefault(reason, []).extend(paths)
-    return volumes
-
-
-def _read_cases(scan: Scan, masks: Sequence[Path], channels: Sequence[str]) -> tuple[list[Volume], tuple[str, ...]]:
-    """The cases of a folder, and their channels; what is left out goes to ``scan.skipped``."""
-    own_masks = {path.resolve() for path in masks}
-    files = [path for path in scan.nifti if path.resolve() not in own_masks]
-    cases, problems, found = read_cases(files, scan.folder, channels)
-    if scan.mrnet:
-        problems[mrnet.OTHER_ANATOMY] = list(map(str, scan.mrnet))
-    for reason, paths in problems.items():
-        scan.skipped.setdefault(reason, []).extend(paths)
-    return cases, found
-
-
 def _refuse_channels_of_series(exams: Sequence[Exam], channels: Sequence[str], named: bool, scan: Scan) -> None:
     """Raises `InputError` if one datalist would mix cases of named channels and DICOM series."""
     series = sum(suits(stack) for exam in exams for stack in exam.stacks)
@@ -337,20 +326,11 @@ def _refuse_channels_of_series(exams: Sequence[Exam], channels: Sequence[str], n
         )
 
 
-def _read_photographs(scan: Scan, tables: Sequence[Path], result: IndexResult) -> list[Volume]:
-    """The photographs of a folder; those left out go to ``scan.skipped``, rows without a photograph to ``result``."""
-    photographs, problems, wrong_rows = read_photographs(scan.photographs, tables or scan.tables, scan.folder)
-    for reason, paths in problems.items():
-        scan.skipped.setdefault(reason, []).extend(paths)
-    result.unmatched += wrong_rows
-    return photographs
-
-
 def _train_on_unlabelled(
-    divided: Division, places: Sequence[Exam | Volume], items: Sequence[dict], anatomy: Anatomy
+    divided: Division, places: Sequence[Exam | Volume], items: Sequence[dict], of_photographs: bool
 ) -> None:
     """If some patients have masks or grades, put the others into training, because validation and test need labels."""
-    key, what, left_out_by = ("grade", "grade", "grading") if anatomy.photographs else ("label", "mask", "segmentation")
+    key, what, left_out_by = ("grade", "grade", "grading") if of_photographs else ("label", "mask", "segmentation")
     masked = {item["patient"] for item in items if key in item}
     rest = {place.patient_key for place in places if place.patient not in masked}
     if not masked or not rest:
@@ -407,13 +387,6 @@ def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
             summaries[name]["remark"] = found.remarks[index]
         notes += [note for note in stacks[index].notes if note not in notes]
     return {"patient": exam.patient, "stacks": summaries, "left_out": notes}, items
-
-
-def _without_orientation(volumes: Sequence[Volume]) -> dict[str, list[str]]:
-    """The volumes without orientation: reason to paths."""
-    reason = "NIfTI without orientation (its sform and qform codes are 0): kept as a whole volume, without locations"
-    paths = list(dict.fromkeys(str(volume.image) for volume in volumes))
-    return {reason: paths} if paths else {}
 
 
 def _add_volumes_own(items: list[dict], volumes: Sequence[Volume]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.exams.volume import Volume
+from planewise.exams.volume import FoundVolumes, Volume
 from planewise.exams.words import count_of
 
 SECTIONS, PLANES = ("train", "valid"), ("axial", "coronal", "sagittal")
@@ -45,15 +45,8 @@ def is_label_file(path: str) -> bool:
     return known and os.path.isdir(os.path.join(home, section))
 
 
-def read_volumes(
-    paths: Iterable[Path], folder: Path
-) -> tuple[list[Volume], dict[str, list[str]], list[tuple[str, str]]]:
-    """Sagittal volumes with their labels.
-
-    Returns:
-        Volumes like those of `volumes.read_volumes`, with the labels (0 or 1) of the CSV files as classes and their
-        combination as ``group``; what was left out, reason to paths; errors in the labels, (where, what).
-    """
+def read_volumes(paths: Iterable[Path], folder: Path) -> FoundVolumes:
+    """Sagittal volumes, with the labels (0 or 1) of the CSV files as classes and their combination as ``group``."""
     skipped: dict[str, list[str]] = defaultdict(list)
     trees: dict[tuple[Path, str], dict[str, Path]] = defaultdict(dict)
     for path in paths:
@@ -71,7 +64,7 @@ def read_volumes(
             classes = {label: labels[label][case] for label in LABELS if case in labels[label]}
             volumes.append(_volume(path, section, classes))
     _tell_copies_apart(volumes, folder)
-    return volumes, dict(skipped), problems
+    return FoundVolumes(volumes, dict(skipped), problems)
 
 
 def open_volume(path: str | Path) -> np.ndarray:

@@ -31,7 +31,7 @@ from planewise.checksum import sha256
 from planewise.errors import InputError
 from planewise.exams.refusals import EMPTY
 from planewise.exams.reserved import RESERVED
-from planewise.exams.volume import Volume
+from planewise.exams.volume import FoundVolumes, Volume
 
 #: Endings of photographs' file names.
 ENDINGS = (".png", ".jpg", ".jpeg")
@@ -105,9 +105,7 @@ def colour_problem(mode: str) -> str:
     return f"photograph with {what}: it must have only red, green and blue; convert it"
 
 
-def read_photographs(
-    paths: Iterable[Path], tables: Iterable[Path], folder: Path
-) -> tuple[list[Volume], dict[str, list[str]], list[tuple[str, str]]]:
+def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path) -> FoundVolumes:
     """Photographs with their grades.
 
     Args:
@@ -116,8 +114,7 @@ def read_photographs(
         folder: folder that contains the photographs.
 
     Returns:
-        A `Volume` for each photograph, with its row as classes and the highest grade of its patient as group; the files
-        that were left out, reason to paths; and errors in the tables, (names, reason).
+        A `Volume` for each photograph, with its row as classes and the highest grade of its patient as group.
     """
     skipped: dict[str, list[str]] = defaultdict(list)
     photographs = []
@@ -156,7 +153,8 @@ def read_photographs(
             worst[photograph.patient_key] = max(grade, worst.get(photograph.patient_key, 0))
     for photograph in kept:
         photograph.group = str(worst.get(photograph.patient_key, ""))
-    return kept, dict(skipped), [(_some(names), reason) for reason, names in problems.items() if names]
+    unmatched = [(_some(names), reason) for reason, names in problems.items() if names]
+    return FoundVolumes(kept, dict(skipped), unmatched)
 
 
 def read_grade_table(path: Path) -> Path:

@@ -55,3 +55,16 @@ class Volume:
     @property
     def folder(self) -> Path:
         return self.image.parent
+
+
+@dataclass
+class FoundVolumes:
+    """The result of a reader: NIfTI exams, MRNet's volumes, whole cases or photographs."""
+
+    volumes: list[Volume]
+    skipped: dict[str, list[str]]
+    """reason to the paths left out for it"""
+    unmatched: list[tuple[str, str]] = field(default_factory=list)
+    """errors in labels and tables: where or which name, and what"""
+    channels: tuple[str, ...] = ()
+    """the channels of a case; empty if a case is one file"""

@@ -13,7 +13,7 @@ import nibabel
 import numpy as np
 
 from planewise.exams import mnms2, ukbb
-from planewise.exams.volume import Volume, stem
+from planewise.exams.volume import FoundVolumes, Volume, stem
 from planewise.geometry import MIN_SPACING
 from planewise.unreadable import claims_too_much
 
@@ -40,9 +40,7 @@ def case_and_phase(name: str) -> tuple[str, str | None]:
     return case.rstrip("_-"), None if phase is None else (phase.lower() if phase[0] in "fF" else phase.upper())
 
 
-def read_volumes(
-    paths: Iterable[Path], folder: Path, of_one_slice: bool = False
-) -> tuple[list[Volume], dict[str, list[str]]]:
+def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False) -> FoundVolumes:
     """Volumes with their masks, from NIfTI files.
 
     A folder with ACDC's ``Info.cfg`` gives its end-diastolic and end-systolic frames; folders in the style of M&Ms-2
@@ -55,9 +53,6 @@ def read_volumes(
         paths: paths of the files.
         folder: folder that contains them.
         of_one_slice: whether volumes without a known view must have one slice rather than a stack.
-
-    Returns:
-        Volumes, and what was left out: reason to paths.
     """
     by_folder = defaultdict(list)
     volumes: list[Volume] = []
@@ -87,7 +82,7 @@ def read_volumes(
         for phase in _phases(volume, volumes, skipped)
     ]
     name_cases(kept, folder)
-    return kept, dict(skipped)
+    return FoundVolumes(kept, dict(skipped))
 
 
 def name_cases(volumes: list[Volume], folder: Path) -> None:
