@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 from ignite.engine import Engine
-from planewise.data.exam_sampler import mixed_seed
+from planewise.data.epoch_sampler import mixed_seed
 from planewise.engines import SeedHandler
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sized
 
 from torch.utils.data import Sampler
 
-from planewise.data.turns import own_positions
+from planewise.data.epoch_sampler import own_positions
 
 
 class OrderedSampler(Sampler[int]):

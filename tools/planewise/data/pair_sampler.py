@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from torch.utils.data import Sampler
 
 from planewise.data.datalist import rows_by_stack
-from planewise.data.exam_sampler import epoch_generator
+from planewise.data.epoch_sampler import EpochSampler
 from planewise.data.slice_dataset import SliceDataset
-from planewise.data.turns import own_positions
 from planewise.errors import InputError
 
 logger = logging.getLogger(__name__)
 
 
-class PairSampler(Sampler[list[int]]):
+class PairSampler(EpochSampler):
     """Batches of pairs of different slices from one stack at one phase. This is a batch sampler: pass it to a
     DataLoader as ``batch_sampler``. A batch of B pairs is 2B indices, and the two indices of a pair are neighbours.
 
@@ -74,41 +71,24 @@ class PairSampler(Sampler[list[int]]):
                 alone,
                 len(dataset.items),
             )
-        self._batch = int(batch_size)
         self._per_exam = None if samples_per_exam == "all" else int(samples_per_exam)
         one_pass = sum(self._taken(len(places)) for places in self._exams.values())
-        self._length = samples_per_epoch if samples_per_epoch and one_pass else one_pass
-        self._even = even
-        self.seed = seed
-        self.epoch = 0
+        super().__init__(one_pass, samples_per_epoch, seed, even, int(batch_size))
 
     def _taken(self, slices: int) -> int:
         return slices if self._per_exam is None else min(self._per_exam, slices)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Draw other pairs from the next iteration on; the same epoch always draws the same."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return -(-len(own_positions(self._length, self._even)) // self._batch)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        generator = epoch_generator(self.seed, self.epoch)
-        pairs: list[tuple[int, int]] = []
-        while len(pairs) < self._length:
-            drawn = [
-                places[index]
-                for places in self._exams.values()
-                for index in torch.randperm(len(places), generator=generator)[: self._taken(len(places))].tolist()
-            ]
-            draws = torch.rand(len(drawn), generator=generator).tolist()
-            order = torch.randperm(len(drawn), generator=generator).tolist()
-            # starting after the first slice and wrapping round, so that each of the others is equally likely
-            seconds = [
-                rows[(rank + 1 + int(draw * (len(rows) - 1))) % len(rows)]
-                for (rows, rank), draw in zip(drawn, draws, strict=True)
-            ]
-            pairs += [(drawn[number][0][drawn[number][1]], seconds[number]) for number in order]
-        own = own_positions(self._length, self._even)
-        for start in range(0, len(own), self._batch):
-            yield [index for position in own[start : start + self._batch] for index in pairs[position]]
+    def draw_pass(self, generator: torch.Generator) -> list[tuple[int, int]]:
+        drawn = [
+            places[index]
+            for places in self._exams.values()
+            for index in torch.randperm(len(places), generator=generator)[: self._taken(len(places))].tolist()
+        ]
+        draws = torch.rand(len(drawn), generator=generator).tolist()
+        order = torch.randperm(len(drawn), generator=generator).tolist()
+        # starting after the first slice and wrapping round, so that each of the others is equally likely
+        pairs = [
+            (rows[rank], rows[(rank + 1 + int(draw * (len(rows) - 1))) % len(rows)])
+            for (rows, rank), draw in zip(drawn, draws, strict=True)
+        ]
+        return [pairs[number] for number in order]

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
-from torch.utils.data import Sampler
 
 from planewise.data.datalist import rows_by_exam
-from planewise.data.exam_sampler import epoch_generator
+from planewise.data.epoch_sampler import EpochSampler
 from planewise.data.slice_dataset import SliceDataset
-from planewise.data.turns import own_positions
 from planewise.preprocessing.limit_slices import evenly_spaced
 
 
-class SeriesSampler(Sampler[list[int]]):
+class SeriesSampler(EpochSampler):
     """Batches of slices, each of one or several whole series (Zhang 2024 section 5.3: "slices of a T2W series are used
     as a mini-batch"). This is a batch sampler: pass it to a DataLoader as ``batch_sampler``.
 
@@ -47,34 +43,18 @@ class SeriesSampler(Sampler[list[int]]):
             raise ValueError(f"batch_size and max_slices must be positive numbers, got {batch_size} and {max_slices}")
         self._series = list(rows_by_exam(dataset.items).values())
         self._most = max_slices
-        self._batch = batch_size
-        self._length = samples_per_epoch if samples_per_epoch and self._series else len(self._series)
         self._shuffle = shuffle
-        self._even = even
-        self.seed = seed
-        self.epoch = 0
+        super().__init__(len(self._series), samples_per_epoch, seed, even, batch_size)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Use the order of this epoch from the next iteration on; the same epoch always has the same order."""
-        self.epoch = epoch
+    def draw_pass(self, generator: torch.Generator) -> list[int]:
+        """The numbers of the series, in order."""
+        count = len(self._series)
+        return torch.randperm(count, generator=generator).tolist() if self._shuffle else list(range(count))
 
-    def __len__(self) -> int:
-        return -(-len(own_positions(self._length, self._even)) // self._batch)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        generator = epoch_generator(self.seed, self.epoch)
-        order: list[int] = []
-        while len(order) < self._length:
-            order += (
-                torch.randperm(len(self._series), generator=generator).tolist()
-                if self._shuffle
-                else range(len(self._series))
-            )
+    def draw_epoch(self, generator: torch.Generator) -> list[list[int]]:
         # every process draws the slices of all series, so that each series has the same slices as in a single process
-        drawn = [self._slices(self._series[number], generator) for number in order[: self._length]]
-        own = own_positions(self._length, self._even)
-        for start in range(0, len(own), self._batch):
-            yield [index for position in own[start : start + self._batch] for index in drawn[position]]
+        order = super().draw_epoch(generator)[: self._length]
+        return [self._slices(self._series[number], generator) for number in order]
 
     def _slices(self, series: list[int], generator: torch.Generator) -> list[int]:
         if not self._shuffle:

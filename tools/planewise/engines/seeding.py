@@ -8,8 +8,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch.utils.data import DataLoader
 
-from planewise.data import ExamSampler, PairSampler, SeriesSampler
-from planewise.data.exam_sampler import mixed_seed
+from planewise.data.epoch_sampler import EpochSampler, mixed_seed
 
 
 def epoch_sampler(loader: DataLoader) -> Any | None:
@@ -29,7 +28,7 @@ class SeedHandler:
         sampler: sampler of the training data; None if it does not depend on the epoch.
     """
 
-    def __init__(self, seed: int, sampler: ExamSampler | PairSampler | SeriesSampler | None = None) -> None:
+    def __init__(self, seed: int, sampler: EpochSampler | None = None) -> None:
         self.seed = seed
         self.sampler = sampler
 

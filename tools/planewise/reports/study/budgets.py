@@ -93,7 +93,7 @@ def steps_in_words(config: Mapping[str, Any], epochs: int, processes: int = 1, p
     items = int(config["batch_size"]) * processes
     one, several = _units(config, photographs)
     if length := config.get("samples_per_epoch"):
-        # processes drop the remainder of the division, as in `planewise.data.turns`
+        # processes drop the remainder of the division, as in `planewise.data.epoch_sampler`
         steps = epochs * math.ceil((length - length % processes) / items)
         return f"{steps} steps of {items} {one if items == 1 else several}"
     drawn = config.get("samples_per_exam")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import ignite.distributed as idist
 import pytest
-from planewise.data.turns import own_positions
+from planewise.data.epoch_sampler import own_positions
 from planewise.errors import InputError
 
 

@@ -1,0 +1,93 @@
+"""Sample an epoch in an order that depends only on the seed and the epoch, and share it among processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from torch.utils.data import Sampler
+
+from planewise.errors import InputError
+
+
+def mixed_seed(seed: int, number: int) -> int:
+    """A seed for one epoch or iteration of a run."""
+    # a large odd multiplier keeps (seed, number) pairs apart
+    return seed * 1_000_003 + number
+
+
+def own_positions(length: int, even: bool) -> range:
+    """This process's positions in an epoch's order: of W processes, number r takes r, r + W, r + 2W, ...
+
+    So batches of B in each process together contain the same items as a batch of W * B in one process.
+
+    Args:
+        length: positions in the epoch, over all processes.
+        even: True gives every process the same number, as training requires: the remainder of the division by W is
+            dropped from the end. False assigns every position once, as validation requires. If there are fewer
+            positions than processes, every process takes all of them, so that averages stay the same and every process
+            has a batch.
+
+    Raises:
+        InputError: a training epoch has fewer positions than there are processes.
+    """
+    rank, processes = idist.get_rank(), idist.get_world_size()
+    if even:
+        if 0 < length < processes:
+            raise InputError(
+                f"an epoch of {length} samples is too short for {processes} processes; start fewer (torchrun "
+                "--nproc_per_node), or raise --samples_per_epoch"
+            )
+        length -= length % processes
+    elif length < processes:
+        return range(length)
+    return range(rank, length, processes)
+
+
+class EpochSampler(Sampler):
+    """The base class of samplers that draw passes over the exams.
+
+    Args:
+        one_pass: number of samples in a pass.
+        samples_per_epoch: length of an epoch, over all processes; None means one pass.
+        seed: seed of the draws.
+        even: see `own_positions`.
+        batch_size: a sample is a list of indices, and so many samples are one batch; None yields single indices.
+    """
+
+    def __init__(
+        self, one_pass: int, samples_per_epoch: int | None, seed: int, even: bool, batch_size: int | None = None
+    ) -> None:
+        self._length = samples_per_epoch if samples_per_epoch and one_pass else one_pass
+        self._even = even
+        self._batch = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other samples from the next iteration on; the same epoch always draws the same."""
+        self.epoch = epoch
+
+    def draw_pass(self, generator: torch.Generator) -> list[Any]:
+        """The samples of one pass over the exams."""
+        raise NotImplementedError
+
+    def draw_epoch(self, generator: torch.Generator) -> list[Any]:
+        """The samples of an epoch, over all processes; the last pass may reach beyond its length."""
+        drawn: list[Any] = []
+        while len(drawn) < self._length:
+            drawn += self.draw_pass(generator)
+        return drawn
+
+    def __len__(self) -> int:
+        return -(-len(own_positions(self._length, self._even)) // (self._batch or 1))
+
+    def __iter__(self) -> Iterator[Any]:
+        drawn = self.draw_epoch(torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch)))
+        own = [drawn[position] for position in own_positions(self._length, self._even)]
+        if self._batch is None:
+            return iter(own)
+        starts = range(0, len(own), self._batch)
+        return iter([[index for sample in own[start : start + self._batch] for index in sample] for start in starts])
