@@ -29,8 +29,7 @@ from planewise.data.slice_cache import SliceCache, default_cache_dir
 from planewise.data.slice_dataset import SliceDataset, as_batch
 from planewise.data.stack_dataset import StackDataset
 from planewise.data.two_phase_dataset import TwoPhaseDataset
-from planewise.data.volume_cache import VolumeCache
-from planewise.data.volume_dataset import VolumeDataset
+from planewise.data.volume_dataset import VolumeCache, VolumeDataset
 from planewise.data.volume_inputs import find_volumes
 from planewise.data.volume_slice_dataset import VolumeSliceDataset, volumes_or_slices
 

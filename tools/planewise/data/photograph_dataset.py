@@ -5,9 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from planewise.data.photograph_cache import PhotographCache
+import numpy as np
+
+from planewise.data.slice_cache import SliceCache
 from planewise.data.slice_dataset import SliceDataset
 from planewise.preprocessing.exam_name import exam_of
+
+
+class PhotographCache(SliceCache):
+    """A `SliceCache` whose items are photographs, ``(channels, i, j)``, stored as float16, one row for each."""
+
+    noun, shape, loader = "photograph", "(channels, i, j)", "LoadPhotographd"
+    # decoding some megapixels costs as much as ten slices
+    items_per_worker = 4
+
+    @staticmethod
+    def row_of(array: np.ndarray) -> np.ndarray | None:
+        return array if array.ndim == 3 else None
 
 
 class PhotographDataset(SliceDataset):

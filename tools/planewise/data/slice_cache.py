@@ -70,8 +70,8 @@ class SliceCache:
         InputError: every item was refused, the disk is full (with the required size), or the folder is not writable.
     """
 
-    #: The name of a row.
-    noun = "slice"
+    #: The name of a row, its shape after preprocessing, and the transform with which the preprocessing begins.
+    noun, shape, loader = "slice", "(channels, i, j, 1)", "LoadSliced"
     #: Minimum number of items per extra process.
     items_per_worker = 16
 
@@ -112,8 +112,15 @@ class SliceCache:
             )
 
     @staticmethod
-    def stored(result: dict[str, Any], label_keys: Sequence[str]) -> dict[str, np.ndarray]:
-        """The tensors of an item in the form in which they are stored; image-like tensors lose their depth of one.
+    def row_of(array: np.ndarray) -> np.ndarray | None:
+        """The row to store for an image-like array; None for an array that is not image-like."""
+        if array.ndim == 4 and array.shape[3] == 1:
+            return array[..., 0]
+        return None
+
+    @classmethod
+    def stored(cls, result: dict[str, Any], label_keys: Sequence[str]) -> dict[str, np.ndarray]:
+        """The tensors of an item in the form in which they are stored.
 
         NumPy arrays go from a worker to the builder through a pipe; tensors would need a file handle each.
         """
@@ -122,12 +129,13 @@ class SliceCache:
             if not isinstance(value, torch.Tensor):
                 continue
             array = np.asarray(value)
-            if array.ndim == 4 and array.shape[3] == 1:
-                stored[name] = array[..., 0].astype(np.uint8 if name in label_keys else np.float16)
+            row = cls.row_of(array)
+            if row is not None:
+                stored[name] = row.astype(np.uint8 if name in label_keys else np.float16)
             elif array.ndim > 3 or name in ("image", *label_keys):
                 raise InputError(
                     f"exam {result.get('exam', '?')}: {name} has shape {array.shape} after preprocessing; it must be a "
-                    "slice (channels, i, j, 1); begin the preprocessing with LoadSliced"
+                    f"{cls.noun} {cls.shape}; begin the preprocessing with {cls.loader}"
                 )
             else:
                 stored[name] = array

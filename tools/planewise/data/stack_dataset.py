@@ -106,18 +106,31 @@ class StackDataset(Dataset):
         return len(self.items)
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        rows = [self._rows[index] for index in indices]
-        slices = self.slices.__getitems__([row for stack in rows for row in stack])
-        depth = max(map(len, rows))
-        image = slices["image"].new_zeros(len(rows), depth, *slices["image"].shape[2:])
-        padding, mask = image.new_zeros(len(rows), depth), image.new_zeros(len(rows), depth, dtype=torch.bool)
-        start = 0
-        for number, stack in enumerate(rows):
-            end = start + len(stack)
-            image[number, : len(stack)] = slices["image"][start:end, 0]
-            padding[number, : len(stack)] = slices["image_padding"][start:end, 0]
-            mask[number, : len(stack)] = True
-            start = end
+        batch = padded_stacks(self.slices, [self._rows[index] for index in indices])
         index = torch.as_tensor(indices, dtype=torch.long)
-        label, index = (to_device(values, image.device) for values in (self.labels[index], index))
-        return {"image": image, "image_padding": padding, "mask": mask, "label": label, "index": index}
+        label, index = (to_device(values, batch["image"].device) for values in (self.labels[index], index))
+        return batch | {"label": label, "index": index}
+
+
+def padded_stacks(
+    slices: SliceDataset, rows: Sequence[Sequence[int]], names: Sequence[str] = ("image", "image_padding")
+) -> dict[str, torch.Tensor]:
+    """The slices of stacks, ``(stacks, S, ...)``, padded with zeros, and ``mask`` ``(stacks, S)``, true for real slices.
+
+    Args:
+        slices: the slices, of one channel.
+        rows: the indices of each stack's slices.
+        names: the wanted keys of the slices' batch.
+    """
+    found = slices.__getitems__([row for stack in rows for row in stack])
+    depth = max(map(len, rows))
+    batch = {name: found["image"].new_zeros(len(rows), depth, *found[name].shape[2:]) for name in names}
+    mask = found["image"].new_zeros(len(rows), depth, dtype=torch.bool)
+    start = 0
+    for number, stack in enumerate(rows):
+        end = start + len(stack)
+        for name, values in batch.items():
+            values[number, : len(stack)] = found[name][start:end, 0]
+        mask[number, : len(stack)] = True
+        start = end
+    return batch | {"mask": mask}

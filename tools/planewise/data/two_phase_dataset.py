@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch.utils.data import Dataset
 
 from planewise.data.datalist import expand_volumes
 from planewise.data.slice_dataset import SliceDataset
+from planewise.data.stack_dataset import padded_stacks
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
 from planewise.preprocessing.exam_name import exam_of
@@ -172,27 +174,15 @@ class TwoPhaseDataset(Dataset):
         return len(self.items)
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        rows = [self._rows[index] for index in indices]
-        found = self.slices.__getitems__([row for pair in rows for phase in pair for row in phase])
-        depth = max(len(pair[0]) for pair in rows)
-        image = found["image"].new_zeros(len(rows), 2, depth, *found["image"].shape[2:])
-        padding, mask = image.new_zeros(len(rows), 2, depth), image.new_zeros(len(rows), depth, dtype=torch.bool)
-        heart = torch.zeros_like(image)
-        start = 0
-        for number, pair in enumerate(rows):
-            count = len(pair[0])
-            for phase in range(2):
-                end = start + count
-                image[number, phase, :count] = found["image"][start:end, 0]
-                padding[number, phase, :count] = found["image_padding"][start:end, 0]
-                if self.heart_labels is not None:
-                    wanted = torch.tensor(self.heart_labels, device=image.device)
-                    heart[number, phase, :count] = torch.isin(found["label"][start:end, 0].long(), wanted).float()
-                start = end
-            mask[number, :count] = True
-        index = torch.as_tensor(indices, dtype=torch.long)
-        label, index = (to_device(values, image.device) for values in (self.labels[index], index))
-        batch = {"image": image.flatten(1, 2), "image_padding": padding.flatten(1, 2), "mask": mask, "label": label}
+        names = ("image", "image_padding", "label")[: 2 if self.heart_labels is None else 3]
+        found = padded_stacks(self.slices, [phase for index in indices for phase in self._rows[index]], names)
+        mask = found["mask"]
+        # both phases have the same slices
+        batch = {name: rearrange(found[name], "(b phase) s ... -> b (phase s) ...", phase=2) for name in names}
         if self.heart_labels is not None:
-            batch["heart"] = heart.flatten(1, 2)
-        return batch | {"index": index}
+            wanted = torch.tensor(self.heart_labels, device=mask.device)
+            heart = torch.isin(batch.pop("label").long(), wanted)
+            batch["heart"] = (heart & mask.reshape(len(heart), -1, 1, 1)).float()
+        index = torch.as_tensor(indices, dtype=torch.long)
+        label, index = (to_device(values, mask.device) for values in (self.labels[index], index))
+        return batch | {"mask": mask[::2], "label": label, "index": index}

@@ -5,10 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from planewise.data.datalist import gather_stacks
+from planewise.data.slice_cache import SliceCache
 from planewise.data.slice_dataset import SliceDataset
-from planewise.data.volume_cache import VolumeCache
 from planewise.exams.reserved import VIEWER
+
+
+class VolumeCache(SliceCache):
+    """A `SliceCache` of whole volumes, ``(channels, i, j, k)``, stored as float16, masks as uint8, one row for each
+    case."""
+
+    noun, shape, loader = "volume", "(channels, i, j, k)", "LoadVolumed"
+    # a volume costs as much as a hundred slices
+    items_per_worker = 2
+
+    @staticmethod
+    def row_of(array: np.ndarray) -> np.ndarray | None:
+        return array if array.ndim == 4 and min(array.shape[1:]) > 1 else None
 
 
 class VolumeDataset(SliceDataset):
