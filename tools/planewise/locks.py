@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import IO
 
+from planewise.atomic_write import unwritable
 from planewise.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -43,12 +44,20 @@ def lock(file: IO[str], wait: bool) -> bool:
 
 
 def claim_folder(folder: Path) -> None:
-    """Reserve a folder for this process until it ends; claiming it again in the same process has no effect.
+    """Create a folder, and reserve it for this process until it ends; claiming it again in the same process has no
+    effect.
 
     Raises:
-        InputError: another process has reserved the folder.
+        InputError: another process has reserved the folder, or it cannot be written to.
     """
-    folder = folder.resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _claim(folder.resolve())
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def _claim(folder: Path) -> None:
     if folder in _held:
         return
     file = open(folder / "run.lock", "a+")  # noqa: SIM115 (kept open: it is the lock)

@@ -18,7 +18,7 @@ import yaml
 from monai.bundle.reference_resolver import ReferenceResolver
 
 from planewise import __version__
-from planewise.atomic_write import atomic_write, unwritable
+from planewise.atomic_write import atomic_write
 from planewise.checksum import sha256
 from planewise.engines.not_computed import NOT_COMPUTED
 from planewise.errors import InputError
@@ -53,11 +53,7 @@ def write_run(
     settings = _computed(config)
     identity = hashlib.sha256(json.dumps([settings, files], sort_keys=True, default=str).encode()).hexdigest()
     record_file, config_file = folder / "run.json", folder / "config.yaml"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        claim_folder(folder)
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    claim_folder(folder)
     if parse_bool(resume, "resume") and record_file.is_file():
         previous = _previous(record_file, config_file)
         before = _computed(previous["config"])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import planewise
-from planewise.atomic_write import atomic_write, unwritable
+from planewise.atomic_write import atomic_write
 from planewise.data.readable_items import reason_alone
 from planewise.errors import InputError
 from planewise.exams.datalist import folders_table, write_folders
@@ -120,11 +120,7 @@ def _one(
 
 def _claim(output: Path, command: str) -> None:
     """Reserve a folder for this process and for the results of one command."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        claim_folder(output)
-    except OSError as error:
-        raise unwritable(output, error) from error
+    claim_folder(output)
     record, known = output / "archive.json", None
     with suppress(InputError):
         known = read_json(record)

@@ -15,7 +15,6 @@ from typing import Any
 import nibabel
 import numpy as np
 
-from planewise.atomic_write import unwritable
 from planewise.checksum import sha256
 from planewise.data import absolute_datalist, find_inputs, mask_problem, read_datalist
 from planewise.data.readable_items import left_out, reason_alone
@@ -232,11 +231,7 @@ def _claim(output: Path, weights: Path) -> None:
     Raises:
         InputError: the folder is in use, cannot be written to, or contains masks of other weights.
     """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        claim_folder(output)
-    except OSError as error:
-        raise unwritable(output, error) from error
+    claim_folder(output)
     record = {"bundle": SEGMENTS, "weights": sha256(weights)}
     file = output / RECORD
     known = None
