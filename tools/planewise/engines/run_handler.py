@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from planewise.losses import logged_terms
 _VALIDATION_SEED = 0
 
 
+@dataclass(eq=False, repr=False)
 class RunHandler:
     """Seeding, progress, a check for non-finite losses, learning rate, validation, logs and checkpoints.
 
@@ -53,43 +55,23 @@ class RunHandler:
         writes: whether this process writes logs; with several processes, only the first one does.
     """
 
-    def __init__(
-        self,
-        output_dir: str | Path,
-        ckpt_dir: str | Path,
-        network: nn.Module,
-        loss: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        evaluator: Evaluator,
-        lr_scheduler: Any | None = None,
-        lr_epoch_level: bool = True,
-        val_interval: int = 1,
-        learner: nn.Module | None = None,
-        best_learner: bool = False,
-        seed: int = 0,
-        resume: bool | str = True,
-        progress: bool = False,
-        log_interval: int = 50,
-        checkpoint_interval: float = 60.0,
-        writes: bool = True,
-    ) -> None:
-        self.output_dir = Path(output_dir)
-        self.ckpt_dir = Path(ckpt_dir)
-        self.network = network
-        self.loss = loss
-        self.optimizer = optimizer
-        self.evaluator = evaluator
-        self.lr_scheduler = lr_scheduler
-        self.lr_epoch_level = lr_epoch_level
-        self.val_interval = val_interval
-        self.learner = learner
-        self.best_learner = best_learner
-        self.seed = seed
-        self.resume = resume
-        self.progress = progress
-        self.log_interval = log_interval
-        self.checkpoint_interval = checkpoint_interval
-        self.writes = writes
+    output_dir: str | Path
+    ckpt_dir: str | Path
+    network: nn.Module
+    loss: nn.Module
+    optimizer: torch.optim.Optimizer
+    evaluator: Evaluator
+    lr_scheduler: Any | None = None
+    lr_epoch_level: bool = True
+    val_interval: int = 1
+    learner: nn.Module | None = None
+    best_learner: bool = False
+    seed: int = 0
+    resume: bool | str = True
+    progress: bool = False
+    log_interval: int = 50
+    checkpoint_interval: float = 60.0
+    writes: bool = True
 
     def attach(self, engine: Engine) -> None:
         for handler in self._of_validation():
@@ -144,4 +126,4 @@ class RunHandler:
 
     @property
     def _tensorboard(self) -> str:
-        return str(self.output_dir / "tensorboard")
+        return str(Path(self.output_dir) / "tensorboard")
