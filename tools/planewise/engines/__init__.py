@@ -19,8 +19,7 @@ from planewise.engines.plain_errors import plain_errors
 from planewise.engines.plateau_handler import PlateauHandler
 from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.prepare_batch import PrepareSliceBatch
-from planewise.engines.prepare_phases_batch import PreparePhasesBatch
-from planewise.engines.prepare_stack_batch import PrepareStackBatch
+from planewise.engines.prepare_stack_batch import PreparePhasesBatch, PrepareStackBatch
 from planewise.engines.processes import (
     is_first_process,
     join_processes,

@@ -1,4 +1,4 @@
-"""Turn a batch of stacks into the classifier's input, on the network's device."""
+"""Turn a batch of stacks, or of hearts at two phases, into the classifier's input, on the network's device."""
 
 from __future__ import annotations
 
@@ -40,3 +40,19 @@ class PrepareStackBatch(PrepareBatch):
         batch = on_device(batchdata, device, non_blocking, self.augmentation)
         image = rearrange(batch["image"], "b (phase s) h w -> b phase h w s", phase=self.phases)
         return image, batch["label"], (), {"mask": batch["mask"]}
+
+
+class PreparePhasesBatch(PrepareStackBatch):
+    """Move a batch of `TwoPhaseDataset` to the device, transform its exams there, and split it into input, label and
+    mask.
+
+    Args:
+        augmentation: random batch transforms; the slices of both phases are an exam's channels and move together. None
+            applies no augmentation.
+
+    Returns:
+        The image ``(B, 2, H, W, S)``, the labels ``(B,)``, no positional arguments, and the keyword argument ``mask``
+        ``(B, S)`` for the network.
+    """
+
+    phases = 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -46,16 +45,17 @@ class WindowInferer(AutocastInferer):
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         # a MetaTensor carries its metadata through every layer, which costs more than a small layer
         volumes = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
-        run = partial(super().__call__, network=network)
+        call = super().__call__
+
+        def run(images: Tensor) -> Tensor:
+            if self.sliding is None:
+                return call(images, network, *args, **kwargs)
+            return self.sliding(images, lambda window: call(window, network, *args, **kwargs))
+
         if self.spatial_dims == 2:
             slices = rearrange(volumes, "b c i j k -> (b k) c i j").split(self.batch_size)
-            predicted = torch.cat([self._run(part, run, *args, **kwargs) for part in slices])
+            predicted = torch.cat([run(part) for part in slices])
             output = rearrange(predicted, "(b k) c i j -> b c i j k", b=len(volumes))
         else:
-            output = self._run(volumes, run, *args, **kwargs)
+            output = run(volumes)
         return convert_to_dst_type(output, inputs, dtype=output.dtype)[0]
-
-    def _run(self, images: Tensor, run: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        if self.sliding is None:
-            return run(images, *args, **kwargs)
-        return self.sliding(images, lambda window: run(window, *args, **kwargs))
