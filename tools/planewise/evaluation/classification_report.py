@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 
 from planewise.evaluation.only_a_picture import only_a_picture
+from planewise.evaluation.report import Report
 from planewise.metrics import classification_scores
 from planewise.reports.classification_figures import roc_figure
 from planewise.reports.research_only import research_note
-from planewise.reports.tables import write_csv, write_json
+from planewise.reports.tables import write_csv
 
 
-class ClassificationReport:
+class ClassificationReport(Report):
     """Write the results of an evaluator's pass over exams into a folder.
 
     - ``predictions.csv``: each exam's features and probabilities, by its hash;
@@ -41,15 +42,10 @@ class ClassificationReport:
         feature_names: Sequence[str],
         trained_on: str | None = None,
     ) -> None:
-        self.folder = Path(output_dir)
+        super().__init__(output_dir)
         self.classes = tuple(classes)
         self.feature_names = tuple(feature_names)
         self.note = research_note(trained_on) if trained_on else None
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _start(self, engine: Engine) -> None:
         self._batches: list[dict[str, Any]] = []
@@ -61,10 +57,7 @@ class ClassificationReport:
             collected["label"] = batch["label"].cpu()
         self._batches.append(collected)
 
-    def _write(self, engine: Engine) -> None:
-        if not self._batches:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def write(self) -> dict[str, Any] | None:
         probabilities = torch.cat([batch["pred"] for batch in self._batches]).numpy()
         features = torch.cat([batch["features"] for batch in self._batches])
         labels = np.concatenate([batch["label"].numpy() for batch in self._batches if "label" in batch] or [[]]).astype(
@@ -80,9 +73,8 @@ class ClassificationReport:
             columns["note"] = [self.note] * len(probabilities)
         write_csv(self.folder / "predictions.csv", columns)
         if len(labels) != len(probabilities):
-            return
+            return None
         scores = classification_scores(probabilities, labels, self.classes)
-        write_json(self.folder / "metrics.json", scores)
         with only_a_picture("roc.png"):
             roc_figure(probabilities, labels, self.classes, scores).savefig(self.folder / "roc.png", dpi=110)
-        engine.state.metrics |= {"report": scores}
+        return scores

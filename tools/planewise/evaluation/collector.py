@@ -50,6 +50,12 @@ def cell_layers(images: Tensor, cells_per_side: int) -> list[Tensor]:
     return [images[..., (2 * layer + 1) * side // (2 * cells_per_side)] for layer in range(cells_per_side)]
 
 
+def with_accuracy(figure: Figure, title: str, what: str, scores: Mapping[str, Any]) -> Figure:
+    """The figure with a title that ends in an accuracy and its chance level."""
+    figure.suptitle(f"{title}  {what}: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip())
+    return figure
+
+
 @dataclass(frozen=True)
 class ScoredBatch:
     """One batch of the evaluator with B samples (slices or volumes), on the network's device."""

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from planewise.data import StackDataset
-from planewise.evaluation.decisions import decision
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.probabilities_report import ProbabilitiesReport
 from planewise.metrics import finding_scores
-from planewise.reports.findings_figures import findings_roc_figure, saliency_figure
+from planewise.networks.saliency import saliency_maps
+from planewise.reports.findings_figures import Decision, findings_roc_figure, saliency_figure
 from planewise.reports.tables import write_csv
 
 
@@ -53,7 +54,8 @@ class FindingsReport(ProbabilitiesReport):
         self.examples = examples
         self.title = title
 
-    def write(self, probabilities: np.ndarray) -> dict[str, Any]:
+    def write(self) -> dict[str, Any]:
+        probabilities = self.collected()
         labels = self.dataset.labels[self._index].numpy()
         columns: dict[str, Any] = {"exam": [self.dataset.items[index]["exam"] for index in self._index]}
         for column, task in enumerate(self.tasks):
@@ -80,3 +82,20 @@ class FindingsReport(ProbabilitiesReport):
                 rows.append(decision(self.network, stack, column, caption))
         if rows:
             saliency_figure(rows, self.title).savefig(self.folder / "saliency.png", dpi=100)
+
+
+def decision(
+    network: nn.Module, stack: torch.Tensor, finding: int, caption: str, numbers: Sequence[int] | None = None
+) -> Decision:
+    """The decisive slices and places of a stack for a finding.
+
+    Args:
+        network: `planewise.networks.StackClassifier`, on any device.
+        stack: the preprocessed stack, ``(i, j, S)``.
+        finding: index of the network's output.
+        caption: caption of the picture.
+        numbers: numbers of the slices to display; 1 to S by default.
+    """
+    device = next(network.parameters()).device
+    maps = saliency_maps(network, stack[None].to(device), finding)
+    return Decision(caption, stack.cpu().numpy(), maps.cpu().numpy(), numbers)

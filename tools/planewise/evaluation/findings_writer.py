@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from planewise.evaluation.decisions import decision
+from planewise.evaluation.findings_report import decision
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.predictions_writer import PredictionsWriter
 from planewise.reports.findings_figures import Decision, saliency_figure

@@ -69,7 +69,8 @@ class GradingReport(ProbabilitiesReport):
         super()._collect(engine)
         self._true += engine.state.output["label"].tolist()
 
-    def write(self, probabilities: np.ndarray) -> dict[str, Any]:
+    def write(self) -> dict[str, Any]:
+        probabilities = self.collected()
         predicted = predicted_grades(probabilities)
         scores = grade_scores(probabilities, self._true, self.grades) | convergence(self.history)
         exams = [self.dataset.items[index]["exam"] for index in self._index]

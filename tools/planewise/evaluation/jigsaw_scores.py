@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from planewise.evaluation.collector import CollectorResults, ScoredBatch, cell_layers, drawn_examples, middle_layer
+from planewise.evaluation.collector import (
+    CollectorResults,
+    ScoredBatch,
+    cell_layers,
+    drawn_examples,
+    middle_layer,
+    with_accuracy,
+)
 from planewise.metrics.jigsaw import jigsaw_scores, tiles_in_place
 from planewise.pretexts import JigsawTilesd
 from planewise.reports.jigsaw_figures import puzzle_gallery
@@ -63,9 +70,6 @@ class JigsawScores:
         def draw() -> Figure:
             images, tiles = (taken[name][: len(rows)].numpy() for name in ("original", "tiles"))
             figure = puzzle_gallery(images, tiles, *orders, self.per_side, captions)
-            figure.suptitle(
-                f"{title}  permutation accuracy: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip()
-            )
-            return figure
+            return with_accuracy(figure, title, "permutation accuracy", scores)
 
         return CollectorResults({"jigsaw": scores}, columns, figures={"puzzles.png": draw})

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from planewise.evaluation.collector import CollectorResults, ScoredBatch, cell_layers, drawn_examples, middle_layer
+from planewise.evaluation.collector import (
+    CollectorResults,
+    ScoredBatch,
+    cell_layers,
+    drawn_examples,
+    middle_layer,
+    with_accuracy,
+)
 from planewise.metrics.confusion import choice_scores
 from planewise.pretexts import RelativePatchesd
 from planewise.pretexts.relative_patches import cell_of_class
@@ -67,9 +74,6 @@ class PatchLocationScores:
         def draw() -> Figure:
             layers, pairs = (taken[name][: len(rows)].numpy() for name in ("layers", "pairs"))
             figure = patch_location_gallery(layers, pairs, answer, right, self.per_side, captions)
-            figure.suptitle(
-                f"{title}  location accuracy: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip()
-            )
-            return figure
+            return with_accuracy(figure, title, "location accuracy", scores)
 
         return CollectorResults({"patch_location": scores}, columns, figures={"patches.png": draw})

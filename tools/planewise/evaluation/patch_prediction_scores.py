@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from planewise.evaluation.collector import DRAWN, CollectorResults, ScoredBatch, middle_layer
+from planewise.evaluation.collector import DRAWN, CollectorResults, ScoredBatch, middle_layer, with_accuracy
 from planewise.geometry import inverted_pyramids, predicted_patches
 from planewise.losses import candidate_scores
 from planewise.metrics import found_first, patch_scores
@@ -71,9 +71,7 @@ class PatchPredictionScores:
             size, corners = patch_places(layers.shape[1:], self.patches_per_side, self.overlap)
             places = corners.repeat_interleave(int(taken["patches"][0]) // len(corners), dim=0)
             figure = prediction_gallery(layers.numpy(), size, places.tolist(), rows)
-            text = f"{title}  patches found: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}"
-            figure.suptitle(text.strip())
-            return figure
+            return with_accuracy(figure, title, "patches found", scores)
 
         return CollectorResults({"prediction": scores}, columns, figures={"predictions.png": draw})
 

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 
 from planewise.data import PhotographDataset, SliceDataset, VolumeDataset
 from planewise.data.datalist import rows_by_exam
 from planewise.errors import InputError
 from planewise.evaluation.collector import Collector, CollectorResults, ScoredBatch
 from planewise.evaluation.only_a_picture import only_a_picture
-from planewise.reports.tables import write_csv, write_json
+from planewise.evaluation.report import Report
+from planewise.reports.tables import write_csv
 
 
-class PretextReport:
+class PretextReport(Report):
     """Write the results of an evaluator's pass over the slices into a folder.
 
     - ``metrics.json``: the number of slices (or volumes or photographs) and exams, and the collectors' scores;
@@ -45,16 +46,11 @@ class PretextReport:
         examples: int = 8,
         title: str = "",
     ) -> None:
-        self.folder = Path(output_dir)
+        super().__init__(output_dir)
         self.dataset = dataset
         self.collectors = tuple(collectors)
         self.title = title
         self._number_of_examples = examples
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _start(self, engine: Engine) -> None:
         if self.dataset is None:
@@ -73,10 +69,7 @@ class PretextReport:
                 taken[name].append(value.cpu())
         self._index += index
 
-    def _write(self, engine: Engine) -> None:
-        if not self._index:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def write(self) -> dict[str, Any]:
         items = [self.dataset.items[index] for index in self._index]
         results = list(self._results(items))
         identity = {key: [item.get(key, "") for item in items] for key in ("exam", "stack", "slice", "phase")}
@@ -92,10 +85,7 @@ class PretextReport:
         tables = {f"{noun}.csv": _together([identity, *(each.columns for each in results)])}
         for name, columns in _together([tables, *(each.tables for each in results)]).items():
             write_csv(self.folder / name, columns)
-        # last, so that a program waiting for this file finds the others
-        metrics = _together([counts, *(each.metrics for each in results)])
-        write_json(self.folder / "metrics.json", metrics)
-        engine.state.metrics |= {"report": metrics}
+        return _together([counts, *(each.metrics for each in results)])
 
     def _results(self, items: Sequence[Mapping[str, Any]]) -> Iterator[CollectorResults]:
         for collector, taken in zip(self.collectors, self._taken, strict=True):

@@ -1,4 +1,4 @@
-"""The base class of reports on whole exams: it collects probabilities in one pass, then writes tables and pictures."""
+"""The base class of reports on whole exams: it collects their probabilities in one pass."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from torch import Tensor
 
+from planewise.evaluation.report import Report
 from planewise.metrics import epochs_to_converge
 from planewise.reports.history import read_history
-from planewise.reports.tables import write_json
 
 
-class ProbabilitiesReport:
-    """Collect an evaluator's probabilities, exam by exam, and let `write` write the results into a folder.
+class ProbabilitiesReport(Report):
+    """Collect an evaluator's probabilities, exam by exam, for `write`.
 
     The evaluator must not decollate. Its batches contain ``index``; its outputs contain logits ``pred`` ``(B, ...)``.
 
@@ -28,25 +28,6 @@ class ProbabilitiesReport:
     #: Function from logits to probabilities.
     probabilities_of: Callable[[Tensor], Tensor] = staticmethod(torch.sigmoid)
 
-    def __init__(self, output_dir: str | Path) -> None:
-        self.folder = Path(output_dir)
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.COMPLETED, self._finish)
-
-    def write(self, probabilities: np.ndarray) -> dict[str, Any] | None:
-        """Write tables and pictures of the exams whose indices are in ``self._index``.
-
-        Args:
-            probabilities: the probabilities of these exams, in the same order.
-
-        Returns:
-            The contents of ``metrics.json``; None to write no such file.
-        """
-        raise NotImplementedError
-
     def _start(self, engine: Engine) -> None:
         self._index: list[int] = []
         self._probabilities: list[Tensor] = []
@@ -55,15 +36,9 @@ class ProbabilitiesReport:
         self._index += engine.state.batch["index"].tolist()
         self._probabilities.append(self.probabilities_of(engine.state.output["pred"].float()).cpu())
 
-    def _finish(self, engine: Engine) -> None:
-        if not self._index:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        scores = self.write(torch.cat(self._probabilities).numpy())
-        if scores is not None:
-            # last, so that a program waiting for this file finds the others
-            write_json(self.folder / "metrics.json", scores)
-            engine.state.metrics |= {"report": scores}
+    def collected(self) -> np.ndarray:
+        """The probabilities of the exams whose indices are in ``self._index``, in the same order."""
+        return torch.cat(self._probabilities).numpy()
 
 
 def convergence(history: str | Path | None) -> dict[str, Any]:

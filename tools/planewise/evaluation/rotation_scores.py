@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_examples
+from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_examples, with_accuracy
 from planewise.metrics.confusion import choice_scores
 from planewise.reports.rotation_figures import rotation_gallery, rotation_name
 
@@ -60,9 +60,6 @@ class RotationScores:
         def draw() -> Figure:
             first = [layer[: len(rows)] for layer in layers]
             figure = rotation_gallery(first, captions, [reference[row] == predicted[row] for row in rows])
-            figure.suptitle(
-                f"{title}  rotation accuracy: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip()
-            )
-            return figure
+            return with_accuracy(figure, title, "rotation accuracy", scores)
 
         return CollectorResults({"rotation": scores}, columns, figures={"rotations.png": draw})

@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 
 from planewise.evaluation.only_a_picture import only_a_picture
+from planewise.evaluation.report import Report
 from planewise.metrics import region_values, volume_scores
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.segmentation_figures import segmentation_gallery
 from planewise.reports.shown_slices import SHOWN_SLICES, ShownSlice, hard_slices, write_shown_slices
-from planewise.reports.tables import summary, write_csv, write_json
+from planewise.reports.tables import summary, write_csv
 
 
-class SegmentationReport:
+class SegmentationReport(Report):
     """Write the results of an evaluator's pass over whole volumes into a folder.
 
     - ``metrics.json``: mean and standard deviation of Dice, ASSD (Zhang 2024 Table 4) and mean contour distance (Bai
@@ -48,15 +49,10 @@ class SegmentationReport:
         examples: int = 6,
         regions: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self.folder = Path(output_dir)
+        super().__init__(output_dir)
         self.structures = {int(value): name for value, name in structures.items()}
         self.scored = region_values(structures, regions or {})
         self.examples = examples
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _start(self, engine: Engine) -> None:
         self._rows: list[dict[str, Any]] = []
@@ -99,10 +95,7 @@ class SegmentationReport:
         """ASSD of every volume and structure, mm; 1.0 if the structure was missed."""
         return [1.0 if row[f"{name}_missed"] else row[f"{name}_assd_mm"] for row in self._rows for name in names]
 
-    def _write(self, engine: Engine) -> None:
-        if not self._rows:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def write(self) -> dict[str, Any]:
         names = list(self.scored.values())
         structures = {
             name: {
@@ -130,10 +123,9 @@ class SegmentationReport:
             "never_predicted": [name for values, name in self.scored.items() if not predicted & set(values)],
         }
         write_csv(self.folder / "volumes.csv", {key: [row[key] for row in self._rows] for key in self._rows[0]})
-        write_json(self.folder / "metrics.json", metrics)
         write_shown_slices(self.folder / SHOWN_SLICES, self._hard)
         images, predictions, references, captions = zip(*self._shown, strict=True)
         with only_a_picture("segmentations.png"):
             figure = segmentation_gallery(images, predictions, references, captions, self.structures)
             figure.savefig(self.folder / "segmentations.png", dpi=100)
-        engine.state.metrics |= {"report": metrics}
+        return metrics

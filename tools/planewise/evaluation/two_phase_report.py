@@ -85,7 +85,8 @@ class TwoPhaseReport(ProbabilitiesReport):
     def probabilities_of(logits: torch.Tensor) -> torch.Tensor:
         return torch.softmax(logits, dim=1)
 
-    def write(self, probabilities: np.ndarray) -> dict[str, Any] | None:
+    def write(self) -> dict[str, Any] | None:
+        probabilities = self.collected()
         labels = self.dataset.labels[self._index].numpy()
         known = labels >= 0
         columns: dict[str, Any] = {"exam": [self.dataset.items[index]["exam"] for index in self._index]}

@@ -1,0 +1,50 @@
+"""The base class of reports: they collect an evaluator's batches in one pass, then write tables and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from planewise.reports.tables import write_json
+
+
+class Report:
+    """Let `write` write the results of an evaluator's pass into a folder, and write ``metrics.json``.
+
+    Args:
+        output_dir: folder for the results.
+    """
+
+    def __init__(self, output_dir: str | Path) -> None:
+        self.folder = Path(output_dir)
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
+
+    def write(self) -> dict[str, Any] | None:
+        """Write tables and pictures of all collected batches.
+
+        Returns:
+            The contents of ``metrics.json``; None to write no such file.
+        """
+        raise NotImplementedError
+
+    def _start(self, engine: Engine) -> None:
+        raise NotImplementedError
+
+    def _collect(self, engine: Engine) -> None:
+        raise NotImplementedError
+
+    def _finish(self, engine: Engine) -> None:
+        if not engine.state.output:  # there was no batch
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        scores = self.write()
+        if scores is not None:
+            # last, so that a program waiting for this file finds the others
+            write_json(self.folder / "metrics.json", scores)
+            engine.state.metrics |= {"report": scores}
