@@ -30,21 +30,21 @@ class Frame:
     """words that may name the view, including the folder's name"""
     description: str
     """``text`` without the folder's name"""
-    echo_time: float | None
-    repetition_time: float | None
-    sequence: str
+    echo_time: float | None = None
+    repetition_time: float | None = None
+    sequence: str = ""
     """``SE``, ``GR``, ``IR/SE``, ...; empty if the header has none"""
-    fat_suppressed: bool | None
+    fat_suppressed: bool | None = None
     """None if unknown"""
-    localizer: bool
-    gated: bool
-    body_part: str
-    patient: str
+    localizer: bool = False
+    gated: bool = False
+    body_part: str = ""
+    patient: str = ""
     """raw identifier, like the four below: hashed before anything is written"""
-    study: str
-    series: str
-    frame_of_reference: str
-    sop: str
+    study: str = ""
+    series: str = ""
+    frame_of_reference: str = ""
+    sop: str = ""
     time: int | None = None
     """index along the fourth axis of a NIfTI cine, from 0; None elsewhere"""
     phase: str | None = None

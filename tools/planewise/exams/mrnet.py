@@ -18,14 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from planewise.exams.volume import FoundVolumes, Volume
-from planewise.exams.words import count_of
+from planewise.exams.words import count_of, some_of
 
 SECTIONS, PLANES = ("train", "valid"), ("axial", "coronal", "sagittal")
 LABELS = ("abnormal", "acl", "meniscus")
 OTHER_PLANE = "MRNet volume of another plane: only the sagittal ones are used"
 OTHER_ANATOMY = "MRNet volume of a knee: index it with --anatomy knee"
-#: Number of names in a sentence before the rest is counted.
-_MOST_NAMES = 5
 
 
 def is_volume(path: str) -> bool:
@@ -152,10 +150,5 @@ def _read_labels(path: Path, cases: set[str], problems: list[tuple[str, str]]) -
     wrong["listed twice, with 0 and with 1: left out"] += sorted(contradicted)
     told = {name for names in wrong.values() for name in names}
     wrong["the file has no line for this volume"] += sorted(cases - set(labels) - told)
-    problems += [(f"{path.name}: {_names(names)}", reason) for reason, names in wrong.items() if names]
+    problems += [(f"{path.name}: {some_of(names)}", reason) for reason, names in wrong.items() if names]
     return labels
-
-
-def _names(names: list[str]) -> str:
-    rest = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")

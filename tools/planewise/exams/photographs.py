@@ -32,6 +32,7 @@ from planewise.errors import InputError
 from planewise.exams.refusals import EMPTY
 from planewise.exams.reserved import RESERVED
 from planewise.exams.volume import FoundVolumes, Volume
+from planewise.exams.words import some_of
 
 #: Endings of photographs' file names.
 ENDINGS = (".png", ".jpg", ".jpeg")
@@ -54,8 +55,6 @@ _EYE = re.compile(r"[_-]?(left|right|od|os)$", re.IGNORECASE)
 _SUBMISSION = re.compile(r"sample_?submission\.csv$", re.IGNORECASE)
 #: Number of bytes at the end of a file in which to search for the end of the image, because programs append notes.
 _TAIL = 2**16
-#: Number of names in a sentence before the rest is counted.
-_MOST_NAMES = 5
 
 
 def is_photograph(path: str | Path) -> bool:
@@ -153,7 +152,7 @@ def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path
             worst[photograph.patient_key] = max(grade, worst.get(photograph.patient_key, 0))
     for photograph in kept:
         photograph.group = str(worst.get(photograph.patient_key, ""))
-    unmatched = [(_some(names), reason) for reason, names in problems.items() if names]
+    unmatched = [(some_of(names), reason) for reason, names in problems.items() if names]
     return FoundVolumes(kept, dict(skipped), unmatched)
 
 
@@ -301,8 +300,3 @@ def _without_copies(
     if not skipped[COPY]:
         del skipped[COPY]
     return [photograph for photograph in photographs if id(photograph) not in left_out]
-
-
-def _some(names: Sequence[str]) -> str:
-    rest = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")

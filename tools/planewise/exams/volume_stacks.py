@@ -63,18 +63,8 @@ def _frames(volume: Volume, number: int) -> list[Frame]:
             kind="",
             text=text,
             description=volume.case,
-            echo_time=None,
-            repetition_time=None,
-            sequence="",
-            fat_suppressed=None,
-            localizer=False,
             gated=volume.time is not None or bool(volume.view),  # frames of cines too
-            body_part="",
-            patient="",
-            study="",
             series=f"{volume.key} {volume.view}".strip(),
-            frame_of_reference="",
-            sop="",
             time=volume.time,
             phase=volume.phase if volume.phase in ("ED", "ES") else None,
         )

@@ -1,7 +1,10 @@
 """Numbers and lists in sentences, and numbers in names."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+#: Number of names in a sentence before the rest is counted.
+_MOST_NAMES = 5
 
 
 def count_of(number: int, noun: str) -> str:
@@ -13,6 +16,12 @@ def listed(words: Iterable[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``; there must be at least one word."""
     *before, last = words
     return f"{', '.join(before)} and {last}" if before else last
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first names, and the number of the others."""
+    rest = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def plain(text: str) -> str:
