@@ -16,6 +16,7 @@ import torch
 
 from planewise.errors import InputError
 from planewise.exams.anatomies import anatomy_of_stack
+from planewise.exams.datalist import PATH_KEYS, with_paths
 from planewise.exams.mrnet import open_volume
 from planewise.exams.reserved import PREDICTED
 from planewise.exams.split import SECTIONS
@@ -24,8 +25,6 @@ from planewise.preprocessing.exam_name import exam_of
 from planewise.text_files import read_json
 from planewise.unreadable import UNREADABLE
 
-#: Keys of an item whose values are paths.
-PATH_KEYS = ("image", "label")
 #: Keys of an item that determine from where a slice is read.
 _PLACE = ("image", "frame", "time", "affine", "shift")
 #: Keys of an item that belong to its slice, not to its volume.
@@ -252,17 +251,8 @@ def absolute_datalist(path: str | Path) -> dict[str, Any]:
     """
     content = read_datalist(path)
     folder = Path(path).expanduser().resolve().parent
-    exams = {}
-    for name, exam in content.get("exams", {}).items():
-        stacks = {
-            key: stack | {"items": [item | {"image": _below(folder, item["image"])} for item in stack["items"]]}
-            if "items" in stack
-            else stack
-            for key, stack in exam.get("stacks", {}).items()
-        }
-        exams[name] = exam | {"stacks": stacks}
-    sections = {section: _items_of(folder, content, section) for section in SECTIONS}
-    return {"planewise": content.get("planewise", {}), **sections, "exams": exams}
+    known = {key: content[key] for key in ("planewise", *SECTIONS, "exams") if key in content}
+    return with_paths({"planewise": {}} | known, lambda file: str(folder / file))
 
 
 def select_subjects(

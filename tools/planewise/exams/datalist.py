@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -18,6 +18,9 @@ from planewise.exams.split import SECTIONS
 from planewise.exams.stack import Stack
 from planewise.geometry import relative_locations
 from planewise.text_files import cell
+
+#: Keys of an item whose values are paths.
+PATH_KEYS = ("image", "label")
 
 
 def slice_items(stack: Stack, located: bool, phases: str = "all") -> list[dict]:
@@ -86,30 +89,23 @@ def stack_summary(stack: Stack, view: str, confidence: float | None, runners_up:
     return summary
 
 
-def relative_paths(datalist: dict, folder: Path) -> dict:
-    """The datalist with its paths relative to ``folder``, with forward slashes."""
+def with_paths(datalist: dict, change: Callable[[str], str]) -> dict:
+    """The datalist with every path replaced by ``change(path)``."""
 
-    def relative(item: dict) -> dict:
-        item = dict(item)
-        for key in ("image", "label"):
-            if isinstance(item.get(key), list):  # a file for each channel
-                item[key] = [_relative(path, folder) for path in item[key]]
-            elif key in item:
-                item[key] = _relative(item[key], folder)
-        return item
+    def changed(item: dict) -> dict:
+        paths = {key: item[key] for key in PATH_KEYS if key in item}
+        # a list names a file for each channel
+        return item | {key: [*map(change, of)] if isinstance(of, list) else change(of) for key, of in paths.items()}
 
-    changed = datalist | {section: [relative(item) for item in datalist[section]] for section in SECTIONS}
-    changed["exams"] = {
-        name: exam
-        | {
-            "stacks": {
-                key: stack | {"items": [relative(item) for item in stack["items"]]} if "items" in stack else stack
-                for key, stack in exam["stacks"].items()
-            }
+    exams = {}
+    for name, exam in datalist.get("exams", {}).items():
+        stacks = {
+            key: stack | {"items": [*map(changed, stack["items"])]} if "items" in stack else stack
+            for key, stack in exam.get("stacks", {}).items()
         }
-        for name, exam in datalist["exams"].items()
-    }
-    return changed
+        exams[name] = exam | {"stacks": stacks}
+    sections = {section: [*map(changed, datalist.get(section, []))] for section in SECTIONS}
+    return datalist | sections | {"exams": exams}
 
 
 def _relative(path: str, folder: Path) -> str:
@@ -149,7 +145,7 @@ def write_datalist(datalist: dict, path: str | Path, folders: Mapping[str, Path]
         InputError: a file cannot be written; then both stay unchanged.
     """
     path = check_output(Path(path))
-    content = relative_paths(datalist, path.parent)
+    content = with_paths(datalist, lambda image: _relative(image, path.parent))
     lines = [f'"planewise": {_json(content["planewise"])}']
     for section in SECTIONS:
         items = ",\n".join(_json(item) for item in content[section])
