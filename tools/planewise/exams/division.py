@@ -124,7 +124,9 @@ def groups_of(
     """
     groups = dict.fromkeys((place.patient_key for place in places), "")
     if stratify is None:
-        return groups | {key: group for place in places for key, group in _own_group(place)}
+        return groups | {
+            place.patient_key: place.group for place in places if isinstance(place, Volume) and place.group
+        }
     if stratify == "label":
         masked = {str(item["patient"]) for item in items if "label" in item}
         if not masked:
@@ -138,11 +140,6 @@ def groups_of(
         known = ", ".join(sorted({key for item in items for key in item} - RESERVED)) or "none"
         raise InputError(f"--stratify {stratify}: no exam has this class; known are {known} (--classes FILE.csv)")
     return groups | {place.patient_key: " ".join(sorted(found.get(place.patient, ()))) for place in places}
-
-
-def _own_group(place: Exam | Volume) -> list[tuple[str, str]]:
-    group = getattr(place, "group", "")
-    return [(place.patient_key, group)] if group else []
 
 
 def divide(
