@@ -50,6 +50,17 @@ def cell_layers(images: Tensor, cells_per_side: int) -> list[Tensor]:
     return [images[..., (2 * layer + 1) * side // (2 * cells_per_side)] for layer in range(cells_per_side)]
 
 
+def drawn_at(dpi: float, draw: Callable[..., Figure], *arguments: Any) -> Callable[[], Figure]:
+    """A function that calls ``draw`` with these arguments, and gives the figure its own resolution."""
+
+    def picture() -> Figure:
+        figure = draw(*arguments)
+        figure.set_dpi(dpi)
+        return figure
+
+    return picture
+
+
 def with_accuracy(figure: Figure, title: str, what: str, scores: Mapping[str, Any]) -> Figure:
     """The figure with a title that ends in an accuracy and its chance level."""
     figure.suptitle(f"{title}  {what}: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip())

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
-from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_at
 from planewise.losses import predicted_location
 from planewise.metrics import location_scores
 from planewise.reports.pretext_figures import regression_plot
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 class LocationScores:
@@ -33,10 +30,5 @@ class LocationScores:
         predicted, reference = taken["predicted_location"], taken["location"]
         columns = {"location": reference.tolist(), "predicted_location": predicted.tolist()}
         scores = location_scores(columns["predicted_location"], columns["location"])
-
-        def draw() -> Figure:
-            figure = regression_plot(predicted.numpy(), reference.numpy(), scores, title)
-            figure.set_dpi(120)
-            return figure
-
+        draw = drawn_at(120, regression_plot, predicted.numpy(), reference.numpy(), scores, title)
         return CollectorResults({"location": scores}, columns, figures={"regression.png": draw})

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from planewise.data.cycle_points import cycle_fraction
-from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_at
 from planewise.evaluation.plane_bounds import bounds_of_planes
 from planewise.geometry import (
     SliceLines,
@@ -156,10 +156,4 @@ class OrientationScores:
             parts += [f"location {abs(location):.2f}"] if location is not None and np.isfinite(location) else []
             captions.append(" ".join(parts))
         arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
-
-        def draw() -> Figure:
-            figure = heatmap_gallery(*arrays, captions, self.views)
-            figure.set_dpi(100)
-            return figure
-
-        return {"heatmaps.png": draw}
+        return {"heatmaps.png": drawn_at(100, heatmap_gallery, *arrays, captions, self.views)}

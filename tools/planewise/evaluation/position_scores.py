@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_at
 from planewise.geometry import cross_residual, find_squares, square_names
 from planewise.metrics import position_counts, position_dice
 from planewise.reports.position_figures import position_gallery
@@ -102,13 +102,7 @@ class PositionScores:
             return {}
         captions = [f"{items[row]['exam'][:4]} slice {items[row].get('slice', '')}" for row in rows]
         arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
-
-        def draw() -> Figure:
-            figure = position_gallery(*arrays, captions, self.names)
-            figure.set_dpi(100)
-            return figure
-
-        return {"squares.png": draw}
+        return {"squares.png": drawn_at(100, position_gallery, *arrays, captions, self.names)}
 
 
 def _percentile(values: np.ndarray, percent: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,15 +17,12 @@ from torch import Tensor, nn
 
 from planewise.data import SliceDataset
 from planewise.engines import AutocastInferer
-from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_at
 from planewise.evaluation.frozen_features import frozen_features
 from planewise.geometry import centrosymmetric
 from planewise.metrics import location_scores, mean_distance_of_others, nearest_neighbours
 from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.reports.pretext_figures import regression_plot
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 logger = logging.getLogger(__name__)
 
@@ -114,12 +111,8 @@ class ProbeScores:
             "probed_location": probed.tolist(),
             "neighbour_location": neighbour.tolist(),
         }
-
-        def draw() -> Figure:
-            figure = regression_plot(probed, location.numpy(), scores, f"{title} frozen features".strip())
-            figure.set_dpi(120)
-            return figure
-
+        title = f"{title} frozen features".strip()
+        draw = drawn_at(120, regression_plot, probed, location.numpy(), scores, title)
         return CollectorResults({"probe": metrics}, tables={"probe.csv": table}, figures={"probe.png": draw})
 
 
