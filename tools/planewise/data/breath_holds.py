@@ -100,11 +100,6 @@ def _record(exam: AlignedExam) -> dict[str, Any]:
     return record
 
 
-def _view_items(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Map each recognised view that intersects the stack to its image."""
-    return {view: stack["items"][0] for view, stack in entry["stacks"].items() if view != "sax" and stack.get("items")}
-
-
 def _align(name: str, entry: dict[str, Any], items: list[dict[str, Any]]) -> AlignedExam:
     """Find an exam's shifts, and write them into its entry and items if they can be trusted."""
     slices = defaultdict(list)
@@ -112,7 +107,8 @@ def _align(name: str, entry: dict[str, Any], items: list[dict[str, Any]]) -> Ali
         if "affine" in item:
             slices[item["slice"]].append(item)
     first = [min(slices[rank], key=cycle_fraction) for rank in sorted(slices)]
-    views = _view_items(entry)
+    # the image of each recognised view that intersects the stack
+    views = {view: stack["items"][0] for view, stack in entry["stacks"].items() if view != "sax" and stack.get("items")}
     images = [*first, *views.values()]
     if not first or not views:
         why = "no slices with a position in space" if not first else "no view that intersects the short axis"

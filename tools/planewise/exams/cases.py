@@ -101,7 +101,9 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
             "folder separately"
         )
     used = {case.label for case in cases}
-    skipped[NO_IMAGE] += [str(path) for path in pool.values() if path not in used and not _is_listed_folder(path)]
+    skipped[NO_IMAGE] += [
+        str(path) for path in pool.values() if path not in used and read_listing(path.parent.parent / LISTING) is None
+    ]
     kept = [case for case in cases if _check(case, skipped)]
     name_cases(kept, folder)
     for case in kept:
@@ -176,10 +178,6 @@ def _listed_cases(
             mask = None
         cases.append(Volume(path, mask, stem(path)))
     return cases
-
-
-def _is_listed_folder(mask: Path) -> bool:
-    return read_listing(mask.parent.parent / LISTING) is not None
 
 
 def _is_brats(files: Sequence[Path]) -> bool:

@@ -132,7 +132,11 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
     axis = anatomy.axis(stacks[index])
     stack = found.learned(stacks, index) if flag is None else stacks[index].in_order(axis)
     planes = {view: plane_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
-    views = {view: _image_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
+    # the image of each view at its first phase
+    views = {
+        view: next(item for item in slice_items(stacks[other.stack], False, "first") if item["slice"] == other.slice)
+        for view, other in found.views.items()
+    }
     return [
         InputStack(
             exam=name,
@@ -146,11 +150,6 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
         )
         for phase, slices in _phases(stack, axis is not None, phases)
     ]
-
-
-def _image_of(stack: Stack, rank: int) -> dict:
-    """The image of a slice at its first phase, as an item."""
-    return next(item for item in slice_items(stack, False, "first") if item["slice"] == rank)
 
 
 def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[dict]]]:

@@ -67,7 +67,7 @@ class _Evidence(NamedTuple):
 def contrast_of(stack: Stack) -> Contrast:
     """The contrast of a stack."""
     name = plain(_telling_name(stack))
-    named = _named_weightings(name)
+    named = [label for label, pattern in _WEIGHTINGS.items() if re.search(pattern, name)]
     weighting = [_Evidence(label, _NAME_WEIGHTS[label], "name") for label in named if len(named) == 1]
     timed = timed_weighting(stack.echo_time, stack.repetition_time, stack.sequence)
     if timed:
@@ -103,10 +103,6 @@ def _telling_name(stack: Stack) -> str:
     patterns = [*_WEIGHTINGS.values(), _NO_FAT_SUPPRESSION, _FAT_SUPPRESSION]
     tells = any(re.search(pattern, plain(stack.description)) for pattern in patterns)
     return stack.description if tells else stack.text
-
-
-def _named_weightings(name: str) -> list[str]:
-    return [label for label, pattern in _WEIGHTINGS.items() if re.search(pattern, name)]
 
 
 def _fat_evidence(name: str, option: bool | None, tells_weighting: bool) -> list[_Evidence]:

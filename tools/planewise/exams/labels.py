@@ -302,7 +302,8 @@ def add_masks(
                 problem = orientation if named else problem
                 continue
             of_first = phase is None and case == exam.name
-            rank_of_phase = 0 if of_first else _phase_rank(phase, stack, _row_of(exam, class_rows, folder))
+            row, _ = _agreed([row for name, row in class_rows.items() if find_name(name, [known[index]])])
+            rank_of_phase = 0 if of_first else _phase_rank(phase, stack, row)
             if isinstance(rank_of_phase, str):
                 problem = rank_of_phase
                 continue
@@ -370,11 +371,6 @@ def exam_names(exam: Exam | Volume, folder: Path) -> set[str]:
     if exam.patient_key.startswith("patient:"):
         names.add(exam.patient_key.removeprefix("patient:"))
     return names
-
-
-def _row_of(exam: Exam, class_rows: dict[str, dict], folder: Path) -> dict:
-    known = [exam_names(exam, folder)]
-    return _agreed([row for name, row in class_rows.items() if find_name(name, known)])[0]
 
 
 def add_classes(

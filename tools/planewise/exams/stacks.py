@@ -106,7 +106,10 @@ def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
     acquisitions = defaultdict(list)
     for frame in frames:
         acquisitions[frame.series_or_folder, frame.echo_time].append(frame)
-    places = {key: {_place(frame) for frame in members} for key, members in acquisitions.items()}
+    places = {
+        key: {tuple(np.round(np.asarray(frame.affine)[:3, 3], 1)) for frame in members}
+        for key, members in acquisitions.items()
+    }
     if sum(map(len, places.values())) < 0.75 * len(frames):  # most positions occur more than once: a series over time
         return [frames]
     contrasts: list[list[tuple]] = []
@@ -191,10 +194,6 @@ def _normal(frame: Frame) -> np.ndarray:
 def _same_position(thickness: float | None) -> float:
     """Largest distance (mm) of two images of one slice."""
     return float(np.clip(SAME_POSITION * (thickness or 1.5), 0.05, 3.0))
-
-
-def _place(frame: Frame) -> tuple:
-    return tuple(np.round(np.asarray(frame.affine)[:3, 3], 1))
 
 
 def _same_contrast(one: Frame, other: Frame, named: bool) -> bool:

@@ -210,7 +210,8 @@ def _segmented(
         ]
         reasons = _shown_reasons(found, flags)
         header, rows = _rows(found, flags)
-        surface = _body_surface(items[0])
+        size = body_size(items[0])
+        surface = None if size is None else body_surface(*size)
         indexed = _indexed(found, surface)
         count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
         images = [load_stack(item).image for item in items]
@@ -267,12 +268,6 @@ def _in_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]
         + ", ".join(f"{name} {cell}" for name, cell in zip(header[1:], row[1:], strict=True) if cell != "-")
         for row in rows
     ]
-
-
-def _body_surface(item: Mapping[str, Any]) -> float | None:
-    """Surface of the patient's body, m2; None if the height or the weight is unknown."""
-    size = body_size(item)
-    return None if size is None else body_surface(*size)
 
 
 def _indexed(found: HeartVolumes, surface: float | None) -> tuple[list[str], list[list[str]]] | None:
