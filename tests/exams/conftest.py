@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -52,21 +53,29 @@ def sound_phantom():
 
 @pytest.fixture
 def flawed(sound_phantom, tmp_path):
-    """Function that writes the phantom exam with the named defects and returns its folder, ``7``."""
-    exam, identity, sound = sound_phantom
+    """Function that writes the phantom exam with the named defects and returns its folder's parent."""
+    return partial(write_flawed, sound_phantom, DEFECTS, tmp_path / "flawed", "7")
 
-    def write(*names: str) -> Path:
-        files = [
-            type(file)(file.path, pydicom.dcmread(BytesIO(content)), b"", file.view, file.slice, file.phase)
-            for file, content in sound
-        ]
-        for name in names:
-            files = DEFECTS[name].alter(files, exam, identity)
-        root = tmp_path / "flawed"
-        for file in files:
-            path = root / "7" / file.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(file.encode())
-        return root
 
-    return write
+def write_flawed(sound, defects, root: Path, folder: str, *names: str) -> Path:
+    """Write the files of an exam with the named defects below ``root``.
+
+    Args:
+        sound: the exam, its identity, and its files with their contents.
+        defects: name to defect.
+        root: returned.
+        folder: the exam's own folder.
+        names: names of the defects.
+    """
+    exam, identity, contents = sound
+    files = [
+        type(file)(file.path, pydicom.dcmread(BytesIO(content)), b"", file.view, file.slice, file.phase)
+        for file, content in contents
+    ]
+    for name in names:
+        files = defects[name].alter(files, exam, identity)
+    for file in files:
+        path = root / folder / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.encode())
+    return root

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from io import BytesIO
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from planewise.phantoms.knee.population import KNEE_UNLABELLED
 from planewise.phantoms.layouts.fastmri import exam_files
 from planewise.phantoms.scanner.dicom import Identity
 
+from tests.exams import conftest
 from tests.exams.knees import index, items_of, only_exam
 
 # --- real folders ------------------------------------------------------------------------------------------------------
@@ -151,22 +152,7 @@ def sound_knee():
 @pytest.fixture
 def write_flawed(sound_knee, tmp_path):
     """Function that writes the phantom exam with the named defects and returns its folder's parent."""
-    exam, identity, sound = sound_knee
-
-    def write(*names: str) -> Path:
-        files = [
-            type(file)(file.path, pydicom.dcmread(BytesIO(content)), b"", file.view, file.slice, file.phase)
-            for file, content in sound
-        ]
-        for name in names:
-            files = KNEE_DEFECTS[name].alter(files, exam, identity)
-        for file in files:
-            path = tmp_path / "flawed" / "00002,1" / file.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(file.encode())
-        return tmp_path / "flawed"
-
-    return write
+    return partial(conftest.write_flawed, sound_knee, KNEE_DEFECTS, tmp_path / "flawed", "00002,1")
 
 
 #: Defect to (a part of a note or None, the views that are there).
