@@ -25,12 +25,22 @@ from tests.studies.runs import STUDIES, TWELVE
 from tools.benchmarks.page import with_block
 from tools.benchmarks.phantom_data import phantom_datalist
 from tools.benchmarks.training_cost import Section, Work, settings
-from tools.studies import time_steps
-from tools.studies.estimate import __main__ as estimate
-from tools.studies.estimate import cost as estimate_cost
-from tools.studies.estimate.cost import Cost, Rates, cost, phantoms_of, timed, wall_seconds
-from tools.studies.estimate.plan import Job, planned, sections
-from tools.studies.estimate.text import BEGIN, END, page_block, report
+from tools.studies import estimate, time_steps
+from tools.studies.estimate import (
+    BEGIN,
+    END,
+    Cost,
+    Job,
+    Rates,
+    cost,
+    hours_at_least,
+    page_block,
+    phantoms_of,
+    planned,
+    report,
+    sections,
+    timed,
+)
 from tools.studies.pretext_bundles import bundle_of
 from tools.studies.time_steps import seconds_per_slice
 
@@ -139,25 +149,15 @@ def entry(name: str, seconds: float, after: str | None = None, processes: int = 
     return Cost(job, "given", Work(1, 1, 0, 0), 1.0, seconds, 0.0, seconds)
 
 
-def test_wall_time_on_some_gpus():
-    costs = [entry("a", 10), entry("b", 4), *(entry(f"b{n}", 3, after="b") for n in range(4))]
-    assert wall_seconds(costs, 1) == (26, 10)
-    # a runs beside b and two of what follows b; then both GPUs do the rest
-    assert wall_seconds(costs, 2) == (13, 10)
-    assert wall_seconds(costs, 100) == (10, 10)
-    assert wall_seconds([entry("a", 10), entry("c", 3, after="a")], 5) == (13, 13)
-    # 12 GPU seconds on 4 GPUs
-    assert wall_seconds([entry("a", 12, processes=4)], 4) == (3, 3)
+def test_a_study_takes_its_share_of_the_work_but_not_less_than_its_longest_chain():
+    hours = 3600
+    costs = [entry("a", 10 * hours), entry("b", 4 * hours), *(entry(f"b{n}", 3 * hours, after="b") for n in range(4))]
+    assert [hours_at_least(costs, gpus) for gpus in (1, 2, 3, 100)] == [26, 13, 10, 10]
+    assert hours_at_least([entry("a", 10 * hours), entry("c", 3 * hours, after="a")], 5) == 13
+    # 12 GPU hours on 4 GPUs
+    assert hours_at_least([entry("a", 12 * hours, processes=4)], 4) == 3
     with pytest.raises(ValueError, match="a job runs on 4 GPUs"):
-        wall_seconds([entry("a", 12, processes=4)], 2)
-
-
-@pytest.mark.parametrize(("gpus", "jobs"), itertools.product([1, 3], [1, 7]))
-def test_wall_time_is_between_its_bounds(gpus, jobs):
-    costs = [entry("a", 5), *(entry(f"a{n}", 1 + n, after="a") for n in range(jobs))]
-    wall, chain = wall_seconds(costs, gpus)
-    total = sum(found.seconds for found in costs)
-    assert max(chain, total / gpus) <= wall <= total and chain == 5 + jobs
+        hours_at_least([entry("a", 12 * hours, processes=4)], 2)
 
 
 def test_the_datalist_counts_once_it_is_there(tmp_path):
@@ -226,7 +226,7 @@ def test_volumes_are_timed_with_the_channels_and_masks_of_the_bundle(monkeypatch
     monkeypatch.setattr(time_steps, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
     made = []
     monkeypatch.setattr(
-        estimate_cost, "phantom_datalist", lambda *given, **own: made.append(given) or phantom_datalist(*given, **own)
+        estimate, "phantom_datalist", lambda *given, **own: made.append(given) or phantom_datalist(*given, **own)
     )
     seen = []
     enter = torch.nn.Conv3d.forward
@@ -255,11 +255,18 @@ def test_volumes_are_timed_with_the_channels_and_masks_of_the_bundle(monkeypatch
 def test_phantoms_of_volumes(bundle, files, channels, layout, indexed):
     job = small_job(bundle, ("train.yaml", *files), in_channels=channels)
     config = settings(bundle, job.files, {"in_channels": channels})
-    found = phantoms_of(job, "volume", config)
-    assert found.layout == layout and found.indexed == (("--channels", indexed) if indexed else ())
+    found, _, options = phantoms_of(job, "volume", config)
+    assert found == layout and options == (("--channels", indexed) if indexed else ())
     config["in_channels"] = 7
     with pytest.raises(InputError, match="volumes of 7 channels and masks of .*--seconds-per-step"):
         phantoms_of(job, "volume", config)
+
+
+def test_imagenets_weights_need_not_be_there():
+    """Its file is one that the user has; the network's operations are the same without it."""
+    jobs, _ = planned(STUDIES / "configs/table5.yaml", ["location"])
+    assert {job.bundle for job in jobs} == {"pretext_knee_location", "downstream_knee_injury_classification"}
+    assert not [job.name for job in jobs if "imagenet" in dict(job.settings)]
 
 
 def test_no_bundle_is_an_error_of_the_command_line(capsys):
