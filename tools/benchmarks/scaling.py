@@ -91,12 +91,6 @@ DATA_SETS = (
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measure", action="store_true", help=f"measure, and write {CONSTANTS.name}")
-    parser.add_argument(
-        "--items", type=int, nargs="+", default=[100_000, 1_000_000], help="items of the synthetic datalists"
-    )
-    parser.add_argument(
-        "--opened", type=int, nargs="+", default=[10_000, 100_000], help="items of the synthetic caches"
-    )
     parser.add_argument("--page", type=Path, help="write the tables into this page")
     parser.add_argument(
         "--tflops", type=float, help="10^12 operations per second that a GPU sustains; by default the measured rate"
@@ -105,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.measure:
         from scaling_constants import measure
 
-        CONSTANTS.write_text(json.dumps(measure(options.items, options.opened), indent=1) + "\n")
+        CONSTANTS.write_text(json.dumps(measure(), indent=1) + "\n")
         print(f"Wrote {CONSTANTS}")
     constants = json.loads(CONSTANTS.read_text())
     if options.page:
@@ -128,45 +122,31 @@ def tables(constants: Mapping[str, Any], tflops: float | None = None) -> str:
     """The data sets, what breaks first, and the constants, as Markdown."""
     parts = [
         "### The data sets",
-        data_sets(constants, gpu_rates(constants, tflops)),
+        data_sets(constants, *gpu_rates(constants, tflops)),
         "### What breaks first",
         limits(constants),
     ]
     return "\n\n".join([*parts, "### The constants", measured(constants)])
 
 
-@dataclass(frozen=True)
-class GpuRates:
-    """Rates at which a GPU trains.
-
-    Attributes:
-        cardiac, knee: slices per second of the multitask pretext.
-        source: source of these numbers, in words.
-    """
-
-    cardiac: float
-    knee: float
-    source: str
-
-
-def gpu_rates(constants: Mapping[str, Any], tflops: float | None = None) -> GpuRates:
-    """Rates at a number of TFLOP/s, or as measured on hearts. Steps on knees were not measured and are assumed to be as
-    fast."""
+def gpu_rates(constants: Mapping[str, Any], tflops: float | None = None) -> tuple[dict[str, float], str]:
+    """Slices per second of the multitask pretext on one GPU, by anatomy, at a number of TFLOP/s or as measured on hearts; and
+    the source of these numbers, in words. Steps on knees were not measured and are assumed to be as fast."""
     gflop = {anatomy: constants[anatomy]["gflop_step"] for anatomy in ("cardiac", "knee")}
     if tflops is not None:
-        of_slices = {anatomy: tflops * 1e3 / each for anatomy, each in gflop.items()}
         assumed = (
             f"operations of the multitask pretext's network, counted, at an assumed {tflops:g} TFLOP/s on each GPU"
         )
-        return GpuRates(**of_slices, source=f"Times and rates of GPUs are **calculated**: {assumed}")
-    cardiac = measured_rates()["pretext_cardiac_multitask"]
+        rates = {anatomy: tflops * 1e3 / each for anatomy, each in gflop.items()}
+        return rates, f"Times and rates of GPUs are **calculated**: {assumed}"
+    rate = measured_rates()["pretext_cardiac_multitask"]
     name = json.loads(GPU.read_text())["machine"]["gpus"][0]
     source = (
-        f"Times and rates of GPUs are of the multitask pretext's training steps on one {name}: {cardiac:.0f} slices/s of "
+        f"Times and rates of GPUs are of the multitask pretext's training steps on one {name}: {rate:.0f} slices/s of "
         "hearts, measured. Knees are **assumed** to be no slower: a slice of theirs has "
         f"{gflop['knee'] / gflop['cardiac']:.0%} of the operations, but a step of one series is too short to keep a GPU busy"
     )
-    return GpuRates(cardiac, cardiac, source)
+    return dict.fromkeys(gflop, rate), source
 
 
 def measured_rates() -> dict[str, float]:
@@ -186,9 +166,9 @@ def per_item(constants: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def data_sets(constants: Mapping[str, Any], rates: GpuRates) -> str:
+def data_sets(constants: Mapping[str, Any], rates: Mapping[str, float], source: str) -> str:
     """A table with a column for each data set, as Markdown."""
-    columns = [column(data, constants, rates) for data in DATA_SETS]
+    columns = [column(data, constants, rates[data.anatomy]) for data in DATA_SETS]
     reads = constants["reading"]
     warm, cold = (reads[f"{name}_slices_per_second"] * reads["bytes_per_slice"] for name in ("warm", "cold"))
     lines = ["| | " + " | ".join(data.name for data in DATA_SETS) + " |", "|---|" + "--:|" * len(DATA_SETS)]
@@ -197,21 +177,20 @@ def data_sets(constants: Mapping[str, Any], rates: GpuRates) -> str:
         "",
         f"A memory-mapped cache gives one core {_bytes(warm)}/s in random batches of 20 while its pages are in memory, and "
         f"{_bytes(cold)}/s after they were dropped, from this machine's virtual disk; a slower disk or a network is not "
-        f"measured. {rates.source} (`--tflops` takes another rate). Several GPUs are counted as if they added up.",
+        f"measured. {source} (`--tflops` takes another rate). Several GPUs are counted as if they added up.",
         "",
         *(f"- {data.name}: {data.assumed}." for data in DATA_SETS),
     ]
     return "\n".join(lines)
 
 
-def column(data: DataSet, constants: Mapping[str, Any], rates: GpuRates) -> dict[str, str]:
-    """The cells of a data set's column, by the name of the row."""
+def column(data: DataSet, constants: Mapping[str, Any], rate: float) -> dict[str, str]:
+    """The cells of a data set's column, by the name of the row; a GPU trains on ``rate`` slices per second."""
     own, each = constants[data.anatomy], per_item(constants)
     start = sum(each[name] for name in ("load", "fingerprint", "open", "targets", "sampler"))
     size = 2 * own["image_size"] ** 2
     batch = own["batch_size"] * (data.slices // data.exams if data.anatomy == "knee" else 1)
     one_core = data.slices / own["slices_per_second_and_core"]
-    rate = rates.knee if data.anatomy == "knee" else rates.cardiac
     a_day = data.slices / 86400
     gpus = {number: f"{number} GPU{'s' if number > 1 else ''}" for number in GPUS}
     return {
@@ -286,69 +265,14 @@ def limits(constants: Mapping[str, Any]) -> str:
 
 
 def measured(constants: Mapping[str, Any]) -> str:
-    """A table of the constants, and the machine that they were measured on."""
+    """Where the constants are, and where they were measured."""
     here, found = constants["machine"], constants["versions"]
-    reads = constants["reading"]
-    lines = [
+    return (
         f"Measured on {here['processor']}, {here['cores']} cores, {here['memory_gib']} GiB, {here['system']}, with Python "
         f"{found['python']} and torch {found['torch']}, on {constants['date']} at commit {constants['commit']}; one thread, "
-        "seconds of the processor, and for the dropped pages of the clock.",
-        "",
-        "| | | |",
-        "|---|--:|---|",
-    ]
-    for anatomy in ("cardiac", "knee"):
-        own = constants[anatomy]
-        side, stored = own["image_size"], own["cache_bytes_per_slice"]
-        share = stored / (2 * side**2)
-        lines += [
-            f"| {anatomy}: `planewise index` | {own['headers_per_second_and_core']:.0f} files/s and core | phantom exams |",
-            f"| {anatomy}: making the cache from DICOM | {own['slices_per_second_and_core']:.1f} slices/s and core | "
-            f"{own['slices']} phantom slices to {side} x {side} |",
-            f"| {anatomy}: cache | {stored:,.0f} bytes a slice | {share:.4f} of its pixels in float16 |",
-            f"| {anatomy}: datalist | {own['datalist_bytes_per_slice']:,.0f} bytes a slice | its exams' entries included |",
-            f"| {anatomy}: a training step | {own['gflop_step']:.1f} GFLOP a slice | multitask pretext, counted |",
-        ]
-    of_volumes = "downstream_brain_tumour_segmentation"
-    lines += [
-        f"| a GPU: {name} | {rate:,.0f} {'volumes' if name == of_volumes else 'slices'}/s | training steps, see speed.md |"
-        for name, rate in measured_rates().items()
-    ]
-    whole = _bytes(reads["slices"] * reads["bytes_per_slice"])
-    for name, text in (("warm", "pages in memory"), ("cold", "pages dropped before")):
-        rate = reads[f"{name}_slices_per_second"]
-        speed = _bytes(rate * reads["bytes_per_slice"])
-        lines.append(f"| reading batches of 20, {text} | {rate:,.0f} slices/s | {speed}/s, of {whole} |")
-    for entry in constants["datalists"]:
-        count, memory = entry["items"], entry["memory_bytes"]
-        load, prepare, draw = (entry[f"{name}_seconds"] for name in ("load", "sampler", "epoch"))
-        lines += [
-            f"| {count:,} items: `load_datalist` | {load:.1f} s | {_micro(load, count)}; {_bytes(entry['bytes'])} of JSON |",
-            f"| {count:,} items: its memory | {_bytes(memory)} | {memory / count:,.0f} bytes an item; "
-            f"{_bytes(entry['peak_bytes'])} while it loads |",
-            f"| {count:,} items: `ExamSampler` | {prepare:.2f} s | {_micro(prepare, count)} |",
-            f"| {count:,} items: an epoch of all | {draw:.2f} s | {_micro(draw, count)} |",
-        ]
-    for entry in constants["caches"]:
-        count = entry["items"]
-        lines += [
-            f"| {count:,} items, complete cache: {text} | {entry[f'{name}_seconds']:.2f} s | "
-            f"{_micro(entry[f'{name}_seconds'], count)} |"
-            for name, text in (
-                ("fingerprint", "fingerprint, a stat of each file"),
-                ("open", "opening it"),
-                ("targets", "targets"),
-            )
-        ]
-        lines.append(
-            f"| {count:,} items, complete cache: memory of datalist and dataset | {_bytes(entry['memory_bytes'])} | "
-            f"{entry['memory_bytes'] / count:,.0f} bytes an item |"
-        )
-    return "\n".join(lines)
-
-
-def _micro(seconds: float, count: int) -> str:
-    return f"{seconds / count * 1e6:.3g} us an item"
+        "seconds of the processor, and for the dropped pages of the clock. `tools/benchmarks/scaling_constants.json` holds "
+        "all of them; [devices.md](devices.md) has the training steps of other bundles on the GPU."
+    )
 
 
 def _bytes(count: float) -> str:

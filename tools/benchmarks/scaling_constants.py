@@ -31,20 +31,18 @@ from planewise.exams import index_folder
 from planewise.exams.anatomies import ANATOMIES
 from training_cost import gflop_per_slice, settings
 
+#: Numbers of items of the synthetic datalists and of the synthetic caches, each item of which has a file.
+LISTED, CACHED = (100_000, 1_000_000), (10_000, 100_000)
+#: Number of phantom exams of each anatomy to preprocess.
+EXAMS = 4
+#: Number of slices in the array that is read, and their side in pixels.
+READ, SIZE = 10_000, 224
 #: The bundle whose slices and steps are measured, by anatomy.
 BUNDLES = {"cardiac": "pretext_cardiac_multitask", "knee": "pretext_knee_multitask"}
 
 
-def measure(items: Sequence[int], opened: Sequence[int], exams: int = 4, read: int = 10_000, size: int = 224) -> dict:
-    """Measure all constants, each in a separate process so that memory is measured separately.
-
-    Args:
-        items: numbers of items of the synthetic datalists.
-        opened: numbers of items of the synthetic caches; each item has a file.
-        exams: number of phantom exams of each anatomy to preprocess.
-        read: number of slices in the array that is read.
-        size: side of these slices, pixels.
-    """
+def measure() -> dict:
+    """Measure all constants, each in a separate process so that memory is measured separately."""
     found: dict[str, Any] = {
         "machine": machine(),
         "versions": versions(),
@@ -53,14 +51,14 @@ def measure(items: Sequence[int], opened: Sequence[int], exams: int = 4, read: i
     }
     with tempfile.TemporaryDirectory() as folder:
         for anatomy in BUNDLES:
-            found[anatomy] = alone(preprocessing, folder, anatomy, exams)
-        found["reading"] = alone(reading, folder, read, size)
-        for count in {*items, *opened}:
+            found[anatomy] = alone(preprocessing, folder, anatomy, EXAMS)
+        found["reading"] = alone(reading, folder, READ, SIZE)
+        for count in {*LISTED, *CACHED}:
             # in a separate process, so that its memory does not count
             alone(synthetic, folder, count)
-        found["datalists"] = [alone(datalist, folder, count) for count in items]
+        found["datalists"] = [alone(datalist, folder, count) for count in LISTED]
         found["caches"] = []
-        for count in opened:
+        for count in CACHED:
             alone(build, folder, count)
             found["caches"].append(alone(cache, folder, count))
     return found
