@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from planewise.commands.terminal import progress_bar, refusals
+from planewise.errors import InputError
 
 if TYPE_CHECKING:
     from planewise.phantoms.recipe import Recipe
@@ -22,41 +23,16 @@ app = typer.Typer(
 )
 
 
-class HeartLayout(str, Enum):
-    """File trees of hearts."""
-
-    dsbcc = "dsbcc"
-    acdc = "acdc"
-    mnms2 = "mnms2"
-    ukbb = "ukbb"
+def _choice(name: str, *values: str) -> type[Enum]:
+    """A type of option that takes one of some words."""
+    return Enum(name, {value: value for value in values}, type=str)
 
 
-class KneeLayout(str, Enum):
-    """File trees of knees."""
-
-    fastmri = "fastmri"
-    mrnet = "mrnet"
-
-
-class VolumeLayout(str, Enum):
-    """File trees of volumes."""
-
-    brats = "brats"
-    msd = "msd"
-
-
-class PhotographLayout(str, Enum):
-    """File trees of photographs."""
-
-    aptos = "aptos"
-
-
-class Size(str, Enum):
-    """Image sizes."""
-
-    demo = "demo"
-    paper = "paper"
-
+HeartLayout = _choice("HeartLayout", "dsbcc", "acdc", "mnms2", "ukbb")
+KneeLayout = _choice("KneeLayout", "fastmri", "mrnet")
+VolumeLayout = _choice("VolumeLayout", "brats", "msd")
+PhotographLayout = _choice("PhotographLayout", "aptos")
+Size = _choice("Size", "demo", "paper")
 
 # options that every anatomy has; each subcommand describes its own layouts and sizes
 Out = Annotated[Path | None, typer.Argument(help="Folder to write to; created if missing.", show_default=False)]
@@ -147,25 +123,19 @@ def cardiac(
 
     Example: planewise phantom cardiac work/unlabelled --exams 200 --seed 1
     """
-    from planewise.phantoms import Recipe
-
-    if _listed(layout, size, list_defects, list_settings):
-        return
     with refusals("phantom"):
-        population = _population(layout, size).with_text(set_ or [])
+        population = _population(layout).at_size(size.value)
+        changes: dict[str, Any] = {
+            name: (value, value) for name, value in (("spacing", spacing), ("field", field)) if value is not None
+        }
+        if phases is not None:
+            changes["phases"] = phases
         if thickness is not None or gap is not None:
             usual = population.slices[0]
-            slices = ((thickness or usual[0], usual[1] if gap is None else gap),)
-            population = population.with_values(slices=slices)
-        for name, value in (("spacing", spacing), ("field", field)):
-            if value is not None:
-                population = population.with_values(**{name: (value, value)})
-        if phases is not None:
-            population = population.with_values(phases=phases)
-        names = _defect_names(defect, layout)
-        _write(
-            Recipe(layout.value, seed, population, names, extra_views, patient_name, birth_date), out, exams, workers
-        )
+            changes["slices"] = ((thickness or usual[0], usual[1] if gap is None else gap),)
+        headers = {"extra_views": extra_views, "patient_name": patient_name, "birth_date": birth_date}
+        population = population.with_values(**changes)
+        _run(layout, population, out, exams, seed, defect, list_defects, set_, list_settings, workers, size, **headers)
 
 
 @app.command()
@@ -201,15 +171,10 @@ def knee(
 
     Example: planewise phantom knee work/labelled --layout mrnet --exams 120 --seed 2
     """
-    from planewise.phantoms import Recipe
-
-    if _listed(layout, size, list_defects, list_settings):
-        return
     with refusals("phantom"):
-        population = _population(layout, size).with_text(set_ or [])
-        names = _defect_names(defect, layout)
-        recipe = Recipe(layout.value, seed, population, names, patient_name=patient_name, birth_date=birth_date)
-        _write(recipe, out, exams, workers)
+        population = _population(layout).at_size(size.value)
+        headers = {"patient_name": patient_name, "birth_date": birth_date}
+        _run(layout, population, out, exams, seed, defect, list_defects, set_, list_settings, workers, size, **headers)
 
 
 @app.command()
@@ -237,10 +202,9 @@ def volume(
 
     Example: planewise phantom volume work/heads --layout brats --exams 40 --seed 1
     """
-    if list_defects:
-        _print_defects(layout)
-    else:
-        _write_or_list(layout, side, set_, list_settings, defect, seed, out, exams, workers)
+    with refusals("phantom"):
+        population = _population(layout).with_values(side=side)
+        _run(layout, population, out, exams, seed, defect, list_defects, set_, list_settings, workers)
 
 
 @app.command()
@@ -268,78 +232,60 @@ def photograph(
 
     Example: planewise phantom photograph work/retinas --exams 300 --seed 1
     """
-    if list_defects:
-        _print_defects(layout)
-    else:
-        _write_or_list(layout, side, set_, list_settings, defect, seed, out, exams, workers)
+    with refusals("phantom"):
+        population = _population(layout)
+        population = population if side is None else population.with_values(side=side)
+        _run(layout, population, out, exams, seed, defect, list_defects, set_, list_settings, workers)
 
 
-def _write_or_list(
+def _population(layout: Enum) -> Settings:
+    """The layout's own population."""
+    from planewise.phantoms import LAYOUTS
+
+    return LAYOUTS[layout.value].population
+
+
+def _run(
     layout: Enum,
-    side: int | None,
-    changes: list[str] | None,
-    list_settings: bool,
-    defect: list[str] | None,
-    seed: int,
+    population: Settings,
     out: Path | None,
     exams: int,
+    seed: int,
+    defects: list[str] | None,
+    list_defects: bool,
+    changes: list[str] | None,
+    list_settings: bool,
     workers: int,
+    size: Enum | None = None,
+    **more: Any,
 ) -> None:
-    """Writes cases of a layout that is not scanned slice by slice, or prints their settings.
+    """Prints the requested list, or writes the exams.
 
     Args:
-        side: pixels or voxels along an axis; None uses the population's.
+        layout: the layout of the files.
+        population: the population without ``changes``.
+        out, exams, seed, defects, list_defects, changes, list_settings, workers: the options that every anatomy has.
+        size: size of the population, for the list of settings.
+        more: further fields of the recipe.
     """
     from planewise.phantoms import LAYOUTS, Recipe
 
-    with refusals("phantom"):
-        population = LAYOUTS[layout.value].population
-        population = (population if side is None else population.with_values(side=side)).with_text(changes or [])
-        if list_settings:
-            _print_table(("setting", f"value for {layout.value}", "meaning"), population.describe())
-            return
-        _write(Recipe(layout.value, seed, population, _defect_names(defect, layout)), out, exams, workers)
-
-
-def _population(layout: Enum, size: Size) -> Settings:
-    """The layout's own population, scanned at a size."""
-    from planewise.phantoms import LAYOUTS
-
-    return LAYOUTS[layout.value].population.at_size(size.value)
-
-
-def _listed(layout: Enum, size: Size, list_defects: bool, list_settings: bool) -> bool:
-    """Prints the requested list; returns whether one was requested."""
-    if list_defects:
-        _print_defects(layout)
-    elif list_settings:
-        header = ("setting", f"value for {layout.value}, {size.value}", "meaning")
-        _print_table(header, _population(layout, size).describe())
-    return list_defects or list_settings
-
-
-def _print_defects(layout: Enum) -> None:
-    from planewise.phantoms import LAYOUTS
-
-    flaws = LAYOUTS[layout.value].defects
-    _print_table(("defect", "what it writes"), [(name, flaw.what) for name, flaw in flaws.items()])
-
-
-def _defect_names(given: list[str] | None, layout: Enum) -> tuple[str, ...]:
-    """Names of defects, given one by one or separated by commas; raises `InputError` for defects that the layout cannot
-    have."""
-    from planewise.errors import InputError
-    from planewise.phantoms import LAYOUTS
-
     form = LAYOUTS[layout.value]
-    names = tuple(name.strip() for text in given or [] for name in text.split(",") if name.strip())
-    if names and not form.defects:
-        raise InputError(f"{form.title}'s layout has no defects; leave out --defect")
-    if unknown := [name for name in names if name not in form.defects]:
-        raise InputError(
-            f"unknown defect {unknown[0]!r}; --layout {layout.value} --list-defects shows the defects of this layout"
-        )
-    return names
+    population = population.with_text(changes or [])
+    if list_defects:
+        _print_table(("defect", "what it writes"), [(name, flaw.what) for name, flaw in form.defects.items()])
+    elif list_settings:
+        value = f"value for {layout.value}{f', {size.value}' if size else ''}"
+        _print_table(("setting", value, "meaning"), population.describe())
+    else:
+        names = tuple(name.strip() for text in defects or [] for name in text.split(",") if name.strip())
+        if names and not form.defects:
+            raise InputError(f"{form.title}'s layout has no defects; leave out --defect")
+        if unknown := [name for name in names if name not in form.defects]:
+            raise InputError(
+                f"unknown defect {unknown[0]!r}; --layout {layout.value} --list-defects shows the defects of this layout"
+            )
+        _write(Recipe(layout.value, seed, population, names, **more), out, exams, workers)
 
 
 def _cores() -> int:
