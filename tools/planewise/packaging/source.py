@@ -6,9 +6,11 @@ It goes into ``scripts/`` of a packaged bundle, where MONAI's tools and MONAI La
 from __future__ import annotations
 
 import ast
+import io
 import re
 import sys
 import textwrap
+import tokenize
 from collections.abc import Iterable, Sequence
 from functools import cache, cached_property
 from pathlib import Path
@@ -196,32 +198,21 @@ def sorted_imports(text: str) -> str:
 
 @cache
 def rewrite_imports(text: str) -> str:
-    """The text of a module with `OURS` replaced by `THEIRS`, but only in imports and in strings that consist of a dotted
-    name, such as a ``_target_`` that the code looks for."""
-    tree = ast.parse(text)
-    lines = [line.encode() for line in text.splitlines(keepends=True)]
-    places: list[tuple[int, int]] = []  # line and byte of the name
-    binds = False
-    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level == 0 and _is_ours(node.module):
-            places.append((node.lineno - 1, node.col_offset + len("from ")))
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if _is_ours(alias.name):
-                    places.append((alias.lineno - 1, alias.col_offset))
-                    binds = binds or alias.asname is None
-        elif isinstance(node, ast.Constant) and id(node) not in parts and _DOTTED.fullmatch(str(node.value)):
-            places.append((node.lineno - 1, lines[node.lineno - 1].index(OURS.encode(), node.col_offset)))
-    if binds:
-        named = (node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == OURS)
-        places += [(node.lineno - 1, node.col_offset) for node in named]
-    for line, start in sorted(places, reverse=True):
-        end = start + len(OURS)
-        if lines[line][start:end] != OURS.encode():
-            raise InputError(f"cannot rewrite {lines[line].decode().strip()!r}; use one plain import statement")
-        lines[line] = lines[line][:start] + THEIRS.encode() + lines[line][end:]
-    return b"".join(lines).decode()
+    """The text of a module with `OURS` replaced by `THEIRS`, but only as the name of the package and in strings that consist
+    of a dotted name, such as a ``_target_`` that the code looks for."""
+    lines = text.splitlines(keepends=True)
+    places: list[tuple[int, int]] = []  # line and column of the name
+    before = ""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        (line, column), word = token.start, token.string
+        if token.type == tokenize.NAME and word == OURS and before != ".":
+            places.append((line - 1, column))
+        elif token.type == tokenize.STRING and _DOTTED.fullmatch(word[1:-1]):
+            places.append((line - 1, column + 1))
+        before = word
+    for line, column in reversed(places):
+        lines[line] = lines[line][:column] + THEIRS + lines[line][column + len(OURS) :]
+    return "".join(lines)
 
 
 def foreign_imports(trees: Iterable[ast.AST]) -> set[str]:
