@@ -50,6 +50,15 @@ def test_it_holds_every_bundle_whole(wheel):
     assert len(list(wheel.glob("planewise/bundles/*"))) == len(BUNDLES)
 
 
+def test_it_holds_the_files_that_code_reads(wheel):
+    tools = ROOT / "tools"
+    read = [path for room in ("reports", "packaging") for path in (tools / "planewise" / room).iterdir()]
+    read = [path for path in read if path.suffix in (".html", ".js", ".json", ".yaml")]
+    assert len(read) >= 4
+    for path in read:
+        assert (wheel / path.relative_to(tools)).read_bytes() == path.read_bytes(), path
+
+
 @pytest.mark.slow
 def test_it_plans_an_exam_with_the_weights_that_ship(wheel, tmp_path):
     """In a folder of its own, from the wheel's files alone, which stay as they are."""

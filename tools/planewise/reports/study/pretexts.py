@@ -83,7 +83,7 @@ def _location_rows(metrics: dict[str, dict], tables: tuple[paper_tables.Publishe
         if "location" in content:
             rows.append(Row.of(method_name(name), *(content["location"][key] for key in _LOCATION)))
             rows += [
-                Row.of(f"{table.paper.name}, {method_name(name)}", *table.values[name], published=table)
+                Row.of(f"{table.paper.name}, {method_name(name)}", *table.values[name].values(), published=table)
                 for table in tables
                 if name in table.values
             ]
