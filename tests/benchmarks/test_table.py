@@ -13,7 +13,7 @@ import measure
 import page
 import pytest
 import table
-from rich.console import Console
+from machine import machine, versions
 from timing import Bar
 
 from tests.conftest import ROOT
@@ -101,21 +101,19 @@ def test_a_module_may_have_nothing_to_say_of_a_device(tmp_path):
 def test_a_module_that_fails_is_a_row(groups):
     assert groups["wrong"]["error"] == "OSError", "what went wrong, without a path that may hold a name"
     assert groups["killed"]["error"] == "signal 9"
-    console = Console(width=200)
-    with console.capture() as captured:
-        console.print(table.terminal_table(list(groups.values())))
-    lines = [line for line in captured.get().splitlines() if "error" in line]
-    assert len(lines) == 2 and "OSError" in lines[0] and "signal 9" in lines[1]
+    shown = page.block({"machine": machine(), "versions": versions(), "groups": list(groups.values())})
+    lines = [line for line in shown.splitlines() if line.startswith("Could not be measured")]
+    assert lines == ["Could not be measured: OSError.", "Could not be measured: signal 9."]
 
 
 @pytest.mark.parametrize(
     ("measured", "limit", "value", "word"),
     [
-        (bar(value=0.123456, limit=1 / 7), "<= 0.143", "0.123", "pass"),
-        (bar(value=1.5, limit=1.3), "<= 1.3", "1.5", "fail"),
-        (bar(value=0.9, limit=0.95, at_least=True), ">= 0.95", "0.9", "fail"),
+        (bar(value=0.123456, limit=1 / 7), "≤ 0.143", "0.123", "pass"),
+        (bar(value=1.5, limit=1.3), "≤ 1.3", "1.5", "fail"),
+        (bar(value=0.9, limit=0.95, at_least=True), "≥ 0.95", "0.9", "fail"),
         (bar(value=1234.5, unit="a second"), "", "1,234 a second", ""),
-        (bar(value=None, limit=1.0), "<= 1", "", "not measured"),
+        (bar(value=None, limit=1.0), "≤ 1", "", "not measured"),
     ],
 )
 def test_words_of_a_bar(measured, limit, value, word):

@@ -152,7 +152,7 @@ def number(bar: Mapping[str, Any], key: str) -> str:
     text = f"{digits} {bar['unit']}".strip()
     if key != "limit":
         return text
-    return f">= {text}" if bar["at_least"] else f"<= {text}"
+    return f"≥ {text}" if bar["at_least"] else f"≤ {text}"
 
 
 def verdict(bar: Mapping[str, Any]) -> str:
@@ -163,7 +163,7 @@ def verdict(bar: Mapping[str, Any]) -> str:
 
 
 def _row(bar: Mapping[str, Any]) -> str:
-    limit = number(bar, "limit").replace("<=", "≤").replace(">=", "≥")
     word = verdict(bar)
-    cells = [bar["name"], limit, number(bar, "value"), number(bar, "median"), f"**{word}**" if word == "fail" else word]
-    return "| " + " | ".join(re.sub(r"\s*\|\s*", " / ", cell) for cell in [*cells, bar["note"]]) + " |"
+    numbers = [number(bar, key) for key in ("limit", "value", "median")]
+    cells = [bar["name"], *numbers, f"**{word}**" if word == "fail" else word, bar["note"]]
+    return "| " + " | ".join(re.sub(r"\s*\|\s*", " / ", cell) for cell in cells) + " |"

@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 from machine import commit, machine, versions
-from page import END, GPU_BEGIN, description, gpu_table, heading, number, render, verdict, with_block
+from page import END, GPU_BEGIN, block, gpu_table, render, with_block
 from rich.console import Console
-from rich.table import Table
+from rich.markdown import Markdown
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -43,8 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{group['seconds']:.0f} s{', an error' if 'error' in group else ''}", file=sys.stderr)
         if group["bars"] or "error" in group:
             groups.append(group)
-    console.print(terminal_table(groups))
-    print(*description(found | {"groups": groups}), sep="\n")
+    console.print(Markdown(block(found | {"groups": groups})))
     if options.output:
         write_results(options.output, found | {"groups": merged(earlier, groups)})
         print(f"Wrote {options.output}")
@@ -109,27 +108,6 @@ def merged(earlier: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str, A
     new = {(group["module"], group["device"], group["threads"]): group for group in groups}
     old = {(group["module"], group["device"], group["threads"]): group for group in earlier}
     return [group for _, group in sorted((old | new).items())]
-
-
-def terminal_table(groups: Sequence[Mapping[str, Any]]) -> Table:
-    """A table of all bars, with a heading line for each module, device and number of threads."""
-    table = Table(title="what is promised and what it is here", title_justify="left")
-    table.add_column("bar", ratio=4)
-    for name in ("limit", "fastest", "median", ""):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("note", ratio=3)
-    colours = {"pass": "green", "fail": "bold red"}
-    for group in groups:
-        table.add_section()
-        table.add_row(f"[bold]{heading(group)}[/bold]", "", "", "", "", "")
-        if "error" in group:
-            table.add_row("the module ended early", "", "", "", "[bold red]error[/bold red]", group["error"])
-        for bar in group["bars"]:
-            limit, fastest, median = number(bar, "limit"), number(bar, "value"), number(bar, "median")
-            word = verdict(bar)
-            styled = f"[{colours[word]}]{word}[/]" if word in colours else word
-            table.add_row(bar["name"], limit, fastest, median, styled, bar["note"])
-    return table
 
 
 def write_results(path: Path, results: Mapping[str, Any]) -> None:
