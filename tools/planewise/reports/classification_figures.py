@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.metrics import roc_curve
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -37,10 +38,24 @@ def roc_figure(
     macro = f", mean AUC {scores['macro_auc']:.3f}" if scores["macro_auc"] is not None else ""
     curves.set(xlabel="false positive rate", ylabel="true positive rate", title=f"each against the rest{macro}")
     curves.legend(frameon=False, loc="lower right", fontsize=8)
-    counts = np.array(scores["confusion"])
-    matrix.imshow(counts, cmap="Blues")
-    for (row, column), count in np.ndenumerate(counts):
-        matrix.text(column, row, count, ha="center", va="center", color="w" if count > counts.max() / 2 else "k")
-    matrix.set(xticks=range(len(classes)), xticklabels=classes, yticks=range(len(classes)), yticklabels=classes)
-    matrix.set(xlabel="predicted", ylabel="true", title=f"{scores['exams']} exams, accuracy {scores['accuracy']:.2f}")
+    draw_confusion(matrix, np.array(scores["confusion"]), classes)
+    matrix.set_title(f"{scores['exams']} exams, accuracy {scores['accuracy']:.2f}")
     return figure
+
+
+def draw_confusion(axes: Axes, counts: np.ndarray, names: Sequence[str], shares: bool = False) -> None:
+    """Draw a confusion matrix.
+
+    Args:
+        axes: the axes to draw on.
+        counts: ``(true, predicted)``.
+        names: names of the classes.
+        shares: whether the colours are shares of each true class, because classes have different frequencies.
+    """
+    levels = counts / counts.sum(axis=1, keepdims=True).clip(min=1) if shares else counts
+    most = 1 if shares else counts.max()
+    axes.imshow(levels, cmap="Blues", vmin=0 if shares else None, vmax=most)
+    for (row, column), count in np.ndenumerate(counts):
+        axes.text(column, row, count, ha="center", va="center", color="w" if levels[row, column] > most / 2 else "k")
+    axes.set(xticks=range(len(names)), xticklabels=names, yticks=range(len(names)), yticklabels=names)
+    axes.set(xlabel="predicted", ylabel="true")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from planewise.reports.slices import show_slice
+from planewise.reports.slices import name_row, show_slice
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -104,8 +104,6 @@ def saliency_figure(rows: Sequence[Decision], title: str = "", slices: int = 4) 
             strength = row.saliency[index].T / max(float(row.saliency.max()), 1e-12)
             marked.imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=np.where(strength > _VISIBLE, 0.6, 0.0))
             plain.set_title(f"slice {row.number(index)}: {100 * share:.0f} %", fontsize=8)
-        line[0].text(
-            -0.1, 0.5, row.caption, rotation=90, va="center", ha="right", fontsize=8, transform=line[0].transAxes
-        )
+        name_row(line[0], row.caption, 0.1, fontsize=8)
     figure.suptitle(title, fontsize=9)
     return figure

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from planewise.reports.classification_figures import draw_confusion
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -38,17 +40,11 @@ def confusion_figure(scores: Mapping[str, Any], names: Sequence[str], title: str
 
     figure = Figure(figsize=(5.4, 5.0), layout="constrained")
     axes = figure.subplots()
-    counts = np.array(scores["confusion"])
-    # shares of each true grade, because grades have different frequencies
-    axes.imshow(counts / counts.sum(axis=1, keepdims=True).clip(min=1), cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts):
-        dark = count > counts[row].sum() / 2
-        axes.text(column, row, count, ha="center", va="center", color="w" if dark else "k")
-    axes.set(xticks=range(len(names)), xticklabels=names, yticks=range(len(names)), yticklabels=names)
+    draw_confusion(axes, np.array(scores["confusion"]), names, shares=True)
     axes.tick_params(axis="x", rotation=30)
     kappa = "not defined" if scores["kappa"] is None else f"{scores['kappa']:.3f}"
     summary = f"{scores['photographs']} photographs, kappa {kappa}, accuracy {scores['accuracy']:.2f}"
-    axes.set(xlabel="predicted", ylabel="true", title=f"{title}\n{summary}".strip())
+    axes.set_title(f"{title}\n{summary}".strip())
     return figure
 
 

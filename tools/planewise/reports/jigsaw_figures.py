@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planewise.reports.slices import show_slice
+from planewise.reports.slices import frame_pixels, name_row, show_slice
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 #: Space between the tiles of a puzzle, as a share of a tile.
@@ -42,7 +41,7 @@ def puzzle_gallery(
     figure = Figure(figsize=(2.2 * max(len(images), 2), 0.9 + 2.1 * 3 * depth), layout="constrained", dpi=100)
     grid = figure.subplots(3, len(images), squeeze=False)
     for row, name in enumerate(("image", "shuffled", "as the network puts them")):
-        grid[row][0].text(-0.06, 0.5, name, rotation=90, va="center", ha="right", transform=grid[row][0].transAxes)
+        name_row(grid[row][0], name, 0.06)
     for column, caption in enumerate(captions):
         show_slice(grid[0][column], images[column])
         grid[0][column].set_title(caption, fontsize=8)
@@ -51,7 +50,8 @@ def puzzle_gallery(
         order = predicted[column].argsort()
         show_slice(grid[2][column], mosaic(tiles[column][order], per_side))
         wrong = np.flatnonzero(reference[column][order] != np.arange(len(order)))
-        _frame(grid[2][column], [_corner(place, per_side, depth, tiles.shape[2:]) for place in wrong], tiles.shape[2:])
+        for place in wrong:
+            frame_pixels(grid[2][column], _corner(place, per_side, depth, tiles.shape[2:]), tiles.shape[2:], _WRONG)
     return figure
 
 
@@ -73,12 +73,3 @@ def _corner(place: int, per_side: int, depth: int, tile: Sequence[int]) -> tuple
     space = max(1, round(_SPACE * min(tile)))
     along = (int(layer) * per_side + int(column)) * (tile[1] + space) + 2 * int(layer) * space
     return int(row) * (tile[0] + space), along
-
-
-def _frame(axes: Axes, corners: Sequence[tuple[int, int]], tile: Sequence[int]) -> None:
-    from matplotlib.patches import Rectangle
-
-    for corner in corners:
-        # i runs to the right and j down, as in show_slice
-        first = [number - 0.5 for number in corner]
-        axes.add_patch(Rectangle(first, *tile, fill=False, edgecolor=_WRONG, lw=1.5))

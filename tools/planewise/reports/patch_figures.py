@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from planewise.reports.slices import show_slice
+from planewise.reports.slices import frame_pixels, show_slice
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _KNOWN, _RIGHT, _WRONG = "#4c9be8", "#2ca02c", "#d62728"
@@ -47,20 +46,13 @@ def prediction_gallery(
         for axes, layer, found in zip(line, layers, row.found, strict=True):
             show_slice(axes, layer)
             for number in row.known:
-                _outline(axes, corners[number], size, _KNOWN, 0.5)
-            _outline(axes, corners[row.right], size, _RIGHT, 2.0)
+                frame_pixels(axes, corners[number], size, _KNOWN, 0.5)
+            frame_pixels(axes, corners[row.right], size, _RIGHT, 2.0)
             correct = found == row.right
             if not correct:
-                _outline(axes, corners[found], size, _WRONG, 2.0)
+                frame_pixels(axes, corners[found], size, _WRONG, 2.0)
             rows_ahead = f"{row.ahead} row{'s' * (row.ahead > 1)} ahead"
             axes.set_title(
                 f"{rows_ahead}: {'found' if correct else 'another'}", fontsize=8, color=_RIGHT if correct else _WRONG
             )
     return figure
-
-
-def _outline(axes: Axes, corner: Sequence[int], size: Sequence[int], colour: str, width: float) -> None:
-    from matplotlib.patches import Rectangle
-
-    start = (corner[0] - 0.5, corner[1] - 0.5)
-    axes.add_patch(Rectangle(start, size[0], size[1], fill=False, edgecolor=colour, linewidth=width))

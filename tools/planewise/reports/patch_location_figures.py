@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planewise.reports.slices import show_slice
+from planewise.reports.slices import frame_pixels, name_row, show_slice
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _MIDDLE, _TRUE, _WRONG = "#ffffff", "#2ca02c", "#d62728"
@@ -49,10 +48,11 @@ def patch_location_gallery(
     dims = 2 if depth == 1 else 3
     figure = Figure(figsize=(2.0 * max(count, 2), 1.0 + 2.0 * (2 + depth)), layout="constrained", dpi=100)
     grid = figure.subplots(2 + depth, count, squeeze=False)
+    cell_size = [side // per_side for side in layers.shape[2:]]
     numbers = [""] if depth == 1 else [f", layer {number + 1} of {depth}" for number in range(depth)]
     names = ["middle patch", "query", *(f"cells{number}" for number in numbers)]
     for row, name in enumerate(names):
-        grid[row][0].text(-0.06, 0.5, name, rotation=90, va="center", ha="right", transform=grid[row][0].transAxes)
+        name_row(grid[row][0], name, 0.06)
     for column in range(count):
         correct = predicted[column] == reference[column]
         for row in range(2):
@@ -66,17 +66,9 @@ def patch_location_gallery(
         for cell, colour in framed:
             place = np.unravel_index(int(cell), [per_side] * dims)
             axes = grid[2 + (place[2] if dims == 3 else 0)][column]
-            _frame(axes, place[:2], [side // per_side for side in layers.shape[2:]], layers.shape[2:], per_side, colour)
+            corner = [
+                side % per_side // 2 + int(at) * step
+                for at, step, side in zip(place, cell_size, layers.shape[2:], strict=False)
+            ]
+            frame_pixels(axes, corner, cell_size, colour)
     return figure
-
-
-def _frame(
-    axes: Axes, place: Sequence[int], cell: Sequence[int], shape: Sequence[int], per_side: int, colour: str
-) -> None:
-    from matplotlib.patches import Rectangle
-
-    # i runs to the right and j down, as in show_slice
-    corner = [
-        (side - per_side * step) // 2 + int(at) * step - 0.5 for at, step, side in zip(place, cell, shape, strict=True)
-    ]
-    axes.add_patch(Rectangle(corner, *cell, fill=False, edgecolor=colour, lw=1.5))

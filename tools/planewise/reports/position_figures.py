@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planewise.reports.slices import comparison_figure, stack_figure
+from planewise.reports.slices import prediction_figure, stack_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,12 +42,7 @@ def position_gallery(
         captions: one per slice.
         names: names of the nine squares, for the legend.
     """
-    rows = [
-        ("slice", None),
-        ("from the headers", lambda axes, number: overlay_squares(axes, reference[number])),
-        ("predicted", lambda axes, number: overlay_squares(axes, predicted[number])),
-    ]
-    figure = comparison_figure(images, captions, rows)
+    figure = prediction_figure(images, predicted, reference, captions, overlay_squares)
     _add_legend(figure, names)
     return figure
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planewise.reports.slices import comparison_figure
+from planewise.reports.slices import prediction_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,12 +51,7 @@ def heatmap_gallery(
         captions: one per slice.
         views: names of the channels, for the legend.
     """
-    rows = [
-        ("slice", None),
-        ("from the headers", lambda axes, number: overlay_heatmaps(axes, reference[number])),
-        ("predicted", lambda axes, number: overlay_heatmaps(axes, predicted[number])),
-    ]
-    figure = comparison_figure(images, captions, rows)
+    figure = prediction_figure(images, predicted, reference, captions, overlay_heatmaps)
     add_view_legend(figure, views)
     return figure
 

@@ -9,7 +9,7 @@ import numpy as np
 from monai.transforms.utils import generate_spatial_bounding_box
 
 from planewise.reports.shown_slices import ShownSlice
-from planewise.reports.slices import comparison_figure, show_slice
+from planewise.reports.slices import name_row, prediction_figure, show_slice
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,12 +52,7 @@ def segmentation_gallery(
     structures: Mapping[int, str],
 ) -> Figure:
     """Rows: slice, reference, prediction; a column for each slice. Slices ``(i, j)`` may differ in size."""
-    rows = [
-        ("slice", None),
-        ("reference", lambda axes, number: overlay_labels(axes, reference[number])),
-        ("predicted", lambda axes, number: overlay_labels(axes, predicted[number])),
-    ]
-    figure = comparison_figure(images, captions, rows)
+    figure = prediction_figure(images, predicted, reference, captions, overlay_labels, "reference")
     add_structure_legend(figure, structures)
     return figure
 
@@ -83,7 +78,7 @@ def method_comparison(slices: Mapping[str, Mapping[str, ShownSlice]], structures
         for axes, label in zip(line, labels, strict=True):
             show_slice(axes, first[caption].image[square])
             overlay_labels(axes, label[square])
-        line[0].text(-0.08, 0.5, caption, rotation=90, va="center", ha="right", transform=line[0].transAxes, fontsize=8)
+        name_row(line[0], caption, fontsize=8)
     for axes, name in zip(grid[0], names, strict=True):
         axes.set_title(name, fontsize=9)
     add_structure_legend(figure, structures)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,19 @@ def show_slice(axes: Axes, image: np.ndarray) -> None:
     low, high = np.percentile(image, (0.5, 99.5))
     axes.imshow(image.T, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
     axes.set_axis_off()
+
+
+def name_row(axes: Axes, name: str, away: float = 0.08, **style: Any) -> None:
+    """Write the name of a row along the left side of its first picture."""
+    axes.text(-away, 0.5, name, rotation=90, va="center", ha="right", transform=axes.transAxes, **style)
+
+
+def frame_pixels(axes: Axes, corner: Sequence[int], size: Sequence[int], colour: str, width: float = 1.5) -> None:
+    """Frame a part of a slice that `show_slice` shows; ``corner`` is its first pixel ``(i, j)``."""
+    from matplotlib.patches import Rectangle
+
+    # a pixel begins half a pixel before its centre
+    axes.add_patch(Rectangle((corner[0] - 0.5, corner[1] - 0.5), *size, fill=False, edgecolor=colour, lw=width))
 
 
 def stack_figure(image: np.ndarray, draw: Draw, title: str) -> Figure:
@@ -59,7 +72,24 @@ def comparison_figure(
             show_slice(axes, images[column])
             if draw is not None:
                 draw(axes, column)
-        line[0].text(-0.08, 0.5, name, rotation=90, va="center", ha="right", transform=line[0].transAxes)
+        name_row(line[0], name)
     for axes, caption in zip(grid[0], captions, strict=True):
         axes.set_title(caption, fontsize=8)
     return figure
+
+
+def prediction_figure(
+    images: Sequence[np.ndarray],
+    predicted: Sequence[np.ndarray],
+    reference: Sequence[np.ndarray],
+    captions: Sequence[str],
+    overlay: Callable[[Axes, np.ndarray], None],
+    truth: str = "from the headers",
+) -> Figure:
+    """Rows: slice, reference (named ``truth``), prediction; a column for each slice. ``overlay`` draws over the slice."""
+    rows = [
+        ("slice", None),
+        (truth, lambda axes, number: overlay(axes, reference[number])),
+        ("predicted", lambda axes, number: overlay(axes, predicted[number])),
+    ]
+    return comparison_figure(images, captions, rows)
