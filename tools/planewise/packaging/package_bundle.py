@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from monai.bundle import verify_net_in_out
+from torch import nn
 
 from planewise.engines.weights_settings import defining_settings, settings_of
 from planewise.errors import InputError
@@ -104,9 +105,7 @@ def package_bundle(
         _write_weights(packaged, file, say)
         check_metadata(source)
         check_shapes(packaged.metadata)
-        _write_channels(packaged, say)
-        _write_sides(packaged, say)
-        _write_width(packaged, say)
+        _write_format(packaged, say)
         _verify_network(packaged)
         if torchscript:
             _export(packaged, say)
@@ -245,19 +244,30 @@ def _write_weights(packaged: Bundle, file: Path, say: Callable[[str], None]) -> 
     say(f"weights: {sum(value.numel() for value in weights.values()):,} values, {len(weights)} tensors")
 
 
-def _write_channels(packaged: Bundle, say: Callable[[str], None]) -> None:
-    """Write the channels and axes of the network's input into metadata.json, if settings determine them.
+def _write_format(packaged: Bundle, say: Callable[[str], None]) -> None:
+    """Write into metadata.json what the run's settings changed in the form of the network's input and output."""
+    metadata = packaged.metadata
+    form = metadata["network_data_format"]
+    image, output = form["inputs"].get("image", {}), form["outputs"]["pred"]
+    with packaged.importable(), torch.no_grad():
+        network = packaged.network().eval()
+        channels = _set_channels(image, output, packaged.config("inference.yaml"), getattr(network, "pieces", 1))
+        # the sizes come after the channels, and the width after both, because the network is called with them
+        changed = [channels, _set_sides(image, output, network), _set_width(image, output, network)]
+    if any(changed):
+        Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
+    for what in filter(None, changed):
+        say(f"as trained: {what}")
+
+
+def _set_channels(image: dict[str, Any], output: dict[str, Any], config: Mapping[str, Any], pieces: int) -> str:
+    """Set the channels and axes of the network's input, if settings determine them. Returns the changes in words.
 
     ``in_channels`` is the number of contrasts, which every piece of a volume has, and ``spatial_dims`` says whether the
     network takes volumes or slices.
     """
-    metadata, config = packaged.metadata, packaged.config("inference.yaml")
-    image, output = (metadata["network_data_format"][side] for side in ("inputs", "outputs"))
-    image, output = image.get("image", {}), output["pred"]
     said: list[str] = []
     if isinstance(config.get("in_channels"), int):
-        with packaged.importable():
-            pieces = getattr(packaged.network(), "pieces", 1)
         channels = pieces * config["in_channels"]
         if channels != image.get("num_channels"):
             names = [f"channel {number + 1}" for number in range(config["in_channels"])]
@@ -271,64 +281,45 @@ def _write_channels(packaged: Bundle, say: Callable[[str], None]) -> None:
             shape = tensor.get("spatial_shape") or []
             tensor["spatial_shape"] = [*shape, *shape][:dims]
         said.append("images, not volumes" if dims == 2 else "volumes, not images")
-    if said:
-        _write_metadata(packaged, metadata, ", ".join(said), say)
+    return ", ".join(said)
 
 
-def _write_sides(packaged: Bundle, say: Callable[[str], None]) -> None:
-    """Write the sizes of the network's input into metadata.json, if the run's encoder needs larger ones than the bundle's:
-    ``16*n`` becomes ``32*n`` or ``64*n``.
+def _set_sides(image: dict[str, Any], output: dict[str, Any], network: nn.Module) -> str:
+    """Set the sizes of the network's input, if the run's encoder needs larger ones than the bundle's: ``16*n`` becomes
+    ``32*n`` or ``64*n``. Returns the change in words.
 
     If neither fits, the sizes stay as they are, and the later check of the network reports the reason.
     """
-    metadata = packaged.metadata
-    image, output = (metadata["network_data_format"][side] for side in ("inputs", "outputs"))
-    image, output = image.get("image", {}), output["pred"]
-    if not image.get("spatial_shape"):
-        return
-    sizes = [size_of(formula) for formula in image["spatial_shape"]]
-    with packaged.importable(), torch.no_grad():
-        network = packaged.network().eval()
-        for times in (1, 2, 4):
-            with suppress(RuntimeError, ValueError):
-                network(torch.zeros(1, image["num_channels"], *(times * size for size in sizes)))
-                break
-        else:
-            return
+    sizes = [size_of(formula) for formula in image.get("spatial_shape") or []]
+    for times in (1, 2, 4) if sizes else ():
+        with suppress(RuntimeError, ValueError):
+            network(torch.zeros(1, image["num_channels"], *(times * size for size in sizes)))
+            break
+    else:
+        return ""
     if times == 1:
-        return
+        return ""
     for tensor in (image, output):
         tensor["spatial_shape"] = [f"{times * size_of(formula)}*n" for formula in tensor.get("spatial_shape") or []]
-    sides = " x ".join(image["spatial_shape"])
-    _write_metadata(packaged, metadata, f"sides of {sides} pixels in the network's input", say)
+    return f"sides of {' x '.join(image['spatial_shape'])} pixels in the network's input"
 
 
-def _write_width(packaged: Bundle, say: Callable[[str], None]) -> None:
-    """Write the number of the network's outputs into metadata.json, if the outputs have no names, as in an embedding or
-    in logits of permutations.
+def _set_width(image: dict[str, Any], output: dict[str, Any], network: nn.Module) -> str:
+    """Set the number of the network's outputs, if they have no names, as in an embedding or in logits of permutations.
+    Returns the change in words.
 
     This number follows from the run's settings (features, permutations). The bundle itself defines named outputs.
     """
-    metadata = packaged.metadata
-    image, output = (metadata["network_data_format"][side] for side in ("inputs", "outputs"))
-    image, output = image.get("image", {}), output["pred"]
     named = len(output.get("channel_def", {})) >= output["num_channels"]
     if output.get("spatial_shape") or named or not image.get("spatial_shape"):
-        return
+        return ""
     sizes = [size_of(formula) for formula in image["spatial_shape"]]
-    with packaged.importable(), torch.no_grad():
-        network = packaged.network().eval()
-        # two samples, and sides above the minimum, so that no level is left without a pixel
-        width = network(torch.zeros(2, image["num_channels"], *(4 * size for size in sizes))).shape[1]
-    if width != output["num_channels"]:
-        output["num_channels"] = width
-        _write_metadata(packaged, metadata, f"{width} numbers in the network's output", say)
-
-
-def _write_metadata(packaged: Bundle, metadata: Mapping[str, Any], what: str, say: Callable[[str], None]) -> None:
-    """Write metadata.json for a network that the run's settings have changed."""
-    Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
-    say(f"as trained: {what}")
+    # two samples, and sides above the minimum, so that no level is left without a pixel
+    width = network(torch.zeros(2, image["num_channels"], *(4 * size for size in sizes))).shape[1]
+    if width == output["num_channels"]:
+        return ""
+    output["num_channels"] = width
+    return f"{width} numbers in the network's output"
 
 
 def _verify_network(packaged: Bundle) -> None:
