@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from planewise.commands.terminal import literal, progress_bar, refusals
+from planewise.commands.terminal import literal, plain_table, progress_bar, refusals
 from planewise.errors import InputError
 from planewise.exams.words import count_of
 
@@ -70,10 +69,8 @@ def align(
 
 
 def _table(exams: list[AlignedExam]) -> Table:
-    table = Table(title="shifts undone", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("exam", no_wrap=True)
-    for name in ("images", "agreement", "undone", "shift, mm", "largest", "uncertain by"):
-        table.add_column(name, justify="right", no_wrap=True)
+    numbers = ("images", "agreement", "undone", "shift, mm", "largest", "uncertain by")
+    table = plain_table("shifts undone", ["exam"], numbers)
     for exam in exams:
         lengths = exam.shifts.norm(dim=-1)
         table.add_row(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from planewise.commands.terminal import literal, progress_bar, refusals
+from planewise.commands.terminal import progress_bar, refusals, say
 
 
 def export(
@@ -45,13 +45,12 @@ def export(
         with progress_bar("exporting") as progress:
             done = export_nnunet(datalist, output, names, progress)
     for exam, why in done.left_out.items():
-        console.print(f"Exam {exam} is left out: {literal(why)}.", soft_wrap=True, highlight=False)
+        say(console, f"Exam {exam} is left out: {why}.")
     counts = ", ".join(f"{section} {count}" for section, count in done.counts.items())
-    console.print(f"Wrote {literal(str(done.folder))}: {counts} volumes.", soft_wrap=True, highlight=False)
+    say(console, f"Wrote {done.folder}: {counts} volumes.")
     if done.splits is not None:
-        console.print(
+        say(
+            console,
             f"After `nnUNetv2_plan_and_preprocess`, copy {done.splits.name} to nnUNet_preprocessed/{done.folder.name}, and "
             "train fold 0.",
-            soft_wrap=True,
-            highlight=False,
         )

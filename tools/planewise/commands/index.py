@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 import planewise
-from planewise.commands.terminal import literal, progress_bar, refusals
+from planewise.commands.terminal import literal, plain_table, progress_bar, refusals
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of
 
@@ -218,12 +217,7 @@ def _is_bare_volume(exam: dict) -> bool:
 
 
 def _exam_table(exams: list[tuple[str, dict]]) -> Table:
-    table = Table(title="exams", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("exam", no_wrap=True)
-    table.add_column("section", no_wrap=True)
-    table.add_column("view", no_wrap=True)
-    for name in ("sure", "slices", "phases", "mm apart"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = plain_table("exams", ("exam", "section", "view"), ("sure", "slices", "phases", "mm apart"))
     table.add_column("remark")
     for name, exam in exams:
         first = (name, exam["section"])
@@ -239,8 +233,7 @@ def _exam_table(exams: list[tuple[str, dict]]) -> Table:
 
 
 def _reason_table(reasons: dict[str, list[str]]) -> Table:
-    table = Table(title="left out, and why", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("exam", no_wrap=True)
+    table = plain_table("left out, and why", ["exam"])
     table.add_column("why")
     for reason, names in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
         shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
@@ -293,14 +286,14 @@ def _spacing_text(stack: dict) -> str:
 
 def _print_rest(result, written: Path, console: Console) -> None:
     if result.skipped:
-        table = Table(title="files that were left out", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table = plain_table("files that were left out")
         for name in ("files", "why", "for example"):
             table.add_column(name, overflow="fold")
         for reason, (count, example) in result.skipped.items():
             table.add_row(str(count), literal(reason), literal(example))
         console.print(table)
     if result.unmatched:
-        table = Table(title="labels that were not used", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table = plain_table("labels that were not used")
         for name in ("label", "why"):
             table.add_column(name, overflow="fold")
         for name, reason in result.unmatched:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from planewise.commands.terminal import literal, refusals
+from planewise.commands.terminal import refusals, say
 from planewise.exams.words import count_of
 from planewise.reports.research_only import RESEARCH_ONLY
 
@@ -81,14 +81,14 @@ def show_pages(command: str, doing: str, find: Callable[[], ExamWork], output: P
             console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)
             return
         for exam, left in work.left_out.items():
-            console.print(literal(f"Exam {exam} is left out: {left.why}."), soft_wrap=True, highlight=False)
+            say(console, f"Exam {exam} is left out: {left.why}.")
         with console.status(doing):
             done: Sequence[MadePage] = work.run(work.stacks, output)
         for made in done:
             for line in made.lines:
-                console.print(literal(line), soft_wrap=True, highlight=False)
+                say(console, line)
             for line in _wrote(made.files):
-                console.print(literal(line), soft_wrap=True, highlight=False)
+                say(console, line)
         _say_who_is_named(not anonymous and any(file.suffix == ".dcm" for made in done for file in made.files), console)
         console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)
 
@@ -104,7 +104,7 @@ def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
     from planewise.own_exams.archive import work_through
 
     def tell(line: str) -> None:
-        console.print(literal(line), soft_wrap=True, highlight=False)
+        say(console, line)
 
     tell(
         f"{count_of(len(work.exams), 'exam')} found; results go to {output}. Stop at any time: the next run continues."

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from planewise.commands.terminal import literal, refusals
+from planewise.commands.terminal import literal, refusals, say
 from planewise.errors import InputError
 
 
@@ -67,7 +67,7 @@ def package(
             data=data,
             torchscript=torchscript,
             zoo_url=url,
-            say=lambda line: console.print(literal(line), soft_wrap=True, highlight=False),
+            say=lambda line: say(console, line),
         )
     size = done.zip.stat().st_size / 1e6
     console.print(f"Wrote {literal(str(done.folder))} and {literal(done.zip.name)} ({size:.1f} MB).", soft_wrap=True)

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from planewise.commands.own_exam import (
     Anonymous,
@@ -20,7 +18,7 @@ from planewise.commands.own_exam import (
     OutputFolder,
     show_pages,
 )
-from planewise.commands.terminal import literal, progress_bar, refusals
+from planewise.commands.terminal import literal, plain_table, progress_bar, refusals, say
 from planewise.exams.words import count_of
 
 if TYPE_CHECKING:
@@ -130,12 +128,11 @@ def _segment_datalist(
 def _print(done: SegmentedDatalist, console: Console) -> None:
     remarks = [line for line in done.said if line.startswith("exam ")]
     for line in [line for line in done.said if line not in remarks] + remarks[:_MOST_REMARKS]:
-        console.print(f"{literal(line[:1].upper() + line[1:])}.", soft_wrap=True, highlight=False)
+        say(console, f"{line[:1].upper()}{line[1:]}.")
     if len(remarks) > _MOST_REMARKS:
         console.print(f"... and {count_of(len(remarks) - _MOST_REMARKS, 'remark')} more.")
     if done.left_out:
-        table = Table(title="exams without a mask", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        table.add_column("exam", no_wrap=True)
+        table = plain_table("exams without a mask", ["exam"])
         table.add_column("why", overflow="fold")
         for exam, why in done.left_out.items():
             table.add_row(exam, literal(why))

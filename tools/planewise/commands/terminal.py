@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from planewise.errors import InputError
 
@@ -17,6 +19,21 @@ def literal(text: str) -> str:
     """Escape text from files for rich: markup, and control characters, which a terminal would obey."""
     plain = (sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in text)
     return escape("".join(plain))
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line as it is: no line breaks within it, no markup, and no colours for numbers and paths."""
+    console.print(literal(text), soft_wrap=True, highlight=False)
+
+
+def plain_table(title: str, names: Sequence[str] = (), numbers: Sequence[str] = ()) -> Table:
+    """A table with only a line below its header, with columns of names and of numbers, which stay on one line."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in names:
+        table.add_column(name, no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
 
 
 @contextmanager
