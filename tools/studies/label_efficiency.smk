@@ -14,7 +14,7 @@
 #                   draws that are diagnosed, {draw} is the draw: `--fold {draw}` makes the draws folds of a cross-validation
 #   phantom         settings of `planewise phantom`, `unlabelled` and `labelled`; or datalists, paths of your own. Without
 #                   `unlabelled` pretraining learns from the images of the labelled datalist, of its training section
-#   methods         what is compared, see below; if not given, none and all pretexts
+#   methods         what is compared; if not given, none and all pretexts
 #   imagenet        file of ImageNet weights, optional: every pretext and every fine-tuning starts from it, save none
 #   diagnose        optional: a bundle that diagnoses from masks, and the draws whose predicted masks it gets; without draws,
 #                   from reference masks alone
@@ -31,29 +31,8 @@
 #   time            run time, for a study that `tools/demo NAME` runs
 #   then            optional: config next to this one, of the study that `tools/demo` runs after this one
 #
-# A method is a word or a name with its own settings, all of them optional:
-#
-#   methods:
-#     none:                      # the words: none (from scratch), imagenet, or one of the pretexts. A list of words is enough
-#     multitask:
-#     multitask_sigma12:         # settings of its own: sigma, mapping, seed; it pretrains in pretrain/multitask_sigma12
-#       pretext: multitask
-#       overrides: {pretrain: {sigma: 12}}
-#     sax_position_both:         # goes on learning its pretext, on the unlabelled datalist; `decoder` freezes the encoder
-#       pretext: sax_position
-#       overrides: {finetune: {transfer: multitask}}
-#     resnet:                    # weights of a file, with an overlay that makes the network fit them. null: not there yet,
-#       weights: /data/resnet50.pt #  and the method is left out until they are
-#       overlay: resnet50.yaml
-#
-#   pretext    the pretext that it starts from. Methods without pretraining settings of their own share pretrain/PRETEXT;
-#              methods with equal ones share the folder of the first of them
-#   weights    a file that it starts from: a pretext's or a public one; or imagenet
-#   overlay    a config of the bundles (or a path with a slash), over the study's in all trainings of the method; or
-#              {pretrain: .., finetune: ..}, one each
-#   overrides  {pretrain: {..}, finetune: {..}}, over the study's
-#   networks   one_per_finding fine-tunes a network for each of the target's `tasks`, and scores them together; shared is usual
-#   masks      predicted replaces the masks of the labelled exams by those of the segmentation that ships; reference is usual
+# A method is a word (none: from scratch; imagenet; or one of the pretexts) or a name with its own settings: tools/docs/studies.md,
+# "What is compared", lists them, with examples.
 #
 # Every job is one `python -m monai.bundle run`. A rule declares only the metrics.json that its job writes last: Snakemake
 # deletes the declared outputs of a job that was interrupted, and the checkpoints must stay, so that the job resumes from
