@@ -7,7 +7,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -32,6 +32,10 @@ class Options:
     def longest(self) -> float:
         """Seconds after which a comparison on this device starts no further repetition."""
         return LONGEST.get(torch.device(self.device).type, math.inf)
+
+    def fewer(self, times: int, least: int = 2) -> Options:
+        """The same options with a fraction of the repetitions, ``1 / times``, but not fewer than ``least``."""
+        return replace(self, repetitions=max(least, self.repetitions // times))
 
 
 @dataclass

@@ -79,7 +79,7 @@ def measure(options: Options) -> list[Bar]:
             except ImportError as error:
                 missing[name] = f"not measured: {error}"
         times = interleaved(candidates, options)
-        few = Options(options.device, options.threads, max(3, options.repetitions // 3), options.quick)
+        few = options.fewer(3, 3)
         times |= interleaved({"files": _from_files(train)}, few, warmup=1)
         step = interleaved({"ours": candidates["ours"], "step": _unet_step(train)}, few)
     return _bars(times, step, missing, train)
@@ -202,7 +202,7 @@ def _one_pass(train: SimpleNamespace) -> Callable[[], Any]:
     return batch
 
 
-class _Heatmap(Transform):
+class Heatmap(Transform):
     """The heatmaps of one item ``(1, i, j)``, computed from its current affine."""
 
     def __init__(self, sigma: float) -> None:
@@ -227,15 +227,15 @@ def _monai(train: SimpleNamespace, *augmentation: MapTransform, copy_cache: bool
     once = [
         *train.preprocessing.transforms,
         train.targets,
-        _Flat(),
+        Flat(),
         EnsureTyped(("image", "planes"), device=train.device),
     ]
-    transform = Compose([*once, *augmentation, _Heatmap(train.sigma)])
+    transform = Compose([*once, *augmentation, Heatmap(train.sigma)])
     dataset = CacheDataset(train.dataset.items, transform, progress=False, num_workers=0, copy_cache=copy_cache)
     return lambda: list_data_collate([dataset[row] for row in train.rows()])
 
 
-class _Flat(Transform):
+class Flat(Transform):
     """Turn an item into a 2D image with its affine, planes and padding, without the entries that a batch does not need."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

@@ -62,8 +62,7 @@ def _path_of_step(config: ConfigParser, bundle: str, size: str, options: Options
         trainer.optimizer.step()
 
     slow = size == "paper" and device.type == "cpu" and not options.quick
-    few = Options(options.device, options.threads, max(2, options.repetitions // 3 if slow else options.repetitions))
-    times = interleaved({"batch": batch, "step": step}, few, warmup=1 if slow else 2)
+    times = interleaved({"batch": batch, "step": step}, options.fewer(3 if slow else 1), warmup=1 if slow else 2)
     note = f"batch {times['batch'].least * 1e3:.2f} ms, step {times['step'].least * 1e3:.1f} ms, {len(rows)} slices"
     limit = LIMIT if size == "paper" and device.type == "cpu" else None
     return Bar(

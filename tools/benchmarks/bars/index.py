@@ -43,7 +43,7 @@ def _headers(folder: Path, options: Options) -> list[Bar]:
     few, many = folder / "few", folder / "many"
     count = _repeat(folder / "exam", few, 100 if options.quick else FILES // 4)
     count_of_many = _repeat(folder / "exam", many, 100 if options.quick else FILES)
-    some = Options(options.device, options.threads, max(2, options.repetitions // 3))
+    some = options.fewer(3)
     one = interleaved({"ours": lambda: scan_folder(few), "plain": lambda: _plain(few)}, some, warmup=1)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     numbers = sorted({1, 2, cores})

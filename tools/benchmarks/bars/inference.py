@@ -56,14 +56,10 @@ def measure(options: Options) -> list[Bar]:
             paper = _sizes(bundle)
             if not options.quick:
                 # the paper's network takes a second per slice on one CPU thread
-                few = 1 if on_cpu else phases
-                repetitions = max(3, options.repetitions // 5)
-                measuring = Options(options.device, options.threads, repetitions)
-                inference = _Inference(bundle, exam, few, options.device, paper)
-                bars.append(_whole(f"{name}, the paper's network", inference, measuring, 1.3))
+                inference = _Inference(bundle, exam, 1 if on_cpu else phases, options.device, paper)
+                bars.append(_whole(f"{name}, the paper's network", inference, options.fewer(5, 3), 1.3))
             inference = _Inference(bundle, exam, phases, options.device, TINY if options.quick else DEMO)
-            measuring = Options(options.device, options.threads, max(2, options.repetitions // 3))
-            bars.append(_whole(f"{name}, the demo's network", inference, measuring, None))
+            bars.append(_whole(f"{name}, the demo's network", inference, options.fewer(3), None))
             inference = _Inference(bundle, exam, 2, options.device, TINY if options.quick else paper)
             bars += _steps(f"{name}, the paper's size", inference, options)
         return bars
@@ -200,9 +196,7 @@ def _steps(name: str, inference: _Inference, options: Options) -> list[Bar]:
         "postprocessing": _longest(inference.postprocessing, predicted),
         "writing": "NIfTI files and a picture",
     }
-    times = interleaved(
-        candidates, Options(options.device, options.threads, max(2, options.repetitions // 3)), warmup=1
-    )
+    times = interleaved(candidates, options.fewer(3), warmup=1)
     return [
         Bar(GROUP, f"{name}: {step}, a volume", took.least * 1e3, took.median * 1e3, unit="ms", note=notes[step])
         for step, took in times.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import repeat
@@ -14,12 +14,11 @@ from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
-from monai.data import CacheDataset, MetaTensor, ThreadDataLoader
+from monai.data import CacheDataset, ThreadDataLoader
 from monai.engines import SupervisedTrainer
-from monai.transforms import Compose, RandAffined
+from monai.transforms import Compose, EnsureTyped, RandAffined
 from planewise.engines import AutocastInferer, allow_tf32, precision
 from planewise.errors import InputError
-from planewise.geometry import intersection_lines, line_heatmaps
 from planewise.losses import MultitaskLoss
 from planewise.networks import (
     PAPER_FEATURES,
@@ -34,6 +33,7 @@ from planewise.networks import (
 )
 from timing import Bar, Options, interleaved, ratio
 
+from bars.batch_path import Flat, Heatmap
 from bars.trainer import BareEpoch, TrainerEpoch, bundle_config, in_turns, own_batches, phantom_datalist
 
 GROUP = "network step"
@@ -93,7 +93,7 @@ def measure(options: Options) -> list[Bar]:
 def _fewer_if_slow(size: str, options: Options) -> Options:
     """A quarter of the repetitions if a step takes seconds, as the paper's size does on a CPU."""
     slow = size == "paper" and torch.device(options.device).type != "cuda"
-    return replace(options, repetitions=max(2, options.repetitions // 4)) if slow else options
+    return options.fewer(4) if slow else options
 
 
 class Step:
@@ -279,7 +279,7 @@ def pretext_training(batch_size: int, options: Options) -> list[Bar]:
                 "step": BareEpoch(trainer, block, batches=_same_batch),
                 "MONAI": BareEpoch(trainer, block, batches=lambda _: cached()),
             }
-            times = in_turns(epochs, max(2, options.repetitions // 3), options.longest)
+            times = in_turns(epochs, options.fewer(3).repetitions, options.longest)
     except torch.cuda.OutOfMemoryError:
         return [Bar(GROUP, name, None, limit=SHARE, at_least=True, note="the GPU's memory is too small")]
     note = f"{batch_size / times['trainer'].least:.0f} samples/s"
@@ -297,19 +297,8 @@ def _same_batch(trainer: SupervisedTrainer) -> Iterator[tuple[Any, Any]]:
 def _monai_cached(config: ConfigParser) -> Callable[[], Iterator[tuple[Any, Any]]]:
     """MONAI's way: preprocessed items on the device, each augmented when it is drawn and collated with the others."""
     dataset, sampler = config.get_parsed_content("train#dataset"), config.get_parsed_content("train#sampler")
-    shape, sigma = (config["image_size"], config["image_size"]), config["sigma"]
-    scale, device = [edge - 1 for edge in config["scale"]], torch.device(config["device"])
-
-    def flat(item: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        image = item["image"]
-        flat_image = MetaTensor(image.as_tensor()[..., 0].to(device), affine=image.affine)
-        return {"image": flat_image, "planes": item["planes"].to(device)}
-
-    def heatmaps(item: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        planes = item["planes"]
-        lines = intersection_lines(item["image"].affine.to(planes)[None], planes[:, 0], planes[:, 1])
-        return {"image": item["image"], "heatmaps": line_heatmaps(lines, shape, sigma)}
-
+    shape, scale = (config["image_size"], config["image_size"]), [edge - 1 for edge in config["scale"]]
+    device = torch.device(config["device"])
     augmentation = RandAffined(
         "image",
         spatial_size=shape,
@@ -320,10 +309,11 @@ def _monai_cached(config: ConfigParser) -> Callable[[], Iterator[tuple[Any, Any]
         cache_grid=True,
         device=device,
     )
-    once = [config.get_parsed_content("train#preprocessing"), config.get_parsed_content("train#targets"), flat]
+    once = [config.get_parsed_content(f"train#{name}") for name in ("preprocessing", "targets")]
+    once += [Flat(), EnsureTyped(("image", "planes"), device=device)]
     cached = CacheDataset(
         [dict(item) for item in dataset.items],
-        Compose([*once, augmentation, heatmaps]),
+        Compose([*once, augmentation, Heatmap(config["sigma"])]),
         num_workers=0,
         progress=False,
     )

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from monai.engines import SupervisedTrainer
 from planewise.engines import allow_tf32
-from planewise.exams import index_folder, write_datalist
-from planewise.phantoms import LABELLED, LAYOUTS, Recipe, write_exams
+from planewise.phantoms import LABELLED, LAYOUTS, Recipe
 from timing import Bar, Options, ratio
 from torch.utils.flop_counter import FlopCounterMode
 
 from bars.trainer import (
+    SLICES,
     BareEpoch,
     TrainerEpoch,
     bundle_config,
@@ -68,8 +64,9 @@ CASES = (
     Case("pretext_simclr", block=6),
     Case("pretext_byol", block=6),
 )
-#: Phantoms with masks, by layout; the config determines the size of the images.
-_RECIPES = {
+#: Phantoms by layout; the config determines the size of the images.
+RECIPES = {
+    "dsbcc": SLICES,
     "acdc": Recipe("acdc", 31, LABELLED.at_size("demo").with_values(phases=2)),
     "brats": Recipe("brats", 31, LAYOUTS["brats"].population),
 }
@@ -90,7 +87,7 @@ def measure(options: Options) -> list[Bar]:
 def _of_case(case: Case, options: Options) -> list[Bar]:
     device = torch.device(options.device)
     block = 2 if options.quick else case.block
-    with _datalist(case.layout) as datalist:
+    with phantom_datalist(recipe=RECIPES[case.layout]) as datalist:
         config = bundle_config(case.bundle, ("train.yaml",), datalist, options.device)
         changes = dict(case.settings) | (_QUICK if options.quick else {})
         config.update(changes)
@@ -108,7 +105,7 @@ def _of_case(case: Case, options: Options) -> list[Bar]:
             "bare": BareEpoch(trainer, block, batches=lambda one: (batch for _ in range(one.state.epoch_length))),
             "path": lambda: _batches_alone(trainer, device),
         }
-        times = in_turns(epochs, max(2, options.repetitions // 3), options.longest)
+        times = in_turns(epochs, options.fewer(3).repetitions, options.longest)
         tflop = _tflop(trainer, batch)
     note = f"batch {config['batch_size']}"
     if device.type == "cuda":
@@ -120,24 +117,6 @@ def _of_case(case: Case, options: Options) -> list[Bar]:
         Bar(GROUP, f"{case}: trainer / bare loop", *ratio(times, "trainer", "bare"), limit=LIMIT, note=bare),
         Bar(GROUP, f"{case}: batch path / training step", *ratio(times, "path", "trainer")),
     ]
-
-
-@contextmanager
-def _datalist(layout: str) -> Iterator[Path]:
-    """A few phantom exams of a layout, all for training, in a temporary folder."""
-    if layout == "dsbcc":
-        with phantom_datalist() as datalist:
-            yield datalist
-        return
-    with (
-        tempfile.TemporaryDirectory(prefix="planewise-bars-") as name,
-        patch.dict("os.environ", {"PLANEWISE_SALT_FILE": f"{name}/salt"}),
-    ):
-        folder = Path(name) / "exams"
-        list(write_exams(_RECIPES[layout], folder, 6))
-        anatomy = "volume" if layout == "brats" else "cardiac"
-        write_datalist(index_folder(folder, anatomy=anatomy, split=(1, 0, 0)).datalist, folder / "datalist.json")
-        yield folder / "datalist.json"
 
 
 def _batches_alone(trainer: SupervisedTrainer, device: torch.device) -> list[float]:

@@ -33,6 +33,8 @@ TINY = {"features": [4, 8, 16], "image_size": 48, "spacing": 5.8, "batch_size": 
 BLOCK, QUICK_BLOCK = 50, 3
 #: Blocks per epoch, for real steps and for steps that do nothing.
 BLOCKS, IDLE_BLOCKS = 4, 20
+#: Phantoms for the pretexts on hearts.
+SLICES = Recipe("dsbcc", 31, UNLABELLED.at_size("demo").with_values(phases=2, spacing=(3.6, 4.2)))
 #: Reads a clock once the device has finished its work.
 Clock = Callable[[torch.device], float]
 
@@ -61,21 +63,16 @@ def measure(options: Options) -> list[Bar]:
 
 
 @contextmanager
-def phantom_datalist(exams: int = 6, **values: Any) -> Iterator[Path]:
-    """The datalist of a few phantom exams, all for training, in a temporary folder; the user's salt is not used.
-
-    Args:
-        exams: number of exams.
-        values: settings of the phantoms' `Population`.
-    """
+def phantom_datalist(exams: int = 6, recipe: Recipe = SLICES) -> Iterator[Path]:
+    """The datalist of a few phantom exams, all for training, in a temporary folder; the user's salt is not used."""
     with (
         tempfile.TemporaryDirectory(prefix="planewise-bars-") as name,
         patch.dict(os.environ, {"PLANEWISE_SALT_FILE": f"{name}/salt"}),
     ):
         folder = Path(name) / "exams"
-        population = UNLABELLED.at_size("demo").with_values(**{"phases": 2, "spacing": (3.6, 4.2)} | values)
-        list(write_exams(Recipe("dsbcc", 31, population), folder, exams))
-        write_datalist(index_folder(folder, split=(1, 0, 0)).datalist, folder / "datalist.json")
+        list(write_exams(recipe, folder, exams))
+        anatomy = "volume" if recipe.layout == "brats" else "cardiac"
+        write_datalist(index_folder(folder, anatomy=anatomy, split=(1, 0, 0)).datalist, folder / "datalist.json")
         yield folder / "datalist.json"
 
 
@@ -186,7 +183,7 @@ def _differences(readings: Sequence[float], block: int) -> list[float]:
 
 def _against_bare(trainer: SupervisedTrainer, size: str, block: int, options: Options) -> Bar:
     epochs = {"trainer": TrainerEpoch(trainer, block), "bare": BareEpoch(trainer, block)}
-    times = in_turns(epochs, max(2, options.repetitions // 3), options.longest)
+    times = in_turns(epochs, options.fewer(3).repetitions, options.longest)
     more = 1e6 * (times["trainer"].least - times["bare"].least)
     return Bar(
         GROUP,

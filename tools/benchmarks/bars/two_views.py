@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def measure(options: Options) -> list[Bar]:
         missing = f"not measured: {error}"
     with torch.no_grad():
         times = interleaved(candidates, options)
-    few = Options(options.device, options.threads, max(2, options.repetitions // 4), options.quick)
+    few = options.fewer(4)
     features = (4, 8) if options.quick else tuple(config["features"])
     # a step of the paper's network takes seconds per slice on one core; the cost per slice does not depend on the batch
     two = {name: value[:2] for name, value in batch.items()}
@@ -116,7 +117,7 @@ def _nt_xent(options: Options) -> list[Bar]:
     Both losses are therefore measured with 1024 views, and only ours with 4096.
     """
     pairs, many = (64, 128) if options.quick else (512, 2048)
-    few = Options(options.device, options.threads, 2, options.quick)
+    few = replace(options, repetitions=2)
     device = torch.device(options.device)
     times = interleaved({"ours": _ours(pairs, device), "MONAI": _monai(pairs, device)}, few, warmup=1)
     note = f"{2 * pairs} x 128; MONAI's would need {_needed(many) / 2**30:.0f} GiB for {2 * many}"
