@@ -41,6 +41,7 @@ import json
 import os
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -191,6 +192,12 @@ def overlays(method, kind):
     return [overlay] if overlay else []
 
 
+@cache
+def target_config():
+    """The training config of the target's bundle."""
+    return yaml.safe_load((BUNDLES / TARGET["bundle"] / "configs" / "train.yaml").read_text())
+
+
 def pretrained(wildcards):
     """What a fine-tuning waits for: the end of its pretraining, or a file of weights."""
     if start := STARTS[wildcards.method]:
@@ -220,8 +227,8 @@ def other_task(name):
     overlay = config.get("overlay")
     names = ["train.yaml", *overlays_of(trained, ANATOMY, overlay, BUNDLES), *overlays(method, "pretrain")]
     configs = [file if "/" in file else str(BUNDLES / trained / "configs" / file) for file in names]
-    known = yaml.safe_load((BUNDLES / TARGET["bundle"] / "configs" / "train.yaml").read_text())["other_task"]
-    settings = {key: value for key, value in overriding("pretrain", method).items() if key not in known["run_settings"]}
+    run_settings = target_config()["other_task"]["run_settings"]
+    settings = {key: value for key, value in overriding("pretrain", method).items() if key not in run_settings}
     if settings:
         # a file, since an expression in them is of the pretext's configuration
         configs.append(str(OUT / "other_task" / f"{name}.yaml"))
@@ -234,8 +241,7 @@ def findings(method):
     """Findings of which a method fine-tunes a network each; none if it has one network."""
     if method.networks != ONE_PER_FINDING:
         return []
-    known = yaml.safe_load((BUNDLES / TARGET["bundle"] / "configs" / "train.yaml").read_text())
-    return list((known | overriding("finetune", method))["tasks"])
+    return list((target_config() | overriding("finetune", method))["tasks"])
 
 
 def finetuning(wildcards, input):
@@ -284,12 +290,10 @@ for name, method in METHODS.items():
         for overlay in overlays(method, kind):
             if not (BUNDLES / trained / "configs" / overlay).is_file():
                 raise WorkflowError(f"methods: {name} needs {overlay}, which {trained} does not have; add it to its configs")
-    if method.has_two_tasks:
-        if "other_task" not in yaml.safe_load((BUNDLES / TARGET["bundle"] / "configs" / "train.yaml").read_text()):
-            raise WorkflowError(f"methods: {name} goes on learning its pretext, which {TARGET['bundle']} cannot")
-    if method.networks:
-        if "tasks" not in yaml.safe_load((BUNDLES / TARGET["bundle"] / "configs" / "train.yaml").read_text()):
-            raise WorkflowError(f"methods: {name} has a network for each finding, and {TARGET['bundle']} has no `tasks`")
+    if method.has_two_tasks and "other_task" not in target_config():
+        raise WorkflowError(f"methods: {name} goes on learning its pretext, which {TARGET['bundle']} cannot")
+    if method.networks and "tasks" not in target_config():
+        raise WorkflowError(f"methods: {name} has a network for each finding, and {TARGET['bundle']} has no `tasks`")
 
 
 wildcard_constraints:

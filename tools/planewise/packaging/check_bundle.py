@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from planewise.errors import InputError
 from planewise.networks import weights_path
-from planewise.packaging.bundle import Bundle
+from planewise.packaging.bundle import Bundle, without_noise
 from planewise.packaging.checks import label, ours, unit, zoo
 from planewise.packaging.checks.candidate import Candidate
-from planewise.packaging.checks.check import Check
-from planewise.packaging.checks.finding import Finding
+from planewise.packaging.checks.finding import Finding, Remark, Tier, reason
 from planewise.packaging.network_overlays import bundle_of_run
 from planewise.packaging.run import Run
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check, its name, and whom a failure affects.
+
+    ``run`` returns a detail or None. If it raises a `Remark`, the finding is a warning; any other error is a failure.
+    """
+
+    tier: Tier
+    name: str
+    run: Callable[[Candidate], str | None]
+
+    def __call__(self, candidate: Candidate) -> Finding:
+        """Run the check and return its finding; no error is raised."""
+        try:
+            with without_noise(), candidate.bundle.importable():
+                return Finding("ok", self.name, self.run(candidate) or "", self.tier)
+        except Remark as remark:
+            return Finding("warning", self.name, str(remark), self.tier)
+        except Exception as error:  # any error that a config can raise is a finding
+            return Finding("FAIL", self.name, reason(error), self.tier)
 
 
 def check_bundle(

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from planewise.reports.history import read_history
 from planewise.reports.methods import method_name
 from planewise.reports.study.folder import StudyFolder, read_json
-from planewise.reports.study.page import Page
+from planewise.reports.study.numbers import over_draws
+from planewise.reports.study.page import Page, Row
+from planewise.reports.study.paired import Scores
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,18 @@ class FineTunings:
             numbers = {draw: score(content) for draw, content in draws.items()}
             values[method, count] = {draw: number for draw, number in numbers.items() if number is not None}
         return values
+
+    def add_counts(self, page: Page, title: str, scores: Scores, whole: int) -> None:
+        """Add a table with a row for each method and a column for each number of labelled exams, which is also given as a
+        share of ``whole``."""
+        rows = [
+            Row.of(
+                method_name(method), *(over_draws(scores.get((method, count), {}).values()) for count in self.counts)
+            )
+            for method in self.study.methods
+            if any((method, count) in scores for count in self.counts)
+        ]
+        page.table(title, ["method", *(f"{count} ({round(100 * count / whole)} %)" for count in self.counts)], rows)
 
     def show(self, page: Page, picture: str, caption: str, at_least: int = 0) -> None:
         """Add a picture of each method's first draw, for each number of labelled exams that is at least ``at_least``."""

@@ -26,13 +26,7 @@ def add(page: Page, study: StudyFolder) -> None:
         runs.any["photographs"],
     )
     most = max(runs.counts)
-    rows = [
-        Row.of(method_name(method), *(over_draws(kappa.get((method, count), {}).values()) for count in runs.counts))
-        for method in study.methods
-        if any((method, count) in kappa for count in runs.counts)
-    ]
-    header = [f"{count} ({round(100 * count / most)} %)" for count in runs.counts]
-    page.table("Kappa, by the number of graded photographs (Fig. 4)", ["method", *header], rows)
+    runs.add_counts(page, "Kappa, by the number of graded photographs (Fig. 4)", kappa, most)
     add_budgets(page, study)
     grades = list(runs.any["recall"])
     page.table(

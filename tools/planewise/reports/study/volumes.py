@@ -34,22 +34,11 @@ def add(page: Page, study: StudyFolder) -> None:
         )
     page.add("</p>")
     cases = exams_of(study, "labelled").get("training") or max(runs.counts)
-    _add_shares(page, runs, dice, cases)
+    runs.add_counts(page, "Mean Dice, by the number of labelled cases (Figs. 2 and 3)", dice, cases)
     if set(runs.any["structures"]) <= set(paper_tables.TUMOUR_REGIONS):
         _add_regions(page, runs, cases)
     _add_forms(page, runs, dice)
     _add_convergence(page, runs)
-
-
-def _add_shares(page: Page, runs: FineTunings, dice: Scores, cases: int) -> None:
-    """Add a table of each method's mean Dice by the share of the labelled cases."""
-    rows = [
-        Row.of(method_name(method), *(over_draws(dice.get((method, count), {}).values()) for count in runs.counts))
-        for method in runs.study.methods
-        if any((method, count) in dice for count in runs.counts)
-    ]
-    header = [f"{count} ({round(100 * count / cases)} %)" for count in runs.counts]
-    page.table("Mean Dice, by the number of labelled cases (Figs. 2 and 3)", ["method", *header], rows)
 
 
 def _add_regions(page: Page, runs: FineTunings, cases: int) -> None:
