@@ -96,8 +96,6 @@ def test_every_module_can_be_imported_where_planewise_cannot(tmp_path, monkeypat
         scripts = import_module("scripts")
         # functions that hide the modules that they live in
         assert callable(scripts.networks.place_network) and callable(scripts.engines.precision)
-        # what a function asked for stands at the top now
-        assert scripts.preprocessing.load_stack.find_stacks is scripts.data.inputs.find_stacks
         assert scripts.__version__ == planewise.__version__ and not hasattr(scripts, "phantoms")
     finally:
         forget_scripts()
@@ -120,9 +118,9 @@ NESTED = {
     "bodies/skin.py": "class Skin:\n    pass\n",
     "bodies/bone.py": "class Bone:\n    pass\n",
     "bodies/heart/__init__.py": '"""What beats."""\n\nfrom planewise.bodies.heart.muscle import Heart, Valve\n',
-    "bodies/heart/muscle.py": "from planewise.bodies.bone import Bone\nfrom planewise.errors import InputError\n\n\n"
-    "class Heart:\n    def rest(self):\n        from planewise.bodies.heart.beat import beat\n\n        return beat(), Bone\n"
-    "\n\nclass Valve:\n    pass\n",
+    "bodies/heart/muscle.py": "from planewise.bodies.bone import Bone\nfrom planewise.bodies.heart.beat import beat\n"
+    "from planewise.errors import InputError\n\n\n"
+    "class Heart:\n    def rest(self):\n        return beat(), Bone\n\n\nclass Valve:\n    pass\n",
     "bodies/heart/beat.py": "def beat():\n    return 60\n",
 }
 
@@ -171,17 +169,13 @@ def test_a_name_is_followed_through_two_rooms(nested, tmp_path, monkeypatch):
         forget_scripts()
 
 
-def test_an_import_that_would_close_a_circle_through_the_upper_room_stays_where_it_is(nested):
-    """Importing anything below ``bodies`` executes its ``__init__.py``, and with it what that imports."""
+def test_imports_in_functions_are_refused(nested):
+    """A server may have unloaded the package when the function is called."""
     (nested / "bodies/bone.py").write_text(
-        "def marrow():\n    from planewise.bodies.heart.beat import beat\n\n    return beat()\n"
+        "class Bone:\n    def marrow(self):\n        from planewise.bodies.heart.beat import beat\n\n        return beat()\n"
     )
-    (nested / "bodies/__init__.py").write_text("from planewise.bodies.bone import marrow\n")
-    kept = Source(["planewise.bodies.marrow"]).files()["bodies/bone.py"]
-    assert "    from scripts.bodies.heart.beat import beat" in kept
-    # where nobody asks the upper room for it, nothing is in the way
-    moved = Source(["planewise.bodies.bone.marrow"]).files()["bodies/bone.py"]
-    assert moved.startswith("from scripts.bodies.heart.beat import beat\n")
+    with pytest.raises(InputError, match=r"bone imports planewise.bodies.heart.beat.beat in a function \(line 3\)"):
+        Source(["planewise.bodies.bone.Bone"])
 
 
 def test_relative_imports_are_refused(nested):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from planewise.data.datalist import VOLUMES, load_datalist
 from planewise.errors import InputError
+from planewise.exams import find_stacks
+from planewise.exams.volumes import find_own_volumes
 from planewise.preprocessing.exam_name import stem
 from planewise.preprocessing.load_stack import recognition_remarks
 
@@ -121,8 +123,6 @@ def _without_masks(files: list[Path]) -> list[Path]:
     Raises:
         InputError: all files are masks.
     """
-    from planewise.exams.volumes import find_own_volumes
-
     masks: dict[str, list[str]] = defaultdict(list)
     nifti = [file for file in files if not file.name.endswith(".npy")]
     images = {volume.image for volume in find_own_volumes(nifti, masks)}
@@ -148,8 +148,6 @@ def _from_files(
             refuse_one_name(files)
             return [{"image": str(volume)} for volume in _without_masks(files)]
     # DICOM comes last, because only then is it worth reading the headers of a whole tree
-    from planewise.exams import find_stacks
-
     stacks = find_stacks(path, view, phases, contrast=contrast, left_out=left_out)
     several = Counter(stack.exam for stack in stacks)
     items = []

@@ -11,7 +11,10 @@ from planewise.data.datalist import gather_stacks
 from planewise.data.inputs import found_at, refuse_one_name
 from planewise.data.photograph_inputs import find_photographs
 from planewise.errors import InputError
+from planewise.exams import find_stacks
+from planewise.exams.cases import read_cases
 from planewise.exams.photographs import is_photograph
+from planewise.exams.volume import nifti_files
 
 #: Why a folder has no case of several channels.
 NO_NIFTI = "no NIfTI file (convert DICOM series with dcm2niix, a file for each channel)"
@@ -46,10 +49,6 @@ def find_volumes(
 def _from_files(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
     if path.is_file():
         return [{"image": str(path)}]
-    # imported here, because only folders need these modules
-    from planewise.exams.cases import read_cases
-    from planewise.exams.volume import nifti_files
-
     files = nifti_files(path.rglob("*"))
     if not files and any(is_photograph(file) for file in path.rglob("*")):
         return find_photographs(path)
@@ -66,9 +65,6 @@ def _from_files(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
 
 def _from_dicom(path: Path) -> list[dict[str, Any]]:
     """An item for each stack that is a volume."""
-    # imported here, because only DICOM folders need it
-    from planewise.exams import find_stacks
-
     try:
         stacks = find_stacks(path, "volume")
     except InputError as error:

@@ -9,7 +9,6 @@ import ast
 import io
 import re
 import sys
-import textwrap
 import tokenize
 from collections.abc import Iterable, Sequence
 from functools import cache, cached_property
@@ -34,7 +33,7 @@ class Source:
         names: dotted names from configs: ``planewise.networks.SliceNet``.
 
     Raises:
-        InputError: a name of this package does not exist.
+        InputError: a name of this package does not exist, or a module imports this package in a function.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -51,9 +50,7 @@ class Source:
         for room in self._rooms:
             written[f"{_below(room)}/__init__.py"] = self._room_init(room)
         for module in self.modules:
-            written[f"{_below(module)}.py"] = sorted_imports(
-                rewrite_imports(self._hoisted(module, _file(module).read_text()))
-            )
+            written[f"{_below(module)}.py"] = sorted_imports(rewrite_imports(_file(module).read_text()))
         return dict(sorted(written.items()))
 
     def foreign_imports(self) -> set[str]:
@@ -84,31 +81,13 @@ class Source:
         if module in self.modules:
             return
         self.modules.add(module)
+        _refuse_imports_in_functions(module)
         for node in _imports(_tree(module)):
             if isinstance(node, ast.ImportFrom) and node.level:
                 raise InputError(f"{module} has a relative import (line {node.lineno}); write {OURS}.<room>.<module>")
             for imported in _imported(node):
                 if _is_ours(imported):
                     self._reach(imported, f"{module} imports {imported}")
-
-    def _loaded_by(self, names: Iterable[str]) -> set[str]:
-        """Modules and rooms that run when some names are imported; only imports at the top of modules are followed."""
-        loaded: set[str] = set()
-        waiting = list(names)
-        while waiting:
-            module, rest = _longest_module(waiting.pop())
-            if _is_package(module) and rest and module != OURS:
-                waiting.append(_homes(module)[rest[0]])
-            for room in [*_rooms_above(module), *([module] if _is_package(module) and module != OURS else [])]:
-                if room not in loaded:
-                    loaded.add(room)
-                    kept = self.exports.get(room, set())
-                    waiting += [home for name, home in _offered(room) if name in kept]
-            if not _is_package(module) and module not in loaded:
-                loaded.add(module)
-                top = [imported for statement in _tree(module).body for imported in _imported(statement)]
-                waiting += [imported for imported in top if _is_ours(imported)]
-        return loaded
 
     # writing files
 
@@ -152,31 +131,6 @@ class Source:
             for number, part in enumerate(parts)
         ]
         return sorted_imports(rewrite_imports("\n".join(spaced) + "\n"))
-
-    def _hoisted(self, module: str, text: str) -> str:
-        """The text of a module with its functions' imports of this package moved to the top.
-
-        MONAI Label removes ``scripts`` from `sys.modules` and `sys.path` between building transforms and calling them,
-        so an import inside a function would fail. An import that would close a cycle stays inside its function.
-        """
-        lines = text.splitlines(keepends=True)
-        body = _tree(module).body
-        # the docstring and the imports
-        top = [other for other in body if isinstance(other, (ast.Import, ast.ImportFrom)) or _is_text(other)]
-        hoisted = []
-        for block, statement in _own_imports_in_functions(_tree(module)):
-            if module in self._loaded_by(_imported(statement)):
-                continue
-            first, last = statement.lineno - 1, statement.end_lineno
-            hoisted.append(textwrap.dedent("".join(lines[first:last])).rstrip("\n"))
-            note = "# imported at the top: by now a server may have unloaded this package"
-            stays = any(not isinstance(other, ast.ImportFrom) for other in block)
-            left = " " * statement.col_offset + (note if stays else f"pass  {note}") + "\n"
-            lines[first:last] = [left, *[""] * (last - first - 1)]
-        if hoisted:
-            at = max((statement.end_lineno for statement in top), default=0)
-            lines.insert(at, "".join(f"{line}\n" for line in dict.fromkeys(hoisted)))
-        return "".join(lines)
 
 
 def sorted_imports(text: str) -> str:
@@ -258,21 +212,20 @@ def _imports(tree: ast.Module) -> list[ast.stmt]:
     return [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
 
 
-@cache
-def _own_imports_in_functions(tree: ast.Module) -> list[tuple[Sequence[ast.stmt], ast.stmt]]:
-    """Imports of this package inside functions, each with the block of statements that contains it."""
-    found = []
-    for function in ast.walk(tree):
+def _refuse_imports_in_functions(module: str) -> None:
+    """Refuse imports of this package inside functions.
+
+    MONAI Label removes ``scripts`` from `sys.modules` and `sys.path` between building transforms and calling them, so such
+    an import would fail.
+    """
+    for function in ast.walk(_tree(module)):
         if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
             continue
-        for node in ast.walk(function):
-            for field in ("body", "orelse", "finalbody"):
-                block = getattr(node, field, None)
-                for statement in block if isinstance(block, list) else ():
-                    if isinstance(statement, ast.ImportFrom) and _is_ours(statement.module):
-                        found.append((block, statement))
-    # a nested function is walked twice
-    return list({id(statement): (block, statement) for block, statement in found}.values())
+        if late := [node for node in ast.walk(function) if any(map(_is_ours, _imported(node)))]:
+            raise InputError(
+                f"{module} imports {_imported(late[0])[0]} in a function (line {late[0].lineno}); import it at the top, "
+                "because MONAI Label may have unloaded a bundle's code before it calls the function"
+            )
 
 
 def _imported(node: ast.AST) -> list[str]:

@@ -17,6 +17,7 @@ from monai.transforms import LoadImaged
 from monai.utils import ensure_tuple
 
 from planewise.errors import InputError
+from planewise.exams import find_stacks
 from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite, rename_values
@@ -94,9 +95,6 @@ class LoadStackd(LoadImaged):
         for key, meta_key in self.key_iterator(item, self.meta_keys):
             value = item[key]
             if isinstance(value, (str, Path)) and Path(value).is_dir():
-                # imported here, because only DICOM folders need it
-                from planewise.exams import find_stacks
-
                 stack = find_stacks(value, self.view, contrast=self.contrast)[0]
                 item |= recognition_remarks(stack)
                 value, exam = stack.slices, stack.exam

@@ -15,6 +15,7 @@ from monai.data.image_reader import ImageReader
 from monai.transforms import LoadImaged
 
 from planewise.errors import InputError
+from planewise.exams.cases import channels_of_case
 from planewise.exams.photographs import is_photograph
 from planewise.exams.reserved import VIEWER
 from planewise.exams.volumes import SAME_GRID
@@ -115,9 +116,6 @@ class LoadVolumed(LoadImaged):
         """The files of the case to which a path belongs; a 4D file is a complete case."""
         if not self.channel_names or (path.is_file() and not _is_one_volume(path)):
             return [path]
-        # imported here, because only cases of several files need it
-        from planewise.exams.cases import channels_of_case
-
         return channels_of_case(path, self.channel_names)
 
     def _photograph(self, item: Mapping[Hashable, Any]) -> MetaTensor:
