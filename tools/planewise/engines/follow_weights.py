@@ -12,6 +12,7 @@ from monai.bundle import ConfigParser
 from planewise.engines.not_computed import FILES, NOT_COMPUTED
 from planewise.engines.run_record import RunRecord, in_our_names
 from planewise.engines.weights_settings import (
+    DEFINING,
     asked_of_overlay,
     defining_settings,
     holds_code,
@@ -151,9 +152,7 @@ def _of_backbone(config: Mapping[str, Any]) -> set[str]:
     """Settings that a config's encoder and decoder refer to; empty if the network has no such parts."""
     network = config.get(_NETWORK)
     parts = [network.get(part) for part in ("encoder", "decoder")] if isinstance(network, Mapping) else []
-    return defining_settings(
-        {**config, _NETWORK: parts, **dict.fromkeys(("preprocessing", "postprocessing", "dataset"))}
-    )
+    return defining_settings({**config, **dict.fromkeys((*DEFINING, "dataset")), _NETWORK: parts})
 
 
 def _all_settings(run: RunRecord, train: Mapping[str, Any]) -> dict[str, Any]:

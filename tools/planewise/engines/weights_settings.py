@@ -15,8 +15,10 @@ from planewise.engines.not_computed import FILES, NOT_COMPUTED
 from planewise.engines.run_record import RunRecord
 from planewise.errors import InputError
 
-#: Keys of an inference config that define the network, its input and the use of its output.
-_DEFINING = ("network_def", "preprocessing", "postprocessing")
+#: Keys of an inference config that define the network, its input, how it is called, and the use of its output.
+DEFINING = ("network_def", "preprocessing", "inferer", "postprocessing")
+#: Settings that these refer to, but which only decide how fast and how exactly inference computes: its own.
+_OF_INFERENCE = ("amp", "batch_size")
 #: Key of the part that makes samples from items: its ``slices`` and the key of the classes belong to the weights; the
 #: choice of exams does not.
 _SAMPLES = "dataset"
@@ -37,13 +39,13 @@ _CODE = re.compile(r"[$@%]")
 
 
 def defining_settings(inference: Mapping[str, Any]) -> set[str]:
-    """Top-level settings of an inference config that its network, input or output depend on."""
+    """Top-level settings of an inference config that its network, input or output depend on, other than its speed."""
     found: set[str] = set()
     samples = [f"@{key}" for key in _references(inference.get(_SAMPLES)) - set(_READ)]
-    waiting = [*(inference.get(key) for key in _DEFINING), samples]
+    waiting = [*(inference.get(key) for key in DEFINING), samples]
     while waiting:
         for key in _references(waiting.pop()) - found:
-            if key in inference and key not in NOT_COMPUTED and key not in (*_DEFINING, _PLACED):
+            if key in inference and key not in NOT_COMPUTED and key not in (*DEFINING, *_OF_INFERENCE, _PLACED):
                 found.add(key)
                 waiting.append(inference[key])
     return found
