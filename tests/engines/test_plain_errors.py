@@ -14,6 +14,7 @@ import torch
 from monai.bundle import ConfigParser
 from planewise.engines import plain_errors
 from planewise.errors import InputError
+from planewise.losses import SegmentationLoss
 
 
 @pytest.mark.parametrize(
@@ -75,9 +76,19 @@ def _many_numbers():
     np.empty(2**48)
 
 
+def _no_class():
+    SegmentationLoss(torch.nn.Conv2d(1, 3, 1)).terms(torch.rand(1, 3, 2, 2), torch.full((1, 1, 2, 2), 4))
+
+
+def _no_class_on_a_gpu():
+    raise RuntimeError("CUDA error: device-side assert triggered\nCUDA kernel errors might be asynchronously reported")
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
+        (_no_class, "planewise: a mask has the value 4, which is none of the network's classes; name .* --structures"),
+        (_no_class_on_a_gpu, "planewise: the GPU refused an index .*; run it with --device cpu, which names the value"),
         (_one_value, "planewise: normalisation needs more than one number .*; raise --image_size or --batch_size"),
         (_one_element, "planewise: normalisation needs more than one number .*; raise --image_size or --batch_size"),
         (_much_memory, r"planewise: this run needs more memory than available \(.*allocate.*\); lower --batch_size"),
@@ -90,7 +101,7 @@ def _many_numbers():
 def test_settings_beyond_pytorch_say_which_to_change(asked, said, monkeypatch, capsys):
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
     plain_errors()
-    with pytest.raises((ValueError, RuntimeError, MemoryError)) as caught:
+    with pytest.raises((ValueError, RuntimeError, MemoryError, IndexError)) as caught:
         asked()
     sys.excepthook(caught.type, caught.value, None)
     shown = capsys.readouterr().err

@@ -56,6 +56,21 @@ NAN = float("nan")
         ("patch_size", (1, 16), (0, 1.5, None)),
         ("mask_ratio", (0.75, 0.1), (0, 1, "most")),
         ("seed", (0, 3), (-1, None, "x")),
+        (
+            "structures",
+            ({"1": "LV"}, {2: "LV", 1: "RV"}, {"1": "a", "2": "b", "3": "c"}),
+            (
+                {},
+                None,
+                ["LV"],
+                {"LV": 1},
+                {"0": "LV"},
+                {-1: "LV"},
+                {1.5: "LV"},
+                {"1": "LV", "2": "LV"},
+                {"1": "a", 1: "b"},
+            ),
+        ),
     ],
 )
 def test_what_a_setting_may_be(name, good, bad):
@@ -251,6 +266,35 @@ def test_a_part_that_cannot_be_made_without_weights_is_left_for_the_run():
 )
 def test_a_pretext_refuses_settings_that_do_not_fit_each_other(name, settings, message):
     _refused(name, settings, message)
+
+
+@pytest.mark.parametrize("file", ["train.yaml", "inference.yaml"])
+@pytest.mark.parametrize(
+    ("bundle", "any_value"),
+    [
+        ("downstream_cardiac_sax_segmentation", False),
+        ("downstream_cardiac_lax_segmentation", False),
+        ("downstream_brain_tumour_segmentation", True),
+        ("downstream_pancreas_segmentation", True),
+    ],
+)
+def test_values_of_structures_are_the_networks_classes(bundle, any_value, file):
+    """Unless the config renames the values of the masks, PyTorch would end the training with an IndexError."""
+    folder = ROOT / "bundles" / bundle
+    parser = ConfigParser(ConfigParser.load_config_files([str(folder / "configs" / file)]))
+    parser.update({"bundle_root": str(folder), "device": "cpu"})
+    for good in ({"1": "core", "2": "oedema"}, {"2": "oedema", "1": "core"}):
+        parser.update({"structures": good})
+        check_settings(evaluated_settings(parser))
+    for values in ("1, 2, 4", "2, 3", "2"):
+        parser.update({"structures": {value: f"structure {value}" for value in values.split(", ")}})
+        if any_value:
+            check_settings(evaluated_settings(parser))
+            continue
+        with pytest.raises(
+            InputError, match=f"^--structures has the values {values}, but .* must be 1, 2, 3, .*label-map`"
+        ):
+            check_settings(evaluated_settings(parser))
 
 
 def test_views_are_those_of_the_training_exams(tmp_path):

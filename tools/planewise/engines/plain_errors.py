@@ -21,9 +21,12 @@ from planewise.errors import InputError, causes, refusal
 _SLIPS = re.compile(
     r"Cannot locate class or function path|is not (found|defined) in the config|detected circular references"
 )
-#: PyTorch's errors for settings that leave a normalisation only one number, and for settings that need too much memory.
+#: PyTorch's errors for settings that leave a normalisation only one number, for settings that need too much memory, and for
+#: a mask with more values than the network has classes; a GPU does not say which value.
 _ONE_VALUE = re.compile(r"Expected more than 1 (value per channel|spatial element) when training")
 _NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory")
+_NO_CLASS = re.compile(r"Target (-?\d+) is out of bounds")
+_ASSERTED_ON_GPU = re.compile(r"device-side assert triggered")
 _WRONG_ARGUMENTS = re.compile(r"unexpected keyword argument|missing \d+ required")
 #: A process that has lost another one waits so many seconds for torchrun to end it: the other's reason is printed last.
 _GRACE = 5.0
@@ -89,6 +92,16 @@ def beyond_pytorch(chain: Sequence[BaseException]) -> str | None:
         if isinstance(cause, MemoryError) or (isinstance(cause, RuntimeError) and _NO_MEMORY.search(text)):
             said = f" ({text.splitlines()[0]})" if text else ""
             return f"this run needs more memory than available{said}; lower --batch_size, --image_size or --features"
+        if isinstance(cause, IndexError) and (beyond := _NO_CLASS.search(text)):
+            return (
+                f"a mask has the value {beyond[1]}, which is none of the network's classes; name every value of the masks in "
+                "--structures, or rename the values with `planewise index --label-map`"
+            )
+        if isinstance(cause, RuntimeError) and _ASSERTED_ON_GPU.search(text):
+            return (
+                "the GPU refused an index that is out of bounds: probably a mask has a value that is none of the network's "
+                "classes; run it with --device cpu, which names the value"
+            )
     return None
 
 

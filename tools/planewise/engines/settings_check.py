@@ -63,6 +63,13 @@ def _two_ends(value: Any) -> bool:
         return False
 
 
+def _structures(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not _different(list(value.values())):
+        return False
+    values = [int(key) if str(key).isdecimal() else 0 for key in value]
+    return min(values) > 0 and len(set(values)) == len(values)
+
+
 def _optional(check: Check) -> Check:
     return lambda value: value is None or check[0](value), f"{check[1]}, or null"
 
@@ -170,6 +177,10 @@ CHECKS: Mapping[str, Check] = {
     "square_size": POSITIVE,
     "square_step": POSITIVE,
     "stem_stride": COUNT,
+    "structures": (
+        _structures,
+        "different names of mask values, which are whole numbers from 1, such as \"{'1': LV}\"",
+    ),
     "subject_seed": WHOLE,
     "tasks": NAMES,
     "temperature": POSITIVE,
@@ -196,7 +207,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         settings: a config's evaluated settings; those without a check pass. And two functions without arguments: ``parts``
             returns a dictionary of the network's encoder and decoder, ``pretext`` is `pretext_of_pieces`. A pretext that
             gives the network pieces of the images has ``network_side``, ``input_name`` and ``input_remedy`` (see
-            `planewise.pretexts.JigsawTilesd`).
+            `planewise.pretexts.JigsawTilesd`). ``renames_labels`` says whether the config gives the values of masks the
+            numbers of the network's classes; where it is False, they must be these numbers.
 
     Raises:
         InputError: a value is invalid (`CHECKS`); the device is not available; the images do not fit the network, the
@@ -205,6 +217,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     """
     for name, value in settings.items():
         _check(name, value, CHECKS.get(name, _ANYTHING))
+    if "structures" in settings and settings.get("renames_labels") is False:
+        _check_classes(settings["structures"])
     if "transfer" in settings:
         _check_transfer(settings)
     if "device" in settings:
@@ -228,7 +242,11 @@ def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:
     names.sort(key=lambda name: str(config[name]).startswith(("$", "@")))
     evaluated = {name: parser.get_parsed_content(name) for name in names}
     # a function: the parts are made only after their settings are checked
-    return evaluated | {"parts": lambda: _parts(parser), "pretext": lambda: pretext_of_pieces(parser)}
+    return evaluated | {
+        "renames_labels": "MapLabelValued" in str(config),
+        "parts": lambda: _parts(parser),
+        "pretext": lambda: pretext_of_pieces(parser),
+    }
 
 
 def pretext_of_pieces(parser: ConfigParser) -> Any:
@@ -263,6 +281,17 @@ def _check(name: str, value: Any, check: Check) -> None:
     holds, wanted = check
     if not holds(value):
         raise InputError(f"--{name} must be {wanted}, got {value!r}{_hint(value)}")
+
+
+def _check_classes(structures: Mapping[int | str, str]) -> None:
+    """Check that the values of masks are the numbers of the network's classes; its first is the background."""
+    values = [int(value) for value in structures]
+    if sorted(values) != list(range(1, len(values) + 1)):
+        raise InputError(
+            f"--structures has the values {', '.join(map(str, values))}, but with this bundle they must be 1, 2, 3, ... "
+            "without a gap, because they are the network's classes; number them so, and rename the values of the masks with "
+            "`planewise index --label-map`"
+        )
 
 
 def _check_transfer(settings: Mapping[str, Any]) -> None:
