@@ -40,7 +40,7 @@ def test_what_a_file_holds(read, tmp_path):
         (None, "No such file or directory"),
         (b'{"a": [1,', "(line 1|JSON|Expecting|expected)"),
         (b"\xff\xfe{}", "it is not UTF-8 text: save it in UTF-8"),
-        (b"[" * 5_000, "nested hundreds deep"),
+        (b"[" * 5_000, "nested hundreds of levels deep"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named_with_the_reason(read, content, reason, tmp_path):
@@ -67,7 +67,7 @@ def test_aliases_that_would_fill_the_memory_are_refused(tmp_path):
     assert read_yaml(tmp_path / "file")["d"][0][0][0][0] == "x"
     for content in ("\n".join(lines), "a: &a [*a]"):
         (tmp_path / "file").write_text(content)
-        with pytest.raises(InputError, match=r"its aliases \(\*NAME\) stand for more than 1,000,000 entries"):
+        with pytest.raises(InputError, match=r"its aliases \(\*NAME\) expand to more than 1,000,000 entries"):
             read_yaml(tmp_path / "file")
 
 
@@ -104,7 +104,7 @@ def test_brackets_a_thousand_deep_are_refused_in_a_line(arguments, name, depth, 
     bundle = ROOT / "bundles/pretext_cardiac_multitask"
     outcome = run(*(argument.format(tmp=tmp_path, file=file, bundle=bundle) for argument in arguments))
     assert outcome.exit_code == 1 and isinstance(outcome.exception, SystemExit), outcome.exception
-    assert str(file) in outcome.output and "nested hundreds deep" in outcome.output
+    assert str(file) in outcome.output and "nested hundreds of levels deep" in outcome.output
 
 
 def test_a_bundle_with_such_a_file_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """Self-supervised learning on medical images whose imaging planes follow anatomy.
 
-The functions `index`, `plan`, `segment` and `load_bundle` do the same as the commands (tools/docs/api.md).
+The functions `index`, `plan` and `segment` do the same as the commands of these names; `load_bundle` makes a bundle's
+parts available in Python (tools/docs/api.md).
 """
 
 import logging

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from planewise.errors import InputError
 
-#: Ending of a file that is being written; a leftover file comes from a killed process.
+#: Ending of a file that is still being written. A leftover file with this ending comes from a killed process.
 TEMPORARY = ".tmp"
 
 
@@ -18,13 +18,13 @@ TEMPORARY = ".tmp"
 def atomic_write(path: str | Path, flush: bool = False, ending: str = "") -> Iterator[Path]:
     """Yield a temporary path; on exit, the file written there replaces the file at ``path`` in one step.
 
-    ``with atomic_write(path) as part: part.write_text(...)``. If the process is killed or the disk is full, the
-    earlier file stays. Parent folders are created.
+    Use it as ``with atomic_write(path) as part: part.write_text(...)``. If the process is killed or the disk is full,
+    the earlier file stays unchanged. Missing parent folders are created.
 
     Args:
         path: the file.
         flush: wait until the file is on the disk, so that a power cut leaves either the old or the new file.
-        ending: ending of the temporary name, for writers that derive the format from it, such as ``".nii.gz"``.
+        ending: ending of the temporary name, such as ``".nii.gz"``, for writers that derive the format from it.
 
     Raises:
         InputError: the file cannot be written; the message contains the reason and the free space.
@@ -38,11 +38,11 @@ def atomic_write(path: str | Path, flush: bool = False, ending: str = "") -> Ite
             _flush(part)
         os.replace(part, path)
         if flush:
-            _flush(path.parent)  # the folder contains the name
+            _flush(path.parent)  # a file's name is stored in its folder
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
-        with suppress(OSError):  # the folder may be a file, or belong to another user
+        with suppress(OSError):  # the parent may be a file instead of a folder, or belong to another user
             part.unlink(missing_ok=True)
 
 

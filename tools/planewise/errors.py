@@ -28,7 +28,7 @@ class InputError(ValueError, *([_WEB.HTTPException] if _WEB else [])):  # type: 
 
 
 def causes(error: BaseException) -> list[BaseException]:
-    """An error and its causes, the first cause last."""
+    """An error, followed by its causes; the original cause comes last."""
     found = [error]
     while (cause := found[-1].__cause__ or found[-1].__context__) is not None:
         found.append(cause)
@@ -36,7 +36,5 @@ def causes(error: BaseException) -> list[BaseException]:
 
 
 def refusal(error: BaseException) -> InputError | None:
-    """The error itself or its cause that is an `InputError`, because MONAI wraps errors of transforms; None if there is no
-    such error.
-    """
+    """The first `InputError` among an error and its causes, or None. MONAI wraps errors that its transforms raise."""
     return next((cause for cause in causes(error) if isinstance(cause, InputError)), None)

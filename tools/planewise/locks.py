@@ -1,4 +1,4 @@
-"""Locks for one process at a time, which are released when the process ends for any reason."""
+"""Locks that one process at a time can hold. They are released when the process ends, for any reason."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from planewise.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-#: Folders that this process has locked until it ends, with their lock files.
+#: Maps each folder that this process has locked until it ends to its open lock file.
 _held: dict[Path, IO[str]] = {}
 
 
 def lock(file: IO[str], wait: bool) -> bool:
-    """Lock an open file; closing it, or the end of the process, releases it.
+    """Lock an open file. The lock is released when the file is closed or the process ends.
 
     If the file system has no locks, the process logs a warning and continues without a lock.
 
     Args:
-        file: open for writing.
-        wait: whether to wait until another process releases the lock.
+        file: the file, open for writing.
+        wait: whether to wait while another process holds the lock.
 
     Returns:
-        False if another process has the lock and this process does not wait.
+        False if another process holds the lock and ``wait`` is False; otherwise True.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -38,7 +38,7 @@ def lock(file: IO[str], wait: bool) -> bool:
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
             raise
         logger.warning(
-            "this file system has no locks; let no other process work in the folder of %s", Path(file.name).name
+            "this file system has no locks; make sure that no other process uses the folder of %s", Path(file.name).name
         )
     return True
 
@@ -67,9 +67,9 @@ def _claim(folder: Path) -> None:
         holder = file.read().strip() or "another process"
         file.close()
         if holder == own:
-            return  # locked by an earlier copy of this module: servers unload a bundle's code and load it again
+            return  # an earlier copy of this module holds the lock: servers unload a bundle's code and load it again
         raise InputError(
-            f"{folder} is in use by another run ({holder}); wait for its end, or give this run another --output_dir"
+            f"{folder} is in use by another run ({holder}); wait until it ends, or give this run another --output_dir"
         )
     file.truncate(0)
     file.write(own)

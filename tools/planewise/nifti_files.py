@@ -11,10 +11,10 @@ from planewise.atomic_write import atomic_write
 
 
 def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
-    """Write a volume: whole numbers as 8 or 16 bits if they fit, others as 32-bit floats.
+    """Write a volume. Whole numbers are stored in 8 or 16 bits if they fit, all other values as 32-bit floats.
 
     Args:
-        path: ends in ``.nii.gz``.
+        path: path of the file; it must end in ``.nii.gz``.
         array: ``(i, j, k)``.
         affine: voxel indices to patient space, RAS+, mm.
     """

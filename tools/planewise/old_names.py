@@ -1,4 +1,4 @@
-"""Names from the previous version, which keep working for one more version, for users' existing configs."""
+"""Keep names from the previous version working for one more version, so that users' existing configs still run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def old_names(room: str, now: Mapping[str, str | tuple[str, dict[str, Any]]]) ->
 
     Args:
         room: dotted name of the room, such as ``planewise.losses``.
-        now: old name to new name; or to the new name and the arguments with which it behaves like the old object.
+        now: maps each old name to the new name, or to the new name and the arguments that make the new object behave
+            like the old one.
     """
 
     def find(name: str) -> Any:
@@ -25,7 +26,7 @@ def old_names(room: str, now: Mapping[str, str | tuple[str, dict[str, Any]]]) ->
         entry = now[name]
         new, given = (entry, {}) if isinstance(entry, str) else entry
         called = "".join(f", {key}: {getattr(value, '__name__', value)}" for key, value in given.items())
-        logger.warning("%s.%s is now %s%s; the next version no longer knows the old name", room, name, new, called)
+        logger.warning("%s.%s is now %s%s; the next version will not have the old name", room, name, new, called)
         found = getattr(sys.modules[room], new)
         return partial(found, **given) if given else found
 

@@ -1,3 +1,3 @@
-"""The names of this package: here, and in a packaged bundle, which contains the part of it that its configs use."""
+"""The package's name in this repository, and in a packaged bundle, which contains only the code that its configs use."""
 
 OURS, THEIRS = "planewise", "scripts"

@@ -1,4 +1,4 @@
-"""Parse yes and no, as people write them on a command line."""
+"""Parse true and false as people write them on a command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 def parse_bool(value: bool | str | float | None, name: str) -> bool:
     """Whether a setting is on.
 
-    ``--compile False`` reaches a config as False, but ``--compile false`` as text, which Python treats as true.
+    ``--compile False`` reaches a config as the value False, but ``--compile false`` arrives as text, which Python treats
+    as true.
 
     Args:
         value: value of the setting; None (or none, null, nothing) is off.

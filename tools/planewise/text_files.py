@@ -1,4 +1,4 @@
-"""Read JSON and YAML files from other sources, and write safe cells of tables."""
+"""Read JSON and YAML files from other sources, and make table cells safe for spreadsheets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 from planewise.errors import InputError
 
-#: Maximum number of entries in a YAML file after its aliases are expanded. A run's configuration has a thousand.
+#: Maximum number of entries in a YAML file after its aliases are expanded. A run's configuration has about a thousand.
 _MOST_ENTRIES = 1_000_000
 
 
@@ -46,7 +46,7 @@ def _yaml(text: str) -> Any:
     loader = type("Loader", (yaml.SafeLoader,), {"construct_mapping": _mapping_of_different_keys})
     value = yaml.load(text, loader)
     if "*" in text and _entries(value, {}) > _MOST_ENTRIES:
-        raise ValueError(f"its aliases (*NAME) stand for more than {_MOST_ENTRIES:,} entries")
+        raise ValueError(f"its aliases (*NAME) expand to more than {_MOST_ENTRIES:,} entries")
     return value
 
 
@@ -73,10 +73,9 @@ def _entries(value: Any, known: dict[int, float]) -> float:
 
 
 def cell(value: Any) -> Any:
-    """A cell of a CSV file that a spreadsheet does not interpret as a formula: text that begins like a formula gets an
-    apostrophe in front.
+    """A value for a cell of a CSV file. Text that a spreadsheet would interpret as a formula gets an apostrophe in front.
 
-    Numbers stay unchanged, even as text.
+    Numbers stay unchanged, even if they are given as text.
     """
     if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return value
@@ -91,7 +90,7 @@ def _read(path: Path, parse: Callable[[str], Any], what: str) -> Any:
     try:
         return parse(path.read_text(encoding="utf-8-sig"))
     except RecursionError:
-        reason = "brackets or lists in it are nested hundreds deep"
+        reason = "its brackets or lists are nested hundreds of levels deep"
     except MemoryError:
         reason = "it does not fit into memory"
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Errors of image readers for a file that is not an image, or is only part of one."""
+"""Errors that image readers raise for files that are not images, or that are truncated."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from nibabel.spatialimages import HeaderDataError
 
 from planewise.errors import InputError
 
-#: Errors of ITK, nibabel and NumPy. A truncated ``.nii.gz`` raises `EOFError`, one with a wrong byte `zlib.error`.
+#: Errors of ITK, nibabel and NumPy. A truncated ``.nii.gz`` raises `EOFError`, and a damaged one `zlib.error`.
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zlib.error, ImageFileError, HeaderDataError)
 
-#: Maximum number of bytes that one byte of a ``.nii.gz`` can unpack to: the limit of deflate.
+#: Maximum number of bytes to which one byte of a ``.nii.gz`` can expand; this is a limit of the deflate format.
 _MOST_PACKED = 1032
 
 
@@ -30,7 +30,7 @@ def claims_too_much(image: nibabel.Nifti1Image) -> bool:
 
 
 def refuse_claims(path: str | Path) -> None:
-    """Refuse a NIfTI file that `claims_too_much` before a reader allocates memory for it; other files pass.
+    """Refuse a NIfTI file that `claims_too_much`, before a reader allocates memory for it. Other files are accepted.
 
     Raises:
         InputError: the header claims too much.
@@ -41,4 +41,4 @@ def refuse_claims(path: str | Path) -> None:
     image: Any = nibabel.load(path)
     if claims_too_much(image):
         claimed = " x ".join(map(str, image.shape))
-        raise InputError(f"its header claims {claimed} voxels, more than the file can hold; get the file again")
+        raise InputError(f"its header claims {claimed} voxels, more than the file can hold; copy the file again")
