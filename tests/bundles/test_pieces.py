@@ -184,7 +184,7 @@ def test_exams_of_single_slices_have_no_pair(phantoms, tmp_path):
     with pytest.raises(RuntimeError) as caught:
         run_bundle(ORDER, "train.yaml", datalist=str(datalist), output_dir=str(tmp_path))
     assert isinstance(root_cause(caught.value), InputError)
-    assert "so there are no pairs; stacks need at least two slices" in str(root_cause(caught.value))
+    assert "so there are no pairs; index stacks of at least two slices" in str(root_cause(caught.value))
 
 
 @pytest.mark.parametrize(

@@ -158,17 +158,17 @@ def of_an_exam(along_x=(0.0, 0, 0, 0), agreement=(0.5, 0.8), uncertainty=2.5):
     [
         (of_an_exam(), None),
         (of_an_exam(agreement=None), "Its images do not intersect"),
-        (of_an_exam(uncertainty=2.6), "uncertain by 2.6 mm, but the limit is 2.5"),
+        (of_an_exam(uncertainty=2.6), "uncertain by 2.6 mm, and the limit is 2.5 mm"),
         (
             of_an_exam(agreement=(0.9, 0.79)),
-            "correlation 0.79 along their lines after correction, but at least 0.8 is needed",
+            "the correlation along their intersection lines is 0.79, and it must be at least 0.8",
         ),
         # nine tenths of 15 mm
         (of_an_exam((0, 0, 0, -13.4)), None),
         (of_an_exam((0, 0, 0, -13.6)), "near the search limit, 15 mm"),
         # 8 mm apart: 3.9 mm each towards the other is not enough to change places, 4.1 is
         (of_an_exam((3.9, -3.9, 0, 0)), None),
-        (of_an_exam((4.1, -4.1, 0, 0)), "Slices would change places"),
+        (of_an_exam((4.1, -4.1, 0, 0)), "The shifts would change the order of the slices"),
         (of_an_exam((0, 0, -3.0, -13.0)), None),
     ],
 )

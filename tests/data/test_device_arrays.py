@@ -37,4 +37,4 @@ def test_the_share_of_the_free_memory_decides(arrays, monkeypatch, caplog):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10 * free))
         assert device_arrays._fit(arrays, torch.device("cuda:0")) is fits
     assert "are kept on cuda:0" in caplog.messages[0]
-    assert "are read from the disk when needed: too large for cuda:0" in caplog.messages[1]
+    assert "are read from the disk when needed, because they are too large for cuda:0" in caplog.messages[1]

@@ -25,8 +25,11 @@ def block(*sizes: int, at: tuple[int, int, int] = (4, 4, 1)) -> np.ndarray:
         (block(20, 20, 4), ""),  # 20 * 20 * 4 voxels of 0.04 ml: 64 ml
         (block(0, 0, 0), "is empty"),
         (block(7, 7, 4), "contains 8 ml; a heart has 10 to 2500"),
-        (block(20, 20, 1), "is on 1 of 6 slices"),
-        (block(20, 20, 4) | block(14, 14, 4, at=(25, 25, 1)), "in pieces, of which the largest has 67%"),
+        (block(20, 20, 1), "shows a heart on only 1 of 6 slices"),
+        (
+            block(20, 20, 4) | block(14, 14, 4, at=(25, 25, 1)),
+            "in pieces, and the largest piece has only 67% of its voxels",
+        ),
         # corners that touch are one piece
         (block(16, 16, 4) | block(12, 12, 4, at=(20, 20, 1)), ""),
         (block(20, 20, 4) | block(4, 4, 4, at=(30, 30, 1)), ""),
@@ -63,7 +66,7 @@ def test_exams_without_a_usable_mask_are_left_out_and_said(tmp_path, caplog):
         kept = with_hearts(items)
     assert kept == items[:2]
     text = "\n".join(caplog.messages)
-    assert "3 of 4 exams are left out" in text and "1 images of other exams have no mask" in text
+    assert "3 of 4 exams are left out" in text and "1 images of the other exams have no mask" in text
     assert "bb: its mask at ES is empty" in text and "cc: it has no mask" in text and "dd: its mask cannot" in text
     assert "doe" not in text and str(tmp_path) not in text
     assert with_hearts(items, "full") == items

@@ -22,7 +22,7 @@ def test_masks_are_no_inputs(tmp_path):
     assert [Path(item["image"]).name for item in find_inputs(tmp_path)] == ["a.nii.gz", "x.npy"]
     (tmp_path / "masks").mkdir()
     (tmp_path / "masks/Segmentation.nii.gz").touch()
-    with pytest.raises(InputError, match=r"named like masks \(Segmentation.nii.gz\) but no image"):
+    with pytest.raises(InputError, match=r"the names of masks \(Segmentation.nii.gz\), but no image"):
         find_inputs(tmp_path / "masks")
     (tmp_path / "masks/Volume.nii.gz").touch()
     assert [Path(item["image"]).name for item in find_inputs(tmp_path / "masks")] == ["Volume.nii.gz"]

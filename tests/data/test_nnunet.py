@@ -77,7 +77,7 @@ def test_the_command(hearts, tmp_path):
     [
         ("hearts", (), "use a name like Dataset101_Heart, not hearts"),
         ("Dataset101_Full", (), "is not empty; name a new folder"),
-        ("Dataset101_Heart", ("RV",), "the masks contain the value 3, but there are names for 1 structures"),
+        ("Dataset101_Heart", ("RV",), "the masks contain the value 3, but there are names for only 1 structures"),
     ],
 )
 def test_what_nnunet_would_not_take(name, structures, said, hearts, tmp_path):
@@ -94,7 +94,7 @@ def test_a_datalist_without_masks(hearts, tmp_path):
             {key: value for key, value in item.items() if not key.startswith("label")} for item in content[section]
         ]
     (hearts.parent / "bare.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"no image of .* has a mask; give masks"):
+    with pytest.raises(InputError, match=r"no image of .* has a mask; add your own masks"):
         export_nnunet(hearts.parent / "bare.json", tmp_path / "Dataset101_Heart")
 
 

@@ -83,10 +83,11 @@ def test_a_stack_of_one_slice_is_left_out_and_said(caplog):
     single = [{"exam": "lonely", "stack": "sax", "slice": 0, "phase": 0.0}]
     with caplog.at_level(logging.WARNING):
         sampler = PairSampler(SimpleNamespace(items=ITEMS + single), samples_per_exam="all")
-    assert "1 of 37 slices are in no pair: their stack has no other slice at their phase" in caplog.text
+    assert "1 of 37 slices are in no pair, because their stack has no other slice at their phase" in caplog.text
     assert len(sampler) == 36
     with pytest.raises(
-        InputError, match=r"none of the 1 slices has another slice of its stack .* stacks need at least two slices"
+        InputError,
+        match=r"no two of the 1 slices belong to the same stack and phase.* index stacks of at least two slices",
     ):
         PairSampler(SimpleNamespace(items=single))
 

@@ -73,7 +73,7 @@ def test_validation_is_the_same_every_time(slices):
 
 
 def test_numbers_that_make_no_sense():
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match="must be at least 1, got 0"):
         SeriesSampler(None, batch_size=0)
 
 

@@ -146,7 +146,7 @@ def test_a_full_disk_names_the_size_that_is_needed(volumes, preprocessing, tmp_p
     monkeypatch.setattr(os, "posix_fallocate", full)
     for room[0] in (0, 2**10, 2**24):
         with pytest.raises(
-            InputError, match=r"disk is full: .* of 12 slices needs 0\.0\d GiB .*left.*--cache_dir"
+            InputError, match=r"disk is full: .* of 12 slices needs 0\.0\d GiB .*are free there.*--cache_dir"
         ) as info:
             dataset(volumes, large, tmp_path)
     assert "needs 0.04 GiB" in str(info.value)  # 12 slices of 3 MiB
@@ -290,7 +290,7 @@ def test_slices_without_any_target_are_no_training(volumes, preprocessing, tmp_p
         return {**SliceLocationd()(item), "planes": torch.zeros(1, 2, 3)}
 
     assert len(dataset(volumes, preprocessing, tmp_path, targets=planes_too)) == 12
-    assert "none of the 12 slices has location: this target is not trained" in caplog.text
+    assert "none of the 12 slices has location, so these targets are not trained" in caplog.text
 
 
 def test_every_slice_keeps_its_own_row_in_whatever_order_they_come(volumes, preprocessing, tmp_path):
@@ -389,15 +389,15 @@ def emptied(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "breaks", "said"),
     [
-        ("image.npy", cut, "image.npy is cut"),
-        ("image.npy", emptied, "image.npy is cut"),
-        ("state.npy", emptied, "state.npy is cut"),
-        ("label.npy", Path.unlink, "label.npy is gone"),
-        ("complete", emptied, "complete is cut"),
+        ("image.npy", cut, "image.npy is truncated"),
+        ("image.npy", emptied, "image.npy is truncated"),
+        ("state.npy", emptied, "state.npy is truncated"),
+        ("label.npy", Path.unlink, "label.npy is missing"),
+        ("complete", emptied, "complete is truncated"),
         (
             "state.npy",
             lambda path: np.save(path, np.full(3, 1, np.uint8)),
-            r"state.npy has the shape \(3,\) for 12 slices",
+            r"state.npy has shape \(3,\), but there are 12 items",
         ),
     ],
 )
@@ -430,7 +430,7 @@ def test_an_error_while_building_again_is_no_broken_cache(volumes, preprocessing
 
 def test_a_folder_that_cannot_be_written_to_names_the_setting(volumes, preprocessing, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"cannot be kept in .*file \(File exists\); name .* --cache_dir"):
+    with pytest.raises(InputError, match=r"cannot be stored in .*file \(File exists\); name .* --cache_dir"):
         SliceDataset(volumes, preprocessing, cache_dir=tmp_path / "file", progress=False)
     monkeypatch.delenv("PLANEWISE_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)

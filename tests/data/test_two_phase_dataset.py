@@ -115,7 +115,7 @@ def test_what_cannot_be_used_says_so(items, tmp_path):
     with pytest.raises(InputError, match="no exam can be used: no volume at ES .1."):
         dataset(items[4:5], tmp_path, required=True)
     assert len(dataset(items[4:5], tmp_path)) == 0
-    with pytest.raises(InputError, match="e1: group is 'HCM'; known are NOR, DCM"):
+    with pytest.raises(InputError, match="e1: group is 'HCM'; it must be one of NOR, DCM"):
         dataset([{**item, "group": "HCM"} for item in items[:2]], tmp_path)
-    with pytest.raises(InputError, match="two shares of the stack's height"):
+    with pytest.raises(InputError, match="two increasing shares of the stack's height"):
         dataset(items, tmp_path, slices=(0.7, 0.3))

@@ -170,7 +170,7 @@ def test_a_viewers_mask_has_the_numbers_of_the_channels(items, tmp_path):
 
 
 def test_slice_datasets_and_volume_datasets_refuse_each_others_items(items, tmp_path):
-    with pytest.raises(InputError, match="has 4 channels, a file for each, but slices need one channel"):
+    with pytest.raises(InputError, match="has 4 channels, each in its own file, but slices need a single channel"):
         SliceDataset(items, LoadSliced("image"), cache_dir=tmp_path, num_workers=0, progress=False)
     flat = {"image": items[0]["image"][0], "frame": 3, "exam": "e"}
     with pytest.raises(InputError, match="it must be a volume .channels, i, j, k."):

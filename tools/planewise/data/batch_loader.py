@@ -11,15 +11,16 @@ from planewise.data.slice_dataset import as_batch
 
 
 class BatchLoader(DataLoader):
-    """PyTorch's ``DataLoader`` for datasets that return a whole batch at once (`as_batch`), in this process.
+    """PyTorch's ``DataLoader`` for datasets that return a whole batch at once (`as_batch`). It loads in this process.
 
     Args:
         dataset: the dataset.
-        arguments: arguments of ``DataLoader``. Without a sampler, every item comes once, in order (`OrderedSampler`).
+        arguments: arguments of ``DataLoader``. Without a sampler, an epoch contains each item once, in order
+            (`OrderedSampler`).
     """
 
     def __init__(self, dataset: Dataset, **arguments: Any) -> None:
-        # test for None, because an empty sampler is a sampler but counts as false
+        # compare with None, because an empty sampler is false in a Boolean test
         if all(arguments.get(name) is None for name in ("sampler", "batch_sampler", "shuffle")):
             arguments["sampler"] = OrderedSampler(dataset)
         super().__init__(dataset, **{"collate_fn": as_batch, **arguments})

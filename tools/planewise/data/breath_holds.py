@@ -1,4 +1,4 @@
-"""Correct the slice positions in a datalist for the position of the heart in each breath-hold."""
+"""Correct slice positions in a datalist for the heart's displacement from one breath-hold to the next."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from planewise.geometry import LARGEST_SHIFT, breath_hold_shifts, plane_from_aff
 from planewise.preprocessing import LoadSliced
 from planewise.preprocessing.exam_name import exam_of
 
-#: Shifts with a larger uncertainty than this (mm, median of an exam) are not applied. The limit is half the uncertainty
-#: for images without any information.
+#: Largest median uncertainty of an exam's shifts, mm; shifts that are more uncertain are not applied. Images without any
+#: information give about twice this uncertainty.
 MOST_UNCERTAIN = 2.5
 
-#: If an exam's lines agree less than this after the shifts (median correlation), its views show other tissue or another
-#: time.
+#: Smallest median correlation along an exam's intersection lines after the shifts. A smaller correlation means that the
+#: views show different tissue or different times.
 LEAST_AGREEMENT = 0.8
 
 
@@ -34,13 +34,13 @@ class AlignedExam:
     exam: str
     """hash"""
     images: int
-    """number of short-axis slices, and of views that intersect them"""
+    """number of images: short-axis slices, and views that intersect them"""
     why_not: str | None
     """why it was left unchanged, as a sentence; None if its shifts are corrected"""
     agreement: tuple[float, float] | None = None
-    """median correlation along the lines, before and after"""
+    """median correlation along the intersection lines, before and after the correction"""
     shifts: torch.Tensor | None = None
-    """``(images, 3)``, RAS+, mm; the shifts that were found, even if they are not used"""
+    """``(images, 3)``, RAS+, mm; the estimated shifts, even if they are not applied"""
     uncertainty: float | None = None
     """median standard deviation of a shift, mm"""
 
@@ -48,11 +48,11 @@ class AlignedExam:
 def undo_breath_holds(
     datalist: str | Path, progress: Callable[[int, int], None] | None = None
 ) -> tuple[dict[str, Any], list[AlignedExam]]:
-    """A copy of a datalist of short-axis stacks with breath-hold shifts corrected, see `breath_hold_shifts`.
+    """Copy a datalist of short-axis stacks, and correct its breath-hold shifts (`breath_hold_shifts`).
 
-    Only the first phase of each image is read. In a changed exam, items and views get ``shift`` (mm, RAS+), which is
+    Only the first phase of each image is read. In a corrected exam, items and views get ``shift`` (mm, RAS+), which is
     already applied to their ``affine`` and ``planes``, and locations are computed again. Other exams stay unchanged.
-    The result for each exam is in its entry, as ``breath_holds``.
+    The entry of each exam records the result under ``breath_holds``.
 
     Args:
         datalist: output of `planewise index`.
@@ -129,25 +129,30 @@ def _align(name: str, entry: dict[str, Any], items: list[dict[str, Any]]) -> Ali
 
 
 def _why_not(exam: AlignedExam, stack: torch.Tensor) -> str | None:
-    """The reason why shifts cannot be trusted, given the affines of the short-axis slices."""
+    """The reason why an exam's shifts cannot be trusted, or None if they can.
+
+    Args:
+        exam: the exam with its shifts.
+        stack: affines of the short-axis slices, ``(slices, 4, 4)``.
+    """
     if exam.agreement is None:
         return "Its images do not intersect where they show the heart."
     if exam.uncertainty > MOST_UNCERTAIN:
         return (
-            f"Its intensities are not informative enough: shifts would be uncertain by {exam.uncertainty:.1f} mm, "
-            f"but the limit is {MOST_UNCERTAIN:g}."
+            f"Its intensities are not informative enough: the shifts are uncertain by {exam.uncertainty:.1f} mm, "
+            f"and the limit is {MOST_UNCERTAIN:g} mm."
         )
     if exam.agreement[1] < LEAST_AGREEMENT:
         return (
-            f"Its views do not agree: correlation {exam.agreement[1]:.2f} along their lines after correction, but "
-            f"at least {LEAST_AGREEMENT:g} is needed."
+            f"Its views do not agree: after correction, the correlation along their intersection lines is "
+            f"{exam.agreement[1]:.2f}, and it must be at least {LEAST_AGREEMENT:g}."
         )
     if float(exam.shifts.abs().max()) > 0.9 * LARGEST_SHIFT:
         return f"A shift would be near the search limit, {LARGEST_SHIFT:g} mm."
     _, normal = plane_from_affine(stack[0])
     order = [(stack[:, :3, 3] + shift) @ normal for shift in (torch.zeros(3), exam.shifts[: len(stack)])]
     if len(stack) > 1 and not torch.equal(order[0].argsort(), order[1].argsort()):
-        return "Slices would change places."
+        return "The shifts would change the order of the slices."
     return None
 
 
@@ -185,5 +190,5 @@ def _shift(item: dict[str, Any], shift: list[float]) -> None:
 
 
 def _sum(point: list[float], shift: list[float]) -> list[float]:
-    # rounded like the shift, so that affine and shift agree
+    # the shift is rounded in the same way, so that affine and shift agree
     return [round(a + round(b, 6), 9) for a, b in zip(point, shift, strict=True)]

@@ -11,7 +11,7 @@ NAMED_PHASES = {"ED": 0.0, "ES": 0.4}
 
 
 def at_cycle_points(items: Sequence[Mapping[str, Any]], points: Iterable[float] | None) -> list[Mapping[str, Any]]:
-    """From each slice, the phases nearest to some points of the cardiac cycle, in the items' order.
+    """Select from each slice the phases nearest to the given points of the cardiac cycle; keep the items' order.
 
     Args:
         items: items of a datalist; ``phase`` is a fraction of the cycle, 0 at end-diastole, or a name

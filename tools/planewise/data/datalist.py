@@ -70,7 +70,7 @@ _POINT = _numbers(3)
 _NAME: Form = (lambda value: isinstance(value, str), "a name")
 _RANK: Form = (lambda value: type(value) is int and value >= 0, "a whole number that is not negative")
 _NUMBER: Form = (lambda value: type(value) in (int, float) and _finite([value]), "a number")
-#: Keys of an item, and of a stack as `planewise index` describes it, other than an organ's classes.
+#: Keys of an item, and of a stack as described by `planewise index`; an organ's classes are not included.
 _ITEM: Mapping[str, Form] = {
     "image": (_is_path, "a path"),
     "label": (_is_path, "a path"),
@@ -107,7 +107,7 @@ def _parse(path: Path, modified: int) -> dict[str, Any]:
 
 
 def read_datalist(path: str | Path) -> dict[str, Any]:
-    """The whole datalist, in the form in which `planewise index` wrote it.
+    """The whole datalist, in the form that `planewise index` writes.
 
     Raises:
         InputError: there is no such file, or it is not a datalist.
@@ -124,7 +124,7 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
 
 
 def _check_forms(path: Path, content: Any) -> None:
-    """Raises `InputError` if a datalist does not have the form that `planewise index` writes."""
+    """Raise `InputError` if a datalist does not have the form that `planewise index` writes."""
     if not isinstance(content, dict):
         raise InputError(f"{path} contains a {type(content).__name__}; it must be an object with sections of items")
 
@@ -164,7 +164,7 @@ def _check_forms(path: Path, content: Any) -> None:
 
 
 def _check_item(path: str | Path, item: Any, place: str) -> None:
-    """Raises `InputError` if an item does not have the form that `planewise index` writes."""
+    """Raise `InputError` if an item does not have the form that `planewise index` writes."""
     if not isinstance(item, dict):
         raise InputError(f"{path}: {place} is {item!r:.40}; it must be an object")
     if "image" not in item:
@@ -182,15 +182,15 @@ def _check_values(path: str | Path, holder: Mapping[str, Any], forms: Mapping[st
 def load_datalist(
     path: str | Path, section: str, required: bool = False, view: str | None = None
 ) -> list[dict[str, Any]]:
-    """The items of one section or of all, with absolute paths.
+    """The items of one section, or of all sections, with absolute paths.
 
     Args:
         path: the JSON file; its paths are relative to its own folder.
-        section: ``"training"``, ``"validation"`` or ``"test"``; an absent or empty section has no items. ``"all"``
-            returns the items of all three sections, each once.
+        section: ``"training"``, ``"validation"`` or ``"test"``; an absent section counts as empty. ``"all"`` returns
+            the items of all three sections, each item once.
         required: whether an empty section is an error.
-        view: the required view of the images, ``"sax"`` or ``"4ch"``, checked if the datalist names one; None takes
-            any.
+        view: the view that the images must show, ``"sax"`` or ``"4ch"``. It is checked if the datalist names a view.
+            None accepts any view.
 
     Raises:
         InputError: see `read_datalist`; or the section is empty and required, or the images show another view.
@@ -201,7 +201,7 @@ def load_datalist(
     folder = Path(path).expanduser().resolve().parent
     if section == "all":
         found = [item for one in SECTIONS for item in _items_of(folder, content, one)]
-        # an exam may be in two sections, as DSBCC's test exams are
+        # an exam may be in two sections, like the test exams of DSBCC
         items = list({json.dumps(item, sort_keys=True): item for item in found}.values())
     else:
         items = _items_of(folder, content, section)
@@ -221,8 +221,7 @@ def _items_of(folder: Path, content: Mapping[str, Any], section: str) -> list[di
 
 
 def _check_view(path: str | Path, content: Mapping[str, Any], view: str) -> None:
-    """Raises `InputError` if a datalist shows another view. A datalist without recognised views names no view, and is
-    accepted."""
+    """Raise `InputError` if a datalist shows another view. A datalist without recognised views is accepted."""
     stack = (content.get("planewise") or {}).get("stack", view)
     found, wanted = anatomy_of_stack(stack), anatomy_of_stack(view)
     if stack != view and found and found.targets:
@@ -244,7 +243,7 @@ def _below(folder: Path, value: str | list[str]) -> str | list[str]:
 
 
 def absolute_datalist(path: str | Path) -> dict[str, Any]:
-    """A whole datalist with absolute paths, in the form that `planewise.exams.write_datalist` takes.
+    """A whole datalist with absolute paths, as input for `planewise.exams.write_datalist`.
 
     Raises:
         InputError: see `load_datalist`.
@@ -258,16 +257,17 @@ def absolute_datalist(path: str | Path) -> dict[str, Any]:
 def select_subjects(
     items: Sequence[dict[str, Any]], num_subjects: int | None, seed: int = 0, having: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """The items of some of the exams, drawn at random.
+    """The items of a random selection of exams.
 
-    The seed alone determines an order of the exams, and the first ``num_subjects`` are taken: with one seed, 1 exam is
-    among the 4, the 4 are among the 16, and pretrained and scratch runs see the same exams.
+    The seed alone determines an order of the exams, and the first ``num_subjects`` are taken. With the same seed, a
+    larger selection therefore contains every smaller one, and pretrained and scratch runs see the same exams.
 
     Args:
         items: items of a datalist's section.
         num_subjects: number of exams; None takes all.
         seed: seed of the draw.
-        having: keys of labels; exams with none of these keys are excluded from the draw. If empty, no key is required.
+        having: keys of labels; exams without any of these keys are excluded from the draw. If it is empty, all exams
+            take part.
 
     Raises:
         InputError: more exams are requested than there are.
@@ -278,7 +278,8 @@ def select_subjects(
     if not 0 < num_subjects <= len(exams):
         of_what = f" with {' or '.join(having)}" if having else ""
         raise InputError(
-            f"{num_subjects} subjects were requested (--num_subjects); the section has only {len(exams)}{of_what}"
+            f"{num_subjects} subjects were requested, but the section has {len(exams)}{of_what}; set --num_subjects to at "
+            "least 1 and at most this number"
         )
     order = torch.randperm(len(exams), generator=torch.Generator().manual_seed(seed)).tolist()
     chosen = {exams[index] for index in order[:num_subjects]}
@@ -286,7 +287,7 @@ def select_subjects(
 
 
 def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str]) -> list[dict[str, Any]]:
-    """The items that have a mask; in a cine these are usually two phases.
+    """The items that have a mask; in a cine, two phases usually have one.
 
     Args:
         items: items of a datalist's section.
@@ -294,13 +295,13 @@ def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str
             structures as background.
 
     Raises:
-        InputError: there are items and none has a mask; a mask is predicted, not manual; or the masks of a data set
-            lack a structure according to their ``label_map``, so the structure's pixels would be learned as background.
+        InputError: there are items, but none has a mask; a mask was predicted by a network; or the ``label_map`` of a
+            data set lacks a structure, so that the network would learn the structure's pixels as background.
     """
     found = [item for item in items if "label" in item]
     if items and not found:
         raise InputError(
-            f"none of the {len(items)} images has a mask (label); give masks of your own with `planewise index --labels "
+            f"none of the {len(items)} images has a mask (label); add your own masks with `planewise index --labels "
             "FOLDER`"
         )
     for item in found:
@@ -314,7 +315,7 @@ def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str
         lacking = [name for value, name in structures.items() if known and int(value) not in known]
         if lacking:
             kept = {str(value): name for value, name in structures.items() if int(value) in known}
-            # their values are the network's classes
+            # the values of the structures are the network's classes, so they must be consecutive
             first = kept and list(kept) == [str(number + 1) for number in range(len(kept))]
             remedy = (
                 f'name the structures that they have with --structures "{kept}"' if first else "leave such exams out"
@@ -326,7 +327,7 @@ def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str
 
 
 def rows_by_exam(items: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
-    """Map each exam to the indices of its items; exams are in order of first appearance."""
+    """Map each exam to the indices of its items. The exams are in the order in which they first appear."""
     rows: dict[str, list[int]] = defaultdict(list)
     for index, item in enumerate(items):
         rows[item["exam"]].append(index)
@@ -334,12 +335,12 @@ def rows_by_exam(items: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
 
 
 def slice_position(item: Mapping[str, Any]) -> float:
-    """The sort key of a stack's slices: the relative location of an item's slice, otherwise its rank in the stack.
+    """The sort key of a stack's slices: the relative location of an item's slice, or its rank in the stack if it has none.
 
-    Either all slices of a stack have a location, or none has, because the indexer could not distinguish the ends.
+    If the indexer could not distinguish the ends of a stack, none of its slices has a location; otherwise all have one.
 
     Raises:
-        InputError: the item has neither.
+        InputError: the item has neither a location nor a rank.
     """
     location = item.get("location")
     if location is not None and math.isfinite(location):
@@ -352,9 +353,9 @@ def slice_position(item: Mapping[str, Any]) -> float:
 
 
 def rows_by_stack(items: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], list[int]]:
-    """Map exam, stack and phase to the indices of their items, one for each slice, in the order of the stack.
+    """Map each combination of exam, stack and phase to the indices of its items, one for each slice, in stack order.
 
-    If the items name no stack, the image file identifies it, because an exam may have several volumes.
+    If an item names no stack, its image file identifies the stack, because an exam may have several volumes.
     """
     places: dict[tuple[str, str, str], dict[float, int]] = defaultdict(dict)
     for index, item in enumerate(items):
@@ -367,17 +368,16 @@ def rows_by_stack(items: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, st
 
 
 def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One item per slice: whole volumes (NIfTI, and MRNet's ``.npy``) are cut into slices along the stack; other items
-    are unchanged.
+    """Replace each whole volume (NIfTI, and MRNet's ``.npy``) by one item per slice; other items are unchanged.
 
-    A volume that cannot be opened becomes one item, so that loading reports the reason and only that volume fails.
+    A volume that cannot be opened stays a single item: when it is loaded, only this volume fails, with the reason.
     """
     slices: list[dict[str, Any]] = []
     for item in items:
         if isinstance(item["image"], list):
             raise InputError(
-                f"exam {exam_of(item)} has {len(item['image'])} channels, a file for each, but slices need one "
-                "channel; index the folder again with --channels NAME"
+                f"exam {exam_of(item)} has {len(item['image'])} channels, each in its own file, but slices need a "
+                "single channel; index the folder again with --channels NAME"
             )
         path = str(item["image"])
         if "affine" in item or "frame" in item or not path.endswith(VOLUMES):
@@ -388,11 +388,10 @@ def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def gather_stacks(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One item per volume: the slices of a stack become one item, whose ``image`` lists them in order; other items are
-    unchanged.
+    """Merge the slices of each stack into one item, whose ``image`` lists the slices in order; other items are unchanged.
 
-    The new item keeps the values that all slices of a stack share. If every slice has a mask, the masks are kept: as a
-    file if they have the image's own grid (`whole_volumes`), otherwise as a list of slices under ``label``.
+    The new item keeps the values that all slices of a stack share. If every slice has a mask, the item also has a
+    ``label``: the file of the masks if they have the image's own grid (`whole_volumes`), otherwise a list of slices.
     """
     items = whole_volumes(items)
     slices = [dict(item, exam=exam_of(item)) for item in items if "affine" in item]
@@ -414,12 +413,11 @@ def gather_stacks(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def whole_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One item for each labelled volume that a datalist lists slice by slice: the inverse of `expand_volumes`, for
-    evaluation.
+    """Merge the slices of each labelled volume into one item, for evaluation; this is the inverse of `expand_volumes`.
 
     Args:
-        items: items of a datalist. Slices of a NIfTI image whose mask has the same grid become one item, without the
-            keys of a slice (geometry, location); other items are unchanged.
+        items: items of a datalist. If a NIfTI image and its mask have the same grid, their slices become one item,
+            which lacks the keys that belong to a slice (geometry, location). Other items are unchanged.
     """
     volumes: dict[tuple[str, str, Any], dict[str, Any]] = {}
     whole: list[dict[str, Any]] = []

@@ -19,10 +19,10 @@ SHARE = 0.5
 class DeviceArrays:
     """Batched access to rows of several arrays, on a device.
 
-    On the CPU the arrays stay in place: memory-mapped arrays are read when rows are requested, so they may be larger
-    than the memory. They move to a CUDA device once if they take at most half of its free memory (`SHARE`), and batches
-    are gathered there; otherwise they stay, and the rows of a batch pass through pinned memory. The log says which. In
-    both cases the host does not wait for the device.
+    On the CPU, the arrays stay in place: memory-mapped arrays are read when rows are requested, so they may be larger
+    than the memory. If the arrays take at most half of a CUDA device's free memory (`SHARE`), they move to the device
+    once, and batches are gathered there; otherwise they stay in place, and the rows of a batch pass through pinned
+    memory. The log says where the arrays are. In both cases, the host does not wait for the device.
 
     Half-precision images and byte masks are returned as float32, other arrays unchanged.
 
@@ -64,10 +64,10 @@ def _gathered(array: Tensor, index: Tensor) -> Tensor:
 
 
 def _fit(arrays: Mapping[str, Tensor], device: torch.device) -> bool:
-    """Whether the arrays may move to a CUDA device; logs the answer."""
+    """Whether the arrays fit on a CUDA device; the answer is also logged."""
     size = sum(array.numel() * array.element_size() for array in arrays.values()) / 2**30
     free = torch.cuda.mem_get_info(device)[0] / 2**30
     fit = size <= SHARE * free
-    where = f"kept on {device}" if fit else f"read from the disk when needed: too large for {device}"
-    logger.info("preprocessed images (%.2f GiB, %.2f GiB are free) are %s", size, free, where)
+    where = f"kept on {device}" if fit else f"read from the disk when needed, because they are too large for {device}"
+    logger.info("preprocessed images (%.2f GiB, and %.2f GiB are free) are %s", size, free, where)
     return fit

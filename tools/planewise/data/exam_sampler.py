@@ -15,16 +15,17 @@ from planewise.data.stack_dataset import StackDataset
 class ExamSampler(EpochSampler):
     """Indices of an epoch's slices: some of each exam, in a random order that depends only on the seed and the epoch.
 
-    Several processes share this order and take turns (`own_positions`).
+    The slices and their order depend only on the seed and the epoch. Several processes divide them (`own_positions`).
 
     Args:
         dataset: the slices (or whole stacks, one per exam).
-        samples_per_exam: slices (of any phase) drawn from each exam per epoch; ``"all"`` takes every one.
-        samples_per_epoch: length of an epoch, over all processes; passes over the exams are repeated (each with a new
-            draw) or cut to fit. With it, the number of training steps does not depend on the number of exams. None
-            means one pass.
+        samples_per_exam: slices (of any phase) drawn from each exam per epoch; ``"all"`` takes every slice.
+        samples_per_epoch: length of an epoch, over all processes. Passes over the exams are repeated, each with a new
+            draw, or cut short, so that the number of training steps does not depend on the number of exams. None means
+            one pass.
         seed: seed of the draws.
-        even: False distributes every slice, although some processes get one more: for validation.
+        even: True, for training, gives every process the same number and drops the remainder. False, for validation,
+            keeps every slice, although some processes then get one more.
     """
 
     def __init__(

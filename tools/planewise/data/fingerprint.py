@@ -1,7 +1,7 @@
 """Describe the dependencies of a cache of preprocessed slices as text that a person can compare.
 
-A cache depends on the whole code of those rooms of this package that read images and make rows of a cache (`ROOMS`).
-Caches stay valid if a pretext, an augmentation or a network is added or changed.
+A cache depends on all code of the subpackages that read images and make the rows of a cache (`ROOMS`). It stays valid
+if a pretext, an augmentation or a network is added or changed.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from typing import Any
 import numpy as np
 import torch
 
-#: Keys of an item that determine which pixels are read and how; planes and location do not affect a cache.
+#: Keys of an item that determine which pixels are read and how. Planes and location do not affect a cache.
 _READ_KEYS = (
     "image", "frame", "time", "affine", "shift", "label", "label_frame", "label_axes", "label_map", "label_origin",
 )  # fmt: skip
 
-#: Rooms whose code makes the contents of the cache; the modules next to these rooms count, too.
+#: Subpackages whose code makes the contents of a cache. The package's top-level modules count, too.
 ROOMS = ("data", "exams", "geometry", "preprocessing")
 
-#: Packages that compute the contents of the cache.
+#: Packages that compute the contents of a cache.
 PACKAGES = ("monai", "torch", "numpy", "scipy", "itk-core", "nibabel", "pillow")
 
-#: Modules represented by these versions instead of their code.
+#: The modules of these packages, which are represented by their versions instead of their code.
 _VERSIONED = ("monai", "torch", "numpy", "scipy", "itk", "nibabel", "PIL")
 
-#: This package's folder; it carries the package's name, which differs in a packaged bundle.
+#: This package's folder. Its name is the package's name, which differs in a packaged bundle.
 _ROOT = Path(__file__).parent.parent
 
 
 def describe(value: Any) -> Any:
-    """A transform (or any value in it) as plain JSON: its class and configuration.
+    """Describe a transform, or any value in it, as plain JSON: its class and configuration.
 
-    Two transforms with the same effect on an item have the same description in every process.
+    The description is the same in every process.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -70,22 +70,23 @@ def describe(value: Any) -> Any:
 
 
 def _source(value: Any) -> str:
-    """Digest of the code behind a class or function: empty if a package's version or the digest of this package's own
-    code already represents it. Otherwise, for example for a config's lambda or a user's own class, it is the digest of
-    the source."""
+    """Digest of the source of a class or function, such as a config's lambda or a user's own class.
+
+    It is empty if a package's version, or the digest of this package's own code, already represents the source.
+    """
     package = str(value.__module__).partition(".")[0]
     if package in (*_VERSIONED, _ROOT.name) or package in sys.stdlib_module_names:
         return ""
     try:
         source = inspect.getsource(value)
     except (OSError, TypeError):
-        # code from a config, for example, of which only the compiled form is left
+        # only the compiled form exists, for example of code in a config
         source = _compiled(getattr(value, "__code__", None))
     return f" {hashlib.sha256(source.encode()).hexdigest()[:12]}"
 
 
 def _compiled(code: Any) -> str:
-    """A description of a function as text that is the same in every process."""
+    """Describe compiled code as text that is the same in every process."""
     if isinstance(code, frozenset):
         return repr(sorted(map(repr, code)))
     if not inspect.iscode(code):
@@ -101,7 +102,7 @@ def _files(value: Any) -> list[str]:
 
 
 def code_digest(root: Path) -> str:
-    """Digest of the code of `ROOMS`, and of the modules next to them, in the package's folder ``root``."""
+    """Digest of the code of `ROOMS` and of the top-level modules in the package's folder ``root``."""
     digest = hashlib.sha256()
     for file in sorted([*root.glob("*.py"), *(file for room in ROOMS for file in (root / room).rglob("*.py"))]):
         text = file.read_bytes()
@@ -113,8 +114,8 @@ def code_digest(root: Path) -> str:
 def fingerprint(items: Sequence[Mapping[str, Any]], transform: Callable) -> dict[str, Any]:
     """Everything that determines the result of ``transform`` on ``items``.
 
-    Files are represented by size and modification time, so a redrawn mask is read again; code is represented by the
-    source of this package's `ROOMS` and by the versions of the libraries.
+    Files are represented by their size and modification time, so a mask that was drawn again is read again. Code is
+    represented by the source of this package's `ROOMS` and by the versions of the libraries.
 
     Args:
         items: items of a datalist.

@@ -21,11 +21,11 @@ def load_fold(
     seed: int = 0,
     required: bool = False,
 ) -> list[dict[str, Any]]:
-    """The items of a section, see `load_datalist`; with a fold, the training part is split again.
+    """The items of a section (`load_datalist`). If a fold is given, training and validation exams are divided again.
 
-    The exams of the datalist's training and validation sections are split into folds by patient, stratified by class; a
-    patient with several classes (two eyes) counts as the last class in sorted order, which is the highest grade. One
-    fold is the validation section, and the other folds are the training section. The test section does not change.
+    The exams of both sections are divided into folds by patient, stratified by class. A patient with several classes
+    (two eyes) counts as the last class in sorted order, which is the highest grade. The given fold becomes the
+    validation section, and the other folds become the training section. The test section does not change.
 
     Args:
         path: the datalist.
@@ -42,20 +42,18 @@ def load_fold(
     if fold is None or section in ("test", "all"):
         return load_datalist(path, section, required)
     if folds < 2 or not 0 <= fold < folds:
-        raise InputError(
-            f"fold {fold} of {folds} was requested; with {folds} folds it must be 0 to {folds - 1} (--fold)"
-        )
+        raise InputError(f"--folds must be at least 2, and --fold at least 0 and below --folds, got {folds} and {fold}")
     items = [*load_datalist(path, "training", required), *load_datalist(path, "validation")]
     patients: dict[str, str] = {}
     for item in items:
         # a patient with several classes (two eyes, two grades) counts as the last class, as in the index
         patients[_patient(item)] = max(str(item.get(class_key, "")), patients.get(_patient(item), ""))
     if len(patients) < folds:
-        raise InputError(f"{len(patients)} patients cannot be divided into {folds} folds; give fewer with --folds")
+        raise InputError(f"{len(patients)} patients cannot be divided into {folds} folds; set a lower --folds")
     names = sorted(patients)
     drawn = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
-    # each class in random order, distributed in turn: scikit-learn's StratifiedGroupKFold refuses classes smaller than
-    # the number of folds
+    # the patients of each class are dealt out in random order; scikit-learn's StratifiedGroupKFold refuses classes with
+    # fewer patients than folds
     dealt = sorted((names[index] for index in drawn), key=patients.__getitem__)
     chosen = set(dealt[fold::folds])
     return [item for item in items if (_patient(item) in chosen) == (section == "validation")]

@@ -13,12 +13,12 @@ logger = logging.getLogger(__name__)
 
 
 def graded(items: Sequence[dict[str, Any]], key: str, grades: int, required: bool = False) -> list[dict[str, Any]]:
-    """The items that have a grade; the log counts the others.
+    """The items that have a valid grade. The log counts the others.
 
     Args:
         items: items of a datalist's section.
         key: key of the grade.
-        grades: number of grades; a grade is a whole number from 0 to ``grades - 1``.
+        grades: number of possible grades; a grade is a whole number from 0 to ``grades - 1``.
         required: whether it is an error if no item is left.
 
     Raises:
@@ -36,9 +36,9 @@ def graded(items: Sequence[dict[str, Any]], key: str, grades: int, required: boo
     told = "; ".join(f"{count} {reason}" for reason, count in problems.items())
     if required and not kept:
         raise InputError(
-            f"no photograph can be used for training: {told or 'there is none'}; give grades with `planewise index"
+            f"no photograph can be used for training: {told or 'there are no photographs'}; add grades with `planewise index"
             " --anatomy photograph --classes FILE.csv`, or name their key with --class_key"
         )
     if problems:
-        logger.info("of %d photographs left out: %s", len(items), told)
+        logger.info("left out of %d photographs: %s", len(items), told)
     return kept

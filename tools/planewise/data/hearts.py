@@ -1,4 +1,4 @@
-"""Select exams whose masks are good enough to crop the heart."""
+"""Select exams with masks that are good enough for cropping images to the heart."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NAMED = 10
 
 
 def heart_problem(heart: np.ndarray, spacing: Sequence[float]) -> str:
-    """Why a mask cannot be a heart, as the end of a sentence that begins "its mask"; empty if it may be one.
+    """Why a mask cannot be a heart, as the end of a sentence that begins with "its mask"; empty if it can be a heart.
 
     Args:
         heart: ``(i, j, slices)``, bool.
@@ -44,23 +44,23 @@ def heart_problem(heart: np.ndarray, spacing: Sequence[float]) -> str:
     least, most = HEART_VOLUMES
     volume = voxels * float(np.prod(spacing)) / 1000
     if not least <= volume <= most:
-        return f"contains {volume:.0f} ml; a heart has {least:.0f} to {most:.0f}"
+        return f"contains {volume:.0f} ml; a heart has {least:.0f} to {most:.0f} ml"
     seen = int(heart.any(axis=(0, 1)).sum())
     if seen < min(FEWEST_SLICES, heart.shape[2]):
-        return f"is on {seen} of {heart.shape[2]} slices"
+        return f"shows a heart on only {seen} of {heart.shape[2]} slices"
     pieces, _ = label(heart, generate_binary_structure(3, 3))
     largest = int(np.bincount(pieces.ravel())[1:].max())
     if largest < ONE_PIECE * voxels:
-        return f"is in pieces, of which the largest has {largest / voxels:.0%}"
+        return f"is in pieces, and the largest piece has only {largest / voxels:.0%} of its voxels"
     return ""
 
 
 def mask_problem(path: str | Path, labels: Collection[int], label_map: Mapping[str, int] | None = None) -> str:
-    """Like `heart_problem`, for a file.
+    """Like `heart_problem`, for the mask in a file.
 
     Args:
         path: NIfTI volume.
-        labels: values of the heart, after ``label_map``.
+        labels: label values of the heart, after ``label_map``.
         label_map: maps values in the file to new values, as in a datalist's item.
     """
     try:
@@ -82,14 +82,14 @@ def with_hearts(
     labels: Sequence[int] = (1, 2, 3),
     required: bool = True,
 ) -> list[dict[str, Any]]:
-    """The items whose heart can be cropped: those with a mask, in exams whose masks are all plausible.
+    """The items that can be cropped to the heart: they have a mask, and all masks of their exams are plausible.
 
-    The log lists the exams that are left out, by their hashes.
+    The log lists the hashes of the exams that are left out.
 
     Args:
         items: items of a datalist, slices or whole volumes; ``label`` is the path of a mask.
-        images: ``full`` needs no masks and returns all items; ``segmented`` needs masks.
-        labels: values of the heart in the masks, after ``label_map``.
+        images: ``"full"`` needs no masks and returns all items; ``"segmented"`` needs masks.
+        labels: label values of the heart in the masks, after ``label_map``.
         required: whether it is an error if no item is left.
 
     Raises:
@@ -120,15 +120,15 @@ def with_hearts(
     if not kept and required:
         raise InputError(
             f"no exam can be cropped to its heart ({told}); predict masks with `planewise segment "
-            "DATALIST -o FOLDER`, give your own with `planewise index --labels FOLDER`, or use --images full"
+            "DATALIST -o FOLDER`, add your own with `planewise index --labels FOLDER`, or use --images full"
         )
     if problems:
         count = len({exam_of(item) for item in items})
         logger.warning(
-            "%d of %d exams are left out, because their hearts cannot be cropped: %s", len(problems), count, told
+            "%d of %d exams are left out, because they cannot be cropped to the heart: %s", len(problems), count, told
         )
     if rest := sum(bare.values()) - sum(bare[exam] for exam in without):
-        logger.warning("%d images of other exams have no mask and are left out", rest)
+        logger.warning("%d images of the other exams have no mask and are left out", rest)
     return kept
 
 

@@ -1,4 +1,4 @@
-"""Find the inputs of a network at a path given by the user."""
+"""Find inputs for a network at a path that the user gives."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ def find_inputs(
     contrast: str | None = None,
     left_out: list[InputStack] | None = None,
 ) -> list[dict[str, Any]]:
-    """Items for `planewise.preprocessing.LoadStackd` from a path.
+    """Find items for `planewise.preprocessing.LoadStackd` at a path.
 
     Args:
-        path: a volume (NIfTI, ``.npy``); a folder of volumes (masks, ``*_gt`` or ``*_seg``, are ignored); a DICOM file
-            or folder, in which the indexer finds the stacks of the view; or a datalist.
+        path: a volume (NIfTI, ``.npy``); a folder of volumes, in which masks (``*_gt``, ``*_seg``) are ignored; a DICOM
+            file or folder, in which the indexer finds the stacks of the view; or a datalist.
         phases: phases of a cine: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase.
         section: section of a datalist; ``"all"`` for every exam.
-        num_exams: largest number of inputs; None takes all.
+        num_exams: maximum number of inputs; None takes all.
         view: the stack to look for, ``"sax"`` or ``"sagittal"``.
         contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
         left_out: see `planewise.exams.find_stacks`.
 
     Returns:
         ``{"image": path}`` for a volume; ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files, with
-        `recognition_remarks` if it is certainly or possibly not the requested stack.
+        `recognition_remarks` if the stack may not be the requested one.
 
     Raises:
-        InputError: there is nothing at the path, or nothing in it that can be used.
+        InputError: the path does not exist, or contains nothing that can be used.
     """
     found = found_at(
         path,
@@ -67,17 +67,17 @@ def found_at(
     in_datalist: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
     elsewhere: Callable[[Path], list[dict[str, Any]]],
 ) -> list[dict[str, Any]]:
-    """Inputs from a section of a datalist, or from any other path.
+    """Find inputs in a section of a datalist, or at any other path.
 
     Args:
         path: path given by the user.
         section: section of a datalist.
-        wanted: the possible inputs, in words.
+        wanted: description of the possible inputs, for the message.
         in_datalist: converts a section's items to inputs.
-        elsewhere: converts another path to inputs.
+        elsewhere: converts a path that is not a datalist to inputs.
 
     Raises:
-        InputError: there is nothing at the path, or nothing in the section.
+        InputError: the path does not exist, or the section is empty.
     """
     path = Path(path).expanduser().resolve()
     if not path.exists():
@@ -86,7 +86,7 @@ def found_at(
         return elsewhere(path)
     found = in_datalist(load_datalist(path, section))
     if not found:
-        raise InputError(f"section {section} of {path} is empty; name another with --section")
+        raise InputError(f"section {section} of {path} is empty; name another section with --section")
     return found
 
 
@@ -108,17 +108,17 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
 
 
 def refuse_one_name(volumes: list[Path]) -> None:
-    """Raises `InputError` for files whose results would have the same name: ``a.nii`` and ``a.nii.gz``."""
+    """Raise `InputError` if the results of two files would have the same name, as for ``a.nii`` and ``a.nii.gz``."""
     name, count = Counter(map(stem, volumes)).most_common(1)[0]
     if count > 1:
         raise InputError(
-            f"{count} files share the name {name} (with other endings or in other folders), and so would their "
-            "results; keep only one of them"
+            f"{count} files share the name {name} (with different endings or in different folders), so their results "
+            "would have the same name, too; keep only one of them"
         )
 
 
 def _without_masks(files: list[Path]) -> list[Path]:
-    """The images among the volumes of a folder, by their names.
+    """Select the images among the volumes of a folder by their names.
 
     Raises:
         InputError: all files are masks.
@@ -129,7 +129,7 @@ def _without_masks(files: list[Path]) -> list[Path]:
     kept = [file for file in files if file in images or file not in nifti]
     if not kept:
         raise InputError(
-            f"{files[0].parent} contains files that are named like masks ({files[0].name}) but no image; name the "
+            f"{files[0].parent} contains files with the names of masks ({files[0].name}), but no image; name the "
             "folder of the images, or one file"
         )
     return kept

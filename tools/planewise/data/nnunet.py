@@ -1,5 +1,4 @@
-"""Export the labelled volumes of a datalist to the folders of nnU-Net, so that it trains on the same exams and
-split."""
+"""Export the labelled volumes of a datalist in nnU-Net's layout, so that nnU-Net trains on the same exams and split."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ from planewise.nifti_files import write_nifti
 from planewise.preprocessing import LoadVolumed
 from planewise.preprocessing.exam_name import exam_of, slice_name
 
-#: How nnU-Net names a data set's folder.
+#: The names that nnU-Net accepts for the folder of a data set.
 _FOLDER = re.compile(r"Dataset\d{3}_\w+")
 #: Structures of a heart's masks in the short axis, in the order of their values.
 _HEART = ("RV", "myocardium", "LV")
@@ -52,25 +51,25 @@ def export_nnunet(
 ) -> NnunetDataset:
     """Write the volumes that have a mask in the format of nnU-Net (version 2).
 
-    ``imagesTr/CASE_0000.nii.gz`` (a file for each channel) and ``labelsTr/CASE.nii.gz`` contain the training and the
-    validation section, ``imagesTs`` and ``labelsTs`` the test section. A case is named by its exam's hash and its
-    phase.
+    ``imagesTr/CASE_0000.nii.gz`` (one file for each channel) and ``labelsTr/CASE.nii.gz`` contain the training and the
+    validation sections; ``imagesTs`` and ``labelsTs`` contain the test section. The name of a case consists of its
+    exam's hash and its phase.
 
     Args:
         datalist: datalist of stacks or whole volumes.
-        output: new folder, with a name as nnU-Net requires: ``nnUNet_raw/Dataset101_Heart``.
-        structures: names of the mask's values 1, 2, ...; if empty, the structures of a short axis get their names, and
-            others get numbers.
-        progress: called with (volumes done, volumes in all).
+        output: new folder, with a name that nnU-Net accepts, such as ``nnUNet_raw/Dataset101_Heart``.
+        structures: names of the mask values 1, 2, ... If empty, short-axis structures get their usual names, and other
+            structures get numbers.
+        progress: called with (volumes done, total number of volumes).
 
     Raises:
-        InputError: the folder's name does not suit nnU-Net, the folder is not empty, there are no masks, no volume can
-            be read, or the masks' values are not consecutive.
+        InputError: nnU-Net does not accept the folder's name, the folder is not empty, there are no masks, no volume can
+            be read, or the mask values are not consecutive.
     """
     datalist, output = Path(datalist).expanduser().resolve(), Path(output).expanduser().resolve()
     if not _FOLDER.fullmatch(output.name):
         raise InputError(
-            f"nnU-Net finds data sets by the names of their folders: use a name like Dataset101_Heart, not {output.name}"
+            f"nnU-Net finds data sets by the names of their folders; use a name like Dataset101_Heart, not {output.name}"
         )
     if output.is_dir() and any(output.iterdir()):
         raise InputError(f"{output} is not empty; name a new folder, or remove it")
@@ -79,7 +78,7 @@ def export_nnunet(
     total = sum(map(len, items.values()))
     if not total:
         raise InputError(
-            f"no image of {datalist} has a mask; give masks of your own with `planewise index --labels FOLDER`"
+            f"no image of {datalist} has a mask; add your own masks with `planewise index --labels FOLDER`"
         )
     load = LoadVolumed(keys=("image", "label"))
     cases: dict[str, list[str]] = {section: [] for section in SECTIONS}
@@ -147,12 +146,12 @@ def _channels(header: Mapping[str, Any], count: int) -> list[str]:
 
 
 def _labels(values: set[int], names: tuple[str, ...]) -> dict[str, int]:
-    """Map each name to its value; nnU-Net requires consecutive values."""
+    """Map the name of each structure to its mask value; nnU-Net requires consecutive values."""
     highest = max(max(values), len(names))
     if names and max(values) > len(names):
         raise InputError(
-            f"the masks contain the value {max(values)}, but there are names for {len(names)} structures; name all with "
-            "--structures"
+            f"the masks contain the value {max(values)}, but there are names for only {len(names)} structures; name all "
+            "structures with --structures"
         )
     if not names and values - {0} != set(range(1, highest + 1)):
         raise InputError(

@@ -10,9 +10,9 @@ from planewise.data.epoch_sampler import own_positions
 
 
 class OrderedSampler(Sampler[int]):
-    """Indices of all items in order, each once; several processes take turns.
+    """Indices of all items in order, each once. Several processes divide them (`own_positions`).
 
-    (MONAI's `DistributedSampler` does the same but raises an error if there are fewer items than processes.)
+    MONAI's `DistributedSampler` does the same, but raises an error if there are fewer items than processes.
 
     Args:
         dataset: a dataset with a length.

@@ -20,23 +20,24 @@ class PairSampler(EpochSampler):
     """Batches of pairs of different slices from one stack at one phase. This is a batch sampler: pass it to a
     DataLoader as ``batch_sampler``. A batch of B pairs is 2B indices, and the two indices of a pair are neighbours.
 
-    The first slice is drawn from the exam, the second from the other slices of its stack, so that each of the two is
-    equally often nearer to the start of the stack. The pairs depend only on the seed and the epoch. Several processes
-    share this order and take turns by whole pairs (`own_positions`).
+    The first slice is drawn from the exam, and the second from the other slices of the same stack, so each of the two
+    is equally likely to be nearer to the start of the stack. The pairs depend only on the seed and the epoch. Several
+    processes divide them (`own_positions`).
 
-    Slices without another slice of their stack at their phase are in no pair; the log gives their number.
+    A slice is in no pair if its stack has no other slice at its phase; the log gives the number of these slices.
 
     Args:
         dataset: the slices.
         batch_size: pairs in a batch.
         samples_per_exam: pairs drawn from each exam per epoch; ``"all"`` takes every slice once as the first of a pair.
-        samples_per_epoch: pairs in an epoch, over all processes; passes over the exams are repeated (each with a new
-            draw) or cut to fit. None means one pass.
+        samples_per_epoch: pairs in an epoch, over all processes. Passes over the exams are repeated, each with a new
+            draw, or cut short. None means one pass.
         seed: seed of the draws.
-        even: False distributes every pair, although some processes get one more: for validation.
+        even: True, for training, gives every process the same number and drops the remainder. False, for validation,
+            keeps every pair, although some processes then get one more.
 
     Raises:
-        InputError: there are slices, but no two slices of one stack at one phase.
+        InputError: there are slices, but no two of them belong to the same stack and phase.
     """
 
     def __init__(
@@ -55,19 +56,19 @@ class PairSampler(EpochSampler):
             )
         stacks = rows_by_stack(dataset.items)
         alone = sum(len(rows) == 1 for rows in stacks.values())
-        #: for each exam, the positions of its slices: (slices of the stack, rank)
+        #: maps each exam to the places of its slices: the indices of the stack's slices, and the slice's rank in them
         self._exams: dict[str, list[tuple[list[int], int]]] = defaultdict(list)
         for (exam, _, _), rows in stacks.items():
             if len(rows) > 1:
                 self._exams[exam] += [(rows, rank) for rank in range(len(rows))]
         if alone and not self._exams:
             raise InputError(
-                f"none of the {len(dataset.items)} slices has another slice of its stack at its phase, so there are no "
-                "pairs; stacks need at least two slices"
+                f"no two of the {len(dataset.items)} slices belong to the same stack and phase, so there are no pairs; "
+                "index stacks of at least two slices"
             )
         if alone:
             logger.warning(
-                "%d of %d slices are in no pair: their stack has no other slice at their phase",
+                "%d of %d slices are in no pair, because their stack has no other slice at their phase",
                 alone,
                 len(dataset.items),
             )

@@ -8,13 +8,15 @@ from typing import Any
 
 from planewise.preprocessing.exam_name import exam_of, volume_name
 
-#: Keys that an exam keeps in addition to its masks.
+#: Keys of an exam's items that are kept in addition to its masks.
 EXAM_KEYS = ("group", "height", "weight", "patient")
 
 
 def pair_phases(items: Sequence[dict[str, Any]], masks: str | Path | None = None) -> list[dict[str, Any]]:
-    """Merge the items of each exam's volumes into one item per exam: ``{"exam", "ed": mask, "es": mask, "group",
-    "height", "weight"}``, and ``label_map`` if the masks have one.
+    """Merge the items of each exam's volumes into one item per exam.
+
+    An item is ``{"exam", "ed": mask, "es": mask, "group", "height", "weight", "patient"}``, with ``label_map`` if the
+    masks have one. Keys that the volumes lack are absent.
 
     Args:
         items: items of a datalist, with ``phase`` ED or ES and ``label``.
@@ -28,6 +30,6 @@ def pair_phases(items: Sequence[dict[str, Any]], masks: str | Path | None = None
         path = Path(masks) / f"{volume_name(item)}.nii.gz" if masks else item.get("label")
         if path:
             exam[str(item.get("phase", "")).lower()] = str(path)
-            if not masks and "label_map" in item:  # predicted masks have our values
+            if not masks and "label_map" in item:  # predicted masks already have our label values
                 exam["label_map"] = item["label_map"]
     return list(exams.values())

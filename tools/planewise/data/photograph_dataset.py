@@ -30,7 +30,7 @@ class PhotographDataset(SliceDataset):
     A batch is a dictionary of tensors: ``image`` ``(B, 3, i, j)`` float32, ``affine`` ``(B, 4, 4)`` float64,
     ``image_padding`` ``(B, 3)``, the targets, and ``index`` ``(B,)`` into `items`; all on one device.
 
-    Arguments are those of `SliceDataset`; ``transform`` begins with `LoadPhotographd`.
+    The arguments are those of `SliceDataset`; ``transform`` must begin with `LoadPhotographd`.
     """
 
     cache_class = PhotographCache

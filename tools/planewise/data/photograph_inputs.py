@@ -1,4 +1,4 @@
-"""Find photographs, as inputs of a network, at a path given by the user."""
+"""Find photographs for a network at a path that the user gives."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from planewise.exams.photographs import is_photograph, photograph_problem
 
 
 def find_photographs(path: str | Path, section: str = "test", num_exams: int | None = None) -> list[dict[str, Any]]:
-    """Items for `planewise.preprocessing.LoadPhotographd` from a path.
+    """Find items for `planewise.preprocessing.LoadPhotographd` at a path.
 
     Args:
         path: a photograph; a folder of photographs (other files are left out); or a datalist.
         section: section of a datalist.
-        num_exams: largest number of photographs; None takes all.
+        num_exams: maximum number of photographs; None takes all.
 
     Returns:
-        ``{"image": path}``, with the datalist's other keys.
+        For each photograph ``{"image": path}``; items of a datalist keep their other keys.
 
     Raises:
-        InputError: there is nothing at the path, or no photograph in it.
+        InputError: the path does not exist, or contains no photograph.
     """
-    return found_at(path, section, "a photograph, a folder of them", list, _from_files)[:num_exams]
+    return found_at(path, section, "a photograph, a folder of photographs", list, _from_files)[:num_exams]
 
 
 def _from_files(path: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Iterate over the inputs of a network, and leave out those that cannot be read."""
+"""Iterate over the inputs of a network and leave out unreadable ones."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _LEFT_OUT = re.compile(r"exam (\S+) is left out \(\d+ of \d+\): (.*)")
 
 
 class ReadableItems(IterableDataset):
-    """The items of a dataset in order, without the items that its transforms refuse. The log names each refused item
-    and its position among the inputs; the other items are returned.
+    """The items of a dataset in order, without those that its transforms refuse.
+
+    The log gives each refused item's exam, its position among the inputs, and the reason.
 
     Args:
         dataset: dataset whose items have an ``image``.
@@ -48,16 +49,16 @@ class ReadableItems(IterableDataset):
                 refused.append(reason)
             else:
                 yield item
-        # a worker does not know about the others' items
+        # a worker cannot see whether the other workers' items were refused
         if refused and len(refused) == total:
             raise InputError(f"none of the {total} inputs can be read; the first: {refused[0]}")
 
 
 def reason_alone(error: InputError, exam: str) -> str:
-    """The part of an error message after the exam's name."""
+    """An error message without the exam's name and the text before it."""
     return str(error).rpartition(f"exam {exam}")[2].lstrip(",: ")
 
 
 def left_out(said: Iterable[str]) -> dict[str, str]:
-    """The exams that `ReadableItems` left out and the reasons, from a run's messages."""
+    """Map each exam that `ReadableItems` left out to the reason, from the messages of a run."""
     return dict(found.groups() for line in said if (found := _LEFT_OUT.fullmatch(line)))

@@ -14,19 +14,21 @@ class SeriesSampler(EpochSampler):
     """Batches of slices, each of one or several whole series (Zhang 2024 section 5.3: "slices of a T2W series are used
     as a mini-batch"). This is a batch sampler: pass it to a DataLoader as ``batch_sampler``.
 
-    The order of the series in an epoch and the selected slices of large series depend only on the seed and the epoch.
-    Several processes share this order and take turns (`own_positions`).
+    Source: Zhang 2024 section 5.3, "slices of a T2W series are used as a mini-batch". The order of the series in an
+    epoch and the selected slices of large series depend only on the seed and the epoch. Several processes divide the
+    series (`own_positions`).
 
     Args:
         dataset: the slices.
         batch_size: series in a batch.
-        max_slices: largest number of slices of one series in a batch, so that large series fit into memory; the slices
-            are drawn again each epoch. None takes all.
-        samples_per_epoch: series in an epoch, over all processes; passes over the exams are repeated or cut to fit.
+        max_slices: maximum number of slices of one series in a batch, so that large series fit into memory. The slices
+            of larger series are drawn again in each epoch. None takes all slices.
+        samples_per_epoch: series in an epoch, over all processes; passes over the exams are repeated or cut short.
             None means one pass.
-        shuffle: False keeps the series, and evenly spaced slices of the large ones, in order: for validation.
+        shuffle: False is for validation: the series stay in order, and large series contribute evenly spaced slices.
         seed: seed of the order.
-        even: False distributes every series, although some processes get one more: for validation.
+        even: True, for training, gives every process the same number and drops the remainder. False, for validation,
+            keeps every series, although some processes then get one more.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class SeriesSampler(EpochSampler):
         even: bool = True,
     ) -> None:
         if batch_size < 1 or (max_slices is not None and max_slices < 1):
-            raise ValueError(f"batch_size and max_slices must be positive numbers, got {batch_size} and {max_slices}")
+            raise ValueError(f"batch_size and max_slices must be at least 1, got {batch_size} and {max_slices}")
         self._series = list(rows_by_exam(dataset.items).values())
         self._most = max_slices
         self._shuffle = shuffle

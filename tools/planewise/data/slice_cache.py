@@ -33,13 +33,13 @@ PENDING, DONE, REFUSED = 0, 1, 2
 
 
 def default_cache_dir() -> Path:
-    """``$PLANEWISE_CACHE``, otherwise ``planewise`` in the user's cache folder. It may be deleted at any time."""
+    """``$PLANEWISE_CACHE``, or ``planewise`` in the user's cache folder. The folder may be deleted at any time."""
     named = os.environ.get("PLANEWISE_CACHE")
     if named:
         return Path(named)
     try:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError as error:  # neither HOME nor the list of users gives a folder
+    except RuntimeError as error:  # neither HOME nor the system's list of users names a folder
         raise InputError(
             "there is no home folder for preprocessed slices; name a folder with --cache_dir or PLANEWISE_CACHE"
         ) from error
@@ -47,21 +47,20 @@ def default_cache_dir() -> Path:
 
 
 class SliceCache:
-    """The results of a transform on each item, one read-only array per key: ``cache.arrays[key][n]``.
+    """The results of a transform on all items: one read-only array per key, ``cache.arrays[key]``, with a row per item.
 
-    Images are stored as float16 and masks as uint8, contiguous, so that a cache is hardly larger than its pixels and
-    works memory-mapped if it is larger than the memory. Its folder is named by a hash of everything on which the cache
-    depends (`fingerprint`), so any change leads to another folder. Building runs in worker processes and resumes after
-    an interruption; one process builds while others that need the same cache wait.
+    Images are stored as float16 and masks as uint8, in contiguous files that are hardly larger than the pixels. They are
+    memory-mapped, so a cache may be larger than the memory. The folder's name is a hash of everything on which the cache
+    depends (`fingerprint`), so any change leads to a new folder. Worker processes build the cache, and an interrupted
+    build is resumed. While one process builds a cache, other processes that need it wait.
 
-    Items that the transform refuses are left out; the log counts and explains them. A cache with truncated or missing
-    files is built again.
+    Items that the transform refuses are left out; the log gives their number and the reasons. If files of a cache are
+    truncated or missing, the cache is built again.
 
     Args:
         items: items of a datalist, one per slice.
-        transform: MONAI transforms from an item to tensors; image-like tensors are ``(C, i, j, 1)``. A greater depth is
-            refused.
-        cache_dir: folder of all caches.
+        transform: MONAI transforms from an item to tensors; image-like tensors must be ``(C, i, j, 1)``.
+        cache_dir: folder that contains all caches.
         label_keys: keys of masks.
         num_workers: processes that build the cache; 0 builds it in this process.
         progress: show a progress bar.
@@ -102,7 +101,7 @@ class SliceCache:
                     self._build(depends_on)
                 refused = self._open()
             except _Broken as error:
-                logger.warning("the cache %s is broken (%s) and is built again", self.folder.name, error)
+                logger.warning("the cache %s is broken (%s); it is built again", self.folder.name, error)
                 shutil.rmtree(self.folder)
                 self._build(depends_on)
                 refused = self._open()
@@ -122,7 +121,7 @@ class SliceCache:
     def stored(cls, result: dict[str, Any], label_keys: Sequence[str]) -> dict[str, np.ndarray]:
         """The tensors of an item in the form in which they are stored.
 
-        NumPy arrays go from a worker to the builder through a pipe; tensors would need a file handle each.
+        The results are NumPy arrays, because tensors would need a file handle each on their way from a worker.
         """
         stored = {}
         for name, value in result.items():
@@ -143,7 +142,11 @@ class SliceCache:
         return stored
 
     def _open(self) -> dict[str, int]:
-        """Map the arrays, and return the reasons why slices were refused; a broken cache raises `_Broken`."""
+        """Memory-map the arrays, and return the number of refused items for each reason.
+
+        Raises:
+            _Broken: a file is missing or damaged.
+        """
         complete = _entries(self.folder / "complete", ("refused", "arrays"))
         arrays = {name: _rows(self.folder / f"{name}.npy", len(self.items), "r") for name in complete["arrays"]}
         self.kept = np.flatnonzero(arrays.pop("state") == DONE).tolist()
@@ -157,7 +160,7 @@ class SliceCache:
         if "state" not in arrays:
             arrays |= self._allocate({"state": np.array(PENDING, dtype=np.uint8)})
         state = arrays["state"]
-        # refused slices are tried again, because the cause may have been fixed, and their reason is needed
+        # refused items are tried again: their cause may have been fixed, and the log needs their reasons
         todo = np.flatnonzero(state != DONE).tolist()
         loader = DataLoader(
             _Preprocessed([self.items[index] for index in todo], self.transform, self.label_keys, self.stored),
@@ -165,7 +168,7 @@ class SliceCache:
             num_workers=min(self.num_workers, len(todo) // self.items_per_worker),
             collate_fn=_as_it_is,
             worker_init_fn=_leave_the_parents_objects,
-            # its own generator, because otherwise building a cache would change the network's initial weights
+            # without its own generator, building a cache would change the network's initial weights
             generator=torch.Generator(),
         )
         refused: Counter[str] = Counter()
@@ -194,9 +197,9 @@ class SliceCache:
             part.write_text(json.dumps({"refused": refused, "arrays": sorted(arrays)}))
 
     def _allocate(self, like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Allocate an array of zeros on disk for each of these entries, with a row for every item.
+        """Allocate an array of zeros on the disk for each of these entries, with a row for every item.
 
-        The file gets its name only when it is complete, so a process that ends early leaves no partial array.
+        A file gets its final name only when it is complete, so an interrupted process leaves no partial array.
         """
         arrays = {}
         for name, value in like.items():
@@ -204,7 +207,7 @@ class SliceCache:
             shape = (len(self.items), *value.shape)
             try:
                 arrays[name] = np.lib.format.open_memmap(partial, mode="w+", dtype=value.dtype, shape=shape)
-                # a sparse file would end in SIGBUS when the disk fills up
+                # writing to a sparse file would end the process with SIGBUS when the disk is full
                 with open(partial, "r+b") as file:
                     os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
             except OSError as error:
@@ -215,7 +218,7 @@ class SliceCache:
                 free = shutil.disk_usage(self.folder).free
                 raise InputError(
                     f"the disk is full: the cache of {len(self.items)} {self.noun}s needs {size / 2**30:.2f} GiB in "
-                    f"{self.folder.parent}, which has {free / 2**30:.2f} GiB left; free some, or name another folder "
+                    f"{self.folder.parent}, and {free / 2**30:.2f} GiB are free there; free more, or name another folder "
                     f"with --cache_dir"
                 ) from error
             os.replace(partial, self.folder / f"{name}.npy")
@@ -223,7 +226,7 @@ class SliceCache:
 
 
 class _Preprocessed(Dataset):
-    """Items as the arrays to store, or as the reason why an item is refused."""
+    """For each item, the arrays to store, or the reason why the item is refused."""
 
     def __init__(
         self, items: Sequence[dict[str, Any]], transform: Callable, label_keys: Sequence[str], stored: Callable
@@ -237,7 +240,7 @@ class _Preprocessed(Dataset):
         try:
             return self.stored(self.transform(dict(self.items[index])), self.label_keys)
         except (RuntimeError, ValueError) as error:
-            # MONAI's Compose wraps errors of its transforms in "applying transform ..."
+            # MONAI's Compose wraps an error of a transform in an error "applying transform ..."
             reason = error.__cause__ or error
             if not isinstance(reason, (ValueError, OSError)):
                 raise
@@ -245,7 +248,7 @@ class _Preprocessed(Dataset):
 
 
 class _Broken(Exception):
-    """Raised if a cache file is not as it was written; the message names the file."""
+    """A cache file is missing or damaged; the message names the file."""
 
 
 def _entries(path: Path, names: Sequence[str]) -> dict[str, Any]:
@@ -253,7 +256,7 @@ def _entries(path: Path, names: Sequence[str]) -> dict[str, Any]:
     try:
         found = read_json(path)
     except InputError as error:
-        raise _Broken(f"{path.name} is cut") from error
+        raise _Broken(f"{path.name} is truncated") from error
     if not isinstance(found, dict) or not found.keys() >= set(names):
         raise _Broken(f"{path.name} does not contain {' and '.join(names)}")
     return found
@@ -264,17 +267,17 @@ def _rows(path: Path, rows: int, mode: str) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r")  # "r+" would extend a truncated file to its full length
     except FileNotFoundError as error:
-        raise _Broken(f"{path.name} is gone") from error
+        raise _Broken(f"{path.name} is missing") from error
     except (ValueError, EOFError) as error:
-        raise _Broken(f"{path.name} is cut") from error
+        raise _Broken(f"{path.name} is truncated") from error
     if not array.ndim or len(array) != rows:
-        raise _Broken(f"{path.name} has the shape {array.shape} for {rows} slices")
+        raise _Broken(f"{path.name} has shape {array.shape}, but there are {rows} items")
     return array if mode == "r" else np.load(path, mmap_mode=mode)
 
 
 def _mapped(array: np.ndarray) -> torch.Tensor:
-    """An array on disk as a read-only tensor; writing to it would crash the process."""
-    # Linux refuses the writable mode "c" if the file is larger than the memory
+    """An array on disk as a tensor. The tensor is read-only; writing to it would crash the process."""
+    # the writable mode "c" is no alternative: Linux refuses it if the file is larger than the memory
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
@@ -285,8 +288,8 @@ def _as_it_is(item: Any) -> Any:
 
 
 def _leave_the_parents_objects(worker: int) -> None:
-    """Do not collect the parent's garbage in a forked worker: freeing a process group waits for threads that a fork
-    lacks."""
+    """Keep a forked worker from freeing its parent's objects. A process group would wait for threads that do not exist in
+    the fork."""
     gc.freeze()
 
 
@@ -300,14 +303,14 @@ def in_a_line(reasons: dict[str, int], shown: int = 5) -> str:
 
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """Allow one process at a time; the lock is released when the process ends for any reason."""
+    """Let one process at a time use a cache. The lock is released when the process ends, for any reason."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         file = open(folder.with_suffix(".lock"), "w")  # noqa: SIM115 (closed below)
     except OSError as error:
         raise InputError(
-            f"preprocessed slices cannot be kept in {folder.parent} ({error.strerror}); name a folder that can be written to "
-            "with --cache_dir or PLANEWISE_CACHE"
+            f"preprocessed slices cannot be stored in {folder.parent} ({error.strerror}); name a writable folder with "
+            "--cache_dir or PLANEWISE_CACHE"
         ) from error
     with file:
         if not lock(file, wait=False):

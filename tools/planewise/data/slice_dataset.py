@@ -29,16 +29,18 @@ class SliceDataset(Dataset):
 
     Args:
         data: items of a datalist; whole NIfTI volumes (``{"image", "label"}``) are cut into slices.
-        transform: deterministic MONAI transforms from an item to tensors. They read files, so they are slow, but they
-            run only once; see `SliceCache`.
+        transform: deterministic MONAI transforms from an item to tensors. They read files, which is slow, but they run
+            only once (`SliceCache`).
         targets: transforms that need only the datalist's information (planes, location). They run when the dataset is
-            created, so that other views or another mapping need no new cache. Items that they refuse are left out. It
-            is an error if no item has a target (all are NaN).
-        device: device for the batches. None or the CPU: the cache stays memory-mapped, and only the rows that are read
-            enter memory. A CUDA device: the cache moves there if it fits, and stays memory-mapped otherwise
-            (`DeviceArrays`). In both cases batches are returned on the device, and the host does not wait for it, so
-            load them in the main process.
+            created, so a change of the views or of the mapping needs no new cache. Items that they refuse are left out.
+        device: device for the batches. On the CPU (or None), the cache stays memory-mapped, and only rows that are read
+            enter the memory. On a CUDA device, the cache moves to the device if it fits, and stays memory-mapped
+            otherwise (`DeviceArrays`). Batches are returned on the device without waiting for it, so load them in the
+            main process.
         cache_dir, label_keys, num_workers, progress: see `SliceCache`.
+
+    Raises:
+        InputError: ``targets`` refuses all items, or gives no item a known value (all are NaN).
     """
 
     #: The class that stores the preprocessed items.
@@ -72,7 +74,7 @@ class SliceDataset(Dataset):
 
     @staticmethod
     def cases(data: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The preprocessed items, one for each row."""
+        """The items to preprocess, one for each row of the cache."""
         return expand_volumes(data)
 
     def __len__(self) -> int:
@@ -93,7 +95,10 @@ class SliceDataset(Dataset):
 def _make_targets(
     cache: SliceCache, targets: Callable[[dict[str, Any]], dict[str, Any]] | None
 ) -> tuple[list[int], list[dict[str, torch.Tensor]]]:
-    """Rows of the cache whose targets can be computed, and these targets; the log counts and explains the others."""
+    """The rows of the cache whose targets can be computed, and these targets.
+
+    The log gives the number of the other rows and the reasons.
+    """
     if targets is None:
         return cache.kept, []
     rows, made = [], []
@@ -118,10 +123,9 @@ def _make_targets(
 
 
 def _refuse_nothing_known(made: Sequence[dict[str, torch.Tensor]], noun: str) -> None:
-    """Raises `InputError` if no item has any target: otherwise a training would end without an error and without having
-    learned anything.
+    """Raise `InputError` if no item has any target, because a network could learn nothing.
 
-    A MONAI Label server passes volumes with masks, which contain no planes or locations.
+    This happens with MONAI Label: its server passes volumes with masks, which contain no planes or locations.
     """
     known = {
         name: any(bool(torch.isfinite(entry[name]).any()) for entry in made)
@@ -132,12 +136,17 @@ def _refuse_nothing_known(made: Sequence[dict[str, torch.Tensor]], noun: str) ->
     if unknown and not any(known.values()):
         raise InputError(
             f"none of the {len(made)} {noun}s has {' or '.join(unknown)}, so there is nothing to learn from (masks"
-            " do not contain it); train on a datalist from `planewise index`"
+            " do not contain these targets); train on a datalist from `planewise index`"
         )
     if unknown:
-        logger.warning("none of the %d %ss has %s: this target is not trained", len(made), noun, " or ".join(unknown))
+        logger.warning(
+            "none of the %d %ss has %s, so these targets are not trained", len(made), noun, " or ".join(unknown)
+        )
 
 
 def as_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The collate function for `SliceDataset`, whose items are already batches (MONAI's own would refuse them)."""
+    """Return the batch unchanged: a collate function for `SliceDataset`, which returns whole batches.
+
+    MONAI's collate function would refuse them.
+    """
     return batch

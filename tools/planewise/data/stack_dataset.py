@@ -33,9 +33,10 @@ class StackDataset(Dataset):
     Args:
         data: items of a datalist, slices or whole volumes.
         transform: deterministic MONAI transforms from a slice's item to tensors; see `SliceDataset`.
-        tasks: keys of the items with values 0 or 1; empty for stacks that need no labels.
-        max_slices: largest number of slices of a stack, evenly spaced from its first to its last; None takes all.
-        required: whether it is an error if no exam has a label, because then there is nothing to learn from.
+        tasks: keys of the labels, which must be 0 or 1; empty for stacks that need no labels.
+        max_slices: maximum number of slices of a stack; they are evenly spaced from its first slice to its last. None
+            takes all slices.
+        required: whether it is an error if no exam has a label, as in training.
         device: device for the batches; see `SliceDataset`.
         cache_dir, num_workers, progress: see `SliceCache`.
 
@@ -70,9 +71,7 @@ class StackDataset(Dataset):
             progress=progress,
         )
         if len(self.slices) and (channels := len(self.slices[0]["image"])) != 1:
-            raise InputError(
-                f"the slices of the stacks have {channels} channels after preprocessing; they must have one"
-            )
+            raise InputError(f"the slices have {channels} channels after preprocessing; they must have one")
         stacks = rows_by_exam(self.slices.items)
         labels = {exam: self._labels(self.slices.items[rows[0]]) for exam, rows in stacks.items()}
         labelled = [exam for exam, values in labels.items() if not values or any(map(math.isfinite, values))]
@@ -82,9 +81,9 @@ class StackDataset(Dataset):
             )
             if required and not labelled:
                 raise InputError(
-                    f"{what}; add them with `planewise index --classes FILE.csv`, or name other labels with --tasks"
+                    f"{what}; add labels with `planewise index --classes FILE.csv`, or name other labels with --tasks"
                 )
-            logger.warning("%s: left out", what)
+            logger.warning("%s and are left out", what)
         self.items = [{"exam": exam, **dict(zip(self.tasks, labels[exam], strict=True))} for exam in labelled]
         self._rows = []
         for exam in labelled:

@@ -27,45 +27,49 @@ UNKNOWN = -1
 
 
 def slices_between(count: int, first: float, last: float) -> list[int]:
-    """The slices of a stack whose centres lie within a part of the stack's height.
+    """Select the slices of a stack whose centres lie between two heights.
 
     Args:
         count: number of slices.
-        first, last: shares of the stack's height, 0 to 1. From 1/3 to 2/3 is the middle third, whichever end is the
-            base; it is mid-ventricular if the stack covers the ventricles.
+        first, last: the two heights, as shares of the stack's height, 0 to 1. The range from 1/3 to 2/3 is the middle
+            third, at whichever end the base is; if the stack covers the ventricles, this third is mid-ventricular.
 
     Returns:
-        The ranks of these slices; if the part contains no slice, the rank of the slice nearest to the part's middle.
+        The ranks of these slices. If no centre lies between the heights, the rank of the slice nearest to their middle.
     """
     middles = [(rank + 0.5) / count for rank in range(count)]
-    # a third is not exact in binary
+    # floating-point numbers cannot represent a third exactly
     chosen = [rank for rank, middle in enumerate(middles) if first - 1e-9 <= middle <= last + 1e-9]
     return chosen or [min(range(count), key=lambda rank: abs(middles[rank] - (first + last) / 2))]
 
 
 class TwoPhaseDataset(Dataset):
-    """The preprocessed slices of an exam at end-diastole and end-systole as one sample, with the exam's class.
+    """One sample per exam: its preprocessed slices at end-diastole and end-systole, and its class.
 
-    A batch is a dictionary of tensors: ``image`` ``(B, 2 S, i, j)`` float32, the slices of end-diastole followed by
-    those of end-systole, with shorter exams padded to S slices with zeros; ``mask`` ``(B, S)``, true for real slices;
-    ``image_padding`` ``(B, 2 S)``; ``label`` ``(B,)`` int64, `UNKNOWN` for an exam without a class; ``index`` ``(B,)``
-    into `items`; and, if ``heart_labels`` is given, ``heart`` ``(B, 2 S, i, j)``, which is 1 where the mask shows the
-    heart.
+    A batch is a dictionary of tensors:
 
-    Exams without a class, without one of the phases, or with different numbers of slices, are left out; the log counts
-    them.
+    - ``image``: the slices at end-diastole, followed by those at end-systole, ``(B, 2 S, i, j)``, float32; shorter exams
+      are padded to S slices with zeros;
+    - ``mask``: true for real slices, ``(B, S)``, bool;
+    - ``image_padding``: ``(B, 2 S)``;
+    - ``label``: the class, ``(B,)``, int64; `UNKNOWN` for an exam without a class;
+    - ``heart``, if ``heart_labels`` is given: 1 where the mask shows the heart, ``(B, 2 S, i, j)``;
+    - ``index``: index into `items`, ``(B,)``.
+
+    An exam is left out if it has no class, lacks one of the phases, or has different numbers of slices at the two
+    phases. The log gives the number of these exams.
 
     Args:
         data: items of a datalist, whole volumes with ``phase`` ED or ES.
         transform: deterministic MONAI transforms from a slice's item to tensors; see `SliceDataset`.
         classes: names of the classes, in order.
         class_key: key of the items' class.
-        slices: first and last share of the stack's height, see `slices_between`.
+        slices: the two heights between which slices are used, as shares of the stack's height (`slices_between`).
         labelled: False keeps exams without a class.
         required: whether it is an error if no exam is left.
-        heart_labels: values of the heart in the masks under ``label`` (the transform must keep the masks); None if no
-            masks are needed.
-        num_exams: largest number of exams; None takes all.
+        heart_labels: label values of the heart in the masks under ``label`` (the transform must keep the masks); None
+            if no masks are needed.
+        num_exams: maximum number of exams; None takes all.
         device: device for the batches; see `SliceDataset`.
         cache_dir, num_workers, progress: see `SliceCache`.
 
@@ -97,7 +101,7 @@ class TwoPhaseDataset(Dataset):
         first, last = (float(share) for share in slices)
         if not 0 <= first <= last <= 1:
             raise InputError(
-                f"slices is {[first, last]}; it must be two shares of the stack's height, such as [0, 1] for all"
+                f"slices must be two increasing shares of the stack's height, such as [0, 1] for all, got {[first, last]}"
             )
         exams, problems = self._pairs(class_key, labelled)
         exams = dict(list(exams.items())[:num_exams])
@@ -128,7 +132,7 @@ class TwoPhaseDataset(Dataset):
         for exam, pair in exams.items():
             both = sorted(rows[exam]["ED"].keys() & rows[exam]["ES"].keys())
             if not both:
-                problems["no slice that can be used at both phases"] += 1
+                problems["no slice is usable at both phases"] += 1
                 continue
             self._rows.append([[rows[exam][phase][rank] for rank in both] for phase in PHASES])
             own = {key: pair["ED"][key] for key in ("patient", class_key) if key in pair["ED"]}
@@ -145,7 +149,7 @@ class TwoPhaseDataset(Dataset):
         self.labels = torch.tensor([self._label(item, class_key) for item in self.items], dtype=torch.long)
 
     def _pairs(self, class_key: str, labelled: bool) -> tuple[dict[str, dict[str, Any]], Counter[str]]:
-        """Map each exam to its items by phase; and the number of excluded exams for each reason."""
+        """Map each exam to its items by phase, and each reason for leaving out exams to their number."""
         by_exam: dict[str, dict[str, Any]] = defaultdict(dict)
         for item in self.data:
             by_exam[exam_of(item)].setdefault(str(item.get("phase", "")).upper(), item)
@@ -166,7 +170,7 @@ class TwoPhaseDataset(Dataset):
             return UNKNOWN
         if (name := str(item[class_key])) not in self.classes:
             raise InputError(
-                f"exam {item['exam']}: {class_key} is {name!r}; known are {', '.join(self.classes)} (--classes)"
+                f"exam {item['exam']}: {class_key} is {name!r}; it must be one of {', '.join(self.classes)} (--classes)"
             )
         return self.classes.index(name)
 

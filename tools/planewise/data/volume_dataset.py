@@ -33,9 +33,9 @@ class VolumeDataset(SliceDataset):
     ``affine`` ``(B, 4, 4)`` float64, ``image_padding`` ``(B, channels)``, the targets, and ``index`` ``(B,)`` into
     `items`; all on one device.
 
-    Items of slices, as in the datalists of hearts, knees and any organ, are gathered into the stacks from which they
-    were cut (`gather_stacks`). Items without ``exam`` come from MONAI Label instead of a datalist: their masks may use
-    the label numbers of MONAI Label. Arguments are those of `SliceDataset`; ``transform`` begins with `LoadVolumed`.
+    If the items are slices, as in the datalists of hearts, knees and any organ, the slices of a stack become one volume
+    (`gather_stacks`). Items without ``exam`` come from MONAI Label instead of a datalist, so their masks may use MONAI
+    Label's numbers. The arguments are those of `SliceDataset`; ``transform`` must begin with `LoadVolumed`.
     """
 
     cache_class = VolumeCache

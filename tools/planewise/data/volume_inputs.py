@@ -1,4 +1,4 @@
-"""Find volumes, as inputs of a network, at a path given by the user."""
+"""Find volumes for a network at a path that the user gives."""
 
 from __future__ import annotations
 
@@ -16,29 +16,33 @@ from planewise.exams.cases import read_cases
 from planewise.exams.photographs import is_photograph
 from planewise.exams.volume import nifti_files
 
-#: Why a folder has no case of several channels.
-NO_NIFTI = "no NIfTI file (convert DICOM series with dcm2niix, a file for each channel)"
+#: The reason why a folder contains no case with several channels.
+NO_NIFTI = "no NIfTI file (convert DICOM series with dcm2niix, one file for each channel)"
 
 
 def find_volumes(
     path: str | Path, section: str = "test", num_exams: int | None = None, channels: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """Items for `planewise.preprocessing.LoadVolumed` from a path.
+    """Find items for `planewise.preprocessing.LoadVolumed` at a path.
 
     Args:
-        path: a NIfTI volume; a folder of volumes, or of cases with a file for each channel, as for `planewise index
-            --anatomy volume`; a folder of DICOM series without NIfTI files, where each series is a case; a photograph,
-            or a folder of photographs without volumes; or a datalist.
+        path: one of
+
+            - a NIfTI volume;
+            - a folder of volumes, or of cases with one file per channel, as for `planewise index --anatomy volume`;
+            - a folder of DICOM series without NIfTI files; each series is a case;
+            - a photograph, or a folder of photographs without volumes;
+            - a datalist.
         section: section of a datalist; ``"all"`` for every exam.
-        num_exams: largest number of inputs; None takes all.
-        channels: endings of a case's file names, in order; empty if a case is one file.
+        num_exams: maximum number of inputs; None takes all.
+        channels: endings of a case's file names, in order; empty if a case is a single file.
 
     Returns:
-        ``{"image": path}``, a list of paths for the channels, or a list of slices with the hash under ``exam``; always
-        with the datalist's other keys.
+        Items whose ``image`` is a path, a list of paths (one per channel), or a list of slices. A stack of slices has
+        its hash under ``exam``. Items of a datalist keep their other keys.
 
     Raises:
-        InputError: there is nothing at the path, or no volume in it.
+        InputError: the path does not exist, or contains no volume.
     """
     found = found_at(
         path, section, "a volume, a folder of volumes", gather_stacks, partial(_from_files, channels=channels)

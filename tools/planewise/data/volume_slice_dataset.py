@@ -24,14 +24,14 @@ def volumes_or_slices(
     spatial_dims: int = 3,
     **options: Any,
 ) -> SliceDataset:
-    """A `VolumeDataset` if the network takes volumes; if it takes images, a `VolumeSliceDataset` of volumes or a
-    `PhotographDataset` of photographs.
+    """Make the dataset that suits the network and the data.
 
-    If the transform loads slices, which are already images, the result is a `SliceDataset`.
+    A network for volumes needs a `VolumeDataset`. For a network for images, the result is a `VolumeSliceDataset` of
+    volumes or a `PhotographDataset` of photographs. If the transform loads slices, the result is a `SliceDataset`.
 
     Args:
         data, transform, options: see these classes.
-        spatial_dims: 3 or 2.
+        spatial_dims: 3 for a network for volumes, 2 for a network for images.
 
     Raises:
         InputError: there are photographs, and the network takes volumes or slices.
@@ -52,11 +52,11 @@ def volumes_or_slices(
 
 
 class VolumeSliceDataset(VolumeDataset):
-    """A `VolumeDataset`'s volumes, cut into slices across their third axis: the 2D form of methods on volumes.
+    """The slices of a `VolumeDataset`'s volumes, across their third axis, for the 2D form of methods for volumes.
 
-    The preprocessing and the cache are those of the volumes, so that both forms see the same voxels. A batch contains
-    ``image`` ``(B, channels, i, j)``, masks ``(B, 1, i, j)`` and the slices' own ``affine`` ``(B, 4, 4)``; `items` has
-    one item for each slice, with its number under ``slice``. Arguments are those of `VolumeDataset`.
+    The preprocessing and the cache are those of the volumes, so both forms see the same voxels. A batch contains
+    ``image`` ``(B, channels, i, j)``, masks ``(B, 1, i, j)`` and each slice's own ``affine`` ``(B, 4, 4)``; `items` has
+    one item for each slice, with its number under ``slice``. The arguments are those of `VolumeDataset`.
     """
 
     def __init__(
