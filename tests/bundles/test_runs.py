@@ -332,7 +332,7 @@ def test_a_missing_mask_names_the_exam(phantoms, tmp_path):
     error = caught.value
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__
-    assert "has no mask at ED; segment it first" in str(error)
+    assert "has no mask at ED; segment the exam first" in str(error)
 
 
 def test_identity_is_in_no_output_but_the_datalist(tmp_path):

@@ -76,9 +76,9 @@ def test_volumes_are_of_the_masks_voxels(item):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ed": "nowhere.nii.gz"}, "exam aa has no mask at ED; segment it first"),
+        ({"ed": "nowhere.nii.gz"}, "exam aa has no mask at ED; segment the exam first"),
         ({"height": None}, "exam aa has no height"),
-        ({"group": "XYZ"}, "exam aa is of group 'XYZ'; known are NOR, HCM"),
+        ({"group": "XYZ"}, "exam aa: group must be one of NOR, HCM, got 'XYZ'"),
     ],
 )
 def test_what_is_missing_is_named(item, changes, message):

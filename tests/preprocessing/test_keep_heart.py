@@ -109,7 +109,7 @@ def test_what_cannot_be_kept_says_so():
     image, mask = slice_and_mask()
     for item, message in (
         ({"image": item_of(image, mask)["image"]}, "has no mask.*--labels"),
-        (item_of(image, torch.zeros_like(mask)), "no heart in its mask"),
+        (item_of(image, torch.zeros_like(mask)), "mask of the slice contains no heart"),
         (item_of(image, mask[:, :10]), "mask has shape .*same grid"),
     ):
         with pytest.raises(InputError, match=message):

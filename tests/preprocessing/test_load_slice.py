@@ -77,7 +77,11 @@ def test_label_has_its_own_frame_and_values(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({}, "contains 4 frames"), ({"frame": 4}, "frame 4 was requested; the file has 4"), ({"frame": -1}, "frame -1")],
+    [
+        ({}, "contains 4 frames"),
+        ({"frame": 4}, "frame 4 was requested, but the file has only 4"),
+        ({"frame": -1}, "frame -1"),
+    ],
 )
 def test_the_frame_must_be_known(tmp_path, change, message):
     nibabel.save(nibabel.Nifti1Image(np.zeros((3, 3, 4), np.float32), np.eye(4)), tmp_path / "v.nii.gz")
@@ -100,7 +104,7 @@ def test_pixels_that_are_not_grey_are_refused(exam, tmp_path):
     header.PhotometricInterpretation = "RGB"
     header.save_as(tmp_path / "1.dcm")
     with pytest.raises(
-        InputError, match=r"^exam a1, image: its pixels are not grey values; convert it, or leave it out$"
+        InputError, match=r"^exam a1, image: the pixels are not grey values; convert the file, or leave it out$"
     ):
         LoadSliced("image")({"image": tmp_path / "1.dcm", "exam": "a1"})
 

@@ -36,8 +36,14 @@ def test_values_of_a_mask_are_renamed_and_those_of_an_image_are_not(tmp_path):
 @pytest.mark.parametrize(
     ("positions", "where"),
     [
-        ([0, 10, 20, 40, 50], "slices are missing between 3 and 4 of 5, which are 20 mm apart instead of 10 mm"),
-        ([50, 40, 20, 10, 0], "slices are missing between 2 and 3 of 5, which are 20 mm apart instead of 10 mm"),
+        (
+            [0, 10, 20, 40, 50],
+            "slices are missing between 3 and 4 of 5, which are 20 mm apart instead of the usual 10 mm",
+        ),
+        (
+            [50, 40, 20, 10, 0],
+            "slices are missing between 2 and 3 of 5, which are 20 mm apart instead of the usual 10 mm",
+        ),
         ([0, 10, 21.5, 30, 40], ""),
         ([0, 10, 30], ""),
     ],

@@ -54,11 +54,23 @@ def test_values_of_masks_are_renamed(case):
     ("other", "message"),
     [
         ({"seg": np.full((6, 5, 4), 3, np.uint8)}, "values of the mask must be 0, 1, 2, 4, got 3.*--label-map"),
-        ({"t2": np.zeros((6, 5, 5), np.int16)}, r"channel 2 has the shape \(6, 5, 5\), the first channel \(6, 5, 4\)"),
-        ({"t2_affine": np.diag([-2.0, -2.0, 4.0, 1.0])}, "channel 2 lies up to 4.0 mm from the first channel"),
-        ({"t2_affine": np.diag([-2.0, -2.0, 3.05, 1.0])}, "channel 2 lies up to 0.2 mm from the first channel"),
-        ({"seg_affine": np.diag([2.0, -2.0, 3.0, 1.0])}, "the mask lies up to 24.0 mm"),
-        ({"t1": np.zeros((6, 5, 4, 3), np.int16)}, "it must be a 3D volume, with a file for each channel"),
+        (
+            {"t2": np.zeros((6, 5, 5), np.int16)},
+            r"channel 2 has the shape \(6, 5, 5\), but the first channel has \(6, 5, 4\)",
+        ),
+        (
+            {"t2_affine": np.diag([-2.0, -2.0, 4.0, 1.0])},
+            "channel 2 is displaced from the first channel by up to 4.0 mm",
+        ),
+        (
+            {"t2_affine": np.diag([-2.0, -2.0, 3.05, 1.0])},
+            "channel 2 is displaced from the first channel by up to 0.2 mm",
+        ),
+        (
+            {"seg_affine": np.diag([2.0, -2.0, 3.0, 1.0])},
+            "the mask is displaced from the first channel by up to 24.0 mm",
+        ),
+        ({"t1": np.zeros((6, 5, 4, 3), np.int16)}, "it must be a 3D volume, and each channel needs its own file"),
         ({"t2": np.full((6, 5, 4), np.nan, np.float32)}, "the volume cannot be read .*NaN or infinite"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Volumes that are bare arrays: MRNet's ``.npy`` files, which have no spacing."""
+"""Read volumes from bare arrays without spacing, as in MRNet's ``.npy`` files."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from planewise.exams.mrnet import open_volume
 
 
 def is_array(path: str | Path) -> bool:
-    """Whether a path belongs to such a volume."""
+    """Whether a path belongs to a volume in a bare array (``.npy``)."""
     return str(path).endswith(".npy")
 
 
 def read_array(path: str | Path, field: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """An array ``(slices, rows, columns)`` as a volume.
+    """Read an array ``(slices, rows, columns)`` as a volume.
 
     Args:
         path: path of the file.
-        field: assumed length of a slice's longer side, mm, because the file does not give the length. If it equals the
-            size of the network's grid in mm, resampling only unifies the size.
+        field: assumed length of a slice's longer side, mm, because the file does not contain it. If it equals the side
+            of the network's grid in mm, resampling only changes the number of pixels.
 
     Returns:
-        Pixels ``(i, j, slices)``, i along a row, memory-mapped, and an affine ``(4, 4)`` with that spacing and no
-        position.
+        Memory-mapped pixels ``(i, j, slices)``, with i along a row, and an affine ``(4, 4)`` that contains only the
+        spacing, mm.
 
     Raises:
         InputError: ``field`` is None.
@@ -36,7 +36,7 @@ def read_array(path: str | Path, field: float | None) -> tuple[np.ndarray, np.nd
         raise ValueError(f"the array has {array.ndim} dimensions; it must have three (slices, rows, columns)")
     if field is None:
         raise InputError(
-            "an .npy volume has no spacing, and this bundle needs the geometry of headers; use a bundle with the setting "
+            "an .npy volume has no spacing, but this bundle needs the geometry from headers; use a bundle with the setting "
             "field_without_spacing"
         )
     spacing = field / max(array.shape[1:])

@@ -14,8 +14,8 @@ from planewise.errors import InputError
 from planewise.preprocessing.load_slice import rename_values
 from planewise.unreadable import UNREADABLE
 
-#: The features in the order of Khened 2017, the challenge winner that Zhang 2024 section 5.3 follows. ("Patient height
-#: and width" there is a misprint for weight.)
+#: The features in the order of Khened 2017, the winner of the challenge, whom Zhang 2024 section 5.3 follows. ("Patient
+#: height and width" in that section is a misprint for height and weight.)
 FEATURES = (
     "LV ejection fraction (%)",
     "RV ejection fraction (%)",
@@ -34,7 +34,7 @@ MYOCARDIAL_DENSITY = 1.05
 
 
 def cardiac_features(ed: Mapping[str, float], es: Mapping[str, float], height: float, weight: float) -> np.ndarray:
-    """The ten features.
+    """Compute the ten features of an exam.
 
     Args:
         ed, es: volumes of ``RV``, ``myocardium`` and ``LV`` at end-diastole and end-systole, ml.
@@ -42,8 +42,8 @@ def cardiac_features(ed: Mapping[str, float], es: Mapping[str, float], height: f
         weight: kg.
 
     Returns:
-        Shape ``(10,)``, float32, in the order of `FEATURES`. The ejection fraction of a ventricle that was not found is
-        0.
+        Shape ``(10,)``, float32, in the order of `FEATURES`. If a ventricle's volume at end-diastole is 0, its ejection
+        fraction is 0, too.
     """
 
     def ejection(name: str) -> float:
@@ -67,7 +67,7 @@ def cardiac_features(ed: Mapping[str, float], es: Mapping[str, float], height: f
 
 
 def volumes_ml(labels: np.ndarray, affine: np.ndarray, structures: Mapping[int, str]) -> dict[str, float]:
-    """Volume of each structure, ml: its number of voxels times the volume of a voxel, including the gap between slices.
+    """Volume of each structure, ml: its number of voxels times the volume of a voxel, which includes the slice gap.
 
     Args:
         labels: label map ``(i, j, slices)``.
@@ -79,10 +79,10 @@ def volumes_ml(labels: np.ndarray, affine: np.ndarray, structures: Mapping[int, 
 
 
 class CardiacFeaturesd(Transform):
-    """An exam's features under ``image`` ``(10,)`` and its group's index under ``label``.
+    """Write an exam's features under ``image``, ``(10,)``, and the index of its group under ``label``.
 
-    Reads ``ed`` and ``es``, paths of masks (NIfTI, labels 1 RV, 2 myocardium, 3 LV, or renamed by ``label_map``),
-    ``height`` and ``weight``, and ``group``, which may be absent.
+    Reads ``ed`` and ``es``, the paths of NIfTI masks (labels 1 RV, 2 myocardium, 3 LV, if necessary after
+    ``label_map``), ``height`` and ``weight``, and ``group``, which may be absent.
 
     Args:
         groups: names of the classes, in order.
@@ -109,7 +109,7 @@ class CardiacFeaturesd(Transform):
                 volumes[phase] = _volumes(str(item[phase]), item.get("label_map"))
             except (FileNotFoundError, KeyError) as error:
                 raise InputError(
-                    f"exam {exam} has no mask at {phase.upper()}; segment it first (save_masks)"
+                    f"exam {exam} has no mask at {phase.upper()}; segment the exam first (save_masks)"
                 ) from error
             except UNREADABLE as error:
                 # the message may contain the path, which may contain a person's name
@@ -119,12 +119,12 @@ class CardiacFeaturesd(Transform):
                 ) from error
         for name in ("height", "weight"):
             if name not in item:
-                raise InputError(f"exam {exam} has no {name}; the forest needs it (Info.cfg, or a column of --classes)")
+                raise InputError(f"exam {exam} has no {name}; add it in Info.cfg, or as a column of --classes")
         features = cardiac_features(volumes["ed"], volumes["es"], float(item["height"]), float(item["weight"]))
         item["image"] = torch.from_numpy(features)
         if "group" in item:
             if item["group"] not in self.groups:
-                raise InputError(f"exam {exam} is of group {item['group']!r}; known are {', '.join(self.groups)}")
+                raise InputError(f"exam {exam}: group must be one of {', '.join(self.groups)}, got {item['group']!r}")
             item["label"] = torch.tensor(self.groups.index(item["group"]))
         return item
 

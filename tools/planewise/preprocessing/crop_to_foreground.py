@@ -15,19 +15,19 @@ from planewise.errors import InputError
 
 
 class CropToForegroundd(CropForegroundd):
-    """Crop to the bounding box of all voxels above a value in any channel (Taleb 2020, appendix A), with MONAI's
-    transform. In a photograph of a retina, the box contains the round field.
+    """Crop to the bounding box of all voxels that are above a threshold in any channel (Taleb 2020, appendix A).
 
-    It is invertible like MONAI's transform, so a prediction can return to the image's own grid.
+    In a photograph of a retina, the box contains the round field of view. Like MONAI's `CropForegroundd`, the transform
+    is invertible, so that a prediction can be mapped back to the image's own grid.
 
     Args:
         keys: images and masks to crop, ``(channels, i, j, k)`` or ``(channels, i, j)``.
         source_key: the image that determines the box.
-        above: the value, for intensities scaled to [0, 1].
+        above: the threshold, for intensities scaled to [0, 1].
         allow_missing_keys: skip keys that an item lacks.
 
     Raises:
-        InputError: no voxel is above the value.
+        InputError: no voxel is above the threshold.
     """
 
     def __init__(
@@ -44,5 +44,5 @@ class CropToForegroundd(CropForegroundd):
 
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
         if not bool((torch.as_tensor(data[self.source_key]) > self.above).any()):
-            raise InputError(f"the foreground is empty: no voxel is above {self.above:g}")
+            raise InputError(f"the foreground is empty: no voxel is above {self.above:g}; leave the image out")
         return super().__call__(data, lazy)

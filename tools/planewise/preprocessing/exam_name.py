@@ -1,4 +1,4 @@
-"""The name of an exam outside the datalist."""
+"""Name exams, and the files made from them, without revealing who they belong to."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from planewise.exams.identity import hashed, load_salt, salt_file
 
 
 def exam_of(item: Mapping[str, Any]) -> str:
-    """The exam's hash. For an item without an exam (from MONAI Label, or a person's own file), a salted hash of its
-    path."""
+    """The hash of an item's exam; for an item without an exam (from MONAI Label, or a person's own file), a salted hash
+    of its path."""
     return item.get("exam") or hashed(f"path:{item['image']}", _salt(salt_file()))
 
 
@@ -32,8 +32,8 @@ def volume_name(item: Mapping[str, Any], hashes: bool = False) -> str:
         hashes: whether a person's own file, which has no ``exam``, is also named by its hash.
 
     Returns:
-        The exam's hash, or the stem of a person's own file as in MONAI's writers; followed by the phase's name, if the
-        phase has one.
+        The exam's hash, or the stem of a person's own file (as MONAI's writers name it). If the phase has a name, it
+        follows.
     """
     own = not item.get("exam") and isinstance(item["image"], (str, Path)) and not hashes
     name = stem(Path(item["image"])) if own else exam_of(item)
@@ -42,7 +42,7 @@ def volume_name(item: Mapping[str, Any], hashes: bool = False) -> str:
 
 
 def phase_in_words(item: Mapping[str, Any]) -> str:
-    """The item's time in the cardiac cycle: ``"20 % of the cycle"``, a name such as ``"ED"``, or an empty string if
+    """An item's time in the cardiac cycle: ``"20 % of the cycle"``, a name such as ``"ED"``, or an empty string if it is
     unknown."""
     phase = item.get("phase", "")
     if isinstance(phase, str):
@@ -52,8 +52,7 @@ def phase_in_words(item: Mapping[str, Any]) -> str:
 
 
 def slice_name(item: Mapping[str, Any]) -> str:
-    """The name of the files made from a single slice: its `volume_name`, but a phase that is a fraction is included,
-    too.
+    """The name of the files made from a single slice: like `volume_name`, but including a phase given as a fraction.
 
     Args:
         item: see `volume_name`.

@@ -1,4 +1,4 @@
-"""Resample a stack's slices cubically, each in its own plane."""
+"""Resample each slice of a stack in its own plane, with cubic interpolation."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from monai.utils import LazyAttr, TraceKeys
 from scipy.ndimage import map_coordinates
 from torch import Tensor
 
-#: Shifts below this (pixels) anywhere in the volume count as zero: out of the plane, or from slice to slice.
+#: Shifts out of the plane, or from slice to slice, count as zero if they are below this everywhere in the volume (pixels).
 EXACT = 1e-5
-#: The same limit for a rotation in the plane; the rounding of affines in files (float32) looks like a rotation of 1e-7.
+#: The same limit for shifts caused by a rotation in the plane. The rounding of affines in files (float32) resembles a
+#: rotation by 1e-7.
 TURNED = 1e-3
 
 
 class InPlaneSpacingd(Spacingd):
-    """MONAI's `Spacingd`, with a shortcut for stacks whose planes stay the same. Values and inverse are the same as
-    MONAI's.
+    """MONAI's `Spacingd`, with a shortcut for stacks whose slices stay in their planes. The results and the inverse are
+    the same as MONAI's.
 
-    MONAI interpolates splines in 3D with 64 points for each pixel, and on a GPU only if CuPy is installed. If the
-    slices keep their positions along the third axis, the same interpolation is a product with one matrix for each axis
-    of the plane, on the image's device. Everything else (interpolation other than splines, resampling of the third
-    axis) uses MONAI's code.
+    MONAI interpolates splines in 3D from 64 points for each pixel, and on a GPU only if CuPy is installed. If the slices
+    keep their positions along the third axis, two matrix products on the image's device, one for each axis of the plane,
+    give the same result. In all other cases (other interpolation, resampling of the third axis), MONAI's code is used.
 
-    Texts of an item are unchanged, although MONAI updates every value whose key begins with an image's key: MONAI Label
-    passes a text ``image_path``.
+    MONAI updates every value whose key begins with the key of an image, but texts such as MONAI Label's ``image_path``
+    must not change, so they are kept from it.
 
-    Takes the arguments of `Spacingd`; by default, the interpolation is cubic, and the image reflects at its borders.
+    The arguments are those of `Spacingd`. By default, the interpolation is cubic, and the image reflects at its borders.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class _InPlaneResample(SpatialResample):
 
     def __call__(self, img: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if isinstance(img, MetaTensor) and not img.pending_operations and not kwargs.get("lazy"):
-            # MONAI's own record of the resampling, without performing it
+            # MONAI records the resampling lazily, without performing it
             plan = super().__call__(img, *args, **kwargs | {"lazy": True}).pending_operations[-1]
             shape = [int(size) for size in plan[LazyAttr.SHAPE]]
             dtype = getattr(torch, plan[TraceKeys.EXTRA_INFO]["dtype"])
@@ -78,7 +78,7 @@ class _InPlaneResample(SpatialResample):
         before = done[TraceKeys.EXTRA_INFO]["src_affine"].to(torch.float64)
         way = torch.linalg.solve(data.affine.to(before), before)
         shape = list(done[TraceKeys.ORIG_SIZE])
-        # the inverse acts on a network's output, in float32; on a GPU, float32 products may use TF32
+        # the inverse acts on a network's output, which is float32; on a GPU, float32 products may be rounded to TF32
         dtype = torch.float32 if data.device.type == "cpu" else torch.float64
         pixels = _resampled(data, way, shape, done[TraceKeys.EXTRA_INFO], dtype)
         if pixels is None:
@@ -92,7 +92,7 @@ class _InPlaneResample(SpatialResample):
 def _resampled(
     image: Tensor, way: Tensor, shape: Sequence[int], settings: dict[str, Any], dtype: torch.dtype
 ) -> Tensor | None:
-    """Pixels of an image on another grid, float32, or None if the planes are not preserved.
+    """Resample an image to another grid, float32; None if the slices do not stay in their planes.
 
     Args:
         image: ``(C, i, j, k)``.
@@ -104,13 +104,13 @@ def _resampled(
     if image.ndim != 4 or not isinstance(settings["mode"], int) or settings["padding_mode"] != "reflect":
         return None
     xform = np.asarray(torch.as_tensor(way).cpu(), dtype=np.float64)
-    # a grid with the same shape may be the same grid, which MONAI leaves unchanged
+    # if the shape is the same, the grid may be the same, and MONAI then leaves the image unchanged
     if shape[2] != image.shape[3] or list(shape) == list(image.shape[1:]) or not _in_plane(xform, shape):
         return None
     slices = np.arange(shape[2])
     matrices = []
     for axis in (0, 1):
-        # in a slightly sheared stack, each slice has its own shift
+        # in a slightly sheared stack, every slice has another shift
         starts = xform[axis, 2] * slices + xform[axis, 3]
         starts = starts[:1] if np.ptp(starts) < EXACT else starts
         matrix = _spline_matrix(
@@ -130,9 +130,7 @@ def _resampled(
 
 
 def _in_plane(xform: np.ndarray, shape: Sequence[int]) -> bool:
-    """Whether a grid's slices are in the image's planes without rotation; any scale and any shift between slices is
-    allowed.
-    """
+    """Whether a grid's slices lie in the image's planes and are not rotated in them. They may be scaled and shifted."""
     to_slices = np.abs(xform[2] - [0, 0, 1, 0]) @ [*shape, 1]
     turn = max(abs(xform[0, 1]) * shape[1], abs(xform[1, 0]) * shape[0])
     return bool(to_slices < EXACT and turn < TURNED)
@@ -140,9 +138,9 @@ def _in_plane(xform: np.ndarray, shape: Sequence[int]) -> bool:
 
 @lru_cache(maxsize=8)
 def _spline_matrix(size: int, wanted: int, scale: float, starts: tuple[float, ...], order: int) -> np.ndarray:
-    """Matrices ``(starts, wanted, size)`` from the ``size`` samples of an axis to samples at ``start + scale * n``.
+    """Matrices ``(starts, wanted, size)`` that map the ``size`` samples of an axis to samples at ``start + scale * n``.
 
-    They are computed by resampling an image whose lines are the unit vectors with SciPy.
+    SciPy computes them by resampling an image whose lines are the unit vectors.
     """
     places = np.asarray(starts)[:, None] + scale * np.arange(wanted)
     along = np.broadcast_to(np.arange(size, dtype=np.float64), (*places.shape, size))

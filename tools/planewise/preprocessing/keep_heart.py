@@ -1,4 +1,4 @@
-"""Keep only the heart: everything outside a mask becomes background before any other transform."""
+"""Keep only the heart in an image: everything outside a mask becomes background before any other transform."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from planewise.errors import InputError
 
 
 def widened(mask: torch.Tensor, spacing: Sequence[float], margin: float) -> torch.Tensor:
-    """A mask, extended by all pixels whose centres are within ``margin`` of the centre of a pixel of the mask.
+    """Extend a mask by all pixels whose centres are at most ``margin`` from the centre of a pixel of the mask.
 
     Args:
         mask: ``(i, j)``, bool.
@@ -28,7 +28,7 @@ def widened(mask: torch.Tensor, spacing: Sequence[float], margin: float) -> torc
     if margin <= 0 or not bool(mask.any()):
         return mask
     apart = distance_transform_edt(~mask.cpu().numpy(), sampling=tuple(spacing))
-    # the tolerance includes centres at exactly the margin, despite rounding of the square root
+    # with the tolerance, centres at exactly the margin are included although the square root is rounded
     return torch.from_numpy(apart <= margin * (1 + 1e-6)).to(mask.device)
 
 
@@ -36,17 +36,17 @@ class KeepHeartd(MapTransform):
     """Set everything outside the heart in a slice to zero, the value of air in MR (Nakashima, section 3.1).
 
     The heart is the union of the ventricles and the myocardium, widened by a margin in the plane. This transform must
-    follow the loader directly: an earlier resampling would mix pixels from outside the mask into the heart, and a
-    z-score would use their statistics.
+    follow the loader directly: if the slice were resampled first, pixels from outside the mask would be mixed into the
+    heart, and if it were standardised first, they would affect the statistics.
 
     Args:
         keys: keys of slices, ``(1, i, j, 1)`` with their affine.
         margin: width by which the mask is extended, mm.
         crop: whether the slice is also cropped to the bounding box of its heart; a later `ResizeWithPadOrCropd` centres
             the box in an image of zeros.
-        labels: values of the heart in the mask (right ventricle, myocardium, left ventricle).
+        labels: label values of the heart in the mask (right ventricle, myocardium, left ventricle).
         mask_key: key of the mask, on the slice's grid.
-        keep_mask: whether the mask stays in the item (cropped like the slice), for an evaluation that needs it.
+        keep_mask: whether the mask stays in the item, cropped like the slice, as some evaluations require.
 
     Raises:
         InputError: the item has no mask, the mask has another grid or shows no heart, or the margin is negative.
@@ -63,7 +63,7 @@ class KeepHeartd(MapTransform):
     ) -> None:
         super().__init__(keys)
         if margin < 0:
-            raise InputError(f"the mask's margin must be 0 mm or more, got {margin}")
+            raise InputError(f"the margin around the mask must be 0 mm or more, got {margin}")
         self.margin = float(margin)
         self.crop = crop
         self.labels = tuple(int(value) for value in labels)
@@ -82,17 +82,17 @@ class KeepHeartd(MapTransform):
         image, mask = item[key], item.get(self.mask_key)
         if not isinstance(mask, MetaTensor):
             raise InputError(
-                "the item has no mask; predict masks with `planewise segment DATALIST -o FOLDER`, give your own with "
+                "the item has no mask; predict masks with `planewise segment DATALIST -o FOLDER`, add your own with "
                 "`planewise index --labels FOLDER`, or use --images full"
             )
         if mask.shape != image.shape or image.ndim != 4 or image.shape[3] != 1:
             raise InputError(
-                f"the mask has shape {tuple(mask.shape)}, the slice {tuple(image.shape)}; both must have one slice (1,"
+                f"the mask has shape {tuple(mask.shape)} and the slice {tuple(image.shape)}; both must be single slices (1,"
                 " i, j, 1) on the same grid"
             )
         heart = torch.isin(mask.as_tensor()[0, :, :, 0].round(), torch.tensor(self.labels, dtype=mask.dtype))
         if not bool(heart.any()):
-            raise InputError("the slice has no heart in its mask")
+            raise InputError("the mask of the slice contains no heart; leave the slice out")
         spacing = image.affine[:3, :2].norm(dim=0).tolist()
         heart = widened(heart, spacing, self.margin)[None, :, :, None]
         kept = torch.where(heart, image.as_tensor(), torch.zeros((), dtype=image.dtype))

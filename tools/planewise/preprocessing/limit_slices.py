@@ -18,13 +18,14 @@ def evenly_spaced(count: int, most: int | None) -> list[int]:
 
 
 class LimitSlicesd(MapTransform):
-    """Keep at most ``max_slices`` of a volume ``(C, i, j, slices)``, evenly spaced; ``kept_slices`` records which ones.
+    """Keep at most ``max_slices`` evenly spaced slices of a volume ``(C, i, j, slices)``.
 
-    For networks that process a stack as a whole: their input is not mapped back to the volume's grid.
+    The ranks of the kept slices are written under ``kept_slices``. Use it only for networks that process a stack as a
+    whole, because their output is not mapped back to the volume's grid.
 
     Args:
         keys: keys of volumes.
-        max_slices: largest number of slices; None keeps all.
+        max_slices: maximum number of slices; None keeps all.
         allow_missing_keys: skip keys that an item lacks.
     """
 

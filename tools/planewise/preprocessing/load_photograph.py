@@ -22,17 +22,17 @@ from planewise.preprocessing.exam_name import volume_name
 class LoadPhotographd(LoadImaged):
     """Load a PNG or JPEG file under each key, as a `MetaTensor` ``(3, i, j)``: red, green and blue from 0 to 1.
 
-    i runs along the rows, to the right, and j downwards, as in MONAI's `PILReader`, which reads it. A photograph is
-    rotated upright according to the camera (EXIF); the camera's other tags are dropped. Results are named by the exam's
-    hash, or by the file's stem for a person's own photograph. The class derives from `LoadImaged`, because MONAI Label
-    looks for that class.
+    MONAI's `PILReader` reads the file: i points to the right, along the rows, and j downwards. The photograph is rotated
+    upright according to the camera's EXIF tag; all other tags are dropped. Results get the name of the exam's hash, or
+    of the file's stem for a person's own photograph. The class derives from `LoadImaged` because MONAI Label looks for
+    that class.
 
     Args:
         keys: keys of paths.
         allow_missing_keys: skip keys that an item lacks.
 
     Raises:
-        InputError: a file is not a photograph, is truncated, or has other colours.
+        InputError: a file is not a photograph, is truncated, or has unsupported colours.
     """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
@@ -69,7 +69,7 @@ class LoadPhotographd(LoadImaged):
             raise InputError("there is no such photograph") from None
         except InputError:
             raise
-        except (OSError, ValueError, SyntaxError) as error:  # Pillow raises the last for broken PNG
+        except (OSError, ValueError, SyntaxError) as error:  # Pillow raises SyntaxError for broken PNG files
             raise InputError(CUT if "truncated" in str(error) else "the photograph cannot be read") from None
 
 

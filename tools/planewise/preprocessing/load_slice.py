@@ -21,38 +21,39 @@ from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import slice_name
 from planewise.unreadable import UNREADABLE, refuse_claims
 
-#: The geometry in the file and in the datalist must agree within this (mm) at the corners of the image. Headers round
-#: direction cosines to about six digits, which is micrometres here; a swapped axis or a wrong frame is centimetres.
+#: Largest distance, mm, between the corners of an image according to the file and according to the datalist. Headers
+#: round direction cosines to about six digits, which moves a corner by micrometres; a swapped axis or a wrong frame moves
+#: it by centimetres.
 GEOMETRY_TOLERANCE = 0.1
 
 
 class LoadSliced(MapTransform):
-    """Load one slice for each key, as a `MetaTensor` of shape ``(1, i, j, 1)`` that carries pixels, affine and shape.
+    """Load one slice for each key, as a `MetaTensor` of shape ``(1, i, j, 1)`` that contains pixels, affine and shape.
 
-    DICOM is read by MONAI's `ITKReader`, file by file and never by folder (it would stack three orientations into one
-    volume with only a warning); NIfTI by `NibabelReader`, because ITK refuses affines that are not orthonormal; MRNet's
-    ``.npy`` by `read_array`. Everything else that the reader returns, especially DICOM tags, is dropped.
+    MONAI's `ITKReader` reads DICOM, file by file; for a whole folder, it would stack three orientations into one volume
+    with only a warning. `NibabelReader` reads NIfTI, because ITK refuses affines that are not orthonormal. `read_array`
+    reads MRNet's ``.npy``. Everything else in a file, especially the DICOM tags, is dropped.
 
     Reads from the item, in addition to the path under each key:
 
-    - ``frame`` (``<key>_frame`` for other keys, falling back to ``frame``): frame of a multi-frame file or index along
-      the third axis of a volume. Required if the file has more than one.
+    - ``frame``: frame of a multi-frame file, or index along the third axis of a volume; required if there are several.
+      For a key other than ``image``, ``<key>_frame`` takes precedence.
     - ``time``: index along the fourth axis of a NIfTI cine; default 0.
-    - ``affine``: the datalist's affine, 4x4, RAS+, mm. A single-frame file or a NIfTI volume has its own affine, which
-      is used and must agree; a multi-frame DICOM file uses the datalist's affine, because ITK gives one affine for all
-      frames of a file.
-    - ``shift``: offset (mm, RAS+) of the slice's position in the datalist from its position in the file, after a
-      correction for breath-holds. Masks move with their images.
+    - ``affine``: the datalist's affine, 4x4, RAS+, mm. For a single-frame file or a NIfTI volume, the file's own affine
+      is used, and both must agree. For a multi-frame DICOM file, the datalist's affine is used, because ITK gives a
+      single affine for all frames.
+    - ``shift``: the correction for breath-holds, mm, RAS+, which was added to the position of the slice in the datalist
+      and is now added to its position in the file. Masks move with their images.
     - ``label_map``: ``{value in the file: new value}``, applied to the keys in ``label_keys``.
-    - ``label_axes``: if a mask's rows and columns run differently from the image's, the argument of
-      `nibabel.orientations.apply_orientation` that maps its slices to the image's.
-    - ``label_origin``: ``predicted`` for a mask whose slices correspond one by one to those of the segmented stack.
+    - ``label_axes``: needed if the axes of a mask and of its image differ: the argument of
+      `nibabel.orientations.apply_orientation` that reorients the slices of the mask.
+    - ``label_origin``: ``predicted`` for a mask whose slices match the slices of the segmented stack by number.
 
     Args:
         keys: keys of paths.
         label_keys: keys of masks.
         field_without_spacing: ``field`` of `read_array`, for ``.npy`` volumes; None refuses them.
-        named: whether to store a name for the output of writers (`slice_name`), for single slices.
+        named: whether to store the name that writers give their output (`slice_name`), for single slices.
         allow_missing_keys: skip keys that an item lacks.
 
     Raises:
@@ -82,8 +83,7 @@ class LoadSliced(MapTransform):
                 if name is not None:
                     item[key].meta |= _for_writers(item[key], name)
             except (*UNREADABLE, IndexError, KeyError) as error:
-                # ITK's own messages have many lines, and no message may contain the path, which may contain a person's
-                # name
+                # ITK's messages have many lines; and the path must not appear, because it may contain a person's name
                 lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines() or [type(error).__name__]
                 path = str(item[key])
                 reason = lines[-1].replace(f"File {path}", "the file").replace(path, "the file")
@@ -103,22 +103,22 @@ class LoadSliced(MapTransform):
             array = array[..., int(item.get("time", 0))]
         frames = array.shape[2]
         if frame is None and frames > 1:
-            raise ValueError(f"the file contains {frames} frames or slices; the item must say which one to use (frame)")
+            raise ValueError(f"the file contains {frames} frames or slices; name one of them under frame in the item")
         frame = int(frame or 0)
         if not 0 <= frame < frames:
-            raise ValueError(f"frame {frame} was requested; the file has {frames}")
+            raise ValueError(f"frame {frame} was requested, but the file has only {frames}; index the folder again")
         listed = item.get("affine")
         if is_volume or frames == 1:
             affine = affine.copy()
             affine[:3, 3] += frame * affine[:3, 2] + np.asarray(item.get("shift", (0.0, 0.0, 0.0)))
             if listed is not None and key in self.label_keys and item.get("label_origin") == PREDICTED:
-                # a NIfTI mask has only one spacing, so masks of unevenly spaced stacks are matched by slice, not by
-                # position
+                # a NIfTI mask has a single spacing, so in unevenly spaced stacks its slices are matched by number, not
+                # by position
                 affine = np.asarray(listed, dtype=np.float64)
             elif listed is not None:
                 _check_agreement(affine, np.asarray(listed, dtype=np.float64), array.shape[:2])
         elif listed is None:
-            raise ValueError("a multi-frame file needs the frame's affine in the datalist; index it again")
+            raise ValueError("a multi-frame file needs the affine of its frame in the datalist; index the folder again")
         else:
             affine = np.asarray(listed, dtype=np.float64)
         pixels = torch.from_numpy(np.array(array[:, :, frame], dtype=np.float32))
@@ -139,7 +139,7 @@ def _for_writers(image: MetaTensor, name: str) -> dict[str, Any]:
 
 
 def refuse_not_finite(pixels: torch.Tensor) -> None:
-    """Raises `InputError` for an image with NaN or infinite voxels: a single such voxel makes all weights NaN during
+    """Raise `InputError` if an image has NaN or infinite voxels: one of them is enough to make all weights NaN in
     training."""
     wrong = int((~torch.isfinite(pixels)).sum())
     if wrong:
@@ -149,7 +149,7 @@ def refuse_not_finite(pixels: torch.Tensor) -> None:
 
 
 class _ImageReader(ITKReader):
-    """ITK's reader without the file's tags, which may name the patient and take a millisecond to convert."""
+    """ITK's reader without the file's tags. They may name the patient, and converting them takes a millisecond."""
 
     def _get_meta_dict(self, img: Any) -> dict[str, Any]:
         return {}
@@ -157,10 +157,10 @@ class _ImageReader(ITKReader):
 
 @lru_cache(maxsize=2)
 def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Pixels ``(i, j, k[, t])``, affine ``(4, 4)`` and whether the third axis is evenly spaced (not in a DICOM file).
+    """Read a file: pixels ``(i, j, k[, t])``, affine ``(4, 4)``, RAS+, mm, and whether it is a volume, not a DICOM file.
 
-    The last files are cached, because the slices of a volume are requested one after the other. ``modified`` is the
-    file's time stamp, so that a rewritten file gets a new cache entry.
+    The most recent files are cached, because the slices of a volume are requested one after the other. ``modified`` is
+    the file's time stamp, so that a rewritten file is read again.
     """
     if is_array(path):
         return *read_array(path, field), True
@@ -170,20 +170,20 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
     try:
         array, meta = reader.get_data(reader.read(path))
     except RuntimeError:
-        # ITK refuses multi-frame files whose first frames share one position, as in a cine; the datalist gives their
-        # geometry anyway
+        # ITK refuses multi-frame files whose first frames have the same position, as in a cine; their geometry comes
+        # from the datalist anyway
         if is_volume or not (frames := read_frames(path)):
             raise
         return np.stack(frames, axis=-1), np.full((4, 4), np.nan), False
     except TypeError:  # ITK's error for a pixel type that it cannot pass to Python
-        raise ValueError("its pixels are not grey values; convert it, or leave it out") from None
+        raise ValueError("the pixels are not grey values; convert the file, or leave it out") from None
     if array.ndim == 2:
         array = array[..., None]
     return array, np.asarray(meta["affine"], dtype=np.float64), is_volume
 
 
 def _turn(array: np.ndarray, affine: np.ndarray, axes: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Reorient a mask so that its rows and columns match the image's; returns the array and its affine."""
+    """Reorient a mask so that its axes match those of the image; return the array and its affine."""
     orientation = np.array([*axes, *([axis, 1] for axis in range(len(axes), array.ndim))])
     spatial = orientation[:3]
     return apply_orientation(array, orientation), affine @ inv_ornt_aff(spatial, array.shape[:3])
@@ -200,7 +200,7 @@ def _check_agreement(affine: np.ndarray, listed: np.ndarray, shape: tuple[int, .
 
 
 def rename_values(pixels: torch.Tensor, label_map: Mapping[str, int]) -> torch.Tensor:
-    """Rename the values of a mask ``(...)``, ``{value in the file: new value}``; all other values become 0."""
+    """Rename the values of a mask ``(...)`` by ``{value in the file: new value}``; all other values become 0."""
     renamed = torch.zeros_like(pixels)
     for value, wanted in label_map.items():
         renamed[pixels == float(value)] = float(wanted)

@@ -28,32 +28,33 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Slices whose positions differ by more than this (mm) from even spacing are reported, because the output volume has
-#: only one spacing. Planes are computed from the true positions.
+#: Slices that deviate from even spacing by more than this (mm) are reported, because the output volume has a single
+#: spacing. Planes are computed from the true positions.
 EVEN_SPACING = 1.0
-#: If a gap is at least this many times the usual gap, slices are missing there.
+#: A gap between two slices counts as missing slices if it is at least this many times the usual gap.
 MISSING_GAP = 1.6
-#: With fewer slices, a usual gap cannot be determined.
+#: Minimum number of slices for determining the usual gap.
 MIN_SLICES = 4
 
-#: Below this probability, a remark says that the stack may be the wrong one.
+#: Below this probability, a remark warns that the stack may not be the requested one.
 SURE = 0.5
 
 
 class LoadStackd(LoadImaged):
-    """Load a stack under each key as a volume ``(i, j, slices)``, with MONAI's `LoadImaged` if that is enough.
+    """Load a stack under each key as a volume ``(i, j, slices)``.
 
-    A value is one of
+    The value under a key is one of
 
-    - the path of a volume (NIfTI, ...): `LoadImaged` reads it, and for a cine selects the item's ``time``; MRNet's
-      ``.npy`` is read by `read_array`; a mask's values are renamed by the item's ``label_map``;
-    - the path of a folder with DICOM files: the indexer finds the stack of the view in it;
-    - slices of a stack in order, from `planewise.exams.find_stacks`: `LoadSliced` reads each of them. The volume's
-      affine is that of the first slice with the mean spacing; ``slice_affines``, ``(slices, 4, 4)``, contains every
-      slice's own affine.
+    - the path of a volume (NIfTI, ...), which MONAI's `LoadImaged` reads; the item's ``time`` selects a phase of a
+      cine, and its ``label_map`` renames the values of a mask. `read_array` reads MRNet's ``.npy``;
+    - the path of a folder with DICOM files, in which the indexer finds the stack of the view;
+    - the slices of a stack in order, from `planewise.exams.find_stacks`, which `LoadSliced` reads one by one. The
+      volume gets the affine of the first slice, with the mean spacing; ``slice_affines``, ``(slices, 4, 4)``, contains
+      the affine of every slice.
 
-    Writers name their output by the file name in the result's metadata: the exam's hash for DICOM and for items of a
-    datalist, whose paths may contain a patient's name, or the stem of a person's own volume, as in MONAI.
+    Writers name their output by the file name in the metadata of the volume. This name is the exam's hash for DICOM and
+    for items of a datalist, whose paths may contain a patient's name. For a person's own volume, it is the stem of the
+    file, as in MONAI.
 
     Raises:
         InputError: a volume cannot be read, or has voxels that are not finite. The message identifies the exam by its
@@ -135,13 +136,14 @@ class LoadStackd(LoadImaged):
 
 
 def recognition_remarks(stack: InputStack) -> dict[str, str]:
-    """A remark on how an item's stack was recognised; empty if the recognition is certain.
+    """Describe doubts about whether a stack is the requested one.
 
     Args:
         stack: stack from `planewise.exams.find_stacks`.
 
     Returns:
-        ``not_recognised``: why the stack is not the requested one; or ``doubt``: a note that it may not be.
+        ``not_recognised``, the reason why the stack is not the requested one; ``doubt``, a note that it may not be the
+        requested one; or an empty dictionary.
     """
     if stack.flag:
         return {"not_recognised": stack.flag}
@@ -153,16 +155,16 @@ def recognition_remarks(stack: InputStack) -> dict[str, str]:
 def load_slices(
     slices: Sequence[Mapping[str, Any]], exam: str, masks: bool = False, remarks: bool = True
 ) -> tuple[MetaTensor, torch.Tensor]:
-    """Slices of a stack, or their masks, as a volume.
+    """Load the slices of a stack, or their masks, as a volume.
 
     Args:
-        slices: slices in order, as items of a datalist; the path is under ``image``, also for masks.
+        slices: slices in order, as items of a datalist; the path is always under ``image``, even for masks.
         exam: hash of the exam.
         masks: whether the slices are masks.
         remarks: see `LoadStackd`.
 
     Returns:
-        ``(i, j, slices)`` with one spacing, and each slice's own affine, ``(slices, 4, 4)``.
+        The volume ``(i, j, slices)``, with the mean spacing, and the affine of each slice, ``(slices, 4, 4)``.
     """
     load = LoadSliced("image", label_keys=("image",) if masks else ())
     with ThreadPoolExecutor(max_workers=4) as pool:
@@ -176,7 +178,7 @@ def load_slices(
         uneven = (affines[:, :3, 3] - even).norm(dim=-1).max()
         if remarks and uneven > EVEN_SPACING:
             logger.warning(
-                "exam %s: %sslices are up to %.1f mm off even spacing; volumes are written as if evenly spaced",
+                "exam %s: %sslices are up to %.1f mm off even spacing; the volume is written as if evenly spaced",
                 exam,
                 f"{gap}; " if (gap := missing_slices(affines)) else "",
                 uneven,
@@ -185,7 +187,7 @@ def load_slices(
 
 
 def missing_slices(affines: torch.Tensor) -> str:
-    """A description of the widest gap of a stack if slices are missing there; otherwise empty.
+    """Describe the widest gap of a stack if slices are missing there; otherwise return an empty string.
 
     Args:
         affines: affines of the slices in order, ``(slices, 4, 4)``, RAS+, mm.
@@ -199,7 +201,7 @@ def missing_slices(affines: torch.Tensor) -> str:
         return ""
     return (
         f"slices are missing between {widest + 1} and {widest + 2} of {len(affines)}, which are {gaps[widest]:.0f} mm apart "
-        f"instead of {usual:.0f} mm"
+        f"instead of the usual {usual:.0f} mm"
     )
 
 

@@ -1,4 +1,4 @@
-"""Load a case as a whole volume of one or several channels, with its mask."""
+"""Load a case as a whole volume of one or more channels, together with its mask."""
 
 from __future__ import annotations
 
@@ -28,17 +28,22 @@ from planewise.preprocessing.load_stack import LoadStackd, load_slices
 class LoadVolumed(LoadImaged):
     """Load a volume for each key, as a `MetaTensor` ``(channels, i, j, k)``; masks have one channel.
 
-    A value is the path of a NIfTI volume, or of a folder with a DICOM series; a list of paths, one for each channel; or
-    a list of slices in order, as `planewise.data.gather_stacks` builds it from a datalist's items and masks
-    (`load_slices`). The path of a photograph is loaded as ``(3, i, j)`` (`LoadPhotographd`), so that image pretexts can
-    use photographs with the same config. MONAI Label can pass only one path: with ``channel_names``, the file of one
-    channel, or a folder, represents the whole case.
+    The value under a key is one of
 
-    Channels and masks must have the first channel's grid. ``label_map`` of an item renames the values of its mask, as
-    in `LoadSliced`. A viewer's mask (``label_origin``) may contain the numbers of the network's channels, as MONAI
-    Label lists them; these numbers are replaced by the values that they represent. If the channels are a person's own
-    files, the result is named by the common part of their names. The class derives from `LoadImaged`, because MONAI
-    Label looks for that class.
+    - the path of a NIfTI volume, or of a folder with a DICOM series;
+    - a list of paths, one for each channel;
+    - a list of slices in order, made by `planewise.data.gather_stacks` (read by `load_slices`);
+    - the path of a photograph, which is loaded as ``(3, i, j)`` (`LoadPhotographd`), so that image pretexts can use
+      photographs with the same config.
+
+    MONAI Label can pass only one path. With ``channel_names``, the file of one channel, or a folder, represents the
+    whole case.
+
+    All channels and masks must have the grid of the first channel. An item's ``label_map`` renames the values of its
+    mask, as in `LoadSliced`. A mask from a viewer (``label_origin``) may contain the numbers of the network's channels,
+    as listed by MONAI Label; they are replaced by the label values of these channels. If the channels are a person's own
+    files, the result gets the common beginning of their names. The class derives from `LoadImaged` because MONAI Label
+    looks for that class.
 
     Args:
         keys: keys of images and masks.
@@ -46,15 +51,15 @@ class LoadVolumed(LoadImaged):
         label_values: values that a mask may contain, in the order of the network's channels; None allows all whole
             numbers from 0 to 255.
         channels: number of channels of the images; a 4D file may then contain them along its last axis, as in the
-            decathlon. None allows any number of channels, with one file for each.
-        channel_names: endings of a case's file names, in lower case and in order. They are only used if their number
-            equals ``channels``.
-        allow_missing_keys: skip keys that an item lacks. Otherwise such an item is refused.
+            Medical Segmentation Decathlon. None allows any number of channels, each in its own file.
+        channel_names: endings of a case's file names, in lower case and in order. They are ignored if their number
+            differs from ``channels``.
+        allow_missing_keys: skip keys that an item lacks; False refuses such an item.
 
     Raises:
         InputError: a key is missing; a file cannot be read, is not three-dimensional or contains voxels that are not
-            finite; an image has another number of channels; channels or a mask have another grid; a mask contains
-            another value. The message identifies the exam by its hash.
+            finite; an image has the wrong number of channels; grids differ; or a mask contains a value that is not
+            allowed. The message identifies the exam by its hash.
     """
 
     def __init__(
@@ -113,7 +118,7 @@ class LoadVolumed(LoadImaged):
         return item
 
     def _files(self, path: Path) -> list[Path]:
-        """The files of the case to which a path belongs; a 4D file is a complete case."""
+        """The files of the case to which a path belongs. A 4D file is a complete case."""
         if not self.channel_names or (path.is_file() and not _is_one_volume(path)):
             return [path]
         return channels_of_case(path, self.channel_names)
@@ -130,22 +135,22 @@ class LoadVolumed(LoadImaged):
     def _channels(
         self, files: Sequence[Any], item: Mapping[Hashable, Any], exam: str, key: Hashable, wanted: int | None
     ) -> list[MetaTensor]:
-        """The channels of an image, each ``(i, j, k)`` float32; ``wanted`` of them, unless that is None."""
+        """The channels of an image, each ``(i, j, k)``, float32. Their number must be ``wanted``, unless that is None."""
         found = [self._volume(file, item, exam, key, wanted) for file in files]
         if len(found) == 1 and found[0].ndim == 4:
             meta = found[0].meta
             found = [MetaTensor(channel, meta=meta) for channel in found[0].as_tensor().unbind(-1)]
         if wanted is not None and len(found) != wanted:
             raise InputError(
-                f"exam {exam}: the image has {len(found)} channel{'s' * (len(found) > 1)}, but {wanted} are needed: a file "
-                "for each, or one 4D file that contains them"
+                f"exam {exam}: the image has {len(found)} channel{'s' * (len(found) > 1)}, but {wanted} are needed; give "
+                "one file for each channel, or a 4D file that contains all channels"
             )
         return found
 
     def _volume(
         self, file: Any, item: Mapping[Hashable, Any], exam: str, key: Hashable, channels: int | None
     ) -> MetaTensor:
-        """One channel, ``(i, j, k)`` float32; or all channels, ``(i, j, k, channels)``, if one file contains them."""
+        """One channel, ``(i, j, k)``, float32; or all channels, ``(i, j, k, channels)``, if the file contains them all."""
         if key in self.label_keys and not isinstance(file, (str, Path)):
             return load_slices(file, exam, masks=True)[0]
         known = {name: item[name] for name in ("exam", "phase", "time") if name in item}
@@ -155,8 +160,8 @@ class LoadVolumed(LoadImaged):
         all_in_one = channels is not None and channels > 1 and volume.ndim == 4 and volume.shape[-1] == channels
         if volume.ndim != 3 and not all_in_one:
             raise InputError(
-                f"exam {exam}, {key}: the file has the shape {tuple(volume.shape)}; it must be a 3D volume, with a file for "
-                "each channel"
+                f"exam {exam}, {key}: the file has the shape {tuple(volume.shape)}; it must be a 3D volume, and each channel "
+                "needs its own file"
             )
         return volume.to(torch.float32)
 
@@ -177,9 +182,8 @@ class LoadVolumed(LoadImaged):
 
 
 def _is_one_volume(path: Path) -> bool:
-    """Whether a file is a NIfTI volume of one channel; false for an unreadable file, for which the reader gives the
-    reason.
-    """
+    """Whether a file is a NIfTI volume with one channel. It is false for an unreadable file; the reader later reports the
+    reason."""
     try:
         return np.prod(nibabel.load(path).shape[3:]) == 1
     except Exception:  # nibabel raises many kinds of errors for broken files
@@ -187,7 +191,10 @@ def _is_one_volume(path: Path) -> bool:
 
 
 def _common_name(files: Sequence[Any]) -> str:
-    """``case`` of ``case_t1.nii.gz`` and ``case_flair.nii.gz``; the first file's stem if the names share nothing."""
+    """The common beginning of file names, such as ``case`` for ``case_t1.nii.gz`` and ``case_flair.nii.gz``.
+
+    If the names share nothing, the result is the stem of the first file.
+    """
     names = [stem(Path(file)) for file in files]
     shared = names[0]
     while not all(name.startswith(shared) for name in names):
@@ -197,11 +204,16 @@ def _common_name(files: Sequence[Any]) -> str:
 
 def _check_grid(volume: MetaTensor, first: MetaTensor, what: str) -> None:
     if volume.shape != first.shape:
-        raise InputError(f"{what} has the shape {tuple(volume.shape)}, the first channel {tuple(first.shape)}")
+        raise InputError(
+            f"{what} has the shape {tuple(volume.shape)}, but the first channel has {tuple(first.shape)}; resample all "
+            "files of the case to one grid"
+        )
     shape = volume.shape
     corners = torch.tensor(
         [[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])], dtype=torch.float64
     )
     apart = float((corners @ (volume.affine - first.affine).to(torch.float64).T).abs().max())
     if not apart <= SAME_GRID:
-        raise InputError(f"{what} lies up to {apart:.1f} mm from the first channel")
+        raise InputError(
+            f"{what} is displaced from the first channel by up to {apart:.1f} mm; resample all files of the case to one grid"
+        )

@@ -12,13 +12,13 @@ from planewise.errors import InputError
 
 
 class ReadGraded(Transform):
-    """Write an item's grade as a tensor under ``grade``, int64, no axes.
+    """Write an item's grade under ``grade``, as an int64 tensor without axes.
 
     Args:
         key: key of the grade in the item; `planewise.data.graded` selects the items that have a grade.
 
     Raises:
-        InputError: the item has no grade, like items from MONAI Label, which have masks.
+        InputError: the item has no grade. Items from MONAI Label never have one, because it passes only masks.
     """
 
     def __init__(self, key: str = "grade") -> None:

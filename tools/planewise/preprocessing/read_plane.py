@@ -1,4 +1,4 @@
-"""Read the plane of another view from a file's header."""
+"""Read the imaging plane of another view from the header of a file."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from planewise.unreadable import UNREADABLE
 
 
 class ReadPlaned(MapTransform):
-    """Read the plane of another view from its file's header, without its pixels, into ``item["planes"][key]``.
+    """Read the plane of another view from the header of its file, and write it to ``item["planes"][key]``.
 
-    Each key names a view, and its value is the path of one of the view's files: single-frame DICOM, or NIfTI (its first
-    slice). ITK is not used, because its DICOM reader can reach the header only by reading the whole file.
+    Each key names a view, and its value is the path of one of the view's files: single-frame DICOM, or NIfTI, of which
+    the first slice is used. Only the header is read. ITK is not used, because it would read the whole DICOM file.
 
     Raises:
         InputError: the file has no header with an image position; the message gives the reason.

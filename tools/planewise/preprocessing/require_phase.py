@@ -1,4 +1,4 @@
-"""Refuse single images if two phases are needed."""
+"""Refuse single images if a network needs two phases."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from planewise.errors import InputError
 
 
 class RequirePhased(Transform):
-    """Accept only items that state their phase of the cycle.
+    """Accept only items that have a phase.
 
-    A MONAI Label server always passes a single image, even if the network needs two phases; this transform refuses it.
+    A MONAI Label server always passes a single image, even if the network needs two phases. This transform refuses it.
 
     Raises:
         InputError: the item has no ``phase``.

@@ -15,16 +15,17 @@ _RESIZE_MODES = {(2, False): "bilinear", (3, False): "trilinear", (2, True): "ne
 
 
 class ResizeSidesd(MapTransform, InvertibleTransform):
-    """Give every spatial axis the same number of pixels, with MONAI's transforms: by resizing (Taleb 2020, appendix A),
-    or by resampling to voxels of one width and then padding or cropping around the middle.
+    """Give all spatial axes the same number of pixels, with MONAI's transforms.
 
-    The same line of a config handles images ``(channels, i, j)`` and volumes ``(channels, i, j, k)``. Images are
-    interpolated linearly, masks by nearest neighbour. The padding is 0, the value of the background (`ScaleToUnitd`).
+    An image is resized (Taleb 2020, appendix A), or, if ``voxel_size`` is given, resampled to voxels of this size and
+    then padded or cropped around its middle. The same line of a config handles images ``(channels, i, j)`` and volumes
+    ``(channels, i, j, k)``. Images are interpolated linearly, masks by nearest neighbour. The padding is 0, the value of
+    the background (`ScaleToUnitd`).
 
     Args:
         keys: keys of images and masks.
         side: pixels along each axis.
-        voxel_size: width of a voxel along each axis, mm; None resizes, whatever the voxel size.
+        voxel_size: side of a voxel after resampling, mm; None resizes instead of resampling.
         label_keys: keys of masks.
         allow_missing_keys: skip keys that an item lacks.
     """

@@ -15,9 +15,9 @@ from planewise.errors import InputError
 class ScaleToUnitd(MapTransform):
     """Scale an image to [0, 1] by its minimum and maximum (Taleb 2020, appendix A).
 
-    Each channel of a volume ``(channels, i, j, k)`` is scaled separately, because channels are contrasts. The channels
-    of a photograph ``(channels, i, j)`` are its colours, and are scaled together. The value of the background, 0 here,
-    is written to ``<key>_padding``, shape ``(channels,)``: random transforms fill areas from outside the image with it.
+    The channels of a volume ``(channels, i, j, k)`` are contrasts, so each is scaled separately. The channels of a
+    photograph ``(channels, i, j)`` are its colours, so they are scaled together. The value of the background, here 0, is
+    written to ``<key>_padding``, shape ``(channels,)``. Random transforms fill areas outside the image with it.
 
     Raises:
         InputError: a channel of a volume, or a photograph, has only one value.
@@ -36,7 +36,9 @@ class ScaleToUnitd(MapTransform):
             for number, channel in enumerate(torch.as_tensor(image)[None] if flat else torch.as_tensor(image)):
                 if channel.min() == channel.max():
                     what = "the photograph" if flat else f"channel {number + 1}"
-                    raise InputError(f"{what} has the value {float(channel.min()):g} everywhere")
+                    raise InputError(
+                        f"{what} has the value {float(channel.min()):g} everywhere, so it cannot be scaled; leave it out"
+                    )
             item[key] = (self.together if flat else self.each)(image)
             item[f"{key}_padding"] = torch.zeros(len(image))
         return item

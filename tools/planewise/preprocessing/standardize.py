@@ -11,11 +11,14 @@ from monai.transforms import MapTransform
 
 
 class StandardizeSliced(MapTransform):
-    """Zero mean and unit standard deviation for each slice (Zhang 2024, section 5.1.1), after cropping and padding.
+    """Standardise each slice to mean 0 and standard deviation 1 (Zhang 2024, section 5.1.1), after cropping and padding.
 
-    An image must be ``(1, i, j, slices)``, otherwise a ValueError is raised; every slice is standardised separately.
-    The standardised value of zero, the padding, is written to ``<key>_padding``, shape ``(slices,)``: random transforms
-    fill areas from outside the image with it. A slice with only one grey value becomes zeros.
+    An image is ``(1, i, j, slices)``, and every slice is standardised separately. A slice with a single grey value
+    becomes 0. The background, which was 0 before, gets another value; this value is written to ``<key>_padding``, shape
+    ``(slices,)``. Random transforms fill areas outside the image with it.
+
+    Raises:
+        ValueError: an image has another shape.
     """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
