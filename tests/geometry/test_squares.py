@@ -207,7 +207,7 @@ def test_a_plane_that_is_parallel_or_masked_is_not_known():
 
 @pytest.mark.parametrize("wrong", ["", "X", "LR", "AA", "LAP"])
 def test_ends_are_directions_of_the_body(wrong):
-    with pytest.raises(ValueError, match="an end of a line must be L, R, A, P, S, I"):
+    with pytest.raises(ValueError, match="the end of a line must be L, R, A, P, S or I"):
         end_direction(wrong)
 
 

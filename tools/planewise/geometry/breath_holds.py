@@ -1,9 +1,9 @@
-"""Estimate the true positions of an exam's slices, if each slice was acquired in its own breath-hold.
+"""Estimate the true positions of an exam's slices when each slice was acquired in its own breath-hold.
 
-After Stolt-Anso, Sideri-Lampretsa, Dannecker and Rueckert 2024 (arXiv 2404.00767): two intersecting images show the
-same tissue along their line of intersection, so the images are moved until their intensities agree along all lines.
-Here each image is only translated, and agreement is measured by correlation, which is invariant to the gain, offset or
-coil shading of one image.
+The method follows Stolt-Anso, Sideri-Lampretsa, Dannecker and Rueckert 2024 (arXiv 2404.00767): two intersecting images
+show the same tissue along their line of intersection, so the images are moved until their intensities agree along all
+lines. Here each image is only translated. The agreement is measured by correlation, because it does not depend on the
+gain, the offset or the coil shading of an image.
 """
 
 from __future__ import annotations
@@ -16,59 +16,60 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, pad
 
-#: Half the length of the compared part of a line, mm. It covers the heart, and little else that breathing moves.
+#: Half the length of the compared part of a line, mm. It covers the heart and little else that moves with breathing.
 REACH = 60.0
 #: Distance between the points of a line, mm.
 STEP = 2.0
-#: Intensities along a line count as independent at this distance (mm), about the thickness of the heart's wall.
+#: Distance, mm, at which intensities along a line count as independent; about the thickness of the heart's wall.
 INDEPENDENT = 10.0
 #: A line counts only if at least this length (mm) lies on both images.
 SHORTEST = 40.0
-#: Planes whose angle has a smaller sine than this have no line to compare, because its position would depend on their
-#: tilt.
+#: Smallest sine of the angle between two planes whose line is compared. At smaller angles, the position of the line
+#: depends strongly on the tilt of the planes.
 MIN_SINE = 0.3
-#: Standard deviation of the prior of the shifts, mm along each axis, which the estimate from the exam replaces.
+#: Initial standard deviation of the shifts, mm along each axis; it is later replaced by an estimate from the exam.
 USUAL_SHIFT = 3.0
-#: No image is moved further than this along an axis, mm; hearts move about as much between deep breaths.
+#: Largest shift along an axis, mm; hearts move about this much between deep breaths.
 LARGEST_SHIFT = 15.0
-#: Images are blurred by Gaussians of these standard deviations (mm), one after the other, so that large shifts are
-#: found first.
+#: Standard deviations (mm) of the Gaussians that blur the images in successive rounds, so that large shifts are found
+#: first.
 BLURS = (4.0, 2.0, 0.0)
-#: One minus the correlation that identical tissue reaches; prevents a perfect line from outweighing all others.
+#: One minus the correlation of identical tissue. It keeps a line with a perfect correlation from outweighing all others.
 _FLOOR = 0.01
-#: Positions of the sheets that are averaged for a thick slice, as offsets from its middle in shares of its thickness.
+#: A thick slice is the average of thin sheets: their offsets from its middle, as shares of its thickness.
 _SHEETS = (-1 / 3, 0.0, 1 / 3)
 
 
 class BreathHolds(NamedTuple):
-    """Shifts of N images, and the evidence for them."""
+    """Shifts of N images, and how well the images agree before and after them."""
 
     shifts: Tensor
-    """``(N, 3)``, RAS+, mm, to be added to the images' positions. A shift common to all images cannot be detected, so
-    the mean is zero."""
+    """``(N, 3)``, RAS+, mm, to be added to the positions of the images. A shift that is common to all images cannot be
+    detected, so the mean of the shifts is set to zero."""
     uncertainty: Tensor
     """``(N,)``, mm: standard deviation of the shift, estimated from how sharply the lines agree. For images without
     information it is `USUAL_SHIFT` times the square root of 3."""
     before: Tensor
-    """``(L,)``: correlation along each line that counts, at the headers' positions."""
+    """``(L,)``: correlation along each line that counts, at the positions in the headers."""
     after: Tensor
     """``(L,)``: the same, after the correction."""
 
 
 def breath_hold_shifts(images: Sequence[Tensor], affines: Tensor, thickness: Tensor) -> BreathHolds:
-    """Translations of images that make their intensities agree along all lines of intersection.
+    """Find translations of images that make their intensities agree along all lines of intersection.
 
-    The shifts ``d`` minimise ``n/2 sum_l log(1 - c_l) + |d|^2 / (2 s^2)``, with the correlation ``c_l`` of line l and n
-    independent points on it. The first term is the likelihood of two profiles that are linear functions of each other
-    up to normal noise, where each line has its own gain, offset and noise; so a line that does not fit has little
-    weight. The spread s of the shifts is estimated from the exam itself (expectation maximisation), so images that are
-    already aligned are left alone. The minimum is found by damped Gauss-Newton steps, from blurred to sharp images.
+    The shifts ``d`` minimise ``n/2 sum_l log(1 - c_l) + |d|^2 / (2 s^2)``, where ``c_l`` is the correlation along line l
+    and n the number of independent points on a line. The first term is the negative log-likelihood of two profiles that
+    are linear functions of each other, up to normal noise. Each line has its own gain, offset and noise, so a line that
+    does not fit has little weight. The spread s of the shifts is estimated from the exam itself (expectation
+    maximisation), so images that are already aligned are left alone. Damped Gauss-Newton steps find the minimum, first
+    on blurred and then on sharp images.
 
     Args:
         images: images of one phase, ``(I, J)`` each.
         affines: ``(N, 4, 4)``, voxel indices to patient space, RAS+, mm.
-        thickness: thickness of the slices, ``(N,)``, mm. A thick slice is compared with the other image's mean over
-            that thickness.
+        thickness: thickness of the slices, ``(N,)``, mm. A thick slice is compared with the mean of the other image over
+            this thickness.
 
     Returns:
         The shifts. If no two images intersect, the shifts are zero and there are no lines.
@@ -108,7 +109,7 @@ class _Compared(NamedTuple):
     correlation: Tensor
     """``(L,)``"""
     counts: Tensor
-    """``(L,)``, whether enough of the line lies on both images"""
+    """``(L,)``: whether enough of the line lies on both images (`SHORTEST`)"""
 
 
 class _Lines:
@@ -126,7 +127,7 @@ class _Lines:
         a, b = normals[self.first], normals[self.second]
         self.direction = torch.linalg.cross(a, b)
         self.direction = self.direction / self.direction.norm(dim=-1, keepdim=True)
-        # three equations for a point on both planes at the heart's height; shifts change only their right-hand sides
+        # three equations for the point on both planes that is level with the heart; shifts change only the right sides
         self.solve = torch.linalg.inv(torch.stack([a, b, self.direction], dim=1))
         self.moved_by = [
             self.solve[:, :, 0, None] * a[:, None],
@@ -136,16 +137,15 @@ class _Lines:
         self.along = torch.arange(-REACH, REACH + STEP / 2, STEP, dtype=torch.float64)
 
     def _common_point(self, affines: Tensor) -> Tensor:
-        """The point nearest to all planes, ``(3,)``; in directions that the planes do not determine, the middle of the
-        images.
-        """
+        """The point nearest to all planes, ``(3,)``. In directions that the planes leave open, it is the middle of the
+        images."""
         middles = torch.einsum("nab,nb->na", affines[:, :3, :2], (self.sizes - 1) / 2) + self.origins
         middle = middles.mean(dim=0)
         apart = ((self.origins - middle) * self.normals).sum(dim=-1)
         return middle + torch.linalg.pinv(self.normals, rtol=0.1) @ apart
 
     def compare(self, pictures: Tensor, shifts: Tensor) -> _Compared:
-        """Profiles along all lines, with images moved by ``shifts``."""
+        """Compare the profiles along all lines after the images are moved by ``shifts``."""
         a, b = self.first, self.second
         where = self.origins + shifts
         right = [(self.normals[of] * where[of]).sum(dim=-1) for of in (a, b)]
@@ -164,8 +164,18 @@ class _Lines:
         return _Compared(one - two, one_slope - two_slope, (one * two).sum(dim=-1), on.sum(dim=-1) * STEP >= SHORTEST)
 
     def _profile(self, pictures: Tensor, of: Tensor, points: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Values of images ``of`` at points ``(L, T, 3)``, their derivatives in patient space ``(L, T, 3)``, and whether the
-        points lie on the images; means over the thickness of the images ``other``."""
+        """Sample images at points, averaged over the thickness of other images.
+
+        Args:
+            pictures: the images and their derivatives, from `_pictures`.
+            of: number of the image to sample for each line, ``(L,)``.
+            points: points on the lines, ``(L, T, 3)``, RAS+, mm.
+            other: number of the image whose thickness matters, ``(L,)``.
+
+        Returns:
+            Values ``(L, T)``, derivatives in patient space ``(L, T, 3)``, and whether the points lie on the image,
+            ``(L, T)``.
+        """
         depth = self.normals[other] * self.thickness[other][:, None]
         sheets = points[:, :, None] + torch.tensor(_SHEETS, dtype=torch.float64)[:, None] * depth[:, None, None]
         pixels = torch.einsum("lab,ltkb->ltka", self.to_pixels[of], sheets - self.origins[of][:, None, None])
@@ -178,10 +188,10 @@ class _Lines:
 
 
 def _pictures(images: Sequence[Tensor], affines: Tensor, blur: float) -> Tensor:
-    """Images and their derivatives along i and j, ``(N, 3, I, J)``, padded with zeros to one size."""
+    """Blurred images and their derivatives along i and j, ``(N, 3, I, J)``, padded with zeros to the same size."""
     from scipy.ndimage import (
         gaussian_filter,
-    )  # here, because `planewise index` imports this room and should not wait for it
+    )  # here, because `planewise index` imports this package and should not wait for SciPy
 
     height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
     pictures = []
@@ -194,7 +204,7 @@ def _pictures(images: Sequence[Tensor], affines: Tensor, blur: float) -> Tensor:
 
 
 def _normalised(profile: Tensor, slope: Tensor, on: Tensor) -> tuple[Tensor, Tensor]:
-    """Profiles ``(L, T)`` of mean zero and length one over the points ``on``, and their derivatives ``(L, T, 6)``."""
+    """Scale profiles ``(L, T)`` to mean zero and length one over the points ``on``, and their derivatives ``(L, T, 6)``."""
     weight = on.to(profile)
     count = weight.sum(dim=-1, keepdim=True).clamp_min(1)
     profile = (profile - (profile * weight).sum(dim=1, keepdim=True) / count) * weight
@@ -208,7 +218,7 @@ def _normalised(profile: Tensor, slope: Tensor, on: Tensor) -> tuple[Tensor, Ten
 def _minimise(
     lines: _Lines, pictures: Tensor, shifts: Tensor, precision: float, steps: int = 12
 ) -> tuple[Tensor, Tensor]:
-    """Shifts ``(N, 3)`` after damped Gauss-Newton steps, and the Hessian ``(3N, 3N)`` there."""
+    """Shifts ``(N, 3)`` after damped Gauss-Newton steps, and the Hessian ``(3N, 3N)`` at these shifts."""
     damping = 1e-2
     compared = lines.compare(pictures, shifts)
     cost = _cost(compared, shifts, precision)
@@ -255,7 +265,7 @@ def _normal_equations(lines: _Lines, compared: _Compared, shifts: Tensor, precis
 
 
 def _spread(hessian: Tensor, count: int) -> Tensor:
-    """Standard deviation ``(N,)`` of the shifts, mm, without their common part."""
+    """Standard deviation ``(N,)`` of the shifts relative to their mean, mm."""
     apart = torch.kron(torch.eye(count, dtype=torch.float64) - 1 / count, torch.eye(3, dtype=torch.float64))
     covariance = apart @ torch.linalg.inv(hessian) @ apart
     return covariance.diagonal().reshape(count, 3).sum(dim=-1).sqrt()

@@ -12,20 +12,20 @@ from planewise.geometry.tolerances import CLAMP_SIGMAS
 
 
 def line_heatmaps(lines: Tensor, shape: tuple[int, int], sigma: float, out: Tensor | None = None) -> Tensor:
-    """Gaussian of the distance to a line, Zhang 2024 Eq. (1).
+    """Gaussian of the distance from a line, Zhang 2024 Eq. (1).
 
     ``G(i, j) = exp(-(A i + B j + C)^2 / (2 sigma^2 (A^2 + B^2)))``
 
     Args:
-        lines: ``(A, B, C)``, shape ``(..., 3)``, pixel coordinates, scaled to ``A^2 + B^2 = 1`` (as
-            `intersection_lines` gives them).
+        lines: ``(A, B, C)``, shape ``(..., 3)``, pixel coordinates, scaled to ``A^2 + B^2 = 1``, as returned by
+            `intersection_lines`.
         shape: pixels along i and j.
         sigma: standard deviation in pixels of this grid.
         out: float32 tensor ``(..., *shape)`` to write to.
 
     Returns:
-        Heatmaps in float32, shape ``(..., *shape)``, with peak 1 on the line; NaN for a line that is NaN. They agree
-        with float64 within 1e-6: the two terms of the distance are computed in float64 and added in float32.
+        Heatmaps, float32, shape ``(..., *shape)``, with the value 1 on the line; NaN for a line that is NaN. The two
+        terms of the distance are computed in float64 and added in float32, so the error is below 1e-6.
     """
     rows = torch.arange(shape[0], dtype=torch.float64, device=lines.device)
     columns = torch.arange(shape[1], dtype=torch.float64, device=lines.device)
@@ -48,16 +48,17 @@ class LineFit(NamedTuple):
 
 
 def fit_lines(heatmaps: Tensor, ridge: float = 0.5, min_peak: float = 0.05) -> LineFit:
-    """The line through the ridge of each heatmap: total least squares, weighted by height.
+    """Fit a line to the ridge of each heatmap by weighted total least squares.
 
-    Pixels above ``ridge`` times the peak vote with their height above it. Further passes keep only pixels near the
-    line, so that a stray blob cannot rotate it, and only pixels whose mirror image across the line is also on the
-    image: if the border cuts the ridge obliquely, the remaining half would pull the line.
+    The ridge consists of the pixels above ``ridge`` times the peak; the weight of a pixel is its height above this
+    level. Further passes keep only pixels near the line, so that a stray blob cannot rotate the line. They also drop
+    pixels whose mirror image across the line is outside the image: if the border cuts the ridge obliquely, such pixels
+    would pull the line to one side.
 
     Args:
-        heatmaps: shape ``(..., H, W)``, any real values; negative values do not vote.
-        ridge: share of the peak below which a pixel does not vote.
-        min_peak: a heatmap whose peak is lower has no ridge.
+        heatmaps: shape ``(..., H, W)``, any real values; negative values have no weight.
+        ridge: share of the peak above which a pixel belongs to the ridge.
+        min_peak: minimum peak of a heatmap with a ridge.
 
     Returns:
         `LineFit`.
@@ -65,7 +66,7 @@ def fit_lines(heatmaps: Tensor, ridge: float = 0.5, min_peak: float = 0.05) -> L
     *leading, height, width = heatmaps.shape
     heights = heatmaps.reshape(math.prod(leading), height, width)
     peak = heights.amax(dim=(-2, -1))
-    # few pixels vote, so only those are processed
+    # only the pixels of the ridge are processed, because they are few
     ridges, i, j = (heights > ridge * peak[:, None, None]).nonzero(as_tuple=True)
     heights, peak = heights[ridges, i, j].to(torch.float64), peak.to(torch.float64)
     votes, i, j = heights - ridge * peak[ridges], i.to(torch.float64), j.to(torch.float64)
@@ -101,7 +102,7 @@ def _total_least_squares(weights: Tensor, i: Tensor, j: Tensor, groups: Tensor, 
     mean_i, mean_j = total(weights * i) / weight, total(weights * j) / weight
     di, dj = i - mean_i[groups], j - mean_j[groups]
     ii, jj, ij = (total(weights * product) / weight for product in (di * di, dj * dj, di * dj))
-    # closed form of the 2x2 eigenproblem: the ridge runs along `along`, its normal is perpendicular to it
+    # closed form of the 2x2 eigenproblem: `along` is the direction of the ridge, and the normal is perpendicular to it
     along = 0.5 * torch.atan2(2 * ij, ii - jj)
     normal = torch.stack([-torch.sin(along), torch.cos(along)], dim=-1)
     smallest = (ii + jj) / 2 - torch.hypot((ii - jj) / 2, ij)
@@ -110,9 +111,9 @@ def _total_least_squares(weights: Tensor, i: Tensor, j: Tensor, groups: Tensor, 
 
 
 def line_agreement(heatmaps: Tensor, lines: Tensor, sigma: float) -> Tensor:
-    """Similarity of a heatmap to the heatmap of its line: their cosine similarity, in [-1, 1], shape ``(...)``.
+    """Cosine similarity of each heatmap and the heatmap of its fitted line, in [-1, 1], shape ``(...)``.
 
-    It is 1 for a perfect heatmap, low for a blob, several ridges or haze, and 0 if the line is NaN.
+    It is 1 for a perfect heatmap, low for a blob, for several ridges or for diffuse values, and 0 if the line is NaN.
     """
     height, width = heatmaps.shape[-2:]
     ideal = torch.nan_to_num(line_heatmaps(lines, (height, width), sigma))

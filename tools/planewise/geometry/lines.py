@@ -24,7 +24,7 @@ def intersection_lines(
         affine: affine of the slice, shape ``(..., 4, 4)``, RAS+, mm.
         origin: a point of the plane, shape ``(..., 3)``, RAS+, mm.
         normal: unit normal of the plane, shape ``(..., 3)``.
-        parallel_angle: planes at a smaller angle than this (radians) have no line.
+        parallel_angle: smallest angle between the plane and the slice, radians; at smaller angles there is no line.
 
     Returns:
         ``(A, B, C)`` in float64, shape ``(..., 3)``, scaled to ``A^2 + B^2 = 1``: ``A i + B j + C`` is the signed
@@ -75,7 +75,7 @@ def line_errors(predicted: Tensor, reference: Tensor, affine: Tensor, shape: tup
 
 
 def clip_lines(lines: Tensor, shape: tuple[int, int]) -> Tensor:
-    """The part of each line that lies on the image.
+    """Cut each line to the part that lies on the image.
 
     Args:
         lines: shape ``(..., 3)``, pixel coordinates.
@@ -101,7 +101,7 @@ def clip_lines(lines: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def pixels_to_patient(points: Tensor, affine: Tensor) -> Tensor:
-    """Points ``(i, j)`` of a slice, shape ``(..., 2)``, in patient space: ``(..., 3)``, RAS+, mm."""
+    """Convert points ``(i, j)`` of a slice, shape ``(..., 2)``, to patient space, shape ``(..., 3)``, RAS+, mm."""
     return torch.einsum("...ab,...b->...a", affine[..., :3, :2], points.to(affine)) + affine[..., :3, 3]
 
 
@@ -116,18 +116,18 @@ def crossing(line: Tensor, other: Tensor) -> Tensor:
 def plane_from_lines(
     lines: Tensor, affines: Tensor, centres: Tensor, weights: Tensor | None = None, reach: float = 40.0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The plane that best contains the lines found on the slices of a stack.
+    """Fit a plane to the lines found on the slices of a stack.
 
-    Each line is represented by two points, ``reach`` to either side of its point nearest to a centre. Bad slices do not
-    rotate the plane: the fit starts from the plane through two of the lines that has the smallest median distance to
-    all lines, and lines far from the plane lose weight in the following rounds.
+    Each line is represented by two points, ``reach`` to either side of its point nearest to the organ. The fit
+    is robust to bad slices: of all planes through two lines, it starts from the one with the smallest median distance to
+    all lines, and in the following rounds, lines far from the plane lose weight.
 
     Args:
         lines: one per slice, shape ``(N, 3)``, pixel coordinates; NaN lines are left out.
         affines: affines of the slices, shape ``(N, 4, 4)``, RAS+, mm.
-        centres: position of the organ on each slice, shape ``(N, 2)``, pixels (the image's centre if nothing is known).
-        weights: confidence of each line, shape ``(N,)``; default one each.
-        reach: mm; about the radius of the organ, within which the lines are valid.
+        centres: position of the organ on each slice, shape ``(N, 2)``, pixels; the image's centre if it is unknown.
+        weights: confidence in each line, shape ``(N,)``; by default, all weights are 1.
+        reach: about the radius of the organ, within which the lines are valid, mm.
 
     Returns:
         origin ``(3,)``, unit normal ``(3,)``, and the root mean square distance of the points from the plane in mm
@@ -158,8 +158,8 @@ def plane_from_lines(
 def distances_of_lines(
     lines: Tensor, affines: Tensor, centres: Tensor, origin: Tensor, normal: Tensor, reach: float = 40.0
 ) -> Tensor:
-    """Distance of each slice's line from a plane: the root mean square distance of its two points, see
-    `plane_from_lines`.
+    """Distance of each slice's line from a plane: the root mean square distance of the two points that represent the
+    line (`plane_from_lines`).
 
     Args:
         lines, affines, centres, reach: see `plane_from_lines`.
@@ -173,8 +173,8 @@ def distances_of_lines(
 
 
 def _points_of_lines(lines: Tensor, affines: Tensor, centres: Tensor, reach: float) -> Tensor:
-    """Two points of each line in patient space, ``reach`` mm to either side of its point nearest to a centre:
-    ``(N, 2, 3)``."""
+    """Two points of each line in patient space, ``(N, 2, 3)``, ``reach`` mm to either side of the line's point nearest to
+    a centre."""
     normal, c = lines[:, :2], lines[:, 2]
     foot = centres - ((normal * centres).sum(dim=-1) + c)[:, None] * normal
     along = torch.stack([-normal[:, 1], normal[:, 0]], dim=-1)

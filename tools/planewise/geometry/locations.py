@@ -30,14 +30,13 @@ def relative_locations(origins: Tensor, normal: Tensor) -> Tensor:
 
 
 def centrosymmetric(locations: Tensor) -> Tensor:
-    """Zhang 2024 Eq. (4): ``sin(pi l)`` of the ratio of Eq. (3), the target for stacks that are symmetric about the
-    centre.
-    """
+    """Zhang 2024 Eq. (4): ``sin(pi l)``, where l is the location of Eq. (3). It is the target for stacks that are
+    symmetric about their centre."""
     return torch.sin(math.pi * locations)
 
 
 def location_order(locations: Tensor, mapping: Literal["linear", "sine"] = "linear") -> float:
-    """How well the predicted locations of a stack's slices follow the expected order.
+    """Measure how well the predicted locations of a stack's slices follow the expected order.
 
     Args:
         locations: shape ``(N,)``.
@@ -48,30 +47,33 @@ def location_order(locations: Tensor, mapping: Literal["linear", "sine"] = "line
         Spearman's rank correlation with the targets of evenly spaced slices, -1 to 1; NaN for fewer than three slices or
         equal locations.
     """
-    from scipy.stats import spearmanr  # here, because `planewise index` needs locations and should not wait for it
+    from scipy.stats import spearmanr  # here, because `planewise index` imports this file and should not wait for SciPy
 
     locations = torch.as_tensor(locations, dtype=torch.float64)
     if len(locations) < 3:
         return math.nan
     even = torch.linspace(0, 1, len(locations), dtype=torch.float64)
-    # rounded, so that two slices at equal distances from the middle have equal targets
+    # the targets are rounded, so that two slices at equal distances from the middle have equal targets
     expected = centrosymmetric(even).round(decimals=9) if mapping == "sine" else even
     return float(spearmanr(expected.numpy(), locations.numpy()).statistic)
 
 
 def order_strength(order: float, mapping: Literal["linear", "sine"] = "linear") -> float:
-    """How strongly an order from `location_order` supports a stack of the organ. The sign of a linear order does not
-    matter, because the stack may begin at either end; a symmetric order is the same from both ends."""
+    """How strongly an order from `location_order` indicates that the stack shows the organ.
+
+    The sign of a linear order does not matter, because the stack may begin at either end. A symmetric order does not
+    depend on the end at which the stack begins, so its sign matters.
+    """
     return abs(order) if mapping == "linear" else order
 
 
 def base_to_apex(normal: Tensor, min_cosine: float = MIN_BASE_APEX_COSINE) -> Tensor:
     """The direction from the base of the left ventricle to its apex, along a short-axis stack's normal.
 
-    Rule: in patient space the left ventricle points left, anterior and inferior from base to apex, so the direction of
-    the normal that is nearer to (left, anterior, inferior) is taken. It applies only if the cosine between the two is
-    at least ``min_cosine``. Limits: the direction of a heart in the right chest (dextrocardia) is reversed or
-    undecided; an oblique stack that is not a short axis may be accepted.
+    Rule: from base to apex, the left ventricle points to the left, anterior and inferior. Of the two directions of the
+    normal, the one nearer to this usual direction is taken, if the cosine of the angle between them is at least
+    ``min_cosine``; otherwise the direction is undecided. Limits: the direction of a heart in the right chest
+    (dextrocardia) is reversed or undecided; an oblique stack that is not a short axis may be accepted.
 
     Args:
         normal: unit normal, shape ``(..., 3)``, RAS+, either sign.
@@ -87,16 +89,16 @@ def base_to_apex(normal: Tensor, min_cosine: float = MIN_BASE_APEX_COSINE) -> Te
 
 
 def to_left_front_or_head(normal: Tensor, margin: float = AXIS_MARGIN) -> Tensor:
-    """The direction along the normal of a stack of any organ that points to the patient's left, front or head.
+    """Orient the normal of a stack of any organ towards the patient's left, front or head.
 
-    Rule: the body axis (left-right, posterior-anterior, inferior-superior) nearest to the normal decides; the direction
-    runs to the left, to the front or to the head along this axis. If another axis is equally near, within
-    ``margin``, and would reverse the direction, the direction is undecided. Otherwise two exams that differ by a
-    few degrees would count their slices from opposite ends.
+    Rule: along the body axis nearest to the normal (left-right, posterior-anterior or inferior-superior), the direction
+    points to the left, to the front or to the head. If another axis is equally near, within ``margin``, and would
+    reverse the direction, the direction is undecided. Without this exception, two exams that differ by a few degrees
+    could count their slices from opposite ends.
 
     Args:
         normal: unit normal, shape ``(..., 3)``, RAS+, either sign.
-        margin: two angles count as equal if they differ by less than this, radians.
+        margin: largest difference of two angles that count as equal, radians.
 
     Returns:
         Unit vector, shape ``(..., 3)``, RAS+; NaN if undecided.

@@ -1,4 +1,4 @@
-"""Patches of a grid that are known when the next rows are predicted (Taleb 2020, section 3.1)."""
+"""Find the patches of a grid from which a network predicts the next rows (Taleb 2020, section 3.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class PredictedPatches(NamedTuple):
-    """Q predictions, each ``(Q,)`` int64: the context's patch, the number of rows ahead, and the predicted patch."""
+    """Q predictions: the patch of the context, the number of rows ahead, and the predicted patch, each ``(Q,)`` int64."""
 
     context: Tensor
     ahead: Tensor
@@ -17,20 +17,20 @@ class PredictedPatches(NamedTuple):
 
 
 def inverted_pyramids(patches_per_side: int, spatial_dims: int) -> tuple[Tensor, Tensor]:
-    """The context of every patch that has a row after it: the patch itself, and all earlier rows, each wider by one
-    patch on each side than the next.
+    """The context of every patch that has a row after it: an inverted pyramid of the patch and earlier patches.
 
-    Patches are numbered with the last axis fastest; rows follow each other along the first axis. The context of patch
-    ``(i, j, k)`` is all ``(u, v, w)`` in the grid with ``u <= i``, ``|v - j| <= i - u`` and ``|w - k| <= i - u``.
+    Rows follow each other along the first axis; patches are numbered with the last axis fastest. From each row to the
+    row before it, the pyramid widens by one patch on each side: the context of patch ``(i, j, k)`` is all ``(u, v, w)``
+    in the grid with ``u <= i``, ``|v - j| <= i - u`` and ``|w - k| <= i - u``.
 
     Args:
         patches_per_side: number n of patches along each axis.
         spatial_dims: number d of axes, 2 or 3.
 
     Returns:
-        ``(M, T)`` int64, the numbers of the patches of each context, first row first, its own patch last; a context
-        shorter than T is padded with its own patch. And ``(M,)``, the length of each context. There are
-        ``M = (n - 1) n^(d - 1)`` contexts, and context m belongs to patch m.
+        The numbers of the patches in each context, ``(M, T)`` int64, and the length of each context, ``(M,)`` int64.
+        The patches start with the first row and end with the context's own patch; a context shorter than T is padded
+        with its own patch. There are ``M = (n - 1) n^(d - 1)`` contexts, and context m belongs to patch m.
     """
     sides = [torch.arange(patches_per_side)] * spatial_dims
     places = torch.cartesian_prod(*sides).reshape(-1, spatial_dims)
@@ -46,11 +46,11 @@ def inverted_pyramids(patches_per_side: int, spatial_dims: int) -> tuple[Tensor,
 
 
 def predicted_patches(patches_per_side: int, spatial_dims: int, rows_ahead: int) -> PredictedPatches:
-    """All patches in the grid that are 1 to ``rows_ahead`` rows directly after a patch.
+    """For every patch, the patches at the same place in the next 1 to ``rows_ahead`` rows, as far as the grid has them.
 
     Args:
         patches_per_side, spatial_dims: see `inverted_pyramids`.
-        rows_ahead: largest number of rows ahead, smaller than ``patches_per_side``.
+        rows_ahead: maximum number of rows ahead, smaller than ``patches_per_side``.
     """
     row = patches_per_side ** (spatial_dims - 1)
     context = torch.arange((patches_per_side - 1) * row).repeat_interleave(rows_ahead)

@@ -1,4 +1,4 @@
-"""Bounds of a planned plane's error, calibrated on planes whose errors are known."""
+"""Calibrate bounds for the error of planned planes, on planes whose errors are known."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 class Bound(NamedTuple):
-    """Bound of a plane's error, in degrees or in mm: ``sqrt(base^2 + (factor moved)^2)``.
+    """A bound for the error of a plane, in degrees or in mm: ``sqrt(base^2 + (factor moved)^2)``.
 
-    ``moved`` is the jack-knife standard error of the plane (`PlannedPlane.angle_sd`, `PlannedPlane.offset_sd`): the
-    disagreement of its slices. ``base`` is the error that slices cannot show, because a network that misjudges a heart
-    makes the same error on all of its slices.
+    ``moved`` is the jack-knife standard error of the plane (`PlannedPlane.angle_sd`, `PlannedPlane.offset_sd`), which
+    measures how much its slices disagree. ``base`` is the error that is common to all slices, as when a network
+    misjudges a heart; the disagreement of the slices cannot reveal it.
     """
 
     base: float
@@ -28,16 +28,17 @@ class Bound(NamedTuple):
 
 
 def calibrated_bound(errors: Tensor, moved: Tensor, share: float = 0.9) -> Bound:
-    """The bound that holds for a share of planes, from planes whose errors are known.
+    """Calibrate a bound so that it holds for a given share of planes.
 
-    The errors are assumed to be normal, with the variance ``a^2 + (b moved)^2``, and ``b / a`` maximises the
-    likelihood. Then both are multiplied by the quantile that makes the share correct for any distribution of the
-    errors: the ``ceil((n + 1) share)``-th smallest of the ``n`` ratios of error and standard deviation (split conformal
+    The errors are assumed to be normal, with the variance ``a^2 + (b moved)^2``, and ``b / a`` is chosen to maximise the
+    likelihood. Then a and b are multiplied by a quantile, so that the share is right for any distribution of the errors:
+    the ``ceil((n + 1) share)``-th smallest of the ``n`` ratios of error and standard deviation (split conformal
     prediction: Papadopoulos 2002; Lei 2018, section 5.2).
 
     Args:
-        errors: errors of the planes, ``(N,)``, degrees or mm, not negative; planes with a NaN in either value are left out.
-        moved: jack-knife standard errors of the planes, ``(N,)``, in the same unit.
+        errors: errors of the planes, ``(N,)``, degrees or mm, not negative.
+        moved: jack-knife standard errors of the planes, ``(N,)``, in the same unit. Planes with a NaN in either value
+            are left out.
         share: share of the planes for which the bound should hold.
 
     Returns:
@@ -50,10 +51,10 @@ def calibrated_bound(errors: Tensor, moved: Tensor, share: float = 0.9) -> Bound
     if rank > count:
         return Bound(math.nan, math.nan)
     typical = moved.median().clamp_min(1e-9)
-    # b / a, in units of a typical standard error, from negligible to dominant
+    # candidates for b / a, in units of a typical standard error, from negligible to dominant
     ratios = torch.cat([torch.zeros(1), torch.logspace(-2, 2, 81)]).to(moved) / typical
     shapes = torch.hypot(torch.ones_like(moved), ratios[:, None] * moved)
-    # the likelihood uses the root mean square of all scales
+    # for each candidate, the scale that maximises the likelihood is the root mean square of the scaled errors
     scales = (errors / shapes).square().mean(dim=1).sqrt().clamp_min(1e-12)
     best = (shapes.log().mean(dim=1) + scales.log()).argmin()
     quantile = float((errors / shapes[best]).sort().values[rank - 1])

@@ -1,4 +1,4 @@
-"""Planes and their affines. A plane is an origin and a unit normal, both ``(..., 3)``, RAS+, mm."""
+"""Planes and affines. A plane is an origin (mm) and a unit normal, both ``(..., 3)``, RAS+."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def check_affine(affine: Tensor) -> None:
     spacing = torch.stack([u.norm(dim=-1), v.norm(dim=-1)])
     if (spacing < MIN_SPACING).any():
         raise ValueError(
-            f"the pixel spacing is zero (smallest {spacing.min():g} mm); the header's PixelSpacing is needed"
+            f"the pixel spacing is zero (smallest {spacing.min():g} mm); the header must contain PixelSpacing"
         )
     sine = torch.linalg.cross(u, v).norm(dim=-1) / spacing.prod(dim=0)
     if (sine < 0.1).any():
-        raise ValueError("the rows and columns of the image point the same way; the header's orientation is broken")
+        raise ValueError("the image's rows and columns are parallel, so its orientation in the header must be wrong")
 
 
 def plane_from_affine(affine: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,14 +51,15 @@ def plane_from_affine(affine: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def affine_inverse(affine: Tensor) -> Tensor:
-    """The inverse of an affine, from patient space to voxel indices. The closed form, unlike ``torch.linalg.inv``, does
-    not wait for a GPU.
+    """The inverse of an affine, from patient space to voxel indices.
+
+    It is computed in closed form, because ``torch.linalg.inv`` would wait for the GPU.
 
     Args:
         affine: voxel indices to patient space, shape ``(..., 4, 4)``, last row ``0, 0, 0, 1``, mm.
 
     Returns:
-        Shape ``(..., 4, 4)``, float64; not finite if the axes do not span space (`check_affine` gives the reason).
+        Shape ``(..., 4, 4)``, float64. It is not finite if the three axes lie in one plane (`check_affine`).
     """
     affine = affine.to(torch.float64)
     u, v, w, origin = affine[..., :3, :].unbind(dim=-1)
@@ -70,13 +71,13 @@ def affine_inverse(affine: Tensor) -> Tensor:
 
 def angle_between_planes(normal: Tensor, other: Tensor) -> Tensor:
     """Angle between planes with unit normals ``(..., 3)``: radians in [0, pi/2], independent of the normals' signs."""
-    # atan2 of sine and cosine: arccos alone loses half of its digits near zero
+    # atan2 of sine and cosine, because arccos loses half of its digits near zero
     sine = torch.linalg.cross(normal, other).norm(dim=-1)
     return torch.atan2(sine, (normal * other).sum(dim=-1).abs())
 
 
 def square_on_plane(origin: Tensor, normal: Tensor, size: float) -> Tensor:
-    """The corners of a square on a plane, in order around it.
+    """The corners of a square on a plane, in order around the square.
 
     Args:
         origin: the square's middle, shape ``(..., 3)``, RAS+, mm.
@@ -84,7 +85,7 @@ def square_on_plane(origin: Tensor, normal: Tensor, size: float) -> Tensor:
         size: side, mm.
 
     Returns:
-        Shape ``(..., 4, 3)``. One side is horizontal (axial) unless the plane itself is axial.
+        Shape ``(..., 4, 3)``, RAS+, mm. Two sides lie in axial planes, unless the plane itself is nearly axial.
     """
     head = torch.tensor([0.0, 0.0, 1.0], dtype=normal.dtype)
     front = torch.tensor([0.0, 1.0, 0.0], dtype=normal.dtype)
@@ -97,7 +98,7 @@ def square_on_plane(origin: Tensor, normal: Tensor, size: float) -> Tensor:
 
 
 def nearest_body_axis(normal: Tensor) -> tuple[Tensor, Tensor]:
-    """Angle between planes and the nearest sagittal, coronal or axial plane.
+    """Find the body axis nearest to the normal of a plane.
 
     Args:
         normal: unit normals, shape ``(..., 3)``, RAS+; their signs do not matter.
@@ -120,11 +121,11 @@ def signed_distance(point: Tensor, origin: Tensor, normal: Tensor) -> Tensor:
 
 
 def fit_plane(points: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """The plane closest to points in the least-squares sense.
+    """Fit a plane to points by weighted least squares.
 
     Args:
         points: shape ``(..., N, 3)``, N >= 3, mm.
-        weights: shape ``(..., N)``, not negative; default one each.
+        weights: shape ``(..., N)``, not negative; by default, all weights are 1.
 
     Returns:
         origin: weighted mean of the points, ``(..., 3)``.

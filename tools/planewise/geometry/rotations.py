@@ -1,4 +1,4 @@
-"""Exact rotations of grids by quarter turns, flips, and their effect on an affine."""
+"""Rotate and flip grids exactly, in steps of 90 degrees, and compute the effect on voxel indices."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ VOLUME_ROTATIONS = 10
 
 
 def rotation_of_class(rotation: int, spatial_dims: int) -> tuple[tuple[int, int], int]:
-    """The plane that a class rotates, as two spatial axes, and the number of quarter turns, as for `numpy.rot90`.
+    """The two spatial axes of the plane in which a class rotates, and the number of 90 degree steps, as in `numpy.rot90`.
 
     Args:
-        rotation: 0 to 3 in a plane; 0 to 9 in a volume, where 1 to 3 rotate about the first axis, 4 to 6 about the second
-            and 7 to 9 about the third.
+        rotation: 0 to 3 in a plane. In a volume 0 to 9, where 1 to 3 rotate about the first axis, 4 to 6 about the
+            second, and 7 to 9 about the third.
         spatial_dims: 2 or 3.
 
     Raises:
@@ -39,8 +39,11 @@ def rotate90(images: Tensor, rotation: int) -> Tensor:
 
 
 def rotate90_matrix(rotation: int, shape: tuple[int, ...]) -> Tensor:
-    """Matrix ``(4, 4)``, float64, from voxel indices after a rotation to indices before it, for images of a shape
-    ``(i, j)`` or ``(i, j, k)``.
+    """Matrix ``(4, 4)``, float64, that maps voxel indices after a rotation to voxel indices before it.
+
+    Args:
+        rotation: class of the rotation, see `rotation_of_class`.
+        shape: shape of the image before the rotation, ``(i, j)`` or ``(i, j, k)``.
     """
     plane, quarters = rotation_of_class(rotation, len(shape))
     matrix = torch.eye(4, dtype=torch.float64)
@@ -58,8 +61,12 @@ def rotate90_matrix(rotation: int, shape: tuple[int, ...]) -> Tensor:
 
 
 def flip_matrix(axis: int, side: int) -> Tensor:
-    """Matrix ``(4, 4)``, float64, from voxel indices after a flip along an axis with ``side`` voxels to indices before
-    it."""
+    """Matrix ``(4, 4)``, float64, that maps voxel indices after a flip to voxel indices before it.
+
+    Args:
+        axis: the flipped axis.
+        side: number of voxels along this axis.
+    """
     matrix = torch.eye(4, dtype=torch.float64)
     matrix[axis, axis], matrix[axis, 3] = -1, side - 1
     return matrix

@@ -1,4 +1,4 @@
-"""Find squares in predicted maps: their centres, and how well the centres form the expected cross."""
+"""Find the centres of squares in predicted maps, and measure how well they form the expected cross."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ class FoundSquares(NamedTuple):
     centres: Tensor
     """``(N, 9, 3)``, RAS+, mm, float64; NaN if a square was not found."""
     filled: Tensor
-    """``(N, 9)``: mean probability in the best window of a square's size, 0 to 1, even if it is below the limit."""
+    """``(N, 9)``: mean probability, 0 to 1, in the best window of a square's size, even if the square was not found."""
 
 
 def find_squares(probabilities: Tensor, affine: Tensor, size: float, min_filled: float = 0.4) -> FoundSquares:
-    """Centres of predicted squares: for each class, find the window of a square's size with the highest mean
-    probability, and average the positions of its pixels, weighted by probability. A pixel counts only for its most
-    probable class, so a stray blob has no effect.
+    """Find the centres of predicted squares.
+
+    For each class, the window of a square's size with the highest mean probability is found. The centre is the mean
+    position of the pixels in and around this window, weighted by probability, so that a stray blob elsewhere has no
+    effect. A pixel counts only for its most probable class.
 
     Args:
         probabilities: probabilities of the background and nine squares, shape ``(N, 10, H, W)``.
         affine: affines of the slices, shape ``(N, 4, 4)``, RAS+, mm; the slices must have pixels of the same size.
         size: side of a square, mm.
-        min_filled: a square is found if its window's mean is at least this. In a perfect map, the mean is 0.83 for a
-            square rotated by 45 degrees in the pixel grid, and about 0.5 for a square with half of its area on the
-            image.
+        min_filled: smallest mean probability of a window in which a square counts as found. In a perfect map, the mean
+            is 0.83 if the square is rotated by 45 degrees in the pixel grid, and about 0.5 if half of the square is on
+            the image.
     """
     count, _, height, width = probabilities.shape
     affine = affine.to(torch.float64)
@@ -44,7 +46,7 @@ def find_squares(probabilities: Tensor, affine: Tensor, size: float, min_filled:
     shares = avg_pool2d(weights, window, stride=1)
     filled, best = shares.flatten(2).max(dim=2)
     top, left = best // shares.shape[3], best % shares.shape[3]
-    # the window may be slightly misplaced, so pixels just outside it count too
+    # the window may be slightly misplaced, so pixels just outside it also count
     rows, columns = (torch.arange(side, device=weights.device, dtype=torch.float64) for side in (height, width))
     row_near = (rows - (top[..., None] + (window[0] - 1) / 2)).abs() <= 0.75 * window[0]
     column_near = (columns - (left[..., None] + (window[1] - 1) / 2)).abs() <= 0.75 * window[1]
@@ -58,19 +60,19 @@ def find_squares(probabilities: Tensor, affine: Tensor, size: float, min_filled:
 
 
 def cross_residual(centres: Tensor, step: float) -> Tensor:
-    """Root mean square distance (mm) of the found centres from a cross of two lines with squares ``step`` apart.
+    """Root mean square distance (mm) of the found centres from the best cross of two lines with squares ``step`` apart.
 
-    The cross may have any centre and any two directions, and is fitted by least squares, in closed form. With ``m_k``
-    steps along its line, square k should be at ``c + m_k a`` or ``c + m_k b``; the lengths of a and b are then set to
-    ``step``.
+    The cross is fitted by least squares, in closed form; its centre c and the directions a and b of its lines are free.
+    Square k, which is ``m_k`` steps along its line, should be at ``c + m_k a`` or ``c + m_k b``. After the fit, the
+    lengths of a and b are set to ``step``.
 
     Args:
         centres: ``(..., 9, 3)``, mm; NaN where a square was not found.
-        step: distance between neighbouring squares of a line, mm.
+        step: distance between the centres of neighbouring squares of a line, mm.
 
     Returns:
-        Shape ``(...)``; NaN if fewer than four centres were found, or if one of the lines has no found square except
-        the crossing.
+        Shape ``(...)``; NaN if fewer than four centres were found, or if only the crossing was found on one of the
+        lines.
     """
     design = torch.zeros(len(SQUARE_STEPS), 3, dtype=torch.float64, device=centres.device)
     design[:, 0] = 1
@@ -86,7 +88,7 @@ def cross_residual(centres: Tensor, step: float) -> Tensor:
     fitted = torch.linalg.solve(torch.where(solvable[..., None, None], normal, eye), weighted.mT @ points)
     lengths = fitted[..., 1:, :].norm(dim=-1, keepdim=True)
     directions = fitted[..., 1:, :] / lengths.clamp_min(1e-9) * step
-    # with fixed lengths, the best centre changes
+    # the best centre changes when the lengths are fixed
     offsets = design[:, 1:] @ directions
     centre = ((points - offsets) * known[..., None]).sum(dim=-2, keepdim=True) / known.sum(dim=-1).clamp_min(1)[
         ..., None, None

@@ -1,5 +1,4 @@
-"""Anatomical positions, Bai 2019 section 2: nine squares along the two lines in which other planes intersect a
-slice."""
+"""Anatomical positions (Bai 2019, section 2): nine squares along the two lines in which other planes intersect a slice."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from planewise.geometry.lines import crossing, intersection_lines, pixels_to_pat
 from planewise.geometry.planes import affine_inverse, plane_from_affine
 from planewise.geometry.tolerances import MIN_END_COSINE, PARALLEL_ANGLE
 
-#: Unit vectors of the ends of the body's axes, RAS+, and their names.
+#: Unit vectors and names of the directions along the body axes, RAS+.
 _ENDS = {
     "R": ((1.0, 0.0, 0.0), "right"),
     "L": ((-1.0, 0.0, 0.0), "left"),
@@ -25,37 +24,43 @@ _ENDS = {
 }
 _OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
 
-#: Line of each square (0 or 1) and its position on it, in steps from the crossing towards the line's first end. In the
-#: order of the classes 1 to 9: the crossing, then for each line near and far at its first end, near and far at its
-#: other end.
+#: The line of each square (0 or 1), and its position on the line in steps from the crossing towards the first end. The
+#: classes 1 to 9 are the crossing, then, for each line, the near and the far square towards its first end, and the near
+#: and the far square towards its other end.
 SQUARE_STEPS = ((0, 0), (0, 1), (0, 2), (0, -1), (0, -2), (1, 1), (1, 2), (1, -1), (1, -2))
 
 
 class Squares(NamedTuple):
-    """Positions of a slice's nine squares. NaN throughout if unknown."""
+    """Positions of the nine squares of slices. All values of a slice are NaN if its squares are unknown."""
 
     centres: Tensor
     """``(..., 9, 3)``, RAS+, mm, float64."""
     sides: Tensor
-    """``(..., 2, 3)``: two perpendicular unit vectors in the slice, along the sides of all nine squares."""
+    """``(..., 2, 3)``: two perpendicular unit vectors in the slice, RAS+, along the sides of all nine squares."""
 
 
 def end_direction(ends: str) -> tuple[float, float, float]:
-    """Unit vector of a direction in the body, RAS+: ``"L"`` is left, ``"AS"`` between anterior and superior.
+    """Unit vector of a direction in the body, RAS+: ``"L"`` is left, and ``"AS"`` is between anterior and superior.
 
     Raises:
         ValueError: ``ends`` is not one to three letters of different axes.
     """
     axes = [frozenset((letter, _OPPOSITE.get(letter, ""))) for letter in ends]
     if not ends or any(letter not in _ENDS for letter in ends) or len(set(axes)) < len(axes):
-        raise ValueError(f"an end of a line must be L, R, A, P, S, I, or several of different axes (AS), got {ends!r}")
+        raise ValueError(
+            f"the end of a line must be L, R, A, P, S or I, or letters of different axes such as AS, got {ends!r}"
+        )
     total = [sum(_ENDS[letter][0][axis] for letter in ends) for axis in range(3)]
     length = math.sqrt(len(ends))
     return (total[0] / length, total[1] / length, total[2] / length)
 
 
 def square_names(ends: Sequence[str]) -> tuple[str, ...]:
-    """Names of the classes 1 to 9, by the first letter of each line's first end: ``crossing``, ``left``, ``far left``, ..."""
+    """Names of the classes 1 to 9, such as ``crossing``, ``left`` and ``far left``.
+
+    Args:
+        ends: the first end of each line, see `end_direction`; only its first letter is used.
+    """
     names = []
     for line, step in SQUARE_STEPS:
         letter = ends[line][0]
@@ -65,21 +70,21 @@ def square_names(ends: Sequence[str]) -> tuple[str, ...]:
 
 
 def squares_on_lines(affine: Tensor, planes: Tensor, ends: Sequence[str], step: float) -> Squares:
-    """The nine anatomical positions of Bai 2019 (section 2, Fig. 1): the crossing of two lines, and four along each.
+    """The nine anatomical positions of Bai 2019 (section 2, Fig. 1): the crossing of two lines, and four along each line.
 
-    The squares' sides are perpendicular and follow both lines as closely as possible, so that squares rotate with the
-    patient and not with the image. The first end of a line is a direction in the body, so an image that is flipped,
-    rotated or stored differently keeps its anatomy.
+    The sides of the squares follow both lines as closely as possible, so that the squares rotate with the patient and
+    not with the image. The first end of a line is a direction in the body, so the classes do not change if an image is
+    flipped, rotated or stored in another order.
 
     Args:
         affine: affines of the slices, shape ``(..., 4, 4)``, RAS+, mm.
         planes: the two planes that intersect each slice, shape ``(..., 2, 2, 3)``: origin and unit normal of each.
         ends: the first end of each line, see `end_direction`.
-        step: distance from the centre of a square to that of its neighbour on a line, mm.
+        step: distance between the centres of neighbouring squares on a line, mm.
 
     Returns:
-        `Squares`; NaN if a plane is (nearly) parallel to the slice, if the lines are (nearly) parallel to each other
-        (both `PARALLEL_ANGLE`), or if a line is so nearly perpendicular to its first end's direction that its two ends
+        `Squares`. They are NaN if a plane is (nearly) parallel to the slice, or the lines to each other
+        (`PARALLEL_ANGLE`), or if a line is almost perpendicular to the direction of its first end, so that its two ends
         cannot be distinguished (`MIN_END_COSINE`).
     """
     affine, planes = torch.as_tensor(affine, dtype=torch.float64), torch.as_tensor(planes, dtype=torch.float64)
@@ -88,13 +93,13 @@ def squares_on_lines(affine: Tensor, planes: Tensor, ends: Sequence[str], step: 
     across = plane_from_affine(affine)[1]
     along = torch.linalg.cross(across[..., None, :].expand_as(planes[..., 1, :]), planes[..., 1, :])
     along = along / along.norm(dim=-1, keepdim=True)
-    # computed from single numbers: a tensor would be copied to the device, and the host would wait for the copy
+    # computed from plain numbers, because the host would wait until a tensor is copied to the device
     directions = enumerate(map(end_direction, ends))
     cosine = torch.stack(
         [sum(along[..., line, axis] * value for axis, value in enumerate(first)) for line, first in directions], dim=-1
     )
     along = along * torch.sign(cosine)[..., None]
-    turned = torch.linalg.cross(across[..., None, :].expand_as(along), along)  # by a quarter turn
+    turned = torch.linalg.cross(across[..., None, :].expand_as(along), along)  # rotated by 90 degrees
     sine = (turned[..., 0, :] * along[..., 1, :]).sum(dim=-1, keepdim=True)
     side = along[..., 0, :] - torch.sign(sine) * turned[..., 1, :]
     side = side / side.norm(dim=-1, keepdim=True)
@@ -108,7 +113,7 @@ def squares_on_lines(affine: Tensor, planes: Tensor, ends: Sequence[str], step: 
 def square_labels(squares: Squares, affine: Tensor, shape: tuple[int, int], size: float) -> Tensor:
     """The class of every pixel: 0 for the background, 1 to 9 for the squares, -1 everywhere if the squares are unknown.
 
-    The parts of squares outside the image have no pixels. Where squares overlap, pixels have the later class.
+    If squares overlap, the common pixels get the higher class.
 
     Args:
         squares: squares of the slices, with leading dimensions ``(...)``.
@@ -122,7 +127,7 @@ def square_labels(squares: Squares, affine: Tensor, shape: tuple[int, int], size
     affine = affine.to(torch.float64)
     centre = squares.centres[..., :1, :]
     rows, columns = (torch.arange(count, dtype=torch.float64, device=affine.device) for count in shape)
-    # distances of all pixels from the crossing along both sides, mm; each is the sum of a row term and a column term
+    # distance of every pixel from the crossing along both sides, mm: the sum of a row term and a column term
     fields = []
     for side in squares.sides.unbind(dim=-2):
         from_row = (affine[..., :3, 0] * side).sum(dim=-1, keepdim=True) * rows
@@ -139,7 +144,7 @@ def square_labels(squares: Squares, affine: Tensor, shape: tuple[int, int], size
 
 
 def squares_inside(squares: Squares, affine: Tensor, shape: tuple[int, int], size: float) -> Tensor:
-    """Which squares have all four corners on the image, shape ``(..., 9)``, bool; False if unknown."""
+    """Whether each square has all four corners on the image, shape ``(..., 9)``, bool; False if it is unknown."""
     half = size / 2 * squares.sides[..., None, :, :]
     corners = torch.stack(
         [squares.centres + a * half[..., 0, :] + b * half[..., 1, :] for a in (-1, 1) for b in (-1, 1)], dim=-2

@@ -1,4 +1,4 @@
-"""Predict planes of other views from a stack of slices, and estimate how reliable they are."""
+"""Fit the planes of other views to the lines predicted on a stack of slices, and estimate how reliable they are."""
 
 from __future__ import annotations
 
@@ -32,19 +32,18 @@ class PlannedPlane:
     normal: Tensor
     """``(3,)``, unit."""
     residual: float
-    """Root mean square distance of the slices' lines from the plane within 40 mm of the centre, mm."""
+    """Root mean square distance of the slices' lines from the plane, within 40 mm of the organ's centre, mm."""
     spread: float
-    """Disagreement in direction between single slices and the plane: median angle, degrees."""
+    """Median angle on the slices between the slice's line and the line of the plane, degrees."""
     agreement: float
     """Median cosine similarity of the heatmaps with the heatmaps of their lines, 0 to 1."""
     peak: float
-    """Median peak of the heatmaps; 1 if the network is certain."""
+    """Median peak of the heatmaps; a peak of 1 means that the network is certain."""
     slices: int
     """Number of slices with a line."""
     distances: Tensor
-    """``(slices,)``, mm: distance of each slice's line from the plane, within 40 mm of the centre; NaN for a slice
-    without a line.
-    """
+    """``(slices,)``, mm: distance of each slice's line from the plane, within 40 mm of the organ's centre; NaN for a
+    slice without a line."""
     angle_sd: float
     """Jack-knife standard error of the normal, degrees: how much the plane depends on single slices."""
     offset_sd: float
@@ -52,7 +51,7 @@ class PlannedPlane:
 
 
 class SliceLines(NamedTuple):
-    """Evidence from the heatmaps of some slices; every field starts with ``(slices, views)``."""
+    """Lines found in the heatmaps of slices; every field starts with ``(slices, views)``."""
 
     lines: Tensor
     """``(slices, views, 3)``, pixel coordinates, float64; NaN if there is no line."""
@@ -63,7 +62,7 @@ class SliceLines(NamedTuple):
 
 
 def find_lines(heatmaps: Tensor, sigma: float) -> SliceLines:
-    """Lines of predicted heatmaps ``(slices, views, i, j)``; ``sigma`` is the width of the heatmaps in pixels."""
+    """Fit lines to predicted heatmaps ``(slices, views, i, j)``; ``sigma`` is the width of their Gaussians in pixels."""
     fits = fit_lines(heatmaps)
     return SliceLines(fits.lines, line_agreement(heatmaps, fits.lines, sigma).to(torch.float64), fits.peak)
 
@@ -124,15 +123,15 @@ def jackknife_of_plane(
 ) -> tuple[float, float]:
     """Jack-knife standard errors of the plane that `plane_from_lines` fits (Efron 1982, Eq. 3.5).
 
-    The plane is fitted again without each slice: ``sqrt((n - 1) / n sum_i d_i^2)``, where ``d_i`` is the resulting
-    rotation or movement of the plane. If a stack has more lines than ``groups``, every ``groups``-th slice is left out
-    at a time.
+    The plane is fitted n times, each time without one slice: ``sqrt((n - 1) / n sum_i d_i^2)``, where ``d_i`` is the
+    resulting rotation or displacement of the plane. If a stack has more lines than ``groups``, the slices are divided
+    into ``groups`` groups, and one group is left out each time.
 
     Args:
         lines, affines, centres, weights: values of one view, see `plane_from_lines`.
         plane: origin and normal of the plane that was fitted to all lines.
-        at: point at which the plane's movement is measured, ``(3,)``, RAS+, mm.
-        groups: largest number of fits.
+        at: point at which the plane's displacement is measured, ``(3,)``, RAS+, mm.
+        groups: maximum number of fits.
 
     Returns:
         The standard errors in degrees and in mm; NaN if fewer than three slices have a line.
@@ -154,8 +153,9 @@ def jackknife_of_plane(
 
 
 def line_centres(lines: Tensor, shape: tuple[int, int]) -> Tensor:
-    """The point on each slice where the first two views' lines cross, which is on the organ's axis; the image's centre
-    if they do not cross on the image.
+    """The point on each slice where the lines of the first two views cross, ``(slices, 2)``, pixels.
+
+    This point is on the axis of the organ. If the lines do not cross on the image, the point is the image's centre.
     """
     middle = torch.tensor([(shape[0] - 1) / 2, (shape[1] - 1) / 2], dtype=torch.float64).expand(len(lines), 2)
     if lines.shape[1] < 2:
@@ -173,7 +173,8 @@ def plane_errors(
 
     Args:
         origin, normal, reference_origin, reference_normal: ``(3,)`` each, RAS+, mm.
-        at: position of the organ, ``(3,)``; the offset is measured at the point of the reference plane nearest to it.
+        at: position of the organ, ``(3,)``, RAS+, mm; the offset is measured at the point of the reference plane that is
+            nearest to the organ.
 
     Returns:
         Angle (degrees) and offset (mm).
@@ -184,7 +185,7 @@ def plane_errors(
 
 
 def mean_plane(origins: Tensor, normals: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """The weighted mean of planes that were fitted to one organ.
+    """The weighted mean of planes that were fitted to the same organ.
 
     Args:
         origins: a point of each plane near the organ, ``(N, 3)``, RAS+, mm.
@@ -192,12 +193,12 @@ def mean_plane(origins: Tensor, normals: Tensor, weights: Tensor) -> tuple[Tenso
         weights: weights of the planes, ``(N,)``, not negative.
 
     Returns:
-        Origin and unit normal: the principal axis of the normals, and the mean position of the planes near the mean of
-        their origins.
+        The origin, which is at the mean position of the planes near the mean of their origins, and the unit normal,
+        which is the principal axis of the normals.
     """
     shares = weights / weights.sum()
     normal = torch.linalg.eigh((shares[:, None, None] * normals[:, :, None] * normals[:, None, :]).sum(dim=0))[1][:, -1]
     middle = (shares[:, None] * origins).sum(dim=0)
-    # distance of each plane from there, along the mean normal
+    # distance of each plane from the mean origin, along the mean normal
     distances = ((origins - middle) * normals).sum(dim=1) / (normals @ normal)
     return middle + (shares * distances).sum() * normal, normal
