@@ -158,8 +158,8 @@ def test_a_seed_draws_the_same_again_and_processes_share_the_draws(monkeypatch):
 
 def test_an_image_smaller_than_the_grid():
     message = (
-        r"an image of 8 x 8 pixels is too small for 5 tiles a side with a gap of 0.14 between them: a tile would have 1 "
-        r"pixels; raise --image_size, or lower --tiles_per_side or --tile_gap"
+        r"an image of 8 x 8 pixels is too small for 5 tiles a side with a gap of 0.14 between them: the side of a "
+        r"tile would be 1 pixels; raise --image_size, or lower --tiles_per_side or --tile_gap"
     )
     with pytest.raises(InputError, match=message):
         JigsawTilesd(5, 10)({"image": torch.zeros(1, 1, 8, 8)})

@@ -123,14 +123,14 @@ def test_a_seed_draws_the_same_again_and_processes_share_the_draws(monkeypatch):
         (
             20,
             16,
-            r"20 x 20 pixels cannot be divided into patches of 16 pixels; choose an --image_size .* \(32 is the nearest\)",
+            r"20 x 20 pixels cannot be divided into patches of 16 pixels; choose an --image_size .* \(the nearest is 32\)",
         ),
         (
             16,
             16,
-            r"16 x 16 pixels is a single patch of 16 pixels, so nothing .* lower --patch_size or raise --image_size",
+            r"16 x 16 pixels is a single patch of 16 pixels, so no patch .* lower --patch_size or raise --image_size",
         ),
-        (8, 16, r"\(32 is the nearest\), or another --patch_size"),
+        (8, 16, r"\(the nearest is 32\), or another --patch_size"),
     ],
 )
 def test_patches_that_do_not_fit_the_image(side, patch_size, message):

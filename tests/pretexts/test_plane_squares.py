@@ -213,9 +213,9 @@ def test_a_masked_slice_is_unknown_throughout_and_others_are_not():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"ends": "LA"}, "ends must name one end for each of two lines"),
-        ({"ends": ("L",)}, "ends must name one end for each of two lines"),
-        ({"ends": ("L", "Q")}, "an end of a line must be"),
+        ({"ends": "LA"}, "ends must be a list of two names, one for each line"),
+        ({"ends": ("L",)}, "ends must be a list of two names, one for each line"),
+        ({"ends": ("L", "Q")}, "the end of a line must be"),
         ({"ends": ("L", "A"), "size": 0.0}, "above zero and below the step"),
         ({"ends": ("L", "A"), "size": 60.0}, "above zero and below the step"),
     ],
@@ -230,7 +230,7 @@ def test_settings_are_checked(settings, message):
     [
         ((1, 8, 8, 5), (2, 2, 3), r"a slice \(1, i, j, 1\), but the image has shape \(1, 8, 8, 5\)"),
         ((3, 1, 8, 8, 5), (3, 2, 2, 3), r"slices \(B, 1, i, j\), but the image has shape \(3, 1, 8, 8, 5\)"),
-        ((3, 1, 8, 8), (3, 1, 2, 3), "squares need the planes of two views, got planes of 1"),
+        ((3, 1, 8, 8), (3, 1, 2, 3), "squares need the planes of two views, got 1"),
     ],
 )
 def test_what_is_not_a_slice_with_two_planes_is_refused(image, planes, message):

@@ -95,8 +95,8 @@ def test_what_has_no_patches():
     ):
         RelativePatchesd(4)
     message = (
-        r"an image of 12 x 12 voxels is too small for 3 patches a side with a jitter of 3: a patch would have 1 voxels a "
-        r"side; raise --image_size, or lower --patches_per_side or --patch_jitter"
+        r"an image of 12 x 12 voxels is too small for 3 patches a side with a jitter of 3: the side of a patch would be 1 "
+        r"voxels; raise --image_size, or lower --patches_per_side or --patch_jitter"
     )
     with pytest.raises(InputError, match=message):
         RelativePatchesd()({"image": torch.zeros(1, 1, 12, 12)})

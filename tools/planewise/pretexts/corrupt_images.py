@@ -16,8 +16,8 @@ from planewise.pretexts.local_shuffle import local_shuffle
 from planewise.pretexts.nonlinear_intensity import nonlinear_intensity
 from planewise.pretexts.paint import in_windows
 
-#: Maximum number of windows that are painted, or kept; probability of each further window, and of the first window to
-#: paint. There is always a first window to keep.
+#: Maximum number of windows per image, and the probability of each window after the one before it. If noise is painted
+#: outside the windows, the first window always exists.
 _WINDOWS, _ANOTHER = 5, 0.95
 #: The smallest side of an image that can be corrupted in windows, pixels.
 _NARROWEST = 12
@@ -28,28 +28,28 @@ class CorruptImagesd(Transform):
 
     The steps, in this order:
 
-    1. flip the image, the only step that also changes the target;
+    1. flip the image; this is the only step that also changes the target;
     2. shuffle its pixels in small windows (`local_shuffle`), at most a tenth of the image wide;
-    3. change its intensities by a curve, rising or falling with equal probability (`nonlinear_intensity`);
+    3. map its intensities through a curve, which rises or falls with equal probability (`nonlinear_intensity`);
     4. paint noise over up to five windows, or over everything outside such windows (`in_windows`).
 
-    For the curve and the noise, values are scaled to [0, 1] by each image's minimum and maximum, and then back to their
-    own scale, so that the network sees images on the same scale as in fine-tuning.
+    For the curve and the noise, each image is scaled to [0, 1] by its minimum and maximum, and afterwards scaled back,
+    so that the network sees the same range of values as in fine-tuning.
 
     Reads ``image``, ``(B, 1, i, j)``. Writes
 
     - ``image``: the corrupted image;
-    - ``restored``: the target, the flipped and otherwise unchanged image;
+    - ``restored``: the target, which is the flipped but otherwise unchanged image;
     - ``hidden``: where noise is painted, ``(B, 1, i, j)``, bool.
 
     Random numbers come from torch's global generators, as in `planewise.augmentation`: a few numbers for each image on
     the CPU, and one for each pixel on the image's device.
 
     Args:
-        flip: probability of a flip along either axis or both.
-        shuffle: probability of local shuffling.
-        nonlinear: probability of an intensity curve.
-        paint: probability of painting.
+        flip: probability that an image is flipped, along either axis or both.
+        shuffle: probability that its pixels are shuffled.
+        nonlinear: probability that its intensities are mapped through a curve.
+        paint: probability that noise is painted.
         in_paint: share of the painted images that are painted inside the windows; the others are painted outside.
 
     Raises:
@@ -81,7 +81,7 @@ class CorruptImagesd(Transform):
         batch = dict(data)
         image: Tensor = batch["image"]
         if image.ndim != 4 or image.shape[1] != 1:
-            raise ValueError(f"images must have one channel (B, 1, i, j) to be corrupted, got {tuple(image.shape)}")
+            raise ValueError(f"images to corrupt must have one channel (B, 1, i, j), got {tuple(image.shape)}")
         rows, columns = image.shape[2:]
         if min(rows, columns) < _NARROWEST:
             raise InputError(
@@ -110,7 +110,7 @@ class CorruptImagesd(Transform):
         )
         offset = (own_draws(count, 2) * window).long()
         keys = own_draws(count, rows * columns, device=image.device)
-        # sorting is slow, so only images to shuffle are sorted
+        # only the images to shuffle are sorted, because sorting is slow
         which = chosen.nonzero()[:, 0]
         window, offset = (to_device(values[which], image.device) for values in (window, offset))
         which = to_device(which, image.device)
@@ -123,11 +123,11 @@ class CorruptImagesd(Transform):
         return torch.where(chosen, nonlinear_intensity(image, control, inverted), image)
 
     def _painted(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """The images with noise, and the mask of the noise."""
+        """Paint noise over the images; return them and the mask of the noise."""
         count, sides = len(image), torch.tensor(image.shape[2:])
         painted, inside = self._chosen(image, 1, self.paint), self._chosen(image, 1, self.in_paint)
         there = own_draws(count, _WINDOWS) < _ANOTHER
-        # an image painted outside its windows has at least one window, because otherwise nothing of it would be left
+        # an image that is painted outside its windows needs at least one window; otherwise noise would cover all of it
         there[:, :1] |= ~inside
         there = there.cumprod(dim=1).bool()
         draws = own_draws(count, _WINDOWS, 4)
@@ -164,7 +164,7 @@ def unit_range(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def window_sizes(draws: Tensor, smallest: Tensor, largest: Tensor) -> Tensor:
-    """Turn random numbers into whole numbers from the smallest to the largest, with equal probability.
+    """Turn random numbers into whole numbers from ``smallest`` to ``largest``, all with the same probability.
 
     Args:
         draws: random numbers in [0, 1), ``(..., d)``.

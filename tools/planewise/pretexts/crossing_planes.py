@@ -16,14 +16,14 @@ from planewise.geometry import squares_on_lines
 class CrossingPlanesd(Transform):
     """Refuse or mask a slice in which the lines of two views do not cross. Use it after `SelectPlanesd`.
 
-    Reads ``planes`` ``(2, 2, 3)`` and the slice's affine, like `SelectPlanesd`. A cross needs two lines that are not
-    (nearly) parallel, and whose ends can be distinguished by their directions in the body
+    Reads ``planes`` ``(2, 2, 3)`` and the slice's affine, like `SelectPlanesd`. The lines form a cross if they are not
+    (nearly) parallel and the ends of each line can be distinguished by their directions in the body
     (`planewise.geometry.squares_on_lines`). If a plane is already masked, the item stays unchanged.
 
     Args:
         views: names of the two views.
         ends: for each view, the first end of its line (`planewise.geometry.end_direction`).
-        parallel: what to do if there is no cross: ``"error"`` refuses the item, ``"mask"`` fills its planes with NaN,
+        parallel: what happens if there is no cross. ``"error"`` refuses the item; ``"mask"`` sets its planes to NaN,
             which excludes the slice from the loss.
 
     Raises:
@@ -52,8 +52,8 @@ class CrossingPlanesd(Transform):
         if self.parallel == "error":
             raise InputError(
                 f"exam {item.get('exam', '?')}, {item.get('stack', 'the stack')}: the lines of the {self.views[0]} and"
-                f" {self.views[1]} views are nearly parallel in a slice, or their ends (first {self.ends[0]} and "
-                f"{self.ends[1]}) cannot be distinguished; leave such slices out of the loss with --parallel_planes mask"
+                f" {self.views[1]} views are nearly parallel in a slice, or the directions {self.ends[0]} and "
+                f"{self.ends[1]} do not distinguish their ends; leave such slices out of the loss with --parallel_planes mask"
             )
         item["planes"] = torch.full_like(planes, torch.nan)
         return item

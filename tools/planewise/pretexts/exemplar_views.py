@@ -24,15 +24,16 @@ class ExemplarViewsd(Transform):
 
     - ``image``: the channels of the unchanged ``x``, then those of ``x+``, ``(B, 2 * C, ...)``; with a ``dataset`` also
       those of ``x-``, unchanged, ``(B, 3 * C, ...)``;
-    - ``order``, without a dataset: for each sample, a random number for every sample in the batches of all processes, in
-      the order of a single process's batch, ``(B, N)``. The different sample with the highest number is ``x-``
-      (`planewise.losses.TripletLoss`).
+    - ``order``, only without a ``dataset``: random numbers, ``(B, N)``, where N is the number of samples in the batches
+      of all processes, ordered as in the batch of a single process. In each row, the different sample with the highest
+      number is ``x-`` (`planewise.losses.TripletLoss`).
 
     Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
 
     Args:
         view: batch transforms that make ``x+`` (`planewise.augmentation`).
-        dataset: source of ``x-``, drawn from all other items with equal probability; None draws ``x-`` from the batch.
+        dataset: the dataset from which ``x-`` is drawn; all other items have the same probability. None draws ``x-`` from
+            the batch.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class ExemplarViewsd(Transform):
 
 
 def _others(index: Tensor, dataset: SliceDataset) -> Tensor:
-    """Draw a different item of the dataset for each of these items."""
+    """Draw a different item of the dataset for each item, and return its image."""
     own, others = index.cpu(), max(len(dataset) - 1, 1)
     drawn = (own_draws(len(own), 1, dtype=torch.float64)[:, 0] * others).long().clamp(max=others - 1)
     rows = (drawn + (drawn >= own)) % len(dataset)

@@ -1,4 +1,4 @@
-"""Patches of images and volumes, one in each cell of a grid, for jigsaw puzzles and relative patch location."""
+"""Cut patches from the cells of a grid in images and volumes, for jigsaw puzzles and relative patch location."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from torch import Tensor
 
 
 def cell_sides(shape: Sequence[int], per_side: int) -> tuple[int, ...]:
-    """Sides of a cell along each axis of an image of this shape, in whole pixels; remaining pixels are at the edges."""
+    """Sides of a cell along each axis of an image of this shape, in whole pixels. Remaining pixels stay at the edges."""
     return tuple(int(side) // per_side for side in shape)
 
 
 def patch_corners(shape: Sequence[int], per_side: int, patch: Sequence[int], places: Tensor, draws: Tensor) -> Tensor:
-    """The first pixels of patches, each at a random position in its cell.
+    """The first pixel of each patch, which has a random position in its cell.
 
     Args:
         shape: shape of the image, d sides.
         per_side: number of cells along each axis.
-        patch: d sides of a patch, at most as large as the cell's (`cell_sides`).
+        patch: d sides of a patch, at most as large as those of a cell (`cell_sides`).
         places: numbers of cells, ``(..., P)`` int64; the last axis of the grid runs fastest.
         draws: random numbers in [0, 1), ``(..., P, d)``, for the position of each patch in its cell.
 
@@ -48,7 +48,7 @@ def cut_patches(image: Tensor, corners: Tensor, patch: Sequence[int]) -> Tensor:
     windows = image
     for axis, side in enumerate(patch):
         windows = windows.unfold(2 + axis, side, 1)
-    # a view of the patches at all possible positions, from which the selected ones are copied
+    # a view of the patches at all possible positions; only the selected patches are copied
     windows = windows.movedim(1, 1 + len(patch))
     rows = torch.arange(len(image), device=image.device)[:, None]
     places = (rows, *corners.unbind(-1))

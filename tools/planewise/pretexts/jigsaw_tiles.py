@@ -1,4 +1,4 @@
-"""Make jigsaw puzzles of images and volumes."""
+"""Make jigsaw puzzles from images and volumes."""
 
 from __future__ import annotations
 
@@ -19,34 +19,35 @@ from planewise.pretexts.permutations import choose_permutations, read_permutatio
 
 
 class JigsawTilesd(Transform):
-    """Make a puzzle of every image of a batch (Noroozi and Favaro 2016; for volumes Taleb 2020, section 3.3).
+    """Make a puzzle from every image of a batch (Noroozi and Favaro 2016; for volumes Taleb 2020, section 3.3).
 
-    The image is divided into a grid of equal cells. A tile is cut out of each cell at a random position, so that few
-    tiles touch and their edges do not reveal how they fit; each tile is standardised by its own mean and standard
-    deviation, so that brightness does not reveal it either. Then the tiles are put in the order of a permutation drawn
-    from a fixed set (`choose_permutations`), and the network predicts the permutation.
+    The image is divided into a grid of equal cells. A tile is cut out of each cell at a random position, so that edges
+    do not reveal which tiles are neighbours. Each tile is standardised by its own mean and standard deviation, so that
+    brightness does not reveal it either. Then the tiles are put in the order of a permutation, which is drawn from a
+    fixed set (`choose_permutations`). The network predicts the permutation.
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
-    - ``image``: ``(B, P * C, h, w)``, P tiles one after the other, or ``(B, P * C, h, w, d)``;
+    - ``image``: the channels of P tiles, one tile after the other, ``(B, P * C, h, w)`` or ``(B, P * C, h, w, d)``;
     - ``permutation``: the number of the permutation, ``(B,)``, int64;
     - ``original``: the unchanged image.
 
     Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
 
     Args:
-        tiles_per_side: 3 in the paper, for 9 tiles of an image or 27 of a volume.
+        tiles_per_side: number of tiles along each axis. It is 3 in the paper, for 9 tiles of an image or 27 of a volume.
         permutations: number of permutations to distinguish; 1000 in the paper.
-        gap: share of a cell's side that its tile leaves free. The paper cuts 64 pixels from 75; 0.14 cuts 64 from 74.
+        gap: share of a cell's side that its tile does not cover. The paper cuts tiles of 64 pixels from cells of 75; a
+            gap of 0.14 cuts 64 pixels from 74.
         tile_size: side to which tiles are resampled, pixels, for a network that needs larger tiles; None leaves them
             unchanged.
         spatial_dims: 2 for images, 3 for volumes.
         standardize: whether tiles are standardised; False keeps their values.
-        permutation_file: the permutations, in the form of `permutations_as_text`; None chooses them.
+        permutation_file: file of the permutations, written by `permutations_as_text`; None chooses permutations.
 
     Raises:
-        InputError: there are fewer permutations than requested, the file does not contain permutations, or the image is
-            too small for the grid.
+        InputError: more permutations are requested than there are, the file does not contain permutations, or the image
+            is too small for the grid.
     """
 
     input_name, input_remedy = "tiles", "raise --image_size or --tile_size, or lower --tiles_per_side or --tile_gap"
@@ -74,7 +75,7 @@ class JigsawTilesd(Transform):
         self.permutations = torch.from_numpy(chosen)
 
     def network_side(self, shape: Sequence[int]) -> int:
-        """Smallest side of the tiles that the network gets of an image of this shape, pixels (`tile_sides`)."""
+        """Smallest side, in pixels, of the tiles that the network gets from an image of this shape (`tile_sides`)."""
         tile = tile_sides(shape, self.tiles_per_side, self.gap)
         return min(tile) if self.tile_size is None else int(self.tile_size)
 
@@ -87,7 +88,7 @@ class JigsawTilesd(Transform):
         own = draws[:, 1:].reshape(count, pieces, -1)
         corners = patch_corners(image.shape[2:], self.tiles_per_side, tile, torch.arange(pieces), own)
         number = (draws[:, 0] * len(self.permutations)).long()
-        # position s of the puzzle shows tile p(s), so it is enough to permute the corners
+        # position s of the puzzle shows tile p(s), so only the corners need to be permuted
         order = self.permutations[number][..., None].expand_as(corners)
         tiles = cut_patches(image, to_device(corners.gather(1, order), image.device), tile)
         tiles = (standardized(tiles, len(tile)) if self.standardize else tiles).flatten(1, 2)
@@ -108,7 +109,7 @@ def tile_sides(shape: Sequence[int], tiles_per_side: int, gap: float) -> tuple[i
     if min(sides) < 2:
         raise InputError(
             f"an image of {' x '.join(str(int(side)) for side in shape)} pixels is too small for {tiles_per_side} "
-            f"tiles a side with a gap of {gap:g} between them: a tile would have {max(min(sides), 0)} pixels; "
+            f"tiles a side with a gap of {gap:g} between them: the side of a tile would be {max(min(sides), 0)} pixels; "
             "raise --image_size, or lower --tiles_per_side or --tile_gap"
         )
     return sides
@@ -119,5 +120,5 @@ def standardized(tiles: Tensor, spatial_dims: int) -> Tensor:
     axes = tuple(range(-spatial_dims, 0))
     centred = tiles - tiles.mean(dim=axes, keepdim=True)
     deviation = centred.square().mean(dim=axes, keepdim=True).sqrt()
-    # below this deviation, the tile has a single grey value up to rounding
+    # below this deviation, the tile has a single grey value, apart from rounding
     return centred / torch.where(deviation > 1e-5, deviation, 1.0)

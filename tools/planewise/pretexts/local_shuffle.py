@@ -9,18 +9,19 @@ from torch import Tensor
 def local_shuffle(image: Tensor, window: Tensor, offset: Tensor, keys: Tensor) -> Tensor:
     """Shuffle the pixels within each small window of an image (Zhou 2019, section 2, "Local-shuffling").
 
-    The windows of an image all have the same size and tile it without gaps, so every pixel may move, but only within its
-    window. The global structure stays and the texture is lost.
+    The windows of an image all have the same size and cover it without gaps, so every pixel may move, but only within its
+    window. The texture is lost, but the global structure remains.
 
     Args:
         image: ``(B, C, i, j)``; the channels move together.
-        window: rows and columns of an image's windows, ``(B, 2)``, int64, at least 1. Windows of one pixel change nothing.
-        offset: shift of the tiling up and to the left, ``(B, 2)``, int64, from 0 to less than the window.
-        keys: random numbers in [0, 1), one for each pixel, ``(B, i * j)``; their order within a window becomes the order
-            of its pixels.
+        window: numbers of rows and columns of the windows of each image, ``(B, 2)``, int64, at least 1. Windows of one
+            pixel change nothing.
+        offset: displacement of the windows up and to the left, ``(B, 2)``, int64, at least 0 and less than the window.
+        keys: random numbers in [0, 1), one for each pixel, ``(B, i * j)``. Within a window, the pixels are put in the
+            order of their numbers.
 
     Returns:
-        The image with its pixels in their new places.
+        The shuffled image, ``(B, C, i, j)``.
     """
     count, _, rows, columns = image.shape
     row = torch.arange(rows, device=image.device)

@@ -1,4 +1,4 @@
-"""Hide patches of images from a masked autoencoder, which restores them."""
+"""Hide patches of images, for a masked autoencoder to restore."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
 
-#: Added to the variance of a patch (as in the code of He et al. 2022), so that a patch with a single value stays
-#: finite.
+#: Added to the variance of a patch (as in the code of He et al. 2022), so that a patch with a single value does not
+#: cause a division by zero.
 _EPSILON = 1e-6
 
 
 class MaskPatchesd(Transform):
     """Hide random patches of every image of a batch (He et al. 2022, section 3, "Masking").
 
-    The image is divided into a grid of square patches. The same number of patches is hidden in each image, drawn
-    uniformly and without replacement. Hidden pixels become 0, the mean of a standardised image, so their content does
-    not reach the network.
+    The image is divided into a grid of square patches. In each image, the same number of patches is hidden; they are
+    drawn uniformly and without replacement. Hidden pixels are set to 0, the mean of a standardised image, so that the
+    network cannot see their content.
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
     - ``image``: the image with hidden pixels set to 0;
     - ``hidden``: whether each pixel is hidden, ``(B, 1, i, j)`` or ``(B, 1, i, j, k)``, bool;
-    - ``restored``: the target, which is the unchanged image, or with ``normalize_patches`` the image with each patch
+    - ``restored``: the target, which is the unchanged image; with ``normalize_patches``, each patch of it is
       standardised by its own mean and standard deviation.
 
     Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
@@ -50,7 +50,7 @@ class MaskPatchesd(Transform):
         self.normalize_patches = bool(normalize_patches)
 
     def network_side(self, shape: Sequence[int]) -> int:
-        """Smallest side of an image of this shape, pixels, if its patches fill it (`patch_grid`)."""
+        """Smallest side, in pixels, of an image of this shape. An image that patches cannot fill is refused."""
         patch_grid(shape, self.patch_size)
         return min(shape)
 
@@ -81,12 +81,12 @@ def patch_grid(shape: Sequence[int], patch_size: int) -> torch.Size:
             near = max(2, round(side / patch_size)) * patch_size
             raise InputError(
                 f"an image of {size} pixels cannot be divided into patches of {patch_size} pixels; choose an --image_size "
-                f"that is a multiple of {patch_size} ({near} is the nearest), or another --patch_size"
+                f"that is a multiple of {patch_size} (the nearest is {near}), or another --patch_size"
             )
     grid = torch.Size(side // patch_size for side in sides)
     if grid.numel() < 2:
         raise InputError(
-            f"an image of {size} pixels is a single patch of {patch_size} pixels, so nothing would stay visible; "
+            f"an image of {size} pixels is a single patch of {patch_size} pixels, so no patch would stay visible; "
             "lower --patch_size or raise --image_size"
         )
     return grid
@@ -98,7 +98,7 @@ def hidden_patches(patches: int, mask_ratio: float) -> int:
 
 
 def on_pixels(patches: Tensor, patch_size: int) -> Tensor:
-    """Repeat the value of each patch ``(B, C, *grid)`` for each of its pixels, ``(B, C, *(grid * patch_size))``."""
+    """Repeat the value of each patch for all of its pixels: ``(B, C, *grid)`` to ``(B, C, *(grid * patch_size))``."""
     for axis in range(2, patches.ndim):
         patches = patches.repeat_interleave(patch_size, dim=axis)
     return patches

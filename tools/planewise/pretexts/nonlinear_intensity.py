@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-#: Number of points at which a curve is computed; it is linear between them.
+#: Number of points at which a curve is computed; values between the points are interpolated linearly.
 _POINTS = 1000
 
 
 def nonlinear_intensity(image: Tensor, control: Tensor, inverted: Tensor) -> Tensor:
     """Map the values of each image through its own Bezier curve (Zhou 2019, section 2, "Non-linear").
 
-    The cubic curve goes from (0, 0) to (1, 1). Its two control points are in the unit square, so both of its
-    coordinates increase, and each old value has one new value. An inverted map is one minus the curve.
+    The cubic curve goes from (0, 0) to (1, 1). Its two control points are in the unit square, so both coordinates
+    increase along the curve, and each old value has exactly one new value. An inverted map is one minus the curve.
 
     Args:
         image: images with values in [0, 1], ``(B, ...)``.

@@ -1,4 +1,4 @@
-"""Cut images and volumes into overlapping patches, to predict the next rows of patches."""
+"""Cut images and volumes into overlapping patches, for a network that predicts the next rows of patches."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from planewise.pretexts.grid_patches import cut_patches
 
 
 class OverlappingPatchesd(Transform):
-    """Cut every image of a batch into a grid of overlapping patches, and draw the negatives of each prediction
-    (contrastive predictive coding, Taleb 2020, section 3.1).
+    """Cut every image of a batch into overlapping patches, and draw the negatives for each prediction (contrastive
+    predictive coding, Taleb 2020, section 3.1).
 
     The network predicts patches in the rows after a patch (`planewise.geometry.predicted_patches`). Each prediction must
-    find its patch among candidates: the right patch, and negatives from other positions in the same image, drawn without
-    replacement.
+    identify its patch among candidates. The candidates are the right patch, and negatives, which are drawn without
+    replacement from the other positions in the same image.
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
-    - ``image``: ``(B, P * C, h, w)``, P patches one after the other, the last axis fastest, or ``(B, P * C, h, w, d)``;
-    - ``candidates``: numbers of the candidate patches for each of Q predictions, the right patch first,
+    - ``image``: the channels of P patches, one patch after the other, with the last axis of the grid fastest,
+      ``(B, P * C, h, w)`` or ``(B, P * C, h, w, d)``;
+    - ``candidates``: numbers of the candidate patches for each of Q predictions, with the right patch first,
       ``(B, Q, 1 + negatives)``, int64;
     - ``ahead``: number of rows from the context's patch to the predicted patch, ``(B, Q)``, int64;
     - ``original``: the unchanged image.
@@ -37,7 +38,7 @@ class OverlappingPatchesd(Transform):
 
     Args:
         patches_per_side: n, the number of patches along each axis.
-        overlap: share of a patch that the next patch also covers.
+        overlap: share of a patch's side that the next patch also covers.
         rows_ahead: number of predicted rows.
         negatives: number of negatives for each prediction.
         spatial_dims: 2 for images, 3 for volumes.
@@ -64,7 +65,7 @@ class OverlappingPatchesd(Transform):
         self.patches = self.patches_per_side**spatial_dims
 
     def network_side(self, shape: Sequence[int]) -> int:
-        """Smallest side of the patches that the network gets of an image of this shape, pixels (`patch_places`)."""
+        """Smallest side, in pixels, of the patches that the network gets from an image of this shape (`patch_places`)."""
         return min(patch_places(shape, self.patches_per_side, self.overlap)[0])
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -90,7 +91,7 @@ class OverlappingPatchesd(Transform):
 
 
 def _check_patches(patches_per_side: int, rows_ahead: int, negatives: int, spatial_dims: int) -> None:
-    """Refuse a grid with too few rows to predict or too few negatives.
+    """Refuse a grid that has too few rows to predict, or too few patches for the negatives.
 
     Raises:
         InputError: the grid is too small.
@@ -103,21 +104,21 @@ def _check_patches(patches_per_side: int, rows_ahead: int, negatives: int, spati
         )
     if negatives >= patches:
         raise InputError(
-            f"a grid of {patches} patches has only {patches - 1} negatives for one patch, not {negatives}; lower "
+            f"negatives must be at most {patches - 1}, because the grid has {patches} patches, got {negatives}; lower "
             "--negatives or raise --patches_per_side"
         )
 
 
 def patch_places(shape: Sequence[int], patches_per_side: int, overlap: float) -> tuple[tuple[int, ...], Tensor]:
-    """Sides of a patch, and the first pixel of each patch, for a grid of patches over the whole image.
+    """Place a grid of overlapping patches on the whole image.
 
     Args:
         shape: shape of the image, d sides.
         patches_per_side: n, the number of patches along each axis.
-        overlap: share of a patch that the next patch also covers, as exactly as whole pixels allow.
+        overlap: share of a patch's side that the next patch also covers, as exactly as whole pixels allow.
 
     Returns:
-        d sides, pixels; and the first pixel of each patch, ``(n^d, d)`` int64, the last axis fastest.
+        The d sides of a patch, pixels, and the first pixel of each patch, ``(n^d, d)`` int64, with the last axis fastest.
 
     Raises:
         InputError: a patch would have fewer than two pixels a side.
@@ -126,9 +127,9 @@ def patch_places(shape: Sequence[int], patches_per_side: int, overlap: float) ->
     if min(size) < 2:
         raise InputError(
             f"an image of {' x '.join(str(int(side)) for side in shape)} pixels is too small for {patches_per_side} patches "
-            f"a side: a patch would have {min(size)} pixels; raise --image_size or lower --patches_per_side"
+            f"a side: the side of a patch would be {min(size)} pixels; raise --image_size or lower --patches_per_side"
         )
-    # the first patch begins and the last patch ends at an edge of the image
+    # the first and the last patch touch the edges of the image
     starts = [
         [round(number * (side - patch) / (patches_per_side - 1)) for number in range(patches_per_side)]
         for side, patch in zip(shape, size, strict=True)

@@ -1,4 +1,4 @@
-"""Find the pixels inside windows of images, which are painted over or kept as in Models Genesis."""
+"""Find the pixels inside windows of images, which Models Genesis paints over or keeps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def in_windows(image: Tensor, corners: Tensor, sizes: Tensor) -> Tensor:
-    """Whether each pixel is in any of its image's windows, ``(B, 1, i, j)``, bool.
+    """Whether each pixel is inside any window of its image, ``(B, 1, i, j)``, bool.
 
     In-painting replaces these pixels with noise, out-painting replaces all other pixels (Zhou 2019, section 2).
 

@@ -21,13 +21,13 @@ from planewise.text_files import read_json
 def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.int64]:
     """Choose permutations with large Hamming distances, one after the other (Noroozi and Favaro 2016, Algorithm 1).
 
-    The first is random. Each further permutation is, among those not yet chosen, the one with the largest sum of
-    distances to the chosen permutations: ``argmax_p sum_c H(p, c)``. Ties are broken at random.
+    The first permutation is random. Each further permutation is the one with the largest sum of distances to the chosen
+    permutations, ``argmax_p sum_c H(p, c)``, among those not yet chosen. Ties are broken at random.
 
-    The paper enumerates all ``pieces!`` permutations. This function does not enumerate them, so 27 pieces take hardly
-    longer than 9. With ``N_sv`` the number of chosen permutations that have piece ``v`` in position ``s``, and ``n`` the
-    number of chosen permutations, the sum is ``sum_s (n - N_(s p(s)))``. It is largest when ``sum_s N_(s p(s))`` is
-    smallest: this is an assignment of pieces to positions at the least cost, which SciPy solves.
+    The paper enumerates all ``pieces!`` permutations. This function does not, so 27 pieces take hardly longer than 9.
+    Let ``n`` be the number of chosen permutations, and ``N_sv`` the number of those with piece ``v`` in position ``s``.
+    Then the sum is ``sum_s (n - N_(s p(s)))``, which is largest when ``sum_s N_(s p(s))`` is smallest. This is an
+    assignment of pieces to positions at the lowest cost, which SciPy solves.
 
     Args:
         pieces: number of pieces.
@@ -35,16 +35,16 @@ def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.in
         seed: determines the result.
 
     Returns:
-        Shape ``(count, pieces)``, all rows different: position ``s`` of the ``n``-th puzzle shows piece ``[n, s]``.
+        Shape ``(count, pieces)``, with different rows: entry ``[n, s]`` is the piece in position ``s`` of puzzle ``n``.
 
     Raises:
-        InputError: there are fewer permutations than requested.
+        InputError: more permutations are requested than there are.
     """
     if pieces < 2 or count < 2:
         raise InputError(f"a puzzle needs at least two pieces and two permutations, got {pieces} and {count}")
     if count > math.factorial(pieces):
         raise InputError(
-            f"{pieces} pieces have only {math.factorial(pieces)} permutations, but {count} were requested; lower "
+            f"{pieces} pieces have only {math.factorial(pieces)} permutations, but {count} are requested; lower "
             "--permutations"
         )
     generator = np.random.default_rng(seed)
@@ -54,18 +54,18 @@ def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.in
     last = next(iter(chosen))
     while len(chosen) < count:
         there[places, last] += 1
-        # the random numbers of a permutation sum to less than one, so they only break ties
+        # the random numbers along a permutation add up to less than one, so they only break ties
         last = _cheapest(there + generator.random(there.shape) / pieces, chosen)
         chosen[last] = None
     return np.array(list(chosen), dtype=np.int64)
 
 
 def _cheapest(cost: NDArray[np.float64], excluded: Container[tuple[int, ...]]) -> tuple[int, ...]:
-    """The permutation ``p`` with the least ``sum_s cost[s, p(s)]`` among those not excluded (Murty 1968).
+    """The permutation ``p`` with the lowest ``sum_s cost[s, p(s)]`` among those that are not excluded (Murty 1968).
 
-    If the cheapest of a set of permutations is excluded, the rest of the set is divided into permutations that differ
-    from it at the first position, those that agree there and differ at the second, and so on; the cheapest permutation of
-    each part is a candidate.
+    If the cheapest permutation of a set is excluded, the rest of the set is divided into parts: part s contains the
+    permutations that agree with it before position s and differ from it at position s. The cheapest permutation of each
+    part is a new candidate.
     """
     number = counting()
     candidates: list[tuple[float, int, tuple[int, ...], NDArray[np.float64], int]] = []
@@ -73,7 +73,7 @@ def _cheapest(cost: NDArray[np.float64], excluded: Container[tuple[int, ...]]) -
     def add(costs: NDArray[np.float64], fixed: int) -> None:
         try:
             rows, columns = linear_sum_assignment(costs)
-        except ValueError:  # nothing is left in this part
+        except ValueError:  # this part contains no permutation
             return
         found = tuple(columns.tolist())
         heapq.heappush(candidates, (float(costs[rows, columns].sum()), next(number), found, costs, fixed))
@@ -93,31 +93,31 @@ def _cheapest(cost: NDArray[np.float64], excluded: Container[tuple[int, ...]]) -
 
 
 def permutations_as_text(pieces: int, count: int, seed: int = 0) -> str:
-    """The text of a file with the result of `choose_permutations` and its settings, with one permutation per line."""
+    """The text of a file with the settings and the result of `choose_permutations`, one permutation per line."""
     rows = ",\n".join(f"  {row}" for row in choose_permutations(pieces, count, seed).tolist())
     head = {"method": "Noroozi and Favaro 2016, Algorithm 1", "pieces": pieces, "seed": seed}
     return json.dumps(head)[:-1] + f', "permutations": [\n{rows}\n]}}\n'
 
 
 def read_permutations(path: str | Path, pieces: int, count: int) -> NDArray[np.int64]:
-    """Read the first permutations from a file written by `permutations_as_text`.
+    """Read the first permutations from a file whose text comes from `permutations_as_text`.
 
     Args:
         path: the file.
         pieces: number of pieces of each permutation.
-        count: number of permutations; the algorithm chooses one after the other, so the first ones are the same as if no
-            others had been chosen.
+        count: number of permutations. The algorithm chooses them one after the other, so the first ones do not depend on
+            how many are chosen.
 
     Returns:
         Like `choose_permutations`.
 
     Raises:
-        InputError: there is no such file, or it contains something else or too few permutations.
+        InputError: there is no such file, it does not contain permutations, or it contains too few.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise InputError(
-            f"there is no file of permutations at {path}; leave --permutation_file out to choose them again"
+            f"there is no file of permutations at {path}; leave --permutation_file out to choose permutations anew"
         )
     try:
         rows = np.array(read_json(path)["permutations"], dtype=np.int64)
@@ -134,11 +134,11 @@ def read_permutations(path: str | Path, pieces: int, count: int) -> NDArray[np.i
     if rows.shape[1] != pieces or len(rows) < count:
         raise InputError(
             f"{path} contains {len(rows)} permutations of {rows.shape[1]} pieces, but {count} of {pieces} are needed;"
-            " lower --permutations, or leave --permutation_file out to choose them again"
+            " lower --permutations, or leave --permutation_file out to choose permutations anew"
         )
     return rows[:count]
 
 
 def inverse(permutations: Tensor) -> Tensor:
-    """The position of each piece: ``inverse(p)[p[s]] = s``, for permutations ``(..., pieces)``."""
+    """The position of each piece in permutations ``(..., pieces)``, so that ``inverse(p)[p[s]] = s``."""
     return permutations.argsort(dim=-1)

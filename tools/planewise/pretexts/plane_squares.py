@@ -1,4 +1,4 @@
-"""Compute anatomical positions as classes of pixels from the image's current affine (Bai 2019)."""
+"""Compute the anatomical position of every pixel, as a class, from the image's current affine (Bai 2019)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from planewise.geometry import end_direction, square_labels, squares_inside, squ
 
 
 class PlaneSquaresd(Transform):
-    """Nine squares along the lines in which two other views cut the slice, Bai 2019 section 2, under ``squares``.
+    """Write nine squares along the lines where two other views cut the slice under ``squares`` (Bai 2019, section 2).
 
-    They are computed from the affine after all earlier spatial transforms, so they are exact under any augmentation and
-    never resampled themselves.
+    The squares are computed from the affine after all earlier spatial transforms. They are therefore exact under any
+    augmentation, and never resampled.
 
     - For an item with ``image``, a `MetaTensor` ``(1, i, j, 1)``, and ``planes`` ``(2, 2, 3)``, it writes ``squares``
       ``(1, i, j, 1)``, ``square_centres`` ``(9, 3)`` and ``square_inside`` ``(9,)``.
@@ -22,9 +22,9 @@ class PlaneSquaresd(Transform):
       ``squares`` ``(B, i, j)``, ``square_centres`` ``(B, 9, 3)`` and ``square_inside`` ``(B, 9)``.
 
     ``squares`` is int64: 0 for the background, 1 to 9 for the squares in the order of `planewise.geometry.SQUARE_STEPS`.
-    The whole slice is -1, which the loss ignores, if a plane is masked (NaN) or the squares are unknown
-    (`squares_on_lines`). A square outside the image has no pixels. ``square_centres`` are RAS+, mm; ``square_inside``
-    tells whether each square is wholly inside the image.
+    If a plane is masked (NaN) or the squares are unknown (`squares_on_lines`), the whole slice is -1, which the loss
+    ignores. A square outside the image has no pixels. ``square_centres`` are RAS+, mm. ``square_inside`` is bool, and
+    true if a square is completely inside the image.
 
     Args:
         ends: for each of the two views, the first end of its line (`planewise.geometry.end_direction`).
@@ -37,7 +37,7 @@ class PlaneSquaresd(Transform):
 
     def __init__(self, ends: Sequence[str], size: float = 20.0, step: float = 55.0) -> None:
         if isinstance(ends, str) or len(ends) != 2:
-            raise ValueError(f"ends must name one end for each of two lines, got {ends!r}")
+            raise ValueError(f"ends must be a list of two names, one for each line, got {ends!r}")
         for end in ends:
             end_direction(end)
         if not 0 < size < step:
@@ -56,7 +56,7 @@ class PlaneSquaresd(Transform):
             wanted = "a slice (1, i, j, 1)" if single else "slices (B, 1, i, j)"
             raise ValueError(f"squares need {wanted}, but the image has shape {tuple(image.shape)}")
         if planes.shape[-3] != 2:
-            raise ValueError(f"squares need the planes of two views, got planes of {planes.shape[-3]}")
+            raise ValueError(f"squares need the planes of two views, got {planes.shape[-3]}")
         affine = (image.affine if single else item["affine"]).to(planes)
         shape = tuple(image.shape[1:3] if single else image.shape[2:4])
         squares = squares_on_lines(affine, planes, self.ends, self.step)

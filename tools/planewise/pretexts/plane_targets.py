@@ -1,4 +1,4 @@
-"""Compute targets of the pretexts from the image's current affine, for an item or a batch."""
+"""Compute the targets of relative orientation and relative location, for an item or a batch."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from planewise.geometry import centrosymmetric, intersection_lines, line_heatmap
 
 
 class PlaneHeatmapsd(Transform):
-    """Heatmaps of the lines along which other views cut the slice, Zhang 2024 Eq. (1), under ``heatmaps``.
+    """Write heatmaps of the lines along which other views cut the slice under ``heatmaps`` (Zhang 2024, Eq. 1).
 
-    They are computed from the affine after all earlier spatial transforms, so they are exact under any augmentation and
-    never resampled themselves.
+    The heatmaps are computed from the affine after all earlier spatial transforms. They are therefore exact under any
+    augmentation, and never resampled.
 
     - For an item with ``image``, a `MetaTensor` ``(1, i, j, 1)``, and ``planes`` ``(views, 2, 3)``, the heatmaps are
       ``(views, i, j, 1)``.
     - For a batch with ``image`` ``(B, 1, i, j)``, ``affine`` ``(B, 4, 4)`` and ``planes`` ``(B, views, 2, 3)``, the
       heatmaps are ``(B, views, i, j)``.
 
-    The heatmap of a masked plane (NaN) is NaN, which the losses ignore; the heatmap of a plane that misses the image is
-    (nearly) zero, as it should be. The lines themselves are written under ``lines``.
+    If a plane is masked (NaN), its heatmap is NaN, which the losses ignore. If a plane misses the image, its heatmap is
+    (nearly) zero. The lines are written under ``lines``, with the shape of ``planes`` but ``(A, B, C)`` as the last axis.
 
     Args:
         sigma: standard deviation of the line's profile, in pixels of the image's grid.
 
     Raises:
-        ValueError: the image is a volume instead of a slice; a plane cuts a volume in no line.
+        ValueError: ``sigma`` is not positive, or the image is a volume instead of a slice.
     """
 
     def __init__(self, sigma: float) -> None:
@@ -54,7 +54,7 @@ class PlaneHeatmapsd(Transform):
 
 
 class SliceLocationd(Transform):
-    """The target of relative location, under ``location``: Zhang 2024 Eq. (3), or mapped by Eq. (4).
+    """Write the target of relative location under ``location`` (Zhang 2024, Eq. 3 or 4).
 
     Args:
         mapping: ``"linear"`` keeps the ratio of Eq. (3); ``"sine"`` is Eq. (4), for stacks that are symmetric about the

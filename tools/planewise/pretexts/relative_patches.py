@@ -1,4 +1,4 @@
-"""Cut pairs of patches, and give the location of one relative to the other as the target."""
+"""Cut pairs of patches, whose relative location is the target."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class RelativePatchesd(Transform):
     """Cut the middle patch and another patch out of every image (Taleb 2020, section 3.2; for images Doersch 2015).
 
     The image is divided into a grid of equal cells. The reference patch is cut out of the middle cell, and the query
-    patch out of another cell, which is drawn anew for each image. Each patch has a random position in its cell and is
-    ``jitter`` voxels smaller than the cell along each axis, so that gaps of random widths separate neighbours and edges
-    do not reveal how they fit. The network predicts which of the other cells the query comes from.
+    patch out of another cell, which is drawn for each image. Each patch is ``jitter`` voxels smaller than its cell along
+    each axis, and has a random position in it. Gaps of random widths therefore separate neighbours, so their edges do
+    not reveal how they fit. The network predicts the cell from which the query was cut.
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
@@ -33,8 +33,8 @@ class RelativePatchesd(Transform):
     Random numbers come from torch's global generator on the CPU, as in `planewise.augmentation`.
 
     Args:
-        patches_per_side: number of cells along each side, odd, so that there is a middle cell; 3 in the paper.
-        jitter: number of voxels of a cell's side that its patch leaves free; 3 in the paper.
+        patches_per_side: number of cells along each side; 3 in the paper. It must be odd, so that there is a middle cell.
+        jitter: difference between the side of a cell and the side of its patch, voxels; 3 in the paper.
 
     Raises:
         InputError: there is no middle cell, or the image is too small for the grid.
@@ -52,7 +52,7 @@ class RelativePatchesd(Transform):
         self.jitter = int(jitter)
 
     def network_side(self, shape: Sequence[int]) -> int:
-        """Smallest side of the patches that the network gets of an image of this shape, voxels (`patch_sides`)."""
+        """Smallest side, in voxels, of the patches that the network gets from an image of this shape (`patch_sides`)."""
         return min(patch_sides(shape, self.patches_per_side, self.jitter))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -80,14 +80,14 @@ def patch_sides(shape: Sequence[int], patches_per_side: int, jitter: int) -> tup
     if min(sides) < 2:
         raise InputError(
             f"an image of {' x '.join(str(int(side)) for side in shape)} voxels is too small for {patches_per_side} patches "
-            f"a side with a jitter of {jitter}: a patch would have {max(min(sides), 0)} voxels a side; raise --image_size, "
-            "or lower --patches_per_side or --patch_jitter"
+            f"a side with a jitter of {jitter}: the side of a patch would be {max(min(sides), 0)} voxels; raise "
+            "--image_size, or lower --patches_per_side or --patch_jitter"
         )
     return sides
 
 
 def cell_of_class(place: Tensor, cells: int) -> Tensor:
-    """The cell of a class. The classes are all cells except the middle one, in order; the last axis of the grid runs fastest.
+    """The number of a class's cell. The classes are all cells but the middle one, numbered with the grid's last axis fastest.
 
     Args:
         place: classes, int64, 0 to ``cells - 2``.

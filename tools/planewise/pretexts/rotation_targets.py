@@ -15,10 +15,11 @@ from planewise.geometry import PLANE_ROTATIONS, VOLUME_ROTATIONS, rotate90
 
 
 class RotationTargetsd(Transform):
-    """Rotate every image of a batch by a random class of rotation (Taleb 2020, section 3.4; for images Gidaris 2018).
+    """Rotate every image of a batch at random (Taleb 2020, section 3.4; for images Gidaris 2018).
 
-    Volumes have ten classes: no rotation, and 90, 180 and 270 degrees about each axis; images have four. All are equally
-    likely, and nothing is interpolated (`planewise.geometry.rotate90`).
+    Volumes have ten classes of rotation: none, and 90, 180 and 270 degrees about each of the three axes. Images have
+    four: 0, 90, 180 and 270 degrees. All classes are equally likely, and nothing is interpolated
+    (`planewise.geometry.rotate90`).
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
@@ -32,7 +33,7 @@ class RotationTargetsd(Transform):
         key: key under which the class is written.
 
     Raises:
-        ValueError: the sides of the image differ, so rotated images would have different shapes.
+        ValueError: the sides of the image differ, so its rotations would have different shapes.
     """
 
     def __init__(self, key: str = "rotation") -> None:

@@ -1,4 +1,4 @@
-"""Turn the datalist's planes of other views into the tensor from which targets are computed."""
+"""Convert the planes of other views, from the datalist, to the tensor from which targets are computed."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from planewise.geometry import MIN_SPACING, PARALLEL_ANGLE, check_affine, plane_
 
 
 class SelectPlanesd(Transform):
-    """Turn ``item["planes"]`` into the tensor ``(views, 2, 3)``: origin and normal of each view, in float64, RAS+, mm.
+    """Convert ``item["planes"]`` to a tensor ``(views, 2, 3)``: the origin and the normal of each view, float64, RAS+, mm.
 
-    It needs no pixels: the slice's own plane, for the check of parallel planes, comes from ``item["affine"]``, or from the
-    image's affine if there is none.
+    No pixels are needed. The slice's own plane, which must not be parallel to the views, comes from ``item["affine"]``,
+    or from the image's affine if the item has none.
 
     Args:
         views: the views whose lines are targets, in the order of the heatmap channels.
-        missing: what to do if an item lacks one of the views: ``"error"`` refuses it, ``"mask"`` fills NaN, which
-            excludes that target from the loss.
-        parallel: the same for a view parallel to the slice (within `PARALLEL_ANGLE`).
+        missing: what happens if an item lacks one of the views. ``"error"`` refuses the item; ``"mask"`` sets the view's
+            plane to NaN, which excludes this target from the loss.
+        parallel: what happens if a view is parallel to the slice (within `PARALLEL_ANGLE`), as for ``missing``.
 
     Raises:
-        InputError: a view is missing or parallel and ``"error"`` was requested; the message names the exam and the
-            view. It is also raised if an item has planes but no affine of its slice.
+        InputError: a view is missing or parallel and ``"error"`` was requested (the message names the exam and the
+            view), or an item has planes but its slice has no affine.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class SelectPlanesd(Transform):
                     if not given:
                         raise InputError(
                             f"exam {exam} has no planes of other views, which this pretext needs "
-                            "(masks do not contain them); train with a datalist from `planewise index`"
+                            "(masks do not contain planes); train with a datalist from `planewise index`"
                         )
                     raise InputError(
-                        f"exam {exam} has no {view} view (it has {', '.join(given)}); leave it out with --views, or train on "
-                        "the other views with --missing_planes mask"
+                        f"exam {exam} has no {view} view (it has {', '.join(given)}); leave this view out with --views, or "
+                        "train on the other views with --missing_planes mask"
                     )
                 continue
             normal = np.asarray(given[view]["normal"], dtype=np.float64)
@@ -71,7 +71,7 @@ class SelectPlanesd(Transform):
                     raise InputError(
                         f"exam {exam}: the {view} and {stack} planes are parallel (angle {math.degrees(angle):.1f} deg < "
                         f"{math.degrees(PARALLEL_ANGLE):.0f} deg), so they have no intersection line; leave the view "
-                        f"out with --views, or that target out of the loss with --parallel_planes mask"
+                        f"out with --views, or this target out of the loss with --parallel_planes mask"
                     )
                 continue
             selected[index] = given[view]["origin"], normal
@@ -91,9 +91,9 @@ class SelectPlanesd(Transform):
             raise InputError(f"exam {exam}, {stack}: {error}") from error
 
 
-# plain NumPy for speed: a hundred thousand items pass through here whenever a run starts
+# plain NumPy for speed, because whenever a run starts, these functions are called for a hundred thousand items
 def _normal(affine: np.ndarray) -> np.ndarray:
-    """Unit normal of a slice, ``(3,)``; raises a ValueError with the reason if the affine has none."""
+    """Unit normal of a slice, ``(3,)``. If the affine has no normal, a ValueError with the reason is raised."""
     if affine.shape == (4, 4) and np.isfinite(affine).all():
         across = _cross(affine[:3, 0], affine[:3, 1])
         length, spacing = np.linalg.norm(across), [np.linalg.norm(affine[:3, axis]) for axis in (0, 1)]

@@ -1,4 +1,4 @@
-"""Make pairs of slices of a stack, and tell which of the two comes first."""
+"""Make pairs of slices from a stack, with the order of the two slices as the target."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from planewise.errors import InputError
 
 
 class SlicePositiond(Transform):
-    """Write the sort key of a stack's slices (`slice_position`, which needs only the datalist) as a tensor ``position``."""
+    """Write an item's position in its stack (`slice_position`) under ``position``, as a float32 tensor without axes."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item: dict[Any, Any] = dict(data)
@@ -22,8 +22,10 @@ class SlicePositiond(Transform):
 
 
 class SlicePairsd(Transform):
-    """Pairs from the slices of a batch, in the order of `planewise.data.PairSampler`, and the target of slice ordering
-    (Zhang, P. et al. 2017): which of the two slices is nearer to the beginning of the stack (for a heart, the base).
+    """Make pairs from the slices of a batch, for slice ordering (Zhang, P. et al. 2017).
+
+    The slices come from `planewise.data.PairSampler`, so neighbours form a pair. The target is which of the two slices
+    is nearer to the beginning of the stack, which is the base of a heart.
 
     Reads ``image`` ``(2B, 1, i, j)`` and ``position`` ``(2B,)``. Writes ``image`` ``(B, 2, i, j)``, with the two slices
     as its channels, and ``first_is_nearer`` ``(B,)``, float32: 1 if the first slice has the lower position, otherwise 0.

@@ -10,11 +10,10 @@ from monai.transforms import Transform
 
 
 class TwoViewsd(Transform):
-    """Two views of each slice as the two channels of ``image`` (SimCLR, Chen 2020; BYOL, Grill 2020).
+    """Make two views of each slice, as the two channels of ``image`` (SimCLR, Chen 2020; BYOL, Grill 2020).
 
-    A batch contains ``image`` ``(B, 1, i, j)`` and the inputs of the view's transforms. Afterwards ``image`` is ``(B, 2,
-    i, j)``: channel 0 is one view of a slice, channel 1 another view of the same slice. Everything else stays
-    unchanged.
+    Reads ``image`` ``(B, 1, i, j)`` and the inputs of the view's transforms. Writes ``image`` ``(B, 2, i, j)``, whose
+    channels are two random views of the same slice. Everything else in the batch stays unchanged.
 
     Args:
         view: batch transforms that make a view (`planewise.augmentation`); they are called twice, with new random numbers
@@ -30,6 +29,6 @@ class TwoViewsd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
         if batch["image"].shape[1] != 1:
-            raise ValueError(f"views need images of one channel (B, 1, i, j), got {tuple(batch['image'].shape)}")
+            raise ValueError(f"views need images with one channel (B, 1, i, j), got {tuple(batch['image'].shape)}")
         batch["image"] = torch.cat([self.view(dict(batch))["image"] for _ in range(2)], dim=1)
         return batch
