@@ -53,7 +53,10 @@ def test_inference_takes_what_the_network_and_its_input_need(tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger="planewise"):
         taken = follow_weights(parser, [])
     assert taken == SMALL | {"square_size": 15.0}
-    assert "from the run of the weights: features [4, 8], image_size 48, spacing 5.0, square_size 15.0" in caplog.text
+    assert (
+        "settings from the run that trained the weights: features [4, 8], image_size 48, spacing 5.0, square_size 15.0"
+        in caplog.text
+    )
     network = parser.get_parsed_content("network_def")
     assert network(torch.zeros(1, 1, 48, 48)).shape == (1, 10, 48, 48)
 
@@ -92,8 +95,8 @@ def test_the_command_line_and_overlays_win_and_a_difference_is_said(tmp_path, ca
     assert taken == {"features": [4, 8]}
     assert (parser["spacing"], parser["image_size"], parser["stem_stride"]) == (2.0, 208, 1)
     for line in (
-        "spacing is 2.0, but the run of the weights had 5.0",
-        "image_size is 208, but the run of the weights had 48",
+        "spacing is 2.0, but the run that trained the weights had 5.0",
+        "image_size is 208, but the run that trained the weights had 48",
     ):
         assert line in caplog.text
 

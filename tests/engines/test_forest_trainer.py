@@ -60,5 +60,5 @@ def test_the_table_has_each_exams_own_features(tmp_path):
 def test_nothing_to_fit_is_an_error(tmp_path):
     with pytest.raises(InputError, match="no exam of the training section has masks"):
         trainer(tmp_path, [{"image": torch.zeros(3), "exam": "e", "group": "a"}]).run()
-    with pytest.raises(InputError, match="no training exam has class 2 of 3"):
+    with pytest.raises(InputError, match="each of the 3 classes needs a training exam, but 2 has none"):
         trainer(tmp_path, exams(classes=2)).run()

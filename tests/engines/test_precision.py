@@ -89,7 +89,7 @@ def test_false_is_float32(amp, device, processor):
 def test_by_name():
     assert precision("bfloat16", "cpu") == precision("bfloat16", "cuda") == "bfloat16"
     assert precision("float16", "cuda:0") == "float16"
-    with pytest.raises(InputError, match="float16 needs a CUDA device, not cpu"):
+    with pytest.raises(InputError, match="float16 needs a CUDA device, got cpu"):
         precision("float16", "cpu")
     with pytest.raises(InputError, match="amp must be auto, true, false, float32, bfloat16 or float16, got 'half'"):
         precision("half", "cpu")

@@ -69,7 +69,7 @@ def test_the_network_itself_stays_as_it_is(launched):
     wrapped = parallel_network(own, "false")
     assert isinstance(wrapped, nn.parallel.DistributedDataParallel) and wrapped.module is own
     assert list(own.state_dict()) == names and type(own[1]) is nn.BatchNorm2d
-    with pytest.raises(InputError, match="on GPUs only; on a CPU, give --norm instance"):
+    with pytest.raises(InputError, match="only on GPUs; on a CPU, set --norm instance"):
         parallel_network(own, True)
 
 
@@ -99,10 +99,10 @@ def test_gpus_are_checked_before_anything_waits(launched, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     launched(rank=2, processes=4)
     assert own_device() == torch.device("cuda:2")
-    with pytest.raises(InputError, match="would train on cuda:2, but 2 GPUs are visible.*--nproc_per_node=2"):
+    with pytest.raises(InputError, match="needs cuda:2, but only 2 GPUs are visible.*--nproc_per_node=2"):
         join_processes(own_device())
     launched(rank=1, processes=2)
-    with pytest.raises(InputError, match="--device cuda:0 selects one GPU for all processes"):
+    with pytest.raises(InputError, match="--device cuda:0 selects the same GPU for all processes"):
         join_processes("cuda:0")
     assert not dist.is_initialized()
 

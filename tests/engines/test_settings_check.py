@@ -99,7 +99,7 @@ def test_a_device_that_is_not_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     for device in ("cuda:99", "gpu"):
         with pytest.raises(
-            InputError, match=f"--device {device} cannot be used: PyTorch sees no GPU here.*--device cpu"
+            InputError, match=f"--device {device} cannot be used, because PyTorch sees no GPU here.*--device cpu"
         ):
             check_settings({"device": device})
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -127,11 +127,14 @@ def test_images_fit_the_unet(size, features, stride, near):
         return
     multiple = stride * 2 ** (len(features) - 1)
     with pytest.raises(
-        InputError, match=rf"^--image_size must be a multiple of {multiple} for UNetDecoder, got {size}; give {near}$"
+        InputError,
+        match=rf"^--image_size must be a multiple of {multiple} for UNetDecoder, got {size}; set it to {near}$",
     ):
         check_settings(settings)
     # images of any size, and windows of them
-    with pytest.raises(InputError, match=rf"^--window must be a multiple of {multiple} .* got {size}; give {near}$"):
+    with pytest.raises(
+        InputError, match=rf"^--window must be a multiple of {multiple} .* got {size}; set it to {near}$"
+    ):
         check_settings(settings | {"image_size": multiple, "window": size})
 
 
@@ -159,38 +162,42 @@ def test_the_smallest_image_of_an_encoder_is_the_smallest(encoder):
         (
             "pretext_cardiac_location",
             {"image_size": 7},
-            "UNetEncoder needs images of 16 pixels .*, but they have 7; raise",
+            "UNetEncoder needs images of at least 16 pixels a side, got 7; raise",
         ),
         (
             "downstream_retinopathy_grading",
             {"image_size": 7},
-            "DenseNetEncoder needs images of 29 pixels .* have 7; raise",
+            "DenseNetEncoder needs images of at least 29 pixels a side, got 7; raise",
         ),
         (
             "downstream_retinopathy_grading",
             {"blocks": [1]},
-            r"--blocks is \[1\]; a DenseNet has four blocks, give four",
+            r"--blocks must be four numbers of layers, because a DenseNet has four blocks, got \[1\]",
         ),
-        ("pretext_knee_orientation", {"image_size": 80}, "--image_size must be a multiple of 32 .*, got 80; give 64"),
+        (
+            "pretext_knee_orientation",
+            {"image_size": 80},
+            "--image_size must be a multiple of 32 .*, got 80; set it to 64",
+        ),
         (
             "pretext_jigsaw knee.yaml",
             {"tile_size": 62},
-            "AlexNetEncoder needs tiles of 63 pixels .*, but they have 62; raise --image_size or --tile_size",
+            "AlexNetEncoder needs tiles of at least 63 pixels a side, got 62; raise --image_size or --tile_size",
         ),
         (
             "pretext_jigsaw 3d.yaml",
             {"image_size": 48, "norm": "instance"},
-            "ResidualEncoder needs tiles of 17 pixels .*, but they have 1[0-6]; raise --image_size or --tile_size",
+            "ResidualEncoder needs tiles of at least 17 pixels a side, got 1[0-6]; raise --image_size or --tile_size",
         ),
         (
             "pretext_relative_patch_location",
             {"image_size": 48, "norm": "instance"},
-            "ResidualEncoder needs patches of 17 pixels .*, but they have 13; raise --image_size, or lower",
+            "ResidualEncoder needs patches of at least 17 pixels a side, got 13; raise --image_size, or lower",
         ),
         (
             "pretext_contrastive_predictive_coding",
             {"image_size": 24, "norm": "instance"},
-            "ResidualEncoder needs patches of 17 pixels .*; raise --image_size, or lower --patches_per_side",
+            "ResidualEncoder needs patches of at least 17 pixels .*; raise --image_size, or lower --patches_per_side",
         ),
     ],
 )
@@ -223,7 +230,7 @@ def test_a_part_that_cannot_be_made_without_weights_is_left_for_the_run():
         (
             "pretext_jigsaw",
             {"tiles_per_side": 2, "permutations": 25},
-            "4 pieces have only 24 permutations, but 25 were requested; lower --permutations",
+            "4 pieces have only 24 permutations, but 25 are requested; lower --permutations",
         ),
         ("pretext_jigsaw", {"image_size": 4}, "4 x 4 pixels is too small for 3 tiles a side .*raise --image_size"),
         (
@@ -250,7 +257,7 @@ def test_a_part_that_cannot_be_made_without_weights_is_left_for_the_run():
         (
             "pretext_contrastive_predictive_coding",
             {"negatives": 10**6},
-            "has only .* negatives for one patch, not 1000000; lower --negatives",
+            "negatives must be at most .*, got 1000000; lower --negatives",
         ),
         (
             "pretext_contrastive_predictive_coding",
@@ -260,7 +267,7 @@ def test_a_part_that_cannot_be_made_without_weights_is_left_for_the_run():
         (
             "pretext_masked_autoencoder",
             {"patch_size": 20},
-            r"an --image_size that is a multiple of 20 \(220 is the nearest\)",
+            r"an --image_size that is a multiple of 20 \(the nearest is 220\)",
         ),
     ],
 )
@@ -316,7 +323,7 @@ def test_lines_of_a_view_are_not_learned_in_its_own_images(stack, other, tmp_pat
     items = [{"image": "a", "planes": {"2ch": {}, other: {}}}]
     datalist.write_text(json.dumps({"planewise": {"stack": stack}, "training": items}))
     check_settings({"views": ["2ch", other], "datalist": datalist})
-    with pytest.raises(InputError, match=f"are of the view {stack}, .*`planewise index FOLDER --view {other}`"):
+    with pytest.raises(InputError, match=f"show the view {stack}, .*`planewise index FOLDER --view {other}`"):
         check_settings({"views": ["2ch", stack], "datalist": datalist})
 
 
@@ -324,7 +331,7 @@ def test_stacks_without_other_views_are_no_place_for_lines(tmp_path):
     datalist = tmp_path / "datalist.json"
     datalist.write_text(json.dumps({"training": [{"image": "a", "planes": {}}, {"image": "b"}]}))
     with pytest.raises(
-        InputError, match=r"no training exam has a plane of another view \(was it indexed with --anatomy any"
+        InputError, match=r"no training exam has a plane of another view \(were the exams indexed with --anatomy any"
     ):
         check_settings({"views": ["2ch"], "datalist": datalist})
 

@@ -129,7 +129,7 @@ def test_a_broken_record_is_made_again_where_the_configuration_is_the_same(tmp_p
     record.write_text(content)
     with pytest.raises(RuntimeError) as caught:
         run(tmp_path / "run", learning_rate=0.3)
-    assert "another configuration (learning_rate: 0.1 -> 0.3); `--resume false`" in cause(caught)
+    assert "another configuration (learning_rate: 0.1 -> 0.3); start over with `--resume false`" in cause(caught)
 
 
 @pytest.mark.parametrize("content", ["", "a: [", "just text", None])

@@ -125,5 +125,5 @@ def test_a_size_that_the_decoder_cannot_bring_back_says_so():
 
 
 def test_five_convolutions_are_needed():
-    with pytest.raises(InputError, match="five convolutions, give five"):
+    with pytest.raises(InputError, match="must be five widths, because AlexNet has five convolutions"):
         AlexNetEncoder((4, 8, 16))

@@ -127,7 +127,9 @@ def test_a_file_of_another_network_says_what_to_change(encoder, message, tmp_pat
 
 
 def test_four_blocks_are_needed():
-    with pytest.raises(InputError, match=r"--blocks is .* four blocks, give four"):
+    with pytest.raises(
+        InputError, match=r"--blocks must be four numbers of layers, because a DenseNet has four blocks"
+    ):
         DenseNetEncoder(blocks=(2, 2))
 
 

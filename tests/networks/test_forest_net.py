@@ -56,8 +56,8 @@ def test_damaged_indices_are_refused(name, value):
     ("net", "message"),
     [
         (lambda: ForestNet(10, 5, trees=3), "30 trees, 10 features"),
-        (lambda: ForestNet(10, 5, trees=30, max_nodes=15), "room for 15"),
-        (lambda: ForestNet(10, 5, trees=30, max_depth=2), "511 in 2 "),
+        (lambda: ForestNet(10, 5, trees=30, max_nodes=15), "room for only 15"),
+        (lambda: ForestNet(10, 5, trees=30, max_depth=2), "511 nodes in 2 "),
     ],
 )
 def test_a_forest_that_does_not_fit(forest, net, message):

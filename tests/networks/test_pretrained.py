@@ -187,7 +187,7 @@ def test_a_small_file_that_fills_the_memory_is_refused_before_it_does(name, writ
     assert path.stat().st_size < 100_000
     tracemalloc.start()
     try:
-        with pytest.raises(InputError, match=r"w.\w+ has 0.\d\d MiB and would take 16 MiB of memory"):
+        with pytest.raises(InputError, match=r"w.\w+ has 0.\d\d MiB but would take 16 MiB of memory"):
             read_weights(path)
         assert tracemalloc.get_traced_memory()[1] < 2**20, "nor was it unpacked"
     finally:

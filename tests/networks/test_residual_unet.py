@@ -117,7 +117,9 @@ def test_sides_are_checked(axis):
     shape[axis] = 10
     with pytest.raises(ValueError, match="multiples of"):
         segmenting()(torch.rand(shape))
-    with pytest.raises(InputError, match="at least two levels, give two widths or more"):
+    with pytest.raises(
+        InputError, match=r"--features must be at least two widths, one for each level of a U-Net, got \[8\]"
+    ):
         ResidualEncoder((8,))
 
 

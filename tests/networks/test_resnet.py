@@ -132,9 +132,13 @@ def test_levels_the_way_back_and_torchscript():
 
 
 def test_sizes_that_no_residual_network_has():
-    with pytest.raises(InputError, match=r"--features is \[4, 8, .* W, 4 W, 8 W, .* give \[4, 16, 32, 64, 128\]"):
+    with pytest.raises(
+        InputError, match=r"--features must be W, 4 W, 8 W, .* got \[4, 8, .*; set \[4, 16, 32, 64, 128\]"
+    ):
         ResNetEncoder((4, 8, 16, 32, 64))
-    with pytest.raises(InputError, match=r"--blocks is \[1, 1, 1\]; a ResNet has four levels, give four"):
+    with pytest.raises(
+        InputError, match=r"--blocks must be four numbers, because a ResNet has four levels of blocks, got \[1, 1, 1\]"
+    ):
         ResNetEncoder(FEATURES, (1, 1, 1))
 
 

@@ -70,5 +70,5 @@ def test_its_encoder_moves_to_other_bundles_by_name(tmp_path):
 
 
 def test_other_channels_than_pieces():
-    with pytest.raises(ValueError, match="channels do not match its pieces"):
+    with pytest.raises(ValueError, match="channels must be a multiple of the network's `pieces`"):
         network()(torch.zeros(1, 4, 16, 16))

@@ -98,7 +98,7 @@ def test_max_pooling_takes_the_largest():
     [
         (lambda: SliceNet(UNetEncoder(FEATURES), None, 2), "need a decoder"),
         (lambda: SliceNet(UNetEncoder(FEATURES)), "nothing to predict"),
-        (lambda: UNetEncoder((4,)), "two levels"),
+        (lambda: UNetEncoder((4,)), "at least two widths"),
         (lambda: LocationHead(4, pool="mean"), "'average' or 'max'"),
     ],
 )

@@ -103,7 +103,9 @@ def test_a_file_of_another_network_says_what_to_change(encoder, message, tmp_pat
 
 
 def test_sizes_that_no_vgg_has():
-    with pytest.raises(InputError, match=r"--features .* five blocks, give five of each"):
+    with pytest.raises(
+        InputError, match=r"--features and --blocks must be five numbers each, because VGG has five blocks"
+    ):
         VggEncoder((4, 8, 16))
     with pytest.raises(InputError, match="raise image_size"):
         VggEncoder(SMALL)(torch.rand(1, 1, 16, 64))

@@ -178,10 +178,13 @@ def test_the_way_back_to_the_images_grid_and_torchscript(patch_size, features):
 
 def test_sizes_that_cannot_be_say_so():
     for wrong, message in (
-        ({"patch_size": 12}, "power of two that divides --image_size 48, give"),
+        ({"patch_size": 12}, "power of two that divides --image_size 48, got 12; set it to 8"),
         ({"image_size": 50}, "divides --image_size 50"),
-        ({"num_layers": 3}, "num_layers is 3; patches of 16 pixels need 4 or more, give --num_layers 4"),
-        ({"hidden_size": 24, "num_heads": 5}, "--hidden_size is 24; it must be a multiple of --num_heads 5, give 25"),
+        ({"num_layers": 3}, "num_layers must be at least 4 for patches of 16 pixels, got 3; set --num_layers 4"),
+        (
+            {"hidden_size": 24, "num_heads": 5},
+            "--hidden_size must be a multiple of --num_heads 5, got 24; set it to 25",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             ViTEncoder(**SMALL | wrong)

@@ -1,4 +1,4 @@
-"""How a run is carried out: handlers, inferers and batch preparation for MONAI's engines."""
+"""Carry out a run: handlers, inferers and batch preparation for MONAI's engines."""
 
 from planewise.engines.autocast_inferer import AutocastInferer
 from planewise.engines.auxiliary_task import AuxiliaryTask

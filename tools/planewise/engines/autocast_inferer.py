@@ -16,13 +16,13 @@ from planewise.engines.thin_volumes import ExactThinVolumes
 
 class AutocastInferer(SimpleInferer):
     """Run the network in bfloat16 if `precision` chooses it. The output is always float32, so losses and metrics are
-    computed in float32 too.
+    computed in float32, too.
 
-    MONAI's engines autocast only for CUDA and add a gradient scaler, whose step waits for the device; bfloat16 has
-    float32's range and needs no scaler. With float32, and with float16 (which the engine handles), this class behaves
-    like `SimpleInferer`.
+    MONAI's engines autocast only for CUDA, and they add a gradient scaler, whose step waits for the device. A scaler is
+    not needed for bfloat16, which has the range of float32. For float32, and for float16, which MONAI's engine handles,
+    this class behaves like `SimpleInferer`.
 
-    When a network on volumes trains on a CPU, its thinnest layers are computed in float32 (`ExactThinVolumes`).
+    When a network for volumes trains on a CPU, its thinnest layers are computed in float32 (`ExactThinVolumes`).
 
     Args:
         amp: see `precision`.

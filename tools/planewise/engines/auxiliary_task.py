@@ -18,25 +18,24 @@ from planewise.networks import TwoHeadLearner
 
 
 class AuxiliaryTask:
-    """A pretext whose training continues on the encoder and decoder of another network (Bai 2019, section 2,
-    multi-task).
+    """A pretext that continues to train on the encoder and decoder of another network (Bai 2019, section 2, multi-task).
 
-    Batches, targets, loss and head come from the pretext's own configuration, so any pretext that trains a network with
-    an encoder and a decoder can be the other task.
+    Batches, targets, loss and head come from the pretext's own configuration. The other task can therefore be any
+    pretext whose network has an encoder and a decoder.
 
     Args:
-        config_file: the pretext's ``train.yaml``, or a list of files, where a later one overrides an earlier one.
-        network: the network to keep; with `encoder`, `decoder` and `head`.
-        run_settings: the run's settings for both tasks; they replace those of the configuration.
+        config_file: the pretext's ``train.yaml``, or a list of files, where later files override earlier ones.
+        network: the network to keep, with an `encoder`, a `decoder` and a `head`.
+        run_settings: settings of the run that apply to both tasks; they replace those of the configuration.
         settings: further settings; they replace those of the configuration and of the run.
 
     Attributes:
         network: the pretext's network, with the encoder and decoder of the network to keep.
-        learner: the trained parts, see `TwoHeadLearner`.
+        learner: the trained parts (`TwoHeadLearner`).
 
     Raises:
-        InputError: there is no such configuration or setting, a setting is invalid, or the networks do not fit each
-            other.
+        InputError: there is no such configuration or setting, a setting is invalid, or the two networks cannot share
+            their encoder and decoder.
     """
 
     def __init__(
@@ -58,25 +57,25 @@ class AuxiliaryTask:
         check_settings(evaluated_settings(self._parser))
         if self._parser["train#trainer#network"] != "@network":
             raise InputError(
-                f"the pretext of {files[0]} trains more than its network, so it cannot be the other task; name one of "
-                "orientations, locations or positions with --pretext_config"
+                f"the pretext of {files[0]} trains more than its network, so it cannot be the other task; name a pretext "
+                "of orientation, location or position with --pretext_config"
             )
         self.network: nn.Module = self._parser.get_parsed_content("network")
         try:
             self.learner = TwoHeadLearner(network, self.network)
         except ValueError as error:
             raise InputError(
-                f"the pretext of {files[0]} has a different network ({error}); use --pretext_config to name a pretext "
-                "whose U-Net has the same --features"
+                f"the pretext of {files[0]} has a different network ({error}); name a pretext whose U-Net has the same "
+                "--features with --pretext_config"
             ) from error
 
     def trainer(self, optimizer: torch.optim.Optimizer) -> SupervisedTrainer:
-        """The pretext's trainer without handlers, for single iterations that step ``optimizer``.
+        """Make the pretext's trainer, without handlers, for single iterations that step ``optimizer``.
 
         It resets gradients to None in each iteration, so weights without a gradient stay unchanged.
 
         Args:
-            optimizer: contains all weights of `learner`.
+            optimizer: an optimiser of all weights of `learner`.
 
         Raises:
             InputError: the optimizer lacks some of these weights.
@@ -87,7 +86,7 @@ class AuxiliaryTask:
                 "the optimizer lacks the weights of the pretext's head; build it from the parameters of @learner, not "
                 "of @network"
             )
-        # the same setting as for the layers that both tasks share
+        # synchronise batch normalisation as in the layers that both tasks share
         synced = any(isinstance(module, nn.SyncBatchNorm) for module in self.network.modules())
         self._parser.update(
             {

@@ -1,4 +1,4 @@
-"""Steps on another task's batches between the steps of a trainer."""
+"""Train on another task's batches between the steps of a trainer."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from planewise.engines.seeding import SeedHandler, epoch_sampler
 
 
 class AuxiliaryTaskHandler:
-    """Make a step on another task's batch before every ``beta`` steps of a trainer, with the trainer's optimiser (Bai
-    2019, section 3).
+    """Before every ``beta`` steps of a trainer, make one step on another task's batch (Bai 2019, section 3).
 
-    ``L = L_task1 + beta L_task2``, approximately, where the trainer's own task is task 2: its iterations are the
-    paper's sub-iterations of the new task. The other task's k-th step uses the same batch and random numbers as the
-    k-th step of its own training with the same seed, so an interrupted and resumed run makes the same steps. The
-    trainer's own batches and random numbers are the same as without the other task.
+    This approximates the loss ``L = L_task1 + beta L_task2``. Task 2 is the trainer's own task; its iterations are the
+    sub-iterations of the new task in the paper. Step k of the other task uses the same batch and random numbers as step
+    k of its own training with the same seed, so an interrupted and resumed run makes the same steps. The trainer's own
+    batches and random numbers are the same as without the other task.
 
     The other task's mean loss over an epoch becomes the trainer's metric ``pretext_loss``. Attach this handler before
     the handlers that write metrics.
 
     Args:
         task: the other task.
-        optimizer: the trainer's; contains all weights of the task's learner.
+        optimizer: the trainer's optimiser, which must contain all weights of the task's learner.
         beta: number of the trainer's steps for each step of the other task.
         seed: seed of the run.
     """
@@ -67,12 +66,12 @@ class AuxiliaryTaskHandler:
         trainer.state.iteration = self._done = done + 1
         trainer.fire_event(Events.ITERATION_STARTED)
         self._losses.append(trainer._iteration(trainer, batch)["loss"].detach())
-        # None, not zero: Adam's momentum would move weights with zero gradients, such as the other task's head, in
-        # the trainer's steps
+        # None, not zero: in the trainer's steps, Adam's momentum would move weights with zero gradients, such as those
+        # of the other task's head
         self.optimizer.zero_grad(set_to_none=True)
 
     def _batches_after(self, steps: int) -> Iterator[dict[str, Any]]:
-        """Yield the other task's batches, epoch after epoch, without those of its first ``steps`` steps."""
+        """Yield the other task's batches, epoch after epoch, starting after its first ``steps`` steps."""
         passes, seen = divmod(steps, len(self._trainer.data_loader))
         for epoch in count(passes + 1):
             self._trainer.state.epoch = epoch

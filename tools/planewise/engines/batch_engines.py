@@ -11,12 +11,12 @@ from planewise.engines.precision import precision
 
 
 class BatchTrainer(SupervisedTrainer):
-    """MONAI's ``SupervisedTrainer`` with whole batches, non-blocking copies, and the gradient scaling that ``amp`` needs.
+    """MONAI's ``SupervisedTrainer`` for whole batches, with non-blocking copies and, if ``amp`` needs it, scaled gradients.
 
     Args:
         device, max_epochs, ...: as for ``monai.engines.SupervisedTrainer``.
-        amp: ``auto``, true, false, or a precision (`planewise.engines.precision`). Only float16 needs scaled gradients; the
-            inferer casts (`planewise.engines.AutocastInferer`).
+        amp: ``auto``, true, false, or a precision (`planewise.engines.precision`). Only float16 needs scaled gradients. The
+            inferer casts to the precision (`planewise.engines.AutocastInferer`).
     """
 
     def __init__(
@@ -32,13 +32,13 @@ class BatchTrainer(SupervisedTrainer):
 
 
 class BatchEvaluator(SupervisedEvaluator):
-    """MONAI's ``SupervisedEvaluator`` with whole batches, unless a postprocessing needs the items one by one.
+    """MONAI's ``SupervisedEvaluator`` for whole batches, unless a postprocessing needs the items one by one.
 
     Args:
         device, val_data_loader, ...: as for ``monai.engines.SupervisedEvaluator``.
         amp: as for `BatchTrainer`.
-        lower_is_better: the epoch with the lowest key metric is the best, as for a loss.
-        decollate: whether items are processed one by one; None: if there is a ``postprocessing``.
+        lower_is_better: whether the epoch with the lowest key metric is the best, as for a loss.
+        decollate: whether items are processed one by one; by default, if there is a ``postprocessing``.
     """
 
     def __init__(

@@ -17,15 +17,15 @@ from planewise.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-# not a second .pt file, because MONAI Label takes the first in a folder as the model
+# only one of them ends in .pt, because MONAI Label takes the first .pt file of a folder as the model
 LAST, BEST = "last.ckpt", "model.pt"
 #: The learner of the best epoch, for evaluations that need more than the network.
 BEST_LEARNER = "learner.ckpt"
-#: The name of `BEST` once `LAST` refers to it.
+#: The name of a new `BEST` until `LAST` refers to it.
 _NEXT = "model.next"
-#: Files that a package may have in addition to `BEST`.
+#: The exported network, which a package may have in addition to `BEST`.
 _SCRIPT = "model.ts"
-#: The contents of ``last.ckpt``.
+#: The keys that ``last.ckpt`` always has.
 _KEPT = frozenset(("network", "optimizer", "lr_scheduler", "epoch", "iteration", "best_metric", "best_metric_epoch"))
 
 
@@ -37,7 +37,7 @@ class Snapshot:
     """The contents of ``last.ckpt`` (`CheckpointFiles.read`)"""
     best_epoch: int = 0
     best: dict[str, torch.Tensor] | None = None
-    """The network's state dict of the best epoch; None if that is already in ``model.pt``"""
+    """The network's state dict of the best epoch; None if ``model.pt`` already contains it"""
     best_learner: dict[str, torch.Tensor] | None = None
     copied: torch.cuda.Event | None = None
     """Event recorded after the last copy from a GPU"""
@@ -48,20 +48,20 @@ class Snapshot:
 
 
 class CheckpointFiles:
-    """Write `Snapshot` after `Snapshot` into a folder, so that a run can resume from it at any moment.
+    """Write one `Snapshot` after another into a folder, so that a run can resume at any moment.
 
-    ``model.pt`` is the best epoch's state dict. ``last.ckpt`` contains everything that a resumed run needs, and the
+    ``model.pt`` is the state dict of the best epoch. ``last.ckpt`` contains everything that a resumed run needs, and the
     SHA-256 of the ``model.pt`` that belongs to it. If the last epoch is the best, its weights are only in ``model.pt``.
-    The new ``model.pt`` is written under another name and renamed once the new ``last.ckpt`` exists; its SHA-256 in
-    ``last.ckpt`` identifies it under either name.
+    A new ``model.pt`` is written under another name, and renamed when the new ``last.ckpt`` exists; the SHA-256 in
+    ``last.ckpt`` identifies it under both names.
 
     Args:
-        folder: folder of both files; created by the first write.
+        folder: folder of both files; the first write creates it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        #: Epoch whose state is in ``last.ckpt``; 0 if there is no such file.
+        #: The epoch in ``last.ckpt``; 0 if there is no such file.
         self.epoch = 0
         #: Number of bytes written, and number of writes.
         self.bytes, self.times_written = 0, 0
@@ -93,11 +93,12 @@ class CheckpointFiles:
         self.epoch, self.times_written = snapshot.epoch, self.times_written + 1
 
     def read(self) -> dict[str, Any] | None:
-        """The contents of ``last.ckpt``, on the CPU (Adam counts its steps there, because otherwise it would wait for a
-        GPU at each step); None if there is no such file.
+        """Read ``last.ckpt`` to the CPU. If Adam counted its steps on a GPU, it would wait for the GPU at each step.
 
-        ``network``, ``optimizer``, ``lr_scheduler``: state dicts; ``learner``, if it is more than the network; ``epoch``
-        and ``iteration`` so far; ``best_metric`` and ``best_metric_epoch``.
+        Returns:
+            A dictionary of the state dicts ``network``, ``optimizer`` and ``lr_scheduler``, and ``learner`` if it is more
+            than the network; the last ``epoch`` and ``iteration``; and ``best_metric`` and ``best_metric_epoch``. None
+            if there is no such file.
 
         Raises:
             InputError: the file is empty, truncated or not a checkpoint, or its weights are missing.
@@ -112,8 +113,8 @@ class CheckpointFiles:
             what = f"{last.stat().st_size} bytes, less than a whole checkpoint"
         if what is not None:
             raise InputError(
-                f"{last} cannot be read ({what}): the run cannot be resumed; `--resume false` starts over. {BEST} next"
-                " to it, if present, has the best epoch's weights"
+                f"{last} cannot be read ({what}), so the run cannot be resumed; `--resume false` starts over. {BEST} next"
+                " to it, if present, contains the weights of the best epoch"
             )
         weights = self._find_best(saved.get("model_sha256"))
         if saved["network"] is None:
@@ -137,18 +138,19 @@ class CheckpointFiles:
             left_over.unlink(missing_ok=True)
 
     def start_over(self) -> None:
-        """Remove the checkpoint, so that a run killed in its first epoch does not resume from an earlier run's."""
+        """Remove the checkpoint of an earlier run, so that a run killed in its first epoch does not resume from it."""
         for name in (LAST, _NEXT):
             (self.folder / name).unlink(missing_ok=True)
 
     def settle(self) -> None:
-        """Finish a renaming that a killed run began. Call it after all processes have read the files."""
+        """Finish the renaming of ``model.pt`` if a run was killed before it. Call this after all processes have read the
+        files."""
         if self._best_waits:
             self._take_next()
         (self.folder / _NEXT).unlink(missing_ok=True)
 
     def _find_best(self, wanted: str | None) -> Path | None:
-        """The weights that ``last.ckpt`` belongs to; a killed run may not have renamed them yet."""
+        """The weights that belong to ``last.ckpt``; if a run was killed, they may not have been renamed yet."""
         for path in (self.folder / BEST, self.folder / _NEXT):
             if wanted is not None and path.is_file() and sha256(path) == wanted:
                 self._best_sum, self._best_waits = wanted, path.name == _NEXT
@@ -160,10 +162,10 @@ class CheckpointFiles:
         self._best_waits = False
         script = self.folder / _SCRIPT
         if script.exists():
-            script.unlink()  # made from older weights, and a server may load it as the model
+            script.unlink()  # it was made from older weights, and a server may load it as the model
             logger.warning(
-                "removed %s because it was exported from older weights than the new ones; `python -m monai.bundle "
-                "ckpt_export` exports it again",
+                "removed %s, because it was exported from older weights; export it again with `python -m monai.bundle "
+                "ckpt_export`",
                 _SCRIPT,
             )
 
@@ -172,7 +174,7 @@ class CheckpointFiles:
             try:
                 torch.save(content, part)
             except RuntimeError as error:
-                # torch's own error for a full disk
+                # torch raises this error if the disk is full
                 raise OSError(
                     errno.EIO, f"the file could not be written in full: {str(error).splitlines()[0]}"
                 ) from error

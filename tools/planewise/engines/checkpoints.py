@@ -24,41 +24,43 @@ from planewise.parse_bool import parse_bool
 
 logger = logging.getLogger(__name__)
 
-#: Names that schedules use for the run's total number of steps (PyTorch's `OneCycleLR`, MONAI's `WarmupCosineSchedule`).
+#: Attributes of schedules for the total number of steps (PyTorch's `OneCycleLR`, MONAI's `WarmupCosineSchedule`).
 _LENGTHS = ("total_steps", "t_total")
 
 
 class CheckpointHandler:
     """Keep every epoch's state in memory, write it in the background, and resume from it when the run is started again.
 
-    ``model.pt`` contains only the network's state dict, on the CPU, from the epoch with the best validation metric; without
-    validation data, the last epoch counts as the best. ``last.ckpt`` contains what a resumed run needs: network, optimiser,
-    learning rate schedule, epoch and best metric so far. Both are written at most once per ``interval``, and always at the
-    end, on an error, on Ctrl-C and on SIGTERM; a run that is killed loses at most one interval. If weights are not finite,
-    the run ends and neither file is written. Attach this handler after those that validate and that change the learning
-    rate. A ``model.ts`` in the folder was exported from older weights, so it is removed when ``model.pt`` is written.
+    ``model.pt`` contains only the network's state dict, on the CPU, from the epoch with the best validation metric;
+    without validation data, the last epoch counts as the best. ``last.ckpt`` contains what a resumed run needs: network,
+    optimiser, learning rate schedule, epoch and best metric so far. Both files are written at most once per
+    ``interval``, and always at the end, on an error, on Ctrl-C and on SIGTERM. A run that is killed loses at most one
+    interval. If weights are not finite, the run ends and neither file is written. A ``model.ts`` in the folder was
+    exported from older weights, so it is removed when ``model.pt`` is written.
 
-    On a GPU, the optimiser's step is fused once the run has started (`planewise.engines.fused`).
+    Attach this handler after the handlers that validate and that change the learning rate. On a GPU, it also fuses the
+    optimiser's step (`planewise.engines.fused`).
 
-    With several processes, the first one writes and all resume from its file. Their number may change: an epoch then
-    has a different number of steps, and a schedule that steps after every batch is advanced to the matching step.
+    With several processes, the first one writes, and all resume from its file. If the number of processes changes, an
+    epoch has another number of steps, and a schedule that steps after every batch is advanced to the matching step.
 
-    With ``best_learner``, the state dict of the best epoch's learner is written to ``learner.ckpt``, for evaluations that
-    need parts that ``model.pt`` leaves out.
+    With ``best_learner``, the state dict of the best epoch's learner is written to ``learner.ckpt``, for evaluations
+    that need more than the network.
 
     Args:
         save_dir: folder of both files.
         network, optimizer, lr_scheduler: objects to save and restore.
-        learner: the trained module, if it is more than ``network`` (projectors, a momentum network, another task's head).
-            All of it is written to ``last.ckpt``, under ``learner``; ``model.pt`` contains only ``network``.
-        evaluator: its key metric determines the best epoch; with None, or without data, the last epoch is the best.
+        learner: the trained module, if it contains more than ``network`` (projectors, a momentum network, another task's
+            head). It is written to ``last.ckpt`` under ``learner``; ``model.pt`` contains only ``network``.
+        evaluator: the evaluator whose key metric determines the best epoch. If it is None or has no data, the last epoch
+            is the best.
         resume: False starts over and removes an earlier run's ``last.ckpt``.
         lr_epoch_level: False for a schedule that steps after every batch.
         best_learner: write ``learner.ckpt``.
         interval: minimum number of seconds between two writes; 0 writes after every epoch.
 
-    MONAI's `CheckpointSaver` writes neither atomically nor in the background, and `CheckpointLoader` requires that the file
-    exists.
+    MONAI's `CheckpointSaver` writes neither atomically nor in the background, and its `CheckpointLoader` raises an error
+    if there is no file.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class CheckpointHandler:
         if len(epochs) > 1:
             raise InputError(
                 f"the processes see different checkpoints in {self.files.folder} (after epochs {sorted(epochs)}); "
-                "--output_dir must be on a disk that all machines share"
+                "set --output_dir to a folder on a disk that all machines share"
             )
         self._latest = None
         self._written_at = time.monotonic()
@@ -127,8 +129,8 @@ class CheckpointHandler:
             self.optimizer.load_state_dict(saved["optimizer"])
         except (RuntimeError, ValueError) as error:
             raise InputError(
-                f"{self.files.folder / LAST} belongs to a different network; start over with `--resume false`, or keep both "
-                "runs with another --output_dir"
+                f"{self.files.folder / LAST} belongs to a different network; start over with `--resume false`, or name "
+                "another --output_dir to keep both runs"
             ) from error
         # checkpoints are written after whole epochs; with another number of processes, an epoch has another number of steps
         steps = saved["epoch"] * engine.state.epoch_length
@@ -148,7 +150,8 @@ class CheckpointHandler:
         logger.info("resuming after epoch %d of %d", saved["epoch"], engine.state.max_epochs)
 
     def _repeat_schedule(self, steps: int) -> None:
-        """Advance a new schedule by ``steps`` steps, if its saved state counts steps of another size or of a shorter run."""
+        """Advance a new schedule by ``steps`` steps. The saved schedule does not fit: its run was shorter, or its epochs had
+        another number of steps."""
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"]
         with warnings.catch_warnings():
@@ -168,13 +171,13 @@ class CheckpointHandler:
             self._write_latest()
 
     def _snapshot(self, engine: Engine) -> Snapshot:
-        """The run's state, copied to the CPU; copies from a GPU are enqueued, and this method does not wait for them."""
+        """Copy the run's state to the CPU. Copies from a GPU are enqueued; this method does not wait for them."""
         epoch = engine.state.epoch
         best_metric, best_epoch = -1.0, -1
         if self.evaluator is not None:
             best = self.evaluator.state
             if math.isnan(best.best_metric):
-                # MONAI accepts any first value, and comparisons with NaN are false: no later epoch would be better
+                # MONAI accepts any first value, and comparisons with NaN are false, so no later epoch could be better
                 logger.warning("the validation metric is nan in epoch %d; this epoch cannot be the best", epoch)
                 best.best_metric, best.best_metric_epoch = -1.0, -1
             best_metric, best_epoch = float(best.best_metric), best.best_metric_epoch
@@ -192,7 +195,7 @@ class CheckpointHandler:
         learned = None
         if self.learner is not None:
             learned = _copied(self.learner.state_dict(), copies)
-            # tensors that the network also contains are written once; here the network's name stands for them
+            # tensors that the network also contains are written once; here, they are replaced by their names in it
             names = {id(value): name for name, value in weights.items()}
             state["learner"] = {name: names.get(id(value), value) for name, value in learned.items()}
         copied = None
@@ -208,7 +211,8 @@ class CheckpointHandler:
         return Snapshot(state, before.best_epoch, before.best, before.best_learner, copied)
 
     def _refuse_weights_that_are_not_finite(self, engine: Engine) -> None:
-        """Raise an error if any weight is not finite: the last step's loss was computed before its update."""
+        """Raise an error if any weight is not finite. The loss of the last step cannot show this, because it was computed
+        before the weights changed."""
         trained = self.network if self.learner is None else self.learner
         values = [value for value in trained.state_dict().values() if value.is_floating_point()]
         if values and not torch.stack([value.isfinite().all() for value in values]).all():
@@ -218,14 +222,14 @@ class CheckpointHandler:
             )
 
     def _write_latest(self) -> None:
-        """Begin to write the last epoch's state; raises any error of the previous write."""
+        """Begin to write the last epoch's state. An error of the previous write is raised here."""
         self._wait()
         if self._latest is not None and self._latest.epoch != self.files.epoch:
             self._writing = self._writer.submit(self.files.write, self._latest)
             self._written_at = time.monotonic()
 
     def _wait(self) -> None:
-        """Wait for the writer.
+        """Wait until the current write is complete.
 
         Raises:
             InputError: the files cannot be written.
@@ -253,7 +257,7 @@ class CheckpointHandler:
 
 
 def _copied(content: Any, copies: dict[Any, torch.Tensor]) -> Any:
-    """Nested dictionaries, lists and tuples with each tensor copied to the CPU; a shared tensor is copied once."""
+    """Copy each tensor in nested dictionaries, lists and tuples to the CPU; a shared tensor is copied once."""
     if isinstance(content, torch.Tensor):
         key = (content.data_ptr(), content.dtype, content.shape, content.stride())
         if key not in copies:

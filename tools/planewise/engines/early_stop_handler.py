@@ -1,4 +1,4 @@
-"""Early stopping."""
+"""Stop training early if the validation metric no longer improves."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ logger = logging.getLogger(__name__)
 
 
 class EarlyStopHandler:
-    """End training if the validation's key metric has not improved for this many epochs.
+    """End training if the key metric of the validation has not improved for ``patience`` epochs.
 
-    It uses the evaluator's best epoch, which checkpoints store, so a resumed run ends where an uninterrupted one does;
-    a run that has ended is not trained further. Attach it to the trainer after the checkpoints. Without validation data
-    it does nothing. (MONAI's and Ignite's handlers start counting again after resuming.)
+    The handler uses the evaluator's best epoch, which checkpoints store. A resumed run therefore ends at the same epoch
+    as an uninterrupted run, and a run that has ended is not trained further. (MONAI's and Ignite's handlers start to
+    count again when a run resumes.) Attach it to the trainer after the checkpoints. Without validation data, it does
+    nothing.
 
     Args:
         evaluator: the evaluator, with a key metric.
-        patience: epochs without improvement; None or 0 never stops.
+        patience: number of epochs without improvement after which training ends; None or 0 never ends it.
     """
 
     def __init__(self, evaluator: Engine, patience: int | None) -> None:
@@ -32,5 +33,5 @@ class EarlyStopHandler:
     def _look(self, engine: Engine) -> None:
         best = self.evaluator.state.best_metric_epoch
         if self.patience and best > 0 and engine.state.epoch - best >= self.patience:
-            logger.info("no gain since epoch %d: training ends after epoch %d", best, engine.state.epoch)
+            logger.info("no improvement since epoch %d, so training ends after epoch %d", best, engine.state.epoch)
             engine.terminate()

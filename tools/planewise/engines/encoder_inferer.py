@@ -1,4 +1,4 @@
-"""Features of a network's encoder for a batch, instead of the network's own output."""
+"""Compute the features of a network's encoder for a batch, instead of the network's own output."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from planewise.networks import encoder_features
 
 
 class EncoderInferer(AutocastInferer):
-    """Run a network's encoder on single images, if the network itself takes several at once.
+    """Run the encoder of a network on single images, although the network itself takes several images at once.
 
-    Called with images ``(B, C, i, j)`` and a network with an ``encoder``, it returns ``(B, D)`` (`encoder_features`).
-    `FeatureInferer` returns the features of every slice of whole volumes.
+    Called with images ``(B, C, i, j)`` and a network with an ``encoder``, it returns features ``(B, D)``
+    (`encoder_features`). For whole volumes, `FeatureInferer` returns the features of every slice.
 
     Args:
         amp: see `precision`.

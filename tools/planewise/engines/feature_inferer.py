@@ -1,4 +1,4 @@
-"""Inference of features: an encoder on whole volumes, or on their slices."""
+"""Compute features: run an encoder on whole volumes, or on their slices."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from planewise.networks import encoder_features
 
 
 class FeatureInferer(AutocastInferer):
-    """Run a network's encoder on volumes, or on their slices as its batch; the network's own head is not used.
+    """Run the encoder of a network on volumes, or on batches of their slices; the network's own head is not used.
+
+    Called with volumes ``(B, C, i, j, k)`` and a network with an ``encoder``, it returns the features of each slice,
+    ``(B, D, k)`` (`encoder_features`). For a network for volumes, and for photographs ``(B, C, i, j)``, it returns
+    ``(B, D, 1)``.
 
     Args:
         batch_size: number of slices per call of the encoder.
-        amp: see `precision`; float16 is left to MONAI's engine.
-        spatial_dims: the network's: 2 for slices, 3 for volumes.
-
-    Called with volumes ``(B, C, i, j, k)`` and a network with an ``encoder``, it returns ``(B, D, k)``: the features of
-    each slice (`encoder_features`). For a network on volumes, and for photographs ``(B, C, i, j)``, it returns ``(B, D,
-    1)``.
+        amp: see `precision`; MONAI's engine handles float16.
+        spatial_dims: 2 for a network for slices, 3 for a network for volumes.
     """
 
     def __init__(self, batch_size: int = 20, amp: bool | str | None = False, spatial_dims: int = 2) -> None:

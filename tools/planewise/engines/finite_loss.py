@@ -11,14 +11,15 @@ from planewise.errors import InputError
 class FiniteLossHandler:
     """Stop a run whose loss has become NaN or infinite, before its weights are validated or written.
 
-    The losses stay on their device; they are checked every ``interval`` steps and at the end of each epoch, so the host
-    waits for a GPU only as often as logging does. Attach it to the trainer before the handlers that validate and write.
+    The losses stay on their device, and are checked every ``interval`` steps and at the end of each epoch. The host
+    therefore waits for a GPU only as often as for logging. Attach this handler to the trainer before the handlers that
+    validate and write.
 
     Args:
-        interval: steps between two checks.
+        interval: number of steps between two checks.
 
     Raises:
-        InputError: raised during the run; it names the first such step and a remedy.
+        InputError: a loss is not finite. The error is raised during the run; it names the first such step and a remedy.
     """
 
     def __init__(self, interval: int = 50) -> None:

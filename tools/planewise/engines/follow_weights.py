@@ -1,4 +1,4 @@
-"""Apply the settings that weights were trained with, so users need not repeat them."""
+"""Apply the settings that weights were trained with, so that users need not repeat them."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from planewise.text_files import read_yaml
 logger = logging.getLogger(__name__)
 
 _NETWORK = "network_def"
-#: The number of channels depends on the data: the weights of a first layer are copied to them (`load_pretrained`).
+#: Settings that depend on the data. The first layer's weights are copied to any number of channels (`load_pretrained`).
 _OF_DATA = {"in_channels"}
-#: Settings for how training starts, and for training with another task; evaluations ignore them.
+#: Settings for the start of training and for training with another task; evaluations ignore them.
 _OF_TRAINING = ("transfer", "beta", "pretext_settings")
 
 
 def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, Any]:
-    """Give a config that evaluates or infers the settings of the run that its ``weights`` come from.
+    """Apply the settings of the run that trained the ``weights`` to a config for evaluation or inference.
 
-    For inference these are the settings that determine the network, its input or its output (`defining_settings`), and
-    the bundle's own config for another network (``vit.yaml``, ``knee.yaml``) if the run used it. For evaluation they
-    are everything that the run changed, except files and devices. A run's configuration is read as data; anything that
-    MONAI would evaluate comes from the bundle's own files. Settings from the command line or an overlay take
-    precedence, and differences are logged.
+    For inference, these are the settings that determine the network, its input or its output (`defining_settings`). If
+    the run used one of the bundle's configs for another network (``vit.yaml``, ``knee.yaml``), this config is applied,
+    too. For evaluation, they are all settings that the run changed, except files and devices. A run's configuration is
+    read as data; anything that MONAI would evaluate comes from the bundle's own files. Settings from the command line or
+    an overlay take precedence, and differences are logged.
 
     Args:
-        parser: parser of the running config; it is updated, and its cached objects are dropped.
+        parser: the parser of the running config. It is updated, and its cached objects are dropped.
         arguments: the command line.
 
     Returns:
@@ -59,7 +59,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         return {}
     train, inference = (configs[name] for name in ("train", "inference"))
     if run is None:
-        # the origin of these weights is unknown, so values measured with the bundle's own do not apply
+        # the origin of these weights is unknown, so values measured with the bundle's own weights do not apply
         unknown = {} if "train" in parser else measured_settings({}, inference)
         own = not unknown or _are_the_bundles(parser)
         return {} if own else _take(parser, unknown, inference, arguments, "weights")
@@ -76,7 +76,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
     except InputError as error:
         # a user who trained another network with their own config also passes that config here
         if network == train.get(_NETWORK) or in_our_names(plain(parser.get())).get(_NETWORK) != network:
-            logger.warning("the settings of these weights are not taken: %s", error)
+            logger.warning("the settings of these weights are not applied: %s", error)
         return {}
     wanted = changes["train.yaml"] if evaluates else changes["inference.yaml"]
     if evaluates:
@@ -92,10 +92,12 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
 
 
 def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, Any]:
-    """Give a training config the shape of the network of its ``pretrained`` weights: plain settings that encoder and
-    decoder refer to in both configs, such as ``features``. The number of image channels depends on the data. These
-    settings replace those of an overlay (``demo.yaml``), since the weights fit no other shape. A setting from the
-    command line takes precedence; if the weights do not fit it, loading them fails later.
+    """Apply the shape of the network of the ``pretrained`` weights to a training config.
+
+    The shape consists of the plain settings, such as ``features``, that the encoder and decoder refer to in both
+    configs, except the number of image channels, which depends on the data. These settings replace those of an overlay
+    (``demo.yaml``), because the weights fit no other shape. A setting from the command line takes precedence; if the
+    weights do not fit it, an error is raised when they are loaded.
 
     Args, returns and raises: see `follow_weights`.
     """
@@ -109,7 +111,7 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
 
 
 def _configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
-    """The configs of the running bundle, by name, as in their files; None if the bundle is incomplete."""
+    """Map the name of each config of the running bundle to the contents of its file; None if the bundle is incomplete."""
     if "bundle_root" not in parser:
         return None
     folder = Path(parser.get_parsed_content("bundle_root")).expanduser() / "configs"
@@ -149,14 +151,14 @@ def _overlay_of(configs: Mapping[str, Mapping[str, Any]], train: Mapping[str, An
 
 
 def _of_backbone(config: Mapping[str, Any]) -> set[str]:
-    """Settings that a config's encoder and decoder refer to; empty if the network has no such parts."""
+    """The settings to which a config's encoder and decoder refer; empty if the network has no such parts."""
     network = config.get(_NETWORK)
     parts = [network.get(part) for part in ("encoder", "decoder")] if isinstance(network, Mapping) else []
     return defining_settings({**config, **dict.fromkeys((*DEFINING, "dataset")), _NETWORK: parts})
 
 
 def _all_settings(run: RunRecord, train: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's changes to a training config, as data; code, files and devices keep the config's values."""
+    """A run's changes to a training config, as data. Code, files and devices are left out."""
     return {
         key: value
         for key, value in run.config.items()
@@ -179,8 +181,15 @@ def _take(
     """Apply the settings that the user has not set, and log both the applied settings and the differences.
 
     Args:
-        base: the config without overlays, which shows what an overlay has set. With None, settings from an overlay may
+        parser: the parser of the running config.
+        wanted: the settings of the run.
+        base: the config without overlays, which shows what an overlay has set. None allows settings from an overlay to
             be replaced.
+        arguments: the command line.
+        whose: name of the weights' setting, for the log.
+
+    Returns:
+        The applied settings.
     """
     now = in_our_names(plain(parser.get()))
     named = {argument[2:].partition("=")[0] for argument in arguments if argument.startswith("--")}
@@ -189,15 +198,19 @@ def _take(
     for key in sorted(chosen):
         if now.get(key) != wanted[key]:
             logger.warning(
-                "%s is %s, but the run of the %s had %s", key, _short(now.get(key)), whose, _short(wanted[key])
+                "%s is %s, but the run that trained the %s had %s",
+                key,
+                _short(now.get(key)),
+                whose,
+                _short(wanted[key]),
             )
-    # also apply a value of null: otherwise the setting's name would be unknown
+    # a value of null is applied, too; otherwise the setting's name would be unknown
     new = {key: value for key, value in wanted.items() if key not in now or now[key] != value}
     taken = {key: value for key, value in new.items() if key not in chosen}
     if taken:
         parser.update(taken)  # this also drops its cached objects
         told = ", ".join(f"{key} {_short(value)}" for key, value in sorted(taken.items()))
-        logger.info("from the run of the %s: %s", whose, told)
+        logger.info("settings from the run that trained the %s: %s", whose, told)
     return taken
 
 

@@ -20,18 +20,19 @@ logger = logging.getLogger(__name__)
 
 
 class ForestTrainer:
-    """Fit scikit-learn's random forest to a dataset's features and copy it into a network.
+    """Fit scikit-learn's random forest to the features of a dataset, and copy the forest into a network.
 
-    There are no epochs and nothing to resume: fitting takes a second, so every run starts over.
+    There are no epochs, and there is nothing to resume: fitting takes a second, so every run starts over.
 
     Args:
-        dataset: items with ``image``, features ``(F,)``, and ``label``, class index.
-        network: receives the forest.
+        dataset: items with ``image``, the features ``(F,)``, and ``label``, the index of the class.
+        network: the network that gets the forest.
         feature_names: names of the features, as columns of ``features.csv``.
-        output_dir: gets ``features.csv``.
-        ckpt_dir: gets ``model.pt``, the network's state dict.
+        output_dir: folder to which ``features.csv`` is written.
+        ckpt_dir: folder to which ``model.pt``, the network's state dict, is written.
         seed: seed of the forest.
-        max_epochs: 1; present because MONAI's tools look for it.
+        max_epochs: always 1; MONAI's tools expect this argument.
+        train_handlers: not used; MONAI's tools expect this argument.
     """
 
     def __init__(
@@ -69,7 +70,10 @@ class ForestTrainer:
         classes = self.network.probability.shape[-1]
         absent = sorted(set(range(classes)) - set(labels.tolist()))
         if absent:
-            raise InputError(f"no training exam has class {', '.join(map(str, absent))} of {classes}; label some")
+            raise InputError(
+                f"each of the {classes} classes needs a training exam, but {', '.join(map(str, absent))} has none; label "
+                "exams of this class"
+            )
         forest = RandomForestClassifier(n_estimators=self.network.probability.shape[0], random_state=self.seed)
         forest.fit(features.numpy(), labels.numpy())
         self.network.copy_forest(forest)

@@ -16,14 +16,14 @@ class FrozenEpochsHandler:
     """Keep pretrained parts unchanged until the rest of the network has learned to use them (Taleb 2020, appendix A).
 
     A frozen part gets no gradients and keeps its batch statistics (`NamedParts.freeze`), so the optimiser leaves it
-    unchanged. After the release, the optimiser keeps its state for the other parts and starts a new one for the
-    released parts. In a resumed run, the epoch determines whether the parts are frozen.
+    unchanged. When the parts are released, the optimiser keeps its state for the other parts, and starts with a new
+    state for the released parts. In a resumed run, the epoch determines whether the parts are frozen.
 
     Args:
         network: network with the parts; the optimiser contains all its parameters from the start.
         epochs: number of epochs for which the parts are frozen.
-        pretrained: the weights that the run starts from; without pretrained weights nothing is frozen, because freezing
-            random weights is useless.
+        pretrained: the weights from which the run starts. Without pretrained weights, nothing is frozen, because frozen
+            random weights would be useless.
         parts: names of the parts.
     """
 

@@ -1,22 +1,24 @@
-"""Run an optimiser's step in one kernel."""
+"""Run an optimiser's step in a single kernel."""
 
 from __future__ import annotations
 
 import torch
 
-#: Kinds of device on which a fused step is faster; on a CPU it would round differently and save no launches.
+#: Types of device on which a fused step is faster. On a CPU, it would round differently, and there are no kernel
+#: launches to save.
 KINDS = ("cuda",)
 
 
 def fuse(optimizer: torch.optim.Optimizer) -> None:
-    """Let an optimiser use its fused step, if it has one, for weights on a GPU, and its usual step for other weights.
+    """Make an optimiser use its fused step for weights on a GPU, and its usual step for other weights.
 
-    Adam's usual step runs a dozen kernels for each list of weights, and a GPU waits for them if the network's step is
-    short. Call it before the first step and after a checkpoint is loaded: the checkpoint may come from another kind of
-    device, and step counts are on the weights' device only if the step is fused.
+    Adam's usual step runs a dozen kernels for each list of weights, and if the network's step is short, the GPU waits
+    for their launches. Call this function before the first step, but after a checkpoint is loaded: the checkpoint may
+    come from another type of device, and step counts are on the device of the weights only if the step is fused.
 
     Args:
-        optimizer: unchanged if its groups have no ``fused`` (PyTorch's Adam, AdamW, SGD and Adagrad have it).
+        optimizer: the optimiser. It stays unchanged if it has no fused step (PyTorch's Adam, AdamW, SGD and Adagrad have
+            one).
     """
     for group in optimizer.param_groups:
         if "fused" not in group:

@@ -1,4 +1,4 @@
-"""Inference of a masked autoencoder: every pixel is predicted while it is hidden."""
+"""Run a masked autoencoder so that every pixel is predicted while it is hidden."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from planewise.pretexts.mask_patches import on_pixels, patch_grid
 class HiddenPatchesInferer(SliceBatchInferer):
     """Restore whole volumes, slice by slice, from a few patches at a time.
 
-    The patches of a slice are divided at random into groups, each with a share of about ``1 - mask_ratio``. The network
-    sees one group at a time, with all other patches hidden (`planewise.pretexts.MaskPatchesd`). A pixel of the result
-    is the mean of its predictions while it was hidden, so the network never saw that pixel. The division is the same
-    for every slice and every call.
+    The patches of a slice are divided at random into groups, each with a share of about ``1 - mask_ratio`` of the
+    patches. The network sees one group at a time, and all other patches are hidden (`planewise.pretexts.MaskPatchesd`).
+    A pixel of the result is the mean of the predictions that were made while this pixel was hidden. All slices and all
+    calls use the same groups.
 
-    Called with volumes ``(B, 1, i, j, k)`` and a network from ``(N, 1, i, j)`` to ``(N, 1, i, j)``, it returns ``(B, 1, i, j,
-    k)`` with the volumes' metadata.
+    Called with volumes ``(B, 1, i, j, k)`` and a network that maps ``(N, 1, i, j)`` to ``(N, 1, i, j)``, it returns
+    ``(B, 1, i, j, k)`` with the metadata of the volumes.
 
     Args:
-        patch_size: side of a patch, pixels; as in training.
+        patch_size: side of a patch, pixels; it must be the same as in training.
         mask_ratio: share of hidden patches per pass; 0.75 makes four groups.
         batch_size, amp: see `SliceBatchInferer`.
 
@@ -52,7 +52,7 @@ class HiddenPatchesInferer(SliceBatchInferer):
         return super().__call__(inputs, restore, *args, **kwargs)
 
     def seen(self, shape: tuple[int, int]) -> Tensor:
-        """The pixels that the network sees, group by group, ``(groups, i, j)``, bool."""
+        """The pixels that the network sees in each group's pass, ``(groups, i, j)``, bool."""
         grid = patch_grid(shape, self.patch_size)
         groups = min(self.groups, grid.numel())
         lots = torch.rand(grid.numel(), generator=torch.Generator().manual_seed(0)).argsort() % groups

@@ -1,4 +1,4 @@
-"""Losses and scores of every epoch: a line in the log, and a table for learning curves."""
+"""Record the losses and scores of every epoch, in the log and in a table for learning curves."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ logger = logging.getLogger(__name__)
 
 class HistoryHandler:
     """Write ``history.csv``: epoch, learning rate, mean training loss and its terms, training and validation scores.
-    Log the same numbers, one line per epoch; during the run, MONAI's and Ignite's own log lines for them are off.
 
-    Attach it to the trainer after the validation. The losses are summed on their device and read once an epoch. A row
-    is added to the file after each epoch. A resumed run keeps the rows up to its checkpoint. With several processes,
-    the first one writes the means over all of them.
+    The same numbers are logged in one line per epoch. During the run, MONAI's and Ignite's own lines for them are
+    switched off.
+
+    Attach this handler to the trainer after the validation. The losses are summed on their device, and read once per
+    epoch. A row is added to the file after each epoch, and a resumed run keeps the rows up to its checkpoint. With
+    several processes, the first one writes the means over all of them.
 
     Args:
         output_dir: the run's folder.
-        loss: loss function; the named terms of a `planewise.losses.TermLoss` get a column each.
-        evaluator: the evaluator whose metrics are written, in epochs in which it ran.
+        loss: the loss function. Each named term of a `planewise.losses.TermLoss` gets its own column.
+        evaluator: the evaluator. Its metrics are written for each epoch in which it ran.
     """
 
     def __init__(self, output_dir: str | Path, loss: Any = None, evaluator: Engine | None = None) -> None:
@@ -59,7 +61,7 @@ class HistoryHandler:
         log_scores(False)
 
     def _say_what_comes(self, engine: Engine) -> None:
-        """Log the range of epochs before a run's first epoch, which comes from the checkpoint in a resumed run."""
+        """Log the range of epochs before the first epoch of a run. In a resumed run, it begins after the checkpoint."""
         if not self._begun and idist.get_rank() == 0:
             steps, first, last = engine.state.epoch_length, engine.state.epoch, engine.state.max_epochs
             logger.info("training epochs %d to %d, %s each", first, last, count_of(steps, "step"))

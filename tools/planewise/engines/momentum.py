@@ -1,4 +1,4 @@
-"""A target network that follows the trained network."""
+"""Let a target network follow the trained network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def momentum_at(step: int, steps: int, start: float) -> float:
     Args:
         step: k, from 0 to K.
         steps: K, the total number of steps of the run.
-        start: momentum of the first step; it rises to 1 at the last.
+        start: momentum of the first step; it rises to 1 at the last step.
     """
     return 1 - (1 - start) * (math.cos(math.pi * min(step, steps) / max(1, steps)) + 1) / 2
 

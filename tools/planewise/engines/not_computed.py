@@ -1,6 +1,7 @@
-"""Settings for where a run is carried out and where its files are."""
+"""Settings that determine how and where a run is carried out, and where its files are."""
 
-#: Settings that change where and how a run is carried out, but not its result: a run can resume with other values.
+#: Settings that do not change the result of a run, only how and where it is carried out. A run can resume with other
+#: values of them.
 NOT_COMPUTED = frozenset(
     (
         "bundle_root",
@@ -22,5 +23,5 @@ NOT_COMPUTED = frozenset(
         "sync_batch_norm",
     )
 )
-#: Settings that name files. They never leave the machine.
+#: Settings that name files. Their values never leave the machine.
 FILES = ("dataset_dir", "datalist", "pretrained", "pretext_config", "pretext_datalist", "imagenet", "masks")

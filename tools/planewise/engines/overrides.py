@@ -1,4 +1,4 @@
-"""Find overrides that match no config key; MONAI silently accepts ``--sigmaa 3``."""
+"""Find overrides that match no key of a config. MONAI would accept a misspelt ``--sigmaa 3`` without a warning."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OPTIONS = frozenset(inspect.signature(monai.bundle.run).parameters) | {"args_fi
 
 
 def config_file_text(arguments: Sequence[str]) -> str | None:
-    """A command line's ``--config_file``, as written; None if it was not given."""
+    """The value of ``--config_file`` on a command line, as written; None if it was not given."""
     text = None
     for position, argument in enumerate(arguments):
         name, _, value = argument.partition("=")
@@ -32,7 +32,7 @@ def config_file_text(arguments: Sequence[str]) -> str | None:
 
 
 def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
-    """Warn about names on the command line that match no config key; MONAI silently accepts ``--sigmaa 3``.
+    """Warn about names on the command line that match no key of the config.
 
     Args:
         arguments: the command line of ``python -m monai.bundle run``; without ``--config_file`` nothing is checked.
@@ -55,11 +55,11 @@ def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dic
 
     Args:
         arguments: arguments of ``monai.bundle run``: ``["--sigmaa", "3", "--train#trainer#max_epochs", "1"]``.
-        known: the config to check against. Below a ``_target_``, every argument of the target is known, even if the
-            config leaves it out.
+        known: the config to check against. In an entry with a ``_target_``, all arguments of the target are known, even
+            those that the config leaves out.
 
     Returns:
-        Each unknown name, with the nearest known name or None.
+        Maps each unknown name to the nearest known name, or to None.
     """
     unknown = {}
     for argument in arguments:
@@ -89,7 +89,7 @@ def _keys_of(place: Any) -> list[str]:
 
 
 def _taken_by(place: Any) -> set[str] | None:
-    """Optional names: those that a place accepts but does not set; None if it accepts any name."""
+    """The names that a place of a config accepts in addition to its own keys; None if it accepts any name."""
     if not isinstance(place, Mapping) or "_target_" not in place:
         return set()
     target = ConfigComponent(place).resolve_module_name()
@@ -101,7 +101,7 @@ def _taken_by(place: Any) -> set[str] | None:
             names |= {parameter.name for parameter in parameters}
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
                 return names
-            # our own engines pass on the arguments that they do not name
+            # our own engines pass the arguments that they do not name on to their base class
             target = target.__base__ if getattr(target, "__module__", "").startswith(f"{__package__}.") else None
     except (TypeError, ValueError, ErrorDuringImport):  # a target without a readable signature
         return None

@@ -17,7 +17,8 @@ from planewise.engines.quiet import keep_quiet
 from planewise.engines.stop_signals import listen
 from planewise.errors import InputError, causes, refusal
 
-#: MONAI's errors for names in a configuration that refer to nothing; `_WRONG_ARGUMENTS`: Python's for unknown arguments.
+#: MONAI's errors for names in a configuration that refer to nothing. (`_WRONG_ARGUMENTS` has Python's errors for wrong
+#: arguments.)
 _SLIPS = re.compile(
     r"Cannot locate class or function path|is not (found|defined) in the config|detected circular references"
 )
@@ -28,16 +29,17 @@ _NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory"
 _NO_CLASS = re.compile(r"Target (-?\d+) is out of bounds")
 _ASSERTED_ON_GPU = re.compile(r"device-side assert triggered")
 _WRONG_ARGUMENTS = re.compile(r"unexpected keyword argument|missing \d+ required")
-#: A process that has lost another one waits so many seconds for torchrun to end it: the other's reason is printed last.
+#: If a process loses the connection to another process, it waits this many seconds until torchrun ends it, so that the
+#: other process's reason is printed last.
 _GRACE = 5.0
 
 
 def plain_errors() -> None:
-    """If an `InputError` ends the process, print only its message; MONAI would wrap it in pages of traceback.
+    """If an `InputError` ends the process, print only its message. MONAI would print pages of traceback.
 
     ``PLANEWISE_DEBUG=1`` keeps the traceback. With several processes, the message names the process that failed, and
-    torchrun prints it last. From here on the log is quiet (`keep_quiet`), and SIGTERM ends the process like Ctrl-C
-    (`planewise.engines.stop_signals`).
+    torchrun prints it last. This function also filters the log (`keep_quiet`), and makes SIGTERM end the process like
+    Ctrl-C (`planewise.engines.stop_signals`).
     """
     keep_quiet()
     listen()
@@ -68,7 +70,7 @@ def plain_errors() -> None:
 
 
 def slip_in_config(chain: Sequence[BaseException]) -> str | None:
-    """A one-line message for a name or reference in a configuration that MONAI cannot resolve; None for any other error."""
+    """A one-line message if MONAI cannot resolve a name or reference in a configuration; None for any other error."""
     for cause, outer in zip(chain, [None, *chain], strict=False):
         text = str(cause.args[0] if cause.args else cause)
         slip = _SLIPS.search(text)
@@ -80,14 +82,14 @@ def slip_in_config(chain: Sequence[BaseException]) -> str | None:
 
 
 def beyond_pytorch(chain: Sequence[BaseException]) -> str | None:
-    """A one-line message on settings that PyTorch cannot run with, and what to change; None for any other error."""
+    """A one-line message with a remedy if PyTorch cannot run with the settings; None for any other error."""
     for cause in chain:
         text = str(cause).strip()
         if isinstance(cause, ValueError) and _ONE_VALUE.search(text):
             return (
                 "normalisation needs more than one number per channel, but the deepest level of the network has only "
                 "one (the batch, or the last batch, is a single small image); raise --image_size or --batch_size, or "
-                "give fewer --features"
+                "set fewer --features"
             )
         if isinstance(cause, MemoryError) or (isinstance(cause, RuntimeError) and _NO_MEMORY.search(text)):
             said = f" ({text.splitlines()[0]})" if text else ""
@@ -106,19 +108,20 @@ def beyond_pytorch(chain: Sequence[BaseException]) -> str | None:
 
 
 def _lost_connection(error: BaseException) -> bool:
-    """Whether the error means that another process has ended; Gloo (on CPUs) has no separate error class for it."""
+    """Whether the error means that another process has ended. Gloo, which connects CPUs, has no error class for this."""
     return isinstance(error, RuntimeError) and "gloo/transport" in str(error)
 
 
 def _tell_torchrun(reason: str) -> None:
-    """Write the reason to torchrun's error file, in torchrun's format; torchrun shows it last."""
+    """Write the reason to torchrun's error file, in torchrun's format, so that torchrun shows it last."""
     if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
         extra = {"py_callstack": reason, "timestamp": str(int(time.time()))}
         Path(file).write_text(json.dumps({"message": {"message": reason, "extraInfo": extra}}))
 
 
 def refuse_strangers() -> None:
-    """Stop if torchrun started processes that never joined: each would do the whole run and write to the same files.
+    """Stop if torchrun started several processes that have not joined. Each would do the whole run and write to the same
+    files.
 
     Raises:
         InputError: torchrun started more than one process.

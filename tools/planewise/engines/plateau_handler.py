@@ -13,19 +13,19 @@ logger = logging.getLogger(__name__)
 
 
 class PlateauHandler:
-    """Step a `ReduceLROnPlateau` after every validated epoch, by the validation loss.
+    """Step a `ReduceLROnPlateau` with the validation loss after every validated epoch.
 
-    ``patience`` means the same as in PyTorch: that many epochs without improvement are allowed, and the next one lowers
-    the rate. With a patience of 5, the sixth such epoch lowers it.
+    The scheduler's ``patience`` means the same as in PyTorch: with a patience of 5, the learning rate drops after the
+    sixth epoch without improvement.
 
-    Without validation data, the handler uses the mean training loss of each epoch and logs that it does so. This loss
-    falls for longer, so the rate drops later. Several processes see the same losses and take the same steps. Attach it
-    to the trainer after the validation and before the checkpoints. (MONAI's `LrScheduleHandler` requires a value in
-    every epoch.)
+    Without validation data, the handler uses the mean training loss of each epoch, and logs that it does so. The
+    training loss falls for longer, so the rate drops later. Several processes see the same losses, so they take the same
+    steps. Attach this handler to the trainer after the validation and before the checkpoints. (MONAI's
+    `LrScheduleHandler` requires a value in every epoch.)
 
     Args:
         lr_scheduler: the scheduler to step.
-        evaluator: the evaluator with the metric; it never runs if it has no data.
+        evaluator: the evaluator with the metric, or None; if it has no data, it never runs.
         metric: name of the metric.
     """
 
@@ -46,7 +46,7 @@ class PlateauHandler:
 
     def _start(self, engine: Engine) -> None:
         if not self._validates():
-            logger.info("no validation exams: the learning rate follows the training loss")
+            logger.info("there are no validation exams, so the learning rate follows the training loss")
 
     def _reset(self, engine: Engine) -> None:
         self._sum = torch.zeros(())

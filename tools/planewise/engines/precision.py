@@ -1,4 +1,4 @@
-"""The numeric precision of a network on each device."""
+"""Choose the numeric precision of a network on each device."""
 
 from __future__ import annotations
 
@@ -13,31 +13,34 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 
 def precision(amp: bool | str | None, device: str | torch.device) -> Precision:
-    """The floating-point format of a training step, from the setting ``amp`` and the device's native formats.
+    """Choose the floating-point format of a training step from the setting ``amp`` and the device.
+
+    The choice of ``"auto"`` on a CPU rests on measurements (``tools/benchmarks/run --only network_step``,
+    tools/docs/speed.md): with AVX-512 BF16 and channels last, a step takes about half the time of float32. On CUDA, the
+    choice follows from the hardware and was not measured: bfloat16 is as fast as float16, twice as fast as TF32, and
+    needs no gradient scaler, whose step would wait for the device.
 
     Args:
-        amp: ``"auto"`` is bfloat16 if the device has instructions for it, and otherwise float32 (float16 on a GPU); true
-            is mixed precision with or without such instructions; false is float32; the name of a precision selects it.
-            Text may be in upper or lower case.
-        device: the device that the network is on.
+        amp: one of (text may be in upper or lower case)
+
+            - ``"auto"``: bfloat16 if the device has instructions for it, otherwise float32 (on a GPU, float16);
+            - true: mixed precision, with or without such instructions;
+            - false: float32;
+            - the name of a precision.
+        device: the device of the network.
 
     Returns:
-        ``"float16"`` needs a gradient scaler, which MONAI's engines have (their ``amp``); bfloat16 has float32's range
-        and needs none (`AutocastInferer`). Weights, losses and metrics are always float32.
+        The format. Float16 needs a gradient scaler, which MONAI's engines have (their ``amp``). Bfloat16 needs none,
+        because it has the range of float32 (`AutocastInferer`). Weights, losses and metrics are always float32.
 
     Raises:
-        InputError: ``amp`` is not one of these, or float16 is requested on a CPU.
-
-    ``"auto"`` on a CPU is measured (``tools/benchmarks/run --only network_step``, tools/docs/speed.md): with AVX-512
-    BF16 and channels last, a step takes about half of float32's time. On CUDA the choice follows from the hardware and
-    was not measured: bfloat16 is as fast as float16, twice as fast as TF32, and needs no scaler, whose step would wait
-    for the device.
+        InputError: ``amp`` is not one of these, or float16 is requested on a device other than CUDA.
     """
     kind = torch.device(device).type
     word = str(amp).strip().lower()
     if word in ("float32", "bfloat16", "float16"):
         if word == "float16" and kind != "cuda":
-            raise InputError(f"float16 needs a CUDA device, not {device}; give --amp bfloat16 or --amp auto")
+            raise InputError(f"float16 needs a CUDA device, got {device}; set --amp bfloat16 or --amp auto")
         return word
     if word != "auto":
         try:
@@ -54,8 +57,12 @@ def precision(amp: bool | str | None, device: str | torch.device) -> Precision:
 
 
 def allow_tf32(allowed: bool | str) -> None:
-    """Let float32 products on CUDA round their factors to TF32 (10-bit mantissa), which is several times as fast. Other
-    devices are not affected.
+    """Allow float32 products on CUDA to round their factors to TF32 (10-bit mantissa), which is several times as fast.
+
+    Other devices are not affected.
+
+    Args:
+        allowed: whether to allow it, as a Boolean or as text (`parse_bool`).
     """
     torch.backends.cuda.matmul.allow_tf32 = parse_bool(allowed, "tf32")
     torch.backends.cudnn.allow_tf32 = parse_bool(allowed, "tf32")

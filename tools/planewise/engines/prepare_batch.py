@@ -1,4 +1,4 @@
-"""Turn a dataset's batch into the network's input and the loss's target, on the network's device."""
+"""Make the network's input and the loss's target from a batch of a dataset, on the network's device."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from torch import Tensor
 
 from planewise.data.to_device import to_device
 
-#: Takes a batch, and returns it with changed or added entries.
+#: A function that takes a batch and returns it with changed or added entries.
 BatchTransform = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class PrepareSliceBatch(PrepareBatch):
-    """Move a batch to the device, apply the batch transforms there, and split it into image and target.
+    """Move a batch to the device, apply the batch transforms there, and split the batch into image and target.
 
     The pretext always comes after the augmentation, because its targets must match the image that the network sees.
 
     Args:
-        targets: keys of the target. A single key selects that tensor; a list selects a dictionary.
+        targets: keys of the target. A single key gives a tensor as the target; a list of keys gives a dictionary.
         augmentation: random transforms (``train#augmentation``); None in validation.
         pretext: the pretext's batch transform (``train#pretext``); None if the items already contain the targets.
     """
@@ -63,7 +63,7 @@ def on_device(
             if transform is not None:
                 batch = transform(batch)
     if torch.is_grad_enabled() and idist.get_world_size() > 1:
-        # the transforms need the seed that all processes share; dropout must differ between processes
+        # all processes share the seed that the transforms need, but their dropout must differ
         torch.manual_seed((torch.initial_seed() * 1_000_003 + idist.get_rank() + 1) % 2**63)
     return batch
 

@@ -13,18 +13,19 @@ from planewise.engines.prepare_batch import BatchTransform, on_device
 
 
 class PrepareStackBatch(PrepareBatch):
-    """Move a batch of `StackDataset` to the device, transform its stacks there, and split it into input, label and mask.
+    """Move a batch of `StackDataset` to the device, transform its stacks there, and split the batch into input, label and
+    mask.
 
     Args:
-        augmentation: random batch transforms; the slices of a stack are its channels and move together. None applies no
-            augmentation.
+        augmentation: random batch transforms; None applies no augmentation. The slices of a stack are its channels, so
+            they move together.
 
     Returns:
         The image ``(B, 1, H, W, S)``, the labels, no positional arguments, and the keyword argument ``mask`` ``(B, S)``
         for the network.
     """
 
-    #: Number of stacks per exam, concatenated in the batch's channels.
+    #: Number of stacks per exam, which are concatenated in the batch's channels.
     phases = 1
 
     def __init__(self, augmentation: BatchTransform | None = None) -> None:

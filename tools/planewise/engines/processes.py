@@ -1,4 +1,4 @@
-"""Runs with several processes: torchrun starts them, and each computes its share of every batch."""
+"""Carry out a run with several processes. Torchrun starts them, and each computes its share of every batch."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.errors import InputError
 from planewise.parse_bool import parse_bool
 
-#: How long a process waits for the others: preprocessing a large data set may take days longer on one node than on
-#: another. Other processes do not wait for a dead one, because torchrun ends them.
+#: The time for which a process waits for the others. It is long, because preprocessing a large data set may take days
+#: longer on one machine than on another. If a process dies, torchrun ends the others, so they do not wait.
 _PATIENCE = timedelta(days=7)
-#: How long it waits for the others to join, before any data is read.
+#: The time for which a process waits until all others have joined, before any data is read.
 _JOINING = timedelta(minutes=15)
 
 
@@ -37,20 +37,20 @@ def is_first_process() -> bool:
 
 
 def number_of_processes() -> int:
-    """Number of processes that torchrun started for this run; 1 without it."""
+    """Number of processes that torchrun started for this run; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def join_processes(device: str | torch.device) -> None:
     """Join the processes that torchrun started. Call it first in ``initialize``; without torchrun it does nothing.
 
-    GPUs communicate through NCCL, CPUs through Gloo. From here on, all processes but the first log only errors.
+    GPUs communicate through NCCL, CPUs through Gloo. After this call, all processes but the first log only errors.
 
     Args:
         device: device of this process.
 
     Raises:
-        InputError: the device is not this process's own.
+        InputError: the device does not belong to this process, or the processes do not all join.
     """
     plain_errors()
     if "RANK" not in os.environ or dist.is_initialized():
@@ -62,8 +62,9 @@ def join_processes(device: str | torch.device) -> None:
         torch.cuda.set_device(device)
     store, rank, processes = next(dist.rendezvous("env://", timeout=_PATIENCE))
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
-        # torchrun --max_restarts hands the same store to the next attempt, with the addresses of the dead in it (torch 2.13).
-        # Each machine counts only its own restarts, so with several machines torchrun must create a store per attempt
+        # with --max_restarts, torchrun reuses the store for the next attempt, and it still contains the addresses of dead
+        # processes (torch 2.13). Each machine counts only its own restarts, so with several machines torchrun must create
+        # a new store for each attempt
         store = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
     _wait_for_all(store, rank, processes)
     dist.init_process_group(
@@ -74,7 +75,7 @@ def join_processes(device: str | torch.device) -> None:
         timeout=_PATIENCE,
         device_id=device if on_gpu else None,
     )
-    # Ignite prefers SLURM's LOCAL_RANK, but SLURM does not know the processes that torchrun started
+    # Ignite prefers SLURM's variables, but SLURM does not know the processes that torchrun started
     job = os.environ.pop("SLURM_JOB_ID", None)
     idist.sync()
     if job is not None:
@@ -85,7 +86,7 @@ def join_processes(device: str | torch.device) -> None:
 
 
 def leave_processes() -> None:
-    """Wait for all processes, then let each run alone again. Call it in ``finalize``."""
+    """Wait for all processes, then separate them again. Call it in ``finalize``."""
     if dist.is_initialized():
         idist.barrier()
         idist.finalize()
@@ -94,17 +95,16 @@ def leave_processes() -> None:
 def parallel_network(network: nn.Module, sync_batch_norm: bool | str = False) -> nn.Module:
     """Wrap ``network`` for training, so that gradients are averaged over all processes.
 
-    Optimiser, checkpoints and evaluators use the network itself, so that weights keep their names. Without torchrun, the
-    network is returned unchanged.
+    The optimiser, the checkpoints and the evaluators use the network itself, so that weights keep their names. Without
+    torchrun, the network is returned unchanged.
 
     Args:
-        network: the same in all processes; changed in place.
-        sync_batch_norm: normalise over the batches of all processes (`torch.nn.SyncBatchNorm`, on GPUs only). Otherwise
-            each process normalises its own batch, and running statistics are those of the first.
+        network: the network, which must be the same in all processes. It is changed in place.
+        sync_batch_norm: whether to normalise over the batches of all processes (`torch.nn.SyncBatchNorm`, on GPUs only).
+            Otherwise, each process normalises its own batch, and the running statistics are those of the first process.
 
     Raises:
-        InputError: torchrun started several processes that have not joined, or batch normalisation is to be
-            synchronised between CPUs.
+        InputError: torchrun started several processes that have not joined, or ``sync_batch_norm`` is true on a CPU.
     """
     if not dist.is_initialized():
         refuse_strangers()
@@ -112,9 +112,9 @@ def parallel_network(network: nn.Module, sync_batch_norm: bool | str = False) ->
     device = next(network.parameters()).device
     if parse_bool(sync_batch_norm, "sync_batch_norm"):
         if device.type == "cpu":
-            raise InputError("batch normalisation can be synchronised on GPUs only; on a CPU, give --norm instance")
+            raise InputError("batch normalisation can be synchronised only on GPUs; on a CPU, set --norm instance")
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    # with the channels innermost, the same memory of a 1x1 convolution's weights has two possible strides
+    # with channels last, the memory of a 1x1 convolution's weights can be described by two different strides
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     return DistributedDataParallel(network, device_ids=None if device.type == "cpu" else [device])
 
@@ -134,11 +134,11 @@ def _check_gpu(device: torch.device) -> None:
     count, number = torch.cuda.device_count(), int(os.environ.get("LOCAL_RANK", 0))
     if device.index is not None and device.index >= count:
         raise InputError(
-            f"process {number} of this machine would train on {device}, but {count} GPUs are visible; start at most {count} "
-            f"processes (torchrun --nproc_per_node={count}), or give --device cpu"
+            f"process {number} of this machine needs {device}, but only {count} GPUs are visible; start at most {count} "
+            f"processes (torchrun --nproc_per_node={count}), or set --device cpu"
         )
     if int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > 1 and device.index != number:
         raise InputError(
-            f"--device {device} selects one GPU for all processes; leave it out, so that each process takes its own "
-            "(CUDA_VISIBLE_DEVICES lists the visible ones)"
+            f"--device {device} selects the same GPU for all processes; leave it out, so that each process takes its own GPU "
+            "(CUDA_VISIBLE_DEVICES lists the visible GPUs)"
         )

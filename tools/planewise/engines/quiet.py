@@ -1,4 +1,4 @@
-"""Filter MONAI's log: remove messages that a user can do nothing about, and paths, which must stay on the user's disk."""
+"""Filter MONAI's log: remove messages about which users can do nothing, and paths, which must not leave their machine."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 
 from monai.apps import get_logger
 
-#: Warnings at every start about normal conditions: no GPU decoder is needed, affines are set on purpose, and MONAI's
-#: position embeddings of a transformer are as intended.
+#: Warnings about conditions that are normal: no GPU decoder is needed, affines are set on purpose, and MONAI's position
+#: embeddings of a transformer are as intended.
 IDLE_WARNINGS = (
     "torch.meshgrid: in an upcoming release",
     "NvImgCodecPydicomReader: nvImageCodec decoder plugin did not register",
     "Setting affine, but the applied meta contains an affine",
-    # MONAI warns about every configuration that it reads; about the first one, before this handler exists
+    # MONAI warns about every configuration that it reads, and about the first one before this filter exists
     "parsing config_file",
 )
-#: Loggers of the same warnings.
+#: Loggers that give the same warnings.
 IDLE_LOGGERS = ("monai.data.nvimgcodec_pydicom_plugin",)
-#: Settings that are paths; a path may contain a person's name (for example, a folder that a PACS exported).
+#: Settings that are paths. A path, such as a folder exported by a PACS, may contain a person's name.
 PATH_SETTINGS = frozenset(
     (
         "bundle_root",
@@ -47,20 +47,20 @@ ENGINE_LOGGERS = tuple(
 #: MONAI's logger of scores, and of errors that end an engine.
 _STATS_LOGGER = "monai.handlers.StatsHandler"
 _ENDS = "is terminating due to exception"
-#: Messages of Ignite and MONAI at each engine's start and end, including a validation's engine in every epoch; a fresh
-#: run also logs "resuming". Our own handlers log what a run does (`planewise.engines.HistoryHandler`).
+#: Messages of Ignite and MONAI when an engine starts or ends. The engine of the validation logs them in every epoch, and
+#: even a new run logs "resuming". Our own handlers log what a run does (`planewise.engines.HistoryHandler`).
 _PASSES = re.compile(r"Engine run (starting|resuming|finished)|Epoch\[\d+\] Complete|Got new best metric")
 _RESTORED = "Restored all variables from "
 _SUMMARY = re.compile(r"> (?P<name>[^:]+): (?P<value>.*)", re.S)
 
 
 def keep_quiet() -> None:
-    """Keep paths, and messages that a user can do nothing about, out of MONAI's log.
+    """Remove paths, and messages about which users can do nothing, from MONAI's log.
 
-    It removes some warnings, each engine's start and end, Ignite's announcement of errors that the process prints
-    anyway, and the traceback of Ctrl-C. ``PLANEWISE_DEBUG=1`` shows these messages, but not the paths. Call it before
-    the run: MONAI writes its summary of the command line after ``initialize``. ``configs/logging.conf`` controls
-    MONAI's earlier messages.
+    Such messages are some warnings, the start and end of each engine, Ignite's announcement of errors that the process
+    prints anyway, and the traceback of Ctrl-C. ``PLANEWISE_DEBUG=1`` shows these messages, but not the paths. Call this
+    function in ``initialize``, because MONAI logs its summary of the command line afterwards. ``configs/logging.conf``
+    controls MONAI's earlier messages.
     """
     for name in ("monai.bundle.scripts", *ENGINE_LOGGERS):
         logger = logging.getLogger(name)
@@ -68,7 +68,7 @@ def keep_quiet() -> None:
         logger.addFilter(_without_path)
     debug = bool(os.environ.get("PLANEWISE_DEBUG"))
     engines = [logging.getLogger(name) for name in ENGINE_LOGGERS]
-    # get_logger adds MONAI's stream to this logger, but only at the logger's first request
+    # when this logger is first requested, get_logger adds MONAI's stream to it
     for hides, loggers in ((_no_announced_end, [get_logger(_STATS_LOGGER), *engines]), (_no_pass, engines)):
         for logger in loggers:
             _remove(logger, hides)
@@ -83,7 +83,7 @@ def keep_quiet() -> None:
 
 
 def _remove(logger: logging.Logger, hides: Callable[[logging.LogRecord], bool]) -> None:
-    """Remove a filter by its name: a packaged bundle in the same process has the same filters in its own ``scripts``."""
+    """Remove a filter by its name. A packaged bundle in the same process has its own copy of the filter in ``scripts``."""
     for given in list(logger.filters):
         if getattr(given, "__name__", None) == hides.__name__:
             logger.removeFilter(given)
@@ -111,7 +111,7 @@ def _no_announced_end(record: logging.LogRecord) -> bool:
 
 
 def _without_path(record: logging.LogRecord) -> bool:
-    """Pass every record, but remove the path from a record that contains one."""
+    """Accept every record, but remove paths from it."""
     if str(record.msg).startswith(_RESTORED):
         record.msg = f"{_RESTORED}{Path(str(record.msg).removeprefix(_RESTORED)).name}"
     found = _SUMMARY.fullmatch(str(record.msg))

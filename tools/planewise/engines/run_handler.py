@@ -1,4 +1,4 @@
-"""One handler for everything that all training runs share."""
+"""Attach the handlers that all training runs share."""
 
 from __future__ import annotations
 
@@ -22,35 +22,37 @@ from planewise.engines.same_buffers import SameBuffersHandler
 from planewise.engines.seeding import SeedHandler, epoch_sampler
 from planewise.losses import logged_terms
 
-#: Seed of every validation: always the same, so that scores can be compared between epochs.
+#: Seed of every validation. It is always the same, so that the scores of different epochs can be compared.
 _VALIDATION_SEED = 0
 
 
 @dataclass(eq=False, repr=False)
 class RunHandler:
-    """Seeding, progress, a check for non-finite losses, learning rate, validation, logs and checkpoints.
+    """Add seeding, progress, a check for non-finite losses, learning rate, validation, logs and checkpoints to a run.
 
-    To the trainer it attaches, in this order: `SeedHandler`, Ignite's ``ProgressBar``, `FiniteLossHandler`, MONAI's
-    ``LrScheduleHandler`` and ``ValidationHandler``, `PlateauHandler` (instead of ``LrScheduleHandler``, for a
-    ``ReduceLROnPlateau``), MONAI's ``TensorBoardStatsHandler``, `HistoryHandler` and `CheckpointHandler`. To the evaluator it
-    attaches `SeedHandler`, `SameBuffersHandler`, MONAI's ``StatsHandler`` and ``TensorBoardStatsHandler``.
+    The trainer gets, in this order, `SeedHandler`, Ignite's ``ProgressBar``, `FiniteLossHandler`, MONAI's
+    ``LrScheduleHandler`` and ``ValidationHandler``, `PlateauHandler` (for a ``ReduceLROnPlateau``, instead of
+    ``LrScheduleHandler``), MONAI's ``TensorBoardStatsHandler``, `HistoryHandler` and `CheckpointHandler`. The evaluator
+    gets `SeedHandler`, `SameBuffersHandler`, and MONAI's ``StatsHandler`` and ``TensorBoardStatsHandler``.
 
-    In ``train#handlers``, list handlers that act on a step or an epoch before it, and handlers that read an epoch's scores
-    after it.
+    In ``train#handlers``, put handlers that act on a step or an epoch before this handler, and handlers that read the
+    scores of an epoch after it.
 
     Args:
         output_dir: the run's folder; ``history.csv`` and ``tensorboard`` are written there.
         ckpt_dir: folder of ``model.pt`` and ``last.ckpt``.
         network: the network whose weights ``model.pt`` contains.
-        loss, optimizer: the trainer's.
-        evaluator: validates every ``val_interval`` epochs, unless its dataset is empty; its key metric determines the best
-            epoch.
-        lr_scheduler: steps after every epoch if ``lr_epoch_level``, otherwise after every batch.
+        loss, optimizer: loss and optimiser of the trainer.
+        evaluator: the evaluator, which validates every ``val_interval`` epochs unless its dataset is empty. Its key
+            metric determines the best epoch.
+        lr_scheduler: the schedule of the learning rate. It steps after every epoch if ``lr_epoch_level`` is true,
+            otherwise after every batch.
         learner, best_learner: as for `CheckpointHandler`.
         seed: seed of the run.
         resume: False starts over.
         progress: show a progress bar.
-        log_interval: steps between two points of the training curve in TensorBoard, and between two checks of the loss.
+        log_interval: number of steps between two points of the training curve in TensorBoard, and between two checks for
+            non-finite losses.
         checkpoint_interval: minimum number of seconds between two writes of the checkpoints.
         writes: whether this process writes logs; with several processes, only the first one does.
     """

@@ -25,7 +25,7 @@ def run_inference(
 ) -> list[str]:
     """Run ``configs/inference.yaml`` of a bundle, as in the bundle's own documentation.
 
-    With ``PLANEWISE_DEBUG=1``, errors other than an `InputError` pass unchanged, with their traceback.
+    With ``PLANEWISE_DEBUG=1``, errors other than an `InputError` are raised unchanged, with their traceback.
 
     Args:
         bundle: the bundle's folder.
@@ -36,7 +36,7 @@ def run_inference(
         The run's remarks on exams and on its weights, one per line.
 
     Raises:
-        InputError: there is no such bundle, or the run failed; the message is the run's own.
+        InputError: there is no such bundle, or the run failed; in this case, the message comes from the run.
     """
     bundle = Path(bundle).resolve()
     config = bundle / "configs" / "inference.yaml"
@@ -63,7 +63,7 @@ def run_inference(
             workflow.finalize()
     except Exception as error:
         chain = causes(error)
-        # by name, because a packaged bundle contains a copy of planewise and therefore another InputError class
+        # compared by name, because a packaged bundle has its own copy of planewise, with another InputError class
         refused = next((str(cause) for cause in chain if type(cause).__name__ == InputError.__name__), None)
         if refused is None and os.environ.get("PLANEWISE_DEBUG"):
             raise
@@ -72,14 +72,14 @@ def run_inference(
 
 
 def _ended(name: str, first: BaseException, said: Mapping[str, None]) -> str:
-    """An error's first cause in one line, with the earlier remarks on exams."""
+    """One line with the original cause of an error, and with the earlier remarks on exams."""
     why = f"{type(first).__name__}: {first}".splitlines()[0]
     doubts = "; ".join(line for line in said if line.startswith("exam "))
     return f"{name} ended with an error: {why}" + (f" (before it: {doubts})" if doubts else "")
 
 
 class _Heard(logging.Handler):
-    """Keeps remarks on exams and weights, each line once and in order."""
+    """Keep the remarks on exams and weights in order, each line once."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -92,14 +92,14 @@ class _Heard(logging.Handler):
 
 @contextmanager
 def _as_if_alone(bundle: Path, given: Mapping[str, object], heard: logging.Handler) -> Iterator[None]:
-    """Give a run the command line, log and modules of a separate process; restore the earlier ones afterwards."""
+    """Give a run its own command line, log and modules, as in a separate process; restore the earlier ones afterwards."""
     # MONAI's own logger of workflows writes to the standard output, bypassing the root logger
     loggers = [logging.getLogger(name) for name in (None, ConfigWorkflow.__module__)]
     logged = [(logger.level, logger.handlers[:]) for logger in loggers]
     argv, hook, path = sys.argv, sys.excepthook, sys.path[:]
     # settings on the command line take precedence over those of the weights (`planewise.engines.follow_weights`)
     sys.argv = [argv[0], *(f"--{name}" for name in given)]
-    # a packaged bundle has its code in `scripts`, and so does any other bundle that this process has loaded
+    # the code of a packaged bundle is in `scripts`, like that of any other packaged bundle that this process has loaded
     others = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "scripts"}
     sys.path.insert(0, str(bundle))
     for logger in loggers:

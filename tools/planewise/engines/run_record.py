@@ -1,4 +1,4 @@
-"""Files that a training run leaves next to its weights: its configuration and its record."""
+"""Read the configuration and the record that a training run leaves next to its weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from planewise.text_files import read_json, read_yaml
 
 #: Weights that ship with a bundle have this record instead of a run's folder; it includes the configuration.
 RELEASED = "record.json"
-#: Key of that record for the SHA-256 of its weights file.
+#: Key of the record that contains the SHA-256 of the weights file.
 WEIGHTS_SUM = "weights_sha256"
 
 
@@ -36,9 +36,9 @@ class RunRecord:
 
     @classmethod
     def of_weights(cls, weights: Path) -> RunRecord | None:
-        """The run that wrote a weights file; None if no file next to the weights identifies it. Nothing is evaluated.
+        """The run that wrote a weights file; None if no file next to the weights identifies it. The files are read as data.
 
-        Weights that ship with a bundle have their run's record next to them. It identifies them by SHA-256, so that
+        Weights that ship with a bundle have the record of their run next to them. It contains their SHA-256, so that
         other weights at the same path are not mistaken for them.
 
         Raises:
@@ -50,7 +50,7 @@ class RunRecord:
             if record.get(WEIGHTS_SUM) == sha256(weights):
                 config = _table(record.pop("config", None), models / RELEASED)
                 return cls(models, weights, in_our_names(config), record)
-        # a run with its own folder keeps its weights in it; otherwise they are the bundle's, next to eval/
+        # the weights are in the run's own folder, or else in the bundle's folder, next to eval/
         for folder in (models.parent, models.parent / "eval"):
             config, record = folder / "config.yaml", folder / "run.json"
             if models.name == "models" and config.is_file() and record.is_file():
@@ -59,8 +59,9 @@ class RunRecord:
 
 
 def in_our_names(value: Any) -> Any:
-    """A config in the form of the bundle's own files: the code of a packaged bundle under this package's name, and
-    references with ``#``.
+    """Convert a config to the form of a bundle's own files, in which code has this package's name and references use ``#``.
+
+    The config of a packaged bundle uses ``scripts`` as the name of the package.
     """
     if isinstance(value, dict):
         return {key: in_our_names(entry) for key, entry in value.items() if key != "initialize"}
@@ -84,6 +85,6 @@ def read_table(path: Path) -> dict[str, Any]:
 def _table(content: Any, path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(
-            f"{path} contains no settings; the run was interrupted, or the file is not from a run. Name another run"
+            f"{path} contains no settings, because the run was interrupted or the file is not from a run; name another run"
         )
     return content

@@ -1,4 +1,4 @@
-"""Equal batch statistics in several processes."""
+"""Use the same batch statistics in all processes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import nn
 class SameBuffersHandler:
     """Copy the first process's buffers to all processes before validation. Attach it to the evaluator.
 
-    `DistributedDataParallel` does so before each training step, so after the last step the running statistics still
-    differ (unless batch normalisation is synchronised), and each process would validate differently. With one process,
-    this handler does nothing.
+    `DistributedDataParallel` copies the buffers before each training step. After the last step, the running statistics
+    therefore differ (unless batch normalisation is synchronised), and each process would validate with its own. With one
+    process, this handler does nothing.
 
     Args:
         network: the network that is evaluated.

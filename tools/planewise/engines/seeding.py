@@ -1,4 +1,4 @@
-"""Randomness that depends only on the seed, the epoch and the iteration."""
+"""Make random numbers depend only on the seed, the epoch and the iteration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from planewise.data.epoch_sampler import EpochSampler, mixed_seed
 
 
 def epoch_sampler(loader: DataLoader) -> Any | None:
-    """The loader's sampler or batch sampler that needs the epoch number; None if there is none."""
+    """The sampler or batch sampler of a loader, if it needs the epoch number; otherwise None."""
     samplers = (getattr(loader, name, None) for name in ("sampler", "batch_sampler"))
     return next((sampler for sampler in samplers if hasattr(sampler, "set_epoch")), None)
 
@@ -43,7 +43,7 @@ class SeedHandler:
     def _iteration(self, engine: Engine) -> None:
         seed = mixed_seed(self.seed, engine.state.iteration)
         if engine.state.device.type == "cpu":
-            # torch.manual_seed seeds all devices, and before CUDA has started that takes a quarter of a millisecond
+            # torch.manual_seed seeds all devices, which takes a quarter of a millisecond before CUDA has started
             torch.default_generator.manual_seed(seed)
         else:
             torch.manual_seed(seed)

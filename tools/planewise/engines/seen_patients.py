@@ -1,4 +1,4 @@
-"""Warn if pretraining has learned from patients of the test section."""
+"""Warn if the pretrained weights have learned from patients of the test section."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ logger = logging.getLogger(__name__)
 
 
 def warn_of_seen_patients(parser: ConfigParser) -> int:
-    """Report how many patients of the datalist's test section are in the training section of the datalist that the
-    ``pretrained`` weights learned from. This happens if two datalists of one population have different splits.
+    """Count the patients of a datalist's test section from whom the ``pretrained`` weights have learned, and warn of them.
+
+    There are such patients if the datalist of the pretraining has another split of the same population.
 
     Args:
         parser: parser of a config that trains.
 
     Returns:
-        Number of these patients; 0 if the other datalist is unknown, or if it is the same one.
+        Number of these patients; 0 if the pretraining's datalist is unknown, or if it is the same datalist.
     """
     run = run_of(parser, "pretrained")
     own = parser.get_parsed_content("datalist") if run is not None and "datalist" in parser else None

@@ -19,7 +19,7 @@ from planewise.errors import InputError, refusal
 from planewise.geometry import end_direction
 from planewise.networks.pretrained import NO_WEIGHTS
 
-#: A test whether a value is valid, and a description of valid values.
+#: A function that tests whether a value is valid, and a description of valid values.
 Check = tuple[Callable[[Any], bool], str]
 
 
@@ -80,16 +80,17 @@ def _one_of(*words: str) -> Check:
 
 _ANYTHING: Check = (lambda value: True, "")
 
-#: How a segmentation (Bai 2019, section 2) or a classification starts from a pretext.
+#: The ways in which a segmentation (Bai 2019, section 2) or a classification can start from a pretext.
 _SEGMENTATION_TRANSFER = _optional(_one_of("scratch", "decoder", "all", "multitask"))
 _CLASSIFICATION_TRANSFER = _one_of("all", "frozen_encoder")
-#: Settings of ``transfer: multitask`` that name files: a configuration, one file or several, and a datalist.
+#: Settings of ``transfer: multitask`` that name files: a configuration of one or more files, and a datalist.
 OTHER_TASK_FILES = ("pretext_config", "pretext_datalist")
 
-#: Twice the largest batch of the SimCLR paper, 8192. A larger number is a mistake: it would put all images in one batch.
+#: Twice the largest batch of the SimCLR paper (8192). A larger number is taken for a mistake, because it would put all
+#: images into one batch.
 _LARGEST_BATCH = 16384
 
-#: The check for each setting with this name, in every bundle's config.
+#: Maps the name of a setting to its check, for the configs of all bundles.
 CHECKS: Mapping[str, Check] = {
     "background": _optional((lambda value: _number(value) and 0 < value < 1, "a number between 0 and 1")),
     "batch_size": (
@@ -196,7 +197,7 @@ CHECKS: Mapping[str, Check] = {
     "window": _optional(COUNT),
 }
 
-#: Settings that are checked only together with others.
+#: Settings without a check of their own, which are checked together with other settings.
 _CHECKED_TOGETHER = ("datalist", "device", "imagenet", "pretext_datalist", "pretrained", "transfer")
 
 
@@ -212,8 +213,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
     Raises:
         InputError: a value is invalid (`CHECKS`); the device is not available; the images do not fit the network, the
-            puzzle or the patches; no training exam of ``datalist`` has one of the ``views``, or locations for ``mapping``;
-            or the chosen ``transfer`` lacks weights or the other task's images.
+            puzzle or the patches; no training exam of ``datalist`` has one of the ``views``, or the locations that
+            ``mapping`` needs; or ``transfer`` needs weights or images that are not given.
     """
     for name, value in settings.items():
         _check(name, value, CHECKS.get(name, _ANYTHING))
@@ -234,11 +235,11 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:
-    """The input of `check_settings`: a configuration's evaluated settings, and a function that makes the network's parts."""
-    # not `name in parser`: it searches for similar names if a config lacks one, which takes a second in all
+    """The input of `check_settings`: the evaluated settings of a config, and the functions ``parts`` and ``pretext``."""
+    # not `name in parser`, because for each name that a config lacks, it searches for similar names: a second in total
     config = parser.get()
     names = [name for name in (*CHECKS, *_CHECKED_TOGETHER) if name in config]
-    # check settings before those computed from them, so that the message names the setting to change
+    # settings come before those that are computed from them, so that a message names the setting to change
     names.sort(key=lambda name: str(config[name]).startswith(("$", "@")))
     evaluated = {name: parser.get_parsed_content(name) for name in names}
     # a function: the parts are made only after their settings are checked
@@ -250,8 +251,9 @@ def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:
 
 
 def pretext_of_pieces(parser: ConfigParser) -> Any:
-    """The transform that makes the batches of a training, if it gives the network pieces of images; else None, because it may
-    need the dataset. It refuses settings that do not fit each other.
+    """The pretext's transform if it gives the network pieces of images. Making it also checks its settings.
+
+    For any other pretext, the result is None, because its transform may need the dataset.
     """
     pretext = (parser.get("train") or {}).get("pretext") or {}
     makes_pieces = hasattr(locate(str(pretext.get("_target_"))), "network_side")
@@ -259,11 +261,12 @@ def pretext_of_pieces(parser: ConfigParser) -> Any:
 
 
 def _parts(parser: ConfigParser) -> dict[str, nn.Module]:
-    """A network's encoder and decoder, if it has them, without weights, so it takes no time and draws no random numbers.
+    """A network's encoder and decoder, if it has them. They are made without weights, which is fast and draws no random
+    numbers.
 
     Raises:
-        InputError: their settings do not fit each other. The run reports any other error: PyTorch may be unable to make a
-            custom part without weights.
+        InputError: their settings contradict each other. Any other error is left for the run to report, because PyTorch may
+            be unable to make a custom part without weights.
     """
     names = [name for name in ("encoder", "decoder") if name in (parser.get("network_def") or ())]
     # a separate parser, because the run's parser would cache the parts made here
@@ -295,19 +298,17 @@ def _check_classes(structures: Mapping[int | str, str]) -> None:
 
 
 def _check_transfer(settings: Mapping[str, Any]) -> None:
-    """Check that fine-tuning has the weights, and the other task's datalist, that its ``transfer`` needs."""
+    """Check that the weights and the other task's datalist are given if ``transfer`` needs them."""
     mode, two_tasks = settings["transfer"], "beta" in settings
     _check("transfer", mode, _SEGMENTATION_TRANSFER if two_tasks else _CLASSIFICATION_TRANSFER)
     if not two_tasks:
         return
     given = [name for name in ("pretrained", "imagenet") if settings.get(name) not in NO_WEIGHTS]
     if mode == "scratch" and "pretrained" in given:
-        raise InputError(
-            "--transfer scratch starts from random weights; leave --pretrained out, or give --transfer all"
-        )
+        raise InputError("--transfer scratch starts from random weights; leave --pretrained out, or set --transfer all")
     if mode in ("decoder", "all", "multitask") and not given:
         raise InputError(
-            f"--transfer {mode} starts from a pretext's weights, but none are given; name them with --pretrained, or give "
+            f"--transfer {mode} starts from a pretext's weights, but none are given; name them with --pretrained, or set "
             "--transfer scratch"
         )
     datalist = settings.get("pretext_datalist")
@@ -317,8 +318,8 @@ def _check_transfer(settings: Mapping[str, Any]) -> None:
         )
     if mode == "multitask" and datalist is None:
         raise InputError(
-            "--transfer multitask continues to learn the pretext, but has no images for it; name the pretext's datalist "
-            "with --pretext_datalist"
+            "--transfer multitask continues to train the pretext, but there are no images for it; name the pretext's "
+            "datalist with --pretext_datalist"
         )
     if mode == "multitask" and not Path(str(datalist)).expanduser().is_file():
         raise InputError(f"there is no datalist {datalist}; name the pretext's datalist with --pretext_datalist")
@@ -344,13 +345,13 @@ def _check_device(device: Any) -> None:
             else "no GPU"
         )
         raise InputError(
-            f"--device {device} cannot be used: PyTorch sees {there} here; leave it out to use the best device available, "
-            "or give --device cpu"
+            f"--device {device} cannot be used, because PyTorch sees {there} here; leave it out to use the best available "
+            "device, or set --device cpu"
         ) from error
 
 
 def _check_sides(settings: Mapping[str, Any]) -> None:
-    """Check that an image, or a piece of it, can be halved as often as the encoder does, and doubled by the decoder."""
+    """Check that the sides of an image, or of a piece of it, suit the network: the encoder halves them on each level."""
     pretext = settings.get("pretext", lambda: None)()
     name, remedy = getattr(pretext, "input_name", "images"), getattr(pretext, "input_remedy", "raise --image_size")
     if hasattr(pretext, "network_side"):
@@ -361,13 +362,13 @@ def _check_sides(settings: Mapping[str, Any]) -> None:
         needed, multiple = getattr(part, "smallest_side", 1), getattr(part, "side_multiple", 1)
         if side < needed:
             raise InputError(
-                f"{type(part).__name__} needs {name} of {needed} pixels a side or more, but they have {side}; {remedy}"
+                f"{type(part).__name__} needs {name} of at least {needed} pixels a side, got {side}; {remedy}"
             )
         if side % multiple:
             near = max(multiple, round(side / multiple) * multiple)
             raise InputError(
                 f"--{'window' if settings.get('window') else 'image_size'} must be a multiple of {multiple} for "
-                f"{type(part).__name__}, got {side}; give {near}"
+                f"{type(part).__name__}, got {side}; set it to {near}"
             )
 
 
@@ -376,7 +377,7 @@ def _check_views(views: Any, datalist: str | Path) -> None:
     stack = (content.get("planewise") or {}).get("stack")
     if stack in views:
         raise InputError(
-            f"the images of {datalist} are of the view {stack}, but this pretext learns where {stack} cuts images of "
+            f"the images of {datalist} show the view {stack}, but this pretext learns where {stack} cuts images of "
             "another view; index the exams again with "
             f"`planewise index FOLDER --view {'sax' if stack == '4ch' else '4ch'}`"
         )
@@ -385,8 +386,8 @@ def _check_views(views: Any, datalist: str | Path) -> None:
     absent = [view for view in views if view not in known]
     if items and not known:
         raise InputError(
-            "no training exam has a plane of another view (was it indexed with --anatomy any, or does it have only the "
-            "stack?); index exams that have other views, or choose a pretext that needs none, such as locations"
+            "no training exam has a plane of another view (were the exams indexed with --anatomy any, or do they have only "
+            "the stack?); index exams that have other views, or choose a pretext that needs none, such as location"
         )
     if absent and items:
         raise InputError(
@@ -399,6 +400,6 @@ def _check_locations(datalist: str | Path) -> None:
     items = read_datalist(datalist).get("training") or []
     if items and not any(isinstance(item, dict) and "location" in item for item in items):
         raise InputError(
-            "no training slice has a location: `planewise index` reports the reason for each exam (whole volumes never have "
+            "no training slice has a location (`planewise index` gives the reason for each exam; whole volumes never have "
             "locations); choose a pretext that needs no locations, or index other exams"
         )

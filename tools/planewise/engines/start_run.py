@@ -1,4 +1,4 @@
-"""The start of every bundle run: check the settings, fix the seed, record the configuration, decide whether to resume."""
+"""Start a bundle's run: check the settings, fix the seed, record the configuration, and decide whether to resume."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from planewise.engines.seen_patients import warn_of_seen_patients
 from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, evaluated_settings
 from planewise.engines.write_run import digest, write_run
 
-#: Setting of bundles whose batches are whole series; cuDNN would search for algorithms at every new number of slices.
+#: A setting of bundles whose batches are whole series. For them, cuDNN's search for algorithms is off, because it would
+#: be repeated for every new number of slices.
 _FREE_LENGTH = "max_slices"
 
 
@@ -33,25 +34,25 @@ def start_run(
     depends_on: Sequence[str | Path] = (),
     tf32: bool | str | None = None,
 ) -> None:
-    """Record a run in its folder, and find out whether it resumes. Call it from a config's ``initialize``.
+    """Record a run in its folder, and decide whether it resumes. Call it from a config's ``initialize``.
 
-    It writes
+    Two files are written:
 
     - ``config.yaml``: the configuration, including all overrides,
     - ``run.json``: seed, hash of the configuration, versions of the packages, git commit, number of processes, names of
       their devices, and the precision.
 
     A run that is started again in the same folder resumes from its last checkpoint if the hash is the same. The hash
-    covers what determines the training: ``train`` and everything that it refers to. With several processes, the first one
-    checks and writes while the others wait. The folder belongs to this run until its process ends (`planewise.locks`). If
-    ``run.json`` cannot be read, it is written again if ``config.yaml`` has the same configuration.
+    covers everything that determines the training: ``train`` and all that it refers to. A broken ``run.json`` is written
+    again if ``config.yaml`` has the same configuration. The folder is reserved for this run until its process ends
+    (`planewise.locks`). With several processes, the first one checks and writes while the others wait.
 
-    On a GPU, cuDNN tries its deterministic algorithms and uses the fastest, if all batches have the same shape.
+    On a GPU, if all batches have the same shape, cuDNN compares its deterministic algorithms and uses the fastest.
 
     Args:
         output_dir: the run's folder.
         seed: seed of all randomness.
-        resume: False starts over and ignores earlier files.
+        resume: False starts over, without regard to earlier files.
         depends_on: files whose content belongs to the configuration (the datalist).
         tf32: whether float32 products on CUDA may be rounded to TF32 (`allow_tf32`); None keeps PyTorch's setting.
 
@@ -77,8 +78,10 @@ def start_run(
 
 
 def check_run(tf32: bool | str | None = None) -> None:
-    """Apply the settings of the run that wrote the weights (`planewise.engines.follow_weights`), and refuse invalid
-    settings before anything is read. Call it first in the ``initialize`` of a config that does not train.
+    """Prepare a run that does not train. Call it first in a config's ``initialize``.
+
+    The settings of the run that trained the weights are applied (`planewise.engines.follow_weights`), and invalid
+    settings are refused before any data is read.
 
     Args:
         tf32: as for `start_run`.
@@ -93,7 +96,8 @@ def check_run(tf32: bool | str | None = None) -> None:
 
 
 def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> ConfigParser | None:
-    """The running parser, with the settings of its weights, after a check of its settings; None outside a config."""
+    """Apply the settings of the weights to the running parser, check all settings, and return the parser; None outside a
+    config."""
     warn_of_unknown_overrides(sys.argv)
     parser = _running_parser()
     if parser is not None:
@@ -105,8 +109,8 @@ def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> Con
 def _running_parser() -> ConfigParser | None:
     """The parser of the running configuration, including overrides.
 
-    MONAI gives an expression no access to its own parser, however the run was started (command line, Python, MONAI
-    Label), so this function searches the call stack for it.
+    MONAI gives an expression of a config no access to the parser, whether the run was started from the command line, from
+    Python or by MONAI Label. This function therefore searches the call stack for it.
     """
     frame = inspect.currentframe()
     while frame is not None:
@@ -141,7 +145,7 @@ def _text(path: str) -> str:
 
 
 def _auxiliary_task_files(parser: ConfigParser | None) -> dict[str, Any]:
-    """Map each setting that names files to their SHA-256 digests, in a run with two tasks; otherwise empty."""
+    """For a run with two tasks, map each setting that names files to the SHA-256 digests of these files; otherwise empty."""
     if parser is None or "transfer" not in parser or parser.get_parsed_content("transfer") != "multitask":
         return {}
     named = {name: parser.get_parsed_content(name) for name in OTHER_TASK_FILES}

@@ -1,4 +1,4 @@
-"""End a run at any point on Ctrl-C or SIGTERM."""
+"""Let Ctrl-C and SIGTERM end a run at any point."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _received: list[int] = []
 
 
 def listen() -> None:
-    """Let SIGTERM end this process like Ctrl-C, by an exception in the main thread; both are recorded.
+    """Make SIGTERM end this process like Ctrl-C, with an exception in the main thread, and record both signals.
 
-    Handlers that other code has installed stay. Calls from threads other than the main one install no handler.
+    Handlers that other code has installed are kept. In threads other than the main thread, no handler is installed.
     """
     _received.clear()
     if threading.current_thread() is threading.main_thread():
@@ -25,9 +25,8 @@ def listen() -> None:
 
 
 def stop_if_asked(*_: Any) -> None:
-    """Raise a signal's exception again if it was lost: C++ code drops exceptions when it checks whether an object has
-    an attribute.
-    """
+    """Raise the exception of a recorded signal again, because it may have been lost: C++ code that checks whether an object
+    has an attribute drops exceptions."""
     if _received:
         _raise(_received[-1])
 

@@ -1,4 +1,4 @@
-"""A work-around for wrong gradients on a CPU."""
+"""Work around wrong gradients on a CPU."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch.overrides import TorchFunctionMode
 class ExactThinVolumes(TorchFunctionMode):
     """On a CPU, compute convolutions of volumes that are thinner than the kernel in float32.
 
-    In torch 2.13 (oneDNN), the bfloat16 weight gradient of such a convolution is wrong on CPUs with AVX-512 BF16: the
+    In torch 2.13 (oneDNN), the bfloat16 weight gradient of such a convolution is wrong on CPUs with AVX-512 BF16. The
     code reads memory outside its arrays, so the gradient may be NaN, or finite but wrong, or the process may crash. This
     happens if the kernel is longer than the volume's first axis, as on the deepest level of an encoder whose grid has
-    shrunk to 2 x 2 x 2. Such layers are small, so float32 costs next to nothing. Everything else passes unchanged.
+    shrunk to 2 x 2 x 2. Such layers are small, so float32 costs next to nothing. All other functions are unchanged.
 
     >>> with torch.autocast("cpu", dtype=torch.bfloat16), ExactThinVolumes():
     ...     output = network(volumes)

@@ -13,8 +13,8 @@ from planewise.engines.autocast_inferer import AutocastInferer
 class ViewsInferer(AutocastInferer):
     """Run a network for single images on several views of each image.
 
-    Called with views as channels ``(B, V * C, H, W)``, or for volumes ``(B, V * C, H, W, D)``, and a network from ``(N,
-    C, ...)`` to embeddings ``(N, D)``, it runs all views as one batch and returns ``(B, V, D)``.
+    Called with views as channels, ``(B, V * C, i, j)`` or, for volumes, ``(B, V * C, i, j, k)``, and a network that maps
+    ``(N, C, ...)`` to embeddings ``(N, D)``, it runs all views as one batch and returns ``(B, V, D)``.
 
     Args:
         amp: see `precision`.

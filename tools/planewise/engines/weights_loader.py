@@ -11,11 +11,11 @@ from planewise.networks import weights_path
 
 
 class WeightsLoader(CheckpointLoader):
-    """MONAI's `CheckpointLoader` for one network; the weights may be in a file, folder or zip, and trained on any device.
+    """MONAI's `CheckpointLoader` for one network, with weights from a file, folder or zip that were trained on any device.
 
     Args:
-        network: its weights are replaced when the run starts.
-        weights: a checkpoint, a bundle's folder or zip (`planewise.networks.weights_path`).
+        network: the network, whose weights are replaced when the run starts.
+        weights: a checkpoint, or the folder or zip of a bundle (`planewise.networks.weights_path`).
         arguments: further arguments of `CheckpointLoader`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The training settings that are needed to use the weights of a run."""
+"""Find the training settings of a run that are needed to use its weights."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ _OF_INFERENCE = ("amp", "batch_size")
 #: choice of exams does not.
 _SAMPLES = "dataset"
 _READ = (*FILES, "input", "section", "num_exams", "phases", "channels")
-#: The key with which each config builds ``network_def``: training loads a pretext's weights into it, inference does not.
+#: The key under which a config builds ``network_def``. It differs between configs: training loads a pretext's weights
+#: into the network, and inference does not.
 _PLACED = "network"
-#: Keys of a training config that no setting replaces: a run with a different value does not belong to the bundle.
+#: Keys of a training config that no setting can replace. If a run has another value, it does not belong to the bundle.
 _OWN = ("preprocessing", "targets")
 
-#: Inference settings that describe the weights and are known only after training: values measured with the weights, and
-#: their training data. The record of weights that ship has them under this key; other weights have no such values.
+#: The key, in the record of weights that ship, for inference settings that are known only after training: values measured
+#: with the weights, and a description of their training data. Other weights have no such values.
 MEASURED = "measured"
 _MEASURED = ("plane_bounds", "joint_bounds", "trained_on")
 
 _REFERENCE = re.compile(r"@(\w+)")
-#: Text that MONAI evaluates, looks up or reads from another file.
+#: Characters that mark text which MONAI evaluates, looks up or reads from another file.
 _CODE = re.compile(r"[$@%]")
 
 
@@ -52,30 +53,30 @@ def defining_settings(inference: Mapping[str, Any]) -> set[str]:
 
 
 def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The changes that make a bundle's configs fit a run's weights.
+    """The changes to a bundle's configs that are needed to use the weights of a run.
 
-    Another person's run is treated as data: only the settings from `defining_settings` are taken from its configuration,
-    as numbers, text, lists and tables of these. Anything that MONAI would evaluate is refused unless it is also in the
-    bundle's own configs.
+    The run may be another person's, so it is treated as data: only the settings from `defining_settings` are taken from
+    its configuration, as numbers, text, lists and tables. Anything that MONAI would evaluate is refused unless it is also
+    in the bundle's own configs.
 
     Args:
         run: the run that wrote the weights.
-        train, inference: the bundle's configs, as in its files.
+        train, inference: the contents of the bundle's configs.
 
     Returns:
-        ``{"train.yaml": {key: value}, "inference.yaml": {key: value}}``, without unchanged values.
+        The changed values only: ``{"train.yaml": {key: value}, "inference.yaml": {key: value}}``.
 
     Raises:
-        InputError: the run does not belong to this bundle, or contains code that the bundle's configs lack.
+        InputError: the run does not belong to this bundle, or contains code that is not in the bundle's configs.
     """
     train, inference = plain(train), plain(inference)
     wanted = defining_settings(inference)
-    # null keeps the behaviour from before a setting existed; a run older than the setting does not mention it
+    # settings that are newer than the run, which lacks them; their value null means the behaviour before they existed
     later = {key for key, value in train.items() if value is None and key not in run.config}
     network, own_network = run.config.get("network_def"), train.get("network_def")
     if isinstance(own_network, Mapping):
         own_network = {key: value for key, value in own_network.items() if value not in [f"@{name}" for name in later]}
-    # a custom network is a setting like any other; a run of another bundle also has another network, and lacks more keys
+    # a run with a custom network must still have all other keys; a run of another bundle lacks some of them
     required = wanted if network == own_network else set(train) - NOT_COMPUTED - {"initialize"}
     absent = sorted(key for key in required - later if key in train and key not in run.config)
     other = [f"train#{key}" for key in _OWN if not make_the_same(_in(train, key), _in(run.config, key))]
@@ -93,8 +94,8 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
     )
     if code:
         raise InputError(
-            f"{run.folder / 'config.yaml'} has another {' and another '.join(code)}, which MONAI would evaluate; a run's "
-            f"configuration is read as data, and none of it is executed. If you trust it, copy the bundle's folder, write "
+            f"{run.folder / 'config.yaml'} has another {' and another '.join(code)}, which MONAI would evaluate, but the "
+            f"configuration of a run is only read as data. If you trust it, copy the bundle's folder, write "
             "the run's value into configs/train.yaml and configs/inference.yaml of the copy, and name the copy"
         )
     changed = {
@@ -103,18 +104,18 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
         }
         for file, config in (("train.yaml", train), ("inference.yaml", inference))
     }
-    # a key that train.yaml lacks is a setting for inference only, so the run does not determine it
+    # a key that train.yaml lacks is a setting only for inference, which a training run does not determine
     changed["inference.yaml"] = {key: value for key, value in changed["inference.yaml"].items() if key in train}
     changed["inference.yaml"] |= measured_settings(run.record, inference)
     return changed
 
 
 def measured_settings(record: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, Any]:
-    """The changes to an inference config for settings measured with some weights.
+    """The changes to an inference config that come from values measured with the weights.
 
     Args:
-        record: record of the weights' run; {} if unknown.
-        inference: the bundle's config.
+        record: record of the run that trained the weights; {} if it is unknown.
+        inference: the bundle's inference config.
 
     Raises:
         InputError: the record contains code.
@@ -132,8 +133,11 @@ def _is_code_of_its_own(value: Any, key: str, *bundle: Mapping[str, Any]) -> boo
 
 
 def asked_of_overlay(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> set[str]:
-    """Top-level keys of an overlay that a config contains, that its network, input or output depend on, or that the
-    replaced part refers to (as ``dataset`` refers to ``channels``)."""
+    """The top-level keys of an overlay that a config needs.
+
+    The config contains them, its network, input or output depends on them, or a part that the overlay replaces refers to
+    them (as ``dataset`` refers to ``channels``).
+    """
     changed, content = {key.partition("#")[0] for key in overlay}, merged(config, overlay)
     found = changed & (set(config) | defining_settings(content) | {"network_def"})
     return found | changed & set().union(*(_references(content[key]) for key in found))
@@ -142,7 +146,8 @@ def asked_of_overlay(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> s
 def holds_code(value: Any) -> bool:
     """Whether MONAI could interpret a part of a config as more than numbers, text, lists and tables.
 
-    This applies to text with ``$``, ``@`` or ``%``, and to a table with a key like ``_target_``, or with such a sign.
+    It does so for text with ``$``, ``@`` or ``%``, and for a table with a key that contains one of these characters or
+    begins with an underscore, like ``_target_``.
     """
     if isinstance(value, Mapping):
         keys = [str(key) for key in value]
@@ -151,7 +156,7 @@ def holds_code(value: Any) -> bool:
         return any(map(holds_code, value))
     if isinstance(value, str):
         return _CODE.search(value) is not None
-    # dates and bytes, which YAML has but JSON lacks
+    # YAML also has dates and bytes
     return not (value is None or isinstance(value, (bool, int, float)))
 
 
@@ -161,13 +166,16 @@ def _in(config: Mapping[str, Any], key: str) -> Any:
 
 
 def make_the_same(own: Any, other: Any) -> bool:
-    """Whether two parts of a config are equal, where an argument with its default value counts as not given."""
+    """Whether two parts of a config are equal. An argument with its default value counts as not given."""
     defaults = _defaults(own)
     return _without(own, defaults) == _without(other, defaults)
 
 
 def _defaults(own: Any) -> dict[str, dict[str, Any]]:
-    """Map each class that a bundle's own config names to its defaults; another person's names are never looked up."""
+    """Map each class that a bundle's own config names to the default values of its arguments.
+
+    Names from another person's config are never looked up.
+    """
     if isinstance(own, list):
         return {name: given for entry in own for name, given in _defaults(entry).items()}
     if not isinstance(own, Mapping):
@@ -190,7 +198,7 @@ def _without(value: Any, defaults: Mapping[str, Mapping[str, Any]]) -> Any:
 
 
 def _references(value: Any) -> set[str]:
-    """Top-level keys that a part of a config refers to: ``@train#dataset`` refers to ``train``."""
+    """The top-level keys to which a part of a config refers; ``@train#dataset`` refers to ``train``."""
     if isinstance(value, Mapping):
         return set().union(*map(_references, value.values()))
     if isinstance(value, list):
@@ -199,21 +207,19 @@ def _references(value: Any) -> set[str]:
 
 
 def plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config in the form in which a run writes it: through YAML, with text keys."""
+    """Convert a config to the form that a run writes: as YAML, with text keys."""
     return yaml.safe_load(yaml.safe_dump(with_text_keys(config)))
 
 
 def with_text_keys(value: Any) -> Any:
-    """A config, or a part of it, with text keys at every depth. If it comes from YAML, it then equals the result of
-    `plain`.
-    """
+    """Convert all keys of a config, or of a part of it, to text. If it comes from YAML, the result equals `plain` of it."""
     if isinstance(value, Mapping):
         return {str(key): with_text_keys(entry) for key, entry in value.items()}
     return [with_text_keys(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def merged(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """A config with an overlay on top, as MONAI reads them: ``network_def#encoder`` is an entry of ``network_def``."""
+    """Merge an overlay into a config as MONAI does: ``network_def#encoder`` replaces an entry of ``network_def``."""
     merged = copy.deepcopy(dict(config))
     for key, value in overlay.items():
         *above, last = key.split("#")

@@ -1,4 +1,4 @@
-"""Run a network on whole volumes, in sliding windows, or slice by slice."""
+"""Run a network on whole volumes, on sliding windows, or on slices."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from planewise.engines.autocast_inferer import AutocastInferer
 
 
 class WindowInferer(AutocastInferer):
-    """Run a network on the whole volume, or on windows that overlap by half and are averaged (MONAI's
-    `SlidingWindowInferer`, with weights that decrease from a window's middle). A network on images runs on the slices
-    along the volume's third axis, also whole or in windows.
+    """Run a network on whole volumes or on windows of them.
+
+    Windows overlap by half, and their predictions are averaged with weights that decrease from the middle of a window
+    (MONAI's `SlidingWindowInferer`). A network for images runs on the slices along the third axis of the volumes, which
+    are also whole or divided into windows. Called with volumes ``(B, C, i, j, k)``, it returns the network's output with
+    the metadata of the volumes.
 
     Args:
-        window: side of the windows, voxels; None uses the whole volume.
-        batch_size: number of windows, or slices, per call of the network.
-        amp: see `precision`; float16 is left to MONAI's engine.
-        spatial_dims: 3 for a network on volumes, 2 for one on images.
-
-    Called with volumes ``(B, C, i, j, k)``, it returns the network's output with the volumes' metadata.
+        window: side of the windows, voxels; None uses whole volumes.
+        batch_size: number of windows or slices per call of the network.
+        amp: see `precision`; MONAI's engine handles float16.
+        spatial_dims: 3 for a network for volumes, 2 for a network for images.
     """
 
     def __init__(

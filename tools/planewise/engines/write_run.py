@@ -1,4 +1,4 @@
-"""Write a run's configuration into its folder, and compare it with an earlier run's."""
+"""Write a run's configuration into its folder, and compare it with that of an earlier run."""
 
 from __future__ import annotations
 
@@ -36,19 +36,18 @@ _PACKAGES = ("monai", "torch", "pytorch-ignite", "numpy", "scipy", "itk-core", "
 def write_run(
     folder: Path, config: dict[str, Any], resume: bool | str, files: Mapping[str, Any], about: Mapping[str, Any]
 ) -> None:
-    """Write a run's ``config.yaml`` and ``run.json``, and keep the folder reserved until this process ends
-    (`planewise.locks`).
+    """Write a run's ``config.yaml`` and ``run.json``, and reserve the folder until this process ends (`planewise.locks`).
 
     Args:
-        folder: the run's; created if missing.
-        config: the whole configuration, overrides included.
+        folder: the run's folder; it is created if it does not exist.
+        config: the whole configuration, including overrides.
         resume: False overwrites earlier files.
-        files: name to information about a file whose content belongs to the configuration (`digest`).
+        files: maps the name of each file whose content belongs to the configuration to its `digest`.
         about: further entries of the record (seed, processes, devices).
 
     Raises:
-        InputError: the folder contains a run whose configuration or files differ in more than a larger ``max_epochs``, or
-            it is in use or not writable.
+        InputError: the folder is in use or not writable, or contains another run. (A run that differs only in a smaller
+            ``max_epochs`` is continued.)
     """
     settings = _computed(config)
     identity = hashlib.sha256(json.dumps([settings, files], sort_keys=True, default=str).encode()).hexdigest()
@@ -64,7 +63,7 @@ def write_run(
         if not same and not _only_longer(before, _without_items(settings), previous, files):
             raise InputError(
                 f"{folder} contains a run with another configuration ({_differences(before, settings, previous, files)}); "
-                f"`--resume false` starts over, another --output_dir keeps both"
+                f"start over with `--resume false`, or name another --output_dir to keep both"
             )
     with atomic_write(config_file) as part:
         part.write_text(yaml.safe_dump(_without_items(config), sort_keys=False, width=120))
@@ -88,14 +87,14 @@ def _only_longer(before: dict, now: dict, record: dict, files: Mapping[str, Any]
     if {**before, "max_epochs": epochs[1]} != now:
         return False
     logger.info(
-        "max_epochs is raised from %d to %d; a schedule that depends on it continues as if it had always had this value",
+        "max_epochs is raised from %d to %d; a schedule that depends on it continues as if this value had always applied",
         *epochs,
     )
     return True
 
 
 def _previous(record_file: Path, config_file: Path) -> dict[str, Any]:
-    """An earlier run's record, with its ``config``; ``configuration`` is None if the record is broken.
+    """The record of an earlier run, with its ``config``. If the record is broken, its ``configuration`` is None.
 
     Raises:
         InputError: both the record and the configuration are broken.
@@ -110,17 +109,17 @@ def _previous(record_file: Path, config_file: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise InputError(
             f"{record_file} and {config_file.name} next to it are broken, so it is unknown whether they belong to the "
-            "same run; `--resume false` starts over, another --output_dir keeps both"
+            "same run; start over with `--resume false`, or name another --output_dir to keep both"
         )
     logger.warning("%s is broken; it is written again if the configuration is the same", record_file.name)
     return {"configuration": None, "config": config}
 
 
 def _computed(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that determines the result: ``train`` and everything that it and ``initialize`` refer
-    to.
+    """The part of a configuration that determines the result: ``train``, and everything to which ``train`` and
+    ``initialize`` refer.
 
-    Settings only for evaluation, or only for several processes, do not affect it.
+    Settings that concern only an evaluation, or only several processes, are left out.
     """
     reached, waiting = set(), ["train", "initialize"] if "train" in config else list(config)
     while waiting:
@@ -133,7 +132,7 @@ def _computed(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_one_process(value: Any) -> Any:
-    """A configuration without the changes of configs/multi_gpu_train.yaml."""
+    """A configuration without the changes that configs/multi_gpu_train.yaml makes."""
     if isinstance(value, Mapping):
         if value.get("_target_") == _PARALLEL_NETWORK:
             return value.get("network")
@@ -148,7 +147,7 @@ def _in_one_process(value: Any) -> Any:
 
 
 def _without_items(value: Any) -> Any:
-    """The config with each list of data items (which contain paths) replaced by its length."""
+    """Replace each list of data items, which contain paths, by its length."""
     if isinstance(value, Mapping):
         return {str(key): _without_items(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -187,7 +186,7 @@ def _version(package: str) -> str | None:
 def _commit() -> str | None:
     """The git commit of the running code, marked if the code has changed since; None if git does not track it.
 
-    A packaged bundle or an environment may be inside another repository, whose commit would be meaningless.
+    A packaged bundle or an environment may be inside another repository, whose commit would say nothing about the code.
     """
     here = Path(__file__)
 

@@ -1,16 +1,16 @@
 """Networks with named parts, so that weights move between bundles by name.
 
 Every network returns one tensor, so that MONAI's engines, inferers, ``verify_net_in_out`` and TorchScript work without
-changes. Its shape shows its meaning; B is the batch, and volumes have a further axis ``D`` after ``H, W``:
+changes. The shape of this tensor shows its meaning. (B is the batch; volumes have a further axis ``D`` after ``H, W``.)
 
 - **maps** ``(B, C, H, W)`` on the image's grid: heatmaps, class logits, or a restored image (with as many channels as
   the image);
-- **maps and location** ``(B, K + 1, H, W)``: K maps followed by one channel with the image's relative location, constant
-  over the grid (`SliceNet`; `planewise.losses.predicted_location` reads it);
-- **logits** ``(B, classes)``, for an image, a whole stack (`StackClassifier`) or two (`TwoPhaseClassifier`);
-- **embeddings** ``(B, D)``, not normalised: the loss normalises them.
+- **maps and location** ``(B, K + 1, H, W)``: K maps, followed by one channel with the image's relative location, which is
+  constant over the grid (`SliceNet`; `planewise.losses.predicted_location` reads it);
+- **logits** ``(B, classes)``: one row for an image, a stack (`StackClassifier`) or two stacks (`TwoPhaseClassifier`);
+- **embeddings** ``(B, D)``, which are not normalised, because the loss normalises them.
 
-The names of the C channels are in a bundle's metadata under ``channel_def``. A second network that is not shipped
+The metadata of a bundle name the C channels under ``channel_def``. A second network that is used only in training
 (momentum, projector, context) belongs to the trainer, not to ``network_def``.
 """
 

@@ -18,26 +18,27 @@ _ACTIVATION = ("relu", {"inplace": True})
 class AlexNetEncoder(nn.Module):
     """The five convolutions of AlexNet (Krizhevsky 2012; the paper's backbone for the knee, section 5.3).
 
-    Its state dict has torchvision's names (``features.0.weight``, ...), so that a file of ImageNet weights loads
-    unchanged (`load_imagenet`). Without a file, the initial weights preserve the size of activations (He 2015). The
-    network has no normalisation, so with PyTorch's own initialisation the activations would vanish, and training from
-    random weights would stay at chance.
+    The state dict has torchvision's names (``features.0.weight``, ...), so a file of ImageNet weights loads unchanged
+    (`load_imagenet`). Without a file, the initial weights preserve the size of activations (He 2015). The network has no
+    normalisation, so with PyTorch's own initialisation, activations would vanish and training would not get beyond chance.
 
     Args:
         features: channels of the five convolutions.
 
     `forward` takes ``(B, 1, H, W)``, repeats the channel three times ("we stack the T2W images three times"), and returns the
-    features of four levels, finest first: ``features[0]`` at H/4 - 1, ``features[1]`` at H/8 - 1, ``features[4]`` at H/16 - 1
-    and the last again after pooling, at H/32 - 1, if H and W are multiples of 32 and at least 64.
+    features of four levels, finest first. If H and W are multiples of 32 and at least 64, the first convolution has H/4 - 1
+    rows, the second H/8 - 1, the fifth H/16 - 1, and the fifth after pooling H/32 - 1.
     """
 
     def __init__(self, features: Sequence[int] = ALEXNET_FEATURES) -> None:
         super().__init__()
         if len(features) != 5:
-            raise InputError(f"--features is {list(features)}; AlexNet has five convolutions, give five widths")
+            raise InputError(
+                f"--features must be five widths, because AlexNet has five convolutions, got {list(features)}"
+            )
         first, second, third, fourth, fifth = features
         self.out_channels = fifth
-        #: Smallest side of an image, pixels: the last pooling needs 3 x 3 inputs.
+        #: Smallest side of an image, pixels. The last pooling needs an input of 3 x 3.
         self.smallest_side = 63
         #: the module whose activations saliency uses
         self.last_features = "features.11"
@@ -73,11 +74,11 @@ class AlexNetEncoder(nn.Module):
 
 
 class AlexNetDecoder(nn.Module):
-    """Turn the levels of `AlexNetEncoder` into one map on the image's grid, like a U-Net's expanding path.
+    """Combine the levels of `AlexNetEncoder` to one map on the image's grid, like the expanding path of a U-Net.
 
-    The paper does not say how it regresses heatmaps with AlexNet; this is the simplest form. The last step reverses the
-    first convolution's stride with a transposed convolution of eight pixels, whose outputs are where the first
-    convolution's kernels are: (H/4 - 2) * 4 + 8 = H.
+    The paper does not say how it regresses heatmaps with AlexNet; this is the simplest way. The last step reverses the
+    stride of the first convolution with a transposed convolution of eight pixels, whose output has the size of the
+    image: (H/4 - 2) * 4 + 8 = H.
 
     Args:
         features: the encoder's features.
@@ -97,7 +98,7 @@ class AlexNetDecoder(nn.Module):
         )
         # half of the finest level's channels, because channels are expensive on the image's own grid
         self.out_channels = max(first // 2, 1)
-        #: The sides of an image must be multiples of this, pixels, so that the output has its size.
+        #: The sides of an image must be multiples of this number of pixels, so that the output has the image's size.
         self.side_multiple = 32
         self.unstem = Convolution(
             2,
@@ -115,7 +116,7 @@ class AlexNetDecoder(nn.Module):
 
     def forward(self, features: list[Tensor]) -> Tensor:
         if (features[0].shape[2] + 1) % 8 != 0 or (features[0].shape[3] + 1) % 8 != 0:
-            raise ValueError("AlexNet's decoder needs images whose sides are multiples of 32; change image_size")
+            raise ValueError("AlexNet's decoder needs images with sides that are multiples of 32; change image_size")
         x = features[-1]
         for depth, level in enumerate(self.levels):
             x = level(x, features[len(features) - 2 - depth])

@@ -1,4 +1,4 @@
-"""The trained parts of BYOL: an online network with two heads, and its momentum copy."""
+"""The trained parts of BYOL: an online network with two heads, and a target network that follows it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from torch import Tensor, nn
 
 
 class ByolLearner(nn.Module):
-    """An online network, projector and predictor, and a target that follows the first two (Grill 2020, section 3.1).
+    """An online network with projector and predictor, and a target network with projector (Grill 2020, section 3.1).
 
-    The target is never trained: `follow` moves its weights towards the online ones. It has its own batch statistics.
+    The target is never trained. Instead, `follow` moves its weights towards the online weights. It has its own batch
+    statistics.
 
     Args:
-        network: from ``(B, 1, H, W)`` to embeddings ``(B, D)``; this part is kept.
-        projector: from embeddings to ``(B, P)``.
-        predictor: from ``(B, P)`` to ``(B, P)``.
+        network: maps ``(B, 1, H, W)`` to embeddings ``(B, D)``; only this part is kept after training.
+        projector: maps embeddings to ``(B, P)``.
+        predictor: maps ``(B, P)`` to ``(B, P)``.
 
-    `forward` takes the two views of each slice as channels ``(B, 2, H, W)`` and returns ``(B, 2, 2, P)``: for each view, the
-    online prediction and the target's projection, which has no gradient.
+    `forward` takes the two views of each slice as channels, ``(B, 2, H, W)``, and returns ``(B, 2, 2, P)``: for each view,
+    the online prediction and the target's projection, which has no gradient.
     """
 
     def __init__(self, network: nn.Module, projector: nn.Module, predictor: nn.Module) -> None:
@@ -40,7 +41,7 @@ class ByolLearner(nn.Module):
 
     @torch.no_grad()
     def follow(self, momentum: float) -> None:
-        """Update the target: ``xi <- tau xi + (1 - tau) theta``, with xi the target's weights and theta the online weights.
+        """Update the target weights xi from the online weights theta: ``xi <- tau xi + (1 - tau) theta``.
 
         Args:
             momentum: tau; 1 leaves the target unchanged.

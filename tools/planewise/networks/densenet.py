@@ -18,9 +18,9 @@ _LAYER = re.compile(r"(denselayer\d+)\.layers\.(norm|conv)([12])\.")
 
 
 class DenseNetEncoder(DenseNet):
-    """The densely connected network (Huang 2017; by default DenseNet121, a backbone of Nakashima): MONAI's, in 2D.
+    """MONAI's densely connected network in 2D (Huang 2017; by default DenseNet121, a backbone of Nakashima).
 
-    torchvision's file of ImageNet weights (``densenet121-a639ec97.pth``) has other names for the layers inside a block;
+    In torchvision's file of ImageNet weights (``densenet121-a639ec97.pth``), the layers inside a block have other names;
     `from_public` translates them (`load_imagenet`).
 
     Args:
@@ -28,8 +28,8 @@ class DenseNetEncoder(DenseNet):
         growth_rate: channels that every layer adds.
         blocks: number of layers in each of the four blocks.
 
-    `forward` takes ``(B, 3, H, W)``, or ``(B, 1, H, W)``, whose channel it repeats three times, and returns the features of
-    five levels, finest first: the first convolution at H/2, and the end of every block, at H/4 to H/32.
+    `forward` takes ``(B, 3, H, W)`` or ``(B, 1, H, W)``; a single channel is repeated three times. It returns the features
+    of five levels, finest first: the first convolution at H/2, and the end of each block at H/4 to H/32.
 
     Raises:
         InputError: the number of blocks is not four, or the image has fewer than 29 pixels a side.
@@ -39,7 +39,9 @@ class DenseNetEncoder(DenseNet):
         self, init_features: int = 64, growth_rate: int = 32, blocks: Sequence[int] = DENSENET121_BLOCKS
     ) -> None:
         if len(blocks) != 4:
-            raise InputError(f"--blocks is {list(blocks)}; a DenseNet has four blocks, give four numbers of layers")
+            raise InputError(
+                f"--blocks must be four numbers of layers, because a DenseNet has four blocks, got {list(blocks)}"
+            )
         super().__init__(
             spatial_dims=2,
             in_channels=3,
@@ -49,9 +51,9 @@ class DenseNetEncoder(DenseNet):
             block_config=tuple(blocks),
         )
         self.out_channels = int(self.class_layers.out.in_features)
-        # drop the classifier: it is never used, and several processes would wait for its gradient
+        # the classifier is removed, because it is never used and several processes would wait for its gradient
         self.class_layers = nn.Identity()
-        #: Smallest side of an image, pixels: the image is halved five times.
+        #: Smallest side of an image, pixels. The image is halved five times.
         self.smallest_side = 29
         #: the module whose activations saliency uses
         self.last_features = "features.norm5"
@@ -75,15 +77,16 @@ class DenseNetEncoder(DenseNet):
         return [_public(name) for name in self.state_dict() if not name.endswith("num_batches_tracked")]
 
     def from_public(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Rename a public file's weights to this network's names.
+        """Rename the weights of a public file to the names of this network.
 
         Args:
-            weights: weights under the names of `public_names`; others keep their names.
+            weights: weights with the names of `public_names`; weights with other names keep them.
         """
         own = {_public(name): name for name in self.state_dict()}
         return {own.get(name, name): value for name, value in weights.items()}
 
 
 def _public(name: str) -> str:
-    """The name in torchvision's file of 2017: ``denselayer1.norm.1.weight`` for ``denselayer1.layers.norm1.weight``."""
+    """The name of a weight in torchvision's file of 2017, such as ``denselayer1.norm.1.weight`` for
+    ``denselayer1.layers.norm1.weight``."""
     return _LAYER.sub(r"\1.\2.\3.", name)

@@ -1,4 +1,4 @@
-"""A network that consists of an encoder and returns an embedding."""
+"""A network that consists only of an encoder and returns an embedding."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from planewise.networks.named_parts import NamedParts
 
 
 class EmbeddingNet(NamedParts):
-    """An encoder with average pooling of its deepest level: the part that contrastive methods train and transfer.
+    """An encoder, followed by average pooling of its deepest level. Contrastive methods train and transfer this part.
 
     Args:
-        encoder: returns the features of every level, finest first, and has the attribute ``out_channels``.
+        encoder: module that returns the features of every level, finest first, and has the attribute ``out_channels``.
 
-    `forward` takes the encoder's input, ``(B, C, H, W)``, or ``(B, C, H, W, D)`` for volumes, and returns ``(B,
-    encoder.out_channels)``, like `encoder_features`.
+    `forward` takes the encoder's input, ``(B, C, H, W)`` or, for volumes, ``(B, C, H, W, D)``, and returns
+    ``(B, encoder.out_channels)``, like `encoder_features`.
     """
 
     def __init__(self, encoder: nn.Module) -> None:

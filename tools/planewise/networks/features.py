@@ -1,4 +1,4 @@
-"""The features of an image from an encoder, as one row of numbers."""
+"""Compute the features of an image with an encoder."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from torch import Tensor, nn
 
 
 def encoder_features(network: nn.Module, image: Tensor) -> Tensor:
-    """The features of images: the average over the encoder's deepest level.
+    """The features of images: averages over the deepest level of an encoder.
 
-    Every pretext's encoder has them, with any head, so they allow comparisons between pretexts.
+    The encoder of every pretext has such features, whatever its head, so they can be used to compare pretexts.
 
     Args:
         network: network with an ``encoder`` that returns the features of its levels, finest first (`UNetEncoder`,
             `AlexNetEncoder`).
-        image: ``(B, C, H, W)``, or ``(B, C, H, W, D)`` for volumes, the encoder's input.
+        image: the encoder's input, ``(B, C, H, W)`` or, for volumes, ``(B, C, H, W, D)``.
 
     Returns:
         ``(B, D)``.

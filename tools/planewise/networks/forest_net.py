@@ -1,4 +1,4 @@
-"""A random forest as a network, made of plain tensors that are stored like other weights."""
+"""A random forest as a network, whose trees are plain tensors that are stored like other weights."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from planewise.errors import InputError
 
 
 class ForestNet(nn.Module):
-    """Class probabilities from features, computed by a forest of decision trees from scikit-learn.
+    """Compute class probabilities from features with a forest of decision trees, which scikit-learn has fitted.
 
-    The trees are buffers, so the forest can be saved as a plain state dict (no pickle) and compiled by TorchScript. Before
-    a forest is copied into it, the network returns equal probabilities.
+    The trees are buffers, so the forest can be saved as a plain state dict (without pickle) and compiled by TorchScript.
+    Before a forest is copied into the network, all classes have equal probabilities.
 
     Args:
-        num_features, num_classes: number of inputs and of outputs.
+        num_features, num_classes: numbers of inputs and outputs.
         trees: number of trees.
-        max_nodes: maximum number of nodes per tree; a tree of n training samples has at most 2 n - 1 nodes.
-        max_depth: maximum number of steps from the root to a leaf; a tree needs at most the number of training samples
-            minus one.
+        max_nodes: maximum number of nodes per tree. A tree that was fitted to n samples has at most 2 n - 1 nodes.
+        max_depth: maximum number of steps from the root to a leaf. A tree that was fitted to n samples needs at most n - 1.
 
     `forward` takes ``(B, num_features)`` and returns ``(B, num_classes)``.
     """
@@ -34,7 +33,7 @@ class ForestNet(nn.Module):
         super().__init__()
         self.num_features = num_features
         self.max_depth = max_depth
-        # a leaf points to itself, so that every sample can take the same number of steps
+        # a leaf points to itself, so that all samples can take the same number of steps
         itself = torch.arange(max_nodes).repeat(trees, 1)
         self.register_buffer("left", itself.clone())
         self.register_buffer("right", itself.clone())
@@ -58,7 +57,8 @@ class ForestNet(nn.Module):
         """Copy a fitted forest.
 
         Raises:
-            ValueError: it has another number of features, classes or trees, or a tree is too large.
+            ValueError: the forest has another number of features, classes or trees than this network, or a tree is too
+                large.
         """
         trees, nodes, classes = self.probability.shape
         if (len(forest.estimators_), forest.n_features_in_, len(forest.classes_)) != (
@@ -68,14 +68,14 @@ class ForestNet(nn.Module):
         ):
             raise ValueError(
                 f"the forest has {len(forest.estimators_)} trees, {forest.n_features_in_} features and "
-                f"{len(forest.classes_)} classes; the network has {trees}, {self.num_features} and {classes}"
+                f"{len(forest.classes_)} classes, but the network needs {trees}, {self.num_features} and {classes}"
             )
         for index, estimator in enumerate(forest.estimators_):
             tree = estimator.tree_
             if tree.node_count > nodes or tree.max_depth > self.max_depth:
                 raise ValueError(
-                    f"tree {index} has {tree.node_count} nodes in {tree.max_depth} levels; the network has room for "
-                    f"{nodes} in {self.max_depth} (max_nodes, max_depth)"
+                    f"tree {index} has {tree.node_count} nodes in {tree.max_depth} levels, but the network has room for only "
+                    f"{nodes} nodes in {self.max_depth} levels; raise max_nodes or max_depth"
                 )
             size = tree.node_count
             leaf = tree.children_left < 0
@@ -95,6 +95,6 @@ class ForestNet(nn.Module):
             values = state_dict.get(name)
             if values is not None and values.numel() and not (int(values.min()) >= 0 and int(values.max()) < limit):
                 raise InputError(
-                    f"the forest's weights are damaged: {name} contains an index outside 0 to {limit - 1}; get them again"
+                    f"the forest's weights are damaged: {name} contains an index outside 0..{limit - 1}; copy them again"
                 )
         return super().load_state_dict(state_dict, *args, **kwargs)

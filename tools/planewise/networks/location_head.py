@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 
 class LocationHead(nn.Module):
-    """Relative location from the encoder's last feature map: pooling and one linear layer (Zhang 2024 Fig. 1, bottom).
+    """Predict the relative location from the encoder's last feature map (Zhang 2024, Fig. 1, bottom).
+
+    The feature map is pooled and goes through one linear layer.
 
     Args:
         in_channels: channels of the feature map.
         pool: ``"average"``, or ``"max"`` as in a public implementation.
-        hidden: widths of further layers before the last, each followed by ``dropout`` and ReLU; none by default.
+        hidden: widths of additional layers before the linear layer, each followed by ``dropout`` and ReLU.
         dropout: probability of dropout.
         spatial_dims: 2 for images, 3 for volumes.
 
@@ -42,6 +44,6 @@ class LocationHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         if features.dim() != 2 + len(self.axes):
-            raise ValueError("the features must be of images for spatial_dims 2 and of volumes for spatial_dims 3")
+            raise ValueError("the features must come from images if spatial_dims is 2, and from volumes if it is 3")
         pooled = torch.amax(features, dim=self.axes) if self.use_max else features.mean(dim=self.axes)
         return self.layers(pooled)

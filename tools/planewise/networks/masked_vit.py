@@ -1,5 +1,5 @@
-"""The masked autoencoder of He et al. 2022: a vision transformer that sees some patches, and a second one that predicts
-the others.
+"""The masked autoencoder of He et al. 2022: a vision transformer that sees some patches, and another transformer that
+predicts the other patches.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from planewise.networks.vit import ViTEncoder
 
 
 class MaskedViT(NamedParts):
-    """MONAI's `MaskedAutoEncoderViT` with a forward pass from image to image, and parts named `encoder` and `decoder`.
+    """MONAI's `MaskedAutoEncoderViT` with parts named `encoder` and `decoder`, and with images as input and output.
 
-    The encoder sees only the visible patches, the decoder all positions. Patches are hidden if all their pixels are 0,
-    as after `planewise.pretexts.MaskPatchesd`, which hides the same number of patches in every image. In other batches,
-    the image with the most visible patches determines how many patches are encoded, so for the other images some empty
-    patches are encoded too.
+    The encoder sees only the visible patches, and the decoder all positions. A patch counts as hidden if all its pixels
+    are 0, as after `planewise.pretexts.MaskPatchesd`, which hides the same number of patches in every image. In other
+    batches, the image with the most visible patches determines how many patches are encoded, so some hidden patches of
+    the other images are encoded, too.
 
     Args:
-        encoder: its weights move to other networks by name; its position embeddings stay fixed sines and cosines.
-        decoder: `MaskedViTDecoder` for the same image and patches.
+        encoder: the transformer whose weights move to other networks by name. Here, its position embeddings are fixed
+            sines and cosines.
+        decoder: a `MaskedViTDecoder` for images and patches of the same sizes.
 
-    `forward` takes ``(B, 1, H, W)`` of the encoder's image size and returns ``(B, 1, H, W)``.
+    `forward` takes ``(B, 1, H, W)``, with the encoder's image size, and returns ``(B, 1, H, W)``.
     """
 
     def __init__(self, encoder: ViTEncoder, decoder: MaskedViTDecoder) -> None:
@@ -38,7 +39,7 @@ class MaskedViT(NamedParts):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
-        # the patch embedding is a linear layer, and is initialised like one (section A.1)
+        # the patch embedding acts as a linear layer, so it is initialised like one (section A.1)
         nn.init.xavier_uniform_(self.encoder.patch_embedding.patch_embeddings.weight.data.flatten(1))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -46,12 +47,12 @@ class MaskedViT(NamedParts):
         patches = encoder.patch_embedding.patch_embeddings(image)
         if patches.shape[2] != encoder.side or patches.shape[3] != encoder.side:
             raise ValueError(
-                "the masked autoencoder accepts only images of the size that it was built for; change image_size"
+                "the masked autoencoder accepts only images of the size for which it was built; change image_size"
             )
         tokens = patches.flatten(2).transpose(1, 2) + encoder.patch_embedding.position_embeddings
         is_seen = max_pool2d(image.detach().abs(), encoder.patch_size).flatten(1) > 0
         count = int(is_seen.sum(dim=1).max().clamp_min(1))
-        # visible patches first, in order
+        # the visible patches come first, in their order
         seen = torch.argsort(is_seen.to(torch.int8), dim=1, descending=True, stable=True)[:, :count, None]
         x = tokens.gather(1, seen.expand(-1, -1, tokens.shape[2]))
         x = encoder.blocks(torch.cat([encoder.cls_token.expand(x.shape[0], -1, -1).to(x.dtype), x], dim=1))
@@ -62,14 +63,14 @@ class MaskedViTDecoder(nn.Module):
     """The decoder of `MaskedAutoEncoderViT`, with the same blocks and names (He et al. 2022, section 3).
 
     Args:
-        image_size, patch_size: sides, pixels.
-        hidden_size: numbers per patch, from the encoder.
-        decoder_hidden_size: numbers per patch in the decoder.
-        decoder_num_layers, decoder_num_heads: number of blocks, and of attention heads; the hidden layer of a block is four
-            times as wide as the block.
+        image_size, patch_size: sides of an image and of a patch, pixels.
+        hidden_size: width of a patch's token in the encoder.
+        decoder_hidden_size: width of a patch's token in the decoder.
+        decoder_num_layers, decoder_num_heads: numbers of blocks and of attention heads. The hidden layer of a block is
+            four times as wide as the block.
 
-    `forward` takes the encoded class token and visible patches ``(B, 1 + N, hidden_size)``, and the indices of the
-    patches' positions ``(B, N, 1)``. It returns ``(B, 1, image_size, image_size)``.
+    `forward` takes the encoded class token and visible patches, ``(B, 1 + N, hidden_size)``, and the positions of these
+    patches as indices, ``(B, N, 1)``. It returns ``(B, 1, image_size, image_size)``.
     """
 
     def __init__(
@@ -95,13 +96,13 @@ class MaskedViTDecoder(nn.Module):
             for _ in range(decoder_num_layers)
         ]
         for block in blocks:
-            # never used, and several processes would wait for its gradient
+            # this part is never used, and several processes would wait for its gradient
             block.norm_cross_attn = nn.Identity()
         self.decoder_blocks = nn.Sequential(*blocks, nn.LayerNorm(decoder_hidden_size))
         self.decoder_pred = nn.Linear(decoder_hidden_size, patch_size**2)
         for module in self.modules():
             if isinstance(module, nn.LayerNorm):
-                module.eps = 1e-6  # the authors' value; torch's default is ten times larger
+                module.eps = 1e-6  # the value of the authors; torch's default is ten times larger
         self.to_image = Rearrange("b (h w) (i j) -> b 1 (h i) (w j)", h=side, i=patch_size)
 
     def forward(self, encoded: Tensor, seen: Tensor) -> Tensor:

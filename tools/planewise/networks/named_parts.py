@@ -8,9 +8,10 @@ from torch import nn
 
 
 class NamedParts(nn.Module):
-    """A network with named parts (`encoder`, `decoder`, `head`). A frozen part is not trained and keeps its batch statistics.
+    """A network with named parts (`encoder`, `decoder`, `head`). Weights move between bundles by these names
+    (`load_pretrained`).
 
-    Weights move between bundles by these names (`load_pretrained`).
+    A frozen part is not trained, and keeps its batch statistics.
     """
 
     def __init__(self) -> None:
@@ -18,7 +19,7 @@ class NamedParts(nn.Module):
         self.frozen: tuple[str, ...] = ()
 
     def freeze(self, names: Sequence[str]) -> None:
-        """Stop training the named parts; call it after they are assigned."""
+        """Stop training the named parts. Call this after the parts are assigned."""
         self.frozen = tuple(names)
         for name in self.frozen:
             getattr(self, name).requires_grad_(False)
@@ -37,5 +38,5 @@ class NamedParts(nn.Module):
 
 
 def normalises_by_batch(network: nn.Module) -> bool:
-    """Whether a network has batch normalisation, whose statistics in training come from the whole batch."""
+    """Whether a network has batch normalisation, which uses statistics of the whole batch in training."""
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())

@@ -1,4 +1,4 @@
-"""Move a network to its device, in the form that is fastest there."""
+"""Move a network to its device, and choose the form that is fastest there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from planewise.parse_bool import parse_bool
 
 logger = logging.getLogger(__name__)
 
-#: Number of dimensions of a convolution's weights, and the memory format with channels innermost.
+#: Maps the number of dimensions of a convolution's weights to the memory format in which channels come last.
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -21,27 +21,27 @@ def place_network(
 ) -> nn.Module:
     """Move a network to a device, and set how it runs there.
 
+    On a CPU, the defaults come from measurements (``tools/benchmarks/run --only network_step``, tools/docs/speed.md).
+    Channels last is faster for the networks of the demos and about as fast for the networks of the papers. With
+    compilation, the first step takes most of a minute, and later steps are slower than without it. On CUDA, nothing was
+    measured. There, bfloat16 convolutions need channels last; compiling costs every run a minute, so it is worth trying
+    for long runs.
+
     Args:
-        network: changed in place; the names of its weights stay the same.
-        device: the device to move it to.
-        channels_last: store the weights of convolutions with the channels innermost, so that PyTorch computes in that
-            format. This does not apply to a network with both 2D and 3D convolutions, or to a 3D network on other devices
-            than a CPU.
-        compiled: compile the network with ``torch.compile``.
+        network: the network. It is changed in place; the names of its weights stay the same.
+        device: the device to which it is moved.
+        channels_last: whether to store the weights of convolutions with the channels last, so that PyTorch computes in
+            this format. This does not apply to a network with both 2D and 3D convolutions, or to a 3D network on a device
+            other than a CPU.
+        compiled: whether to compile the network with ``torch.compile``.
 
     Raises:
-        InputError: ``compiled`` is set, but torch.compile does not work on this machine.
-
-    On a CPU, the defaults come from measurements (``tools/benchmarks/run --only network_step``, tools/docs/speed.md):
-    channels last is faster for the demos' networks on images and volumes, and about as fast for the papers' networks; with
-    compilation, the first step takes most of a minute and later steps are slower than without it. On CUDA, nothing was
-    measured: bfloat16 convolutions need channels last there, and compiling, which costs every run a minute, is worth
-    trying for long runs.
+        InputError: ``compiled`` is true, but torch.compile does not work on this machine.
     """
-    # PyTorch refuses each format for weights with the other number of dimensions
+    # PyTorch refuses a format for weights with another number of dimensions
     dims = {values.ndim for values in (*network.parameters(), *network.buffers())} & FORMATS.keys()
     innermost = parse_bool(channels_last, "channels_last") and len(dims) == 1
-    # CUDA's 3D pooling and instance normalisation support only the default format, and would convert back and forth
+    # on CUDA, 3D pooling and instance normalisation support only the default format, so they would convert back and forth
     innermost &= dims == {4} or torch.device(device).type == "cpu"
     innermost &= torch.device(device).type != "cpu" or not _corrupts_memory(network)
     network = network.to(device, memory_format=FORMATS[dims.pop()] if innermost else torch.preserve_format)
@@ -52,29 +52,29 @@ def place_network(
 
 
 def _corrupts_memory(network: nn.Module) -> bool:
-    """Whether torch 2.13 may write outside its memory, if the channels are innermost.
+    """Whether torch 2.13 may write outside its memory if the channels come last.
 
-    It does so on CPUs without AVX-512, in the gradient of a strided 1 x 1 convolution with fewer than 8 input channels.
+    This happens on CPUs without AVX-512, in the gradient of a strided 1 x 1 convolution with fewer than 8 input channels.
     """
     narrow = (module for module in network.modules() if isinstance(module, nn.Conv2d))
     return any(set(each.kernel_size) == {1} and max(each.stride) > 1 and each.in_channels < 8 for each in narrow)
 
 
 def _compiled_part(network: nn.Module) -> nn.Module:
-    """The part to compile: the whole network, or only the encoder if a part has MONAI's padding (`AlexNetDecoder`)."""
-    # torch 2.13 compiles the gradient of replicated padding wrongly and stops at the first step
+    """The part to compile: the whole network, or only the encoder if another part has MONAI's padding (`AlexNetDecoder`)."""
+    # torch 2.13 compiles the gradient of replicated padding wrongly, and stops at the first step
     if not any(getattr(module, "is_pad", False) for module in network.modules()):
         return network
-    logger.info("only the encoder is compiled: torch cannot compile the decoder's padding")
+    logger.info("only the encoder is compiled, because torch cannot compile the decoder's padding")
     return network.encoder
 
 
 def _check_compiler(device: str | torch.device) -> None:
-    """Test torch.compile on a tiny input: otherwise a missing part (a C++ compiler, Triton, headers) would cause pages of
-    traceback at the first step."""
+    """Test torch.compile on a tiny input. Without this test, a missing part (a C++ compiler, Triton, headers) would cause
+    pages of traceback at the first step."""
     try:
         torch.compile(lambda value: value + 1)(torch.zeros(1, device=device))
-    except Exception as error:  # there are as many error types as missing parts
+    except Exception as error:  # the type of the error depends on the missing part
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             "--compile needs a C++ compiler (g++) for the CPU, or Triton for CUDA, but torch.compile does not work here "

@@ -1,4 +1,4 @@
-"""The trained parts of contrastive predictive coding: a network, and prediction layers for its embeddings, which are
+"""The trained parts of contrastive predictive coding: a network, and layers that predict embeddings. These layers are
 discarded after training.
 """
 
@@ -13,24 +13,24 @@ from planewise.geometry import inverted_pyramids, predicted_patches
 
 
 class PredictiveCodingLearner(nn.Module):
-    """Predict the embeddings of the next rows of patches from the rows above (Taleb 2020, section 3.1).
+    """Predict the embeddings of the next rows of patches from the rows before them (Taleb 2020, section 3.1).
 
     Each patch goes through the network and the projector, ``z_ijk = g_enc(x_ijk)``. A GRU runs over the inverted
-    pyramid of a patch, from the first row to the patch itself (`planewise.geometry.inverted_pyramids`); its final state
-    is the context ``c_ijk = g_cxt({z_uvw})``. A linear layer for each row ahead makes the prediction ``z^_(i+l,j,k) =
+    pyramid of a patch, from the first row to the patch itself (`planewise.geometry.inverted_pyramids`). Its final state
+    is the context ``c_ijk = g_cxt({z_uvw})``. For each row ahead, a linear layer makes the prediction ``z^_(i+l,j,k) =
     W_l c_ijk`` (van den Oord 2018, Eq. 3), which is compared with the embeddings of all patches by the dot product.
 
     Args:
-        network: from patches to features ``(B, D)``; this part is kept.
-        projector: from features to embeddings; has ``out_channels``, the width of the embeddings.
+        network: maps patches to features ``(B, D)``; only this part is kept after training.
+        projector: maps features to embeddings; its attribute ``out_channels`` is the width of the embeddings.
         patches_per_side: number of patches along each side of the grid.
         rows_ahead: number of predicted rows.
         context_features: width of the GRU.
         spatial_dims: 2 for images, 3 for volumes.
 
-    `forward` takes P patches as channels ``(B, P * C, h, w)`` or, for volumes, ``(B, P * C, h, w, d)``, runs them as
-    one batch, and returns ``(B, Q, P)``: the similarity of each of Q predictions
-    (`planewise.geometry.predicted_patches`) to each patch. The part after the embeddings is always computed in float32.
+    `forward` takes P patches as channels, ``(B, P * C, h, w)`` or, for volumes, ``(B, P * C, h, w, d)``, and runs them as
+    one batch. It returns the similarity of each of Q predictions (`planewise.geometry.predicted_patches`) to each patch,
+    ``(B, Q, P)``. Everything after the embeddings is computed in float32.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class PredictiveCodingLearner(nn.Module):
         self.patches = patches_per_side**spatial_dims
         known, length = inverted_pyramids(patches_per_side, spatial_dims)
         asked = predicted_patches(patches_per_side, spatial_dims, rows_ahead)
-        # not saved with the weights, because the network computes them when it is built
+        # these tensors are not saved with the weights, because the network computes them when it is built
         self.register_buffer("known", known, persistent=False)
         self.register_buffer("last", length - 1, persistent=False)
         self.register_buffer("asked", asked.context * rows_ahead + asked.ahead - 1, persistent=False)
 
     def contexts(self, embedded: Tensor) -> Tensor:
-        """The context of every patch that has a row after it.
+        """Compute the context of every patch that has a row after it.
 
         Args:
             embedded: embeddings of all patches, ``(B, P, D)``.
@@ -83,6 +83,6 @@ class PredictiveCodingLearner(nn.Module):
 
 
 def _in_float32(device: torch.device) -> AbstractContextManager:
-    """A context without autocast, on devices that have it."""
+    """A context that switches autocast off, on devices that have it."""
     has_it = torch.amp.is_autocast_available(device.type)
     return torch.autocast(device.type, enabled=False) if has_it else nullcontext()

@@ -19,19 +19,19 @@ from planewise.networks.public_weights import is_public, kind_of_file, public_we
 
 logger = logging.getLogger(__name__)
 
-#: Values of overrides that mean "no weights"; `--pretrained null` arrives as text.
+#: Values of settings that mean "no weights". `--pretrained null` arrives as text.
 NO_WEIGHTS = (None, "", "null", "none", "None", False)
-#: Largest accepted ratio of a file's contents to its size. torch stores tensors uncompressed; a file that was compressed
-#: later may be smaller, but exceeds this ratio only if it is mostly zeros.
+#: Largest accepted ratio of the contents of a file to its size. torch stores tensors uncompressed. A file may have been
+#: compressed later, but then exceeds this ratio only if it contains mostly zeros.
 _LARGEST_RATIO = 10
 
 
 def weights_path(path: str | Path, network: nn.Module | None = None) -> str:
-    """The file with the weights: ``path`` itself, or ``models/model.pt`` in a bundle's or a run's folder.
+    """The file of the weights: ``path`` itself, or ``models/model.pt`` in the folder of a bundle or a run.
 
     Args:
         path: a checkpoint, or the folder of a bundle or a run.
-        network: network that the weights must fit; None skips this check.
+        network: the network that the weights must fit; None skips this check.
 
     Raises:
         InputError: there is no such file, or its weights belong to another network.
@@ -55,18 +55,18 @@ def _check_fit(path: Path, weights: dict[str, torch.Tensor], network: nn.Module)
         if shapes[0] != shapes[1]:
             raise InputError(
                 f"{path} belongs to another network: {name} is {shapes[0]} there and {shapes[1]} here; use the "
-                "settings that it was trained with (such as features; see the run's config.yaml)"
+                "settings of its training, such as features (see the run's config.yaml)"
             )
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
-    """Read the state dict in a file, to the CPU: the whole file, or a checkpoint's ``model``, ``network`` or
-    ``state_dict``.
+    """Read the state dict in a file to the CPU. It is the whole file, or the ``model``, ``network`` or ``state_dict`` of a
+    checkpoint.
 
-    Half precision, which saves disk space, is converted to float32.
+    Weights in half precision, which saves disk space, are converted to float32.
 
     Args:
-        path: see `weights_path`; or the zip of a packaged bundle.
+        path: see `weights_path`; also the zip of a packaged bundle.
 
     Raises:
         InputError: there is no such file, or it contains no weights.
@@ -79,19 +79,19 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         raise
     except pickle.UnpicklingError:
         raise InputError(
-            f"{path} cannot be read as weights (UnpicklingError): it is not a torch file, or it contains more than"
+            f"{path} cannot be read as weights (UnpicklingError): it is not a torch file, or it contains objects other than"
             " tensors, which could run code; if you trust it, save only its state dict"
         ) from None
-    except Exception as error:  # torch raises half a dozen kinds of errors for a file that is not its own
+    except Exception as error:  # torch raises many types of errors for other files
         raise InputError(f"{path} cannot be read as weights ({type(error).__name__})") from error
     if isinstance(content, dict) and "model_sha256" in content and content["network"] is None:
-        return read_weights(path.with_name("model.pt"))  # a last checkpoint whose weights are also the best
+        return read_weights(path.with_name("model.pt"))  # the last epoch was the best, so its weights are in model.pt
     for key in ("model", "network", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not any(isinstance(value, torch.Tensor) for value in content.values()):
         raise InputError(f"{path} contains no weights (a state dict, or one under 'model'); name another file")
-    # a tensor may repeat its stored values
+    # a tensor may be larger than its stored values, because strides can repeat them
     _refuse_inflated(
         sum(value.numel() * value.element_size() for value in content.values() if isinstance(value, torch.Tensor)),
         (path if packaged else Path(weights_path(path))).stat().st_size,
@@ -105,7 +105,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def _load(file: Path | io.BytesIO, name: str) -> Any:
-    """``torch.load`` to the CPU, tensors only; refuses a file that would unpack to many times its size.
+    """Load a file's tensors to the CPU with ``torch.load``; refuse a file that would unpack to many times its size.
 
     Args:
         file: the file, or its contents.
@@ -124,7 +124,7 @@ def _refuse_inflated(held: int, size: int, name: str | Path) -> None:
     """Raise an `InputError` if a file's contents, in bytes, are many times its size."""
     if held > _LARGEST_RATIO * size:
         raise InputError(
-            f"{name} has {size / 2**20:.2f} MiB and would take {held / 2**20:.0f} MiB of memory; torch.save does "
+            f"{name} has {size / 2**20:.2f} MiB but would take {held / 2**20:.0f} MiB of memory; torch.save does "
             "not compress weights, so the file is damaged or was made to fill the memory; get it again from its "
             "source"
         )
@@ -144,8 +144,8 @@ def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
     """Copy ImageNet weights into ``network.encoder``, by their names in the public file, and return ``network``.
 
     Args:
-        network: network whose encoder uses torchvision's names (`AlexNetEncoder`, `ResNetEncoder`) or translates public
-            names (`ViTEncoder`), see `public_weights`.
+        network: a network with an encoder that uses torchvision's names (`AlexNetEncoder`, `ResNetEncoder`) or translates
+            public names (`ViTEncoder`); see `public_weights`.
         path: torchvision's file, such as ``alexnet-owt-7be5be79.pth``; None (or the text null or none) loads nothing.
 
     Raises:
@@ -154,30 +154,31 @@ def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
     if path in NO_WEIGHTS:
         return network
     own = network.state_dict()
-    # leave out names of the network itself: in a pretext's file, the encoder's names have the network's own prefix
+    # names of the network itself are left out: in a pretext's file, the encoder's names have the network's own prefix
     weights = {name: value for name, value in read_weights(path).items() if name not in own}
     _copy_fitting(network.encoder, public_weights(network.encoder, weights, path), path)
     return network
 
 
 def load_pretrained(network: nn.Module, path: str | Path | None, parts: Sequence[str] | None = None) -> nn.Module:
-    """Copy the weights whose names and shapes match into ``network``, log the result, and return the network.
+    """Copy the weights with matching names and shapes into ``network``, log the result, and return the network.
 
-    Heads differ from task to task and keep their initial values; parts that the file lacks stay random. A public file
-    that fits the encoder is loaded as in `load_imagenet`. If the image has more channels than in pretraining, the
-    weights of the encoder's first layer are copied for them (`copied_to_channels`).
+    Heads differ from task to task, so they keep their initial values if their shapes differ. Parts that the file lacks
+    stay random. A public file that fits the encoder is loaded as in `load_imagenet`. If the image has more channels than
+    in pretraining, the weights of the encoder's first layer are copied to the additional channels
+    (`copied_to_channels`).
 
     Args:
-        network: changed in place.
+        network: the network, which is changed in place.
         path: see `read_weights`; None (or the text null or none) loads nothing.
-        parts: the parts of the network to load, such as ``["encoder"]`` if a segmentation trains its own decoder and
-            head. None loads all parts.
+        parts: the parts to load, such as ``["encoder"]`` if a segmentation trains its own decoder and head. None loads
+            all parts.
 
     Raises:
-        InputError: nothing fits, or the backbone has other shapes.
+        InputError: no weight fits, or weights outside the head have other shapes.
     """
     if path in NO_WEIGHTS:
-        logger.info("no pretext's weights are loaded")
+        logger.info("no pretrained weights are loaded")
         return network
     weights = read_weights(path)
     if (
@@ -196,7 +197,7 @@ def load_pretrained(network: nn.Module, path: str | Path | None, parts: Sequence
 
 
 def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
-    """The work of `load_pretrained` on weights in memory; ``path`` is their source, for messages."""
+    """Do the work of `load_pretrained` with weights in memory; ``path`` is their source, for messages."""
     own = network.state_dict()
     first = next((name for name, value in own.items() if name.startswith("encoder.") and value.ndim > 3), None)
     if first in weights and _can_be_copied(weights[first], own[first]):
@@ -206,23 +207,23 @@ def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: st
     fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
     other_shape = [name for name in weights if name in own and name not in fitting]
     unknown = [name for name in weights if name not in own]
-    # heads differ from task to task; a backbone that differs was trained with other features
+    # heads differ from task to task, but if a backbone differs, it was trained with other features
     for name in other_shape:
         if not name.startswith("head."):
             raise InputError(
                 f"{path} does not fit the network: {name} is {tuple(weights[name].shape)} there and "
-                f"{tuple(own[name].shape)} here; use the settings, such as features, that it was trained with"
+                f"{tuple(own[name].shape)} here; use the settings of its training, such as features"
             )
     if not any(value.is_floating_point() for value in fitting.values()):
         raise InputError(
-            f"nothing in {path} fits the network: it has {_by_part(list(weights))}, the network has {_by_part(list(own))}"
-            f"{kind_of_file(weights)}"
+            f"nothing in {path} fits the network: it has {_by_part(list(weights))}, and the network has "
+            f"{_by_part(list(own))}{kind_of_file(weights)}"
         )
     network.load_state_dict(fitting, strict=False)
     logger.info(
         "loaded %d of %d tensors from the pretrained weights: %s", len(fitting), len(own), _by_part(list(fitting))
     )
-    # counters of batches do not count: they are not initialised at random, and old public files lack them
+    # counters of batches are not reported, because they are not initialised at random and old public files lack them
     random = [name for name, value in own.items() if name not in fitting and value.is_floating_point()]
     for text, names in (("left at random", random), ("ignored, other shape", other_shape), ("ignored", unknown)):
         if names:
@@ -230,7 +231,7 @@ def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: st
 
 
 def _can_be_copied(weight: torch.Tensor, own: torch.Tensor) -> bool:
-    """Whether the network's own layer differs from a layer's weights only by a whole multiple of input channels."""
+    """Whether the network's own layer differs from the given weights only by having a multiple of their input channels."""
     shapes = [tuple(weight.shape), tuple(own.shape)]
     if any(len(shape) != own.ndim for shape in shapes) or shapes[0] == shapes[1]:
         return False
@@ -241,9 +242,9 @@ def _can_be_copied(weight: torch.Tensor, own: torch.Tensor) -> bool:
 def copied_to_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:
     """Copy the weights of a first layer for an image with more channels (Taleb 2020, appendix A: "duplicating").
 
-    Adjacent channels of the image get the weights of one channel. For example, after pretraining on T1 and FLAIR, T1
-    and contrast-enhanced T1 get the weights of T1, and T2 and FLAIR those of FLAIR (in the order of BraTS here). The
-    paper copies without scaling, so the layer's output grows with the number of copies.
+    Adjacent channels of the image get the weights of the same channel. For example, after pretraining on T1 and FLAIR, T1
+    and contrast-enhanced T1 get the weights of T1, and T2 and FLAIR get the weights of FLAIR (if the channels are in the
+    order of BraTS). The paper copies without scaling, so the layer's output grows with the number of copies.
 
     Args:
         weight: ``(out, c, *kernel)``.
@@ -256,6 +257,6 @@ def copied_to_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:
 
 
 def _by_part(names: list[str]) -> str:
-    """Count tensors by the first part of their names, as in ``encoder 40, head 2``."""
+    """The numbers of tensors by the first part of their names, such as ``encoder 40, head 2``."""
     counts = Counter(name.split(".")[0] for name in names)
     return ", ".join(f"{part} {count}" for part, count in counts.items()) or "nothing"

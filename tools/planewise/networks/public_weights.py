@@ -1,4 +1,4 @@
-"""Public weights trained on ImageNet: identify the kind of a file, and read the weights for an encoder from it."""
+"""Identify files of public ImageNet weights, and read the weights for an encoder from them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from planewise.errors import InputError
 
-#: The name of a weight that identifies a kind of network, the kind, and the config for it.
+#: The name of a weight that identifies a type of network, the type, and advice on the config for it.
 _KINDS = (
-    # VGG also has AlexNet's first name
+    # VGG also has the first name of AlexNet
     ("features.28.weight", "a VGG, of which", "VGG16 needs configs/vgg16.yaml on top of the other configs"),
     (
         "features.denseblock1.denselayer1.norm.1.weight",
@@ -24,7 +24,7 @@ _KINDS = (
 
 
 def kind_of_file(weights: Mapping[str, Tensor]) -> str:
-    """The end of a message, which names the kind of network in a public file; empty if the kind is unknown."""
+    """The end of a message, which names the type of network in a public file; empty if the type is unknown."""
     for mark, kind, advice in _KINDS:
         if any(name == mark or name.endswith(f".{mark}") for name in weights):
             return f"; it has the names of {kind} {advice}"
@@ -32,7 +32,7 @@ def kind_of_file(weights: Mapping[str, Tensor]) -> str:
 
 
 def public_names(encoder: nn.Module) -> list[str]:
-    """Names that a public file must have for an encoder: the encoder's own, unless it defines others."""
+    """The names that a public file must have for an encoder: its ``public_names()``, or else the names of its own weights."""
     if hasattr(encoder, "public_names"):
         return encoder.public_names()
     # old files lack the counters of batches, which are not needed
@@ -40,23 +40,22 @@ def public_names(encoder: nn.Module) -> list[str]:
 
 
 def is_public(encoder: nn.Module, weights: Mapping[str, Tensor]) -> bool:
-    """Whether a file contains an encoder's weights under their public names, which may all have the same prefix."""
+    """Whether a file contains the weights of an encoder with their public names, which may share a prefix."""
     return bool(_prefixes(public_names(encoder), weights))
 
 
 def public_weights(encoder: nn.Module, weights: Mapping[str, Tensor], path: object) -> dict[str, Tensor]:
-    """A public file's weights for an encoder, under the encoder's names.
+    """Select the weights for an encoder from a public file, and rename them to the encoder's names.
 
-    Conversions add a prefix to all names (``module.encoder_q.``, ``backbone.``); this function removes the prefix that all
-    names share.
+    In converted files, all names may have a prefix (``module.encoder_q.``, ``backbone.``). This function removes it.
 
     Args:
-        encoder: an encoder whose own names are torchvision's, or one with ``public_names()`` and ``from_public(weights)``.
+        encoder: an encoder that uses torchvision's names, or that has ``public_names()`` and ``from_public(weights)``.
         weights: content of the file.
         path: source of the file, for messages.
 
     Raises:
-        InputError: the file lacks a weight, or contains several such networks or a network with more layers.
+        InputError: the file lacks a weight, or contains several such networks, or a network with more layers.
     """
     wanted = public_names(encoder)
     prefixes = _prefixes(wanted, weights)
@@ -78,14 +77,15 @@ def public_weights(encoder: nn.Module, weights: Mapping[str, Tensor], path: obje
     if more := [name for name in more if not name.endswith("num_batches_tracked")]:
         raise InputError(
             f"{path} belongs to another network: in addition to this encoder's weights, it contains "
-            f"{', '.join(more[:3])}{', ...' if len(more) > 3 else ''}; give the encoder as many layers as that network has "
-            "(blocks, num_layers)"
+            f"{', '.join(more[:3])}{', ...' if len(more) > 3 else ''}; set as many layers (blocks, num_layers) as that "
+            "network has"
         )
     return encoder.from_public(found) if hasattr(encoder, "from_public") else found
 
 
 def _prefixes(wanted: list[str], weights: Mapping[str, Tensor]) -> list[str]:
-    """The prefixes under which all wanted names are in a file; only the empty prefix if the names have none."""
+    """The prefixes with which a file contains all wanted names. If it also contains them without a prefix, only the empty
+    prefix is returned."""
     first = wanted[0]
     ends = (name.removesuffix(first) for name in weights if name.endswith(first))
     found = [end for end in ends if (not end or end.endswith(".")) and all(end + name in weights for name in wanted)]

@@ -1,4 +1,4 @@
-"""Taleb 2020's U-Net of residual blocks, as an encoder and a decoder, so that weights move between bundles by name."""
+"""The U-Net of residual blocks in Taleb 2020, as an encoder and a decoder with weights that move between bundles by name."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ RESIDUAL_FEATURES = (32, 64, 128, 256, 512)
 class ResidualEncoder(LevelsEncoder):
     """Contracting path: a convolution on the image, and a residual block for each level (Taleb 2020, appendix A).
 
-    Blocks after the first halve the grid with their stride. Only ``stem`` sees the image, so a network for more channels
-    than in pretraining differs in only one layer (`load_pretrained`).
+    All blocks but the first halve the grid with their stride. Only ``stem`` sees the image, so a network for more
+    channels than in pretraining differs in a single layer (`load_pretrained`).
 
     Args:
         features: channels of each level, from the finest.
@@ -26,8 +26,8 @@ class ResidualEncoder(LevelsEncoder):
         norm: MONAI's name of the normalisation.
         spatial_dims: 2 for images, 3 for volumes.
 
-    `forward` takes ``(B, in_channels, H, W, D)``, or ``(B, in_channels, H, W)`` for images, and returns the features of
-    every level, finest first. Odd sides are rounded up when they are halved.
+    `forward` takes ``(B, in_channels, H, W, D)`` or, for images, ``(B, in_channels, H, W)``, and returns the features of
+    every level, finest first. When an odd side is halved, the result is rounded up.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class ResidualEncoder(LevelsEncoder):
     ) -> None:
         super().__init__()
         self.out_channels = int(features[-1])
-        #: Smallest side of an image, voxels: instance normalisation needs more than one voxel at the deepest level.
+        #: Smallest side of an image, voxels. Instance normalisation needs more than one voxel at the deepest level.
         self.smallest_side = 2 ** (len(features) - 1) + 1 if norm == "instance" else 1
         self.stem = Convolution(spatial_dims, in_channels, features[0], adn_ordering="NA", act="leakyrelu", norm=norm)
         pairs = [(features[0], features[0]), *level_pairs(features)]
@@ -52,13 +52,14 @@ class ResidualEncoder(LevelsEncoder):
 
 
 class ResidualDecoder(LevelsDecoder):
-    """Expanding path: for each level a transposed convolution, concatenation with the encoder's level, a residual block.
+    """Expanding path. Each level has a transposed convolution, a concatenation with the encoder's level, and a residual
+    block.
 
     Args:
-        features, norm, spatial_dims: the encoder's values.
+        features, norm, spatial_dims: the same values as for the encoder.
 
-    `forward` takes the encoder's features and returns ``(B, out_channels, H, W, D)``, or ``(B, out_channels, H, W)``
-    for images, on the image's grid.
+    `forward` takes the encoder's features and returns ``(B, out_channels, H, W, D)`` or, for images,
+    ``(B, out_channels, H, W)``, on the image's grid.
 
     Raises:
         ValueError: a side of the image is not a multiple of ``2^(levels - 1)``.
@@ -75,5 +76,5 @@ class ResidualDecoder(LevelsDecoder):
             ]
         )
         self.out_channels = int(features[0])
-        #: The sides of an image must be multiples of this, voxels, so that the output has its size.
+        #: The sides of an image must be multiples of this number of voxels, so that the output has the image's size.
         self.side_multiple = 2 ** (len(features) - 1)

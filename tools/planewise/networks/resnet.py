@@ -16,31 +16,31 @@ RESNET50_BLOCKS = (3, 4, 6, 3)
 
 
 class ResNetEncoder(ResNet):
-    """The residual network of bottleneck blocks (He 2016; by default ResNet-50): MONAI's network in 2D, which returns all
-    its levels.
+    """MONAI's residual network of bottleneck blocks in 2D, which returns all its levels (He 2016; by default ResNet-50).
 
-    Its state dict has torchvision's names (``layer1.0.conv1.weight``, ...), which converted SimCLR and BYOL files also
-    use, so that a file of ImageNet weights loads unchanged (`load_imagenet`).
+    The state dict has torchvision's names (``layer1.0.conv1.weight``, ...), which converted SimCLR and BYOL files also
+    use. A file of ImageNet weights therefore loads unchanged (`load_imagenet`).
 
     Args:
-        features: channels of the five levels, from the finest: (W, 4 W, 8 W, 16 W, 32 W). Each level has four times the
-            channels of its blocks' 3x3 convolutions; the first has as many as the 3x3 convolutions of the second.
-        blocks: number of blocks of the second to the fifth level.
+        features: channels of the five levels, from the finest: (W, 4 W, 8 W, 16 W, 32 W).
+        blocks: number of blocks in each level from the second to the fifth.
 
     `forward` takes ``(B, 1, H, W)``, repeats the channel three times, and returns the features of five levels, finest
-    first, at H/2 to H/32. `UNetDecoder` with the same features and a ``stem_stride`` of 2 returns to the image's grid if H
-    and W are multiples of 32.
+    first, at H/2 to H/32. If H and W are multiples of 32, a `UNetDecoder` with the same features and a ``stem_stride`` of
+    2 returns to the image's grid.
     """
 
     def __init__(self, features: Sequence[int] = RESNET50_FEATURES, blocks: Sequence[int] = RESNET50_BLOCKS) -> None:
         width = int(features[0])
         if list(features) != [width, 4 * width, 8 * width, 16 * width, 32 * width]:
             raise InputError(
-                f"--features is {list(features)}; a ResNet needs widths W, 4 W, 8 W, 16 W, 32 W, "
-                f"give {[width, 4 * width, 8 * width, 16 * width, 32 * width]}"
+                f"--features must be W, 4 W, 8 W, 16 W, 32 W for a ResNet, got {list(features)}; "
+                f"set {[width, 4 * width, 8 * width, 16 * width, 32 * width]}"
             )
         if len(blocks) != 4:
-            raise InputError(f"--blocks is {list(blocks)}; a ResNet has four levels, give four numbers of blocks")
+            raise InputError(
+                f"--blocks must be four numbers, because a ResNet has four levels of blocks, got {list(blocks)}"
+            )
         super().__init__(
             ResNetBottleneck,
             list(blocks),

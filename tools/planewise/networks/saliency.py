@@ -1,4 +1,4 @@
-"""Saliency maps: the slices and places on which a prediction for a stack, a heart at two phases or a photograph is based."""
+"""Compute saliency maps, which show the slices and places on which a prediction is based."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch.nn.functional import interpolate
 def saliency_maps(network: nn.Module, image: Tensor, finding: int) -> Tensor:
     """Grad-CAM (Selvaraju 2017, Eq. 1 and 2) of one output of a `StackClassifier`.
 
-    Gradients pass the maximum over the slices only for features in which a slice has the maximum, so slices without
-    influence have empty maps.
+    The network takes the maximum of each feature over the slices. Gradients flow back only to the slice with the maximum,
+    so slices without influence have empty maps.
 
     Args:
-        network: `planewise.networks.StackClassifier`, whose encoder names the module to use in ``last_features``. It stays
-            unchanged. (MONAI's `GradCAM` does not remove its hooks, so each picture would need a copy of the network.)
+        network: the classifier, which stays unchanged. Its encoder names the module to use in ``last_features``. (MONAI's
+            `GradCAM` does not remove its hooks, so each picture would need a copy of the network.)
         image: one stack, ``(1, H, W, S)``, preprocessed.
         finding: index of the output.
 
@@ -31,7 +31,7 @@ def phase_saliency_maps(network: nn.Module, image: Tensor, output: int) -> Tenso
     """Grad-CAM (Selvaraju 2017, Eq. 1 and 2) of one output of a `TwoPhaseClassifier`, for both phases.
 
     Args:
-        network: network whose encoders name the module to use in ``last_features``. It stays unchanged.
+        network: the classifier, which stays unchanged. Its encoders name the module to use in ``last_features``.
         image: one exam, ``(2, H, W, S)``, preprocessed, without padding slices.
         output: index of the class.
 
@@ -43,10 +43,10 @@ def phase_saliency_maps(network: nn.Module, image: Tensor, output: int) -> Tenso
 
 
 def photograph_saliency_map(network: nn.Module, image: Tensor, output: int) -> Tensor:
-    """Grad-CAM (Selvaraju 2017, Eq. 1 and 2) of one output of a network on photographs.
+    """Grad-CAM (Selvaraju 2017, Eq. 1 and 2) of one output of a network for photographs.
 
     Args:
-        network: network with an ``encoder`` that names the module to use in ``last_features``. It stays unchanged.
+        network: the network, which stays unchanged. Its ``encoder`` names the module to use in ``last_features``.
         image: the preprocessed photograph, ``(C, H, W)``.
         output: index of the output.
 
@@ -58,8 +58,17 @@ def photograph_saliency_map(network: nn.Module, image: Tensor, output: int) -> T
 
 
 def _grad_cam(network: nn.Module, encoders: list[nn.Module], image: Tensor, output: int) -> list[Tensor]:
-    """Maps ``(S, H, W)`` of each encoder, which sees the S slices of an image ``(C, H, W, S)`` in one batch; for an
-    image ``(C, H, W)``, one map."""
+    """Grad-CAM of one output for each encoder.
+
+    Args:
+        network: the network.
+        encoders: its encoders; each processes all slices of the image in one batch.
+        image: a stack ``(C, H, W, S)`` or a single image ``(C, H, W)``.
+        output: index of the output.
+
+    Returns:
+        For each encoder, maps ``(S, H, W)``; for a single image, S is 1.
+    """
     kept: list[Tensor] = []
     handles = [
         encoder.get_submodule(encoder.last_features).register_forward_hook(
@@ -69,7 +78,7 @@ def _grad_cam(network: nn.Module, encoders: list[nn.Module], image: Tensor, outp
     ]
     try:
         with eval_mode(network), torch.enable_grad():
-            # call forward, because a compiled network ignores new hooks; a frozen network needs an image with a gradient
+            # a compiled network ignores new hooks unless forward is called; a frozen network needs an image with a gradient
             score = network.forward(image[None].detach().clone().requires_grad_(True))[0, output]
             gradients = torch.autograd.grad(score, kept)
     finally:

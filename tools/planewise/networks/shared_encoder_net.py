@@ -1,4 +1,4 @@
-"""One encoder for several pieces of an image, and a head that sees them all."""
+"""A network with one encoder for several pieces of an image, and a head that sees all pieces."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from planewise.networks.named_parts import NamedParts
 
 
 class SharedEncoderNet(NamedParts):
-    """Logits for several pieces together, each of which goes through the same `encoder`: two slices to be ordered
-    (Zhang, P. et al. 2017), or the tiles of a jigsaw puzzle (Noroozi and Favaro 2016).
+    """Classify several pieces of an image together. Each piece goes through the same `encoder`.
 
-    The features of each piece are averaged over the encoder's deepest level. The concatenated rows of all pieces go
-    through the fully connected layers of the `head`. With `piece_features`, a fully connected layer first reduces each
-    piece's row to that width (Taleb 2020, appendix A: "each extracted patch is represented using an embedding vector").
+    The pieces are two slices to be ordered (Zhang, P. et al. 2017), or the tiles of a jigsaw puzzle (Noroozi and Favaro
+    2016). The features of each piece are averages over the encoder's deepest level. With `piece_features`, a fully
+    connected layer reduces the features of each piece to this width (Taleb 2020, appendix A: "each extracted patch is
+    represented using an embedding vector"). The features of all pieces are concatenated, and go through the fully
+    connected layers of the `head`.
 
     Args:
-        encoder: returns the features of every level of a piece, finest first; has ``out_channels``.
+        encoder: module that returns the features of every level of a piece, finest first, and has ``out_channels``.
         pieces: number of pieces, P.
         num_outputs: number of logits.
         head_features: widths of the head's layers before the last, each followed by ReLU.
-        piece_features: width of the layer between a piece's averages and the head; None adds no such layer.
+        piece_features: width of the layer that reduces the features of each piece; None adds no such layer.
 
-    `forward` takes ``(B, P * C, H, W)``, or for volumes ``(B, P * C, H, W, D)``, with the C channels of one piece after
-    those of another, and returns ``(B, num_outputs)``.
+    `forward` takes ``(B, P * C, H, W)`` or, for volumes, ``(B, P * C, H, W, D)``, with the C channels of one piece after
+    another, and returns ``(B, num_outputs)``.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class SharedEncoderNet(NamedParts):
 
     def forward(self, image: Tensor) -> Tensor:
         if image.shape[1] % self.pieces != 0:
-            raise ValueError("the image's channels do not match its pieces; see `pieces` of the network")
+            raise ValueError("the number of channels must be a multiple of the network's `pieces`; change `pieces`")
         each = image.unflatten(1, [self.pieces, image.shape[1] // self.pieces]).flatten(0, 1)
         features = self.encoder(each)[-1].flatten(2).mean(dim=2)
         return self.head(self.embedding(features).reshape(image.shape[0], -1))

@@ -1,4 +1,4 @@
-"""The trained parts of SimCLR: a network, and a projector, which is discarded after training."""
+"""The trained parts of SimCLR: a network and a projector. The projector is discarded after training."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 
 class SimClrLearner(nn.Module):
-    """A network for embeddings, followed by a projector (Chen 2020, section 2.1: f and g).
+    """A network that computes embeddings, followed by a projector (f and g in Chen 2020, section 2.1).
 
     Args:
-        network: from ``(B, 1, H, W)`` to embeddings ``(B, D)``; this part is kept.
-        projector: from embeddings to ``(B, P)``.
+        network: maps ``(B, 1, H, W)`` to embeddings ``(B, D)``; only this part is kept after training.
+        projector: maps embeddings to ``(B, P)``.
 
-    `forward` takes the views of each slice as channels ``(B, V, H, W)``, runs them as one batch, and returns ``(B, V, P)``.
+    `forward` takes the views of each slice as channels, ``(B, V, H, W)``, runs them as one batch, and returns ``(B, V, P)``.
     """
 
     def __init__(self, network: nn.Module, projector: nn.Module) -> None:

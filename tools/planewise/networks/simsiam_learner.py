@@ -9,21 +9,21 @@ from planewise.errors import InputError
 
 
 class SimSiamLearner(nn.Module):
-    """A network with a projector, followed by a predictor (Chen and He 2021, section 3: f and h).
+    """A network with a projector, followed by a predictor (f and h in Chen and He 2021, section 3).
 
-    Both views go through the same weights. There is no momentum network and no contrast with other slices: only the
-    missing gradient of the projections keeps the embeddings from collapsing.
+    Both views go through the same weights. There is no momentum network and no comparison with other slices. The
+    embeddings do not collapse only because no gradient flows through the projections.
 
     Args:
-        network: from ``(B, 1, H, W)`` to embeddings ``(B, D)``; this part is kept.
-        projector: from embeddings to ``(B, P)``.
-        predictor: from ``(B, P)`` to ``(B, P)``.
+        network: maps ``(B, 1, H, W)`` to embeddings ``(B, D)``; only this part is kept after training.
+        projector: maps embeddings to ``(B, P)``.
+        predictor: maps ``(B, P)`` to ``(B, P)``.
 
-    `forward` takes the two views of each slice as channels ``(B, 2, H, W)`` and returns ``(B, 2, 2, P)``: for each view, the
-    prediction ``p`` and the projection ``z``, which has no gradient. Each view has its own batch statistics.
+    `forward` takes the two views of each slice as channels, ``(B, 2, H, W)``, and returns ``(B, 2, 2, P)``: for each view,
+    the prediction ``p`` and the projection ``z``, which has no gradient. Each view has its own batch statistics.
 
     Raises:
-        InputError: a training batch has only one slice, so it has no batch statistics.
+        InputError: a training batch has only one slice, which is too few for batch statistics.
     """
 
     def __init__(self, network: nn.Module, projector: nn.Module, predictor: nn.Module) -> None:

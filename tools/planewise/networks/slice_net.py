@@ -1,4 +1,4 @@
-"""An encoder, a decoder and a head, with one forward that returns one tensor."""
+"""A network of an encoder, a decoder and a head, which returns a single tensor."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from planewise.networks.named_parts import NamedParts
 
 
 class SliceNet(NamedParts):
-    """The network of every slice-wise bundle, and in 3D for volumes, with parts named `encoder`, `decoder` and `head`.
+    """The network of all bundles that predict maps or locations, in 2D or 3D, with an `encoder`, a `decoder` and a `head`.
 
-    The output is one tensor, ``(B, C, H, W)`` or, for volumes, ``(B, C, H, W, D)``, so that every MONAI tool works: the
-    channels of the 1x1 convolution on the decoder's output (``num_maps``: heatmaps, or class logits), followed, if
-    there is a ``location`` head, by one channel with the relative location, constant over the image.
+    The output is a single tensor, ``(B, C, H, W)`` or, for volumes, ``(B, C, H, W, D)``, so that every MONAI tool works.
+    Its first channels are the maps (heatmaps or class logits), from a 1x1 convolution on the decoder's output. If there
+    is a ``location`` head, the last channel is the relative location, which is constant over the image.
 
     Args:
-        encoder: returns the features of every level, finest first.
-        decoder: turns these features into one map on the image's grid, with ``out_channels``; None without maps.
-        num_maps: output channels of the decoder's head; 0 needs no decoder.
-        location: head on the encoder's last features, which returns ``(B, 1)``; None if location is not predicted.
+        encoder: module that returns the features of every level, finest first.
+        decoder: module that combines these features to one map on the image's grid, and has ``out_channels``; None if
+            there are no maps.
+        num_maps: number of maps; 0 needs no decoder.
+        location: head on the encoder's last features, which returns ``(B, 1)``; None if no location is predicted.
         frozen: parts (``"encoder"``, ``"decoder"``) that are not trained and keep their batch statistics.
-        spatial_dims: 2 for images, 3 for volumes; the same as for the parts.
+        spatial_dims: 2 for images, 3 for volumes; it must be the same as for the parts.
         background: probability of class 0 that a new segmentation head predicts everywhere; the other classes share the
-            rest (Lin 2017, focal loss, section 4.1, for two classes). The network then need not first learn from the
-            pixels of class 0 how rare the other classes are. None keeps torch's initialisation, with about the same
-            probability for all classes.
+            rest (Lin 2017, focal loss, section 4.1, for two classes). The network then need not learn first how rare the
+            other classes are. With None, torch's initialisation is kept, which gives all classes about the same
+            probability.
 
     Example:
         >>> encoder = UNetEncoder(features=(16, 32, 64))
@@ -53,7 +54,7 @@ class SliceNet(NamedParts):
         if num_maps and decoder is None:
             raise ValueError(f"{num_maps} maps need a decoder, but decoder is None")
         if not num_maps and location is None:
-            raise ValueError("there is nothing to predict: give num_maps, a location head, or both")
+            raise ValueError("there is nothing to predict; set num_maps, a location head, or both")
         self.encoder = encoder
         self.decoder = decoder if num_maps else None
         maps = Conv["conv", spatial_dims](decoder.out_channels, num_maps, kernel_size=1) if num_maps else None
@@ -70,7 +71,7 @@ class SliceNet(NamedParts):
 
 
 class _Head(nn.Module):
-    """Concatenate maps and location; either may be None (which TorchScript compiles away)."""
+    """Concatenate maps and location. Either may be None; TorchScript then removes its branch."""
 
     def __init__(self, maps: nn.Module | None, location: nn.Module | None) -> None:
         super().__init__()

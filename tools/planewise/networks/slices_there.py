@@ -1,4 +1,4 @@
-"""Separate real slices from padding slices, if the stacks of one batch have different numbers of slices."""
+"""Handle padding slices in batches whose stacks have different numbers of slices."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from torch import Tensor
 
 
 def at_their_slices(features: Tensor, there: Tensor, fill: float) -> Tensor:
-    """Put features at the positions of their slices.
+    """Put the features of real slices at the positions of these slices, and fill the other positions.
 
     Args:
         features: features of only the real slices, ``(n, C)``, or of all slices, ``(N, C)``.
-        there: whether each slice is real, ``(N,)``, bool, with n true values.
-        fill: value for the other slices.
+        there: whether each slice is real instead of padding, ``(N,)``, bool, with n true values.
+        fill: value for the padding slices.
 
     Returns:
         ``(N, C)``.

@@ -1,4 +1,4 @@
-"""Classification of a whole stack from its slices."""
+"""Classify a whole stack from its slices."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from planewise.networks.slices_there import at_their_slices
 
 
 class StackClassifier(NamedParts):
-    """An encoder for every slice, average pooling, the maximum over the slices, and a linear layer (Bien 2018).
+    """Run an encoder on every slice, pool its features, and apply a linear layer (Bien 2018).
+
+    The features are averaged over each slice, and then the maximum over the slices is taken.
 
     Args:
-        encoder: returns the features of every level of a slice ``(N, 1, H, W)``, finest first; has ``out_channels``.
+        encoder: module that returns the features of every level of slices ``(N, 1, H, W)``, finest first, and has
+            ``out_channels``.
         num_classes: number of outputs, one logit each.
         dropout: probability of dropout before the linear layer.
         frozen: parts (``"encoder"``) that are not trained.
 
-    `forward` takes stacks ``(B, 1, H, W, S)`` and, if the stacks of one batch have different numbers of slices,
-    ``mask`` ``(B, S)``, true for real slices; it returns logits ``(B, num_classes)``.
+    `forward` takes stacks ``(B, 1, H, W, S)`` and returns logits ``(B, num_classes)``. If the stacks of a batch have
+    different numbers of slices, it also takes ``mask`` ``(B, S)``, which is true for real slices.
     """
 
     def __init__(self, encoder: nn.Module, num_classes: int, dropout: float = 0.5, frozen: Sequence[str] = ()) -> None:
@@ -42,8 +45,8 @@ class StackClassifier(NamedParts):
         else:
             there = mask.to(torch.bool).reshape(-1)
             if self.by_batch and self.encoder.training:
-                # leave out padding slices, because batch normalisation would learn from them; counting them makes the
-                # host wait for a GPU
+                # padding slices are left out, because batch normalisation would learn from them; without batch
+                # normalisation, they stay, because selecting slices makes the host wait for a GPU
                 folded = folded[there]
             pooled = at_their_slices(self.encoder(folded)[-1].mean(dim=(2, 3)), there, -float("inf"))
         return self.head(torch.amax(pooled.reshape(batch, slices, -1), dim=1))

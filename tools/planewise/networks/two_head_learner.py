@@ -1,4 +1,4 @@
-"""The trained parts of one network for two tasks: its own parts, and the other task's head."""
+"""The trained parts of a network for two tasks: its own parts, and the head of the other task."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ SHARED = ("encoder", "decoder")
 
 
 class TwoHeadLearner(nn.Module):
-    """The weights of a network and of another task's head on the same encoder and decoder (Bai 2019, Fig. 2d).
+    """The weights of a network, and of the head of another task on the same encoder and decoder (Bai 2019, Fig. 2d).
 
-    The other task's network uses the encoder and the decoder of the first network instead of its own; a network without
-    a decoder (for locations) shares only the encoder. The names of the first network's weights do not change; the names
-    of the other head's weights begin with ``other.``. There is no `forward`: each task runs its own network.
+    The other task's network uses the encoder and the decoder of the first network instead of its own. If it has no
+    decoder (for locations), it shares only the encoder. The names of the first network's weights do not change; the names
+    of the other head's weights begin with ``other.``. There is no `forward`, because each task runs its own network.
 
     Args:
         network: the network to keep, with an `encoder`, a `decoder` and a `head`.
-        other: the other task's network, changed in place.
+        other: the network of the other task, which is changed in place.
 
     Raises:
-        ValueError: ``network`` lacks a part of ``other``, or has it with other shapes.
+        ValueError: ``network`` lacks a part that ``other`` has, or its shapes differ.
     """
 
     def __init__(self, network: nn.Module, other: nn.Module) -> None:
@@ -29,7 +29,7 @@ class TwoHeadLearner(nn.Module):
             if getattr(other, name, None) is None:
                 continue
             if _shapes(getattr(network, name, None)) != _shapes(getattr(other, name)):
-                raise ValueError(f"the {name} of one network does not fit the other")
+                raise ValueError(f"the {name} of one network does not fit the other network")
             setattr(other, name, getattr(network, name))
         for name, part in network.named_children():
             setattr(self, name, part)

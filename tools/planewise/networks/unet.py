@@ -1,4 +1,4 @@
-"""The paper's U-Net, as an encoder and a decoder, so that weights move between bundles by name."""
+"""The paper's U-Net, as an encoder and a decoder with weights that move between bundles by name."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch import Tensor, nn
 
 from planewise.networks.levels import LevelsDecoder, LevelsEncoder, level_pairs
 
-#: Ronneberger's widths, as in the paper's network.
+#: Channels of the levels in the paper (from Ronneberger 2015).
 PAPER_FEATURES = (64, 128, 256, 512, 1024)
 _ACTIVATION = ("relu", {"inplace": True})
 
 
 class UNetEncoder(LevelsEncoder):
-    """Contracting path: two 3x3 convolutions per level, with max pooling between levels, which halves the grid.
+    """Contracting path: two 3x3 convolutions per level. Between levels, max pooling halves the grid.
 
     Args:
         features: channels of each level, from the finest.
         in_channels: channels of the image.
         stem_stride: 1 in the paper. With 2 or 4, the path starts with a strided convolution, so that the finest level
-            works on a coarser grid; a decoder with the same stride returns to the image's grid. This saves most of the
-            time if the finest level has few channels (as in the demo).
+            works on a coarser grid; a decoder with the same stride returns to the image's grid. If the finest level has
+            few channels, as in the demo, this saves most of the time.
         norm: MONAI's name of the normalisation.
         spatial_dims: 2 for images, 3 for volumes, which have 3x3x3 convolutions.
 
@@ -41,27 +41,28 @@ class UNetEncoder(LevelsEncoder):
     ) -> None:
         super().__init__()
         self.out_channels = features[-1]
-        #: Smallest side of an image, pixels: max pooling halves the image level by level.
+        #: Smallest side of an image, pixels. Max pooling halves the image between levels.
         self.smallest_side = stem_stride * 2 ** (len(features) - 1)
         stem: nn.Module = nn.Identity()
         if stem_stride > 1:
             stem = _patchwise(spatial_dims, in_channels, features[0], stem_stride, norm, transposed=False)
             in_channels = features[0]
         self.stem = stem
-        # keep the bias as in the paper, although the batch normalisation after the convolution makes it redundant
+        # the bias is kept as in the paper, although the batch normalisation after the convolution makes it redundant
         first = TwoConv(spatial_dims, in_channels, features[0], _ACTIVATION, norm, True)
         downs = [Down(spatial_dims, fine, deep, _ACTIVATION, norm, True) for fine, deep in level_pairs(features)]
         self.levels = nn.ModuleList([first, *downs])
 
 
 class UNetDecoder(LevelsDecoder):
-    """Expanding path: transposed convolution, concatenation with the encoder's level, two 3x3 convolutions.
+    """Expanding path. Each level has a transposed convolution, a concatenation with the encoder's level, and two 3x3
+    convolutions.
 
     Args:
-        features, stem_stride, norm, spatial_dims: the encoder's values.
+        features, stem_stride, norm, spatial_dims: the same values as for the encoder.
 
-    `forward` takes the encoder's features and returns ``(B, out_channels, H, W)``, or ``(B, out_channels, H, W, D)``
-    for volumes, on the image's grid.
+    `forward` takes the encoder's features and returns ``(B, out_channels, H, W)`` or, for volumes,
+    ``(B, out_channels, H, W, D)``, on the image's grid.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class UNetDecoder(LevelsDecoder):
         spatial_dims: int = 2,
     ) -> None:
         super().__init__()
-        # no padding: it would be empty for valid sides, and torch 2.13 compiles its gradient wrongly
+        # there is no padding, because it would be empty for valid sides and torch 2.13 compiles its gradient wrongly
         self.levels = nn.ModuleList(
             [
                 UpCat(spatial_dims, deep, fine, fine, _ACTIVATION, norm, True, is_pad=False)
@@ -80,7 +81,7 @@ class UNetDecoder(LevelsDecoder):
             ]
         )
         self.out_channels = features[0]
-        #: The sides of an image must be multiples of this, pixels, so that the output has its size.
+        #: The sides of an image must be multiples of this number of pixels, so that the output has the image's size.
         self.side_multiple = stem_stride * 2 ** (len(features) - 1)
         unstem: nn.Module = nn.Identity()
         if stem_stride > 1:
@@ -94,8 +95,11 @@ class UNetDecoder(LevelsDecoder):
 def _patchwise(
     spatial_dims: int, in_channels: int, out_channels: int, stride: int, norm: str | tuple, transposed: bool
 ) -> nn.Module:
-    """Convolution of non-overlapping patches, or its inverse. Normalisation and ReLU are necessary: without them, the
-    head's 1x1 convolution sees only linear features, and segmentation learns only the easiest class."""
+    """A convolution of non-overlapping patches, or the transposed convolution, with normalisation and ReLU.
+
+    Without the latter two, the head's 1x1 convolution would see only linear features, and a segmentation would learn only
+    the easiest class.
+    """
     return Convolution(
         spatial_dims,
         in_channels,

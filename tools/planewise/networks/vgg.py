@@ -17,16 +17,16 @@ VGG16_BLOCKS = (2, 2, 3, 3, 3)
 class VggEncoder(nn.Module):
     """The convolutions of VGG (Simonyan 2015; by default VGG16, a backbone of Nakashima).
 
-    Its state dict has torchvision's names (``features.0.weight``, ...), so that a file of ImageNet weights loads
-    unchanged (`load_imagenet`). Without a file, weights are initialised as in torchvision (He 2015), because there is no
-    normalisation, and the activations of 13 layers would vanish with PyTorch's own initialisation.
+    The state dict has torchvision's names (``features.0.weight``, ...), so a file of ImageNet weights loads unchanged
+    (`load_imagenet`). Without a file, weights are initialised as in torchvision (He 2015). With PyTorch's own
+    initialisation, activations would vanish over 13 layers, because there is no normalisation.
 
     Args:
         features: channels of the five blocks.
         blocks: number of convolutions of each block.
 
     `forward` takes ``(B, 1, H, W)``, repeats the channel three times, and returns the features of six levels, finest first:
-    the end of every block, at H to H/16, and the last level again after pooling, at H/32.
+    the end of each block at H to H/16, and the end of the last block after pooling at H/32.
 
     Raises:
         InputError: the number of blocks is not five, or the image has fewer than 32 pixels a side.
@@ -36,7 +36,8 @@ class VggEncoder(nn.Module):
         super().__init__()
         if len(features) != 5 or len(blocks) != 5:
             raise InputError(
-                f"--features is {list(features)} and --blocks is {list(blocks)}; VGG has five blocks, give five of each"
+                f"--features and --blocks must be five numbers each, because VGG has five blocks, got {list(features)} and "
+                f"{list(blocks)}"
             )
         self.out_channels = int(features[-1])
         layers: list[nn.Module] = []
@@ -50,7 +51,7 @@ class VggEncoder(nn.Module):
             self.taken.append(len(layers) - 1)
             layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
         self.taken.append(len(layers) - 1)
-        #: Smallest side of an image, pixels: the image is halved five times.
+        #: Smallest side of an image, pixels. The image is halved five times.
         self.smallest_side = 32
         #: the module whose activations saliency uses
         self.last_features = f"features.{len(layers) - 2}"
@@ -62,7 +63,7 @@ class VggEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         if image.shape[2] < 32 or image.shape[3] < 32:
-            raise InputError("VGG needs images of 32 pixels a side or more; raise image_size")
+            raise InputError("VGG needs images of at least 32 pixels a side; raise image_size")
         x = image.expand(-1, 3, -1, -1)
         levels: list[Tensor] = []
         for index, layer in enumerate(self.features):

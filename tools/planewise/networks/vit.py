@@ -1,4 +1,4 @@
-"""A vision transformer, and a decoder like UNETR's that returns to the image's grid."""
+"""A vision transformer as an encoder, and a decoder that returns to the image's grid, as in UNETR."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from torch.nn.functional import interpolate
 
 from planewise.errors import InputError
 
-#: Parts of a block under timm's names, if MONAI's differ.
+#: Maps timm's names of the parts of a block to MONAI's names, if they differ.
 _TIMM = {"attn.proj": "attn.out_proj", "mlp.fc1": "mlp.linear1", "mlp.fc2": "mlp.linear2"}
-#: Parts of one block of timm's transformer.
+#: Parts of a block of timm's transformer.
 _BLOCK = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
 
 
 class ViTEncoder(nn.Module):
     """The vision transformer (Dosovitskiy 2021; by default ViT-B/16), built from MONAI's blocks.
 
-    Its state dict has the names of MONAI's `MaskedAutoEncoderViT`: ``cls_token``, ``patch_embedding``, ``blocks.0`` and
-    so on; the last block is the final normalisation. That network's weights therefore load here by name. Files of timm
-    and of the masked autoencoder's authors (He 2022) load through `from_public` (`load_imagenet`).
+    The state dict has the names of MONAI's `MaskedAutoEncoderViT` (``cls_token``, ``patch_embedding``, ``blocks.0`` and so
+    on; the last block is the final normalisation), so the weights of that network load by name. Files of timm and of the
+    authors of the masked autoencoder (He 2022) load through `from_public` (`load_imagenet`).
 
     Args:
-        image_size: side of the image for which positions are embedded, in pixels; for other sizes, the embeddings are
+        image_size: side of the image for which positions are embedded, pixels; for other sizes, the embeddings are
             resampled.
-        patch_size: side of a patch, in pixels; a power of two.
-        hidden_size: numbers per patch.
-        mlp_dim: width of the blocks' hidden layer.
+        patch_size: side of a patch, pixels; a power of two.
+        hidden_size: width of a patch's token.
+        mlp_dim: width of the hidden layer of a block.
         num_layers: number of blocks.
-        num_heads: heads of the attention.
+        num_heads: number of attention heads.
 
-    `forward` takes ``(B, 1, H, W)``, with sides that are multiples of ``patch_size``, and returns the image itself
-    followed by maps ``(B, hidden_size, H / patch_size, W / patch_size)`` at ``log2(patch_size)`` evenly spaced depths:
-    for ViT-B/16 after 3, 6, 9 and 12 blocks, as in UNETR (Hatamizadeh 2022). The last map comes after the final
-    normalisation. The class token takes part in the attention but is left out of the maps.
+    `forward` takes ``(B, 1, H, W)``, with sides that are multiples of ``patch_size``. It returns the image itself, followed
+    by maps ``(B, hidden_size, H / patch_size, W / patch_size)`` at ``log2(patch_size)`` evenly spaced depths. For ViT-B/16,
+    they come after 3, 6, 9 and 12 blocks, as in UNETR (Hatamizadeh 2022). The last map comes after the final
+    normalisation. The class token takes part in the attention, but is left out of the maps.
     """
 
     def __init__(
@@ -53,17 +53,17 @@ class ViTEncoder(nn.Module):
         levels = int(patch_size).bit_length() - 1
         if patch_size < 2 or patch_size != 2**levels or image_size % patch_size:
             raise InputError(
-                f"--patch_size is {patch_size}; it must be a power of two that divides --image_size {image_size}, give 8 or "
-                "16, and an --image_size that is a multiple of it"
+                f"--patch_size must be a power of two that divides --image_size {image_size}, got {patch_size}; set it to 8 "
+                "or 16, and --image_size to a multiple of it"
             )
         if num_layers < levels:
             raise InputError(
-                f"--num_layers is {num_layers}; patches of {patch_size} pixels need {levels} or more, give "
+                f"--num_layers must be at least {levels} for patches of {patch_size} pixels, got {num_layers}; set "
                 f"--num_layers {levels} or a smaller --patch_size"
             )
         if hidden_size % num_heads:
             raise InputError(
-                f"--hidden_size is {hidden_size}; it must be a multiple of --num_heads {num_heads}, give "
+                f"--hidden_size must be a multiple of --num_heads {num_heads}, got {hidden_size}; set it to "
                 f"{hidden_size - hidden_size % num_heads + num_heads}"
             )
         self.patch_size = patch_size
@@ -71,32 +71,34 @@ class ViTEncoder(nn.Module):
         self.out_channels = hidden_size
         #: the module whose activations saliency uses
         self.last_features = "deepest"
-        #: blocks whose outputs are returned; the last entry is the normalisation after all of them
+        #: blocks whose outputs are returned; the last entry is the normalisation after all blocks
         self.taken = [num_layers * level // levels - 1 for level in range(1, levels)] + [num_layers]
         self.cls_token = nn.Parameter(torch.zeros(1, 1, hidden_size))
         nn.init.trunc_normal_(self.cls_token, std=0.02)
         self.patch_embedding = PatchEmbeddingBlock(
             1, image_size, patch_size, hidden_size, num_heads, pos_embed_type="sincos", spatial_dims=2
         )
-        # MONAI keeps the position embeddings fixed; fine-tuning trains them (He 2022)
+        # MONAI keeps the position embeddings fixed, but fine-tuning trains them (He 2022)
         self.patch_embedding.position_embeddings.requires_grad_(True)
         blocks = [
             TransformerBlock(hidden_size, mlp_dim, num_heads, qkv_bias=True, use_flash_attention=True)
             for _ in range(num_layers)
         ]
         for block in blocks:
-            # never used, and several processes would wait for its gradient
+            # these parts are never used, and several processes would wait for their gradients
             block.norm_cross_attn = nn.Identity()
             block.cross_attn.requires_grad_(False)
         self.blocks = nn.Sequential(*blocks, nn.LayerNorm(hidden_size))
         for module in self.modules():
             if isinstance(module, nn.LayerNorm):
-                module.eps = 1e-6  # the public weights' value; torch's default is ten times larger
+                module.eps = 1e-6  # the value of the public weights; torch's default is ten times larger
         self.deepest = nn.Identity()
 
     def forward(self, image: Tensor) -> list[Tensor]:
         if image.shape[2] % self.patch_size != 0 or image.shape[3] % self.patch_size != 0:
-            raise ValueError("the transformer needs images whose sides are multiples of patch_size; change image_size")
+            raise ValueError(
+                "the transformer needs images with sides that are multiples of patch_size; change image_size"
+            )
         patches = self.patch_embedding.patch_embeddings(image)
         rows, columns = patches.shape[2], patches.shape[3]
         positions = self.patch_embedding.position_embeddings
@@ -113,20 +115,20 @@ class ViTEncoder(nn.Module):
         return levels
 
     def public_names(self) -> list[str]:
-        """The names of this transformer's weights in a file of timm or of the masked autoencoder's authors."""
+        """The names of this transformer's weights in a file of timm or of the authors of the masked autoencoder."""
         blocks = [f"blocks.{number}.{part}" for number in range(len(self.blocks) - 1) for part in _BLOCK]
         pairs = [f"{name}.{kind}" for name in ("patch_embed.proj", *blocks, "norm") for kind in ("weight", "bias")]
         return ["cls_token", "pos_embed", *pairs]
 
     def from_public(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Convert a public file's weights to this transformer's names, its image size and one channel.
+        """Convert the weights of a public file to this transformer's names, to its image size, and to a single channel.
 
-        Kernels are summed over their three channels, which is equivalent to repeating a slice three times. The position
-        embedding of the class token is added to the token; the other position embeddings are resampled if the file is
-        for another image size.
+        Kernels are summed over their three channels, which has the same effect as repeating a slice three times. The
+        position embedding of the class token is added to the token. The other position embeddings are resampled if the
+        file is for another image size.
 
         Args:
-            weights: weights under the names of `public_names`; others keep their names.
+            weights: weights with the names of `public_names`; weights with other names keep them.
 
         Raises:
             InputError: the position embeddings do not match a square grid and one class token.
@@ -157,16 +159,16 @@ class ViTEncoder(nn.Module):
 
 
 class ViTDecoder(nn.Module):
-    """Turn the levels of `ViTEncoder` into one map on the image's grid, as in UNETR (Hatamizadeh 2022, Fig. 1).
+    """Combine the levels of `ViTEncoder` to one map on the image's grid, as in UNETR (Hatamizadeh 2022, Fig. 1).
 
-    A residual block turns the image, and transposed convolutions turn each depth except the last, into levels of
-    different sizes. Then the path goes up from the last depth, level by level: transposed convolution, concatenation,
-    a residual block.
+    First, levels of different sizes are made: the finest from the image, with a residual block, and the others from all
+    depths but the last, with transposed convolutions. Then the path goes up from the last depth. Each level has a
+    transposed convolution, a concatenation, and a residual block.
 
     Args:
-        features: channels of the levels, from the finest, on the image's grid; there is one level for every halving of
-            the resolution from pixel to patch.
-        hidden_size: the encoder's width.
+        features: channels of the levels, starting with the finest, which is on the image's grid. There is one level for
+            each halving of the resolution from pixels to patches.
+        hidden_size: width of the encoder's tokens.
         norm: MONAI's name of the normalisation.
 
     `forward` takes the encoder's features and returns ``(B, out_channels, H, W)``.
@@ -192,7 +194,7 @@ class ViTDecoder(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         if len(features) != len(self.levels) + 1:
             raise ValueError(
-                "the decoder needs one feature width for every halving of patch_size (four for 16); change features"
+                "the decoder needs one width for each halving of patch_size (four for 16); change features"
             )
         fine: list[Tensor] = [self.pixels(features[0])]
         for number, skip in enumerate(self.skips):
@@ -204,7 +206,7 @@ class ViTDecoder(nn.Module):
 
 
 def _resampled(positions: Tensor, side: int, rows: int, columns: int) -> Tensor:
-    """Resample the position embeddings of a square grid, ``(1, side * side, C)``, to another grid, with 2D interpolation
+    """Resample the position embeddings of a square grid, ``(1, side * side, C)``, to another grid by 2D interpolation
     (Dosovitskiy 2021, section 3.2)."""
     grid = positions.transpose(1, 2).unflatten(2, [side, side])
     grid = interpolate(grid, size=[rows, columns], mode="bicubic", align_corners=False)
