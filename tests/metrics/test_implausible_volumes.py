@@ -96,7 +96,7 @@ def test_one_phase_may_be_any():
 
 def test_a_ventricle_that_is_not_found_is_said_once():
     (flag,) = implausible_volumes(hearts_of([150, 60], [0, 0], rv_slices=[False] * 10))
-    assert flag.structures == ("RV",) and flag.text == "no RV is found at end-diastole"
+    assert flag.structures == ("RV",) and flag.text == "no RV was found at end-diastole"
 
 
 def test_a_ventricle_lost_between_slices():
@@ -150,7 +150,7 @@ def test_few_phases_and_noise_are_no_jumps():
 def test_end_systole_after_the_heart_fills():
     (flag, *more) = implausible_volumes(hearts_of(cycle(20, systole=0.7)))
     assert not more and flag.structures == ("LV", "RV") and flag.phase == 14
-    assert flag.text == "end-systole is 70 % of the cycle after end-diastole; by 65 % the heart fills"
+    assert flag.text == "end-systole is 70 % of the cycle after end-diastole, but after 65 % a heart is already filling"
     assert flagged(cycle(20, systole=0.65)) == []
     assert flagged(cycle(4, systole=0.75)) == [], "four phases do not show it"
 

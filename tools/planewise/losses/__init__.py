@@ -1,4 +1,4 @@
-"""Loss functions, each with its equation; `planewise.losses.terms` defines their common interface."""
+"""Loss functions, each with its equation. `planewise.losses.terms` defines their common interface."""
 
 from planewise.losses.classes import ClassLoss
 from planewise.losses.contrastive import BYOLLoss, NegativeCosineLoss, NTXentLoss

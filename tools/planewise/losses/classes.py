@@ -1,4 +1,4 @@
-"""Loss of classification into one of several classes."""
+"""Loss of a classification into several classes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from planewise.losses.terms import Term, TermLoss
 class ClassLoss(TermLoss):
     """Cross-entropy over the exams whose class is known (Nakashima, section 5.1).
 
-    ``L = -1 / |K| sum_(i in K) log softmax(x_i)[y_i]``. It takes logits ``(B, classes)`` and labels ``(B,)``, negative where
-    unknown.
+    ``L = -1 / |K| sum_(i in K) log softmax(x_i)[y_i]``, where K are the exams with a known class. It takes logits
+    ``(B, classes)`` and labels ``(B,)``; a negative label is unknown.
     """
 
     def terms(self, prediction: Tensor, target: Tensor) -> list[Term]:

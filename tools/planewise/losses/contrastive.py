@@ -16,14 +16,14 @@ from planewise.losses.terms import Term, TermLoss
 
 
 class NTXentLoss(TermLoss):
-    """NT-Xent (Chen 2020, Eq. 1): each view must find the other view of its slice among the views of all slices.
+    """NT-Xent (Chen 2020, Eq. 1): each view must be matched to the other view of its slice among the views of all slices.
 
-    ``l_ij = -log(exp(sim(z_i, z_j) / tau) / sum_(k != i) exp(sim(z_i, z_k) / tau))``, the mean over all views i with their
-    partners j; sim is the cosine.
+    The loss is the mean of ``l_ij = -log(exp(sim(z_i, z_j) / tau) / sum_(k != i) exp(sim(z_i, z_k) / tau))`` over all
+    views i, where j is the other view of the same slice, and sim is the cosine similarity.
 
-    In training with several processes, each process compares its views with those of all processes, and gradients flow
-    to all of them: N processes step like one process with a batch that is N times larger. In validation, each process
-    compares within its own batch.
+    In training with several processes, each process compares its views with the views of all processes, and gradients
+    flow to all of them. N processes therefore make the same step as one process with a batch that is N times larger. In
+    validation, each process compares only the views of its own batch.
 
     A prediction is ``(B, 2, P)``, the projections of two views of B slices. The target is not used.
 
@@ -31,7 +31,7 @@ class NTXentLoss(TermLoss):
         temperature: tau.
 
     Raises:
-        InputError: a training batch has only one slice, so it has no other slice for contrast.
+        InputError: a training batch has only one slice, so there is no other slice to compare it with.
     """
 
     def __init__(self, temperature: float = 0.1) -> None:
@@ -51,7 +51,7 @@ class NTXentLoss(TermLoss):
             )
         first = idist.get_rank() * len(views) if together else 0
         own = first + torch.arange(len(views), device=views.device)
-        # the views of this process are stacked: the first views of all slices, then the second views
+        # the views of this process are in this order: the first views of all slices, then the second views
         partner = first + (torch.arange(len(views), device=views.device) + len(views) // 2) % len(views)
         alike = views @ everyone.T / self.temperature
         alike = alike.scatter(1, own[:, None], -torch.inf)
@@ -59,9 +59,9 @@ class NTXentLoss(TermLoss):
 
 
 class BYOLLoss(TermLoss):
-    """BYOL's loss (Grill 2020, Eq. 2): compares the prediction from each view with the target's projection of the other.
+    """BYOL's loss (Grill 2020, Eq. 2): compare the prediction from one view with the target projection of the other view.
 
-    ``|| q / |q| - z' / |z'| ||^2 = 2 - 2 cos(q, z')``, summed over both directions; the mean over slices.
+    The loss is ``|| q / |q| - z' / |z'| ||^2 = 2 - 2 cos(q, z')``, summed over both directions and averaged over slices.
 
     A prediction is ``(B, 2, 2, P)`` from `planewise.networks.ByolLearner`. The target is not used.
     """
@@ -73,10 +73,10 @@ class BYOLLoss(TermLoss):
 
 
 class NegativeCosineLoss(TermLoss):
-    """SimSiam's loss (Chen and He 2021, Eqs. 1 and 4): compares the prediction from each view with the other's projection.
+    """SimSiam's loss (Chen and He 2021, Eqs. 1 and 4): compare the prediction from one view with the other's projection.
 
-    ``L = D(p_1, z_2) / 2 + D(p_2, z_1) / 2`` with ``D(p, z) = -p / |p| . z / |z|``, z without a gradient; the mean over
-    slices. Its minimum is -1.
+    ``L = D(p_1, z_2) / 2 + D(p_2, z_1) / 2`` with ``D(p, z) = -p / |p| . z / |z|``, averaged over slices. No gradient flows
+    through z. The minimum of the loss is -1.
 
     A prediction is ``(B, 2, 2, P)`` from `planewise.networks.SimSiamLearner`. The target is not used.
     """

@@ -1,4 +1,4 @@
-"""Loss of pretexts that choose one of several answers."""
+"""Loss of pretexts that choose one of several classes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from planewise.losses.terms import Term, TermLoss
 class CrossEntropyLoss(TermLoss):
     """Cross-entropy of the class that a pretext drew, ``L = -1/K sum_k log softmax(x_k)[y_k]``.
 
-    Classes are rotations (Taleb 2020 section 3.4, ``L_Rot``), relative patch locations (Taleb 2020 Eq. 2, with a sum; the
-    mean makes the learning rate independent of the batch size), or permutations of jigsaw tiles (Noroozi and Favaro 2016).
-    If labels may be unknown, use `planewise.losses.ClassLoss`.
+    The classes are rotations (Taleb 2020 section 3.4, ``L_Rot``), relative patch locations (Taleb 2020, Eq. 2), or
+    permutations of jigsaw tiles (Noroozi and Favaro 2016). Eq. 2 is a sum; the mean is used here, so that the learning
+    rate does not depend on the batch size. If labels may be unknown, use `planewise.losses.ClassLoss`.
 
     It takes logits ``(B, classes)`` and a dictionary with the classes ``(B,)``, int64, under ``key``.
 

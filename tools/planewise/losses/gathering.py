@@ -1,4 +1,4 @@
-"""Gather the rows of all processes in one tensor, with gradients that flow back to each process."""
+"""Gather the rows of all processes in one tensor, through which gradients flow back to each process."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 
 def gathered(rows: Tensor) -> Tensor:
-    """The rows of all processes, in the order of the processes.
+    """Gather the rows of all processes, in the order of the processes.
 
-    If a process uses the rows of another, gradients flow back there: each process gets the sum of all processes'
-    gradients for its own rows.
+    Gradients flow back to the process that a row comes from: for its own rows, each process gets the sum of the
+    gradients of all processes.
 
     Args:
         rows: ``(B, ...)``, of the same shape in every process.
@@ -25,7 +25,7 @@ def gathered(rows: Tensor) -> Tensor:
 
 
 class _Gathered(torch.autograd.Function):
-    """Gather with gradients: `torch.distributed.nn.functional.all_gather` is deprecated, its replacement private."""
+    """Gather with gradients. `torch.distributed.nn.functional.all_gather` is deprecated, and its replacement is private."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Means over targets, some of which are unknown, with one process or several."""
+"""Compute means over the known targets of one or several processes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from torch import Tensor
 
 
 def mean_over_known(total: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """``total / |K|`` with K the known targets (zero if none is known), and ``|K|``.
+    """The mean ``total / |K|`` over the known targets K (0 if none is known), and their number ``|K|``.
 
-    `DistributedDataParallel` steps by the mean of the gradients of W processes. Their batches have different numbers of
-    known targets, so in training the divisor is ``sum_w |K_w| / W``: then the mean of the W losses equals the loss of
-    the whole batch, and so do the gradients.
+    `DistributedDataParallel` averages the gradients of W processes, but their batches have different numbers of known
+    targets. In training, the divisor is therefore ``sum_w |K_w| / W``. With it, the mean of the W losses equals the loss
+    of the whole batch, and the same holds for the gradients.
 
     Args:
         total: sum over the known targets of this process, a scalar.
-        known: the known targets, any shape.
+        known: whether each target is known, bool, any shape.
     """
     count = known.sum()
-    # in validation the processes may have different numbers of batches, so they must not wait for each other
+    # in validation, the processes may have different numbers of batches, so they must not wait for each other
     if idist.get_world_size() == 1 or not torch.is_grad_enabled():
         return total / count.clamp_min(1), count
     count = torch.as_tensor(idist.all_reduce(count))

@@ -1,4 +1,4 @@
-"""Loss of several findings that may or may not be present, Zhang 2024 section 5.3."""
+"""Loss of a classification into findings, each of which may be present or not (Zhang 2024, section 5.3)."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ logger = logging.getLogger(__name__)
 
 
 class MultiLabelBCELoss(TermLoss):
-    """Binary cross-entropy of each finding, weighted inversely to the prevalence of the label (Bien 2018), so that
-    positives and negatives count equally.
+    """Binary cross-entropy of each finding, weighted inversely to the label's prevalence (Bien 2018).
 
-    ``L = -1 / |K| sum_(i,t in K) [w+_t y log p + w-_t (1 - y) log(1 - p)]`` over the known labels K, with
-    ``w+_t = 1 / (2 pi_t)`` and ``w-_t = 1 / (2 (1 - pi_t))`` for prevalence ``pi_t``, which makes the mean weight one.
+    With these weights, positives and negatives count equally: ``L = -1 / |K| sum_(i,t in K) [w+_t y log p + w-_t (1 - y)
+    log(1 - p)]`` over the known labels K, where ``w+_t = 1 / (2 pi_t)`` and ``w-_t = 1 / (2 (1 - pi_t))`` for prevalence
+    ``pi_t``. The mean weight is one.
+
+    It takes logits ``(B, tasks)`` and labels ``(B, tasks)``; a label that is NaN is unknown.
 
     Args:
-        labels: labels of the training exams, ``(N, tasks)``, 0, 1 or NaN; prevalences come only from these. A finding
-            that all or none of the exams have gets weights of one.
-
-    It takes logits ``(B, tasks)`` and labels ``(B, tasks)``, NaN where unknown.
+        labels: labels of the training exams, ``(N, tasks)``, 0, 1 or NaN, from which the prevalences are computed. A
+            finding that all or none of these exams have gets weights of one.
     """
 
     positive: Tensor
@@ -37,7 +37,7 @@ class MultiLabelBCELoss(TermLoss):
         mixed = (prevalence > 0) & (prevalence < 1)
         if not bool(mixed.all()):
             logger.warning(
-                "finding number %s cannot be learned, because all or none of the %d training exams have it",
+                "finding number %s cannot be learned, because all or none of the %d training exams have this finding",
                 ", ".join(str(int(task) + 1) for task in (~mixed).nonzero()),
                 len(labels),
             )

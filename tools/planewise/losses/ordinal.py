@@ -10,7 +10,9 @@ from planewise.losses.terms import Term, TermLoss
 
 
 def cumulative_targets(grades: Tensor, thresholds: int) -> Tensor:
-    """``t_k = 1`` if the grade is above k, otherwise 0, for k from 0. Grade 2 of five grades is ``1, 1, 0, 0`` (Cheng 2008).
+    """Cumulative targets of grades (Cheng 2008): ``t_k = 1`` if the grade is above k, otherwise 0, for k = 0, 1, ...
+
+    For example, grade 2 of five grades becomes ``1, 1, 0, 0``.
 
     Args:
         grades: ``(...)``, whole numbers from 0 to ``thresholds``.
@@ -23,12 +25,12 @@ def cumulative_targets(grades: Tensor, thresholds: int) -> Tensor:
 
 
 class OrdinalLoss(TermLoss):
-    """Binary cross-entropy for each threshold, of whether the grade is above it (Cheng 2008).
+    """Binary cross-entropy of whether the grade is above each threshold (Cheng 2008).
 
-    The code of Taleb 2020's authors uses the same loss; the paper names no loss.
+    The code of the authors of Taleb 2020 uses this loss; the paper names no loss.
 
-    ``L = -1 / (B K) sum_(i, k) t_ik log s(x_ik) + (1 - t_ik) log(1 - s(x_ik))``, s the sigmoid. It takes logits ``(B, K)``,
-    one for each of K thresholds, and grades ``(B,)`` from 0 to K.
+    ``L = -1 / (B K) sum_(i, k) [t_ik log s(x_ik) + (1 - t_ik) log(1 - s(x_ik))]``, where s is the sigmoid. It takes logits
+    ``(B, K)``, one for each of K thresholds, and grades ``(B,)`` from 0 to K.
     """
 
     def terms(self, prediction: Tensor, target: Tensor) -> list[Term]:

@@ -11,15 +11,15 @@ from torch.nn.functional import cross_entropy
 from planewise.losses.mean_over_known import mean_over_known
 from planewise.losses.terms import Term, TermLoss
 
-#: Label of pixels with unknown class, as in `planewise.geometry.square_labels`.
+#: Label of pixels whose class is unknown, as in `planewise.geometry.square_labels`.
 _UNKNOWN = -1
 
 
 class PositionLoss(TermLoss):
-    """Cross-entropy of ten classes, nine squares and the background, over the pixels whose class is known.
+    """Cross-entropy of ten classes (nine squares and the background) over the pixels whose class is known.
 
-    ``L = - 1 / |K| sum_(x in K) log p_y(x)(x)``, with p the softmax of the logits. It takes logits ``(B, 10, H, W)`` and a
-    dictionary with ``squares`` ``(B, H, W)``, int64, -1 where the class is unknown.
+    ``L = - 1 / |K| sum_(x in K) log p_y(x)(x)``, where K are these pixels and p is the softmax of the logits. It takes
+    logits ``(B, 10, H, W)`` and a dictionary with ``squares`` ``(B, H, W)``, int64; -1 is unknown.
     """
 
     def terms(self, prediction: Tensor, target: Mapping[str, Tensor]) -> list[Term]:

@@ -13,16 +13,17 @@ from planewise.losses.terms import Term, TermLoss
 
 
 class PredictiveCodingLoss(TermLoss):
-    """Contrastive loss: each prediction must find its patch among negatives from other positions in the same image.
+    """Contrastive loss: each prediction must identify its patch among negatives from other positions in the same image.
 
-    With s the dot product of the prediction ``z^_(i+l,j,k)`` and an embedding, s+ for the right patch and s_n for negative n:
+    A score s is the dot product of the prediction ``z^_(i+l,j,k)`` and the embedding of a patch; s+ is the score of the
+    right patch, and s_n that of negative n. There are two forms:
 
-    - ``infonce`` (Taleb 2020, Eq. 1): ``-log(exp(s+) / (exp(s+) + sum_n exp(s_n)))``, the mean over all predictions.
-      The paper prints the sum inside the exponential, but according to its text means the categorical cross-entropy of
-      van den Oord 2018 (Eq. 4);
-    - ``binary`` (the same section: "solved as a binary pairwise classification task"): the binary cross-entropy of each
-      pair (matching or not), ``-log sigma(s+)`` for the right patch and ``-log sigma(-s_n)`` for each negative, the
-      mean over all pairs.
+    - ``infonce`` (Taleb 2020, Eq. 1): the mean of ``-log(exp(s+) / (exp(s+) + sum_n exp(s_n)))`` over all predictions.
+      The paper prints the sum inside the exponential, but its text describes the categorical cross-entropy of van den
+      Oord 2018 (Eq. 4);
+    - ``binary`` (the same section: "solved as a binary pairwise classification task"): the mean binary cross-entropy of
+      all pairs of a prediction and a patch, ``-log sigma(s+)`` for the right patch and ``-log sigma(-s_n)`` for each
+      negative.
 
     It takes scores ``(B, Q, P)`` of all patches (`planewise.networks.PredictiveCodingLearner`) and a dictionary with
     ``candidates`` ``(B, Q, 1 + N)``, the numbers of the candidate patches, the right patch first.
@@ -34,7 +35,7 @@ class PredictiveCodingLoss(TermLoss):
     def __init__(self, form: Literal["infonce", "binary"] = "infonce") -> None:
         super().__init__()
         if form not in ("infonce", "binary"):
-            raise ValueError(f"form of the loss must be 'infonce' or 'binary', got {form!r}")
+            raise ValueError(f"the form of the loss must be 'infonce' or 'binary', got {form!r}")
         self.form = form
 
     def terms(self, prediction: Tensor, target: Mapping[str, Tensor]) -> list[Term]:
@@ -47,5 +48,5 @@ class PredictiveCodingLoss(TermLoss):
 
 
 def candidate_scores(prediction: Tensor, target: Mapping[str, Tensor]) -> Tensor:
-    """Scores of the candidates of every prediction, ``(B * Q, 1 + N)``, the right patch first."""
+    """Scores of the candidates of every prediction, ``(B * Q, 1 + N)``, with the right patch first."""
     return prediction.gather(2, target["candidates"]).flatten(0, 1)

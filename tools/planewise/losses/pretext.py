@@ -1,7 +1,7 @@
 """Losses of the pretexts, Zhang 2024 Eq. (2), (5) and (6).
 
-A prediction is the network's output ``(B, C, H, W)``: heatmaps first, the location channel last. Targets are a
-dictionary with ``heatmaps`` ``(B, K, H, W)`` and ``location`` ``(B,)``; NaN marks an unknown target.
+A prediction is the network's output ``(B, C, H, W)``: the heatmaps come first, and the location channel last. The
+targets are a dictionary with ``heatmaps`` ``(B, K, H, W)`` and ``location`` ``(B,)``; NaN marks an unknown target.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from planewise.losses.terms import Term, TermLoss
 
 
 def predicted_location(prediction: Tensor) -> Tensor:
-    """The location in the last channel, ``(B,)``; the channel is constant over the image (or the volume)."""
+    """The location, ``(B,)``, from the last channel, which is constant over the image or volume."""
     first = (0,) * (prediction.ndim - 2)
     corner: tuple[slice | int, ...] = (slice(None), -1, *first)
     return prediction[corner]
@@ -51,11 +51,11 @@ class RelativeLocationLoss(TermLoss):
 
 
 class MultitaskLoss(TermLoss):
-    """``L_MTL = L_ori + L_loc``, Zhang 2024 Eq. (6); both weights are one in the paper.
+    """``L_MTL = L_ori + L_loc``, Zhang 2024 Eq. (6), with a weight for each term.
 
     Args:
-        orientation_weight, location_weight: weights of the two terms, which are ``orientation`` and ``location`` in the
-            log.
+        orientation_weight, location_weight: weights of the two terms; both are one in the paper. The terms are called
+            ``orientation`` and ``location`` in the log.
     """
 
     def __init__(self, orientation_weight: float = 1.0, location_weight: float = 1.0) -> None:

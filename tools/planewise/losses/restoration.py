@@ -13,14 +13,14 @@ from planewise.losses.terms import Term, TermLoss
 class RestorationLoss(TermLoss):
     """Mean squared difference between the restored image and the target.
 
-    ``L = 1 / |K| sum_(x in K) (f(x) - g(x))^2``, with f the network's output, g the target image and K a set of pixels.
+    ``L = 1 / |K| sum_(x in K) (f(x) - g(x))^2``, where f is the network's output, g the target and K a set of pixels.
 
-    It takes predictions ``(B, C, H, W)`` and a dictionary with ``restored``, of the same shape, and for ``hidden_only``
-    also ``hidden`` ``(B, 1, H, W)``, bool. Volumes have a further axis ``D`` after ``H, W``.
+    It takes predictions ``(B, C, H, W)`` and a dictionary with ``restored``, of the same shape, and, if ``hidden_only`` is
+    true, ``hidden`` ``(B, 1, H, W)``, bool. Volumes have a further axis ``D`` after ``H, W``.
 
     Args:
-        hidden_only: K is the set of hidden pixels (He et al. 2022, section 3, "Reconstruction target"); otherwise all
-            pixels.
+        hidden_only: whether K contains only the hidden pixels (He et al. 2022, section 3, "Reconstruction target")
+            instead of all pixels.
     """
 
     def __init__(self, hidden_only: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Loss of fine-tuning on segmentation, Zhang 2024 sections 4.4 and 5.3."""
+"""Loss for fine-tuning on segmentation (Zhang 2024, sections 4.4 and 5.3)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from planewise.losses.terms import Term, TermLoss
 class SegmentationLoss(TermLoss):
     """Cross-entropy plus an L1 penalty on the weights of the convolutions.
 
-    The paper only says "an L1 regularization of 5e-5". As a sum over all weights, the penalty outweighs the
-    cross-entropy at the paper's width, and within ten steps little remains of pretrained weights; as a mean, it
-    preserves them (tools/docs/l1.md measures both). The penalty is part of the loss, not of the optimiser, and the two
-    terms are logged separately. It leaves out biases and normalisation, and applies only in training.
+    The paper only says "an L1 regularization of 5e-5". If the penalty is a sum over all weights, it outweighs the
+    cross-entropy at the paper's width, and within ten steps little remains of pretrained weights. If it is a mean, they
+    are preserved (tools/docs/l1.md measures both). The penalty is part of the loss, not of the optimiser, and the two
+    terms are logged separately. The penalty does not include biases and normalisation, and applies only in training.
 
     Args:
         network: the network whose convolutions are penalised.
         l1: factor of the penalty (the paper's 5e-5); 0 switches it off.
         l1_reduction: ``"mean"`` or ``"sum"`` of the absolute weights.
 
-    It takes logits ``(B, classes, H, W)`` and labels ``(B, 1, H, W)``, or for volumes both with a further axis ``D``. Its
-    terms in the log are ``cross_entropy`` and ``l1``, the penalty including its factor.
+    It takes logits ``(B, classes, H, W)`` and labels ``(B, 1, H, W)``; for volumes, both have a further axis ``D``. In the
+    log, its terms are ``cross_entropy`` and ``l1``, which is the penalty multiplied by its factor.
     """
 
     def __init__(self, network: nn.Module, l1: float = 5e-5, l1_reduction: Literal["mean", "sum"] = "mean") -> None:
@@ -33,7 +33,7 @@ class SegmentationLoss(TermLoss):
         if l1_reduction not in ("mean", "sum"):
             raise ValueError(f"l1_reduction must be 'mean' or 'sum', got {l1_reduction!r}")
         convolutions = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-        # a plain list, because as a submodule the network would appear in this module's parameters
+        # a plain list, because the parameters of a submodule would count as this module's own
         self._weights = [module.weight for module in network.modules() if isinstance(module, convolutions)]
         self.l1 = float(l1)
         self.l1_reduction = l1_reduction
@@ -53,7 +53,7 @@ class SegmentationLoss(TermLoss):
 
 
 def _absolute_sums(weights: list[Tensor]) -> list[Tensor]:
-    """The sum of absolute values of each tensor; on a GPU in one kernel, instead of two launches per tensor."""
+    """The sum of the absolute values of each tensor. On a GPU, one kernel replaces two launches per tensor."""
     if any(weight.device.type == "cpu" for weight in weights):
         return [weight.abs().sum() for weight in weights]
     return list(torch._foreach_norm(weights, 1))

@@ -11,10 +11,10 @@ from planewise.losses.terms import Term, TermLoss
 
 
 class SliceOrderLoss(TermLoss):
-    """Binary cross-entropy of predicting which slice of a pair comes first.
+    """Binary cross-entropy of the order of two slices.
 
-    ``L = -1/N sum_i [y_i log p_i + (1 - y_i) log(1 - p_i)]``, with ``p_i`` the probability that the first slice of pair i is
-    nearer to the beginning of the stack than the second; ``y_i`` is 1 if it is, otherwise 0.
+    ``L = -1/N sum_i [y_i log p_i + (1 - y_i) log(1 - p_i)]``, where ``p_i`` is the predicted probability that the first
+    slice of pair i is nearer to the beginning of the stack than the second. ``y_i`` is 1 if it is nearer, otherwise 0.
 
     It takes logits ``(B, 1)`` and a dictionary with ``first_is_nearer`` ``(B,)``.
     """

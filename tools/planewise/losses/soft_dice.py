@@ -1,4 +1,4 @@
-"""Loss of fine-tuning on segmentation of volumes, Taleb 2020."""
+"""Loss for fine-tuning on the segmentation of volumes (Taleb 2020)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ _E = 1e-5
 
 
 class SoftDiceLoss(TermLoss):
-    """One minus the soft Dice of every class, averaged:
-    ``L = 1 - 1/C sum_c (2 sum_v p_v g_v + e) / (sum_v p_v + sum_v g_v + e)``, ``p = softmax(x)``.
+    """One minus the mean soft Dice of all classes.
 
-    The background counts as a class. Without it, softmax has a shortcut: a structure that is not yet learned spreads
-    over the background, which costs only that structure's Dice, and nothing reverses it. The sums run over the voxels v
-    of the whole batch, over all processes, as if it were one volume: many volumes and most slices lack a structure, so
-    separate sums would hardly penalise false predictions there. The authors' code does both; the paper names no loss.
-    ``e`` is 1e-5. With one process, the loss equals MONAI's `DiceLoss` with softmax, background and ``batch``.
+    ``L = 1 - 1/C sum_c (2 sum_v p_v g_v + e) / (sum_v p_v + sum_v g_v + e)`` with ``p = softmax(x)`` and ``e = 1e-5``. With
+    one process, the loss equals MONAI's `DiceLoss` with softmax, background and ``batch``.
+
+    The background counts as a class. Otherwise, softmax has a shortcut: a structure that is not yet learned can spread
+    over the background at the cost of its own Dice only, and nothing reverses this. The sums run over the voxels v of
+    the whole batch, in all processes, as if the batch were a single volume. Many volumes and most slices lack a
+    structure, so separate sums would hardly penalise false predictions in them. The authors' code does both; the paper
+    names no loss.
 
     It takes logits ``(B, C, ...)`` and class numbers ``(B, 1, ...)``.
     """

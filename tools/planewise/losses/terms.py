@@ -1,18 +1,18 @@
-"""The named terms of a loss: the contract between losses, metrics, the log, and several processes.
+"""The named terms of a loss: the contract between losses, metrics and the log, for one or several processes.
 
-Every loss is a `TermLoss`. It defines its weighted summands in one method, `TermLoss.terms`, and all others use it:
+Every loss is a `TermLoss`. It defines its weighted terms in the method `TermLoss.terms`, which is used as follows:
 
-- **training** calls the loss like any module and gets the weighted sum, a scalar with a gradient. Nothing is computed
-  twice;
-- **the log** (`HistoryHandler`, TensorBoard) gets the named terms of that step from `logged_terms`;
-- **validation** (`planewise.metrics.MaskedLoss`) calls `TermLoss.terms` and pools them over batches and processes by their
-  counts;
-- **several processes**: `DistributedDataParallel` steps by the mean of the processes' gradients. A mean over partly
-  unknown targets comes from `planewise.losses.mean_over_known.mean_over_known`, which scales it so that this mean
-  equals that of the whole batch. A mean over the same number of items in every process needs no scaling.
+- **Training** calls the loss like any module, and gets the weighted sum of the terms, a scalar with a gradient.
+- **The log** (`HistoryHandler`, TensorBoard) gets the named terms of the same step from `logged_terms`, so that nothing
+  is computed twice.
+- **Validation** (`planewise.metrics.MaskedLoss`) calls `TermLoss.terms`, and pools the terms over batches and processes,
+  weighted by their counts.
+- **With several processes**, `DistributedDataParallel` averages the gradients of the processes. If targets may be
+  unknown, `planewise.losses.mean_over_known.mean_over_known` scales the mean of each process so that the average equals
+  the mean over the whole batch. If every process averages over the same number of items, no scaling is needed.
 
-A new loss subclasses `TermLoss` and defines `terms`. If it has several terms, each needs a name, which is also its column
-in ``history.csv``. A single term needs no name, because the column ``train_loss`` already contains it.
+A new loss is a subclass of `TermLoss` that defines `terms`. If it has several terms, each needs a name, which is also its
+column in ``history.csv``. A single term needs no name, because the column ``train_loss`` already contains it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Term:
-    """One summand of a loss.
+    """One term of the sum that makes a loss.
 
     Attributes:
-        mean: over the known targets of the batch (in training, of all processes' batches), a scalar.
-        count: number of known targets, pixels or pairs in the mean. It weights the means of several batches.
-        weight: factor in the sum.
-        name: name of the term's column in the log, which contains the mean without its weight; None for a single term.
+        mean: mean over the known targets of the batch (in training, of the batches of all processes), a scalar.
+        count: number of known targets, pixels or pairs in the mean, for averages over several batches.
+        weight: factor of the mean in the sum.
+        name: name of the term's column in the log, which contains the mean without the weight; None for a single term.
     """
 
     mean: Tensor
@@ -45,7 +45,7 @@ class TermLoss(nn.Module):
     """A loss that is the weighted sum of its `terms`.
 
     Attributes:
-        last_terms: terms of the last call with gradients, detached; validation does not change them.
+        last_terms: detached terms of the last call with gradients; a call in validation does not change them.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class TermLoss(nn.Module):
         self.last_terms: tuple[Term, ...] = ()
 
     def terms(self, prediction: Tensor, target: Any) -> list[Term]:
-        """The terms of a batch, at least one, always in the same order.
+        """Compute the terms of a batch: at least one, and always in the same order.
 
         Args:
             prediction: the network's output.
@@ -69,11 +69,14 @@ class TermLoss(nn.Module):
 
 
 def weighted_sum(terms: list[Term]) -> Tensor:
-    """The weighted sum of some terms, a scalar."""
+    """The weighted sum of the terms, a scalar."""
     first, *others = (term.weight * term.mean for term in terms)
     return sum(others, start=first)
 
 
 def logged_terms(loss: Any) -> dict[str, Tensor]:
-    """Name and mean of the last training step's named terms, detached; empty for a loss that is not a `TermLoss`."""
+    """Map the names of a loss's terms to their detached means in the last training step.
+
+    The result is empty for a loss that is not a `TermLoss`.
+    """
     return {term.name: term.mean for term in getattr(loss, "last_terms", ()) if term.name is not None}

@@ -15,11 +15,11 @@ from planewise.losses.terms import Term, TermLoss
 
 
 class TripletLoss(TermLoss):
-    """``L_Exe = 1/N sum_i max(0, D(z_i, z_i+) - D(z_i, z_i-) + alpha)`` (Taleb 2020, Eq. 3), D the L2 distance.
+    """``L_Exe = 1/N sum_i max(0, D(z_i, z_i+) - D(z_i, z_i-) + alpha)`` (Taleb 2020, Eq. 3), where D is the L2 distance.
 
-    It takes embeddings ``(B, V, D)`` of the views of each sample, from `planewise.pretexts.ExemplarViewsd`: the sample,
-    its transformed version, and optionally a different sample. Without the third view, the negative is another sample
-    of the batch, see `negatives`.
+    It takes embeddings ``(B, V, D)`` of the V views from `planewise.pretexts.ExemplarViewsd`: the sample, its transformed
+    version, and optionally a different sample. Without this third view, the negative is another sample of the batch
+    (`negatives`).
 
     Args:
         margin: alpha.
@@ -38,17 +38,20 @@ class TripletLoss(TermLoss):
 
 
 def negatives(prediction: Tensor, target: Mapping[str, Tensor]) -> Tensor:
-    """The embedding of a different sample for each sample, ``(B, D)``.
+    """Select the embedding of a different sample for each sample, ``(B, D)``.
 
-    It is the third view if there is one. Otherwise it is the untransformed view of another sample in the batch: of the
-    samples with another ``index``, the one with the highest ``order``. (If all samples of a batch have the same
-    ``index``, each is compared with one of these.) In training with several processes, each process draws from the
-    batches of all processes, and gradients flow to all of them: N processes step like one process with a batch that is
-    N times larger. In validation, each process draws from its own batch.
+    If there is a third view, it is selected. Otherwise, the untransformed view of another sample in the batch is
+    selected: of all samples with another ``index``, the one with the highest ``order``. (If all samples of a batch have
+    the same ``index``, one of them is selected.)
+
+    In training with several processes, each process selects from the batches of all processes, and gradients flow to all
+    of them. N processes therefore make the same step as one process with a batch that is N times larger. In validation,
+    each process selects from its own batch.
 
     Args:
-        prediction: ``(B, V, D)``, V 2 or 3.
-        target: ``index`` ``(B,)`` and ``order`` ``(B, N)``, N the number of samples in all processes' batches.
+        prediction: ``(B, V, D)``, where V is 2 or 3.
+        target: ``index`` ``(B,)`` and ``order`` ``(B, N)``, where N is the number of samples in the batches of all
+            processes.
 
     Raises:
         InputError: a training batch has only one sample.
@@ -74,7 +77,8 @@ def negatives(prediction: Tensor, target: Mapping[str, Tensor]) -> Tensor:
 
 
 def _dealt(rows: Tensor, processes: int) -> Tensor:
-    """Rearrange the rows of all processes from one process after the other to the order of the whole batch, whose samples
-    were assigned to the processes in turns.
+    """Rearrange rows that are ordered by process to the order of the whole batch.
+
+    The samples of the whole batch were assigned to the processes in turns.
     """
     return rows.unflatten(0, (processes, -1)).transpose(0, 1).flatten(0, 1)

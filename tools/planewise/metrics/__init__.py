@@ -1,4 +1,4 @@
-"""Scores of predictions."""
+"""Compute scores of predictions."""
 
 from planewise.metrics.classification import classification_scores, macro_auc
 from planewise.metrics.contours import mean_contour_distance

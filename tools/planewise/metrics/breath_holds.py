@@ -14,8 +14,8 @@ def breath_hold_errors(shifts: Tensor, true: Tensor) -> Tensor:
         true: true shifts, ``(N, 3)``, mm.
 
     Returns:
-        ``(N,)``, mm, after subtracting the mean difference: moving all images of an exam together changes no
-        intersection line, so this part cannot be detected.
+        ``(N,)``, mm. The mean difference is subtracted first: it moves all images of an exam together, so no
+        intersection line changes, and it cannot be detected.
     """
     apart = torch.as_tensor(shifts, dtype=torch.float64) - torch.as_tensor(true, dtype=torch.float64)
     return (apart - apart.mean(dim=0)).norm(dim=-1)

@@ -22,8 +22,8 @@ def classification_scores(probabilities: np.ndarray, labels: ArrayLike, classes:
         classes: names of the classes.
 
     Returns:
-        ``macro_auc``, ``auc`` by class (None for a class with no exams or with all of them), ``accuracy``,
-        ``confusion`` (rows true, columns predicted) and ``exams``. The mean is over the classes with an AUC.
+        ``auc`` of each class (None if none or all of the exams belong to it), and their mean ``macro_auc``;
+        ``accuracy``; ``confusion`` (rows are true classes, columns predicted ones); and ``exams``, their number.
     """
     reference = np.asarray(labels)
     auc: dict[str, float | None] = {}
@@ -43,11 +43,11 @@ def classification_scores(probabilities: np.ndarray, labels: ArrayLike, classes:
 
 
 def macro_auc(logits: Tensor, labels: Tensor) -> float:
-    """Mean AUC over the classes, for `EpochScore`; NaN if a class has no exams, or if it has all of them.
+    """Mean AUC over the classes for which it is defined, for `EpochScore`; NaN if there are none.
 
     Args:
         logits: ``(N, classes)``.
-        labels: ``(N,)``, negative where unknown.
+        labels: ``(N,)``; a negative label is unknown.
     """
     labels = labels.reshape(len(logits)).long().cpu()
     known = labels >= 0

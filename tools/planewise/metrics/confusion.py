@@ -1,4 +1,4 @@
-"""Confusion between classes."""
+"""Compute confusion matrices and accuracies."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from sklearn import metrics
 def confusion_matrix(
     predicted: NDArray[np.integer], reference: NDArray[np.integer], classes: int
 ) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
-    """Count the predictions for each class, and compute the share of correct ones.
+    """Count the predictions of each class, and compute the share of correct predictions.
 
     Args:
         predicted, reference: classes, ``(N,)``.
         classes: number of classes.
 
     Returns:
-        The confusion matrix ``(classes, classes)`` with a row for each true class and a column for each predicted class;
-        and each class's share of correct predictions, ``(classes,)``, NaN if the class does not occur.
+        The confusion matrix ``(classes, classes)``, with a row for each true class and a column for each predicted class;
+        and the share of correct predictions for each true class, ``(classes,)``, NaN if the class does not occur.
     """
     confusion = metrics.confusion_matrix(reference, predicted, labels=range(classes))
     there = confusion.sum(axis=1)
@@ -30,18 +30,18 @@ def confusion_matrix(
 def choice_scores(
     predicted: NDArray[np.integer], reference: NDArray[np.integer], classes: int, choice: str, items: str
 ) -> dict[str, Any]:
-    """Accuracy of a pretext that chooses one of several answers: the rotation of an image, the location of a patch.
+    """Scores of a pretext that chooses one of several classes, such as the rotation of an image or the location of a patch.
 
     Args:
         predicted, reference: classes, ``(N,)``.
         classes: number of classes.
-        choice: name of the answer, such as ``rotation``.
+        choice: name of what is chosen, such as ``rotation``.
         items: plural name of the samples, such as ``images``.
 
     Returns:
-        ``accuracy`` and its ``chance``; the number of samples under the name ``items``, and of classes under the plural of
-        ``choice``; ``accuracy_by_<choice>``, a share for each class, NaN if it was not drawn; and ``confusion``, with a row
-        for each true class and a column for each predicted class.
+        ``accuracy``, and ``chance``, the accuracy of guessing; the number of samples under the name ``items``, and the
+        number of classes under the plural of ``choice``; ``accuracy_by_<choice>``, the accuracy for each class, NaN if the
+        class does not occur; and ``confusion``, with a row for each true class and a column for each predicted class.
     """
     confusion, shares = confusion_matrix(predicted, reference, classes)
     return {

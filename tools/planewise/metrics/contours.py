@@ -1,8 +1,8 @@
-"""Distances between the surfaces of two segmentations, for whole volumes and slice by slice.
+"""Measure distances between the surfaces of two segmentations, for whole volumes and slice by slice.
 
-MONAI's `compute_average_surface_distance` and `get_edge_surface_distance` measure the same, one mask at a time. Here
-masks are cropped to the structure once, and all slices of a volume share one distance map; `tools/benchmarks` compares
-the speed of both.
+MONAI's `compute_average_surface_distance` and `get_edge_surface_distance` measure the same distances, but for one mask at
+a time. Here, masks are cropped to the structure once, and all slices of a volume share a distance map. `tools/benchmarks`
+compares the speed of both.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from torch import Tensor
 Mask: TypeAlias = Tensor | np.ndarray
 #: Neighbours within a slice.
 _IN_PLANE = generate_binary_structure(2, 1)[..., None]
-#: Slices are placed this far apart (mm), so that the nearest point of a contour is in the point's own slice.
+#: Assumed distance between slices, mm. It is so large that the nearest point of a contour is always in the same slice.
 _APART = 1e4
 
 
 def average_surface_distance(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> float:
-    """Average symmetric surface distance, mm: the mean distance of both masks' surface voxels to the other mask's surface.
+    """Average symmetric surface distance, mm: the mean distance of the surface voxels of each mask from the other surface.
 
     Args:
-        prediction, reference: masks of one structure ``(i, j)`` or ``(i, j, slices)``, neither empty.
+        prediction, reference: masks of one structure ``(i, j)`` or ``(i, j, slices)``; neither may be empty.
         spacing: spacing along each axis, mm.
     """
     masks = [mask.astype(bool) for mask in cropped(prediction, reference)]
@@ -38,11 +38,13 @@ def average_surface_distance(prediction: Mask, reference: Mask, spacing: Sequenc
 def mean_contour_distance(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> float:
     """Mean contour distance of a volume, mm (Bai et al., JCMR 20:65, 2018, used by Bai 2019, Fig. 4).
 
-    ``1 / (2 |A|) sum_(p in A) d(p, B) + 1 / (2 |B|) sum_(q in B) d(q, A)`` in each slice, and the mean over the slices.
-    A and B are the two contours, d is the distance to the nearest point of the other contour. As in that group's public
-    code, contours are outer contours (for the myocardium, the epicardium if it is a closed ring, and its whole outline
-    if it is open, as in 4ch), and only slices in which both segmentations have the structure count. The two directions
-    have equal weight for contours of any length, unlike in the average symmetric surface distance.
+    For each slice, ``1 / (2 |A|) sum_(p in A) d(p, B) + 1 / (2 |B|) sum_(q in B) d(q, A)``, where A and B are the two
+    contours and d is the distance from the nearest point of the other contour; then the mean over the slices. Both
+    directions have equal weight, whatever the lengths of the contours, unlike in the average symmetric surface distance.
+
+    As in the public code of that group, only slices in which both segmentations have the structure count, and the
+    contours are outer contours. If the myocardium is a closed ring, its outer contour is the epicardium; if it is open,
+    as in 4ch, it is the whole outline.
 
     Args:
         prediction, reference: masks of one structure ``(i, j, slices)``.
@@ -65,7 +67,7 @@ def mean_contour_distance(prediction: Mask, reference: Mask, spacing: Sequence[f
 
 
 def cropped(*volumes: Tensor | np.ndarray) -> list[np.ndarray]:
-    """Crop masks or label maps of one shape to the smallest box outside which all are zero."""
+    """Crop masks or label maps of the same shape to the smallest box that contains all values other than zero."""
     arrays = [volume if isinstance(volume, np.ndarray) else volume.cpu().numpy() for volume in volumes]
     either = np.logical_or.reduce([array != 0 for array in arrays])
     box: list[slice] = []
@@ -76,7 +78,7 @@ def cropped(*volumes: Tensor | np.ndarray) -> list[np.ndarray]:
 
 
 def _to_the_other(surfaces: Sequence[np.ndarray], spacing: Sequence[float]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pair each of two surfaces with a map of the distance to the other surface, mm."""
+    """Pair each of two surfaces with a map of the distance from the other surface, mm."""
     sampling = [float(size) for size in spacing]
     to_first, to_second = (distance_transform_edt(~surface, sampling=sampling) for surface in surfaces)
     return [(surfaces[0], to_second), (surfaces[1], to_first)]

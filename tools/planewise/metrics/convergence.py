@@ -1,4 +1,4 @@
-"""Number of epochs until training converges: Nakashima Fig. 1, Taleb 2020 Figs. 5 and 6."""
+"""Count the epochs until training converges (Nakashima, Fig. 1; Taleb 2020, Figs. 5 and 6)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 
 def epochs_to_converge(epochs: Sequence[int], losses: Sequence[float], share: float = 0.95) -> int | None:
-    """The first epoch at which a loss has made this share of its total decrease, from its first value to its lowest.
+    """The first epoch at which a loss has made a given share of its total decrease from the first value to the lowest.
 
     Args:
-        epochs: numbers of the epochs, increasing.
+        epochs: numbers of the epochs, in increasing order.
         losses: validation loss of each epoch.
         share: share of the decrease.
 
@@ -29,8 +29,8 @@ def epoch_that_reached(epochs: Sequence[int], scores: Sequence[float], bar: floa
     """The first epoch with a score that reaches a threshold, such as the best score of another run.
 
     Args:
-        epochs: numbers of the epochs, increasing.
-        scores: validation score of each epoch, larger is better.
+        epochs: numbers of the epochs, in increasing order.
+        scores: validation score of each epoch; a larger score is better.
         bar: the threshold.
 
     Returns:

@@ -13,27 +13,27 @@ from torch.nn.functional import normalize
 def retrieval_accuracy(
     views: Tensor, counts: Sequence[int] = (1, 5), distance: Literal["cosine", "l2"] = "cosine"
 ) -> list[float]:
-    """Retrieval: for each view of a slice, how often its other view is among the most similar of all slices' other views.
+    """Retrieval accuracy: how often a view's other view is among the most similar of the other views of all slices.
 
-    Embeddings are compared by their cosine, after subtracting the mean of all: after a ReLU they all point into one
-    corner of space, where every angle is small. For methods that learn the L2 distance, use that distance instead. Each
-    of the two views searches for the other.
+    Each of the two views of a slice searches for the other. Embeddings are compared by their cosine, after the mean of
+    all embeddings is subtracted: after a ReLU, they all point into one corner of space, where every angle is small. For
+    methods that learn the L2 distance, choose this distance instead.
 
     Args:
         views: embeddings of two views of N slices, ``(N, 2, D)``.
-        counts: sizes of the retrieved sets.
+        counts: sizes of the set of most similar views.
         distance: measure of similarity.
 
     Returns:
-        A share for each of ``counts``; chance is ``count / N``. Of several equal similarities, half rank before the
-        right one.
+        An accuracy for each of ``counts``; chance is ``count / N``. If other views are exactly as similar as the right
+        one, half of them rank before it.
     """
     views = views.float()
     if distance == "cosine":
         first, second = normalize(views - views.mean(dim=(0, 1)), dim=2).unbind(dim=1)
         alike = first @ second.T
     else:
-        # exact distances: the faster method by matrix products rounds small distances
+        # exact distances, because the faster method with matrix products is inaccurate for small distances
         first, second = views.unbind(dim=1)
         alike = -torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist")
     ranks = []
@@ -45,20 +45,22 @@ def retrieval_accuracy(
 
 
 def embedding_spread(embeddings: Tensor) -> float:
-    """Standard deviation of normalised embeddings ``(N, D)``, times the root of D: 1 if they are spread over the whole
-    sphere, 0 if they have collapsed into one point."""
+    """Standard deviation of normalised embeddings ``(N, D)``, times the square root of D. It is 1 if they are spread over
+    the whole sphere, and 0 if they have collapsed into one point."""
     rows = normalize(embeddings.double(), dim=1)
     return float(rows.std(dim=0, correction=0).mean() * rows.shape[1] ** 0.5)
 
 
 def effective_rank(embeddings: Tensor) -> float:
-    """Number of directions that embeddings ``(N, D)`` use (Roy and Vetterli 2007): the exponential of the entropy of
-    their singular values, after subtracting the mean. D if all directions are used equally, 1 on a line, 0 if all are
-    the same."""
+    """Number of directions that embeddings ``(N, D)`` use (Roy and Vetterli 2007).
+
+    It is the exponential of the entropy of their singular values, after their mean is subtracted: D if they use all
+    directions equally, 1 if they are on a line, and 0 if all are the same.
+    """
     rows = embeddings.double()
     singular = torch.linalg.svdvals(rows - rows.mean(dim=0))
     total = float(singular.sum())
-    # rounding errors of identical embeddings do not count as a direction
+    # the rounding errors of identical embeddings must not count as a direction
     if total <= 1e-9 * max(1.0, float(rows.abs().sum())):
         return 0.0
     share = singular / total

@@ -1,4 +1,4 @@
-"""A score of a whole epoch as an Ignite metric, for validation during training."""
+"""Compute a score over a whole epoch as an Ignite metric, for validation during training."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from planewise.metrics.pred_and_label import pred_and_label
 class EpochScore(EpochMetric):
     """A score over all items of an epoch. With several processes, each gets the score over the items of all processes.
 
-    Updates take predictions and targets, ``(B, ...)`` each. (Ignite's own collection requires the same number of items in
+    Updates take predictions and targets, ``(B, ...)`` each. (Ignite's `EpochMetric` requires the same number of items in
     every process.)
 
     Args:
-        score: computes the score from all predictions and targets: `planewise.metrics.mean_auc`, `macro_auc` or
-            `grade_kappa`.
+        score: function that computes the score from all predictions and targets, such as `planewise.metrics.mean_auc`,
+            `macro_auc` or `grade_kappa`.
         output_transform: extracts (prediction, target) from the engine's output.
     """
 

@@ -1,4 +1,4 @@
-"""Scores of several findings that may or may not be present, Zhang 2024 Table 5."""
+"""Scores of a classification into findings, each of which may be present or not (Zhang 2024, Table 5)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from torch import Tensor
 
 
 def finding_scores(probabilities: np.ndarray, labels: np.ndarray, tasks: Sequence[str]) -> dict[str, Any]:
-    """Area under the ROC curve of each finding, their mean, and the scores at a threshold of one half.
+    """Area under the ROC curve of each finding, their mean, and sensitivity and specificity at a threshold of one half.
 
     Args:
         probabilities: ``(N, tasks)``.
-        labels: ``(N, tasks)``, 0, 1, or NaN where unknown.
+        labels: ``(N, tasks)``: 0, 1, or NaN if unknown.
         tasks: names of the findings.
 
     Returns:
-        ``macro_auc``; for each finding ``auc``, ``sensitivity`` and ``specificity`` (None if the exams lack the positives
-        or negatives for it) and ``positives``; and ``exams``. The mean is over the findings that have an AUC.
+        For each finding, ``auc``, ``sensitivity`` and ``specificity`` (None if there are not the positive or negative
+        exams that they need) and ``positives``, the number of positive exams; ``macro_auc``, the mean over the findings
+        with an AUC; and ``exams``, the number of exams.
     """
     scores: dict[str, Any] = {name: {} for name in ("auc", "sensitivity", "specificity", "positives")}
     for column, task in enumerate(tasks):
@@ -42,9 +43,9 @@ def mean_auc(logits: Tensor, labels: Tensor) -> float:
 
     Args:
         logits: ``(N, tasks)``.
-        labels: ``(N, tasks)``, 0, 1, or NaN where unknown.
+        labels: ``(N, tasks)``: 0, 1, or NaN if unknown.
     """
-    # the metric squeezes arrays with one column
+    # the metric squeezes arrays with a single column
     logits, labels = (values.reshape(len(values), -1) for values in (logits, labels))
     tasks = [str(column) for column in range(labels.shape[1])]
     found = finding_scores(torch.sigmoid(logits).cpu().numpy(), labels.cpu().numpy(), tasks)["macro_auc"]

@@ -16,7 +16,7 @@ from planewise.metrics.confusion import confusion_matrix
 
 
 def predicted_grades(probabilities: np.ndarray) -> np.ndarray:
-    """The predicted grade: the number of thresholds with a probability above one half.
+    """The predicted grades. A grade is the number of thresholds with a probability above one half.
 
     Args:
         probabilities: probability that the grade is above each threshold, ``(N, thresholds)``.
@@ -28,15 +28,17 @@ def predicted_grades(probabilities: np.ndarray) -> np.ndarray:
 
 
 def quadratic_kappa(reference: Collection[int], predicted: Collection[int], grades: int) -> float | None:
-    """Quadratic weighted kappa, with scikit-learn: ``1 - sum w O / sum w E`` with ``w = (i - j)^2``, O the confusion
-    matrix and E its expectation by chance. 1 is agreement, 0 chance.
+    """Quadratic weighted kappa, computed by scikit-learn.
+
+    It is ``1 - sum w O / sum w E`` with ``w = (i - j)^2``, where O is the confusion matrix and E its expectation by
+    chance: 1 for perfect agreement, and 0 for agreement by chance.
 
     Args:
         reference, predicted: grades from 0 to ``grades`` - 1.
         grades: number of grades.
 
     Returns:
-        The kappa; None if all grades are the same, because it is undefined then.
+        The kappa; None if all grades are the same, because kappa is then undefined.
     """
     if len({*map(int, reference), *map(int, predicted)}) < 2:
         return None
@@ -64,8 +66,9 @@ def grade_scores(probabilities: np.ndarray, reference: ArrayLike, names: Sequenc
         names: names of the grades, one more than there are thresholds.
 
     Returns:
-        ``kappa`` (`quadratic_kappa`), ``accuracy``, ``distance`` (mean difference of grades), ``recall`` by grade (None
-        for a grade without photographs), ``confusion`` (rows true, columns predicted) and ``photographs``.
+        ``kappa`` (`quadratic_kappa`), ``accuracy``, ``distance`` (mean absolute difference of grades), ``recall`` of each
+        grade (None for a grade without photographs), ``confusion`` (rows are true grades, columns predicted ones) and
+        ``photographs``, their number.
     """
     true, predicted = np.asarray(reference), predicted_grades(probabilities)
     confusion, recall = confusion_matrix(predicted, true, len(names))

@@ -16,8 +16,8 @@ class HeartVolumes:
     """Volumes of a heart over its cycle, and values derived from them.
 
     Attributes:
-        volumes: structure to its volume in every phase, ml, in the order of time.
-        slices: structure to its slices in every phase: ``slices["RV"][phase][slice]`` is true if the slice shows the RV.
+        volumes: maps each structure to its volumes in all phases, ml, in the order of time.
+        slices: shows which slices contain a structure: ``slices["RV"][phase][slice]`` is true if the slice shows the RV.
         slice_distance: distance from one slice to the next, mm.
         end_diastole, end_systole: numbers of the phases in which the LV is largest and smallest.
     """
@@ -29,7 +29,7 @@ class HeartVolumes:
     end_systole: int
 
     def stroke_volume(self, ventricle: str) -> float:
-        """The ventricle's volume at end-diastole minus that at end-systole, ml."""
+        """The ventricle's volume at end-diastole minus its volume at end-systole, ml."""
         return self.volumes[ventricle][self.end_diastole] - self.volumes[ventricle][self.end_systole]
 
     def ejection_fraction(self, ventricle: str) -> float:
@@ -66,7 +66,7 @@ def heart_volumes(
     Args:
         labels: label map of each phase, ``(i, j, slices)``, in the order of time.
         affines: affine of each label map, ``(4, 4)``, mm.
-        structures: label value to name, one of them ``LV``.
+        structures: maps label values to names; one name must be ``LV``.
     """
     phases = [volumes_ml(phase, affine, structures) for phase, affine in zip(labels, affines, strict=True)]
     volumes = {name: [phase[name] for phase in phases] for name in structures.values()}

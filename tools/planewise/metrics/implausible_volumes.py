@@ -10,34 +10,36 @@ import numpy as np
 from planewise.exams.words import listed
 from planewise.metrics.heart_volumes import HeartVolumes
 
-#: Volumes of a ventricle at end-diastole and at end-systole, and stroke volume, ml; mass of the myocardium, g. The
-#: limits are for adults, including those with disease. Healthy women have an LV of 132 +- 23 ml and a mass of 98 +- 21
-#: g, men 160 +- 27 ml and 134 +- 21 g (Kawel-Boehm et al., J Cardiovasc Magn Reson 17:29, 2015): the lower limits of
-#: volume and mass are 4 and 3 standard deviations below the women's means, and the upper limits 4 times the men's
-#: means, which includes the most dilated and the thickest hearts.
+#: Limits of a ventricle's volumes at end-diastole and end-systole and of its stroke volume, ml, and of the mass of the
+#: myocardium, g. They are for adults, including adults with disease. In healthy women, the LV has 132 +- 23 ml and the
+#: mass is 98 +- 21 g; in healthy men, they are 160 +- 27 ml and 134 +- 21 g (Kawel-Boehm et al., J Cardiovasc Magn Reson
+#: 17:29, 2015). The lower limits of volume and mass are 4 and 3 standard deviations below the women's means. The upper
+#: limits are 4 times the men's means, which includes the most dilated and the thickest hearts.
 END_DIASTOLIC_VOLUME = (40.0, 640.0)
 END_SYSTOLIC_VOLUME = (5.0, 600.0)
 STROKE_VOLUME = (15.0, 300.0)
 MYOCARDIAL_MASS = (30.0, 540.0)
 #: Limits of the ejection fraction, per cent.
 EJECTION_FRACTION = (5.0, 90.0)
-#: Without a leaking valve or a shunt, both ventricles eject the same volume; the stroke volumes may differ by this share
-#: of the larger.
+#: Largest difference between the two stroke volumes, as a share of the larger one. Without a leaking valve or a shunt,
+#: both ventricles eject the same volume.
 STROKE_VOLUMES_APART = 0.25
-#: One ventricle may end this far before the other, mm: of 42 masks (20 phantoms and a person), one reached it.
+#: Largest distance, mm, by which one ventricle may extend beyond the other. Of 42 masks (20 phantoms and a person), one
+#: reached it.
 ENDS_APART = 30.0
 #: Largest difference between a volume and the mean of its neighbours, as a share of the curve's range, and the minimum
-#: number of phases for this check: with so many phases, a beating heart stays below the limit. A cosine that empties and
-#: fills in half a cycle reaches 0.17 with 15 phases.
+#: number of phases for this check. With this number of phases, a beating heart stays below the limit: a cosine that
+#: empties and fills in half a cycle reaches 0.17.
 JUMP, PHASES_OF_A_CURVE = 0.25, 15
 #: Allowed error of a segmentation from phase to phase, as a share of the largest volume.
 NOISE = 0.05
-#: Systole ends before this share of the cycle: it takes 541 - 2.2 (beats per minute) ms (Boudoulas et al., Chest
-#: 80:613, 1981), at most 0.55 of a cycle at any heart rate.
+#: Latest end of systole, as a share of the cycle. Systole takes 541 - 2.2 (beats per minute) ms (Boudoulas et al., Chest
+#: 80:613, 1981), which is at most 0.55 of a cycle at any heart rate.
 LATEST_END_SYSTOLE = 0.65
-#: Minimum number of phases to check when the heart fills: with fewer, end-systole may fall between two phases.
+#: Minimum number of phases for the check of when the heart fills. With fewer phases, end-systole may be between two of
+#: them.
 PHASES_OF_A_CYCLE = 5
-#: On its way to end-systole, a ventricle may refill by at most this share of the curve's range.
+#: Largest increase of a ventricle's volume before end-systole, as a share of the curve's range.
 REFILLED = 0.25
 
 
@@ -46,9 +48,9 @@ class Flag:
     """A value that cannot be right.
 
     Attributes:
-        structures: the structures concerned, of ``LV``, ``RV`` and ``myocardium``.
+        structures: the structures that the flag concerns, out of ``LV``, ``RV`` and ``myocardium``.
         quantity: ``volume``, ``stroke volume``, ``ejection fraction`` or ``mass``.
-        phase: number of the phase; end-systole for a value from two phases.
+        phase: number of the phase; for a value from two phases, that of end-systole.
         text: what is wrong, as a sentence without a full stop.
     """
 
@@ -61,13 +63,17 @@ class Flag:
 def implausible_volumes(found: HeartVolumes) -> list[Flag]:
     """Flag implausible values among the volumes of a heart.
 
-    - volumes, stroke volumes, ejection fractions and masses outside the limits above;
-    - left and right stroke volumes that differ (`STROKE_VOLUMES_APART`);
-    - a ventricle missing in a slice between slices that have it, or lost long before the other one (`ENDS_APART`);
-    - a curve over the cycle with jumps (`JUMP`);
-    - end-systole after filling began: too late in the cycle, or after a ventricle had filled again (`REFILLED`).
+    Implausible values are
 
-    Flags mark numbers, not people: a leaking valve also makes stroke volumes differ.
+    - volumes, stroke volumes, ejection fractions and masses outside the limits above;
+    - left and right stroke volumes that differ too much (`STROKE_VOLUMES_APART`);
+    - a ventricle that is missing in a slice between slices that show it, or that ends far before the other ventricle
+      (`ENDS_APART`);
+    - jumps in the curve of a volume over the cycle (`JUMP`);
+    - an end-systole after the heart has begun to fill: too late in the cycle, or after a ventricle has filled again
+      (`REFILLED`).
+
+    A flag does not prove an error: a leaking valve, for example, also makes stroke volumes differ.
     """
     return [
         flag for flags in (_ranges, _stroke_volumes, _lost_slices, _jumps, _late_end_systole) for flag in flags(found)
@@ -80,9 +86,9 @@ def _ranges(found: HeartVolumes) -> Iterator[Flag]:
     for ventricle in ("LV", "RV"):
         volumes = found.volumes[ventricle]
         if not volumes[diastole]:
-            yield Flag((ventricle,), "volume", diastole, f"no {ventricle} is found at end-diastole")
+            yield Flag((ventricle,), "volume", diastole, f"no {ventricle} was found at end-diastole")
             continue
-        # a single phase may be any phase
+        # a single phase need not be end-diastole, so the lower limit of end-systole applies
         least = END_DIASTOLIC_VOLUME[0] if several else END_SYSTOLIC_VOLUME[0]
         yield from _outside(ventricle, "volume", diastole, volumes[diastole], (least, END_DIASTOLIC_VOLUME[1]), "ml")
         if several:
@@ -136,7 +142,7 @@ def _lost_slices(found: HeartVolumes) -> Iterator[Flag]:
 
 
 def _slices(numbers: Sequence[int], count: int) -> str:
-    """Slices in words, counted from 1, three or more in a row as a range."""
+    """Slices in words, counted from 1. Three or more consecutive slices are written as a range."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:
@@ -156,9 +162,12 @@ def _jumps(found: HeartVolumes) -> Iterator[Flag]:
             continue
         off = np.abs(curve - (np.roll(curve, 1) + np.roll(curve, -1)) / 2)
         limit = max(JUMP * np.ptp(curve), NOISE * curve.max())
-        # the neighbours of a jump are off by half as much
+        # only the largest deviation counts, because the neighbours of a jump deviate by half as much
         for phase in np.flatnonzero((off > limit) & (off >= np.maximum(np.roll(off, 1), np.roll(off, -1)))):
-            text = f"{ventricle} volume of {curve[phase]:.0f} ml jumps: {off[phase]:.0f} ml off the phases before and after"
+            text = (
+                f"{ventricle} volume of {curve[phase]:.0f} ml jumps: it differs by {off[phase]:.0f} ml from the phases "
+                "before and after"
+            )
             yield Flag((ventricle,), "volume", int(phase), text)
 
 
@@ -169,11 +178,14 @@ def _late_end_systole(found: HeartVolumes) -> Iterator[Flag]:
     way = [(found.end_diastole + step) % count for step in range((systole - found.end_diastole) % count + 1)]
     if len(way) - 1 > LATEST_END_SYSTOLE * count:
         share, latest = 100 * (len(way) - 1) / count, 100 * LATEST_END_SYSTOLE
-        text = f"end-systole is {share:.0f} % of the cycle after end-diastole; by {latest:.0f} % the heart fills"
+        text = (
+            f"end-systole is {share:.0f} % of the cycle after end-diastole, but after {latest:.0f} % a heart is already "
+            "filling"
+        )
         yield Flag(("LV", "RV"), "volume", systole, text)
     for ventricle in ("LV", "RV"):
         curve = np.asarray(found.volumes[ventricle])
-        # by how much each phase's volume exceeds the smallest volume so far
+        # the increase of each phase's volume over the smallest volume up to this phase
         filled = curve[way] - np.minimum.accumulate(curve[way])
         filled_by = filled[-1] if ventricle == "RV" else filled.max()
         if filled_by > max(REFILLED * np.ptp(curve), NOISE * curve.max()):

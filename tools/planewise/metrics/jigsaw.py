@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 
 def tiles_in_place(predicted: NDArray[np.integer], reference: NDArray[np.integer]) -> NDArray[np.floating]:
-    """Tile accuracy: the share of tiles in their correct place, if the puzzle is solved with the predicted permutation.
+    """Tile accuracy: the share of tiles in their correct places when the puzzle is solved with the predicted permutation.
 
     Args:
-        predicted, reference: permutations ``(..., P)``: position ``s`` of the puzzle shows tile ``p(s)``.
+        predicted, reference: permutations p, ``(..., P)``; position ``s`` of the puzzle shows tile ``p(s)``.
     """
     # the tile at position s goes to cell p(s) of the predicted permutation
     return (predicted == reference).mean(axis=-1)
@@ -28,11 +28,12 @@ def jigsaw_scores(
         permutations: the set of permutations, ``(count, P)``.
 
     Returns:
-        ``accuracy``, the share of puzzles whose permutation is found, and its ``chance``; ``tiles_in_place``, the share
-        of tiles in their correct place, and ``tiles_in_place_chance``, the value for a random permutation; ``puzzles``
-        and ``permutations``.
+        ``accuracy``, the share of puzzles with the correct permutation, and ``chance``, the accuracy of guessing;
+        ``tiles_in_place``, the share of tiles in their correct places, and ``tiles_in_place_chance``, its value for random
+        permutations; and the numbers of ``puzzles`` and ``permutations``.
     """
-    # the probability that two random permutations have tile v at position s is the squared share of permutations with it
+    # two random permutations both have tile v at position s with a probability that is the square of the share of
+    # permutations with this tile at this position
     pieces = permutations.shape[1]
     shares = (permutations[:, :, None] == np.arange(pieces)).mean(axis=0)
     return {

@@ -1,4 +1,4 @@
-"""Angle and distance of predicted lines as an Ignite metric, for validation during training."""
+"""Compute the errors of predicted lines as an Ignite metric, for validation during training."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from planewise.metrics.pred_and_label import pred_and_label
 
 
 class LineErrors(Metric):
-    """Mean angle (degrees) and distance (mm) of the predicted lines from the true ones, per view.
+    """Mean angle (degrees) and distance (mm) between the predicted lines and the true lines of each view.
 
-    Updates take ``(prediction, target)``: the network's tensor ``(B, C, i, j)`` and the targets' dictionary with
-    ``lines`` ``(B, views, 3)`` and ``affine`` ``(B, 4, 4)``. The result is ``{"<view>_angle": ..., "<view>_distance":
-    ...}``; Ignite lists each under its own name. Lines that were not found count as 90 degrees and are left out of the
-    distance. With several processes, each gets the means over the lines of all processes.
+    Updates take ``(prediction, target)``: the network's output ``(B, C, i, j)``, and a dictionary with ``lines``
+    ``(B, views, 3)`` and ``affine`` ``(B, 4, 4)``. The result is ``{"<view>_angle": ..., "<view>_distance": ...}``; Ignite
+    lists each value under its own name. A line that was not found counts as an angle of 90 degrees, and is left out of
+    the distance. With several processes, each gets the means over the lines of all processes.
 
     Args:
         views: names of the heatmap channels.

@@ -1,4 +1,4 @@
-"""A check of geometry that needs no model: two slices show the same tissue along their line of intersection."""
+"""Check geometry without a model: two slices must show the same tissue along their line of intersection."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _SHORTEST = 30.0
 
 
 def line_profiles(image: Tensor, affine: Tensor, other: Tensor, other_affine: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Intensities of two slices along their line of intersection.
+    """Sample two slices along their line of intersection.
 
     Args:
         image, other: pixels ``(i, j)``.
         affine, other_affine: ``(4, 4)``, RAS+, mm.
 
     Returns:
-        Two profiles of equal length, one sample per millimetre, over the part of the line that is inside both images;
-        empty if the images do not cross.
+        Two profiles of equal length, with one sample per millimetre of the part of the line that is inside both images.
+        They are empty if the images do not intersect.
     """
     ends = clip_lines(intersection_lines(affine, *plane_from_affine(other_affine)), (image.shape[0], image.shape[1]))
     ends = pixels_to_patient(ends, affine)

@@ -16,8 +16,8 @@ def location_scores(predicted: Sequence[float], reference: Sequence[float]) -> d
         predicted, reference: one value per slice; pairs with a NaN are left out.
 
     Returns:
-        ``mse, mae, pearson_r, r2, explained_variance, slope, intercept, slices``; NaN if a score is meaningless because
-        there are fewer than two slices or no spread.
+        ``mse, mae, pearson_r, r2, explained_variance, slope, intercept, slices``. The scores are NaN if there are fewer
+        than two slices, or if all true locations are the same.
     """
     pairs = np.array([predicted, reference], dtype=np.float64)
     predicted, reference = pairs[:, np.isfinite(pairs).all(axis=0)]

@@ -1,4 +1,4 @@
-"""Scores of relative location as an Ignite metric, for validation during training."""
+"""Compute the scores of relative location as an Ignite metric, for validation during training."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from planewise.metrics.pred_and_label import pred_and_label
 class LocationErrors(Metric):
     """Mean absolute error, Pearson r and R^2 of the predicted locations.
 
-    Updates take ``(prediction, target)``: the network's tensor, whose last channel is the location, and the targets'
-    dictionary with ``location`` ``(B,)``. The result is ``{"location_mae", "location_r", "location_r2"}``; Ignite lists
-    each under its own name. With several processes, each gets the scores over the slices of all processes.
+    Updates take ``(prediction, target)``: the network's output, whose last channel is the location, and a dictionary with
+    ``location`` ``(B,)``. The result is ``{"location_mae": ..., "location_r": ..., "location_r2": ...}``; Ignite lists
+    each value under its own name. With several processes, each gets the scores over the slices of all processes.
 
     Args:
         output_transform: extracts (prediction, target) from the engine's output.

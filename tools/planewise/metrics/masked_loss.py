@@ -1,4 +1,4 @@
-"""Mean of a loss with partly unknown targets, for validation with one process or several."""
+"""Average a loss with unknown targets over a validation, with one or several processes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from planewise.metrics.pred_and_label import pred_and_label
 
 
 class MaskedLoss(Loss):
-    """Ignite's `Loss` (the mean over batches, weighted by their number of items) for a loss that is a mean over known
-    targets.
+    """Ignite's `Loss`, for a loss that is a mean over known targets.
 
-    Such a mean depends on how items are grouped into batches. Several processes evaluate the items of one batch
-    together, so their known targets are combined before the mean is taken: N processes get the same result as one
-    process with batches that are N times larger.
+    Ignite's `Loss` is the mean over batches, weighted by their numbers of items. If a loss is a mean over known targets,
+    this mean depends on how the items are grouped into batches. With N processes, their N batches count as a single
+    batch: the known targets are combined before the mean is taken, so the result is the same as for one process with
+    batches that are N times larger.
 
     Args:
         loss_fn: a `planewise.losses.TermLoss`.
@@ -45,7 +45,7 @@ class MaskedLoss(Loss):
         self._batches: list[Tensor] = []
 
     def _mean(self, prediction: Tensor, target: Any) -> Tensor:
-        """The loss of a batch, for Ignite; with several processes, the batch's terms are kept for `compute`."""
+        """The loss of a batch, for Ignite. With several processes, the terms of the batch are also kept for `compute`."""
         terms = self._terms_of(prediction, target)
         if idist.get_world_size() > 1:
             self._weights = torch.tensor([term.weight for term in terms], dtype=torch.float64)
@@ -57,7 +57,7 @@ class MaskedLoss(Loss):
     def compute(self) -> float:
         if idist.get_world_size() == 1:
             return super().compute()
-        # one process may have one batch more than another: (batches, processes, columns), zeros if it has none
+        # (batches, processes, columns); a process with one batch less than another has zeros in its place
         batches = pad_sequence(evenly_divisible_all_gather(torch.stack(self._batches), concat=False))
         terms = len(self._weights)
         means, known, items = batches[..., :terms], batches[..., terms:-1], batches[..., -1].sum(dim=1)

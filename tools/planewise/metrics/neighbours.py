@@ -1,4 +1,4 @@
-"""Nearest neighbours of an image among the images of other exams, and scores from them."""
+"""Find the nearest neighbours of an image among the images of other exams."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ _ROWS = 1024
 
 
 def nearest_neighbours(features: Tensor, groups: Sequence[object], count: int = 1) -> Tensor:
-    """The most similar rows of other groups.
+    """Find the most similar rows of other groups.
 
-    Rows are compared by the cosine of the angle between them, after subtracting the mean of all rows: after a ReLU,
-    features all point into one corner of space, where every angle is small.
+    Rows are compared by the cosine of the angle between them, after the mean of all rows is subtracted: after a ReLU, all
+    features point into one corner of space, where every angle is small.
 
     Args:
         features: ``(N, D)``.
-        groups: N names, such as exams; a row's own group is left out, because its images are always similar.
+        groups: N names, such as exams. A row's own group is left out, because its images are always similar.
         count: number of neighbours of each row.
 
     Returns:
-        Indices ``(N, count)``, the nearest first.
+        Indices ``(N, count)``, with the nearest neighbour first.
 
     Raises:
-        ValueError: a row has fewer rows of other groups than requested.
+        ValueError: for some row, the other groups have fewer than ``count`` rows.
     """
     names = {name: number for number, name in enumerate(dict.fromkeys(groups))}
     group = torch.tensor([names[name] for name in groups])
     if len(group) - int(torch.bincount(group).max()) < count:
-        raise ValueError(f"{count} neighbours are requested, but the other groups of a row have fewer rows")
+        raise ValueError(f"{count} neighbours are requested, but for some rows, the other groups have fewer rows")
     rows = normalize(features - features.mean(dim=0), dim=1)
     found = []
     for part in range(0, len(rows), _ROWS):
@@ -43,7 +43,7 @@ def nearest_neighbours(features: Tensor, groups: Sequence[object], count: int = 
 
 
 def mean_distance_of_others(values: Tensor, groups: Sequence[object]) -> float:
-    """Mean of ``|a - b|`` over all pairs of values of different groups: the expected value for a random neighbour.
+    """Mean of ``|a - b|`` over all pairs of values from different groups, which is the expectation for a random neighbour.
 
     Args:
         values: ``(N,)``.

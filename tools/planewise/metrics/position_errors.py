@@ -1,4 +1,4 @@
-"""Dice of squares and errors of their centres as an Ignite metric, for validation during training."""
+"""Compute the scores of anatomical positions as an Ignite metric, for validation during training."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from planewise.metrics.pred_and_label import pred_and_label
 
 
 class PositionErrors(Metric):
-    """Accuracy of nine anatomical positions: ``squares_dice``, the mean Dice of the nine squares; ``squares_found``, the
-    share of squares found among those that are wholly inside their image; and ``squares_distance``, the mean distance
-    (mm) of their centres from the true centres.
+    """Scores of nine anatomical positions.
 
-    Updates take ``(prediction, target)``: logits ``(B, 10, i, j)`` and the targets' dictionary with ``squares`` ``(B,
-    i, j)``, ``square_centres`` ``(B, 9, 3)``, ``square_inside`` ``(B, 9)`` and ``affine`` ``(B, 4, 4)``. Ignite lists
-    each number under its own name. With several processes, each gets the scores over the slices of all processes.
+    - ``squares_dice``: the mean Dice of the nine squares;
+    - ``squares_found``: the share of squares that are found, of those that are completely inside their image;
+    - ``squares_distance``: the mean distance (mm) of their centres from the true centres.
+
+    Updates take ``(prediction, target)``: logits ``(B, 10, i, j)``, and a dictionary with ``squares`` ``(B, i, j)``,
+    ``square_centres`` ``(B, 9, 3)``, ``square_inside`` ``(B, 9)`` and ``affine`` ``(B, 4, 4)``. Ignite lists each value
+    under its own name. With several processes, each gets the scores over the slices of all processes.
 
     Args:
         size: side of a square, mm.

@@ -1,4 +1,4 @@
-"""Agreement of pixel classes, square by square."""
+"""Compute the agreement of predicted and true classes of pixels, square by square."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from torch import Tensor
 
 
 def position_counts(prediction: Tensor, squares: Tensor, classes: int = 10) -> Tensor:
-    """Count the pixels of each class that are true positives, predicted, and true, for scores over many slices.
+    """Count the pixels of each class, for scores over many slices.
 
     Args:
         prediction: logits or probabilities, shape ``(B, classes, H, W)``.
-        squares: true classes, shape ``(B, H, W)``; 0 is background, and slices of -1 are unknown.
+        squares: true classes, shape ``(B, H, W)``; 0 is the background, and a slice of -1 is unknown.
 
     Returns:
-        ``(B, classes, 3)``, int64: for each class, the number of pixels that are both predicted and true, those that are
-        predicted, and those that are true. All are zero for an unknown slice.
+        ``(B, classes, 3)``, int64: the numbers of pixels for which a class is both predicted and true, for which it is
+        predicted, and for which it is true. All are zero for an unknown slice.
     """
     predicted = prediction.argmax(dim=1)
     known = squares >= 0
@@ -25,7 +25,7 @@ def position_counts(prediction: Tensor, squares: Tensor, classes: int = 10) -> T
 
 
 def position_dice(counts: Tensor) -> Tensor:
-    """Dice of each class over some slices, ``2 |P & T| / (|P| + |T|)``.
+    """Dice of each class over all slices together, ``2 |P & T| / (|P| + |T|)``.
 
     Args:
         counts: from `position_counts`, shape ``(N, classes, 3)``.

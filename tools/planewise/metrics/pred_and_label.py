@@ -1,4 +1,4 @@
-"""The part of an engine's output that a metric needs."""
+"""Extract the part of an engine's output that a metric needs."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from typing import Any
 
 
 def pred_and_label(output: Any) -> Any:
-    """Prediction and target of an engine's output; any other output is returned unchanged, for metrics without an engine."""
+    """The prediction and the target in an engine's output. Any other output, without an engine, is returned unchanged."""
     return (output["pred"], output["label"]) if isinstance(output, Mapping) else output

@@ -1,4 +1,4 @@
-"""Scores of contrastive predictive coding: how often a prediction finds its patch."""
+"""Scores of contrastive predictive coding: how often a prediction identifies its patch."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from planewise.losses import candidate_scores
 
 
 def found_first(scores: Tensor, right: Tensor) -> Tensor:
-    """Whether the right candidate has the highest score, 1 or 0.
+    """1 if the right candidate has the highest score, otherwise 0.
 
-    With ties, the right candidate gets an equal share of 1, so a network with constant scores has the accuracy of chance.
+    If several candidates share the highest score, each gets an equal share of 1. A network with constant scores therefore
+    has the accuracy of guessing.
 
     Args:
         scores: ``(..., N)``.
@@ -28,28 +29,28 @@ def found_first(scores: Tensor, right: Tensor) -> Tensor:
 
 
 def candidates_told(prediction: Tensor, target: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """The input of `ignite.metrics.Accuracy`: scores of the candidates ``(B * Q, 1 + N)``, and the index of the right
-    candidate ``(B * Q,)``.
+    """The input of `ignite.metrics.Accuracy`: the scores of the candidates, ``(B * Q, 1 + N)``, and the index of the right
+    candidate, ``(B * Q,)``.
 
-    The right candidate comes last, so that ties count as errors.
+    The right candidate comes last, so that a tie counts as an error.
     """
     scores = candidate_scores(prediction, target).flip(1)
     return scores, torch.full((len(scores),), scores.shape[1] - 1, device=scores.device)
 
 
 def patch_scores(found: Tensor, found_of_all: Tensor, ahead: Tensor, candidates: int, patches: int) -> dict[str, Any]:
-    """Accuracy of finding patches.
+    """Compute how often predictions identify their patches.
 
     Args:
-        found: whether each prediction finds its patch among its candidates, ``(N, Q)``, from `found_first`.
-        found_of_all: the same among all patches of the image.
-        ahead: number of rows between each patch and the known patches, ``(N, Q)`` int64.
-        candidates, patches: number of candidates, and of patches per image.
+        found: whether each prediction identifies its patch among its candidates, ``(N, Q)``, from `found_first`.
+        found_of_all: the same, among all patches of the image.
+        ahead: number of rows from the known patches to each predicted patch, ``(N, Q)`` int64.
+        candidates, patches: number of candidates of a prediction, and number of patches of an image.
 
     Returns:
-        ``accuracy`` among the candidates and its ``chance``; ``accuracy_of_all`` and ``chance_of_all`` among all
-        patches; ``predictions``, the number of predictions; and under ``by_rows_ahead`` the accuracies for each number of
-        rows.
+        ``accuracy`` and ``chance`` (the accuracy of guessing) among the candidates; ``accuracy_of_all`` and
+        ``chance_of_all`` among all patches; ``predictions``, their number; and ``by_rows_ahead``, the accuracies for each
+        number of rows.
     """
     rows = []
     for number in ahead.unique().tolist():

@@ -10,14 +10,15 @@ from planewise.errors import InputError
 def region_values(
     structures: Mapping[int | str, str], regions: Mapping[str, Sequence[str]]
 ) -> dict[tuple[int, ...], str]:
-    """The label values to score: the regions, or each structure separately if there are no regions.
+    """The label values of each region, or of each structure if there are no regions.
 
     Args:
-        structures: label value to name, such as ``{1: "core", 2: "oedema", 4: "enhancing"}``.
-        regions: name of each region to the names of its structures, such as ``{"WT": ["core", "oedema", "enhancing"]}``.
+        structures: maps label values to names, such as ``{1: "core", 2: "oedema", 4: "enhancing"}``.
+        regions: maps the name of each region to the names of its structures, such as
+            ``{"WT": ["core", "oedema", "enhancing"]}``.
 
     Returns:
-        The label values of each region or structure, and its name.
+        Maps the label values of each region or structure to its name.
 
     Raises:
         InputError: a region has an unknown structure.
@@ -26,8 +27,7 @@ def region_values(
     unknown = sorted({part for parts in regions.values() for part in parts} - values.keys())
     if unknown:
         raise InputError(
-            f"regions contain unknown structures {', '.join(unknown)}; the structures are {', '.join(values)}: "
-            "change --regions"
+            f"the regions contain unknown structures ({', '.join(unknown)}); use only {', '.join(values)} in --regions"
         )
     if not regions:
         return {(value,): name for name, value in values.items()}
@@ -35,5 +35,5 @@ def region_values(
 
 
 def region_classes(structures: Mapping[int | str, str], regions: Mapping[str, Sequence[str]]) -> list[tuple[int, ...]]:
-    """Like `region_values`, with the network's class numbers: the structures in order, from 1."""
+    """The network's class numbers of each region or structure. Structures are numbered in order, from 1."""
     return list(region_values(dict(enumerate(structures.values(), start=1)), regions))

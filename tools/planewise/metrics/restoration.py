@@ -9,16 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-#: The compared images: the network's output, its input, and the mean of the visible pixels.
+#: The images that are compared with the target: the network's output, its input, and the mean of the visible pixels.
 ANSWERS = ("restored", "unchanged", "mean")
 
 
 def restoration_errors(answer: Tensor, wanted: Tensor, where: Tensor) -> Tensor:
-    """Mean squared error of each image over some of its pixels; NaN if there are none.
+    """Mean squared error of each image over selected pixels; NaN if no pixel is selected.
 
     Args:
-        answer, wanted: the image to score and the target, ``(B, C, ...)``; the first may be any tensor that broadcasts to
-            the second.
+        answer, wanted: the image to score and the target, ``(B, C, ...)``; the image may be any tensor that broadcasts to
+            the shape of the target.
         where: the pixels that count, ``(B, 1, ...)``, bool.
 
     Returns:
@@ -31,7 +31,7 @@ def restoration_errors(answer: Tensor, wanted: Tensor, where: Tensor) -> Tensor:
 
 
 def mean_of_seen(image: Tensor, hidden: Tensor) -> Tensor:
-    """The mean of each image's visible pixels, ``(B, 1, ...)`` with sides of 1; 0 if all are hidden.
+    """The mean of the visible pixels of each image, ``(B, 1, 1, ...)``; 0 if all pixels are hidden.
 
     Args:
         image: ``(B, C, ...)``.
@@ -43,11 +43,11 @@ def mean_of_seen(image: Tensor, hidden: Tensor) -> Tensor:
 
 
 def restoration_scores(hidden: NDArray[np.floating], kept: NDArray[np.floating]) -> dict[str, Any]:
-    """Score restored images, compared with two results that need no network.
+    """Scores of restored images, and of two images that need no network, for comparison.
 
     Args:
-        hidden, kept: mean squared errors of each image over its hidden and its other pixels, ``(N, 3)``, a column for
-            each of `ANSWERS`; NaN if an image has no such pixels.
+        hidden, kept: mean squared errors of each image over its hidden pixels and over its other pixels, ``(N, 3)``, with
+            a column for each of `ANSWERS`; NaN if an image has no such pixels.
 
     Returns:
         ``hidden`` and ``kept``: for each of `ANSWERS`, the mean over the images that have such pixels; and ``images``,

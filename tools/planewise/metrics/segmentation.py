@@ -1,4 +1,4 @@
-"""Dice, average symmetric surface distance and mean contour distance of a segmented volume, structure by structure."""
+"""Compute Dice, average symmetric surface distance and mean contour distance of each structure of a segmented volume."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def volume_scores(
     spacing: Sequence[float],
     structures: Mapping[int, str] | Mapping[tuple[int, ...], str],
 ) -> dict[str, dict[str, float | bool]]:
-    """Scores of one volume (Zhang 2024 section 5.2.2, volume-wise as in the ACDC challenge).
+    """Scores of one volume as a whole, as in the ACDC challenge (Zhang 2024, section 5.2.2).
 
     Args:
         prediction, reference: label values, shape ``(i, j, slices)``.
         spacing: spacing of the voxels along the three axes, including the slice distance, mm.
-        structures: label value to name; for a region, its values (`planewise.metrics.region_values`).
+        structures: maps label values to names; a region has several values (`planewise.metrics.region_values`).
 
     Returns:
-        For each structure ``dice``, ``assd`` (mm), ``contour`` (mm, see `mean_contour_distance`) and ``missed``. If both
-        masks are empty, Dice is 1 and the distances are 0. If one is empty, Dice is 0, the structure is missed, and the
-        distances are NaN, because any substitute would bias the mean. If the masks share no slice, ``contour`` is also
-        NaN. For a single slice, ``assd`` is the distance between contours in its plane.
+        For each structure, ``dice``, ``assd`` (mm), ``contour`` (mm, see `mean_contour_distance`) and ``missed``. If both
+        masks are empty, Dice is 1 and the distances are 0. If one mask is empty, Dice is 0, ``missed`` is true, and the
+        distances are NaN, because any other value would bias the mean. If no slice has the structure in both masks,
+        ``contour`` is NaN, too. For a single slice, ``assd`` is the distance between the contours in its plane.
     """
     scores: dict[str, dict[str, float | bool]] = {}
     of_one_slice = prediction.shape[-1] == 1

@@ -1,4 +1,4 @@
-"""Scores of slice ordering: single pairs, and the order of a stack from the votes of all its pairs."""
+"""Scores of slice ordering, for single pairs of slices and for the order of a whole stack."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from scipy.stats import spearmanr
 
 Array = NDArray[np.floating]
 
-#: Two slices mirror each other about the centre of their stack if they are on opposite sides of it, and their distances
-#: from it differ by at most this share of the stack's length: less than two slices in a stack of a dozen.
+#: Two slices on opposite sides of the centre of their stack mirror each other if their distances from the centre differ by
+#: at most this share of the stack's length, which is less than two slices in a stack of twelve.
 MIRRORED = 0.1
 #: Upper bounds of the distance bins, as shares of the stack's length.
 DISTANCES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def places_by_votes(logits: Array) -> Array:
-    """The order of a stack's slices from the network's logits for all pairs.
+    """Order the slices of a stack by the network's logits for all pairs.
 
-    Each pair votes for the slice that is nearer to the beginning, by the difference between the logits of its two
-    orders. The slice with most votes comes first; among slices with equal votes, the larger sum of differences wins.
+    Each pair votes for one of its slices as the one nearer to the beginning: the sign of the difference between the
+    logits of its two orders decides. The slice with the most votes comes first. If several slices have equally many
+    votes, the one with the larger sum of differences comes first.
 
     Args:
         logits: ``(k, k)``, positive if the row's slice is nearer to the beginning than the column's slice.
@@ -38,7 +39,7 @@ def places_by_votes(logits: Array) -> Array:
 
 
 def pairs_of_stack(logits: Array, places: Array) -> dict[str, NDArray[Any]]:
-    """The network's result for every ordered pair of different slices of a stack.
+    """Compare the network's result for every ordered pair of different slices of a stack with the true order.
 
     Args:
         logits: see `places_by_votes`.
@@ -53,9 +54,9 @@ def pairs_of_stack(logits: Array, places: Array) -> dict[str, NDArray[Any]]:
 
 
 def mirrored(first: Array, second: Array) -> NDArray[np.bool_]:
-    """Pairs of positions that mirror each other about the centre, within `MIRRORED`."""
+    """Whether the positions of each pair mirror each other about the centre, within `MIRRORED`."""
     one, other = first - 0.5, second - 0.5
-    # values exactly at the bound are included, despite rounding
+    # with the tolerance, values exactly at the bound are included despite rounding
     return (one * other < 0) & (np.abs(one + other) <= MIRRORED + 1e-9)
 
 
@@ -66,7 +67,8 @@ def order_scores(pairs: dict[str, NDArray[Any]]) -> dict[str, Any]:
         pairs: columns from `pairs_of_stack`, of any number of stacks.
 
     Returns:
-        ``accuracy``, ``chance``, ``pairs``; ``mirrored_accuracy``, ``mirrored_pairs``; ``other_accuracy``. NaN without pairs.
+        ``accuracy``, ``chance`` and ``pairs``; ``mirrored_accuracy`` and ``mirrored_pairs``; and ``other_accuracy``. An
+        accuracy is NaN if there are no such pairs.
     """
     correct, mirror = pairs["correct"], mirrored(pairs["first"], pairs["second"])
     return {
@@ -80,14 +82,14 @@ def order_scores(pairs: dict[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 def accuracy_by_distance(pairs: dict[str, NDArray[Any]]) -> dict[str, list[Any]]:
-    """Accuracy of pairs by their distance, separately for mirrored pairs and other pairs.
+    """Accuracy of pairs by the distance of their slices, separately for mirrored pairs and other pairs.
 
     Args:
         pairs: see `order_scores`.
 
     Returns:
-        Columns of a table: ``distance_from``, ``distance_to`` (shares of the stack's length; a bin includes its upper
-        bound), ``mirrored`` (0 or 1), ``pairs``, ``accuracy``. Only bins with pairs have rows.
+        Columns of a table: ``distance_from`` and ``distance_to`` (shares of the stack's length; a bin includes its upper
+        bound), ``mirrored`` (0 or 1), ``pairs`` and ``accuracy``. Only bins that contain pairs have a row.
     """
     distance = np.abs(pairs["first"] - pairs["second"])
     bounds = np.array(DISTANCES)
@@ -106,15 +108,15 @@ def accuracy_by_distance(pairs: dict[str, NDArray[Any]]) -> dict[str, list[Any]]
 
 
 def stack_scores(predicted: Sequence[Array], places: Sequence[Array]) -> dict[str, Any]:
-    """Agreement of the predicted orders of whole stacks with the true ones.
+    """Agreement of the predicted orders of whole stacks with the true orders.
 
     Args:
         predicted, places: for each stack, the positions of its slices.
 
     Returns:
         ``stacks``, the number of stacks with at least three slices; ``rank_correlation``, their mean Spearman
-        correlation; ``direction``, the share of stacks with a positive correlation, whose first end is thus recognised.
-        NaN without stacks.
+        correlation; and ``direction``, the share of stacks with a positive correlation, in which the network has
+        recognised the first end. Both are NaN if there are no such stacks.
     """
     pairs = [(one, other) for one, other in zip(predicted, places, strict=True) if len(one) > 2]
     correlations = np.array([spearmanr(one, other).statistic for one, other in pairs])

@@ -1,4 +1,4 @@
-"""Dice of whole volumes from slice-wise predictions, for validation during training."""
+"""Compute the Dice of whole volumes from predictions for slices, for validation during training."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ class _Slices(Protocol):
 
 
 class VolumeDice(Metric):
-    """Mean Dice over the structures of every volume, on the network's grid (Zhang 2024 section 5.2.2: volume-wise).
+    """Mean Dice over all structures and volumes, on the network's grid (Zhang 2024, section 5.2.2).
 
-    A mean over the slices that contain the structure ignores false predictions in other slices: a large false ventricle
-    in two empty slices would not count. Here the slices of one exam, stack and phase form a volume, and
-    ``Dice = 2 sum_s |P_s n R_s| / sum_s (|P_s| + |R_s|)`` sums over all of them; a structure that is absent from both
-    prediction and reference scores 1, as in `planewise.metrics.volume_scores`. With several processes, each gets the
-    score over the slices of all processes.
+    A mean over the slices that contain a structure would ignore false predictions in all other slices. Here, the slices
+    of one exam, stack and phase form a volume, and ``Dice = 2 sum_s |P_s n R_s| / sum_s (|P_s| + |R_s|)`` includes all of
+    them. A structure that is absent from both prediction and reference scores 1, as in
+    `planewise.metrics.volume_scores`. With several processes, each gets the score over the slices of all processes.
 
     Args:
         dataset: the evaluator's slices; its ``items`` identify the volume of each slice.
-        num_classes: number of classes: background (0, not scored) and structures.
+        num_classes: number of classes: the background (0, which is not scored) and the structures.
         regions: class numbers that are scored together (`planewise.metrics.region_classes`); None scores each structure
             separately.
-        output_transform: extracts prediction and reference, label values ``(B, 1, ...)``, from the engine's output.
+        output_transform: extracts prediction and reference, which are label values ``(B, 1, ...)``, from the engine's
+            output.
 
-    The engine's batch contains ``index`` ``(B,)``, the slices' rows in the dataset.
+    The engine's batch must contain ``index`` ``(B,)``, the rows of the slices in the dataset.
     """
 
     def __init__(
@@ -58,15 +58,15 @@ class VolumeDice(Metric):
 
     @torch.no_grad()
     def iteration_completed(self, engine: Engine) -> None:
-        # the slices are identified by MONAI's batch, not by its output
+        # MONAI's batch identifies the slices; the output does not
         batch: Any = engine.state.batch
         self.update((*self._output_transform(engine.state.output), batch["index"]))
 
     @reinit__is_reduced
     def update(self, output: tuple[Tensor, Tensor, Tensor]) -> None:
-        """Add a batch: prediction, reference, and the slices' rows ``(B,)`` in the dataset."""
+        """Add a batch: prediction, reference, and the rows of the slices in the dataset, ``(B,)``."""
         prediction, reference, rows = output
-        # one byte per pixel: one-hot int64 took a third of the validation time
+        # one byte per pixel, because a one-hot encoding in int64 took a third of the validation time
         found, true = (values[:, 0].flatten(1).to(torch.uint8) for values in (prediction, reference))
         structures = [[value] for value in range(1, self._num_classes)] if self._regions is None else self._regions
         counts = [_shared_and_held(_pixels_of(classes, found), _pixels_of(classes, true)) for classes in structures]
@@ -74,7 +74,7 @@ class VolumeDice(Metric):
         self._rows.append(torch.as_tensor(rows))
 
     def compute(self) -> float:
-        """The mean Dice; 0 if there was no slice, so that such an epoch does not become the best."""
+        """The mean Dice. It is 0 if there was no slice, so that such an epoch does not become the best one."""
         if not self._counts:
             return 0.0
         counts = evenly_divisible_all_gather(torch.cat(self._counts), concat=True).cpu()
@@ -85,7 +85,7 @@ class VolumeDice(Metric):
 
 
 def _pixels_of(classes: Sequence[int], values: Tensor) -> Tensor:
-    """Which pixels ``(B, pixels)`` have one of these values."""
+    """Whether each pixel has one of the values ``classes``, ``(B, pixels)``, bool."""
     first, *others = classes
     found = values == first
     for value in others:
@@ -94,12 +94,12 @@ def _pixels_of(classes: Sequence[int], values: Tensor) -> Tensor:
 
 
 def _shared_and_held(found: Tensor, true: Tensor) -> Tensor:
-    """Twice the number of pixels in both masks, and the sum of both masks' numbers of pixels, ``(B, 2)``."""
+    """Twice the number of pixels that both masks share, and the sum of their numbers of pixels, ``(B, 2)``."""
     return torch.stack([2 * (found & true).sum(dim=1), found.sum(dim=1) + true.sum(dim=1)], dim=1)
 
 
 def _volume(item: Mapping[str, Any]) -> Hashable:
     """The key that the slices of one volume share."""
-    # all slices cut from one NIfTI file belong to it; each DICOM slice has its own file
+    # slices that were cut from the same NIfTI file belong together; each DICOM slice has its own file
     file = str(item["image"]) if str(item["image"]).endswith(VOLUMES) else None
     return item["exam"], item.get("stack"), item.get("phase"), item.get("time"), file
