@@ -1,4 +1,4 @@
-"""Random transforms of whole batches, on the batch's device."""
+"""Transform whole batches at random, on the batch's device."""
 
 from planewise.augmentation.draws import own_draws
 from planewise.augmentation.rand_affine import RandAffineBatchd

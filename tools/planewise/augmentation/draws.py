@@ -1,4 +1,4 @@
-"""Random numbers for the samples of a batch, independent of the number of processes that share the batch."""
+"""Draw random numbers for the samples of a batch that do not depend on the number of processes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def own_draws(count: int, *shape: int, draw: Callable[..., Tensor] = torch.rand,
     Args:
         count: number of samples in this process's batch.
         shape: shape of one sample's numbers.
-        draw: `torch.rand`, `torch.randn`, or any other function that takes a shape. They draw from the global generator
-            of their device, which is seeded in each iteration (`planewise.engines.SeedHandler`).
+        draw: `torch.rand`, `torch.randn`, or another function that takes a shape. These functions draw from the global
+            generator of the device, which is seeded in each iteration (`planewise.engines.SeedHandler`).
         options: options of ``draw``, such as ``dtype`` and ``device``.
 
     Returns:

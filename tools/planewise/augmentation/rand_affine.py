@@ -1,4 +1,4 @@
-"""Random rotation, scaling, shift and flip of a whole batch at once, on the batch's device."""
+"""Rotate, scale, shift and flip a whole batch at once, at random, on the batch's device."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from planewise.augmentation.draws import own_draws
 from planewise.augmentation.sample_volumes import sample_volumes
 from planewise.data.to_device import to_device
 
-#: Number of pixels that a CPU core processes at a time. Image, grid and result take 16 bytes per pixel, and a core's
-#: second-level cache is a megabyte or more; with fewer pixels, the overhead of calls would dominate. At 224 x 224 this
-#: means one image at a time, which is two to three times as fast as the whole batch at once.
+#: Number of pixels that a CPU core processes at a time. Image, grid and result take 16 bytes per pixel, so they fit into
+#: the second-level cache of a core (a megabyte or more). With fewer pixels, the overhead of calls would dominate. At
+#: 224 x 224 pixels, each core processes one image at a time, which is two to three times as fast as the whole batch at once.
 _PART = 2**16
 
 
@@ -27,17 +27,17 @@ class RandAffineBatchd(Transform):
 
     A batch contains ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, ``image_padding`` ``(B, C)`` and, if
     targets need it, ``affine`` ``(B, 4, 4)``. The channels may be the slices of a stack, which then move together.
-    Images are sampled (bi- or tri-)linearly, masks under ``label_keys`` ``(B, 1, i, j)`` by nearest neighbour; areas
-    from outside the image get the slice's own background (0 for masks). The affines are composed with the transform, so
-    that targets computed after this transform are exact. Random numbers come from torch's global generator on the CPU:
-    the seed of the iteration determines them, and several processes draw like one (`own_draws`).
+    Images are sampled (bi- or tri-)linearly, and masks under ``label_keys`` ``(B, 1, i, j)`` by nearest neighbour. Areas
+    outside the image are filled with the slice's own background (0 for masks). The affines are composed with the
+    transform, so targets that are computed afterwards are exact. Random numbers come from torch's global generator on the
+    CPU, so they depend only on the seed of the iteration; several processes draw the same numbers as one (`own_draws`).
 
-    Rotations act on the pixel grid and assume isotropic pixels: resample images to isotropic pixels first.
+    Rotations act on the pixel grid, so images must be resampled to isotropic pixels first.
 
     Args:
-        rotate: largest rotation in either direction, degrees. For volumes: one number for each of the axes i, j and k, or
-            one for all three; the rotation about k comes first and that about i last (``R_i R_j R_k``, as in MONAI's
-            `create_rotate`).
+        rotate: largest rotation in either direction, degrees. For volumes, it is one number for all three axes, or one for
+            each of the axes i, j and k. The rotation about k is applied first, and the rotation about i last
+            (``R_i R_j R_k``, as in MONAI's `create_rotate`).
         scale: smallest and largest magnification.
         shift: largest shift in either direction along each axis, as a share of the image's size.
         flip: probability of a flip along the first axis (left-right for an image shown upright).
@@ -80,7 +80,7 @@ class RandAffineBatchd(Transform):
         image = batch["image"]
         count, shape = image.shape[0], tuple(image.shape[2:])
         self._check(image)
-        # the only copy to the device; everything that follows is computed there
+        # this is the only copy to the device; everything that follows is computed there
         to_input = to_device(self._draw(count, shape), image.device)
         padding = batch["image_padding"].to(image.dtype).reshape(count, -1, *[1] * len(shape))
         masks: dict[Hashable, Tensor] = {key: batch[key].to(image.dtype) for key in self.label_keys if key in batch}
@@ -93,10 +93,10 @@ class RandAffineBatchd(Transform):
         sampled = torch.empty_like(image, memory_format=torch.contiguous_format)
         terms = _grid_terms(to_input, shape)
         for part in _parts(image):
-            # x and y are separate in memory: the sum runs along the columns, and the sampling need not rearrange them
+            # x and y are contiguous in memory, so the sum runs along the columns and the sampling rearranges nothing
             grid = reduce(torch.add, [term[part] for term in terms]).movedim(1, -1)
             background = padding[part]
-            # grid_sample fills with zeros: shift the background to zero and back
+            # grid_sample fills with zeros, so the background is shifted to zero and back
             inside = grid_sample(image[part] - background, grid, "bilinear", "zeros", align_corners=True)
             torch.add(inside, background, out=sampled[part])
             for key, mask in masks.items():
@@ -141,7 +141,7 @@ class RandAffineBatchd(Transform):
 def pixel_map(
     angles: Tensor, magnify: Tensor, size: Tensor, shift: Tensor | float = 0.0, mirror: Tensor | float = 1.0
 ) -> Tensor:
-    """Maps from output pixels to input pixels of images that are rotated and magnified about their centre, flipped and
+    """Map output pixels to input pixels, for images that are rotated and magnified about their centre, flipped and
     shifted.
 
     Args:
@@ -152,7 +152,7 @@ def pixel_map(
         mirror: -1 if the first axis is flipped, otherwise 1, ``(B,)``.
 
     Returns:
-        ``(B, d, d + 1)`` float64.
+        The maps, ``(B, d, d + 1)``, float64: a linear part ``(d, d)`` and an offset.
     """
     linear = _rotation(angles) / magnify[:, None, None]
     linear[..., 0] *= mirror[:, None] if isinstance(mirror, Tensor) else mirror
@@ -162,7 +162,7 @@ def pixel_map(
 
 
 def _rotation(angles: Tensor) -> Tensor:
-    """Rotation in the plane ``(B, 2, 2)`` by angles ``(B, 1)``, or ``R_i R_j R_k`` ``(B, 3, 3)`` by ``(B, 3)``."""
+    """Rotation matrices ``(B, 2, 2)`` for angles ``(B, 1)``, or ``R_i R_j R_k``, ``(B, 3, 3)``, for angles ``(B, 3)``."""
     cos, sin = torch.cos(angles), torch.sin(angles)
     if angles.shape[1] == 1:
         (c,), (s,) = cos.unbind(1), sin.unbind(1)
@@ -175,10 +175,10 @@ def _rotation(angles: Tensor) -> Tensor:
 
 
 def _grid_terms(to_input: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
-    """The maps in the form of `grid_sample`: (x, y) = (j, i) in [-1, 1], and (k, j, i) for a volume, as one term for each
-    axis, which depends only on the position along this axis.
+    """Split the grid for `grid_sample` into one term for each axis, which depends only on the position along this axis.
 
-    The broadcast sum of the terms is the grid, ``(B, d, i, j)`` or ``(B, d, i, j, k)``; `affine_grid` costs more than the
+    The grid, ``(B, d, i, j)`` or ``(B, d, i, j, k)``, is the broadcast sum of the terms. Its coordinates are in [-1, 1],
+    in the order of `grid_sample`: (x, y) = (j, i), or (k, j, i) for a volume. `affine_grid` would take longer than the
     sampling itself.
     """
     scaled = [to_input[:, axis] * (2 / max(side - 1, 1)) for axis, side in enumerate(shape)]
@@ -193,10 +193,10 @@ def _grid_terms(to_input: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
 
 
 def _parts(image: Tensor) -> Iterator[slice]:
-    """Divide the batch into parts that fit a CPU's cache, so that each step finds its input there.
+    """Divide the batch into parts that fit into a CPU's cache, so that each step finds its input in the cache.
 
-    A GPU processes the batch at once; a CPU processes as many images at a time as it has threads, or more if they are
-    small.
+    A GPU processes the whole batch at once. A CPU processes as many images at a time as it has threads, or more if the
+    images are small.
     """
     count = len(image)
     size = max(1, count)

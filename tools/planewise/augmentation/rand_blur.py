@@ -1,4 +1,4 @@
-"""Random blur of a whole batch at once, on the batch's device."""
+"""Blur images of a batch at random, on the batch's device."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _REACH = 3.5
 class RandBlurBatchd(Transform):
     """Blur some images of a batch, each by its own random amount.
 
-    A batch contains ``image`` ``(B, C, i, j)``; all channels of an image are blurred equally. At the border, the image is
-    extended with its last pixels. Several processes draw like one (`own_draws`).
+    A batch contains ``image`` ``(B, C, i, j)``; all channels of an image are blurred equally. Beyond the border, the
+    outermost pixels are repeated. Several processes draw the same numbers as one (`own_draws`).
 
     Args:
-        probability: share of the images that are blurred; 0 blurs none.
+        probability: share of the images that are blurred; 0 blurs no image.
         sigma: smallest and largest standard deviation of the Gaussian, pixels.
     """
 
@@ -56,8 +56,8 @@ def gaussian_blur(image: Tensor, sigma: Tensor, largest: float) -> Tensor:
     Args:
         image: images, ``(B, C, i, j)``.
         sigma: standard deviations, ``(B,)``, pixels.
-        largest: an upper bound of all standard deviations, which determines the kernel's size: reading ``sigma`` itself
-            would wait for a GPU.
+        largest: an upper bound of all standard deviations, which determines the size of the kernel. (Reading ``sigma``
+            itself would wait for a GPU.)
     """
     reach = max(1, min(int(_REACH * largest + 0.5), min(image.shape[2:]) - 1))
     offset = torch.arange(-reach, reach + 1, dtype=image.dtype, device=image.device)

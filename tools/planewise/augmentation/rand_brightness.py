@@ -1,4 +1,4 @@
-"""Random brightness and contrast of a whole batch of images in [0, 1], on the batch's device."""
+"""Change the brightness and contrast of images in [0, 1] at random, on the batch's device."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from planewise.data.to_device import to_device
 
 
 class RandBrightnessBatchd(Transform):
-    """Change the contrast and the brightness of some images of a batch, each by its own random amount (Taleb 2020, A).
+    """Change the contrast and brightness of some images of a batch at random (Taleb 2020, appendix A).
 
-    ``x`` becomes ``mean + contrast (x - mean) + brightness``, clipped to [0, 1], with the mean of each channel. A batch
-    contains ``image`` ``(B, C, ...)`` in [0, 1], 2D or 3D, and ``image_padding`` ``(B, C)``, which changes in the same way;
-    all channels of an image are changed by the same amounts. For standardised images, use `RandIntensityBatchd`. Random
-    numbers come from torch's global generator on the CPU (`own_draws`).
+    ``x`` becomes ``mean + contrast (x - mean) + brightness``, clipped to [0, 1], where the mean is that of the channel. A
+    batch contains ``image`` ``(B, C, ...)`` in [0, 1], 2D or 3D, and ``image_padding`` ``(B, C)``, which is changed in the
+    same way. Each image is changed by its own random amounts, which are the same for all its channels. For standardised
+    images, use `RandIntensityBatchd`. Random numbers come from torch's global generator on the CPU (`own_draws`).
 
     Args:
         probability: share of the images that are changed.

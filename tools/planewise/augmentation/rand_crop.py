@@ -1,4 +1,4 @@
-"""Random crops of a whole batch at once, on the batch's device."""
+"""Crop the images of a batch at random positions, on the batch's device."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from planewise.data.to_device import to_device
 
 
 class RandCropBatchd(Transform):
-    """Crop a box of one size from every image of a batch, each at its own random position.
+    """Crop a box from every image of a batch. All boxes have the same size, and each has its own random position.
 
     A batch contains ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, masks, and, if targets need it,
-    ``affine`` ``(B, 4, 4)``, which is updated to the box's position. Random numbers come from torch's global generator
-    on the CPU (`own_draws`).
+    ``affine`` ``(B, 4, 4)``, which is updated to the position of the box. Random numbers come from torch's global
+    generator on the CPU (`own_draws`).
 
     Args:
         size: size of the box along each axis, voxels.
@@ -54,7 +54,7 @@ class RandCropBatchd(Transform):
 
 
 def boxes(images: Tensor, corner: Tensor, size: Sequence[int]) -> Tensor:
-    """Crop one box from every image in one step.
+    """Crop one box from every image, all in one step.
 
     Args:
         images: ``(B, C, i, j)`` or ``(B, C, i, j, k)``.

@@ -1,4 +1,4 @@
-"""Random flips and rotations by 90 degrees of a whole batch, exact to the voxel, on the batch's device."""
+"""Flip images of a batch and rotate them by multiples of 90 degrees at random, on the batch's device."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from planewise.geometry import PLANE_ROTATIONS, VOLUME_ROTATIONS, flip_matrix, r
 
 
 class RandFlipRotate90Batchd(Transform):
-    """Flip every image of a batch along some axes, and rotate it by 90, 180 or 270 degrees about one axis.
+    """Flip every image of a batch along random axes, and rotate it by 90, 180 or 270 degrees about a random axis.
 
     A batch contains ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, masks, and ``affine`` ``(B, 4, 4)``
-    if targets need it. Nothing is interpolated: voxels are permuted, and the affines change with them. Random numbers
+    if targets need it. Voxels are only permuted, never interpolated, and the affines change with them. Random numbers
     come from torch's global generator on the CPU (`own_draws`).
 
     Args:
-        flip: probability of a flip along each axis, independently.
+        flip: probability of a flip along each axis; the axes are drawn independently.
         turn: probability of a rotation; all rotations of `planewise.geometry.rotation_of_class` are equally likely.
         label_keys: masks to transform with the image; those that a batch lacks are skipped.
 
@@ -53,7 +53,7 @@ class RandFlipRotate90Batchd(Transform):
         return batch
 
     def _draw(self, count: int, axes: int) -> tuple[Tensor, Tensor]:
-        """Which axes are flipped, ``(B, axes)``, and the class of each rotation, ``(B,)``; on the CPU."""
+        """Draw whether each axis is flipped, ``(B, axes)``, and the class of the rotation, ``(B,)``, on the CPU."""
         draws = own_draws(count, axes + 2, dtype=torch.float64)
         others = (PLANE_ROTATIONS if axes == 2 else VOLUME_ROTATIONS) - 1
         turns = 1 + (draws[:, -1] * others).long().clamp(max=others - 1)

@@ -1,4 +1,4 @@
-"""Random contrast, shading and noise of a whole batch at once, on the batch's device."""
+"""Change the contrast, shading and noise of a whole batch at random, on the batch's device."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ from torch.nn.functional import interpolate
 from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
 
-#: Number of knots along each axis between which the shading is interpolated, for smooth fields like those of a coil.
+#: Number of knots along each axis, between which the shading is interpolated. With so few, fields are as smooth as a
+#: coil's.
 _KNOTS = 4
 
 
 class RandIntensityBatchd(Transform):
     """Change the contrast, the shading and the noise of every image of a batch by its own random amount.
 
-    Scanners and protocols differ in all three, so weights trained on varied images generalise better (these changes are
-    not in Zhang 2024, whose settings leave them at zero). A batch contains ``image`` ``(B, C, ...)``, 2D or 3D, and
-    ``image_padding`` ``(B, C)``, the background's value; all channels of an image (the slices of a stack) are changed
-    equally. The changes are made in this order:
+    Scanners and protocols differ in all three, so weights trained on varied images generalise better. (Zhang 2024 does
+    not make these changes; its settings leave them at zero.) A batch contains ``image`` ``(B, C, ...)``, 2D or 3D, and
+    ``image_padding`` ``(B, C)``, the value of the background. All channels of an image (the slices of a stack) are
+    changed equally. The changes are made in this order:
 
-    1. gamma: the image, scaled to [0, 1], is raised to ``exp(u)``, u uniform in ``[-gamma, gamma]``;
-    2. invert: dark becomes bright, within the image's own range;
-    3. bias: the difference from the background is multiplied by ``exp(f)``, f a smooth field within ``[-bias, bias]``;
-    4. noise: Gaussian noise, with a standard deviation of ``[0, noise]`` times that of the image, uniformly drawn.
+    1. gamma: the image is scaled to [0, 1] and raised to the power ``exp(u)``, with u uniform in ``[-gamma, gamma]``;
+    2. invert: dark and bright are exchanged, within the image's own range;
+    3. bias: the difference from the background is multiplied by ``exp(f)``, with a smooth field f in ``[-bias, bias]``;
+    4. noise: Gaussian noise is added. Its standard deviation is a share of that of the image, drawn uniformly from
+       ``[0, noise]``.
 
-    Then the image is standardised again, and ``image_padding`` with it. Random numbers come from torch's global
-    generators: the seed of the iteration determines them, and several processes draw like one (`own_draws`).
+    Then the image and ``image_padding`` are standardised again. Random numbers come from torch's global generators, so
+    they depend only on the seed of the iteration; several processes draw the same numbers as one (`own_draws`).
 
     Args:
         gamma: largest absolute value of the exponent's logarithm; 0 leaves the contrast unchanged.
-        bias: largest change of the logarithm of the brightness; 0 leaves the shading unchanged.
-        noise: largest standard deviation of the noise, as a share of the image's; 0 adds no noise.
+        bias: largest absolute change of the logarithm of the brightness; 0 leaves the shading unchanged.
+        noise: largest standard deviation of the noise, as a share of that of the image; 0 adds no noise.
         invert: probability that an image is inverted.
     """
 
@@ -77,9 +79,8 @@ class RandIntensityBatchd(Transform):
         return batch
 
     def _uniform(self, image: Tensor, *shape: int) -> Tensor:
-        """Draw numbers in [-1, 1), ``(B, *shape)``; if ``shape`` is a single number, ``(B, 1, ...)`` with as many axes as
-        the image.
-        """
+        """Draw uniform numbers in [-1, 1), ``(B, *shape)``. If ``shape`` has a single entry, axes are added until the
+        result has as many as the image."""
         draws = 2 * own_draws(len(image), *shape) - 1
         if len(shape) == 1:
             draws = draws.reshape(len(image), *[1] * (image.ndim - 1))
@@ -90,7 +91,7 @@ class RandIntensityBatchd(Transform):
 
 
 def _to_the_power(image: Tensor, background: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor]:
-    """Image and background, scaled to [0, 1] by the image's own range, raised to a power, and scaled back."""
+    """Scale image and background to [0, 1] by the image's own range, raise them to a power, and scale them back."""
     low, high = _range(image)
     extent = (high - low).clamp_min(torch.finfo(image.dtype).tiny)
 
@@ -101,7 +102,7 @@ def _to_the_power(image: Tensor, background: Tensor, exponent: Tensor) -> tuple[
 
 
 def _inverted(image: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:
-    """Image and background with dark and bright exchanged; the background is first clipped to the image's range."""
+    """Exchange dark and bright in image and background; the background is first clipped to the image's range."""
     low, high = _range(image)
     return low + high - image, low + high - background.clamp(low, high)
 
@@ -117,6 +118,6 @@ def _over_image(image: Tensor) -> Tensor:
 
 
 def _deviation(image: Tensor) -> Tensor:
-    """Standard deviation of each image, ``(B, 1, ...)``; one for an image with a single grey value."""
+    """Standard deviation of each image, ``(B, 1, ...)``; 1 for an image with a single grey value."""
     deviation = _over_image(image).std(dim=-1, correction=0)
     return torch.where(deviation > 0, deviation, 1.0).reshape(len(image), *[1] * (image.ndim - 1))

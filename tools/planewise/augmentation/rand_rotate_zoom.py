@@ -1,4 +1,4 @@
-"""Rotate some images of a batch, and zoom some, with separate probabilities."""
+"""Rotate and zoom images of a batch, with separate probabilities."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from planewise.augmentation.rand_affine import RandAffineBatchd, pixel_map
 
 
 class RandRotateZoomBatchd(RandAffineBatchd):
-    """Rotate some images of a batch, each about a random axis, and zoom some (Taleb 2020, appendix A: alpha and gamma).
+    """Rotate and zoom some images of a batch, each about its own random axis (Taleb 2020, appendix A: alpha and gamma).
 
-    Everything else works as in `RandAffineBatchd`: one interpolation does both, masks and affines change too, and several
-    processes draw like one.
+    Everything else works as in `RandAffineBatchd`: each image is interpolated only once, masks and affines change, too,
+    and several processes draw the same numbers as one.
 
     Args:
         rotate: largest rotation in either direction, degrees.
-        rotate_share: share of the images that are rotated; volumes about i, j or k with equal probability.
+        rotate_share: share of the images that are rotated. Volumes rotate about i, j or k with equal probability.
         scale: smallest and largest magnification.
         scale_share: share of the images that are magnified.
         label_keys, spatial_dims: see `RandAffineBatchd`.

@@ -1,4 +1,4 @@
-"""Sample volumes through affine maps on a CPU, where `grid_sample` works voxel by voxel."""
+"""Sample volumes through affine maps on a CPU, faster than `grid_sample`, which works voxel by voxel."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-#: Number of voxels that a CPU core processes at a time: with fewer voxels, the overhead of calls dominates; with more, the
-#: arrays exceed the core's caches.
+#: Number of voxels that a CPU core processes at a time. With fewer voxels, the overhead of calls dominates; with more
+#: voxels, the arrays exceed the core's caches.
 _BLOCK = 2**16
 
 
@@ -17,14 +17,14 @@ def sample_volumes(
 ) -> tuple[Tensor, dict[Hashable, Tensor]]:
     """Sample each volume of a batch, and its masks, through its own affine map, three times as fast as `grid_sample`.
 
-    Volumes are sampled linearly (weighting the eight surrounding voxels), masks by nearest neighbour. The results equal
-    those of `torch.nn.functional.grid_sample` with corners aligned, to rounding.
+    Volumes are sampled linearly (as a weighted sum of the eight surrounding voxels), masks by nearest neighbour. Apart
+    from rounding, the results equal those of `torch.nn.functional.grid_sample` with corners aligned.
 
     Args:
         volumes: ``(B, C, i, j, k)`` float32, on the CPU.
         to_input: maps from voxel indices of the result to those of the input, ``(B, 3, 4)`` float64.
         background: value outside the volumes, ``(B, C)``.
-        masks: name to masks of the volumes, ``(B, 1, i, j, k)``, with 0 outside.
+        masks: maps names to masks of the volumes, ``(B, 1, i, j, k)``; outside the volumes, masks are 0.
 
     Returns:
         The sampled volumes and masks, with the shapes of ``volumes`` and ``masks``.
@@ -46,7 +46,7 @@ def sample_volumes(
 
 
 class _Block:
-    """Process some planes of a volume at a time, with arrays that are reused because new arrays would not be in the cache.
+    """Process a few planes of a volume at a time. The arrays are reused, because new arrays would not be in the cache.
 
     Args:
         shape: shape of the volumes.
@@ -54,7 +54,7 @@ class _Block:
 
     def __init__(self, shape: Sequence[int]) -> None:
         self.shape = tuple(shape)
-        # one voxel of background before the volume and two behind it, so that the last voxel also has a neighbour
+        # one voxel of background before the volume and two after it, so that the last voxel has a neighbour, too
         self.sides = [side + 3 for side in self.shape]
         self.far, self.near = self.sides[1] * self.sides[2], self.sides[2]
         step = max(1, torch.get_num_threads() * _BLOCK // (self.shape[1] * self.shape[2]))
@@ -63,7 +63,7 @@ class _Block:
         self._index = torch.empty(self._arrays.shape[1:], dtype=torch.int64)
 
     def room(self, volumes: Tensor) -> Tensor:
-        """An empty array into which `fill` writes a volume of this shape, surrounded by its background."""
+        """Allocate an array into which `fill` writes a volume of this shape, surrounded by its background."""
         return volumes.new_empty(volumes.shape[1], *self.sides)
 
     @staticmethod
@@ -74,9 +74,9 @@ class _Block:
         room[:, 1:-2, 1:-2, 1:-2] = volume
 
     def parts(self, way: Tensor) -> Iterator[slice]:
-        """Compute the positions in the padded volume block by block, and yield the planes of each block (first axis)."""
+        """Compute the positions in the padded volume block by block, and yield the range of planes of each block."""
         along = [torch.arange(side, dtype=torch.float64) for side in self.shape]
-        # terms that depend only on the position in a plane, float32 like the sum
+        # terms that depend only on the position in a plane; they are float32, like the sum
         planes = [((row[1] * along[1])[:, None] + row[2] * along[2]).to(torch.float32) for row in way]
         starts = (way[:, :1] * along[0] + way[:, 3:] + 1).to(torch.float32)
         for part in self.steps:
@@ -88,7 +88,8 @@ class _Block:
             yield part
 
     def nearest(self, room: Tensor, result: Tensor) -> None:
-        """The voxel nearest to each position, ``(C, ...)``; call it before `linear`, which overwrites the positions."""
+        """Write the voxel nearest to each position to ``result`` ``(C, ...)``. Call this before `linear`, which overwrites
+        the positions."""
         for place, whole in zip(self.places, self.spare, strict=True):
             torch.round(place, out=whole)
         index = self._found()
@@ -96,7 +97,7 @@ class _Block:
             torch.index_select(values, 0, index, out=channel.view(-1))
 
     def linear(self, room: Tensor, result: Tensor) -> None:
-        """The weighted sum of the eight voxels around each position, ``(C, ...)``."""
+        """Write the weighted sum of the eight voxels around each position to ``result`` ``(C, ...)``."""
         for place, whole in zip(self.places, self.spare, strict=True):
             place.sub_(torch.floor(place, out=whole))
         index, (i, j, k), (one, two, three) = self._found(), self.places, self.spare
@@ -113,7 +114,7 @@ class _Block:
             torch.lerp(face(0, channel), face(self.far, one), i, out=channel)
 
     def _found(self) -> Tensor:
-        """Indices into a padded volume for the whole numbers in the spare arrays, ``(N,)``."""
+        """Indices ``(N,)`` into a padded volume, from the whole numbers in the spare arrays."""
         i, j, k = self.spare
         # whole numbers up to 2^24 are exact in float32, and adding them is faster than converting each to an integer
         if self.far * self.sides[0] >= 2**24:
