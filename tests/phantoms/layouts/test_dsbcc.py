@@ -76,7 +76,7 @@ def test_resumes_where_it_stopped(recipe, tmp_path):
 
 
 def test_refuses_a_folder_of_another_recipe(recipe, dsbcc_tree):
-    with pytest.raises(InputError, match=r"made with other settings .* give another folder"):
+    with pytest.raises(InputError, match=r"made with other settings .* name another folder"):
         list(write_exams(replace(recipe, seed=99), dsbcc_tree, 1))
 
 

@@ -1,4 +1,4 @@
-"""Phantom exams: synthetic bodies, scanned and written as real files in real data sets' layouts."""
+"""Phantom exams: synthetic bodies that are scanned and written as real files, in the layouts of real data sets."""
 
 from planewise.phantoms.heart.body import Body
 from planewise.phantoms.heart.breath_holds import true_shifts

@@ -1,4 +1,4 @@
-"""A block of voxels that a body is painted into."""
+"""A block of voxels into which a body is painted."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from planewise.phantoms.texture import Texture
 
 
 class Block:
-    """Signals of several contrasts and labels on one grid, and the positions of its voxels in the body.
+    """Signals of several contrasts, and labels, on a common grid of voxels.
 
     Args:
         side: voxels along each axis.
         spacing: size of the voxels along i, j and k, mm.
-        contrasts: number of images painted at once.
-        rng: determines the body's pose, its bends and its textures.
+        contrasts: number of images that are painted at once.
+        rng: generator of the body's pose, bends and textures.
         turn: standard deviation of the body's rotation about each axis, degrees.
         shift: standard deviation of the body's position along each axis, mm.
         bend: standard deviation of the smooth displacement that makes every body different, mm.
 
     Attributes:
-        signal: ``(contrasts, i, j, k)`` float32, the painting so far.
-        labels: ``(i, j, k)`` uint8.
-        at: x, y, z of the voxels in the body's own frame (left to right, back to front, feet to head), mm.
+        signal: the picture so far, ``(contrasts, i, j, k)`` float32.
+        labels: label of each voxel, ``(i, j, k)`` uint8.
+        at: x, y and z of the voxels in the body's own frame (to the right, to the front and to the head), mm.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Block:
         return self._texture(*self.at, grain, field)
 
     def paint(self, depth: np.ndarray, values: Sequence[float], label: int | None = None) -> None:
-        """Paint a solid over the present content, in every contrast, and label its voxels.
+        """Paint a solid over the picture so far, in all contrasts, and label its voxels.
 
         Args:
             depth: depth of each voxel inside the solid, mm, negative outside.

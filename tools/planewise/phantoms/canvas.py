@@ -15,10 +15,10 @@ Tissues = TypeVar("Tissues")
 
 @dataclass(frozen=True)
 class Canvas(Generic[Tissues]):
-    """The base of every painter of a body. Arrays have equal shapes, one value per point, float32."""
+    """A picture that painters of a body change. All arrays are float32 and have the same shape, with a value per point."""
 
     signal: np.ndarray
-    """The painting so far, relative to the brightest tissue; painters change it in place"""
+    """The picture so far, relative to the brightest tissue; painters change it in place"""
     at: Coordinates
     """x, y, z of the points, mm, in the body's own frame"""
     grain: np.ndarray
@@ -30,7 +30,7 @@ class Canvas(Generic[Tissues]):
     """Pixel size, mm"""
 
     def paint(self, depth: np.ndarray, value: np.ndarray | float) -> None:
-        """Paints a solid over the present content, see `planewise.phantoms.solids.paint`.
+        """Paint a solid over the picture so far (`planewise.phantoms.solids.paint`).
 
         Args:
             depth: depth of each point inside the solid, mm, negative outside.
@@ -39,5 +39,5 @@ class Canvas(Generic[Tissues]):
         paint(self.signal, depth, value, self.edge)
 
     def in_frame(self, at: Coordinates) -> Canvas[Tissues]:
-        """The same picture with its points in another frame; painting on one changes both."""
+        """The same picture, with its points in another frame. Painting on either picture changes both."""
         return replace(self, at=at)

@@ -1,4 +1,4 @@
-"""Definition of a defect, and registration of defects under their names."""
+"""Define defects, and register them under their names."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy as np
 from planewise.phantoms.scanner.dicom import DicomFile, Identity
 
 Alter = Callable[[list[DicomFile], Any, Identity], list[DicomFile]]
-"""Puts a flaw into the files of a heart or knee exam; takes files, exam and identity, returns the files"""
+"""A function that takes the files, the exam and the identity of an exam, and returns the files with a flaw"""
 
 
 @dataclass(frozen=True)
 class Defect:
-    """A flaw: its description, in one line, and the function that puts it into an exam's files."""
+    """A flaw: a description in one line, and the function that adds it to the files of an exam."""
 
     what: str
     alter: Alter
 
 
 def registering(table: dict[str, Defect]) -> Callable[[str], Callable[[Alter], Alter]]:
-    """A decorator for defects: it takes the description and enters the function in a table under its own name."""
+    """Make a decorator for defects. It takes a description, and enters the function in a table under the function's name."""
 
     def defect(what: str) -> Callable[[Alter], Alter]:
         def register(alter: Alter) -> Alter:
@@ -37,17 +37,17 @@ def registering(table: dict[str, Defect]) -> Callable[[str], Callable[[Alter], A
 
 
 def with_ghosts(pixels: np.ndarray) -> np.ndarray:
-    """Add motion ghosts to an image ``(rows, columns)``: faint copies of it above and below."""
+    """Add motion ghosts to an image ``(rows, columns)``: faint copies of the image, moved up and down."""
     rows = pixels.shape[0]
     return pixels // 2 + np.roll(pixels, rows // 5, axis=0) // 3 + np.roll(pixels, -rows // 7, axis=0) // 3
 
 
 def plant_identity(files: list[DicomFile], identity: Identity, organ: str) -> list[DicomFile]:
-    """Writes a person's name and numbers to every header field and folder name that may hold them.
+    """Write a person's name and numbers to every header field and folder name that may contain them.
 
     Args:
-        files: changed in place.
-        identity: identity to write; if its name is only a number, a made-up name replaces it.
+        files: the files, which are changed in place.
+        identity: the identity to write. If its name is only a number, a made-up name replaces it.
         organ: organ named in the study's description.
     """
     name, birth_date = identity.name, identity.birth_date or "19540317"

@@ -1,4 +1,4 @@
-"""The layouts of phantom exams: one record each."""
+"""The layouts of phantom exams, with one record for each layout."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Anatomy:
     """The scanned organ."""
 
     exam: type[Exam] | type[KneeExam] | type[Head] | type[Abdomen] | type[Retina]
-    """Class of its exams: ``sample`` samples them whole, ``sample_organ`` only the organ"""
+    """Class of its exams; ``sample`` samples a whole exam, and ``sample_organ`` only the organ"""
     defects: Mapping[str, Defect]
     """Flaws of a DICOM exam, by name"""
 
@@ -51,14 +51,14 @@ class Layout:
     """A data set that phantom exams imitate: its patients, its files and its folders."""
 
     title: str
-    """The data set's name for people"""
+    """Name of the data set, for people"""
     seed: int
-    """Part of every seed, so that the exams of two layouts with one seed are different people"""
+    """Part of every seed, so that exams of different layouts are different people even if a recipe's seed is the same"""
     anatomy: Anatomy
     population: AnyPopulation
     """Default patients and scanners; any other population must be of the same class"""
     writer_name: str
-    """The module that writes it, see `writer`"""
+    """Name of the module that writes the layout (see `writer`)"""
     dicom: bool = False
     """Whether its exams are DICOM files, which can have the anatomy's defects"""
     groups: tuple[str, ...] = ()
@@ -79,15 +79,16 @@ class Layout:
     def writer(self) -> ModuleType:
         """The module that writes the layout.
 
-        It has ``exam_paths(recipe, number)``, the files or folders of an exam; ``write_exam(recipe, number, paths)``,
-        which writes them; and ``table_rows(recipe, number)``, the exam's rows of the set's tables, whose first row is
-        ``TABLE_HEADER``. A writer may have ``table_end(recipe)``, the final rows of its tables.
+        It must have these functions: ``exam_paths(recipe, number)`` returns the files or folders of an exam,
+        ``write_exam(recipe, number, paths)`` writes them, and ``table_rows(recipe, number)`` returns the exam's rows of the
+        data set's tables. ``TABLE_HEADER`` is the first row of the tables. If there is a function ``table_end(recipe)``, it
+        returns their final rows.
         """
-        # by name, because writers import `Recipe`, which looks its layout up here
+        # imported by name, because writers import `Recipe`, which looks up its layout here
         return import_module(self.writer_name)
 
 
-#: Name to layout. A new one is an entry here and a module in `layouts/`.
+#: Maps names to layouts. A new layout needs an entry here and a module in `layouts/`.
 LAYOUTS = {
     "dsbcc": Layout("DSBCC", 1, HEART, UNLABELLED, "planewise.phantoms.layouts.dsbcc", dicom=True),
     "acdc": Layout("ACDC", 2, HEART, LABELLED, "planewise.phantoms.layouts.acdc", groups=tuple(GROUPS)),

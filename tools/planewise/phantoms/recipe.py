@@ -1,4 +1,4 @@
-"""The recipe of a tree of phantom exams, so that the tree can be made again and extended."""
+"""The recipe of a folder of phantom exams, with which the folder can be made again and extended."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Recipe:
     """A key of `LAYOUTS`"""
     seed: int = 0
     population: AnyPopulation = UNLABELLED
-    """Of the class of the layout's own population"""
+    """A population of the same class as the layout's own population"""
     defects: tuple[str, ...] = ()
-    """Names from the layout's defects; they are applied in this order"""
+    """Names of defects of the layout, which are applied in this order"""
     extra_views: float = 0.0
-    """Share of heart exams that carry further series, some of them under a wrong name"""
+    """Share of heart exams that have additional series, some of them with wrong names"""
     patient_name: str = ""
-    """Name for every header, to test that no output repeats it; by default the exam's number"""
+    """Patient's name in all headers, to test that it appears in no output; by default, the exam's number"""
     birth_date: str = ""
     """YYYYMMDD"""
 
@@ -52,12 +52,13 @@ class Recipe:
     def exam(self, number: int) -> Exam | KneeExam | Head | Abdomen | Retina:
         """Exam ``number``, counted from 1; it does not depend on the other exams.
 
-        If the layout names diagnoses, exams have them in turn, so that a tree of any size is balanced.
+        If the layout names diagnoses, exams get them in turn, so that any number of exams is balanced.
         """
         return self.form.anatomy.exam.sample(*self._draw(number))
 
     def organ(self, number: int) -> Heart | Knee | Head | Abdomen | Retina:
-        """Only the scanned object of an exam: a heart, a knee with its findings, a head with its grade. This is fast."""
+        """Sample only the organ of an exam, such as a heart, a knee with its findings, or a head with its grade. This is
+        fast."""
         return self.form.anatomy.exam.sample_organ(*self._draw(number))
 
     def identity(self, number: int) -> Identity:
@@ -71,5 +72,5 @@ class Recipe:
         return (self.seed, self.form.seed, number), self.population, *given
 
     def fingerprint(self) -> str:
-        """Short hash of the recipe: the same recipe writes the same exams. Reveals nothing about the planted identity."""
+        """Short hash of the recipe. The same recipe writes the same exams. The hash does not reveal the patient's name."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]

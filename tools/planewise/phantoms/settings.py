@@ -1,4 +1,4 @@
-"""Settings of a population: numbers with a meaning, listed and changed by name."""
+"""Settings of a population: numbers with a description, which can be listed and changed by name."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ Same = TypeVar("Same", bound="Settings")
 
 
 def setting(default, meaning: str):
-    """A value with its meaning, which the command line shows."""
+    """A field with a default value and a description, which the command line shows."""
     return field(default=default, metadata={"meaning": meaning})
 
 
 class Settings:
-    """Base of the populations: frozen data classes whose fields are made by `setting`."""
+    """Base class of the populations, which are frozen data classes with fields made by `setting`."""
 
     def with_values(self: Same, **values: object) -> Same:
-        """A copy with some values changed, e.g. to compare an easier set of exams with a harder one."""
+        """A copy with some values changed, for example to compare an easier set of exams with a harder one."""
         return replace(self, **values)
 
     def with_text(self: Same, settings: list[str]) -> Same:
         """A copy with values given as ``name=value`` or ``name=low,high``.
 
         Raises:
-            InputError: a name is unknown, or a value has the wrong form, is not finite, or is a range whose first number
-                is larger than its second.
+            InputError: a name is unknown, or a value has the wrong form, is not finite, or is a range with its larger
+                number first.
         """
         changed = {}
         changeable = [entry.name for entry in fields(self) if not _is_table(getattr(self, entry.name))]
         for text in settings:
             name, _, value = text.partition("=")
             if name not in changeable:
-                raise InputError(f"unknown setting {name!r}; settings are {', '.join(changeable)}")
+                raise InputError(f"unknown setting {name!r}; the settings are {', '.join(changeable)}")
             usual = getattr(self, name)
             try:
                 numbers = tuple(float(part) for part in value.split(","))

@@ -1,11 +1,11 @@
-"""Depth of points inside simple solids, and painting of a solid over its background."""
+"""Compute the depth of points inside simple solids, and paint a solid over its background."""
 
 from __future__ import annotations
 
 import numpy as np
 
 Coordinates = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""x, y, z of points, equal shapes, float32, mm."""
+"""x, y and z of points, float32, mm, all of the same shape."""
 
 
 def ellipsoid(at: Coordinates, centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
@@ -17,23 +17,23 @@ def ellipsoid(at: Coordinates, centre: np.ndarray, radii: np.ndarray) -> np.ndar
         total = total + scaled
         slope = slope + scaled * np.float32(1 / radius**2)
     total = np.sqrt(total)
-    # first-order distance: the implicit function over its gradient; at the centre both vanish
+    # first-order distance: the implicit function divided by its gradient; at the centre, both are zero
     return total * (1 - total) / np.sqrt(slope + np.float32(1e-9))
 
 
 def cylinder(at: tuple[np.ndarray, np.ndarray], centre: tuple, radii: tuple[float, float]) -> np.ndarray:
-    """Approximate depth inside an elliptic cylinder along z, mm; its centre may be arrays that vary along z."""
+    """Approximate depth inside an elliptic cylinder along z, mm. Its centre may vary from point to point."""
     u = (at[0] - centre[0]) * np.float32(1 / radii[0])
     v = (at[1] - centre[1]) * np.float32(1 / radii[1])
     return (1 - np.sqrt(u * u + v * v)) * np.float32(min(radii))
 
 
 def tube(at: Coordinates, path: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Depth inside a tube along a path of straight pieces, mm, positive inside.
+    """Depth inside a tube along a path of straight segments, mm, positive inside.
 
     Args:
         at: points.
-        path: corners, shape ``(M, 3)``, mm.
+        path: corners of the path, shape ``(M, 3)``, mm.
         radius: radius at each corner, shape ``(M,)``, mm.
     """
     path = np.asarray(path, dtype=np.float32)
@@ -50,17 +50,17 @@ def tube(at: Coordinates, path: np.ndarray, radius: np.ndarray) -> np.ndarray:
 
 
 def rounded(first: np.ndarray, second: np.ndarray, radius: float) -> np.ndarray:
-    """Depth inside the intersection of two solids, with the edge between them rounded off; all in mm."""
+    """Depth inside the intersection of two solids, with a rounded edge between them, mm."""
     radius = np.float32(radius)
     corner = np.hypot(np.maximum(radius - first, 0), np.maximum(radius - second, 0))
     return np.maximum(radius, np.minimum(first, second)) - corner
 
 
 def paint(signal: np.ndarray, depth: np.ndarray, value: np.ndarray | float, edge: float) -> None:
-    """Paints a solid over a picture, in place; its border fades over one pixel, as partial volume in the plane does.
+    """Paint a solid over a picture, in place. Its border fades over one pixel, like partial volume in the plane.
 
     Args:
-        signal: the present content, float32.
+        signal: the picture so far, float32.
         depth: depth of each point inside the solid, mm, same shape.
         value: the solid's signal.
         edge: pixel size, mm.

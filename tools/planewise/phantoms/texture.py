@@ -1,4 +1,4 @@
-"""Smooth random fields that give tissue its grain, its vessels and its roughness."""
+"""Smooth random fields for the grain, the vessels and the roughness of tissue."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from functools import lru_cache
 
 import numpy as np
 
-#: Nodes along each edge of the lattice, which then repeats. 8 MB: fits in a core's cache.
+#: Number of nodes along each edge of the lattice, after which it repeats. It has 8 MB, and fits into the cache of a core.
 LATTICE = 128
 
-#: Nodes across one feature of the field.
+#: Number of nodes across one feature of the field.
 FEATURE = 10
 
 
 @lru_cache(maxsize=1)
 def _lattice() -> np.ndarray:
-    """The field that all textures read, flattened, standard normal, float32; computing it takes 0.2 s."""
+    """The field that all textures read, flattened, standard normal, float32. It is computed once, in 0.2 s."""
     frequency = np.fft.fftfreq(LATTICE)
     radial = np.sqrt(frequency[:, None, None] ** 2 + frequency[:, None] ** 2 + frequency[: LATTICE // 2 + 1] ** 2)
     noise = np.fft.rfftn(np.random.default_rng(20).standard_normal((LATTICE,) * 3, dtype=np.float32))
-    # one band of wavelengths, two features long: no drift over the lattice and no detail below a few nodes
+    # only wavelengths of about two features, so that there is no drift over the lattice and no detail below a few nodes
     band = np.exp(-((radial * 2 * FEATURE - 1) ** 2) / (2 * 0.45**2)) * (radial > 0)
     field = np.fft.irfftn(noise * band, (LATTICE,) * 3, (0, 1, 2))
     return (field / field.std()).astype(np.float32).ravel()
 
 
 class Texture:
-    """Random fields in space, standard normal at every point; every patient has different fields.
+    """Random fields in space, standard normal at every point. Every patient has different fields.
 
-    All fields read one lattice, with different steps, offsets and directions. The value at a point is that of the nearest
-    node, which looks smooth if a feature is more than about three pixels wide.
+    All fields read the same lattice, with different steps, offsets and directions. The value at a point is that of a node
+    near it, which looks smooth if a feature is more than about three pixels wide.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._start = rng.uniform(0, LATTICE, 3)
-        # oblique to the body's axes, so that repeats never line up with an image
+        # the directions are oblique to the body's axes, so that repetitions are never aligned with an image
         self._directions = np.linalg.qr(rng.standard_normal((3, 3)))[0]
 
     def __call__(self, x: np.ndarray, y: np.ndarray, z: np.ndarray, grain: float, field: int = 0) -> np.ndarray:
@@ -49,7 +49,7 @@ class Texture:
             Standard normal values, shape of ``x``, float32.
         """
         across = (self._directions * (FEATURE / grain)).astype(np.float32)
-        # whole periods ahead, where all coordinates are positive and truncation rounds down
+        # whole periods are added, so that all coordinates are positive and truncation rounds down
         start = (self._start + np.array([37, 59, 83]) * field + 64 * LATTICE).astype(np.float32)
         index = None
         for (a, b, c), first in zip(across, start, strict=True):

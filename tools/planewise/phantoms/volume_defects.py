@@ -1,5 +1,5 @@
-"""Flaws of volumes in the layouts of BraTS and of the decathlon, each written on demand, so that readers can be tested
-against every one."""
+"""Flaws of volumes in the layouts of BraTS and of the Medical Segmentation Decathlon, each of which can be written on
+demand, so that readers can be tested on all of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MSD_DEFECTS: dict[str, Defect] = {}
 
 _in_brats, _in_msd = registering(BRATS_DEFECTS), registering(MSD_DEFECTS)
 
-#: Name of the mask's file in these functions; images have the name of their contrast, or ``image`` in the decathlon.
+#: Name of the mask's file in these functions. An image has the name of its contrast, or ``image`` in the decathlon.
 MASK = "mask"
 
 Files = list[NiftiFile]

@@ -17,23 +17,23 @@ from planewise.atomic_write import atomic_write, unwritable
 from planewise.errors import InputError
 from planewise.phantoms.recipe import Recipe
 
-#: File at the root of a tree that records its recipe.
+#: File at the root of the exams that records their recipe.
 MANIFEST = "phantom.json"
 
 
 def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iterator[tuple[int, bool]]:
-    """Writes exams 1 to ``exams`` of a recipe below ``out``.
+    """Write exams 1 to ``exams`` of a recipe below ``out``.
 
     An exam appears under its name only when it is complete. Exams that are already complete are kept.
 
     Args:
-        recipe: what to write.
-        out: root of the tree; it may contain exams of the same recipe.
+        recipe: the recipe of the exams.
+        out: root folder; it may already contain exams of the same recipe.
         exams: number of exams.
         workers: number of processes; the files do not depend on it.
 
     Yields:
-        Number of each finished exam, and whether this call wrote it.
+        The number of each finished exam, and whether this call wrote it.
 
     Raises:
         InputError: ``out`` contains exams of another recipe.
@@ -54,7 +54,7 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
                 rows[jobs[job]] = job.result()
                 yield jobs[job], True
     for number in range(1, exams + 1):
-        # rows of older exams too, because a run that was killed before it wrote the tables left their rows out
+        # rows of older exams are included, because a run that was killed before it wrote the tables left them out
         rows.setdefault(number, recipe.form.writer.table_rows(recipe, number))
     _write_tables(recipe, out, rows)
     if recipe.form.listing:
@@ -72,14 +72,14 @@ def _complete(recipe: Recipe, out: Path, number: int) -> bool:
 
 
 def _claim(recipe: Recipe, out: Path) -> None:
-    """Writes the recipe to the root of the tree; refuses a tree of another recipe."""
+    """Write the recipe to the root folder; refuse a folder with another recipe."""
     path = out / MANIFEST
     if path.exists():
         found = json.loads(path.read_text()).get("fingerprint")
         if found != recipe.fingerprint():
             raise InputError(
                 f"{out} contains phantom exams made with other settings (fingerprint {found}, now "
-                f"{recipe.fingerprint()}); give another folder, or remove this one"
+                f"{recipe.fingerprint()}); name another folder, or remove this one"
             )
         return
     try:
@@ -94,7 +94,7 @@ def _claim(recipe: Recipe, out: Path) -> None:
 
 
 def _write_one(recipe: Recipe, out: Path, number: int) -> dict[str, tuple[object, ...]]:
-    """Writes an exam under temporary names and renames it when it is complete. Returns its rows of the set's tables."""
+    """Write an exam under temporary names, and rename it when it is complete; return its rows of the set's tables."""
     places = _places(recipe, out, number)
     partial = [final.with_name(f".{final.name}.partial") for final in places]
     for path in partial:
@@ -107,7 +107,7 @@ def _write_one(recipe: Recipe, out: Path, number: int) -> dict[str, tuple[object
 
 
 def _write_tables(recipe: Recipe, out: Path, rows: dict[int, dict[str, tuple[object, ...]]]) -> None:
-    """Writes the set's tables, ordered by the exams' identifiers; rows of exams that this run did not cover are kept."""
+    """Write the set's tables, ordered by the exams' identifiers. Rows of exams that this run did not write are kept."""
     header = recipe.form.writer.TABLE_HEADER
     end = getattr(recipe.form.writer, "table_end", lambda recipe: [])(recipe)
     tables: dict[str, dict[int, tuple[object, ...]]] = {}

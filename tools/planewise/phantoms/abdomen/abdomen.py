@@ -1,4 +1,4 @@
-"""An abdomen in the portal venous phase: a pancreas with a tumour, among organs that look like it."""
+"""An abdomen in the portal venous phase, with a pancreas, its tumour, and organs that look like a pancreas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PANCREAS, TUMOUR = 1, 2
 
 AIR, FAT = -1000.0, -100.0
 
-#: Organ to its Hounsfield units.
+#: Maps each organ to its Hounsfield units.
 UNITS = {
     "muscle": 58.0,
     "liver": 108.0,
@@ -31,7 +31,7 @@ UNITS = {
     "bile": 8.0,
 }
 
-#: Corners of the pancreas from its head in the duodenum's bend to its tail at the spleen, mm; negative x is the
+#: Points along the pancreas, from its head in the bend of the duodenum to its tail at the spleen, mm; negative x is the
 #: patient's left.
 COURSE = ((34.0, 20.0, -30.0), (26.0, 30.0, -8.0), (2.0, 38.0, 6.0), (-30.0, 22.0, 14.0), (-66.0, -2.0, 26.0))
 
@@ -48,7 +48,7 @@ class Abdomen:
         """The abdomen for these seeds."""
         return cls(seeds, population)
 
-    #: sampling is cheap, only the scan takes time
+    #: sampling is fast; only the scan takes time
     sample_organ = sample
 
     @property
@@ -61,8 +61,8 @@ class Abdomen:
         return width, depth, height
 
     def scan(self) -> tuple[np.ndarray, np.ndarray]:
-        """Image, ``(i, j, k)`` int16 in Hounsfield units, and mask, uint8; i runs to the patient's right, j to the front,
-        k to the head."""
+        """The image, ``(i, j, k)`` int16, in Hounsfield units, and the mask, uint8. The axis i points to the patient's
+        right, j to the front, and k to the head."""
         population, rng = self.population, np.random.default_rng([*self.seeds, 1])
         block = Block(population.side, self.spacing, 1, rng, population.turn, population.shift, bend=5.0)
         size = np.exp(rng.normal(0, population.shape, 3))
@@ -81,7 +81,7 @@ class Abdomen:
 def _paint_body(
     block: Block, rng: np.random.Generator, population: AbdomenPopulation, units: dict[str, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Paint table, skin, fat, muscle, and spine; returns the depth below the skin and inside the muscles, mm."""
+    """Paint table, skin, fat, muscle and spine; return the depths below the skin and inside the muscles, mm."""
     x, y, _ = block.at
     # the table's curved top is not part of the body
     block.paint(3.0 - np.abs(y + 112 - x**2 / 900), [-300.0])
@@ -90,7 +90,7 @@ def _paint_body(
     block.paint(inside - 1.0, [FAT + 10 * rng.standard_normal()])
     wall = inside - rng.uniform(*population.fat)
     block.paint(wall, [units["muscle"]])
-    # the cavity behind the abdominal wall, filled with fat
+    # the cavity behind the abdominal wall is filled with fat
     cavity = np.minimum(wall - 12.0, y + 46 + 18 * (np.abs(x) > 45))
     block.paint(cavity, [FAT + 6.0])
     spine = cylinder((x, y), (0.0, -42.0), (21.0, 17.0))
@@ -131,8 +131,8 @@ def _paint_organs(
         put(kidney, "kidney")
         hilum = ellipsoid(at, centre - np.array([side * 14, -4, 0]), np.array([14.0, 9, 22]))
         block.paint(hilum, [FAT])
-    # the stomach in front, the duodenum around the head, and loops of bowel are as bright, thick and curved as the
-    # pancreas
+    # the stomach in front of the pancreas, the duodenum around its head, and loops of bowel are as bright, thick and
+    # curved as the pancreas
     stomach = np.array([[-70, 30, 60], [-58, 52, 30], [-24, 66, 8], [14, 62, 2]]) + rng.normal(0, 6, 3)
     _paint_gut(block, np.minimum(tube(at, stomach, np.array([26.0, 24, 19, 13])), cavity), rng, units)
     head = course[0]
@@ -154,7 +154,7 @@ def _paint_organs(
 
 
 def _paint_gut(block: Block, depth: np.ndarray, rng: np.random.Generator, units: dict[str, float]) -> None:
-    """Paint a piece of gut: a wall around its content. The gut is collapsed, or full of fluid, contrast agent or gas."""
+    """Paint a piece of gut: a wall and its content. The gut is collapsed, or full of fluid, contrast agent or gas."""
     block.paint(depth, [units["wall"]])
     content, wall = rng.choice([units["content"], units["wall"] - 12, 260.0, -800.0], p=[0.45, 0.3, 0.1, 0.15]), 3.5
     block.paint(depth - wall, [content])
@@ -168,7 +168,7 @@ def _paint_pancreas(
     course: np.ndarray,
     cavity: np.ndarray,
 ) -> None:
-    """Paint the pancreas, lobulated and with fat between its lobes, and its tumour."""
+    """Paint the pancreas, which has lobes with fat between them, and its tumour."""
     at = block.at
     thick = rng.uniform(*population.thickness) * np.array([1.45, 1.15, 0.9, 0.95, 0.8])
     lobes = block.texture(14.0, 8)

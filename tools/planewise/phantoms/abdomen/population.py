@@ -9,8 +9,8 @@ from planewise.phantoms.settings import Settings, setting
 
 @dataclass(frozen=True)
 class AbdomenPopulation(Settings):
-    """Spread of abdomens, tumours and scanners. Single numbers are standard deviations unless stated otherwise; values
-    are drawn uniformly from pairs."""
+    """Spread of abdomens, tumours and scanners. Unless stated otherwise, a single number is a standard deviation; from a
+    pair of numbers, values are drawn uniformly."""
 
     side: int = setting(64, "voxels along each axis")
     field: float = setting(330.0, "width of the block, mm")
@@ -18,7 +18,9 @@ class AbdomenPopulation(Settings):
     height: float = setting(170.0, "the block from feet to head, mm")
     tumour: float = setting(1.0, "share of abdomens with a tumour of the pancreas")
     radius: tuple[float, float] = setting((9.0, 17.0), "radius of a tumour, mm")
-    difference: tuple[float, float] = setting((20.0, 50.0), "how much darker than the pancreas a tumour is, HU")
+    difference: tuple[float, float] = setting(
+        (20.0, 50.0), "difference in brightness between the pancreas and its darker tumour, HU"
+    )
     thickness: tuple[float, float] = setting((9.0, 14.0), "radius of the pancreas' body, mm")
     fat: tuple[float, float] = setting((8.0, 26.0), "fat under the skin, mm")
     shape: float = setting(0.06, "relative variation of the body's size along each axis")

@@ -1,4 +1,4 @@
-"""A head without its skull: brain, ventricles, and a tumour with oedema, enhancing rim and core."""
+"""A head without its skull: a brain with ventricles, and a tumour with oedema, an enhancing rim and a core."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from planewise.phantoms.block import Block
 from planewise.phantoms.head.population import HeadPopulation
 from planewise.phantoms.solids import ellipsoid, tube
 
-#: The order of the contrasts, named as in BraTS' files.
+#: The contrasts in order, with their names in the files of BraTS.
 CONTRASTS = ("t1", "t1ce", "t2", "flair")
 
-#: BraTS' mask values.
+#: Mask values of BraTS.
 CORE, OEDEMA, ENHANCING = 1, 2, 4
 
-#: Values of a healthy head's mask, in the order of FSL-FAST: from the darkest in T1 to the brightest.
+#: Mask values of a healthy head's tissues, as in FSL-FAST: from the darkest in T1 to the brightest.
 FLUID, GREY, WHITE = 1, 2, 3
 
-#: Tissue to its signal in each of `CONTRASTS`, relative to white matter in T1.
+#: Maps each tissue to its signal in each of `CONTRASTS`, relative to white matter in T1.
 SIGNALS = {
     "fluid": (0.28, 0.28, 1.00, 0.20),
     "grey": (0.62, 0.66, 0.68, 0.74),
@@ -41,7 +41,7 @@ class Head:
     seeds: tuple[int, ...]
     population: HeadPopulation
     grade: str
-    """``"HGG"`` if the tumour enhances, ``"LGG"`` if it does not; for a healthy head, only the name of its folder"""
+    """``"HGG"`` if the tumour enhances, ``"LGG"`` if it does not; for a healthy head, it is only the name of the folder"""
     tumour: bool
 
     @classmethod
@@ -52,7 +52,7 @@ class Head:
             seeds, population, "LGG" if draws[0] < population.low_grade else "HGG", bool(draws[1] < population.tumour)
         )
 
-    #: sampling is cheap, only the scan takes time
+    #: sampling is fast; only the scan takes time
     sample_organ = sample
 
     @property
@@ -62,13 +62,15 @@ class Head:
 
     @property
     def has_tissues(self) -> bool:
-        """Whether its mask shows tissues."""
+        """Whether the head's mask shows tissues."""
         return bool(self.population.tissues) and not self.tumour
 
     def scan(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Images by contrast, ``(i, j, k)`` float32, zero outside the brain, and the mask, uint8; i runs to the patient's
-        left, j to the back, k to the head. The mask shows the tumour. The mask of a healthy head shows the tissues if the
-        population's ``tissues`` is set, and is empty otherwise."""
+        """The image of each contrast, ``(i, j, k)`` float32, zero outside the brain, and the mask, uint8.
+
+        The axis i points to the patient's left, j to the back, and k to the head. The mask shows the tumour. The mask of a
+        healthy head shows the tissues if the population's ``tissues`` is 1, and is empty otherwise.
+        """
         population = self.population
         rng = np.random.default_rng([*self.seeds, 1])
         block = Block(
@@ -98,7 +100,7 @@ class Head:
         block.labels[~brain] = 0
         # BraTS' registration leaves no negative values, and nothing outside the brain
         images = np.where(brain, np.maximum(images, 1.0), 0.0)
-        # i and j run to the left and to the back, the body's x and y to the right and to the front
+        # i and j point to the left and to the back, but the body's x and y to the right and to the front
         turned = {name: image[::-1, ::-1] for name, image in zip(CONTRASTS, images, strict=True)}
         return turned, np.ascontiguousarray(block.labels[::-1, ::-1])
 
@@ -113,14 +115,14 @@ class _Tumour:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, population: HeadPopulation) -> _Tumour:
-        # off the midline, in the cerebrum
+        # the centre is in the cerebrum, away from the midline
         side = rng.choice([-1, 1])
         centre = np.array([side * rng.uniform(20, 42), rng.uniform(-45, 42), rng.uniform(-12, 38)])
         radii = rng.uniform(*population.radius) * np.exp(rng.normal(0, 0.15, 3))
         return cls(centre, radii, float(rng.uniform(*population.oedema)))
 
     def pushed_aside(self, at: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-        """Positions of the tissue before the tumour grew: the tissue near it has moved away from its centre."""
+        """The positions of tissue before the tumour grew and pushed nearby tissue away from its centre."""
         offsets = [part - np.float32(middle) for part, middle in zip(at, self.centre, strict=True)]
         squared = sum(offset**2 for offset in offsets) / np.float32(1.6 * self.radii.mean()) ** 2
         share = 1 - np.float32(0.35) * np.exp(-squared)
@@ -130,7 +132,7 @@ class _Tumour:
 def _paint_brain(
     block: Block, signals: dict[str, np.ndarray], rng: np.random.Generator, population: HeadPopulation
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Paint a healthy brain and label its tissues. Returns the depth inside the brain and inside its ventricles, mm."""
+    """Paint a healthy brain and label its tissues; return the depths inside the brain and inside its ventricles, mm."""
     at, (x, _, z) = block.at, block.at
     size = np.exp(rng.normal(0, population.shape, 3))
     fold, width = block.texture(20.0, 3), block.texture(26.0, 4)
@@ -165,7 +167,7 @@ def _paint_brain(
         centre = np.array([rng.choice([-1, 1]) * rng.uniform(20, 38), rng.uniform(-45, 45), rng.uniform(8, 38)])
         spot = ellipsoid(at, centre, rng.uniform(2.0, 4.5, 3))
         block.paint(np.minimum(spot, white), signals["spot"])
-    # the sinus in the midline and the arteries of the base enhance too
+    # the sinus in the midline and the arteries at the base enhance, too
     sinus = tube(at, np.array([[0, 72, 38], [0, 40, 66], [0, -30, 66], [0, -78, 20]]) * size, np.full(4, 2.2))
     arteries = [
         tube(at, np.array([[0, 12, -26], [side * 24, 14, -20], [side * 46, 0, -8]]) * size, np.array([2.0, 1.8, 1.4]))
@@ -185,7 +187,7 @@ def _paint_tumour(
     ventricles: np.ndarray,
     enhances: bool,
 ) -> None:
-    """Paint oedema, core and rim one over the other, and label their voxels."""
+    """Paint oedema, core and rim, one over the other, and label their voxels."""
     rough, coarse, fine = block.texture(22.0, 6), block.texture(34.0, 7), block.texture(12.0, 8)
     mean = float(tumour.radii.mean())
     core = ellipsoid(block.at, tumour.centre, tumour.radii) + 0.14 * mean * rough

@@ -9,14 +9,14 @@ from planewise.phantoms.settings import Settings, setting
 
 @dataclass(frozen=True)
 class HeadPopulation(Settings):
-    """Spread of heads, tumours and scanners. Single numbers are standard deviations unless stated otherwise; values are
-    drawn uniformly from pairs."""
+    """Spread of heads, tumours and scanners. Unless stated otherwise, a single number is a standard deviation; from a pair
+    of numbers, values are drawn uniformly."""
 
     side: int = setting(64, "voxels along each axis")
     field: float = setting(190.0, "side of the block, mm")
     tumour: float = setting(1.0, "share of heads with a tumour; 0 for healthy heads for pretraining")
     tissues: int = setting(0, "1 gives healthy heads a mask of fluid, grey and white matter (1, 2, 3, as in FSL-FAST)")
-    low_grade: float = setting(0.26, "share of tumours of low grade, which do not enhance (75 of BraTS' 285)")
+    low_grade: float = setting(0.26, "share of low-grade tumours, which do not enhance (75 of 285 in BraTS)")
     radius: tuple[float, float] = setting((11.0, 21.0), "radius of a tumour's core, mm")
     oedema: tuple[float, float] = setting((4.0, 16.0), "distance of the oedema's border from the core, mm")
     lesions: tuple[float, float] = setting(

@@ -1,4 +1,4 @@
-"""The atria as solids in the heart's frame: the painted parts, and the labelled parts."""
+"""The atria as solids in the heart's frame, for painting and for labels."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from planewise.phantoms.solids import Coordinates, ellipsoid
 
 
 def atria(patient: Patient, shape: HeartShape, at: Coordinates, squeeze: float) -> tuple[np.ndarray, np.ndarray]:
-    """Depth inside the left and the right atrium, mm, positive inside.
+    """Depths inside the left and the right atrium, mm, positive inside.
 
-    The roofs stand still and the floors follow the valve planes, so the atria fill when the ventricles empty. The floors
-    extend beyond the valve planes, where the ventricles are painted over them, and the two atria overlap at the septum
-    between them.
+    The roofs do not move and the floors follow the valve planes, so the atria fill when the ventricles empty. The floors
+    extend beyond the valve planes, where the ventricles are painted over them. The two atria overlap at the septum.
 
     Args:
-        patient: determines the size.
+        patient: the patient, whose size determines that of the atria.
         shape: shape of the heart.
         at: points in the heart's frame, mm, float32.
         squeeze: contraction of the ventricles, 0 at end-diastole and 1 at end-systole.
@@ -33,5 +32,5 @@ def atria(patient: Patient, shape: HeartShape, at: Coordinates, squeeze: float) 
 
 
 def left_of_septum(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Depth inside the left atrium without the right atrium and the septum, mm."""
+    """Depth inside the part of the left atrium that excludes the right atrium and the septum, mm."""
     return left - np.maximum(right + 1.5, 0)

@@ -1,6 +1,4 @@
-"""Everything around the heart that does not move: chest wall, lungs, spine, vessels, and the organs under the
-diaphragm.
-"""
+"""The body around the heart, which does not move: chest wall, lungs, spine, vessels, and organs under the diaphragm."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ class Body:
     domes: np.ndarray
     """Tops of the right and the left diaphragm, rows of x, y, z"""
     bend: np.ndarray
-    """Smooth displacement that keeps organs from being ellipsoids: rows of wave vector (1/mm), start, amplitude (mm)"""
+    """Smooth displacement, so that organs are not ellipsoids: rows of wave vector (1/mm), phase and amplitude (mm)"""
     stomach_centre: np.ndarray
     stomach_radii: np.ndarray
     stomach_gas: float
@@ -41,12 +39,12 @@ class Body:
     liver_edge: float
     """Extent of the liver to the left of the midline under the heart, mm"""
     aorta: np.ndarray
-    """Path of arch and descending aorta, shape ``(M, 3)``"""
+    """Path of the aortic arch and the descending aorta, shape ``(M, 3)``"""
     aorta_radius: float
     breast: float
     """Height of the fat pads in front of the chest, mm; small for men"""
     vessels: tuple[float, float]
-    """Relative number of visible vessels in lungs and liver; 1 is average"""
+    """Relative numbers of visible vessels in the lungs and in the liver; 1 is average"""
     texture: Texture
 
     @classmethod
@@ -55,7 +53,7 @@ class Body:
         patient = heart.patient
         scale = float(np.clip((patient.body_surface / 1.9) ** 0.4 * np.exp(rng.normal(0, 0.03)), 0.85, 1.18))
         fat = float(np.clip(9 + 1.5 * (patient.body_mass_index - 22) + rng.normal(0, 4), 5, 42))
-        # long waves move much, short ones little
+        # long waves have large amplitudes, short waves small ones
         length = np.repeat([75.0, 50.0, 30.0], 3) * np.exp(rng.normal(0, 0.2, 9))
         waves = rng.standard_normal((9, 3))
         waves /= np.linalg.norm(waves, axis=1, keepdims=True) * length[:, None]
@@ -108,7 +106,7 @@ class Body:
         return body
 
     def paint(self, at: Coordinates, contrast: Contrast, edge: float) -> tuple[np.ndarray, np.ndarray]:
-        """Signal of the body without the heart.
+        """Compute the signal of the body without the heart.
 
         Args:
             at: points in patient space, RAS+, mm, equal shapes, float32.
@@ -116,8 +114,8 @@ class Body:
             edge: pixel size, mm.
 
         Returns:
-            signal: relative to blood, with the sign of fat, float32.
-            depth: below the skin, mm, negative outside; the coils' shading follows it.
+            signal: signal relative to blood, float32; fat may be negative.
+            depth: depth below the skin, mm, negative outside; it determines the coils' shading.
         """
         at = self._bent(at)
         x, y, z = at
@@ -139,7 +137,7 @@ class Body:
         return canvas.signal, depth
 
     def _bent(self, at: Coordinates) -> Coordinates:
-        """The points moved by the body's smooth displacement."""
+        """Move the points by the body's smooth displacement."""
         moved = list(at)
         for row, wave in enumerate(self.bend.astype(np.float32)):
             kx, ky, kz, start, amplitude = wave
@@ -151,18 +149,18 @@ class Body:
         width, depth = (np.float32(1 / half) for half in self.cage)
         u, v = x * width, (y - np.float32(MIDDLE)) * depth
         u2, v2 = u * u, v * v
-        # squares make an ellipse; subtracting part of their product moves it towards a rectangle
+        # the sum of squares gives an ellipse; without a part of their product, it is more like a rectangle
         square = np.float32(0.35)
         norm = np.sqrt(u2 + v2 - square * u2 * v2) + np.float32(1e-6)
         slope = np.hypot(u * (1 - square * v2) * width, v * (1 - square * u2) * depth) / norm
         return (1 - norm) / (slope + np.float32(1e-4))
 
     def _paint_wall(self, canvas: Canvas[Contrast], inner: np.ndarray) -> np.ndarray:
-        """Skin, fat, muscles and ribs. Returns the depth below the skin, mm."""
+        """Paint skin, fat, muscles and ribs; return the depth below the skin, mm."""
         grain, coarse, contrast = canvas.grain, canvas.coarse, canvas.contrast
         x, y, z = canvas.at
         front = np.clip((y - MIDDLE) * np.float32(1 / 60), -1, 1)
-        # muscles of the shoulder and the back come down the flanks
+        # muscles of the shoulder and the back extend down the flanks
         flank = np.clip(np.abs(x) * np.float32(1 / self.cage[0]) - np.float32(0.45), 0, 1)
         wall = np.float32(13 * self.scale) + 2 * coarse + np.float32(26 * self.scale) * flank
         skin = np.float32(self.fat) * (0.8 + 0.3 * front)
@@ -179,7 +177,7 @@ class Body:
         # fat between the muscles, along the wall
         layer = np.float32(1.1) - np.abs(inner + wall * (0.62 + 0.12 * coarse))
         canvas.paint(np.where(coarse > -0.3, layer, -canvas.edge), contrast.fat * 0.8)
-        # ribs run down to the front; their cortex is dark, their marrow grey
+        # ribs slope down towards the front; their cortex is dark, and their marrow is grey
         run = (z - np.float32(0.55) * y) * np.float32(1 / 26)
         rib = np.float32(7.5) - np.abs(run % 1 - np.float32(0.5)) * 26
         ring = np.minimum(np.float32(4.5) - np.abs(inner + 6), rib)
@@ -209,17 +207,17 @@ class Body:
         return height
 
     def _branches(self, at: Coordinates, grain: float, field: int, width: np.ndarray | float) -> np.ndarray:
-        """Share of vessel at each point: vessels follow the winding lines along which two random fields are both zero."""
+        """Share of vessel at each point. Vessels follow the winding lines along which two random fields are both zero."""
         first, second = self.texture(*at, grain, field), self.texture(*at, grain, field + 1)
         return np.clip((width - first * first - second * second) * np.float32(25), 0, 1)
 
     def _lung(self, canvas: Canvas[Contrast]) -> np.ndarray:
-        """Signal of the lung with its vessels, thick near the hilum and vanishing towards the ribs."""
+        """Signal of the lung with its vessels, which are thick near the hilum and vanish towards the ribs."""
         at, grain, contrast = canvas.at, canvas.grain, canvas.contrast
         x, y, _ = at
         hilum = np.exp(-(((np.abs(x) - 40) * np.float32(1 / 34)) ** 2) - ((y + 12) * np.float32(1 / 42)) ** 2)
         vessel = self._branches(at, 19, 2, np.float32(0.03) + np.float32(0.20 * self.vessels[0]) * hilum)
-        # a supine patient's back is lowest and contains more blood
+        # in a supine patient, the back of the lung is lowest and contains more blood
         ground = contrast.lung * (1.3 - y * np.float32(0.01) + 0.4 * grain)
         return ground + (np.float32(0.8 * contrast.blood) - ground) * vessel
 
@@ -249,7 +247,7 @@ class Body:
         content = np.where(y > level, np.float32(0.02), contrast.stomach * (1 + 0.2 * grain + 0.25 * coarse))
         canvas.paint(np.minimum(stomach - 3.5, below), content)
 
-        # all under the right dome, with a left lobe that reaches under the heart and thins downwards
+        # the liver fills the space under the right dome; its left lobe reaches under the heart and is thinner further down
         lobe = (x + np.float32(self.liver_edge) + 0.30 * (y - 10) + 0.55 * (z + 45)) * np.float32(0.8)
         vessel = self._branches(at, 24, 4, 0.11 * self.vessels[1])
         tissue = contrast.liver * (1 + 0.06 * grain)
@@ -265,7 +263,7 @@ class Body:
         x, y, z = canvas.at
         column = cylinder((x, y), (-3, -8), (31 * self.scale, 52 * self.scale))
         above = (z - 14) * np.float32(0.7) + 4 * coarse
-        # fat in front of the vessels, soft tissue around the airways behind
+        # there is fat in front of the vessels, and soft tissue around the airways behind them
         share = np.clip((y + 14) * np.float32(1 / 14) + 0.7 * coarse, 0, 1)
         tissue = contrast.muscle * (1.5 + 0.2 * grain)
         tissue = tissue + (contrast.fat * 0.75 * (1 + 0.08 * grain) - tissue) * share
@@ -279,10 +277,10 @@ class Body:
         canvas.paint(np.minimum(sternum, z + 75), contrast.marrow * 1.6 * (1 + 0.2 * grain))
 
     def _paint_spine(self, canvas: Canvas[Contrast]) -> None:
-        """Vertebrae with discs, the canal with its fluid and cord, and the muscles of the back."""
+        """Paint vertebrae with discs, the canal with its fluid and cord, and the muscles of the back."""
         grain, coarse, contrast = canvas.grain, canvas.coarse, canvas.contrast
         x, y, z = canvas.at
-        # the spine bends backwards in the chest and forwards below
+        # the spine bends backwards in the chest and forwards below it
         behind = y - np.float32(-70 * self.scale) - (z * np.float32(1 / 95)) ** 2 * 14
         muscles = cylinder((np.abs(x), behind), (30, -14), (27, 17))
         streaks = np.clip(np.abs(coarse) * 4 - 6.5, 0, 1)

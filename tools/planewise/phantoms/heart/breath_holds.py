@@ -1,4 +1,4 @@
-"""Distance of a phantom heart's images from the positions in their headers: the ground truth for `Population.breath`."""
+"""True breath-hold shifts of a phantom heart's images, which `Population.breath` determines."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def true_shifts(exam: Exam, dicom: bool) -> dict[tuple[str, int], np.ndarray]:
     """Shifts that move an exam's images to the heart's positions in their breath-holds.
 
     Args:
-        exam: without defects.
-        dicom: whether the exam was written as DICOM series; otherwise it was written as NIfTI cines.
+        exam: an exam without defects.
+        dicom: whether the exam was written as DICOM series instead of NIfTI cines.
 
     Returns:
-        Maps the view (``sax``, ``2ch``, ``4ch``) and the slice's rank from the base to the shift ``(3,)``, RAS+, mm, to
-        add to the image's position.
+        Maps the view (``sax``, ``2ch``, ``4ch``) and the slice's rank from the base to the shift ``(3,)``, RAS+, mm, that
+        must be added to the image's position.
     """
     if dicom:
         streams = {(series.view, series.slice): series.stream for series in plan_series(exam)}

@@ -1,4 +1,4 @@
-"""The picture of the heart: ventricles with their papillary muscles, atria, valves and the roots of the great vessels."""
+"""Paint the heart: ventricles with papillary muscles, atria, valves, and the roots of the great vessels."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from planewise.phantoms.heart.surfaces import locate
 from planewise.phantoms.solids import paint, rounded, tube
 from planewise.phantoms.texture import Texture
 
-#: Box around all moving parts, in the heart's frame, mm: low and high ends towards septum, inferior wall and apex.
+#: Box around all moving parts, in the heart's frame, mm: lower and upper ends along the axes towards septum, inferior
+#: wall and apex.
 REACH = np.array([[-56.0, 104.0], [-96.0, 72.0], [-112.0, 106.0]])
 
 
 class Chambers:
-    """Paints a heart at chosen points, phase after phase.
+    """Paint a heart at given points, one phase after another.
 
-    Values that do not change over the cycle (ray coordinates, grain) are computed once.
+    Values that do not change over the cycle (ray coordinates, grain) are computed only once.
 
     Args:
-        heart: heart to paint.
-        points: patient space, shape ``(N, 3)``, RAS+, mm, float32.
+        heart: the heart to paint.
+        points: points in patient space, shape ``(N, 3)``, RAS+, mm, float32.
         texture: grain of blood and muscle.
     """
 
@@ -36,10 +37,10 @@ class Chambers:
         self._strands = texture(x, y, 0.35 * z, 6, 8)
 
     def paint(self, signal: np.ndarray, phase: float, contrast: Contrast, edge: float) -> None:
-        """Paints the heart at a phase over the picture of the body.
+        """Paint the heart at a phase over the picture of the body.
 
         Args:
-            signal: shape ``(N,)``, float32, changed in place.
+            signal: the picture, shape ``(N,)``, float32, which is changed in place.
             phase: phase of the cycle, in [0, 1).
             contrast: the scanner's tissues.
             edge: pixel size, mm.
@@ -51,7 +52,7 @@ class Chambers:
         depths = dict(zip(surfaces.names(), surfaces.depths(where), strict=True))
         left_side = surfaces.left_base.height(*at)
         right_side = surfaces.right_base.height(*at)
-        # blood is brightest where it is fresh in the slice and dark where it swirls
+        # blood is brightest if it has just entered the slice, and dark if it swirls
         blood = contrast.blood * (1 + 0.055 * self._flow + 0.025 * self._grain)
         muscle = contrast.myocardium * (1 + 0.10 * self._grain)
 
@@ -60,7 +61,7 @@ class Chambers:
         self._paint_atria(signal, squeeze, blood, blood * np.float32(contrast.right_blood), muscle, edge)
         self._paint_roots(signal, blood, muscle, edge)
 
-        # coarse strands protrude into the cavities, most towards the apex
+        # coarse strands protrude into the cavities, more of them towards the apex
         rough = np.maximum(self._strands, 0) * (1 + np.clip(where.z * np.float32(1 / 40), 0, 1.2))
         paint(signal, rounded(depths["right_wall"], right_side + 5, 4), muscle, edge)
         right_blood = blood * np.float32(contrast.right_blood)
@@ -84,7 +85,7 @@ class Chambers:
         muscle: np.ndarray,
         edge: float,
     ) -> None:
-        """Atria in their walls, the left one over the right; the septum between them stays."""
+        """Paint the atria and their walls, the left atrium over the right one; the septum between them remains."""
         at = (self.where.x, self.where.y, self.where.z)
         left, right = atria(self.heart.patient, self.heart.shape, at, squeeze)
         left, right = left + 1.8 * self._flow, right + 1.8 * self._flow
@@ -95,7 +96,7 @@ class Chambers:
         paint(signal, left, blood, edge)
 
     def _paint_roots(self, signal: np.ndarray, blood: np.ndarray, muscle: np.ndarray, edge: float) -> None:
-        """Ascending aorta and pulmonary trunk, from the base of the ventricles up out of the heart's box."""
+        """Paint the ascending aorta and the pulmonary trunk, from the base of the ventricles to beyond the heart's box."""
         at = (self.where.x, self.where.y, self.where.z)
         base = -self.heart.shape.basal_length
         rightwards, forwards, up = self.heart.axes.T
@@ -112,7 +113,7 @@ class Chambers:
     def _paint_papillary(
         self, signal: np.ndarray, squeeze: float, base: float, muscle: np.ndarray, edge: float
     ) -> None:
-        """Papillary muscles, which shorten, thicken and move inwards with the wall that they are attached to."""
+        """Paint the papillary muscles, which shorten, thicken and move inwards together with the wall."""
         shape = self.heart.shape
         at = (self.where.x, self.where.y, self.where.z)
         narrow = 1 - 0.8 * shape.radial_shortening * squeeze
@@ -137,9 +138,9 @@ class Chambers:
         muscle: np.ndarray,
         edge: float,
     ) -> None:
-        """Closed leaflets of mitral and tricuspid valve; open leaflets are hardly visible."""
+        """Paint the closed leaflets of the mitral and the tricuspid valve; open leaflets are hardly visible."""
         mitral = np.minimum(1.1 - np.abs(left_side), depths["endocardium"])
         tricuspid = np.minimum(np.minimum(1.0 - np.abs(right_side), depths["right"]), -depths["epicardium"])
-        # thinner than a voxel: a sheet dims the blood instead of hiding it
+        # a leaflet is thinner than a voxel, so it dims the blood instead of hiding it
         sheet = np.clip(np.maximum(mitral, tricuspid) * np.float32(1 / edge) + np.float32(0.5), 0, 1)
         signal += (muscle - signal) * sheet * np.float32(0.55)

@@ -1,4 +1,4 @@
-"""Series of a beating heart as DICOM files: one slice through the cycle, a file per phase."""
+"""Write series of a beating heart as DICOM files: one slice through the cycle, with a file for each phase."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Series:
     folder: str
     description: str
     number: int
-    """Series number; also part of the file names"""
+    """Series number, which is also part of the file names"""
     pose: ImagePose
     slice: int = 0
     stream: int = 0
-    """Number of the acquisition within its exam: determines its noise, its breath-hold and its identifiers"""
+    """Number of the acquisition in its exam, which determines its noise, its breath-hold and its identifiers"""
     phases: Sequence[float] | None = None
     matrix: tuple[int, int] | None = None
     spacing: float | None = None
@@ -37,7 +37,7 @@ class Series:
 
 
 def series_files(exam: Exam, series: Series, identity: Identity, folder: PurePosixPath) -> list[DicomFile]:
-    """Scans one series and describes every phase as a single-frame MR image."""
+    """Scan one series, and describe every phase as a single-frame MR image."""
     phases = exam.phases if series.phases is None else np.asarray(series.phases)
     matrix, spacing = series.matrix or exam.scanner.matrix, series.spacing or exam.scanner.spacing
     images = exam.images(series.pose, series.stream, phases, matrix, spacing)
@@ -68,7 +68,7 @@ def series_files(exam: Exam, series: Series, identity: Identity, folder: PurePos
 
 
 def _describe_cine(header: Dataset, exam: Exam) -> None:
-    """Writes a cine's header entries for the sequence, in place."""
+    """Add the header entries that describe a cine's sequence, in place."""
     scanner = exam.scanner
     header.ImageType = ["ORIGINAL", "PRIMARY", "M", "RETRO", "NORM", "DIS2D"]
     header.BodyPartExamined = "HEART"

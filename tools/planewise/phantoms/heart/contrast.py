@@ -13,14 +13,15 @@ from planewise.phantoms.heart.population import Population
 class Contrast:
     """Signal of each tissue in a bright-blood cine, relative to blood.
 
-    Fat is negative if the scanner's echo time sets it in opposed phase to water. Signals add with their sign inside a
-    voxel and the image shows their magnitude, so dark lines appear between fat and water, as in real images.
+    Fat is negative if it is in opposed phase to water at the scanner's echo time. Inside a voxel, signals are added with
+    their signs, and the image shows the magnitude of the sum. Dark lines therefore appear between fat and water, as in
+    real images.
     """
 
     blood: float
     right_blood: float
     right_strands: float
-    """Share of muscle in the strands across the right ventricle's cavity at the apex; at the equator it is 0.3 times this"""
+    """Share of muscle in the strands across the right ventricle's cavity at the apex; at the equator, it is 0.3 times that"""
     myocardium: float
     fat: float
     muscle: float

@@ -22,8 +22,8 @@ from planewise.phantoms.scanner.pose import ImagePose
 class Exam:
     """All information about an exam; images are computed on request.
 
-    It depends only on the seeds and the population, so tests and reports get the ground truth of a written file by
-    sampling its exam again.
+    An exam depends only on its seeds and its population. Tests and reports can therefore sample the exam of a written
+    file again to get the ground truth.
     """
 
     seeds: tuple[int, ...]
@@ -31,19 +31,19 @@ class Exam:
     body: Body
     scanner: Scanner
     poses: dict[str, list[ImagePose]]
-    """View to poses, base to apex for ``sax``"""
+    """Maps each view to its poses; for ``sax``, they go from the base to the apex"""
 
     @classmethod
     def sample(cls, seeds: tuple[int, ...], population: Population, group: str | None = None) -> Exam:
-        """An exam.
+        """Sample an exam.
 
         Args:
             seeds: numbers that identify the exam; other numbers give another exam.
-            population: population that the exam comes from.
-            group: diagnosis; by default drawn at random according to the population's shares.
+            population: the population to which the exam belongs.
+            group: diagnosis; by default, it is drawn at random according to the population's shares.
         """
         heart = cls.sample_organ(seeds, population, group)
-        # separate streams, so that a change to the body does not move the heart
+        # separate streams of random numbers, so that a change to the body does not move the heart
         streams = [np.random.default_rng([*seeds, purpose]) for purpose in range(1, 4)]
         body = Body.sample(streams[0], heart)
         scanner = Scanner.sample(streams[1], population)
@@ -52,7 +52,7 @@ class Exam:
 
     @staticmethod
     def sample_organ(seeds: tuple[int, ...], population: Population, group: str | None = None) -> Heart:
-        """Only the heart of the exam that `sample` returns for the same arguments."""
+        """Sample only the heart of the exam that `sample` returns for the same arguments."""
         rng = np.random.default_rng([*seeds, 0])
         drawn = str(rng.choice(list(GROUPS), p=population.groups))
         return Heart.sample(rng, Patient.sample(rng, group or drawn), population)
@@ -69,7 +69,7 @@ class Exam:
 
     @property
     def end_systole(self) -> int:
-        """Index of the phase in which the left ventricle is smallest; the first phase is end-diastole."""
+        """Index of the phase in which the left ventricle is smallest. The phase at index 0 is end-diastole."""
         return int(np.argmin([self.heart.volumes(phase)["lv"] for phase in self.phases]))
 
     def rng(self, *names: int) -> np.random.Generator:
@@ -88,12 +88,12 @@ class Exam:
         matrix: tuple[int, int] | None = None,
         spacing: float | None = None,
     ) -> np.ndarray:
-        """One slice through the cycle: uint16 pixel values of 12 bits, shape ``(P, rows, columns)``.
+        """Scan one slice through the cycle: pixel values of 12 bits, uint16, shape ``(P, rows, columns)``.
 
         Args:
             pose: pose of the slice.
             stream: number of the acquisition; each acquisition has its own noise and breath-hold.
-            phases: phases of the cycle; all by default.
+            phases: phases of the cycle; by default, all phases.
             matrix: columns and rows; the scanner's by default.
             spacing: pixel spacing, mm; the scanner's by default.
         """
@@ -103,6 +103,6 @@ class Exam:
         return np.clip(np.round(images), 0, 4095).astype(np.uint16)
 
     def mask(self, pose: ImagePose, stream: int, phase: float, with_atria: bool = False) -> np.ndarray:
-        """Labels of a slice as acquired: uint8, shape ``(rows, columns)``; drawn in the slice's middle plane."""
+        """Labels of a slice as acquired, uint8, shape ``(rows, columns)``. They are drawn in the slice's middle plane."""
         points = image_points(pose.moved(-self.breath(stream)), self.scanner.spacing, self.scanner.matrix)
         return self.heart.label(points[0], phase, with_atria)

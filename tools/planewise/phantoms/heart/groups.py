@@ -1,4 +1,4 @@
-"""The five groups of ACDC as ranges of heart sizes, walls and function."""
+"""The five groups of ACDC, with the ranges of their heart sizes, walls and function."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Group:
     """Distribution of the hearts of one diagnosis. Pairs are mean and standard deviation.
 
-    Values follow published normal ranges of cine MRI and the inclusion rules of ACDC; neighbouring groups overlap, so
-    that the ten features of the classification forest separate them well but not perfectly.
+    The values follow published normal ranges of cine MRI and the inclusion rules of ACDC. Neighbouring groups overlap, so
+    that the ten features of the classification forest separate them well, but not perfectly.
     """
 
     lv_edv: tuple[float, float]
@@ -22,10 +22,10 @@ class Group:
     wall: tuple[float, float]
     """End-diastolic thickness of the left ventricle's wall, mm, away from any lesion."""
     lv_ef_range: tuple[float, float]
-    """Draws outside this range are moved to its nearer end."""
+    """Values outside this range are set to its nearer end."""
     rv_ef_range: tuple[float, float]
     roundness: float = 1.0
-    """Width of the left ventricle relative to its volume; above 1 is rounder."""
+    """Width of the left ventricle relative to its volume; a value above 1 makes it rounder."""
 
 
 GROUPS: dict[str, Group] = {

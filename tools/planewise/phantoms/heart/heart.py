@@ -13,14 +13,14 @@ from planewise.phantoms.heart.shape import HeartShape
 from planewise.phantoms.heart.surfaces import Surfaces, enclosed_volume, locate
 from planewise.phantoms.scanner.pose import rotation
 
-#: Axes of an average heart, rows towards the septum, the inferior wall and the apex; RAS+. They are those of the
-#: two-chamber and short-axis planes of a real exam (`cardiac_cine_exam`).
+#: Axes of an average heart, RAS+: rows towards the septum, the inferior wall and the apex. They come from the two-chamber
+#: and short-axis planes of a real exam (`cardiac_cine_exam`).
 USUAL_AXES = np.array([[0.782, 0.621, -0.046], [0.356, -0.507, -0.783], [-0.48, 0.62, -0.62]])
 
 #: Position of the equator of an average left ventricle in the chest that `Body` builds, RAS+, mm.
 USUAL_CENTRE = np.array([-46.0, 12.0, 0.0])
 
-#: A phase of the cycle at which every heart is maximally contracted.
+#: A phase of the cycle in which every heart is fully contracted.
 END_SYSTOLE = 0.37
 
 #: Label values of `Heart.label`, numbered as in ACDC.
@@ -36,11 +36,11 @@ class Heart:
     inferior wall and apex.
 
     Args:
-        patient: the patient whose heart it is.
+        patient: the patient.
         shape: anatomy of the heart.
-        centre: on the long axis at the left ventricle's equator, shape ``(3,)``, RAS+, mm.
-        axes: rows are unit vectors towards septum, inferior wall and apex, shape ``(3, 3)``, RAS+. A mirrored set
-            (determinant -1) is a heart in the right chest.
+        centre: point on the long axis at the left ventricle's equator, shape ``(3,)``, RAS+, mm.
+        axes: rows of unit vectors towards septum, inferior wall and apex, shape ``(3, 3)``, RAS+. Mirrored axes
+            (determinant -1) put the heart in the right chest.
     """
 
     def __init__(self, patient: Patient, shape: HeartShape, centre: np.ndarray, axes: np.ndarray) -> None:
@@ -52,7 +52,7 @@ class Heart:
     def sample(
         cls, rng: np.random.Generator, group: str | Patient = "NOR", population: Population = UNLABELLED
     ) -> Heart:
-        """A heart of a disease group, or of a given patient; its form and pose vary as the population defines."""
+        """Sample a heart of a disease group or of a given patient. The population defines how its form and pose vary."""
         patient = group if isinstance(group, Patient) else Patient.sample(rng, group)
         shape = HeartShape.sample(rng, patient, population.shape, population.right_taper)
         axes = _turned_axes(rng, population)
@@ -65,16 +65,16 @@ class Heart:
 
     @cached_property
     def apex(self) -> float:
-        """Distance of the outside of the apex from the equator, end-diastole, mm."""
+        """Distance of the outside of the apex from the equator at end-diastole, mm."""
         return float(self.surfaces(0.0).epicardium[-1].mean())
 
     def to_local(self, points: np.ndarray) -> np.ndarray:
-        """Patient space ``(..., 3)`` to the heart's frame, mm; keeps the points' precision."""
+        """Convert points ``(..., 3)`` from patient space to the heart's frame, mm. Their precision does not change."""
         points = np.asarray(points)
         return (points - self.centre.astype(points.dtype)) @ self.axes.T.astype(points.dtype)
 
     def to_patient(self, local: np.ndarray) -> np.ndarray:
-        """The heart's frame ``(..., 3)`` to patient space, RAS+, mm."""
+        """Convert points ``(..., 3)`` from the heart's frame to patient space, RAS+, mm."""
         return np.asarray(local) @ self.axes + self.centre
 
     def squeeze(self, phase: float) -> float:
@@ -91,12 +91,12 @@ class Heart:
         return self._surfaces[squeeze]
 
     def label(self, points: np.ndarray, phase: float, with_atria: bool = False) -> np.ndarray:
-        """Labels that a reader would draw at points of patient space.
+        """The labels that a reader would draw at points in patient space.
 
         Args:
             points: shape ``(..., 3)``, RAS+, mm.
             phase: phase of the cycle, in [0, 1).
-            with_atria: whether atria are drawn, up to the valve planes.
+            with_atria: whether the atria are drawn, too, up to the valve planes.
 
         Returns:
             0 or one of `LABELS` and `ATRIA`, uint8, shape ``(...)``. Papillary muscles belong to the cavity, as in ACDC.
@@ -118,7 +118,7 @@ class Heart:
         return labels.reshape(points.shape[:-1])
 
     def volumes(self, phase: float) -> dict[str, float]:
-        """Volume of each label at a phase, ml, by integration along rays (no voxels)."""
+        """Volume of each label at a phase, ml. It is integrated along rays, not counted in voxels."""
         surfaces = self.surfaces(phase)
         return {
             "rv": enclosed_volume(surfaces.right, surfaces.epicardium, surfaces.right_base),
@@ -128,7 +128,7 @@ class Heart:
 
 
 def _turned_axes(rng: np.random.Generator, population: Population) -> np.ndarray:
-    """Axes ``(3, 3)`` of a heart, tilted and rolled away from the usual ones."""
+    """Axes ``(3, 3)`` of a heart, tilted and rolled away from the usual axes."""
     towards = rng.uniform(0, 2 * np.pi)
     # at a tilt beyond 2.5 standard deviations, the apex could no longer be distinguished from the base; a roll beyond 2
     # standard deviations would exceed anatomical variation
@@ -136,6 +136,6 @@ def _turned_axes(rng: np.random.Generator, population: Population) -> np.ndarray
     roll = np.radians(population.roll * np.clip(rng.standard_normal(), -2, 2))
     axes = USUAL_AXES @ rotation(np.cos(towards) * USUAL_AXES[0] + np.sin(towards) * USUAL_AXES[1], tilt).T
     axes = axes @ rotation(axes[2], roll).T
-    # the usual axes are printed with three decimals; use the nearest true rotation
+    # the usual axes are rounded to three decimals, so the nearest true rotation is used
     left, _, right = np.linalg.svd(axes)
     return left @ right

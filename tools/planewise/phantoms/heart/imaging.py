@@ -1,4 +1,4 @@
-"""Sampling the beating heart to images: slice thickness, partial volume, coil shading, noise."""
+"""Sample images of the beating heart, with slice thickness, partial volume, coil shading and noise."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def acquire(
     matrix: tuple[int, int] | None = None,
     spacing: float | None = None,
 ) -> np.ndarray:
-    """One slice through the cycle.
+    """Scan one slice through the cycle.
 
     Args:
         heart, body: the scanned objects.
-        scanner: thickness, contrast, shading, noise.
+        scanner: the scanner, which determines thickness, contrast, shading and noise.
         pose: pose of the slice.
         phases: phases of the cycle, in [0, 1), shape ``(P,)``.
         rng: generator of the noise.
@@ -34,7 +34,7 @@ def acquire(
         spacing: pixel spacing, mm; the scanner's by default.
 
     Returns:
-        Images, pixel values from 0, float32, shape ``(P, rows, columns)``.
+        Images with pixel values of 0 or more, float32, shape ``(P, rows, columns)``.
     """
     matrix, spacing = matrix or scanner.matrix, spacing or scanner.spacing
     points = image_points(pose, spacing, matrix, SHEETS * scanner.thickness)
@@ -45,7 +45,7 @@ def acquire(
     near = _within_reach(heart, points)
     chambers = Chambers(heart, points[near], body.texture)
     middle = slice(len(SHEETS) // 2 * shape[1] * shape[2], (len(SHEETS) // 2 + 1) * shape[1] * shape[2])
-    # the distance to the coil's elements varies from place to place
+    # the distance from the coil's elements varies from place to place
     uneven = body.texture(*(part[middle] for part in columns), 110, 10)
     coil = coil_shading(depth[middle], uneven, scanner.shading).reshape(shape[1:])
     images = np.empty((len(phases), *shape[1:]), dtype=np.float32)
@@ -59,7 +59,7 @@ def acquire(
 
 
 def _within_reach(heart: Heart, points: np.ndarray) -> np.ndarray:
-    """The points ``(N, 3)`` that the beating heart can reach."""
+    """Whether the beating heart can reach each of the points ``(N, 3)``."""
     local = heart.to_local(points)
     reach = REACH.astype(np.float32)
     return ((local > reach[:, 0]) & (local < reach[:, 1])).all(axis=-1)

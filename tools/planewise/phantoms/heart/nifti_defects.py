@@ -1,4 +1,4 @@
-"""Flaws of heart exams that come as NIfTI, each written on demand, so that readers can be tested against every one."""
+"""Flaws of heart exams in NIfTI files, each of which can be written on demand, so that readers can be tested on all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from planewise.phantoms.heart.heart import ATRIA
 from planewise.phantoms.scanner.dicom import Identity
 from planewise.phantoms.scanner.nifti import NiftiFile
 
-#: Flaws by name, in listing order: those of the M&Ms-2 layout, and those of the UK Biobank layout.
+#: Flaws of the M&Ms-2 layout and of the UK Biobank layout by name, in listing order.
 MNMS2_DEFECTS: dict[str, Defect] = {}
 UKBB_DEFECTS: dict[str, Defect] = {}
 
@@ -74,8 +74,8 @@ def cine_labels(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[
 
 
 def _over_time(files: list[NiftiFile], exam: Exam, view: str) -> list[NiftiFile]:
-    """A view's labels as a volume over the cycle, empty except in two phases. The list is empty if another flaw has
-    removed the labels."""
+    """Make a volume of a view's labels over the cycle, which is empty except in two phases. If another flaw has removed
+    the labels, the list is empty."""
     labels = [file for file in files if file.name in (f"label_{view}_ED.nii.gz", f"label_{view}_ES.nii.gz")]
     if len(labels) < 2:
         return []

@@ -11,7 +11,7 @@ from planewise.phantoms.heart.groups import GROUPS
 
 @dataclass(frozen=True)
 class Patient:
-    """One patient. Volumes are the targets for building the heart; `Heart.volumes` returns the actual ones."""
+    """One patient. The volumes are targets for building the heart; `Heart.volumes` returns the actual volumes."""
 
     group: str
     sex: str
@@ -49,7 +49,7 @@ class Patient:
         index = np.clip(rng.normal(26, 4), 18, 42)
         weight = index * (height / 100) ** 2
         surface = np.sqrt(height * weight / 3600)
-        # the volumes of the two ventricles are correlated: both pump the same blood
+        # the volumes of the two ventricles are correlated, because both pump the same blood
         common = rng.standard_normal()
         lv_score, rv_score = 0.6 * common + 0.8 * rng.standard_normal(2)
         sex_factor = 1.04 if male else 0.94

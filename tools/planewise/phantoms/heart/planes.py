@@ -1,4 +1,4 @@
-"""Prescribe the imaging planes along the heart as a technologist does, with a technologist's errors."""
+"""Prescribe imaging planes along the heart as a technologist does, including typical errors."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ from planewise.phantoms.heart.heart import Heart
 from planewise.phantoms.heart.population import Population
 from planewise.phantoms.scanner.pose import ImagePose, rotation
 
-#: Angle between neighbouring long-axis views around the long axis: 4ch, 3ch, 2ch follow each other.
+#: Angle about the long axis between neighbouring long-axis views, which are 4ch, 3ch and 2ch in this order.
 VIEW_STEP = np.radians(60)
 
 
 def true_planes(heart: Heart) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The planes that follow from the anatomy (Zhang 2024, section 3): view to ``(origin, unit normal)``, RAS+, mm.
+    """The planes that follow from the anatomy (Zhang 2024, section 3).
 
-    Short axis: perpendicular to the left ventricle's long axis. 4ch: through the long axis and the lowest point of the
-    right ventricle towards the apex. 2ch: through the long axis, parallel to the septum. 3ch: through the long axis,
-    midway between 4ch and 2ch. ``rv_2ch``: through the right ventricle's own long axis, parallel to the septum.
-    ``rvot``: upright, through the right ventricle's outflow tract.
+    - ``sax``: perpendicular to the left ventricle's long axis;
+    - ``4ch``: through the long axis and the lowest point of the right ventricle towards the apex;
+    - ``2ch``: through the long axis, parallel to the septum;
+    - ``3ch``: through the long axis, midway between 4ch and 2ch;
+    - ``rv_2ch``: through the right ventricle's own long axis, parallel to the septum;
+    - ``rvot``: upright, through the outflow tract of the right ventricle.
+
+    Returns:
+        Maps each view to the origin and the unit normal of its plane, RAS+, mm.
     """
     axis, septum = heart.axes[2], heart.axes[0]
     turn = heart.shape.right_angle
-    # a plane through the long axis at some angle has its normal a quarter turn further
+    # the normal of a plane through the long axis is rotated by 90 degrees from the plane's own angle
     normals = {
         view: -np.sin(angle) * heart.axes[0] + np.cos(angle) * heart.axes[1]
         for view, angle in (("4ch", turn), ("3ch", turn - VIEW_STEP), ("2ch", -np.pi / 2))
@@ -45,16 +50,16 @@ def lay_planes(
     rng: np.random.Generator,
     distance: float,
 ) -> dict[str, list[ImagePose]]:
-    """The planes that a technologist prescribes, with errors.
+    """Prescribe planes as a technologist does, with errors.
 
     Args:
-        heart: heart to prescribe planes for.
-        population: determines the size of the errors.
+        heart: the heart for which planes are prescribed.
+        population: the population, which determines the size of the errors.
         rng: generator of the errors.
         distance: distance between the centres of neighbouring short-axis slices, mm.
 
     Returns:
-        Maps every view of `true_planes` to its poses: one for a long-axis view, base to apex for ``sax``.
+        Maps every view of `true_planes` to its poses: one for a long-axis view, and several from base to apex for ``sax``.
     """
     planes = true_planes(heart)
     poses: dict[str, list[ImagePose]] = {}
@@ -91,10 +96,10 @@ def lay_planes(
 
 
 def _stack(heart: Heart, pose: ImagePose, distance: float, beyond: np.ndarray) -> list[ImagePose]:
-    """Slices from the base to the apex, ``beyond`` slice distances further at either end."""
+    """The poses of slices from the base to the apex, with an additional ``beyond`` slice distances at each end."""
     direction = pose.normal * np.sign(pose.normal @ heart.long_axis)
     cosine = direction @ heart.long_axis
-    # the intersection with the long axis, so that a tilted stack still begins at the base
+    # positions are measured on the long axis, so that a tilted stack still begins at the base
     start = (heart.centre - pose.centre) @ direction - cosine * heart.shape.basal_length - beyond[0] * distance
     end = (heart.centre - pose.centre) @ direction + cosine * heart.apex + (beyond[1] - 0.5) * distance
     count = max(int(np.floor((end - start) / distance)) + 1, 3)
@@ -102,7 +107,8 @@ def _stack(heart: Heart, pose: ImagePose, distance: float, beyond: np.ndarray) -
 
 
 def _short_axis_directions(normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows run to the patient's left without rising or falling to the front, columns to the back and down."""
+    """The directions of rows, to the patient's left and neither to the front nor to the back, and of columns, down and to
+    the back."""
     normal = normal * -np.sign(normal[1])  # viewed from the apex to the base
     row = np.array([-normal[2], 0.0, normal[0]])
     row /= np.linalg.norm(row)
@@ -110,16 +116,17 @@ def _short_axis_directions(normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _long_axis_directions(normal: np.ndarray, view: str, upside_down: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns in the usual scanner convention, which depends on the body plane nearest to the view."""
+    """The directions of rows and columns in the usual convention of scanners, which depends on the body plane nearest to
+    the view."""
     if view == "4ch":
         row = np.array([-normal[2], 0.0, normal[0]])
         row *= -np.sign(row[0]) / np.linalg.norm(row)  # to the left
         column = np.cross(normal, row)
-        # both are in use: seen from the feet (columns run to the back), or from the front (columns run down)
+        # views from the feet (columns run to the back) and from the front (columns run down) are both in use
         return row, column * np.sign(column[2]) * (1 if upside_down else -1)
     row = np.array([-normal[1], normal[0], 0.0])
     row /= np.linalg.norm(row)
-    # sagittal pictures have the front on their left, coronal ones the patient's right
+    # on the left of sagittal pictures is the patient's front, and on the left of coronal pictures the patient's right
     row *= -np.sign(row[1]) if abs(normal[0]) > abs(normal[1]) else -np.sign(row[0])
     column = np.cross(normal, row)
     return row, -column * np.sign(column[2])

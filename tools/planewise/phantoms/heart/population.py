@@ -11,8 +11,8 @@ from planewise.phantoms.settings import Settings, setting
 class Population(Settings):
     """Spread of anatomy, planes and scanners in one set of exams.
 
-    Single numbers are standard deviations unless stated otherwise; values are drawn uniformly from pairs. Segmentation
-    from few labels is difficult mainly because the pose varies, then because form and contrast vary.
+    Unless stated otherwise, a single number is a standard deviation; from a pair of numbers, values are drawn uniformly.
+    Segmentation from few labels is difficult mainly because the pose varies, and also because form and contrast vary.
     """
 
     groups: tuple[float, ...] = setting(
@@ -30,7 +30,8 @@ class Population(Settings):
     shape: float = setting(1.0, "factor on every spread of form: wall, dents, insertions, papillary muscles")
 
     right_taper: tuple[float, float] = setting(
-        (1.1, 1.1), "power with which the right ventricle narrows towards the apex; below 1 it stays wide for longer"
+        (1.1, 1.1),
+        "power with which the right ventricle narrows towards the apex; below 1, it narrows only near the apex",
     )
 
     # the technologist
@@ -38,7 +39,8 @@ class Population(Settings):
     tilt_error: float = setting(3.0, "tilt of any plane from its anatomical direction, degrees")
     offset_error: float = setting(2.0, "displacement of long-axis planes along their normal, mm")
     coverage: tuple[float, float] = setting(
-        (-0.3, 1.0), "how far the stack extends beyond mitral plane and apex, slice distances; negative: it ends before"
+        (-0.3, 1.0),
+        "how far the stack extends beyond mitral plane and apex, slice distances; negative if it ends before them",
     )
 
     # scanner and scan
@@ -71,11 +73,11 @@ class Population(Settings):
     )
 
     def at_size(self, size: str) -> Population:
-        """The population scanned at one of two sizes.
+        """The same population, scanned at one of two sizes.
 
         Args:
-            size: ``paper`` (full matrix and cycle) or ``demo`` (twice the pixel spacing, five phases, slices 10 mm
-                apart: a thirtieth of the work).
+            size: ``paper`` (full matrix and cycle) or ``demo`` (twice the pixel spacing, five phases, and slices 10 mm
+                apart, for a thirtieth of the work).
         """
         if size == "paper":
             return self
@@ -91,11 +93,11 @@ class Population(Settings):
         )
 
 
-#: Exams for pretraining, like DSBCC: newer scanners, thinner slices with gaps, images corrected for coil shading.
+#: Exams for pretraining, as in DSBCC: newer scanners, thinner slices with gaps, images corrected for coil shading.
 UNLABELLED = Population()
 
-#: Exams with masks, like ACDC: another hospital with flatter contrast, stronger coil shading, more noise, and slices
-#: that are thick or far apart.
+#: Exams with masks, as in ACDC: another hospital, with less contrast, stronger coil shading, more noise, and slices that
+#: are thick or far apart.
 LABELLED = Population(
     spacing=(1.30, 1.70),
     slices=((5.0, 5.0), (8.0, 0.0), (10.0, 0.0)),
@@ -112,7 +114,7 @@ LABELLED = Population(
     opposed_phase=0.5,
 )
 
-#: Exams like UK Biobank: volunteers, most of them healthy, one protocol on one kind of scanner.
+#: Exams as in UK Biobank: volunteers, most of them healthy, with one protocol on one type of scanner.
 VOLUNTEERS = Population(
     groups=(0.04, 0.04, 0.06, 0.82, 0.04),
     spacing=(1.8, 1.85),

@@ -1,4 +1,4 @@
-"""One scanner with its protocol: matrix, slices, timing, signal."""
+"""A scanner with its protocol: matrix, slices, timing and signal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from planewise.errors import InputError
 from planewise.phantoms.heart.contrast import Contrast
 from planewise.phantoms.heart.population import Population
 
-#: Minimum number of pixels on an image's shorter side; real scanners reconstruct 64 or more.
+#: Minimum number of pixels on the shorter side of an image; real scanners reconstruct 64 or more.
 _SMALLEST = 16
 
 
@@ -48,7 +48,7 @@ class Scanner:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, population: Population) -> Scanner:
-        """A scanner and protocol of a population."""
+        """Sample a scanner and its protocol from a population."""
         spacing = round(rng.uniform(*population.spacing), 4)
         field = rng.uniform(*population.field)
         ratio = rng.uniform(*population.field_ratio)
@@ -57,8 +57,8 @@ class Scanner:
         matrix = tuple(int(4 * np.round(side / spacing / 4)) for side in (field, field * ratio))
         if min(matrix) < _SMALLEST:
             raise InputError(
-                f"a field of {field:.0f} mm has {min(matrix)} pixels of {spacing:g} mm on its shorter side; make it "
-                f"{_SMALLEST} or more with a smaller spacing or a larger field"
+                f"an image needs at least {_SMALLEST} pixels on its shorter side, but a field of {field:.0f} mm has "
+                f"{min(matrix)} pixels of {spacing:g} mm; set a smaller spacing or a larger field"
             )
         return cls(
             spacing=spacing,

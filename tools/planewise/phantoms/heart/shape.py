@@ -1,4 +1,4 @@
-"""The form of one heart at end-diastole, and the contraction of its parts."""
+"""The shape of one heart at end-diastole, and the contraction of its parts."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ RIGHT_WALL = 3.0
 
 @dataclass(frozen=True)
 class HeartShape:
-    """The differences between hearts. Tables are over `LEVEL` and `PHI`; angles in radians around the long axis."""
+    """The properties in which hearts differ. Tables are over `LEVEL` and `PHI`; angles around the long axis are radians."""
 
     radius: float
     """Radius of the left ventricle at the equator, end-diastole, mm"""
     apical_length: float
-    """Equator to the tip of the cavity, mm"""
+    """Distance from the equator to the tip of the cavity, mm"""
     basal_length: float
-    """Equator to the mitral plane, mm"""
+    """Distance from the equator to the mitral plane, mm"""
     wall: np.ndarray
     """End-diastolic wall thickness, mm"""
     strength: np.ndarray
@@ -47,7 +47,7 @@ class HeartShape:
     right_form: np.ndarray
     """Depth of the right ventricle as a share of `right_depth`"""
     fat: np.ndarray
-    """Thickness of the fat around the heart, mm; negative where the heart is bare, so that no rim of fat shows"""
+    """Thickness of the fat around the heart, mm; negative if there is no fat, so that no thin rim of fat appears"""
     left_tilt: tuple[float, float]
     """Slopes of the mitral plane towards septum and inferior wall"""
     right_tilt: float
@@ -61,7 +61,7 @@ class HeartShape:
     right_shortening: float
     """Relative loss of depth of the right ventricle at end-systole"""
     papillary: np.ndarray
-    """Papillary muscles, rows of angle, share of the radius, thickness (mm)"""
+    """Papillary muscles: rows of angle, share of the radius, and thickness (mm)"""
 
     @classmethod
     def sample(
@@ -71,15 +71,15 @@ class HeartShape:
         spread: float = 1.0,
         right_taper: tuple[float, float] = (1.1, 1.1),
     ) -> HeartShape:
-        """A form with the patient's volumes and ejection fractions.
+        """Sample a shape with the patient's volumes and ejection fractions.
 
         Args:
-            rng: generator, used in a fixed order.
-            patient: gives group, volumes and wall.
-            spread: factor on the variation of form.
+            rng: generator, which is used in a fixed order.
+            patient: the patient, with group, volumes and wall thickness.
+            spread: factor on the variation of shape.
             right_taper: range of the power with which the right ventricle narrows towards the apex.
         """
-        # a separate generator, so that the draws for the rest of the form stay the same
+        # a separate generator, so that the draws for the rest of the shape stay the same
         taper = rng.spawn(1)[0].uniform(*right_taper)
         roundness = GROUPS[patient.group].roundness * np.exp(rng.normal(0, 0.06 * spread))
         length = 88 * (patient.lv_edv / 135) ** (1 / 3) / roundness
@@ -130,16 +130,16 @@ class HeartShape:
         return BasePlane(-self.basal_length + 3 + self.right_descent * squeeze, 0.0, self.right_tilt)
 
     def endocardium(self, squeeze: float) -> np.ndarray:
-        """Inner surface of the left ventricle; table, mm."""
+        """Inner surface of the left ventricle, as a table, mm."""
         apical = 1 / np.hypot(np.cos(ELEVATION) / self.radius, np.sin(ELEVATION) / self.apical_length)
         basal = self.radius * np.sqrt(np.maximum(1 - 0.18 * (DEPTH / self.basal_length) ** 2, 0.55))
         resting = np.where(APICAL, apical, basal)[:, None] * (1 + self.dents)
-        # the tip hardly moves: its wall thickens inwards, and its outside stays
+        # the tip hardly moves, because its wall thickens inwards and its outside stays in place
         inward = self.strength * (1 - 0.78 * np.sin(ELEVATION) ** 2)[:, None]
         return resting * (1 - np.minimum(self.radial_shortening * squeeze * inward, 0.92))
 
     def thickness(self, squeeze: float) -> np.ndarray:
-        """Wall thickness, table, mm: muscle keeps its volume, so it thickens; an infarct does not."""
+        """Wall thickness, as a table, mm. Muscle keeps its volume, so it thickens; an infarct does not thicken."""
         if squeeze == 0:
             return self.wall
         resting, now = self.endocardium(0), self.endocardium(squeeze)
@@ -165,16 +165,17 @@ class HeartShape:
         )
 
     def right_wall(self, squeeze: float, epicardium: np.ndarray) -> np.ndarray:
-        """Inner surface of the right ventricle's free wall, table, mm; the epicardium if there is none."""
+        """Inner surface of the right ventricle's free wall, as a table, mm. Outside the right ventricle, it is the
+        epicardium."""
         resting = self.endocardium(0) + self.wall
         depth = self.right_depth * (1 - self.right_shortening * squeeze) * self.right_form
-        # the septum thickens into the right ventricle; its free wall partly follows the left ventricle
+        # the septum thickens into the right ventricle, and the free wall partly follows the left ventricle
         free_wall = resting + depth + 0.35 * (epicardium - resting)
         return np.maximum(epicardium, np.where(self.right_form > 0, free_wall, 0))
 
 
 def _with_volumes(shape: HeartShape, patient: Patient) -> HeartShape:
-    """The form scaled so that `enclosed_volume` returns the patient's volumes at end-diastole and end-systole."""
+    """Scale the shape so that `enclosed_volume` returns the patient's volumes at end-diastole and end-systole."""
 
     def left(squeeze: float, **values: float) -> float:
         trial = replace(shape, **values)

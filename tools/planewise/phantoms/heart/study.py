@@ -1,4 +1,4 @@
-"""The series of one heart exam: a short-axis stack with a series per slice, 2ch, 4ch, and further series."""
+"""The series of a heart exam: a short-axis stack with a series for each slice, 2ch, 4ch, and optional series."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.scanner.dicom import DicomFile, Identity, uid
 from planewise.phantoms.scanner.pose import ImagePose
 
-#: Folder of all series in the exam's folder.
+#: Folder, below the exam's folder, that contains all series.
 STUDY = PurePosixPath("study")
 
 
 def study_files(exam: Exam, identity: Identity, extra_views: float = 0.0) -> list[DicomFile]:
-    """The files of an exam without defects: the short-axis stack with a series per slice, 2ch and 4ch.
+    """The files of an exam without defects: the short-axis stack with a series for each slice, 2ch and 4ch.
 
     Args:
-        exam: exam to scan.
+        exam: the exam to scan.
         identity: identity of the patient.
-        extra_views: probability that further series were acquired.
+        extra_views: probability that additional series are acquired.
     """
     planned = plan_series(exam)
     files = [file for series in planned for file in series_files(exam, series, identity, STUDY)]
@@ -52,7 +52,7 @@ def plan_series(exam: Exam) -> list[Series]:
         planned.append(Series(view, f"{view}_{number}", view, number, pose, stream=number, matrix=matrix))
         number += int(rng.integers(1, 4))
     order = list(range(len(exam.poses["sax"])))
-    # folders mostly count from base to apex, but some stacks begin at the apex, and some are interrupted and resumed
+    # most stacks are numbered from base to apex, but some begin at the apex, and some are interrupted and resumed
     if rng.random() < 0.2:
         order.reverse()
     if rng.random() < 0.3:

@@ -1,4 +1,4 @@
-"""The heart's surfaces at one instant, as tables of distances along rays."""
+"""The surfaces of the heart at one instant, as tables of distances along rays."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Angles around the long axis; five degrees apart.
+#: Number of angles around the long axis, which are five degrees apart.
 ANGLES = 72
 #: Number of table rows from the base to the equator, and from the equator to the apex.
 HALF = 24
 #: Distance of the basal rows from the equator towards the base, mm.
 BASAL_REACH = 60.0
 
-#: Angle around the long axis of each table column, radians: 0 at the middle of the septum, 90 degrees at the inferior wall.
+#: Angle of each table column around the long axis, radians: 0 at the middle of the septum, pi / 2 at the inferior wall.
 PHI = np.arange(ANGLES) * (2 * np.pi / ANGLES)
-#: Table rows: -1 to 0 is the range from base to equator, in units of `BASAL_REACH`; 0 to 1 the elevation towards the
-#: apex, in units of 90 degrees.
+#: Level of each table row. From -1 to 0, it goes from base to equator, in units of `BASAL_REACH`; from 0 to 1, it is the
+#: elevation towards the apex, in units of 90 degrees.
 LEVEL = np.linspace(-1, 1, 2 * HALF + 1)
 #: Elevation of each row, radians; 0 on the basal side.
 ELEVATION = np.clip(LEVEL, 0, 1) * np.pi / 2
-#: Position of the basal rows along the long axis from the equator, mm, not positive; 0 on the apical side.
+#: Position of each row along the long axis relative to the equator, mm; negative on the basal side, 0 on the apical side.
 DEPTH = np.clip(LEVEL, -1, 0) * BASAL_REACH
-#: True for rows read along rays from the centre (apical), false along rays from the axis (basal).
+#: True for apical rows, whose rays start at the centre; false for basal rows, whose rays start at the axis.
 APICAL = LEVEL > 0
 
 
 @dataclass(frozen=True)
 class Location:
-    """Points in the heart's ray coordinates, which are computed once and used at every phase.
+    """Points in the heart's ray coordinates, which are computed once and used in every phase.
 
-    The basal half uses cylinder coordinates about the long axis, the apical half spherical ones about the centre; they
-    agree at the equator, so any surface that each ray meets once is a single table.
+    The basal half uses cylindrical coordinates about the long axis, and the apical half uses spherical coordinates about
+    the centre. They agree at the equator, so a single table can describe any surface that each ray meets once.
     """
 
     x: np.ndarray
-    """mm from the long axis towards the septum, shape ``(N,)``, float32, like all others"""
+    """Distance from the long axis towards the septum, mm, shape ``(N,)``, float32, like the following"""
     y: np.ndarray
-    """mm towards the inferior wall"""
+    """Distance from the long axis towards the inferior wall, mm"""
     z: np.ndarray
-    """mm from the equator towards the apex"""
+    """Distance from the equator towards the apex, mm"""
     ray: np.ndarray
-    """mm along the ray: from the axis (basal) or from the centre (apical)"""
+    """Distance along the ray, from the axis (basal) or from the centre (apical), mm"""
     corners: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
     """Flat table indices of the four entries around each point, int32"""
     weights: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -75,7 +75,7 @@ def locate(local: np.ndarray) -> Location:
 
 @dataclass(frozen=True)
 class BasePlane:
-    """The end of a ventricle: it occupies ``z > level + towards_septum x + towards_inferior y``, mm."""
+    """The plane at the base of a ventricle, which occupies ``z > level + towards_septum x + towards_inferior y``, mm."""
 
     level: float
     towards_septum: float
@@ -88,7 +88,7 @@ class BasePlane:
 
 @dataclass(frozen=True)
 class Surfaces:
-    """Every surface of the ventricles at one instant. Tables have shape ``(2 HALF + 1, ANGLES)``, mm along the ray."""
+    """All surfaces of the ventricles at one instant. Tables are ``(2 HALF + 1, ANGLES)``, and contain mm along the ray."""
 
     endocardium: np.ndarray
     """Inner surface of the left ventricle, without papillary muscles and trabeculae."""
@@ -104,11 +104,11 @@ class Surfaces:
     right_base: BasePlane
 
     def names(self) -> tuple[str, ...]:
-        """Order of the surfaces in `depths`."""
+        """The names of the surfaces, in the order of `depths`."""
         return ("endocardium", "epicardium", "right", "right_wall", "outline")
 
     def points(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A surface's nodes in the heart's frame: x, y, z, each shape ``(2 HALF + 1, ANGLES)``, mm."""
+        """The nodes of a surface in the heart's frame: x, y and z, each with shape ``(2 HALF + 1, ANGLES)``, mm."""
         reach = getattr(self, name)
         across = reach * np.cos(ELEVATION)[:, None]
         along = np.where(APICAL[:, None], reach * np.sin(ELEVATION)[:, None], DEPTH[:, None])
@@ -131,7 +131,8 @@ class Surfaces:
 
 
 def _obliquity(tables: np.ndarray) -> np.ndarray:
-    """Cosine between the ray and the surface's normal: converts a distance along the ray into one from the surface.
+    """Cosine of the angle between the ray and the surface's normal, which converts a distance along the ray to a distance
+    from the surface.
 
     Args:
         tables: shape ``(2 HALF + 1, ANGLES, K)``, mm.
@@ -151,9 +152,9 @@ def enclosed_volume(outer: np.ndarray, inner: np.ndarray | float, base: BasePlan
     """Volume between two surfaces on the ventricle's side of its base plane, ml.
 
     Args:
-        outer, inner: tables, mm; if inner exceeds outer, there is nothing between them.
+        outer, inner: tables, mm. If inner exceeds outer, there is no volume between them.
         base: the ventricle's base plane.
-        steps: points along each ray, needed only if the base plane cuts rays.
+        steps: number of points along each ray, which matters only if the base plane cuts rays.
     """
     inner = np.minimum(np.broadcast_to(inner, outer.shape), outer)
     parts = (np.arange(steps) + 0.5) / steps
@@ -162,12 +163,12 @@ def enclosed_volume(outer: np.ndarray, inner: np.ndarray | float, base: BasePlan
     x, y = across * np.cos(PHI), across * np.sin(PHI)
     z = np.where(APICAL[:, None], reach * np.sin(ELEVATION)[:, None], DEPTH[:, None])
     row_depth = BASAL_REACH / HALF
-    # a row represents the slab half a row to either side; the base plane cuts some slabs
+    # each row represents a slab around it, one row thick, and the base plane cuts some slabs
     inside = np.clip(base.height(x, y, z) / row_depth + 0.5, 0, 1)
     cylinder = reach * row_depth
     sphere = reach**2 * np.cos(ELEVATION)[:, None] * (np.pi / 2 / HALF)
     element = np.where(APICAL[:, None], sphere, cylinder)
-    # the equator's row is half cylinder, half sphere; the pole's has no extent
+    # the row at the equator is half a cylinder and half a sphere; the row at the pole has no extent
     element[:, HALF] = 0.5 * (cylinder[:, HALF] + reach[:, HALF] ** 2 * (np.pi / 2 / HALF))
     cell = element * inside * (outer - inner) / steps * (2 * np.pi / ANGLES)
     return float(cell.sum()) / 1000

@@ -1,4 +1,4 @@
-"""Random tables over `LEVEL` and `PHI` that make up the form of one heart: unevenness, disease, right ventricle, fat."""
+"""Random tables over `LEVEL` and `PHI` for the shape of a heart: unevenness, disease, right ventricle and fat."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from planewise.phantoms.heart.surfaces import ANGLES, APICAL, DEPTH, ELEVATION, 
 
 
 def _wrap(angle: np.ndarray) -> np.ndarray:
-    """Angles in (-pi, pi]."""
+    """Convert angles to the range (-pi, pi]."""
     return np.angle(np.exp(1j * angle))
 
 
@@ -19,9 +19,7 @@ def _bump(angle: float, width: float) -> np.ndarray:
 
 
 def smooth_around(table: np.ndarray) -> np.ndarray:
-    """The table smoothed around the axis, never below its original values: fat fills the grooves between the
-    ventricles.
-    """
+    """Smooth the table around the axis, but never below its values, because fat fills the grooves between the ventricles."""
     shifts = range(-3, 4)
     weights = np.hanning(len(shifts) + 2)[1:-1]
     smooth = sum(w * np.roll(table, shift, axis=1) for w, shift in zip(weights / weights.sum(), shifts, strict=True))
@@ -39,7 +37,7 @@ def harmonics(rng: np.random.Generator, orders: range, size: float) -> np.ndarra
 
 
 def hypertrophy(rng: np.random.Generator) -> np.ndarray:
-    """Extra wall, table, mm: mostly the septum, sometimes all around, sometimes the apex."""
+    """Additional wall thickness, as a table, mm: mostly in the septum, sometimes all around, sometimes at the apex."""
     extra = max(rng.normal(8.5, 2.5), 3.0)
     kind = rng.choice(["septum", "around", "apex"], p=[0.65, 0.2, 0.15])
     angle, width = np.radians(rng.normal(-15, 20)), np.radians(rng.uniform(40, 65))
@@ -52,7 +50,7 @@ def hypertrophy(rng: np.random.Generator) -> np.ndarray:
 
 
 def scar(rng: np.random.Generator) -> np.ndarray:
-    """Position of an infarct, table, 0 to 1: the territory of one of the three coronary arteries."""
+    """Position of an infarct in the territory of one of the three coronary arteries, as a table, 0 to 1."""
     territory = str(rng.choice(["anterior", "inferior", "lateral"], p=[0.5, 0.32, 0.18]))
     angle = np.radians({"anterior": -50, "inferior": 95, "lateral": 175}[territory] + rng.normal(0, 12))
     around = _bump(angle, np.radians(rng.uniform(38, 58)))
@@ -66,10 +64,10 @@ def scar(rng: np.random.Generator) -> np.ndarray:
 
 
 def right_form(rng: np.random.Generator, angle: float, spread: float, taper: float = 1.1) -> np.ndarray:
-    """Depth of the right ventricle, table, 0 outside it and about 1 at its deepest point.
+    """Depth of the right ventricle, as a table: 0 outside the ventricle, and about 1 at its deepest point.
 
-    At mid level it spans the septum between the two insertions and is largest at its lowest part (the acute margin);
-    towards the base it extends around the front (the outflow tract); it ends before the left ventricle's apex.
+    At mid level, the ventricle spans the septum between the two insertions, and is deepest at its lowest part (the acute
+    margin). Towards the base, it extends around the front (the outflow tract). It ends before the left ventricle's apex.
     """
     end = np.radians(rng.normal(66, 3 * spread))
     insertions = np.radians(rng.normal(0, 4 * spread, 2))
@@ -86,7 +84,7 @@ def right_form(rng: np.random.Generator, angle: float, spread: float, taper: flo
 
 
 def fat(rng: np.random.Generator, patient: Patient) -> np.ndarray:
-    """Fat around the heart, table, mm: most over the right ventricle and in the grooves."""
+    """Thickness of the fat around the heart, as a table, mm. Most fat is over the right ventricle and in the grooves."""
     amount = np.clip(rng.normal(3.0 + 0.16 * (patient.body_mass_index - 24), 0.9), 1.2, 7)
     over_right = 0.7 * _bump(np.radians(20), np.radians(70)) + 0.8 * _bump(np.radians(-75), np.radians(25))
     grooves = 1.2 * np.clip(-LEVEL - 0.15, 0, 1)[:, None]

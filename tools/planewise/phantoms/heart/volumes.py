@@ -1,4 +1,4 @@
-"""The views of a heart exam as volumes with their affines: cines, and masks at a phase."""
+"""Make volumes of the views of a heart exam, with their affines: cines, and masks at a phase."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ VIEW_STREAMS = {"sax": 0, "2ch": 101, "4ch": 100}
 
 
 def cine_volume(exam: Exam, view: str) -> tuple[np.ndarray, np.ndarray]:
-    """A view through the cycle.
+    """Scan a view through the cycle.
 
     Args:
-        exam: exam to scan.
-        view: ``"sax"``, base to apex, ``"2ch"`` or ``"4ch"``.
+        exam: the exam to scan.
+        view: ``"sax"`` (from base to apex), ``"2ch"`` or ``"4ch"``.
 
     Returns:
         Pixels, int16, shape ``(columns, rows, slices, phases)``, and the affine ``(4, 4)``, RAS+, mm.
@@ -32,7 +32,7 @@ def mask_volume(exam: Exam, view: str, phase: int, codes: Mapping[int, int]) -> 
     Args:
         exam, view: see `cine_volume`.
         phase: index of the phase in the cycle.
-        codes: maps labels of `Heart.label`, including atria, to the data set's labels; all others become background.
+        codes: maps labels of `Heart.label`, including atria, to labels of the data set; all others become background.
 
     Returns:
         uint8, shape ``(columns, rows, slices)``.
@@ -49,7 +49,7 @@ def view_affine(exam: Exam, view: str) -> np.ndarray:
     poses, scanner = exam.poses[view], exam.scanner
     affine = poses[0].affine((scanner.spacing, scanner.spacing), scanner.matrix, scanner.thickness)
     if len(poses) > 1:
-        # from slice to slice: along the images' normal or against it
+        # the direction from slice to slice may be along the images' normal or against it
         affine[:3, 2] = poses[1].centre - poses[0].centre
     return affine
 

@@ -1,4 +1,4 @@
-"""The bones of a knee: depth of points inside femur, tibia, fibula and patella, and inside their cartilage."""
+"""The bones of a knee as solids: femur, tibia, fibula and patella."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ CARTILAGE = {"femur": 2.4, "tibia": 2.4, "patella": 3.6}
 
 
 def joined(first: np.ndarray, second: np.ndarray, radius: float) -> np.ndarray:
-    """Depth inside either of two solids, with the crease between them filled; all in mm."""
+    """Depth inside the union of two solids, with the crease between them filled, mm."""
     return -rounded(-first, -second, radius)
 
 
 def oval(u: np.ndarray, v: np.ndarray, across: np.ndarray | float, along: np.ndarray | float) -> np.ndarray:
-    """Approximate depth inside an ellipse about the origin whose half axes may vary from point to point, mm."""
+    """Approximate depth inside an ellipse around the origin, mm. Its half axes may vary from point to point."""
     u, v = u / across, v / along
     total = np.sqrt(u * u + v * v) + np.float32(1e-4)
     slope = np.sqrt((u / across) ** 2 + (v / along) ** 2) + np.float32(5e-6)
@@ -26,7 +26,7 @@ def oval(u: np.ndarray, v: np.ndarray, across: np.ndarray | float, along: np.nda
 
 
 def femur(at: Coordinates, shape: KneeShape) -> tuple[np.ndarray, np.ndarray]:
-    """Depth inside the femur, and inside the notch between its condyles; points in the femur's frame."""
+    """Depths inside the femur, and inside the notch between its condyles, mm, at points in the femur's frame."""
     x, y, z = at
     notch = _notch(at, shape)
     lateral = np.clip(x * np.float32(1 / 20) + np.float32(0.5), 0, 1)
@@ -51,7 +51,7 @@ def femur(at: Coordinates, shape: KneeShape) -> tuple[np.ndarray, np.ndarray]:
 
 
 def tibia(at: Coordinates, shape: KneeShape) -> tuple[np.ndarray, np.ndarray]:
-    """Depth inside the tibia, and height above its plateau, mm; points in the tibia's frame."""
+    """Depth inside the tibia, and height above its plateau, mm, at points in the tibia's frame."""
     x, y, z = at
     above = z - plateau(x, y, shape)
     wide = np.clip((z + 62) * np.float32(1 / 54), 0, 1)
@@ -72,16 +72,16 @@ def plateau(x: np.ndarray, y: np.ndarray, shape: KneeShape) -> np.ndarray:
 
 
 def fibula(at: Coordinates, tibial: np.ndarray) -> np.ndarray:
-    """Depth inside the fibula, which stays clear of the tibia; points in the tibia's frame."""
+    """Depth inside the fibula, which does not touch the tibia, mm, at points in the tibia's frame."""
     shaft = tube(at, np.array([[36, -21, -21], [35, -20, -32], [33, -17, -110]]), np.array([8.5, 6.0, 6.0]))
     return np.minimum(shaft, -tibial - 1.5)
 
 
 def patella(at: Coordinates, knee: Knee) -> np.ndarray:
-    """Depth inside the patella; points in the patella's frame."""
+    """Depth inside the patella, mm, at points in the patella's frame."""
     x, y, z = (part - np.float32(middle) for part, middle in zip(at, knee.patella_centre, strict=True))
     body = ellipsoid((x, y + 2, z), (0, 0, 0), (22.5, 13, 21))
-    # two facets meet in a ridge behind; the lower pole has no cartilage and tapers to a tip
+    # at the back, two facets meet in a ridge; the lower pole has no cartilage and tapers to a tip
     facets = y + 9.5 - np.float32(0.34) * np.abs(x + 1)
     tip = 22 - np.abs(x) - 0.9 * np.maximum(-z - 4, 0)
     return rounded(rounded(body, facets * np.float32(0.94), 3), tip * np.float32(0.75), 5)

@@ -18,21 +18,21 @@ class KneeContrast:
     cartilage: float
     synovium: float
     ligament: float
-    """Signal of ligaments, menisci and tendons; the signal of the water in their fibres decays before it is measured"""
+    """Signal of ligaments, menisci and tendons, which is low because the signal of water in their fibres decays quickly"""
     cortex: float
     vessel: float
     skin: float
     oedema: float
 
     def varied(self, rng: np.random.Generator, spread: float) -> KneeContrast:
-        """The same weighting on another scanner: every tissue is brighter or darker by a random factor."""
+        """The same weighting on another scanner, where every tissue is brighter or darker by a random factor."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         factors = np.exp(spread * np.clip(rng.standard_normal(len(values)), -2, 2))
         varied = {name: value * float(factor) for (name, value), factor in zip(values.items(), factors, strict=True)}
         return KneeContrast(**varied)
 
 
-#: Weighting to signals. ``t2_fs`` and ``pd_fs`` are fat-suppressed.
+#: Maps each weighting to its signals. ``t2_fs`` and ``pd_fs`` have fat suppression.
 WEIGHTINGS: dict[str, KneeContrast] = {
     "t2_fs": KneeContrast(
         fluid=1.0, fat=0.17, marrow=0.15, muscle=0.30, cartilage=0.50, synovium=0.40, ligament=0.05, cortex=0.03,
@@ -52,5 +52,5 @@ WEIGHTINGS: dict[str, KneeContrast] = {
     ),
 }  # fmt: skip
 
-#: Weightings in which fat is suppressed.
+#: Weightings with fat suppression.
 SUPPRESSED = ("t2_fs", "pd_fs")

@@ -1,4 +1,4 @@
-"""Flaws of real knee exams, each written on demand, so that readers can be tested against every one."""
+"""Flaws of real knee exams, each of which can be written on demand, so that readers can be tested on all of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from planewise.phantoms.knee.study import localizer_series, series_folder
 from planewise.phantoms.scanner.dicom import DicomFile, Identity
 from planewise.phantoms.scanner.pose import ImagePose, rotation
 
-#: Series number of added series, distinct from those of a sound exam.
+#: Number of an added series, which no series of an exam without defects has.
 ADDED = 60
 
 #: Rotation of a sagittal stack that follows no anatomy, radians.
@@ -67,7 +67,9 @@ def lying_names(files: list[DicomFile], exam: KneeExam, identity: Identity) -> l
 # --- geometry ----------------------------------------------------------------------------------------------------------
 
 
-@_defect("the sagittal series with fat suppression is rotated by 25 degrees about the leg, away from any anatomy")
+@_defect(
+    "the sagittal series with fat suppression is rotated by 25 degrees about the leg, so that it follows no anatomy"
+)
 def oblique_sagittal(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
     spin = rotation(exam.knee.middle_line, TURN)
     stack = exam.poses["sagittal"]
@@ -78,7 +80,9 @@ def oblique_sagittal(files: list[DicomFile], exam: KneeExam, identity: Identity)
     return kept + _scan(exam, identity, "sagittal", "SAG T2 FS", turned)
 
 
-@_defect("feet first, and images stored upside down, with rows running from the feet up; positions are right")
+@_defect(
+    "the patient lies feet first, and images are stored upside down (the first row is at the feet); positions are right"
+)
 def feet_first(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
     for file in files:
         dataset = file.dataset
@@ -112,7 +116,7 @@ def identity(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list
 
 
 def _suppressed_sagittal(files: list[DicomFile]) -> list[DicomFile]:
-    """Files of the sagittal series with fat suppression, recognised by echo time and options."""
+    """The files of the sagittal series with fat suppression, which the scan options show."""
     return [file for file in files if file.view == "sagittal" and any("FS" in str(option) for option in _options(file))]
 
 
@@ -125,7 +129,7 @@ def _options(file: DicomFile) -> list[str]:
 def _scan(
     exam: KneeExam, identity: Identity, name: str, description: str, poses: list[ImagePose] | None = None
 ) -> list[DicomFile]:
-    """One more series with a protocol of the scanner."""
+    """Scan an additional series with a protocol of the scanner."""
     folder = series_folder(exam, ADDED, description)
     view, protocol = name.removesuffix("_plain"), exam.scanner.protocols[name]
     return series_files(

@@ -16,7 +16,7 @@ from planewise.phantoms.knee.scanner import KneeScanner, Protocol
 from planewise.phantoms.scanner.imaging import SHEETS, blurred, coil_shading, image_points, magnitude
 from planewise.phantoms.scanner.pose import ImagePose
 
-#: Number of points painted at once.
+#: Number of points that are painted at once.
 POINTS = 25_000
 
 
@@ -24,8 +24,8 @@ POINTS = 25_000
 class KneeExam:
     """All information about an exam; images are computed on request.
 
-    It depends only on the seeds and the population, so tests and reports get the ground truth of a written file by
-    sampling its exam again.
+    An exam depends only on its seeds and its population. Tests and reports can therefore sample the exam of a written
+    file again to get the ground truth.
     """
 
     seeds: tuple[int, ...]
@@ -33,15 +33,15 @@ class KneeExam:
     leg: Leg
     scanner: KneeScanner
     poses: dict[str, list[ImagePose]]
-    """Name of each of the scanner's protocols to the poses of its slices"""
+    """Maps the name of each of the scanner's protocols to the poses of its slices"""
 
     @classmethod
     def sample(cls, seeds: tuple[int, ...], population: KneePopulation) -> KneeExam:
-        """An exam.
+        """Sample an exam.
 
         Args:
-            seeds: numbers that identify the exam; the last is its number within the set.
-            population: population that the exam comes from.
+            seeds: numbers that identify the exam; the last is its number in the set.
+            population: the population to which the exam belongs.
         """
         knee = cls.sample_organ(seeds, population)
         streams = [np.random.default_rng([*seeds, purpose]) for purpose in range(1, 4)]
@@ -51,7 +51,7 @@ class KneeExam:
 
     @staticmethod
     def sample_organ(seeds: tuple[int, ...], population: KneePopulation) -> Knee:
-        """Only the knee of the exam that `sample` returns for the same arguments."""
+        """Sample only the knee of the exam that `sample` returns for the same arguments."""
         *others, number = seeds
         kind = dealt_kind(tuple(others), number, population.findings)
         return Knee.sample(np.random.default_rng([*seeds, 0]), population, kind)
@@ -71,7 +71,7 @@ class KneeExam:
         return np.random.default_rng([*self.seeds, 7919, *names])
 
     def image(self, pose: ImagePose, protocol: Protocol, *stream: int) -> np.ndarray:
-        """One slice: float32 pixel values, shape ``(rows, columns)``.
+        """Scan one slice: pixel values, float32, shape ``(rows, columns)``.
 
         Args:
             pose: pose of the slice.
@@ -82,7 +82,7 @@ class KneeExam:
         points = image_points(pose, protocol.spacing, protocol.matrix, SHEETS * protocol.thickness)
         edge = protocol.spacing / self.knee.shape.scale
         signal, near = np.empty(points.shape[1:3], np.float32), np.empty(points.shape[1:3], np.float32)
-        # strips of rows, whose arrays fit in a core's cache
+        # rows are painted in strips whose arrays fit into the cache of a core
         strip = max(POINTS // (len(SHEETS) * points.shape[2]), 1)
         for first in range(0, points.shape[1], strip):
             rows = slice(first, first + strip)
@@ -97,6 +97,6 @@ class KneeExam:
         return magnitude(image, scanner.noise, self.rng(*stream)) * np.float32(scanner.gain)
 
     def volume(self, name: str, stream: int = 0) -> np.ndarray:
-        """A whole stack by the name of its protocol: float32, shape ``(slices, rows, columns)``."""
+        """Scan a whole stack, given the name of its protocol: float32, shape ``(slices, rows, columns)``."""
         protocol = self.scanner.protocols[name]
         return np.stack([self.image(pose, protocol, stream, rank) for rank, pose in enumerate(self.poses[name])])

@@ -1,4 +1,4 @@
-"""Findings in a knee: the three labels of MRNet, and the signs that show them in the images."""
+"""Findings in a knee: the three labels of MRNet, and their signs in the images."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 from planewise.phantoms.knee.population import KneePopulation
 
-#: Kinds of knee in the order of `KneePopulation.findings`: (abnormal, ACL tear, meniscal tear). The shares give MRNet's
-#: 80.6 % abnormal, 21.0 % ACL and 35.9 % meniscal tears; the 13.0 % with both are close to its authors' report.
+#: Kinds of knees in the order of `KneePopulation.findings`: (abnormal, ACL tear, meniscal tear). With its shares, 80.6 %
+#: are abnormal, 21.0 % have ACL tears and 35.9 % meniscal tears, as in MRNet; 13.0 % have both, close to its report.
 KINDS = ((False, False, False), (True, False, False), (True, True, False), (True, False, True), (True, True, True))
 
-#: Step of the sequence that assigns kinds to exams: no other step's multiples fill the unit interval as evenly.
+#: Step of the sequence that assigns kinds to exams. The multiples of no other step fill the unit interval as evenly.
 GOLDEN = (np.sqrt(5) - 1) / 2
 
 
@@ -22,15 +22,15 @@ class Tear:
 
     medial: bool
     towards: float
-    """Position along the C, radians: straight ahead is 0, the rim pi / 2, straight behind pi"""
+    """Position along the C of the meniscus, radians: 0 is straight ahead, pi / 2 is at the rim, pi is straight behind"""
     reach: float
     """Half of the tear's length along the C, mm"""
     width: float
     """Width of the cleft, mm"""
     slope: float
-    """Height that the cleft gains per mm towards the rim; a large slope makes it upright"""
+    """Increase of the cleft's height per mm towards the rim; with a large slope, the cleft is upright"""
     lost: float
-    """Missing length of the free edge, mm"""
+    """Length that is missing at the free edge, mm"""
     strength: float
     """Share of fluid's signal in the cleft"""
 
@@ -49,7 +49,7 @@ class Oedema:
 
 @dataclass(frozen=True)
 class Findings:
-    """Labels of one knee and the visibility of each sign. Sizes are in mm of an average knee."""
+    """Labels of a knee, and how visible each sign is. Sizes are in mm of an average knee."""
 
     abnormal: bool
     acl_tear: bool
@@ -63,17 +63,17 @@ class Findings:
     tears: tuple[Tear, ...]
     oedemas: tuple[Oedema, ...]
     effusion: float
-    """Half depth of the recess above the patella; every knee has a film of fluid"""
+    """Half the depth of the recess above the patella; every knee has a film of fluid"""
     cartilage_loss: float
     """Depth of a defect in the femur's cartilage"""
     loss_place: tuple[float, float]
-    """Its position: x of the femur, and angle behind straight down, radians"""
+    """Position of this defect: x in the femur's frame, and the angle backwards from straight down, radians"""
     cyst: float
-    """Radius of a Baker's cyst; 0 for none"""
+    """Radius of a Baker's cyst; 0 if there is none"""
     degeneration: float
     """Brightness of grey areas inside the menisci, which look like a tear but do not reach the surface"""
     magic_angle: float
-    """Brightness of tendons that run obliquely to the field; it occurs in healthy knees too"""
+    """Brightness of tendons that run obliquely to the field, which also occurs in healthy knees"""
 
     @property
     def labels(self) -> dict[str, int]:
@@ -82,7 +82,7 @@ class Findings:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, population: KneePopulation, kind: tuple[bool, bool, bool]) -> Findings:
-        """Signs of a knee of one of `KINDS`."""
+        """Sample the signs of a knee of one of `KINDS`."""
         abnormal, acl, meniscus = kind
         severity = population.severity
         strong = severity * np.clip(rng.normal(1.0, 0.2, 4), 0.5, 1.4)
@@ -116,8 +116,8 @@ class Findings:
 def dealt_kind(seeds: tuple[int, ...], number: int, shares: tuple[float, ...]) -> tuple[bool, bool, bool]:
     """The kind of exam ``number`` in a set with these seeds.
 
-    The probability of each kind is its share, but exams with neighbouring numbers differ, so a small set has about the
-    same proportions as a large one. The seeds determine the start of the sequence.
+    The probability of each kind is its share. Exams with neighbouring numbers are of different kinds, so a small set has
+    about the same proportions as a large one. The seeds determine the start of the sequence.
     """
     place = (np.random.default_rng([*seeds, 7927]).random() + number * GOLDEN) % 1.0
     bounds = np.cumsum(shares) / np.sum(shares)
@@ -125,7 +125,7 @@ def dealt_kind(seeds: tuple[int, ...], number: int, shares: tuple[float, ...]) -
 
 
 def _chances(abnormal: bool, acl: bool, meniscus: bool) -> np.ndarray:
-    """Chances of effusion, oedema, cartilage loss and cyst."""
+    """Probabilities of effusion, oedema, cartilage loss and cyst."""
     if acl:
         return np.array([0.85, 0.75, 0.2, 0.15])
     if meniscus:
@@ -134,7 +134,7 @@ def _chances(abnormal: bool, acl: bool, meniscus: bool) -> np.ndarray:
 
 
 def _sample_tear(rng: np.random.Generator, severity: float) -> Tear:
-    """A tear, most often of the posterior horn of the medial meniscus."""
+    """Sample a tear, which is most often in the posterior horn of the medial meniscus."""
     medial = rng.random() < 0.68
     towards = rng.choice([2.65, 2.0, 0.8], p=[0.75, 0.17, 0.08]) + rng.normal(0, 0.18)
     return Tear(
@@ -149,10 +149,10 @@ def _sample_tear(rng: np.random.Generator, severity: float) -> Tear:
 
 
 def _sample_oedemas(rng: np.random.Generator, acl: bool, tear: Tear | None, severity: float) -> tuple[Oedema, ...]:
-    """Bruises of a knee: after an ACL tear, where the lateral condyle struck the back of the plateau; otherwise under a
-    torn meniscus.
+    """Sample the bruises of a knee.
 
-    A knee without tears has one bruise at a typical site.
+    After an ACL tear, they are at the places where the lateral condyle struck the back of the plateau. After a meniscal
+    tear, they are under the torn meniscus. A knee without tears has one bruise at a typical site.
     """
     if acl:
         places = [("femur", (22, 4, 11)), ("tibia", (22, -22, -13))][: int(rng.integers(1, 3))]

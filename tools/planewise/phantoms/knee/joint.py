@@ -14,7 +14,7 @@ from planewise.phantoms.solids import Coordinates, tube
 
 @dataclass(frozen=True)
 class Wedge:
-    """Size and position of a meniscus on the plateau: an ellipse's rim with a wedge pointing inwards."""
+    """Size and position of a meniscus on the plateau: a wedge that points inwards from the rim of an ellipse."""
 
     centre: tuple[float, float]
     radii: tuple[float, float]
@@ -23,7 +23,7 @@ class Wedge:
     width: float
     """Distance from the rim to the free edge, mm"""
     behind: float
-    """Extra width of the posterior horn, mm"""
+    """Additional width of the posterior horn, mm"""
     height: float
     """Height at the rim, mm"""
 
@@ -34,7 +34,8 @@ MENISCI = {
 }
 """Medial (true) and lateral (false) meniscus"""
 
-#: Cosine of the direction from a meniscus' centre to the notch beyond which the C shape is open.
+#: The C shape of a meniscus is open towards the notch, in all directions from its centre whose cosine with the direction of
+#: the notch is larger than this.
 OPEN = 0.72
 
 
@@ -55,11 +56,11 @@ class MeniscusPoints:
 
 
 def meniscus(x: np.ndarray, y: np.ndarray, above: np.ndarray, medial: bool) -> MeniscusPoints:
-    """Coordinates of points of the tibia's frame in one meniscus.
+    """Convert points from the tibia's frame to the coordinates of a meniscus.
 
     Args:
         x, y: coordinates in the tibia's frame, mm.
-        above: height over the plateau's bone, mm.
+        above: height above the bone of the plateau, mm.
         medial: True for the medial meniscus, False for the lateral one.
     """
     wedge = MENISCI[medial]
@@ -70,7 +71,7 @@ def meniscus(x: np.ndarray, y: np.ndarray, above: np.ndarray, medial: bool) -> M
     outward = -wedge.inward * dx / radius
     width = np.float32(wedge.width) - np.float32(wedge.behind) * 0.5 * (dy / radius - 0.2)
     height = above - np.float32(CARTILAGE["tibia"] - 0.2)
-    # 0.85: the upper surface falls at about 30 degrees
+    # the factor 0.85 accounts for the slope of the upper surface, about 30 degrees
     top = (np.float32(wedge.height) * (1 - inward / width) - height) * np.float32(0.85)
     depth = np.minimum(np.minimum(inward, top), np.minimum(height, (np.float32(OPEN) + outward) * radius))
     along = np.arctan2(outward, dy / radius)
@@ -78,7 +79,7 @@ def meniscus(x: np.ndarray, y: np.ndarray, above: np.ndarray, medial: bool) -> M
 
 
 def tear_depths(points: MeniscusPoints, tear: Tear) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Depth inside a tear's cleft, the missing part of the meniscus, and the torn length, mm."""
+    """Depths inside the cleft of a tear, inside the missing part of the meniscus, and within the torn length, mm."""
     off = np.abs((points.along - np.float32(tear.towards) + np.pi) % (2 * np.pi) - np.pi) * points.radius
     within = np.float32(tear.reach) - off
     # the cleft starts a third of the way up and reaches the lower surface or the free edge
@@ -90,7 +91,7 @@ def tear_depths(points: MeniscusPoints, tear: Tear) -> tuple[np.ndarray, np.ndar
 
 
 def acl(at: Coordinates, knee: Knee) -> tuple[np.ndarray, np.ndarray]:
-    """Depth inside the intact anterior cruciate ligament, mm, and the share of the way from femur to tibia."""
+    """Depth inside the intact anterior cruciate ligament, mm, and the position along it as a share of its length."""
     start, end = knee.landmarks["acl_femur"], knee.landmarks["acl_tibia"]
     depth = tube(at, np.stack([start, 0.5 * (start + end) + np.array([0, -0.5, -0.8]), end]), np.array([4.0, 3.6, 5.0]))
     along = (end - start).astype(np.float32)
@@ -99,7 +100,7 @@ def acl(at: Coordinates, knee: Knee) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pcl(at: Coordinates, knee: Knee) -> np.ndarray:
-    """Depth inside the posterior cruciate ligament, which bends around the notch's back."""
+    """Depth inside the posterior cruciate ligament, which bends around the back of the notch, mm."""
     start, end = knee.landmarks["pcl_femur"], knee.landmarks["pcl_tibia"]
     # the straighter the knee, the slacker the ligament
     slack = 1 - 0.5 * knee.shape.flexion / np.radians(25)

@@ -1,7 +1,8 @@
-"""The inside of a knee joint, painted: bones with cartilage and marrow, menisci, synovium and fluid.
+"""Paint the inside of a knee joint: bones with cartilage and marrow, menisci, synovium and fluid.
 
-Each function paints one structure of a knee on a canvas whose points are in the frame that its docstring names (see
-`Knee`). Depths (``femur``, ``tibia``, ``patella``, ``notch``) are of the same points, mm, positive inside.
+Each function paints one structure of a knee on a canvas. The points of the canvas must be in the frame that is named at
+the end of the function's first sentence (see `Knee`). Depths (``femur``, ``tibia``, ``patella``, ``notch``) belong to the
+same points, and are mm, positive inside.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from planewise.phantoms.solids import ellipsoid, rounded, tube
 
 
 def paint_fluid(canvas: Canvas[KneeContrast], knee: Knee, femur: np.ndarray) -> None:
-    """The recess above the patella, the gutters next to the condyles, and a Baker's cyst; femur's frame."""
+    """Paint the recess above the patella, the gutters next to the condyles, and a Baker's cyst; femur's frame."""
     at, coarse, contrast = canvas.at, canvas.coarse, canvas.contrast
     findings = knee.findings
     fluid = contrast.fluid * (1 + 0.04 * coarse)
@@ -27,7 +28,7 @@ def paint_fluid(canvas: Canvas[KneeContrast], knee: Knee, femur: np.ndarray) -> 
     length = min(9 + 4.0 * findings.effusion, 34)
     recess = ellipsoid((x - 1, y - front, z - 49 - 0.4 * length), (0, 0, 0), (22 + deep, deep, length))
     recess = recess + 0.35 * deep * np.clip(coarse, -1, 1)
-    # an effusion fills the space next to the condyles too
+    # an effusion also fills the space next to the condyles
     gutter = femur + max(deep - 2, 0) * (0.8 + 0.5 * coarse)
     gutter = rounded(np.minimum(gutter, np.abs(x) - 20), np.minimum(22 - np.abs(z - 22), y + 8), 5)
     wet = np.maximum(recess, gutter)
@@ -45,7 +46,7 @@ def paint_fluid(canvas: Canvas[KneeContrast], knee: Knee, femur: np.ndarray) -> 
 def paint_capsule(
     canvas: Canvas[KneeContrast], knee: Knee, femur: np.ndarray, tibia: np.ndarray, notch: np.ndarray, fat: np.ndarray
 ) -> None:
-    """Synovium and fluid between the bones, and the fat with its strands inside the notch; knee's frame.
+    """Paint synovium and fluid between the bones, and fat with strands inside the notch; knee's frame.
 
     ``fat`` is the signal of fat at each point, which is uneven if fat suppression fails.
     """
@@ -57,13 +58,13 @@ def paint_capsule(
     film = contrast.synovium + (contrast.fluid - contrast.synovium) * wet
     canvas.paint(between, film)
     filling = fat + (contrast.synovium - fat) * np.clip(0.4 + 0.5 * coarse, 0, 1)
-    # in front the notch opens into Hoffa's fat pad
+    # at the front, the notch opens into Hoffa's fat pad
     inside = np.minimum(np.minimum(notch + 2, z + 8), y + 33)
     canvas.paint(np.minimum(inside, 6 - y), filling)
 
 
 def paint_tibia(canvas: Canvas[KneeContrast], knee: Knee, tibia: np.ndarray, above: np.ndarray) -> None:
-    """Tibia with its cartilage, and the fibula; tibia's frame. ``above`` is the height over the plateau, mm."""
+    """Paint the tibia with its cartilage, and the fibula; tibia's frame. ``above`` is the height above the plateau, mm."""
     at, grain, coarse, contrast = canvas.at, canvas.grain, canvas.coarse, canvas.contrast
     x, y, z = at
     inner = np.abs(x) - 6.5
@@ -79,7 +80,7 @@ def paint_tibia(canvas: Canvas[KneeContrast], knee: Knee, tibia: np.ndarray, abo
 
 
 def paint_menisci(canvas: Canvas[KneeContrast], knee: Knee, above: np.ndarray) -> None:
-    """Menisci, their tears, and grey degeneration inside them; tibia's frame. For ``above`` see `paint_tibia`."""
+    """Paint the menisci, their tears, and grey degeneration inside them; tibia's frame. For ``above``, see `paint_tibia`."""
     at, coarse, contrast = canvas.at, canvas.coarse, canvas.contrast
     findings = knee.findings
     for medial in (True, False):
@@ -103,12 +104,12 @@ def paint_menisci(canvas: Canvas[KneeContrast], knee: Knee, above: np.ndarray) -
 
 
 def paint_femur(canvas: Canvas[KneeContrast], knee: Knee, femur: np.ndarray, notch: np.ndarray) -> None:
-    """Femur with its cartilage and any defect of it; femur's frame."""
+    """Paint the femur with its cartilage, and any defect of the cartilage; femur's frame."""
     at, grain, coarse, contrast = canvas.at, canvas.grain, canvas.coarse, canvas.contrast
     x, y, z = at
     thick = np.float32(bones.CARTILAGE["femur"])
     lining = np.minimum(36 + 0.3 * y - z, 35.5 - np.abs(x))
-    # thinner towards its borders
+    # the cartilage is thinner towards its borders
     lining = np.minimum(np.minimum(lining, femur + np.minimum(thick, lining * 0.35)), 0.4 - notch)
     canvas.paint(lining, contrast.cartilage * (1 + 0.07 * grain))
     loss = knee.findings.cartilage_loss
@@ -116,7 +117,7 @@ def paint_femur(canvas: Canvas[KneeContrast], knee: Knee, femur: np.ndarray, not
         place, angle = knee.findings.loss_place
         behind = np.arctan2(-(y - np.float32(HINGE[0])), -(z - np.float32(HINGE[1])))
         worn = 6.5 - np.hypot(x - np.float32(place), (behind - np.float32(angle)) * 20)
-        # the outer layer, and a little of the space beyond
+        # the defect includes the outer layer and a little of the space beyond it
         worn = np.minimum(np.minimum(worn, femur + thick + 0.6), np.float32(loss) - thick - femur)
         worn = np.minimum(np.minimum(worn, 6 - y), 18 - z)
         canvas.paint(worn, contrast.fluid)
@@ -128,7 +129,7 @@ def paint_femur(canvas: Canvas[KneeContrast], knee: Knee, femur: np.ndarray, not
 
 
 def paint_patella(canvas: Canvas[KneeContrast], knee: Knee, patella: np.ndarray) -> None:
-    """Patella with its cartilage; patella's frame."""
+    """Paint the patella with its cartilage; patella's frame."""
     at, grain, contrast = canvas.at, canvas.grain, canvas.contrast
     x, y, z = (part - np.float32(middle) for part, middle in zip(at, knee.patella_centre, strict=True))
     thick = np.float32(bones.CARTILAGE["patella"]) * (1 - ((z - 3) * np.float32(1 / 15)) ** 2)
@@ -139,7 +140,7 @@ def paint_patella(canvas: Canvas[KneeContrast], knee: Knee, patella: np.ndarray)
 
 
 def _marrow(canvas: Canvas[KneeContrast], knee: Knee, bone: str) -> np.ndarray:
-    """Signal of a bone's marrow with its oedema; the bone's frame."""
+    """Compute the signal of a bone's marrow with its oedema; the bone's frame."""
     at, grain, coarse, contrast = canvas.at, canvas.grain, canvas.coarse, canvas.contrast
     marrow = np.float32(contrast.marrow) * (1 + 0.08 * grain + 0.08 * coarse)
     for bruise in knee.findings.oedemas:

@@ -14,16 +14,16 @@ from planewise.phantoms.knee.shape import KneeShape
 from planewise.phantoms.scanner.pose import rotation
 from planewise.phantoms.solids import Coordinates
 
-#: The axis about which femur and patella rotate on the tibia: middle of the condyles' round backs, (y, z), mm.
+#: The axis about which femur and patella rotate on the tibia, (y, z), mm: the middle of the condyles' round backs.
 HINGE = np.array([-14.5, 22.0])
 
-#: Middle of an average patella in the straight knee, knee's frame, mm.
+#: Middle of an average patella in a straight knee, in the knee's frame, mm.
 PATELLA = np.array([0.0, 42.5, 29.0])
 
 #: Share of the flexion by which the patella follows the femur.
 PATELLA_SHARE = 0.6
 
-#: Middle of the joint, where a technologist centres every stack: between epicondyles and plateau, in the notch.
+#: Middle of the joint, where a technologist centres every stack: in the notch, between the epicondyles and the plateau.
 MIDDLE = np.array([0.0, -3.0, 8.0])
 
 #: Half width between the epicondyles, mm.
@@ -34,10 +34,11 @@ EPICONDYLE = 41.0
 class Knee:
     """A knee at a position in patient space.
 
-    In the knee's own frame, x runs to the lateral side, y to the front, and z along the common middle line of femur and
-    tibia to the hip; the origin is in the joint space, and the unit is mm of an average knee. In a left knee x runs to
-    the patient's left, so the frame is left-handed and the left knee is the mirror image of the right. Femur, tibia and
-    patella have their own frames, rotated about the condyles' axis; in a straight knee all equal the knee's frame.
+    In the knee's own frame, x points to the lateral side, y to the front, and z along the common middle line of femur and
+    tibia to the hip. The origin is in the joint space, and the unit is mm of an average knee. In a left knee, x points to
+    the patient's left, so the frame is left-handed, and the left knee is the mirror image of a right knee. Femur, tibia
+    and patella have their own frames, which are rotated about the axis of the condyles. In a straight knee, these frames
+    are the same as the knee's frame.
     """
 
     patient: KneePatient
@@ -50,7 +51,7 @@ class Knee:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, population: KneePopulation, kind: tuple[bool, bool, bool]) -> Knee:
-        """A knee with findings of a kind from `planewise.phantoms.knee.findings.KINDS`."""
+        """Sample a knee with findings of one of `planewise.phantoms.knee.findings.KINDS`."""
         patient = KneePatient.sample(rng, population.left)
         shape = KneeShape.sample(rng, population, patient.height)
         findings = Findings.sample(rng, population, kind)
@@ -66,16 +67,16 @@ class Knee:
         return cls(patient, shape, findings, centre, np.diag([side, 1.0, 1.0]) @ turned.T)
 
     def to_local(self, points: np.ndarray) -> np.ndarray:
-        """Patient space ``(..., 3)`` to the knee's frame; keeps the points' precision."""
+        """Convert points ``(..., 3)`` from patient space to the knee's frame. Their precision does not change."""
         points = np.asarray(points)
         turn = (self.axes.T / self.shape.scale).astype(points.dtype)
         return (points - self.centre.astype(points.dtype)) @ turn
 
     def to_patient(self, local: np.ndarray) -> np.ndarray:
-        """The knee's frame ``(..., 3)`` to patient space, RAS+, mm."""
+        """Convert points ``(..., 3)`` from the knee's frame to patient space, RAS+, mm."""
         return np.asarray(local) * self.shape.scale @ self.axes + self.centre
 
-    # half of the flexion tilts the femur, half the tibia, so that z stays midway between them
+    # one half of the flexion tilts the femur, the other half the tibia, so that z stays midway between them
     @property
     def _angles(self) -> dict[str, float]:
         half = self.shape.flexion / 2
@@ -138,7 +139,8 @@ class Knee:
 
     @property
     def condylar_line(self) -> np.ndarray:
-        """Line along the condyles' backs, medial to lateral, at right angles to the middle line; unit, patient space."""
+        """Direction along the backs of the condyles, from medial to lateral and perpendicular to the middle line: a unit
+        vector in patient space."""
         line = (self.landmarks["lateral_back"] - self.landmarks["medial_back"]) * np.array([1, 1, 0])
         line = line @ self.axes
         return line / np.linalg.norm(line)

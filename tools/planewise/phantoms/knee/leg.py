@@ -1,4 +1,4 @@
-"""A leg around a knee: skin, fat, muscles, vessels, and the whole joint, painted in order."""
+"""Paint a leg: skin, fat, muscles, vessels, and the whole knee joint, in this order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from planewise.phantoms.texture import Texture
 #: Heights at which the leg's outline is stored, knee's frame, mm.
 HEIGHTS = np.arange(-130.0, 131.0, 4.0)
 
-#: The leg without its fat, rows of front, back and half width at each height, mm: a smooth curve through a few points.
+#: Outline of the leg without its fat: rows of front, back and half width at each height, mm, on smooth curves through a few
+#: points.
 OUTLINE = PchipInterpolator(
     [-130, -75, -45, -20, 5, 28, 50, 75, 130],
     np.array(
@@ -53,7 +54,7 @@ class Leg:
         return cls(knee, texture, wander, waves)
 
     def unevenness(self, at: Coordinates) -> np.ndarray:
-        """A field that changes slowly over the leg, about -1.7 to 1.7, for coils and for fat suppression."""
+        """A field that varies slowly over the leg, from about -1.7 to 1.7, for coils and for fat suppression."""
         total = np.zeros_like(at[0])
         for kx, ky, kz, start in self.waves.astype(np.float32):
             total += np.sin(at[0] * kx + at[1] * ky + at[2] * kz + start)
@@ -62,7 +63,7 @@ class Leg:
     def paint(
         self, at: Coordinates, contrast: KneeContrast, edge: float, unsuppressed: float = 0.0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Signal of the leg.
+        """Compute the signal of the leg.
 
         Args:
             at: points in the knee's frame, equal shapes, float32.
@@ -71,8 +72,8 @@ class Leg:
             unsuppressed: signal of fat in places where fat suppression fails.
 
         Returns:
-            signal: relative to the brightest tissue, float32.
-            depth: below the skin, mm, negative outside; the coils' shading follows it.
+            signal: signal relative to the brightest tissue, float32.
+            depth: depth below the skin, mm, negative outside; it determines the coils' shading.
         """
         grain, coarse = self.texture(*at, 4), self.texture(*at, 18, 1)
         fat = np.float32(contrast.fat) * (1 + 0.06 * grain)
@@ -98,10 +99,10 @@ class Leg:
         return canvas.signal, depth
 
     def _paint_skin(self, canvas: Canvas[KneeContrast], fat: np.ndarray) -> np.ndarray:
-        """Skin, fat and the fascia around the muscles. Returns the depth below the skin."""
+        """Paint skin, fat and the fascia around the muscles; return the depth below the skin, mm."""
         at, coarse, contrast = canvas.at, canvas.coarse, canvas.contrast
         inner = self._inside_fascia(at)
-        # more fat behind and at the inner side, little over the kneecap
+        # there is more fat behind the knee, and little over the kneecap
         bare = np.clip((at[1] - 10) * np.float32(1 / 45), 0, 1)
         depth = inner + np.float32(self.knee.shape.fat) * (1 - 0.7 * bare) + 1.5
         strands = np.clip(1 - np.abs(coarse) * 7, 0, 1) * np.float32(0.25)
@@ -111,7 +112,7 @@ class Leg:
         return depth
 
     def _inside_fascia(self, at: Coordinates) -> np.ndarray:
-        """Depth below the fascia that wraps muscles and joint."""
+        """Depth below the fascia that surrounds the muscles and the joint, mm."""
         x, y, z = at
         front, back, half = (np.interp(z, HEIGHTS, row).astype(np.float32) for row in OUTLINE)
         bulk = np.float32(0.5 * (1 + self.knee.shape.bulk))
@@ -122,7 +123,7 @@ class Leg:
         return (1 - norm) * np.float32(52)
 
     def _paint_muscles(self, canvas: Canvas[KneeContrast], fat: np.ndarray) -> None:
-        """Muscles with fat between their fibres, tendons, vessels and the nerve behind the joint."""
+        """Paint muscles with fat between their fibres, tendons, vessels, and the nerve behind the joint."""
         at, grain, coarse, contrast = canvas.at, canvas.grain, canvas.coarse, canvas.contrast
         # fibres and the fat between them run down the leg
         streaks = np.clip(np.abs(self.texture(at[0], at[1], at[2] * np.float32(0.15), 5, 3)) * 2 - 3.2, 0, 0.7)
@@ -145,14 +146,14 @@ class Leg:
                 canvas.paint(inside - 0.8, contrast.vessel * brightness * (1 + 0.2 * grain))
 
     def _paint_extensors(self, canvas: Canvas[KneeContrast]) -> None:
-        """Tendon of the quadriceps, patellar tendon and the retinacula: flat bands, so x is compressed."""
+        """Paint the tendon of the quadriceps and the patellar tendon. They are flat bands, so x is compressed."""
         at, grain, contrast = canvas.at, canvas.grain, canvas.contrast
         places, findings = self.knee.landmarks, self.knee.findings
         pressed = (at[0] * np.float32(0.19), at[1], at[2])
         tip, top, low, high = (
             places[name] * np.array([0.19, 1, 1]) for name in ("patella_tip", "patella_top", "tuberosity", "quadriceps")
         )
-        # near its ends the patellar tendon runs obliquely to the field and appears slightly bright
+        # near its ends, the patellar tendon runs obliquely to the field and appears slightly bright
         tendon = tube(pressed, np.stack([tip, low]), np.array([2.6, 2.9]))
         share = np.clip((tip[2] - at[2]) / np.float32(tip[2] - low[2]), 0, 1)
         shine = np.float32(findings.magic_angle) * np.abs(2 * share - 1) ** 3 * contrast.synovium
@@ -164,7 +165,7 @@ class Leg:
         canvas.paint(tendon, contrast.ligament + (contrast.fat - contrast.ligament) * layers)
 
     def _paint_ligaments(self, canvas: Canvas[KneeContrast]) -> None:
-        """Cruciate and collateral ligaments."""
+        """Paint the cruciate and collateral ligaments."""
         at, grain, coarse, contrast = canvas.at, canvas.grain, canvas.coarse, canvas.contrast
         knee, findings = self.knee, self.knee.findings
         places = knee.landmarks
@@ -174,12 +175,12 @@ class Leg:
         canvas.paint(crossing, dark * (1 + 0.3 * grain))
         depth, share = joint.acl(at, knee)
         length = float(np.linalg.norm(places["acl_tibia"] - places["acl_femur"]))
-        # bundles fan out to the tibia with a little fat and fluid between them
+        # bundles fan out towards the tibia, with a little fat and fluid between them
         fibres = np.clip(self.texture(*at, 6, 5) - 0.2, 0, 1.2) * np.clip(share, 0, 1) * np.float32(0.22)
         whole = dark * 1.4 + (contrast.synovium - dark) * fibres
         if findings.acl_gap:
             gap = joint.gap_depth(share, findings, length)
-            # stumps swell and appear bright; the gap holds fluid and blood, in a cloud wider than the ligament
+            # the stumps swell and appear bright; fluid and blood fill the gap, in a cloud that is wider than the ligament
             torn = np.clip(gap * np.float32(1 / 4) + 1, 0, 1) * np.float32(findings.acl_strength)
             bright = contrast.oedema + (contrast.fluid - contrast.oedema) * np.clip(0.5 + 0.5 * grain, 0, 1)
             whole = whole + (bright - whole) * torn
@@ -201,7 +202,7 @@ class Leg:
 
 
 def _near(at: Coordinates, path: np.ndarray, radii: np.ndarray) -> np.ndarray | None:
-    """Depth inside a tube, mm; None if all points are clear of it."""
+    """Depth inside a tube, mm; None if all points are far from the tube."""
     margin = float(radii.max()) + 6
     for part, lowest, highest in zip(at, path.min(axis=0), path.max(axis=0), strict=True):
         if part.max() < lowest - margin or part.min() > highest + margin:

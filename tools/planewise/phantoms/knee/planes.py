@@ -1,4 +1,4 @@
-"""Prescribe sagittal, coronal and axial stacks along a knee as a technologist does, with a technologist's errors."""
+"""Prescribe sagittal, coronal and axial stacks along a knee as a technologist does, including typical errors."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ OBLIQUE = np.radians(10.0)
 
 
 def true_planes(knee: Knee) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The planes that follow from the anatomy (Zhang 2024, section 5.1.2): view to ``(origin, unit normal)``, RAS+, mm.
+    """The planes that follow from the anatomy (Zhang 2024, section 5.1.2).
 
-    Axial: perpendicular to the common middle line of femur and tibia. Coronal: along that line and along the condyles'
-    backs. Sagittal: perpendicular to the condyles' backs. All pass through the middle of the joint.
+    - ``axial``: perpendicular to the common middle line of femur and tibia;
+    - ``coronal``: parallel to this line and to the line along the backs of the condyles;
+    - ``sagittal``: perpendicular to the line along the backs of the condyles.
+
+    All planes pass through the middle of the joint.
+
+    Returns:
+        Maps each view to the origin and the unit normal of its plane, RAS+, mm.
     """
     middle = knee.to_patient(knee.landmarks["middle"])
     up, across = knee.middle_line, knee.condylar_line
@@ -31,21 +37,21 @@ def lay_stacks(
     rng: np.random.Generator,
     protocols: dict[str, Protocol],
 ) -> dict[str, list[ImagePose]]:
-    """The stacks that a technologist prescribes, with errors.
+    """Prescribe stacks as a technologist does, with errors.
 
     Args:
-        knee: knee to prescribe planes for.
-        population: determines the size of the errors.
+        knee: the knee for which stacks are prescribed.
+        population: the population, which determines the size of the errors.
         rng: generator of the errors.
         protocols: the scanner's protocols by name; ``sagittal_plain`` is prescribed like the other sagittal stack.
 
     Returns:
-        Maps the name of each stack to its poses: sagittal stacks from the patient's left to right, coronal ones from
-        front to back, axial ones from the feet up; or each in reverse.
+        Maps the name of each stack to its poses. Sagittal stacks go from the patient's left to right, coronal stacks from
+        front to back, and axial stacks from the feet up; each may also be in reverse order.
     """
     planes = true_planes(knee)
     stacks = {}
-    # along the ligament: the front of the stack rotates to the inner side
+    # to follow the ligament, the front of the stack rotates to the inner side
     outward = 1.0 if knee.patient.left else -1.0
     oblique = outward * OBLIQUE if rng.random() < population.oblique else 0.0
     for view in ("sagittal", "coronal", "axial"):
@@ -73,14 +79,15 @@ def _places(knee: Knee, protocol: Protocol, beyond: np.ndarray) -> np.ndarray:
     """Distances of a stack's slices from its middle, mm."""
     count, distance, aside = protocol.count, protocol.distance, 0.0
     if count is None:
-        # from beyond one epicondyle to beyond the other
+        # the stack extends beyond both epicondyles
         count = int(np.round((2 * EPICONDYLE * knee.shape.scale + beyond.sum()) / distance)) + 1
         aside = (beyond[1] - beyond[0]) / 4
     return (np.arange(count) - (count - 1) / 2) * distance + aside
 
 
 def _directions(normal: np.ndarray, view: str, turn: float) -> tuple[np.ndarray, np.ndarray]:
-    """Display directions of rows and columns: front on the left, or the patient's right; head or front up."""
+    """The directions of rows and columns in the usual display: the front or the patient's right on the left, and the head
+    or the front at the top."""
     down, right = {
         "sagittal": ((0, 0, -1.0), (0, -1.0, 0)),
         "coronal": ((0, 0, -1.0), (-1.0, 0, 0)),

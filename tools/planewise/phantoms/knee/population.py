@@ -11,7 +11,7 @@ from planewise.phantoms.settings import Settings, setting
 class KneePopulation(Settings):
     """Spread of knees, findings, planes and scanners in one set of exams.
 
-    Single numbers are standard deviations unless stated otherwise; values are drawn uniformly from pairs.
+    Unless stated otherwise, a single number is a standard deviation; from a pair of numbers, values are drawn uniformly.
     """
 
     findings: tuple[float, ...] = setting(
@@ -21,7 +21,7 @@ class KneePopulation(Settings):
     severity: float = setting(1.0, "factor on the visibility of findings; 0 hides all, 1.5 makes them obvious")
 
     # the leg in the scanner
-    left: float = setting(0.5, "share of left knees; with 0 or 1 all knees are of one side")
+    left: float = setting(0.5, "share of left knees; with 0 or 1, all knees are of the same side")
     flexion: tuple[float, float] = setting((0.0, 25.0), "angle between femur and tibia, degrees")
     leg_rotation: float = setting(7.0, "rotation of the leg about its own length, degrees, at most 15")
     abduction: float = setting(3.0, "angle of the leg away from or towards the midline, degrees")
@@ -71,11 +71,11 @@ class KneePopulation(Settings):
     views: int = setting(1, "mrnet's layout: 1 writes only sagittal volumes, 3 also coronal and axial ones")
 
     def at_size(self, size: str) -> KneePopulation:
-        """The population scanned at one of two sizes.
+        """The same population, scanned at one of two sizes.
 
         Args:
             size: ``paper`` (full matrix and stacks) or ``demo`` (about 128 pixels, thick slices 6 mm apart, and five or
-                seven slices in coronal and axial stacks: about a twentieth of the work).
+                seven slices in coronal and axial stacks, for about a twentieth of the work).
         """
         if size == "paper":
             return self
@@ -91,11 +91,11 @@ class KneePopulation(Settings):
         )
 
 
-#: Exams for pretraining, like fastMRI: many scanners and protocols, no labels.
+#: Exams for pretraining, as in fastMRI: many scanners and protocols, no labels.
 KNEE_UNLABELLED = KneePopulation()
 
-#: Exams with labels, like MRNet: one manufacturer's scanners, square images of one matrix, noisier, another fat
-#: suppression.
+#: Exams with labels, as in MRNet: scanners of one manufacturer, square images with one matrix, more noise, and another
+#: fat suppression.
 KNEE_LABELLED = KneePopulation(
     oblique=0.3,
     matrix=256,

@@ -1,4 +1,4 @@
-"""One knee scanner with its protocols: matrix, slices, signal, and header values of a sequence."""
+"""A knee scanner with its protocols: matrix, slices and signal of each sequence."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Protocol:
     unsuppressed: float
     """Signal of fat where fat suppression fails"""
     count: int | None = None
-    """Number of slices of a stack; None means as many as cover the knee"""
+    """Number of slices of a stack; None means as many as are needed to cover the knee"""
 
     @property
     def distance(self) -> float:
@@ -53,7 +53,7 @@ class KneeScanner:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, population: KneePopulation) -> KneeScanner:
-        """A scanner with its protocols; each sequence has its own matrix and slices."""
+        """Sample a scanner with its protocols; each sequence has its own matrix and slices."""
         weightings = {
             "sagittal": "t2_fs",
             "sagittal_plain": "pd",

@@ -1,4 +1,4 @@
-"""Series of a knee as DICOM files: one image per slice."""
+"""Write series of a knee as DICOM files, with one image per slice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from planewise.phantoms.knee.scanner import Protocol
 from planewise.phantoms.scanner.dicom import DicomFile, Identity, exam_header, image_dataset, number, set_geometry, uid
 from planewise.phantoms.scanner.pose import ImagePose
 
-#: Each weighting's range of repetition times and range of echo times, ms.
+#: Ranges of repetition times and of echo times for each weighting, ms.
 TIMES = {"t2_fs": ((3200, 5200), (50, 76)), "pd_fs": ((2400, 3800), (27, 42)), "pd": ((2200, 3600), (24, 38)),
          "t1": ((480, 760), (9, 18))}  # fmt: skip
 
@@ -28,7 +28,7 @@ class KneeSeries:
     description: str | None
     """Series description; None leaves it out of the header"""
     number: int
-    """Series number; also determines its noise and identifiers"""
+    """Series number, which also determines the noise and the identifiers"""
     poses: list[ImagePose]
     protocol: Protocol
 
@@ -38,7 +38,7 @@ class KneeSeries:
 
 
 def series_files(exam: KneeExam, series: KneeSeries, identity: Identity) -> list[DicomFile]:
-    """Scans one series and describes every slice as a single-frame MR image."""
+    """Scan one series, and describe every slice as a single-frame MR image."""
     images = [
         np.clip(np.round(exam.image(pose, series.protocol, series.number, rank)), 0, 4095).astype(np.uint16)
         for rank, pose in enumerate(series.poses)
@@ -67,7 +67,7 @@ def series_files(exam: KneeExam, series: KneeSeries, identity: Identity) -> list
 
 
 def _describe_sequence(header: Dataset, exam: KneeExam, series: KneeSeries) -> None:
-    """Writes the header values of a spin echo sequence, in place."""
+    """Add the header values of a spin echo sequence, in place."""
     protocol = series.protocol
     rng = exam.rng(series.number, 3)
     repetition, echo = (float(np.round(rng.uniform(*span))) for span in TIMES[protocol.weighting])

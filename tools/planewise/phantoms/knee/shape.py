@@ -1,4 +1,4 @@
-"""Form of one knee: its size and its deviation from the average one."""
+"""The shape of a knee: its size, and its deviations from the average knee."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from planewise.phantoms.knee.population import KneePopulation
 
 @dataclass(frozen=True)
 class KneeShape:
-    """Deviations from the average knee. Lengths are in mm of the average knee, which ``scale`` stretches as a whole."""
+    """Deviations from the average knee. Lengths are in mm of the average knee; ``scale`` stretches the whole knee."""
 
     scale: float
     flexion: float
     """Angle between femur and tibia, radians"""
     medial_back: float
-    """Extra length of the medial condyle to the back, compared with the lateral one; rotates the posterior condylar
-    line
+    """Additional length of the medial condyle towards the back, compared with the lateral condyle; it rotates the posterior
+    condylar line
     """
     condyle_length: float
-    """Factor on the condyles' extent front to back"""
+    """Factor on the extent of the condyles from front to back"""
     notch_width: float
     """Half width of the intercondylar notch"""
     groove: float
@@ -39,11 +39,11 @@ class KneeShape:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, population: KneePopulation, height: float) -> KneeShape:
-        """A form; tall patients have large knees.
+        """Sample a shape; tall patients have large knees.
 
         Args:
-            rng: generator of the form.
-            population: determines the spread.
+            rng: generator of the shape.
+            population: the population, which determines the spread.
             height: height of the patient, cm.
         """
         spread = population.shape * np.clip(rng.standard_normal(10), -2, 2)

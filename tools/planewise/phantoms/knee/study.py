@@ -1,4 +1,4 @@
-"""The series of one knee exam: sagittal with fat suppression, coronal, axial, and further series."""
+"""The series of a knee exam: sagittal with fat suppression, coronal, axial, and optional series."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WEIGHTING_NAMES = {
     "t1": ("T1", "t1_tse", "T1 FSE"),
 }
 
-#: Descriptions that do not name the plane; None leaves the header without one.
+#: Descriptions that do not name the plane; None leaves the header without a description.
 POOR_NAMES = ("KNEE", "fse", "Series", "post motion", None)
 
 
@@ -35,11 +35,11 @@ def study_files(
     """The files of an exam without defects: sagittal with fat suppression, coronal, axial, and optional series.
 
     Args:
-        exam: exam to scan.
+        exam: the exam to scan.
         identity: identity of the patient.
         plain_sagittal: probability of a sagittal series without fat suppression.
         localizer: probability of a localizer.
-        poor_names: probability that a series' description does not name its plane.
+        poor_names: probability that the description of a series does not name its plane.
     """
     planned = plan_series(exam, plain_sagittal, poor_names)
     files = [file for series in planned for file in series_files(exam, series, identity)]
@@ -69,7 +69,7 @@ def plan_series(exam: KneeExam, plain_sagittal: float = 0.0, poor_names: float =
 
 
 def describe(view: str, weighting: str, rng: np.random.Generator) -> str:
-    """A description in a technologist's style."""
+    """A series description in the style of a technologist."""
     plane, kind = (str(rng.choice(names)) for names in (VIEW_NAMES[view], WEIGHTING_NAMES[weighting]))
     words = [kind, plane] if rng.random() < 0.25 else [plane, kind]
     return ("_" if "_" in kind else " ").join(words)

@@ -18,15 +18,16 @@ TABLE_HEADER = ()
 #: ACDC uses the same label numbers as we do; atria are not labelled.
 CODES = {value: value for value in LABELS.values()}
 
-#: Consecutive patients with one diagnosis, and the number of patients after which the order repeats, as in the real set.
+#: Number of consecutive patients with the same diagnosis, and number of patients after which the order repeats, as in the
+#: real set.
 BLOCK, HUNDRED = 20, 100
 
 
 def exam_folder(number: int) -> PurePosixPath:
     """Folder of an exam under the root of the set.
 
-    The set is ordered by disease: DCM 1-20, HCM 21-40 and so on. The folder depends only on the exam's number, so a
-    tree of fewer than a hundred exams has gaps in its numbering.
+    The set is ordered by disease: DCM 1-20, HCM 21-40 and so on. The folder depends only on the exam's number, so the
+    numbers of the folders have gaps if there are fewer than a hundred exams.
     """
     rank, group = divmod(number - 1, len(GROUPS))
     hundred, place = divmod(rank, BLOCK)
@@ -39,7 +40,7 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
-    """Writes an exam to ``paths``, which correspond to those of `exam_paths`."""
+    """Write an exam to ``paths``, which have the order of `exam_paths`."""
     exam = recipe.exam(number)
     name, folder = exam_folder(number).name, paths[0]
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Retinas in the layout of APTOS 2019: training photographs with a table of grades, and test photographs without."""
+"""Retinas in the layout of APTOS 2019: training photographs with a table of grades, and test photographs without grades."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
-    """Writes a photograph to ``paths``, which correspond to those of `exam_paths`."""
+    """Write a photograph to ``paths``, which have the order of `exam_paths`."""
     exam, identity = recipe.exam(number), recipe.identity(number)
     files = [PhotographFile(f"{_name(number)}.png", exam.photograph())]
     for name in recipe.defects:
@@ -43,7 +43,7 @@ def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
 
 
 def write_listing(recipe: Recipe, out: Path) -> None:
-    """Writes ``test.csv``, which names the photographs without grades."""
+    """Write ``test.csv``, which names the photographs without grades."""
     names = sorted(path.stem for path in (out / "test_images").glob("[!.]*.png"))
     with atomic_write(out / "test.csv") as part:
         part.write_text("".join(f"{name}\n" for name in ("id_code", *names)))
@@ -54,5 +54,5 @@ def _folder(number: int) -> str:
 
 
 def _name(number: int) -> str:
-    """Twelve decimal digits, as long as the real set's hexadecimal names."""
+    """A name of twelve decimal digits, which is as long as the hexadecimal names of the real set."""
     return f"{number:012d}"

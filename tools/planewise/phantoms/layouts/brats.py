@@ -1,4 +1,5 @@
-"""Heads in the layout of BraTS 2018: a folder for each grade, and in it one for each case with four contrasts and a mask."""
+"""Heads in the layout of BraTS 2018: each grade has a folder, and in it each case has a folder with four contrasts and a
+mask."""
 
 from __future__ import annotations
 
@@ -20,12 +21,12 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
-    """Writes a case to ``paths`` (see `exam_paths`); a head without a tumour has no mask, or a mask of its tissues."""
+    """Write a case to ``paths`` (`exam_paths`). A head without a tumour has no mask, or a mask of its tissues."""
     head, folder = recipe.exam(number), paths[0]
     folder.mkdir(parents=True, exist_ok=True)
     images, mask = head.scan()
     side = head.population.side
-    # i runs to the patient's left and j to the back, as in BraTS' files
+    # i points to the patient's left and j to the back, as in the files of BraTS
     affine = np.diag([-head.spacing, -head.spacing, head.spacing, 1.0])
     affine[:3, 3] = np.array([1, 1, -1]) * head.spacing * (side - 1) / 2
     files = [NiftiFile(contrast, np.round(image).astype(np.int16), affine) for contrast, image in images.items()]

@@ -23,7 +23,7 @@ def exam_folder(number: int) -> PurePosixPath:
 
 
 def exam_files(recipe: Recipe, number: int) -> list[DicomFile]:
-    """Every file of an exam, with paths below its folder, including defects."""
+    """All files of an exam, including defects, with paths relative to the folder of the exam."""
     exam, identity = recipe.exam(number), recipe.identity(number)
     files = study_files(exam, identity, recipe.extra_views)
     for name in recipe.defects:
@@ -37,12 +37,12 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
-    """Writes an exam to ``paths``, which correspond to those of `exam_paths`."""
+    """Write an exam to ``paths``, which have the order of `exam_paths`."""
     write_files(exam_files(recipe, number), paths[0])
 
 
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
-    """An exam's row of ``train.csv``: the volumes that the challenge requires, ml."""
+    """An exam's row of ``train.csv``, with the volumes that the challenge asks for, ml."""
     heart = recipe.organ(number)
     systole, diastole = (round(heart.volumes(phase)["lv"], 1) for phase in (END_SYSTOLE, 0.0))
     return {"train.csv": (number, systole, diastole)}

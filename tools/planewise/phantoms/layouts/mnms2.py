@@ -16,15 +16,15 @@ TABLE = "dataset_information.csv"
 #: First row of the table.
 TABLE_HEADER = ("SUBJECT_CODE", "DISEASE", "VENDOR", "SCANNER", "FIELD")
 
-#: Our labels to the data set's labels: 1 is the left ventricle and 3 the right one; atria are not labelled.
+#: Maps our labels to the labels of the data set, where 1 is the left and 3 the right ventricle. Atria are not labelled.
 CODES = {LABELS["lv"]: 1, LABELS["myocardium"]: 2, LABELS["rv"]: 3}
 
-#: The set's names for our views.
+#: Maps our views to their names in the data set.
 _NAMES = {"sax": "SA", "4ch": "LA"}
 
 
 def exam_name(number: int) -> str:
-    """Code of an exam, and its folder: three digits."""
+    """The code of an exam, which is also the name of its folder: three digits."""
     return f"{number:03d}"
 
 
@@ -34,7 +34,7 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
-    """Writes an exam to ``paths``, which correspond to those of `exam_paths`."""
+    """Write an exam to ``paths``, which have the order of `exam_paths`."""
     exam, identity = recipe.exam(number), recipe.identity(number)
     files = exam_files(exam, exam_name(number))
     for name in recipe.defects:
@@ -45,7 +45,7 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
 
 
 def exam_files(exam: Exam, name: str) -> list[NiftiFile]:
-    """Every file of a sound exam."""
+    """All files of an exam without defects."""
     files, step = [], exam.scanner.interval / exam.scanner.phases / 1000
     for view, short in _NAMES.items():
         cine, affine = cine_volume(exam, view)

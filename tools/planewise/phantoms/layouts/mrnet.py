@@ -1,4 +1,4 @@
-"""Exams in the layout of MRNet-v1.0: a volume of 8 bits per exam and plane without geometry, labels in tables."""
+"""Exams in the layout of MRNet-v1.0: an 8-bit volume without geometry for each exam and plane, and labels in tables."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from planewise.phantoms.recipe import Recipe
 #: Tables have no header.
 TABLE_HEADER = ()
 
-#: Exams of the real set's two parts; the second part's identifiers continue those of the first.
+#: Numbers of exams in the two parts of the real set. The identifiers of the second part continue those of the first part.
 TRAIN, VALID = 1130, 120
 
-#: The real set's planes; `KneePopulation.views` sets how many are written. Later steps read only sagittal volumes, and
-#: each of the others would cost as much again.
+#: The planes of the real set; `KneePopulation.views` determines how many are written. By default, only sagittal volumes
+#: are written, because later steps read only these, and each other plane would take as long again.
 PLANES = ("sagittal", "coronal", "axial")
 
 
 def exam_place(number: int) -> tuple[str, str]:
-    """Part of the set and identifier of an exam.
+    """The part of the set to which an exam belongs, and the exam's identifier.
 
-    Exams of the two parts are interleaved in their real proportions, so even a small tree has exams of both.
+    Exams of the two parts are interleaved in the real proportions, so that even a small set has exams of both parts.
     """
     block, rank = divmod(number - 1, TRAIN + VALID)
     before = rank * VALID // (TRAIN + VALID)
@@ -32,16 +32,16 @@ def exam_place(number: int) -> tuple[str, str]:
 
 
 def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
-    """Files of an exam under the root of the set: one per plane."""
+    """The files of an exam under the root of the set, one for each plane."""
     part, name = exam_place(number)
     return [PurePosixPath(part) / plane / f"{name}.npy" for plane in PLANES[: recipe.population.views]]
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
-    """Writes an exam to ``paths``, which correspond to those of `exam_paths`."""
+    """Write an exam to ``paths``, which have the order of `exam_paths`."""
     exam = recipe.exam(number)
     for stream, (plane, path) in enumerate(zip(PLANES, paths, strict=False)):
-        # a file object, because NumPy would add an ending to a name
+        # a file object is passed, because NumPy would add an ending to a name
         with path.open("wb") as file:
             np.save(file, stretched(exam.volume(plane, stream)))
 
@@ -53,6 +53,6 @@ def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
 
 
 def stretched(volume: np.ndarray) -> np.ndarray:
-    """A volume over the whole range of 8 bits; the brightest few pixels are clipped."""
+    """Stretch a volume to the whole range of 8 bits; the darkest and the brightest pixels are clipped."""
     low, high = np.percentile(volume, (0.5, 99.8))
     return np.clip(np.round((volume - low) * (255 / max(high - low, 1e-6))), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Abdomens in the layout of the Medical Segmentation Decathlon's task 7: images, masks, and a list of both."""
+"""Abdomens in the layout of task 7 of the Medical Segmentation Decathlon: images, masks, and a list of both."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TABLE_HEADER = ()
 #: Every third case has no mask, similar to 139 of 420 in the real set.
 TESTED = 3
 
-#: File that macOS writes next to each file in an archive of the real set: not an image, although its name ends like
-#: one.
+#: Content of the file that macOS writes next to each file in an archive of the real set. It is not an image, although its
+#: name ends like that of an image.
 HIDDEN = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "
 
 
 def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
-    """The case's image and its mask, if it has one, under the root of the set."""
+    """The image of a case and its mask, if there is one, under the root of the set."""
     if number % TESTED == 0:
         return [PurePosixPath("imagesTs") / _name(number)]
     if "no_mask" in recipe.defects:
@@ -33,7 +33,7 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
-    """Writes a case to ``paths`` (see `exam_paths`), and a hidden file next to each file, as in the real set's archive."""
+    """Write a case to ``paths`` (`exam_paths`), and a hidden file next to each file, as in the archive of the real set."""
     abdomen = recipe.exam(number)
     affine = np.diag([*abdomen.spacing, 1.0])
     affine[:3, 3] = -np.array(abdomen.spacing) * (abdomen.population.side - 1) / 2
@@ -54,7 +54,7 @@ def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
 
 
 def write_listing(recipe: Recipe, out: Path) -> None:
-    """Writes ``dataset.json``, which lists the existing cases."""
+    """Write ``dataset.json``, which lists the existing cases."""
     names = {
         folder: sorted(path.name for path in (out / folder).glob("[!.]*.nii.gz")) for folder in ("imagesTr", "imagesTs")
     }

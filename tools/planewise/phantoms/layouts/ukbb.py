@@ -1,9 +1,9 @@
-"""Exams in the form of UK Biobank pipelines: a folder for each participant, a NIfTI cine for each view.
+"""Exams in the form of UK Biobank pipelines: a folder for each participant, and a NIfTI cine for each view.
 
 The names are those of the public pipeline of W. Bai and colleagues (baiwenjia/ukbb_cardiac): ``sa``, ``la_2ch`` and
-``la_4ch`` are the cines, ``sa_ED`` and ``la_4ch_ES`` their frames, ``label_sa_ED`` and ``label_la_4ch_ES`` their
-manual masks. Codes in 4ch: 1 left ventricle, 2 myocardium, 3 right ventricle, 4 left atrium, 5 right atrium, the five
-structures of Bai 2019, section 3; the first three also in the short axis.
+``la_4ch`` are cines, ``sa_ED`` and ``la_4ch_ES`` are their frames, and ``label_sa_ED`` and ``label_la_4ch_ES`` are manual
+masks. The labels are the five structures of Bai 2019, section 3: 1 left ventricle, 2 myocardium, 3 right ventricle, and,
+only in 4ch, 4 left atrium and 5 right atrium.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from planewise.phantoms.scanner.nifti import NiftiFile
 #: The set has no tables.
 TABLE_HEADER = ()
 
-#: Our labels to the data set's labels, in the short axis and in 4ch.
+#: Map our labels to the labels of the data set, in the short axis and in 4ch.
 CODES = {LABELS["lv"]: 1, LABELS["myocardium"]: 2, LABELS["rv"]: 3}
 ALL_CODES = CODES | {ATRIA["la"]: 4, ATRIA["ra"]: 5}
 
@@ -29,12 +29,13 @@ _VIEWS = {"sax": ("sa", CODES), "2ch": ("la_2ch", None), "4ch": ("la_4ch", ALL_C
 
 
 def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
-    """The exam's folder under the root of the set, as a list of one: seven digits, as participants have."""
+    """The exam's folder under the root of the set, as a list of one. Its name has seven digits, like that of a
+    participant."""
     return [PurePosixPath(f"{1_000_000 + number}")]
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
-    """Writes an exam to ``paths``, which correspond to those of `exam_paths`."""
+    """Write an exam to ``paths``, which have the order of `exam_paths`."""
     exam, identity = recipe.exam(number), recipe.identity(number)
     files = exam_files(exam)
     for name in recipe.defects:
@@ -45,7 +46,7 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
 
 
 def exam_files(exam: Exam) -> list[NiftiFile]:
-    """Every file of a sound exam."""
+    """All files of an exam without defects."""
     files, step = [], exam.scanner.interval / exam.scanner.phases / 1000
     for view, (name, codes) in _VIEWS.items():
         cine, affine = cine_volume(exam, view)

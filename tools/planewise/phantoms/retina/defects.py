@@ -1,4 +1,4 @@
-"""Flaws of photographs and of their table, each written on demand, so that readers can be tested against every one."""
+"""Flaws of photographs and of their table, each of which can be written on demand, so that readers can be tested on all."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def no_row(files: Files, exam: Retina, identity: Identity) -> Files:
     return files  # only the table changes
 
 
-@_defect("a row in the table, and no file")
+@_defect("a row in the table, but no file")
 def no_file(files: Files, exam: Retina, identity: Identity) -> Files:
     return []
 
 
-@_defect("a word in the table in place of the grade")
+@_defect("a word instead of the grade in the table")
 def no_grade(files: Files, exam: Retina, identity: Identity) -> Files:
     return files  # only the table changes
 

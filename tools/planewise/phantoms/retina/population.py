@@ -9,8 +9,8 @@ from planewise.phantoms.settings import Settings, setting
 
 @dataclass(frozen=True)
 class RetinaPopulation(Settings):
-    """Spread of eyes, lesions and cameras. Single numbers are standard deviations unless stated otherwise; values are
-    drawn uniformly from pairs. Lengths are shares of the radius of the round field."""
+    """Spread of eyes, lesions and cameras. Unless stated otherwise, a single number is a standard deviation; from a pair of
+    numbers, values are drawn uniformly. Lengths are shares of the radius of the round field."""
 
     side: int = setting(192, "pixels from left to right; the photograph is three quarters as high")
     shares: tuple[float, ...] = setting(

@@ -1,4 +1,4 @@
-"""A retina through a fundus camera: disc, fovea, vessels, and lesions whose number determines the grade."""
+"""A retina in a fundus camera: disc, fovea, vessels, and lesions, whose numbers follow from the grade."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from planewise.phantoms.retina.population import RetinaPopulation
 
-#: Minimum and maximum number of lesions of each grade, 0 to 4, after the international scale: an eye with only
-#: microaneurysms is mild, with other lesions too moderate, with many haemorrhages severe, and with new vessels
-#: proliferative.
+#: Minimum and maximum number of lesions for each grade, 0 to 4, as in the international scale: retinopathy is mild if
+#: there are only microaneurysms, moderate with other lesions, severe with many haemorrhages, and proliferative with new
+#: vessels.
 LESIONS = {
     "microaneurysms": ((0, 0), (3, 7), (5, 12), (12, 24), (8, 24)),
     "haemorrhages": ((0, 0), (0, 0), (3, 8), (16, 30), (8, 24)),
@@ -20,7 +20,7 @@ LESIONS = {
     "new vessels": ((0, 0), (0, 0), (0, 0), (0, 0), (1, 3)),
 }
 
-#: Red, green and blue of the painted structures, 0 to 1.
+#: Red, green and blue of each painted structure, 0 to 1.
 COLOURS = {
     "retina": (0.74, 0.36, 0.16),
     "disc": (0.98, 0.80, 0.52),
@@ -33,8 +33,8 @@ COLOURS = {
     "drusen": (0.88, 0.62, 0.34),
 }
 
-#: Positions of the disc's and the fovea's middle on the horizontal axis, as shares of the field's radius; positive is
-#: nasal.
+#: Positions of the middle of the disc and of the fovea on the horizontal axis, as shares of the field's radius; positive
+#: is nasal.
 DISC, FOVEA = 0.52, -0.12
 
 
@@ -53,7 +53,7 @@ class Retina:
         shares = np.array(population.shares) / sum(population.shares)
         return cls(seeds, population, int(np.random.default_rng([*seeds, 0]).choice(len(shares), p=shares)))
 
-    #: sampling is cheap, only the photograph takes time
+    #: sampling is fast; only the photograph takes time
     sample_organ = sample
 
     @property
@@ -78,7 +78,7 @@ class Retina:
 
 @dataclass
 class _Picture:
-    """A photograph being painted."""
+    """A photograph while it is painted."""
 
     x: np.ndarray
     """``(rows, columns)``: coordinate towards the nose, as a share of the field's radius, in the eye's frame"""
@@ -105,28 +105,29 @@ class _Picture:
         return cls(x.astype(np.float32), y.astype(np.float32), 1 / radius)
 
     def cover(self, share: np.ndarray, name: str) -> None:
-        """Paint a colour over the present content; ``share`` is how much of each pixel it covers."""
+        """Paint a colour over the picture so far; ``share`` is the covered share of each pixel."""
         self.colour += share[..., None] * (np.float32(COLOURS[name]) - self.colour)
 
     def spot(
         self, place: np.ndarray, radius: float, name: str, share: float, stretch: float = 1.0, turn: float = 0.0
     ) -> None:
-        """Paint an elliptic spot over the present content."""
+        """Paint an elliptic spot over the picture so far."""
         across, down = self.x - np.float32(place[0]), self.y - np.float32(place[1])
         along = (cos(turn) * across + sin(turn) * down) / np.float32(stretch)
         distance = np.hypot(along, cos(turn) * down - sin(turn) * across)
         self.cover(share * np.clip(0.5 + (radius - distance) / self.pixel, 0, 1), name)
 
     def lines(self, points: np.ndarray, radius: float, name: str, share: float) -> None:
-        """Paint lines over the present content.
+        """Paint lines over the picture so far.
 
         Args:
-            points: points on the lines, ``(N, 2)``, closer to each other than pixels.
-            radius: half the lines' width, as a share of the field's radius.
+            points: points on the lines, ``(N, 2)``, which are closer to each other than pixels.
+            radius: half the width of the lines, as a share of the field's radius.
             name: a key of `COLOURS`.
-            share: how much of the colour below is covered, 0 to 1.
+            share: share of the colour below that is covered, 0 to 1.
         """
-        # map positions in the eye's frame to pixels; the frame is rotated, so the grid's corner and sides define the map
+        # positions in the eye's frame are mapped to pixels; the grid's corner and sides define the map, because the frame is
+        # rotated
         corner = np.array([self.x[0, 0], self.y[0, 0]])
         sides = np.array([[self.x[0, 1], self.y[0, 1]], [self.x[1, 0], self.y[1, 0]]]) - corner
         column, row = np.round((points - corner) @ np.linalg.inv(sides)).astype(int).T
@@ -144,7 +145,7 @@ class _Picture:
         return smooth / smooth.std()
 
     def exposed(self, population: RetinaPopulation, rng: np.random.Generator) -> np.ndarray:
-        """The image as the camera records it: uneven light, colour, blur and noise, ``(rows, columns, 3)`` uint8."""
+        """The image that the camera records, ``(rows, columns, 3)`` uint8, with uneven light, colour, blur and noise."""
         radius = np.hypot(self.x, self.y)
         tilt = rng.normal(0, 0.08, 2)
         light = 1 - rng.uniform(*population.shading) * radius**2 + tilt[0] * self.x + tilt[1] * self.y
@@ -175,7 +176,7 @@ def _paint_vessels(picture: _Picture, rng: np.random.Generator) -> None:
     for name, width, share in (("vein", 0.017, 0.8), ("artery", 0.012, 0.7)):
         lines: dict[int, list[np.ndarray]] = {0: [], 1: [], 2: []}
         for up in (-1, 1):
-            # the temporal vessels arch around the fovea, the nasal ones run straight
+            # the temporal vessels arch around the fovea, and the nasal vessels are straight
             for heading, bend, reach in ((0.62 * pi, 1.0, 1.6), (0.25 * pi, 0.1, 0.7)):
                 _grow(
                     lines,
@@ -201,13 +202,13 @@ def _grow(
     """Add the points of a vessel and of its branches to the lines of their levels.
 
     Args:
-        lines: level to the points of its vessels; changed in place.
+        lines: maps each level to the points of its vessels; it is changed in place.
         rng: generator of the course and the branches.
         start: first point of the vessel.
         heading: initial direction, radians.
         bend: change of the direction along the way, radians per radius of the field.
         reach: length of the vessel, as a share of the field's radius.
-        level: 0 for a main vessel, 1 for its branches, 2 for theirs.
+        level: 0 for a main vessel, 1 for its branches, 2 for the branches of branches.
     """
     step = 0.004
     count = max(2, int(reach / step))
@@ -226,9 +227,9 @@ def _grow(
 def _paint_lesions(
     picture: _Picture, rng: np.random.Generator, population: RetinaPopulation, lesions: dict[str, int]
 ) -> None:
-    """Paint this many lesions of each kind, away from the disc."""
+    """Paint the given number of lesions of each kind, away from the disc."""
     size, share = rng.uniform(*population.size), rng.uniform(*population.strength)
-    # tufts of fine vessels, on the disc or along the arcades
+    # new vessels are tufts of fine vessels, on the disc or elsewhere
     for number in range(lesions["new vessels"]):
         place = np.array([DISC, 0.0]) if number == 0 else _place(rng)
         tuft: dict[int, list[np.ndarray]] = {0: [], 1: [], 2: []}

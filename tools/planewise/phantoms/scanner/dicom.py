@@ -1,4 +1,4 @@
-"""Phantom images as DICOM files."""
+"""Write phantom images as DICOM files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LPS = np.array([-1.0, -1.0, 1.0])
 
 
 class Scanned(Protocol):
-    """The information that headers need about an exam of a heart or a knee."""
+    """The information about an exam of a heart or a knee that headers need."""
 
     seeds: tuple[int, ...]
     patient: object
@@ -46,13 +46,13 @@ class Identity:
 
 @dataclass
 class DicomFile:
-    """A file to be written: a dataset, or plain bytes if it is not (or no longer) DICOM."""
+    """A file to write: a dataset, or plain bytes if the file is not DICOM, or no longer."""
 
     path: PurePosixPath
     dataset: FileDataset | None = None
     content: bytes = b""
     view: str = ""
-    """True content of the picture, e.g. ``sax`` or ``sagittal``"""
+    """True content of the image, such as ``sax`` or ``sagittal``"""
     slice: int = 0
     """Rank of the slice in its stack; short-axis images are counted from the base"""
     phase: int = 0
@@ -60,7 +60,7 @@ class DicomFile:
 
     @property
     def pixels(self) -> np.ndarray:
-        """Pixels ``(rows, columns)`` of an uncompressed file, uint16; setting them sets the matrix too."""
+        """Pixels ``(rows, columns)`` of an uncompressed file, uint16. Setting them also sets the matrix."""
         return np.frombuffer(self.dataset.PixelData, dtype="<u2").reshape(self.dataset.Rows, self.dataset.Columns)
 
     @pixels.setter
@@ -69,7 +69,7 @@ class DicomFile:
         self.dataset.PixelData = np.ascontiguousarray(pixels, dtype="<u2").tobytes()
 
     def encode(self) -> bytes:
-        """The file's bytes."""
+        """The contents of the file."""
         if self.dataset is None:
             return self.content
         buffer = io.BytesIO()
@@ -78,7 +78,7 @@ class DicomFile:
 
 
 def write_files(files: Sequence[DicomFile], folder: Path) -> None:
-    """Writes files below a folder."""
+    """Write files below a folder."""
     for file in files:
         path = folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,12 +86,12 @@ def write_files(files: Sequence[DicomFile], folder: Path) -> None:
 
 
 def uid(exam: Scanned, *names: object) -> str:
-    """A unique identifier, the same each time the exam is made."""
+    """A unique identifier, which is the same each time the exam is made."""
     return generate_uid(entropy_srcs=["planewise phantom", *map(str, exam.seeds), *map(str, names)])
 
 
 def exam_header(exam: Scanned, identity: Identity) -> Dataset:
-    """The part of a header that all images of an exam share, for hearts and knees alike."""
+    """The part of a header that all images of an exam share, for hearts and knees."""
     patient = exam.patient
     header = Dataset()
     header.SpecificCharacterSet = "ISO_IR 192"
@@ -125,10 +125,10 @@ def exam_header(exam: Scanned, identity: Identity) -> Dataset:
 
 
 def set_geometry(header: Dataset, pose: ImagePose, spacing: float, shape: tuple[int, int]) -> None:
-    """Writes an image's position into its header; the only step from RAS+ to LPS.
+    """Write an image's position into its header. This is the only step from RAS+ to LPS.
 
     Args:
-        header: changed in place.
+        header: the header, which is changed in place.
         pose: pose of the image.
         spacing: pixel spacing, mm.
         shape: rows and columns.
@@ -142,12 +142,12 @@ def set_geometry(header: Dataset, pose: ImagePose, spacing: float, shape: tuple[
 
 
 def number(value: float) -> str:
-    """A decimal string of at most 16 characters, with maximum precision."""
+    """Format a number as a decimal string of at most 16 characters, with the greatest possible precision."""
     return format_number_as_ds(float(value))
 
 
 def image_dataset(header: Dataset, name: str) -> FileDataset:
-    """A file's dataset with a copy of a header, under its own SOP instance UID."""
+    """Make a file's dataset with a copy of a header and with its own SOP instance UID."""
     meta = FileMetaDataset()
     meta.FileMetaInformationGroupLength = 0
     meta.FileMetaInformationVersion = b"\x00\x01"
@@ -159,7 +159,7 @@ def image_dataset(header: Dataset, name: str) -> FileDataset:
     dataset = FileDataset("", Dataset(), preamble=b"\x00" * 128, is_implicit_VR=False, is_little_endian=True)
     dataset.file_meta = meta
     for element in header:
-        # new elements, because a defect may change one image and not the others; their values were checked before
+        # the elements are copied, because a defect may change only one image; their values have already been checked
         dataset.add(DataElement(element.tag, element.VR, element.value, already_converted=True))
     dataset.SOPInstanceUID = name
     return dataset

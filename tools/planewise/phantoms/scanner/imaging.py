@@ -1,4 +1,4 @@
-"""From a model to an image: pixel positions, coil shading, blur and noise."""
+"""Compute images from a model: pixel positions, coil shading, blur and noise."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from planewise.phantoms.scanner.pose import ImagePose
 
-#: Positions of the sheets that are averaged for a slice, as shares of its thickness from its middle.
+#: A slice is the average of thin sheets: their distances from its middle, as shares of its thickness.
 SHEETS = np.array([-1 / 3, 0.0, 1 / 3])
 
 
@@ -31,15 +31,13 @@ def image_points(
 
 
 def magnitude(images: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
-    """Magnitude of two noisy channels; a signal that fat has made negative becomes bright."""
+    """Magnitude of two noisy channels. A signal that is negative because of fat becomes bright."""
     channels = rng.standard_normal((2, *images.shape), dtype=np.float32) * np.float32(noise)
     return np.hypot(images + channels[0], channels[1])
 
 
 def blurred(image: np.ndarray, share: float) -> np.ndarray:
-    """The image with a share of each pixel spread over its neighbours, because real images have more pixels than
-    measured values.
-    """
+    """Spread a share of each pixel over its neighbours, because real images have more pixels than measured values."""
     side = np.float32(share / 4)
     for axis in (0, 1):
         padded = np.pad(image, [(1, 1) if axis == each else (0, 0) for each in (0, 1)], mode="edge")
@@ -49,6 +47,6 @@ def blurred(image: np.ndarray, share: float) -> np.ndarray:
 
 
 def coil_shading(depth: np.ndarray, uneven: np.ndarray, shading: float) -> np.ndarray:
-    """Brightness that decreases with the depth below the skin (mm), 1 far inside."""
+    """A brightness factor that decreases with the depth below the skin (mm), to 1 far inside."""
     near = np.exp(-np.maximum(depth, 0) * np.float32(1 / 38))
     return 1 + np.float32(shading) * near * np.maximum(1 + np.float32(0.4) * uneven, 0)

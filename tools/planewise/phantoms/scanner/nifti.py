@@ -1,4 +1,4 @@
-"""Phantom volumes as NIfTI files."""
+"""Write phantom volumes as NIfTI files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 
 @dataclass
 class NiftiFile:
-    """A volume of an exam before it is written; defects change it."""
+    """A volume of an exam before it is written. Defects change it."""
 
     name: str
     """Name of the file, with its ending"""
     volume: np.ndarray
-    """``(columns, rows, slices)``, for a cine followed by phases"""
+    """``(columns, rows, slices)``, or ``(columns, rows, slices, phases)`` for a cine"""
     affine: np.ndarray
     """``(4, 4)``, voxel indices to patient space, RAS+, mm"""
     step: float | None = None
@@ -26,7 +26,7 @@ class NiftiFile:
     """Whether the header contains the orientation in the patient; otherwise it contains only the voxel sizes"""
 
     def write(self, folder: Path) -> None:
-        """Writes the file, compressed."""
+        """Write the file with compression."""
         image = nib.Nifti1Image(self.volume, self.affine)
         sizes = np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
         image.header.set_zooms(sizes if self.step is None else [*sizes, self.step])
@@ -34,5 +34,5 @@ class NiftiFile:
         if not self.oriented:
             image.set_sform(None, 0)
             image.set_qform(None, 0)
-        # without a time stamp, the same exam gives the same file
+        # there is no time stamp, so that the same exam always gives the same file
         (folder / self.name).write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))

@@ -1,4 +1,4 @@
-"""Phantom photographs as PNG files."""
+"""Write phantom photographs as PNG files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from PIL import Image
 
 @dataclass
 class PhotographFile:
-    """A photograph before it is written; defects change it."""
+    """A photograph before it is written. Defects change it."""
 
     name: str
     """Name of the file, with its ending"""
     pixels: np.ndarray
-    """``(rows, columns, 3)`` uint8; ``(rows, columns)`` in shades of grey, and with four channels the last is opacity"""
+    """``(rows, columns, 3)`` uint8; ``(rows, columns)`` for shades of grey; or four channels, of which the last is opacity"""
     content: bytes | None = None
     """Bytes that replace the photograph in the file; None writes the photograph"""
 

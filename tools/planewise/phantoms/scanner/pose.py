@@ -1,4 +1,4 @@
-"""Position of an image in patient space."""
+"""The position of an image in patient space."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class ImagePose:
 
     @property
     def normal(self) -> np.ndarray:
-        """Cross product of row and column direction, shape ``(3,)``."""
+        """Cross product of the row and column directions, shape ``(3,)``."""
         return np.cross(self.row, self.column)
 
     def affine(self, spacing: tuple[float, float], matrix: tuple[int, int], thickness: float) -> np.ndarray:
-        """Voxel indices ``(column index, row index, slice)`` to patient space.
+        """The affine ``(4, 4)`` from voxel indices ``(column index, row index, slice)`` to patient space, RAS+, mm.
 
         Args:
-            spacing: mm between neighbours along the row and along the column direction.
+            spacing: distances between neighbouring pixels along the row and along the column direction, mm.
             matrix: columns and rows.
-            thickness: mm, length of the third axis.
+            thickness: length of the third axis, mm.
         """
         affine = np.eye(4)
         affine[:3, 0] = self.row * spacing[0]
@@ -45,7 +45,7 @@ class ImagePose:
 def rotation(axis: np.ndarray, angle: float) -> np.ndarray:
     """Rotation matrix ``(3, 3)`` about a unit vector by an angle in radians (Rodrigues).
 
-    Rotation is clockwise when looking against the axis: a quarter turn about z takes x to -y.
+    The rotation is clockwise for a viewer who looks against the axis: a rotation by 90 degrees about z maps x to -y.
     """
     cross = np.cross(np.eye(3), -np.asarray(axis))
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross

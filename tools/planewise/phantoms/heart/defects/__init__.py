@@ -1,4 +1,4 @@
-"""Flaws of real heart exams, each written on demand, so that readers can be tested against every one."""
+"""Flaws of real heart exams, each of which can be written on demand, so that readers can be tested on all of them."""
 
 from planewise.phantoms.defect import Defect
 from planewise.phantoms.heart.defects.contents import CONTENTS

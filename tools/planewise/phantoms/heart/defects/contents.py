@@ -1,4 +1,4 @@
-"""Defects in a file's contents: pixels, their compression, missing bytes."""
+"""Defects in the contents of a file: its pixels, their compression, missing bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Single-frame images of a view as one multi-frame Enhanced MR image."""
+"""Combine the single-frame images of a view to one multi-frame Enhanced MR image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from planewise.phantoms.scanner.dicom import DicomFile, uid
 
 
 def enhanced_file(files: list[DicomFile], exam: Exam, view: str) -> DicomFile:
-    """All images of a view as the frames of one Enhanced MR image."""
+    """Combine all images of a view as the frames of one Enhanced MR image."""
     first = files[0].dataset
     dataset = deepcopy(first)
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage

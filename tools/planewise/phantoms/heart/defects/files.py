@@ -1,4 +1,4 @@
-"""Find and change files of an exam: functions that several defects share."""
+"""Find and change the files of an exam, for several defects."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.study import STUDY
 from planewise.phantoms.scanner.dicom import DicomFile, uid
 
-#: Series numbers of added series, distinct from those of a sound exam.
+#: Smallest number of an added series, which no series of an exam without defects has.
 ADDED = 60
 
 
 def images(files: list[DicomFile]) -> list[DicomFile]:
-    """The files that are still whole DICOM files: another defect may have emptied or truncated some."""
+    """The files that are still complete DICOM files. Another defect may have emptied or truncated the others."""
     return [file for file in files if file.dataset is not None]
 
 
@@ -34,19 +34,19 @@ def find(files: list[DicomFile], view: str, slice: int, phase: int) -> DicomFile
 
 
 def typical(files: list[DicomFile]) -> DicomFile:
-    """A 4ch image, or any other if another defect has removed that view."""
+    """A 4ch image, or any other image if another defect has removed the 4ch view."""
     return max(images(files), key=lambda file: (file.view == "4ch", -file.phase))
 
 
 def without(files: list[DicomFile], keyword: str) -> list[DicomFile]:
-    """The files with a header entry removed."""
+    """Remove a header entry from the files."""
     for file in images(files):
         file.dataset.pop(keyword, None)
     return files
 
 
 def added(files: list[DicomFile], exam: Exam, name: str, pixels: np.ndarray) -> DicomFile:
-    """One more file, in its own series, with the header of an existing image."""
+    """Make an additional file in its own series, with the header of an existing image."""
     dataset = deepcopy(typical(files).dataset)
     dataset.SeriesInstanceUID = uid(exam, "series", name)
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid(exam, "image", name)

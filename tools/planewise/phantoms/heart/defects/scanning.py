@@ -1,4 +1,4 @@
-"""Functions that several defects share: scan another series of an exam, or repeat a series with other settings."""
+"""Scan another series of an exam, or repeat a series with other settings, for several defects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from planewise.phantoms.scanner.pose import ImagePose
 def acquire(
     exam: Exam, identity: Identity, view: str, description: str, number: int, pose: ImagePose, **values: object
 ) -> list[DicomFile]:
-    """Scan another series; its number also determines its noise."""
+    """Scan another series. Its number also determines its noise."""
     folder = f"{description.replace(' ', '_')}_{number}"
     return series_files(exam, Series(view, folder, description, number, pose, stream=number, **values), identity, STUDY)
 
@@ -23,7 +23,7 @@ def acquire(
 def again(
     files: list[DicomFile], exam: Exam, identity: Identity, which: Callable[[DicomFile], bool], **values: object
 ) -> list[DicomFile]:
-    """The files of an exam in which some series are acquired again with other settings, under the same names."""
+    """Acquire some series of an exam again with other settings, under the same names; return all files of the exam."""
     result = []
     for _, group in by_series(files):
         first = group[0]

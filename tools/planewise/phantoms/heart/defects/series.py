@@ -1,4 +1,4 @@
-"""Defects in how images are divided into series."""
+"""Defects in the division of images into series."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Defects of the tree around the images: other files in it, and names of its files and folders."""
+"""Defects of the folders around the images: other files in them, and unusual names."""
 
 from __future__ import annotations
 
