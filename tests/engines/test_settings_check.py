@@ -309,7 +309,7 @@ def test_views_are_those_of_the_training_exams(tmp_path):
     items = [{"image": "a", "planes": {"2ch": {}}}, {"image": "b", "planes": {"4ch": {}, "2ch": {}}}, {"image": "c"}]
     datalist.write_text(json.dumps({"training": items, "validation": [{"image": "d", "planes": {"9ch": {}}}]}))
     check_settings({"views": ["4ch", "2ch"], "datalist": datalist})
-    with pytest.raises(InputError, match=r"no training exam has the view 9ch \(they have 2ch, 4ch\); .*--views"):
+    with pytest.raises(InputError, match=r"no training exam has the view 9ch \(the exams have 2ch, 4ch\); .*--views"):
         check_settings({"views": ["2ch", "9ch"], "datalist": str(datalist)})
     # MONAI Label brings its own images; an empty section is said where it is read
     check_settings({"views": ["9ch"], "datalist": str(tmp_path / "none.json")})

@@ -86,7 +86,7 @@ def test_channels_of_the_image_take_copies_of_the_first_layer(tmp_path, caplog):
     had, has = trained.encoder.stem.conv.weight, net.encoder.stem.conv.weight
     for channel, source in enumerate((0, 0, 1, 1)):
         assert torch.equal(has[:, channel], had[:, source])
-    assert "weights of 2 channels are copied to 4" in caplog.text
+    assert "weights for 2 channels are copied to 4 channels" in caplog.text
     others = {name: value for name, value in trained.encoder.state_dict().items() if name != "stem.conv.weight"}
     assert all(torch.equal(value, net.encoder.state_dict()[name]) for name, value in others.items())
 

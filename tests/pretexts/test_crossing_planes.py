@@ -50,7 +50,7 @@ def test_an_exam_without_a_view_gives_its_message():
 
 def test_settings_are_checked():
     for views, ends in ((("4ch",), ("L",)), (VIEWS, ("L",)), ("4ch", ("L", "A"))):
-        with pytest.raises(ValueError, match="positions need two views with one end each"):
+        with pytest.raises(ValueError, match="positions need two views and an end for each of them"):
             CrossingPlanesd(views, ends)
     with pytest.raises(ValueError, match="'error' or 'mask'"):
         CrossingPlanesd(VIEWS, ("L", "A"), "ignore")

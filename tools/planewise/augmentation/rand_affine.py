@@ -186,7 +186,7 @@ def _grid_terms(to_input: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
     terms = []
     for axis, side in enumerate(shape):
         places = xyz[..., axis, None] * torch.arange(side, dtype=torch.float64, device=to_input.device)
-        # the constant belongs to the first term
+        # the constant offset is part of the first term
         places = (places + xyz[..., -1, None] - 1 if axis == 0 else places).to(torch.float32)
         terms.append(places.reshape(*places.shape[:2], *(side if at == axis else 1 for at in range(len(shape)))))
     return terms

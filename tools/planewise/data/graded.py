@@ -40,5 +40,5 @@ def graded(items: Sequence[dict[str, Any]], key: str, grades: int, required: boo
             " --anatomy photograph --classes FILE.csv`, or name their key with --class_key"
         )
     if problems:
-        logger.info("left out of %d photographs: %s", len(items), told)
+        logger.info("of %d photographs, these are left out: %s", len(items), told)
     return kept

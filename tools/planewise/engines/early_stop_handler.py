@@ -19,7 +19,7 @@ class EarlyStopHandler:
 
     Args:
         evaluator: the evaluator, with a key metric.
-        patience: number of epochs without improvement after which training ends; None or 0 never ends it.
+        patience: number of epochs without improvement after which training ends; with None or 0, it never ends early.
     """
 
     def __init__(self, evaluator: Engine, patience: int | None) -> None:

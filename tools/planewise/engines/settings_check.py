@@ -391,7 +391,7 @@ def _check_views(views: Any, datalist: str | Path) -> None:
         )
     if absent and items:
         raise InputError(
-            f"no training exam has the view {', '.join(absent)} (they have {', '.join(sorted(known))}); name "
+            f"no training exam has the view {', '.join(absent)} (the exams have {', '.join(sorted(known))}); name "
             "other views with --views"
         )
 

@@ -46,7 +46,7 @@ def inverted_pyramids(patches_per_side: int, spatial_dims: int) -> tuple[Tensor,
 
 
 def predicted_patches(patches_per_side: int, spatial_dims: int, rows_ahead: int) -> PredictedPatches:
-    """For every patch, the patches at the same place in the next 1 to ``rows_ahead`` rows, as far as the grid has them.
+    """Pair every patch with the patches directly after it in the next 1 to ``rows_ahead`` rows of the grid.
 
     Args:
         patches_per_side, spatial_dims: see `inverted_pyramids`.

@@ -21,9 +21,9 @@ DISTANCES = (0.2, 0.4, 0.6, 0.8, 1.0)
 def places_by_votes(logits: Array) -> Array:
     """Order the slices of a stack by the network's logits for all pairs.
 
-    Each pair votes for one of its slices as the one nearer to the beginning: the sign of the difference between the
-    logits of its two orders decides. The slice with the most votes comes first. If several slices have equally many
-    votes, the one with the larger sum of differences comes first.
+    Each pair of slices votes for the slice that is nearer to the beginning, according to the difference between the logits
+    of its two orders. The slice with the most votes comes first. If several slices have equally many votes, the slice
+    with the larger sum of differences comes first.
 
     Args:
         logits: ``(k, k)``, positive if the row's slice is nearer to the beginning than the column's slice.

@@ -203,7 +203,7 @@ def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: st
     if first in weights and _can_be_copied(weights[first], own[first]):
         had, wanted = weights[first].shape[1], own[first].shape[1]
         weights = weights | {first: copied_to_channels(weights[first], wanted)}
-        logger.info("%s: the weights of %d channels are copied to %d", first, had, wanted)
+        logger.info("%s: the weights for %d channels are copied to %d channels", first, had, wanted)
     fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
     other_shape = [name for name in weights if name in own and name not in fitting]
     unknown = [name for name in weights if name not in own]

@@ -33,7 +33,7 @@ class CrossingPlanesd(Transform):
 
     def __init__(self, views: Sequence[str], ends: Sequence[str], parallel: Literal["error", "mask"] = "error") -> None:
         if isinstance(views, str) or len(views) != 2 or len(ends) != 2:
-            raise ValueError(f"positions need two views with one end each, got {views} with {ends}")
+            raise ValueError(f"positions need two views and an end for each of them, got {views} and {ends}")
         if parallel not in ("error", "mask"):
             raise ValueError(f"parallel must be 'error' or 'mask', got {parallel!r}")
         self.views = tuple(views)
