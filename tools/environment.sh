@@ -1,7 +1,7 @@
-# Sourced by tools/install, tools/demo, tools/test and tools/benchmarks/run: makes .venv beside the README, or the folder
-# named in $2, if it is absent, and installs planewise with the extra named in $1 (which may be empty) and the requirements of
+# Sourced by tools/install, tools/demo, tools/test and tools/benchmarks/run: makes .venv next to the README, or the folder
+# named in $2, if it is absent, and installs planewise with the extra named in $1 (which may be empty) and the requirements in
 # the file $3.
-# A torch that is already there is kept; TORCH_INDEX_URL chooses another build.
+# An installed torch is kept; TORCH_INDEX_URL chooses another build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,7 +11,7 @@ torch_version=$(sed -n 's/^torch==//p' "$constraints")
 make_environment() {
     local extra=${1:-} folder=${2:-.venv} requirements=${3:-}
     if [ ! -x "$folder/bin/python" ]; then
-        # Snakemake, which runs the studies, needs 3.11
+        # Snakemake, which runs the studies, needs Python 3.11
         local minor=10
         [[ $extra != *study* ]] || minor=11
         "${PYTHON:-python3}" -c "import sys; sys.exit(sys.version_info < (3, $minor))" || {
@@ -29,7 +29,7 @@ make_environment() {
         "$folder/bin/pip" install --quiet --disable-pip-version-check "torch==$torch_version" \
             ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"}
     fi
-    # torch keeps the build that is there: its own line of the constraints is left out
+    # the installed build of torch is kept, so its line of the constraints is left out
     "$folder/bin/pip" install --quiet --disable-pip-version-check \
         --constraint <(grep -v '^torch==' "$constraints") --editable ".${extra:+[$extra]}" ${requirements:+--requirement "$requirements"}
     "$folder/bin/python" -c 'import torch; print("torch", torch.__version__, "with CUDA" if torch.cuda.is_available() else "on the CPU")' >&2
