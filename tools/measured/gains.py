@@ -148,9 +148,9 @@ def of_methods(studies: Sequence[Study], methods: Iterable[str]) -> str:
                 lines.append(f"| {study.title}, {study.score} | {method} | {cells} |")
     lines += [
         "",
-        "**Bold** is better than scratch (the 95 % interval over draws excludes zero), *italics* worse, plain text",
+        "**Bold** is better than scratch (the 95 % interval over draws excludes zero), *italics* is worse, and plain text",
     ]
-    lines += ["inconclusive; a number in brackets is of one draw, which has no interval."]
+    lines += ["is inconclusive; a number in brackets comes from one draw, which has no interval."]
     return "\n".join(lines) + "\n"
 
 
