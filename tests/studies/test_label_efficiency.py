@@ -300,7 +300,16 @@ def test_the_knees_demo_plans_the_knees_jobs(tmp_path):
     config = yaml.safe_load((STUDIES / "configs/knee.yaml").read_text())
     text = planned(config, tmp_path, "--printshellcmds")
     runs = len(config["methods"]) * len(config["label_counts"]) * len(config["draws"])
-    expected = {"phantom": 2, "index": 2, "inspect": 1, "pretrain": 3, "finetune": runs, "probe": 4, "plan": 1, "report": 1}
+    expected = {
+        "phantom": 2,
+        "index": 2,
+        "inspect": 1,
+        "pretrain": 3,
+        "finetune": runs,
+        "probe": 4,
+        "plan": 1,
+        "report": 1,
+    }
     assert jobs(text) == expected | {"all": 1, "total": sum(expected.values()) + 1}
     assert "cardiac" not in text and text.count("planewise phantom knee ") == 2 and text.count("--anatomy knee") == 2
     for pretext in config["pretexts"]:
