@@ -37,11 +37,11 @@ TINY = {
     "volume": {"features": [4, 8, 8], "image_size": 16, "batch_size": 4, "val_samples": 8},
     "photograph": {"init_features": 8, "growth_rate": 4, "blocks": [1, 1, 1, 1], "image_size": 32, "batch_size": 4},
 }
+METADATA = {name: json.loads((ROOT / "bundles" / name / "configs/metadata.json").read_text()) for name in BUNDLES}
 #: What each bundle's ``metadata.json`` declares for others, under ``planewise``.
-DECLARED = {
-    name: json.loads((ROOT / "bundles" / name / "configs/metadata.json").read_text()).get("planewise", {})
-    for name in BUNDLES
-}
+DECLARED = {name: content.get("planewise", {}) for name, content in METADATA.items()}
+#: Bundles that the README and ``tools/docs/checks.md`` list; versions 0.0.x are new, and get their rows with a release.
+RELEASED = [name for name in BUNDLES if not METADATA[name]["version"].startswith("0.0.")]
 
 
 def _phantoms(body: str) -> dict[str, str]:

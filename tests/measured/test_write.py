@@ -118,8 +118,8 @@ def test_bundles_with_one_summary_share_a_row(tmp_path):
     seen = {"group": measured.GROUPS[1], "summary": "which views show the same slice"}
     masks = {"group": measured.GROUPS[2], "summary": "ventricles"}
     for name, declared in {"pretext_b": seen, "pretext_a": seen, "downstream_c": masks}.items():
-        write(tmp_path / "bundles" / name / "configs/metadata.json", {"planewise": declared})
-    assert measured.bundle_table(tmp_path / "bundles").splitlines()[2:] == [
+        write(tmp_path / "bundles" / name / "configs/metadata.json", {"version": "0.1.0", "planewise": declared})
+    assert measured.bundle_table(measured.released_bundles(tmp_path / "bundles"), "bundles").splitlines()[2:] == [
         "| **pretexts that read planes** | |",
         "| **pretexts for any images** | |",
         "| [`pretext_a`](bundles/pretext_a/docs/README.md), [`pretext_b`](bundles/pretext_b/docs/README.md) | "
@@ -128,9 +128,10 @@ def test_bundles_with_one_summary_share_a_row(tmp_path):
         "| [`downstream_c`](bundles/downstream_c/docs/README.md) | ventricles |",
     ]
     (tmp_path / "README.md").write_text(f"a collection of 3 bundles\n{measured.BUNDLES}\n{measured.END}\n")
-    write(tmp_path / "bundles/pretext_d/configs/metadata.json", {"planewise": masks})
+    write(tmp_path / "bundles/pretext_d/configs/metadata.json", {"version": "1.0.0", "planewise": masks})
+    write(tmp_path / "bundles/pretext_new/configs/metadata.json", {"version": "0.0.1"})  # not released: not listed
     entry = {"bundles": "bundles", "files": ["README.md"]}
     assert "a collection of 4 bundles" in measured.documents([entry], {}, tmp_path)[tmp_path / "README.md"]
-    write(tmp_path / "bundles/pretext_e/configs/metadata.json", {})
+    write(tmp_path / "bundles/pretext_e/configs/metadata.json", {"version": "0.1.0"})
     with pytest.raises(ValueError, match=r"README\.md: pretext_e: its metadata\.json needs a summary"):
         measured.documents([entry], {}, tmp_path)

@@ -41,7 +41,8 @@ a list with a picture::
       files: [bundles/pretext_rotation/docs/README.md]
 
 The README's table of bundles, and their number, come from the ``group`` and the ``summary`` that each ``metadata.json``
-declares under ``planewise``; several bundles may share a summary::
+declares under ``planewise``; several bundles may share a summary. New bundles, of version 0.0.x, are left out until they are
+released::
 
     - bundles: bundles
       files: [README.md]
@@ -244,9 +245,9 @@ def documents(
             try:
                 document = wanted.get(path) or path.read_text()
                 if "bundles" in entry:
-                    document = with_block(document, BUNDLES, END, bundle_table(root / entry["bundles"]))
-                    count = len([*(root / entry["bundles"]).glob("*/configs/metadata.json")])
-                    document = re.sub(r"(?<=collection of )\d+(?= )", str(count), document)
+                    released = released_bundles(root / entry["bundles"])
+                    document = with_block(document, BUNDLES, END, bundle_table(released, entry["bundles"]))
+                    document = re.sub(r"(?<=collection of )\d+(?= )", str(len(released)), document)
                 if "all_gains" in entry:
                     document = with_block(
                         document, ALL_GAINS, END, gains.headlines([*all_gains(texts, records).values()])
@@ -276,20 +277,31 @@ def documents(
 GROUPS = ("pretexts that read planes", "pretexts for any images", "downstream tasks")
 
 
-def bundle_table(folder: Path) -> str:
+def released_bundles(folder: Path) -> dict[str, dict[str, Any]]:
+    """Name and metadata of every bundle in a folder, except the new ones, of version 0.0.x."""
+    files = {path.parents[1].name: path for path in sorted(folder.glob("*/configs/metadata.json"))}
+    found = {name: json.loads(path.read_text()) for name, path in files.items()}
+    return {name: metadata for name, metadata in found.items() if not metadata["version"].startswith("0.0.")}
+
+
+def bundle_table(bundles: Mapping[str, Mapping[str, Any]], folder: str) -> str:
     """The README's table of bundles; bundles of one group with the same summary share a row.
+
+    Args:
+        bundles: name of each bundle to its metadata.
+        folder: path of the bundles from the README.
 
     Raises:
         ValueError: a bundle declares no summary, or its group is not in `GROUPS`.
     """
     rows: dict[str, dict[str, list[str]]] = {group: {} for group in GROUPS}
-    for file in sorted(folder.glob("*/configs/metadata.json")):
-        name, declared = file.parents[1].name, json.loads(file.read_text()).get("planewise", {})
+    for name, metadata in bundles.items():
+        declared = metadata.get("planewise", {})
         if declared.get("group") not in GROUPS or "summary" not in declared:
             raise ValueError(
                 f"{name}: its metadata.json needs a summary, and a group of {', '.join(GROUPS)}, under planewise"
             )
-        link = f"[`{name}`]({folder.name}/{name}/docs/README.md)"
+        link = f"[`{name}`]({folder}/{name}/docs/README.md)"
         rows[declared["group"]].setdefault(declared["summary"], []).append(link)
     lines = ["| bundle | what it learns or predicts |", "|---|---|"]
     for group, found in rows.items():
