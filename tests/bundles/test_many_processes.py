@@ -28,7 +28,7 @@ from planewise.engines import leave_processes, read_history
 from torch.distributed import TCPStore
 from torch.nn.parallel import DistributedDataParallel
 
-from tests.bundles.conftest import PUZZLES_OF_VOLUMES, TRAINED, anatomy, datalist_for, run_bundle, tiny
+from tests.bundles.conftest import DECLARED, PUZZLES_OF_VOLUMES, TRAINED, anatomy, datalist_for, run_bundle, tiny
 from tests.bundles.test_runs import interrupted, same, weights
 from tests.conftest import ROOT
 from tests.kinds import one_of_each_kind
@@ -37,18 +37,14 @@ from tests.quick_python import quick_python
 
 PRETEXT, SEGMENTATION = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentation"
 PARALLEL = "multi_gpu_train.yaml"
-#: Masks; classes; orders of tiles; places of patches; and losses that compare the samples of a batch, or patches, each with
-#: its own draws. With a file on top of train.yaml and settings where a bundle needs them.
+#: Masks; classes; permutations of tiles; locations of patches; and losses that compare the samples of a batch, or patches,
+#: each with its own draws. A bundle's ``metadata.json`` declares how it is run: ``overlay``, a file on top of train.yaml;
+#: ``settings``; and ``same``, the columns of its history that agree (default: both losses). Jigsaw has noise, since a tile
+#: of one grey value makes an instance norm's gradient large, and nothing but rounding.
 TO_THE_WEIGHTS = {
-    "downstream_brain_tumour_segmentation": (),
-    "pretext_contrastive_predictive_coding": (),
-    "pretext_exemplar": (),
-    # noise, since a tile of one grey value makes an instance norm's gradient large, and nothing but rounding
-    "pretext_jigsaw": ("3d.yaml", PUZZLES_OF_VOLUMES | {"noise": 0.5}),
-    "pretext_relative_patch_location": (),
-    "pretext_rotation": (),
-    "pretext_simclr": (None, {"head_norm": "none"}),
-    "pretext_byol": (None, {"head_norm": "none"}),
+    name: declared["tests"]["processes"]
+    for name, declared in DECLARED.items()
+    if "processes" in declared.get("tests", {})
 }
 #: A batch of all processes is one of one process only where neither looks at the other samples of a batch, in float32.
 ALIKE = {"norm": "instance", "amp": False, "device": "cpu"}
@@ -241,9 +237,10 @@ def test_others_too_to_the_weights(name, phantoms, tmp_path):
 
     Measured: weights apart by 1e-5 of their way or less, and up to 1e-3 where rounding takes a voxel across a ReLU's corner.
     """
-    overlay, own = TO_THE_WEIGHTS[name] or (None, {})
+    declared = TO_THE_WEIGHTS[name]
+    overlay = declared.get("overlay")
     configs = ["train.yaml", overlay] if overlay else ["train.yaml"]
-    overrides = ALIKE | own
+    overrides = ALIKE | (PUZZLES_OF_VOLUMES if overlay == "3d.yaml" else {}) | declared.get("settings", {})
     overrides |= {
         "datalist": str(phantoms.volume.heads if overlay else datalist_for(name, phantoms)),
         "cache_dir": str(tmp_path / "cache"),
@@ -257,8 +254,8 @@ def test_others_too_to_the_weights(name, phantoms, tmp_path):
     train(0, name, str(tmp_path / "start"), 4, configs, overrides | {"max_epochs": 1, "learning_rate": 0.0})
     in_processes(train, name, str(tmp_path / "pair"), 2, [*configs, PARALLEL], overrides)
     rows, expected = (read_history(tmp_path / folder / "history.csv") for folder in ("pair", "alone"))
-    # validation's negatives are those of a process's own batch
-    for key in ("train_loss",) if name == "pretext_simclr" else ("train_loss", "val_loss"):
+    # SimCLR's negatives in validation are those of a process's own batch
+    for key in declared.get("same", ["train_loss", "val_loss"]):
         assert [row[key] for row in rows] == pytest.approx([row[key] for row in expected], rel=1e-3)
     start, pair, alone = (weights(tmp_path / folder, "last.ckpt")["network"] for folder in ("start", "pair", "alone"))
     assert start.keys() == pair.keys() == alone.keys()
