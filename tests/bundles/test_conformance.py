@@ -14,7 +14,7 @@ from planewise.packaging.configs import with_score, with_values
 from planewise.packaging.released import score_sentence
 from planewise.packaging.run import Run
 
-from tests.bundles.conftest import BUNDLES, PHOTOGRAPHS, TRAINED, VOLUMES
+from tests.bundles.conftest import BUNDLES, DECLARED, PHOTOGRAPHS, TRAINED, VOLUMES, anatomy
 from tests.conftest import ROOT
 from tests.kinds import one_of_each_kind
 
@@ -86,7 +86,9 @@ def test_a_config_opens_with_the_paper_and_its_command(name):
         comment = file.read_text().split("\nimports:")[0]
         assert comment.startswith("# ")
         if file.name in ("train.yaml", "evaluate.yaml", "inference.yaml"):
-            assert "python -m monai.bundle run" in comment and ("Zhang 2024" in comment or "Taleb 2020" in comment)
+            assert "python -m monai.bundle run" in comment, f"{file.name} opens without its command"
+            cited = re.search(r"\b[A-Z][a-z]+( and [A-Z][a-z]+)? (19|20)\d\d\b", comment)
+            assert cited, f"{file.name} opens without a paper, such as Zhang 2024"
 
 
 @pytest.mark.parametrize("name", BUNDLES)
@@ -133,6 +135,16 @@ def test_the_papers_settings_are_the_defaults():
     settings = config("downstream_knee_injury_classification", "train.yaml")
     target = {"learning_rate": 1e-5, "weight_decay": 1e-2, "lr_factor": 0.3, "lr_patience": 5}
     assert settings.items() >= (knee | target).items()
+
+
+def test_methods_that_learn_from_the_same_images_differ_in_colour():
+    """A study draws them in one picture."""
+    methods: dict[tuple[str, str], set[str]] = {}
+    for name in (name for name in BUNDLES if name.startswith("pretext_")):
+        methods.setdefault((anatomy(name), DECLARED[name]["colour"]), set()).add(DECLARED[name]["method"])
+    same = {colour: names for (_, colour), names in methods.items() if len(names) > 1}
+    used = sorted({colour for _, colour in methods})
+    assert same == {}, f"choose another colour than {', '.join(used)}"
 
 
 def test_bundles_know_nothing_of_python():

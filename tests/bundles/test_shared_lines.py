@@ -73,7 +73,7 @@ def test_runs_of_several_processes_differ_in_their_network_alone():
 
 
 @pytest.mark.parametrize("file", ["configs/logging.conf", "LICENSE"])
-def test_atomic_write_are_the_same(file):
+def test_whole_files_are_the_same(file):
     texts = {(folder.parent / file).read_text() for folder in CONFIGS.values()}
     assert len(texts) == 1
     assert file != "LICENSE" or texts == {(ROOT / "LICENSE").read_text()}
