@@ -161,8 +161,9 @@ def index_folder(
         volumes = [volume for volume in volumes if volume not in testing]
     exams, volumes, whole = _place(exams, volumes, learned, scan)
     _refuse_channels_of_series(exams, wanted, channels is not None, scan)
-    for exam in [*exams, *volumes]:
-        exam.name, exam.patient = hashed(exam.key, salt), hashed(exam.patient_key, salt)
+    places = [*exams, *volumes]
+    for place in places:
+        place.name, place.patient = hashed(place.key, salt), hashed(place.patient_key, salt)
     for exam in exams:
         exam.stacks = prepare(exam.stacks, sought)
         exam.found = sought.recognise(exam.stacks)
@@ -180,7 +181,7 @@ def index_folder(
     result.unmatched += labels.add_masks(masks, exams, items, class_rows, scan.folder)
     _warn_of_two_origins(result, masks, items)
     _warn_of_predicted(result, items)
-    result.unmatched += labels.add_classes(class_rows, [*exams, *volumes], items, scan.folder)
+    result.unmatched += labels.add_classes(class_rows, places, items, scan.folder)
     masked = Counter(item["exam"] for item in items if "label" in item)
     for volume in whole:
         entries[volume.name]["labels"] = masked[volume.name]
@@ -189,11 +190,11 @@ def index_folder(
             if "label" in item:
                 item["label_map"] = mapping
 
-    groups = groups_of([*exams, *volumes], items, stratify)
-    divided = divide([*exams, *volumes], scan.folder, fractions, seed, followed, listed, groups)
+    groups = groups_of(places, items, stratify)
+    divided = divide(places, scan.folder, fractions, seed, followed, listed, groups)
     if sought.whole and not listed:
-        _train_on_unlabelled(divided, [*exams, *volumes], items, sought.inputs == "photographs")
-    sections_of = {place.patient: divided.sections[place.patient_key] for place in [*exams, *volumes]}
+        _train_on_unlabelled(divided, places, items, sought.inputs == "photographs")
+    sections_of = {place.patient: divided.sections[place.patient_key] for place in places}
     result.division = divided.rule
     result.unmatched += divided.unmatched
     header = {
