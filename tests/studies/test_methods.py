@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from planewise.errors import InputError
 
-from tools.studies.datalists import datalist_kind
-from tools.studies.methods import Method, left_out, methods_of, pretrainings_of, starts_of
+from tools.studies.methods import Method, datalist_kind, left_out, methods_of, pretrainings_of, starts_of
 
 STUDY = {"pretexts": ["location", "multitask"]}
 

@@ -39,7 +39,7 @@ from planewise.exams.split import SECTIONS
 from tools.benchmarks.page import with_block
 from tools.benchmarks.phantom_data import phantom_datalist
 from tools.benchmarks.training_cost import BUNDLES, Section, Work, gflop_per_slice, settings, work
-from tools.studies.datalists import datalist_kind
+from tools.studies.methods import datalist_kind
 from tools.studies.time_steps import seconds_per_slice
 
 STUDIES = Path(__file__).resolve().parent

@@ -45,8 +45,7 @@ from functools import cache
 from pathlib import Path
 
 import yaml
-from datalists import datalist_kind
-from methods import ONE_PER_FINDING, PREDICTED, left_out, methods_of, pretrainings_of, starts_of
+from methods import ONE_PER_FINDING, PREDICTED, datalist_kind, left_out, methods_of, pretrainings_of, starts_of
 from planewise.errors import InputError
 from pretext_bundles import bundle_of, overlays_of, pretexts_of
 from snakemake.exceptions import WorkflowError
