@@ -1,0 +1,243 @@
+"""What is given is used, and in its own place: slips that leave the code running with a default, or with two numbers swapped.
+
+Read from the code of `tools` itself, so that it holds for each function, class and constant without a test of its own.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+#: Arguments of functions that others call: Ignite and PyTorch, MONAI's readers, `lru_cache` with a file's time, tables of
+#: functions of which some need less.
+GIVEN_BY_OTHERS = {
+    "engine", "ctx", "types", "frame", "vr", "length", "img", "worker", "modified", "home", "version", "config",
+}  # fmt: skip
+OF_A_KIND = {
+    ("scratch", "method"), ("scratch", "trained"), ("_salt", "path"), ("on_page_markdown", "files"), ("_move", "entry"),
+    ("_write", "output"), ("_draw", "probabilities"), ("write_listing", "recipe"),
+}  # fmt: skip
+#: Attributes that a library reads.
+READ_BY_OTHERS = {"train_handlers"}
+
+Code = dict[Path, ast.Module]
+
+
+@cache
+def code() -> Code:
+    return {file: ast.parse(file.read_text()) for file in sorted((ROOT / "tools").rglob("*.py"))}
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+
+
+def arguments(function: ast.FunctionDef) -> list[str]:
+    """Names of arguments but for ``self`` and those that are called unused."""
+    given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+    return [each.arg for each in given if each.arg not in ("self", "cls") and not each.arg.startswith("_")]
+
+
+def names(*parts: ast.AST) -> set[str]:
+    return {node.id for part in parts for node in ast.walk(part) if isinstance(node, ast.Name)}
+
+
+def unused(trees: Code) -> list[str]:
+    """Arguments that their function does not use; of those of one name, as writers have, that none uses."""
+    found: dict[tuple[str, str], list[str]] = {}
+    use: set[tuple[str, str]] = set()
+    for file, tree in trees.items():
+        # tables of defects: each function takes what the others need
+        for function in functions(tree) if "defects" not in str(file) else ():
+            body = [
+                one for one in function.body if not isinstance(one, ast.Expr) or not isinstance(one.value, ast.Constant)
+            ]
+            declared = any(
+                "overload" in ast.unparse(one) or "abstract" in ast.unparse(one) for one in function.decorator_list
+            )
+            if declared or not body or all(isinstance(one, ast.Raise) for one in body):
+                continue
+            for name in arguments(function):
+                if name in names(*body):
+                    use.add((function.name, name))
+                elif name not in GIVEN_BY_OTHERS and (function.name, name) not in OF_A_KIND:
+                    found.setdefault((function.name, name), []).append(
+                        f"{file.name}: {function.name} does not use {name}"
+                    )
+    return [said for key, each in found.items() if key not in use for said in each]
+
+
+def unread(trees: Code) -> list[str]:
+    """Attributes that a class keeps and that nothing reads: its own code, another's by this name, or by its name as text."""
+    texts, read = set(), Counter()
+    for tree in trees.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                read[node.attr] += 1
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.add(node.value)
+    found = []
+    for file, tree in trees.items():
+        for owner in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+            own: dict[type, set[str]] = {ast.Store: set(), ast.Load: set(), ast.Del: set()}
+            for node in ast.walk(owner):
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+                    own[type(node.ctx)].add(node.attr)
+            for name in sorted(own[ast.Store] - own[ast.Load] - READ_BY_OTHERS):
+                elsewhere = read[name] if not name.startswith("_") else 0
+                if not elsewhere and name not in texts:
+                    found.append(f"{file.name}: nothing reads {owner.name}.{name}")
+    return found
+
+
+def signatures(trees: Code) -> dict[str, list[str]]:
+    """The arguments of each function and class of ours whose name no other has."""
+    found: dict[str, list[list[str]]] = defaultdict(list)
+    for tree in trees.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                made = [one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"]
+                fields = [one.target.id for one in node.body
+                          if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)]  # fmt: skip
+                found[node.name].append(arguments(made[0]) if made else fields)
+            elif isinstance(node, ast.FunctionDef):
+                every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                found[node.name].append([one.arg for one in every if one.arg not in ("self", "cls")])
+    return {name: each[0] for name, each in found.items() if len(each) == 1}
+
+
+def called(value: ast.AST) -> str | None:
+    """What a plain argument is called: ``x``, ``item.x`` and ``item["x"]`` are all x."""
+    if isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Constant):
+        return value.slice.value if isinstance(value.slice.value, str) else None
+    if isinstance(getattr(value, "value", None), ast.Call):
+        return None
+    name = getattr(value, "id", None) or getattr(value, "attr", None)
+    return name.lstrip("_") if name else None
+
+
+def swapped(trees: Code) -> list[str]:
+    """Arguments that are called like another argument of the same call, which is given something else."""
+    known, found = signatures(trees), []
+    for file, tree in trees.items():
+        foreign = {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+            and not (getattr(node, "module", None) or node.names[0].name).startswith(("planewise", "tools", "tests"))
+            for alias in node.names
+        }
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            function = call.func
+            name = getattr(function, "id", None) or getattr(function, "attr", "")
+            places = known.get(name, []) if not {name, called(getattr(function, "value", function))} & foreign else []
+            words = {word.arg: called(word.value) for word in call.keywords}
+            if any(isinstance(one, ast.Starred) for one in call.args) or not words.keys() <= set(places):
+                continue  # in unknown places, or another function of this name
+            given = words | {place: called(value) for place, value in zip(places, call.args, strict=False)}
+            found += [
+                f"{file.name}:{call.lineno}: {name} is given {value} as its {place}"
+                for place, value in given.items()
+                if value
+                and value != place
+                and value in places
+                # what it is called like may be given too: origin and reference_origin
+                and value not in (given.get(value) or "")
+            ]
+    return found
+
+
+def constants(trees: Code) -> list[str]:
+    """Constants of a module that nothing uses."""
+    used = Counter()
+    for tree in trees.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                used[node.id] += 1
+            elif isinstance(node, ast.Attribute):
+                used[node.attr] += 1
+            elif isinstance(node, ast.Constant) and isinstance(
+                node.value, str
+            ):  # of getattr, and what a room hands over
+                used[node.value] += 1
+    return [
+        f"{file.name}: nothing uses {target.id}"
+        for file, tree in trees.items()
+        for node in tree.body
+        for target in (node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)])
+        if isinstance(target, ast.Name) and target.id.strip("_").isupper() and not used[target.id]
+    ]
+
+
+def test_every_argument_is_used():
+    assert unused(code()) == []
+
+
+def test_what_an_object_keeps_is_read():
+    assert unread(code()) == []
+
+
+def test_arguments_stand_in_their_own_place():
+    assert swapped(code()) == []
+
+
+def test_every_constant_is_used():
+    assert constants(code()) == []
+
+
+SOUND = """
+from planewise.metrics import scores
+
+MOST = 3
+
+class Report:
+    def __init__(self, folder, examples):
+        self.folder = folder
+        self.examples = examples
+
+    def write(self, predicted, reference):
+        return table(predicted, reference, most=MOST), self.folder, self.examples
+
+def table(predicted, reference, most):
+    return predicted - reference + most
+"""
+
+
+@pytest.mark.parametrize(
+    ("check", "old", "new", "said"),
+    [
+        (unused, "predicted - reference", "predicted", "table does not use reference"),
+        (unread, "self.folder, self.examples\n", "self.folder, 6\n", "nothing reads Report.examples"),
+        (
+            swapped,
+            "predicted, reference, most=",
+            "reference, predicted, most=",
+            "table is given reference as its predicted",
+        ),
+        (
+            swapped,
+            "predicted, reference, most=",
+            "self.reference, item['predicted'], most=",
+            "given reference as its pred",
+        ),
+        (
+            swapped,
+            "predicted, reference, most=MOST",
+            "predicted=most, reference=1, most=2",
+            "given most as its predicted",
+        ),
+        (constants, "most=MOST", "most=3", "nothing uses MOST"),
+    ],
+)
+def test_a_slip_is_seen(check, old, new, said):
+    assert check({Path("sound.py"): ast.parse(SOUND)}) == []
+    assert old in SOUND
+    found = check({Path("slip.py"): ast.parse(SOUND.replace(old, new))})
+    assert found and said in found[0]
