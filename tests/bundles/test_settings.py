@@ -35,6 +35,12 @@ ENGINES = {
     EVALUATE: ("evaluate#evaluator",),
     INFERENCE: ("evaluator",),
 }
+#: Those whose evaluation has a score of frozen features.
+PROBED = {
+    path.parents[1].name
+    for path in (ROOT / "bundles").glob("*/configs/evaluate.yaml")
+    if "ProbeScores" in path.read_text()
+}
 #: Overlays that change what a bundle learns from: the sizes of their tests, and a bundle with such a datalist.
 OVERLAYS: dict[str, tuple[dict[str, Any], str | None]] = {
     "2d.yaml": ({}, None),
@@ -414,3 +420,16 @@ def test_the_validation_loss_counts_a_batch_by_its_samples(built):
             _, label, *_ = evaluator.prepare_batch(evaluator.data_loader.dataset.__getitems__(list(range(rows))), "cpu")
             counts.append(loss._batch_size(label))
         assert counts[0] == 2 * counts[1]
+
+
+def test_what_evaluates_reads_the_exams_that_it_evaluates(built):
+    """Scores that look at a dataset themselves, such as a probe's, look at that of their own evaluator."""
+    seen = 0
+    for engine in (*built.engines[EVALUATE], *built.engines[TRAIN][1:2]):
+        loader = getattr(engine, "data_loader", None)
+        own = getattr(loader, "dataset", None)
+        for name, value in parts(*(part for key, part in vars(engine).items() if key != "data_loader")):
+            if name.rpartition(".")[2].strip("_") == "dataset" and hasattr(value, "__getitem__"):
+                assert value is own or value is getattr(own, "dataset", own), name
+                seen += 1
+    assert seen or built.name not in PROBED, "a probe has a dataset"

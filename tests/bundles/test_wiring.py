@@ -294,6 +294,28 @@ def test_train_and_inference_repeat_the_same(name):
         assert make_the_same(acting(evaluated["preprocessing"]), acting(inference["preprocessing"]))
 
 
+SEGMENTATIONS = [name for name in TRAINED if name.endswith("_segmentation")]
+
+
+@pytest.mark.parametrize("name", SEGMENTATIONS)
+def test_evaluation_makes_masks_as_inference_does(name):
+    """What is scored is what a person gets; where it is written is each config's own."""
+
+    def steps(config: dict) -> list[dict]:
+        kept = [step for step in config["postprocessing"]["transforms"] if step["_target_"] != "SaveImaged"]
+        return [{key: str(value).replace("@evaluate#", "@") for key, value in step.items()} for step in kept]
+
+    folder = ROOT / "bundles" / name / "configs"
+    evaluated, inferred = (
+        ConfigParser.load_config_file(str(folder / f"{file}.yaml")) for file in ("evaluate", "inference")
+    )
+    assert steps(evaluated["evaluate"]) == steps(inferred)
+    # and the two bundles of hearts, or of volumes, do it alike
+    kind = [other for other in SEGMENTATIONS if ("cardiac" in other) == ("cardiac" in name)]
+    others = [ConfigParser.load_config_file(str(ROOT / "bundles" / other / "configs/inference.yaml")) for other in kind]
+    assert len(kind) == 2 and all(steps(other) == steps(inferred) for other in others)
+
+
 def cropped() -> Iterator[tuple[str, tuple[str, ...]]]:
     """Bundles that crop images to their foreground, and the overlay with which they do."""
     for name in BUNDLES:

@@ -110,6 +110,7 @@ def test_all_methods_have_one_network(lists, tmp_path):
         (["--counts", "1,two"], "--counts must be whole numbers with commas, such as 1,4,16, got 1,two"),
         (["--counts", "400"], "--counts 400: "),
         (["--counts", "0"], "give 1 to "),
+        (["--size", "paper", "--counts", "400"], "--counts 400: "),
         (["--size", "huge"], "--size must be demo or paper, got huge"),
     ],
 )

@@ -60,6 +60,12 @@ def test_the_papers_sizes():
     assert cell_of_class(torch.arange(26), 27).tolist() == [*range(13), *range(14, 27)]
 
 
+def test_the_network_needs_room_for_the_smallest_side():
+    assert (
+        RelativePatchesd(patches_per_side=3, jitter=1).network_side((18, 30)) == min(patch_sides((18, 30), 3, 1)) == 5
+    )
+
+
 def test_places_are_as_likely():
     batch = made(torch.zeros(1, 1, 6, 6, 6).expand(5200, -1, -1, -1, -1), jitter=0)
     counts = batch["place"].bincount(minlength=26)

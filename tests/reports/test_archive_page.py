@@ -7,15 +7,18 @@ from planewise.reports.archive_page import ListedExam, archive_page
 
 def test_rows_in_the_given_order_with_their_units():
     exams = [
-        ListedExam("b", "b/index.html", {"LV_ejection_fraction_percent": 61.26, "phases": 5}, ["RV is missing"]),
+        ListedExam(
+            "b", "b/index.html", {"LV_ejection_fraction_percent": 61.26, "phases": 5}, ["RV is missing", "LV is small"]
+        ),
         ListedExam("a", "a/index.html", {"LV_ejection_fraction_percent": float("nan"), "mass_g": None}, []),
     ]
     page = archive_page("segment", exams, {}, 0)
     heads = re.findall(r"<th[^>]*>(.*?)</th>", page)
     assert heads == ["exam", "flags", "LV ejection fraction, %", "phases", "mass, g"]
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r'<tr class="\w+">(.*?)</tr>', page, re.S)]
-    assert [row[1:] for row in rows] == [["RV is missing", "61.3", "5", "-"], ["-", "-", "-", "-"]]
+    assert [row[1:] for row in rows] == [["RV is missing<br>LV is small", "61.3", "5", "-"], ["-", "-", "-", "-"]]
     assert 'href="b/index.html">b</a>' in rows[0][0] and re.findall(r'<tr class="(\w+)"', page) == ["flagged", "fine"]
+    assert "2 exams, 1 flagged, 0 left out" in page
     assert "Left out" not in page and "Research software" in page
     assert '<meta name="viewport"' in page and "http" not in page, "it needs no network"
 
@@ -23,3 +26,8 @@ def test_rows_in_the_given_order_with_their_units():
 def test_texts_are_no_markup():
     page = archive_page("plan", [ListedExam("<a>", "<a>/index.html", {"x": "<b>"}, ["<i>"])], {"<u>": "<s>"}, 0)
     assert not re.search(r"<(a|b|i|u|s)>", page) and "&lt;s&gt;" in page
+
+
+def test_what_is_left_out_or_waits_is_counted():
+    page = archive_page("plan", [], {"c": "no stack", "d": "no stack"}, 3)
+    assert "0 exams, 0 flagged, 2 left out; 3 not processed yet: start the command again" in page

@@ -101,13 +101,13 @@ def test_every_method_has_its_classes_its_epochs_and_its_saliency(study):
 
 def test_frozen_features_have_a_control(study):
     """The logistic regression's scores next to the linear layer's; networks trained end to end have none."""
-    for draw, auc in enumerate((0.8, 0.9)):
+    for draw, auc in enumerate((0.6, 0.8)):
         path = study.path / f"finetune/vgg16_full_segmented/56/{draw}/test/metrics.json"
         write(path, json.loads(path.read_text()) | {"logistic_regression": auc})
     tables, page = tables_of(two_phases, study)
     assert tables["Frozen features"] == [
         ["labelled exams, method", "linear layer", "logistic regression"],
-        ["56, VGG, full-segmented", "0.850 (0.071)", "0.850 (0.071)"],
+        ["56, VGG, full-segmented", "0.850 (0.071)", "0.700 (0.141)"],
     ]
 
 
