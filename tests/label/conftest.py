@@ -19,10 +19,10 @@ import pytest
 from planewise.packaging import package_bundle
 from planewise.preprocessing import LoadStackd
 
-from tests.bundles.conftest import BUNDLES, DECLARED, run_bundle, tiny
+from tests.bundles.conftest import BUNDLES, DECLARED, datalist_for, run_bundle, tiny
 from tests.conftest import ROOT
 from tests.label.label_server import LabelServer
-from tests.packaging.conftest import datalist_of, few_phantoms, source, write_run  # noqa: F401, a fixture
+from tests.packaging.conftest import few_phantoms, source, write_run  # noqa: F401, a fixture
 
 ORIENTATION, SEGMENTATION = "pretext_cardiac_orientation", "downstream_cardiac_sax_segmentation"
 LONG = "downstream_cardiac_lax_segmentation"
@@ -89,14 +89,14 @@ def dist(few_phantoms, tmp_path_factory) -> Path:  # noqa: F811
     run_bash([smaller(line) for line in page_commands("planewise package")], folder, own)
     for name in (name for name in SETTINGS if name not in (ORIENTATION, SEGMENTATION)):
         settings = {
-            "datalist": str(datalist_of(name, few_phantoms)),
+            "datalist": str(datalist_for(name, few_phantoms)),
             "output_dir": str(folder / name),
             **SETTINGS[name],
         }
         run_bundle(name, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)
         package_bundle(source(name), folder / name, folder / "dist")
     for name in UNTRAINED:
-        write_run(name, folder / name, tiny(name), datalist_of(name, few_phantoms))
+        write_run(name, folder / name, tiny(name), datalist_for(name, few_phantoms))
         package_bundle(source(name), folder / name, folder / "dist")
     return folder / "dist"
 

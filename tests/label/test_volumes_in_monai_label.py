@@ -15,11 +15,11 @@ import torch
 from planewise.networks import read_weights
 from planewise.packaging import package_bundle
 
-from tests.bundles.conftest import PHOTOGRAPHS, VOLUMES, run_bundle, tiny
+from tests.bundles.conftest import PHOTOGRAPHS, VOLUMES, datalist_for, run_bundle, tiny
 from tests.label.conftest import page_commands, run_bash
 from tests.label.label_server import LabelServer
 from tests.label.test_in_monai_label import on_the_grid_of, read
-from tests.packaging.conftest import datalist_of, source, write_run
+from tests.packaging.conftest import source, write_run
 
 pytestmark = pytest.mark.label
 
@@ -49,10 +49,10 @@ def cases(datalist: Path) -> list[dict]:
 def packaged(few_phantoms, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("volumes")
     for name in (TUMOURS, PANCREAS):
-        settings = {"datalist": str(datalist_of(name, few_phantoms)), "output_dir": str(folder / name), **LEARNED}
+        settings = {"datalist": str(datalist_for(name, few_phantoms)), "output_dir": str(folder / name), **LEARNED}
         run_bundle(name, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)
     for name in (*PRETEXTS, GRADING):
-        write_run(name, folder / name, tiny(name) | SIZES.get(name, {}), datalist_of(name, few_phantoms))
+        write_run(name, folder / name, tiny(name) | SIZES.get(name, {}), datalist_for(name, few_phantoms))
     for name in (TUMOURS, PANCREAS, *PRETEXTS, GRADING):
         package_bundle(source(name), folder / name, folder / "dist")
     return folder / "dist"

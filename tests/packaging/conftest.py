@@ -21,7 +21,7 @@ from planewise.phantoms.abdomen.population import ABDOMENS
 from planewise.phantoms.head.population import HEADS
 from planewise.phantoms.retina.population import RETINAS
 
-from tests.bundles.conftest import PHOTOGRAPHS, VOLUMES, anatomy, shared_folder, tiny, write_phantoms
+from tests.bundles.conftest import datalist_for, shared_folder, tiny, write_phantoms
 from tests.conftest import ROOT
 from tests.packaging.fresh_environment import fresh_environment, required_by_all
 from tests.quick_python import OF_BUNDLES, quick_python
@@ -92,15 +92,6 @@ def few_phantoms(tmp_path_factory) -> SimpleNamespace:
     return write_phantoms(shared_folder(tmp_path_factory, "few_phantoms"), recipes, (1, 0, 0), measured_on_the_last)
 
 
-def datalist_of(name: str, phantoms: SimpleNamespace) -> Path:
-    lists = getattr(phantoms, anatomy(name))
-    if name in VOLUMES | PHOTOGRAPHS:
-        return getattr(lists, (VOLUMES | PHOTOGRAPHS)[name])
-    if "_lax_" in name:
-        return lists.four_chamber
-    return lists.unlabelled if name.startswith("pretext_") else lists.labelled
-
-
 def source(name: str) -> Path:
     return ROOT / "bundles" / name
 
@@ -137,7 +128,7 @@ def packaged(few_phantoms, tmp_path) -> Callable[..., Packaged]:
     def make(name: str, **options) -> Packaged:
         run = tmp_path / "run"
         if not run.exists():
-            write_run(name, run, tiny(name), datalist_of(name, few_phantoms))
+            write_run(name, run, tiny(name), datalist_for(name, few_phantoms))
         options = {"weights": run, "dist": tmp_path / "dist"} | options
         return package_bundle(source(name), **options)
 

@@ -16,9 +16,9 @@ import yaml
 from monai.bundle import ConfigParser
 from planewise.packaging import check_bundle, package_bundle
 
-from tests.bundles.conftest import BUNDLES, run_bundle, tiny_size
+from tests.bundles.conftest import BUNDLES, datalist_for, run_bundle, tiny_size
 from tests.kinds import a_pretext_and_a_task
-from tests.packaging.conftest import arguments, datalist_of, source
+from tests.packaging.conftest import arguments, source
 
 
 def unpacked(zip_file, folder):
@@ -46,7 +46,7 @@ def test_it_infers_and_trains(name, packaged, elsewhere, few_phantoms, tmp_path)
         "validation", "test"
     )
     assert [finding for finding in check_bundle(folder) if finding.status == "FAIL"] == []
-    datalist = datalist_of(name, few_phantoms)
+    datalist = datalist_for(name, few_phantoms)
     small = {"max_epochs": 1, "samples_per_epoch": 4, "val_interval": 1, "num_workers": 0}
     settings = yaml.safe_load((folder / "configs/train.yaml").read_text())
     elsewhere(
