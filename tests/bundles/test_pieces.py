@@ -87,8 +87,12 @@ def test_it_learns_on_phantoms_and_not_with_its_loss_turned(name, steps, chance,
     assert accuracy < chance + 0.1, "no better than chance"
 
 
-def test_validation_puzzles_are_the_same_every_time(phantoms, tmp_path):
-    parser = parser_of(JIGSAW, phantoms.cardiac.unlabelled, tmp_path, **QUICK | LEARNED[JIGSAW])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [(JIGSAW, LEARNED[JIGSAW]), ("pretext_masked_autoencoder", {"patch_size": 4, "batch_size": 8})],
+)
+def test_validation_draws_the_same_every_time(name, settings, phantoms, tmp_path):
+    parser = parser_of(name, phantoms.cardiac.unlabelled, tmp_path, **QUICK | settings)
     # the run's handler seeds the validator of its trainer
     parser.get_parsed_content("train#trainer")
     evaluator = parser.get_parsed_content("validate#evaluator")
