@@ -76,7 +76,9 @@ def test_scores_are_of_the_pixels_that_are_learned(bundle, phantoms, tmp_path):
     assert scores.get("spoilt", False) == bool(changed.any())
 
 
-@restoring
+@pytest.mark.parametrize(
+    "bundle", ["pretext_models_genesis", pytest.param("pretext_masked_autoencoder", marks=pytest.mark.slow)]
+)
 def test_on_knees_from_imagenets_file(bundle, phantoms, tmp_path):
     """configs/knee.yaml goes on top of all three."""
     torch.manual_seed(0)

@@ -110,7 +110,7 @@ def test_what_is_kept_is_the_network_and_what_resumes_is_all(name, phantoms, tmp
     assert not any(torch.equal(whole[key], whole[key.removeprefix("target_")]) for key in slow)
 
 
-@pytest.mark.parametrize("name", [SIMCLR, BYOL])
+@pytest.mark.parametrize("name", [SIMCLR, pytest.param(BYOL, marks=pytest.mark.slow)])
 def test_knees_by_one_more_config(name, phantoms, tmp_path):
     """From ImageNet's file; at a learning rate of zero its weights are there at the end."""
     torch.manual_seed(0)
