@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from planewise.packaging.source import Source, rewrite_imports
 
 from tests.bundles.conftest import BUNDLES
 from tests.conftest import ROOT
+from tests.kinds import one_of_each_kind
 
 PACKAGE = Path(planewise.__file__).parent
 
@@ -25,6 +27,12 @@ def names_of(bundle: str) -> set[str]:
     }
 
 
+@cache
+def source_of(bundle: str) -> Source:
+    return Source(names_of(bundle))
+
+
+@cache  # bundles share most modules
 def imported(path: Path) -> set[str]:
     """Modules of ours that a file imports, the slow way: by asking the file system what each name is."""
     found = set()
@@ -48,7 +56,7 @@ def is_function(module: str, name: str) -> bool:
 
 @pytest.mark.parametrize("bundle", BUNDLES)
 def test_everything_that_a_module_imports_is_there(bundle):
-    source = Source(names_of(bundle))
+    source = source_of(bundle)
     assert source.modules
     for module in source.modules:
         for other in imported(PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")):
@@ -56,15 +64,24 @@ def test_everything_that_a_module_imports_is_there(bundle):
             assert other == "planewise" or other in source.modules or other in source.exports, (module, other)
 
 
-@pytest.mark.parametrize("bundle", BUNDLES)
+@cache  # most files of one bundle's package are another's, letter for letter
+def left_of_ours(text: str) -> list[str]:
+    """Modules of planewise that a file imports, and names of them in its texts."""
+    left = []
+    for node in ast.walk(ast.parse(text)):
+        named = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        left += [entry for entry in named if entry.startswith("planewise")]
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("planewise."):
+            left.append(node.value)
+    return left
+
+
+# below, each module that any bundle reaches is imported without planewise
+@pytest.mark.parametrize("bundle", one_of_each_kind(BUNDLES))
 def test_no_import_of_planewise_is_left(bundle):
-    for name, text in Source(names_of(bundle)).files().items():
-        for node in ast.walk(ast.parse(text)):
-            named = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            assert not [entry for entry in named if entry.startswith("planewise")], name
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                assert not node.value.startswith("planewise."), f"{name}: a name that is imported as text?"
+    for name, text in source_of(bundle).files().items():
+        assert not left_of_ours(text), f"{name}: a name that is imported, or in a text?"
 
 
 def test_only_what_is_reached():
