@@ -1,4 +1,4 @@
-"""Draw random numbers for the samples of a batch that do not depend on the number of processes."""
+"""Draw random numbers for the samples of a batch, independently of the number of processes."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ IMAGES = ("full", "segmented")
 HEART_VOLUMES = (10.0, 2500.0)
 #: The largest connected piece must be at least this share of a heart.
 ONE_PIECE = 0.8
-#: Minimum number of slices that show a heart, in stacks with that many slices.
+#: Minimum number of slices that must show a heart; a stack with fewer slices must show it in all of them.
 FEWEST_SLICES = 2
 #: Number of exams that a message lists.
 _NAMED = 10

@@ -19,9 +19,9 @@ class PlateauHandler:
     sixth epoch without improvement.
 
     Without validation data, the handler uses the mean training loss of each epoch, and logs that it does so. The
-    training loss falls for longer, so the rate drops later. Several processes see the same losses, so they take the same
-    steps. Attach this handler to the trainer after the validation and before the checkpoints. (MONAI's
-    `LrScheduleHandler` requires a value in every epoch.)
+    training loss usually falls for longer than a validation loss, so the rate drops later. Several processes see the
+    same losses, so they take the same steps. Attach this handler to the trainer after the validation and before the
+    checkpoints. (MONAI's `LrScheduleHandler` requires a value in every epoch.)
 
     Args:
         lr_scheduler: the scheduler to step.

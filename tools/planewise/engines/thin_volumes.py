@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class ExactThinVolumes(TorchFunctionMode):
-    """On a CPU, compute convolutions of volumes that are thinner than the kernel in float32.
+    """On a CPU, use float32 for convolutions of volumes that are thinner than the kernel.
 
     In torch 2.13 (oneDNN), the bfloat16 weight gradient of such a convolution is wrong on CPUs with AVX-512 BF16. The
     code reads memory outside its arrays, so the gradient may be NaN, or finite but wrong, or the process may crash. This

@@ -29,8 +29,8 @@ _PLACED = "network"
 #: Keys of a training config that no setting can replace. If a run has another value, it does not belong to the bundle.
 _OWN = ("preprocessing", "targets")
 
-#: The key, in the record of weights that ship, for inference settings that are known only after training: values measured
-#: with the weights, and a description of their training data. Other weights have no such values.
+#: A key in the record of weights that ship with a bundle. It contains the inference settings that are known only after
+#: training: values measured with the weights, and a description of their training data. Other weights lack them.
 MEASURED = "measured"
 _MEASURED = ("plane_bounds", "joint_bounds", "trained_on")
 

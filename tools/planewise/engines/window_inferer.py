@@ -19,8 +19,8 @@ class WindowInferer(AutocastInferer):
     """Run a network on whole volumes or on windows of them.
 
     Windows overlap by half, and their predictions are averaged with weights that decrease from the middle of a window
-    (MONAI's `SlidingWindowInferer`). A network for images runs on the slices along the third axis of the volumes, which
-    are also whole or divided into windows. Called with volumes ``(B, C, i, j, k)``, it returns the network's output with
+    (MONAI's `SlidingWindowInferer`). A network for images runs on the slices along the volumes' third axis, on whole
+    slices or on windows of them. Called with volumes ``(B, C, i, j, k)``, the inferer returns the network's output with
     the metadata of the volumes.
 
     Args:

@@ -137,8 +137,8 @@ class _Lines:
         self.along = torch.arange(-REACH, REACH + STEP / 2, STEP, dtype=torch.float64)
 
     def _common_point(self, affines: Tensor) -> Tensor:
-        """The point nearest to all planes, ``(3,)``. In directions that the planes leave open, it is the middle of the
-        images."""
+        """The point nearest to all planes, ``(3,)``. In directions that the planes do not determine, it is in the middle of
+        the images."""
         middles = torch.einsum("nab,nb->na", affines[:, :3, :2], (self.sizes - 1) / 2) + self.origins
         middle = middles.mean(dim=0)
         apart = ((self.origins - middle) * self.normals).sum(dim=-1)

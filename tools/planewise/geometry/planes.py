@@ -89,7 +89,7 @@ def square_on_plane(origin: Tensor, normal: Tensor, size: float) -> Tensor:
     """
     head = torch.tensor([0.0, 0.0, 1.0], dtype=normal.dtype)
     front = torch.tensor([0.0, 1.0, 0.0], dtype=normal.dtype)
-    upright = (normal @ head).abs()[..., None] < 0.9  # nearly parallel vectors would lose digits
+    upright = (normal @ head).abs()[..., None] < 0.9  # a cross product of nearly parallel vectors is inaccurate
     across = torch.linalg.cross(torch.where(upright, head, front).expand_as(normal), normal)
     across = across / across.norm(dim=-1, keepdim=True)
     along = torch.linalg.cross(normal, across)

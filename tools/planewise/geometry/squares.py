@@ -113,7 +113,7 @@ def squares_on_lines(affine: Tensor, planes: Tensor, ends: Sequence[str], step: 
 def square_labels(squares: Squares, affine: Tensor, shape: tuple[int, int], size: float) -> Tensor:
     """The class of every pixel: 0 for the background, 1 to 9 for the squares, -1 everywhere if the squares are unknown.
 
-    If squares overlap, the common pixels get the higher class.
+    A pixel in several overlapping squares gets the highest of their classes.
 
     Args:
         squares: squares of the slices, with leading dimensions ``(...)``.

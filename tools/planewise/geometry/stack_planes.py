@@ -193,8 +193,8 @@ def mean_plane(origins: Tensor, normals: Tensor, weights: Tensor) -> tuple[Tenso
         weights: weights of the planes, ``(N,)``, not negative.
 
     Returns:
-        The origin, which is at the mean position of the planes near the mean of their origins, and the unit normal,
-        which is the principal axis of the normals.
+        The origin and the unit normal. The normal is the principal axis of the normals. The origin is the mean of the
+        origins, moved along the normal to the mean position of the planes.
     """
     shares = weights / weights.sum()
     normal = torch.linalg.eigh((shares[:, None, None] * normals[:, :, None] * normals[:, None, :]).sum(dim=0))[1][:, -1]

@@ -24,8 +24,8 @@ class MultiLabelBCELoss(TermLoss):
     It takes logits ``(B, tasks)`` and labels ``(B, tasks)``; a label that is NaN is unknown.
 
     Args:
-        labels: labels of the training exams, ``(N, tasks)``, 0, 1 or NaN, from which the prevalences are computed. A
-            finding that all or none of these exams have gets weights of one.
+        labels: labels of the training exams, ``(N, tasks)``, 0, 1 or NaN, from which the prevalences are computed. If
+            all or none of these exams have a finding, its weights are one.
     """
 
     positive: Tensor

@@ -34,6 +34,6 @@ def epoch_that_reached(epochs: Sequence[int], scores: Sequence[float], bar: floa
         bar: the threshold.
 
     Returns:
-        An epoch; None if no score reaches it.
+        An epoch; None if no score reaches the threshold.
     """
     return next((int(epoch) for epoch, score in zip(epochs, scores, strict=True) if score >= bar), None)

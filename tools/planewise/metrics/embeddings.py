@@ -13,15 +13,16 @@ from torch.nn.functional import normalize
 def retrieval_accuracy(
     views: Tensor, counts: Sequence[int] = (1, 5), distance: Literal["cosine", "l2"] = "cosine"
 ) -> list[float]:
-    """Retrieval accuracy: how often a view's other view is among the most similar of the other views of all slices.
+    """Retrieval accuracy: how often the two views of a slice are among each other's nearest neighbours.
 
-    Each of the two views of a slice searches for the other. Embeddings are compared by their cosine, after the mean of
-    all embeddings is subtracted: after a ReLU, they all point into one corner of space, where every angle is small. For
-    methods that learn the L2 distance, choose this distance instead.
+    The first view of a slice is compared with the second views of all slices, and its second view with all first views.
+    Embeddings are compared by their cosine, after the mean of all embeddings is subtracted: after a ReLU, they all point
+    into one corner of space, where every angle is small. For methods that learn the L2 distance, choose this distance
+    instead.
 
     Args:
         views: embeddings of two views of N slices, ``(N, 2, D)``.
-        counts: sizes of the set of most similar views.
+        counts: numbers of nearest neighbours to consider.
         distance: measure of similarity.
 
     Returns:

@@ -21,9 +21,9 @@ def finding_scores(probabilities: np.ndarray, labels: np.ndarray, tasks: Sequenc
         tasks: names of the findings.
 
     Returns:
-        For each finding, ``auc``, ``sensitivity`` and ``specificity`` (None if there are not the positive or negative
-        exams that they need) and ``positives``, the number of positive exams; ``macro_auc``, the mean over the findings
-        with an AUC; and ``exams``, the number of exams.
+        For each finding, ``auc``, ``sensitivity`` and ``specificity`` (None if they need positive or negative exams and
+        there are none), and ``positives``, the number of positive exams; ``macro_auc``, the mean over the findings with
+        an AUC; and ``exams``, the number of exams.
     """
     scores: dict[str, Any] = {name: {} for name in ("auc", "sensitivity", "specificity", "positives")}
     for column, task in enumerate(tasks):

@@ -32,7 +32,7 @@ def jigsaw_scores(
         ``tiles_in_place``, the share of tiles in their correct places, and ``tiles_in_place_chance``, its value for random
         permutations; and the numbers of ``puzzles`` and ``permutations``.
     """
-    # two random permutations both have tile v at position s with a probability that is the square of the share of
+    # the probability that two random permutations both have tile v at position s is the square of the share of
     # permutations with this tile at this position
     pieces = permutations.shape[1]
     shares = (permutations[:, :, None] == np.arange(pieces)).mean(axis=0)

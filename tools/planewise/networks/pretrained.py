@@ -231,7 +231,8 @@ def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: st
 
 
 def _can_be_copied(weight: torch.Tensor, own: torch.Tensor) -> bool:
-    """Whether the network's own layer differs from the given weights only by having a multiple of their input channels."""
+    """Whether the shapes of a layer and of given weights differ only in the number of input channels, and the layer's
+    number is a multiple of the other."""
     shapes = [tuple(weight.shape), tuple(own.shape)]
     if any(len(shape) != own.ndim for shape in shapes) or shapes[0] == shapes[1]:
         return False

@@ -23,8 +23,8 @@ class LoadPhotographd(LoadImaged):
     """Load a PNG or JPEG file under each key, as a `MetaTensor` ``(3, i, j)``: red, green and blue from 0 to 1.
 
     MONAI's `PILReader` reads the file: i points to the right, along the rows, and j downwards. The photograph is rotated
-    upright according to the camera's EXIF tag; all other tags are dropped. Results get the name of the exam's hash, or
-    of the file's stem for a person's own photograph. The class derives from `LoadImaged` because MONAI Label looks for
+    upright according to the camera's EXIF tag; all other tags are dropped. Results are named by the exam's hash, or,
+    for a person's own photograph, by the file's stem. The class derives from `LoadImaged` because MONAI Label looks for
     that class.
 
     Args:

@@ -67,7 +67,7 @@ class LoadStackd(LoadImaged):
         field_without_spacing: ``field`` of `read_array`, for ``.npy`` volumes; None refuses them.
         label_keys: keys of masks.
         remarks: whether to log missing or unevenly spaced slices.
-        hashed_names: whether results of a person's own volumes are also named by a hash.
+        hashed_names: whether a hash replaces the file's name in the results of a person's own volumes.
         loading: further arguments of `LoadImaged`.
     """
 

@@ -26,8 +26,8 @@ def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.in
 
     The paper enumerates all ``pieces!`` permutations. This function does not, so 27 pieces take hardly longer than 9.
     Let ``n`` be the number of chosen permutations, and ``N_sv`` the number of those with piece ``v`` in position ``s``.
-    Then the sum is ``sum_s (n - N_(s p(s)))``, which is largest when ``sum_s N_(s p(s))`` is smallest. This is an
-    assignment of pieces to positions at the lowest cost, which SciPy solves.
+    Then the sum is ``sum_s (n - N_(s p(s)))``, which is largest when ``sum_s N_(s p(s))`` is smallest. Finding the
+    minimum is an assignment problem (pieces to positions at the lowest cost), which SciPy solves.
 
     Args:
         pieces: number of pieces.

@@ -11,7 +11,7 @@ from planewise.geometry import end_direction, square_labels, squares_inside, squ
 
 
 class PlaneSquaresd(Transform):
-    """Write nine squares along the lines where two other views cut the slice under ``squares`` (Bai 2019, section 2).
+    """Make nine squares along the lines where two other views cut the slice (Bai 2019, section 2).
 
     The squares are computed from the affine after all earlier spatial transforms. They are therefore exact under any
     augmentation, and never resampled.

@@ -12,7 +12,7 @@ from planewise.geometry import centrosymmetric, intersection_lines, line_heatmap
 
 
 class PlaneHeatmapsd(Transform):
-    """Write heatmaps of the lines along which other views cut the slice under ``heatmaps`` (Zhang 2024, Eq. 1).
+    """Make heatmaps of the lines along which other views cut the slice (Zhang 2024, Eq. 1); the key is ``heatmaps``.
 
     The heatmaps are computed from the affine after all earlier spatial transforms. They are therefore exact under any
     augmentation, and never resampled.

@@ -201,7 +201,7 @@ def _with_volumes(shape: HeartShape, patient: Patient) -> HeartShape:
 
 
 def _root(excess, low: float, high: float) -> float:
-    """The zero of an increasing function, or the nearer end of the interval."""
+    """The zero of an increasing function in an interval; if the interval contains none, its end that is nearer to it."""
     if excess(low) >= 0:
         return low
     if excess(high) <= 0:

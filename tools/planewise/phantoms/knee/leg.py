@@ -18,8 +18,8 @@ from planewise.phantoms.texture import Texture
 #: Heights at which the leg's outline is stored, knee's frame, mm.
 HEIGHTS = np.arange(-130.0, 131.0, 4.0)
 
-#: Outline of the leg without its fat: rows of front, back and half width at each height, mm, on smooth curves through a few
-#: points.
+#: Outline of the leg without its fat: the front, the back and half of the width at each height, mm, from smooth curves
+#: through a few points.
 OUTLINE = PchipInterpolator(
     [-130, -75, -45, -20, 5, 28, 50, 75, 130],
     np.array(

@@ -33,7 +33,8 @@ TENDONS = [
     (np.array([[47, -6, 90], [44, 1, 30], [34, 13, -14]]), (1.8, 1.8, 2.0)),
 ]
 
-#: Path, radius at each corner, and brightness. Fast blood is dark; slow blood in veins is bright, and so are nerves.
+#: Each vessel or nerve: its path, its radius at each corner of the path, and its brightness. Fast blood is dark; slow
+#: blood in veins is bright, and so are nerves.
 VESSELS = [
     (np.array([[-4, -36, 120], [2, -38, 40], [3, -38, 0], [3, -38, -60]]), (4.2, 3.8, 3.8, 3.4), 0.2),
     (np.array([[-2, -44, 120], [6, -45, 40], [6, -45, 0], [6, -43, -60]]), (4.6, 4.4, 4.2, 3.8), 0.95),

@@ -46,7 +46,7 @@ class Identity:
 
 @dataclass
 class DicomFile:
-    """A file to write: a dataset, or plain bytes if the file is not DICOM, or no longer."""
+    """A file to write: a dataset, or plain bytes if the file is not (or no longer) valid DICOM."""
 
     path: PurePosixPath
     dataset: FileDataset | None = None
