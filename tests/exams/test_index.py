@@ -9,10 +9,13 @@ import pydicom
 import pytest
 from planewise.errors import InputError
 from planewise.exams import find_stacks, index_folder, refusals, scan
+from planewise.exams.input_stacks import _doubts
+from planewise.exams.recognition import FoundView, Recognition
 from planewise.phantoms import DEFECTS
 
-from tests.exams.conftest import write_usual_exam
+from tests.exams.conftest import view_normal, write_usual_exam
 from tests.exams.files import write_cine
+from tests.exams.hearts import USUAL_AXIS, rotation
 from tests.exams.test_volumes import write_acdc
 
 SECTIONS = ("training", "validation", "test")
@@ -297,7 +300,41 @@ def test_stacks_of_a_whole_exam(usual_exam):
     assert set(stack.views) == set(stack.planes)
     assert [one["location"] for one in stack.slices] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
     assert all(Path(one["image"]).is_file() and one["phase"] == 0 for one in stack.slices)
-    assert len(stack.exam) == 10
+    assert len(stack.exam) == 10 and stack.doubts == []
+
+
+def test_series_with_another_views_name_are_doubted(usual_exam):
+    """The plane decides which view is used; the name is reported."""
+    (folder,) = [each for each in usual_exam.iterdir() if each.name.startswith("4ch")]
+    before = find_stacks(usual_exam)[0].planes
+    for file in folder.iterdir():
+        header = pydicom.dcmread(file)
+        header.SeriesDescription = "cine_3ch"
+        header.save_as(file)
+    folder.rename(usual_exam / "3ch")
+    (stack,) = find_stacks(usual_exam)
+    assert stack.planes == before
+    assert stack.doubts == ["4ch: the series that shows this view is named 3ch"]
+
+
+def test_a_series_that_may_show_another_view_than_its_name_is_doubted(tmp_path):
+    """A plane between the 4ch and the 3ch view is not used."""
+    exam = write_usual_exam(tmp_path / "exam", views=("2ch",))
+    between = rotation(USUAL_AXIS, -35) @ view_normal("4ch")
+    write_cine(exam / "4ch_10", np.array([-20.0, 15.0, -10.0]), between, number=10)
+    (stack,) = find_stacks(exam)
+    assert set(stack.planes) == {"2ch"}
+    (doubt,) = stack.doubts
+    assert re.fullmatch(
+        r"4ch: the series with this name is not used, since its plane may be 3ch \(0\.5\d\) or 4ch \(0\.4\d\)", doubt
+    )
+
+
+def test_planes_without_a_view_are_only_doubted_if_their_name_is_missed():
+    """Localizers and views of vessels are common; a second series of a view that is there, too."""
+    undecided = [FoundView("3ch", 1, 0, 0.5, {"4ch": 0.4}, named) for named in (None, "4ch", "2ch")]
+    found = Recognition(views={"2ch": FoundView("2ch", 2, 0, 0.9, named="2ch")}, undecided=undecided)
+    assert [doubt.split(":")[0] for doubt in _doubts(found)] == ["4ch"]
 
 
 def test_exams_without_a_stack_are_named_in_the_log_or_handed_over(usual_exam, caplog):

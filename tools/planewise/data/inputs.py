@@ -45,7 +45,8 @@ def find_inputs(
 
     Returns:
         ``{"image": path}`` for a volume; ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files, with
-        `recognition_remarks` if the stack may not be the requested one.
+        `recognition_remarks` if it is certainly or possibly not the requested stack, and with ``doubts`` about the series
+        of the other views, if there are any.
 
     Raises:
         InputError: the path does not exist, or contains nothing that can be used.
@@ -156,6 +157,8 @@ def _from_files(
         # as in a datalist, each slice has the planes of the exam's other views
         slices = [{**entry, "planes": stack.planes} for entry in stack.slices]
         item = {"image": slices, "exam": stack.exam, "views": stack.views, **remarks}
+        if stack.doubts:
+            item["doubts"] = stack.doubts
         for remark in remarks.values():
             logger.warning("exam %s: %s", stack.exam, remark)
         if several[stack.exam] > 1:

@@ -15,6 +15,7 @@ from planewise.exams.datalist import plane_of, slice_items
 from planewise.exams.exam import Exam
 from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
+from planewise.exams.recognition import Recognition
 from planewise.exams.scan import scan_folder
 from planewise.exams.stack import Stack
 from planewise.exams.words import count_of
@@ -43,6 +44,8 @@ class InputStack:
     """probability that it is the requested stack, in [0, 1]"""
     flag: str | None
     """why it is not that stack, in words; None if it is"""
+    doubts: list[str]
+    """sentences about series of other views whose plane does not fit their name"""
 
 
 def find_stacks(
@@ -147,9 +150,29 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             views=views,
             confidence=found.confidence,
             flag=flag,
+            doubts=_doubts(found),
         )
         for phase, slices in _phases(stack, axis is not None, phases)
     ]
+
+
+def _doubts(found: Recognition) -> list[str]:
+    """Sentences, without a full stop, about series that are misnamed or may be badly prescribed."""
+    misnamed = [
+        f"{view}: the series that shows this view is named {other.named}"
+        for view, other in found.views.items()
+        if other.named not in (None, view)
+    ]
+    undecided = []
+    for other in found.undecided:
+        # other planes without a view are common: localizers, views of vessels
+        if other.named and other.named not in found.views:
+            shares = {other.view: other.confidence, **other.runners_up}
+            likeliest = [f"{view} ({share:.2f})" for view, share in list(shares.items())[:2]]
+            undecided.append(
+                f"{other.named}: the series with this name is not used, since its plane may be {' or '.join(likeliest)}"
+            )
+    return misnamed + undecided
 
 
 def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[dict]]]:
