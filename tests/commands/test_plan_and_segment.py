@@ -347,10 +347,11 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
     }  # fmt: skip
     none = dict.fromkeys(made) | {"verdict": "no plane", "reasons": ["peak 0.10, at least 0.5 is needed"]}
     bounded = made | {"within_deg": 31.0, "within_mm": 6.5}
+    far = made | {"within_deg": 31.0, "within_mm": 4.5}
     plan = {
         "slices": 3,
         "bounds_measured_on": "9 phantoms",
-        "views": {"2ch": made, "3ch": made, "4ch": none, "rvot": bounded},
+        "views": {"2ch": made, "3ch": made, "4ch": none, "rvot": bounded, "rv2ch": far},
     }
     # tilted by 30 degrees; its point nearest to the planned origin lies 8 mm along its normal, 30 mm from its own origin
     normal = [math.cos(math.pi / 6), 0.5, 0.0]
@@ -367,7 +368,7 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
 
     def loaded(item):
         return dataclasses.replace(
-            heart_bundles.load_stack(item), acquired=dict.fromkeys(("2ch", "4ch", "rvot"), acquired)
+            heart_bundles.load_stack(item), acquired=dict.fromkeys(("2ch", "4ch", "rvot", "rv2ch"), acquired)
         )
 
     monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", planned)
@@ -381,11 +382,18 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
     rows = re.findall(r"<tr>(.*?)</tr>", (tmp_path / "out/heart/index.html").read_text(), re.S)
     cells = {each[0]: each[-2:] for row in rows if (each := re.findall(r"<td>(.*?)</td>", row))}
     assert cells["2ch"] == ["30.0 deg", "6.9 mm"] and cells["3ch"] == cells["4ch"] == ["-", "-"]
-    # only what lies beyond its bound is flagged
-    flag = "rvot: 6.9 mm from the acquired plane, beyond the error bound of 6.5 mm: one of the two planes is wrong"
-    assert f"  (!) {flag}" in outcome.output and outcome.output.count("(!)") == 2
+    # only what lies beyond its bound is flagged; operators err, too: hypot(6.5, 5) is 8.2 mm, hypot(4.5, 5) is 6.7 mm
+    near = (
+        "rvot: 6.9 mm from the acquired plane, beyond the error bound of 6.5 mm; "
+        "plan and operator together may err by 33.4 deg and 8.2 mm"
+    )
+    flag = "rv2ch: 6.9 mm from the acquired plane, beyond the error bound of 4.5 mm: one of the two planes is wrong"
+    assert (
+        f"  (!) {flag}" in outcome.output and f"  (!) {near}\n" in outcome.output and outcome.output.count("(!)") == 4
+    )
     page = (tmp_path / "out/heart/index.html").read_text()
-    assert '<td>30.0 deg</td><td class="flagged">6.9 mm (!)</td>' in page and f"<li>(!) {flag}" in page
+    assert page.count('<td>30.0 deg</td><td class="flagged">6.9 mm (!)</td>') == 2
+    assert f"<li>(!) {flag}" in page and f"<li>(!) {near}" in page
 
 
 def test_of_two_phases_both_ventricles_are_measured_and_the_fuller_one_is_shown(tmp_path, monkeypatch):
