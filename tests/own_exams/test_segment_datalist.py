@@ -175,8 +175,8 @@ def test_hearts_are_cut_out_by_them_whatever_the_gaps_of_the_stack(segmented, bu
     [
         (heart(0), "is empty"),
         (heart(4), "is empty"),  # no value of a heart
-        (np.pad(np.ones((2, 2, 5), "u1"), ((0, 28), (0, 22), (0, 0))), "contains 1 ml; a heart has 10 to 2500"),
-        (np.ones(SHAPE, "u1") * np.array([0, 0, 1, 0, 0], "u1"), "is on 1 of 5 slices"),
+        (np.pad(np.ones((2, 2, 5), "u1"), ((0, 28), (0, 22), (0, 0))), "contains 1 ml; a heart has 10 to 2500 ml"),
+        (np.ones(SHAPE, "u1") * np.array([0, 0, 1, 0, 0], "u1"), "shows a heart on only 1 of 5 slices"),
     ],
 )
 def test_an_exam_with_a_mask_that_is_no_heart_is_left_out_with_the_reason(mask, why, segmented, bundle, exams):
