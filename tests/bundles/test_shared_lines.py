@@ -54,6 +54,15 @@ def test_dice_is_of_every_structure_that_the_network_tells_apart(name):
     assert config["validate"]["key_metric"]["val_mean_dice"]["num_classes"] == config["network_def"]["num_maps"]
 
 
+@pytest.mark.parametrize("name", [name for name in TRAINED if name.endswith("_segmentation")])
+def test_the_regions_that_validation_scores_are_those_of_evaluation(name):
+    handlers = read(name, "evaluate.yaml")["evaluate"]["handlers"]
+    (report,) = (entry for entry in handlers if entry["_target_"].endswith(".SegmentationReport"))
+    validated = "regions" in read(name)["validate"]["key_metric"]["val_mean_dice"]
+    assert report.get("regions") == ("@regions" if validated else None) and validated == ("regions" in read(name))
+    assert report["structures"] == "@structures"
+
+
 def test_the_settings_of_a_run_are_the_same_text():
     texts = Counter()
     for name in TRAINED:
