@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pydicom
@@ -13,6 +14,7 @@ import yaml
 from hypothesis import settings
 from planewise.phantoms import UNLABELLED, Recipe, write_exams
 
+from tests.checking_loops import loops_entered
 from tests.processes import import_once
 from tests.quick_python import quick_python
 
@@ -29,11 +31,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--label-page", action="store_true", help="write the label tests' result into tools/docs/monai_label.md"
     )
+    parser.addoption(
+        "--checking-loops", action="store_true", help="a test fails if a loop that holds an assertion runs over nothing"
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    # of a test with cases, a list may be empty in some of them; hypothesis traces its tests itself
+    asked = pyfuncitem.config.getoption("--checking-loops")
+    if not asked or hasattr(pyfuncitem, "callspec") or hasattr(pyfuncitem.obj, "hypothesis"):
+        return (yield)
+    with loops_entered(pyfuncitem.obj):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,76 @@
+"""A test whose check stands in a loop fails if that loop never runs: over an empty list it would pass without a check.
+
+`pytest --checking-loops` asks for it (tests/conftest.py); of a test with cases, a list may be empty in some of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+
+@lru_cache
+def _functions(file: str) -> dict[tuple[str, int], ast.FunctionDef]:
+    tree = ast.parse(Path(file).read_text())
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    # as Python numbers a function's first line: of its decorators
+    return {(node.name, min([node.lineno, *(one.lineno for one in node.decorator_list)])): node for node in found}
+
+
+def checking_loops(function: Callable[..., Any]) -> list[int]:
+    """The first line in the body of each loop of a function that holds an assertion; but of those that only run under a
+    condition, none."""
+    code = function.__code__
+    node = _functions(code.co_filename).get((code.co_name, code.co_firstlineno))
+    waiting, found = list(node.body) if node else [], []
+    while waiting:
+        statement = waiting.pop()
+        if isinstance(statement, ast.For):
+            if any(isinstance(inner, ast.Assert) for inner in ast.walk(statement)):
+                found.append(statement.body[0].lineno)
+            waiting += statement.body
+        elif isinstance(statement, ast.With):
+            waiting += statement.body
+    return sorted(found)
+
+
+@contextmanager
+def loops_entered(function: Callable[..., Any]) -> Iterator[None]:
+    """Run a test in this context: if it passes, each of its `checking_loops` has run at least once.
+
+    Raises:
+        AssertionError: one has not.
+    """
+    lines = set(checking_loops(function)) if inspect.isfunction(function) else set()
+    before = sys.gettrace()
+    if not lines or before is not None:  # a debugger, or a measurement of coverage
+        yield
+        return
+    left = set(lines)
+    sys.settrace(_watch(function.__code__, left))
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+    assert not left, f"the loop around line {min(left)} of {function.__name__} is empty, so it checks nothing"
+
+
+def _watch(code: CodeType, left: set[int]) -> Callable[..., Any]:
+    """A trace function that takes out of `left` the lines of a code that run."""
+
+    def line(frame: FrameType, event: str, _: Any) -> Any:
+        left.discard(frame.f_lineno)
+        # no more events once all have run
+        return line if left else None
+
+    def call(frame: FrameType, event: str, _: Any) -> Any:
+        return line if frame.f_code is code else None
+
+    return call
