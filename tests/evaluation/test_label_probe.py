@@ -107,3 +107,9 @@ def test_more_exams_than_there_are_is_refused_before_the_network_runs(exams, tmp
     with pytest.raises(InputError, match="41 subjects were requested, but the section has 40"):
         probe_labels(network, *exams, grade_kappa, [4, 41], 2, tmp_path, targets=cumulative)
     assert not (tmp_path / "metrics.json").exists()
+
+
+def test_all_exams_are_drawn_once(exams, tmp_path):
+    found = probe_labels(Net(), *exams, grade_kappa, [39, 40], 3, tmp_path, targets=cumulative)
+    assert len(found["linear"]["39"]) == len(found["neighbours"]["39"]) == 3
+    assert len(found["linear"]["40"]) == len(found["neighbours"]["40"]) == 1

@@ -50,7 +50,8 @@ def probe_labels(
         score: the task's score of logits ``(N, K)`` and labels, such as `planewise.metrics.grade_kappa`. It gets the
             predicted targets minus one half.
         counts: numbers of labelled exams.
-        draws: number of draws of these exams; draw d has ``subject_seed`` d.
+        draws: number of draws of these exams; draw d has ``subject_seed`` d. All exams are drawn once, because every such
+            draw is the same.
         output_dir: folder for ``metrics.json``: ``{"score": name, "features": D, "exams": number of predicted exams,
             "linear": {count: [score of each draw]}, "neighbours": {..}}``. A score that is undefined is null.
         score_name: the score's name for people, such as ``"kappa"``.
@@ -69,14 +70,17 @@ def probe_labels(
     def read(dataset: Any) -> tuple[Tensor, Tensor]:
         return _head_inputs(network, BatchLoader(dataset, batch_size=batch_size), prepare_batch, inferer)
 
+    exams = [item["exam"] for item in fitted.items]
     # refuse a count that is too large before anything is computed
     chosen = {
-        count: [{item["exam"] for item in select_subjects(fitted.items, count, draw)} for draw in range(draws)]
+        count: [
+            {item["exam"] for item in select_subjects(fitted.items, count, draw)}
+            for draw in range(draws if count < len(set(exams)) else 1)
+        ]
         for count in counts
     }
     (features, labels), (queries, wanted) = read(fitted), read(scored)
     encoded = labels if targets is None else targets(labels)
-    exams = [item["exam"] for item in fitted.items]
     found: dict[str, Any] = {"score": score_name, "features": features.shape[1], "exams": len(queries)}
     for name, probe in PROBES.items():
         found[name] = {}
