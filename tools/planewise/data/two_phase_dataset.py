@@ -32,7 +32,8 @@ def slices_between(count: int, first: float, last: float) -> list[int]:
     Args:
         count: number of slices.
         first, last: the two heights, as shares of the stack's height, 0 to 1. The range from 1/3 to 2/3 is the middle
-            third, at whichever end the base is; if the stack covers the ventricles, this third is mid-ventricular.
+            third, whichever end of the stack is the base; if the stack covers the ventricles, this third is
+            mid-ventricular.
 
     Returns:
         The ranks of these slices. If no centre lies between the heights, the rank of the slice nearest to their middle.

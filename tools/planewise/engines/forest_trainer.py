@@ -64,7 +64,10 @@ class ForestTrainer:
         items = [self.dataset[index] for index in range(len(self.dataset))]
         labelled = [item for item in items if "label" in item]
         if not labelled:
-            raise InputError("no exam of the training section has masks at ED and ES and a group; add such exams")
+            raise InputError(
+                "training needs exams with a group and with masks at both ED and ES, but the training section has none; add "
+                "such exams"
+            )
         features = torch.stack([item["image"] for item in labelled])
         labels = torch.stack([item["label"] for item in labelled])
         classes = self.network.probability.shape[-1]

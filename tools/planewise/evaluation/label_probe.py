@@ -1,4 +1,4 @@
-"""How much of a task's labels the frozen encoder gives away before any fine-tuning."""
+"""Measure how well a task's labels can be predicted from a frozen encoder's features, before any fine-tuning."""
 
 from __future__ import annotations
 

@@ -58,8 +58,8 @@ def kept_bounds(
             ``min_obliquity`` are ignored, because a table of planes has neither locations nor slices.
 
     Returns:
-        View to ``planes``, the number of planes; ``refused``, the number of those that exceed a limit; and for each bound
-        the share of the other planes within it (None if there are no others).
+        Maps each view to ``planes``, its number of planes; ``refused``, the number of planes that exceed a limit; and,
+        for each bound, the share of the remaining planes within it (None if no planes remain).
     """
     found: dict[str, dict[str, float | None]] = {}
     for view, columns in _by_view(planes).items():

@@ -38,7 +38,7 @@ class SegmentationReport(Report):
         output_dir: folder for the results.
         structures: label value to name.
         regions: name of each region to the names of its structures; the report then scores regions instead of
-            structures. None scores the structures.
+            structures. If None, the report scores structures.
         examples: number of volumes shown, each by its middle slice.
     """
 

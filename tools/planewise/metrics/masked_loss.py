@@ -20,10 +20,10 @@ from planewise.metrics.pred_and_label import pred_and_label
 class MaskedLoss(Loss):
     """Ignite's `Loss`, for a loss that is a mean over known targets.
 
-    Ignite's `Loss` is the mean over batches, weighted by their numbers of items. If a loss is a mean over known targets,
-    this mean depends on how the items are grouped into batches. With N processes, their N batches count as a single
-    batch: the known targets are combined before the mean is taken, so the result is the same as for one process with
-    batches that are N times larger.
+    Ignite's `Loss` is the mean over batches, weighted by their numbers of items. If the loss is itself a mean over
+    known targets, Ignite's weighted mean depends on how the items are grouped into batches. With N processes, their N
+    batches count as a single batch: the known targets are combined before the mean is taken, so the result is the same
+    as for one process with batches that are N times larger.
 
     Args:
         loss_fn: a `planewise.losses.TermLoss`.

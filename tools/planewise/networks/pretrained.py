@@ -231,8 +231,8 @@ def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: st
 
 
 def _can_be_copied(weight: torch.Tensor, own: torch.Tensor) -> bool:
-    """Whether the shapes of a layer and of given weights differ only in the number of input channels, and the layer's
-    number is a multiple of the other."""
+    """Whether a layer and the given weights differ in shape only by the number of input channels, and the layer has a
+    multiple of the weights' channels."""
     shapes = [tuple(weight.shape), tuple(own.shape)]
     if any(len(shape) != own.ndim for shape in shapes) or shapes[0] == shapes[1]:
         return False

@@ -28,8 +28,8 @@ def bundle_of_run(bundle: Bundle, run: Run | None, folder: Path) -> tuple[Bundle
 
     Returns:
         A copy of the bundle and the name of the network config. The copy's training and inference configs include that
-        config, and all network configs are removed. If the run has the bundle's own network, or one that no config
-        defines, the bundle itself and None.
+        config, and all network configs are removed. If the run used the bundle's own network, or a network that no
+        config defines, the function returns the bundle itself and None.
     """
     if run is None or bundle.is_packaged:
         return bundle, None

@@ -263,8 +263,8 @@ def _write_format(packaged: Bundle, say: Callable[[str], None]) -> None:
 def _set_channels(image: dict[str, Any], output: dict[str, Any], config: Mapping[str, Any], pieces: int) -> str:
     """Set the channels and axes of the network's input, if settings determine them. Returns the changes in words.
 
-    ``in_channels`` is the number of contrasts, which every piece of a volume has, and ``spatial_dims`` says whether the
-    network takes volumes or slices.
+    ``in_channels`` is the number of contrasts; if the network takes several pieces of a volume, each piece has as many
+    channels. ``spatial_dims`` says whether the network takes volumes or slices.
     """
     said: list[str] = []
     if isinstance(config.get("in_channels"), int):

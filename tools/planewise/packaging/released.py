@@ -108,7 +108,8 @@ def card_rows(run: Run) -> list[str]:
 
 
 def score_sentence(run: Run) -> str:
-    """The sentence for the comment of ``inference.yaml`` with the most important scores of the weights that ship.
+    """The sentence that gives the most important scores of the released weights; it goes into the comment at the top of
+    ``inference.yaml``.
 
     Raises:
         InputError: the run has none of the scores that this function can describe.

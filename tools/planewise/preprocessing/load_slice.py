@@ -42,8 +42,8 @@ class LoadSliced(MapTransform):
     - ``affine``: the datalist's affine, 4x4, RAS+, mm. For a single-frame file or a NIfTI volume, the file's own affine
       is used, and both must agree. For a multi-frame DICOM file, the datalist's affine is used, because ITK gives a
       single affine for all frames.
-    - ``shift``: the correction for breath-holds, mm, RAS+, which was added to the position of the slice in the datalist
-      and is now added to its position in the file. Masks move with their images.
+    - ``shift``: the breath-hold correction, mm, RAS+. The datalist's affine already includes it; this transform also
+      adds it to the affine that is read from the file. Masks move with their images.
     - ``label_map``: ``{value in the file: new value}``, applied to the keys in ``label_keys``.
     - ``label_axes``: needed if the axes of a mask and of its image differ: the argument of
       `nibabel.orientations.apply_orientation` that reorients the slices of the mask.

@@ -45,7 +45,8 @@ class ImagePose:
 def rotation(axis: np.ndarray, angle: float) -> np.ndarray:
     """Rotation matrix ``(3, 3)`` about a unit vector by an angle in radians (Rodrigues).
 
-    The rotation is clockwise for a viewer who looks against the axis: a rotation by 90 degrees about z maps x to -y.
+    The rotation is clockwise when seen from the tip of the axis, looking back at the origin: a rotation by 90 degrees
+    about z maps x to -y.
     """
     cross = np.cross(np.eye(3), -np.asarray(axis))
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
