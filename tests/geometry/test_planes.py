@@ -118,7 +118,7 @@ def test_a_point_without_weight_does_not_vote():
     ("spoil", "message"),
     [
         (lambda a: a[:3, 0].zero_(), "spacing is zero"),
-        (lambda a: a[:3, 1].copy_(a[:3, 0]), "same way"),
+        (lambda a: a[:3, 1].copy_(a[:3, 0]), "rows and columns are parallel"),
         (lambda a: a[0, 3].fill_(float("nan")), "not finite"),
     ],
 )

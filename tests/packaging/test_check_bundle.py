@@ -101,7 +101,7 @@ def test_a_shape_in_metadata_is_not_executed(copy, tmp_path):
 def test_fractions_in_place_of_labels_are_found(copy, tmp_path):
     config = copy / "configs/inference.yaml"
     assert finding("MONAI Label inference", copy, tmp_path).status == "ok"
-    step = "  - {_target_: planewise.evaluation.LabelSlicesd, min_order: '@min_order'}\n"
+    step = "  - {_target_: planewise.evaluation.LabelSlicesd, mapping: '@mapping', min_order: '@min_order'}\n"
     config.write_text(edited(config.read_text(), step, ""))
     found = finding("MONAI Label inference", copy, tmp_path)
     assert found.status == "FAIL" and "the result contains fractions" in found.detail
@@ -117,7 +117,7 @@ def test_numbers_that_monai_label_would_resize_are_found(marked, tmp_path):
     folder = shutil.copytree(source(KNEE), tmp_path / "bundles" / KNEE, ignore=ignored)
     config = folder / "configs/inference.yaml"
     text = re.sub(r"^features: .*$", "features: [4, 4, 4, 4, 4]", config.read_text(), flags=re.M)
-    step = "  - _target_: planewise.evaluation.AsNumbersd  # for MONAI Label\n"
+    step = "  - _target_: planewise.evaluation.AsNumbersd  # makes plain numbers for MONAI Label\n"
     config.write_text(text if marked else edited(text, step, ""))
     found = finding("MONAI Label inference", folder, tmp_path)
     if marked:
