@@ -87,7 +87,7 @@ def _no_class_on_a_gpu():
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (_no_class, "planewise: a mask has the value 4, which is none of the network's classes; name .* --structures"),
+        (_no_class, "planewise: a label or mask has the value 4, which is not a class of the network; .* --structures"),
         (_no_class_on_a_gpu, "planewise: the GPU refused an index .*; run it with --device cpu, which names the value"),
         (_one_value, "planewise: normalisation needs more than one number .*; raise --image_size or --batch_size"),
         (_one_element, "planewise: normalisation needs more than one number .*; raise --image_size or --batch_size"),

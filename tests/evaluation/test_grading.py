@@ -50,7 +50,7 @@ def test_the_worst_graded_are_shown_worst_first(network, tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr(grading_report, "photographs_figure", lambda eyes, title: shown.extend(eyes) or Figure())
     report = GradingReport(tmp_path, eyes, network, NAMES, examples=3)
-    report._true, report._index = true, list(range(6))
+    report._true, report.index = true, list(range(6))
     report._probabilities = [torch.tensor([[0.9 if grade > k else 0.1 for k in range(2)] for grade in told])]
     report.write()
     assert [eye.caption for eye in shown] == [

@@ -218,6 +218,7 @@ x = "ä"; from planewise.networks import (
     SliceNet,
 )
 planewise.geometry.lines.clip_lines("from planewise import x", key="planewise")
+raw = r"planewise.networks.PlainNet"
 names = "é", "planewise.networks.SliceNet", "see planewise.networks.SliceNet", f"{x}planewise.networks"
 other.planewise = 1
 '''
@@ -228,7 +229,15 @@ other.planewise = 1
         .replace("from planewise.n", "from scripts.n")
         .replace("\nplanewise.geometry", "\nscripts.geometry")
         .replace('"planewise.networks.SliceNet"', '"scripts.networks.SliceNet"')
+        .replace('r"planewise', 'r"scripts')
     )
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python 3.12 splits formatted texts into tokens")
+def test_a_name_inside_a_formatted_text_is_refused():
+    with pytest.raises(InputError, match="outside the formatted text"):
+        rewrite_imports('import planewise\nprint(f"version {planewise.__version__}")\n')
+    assert rewrite_imports('print(f"planewise {x}")\n') == 'print(f"planewise {x}")\n'
 
 
 @pytest.mark.parametrize(

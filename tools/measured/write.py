@@ -245,8 +245,9 @@ def documents(
             try:
                 document = wanted.get(path) or path.read_text()
                 if "bundles" in entry:
-                    released = released_bundles(root / entry["bundles"])
-                    document = with_block(document, BUNDLES, END, bundle_table(released, entry["bundles"]))
+                    folder = entry["bundles"]
+                    released = released_bundles(root / folder)
+                    document = with_block(document, BUNDLES, END, bundle_table(released, folder))
                     document = re.sub(r"(?<=collection of )\d+(?= )", str(len(released)), document)
                 if "all_gains" in entry:
                     document = with_block(

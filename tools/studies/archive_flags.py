@@ -68,10 +68,10 @@ def main() -> None:
     planned = []
     for number, options in enumerate(SETTINGS.values()):
         tree = given.out / f"{given.seed + number}_{given.exams}"
-        if not tree.is_dir():
-            command = f"phantom cardiac {shlex.quote(str(tree))} --layout dsbcc --phases 5 {options}"
-            command += f" --exams {given.exams} --seed {given.seed + number}"
-            subprocess.run([sys.executable, "-m", "planewise", *shlex.split(command)], check=True)
+        # complete exams are kept
+        command = f"phantom cardiac {shlex.quote(str(tree))} --layout dsbcc --phases 5 {options}"
+        command += f" --exams {given.exams} --seed {given.seed + number}"
+        subprocess.run([sys.executable, "-m", "planewise", *shlex.split(command)], check=True)
         planned.append((tree.resolve(), joint_plans(tree)))
     print("| views | with a plane | compared | flagged by distance | by the series' name |")
     print("|---|---|---|---|---|")

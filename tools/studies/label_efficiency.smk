@@ -19,7 +19,6 @@
 #   diagnose        optional: a bundle that diagnoses from masks, and the draws whose predicted masks it gets; without draws,
 #                   from reference masks alone
 #   probe_draws     optional: draws of labelled exams for the probes of frozen encoders, if the target has a probe.yaml; 20
-#   probe_draws     optional: draws of labelled exams for the probes of frozen encoders, of a target with a probe.yaml; 20 if not given
 #   plan            optional: the pretext whose inference plans views of test exams, if it is among the pretexts; or
 #                   {bundle: pretext_cardiac_multitask}, with the weights that ship with that bundle
 #   device          cpu, or cuda:0: the first of the GPUs that a job gets, see on_gpus.py
@@ -114,7 +113,7 @@ if unknown := set(PROCESSES) - {"pretrain", "finetune"}:
 RESOURCES = {
     "pretrain": {"mem_mb": 32000, "runtime": 24 * 60},
     "finetune": {"mem_mb": 16000, "runtime": 12 * 60},
-    "probe": {"mem_mb": 8000, "runtime": 120},
+    "probe": {"mem_mb": 16000, "runtime": 120},
     "plan": {"mem_mb": 8000, "runtime": 60},
     "predict_masks": {"mem_mb": 8000, "runtime": 120},
     "index": {"mem_mb": 8000, "runtime": 12 * 60},

@@ -35,8 +35,20 @@ def test_every_encoder_is_compared_with_the_random_one(tmp_path):
         ["9, SimCLR minus untrained", "+0.150"],
         ["18, SimCLR minus untrained", "+0.150"],
     ]
-    assert "predict the 11 test exams" in page.html("")
+    assert "predict 11 exams" in page.html("")
 
 
 def test_a_study_without_probes_has_no_such_section(tmp_path):
     assert tables_of(label_probe, study_folder(tmp_path))[1].html("").endswith("</style>")
+
+
+def test_an_encoder_that_was_probed_with_other_counts_has_the_rows_it_has(tmp_path):
+    write(tmp_path / "probe/untrained/test/metrics.json", probed({"9": [0.1, 0.2]}, {"9": [0.5, 0.5]}))
+    write(tmp_path / "probe/simclr_again/test/metrics.json", probed({"18": [0.4, 0.4]}, {"18": [0.2, 0.2]}))
+    study = study_folder(tmp_path, pretexts=["simclr"], methods=["none", "simclr_again"])
+    tables, _ = tables_of(label_probe, study)
+    assert tables["Kappa of the linear probe on frozen features"] == [
+        ["encoder", "9", "18"],
+        ["untrained", "0.150 (0.071)", "-"],
+        ["SimCLR again", "-", "0.400 (0.000)"],
+    ]

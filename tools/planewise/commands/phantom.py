@@ -124,7 +124,7 @@ def cardiac(
     Example: planewise phantom cardiac work/unlabelled --exams 200 --seed 1
     """
     with refusals("phantom"):
-        population = _population(layout).at_size(size.value)
+        population = _population(layout).at_size(size.value).with_text(set_ or [])
         changes: dict[str, Any] = {
             name: (value, value) for name, value in (("spacing", spacing), ("field", field)) if value is not None
         }
@@ -135,7 +135,7 @@ def cardiac(
             changes["slices"] = ((thickness or usual[0], usual[1] if gap is None else gap),)
         headers = {"extra_views": extra_views, "patient_name": patient_name, "birth_date": birth_date}
         population = population.with_values(**changes)
-        _run(layout, population, out, exams, seed, defect, list_defects, set_, list_settings, workers, size, **headers)
+        _run(layout, population, out, exams, seed, defect, list_defects, list_settings, workers, size, **headers)
 
 
 @app.command()
@@ -172,9 +172,9 @@ def knee(
     Example: planewise phantom knee work/labelled --layout mrnet --exams 120 --seed 2
     """
     with refusals("phantom"):
-        population = _population(layout).at_size(size.value)
+        population = _population(layout).at_size(size.value).with_text(set_ or [])
         headers = {"patient_name": patient_name, "birth_date": birth_date}
-        _run(layout, population, out, exams, seed, defect, list_defects, set_, list_settings, workers, size, **headers)
+        _run(layout, population, out, exams, seed, defect, list_defects, list_settings, workers, size, **headers)
 
 
 @app.command()
@@ -203,8 +203,8 @@ def volume(
     Example: planewise phantom volume work/heads --layout brats --exams 40 --seed 1
     """
     with refusals("phantom"):
-        population = _population(layout).with_values(side=side)
-        _run(layout, population, out, exams, seed, defect, list_defects, set_, list_settings, workers)
+        population = _population(layout).with_text(set_ or []).with_values(side=side)
+        _run(layout, population, out, exams, seed, defect, list_defects, list_settings, workers)
 
 
 @app.command()
@@ -233,9 +233,9 @@ def photograph(
     Example: planewise phantom photograph work/retinas --exams 300 --seed 1
     """
     with refusals("phantom"):
-        population = _population(layout)
+        population = _population(layout).with_text(set_ or [])
         population = population if side is None else population.with_values(side=side)
-        _run(layout, population, out, exams, seed, defect, list_defects, set_, list_settings, workers)
+        _run(layout, population, out, exams, seed, defect, list_defects, list_settings, workers)
 
 
 def _population(layout: Enum) -> Settings:
@@ -253,7 +253,6 @@ def _run(
     seed: int,
     defects: list[str] | None,
     list_defects: bool,
-    changes: list[str] | None,
     list_settings: bool,
     workers: int,
     size: Enum | None = None,
@@ -263,15 +262,14 @@ def _run(
 
     Args:
         layout: the layout of the files.
-        population: the population without ``changes``.
-        out, exams, seed, defects, list_defects, changes, list_settings, workers: the options that every anatomy has.
+        population: the population, with all changes.
+        out, exams, seed, defects, list_defects, list_settings, workers: the options that every anatomy has.
         size: size of the population, for the list of settings.
         more: further fields of the recipe.
     """
     from planewise.phantoms import LAYOUTS, Recipe
 
     form = LAYOUTS[layout.value]
-    population = population.with_text(changes or [])
     if list_defects:
         _print_table(("defect", "what it writes"), [(name, flaw.what) for name, flaw in form.defects.items()])
     elif list_settings:

@@ -15,7 +15,7 @@ from planewise.data.stack_dataset import StackDataset
 class ExamSampler(EpochSampler):
     """Indices of an epoch's slices: some of each exam, in a random order that depends only on the seed and the epoch.
 
-    The slices and their order depend only on the seed and the epoch. Several processes divide them (`own_positions`).
+    Several processes divide them (`own_positions`).
 
     Args:
         dataset: the slices (or whole stacks, one per exam).

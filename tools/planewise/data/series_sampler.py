@@ -14,9 +14,8 @@ class SeriesSampler(EpochSampler):
     """Batches of slices, each of one or several whole series (Zhang 2024 section 5.3: "slices of a T2W series are used
     as a mini-batch"). This is a batch sampler: pass it to a DataLoader as ``batch_sampler``.
 
-    Source: Zhang 2024 section 5.3, "slices of a T2W series are used as a mini-batch". The order of the series in an
-    epoch and the selected slices of large series depend only on the seed and the epoch. Several processes divide the
-    series (`own_positions`).
+    The order of the series in an epoch and the selected slices of large series depend only on the seed and the epoch.
+    Several processes divide the series (`own_positions`).
 
     Args:
         dataset: the slices.

@@ -96,13 +96,13 @@ def beyond_pytorch(chain: Sequence[BaseException]) -> str | None:
             return f"this run needs more memory than available{said}; lower --batch_size, --image_size or --features"
         if isinstance(cause, IndexError) and (beyond := _NO_CLASS.search(text)):
             return (
-                f"a mask has the value {beyond[1]}, which is none of the network's classes; name every value of the masks in "
-                "--structures, or rename the values with `planewise index --label-map`"
+                f"a label or mask has the value {beyond[1]}, which is not a class of the network; for masks, name every "
+                "value in --structures, or rename the values with `planewise index --label-map`"
             )
         if isinstance(cause, RuntimeError) and _ASSERTED_ON_GPU.search(text):
             return (
-                "the GPU refused an index that is out of bounds: probably a mask has a value that is none of the network's "
-                "classes; run it with --device cpu, which names the value"
+                "the GPU refused an index that is out of bounds: probably a label or mask has a value that is not a class of "
+                "the network; run it with --device cpu, which names the value"
             )
     return None
 

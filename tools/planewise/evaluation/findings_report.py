@@ -56,8 +56,8 @@ class FindingsReport(ProbabilitiesReport):
 
     def write(self) -> dict[str, Any]:
         probabilities = self.collected()
-        labels = self.dataset.labels[self._index].numpy()
-        columns: dict[str, Any] = {"exam": [self.dataset.items[index]["exam"] for index in self._index]}
+        labels = self.dataset.labels[self.index].numpy()
+        columns: dict[str, Any] = {"exam": [self.dataset.items[index]["exam"] for index in self.index]}
         for column, task in enumerate(self.tasks):
             columns[f"p({task})"] = probabilities[:, column].tolist()
             columns[task] = ["" if np.isnan(value) else int(value) for value in labels[:, column]]
@@ -74,7 +74,7 @@ class FindingsReport(ProbabilitiesReport):
         rows = []
         for column, task in enumerate(self.tasks):
             for number in np.argsort(-probabilities[:, column], kind="stable")[: self.examples]:
-                index = self._index[number]
+                index = self.index[number]
                 stack = self.dataset.__getitems__([index])["image"][0].permute(1, 2, 0)
                 truth = {0.0: "absent", 1.0: "present"}.get(float(labels[number, column]), "not known")
                 exam = self.dataset.items[index]["exam"][:6]

@@ -73,7 +73,7 @@ class GradingReport(ProbabilitiesReport):
         probabilities = self.collected()
         predicted = predicted_grades(probabilities)
         scores = grade_scores(probabilities, self._true, self.grades) | convergence(self.history)
-        exams = [self.dataset.items[index]["exam"] for index in self._index]
+        exams = [self.dataset.items[index]["exam"] for index in self.index]
         columns: dict[str, Any] = {"exam": exams, "true": self._true, "predicted": predicted.tolist()}
         columns |= {f"p({name} or above)": probabilities[:, k].tolist() for k, name in enumerate(self.grades[1:])}
         write_csv(self.folder / "predictions.csv", columns)
@@ -88,7 +88,7 @@ class GradingReport(ProbabilitiesReport):
         worst = np.argsort(-apart, kind="stable")[: self.examples]
         shown = []
         for number in worst:
-            index, grade = self._index[number], int(predicted[number])
+            index, grade = self.index[number], int(predicted[number])
             image = self.dataset.__getitems__([index])["image"][0]
             exam, true = self.dataset.items[index]["exam"], self.grades[self._true[number]]
             caption = f"{exam[:6]}: {self.grades[grade]}\ntruly {true}"

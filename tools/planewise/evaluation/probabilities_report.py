@@ -29,15 +29,15 @@ class ProbabilitiesReport(Report):
     probabilities_of: Callable[[Tensor], Tensor] = staticmethod(torch.sigmoid)
 
     def _start(self, engine: Engine) -> None:
-        self._index: list[int] = []
+        self.index: list[int] = []
         self._probabilities: list[Tensor] = []
 
     def _collect(self, engine: Engine) -> None:
-        self._index += engine.state.batch["index"].tolist()
+        self.index += engine.state.batch["index"].tolist()
         self._probabilities.append(self.probabilities_of(engine.state.output["pred"].float()).cpu())
 
     def collected(self) -> np.ndarray:
-        """The probabilities of the exams whose indices are in ``self._index``, in the same order."""
+        """The probabilities of the exams whose indices are in ``self.index``, in the same order."""
         return torch.cat(self._probabilities).numpy()
 
 

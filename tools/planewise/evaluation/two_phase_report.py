@@ -87,9 +87,9 @@ class TwoPhaseReport(ProbabilitiesReport):
 
     def write(self) -> dict[str, Any] | None:
         probabilities = self.collected()
-        labels = self.dataset.labels[self._index].numpy()
+        labels = self.dataset.labels[self.index].numpy()
         known = labels >= 0
-        columns: dict[str, Any] = {"exam": [self.dataset.items[index]["exam"] for index in self._index]}
+        columns: dict[str, Any] = {"exam": [self.dataset.items[index]["exam"] for index in self.index]}
         if known.any():
             columns["true"] = [self.classes[label] if label >= 0 else "" for label in labels]
         columns["predicted"] = [self.classes[index] for index in probabilities.argmax(axis=1)]
@@ -110,7 +110,7 @@ class TwoPhaseReport(ProbabilitiesReport):
         """Score a logistic regression on the features of frozen encoders.
 
         Args:
-            known: which of the exams in ``self._index`` have a known class.
+            known: which of the exams in ``self.index`` have a known class.
             labels: classes of these exams; -1 if unknown.
         """
         if self.fitted is None or "encoder" not in getattr(self.network, "frozen", ()):
@@ -131,7 +131,7 @@ class TwoPhaseReport(ProbabilitiesReport):
             ),
         )
         regression.fit(self._features(self.fitted, range(len(classes))), classes)
-        rows = [index for index, kept in zip(self._index, known, strict=True) if kept]
+        rows = [index for index, kept in zip(self.index, known, strict=True) if kept]
         found = regression.predict_proba(self._features(self.dataset, rows))
         return {"logistic_regression": classification_scores(found, labels[known], self.classes)["macro_auc"]}
 
@@ -157,7 +157,7 @@ class TwoPhaseReport(ProbabilitiesReport):
             return {}
         given = {
             self.dataset.items[index]["exam"]: int(row.argmax())
-            for index, row in zip(self._index, probabilities, strict=True)
+            for index, row in zip(self.index, probabilities, strict=True)
         }
         shares: dict[str, list[float]] = {phase: [] for phase in PHASES}
         areas: dict[str, list[float]] = {phase: [] for phase in PHASES}
@@ -182,7 +182,7 @@ class TwoPhaseReport(ProbabilitiesReport):
     def _draw_saliency(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
         rows = []
         for number in np.argsort(-probabilities.max(axis=1), kind="stable")[: self.examples]:
-            index, output = self._index[number], int(probabilities[number].argmax())
+            index, output = self.index[number], int(probabilities[number].argmax())
             batch = self.dataset.__getitems__([index])
             stacks = rearrange(batch["image"][0], "(phase s) h w -> phase h w s", phase=2).cpu().numpy()
             truth = self.classes[labels[number]] if labels[number] >= 0 else "not known"

@@ -50,7 +50,10 @@ class SharedEncoderNet(NamedParts):
 
     def forward(self, image: Tensor) -> Tensor:
         if image.shape[1] % self.pieces != 0:
-            raise ValueError("the number of channels must be a multiple of the network's `pieces`; change `pieces`")
+            raise ValueError(
+                "the number of channels must be a multiple of the network's `pieces`; give it images "
+                "with all pieces as channels"
+            )
         each = image.unflatten(1, [self.pieces, image.shape[1] // self.pieces]).flatten(0, 1)
         features = self.encoder(each)[-1].flatten(2).mean(dim=2)
         return self.head(self.embedding(features).reshape(image.shape[0], -1))

@@ -20,6 +20,8 @@ from planewise.own_names import OURS, THEIRS
 
 _LINE = 120
 _DOTTED = re.compile(rf"{OURS}(\.\w+)+")
+#: The package's name in an expression of a formatted text.
+_INSIDE = re.compile(rf"{{[^}}\"']*\b{OURS}\b")
 
 
 class Source:
@@ -161,8 +163,13 @@ def rewrite_imports(text: str) -> str:
         (line, column), word = token.start, token.string
         if token.type == tokenize.NAME and word == OURS and before != ".":
             places.append((line - 1, column))
-        elif token.type == tokenize.STRING and _DOTTED.fullmatch(word[1:-1]):
-            places.append((line - 1, column + 1))
+        elif token.type == tokenize.STRING:
+            prefix = len(word) - len(word.lstrip("rbfuRBFU"))
+            if _DOTTED.fullmatch(word[prefix + 1 : -1]):
+                places.append((line - 1, column + prefix + 1))
+            elif "f" in word[:prefix].lower() and _INSIDE.search(word):
+                # before Python 3.12, a formatted text is one token
+                raise InputError(f"cannot rewrite {word}: use the name {OURS} outside the formatted text")
         before = word
     for line, column in reversed(places):
         lines[line] = lines[line][:column] + THEIRS + lines[line][column + len(OURS) :]

@@ -17,24 +17,27 @@ _PROBES = {"linear": "linear probe", "neighbours": "nearest neighbours"}
 def add(page: Page, study: StudyFolder) -> None:
     found = {
         encoder: content
-        for encoder in (UNTRAINED, *study.pretexts)
+        for encoder in dict.fromkeys((UNTRAINED, *study.pretexts, *study.methods))
         if (content := read_json(study.path / "probe" / encoder / "test" / "metrics.json"))
     }
     if not found:
         return
     first = next(iter(found.values()))
-    counts, score = [int(count) for count in first["linear"]], str(first["score"])
+    score = str(first["score"])
+    # a pretext that was added later may have been probed with other counts
+    counts = sorted({int(count) for content in found.values() for count in content["linear"]})
     page.add(
         "<h2>The labels from frozen features, before any fine-tuning</h2><p>The same two probes for every encoder, "
         "pretrained or random: a ridge regression on standardised features, solved exactly, and the weighted mean of "
-        "the 20 nearest neighbours. They learn from the same draws of labelled exams as a fine-tuning and predict the "
-        "{} test exams. Cells are the mean (standard deviation) over the draws.</p>",
+        "up to 20 nearest neighbours. They learn from the same draws of labelled exams as a fine-tuning (in a "
+        "cross-validation, from those of the first fold) and predict {} exams. Cells are the mean (standard "
+        "deviation) over the draws.</p>",
         first["exams"],
     )
     for probe, words in _PROBES.items():
         scores = {
             (encoder, count): {
-                draw: value for draw, value in enumerate(content[probe][str(count)]) if value is not None
+                draw: value for draw, value in enumerate(content[probe].get(str(count), [])) if value is not None
             }
             for encoder, content in found.items()
             for count in counts
@@ -54,6 +57,6 @@ def add(page: Page, study: StudyFolder) -> None:
                 page, f"Paired differences in {score} of the linear probe from {UNTRAINED}", scores, compared
             )
     page.add(
-        "<p class=note>The intervals cover the draws of the labelled exams. Every pretext was trained once, and there "
-        "is one random network, so another seed of either may change a row.</p>"
+        "<p class=note>The intervals cover the draws of the labelled exams. Each row is one pretraining, or "
+        "one random network, so another seed may change it.</p>"
     )
