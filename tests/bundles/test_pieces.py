@@ -194,7 +194,7 @@ def test_exams_of_single_slices_have_no_pair(phantoms, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"tiles_per_side": 2, "permutations": 25}, "4 pieces have only 24 permutations, but 25 were requested"),
+        ({"tiles_per_side": 2, "permutations": 25}, "4 pieces have only 24 permutations, but 25 are requested"),
         ({"image_size": 4}, "4 x 4 pixels is too small for 3 tiles a side"),
         ({"image_size": 9}, "UNetEncoder needs tiles of"),
         ({"tile_gap": 1}, "--tile_gap must be a number from 0 to 1, smaller than 1, got 1"),
