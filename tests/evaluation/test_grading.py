@@ -1,5 +1,6 @@
 """The grade of a photograph, told to people and to servers; what an evaluation writes is tested in tests/bundles."""
 
+import csv
 from types import SimpleNamespace
 
 import numpy as np
@@ -56,6 +57,21 @@ def test_the_worst_graded_are_shown_worst_first(network, tmp_path, monkeypatch):
     assert [eye.caption for eye in shown] == [
         "eye3: moderate\ntruly none", "eye1: moderate\ntruly mild", "eye4: none\ntruly mild",
     ]  # fmt: skip
+
+
+def test_rows_are_the_photographs_own(network, tmp_path):
+    """By the order in which they came, each with the probability of every grade but the lowest."""
+    eyes = SimpleNamespace(items=[{"exam": f"eye{number}"} for number in range(3)])
+    report = GradingReport(tmp_path, eyes, network, NAMES, examples=0)
+    report._true, report._index = [2, 0, 1], [1, 2, 0]
+    report._probabilities = [torch.tensor([[0.75, 0.625], [0.25, 0.125], [0.875, 0.375]])]
+    report.write()
+    with (tmp_path / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    told = [{name: value if name == "exam" else float(value) for name, value in row.items()} for row in rows]
+    names = ("exam", "true", "predicted", "p(mild or above)", "p(moderate or above)")
+    expected = [("eye1", 2, 2, 0.75, 0.625), ("eye2", 0, 0, 0.25, 0.125), ("eye0", 1, 1, 0.875, 0.375)]
+    assert told == [dict(zip(names, row, strict=True)) for row in expected]
 
 
 def test_pictures(network):

@@ -67,6 +67,15 @@ def test_location_weights_leave_the_decoder_at_random(tmp_path):
     assert any(not torch.equal(value, fresh[name]) for name, value in net.state_dict().items() if "encoder" in name)
 
 
+def test_a_last_checkpoint_gives_its_own_weights_unless_they_are_the_best(tmp_path):
+    """A last epoch that was the best leaves its weights to ``model.pt`` beside it."""
+    best, last = {"weight": torch.zeros(2)}, {"weight": torch.ones(2)}
+    torch.save(best, tmp_path / "model.pt")
+    for own, expected in ((last, last), (None, best)):
+        torch.save({"network": own, "epoch": 3, "model_sha256": "a1"}, tmp_path / "last.ckpt")
+        assert torch.equal(read_weights(tmp_path / "last.ckpt")["weight"], expected["weight"])
+
+
 def test_a_bundles_folder_will_do(pretext):
     source, path = pretext
     (path.parent / "models").mkdir()

@@ -117,6 +117,19 @@ def test_planes_and_their_lines(content):
     assert outline["name"] == "LV" and abs(radii.mean() - 19.6) < 1.0
 
 
+def test_an_outline_surrounds_its_pixels():
+    """Of one pixel it is a diamond about the pixel's centre; on the edge of the picture it is closed outside."""
+    labels = np.zeros((8, 8, 1), dtype=np.uint8)
+    labels[3, 5], labels[0, 2] = 1, 2
+    structures = {1: "LV", 2: "RV"}
+    page = exam_page(ShownExam("a", np.zeros(labels.shape), stack_affines()[:1], labels=labels, structures=structures))
+    found = json.loads(re.search(r"<script>const exam = (.*?);</script>", page, re.S)[1])["slices"][0]
+    assert found["shape"] == [8, 8] and [mark["name"] for mark in found["marks"]] == ["LV", "RV"]
+    for mark, (x, y) in zip(found["marks"], ((6.0, 10.0), (0.0, 4.0)), strict=True):
+        points = set(zip(mark["x"][:-1], mark["y"][:-1], strict=True))
+        assert points == {(x - 1, y), (x + 1, y), (x, y - 1), (x, y + 1)} and mark["x"][-1] is None
+
+
 def test_a_large_image_is_cut_about_the_organ():
     affines = stack_affines()[:2]
     image = np.zeros((300, 300, 2))
