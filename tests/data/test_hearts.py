@@ -75,6 +75,14 @@ def test_exams_without_a_usable_mask_are_left_out_and_said(tmp_path, caplog):
     assert with_hearts([]) == []
 
 
+@pytest.mark.parametrize(("count", "end"), [(10, "x09: it has no mask"), (11, "x09: it has no mask; and 1 more")])
+def test_ten_exams_are_named_and_the_others_counted(count, end, caplog):
+    with caplog.at_level(logging.WARNING, "planewise"):
+        assert with_hearts([{"exam": f"x{number:02}", "image": "1"} for number in range(count)], required=False) == []
+    (text,) = caplog.messages
+    assert f"{count} of {count} exams are left out" in text and text.endswith(end)
+
+
 def test_where_none_is_needed_there_may_be_none(tmp_path, caplog):
     """As for the share of saliency in the heart, which other exams' scores do without."""
     item = {"exam": "aa", "image": "1", "label": write(tmp_path, "e.nii.gz", block(0, 0, 0)), "phase": "ED"}

@@ -28,6 +28,11 @@ def test_each_view_has_bounds_of_its_own():
     assert found == {"2ch": {"angle_deg": [9, 0], "offset_mm": [9, 0]}, "4ch": None}
 
 
+def test_bounds_are_told_to_a_thousandth_of_a_degree_and_of_a_millimetre():
+    rows = [row("2ch", number + 0.12345, number + 0.9876) for number in range(9)]
+    assert bounds_of_planes(planes(*rows)) == {"2ch": {"angle_deg": [8.123, 0], "offset_mm": [8.988, 0]}}
+
+
 def test_how_many_planes_keep_bounds_among_those_that_are_shown():
     bounds = {"2ch": {"angle_deg": [3.0, 2.0], "offset_mm": [1.0, 0.0]}}
     rows = [
