@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -61,6 +62,53 @@ def test_the_regions_that_validation_scores_are_those_of_evaluation(name):
     validated = "regions" in read(name)["validate"]["key_metric"]["val_mean_dice"]
     assert report.get("regions") == ("@regions" if validated else None) and validated == ("regions" in read(name))
     assert report["structures"] == "@structures"
+
+
+def made_of(kind: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Bundle, file and entry of everything of this class in any config."""
+
+    def within(part: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(part, dict) and str(part.get("_target_")).rpartition(".")[2] == kind:
+            yield part
+        for entry in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+            yield from within(entry)
+
+    for name, folder in CONFIGS.items():
+        for file in sorted(folder.glob("*.yaml")):
+            yield from ((name, file.name, entry) for entry in within(read(name, file.name)))
+
+
+def test_volumes_that_do_not_fit_the_network_are_refused():
+    """By their channels and, of a mask, by its values; where either is not given, `LoadVolumed` takes any."""
+    seen = Counter()
+    for name, file, load in made_of("LoadVolumed"):
+        masks = "label" in load["keys"]
+        assert load.get("channels") == "@in_channels", (name, file)
+        assert load.get("label_values") == ("$[0, *map(int, @structures)]" if masks else None), (name, file)
+        seen[file, masks] += 1
+    # two bundles learn from labelled volumes
+    assert seen["train.yaml", True] == seen["evaluate.yaml", True] == 2
+    assert seen["train.yaml", False] > 3 and seen["inference.yaml", False] > 5
+
+
+def test_labels_go_back_by_nearest_neighbours_and_all_else_is_interpolated():
+    """``pred`` of a segmentation is still its probabilities."""
+    seen = Counter()
+    for name, file, back in made_of("Invertd"):
+        keys, nearest = (
+            back[key] if isinstance(back[key], list) else [back[key]] for key in ("keys", "nearest_interp")
+        )
+        labels = [key == "pred" and not name.endswith("_segmentation") for key in keys]
+        assert nearest == labels, (name, file)
+        seen.update(keys)
+    assert seen["pred"] > 20 and seen["restored"] == 2 and seen["heatmaps"] == 4
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_to_train_and_evaluate_is_to_start_train_and_evaluate(name):
+    config, scored = read(name), read(name, "evaluate.yaml")
+    assert scored["train_and_evaluate"] == [*config["initialize"], *config["run"], *scored["run"]]
+    assert "start_run(" in config["initialize"][0]
 
 
 def test_the_settings_of_a_run_are_the_same_text():
