@@ -63,7 +63,7 @@ def test_rows_are_the_photographs_own(network, tmp_path):
     """By the order in which they came, each with the probability of every grade but the lowest."""
     eyes = SimpleNamespace(items=[{"exam": f"eye{number}"} for number in range(3)])
     report = GradingReport(tmp_path, eyes, network, NAMES, examples=0)
-    report._true, report._index = [2, 0, 1], [1, 2, 0]
+    report._true, report.index = [2, 0, 1], [1, 2, 0]
     report._probabilities = [torch.tensor([[0.75, 0.625], [0.25, 0.125], [0.875, 0.375]])]
     report.write()
     with (tmp_path / "predictions.csv").open(newline="") as file:
