@@ -90,7 +90,7 @@ def test_a_page_has_the_networks_errors_beside_the_technologists(tmp_path):
         "| 2ch | 3.4 deg, 0.7 mm | 4.0 deg, 1.6 mm |",
         "| 4ch | planned in no exam | 4.0 deg, 1.6 mm |",
     ]
-    assert "Medians over the 60 test exams, against the planes that their anatomy asks for:" in rows
+    assert "Medians over the 60 test exams, against the planes that their anatomy defines:" in rows
 
 
 @pytest.mark.parametrize(

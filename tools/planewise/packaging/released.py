@@ -120,7 +120,7 @@ def score_sentence(run: Run) -> str:
         views = anatomy["scores"]["orientation"]["views"]
         errors = [f"{view} {_median_errors(found)}" for view, found in views.items()]
         said = (
-            f"half of the planes are nearer than this to what anatomy asks for: {'; '.join(errors)}. "
+            f"median errors of the planes against the anatomy {'; '.join(errors)}. "
             f"Relative location: r {scores['location_pearson_r']}"
         )
     elif "mean_dice" in scores:
@@ -144,7 +144,7 @@ def _anatomy_rows(anatomy: Mapping[str, Any] | None) -> list[str]:
         for own in [anatomy["technologist"][view]]
     ]
     exams = anatomy["scores"]["exams"]
-    heading = ["", f"Medians over the {exams} test exams, against the planes that their anatomy asks for:", ""]
+    heading = ["", f"Medians over the {exams} test exams, against the planes that their anatomy defines:", ""]
     return [*heading, "| plane | the network | the phantoms' technologist |", "|---|---|---|", *rows]
 
 
@@ -167,8 +167,8 @@ def _bounds_rows(record: Mapping[str, Any]) -> list[str]:
     return [
         "",
         f"How far off a plane may be, from {bounds['measured_on']}: 9 of 10 planes lie within sqrt(base² + (factor s)²) of",
-        "the one that anatomy asks for, where s is the plane's jack-knife standard error. The last column is how many planes",
-        f"of the test exams do{', at two phases each' if several else ''}:",
+        "the plane that anatomy defines, where s is its jack-knife standard error. The last column counts the planes",
+        f"of the test exams that do{', at two phases each' if several else ''}:",
         "",
         "| plane | base | factor | kept by test exams |",
         "|---|---|---|---|",
