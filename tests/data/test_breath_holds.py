@@ -6,6 +6,7 @@ import pytest
 import torch
 from planewise.data import AlignedExam, find_inputs, load_datalist, undo_breath_holds
 from planewise.data.breath_holds import _why_not
+from planewise.data.datalist import absolute_datalist
 from planewise.errors import InputError
 from planewise.exams.datalist import write_datalist
 from planewise.exams.index import index_folder
@@ -175,6 +176,14 @@ def of_an_exam(along_x=(0.0, 0, 0, 0), agreement=(0.5, 0.8), uncertainty=2.5):
 def test_when_shifts_are_not_to_be_trusted(exam, why_not):
     found = _why_not(exam, STACK)
     assert found is None if why_not is None else why_not in found
+
+
+def test_the_cached_content_of_a_datalist_stays_as_it_is(indexed):
+    undo_breath_holds(indexed)
+    assert "breath_holds" not in absolute_datalist(indexed)["planewise"]
+    (entry,) = absolute_datalist(indexed)["exams"].values()
+    assert "breath_holds" not in entry
+    assert not any("shift" in item for item in absolute_datalist(indexed)["training"])
 
 
 def test_what_cannot_be_aligned_is_refused(aligned, indexed, tmp_path):
