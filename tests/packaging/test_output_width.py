@@ -54,7 +54,10 @@ def test_every_piece_has_all_channels_and_slices_have_two_axes(tmp_path):
     config.write_text(with_values(config.read_text(), settings))
     said: list[str] = []
     _write_format(Bundle(copy), said.append)
-    assert said[0] == "as trained: 6 channels in the network's input, images, not volumes"
+    assert said == [
+        "as trained: 6 channels in the network's input, images, not volumes",
+        "as trained: 8 numbers in the network's output",
+    ]
     content = json.loads((copy / "configs/metadata.json").read_text())["network_data_format"]
     image, output = content["inputs"]["image"], content["outputs"]["pred"]
     assert image["num_channels"] == 6 and len(image["spatial_shape"]) == 2 and output["num_channels"] == 8
@@ -81,6 +84,5 @@ def test_sides_are_those_that_the_networks_encoder_takes(densenet, formula, tmp_
     _write_format(Bundle(copy), said.append)
     image = json.loads((copy / "configs/metadata.json").read_text())["network_data_format"]["inputs"]["image"]
     assert image["spatial_shape"] == [formula, formula]
-    assert [line for line in said if "sides" in line] == (
-        ["as trained: sides of 32*n x 32*n pixels in the network's input"] if densenet else []
-    )
+    sides = ["as trained: sides of 32*n x 32*n pixels in the network's input"] if densenet else []
+    assert said == ["as trained: images, not volumes", *sides, "as trained: 4 numbers in the network's output"]

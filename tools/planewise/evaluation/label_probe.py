@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,9 +12,9 @@ from monai.engines import PrepareBatch, default_prepare_batch
 from monai.networks import eval_mode
 from torch import Tensor, nn
 
-from planewise.atomic_write import atomic_write
 from planewise.data import BatchLoader, select_subjects
 from planewise.metrics import linear_probe, neighbour_probe
+from planewise.reports.tables import json_values, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -88,14 +87,13 @@ def probe_labels(
             scores = []
             for names in of_draws:
                 rows = [row for row, exam in enumerate(exams) if exam in names]
-                value = score(probe(features[rows], encoded[rows], queries).nan_to_num(0.5) - 0.5, wanted)
-                scores.append(value if value == value else None)
-            found[name][str(count)] = scores
-    folder = Path(output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(folder / "metrics.json") as part:
-        part.write_text(json.dumps(found, indent=1))
-    logger.info(f"{len(exams)} training exams, {len(queries)} exams predicted; wrote {folder / 'metrics.json'}")
+                scores.append(score(probe(features[rows], encoded[rows], queries).nan_to_num(0.5) - 0.5, wanted))
+            found[name][count] = scores
+    found = json_values(found)
+    file = Path(output_dir) / "metrics.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, found)
+    logger.info(f"{len(exams)} training exams, {len(queries)} exams predicted; wrote {file}")
     return found
 
 

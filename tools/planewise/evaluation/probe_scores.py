@@ -9,10 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from planewise.data import SliceDataset
@@ -20,14 +17,11 @@ from planewise.engines import AutocastInferer
 from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_at
 from planewise.evaluation.frozen_features import frozen_features
 from planewise.geometry import centrosymmetric
-from planewise.metrics import location_scores, mean_distance_of_others, nearest_neighbours
+from planewise.metrics import location_scores, mean_distance_of_others, nearest_neighbours, ridge_probe
 from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.reports.pretext_figures import regression_plot
 
 logger = logging.getLogger(__name__)
-
-#: Candidate strengths of the ridge regression on standardised features; one is chosen on the slices of the fit.
-_ALPHAS = np.logspace(-2, 4, 13)
 
 
 class ProbeScores:
@@ -120,5 +114,5 @@ def _probed(
     features: NDArray[np.floating], location: NDArray[np.floating], patients: Sequence[str], folds: int
 ) -> NDArray[np.floating]:
     """Predict the location of each slice with a ridge regression on the slices of patients in other folds, ``(N,)``."""
-    ridge = make_pipeline(StandardScaler(), RidgeCV(_ALPHAS))
+    ridge = ridge_probe()
     return cross_val_predict(ridge, features, location, groups=patients, cv=GroupKFold(min(folds, len(set(patients)))))

@@ -6,7 +6,7 @@ from planewise.metrics.convergence import epoch_that_reached, epochs_to_converge
 from planewise.metrics.embeddings import effective_rank, embedding_spread, retrieval_accuracy
 from planewise.metrics.epoch_score import EpochScore
 from planewise.metrics.findings import finding_scores, mean_auc
-from planewise.metrics.frozen_probes import linear_probe, neighbour_probe
+from planewise.metrics.frozen_probes import linear_probe, neighbour_probe, ridge_probe
 from planewise.metrics.grades import grade_kappa, grade_scores, predicted_grades, quadratic_kappa
 from planewise.metrics.inside_share import inside_share
 from planewise.metrics.line_errors import LineErrors
@@ -62,6 +62,7 @@ __all__ = [
     "region_classes",
     "region_values",
     "retrieval_accuracy",
+    "ridge_probe",
     "triplet_accuracy",
     "volume_scores",
 ]

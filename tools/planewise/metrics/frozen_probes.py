@@ -5,13 +5,18 @@ from __future__ import annotations
 import numpy as np
 import torch
 from sklearn.linear_model import RidgeCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn.functional import normalize
 
 #: Candidate strengths of the ridge regression on standardised features.
 _ALPHAS = np.logspace(-2, 4, 13)
+
+
+def ridge_probe() -> Pipeline:
+    """The ridge regression on standardised features of all linear probes; its strength is chosen on the rows of the fit."""
+    return make_pipeline(StandardScaler(), RidgeCV(_ALPHAS))
 
 
 def linear_probe(features: Tensor, targets: Tensor, queries: Tensor) -> Tensor:
@@ -35,7 +40,7 @@ def linear_probe(features: Tensor, targets: Tensor, queries: Tensor) -> Tensor:
         if known.sum() < 2 or np.ptp(column[known]) == 0:
             found.append(np.full(len(queries), column[known].mean() if known.any() else np.nan))
             continue
-        ridge = make_pipeline(StandardScaler(), RidgeCV(_ALPHAS))
+        ridge = ridge_probe()
         ridge.fit(features.double().numpy()[known], column[known])
         found.append(ridge.predict(queries.double().numpy()))
     return torch.from_numpy(np.stack(found, axis=1)).float()
