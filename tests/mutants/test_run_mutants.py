@@ -18,7 +18,7 @@ def test_an_entry_fits_the_code(mutant):
 
 
 def test_no_entry_stands_twice():
-    assert len({(mutant.file, mutant.old, mutant.new) for mutant in MUTANTS}) == len(MUTANTS) >= 150
+    assert len({(mutant.file, mutant.old, mutant.new) for mutant in MUTANTS}) == len(MUTANTS) >= 100
 
 
 @pytest.fixture
@@ -74,6 +74,6 @@ def test_nine_of_ten_are_enough_and_nothing_stale_is():
 
 
 def test_the_list_is_shown(capsys):
-    assert main(["--list", "--only", "seeding.*the epoch is counted"]) == 0
+    assert main(["--list", "--only", "seeding.*never learns the epoch"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("tools/planewise/engines/seeding.py: ")
