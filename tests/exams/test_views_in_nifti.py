@@ -175,9 +175,9 @@ def test_a_cohort_with_all_planes(indexed):
 
 
 def test_views_that_nothing_is_learned_from(tmp_path):
-    with pytest.raises(InputError, match="view '2ch' is not known for anatomy 'cardiac'; there is: sax, 4ch"):
+    with pytest.raises(InputError, match="view '2ch' is not known for anatomy 'cardiac'; choose one of sax, 4ch"):
         index_folder(tmp_path, view="2ch")
-    with pytest.raises(InputError, match="view '4ch' is not known for anatomy 'knee'; there is: sagittal"):
+    with pytest.raises(InputError, match="view '4ch' is not known for anatomy 'knee'; choose one of sagittal"):
         index_folder(tmp_path, anatomy="knee", view="4ch")
 
 

@@ -166,7 +166,7 @@ def seen_from(anatomy: Anatomy, view: str | None) -> Anatomy:
     if view is None or view == anatomy.stack:
         return anatomy
     if view not in there:
-        raise InputError(f"view {view!r} is not known for anatomy {anatomy.name!r}; there is: {', '.join(there)}")
+        raise InputError(f"view {view!r} is not known for anatomy {anatomy.name!r}; choose one of {', '.join(there)}")
     return replace(there[view], recognise=anatomy.recognise)
 
 

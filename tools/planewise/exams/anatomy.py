@@ -35,7 +35,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Words:
-    """The words of a study's page for an anatomy."""
+    """How a study's page words an anatomy."""
 
     organ: str
     stack: str
@@ -79,9 +79,10 @@ class Anatomy:
     views: tuple[str, ...]
     """every view that an exam may have"""
     recognise: Callable[..., Recognition]
-    """function from stacks (and the index of a stack that a person chose) to the recognition"""
+    """function that takes stacks, and optionally the index of a stack that a person chose, and returns the recognition"""
     axis: Callable[[Stack], np.ndarray | None]
-    """function from a stack to the unit vector (3,) along which its slices are counted, RAS+; None if unknown"""
+    """function that takes a stack and returns the unit vector (3,) along which its slices are counted, RAS+, or None if it is
+    unknown"""
     unordered: str
     """message about a stack without such a vector; empty if there is nothing to order"""
     moving: bool
@@ -93,15 +94,15 @@ class Anatomy:
     contrasts: tuple[str, ...] = ()
     """values of ``--contrast``, the default first"""
     inputs: Literal["exams", "views", "knees", "stacks", "volumes", "photographs"] = "exams"
-    """files that are read in addition to DICOM exams, and their use. NIfTI files stay whole volumes; with ``"views"``,
-    those that are named by their view (M&Ms-2, UK Biobank) become exams; with ``"knees"``, MRNet's volumes are read too.
-    ``"stacks"``: each suitable stack, also of NIfTI files, is an exam. ``"volumes"``: cases are whole volumes of one or
-    several channels (`planewise.exams.cases`). ``"photographs"``: only photographs (`planewise.exams.photographs`)"""
+    """which files are read in addition to DICOM exams, and how. ``"exams"``: NIfTI files, as whole volumes. ``"views"``: also
+    NIfTI files that are named by their view (M&Ms-2, UK Biobank), as exams. ``"knees"``: also MRNet's volumes. ``"stacks"``:
+    NIfTI files, too; each suitable stack is an exam. ``"volumes"``: cases, which are whole volumes of one or several channels
+    (`planewise.exams.cases`). ``"photographs"``: only photographs (`planewise.exams.photographs`)"""
     modalities: tuple[str, ...] = ("MR",)
     """accepted modalities of its DICOM images"""
     seen_from: Callable[[Sequence[Stack], Recognition], Recognition] | None = None
-    """function from stacks and their recognition to the same exam with another stack to learn from; None if the stack
-    does not change
+    """function that takes stacks and their recognition, and returns the recognition with another stack to learn from; None if
+    the stack does not change
     """
 
     @property

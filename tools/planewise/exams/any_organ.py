@@ -31,12 +31,12 @@ from planewise.exams.stack import Stack
 from planewise.exams.words import count_of
 from planewise.geometry import to_left_front_or_head
 
-#: Minimum number of slices of a stack. Planes of a localizer, and the long-axis views of a heart, have 1 to 3.
+#: Minimum number of slices of a stack. The planes of a localizer and the long-axis views of a heart have 1 to 3 slices.
 MIN_SLICES = 4
 
 
 def recognise(stacks: list[Stack], chosen: int | None = None) -> Recognition:
-    """Choose the suitable stack with the most slices; if several have as many, the last acquired.
+    """Choose the suitable stack with the most slices; of several such stacks, choose the last acquired.
 
     Args:
         stacks: stacks of one exam, from `stacks.build_stacks`.
@@ -65,7 +65,7 @@ def axis(stack: Stack) -> np.ndarray | None:
 
 
 def one_stack_each(exams: Sequence[Exam]) -> list[Exam]:
-    """An exam for each suitable stack; unsuitable stacks stay with the first exam, to be listed.
+    """Make an exam of each suitable stack. Unsuitable stacks stay with the first exam, which lists them.
 
     The first exam keeps the identifier, and so its hash; the identifiers of the others follow the order of acquisition.
     """

@@ -17,11 +17,11 @@ All three contain the long axis and pass through the middle of the left ventricl
 views of the right ventricle have angles like the 2ch view, but pass 20 to 45 mm to the patient's right of that point:
 rv2ch through the middle of the right ventricle, and the tilted rvot through its outflow tract.
 
-Each view is therefore a Gaussian in angle, in tilt against the long axis and in distance from the ventricle's middle
-(`VIEWS`). All planes of the exam share two unknowns: the roll of the heart about its long axis, and the position of the
-middle of the left ventricle (near the centre of the short-axis images). All assignments of views to planes are scored
+Each view is therefore modelled as a Gaussian in angle, in tilt against the long axis and in distance from the ventricle's
+middle (`VIEWS`). All planes of the exam share two unknowns: the roll of the heart about its long axis, and the position of
+the middle of the left ventricle (near the centre of the short-axis images). All assignments of views to planes are scored
 with both unknowns integrated out; a plane's confidence is the total share of the assignments that give it its view. The
-series' name shifts the odds by a factor of 4 (20 if it says right ventricle): a hint, never a proof.
+series' name is only a hint: it shifts the odds by a factor of 4, or of 20 if it mentions the right ventricle.
 
 The angles are the means of four real exams: the exam whose pictures this project has, and three whose slice geometry is
 public with UOA-Heart-Mechanics-Research/biv-me (4ch 8, -7, -10, -8; 2ch 66, 64, 58, 66; 3ch 129, 114, 140, 112

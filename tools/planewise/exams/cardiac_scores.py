@@ -14,7 +14,7 @@ from planewise.exams.cardiac_views import OTHER, VIEWS
 from planewise.geometry.locations import USUAL_LONG_AXIS
 
 _NAMES = (*VIEWS, OTHER)
-#: Prior of planes that are not a view. They are spread evenly over angle, tilt and 160 mm.
+#: Prior for planes that are not a view, which are assumed to be spread evenly over angle, tilt and 160 mm.
 _OTHER_PRIOR = 0.12
 
 #: Roll of the heart about its long axis, standard deviation, degrees.
@@ -132,7 +132,8 @@ def assign(planes: list[Candidate], axis: np.ndarray, middle: np.ndarray) -> flo
     """
     lines = [line_of(plane.point, plane.normal, axis, middle) for plane in planes]
     scores = [_scores(plane, line) for plane, line in zip(planes, lines, strict=True)]
-    # (planes, views) tables that an assignment sums over: fixed, per roll, and the sufficient statistics of the middle
+    # tables (planes, views) whose entries an assignment adds up: fixed terms, terms per roll, and the sufficient statistics
+    # of the middle
     fixed = np.array([score.fixed for score in scores])
     rolled = np.array([score.rolled for score in scores])
     square = np.array([score.square for score in scores])
@@ -201,7 +202,7 @@ def _scores(plane: Candidate, line: Line) -> _Scores:
 def _assignments(optimistic: np.ndarray, most: int = 8_000) -> np.ndarray:
     """Assignments worth scoring, shape (N, planes): indices of views.
 
-    A view whose optimistic score for a plane is hopeless (e^-10 of the best) is skipped; if too many assignments
+    A view is skipped for a plane if even its optimistic score is hopeless (e^-10 of the best). If too many assignments
     remain, planes that fit no view well count as other.
     """
     allowed = [list(np.flatnonzero(row >= row.max() - 10)) for row in optimistic]

@@ -38,7 +38,7 @@ from planewise.exams.refusals import (
     refuse_what_is_no_slice,
 )
 
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # odd values in odd headers are expected
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # unusual values are common in headers
 
 _KEYWORDS = [
     "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "SeriesDescription", "ProtocolName", "ConversionType",
@@ -65,7 +65,7 @@ _DEFLATED = DEFLATED.encode()
 
 
 def read_headers(paths: Iterable[str], modalities: Sequence[str] = ("MR",)) -> list[list[Frame] | str]:
-    """The frames of each path, or the reason (text) why it has none. Worker processes run this."""
+    """Return the frames of each path, or the reason (text) why it has none. Worker processes call this."""
     found: list[list[Frame] | str] = []
     for path in paths:
         try:
@@ -145,7 +145,7 @@ def read_frames(path: str | os.PathLike) -> list[np.ndarray]:
         groups = dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()] * len(frames)
         scales = [rescale_of(group, shared) or of_all for group in groups]
         return [frame.T * slope + intercept for frame, (slope, intercept) in zip(frames, scales, strict=True)]
-    except Exception:  # a second attempt at a file that ITK refused: the first reason is the one to report
+    except Exception:  # this is a second attempt at a file that ITK refused, so ITK's reason is reported
         return []
 
 

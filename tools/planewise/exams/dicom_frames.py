@@ -26,11 +26,11 @@ from planewise.exams.words import natural_order
 #: pixels are 0.1 to 10 mm wide, a thick slab is 300 mm and no scanner's table is 10 m long. Values beyond these limits
 #: come from a broken header, and would corrupt the whole exam's geometry.
 SMALLEST_SPACING, LARGEST_SPACING, THICKEST, FARTHEST = 0.02, 50.0, 1000.0, 10_000.0
-#: ScanOptions that mean fat suppression: FS is DICOM's own term, the others are what manufacturers write.
+#: ScanOptions that mean fat suppression: FS is DICOM's own term; manufacturers write the others.
 _FAT_OPTIONS = {"FS", "SFS", "FATSAT", "FAT_SAT", "FSS", "WE", "SPIR", "SPAIR", "STIR", "CHESS"}
 #: Enhanced files use one word where classic files use ScanningSequence.
 _PULSE_SEQUENCES = {"SPIN": "SE", "GRADIENT": "GR", "BOTH": "GR/SE"}
-#: Values of enhanced files for fat suppression; water and silicone are suppressed for other reasons.
+#: Values of enhanced files that mean fat suppression; suppression of water or silicone has other purposes.
 _SUPPRESSIONS = {"FAT": True, "FAT_AND_WATER": True, "NONE": False}
 
 

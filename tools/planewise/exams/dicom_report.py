@@ -57,8 +57,8 @@ class Finding:
         numbers: measurements.
         judgements: pairs of question and answer, as codes.
         remarks: sentences, such as why a number cannot be right.
-        corners: corners of a planar polygon, ``(corners, 3)``, RAS+, mm; None if the finding has no place.
-        segment: a DICOM SEG and the number of the segment that was measured; None if no segment was measured.
+        corners: corners of a planar polygon, ``(corners, 3)``, RAS+, mm; None if the finding has no position.
+        segment: the DICOM SEG, and the number of the measured segment in it; None if no segment was measured.
     """
 
     name: str
@@ -141,7 +141,7 @@ def _group(finding: Finding, images: Sequence[SourceImage]) -> Dataset:
         or None,
     }
     if finding.corners is not None:
-        # a polygon ends where it begins
+        # the last corner of a polygon equals the first
         corners = np.concatenate([finding.corners, finding.corners[:1]]) * RAS_TO_LPS
         place = hd.sr.ImageRegion3D(
             graphic_type=hd.sr.GraphicTypeValues3D.POLYGON,

@@ -46,7 +46,7 @@ TESTING = "in ACDC's testing/ folder: the hash divides only training/, as in the
 
 @dataclass
 class Division:
-    """Sections of patients, and the rule behind them."""
+    """Sections of patients, and the rule that assigned them."""
 
     sections: dict[str, tuple[str, ...]]
     """patient (raw identifier) to sections; nearly always one"""

@@ -1,4 +1,4 @@
-"""One study's images in one frame of reference."""
+"""An exam: the images of one study that share a frame of reference."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def _studies_of_series(exams: dict[tuple[str, str, str], list[Frame]]) -> dict[t
 
 
 def _patients_of(study: str, patients: dict[str, list[Frame]]) -> dict[str, list[Frame]]:
-    """A study's frames by patient: all of them under an empty name if the study's identifier belongs to one patient.
+    """The frames of a study by patient. If the study's identifier belongs to one patient, all frames are under an empty name.
 
     A study's identifier belongs to one patient, and its frames without a PatientID are that patient's. If several
     patients share it anyway, or if only a folder identifies the study, PatientID decides.

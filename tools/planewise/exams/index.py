@@ -1,4 +1,4 @@
-"""Index a folder of exams into a datalist: all that `planewise index` does, except printing."""
+"""Index a folder of exams into a datalist: everything that `planewise index` does, except printing."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def index_folder(
     listed = {} if sections is None else read_sections(Path(sections))
     overrules = {} if views is None else read_overrules(Path(views), sought)
     named_tables, class_rows, wrong_rows = [], {}, []
-    if classes is not None and sought.inputs == "photographs":  # they have their own rules for tables
+    if classes is not None and sought.inputs == "photographs":  # photographs have their own rules for tables
         named_tables = [read_grade_table(Path(classes))]
     elif classes is not None:
         class_rows, wrong_rows = labels.read_classes(Path(classes))
@@ -258,8 +258,7 @@ def _read(
 def _place(
     exams: list[Exam], volumes: list[Volume], anatomy: Anatomy, scan: Scan
 ) -> tuple[list[Exam], list[Volume], list[Volume]]:
-    """Make exams of the volumes whose slices have known positions. Files that are left out are added to
-    ``scan.skipped``.
+    """Turn volumes whose slices have known positions into exams. Files that are left out are added to ``scan.skipped``.
 
     Returns:
         All exams; the volumes that are used; and those among them that stay whole.

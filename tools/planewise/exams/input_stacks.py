@@ -176,8 +176,7 @@ def _doubts(found: Recognition) -> list[str]:
 
 
 def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[dict]]]:
-    """Each phase and its slices, in the form of `InputStack`; slices with fewer phases contribute their nearest
-    phase."""
+    """Each phase with its slices, as in `InputStack`. A slice with fewer phases contributes its nearest phase."""
     by_slice = defaultdict(list)
     for item in slice_items(stack, located):
         by_slice[item.pop("slice")].append(item)

@@ -14,9 +14,9 @@ contrast is unknown, or if a localizer is the exam's only sagittal stack, that s
 note, unless its confidence is below `MIN_CONFIDENCE`. If the exam also has a proper sagittal stack, a localizer is
 never used.
 
-The axial and the coronal plane are each the central slice of a stack: the slice nearest to the middle of the positions.
-Stacks that are not localizers come first, then those that cover the middle of the sagittal stack, then the one with
-most slices, then the last acquired. Contrast does not matter for a plane.
+Both the axial and the coronal plane are the central slice of a stack, which is the slice nearest to the middle of its
+positions. Stacks that are not localizers come first, then those that cover the middle of the sagittal stack, then the one
+with most slices, then the last acquired. Contrast does not matter for a plane.
 
 Limits
 ------
@@ -94,7 +94,8 @@ def right_to_left(stack: Stack) -> np.ndarray | None:
 def _choose_sagittal(
     result: Recognition, stacks: list[Stack], contrasts: dict[int, Contrast], any_contrast: bool
 ) -> None:
-    """``stack``, ``candidate`` and ``confidence`` of the result; the reasons for and against stacks go to ``left_out``."""
+    """Choose ``stack``, ``candidate`` and ``confidence`` of the result; the reasons for and against stacks are added to
+    ``left_out``."""
     notes = result.left_out
     if not contrasts:
         notes.append("no sagittal stack")
@@ -139,7 +140,7 @@ def _choose_sagittal(
 
 
 def _preference(stack: Stack, contrast: Contrast) -> tuple:
-    # rounded to one digit: one more word in a name does not make a better stack
+    # rounded to one digit, because one more word in a name does not make a stack better
     return round(contrast.confidence, 1), len(stack.slices), _acquired(stack)
 
 
@@ -218,7 +219,8 @@ def _beyond(stack: Stack, point: np.ndarray) -> float:
 
 
 def central_slice(stack: Stack, point: np.ndarray | None = None) -> int:
-    """Rank of the slice nearest to the middle of the positions; of two equally near, the one nearer to ``point``."""
+    """Rank of the slice nearest to the middle of the positions; of two slices that are equally near, that of the slice nearer
+    to ``point``."""
     positions = np.array([entry.position for entry in stack.slices])
     from_middle = np.abs(positions - (positions.min() + positions.max()) / 2)
     from_point = np.zeros(len(positions)) if point is None else np.abs(positions - float(point @ stack.normal))
@@ -228,7 +230,7 @@ def central_slice(stack: Stack, point: np.ndarray | None = None) -> int:
 
 
 def _tell_what_is_undecided(result: Recognition, stacks: list[Stack], planes: list[LyingPlane]) -> None:
-    """Note stacks between two planes, wrong names and unused localizers."""
+    """Add remarks about stacks between two planes, wrong names and unused localizers."""
     for index, plane in enumerate(planes):
         if plane.view is None and index != result.stack:
             first, *others = plane.near

@@ -1,4 +1,4 @@
-"""People's own labels: masks as NIfTI, classes as CSV, and small YAML files that rename or override."""
+"""Read labels that people add: masks as NIfTI, classes as CSV, and small YAML files that rename or override values."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def match_mask(
 
 
 def _unit_depth(affine: np.ndarray) -> np.ndarray:
-    """The affine with a third column of one millimetre, so that it is invertible for any header."""
+    """The affine with its third column scaled to one millimetre, so that it is invertible for any header."""
     affine = np.array(affine)
     cross = np.cross(affine[:3, 0], affine[:3, 1])
     affine[:3, 2] = cross / np.linalg.norm(cross)
@@ -293,7 +293,7 @@ def add_masks(
             continue
         named = find_name(case, known)
         problem, used = "no exam has this name, and its grid matches no exam's slices", 0
-        # NIfTI exams that a program registered share one grid, so a mask for one of them needs the exam's name
+        # NIfTI exams that were registered to each other share one grid, so a mask for one of them needs the exam's name
         for index in named or [index for index, exam in enumerate(usable) if not exam.case]:
             exam = usable[index]
             stack = exam.main_stack

@@ -1,4 +1,4 @@
-"""Recognise localizers, which are acquired to plan other stacks."""
+"""Recognise localizers, which are acquired to plan the other stacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person's choice of an exam's views, which overrides the recognition.
+"""Read a person's choice of an exam's views, which overrides the recognition.
 
 A YAML file lists, for each exam, where its views are::
 

@@ -1,4 +1,4 @@
-"""Refuse files that contain no usable slice, with a reason, by their name, header and length."""
+"""Refuse files without a usable slice, judged by name, header and length, and give the reason."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from planewise.exams.words import is_text, natural_order
 _SERIAL_FILES = 1500
 _CHUNK = 128
 _NIFTI = (".nii", ".nii.gz")
-#: Texts that hundreds of frames share, of which memory keeps one copy each.
+#: Fields whose texts hundreds of frames share; each text is kept in memory only once.
 _SHARED_TEXTS = (
     "kind",
     "text",
@@ -59,7 +59,7 @@ class Scan:
 
     @property
     def broken(self) -> dict[str, list[str]]:
-        """Skipped files that were once images, so their exam may lack slices."""
+        """Skipped files that are damaged images, so their exam may lack slices."""
         return {reason: paths for reason, paths in self.skipped.items() if reason in (TRUNCATED, DAMAGED, EMPTY)}
 
     @property

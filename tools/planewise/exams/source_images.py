@@ -1,4 +1,4 @@
-"""The DICOM images from which results are made, as headers to which new DICOM files can refer.
+"""The DICOM images of an exam, as headers to which new DICOM files (results) can refer.
 
 A result (a segmentation, a report) belongs to the study of its images: it has the same patient and study, and names every
 image by its SOP instance UID.

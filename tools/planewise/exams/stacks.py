@@ -113,7 +113,7 @@ def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
     if sum(map(len, places.values())) < 0.75 * len(frames):  # most positions occur more than once: a series over time
         return [frames]
     contrasts: list[list[tuple]] = []
-    # larger ones first, so that a few repeated slices join the stack they belong to
+    # larger groups first, so that a few repeated slices join the stack to which they belong
     for key in sorted(acquisitions, key=lambda key: -len(places[key])):
         for others in contrasts:
             joined = [frame for other in others for frame in acquisitions[other]]
@@ -310,7 +310,7 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
     for members in series.values():
         triggers = [frame.trigger for frame in members]
         timed = None not in triggers and len({round(trigger, 1) for trigger in triggers}) > 1
-        # a phase that occurs twice in one series is a repeat within it: its nth copy belongs to the nth acquisition
+        # if a phase occurs several times in one series, the series was repeated: the nth copy belongs to the nth acquisition
         copies: dict[float, int] = defaultdict(int)
         split: dict[int, list[tuple[float, Frame]]] = defaultdict(list)
         for frame in sorted(members, key=lambda frame: (frame.acquired, frame.instance)):

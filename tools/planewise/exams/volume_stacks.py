@@ -18,7 +18,7 @@ from planewise.exams.words import natural_order
 
 
 def exams_of_volumes(volumes: Sequence[Volume]) -> list[Exam]:
-    """An exam for each case: volumes with the same geometry are phases of one stack, volumes with another geometry are
+    """Make one exam of each case. Volumes with the same geometry are phases of one stack; a volume with another geometry is
     another view.
 
     Args:

@@ -47,7 +47,7 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
     and UK Biobank give the views in their file names (`mnms2`, `ukbb`). Elsewhere every 3D image is a volume, every 4D
     image gives one volume for each of its times, and ``case_gt.nii.gz`` (or ``_seg``, ``_label``, ``_mask``) next to
     ``case.nii.gz`` is its mask. Masks without their image next to them are left out, recognised by their own name or
-    their folder's. If a cine's frames are also there as files (``case_4d``, ``case_frame01``), the frames are used.
+    their folder's. If the frames of a cine also exist as files (``case_4d``, ``case_frame01``), the frames are used.
 
     Args:
         paths: paths of the files.
