@@ -1,4 +1,4 @@
-"""A picture being painted: its points, its tissues, and the signal so far."""
+"""The canvas on which a body is painted: its points, its tissues, and the signal so far."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Tissues = TypeVar("Tissues")
 
 @dataclass(frozen=True)
 class Canvas(Generic[Tissues]):
-    """A picture that painters of a body change. All arrays are float32 and have the same shape, with a value per point."""
+    """A picture that is painted step by step. All arrays are float32 and have the same shape, with one value per point."""
 
     signal: np.ndarray
     """The picture so far, relative to the brightest tissue; painters change it in place"""

@@ -24,7 +24,8 @@ class Defect:
 
 
 def registering(table: dict[str, Defect]) -> Callable[[str], Callable[[Alter], Alter]]:
-    """Make a decorator for defects. It takes a description, and enters the function in a table under the function's name."""
+    """Return a decorator for defects, which takes a description and adds the function to a table under the function's
+    name."""
 
     def defect(what: str) -> Callable[[Alter], Alter]:
         def register(alter: Alter) -> Alter:
@@ -43,7 +44,7 @@ def with_ghosts(pixels: np.ndarray) -> np.ndarray:
 
 
 def plant_identity(files: list[DicomFile], identity: Identity, organ: str) -> list[DicomFile]:
-    """Write a person's name and numbers to every header field and folder name that may contain them.
+    """Write a person's name and identifiers into every header field and folder name that may contain them.
 
     Args:
         files: the files, which are changed in place.

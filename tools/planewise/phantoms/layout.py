@@ -48,7 +48,7 @@ AnyPopulation = Population | KneePopulation | HeadPopulation | AbdomenPopulation
 
 @dataclass(frozen=True)
 class Layout:
-    """A data set that phantom exams imitate: its patients, its files and its folders."""
+    """A real data set that phantom exams imitate, with its patients, files and folders."""
 
     title: str
     """Name of the data set, for people"""

@@ -1,4 +1,4 @@
-"""The recipe of a folder of phantom exams, with which the folder can be made again and extended."""
+"""The recipe of a folder of phantom exams: everything needed to make the folder again or to extend it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compute the depth of points inside simple solids, and paint a solid over its background."""
+"""Compute how deep points lie inside simple solids, and paint a solid over its background."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def _lattice() -> np.ndarray:
 
 
 class Texture:
-    """Random fields in space, standard normal at every point. Every patient has different fields.
+    """Random fields in space with a standard normal value at every point. Every patient has different fields.
 
     All fields read the same lattice, with different steps, offsets and directions. The value at a point is that of a node
     near it, which looks smooth if a feature is more than about three pixels wide.

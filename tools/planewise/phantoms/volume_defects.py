@@ -40,7 +40,7 @@ def no_channel(files: Files, exam: Head, identity: Identity) -> Files:
     return [file for file in files if file.name != "t1ce"]
 
 
-@_in_brats("enhancing tumour is 3, as in later BraTS sets, instead of 4")
+@_in_brats("enhancing tumour has the value 3 instead of 4, as in later BraTS sets")
 def labels_of_later_sets(files: Files, exam: Head, identity: Identity) -> Files:
     return [
         _with(file, np.where(file.volume == ENHANCING, 3, file.volume)) if file.name == MASK else file for file in files

@@ -48,7 +48,7 @@ class Abdomen:
         """The abdomen for these seeds."""
         return cls(seeds, population)
 
-    #: sampling is fast; only the scan takes time
+    #: this samples the whole body, because sampling is fast and only the scan takes time
     sample_organ = sample
 
     @property

@@ -52,7 +52,7 @@ class Head:
             seeds, population, "LGG" if draws[0] < population.low_grade else "HGG", bool(draws[1] < population.tumour)
         )
 
-    #: sampling is fast; only the scan takes time
+    #: this samples the whole head, because sampling is fast and only the scan takes time
     sample_organ = sample
 
     @property

@@ -93,7 +93,7 @@ class Body:
         return body._around(heart)
 
     def _around(self, heart: Heart) -> Body:
-        """The body with a chest that is wide enough to keep the heart clear of the chest wall."""
+        """The same body with a chest that is wide enough to keep the heart away from the chest wall."""
         surface = [part[::3, ::3].ravel() for part in heart.surfaces(0.0).points("right_wall")]
         points = heart.to_patient(np.stack(surface, axis=-1)).astype(np.float32)
         body = self
@@ -207,7 +207,8 @@ class Body:
         return height
 
     def _branches(self, at: Coordinates, grain: float, field: int, width: np.ndarray | float) -> np.ndarray:
-        """Share of vessel at each point. Vessels follow the winding lines along which two random fields are both zero."""
+        """How much of each point is vessel, as a share. Vessels follow the winding lines on which two random fields are both
+        zero."""
         first, second = self.texture(*at, grain, field), self.texture(*at, grain, field + 1)
         return np.clip((width - first * first - second * second) * np.float32(25), 0, 1)
 

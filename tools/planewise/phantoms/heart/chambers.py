@@ -19,7 +19,7 @@ REACH = np.array([[-56.0, 104.0], [-96.0, 72.0], [-112.0, 106.0]])
 class Chambers:
     """Paint a heart at given points, one phase after another.
 
-    Values that do not change over the cycle (ray coordinates, grain) are computed only once.
+    Values that are constant over the cycle (ray coordinates, grain) are computed only once.
 
     Args:
         heart: the heart to paint.

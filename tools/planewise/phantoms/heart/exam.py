@@ -20,7 +20,7 @@ from planewise.phantoms.scanner.pose import ImagePose
 
 @dataclass(frozen=True)
 class Exam:
-    """All information about an exam; images are computed on request.
+    """A phantom exam. Its images are computed on request.
 
     An exam depends only on its seeds and its population. Tests and reports can therefore sample the exam of a written
     file again to get the ground truth.

@@ -80,7 +80,7 @@ def lay_planes(
         if view == "sax":
             row, column = _short_axis_directions(normal)
             row, column = (rotation(normal, np.radians(population.image_rotation) * rotate) @ v for v in (row, column))
-            # the picture is centred between the ventricles
+            # the image is centred between the ventricles
             origin = heart.to_patient([12, 0, 0])
         else:
             row, column = _long_axis_directions(normal, view, upside_down)

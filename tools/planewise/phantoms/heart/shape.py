@@ -26,7 +26,8 @@ RIGHT_WALL = 3.0
 
 @dataclass(frozen=True)
 class HeartShape:
-    """The properties in which hearts differ. Tables are over `LEVEL` and `PHI`; angles around the long axis are radians."""
+    """The properties in which hearts differ. The axes of tables are `LEVEL` and `PHI`; angles around the long axis are in
+    radians."""
 
     radius: float
     """Radius of the left ventricle at the equator, end-diastole, mm"""
@@ -57,7 +58,7 @@ class HeartShape:
     right_descent: float
     """Movement of the tricuspid plane, mm"""
     radial_shortening: float
-    """Relative radial shortening of the left ventricle at end-systole, for a wall of strength 1"""
+    """Relative radial shortening of the left ventricle at end-systole, for a wall with normal contraction"""
     right_shortening: float
     """Relative loss of depth of the right ventricle at end-systole"""
     papillary: np.ndarray

@@ -149,7 +149,7 @@ def _obliquity(tables: np.ndarray) -> np.ndarray:
 
 
 def enclosed_volume(outer: np.ndarray, inner: np.ndarray | float, base: BasePlane, steps: int = 12) -> float:
-    """Volume between two surfaces on the ventricle's side of its base plane, ml.
+    """Volume between two surfaces, on the ventricle's side of the base plane, ml.
 
     Args:
         outer, inner: tables, mm. If inner exceeds outer, there is no volume between them.

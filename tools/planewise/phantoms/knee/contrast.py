@@ -1,4 +1,4 @@
-"""Brightness of each tissue of a knee in one sequence of one scanner."""
+"""Brightness of each tissue of a knee, for one sequence on one scanner."""
 
 from __future__ import annotations
 

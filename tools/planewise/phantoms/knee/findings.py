@@ -12,7 +12,8 @@ from planewise.phantoms.knee.population import KneePopulation
 #: are abnormal, 21.0 % have ACL tears and 35.9 % meniscal tears, as in MRNet; 13.0 % have both, close to its report.
 KINDS = ((False, False, False), (True, False, False), (True, True, False), (True, False, True), (True, True, True))
 
-#: Step of the sequence that assigns kinds to exams. The multiples of no other step fill the unit interval as evenly.
+#: Step of the sequence that assigns kinds to exams: the golden ratio, whose multiples fill the unit interval more evenly than
+#: those of any other step.
 GOLDEN = (np.sqrt(5) - 1) / 2
 
 
@@ -114,7 +115,7 @@ class Findings:
 
 
 def dealt_kind(seeds: tuple[int, ...], number: int, shares: tuple[float, ...]) -> tuple[bool, bool, bool]:
-    """The kind of exam ``number`` in a set with these seeds.
+    """Determine the kind of exam ``number`` in a set with these seeds.
 
     The probability of each kind is its share. Exams with neighbouring numbers are of different kinds, so a small set has
     about the same proportions as a large one. The seeds determine the start of the sequence.

@@ -26,8 +26,8 @@ BLOCK, HUNDRED = 20, 100
 def exam_folder(number: int) -> PurePosixPath:
     """Folder of an exam under the root of the set.
 
-    The set is ordered by disease: DCM 1-20, HCM 21-40 and so on. The folder depends only on the exam's number, so the
-    numbers of the folders have gaps if there are fewer than a hundred exams.
+    The set is ordered by disease: DCM 1-20, HCM 21-40 and so on. The folder depends only on the exam's number, so with fewer
+    than a hundred exams, the numbers of the folders have gaps.
     """
     rank, group = divmod(number - 1, len(GROUPS))
     hundred, place = divmod(rank, BLOCK)

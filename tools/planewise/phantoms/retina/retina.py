@@ -53,7 +53,7 @@ class Retina:
         shares = np.array(population.shares) / sum(population.shares)
         return cls(seeds, population, int(np.random.default_rng([*seeds, 0]).choice(len(shares), p=shares)))
 
-    #: sampling is fast; only the photograph takes time
+    #: this samples the whole eye, because sampling is fast and only the photograph takes time
     sample_organ = sample
 
     @property

@@ -1,1 +1,1 @@
-"""Code for the scanners of all organs: the position of an image, its sampling, and its file."""
+"""Code that the scanners of all organs share: the position of an image, its sampling, and its file."""

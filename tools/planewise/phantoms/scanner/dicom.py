@@ -22,7 +22,7 @@ LPS = np.array([-1.0, -1.0, 1.0])
 
 
 class Scanned(Protocol):
-    """The information about an exam of a heart or a knee that headers need."""
+    """The information that headers need about an exam of a heart or a knee."""
 
     seeds: tuple[int, ...]
     patient: object

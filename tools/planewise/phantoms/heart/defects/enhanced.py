@@ -1,4 +1,4 @@
-"""Combine the single-frame images of a view to one multi-frame Enhanced MR image."""
+"""Combine the single-frame images of a view into one multi-frame Enhanced MR image."""
 
 from __future__ import annotations
 
