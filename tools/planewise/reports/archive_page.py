@@ -38,7 +38,7 @@ class ListedExam:
         name: hash of the exam.
         page: link to the exam's page, relative to this page.
         values: column to value; None if unknown.
-        flags: what a person should check.
+        flags: findings that a person should check.
     """
 
     name: str
@@ -54,7 +54,7 @@ def archive_page(command: str, exams: Sequence[ListedExam], left_out: Mapping[st
         command: ``plan`` or ``segment``.
         exams: the finished exams, in the order of the page.
         left_out: name of each exam without results to the reason.
-        waiting: number of exams that a stopped run has not reached.
+        waiting: number of exams that are not processed yet because the run was stopped.
     """
     columns = list(dict.fromkeys(key for exam in exams for key in exam.values))
     heads = "".join(f'<th scope="col">{html.escape(_head(key))}</th>' for key in columns)

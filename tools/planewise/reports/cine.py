@@ -77,6 +77,6 @@ def _side_by_side(stack: np.ndarray) -> np.ndarray:
 def _paths(mask: np.ndarray, spacing: Sequence[float]) -> Iterator[str]:
     """Outlines of a mask as SVG paths, mm from the picture's corner."""
     for line in find_contours(np.pad(mask, 1).astype(float), 0.5):
-        # minus the border of one pixel, plus half a pixel from the corner to the first pixel's centre
+        # subtract the border of one pixel, and add half a pixel from the corner to the first pixel's centre
         points = (line - 0.5) * spacing
         yield "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)

@@ -1,4 +1,4 @@
-"""A picture of an indexed exam that shows how its planes cut each other, after Zhang 2024 Figs. 2 to 4."""
+"""Draw an indexed exam, so that one can see how its planes cut each other, as in Zhang 2024 Figs. 2 to 4."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
 
     Args:
         path: path of the datalist.
-        exam: hash, or its beginning; by default the first of the exams that have most of the datalist's stack and views.
+        exam: hash, or its beginning; by default, of the exams with the most of the datalist's views (its stack counts as a
+        view), the first one.
         slices: number of slices of the stack to show, from its first to its last.
 
     Returns:
@@ -68,7 +69,8 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
 
 
 def choose_exam(content: Mapping[str, Any], items: Sequence[Mapping], exam: str | None) -> str:
-    """The full hash of the requested exam; by default of the first exam that has most of the datalist's stack and views.
+    """The full hash of the requested exam; by default, that of the first exam with the most of the datalist's views (its
+    stack counts as a view).
 
     Raises:
         InputError: no exam's hash begins with the given text, several do, or the datalist is empty.
@@ -114,9 +116,7 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
         if entry.get("items") and view not in others and len(others) < 3:
             item = dict(entry["items"][0], exam=name)
             item["image"] = str(folder / item["image"])
-            with suppress(
-                InputError
-            ):  # the plane is known from the datalist, so the picture is drawn without the image
+            with suppress(InputError):  # the datalist contains the plane, so the picture is drawn without the image
                 others[view] = loader(item)["image"]
 
     columns = len(shown)
@@ -157,7 +157,7 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
 
 
 def _lines(affine: torch.Tensor, planes: Mapping[str, Mapping]) -> torch.Tensor:
-    """Lines ``(views, 3)`` in which the views' planes cut a slice."""
+    """Lines ``(views, 3)`` along which the planes of the views cut a slice."""
     if not planes:
         return torch.zeros(0, 3, dtype=torch.float64)
     origins = torch.tensor([plane["origin"] for plane in planes.values()], dtype=torch.float64)
@@ -190,7 +190,7 @@ def _overlay(axes, image: torch.Tensor, lines: torch.Tensor, colours: Sequence[s
 
 
 def _crop(axes, image: torch.Tensor, centre: np.ndarray, field: float) -> None:
-    """Show a square of ``field`` mm about a point, moved so that it stays on the image."""
+    """Show a square of ``field`` mm around a point. Near a border, the square is moved so that it stays on the image."""
     spacing = image.affine[:3, :2].norm(dim=0).numpy()
     half = field / 2 / spacing
     size = np.array(image.shape[1:3])

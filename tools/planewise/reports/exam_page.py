@@ -1,4 +1,4 @@
-"""One exam as a web page that a person can rotate and scroll: the stack, the planes and the heart in space."""
+"""Show one exam on a web page that a person can rotate and scroll: the stack, the planes and the heart in space."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
 from planewise.reports.view_pictures import Volume, direction_letters, view_pictures
 
-#: Mark next to a number that cannot be right.
+#: Mark next to an implausible number.
 FLAGGED = "(!)"
 #: Side of the shown part of the slices, and of the planes, mm: a heart and its surroundings.
 FIELD = 180.0
@@ -51,7 +51,7 @@ class ShownExam:
         acquired: each acquired view to the ``origin`` and ``normal`` of its plane, RAS+, mm.
         labels: a label map on the image's grid, ``(i, j, slices)``.
         structures: label value to name.
-        tables: title, header and rows of text; a number that cannot be right ends with `FLAGGED`.
+        tables: title, header and rows of text; an implausible number ends with `FLAGGED`.
         flags: sentences, without a full stop, that say what is wrong with the flagged numbers.
         curves: structure to its volume in every phase, ml; drawn if there are two phases or more.
         images: each acquired view to its image ``(i, j)`` and its affine; shown next to the planned planes.
@@ -74,7 +74,7 @@ class ShownExam:
 
 @dataclass
 class _Plane:
-    """A plane and how it is drawn."""
+    """A plane, and the style in which it is drawn."""
 
     name: str
     origin: torch.Tensor
@@ -249,7 +249,7 @@ def _text(array: np.ndarray) -> str:
 def _frame(plane: _Plane, levels: np.ndarray, affines: torch.Tensor, middle: torch.Tensor) -> dict[str, Any]:
     """A plane's square about the organ and, for a planned plane, the stack's image in it."""
     origin = middle - (middle - plane.origin) @ plane.normal * plane.normal
-    # upright along the stack, from slice to slice, as far as the plane allows
+    # the upward direction follows the stack from slice to slice, as closely as the plane allows
     along = torch.linalg.cross(affines[0, :3, 0], affines[0, :3, 1])
     along = along - along @ plane.normal * plane.normal
     if along.norm() < 1e-3 * affines[0, :3, 0].norm() * affines[0, :3, 1].norm():

@@ -1,4 +1,4 @@
-"""Pictures of findings: ROC curves, and the slices and places that decide a prediction."""
+"""Pictures of findings: ROC curves, and the slices and places on which a prediction is based."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: Minimum saliency to draw, as a share of the stack's largest value.
 _VISIBLE = 0.15
-#: Slices with a smaller share of the stack's saliency had too little influence to show.
+#: Slices with a smaller share of the stack's saliency had too little influence to be shown.
 _SAY = 0.01
 
 
@@ -60,7 +60,7 @@ def findings_roc_figure(
 
 
 class Decision(NamedTuple):
-    """A stack and its saliency, which shows the slices and places that decide one finding in one exam."""
+    """A stack and its saliency, which shows the slices and places on which the prediction of one finding is based."""
 
     caption: str
     stack: np.ndarray
@@ -81,7 +81,8 @@ class Decision(NamedTuple):
 
 
 def saliency_figure(rows: Sequence[Decision], title: str = "", slices: int = 4) -> Figure:
-    """Each row shows its decisive slices in the stack's order, each next to a copy with the decisive places marked.
+    """Each row shows the decisive slices of a stack in their order. Next to each slice is a copy with the decisive places
+    marked.
 
     Args:
         rows: one per finding and exam.

@@ -1,4 +1,4 @@
-"""Labels of widely spaced slices as a surface between them."""
+"""Turn labels on widely spaced slices into a surface between the slices."""
 
 from __future__ import annotations
 

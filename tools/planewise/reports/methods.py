@@ -72,8 +72,8 @@ def method_colour(method: str) -> tuple[float, float, float]:
 
 
 def method_name(method: str) -> str:
-    """The name of a method on a page or in a picture. A repetition with another seed is called like the first, plus
-    ``again``."""
+    """The name of a method on a page or in a picture. A repetition with another seed has the name of the first run, followed
+    by ``again``."""
     if known := _NAMES.get(method) or _declared().get(method, {}).get("method"):
         return known
     for ending, words in _ENDINGS.items():

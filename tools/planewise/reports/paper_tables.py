@@ -78,8 +78,8 @@ def _rows(text: str) -> Iterator[tuple[list[str], dict[str, Any]]]:
 
 
 def _values(text: str) -> dict[str, Any]:
-    """The numbers of a table, by method and column. In a table with numbers of labelled exams they come between the two; in
-    a table of backbones, each backbone and column together are the name of a method."""
+    """The numbers of a table, by method and column. If a table has numbers of labelled exams, these are the keys between
+    method and column. In a table of backbones, backbone and column together form the name of a method."""
     found: dict[str, Any] = {}
     for keys, numbers in _rows(text):
         values = {int(name) if name.isdigit() else name: value for name, value in numbers.items()}
@@ -119,7 +119,7 @@ TUMOUR_DICE: Published[dict[str, float]] = _tables(_CONTENT["tumour_dice"])[0]
 def whole(
     tables: Sequence[Published[Mapping[int, Values]]], counts: Iterable[int], methods: Iterable[str]
 ) -> tuple[list[int], list[str]]:
-    """The numbers of labelled exams and the methods of a table that combines a study's results with those of the papers.
+    """The numbers of labelled exams and the methods for a table that combines a study's results with those of the papers.
 
     The numbers are in increasing order; methods that only the papers have come after the study's methods.
     """

@@ -47,8 +47,8 @@ def restored_stack_figure(image: np.ndarray, restored: np.ndarray, title: str) -
 
 
 def _gallery(rows: dict[str, np.ndarray], levels: str, captions: Sequence[str]) -> Figure:
-    """A column for each slice. The row ``levels`` sets the grey levels, because hidden pixels and predictions would
-    distort them.
+    """Draw a column for each slice. The row ``levels`` determines the grey levels, because hidden pixels and predictions
+    would distort them.
     """
 
     def shows(images: np.ndarray) -> Draw:

@@ -1,4 +1,4 @@
-"""A file with a method's slices, labels and predictions, for pictures that compare methods."""
+"""Read and write a file with a method's slices, labels and predictions, for pictures that compare methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slices next to each other: the basis of every picture of a stack."""
+"""Draw slices next to each other, as in every picture of a stack."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: PNG options for ``savefig(pil_kwargs=...)``: half the time of the usual compression level, and no larger files.
 QUICK_PNG = {"compress_level": 3}
 
-#: Function that draws on the axes of the slice with this number.
+#: A function that takes axes and the number of a slice, and draws on these axes.
 Draw = Callable[["Axes", int], None]
 
 

@@ -148,7 +148,7 @@ def scores_by_count(
             axes.set(title=structure, xlabel="labelled exams")
             axes.set_xticks(range(len(counts)), counts)
         line[0].set_ylabel(name)
-        line[0].set_ylim(0, None)  # last, because it ends the scaling of the whole row
+        line[0].set_ylim(0, None)  # this comes last, because it switches off the automatic scaling of the whole row
     handles = [Line2D([], [], color=method_colour(method), lw=1.3, label=method_name(method)) for method in methods]
     _legend_below(figure, handles)
     return figure

@@ -75,7 +75,7 @@ def square(
     sides = sides / np.linalg.norm(sides, axis=0)
     within = sides - np.outer(normal, normal @ sides)
     lengths = np.linalg.norm(within, axis=0)
-    # the side that lies more in the plane keeps its direction; the other one is perpendicular to it
+    # of the two sides, the one nearer to the plane keeps its direction; the other is perpendicular to it
     kept = int(lengths[1] > lengths[0])
     axes = np.empty((3, 2))
     axes[:, kept] = within[:, kept] / lengths[kept]

@@ -81,8 +81,8 @@ def budgets_in_words(budgets: Mapping[str, Budget]) -> str:
 def steps_in_words(config: Mapping[str, Any], epochs: int, processes: int = 1, photographs: bool = False) -> str:
     """The number and content of a run's steps: ``"1000 steps of 16 slices"``.
 
-    If an epoch is a pass over the exams, the run's settings do not determine the number of steps, so the text counts
-    passes instead.
+    If an epoch is one pass over the exams, the number of steps does not follow from the run's settings, so the text gives the
+    number of passes instead.
 
     Args:
         config: the run's settings.

@@ -46,7 +46,7 @@ class FineTunings:
 
     @property
     def any(self) -> dict:
-        """The metrics of one run, for facts that all runs share, such as the test exams."""
+        """The metrics of any one run, for information that all runs share, such as the test exams."""
         return next(iter(next(iter(self.scores.values())).values()))
 
     def cells(self) -> Iterator[tuple[int, str, dict[int, dict]]]:

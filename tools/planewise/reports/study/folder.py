@@ -17,7 +17,7 @@ def _are_names(value: Any) -> bool:
     return isinstance(value, (list, dict)) and all(isinstance(name, str) for name in value)
 
 
-#: Each setting that the page reads itself, with a check of its value and a description of valid values.
+#: Each setting of a study that its page reads, with a check of its value and a description of valid values.
 _FORMS: Sequence[tuple[str, Callable[[Any], bool], str]] = (
     ("pretexts", _are_names, "a list of names"),
     ("methods", _are_names, "a list of names, or names with settings"),

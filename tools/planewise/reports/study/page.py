@@ -43,7 +43,7 @@ class Row:
 
     @classmethod
     def of(cls, *cells: Any, published: Published | None = None) -> Row:
-        """A row from values: numbers have four decimals, unknown values become "-"."""
+        """Make a row from values. Numbers get four decimals, and unknown values become "-"."""
         return cls([_text(cell) for cell in cells], published)
 
 

@@ -207,10 +207,10 @@ def _add_repeats(
 ) -> None:
     """Add how much methods vary when pretrained again, and which differences between methods are larger than that.
 
-    If one method was repeated, two seeds may have equal means although they differ in every draw, so the measure is the
-    larger of the mean difference and half its 95 % interval. If several were repeated, the measure is the interval of a
-    difference between two seeds, assumed to have mean zero, by Student's t over the methods. A difference from scratch
-    involves one pretraining instead of two, so the measure is then divided by the square root of 2.
+    If only one method was repeated, the measure is the mean difference or half its 95 % interval, whichever is larger,
+    because two seeds may have equal means although they differ in every draw. If several were repeated, the measure is the
+    interval of a difference between two seeds, assumed to have mean zero, by Student's t over the methods. A difference from
+    scratch involves one pretraining instead of two, so the measure is then divided by the square root of 2.
 
     Args:
         page: the page to add to.
@@ -255,7 +255,7 @@ def _add_repeats(
 
 
 def _of_chance(seeds: Sequence[Difference], pretrainings: int) -> float:
-    """The largest change that another seed causes in 19 of 20 cases, as described in `_add_repeats`.
+    """The size of change that another seed does not exceed in 19 of 20 cases, as described in `_add_repeats`.
 
     Args:
         seeds: the difference between two seeds, for each repeated method.

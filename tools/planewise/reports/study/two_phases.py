@@ -150,7 +150,8 @@ def _introduction(runs: FineTunings) -> str:
 
 
 def _in_the_paper() -> str:
-    """How often SimCLR on hearts alone beats SimCLR on whole images in the paper, if hearts alone are classified."""
+    """Say how often, in the paper, SimCLR on hearts alone scores higher than SimCLR on whole images if hearts alone are
+    classified."""
     better = [
         f"{_PAPERS_BACKBONES[backbone]} on {table.data}"
         for table, backbone in product(paper_tables.TWO_PHASE_AUC[2], BACKBONES)
@@ -286,8 +287,8 @@ def _compared(auc: Scores, comparisons: Callable[[str], Sequence[tuple[str, str]
 
 
 def _of_pretraining(backbone: str) -> list[tuple[str, str]]:
-    """Pairs with the same images to classify: each pretraining and none, hearts alone and whole images, and both of these
-    and a random frozen backbone."""
+    """Pairs of methods with the same images to classify: each pretraining compared with no pretraining, pretraining on hearts
+    alone with pretraining on whole images, and each of these two with a random frozen backbone."""
     compared = [(name, "none") for name in PRETRAININGS[1:]] + [("segmented", "full")]
     compared += [(name, "random") for name in ("full", "segmented")]
     return [
@@ -296,12 +297,12 @@ def _of_pretraining(backbone: str) -> list[tuple[str, str]]:
 
 
 def _of_images(backbone: str) -> list[tuple[str, str]]:
-    """Pairs with the same pretraining: hearts alone to classify, and whole images to classify."""
+    """Pairs of methods with the same pretraining: one classifies hearts alone, the other whole images."""
     return [(f"{backbone}_{name}_segmented", f"{backbone}_{name}_full") for name in PRETRAININGS]
 
 
 def _of_masks(backbone: str) -> list[tuple[str, str]]:
-    """Pairs with the same pretraining: hearts cropped with predicted masks, and with reference masks."""
+    """Pairs of methods with the same pretraining: one crops hearts with predicted masks, the other with reference masks."""
     return [(f"{backbone}_{name}_predicted", f"{backbone}_{name}_segmented") for name in PRETRAININGS]
 
 

@@ -15,7 +15,7 @@ from planewise.reports.study.page import Page, Row
 from planewise.reports.study.paired import Compared, Scores, add_differences
 
 _SCRATCH, _2D = "none", "_2d"
-#: Endings of methods whose baseline is training from scratch with the same ending.
+#: Endings of methods' names; the baseline of such a method is training from scratch with the same ending.
 _ENDINGS = (_2D, "_slow")
 
 
@@ -44,7 +44,7 @@ def add(page: Page, study: StudyFolder) -> None:
 def _add_regions(page: Page, runs: FineTunings, cases: int) -> None:
     """Add a table of the tumour's regions for the largest number of labelled cases.
 
-    Below each method is the paper's result with all of its cases; the methods that only the paper has come last.
+    The row below each method is the paper's result with all of its cases; methods that only the paper has come last.
     """
     most, table, rows = max(runs.counts), paper_tables.TUMOUR_DICE, []
     regions = [name for name in paper_tables.TUMOUR_REGIONS if name in runs.any["structures"]]
