@@ -1,4 +1,4 @@
-"""Carry out a run: handlers, inferers and batch preparation for MONAI's engines."""
+"""Handlers, inferers and batch preparation for MONAI's engines, which train, evaluate and infer."""
 
 from planewise.engines.autocast_inferer import AutocastInferer
 from planewise.engines.auxiliary_task import AuxiliaryTask

@@ -15,7 +15,7 @@ from planewise.engines.thin_volumes import ExactThinVolumes
 
 
 class AutocastInferer(SimpleInferer):
-    """Run the network in bfloat16 if `precision` chooses it. The output is always float32, so losses and metrics are
+    """Run the network in bfloat16 if `precision` selects it. The output is always float32, so losses and metrics are
     computed in float32, too.
 
     MONAI's engines autocast only for CUDA, and they add a gradient scaler, whose step waits for the device. A scaler is

@@ -25,12 +25,12 @@ class AuxiliaryTask:
 
     Args:
         config_file: the pretext's ``train.yaml``, or a list of files, where later files override earlier ones.
-        network: the network to keep, with an `encoder`, a `decoder` and a `head`.
+        network: the main task's network, with an `encoder`, a `decoder` and a `head`.
         run_settings: settings of the run that apply to both tasks; they replace those of the configuration.
         settings: further settings; they replace those of the configuration and of the run.
 
     Attributes:
-        network: the pretext's network, with the encoder and decoder of the network to keep.
+        network: the pretext's network, with the encoder and decoder of the main task's network.
         learner: the trained parts (`TwoHeadLearner`).
 
     Raises:

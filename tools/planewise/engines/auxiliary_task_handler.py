@@ -17,10 +17,10 @@ from planewise.engines.seeding import SeedHandler, epoch_sampler
 class AuxiliaryTaskHandler:
     """Before every ``beta`` steps of a trainer, make one step on another task's batch (Bai 2019, section 3).
 
-    This approximates the loss ``L = L_task1 + beta L_task2``. Task 2 is the trainer's own task; its iterations are the
-    sub-iterations of the new task in the paper. Step k of the other task uses the same batch and random numbers as step
-    k of its own training with the same seed, so an interrupted and resumed run makes the same steps. The trainer's own
-    batches and random numbers are the same as without the other task.
+    This approximates the loss ``L = L_task1 + beta L_task2``. Task 2 is the trainer's own task; its iterations are what the
+    paper calls sub-iterations of the new task. Step k of the other task uses the same batch and random numbers as step k of
+    its own training with the same seed, so an interrupted and resumed run makes the same steps. The trainer's own batches and
+    random numbers are the same as without the other task.
 
     The other task's mean loss over an epoch becomes the trainer's metric ``pretext_loss``. Attach this handler before
     the handlers that write metrics.

@@ -17,7 +17,7 @@ from planewise.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-# only one of them ends in .pt, because MONAI Label takes the first .pt file of a folder as the model
+# only one of these names ends in .pt, because MONAI Label takes the first .pt file of a folder as the model
 LAST, BEST = "last.ckpt", "model.pt"
 #: The learner of the best epoch, for evaluations that need more than the network.
 BEST_LEARNER = "learner.ckpt"
@@ -150,7 +150,7 @@ class CheckpointFiles:
         (self.folder / _NEXT).unlink(missing_ok=True)
 
     def _find_best(self, wanted: str | None) -> Path | None:
-        """The weights that belong to ``last.ckpt``; if a run was killed, they may not have been renamed yet."""
+        """Find the weights that belong to ``last.ckpt``. If a run was killed, they may still have their temporary name."""
         for path in (self.folder / BEST, self.folder / _NEXT):
             if wanted is not None and path.is_file() and sha256(path) == wanted:
                 self._best_sum, self._best_waits = wanted, path.name == _NEXT

@@ -55,7 +55,7 @@ class CheckpointHandler:
         evaluator: the evaluator whose key metric determines the best epoch. If it is None or has no data, the last epoch
             is the best.
         resume: False starts over and removes an earlier run's ``last.ckpt``.
-        lr_epoch_level: False for a schedule that steps after every batch.
+        lr_epoch_level: False if the schedule steps after every batch.
         best_learner: write ``learner.ckpt``.
         interval: minimum number of seconds between two writes; 0 writes after every epoch.
 

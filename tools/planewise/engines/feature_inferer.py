@@ -1,4 +1,4 @@
-"""Compute features: run an encoder on whole volumes, or on their slices."""
+"""Compute features by running an encoder on whole volumes or on their slices."""
 
 from __future__ import annotations
 

@@ -28,9 +28,10 @@ from planewise.text_files import read_yaml
 logger = logging.getLogger(__name__)
 
 _NETWORK = "network_def"
-#: Settings that depend on the data. The first layer's weights are copied to any number of channels (`load_pretrained`).
+#: Settings that depend on the data, so they need not match the pretraining: the first layer's weights are copied to any
+#: number of channels (`load_pretrained`).
 _OF_DATA = {"in_channels"}
-#: Settings for the start of training and for training with another task; evaluations ignore them.
+#: Settings that only matter for the start of training or for training with another task; evaluations ignore them.
 _OF_TRAINING = ("transfer", "beta", "pretext_settings")
 
 

@@ -13,8 +13,8 @@ def fuse(optimizer: torch.optim.Optimizer) -> None:
     """Make an optimiser use its fused step for weights on a GPU, and its usual step for other weights.
 
     Adam's usual step runs a dozen kernels for each list of weights, and if the network's step is short, the GPU waits
-    for their launches. Call this function before the first step, but after a checkpoint is loaded: the checkpoint may
-    come from another type of device, and step counts are on the device of the weights only if the step is fused.
+    for their launches. Call this function before the first step, but after a checkpoint is loaded. The checkpoint may come
+    from another type of device, and only a fused step needs its step counts on the device of the weights.
 
     Args:
         optimizer: the optimiser. It stays unchanged if it has no fused step (PyTorch's Adam, AdamW, SGD and Adagrad have

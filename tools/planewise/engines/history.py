@@ -1,4 +1,4 @@
-"""Record the losses and scores of every epoch, in the log and in a table for learning curves."""
+"""Record the losses and scores of every epoch in the log, and in a table for learning curves."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class HistoryHandler:
         self._write_anew(row)
 
     def _log(self, row: Mapping[str, Any], epochs: int) -> None:
-        # a loss with a single term would be logged twice
+        # otherwise a loss with a single term would be logged twice
         same = {term for term in self._sums if term != "train_loss" and row[term] == row["train_loss"]}
         left_out = {"epoch", "learning_rate", *same}
         scores = ", ".join(f"{name} {value:.4f}" for name, value in row.items() if name not in left_out)

@@ -1,7 +1,7 @@
-"""Settings that determine how and where a run is carried out, and where its files are."""
+"""Settings that determine how and where a run is executed, and where its files are."""
 
-#: Settings that do not change the result of a run, only how and where it is carried out. A run can resume with other
-#: values of them.
+#: Settings that do not change the result of a run, but only how and where it is executed. A run can resume with other values
+#: of these settings.
 NOT_COMPUTED = frozenset(
     (
         "bundle_root",

@@ -1,4 +1,4 @@
-"""Find overrides that match no key of a config. MONAI would accept a misspelt ``--sigmaa 3`` without a warning."""
+"""Find overrides that match no key of a config, because MONAI would accept a misspelt ``--sigmaa 3`` without a warning."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dic
 
     Args:
         arguments: arguments of ``monai.bundle run``: ``["--sigmaa", "3", "--train#trainer#max_epochs", "1"]``.
-        known: the config to check against. In an entry with a ``_target_``, all arguments of the target are known, even
-            those that the config leaves out.
+        known: the config to check against. An entry with a ``_target_`` also has all arguments of the target, even those that
+            the config leaves out.
 
     Returns:
         Maps each unknown name to the nearest known name, or to None.

@@ -22,8 +22,8 @@ from planewise.errors import InputError, causes, refusal
 _SLIPS = re.compile(
     r"Cannot locate class or function path|is not (found|defined) in the config|detected circular references"
 )
-#: PyTorch's errors for settings that leave a normalisation only one number, for settings that need too much memory, and for
-#: a mask with more values than the network has classes; a GPU does not say which value.
+#: PyTorch's errors for settings with which a normalisation gets only one number, for settings that need too much memory, and
+#: for a mask with more values than the network has classes (on a GPU, the error does not name the value).
 _ONE_VALUE = re.compile(r"Expected more than 1 (value per channel|spatial element) when training")
 _NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory")
 _NO_CLASS = re.compile(r"Target (-?\d+) is out of bounds")
@@ -108,7 +108,8 @@ def beyond_pytorch(chain: Sequence[BaseException]) -> str | None:
 
 
 def _lost_connection(error: BaseException) -> bool:
-    """Whether the error means that another process has ended. Gloo, which connects CPUs, has no error class for this."""
+    """Whether the error means that another process has ended; Gloo, which connects CPUs, has no separate class for such
+    errors."""
     return isinstance(error, RuntimeError) and "gloo/transport" in str(error)
 
 
@@ -120,8 +121,8 @@ def _tell_torchrun(reason: str) -> None:
 
 
 def refuse_strangers() -> None:
-    """Stop if torchrun started several processes that have not joined. Each would do the whole run and write to the same
-    files.
+    """Stop if torchrun started several processes that have not joined, because each would do the whole run and write to the
+    same files.
 
     Raises:
         InputError: torchrun started more than one process.

@@ -1,4 +1,4 @@
-"""Carry out a run with several processes. Torchrun starts them, and each computes its share of every batch."""
+"""Run with several processes. Torchrun starts them, and each computes its share of every batch."""
 
 from __future__ import annotations
 

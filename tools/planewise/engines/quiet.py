@@ -1,4 +1,5 @@
-"""Filter MONAI's log: remove messages about which users can do nothing, and paths, which must not leave their machine."""
+"""Filter MONAI's log: remove messages about things that users cannot change, and paths, which must not leave their
+machine."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ IDLE_WARNINGS = (
     # MONAI warns about every configuration that it reads, and about the first one before this filter exists
     "parsing config_file",
 )
-#: Loggers that give the same warnings.
+#: Loggers that repeat these warnings.
 IDLE_LOGGERS = ("monai.data.nvimgcodec_pydicom_plugin",)
 #: Settings that are paths. A path, such as a folder exported by a PACS, may contain a person's name.
 PATH_SETTINGS = frozenset(
@@ -55,7 +56,7 @@ _SUMMARY = re.compile(r"> (?P<name>[^:]+): (?P<value>.*)", re.S)
 
 
 def keep_quiet() -> None:
-    """Remove paths, and messages about which users can do nothing, from MONAI's log.
+    """Remove paths from MONAI's log, and messages about things that users cannot change.
 
     Such messages are some warnings, the start and end of each engine, Ignite's announcement of errors that the process
     prints anyway, and the traceback of Ctrl-C. ``PLANEWISE_DEBUG=1`` shows these messages, but not the paths. Call this

@@ -72,14 +72,14 @@ def run_inference(
 
 
 def _ended(name: str, first: BaseException, said: Mapping[str, None]) -> str:
-    """One line with the original cause of an error, and with the earlier remarks on exams."""
+    """Describe the end of a failed run in one line: the original cause of the error, and the earlier remarks on exams."""
     why = f"{type(first).__name__}: {first}".splitlines()[0]
     doubts = "; ".join(line for line in said if line.startswith("exam "))
     return f"{name} ended with an error: {why}" + (f" (before it: {doubts})" if doubts else "")
 
 
 class _Heard(logging.Handler):
-    """Keep the remarks on exams and weights in order, each line once."""
+    """Collect the remarks on exams and weights in order, without duplicates."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -92,7 +92,7 @@ class _Heard(logging.Handler):
 
 @contextmanager
 def _as_if_alone(bundle: Path, given: Mapping[str, object], heard: logging.Handler) -> Iterator[None]:
-    """Give a run its own command line, log and modules, as in a separate process; restore the earlier ones afterwards."""
+    """Give a run its own command line, log and modules, as in a separate process, and restore the earlier ones afterwards."""
     # MONAI's own logger of workflows writes to the standard output, bypassing the root logger
     loggers = [logging.getLogger(name) for name in (None, ConfigWorkflow.__module__)]
     logged = [(logger.level, logger.handlers[:]) for logger in loggers]

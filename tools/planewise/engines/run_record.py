@@ -12,7 +12,7 @@ from planewise.errors import InputError
 from planewise.own_names import OURS, THEIRS
 from planewise.text_files import read_json, read_yaml
 
-#: Weights that ship with a bundle have this record instead of a run's folder; it includes the configuration.
+#: The record next to weights that ship with a bundle. It takes the place of a run's folder, so it includes the configuration.
 RELEASED = "record.json"
 #: Key of the record that contains the SHA-256 of the weights file.
 WEIGHTS_SUM = "weights_sha256"

@@ -197,7 +197,7 @@ CHECKS: Mapping[str, Check] = {
     "window": _optional(COUNT),
 }
 
-#: Settings without a check of their own, which are checked together with other settings.
+#: Settings that are checked only together with other settings.
 _CHECKED_TOGETHER = ("datalist", "device", "imagenet", "pretext_datalist", "pretrained", "transfer")
 
 
@@ -205,11 +205,12 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     """Refuse settings that no run can use.
 
     Args:
-        settings: a config's evaluated settings; those without a check pass. And two functions without arguments: ``parts``
-            returns a dictionary of the network's encoder and decoder, ``pretext`` is `pretext_of_pieces`. A pretext that
-            gives the network pieces of the images has ``network_side``, ``input_name`` and ``input_remedy`` (see
-            `planewise.pretexts.JigsawTilesd`). ``renames_labels`` says whether the config gives the values of masks the
-            numbers of the network's classes; where it is False, they must be these numbers.
+        settings: a config's evaluated settings (settings without a check are accepted), and three further entries. ``parts``
+            and ``pretext`` are functions without arguments: ``parts`` returns the network's encoder and decoder as a
+            dictionary, and ``pretext`` calls `pretext_of_pieces`. (A pretext that gives the network pieces of images has
+            ``network_side``, ``input_name`` and ``input_remedy``, see `planewise.pretexts.JigsawTilesd`.) ``renames_labels``
+            is whether the config converts mask values to class numbers; if it is False, the mask values must be the class
+            numbers.
 
     Raises:
         InputError: a value is invalid (`CHECKS`); the device is not available; the images do not fit the network, the
@@ -236,13 +237,13 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
 def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:
     """The input of `check_settings`: the evaluated settings of a config, and the functions ``parts`` and ``pretext``."""
-    # not `name in parser`, because for each name that a config lacks, it searches for similar names: a second in total
+    # `name in parser` would take a second in total, because it searches for similar names if a config lacks a name
     config = parser.get()
     names = [name for name in (*CHECKS, *_CHECKED_TOGETHER) if name in config]
-    # settings come before those that are computed from them, so that a message names the setting to change
+    # plain settings come before settings that are computed from them, so that a message names the setting to change
     names.sort(key=lambda name: str(config[name]).startswith(("$", "@")))
     evaluated = {name: parser.get_parsed_content(name) for name in names}
-    # a function: the parts are made only after their settings are checked
+    # a function, so that the parts are made only after their settings are checked
     return evaluated | {
         "renames_labels": "MapLabelValued" in str(config),
         "parts": lambda: _parts(parser),
@@ -287,7 +288,7 @@ def _check(name: str, value: Any, check: Check) -> None:
 
 
 def _check_classes(structures: Mapping[int | str, str]) -> None:
-    """Check that the values of masks are the numbers of the network's classes; its first is the background."""
+    """Check that the mask values are the class numbers of the network, whose class 0 is the background."""
     values = [int(value) for value in structures]
     if sorted(values) != list(range(1, len(values) + 1)):
         raise InputError(

@@ -22,8 +22,8 @@ from planewise.engines.seen_patients import warn_of_seen_patients
 from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, evaluated_settings
 from planewise.engines.write_run import digest, write_run
 
-#: A setting of bundles whose batches are whole series. For them, cuDNN's search for algorithms is off, because it would
-#: be repeated for every new number of slices.
+#: A setting that only bundles with whole series as batches have. For these bundles, cuDNN's search for algorithms is off,
+#: because it would be repeated for every new number of slices.
 _FREE_LENGTH = "max_slices"
 
 
@@ -122,7 +122,7 @@ def _running_parser() -> ConfigParser | None:
 
 
 def _hardware(parser: ConfigParser | None) -> dict[str, Any]:
-    """Names of the devices of all processes, and the precision, if the configuration sets them."""
+    """The names of all processes' devices, and the precision, if the configuration sets them."""
     if parser is None or "device" not in parser:
         return {}
     device = torch.device(parser.get_parsed_content("device"))

@@ -25,8 +25,8 @@ def listen() -> None:
 
 
 def stop_if_asked(*_: Any) -> None:
-    """Raise the exception of a recorded signal again, because it may have been lost: C++ code that checks whether an object
-    has an attribute drops exceptions."""
+    """Raise the exception of a recorded signal again, because it may have been lost: C++ code drops exceptions while it
+    checks whether an object has an attribute."""
     if _received:
         _raise(_received[-1])
 

@@ -17,9 +17,10 @@ from planewise.errors import InputError
 
 #: Keys of an inference config that define the network, its input, how it is called, and the use of its output.
 DEFINING = ("network_def", "preprocessing", "inferer", "postprocessing")
-#: Settings that these refer to, but which only decide how fast and how exactly inference computes: its own.
+#: Settings to which these keys refer, but which affect only the speed and the precision of inference. Inference keeps its own
+#: values.
 _OF_INFERENCE = ("amp", "batch_size")
-#: Key of the part that makes samples from items: its ``slices`` and the key of the classes belong to the weights; the
+#: Key of the part that makes samples from items. Its ``slices`` and its key of the classes belong to the weights, but its
 #: choice of exams does not.
 _SAMPLES = "dataset"
 _READ = (*FILES, "input", "section", "num_exams", "phases", "channels")
@@ -40,7 +41,8 @@ _CODE = re.compile(r"[$@%]")
 
 
 def defining_settings(inference: Mapping[str, Any]) -> set[str]:
-    """Top-level settings of an inference config that its network, input or output depend on, other than its speed."""
+    """Top-level settings on which the network, the input or the output of an inference config depends, without those that
+    affect only its speed."""
     found: set[str] = set()
     samples = [f"@{key}" for key in _references(inference.get(_SAMPLES)) - set(_READ)]
     waiting = [*(inference.get(key) for key in DEFINING), samples]
@@ -71,7 +73,7 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
     """
     train, inference = plain(train), plain(inference)
     wanted = defining_settings(inference)
-    # settings that are newer than the run, which lacks them; their value null means the behaviour before they existed
+    # settings that are newer than the run, so the run lacks them; with null, the behaviour is as before they existed
     later = {key for key, value in train.items() if value is None and key not in run.config}
     network, own_network = run.config.get("network_def"), train.get("network_def")
     if isinstance(own_network, Mapping):
@@ -104,7 +106,7 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
         }
         for file, config in (("train.yaml", train), ("inference.yaml", inference))
     }
-    # a key that train.yaml lacks is a setting only for inference, which a training run does not determine
+    # if train.yaml lacks a key, it is a setting for inference only, and a training run does not determine it
     changed["inference.yaml"] = {key: value for key, value in changed["inference.yaml"].items() if key in train}
     changed["inference.yaml"] |= measured_settings(run.record, inference)
     return changed
@@ -166,7 +168,7 @@ def _in(config: Mapping[str, Any], key: str) -> Any:
 
 
 def make_the_same(own: Any, other: Any) -> bool:
-    """Whether two parts of a config are equal. An argument with its default value counts as not given."""
+    """Whether two parts of a config are equal, if arguments with their default values are left out."""
     defaults = _defaults(own)
     return _without(own, defaults) == _without(other, defaults)
 

@@ -132,7 +132,7 @@ def _computed(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_one_process(value: Any) -> Any:
-    """A configuration without the changes that configs/multi_gpu_train.yaml makes."""
+    """The configuration without the changes that configs/multi_gpu_train.yaml makes."""
     if isinstance(value, Mapping):
         if value.get("_target_") == _PARALLEL_NETWORK:
             return value.get("network")
@@ -186,7 +186,7 @@ def _version(package: str) -> str | None:
 def _commit() -> str | None:
     """The git commit of the running code, marked if the code has changed since; None if git does not track it.
 
-    A packaged bundle or an environment may be inside another repository, whose commit would say nothing about the code.
+    A packaged bundle or an environment may be inside another repository, whose commit does not identify the code.
     """
     here = Path(__file__)
 
