@@ -1,4 +1,4 @@
-"""Numbers without a position in the image, in the form that MONAI Label passes to a viewer."""
+"""Return numbers that have no position in the image, in the form that MONAI Label passes to a viewer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Score one part of a pretext: the contract between `PretextReport` and its collectors.
+"""The interface between `PretextReport` and its collectors, each of which scores one part of a pretext.
 
 A config names the collectors (`planewise.evaluation.LocationScores`, `planewise.evaluation.OrientationScores`, ...),
 each with its own settings. The report goes over the evaluator's batches once. For every collector, it
@@ -27,8 +27,8 @@ DRAWN = 8
 
 
 def drawn_examples(example: Tensor) -> list[int]:
-    """Numbers of the samples that a picture shows. An example that was seen several times is shown several times if there
-    is room.
+    """Choose the samples that a picture shows, by their numbers. An example that was seen several times is shown several
+    times if there is room.
 
     Args:
         example: which samples are examples, ``(N,)``, bool.
@@ -51,7 +51,7 @@ def cell_layers(images: Tensor, cells_per_side: int) -> list[Tensor]:
 
 
 def drawn_at(dpi: float, draw: Callable[..., Figure], *arguments: Any) -> Callable[[], Figure]:
-    """A function that calls ``draw`` with these arguments, and gives the figure its own resolution."""
+    """Return a function that calls ``draw`` with these arguments and gives the figure its own resolution."""
 
     def picture() -> Figure:
         figure = draw(*arguments)
@@ -62,7 +62,7 @@ def drawn_at(dpi: float, draw: Callable[..., Figure], *arguments: Any) -> Callab
 
 
 def with_accuracy(figure: Figure, title: str, what: str, scores: Mapping[str, Any]) -> Figure:
-    """The figure with a title that ends in an accuracy and its chance level."""
+    """Add an accuracy and its chance level to the end of a figure's title."""
     figure.suptitle(f"{title}  {what}: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip())
     return figure
 
@@ -104,7 +104,8 @@ class Collector(Protocol):
 
         Returns:
             Tensors by name, with the same names for every batch. Each has one row per sample (or per example); its other
-            dimensions are the same in every batch. Keep numbers, not maps: all samples stay in memory until the end.
+            dimensions are the same in every batch. Keep numbers rather than maps, because all samples stay in memory until
+            the end.
         """
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:

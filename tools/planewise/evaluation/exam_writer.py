@@ -1,4 +1,4 @@
-"""The base class of writers in an inference config: they write a folder for each exam."""
+"""The base class of writers in an inference config, which write a folder for each exam."""
 
 from __future__ import annotations
 

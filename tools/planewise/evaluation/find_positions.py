@@ -1,4 +1,4 @@
-"""Turn the classes of a stack's pixels into anatomical positions in patient space, and judge how far to trust them."""
+"""Turn the classes of a stack's pixels into anatomical positions in patient space, and judge whether they can be trusted."""
 
 from __future__ import annotations
 

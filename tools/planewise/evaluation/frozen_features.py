@@ -17,7 +17,7 @@ def frozen_features(
     """The features of some preprocessed slices (`encoder_features`).
 
     Args:
-        network: network with an ``encoder``; its training or evaluation mode is restored afterwards.
+        network: network with an ``encoder``; afterwards, it is in the same mode (training or evaluation) as before.
         dataset: the slices.
         rows: indices of the slices in the dataset.
         inferer: runs the network, such as `planewise.engines.AutocastInferer`.

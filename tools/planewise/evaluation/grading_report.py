@@ -27,7 +27,7 @@ class GradingReport(ProbabilitiesReport):
       grade or a higher one;
     - ``metrics.json``: quadratic weighted kappa (Taleb 2020, section 4.3) and the other values of
       `planewise.metrics.grade_scores`; ``epochs``, the number of trained epochs, and ``converged_epoch``
-      (`epochs_to_converge`; early if nothing is learned);
+      (`epochs_to_converge`; if nothing is learned, this is an early epoch);
     - ``confusion.png``;
     - ``photographs.png``: the photographs with the worst grading, and where the network looked.
 
@@ -98,7 +98,7 @@ class GradingReport(ProbabilitiesReport):
 
 
 def decided(network: nn.Module, image: torch.Tensor, grade: int, caption: str) -> Graded:
-    """A photograph with the places that support its grade, or, for grade 0, any higher grade.
+    """A photograph with the places that support its grade; for grade 0, with the places that support any higher grade.
 
     Args:
         network: the network, on any device.

@@ -1,4 +1,4 @@
-"""One plan from all phases of a cine: the mean of their planes, and the phases that disagree with that mean."""
+"""Make one plan from all phases of a cine: the mean of their planes, and the phases that disagree with this mean."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def join_phases(
 
     Returns:
         The views. Their jack-knife standard errors are means over the phases, with the same weights. ``phases`` is the
-        number of phases with a plane; ``phases_that_disagree`` lists the phases whose own plane is farther from the mean
-        than the mean's error bounds, and ``phases_without_a_plane`` those without one.
+        number of phases with a plane; ``phases_that_disagree`` lists the phases whose own plane is outside the error bounds
+        of the mean, and ``phases_without_a_plane`` lists the phases without a plane.
     """
     return {view: _joined(view, {"": first, **others}, bounds.get(view)) for view in first}
 

@@ -36,11 +36,12 @@ def probe_labels(
     inferer: Callable[..., Tensor] | None = None,
     batch_size: int = 16,
 ) -> dict[str, Any]:
-    """Score two probes on what the network's ``head`` sees, for few labelled exams, and write ``metrics.json``.
+    """Score two probes that learn from few labelled exams, on the inputs of the network's ``head``, and write
+    ``metrics.json``.
 
-    The encoder stays as it is: pretrained, or random if no weights were loaded. A ridge regression (`linear_probe`) and
-    the nearest neighbours (`neighbour_probe`) learn from the exams that a fine-tuning with the same ``num_subjects`` and
-    ``subject_seed`` learns from, and predict the other exams.
+    The encoder is not trained; its weights are pretrained, or random if no weights were loaded. A ridge regression
+    (`linear_probe`) and the nearest neighbours (`neighbour_probe`) learn from the exams that a fine-tuning with the same
+    ``num_subjects`` and ``subject_seed`` learns from, and predict the other exams.
 
     Args:
         network: network with a ``head`` (`planewise.networks.NamedParts`).
@@ -49,8 +50,8 @@ def probe_labels(
         score: the task's score of logits ``(N, K)`` and labels, such as `planewise.metrics.grade_kappa`. It gets the
             predicted targets minus one half.
         counts: numbers of labelled exams.
-        draws: number of draws of these exams; draw d has ``subject_seed`` d. All exams are drawn once, because every such
-            draw is the same.
+        draws: number of draws of these exams; draw d has ``subject_seed`` d. If the count is the number of all exams, there
+            is a single draw, because all draws would be the same.
         output_dir: folder for ``metrics.json``: ``{"score": name, "features": D, "exams": number of predicted exams,
             "linear": {count: [score of each draw]}, "neighbours": {..}}``. A score that is undefined is null.
         score_name: the score's name for people, such as ``"kappa"``.
@@ -100,7 +101,7 @@ def probe_labels(
 def _head_inputs(
     network: nn.Module, loader: BatchLoader, prepare_batch: PrepareBatch, inferer: Callable[..., Tensor] | None
 ) -> tuple[Tensor, Tensor]:
-    """What the head sees of every item, ``(N, D)``, and the items' labels, both on the CPU, float32."""
+    """The head's input for every item, ``(N, D)``, and the items' labels, both on the CPU, float32."""
     device = next(network.parameters()).device
     seen: list[Tensor] = []
     labels: list[Tensor] = []

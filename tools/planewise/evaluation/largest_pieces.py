@@ -9,7 +9,7 @@ from monai.transforms import KeepLargestConnectedComponentd, generate_spatial_bo
 
 
 class KeepLargestPiecesd(KeepLargestConnectedComponentd):
-    """MONAI's `KeepLargestConnectedComponentd` inside the bounding box of all labels, which is small for a heart.
+    """Apply MONAI's `KeepLargestConnectedComponentd` inside the bounding box of all labels, which is small for a heart.
 
     The result and the arguments are the same, for labels ``(1, i, j, k)`` with 0 for the background.
     """

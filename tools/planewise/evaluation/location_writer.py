@@ -37,8 +37,8 @@ class LocationWriter(ExamWriter):
     Args:
         output_dir: folder for the results.
         mapping: mapping of the location, ``"linear"`` (Zhang 2024 Eq. 3) or ``"sine"`` (Eq. 4).
-        min_order: smallest accepted order; its absolute value for the linear mapping.
-        start: name of a slice at location 0, with the linear mapping.
+        min_order: smallest accepted order; for the linear mapping, the smallest accepted absolute value.
+        start: name of the slice at location 0, for the linear mapping.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Keep a run going if a picture cannot be drawn."""
+"""Let a run continue if a picture cannot be drawn."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class PatchLocationScores:
             "predicted": batch.prediction.argmax(dim=1),
             # number of places
             "places": batch.prediction.new_full((len(batch.prediction),), batch.prediction.shape[1]).long(),
-            # for volumes, slices: the middle slice of a patch, and that of each layer of cells
+            # of volumes, slices are shown: the middle slice of a patch, and that of each layer of cells
             "pairs": middle_layer(pairs, shown.ndim - 1),
             "layers": torch.stack(cell_layers(shown, self.per_side), dim=1),
             "example": batch.example,

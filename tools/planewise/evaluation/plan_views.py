@@ -39,9 +39,9 @@ class PlanViewsd(Transform):
       mm), its trust values, the verdict, and for a plane the slices that disagree with it and its error bounds; the
       relative locations; the obliquity of the stack.
 
-    A view's verdict is "no plane" if a limit is exceeded. The default limits are between the values under ``trust`` in an
-    evaluation on unseen hearts and the values for volumes of a spine; agreement and order separate the two best. For
-    your own network, run an evaluation and choose its limits.
+    A view's verdict is "no plane" if a limit is exceeded. The default limits lie between the values under ``trust`` in an
+    evaluation on unseen hearts and the values for volumes of a spine. Agreement and order separate hearts and spines best.
+    For your own network, run an evaluation and choose its limits.
 
     Args:
         views: names of the heatmap channels.
@@ -52,7 +52,7 @@ class PlanViewsd(Transform):
             the slices.
         mapping: mapping of the location, ``"linear"`` (Zhang 2024 Eq. 3) or ``"sine"`` (Eq. 4).
         min_order: with ``location``, limit for how well the slices' locations follow the expected order, see
-            `location_order`; for its absolute value with the linear mapping. None disables the check.
+            `location_order`; with the linear mapping, its absolute value counts. None disables the check.
         max_residual: limit for the distance of the slices' lines from the common plane, mm.
         max_spread: limit for the angle between the slices' lines and those of the common plane, degrees.
         min_obliquity: a stack closer than this to an axial, coronal or sagittal one gets no planes, degrees; nor does a
@@ -142,7 +142,8 @@ class PlanViewsd(Transform):
         return item
 
     def _judge(self, plane: PlannedPlane, of_stack: Sequence[str]) -> dict[str, Any]:
-        """The plane as plain values, its verdict, and the reasons against it: of the whole stack and of the plane."""
+        """The plane as plain values, with its verdict and the reasons against it, which concern the whole stack or this
+        plane."""
         judged: dict[str, Any] = {
             "origin": [round(value, 3) for value in plane.origin.tolist()],
             "normal": [round(value, 5) for value in plane.normal.tolist()],

@@ -15,10 +15,11 @@ from planewise.geometry import Bound, calibrated_bound
 
 #: The share of planes whose error is within a bound.
 KEPT = 0.9
-#: Name of each bound, which is the column of the error in ``planes.csv``, to the column of its jack-knife standard error.
+#: Maps the name of each bound, which is also the column of the error in ``planes.csv``, to the column of the jack-knife
+#: standard error.
 ERRORS = {"angle_deg": "angle_sd_deg", "offset_mm": "offset_sd_mm"}
 
-#: The criteria for a plane, and their columns of ``planes.csv``.
+#: The criteria for trusting a plane, and their columns in ``planes.csv``.
 _TRUST = {"peak": "peak", "agreement": "agreement", "residual": "residual_mm", "spread": "spread_deg"}
 
 
@@ -49,7 +50,8 @@ def kept_bounds(
     max_residual: float,
     max_spread: float,
 ) -> dict[str, dict[str, float | None]]:
-    """Check error bounds on other planes than those they were measured on: the share of accepted planes within them.
+    """Check error bounds on planes other than those on which they were measured, by the share of accepted planes that are
+    within the bounds.
 
     Args:
         planes: columns of ``planes.csv``.

@@ -28,7 +28,7 @@ class PositionScores:
       last two for squares that are wholly inside the image; and ``trust``: bounds that 99 of 100 of these slices
       satisfy, from which to choose the limits of `FindPositionsd`;
     - ``slices.csv``: ``squares_dice``, the mean Dice of the squares that are on the slice; ``squares_found``; and
-      ``centre_mm``, the mean over the squares;
+      ``centre_mm``, averaged over the squares;
     - ``squares.png``: the examples.
 
     Targets contain ``squares`` ``(B, i, j)``, ``square_centres`` ``(B, 9, 3)`` (RAS+, mm), ``square_inside`` ``(B, 9)`` and

@@ -1,4 +1,4 @@
-"""The base class of classification writers: they write a folder for each exam, and one table of all exams."""
+"""The base class of classification writers, which write a folder for each exam, and one table of all exams."""
 
 from __future__ import annotations
 

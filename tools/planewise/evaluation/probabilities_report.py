@@ -1,4 +1,4 @@
-"""The base class of reports on whole exams: it collects their probabilities in one pass."""
+"""The base class of reports on whole exams, which collects the exams' probabilities in one pass."""
 
 from __future__ import annotations
 

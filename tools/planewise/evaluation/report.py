@@ -1,4 +1,4 @@
-"""The base class of reports: they collect an evaluator's batches in one pass, then write tables and pictures."""
+"""The base class of reports, which collect an evaluator's batches in one pass and then write tables and pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from planewise.reports.tables import write_json
 
 
 class Report:
-    """Let `write` write the results of an evaluator's pass into a folder, and write ``metrics.json``.
+    """Collect an evaluator's batches; at the end, call `write`, and write the scores that it returns to ``metrics.json``.
 
     Args:
         output_dir: folder for the results.
@@ -45,6 +45,6 @@ class Report:
         self.folder.mkdir(parents=True, exist_ok=True)
         scores = self.write()
         if scores is not None:
-            # last, so that a program waiting for this file finds the others
+            # this file comes last, so that a program that waits for it finds the others
             write_json(self.folder / "metrics.json", scores)
             engine.state.metrics |= {"report": scores}

@@ -41,7 +41,7 @@ class RestorationScores:
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
         wanted, hidden = batch.target["restored"], batch.target["hidden"]
-        # the visible part of a corrupted image has another mean
+        # the visible part of a corrupted image has a different mean
         mean = mean_of_seen(wanted if self.spoilt else batch.image, hidden)
         answers = (batch.prediction, batch.image, mean)
         taken = {

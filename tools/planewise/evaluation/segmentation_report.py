@@ -24,10 +24,10 @@ class SegmentationReport(Report):
     """Write the results of an evaluator's pass over whole volumes into a folder.
 
     - ``metrics.json``: mean and standard deviation of Dice, ASSD (Zhang 2024 Table 4) and mean contour distance (Bai
-      2019 Fig. 4) for each structure and over all of them, how often a structure was missed altogether, and which
-      structures were never predicted. A missed structure has no distance, so ``assd_mm`` leaves it out;
-      ``assd_missed_1_mm`` counts it as 1.0 mm, like the paper's reference implementation, which flatters a failure.
-      Masks that share no slice have no contour distance either, so ``contours`` counts the existing distances;
+      2019 Fig. 4) for each structure and over all of them, how often a structure was missed altogether, and which structures
+      were never predicted. A missed structure has no distance, so ``assd_mm`` leaves it out; ``assd_missed_1_mm`` counts it
+      as 1.0 mm, like the paper's reference implementation, although this makes a failure look good. Masks that share no slice
+      have no contour distance either, so ``contours`` counts the existing distances;
     - ``volumes.csv``: the same for each volume, with exams by their hash;
     - ``segmentations.png``, and ``shown_slices.npz`` for a picture of several methods (Zhang 2024 Fig. 7).
 

@@ -28,8 +28,8 @@ class SliceOrderScores:
     """A `Collector` of a pair network's predictions for all pairs of every stack, with each phase separate.
 
     The evaluator goes over slices, not pairs, and returns the encoder's features of each slice
-    (`planewise.engines.EncoderInferer`); this class applies the head to all pairs of features. So n slices cost n runs of
-    the encoder instead of n (n - 1).
+    (`planewise.engines.EncoderInferer`); this class applies the head to all pairs of features. So for n slices, the encoder
+    runs n times instead of n (n - 1) times.
 
     - ``metrics.json``: ``slice_order``: accuracy of all ordered pairs, of pairs that mirror each other about the centre
       of their stack (Zhang 2024, discussion of Table 5: if both halves look alike, their order cannot be seen) and of
@@ -74,7 +74,7 @@ class SliceOrderScores:
 
 
 def stack_places(items: Sequence[Mapping[str, Any]]) -> NDArray[np.floating]:
-    """Positions of a stack's slices between its ends, from 0 to 1: their relative locations if all are known, otherwise
+    """Where the slices lie between the ends of their stack, from 0 to 1: their relative locations if all are known, otherwise
     their positions, scaled to the stack. The items are in the stack's order."""
     positions = np.array([slice_position(item) for item in items])
     located = all(np.isfinite(item.get("location", np.nan)) for item in items)

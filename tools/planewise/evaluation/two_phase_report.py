@@ -27,7 +27,8 @@ from planewise.reports.classification_figures import roc_figure
 from planewise.reports.findings_figures import Decision, saliency_figure
 from planewise.reports.tables import write_csv
 
-#: Candidate strengths of the logistic regression (scikit-learn's C); one is chosen by cross-validation on the fitted exams.
+#: Candidate values of the logistic regression's strength (scikit-learn's C). Cross-validation on the fitted exams chooses
+#: one.
 _STRENGTHS = np.logspace(-4, 2, 7)
 #: Maximum number of folds of that cross-validation.
 _FOLDS = 5

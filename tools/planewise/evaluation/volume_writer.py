@@ -10,8 +10,8 @@ from nibabel.nifti1 import Nifti1Image
 
 
 class VolumeWriter(NibabelWriter):
-    """MONAI's writer of NIfTI files for volumes ``(channels, i, j, slices)``, with millimetres as their unit; one channel
-    of one slice is written as ``(i, j, 1)``.
+    """MONAI's writer of NIfTI files for volumes ``(channels, i, j, slices)``, with millimetres as their unit; a volume of one
+    channel and one slice is written as ``(i, j, 1)``.
 
     MONAI's own writer drops the last axis of such a volume, and then `SaveImage` (1.6.1) fails. Use this class as the
     ``writer`` of `SaveImaged`.

@@ -1,4 +1,4 @@
-"""Why planes fitted to heatmaps cannot be trusted: the exceeded limits of view planning, in words."""
+"""Say in words why planes fitted to heatmaps cannot be trusted: which limits of view planning they exceed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _ACROSS = ("sagittal", "coronal", "axial")
 #: Default of the smallest obliquity of a short-axis stack in the body, degrees.
 SHORT_AXIS_OBLIQUITY = 15.0
 #: Largest accepted angle between a stack's normal and the usual long axis of the left ventricle, degrees. The long axes of
-#: hearts are within 35 degrees of it; the rest allows for the stack's own tilt. The largest angle among 600 phantoms is 27
-#: degrees; of stacks that are rotated by 16 to 30 degrees from the body's planes, 70 % exceed the limit.
+#: hearts are within 35 degrees of it; the remaining degrees allow for the tilt of the stack. The largest angle among 600
+#: phantoms is 27 degrees; of stacks that are rotated by 16 to 30 degrees from the body's planes, 70 % exceed the limit.
 OFF_AXIS = 45.0
 
 
