@@ -18,8 +18,8 @@ from planewise.geometry import LARGEST_SHIFT, breath_hold_shifts, plane_from_aff
 from planewise.preprocessing import LoadSliced
 from planewise.preprocessing.exam_name import exam_of
 
-#: Largest median uncertainty of an exam's shifts, mm; shifts that are more uncertain are not applied. Images without any
-#: information give about twice this uncertainty.
+#: Largest median uncertainty of an exam's shifts, mm; shifts that are more uncertain are not applied. For images without any
+#: information, the uncertainty is about twice this value.
 MOST_UNCERTAIN = 2.5
 
 #: Smallest median correlation along an exam's intersection lines after the shifts. A smaller correlation means that the
@@ -36,7 +36,7 @@ class AlignedExam:
     images: int
     """number of images: short-axis slices, and views that intersect them"""
     why_not: str | None
-    """why it was left unchanged, as a sentence; None if its shifts are corrected"""
+    """the reason why the exam was left unchanged, as a sentence; None if its shifts are corrected"""
     agreement: tuple[float, float] | None = None
     """median correlation along the intersection lines, before and after the correction"""
     shifts: torch.Tensor | None = None

@@ -19,7 +19,7 @@ def at_cycle_points(items: Sequence[Mapping[str, Any]], points: Iterable[float] 
         points: fractions of the cycle, at least one; end-systole is at about 0.4. None takes all phases.
 
     Returns:
-        For each slice, as many items as there are points, or fewer if one phase is the nearest to several points.
+        For each slice, one item for each point; fewer if one phase is the nearest to several points.
     """
     if points is None:
         return list(items)

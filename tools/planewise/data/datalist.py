@@ -25,13 +25,13 @@ from planewise.preprocessing.exam_name import exam_of
 from planewise.text_files import read_json
 from planewise.unreadable import UNREADABLE
 
-#: Keys of an item that determine from where a slice is read.
+#: Keys of an item that determine which part of which file is read.
 _PLACE = ("image", "frame", "time", "affine", "shift")
 #: Keys of an item that belong to its slice, not to its volume.
 _OF_A_SLICE = ("frame", "label_frame", "affine", "shift", "slice", "location", "planes", "stack")
 #: Endings of files that contain a whole stack.
 VOLUMES = (".nii", ".nii.gz", ".npy")
-#: A check of a value, and a description of valid values.
+#: A function that checks a value, and a description of valid values.
 Form = tuple[Callable[[Any], bool], str]
 
 
@@ -362,7 +362,7 @@ def rows_by_stack(items: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, st
     places: dict[tuple[str, str, str], dict[float, int]] = defaultdict(dict)
     for index, item in enumerate(items):
         phase = item.get("phase", 0.0)
-        # rounded, because equal fractions of the cycle may be computed from different counts
+        # rounded, because fractions of the cycle that should be equal may be computed from different counts
         phase = f"{phase:.6f}" if isinstance(phase, (int, float)) else str(phase)
         stack = str(item.get("stack") or item.get("image", ""))
         places[item["exam"], stack, phase].setdefault(slice_position(item), index)
@@ -415,7 +415,7 @@ def gather_stacks(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def whole_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Merge the slices of each labelled volume into one item, for evaluation; this is the inverse of `expand_volumes`.
+    """Merge the slices of each labelled volume into one item, for evaluation. This reverses `expand_volumes`.
 
     Args:
         items: items of a datalist. If a NIfTI image and its mask have the same grid, their slices become one item,

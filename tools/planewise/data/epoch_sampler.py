@@ -19,9 +19,9 @@ def mixed_seed(seed: int, number: int) -> int:
 
 
 def own_positions(length: int, even: bool) -> range:
-    """This process's positions in an epoch's order: of W processes, number r takes r, r + W, r + 2W, ...
+    """The positions in an epoch's order that this process takes: of W processes, process r takes r, r + W, r + 2W, ...
 
-    So batches of B in each process together contain the same items as a batch of W * B in one process.
+    So the processes' batches of B items together contain the same items as one process's batch of W * B items.
 
     Args:
         length: positions in the epoch, over all processes.
@@ -54,7 +54,7 @@ class EpochSampler(Sampler):
         samples_per_epoch: length of an epoch, over all processes; None means one pass.
         seed: seed of the draws.
         even: see `own_positions`.
-        batch_size: a sample is a list of indices, and so many samples are one batch; None yields single indices.
+        batch_size: number of samples, which are then lists of indices, in a batch; None yields single indices.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class EpochSampler(Sampler):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw other samples from the next iteration on; the same epoch always draws the same."""
+        """Set the epoch for the next iterations. Each epoch has other samples, but an epoch always has the same samples."""
         self.epoch = epoch
 
     def draw_pass(self, generator: torch.Generator) -> list[Any]:
@@ -75,7 +75,7 @@ class EpochSampler(Sampler):
         raise NotImplementedError
 
     def draw_epoch(self, generator: torch.Generator) -> list[Any]:
-        """The samples of an epoch, over all processes; the last pass may reach beyond its length."""
+        """The samples of an epoch, over all processes. The last pass may exceed the length of the epoch."""
         drawn: list[Any] = []
         while len(drawn) < self._length:
             drawn += self.draw_pass(generator)

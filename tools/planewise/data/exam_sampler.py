@@ -24,8 +24,8 @@ class ExamSampler(EpochSampler):
             draw, or cut short, so that the number of training steps does not depend on the number of exams. None means
             one pass.
         seed: seed of the draws.
-        even: True, for training, gives every process the same number and drops the remainder. False, for validation,
-            keeps every slice, although some processes then get one more.
+        even: True, for training, gives every process the same number and drops the remainder. False, for validation, keeps
+            every slice, so some processes may get one slice more.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Describe the dependencies of a cache of preprocessed slices as text that a person can compare.
+"""Describe everything on which a cache of preprocessed slices depends, as text that a person can compare.
 
 A cache depends on all code of the subpackages that read images and make the rows of a cache (`ROOMS`). It stays valid
 if a pretext, an augmentation or a network is added or changed.
@@ -32,7 +32,7 @@ ROOMS = ("data", "exams", "geometry", "preprocessing")
 #: Packages that compute the contents of a cache.
 PACKAGES = ("monai", "torch", "numpy", "scipy", "itk-core", "nibabel", "pillow")
 
-#: The modules of these packages, which are represented by their versions instead of their code.
+#: The modules of these packages. Versions represent them instead of their code.
 _VERSIONED = ("monai", "torch", "numpy", "scipy", "itk", "nibabel", "PIL")
 
 #: This package's folder. Its name is the package's name, which differs in a packaged bundle.

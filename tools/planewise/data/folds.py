@@ -52,8 +52,8 @@ def load_fold(
         raise InputError(f"{len(patients)} patients cannot be divided into {folds} folds; set a lower --folds")
     names = sorted(patients)
     drawn = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
-    # the patients of each class are dealt out in random order; scikit-learn's StratifiedGroupKFold refuses classes with
-    # fewer patients than folds
+    # the patients of each class are assigned to the folds in turns, in random order; scikit-learn's StratifiedGroupKFold
+    # refuses classes with fewer patients than folds
     dealt = sorted((names[index] for index in drawn), key=patients.__getitem__)
     chosen = set(dealt[fold::folds])
     return [item for item in items if (_patient(item) in chosen) == (section == "validation")]

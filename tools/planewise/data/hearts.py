@@ -32,7 +32,8 @@ _NAMED = 10
 
 
 def heart_problem(heart: np.ndarray, spacing: Sequence[float]) -> str:
-    """Why a mask cannot be a heart, as the end of a sentence that begins with "its mask"; empty if it can be a heart.
+    """The reason why a mask cannot be a heart, as the end of a sentence that begins with "its mask"; empty if it can be a
+    heart.
 
     Args:
         heart: ``(i, j, slices)``, bool.

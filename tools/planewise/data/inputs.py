@@ -148,7 +148,7 @@ def _from_files(
         if files:
             refuse_one_name(files)
             return [{"image": str(volume)} for volume in _without_masks(files)]
-    # DICOM comes last, because only then is it worth reading the headers of a whole tree
+    # DICOM comes last, because it requires reading the headers of a whole tree
     stacks = find_stacks(path, view, phases, contrast=contrast, left_out=left_out)
     several = Counter(stack.exam for stack in stacks)
     items = []

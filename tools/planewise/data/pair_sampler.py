@@ -33,8 +33,8 @@ class PairSampler(EpochSampler):
         samples_per_epoch: pairs in an epoch, over all processes. Passes over the exams are repeated, each with a new
             draw, or cut short. None means one pass.
         seed: seed of the draws.
-        even: True, for training, gives every process the same number and drops the remainder. False, for validation,
-            keeps every pair, although some processes then get one more.
+        even: True, for training, gives every process the same number and drops the remainder. False, for validation, keeps
+            every pair, so some processes may get one pair more.
 
     Raises:
         InputError: there are slices, but no two of them belong to the same stack and phase.
@@ -87,7 +87,7 @@ class PairSampler(EpochSampler):
         ]
         draws = torch.rand(len(drawn), generator=generator).tolist()
         order = torch.randperm(len(drawn), generator=generator).tolist()
-        # starting after the first slice and wrapping round, so that each of the others is equally likely
+        # counted from the first slice on, wrapping round at the end, so that each of the other slices is equally likely
         pairs = [
             (rows[rank], rows[(rank + 1 + int(draw * (len(rows) - 1))) % len(rows)])
             for (rows, rank), draw in zip(drawn, draws, strict=True)

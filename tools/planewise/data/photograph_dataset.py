@@ -16,7 +16,7 @@ class PhotographCache(SliceCache):
     """A `SliceCache` whose items are photographs, ``(channels, i, j)``, stored as float16, one row for each."""
 
     noun, shape, loader = "photograph", "(channels, i, j)", "LoadPhotographd"
-    # decoding some megapixels costs as much as ten slices
+    # decoding a photograph of some megapixels costs as much as preprocessing ten slices
     items_per_worker = 4
 
     @staticmethod

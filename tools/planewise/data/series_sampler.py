@@ -24,10 +24,11 @@ class SeriesSampler(EpochSampler):
             of larger series are drawn again in each epoch. None takes all slices.
         samples_per_epoch: series in an epoch, over all processes; passes over the exams are repeated or cut short.
             None means one pass.
-        shuffle: False is for validation: the series stay in order, and large series contribute evenly spaced slices.
+        shuffle: whether to draw at random. With False, for validation, the series stay in order, and large series contribute
+            evenly spaced slices.
         seed: seed of the order.
-        even: True, for training, gives every process the same number and drops the remainder. False, for validation,
-            keeps every series, although some processes then get one more.
+        even: True, for training, gives every process the same number and drops the remainder. False, for validation, keeps
+            every series, so some processes may get one series more.
     """
 
     def __init__(

@@ -69,7 +69,8 @@ class SliceCache:
         InputError: every item was refused, the disk is full (with the required size), or the folder is not writable.
     """
 
-    #: The name of a row, its shape after preprocessing, and the transform with which the preprocessing begins.
+    #: For messages: the name of a row, its shape after preprocessing, and the transform that must come first in the
+    #: preprocessing.
     noun, shape, loader = "slice", "(channels, i, j, 1)", "LoadSliced"
     #: Minimum number of items per extra process.
     items_per_worker = 16
@@ -160,7 +161,7 @@ class SliceCache:
         if "state" not in arrays:
             arrays |= self._allocate({"state": np.array(PENDING, dtype=np.uint8)})
         state = arrays["state"]
-        # refused items are tried again: their cause may have been fixed, and the log needs their reasons
+        # refused items are tried again, because the cause may have been fixed and the log needs the reasons
         todo = np.flatnonzero(state != DONE).tolist()
         loader = DataLoader(
             _Preprocessed([self.items[index] for index in todo], self.transform, self.label_keys, self.stored),
@@ -207,7 +208,7 @@ class SliceCache:
             shape = (len(self.items), *value.shape)
             try:
                 arrays[name] = np.lib.format.open_memmap(partial, mode="w+", dtype=value.dtype, shape=shape)
-                # writing to a sparse file would end the process with SIGBUS when the disk is full
+                # if the disk were full, writing to a sparse file would end the process with SIGBUS
                 with open(partial, "r+b") as file:
                     os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
             except OSError as error:
@@ -288,8 +289,8 @@ def _as_it_is(item: Any) -> Any:
 
 
 def _leave_the_parents_objects(worker: int) -> None:
-    """Keep a forked worker from freeing its parent's objects. A process group would wait for threads that do not exist in
-    the fork."""
+    """Keep a forked worker from freeing its parent's objects: a process group that is freed would wait for threads that do
+    not exist in the fork."""
     gc.freeze()
 
 

@@ -123,7 +123,7 @@ def _make_targets(
 
 
 def _refuse_nothing_known(made: Sequence[dict[str, torch.Tensor]], noun: str) -> None:
-    """Raise `InputError` if no item has any target, because a network could learn nothing.
+    """Raise `InputError` if no item has any target, because a network could not learn anything from these items.
 
     This happens with MONAI Label: its server passes volumes with masks, which contain no planes or locations.
     """

@@ -36,10 +36,11 @@ def slices_between(count: int, first: float, last: float) -> list[int]:
             mid-ventricular.
 
     Returns:
-        The ranks of these slices. If no centre lies between the heights, the rank of the slice nearest to their middle.
+        The ranks of these slices. If no slice centre lies between the heights, the result is the rank of the slice nearest to
+        their middle.
     """
     middles = [(rank + 0.5) / count for rank in range(count)]
-    # floating-point numbers cannot represent a third exactly
+    # a tolerance, because floating-point numbers cannot represent a third exactly
     chosen = [rank for rank, middle in enumerate(middles) if first - 1e-9 <= middle <= last + 1e-9]
     return chosen or [min(range(count), key=lambda rank: abs(middles[rank] - (first + last) / 2))]
 

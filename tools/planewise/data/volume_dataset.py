@@ -18,7 +18,7 @@ class VolumeCache(SliceCache):
     case."""
 
     noun, shape, loader = "volume", "(channels, i, j, k)", "LoadVolumed"
-    # a volume costs as much as a hundred slices
+    # preprocessing a volume costs as much as preprocessing a hundred slices
     items_per_worker = 2
 
     @staticmethod
