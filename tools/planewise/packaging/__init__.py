@@ -1,4 +1,4 @@
-"""Bundles as folders that work without an installed planewise."""
+"""Package bundles as folders that work without an installed planewise, and check them."""
 
 from planewise.packaging.check_bundle import check_bundle
 from planewise.packaging.checks.finding import Finding

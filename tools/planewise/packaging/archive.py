@@ -64,7 +64,7 @@ def write_zip(folder: Path, path: Path) -> None:
         for name in files_of(folder):
             entry = zipfile.ZipInfo(f"{folder.name}/{name}", STAMP)
             entry.external_attr = 0o100644 << 16
-            entry.create_system = 3  # Unix: the mode is used
+            entry.create_system = 3  # the zip is marked as made on Unix, so that the mode is used
             entry.file_size = (folder / name).stat().st_size
             with open(folder / name, "rb") as source, archive.open(entry, "w") as target:
                 shutil.copyfileobj(source, target, 2**20)
@@ -77,7 +77,7 @@ def files_of(folder: Path) -> list[str]:
 
 @contextmanager
 def built_beside(place: Path) -> Iterator[Path]:
-    """A temporary folder on the disk of ``place``, which is always removed afterwards.
+    """Yield a temporary folder on the disk of ``place``, and always remove it afterwards.
 
     Raises:
         InputError: the folder cannot be made.
@@ -94,7 +94,7 @@ def built_beside(place: Path) -> Iterator[Path]:
 
 
 def put_in_place(built: Path, place: Path) -> None:
-    """Move a file or a folder to its destination, replacing what was there."""
+    """Move a file or a folder to its destination; an earlier file or folder there is replaced."""
     if place.is_dir() and not place.is_symlink():
         old = built.parent / f"{place.name}.old"
         os.replace(place, old)

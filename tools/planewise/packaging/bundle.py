@@ -1,4 +1,4 @@
-"""A bundle's folder, in the repository or packaged."""
+"""The folder of a bundle, in the repository or packaged."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Bundle:
 
     @cached_property
     def source(self) -> Source:
-        """The part of this package's code that the configs need."""
+        """The part of this package that the configs need."""
         return Source(name for text in self.texts.values() for name in names_in(text))
 
     def network(self, settings: Mapping[str, Any] | None = None) -> nn.Module:
@@ -133,7 +133,7 @@ class Bundle:
         written = sys.dont_write_bytecode
         _forget_scripts()
         sys.path.insert(0, str(self.folder))
-        sys.dont_write_bytecode = True  # nothing must be left in the folder
+        sys.dont_write_bytecode = True  # no file may be left in the folder
         importlib.invalidate_caches()
         try:
             yield
@@ -184,7 +184,8 @@ def _forget_scripts() -> None:
 
 @cache
 def _distributions() -> Mapping[str, list[str]]:
-    """The distributions that each module comes from; cached, because reading the environment takes a second."""
+    """Map each module to the distributions from which it comes. The result is cached, because reading the environment takes a
+    second."""
     return packages_distributions()
 
 

@@ -1,4 +1,4 @@
-"""Checks of a bundle for the Model Zoo and MONAI Label, with MONAI's own verifiers where they exist."""
+"""Check a bundle for the Model Zoo and MONAI Label, with MONAI's own verifiers where they exist."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from planewise.packaging.run import Run
 
 @dataclass(frozen=True)
 class Check:
-    """A check, its name, and whom a failure affects.
+    """A check with its name, and with the audience that a failure affects.
 
     ``run`` returns a detail or None. If it raises a `Remark`, the finding is a warning; any other error is a failure.
     """
@@ -43,7 +43,7 @@ class Check:
 def check_bundle(
     folder: str | Path, weights: str | Path | None = None, overrides: Sequence[str] = ()
 ) -> Iterator[Finding]:
-    """Check a bundle, in the repository or packaged; nothing in it changes, and no network connection is used.
+    """Check a bundle, in the repository or packaged, without changing it and without a network connection.
 
     Args:
         folder: folder of the bundle.
@@ -66,7 +66,7 @@ def check_bundle(
 
 
 def _run(weights: str | Path | None) -> Run | None:
-    """The run of the named weights; None if there is none, or if it cannot be read, which a separate check reports."""
+    """The run of the named weights; None if there is no run, or if it cannot be read (a separate check reports this)."""
     try:
         return Run.of_weights(Path(weights_path(weights))) if weights is not None else None
     except InputError:

@@ -1,4 +1,4 @@
-"""A page with the results of all checks: a table of bundles by checks, and the reasons for failures and warnings."""
+"""Write a page with the results of all checks: a table of bundles and checks, and the reasons for failures and warnings."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from planewise.own_names import OURS, THEIRS
 
 #: Width of a line of a config's comments.
 WIDTH = 120
-#: The paragraph about scores, up to an empty comment or the first key.
+#: The paragraph about scores in a config's opening comment, which ends at an empty comment line or the first key.
 _SCORE = re.compile(r"^# Score on phantoms .*\n(?:# .*\n)*", re.MULTILINE)
 _NAME = re.compile(rf"(?<![\w.]){OURS}(?=\.\w)")
 _DOTTED = re.compile(rf"(?<![\w.]){OURS}(?:\.\w+)+")
@@ -33,8 +33,9 @@ _FIND_SCRIPTS = (
     f"- $import {THEIRS}",
 )
 _IMPORTS = ("- $import inspect", "- $import os", "- $import sys")
-#: Expression for the bundle's folder, the parent of the config's folder. An expression does not know its file, but the
-#: workflow that evaluates it does, and is among its callers. Without a workflow (`ckpt_export`), it is the current folder.
+#: Expression for the bundle's folder, which is the parent of the config's folder. An expression does not know its file, but
+#: it is called by the workflow, which does know it. Without a workflow (`ckpt_export`), the expression gives the current
+#: folder.
 _OWN_FOLDER = (
     "$next((str(info.frame.f_locals['self'].config_root_path.resolve().parent) for info in inspect.stack(0) "
     "if isinstance(info.frame.f_locals.get('self'), monai.bundle.ConfigWorkflow)), '.')"
@@ -47,7 +48,7 @@ def names_in(text: str) -> set[str]:
 
 
 def for_a_bundle(text: str) -> str:
-    """The config in the form for a package: it finds the bundle's folder and uses the code in its ``scripts/``."""
+    """The config as it is in a package, where it finds the bundle's folder and uses the code in ``scripts/``."""
     text = _with_blocks(text, ("imports", "initialize"))
     edits = []
     for _, node in _code(text):

@@ -28,7 +28,7 @@ FROM_REPOSITORY = "### From the repository"
 
 @dataclass(frozen=True)
 class Provenance:
-    """Origin of a packaged bundle's weights and scores."""
+    """The origin of a packaged bundle's weights and scores."""
 
     scores: Mapping[str, Any]
     measured_on: str

@@ -1,4 +1,5 @@
-"""Configs of a bundle that replace its network (``vit.yaml``, ``knee.yaml``), and the bundle as a run used it."""
+"""Find the configs of a bundle that replace its network (``vit.yaml``, ``knee.yaml``), and copy a bundle with the network
+that a run used."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ _LEFT_OUT = shutil.ignore_patterns("models", "eval", "runs", "logs")
 def bundle_of_run(bundle: Bundle, run: Run | None, folder: Path) -> tuple[Bundle, str | None]:
     """A copy of the bundle with the network of a run, if the run used one of the bundle's network configs.
 
-    The copy contains only the bundle's own text, nothing from the run.
+    The copy contains only text of the bundle itself and none from the run.
 
     Args:
         bundle: the bundle in the repository.
@@ -43,7 +44,7 @@ def bundle_of_run(bundle: Bundle, run: Run | None, folder: Path) -> tuple[Bundle
     trained = merged(train, overlay)
     inferring = merged(inference, overlay)
     changed = {key.partition("#")[0] for key in overlay}
-    # the settings that inference has or needs; inference does not load a pretext's weights into the network
+    # only settings that inference has or needs, because inference does not load a pretext's weights into the network
     wanted = asked_of_overlay(inference, overlay) - {"network"}
     place = folder / bundle.name
     shutil.copytree(bundle.folder, place, ignore=_LEFT_OUT)

@@ -1,4 +1,4 @@
-"""Export of a bundle's network to an ONNX file that people can use."""
+"""Choose options with which the export of a bundle's network gives a useful ONNX file."""
 
 from __future__ import annotations
 

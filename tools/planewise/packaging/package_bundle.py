@@ -64,7 +64,7 @@ def package_bundle(
     zoo_url: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Packaged:
-    """Write ``DIST/NAME/`` and ``DIST/NAME.zip``: configs, the code that they need, weights, model card, checksums.
+    """Write ``DIST/NAME/`` and ``DIST/NAME.zip``: configs, the code that they need, weights, model card and checksums.
 
     If any step fails, nothing is left behind. The same input gives identical bytes.
 
@@ -76,8 +76,8 @@ def package_bundle(
         scores: JSON file of scores, instead of the run's.
         data: description of the training and test data, instead of the run's own.
         torchscript: write ``models/model.ts`` too.
-        zoo_url: move files larger than `archive.LARGEST` out of the bundle, to be uploaded to this URL, and list them in
-            ``large_files.yml``.
+        zoo_url: web address for files larger than `archive.LARGEST`. These files are moved out of the bundle, to be uploaded
+            there, and are listed in ``large_files.yml``.
         say: called with a message for each step.
 
     Raises:
@@ -229,7 +229,7 @@ def _write_files(
 
 
 def _fits_the_weights(demo: Mapping[str, Any], source: Bundle, changed: Mapping[str, dict]) -> bool:
-    """Whether the demo's overlay leaves the network, its input and its output unchanged in the package."""
+    """Whether the demo's overlay would leave the network, its input and its output in the package unchanged."""
     packaged = source.config("inference.yaml") | changed.get("inference.yaml", {})
     keys = defining_settings(packaged) | {"network_def"}
     return all(packaged.get(key) == demo[key] for key in keys & set(demo))
@@ -245,14 +245,14 @@ def _write_weights(packaged: Bundle, file: Path, say: Callable[[str], None]) -> 
 
 
 def _write_format(packaged: Bundle, say: Callable[[str], None]) -> None:
-    """Write into metadata.json what the run's settings changed in the form of the network's input and output."""
+    """Update the form of the network's input and output in metadata.json, if the run's settings changed it."""
     metadata = packaged.metadata
     form = metadata["network_data_format"]
     image, output = form["inputs"].get("image", {}), form["outputs"]["pred"]
     with packaged.importable(), torch.no_grad():
         network = packaged.network().eval()
         channels = _set_channels(image, output, packaged.config("inference.yaml"), getattr(network, "pieces", 1))
-        # the sizes come after the channels, and the width after both, because the network is called with them
+        # channels first, then sizes, and then the width, because the network is called with the channels and sizes
         changed = [channels, _set_sides(image, output, network), _set_width(image, output, network)]
     if any(changed):
         Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
@@ -305,8 +305,8 @@ def _set_sides(image: dict[str, Any], output: dict[str, Any], network: nn.Module
 
 
 def _set_width(image: dict[str, Any], output: dict[str, Any], network: nn.Module) -> str:
-    """Set the number of the network's outputs, if they have no names, as in an embedding or in logits of permutations.
-    Returns the change in words.
+    """Set the number of the network's outputs if they have no names, like those of an embedding or the logits of
+    permutations. Returns the change in words.
 
     This number follows from the run's settings (features, permutations). The bundle itself defines named outputs.
     """

@@ -1,4 +1,4 @@
-"""Weights that ship with a bundle: the file, the record of its training, and the text about its scores."""
+"""Prepare weights that ship with a bundle: the file, the record of its training, and the text about its scores."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def record_of_release(
         run: the run that made the weights.
         weights: the file that ships.
         train: the bundle's ``train.yaml``; settings that name files or devices are recorded with the values in this file.
-        scores: scores of exactly these weights.
+        scores: the scores of exactly these weights.
         about: further entries that say how the run and its data were made.
 
     Raises:
@@ -108,8 +108,7 @@ def card_rows(run: Run) -> list[str]:
 
 
 def score_sentence(run: Run) -> str:
-    """The sentence that gives the most important scores of the released weights; it goes into the comment at the top of
-    ``inference.yaml``.
+    """A sentence with the most important scores of the released weights, for the comment at the top of ``inference.yaml``.
 
     Raises:
         InputError: the run has none of the scores that this function can describe.

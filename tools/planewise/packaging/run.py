@@ -21,7 +21,8 @@ from planewise.errors import InputError
 from planewise.exams.split import SECTIONS
 from planewise.text_files import read_json
 
-#: Sections whose scores show how good the weights are, the most reliable first; those of the training section do not.
+#: Sections whose scores show how good the weights are, the most reliable first. Scores on the training section do not show
+#: this.
 MEASURED_ON = ("test", "validation")
 #: File at the root of a tree of phantom exams.
 _PHANTOM_MARK = "phantom.json"
@@ -33,7 +34,7 @@ class Run(RunRecord):
 
     @cached_property
     def scores(self) -> tuple[str, dict[str, Any]] | None:
-        """The section that the weights were scored on, and its ``metrics.json``; None if they were not scored.
+        """The section on which the weights were scored, and its ``metrics.json``; None if they were not scored.
 
         Raises:
             InputError: the scores belong to other weights, because they are older than these or the file is not the best.
@@ -92,7 +93,7 @@ class Run(RunRecord):
         items = [item for section in SECTIONS for item in content.get(section, [])]
         paths = [path for item in items for key in PATH_KEYS if key in item for path in ensure_tuple(item[key])]
         folders = {(datalist.parent / path).resolve().parent for path in paths}
-        # phantoms are written as whole trees, a few folders deep
+        # phantoms are written as whole trees, so their file is at most a few folders above the images
         trees = {above for folder in folders for above in (folder, *list(folder.parents)[:6])}
         return any((tree / _PHANTOM_MARK).is_file() for tree in trees)
 

@@ -1,4 +1,4 @@
-"""Read the tensor sizes in metadata.json, which may be formulas in n and p: ``16*n``, ``2**p``."""
+"""Read the tensor sizes in metadata.json, which may be formulas of n and p, such as ``16*n`` or ``2**p``."""
 
 from __future__ import annotations
 

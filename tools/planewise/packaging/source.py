@@ -1,4 +1,4 @@
-"""The part of this package that a bundle's configs need, rewritten under another package name.
+"""Extract the part of this package that a bundle's configs need, and rewrite it under another package name.
 
 It goes into ``scripts/`` of a packaged bundle, where MONAI's tools and MONAI Label look for a bundle's own code.
 """
@@ -25,7 +25,7 @@ _INSIDE = re.compile(rf"{{[^}}\"']*\b{OURS}\b")
 
 
 class Source:
-    """The modules of this package that some names need, in the form for a bundle.
+    """The modules of this package that the given names need, rewritten for a bundle.
 
     Each name is followed through its room's ``__init__.py`` to its defining module, and from there along every import.
     Rooms keep only the names that the included code needs. If a room is inside another (``planewise.phantoms.heart``), the
@@ -67,7 +67,7 @@ class Source:
         return sorted({room for module in self.modules for room in _rooms_above(module)})
 
     def _reach(self, name: str, why: str) -> None:
-        """Follow the dotted name of a module, or of a name in a module; ``why`` begins the message of an error."""
+        """Follow the dotted name of a module, or of an object in a module; an error message begins with ``why``."""
         module, rest = _longest_module(name)
         if _is_package(module):
             if module == OURS and rest in ([], ["__version__"]):
@@ -107,7 +107,7 @@ class Source:
         )
 
     def _room_init(self, room: str) -> str:
-        """A room's ``__init__.py`` with only the names that the included code needs."""
+        """Text of a room's ``__init__.py`` with only the names that the included code needs."""
         kept = self.exports.get(room, set())
         source = _file(room).read_text()
         parts = []
@@ -127,7 +127,7 @@ class Source:
                 parts.append(f"__all__ = [\n{lines}]" if lines else "__all__ = []")
             else:
                 parts.append(ast.get_source_segment(source, statement) or "")
-        # blank lines as a person would place them: after the docstring, before assignments, two before a function
+        # blank lines as in hand-written code: one after the docstring and before assignments, two before a function
         spaced = [
             f"\n\n{part}" if part.startswith("def ") else f"\n{part}" if number == 1 or " = " in part[:10] else part
             for number, part in enumerate(parts)
@@ -189,7 +189,7 @@ def foreign_imports(trees: Iterable[ast.AST]) -> set[str]:
 
 
 def _homes(room: str) -> dict[str, str]:
-    """The origin of every name of a room, such as ``planewise.networks.slice_net.SliceNet``."""
+    """Map every name of a room to its origin, such as ``planewise.networks.slice_net.SliceNet``."""
     homes = dict(_offered(room))
     for statement in _tree(room).body:
         if _assigns(statement, "_HOMES"):
@@ -309,7 +309,7 @@ def _longest_module(name: str) -> tuple[str, list[str]]:
     module = parts[0]
     for number in range(2, len(parts) + 1):
         longer = ".".join(parts[:number])
-        # a room offers some functions under the names of their defining modules
+        # some functions of a room have the same name as the module that defines them
         if not _file(longer).is_file() or (number == len(parts) and _is_offered(module, parts[-1])):
             break
         module = longer
@@ -317,7 +317,7 @@ def _longest_module(name: str) -> tuple[str, list[str]]:
 
 
 def _is_offered(room: str, name: str) -> bool:
-    """Whether a room's ``__init__.py`` offers a name that is also one of its modules."""
+    """Whether a room's ``__init__.py`` exports a name that is also the name of one of its modules."""
     if room == OURS or not _is_package(room):
         return False
     return (name, f"{room}.{name}.{name}") in _offered(room)

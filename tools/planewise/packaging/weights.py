@@ -51,7 +51,7 @@ def check_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, where
 
 
 def save_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, path: Path) -> None:
-    """Write weights in the network's order, each with separate memory, so that the same weights give the same bytes."""
+    """Write weights in the network's order, each tensor with its own memory, so that equal weights give equal bytes."""
     plain = {
         name: weights[name].detach().cpu().clone(memory_format=torch.contiguous_format) for name in network.state_dict()
     }

@@ -78,7 +78,8 @@ class Candidate:
 
     @cached_property
     def checkpoint(self) -> Path:
-        """A file of weights for MONAI's exporters; they are those of `network` if the bundle has none."""
+        """A file of weights for MONAI's exporters; if the bundle has no weights, they are the initial weights of
+        `network`."""
         path = self.scratch / "model.pt"
         torch.save(self.network.state_dict() if self.weights is None else self.weights, path)
         return path
@@ -96,7 +97,8 @@ class Candidate:
 
     @cached_property
     def example(self) -> torch.Tensor:
-        """A batch of two in the form of metadata.json; n is 2 in the formula of its first size, 3 in the next, and so on."""
+        """A batch of two inputs with the shape in metadata.json, where n is 2 in the formula of the first size, 3 in that of
+        the second, and so on."""
         image = self.bundle.metadata["network_data_format"]["inputs"]["image"]
         formulas = enumerate(image["spatial_shape"], start=2)
         sizes = [size_of(formula, n) for n, formula in formulas]

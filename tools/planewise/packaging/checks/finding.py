@@ -8,13 +8,13 @@ from typing import Any, Literal
 from planewise.errors import InputError
 
 Status = Literal["ok", "warning", "FAIL"]
-#: Whom a failure affects: the Model Zoo's checks, its unit test of each bundle, MONAI Label, or only ourselves.
+#: The audience that a failure affects: the Model Zoo's checks, its unit test of each bundle, MONAI Label, or only ourselves.
 Tier = Literal["zoo", "unit", "label", "ours"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of a check."""
+    """The result of a check, which is printed as one line."""
 
     status: Status
     name: str

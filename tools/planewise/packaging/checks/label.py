@@ -111,7 +111,7 @@ def inference(candidate: Candidate) -> str:
     parser = ConfigParser(config | {"device": "cpu", "bundle_root": str(bundle.folder)})
     network, inferer = (parser.get_parsed_content(key) for key in ("network_def", "inferer"))
     before, after = (_transforms(parser.get_parsed_content(key)) for key in ("preprocessing", "postprocessing"))
-    # by name, because a packaged bundle has its own class
+    # compared by name, because a packaged bundle has its own class
     two_phases = any(type(step).__name__ == "RequirePhased" for step in before)
     if not candidate.takes_images or two_phases:
         what = "an exam at two phases" if two_phases else "no image"
@@ -142,7 +142,7 @@ def _channels(before: Sequence) -> int:
 
 def _of_photographs(before: Sequence) -> bool:
     """Whether the transforms read photographs."""
-    # by name, because a packaged bundle has its own class
+    # compared by name, because a packaged bundle has its own class
     return any(type(step).__name__ == "LoadPhotographd" for step in before)
 
 
@@ -161,8 +161,8 @@ class _Silent(nn.Module):
 
 
 def _refusal(bundle: Bundle, before: Sequence) -> str:
-    """The transforms' message for an image that the network cannot take. Any other error reaches MONAI Label's user as
-    a 500 without an explanation, so it fails the check.
+    """The message with which the transforms refuse an image that the network cannot take. For any other error, a MONAI Label
+    user sees status 500 without an explanation, so the check fails.
     """
     with _example(_IMAGES[0]) as path:
         item = _request(bundle, path)
@@ -181,7 +181,7 @@ def _refusal(bundle: Bundle, before: Sequence) -> str:
 def _infer(
     bundle: Bundle, before: Sequence, inferer: Callable, network: nn.Module, after: Sequence, shape: tuple[int, ...]
 ) -> dict[str, Any]:
-    """MONAI Label's data for an image of random numbers, as they are before it writes the result."""
+    """Run MONAI Label's inference on an image of random numbers; return its data as they are before it writes the result."""
     with _example(shape, of_photographs=_of_photographs(before)) as path:
         item = _request(bundle, path)
         try:
@@ -224,7 +224,7 @@ def training(candidate: Candidate) -> str:
     from the images alone."""
     bundle = candidate.bundle
     preprocessing = ConfigParser(bundle.config("train.yaml")).get_parsed_content("train#preprocessing")
-    # a bundle that learns from no image has only one transform
+    # a bundle that does not learn from images has only one transform
     steps = preprocessing.flatten().transforms if isinstance(preprocessing, Compose) else [preprocessing]
     channels, of_photographs = _channels(steps), _of_photographs(steps)
     shape = _PHOTOGRAPH if of_photographs else (*_IMAGES[0], channels) if channels > 1 else _IMAGES[0]

@@ -82,7 +82,7 @@ def onnx(candidate: Candidate) -> str:
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         raise Remark(f"it cannot be exported: {reason(error)}") from None
     session = InferenceSession(file, providers=["CPUExecutionProvider"])
-    # as traced, and with another size along each open axis
+    # the input as traced, and an input with another size along each open axis
     shapes = [options.input_shape, [2 if axis == 0 else size for axis, size in enumerate(options.input_shape)]]
     if 4 in options.names["image"]:
         shapes += [[*shape[:4], shape[4] // 2 + 1] for shape in shapes]
@@ -136,7 +136,7 @@ def sums(candidate: Candidate) -> str:
 def documented_commands(candidate: Candidate) -> str:
     """Every override in the commands of docs/README.md is a setting of a config."""
     bundle = candidate.bundle
-    # the rest of a packaged README needs the repository
+    # the other commands of a packaged README need the repository
     runs = documented_runs(bundle.readme.partition(FROM_REPOSITORY)[0], bundle.name)
     if not runs:
         raise Remark("docs/README.md documents no `python -m monai.bundle run`")

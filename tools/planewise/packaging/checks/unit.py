@@ -1,4 +1,4 @@
-"""The assertions of the zoo's unit test of each bundle: the names that MONAI looks for in a bundle's configs."""
+"""Repeat the assertions of the zoo's unit test of each bundle: the names that MONAI looks for in a bundle's configs."""
 
 from __future__ import annotations
 

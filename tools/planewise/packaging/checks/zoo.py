@@ -1,4 +1,4 @@
-"""Checks for the Model Zoo's own rules."""
+"""Check the Model Zoo's own rules."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def weights(candidate: Candidate) -> str:
     content, settings = candidate.weights, candidate.settings
     check_weights(content, candidate.network, file.name if named is None else str(named))
     if bundle.is_packaged:
-        # without map_location, because loading must not need a certain device
+        # without map_location, because the file must load on any device
         stored = torch.load(file, weights_only=True)
         elsewhere = {str(value.device) for value in stored.values()} - {"cpu"}
         need(not elsewhere, f"the weights must be stored on the CPU, but are on {', '.join(elsewhere)}")
