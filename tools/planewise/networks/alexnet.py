@@ -76,9 +76,9 @@ class AlexNetEncoder(nn.Module):
 class AlexNetDecoder(nn.Module):
     """Combine the levels of `AlexNetEncoder` to one map on the image's grid, like the expanding path of a U-Net.
 
-    The paper does not say how it regresses heatmaps with AlexNet; this is the simplest way. The last step reverses the
-    stride of the first convolution with a transposed convolution of eight pixels, whose output has the size of the
-    image: (H/4 - 2) * 4 + 8 = H.
+    The paper does not say how it regresses heatmaps with AlexNet; this decoder is the simplest way. The last step reverses
+    the stride of the first convolution with a transposed convolution of eight pixels, whose output has the size of the image:
+    (H/4 - 2) * 4 + 8 = H.
 
     Args:
         features: the encoder's features.

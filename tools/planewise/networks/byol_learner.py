@@ -1,4 +1,4 @@
-"""The trained parts of BYOL: an online network with two heads, and a target network that follows it."""
+"""The networks of BYOL: an online network with two heads, which is trained, and a target network that follows it."""
 
 from __future__ import annotations
 

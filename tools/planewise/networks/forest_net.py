@@ -1,4 +1,4 @@
-"""A random forest as a network, whose trees are plain tensors that are stored like other weights."""
+"""A random forest as a network. Its trees are plain tensors, which are stored like other weights."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ForestNet(nn.Module):
         super().__init__()
         self.num_features = num_features
         self.max_depth = max_depth
-        # a leaf points to itself, so that all samples can take the same number of steps
+        # a leaf is its own child, so that all samples can take the same number of steps
         itself = torch.arange(max_nodes).repeat(trees, 1)
         self.register_buffer("left", itself.clone())
         self.register_buffer("right", itself.clone())
@@ -89,7 +89,7 @@ class ForestNet(nn.Module):
 
     @torch.jit.unused
     def load_state_dict(self, state_dict: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Load weights like any module, but refuse indices outside the tables."""
+        """Load weights as usual, but refuse indices outside the tables."""
         nodes = self.left.shape[1]
         for name, limit in (("left", nodes), ("right", nodes), ("feature", self.num_features)):
             values = state_dict.get(name)

@@ -1,4 +1,4 @@
-"""Base classes for the encoders and decoders of U-Nets, with the path through their levels."""
+"""Base classes for the encoders and decoders of U-Nets, which define the path through the levels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Move a network to its device, and choose the form that is fastest there."""
+"""Move a network to its device, and choose the memory format and compilation that are fastest there."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def place_network(
     On a CPU, the defaults come from measurements (``tools/benchmarks/run --only network_step``, tools/docs/speed.md).
     Channels last is faster for the networks of the demos and about as fast for the networks of the papers. With
     compilation, the first step takes most of a minute, and later steps are slower than without it. On CUDA, nothing was
-    measured. There, bfloat16 convolutions need channels last; compiling costs every run a minute, so it is worth trying
-    for long runs.
+    measured. There, bfloat16 convolutions need channels last. Compiling costs every run a minute, so try it only for long
+    runs.
 
     Args:
         network: the network. It is changed in place; the names of its weights stay the same.
@@ -62,7 +62,7 @@ def _corrupts_memory(network: nn.Module) -> bool:
 
 def _compiled_part(network: nn.Module) -> nn.Module:
     """The part to compile: the whole network, or only the encoder if another part has MONAI's padding (`AlexNetDecoder`)."""
-    # torch 2.13 compiles the gradient of replicated padding wrongly, and stops at the first step
+    # torch 2.13 compiles the gradient of replicated padding wrongly, so training would stop at the first step
     if not any(getattr(module, "is_pad", False) for module in network.modules()):
         return network
     logger.info("only the encoder is compiled, because torch cannot compile the decoder's padding")

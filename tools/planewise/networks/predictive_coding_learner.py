@@ -1,5 +1,5 @@
-"""The trained parts of contrastive predictive coding: a network, and layers that predict embeddings. These layers are
-discarded after training.
+"""The trained parts of contrastive predictive coding: a network, and layers that predict embeddings and are discarded after
+training.
 """
 
 from __future__ import annotations

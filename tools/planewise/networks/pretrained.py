@@ -19,10 +19,10 @@ from planewise.networks.public_weights import is_public, kind_of_file, public_we
 
 logger = logging.getLogger(__name__)
 
-#: Values of settings that mean "no weights". `--pretrained null` arrives as text.
+#: Values of settings that mean "no weights". They include text, because `--pretrained null` arrives as text.
 NO_WEIGHTS = (None, "", "null", "none", "None", False)
-#: Largest accepted ratio of the contents of a file to its size. torch stores tensors uncompressed. A file may have been
-#: compressed later, but then exceeds this ratio only if it contains mostly zeros.
+#: Largest accepted ratio of the contents of a file to its size. torch stores tensors uncompressed. If a file was compressed
+#: later, it exceeds this ratio only if it contains mostly zeros.
 _LARGEST_RATIO = 10
 
 
@@ -154,7 +154,8 @@ def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
     if path in NO_WEIGHTS:
         return network
     own = network.state_dict()
-    # names of the network itself are left out: in a pretext's file, the encoder's names have the network's own prefix
+    # files with the network's own names are excluded, because in a pretext's file the encoder's names have the network's own
+    # prefix
     weights = {name: value for name, value in read_weights(path).items() if name not in own}
     _copy_fitting(network.encoder, public_weights(network.encoder, weights, path), path)
     return network
@@ -197,7 +198,7 @@ def load_pretrained(network: nn.Module, path: str | Path | None, parts: Sequence
 
 
 def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
-    """Do the work of `load_pretrained` with weights in memory; ``path`` is their source, for messages."""
+    """Like `load_pretrained`, with weights in memory; ``path`` is their source, for messages."""
     own = network.state_dict()
     first = next((name for name, value in own.items() if name.startswith("encoder.") and value.ndim > 3), None)
     if first in weights and _can_be_copied(weights[first], own[first]):

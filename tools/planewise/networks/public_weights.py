@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from planewise.errors import InputError
 
-#: The name of a weight that identifies a type of network, the type, and advice on the config for it.
+#: For each type of network: the name of a weight that identifies it, the name of the type, and advice on its config.
 _KINDS = (
     # VGG also has the first name of AlexNet
     ("features.28.weight", "a VGG, of which", "VGG16 needs configs/vgg16.yaml on top of the other configs"),
@@ -24,7 +24,7 @@ _KINDS = (
 
 
 def kind_of_file(weights: Mapping[str, Tensor]) -> str:
-    """The end of a message, which names the type of network in a public file; empty if the type is unknown."""
+    """The end of a message that names the type of network in a public file; empty if the type is unknown."""
     for mark, kind, advice in _KINDS:
         if any(name == mark or name.endswith(f".{mark}") for name in weights):
             return f"; it has the names of {kind} {advice}"

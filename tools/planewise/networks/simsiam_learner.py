@@ -11,8 +11,8 @@ from planewise.errors import InputError
 class SimSiamLearner(nn.Module):
     """A network with a projector, followed by a predictor (f and h in Chen and He 2021, section 3).
 
-    Both views go through the same weights. There is no momentum network and no comparison with other slices. The
-    embeddings do not collapse only because no gradient flows through the projections.
+    Both views go through the same weights. There is no momentum network and no comparison with other slices. Only one thing
+    keeps the embeddings from collapsing: no gradient flows through the projections.
 
     Args:
         network: maps ``(B, 1, H, W)`` to embeddings ``(B, D)``; only this part is kept after training.

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def at_their_slices(features: Tensor, there: Tensor, fill: float) -> Tensor:
-    """Put the features of real slices at the positions of these slices, and fill the other positions.
+    """Put the features of real slices at the slices' positions in the padded batch, and fill the other positions.
 
     Args:
         features: features of only the real slices, ``(n, C)``, or of all slices, ``(N, C)``.

@@ -30,8 +30,8 @@ class TwoPhaseClassifier(NamedParts):
         num_classes: number of outputs, one logit each.
         frozen: parts that are not trained; ``"encoder"`` means both encoders.
         standardize: whether to standardise each feature to mean 0 and standard deviation 1 (batch normalisation without
-            weights) before the linear layer. Otherwise, features with a mean that is large compared with their spread
-            keep the layer from converging.
+            weights) before the linear layer. Without this, the layer does not converge if the mean of a feature is large
+            compared with its spread.
 
     `forward` takes stacks at both phases, ``(B, 2, H, W, S)``, with end-diastole first, and returns logits
     ``(B, num_classes)``. If the exams of a batch have different numbers of slices, it also takes ``mask`` ``(B, S)``, which

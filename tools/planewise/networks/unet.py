@@ -97,8 +97,8 @@ def _patchwise(
 ) -> nn.Module:
     """A convolution of non-overlapping patches, or the transposed convolution, with normalisation and ReLU.
 
-    Without the latter two, the head's 1x1 convolution would see only linear features, and a segmentation would learn only
-    the easiest class.
+    Without normalisation and ReLU, the head's 1x1 convolution would get only linear features, and a segmentation would learn
+    only the easiest class.
     """
     return Convolution(
         spatial_dims,

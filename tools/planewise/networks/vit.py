@@ -71,7 +71,7 @@ class ViTEncoder(nn.Module):
         self.out_channels = hidden_size
         #: the module whose activations saliency uses
         self.last_features = "deepest"
-        #: blocks whose outputs are returned; the last entry is the normalisation after all blocks
+        #: indices of the blocks whose outputs are returned; the last index is that of the normalisation after all blocks
         self.taken = [num_layers * level // levels - 1 for level in range(1, levels)] + [num_layers]
         self.cls_token = nn.Parameter(torch.zeros(1, 1, hidden_size))
         nn.init.trunc_normal_(self.cls_token, std=0.02)
@@ -161,8 +161,8 @@ class ViTEncoder(nn.Module):
 class ViTDecoder(nn.Module):
     """Combine the levels of `ViTEncoder` to one map on the image's grid, as in UNETR (Hatamizadeh 2022, Fig. 1).
 
-    First, levels of different sizes are made: the finest from the image, with a residual block, and the others from all
-    depths but the last, with transposed convolutions. Then the path goes up from the last depth. Each level has a
+    First, levels of different sizes are made: a residual block makes the finest level from the image, and transposed
+    convolutions make the others from all depths but the last. Then the path goes up from the last depth. Each level has a
     transposed convolution, a concatenation, and a residual block.
 
     Args:
