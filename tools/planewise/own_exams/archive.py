@@ -1,5 +1,4 @@
-"""Work through many exams: finished exams are kept, a broken exam is left out, and one page lists the worst exams
-first."""
+"""Work through many exams, keep finished ones, leave out broken ones, and list all on a page, the worst first."""
 
 from __future__ import annotations
 
@@ -60,7 +59,7 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
     version. The overview is also written if the run is stopped; the next run continues.
 
     Args:
-        work: the exams, and what to do with them.
+        work: the exams, and the work to do on them.
         output: folder for the overview and for a folder of each exam.
         tell: called with a line for each exam, with the time left.
 
@@ -101,7 +100,7 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
 def _one(
     work: ExamWork, name: str, items: Sequence[Mapping[str, Any]], output: Path, made_from: str, done: Archive
 ) -> str:
-    """Make one exam's results; returns one line with what a person should know about the exam."""
+    """Make the results of one exam, and return one line about the exam for the user."""
     record = _record(output, name, work.command)
     record.unlink(missing_ok=True)
     try:
@@ -110,7 +109,7 @@ def _one(
         write_json(record, {"made_from": made_from, **asdict(summary)})
     except InputError as error:
         done.left_out[name] = reason_alone(error, name)
-    except Exception as error:  # no fault of one exam may stop the others
+    except Exception as error:  # an error in one exam must not stop the others
         done.left_out[name] = f"it cannot be used ({type(error).__name__})"
     else:
         done.finished[name] = summary
@@ -135,7 +134,8 @@ def _record(output: Path, name: str, command: str) -> Path:
 
 
 def _made_from(items: Sequence[Mapping[str, Any]], settings: Mapping[str, object]) -> str:
-    """A checksum of what an exam's results depend on; the paths themselves may contain a person's name."""
+    """A checksum of everything on which an exam's results depend; a checksum, because the paths may contain a person's
+    name."""
     files = []
     for path in sorted({str(entry["image"]) for entry in slices_of(items)}):
         try:

@@ -1,4 +1,4 @@
-"""Results of an exam as DICOM files that belong to its study: segmentations, planes and measurements."""
+"""Write results of an exam (segmentations, planes and measurements) as DICOM files that belong to its study."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from planewise.reports.segmentation_figures import structure_colour
 
 #: Endings of the files' names.
 SEGMENTATION, REPORT = ".seg.dcm", ".sr.dcm"
-#: Series numbers: high, so that the images' own come first.
+#: Series numbers of the results. They are high, so that the series of the images come first.
 _PLAN_SERIES, _VOLUMES_SERIES, _FIRST_SEGMENTATION_SERIES = 9001, 9002, 9010
 #: Side of the square that represents a planned plane, mm.
 _SIDE = 200.0
@@ -97,7 +97,7 @@ class DicomOut:
             make: function that writes the files; called with ``hide`` of `source_images`.
 
         Returns:
-            Lines for the terminal: the reason if there are no files although they were requested or expected.
+            Lines for the terminal. They give the reason if there are no files although files were requested or expected.
         """
         for ending in (SEGMENTATION, REPORT):
             for file in folder.glob(f"*{ending}"):
@@ -177,8 +177,8 @@ def write_segmentations(
     """Write ``phaseNN.seg.dcm``, and ``volumes.sr.dcm`` with the volumes.
 
     Each phase has a separate file, because a DICOM SEG has no time: viewers overlay it on the images that it names. By
-    default only end-diastole and end-systole get a file: people read and correct these phases, and each file is a
-    separate series of the study, so 25 of them would bury the images.
+    default, only end-diastole and end-systole get a file, because people read and correct these phases. Each file is a
+    separate series of the study, so a file for each of 25 phases would bury the images.
 
     Args:
         folder: folder of the exam.

@@ -57,7 +57,7 @@ class MadePage:
     Attributes:
         name: the exam's hash, or the file's stem if names are kept.
         page: the exam's page; deleted if the call had no output folder.
-        lines: the lines for a terminal.
+        lines: lines about the results, for a terminal.
         item: the item of `find_inputs` for the planned stack, or for the stack at end-diastole.
         files: every file that was written, the page first; deleted if the call had no output folder.
     """
@@ -85,8 +85,8 @@ def output_folder(given: str | Path | None) -> Iterator[Path]:
 
 
 def bundles_folder(given: str | Path | None) -> Path:
-    """The absolute path of the folder with the bundles: the given folder, or the package's own, which a clone links
-    to."""
+    """The absolute path of the folder with the bundles: the given folder, or the package's own, which in a clone is a
+    link."""
     return (Path(given).expanduser() if given else Path(planewise.__file__).parent / "bundles").resolve()
 
 
@@ -198,7 +198,7 @@ def stacks_in(
     kept = [item for item in found if exam_of(item) not in refused]
     if not keep_names:
         return [{**item, "exam": exam_of(item)} for item in kept], left_out
-    # the left-out exams share the folder, so the bundle gets the names of the others
+    # the exams that are left out are in the same folder, so the bundle gets the names of the other exams
     return [{**item, "exam": volume_name(item)} for item in kept] if refused else kept, left_out
 
 
@@ -208,7 +208,7 @@ def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) 
         return ""
     if "not_recognised" in item:
         return str(item["not_recognised"])
-    if isinstance(item["image"], list):  # DICOM files, which were recognised by their geometry and names
+    if isinstance(item["image"], list):  # these are DICOM files, which were recognised by their geometry and names
         return ""
     try:
         affine = torch.from_numpy(np.asarray(nib.load(item["image"]).affine, dtype=np.float64))
@@ -228,11 +228,11 @@ class ExamWork:
     Attributes:
         command: ``plan`` or ``segment``.
         stacks: the stacks that were found, from `stacks_in`.
-        settings: everything else that determines the results, as plain values: the weights' checksums and the options.
+        settings: everything else that determines the results (the weights' checksums and the options), as plain values.
         left_out: exams that were found but cannot be used.
-        run: function of stacks and a folder that makes the stacks' results there; can be called again with other
-            stacks.
-        summary: function from a finished exam to its row in the table of an archive.
+        run: function that takes stacks and a folder, and makes the stacks' results in the folder; it can be called again with
+            other stacks.
+        summary: function that takes a finished exam and returns its row in the table of an archive.
     """
 
     command: str
@@ -346,7 +346,7 @@ def load_stack(item: Mapping[str, Any]) -> LoadedStack:
     affines = slice_affines(image[None], loaded.get("slice_affines"))
     views = {}
     for view, entry in item.get("views", {}).items():
-        with suppress(InputError):  # the page then lacks this picture
+        with suppress(InputError):  # then the page has no such picture
             shown = LoadSliced("image")(entry)["image"]
             views[view] = shown[0, :, :, 0].numpy(), shown.affine.numpy()
     return LoadedStack(loaded_name(image), image, affines, first.get("planes", {}), views)

@@ -1,4 +1,4 @@
-"""A bundle's network with its weights, and its settings, in this process."""
+"""Load a bundle's network with its weights, and its settings, in this process."""
 
 from __future__ import annotations
 

@@ -56,8 +56,9 @@ logger = logging.getLogger(__name__)
 
 #: How far an operator's plane may be from the ideal plane: 2.5 standard deviations of the phantoms' technologist, who turns
 #: a view by 4 degrees, tilts it by 3 and shifts it by 2 mm (`planewise.phantoms.heart.population`). The errors of plan and
-#: operator are independent, so an archive flags a view beyond the root of the sum of squares of this and the plan's error
-#: bound. `tools/studies/archive_flags.py` measures how many good views that flags, and how many misplaced ones it finds.
+#: operator are independent, so an archive flags a view if its distance exceeds the root of the sum of squares of this value
+#: and the plan's error bound. `tools/studies/archive_flags.py` measures how many good views are flagged, and how many
+#: misplaced views are found.
 OPERATOR_DEG, OPERATOR_MM = 12.5, 5.0
 
 
@@ -173,8 +174,8 @@ def planning(
 def _by_phase(
     stacks: Sequence[Mapping[str, Any]], most: int
 ) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-    """The first phase of each exam, under the exam's name, and its other phases, evenly chosen if there are more than
-    ``most`` in all."""
+    """The first phase of each exam, under the exam's name, and its other phases. If there are more than ``most`` phases in
+    all, evenly spaced phases are chosen."""
     exams: dict[str, list[Mapping[str, Any]]] = {}
     # phase00, phase20 and so on; ED and ES
     for item in sorted(stacks, key=lambda item: str(item.get("phase", ""))):
@@ -243,8 +244,8 @@ def apart_limits(entry: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def _summary(exam: PlannedExam) -> Summary:
-    """How far each acquired view is from the planned view; at a severity of 1, the distance equals the allowed error of
-    both."""
+    """Summarise how far each acquired view is from the planned view. A severity of 1 means that the distance equals the
+    allowed error of plan and operator together."""
     values: dict[str, object] = {}
     words, flags = [], list(exam.item.get("doubts", ()))
     severity = 1.0 if flags else 0.0
@@ -318,7 +319,7 @@ def _planned(
         if is_dicom(item):
             write_nifti(folder / f"{stack.name}_image.nii.gz", stack.image.numpy(), stack.image.affine)
         refused = dicom.write(stack.name, folder, item, partial(write_plan, folder, item, plan, apart))
-        # the bundle's remarks on each view are already in the rows; both bundles may report the same about an exam
+        # the bundle's remarks on each view are already in the rows, and both bundles may make the same remark about an exam
         remarks = dict.fromkeys(line for line in said if line.startswith(f"exam {stack.name}:"))
         done.append(
             PlannedExam(

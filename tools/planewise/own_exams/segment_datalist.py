@@ -161,7 +161,7 @@ class _Segmenter:
             The number of existing masks, the bundle's remarks, and the exams that it cannot read, with the reasons.
         """
         lacking = {exam_of(item) for item in inputs if not _is_mask_of(self.mask(item), item)}
-        # the names of an exam's phases determine its cycle, so it is segmented as a whole
+        # an exam is segmented as a whole, because its cycle follows from the names of all its phases
         todo = [item for item in inputs if exam_of(item) in lacking]
         kept = len(inputs) - len(todo)
         for item in todo:
@@ -187,7 +187,7 @@ class _Segmenter:
         return kept, [line for line in said if not left_out([line])], unread
 
     def _tell(self, inputs: Sequence[Mapping[str, Any]]) -> int:
-        """Report how many of the inputs have a mask, and return that number."""
+        """Report and return the number of inputs that have a mask."""
         done = sum(self.mask(item).is_file() for item in inputs)
         self.progress(done, len(inputs))
         return done
@@ -263,7 +263,7 @@ def _is_mask_of(mask: Path, item: Mapping[str, Any]) -> bool:
 
 
 def _place(item: Mapping[str, Any]) -> tuple:
-    """The values that distinguish an image from all others."""
+    """The values by which an image differs from all other images."""
     return item["image"], item.get("frame"), item.get("time")
 
 

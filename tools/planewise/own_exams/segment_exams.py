@@ -262,7 +262,7 @@ def _moment(found: HeartVolumes, number: int, count: int) -> str:
 
 
 def _in_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table as lines for a terminal, without its dashes."""
+    """A table as lines for a terminal; cells with a dash are left out."""
     return [
         f"  {row[0]}: "
         + ", ".join(f"{name} {cell}" for name, cell in zip(header[1:], row[1:], strict=True) if cell != "-")
@@ -344,7 +344,7 @@ def _content(
 
 
 def _shown_reasons(found: HeartVolumes, flags: Sequence[Flag]) -> list[str]:
-    """The flags of the numbers in the table, and how many other phases have flags."""
+    """The flags of the numbers that the table shows, and the number of other phases with flags."""
     shown = (found.end_diastole, found.end_systole)
     reasons = {f"{flag.text}{_at(found, flag)}": None for flag in flags if flag.phase in shown}
     others = len({flag.phase for flag in flags} - set(shown))
