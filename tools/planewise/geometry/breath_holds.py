@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, pad
 
-#: Half the length of the compared part of a line, mm. It covers the heart and little else that moves with breathing.
+#: Half the length of the compared part of a line, mm. This part covers the heart and little else that moves with breathing.
 REACH = 60.0
 #: Distance between the points of a line, mm.
 STEP = 2.0
@@ -127,7 +127,8 @@ class _Lines:
         a, b = normals[self.first], normals[self.second]
         self.direction = torch.linalg.cross(a, b)
         self.direction = self.direction / self.direction.norm(dim=-1, keepdim=True)
-        # three equations for the point on both planes that is level with the heart; shifts change only the right sides
+        # three equations determine the point that is on both planes and nearest to the heart; shifts change only their right
+        # sides
         self.solve = torch.linalg.inv(torch.stack([a, b, self.direction], dim=1))
         self.moved_by = [
             self.solve[:, :, 0, None] * a[:, None],

@@ -147,7 +147,7 @@ def plane_from_lines(
     origin, plane_normal = origins[start], normals[start]
     for _ in range(4):
         distance = ((points - origin) @ plane_normal).square().mean(dim=1).sqrt()
-        # Cauchy weights; a scale below 1 mm would fit noise
+        # Cauchy weights; with a scale below 1 mm, the fit would follow noise
         robust = 1 / (1 + (distance / (1.5 * distance.median()).clamp_min(1.0)).square())
         origin, plane_normal, _ = fit_plane(points.reshape(-1, 3), (confidence * robust).repeat_interleave(2))
     distance = ((points - origin) @ plane_normal).square().mean(dim=1).sqrt()

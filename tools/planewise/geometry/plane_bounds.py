@@ -13,8 +13,8 @@ class Bound(NamedTuple):
     """A bound for the error of a plane, in degrees or in mm: ``sqrt(base^2 + (factor moved)^2)``.
 
     ``moved`` is the jack-knife standard error of the plane (`PlannedPlane.angle_sd`, `PlannedPlane.offset_sd`), which
-    measures how much its slices disagree. ``base`` is the error that is common to all slices, as when a network
-    misjudges a heart; the disagreement of the slices cannot reveal it.
+    measures how much its slices disagree. ``base`` is the error that all slices share, for example because the network
+    misjudges the heart; the disagreement of the slices does not show it.
     """
 
     base: float
@@ -28,7 +28,7 @@ class Bound(NamedTuple):
 
 
 def calibrated_bound(errors: Tensor, moved: Tensor, share: float = 0.9) -> Bound:
-    """Calibrate a bound so that it holds for a given share of planes.
+    """Calibrate a bound that holds for a given share of planes.
 
     The errors are assumed to be normal, with the variance ``a^2 + (b moved)^2``, and ``b / a`` is chosen to maximise the
     likelihood. Then a and b are multiplied by a quantile, so that the share is right for any distribution of the errors:

@@ -82,7 +82,7 @@ def cross_residual(centres: Tensor, step: float) -> Tensor:
     weighted = design * known[..., None]
     points = torch.nan_to_num(centres.to(torch.float64))
     normal = weighted.mT @ weighted
-    # the entries are whole numbers, and so is the determinant
+    # the entries are whole numbers, so the determinant is a whole number, too
     solvable = (torch.linalg.det(normal) > 0.5) & (known.sum(dim=-1) >= 4)
     eye = torch.eye(3, dtype=torch.float64, device=centres.device)
     fitted = torch.linalg.solve(torch.where(solvable[..., None, None], normal, eye), weighted.mT @ points)

@@ -17,8 +17,8 @@ MIN_SPACING = 1e-3
 #: Left ventricles are within about 35 degrees of this axis, which leaves 25 degrees for the tilt of the stack.
 MIN_BASE_APEX_COSINE = 0.5
 
-#: Two body axes are equally near to a normal if their angles to it differ by less than this. The planes that
-#: technologists prescribe vary by about as much.
+#: Two body axes are equally near to a normal if their angles to it differ by less than this. The planes that technologists
+#: prescribe vary by about this angle.
 AXIS_MARGIN = math.radians(10.0)
 
 #: Distance from a line, in units of sigma, up to which Eq. (1) is evaluated. Beyond it, the value is below 1e-13, and

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def breath_hold_errors(shifts: Tensor, true: Tensor) -> Tensor:
-    """Distance of each image of an exam from its true position relative to the others.
+    """Distance of each image of an exam from its true position relative to the other images.
 
     Args:
         shifts: estimated shifts, ``(N, 3)``, mm; zeros for an uncorrected exam.

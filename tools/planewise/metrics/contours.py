@@ -78,7 +78,7 @@ def cropped(*volumes: Tensor | np.ndarray) -> list[np.ndarray]:
 
 
 def _to_the_other(surfaces: Sequence[np.ndarray], spacing: Sequence[float]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pair each of two surfaces with a map of the distance from the other surface, mm."""
+    """Pair each of two surfaces with a map of the distances from the other surface, mm."""
     sampling = [float(size) for size in spacing]
     to_first, to_second = (distance_transform_edt(~surface, sampling=sampling) for surface in surfaces)
     return [(surfaces[0], to_second), (surfaces[1], to_first)]

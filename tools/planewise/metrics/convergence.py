@@ -26,7 +26,7 @@ def epochs_to_converge(epochs: Sequence[int], losses: Sequence[float], share: fl
 
 
 def epoch_that_reached(epochs: Sequence[int], scores: Sequence[float], bar: float) -> int | None:
-    """The first epoch with a score that reaches a threshold, such as the best score of another run.
+    """The first epoch whose score reaches a threshold, such as the best score of another run.
 
     Args:
         epochs: numbers of the epochs, in increasing order.

@@ -16,9 +16,9 @@ def retrieval_accuracy(
     """Retrieval accuracy: how often the two views of a slice are among each other's nearest neighbours.
 
     The first view of a slice is compared with the second views of all slices, and its second view with all first views.
-    Embeddings are compared by their cosine, after the mean of all embeddings is subtracted: after a ReLU, they all point
-    into one corner of space, where every angle is small. For methods that learn the L2 distance, choose this distance
-    instead.
+    Embeddings are compared by their cosine, after the mean of all embeddings is subtracted. Without this subtraction, all
+    angles would be small, because after a ReLU all embeddings point into one corner of space. For methods that learn the L2
+    distance, choose this distance instead.
 
     Args:
         views: embeddings of two views of N slices, ``(N, 2, D)``.

@@ -15,7 +15,8 @@ _ALPHAS = np.logspace(-2, 4, 13)
 
 
 def ridge_probe() -> Pipeline:
-    """The ridge regression on standardised features of all linear probes; its strength is chosen on the rows of the fit."""
+    """The regression that all linear probes use: a ridge regression on standardised features, whose strength is chosen on the
+    fitted rows."""
     return make_pipeline(StandardScaler(), RidgeCV(_ALPHAS))
 
 

@@ -24,12 +24,12 @@ EJECTION_FRACTION = (5.0, 90.0)
 #: Largest difference between the two stroke volumes, as a share of the larger one. Without a leaking valve or a shunt,
 #: both ventricles eject the same volume.
 STROKE_VOLUMES_APART = 0.25
-#: Largest distance, mm, by which one ventricle may extend beyond the other. Of 42 masks (20 phantoms and a person), one
-#: reached it.
+#: Largest distance, mm, by which one ventricle may extend beyond the other. In 42 masks (of 20 phantoms and a person), one
+#: distance reached this limit.
 ENDS_APART = 30.0
 #: Largest difference between a volume and the mean of its neighbours, as a share of the curve's range, and the minimum
-#: number of phases for this check. With this number of phases, a beating heart stays below the limit: a cosine that
-#: empties and fills in half a cycle reaches 0.17.
+#: number of phases for this check. With this number of phases, a beating heart stays below the limit: the curve of a heart
+#: that empties and fills along a cosine within half a cycle reaches 0.17.
 JUMP, PHASES_OF_A_CURVE = 0.25, 15
 #: Allowed error of a segmentation from phase to phase, as a share of the largest volume.
 NOISE = 0.05
@@ -45,7 +45,7 @@ REFILLED = 0.25
 
 @dataclass(frozen=True)
 class Flag:
-    """A value that cannot be right.
+    """A note on an implausible value.
 
     Attributes:
         structures: the structures that the flag concerns, out of ``LV``, ``RV`` and ``myocardium``.
@@ -162,7 +162,7 @@ def _jumps(found: HeartVolumes) -> Iterator[Flag]:
             continue
         off = np.abs(curve - (np.roll(curve, 1) + np.roll(curve, -1)) / 2)
         limit = max(JUMP * np.ptp(curve), NOISE * curve.max())
-        # only the largest deviation counts, because the neighbours of a jump deviate by half as much
+        # only the largest deviation counts, because at a jump, the neighbouring phases also deviate, by half as much
         for phase in np.flatnonzero((off > limit) & (off >= np.maximum(np.roll(off, 1), np.roll(off, -1)))):
             text = (
                 f"{ventricle} volume of {curve[phase]:.0f} ml jumps: it differs by {off[phase]:.0f} ml from the phases "

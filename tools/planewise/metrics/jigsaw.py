@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def tiles_in_place(predicted: NDArray[np.integer], reference: NDArray[np.integer]) -> NDArray[np.floating]:
-    """Tile accuracy: the share of tiles in their correct places when the puzzle is solved with the predicted permutation.
+    """Tile accuracy: the share of tiles in their correct places if the puzzle is solved with the predicted permutation.
 
     Args:
         predicted, reference: permutations p, ``(..., P)``; position ``s`` of the puzzle shows tile ``p(s)``.

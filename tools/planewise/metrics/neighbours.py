@@ -15,8 +15,8 @@ _ROWS = 1024
 def nearest_neighbours(features: Tensor, groups: Sequence[object], count: int = 1) -> Tensor:
     """Find the most similar rows of other groups.
 
-    Rows are compared by the cosine of the angle between them, after the mean of all rows is subtracted: after a ReLU, all
-    features point into one corner of space, where every angle is small.
+    Rows are compared by the cosine of the angle between them, after the mean of all rows is subtracted. Without this
+    subtraction, all angles would be small, because after a ReLU all features point into one corner of space.
 
     Args:
         features: ``(N, D)``.

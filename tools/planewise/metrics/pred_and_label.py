@@ -7,5 +7,6 @@ from typing import Any
 
 
 def pred_and_label(output: Any) -> Any:
-    """The prediction and the target in an engine's output. Any other output, without an engine, is returned unchanged."""
+    """The prediction and the target in an engine's output. If the output does not come from an engine, it is returned
+    unchanged."""
     return (output["pred"], output["label"]) if isinstance(output, Mapping) else output

@@ -29,8 +29,8 @@ def found_first(scores: Tensor, right: Tensor) -> Tensor:
 
 
 def candidates_told(prediction: Tensor, target: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """The input of `ignite.metrics.Accuracy`: the scores of the candidates, ``(B * Q, 1 + N)``, and the index of the right
-    candidate, ``(B * Q,)``.
+    """Prepare the input of `ignite.metrics.Accuracy`: the scores of the candidates, ``(B * Q, 1 + N)``, and the index of the
+    right candidate, ``(B * Q,)``.
 
     The right candidate comes last, so that a tie counts as an error.
     """

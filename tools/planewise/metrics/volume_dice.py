@@ -58,13 +58,13 @@ class VolumeDice(Metric):
 
     @torch.no_grad()
     def iteration_completed(self, engine: Engine) -> None:
-        # MONAI's batch identifies the slices; the output does not
+        # the slices are identified by MONAI's batch, but not by the output
         batch: Any = engine.state.batch
         self.update((*self._output_transform(engine.state.output), batch["index"]))
 
     @reinit__is_reduced
     def update(self, output: tuple[Tensor, Tensor, Tensor]) -> None:
-        """Add a batch: prediction, reference, and the rows of the slices in the dataset, ``(B,)``."""
+        """Add a batch, which consists of prediction, reference, and the rows of the slices in the dataset, ``(B,)``."""
         prediction, reference, rows = output
         # one byte per pixel, because a one-hot encoding in int64 took a third of the validation time
         found, true = (values[:, 0].flatten(1).to(torch.uint8) for values in (prediction, reference))
