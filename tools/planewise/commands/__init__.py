@@ -34,10 +34,10 @@ def planewise(
 
     Example: planewise phantom cardiac work/exams, then planewise index work/exams
     """
-    # `kill` and a cluster's time limit end a command like Ctrl-C does, together with the processes that it started
+    # `kill` and the time limit of a cluster end a command as Ctrl-C does, together with the processes that it started
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    # importing MONAI makes 400,000 lasting objects; scanning them after every 700 new objects takes a fifth of that
-    # time
+    # importing MONAI creates 400,000 lasting objects; scanning them after every 700 new objects would take a fifth of the
+    # time time
     gc.set_threshold(20_000)
 
 

@@ -39,7 +39,7 @@ def align(
     """
     console = Console()
     with refusals("align"):
-        # here, because it imports MONAI, and --help should not wait
+        # imported late, so that --help does not wait for MONAI
         from planewise.data.breath_holds import undo_breath_holds
         from planewise.exams.datalist import check_output, write_datalist
 

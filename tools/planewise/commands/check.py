@@ -58,7 +58,7 @@ def check(
     with refusals("check"):
         if len(folders) != 1 and (weights or overrides):
             raise InputError("--weights and overrides belong to one bundle; name only one")
-        from planewise.packaging import checks_page  # here, because it imports MONAI, and --help should not wait
+        from planewise.packaging import checks_page  # imported late, so that --help does not wait for MONAI
 
         for folder in folders:
             if len(folders) > 1:

@@ -71,7 +71,7 @@ def compare(
             numbers = None if counts is None else [int(number) for number in counts.split(",")]
         except ValueError:
             raise InputError(f"--counts must be whole numbers with commas, such as 1,4,16, got {counts}") from None
-        # here, because it imports MONAI, and --help should not wait
+        # imported late, so that --help does not wait for MONAI
         from planewise.engines.quiet import keep_quiet
 
         keep_quiet()

@@ -35,7 +35,7 @@ def export(
     """
     console = Console()
     with refusals("export"):
-        # here, because it imports MONAI, and --help should not wait
+        # imported late, so that --help does not wait for MONAI
         from planewise.data.nnunet import export_nnunet
         from planewise.engines.quiet import keep_quiet
 

@@ -137,7 +137,8 @@ def index(
 ) -> None:
     """Find the exams in FOLDER, recognise their views, and write a datalist.
 
-    Only headers are read. Geometry decides and names are hints; everything left out is listed with its reason.
+    Only headers are read. Geometry determines the views, and names are only hints. Everything that is left out is listed with
+    the reason.
 
     The datalist contains paths: keep it on your machine. All other files identify an exam by its hash.
 
@@ -146,11 +147,11 @@ def index(
     Example: planewise index work/exams -o work/datalist.json
     """
     for stream in (sys.stdout, sys.stderr):
-        # for terminals with another encoding, and for names that are not text
+        # because the terminal may have another encoding, and names may not be text
         stream.reconfigure(errors="backslashreplace")
     console = Console()
     with refusals("index"):
-        from planewise.exams.datalist import (  # here, because they import torch, and --help should not wait
+        from planewise.exams.datalist import (  # imported late, so that --help does not wait for torch
             check_output,
             folders_table,
         )

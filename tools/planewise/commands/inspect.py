@@ -29,9 +29,9 @@ def inspect(
 ) -> None:
     """Draw an exam: the stack with the lines and heatmaps of the other views, and those views with the stack.
 
-    Check the picture. In a heart, the 2ch and 4ch lines cross in the left ventricle, and base and apex are where the
-    picture says. In a knee, the axial line runs across the leg and the coronal line along it, on all slices; fluid is
-    bright and fat is dark. Photographs are upright, with their grade.
+    Check the picture. In a heart, the 2ch and 4ch lines should cross in the left ventricle, and base and apex should be where
+    the picture names them. In a knee, the axial line should run across the leg and the coronal line along it, on all slices;
+    fluid should be bright and fat dark. Photographs should be upright, with their grade.
 
     The picture names the exam only by its hash.
 
@@ -39,7 +39,7 @@ def inspect(
     """
     console = Console()
     with refusals("inspect"):
-        # here, because they import MONAI, and --help should not wait
+        # imported late, so that --help does not wait for MONAI
         from planewise.exams.datalist import check_output
         from planewise.reports.exam_figure import exam_figure
 

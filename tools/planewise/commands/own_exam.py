@@ -33,7 +33,7 @@ KeepNames = Annotated[
 ]
 MinObliquity = Annotated[
     float | None,
-    # the bundle's name of the option, because error messages of both use it
+    # the option has the same name as in the bundle, because error messages of both mention it
     typer.Option(
         "--min_obliquity",
         help="Refuse stacks within this angle of axial, coronal or sagittal, degrees, and stacks that are not "
@@ -60,7 +60,7 @@ Device = Annotated[str | None, typer.Option(help="cpu or cuda:0. Default: a GPU 
 
 
 def show_pages(command: str, doing: str, find: Callable[[], ExamWork], output: Path, anonymous: bool) -> None:
-    """Make the page of one exam, or work through an archive of several, and print the findings; an input error ends the
+    """Make the page of one exam, or work through an archive of several exams, and print the findings. An input error ends the
     command.
 
     Args:

@@ -41,7 +41,7 @@ def package(
         typer.Option(help="Web address of the folder that will contain the large files.", show_default=False),
     ] = None,
 ) -> None:
-    """Write DIST/NAME/ and DIST/NAME.zip: configs, the code that they reach, weights, licence, model card, SHA-256 sums.
+    """Write DIST/NAME/ and DIST/NAME.zip: configs, the code that they need, weights, licence, model card and SHA-256 sums.
 
     If the weights come from a run's folder, the run's settings (features, spacing, views, ...) are written to the
     configs, and its scores, data, seed, configuration and commit to docs/README.md. Evaluate the run first.
@@ -57,7 +57,7 @@ def package(
     with refusals("package"):
         if zoo != (url is not None):
             raise InputError("--zoo and --url go together: --zoo --url https://...")
-        from planewise.packaging import package_bundle  # here, because it imports MONAI, and --help should not wait
+        from planewise.packaging import package_bundle  # imported late, so that --help does not wait for MONAI
 
         done = package_bundle(
             bundle,

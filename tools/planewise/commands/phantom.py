@@ -34,7 +34,7 @@ VolumeLayout = _choice("VolumeLayout", "brats", "msd")
 PhotographLayout = _choice("PhotographLayout", "aptos")
 Size = _choice("Size", "demo", "paper")
 
-# options that every anatomy has; each subcommand describes its own layouts and sizes
+# options of all subcommands; each subcommand adds its own layouts and sizes
 Out = Annotated[Path | None, typer.Argument(help="Folder to write to; created if missing.", show_default=False)]
 Exams = Annotated[int, typer.Option(min=1, help="How many exams.")]
 Seed = Annotated[int, typer.Option(help="Exam k of a seed is the same, however many exams there are.")]

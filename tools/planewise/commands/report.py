@@ -33,12 +33,12 @@ def report(
     Example: planewise report work/study
     """
     with refusals("report"):
-        # here, because --help should not wait for matplotlib
+        # imported late, so that --help does not wait for matplotlib
         from planewise.reports.study_report import write_study_report
 
         output = output or study / "report" / "index.html"
         tables = write_study_report(study, output, markdown)
-    # a log is wide enough for the tables
+    # output to a log is not limited to the width of a terminal
     console = Console(width=None if sys.stdout.isatty() else 160)
     for table in tables:
         grid = Table(

@@ -16,7 +16,7 @@ from planewise.errors import InputError
 
 
 def literal(text: str) -> str:
-    """Escape text from files for rich: markup, and control characters, which a terminal would obey."""
+    """Escape markup and control characters in text from files, so that neither rich nor the terminal interprets them."""
     plain = (sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in text)
     return escape("".join(plain))
 
