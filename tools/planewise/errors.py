@@ -11,7 +11,7 @@ _WEB = sys.modules.get("starlette.exceptions")
 
 
 class InputError(ValueError, *([_WEB.HTTPException] if _WEB else [])):  # type: ignore[misc]
-    """An error in the input, not in the program: the message contains the value, the rule and the remedy.
+    """An error in the input rather than in the program. The message contains the value, the rule and the remedy.
 
     Commands and bundle runs print only its message, and a MONAI Label server returns it with status 422; any other
     exception keeps its traceback.

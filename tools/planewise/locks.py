@@ -78,7 +78,7 @@ def _claim(folder: Path) -> None:
 
 
 def _let_go() -> None:
-    """Release the locks in forked workers: a worker that outlives its run must not keep the run's lock."""
+    """Release the locks in forked workers, because a worker that outlives its run must not keep the run's lock."""
     for file in _held.values():
         os.close(file.fileno())
     _held.clear()

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def old_names(room: str, now: Mapping[str, str | tuple[str, dict[str, Any]]]) -> Callable[[str], Any]:
-    """A room's ``__getattr__``, which finds the object behind an old name and logs a warning.
+    """Return a ``__getattr__`` for a room, which finds the object behind an old name and logs a warning.
 
     Args:
         room: dotted name of the room, such as ``planewise.losses``.

@@ -1,3 +1,4 @@
-"""The package's name in this repository, and in a packaged bundle, which contains only the code that its configs use."""
+"""The name of the package in this repository, and its name in a packaged bundle, which contains only the code that its
+configs use."""
 
 OURS, THEIRS = "planewise", "scripts"

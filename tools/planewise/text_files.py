@@ -42,7 +42,7 @@ def read_yaml(path: str | Path, what: str = "YAML") -> Any:
 
 
 def _yaml(text: str) -> Any:
-    # defined here, because tests replace this loader with its C version
+    # defined inside the function, because tests replace this loader with its C version
     loader = type("Loader", (yaml.SafeLoader,), {"construct_mapping": _mapping_of_different_keys})
     value = yaml.load(text, loader)
     if "*" in text and _entries(value, {}) > _MOST_ENTRIES:

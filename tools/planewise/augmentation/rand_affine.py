@@ -96,7 +96,7 @@ class RandAffineBatchd(Transform):
             # x and y are contiguous in memory, so the sum runs along the columns and the sampling rearranges nothing
             grid = reduce(torch.add, [term[part] for term in terms]).movedim(1, -1)
             background = padding[part]
-            # grid_sample fills with zeros, so the background is shifted to zero and back
+            # grid_sample fills with zeros, so the background value is subtracted first and added again afterwards
             inside = grid_sample(image[part] - background, grid, "bilinear", "zeros", align_corners=True)
             torch.add(inside, background, out=sampled[part])
             for key, mask in masks.items():
@@ -106,7 +106,7 @@ class RandAffineBatchd(Transform):
     def _told(
         self, batch: dict[Hashable, Any], to_input: Tensor, image: Tensor, masks: Mapping[Hashable, Tensor]
     ) -> dict[Hashable, Any]:
-        """The batch with its new images and masks, and the corresponding affines."""
+        """Return the batch with its new images and masks, and the corresponding affines."""
         batch = batch | {"image": image, **masks}
         if "affine" not in batch:
             return batch
@@ -127,7 +127,8 @@ class RandAffineBatchd(Transform):
             raise ValueError(f"volumes of shape {tuple(image.shape[2:])} are flat; use spatial_dims 2")
 
     def _draw(self, count: int, shape: tuple[int, ...]) -> Tensor:
-        """Draw maps from output pixels to input pixels, ``(B, d, d + 1)`` for d spatial dimensions, float64, on the CPU."""
+        """Draw the maps from output pixels to input pixels, ``(B, d, d + 1)`` for d spatial dimensions, float64, on the
+        CPU."""
         turns = len(self.rotate)
         draws = own_draws(count, turns + 1 + len(shape) + 1, dtype=torch.float64)
         angles = (2 * draws[:, :turns] - 1) * torch.tensor(self.rotate, dtype=torch.float64)

@@ -14,7 +14,7 @@ from planewise.augmentation.rand_affine import RandAffineBatchd, pixel_map
 class RandRotateZoomBatchd(RandAffineBatchd):
     """Rotate and zoom some images of a batch, each about its own random axis (Taleb 2020, appendix A: alpha and gamma).
 
-    Everything else works as in `RandAffineBatchd`: each image is interpolated only once, masks and affines change, too,
+    Everything else is as in `RandAffineBatchd`: each image is interpolated only once, masks and affines are changed with it,
     and several processes draw the same numbers as one.
 
     Args:

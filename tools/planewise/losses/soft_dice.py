@@ -20,11 +20,11 @@ class SoftDiceLoss(TermLoss):
     ``L = 1 - 1/C sum_c (2 sum_v p_v g_v + e) / (sum_v p_v + sum_v g_v + e)`` with ``p = softmax(x)`` and ``e = 1e-5``. With
     one process, the loss equals MONAI's `DiceLoss` with softmax, background and ``batch``.
 
-    The background counts as a class. Otherwise, softmax has a shortcut: a structure that is not yet learned can spread
-    over the background at the cost of its own Dice only, and nothing reverses this. The sums run over the voxels v of
-    the whole batch, in all processes, as if the batch were a single volume. Many volumes and most slices lack a
-    structure, so separate sums would hardly penalise false predictions in them. The authors' code does both; the paper
-    names no loss.
+    The background counts as a class. Otherwise, training could take a shortcut: a structure that is not learned yet could
+    spread over the background at the cost of only its own Dice, and nothing would reverse this. The sums run over the voxels
+    v of the whole batch, in all processes, as if the batch were a single volume. Many volumes and most slices lack a
+    structure, so separate sums would hardly penalise false predictions in them. The authors' code also includes the
+    background and sums over the whole batch; the paper names no loss.
 
     It takes logits ``(B, C, ...)`` and class numbers ``(B, 1, ...)``.
     """

@@ -1,4 +1,4 @@
-"""The named terms of a loss: the contract between losses, metrics and the log, for one or several processes.
+"""The named terms of a loss: the interface between losses, metrics and the log, for one or several processes.
 
 Every loss is a `TermLoss`. It defines its weighted terms in the method `TermLoss.terms`, which is used as follows:
 
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Term:
-    """One term of the sum that makes a loss.
+    """One term of the weighted sum that is a loss.
 
     Attributes:
         mean: mean over the known targets of the batch (in training, of the batches of all processes), a scalar.

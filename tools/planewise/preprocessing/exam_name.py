@@ -1,4 +1,4 @@
-"""Name exams and the files made from them without revealing the patient."""
+"""Name exams, and the files that are made from them, without revealing the patient."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ class InPlaneSpacingd(Spacingd):
     keep their positions along the third axis, two matrix products on the image's device, one for each axis of the plane,
     give the same result. In all other cases (other interpolation, resampling of the third axis), MONAI's code is used.
 
-    MONAI updates every value whose key begins with the key of an image, but texts such as MONAI Label's ``image_path``
-    must not change, so they are kept from it.
+    MONAI updates every value whose key begins with the key of an image. Texts such as MONAI Label's ``image_path`` must not
+    change, so this class hides them from MONAI.
 
     The arguments are those of `Spacingd`. By default, the interpolation is cubic, and the image reflects at its borders.
     """
@@ -104,7 +104,7 @@ def _resampled(
     if image.ndim != 4 or not isinstance(settings["mode"], int) or settings["padding_mode"] != "reflect":
         return None
     xform = np.asarray(torch.as_tensor(way).cpu(), dtype=np.float64)
-    # if the shape is the same, the grid may be the same, and MONAI then leaves the image unchanged
+    # with equal shapes, the grids may be equal, too; then MONAI leaves the image unchanged
     if shape[2] != image.shape[3] or list(shape) == list(image.shape[1:]) or not _in_plane(xform, shape):
         return None
     slices = np.arange(shape[2])

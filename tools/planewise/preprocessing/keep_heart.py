@@ -1,4 +1,4 @@
-"""Keep only the heart in an image: everything outside a mask becomes background before any other transform."""
+"""Keep only the heart in an image: before any other transform, everything outside a mask becomes background."""
 
 from __future__ import annotations
 

@@ -30,9 +30,9 @@ GEOMETRY_TOLERANCE = 0.1
 class LoadSliced(MapTransform):
     """Load one slice for each key, as a `MetaTensor` of shape ``(1, i, j, 1)`` that contains pixels, affine and shape.
 
-    MONAI's `ITKReader` reads DICOM, file by file; for a whole folder, it would stack three orientations into one volume
-    with only a warning. `NibabelReader` reads NIfTI, because ITK refuses affines that are not orthonormal. `read_array`
-    reads MRNet's ``.npy``. Everything else in a file, especially the DICOM tags, is dropped.
+    MONAI's `ITKReader` reads DICOM, one file at a time; given a whole folder, it would stack three orientations into one
+    volume with only a warning. `NibabelReader` reads NIfTI, because ITK refuses affines that are not orthonormal.
+    `read_array` reads MRNet's ``.npy``. Everything else in a file, especially the DICOM tags, is dropped.
 
     Reads from the item, in addition to the path under each key:
 

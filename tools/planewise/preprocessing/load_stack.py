@@ -110,7 +110,7 @@ class LoadStackd(LoadImaged):
                         volume = self._loader(value, reader)
                     refuse_not_finite(volume[0] if isinstance(volume, tuple) else volume)
                 except UNREADABLE as error:
-                    # other messages may contain the path, which may contain a person's name
+                    # other messages may contain the path, which may include a person's name
                     reason = str(error) if isinstance(error, InputError) else type(error).__name__
                     raise InputError(f"exam {exam}, {key}: the volume cannot be read ({reason})") from error
                 volume, meta = volume if isinstance(volume, tuple) else (volume, getattr(volume, "meta", {}))

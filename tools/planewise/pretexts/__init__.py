@@ -1,4 +1,4 @@
-"""Compute a pretext's inputs and targets for an item or a batch, from geometry or from the image itself."""
+"""Compute the inputs and targets of a pretext for an item or a batch, from geometry or from the image itself."""
 
 from planewise.old_names import old_names
 from planewise.pretexts.corrupt_images import CorruptImagesd

@@ -16,8 +16,8 @@ from planewise.pretexts.local_shuffle import local_shuffle
 from planewise.pretexts.nonlinear_intensity import nonlinear_intensity
 from planewise.pretexts.paint import in_windows
 
-#: Maximum number of windows per image, and the probability of each window after the one before it. If noise is painted
-#: outside the windows, the first window always exists.
+#: Maximum number of windows per image, and the probability that each window is followed by another one. If noise is painted
+#: outside the windows, there is always a first window.
 _WINDOWS, _ANOTHER = 5, 0.95
 #: The smallest side of an image that can be corrupted in windows, pixels.
 _NARROWEST = 12

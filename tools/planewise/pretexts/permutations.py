@@ -24,7 +24,7 @@ def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.in
     The first permutation is random. Each further permutation is the one with the largest sum of distances to the chosen
     permutations, ``argmax_p sum_c H(p, c)``, among those not yet chosen. Ties are broken at random.
 
-    The paper enumerates all ``pieces!`` permutations. This function does not, so 27 pieces take hardly longer than 9.
+    The paper enumerates all ``pieces!`` permutations. This function does not need to, so 27 pieces take hardly longer than 9.
     Let ``n`` be the number of chosen permutations, and ``N_sv`` the number of those with piece ``v`` in position ``s``.
     Then the sum is ``sum_s (n - N_(s p(s)))``, which is largest when ``sum_s N_(s p(s))`` is smallest. Finding the
     minimum is an assignment problem (pieces to positions at the lowest cost), which SciPy solves.
@@ -54,7 +54,7 @@ def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.in
     last = next(iter(chosen))
     while len(chosen) < count:
         there[places, last] += 1
-        # the random numbers along a permutation add up to less than one, so they only break ties
+        # the random numbers of a permutation add up to less than one, so they only break ties
         last = _cheapest(there + generator.random(there.shape) / pieces, chosen)
         chosen[last] = None
     return np.array(list(chosen), dtype=np.int64)

@@ -91,7 +91,7 @@ class SelectPlanesd(Transform):
             raise InputError(f"exam {exam}, {stack}: {error}") from error
 
 
-# plain NumPy for speed, because whenever a run starts, these functions are called for a hundred thousand items
+# plain NumPy for speed, because every run calls these functions for a hundred thousand items when it starts
 def _normal(affine: np.ndarray) -> np.ndarray:
     """Unit normal of a slice, ``(3,)``. If the affine has no normal, a ValueError with the reason is raised."""
     if affine.shape == (4, 4) and np.isfinite(affine).all():
