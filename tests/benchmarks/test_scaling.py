@@ -36,21 +36,23 @@ def test_the_numbers_by_hand(constants):
     rates, _ = scaling.gpu_rates(constants, 10.0)
     found = scaling.column(scaling.DATA_SETS[0], constants, rates["cardiac"])
     assert found["cache on disk: slices x size² x 2 bytes"] == "13.5 GB"
-    assert found["that on 1 GPU"] == f"{500 * 627 * 220.884e9 / 10e12 / 60:.3g} minutes" == "115 minutes"
-    assert found["a pass on 8 GPUs"] == f"{135_000 * 220.884e9 / 80e12 / 60:.3g} minutes"
-    assert found["a pass a day: steps/s (slices/s)"].startswith(f"{135_000 / 86400 / 20:.2g} ")
-    assert found["read rate of 1 GPU at work"] == f"{10e12 / 220.884e9 * 224**2 * 2 / 1e6:.3g} MB/s"
+    assert (
+        found["time of this schedule on 1 GPU"] == f"{500 * 627 * 220.884e9 / 10e12 / 60:.3g} minutes" == "115 minutes"
+    )
+    assert found["time of one pass on 8 GPUs"] == f"{135_000 * 220.884e9 / 80e12 / 60:.3g} minutes"
+    assert found["for one pass per day: steps/s (slices/s)"].startswith(f"{135_000 / 86400 / 20:.2g} ")
+    assert found["read rate of 1 GPU, if busy"] == f"{10e12 / 220.884e9 * 224**2 * 2 / 1e6:.3g} MB/s"
     knee = scaling.column(scaling.DATA_SETS[1], constants, rates["knee"])
     # a series is a step
-    assert knee["one pass over all slices: steps"] == "10,000"
+    assert knee["steps in one pass over all slices"] == "10,000"
     assert knee["cache on disk: slices x size² x 2 bytes"] == "39.3 GB"
 
 
 def test_ten_times_the_rate_is_a_tenth_of_the_time(constants):
     rates = (scaling.gpu_rates(constants, tflops)[0]["cardiac"] for tflops in (10.0, 100.0))
     slow, fast = (scaling.column(scaling.DATA_SETS[2], constants, each) for each in rates)
-    assert (slow["a pass on 1 GPU"], fast["a pass on 8 GPUs"]) == ("6.39 days", "115 minutes")
-    assert slow["a run's start on a complete cache"] == fast["a run's start on a complete cache"]
+    assert (slow["time of one pass on 1 GPU"], fast["time of one pass on 8 GPUs"]) == ("6.39 days", "115 minutes")
+    assert slow["time to start a run with a complete cache"] == fast["time to start a run with a complete cache"]
 
 
 def test_the_rates_that_were_measured(constants):
@@ -61,7 +63,7 @@ def test_the_rates_that_were_measured(constants):
     assert measured["downstream_brain_tumour_segmentation"] == pytest.approx(15.2, abs=0.1)
     rates, source = scaling.gpu_rates(constants)
     found = scaling.column(scaling.DATA_SETS[0], constants, rates["cardiac"])
-    assert found["that on 1 GPU"] == f"{500 * 627 * 24.99e-3 / 20 / 60:.3g} minutes" == "6.53 minutes"
+    assert found["time of this schedule on 1 GPU"] == f"{500 * 627 * 24.99e-3 / 20 / 60:.3g} minutes" == "6.53 minutes"
     assert "NVIDIA H100" in source and "assumed 10" in scaling.gpu_rates(constants, 10)[1]
 
 

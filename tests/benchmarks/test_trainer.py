@@ -31,7 +31,7 @@ def test_what_is_measured(bars):
 
 def test_the_trainer_waits_for_nothing_but_its_log(bars):
     # a point of the training curve has the loss and its two terms; as often, the losses are looked at: are they finite?
-    bar = bars["waits for the device, trainer less bare loop"]
+    bar = bars["waits for the device, trainer minus bare loop"]
     assert bar.value * trainer.QUICK_BLOCK == pytest.approx(4), bar
 
 

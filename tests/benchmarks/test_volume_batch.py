@@ -10,6 +10,6 @@ def test_what_is_measured():
     bars = {bar.name: bar for bar in volume_batch.measure(Options(repetitions=2, quick=True))}
     assert all(math.isfinite(bar.value) and bar.value > 0 for bar in bars.values())
     assert bars["ours / MONAI cached and RandAffined"].limit == 1 / 5
-    cache = bars["cache, bytes a voxel and channel"]
+    cache = bars["cache, bytes per voxel and channel"]
     # two bytes, and the affines and headers of volumes that are 16 wide here
     assert cache.limit == 2.04 and 2 <= cache.value < 2.2

@@ -187,7 +187,7 @@ def _write_page(rows: list[tuple[str, str]], environment: Path) -> None:
         f"The server's environment: {', '.join(done.stdout.split(chr(10))[:-1])}. Trained and packaged with monai "
         f"{version('monai')}, torch {version('torch')}, numpy {version('numpy')}, pydicom {version('pydicom')}.",
         "",
-        "| What was done | What came of it |",
+        "| What was done | Result |",
         "|---|---|",
         *(f"| {what} | {came} |" for what, came in rows),
         _END,

@@ -126,7 +126,7 @@ def test_a_knee_answers_on_its_grid(server, studies, told, tmp_path):
     assert all(plane["reasons"] for plane in views.values() if plane["verdict"] != "plane")
     told(
         f"`{KNEE}`, sagittal stack as NIfTI",
-        "labels on the image's grid (trained for one epoch: not looked at further)",
+        "labels on the image's grid (not examined further, because training took one epoch)",
     )
 
 
@@ -167,8 +167,8 @@ def test_four_chambers_are_segmented_in_nifti_and_in_dicom(server, studies, few_
         assert labels.shape == stack.shape and np.abs(affine - np.asarray(stack.affine)).max() < SAME_PLACE
         assert set(np.unique(labels)) <= set(range(6))
     told(
-        f"`{LONG}`, a 4-chamber image as one DICOM file, and an exam as a folder of them",
-        "labels on the image's grid (another population than it was trained on: not judged)",
+        f"`{LONG}`, a 4-chamber image as one DICOM file, and an exam as a folder of DICOM files",
+        "labels on the image's grid (not scored, because the exams are from another population than in training)",
     )
 
 
@@ -187,7 +187,7 @@ def test_real_images_keep_their_grid(server, real_data, told, tmp_path):
     labels, affine = read(server.labels(ORIENTATION, exam, tmp_path / "labels.nii.gz"))
     assert labels.shape == stack.shape and np.abs(affine - np.asarray(stack.affine)).max() < SAME_PLACE
     what = f"`{SEGMENTATION}`, `{ORIENTATION}` and `{LOCATION}`, a real short axis as NIfTI"
-    told(f"{what}; `{ORIENTATION}`, one as a folder of DICOM files", "labels on the image's grid (not judged)")
+    told(f"{what}; `{ORIENTATION}`, another as a folder of DICOM files", "labels on the image's grid (not scored)")
 
 
 def test_a_folder_of_dicom_files_is_an_image(server, exams, studies, dist, told, tmp_path):
@@ -204,10 +204,13 @@ def test_a_folder_of_dicom_files_is_an_image(server, exams, studies, dist, told,
 
 
 def right_planes(views, exams):
-    """That the planes of a heart that was learned by heart are those in its headers: of the frame, not of the network."""
+    """The planes of an exam that was learned by heart are those in its headers: a check of the coordinate frame only."""
     angles = {view: angle(plane["normal"], exams.cardiac.planes[view]["normal"]) for view, plane in views.items()}
     assert max(angles.values()) < 20, angles
-    return "the planes, of a heart it was trained on, less than 20 degrees from its headers' (a check of the frame, no score)"
+    return (
+        "planes less than 20 degrees from those in the headers "
+        "(of a training exam; this checks the coordinate frame, not accuracy)"
+    )
 
 
 def test_locations_come_as_thirds_of_the_stack(server, studies, told, tmp_path):
@@ -233,7 +236,7 @@ def test_what_finds_nothing_still_answers(server, studies, told, tmp_path):
         assert not labels.any()
         found = server.findings(name, body)
         assert {view["verdict"] for view in found["views"].values()} == {"no plane"}
-    told(f"`{MULTITASK}` and `{KNEE_MULTITASK}` with weights that nobody trained", "no labels; the JSON says why")
+    told(f"`{MULTITASK}` and `{KNEE_MULTITASK}` with random weights", "no labels; the JSON gives the reasons")
 
 
 @pytest.mark.parametrize(("name", "image"), [(POSITION, "cardiac"), (LONG_POSITION, "four")])
@@ -242,8 +245,8 @@ def test_positions_that_nobody_learned(server, studies, told, tmp_path, name, im
     found = server.findings(name, image)
     assert set(np.unique(labels)) <= set(range(10)) and found["verdict"] == "no positions", found
     told(
-        f"`{name}` with weights that nobody trained",
-        "labels on the image's grid; the JSON says why there are no positions",
+        f"`{name}` with random weights",
+        "labels on the image's grid; the JSON gives the reasons why there are no positions",
     )
 
 
@@ -269,7 +272,7 @@ def test_findings_of_a_knee_are_numbers(server, told):
 
 def test_what_takes_no_image_says_so(server, told):
     assert "takes masks at ED and ES" in server.refusal(DISEASE, "cardiac")
-    told(f"`{DISEASE}` asked for labels", "refused in one line (422)")
+    told(f"`{DISEASE}` with a request for labels", "refused in one line (422)")
 
 
 @pytest.mark.parametrize(
@@ -303,7 +306,9 @@ def test_without_matplotlib_a_picture_is_a_warning(label_environment, dist, stud
         assert done.returncode == 0, done.stderr[-3000:]
         assert "is not drawn: No module named 'matplotlib'" in done.stdout + done.stderr
         assert (tmp_path / name / body / wanted).exists()
-    told("inference by the server's Python, which has no matplotlib", "all but the pictures, with a warning")
+    told(
+        "inference with the server's Python, which has no matplotlib", "everything except the pictures, with a warning"
+    )
 
 
 def test_it_trains_on_labels_again_and_again(server, told):
@@ -361,6 +366,6 @@ def test_dicom_series_over_dicomweb(label_environment, dist, exams, told, tmp_pa
             knee, _ = read(server.labels(KNEE, fat_suppressed[0], tmp_path / "knee.nii.gz"))
             assert knee.shape[2] == len(pacs.series[fat_suppressed[0]])
     told(
-        f"`{ORIENTATION}` and `{KNEE}`, a DICOM series each from a DICOMweb server",
+        f"`{ORIENTATION}` and `{KNEE}`, each with a DICOM series from a DICOMweb server",
         f"labels slice by slice; {right_planes(views, exams)}",
     )

@@ -160,7 +160,7 @@ def test_features_of_a_volume(server, studies, packaged, told, tmp_path, name):
     assert features.ravel() == pytest.approx(wanted.ravel(), rel=1e-3, abs=1e-5)
     told(
         f"`{name}`, four contrasts in one NIfTI file",
-        "the volume's features as JSON, those of a run without the server",
+        "the volume's features as JSON, the same as without the server",
     )
 
 

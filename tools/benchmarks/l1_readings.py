@@ -63,7 +63,8 @@ def main() -> None:
             run.step()
         torch.save(run.network.state_dict(), pretrained)
         print(
-            "| reading | penalty / cross-entropy, first step | weights that the penalty pulls harder than the data |",
+            "| interpretation | penalty / cross-entropy, first step "
+            "| weights pulled harder by the penalty than by the data |",
             end="",
         )
         print(f" cosine to the pretrained weights, 10 steps | {arguments.steps} steps | cross-entropy, last 10 steps |")

@@ -63,8 +63,8 @@ DATA_SETS = (
         135_000,
         500,
         627,
-        "about 135,000 slices of the 627 exams that the paper trains on, 215 of each; a file a slice; an epoch takes one "
-        "slice of each exam",
+        "about 135,000 slices, 215 from each of the 627 exams that the paper trains on; one file per slice; an epoch takes "
+        "one slice of each exam",
     ),
     DataSet(
         "fastMRI knee",
@@ -73,8 +73,8 @@ DATA_SETS = (
         300_000,
         100,
         300_000,
-        "a sagittal series of 30 slices in each of the 10,000 exams, which is more than there are (not every exam has "
-        "one with fat suppression); a file a slice; an epoch takes all slices",
+        "10,000 exams, each with a sagittal series of 30 slices (an overestimate, because not every exam has a series with "
+        "fat suppression); one file per slice; an epoch takes all slices",
     ),
     DataSet(
         "UK Biobank",
@@ -83,7 +83,8 @@ DATA_SETS = (
         25_000_000,
         500,
         50_000,
-        "50,000 exams of 10 short-axis slices and 50 phases, as DICOM, a file a slice; an epoch takes one slice of each exam",
+        "50,000 exams of 10 short-axis slices and 50 phases, as DICOM, one file per slice; "
+        "an epoch takes one slice of each exam",
     ),
 )
 
@@ -134,16 +135,14 @@ def gpu_rates(constants: Mapping[str, Any], tflops: float | None = None) -> tupl
     the source of these numbers, in words. Steps on knees were not measured and are assumed to be as fast."""
     gflop = {anatomy: constants[anatomy]["gflop_step"] for anatomy in ("cardiac", "knee")}
     if tflops is not None:
-        assumed = (
-            f"operations of the multitask pretext's network, counted, at an assumed {tflops:g} TFLOP/s on each GPU"
-        )
+        assumed = f"counted operations of the multitask pretext's network, at an assumed {tflops:g} TFLOP/s on each GPU"
         rates = {anatomy: tflops * 1e3 / each for anatomy, each in gflop.items()}
         return rates, f"Times and rates of GPUs are **calculated**: {assumed}"
     rate = measured_rates()["pretext_cardiac_multitask"]
     name = json.loads(GPU.read_text())["machine"]["gpus"][0]
     source = (
-        f"Times and rates of GPUs are of the multitask pretext's training steps on one {name}: {rate:.0f} slices/s of "
-        "hearts, measured. Knees are **assumed** to be no slower: a slice of theirs has "
+        f"Times and rates of GPUs come from training steps of the multitask pretext, measured on one {name}: {rate:.0f} "
+        "slices of hearts per second. Knees are **assumed** to be no slower: one of their slices needs "
         f"{gflop['knee'] / gflop['cardiac']:.0%} of the operations, but a step of one series is too short to keep a GPU busy"
     )
     return dict.fromkeys(gflop, rate), source
@@ -175,9 +174,9 @@ def data_sets(constants: Mapping[str, Any], rates: Mapping[str, float], source: 
     lines += [f"| {name} | " + " | ".join(cells[name] for cells in columns) + " |" for name in columns[0]]
     lines += [
         "",
-        f"A memory-mapped cache gives one core {_bytes(warm)}/s in random batches of 20 while its pages are in memory, and "
-        f"{_bytes(cold)}/s after they were dropped, from this machine's virtual disk; a slower disk or a network is not "
-        f"measured. {source} (`--tflops` takes another rate). Several GPUs are counted as if they added up.",
+        f"One core reads random batches of 20 from a memory-mapped cache at {_bytes(warm)}/s if the pages are in memory, and "
+        f"at {_bytes(cold)}/s from this machine's virtual disk after the pages were dropped. A slower disk or a network was "
+        f"not measured. {source} (`--tflops` sets another rate). The speeds of several GPUs are assumed to add up.",
         "",
         *(f"- {data.name}: {data.assumed}." for data in DATA_SETS),
     ]
@@ -196,22 +195,25 @@ def column(data: DataSet, constants: Mapping[str, Any], rate: float) -> dict[str
     return {
         "exams; slices": f"{data.exams:,}; {data.slices:,}",
         "cache on disk: slices x size² x 2 bytes": _bytes(data.slices * size),
-        "making it, on one core": _time(one_core),
-        f"making it, on {CORES} cores, if the disk keeps up": _time(one_core / CORES),
-        "reading its headers once, for the datalist, on one core": _time(
+        "time to build the cache, on one core": _time(one_core),
+        f"time to build the cache, on {CORES} cores, if the disk keeps up": _time(one_core / CORES),
+        "time to read all headers for the datalist, on one core": _time(
             data.slices / own["headers_per_second_and_core"]
         ),
         "datalist": _bytes(data.slices * own["datalist_bytes_per_slice"]),
         "memory of items and dataset, in each process": _bytes(data.slices * each["memory"]),
-        "a run's start on a complete cache": _time(data.slices * start),
+        "time to start a run with a complete cache": _time(data.slices * start),
         "the paper's schedule: epochs x slices": f"{data.epochs} x {data.epoch:,}",
-        **{f"that on {name}": _time(data.epochs * data.epoch / rate / number) for number, name in gpus.items()},
-        "one pass over all slices: steps": f"{-(-data.slices // batch):,}",
-        **{f"a pass on {name}": _time(data.slices / rate / number) for number, name in gpus.items()},
-        "a pass a day: steps/s (slices/s)": f"{a_day / batch:.2g} ({a_day:.3g})",
-        "a pass a day: TFLOP/s in all": f"{a_day * own['gflop_step'] / 1e3:.2g}",
-        "a pass a day: read rate": f"{_bytes(a_day * size)}/s",
-        **{f"read rate of {name} at work": f"{_bytes(number * rate * size)}/s" for number, name in gpus.items()},
+        **{
+            f"time of this schedule on {name}": _time(data.epochs * data.epoch / rate / number)
+            for number, name in gpus.items()
+        },
+        "steps in one pass over all slices": f"{-(-data.slices // batch):,}",
+        **{f"time of one pass on {name}": _time(data.slices / rate / number) for number, name in gpus.items()},
+        "for one pass per day: steps/s (slices/s)": f"{a_day / batch:.2g} ({a_day:.3g})",
+        "for one pass per day: TFLOP/s in total": f"{a_day * own['gflop_step'] / 1e3:.2g}",
+        "for one pass per day: read rate": f"{_bytes(a_day * size)}/s",
+        **{f"read rate of {name}, if busy": f"{_bytes(number * rate * size)}/s" for number, name in gpus.items()},
     }
 
 
@@ -223,43 +225,43 @@ def limits(constants: Mapping[str, Any]) -> str:
     found = [
         (
             memory / PROCESSES / each["memory"],
-            "datalist and dataset as Python objects in every process",
-            f"{PROCESSES} processes of a node fill its {NODE_MEMORY_GIB} GiB; {_bytes(each['memory'])} an item",
+            "memory: every process holds datalist and dataset as Python objects",
+            f"{PROCESSES} processes fill the {NODE_MEMORY_GIB} GiB of a node; {_bytes(each['memory'])} per item",
         ),
         (
             600 / each["targets"],
-            "targets made one by one when a dataset is made",
-            f"10 minutes at every start, in every process; {each['targets'] * 1e6:.0f} us an item",
+            "computing the targets one by one when a dataset is created",
+            f"10 minutes at every start, in every process; {each['targets'] * 1e6:.0f} us per item",
         ),
         (
             600 / each["fingerprint"],
-            "the cache's fingerprint: a stat of each file, and all items hashed",
-            f"10 minutes at every start, in every process; {each['fingerprint'] * 1e6:.0f} us an item on a local disk",
+            "the cache's fingerprint: checking each file (stat), and hashing all items",
+            f"10 minutes at every start, in every process; {each['fingerprint'] * 1e6:.0f} us per item on a local disk",
         ),
         (
             600 / NETWORK_STAT_SECONDS,
-            "the same stats on a network file system",
-            f"10 minutes at an **assumed** {NETWORK_STAT_SECONDS * 1e3:g} ms of each, not measured",
+            "the same file checks on a network file system",
+            f"10 minutes at an **assumed** {NETWORK_STAT_SECONDS * 1e3:g} ms per file, not measured",
         ),
-        (600 / each["load"], "parsing the datalist's JSON", f"10 minutes; {each['load'] * 1e6:.0f} us an item"),
+        (600 / each["load"], "parsing the datalist's JSON", f"10 minutes; {each['load'] * 1e6:.0f} us per item"),
         (
             memory / image,
             "the page cache",
-            f"the cache is larger than {NODE_MEMORY_GIB} GiB: batches come from the disk",
+            f"the cache is larger than {NODE_MEMORY_GIB} GiB, so batches are read from the disk",
         ),
-        (2**40 / image, "the disk", "the cache passes 1 TiB"),
+        (2**40 / image, "the disk", "the cache exceeds 1 TiB"),
         (
             86400 * own["slices_per_second_and_core"] * CORES,
-            "making the cache",
-            f"a day on {CORES} cores at {own['slices_per_second_and_core']:.0f} slices/s and core",
+            "building the cache",
+            f"a day on {CORES} cores at {own['slices_per_second_and_core']:.0f} slices/s per core",
         ),
         (
             60 / each["epoch"],
-            "an epoch's order, where an epoch takes all slices",
-            f"a minute before each epoch; {each['epoch'] * 1e6:.2f} us a slice",
+            "drawing the order of an epoch that takes all slices",
+            f"a minute before each epoch; {each['epoch'] * 1e6:.2f} us per slice",
         ),
     ]
-    lines = ["| slices | what | passes |", "|--:|---|---|"]
+    lines = ["| slices | limit | what happens then |", "|--:|---|---|"]
     lines += [f"| {_round(count)} | {what} | {bound} |" for count, what, bound in sorted(found)]
     return "\n".join(lines)
 
@@ -269,9 +271,10 @@ def measured(constants: Mapping[str, Any]) -> str:
     here, found = constants["machine"], constants["versions"]
     return (
         f"Measured on {here['processor']}, {here['cores']} cores, {here['memory_gib']} GiB, {here['system']}, with Python "
-        f"{found['python']} and torch {found['torch']}, on {constants['date']} at commit {constants['commit']}; one thread, "
-        "seconds of the processor, and for the dropped pages of the clock. `tools/benchmarks/scaling_constants.json` holds "
-        "all of them; [devices.md](devices.md) has the training steps of other bundles on the GPU."
+        f"{found['python']} and torch {found['torch']}, on {constants['date']} at commit {constants['commit']}; one thread. "
+        "Times are processor times; only for the dropped pages are they wall-clock times. "
+        "`tools/benchmarks/scaling_constants.json` holds all constants; "
+        "[devices.md](devices.md) has the training steps of other bundles on the GPU."
     )
 
 

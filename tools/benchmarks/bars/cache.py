@@ -48,10 +48,10 @@ def measure(options: Options) -> list[Bar]:
         ours, theirs = (_alone(call, train, items) for call in (_resident_ours, _resident_monai))
         growth, resident = _alone(_growth, train, items)
     return [
-        Bar(GROUP, "files / 2 bytes a pixel", on_disk, limit=1.02, note=f"{len(items)} slices of {train.size}^2"),
+        Bar(GROUP, "files / 2 bytes per pixel", on_disk, limit=1.02, note=f"{len(items)} slices of {train.size}^2"),
         Bar(
             GROUP,
-            "resident memory of a slice / MONAI's CacheDataset",
+            "resident memory per slice / MONAI's CacheDataset",
             ours / theirs,
             limit=0.45,
             note=f"ours {ours / 1e3:.0f} kB, theirs {theirs / 1e3:.0f} kB",
@@ -61,7 +61,7 @@ def measure(options: Options) -> list[Bar]:
             "growth of resident memory over 500 batches",
             growth,
             limit=0.05,
-            note=f"of {resident / 2**20:.0f} MiB, when every slice had been read",
+            note=f"of {resident / 2**20:.0f} MiB, after every slice was read",
         ),
         Bar(GROUP, "preprocessing from DICOM in one process", made[1], unit="slices/s"),
         Bar(GROUP, "preprocessing from DICOM in two processes", made[2], unit="slices/s"),

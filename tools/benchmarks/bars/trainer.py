@@ -190,7 +190,7 @@ def _against_bare(trainer: SupervisedTrainer, size: str, block: int, options: Op
         f"trainer with all handlers / bare loop, {size} network",
         *ratio(times, "trainer", "bare"),
         limit=LIMIT if size == "demo" else None,
-        note=f"step of {1e3 * times['bare'].least:.2f} ms, {more:.0f} us more; {BLOCKS * block} steps an epoch",
+        note=f"step of {1e3 * times['bare'].least:.2f} ms, {more:.0f} us difference; {BLOCKS * block} steps per epoch",
     )
 
 
@@ -235,7 +235,7 @@ def _waits(trainer: SupervisedTrainer, block: int) -> Bar:
             counts[epoch] = sum(epoch(trainer, block, lambda device, waits=waits: waits.count)())
     more = (counts[TrainerEpoch] - counts[BareEpoch]) / BLOCKS
     return Bar(
-        GROUP, "waits for the device, trainer less bare loop", more, unit="a step", note=f"one log in {block} steps"
+        GROUP, "waits for the device, trainer minus bare loop", more, unit="a step", note=f"one log every {block} steps"
     )
 
 

@@ -57,11 +57,11 @@ def measure(options: Options) -> list[Bar]:
         Bar(GROUP, "ours / MONAI cached and RandAffined", *ratio(times, "affine", "monai"), limit=1 / 5, note=note),
         Bar(
             GROUP,
-            "our flips, turns, brightness and crops / our affine",
+            "our flips, rotations, brightness and crops / our affine",
             *ratio(times, "exact", "affine"),
-            note=f"{times['exact'].least * 1e3:.1f} ms, of which taking the batch {times['batch'].least * 1e3:.1f} ms",
+            note=f"{times['exact'].least * 1e3:.1f} ms, including {times['batch'].least * 1e3:.1f} ms to take the batch",
         ),
-        Bar(GROUP, "cache, bytes a voxel and channel", train.bytes_a_voxel, limit=2.04, unit="B", note=size),
+        Bar(GROUP, "cache, bytes per voxel and channel", train.bytes_a_voxel, limit=2.04, unit="B", note=size),
     ]
 
 
