@@ -1,6 +1,6 @@
-"""A test whose check stands in a loop fails if that loop never runs: over an empty list it would pass without a check.
+"""Make a test fail if a loop that contains its checks never runs; over an empty list it would pass without checking.
 
-`pytest --checking-loops` asks for it (tests/conftest.py); of a test with cases, a list may be empty in some of them.
+`pytest --checking-loops` turns this on (tests/conftest.py). In some cases of a parametrised test, the list may be empty.
 """
 
 from __future__ import annotations

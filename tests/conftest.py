@@ -1,4 +1,4 @@
-"""Shared by all tests: where real data is, and hypothesis settings that do not depend on the machine's speed."""
+"""Settings for all tests: paths of real data, and hypothesis profiles that do not depend on the machine's speed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a GPU refuses or makes the host wait for, without one.
+"""A stand-in for a GPU that refuses what a GPU refuses, and what would make the host wait.
 
-Tensors of the ``meta`` device stand in for its memory: they have no values, so what would fetch one (``item``, ``if``,
-``cpu``) or mix devices is an error. What PyTorch would let pass there but CUDA waits for is refused here: each
-operation's page in PyTorch's documentation says so, or its CUDA source does.
+Tensors of the ``meta`` device represent tensors in the GPU's memory. They have no values, so an operation that fetches one
+(``item``, ``if``, ``cpu``) or mixes devices is an error. Some operations are allowed on ``meta`` although CUDA waits for
+them; these are refused here, each according to its page in PyTorch's documentation or to its CUDA source.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Commands of documents: whether their settings exist, and what they print."""
+"""Functions that check commands in documents: whether their settings exist, and what they print."""
 
 from __future__ import annotations
 

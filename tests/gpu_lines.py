@@ -1,4 +1,4 @@
-"""A plugin of pytest for `tools/test --gpu`: one line for each bundle, after the tests."""
+"""A pytest plugin for `tools/test --gpu` that prints one line for each bundle after the tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which bundles stand for all others in tests that train."""
+"""Representative bundles, one of each kind, for tests that train."""
 
 from __future__ import annotations
 

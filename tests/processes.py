@@ -1,4 +1,4 @@
-"""A function in several processes that have joined, as torchrun would start them, without its seconds of imports."""
+"""Run a function in several joined processes, as torchrun would start them, without seconds of imports."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""A `python` that starts at once: forked off a process that has already imported what most commands here import.
+"""A `python` that starts at once, forked from a process that has already imported what most commands here import.
 
-``python -m monai.bundle run`` pays five seconds of imports before it does anything, most of a small test's time. What is
-started with this one has its own arguments, folder, environment, input and output, and can be interrupted and killed, as
-with the usual one. A module (``-m``) and a text (``-c``) are quick, after ``-u`` and ``-W ignore`` too, of which nothing is
-seen; anything else is handed to the usual one.
+``python -m monai.bundle run`` imports modules for five seconds before it does anything, most of the time of a small test. A
+process started with this `python` has its own arguments, folder, environment, input and output, and can be interrupted and
+killed as usual. It is quick for a module (``-m``) and for code (``-c``), also after ``-u`` and ``-W ignore``, which have no
+effect here; everything else is passed to the usual `python`.
 """
 
 from __future__ import annotations

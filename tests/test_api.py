@@ -1,4 +1,4 @@
-"""The Python API, as tools/docs/api.md shows it."""
+"""Test the Python API as tools/docs/api.md shows it."""
 
 from __future__ import annotations
 

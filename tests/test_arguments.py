@@ -1,6 +1,6 @@
-"""What is given is used, and in its own place: slips that leave the code running with a default, or with two numbers swapped.
+"""Test that every argument is used, and in the right place; otherwise a default applies or two numbers are swapped unnoticed.
 
-Read from the code of `tools` itself, so that it holds for each function, class and constant without a test of its own.
+The tests read the code of `tools`, so they cover also functions, classes and constants without tests of their own.
 """
 
 from __future__ import annotations

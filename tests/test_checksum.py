@@ -1,4 +1,4 @@
-"""Sums of files."""
+"""Test checksums of files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `tools/test --gpu` says of each bundle."""
+"""Test the lines that `tools/test --gpu` prints for each bundle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configs that people hold go on with the names of the version before."""
+"""Test that configs with the names of the previous version still work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tutorial, the notebooks, and the documentation site that shows them."""
+"""Test the tutorial, the notebooks, and the documentation site that shows them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The quick Python against the usual one."""
+"""Test the quick Python against the usual one."""
 
 from __future__ import annotations
 

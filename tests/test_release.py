@@ -1,4 +1,4 @@
-"""What a release says of itself in several files."""
+"""Test that the files of a release agree about it."""
 
 import re
 

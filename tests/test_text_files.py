@@ -1,4 +1,4 @@
-"""JSON and YAML of others, through the commands that read them."""
+"""Test JSON and YAML files of users with the commands that read them."""
 
 from __future__ import annotations
 

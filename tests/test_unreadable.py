@@ -1,4 +1,4 @@
-"""Broken volumes end in the same few words, whichever loader meets them."""
+"""Test that broken volumes give the same short message with every loader."""
 
 from __future__ import annotations
 

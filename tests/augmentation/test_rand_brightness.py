@@ -1,4 +1,4 @@
-"""Brightness and contrast against the equation, image by image."""
+"""Test brightness and contrast changes of each image against the equation."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Boxes are cut where the affine says, from image and mask alike."""
+"""Test that image and mask are cropped to the same box, at the place that the new affine gives."""
 
 import pytest
 import torch

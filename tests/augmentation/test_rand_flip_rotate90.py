@@ -1,4 +1,4 @@
-"""Flips and quarter turns move voxels, masks and affines alike, and nothing else."""
+"""Test that flips and quarter turns move voxels, masks and affines together and change nothing else."""
 
 import ignite.distributed as idist
 import pytest

@@ -1,4 +1,4 @@
-"""Contrast, shading and noise change image by image, and leave geometry, labels and the background's meaning alone."""
+"""Test that contrast, shading and noise differ between images and leave geometry, labels and background as they are."""
 
 from __future__ import annotations
 

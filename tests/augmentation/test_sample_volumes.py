@@ -1,4 +1,4 @@
-"""Sampling through affine maps gives what PyTorch's own sampling gives."""
+"""Test that sampling through affine maps gives the same result as PyTorch's own sampling."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The benchmarks are scripts beside the package: their folder is where they import each other from."""
+"""Put the folder of the benchmarks on the import path, because they are scripts that import each other."""
 
 from __future__ import annotations
 

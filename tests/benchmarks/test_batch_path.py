@@ -1,4 +1,4 @@
-"""Peers on a device that is not the processor; MONAI's affine alone brings its values to the host, and needs a GPU."""
+"""Test that every library puts its batch on the device; MONAI copies the affines to the host, which a GPU must show."""
 
 from __future__ import annotations
 

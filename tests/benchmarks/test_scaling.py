@@ -1,4 +1,4 @@
-"""The page of large data sets: it is what its constants make of it, and the constants are measured on what they say."""
+"""Test the page about large data sets: it agrees with its constants, and the constants measure what they claim to."""
 
 from __future__ import annotations
 

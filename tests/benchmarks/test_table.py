@@ -1,4 +1,4 @@
-"""The runner, on modules that measure nothing."""
+"""Test the benchmark runner with modules that measure nothing."""
 
 from __future__ import annotations
 

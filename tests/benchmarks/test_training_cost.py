@@ -1,4 +1,4 @@
-"""Steps and slices of a schedule, against the samplers that the bundles train with."""
+"""Test the steps and slices of a schedule against the samplers that the bundles train with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small phantom studies to run every bundle on, and how a bundle is run."""
+"""Small phantom data sets on which every bundle is run, and functions to run a bundle."""
 
 from __future__ import annotations
 

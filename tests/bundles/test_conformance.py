@@ -1,4 +1,4 @@
-"""Every bundle passes `planewise check`; and what else is asked of all of them."""
+"""Test that every bundle passes `planewise check` and the rules that apply to all bundles."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A training step of every bundle gives a GPU its work and does not wait for it.
+"""Test that a training step of every bundle never makes the host wait for the GPU.
 
-Without a GPU, `tests.cuda_stand_in` refuses what CUDA refuses or waits for, wherever in the step it is.
+Without a GPU, `tests.cuda_stand_in` refuses every operation that CUDA refuses or waits for, anywhere in the step.
 """
 
 from __future__ import annotations

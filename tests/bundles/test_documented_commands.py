@@ -1,4 +1,4 @@
-"""The phantom commands of every bundle's README, run as they stand but smaller."""
+"""Run the phantom commands of every bundle's README with fewer and smaller images."""
 
 from __future__ import annotations
 

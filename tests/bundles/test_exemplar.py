@@ -1,4 +1,4 @@
-"""Exemplar networks of volumes: negatives of the batch and of the set, in 3D and in 2D."""
+"""Test exemplar networks of volumes in 3D and 2D, with negatives from the batch and from the whole set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Experiments by configuration alone: every YAML block of tools/docs/experiments.md, trained, evaluated and inferred with."""
+"""Train, evaluate and infer with every YAML block of tools/docs/experiments.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models Genesis: that it learns, and what it says of bad input."""
+"""Test that Models Genesis learns, and its messages about bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inference uses weights as they were trained: what a target is made of, and how the network is called, comes with them."""
+"""Test that inference uses the settings with which the weights were trained, such as those of targets and network."""
 
 from __future__ import annotations
 

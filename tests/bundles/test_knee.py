@@ -1,4 +1,4 @@
-"""What the knee's bundles do otherwise than the heart's: series as batches, stacks of unequal depth, ImageNet weights."""
+"""Test what is specific to the knee's bundles: a series as a batch, stacks of unequal depth, ImageNet weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bundles of 4-chamber images, from NIfTI files of two data sets to numbers and pictures."""
+"""Test the bundles of 4-chamber images, from the NIfTI files of two data sets to numbers and pictures."""
 
 from __future__ import annotations
 

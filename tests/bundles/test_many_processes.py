@@ -1,7 +1,7 @@
-"""Training in two processes on the CPU, against one that has batches of twice the size. The tolerances:
+"""Test training in two processes on the CPU against training in one process with batches of twice the size.
 
-losses of an epoch differ by less than 1e-4 of themselves (sums of float32 in another order; measured 1e-7), scores by less
-than 1e-3, since a pixel between two classes and a correlation of a handful of slices magnify (measured 1e-5).
+Tolerances: losses of an epoch differ by a relative 1e-4 at most (float32 sums in another order; measured 1e-7), scores by
+1e-3, because a pixel between two classes and a correlation of a few slices amplify differences (measured 1e-5).
 """
 
 from __future__ import annotations

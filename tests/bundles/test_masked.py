@@ -1,4 +1,4 @@
-"""Masked autoencoders: that they learn, also as a transformer, and what they say of bad input."""
+"""Test that masked autoencoders learn, with a transformer too, and their messages about bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SimCLR on hearts alone, with the backbones of Nakashima."""
+"""Test SimCLR on images of hearts alone, with the backbones of Nakashima."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ResNet-50 and ViT-B/16 in the downstream bundles, the dagger rows of Zhang 2024: all that a bundle does works with them."""
+"""Test all functions of the downstream bundles with ResNet-50 and ViT-B/16, the dagger rows of Zhang 2024."""
 
 from __future__ import annotations
 

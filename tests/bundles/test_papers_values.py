@@ -1,5 +1,5 @@
-"""The papers' values stand in the configs: those that a bundle's ``metadata.json`` declares, with where they are from in its
-README: Taleb 2020 (sections 3 and 4, appendix A), Zhang 2024 (section 5.3) and the methods' own papers."""
+"""Test that configs have the papers' values, which ``metadata.json`` declares and the bundle's README gives sources for:
+Taleb 2020 (sections 3 and 4, appendix A), Zhang 2024 (section 5.3) and the methods' own papers."""
 
 from __future__ import annotations
 

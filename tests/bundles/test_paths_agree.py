@@ -1,4 +1,4 @@
-"""A slice through the training path equals the same slice through the inference path."""
+"""Test that a slice is the same whether it is prepared for training or for inference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photographs (Taleb 2020, section 4.3): from the pretexts, which need no grades, to the bundle that learns them."""
+"""Test photographs (Taleb 2020, section 4.3), from pretexts without grades to the bundle that learns the grades."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slice ordering and jigsaw puzzles: that they learn, on hearts and knees, and what they say of bad input."""
+"""Test that slice ordering and jigsaw puzzles learn, on hearts and knees, and their messages about bad input."""
 
 from __future__ import annotations
 

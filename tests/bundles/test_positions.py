@@ -1,4 +1,4 @@
-"""Anatomical positions on hearts and knees, from DICOM files to numbers, and what is said of bad input."""
+"""Test anatomical positions on hearts and knees, from DICOM files to numbers, and the messages about bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From exams without masks to a training on hearts alone: the commands of pretext_simclr's page, on phantoms."""
+"""Test the commands of pretext_simclr's page on phantoms, from exams without masks to training on hearts alone."""
 
 from __future__ import annotations
 

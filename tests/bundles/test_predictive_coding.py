@@ -1,4 +1,4 @@
-"""Contrastive predictive coding of volumes: what resumes, what is kept, and what is scored."""
+"""Test how contrastive predictive coding of volumes resumes, what it saves, and its scores."""
 
 from __future__ import annotations
 

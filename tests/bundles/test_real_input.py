@@ -1,4 +1,4 @@
-"""The bundles on real images: a cine exam as DICOM, its ACDC form, and a spine, which is not a heart."""
+"""Test the bundles on real images: a cine exam as DICOM, the same exam as ACDC, and a spine as a wrong input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weights that ship with bundles: they work as they lie there, and what is said of them is of them."""
+"""Test that the weights that ship with bundles work, and that the documents describe these weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the bundles share that restore spoilt slices: encoder and decoder move on, on hearts and on knees."""
+"""Test bundles that restore corrupted slices: encoder and decoder are transferred, on hearts and on knees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every bundle trains, resumes, evaluates and infers on phantom exams."""
+"""Test that every bundle trains, resumes, evaluates and infers on phantom exams."""
 
 from __future__ import annotations
 

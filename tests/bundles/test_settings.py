@@ -1,7 +1,7 @@
-"""Every setting of a config acts where its name says, read back from what MONAI builds of it; validation and training agree.
+"""Test that every setting of a config has the effect that its name promises, in validation as in training.
 
-All settings of a bundle are given values unlike each other before it is built. A setting that is not connected, one that is
-connected to another's place, and a default that stands where a setting should, are then seen in the objects.
+Every setting of a bundle gets a different value before the bundle is built. The tests then look in the objects that MONAI
+builds, and so find a setting without effect, one that changes something else, and a default that hides a setting.
 """
 
 from __future__ import annotations

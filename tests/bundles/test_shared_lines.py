@@ -1,4 +1,4 @@
-"""Every config stands alone, as MONAI Label and the Model Zoo want it; what all bundles have is the same in each."""
+"""Test that every config is complete in itself, and that parts common to all bundles are the same in each."""
 
 from __future__ import annotations
 

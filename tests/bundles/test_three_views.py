@@ -1,4 +1,4 @@
-"""The 3-chamber view as a third one: from DICOM files to a planned view's page, by an override alone."""
+"""Test that an override alone adds the 3-chamber view, from DICOM files to the page of a planned view."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The ways from a pretext's weights to a segmentation (Bai 2019, section 2): decoder, all, and both tasks at once."""
+"""Test the transfer of a pretext's weights to a segmentation (Bai 2019, section 2): decoder, all, both tasks together."""
 
 from __future__ import annotations
 

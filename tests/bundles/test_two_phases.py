@@ -1,4 +1,4 @@
-"""Diagnosis from two phases: hearts alone, pretrained backbones, cross-validation, early stopping, saliency."""
+"""Test diagnosis from two phases: hearts alone, pretrained backbones, cross-validation, early stopping, saliency."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pretexts of two views: SimCLR and BYOL learn, on hearts and knees; all resume whole; bad input gets a message."""
+"""Test that the pretexts of two views, SimCLR and BYOL, learn, resume completely and report bad input."""
 
 from __future__ import annotations
 

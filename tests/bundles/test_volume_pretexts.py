@@ -1,4 +1,4 @@
-"""Pretexts that cut patches out of volumes (Taleb 2020), from training to the segmentation that starts from their weights."""
+"""Test the pretexts that cut patches from volumes (Taleb 2020), from training to the segmentation that uses their weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bundles of whole volumes (Taleb 2020): from a pretext of two channels to a segmentation of four."""
+"""Test the bundles of whole volumes (Taleb 2020), from a pretext with two channels to a segmentation with four."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every bundle's wires: what its config connects to what, on exams of a few pixels."""
+"""Test how every bundle's config connects its parts, on exams of a few pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bundles of one view of the heart, given a datalist of the other: refused before anything is read, with what to do."""
+"""Test that a bundle of one cardiac view refuses a datalist of the other before reading images, and says what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`planewise align` as a person meets it."""
+"""Test the output and messages of `planewise align`."""
 
 import json
 import math

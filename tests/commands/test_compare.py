@@ -1,4 +1,4 @@
-"""`planewise compare`: the study that it writes for one's own images, and what it refuses."""
+"""Test `planewise compare`: the study that it writes for the user's own images, and what it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`planewise index` as a person meets it."""
+"""Test the output and messages of `planewise index`."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`planewise inspect` and the picture it draws."""
+"""Test `planewise inspect` and its picture."""
 
 import json
 import resource

@@ -1,4 +1,4 @@
-"""Commands that are killed, which no handler hears: none of their processes stays."""
+"""Test that no child process remains when a command is killed with a signal that it cannot handle."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""`planewise plan` and `planewise segment` on a phantom's DICOM files and on a volume."""
+"""Test `planewise plan` and `planewise segment` on a phantom's DICOM files and on a volume."""
 
 import csv
 import dataclasses

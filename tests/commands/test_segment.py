@@ -1,4 +1,4 @@
-"""What `planewise segment` prints of a datalist."""
+"""Test what `planewise segment` prints for a datalist."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What commands import before they do anything: nobody waits seconds for what is not used."""
+"""Test that commands start quickly because they import only the modules that they use."""
 
 import json
 import os

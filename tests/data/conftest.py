@@ -1,4 +1,4 @@
-"""Small volumes to make datasets of."""
+"""Small volumes for the tests of datasets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A loader of whole batches."""
+"""Test the loader of whole batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Breath-holds of a datalist's exams undone, from files to items."""
+"""Test that shifts between breath-holds are corrected in the exams of a datalist."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Phases of a cine by hand."""
+"""Test the choice of cardiac phases against choices worked out by hand."""
 
 from __future__ import annotations
 

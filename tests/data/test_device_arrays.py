@@ -1,4 +1,4 @@
-"""Where arrays are kept; what a CUDA device does with them is tried in test_cuda_step.py."""
+"""Test where arrays are kept; test_cuda_step.py tests the operations on a CUDA device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What has a grade is learned from; what has none is counted, and only then an error."""
+"""Test that exams without a grade are counted and left out, and that having none with a grade is an error."""
 
 import logging
 

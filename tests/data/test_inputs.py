@@ -1,4 +1,4 @@
-"""What a network is run on."""
+"""Test how the inputs of inference are found."""
 
 import json
 from pathlib import Path

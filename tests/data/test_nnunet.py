@@ -1,4 +1,4 @@
-"""A datalist in the folders of nnU-Net: every labelled volume once, on its own grid, in the same split."""
+"""Test the conversion of a datalist to nnU-Net's folders: each labelled volume once, on its own grid, in the same split."""
 
 import json
 import re

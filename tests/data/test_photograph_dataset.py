@@ -1,4 +1,4 @@
-"""Photographs go through the cache: as they are preprocessed, in batches, and what is wrong is left out with its reason."""
+"""Test that the cache holds photographs as preprocessed, in batches, and names those that it leaves out with the reason."""
 
 import logging
 import os

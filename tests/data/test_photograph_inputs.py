@@ -1,4 +1,4 @@
-"""A photograph, a folder of them, or a datalist."""
+"""Test that inference accepts a photograph, a folder of photographs, or a datalist."""
 
 import json
 

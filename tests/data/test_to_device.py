@@ -1,4 +1,4 @@
-"""What may go to a device without being waited for; a GPU itself is tried in test_cuda_step.py."""
+"""Test asynchronous copies to a device; test_cuda_step.py tests them on a GPU."""
 
 from __future__ import annotations
 

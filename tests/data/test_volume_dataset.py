@@ -1,4 +1,4 @@
-"""Volumes go through the cache whole: as they are preprocessed, in batches, and what is wrong is left out with its reason."""
+"""Test that the cache holds whole volumes as preprocessed, in batches, and names those that it leaves out with the reason."""
 
 import json
 import logging

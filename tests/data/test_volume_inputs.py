@@ -1,4 +1,4 @@
-"""What a path given by the user is taken for."""
+"""Test how inference interprets a path that the user gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose turn it is, and with which batch."""
+"""Test when the auxiliary task is trained, and with which batch."""
 
 from __future__ import annotations
 

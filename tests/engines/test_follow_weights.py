@@ -1,4 +1,4 @@
-"""Weights bring the settings of their run."""
+"""Test that a run that loads weights also takes over the settings with which they were trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frozen means frozen, batch statistics too; and the optimiser goes on as it was."""
+"""Test that frozen layers stay fixed, including batch statistics, and that the optimiser then continues unchanged."""
 
 from __future__ import annotations
 

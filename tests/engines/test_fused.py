@@ -1,4 +1,4 @@
-"""The fused step of a processor stands in for a GPU's."""
+"""Test the fused optimizer step on a CPU, in place of a GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Overrides that lead nowhere, at the top of a config and deep in it."""
+"""Test that overrides of settings that do not exist are reported, at the top of a config and deep inside it."""
 
 from __future__ import annotations
 

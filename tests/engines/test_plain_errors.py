@@ -1,4 +1,4 @@
-"""Errors that end a run: a line for a person, and torchrun's file."""
+"""Test that an error ends a run with one readable line, and with torchrun's error file."""
 
 from __future__ import annotations
 

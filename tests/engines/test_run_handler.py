@@ -1,4 +1,4 @@
-"""The run's handler attaches what a config once listed, in that order."""
+"""Test that the run's handler attaches the handlers that configs once listed, in the same order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bundle's inference in this process: what it says, what it refuses, and what it leaves behind."""
+"""Test a bundle's inference in this process: its messages, what it refuses, and the state that it leaves behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two datalists of one population, divided in two ways."""
+"""Test the warning about two datalists of the same patients that are split differently."""
 
 from __future__ import annotations
 

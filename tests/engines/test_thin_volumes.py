@@ -1,4 +1,4 @@
-"""Gradients in bfloat16 on the processor, of volumes that are thinner than the kernel."""
+"""Test gradients in bfloat16 on a CPU for volumes that are thinner than the kernel."""
 
 from __future__ import annotations
 

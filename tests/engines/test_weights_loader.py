@@ -1,4 +1,4 @@
-"""A network's weights before a run."""
+"""Test loading weights into a network before a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a run its weights need, from configs made by hand."""
+"""Test which settings of a run are saved with its weights, with small configs written by hand."""
 
 from __future__ import annotations
 

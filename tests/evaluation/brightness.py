@@ -1,4 +1,4 @@
-"""A classifier of stacks whose decisions a test knows by hand."""
+"""A classifier of stacks with decisions that a test can work out by hand."""
 
 from __future__ import annotations
 

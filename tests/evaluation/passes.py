@@ -1,4 +1,4 @@
-"""A handler's pass over batches that a test made by hand, without a network."""
+"""Pass handwritten batches to a handler without a network."""
 
 from __future__ import annotations
 

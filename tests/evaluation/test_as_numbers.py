@@ -1,4 +1,4 @@
-"""Numbers of an image, and what the image still knows."""
+"""Test the conversion of an image to plain numbers, and which metadata the image keeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all writers of an inference share: a folder for each exam of every batch, under its own name."""
+"""Test what all writers of inference share: one folder for each exam of every batch, with the exam's name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Positions of a stack in patient space, and when there are none."""
+"""Test that the positions of a stack are found in patient space, and when none are found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The grade of a photograph, told to people and to servers; what an evaluation writes is tested in tests/bundles."""
+"""Test the grade of a photograph as people and servers receive it; tests/bundles tests the files of an evaluation."""
 
 import csv
 from types import SimpleNamespace

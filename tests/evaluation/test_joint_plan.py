@@ -1,4 +1,4 @@
-"""The mean of the planes of an exam's phases, by hand."""
+"""Test the weighted mean of the planes of an exam's phases against values worked out by hand."""
 
 from __future__ import annotations
 

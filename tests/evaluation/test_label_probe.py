@@ -1,4 +1,4 @@
-"""Probes of a frozen network's labels: which exams they learn from, what they see, and what they write."""
+"""Test probes of a frozen network's labels: which exams and images they learn from, and what they write."""
 
 from __future__ import annotations
 

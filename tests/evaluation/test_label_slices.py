@@ -1,4 +1,4 @@
-"""Labels of slices and numbers beside them, by hand."""
+"""Test labels and numbers of slices against values worked out by hand."""
 
 from __future__ import annotations
 

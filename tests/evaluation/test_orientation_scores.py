@@ -1,4 +1,4 @@
-"""Planes that were turned and shifted by known amounts, on exams with two phases that count and one that does not."""
+"""Test the scores of planes rotated and shifted by known amounts, on exams with two scored phases and one unscored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planes from the heatmaps of a stack, and when there is none."""
+"""Test the planes that follow from the heatmaps of a stack, and when no plane follows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bounds of planes' errors from a table of planes, how many others keep them, and the setting that carries them."""
+"""Test bounds of planes' errors: their calculation, the share of other planes within them, and their setting."""
 
 from __future__ import annotations
 

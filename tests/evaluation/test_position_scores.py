@@ -1,4 +1,4 @@
-"""Scores of anatomical positions, of maps that a test makes."""
+"""Test scores of anatomical positions on maps made by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slabs one voxel thick: the distance of two is the number of steps between them times the spacing of their axis."""
+"""Test the segmentation report on slabs one voxel thick, whose distance is the number of voxels times the spacing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluation leaves the slices that a study's picture of several methods needs."""
+"""Test that evaluation saves the slices for a study's picture that compares methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The error of the technologist of a phantom, against planes laid by hand."""
+"""Test the error of a phantom's simulated technologist against planes placed by hand."""
 
 from __future__ import annotations
 

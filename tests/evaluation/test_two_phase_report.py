@@ -1,4 +1,4 @@
-"""Tables and pictures of a diagnosis from two phases: every number worked out by hand."""
+"""Test tables and pictures of a diagnosis from two phases against numbers worked out by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MONAI's saving with our writer."""
+"""Test that MONAI's saving works with our writer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which planes are not to be trusted, and which stacks are no short axis by the direction of their slices."""
+"""Test which planes are refused as unreliable, and which stacks are not short-axis by the direction of their slices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exams on disk: a usual heart of small files, and phantom exams with a defect each."""
+"""Exams on disk: a normal heart in small files, and phantom exams with one defect each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small DICOM files with a geometry of the test's choosing."""
+"""Small DICOM files with a geometry that the test chooses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exams as plain stacks, for tests that need hearts in many poses and no files."""
+"""Exams as stacks in memory, for tests that need hearts in many poses without files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A usual knee of small DICOM files, and MRNet's tree."""
+"""A normal knee in small DICOM files, and folders in MRNet's layout."""
 
 from __future__ import annotations
 

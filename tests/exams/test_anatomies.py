@@ -1,4 +1,4 @@
-"""A record says all that is said of an anatomy."""
+"""Test that a single record defines everything that is specific to an anatomy."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Stacks of any organ: every one that suits, in one direction, and why the others are left."""
+"""Test stacks of any organ: all suitable ones are taken, in one direction, with reasons for the others."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Recognition of views: it holds for hearts of any usual pose, whatever the planes are called, turned and moved."""
+"""Test that views are recognised for hearts in any common pose, with any plane names, rotation and translation."""
 
 import os
 from collections import Counter

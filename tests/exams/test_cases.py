@@ -1,4 +1,4 @@
-"""Whole volumes: which files are one case, which mask is theirs, and why the others are left out."""
+"""Test whole volumes: which files belong to a case, which mask belongs to it, and why others are left out."""
 
 import json
 from pathlib import Path

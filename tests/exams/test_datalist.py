@@ -1,4 +1,4 @@
-"""The file that everything else reads (tools/docs/datalist.md)."""
+"""Test the datalist file, which everything else reads (tools/docs/datalist.md)."""
 
 import csv
 import json

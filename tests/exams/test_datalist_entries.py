@@ -1,4 +1,4 @@
-"""What the datalist says of a stack and of its images, on stacks made by hand."""
+"""Test the datalist's entries for a stack and its images, with stacks made by hand."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""One header to frames, or to the reason why not."""
+"""Test that a header is converted to frames, or refused with a reason."""
 
 import gzip
 import os

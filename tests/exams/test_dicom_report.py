@@ -1,4 +1,4 @@
-"""Findings as a structured report, read back by highdicom."""
+"""Test that highdicom reads the structured report of findings."""
 
 import highdicom
 import numpy as np

@@ -1,4 +1,4 @@
-"""A label map as DICOM SEG, read back by highdicom and placed in patient space by its own header."""
+"""Test that highdicom reads a label map written as DICOM SEG, at the right place in patient space."""
 
 import highdicom
 import numpy as np

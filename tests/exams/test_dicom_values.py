@@ -1,4 +1,4 @@
-"""Values are read past pydicom's conversion: they must be what that would have made of them."""
+"""Test that values read without pydicom's conversion equal those with it."""
 
 from __future__ import annotations
 

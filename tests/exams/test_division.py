@@ -1,4 +1,4 @@
-"""Sections as folders, a person's file or the hash say."""
+"""Test that folders, the user's file or the hash divide patients into sections."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Salted hashes."""
+"""Test salted hashes."""
 
 import os
 import sys

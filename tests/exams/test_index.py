@@ -1,4 +1,4 @@
-"""Whole folders: real ones, phantom exams with a defect each, and what the exams room hands to inference."""
+"""Test indexing of whole folders, real and with phantom exams with one defect each, and what inference receives from it."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Which stacks of a knee exam are which, through the reader of files."""
+"""Test that the stacks of a knee exam are recognised from files."""
 
 import numpy as np
 import pydicom

@@ -1,4 +1,4 @@
-"""What a header says of a series' contrast."""
+"""Test that a series' contrast is recognised from its header."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Whole folders of knees: real ones, and phantom exams with a defect each."""
+"""Test indexing of whole folders of knees, real and with phantom exams with one defect each."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Masks and classes of people's own, for DICOM exams."""
+"""Test the user's own masks and classes for DICOM exams."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which stacks were made to plan others."""
+"""Test which stacks are recognised as localizers."""
 
 from dataclasses import replace
 

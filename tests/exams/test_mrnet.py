@@ -1,4 +1,4 @@
-"""MRNet's volumes and label files."""
+"""Test MRNet's volumes and label files."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a person says wins over what was recognised."""
+"""Test that the user's corrections overrule the recognition."""
 
 import pytest
 from planewise.errors import InputError

@@ -1,4 +1,4 @@
-"""Photographs and their tables: whose they are, which grade is theirs, and why the others are left out."""
+"""Test photographs and their tables: patients, grades, and the reasons for those left out."""
 
 import io
 

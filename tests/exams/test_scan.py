@@ -1,4 +1,4 @@
-"""Walking a folder."""
+"""Test the search of a folder for images."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Headers that results refer to: whose they are, and which file and frame they name."""
+"""Test the headers of the images that results refer to: patient, file and frame."""
 
 import numpy as np
 import pydicom

@@ -1,4 +1,4 @@
-"""Sections by patient."""
+"""Test the division into sections by patient."""
 
 import hashlib
 from collections import Counter

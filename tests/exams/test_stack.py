@@ -1,4 +1,4 @@
-"""What a stack says of itself, on an oblique one whose numbers are known by hand."""
+"""Test the properties of a stack on an oblique one with numbers worked out by hand."""
 
 from dataclasses import replace
 

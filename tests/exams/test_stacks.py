@@ -1,4 +1,4 @@
-"""Frames to exams and stacks."""
+"""Test that frames are grouped into exams and stacks."""
 
 import random
 from dataclasses import replace

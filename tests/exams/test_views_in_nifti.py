@@ -1,4 +1,4 @@
-"""M&Ms-2 and UK Biobank's style, indexed: short axis and 4ch, planes, labels, and every trap."""
+"""Test indexing of M&Ms-2 and of UK Biobank's style: short axis and 4ch, planes, labels, and every pitfall."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""NIfTI volumes as stacks: what is said of a slice is what the loader reads."""
+"""Test NIfTI volumes as stacks: the description of a slice agrees with what the loader reads."""
 
 import nibabel
 import numpy as np

@@ -1,4 +1,4 @@
-"""ACDC's tree, and images and masks of people's own."""
+"""Test ACDC's folders, and the user's own images and masks."""
 
 from pathlib import Path
 

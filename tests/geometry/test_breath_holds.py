@@ -1,4 +1,4 @@
-"""Shifts between breath-holds, on slices through a body whose intensities are known everywhere."""
+"""Test shifts between breath-holds on slices of a body whose intensities are known everywhere."""
 
 import math
 

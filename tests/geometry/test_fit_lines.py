@@ -1,4 +1,4 @@
-"""Lines from heatmaps, against the fit written out for one heatmap and every pixel of it."""
+"""Test lines fitted to heatmaps against a simple fit of one heatmap with all its pixels."""
 
 from __future__ import annotations
 

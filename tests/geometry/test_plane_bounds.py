@@ -1,4 +1,4 @@
-"""Bounds of errors: quantiles by hand, and the share of fresh planes that keep them."""
+"""Test error bounds: quantiles by hand, and the share of new planes within them."""
 
 from __future__ import annotations
 

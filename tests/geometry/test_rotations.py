@@ -1,4 +1,4 @@
-"""Ten ways to turn a volume, four to turn a plane, and what they do to an affine."""
+"""Test the ten rotations of a volume and the four of a plane, and how they change an affine."""
 
 import numpy as np
 import pytest

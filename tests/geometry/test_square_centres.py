@@ -1,4 +1,4 @@
-"""Squares found in maps that a test makes, and crosses by hand."""
+"""Test squares found in maps made by hand, and their crossing points worked out by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Squares against a loop in plain Python in patient space, and what no transform may change."""
+"""Test squares against a loop in plain Python in patient space, also after transforms."""
 
 from __future__ import annotations
 

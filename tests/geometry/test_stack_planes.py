@@ -1,4 +1,4 @@
-"""Planes from a stack's lines, and how far they are off, with stacks whose answers are known by hand."""
+"""Test planes from a stack's lines and their errors, on stacks with known answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bundles trained on phantoms and packaged, in a MONAI Label server. Minutes: `tools/test --label` runs these."""
+"""Train bundles on phantoms and package them for a MONAI Label server. It takes minutes: `tools/test --label` runs it."""
 
 from __future__ import annotations
 

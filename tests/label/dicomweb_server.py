@@ -1,4 +1,4 @@
-"""As much of a DICOMweb server as MONAI Label asks for: which series there are, and a series' files."""
+"""The part of a DICOMweb server that MONAI Label uses: a list of series, and the files of a series."""
 
 from __future__ import annotations
 

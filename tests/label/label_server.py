@@ -1,4 +1,4 @@
-"""A MONAI Label server with bundles in it, and what a viewer asks of it over HTTP."""
+"""A MONAI Label server with bundles in it, and the HTTP requests that a viewer sends to it."""
 
 from __future__ import annotations
 

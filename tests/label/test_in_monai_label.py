@@ -1,4 +1,4 @@
-"""Packaged bundles in a real MONAI Label server, over HTTP, as a viewer uses it."""
+"""Test packaged bundles in a real MONAI Label server, over HTTP, as a viewer uses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packaged bundles of whole volumes and of photographs in a MONAI Label server, over HTTP, as a viewer uses it."""
+"""Test packaged bundles of whole volumes and of photographs in a MONAI Label server, over HTTP, as a viewer uses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The losses of two processes against the loss of the one batch that they hold together."""
+"""Test that two processes compute the same loss as one process with the whole batch."""
 
 from __future__ import annotations
 

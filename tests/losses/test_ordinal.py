@@ -1,4 +1,4 @@
-"""Grades as thresholds that they are above or not, against a loop."""
+"""Test ordinal grades, coded as thresholds that they exceed or not, against a loop."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Cross-entropy of ten classes, pixel by pixel."""
+"""Test the cross-entropy of ten classes, pixel by pixel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Against the equations, written out."""
+"""Test the pretext losses against the equations, written out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slice ordering against its equation."""
+"""Test the loss of slice ordering against its equation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every loss says of itself, in numbers made by hand."""
+"""Test the terms that each loss reports, with numbers made by hand."""
 
 from __future__ import annotations
 

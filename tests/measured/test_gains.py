@@ -1,4 +1,4 @@
-"""What is said of studies follows from their records."""
+"""Test that statements about studies follow from their records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measured numbers: from a study's folder into its record, and from records into the documents."""
+"""Test how measured numbers go from a study's folder into its record, and from records into the documents."""
 
 from __future__ import annotations
 

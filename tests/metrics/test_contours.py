@@ -1,4 +1,4 @@
-"""Pixels of 1.5 by 2 mm; in masks one pixel wide, every pixel is of the contour."""
+"""Test contour distances with pixels of 1.5 by 2 mm; in masks one pixel wide, every pixel is on the contour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probes of frozen features, against loops written from their definitions."""
+"""Test probes of frozen features against loops written from their definitions."""
 
 import math
 

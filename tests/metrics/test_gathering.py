@@ -1,4 +1,4 @@
-"""Validation scores of two processes with unequal shares, against those of one that has all samples."""
+"""Test that two processes with unequal numbers of samples compute the validation scores of all samples together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of grades, against numbers made by hand."""
+"""Test scores of grades against numbers worked out by hand."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Volumes over the cycle, with hearts that can be counted by hand."""
+"""Test volumes over the cardiac cycle on hearts whose voxels can be counted by hand."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Flags on volumes that cannot be right, each limit from both sides."""
+"""Test the flags of implausible volumes, just below and just above each limit."""
 
 from __future__ import annotations
 

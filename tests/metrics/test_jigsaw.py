@@ -1,4 +1,4 @@
-"""Scores of puzzles, by hand."""
+"""Test scores of puzzles against numbers worked out by hand."""
 
 from __future__ import annotations
 

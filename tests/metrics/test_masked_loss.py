@@ -1,4 +1,4 @@
-"""Against one process, and against Ignite's `Loss`."""
+"""Test the masked loss of two processes against one process, and of one process against Ignite's `Loss`."""
 
 from __future__ import annotations
 

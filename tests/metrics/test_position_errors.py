@@ -1,4 +1,4 @@
-"""Scores of predicted squares that a test shifts by a known number of pixels."""
+"""Test scores of predicted squares that are shifted by a known number of pixels."""
 
 from __future__ import annotations
 

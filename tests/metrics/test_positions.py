@@ -1,4 +1,4 @@
-"""Dice of squares by hand."""
+"""Test the Dice of squares against numbers worked out by hand."""
 
 from __future__ import annotations
 

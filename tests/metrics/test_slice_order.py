@@ -1,4 +1,4 @@
-"""Scores of slice ordering, by hand."""
+"""Test scores of slice ordering against numbers worked out by hand."""
 
 from __future__ import annotations
 

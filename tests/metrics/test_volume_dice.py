@@ -1,4 +1,4 @@
-"""The Dice that a checkpoint is chosen by sees whole volumes, the slices without the structure too."""
+"""Test that the Dice that selects a checkpoint includes whole volumes, also slices without the structure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of planted mistakes fits the code, and the command says the truth about each."""
+"""Test that the list of planted mistakes fits the code, and that the command reports each correctly."""
 
 from __future__ import annotations
 

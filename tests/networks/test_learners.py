@@ -1,4 +1,4 @@
-"""What SimCLR, BYOL and SimSiam train around the network that is kept."""
+"""Test the parts that SimCLR, BYOL and SimSiam train in addition to the network that is kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The U-Net of residual blocks: its shapes, its names, and how its weights move."""
+"""Test the U-Net of residual blocks: shapes, parameter names, and transfer of its weights."""
 
 from __future__ import annotations
 

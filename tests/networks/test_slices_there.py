@@ -1,4 +1,4 @@
-"""Features at the places of their slices."""
+"""Test that a network runs only on the slices that exist and puts their features in the slices' places."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks of volumes: shapes, TorchScript, MONAI's check; and that nothing takes a volume for an image."""
+"""Test networks of volumes: shapes, TorchScript, MONAI's check, and that they never treat a volume as an image."""
 
 from __future__ import annotations
 

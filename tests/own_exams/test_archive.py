@@ -1,4 +1,4 @@
-"""An archive: what is finished stays, what is broken costs itself, and the worst comes first."""
+"""Test an archive: finished exams are kept, a broken exam affects only itself, and the worst comes first."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""An exam's results as DICOM files: read back, with the codes that other programs look for."""
+"""Test that an exam's results as DICOM files can be read and have the codes that other programs expect."""
 
 import highdicom
 import numpy as np

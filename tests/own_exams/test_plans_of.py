@@ -1,4 +1,4 @@
-"""Plans in memory are the bundle's own."""
+"""Test that planning in memory gives the same planes as the bundle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a datalist to one whose masks are predicted; in place of the bundle stands a function that writes masks."""
+"""Test the datalist with predicted masks that is made from another; a function that writes masks replaces the bundle."""
 
 from __future__ import annotations
 

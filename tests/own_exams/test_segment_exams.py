@@ -1,4 +1,4 @@
-"""The numbers of a segmented heart, by hand, as the terminal and the list of exams show them."""
+"""Test the numbers of a segmented heart, worked out by hand, in the terminal and in the list of exams."""
 
 from pathlib import Path
 

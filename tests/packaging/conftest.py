@@ -1,4 +1,4 @@
-"""Bundles packaged from runs on phantoms, and how they are used where planewise cannot be imported."""
+"""Bundles packaged from runs on phantoms, and functions to use them where planewise cannot be imported."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""An environment that has what a bundle says that it needs, and not planewise.
+"""An environment with the packages that a bundle requires, and without planewise.
 
-``python -m tests.packaging.fresh_environment fresh`` prints what all bundles need, for pip, and ``oldest`` the same in the
-lowest versions that setup.cfg allows.
+``python -m tests.packaging.fresh_environment fresh`` prints the requirements of all bundles for pip; ``oldest`` prints them
+with the lowest versions that setup.cfg allows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sums, zips and files that are set apart, of a folder made by hand."""
+"""Test checksums, zip files and separate files, on a folder made by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check says of a sound bundle, and of one with each flaw."""
+"""Test the messages of the check for a correct bundle and for one with each flaw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of bundles x checks: made by the code that checks, and of every released bundle."""
+"""Test that the checks write the page of bundles x checks, and that it covers every released bundle."""
 
 from __future__ import annotations
 

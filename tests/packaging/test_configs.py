@@ -1,4 +1,4 @@
-"""Configs that are changed by place: values, names, and nothing else."""
+"""Test that editing a config by key changes values and names and nothing else."""
 
 from __future__ import annotations
 

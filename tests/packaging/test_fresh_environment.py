@@ -1,4 +1,4 @@
-"""The environment that the packaged bundles are used in is as bare as it says."""
+"""Test that the environment for packaged bundles contains only what it should."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of a bundle's configs stand for another network, and whether a run had one of them."""
+"""Test which of a bundle's configs select another network, and whether a run used one of them."""
 
 from __future__ import annotations
 

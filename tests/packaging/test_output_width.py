@@ -1,4 +1,4 @@
-"""Sizes of inputs and the width of outputs without names follow the run's settings; outputs with names are the bundle's."""
+"""Test that sizes of inputs and of outputs in a package's metadata follow the settings of the run."""
 
 from __future__ import annotations
 

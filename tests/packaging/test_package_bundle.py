@@ -1,4 +1,4 @@
-"""What a packaged bundle holds, that it is always the same, and what is refused."""
+"""Test the contents of a packaged bundle, that packaging is reproducible, and what it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that ship: their file, the record that is beside it, and what a README says of them."""
+"""Test the weights that ship: their file, the record beside it, and the README's statements about them."""
 
 from __future__ import annotations
 

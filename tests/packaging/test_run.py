@@ -1,4 +1,4 @@
-"""Which of a run's scores are told."""
+"""Test which of a run's scores are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formulas of metadata.json, with sizes worked out by hand."""
+"""Test formulas of metadata.json with sizes worked out by hand."""
 
 from __future__ import annotations
 

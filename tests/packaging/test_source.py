@@ -1,4 +1,4 @@
-"""What of the package a config reaches, and how it is written under another name."""
+"""Test which modules of the package a config needs, and how they are rewritten under another name."""
 
 from __future__ import annotations
 

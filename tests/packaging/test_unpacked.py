@@ -1,4 +1,4 @@
-"""Every bundle's zip, unpacked in an empty folder, infers and trains where planewise cannot be imported."""
+"""Test that every bundle's zip, unpacked in an empty folder, infers and trains where planewise cannot be imported."""
 
 from __future__ import annotations
 

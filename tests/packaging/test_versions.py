@@ -1,4 +1,4 @@
-"""Versions that bundles name: of a list whose wheels were tried by hand, without a network here."""
+"""Test the package versions that bundles name, with a fixed list of installable wheels and without a network connection."""
 
 from __future__ import annotations
 

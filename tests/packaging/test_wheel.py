@@ -1,4 +1,4 @@
-"""The wheel: package, bundles and the weights that ship, so that `planewise plan` works outside a clone."""
+"""Test that the wheel contains package, bundles and weights, so that `planewise plan` works outside a clone."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Every packaged bundle under the checker of what the Model Zoo and MONAI Label really do, where it is at hand.
+"""Test every packaged bundle with the checker of the Model Zoo's and MONAI Label's real behaviour, where it is available.
 
-It is not part of this repository: ``PLANEWISE_BUNDLE_CHECK`` names its ``bundle_check.py``.
+The checker is not part of this repository; ``PLANEWISE_BUNDLE_CHECK`` names its ``bundle_check.py``.
 """
 
 from __future__ import annotations

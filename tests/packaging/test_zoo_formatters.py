@@ -1,4 +1,4 @@
-"""Packaged code and the Model Zoo's formatters."""
+"""Test packaged code with the Model Zoo's formatters."""
 
 from __future__ import annotations
 

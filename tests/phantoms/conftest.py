@@ -1,4 +1,4 @@
-"""Phantom exams that several tests look at: small, made once."""
+"""Small phantom exams that several tests share."""
 
 from __future__ import annotations
 

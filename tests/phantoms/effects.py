@@ -1,4 +1,4 @@
-"""What a defect changes in the files of an exam, in a form that can be held against what it promises."""
+"""Extract what a defect changes in the files of an exam, for comparison with the defect's description."""
 
 from __future__ import annotations
 

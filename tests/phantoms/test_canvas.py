@@ -1,4 +1,4 @@
-"""A canvas paints like `paint`, and frames share one picture."""
+"""Test that a canvas paints as `paint` does, and that frames share one picture."""
 
 import numpy as np
 from planewise.phantoms.canvas import Canvas

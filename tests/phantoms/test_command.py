@@ -1,4 +1,4 @@
-"""The command writes what it is asked for, says what it did, and explains what it refuses."""
+"""Test that the command writes what was requested, reports it, and explains what it refuses."""
 
 import nibabel
 import numpy as np

@@ -1,4 +1,4 @@
-"""What defects of both anatomies share: ghosts of motion, and identity planted everywhere."""
+"""Test the defects that both anatomies have: ghosts of motion, and patient identity in every place."""
 
 from pathlib import PurePosixPath
 

@@ -1,4 +1,4 @@
-"""Depths against nearest points found by search, and painting against its promise."""
+"""Test depths against nearest points found by search, and painting against its definition."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Textures are standard normal, smooth over a feature, and apart from each other."""
+"""Test that textures are standard normal, smooth within a feature, and different from each other."""
 
 import numpy as np
 import pytest

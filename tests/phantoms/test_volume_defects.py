@@ -1,4 +1,4 @@
-"""Every flaw of volumes is counted, explained and left out: by the index, or where the volumes are read."""
+"""Test that every flaw of volumes is counted, explained and left out, by the index or when the volumes are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MRNet's volumes through the loaders of slices and of stacks."""
+"""Test MRNet's volumes with the loaders of slices and of stacks."""
 
 from __future__ import annotations
 

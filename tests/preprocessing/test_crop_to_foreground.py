@@ -1,4 +1,4 @@
-"""The box of the foreground is what remains, and it goes back where it was."""
+"""Test that a volume is cropped to the box of its foreground, and that the crop can be inverted."""
 
 import pytest
 import torch

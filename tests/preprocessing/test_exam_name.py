@@ -1,4 +1,4 @@
-"""What exams and results are called."""
+"""Test the names of exams and of results."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Photographs are read as they are: red, green and blue from 0 to 1, upright, and without what the camera wrote."""
+"""Test that photographs are read unchanged: red, green and blue from 0 to 1, upright, without camera metadata."""
 
 import numpy as np
 import pytest

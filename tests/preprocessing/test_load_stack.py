@@ -1,4 +1,4 @@
-"""Whole stacks: one time of a cine."""
+"""Test loading a whole stack at one time of a cine."""
 
 import nibabel
 import numpy as np

@@ -1,4 +1,4 @@
-"""Cases of one or several channels come as they are in their files, and what does not fit is refused in words."""
+"""Test that cases of one or several channels are read unchanged, and that unsuitable files are refused with a message."""
 
 import nibabel
 import numpy as np

@@ -1,4 +1,4 @@
-"""The grade of an item as a tensor."""
+"""Test the grade of an item as a tensor."""
 
 import pytest
 import torch

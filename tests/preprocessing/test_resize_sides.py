@@ -1,4 +1,4 @@
-"""Squares and cubes by one transform: MONAI's, with the mode that the axes want."""
+"""Test that one transform resizes slices and volumes: MONAI's, with the mode that the number of axes requires."""
 
 import numpy as np
 import pytest

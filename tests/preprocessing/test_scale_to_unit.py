@@ -1,4 +1,4 @@
-"""Each channel runs from 0 to 1 by its own range."""
+"""Test that each channel is scaled to 0 to 1 by its own range."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Models Genesis: each change at its probability, and nothing but flips in the target."""
+"""Test that Models Genesis makes each change at its probability and changes the target only by flips."""
 
 from __future__ import annotations
 

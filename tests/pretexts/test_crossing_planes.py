@@ -1,4 +1,4 @@
-"""Slices in which the lines of two views make no cross."""
+"""Test slices in which the lines of two views do not cross."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puzzles: what they are cut from, and that they can be put together again."""
+"""Test how the tiles of puzzles are cut out, and that they can be reassembled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shuffled windows against a loop over the windows."""
+"""Test shuffled windows against a loop over the windows."""
 
 from __future__ import annotations
 

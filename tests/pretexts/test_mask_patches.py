@@ -1,4 +1,4 @@
-"""Hidden patches: which they are, that nothing of them is seen, and what is to be restored."""
+"""Test which patches are hidden, that their content is removed, and what the network must restore."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Curves of intensity against NumPy's interpolation, image by image."""
+"""Test intensity curves of each image against NumPy's interpolation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows of images, against slices of an array."""
+"""Test windows of images against slices of an array."""
 
 from __future__ import annotations
 

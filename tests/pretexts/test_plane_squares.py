@@ -1,4 +1,4 @@
-"""Squares of exams as a loop over DICOM headers finds them, after any spatial transform."""
+"""Test squares after any spatial transform against a loop over DICOM headers."""
 
 from __future__ import annotations
 

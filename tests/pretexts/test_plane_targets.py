@@ -1,4 +1,4 @@
-"""Heatmaps are exact after any spatial transform: the image is made to carry the answer itself."""
+"""Test that heatmaps are exact after any spatial transform, with images that contain the expected answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Relative patches: what they are cut from, and what they are called."""
+"""Test how relative patches are cut out and numbered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small network tells the rotations of phantom heads within seconds, and with a broken loss it does not."""
+"""Test that a small network learns the rotations of phantom heads within seconds, but not with a broken loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that makes the weights that ship, at a size for tests."""
+"""Test the command that trains the weights that ship, on small data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of an archive: names as text, numbers in their units, dashes for what is unknown."""
+"""Test the page of an archive: names as text, numbers in their units, dashes for unknown values."""
 
 import re
 

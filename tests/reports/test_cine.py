@@ -1,4 +1,4 @@
-"""The cine of an exam's page: a ball that shrinks, slice by slice."""
+"""Test the cine on an exam's page with a ball that shrinks, slice by slice."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""The page of an exam: what it draws, against a stack, planes and a ball known by hand, and in a real browser."""
+"""Test the page of an exam against a stack, planes and a ball known by hand, and in a real browser."""
 
 import base64
 import dataclasses

@@ -1,4 +1,4 @@
-"""Reading a run's history."""
+"""Test reading a run's history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distances between slices: where the surface of a structure lies."""
+"""Test the position of a structure's surface between slices."""
 
 import numpy as np
 from planewise.reports.label_surfaces import label_distances

@@ -1,4 +1,4 @@
-"""Published numbers: what must hold of them whoever copied them, and some read off the paper again."""
+"""Test the copied numbers of papers: rules that they must obey, and some compared with the paper again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slices that are kept for pictures of several methods."""
+"""Test the slices that are kept for pictures that compare methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A `.seg.nrrd`, read back by ITK: voxels in their places, and what Slicer calls them."""
+"""Test that ITK reads a `.seg.nrrd` with voxels at the right places, and the names that Slicer shows."""
 
 import itk
 import numpy as np

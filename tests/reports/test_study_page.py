@@ -1,4 +1,4 @@
-"""The page of a study whose target is a classification: its numbers are the runs', its pictures are carried inside."""
+"""Test the page of a classification study: it shows the runs' numbers and contains its pictures."""
 
 from __future__ import annotations
 

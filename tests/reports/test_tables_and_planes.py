@@ -1,4 +1,4 @@
-"""What reports write: numbers, planes for 3D Slicer, and the study's page."""
+"""Test the files of reports: tables, planes for 3D Slicer, and the study's page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planned and acquired views side by side: a ball in a gradient, cut by planes known by hand."""
+"""Test pictures of planned and acquired views side by side: a ball in a gradient, cut by planes known by hand."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Studies through Snakemake, and what it prints of them."""
+"""Run studies with Snakemake and return what it prints about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study of an archive's flags moves views in headers as it says, and tells apart what an archive says of them."""
+"""Test the study of an archive's flags: it changes views in headers as described and sorts the archive's answers."""
 
 from __future__ import annotations
 

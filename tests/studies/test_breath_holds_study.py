@@ -1,4 +1,4 @@
-"""The study of breath-holds measures against the phantoms' own shifts."""
+"""Test that the study of breath-holds compares its estimates with the phantoms' own shifts."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The comparisons of pretexts: each learns from the same exams, in as many steps of as many slices."""
+"""Test that all pretexts of a comparison learn from the same exams, in as many steps of as many slices."""
 
 from __future__ import annotations
 

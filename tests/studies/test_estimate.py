@@ -1,4 +1,4 @@
-"""What a study costs, worked out before it is run."""
+"""Test the estimated cost of a study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Federated averaging with MONAI's client: sites share weights and nothing else."""
+"""Test federated averaging with MONAI's client: sites share weights and nothing else."""
 
 from __future__ import annotations
 

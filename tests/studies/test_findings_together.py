@@ -1,4 +1,4 @@
-"""Networks of one finding each, scored as one."""
+"""Test the common scores of several networks of one finding each."""
 
 from __future__ import annotations
 

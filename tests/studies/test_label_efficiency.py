@@ -1,4 +1,4 @@
-"""Whole studies through Snakemake: of the heart, killed and started again; of the knee; and what others would run."""
+"""Test whole studies with Snakemake: of the heart, killed and restarted; of the knee; and the jobs of others."""
 
 from __future__ import annotations
 

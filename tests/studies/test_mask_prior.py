@@ -1,4 +1,4 @@
-"""The studies of Nakashima 2022, at the paper's size and at demo size: their jobs, and what each is told."""
+"""Test the jobs and their settings in the studies of Nakashima 2022, at the paper's size and at demo size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the methods of a study mean, and those that cannot be run."""
+"""Test the meaning of a study's methods, and which methods are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study of what is no short axis writes the stacks that it names, and asks the bundle as it ships."""
+"""Test that the study of stacks that are not short-axis writes those stacks and uses the bundle as it ships."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs side by side on GPUs: no two on one, and none blocked by a dead one. The GPUs are names only."""
+"""Test jobs that run side by side on GPUs: no two use one GPU, and a dead job blocks none. The GPUs are only names here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which bundle and which configs a pretext of a study is."""
+"""Test which bundle and which configs a study uses for a pretext."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies on one machine with GPUs and on a cluster, planned; misspelt pretexts; several processes."""
+"""Test studies planned for one machine with GPUs and for a cluster, misspelt pretexts, and several processes."""
 
 from __future__ import annotations
 

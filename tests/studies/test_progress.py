@@ -1,4 +1,4 @@
-"""What a person sees of Snakemake's log: real lines of it, and a clock."""
+"""Test the progress that a user sees, with real lines of Snakemake's log and a clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The studies of photographs (Taleb 2020, Fig. 4), at the paper's size and at demo size: what each job is told."""
+"""Test the jobs and their settings in the studies of photographs (Taleb 2020, Fig. 4), at the paper's and at demo size."""
 
 from __future__ import annotations
 

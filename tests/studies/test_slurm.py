@@ -1,4 +1,4 @@
-"""A study on a real SLURM of one node, whose job, node and controller are killed."""
+"""Test a study on a real SLURM cluster of one node, whose job, node and controller are killed."""
 
 from __future__ import annotations
 

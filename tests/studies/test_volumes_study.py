@@ -1,4 +1,4 @@
-"""The studies of Taleb 2020, at the paper's size and at demo size: their jobs, and what each is told."""
+"""Test the jobs and their settings in the studies of Taleb 2020, at the paper's size and at demo size."""
 
 from __future__ import annotations
 

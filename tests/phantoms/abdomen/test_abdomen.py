@@ -1,4 +1,4 @@
-"""Abdomens: a pancreas among organs of its brightness, and a darker tumour in it."""
+"""Test abdomens: a pancreas among organs of similar brightness, with a darker tumour in it."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Heads: four contrasts that tell the tissues apart, and a tumour whose parts lie one in the other."""
+"""Test heads: four contrasts that distinguish the tissues, and a tumour with nested parts."""
 
 import numpy as np
 import pytest

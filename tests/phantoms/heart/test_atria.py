@@ -1,4 +1,4 @@
-"""Atria: what is painted and what is labelled are one solid."""
+"""Test that atria are the same solid in images and in labels."""
 
 import numpy as np
 from planewise.phantoms import ATRIA, LABELS, Heart

@@ -1,4 +1,4 @@
-"""Organs lie where they belong, and the chest has room for the heart."""
+"""Test that organs are where they belong and that the chest has room for the heart."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The true shifts of phantoms are those with which their images were taken."""
+"""Test that the true shifts of phantoms are those with which their images were made."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What a cine's headers say of time and slices, in known numbers."""
+"""Test times and slices in a cine's headers against known numbers."""
 
 from dataclasses import replace
 from pathlib import PurePosixPath

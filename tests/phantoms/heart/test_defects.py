@@ -1,4 +1,4 @@
-"""Every defect writes the flaw that its name and its line promise, and leaves the rest of the exam sound."""
+"""Test that every defect writes the flaw that its name and description promise and leaves the rest of the exam correct."""
 
 from collections import Counter, defaultdict
 from functools import cache

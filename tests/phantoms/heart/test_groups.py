@@ -1,4 +1,4 @@
-"""The five groups differ as ACDC's definitions say, and overlap as patients do."""
+"""Test that the five groups differ by ACDC's definitions and overlap as real patients do."""
 
 import numpy as np
 import pytest

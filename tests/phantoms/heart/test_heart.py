@@ -1,4 +1,4 @@
-"""The heart has its patient's volumes, keeps its muscle, beats, and lies where hearts lie."""
+"""Test that the heart has its patient's volumes, keeps its muscle volume, beats, and has a realistic position."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Images show what the labels say, with the scanner's thickness, noise and shading."""
+"""Test that images agree with the labels, with the scanner's slice thickness, noise and shading."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Planes are laid by anatomy (Zhang 2024, section 3 and Fig. 2), with errors of the size asked for."""
+"""Test that planes follow the anatomy (Zhang 2024, section 3 and Fig. 2), with errors of the requested size."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Ray coordinates: what is read between table nodes, and volumes, against formulas and voxels."""
+"""Test ray coordinates: interpolation between table nodes and volumes, against formulas and voxels."""
 
 import numpy as np
 import pytest

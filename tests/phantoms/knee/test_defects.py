@@ -1,4 +1,4 @@
-"""Every defect of a knee exam writes the flaw that its name and its line promise, and leaves the rest sound."""
+"""Test that every defect of a knee exam writes the flaw that its name and description promise and nothing else."""
 
 from dataclasses import replace
 from functools import cache

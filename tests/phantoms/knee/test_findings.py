@@ -1,4 +1,4 @@
-"""Labels come at the paper's rates, and every sign shows in the picture at its place."""
+"""Test that labels have the paper's frequencies, and that every finding is visible at its place."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The knee is one that could walk: bones apart, ligaments where they belong, left the mirror image of right."""
+"""Test that the knee is anatomically plausible: separate bones, ligaments in place, left as the mirror image of right."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Stacks are laid by anatomy (Zhang 2024, section 5.1.2), with errors of the size asked for."""
+"""Test that stacks follow the anatomy (Zhang 2024, section 5.1.2), with errors of the requested size."""
 
 from dataclasses import replace
 

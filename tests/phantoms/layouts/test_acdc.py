@@ -1,4 +1,4 @@
-"""ACDC's tree: names, Info.cfg, volumes and masks."""
+"""Test ACDC's layout: names, Info.cfg, volumes and masks."""
 
 from dataclasses import replace
 

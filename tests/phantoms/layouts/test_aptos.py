@@ -1,4 +1,4 @@
-"""APTOS' tree: photographs with a table of grades, and photographs without; every flaw on demand."""
+"""Test APTOS' layout: photographs with a table of grades, photographs without, and every flaw on request."""
 
 import csv
 

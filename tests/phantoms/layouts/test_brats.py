@@ -1,4 +1,4 @@
-"""BraTS' tree: a folder for each grade, a folder for each case, four contrasts and a mask on one grid."""
+"""Test BraTS' layout: a folder for each grade, a folder for each case, four contrasts and a mask on one grid."""
 
 import nibabel as nib
 import numpy as np

@@ -1,4 +1,4 @@
-"""DSBCC's tree: layout, the same exam whatever else is made, resuming after a stop."""
+"""Test DSBCC's layout, that an exam does not depend on how many are made, and resuming after a stop."""
 
 import csv
 import re

@@ -1,4 +1,4 @@
-"""fastMRI's tree: layout, headers, geometry that readers read, the same exam whatever else is made."""
+"""Test fastMRI's layout, headers and geometry, and that an exam does not depend on how many are made."""
 
 import re
 from collections import defaultdict

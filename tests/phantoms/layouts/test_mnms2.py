@@ -1,4 +1,4 @@
-"""M&Ms-2's tree: names, codes, the table and its oddities."""
+"""Test M&Ms-2's layout: names, codes, the table and its oddities."""
 
 import csv
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""MRNet's tree: volumes of 8 bits without geometry, two parts, tables without headers."""
+"""Test MRNet's layout: 8-bit volumes without geometry, two parts, tables without headers."""
 
 import csv
 from dataclasses import replace

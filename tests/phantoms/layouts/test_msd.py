@@ -1,4 +1,4 @@
-"""The decathlon's tree: images, masks, test images without masks, a listing, and hidden files that are no images."""
+"""Test the decathlon's layout: images, masks, test images without masks, a listing, and hidden files that are not images."""
 
 import json
 

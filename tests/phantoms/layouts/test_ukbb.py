@@ -1,4 +1,4 @@
-"""Trees in the style of UK Biobank's pipelines: names, affines, five structures in 4ch."""
+"""Test the layout of UK Biobank's pipelines: names, affines, five structures in 4ch."""
 
 from copy import deepcopy
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Retinas: a round field, a bright disc, and lesions whose number makes the grade."""
+"""Test retinas: a round field, a bright disc, and lesions whose number determines the grade."""
 
 import numpy as np
 import pytest

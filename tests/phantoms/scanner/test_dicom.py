@@ -1,4 +1,4 @@
-"""What is written is what readers read: pydicom the header, ITK the geometry."""
+"""Test that readers read what was written: pydicom the header, ITK the geometry."""
 
 import numpy as np
 import pydicom

@@ -1,4 +1,4 @@
-"""Poses and rotations in known numbers."""
+"""Test poses and rotations against known numbers."""
 
 import numpy as np
 from planewise.phantoms.scanner.pose import ImagePose, rotation

@@ -1,4 +1,4 @@
-"""Studies made by hand: what their runs would have written."""
+"""Studies made by hand, with the files that their runs would have written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Budgets of the pretrainings: steps worked out by hand, and who is named together."""
+"""Test the pretraining budgets against steps worked out by hand, and which pretexts are listed together."""
 
 from __future__ import annotations
 

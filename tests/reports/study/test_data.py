@@ -1,4 +1,4 @@
-"""The data's section counts exams, not items."""
+"""Test that the data's section counts exams, not items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Diagnosis' section: every cell worked out by hand."""
+"""Test every cell of diagnosis' section against values worked out by hand."""
 
 from __future__ import annotations
 

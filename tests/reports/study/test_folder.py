@@ -1,4 +1,4 @@
-"""The folder of a study."""
+"""Test reading the folder of a study."""
 
 from __future__ import annotations
 

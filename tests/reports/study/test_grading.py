@@ -1,4 +1,4 @@
-"""The section of grades: every cell worked out by hand."""
+"""Test every cell in the section of grades against values worked out by hand."""
 
 from __future__ import annotations
 

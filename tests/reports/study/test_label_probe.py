@@ -1,4 +1,4 @@
-"""The section of probes on the task's labels: every score in its row, and the random network as the control."""
+"""Test the section of probes on the task's labels: every score in its row, and the random network as the control."""
 
 from __future__ import annotations
 

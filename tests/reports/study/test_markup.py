@@ -1,4 +1,4 @@
-"""Markup in every field of every file that a study's page is made of: none of it becomes part of the page."""
+"""Test that markup in any field of a study's files is escaped on its page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several runs as one number, against values worked out by hand."""
+"""Test the summary of several runs as one number against values worked out by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page, as HTML and as Markdown: whose numbers are grey, and what is escaped."""
+"""Test the study's page as HTML and as Markdown: which numbers are grey, and what is escaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paired differences: from scratch, from multitask, and the verdict on each."""
+"""Test paired differences from the runs without pretraining and from multitask, and the verdict on each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pretexts' section: every score in its column."""
+"""Test that the pretexts' section shows every score in its column."""
 
 from __future__ import annotations
 

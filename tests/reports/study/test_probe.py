@@ -1,4 +1,4 @@
-"""The probe's section: every score in its column."""
+"""Test that the probe's section shows every score in its column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Segmentation's section: every cell worked out by hand."""
+"""Test every cell of segmentation's section against values worked out by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The section of the diagnosis from two phases: every cell worked out by hand."""
+"""Test every cell in the section of the diagnosis from two phases against values worked out by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The section of volumes: every cell worked out by hand."""
+"""Test every cell of the volumes' section against values worked out by hand."""
 
 from __future__ import annotations
 
