@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 
+import planewise.augmentation
+import planewise.engines
 import planewise.geometry
 import planewise.losses
 import planewise.metrics
+import planewise.networks
+import planewise.preprocessing
+import planewise.pretexts
 import pytest
 import torch
+import yaml
 from monai.bundle import ConfigParser
+from planewise.augmentation import RandBlurBatchd
+from planewise.old_names import ARGUMENTS, with_new_names
+
+from tests.conftest import ROOT
+
+ROOMS = (
+    planewise.augmentation,
+    planewise.engines,
+    planewise.networks,
+    planewise.preprocessing,
+    planewise.pretexts,
+)
 
 
 def test_an_old_name_makes_what_it_made_and_says_the_new_one(caplog):
@@ -43,3 +62,42 @@ def test_targets_and_loss_of_an_old_config_fit_each_other(caplog):
     batch = pretext({"image": torch.randn(4, 1, 6, 6)})
     assert "turn" in batch and float(loss(torch.zeros(4, 4), batch)) == pytest.approx(math.log(4))
     assert planewise.geometry.PLANE_TURNS == 4 and "is now PLANE_ROTATIONS" in caplog.text
+
+
+def test_arguments_have_their_old_names_too(caplog):
+    old, new = RandBlurBatchd(probability=0.3), RandBlurBatchd(prob=0.3)
+    assert old.prob == new.prob == 0.3
+    assert caplog.text.count("RandBlurBatchd: probability is now prob; ") == 1
+    with pytest.raises(TypeError, match="unexpected keyword argument 'probabilty'"):
+        RandBlurBatchd(probabilty=0.3)
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_new_names_of_arguments_are_those_of_the_class(name):
+    (found,) = {getattr(room, name) for room in ROOMS if hasattr(room, name)}
+    arguments = inspect.signature(found).parameters.keys()
+    assert arguments >= set(ARGUMENTS[name].values()) and not arguments & ARGUMENTS[name].keys()
+    assert hasattr(found.__init__, "__wrapped__"), "decorated with old_arguments"
+
+
+def test_no_config_that_ships_has_an_old_name(caplog):
+    files = [*ROOT.glob("bundles/*/configs/*.yaml"), *ROOT.glob("bundles/*/models/record.json")]
+    for file in files:
+        content = yaml.safe_load(file.read_text())
+        content = content["config"] if file.name == "record.json" else content
+        assert with_new_names(content, str(file)) is content
+    assert len(files) > 100 and not caplog.records
+
+
+def test_a_config_with_old_names_becomes_one_with_new_names(caplog):
+    affine = {"_target_": "planewise.augmentation.RandAffineBatchd", "rotate": 5.0, "scale": "@scale"}
+    theirs = {"_target_": "theirs.Scale", "scale": "$[@scale[0], @rescale, 1]"}
+    old = {"zoom": [0.9, 1.1], "rescale": 2, "train": [affine, theirs], "scale": [0.5, 2.0]}
+    new = {"zoom": [0.5, 2.0], "rescale": 2, "train": [dict(affine), dict(theirs)]}
+    del new["train"][0]["scale"]
+    new["train"][0]["zoom"] = "@zoom"
+    new["train"][1]["scale"] = "$[@zoom[0], @rescale, 1]"
+    assert with_new_names(old, "here") == new and old["scale"] == [0.5, 2.0]
+    assert caplog.text.count("old names in here: scale is now zoom; ") == 1
+    assert with_new_names(old, "here", ["zoom"]) == new | {"zoom": [0.9, 1.1]}, "named on the command line"
+    assert with_new_names(new, "here") is new

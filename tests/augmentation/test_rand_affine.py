@@ -44,7 +44,7 @@ def slow_sampling(image: torch.Tensor, to_input: torch.Tensor, fill: float) -> t
 
 def test_against_slow_sampling_through_the_new_affine():
     before = batch()
-    after = RandAffineBatchd(rotate=180, scale=(0.7, 1.4), shift=0.2, flip=0.5)(before)
+    after = RandAffineBatchd(rotate=180, zoom=(0.7, 1.4), shift=0.2, flip_prob=0.5)(before)
     for row in range(2):
         expected = slow_sampling(
             before["image"][row, 0].double(), after["affine"][row], float(before["image_padding"][row])
@@ -56,7 +56,7 @@ def test_the_label_moves_with_the_image_and_keeps_its_values():
     before = batch()
     before["image"] = before["label"].clone()
     before["image_padding"].zero_()
-    after = RandAffineBatchd(rotate=30, scale=(0.8, 1.2))(before)
+    after = RandAffineBatchd(rotate=30, zoom=(0.8, 1.2))(before)
     assert set(after["label"].unique().tolist()) == {0, 3}
     # where interpolation is certain, both say the same
     certain = (after["image"] < 0.01) | (after["image"] > 2.99)
@@ -64,12 +64,12 @@ def test_the_label_moves_with_the_image_and_keeps_its_values():
 
 
 def test_outside_is_each_slices_own_background():
-    after = RandAffineBatchd(rotate=0, scale=(0.5, 0.5))(batch())
+    after = RandAffineBatchd(rotate=0, zoom=(0.5, 0.5))(batch())
     assert torch.allclose(after["image"][:, 0, 0, 0], torch.arange(6) - 50.0)
 
 
 def test_the_centre_stays_and_scale_magnifies():
-    after = RandAffineBatchd(rotate=45, scale=(2, 2))(batch())
+    after = RandAffineBatchd(rotate=45, zoom=(2, 2))(batch())
     centre = torch.tensor([9.5, 11.5, 0, 1], dtype=torch.float64)
     assert torch.allclose(after["affine"] @ centre, centre.expand(6, 4))
     assert torch.allclose(after["affine"][:, :3, :2].norm(dim=1), torch.full((6, 2), 0.5, dtype=torch.float64))
@@ -82,7 +82,7 @@ def test_ranges_are_kept():
         "affine": torch.eye(4, dtype=torch.float64).repeat(500, 1, 1),
         "image_padding": torch.zeros(500, 1),
     }
-    affine = RandAffineBatchd(rotate=15, scale=(0.9, 1.1))(many)["affine"]
+    affine = RandAffineBatchd(rotate=15, zoom=(0.9, 1.1))(many)["affine"]
     angle = torch.rad2deg(torch.atan2(affine[:, 1, 0], affine[:, 0, 0]))
     magnification = 1 / affine[:, :2, 0].norm(dim=1)
     assert 14 < float(angle.abs().max()) <= 15
@@ -96,11 +96,11 @@ def test_turns_and_shifts_go_both_ways_alike():
         "affine": torch.eye(4, dtype=torch.float64).repeat(500, 1, 1),
         "image_padding": torch.zeros(500, 1),
     }
-    turned = RandAffineBatchd(rotate=15, scale=(1, 1))(many)["affine"]
+    turned = RandAffineBatchd(rotate=15, zoom=(1, 1))(many)["affine"]
     angle = torch.rad2deg(torch.atan2(turned[:, 1, 0], turned[:, 0, 0]))
     assert -15 <= float(angle.min()) < -14 and 14 < float(angle.max()) <= 15
     assert abs(float(angle.mean())) < 1
-    moved = RandAffineBatchd(rotate=0, scale=(1, 1), shift=0.1)(many)["affine"][:, :2, 3]
+    moved = RandAffineBatchd(rotate=0, zoom=(1, 1), shift=0.1)(many)["affine"][:, :2, 3]
     for axis, size in enumerate((11, 21)):
         assert -0.1 * size <= float(moved[:, axis].min()) < -0.09 * size
         assert 0.09 * size < float(moved[:, axis].max()) <= 0.1 * size
@@ -113,7 +113,7 @@ def test_flips_are_as_frequent_as_said():
         "affine": torch.eye(4, dtype=torch.float64).repeat(500, 1, 1),
         "image_padding": torch.zeros(500, 1),
     }
-    flipped = RandAffineBatchd(rotate=0, scale=(1, 1), flip=0.25)(many)["affine"][:, 0, 0] < 0
+    flipped = RandAffineBatchd(rotate=0, zoom=(1, 1), flip_prob=0.25)(many)["affine"][:, 0, 0] < 0
     assert 0.2 < float(flipped.double().mean()) < 0.3
 
 
@@ -128,14 +128,14 @@ def test_the_seed_decides():
 
 def test_nothing_to_do_changes_nothing():
     before = batch()
-    after = RandAffineBatchd(rotate=0, scale=(1, 1))(before)
+    after = RandAffineBatchd(rotate=0, zoom=(1, 1))(before)
     assert torch.allclose(after["image"], before["image"], atol=1e-4)
     assert torch.allclose(after["affine"], before["affine"])
 
 
 def test_scale_is_checked():
     with pytest.raises(ValueError, match="smallest, largest"):
-        RandAffineBatchd(scale=(1.1, 0.9))
+        RandAffineBatchd(zoom=(1.1, 0.9))
 
 
 def test_the_batch_is_the_same_however_it_is_parted(monkeypatch):
@@ -144,7 +144,7 @@ def test_the_batch_is_the_same_however_it_is_parted(monkeypatch):
         monkeypatch.setattr(rand_affine, "_PART", pixels)
         before = batch()
         torch.manual_seed(2)
-        results.append(RandAffineBatchd(rotate=40, shift=0.1, flip=0.5)(before))
+        results.append(RandAffineBatchd(rotate=40, shift=0.1, flip_prob=0.5)(before))
     for name, value in results[0].items():
         assert torch.equal(value, results[1][name]) and torch.equal(value, results[2][name])
 
@@ -163,13 +163,13 @@ def test_two_batches_may_be_kept():
 def test_processes_draw_together_what_one_draws(monkeypatch, processes):
     whole = batch()
     torch.manual_seed(5)
-    together = RandAffineBatchd(rotate=30, shift=0.1, flip=0.5)(whole)
+    together = RandAffineBatchd(rotate=30, shift=0.1, flip_prob=0.5)(whole)
     monkeypatch.setattr(idist, "get_world_size", lambda: processes)
     for rank in range(processes):
         monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
         torch.manual_seed(5)
         dealt = {name: value[rank::processes] for name, value in whole.items()}
-        for name, value in RandAffineBatchd(rotate=30, shift=0.1, flip=0.5)(dealt).items():
+        for name, value in RandAffineBatchd(rotate=30, shift=0.1, flip_prob=0.5)(dealt).items():
             assert torch.equal(value, together[name][rank::processes])
 
 
@@ -186,7 +186,7 @@ def volumes(count: int = 3, size: tuple[int, int, int] = (10, 12, 14)) -> dict[s
     }
 
 
-TURNED = {"rotate": (40, 25, 70), "scale": (0.7, 1.4), "shift": 0.1, "flip": 0.5, "spatial_dims": 3}
+TURNED = {"rotate": (40, 25, 70), "zoom": (0.7, 1.4), "shift": 0.1, "flip_prob": 0.5, "spatial_dims": 3}
 
 
 def ways(before: dict, after: dict) -> torch.Tensor:
@@ -279,7 +279,7 @@ def test_volumes_turn_about_three_axes_as_monai_does():
 def test_one_axis_may_stand_still():
     before = volumes()
     before["affine"] = torch.eye(4, dtype=torch.float64).repeat(3, 1, 1)
-    affine = RandAffineBatchd(rotate=(0, 0, 30), scale=(1, 1), spatial_dims=3)(before)["affine"]
+    affine = RandAffineBatchd(rotate=(0, 0, 30), zoom=(1, 1), spatial_dims=3)(before)["affine"]
     assert torch.allclose(affine[:, 2, :], torch.tensor([0, 0, 1.0, 0], dtype=torch.float64).expand(3, 4))
     every = RandAffineBatchd(rotate=30, spatial_dims=3)
     assert every.rotate == (math.radians(30),) * 3
@@ -287,7 +287,7 @@ def test_one_axis_may_stand_still():
 
 def test_volumes_are_flipped_along_the_first_axis():
     before = volumes()
-    after = RandAffineBatchd(rotate=0, scale=(1, 1), flip=1, spatial_dims=3)(before)
+    after = RandAffineBatchd(rotate=0, zoom=(1, 1), flip_prob=1, spatial_dims=3)(before)
     assert torch.allclose(after["image"], before["image"].flip(2), atol=1e-4)
     assert torch.equal(after["label"], before["label"].flip(2))
 

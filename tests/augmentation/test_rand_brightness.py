@@ -14,7 +14,7 @@ def batch(size=(6, 5, 4), count=5):
 def test_against_the_equation(size):
     before = batch(size)
     torch.manual_seed(3)
-    after = RandBrightnessBatchd(probability=0.6, brightness=0.2, contrast=(0.5, 1.5))(before)
+    after = RandBrightnessBatchd(prob=0.6, brightness=0.2, contrast=(0.5, 1.5))(before)
     torch.manual_seed(3)
     draws = torch.rand(5, 3).double()
     changed = 0
@@ -36,7 +36,7 @@ def test_against_the_equation(size):
 def test_what_came_in_stays_as_it_was():
     before = batch()
     copy = before["image"].clone()
-    RandBrightnessBatchd(probability=1)(before)
+    RandBrightnessBatchd(prob=1)(before)
     assert torch.equal(before["image"], copy)
 
 

@@ -23,7 +23,7 @@ def batch(count=6, size=(5, 5, 5)):
 def test_every_voxel_keeps_its_place_in_space(size):
     before = batch(size=size)
     torch.manual_seed(1)
-    after = RandFlipRotate90Batchd(flip=0.5, turn=0.7)(before)
+    after = RandFlipRotate90Batchd(flip_prob=0.5, rotate90_prob=0.7)(before)
     assert not torch.equal(after["image"], before["image"])
     for row in range(6):
         # places of the voxels in space, before and after, with their values
@@ -43,36 +43,38 @@ def test_every_voxel_keeps_its_place_in_space(size):
 def test_what_came_in_stays_as_it_was():
     before = batch()
     copies = {key: value.clone() for key, value in before.items()}
-    RandFlipRotate90Batchd(flip=1, turn=1)(before)
+    RandFlipRotate90Batchd(flip_prob=1, rotate90_prob=1)(before)
     assert all(torch.equal(before[key], copies[key]) for key in copies)
 
 
 def test_shares_are_the_probabilities():
     torch.manual_seed(2)
-    transform = RandFlipRotate90Batchd(flip=0.3, turn=0.5)
+    transform = RandFlipRotate90Batchd(flip_prob=0.3, rotate90_prob=0.5)
     flips, turns = transform._draw(4000, 3)
     assert torch.allclose(flips.double().mean(dim=0), torch.full((3,), 0.3, dtype=torch.float64), atol=0.03)
     shares = torch.bincount(turns, minlength=10) / 4000
     assert abs(shares[0] - 0.5) < 0.03 and (shares[1:] - 0.5 / 9).abs().max() < 0.02
     before = batch()
-    assert torch.equal(RandFlipRotate90Batchd(flip=0, turn=0)(before)["image"], before["image"])
+    assert torch.equal(RandFlipRotate90Batchd(flip_prob=0, rotate90_prob=0)(before)["image"], before["image"])
 
 
 def test_two_processes_draw_as_one(monkeypatch):
     whole = batch(4)
     torch.manual_seed(5)
-    one = RandFlipRotate90Batchd(flip=0.5, turn=0.5)(whole)
+    one = RandFlipRotate90Batchd(flip_prob=0.5, rotate90_prob=0.5)(whole)
     for rank in (0, 1):
         monkeypatch.setattr(idist, "get_world_size", lambda: 2)
         monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
         torch.manual_seed(5)
-        own = RandFlipRotate90Batchd(flip=0.5, turn=0.5)({key: value[rank::2] for key, value in whole.items()})
+        own = RandFlipRotate90Batchd(flip_prob=0.5, rotate90_prob=0.5)(
+            {key: value[rank::2] for key, value in whole.items()}
+        )
         assert all(torch.equal(own[key], one[key][rank::2]) for key in ("image", "label", "affine"))
 
 
 def test_what_makes_no_sense():
-    with pytest.raises(ValueError, match="flip must be a probability"):
-        RandFlipRotate90Batchd(flip=1.5)
+    with pytest.raises(ValueError, match="flip_prob must be a probability"):
+        RandFlipRotate90Batchd(flip_prob=1.5)
     with pytest.raises(ValueError, match="all sides of images must be equal"):
-        RandFlipRotate90Batchd(turn=0.5)(batch(size=(5, 5, 6)))
-    RandFlipRotate90Batchd(flip=0.5)(batch(size=(5, 5, 6)))
+        RandFlipRotate90Batchd(rotate90_prob=0.5)(batch(size=(5, 5, 6)))
+    RandFlipRotate90Batchd(flip_prob=0.5)(batch(size=(5, 5, 6)))

@@ -58,7 +58,7 @@ def test_an_inverted_image_is_the_negative_of_the_other():
     """A standardised image's negative is its opposite; some of a batch are, and their background with them."""
     before = batch(count=40)
     torch.manual_seed(1)
-    after = RandIntensityBatchd(invert=0.3)(before)
+    after = RandIntensityBatchd(invert_prob=0.3)(before)
     torch.manual_seed(1)
     chosen = torch.rand(40, 1)[:, 0] < 0.3
     assert 0 < chosen.sum() < 40
@@ -125,7 +125,9 @@ def test_two_processes_draw_what_one_would_for_both_batches(monkeypatch):
         assert torch.allclose(own, expected[rank::2], atol=1e-6)
 
 
-@pytest.mark.parametrize("wrong", [{"gamma": -1}, {"invert": 1.5}, {"bias": float("nan")}, {"noise": float("inf")}])
+@pytest.mark.parametrize(
+    "wrong", [{"gamma": -1}, {"invert_prob": 1.5}, {"bias": float("nan")}, {"noise": float("inf")}]
+)
 def test_amounts_that_make_no_sense(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RandIntensityBatchd(**wrong)

@@ -74,7 +74,7 @@ def test_nothing_moves_at_a_rate_of_nothing_and_processes_draw_as_one(monkeypatc
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, math.inf])
-def test_a_share_that_is_none_is_refused(share):
-    for name in ("rotate_share", "scale_share"):
-        with pytest.raises(ValueError, match=f"{name} must be a share from 0 to 1"):
+def test_probabilities_outside_0_to_1_are_refused(share):
+    for name in ("rotate_prob", "zoom_prob"):
+        with pytest.raises(ValueError, match=f"{name} must be a probability from 0 to 1"):
             RandRotateZoomBatchd(**{name: share})

@@ -7,7 +7,7 @@ from planewise.augmentation.rand_affine import RandAffineBatchd, _grid_terms
 from planewise.augmentation.sample_volumes import sample_volumes
 from torch.nn.functional import grid_sample
 
-MOVES = RandAffineBatchd((40, 25, 70), (0.6, 1.5), shift=0.3, flip=0.5, spatial_dims=3)
+MOVES = RandAffineBatchd((40, 25, 70), (0.6, 1.5), shift=0.3, flip_prob=0.5, spatial_dims=3)
 
 
 def by_torch(volumes, to_input, background, mode):

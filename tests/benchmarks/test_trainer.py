@@ -43,7 +43,7 @@ def test_both_loops_do_the_same():
             torch.manual_seed(0)
             config = trainer.bundle_config("pretext_cardiac_multitask", ("train.yaml", "demo.yaml"), datalist, "cpu")
             # augmentation draws from the seed of the iteration, which the bare loop does not set
-            config.update(trainer.TINY | {"samples_per_epoch": 5 * 8, "rotate": 0.0, "scale": [1.0, 1.0]})
+            config.update(trainer.TINY | {"samples_per_epoch": 5 * 8, "rotate": 0.0, "zoom": [1.0, 1.0]})
             one = config.get_parsed_content("train#trainer")
             readings = loop(one, 2, clock=lambda device: 0.0)()
             assert len(readings) == 2

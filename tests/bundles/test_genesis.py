@@ -90,7 +90,7 @@ def test_it_trains_evaluates_and_infers(phantoms, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"paint": 1.5}, "--paint must be a number from 0 to 1, got 1.5"),
+        ({"paint_prob": 1.5}, "--paint_prob must be a number from 0 to 1, got 1.5"),
         (
             {"image_size": 8, "features": [4, 4]},
             "8 x 8 pixels is too small to be corrupted in windows; choose an --image_size of 12",
@@ -109,7 +109,7 @@ def test_slices_that_cannot_be_spoilt(settings, message, phantoms, tmp_path):
 
 def test_its_defaults_are_the_papers():
     train = ConfigParser.load_config_file(str(ROOT / "bundles" / GENESIS / "configs" / "train.yaml"))
-    names = ("mirror", "shuffle", "nonlinear", "paint", "in_paint")
+    names = ("pretext_flip_prob", "shuffle_prob", "nonlinear_prob", "paint_prob", "inpaint_prob")
     assert [train[name] for name in names] == [0.4, 0.5, 0.9, 0.9, 0.2]
     given = train["train"]["pretext"]
-    assert given["flip"] == "@mirror" and all(given[name] == f"@{name}" for name in names[1:])
+    assert given["flip_prob"] == "@pretext_flip_prob" and all(given[name] == f"@{name}" for name in names[1:])

@@ -24,8 +24,9 @@ OF_TRAINING_ALONE = {
     "missing_planes", "parallel_planes", "negatives", "negatives_from", "rows_ahead", "patch_jitter", "patch_overlap",
     "permutation_file", "tile_gap", "tile_size", "standardize_tiles", "normalize_patches",
     # random views and corruption
-    "bias", "blur", "blur_sigma", "brightness", "contrast_range", "crop", "flip", "gamma", "in_paint", "intensity_share",
-    "mirror", "noise", "nonlinear", "paint", "rotate", "rotate_share", "scale", "scale_share", "shift", "shuffle",
+    "bias", "blur_prob", "blur_sigma", "brightness", "contrast_range", "flip_prob", "gamma", "inpaint_prob",
+    "intensity_prob", "noise", "nonlinear_prob", "paint_prob", "pretext_flip_prob", "rotate", "rotate_prob", "shift",
+    "shuffle_prob", "zoom", "zoom_prob",
 }  # fmt: skip
 OF_TRAINING_IN = {
     # positions are squares around the crossing of two lines, whichever planes make them; inference finds the squares

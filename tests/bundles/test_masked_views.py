@@ -50,8 +50,8 @@ def test_views_are_changed_in_the_papers_ways_alone(overlay, tmp_path):
     """Sections 3.2 and 5.1: crop, contrast, noise, flips, rotation; no shading, and no blur."""
     parser = parser_of(SIMCLR, tmp_path / "none.json", tmp_path, overlay)
     affine, intensity, blur = parser.get_parsed_content("train#pretext#view").transforms
-    assert (intensity.bias, blur.probability) == (0, 0) and intensity.gamma > 0 and intensity.noise > 0
-    assert affine.flip == 0.5 and affine.scale == (1.0, 2.0) and affine.rotate == pytest.approx([math.pi])
+    assert (intensity.bias, blur.prob) == (0, 0) and intensity.gamma > 0 and intensity.noise > 0
+    assert affine.flip_prob == 0.5 and affine.zoom == (1.0, 2.0) and affine.rotate == pytest.approx([math.pi])
     configs = [str(ROOT / "bundles" / SIMCLR / "configs" / file) for file in ("train.yaml", overlay)]
     told = ConfigParser.load_config_files(configs)
     assert [told[key] for key in ("learning_rate", "weight_decay", "temperature")] == [1e-4, 1e-4, 0.1]

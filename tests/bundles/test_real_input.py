@@ -151,7 +151,7 @@ def test_a_knees_pretext_on_real_sagittal_slices(real_data, tmp_path):
         max_epochs=3,
         learning_rate=0.003,
         rotate=5.0,
-        flip=0.0,
+        flip_prob=0.0,
         **settings,
     )
     history = read_history(tmp_path / "run/history.csv")

@@ -53,14 +53,13 @@ OVERLAYS: dict[str, tuple[dict[str, Any], str | None]] = {
 #: network, or ``Class.attribute`` of a library. ``a|b``: either; several: all.
 ACTS_AS: dict[str, tuple[str, ...]] = {
     "batch_size": ("BatchSampler.batch_size|batch_size|_batch",),
-    "blur": ("probability",),
+    "blur_prob": ("prob",),
     "blur_sigma": ("sigma",),
     "channels": ("channel_names",),
     "checkpoint_interval": ("interval",),
     "code_features": ("nn.out_features",),
     "context_features": ("nn.hidden_size",),
     "contrast_range": ("contrast",),
-    "crop": ("scale",),
     "dropout": ("nn.p",),
     "embedding": ("nn.out_features",),
     "encoder_lr_factor": ("lr",),
@@ -72,7 +71,7 @@ ACTS_AS: dict[str, tuple[str, ...]] = {
     "image_size": ("Resize.spatial_size|CenterSpatialCrop.roi_size",),
     "in_channels": ("nn.in_channels",),
     "init_features": ("nn.out_channels",),
-    "intensity_share": ("probability",),
+    "intensity_prob": ("prob",),
     "learning_rate": ("lr",),
     "location_weight": ("location",),
     "log_interval": ("interval", "TensorBoardStatsHandler.iteration_log"),
@@ -85,7 +84,6 @@ ACTS_AS: dict[str, tuple[str, ...]] = {
     "mask_crop": ("crop",),
     "mask_margin": ("margin",),
     "max_epochs": ("State.max_epochs",),
-    "mirror": ("flip",),
     "missing_planes": ("missing",),
     "momentum": ("start",),
     "orientation_weight": ("orientation",),
@@ -95,6 +93,7 @@ ACTS_AS: dict[str, tuple[str, ...]] = {
     "patch_overlap": ("overlap",),
     "permutations": ("nn.out_features",),
     "probe_mapping": ("mapping",),
+    "pretext_flip_prob": ("flip_prob",),
     "projection": ("nn.out_features",),
     "samples_per_epoch": ("_length",),
     "samples_per_exam": ("_per_exam",),
@@ -122,7 +121,7 @@ BECOMES: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 #: Attributes that have other values too: another setting's, a default that is meant, or they are called so by chance.
 SHARED = {
-    "_length", "_per_exam", "amp", "batch_size", "channel_names", "flip", "interval", "labels", "location", "max_slices",
+    "_length", "_per_exam", "amp", "batch_size", "channel_names", "flip_prob", "interval", "labels", "location", "max_slices",
     "seed", "slices", "view",
 }  # fmt: skip
 

@@ -34,11 +34,11 @@ QUICK = {
     "max_epochs": 1,
     "amp": False,
     # mild views, which a network tells apart in seconds
-    "crop": [1.0, 1.2],
+    "zoom": [1.0, 1.2],
     "shift": 0.05,
-    "flip": 0.0,
+    "flip_prob": 0.0,
     "noise": 0.0,
-    "blur": 0.0,
+    "blur_prob": 0.0,
 }
 
 

@@ -287,7 +287,7 @@ def test_train_and_inference_repeat_the_same(name):
     trained = Run.of_weights(ROOT / "bundles" / name / "models/model.pt") if name in SHIPS else None
     wanted = trained.config if trained else train
     assert shared and {key: wanted[key] for key in shared} == {key: inference[key] for key in shared}
-    networks = [{**content["network_def"], "frozen": None, "background": None} for content in (train, inference)]
+    networks = [{**content["network_def"], "frozen": None, "background_prob": None} for content in (train, inference)]
     assert networks[0] == networks[1]
     assert make_the_same(acting(train["train"]["preprocessing"]), acting(inference["preprocessing"]))
     evaluated = ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs/evaluate.yaml"))["evaluate"]

@@ -63,7 +63,7 @@ def test_slices_of_a_stack_move_together(items, transform, tmp_path):
     batch = dataset(items, transform, tmp_path).__getitems__([1])
     batch["image"] = batch["image"][:, :1].repeat(1, 5, 1, 1)
     torch.manual_seed(0)
-    moved = RandAffineBatchd(rotate=25, shift=0.1, flip=0.5, label_keys=())(batch)["image"]
+    moved = RandAffineBatchd(rotate=25, shift=0.1, flip_prob=0.5, label_keys=())(batch)["image"]
     assert not torch.allclose(moved[0, 0], batch["image"][0, 0])
     # inside; at the border each slice has its own background
     middle = slice(8, 16)
@@ -73,7 +73,7 @@ def test_slices_of_a_stack_move_together(items, transform, tmp_path):
 
 def test_the_background_of_each_slice_comes_in(items, transform, tmp_path):
     batch = dataset(items, transform, tmp_path).__getitems__([1])
-    moved = RandAffineBatchd(rotate=0, scale=(0.5, 0.5), label_keys=())(batch)["image"]
+    moved = RandAffineBatchd(rotate=0, zoom=(0.5, 0.5), label_keys=())(batch)["image"]
     assert torch.allclose(moved[0, :, 0, 0], batch["image_padding"][0])
 
 

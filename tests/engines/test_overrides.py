@@ -64,6 +64,23 @@ def test_unknown_overrides_are_named_with_the_nearest_known(tmp_path, caplog):
     assert "--sigmaa is not a setting of this config and has no effect; did you mean --sigma?" in caplog.text
 
 
+def test_old_names_have_a_warning_of_their_own(tmp_path, caplog):
+    part = "part:\n  _target_: planewise.augmentation.RandBlurBatchd\n"
+    (tmp_path / "train.yaml").write_text(f"zoom: [1, 2]\n{part}")
+    arguments = [
+        "--config_file",
+        str(tmp_path / "train.yaml"),
+        "--crop",
+        "[1, 3]",
+        "--part#probability",
+        "0.1",
+        "--flip",
+        "0",
+    ]
+    assert warn_of_unknown_overrides(arguments) == ["flip"], "this config has no flip_prob"
+    assert "--crop" not in caplog.text
+
+
 def test_several_files_are_known_together(tmp_path):
     (tmp_path / "a.yaml").write_text("sigma: 6\n")
     (tmp_path / "b.yaml").write_text("section: test\n")

@@ -38,6 +38,24 @@ def test_the_run_is_written_down(tmp_path):
     assert record["seed"] == 7 and record["packages"]["monai"] and record["files"]["datalist.json"]
 
 
+@pytest.mark.parametrize(("words", "expected"), [((), 0.7), (("--blur_prob", "0.2"), 0.2)])
+def test_old_names_are_recorded_and_used_as_the_new_ones(words, expected, tmp_path, monkeypatch, caplog):
+    """As from `--blur 0.7` or an overlay; the new name on the command line takes precedence."""
+    monkeypatch.setattr(sys, "argv", ["run", *words])
+    settings = {"blur_prob": 0.2, "blur": 0.7, "transform": {"prob": "@blur"}}
+    run(tmp_path / "run", **settings)
+    written = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert written["blur_prob"] == expected and written["transform"] == {"prob": "@blur_prob"} and "blur" not in written
+    assert "old names in the settings of this run: blur is now blur_prob; " in caplog.text
+    run(tmp_path / "run", blur_prob=expected, transform={"prob": "@blur_prob"})  # the same run, so nothing is refused
+
+
+def test_an_old_name_does_not_hide_a_wrong_value(tmp_path):
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path / "run", blur_prob=0.2, blur=1.7)
+    assert "--blur_prob must be a number from 0 to 1, got 1.7" in cause(caught)
+
+
 def test_no_path_of_an_item_is_written(tmp_path):
     run(tmp_path / "run")
     assert "DOE" not in (tmp_path / "run/config.yaml").read_text() + (tmp_path / "run/run.json").read_text()

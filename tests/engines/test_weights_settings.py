@@ -71,11 +71,11 @@ def test_what_the_run_had_otherwise_goes_into_both_configs():
 
 def test_a_setting_that_came_after_a_run_is_null_for_it_or_the_run_is_of_another_form():
     """As the head's background in weights that shipped before it was a setting."""
-    network = TRAIN["network_def"] | {"background": "@background"}
-    newer = TRAIN | {"background": None, "network_def": network}
+    network = TRAIN["network_def"] | {"background_prob": "@background_prob"}
+    newer = TRAIN | {"background_prob": None, "network_def": network}
     assert settings_of(run(depth=5), newer, INFERENCE)["train.yaml"] == {"depth": 5}
     with pytest.raises(InputError, match="it has no background"):
-        settings_of(run(depth=5), newer | {"background": 0.9}, INFERENCE)
+        settings_of(run(depth=5), newer | {"background_prob": 0.9}, INFERENCE)
 
 
 @pytest.mark.parametrize("key", ["preprocessing", "targets"])

@@ -30,7 +30,7 @@ ROTATION = "pretext_rotation"
 #: Enough to learn two cases of 16^3 voxels by heart in some seconds.
 LEARNED = {"learning_rate": 0.01, "samples_per_epoch": 8, "max_epochs": 60, "val_interval": 60}
 #: As they are, without random changes.
-LEARNED |= {"rotate": 0.0, "scale": [1.0, 1.0], "shift": 0.0, "intensity_share": 0.0}
+LEARNED |= {"rotate": 0.0, "zoom": [1.0, 1.0], "shift": 0.0, "intensity_prob": 0.0}
 #: The studies' images have four channels.
 SIZES = {name: {"in_channels": 4} for name in PRETEXTS}
 

@@ -53,7 +53,7 @@ def test_the_papers_u_net():
 
 def test_a_new_head_starts_with_the_background():
     """As the logarithm of the probabilities, the bias alone predicts them; features change little at first."""
-    net = network(num_maps=4, location=False, background=0.91)
+    net = network(num_maps=4, location=False, background_prob=0.91)
     assert torch.allclose(net.head.maps.bias.softmax(0), torch.tensor([0.91, 0.03, 0.03, 0.03]))
     plain = network(num_maps=4, location=False)
     assert torch.equal(net.head.maps.weight, plain.head.maps.weight), "nothing else starts in another way"
@@ -63,8 +63,8 @@ def test_a_new_head_starts_with_the_background():
         shift, (net.head.maps.bias - plain.head.maps.bias)[None, :, None, None].expand_as(shift), atol=1e-5
     )
     for num_maps, background in ((4, 1.0), (4, 0.0), (1, 0.9)):
-        with pytest.raises(ValueError, match="background must be between 0 and 1"):
-            network(num_maps=num_maps, location=False, background=background)
+        with pytest.raises(ValueError, match="background_prob must be between 0 and 1"):
+            network(num_maps=num_maps, location=False, background_prob=background)
 
 
 def test_frozen_parts_do_not_change_in_training():

@@ -8,7 +8,7 @@ from planewise.errors import InputError
 from planewise.pretexts import CorruptImagesd, corrupt_images
 from planewise.pretexts.corrupt_images import unit_range, window_sizes
 
-NONE = {"flip": 0.0, "shuffle": 0.0, "nonlinear": 0.0, "paint": 0.0}
+NONE = {"flip_prob": 0.0, "shuffle_prob": 0.0, "nonlinear_prob": 0.0, "paint_prob": 0.0}
 
 
 def images(count=400, side=28):
@@ -43,7 +43,7 @@ def test_nothing_happens_at_probability_zero():
 
 def test_nothing_but_flips_reaches_the_target():
     image = images()
-    batch = spoilt(image, flip=0.4, shuffle=0.5, nonlinear=0.9, paint=0.9)
+    batch = spoilt(image, flip_prob=0.4, shuffle_prob=0.5, nonlinear_prob=0.9, paint_prob=0.9)
     flips = torch.bincount(flips_of(image, batch["restored"]), minlength=4) / len(image)
     # four of ten are flipped: along one axis, the other, or both
     torch.testing.assert_close(flips, torch.tensor([0.6, 0.4 / 3, 0.4 / 3, 0.4 / 3]), atol=0.06, rtol=0)
@@ -51,29 +51,29 @@ def test_nothing_but_flips_reaches_the_target():
 
 
 def test_image_and_target_are_flipped_alike():
-    batch = spoilt(images(50), flip=0.5)
+    batch = spoilt(images(50), flip_prob=0.5)
     torch.testing.assert_close(batch["image"], batch["restored"])
 
 
-@pytest.mark.parametrize(("name", "probability"), [("shuffle", 0.5), ("nonlinear", 0.9), ("paint", 0.9)])
+@pytest.mark.parametrize(("name", "probability"), [("shuffle_prob", 0.5), ("nonlinear_prob", 0.9), ("paint_prob", 0.9)])
 def test_each_change_has_its_probability(name, probability):
     image = images()
     changed = ((spoilt(image, **{name: probability})["image"] - image).abs() > 1e-4).flatten(1).any(1)
     # a window of a single pixel, one time in four, is no change
-    expected = probability * 0.75 if name == "shuffle" else probability
+    expected = probability * 0.75 if name == "shuffle_prob" else probability
     assert share(changed) == pytest.approx(expected, abs=0.08)
 
 
 def test_shuffling_keeps_every_value():
     image = images(40, side=60)
-    shuffled = spoilt(image, shuffle=1.0)["image"]
+    shuffled = spoilt(image, shuffle_prob=1.0)["image"]
     torch.testing.assert_close(shuffled.flatten(1).sort(1).values, image.flatten(1).sort(1).values)
     assert share((shuffled - image).abs() > 1e-4) > 0.6
 
 
 def test_curves_keep_or_turn_the_order_of_values():
     image = images(200)
-    curved = spoilt(image, nonlinear=1.0)["image"].flatten(1)
+    curved = spoilt(image, nonlinear_prob=1.0)["image"].flatten(1)
     order = image.flatten(1).argsort(1)
     steps = curved.gather(1, order).diff(dim=1)
     rises, falls = (steps >= -1e-4).all(1), (steps <= 1e-4).all(1)
@@ -87,7 +87,7 @@ def test_curves_keep_or_turn_the_order_of_values():
 @pytest.mark.parametrize(("in_paint", "least", "most"), [(1.0, 0.02, 0.45), (0.0, 0.1, 0.85)])
 def test_windows_are_painted_or_all_but_windows(in_paint, least, most):
     image = images(side=42)
-    painted = ((spoilt(image, paint=1.0, in_paint=in_paint)["image"] - image).abs() > 1e-4).squeeze(1)
+    painted = ((spoilt(image, paint_prob=1.0, inpaint_prob=in_paint)["image"] - image).abs() > 1e-4).squeeze(1)
     some = painted.flatten(1).any(1) & ~painted.flatten(1).all(1)
     # without a window to paint, one time in twenty, nothing is painted; a window to keep is always there
     assert share(some) == (pytest.approx(0.95, abs=0.04) if in_paint else 1.0)
@@ -102,7 +102,7 @@ def test_windows_reach_every_edge(in_paint):
     """Of a thousand images: painted, or kept, at the first and the last row and column, and nowhere more often than there is
     chance for."""
     image = images(1000, side=28)
-    hidden = spoilt(image, paint=1.0, in_paint=in_paint)["hidden"][:, 0]
+    hidden = spoilt(image, paint_prob=1.0, inpaint_prob=in_paint)["hidden"][:, 0]
     window = hidden if in_paint else ~hidden
     edges = [share(edge.any(1)) for edge in (window[:, 0], window[:, -1], window[:, :, 0], window[:, :, -1])]
     assert min(edges) > 0.1 and max(edges) - min(edges) < 0.08, edges
@@ -110,7 +110,7 @@ def test_windows_reach_every_edge(in_paint):
 
 def test_a_fifth_is_painted_inside():
     image = images(600, side=42)
-    painted = ((spoilt(image, paint=1.0)["image"] - image).abs() > 1e-4).squeeze(1)
+    painted = ((spoilt(image, paint_prob=1.0)["image"] - image).abs() > 1e-4).squeeze(1)
     # the corner is nearly never in a window: painted from outside, or not
     outside = painted[:, :2, :2].flatten(1).float().mean(1) > 0.5
     assert share(outside) == pytest.approx(0.8, abs=0.1)
@@ -118,7 +118,7 @@ def test_a_fifth_is_painted_inside():
 
 def test_what_is_painted_is_told():
     image = images(100)
-    batch = spoilt(image, paint=0.5)
+    batch = spoilt(image, paint_prob=0.5)
     assert batch["hidden"].shape == image.shape and batch["hidden"].dtype == torch.bool
     assert not ((batch["image"] - image).abs() > 1e-4)[~batch["hidden"]].any()
     assert share(((batch["image"] - image).abs() > 1e-4)[batch["hidden"]]) > 0.99
@@ -127,19 +127,19 @@ def test_what_is_painted_is_told():
 
 def test_noise_lies_in_the_images_range():
     image = images(60)
-    noisy = spoilt(image, paint=1.0)["image"]
+    noisy = spoilt(image, paint_prob=1.0)["image"]
     assert (noisy.amin(dim=(1, 2, 3)) >= image.amin(dim=(1, 2, 3)) - 1e-4).all()
     assert (noisy.amax(dim=(1, 2, 3)) <= image.amax(dim=(1, 2, 3)) + 1e-4).all()
 
 
 def test_images_of_one_value_stay_finite():
-    batch = spoilt(torch.full((8, 1, 20, 20), 3.0), flip=1.0, shuffle=1.0, nonlinear=1.0, paint=1.0)
+    batch = spoilt(torch.full((8, 1, 20, 20), 3.0), flip_prob=1.0, shuffle_prob=1.0, nonlinear_prob=1.0, paint_prob=1.0)
     assert torch.equal(batch["image"], torch.full((8, 1, 20, 20), 3.0))
 
 
 def test_draws_decide_and_the_seed_decides_draws():
     image = images(6)
-    first, again = (spoilt(image, shuffle=0.5, nonlinear=0.9, paint=0.9)["image"] for _ in range(2))
+    first, again = (spoilt(image, shuffle_prob=0.5, nonlinear_prob=0.9, paint_prob=0.9)["image"] for _ in range(2))
     assert torch.equal(first, again)
     other = CorruptImagesd()({"image": image})["image"]
     assert not torch.equal(first, other)
@@ -161,8 +161,8 @@ def test_what_cannot_be_spoilt():
         CorruptImagesd()({"image": torch.zeros(1, 1, 8, 40)})
     with pytest.raises(ValueError, match="one channel"):
         CorruptImagesd()({"image": torch.zeros(1, 3, 40, 40)})
-    with pytest.raises(ValueError, match="shuffle must be a probability"):
-        CorruptImagesd(shuffle=1.5)
+    with pytest.raises(ValueError, match="shuffle_prob must be a probability"):
+        CorruptImagesd(shuffle_prob=1.5)
 
 
 def test_what_is_drawn_for_every_pixel_is_drawn_where_the_images_are(monkeypatch):
@@ -173,5 +173,5 @@ def test_what_is_drawn_for_every_pixel_is_drawn_where_the_images_are(monkeypatch
         return tensor.to(device)
 
     monkeypatch.setattr(corrupt_images, "to_device", counted)
-    spoilt(images(4), flip=0.5, shuffle=1.0, nonlinear=1.0, paint=1.0)
+    spoilt(images(4), flip_prob=0.5, shuffle_prob=1.0, nonlinear_prob=1.0, paint_prob=1.0)
     assert copied and max(copied) < 28 * 28, "numbers of a copy to the device"

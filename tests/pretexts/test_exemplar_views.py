@@ -25,7 +25,7 @@ def batch_of(rows: list[int]) -> dict[str, torch.Tensor]:
 
 def test_the_sample_stays_as_it_came_and_its_version_is_changed():
     given = batch_of([0, 1, 2])
-    made = ExemplarViewsd(RandFlipRotate90Batchd(flip=1.0))(given)
+    made = ExemplarViewsd(RandFlipRotate90Batchd(flip_prob=1.0))(given)
     assert torch.equal(made["image"][:, :2], given["image"])
     assert torch.equal(made["image"][:, 2:], given["image"].flip(2, 3, 4)) and made["order"].shape == (3, 3)
 

@@ -177,7 +177,7 @@ def test_exact_after_our_batch_affine(phantom_exam, seed):
             "planes": item["planes"].repeat(3, 1, 1, 1),
             "image_padding": torch.zeros(3, len(image)),
         }
-        return RandAffineBatchd(rotate=40, scale=(0.8, 1.3), shift=0.1, flip=0.5)(batch)
+        return RandAffineBatchd(rotate=40, zoom=(0.8, 1.3), shift=0.1, flip_prob=0.5)(batch)
 
     carried, inside = augmented("image")["image"], augmented("inside")["image"][:, 0] > 1 - 1e-5
     batch = augmented("inside")

@@ -141,7 +141,7 @@ def test_exact_after_our_batch_affine(phantom_exam, seed):
             "planes": item["planes"].repeat(4, 1, 1, 1),
             "image_padding": torch.zeros(4, 1),
         }
-        return RandAffineBatchd(rotate=40, scale=(0.8, 1.3), shift=0.1, flip=0.5)(batch)
+        return RandAffineBatchd(rotate=40, zoom=(0.8, 1.3), shift=0.1, flip_prob=0.5)(batch)
 
     batch, inside = PlaneHeatmapsd(SIGMA)(augmented("image")), augmented("inside")["image"][:, 0] > 1 - 1e-5
     spacing = batch["affine"][:, :3, :2].norm(dim=1)
@@ -180,7 +180,9 @@ def field(lines: torch.Tensor, sigma: float | torch.Tensor, i: np.ndarray, j: np
 
 
 def test_an_augmented_batch_against_float64():
-    batch = PlaneHeatmapsd(SIGMA)(RandAffineBatchd(rotate=40, scale=(0.7, 1.4), shift=0.1, flip=0.5)(random_slices(6)))
+    batch = PlaneHeatmapsd(SIGMA)(
+        RandAffineBatchd(rotate=40, zoom=(0.7, 1.4), shift=0.1, flip_prob=0.5)(random_slices(6))
+    )
     i, j = np.meshgrid(np.arange(224.0), np.arange(224.0), indexing="ij")
     for row in range(6):
         u, v, o = (batch["affine"][row, :3, column].numpy() for column in (0, 1, 3))
@@ -199,7 +201,9 @@ def test_an_augmented_batch_against_warping_a_fine_heatmap():
     of the network's grid, so the heatmap to be magnified starts out narrower.
     """
     before = random_slices(6)
-    after = PlaneHeatmapsd(SIGMA)(RandAffineBatchd(rotate=40, scale=(0.8, 1.25), shift=0.05, flip=0.5)(dict(before)))
+    after = PlaneHeatmapsd(SIGMA)(
+        RandAffineBatchd(rotate=40, zoom=(0.8, 1.25), shift=0.05, flip_prob=0.5)(dict(before))
+    )
     to_input = torch.linalg.solve(before["affine"], after["affine"])
     lines = intersection_lines(before["affine"][:, None], before["planes"][:, :, 0], before["planes"][:, :, 1])
     fine, margin = 3, 120

@@ -50,7 +50,7 @@ def trained(slices, loss) -> dict[str, float]:
     features = (16, 32, 32)
     network = SliceNet(UNetEncoder(features=features), UNetDecoder(features=features), num_maps=10)
     optimizer = torch.optim.Adam(network.parameters(), 5e-3)
-    augment, pretext = RandAffineBatchd(rotate=5, scale=(0.95, 1.05)), PlaneSquaresd(ENDS, SIZE, STEP)
+    augment, pretext = RandAffineBatchd(rotate=5, zoom=(0.95, 1.05)), PlaneSquaresd(ENDS, SIZE, STEP)
     for _ in range(120):
         batch = pretext(augment(dict(slices)))
         optimizer.zero_grad()

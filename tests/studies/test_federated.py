@@ -22,7 +22,7 @@ SMALL = {"samples_per_epoch": 16, "device": "cpu"}
 
 def small(name: str) -> dict:
     # a head that starts with the background predicts nothing else so soon, and a surface that is not there has no distance
-    return tiny(name) | SMALL | ({"background": 0.25} if name.endswith("segmentation") else {})
+    return tiny(name) | SMALL | ({"background_prob": 0.25} if name.endswith("segmentation") else {})
 
 
 @pytest.fixture(

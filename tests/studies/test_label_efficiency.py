@@ -85,7 +85,7 @@ def test_a_killed_study_goes_on_and_writes_its_report(killed_study):
     assert "Nothing to be done" in process.communicate()[0]
     # a method that is added to a finished study is run, and the report with it
     more = yaml.safe_load(config.read_text())
-    more["methods"] = {"none": None, "multitask": None, "wide": {"overrides": {"finetune": {"scale": [0.8, 1.2]}}}}
+    more["methods"] = {"none": None, "multitask": None, "wide": {"overrides": {"finetune": {"zoom": [0.8, 1.2]}}}}
     config.write_text(yaml.safe_dump(more))
     found = jobs(snakemake(config, "--dry-run", cwd=config.parent).communicate()[0])
     assert found["finetune"] == 1 and found["report"] == 1 and "pretrain" not in found
@@ -238,7 +238,7 @@ def test_bais_fine_tunings_have_the_papers_settings():
         )
         target |= config["overrides"]["finetune"]
         same = ("spacing", "image_size", "batch_size", "samples_per_epoch", "max_epochs", "learning_rate", "weight_decay",
-                "rotate", "scale", "features", "norm", "stem_stride")  # fmt: skip
+                "rotate", "zoom", "features", "norm", "stem_stride")  # fmt: skip
         assert {key: target[key] for key in same} == {key: own[key] for key in same}
         assert target["max_epochs"] * target["samples_per_epoch"] / target["batch_size"] == 50_000
         assert target["lr_step"] >= target["max_epochs"] and target["l1"] == 0 and target["learning_rate"] == 1e-3
@@ -435,7 +435,7 @@ def test_a_method_names_its_way_of_transfer(tmp_path):
         "overlay": "demo.yaml",
         "methods": {"none": None}
         | {f"by_{way}": {"pretext": "sax_position", "overrides": {"finetune": {"transfer": way}}} for way in ways},
-        "overrides": {"pretrain": {"scale": "$[1, @rotate]", "features": [4, 8]}, "finetune": {"features": [4, 8]}},
+        "overrides": {"pretrain": {"zoom": "$[1, @rotate]", "features": [4, 8]}, "finetune": {"features": [4, 8]}},
         "label_counts": [1],
         "draws": [0],
     }
@@ -454,7 +454,7 @@ def test_a_method_names_its_way_of_transfer(tmp_path):
     )
     assert option(both, "pretext_config") == f"['{folder}/train.yaml', '{folder}/demo.yaml', '{settings}']"
     # what the fine-tuning decides for both is not said twice
-    assert yaml.safe_load(Path(settings).read_text()) == {"scale": "$[1, @rotate]"}
+    assert yaml.safe_load(Path(settings).read_text()) == {"zoom": "$[1, @rotate]"}
 
 
 def test_a_network_for_each_finding_needs_findings(tmp_path):

@@ -81,16 +81,16 @@ def test_those_that_agree_are_named_together():
 
 
 def test_random_changes_and_the_weights_that_go_on_are_named():
-    slices, plain = "1000 steps of 16 slices", "rotate 15, scale 0.9 to 1.1"
+    slices, plain = "1000 steps of 16 slices", "rotate 15, zoom 0.9 to 1.1"
     words = budgets_in_words(
         {
             "jigsaw": Budget(slices, changes=plain, kept=0.875),
             "location": Budget(slices, changes=plain, kept=1.0),
-            "byol": Budget(slices, changes="crop 1 to 2, blur 0.5", kept=1.0),
+            "byol": Budget(slices, changes="zoom 1 to 2, blur_prob 0.5", kept=1.0),
         }
     )
     assert words.endswith(
-        "Images are augmented with the settings rotate 15, scale 0.9 to 1.1; for BYOL crop 1 to 2, blur 0.5. "
+        "Images are augmented with the settings rotate 15, zoom 0.9 to 1.1; for BYOL zoom 1 to 2, blur_prob 0.5. "
         "Fine-tuning starts from the weights after this share of the steps: 100% for location and BYOL; 88% for jigsaw."
     )
     assert "Fine-tuning" not in budgets_in_words({"jigsaw": Budget(slices)})
@@ -99,8 +99,11 @@ def test_random_changes_and_the_weights_that_go_on_are_named():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"rotate": 15.0, "scale": [0.9, 1.1], "shift": 0.0, "flip": 0.5}, "rotate 15, scale 0.9 to 1.1, flip 0.5"),
-        ({"scale": [1.0, 1.0], "gamma": "$@bias", "bias": 0.3}, "gamma $@bias, bias 0.3"),
+        (
+            {"rotate": 15.0, "zoom": [0.9, 1.1], "shift": 0.0, "flip_prob": 0.5},
+            "rotate 15, zoom 0.9 to 1.1, flip_prob 0.5",
+        ),
+        ({"zoom": [1.0, 1.0], "gamma": "$@bias", "bias": 0.3}, "gamma $@bias, bias 0.3"),
         ({"noise": 0.0, "sigma": 6}, "none"),
     ],
 )

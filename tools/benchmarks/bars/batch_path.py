@@ -52,7 +52,7 @@ def measure(options: Options) -> list[Bar]:
             "keys": "image",
             "prob": 1,
             "rotate_range": train.rotate,
-            "scale_range": [(low - 1, high - 1) for low, high in [train.scale] * 2],
+            "scale_range": [(low - 1, high - 1) for low, high in [train.zoom] * 2],
             "mode": "bilinear",
             "padding_mode": "border",
             "device": train.device,
@@ -69,7 +69,7 @@ def measure(options: Options) -> list[Bar]:
             "rotate, zoom": _monai(
                 train,
                 RandRotated("image", range_x=train.rotate, prob=1, mode="bilinear", padding_mode="border"),
-                RandZoomd("image", prob=1, min_zoom=train.scale[0], max_zoom=train.scale[1], padding_mode="edge"),
+                RandZoomd("image", prob=1, min_zoom=train.zoom[0], max_zoom=train.zoom[1], padding_mode="edge"),
             ),
         }
         missing = {}
@@ -146,7 +146,7 @@ def orientation(folder: Path, options: Options) -> SimpleNamespace:
         size=config["image_size"],
         sigma=config["sigma"],
         rotate=float(np.deg2rad(config["rotate"])),
-        scale=tuple(config["scale"]),
+        zoom=tuple(config["zoom"]),
         # every batch has other slices, but all candidates draw from the same generator
         rows=lambda: torch.randint(len(dataset), (batch_size,), generator=generator).tolist(),
     )
@@ -179,7 +179,7 @@ def _one_pass(train: SimpleNamespace) -> Callable[[], Any]:
         torch.sub(chosen, background, out=image)
         draws = torch.rand(count, 2, dtype=torch.float64)
         angle = (2 * draws[:, 0] - 1) * train.rotate
-        magnify = train.scale[0] + draws[:, 1] * (train.scale[1] - train.scale[0])
+        magnify = train.zoom[0] + draws[:, 1] * (train.zoom[1] - train.zoom[0])
         cos, sin = torch.cos(angle) / magnify, torch.sin(angle) / magnify
         # (x, y) = (j, i) of the input; a term per row and one per column of the output
         by_row, by_column = torch.stack([sin, cos], 1), torch.stack([cos, -sin], 1)
@@ -253,7 +253,7 @@ def _kornia(train: SimpleNamespace) -> Callable[[], Any]:
     from kornia.augmentation import RandomAffine
 
     cached, size = _cached(train, train.device), train.size
-    augment = RandomAffine(float(np.rad2deg(train.rotate)), scale=train.scale, p=1.0, align_corners=True)
+    augment = RandomAffine(float(np.rad2deg(train.rotate)), scale=train.zoom, p=1.0, align_corners=True)
 
     def batch() -> tuple[Tensor, Tensor]:
         rows = torch.tensor(train.rows()).to(train.device)
@@ -280,7 +280,7 @@ def _batchgenerators(train: SimpleNamespace) -> Callable[[], Any]:
         p_rotation=1,
         rotation=(-train.rotate, train.rotate),
         p_scaling=1,
-        scaling=train.scale,
+        scaling=train.zoom,
         p_synchronize_scaling_across_axes=1,
     )
 
@@ -301,7 +301,7 @@ def _torchio(train: SimpleNamespace) -> Callable[[], Any]:
     cached, size = _cached(train, torch.device("cpu")), train.size
     degrees = float(np.rad2deg(train.rotate))
     augment = torchio.RandomAffine(
-        scales=(*train.scale, *train.scale, 1, 1), degrees=(0, 0, 0, 0, -degrees, degrees), isotropic=False
+        scales=(*train.zoom, *train.zoom, 1, 1), degrees=(0, 0, 0, 0, -degrees, degrees), isotropic=False
     )
     subjects = [
         torchio.Subject(image=torchio.ScalarImage(tensor=image[..., None], affine=np.diag([1.26, 1.26, 8, 1])))

@@ -297,7 +297,7 @@ def _same_batch(trainer: SupervisedTrainer) -> Iterator[tuple[Any, Any]]:
 def _monai_cached(config: ConfigParser) -> Callable[[], Iterator[tuple[Any, Any]]]:
     """MONAI's way: preprocessed items on the device, each augmented when it is drawn and collated with the others."""
     dataset, sampler = config.get_parsed_content("train#dataset"), config.get_parsed_content("train#sampler")
-    shape, scale = (config["image_size"], config["image_size"]), [edge - 1 for edge in config["scale"]]
+    shape, scale = (config["image_size"], config["image_size"]), [edge - 1 for edge in config["zoom"]]
     device = torch.device(config["device"])
     augmentation = RandAffined(
         "image",

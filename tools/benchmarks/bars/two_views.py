@@ -73,14 +73,14 @@ def _kornia(config: ConfigParser, image: torch.Tensor) -> Callable[[], Any]:
     from kornia import augmentation as k
 
     changes = torch.nn.Sequential(
-        k.RandomAffine(config["rotate"], [config["shift"]] * 2, tuple(config["crop"]), p=1.0, align_corners=True),
-        k.RandomHorizontalFlip(p=config["flip"]),
+        k.RandomAffine(config["rotate"], [config["shift"]] * 2, tuple(config["zoom"]), p=1.0, align_corners=True),
+        k.RandomHorizontalFlip(p=config["flip_prob"]),
         k.RandomGamma((0.6, 1.6), p=1.0),
         # kornia's shading changes linearly from one edge to the other; ours is a smooth field
         k.RandomLinearIllumination(p=1.0),
         k.RandomGaussianNoise(std=config["noise"] / 2, p=1.0),
         _Standardize(),
-        k.RandomGaussianBlur((15, 15), tuple(config["blur_sigma"]), p=config["blur"]),
+        k.RandomGaussianBlur((15, 15), tuple(config["blur_sigma"]), p=config["blur_prob"]),
     )
     # RandomGamma expects images from 0 to 1
     low, high = image.amin(), image.amax()

@@ -15,6 +15,7 @@ from torch.nn.functional import grid_sample
 from planewise.augmentation.draws import own_draws
 from planewise.augmentation.sample_volumes import sample_volumes
 from planewise.data.to_device import to_device
+from planewise.old_names import old_arguments
 
 #: Number of pixels that a CPU core processes at a time. Image, grid and result take 16 bytes per pixel, so they fit into
 #: the second-level cache of a core (a megabyte or more). With fewer pixels, the overhead of calls would dominate. At
@@ -38,9 +39,9 @@ class RandAffineBatchd(Transform):
         rotate: largest rotation in either direction, degrees. For volumes, it is one number for all three axes, or one for
             each of the axes i, j and k. The rotation about k is applied first, and the rotation about i last
             (``R_i R_j R_k``, as in MONAI's `create_rotate`).
-        scale: smallest and largest magnification.
+        zoom: smallest and largest magnification.
         shift: largest shift in either direction along each axis, as a share of the image's size.
-        flip: probability of a flip along the first axis (left-right for an image shown upright).
+        flip_prob: probability of a flip along the first axis (left-right for an image shown upright).
         label_keys: masks to transform with the image; those that a batch lacks are skipped.
         spatial_dims: 2 for images, 3 for volumes.
 
@@ -48,19 +49,20 @@ class RandAffineBatchd(Transform):
         ValueError: a setting is invalid, or the batch does not contain images or volumes as declared.
     """
 
+    @old_arguments
     def __init__(
         self,
         rotate: float | Sequence[float] = 15.0,
-        scale: Sequence[float] = (0.9, 1.1),
+        zoom: Sequence[float] = (0.9, 1.1),
         shift: float = 0.0,
-        flip: float = 0.0,
+        flip_prob: float = 0.0,
         label_keys: Sequence[str] = ("label",),
         spatial_dims: int = 2,
     ) -> None:
         if spatial_dims not in (2, 3):
             raise ValueError(f"spatial_dims must be 2 (images) or 3 (volumes), got {spatial_dims}")
-        if not 0 < scale[0] <= scale[1]:
-            raise ValueError(f"scale must be (smallest, largest), both above zero, got {tuple(scale)}")
+        if not 0 < zoom[0] <= zoom[1]:
+            raise ValueError(f"zoom must be (smallest, largest), both above zero, got {tuple(zoom)}")
         # a plane rotates about one axis, a volume about three
         turns = 1 if spatial_dims == 2 else 3
         angles = list(rotate) if isinstance(rotate, Sequence) else [rotate] * turns
@@ -70,9 +72,9 @@ class RandAffineBatchd(Transform):
             )
         self.spatial_dims = spatial_dims
         self.rotate = tuple(math.radians(angle) for angle in angles)
-        self.scale = (float(scale[0]), float(scale[1]))
+        self.zoom = (float(zoom[0]), float(zoom[1]))
         self.shift = float(shift)
-        self.flip = float(flip)
+        self.flip_prob = float(flip_prob)
         self.label_keys = tuple(label_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -132,10 +134,10 @@ class RandAffineBatchd(Transform):
         turns = len(self.rotate)
         draws = own_draws(count, turns + 1 + len(shape) + 1, dtype=torch.float64)
         angles = (2 * draws[:, :turns] - 1) * torch.tensor(self.rotate, dtype=torch.float64)
-        magnify = self.scale[0] + draws[:, turns] * (self.scale[1] - self.scale[0])
+        magnify = self.zoom[0] + draws[:, turns] * (self.zoom[1] - self.zoom[0])
         size = torch.tensor(shape, dtype=torch.float64)
         shift = (2 * draws[:, turns + 1 : -1] - 1) * self.shift * size
-        mirror = torch.where(draws[:, -1] < self.flip, -1.0, 1.0)
+        mirror = torch.where(draws[:, -1] < self.flip_prob, -1.0, 1.0)
         return pixel_map(angles, magnify, size, shift, mirror)
 
 

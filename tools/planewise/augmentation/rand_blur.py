@@ -12,6 +12,7 @@ from torch.nn.functional import conv2d, pad
 
 from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
+from planewise.old_names import old_arguments
 
 #: Half-width of the kernel in standard deviations; 0.05 % of a Gaussian is beyond it.
 _REACH = 3.5
@@ -24,25 +25,26 @@ class RandBlurBatchd(Transform):
     outermost pixels are repeated. Several processes draw the same numbers as one (`own_draws`).
 
     Args:
-        probability: share of the images that are blurred; 0 blurs no image.
+        prob: probability that an image is blurred; 0 blurs no image.
         sigma: smallest and largest standard deviation of the Gaussian, pixels.
     """
 
-    def __init__(self, probability: float = 0.5, sigma: tuple[float, float] = (0.1, 2.0)) -> None:
-        if not 0 <= probability <= 1:
-            raise ValueError(f"probability must be a number from 0 to 1, got {probability}")
+    @old_arguments
+    def __init__(self, prob: float = 0.5, sigma: tuple[float, float] = (0.1, 2.0)) -> None:
+        if not 0 <= prob <= 1:
+            raise ValueError(f"prob must be a probability from 0 to 1, got {prob}")
         if not 0 < sigma[0] <= sigma[1]:
             raise ValueError(f"sigma must be (smallest, largest), both above zero, got {tuple(sigma)}")
-        self.probability = float(probability)
+        self.prob = float(prob)
         self.sigma = (float(sigma[0]), float(sigma[1]))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
-        if not self.probability:
+        if not self.prob:
             return batch
         image: Tensor = batch["image"]
         draws = own_draws(len(image), 2)
-        blurred = (draws[:, 0] < self.probability).nonzero()[:, 0]
+        blurred = (draws[:, 0] < self.prob).nonzero()[:, 0]
         if len(blurred):
             sigma = self.sigma[0] + draws[blurred, 1] * (self.sigma[1] - self.sigma[0])
             rows, sigma = to_device(blurred, image.device), to_device(sigma.to(image.dtype), image.device)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
+from planewise.old_names import old_arguments
 
 
 class RandBrightnessBatchd(Transform):
@@ -22,28 +23,27 @@ class RandBrightnessBatchd(Transform):
     images, use `RandIntensityBatchd`. Random numbers come from torch's global generator on the CPU (`own_draws`).
 
     Args:
-        probability: share of the images that are changed.
+        prob: probability that an image is changed.
         brightness: largest change in either direction.
         contrast: smallest and largest factor.
     """
 
-    def __init__(
-        self, probability: float = 0.5, brightness: float = 0.125, contrast: Sequence[float] = (0.5, 1.5)
-    ) -> None:
-        if not 0 <= probability <= 1:
-            raise ValueError(f"probability must be a number from 0 to 1, got {probability}")
+    @old_arguments
+    def __init__(self, prob: float = 0.5, brightness: float = 0.125, contrast: Sequence[float] = (0.5, 1.5)) -> None:
+        if not 0 <= prob <= 1:
+            raise ValueError(f"prob must be a probability from 0 to 1, got {prob}")
         if brightness < 0:
             raise ValueError(f"brightness must be zero or more, got {brightness}")
         if not 0 <= contrast[0] <= contrast[1]:
             raise ValueError(f"contrast must be (smallest, largest), both zero or more, got {tuple(contrast)}")
-        self.probability, self.brightness = float(probability), float(brightness)
+        self.prob, self.brightness = float(prob), float(brightness)
         self.contrast = (float(contrast[0]), float(contrast[1]))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
         image: Tensor = batch["image"]
         draws = own_draws(len(image), 3)
-        changed = draws[:, 0] < self.probability
+        changed = draws[:, 0] < self.prob
         factor = torch.where(changed, self.contrast[0] + draws[:, 1] * (self.contrast[1] - self.contrast[0]), 1.0)
         added = torch.where(changed, (2 * draws[:, 2] - 1) * self.brightness, 0.0)
         both = to_device(torch.stack([factor, added]).to(image.dtype), image.device)

@@ -13,6 +13,7 @@ from torch import Tensor
 from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
 from planewise.geometry import PLANE_ROTATIONS, VOLUME_ROTATIONS, flip_matrix, rotate90, rotate90_matrix
+from planewise.old_names import old_arguments
 
 
 class RandFlipRotate90Batchd(Transform):
@@ -23,25 +24,28 @@ class RandFlipRotate90Batchd(Transform):
     come from torch's global generator on the CPU (`own_draws`).
 
     Args:
-        flip: probability of a flip along each axis; the axes are drawn independently.
-        turn: probability of a rotation; all rotations of `planewise.geometry.rotation_of_class` are equally likely.
+        flip_prob: probability of a flip along each axis; the axes are drawn independently.
+        rotate90_prob: probability of a rotation; all rotations of `planewise.geometry.rotation_of_class` are equally likely.
         label_keys: masks to transform with the image; those that a batch lacks are skipped.
 
     Raises:
         ValueError: a probability is outside [0, 1], or rotations are requested for images whose sides differ.
     """
 
-    def __init__(self, flip: float = 0.5, turn: float = 0.0, label_keys: Sequence[str] = ("label",)) -> None:
-        for name, value in (("flip", flip), ("turn", turn)):
+    @old_arguments
+    def __init__(
+        self, flip_prob: float = 0.5, rotate90_prob: float = 0.0, label_keys: Sequence[str] = ("label",)
+    ) -> None:
+        for name, value in (("flip_prob", flip_prob), ("rotate90_prob", rotate90_prob)):
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be a probability from 0 to 1, got {value}")
-        self.flip, self.turn = float(flip), float(turn)
+        self.flip_prob, self.rotate90_prob = float(flip_prob), float(rotate90_prob)
         self.label_keys = tuple(label_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
         shape = tuple(batch["image"].shape[2:])
-        if self.turn and len(set(shape)) > 1:
+        if self.rotate90_prob and len(set(shape)) > 1:
             raise ValueError(f"all sides of images must be equal for rotations by 90 degrees, got shape {shape}")
         flips, turns = self._draw(len(batch["image"]), len(shape))
         for axis, side in enumerate(shape):
@@ -57,7 +61,7 @@ class RandFlipRotate90Batchd(Transform):
         draws = own_draws(count, axes + 2, dtype=torch.float64)
         others = (PLANE_ROTATIONS if axes == 2 else VOLUME_ROTATIONS) - 1
         turns = 1 + (draws[:, -1] * others).long().clamp(max=others - 1)
-        return draws[:, :axes] < self.flip, torch.where(draws[:, -2] < self.turn, turns, 0)
+        return draws[:, :axes] < self.flip_prob, torch.where(draws[:, -2] < self.rotate90_prob, turns, 0)
 
     def _move(
         self, batch: dict[Hashable, Any], chosen: Tensor, move: Callable[[Tensor], Tensor], matrix: Tensor

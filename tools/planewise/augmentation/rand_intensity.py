@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 
 from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
+from planewise.old_names import old_arguments
 
 #: Number of knots along each axis, between which the shading is interpolated. With so few, fields are as smooth as a
 #: coil's.
@@ -39,20 +40,22 @@ class RandIntensityBatchd(Transform):
         gamma: largest absolute value of the exponent's logarithm; 0 leaves the contrast unchanged.
         bias: largest absolute change of the logarithm of the brightness; 0 leaves the shading unchanged.
         noise: largest standard deviation of the noise, as a share of that of the image; 0 adds no noise.
-        invert: probability that an image is inverted.
+        invert_prob: probability that an image is inverted.
     """
 
-    def __init__(self, gamma: float = 0.0, bias: float = 0.0, noise: float = 0.0, invert: float = 0.0) -> None:
+    @old_arguments
+    def __init__(self, gamma: float = 0.0, bias: float = 0.0, noise: float = 0.0, invert_prob: float = 0.0) -> None:
         for name, value in (("gamma", gamma), ("bias", bias), ("noise", noise)):
             if not 0 <= float(value) < float("inf"):
                 raise ValueError(f"{name} must be zero or more, got {value!r}")
-        if not 0 <= invert <= 1:
-            raise ValueError(f"invert must be a probability from 0 to 1, got {invert!r}")
-        self.gamma, self.bias, self.noise, self.invert = float(gamma), float(bias), float(noise), float(invert)
+        if not 0 <= invert_prob <= 1:
+            raise ValueError(f"invert_prob must be a probability from 0 to 1, got {invert_prob!r}")
+        self.gamma, self.bias, self.noise = float(gamma), float(bias), float(noise)
+        self.invert_prob = float(invert_prob)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
-        if not (self.gamma or self.bias or self.noise or self.invert):
+        if not (self.gamma or self.bias or self.noise or self.invert_prob):
             return batch
         image: Tensor = batch["image"]
         padding = batch["image_padding"].to(image.dtype)
@@ -60,8 +63,8 @@ class RandIntensityBatchd(Transform):
         if self.gamma:
             exponent = torch.exp(self.gamma * self._uniform(image, 1))
             image, background = _to_the_power(image, background, exponent)
-        if self.invert:
-            chosen = self._uniform(image, 1) < 2 * self.invert - 1
+        if self.invert_prob:
+            chosen = self._uniform(image, 1) < 2 * self.invert_prob - 1
             turned, outside = _inverted(image, background)
             image, background = torch.where(chosen, turned, image), torch.where(chosen, outside, background)
         if self.bias:

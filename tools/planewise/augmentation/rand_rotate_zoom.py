@@ -9,6 +9,7 @@ from torch import Tensor
 
 from planewise.augmentation.draws import own_draws
 from planewise.augmentation.rand_affine import RandAffineBatchd, pixel_map
+from planewise.old_names import old_arguments
 
 
 class RandRotateZoomBatchd(RandAffineBatchd):
@@ -19,35 +20,36 @@ class RandRotateZoomBatchd(RandAffineBatchd):
 
     Args:
         rotate: largest rotation in either direction, degrees.
-        rotate_share: share of the images that are rotated. Volumes rotate about i, j or k with equal probability.
-        scale: smallest and largest magnification.
-        scale_share: share of the images that are magnified.
+        rotate_prob: probability that an image is rotated. Volumes rotate about i, j or k with equal probability.
+        zoom: smallest and largest magnification.
+        zoom_prob: probability that an image is magnified.
         label_keys, spatial_dims: see `RandAffineBatchd`.
 
     Raises:
         ValueError: a setting is invalid, or the batch does not contain images or volumes as declared.
     """
 
+    @old_arguments
     def __init__(
         self,
         rotate: float = 180.0,
-        rotate_share: float = 0.5,
-        scale: Sequence[float] = (0.8, 1.2),
-        scale_share: float = 0.2,
+        rotate_prob: float = 0.5,
+        zoom: Sequence[float] = (0.8, 1.2),
+        zoom_prob: float = 0.2,
         label_keys: Sequence[str] = ("label",),
         spatial_dims: int = 2,
     ) -> None:
-        for name, value in (("rotate_share", rotate_share), ("scale_share", scale_share)):
+        for name, value in (("rotate_prob", rotate_prob), ("zoom_prob", zoom_prob)):
             if not 0 <= value <= 1:
-                raise ValueError(f"{name} must be a share from 0 to 1, got {value}")
-        super().__init__(float(rotate), scale, label_keys=label_keys, spatial_dims=spatial_dims)
-        self.rotate_share, self.scale_share = float(rotate_share), float(scale_share)
+                raise ValueError(f"{name} must be a probability from 0 to 1, got {value}")
+        super().__init__(float(rotate), zoom, label_keys=label_keys, spatial_dims=spatial_dims)
+        self.rotate_prob, self.zoom_prob = float(rotate_prob), float(zoom_prob)
 
     def _draw(self, count: int, shape: tuple[int, ...]) -> Tensor:
         turns = len(self.rotate)
         rotated, axis, angle, zoomed, by = own_draws(count, 5, dtype=torch.float64).unbind(dim=1)
-        angle = torch.where(rotated < self.rotate_share, (2 * angle - 1) * self.rotate[0], 0.0)
+        angle = torch.where(rotated < self.rotate_prob, (2 * angle - 1) * self.rotate[0], 0.0)
         chosen = (axis * turns).long().clamp(max=turns - 1)
         angles = torch.zeros(count, turns, dtype=torch.float64).scatter(1, chosen[:, None], angle[:, None])
-        magnify = torch.where(zoomed < self.scale_share, self.scale[0] + by * (self.scale[1] - self.scale[0]), 1.0)
+        magnify = torch.where(zoomed < self.zoom_prob, self.zoom[0] + by * (self.zoom[1] - self.zoom[0]), 1.0)
         return pixel_map(angles, magnify, torch.tensor(shape, dtype=torch.float64))

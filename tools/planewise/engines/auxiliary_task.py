@@ -15,6 +15,7 @@ from planewise.engines.processes import parallel_network
 from planewise.engines.settings_check import check_settings, evaluated_settings
 from planewise.errors import InputError
 from planewise.networks import TwoHeadLearner
+from planewise.old_names import with_new_names
 
 
 class AuxiliaryTask:
@@ -46,14 +47,15 @@ class AuxiliaryTask:
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         files = config_files(config_file)
-        self._parser = ConfigParser(ConfigParser.load_config_files(files))
-        if unknown := [name for name in settings or () if name not in self._parser]:
+        self._parser = ConfigParser(with_new_names(ConfigParser.load_config_files(files), files[0]))
+        settings = with_new_names(settings or {}, "--pretext_settings")
+        if unknown := [name for name in settings if name not in self._parser]:
             raise InputError(
                 f"unknown setting in --pretext_settings: {', '.join(unknown)}; the pretext of {files[0]} does not have"
                 " it"
             )
         self._parser.update({name: value for name, value in run_settings.items() if name in self._parser})
-        self._parser.update(dict(settings or {}))
+        self._parser.update(dict(settings))
         check_settings(evaluated_settings(self._parser))
         if self._parser["train#trainer#network"] != "@network":
             raise InputError(

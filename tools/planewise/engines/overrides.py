@@ -15,6 +15,8 @@ import yaml
 from monai.bundle import ConfigParser
 from monai.bundle.config_item import ConfigComponent
 
+from planewise.old_names import ARGUMENTS, SETTINGS
+
 logger = logging.getLogger(__name__)
 
 #: Options of `python -m monai.bundle run` itself.
@@ -43,7 +45,10 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
     files = config_file_text(arguments)
     if files is None:
         return []
-    unknown = unknown_overrides(arguments, ConfigParser.load_config_files(yaml.safe_load(files)))
+    config = ConfigParser.load_config_files(yaml.safe_load(files))
+    unknown = unknown_overrides(arguments, config)
+    # old names have a warning of their own
+    unknown = {name: near for name, near in unknown.items() if SETTINGS.get(name) not in config}
     for name, near in unknown.items():
         hint = f"; did you mean --{near}?" if near else ""
         logger.warning("--%s is not a setting of this config and has no effect%s", name, hint)
@@ -98,7 +103,7 @@ def _taken_by(place: Any) -> set[str] | None:
         target = locate(target) if isinstance(target, str) else target
         while target is not None:
             parameters = inspect.signature(target).parameters.values()
-            names |= {parameter.name for parameter in parameters}
+            names |= {parameter.name for parameter in parameters} | ARGUMENTS.get(target.__name__, {}).keys()
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
                 return names
             # our own engines pass the arguments that they do not name on to their base class

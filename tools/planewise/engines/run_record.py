@@ -9,6 +9,7 @@ from typing import Any
 
 from planewise.checksum import sha256
 from planewise.errors import InputError
+from planewise.old_names import with_new_names
 from planewise.own_names import OURS, THEIRS
 from planewise.text_files import read_json, read_yaml
 
@@ -49,12 +50,13 @@ class RunRecord:
             record = read_table(models / RELEASED)
             if record.get(WEIGHTS_SUM) == sha256(weights):
                 config = _table(record.pop("config", None), models / RELEASED)
-                return cls(models, weights, in_our_names(config), record)
+                return cls(models, weights, _with_our_names(config, models / RELEASED), record)
         # the weights are in the run's own folder, or else in the bundle's folder, next to eval/
         for folder in (models.parent, models.parent / "eval"):
             config, record = folder / "config.yaml", folder / "run.json"
             if models.name == "models" and config.is_file() and record.is_file():
-                return cls(folder, weights, in_our_names(_table(read_yaml(config), config)), read_table(record))
+                settings = _with_our_names(_table(read_yaml(config), config), config)
+                return cls(folder, weights, settings, read_table(record))
         return None
 
 
@@ -71,6 +73,10 @@ def in_our_names(value: Any) -> Any:
         return value
     value = re.sub(rf"(?<![\w.]){THEIRS}(?=\.\w)|(?<=^\$import ){THEIRS}$", OURS, value)
     return re.sub(r"@\w+(::\w+)+", lambda reference: reference[0].replace("::", "#"), value)
+
+
+def _with_our_names(config: dict[str, Any], source: Path) -> dict[str, Any]:
+    return dict(with_new_names(in_our_names(config), str(source)))
 
 
 def read_table(path: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.seen_patients import warn_of_seen_patients
 from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, evaluated_settings
 from planewise.engines.write_run import digest, write_run
+from planewise.old_names import with_new_names
 
 #: A setting that only bundles with whole series as batches have. For these bundles, cuDNN's search for algorithms is off,
 #: because it would be repeated for every new number of slices.
@@ -96,14 +97,24 @@ def check_run(tf32: bool | str | None = None) -> None:
 
 
 def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> ConfigParser | None:
-    """Apply the settings of the weights to the running parser, check all settings, and return the parser; None outside a
-    config."""
+    """Rename old names in the running parser, apply the settings of the weights, check all settings, and return the parser;
+    None outside a config."""
     warn_of_unknown_overrides(sys.argv)
     parser = _running_parser()
     if parser is not None:
+        _rename(parser, sys.argv)
         follow(parser, sys.argv)
         check_settings(evaluated_settings(parser))
     return parser
+
+
+def _rename(parser: ConfigParser, arguments: Sequence[str]) -> None:
+    """Give settings and arguments with old names their new names; new names on the command line take precedence."""
+    named = {argument[2:].partition("=")[0] for argument in arguments if argument.startswith("--")}
+    config = parser.get()
+    renamed = with_new_names(config, "the settings of this run", named)
+    if renamed is not config:
+        parser.set(renamed)  # this also drops its cached objects
 
 
 def _running_parser() -> ConfigParser | None:

@@ -9,6 +9,7 @@ from monai.networks.layers import Conv
 from torch import Tensor, nn
 
 from planewise.networks.named_parts import NamedParts
+from planewise.old_names import old_arguments
 
 
 class SliceNet(NamedParts):
@@ -26,7 +27,7 @@ class SliceNet(NamedParts):
         location: head on the encoder's last features, which returns ``(B, 1)``; None if no location is predicted.
         frozen: parts (``"encoder"``, ``"decoder"``) that are not trained and keep their batch statistics.
         spatial_dims: 2 for images, 3 for volumes; it must be the same as for the parts.
-        background: probability of class 0 that a new segmentation head predicts everywhere; the other classes share the
+        background_prob: probability of class 0 that a new segmentation head predicts everywhere; the other classes share the
             rest (Lin 2017, focal loss, section 4.1, for two classes). The network then need not learn first how rare the
             other classes are. With None, torch's initialisation is kept, which gives all classes about the same
             probability.
@@ -36,6 +37,7 @@ class SliceNet(NamedParts):
         >>> SliceNet(encoder, UNetDecoder(features=(16, 32, 64)), num_maps=2, location=LocationHead(64))
     """
 
+    @old_arguments
     def __init__(
         self,
         encoder: nn.Module,
@@ -44,12 +46,12 @@ class SliceNet(NamedParts):
         location: nn.Module | None = None,
         frozen: Sequence[str] = (),
         spatial_dims: int = 2,
-        background: float | None = None,
+        background_prob: float | None = None,
     ) -> None:
         super().__init__()
-        if background is not None and not (num_maps > 1 and 0 < background < 1):
+        if background_prob is not None and not (num_maps > 1 and 0 < background_prob < 1):
             raise ValueError(
-                f"background must be between 0 and 1 and needs two maps or more, got {background} for {num_maps}"
+                f"background_prob must be between 0 and 1 and needs two maps or more, got {background_prob} for {num_maps}"
             )
         if num_maps and decoder is None:
             raise ValueError(f"{num_maps} maps need a decoder, but decoder is None")
@@ -58,8 +60,9 @@ class SliceNet(NamedParts):
         self.encoder = encoder
         self.decoder = decoder if num_maps else None
         maps = Conv["conv", spatial_dims](decoder.out_channels, num_maps, kernel_size=1) if num_maps else None
-        if background is not None:
-            shares = torch.tensor([background] + [(1 - background) / (num_maps - 1)] * (num_maps - 1))
+        if background_prob is not None:
+            others = [(1 - background_prob) / (num_maps - 1)] * (num_maps - 1)
+            shares = torch.tensor([background_prob, *others])
             maps.bias.data.copy_(shares.log())
         self.head = _Head(maps, location)
         self.freeze(frozen)

@@ -12,6 +12,7 @@ from torch import Tensor
 from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
+from planewise.old_names import old_arguments
 from planewise.pretexts.local_shuffle import local_shuffle
 from planewise.pretexts.nonlinear_intensity import nonlinear_intensity
 from planewise.pretexts.paint import in_windows
@@ -46,36 +47,39 @@ class CorruptImagesd(Transform):
     the CPU, and one for each pixel on the image's device.
 
     Args:
-        flip: probability that an image is flipped, along either axis or both.
-        shuffle: probability that its pixels are shuffled.
-        nonlinear: probability that its intensities are mapped through a curve.
-        paint: probability that noise is painted.
-        in_paint: share of the painted images that are painted inside the windows; the others are painted outside.
+        flip_prob: probability that an image is flipped, along either axis or both.
+        shuffle_prob: probability that its pixels are shuffled.
+        nonlinear_prob: probability that its intensities are mapped through a curve.
+        paint_prob: probability that noise is painted.
+        inpaint_prob: probability that the noise of a painted image is inside the windows; otherwise it is outside.
 
     Raises:
         ValueError: a probability is outside [0, 1], or the images have several channels.
         InputError: the image is too small to be corrupted in windows.
     """
 
+    @old_arguments
     def __init__(
         self,
-        flip: float = 0.4,
-        shuffle: float = 0.5,
-        nonlinear: float = 0.9,
-        paint: float = 0.9,
-        in_paint: float = 0.2,
+        flip_prob: float = 0.4,
+        shuffle_prob: float = 0.5,
+        nonlinear_prob: float = 0.9,
+        paint_prob: float = 0.9,
+        inpaint_prob: float = 0.2,
     ) -> None:
         named = {
-            "flip": flip,
-            "shuffle": shuffle,
-            "nonlinear": nonlinear,
-            "paint": paint,
-            "in_paint": in_paint,
+            "flip_prob": flip_prob,
+            "shuffle_prob": shuffle_prob,
+            "nonlinear_prob": nonlinear_prob,
+            "paint_prob": paint_prob,
+            "inpaint_prob": inpaint_prob,
         }
         for name, value in named.items():
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be a probability from 0 to 1, got {value}")
-        self.flip, self.shuffle, self.nonlinear, self.paint, self.in_paint = map(float, named.values())
+        self.flip_prob, self.shuffle_prob, self.nonlinear_prob, self.paint_prob, self.inpaint_prob = map(
+            float, named.values()
+        )
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
@@ -97,14 +101,14 @@ class CorruptImagesd(Transform):
     def _flipped(self, image: Tensor) -> Tensor:
         # either axis or both
         axes = torch.tensor([[True, False], [False, True], [True, True]])[(3 * own_draws(len(image), 1)[:, 0]).long()]
-        flips = to_device(self._chosen(image, 1, self.flip) & axes, image.device)
+        flips = to_device(self._chosen(image, 1, self.flip_prob) & axes, image.device)
         for axis in (0, 1):
             image = torch.where(flips[:, axis].reshape(-1, 1, 1, 1), image.flip(2 + axis), image)
         return image
 
     def _shuffled(self, image: Tensor) -> Tensor:
         count, _, rows, columns = image.shape
-        chosen = self._chosen(image, 1, self.shuffle)[:, 0]
+        chosen = self._chosen(image, 1, self.shuffle_prob)[:, 0]
         window = window_sizes(
             own_draws(count, 2), torch.tensor([1, 1]), torch.tensor([max(2, rows // 10), max(2, columns // 10)])
         )
@@ -119,13 +123,13 @@ class CorruptImagesd(Transform):
     def _curved(self, image: Tensor) -> Tensor:
         control = to_device(own_draws(len(image), 2, 2), image.device).to(image.dtype)
         inverted = to_device(self._chosen(image, 1, 0.5)[:, 0], image.device)
-        chosen = to_device(self._chosen(image, 1, self.nonlinear).reshape(-1, 1, 1, 1), image.device)
+        chosen = to_device(self._chosen(image, 1, self.nonlinear_prob).reshape(-1, 1, 1, 1), image.device)
         return torch.where(chosen, nonlinear_intensity(image, control, inverted), image)
 
     def _painted(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Paint noise over the images; return them and the mask of the noise."""
         count, sides = len(image), torch.tensor(image.shape[2:])
-        painted, inside = self._chosen(image, 1, self.paint), self._chosen(image, 1, self.in_paint)
+        painted, inside = self._chosen(image, 1, self.paint_prob), self._chosen(image, 1, self.inpaint_prob)
         there = own_draws(count, _WINDOWS) < _ANOTHER
         # an image that is painted outside its windows needs at least one window; otherwise noise would cover all of it
         there[:, :1] |= ~inside

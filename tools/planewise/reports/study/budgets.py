@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planewise.exams.words import listed
+from planewise.old_names import with_new_names
 from planewise.reports.history import read_history
 from planewise.reports.methods import method_name
 from planewise.reports.study.folder import StudyFolder, read_json
@@ -18,7 +19,7 @@ from planewise.reports.study_figures import History
 from planewise.text_files import read_yaml
 
 #: Settings of the image augmentation.
-_CHANGES = ("rotate", "scale", "crop", "shift", "flip", "gamma", "bias", "noise", "blur")
+_CHANGES = ("rotate", "zoom", "shift", "flip_prob", "gamma", "bias", "noise", "blur_prob")
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def steps_in_words(config: Mapping[str, Any], epochs: int, processes: int = 1, p
 
 
 def changes_in_words(config: Mapping[str, Any]) -> str:
-    """The settings that augment images before the pretext: ``"rotate 15, scale 0.9 to 1.1"``."""
+    """The settings that augment images before the pretext: ``"rotate 15, zoom 0.9 to 1.1"``."""
     texts = []
     for name in _CHANGES:
         value = config.get(name)
@@ -133,7 +134,7 @@ def _read(study: StudyFolder, name: str) -> Budget | None:
     config, history = folder / "config.yaml", read_history(folder / "history.csv")
     if not config.is_file() or not history:
         return None
-    run, settings = read_json(folder / "run.json") or {}, read_yaml(config)
+    run, settings = read_json(folder / "run.json") or {}, with_new_names(read_yaml(config), str(config))
     steps = steps_in_words(
         settings,
         history[-1]["epoch"],
