@@ -1,4 +1,4 @@
-"""Test that every library puts its batch on the device; MONAI copies the affines to the host, which a GPU must show."""
+"""Test that every library puts its batch on the device, with a stand-in for a GPU."""
 
 from __future__ import annotations
 
