@@ -181,7 +181,7 @@ def test_the_datalist_counts_once_it_is_there(tmp_path):
     assert drawn == {200, 400}
     with pytest.raises(InputError, match="does not say what to expect"):
         sections(study | {"phantom": {"unlabelled": "--exams 3"}}, "unlabelled", Path("study.yaml"))
-    with pytest.raises(InputError, match="wants 65 labelled exams"):
+    with pytest.raises(InputError, match="needs 65 labelled exams"):
         cost(
             dataclasses.replace(job, exams=65),
             {"labelled": {"training": Section(64, 640), "items": None}},

@@ -453,7 +453,7 @@ def test_a_method_names_its_way_of_transfer(tmp_path):
         f"{tmp_path}/out/other_task/by_multitask.yaml",
     )
     assert option(both, "pretext_config") == f"['{folder}/train.yaml', '{folder}/demo.yaml', '{settings}']"
-    # what the fine-tuning decides for both is not said twice
+    # settings that the fine-tuning decides for both tasks are not repeated
     assert yaml.safe_load(Path(settings).read_text()) == {"zoom": "$[1, @rotate]"}
 
 

@@ -75,4 +75,4 @@ def test_where_there_is_nothing_to_choose_nothing_is_locked(start, tmp_path):
 def test_more_gpus_than_there_are_is_an_error(start):
     job = start(2, "echo ran", visible="0")
     output, message = job.communicate(timeout=60)
-    assert job.returncode != 0 and not output and "wants 2 GPUs, but 1 are visible here" in message
+    assert job.returncode != 0 and not output and "needs 2 GPUs, but 1 are visible here" in message

@@ -69,7 +69,7 @@ def gpu_table(result: Path) -> str:
     lines = [
         f"Training steps on one {found['machine']['gpus'][0]}, measured on {steps['date']} at commit {steps['commit']}:",
         "",
-        "| bundle | batch | a second | schedule of `train.yaml` |",
+        "| bundle | batch | samples per second | schedule of `train.yaml` |",
         "|---|--:|--:|---|",
     ]
     lines += [

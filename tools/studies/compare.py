@@ -297,7 +297,7 @@ def write(study: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
     if file.exists():
         there = yaml.safe_load(file.read_text())
         if there != study:
-            print(f"{file} is kept as it is, and differs from the study that you request now; delete it to start again")
+            print(f"{file} is kept as it is, and differs from the study that you asked for; delete it to start again")
         return there
     file.parent.mkdir(parents=True, exist_ok=True)
     head = (

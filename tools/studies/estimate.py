@@ -360,7 +360,7 @@ def _drawn(job: Job, data: Mapping[str, Any]) -> Section:
         items = select_subjects(data["items"], job.exams, job.seed, tasks)
         return Section(job.exams, len(items))
     if job.exams > section.exams:
-        raise InputError(f"{job.name} wants {job.exams} labelled exams, but only {section.exams} are expected")
+        raise InputError(f"{job.name} needs {job.exams} labelled exams, but only {section.exams} are expected")
     return Section(job.exams, math.ceil(section.slices * job.exams / section.exams))
 
 

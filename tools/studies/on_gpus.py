@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
     devices = visible()
     if count > len(devices):
         sys.exit(
-            f"planewise: the job wants {count} GPUs, but {len(devices)} are visible here; give fewer `processes` in the "
+            f"planewise: the job needs {count} GPUs, but {len(devices)} are visible here; give fewer `processes` in the "
             "study, or `--config device=cpu`"
         )
     if count < len(devices):

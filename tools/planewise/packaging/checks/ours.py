@@ -41,7 +41,7 @@ def scores(candidate: Candidate) -> str:
     found = candidate.bundle.metadata.get("eval_metrics") or {}
     numbers = [name for name, value in found.items() if isinstance(value, (int, float))]
     need(numbers, "eval_metrics in metadata.json holds no number, so the weights have no measured scores")
-    return f"{len(numbers)}, measured on {found.get('measured_on', 'what is not said')}"
+    return f"{len(numbers)}, measured on {found.get('measured_on', 'unknown data')}"
 
 
 def no_absolute_paths(candidate: Candidate) -> None:
