@@ -44,7 +44,7 @@ def test_gamma_is_the_power_of_the_image_scaled_to_one():
 
 
 @pytest.mark.parametrize("size", [(24, 20), (12, 10, 8)])
-@pytest.mark.parametrize("change", [{"gamma": 0.8}, {"bias": 0.5}, {"gamma": 0.5, "bias": 0.5}])
+@pytest.mark.parametrize("change", [{"gamma": 0.8}, {"bias_field": 0.5}, {"gamma": 0.5, "bias_field": 0.5}])
 def test_the_background_stays_the_background(size, change):
     before = batch(size=size)
     after = RandIntensityBatchd(**change)(before)
@@ -72,7 +72,7 @@ def test_shading_is_smooth_positive_and_within_its_bounds():
     before["image"] = torch.linspace(-1, 1, 32).repeat(5, 1, 32, 1)
     before["image_padding"] = torch.full((5, 1), -3.0)
     torch.manual_seed(1)
-    after = RandIntensityBatchd(bias=0.4)(before)
+    after = RandIntensityBatchd(bias_field=0.4)(before)
     shade = (after["image"] - after["image_padding"][..., None, None]) / (before["image"] + 3)
     # standardising again divides each image by one number
     field = shade.log() - shade.log().mean(dim=(2, 3), keepdim=True)
@@ -91,7 +91,7 @@ def test_noise_is_a_share_of_the_images_own_deviation():
 
 def test_what_comes_out_is_standardised_and_the_rest_is_as_it_was():
     before = batch()
-    after = RandIntensityBatchd(gamma=0.6, bias=0.4, noise=0.3)(before)
+    after = RandIntensityBatchd(gamma=0.6, bias_field=0.4, noise=0.3)(before)
     assert torch.allclose(after["image"].mean(dim=(1, 2, 3)), torch.zeros(5), atol=1e-5)
     assert torch.allclose(after["image"].std(dim=(1, 2, 3), correction=0), torch.ones(5), atol=1e-5)
     assert after["label"] is before["label"] and after["affine"] is before["affine"]
@@ -101,20 +101,20 @@ def test_the_slices_of_a_stack_are_changed_alike():
     before = batch(channels=3)
     before["image"] = before["image"][:, :1].repeat(1, 3, 1, 1)
     before["image_padding"] = before["image_padding"][:, :1].repeat(1, 3)
-    after = RandIntensityBatchd(gamma=0.6, bias=0.4)(before)
+    after = RandIntensityBatchd(gamma=0.6, bias_field=0.4)(before)
     assert torch.allclose(after["image"][:, 0], after["image"][:, 2])
     assert not torch.allclose(after["image"][0], after["image"][1], atol=0.1)
 
 
 def test_an_image_of_one_grey_value_stays_finite():
     before = {"image": torch.zeros(2, 1, 8, 8), "image_padding": torch.zeros(2, 1)}
-    after = RandIntensityBatchd(gamma=0.5, bias=0.5, noise=0.5)(before)
+    after = RandIntensityBatchd(gamma=0.5, bias_field=0.5, noise=0.5)(before)
     assert all(torch.isfinite(values).all() for values in after.values())
 
 
 def test_two_processes_draw_what_one_would_for_both_batches(monkeypatch):
     whole = batch(6)
-    transform = RandIntensityBatchd(gamma=0.6, bias=0.4, noise=0.3)
+    transform = RandIntensityBatchd(gamma=0.6, bias_field=0.4, noise=0.3)
     torch.manual_seed(5)
     expected = transform(whole)["image"]
     monkeypatch.setattr(idist, "get_world_size", lambda: 2)
@@ -126,7 +126,7 @@ def test_two_processes_draw_what_one_would_for_both_batches(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"gamma": -1}, {"invert_prob": 1.5}, {"bias": float("nan")}, {"noise": float("inf")}]
+    "wrong", [{"gamma": -1}, {"invert_prob": 1.5}, {"bias_field": float("nan")}, {"noise": float("inf")}]
 )
 def test_amounts_that_make_no_sense(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

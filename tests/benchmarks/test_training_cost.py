@@ -131,7 +131,7 @@ def test_all_that_predicts_patches_is_counted():
     size = {"image_size": 16, "patches_per_side": 3, "features": [4, 8], "in_channels": 2, "spatial_dims": 2}
     config = settings(
         "pretext_contrastive_predictive_coding",
-        overrides=size | {"embedding": [6, 5], "context_features": 7, "negatives": 4},
+        overrides=size | {"embedding": [6, 5], "context_features": 7, "num_negatives": 4},
     )
     encoder = 64 * (9 * 2 * 4 + 2 * 9 * 4 * 4) + 16 * (9 * 4 * 8 + 9 * 8 * 8 + 4 * 8)
     # six patches have a row after theirs; the longest way to one of them goes over three above it
@@ -154,7 +154,7 @@ def test_every_view_of_an_exemplar_is_counted(negatives, views):
 
 def test_tiles_of_a_volume_are_counted():
     """27 tiles of 4^3, by hand: cells of 5 voxels less their gap."""
-    small = {"image_size": 16, "tile_gap": 0.2, "features": [4, 8], "in_channels": 2, "permutations": 20}
+    small = {"image_size": 16, "tile_gap": 0.2, "features": [4, 8], "in_channels": 2, "num_permutations": 20}
     config = settings("pretext_jigsaw", ("train.yaml", "3d.yaml"), small | {"patch_features": 6, "head_features": []})
     encoder = 27 * (2 * 4 + 2 * 4 * 4) * 4**3 + (27 * 4 * 8 + 27 * 8 * 8 + 4 * 8) * 2**3
     expected = 2 * (27 * (encoder + 8 * 6) + 27 * 6 * 20) / 1e9

@@ -61,7 +61,7 @@ PUZZLES_OF_VOLUMES = {
     "features": [4, 8],
     "image_size": 16,
     "tile_gap": 0.2,
-    "permutations": 20,
+    "num_permutations": 20,
     "patch_features": 8,
     "head_features": [8],
     "in_channels": 2,

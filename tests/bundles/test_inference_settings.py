@@ -21,10 +21,10 @@ LOCATION = "pretext_cardiac_location"
 ITS_OWN = {"amp", "batch_size", "channels_last", "compile", "tf32", *NOT_COMPUTED, *FILES}
 #: What makes targets in training alone: which of them count, and what is drawn at random or chosen among other images.
 OF_TRAINING_ALONE = {
-    "missing_planes", "parallel_planes", "negatives", "negatives_from", "rows_ahead", "patch_jitter", "patch_overlap",
+    "missing_planes", "parallel_planes", "negatives_from", "num_negatives", "rows_ahead", "patch_jitter", "patch_overlap",
     "permutation_file", "tile_gap", "tile_size", "standardize_tiles", "normalize_patches",
     # random views and corruption
-    "bias", "blur_prob", "blur_sigma", "brightness", "contrast_range", "flip_prob", "gamma", "inpaint_prob",
+    "bias_field", "blur_prob", "blur_sigma", "brightness", "contrast_range", "flip_prob", "gamma", "inpaint_prob",
     "intensity_prob", "noise", "nonlinear_prob", "paint_prob", "pretext_flip_prob", "rotate", "rotate_prob", "shift",
     "shuffle_prob", "zoom", "zoom_prob",
 }  # fmt: skip

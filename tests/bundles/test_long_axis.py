@@ -192,7 +192,7 @@ def test_both_tasks_at_once_resume_bit_equal(phantoms, tmp_path):
         "datalist": str(phantoms.cardiac.four_chamber),
         "pretext_datalist": str(phantoms.cardiac.four_chamber),
         "pretext_settings": {"batch_size": 4, "samples_per_epoch": 8},
-        "beta": 2,
+        "auxiliary_interval": 2,
     }
     run_bundle(SEGMENTATION, "train.yaml", output_dir=str(tmp_path / "a"), **given)
     interrupted(SEGMENTATION, "train.yaml", after_epoch=1, output_dir=str(tmp_path / "b"), **given)

@@ -50,7 +50,7 @@ def test_views_are_changed_in_the_papers_ways_alone(overlay, tmp_path):
     """Sections 3.2 and 5.1: crop, contrast, noise, flips, rotation; no shading, and no blur."""
     parser = parser_of(SIMCLR, tmp_path / "none.json", tmp_path, overlay)
     affine, intensity, blur = parser.get_parsed_content("train#pretext#view").transforms
-    assert (intensity.bias, blur.prob) == (0, 0) and intensity.gamma > 0 and intensity.noise > 0
+    assert (intensity.bias_field, blur.prob) == (0, 0) and intensity.gamma > 0 and intensity.noise > 0
     assert affine.flip_prob == 0.5 and affine.zoom == (1.0, 2.0) and affine.rotate == pytest.approx([math.pi])
     configs = [str(ROOT / "bundles" / SIMCLR / "configs" / file) for file in ("train.yaml", overlay)]
     told = ConfigParser.load_config_files(configs)

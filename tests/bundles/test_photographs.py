@@ -28,13 +28,13 @@ PRETEXTS = {
     CODING: {
         "image_size": 96,
         "patches_per_side": 5,
-        "negatives": 4,
+        "num_negatives": 4,
         "embedding": [16, 8],
         "context_features": 8,
         "val_samples": 8,
     },
     "pretext_exemplar": {"code_features": 8, "val_samples": 8},
-    JIGSAW: {"image_size": 96, "permutations": 20, "patch_features": 8, "head_features": [8]},
+    JIGSAW: {"image_size": 96, "num_permutations": 20, "patch_features": 8, "head_features": [8]},
     "pretext_relative_patch_location": {
         "image_size": 96,
         "patch_jitter": 1,
@@ -166,7 +166,7 @@ def test_a_pretext_tells_four_rotations_of_photographs(turned, phantoms, tmp_pat
 COUNTED = {
     CODING: ("prediction", {"predictions": 8 * 35, "chance": 1 / 5, "chance_of_all": 1 / 25}),
     "pretext_exemplar": ("retrieval", {"dimensions": 8}),
-    JIGSAW: ("jigsaw", {"permutations": 20}),
+    JIGSAW: ("jigsaw", {"num_permutations": 20}),
     "pretext_relative_patch_location": ("patch_location", {"places": 8, "queries": 8}),
 }
 
@@ -222,7 +222,7 @@ def test_patches_of_photographs_have_the_papers_size(name, side):
         ConfigParser.load_config_files([str(folder / file) for file in ("train.yaml", "photograph.yaml")])
     )
     # permutations of the puzzle take seconds to choose, and say nothing of its tiles
-    parser.update({"permutations": 10} if name == JIGSAW else {})
+    parser.update({"num_permutations": 10} if name == JIGSAW else {})
     made = parser.get_parsed_content("train#pretext")({"image": torch.rand(2, 3, 224, 224)})["image"]
     pieces = {CODING: 25, JIGSAW: 9}.get(name, 2)
     assert made.shape == (2, 3 * pieces, side, side) and made.min() >= 0 and made.max() <= 1

@@ -32,7 +32,7 @@ QUICK = {
 }
 LEARNED = {
     ORDER: {"batch_size": 8, "samples_per_epoch": 500, "head_features": [16]},
-    JIGSAW: {"batch_size": 16, "samples_per_epoch": 1000, "head_features": [64], "permutations": 6},
+    JIGSAW: {"batch_size": 16, "samples_per_epoch": 1000, "head_features": [64], "num_permutations": 6},
 }
 
 
@@ -106,7 +106,7 @@ def test_validation_draws_the_same_every_time(name, settings, phantoms, tmp_path
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [(ORDER, {}), (JIGSAW, {"tile_size": 64, "permutations": 10, "head_features": [8]})],
+    [(ORDER, {}), (JIGSAW, {"tile_size": 64, "num_permutations": 10, "head_features": [8]})],
 )
 def test_on_knees_from_imagenets_file(name, settings, phantoms, tmp_path):
     """configs/knee.yaml goes on top of all three."""
@@ -194,7 +194,7 @@ def test_exams_of_single_slices_have_no_pair(phantoms, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"tiles_per_side": 2, "permutations": 25}, "4 pieces have only 24 permutations, but 25 are requested"),
+        ({"tiles_per_side": 2, "num_permutations": 25}, "4 pieces have only 24 permutations, but 25 are requested"),
         ({"image_size": 4}, "4 x 4 pixels is too small for 3 tiles a side"),
         ({"image_size": 9}, "UNetEncoder needs tiles of"),
         ({"tile_gap": 1}, "--tile_gap must be a number from 0 to 1, smaller than 1, got 1"),
@@ -218,8 +218,8 @@ def test_puzzles_that_cannot_be(settings, message, phantoms, tmp_path):
 
 def test_weights_of_another_puzzle_are_refused(phantoms, tmp_path):
     settings = {"datalist": str(phantoms.cardiac.unlabelled), "output_dir": str(tmp_path), "head_features": [8]}
-    short = {"permutations": 6, "samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1}
+    short = {"num_permutations": 6, "samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1}
     run_bundle(JIGSAW, "train.yaml", **settings | short)
     with pytest.raises(RuntimeError) as caught:
-        run_bundle(JIGSAW, "train.yaml", "evaluate.yaml", **settings | {"permutations": 7})
+        run_bundle(JIGSAW, "train.yaml", "evaluate.yaml", **settings | {"num_permutations": 7})
     assert "belongs to another network: head.2.weight is (6, 8) there and (7, 8) here" in str(root_cause(caught.value))

@@ -192,7 +192,7 @@ def test_settings_reach_what_they_set(phantoms, tmp_path):
         tiny("pretext_cardiac_multitask")
         | {
             "sigma": 3.5, "views": ["4ch"], "learning_rate": 5e-4, "batch_size": 3, "rotate": 7.0,
-            "gamma": 0.3, "bias": 0.2, "noise": 0.1, "zoom": [1, 1.5],
+            "gamma": 0.3, "bias_field": 0.2, "noise": 0.1, "zoom": [1, 1.5],
             "orientation_weight": 0.5, "lr_step": 2, "lr_gamma": 0.1, "max_epochs": 9, "samples_per_exam": "all",
             "datalist": str(phantoms.cardiac.unlabelled), "output_dir": str(tmp_path), "seed": 5, "device": "cpu",
         }
@@ -205,7 +205,7 @@ def test_settings_reach_what_they_set(phantoms, tmp_path):
     assert trainer.state.max_epochs == 9 and trainer.optimizer.param_groups[0]["lr"] == 5e-4
     augmentation, heatmaps = (parser.get_parsed_content(f"train#{key}") for key in ("augmentation", "pretext"))
     affine, intensity = augmentation.transforms
-    assert (intensity.gamma, intensity.bias, intensity.noise) == (0.3, 0.2, 0.1)
+    assert (intensity.gamma, intensity.bias_field, intensity.noise) == (0.3, 0.2, 0.1)
     assert np.degrees(affine.rotate) == pytest.approx([7]) and affine.zoom == (1, 1.5) and heatmaps.sigma == 3.5
     assert trainer.loss_function.weights == {"orientation": 0.5, "location": 1.0}
     schedule = parser.get_parsed_content("lr_scheduler")

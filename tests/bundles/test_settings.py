@@ -64,7 +64,7 @@ ACTS_AS: dict[str, tuple[str, ...]] = {
     "embedding": ("nn.out_features",),
     "encoder_lr_factor": ("lr",),
     "features": ("nn.out_channels",),
-    "foreground": ("above",),
+    "foreground_threshold": ("threshold",),
     "frozen_epochs": ("epochs",),
     "head_features": ("nn.out_features",),
     "heart_labels": ("labels",),
@@ -86,12 +86,12 @@ ACTS_AS: dict[str, tuple[str, ...]] = {
     "max_epochs": ("State.max_epochs",),
     "missing_planes": ("missing",),
     "momentum": ("start",),
+    "num_permutations": ("nn.out_features",),
     "orientation_weight": ("orientation",),
     "parallel_planes": ("parallel",),
     "patch_features": ("nn.out_features",),
     "patch_jitter": ("jitter",),
     "patch_overlap": ("overlap",),
-    "permutations": ("nn.out_features",),
     "probe_mapping": ("mapping",),
     "pretext_flip_prob": ("flip_prob",),
     "projection": ("nn.out_features",),
@@ -148,10 +148,10 @@ ELSEWHERE = {
     "class_key", "cycle_points", "fold", "fold_seed", "folds", "images", "masks", "max_slices", "num_exams", "num_subjects",
     "phases", "section", "slices", "subject_seed",
     # the network's form and weights: those of training fit inference, and what is below
-    "blocks", "growth_rate", "head_norm", "imagenet", "norm", "pretrained", "pretrained_parts", "stem_stride", "trees",
+    "blocks", "growth_rate", "head_norm", "imagenet", "norm", "pretrained", "pretrained_parts", "num_trees", "stem_stride",
     # one of several ways: test_transfer.py, test_exemplar.py, test_volume_pretexts.py, test_released_weights.py
-    "beta", "negatives_from", "permutation_file", "plane_bounds", "pretext_datalist", "rows_ahead", "trained_on",
-    "transfer", "volumes",
+    "auxiliary_interval", "negatives_from", "permutation_file", "plane_bounds", "pretext_datalist", "rows_ahead",
+    "trained_on", "transfer", "volumes",
 }  # fmt: skip
 #: As these, in one of the configs: of inference the pieces that its network has, of training the number of grades.
 ELSEWHERE_IN = {
@@ -160,7 +160,7 @@ ELSEWHERE_IN = {
     INFERENCE: {"ends", "mask_ratio", "patches_per_side", "tiles_per_side"},
 }
 #: What a puzzle of images does not have, and one of volumes.
-NOT_OF = {False: {"foreground", "in_channels", "voxel_size"}, True: {"spacing", "view"}}
+NOT_OF = {False: {"foreground_threshold", "in_channels", "voxel_size"}, True: {"spacing", "view"}}
 
 
 def told_apart(settings: dict[str, Any]) -> dict[str, Any]:

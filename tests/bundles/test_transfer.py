@@ -68,12 +68,12 @@ def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(name, phantoms,
     (section 3), with a head for each task. 30 steps on labelled batches, so 8 on the pretext's, which are 3 epochs of it."""
     beta, rate, seed = 4, 2e-3, 3
     given = two_tasks(phantoms, tmp_path, PRETEXTS[name], name)
-    given |= {"beta": beta, "learning_rate": rate, "seed": seed, "l1": 0.0}
+    given |= {"auxiliary_interval": beta, "learning_rate": rate, "seed": seed, "l1": 0.0}
     given |= {"samples_per_epoch": 40, "max_epochs": 3, "val_interval": 9}
     parser = parser_of(tmp_path / "run", name, **given)
     parser.get_parsed_content("initialize")
     trainer = parser.get_parsed_content("train#trainer")
-    task = parser.get_parsed_content("other_task")
+    task = parser.get_parsed_content("auxiliary_task")
 
     # the same start; the paper's two heads on one network
     encoder, decoder, head = (deepcopy(getattr(trainer.network, name)) for name in ("encoder", "decoder", "head"))
@@ -146,7 +146,7 @@ def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(name, phantoms,
 )
 def test_any_pretext_with_a_u_net_is_the_other_task(pretext, phantoms, tmp_path):
     parser = parser_of(tmp_path, **two_tasks(phantoms, tmp_path, pretext))
-    trainer, task = (parser.get_parsed_content(key) for key in ("train#trainer", "other_task"))
+    trainer, task = (parser.get_parsed_content(key) for key in ("train#trainer", "auxiliary_task"))
     before = {name: value.clone() for name, value in task.learner.state_dict().items()}
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: engine.terminate())
     trainer.run()
@@ -159,7 +159,7 @@ def test_any_pretext_with_a_u_net_is_the_other_task(pretext, phantoms, tmp_path)
 
 def test_killed_and_resumed_it_ends_bit_equal_and_the_rest_is_ordinary(phantoms, tmp_path):
     """From the run to a packaged bundle, the second task is nowhere."""
-    given = two_tasks(phantoms, tmp_path) | {"max_epochs": 3, "beta": 5}
+    given = two_tasks(phantoms, tmp_path) | {"max_epochs": 3, "auxiliary_interval": 5}
     run_bundle(
         NAME, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", output_dir=str(tmp_path / "a"), **given
     )
@@ -220,7 +220,7 @@ def both(rank: int, folder: str, batch_size: int, configs: list[str], overrides:
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns_from_batches_of_twice_the_size(phantoms, tmp_path):
-    given = two_tasks(phantoms, tmp_path) | {"norm": "instance", "samples_per_epoch": 16, "beta": 2}
+    given = two_tasks(phantoms, tmp_path) | {"norm": "instance", "samples_per_epoch": 16, "auxiliary_interval": 2}
     given["pretrained"] = str(tmp_path / "instance.pt")
     torch.manual_seed(0)
     size = {"features": tiny(NAME)["features"], "stem_stride": 2, "norm": "instance"}
@@ -264,7 +264,7 @@ def test_a_frozen_encoder_keeps_weights_and_batch_statistics(bundle, phantoms, t
             {"transfer": "scratch", "pretext_datalist": None},
             "--transfer scratch starts from random weights; leave --pre",
         ),
-        ({"beta": 0}, "--beta must be a whole number, at least 1, got 0"),
+        ({"auxiliary_interval": 0}, "--auxiliary_interval must be a whole number, at least 1, got 0"),
         ({"pretext_config": "nowhere.yaml"}, "there is no configuration of a pretext at nowhere.yaml"),
         ({"pretext_settings": {"sigmaa": 3}}, "unknown setting in --pretext_settings: sigmaa; the pretext of "),
         ({"pretext_settings": {"views": ["3ch", "2ch"]}}, "no training exam has the view 3ch"),
@@ -293,7 +293,7 @@ def test_the_other_task_synchronises_batch_normalisation_where_the_run_does(sync
         auxiliary_task, "parallel_network", lambda net, sync_batch_norm: asked.append(sync_batch_norm) or net
     )
     parser = parser_of(tmp_path, **two_tasks(phantoms, tmp_path) | {"norm": "batch"})
-    task = parser.get_parsed_content("other_task")
+    task = parser.get_parsed_content("auxiliary_task")
     if synced:  # as `parallel_network` does on GPUs
         nn.SyncBatchNorm.convert_sync_batchnorm(parser.get_parsed_content("network"))
     task.trainer(parser.get_parsed_content("optimizer"))

@@ -323,20 +323,20 @@ def cropped() -> Iterator[tuple[str, tuple[str, ...]]]:
         for overlay in ((), ("3d.yaml",), ("photograph.yaml",)):
             if all((ROOT / "bundles" / name / "configs" / file).is_file() for file in overlay):
                 parser = parser_of(name, "train.yaml", *overlay)
-                if "foreground" in parser and parser.get("volumes", True):
+                if "foreground_threshold" in parser and parser.get("volumes", True):
                     yield name, overlay
 
 
 @pytest.mark.parametrize(("name", "overlay"), cropped())
 @pytest.mark.parametrize(("file", "key"), [("train.yaml", "train#preprocessing"), ("inference.yaml", "preprocessing")])
 def test_a_dim_background_is_cropped_whatever_the_scale_of_the_values(name, overlay, file, key, tmp_path):
-    """`foreground` is a share of the brightest value, so images are scaled before they are cropped."""
+    """`foreground_threshold` is a share of the brightest value, so images are scaled before they are cropped."""
     image = np.full((32, 32, 32), 8.0)
     image[8:24, 8:24, 8:24] = 250 - np.arange(16)
     nibabel.save(nibabel.Nifti1Image(image.astype("f4"), np.eye(4)), tmp_path / "volume.nii.gz")
     Image.fromarray(np.repeat(image[..., 16:17], 3, axis=2).astype("u1")).save(tmp_path / "photograph.png")
     photograph = "photograph.yaml" in overlay or anatomy(name) == "photograph"
-    size = {"in_channels": 3 if photograph else 1, "image_size": 16, "foreground": 0.1}
+    size = {"in_channels": 3 if photograph else 1, "image_size": 16, "foreground_threshold": 0.1}
     parser = parser_of(name, file, *overlay)
     parser.update({setting: value for setting, value in size.items() if setting in parser})
     path = str(tmp_path / ("photograph.png" if photograph else "volume.nii.gz"))

@@ -26,7 +26,7 @@ class Numbers:
         return iter([(self.epoch, number) for number in range(3)])
 
 
-def turns(beta: int, start: int = 0, epoch_length: int = 4, epochs: int = 4) -> tuple[list, list[dict]]:
+def turns(interval: int, start: int = 0, epoch_length: int = 4, epochs: int = 4) -> tuple[list, list[dict]]:
     """Who made each step, with its batch and what it drew, and the metrics after each epoch."""
     steps, metrics = [], []
     other = Engine(lambda engine, batch: None)
@@ -42,7 +42,7 @@ def turns(beta: int, start: int = 0, epoch_length: int = 4, epochs: int = 4) -> 
     optimizer.param_groups[0]["params"][0].grad = torch.ones(1)
     task = SimpleNamespace(trainer=lambda given: other if given is optimizer else None)
     engine = Engine(lambda engine, batch: steps.append(("own", engine.state.iteration)))
-    AuxiliaryTaskHandler(task, optimizer, beta, seed=1).attach(engine)
+    AuxiliaryTaskHandler(task, optimizer, interval, seed=1).attach(engine)
     engine.add_event_handler(Events.EPOCH_COMPLETED, lambda: metrics.append(dict(engine.state.metrics)))
     if start:
         engine.load_state_dict({"epoch": start, "max_epochs": epochs, "epoch_length": epoch_length})
@@ -56,7 +56,7 @@ def drawn(step: int) -> float:
 
 
 def test_one_step_before_each_beta_of_the_trainers():
-    steps, metrics = turns(beta=3)
+    steps, metrics = turns(interval=3)
     others = {1: (1, 0), 4: (1, 1), 7: (1, 2), 10: (2, 0), 13: (2, 1), 16: (2, 2)}
     expected = []
     for iteration in range(1, 17):
@@ -70,12 +70,12 @@ def test_one_step_before_each_beta_of_the_trainers():
 
 @pytest.mark.parametrize("start", [1, 2, 3])
 def test_a_resumed_run_makes_the_steps_that_were_left(start):
-    whole, metrics = turns(beta=3)
-    rest, others = turns(beta=3, start=start)
+    whole, metrics = turns(interval=3)
+    rest, others = turns(interval=3, start=start)
     first = whole.index(("own", 4 * start)) + 1
     assert rest == whole[first:] and others == metrics[start:]
 
 
 def test_an_epoch_without_the_other_task_has_no_loss_of_it():
-    _, metrics = turns(beta=8)
+    _, metrics = turns(interval=8)
     assert [set(entry) for entry in metrics] == [{"pretext_loss"}, set(), {"pretext_loss"}, set()]

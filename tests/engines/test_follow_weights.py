@@ -135,7 +135,7 @@ def test_evaluation_takes_all_that_the_run_changed(tmp_path):
 
 
 def test_evaluation_of_two_tasks_needs_no_word_of_the_other(tmp_path):
-    run = a_run(SEGMENTATION, tmp_path, features=[4, 8], transfer="multitask", beta=3, pretrained="/a.pt")
+    run = a_run(SEGMENTATION, tmp_path, features=[4, 8], transfer="multitask", auxiliary_interval=3, pretrained="/a.pt")
     parser = a_parser(SEGMENTATION, "train.yaml", "evaluate.yaml", output_dir=str(run), ckpt_dir=str(run / "models"))
     assert follow_weights(parser, []) == {"features": [4, 8]}
 

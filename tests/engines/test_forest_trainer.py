@@ -29,7 +29,7 @@ def exams(classes: int = 3) -> list[dict]:
 
 
 def trainer(folder, items: list[dict], seed: int = 0) -> ForestTrainer:
-    return ForestTrainer(items, ForestNet(3, 3, trees=7), NAMES, folder / "run", folder / "run/models", seed)
+    return ForestTrainer(items, ForestNet(3, 3, num_trees=7), NAMES, folder / "run", folder / "run/models", seed)
 
 
 @pytest.mark.parametrize("seed", [0, 5])
@@ -38,7 +38,7 @@ def test_the_weights_are_scikit_learns_forest_of_this_seed(seed, tmp_path):
     trainer(tmp_path, items, seed).run()
     features = torch.stack([item["image"] for item in items]).numpy()
     forest = RandomForestClassifier(n_estimators=7, random_state=seed).fit(features, [int(i["label"]) for i in items])
-    network = ForestNet(3, 3, trees=7)
+    network = ForestNet(3, 3, num_trees=7)
     network.load_state_dict(torch.load(tmp_path / "run/models/model.pt", weights_only=True))
     new = np.random.default_rng(1).normal(size=(20, 3)).astype(np.float32)
     assert network(torch.from_numpy(new)).numpy() == pytest.approx(forest.predict_proba(new), abs=1e-6)

@@ -49,7 +49,7 @@ NAN = float("nan")
         ("temperature", (0.1, 1), (0, None)),
         ("head_features", ([], [4, 8]), ([0], 8, None)),
         ("tiles_per_side", (2, 3), (1, 2.5, None)),
-        ("permutations", (2, 1000), (1, 0, "all")),
+        ("num_permutations", (2, 1000), (1, 0, "all")),
         ("tile_gap", (0, 0.5), (1, -0.1)),
         ("tile_size", (None, 64), (0, 1.5)),
         ("patch_size", (1, 16), (0, 1.5, None)),
@@ -228,8 +228,8 @@ def test_a_part_that_cannot_be_made_without_weights_is_left_for_the_run():
     [
         (
             "pretext_jigsaw",
-            {"tiles_per_side": 2, "permutations": 25},
-            "4 pieces have only 24 permutations, but 25 are requested; lower --permutations",
+            {"tiles_per_side": 2, "num_permutations": 25},
+            "4 pieces have only 24 permutations, but 25 are requested; lower --num_permutations",
         ),
         ("pretext_jigsaw", {"image_size": 4}, "4 x 4 pixels is too small for 3 tiles a side .*raise --image_size"),
         (
@@ -255,8 +255,8 @@ def test_a_part_that_cannot_be_made_without_weights_is_left_for_the_run():
         ),
         (
             "pretext_contrastive_predictive_coding",
-            {"negatives": 10**6},
-            "negatives must be at most .*, got 1000000; lower --negatives",
+            {"num_negatives": 10**6},
+            "num_negatives must be at most .*, got 1000000; lower --num_negatives",
         ),
         (
             "pretext_contrastive_predictive_coding",

@@ -12,7 +12,7 @@ ITEMS = [{"exam": f"e{number}"} for number in range(4)]
 
 @pytest.fixture
 def pretext() -> JigsawTilesd:
-    return JigsawTilesd(permutations=12)
+    return JigsawTilesd(num_permutations=12)
 
 
 def scored(pretext: JigsawTilesd, wrong: int = 0):
@@ -90,7 +90,7 @@ def test_a_mosaic_of_a_volume_has_its_layers_below_each_other():
 
 
 def test_volumes_are_shown_by_slices_across_their_third_axis():
-    pretext = JigsawTilesd(permutations=5, spatial_dims=3, standardize=False, gap=0)
+    pretext = JigsawTilesd(num_permutations=5, spatial_dims=3, standardize=False, gap=0)
     ramp = torch.linspace(0, 1, 12)
     volume = (ramp[:, None, None] + 2 * ramp[:, None] + 4 * ramp)[None, None].repeat(2, 1, 1, 1, 1)
     batch = pretext({"image": volume})

@@ -20,7 +20,7 @@ def forest(data) -> RandomForestClassifier:
 
 
 def test_the_network_gives_scikit_learns_probabilities(forest, data):
-    net = ForestNet(10, 5, trees=30)
+    net = ForestNet(10, 5, num_trees=30)
     net.copy_forest(forest)
     features = data[0].astype(np.float32)
     expected = forest.predict_proba(features)
@@ -30,10 +30,10 @@ def test_the_network_gives_scikit_learns_probabilities(forest, data):
 
 
 def test_weights_are_a_plain_state_dict(forest, data, tmp_path):
-    net = ForestNet(10, 5, trees=30)
+    net = ForestNet(10, 5, num_trees=30)
     net.copy_forest(forest)
     torch.save(net.state_dict(), tmp_path / "model.pt")
-    other = ForestNet(10, 5, trees=30)
+    other = ForestNet(10, 5, num_trees=30)
     other.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
     features = torch.from_numpy(data[0].astype(np.float32))
     assert torch.equal(net(features), other(features))
@@ -45,19 +45,19 @@ def test_without_a_forest_all_classes_are_equal():
 
 @pytest.mark.parametrize(("name", "value"), [("left", 511), ("right", -1), ("feature", 10)])
 def test_damaged_indices_are_refused(name, value):
-    state = ForestNet(10, 5, trees=3).state_dict()
+    state = ForestNet(10, 5, num_trees=3).state_dict()
     state[name] = state[name].clone()
     state[name][1, 2] = value
     with pytest.raises(InputError, match=f"damaged: {name}"):
-        ForestNet(10, 5, trees=3).load_state_dict(state)
+        ForestNet(10, 5, num_trees=3).load_state_dict(state)
 
 
 @pytest.mark.parametrize(
     ("net", "message"),
     [
-        (lambda: ForestNet(10, 5, trees=3), "30 trees, 10 features"),
-        (lambda: ForestNet(10, 5, trees=30, max_nodes=15), "room for only 15"),
-        (lambda: ForestNet(10, 5, trees=30, max_depth=2), "511 nodes in 2 "),
+        (lambda: ForestNet(10, 5, num_trees=3), "30 trees, 10 features"),
+        (lambda: ForestNet(10, 5, num_trees=30, max_nodes=15), "room for only 15"),
+        (lambda: ForestNet(10, 5, num_trees=30, max_depth=2), "511 nodes in 2 "),
     ],
 )
 def test_a_forest_that_does_not_fit(forest, net, message):

@@ -228,9 +228,9 @@ def test_weights_of_another_network_are_refused_where_all_must_fit(tmp_path):
         weights_path(tmp_path / "model.pt", nn.Linear(3, 2, bias=False))
 
 
-@pytest.mark.parametrize("other", [{"trees": 4}, {"num_classes": 2}, {"max_nodes": 15}])
+@pytest.mark.parametrize("other", [{"num_trees": 4}, {"num_classes": 2}, {"max_nodes": 15}])
 def test_a_forest_is_given_its_own_weights_alone(other, tmp_path):
-    sizes = {"num_features": 3, "num_classes": 5, "trees": 6, "max_nodes": 31}
+    sizes = {"num_features": 3, "num_classes": 5, "num_trees": 6, "max_nodes": 31}
     torch.save(ForestNet(**sizes).state_dict(), tmp_path / "model.pt")
     assert weights_path(tmp_path / "model.pt", ForestNet(**sizes)) == str(tmp_path / "model.pt")
     with pytest.raises(InputError, match="belongs to another network"):

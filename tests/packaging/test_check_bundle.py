@@ -172,7 +172,7 @@ def test_an_image_that_a_network_cannot_take_is_refused_in_words(refuses, tmp_pa
     folder = shutil.copytree(source(DISEASE), tmp_path / "bundles" / DISEASE, ignore=ignored)
     if not refuses:
         config = folder / "configs/inference.yaml"
-        alone = "preprocessing:\n  _target_: planewise.preprocessing.CardiacFeaturesd\n  groups: '@groups'\n"
+        alone = "preprocessing:\n  _target_: planewise.preprocessing.CardiacFeaturesd\n  classes: '@classes'\n"
         config.write_text(re.sub(r"preprocessing:.*\n(  .*\n)*", alone, config.read_text(), count=1))
     found = finding("MONAI Label inference", folder, tmp_path)
     if refuses:

@@ -17,7 +17,7 @@ from tests.conftest import ROOT
     ("name", "settings", "width", "changed"),
     [
         ("pretext_simclr", {"features": [4, 4, 6]}, 6, True),
-        ("pretext_jigsaw", {"features": [4, 4, 4], "permutations": 30}, 30, True),
+        ("pretext_jigsaw", {"features": [4, 4, 4], "num_permutations": 30}, 30, True),
         ("pretext_slice_order", {"features": [4, 4, 4]}, 1, False),
         ("pretext_cardiac_orientation", {"features": [4, 4, 4]}, 2, False),
     ],

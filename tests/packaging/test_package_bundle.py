@@ -118,7 +118,7 @@ def test_the_same_input_gives_the_same_bytes(torchscript, run, tmp_path):
 def test_what_a_config_reads_is_packaged_too(tmp_path):
     """The permutations of puzzles of volumes, which configs/3d.yaml names."""
     name = "pretext_jigsaw"
-    made = write_run(name, tmp_path / "run", tiny(name) | {"permutations": 6, "head_features": [4]})
+    made = write_run(name, tmp_path / "run", tiny(name) | {"num_permutations": 6, "head_features": [4]})
     done = package_bundle(source(name), made, tmp_path / "dist", **SAID)
     file = "configs/permutations_3d.json"
     assert (done.folder / file).read_bytes() == (source(name) / file).read_bytes()

@@ -31,8 +31,8 @@ def puzzles(monkeypatch, image: torch.Tensor, **options) -> dict:
 @pytest.mark.parametrize(("shape", "dims", "pieces"), [((31, 41), 2, 9), ((15, 16, 19), 3, 27)])
 def test_a_permutation_undone_gives_the_tiles_in_the_cells_that_they_come_from(shape, dims, pieces, monkeypatch):
     """Pixel by pixel: tile ``v`` of the puzzle put together is a contiguous piece of cell ``v``."""
-    transform = JigsawTilesd(permutations=20, gap=0.3, spatial_dims=dims)
-    batch = puzzles(monkeypatch, numbered(4, *shape), permutations=20, gap=0.3, spatial_dims=dims)
+    transform = JigsawTilesd(num_permutations=20, gap=0.3, spatial_dims=dims)
+    batch = puzzles(monkeypatch, numbered(4, *shape), num_permutations=20, gap=0.3, spatial_dims=dims)
     tile = tile_sides(shape, 3, 0.3)
     assert batch["image"].shape == (4, pieces, *tile) and batch["permutation"].shape == (4,)
     assert torch.equal(batch["original"], numbered(4, *shape))
@@ -82,7 +82,7 @@ def test_tiles_may_keep_their_values_and_permutations_may_come_from_a_file(tmp_p
     image = numbered(5, 12, 12, 12)
     (tmp_path / "permutations.json").write_text(permutations_as_text(27, 8, seed=4))
     transform = JigsawTilesd(
-        permutations=6, gap=0, spatial_dims=3, standardize=False, permutation_file=tmp_path / "permutations.json"
+        num_permutations=6, gap=0, spatial_dims=3, standardize=False, permutation_file=tmp_path / "permutations.json"
     )
     assert (transform.permutations.numpy() == choose_permutations(27, 6, seed=4)).all()
     batch = transform({"image": image})
@@ -122,14 +122,14 @@ def test_tiles_that_become_smaller_are_averaged():
 
 def test_channels_move_together(monkeypatch):
     image = numbered(2, 30, 30)
-    batch = puzzles(monkeypatch, torch.cat([image, -image], dim=1), permutations=10)
+    batch = puzzles(monkeypatch, torch.cat([image, -image], dim=1), num_permutations=10)
     tiles = batch["image"].unflatten(1, (9, 2))
     assert torch.equal(tiles[:, :, 0], -tiles[:, :, 1])
 
 
 def test_where_a_tile_lies_in_its_cell_does_not_tell_the_permutation(monkeypatch):
     image = torch.arange(144.0).reshape(12, 12).expand(3000, 1, 12, 12)
-    batch = puzzles(monkeypatch, image, permutations=20, gap=0.5)
+    batch = puzzles(monkeypatch, image, num_permutations=20, gap=0.5)
     order = inverse(torch.from_numpy(choose_permutations(9, 20))[batch["permutation"]])
     first = batch["image"][:, :, 0, 0].gather(1, order)
     # tile by tile: cells of four pixels, and three places for a tile of two

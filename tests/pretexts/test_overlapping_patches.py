@@ -75,7 +75,10 @@ def test_draws_come_from_the_seed_and_are_shared_by_processes(monkeypatch):
     ("settings", "message"),
     [
         ((4, 0.5, 4, 16, 3), "rows_ahead must be below 4, .*, got 4; lower --rows_ahead"),
-        ((3, 0.5, 1, 9, 2), "negatives must be at most 8, because the grid has 9 patches, got 9; lower --negatives"),
+        (
+            (3, 0.5, 1, 9, 2),
+            "num_negatives must be at most 8, because the grid has 9 patches, got 9; lower --num_negatives",
+        ),
     ],
 )
 def test_what_no_grid_has_is_refused(settings, message):

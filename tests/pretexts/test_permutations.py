@@ -109,7 +109,7 @@ def test_a_permutation_undone_is_order(order):
 
 def test_more_than_there_are():
     with pytest.raises(
-        InputError, match=r"4 pieces have only 24 permutations, but 25 are requested; lower --permutations"
+        InputError, match=r"4 pieces have only 24 permutations, but 25 are requested; lower --num_permutations"
     ):
         choose_permutations(4, 25)
     assert len(choose_permutations(4, math.factorial(4))) == 24

@@ -138,7 +138,7 @@ def work(config: ConfigParser, training: Section, validation: Section = Section(
     steps = epochs * math.ceil(length / batch)
     if config.get("transfer") == "multitask":
         # plus the steps of the pretext, which continues; its batches are assumed to be equally large
-        steps += math.ceil(steps / int(config["beta"]))
+        steps += math.ceil(steps / int(config["auxiliary_interval"]))
     return Work(
         steps=steps,
         step_slices=batch * _unit(config, training),

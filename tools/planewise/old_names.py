@@ -14,22 +14,32 @@ logger = logging.getLogger(__name__)
 #: Maps the old names of settings to the new ones, for the configs of all bundles.
 SETTINGS: Mapping[str, str] = {
     "background": "background_prob",
+    "beta": "auxiliary_interval",
+    "bias": "bias_field",
     "blur": "blur_prob",
     "crop": "zoom",
     "flip": "flip_prob",
+    "foreground": "foreground_threshold",
+    "groups": "classes",
     "in_paint": "inpaint_prob",
     "intensity_share": "intensity_prob",
     "mirror": "pretext_flip_prob",
+    "negatives": "num_negatives",
     "nonlinear": "nonlinear_prob",
+    "other_task": "auxiliary_task",
     "paint": "paint_prob",
+    "permutations": "num_permutations",
     "rotate_share": "rotate_prob",
     "scale": "zoom",
     "scale_share": "zoom_prob",
     "shuffle": "shuffle_prob",
+    "trees": "num_trees",
 }
 
 #: Maps classes to the old and new names of their arguments.
 ARGUMENTS: Mapping[str, Mapping[str, str]] = {
+    "AuxiliaryTaskHandler": {"beta": "interval"},
+    "CardiacFeaturesd": {"groups": "classes"},
     "CorruptImagesd": {
         "flip": "flip_prob",
         "in_paint": "inpaint_prob",
@@ -37,11 +47,15 @@ ARGUMENTS: Mapping[str, Mapping[str, str]] = {
         "paint": "paint_prob",
         "shuffle": "shuffle_prob",
     },
+    "CropToForegroundd": {"above": "threshold"},
+    "ForestNet": {"trees": "num_trees"},
+    "JigsawTilesd": {"permutations": "num_permutations"},
+    "OverlappingPatchesd": {"negatives": "num_negatives"},
     "RandAffineBatchd": {"flip": "flip_prob", "scale": "zoom"},
     "RandBlurBatchd": {"probability": "prob"},
     "RandBrightnessBatchd": {"probability": "prob"},
     "RandFlipRotate90Batchd": {"flip": "flip_prob", "turn": "rotate90_prob"},
-    "RandIntensityBatchd": {"invert": "invert_prob"},
+    "RandIntensityBatchd": {"bias": "bias_field", "invert": "invert_prob"},
     "RandRotateZoomBatchd": {"rotate_share": "rotate_prob", "scale": "zoom", "scale_share": "zoom_prob"},
     "SliceNet": {"background": "background_prob"},
 }

@@ -216,7 +216,7 @@ def starting_weights(wildcards, input):
     return "".join(f"--pretrained {path} " for path in weights) + "".join(f"--imagenet {path} " for path in input.imagenet)
 
 
-def other_task(name):
+def auxiliary_task(name):
     """Arguments of a fine-tuning that goes on learning its pretext: as it was pretrained, on the same images."""
     method = METHODS[name]
     if not method.has_two_tasks:
@@ -225,7 +225,7 @@ def other_task(name):
     overlay = config.get("overlay")
     names = ["train.yaml", *overlays_of(trained, ANATOMY, overlay, BUNDLES), *overlays(method, "pretrain")]
     configs = [file if "/" in file else str(BUNDLES / trained / "configs" / file) for file in names]
-    run_settings = target_config()["other_task"]["run_settings"]
+    run_settings = target_config()["auxiliary_task"]["run_settings"]
     settings = {key: value for key, value in overriding("pretrain", method).items() if key not in run_settings}
     if settings:
         # a file, since an expression in them is of the pretext's configuration
@@ -259,7 +259,7 @@ def finetuning(wildcards, input):
             )
             + f" --progress False --output_dir {output} "
             + starting_weights(wildcards, input)
-            + other_task(wildcards.method)
+            + auxiliary_task(wildcards.method)
             + overrides("finetune", method, always, seed=wildcards.draw),
         )
 
@@ -288,7 +288,7 @@ for name, method in METHODS.items():
         for overlay in overlays(method, kind):
             if not (BUNDLES / trained / "configs" / overlay).is_file():
                 raise WorkflowError(f"methods: {name} needs {overlay}, which {trained} does not have; add it to its configs")
-    if method.has_two_tasks and "other_task" not in target_config():
+    if method.has_two_tasks and "auxiliary_task" not in target_config():
         raise WorkflowError(f"methods: {name} goes on learning its pretext, which {TARGET['bundle']} cannot")
     if method.networks and "tasks" not in target_config():
         raise WorkflowError(f"methods: {name} has a network for each finding, and {TARGET['bundle']} has no `tasks`")

@@ -103,7 +103,7 @@ def test_random_changes_and_the_weights_that_go_on_are_named():
             {"rotate": 15.0, "zoom": [0.9, 1.1], "shift": 0.0, "flip_prob": 0.5},
             "rotate 15, zoom 0.9 to 1.1, flip_prob 0.5",
         ),
-        ({"zoom": [1.0, 1.0], "gamma": "$@bias", "bias": 0.3}, "gamma $@bias, bias 0.3"),
+        ({"zoom": [1.0, 1.0], "gamma": "$@bias_field", "bias_field": 0.3}, "gamma $@bias_field, bias_field 0.3"),
         ({"noise": 0.0, "sigma": 6}, "none"),
     ],
 )

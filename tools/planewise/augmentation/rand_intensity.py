@@ -29,7 +29,8 @@ class RandIntensityBatchd(Transform):
 
     1. gamma: the image is scaled to [0, 1] and raised to the power ``exp(u)``, with u uniform in ``[-gamma, gamma]``;
     2. invert: dark and bright are exchanged, within the image's own range;
-    3. bias: the difference from the background is multiplied by ``exp(f)``, with a smooth field f in ``[-bias, bias]``;
+    3. bias field: the difference from the background is multiplied by ``exp(f)``, with a smooth field f in
+       ``[-bias_field, bias_field]``;
     4. noise: Gaussian noise is added. Its standard deviation is a share of that of the image, drawn uniformly from
        ``[0, noise]``.
 
@@ -38,24 +39,26 @@ class RandIntensityBatchd(Transform):
 
     Args:
         gamma: largest absolute value of the exponent's logarithm; 0 leaves the contrast unchanged.
-        bias: largest absolute change of the logarithm of the brightness; 0 leaves the shading unchanged.
+        bias_field: largest absolute change of the logarithm of the brightness; 0 leaves the shading unchanged.
         noise: largest standard deviation of the noise, as a share of that of the image; 0 adds no noise.
         invert_prob: probability that an image is inverted.
     """
 
     @old_arguments
-    def __init__(self, gamma: float = 0.0, bias: float = 0.0, noise: float = 0.0, invert_prob: float = 0.0) -> None:
-        for name, value in (("gamma", gamma), ("bias", bias), ("noise", noise)):
+    def __init__(
+        self, gamma: float = 0.0, bias_field: float = 0.0, noise: float = 0.0, invert_prob: float = 0.0
+    ) -> None:
+        for name, value in (("gamma", gamma), ("bias_field", bias_field), ("noise", noise)):
             if not 0 <= float(value) < float("inf"):
                 raise ValueError(f"{name} must be zero or more, got {value!r}")
         if not 0 <= invert_prob <= 1:
             raise ValueError(f"invert_prob must be a probability from 0 to 1, got {invert_prob!r}")
-        self.gamma, self.bias, self.noise = float(gamma), float(bias), float(noise)
+        self.gamma, self.bias_field, self.noise = float(gamma), float(bias_field), float(noise)
         self.invert_prob = float(invert_prob)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
-        if not (self.gamma or self.bias or self.noise or self.invert_prob):
+        if not (self.gamma or self.bias_field or self.noise or self.invert_prob):
             return batch
         image: Tensor = batch["image"]
         padding = batch["image_padding"].to(image.dtype)
@@ -67,11 +70,11 @@ class RandIntensityBatchd(Transform):
             chosen = self._uniform(image, 1) < 2 * self.invert_prob - 1
             turned, outside = _inverted(image, background)
             image, background = torch.where(chosen, turned, image), torch.where(chosen, outside, background)
-        if self.bias:
+        if self.bias_field:
             knots = self._uniform(image, 1, *[_KNOTS] * (image.ndim - 2))
             mode = "bilinear" if image.ndim == 4 else "trilinear"
             field = interpolate(knots, image.shape[2:], mode=mode, align_corners=True)
-            image = background + (image - background) * torch.exp(self.bias * field)
+            image = background + (image - background) * torch.exp(self.bias_field * field)
         if self.noise:
             strength = self.noise * (self._uniform(image, 1) + 1) / 2
             image = image + strength * _deviation(image) * self._normal(image)

@@ -12,10 +12,11 @@ from ignite.engine import Engine, Events
 
 from planewise.engines.auxiliary_task import AuxiliaryTask
 from planewise.engines.seeding import SeedHandler, epoch_sampler
+from planewise.old_names import old_arguments
 
 
 class AuxiliaryTaskHandler:
-    """Before every ``beta`` steps of a trainer, make one step on another task's batch (Bai 2019, section 3).
+    """Before every ``interval`` steps of a trainer, make one step on another task's batch (Bai 2019, section 3).
 
     This approximates the loss ``L = L_task1 + beta L_task2``. Task 2 is the trainer's own task; its iterations are what the
     paper calls sub-iterations of the new task. Step k of the other task uses the same batch and random numbers as step k of
@@ -28,14 +29,17 @@ class AuxiliaryTaskHandler:
     Args:
         task: the other task.
         optimizer: the trainer's optimiser, which must contain all weights of the task's learner.
-        beta: number of the trainer's steps for each step of the other task.
+        interval: number of the trainer's steps for each step of the other task; beta in the paper.
         seed: seed of the run.
     """
 
-    def __init__(self, task: AuxiliaryTask, optimizer: torch.optim.Optimizer, beta: int = 10, seed: int = 0) -> None:
+    @old_arguments
+    def __init__(
+        self, task: AuxiliaryTask, optimizer: torch.optim.Optimizer, interval: int = 10, seed: int = 0
+    ) -> None:
         self.task = task
         self.optimizer = optimizer
-        self.beta = beta
+        self.interval = interval
         self.seed = seed
         self._batches: Iterator[dict[str, Any]] = iter(())
         self._done = -1  # number of steps of the other task before the next batch of `_batches`
@@ -57,9 +61,9 @@ class AuxiliaryTaskHandler:
         engine.state.metrics.pop("pretext_loss", None)
 
     def _step(self, engine: Engine) -> None:
-        if engine.state.iteration % self.beta:
+        if engine.state.iteration % self.interval:
             return
-        done, trainer = engine.state.iteration // self.beta, self._trainer
+        done, trainer = engine.state.iteration // self.interval, self._trainer
         if done != self._done:
             self._batches = self._batches_after(done)
         batch = next(self._batches)

@@ -32,7 +32,7 @@ _NETWORK = "network_def"
 #: number of channels (`load_pretrained`).
 _OF_DATA = {"in_channels"}
 #: Settings that only matter for the start of training or for training with another task; evaluations ignore them.
-_OF_TRAINING = ("transfer", "beta", "pretext_settings")
+_OF_TRAINING = ("transfer", "auxiliary_interval", "pretext_settings")
 
 
 def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, Any]:

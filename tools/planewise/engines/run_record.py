@@ -75,8 +75,8 @@ def in_our_names(value: Any) -> Any:
     return re.sub(r"@\w+(::\w+)+", lambda reference: reference[0].replace("::", "#"), value)
 
 
-def _with_our_names(config: dict[str, Any], source: Path) -> dict[str, Any]:
-    return dict(with_new_names(in_our_names(config), str(source)))
+def _with_our_names(settings: dict[str, Any], source: Path) -> dict[str, Any]:
+    return dict(with_new_names(in_our_names(settings), str(source)))
 
 
 def read_table(path: Path) -> dict[str, Any]:

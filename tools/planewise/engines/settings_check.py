@@ -97,8 +97,8 @@ CHECKS: Mapping[str, Check] = {
         lambda value: COUNT[0](value) and value <= _LARGEST_BATCH,
         f"{COUNT[1]} and at most {_LARGEST_BATCH}",
     ),
-    "beta": COUNT,
-    "bias": NOT_NEGATIVE,
+    "auxiliary_interval": COUNT,
+    "bias_field": NOT_NEGATIVE,
     "brightness": NOT_NEGATIVE,
     "blur_prob": SHARE,
     "blur_sigma": RANGE,
@@ -113,7 +113,7 @@ CHECKS: Mapping[str, Check] = {
     "features": SIZES,
     "field_without_spacing": _optional(POSITIVE),
     "flip_prob": SHARE,
-    "foreground": SHARE,
+    "foreground_threshold": SHARE,
     "frozen_epochs": WHOLE,
     "gamma": NOT_NEGATIVE,
     "grades": (lambda value: _different(value) and len(value) > 1, 'a list of different names, such as "[none, mild]"'),
@@ -142,7 +142,7 @@ CHECKS: Mapping[str, Check] = {
     "max_slices": _optional(COUNT),
     "missing_planes": _one_of("error", "mask"),
     "momentum": SHARE,
-    "negatives": COUNT,
+    "num_negatives": COUNT,
     "negatives_from": _one_of("batch", "dataset"),
     "noise": NOT_NEGATIVE,
     "num_exams": _optional(COUNT),
@@ -157,7 +157,7 @@ CHECKS: Mapping[str, Check] = {
     "patch_overlap": (lambda value: _number(value) and 0 <= value < 1, "a number from 0 to 1, smaller than 1"),
     "patch_size": COUNT,
     "patches_per_side": COUNT,
-    "permutations": (lambda value: _whole(value) and value >= 2, "a whole number, at least 2"),
+    "num_permutations": (lambda value: _whole(value) and value >= 2, "a whole number, at least 2"),
     "pretext_flip_prob": SHARE,
     "projection": WIDTHS,
     "probe_mapping": _one_of("linear", "sine"),
@@ -185,7 +185,7 @@ CHECKS: Mapping[str, Check] = {
     "tile_gap": (lambda value: _number(value) and 0 <= value < 1, "a number from 0 to 1, smaller than 1"),
     "tile_size": _optional(COUNT),
     "tiles_per_side": (lambda value: _whole(value) and value >= 2, "a whole number, at least 2"),
-    "trees": COUNT,
+    "num_trees": COUNT,
     "val_interval": COUNT,
     "val_samples": COUNT,
     "val_samples_per_exam": (lambda value: value == "all" or COUNT[0](value), f"{COUNT[1]}, or all"),
@@ -299,7 +299,7 @@ def _check_classes(structures: Mapping[int | str, str]) -> None:
 
 def _check_transfer(settings: Mapping[str, Any]) -> None:
     """Check that the weights and the other task's datalist are given if ``transfer`` needs them."""
-    mode, two_tasks = settings["transfer"], "beta" in settings
+    mode, two_tasks = settings["transfer"], "auxiliary_interval" in settings
     _check("transfer", mode, _SEGMENTATION_TRANSFER if two_tasks else _CLASSIFICATION_TRANSFER)
     if not two_tasks:
         return

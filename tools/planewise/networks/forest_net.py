@@ -10,6 +10,7 @@ from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor, nn
 
 from planewise.errors import InputError
+from planewise.old_names import old_arguments
 
 
 class ForestNet(nn.Module):
@@ -20,26 +21,27 @@ class ForestNet(nn.Module):
 
     Args:
         num_features, num_classes: numbers of inputs and outputs.
-        trees: number of trees.
+        num_trees: number of trees.
         max_nodes: maximum number of nodes per tree. A tree that was fitted to n samples has at most 2 n - 1 nodes.
         max_depth: maximum number of steps from the root to a leaf. A tree that was fitted to n samples needs at most n - 1.
 
     `forward` takes ``(B, num_features)`` and returns ``(B, num_classes)``.
     """
 
+    @old_arguments
     def __init__(
-        self, num_features: int, num_classes: int, trees: int = 100, max_nodes: int = 511, max_depth: int = 64
+        self, num_features: int, num_classes: int, num_trees: int = 100, max_nodes: int = 511, max_depth: int = 64
     ) -> None:
         super().__init__()
         self.num_features = num_features
         self.max_depth = max_depth
         # a leaf is its own child, so that all samples can take the same number of steps
-        itself = torch.arange(max_nodes).repeat(trees, 1)
+        itself = torch.arange(max_nodes).repeat(num_trees, 1)
         self.register_buffer("left", itself.clone())
         self.register_buffer("right", itself.clone())
-        self.register_buffer("feature", torch.zeros(trees, max_nodes, dtype=torch.long))
-        self.register_buffer("threshold", torch.zeros(trees, max_nodes, dtype=torch.float64))
-        self.register_buffer("probability", torch.full((trees, max_nodes, num_classes), 1 / num_classes))
+        self.register_buffer("feature", torch.zeros(num_trees, max_nodes, dtype=torch.long))
+        self.register_buffer("threshold", torch.zeros(num_trees, max_nodes, dtype=torch.float64))
+        self.register_buffer("probability", torch.full((num_trees, max_nodes, num_classes), 1 / num_classes))
 
     def forward(self, features: Tensor) -> Tensor:
         trees = torch.arange(self.left.shape[0], device=features.device).unsqueeze(1)

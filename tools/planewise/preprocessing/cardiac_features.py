@@ -11,6 +11,7 @@ from monai.data import NibabelReader
 from monai.transforms import Transform
 
 from planewise.errors import InputError
+from planewise.old_names import old_arguments
 from planewise.preprocessing.load_slice import rename_values
 from planewise.unreadable import UNREADABLE
 
@@ -85,15 +86,16 @@ class CardiacFeaturesd(Transform):
     ``label_map``), ``height`` and ``weight``, and ``group``, which may be absent.
 
     Args:
-        groups: names of the classes, in order.
+        classes: names of the classes, in order.
 
     Raises:
         InputError: a mask, the height or the weight is missing, a mask cannot be read, there is an image instead of
             masks, or the group is not one of the classes.
     """
 
-    def __init__(self, groups: tuple[str, ...]) -> None:
-        self.groups = tuple(groups)
+    @old_arguments
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        self.classes = tuple(classes)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
@@ -123,9 +125,9 @@ class CardiacFeaturesd(Transform):
         features = cardiac_features(volumes["ed"], volumes["es"], float(item["height"]), float(item["weight"]))
         item["image"] = torch.from_numpy(features)
         if "group" in item:
-            if item["group"] not in self.groups:
-                raise InputError(f"exam {exam}: group must be one of {', '.join(self.groups)}, got {item['group']!r}")
-            item["label"] = torch.tensor(self.groups.index(item["group"]))
+            if item["group"] not in self.classes:
+                raise InputError(f"exam {exam}: group must be one of {', '.join(self.classes)}, got {item['group']!r}")
+            item["label"] = torch.tensor(self.classes.index(item["group"]))
         return item
 
 

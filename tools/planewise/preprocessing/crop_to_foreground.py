@@ -12,6 +12,7 @@ from monai.config import KeysCollection
 from monai.transforms import CropForegroundd
 
 from planewise.errors import InputError
+from planewise.old_names import old_arguments
 
 
 class CropToForegroundd(CropForegroundd):
@@ -23,26 +24,27 @@ class CropToForegroundd(CropForegroundd):
     Args:
         keys: images and masks to crop, ``(channels, i, j, k)`` or ``(channels, i, j)``.
         source_key: the image that determines the box.
-        above: the threshold, for intensities scaled to [0, 1].
+        threshold: the threshold, for intensities scaled to [0, 1].
         allow_missing_keys: skip keys that an item lacks.
 
     Raises:
         InputError: no voxel is above the threshold.
     """
 
+    @old_arguments
     def __init__(
         self,
         keys: KeysCollection,
         source_key: str = "image",
-        above: float = 0.05,
+        threshold: float = 0.05,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(
-            keys, source_key, select_fn=partial(operator.lt, float(above)), allow_missing_keys=allow_missing_keys
+            keys, source_key, select_fn=partial(operator.lt, float(threshold)), allow_missing_keys=allow_missing_keys
         )
-        self.above = float(above)
+        self.threshold = float(threshold)
 
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
-        if not bool((torch.as_tensor(data[self.source_key]) > self.above).any()):
-            raise InputError(f"the foreground is empty: no voxel is above {self.above:g}; leave the image out")
+        if not bool((torch.as_tensor(data[self.source_key]) > self.threshold).any()):
+            raise InputError(f"the foreground is empty: no voxel is above {self.threshold:g}; leave the image out")
         return super().__call__(data, lazy)

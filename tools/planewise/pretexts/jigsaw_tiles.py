@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
+from planewise.old_names import old_arguments
 from planewise.pretexts.grid_patches import cell_sides, cut_patches, patch_corners
 from planewise.pretexts.permutations import choose_permutations, read_permutations
 
@@ -36,7 +37,7 @@ class JigsawTilesd(Transform):
 
     Args:
         tiles_per_side: number of tiles along each axis. It is 3 in the paper, for 9 tiles of an image or 27 of a volume.
-        permutations: number of permutations to distinguish; 1000 in the paper.
+        num_permutations: number of permutations to distinguish; 1000 in the paper.
         gap: share of a cell's side that its tile does not cover. The paper cuts tiles of 64 pixels from cells of 75; a
             gap of 0.14 cuts 64 pixels from 74.
         tile_size: side to which tiles are resampled, pixels, for a network that needs larger tiles; None leaves them
@@ -52,10 +53,11 @@ class JigsawTilesd(Transform):
 
     input_name, input_remedy = "tiles", "raise --image_size or --tile_size, or lower --tiles_per_side or --tile_gap"
 
+    @old_arguments
     def __init__(
         self,
         tiles_per_side: int = 3,
-        permutations: int = 1000,
+        num_permutations: int = 1000,
         gap: float = 0.14,
         tile_size: int | None = None,
         spatial_dims: int = 2,
@@ -66,7 +68,7 @@ class JigsawTilesd(Transform):
         self.gap = float(gap)
         self.tile_size = tile_size
         self.standardize = bool(standardize)
-        pieces, count = self.tiles_per_side**spatial_dims, int(permutations)
+        pieces, count = self.tiles_per_side**spatial_dims, int(num_permutations)
         chosen = (
             choose_permutations(pieces, count)
             if permutation_file is None

@@ -14,6 +14,7 @@ from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
 from planewise.geometry import predicted_patches
+from planewise.old_names import old_arguments
 from planewise.pretexts.grid_patches import cut_patches
 
 
@@ -30,7 +31,7 @@ class OverlappingPatchesd(Transform):
     - ``image``: the channels of P patches, one patch after the other, with the last axis of the grid fastest,
       ``(B, P * C, h, w)`` or ``(B, P * C, h, w, d)``;
     - ``candidates``: numbers of the candidate patches for each of Q predictions, with the right patch first,
-      ``(B, Q, 1 + negatives)``, int64;
+      ``(B, Q, 1 + num_negatives)``, int64;
     - ``ahead``: number of rows from the context's patch to the predicted patch, ``(B, Q)``, int64;
     - ``original``: the unchanged image.
 
@@ -40,7 +41,7 @@ class OverlappingPatchesd(Transform):
         patches_per_side: n, the number of patches along each axis.
         overlap: share of a patch's side that the next patch also covers.
         rows_ahead: number of predicted rows.
-        negatives: number of negatives for each prediction.
+        num_negatives: number of negatives for each prediction.
         spatial_dims: 2 for images, 3 for volumes.
 
     Raises:
@@ -49,18 +50,19 @@ class OverlappingPatchesd(Transform):
 
     input_name, input_remedy = "patches", "raise --image_size, or lower --patches_per_side"
 
+    @old_arguments
     def __init__(
         self,
         patches_per_side: int = 4,
         overlap: float = 0.5,
         rows_ahead: int = 2,
-        negatives: int = 16,
+        num_negatives: int = 16,
         spatial_dims: int = 3,
     ) -> None:
-        _check_patches(int(patches_per_side), int(rows_ahead), int(negatives), spatial_dims)
+        _check_patches(int(patches_per_side), int(rows_ahead), int(num_negatives), spatial_dims)
         self.patches_per_side = int(patches_per_side)
         self.overlap = float(overlap)
-        self.negatives = int(negatives)
+        self.num_negatives = int(num_negatives)
         self.predicted = predicted_patches(self.patches_per_side, spatial_dims, int(rows_ahead))
         self.patches = self.patches_per_side**spatial_dims
 
@@ -83,14 +85,14 @@ class OverlappingPatchesd(Transform):
         return batch
 
     def _candidates(self, count: int) -> Tensor:
-        """Draw the candidates of each prediction, ``(B, Q, 1 + negatives)``, on the CPU."""
+        """Draw the candidates of each prediction, ``(B, Q, 1 + num_negatives)``, on the CPU."""
         right = self.predicted.patch[:, None].expand(count, -1, -1)
         # the other patches in random order, numbered without the right patch
-        others = own_draws(count, len(self.predicted.patch), self.patches - 1).argsort(dim=2)[..., : self.negatives]
+        others = own_draws(count, len(self.predicted.patch), self.patches - 1).argsort(dim=2)[..., : self.num_negatives]
         return torch.cat([right, others + (others >= right)], dim=2)
 
 
-def _check_patches(patches_per_side: int, rows_ahead: int, negatives: int, spatial_dims: int) -> None:
+def _check_patches(patches_per_side: int, rows_ahead: int, num_negatives: int, spatial_dims: int) -> None:
     """Refuse a grid that has too few rows to predict, or too few patches for the negatives.
 
     Raises:
@@ -102,10 +104,10 @@ def _check_patches(patches_per_side: int, rows_ahead: int, negatives: int, spati
             f"rows_ahead must be below {patches_per_side}, the number of patches a side, got {rows_ahead}; lower "
             "--rows_ahead or raise --patches_per_side"
         )
-    if negatives >= patches:
+    if num_negatives >= patches:
         raise InputError(
-            f"negatives must be at most {patches - 1}, because the grid has {patches} patches, got {negatives}; lower "
-            "--negatives or raise --patches_per_side"
+            f"num_negatives must be at most {patches - 1}, because the grid has {patches} patches, got {num_negatives}; "
+            "lower --num_negatives or raise --patches_per_side"
         )
 
 

@@ -45,7 +45,7 @@ def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.in
     if count > math.factorial(pieces):
         raise InputError(
             f"{pieces} pieces have only {math.factorial(pieces)} permutations, but {count} are requested; lower "
-            "--permutations"
+            "--num_permutations"
         )
     generator = np.random.default_rng(seed)
     chosen: dict[tuple[int, ...], None] = {tuple(generator.permutation(pieces).tolist()): None}
@@ -134,7 +134,7 @@ def read_permutations(path: str | Path, pieces: int, count: int) -> NDArray[np.i
     if rows.shape[1] != pieces or len(rows) < count:
         raise InputError(
             f"{path} contains {len(rows)} permutations of {rows.shape[1]} pieces, but {count} of {pieces} are needed;"
-            " lower --permutations, or leave --permutation_file out to choose permutations anew"
+            " lower --num_permutations, or leave --permutation_file out to choose permutations anew"
         )
     return rows[:count]
 

@@ -19,7 +19,7 @@ from planewise.reports.study_figures import History
 from planewise.text_files import read_yaml
 
 #: Settings of the image augmentation.
-_CHANGES = ("rotate", "zoom", "shift", "flip_prob", "gamma", "bias", "noise", "blur_prob")
+_CHANGES = ("rotate", "zoom", "shift", "flip_prob", "gamma", "bias_field", "noise", "blur_prob")
 
 
 @dataclass(frozen=True)
