@@ -1,9 +1,23 @@
 from __future__ import annotations
 
+import inspect
+import sys
+
 import ignite.distributed as idist
+import planewise.augmentation
+import planewise.pretexts
 import pytest
 import torch
-from planewise.augmentation import own_draws
+from monai.data import CacheDataset
+from monai.transforms import RandomizableTrait, Transform
+from planewise.augmentation import RandBrightnessBatchd, own_draws
+
+TRANSFORMS = [
+    made
+    for room in (planewise.augmentation, planewise.pretexts)
+    for made in map(room.__dict__.get, room.__all__)
+    if isinstance(made, type) and issubclass(made, Transform)
+]
 
 
 @pytest.mark.parametrize("draw", [torch.rand, torch.randn])
@@ -19,3 +33,18 @@ def test_processes_draw_together_what_one_draws_for_all_their_samples(monkeypatc
     # the samples of an epoch are dealt out in turns: 0, 2, 4 to the first, 1, 3, 5 to the second
     assert torch.equal(torch.stack(dealt, dim=1).reshape(6, 2), alone)
     assert alone.dtype == torch.float64 and len(alone.unique()) == 12
+
+
+@pytest.mark.parametrize("made", TRANSFORMS)
+def test_monai_can_tell_which_transforms_are_random(made):
+    """All that draw numbers, or call transforms that do."""
+    source = inspect.getsource(sys.modules[made.__module__])
+    draws = "own_draws(" in source or "self.view(" in source
+    assert issubclass(made, RandomizableTrait) == draws
+
+
+def test_a_cache_of_monai_does_not_keep_random_changes():
+    batch = {"image": torch.rand(4, 1, 8, 8), "image_padding": torch.zeros(4, 1)}
+    dataset = CacheDataset([batch], RandBrightnessBatchd(prob=1.0), progress=False)
+    first, second = dataset[0]["image"], dataset[0]["image"]
+    assert not torch.equal(first, second)

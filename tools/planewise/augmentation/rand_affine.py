@@ -8,7 +8,7 @@ from functools import reduce
 from typing import Any
 
 import torch
-from monai.transforms import Transform
+from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
@@ -23,7 +23,7 @@ from planewise.old_names import old_arguments
 _PART = 2**16
 
 
-class RandAffineBatchd(Transform):
+class RandAffineBatchd(Transform, RandomizableTrait):
     """Rotate, scale, shift and flip every image of a batch by its own random amount, in its own plane or volume.
 
     A batch contains ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, ``image_padding`` ``(B, C)`` and, if

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
-from monai.transforms import Transform
+from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
@@ -18,7 +18,7 @@ from planewise.old_names import old_arguments
 _REACH = 3.5
 
 
-class RandBlurBatchd(Transform):
+class RandBlurBatchd(Transform, RandomizableTrait):
     """Blur some images of a batch, each by its own random amount.
 
     A batch contains ``image`` ``(B, C, i, j)``; all channels of an image are blurred equally. Beyond the border, the

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
-from monai.transforms import Transform
+from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 
 from planewise.augmentation.draws import own_draws
@@ -14,7 +14,7 @@ from planewise.data.to_device import to_device
 from planewise.old_names import old_arguments
 
 
-class RandBrightnessBatchd(Transform):
+class RandBrightnessBatchd(Transform, RandomizableTrait):
     """Change the contrast and brightness of some images of a batch at random (Taleb 2020, appendix A).
 
     ``x`` becomes ``mean + contrast (x - mean) + brightness``, clipped to [0, 1], where the mean is that of the channel. A

@@ -6,14 +6,14 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
-from monai.transforms import Transform
+from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 
 from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
 
 
-class RandCropBatchd(Transform):
+class RandCropBatchd(Transform, RandomizableTrait):
     """Crop a box from every image of a batch. All boxes have the same size, and each has its own random position.
 
     A batch contains ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, masks, and, if targets need it,

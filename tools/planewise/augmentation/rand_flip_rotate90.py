@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from monai.transforms import Transform
+from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 
 from planewise.augmentation.draws import own_draws
@@ -16,7 +16,7 @@ from planewise.geometry import PLANE_ROTATIONS, VOLUME_ROTATIONS, flip_matrix, r
 from planewise.old_names import old_arguments
 
 
-class RandFlipRotate90Batchd(Transform):
+class RandFlipRotate90Batchd(Transform, RandomizableTrait):
     """Flip every image of a batch along random axes, and rotate it by 90, 180 or 270 degrees about a random axis.
 
     A batch contains ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, masks, and ``affine`` ``(B, 4, 4)``

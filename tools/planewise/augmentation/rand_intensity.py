@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
-from monai.transforms import Transform
+from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -19,7 +19,7 @@ from planewise.old_names import old_arguments
 _KNOTS = 4
 
 
-class RandIntensityBatchd(Transform):
+class RandIntensityBatchd(Transform, RandomizableTrait):
     """Change the contrast, the shading and the noise of every image of a batch by its own random amount.
 
     Scanners and protocols differ in all three, so weights trained on varied images generalise better. (Zhang 2024 does

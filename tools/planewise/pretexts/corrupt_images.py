@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
-from monai.transforms import Transform
+from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 
 from planewise.augmentation import own_draws
@@ -24,7 +24,7 @@ _WINDOWS, _ANOTHER = 5, 0.95
 _NARROWEST = 12
 
 
-class CorruptImagesd(Transform):
+class CorruptImagesd(Transform, RandomizableTrait):
     """Corrupt every image of a batch at random (Zhou 2019, Models Genesis, section 2).
 
     The steps, in this order:

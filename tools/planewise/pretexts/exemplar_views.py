@@ -7,7 +7,7 @@ from typing import Any
 
 import ignite.distributed as idist
 import torch
-from monai.transforms import Transform
+from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 
 from planewise.augmentation import own_draws
@@ -15,7 +15,7 @@ from planewise.data import SliceDataset
 from planewise.data.to_device import to_device
 
 
-class ExemplarViewsd(Transform):
+class ExemplarViewsd(Transform, RandomizableTrait):
     """The inputs of exemplar networks: a sample ``x``, its transformed version ``x+``, and a different sample ``x-``
     (Taleb 2020, section 3.5).
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.transforms import Transform
+from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -19,7 +19,7 @@ from planewise.pretexts.grid_patches import cell_sides, cut_patches, patch_corne
 from planewise.pretexts.permutations import choose_permutations, read_permutations
 
 
-class JigsawTilesd(Transform):
+class JigsawTilesd(Transform, RandomizableTrait):
     """Make a puzzle from every image of a batch (Noroozi and Favaro 2016; for volumes Taleb 2020, section 3.3).
 
     The image is divided into a grid of equal cells. A tile is cut out of each cell at a random position, so that edges

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
-from monai.transforms import Transform
+from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 
 from planewise.augmentation import own_draws
@@ -18,7 +18,7 @@ from planewise.errors import InputError
 _EPSILON = 1e-6
 
 
-class MaskPatchesd(Transform):
+class MaskPatchesd(Transform, RandomizableTrait):
     """Hide random patches of every image of a batch (He et al. 2022, section 3, "Masking").
 
     The image is divided into a grid of square patches. In each image, the same number of patches is hidden; they are

@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 import torch
-from monai.transforms import Transform
+from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 
 from planewise.augmentation import own_draws
@@ -18,7 +18,7 @@ from planewise.old_names import old_arguments
 from planewise.pretexts.grid_patches import cut_patches
 
 
-class OverlappingPatchesd(Transform):
+class OverlappingPatchesd(Transform, RandomizableTrait):
     """Cut every image of a batch into overlapping patches, and draw the negatives for each prediction (contrastive
     predictive coding, Taleb 2020, section 3.1).
 

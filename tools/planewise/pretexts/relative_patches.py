@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
-from monai.transforms import Transform
+from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 
 from planewise.augmentation import own_draws
@@ -15,7 +15,7 @@ from planewise.errors import InputError
 from planewise.pretexts.grid_patches import cell_sides, cut_patches, patch_corners
 
 
-class RelativePatchesd(Transform):
+class RelativePatchesd(Transform, RandomizableTrait):
     """Cut the middle patch and another patch out of every image (Taleb 2020, section 3.2; for images Doersch 2015).
 
     The image is divided into a grid of equal cells. The reference patch is cut out of the middle cell, and the query

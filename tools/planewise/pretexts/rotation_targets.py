@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
-from monai.transforms import Transform
+from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 
 from planewise.augmentation import own_draws
@@ -14,7 +14,7 @@ from planewise.data.to_device import to_device
 from planewise.geometry import PLANE_ROTATIONS, VOLUME_ROTATIONS, rotate90
 
 
-class RotationTargetsd(Transform):
+class RotationTargetsd(Transform, RandomizableTrait):
     """Rotate every image of a batch at random (Taleb 2020, section 3.4; for images Gidaris 2018).
 
     Volumes have ten classes of rotation: none, and 90, 180 and 270 degrees about each of the three axes. Images have

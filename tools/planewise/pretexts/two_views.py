@@ -6,10 +6,10 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import torch
-from monai.transforms import Transform
+from monai.transforms import RandomizableTrait, Transform
 
 
-class TwoViewsd(Transform):
+class TwoViewsd(Transform, RandomizableTrait):
     """Make two views of each slice, as the two channels of ``image`` (SimCLR, Chen 2020; BYOL, Grill 2020).
 
     Reads ``image`` ``(B, 1, i, j)`` and the inputs of the view's transforms. Writes ``image`` ``(B, 2, i, j)``, whose
