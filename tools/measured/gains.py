@@ -226,6 +226,7 @@ def draw(path: Path, studies: Sequence[Study]) -> None:
             [], [], marker="o", color=colour, mfc=colour if verdict in ("better", "worse") else "white", label=verdict
         )
         for verdict, colour in COLOURS.items()
+        if any(gain.verdict == verdict for study in studies for gain in study.gains)
     ]
-    figure.legend(handles=verdicts, loc="outside upper center", ncols=len(COLOURS), frameon=False)
+    figure.legend(handles=verdicts, loc="outside upper center", ncols=len(verdicts), frameon=False)
     figure.savefig(path, dpi=80, metadata={_HASH: fingerprint(studies)})

@@ -28,8 +28,8 @@ may be followed by pictures of the page on which the study is published, each na
     <!-- tools/demo comparison: written by tools/measured/write.py; do not edit -->
     <!-- end of what is written -->
 
-A study's gains over training from scratch (`gains.py`) become a table with a headline; the headlines of all studies become
-a list with a picture::
+A study's gains over training from scratch (`gains.py`) become a table; the headlines of all studies become a list with a
+picture. A study with `files: []` is left out of list and picture; the bundles' pages have its gains::
 
     - study: comparison
       files: [tools/docs/results.md]
@@ -250,17 +250,13 @@ def documents(
                     document = with_block(document, BUNDLES, END, bundle_table(released, folder))
                     document = re.sub(r"(?<=collection of )\d+(?= )", str(len(released)), document)
                 if "all_gains" in entry:
-                    document = with_block(
-                        document, ALL_GAINS, END, gains.headlines([*all_gains(texts, records).values()])
-                    )
+                    document = with_block(document, ALL_GAINS, END, gains.headlines(shown_gains(texts, records)))
                 if "methods" in entry:
                     chosen = [found for name, found in all_gains(texts, records).items() if name in entry["of"]]
                     document = with_block(document, METHODS, END, gains.of_methods(chosen, entry["methods"]))
                 if "gains" in entry:
                     found = gains.Study.of(records[study], entry["gains"])
-                    document = with_block(
-                        document, BEGIN.format(study=study), END, f"{found.headline()}\n\n{found.table()}"
-                    )
+                    document = with_block(document, BEGIN.format(study=study), END, found.table())
                 if "tables" in entry:
                     block = tables_as_markdown(study, entry["tables"], records.get(study))
                     if "figures" in entry:
@@ -310,8 +306,14 @@ def bundle_table(bundles: Mapping[str, Mapping[str, Any]], folder: str) -> str:
     return "\n".join(lines)
 
 
+def shown_gains(texts: list[dict[str, Any]], records: Mapping[str, Mapping[str, Any]]) -> list[gains.Study]:
+    """The gains of the studies whose entries name a file, in the order of the entries."""
+    shown = [entry for entry in texts if entry["files"]]
+    return [*all_gains(shown, records).values()]
+
+
 def all_gains(texts: list[dict[str, Any]], records: Mapping[str, Mapping[str, Any]]) -> dict[str, gains.Study]:
-    """The gains of every study that a document shows, by the name of its record, in the order of the entries.
+    """The gains of every study with an entry for them, by the name of its record, in the order of the entries.
 
     Raises:
         ValueError: see `gains.Study.of`.
@@ -337,7 +339,7 @@ def main(arguments: list[str] | None = None) -> int:
     records = {path.stem: from_text(path.read_text()) for path in HERE.glob("*.json")}
     texts = yaml.safe_load((HERE / "texts.yaml").read_text())
     try:
-        wanted, studies = documents(texts, records), [*all_gains(texts, records).values()]
+        wanted, studies = documents(texts, records), shown_gains(texts, records)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
