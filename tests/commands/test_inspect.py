@@ -5,6 +5,7 @@ import resource
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 import torch
 import typer
@@ -91,6 +92,18 @@ def test_locations_stand_in_the_picture(datalist):
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert titles[:5] == ["base 0.00", "0.25", "0.50", "0.75", "apex 1.00"]
     assert titles[5:] == ["2ch", "4ch"]
+
+
+def test_slices_are_drawn_at_their_first_phase(tmp_path):
+    """Images of zeros and ones, mirrored from phase to phase."""
+    exam, half = write_usual_exam(tmp_path / "exam"), np.repeat([0, 1], 12).astype("<u2")
+    for file in exam.rglob("*.dcm"):
+        dataset = pydicom.dcmread(file)
+        dataset.PixelData = np.tile(half if dataset.TriggerTime else half[::-1], (dataset.Rows, 1)).tobytes()
+        dataset.save_as(file)
+    figure, _ = exam_figure(write_datalist(index_folder(exam).datalist, tmp_path / "datalist.json"))
+    drawn = [axes.images[0].get_array() for axes in figure.axes[:5]]
+    assert all(picture[:, 0].min() == 1 and picture[:, -1].max() == 0 for picture in drawn)
 
 
 def test_the_picture_names_nobody(flawed, tmp_path):  # noqa: F811

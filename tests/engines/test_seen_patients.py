@@ -12,7 +12,7 @@ from monai.bundle import ConfigParser
 from planewise.engines.seen_patients import warn_of_seen_patients
 
 #: Section to patients, of two items each.
-PRETRAINED = {"training": "abc", "validation": "d", "test": "ef"}
+PRETRAINED = {"training": "abcg", "validation": "d", "test": "ef"}
 OWN = {"training": "de", "validation": "", "test": "abf"}
 
 

@@ -29,9 +29,9 @@ def test_the_network_sees_windows_of_that_size():
         seen.append(tuple(volume.shape))
         return volume
 
-    WindowInferer(4, batch_size=2)(torch.rand(1, 1, 8, 4, 4), network)
-    # two windows side by side and one between them
-    assert seen == [(2, 1, 4, 4, 4), (1, 1, 4, 4, 4)]
+    WindowInferer(4, batch_size=2)(torch.rand(1, 1, 12, 4, 4), network)
+    # three windows side by side and two between them
+    assert seen == [(2, 1, 4, 4, 4), (2, 1, 4, 4, 4), (1, 1, 4, 4, 4)]
     seen.clear()
     WindowInferer()(torch.rand(1, 1, 8, 4, 4), network)
     assert seen == [(1, 1, 8, 4, 4)]

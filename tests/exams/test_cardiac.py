@@ -204,6 +204,9 @@ def test_a_pilot_scan_does_not_replace_the_cine():
         replace(entry, acquired=(("", 9, 0, ()), 0), series="9", phases=entry.phases[:1]) for entry in pilot.slices
     ]
     assert recognised({**stacks, "pilot": pilot})["4ch"] == "4ch"
+    # a cine of half the phases is a cine, and the last acquired
+    pilot.slices = [replace(entry, phases=entry.phases * 10) for entry in pilot.slices]
+    assert recognised({**stacks, "pilot": pilot})["pilot"] == "4ch"
 
 
 def test_of_parallel_long_axis_slices_the_one_on_the_axis_is_the_view():

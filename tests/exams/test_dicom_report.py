@@ -62,7 +62,9 @@ def test_a_measured_segment(slices, tmp_path):
     images = source_images(slices)
     segmentation = dicom_segmentation(images, some_labels(slices), STRUCTURES, "a bundle", "hearts", 9010)
     volume = Measured(Code("118565006", "SCT", "Volume"), 12.3456, Code("ml", "UCUM", "ml"))
-    report = written(tmp_path, images, [Finding("LV", CODES[1], [volume], segment=(segmentation, 2), images=images)])
+    # the report may be on more images than were segmented here
+    own = images[1:]
+    report = written(tmp_path, images, [Finding("LV", CODES[1], [volume], segment=(segmentation, 2), images=own)])
     (group,) = report.content.get_volumetric_roi_measurement_groups()
     (reference,) = [
         item
@@ -72,6 +74,14 @@ def test_a_measured_segment(slices, tmp_path):
     (sop,) = reference.ReferencedSOPSequence
     assert sop.ReferencedSOPInstanceUID == segmentation.SOPInstanceUID and sop.ReferencedSegmentNumber == 2
     assert group.get_measurements()[0].value == 12.346
+    sources = [
+        item.ReferencedSOPSequence[0]
+        for item in group[0].ContentSequence
+        if item.ValueType == "IMAGE" and item is not reference
+    ]
+    assert [(item.ReferencedSOPInstanceUID, item.get("ReferencedFrameNumber")) for item in sources] == [
+        (image.file[1], image.frame) for image in own
+    ]
 
 
 def test_the_evidence_is_the_images_and_the_segmentation(slices, tmp_path):

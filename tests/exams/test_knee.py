@@ -127,6 +127,14 @@ def test_planes_in_names(text, plane):
     assert named_plane(text) == plane
 
 
+def test_a_folders_name_counts_where_the_description_names_no_plane():
+    stack = make_stack([[0, 0, 0]], [1, 1, 0], text="pd cor_4")
+    stack.description = "pd sag"
+    assert plane_of_stack(stack).view == "sagittal"
+    stack.description = "pd"
+    assert plane_of_stack(stack).view == "coronal"
+
+
 def test_a_name_that_lies_about_the_plane_is_outvoted(tmp_path):
     write_knee(tmp_path)
     write_series(tmp_path / "more", "axial", number=9, slices=21, SeriesDescription="SAG T2 FS")

@@ -44,14 +44,15 @@ def test_a_file_that_changed_or_is_gone_is_named(name, folder):
 
 
 def test_what_is_large_is_set_apart_and_named(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "LARGEST", 5)
-    assert archive.set_large_files_apart(folder, "https://example.org/a/", tmp_path / "apart") == ["models/model.pt"]
-    assert (tmp_path / "apart/models/model.pt").read_bytes() == b"weights"
-    assert archive.files_of(folder) == ["LICENSE", "configs/logging.conf", "configs/train.yaml", "large_files.yml"]
-    (entry,) = yaml.safe_load((folder / "large_files.yml").read_text())["large_files"]
-    assert entry == {
-        "path": "models/model.pt",
-        "url": "https://example.org/a/model.pt",
-        "hash_val": hashlib.sha256(b"weights").hexdigest(),
-        "hash_type": "sha256",
-    }
+    monkeypatch.setattr(archive, "LARGEST", 4)
+    large = ["configs/train.yaml", "models/model.pt"]
+    assert archive.set_large_files_apart(folder, "https://example.org/a/", tmp_path / "apart") == large
+    assert archive.files_of(folder) == ["LICENSE", "configs/logging.conf", "large_files.yml"]
+    for name, entry in zip(large, yaml.safe_load((folder / "large_files.yml").read_text())["large_files"], strict=True):
+        assert (tmp_path / "apart" / name).read_bytes() == FILES[name]
+        assert entry == {
+            "path": name,
+            "url": f"https://example.org/a/{name.split('/')[1]}",
+            "hash_val": hashlib.sha256(FILES[name]).hexdigest(),
+            "hash_type": "sha256",
+        }

@@ -23,6 +23,7 @@ FINDINGS = [
     Finding("warning", "weights", "none here", "zoo"),
     Finding("ok", "metadata", tier="zoo"),
     Finding("FAIL", "names in train.yaml", "missing: device", "unit"),
+    Finding("warning", "names in inference.yaml", "late", "unit"),
     Finding("ok", "TorchScript", tier="zoo"),
     Finding("warning", "ONNX", "not tried", "ours"),
 ]

@@ -48,6 +48,9 @@ def test_outlines_lie_on_the_balls_of_their_slices(cine):
         expected = sorted(np.sqrt(radius**2 - away**2) for away in (0, 8, 8, 16, 16) if away < radius)
         found = sorted(np.linalg.norm(line - (line.max(0) + line.min(0)) / 2, axis=1).mean() for line in lines)
         assert found == pytest.approx(expected, abs=0.8)
+        # the ball's centre is the centre of the pixel (20, 40) of every slice's picture, which has 41 x 80 pixels
+        middles = [((line.max(0) + line.min(0)) / 2 % (82, 80)).tolist() for line in lines]
+        assert np.allclose(middles, (20.5 * SPACING[0], 40.5 * SPACING[1]))
 
 
 def test_no_cine_without_phases_or_structures():
