@@ -22,7 +22,7 @@ import pytest
 import yaml
 from planewise.commands import app
 from planewise.errors import InputError
-from planewise.own_exams import heart_bundles, segment_exams
+from planewise.own_exams import heart_bundles
 from planewise.preprocessing.exam_name import exam_of
 from scipy.spatial import cKDTree
 from typer.testing import CliRunner
@@ -33,9 +33,6 @@ from tests.exams.conftest import write_usual_exam
 from tests.exams.test_dicom_segmentation import points_of
 
 PLANS, SEGMENTS = heart_bundles.PLANS, heart_bundles.SEGMENTS
-
-
-APART = "stroke volumes of 30 ml (LV) and 20 ml (RV) differ by 33 %, more than 25 %"
 
 
 def run(*arguments):
@@ -394,62 +391,6 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
     page = (tmp_path / "out/heart/index.html").read_text()
     assert page.count('<td>30.0 deg</td><td class="flagged">6.9 mm (!)</td>') == 2
     assert f"<li>(!) {flag}" in page and f"<li>(!) {near}" in page
-
-
-def test_of_two_phases_both_ventricles_are_measured_and_the_fuller_one_is_shown(tmp_path, monkeypatch):
-    """End-diastole is the second file here; the right ventricle ejects another share than the left."""
-    # 100 voxels of ten slices are 40 ml: 60 and 80 ml at end-diastole, 30 and 60 ml at end-systole
-    affine = np.diag([2.0, 2.0, 10.0, 1.0])
-    sizes = {"ES": (75, 150, 250), "ED": (150, 200, 300)}
-    masks, items = {}, []
-    for number, (phase, (lv, rv, muscle)) in enumerate(sizes.items()):
-        flat = np.zeros(30 * 30, dtype=np.uint8)
-        flat[:lv], flat[lv : lv + rv], flat[lv + rv : lv + rv + muscle] = 3, 1, 2
-        masks[phase] = np.repeat(flat.reshape(30, 30, 1), 10, axis=2)
-        image = np.full((30, 30, 10), 100.0 * (1 + number), dtype=np.float32)
-        nibabel.save(nibabel.Nifti1Image(image, affine), tmp_path / f"{phase}.nii.gz")
-        items.append({"image": f"{phase}.nii.gz", "exam": "aaaa", "phase": phase})
-    (tmp_path / "exams.json").write_text(json.dumps({"training": [], "validation": [], "test": items}))
-
-    def segmented(_, settings):
-        for phase, mask in masks.items():
-            folder = settings["output_dir"] / f"aaaa_{phase}"
-            folder.mkdir(parents=True)
-            nibabel.save(nibabel.Nifti1Image(mask, affine), folder / f"aaaa_{phase}_mask.nii.gz")
-        return []
-
-    shown = []
-    module = sys.modules["planewise.own_exams.segment_exams"]
-    monkeypatch.setattr(module, "run_inference", segmented)
-    monkeypatch.setattr(module, "write_page", lambda _, exam: shown.append(exam))
-    (tmp_path / "out/aaaa").mkdir(parents=True)
-    (made,) = segment_exams(tmp_path / "exams.json", tmp_path / "out", weights=tmp_path / "ED.nii.gz")
-    assert made.lines == [
-        "Exam aaaa, 2 phases",
-        "  LV: end-diastole 60 ml, end-systole 30 ml, stroke volume 30 ml (!), ejection fraction 50 %",
-        "  RV: end-diastole 80 ml, end-systole 60 ml, stroke volume 20 ml (!), ejection fraction 25 %",
-        "  myocardium: end-diastole 120 ml, mass 126 g",
-        f"  (!) {APART}",
-    ]
-    found = json.loads((tmp_path / "out/aaaa/volumes.json").read_text())
-    assert found["ejection_fraction_percent"] == pytest.approx({"LV": 50, "RV": 25})
-    assert found["stroke_volume_ml"] == pytest.approx({"LV": 30, "RV": 20})
-    assert (found["end_diastole"], found["end_systole"]) == ("aaaa_ED", "aaaa_ES")
-    (flag,) = found["flags"]
-    assert flag == {"structures": ["LV", "RV"], "quantity": "stroke volume", "phase": "aaaa_ES", "text": APART}
-    with open(tmp_path / "out/aaaa/volumes.csv", newline="") as file:
-        systole, diastole = csv.DictReader(file)
-    assert systole == {
-        "phase": "ES", "moment": "end-systole", "RV_ml": "60", "myocardium_ml": "100", "LV_ml": "30",
-        "myocardium_g": "105", "LV_stroke_volume_ml": "30", "RV_stroke_volume_ml": "20",
-        "LV_ejection_fraction_percent": "50", "RV_ejection_fraction_percent": "25", "flags": APART, "mask": "aaaa_ES",
-    }  # fmt: skip
-    assert diastole["moment"] == "end-diastole" and diastole["LV_ml"] == "60"
-    assert diastole["LV_stroke_volume_ml"] == diastole["flags"] == ""
-    assert list(shown[0].flags) == [APART]
-    assert [row[3] for row in shown[0].tables[0][2]] == ["30 ml (!)", "20 ml (!)", "-"]
-    (page,) = shown
-    assert page.image.max() == 200 and np.array_equal(page.labels, masks["ED"])
 
 
 @pytest.mark.parametrize(("given", "handed"), [((), None), (("--min_obliquity", "0"), 0.0)])

@@ -1,16 +1,186 @@
-"""Test the numbers of a segmented heart, worked out by hand, in the terminal and in the list of exams."""
+"""The numbers of a segmented heart, wherever they are written, against the voxels of the masks that are written with them."""
 
-from pathlib import Path
+import base64
+import csv
+import json
+import math
+import re
+import sys
 
+import nibabel
+import numpy as np
+import pydicom
 import pytest
+from planewise.data import find_inputs
 from planewise.metrics.heart_volumes import HeartVolumes
 from planewise.metrics.implausible_volumes import Flag
-from planewise.own_exams.segment_exams import SegmentedExam, _rows, _summary
+from planewise.own_exams.heart_bundles import load_stack
+from planewise.own_exams.segment_exams import _content, _rows, _shown_reasons, _summary, segment_exams
+from planewise.preprocessing.exam_name import volume_name
+
+from tests.exams.conftest import write_usual_exam
 
 #: End-diastole is the second of three phases, end-systole the first; the muscle differs between them.
 FOUND = HeartVolumes(
     {"LV": [40.0, 100.0, 70.0], "RV": [60.0, 120.0, 90.0], "myocardium": [80.0, 100.0, 90.0]}, {}, 10.0, 1, 0
 )
+#: Pixels of LV, RV and myocardium on each slice in four phases: the second is end-systole, the third end-diastole.
+PIXELS = ((110, 150, 200), (60, 100, 230), (140, 170, 210), (90, 130, 220))
+VALUES = {"LV": 3, "RV": 1, "myocardium": 2}
+HEIGHT, WEIGHT = 1.8, 80.0
+
+
+@pytest.fixture(scope="module")
+def segmented(tmp_path_factory):
+    """An exam of four phases, segmented by hand: its results, their folder, and the volumes (ml) by structure and phase.
+
+    Of end-diastole alone, the image is brighter on the right.
+    """
+    folder = tmp_path_factory.mktemp("segmented")
+    size, ramp = (44, 40), np.arange(44, dtype="<u2")
+    tags = {"phases": 4, "size": size, "spacing": 4.0, "PatientSize": HEIGHT, "PatientWeight": WEIGHT}
+    for file in write_usual_exam(folder / "exam", **tags).rglob("*.dcm"):
+        dataset = pydicom.dcmread(file)
+        dataset.PixelData = np.tile(ramp if dataset.TriggerTime == 80 else ramp[::-1], (size[1], 1)).tobytes()
+        dataset.save_as(file)
+
+    def segment(_, settings):
+        for item, pixels in zip(find_inputs(folder / "exam", settings["phases"]), PIXELS, strict=True):
+            flat = np.zeros(size[0] * size[1], dtype=np.uint8)
+            for value, start, count in zip(VALUES.values(), np.cumsum((0, *pixels)), pixels, strict=False):
+                flat[400 + start : 400 + start + count] = value
+            mask, name = np.repeat(flat.reshape(*size, 1), 5, axis=2), volume_name(item)
+            (settings["output_dir"] / name).mkdir(parents=True)
+            image = nibabel.Nifti1Image(mask, load_stack(item).image.affine.numpy())
+            nibabel.save(image, settings["output_dir"] / name / f"{name}_mask.nii.gz")
+        return []
+
+    with pytest.MonkeyPatch.context() as patch:
+        # the package has a function of the module's name
+        patch.setattr(sys.modules["planewise.own_exams.segment_exams"], "run_inference", segment)
+        (made,) = segment_exams(folder / "exam", folder / "out")
+    ml: dict[str, list[float]] = {name: [] for name in VALUES}
+    for phase in made.phases:
+        mask = nibabel.load(folder / "out/masks" / phase / f"{phase}_mask.nii.gz")
+        for name, value in VALUES.items():
+            voxel = abs(np.linalg.det(mask.affine[:3, :3])) / 1000
+            ml[name].append(float((np.asarray(mask.dataobj) == value).sum() * voxel))
+    return made, folder / "out" / made.name, ml
+
+
+def function(ml, name):
+    """Volume at end-diastole and at end-systole, stroke volume and ejection fraction, ml and %."""
+    largest, smallest = ml[name][2], ml[name][1]
+    return largest, smallest, largest - smallest, 100 * (largest - smallest) / largest
+
+
+def tables(ml):
+    """The rows of the two tables, as text: structure to the cells by column."""
+    surface = math.sqrt(100 * HEIGHT * WEIGHT / 3600)
+    columns = ("end-diastole", "end-systole", "stroke volume", "ejection fraction")
+    first, second = {}, {}
+    for name in ("LV", "RV"):
+        values = dict(zip(columns, function(ml, name), strict=True))
+        first[name] = {key: f"{value:.0f} {'%' if key == columns[3] else 'ml'}" for key, value in values.items()}
+        second[name] = {key: f"{values[key] / surface:.0f} ml/m2" for key in columns[:3]}
+    mass = 1.05 * ml["myocardium"][2]
+    first["myocardium"] = {columns[0]: f"{ml['myocardium'][2]:.0f} ml", "mass": f"{mass:.0f} g"}
+    second["myocardium"] = {"mass": f"{mass / surface:.0f} g/m2"}
+    return first, second
+
+
+def test_the_masks_differ_in_every_number(segmented):
+    _, _, ml = segmented
+    assert len({round(value, 3) for values in ml.values() for value in values}) == 12
+    assert len({cell for table in tables(ml) for row in table.values() for cell in row.values()}) == 17
+
+
+def test_the_terminal(segmented):
+    made, _, ml = segmented
+    first, second = ([f"{name}: {_listed(row)}" for name, row in table.items()] for table in tables(ml))
+    title = "per m2 of body surface (2.00 m2, Mosteller, from the height and weight typed at the scanner):"
+    lines = [line.replace(" (!)", "") for line in made.lines if not line.startswith("  (!)")]
+    assert lines == [
+        f"Exam {made.name}, 4 phases",
+        *(f"  {line}" for line in first),
+        f"  {title}",
+        *(f"    {line}" for line in second),
+    ]
+
+
+def _listed(row):
+    return ", ".join(f"{column} {cell}" for column, cell in row.items())
+
+
+def test_the_page(segmented):
+    made, folder, ml = segmented
+    text = (folder / "index.html").read_text()
+    found = []
+    for table in re.findall("<table>(.*?)</table>", text):
+        header, *rows = (re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall("<tr>(.*?)</tr>", table))
+        pairs = [dict(zip(header, (cell.removesuffix(" (!)") for cell in row), strict=True)) for row in rows]
+        found.append({row.pop("structure"): {key: cell for key, cell in row.items() if cell != "-"} for row in pairs})
+    assert tuple(found) == tables(ml)
+    content = json.loads(re.search(r"<script>const exam = (.*?);</script>", text, re.S)[1])
+    assert {curve["name"]: curve["ml"] for curve in content["curves"]} == {
+        name: pytest.approx(ml[name], abs=0.051) for name in ("LV", "RV")
+    }
+    moments = ["phase 1 of 4", "phase 2 of 4, end-systole", "phase 3 of 4, end-diastole", "phase 4 of 4"]
+    assert [frame["name"] for frame in content["cine"]["frames"]] == moments
+    # image and outlines at end-diastole: an outline cuts the corners of its pixels, of 16 mm2
+    for entry in content["slices"]:
+        pixels = np.frombuffer(base64.b64decode(entry["pixels"]), np.uint8).reshape(entry["shape"][::-1])
+        assert (pixels[:, 0] < pixels[:, -1]).all()
+        (mark,) = (mark for mark in entry["marks"] if mark["name"] == "LV")
+        x, y = (np.array([value for value in mark[axis] if value is not None]) for axis in "xy")
+        area = abs(np.sum(x * np.roll(y, 1) - y * np.roll(x, 1))) / 2
+        assert area == pytest.approx(16 * PIXELS[2][0], abs=16 * 4)
+
+
+def test_the_table_of_phases(segmented):
+    made, folder, ml = segmented
+    with open(folder / "volumes.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    surface, at_end_systole = math.sqrt(100 * HEIGHT * WEIGHT / 3600), {}
+    for name in ("LV", "RV"):
+        *_, stroke, fraction = function(ml, name)
+        at_end_systole |= {f"{name}_stroke_volume_ml": stroke, f"{name}_ejection_fraction_percent": fraction}
+    for phase, row in enumerate(rows):
+        wanted = {f"{name}_ml": values[phase] for name, values in ml.items()}
+        wanted["myocardium_g"] = 1.05 * ml["myocardium"][phase]
+        wanted |= at_end_systole if phase == 1 else {}
+        indexed = {key: value for key, value in wanted.items() if key[-1] != "t" and key != "myocardium_ml"}
+        wanted |= {f"{key}_per_m2": value / surface for key, value in indexed.items()} | {"body_surface_m2": surface}
+        texts = {key: row.pop(key) for key in ("phase", "moment", "flags", "mask")}
+        assert {key: float(value) for key, value in row.items() if value} == pytest.approx(wanted, rel=1e-5)
+        assert texts["moment"] == {1: "end-systole", 2: "end-diastole"}.get(phase, "")
+        assert (texts["phase"], texts["mask"]) == (f"{25 * phase} % of the cycle", made.phases[phase])
+        assert texts["flags"] == "; ".join(flag.text for flag in made.flags if flag.phase == phase)
+
+
+def test_the_content_for_programs(segmented):
+    made, folder, ml = segmented
+    found = json.loads((folder / "volumes.json").read_text())
+    assert found["volumes_ml"] == {name: pytest.approx(values) for name, values in ml.items()}
+    assert (found["phases"], found["end_diastole"], found["end_systole"]) == (made.phases, *made.phases[2:0:-1])
+    for name in ("LV", "RV"):
+        *_, stroke, fraction = function(ml, name)
+        assert found["stroke_volume_ml"][name] == pytest.approx(stroke)
+        assert found["ejection_fraction_percent"][name] == pytest.approx(fraction)
+    assert found["myocardial_mass_g"] == pytest.approx(1.05 * ml["myocardium"][2])
+    assert found["body_surface_m2"] == pytest.approx(math.sqrt(100 * HEIGHT * WEIGHT / 3600))
+
+
+def test_the_list_of_exams(segmented):
+    made, _, ml = segmented
+    wanted = {"phases": 4, "myocardial_mass_g": 1.05 * ml["myocardium"][2]}
+    for name in ("LV", "RV"):
+        wanted[f"{name}_end_diastole_ml"], wanted[f"{name}_end_systole_ml"], _, fraction = function(ml, name)
+        wanted[f"{name}_ejection_fraction_percent"] = fraction
+    summary, (first, _) = _summary(made), tables(ml)
+    assert summary.values == pytest.approx(wanted) and summary.severity == len(made.flags)
+    fractions = [f"ejection fraction {name} {first[name]['ejection fraction']}" for name in ("LV", "RV")]
+    assert summary.words == ", ".join([f"LV {first['LV']['end-diastole']}", *fractions])
 
 
 def marked(*flags: Flag) -> set[tuple[str, str]]:
@@ -38,19 +208,20 @@ def test_flags_of_other_phases_mark_nothing():
     assert marked(Flag(("LV", "RV"), "volume", 2, "odd"), Flag(("myocardium",), "volume", 0, "odd")) == set()
 
 
-def test_the_list_of_exams_has_volumes_of_both_phases_and_the_mass_at_end_diastole():
-    exam = SegmentedExam("aa", Path(), [], {}, [], ["a", "b", "c"], FOUND, [], [], None)
-    summary = _summary(exam)
-    assert summary.values == pytest.approx(
-        {
-            "phases": 3,
-            "LV_end_diastole_ml": 100,
-            "LV_end_systole_ml": 40,
-            "LV_ejection_fraction_percent": 60,
-            "RV_end_diastole_ml": 120,
-            "RV_end_systole_ml": 60,
-            "RV_ejection_fraction_percent": 50,
-            "myocardial_mass_g": 105,
-        }
-    )
-    assert summary.words == "LV 100 ml, ejection fraction LV 60 %, ejection fraction RV 50 %"
+def test_flags_say_their_moment_and_are_in_the_content_with_their_phase():
+    flags = [
+        Flag(("RV",), "volume", 1, "large"),
+        Flag(("RV",), "volume", 0, "small"),
+        Flag(("LV",), "volume", 2, "odd"),
+        Flag(("LV",), "stroke volume", 0, "low"),
+    ]
+    reasons = _shown_reasons(FOUND, flags)
+    assert reasons == ["large (end-diastole)", "small (end-systole)", "low", reasons[3]]
+    assert reasons[3].startswith("volumes of 1 other phase are flagged too")
+    listed = _content(FOUND, ["a", "b", "c"], flags, None)["flags"]
+    assert [(flag["phase"], flag["text"]) for flag in listed] == [
+        ("b", "large"),
+        ("a", "small"),
+        ("c", "odd"),
+        ("a", "low"),
+    ]
