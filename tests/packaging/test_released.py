@@ -109,7 +109,7 @@ def test_a_config_says_the_scores_that_matter_most(scores, said, tmp_path):
     }  # fmt: skip
     record = models / "record.json"
     record.write_text(json.dumps(content))
-    expected = f"Score on phantoms (a recipe): of the weights that ship, {said}."
+    expected = f"Score on phantoms (a recipe): with the weights that ship, {said}."
     assert score_sentence(Run.of_weights(weights)) == expected
     record.write_text(json.dumps(content | {"scores": {"mae": 0.5}}))
     with pytest.raises(InputError, match=r"no sentence is known for the scores .*\(mae\)"):

@@ -132,7 +132,7 @@ def read_frames(path: str | os.PathLike) -> list[np.ndarray]:
     """Pixels of a multi-frame file's frames, ``(columns, rows)`` each, for files that ITK does not open.
 
     Returns:
-        Frames in the file's order, rescaled if the header says so; empty for a file of one frame, or if pydicom cannot
+        Frames in the file's order, rescaled if the header says so; empty for a single-frame file, or if pydicom cannot
         open the file either.
     """
     try:

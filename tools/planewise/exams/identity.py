@@ -28,8 +28,8 @@ def salt_file() -> Path:
 def load_salt() -> bytes:
     """The user's salt; created at random the first time.
 
-    Exams keep their hash as long as the file exists; without the file, nobody can find the identifier of a hash by
-    trying identifiers.
+    Exams keep their hash as long as the file exists. Without the file, nobody can find out which identifier belongs to
+    a hash, even by trying all identifiers.
 
     Raises:
         InputError: the file cannot be read or created, or its salt is too short.

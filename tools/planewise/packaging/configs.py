@@ -33,9 +33,9 @@ _FIND_SCRIPTS = (
     f"- $import {THEIRS}",
 )
 _IMPORTS = ("- $import inspect", "- $import os", "- $import sys")
-#: Expression for the bundle's folder, which is the parent of the config's folder. An expression does not know its file, but
-#: it is called by the workflow, which does know it. Without a workflow (`ckpt_export`), the expression gives the current
-#: folder.
+#: Expression for the bundle's folder, which is the parent of the config's folder. An expression has no access to the path of
+#: its config, so this one looks for the workflow that calls it and takes the path from there. Without a workflow
+#: (`ckpt_export`), it gives the current folder.
 _OWN_FOLDER = (
     "$next((str(info.frame.f_locals['self'].config_root_path.resolve().parent) for info in inspect.stack(0) "
     "if isinstance(info.frame.f_locals.get('self'), monai.bundle.ConfigWorkflow)), '.')"

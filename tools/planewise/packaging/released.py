@@ -129,7 +129,7 @@ def score_sentence(run: Run) -> str:
         said = f"mean AUC {scores['macro_auc']} ({', '.join(each)})"
     else:
         raise InputError(f"no sentence is known for the scores of {run.folder} ({', '.join(scores)}); add one here")
-    return f"Score on phantoms ({run.record['made_by']}): of the weights that ship, {said}."
+    return f"Score on phantoms ({run.record['made_by']}): with the weights that ship, {said}."
 
 
 def _anatomy_rows(anatomy: Mapping[str, Any] | None) -> list[str]:

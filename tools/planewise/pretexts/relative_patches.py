@@ -87,7 +87,7 @@ def patch_sides(shape: Sequence[int], patches_per_side: int, jitter: int) -> tup
 
 
 def cell_of_class(place: Tensor, cells: int) -> Tensor:
-    """The number of a class's cell. The classes are all cells but the middle one, numbered with the grid's last axis fastest.
+    """The number of a class's cell. The classes are all cells but the middle one; the grid's last axis runs fastest.
 
     Args:
         place: classes, int64, 0 to ``cells - 2``.
