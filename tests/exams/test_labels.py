@@ -101,7 +101,7 @@ def test_masks_that_inference_wrote_for_whole_volumes(tmp_path):
     predicted["ES"].unlink()
     result = index_folder(tmp_path / "data", labels_dir=tmp_path / "masks")
     (warning,) = [text for text in result.warnings if "two origins" in text]
-    assert "1 exam with masks of their own" in warning and "and 1 exam with masks of --labels" in warning
+    assert "from --labels for 1 exam, and from the data itself for 1 exam" in warning
 
 
 def test_masks_drawn_on_converted_images_are_mirrored_back(tree, tmp_path):

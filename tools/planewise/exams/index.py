@@ -446,8 +446,8 @@ def _warn_of_two_origins(result: IndexResult, masks: Sequence[Path], items: Sequ
             exams[item["label"] in given].add(item["exam"])
     if exams[True] and exams[False]:
         result.warnings.append(
-            f"masks of two origins: {count_of(len(exams[False]), 'exam')} with masks of their own where --labels "
-            f"has none, and {count_of(len(exams[True]), 'exam')} with masks of --labels; to use one kind, predict "
+            f"masks of two origins: from --labels for {count_of(len(exams[True]), 'exam')}, and from the data itself for "
+            f"{count_of(len(exams[False]), 'exam')} with images that --labels has no mask for; to use one kind, predict "
             "the missing ones (`planewise segment DATALIST`), or remove the others"
         )
 

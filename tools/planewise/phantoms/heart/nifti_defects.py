@@ -74,8 +74,8 @@ def cine_labels(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[
 
 
 def _over_time(files: list[NiftiFile], exam: Exam, view: str) -> list[NiftiFile]:
-    """Make a volume of a view's labels over the cycle, which is empty except in two phases. If another flaw has removed
-    the labels, the list is empty."""
+    """Make a volume of a view's labels over the cycle, with labels in two phases only. If another flaw has removed the
+    labels, the list is empty."""
     labels = [file for file in files if file.name in (f"label_{view}_ED.nii.gz", f"label_{view}_ES.nii.gz")]
     if len(labels) < 2:
         return []
