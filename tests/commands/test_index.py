@@ -32,9 +32,21 @@ def test_it_prints_a_table_and_writes_the_datalist(usual_exam, tmp_path):  # noq
     row = next(line for line in outcome.output.splitlines() if name in line)
     assert row.split() == [name, "training", "sax", "1.00", "5", "6", "10.0"]
     assert re.search(r"^\s+4ch\s+(1\.00|0\.9\d)\s+1\s+6\s+-", outcome.output, re.MULTILINE)
-    assert re.search(r"42 files in .* files/s\), 1 exam\.", outcome.output)
+    seconds, speed = re.search(r"42 files in ([\d.]+) s \((\d+) files/s\), 1 exam\.", outcome.output).groups()
+    assert int(speed) * (float(seconds) + 0.05) > 41
     assert "Items: 30 training, 0 validation, 0 test." in outcome.output
     assert "Sections: by a hash of the patient: 1 0 0, seed 0." in outcome.output
+
+
+def test_exams_that_lack_a_view_come_first(tmp_path):
+    """Exams of one kind are in the order of their hashes."""
+    for number in range(6):
+        identity = {"PatientID": f"P-{number}", "StudyInstanceUID": f"1.2.8.{number}"}
+        write_usual_exam(tmp_path / f"in/{number}", ("2ch", "4ch")[: 1 + number % 2], 3, phases=5, **identity)
+    outcome = run(tmp_path / "in", "-o", tmp_path / "list.json")
+    exams = json.loads((tmp_path / "list.json").read_text())["exams"]
+    shown = sorted(exams, key=outcome.output.index)
+    assert ["4ch" in exams[name]["stacks"] for name in shown] == [False] * 3 + [True] * 3
 
 
 def test_a_terminal_does_not_obey_a_file(usual_exam, tmp_path):  # noqa: F811

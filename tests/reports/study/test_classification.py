@@ -57,3 +57,16 @@ def test_gains_are_of_the_draws_that_both_have(study):
     assert tables["Paired differences in mean AUC"][1:] == [
         ["80, multitask minus scratch", "+0.300", "-", "-", "1 of 1", "+0.300", "not measured"]
     ]
+
+
+def test_pictures_are_of_the_first_draw_with_most_labelled_exams(study):
+    for folder in study.path.glob("finetune/*/*/*/test"):
+        for name in ("roc.png", "saliency.png"):
+            (folder / name).write_bytes("/".join((*folder.parts[-4:-1], name)).encode())
+    _, page = tables_of(classification, study)
+    shown = {picture.png: picture.caption for picture in page.pictures if picture.png.endswith(b".png")}
+    assert shown == {
+        f"{run}/{name}.png".encode(): f"80 labelled exams, {called}{what}."
+        for name, what in (("roc", ": ROC curves"), ("saliency", ": where the network looked"))
+        for run, called in (("none/80/0", "from scratch, draw 0"), ("multitask/80/1", "multitask, draw 1"))
+    }
