@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -185,6 +186,8 @@ def index(
             f"Wrote {literal(str(folders_table(written)))}: maps each hash to its folder; keep it private, too.",
             soft_wrap=True,
         )
+    if any("affine" in item for section in SECTIONS for item in result.datalist[section]):
+        console.print(f"Next: planewise inspect {literal(shlex.quote(str(output)))}", soft_wrap=True)
 
 
 def _print_exams(datalist: dict, console: Console) -> None:

@@ -116,18 +116,20 @@ def _relative(path: str, folder: Path) -> str:
 
 
 def check_output(path: Path) -> Path:
-    """The absolute path, if a file can be written there.
+    """The absolute path of a file to write. Its folder is created if it does not exist.
 
     Raises:
-        InputError: the path is a folder, or its parent folder does not exist or is not writable.
+        InputError: the path is a folder, or its parent folder cannot be created or is not writable.
     """
     path = Path(path).expanduser().absolute()
     if path.is_dir():
         raise InputError(f"{path} is a folder; name the file to write, such as {path / 'datalist.json'}")
-    if not path.parent.is_dir():
-        raise InputError(f"the folder {path.parent} does not exist; make it, or write the datalist elsewhere")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder {path.parent} cannot be created ({error.strerror}); name another file") from None
     if not os.access(path.parent, os.W_OK):
-        raise InputError(f"the folder {path.parent} cannot be written to; write the datalist elsewhere")
+        raise InputError(f"the folder {path.parent} cannot be written to; name another file")
     return path
 
 
