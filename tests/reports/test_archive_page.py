@@ -25,6 +25,7 @@ def test_rows_in_the_given_order_with_their_units():
 
 def test_texts_are_no_markup():
     page = archive_page("plan", [ListedExam("<a>", "<a>/index.html", {"x": "<b>"}, ["<i>"])], {"<u>": "<s>"}, 0)
+    assert "does not fit its name (misnamed) are flagged" in page
     assert not re.search(r"<(a|b|i|u|s)>", page) and "&lt;s&gt;" in page
 
 

@@ -24,7 +24,8 @@ _TITLES = {"plan": "Planned exams", "segment": "Segmented exams"}
 _NOTES = {
     "plan": "The table shows the distance between each acquired view and the planned one. The exam with the largest distance "
     "relative to the plan's error bounds and an operator's usual error comes first: its series may be misnamed, its view "
-    "badly prescribed, or its plan wrong. Open its page to check.",
+    "badly prescribed, or its plan wrong. A view without a plane and a series whose plane does not fit its name (misnamed) "
+    "are flagged, too. Open its page to check.",
     "segment": "Volumes and function. The exam with the most implausible numbers comes first. Open its page to check.",
 }
 _UNITS = {"deg": "deg", "mm": "mm", "ml": "ml", "g": "g", "percent": "%"}
