@@ -149,6 +149,8 @@ def test_a_datalist_that_says_no_view_passes(tmp_path, header):
 def test_a_missing_datalist_says_how_to_make_one(tmp_path):
     with pytest.raises(InputError, match="planewise index"):
         read_datalist(tmp_path / "none.json")
+    with pytest.raises(InputError, match=f"is a folder.*planewise index {tmp_path} -o {tmp_path}.json"):
+        read_datalist(tmp_path)
 
 
 ITEMS = [{"image": f"{exam}-{k}", "exam": f"e{exam:02d}"} for exam in range(20) for k in range(3)]

@@ -7,7 +7,8 @@ import logging
 import pytest
 from monai.bundle import ConfigParser
 from planewise.engines import warn_of_unknown_overrides
-from planewise.engines.overrides import unknown_overrides
+from planewise.engines.overrides import refuse_idle_run, unknown_overrides
+from planewise.errors import InputError
 
 from tests.bundles.conftest import BUNDLES
 from tests.conftest import ROOT
@@ -47,6 +48,15 @@ def test_a_target_that_takes_any_name_is_not_warned_of():
     assert unknown_overrides(["--table#anything", "1"], known) == {}
     # positions have no names
     assert unknown_overrides(["--join#anything", "1"], known) == {"join#anything": None}
+
+
+def test_a_part_that_runs_nothing_is_refused():
+    folder = ROOT / "bundles/downstream_cardiac_sax_segmentation/configs"
+    known = ConfigParser.load_config_files([str(folder / file) for file in ("train.yaml", "evaluate.yaml")])
+    with pytest.raises(InputError, match="--run_id evaluate .* runs nothing; choose run or train_and_evaluate"):
+        refuse_idle_run(["run", "--run_id", "evaluate"], known)
+    for works in (["--run_id=train_and_evaluate"], ["--run_id", "run"], []):
+        refuse_idle_run(works, known)
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)

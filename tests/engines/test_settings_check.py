@@ -55,6 +55,8 @@ NAN = float("nan")
         ("patch_size", (1, 16), (0, 1.5, None)),
         ("mask_ratio", (0.75, 0.1), (0, 1, "most")),
         ("seed", (0, 3), (-1, None, "x")),
+        ("section", ("training", "validation", "test", "all"), ("testing", "train", None)),
+        ("phases", ("ed", "all"), ("es", "ED", 1)),
         (
             "structures",
             ({"1": "LV"}, {2: "LV", 1: "RV"}, {"1": "a", "2": "b", "3": "c"}),

@@ -113,6 +113,11 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
         InputError: there is no such file, or it is not a datalist.
     """
     path = Path(path).expanduser()
+    if path.is_dir():
+        raise InputError(
+            f"{path} is a folder, not a datalist; make one with `planewise index {path} -o {path}.json` and name it with "
+            "--datalist"
+        )
     if not path.is_file():
         raise InputError(
             f"there is no datalist {path}; make one with `planewise index FOLDER -o {path}` and name it with --datalist"

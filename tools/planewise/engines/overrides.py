@@ -15,6 +15,7 @@ import yaml
 from monai.bundle import ConfigParser
 from monai.bundle.config_item import ConfigComponent
 
+from planewise.errors import InputError
 from planewise.old_names import ARGUMENTS, SETTINGS
 
 logger = logging.getLogger(__name__)
@@ -23,14 +24,38 @@ logger = logging.getLogger(__name__)
 _OPTIONS = frozenset(inspect.signature(monai.bundle.run).parameters) | {"args_file"}
 
 
-def config_file_text(arguments: Sequence[str]) -> str | None:
-    """The value of ``--config_file`` on a command line, as written; None if it was not given."""
+def config_file_text(arguments: Sequence[str], option: str = "--config_file") -> str | None:
+    """The value of ``--config_file``, or of another option, on a command line, as written; None if it was not given."""
     text = None
     for position, argument in enumerate(arguments):
         name, _, value = argument.partition("=")
-        if name == "--config_file":
+        if name == option:
             text = value or next(iter(arguments[position + 1 :]), "")
     return text
+
+
+def refuse_idle_run(arguments: Sequence[str], known: Mapping[str, Any]) -> None:
+    """Refuse a ``--run_id`` that names something else than a list of expressions: MONAI would only create its objects, and
+    the run would end without a result and without an error.
+
+    Args:
+        arguments: as for `warn_of_unknown_overrides`.
+        known: the config.
+
+    Raises:
+        InputError: the run would do nothing.
+    """
+    name = config_file_text(arguments, "--run_id")
+    if name is None or name not in known or _runs(known[name]):
+        return
+    others = [key for key, value in known.items() if _runs(value) and key not in ("imports", "initialize", "finalize")]
+    raise InputError(
+        f"--run_id {name} is a part of the config that runs nothing; choose {' or '.join(others)} (default: run)"
+    )
+
+
+def _runs(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(str(entry).startswith("$") for entry in value)
 
 
 def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:

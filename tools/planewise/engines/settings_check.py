@@ -16,6 +16,7 @@ from torch import nn
 
 from planewise.data.datalist import read_datalist
 from planewise.errors import InputError, refusal
+from planewise.exams.split import SECTIONS
 from planewise.geometry import end_direction
 from planewise.networks.pretrained import NO_WEIGHTS
 
@@ -75,7 +76,7 @@ def _optional(check: Check) -> Check:
 
 
 def _one_of(*words: str) -> Check:
-    return lambda value: value in words, " or ".join(words)
+    return lambda value: value in words, f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 _ANYTHING: Check = (lambda value: True, "")
@@ -158,6 +159,7 @@ CHECKS: Mapping[str, Check] = {
     "patch_size": COUNT,
     "patches_per_side": COUNT,
     "num_permutations": (lambda value: _whole(value) and value >= 2, "a whole number, at least 2"),
+    "phases": _one_of("ed", "all"),
     "pretext_flip_prob": SHARE,
     "projection": WIDTHS,
     "probe_mapping": _one_of("linear", "sine"),
@@ -166,6 +168,7 @@ CHECKS: Mapping[str, Check] = {
     "rows_ahead": COUNT,
     "samples_per_epoch": _optional(COUNT),
     "samples_per_exam": (lambda value: value == "all" or COUNT[0](value), f"{COUNT[1]}, or all"),
+    "section": _one_of(*SECTIONS, "all"),
     "seed": WHOLE,
     "shift": NOT_NEGATIVE,
     "shuffle_prob": SHARE,
