@@ -75,8 +75,10 @@ def test_rows_by_hand(tmp_path):
     assert missed == [["False"] * 3, ["False"] * 3, ["False", "False", "True"]]
 
 
-def test_scores_by_hand(tmp_path):
+def test_scores_by_hand(tmp_path, caplog):
+    caplog.set_level("INFO")
     found = report_of(tmp_path)
+    assert f"the scores are in {tmp_path.name}/metrics.json, in the output folder" in caplog.messages
     scores = json.loads((tmp_path / "metrics.json").read_text())
     assert found["report"] == scores
     assert (scores["volumes"], scores["exams"]) == (3, 2)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
 
+from planewise.exams.words import count_of
 from planewise.preprocessing.exam_name import loaded_name
+
+logger = logging.getLogger(__name__)
 
 
 class ExamWriter:
@@ -21,9 +25,11 @@ class ExamWriter:
 
     def __init__(self, output_dir: str | Path) -> None:
         self.folder = Path(output_dir)
+        self.written: set[str] = set()
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
 
     def __call__(self, engine: Engine) -> None:
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
@@ -31,6 +37,11 @@ class ExamWriter:
             folder = self.folder / exam
             folder.mkdir(parents=True, exist_ok=True)
             self.write(exam, folder, item, output)
+            self.written.add(exam)
+
+    def _finish(self, engine: Engine) -> None:
+        if self.written:  # a number, because a name may be that of a file, with a person's name in it
+            logger.info("wrote %s into the output folder, one for each result", count_of(len(self.written), "folder"))
 
     def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         """Write the files of one exam.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
 
 from planewise.reports.tables import write_json
+
+logger = logging.getLogger(__name__)
 
 
 class Report:
@@ -48,3 +51,4 @@ class Report:
             # this file comes last, so that a program that waits for it finds the others
             write_json(self.folder / "metrics.json", scores)
             engine.state.metrics |= {"report": scores}
+            logger.info("the scores are in %s/metrics.json, in the output folder", self.folder.name)
