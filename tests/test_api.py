@@ -67,6 +67,7 @@ def test_a_run_brings_its_weights_and_settings():
     ("arguments", "said"),
     [
         ({"bundle": "no_bundle"}, "there is no bundle no_bundle"),
+        ({"bundle": "pretext_rotatoin"}, r"did you mean pretext_rotation\?"),
         ({"bundle": "pretext_rotation", "weights": "/nothing"}, "there are no weights in /nothing"),
         ({"bundle": "pretext_rotation", "bundles": "/nothing"}, "there is no bundle pretext_rotation in /nothing"),
     ],

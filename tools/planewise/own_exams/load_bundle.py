@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import difflib
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -30,8 +31,8 @@ class LoadedBundle:
     """
 
     folder: Path
-    network: nn.Module
-    config: ConfigParser
+    network: nn.Module = field(repr=False)
+    config: ConfigParser = field(repr=False)
     weights: Path | None
 
 
@@ -60,8 +61,10 @@ def load_bundle(
     folder = folder.resolve()
     file = folder / "configs" / "inference.yaml"
     if not file.is_file():
+        near = difflib.get_close_matches(folder.name, [path.name for path in folder.parent.glob("*")], n=1)
         raise InputError(
-            f"there is no bundle {bundle} in {folder.parent}; name its folder, or the folder of the bundles"
+            f"there is no bundle {bundle} in {folder.parent}; "
+            + (f"did you mean {near[0]}?" if near else "name its folder, or the folder of the bundles")
         )
     config = ConfigParser(ConfigParser.load_config_file(str(file)))
     config.update({"bundle_root": str(folder), "device": str(device)})
