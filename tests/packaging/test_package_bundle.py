@@ -321,7 +321,7 @@ def test_a_link_out_of_the_bundle_is_refused_and_one_within_is_followed(link, ru
         (copy / link).unlink()
         (copy / link).symlink_to("data_license.txt")
         done = package_bundle(copy, run, tmp_path / "dist", **SAID)
-        assert (done.folder / link).read_bytes() == (copy / "docs/data_license.txt").read_bytes()
+        assert (done.folder / link).read_bytes() == (copy / link).read_bytes()
 
 
 def test_scores_that_a_person_names(run, tmp_path):
@@ -334,6 +334,12 @@ def test_scores_that_a_person_names(run, tmp_path):
         package_bundle(source(NAME), alone, tmp_path / "dist", scores=scores, **SAID)
     done = package_bundle(source(NAME), run, tmp_path / "dist", scores=scores, **SAID)
     again = package_bundle(source(NAME), run, tmp_path / "dist", scores=scores, data="something else")  # over it
+    licence = (done.folder / "docs/data_license.txt").read_text()
+    assert licence.startswith("The weights in models/ were trained on: something else.")
+    assert "phantom" not in licence and "is in this bundle" not in " ".join(licence.split()) and "ACDC" in licence
+    phantoms = package_bundle(source(NAME), run, tmp_path / "phantoms", scores=scores, data="phantoms")
+    licence = (source(NAME) / "docs/data_license.txt").read_bytes()
+    assert (phantoms.folder / "docs/data_license.txt").read_bytes() == licence
     assert again.folder == done.folder and "something else" in (done.folder / "docs/README.md").read_text()
     assert sorted(path.name for path in (tmp_path / "dist").iterdir()) == [NAME, f"{NAME}.zip"]
     told = json.loads((done.folder / "configs/metadata.json").read_text())["eval_metrics"]

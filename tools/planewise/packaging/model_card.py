@@ -83,6 +83,19 @@ def with_release(readme: str, rows: Sequence[str]) -> str:
     return f"{before}{heading}{block}\n\n{rest}"
 
 
+def with_training_data(licence: str, provenance: Provenance) -> str:
+    """A bundle's data_license.txt with the origin of the packaged weights. Its first paragraph is about weights trained on
+    phantoms, and stays only for such weights; no other weights may claim that they contain no data set."""
+    if "phantom" in provenance.data.lower():
+        return licence
+    _, _, rest = licence.partition("\n\n")
+    origin = (
+        f"The weights in models/ were trained on: {provenance.data}.\nThe terms of these data apply to the weights. "
+        "Add these terms here before you publish the bundle.\n\n"
+    )
+    return origin + re.sub(r";\s+nothing\s+of\s+them\s+is\s+in\s+this\s+bundle:", ":", rest)
+
+
 def without_release(readme: str) -> str:
     """A bundle's README without the lines of `with_release`."""
     before, _, rest = readme.partition(RELEASE_BEGIN)
@@ -114,6 +127,8 @@ def with_commands(readme: str, metadata: Mapping[str, Any], inference: Mapping[s
         "pip install " + " ".join(f'"{name}=={version}"' for name, version in packages.items()),
         f"{run} configs/inference.yaml {source} --output_dir out",
         f"{run} configs/train.yaml --datalist /data/datalist.json --output_dir runs/mine",
+        f"{run} \"['configs/train.yaml','configs/evaluate.yaml']\" --weights models/model.pt "
+        "--datalist /data/datalist.json --output_dir scores",
         "```",
         "",
         f"`{OURS} index` writes `/data/datalist.json` for your own exams. The settings at the top of the configs are those",

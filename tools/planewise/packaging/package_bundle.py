@@ -24,7 +24,7 @@ from planewise.own_names import OURS, THEIRS
 from planewise.packaging import archive
 from planewise.packaging.bundle import Bundle, check_metadata, without_noise
 from planewise.packaging.configs import TWINS, as_json, for_a_bundle, with_values
-from planewise.packaging.model_card import Provenance, with_commands, with_provenance
+from planewise.packaging.model_card import Provenance, with_commands, with_provenance, with_training_data
 from planewise.packaging.network_overlays import bundle_of_run
 from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.run import Run, read_scores
@@ -196,6 +196,9 @@ def _write_files(
             target = built / path.relative_to(source.folder)
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, target)
+    licence = built / "docs" / "data_license.txt"
+    if licence.is_file():
+        licence.write_text(with_training_data(licence.read_text(), provenance))
     texts = {name: with_values(text, changed.get(name, {})) for name, text in source.texts.items()}
     if "demo.yaml" in texts and not _fits_the_weights(source.config("demo.yaml"), source, changed):
         del texts["demo.yaml"]
