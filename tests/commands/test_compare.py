@@ -11,6 +11,7 @@ import yaml
 from planewise.commands import app
 from planewise.commands import compare as command
 from planewise.errors import InputError
+from planewise.exams.split import SECTIONS
 from typer.testing import CliRunner
 
 from tests.conftest import ROOT
@@ -134,6 +135,18 @@ def test_a_slip_costs_no_indexing(folders, labelled, words, said, tmp_path):
     given = ["compare", str(folders / "pacs"), str(folders / labelled), "-o", str(tmp_path / "out"), *words]
     outcome = CliRunner().invoke(app, given)
     assert outcome.exit_code == 1 and said in outcome.output and not (tmp_path / "out").exists(), outcome.output
+
+
+@pytest.mark.parametrize(("patients", "shared"), [(3, (1, 1, 1)), (4, (2, 1, 1)), (6, (4, 1, 1)), (14, (10, 2, 2))])
+def test_few_patients_leave_no_section_empty(patients, shared):
+    items = [{"image": "x", "patient": f"p{number}"} for number in range(patients) for _ in range(2)]
+    exams = {f"e{number}": {"patient": f"p{number}", "section": "training"} for number in range(patients)}
+    datalist = {"planewise": {"anatomy": "cardiac"}, "training": items, "validation": [], "test": [], "exams": exams}
+    assert compare.fill_sections(datalist, compare.SPLITS["unlabelled"], labelled=False) == patients
+    assert tuple(len(datalist[section]) // 2 for section in SECTIONS) == shared
+    assert all(exams[item["patient"].replace("p", "e")]["section"] == one for one in SECTIONS for item in datalist[one])
+    assert compare.fill_sections(datalist, compare.SPLITS["unlabelled"], labelled=False) == 0, "nothing is empty now"
+    assert compare.fill_sections(datalist, compare.SPLITS["labelled"], labelled=True) == 0, "nobody has a label"
 
 
 def test_a_section_of_unlabelled_exams_that_is_empty_is_refused(lists, tmp_path):

@@ -112,17 +112,21 @@ def test_hours_follow_the_rate_and_the_number_of_jobs(plan, data):
 def test_the_report_says_what_was_calculated_and_sums_it(plan, data):
     jobs, counts = plan
     costs = [cost(job, data, Rates()) for job in jobs]
-    text = "\n".join(report(costs, counts, data, Rates(), "cpu", [1, 8]))
+    text = "\n".join(report(costs, counts, data, Rates(), "cpu", [1, 8], TABLE4))
     assert "207 of 207 calculated, not measured" in text and "10 TFLOP/s" in text
     total = sum(entry.seconds for entry in costs) / 3600
     assert f"{total:.1f} GPU hours" in text and "on 8 GPUs: " in text and "195 finetune, 1 forest, 12 pretrain" in text
+    rates = Rates(slice={jobs[0].bundle: 0.05})
+    text = "\n".join(report([cost(jobs[0], data, rates)], counts, data, rates, "cpu", [1, 2], TABLE4))
+    assert "1 job at a time: at least" in text and "2 jobs at a time: at least" in text
+    assert f"python -m tools.studies.estimate {TABLE4} --seconds-per-step {jobs[0].bundle}=" in text
 
 
 def test_the_documented_estimate_is_of_every_row(data):
     """Dagger rows too, whose files need not be there, each with the operations of its own network."""
     jobs, counts = planned(TABLE4)
     costs = [cost(job, data, Rates()) for job in jobs if job.kind == "finetune"]
-    text = report(costs, counts, data, Rates(), "cpu", [1, 8, 64])
+    text = report(costs, counts, data, Rates(), "cpu", [1, 8, 64], TABLE4)
     whole_page = (STUDIES.parent / "docs/studies.md").read_text()
     written = with_block(whole_page, BEGIN, END, page_block(text))
     assert written.count("\nall trainings") == whole_page.count("\nall trainings") == 1, "one table, between the marks"

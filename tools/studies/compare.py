@@ -14,7 +14,7 @@ import yaml
 from monai.bundle import ConfigParser
 from planewise.data import gather_stacks, load_datalist, read_datalist
 from planewise.errors import InputError
-from planewise.exams.split import SECTIONS
+from planewise.exams.split import SECTIONS, split_stratified
 from planewise.exams.words import count_of, listed
 from planewise.preprocessing import LoadVolumed
 
@@ -84,6 +84,8 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
         print(f"{name}: {file} is kept; delete it to index {given} again")
         return file
     found = planewise.index(given, split=SPLITS[name], **options)
+    if patients := fill_sections(found.datalist, SPLITS[name], name == "labelled"):
+        print(f"{name}: {patients} patients are few, so each section gets its exact share instead of a hash's")
     file.parent.mkdir(parents=True, exist_ok=True)
     found.write(file)
     print(f"{name}: {len(found.datalist['exams'])} exams in {given}")
@@ -92,6 +94,35 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     for line in (*found.warnings, *(f"{which}: {why}" for which, why in found.unmatched)):
         print(f"  {line}")
     return file
+
+
+def fill_sections(datalist: dict[str, Any], shares: Sequence[float], labelled: bool) -> int:
+    """Divide the patients again if a section is empty, because a hash of few patients may leave out a section by chance.
+
+    Args:
+        datalist: content of a datalist, which is changed.
+        shares: shares of training, validation and test; each section gets at least one patient.
+        labelled: whether to divide only patients with labels; all others are then in the training section.
+
+    Returns:
+        The number of patients that were divided; 0 if nothing was changed, since no section is empty or there are fewer than
+        three patients.
+    """
+    keys = _LABELS[datalist["planewise"]["anatomy"]] if labelled else ("image",)
+    items = list({id(item): item for section in SECTIONS for item in datalist[section]}.values())
+    counted = {
+        section: {item["patient"] for item in datalist[section] if set(keys) & set(item)} for section in SECTIONS
+    }
+    patients = set().union(*counted.values())
+    if all(counted.values()) or len(patients) < len(SECTIONS):
+        return 0
+    few = [max(1, round(share * len(patients))) for share in shares[1:]]
+    sections = split_stratified(dict.fromkeys(patients, ""), (max(1, len(patients) - sum(few)), *few), 0)
+    for section in SECTIONS:
+        datalist[section] = [item for item in items if sections.get(item["patient"], "training") == section]
+    for exam in datalist["exams"].values():
+        exam["section"] = sections.get(exam["patient"], "training")
+    return len(patients)
 
 
 def read(datalist: Path) -> Mapping[str, Any]:

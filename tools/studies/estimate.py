@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             costs = [cost(job, data, rates) for job in jobs]
     except InputError as error:
         sys.exit(f"planewise: {error}")
-    lines = report(costs, counts, data, rates, device, options.gpus)
+    lines = report(costs, counts, data, rates, device, options.gpus, options.config)
     print("\n".join([f"{study['title']} ({options.config})", "", *lines]))
     if options.page:
         options.page.write_text(with_block(options.page.read_text(), BEGIN, END, page_block(lines)))
@@ -442,6 +442,7 @@ def report(
     rates: Rates,
     device: str,
     gpus: Sequence[int],
+    config: Path,
 ) -> list[str]:
     """The estimate as lines of text."""
     unit = "CPU" if rates.slice and device == "cpu" else "GPU"
@@ -490,14 +491,16 @@ def report(
         except ValueError as error:
             lines.append(f"on {number}: not possible: {error}")
             continue
-        devices = f"{number} {'GPU' if unit == 'GPU' else 'such machine'}{'s' if number > 1 else ''}"
-        lines.append(f"on {devices}: at least {hours_of_all:.1f} hours")
+        where = (
+            f"on {number} GPU{'s' * (number > 1)}" if unit == "GPU" else f"{number} job{'s' * (number > 1)} at a time"
+        )
+        lines.append(f"{where}: at least {hours_of_all:.1f} hours")
     if rates.slice:
         timings = {
             entry.job.trained: entry.slice * entry.work.step_slices for entry in costs if entry.source == "timed"
         }
         again = " ".join(f"--seconds-per-step {bundle}={seconds:.4g}" for bundle, seconds in timings.items())
-        lines += ["", f"to repeat this without timing: {again}"]
+        lines += ["", f"to repeat this without timing: python -m tools.studies.estimate {config} {again}"]
     return lines
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import planewise
-from planewise.commands.terminal import refusals
+from planewise.commands.terminal import progress_bar, refusals
 from planewise.errors import InputError
 
 
@@ -80,14 +80,17 @@ def compare(
         out = output.expanduser().resolve()
         names = None if pretexts is None else [name.strip() for name in pretexts.split(",")]
         studies.refuse_early((unlabelled, labelled), anatomy, names)
-        lists = (
-            studies.indexed(unlabelled, out, "unlabelled", anatomy=anatomy),
-            studies.indexed(labelled, out, "labelled", anatomy=anatomy, labels_dir=labels, classes=classes),
-        )
+        with progress_bar("reading headers of unlabelled images") as progress:
+            images = studies.indexed(unlabelled, out, "unlabelled", anatomy=anatomy, progress=progress)
+        with progress_bar("reading headers of labelled images") as progress:
+            exams = studies.indexed(
+                labelled, out, "labelled", anatomy=anatomy, labels_dir=labels, classes=classes, progress=progress
+            )
         device = studies.device()
         file = out / "study.yaml"
         study = studies.study_of(
-            *lists,
+            images,
+            exams,
             out,
             names,
             numbers,
@@ -100,6 +103,8 @@ def compare(
         typer.echo(f"{file}: {', '.join(study['methods'])}; {trainings} trainings.")
         estimate = [sys.executable, "-m", "tools.studies.estimate", str(file), "--measure"]
         estimate += ["--gpus", studies.side_by_side(study)]
+        if measure:
+            typer.echo("Timing a few training steps (about a minute) ...")
         if measure and subprocess.run(estimate, cwd=root).returncode:
             raise InputError("the study cannot run; see above")
         typer.echo(
