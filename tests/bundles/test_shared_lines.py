@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+import ast
+import functools
+import inspect
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from pydoc import locate
 from typing import Any
 
 import pytest
 import yaml
+from monai.bundle import ConfigComponent
 
 from tests.bundles.conftest import BUNDLES, TRAINED
 from tests.conftest import ROOT
@@ -23,6 +29,7 @@ OWN = {
 }
 
 
+@functools.cache
 def read(name: str, file: str = "train.yaml") -> dict[str, Any]:
     return yaml.safe_load((CONFIGS[name] / file).read_text())
 
@@ -49,6 +56,13 @@ def test_trainer_evaluator_and_run_are_wired_alike(name):
     assert engines(name) == engines("pretext_cardiac_multitask")
 
 
+def test_a_second_task_is_given_the_settings_of_its_run():
+    """By their names; where its images lie and which weights are its own is said apart."""
+    given = [read(f"downstream_cardiac_{view}_segmentation")["other_task"]["run_settings"] for view in ("sax", "lax")]
+    assert given[0] == given[1] and len(given[0]) == 16
+    assert {key for key, value in given[0].items() if value != f"@{key}"} == {"datalist"}
+
+
 @pytest.mark.parametrize("name", [name for name in TRAINED if name.endswith("_segmentation")])
 def test_dice_is_of_every_structure_that_the_network_tells_apart(name):
     config = read(name)
@@ -64,18 +78,302 @@ def test_the_regions_that_validation_scores_are_those_of_evaluation(name):
     assert report["structures"] == "@structures"
 
 
+def entries(name: str, file: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What a config makes objects of, with its place, such as ``train#handlers``; a list's number is left out."""
+
+    def within(part: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        if isinstance(part, dict) and "_target_" in part:
+            yield place, part
+        for key, entry in part.items() if isinstance(part, dict) else ():
+            yield from within(entry, f"{place}#{key}".lstrip("#"))
+        for entry in part if isinstance(part, list) else ():
+            yield from within(entry, place)
+
+    yield from within(read(name, file), "")
+
+
+def files(name: str) -> list[str]:
+    return sorted(path.name for path in CONFIGS[name].glob("*.yaml"))
+
+
+def kind_of(entry: dict[str, Any]) -> str:
+    return str(entry["_target_"]).rpartition(".")[2]
+
+
 def made_of(kind: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Bundle, file and entry of everything of this class in any config."""
+    for name in CONFIGS:
+        for file in files(name):
+            yield from ((name, file, entry) for _, entry in entries(name, file) if kind_of(entry) == kind)
 
-    def within(part: Any) -> Iterator[dict[str, Any]]:
-        if isinstance(part, dict) and str(part.get("_target_")).rpartition(".")[2] == kind:
-            yield part
-        for entry in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
-            yield from within(entry)
 
-    for name, folder in CONFIGS.items():
-        for file in sorted(folder.glob("*.yaml")):
-            yield from ((name, file.name, entry) for entry in within(read(name, file.name)))
+MISSING = "not given"
+#: What arguments are given in place of the setting of their name: a setting of another name, or none.
+OTHERWISE: dict[str, set[str]] = {
+    # sizes, folders and devices of a part of the run
+    "device": {"@data_device"},
+    "output_dir": {"@report_dir", "$@report_dir + '/masks'"},
+    "network": {"@learner", "@network_def", "@learner_def"},
+    "StepLR.gamma": {"@lr_gamma"},
+    "CorruptImagesd.flip": {"@mirror"},
+    "KeepHeartd.crop": {"@mask_crop"},
+    "ProjectionHead.norm": {"@head_norm", "none"},
+    "ProjectionHead.in_channels": {"$@network_def.out_channels"},
+    "LoadVolumed.channels": {"@in_channels"},
+    "VolumeDice.regions": {"$planewise.metrics.region_classes(@structures, @regions)"},
+    "graded.grades": {"len(@grades)"},
+    "cumulative_targets.grades": {"grades"},
+    "select_subjects.seed": {"@subject_seed"},
+    "select_subjects.num_subjects": {"@num_subjects if items else None"},
+    "load_fold.seed": {"@fold_seed"},
+    # validation is the same each time, and of its own number of samples
+    "ExamSampler.seed": {MISSING},
+    "ExamSampler.samples_per_exam": {"@val_samples_per_exam", MISSING},
+    "ExamSampler.samples_per_epoch": {"@val_samples", MISSING},
+    "PairSampler.seed": {MISSING},
+    "PairSampler.samples_per_exam": {"@val_samples_per_exam"},
+    "PairSampler.samples_per_epoch": {MISSING},
+    "SeriesSampler.seed": {MISSING},
+    "SeriesSampler.samples_per_epoch": {MISSING},
+    "SeedHandler.seed": {"0"},
+    # evaluation is float32, of every slice, by the location that the targets have; inference reads one exam after the other
+    "SliceBatchInferer.amp": {MISSING},
+    "WindowInferer.amp": {MISSING},
+    "SupervisedEvaluator.amp": {"$planewise.engines.precision(@amp, @device) == 'float16'"},
+    "SupervisedEvaluator.compile": {MISSING},
+    "ProbeScores.batch_size": {MISSING},
+    "ProbeScores.max_slices": {MISSING},
+    "ProbeScores.mapping": {"linear", "sine"},
+    "probe_labels.batch_size": {MISSING},
+    "DataLoader.num_workers": {MISSING},
+    "DataLoader.dataset": {"{'_target_': 'planewise.data.ReadableItems', 'dataset': '@dataset'}"},
+    "SliceFeaturesd.inferer": {
+        MISSING,
+        "{'_target_': 'planewise.engines.FeatureInferer', 'batch_size': '@batch_size', 'amp': '@amp'}",
+    },
+    # what does not apply: a metric's batches and device, masks that are saved, puzzles of images, masks read elsewhere
+    "Loss.batch_size": {MISSING},
+    "MaskedLoss.batch_size": {MISSING},
+    "Loss.device": {MISSING},
+    "Accuracy.device": {MISSING},
+    "Invertd.device": {MISSING},
+    "SaveImaged.scale": {MISSING},
+    "AlexNetDecoder.norm": {MISSING},
+    "UNetEncoder.in_channels": {MISSING},
+    "UNetEncoder.spatial_dims": {MISSING},
+    "TwoPhaseDataset.device": {"@data_device", MISSING},
+    "TwoPhaseDataset.heart_labels": {MISSING},
+    "pair_phases.masks": {MISSING},
+    "load_fold.section": {"'training'"},
+    "with_hearts.images": {"'segmented'"},
+}
+
+#: Defaults that no bundle has.
+DEFAULTS = {
+    "HeatmapPictureHandler.interval": 1,
+    "KeepHeartd.margin": 0.0,
+    "PairSampler.batch_size": 1,
+    "PhotographDataset.label_keys": ("label",),
+    "RandRotateZoomBatchd.spatial_dims": 2,
+    "TwoPhaseDataset.slices": (1 / 3, 2 / 3),
+    "probe_labels.score_name": "score",
+}
+
+
+def calls(text: str) -> Iterator[tuple[Callable, dict[str, str]]]:
+    """The functions of ours that an expression calls, with their arguments by name."""
+    for call in ast.walk(ast.parse(re.sub(r"@[\w#]+", lambda found: "AT_" + found[0][1:].replace("#", "__"), text))):
+        if isinstance(call, ast.Call) and (path := ast.unparse(call.func)).startswith("planewise."):
+            function = locate(path)
+            given = dict(zip(parameters(function), call.args, strict=False))
+            given |= {word.arg: word.value for word in call.keywords if word.arg}
+            yield function, {key: ast.unparse(value).replace("AT_", "@") for key, value in given.items()}
+
+
+def expressions(part: Any) -> Iterator[str]:
+    if isinstance(part, str) and part.startswith("$") and not part.startswith("$import"):
+        yield part[1:]
+    for entry in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from expressions(entry)
+
+
+@functools.cache
+def class_of(target: str) -> Callable:
+    return locate(target) if "." in target else locate(ConfigComponent({"_target_": target}, "").resolve_module_name())
+
+
+parameters = functools.cache(lambda function: inspect.signature(function).parameters)
+
+
+@functools.cache
+def wired(name: str, file: str) -> list[tuple[Callable, dict[str, str]]]:
+    """Classes and functions of a config, with their arguments as text."""
+    made = [
+        (class_of(entry["_target_"]), {key: str(value) for key, value in entry.items()})
+        for _, entry in entries(name, file)
+    ]
+    return made + [call for text in expressions(read(name, file)) for call in calls(text)]
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_an_argument_is_given_the_setting_of_its_name(name):
+    wrong = []
+    for file in files(name):
+        settings = {*read(name, file), *(read(name) if file != "inference.yaml" else ())}
+        for function, given in wired(name, file):
+            for argument in settings & set(parameters(function)):
+                value, which = given.get(argument, MISSING), f"{function.__name__}.{argument}"
+                allowed = {f"@{argument}", *OTHERWISE.get(which, OTHERWISE.get(argument, ()))}
+                # a network within what places it, and the number of samples in a batch: test_settings.py
+                if value not in allowed and not value.startswith(("planewise.networks.load_", "$lambda label: len(")):
+                    wrong.append(f"{file}: {which} is {value}")
+    assert wrong == [], "give it the setting of its name, or say in OTHERWISE what else it may be"
+
+
+#: What a reference to a part of a block begins with.
+BLOCK = r"\b(train|validate|evaluate)#"
+
+
+def test_a_default_that_every_bundle_replaces_is_the_value_of_one():
+    """Then who makes an object by hand gets what a bundle has."""
+    values: dict[tuple[Any, str], list[str]] = defaultdict(list)
+    for name in BUNDLES:
+        for file in files(name):
+            settings = (read(name) if file != "inference.yaml" else {}) | read(name, file)
+            for function, given in wired(name, file):
+                ours = function.__module__.startswith("planewise.")
+                for parameter in parameters(function).values() if ours else ():
+                    value = given.get(parameter.name, MISSING)
+                    if type(parameter.default) in (int, float, str, tuple) and parameter.default != ():
+                        values[function, parameter.name].append(str(settings.get(value.removeprefix("@"), value)))
+    found = {}
+    for (function, argument), each in values.items():
+        default = parameters(function)[argument].default
+        written = str(list(default)) if isinstance(default, tuple) else str(default)
+        if MISSING not in each and not {written, written.removesuffix(".0")} & {value.strip("'") for value in each}:
+            found[f"{function.__name__}.{argument}"] = default
+    assert found == DEFAULTS
+
+
+#: Arguments of which each bundle has its own: what it reads (test below), and what its loss and metrics look at.
+OF_EACH = {"data", "output_transform", "batch_size", "key", "score", "params"}
+#: What a single bundle has, at a place that others have too; in others of its configs it may be the same.
+ONLY: dict[str, dict[str, str]] = {
+    "downstream_brain_tumour_segmentation": {"LoadVolumed.channel_names": "@channels"},
+    "downstream_cardiac_disease_classification": {
+        "SupervisedEvaluator.amp": MISSING,
+        "SupervisedEvaluator.prepare_batch": MISSING,
+    },
+    "downstream_cardiac_two_phase_classification": {
+        "SupervisedEvaluator.amp": "$planewise.engines.precision(@amp, @device) == 'float16'",
+    },
+    "downstream_knee_injury_classification": {
+        "LoadSliced.field_without_spacing": "@field_without_spacing",
+        "RunHandler.lr_epoch_level": MISSING,
+    },
+    "downstream_pancreas_segmentation": {"LoadVolumed.channel_names": "[]"},
+    "pretext_cardiac_multitask": {
+        "SliceLocationd.mapping": "linear",
+        "PlanViewsd.joint_bounds": "@joint_bounds",
+        "PlanViewsd.phase_plans": "@phase_plans",
+    },
+    "pretext_contrastive_predictive_coding": {
+        "ProjectionHead.hidden": "$@embedding[0]",
+        "ProjectionHead.out_channels": "$@embedding[1]",
+        "ProjectionHead.norm": "none",
+        "RunHandler.best_learner": "True",
+        "PrepareSliceBatch.targets": "['candidates', 'ahead', 'original']",
+    },
+    "pretext_exemplar": {"RetrievalScores.distance": "l2"},
+    "pretext_jigsaw": {"PrepareSliceBatch.targets": "['permutation', 'original']"},
+    "pretext_knee_multitask": {"SliceLocationd.mapping": "sine", "PlanViewsd.mapping": "sine"},
+    "pretext_masked_autoencoder": {
+        "RestorationLoss.hidden_only": "True",
+        "RestorationScores.hidden_only": "True",
+        "RestorationScores.spoilt": MISSING,
+    },
+    "pretext_models_genesis": {
+        "RestorationLoss.hidden_only": MISSING,
+        "RestorationScores.hidden_only": MISSING,
+        "RestorationScores.spoilt": "True",
+    },
+    "pretext_relative_patch_location": {"PrepareSliceBatch.targets": "['place', 'original']"},
+    "pretext_simsiam": {
+        "ProjectionHead.layers": "3",
+        "ProjectionHead.last_norm": "True",
+        "ProjectionHead.hidden": "@bottleneck",
+    },
+    "pretext_slice_order": {
+        "LocationWriter.start": "@start",
+        "LocationWriter.mapping": MISSING,
+        "PrepareSliceBatch.targets": "['position']",
+    },
+}
+
+
+def test_only_known_bundles_differ_from_all_others():
+    """An argument that is dropped, turned or taken from another block is then like nothing else."""
+    rows, known = [], defaultdict(set)
+    for name in BUNDLES:
+        for file in set(files(name)) & {"train.yaml", "evaluate.yaml", "inference.yaml"}:
+            for place, entry in entries(name, file):
+                given = {key: str(value) for key, value in entry.items()}
+                # alike with what is at its place, and of that with what is done to the same key
+                for where in ((file, place, kind_of(entry), ""), (file, place, kind_of(entry), given.get("keys"))):
+                    rows.append((name, where, given))
+                    known[where] |= entry.keys()
+    bundles: dict[tuple, set[str]] = defaultdict(set)
+    own = Counter()
+    for name, where, given in rows:
+        bundles[where].add(name)
+        for argument in known[where]:
+            value = given.get(argument, MISSING)
+            bundles[where, argument, value].add(name)
+            own[name, where[2:], argument, re.sub(BLOCK, "", value)] += 1
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for name, where, given in rows:
+        for argument in known[where] - OF_EACH if len(bundles[where]) > 1 else ():
+            value = given.get(argument, MISSING)
+            elsewhere = own[name, where[2:], argument, re.sub(BLOCK, "", value)] > 1
+            # what an argument is itself made of has a row of its own
+            if len(bundles[where, argument, value]) == 1 and not elsewhere and "_target_" not in value:
+                found[name][f"{where[2]}.{argument}"] = value
+    assert found == ONLY
+
+
+def read_by(expression: str) -> str:
+    """What a dataset reads, whichever its section is, and how many of its exams it keeps."""
+    section = re.sub(r"'training'|'validation'|@section", "SECTION", expression).replace(", required=True", "")
+    return re.sub(
+        r"planewise\.data\.select_subjects\((.*), @num_subjects, @subject_seed(, \[?['@\w]+\]?)?\)", r"\1", section
+    )
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_training_validation_and_evaluation_read_alike(name):
+    """All but the section, and which of its exams count."""
+    blocks = read(name) | read(name, "evaluate.yaml")
+    data = {block: blocks[block]["dataset"] for block in ("train", "validate", "evaluate")}
+    loaded = {block: re.search(r"load_(datalist|fold)\([^()]*\)", entry["data"])[0] for block, entry in data.items()}
+    assert len({read_by(text) for text in loaded.values()}) == 1, loaded
+    assert [block for block, text in loaded.items() if "required=True" in text] == ["train"]
+    # evaluation may take whole volumes in place of slices
+    alike = [
+        entry["data"]
+        for entry in data.values()
+        if entry["_target_"] in (data["validate"]["_target_"], data["train"]["_target_"])
+    ]
+    assert len({read_by(text) for text in alike}) == 1, alike
+    # a number of labelled exams is drawn alike wherever it is drawn
+    drawn = re.findall(r"@subject_seed[^)]*", str(blocks))
+    assert len(set(drawn)) <= 1 and bool(drawn) != name.startswith("pretext_")
+    inference = read(name, "inference.yaml")
+    views = {
+        entry.get("view") for _, _, entry in made_of("LoadStackd") if entry in inference["preprocessing"]["transforms"]
+    }
+    for function, given in wired(name, "inference.yaml"):
+        if function.__name__ == "find_inputs":
+            assert {given.get("view", "None").strip("'")} == {str(view) for view in views}
 
 
 def test_volumes_that_do_not_fit_the_network_are_refused():
@@ -108,7 +406,16 @@ def test_labels_go_back_by_nearest_neighbours_and_all_else_is_interpolated():
 def test_to_train_and_evaluate_is_to_start_train_and_evaluate(name):
     config, scored = read(name), read(name, "evaluate.yaml")
     assert scored["train_and_evaluate"] == [*config["initialize"], *config["run"], *scored["run"]]
-    assert "start_run(" in config["initialize"][0]
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_a_run_starts_with_what_it_depends_on(name):
+    """A forest is trained anew each time, on the CPU."""
+    resume, tf32 = ("@resume", ", @tf32") if name in TRAINED else ("False", "")
+    start = f"$planewise.engines.start_run(@output_dir, @seed, {resume}, [@datalist]{tf32})"
+    assert read(name)["initialize"] == [start]
+    check = ["$planewise.engines.check_run(@tf32)"] if name in TRAINED else ["$planewise.engines.check_run()"]
+    assert [read(name, file)["initialize"] for file in ("evaluate.yaml", "inference.yaml")] == [check] * 2
 
 
 def test_the_settings_of_a_run_are_the_same_text():
@@ -124,8 +431,8 @@ def test_runs_of_several_processes_differ_in_their_network_alone():
     for name in TRAINED:
         config = read(name, "multi_gpu_train.yaml")
         network = config["train#trainer#network"]
-        assert network.pop("network") == read(name)["train"]["trainer"]["network"]
-        found.append(config)
+        assert network["network"] == read(name)["train"]["trainer"]["network"]
+        found.append(config | {"train#trainer#network": network | {"network": None}})
     assert all(config == found[0] for config in found)
 
 
