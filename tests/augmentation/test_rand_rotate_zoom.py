@@ -59,6 +59,13 @@ def test_images_are_those_of_scipy(axes):
             assert np.allclose(moved[number, channel], expected, atol=1e-4)
 
 
+def test_the_masks_that_are_named_move_with_the_image():
+    image = torch.rand(3, 1, 9, 9).round()
+    batch = batch_of(image) | {"mask": image, "label": image}
+    moved = RandRotateZoomBatchd(90.0, 1.0, (1.2, 1.2), 1.0, label_keys=("mask",))(batch)
+    assert torch.equal(moved["label"], image) and not torch.equal(moved["mask"], image)
+
+
 def test_nothing_moves_at_a_rate_of_nothing_and_processes_draw_as_one(monkeypatch):
     image = torch.rand(4, 1, 8, 8, 8)
     still = RandRotateZoomBatchd(180.0, 0.0, (0.8, 1.2), 0.0, spatial_dims=3)(batch_of(image))["image"]

@@ -40,6 +40,14 @@ def test_a_batch_is_what_the_transforms_make_of_the_items(volumes, preprocessing
     assert slices.items[7]["exam"] == "e1"
 
 
+@pytest.mark.parametrize(("cores", "processes"), [(2, 2), (64, 8), (None, 1)])
+def test_a_process_for_each_core_preprocesses_and_no_more_than_eight(
+    cores, processes, tmp_path, preprocessing, monkeypatch
+):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert cache_module.SliceCache([], preprocessing, tmp_path).num_workers == processes
+
+
 def test_the_loader_hands_over_whole_batches(volumes, preprocessing, tmp_path):
     loader = DataLoader(dataset(volumes, preprocessing, tmp_path), batch_size=5, collate_fn=as_batch)
     assert [len(batch["index"]) for batch in loader] == [5, 5, 2]

@@ -62,8 +62,9 @@ def dataset(items, tmp_path, transform=loaded, **settings) -> TwoPhaseDataset:
 
 def test_both_phases_of_the_same_slices_stand_side_by_side(items, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "planewise"):
-        data = dataset(items, tmp_path)
+        data = dataset(items, tmp_path, cache_dir=tmp_path / "own")
     assert [item["exam"] for item in data.items] == ["e1", "e2"] and data.labels.tolist() == [0, 1]
+    assert list((tmp_path / "own").rglob("image.npy"))
     for reason in ("no volume at ES (1)", "no class (group) (1)", "different numbers of slices at the two phases (1)"):
         assert reason in caplog.text
     batch = data.__getitems__([1, 0])
@@ -82,7 +83,7 @@ def test_slices_and_exams_that_were_asked_for(items, tmp_path):
     assert data.labels.tolist() == [-1]
 
 
-def test_a_slice_without_heart_goes_at_both_phases(items, tmp_path):
+def test_a_slice_without_heart_goes_at_both_phases(items, tmp_path, caplog):
     def kept(item: dict) -> dict:
         return Compose(
             [LoadSliced(["image", "label"]), KeepHeartd("image", keep_mask=True), StandardizeSliced("image")]
@@ -93,6 +94,10 @@ def test_a_slice_without_heart_goes_at_both_phases(items, tmp_path):
     batch = data.__getitems__([0])
     assert batch["heart"].shape == batch["image"].shape == (1, 2, 4, 6)
     assert batch["heart"][0, 0].sum() == 12 and batch["heart"][0, :, :2].min() == 1
+    # of three slices the last, of six the last too
+    with caplog.at_level(logging.WARNING, "planewise"):
+        data = dataset(items[:4], tmp_path, transform=kept, heart_labels=[3], slices=(0.8, 0.9))
+    assert [item["exam"] for item in data.items] == ["e1"] and "no slice is usable at both phases (1)" in caplog.text
 
 
 def test_every_slice_has_its_own_heart(items, tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import json
 import re
 
@@ -10,8 +11,10 @@ from monai.bundle import ConfigParser
 from planewise.engines.settings_check import CHECKS, check_settings, evaluated_settings
 from planewise.errors import InputError, refusal
 from planewise.networks import (
+    AlexNetDecoder,
     AlexNetEncoder,
     DenseNetEncoder,
+    ResidualDecoder,
     ResidualEncoder,
     UNetDecoder,
     UNetEncoder,
@@ -155,6 +158,26 @@ def test_the_smallest_image_of_an_encoder_is_the_smallest(encoder):
     encoder(torch.rand(2, 1, side, side))
     with pytest.raises((RuntimeError, ValueError)):
         encoder(torch.rand(2, 1, side - 1, side - 1))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "count"),
+    [
+        (UNetEncoder((2, 2, 2), stem_stride=2), UNetDecoder((2, 2, 2), 2), 3),
+        (ResidualEncoder((2, 2, 2), spatial_dims=2), ResidualDecoder((2, 2, 2), spatial_dims=2), 3),
+        (AlexNetEncoder((2, 2, 2, 2, 2)), AlexNetDecoder((2, 2, 2, 2, 2)), 3),
+    ],
+)
+def test_every_multiple_of_a_decoders_side_fits_and_half_of_it_does_not(encoder, decoder, count):
+    step = decoder.side_multiple
+    images = [torch.rand(2, 1, side, 4 * step) for side in (count * step, count * step + step // 2)]
+    assert decoder(encoder(images[0])).shape[2:] == images[0].shape[2:]
+    with pytest.raises((RuntimeError, ValueError)):
+        decoder(encoder(images[1]))
+    defaults = [inspect.signature(type(part)).parameters for part in (encoder, decoder)]
+    assert all(
+        defaults[0][name].default == defaults[1][name].default for name in defaults[0].keys() & defaults[1].keys()
+    )
 
 
 @pytest.mark.parametrize(

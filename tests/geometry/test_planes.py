@@ -125,6 +125,7 @@ def test_a_point_without_weight_does_not_vote():
 def test_check_affine_says_what_is_wrong(spoil, message):
     affine = torch.eye(4, dtype=torch.float64)
     check_affine(affine)
+    check_affine(torch.diag(torch.tensor([0.05, 0.05, 1, 1])))  # pixels of a microscope
     spoil(affine)
     with pytest.raises(ValueError, match=message):
         check_affine(affine)

@@ -31,6 +31,19 @@ def test_centres_of_true_maps_are_the_centres(angle):
     assert float(found.filled.min()) > 0.7
 
 
+def test_squares_of_oblong_pixels_are_found():
+    """The window is as long in mm along rows as along columns, and so is what counts just outside it."""
+    oblong = torch.diag(torch.tensor([-2.5, -0.625, 1, 1], dtype=torch.float64))
+    planes = crossing_planes(oblong, 0.0, math.pi / 2, (47.0, 200.0))
+    squares = squares_on_lines(oblong, planes, ("L", "A"), STEP)
+    labels = square_labels(squares, oblong, (96, 400), SIZE)
+    maps = torch.nn.functional.one_hot(labels, 10).permute(2, 0, 1)[None].float()
+    maps[0, :2, 56:58, 198:203] = torch.tensor([0.0, 1.0])[:, None, None]  # 22 mm from the middle of the first square
+    found = find_squares(maps, oblong[None], SIZE)
+    assert float((found.centres[0] - squares.centres).norm(dim=-1).max()) < 0.6
+    assert float(found.filled.min()) > 0.85
+
+
 def test_a_blob_elsewhere_moves_nothing_and_uncertain_pixels_count_less():
     squares, maps = cross()
     clean = find_squares(maps, AFFINE[None], SIZE)

@@ -26,6 +26,16 @@ def test_profiles_of_one_body_are_equal():
     assert np.abs(first - second).max() < 0.02
 
 
+def test_between_pixels_a_profile_is_a_straight_line():
+    first = torch.eye(4, dtype=torch.float64)
+    second = torch.tensor([[0.7, 0, 0, 0.3], [0, 0, 1, 20], [0, 1, 0, -5], [0, 0, 0, 1]], dtype=torch.float64)
+    rough = np.random.default_rng(0).normal(size=60)
+    # the second image's values are its rows, so they say where on the line the first was sampled
+    rows = torch.arange(60.0)[:, None].expand(-1, 11)
+    profile, row = line_profiles(torch.from_numpy(rough)[:, None].expand(-1, 60), first, rows, second)
+    assert len(profile) > 20 and np.allclose(profile, np.interp(0.3 + 0.7 * row, np.arange(60), rough), atol=1e-6)
+
+
 def test_slices_that_do_not_cross_have_no_profile():
     flat = torch.diag(torch.tensor([1.2, 1.2, 8, 1], dtype=torch.float64))
     above = flat.clone()

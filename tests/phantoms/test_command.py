@@ -5,7 +5,7 @@ import numpy as np
 import pydicom
 import pytest
 from planewise.commands.phantom import app
-from planewise.phantoms import DEFECTS, KNEE_DEFECTS, LAYOUTS
+from planewise.phantoms import DEFECTS, KNEE_DEFECTS, KNEE_LABELLED, LABELLED, LAYOUTS
 from typer.testing import CliRunner
 
 SMALL = ("--phases", "3", "--spacing", "4", "--field", "260", "--workers", "1")
@@ -143,3 +143,10 @@ def test_settings_of_volumes():
     assert listed.exit_code == 0 and "difference in brightness between the pancreas" in " ".join(listed.output.split())
     refused = CliRunner().invoke(app, ["volume", "x", "--set", "liver=3"])
     assert refused.exit_code == 1 and "unknown setting 'liver'" in refused.output
+
+
+@pytest.mark.parametrize("population", [LABELLED, KNEE_LABELLED])
+def test_a_population_is_of_the_papers_size_unless_a_demo_is_asked_for(population):
+    assert population.at_size("paper") == population != population.at_size("demo")
+    with pytest.raises(ValueError, match="sizes are demo and paper"):
+        population.at_size("large")
