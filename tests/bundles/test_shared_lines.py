@@ -341,6 +341,41 @@ def test_only_known_bundles_differ_from_all_others():
     assert found == ONLY
 
 
+#: Settings that one bundle alone computes.
+EXPRESSIONS = {
+    ("downstream_cardiac_disease_classification", "network"): "$@network_def.to(@device)",
+    ("downstream_cardiac_lax_segmentation", "pretext_config"): (
+        "$@bundle_root + '/../pretext_cardiac_lax_position/configs/train.yaml'"
+    ),
+    ("downstream_cardiac_sax_segmentation", "pretext_config"): (
+        "$@bundle_root + '/../pretext_cardiac_sax_position/configs/train.yaml'"
+    ),
+    ("downstream_cardiac_two_phase_classification", "network"): (
+        "$planewise.networks.place_network(planewise.networks.load_both_phases(@network_def, @pretrained), "
+        "@device, @channels_last, @compile)"
+    ),
+    ("pretext_contrastive_predictive_coding", "weights"): "$@ckpt_dir + '/learner.ckpt'",
+    ("pretext_jigsaw", "permutation_file"): (
+        "$@bundle_root + '/configs/permutations_3d.json' if @spatial_dims == 3 else None"
+    ),
+    ("pretext_masked_autoencoder", "learning_rate"): (
+        "$@base_learning_rate * @batch_size * planewise.engines.number_of_processes() / 256"
+    ),
+    ("pretext_simsiam", "learning_rate"): "$0.05 * @batch_size / 256",
+}
+
+
+def test_a_setting_is_computed_as_in_another_bundle():
+    bundles: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for name in BUNDLES:
+        for file in (file for file in files(name) if not file.endswith("demo.yaml")):
+            for key, value in read(name, file).items():
+                if isinstance(value, str) and value.startswith(("$", "@")):
+                    bundles[key, value].add(name)
+    alone = {(*names, key): value for (key, value), names in bundles.items() if len(names) == 1}
+    assert alone == EXPRESSIONS
+
+
 def read_by(expression: str) -> str:
     """What a dataset reads, whichever its section is, and how many of its exams it keeps."""
     section = re.sub(r"'training'|'validation'|@section", "SECTION", expression).replace(", required=True", "")

@@ -33,9 +33,9 @@ def test_values_of_a_mask_are_renamed_and_those_of_an_image_are_not(tmp_path):
     assert loaded["label"].meta["filename_or_obj"] == "7f3a.nii.gz"
 
 
-def test_slices_of_files_make_a_volume_of_their_mean_spacing(tmp_path):
+def test_slices_of_files_make_a_volume_of_their_mean_spacing(tmp_path, caplog):
     """Evenly spaced in the volume, and each at its own position in ``slice_affines``."""
-    positions, slices = [0.0, 8.0, 17.0, 24.0], []
+    positions, slices = [0.0, 8.0, 18.0, 24.0], []
     for number, position in enumerate(positions):
         affine = np.diag([1.5, 1.25, 1.0, 1.0])
         affine[2, 3] = position
@@ -46,6 +46,7 @@ def test_slices_of_files_make_a_volume_of_their_mean_spacing(tmp_path):
     assert np.array_equal(item["image"][1, 2].numpy(), [0, 1, 2, 3])
     assert np.allclose(item["image"].affine.numpy(), np.diag([1.5, 1.25, 8.0, 1.0]))
     assert item["slice_affines"][:, 2, 3].tolist() == positions
+    assert "slices are up to 2.0 mm off even spacing" in caplog.text
 
 
 @pytest.mark.parametrize(
