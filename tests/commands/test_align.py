@@ -3,7 +3,9 @@
 import json
 import math
 import re
+from types import SimpleNamespace
 
+import torch
 import typer
 from planewise.commands.align import align
 from typer.testing import CliRunner
@@ -37,3 +39,14 @@ def test_it_prints_what_it_found_and_writes_a_datalist(indexed, tmp_path):  # no
     assert again.exit_code == 1 and not (tmp_path / "twice.json").exists()
     over = run(indexed, "-o", indexed)
     assert over.exit_code == 1 and "would overwrite the input" in over.output
+
+
+def test_exams_that_stay_as_they_are_are_counted_apart(indexed, tmp_path, monkeypatch):  # noqa: F811
+    shifts = {"images": 3, "agreement": (0.5, 0.75), "shifts": torch.eye(3), "uncertainty": 1.0}
+    found = [SimpleNamespace(exam=name, why_not=None, **shifts) for name in ("aa", "bb")]
+    found += [SimpleNamespace(exam=name, why_not="no views [2ch]") for name in ("cc", "dd", "ee")]
+    content = json.loads(indexed.read_text())
+    monkeypatch.setattr("planewise.data.breath_holds.undo_breath_holds", lambda *_: (content, found))
+    outcome = run(indexed, "-o", tmp_path / "aligned.json")
+    assert "Corrected the shifts of 2 of 5 exams." in outcome.output, outcome.output
+    assert "unchanged: cc and 2 more. no views [2ch]" in outcome.output

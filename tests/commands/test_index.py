@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import typer
-from planewise.commands.index import index
+from planewise.commands.index import _remark, index
 from planewise.exams import refusals
 from typer.testing import CliRunner
 
@@ -47,6 +47,21 @@ def test_exams_that_lack_a_view_come_first(tmp_path):
     exams = json.loads((tmp_path / "list.json").read_text())["exams"]
     shown = sorted(exams, key=outcome.output.index)
     assert ["4ch" in exams[name]["stacks"] for name in shown] == [False] * 3 + [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("stack", "remark"),
+    [
+        (
+            {"view": "2ch", "runners_up": {"rv2ch": 0.3, "3ch": 0.05, "4ch": 0.05, "rvot": 0.04}},
+            "or rv2ch 0.30, 3ch 0.05",
+        ),
+        ({"view": "2ch", "runners_up": {"rv2ch": 0.04}, "named": "rv"}, "named rv"),
+        ({"view": "undecided", "runners_up": {"2ch": 0.5}, "remark": "localizer"}, "undecided: 2ch 0.50; localizer"),
+    ],
+)
+def test_remarks_name_the_two_likeliest_views_from_a_twentieth_on(stack, remark):
+    assert _remark(stack) == remark
 
 
 def test_a_terminal_does_not_obey_a_file(usual_exam, tmp_path):  # noqa: F811

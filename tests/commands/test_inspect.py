@@ -102,8 +102,14 @@ def test_slices_are_drawn_at_their_first_phase(tmp_path):
         dataset.PixelData = np.tile(half if dataset.TriggerTime else half[::-1], (dataset.Rows, 1)).tobytes()
         dataset.save_as(file)
     figure, _ = exam_figure(write_datalist(index_folder(exam).datalist, tmp_path / "datalist.json"))
-    drawn = [axes.images[0].get_array() for axes in figure.axes[:5]]
+    drawn = [axes.images[0].get_array() for axes in figure.axes[:10:2]]
     assert all(picture[:, 0].min() == 1 and picture[:, -1].max() == 0 for picture in drawn)
+    content = json.loads((tmp_path / "datalist.json").read_text())
+    for item in (item for section in ("training", "validation", "test") for item in content[section]):
+        del item["location"]
+    (tmp_path / "datalist.json").write_text(json.dumps(content))
+    figure, _ = exam_figure(tmp_path / "datalist.json")
+    assert [axes.get_title() for axes in figure.axes[:10:2]] == [f"slice {number}" for number in range(1, 6)]
 
 
 def test_the_picture_names_nobody(flawed, tmp_path):  # noqa: F811

@@ -105,6 +105,9 @@ def test_a_run_validates_logs_and_writes(tmp_path, epoch_level, rate):
     assert list((tmp_path / "tensorboard").glob("events*"))
     # a pretext that draws in a validation draws the same in each
     assert run.drawn[:2] == run.drawn[2:] and run.drawn[0] != run.drawn[1]
+    other = setting(tmp_path / "other", seed=1)
+    other.trainer.run()
+    assert other.drawn == run.drawn, "in every run"
 
 
 def test_nothing_is_validated_between_intervals(tmp_path):

@@ -34,6 +34,7 @@ class Exams:
         heart = torch.zeros(len(indices), 4, 4, 4)
         heart[:, :2, 0] = 1  # at end-diastole the first row of four
         heart[:, 2:, 0, :2] = 1  # at end-systole half of it
+        heart[[self.numbers[index] == 0 for index in indices], :2] = 1  # of the first exam at end-diastole everything
         image = torch.stack([torch.full((4, 4, 4), float(self.numbers[index])) for index in indices])
         return {"image": image, "heart": heart, "index": torch.tensor(indices)}
 
@@ -62,12 +63,12 @@ def report(folder, monkeypatch, masked=(0, 1, 2), **settings):
 
 
 def test_scores_of_the_exams_whose_class_is_known(tmp_path, monkeypatch):
-    write_csv(tmp_path / "history.csv", {"epoch": [1, 2, 3], "train_loss": [1, 1, 1], "val_loss": [2.0, 1.0, 1.5]})
+    write_csv(tmp_path / "history.csv", {"epoch": [1, 2, 3, 4], "train_loss": [1] * 4, "val_loss": [2.0, 1.0, 1.5, ""]})
     scores = report(tmp_path, monkeypatch, history=tmp_path / "history.csv")
     # NOR: 0.9 and 0.4 against 0.8 and 0.3, three of four pairs the right way; of two classes the other's is the same
     assert scores["macro_auc"] == pytest.approx(0.75) and scores["auc"] == pytest.approx({"NOR": 0.75, "DCM": 0.75})
     assert scores["exams"] == 4 and scores["accuracy"] == 0.5 and scores["confusion"] == [[1, 1], [1, 1]]
-    assert (scores["epochs"], scores["converged_epoch"]) == (3, 2)
+    assert (scores["epochs"], scores["converged_epoch"]) == (4, 2)
     rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
     assert [row["exam"][0] for row in rows] == list("30214")
     assert [row["true"] for row in rows] == ["DCM", "NOR", "DCM", "NOR", ""]
@@ -81,8 +82,9 @@ def test_shares_of_saliency_and_the_exams_behind_them(tmp_path, monkeypatch):
     """A map of nothing but zeros has no share, and its exam does not count."""
     saliency = report(tmp_path, monkeypatch)["saliency"]
     assert saliency["exams"] == {"ED": 3, "ES": 2}
-    assert saliency["inside"] == pytest.approx({"ED": 4 / 16, "ES": 1.0})
-    assert saliency["by_area"] == pytest.approx({"ED": 4 / 16, "ES": 2 / 16})
+    # 1, 1/4 and 1/4
+    assert saliency["inside"] == pytest.approx({"ED": 1 / 2, "ES": 1.0})
+    assert saliency["by_area"] == pytest.approx({"ED": 1 / 2, "ES": 2 / 16})
     assert "saliency" not in report(tmp_path, monkeypatch, masked=None)
     assert "saliency" not in report(tmp_path, monkeypatch, masked=())
 

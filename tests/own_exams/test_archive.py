@@ -1,15 +1,19 @@
 """Test an archive: finished exams are kept, a broken exam affects only itself, and the worst comes first."""
 
 import csv
+import io
 import json
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from planewise.commands.own_exam import _show_archive
 from planewise.errors import InputError
 from planewise.own_exams.archive import work_through
 from planewise.own_exams.heart_bundles import ExamWork, LeftOut, Summary
+from rich.console import Console
 
 
 class Broken(Exception):
@@ -132,6 +136,19 @@ def test_exams_that_nothing_can_be_made_of_are_named_with_the_others(files, tmp_
     assert done.left_out == {"dddd": "no short-axis stack: no name mentions a heart"}
     assert table(tmp_path / "out")[-1]["left_out"] == "no short-axis stack: no name mentions a heart"
     assert "dddd,../in/Doe" in (tmp_path / "out/exams_folders.csv").read_text()
+
+
+def test_the_terminal_counts_them_and_says_how_long_the_others_take(files, tmp_path, monkeypatch):
+    # the first takes a minute, and then both others two; the first two take four hours, and then the last two
+    clock = iter((0, 60, 4 * 3600, 4 * 3600))
+    monkeypatch.setattr("planewise.own_exams.archive.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    left_out = {"dddd": LeftOut("no stack", tmp_path / "in/Doe")}
+    work = Work(files, {"aaaa": 0.25, "bbbb": Broken(), "cccc": 3.5}, left_out).work
+    console = Console(file=io.StringIO(), width=200)
+    _show_archive(work, tmp_path / "out", console)
+    lines = console.file.getvalue().splitlines()
+    assert lines[0].startswith("3 exams found; ") and lines[4] == "2 exams finished, 1 flagged, 2 left out."
+    assert [(re.findall(r" \(about (.*?) left\)", line) or [""])[0] for line in lines[1:4]] == ["2 min", "2 h", ""]
 
 
 def test_none_can_be_used(files, tmp_path):

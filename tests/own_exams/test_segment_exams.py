@@ -114,7 +114,8 @@ def _listed(row):
 
 def test_the_page(segmented):
     made, folder, ml = segmented
-    text = (folder / "index.html").read_text()
+    assert made.files[0] == made.page == folder / "index.html"
+    text = made.page.read_text()
     found = []
     for table in re.findall("<table>(.*?)</table>", text):
         header, *rows = (re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall("<tr>(.*?)</tr>", table))

@@ -121,12 +121,15 @@ def test_a_page_says_how_far_off_planes_may_be(tmp_path):
     weights = saved(models, a=torch.zeros(2)).rename(models / "model.pt")
     bounds = {"measured_on": "30 phantom exams", "2ch": {"angle_deg": [5.834, 0.767], "offset_mm": [1.7, 1.5]}}
     kept = {"2ch": {"planes": 40, "refused": 3, "angle_deg": 0.868, "offset_mm": 0.9}}
+    scores = {"mean": {"dice": 0.9, "assd_missed_1_mm": 0.5, "missed": 2}, "probe": {"mae": 0.1}}
     content = {
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "data": "phantoms", "made_by": "a recipe",
-        "scores": {}, "config": {"depth": 2}, "measured": {"plane_bounds": bounds}, "bounds": {"kept_by_test_exams": kept},
+        "scores": scores, "config": {"depth": 2}, "measured": {"plane_bounds": bounds},
+        "bounds": {"kept_by_test_exams": kept},
     }  # fmt: skip
     (models / "record.json").write_text(json.dumps(content))
     rows = card_rows(Run.of_weights(weights))
+    assert [row for row in rows if row.startswith(("| mean", "| probe"))] == ["| mean_dice | 0.9 |"]
     assert rows[-2:] == [
         '| 2ch, deg | 5.83 | 0.77 | 32 of 37, 3 are "no plane" |',
         '| 2ch, mm | 1.70 | 1.50 | 33 of 37, 3 are "no plane" |',
