@@ -16,6 +16,7 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 import yaml
+from monai.bundle import ConfigParser
 from planewise.engines import read_history
 from planewise.reports.paper_tables import DIAGNOSIS_AUC, INJURY_AUC, SEGMENTATION_ASSD, SEGMENTATION_DICE
 
@@ -226,6 +227,13 @@ def test_bais_tables_are_planned_whole(stack, tmp_path):
                 "ssl_multitask": ["multitask", f"{tmp_path}/out/pretrain/{pretext}", config["datalists"]["unlabelled"]],
             }[method]
         )
+
+
+def test_a_null_of_a_study_replaces_a_value(tmp_path):
+    """MONAI ignores None on the command line; an expression counts."""
+    config = yaml.safe_load((STUDIES / "configs/positions.yaml").read_text()) | {"out": str(tmp_path / "out")}
+    for command in commands(planned(config, tmp_path, "--printshellcmds"), "finetune"):
+        assert ConfigParser({"head": option(command, "background_prob")}).get_parsed_content("head") is None
 
 
 def test_bais_fine_tunings_have_the_papers_settings():

@@ -150,7 +150,9 @@ def overriding(kind, method):
 def overrides(kind, method=None, always=None, **settings):
     """Settings of a kind of job, then those of `overriding`, then what always holds, as command line arguments."""
     settings |= overriding(kind, method) | (always or {})
-    return " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in settings.items())
+    # MONAI ignores a None of the command line, so a null is passed as an expression
+    texts = {name: "$None" if value is None else str(value) for name, value in settings.items()}
+    return " ".join(f"--{name} {shlex.quote(text)}" for name, text in texts.items())
 
 
 def bundle(name, configs, arguments, device="cpu", processes=1):
