@@ -5,6 +5,7 @@ import re
 
 import nibabel
 import numpy as np
+import planewise
 import pytest
 from planewise.commands import app
 from planewise.data.nnunet import export_nnunet
@@ -57,6 +58,10 @@ def test_every_labelled_volume_on_its_grid_and_in_its_section(hearts, tmp_path):
         "numTraining": len(list((done.folder / "imagesTr").iterdir())),
         "file_ending": ".nii.gz",
     }
+    # the folder can be indexed again
+    again = planewise.index(done.folder)
+    assert len(again.datalist["exams"]) == len(content["exams"])
+    assert sum("label" in item for section in sections for item in again.datalist[section]) == sum(done.counts.values())
     (fold,) = json.loads(done.splits.read_text())
     assert {case.split("_")[0] for case in fold["train"]} == sections["training"]
     assert {case.split("_")[0] for case in fold["val"]} == sections["validation"]

@@ -217,6 +217,18 @@ def test_masks_are_no_images(tmp_path):
     assert inside.case == "a", "a folder that a person names is what they mean"
 
 
+def test_the_layout_of_nnunet(tmp_path):
+    for name in ("imagesTr/a_ED_0000", "imagesTr/a_ED_0001", "labelsTr/a_ED", "labelsTr/b", "imagesTs/c_0000"):
+        write(tmp_path / f"{name}.nii.gz")
+    volumes, skipped = volumes_of(tmp_path)
+    found = {(volume.case, volume.phase, volume.label and volume.label.parent.name) for volume in volumes}
+    assert found == {("a", "ED", "labelsTr"), ("c", None, None)}
+    assert [path for paths in skipped.values() for path in paths] == [
+        str(tmp_path / "imagesTr/a_ED_0001.nii.gz"),
+        str(tmp_path / "labelsTr/b.nii.gz"),
+    ]
+
+
 def test_a_subject_of_bids_is_one_patient(tmp_path):
     for name in (
         "sub-01/anat/sub-01_T1w",

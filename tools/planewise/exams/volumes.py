@@ -30,6 +30,9 @@ _SUBJECT = re.compile(r"sub-[a-z0-9]+(?=_)", re.IGNORECASE)
 _MASK_ALONE = re.compile(r"[_-](gt|seg|segmentation|labels?|masks?)$", re.IGNORECASE)
 #: Folders of masks.
 MASK_FOLDER = re.compile(r"(gt|seg|segmentations?|labels?|masks?)(tr|ts)?$", re.IGNORECASE)
+#: Folders and names of images in nnU-Net's layout.
+_IMAGE_FOLDER = re.compile(r"images(Tr|Ts)")
+_CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 _MASK_WORDS = re.compile(r"(^|[_-])(\w*seg|gt|labels?|masks?)([_-]|$)", re.IGNORECASE)
 
 
@@ -46,8 +49,9 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
     A folder with ACDC's ``Info.cfg`` gives its end-diastolic and end-systolic frames; folders in the style of M&Ms-2
     and UK Biobank give the views in their file names (`mnms2`, `ukbb`). Elsewhere every 3D image is a volume, every 4D
     image gives one volume for each of its times, and ``case_gt.nii.gz`` (or ``_seg``, ``_label``, ``_mask``) next to
-    ``case.nii.gz`` is its mask. Masks without their image next to them are left out, recognised by their own name or
-    their folder's. If the frames of a cine also exist as files (``case_4d``, ``case_frame01``), the frames are used.
+    ``case.nii.gz`` is its mask, or ``labelsTr/case.nii.gz`` of nnU-Net's ``imagesTr/case_0000.nii.gz``. Masks without
+    their image next to them are left out, recognised by their own name or their folder's. If the frames of a cine also
+    exist as files (``case_4d``, ``case_frame01``), the frames are used.
 
     Args:
         paths: paths of the files.
@@ -57,12 +61,11 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
     by_folder = defaultdict(list)
     volumes: list[Volume] = []
     skipped: dict[str, list[str]] = defaultdict(list)
+    masks: dict[tuple[Path, str], Path] = {}
     for path in paths:
         below = path.parent.relative_to(folder).parts if path.is_relative_to(folder) else ()
         if any(MASK_FOLDER.match(part) for part in below):
-            skipped[
-                "NIfTI file in a folder of masks (labelsTr, masks, ...): name the folder with --labels to use it"
-            ].append(str(path))
+            masks[path.parent, stem(path)] = path
         else:
             by_folder[path.parent].append(path)
     for home, files in by_folder.items():
@@ -74,7 +77,11 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
         elif ukbb.is_exam(home, files):
             volumes += ukbb.read_exam(home, files, skipped)
         else:
-            volumes += find_own_volumes(files, skipped)
+            volumes += _with_parallel_masks(find_own_volumes(files, skipped), masks, skipped)
+    for path in masks.values():
+        skipped[
+            "NIfTI file in a folder of masks (labelsTr, masks, ...): name the folder with --labels to use it"
+        ].append(str(path))
     kept = [
         phase
         for volume in volumes
@@ -83,6 +90,27 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
     ]
     name_cases(kept, folder)
     return FoundVolumes(kept, dict(skipped))
+
+
+def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Path], skipped: dict) -> list[Volume]:
+    """Read nnU-Net's layout: ``imagesTr/CASE_0000.nii.gz`` (0000 is the channel) with ``labelsTr/CASE.nii.gz``.
+
+    Args:
+        volumes: volumes of one folder.
+        masks: masks by folder and stem; those that are used are removed.
+        skipped: reason to paths; further channels are added.
+    """
+    kept = []
+    for volume in volumes:
+        home, named = volume.image.parent, _CHANNEL.fullmatch(stem(volume.image))
+        if named and (kind := _IMAGE_FOLDER.fullmatch(home.name)):
+            if int(named["channel"]):
+                skipped["further channel of nnU-Net: a heart has one, 0000"].append(str(volume.image))
+                continue
+            volume.case, volume.phase = case_and_phase(named["case"])
+            volume.label = volume.label or masks.pop((home.with_name(f"labels{kind[1]}"), named["case"]), None)
+        kept.append(volume)
+    return kept
 
 
 def name_cases(volumes: list[Volume], folder: Path) -> None:
