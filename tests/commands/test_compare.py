@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import planewise
 import pytest
@@ -52,21 +51,18 @@ def without_planes(datalist, file):
 
 def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, monkeypatch):
     started = []
-    real = subprocess.run
-
-    def run(words, **options):
-        if words[0].endswith("tools/demo"):
-            started.append(words)
-            return subprocess.CompletedProcess(words, 0)
-        return real(words, **options)
-
-    monkeypatch.setattr(command.subprocess, "run", run)
+    monkeypatch.setattr(command.os, "execv", lambda file, words: started.append(words))
+    monkeypatch.chdir(folders)
     outcome = asked(folders, "--no-measure", "--draws", "2")
     assert outcome.exit_code == 0 and not started, outcome.output
     file = folders / "out/study.yaml"
     assert "unlabelled: 24 exams" in outcome.output and "left out: " in outcome.output
     assert "none, released, multitask, simclr, models_genesis; 23 trainings" in outcome.output
     assert "GB are free" in outcome.output and f"Later: tools/demo --configfile {file}" in outcome.output
+    with monkeypatch.context() as full:
+        full.setattr(compare, "free", lambda folder: 0.001)
+        outcome = asked(folders, "--no-measure", "--draws", "2", "--yes")
+        assert outcome.exit_code == 1 and "free some space" in outcome.output and not started
     study = yaml.safe_load(file.read_text())
     assert study["label_counts"] == [1, 4] and study["draws"] == [0, 1] and study["overlay"] == "demo.yaml"
     # a person's change stays, and so do the datalists, or all that is trained would be trained again

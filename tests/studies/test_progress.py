@@ -46,6 +46,11 @@ def test_what_it_does_not_know_passes():
     assert list(shortened(STATS + error)) == error
 
 
+def test_after_ctrl_c_the_errors_of_stopped_jobs_are_not_shown():
+    lines = ["Terminating processes on user request, this might take some time.", "RuleException:", "WorkflowError:"]
+    assert list(shortened(STATS + lines)) == ["stopping: each training writes a checkpoint first ..."]
+
+
 def test_every_rule_of_a_study_has_words():
     rules = [
         line.split()[-1].rstrip(":") if line.startswith("rule ") else line.split()[4]

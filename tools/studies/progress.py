@@ -30,8 +30,9 @@ RULES = {
 }
 _IDLE = re.compile(
     r"Select jobs to execute|Execute \d+ jobs|Assuming unrestricted|Using shell|Provided cores|Rules claiming|Building DAG|"
-    r"Touching output|Complete log|\[\w{3} \w{3} .*\]$|Job stats:|-+  -+$|job +count$|total +\d+$|all +\d+$"
+    r"Touching output|Elapsed time: |Complete log|\[\w{3} \w{3} .*\]$|Job stats:|-+  -+$|job +count$|total +\d+$|all +\d+$"
 )
+_STOPPED = "Terminating processes on user request"
 _COUNT = re.compile(r"(\w+) +(\d+)$")
 _FINISHED = re.compile(r"Finished jobid: \d+ \(Rule: (\w+)\)")
 _STEPS = re.compile(r"(\d+) of (\d+) steps")
@@ -45,9 +46,13 @@ def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic)
         clock: function that returns the time in seconds.
     """
     began, finished, left = clock(), "", dict.fromkeys(RULES, 0)
-    total, steps_in_all = 0.0, 0
+    total, steps_in_all, stopped = 0.0, 0, False
     for line in (line.rstrip("\n") for line in lines):
-        if not line or _IDLE.match(line):
+        if stopped or not line or _IDLE.match(line):
+            continue
+        if line.startswith(_STOPPED):  # the errors that follow are those of jobs that were told to stop
+            stopped = True
+            yield "stopping: each training writes a checkpoint first ..."
             continue
         if (count := _COUNT.match(line)) and count[1] in RULES:
             left[count[1]] = int(count[2])

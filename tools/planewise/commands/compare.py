@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,9 @@ def compare(
         str | None,
         typer.Option(help="Numbers of labelled exams, such as 1,4. Default: 1, 4, 16 ...", show_default=False),
     ] = None,
-    draws: Annotated[int, typer.Option(min=1, help="How many times the labelled exams are drawn.")] = 3,
+    draws: Annotated[
+        int, typer.Option(min=1, help="How many times the labelled exams are drawn. One draw gives no verdict.")
+    ] = 3,
     size: Annotated[
         str | None,
         typer.Option(
@@ -107,11 +110,18 @@ def compare(
             typer.echo("Timing a few training steps (about a minute) ...")
         if measure and subprocess.run(estimate, cwd=root).returncode:
             raise InputError("the study cannot run; see above")
-        typer.echo(
-            f"disk: about {studies.disk_needed(study, trainings):.1f} GB for weights, and a cache of the images; "
-            f"{studies.free(out):.0f} GB are free"
-        )
+        needed, free = studies.disk_needed(study, trainings), studies.free(out)
+        if needed > free:
+            raise InputError(
+                f"the study needs about {needed:.1f} GB for weights, but {free:.1f} GB are free at {out}; free some space, "
+                "or name a folder on another disk with -o"
+            )
+        typer.echo(f"disk: about {needed:.1f} GB for weights, and a cache of the images; {free:.0f} GB are free")
         if not yes and not typer.confirm("Start?"):
             typer.echo(f"Not started. Later: tools/demo --configfile {file}")
             return
-    raise typer.Exit(subprocess.run([str(root / "tools/demo"), "--configfile", str(file)], cwd=root).returncode)
+    typer.echo(f"The log of each training is in {out / 'logs'}.")
+    # not a child process: Ctrl-C would end this process before the trainings have stopped
+    sys.stdout.flush()
+    os.chdir(root)
+    os.execv(root / "tools/demo", [str(root / "tools/demo"), "--configfile", str(file)])
