@@ -120,7 +120,8 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
         )
     if not path.is_file():
         raise InputError(
-            f"there is no datalist {path}; make one with `planewise index FOLDER -o {path}` and name it with --datalist"
+            f"there is no datalist {path}; make one with `planewise index FOLDER -o {path}`, or name another one (in the run "
+            "of a bundle: --datalist)"
         )
     try:
         return _parse(path.resolve(), path.stat().st_mtime_ns)
