@@ -392,6 +392,12 @@ def test_training_validation_and_evaluation_read_alike(name):
     loaded = {block: re.search(r"load_(datalist|fold)\([^()]*\)", entry["data"])[0] for block, entry in data.items()}
     assert len({read_by(text) for text in loaded.values()}) == 1, loaded
     assert [block for block, text in loaded.items() if "required=True" in text] == ["train"]
+    if "required" in parameters(class_of(data["train"]["_target_"])):
+        assert [block for block, entry in data.items() if entry.get("required")] == ["train"]
+    for block in data:
+        loader = blocks[block]["dataloader"]
+        samples = {"batch_size", "batch_sampler"} & loader.keys()
+        assert len(samples) == 1 or kind_of(loader) == "DataLoader", "volumes come one by one"
     # evaluation may take whole volumes in place of slices
     alike = [
         entry["data"]

@@ -8,7 +8,7 @@ import numpy as np
 import planewise
 import pytest
 from planewise.commands import app
-from planewise.data.nnunet import export_nnunet
+from planewise.data.nnunet import _labels, export_nnunet
 from planewise.errors import InputError
 from planewise.exams import index_folder
 from planewise.nifti_files import write_nifti
@@ -90,6 +90,12 @@ def test_what_nnunet_would_not_take(name, structures, said, hearts, tmp_path):
     (tmp_path / "Dataset101_Full/file").touch()
     with pytest.raises(InputError, match=said):
         export_nnunet(hearts, tmp_path / name, structures)
+
+
+def test_structures_without_names_are_numbered():
+    assert _labels({0, 1, 2}, ()) == {"structure 1": 1, "structure 2": 2}
+    with pytest.raises(InputError, match=r"contain \[0, 2\]; rename them"):
+        _labels({0, 2}, ())
 
 
 def test_a_datalist_without_masks(hearts, tmp_path):

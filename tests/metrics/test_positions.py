@@ -21,6 +21,7 @@ def test_counts_and_dice_by_hand():
     said[1, 0] = 3  # of a slice that is not known
     logits = torch.nn.functional.one_hot(said, 10).permute(0, 3, 1, 2).float()
     counts = position_counts(logits, truth)
+    assert counts.shape == (2, 10, 3)
     assert (
         counts[0, 1].tolist() == [3, 6, 4] and counts[0, 2].tolist() == [0, 0, 2] and counts[0, 4].tolist() == [0, 1, 0]
     )
