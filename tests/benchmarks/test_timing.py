@@ -4,7 +4,7 @@ import math
 
 import pytest
 import timing
-from timing import Options, interleaved, repetitions
+from timing import Bar, Options, Times, interleaved, ratio, repetitions
 
 
 def test_a_gpu_that_is_lent_is_not_kept_for_long():
@@ -29,3 +29,17 @@ def test_every_candidate_is_timed_as_often(monkeypatch):
     times = interleaved({name: lambda name=name: called(name) for name in calls}, Options(repetitions=9), warmup=1)
     assert calls == {"ours": 3, "theirs": 3}
     assert [len(each.seconds) for each in times.values()] == [2, 2]
+
+
+def test_ratios_are_of_the_fastest_and_of_the_medians():
+    times = {"ours": Times([4.0, 1.0, 3.0]), "theirs": Times([2.0, 9.0, 4.0])}
+    assert ratio(times, "ours", "theirs") == (0.5, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "at_least", "passed"),
+    [(2, 1, False, False), (1, 1, False, True), (2, 1, True, True), (1, 2, True, False), (1, None, True, None)],
+)
+def test_a_bar_is_passed_on_its_own_side_of_the_limit(value, limit, at_least, passed):
+    assert Bar("a", "b", value, limit=limit, at_least=at_least).passed is passed
+    assert Bar("a", "b", None, limit=limit, at_least=at_least).passed is None

@@ -11,6 +11,7 @@ from planewise.commands import app
 from planewise.commands import compare as command
 from planewise.errors import InputError
 from planewise.exams.split import SECTIONS
+from planewise.networks.pretrained import read_weights
 from typer.testing import CliRunner
 
 from tests.conftest import ROOT
@@ -47,6 +48,21 @@ def without_planes(datalist, file):
         item["planes"] = {}
     file.write_text(json.dumps(content))
     return file
+
+
+def test_patients_are_counted_once_and_weights_four_times():
+    """The weights, their best copy and Adam's two moments, of four bytes a value each."""
+    exams = [
+        {"patient": "a", "exam": "1", "acl": 0},
+        {"patient": "a", "exam": "2", "acl": 1},
+        {"patient": "b", "exam": "3"},
+    ]
+    assert compare.labelled_in({"planewise": {"anatomy": "knee"}, "training": exams}, "training") == 1
+    bundle = "downstream_cardiac_sax_segmentation"
+    values = sum(value.numel() for value in read_weights(ROOT / "bundles" / bundle / "models/model.pt").values())
+    features = yaml.safe_load((ROOT / "bundles" / bundle / "configs/inference.yaml").read_text())["features"]
+    study = {"target": {"bundle": bundle}, "overlay": "demo.yaml", "overrides": {"finetune": {"features": features}}}
+    assert compare.disk_needed(study, 3) == pytest.approx(3 * 16 * values / 1e9, rel=0.01)
 
 
 def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, monkeypatch):

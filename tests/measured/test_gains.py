@@ -20,6 +20,7 @@ def study(**changed: object) -> gains.Study:
     rows = {
         "4, a minus scratch": row("+0.200", "+0.100 to +0.300", "better"),
         "4, b minus scratch": row("-0.100", "-0.150 to -0.050", "worse"),
+        "4, d minus scratch": row("-0.050", "-0.090 to -0.010", "worse"),
         "16, a minus scratch": row("+0.050", "-0.010 to +0.110", "inconclusive"),
         "16, b minus scratch": row("+0.010", "-", "not measured"),
         "4, a again minus scratch": row("+0.300", "+0.200 to +0.400", "better"),
@@ -29,22 +30,24 @@ def study(**changed: object) -> gains.Study:
 
 
 def test_a_headline_counts_pretexts_and_neither_controls_nor_second_seeds():
-    said = "4 (most: a, +0.200), 1 worse (most: b, -0.100); none of 2 better with 16."
-    assert study().headline() == f"**Hearts**, mean Dice by labelled exams: 1 of 2 better with {said}"
-    assert "1 of 1 better with 4 (most: a, +0.200); none of 1 better with 16." in study(controls=["b"]).headline()
-    assert study(controls=["a"], names={"b": "c"}).methods == ["a", "c", "a again"]
+    said = "4 (most: a, +0.200), 2 worse (most: b, -0.100); none of 2 better with 16."
+    assert study().headline() == f"**Hearts**, mean Dice by labelled exams: 1 of 3 better with {said}"
+    assert "1 of 1 better with 4 (most: a, +0.200); none of 1 better with 16." in study(controls=["b", "d"]).headline()
+    assert study(controls=["a"], names={"b": "c"}).methods == ["a", "c", "d", "a again"]
 
 
 def test_a_table_marks_each_verdict():
     assert study().table().splitlines()[2:] == [
         "| a | **+0.200** | +0.050 |",
         "| b | *-0.100* | (+0.010) |",
+        "| d | *-0.050* |  |",
         "| a again | **+0.300** |  |",
     ]
 
 
 def test_what_luck_would_make_is_said_of_what_is_measured():
-    assert "3 of 4 intervals exclude zero" in gains.headlines([study()])
+    assert "4 of 5 intervals exclude zero; by chance, about 0 would" in gains.headlines([study()])
+    assert "24 of 30 intervals exclude zero; by chance, about 2 would" in gains.headlines([study()] * 6)
 
 
 def test_a_table_or_row_that_is_nowhere_is_an_error():

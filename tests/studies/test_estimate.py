@@ -103,6 +103,9 @@ def test_hours_follow_the_rate_and_the_number_of_jobs(plan, data):
     # of four processes each takes a batch of 10 of the 297 slices; one evaluates 371 while the others wait
     spread = cost(dataclasses.replace(job, processes=4), data, Rates(slice={job.bundle: 0.05}, start=0))
     assert spread.work.steps == 200 * 8 and spread.training == pytest.approx(200 * 8 * 40 * 0.05)
+    # a given step is of all four
+    spread_given = cost(dataclasses.replace(job, processes=4), data, Rates(step={job.bundle: 0.5}, start=0))
+    assert spread_given.training == pytest.approx(200 * 8 * 0.5 * 4)
     assert spread.watching - timed.watching == pytest.approx(3 * 371 * 0.05 / 3, rel=0.01)
     # all four wait for the start
     starting = cost(dataclasses.replace(job, processes=4), data, Rates(slice={job.bundle: 0.05}, start=60))
