@@ -20,6 +20,7 @@ def test_rows_in_the_given_order_with_their_units():
     assert 'href="b/index.html">b</a>' in rows[0][0] and re.findall(r'<tr class="(\w+)"', page) == ["flagged", "fine"]
     assert "2 exams, 1 flagged, 0 left out" in page
     assert "Left out" not in page and "Research software" in page
+    assert page.count('<div class="wide" role="region" tabindex="0"') == 1, "the table scrolls, not the page"
     assert '<meta name="viewport"' in page and "http" not in page, "it needs no network"
 
 

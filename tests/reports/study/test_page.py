@@ -19,6 +19,8 @@ def test_rows_of_any_paper_are_grey():
     assert "<td>ours</td><td>0.5000</td><td>-</td><td>3</td>" in text
     assert "<td class=paper>theirs</td><td class=paper>0.25</td>" in text
     assert "<h3>&lt;t&gt;</h3>" in text and "<title>a &amp; b</title>" in text and "<th>4</th>" in text
+    assert 'name="viewport"' in text and "prefers-color-scheme: dark" in text
+    assert 'class="wide" role="region" tabindex="0" aria-label="&lt;t&gt;"><table>' in text, "it scrolls on a phone"
 
 
 def test_a_picture_that_is_not_there_is_left_out(tmp_path):

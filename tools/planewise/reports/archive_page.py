@@ -7,26 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from planewise.exams.words import count_of
+from planewise.reports.page_style import page_head, scrolling
 from planewise.reports.research_only import RESEARCH_ONLY
 
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 1em auto; padding: 0 1em; max-width: 1400px; }
-h1 { font-size: 1.4em; } h2 { font-size: 1.15em; margin-top: 1.6em; } .note { opacity: .75; font-size: .9em; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; } caption { text-align: left; }
-th, td { padding: .25em .7em; text-align: right; vertical-align: top; }
-tr + tr td { border-top: 1px solid color-mix(in srgb, currentColor 18%, transparent); }
-th { font-weight: 600; vertical-align: bottom; }
-td:first-child, th:first-child, td.text, th.text { text-align: left; } td.text { min-width: 16em; }
+_STYLE = """\
 tr.flagged td:first-child { border-left: 4px solid #c77700; } tr.fine td:first-child { border-left: 4px solid transparent; }
 """
 _TITLES = {"plan": "Planned exams", "segment": "Segmented exams"}
 _NOTES = {
-    "plan": "The table shows the distance between each acquired view and the planned one. The exam with the largest distance "
-    "relative to the plan's error bounds and an operator's usual error comes first: its series may be misnamed, its view "
-    "badly prescribed, or its plan wrong. A view without a plane and a series whose plane does not fit its name (misnamed) "
-    "are flagged, too. Open its page to check.",
-    "segment": "Volumes and function. The exam with the most implausible numbers comes first. Open its page to check.",
+    "plan": "Angle and offset: how far the acquired view lies from the planned one. Bounds: how far the plan itself may be "
+    "off (90 % error bounds, measured on phantoms). The exam with the largest distance relative to these bounds and an "
+    "operator's usual error comes first: its series may be misnamed, its view badly prescribed, or its plan wrong. A view "
+    "without a plane and a series whose plane does not fit its name (misnamed) are flagged, too. Open its page to check.",
+    "segment": "Volumes and function of the left (LV) and right (RV) ventricle. The exam with the most implausible numbers "
+    "comes first. Open its page to check.",
 }
 _UNITS = {"deg": "deg", "mm": "mm", "ml": "ml", "g": "g", "percent": "%"}
 
@@ -68,19 +62,14 @@ def archive_page(command: str, exams: Sequence[ListedExam], left_out: Mapping[st
         f'<tr><td>{html.escape(name)}</td><td class="text">{html.escape(why)}</td></tr>'
         for name, why in left_out.items()
     )
-    lost = (
-        f'<h2>Left out</h2><div class="wide"><table><tr><th scope="col">exam</th><th class="text" scope="col">why</th>'
-        f"</tr>{reasons}</table></div>"
-        if left_out
-        else ""
-    )
+    lost = '<tr><th scope="col">exam</th><th class="text" scope="col">why</th></tr>' + reasons
+    finished = f'<tr><th scope="col">exam</th><th class="text" scope="col">flags</th>{heads}</tr>\n{rows}'
     return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{_TITLES[command]}</title>\n'
-        f"<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{_TITLES[command]}</h1>\n<p>{counts}.</p>\n"
-        f'<p class="note">{_NOTES[command]} {RESEARCH_ONLY}</p>\n'
-        f'<div class="wide"><table>\n<tr><th scope="col">exam</th><th class="text" scope="col">flags</th>{heads}</tr>\n'
-        f"{rows}</table></div>\n{lost}\n</body>\n</html>\n"
+        f"{page_head(_TITLES[command], _STYLE)}\n<body>\n<main>\n<h1>{_TITLES[command]}</h1>\n"
+        f'<p class="warning">{RESEARCH_ONLY}</p>\n<p>{counts}.</p>\n<p class="note">{_NOTES[command]}</p>\n'
+        f"{scrolling(f'<table>{finished}</table>', _TITLES[command])}\n"
+        + (f"<h2>Left out</h2>{scrolling(f'<table>{lost}</table>', 'Left out')}\n" if left_out else "")
+        + "</main>\n</body>\n</html>\n"
     )
 
 

@@ -78,13 +78,13 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     kind = "phantom exams" if found.config.get("phantom") else "your own exams"
     page.add("<h1>Label efficiency on the {}: {}</h1>", found.anatomy.organ, found.title)
     page.add("<p>{}</p>", _what_was_done(found))
-    whose = f"Numbers in black were measured here, on <b>{kind}</b>."
+    whose = f"{'Upright' if tables else 'These'} numbers were measured here, on <b>{kind}</b>."
     if tables:
         data = ", ".join(dict.fromkeys(table.data for table in tables))
         whose += (
-            f" Numbers in <i>grey italics</i> are published ones, on patients ({data}), at full size: they show "
-            "what to expect there, and were not reproduced here. A grey row without a black row above it has no "
-            "run here."
+            f" Numbers in <i>italics</i> are published ones, on patients ({data}), at full size: they show "
+            "what to expect there, and were not reproduced here. A row in italics without an upright row above it "
+            "has no run here."
         )
     page.add(f"<p class=warning>{whose} Research software, not for clinical use.</p>")
     page.extend(sections)

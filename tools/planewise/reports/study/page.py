@@ -12,20 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from PIL import Image
 
+from planewise.reports.page_style import page_head, scrolling
 from planewise.reports.paper_tables import Published
+from planewise.reports.small_png import small_png
 
-#: Pixel size of a picture in Markdown.
-_WIDTH = 1200
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2em auto; padding: 0 1em; color: #222; }
-h1 { font-size: 1.6em; } h2 { margin-top: 2em; border-bottom: 1px solid #ccc; font-size: 1.25em; }
-table { border-collapse: collapse; margin: 1em 0; } th, td { padding: .25em .8em; text-align: right; }
-th { border-bottom: 1px solid #888; font-weight: 600; } td:first-child, th:first-child { text-align: left; }
-td.paper, th.paper { color: #888; font-style: italic; } img { max-width: 100%; } figure { margin: 1em 0; }
-figcaption, .note { color: #555; font-size: .9em; } .warning { background: #fff3cd; padding: .6em 1em; }
-code { background: #f2f2f2; padding: 0 .25em; }
+_STYLE = """\
+body { max-width: 1080px; } h2 { border-bottom: 1px solid var(--lines); margin-top: 2em; }
+td.paper, th.paper { color: var(--dim); font-style: italic; } code { background: var(--note); padding: 0 .25em; }
 """
 
 
@@ -117,8 +111,7 @@ class Page:
 
     def html(self, title: str) -> str:
         """The whole page."""
-        head = f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{_STYLE}</style>"
-        return head + "\n".join(map(_as_html, self._parts))
+        return page_head(title, _STYLE) + "\n".join(map(_as_html, self._parts))
 
     def markdown(self, folder: str) -> tuple[str, dict[str, bytes]]:
         """The page as Markdown with its main pictures, which are few and small because a repository keeps them forever.
@@ -137,7 +130,7 @@ class Page:
                 if not part.main:
                     continue
                 name = f"{len(pictures) + 1:02d}.png"
-                pictures[name] = _smaller(part.png)
+                pictures[name] = small_png(part.png)
                 caption = _escaped(part.caption)
                 texts.append(f"![{caption}]({folder}/{name})\n\n*{caption}*")
             else:
@@ -156,14 +149,11 @@ def _as_html(part: str | Table | Picture) -> str:
         encoded, caption = base64.b64encode(part.png).decode(), html.escape(part.caption)
         picture = f'<img alt="{caption}" src="data:image/png;base64,{encoded}">'
         return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
-    lines = [
-        f"<h3>{html.escape(part.title)}</h3>",
-        "<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in part.header) + "</tr>",
-    ]
+    lines = ["<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in part.header) + "</tr>"]
     for row in part.rows:
         mark = " class=paper" if row.published else ""
         lines.append("<tr>" + "".join(f"<td{mark}>{html.escape(cell)}</td>" for cell in row.cells) + "</tr>")
-    return "\n".join([*lines, "</table>"])
+    return f"<h3>{html.escape(part.title)}</h3>\n" + scrolling("\n".join([*lines, "</table>"]), part.title)
 
 
 def _table_as_markdown(table: Table) -> str:
@@ -180,15 +170,6 @@ def _text_as_markdown(text: str) -> str:
     """Text in Markdown: headings are converted, and the rest stays HTML, which Markdown accepts, without its classes."""
     text = re.sub(r"<h([12])>(.*?)</h\1>", lambda found: f"{'#' * int(found[1])} {found[2]}\n\n", text)
     return re.sub(r" class=\w+", "", text)
-
-
-def _smaller(png: bytes) -> bytes:
-    buffer = io.BytesIO()
-    image = Image.open(io.BytesIO(png)).convert("RGB")
-    image.thumbnail((_WIDTH, 4 * _WIDTH))
-    # the default method uses all 256 colours for a grey image and turns the blue of a small structure green
-    image.quantize(256, method=Image.Quantize.MAXCOVERAGE).save(buffer, format="png", optimize=True)
-    return buffer.getvalue()
 
 
 def _escaped(text: object) -> str:

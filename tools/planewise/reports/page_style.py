@@ -1,0 +1,31 @@
+"""The parts that all pages share: the head with the style, and tables that scroll inside the page."""
+
+from __future__ import annotations
+
+import html
+from importlib.resources import files
+
+
+def page_head(title: str, style: str = "") -> str:
+    """The beginning of a page as HTML, up to its style.
+
+    Args:
+        title: the page's title, as text.
+        style: further CSS, for this kind of page.
+    """
+    shared = (files("planewise.reports") / "page.css").read_text(encoding="utf-8")
+    return (
+        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>\n{shared}{style}</style>"
+    )
+
+
+def scrolling(table: str, name: str) -> str:
+    """A table as HTML in a box that scrolls sideways, also with the keyboard, if the table is wider than the page.
+
+    Args:
+        table: the table as HTML.
+        name: the box's name for screen readers, as text.
+    """
+    return f'<div class="wide" role="region" tabindex="0" aria-label="{html.escape(name)}">{table}</div>'
