@@ -35,6 +35,9 @@ from tests.exams.test_dicom_segmentation import points_of
 PLANS, SEGMENTS = heart_bundles.PLANS, heart_bundles.SEGMENTS
 
 
+APART = "stroke volumes of 30 ml (LV) and 20 ml (RV) differ by more than 25 %"
+
+
 def run(*arguments):
     return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
 
@@ -330,7 +333,7 @@ def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, m
     assert f"  2ch: plane, agreement 0.90; {within}\n" in outcome.output
     assert "  4ch: no plane; peak 0.10, at least 0.5 is needed, agreement -\n" in outcome.output
     text = (tmp_path / "out/heart/index.html").read_text()
-    assert f"<td>{within}</td>" in text and "<th>how sure</th>" in text
+    assert f'<td class="text">{within}</td>' in text and '<th class="text">error bounds and remarks</th>' in text
 
 
 def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatch):

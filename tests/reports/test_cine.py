@@ -29,6 +29,8 @@ def test_every_phase_shows_the_same_part_of_all_slices(cine):
     pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(frame["picture"])))) for frame in cine["frames"]]
     # the ball of 40 mm with 20 mm about it, in three columns and two rows; a pixel more where it ends
     assert cine["width"] == pytest.approx(3 * 80, abs=3 * 2 + 0.1) and cine["height"] == pytest.approx(2 * 80, abs=2.1)
+    assert (cine["columns"], cine["slices"]) == (3, 5)
+    assert [3 * cine["tile"][0], 2 * cine["tile"][1]] == pytest.approx([cine["width"], cine["height"]])
     for picture, radius in zip(pictures, (20, 12), strict=True):
         assert picture.shape == (cine["height"] / SPACING[1], cine["width"] / SPACING[0])
         # half of the grey levels is the ball's edge

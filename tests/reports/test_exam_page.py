@@ -65,6 +65,7 @@ def floats(text):
 def test_it_is_one_file(page):
     assert "&lt;b&gt;plane" in page and "&lt;/script&gt;x" in page
     assert not re.search(r"<(script|link|img)[^>]*(src|href)=", page), "nothing is fetched"
+    assert len(page) < 3_000_000, "Plotly is compressed"
     assert "planewise" not in page.split("const exam")[0].split("<script>")[0]
 
 
@@ -165,11 +166,22 @@ def test_what_is_not_there_is_left_out():
 
 
 def test_implausible_numbers_are_marked_and_explained(shown):
-    marked = dataclasses.replace(shown, tables=[("", ["RV"], [["59 ml (!)"], ["60 ml"]])], flags=["too <small>"])
+    marked = dataclasses.replace(
+        shown, tables=[("a & b", ["RV"], [["59 ml (!)"], ["60 ml"]])], flags=["too <small>"], notes=["RV < LV"]
+    )
     text = exam_page(marked)
     assert '<td class="flagged">59 ml (!)</td>' in text and "<td>60 ml</td>" in text
     assert "<li>(!) too &lt;small&gt;</li>" in text
     assert 'class="flagged"' not in exam_page(shown)
+    # the numbers come before the pictures, in a box that scrolls
+    assert 'tabindex="0" aria-label="a &amp; b"><table>' in text and '<p class="note">RV &lt; LV</p>' in text
+    assert text.index("59 ml") < text.index("too &lt;small") < text.index("RV &lt; LV") < text.index('id="exam"')
+
+
+def test_a_column_of_sentences_reads_from_the_left(shown):
+    table = ("", ["view", "remarks"], [["2ch", "slices 1 and 3 disagree with the plane"], ["4ch", "-"]])
+    text = exam_page(dataclasses.replace(shown, tables=[table]))
+    assert '<th>view</th><th class="text">remarks</th>' in text and '<td>4ch</td><td class="text">-</td>' in text
 
 
 @pytest.mark.parametrize(
@@ -193,7 +205,11 @@ def test_the_edges_of_the_slice_and_the_ends_of_the_stack_are_named(shown, conte
     assert content["ends"] == ["base", "apex"] and 'name="viewport"' in page
     turned = dataclasses.replace(shown, plan={**shown.plan, "locations": shown.plan["locations"][::-1]})
     assert '"ends": ["apex", "base"]' in exam_page(turned)
-    assert '"ends": ["", ""]' in exam_page(dataclasses.replace(shown, plan=None))
+    # without a plan, by geometry: towards the feet lies the apex
+    assert '"ends": ["apex", "base"]' in exam_page(dataclasses.replace(shown, plan=None))
+    # from the left and the back to the right and the front, the direction is undecided
+    turn = torch.tensor([[0.7, 0, 0.7, 0], [-0.7, 0, 0.7, 0], [0, 1, 0, 0], [0, 0, 0, 1]], dtype=torch.float64)
+    assert '"ends": ["", ""]' in exam_page(dataclasses.replace(shown, plan=None, affines=turn @ shown.affines))
 
 
 def test_a_curve_needs_two_phases_and_numbers(shown):
@@ -218,6 +234,12 @@ def test_a_browser_draws_it_without_a_network(page, width, tmp_path):
     move += "document.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowLeft' })); "
     # the space bar plays, and once more stops, at the third phase or later
     move += "const space = () => document.dispatchEvent(new KeyboardEvent('keydown', { key: ' ' })); "
+    # a key of the slider of phases is its own; a click on a name hides the name's outline, too
+    move += "const key = new KeyboardEvent('keydown', { key: 'ArrowLeft', bubbles: true }); "
+    move += "document.getElementById('phase').dispatchEvent(key); "
+    move += (
+        "box.dataset.groups = box._fullData.filter((trace) => trace.legendgroup === 'LV').map((trace) => trace.type); "
+    )
     move += "space(); setTimeout(() => { box.dataset.played = document.getElementById('moment').textContent; space(); "
     move += "box.dataset.button = document.getElementById('play').textContent; }, 800); "
     move += (
@@ -232,10 +254,11 @@ def test_a_browser_draws_it_without_a_network(page, width, tmp_path):
         f"--user-data-dir={tmp_path / 'profile'}",
     ]
     command += ["--virtual-time-budget=15000", f"--window-size={width},800", "--dump-dom", file.as_uri()]
-    drawn = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    drawn = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
     box = re.search(r'<div id="exam"[^>]*>', drawn)[0]
     assert 'data-state="ready"' in box and 'data-slice="3"' in box
     assert "slice 4 of 6, location 0.60" in drawn
+    assert 'data-groups="mesh3d,scatter"' in box
     assert 'data-played="phase 3 of 3' in box and 'data-button="Play"' in box
     assert float(re.search(r'data-high="([\d.]+)"', box)[1]) < 30, "on one line"
     assert all(re.search(rf">{letter}</text>", drawn) for letter in "LRPA")

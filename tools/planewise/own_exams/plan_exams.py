@@ -313,6 +313,7 @@ def _planned(
             structures=STRUCTURES,
             tables=[("Planned from the short axis alone", _HEADER, rows)],
             flags=flags,
+            notes=[" ".join(_explained(rows))],
         )
         folder = output / stack.name
         page = write_page(folder, shown)
@@ -354,7 +355,24 @@ def reasons_alike(views: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], di
     return alike, {view: {**entry, "reasons": left[view]} for view, entry in views.items()}
 
 
-_HEADER = ("view", "verdict", "how sure", "agreement", "from the acquired plane: angle", "offset")
+_HEADER = (
+    "view",
+    "verdict",
+    "error bounds and remarks",
+    "agreement",
+    "angle to the acquired plane",
+    "offset from the acquired plane",
+)
+#: Terms of the table, and what they mean; a page explains those that it contains.
+_TERMS = {
+    "error bounds": "Error bounds: on phantoms, 90 % of the planned planes are closer than this to the true plane.",
+    "agreement": "Agreement, 0 to 1: how well the lines that the network draws on the slices match one plane.",
+    "phase": "phase20 is the phase at 20 % of the cardiac cycle; phases that disagree were planned at another angle.",
+    "order of the locations": "Order of the locations, 0 to 1: how well the slices run from base to apex for the network.",
+    "peak": "Peak, 0 to 1: how clearly the network sees the lines.",
+    "residual": "Residual: distance of the slices' lines from one plane, mm.",
+    "spread": "Spread: angle between the slices' lines and one plane, degrees.",
+}
 
 
 def _apart(entry: Mapping[str, Any], acquired: Mapping[str, Sequence[float]] | None) -> tuple[float, float] | None:
@@ -376,6 +394,12 @@ def _row(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None,
         for value, unit in ((angle, "deg"), (offset, "mm"))
     ]
     return [view, _verdict(entry), sure, text(entry["agreement"], 2), *compared]
+
+
+def _explained(rows: Sequence[Sequence[str]]) -> list[str]:
+    """What the terms in a table mean, in sentences."""
+    words = " ".join(["agreement", *(cell for row in rows for cell in row)])
+    return [meaning for term, meaning in _TERMS.items() if term in words]
 
 
 def _beyond(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> dict[str, float]:

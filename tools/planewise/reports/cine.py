@@ -31,9 +31,10 @@ def cine_of(
         structures: label value to name.
 
     Returns:
-        ``width`` and ``height`` of a picture in mm, and ``frames``: for each phase its ``name``, its ``picture`` as a JPEG
-        (base64), and ``outlines``, each with a ``colour`` and a ``path`` in mm. None if there are fewer than two phases,
-        if no phase shows a structure, or if the phases differ in shape.
+        ``width`` and ``height`` of a picture in mm; ``tile``, the width and height of one slice in it, mm; ``columns`` and
+        ``slices``, how many slices a row has and how many there are; and ``frames``: for each phase its ``name``, its
+        ``picture`` as a JPEG (base64), and ``outlines``, each with a ``colour`` and a ``path`` in mm. None if there
+        are fewer than two phases, if no phase shows a structure, or if the phases differ in shape.
     """
     shapes = {image.shape for _, image, _ in phases} | {labels.shape for _, _, labels in phases}
     known = np.any(
@@ -59,19 +60,30 @@ def cine_of(
         ]
         frames.append({"name": name, "picture": base64.b64encode(file.getvalue()).decode(), "outlines": outlines})
     width, height = (size * step for size, step in zip(montage.shape, spacing, strict=True))
-    return {"width": round(width, 1), "height": round(height, 1), "frames": frames}
+    return {
+        "width": round(width, 1),
+        "height": round(height, 1),
+        "tile": [round(size * step, 1) for size, step in zip(levels.shape, spacing, strict=False)],
+        "columns": _columns(levels.shape[2]),
+        "slices": levels.shape[2],
+        "frames": frames,
+    }
 
 
 def _side_by_side(stack: np.ndarray) -> np.ndarray:
     """Slices ``(i, j, slices)`` in rows, wider than high."""
     i, j, count = stack.shape
-    columns = math.ceil(math.sqrt(1.6 * count))
+    columns = _columns(count)
     rows = math.ceil(count / columns)
     picture = np.zeros((columns * i, rows * j), dtype=stack.dtype)
     for number in range(count):
         row, column = divmod(number, columns)
         picture[column * i : (column + 1) * i, row * j : (row + 1) * j] = stack[..., number]
     return picture
+
+
+def _columns(count: int) -> int:
+    return math.ceil(math.sqrt(1.6 * count))
 
 
 def _paths(mask: np.ndarray, spacing: Sequence[float]) -> Iterator[str]:

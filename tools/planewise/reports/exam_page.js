@@ -6,7 +6,16 @@ const slider = document.getElementById("slice");
 // on a phone the slice stands below the space
 const narrow = window.matchMedia("(max-width: 700px)").matches;
 const theme = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+// where the 3D view, the slice and the legend stand in the drawing, as shares of its width and height
+const place = narrow
+  ? { space: { x: [0, 1], y: [0.56, 1] }, slice: { x: [0, 1], y: [0.15, 0.55] }, names: { x: 0, y: 0.14 } }
+  : { space: { x: [0, 0.58], y: [0.1, 1] }, slice: { x: [0.59, 1], y: [0.1, 1] }, names: { x: 0, y: 0.07 } };
 const paper = { paper_bgcolor: theme("--back"), plot_bgcolor: theme("--back"), font: { color: theme("--text") } };
+
+// whether a key belongs to the part of the page that has the focus, or to the browser
+function taken(event) {
+  return event.altKey || event.ctrlKey || event.metaKey || event.target.closest?.("input, button, summary, a, .wide") != null;
+}
 
 function bytes(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -48,13 +57,14 @@ function add(trace) {
   return traces.length - 1;
 }
 
-const stack = add(surface(exam.slices[0], "short axis", { colorscale: grey, showlegend: true }));
+// a name in the legend stands for everything of that name, in space and on the slice
+const stack = add(surface(exam.slices[exam.start], "short axis", { colorscale: grey, showlegend: true }));
 for (const mesh of exam.meshes) {
   const points = new Float32Array(bytes(mesh.vertices).buffer);
   const corners = new Uint32Array(bytes(mesh.faces).buffer);
   const every = (values, start) => values.filter((_, index) => index % 3 === start);
   add({
-    type: "mesh3d", name: mesh.name, color: mesh.colour, opacity: mesh.opacity, showlegend: true, hoverinfo: "name",
+    type: "mesh3d", name: mesh.name, color: mesh.colour, opacity: mesh.opacity, legendgroup: mesh.name, hoverinfo: "name",
     x: every(points, 0), y: every(points, 1), z: every(points, 2),
     i: every(corners, 0), j: every(corners, 1), k: every(corners, 2), flatshading: false,
   });
@@ -62,85 +72,115 @@ for (const mesh of exam.meshes) {
 for (const plane of exam.planes) {
   const closed = [...plane.corners, plane.corners[0]];
   add({
-    type: "scatter3d", mode: "lines", name: plane.name, hoverinfo: "name", showlegend: true,
+    type: "scatter3d", mode: "lines", name: plane.name, legendgroup: plane.name, hoverinfo: "name", showlegend: false,
     line: { color: plane.colour, width: 5, dash: plane.dash },
     x: closed.map((corner) => corner[0]), y: closed.map((corner) => corner[1]), z: closed.map((corner) => corner[2]),
   });
   if (plane.cut) {
-    add(surface(plane.cut, `${plane.name}: the stack cut there`, { colorscale: grey, showlegend: true, visible: "legendonly" }));
+    add(surface(plane.cut, `${plane.name}: short axis resampled`, { colorscale: grey, showlegend: true, visible: "legendonly" }));
   }
 }
 const flat = add({
-  type: "heatmap", z: picture(exam.slices[0]).levels, zmin: 0, zmax: 255, colorscale: grey, showscale: false,
+  type: "heatmap", z: picture(exam.slices[exam.start]).levels, zmin: 0, zmax: 255, colorscale: grey, showscale: false,
   hoverinfo: "skip", dx: exam.spacing[0], dy: exam.spacing[1],
 });
-const marks = exam.slices[0].marks.map((mark) => add({
-  type: "scatter", mode: "lines", name: mark.name, x: mark.x, y: mark.y, hoverinfo: "name", showlegend: false,
+const marks = exam.slices[exam.start].marks.map((mark) => add({
+  type: "scatter", mode: "lines", name: mark.name, x: mark.x, y: mark.y, hoverinfo: "name", legendgroup: mark.name, showlegend: true,
   line: { color: mark.colour, width: 2, dash: mark.dash },
 }));
 
-function show(number) {
-  const slice = picture(exam.slices[number]);
-  Plotly.restyle(box, { x: [slice.x], y: [slice.y], z: [slice.z], surfacecolor: [slice.levels] }, [stack]);
-  Plotly.restyle(box, { z: [slice.levels] }, [flat]);
-  if (marks.length) {
-    Plotly.restyle(box, { x: slice.marks.map((mark) => mark.x), y: slice.marks.map((mark) => mark.y) }, marks);
-  }
-  // where the edges of the picture point to: left, right, top, bottom
+// where the edges of a slice point to: left, right, top, bottom
+function edges(slice) {
   const [wide, high] = [0, 1].map((axis) => slice.shape[axis] * exam.spacing[axis]);
   const at = [[0.04, 0.5], [0.96, 0.5], [0.5, 0.04], [0.5, 0.96]];
-  Plotly.relayout(box, {
-    annotations: slice.edges.map((text, edge) => ({
-      text, x: at[edge][0] * wide, y: at[edge][1] * high, xref: "x", yref: "y", showarrow: false,
-      font: { size: 14, color: "#ffffff" }, bgcolor: "rgba(0,0,0,.45)",
-    })),
-  });
-  document.getElementById("which").textContent = slice.name;
+  return slice.edges.map((text, edge) => ({
+    text, x: at[edge][0] * wide, y: at[edge][1] * high, xref: "x", yref: "y", showarrow: false,
+    font: { size: 14, color: "#ffffff" }, bgcolor: "rgba(0,0,0,.45)",
+  }));
+}
+
+function named(number) {
+  document.getElementById("which").textContent = exam.slices[number].name;
+  slider.value = number;
   box.dataset.slice = number;
 }
 
-const side = (text) => ({ title: { text, font: { size: 11 } }, tickfont: { size: 9 }, showbackground: false, showspikes: false, gridcolor: theme("--lines"), zeroline: false });
+function show(number) {
+  const slice = picture(exam.slices[number]);
+  const lines = (axis) => slice.marks.map((mark) => mark[axis]);
+  // in one step, because each one draws everything again; the flat picture has no x and y of its own
+  Plotly.update(box, {
+    x: [slice.x, undefined, ...lines("x")], y: [slice.y, undefined, ...lines("y")],
+    z: [slice.z, slice.levels, ...marks.map(() => undefined)],
+    surfacecolor: [slice.levels, undefined, ...marks.map(() => undefined)],
+  }, { annotations: edges(slice) }, [stack, flat, ...marks]);
+  named(number);
+}
+
+// the patient's directions stand around what is drawn, just inside the axes
+const drawn = [0, 1, 2].map((axis) => {
+  const ends = [...exam.planes.flatMap((plane) => plane.corners.map((corner) => corner[axis])),
+    ...exam.slices.flatMap((slice) => [0, slice.shape[0] - 1].flatMap((i) => [0, slice.shape[1] - 1].map((j) =>
+      slice.affine[axis][0] * i + slice.affine[axis][1] * j + slice.affine[axis][3])))];
+  return [Math.min(...ends) - 12, Math.max(...ends) + 12];
+});
+const middle = drawn.map(([low, high]) => (low + high) / 2);
+const towards = [[0, 0, "L"], [0, 1, "R"], [1, 0, "P"], [1, 1, "A"], [2, 0, "F"], [2, 1, "H"]].map(([axis, end, text]) =>
+  ({ text, at: middle.map((value, other) => (other === axis ? drawn[axis][end] : value)) }));
+add({
+  type: "scatter3d", mode: "text", hoverinfo: "skip", showlegend: false, text: towards.map(({ text }) => text),
+  x: towards.map(({ at }) => at[0]), y: towards.map(({ at }) => at[1]), z: towards.map(({ at }) => at[2]),
+  // readable on the page as well as on the slice
+  textfont: { size: 16, color: "#a04bf0" },
+});
+const side = (axis) => ({
+  title: { text: "" }, showticklabels: false, dtick: 50, range: [drawn[axis][0] - 8, drawn[axis][1] + 8],
+  showbackground: false, showspikes: false, gridcolor: theme("--lines"), zeroline: false,
+});
 Plotly.newPlot(box, traces, {
   ...paper,
   // at the top is room for Plotly's buttons, which would hide the slice
   margin: { l: 0, r: 0, t: 36, b: 8 },
   scene: {
-    domain: narrow ? { x: [0, 1], y: [0.55, 1] } : { x: [0, 0.6], y: [0, 1] },
-    aspectmode: "data", dragmode: "orbit", camera: { eye: exam.eye },
-    xaxis: side("left to right of the patient (mm)"), yaxis: side("back to front (mm)"), zaxis: side("feet to head (mm)"),
+    domain: place.space, aspectmode: "data", dragmode: "orbit", camera: { eye: narrow ? { x: 1.15 * exam.eye.x, y: 1.15 * exam.eye.y, z: 1.15 * exam.eye.z } : exam.eye },
+    xaxis: side(0), yaxis: side(1), zaxis: side(2),
   },
-  xaxis: { domain: narrow ? [0.02, 0.98] : [0.62, 0.99], visible: false, constrain: "domain", constraintoward: "left" },
+  annotations: edges(exam.slices[exam.start]),
+  // a finger on the slice scrolls the page
+  dragmode: false,
+  xaxis: { domain: place.slice.x, visible: false, constrain: "domain", constraintoward: "left", fixedrange: true },
   yaxis: {
-    domain: narrow ? [0.12, 0.53] : [0.36, 1], visible: false, autorange: "reversed", scaleanchor: "x", constrain: "domain",
-    constraintoward: "top",
+    domain: place.slice.y, visible: false, autorange: "reversed", scaleanchor: "x", constrain: "domain", constraintoward: "top",
+    fixedrange: true,
   },
   legend: {
-    x: narrow ? 0.02 : 0.62, y: narrow ? 0.1 : 0.33, xanchor: "left", yanchor: "top", bgcolor: "rgba(0,0,0,0)",
-    font: { size: 12 }, orientation: narrow ? "h" : "v",
+    ...place.names, xanchor: "left", yanchor: "top", bgcolor: "rgba(0,0,0,0)", font: { size: 13 }, orientation: "h",
+    tracegroupgap: 0, groupclick: "togglegroup",
   },
-}, { responsive: true, displaylogo: false, scrollZoom: false }).then(() => {
+}, { responsive: true, displaylogo: false, scrollZoom: "gl3d" }).then(() => {
   slider.max = exam.slices.length - 1;
   slider.addEventListener("input", () => show(Number(slider.value)));
-  // the wheel scrolls through the stack over the slice, and zooms in space
+  const move = (step) => show(Math.min(Math.max(Number(slider.value) + step, 0), exam.slices.length - 1));
+  // over the slice, the wheel moves through the stack, and at its ends the page; in space, it zooms if Ctrl is pressed
   box.addEventListener("wheel", (event) => {
-    const frame = box.getBoundingClientRect();
-    const over = narrow ? event.clientY - frame.top > 0.47 * frame.height : event.clientX - frame.left > 0.6 * frame.width;
-    if (!over) return;
-    event.preventDefault();
+    if (event.ctrlKey) return;
     event.stopPropagation();
-    slider.value = Number(slider.value) + Math.sign(event.deltaY);
-    show(Number(slider.value));
-  }, { passive: false, capture: true });
-  const steps = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 };
-  document.addEventListener("keydown", (event) => {
-    if (event.target === slider || !(event.key in steps)) return;
+    const frame = box.getBoundingClientRect();
+    const over = narrow ? event.clientY - frame.top > (1 - place.space.y[0]) * frame.height
+      : event.clientX - frame.left > place.space.x[1] * frame.width;
+    const next = Number(slider.value) + Math.sign(event.deltaY);
+    if (!over || next < 0 || next > Number(slider.max)) return;
     event.preventDefault();
-    slider.value = Number(slider.value) + steps[event.key];
-    show(Number(slider.value));
+    move(Math.sign(event.deltaY));
+  }, { passive: false, capture: true });
+  const steps = { ArrowRight: 1, ArrowLeft: -1 };
+  document.addEventListener("keydown", (event) => {
+    if (!(event.key in steps) || taken(event)) return;
+    event.preventDefault();
+    move(steps[event.key]);
   });
   [document.getElementById("first").textContent, document.getElementById("last").textContent] = exam.ends;
-  slider.value = exam.start;
-  show(exam.start);
+  named(exam.start);
   box.dataset.state = "ready";
 });
 
@@ -151,7 +191,7 @@ if (exam.curves.length) {
     type: "scatter", mode: "lines+markers", name, y: ml, x: ml.map((_, phase) => phase + 1),
     line: { color: colour }, hovertemplate: "%{y:.0f} ml",
   })), {
-    ...paper, margin: { l: 56, r: 10, t: 30, b: 44 }, title: { text: "volume over the cycle", font: { size: 14 } },
+    ...paper, margin: { l: 56, r: 10, t: 30, b: 44 }, title: { text: "Volume over the cardiac cycle", font: { size: 14 } },
     xaxis: { title: { text: "phase" }, gridcolor: theme("--lines"), dtick: Math.ceil(exam.curves[0].ml.length / 12) },
     yaxis: { title: { text: "ml" }, gridcolor: theme("--lines"), rangemode: "tozero" },
   }, { responsive: true, displayModeBar: false });
@@ -171,7 +211,15 @@ if (exam.cine) {
   chosen.max = frames.length - 1;
   drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const image = make("image", { width, height, preserveAspectRatio: "none" });
+  const write = (text, x, y) => { make("text", { x, y, "font-size": 0.09 * exam.cine.tile[1] }).textContent = text; };
   const paths = frames[0].outlines.map(({ colour }) => make("path", { stroke: colour }));
+  // each slice has its number; the first and the last are named, and the first has the patient's directions
+  const { tile: [wide, high], columns, slices } = exam.cine;
+  for (let number = 0; number < slices; number += 1) {
+    const end = number === 0 ? exam.ends[0] : number === slices - 1 ? exam.ends[1] : "";
+    write(`${number + 1} ${end}`, (number % columns + 0.15) * wide, (Math.floor(number / columns) + 0.07) * high);
+  }
+  [[0.05, 0.5], [0.95, 0.5], [0.5, 0.07], [0.5, 0.94]].forEach(([x, y], edge) => write(exam.slices[0].edges[edge], x * wide, y * high));
   const showPhase = (number) => {
     image.setAttribute("href", `data:image/jpeg;base64,${frames[number].picture}`);
     frames[number].outlines.forEach(({ path }, index) => paths[index].setAttribute("d", path));
@@ -190,7 +238,7 @@ if (exam.cine) {
   play.addEventListener("click", toggle);
   chosen.addEventListener("input", () => showPhase(Number(chosen.value)));
   document.addEventListener("keydown", (event) => {
-    if (event.key !== " " || event.target === play) return;
+    if (event.key !== " " || taken(event)) return;
     event.preventDefault();
     toggle();
   });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import html
 import json
 from collections.abc import Mapping, Sequence
@@ -19,9 +20,17 @@ from plotly.offline import get_plotlyjs
 from scipy.ndimage import map_coordinates
 from skimage.measure import find_contours, marching_cubes
 
-from planewise.geometry import clip_lines, crossing, intersection_lines, pixels_to_patient
+from planewise.geometry import (
+    base_to_apex,
+    clip_lines,
+    crossing,
+    intersection_lines,
+    pixels_to_patient,
+    plane_from_affine,
+)
 from planewise.reports.cine import cine_of
 from planewise.reports.label_surfaces import label_distances
+from planewise.reports.page_style import page_head, scrolling
 from planewise.reports.pretext_figures import VIEW_COLOURS
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
@@ -33,8 +42,27 @@ FLAGGED = "(!)"
 FIELD = 180.0
 #: Pixel size of a plane's cut through the stack, mm.
 _CUT_SPACING = 1.5
+#: Length of a table's cell from which it counts as a sentence.
+_LONGEST = 24
 #: Approximate distance between vertices of a structure's surface, mm.
 _MESH_SPACING = 2.0
+#: CSS of this page; a phone shows the slice below the 3D view.
+_STYLE = """
+#exam { height: 80vh; min-height: 460px; } #scroll { margin-left: 59%; display: flex; gap: 1em; }
+#curve { height: 260px; max-width: 640px; }
+@media (max-width: 700px) { #exam { height: 235vw; } #scroll { margin-left: 0; flex-wrap: wrap; } }
+#slice { flex: 1; min-width: 6em; } #which { white-space: nowrap; } summary { cursor: pointer; }
+#cine svg { width: 100%; max-width: 960px; background: #000; }
+#cine input { vertical-align: middle; width: 14em; max-width: 50%; }
+.pictures { display: flex; flex-wrap: wrap; gap: .8em; max-width: 960px; }
+figure { margin: .4em 0; flex: 1 1 330px; max-width: 474px; } figure svg { width: 100%; display: block; background: #000; }
+/* Plotly's own pictures are no figures */
+figure path, #cine path { fill: none; stroke-width: 1.2px; vector-effect: non-scaling-stroke; }
+figure text, #cine text { fill: #fff; stroke: #000; stroke-width: .25em; paint-order: stroke;
+  text-anchor: middle; dominant-baseline: middle; }
+figure text { font-size: 7px; } .flagged { color: var(--flag); } td.flagged:not(.text) { white-space: nowrap; }
+ul.flagged { list-style: none; padding: 0; margin: .4em 0; }
+"""
 #: Opacity of surfaces that contain others.
 _OPACITY = {"myocardium": 0.25}
 
@@ -53,6 +81,7 @@ class ShownExam:
         structures: label value to name.
         tables: title, header and rows of text; an implausible number ends with `FLAGGED`.
         flags: sentences, without a full stop, that say what is wrong with the flagged numbers.
+        notes: sentences below the tables that explain their columns.
         curves: structure to its volume in every phase, ml; drawn if there are two phases or more.
         images: each acquired view to its image ``(i, j)`` and its affine; shown next to the planned planes.
         phases: name, image and label map of each phase, like `image` and `labels`; played as a cine.
@@ -67,6 +96,7 @@ class ShownExam:
     structures: Mapping[int, str] = field(default_factory=dict)
     tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = ()
     flags: Sequence[str] = ()
+    notes: Sequence[str] = ()
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     images: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     phases: Sequence[tuple[str, np.ndarray, np.ndarray]] = ()
@@ -90,9 +120,10 @@ class _Plane:
 def exam_page(exam: ShownExam) -> str:
     """The page as HTML that works without a network connection and without any other file.
 
-    The left side shows patient space (RAS+, mm): a slice, the planned and the acquired planes, the stack's image in
-    each planned plane, and the surfaces of the structures. The right side shows the slice with the lines of the planes
-    and the outlines of the structures. The page contains Plotly, which draws both sides.
+    The tables come first. Below them, the left side shows patient space (RAS+, mm): a slice, the planned and the
+    acquired planes, the stack's image in each planned plane, and the surfaces of the structures. The right side shows
+    the slice with the lines of the planes and the outlines of the structures. The page contains Plotly, which draws
+    both sides.
     """
     planes = _planes(exam)
     image, affines, labels = _cropped(exam, _centre(exam, planes))
@@ -105,7 +136,7 @@ def exam_page(exam: ShownExam) -> str:
         "planes": [_frame(plane, levels, affines, middle) for plane in planes],
         "meshes": [] if labels is None else _meshes(labels, affines, exam.structures),
         "start": levels.shape[2] // 2,
-        "ends": _ends(exam.plan),
+        "ends": _ends(exam),
         "curves": [
             {"name": name, "colour": _colour_of(exam, name), "ml": [round(float(value), 1) for value in values]}
             for name, values in exam.curves.items()
@@ -117,12 +148,13 @@ def exam_page(exam: ShownExam) -> str:
     }
     room = files("planewise.reports")
     return Template((room / "exam_page.html").read_text()).substitute(
+        head=page_head(f"Exam {exam.name}", _STYLE),
         title=html.escape(f"Exam {exam.name}"),
         note=html.escape(RESEARCH_ONLY),
         views=_view_pictures(exam, image, affines, labels),
-        tables="\n".join([*(_table(*table) for table in exam.tables), _flags(exam.flags)]),
+        tables="\n".join([*(_table(*table) for table in exam.tables), _flags(exam.flags), _notes(exam.notes)]),
         version=version("plotly"),
-        plotly=get_plotlyjs(),
+        plotly=base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode(),
         # a name must not end the script or begin a comment in it
         exam=json.dumps(content, allow_nan=False).replace("<", "\\u003c"),
         script=(room / "exam_page.js").read_text(),
@@ -145,12 +177,17 @@ def _even_grid(affines: torch.Tensor) -> torch.Tensor:
     return stack
 
 
-def _ends(plan: Mapping[str, Any] | None) -> list[str]:
-    """Names of the stack's first and last slice; empty if the plan does not order the slices."""
-    located = [] if plan is None else plan.get("locations") or []
-    if len(located) < 2 or located[0] == located[-1]:
-        return ["", ""]
-    return ["base", "apex"] if located[0] < located[-1] else ["apex", "base"]
+def _ends(exam: ShownExam) -> list[str]:
+    """Names of the stack's first and last slice, by the plan or, without one, by the direction of the slices; empty if
+    neither decides."""
+    if exam.plan is None:
+        normal = plane_from_affine(exam.affines[0])[1].to(torch.float64)
+        located = (exam.affines[[0, -1], :3, 3].to(torch.float64) @ base_to_apex(normal)).tolist()
+    else:
+        located = exam.plan.get("locations") or [0.0, 0.0]
+    if located[0] < located[-1]:
+        return ["base", "apex"]
+    return ["apex", "base"] if located[0] > located[-1] else ["", ""]
 
 
 def _colour_of(exam: ShownExam, structure: str) -> str:
@@ -332,15 +369,24 @@ def _at(values: np.ndarray, step: float, number: np.ndarray) -> np.ndarray:
 
 
 def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    # a column of sentences reads from the left and may not become narrow
+    wordy = [any(len(str(row[number])) > _LONGEST for row in rows) for number in range(len(header))]
+
     def line(tag: str, cells: Sequence[str]) -> str:
-        return "<tr>" + "".join(f"<{tag}{_class(cell)}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+        marks = [_class(cell, words) for cell, words in zip(cells, wordy, strict=True)]
+        cells = [html.escape(str(cell)) for cell in cells]
+        return (
+            "<tr>" + "".join(f"<{tag}{mark}>{cell}</{tag}>" for mark, cell in zip(marks, cells, strict=True)) + "</tr>"
+        )
 
     body = "".join(line("td", row) for row in rows)
-    return f"<table><caption>{html.escape(title)}</caption>{line('th', header)}{body}</table>"
+    table = f"<table><caption>{html.escape(title)}</caption>{line('th', header)}{body}</table>"
+    return scrolling(table, title)
 
 
-def _class(cell: str) -> str:
-    return ' class="flagged"' if str(cell).endswith(FLAGGED) else ""
+def _class(cell: str, words: bool) -> str:
+    names = ["text"] * words + ["flagged"] * str(cell).endswith(FLAGGED)
+    return f' class="{" ".join(names)}"' if names else ""
 
 
 def _flags(flags: Sequence[str]) -> str:
@@ -348,4 +394,8 @@ def _flags(flags: Sequence[str]) -> str:
     if not flags:
         return ""
     entries = "".join(f"<li>{FLAGGED} {html.escape(flag)}</li>" for flag in flags)
-    return f'<ul class="flagged" aria-label="implausible numbers">{entries}</ul>'
+    return f'<ul class="flagged" aria-label="what to check">{entries}</ul>'
+
+
+def _notes(notes: Sequence[str]) -> str:
+    return "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes)
