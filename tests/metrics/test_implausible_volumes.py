@@ -54,7 +54,7 @@ def test_stroke_volumes_that_differ_are_flagged_at_both_ventricles():
     # 97 and 59 ml, as on the exam that this was found on
     (flag,) = implausible_volumes(hearts_of([135, 38], [102, 43]))
     assert (flag.structures, flag.quantity, flag.phase) == (("LV", "RV"), "stroke volume", 1)
-    assert flag.text == "stroke volumes of 97 ml (LV) and 59 ml (RV) differ by 39 %, more than 25 %"
+    assert flag.text == "stroke volumes of 97 ml (LV) and 59 ml (RV) differ by more than 25 %"
     assert flagged([160, 60], [160, 84]) == [] and flagged([160, 84], [160, 60]) == []
     assert flagged([160, 60], [160, 86]) == flagged([160, 86], [160, 60]) == [(("LV", "RV"), "stroke volume", 1)]
 

@@ -169,7 +169,7 @@ def _summary(exam: SegmentedExam) -> Summary:
         values[f"{name}_end_systole_ml"] = found.volumes[name][found.end_systole] if several else None
         values[f"{name}_ejection_fraction_percent"] = found.ejection_fraction(name) if several else None
     values["myocardial_mass_g"] = found.mass
-    fractions = [f"{name} {found.ejection_fraction(name):.0f} %" for name in VENTRICLES] if several else []
+    fractions = [f"{name} {text(found.ejection_fraction(name), 0, ' %')}" for name in VENTRICLES] if several else []
     words = ", ".join(
         [f"LV {found.volumes['LV'][found.end_diastole]:.0f} ml", *(f"ejection fraction {one}" for one in fractions)]
     )
