@@ -45,6 +45,11 @@ def output() -> dict:
     return {"image": image, "plan": plan, "network_heatmaps": heatmaps}
 
 
+def title_of(figure):
+    """The title in one line; a narrow picture breaks it into several."""
+    return figure.get_suptitle().replace("\n", " ")
+
+
 def test_files_and_picture_hold_the_plans_numbers(output, tmp_path, monkeypatch):
     figures = keep_figures(monkeypatch)
     pass_over(PlanWriter(tmp_path), [[{}]], [[output]])
@@ -54,7 +59,7 @@ def test_files_and_picture_hold_the_plans_numbers(output, tmp_path, monkeypatch)
     figure = figures["plan.png"]
     first, second = figure.axes[:2]
     assert [axes.get_title() for axes in (first, second)] == ["slice 1: location 0.25", "slice 2: location 0.75"]
-    title = figure.get_suptitle()
+    title = title_of(figure)
     assert "2ch: plane (residual 1.25 mm, spread 2.5 deg, agreement 0.875)" in title
     assert "4ch: no plane (residual 20.00, at most 12 is needed)" in title and title.startswith("Exam aa. Research")
     for axes in (first, second):
@@ -70,8 +75,10 @@ def test_the_picture_says_how_far_off_a_plane_may_be_and_which_slices_disagree(o
     figures = keep_figures(monkeypatch)
     output["plan"]["views"]["2ch"] |= {"within_deg": 5.26, "within_mm": 1.5, "slices_that_disagree": [2]}
     pass_over(PlanWriter(tmp_path), [[{}]], [[output]])
-    title = figures["plan.png"].get_suptitle()
+    title = title_of(figures["plan.png"])
     assert "90 % error bounds 5.3 deg and 1.5 mm (9 phantom exams); slice 2 disagrees" in title
+    lines = figures["plan.png"].get_suptitle().split("\n")
+    assert max(map(len, lines)) <= 13 * figures["plan.png"].get_figwidth(), "it fits the picture"
 
 
 def test_lines_lie_where_the_slices_own_affines_say(output, tmp_path, monkeypatch):

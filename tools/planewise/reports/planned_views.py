@@ -70,7 +70,7 @@ def planned_views_figure(
     def draw(axes: Axes, number: int) -> None:
         overlay_heatmaps(axes, heatmaps[..., number])
         if "locations" in plan:
-            axes.set_title(f"slice {number + 1}: location {plan['locations'][number]:.2f}", fontsize=8)
+            axes.set_title(f"slice {number + 1}: location {plan['locations'][number]:.2f}", fontsize=10)
         for view, colour in zip(plan["views"].values(), cycle(VIEW_COLOURS), strict=False):
             if view["origin"] is None:
                 continue
@@ -81,7 +81,9 @@ def planned_views_figure(
     lines = []
     for name, view in plan["views"].items():
         trust = f"residual {view['residual_mm']} mm, spread {view['spread_deg']} deg, agreement {view['agreement']}"
-        said = view["reasons"] or [trust, *plane_in_words(view, plan["bounds_measured_on"])]
+        # error bounds say more to a reader than the values that they come from
+        known = plane_in_words(view, plan["bounds_measured_on"])
+        said = view["reasons"] or (known if view["within_deg"] is not None else [trust, *known])
         lines.append(f"{name}: {view['verdict']} ({'; '.join(said)})")
     figure = stack_figure(image, draw, f"Exam {exam}. {plan['note']}\n" + "\n".join(lines))
     add_view_legend(figure, list(plan["views"]))

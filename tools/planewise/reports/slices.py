@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,7 +55,9 @@ def stack_figure(image: np.ndarray, draw: Draw, title: str) -> Figure:
         if index < count:
             show_slice(axes, image[..., index])
             draw(axes, index)
-    figure.suptitle(title, fontsize=8)
+    # about 13 letters fit an inch
+    lines = [part for line in title.split("\n") for part in wrap(line, int(13 * figure.get_figwidth()))]
+    figure.suptitle("\n".join(lines), fontsize=10)
     return figure
 
 
