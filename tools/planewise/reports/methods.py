@@ -24,6 +24,7 @@ _COLOURS = {
     "supervised": "#2ca02c",
     "none_2d": "#c7c7c7",
     "full": "#1f77b4",
+    "released": "#8c564b",
     "segmented": "#d62728",
 }
 _NAMES = {

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from planewise.reports.methods import method_colour, method_name
 from planewise.reports.study.numbers import interval, paired_differences
@@ -159,7 +160,10 @@ def _curve(
 ) -> None:
     points = [(row["epoch"], row[key]) for row in rows if key in row and np.isfinite(row[key])]
     if points:
-        axes.plot(*zip(*points, strict=True), style, color=colour, lw=1.3, label=label)
+        # a single point has no line
+        marker = "o" if len(points) == 1 else None
+        axes.plot(*zip(*points, strict=True), style, color=colour, lw=1.3, label=label, marker=marker)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def paired_draws(scores: Mapping[tuple[str, int], Mapping[int, float]], name: str) -> Figure:
