@@ -83,6 +83,33 @@ def test_more_voxels_than_the_file_holds_are_refused_before_the_memory_is_taken(
         assert "more than the file can hold" in outcome.output
 
 
+def test_a_plan_of_a_file_with_a_broken_header_ends_in_a_line(tmp_path):
+    """A data offset below the header, of which nibabel complains while loading."""
+    spoil = lambda content: content[:108] + np.float32(-5).tobytes() + content[112:]  # noqa: E731
+    file = written(tmp_path / "heart.nii", spoil)
+    for more in ([], ["--min_obliquity", "0"]):
+        outcome = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", str(file), "-o", str(tmp_path / "out"), *more])
+        assert outcome.exit_code == 1 and isinstance(outcome.exception, SystemExit), outcome.exception
+        assert "cannot be read (HeaderDataError); copy or convert the file again" in outcome.output
+
+
+@pytest.mark.parametrize(("unit", "code"), [("metres", 1), ("micrometres", 3), ("", 2), ("", 0), ("", 2 + 8)])
+def test_lengths_in_another_unit_are_refused(unit, code, tmp_path):
+    """nibabel takes micrometres as millimetres; 8 is for seconds."""
+    file = written(tmp_path / "a.nii", lambda content: content[:123] + bytes([code]) + content[124:])
+    found = read_volumes([file], tmp_path)
+    assert list(found.skipped) == [
+        f"NIfTI image with lengths in {unit}: convert them to mm, or correct xyzt_units in its header"
+    ] * bool(unit)
+    assert bool(found.volumes) is not bool(unit)
+    for load in LOADERS:
+        if unit:
+            with pytest.raises(InputError, match=f"its header gives lengths in {unit}, but they are read as mm"):
+                load({"image": str(file), "exam": "e1", "frame": 0})
+        else:
+            load({"image": str(file), "exam": "e1", "frame": 0})
+
+
 def test_the_emptiest_volume_is_read(tmp_path):
     """Zeros alone pack best: almost as small as gzip can make them."""
     nibabel.save(nibabel.Nifti1Image(np.zeros((256, 256, 60), np.float64), np.eye(4)), tmp_path / "zeros.nii.gz")

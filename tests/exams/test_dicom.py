@@ -150,6 +150,12 @@ def test_truncated_compressed_file(tmp_path):
         ({"PixelSpacing": ["1.25", "0.001"]}, refusals.IMPOSSIBLE_GEOMETRY),
         ({"ImagePositionPatient": [0, "1e9", 0]}, refusals.IMPOSSIBLE_GEOMETRY),
         ({"SliceThickness": 5000}, refusals.IMPOSSIBLE_GEOMETRY),
+        ({"SliceThickness": "1e-9"}, refusals.IMPOSSIBLE_GEOMETRY),
+        ({"PixelSpacing": [1, 10]}, refusals.IMPOSSIBLE_GEOMETRY),
+        ({"PixelSpacing": [10, 1]}, refusals.IMPOSSIBLE_GEOMETRY),
+        # images of 1 mm, and of 4.8 m
+        ({"PixelSpacing": ["0.05", "0.05"]}, refusals.IMPOSSIBLE_GEOMETRY),
+        ({"PixelSpacing": [49, 49], "Rows": 100, "PixelData": bytes(100 * 24 * 2)}, refusals.IMPOSSIBLE_GEOMETRY),
         ({"SliceThickness": 0}, refusals.NO_THICKNESS),
         ({"Rows": 0}, refusals.NO_PIXELS),
         ({"Rows": 12}, refusals.SMALL_MATRIX),

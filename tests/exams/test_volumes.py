@@ -164,6 +164,14 @@ def test_what_is_no_volume_is_explained(tmp_path):
     flat = nibabel.Nifti1Image(np.zeros((6, 5, 4), np.uint8), None)
     flat.header.set_sform(np.diag([1.0, 1, 0, 1]), code=1)
     nibabel.save(flat, tmp_path / "flat.nii.gz")
+    for name, change in {"wide": {(0, 0): 60.0}, "thick": {(2, 2): 2000.0}, "far": {(1, 3): 2e4}}.items():
+        affine = np.diag([2.0, 2, 8, 1])
+        for place, value in change.items():
+            affine[place] = value
+        nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.uint8), affine), tmp_path / f"{name}.nii.gz")
+    negative = bytearray(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.uint8), np.eye(4)).to_bytes())
+    negative[42:44] = (-6).to_bytes(2, "little", signed=True)
+    (tmp_path / "negative.nii").write_bytes(negative)
     (tmp_path / "broken.nii.gz").write_bytes(b"no gzip")
     volumes, skipped = volumes_of(tmp_path)
     assert volumes == []
@@ -172,7 +180,8 @@ def test_what_is_no_volume_is_explained(tmp_path):
         "NIfTI image with 5 dimensions: it must be a volume (3D) or a cine (4D)": 1,
         "NIfTI cine of one slice: a stack is needed": 1,
         "NIfTI image of one slice: a stack is needed": 1,
-        "NIfTI image without voxels": 1,
+        "NIfTI image without voxels": 2,
+        "NIfTI image of impossible geometry: a voxel size or position beyond what a scanner can have": 3,
         "NIfTI image of colours or complex numbers: it must have one number per voxel": 2,
         "NIfTI image whose affine gives its voxels no extent": 1,
         "NIfTI file that cannot be read": 1,

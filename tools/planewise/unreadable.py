@@ -18,6 +18,8 @@ UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zlib.error, ImageFile
 
 #: Maximum number of bytes to which one byte of a ``.nii.gz`` can expand; this is a limit of the deflate format.
 _MOST_PACKED = 1032
+#: NIfTI's codes of units of length other than millimetres.
+_OTHER_UNITS = {1: "metres", 3: "micrometres"}
 
 
 def claims_too_much(image: nibabel.Nifti1Image) -> bool:
@@ -29,11 +31,19 @@ def claims_too_much(image: nibabel.Nifti1Image) -> bool:
     return math.prod(image.shape) * image.get_data_dtype().itemsize > held
 
 
+def other_unit(image: nibabel.Nifti1Image) -> str:
+    """The unit of an image's lengths if its header names one other than millimetres; otherwise empty. nibabel and ITK take
+    all lengths as millimetres.
+    """
+    return _OTHER_UNITS.get(int(image.header["xyzt_units"]) & 7, "")
+
+
 def refuse_claims(path: str | Path) -> None:
-    """Refuse a NIfTI file that `claims_too_much`, before a reader allocates memory for it. Other files are accepted.
+    """Refuse a NIfTI file that `claims_too_much`, before a reader allocates memory for it, or whose lengths have an
+    `other_unit`. Other files are accepted.
 
     Raises:
-        InputError: the header claims too much.
+        InputError: the header claims too much, or its lengths are not in millimetres.
         OSError and others of `UNREADABLE`: the header cannot be read.
     """
     if not str(path).endswith((".nii", ".nii.gz")):
@@ -42,3 +52,7 @@ def refuse_claims(path: str | Path) -> None:
     if claims_too_much(image):
         claimed = " x ".join(map(str, image.shape))
         raise InputError(f"its header claims {claimed} voxels, more than the file can hold; copy the file again")
+    if unit := other_unit(image):
+        raise InputError(
+            f"its header gives lengths in {unit}, but they are read as mm; convert them, or correct xyzt_units in the header"
+        )

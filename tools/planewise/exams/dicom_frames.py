@@ -26,6 +26,9 @@ from planewise.exams.words import natural_order
 #: pixels are 0.1 to 10 mm wide, a thick slab is 300 mm and no scanner's table is 10 m long. Values beyond these limits
 #: come from a broken header, and would corrupt the whole exam's geometry.
 SMALLEST_SPACING, LARGEST_SPACING, THICKEST, FARTHEST = 0.02, 50.0, 1000.0, 10_000.0
+#: Smallest and largest side of an image (mm), and largest ratio of a pixel's sides. A microscopy coil has a field of 10 mm,
+#: a whole body 2 m; rectangular pixels have a ratio of 4 at most.
+SMALLEST_SIDE, LARGEST_SIDE, LARGEST_RATIO = 5.0, 2500.0, 8.0
 #: ScanOptions that mean fat suppression: FS is DICOM's own term; manufacturers write the others.
 _FAT_OPTIONS = {"FS", "SFS", "FATSAT", "FAT_SAT", "FSS", "WE", "SPIR", "SPAIR", "STIR", "CHESS"}
 #: Enhanced files use one word where classic files use ScanningSequence.
@@ -50,7 +53,7 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
         if header.get("Modality") == "CT" and len({rescale_of(group, shared) for group in per_frame}) > 1:
             raise Refused(FRAMES_RESCALED)
-        return [Frame(**(common | _enhanced_frame(group, shared, index))) for index, group in enumerate(per_frame)]
+        return [_whole(common | _enhanced_frame(group, shared, index)) for index, group in enumerate(per_frame)]
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise Refused(NO_FRAME_POSITIONS)
     frame = {
@@ -69,7 +72,16 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         "fat_suppressed": _fat_suppressed(header),
         "b_value": number_of(header.get("DiffusionBValue")),
     }
-    return [Frame(**common, **frame)]
+    return [_whole(common | frame)]
+
+
+def _whole(values: dict) -> Frame:
+    """The frame with these values, if its image has a possible size."""
+    for axis, count in enumerate((values["columns"], values["rows"])):
+        side = count * math.hypot(*(line[axis] for line in values["affine"][:3]))
+        if not SMALLEST_SIDE <= side <= LARGEST_SIDE:
+            raise Refused(IMPOSSIBLE_GEOMETRY)
+    return Frame(**values)
 
 
 def _common(header: dict, path: str) -> dict:
@@ -179,7 +191,7 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
 
     Raises:
         Refused: a value is missing, the orientation is not a rotation, a spacing or the thickness is not above zero, or
-            a value is beyond `SMALLEST_SPACING`, `LARGEST_SPACING`, `THICKEST` or `FARTHEST`.
+            a value is beyond `SMALLEST_SPACING`, `LARGEST_SPACING`, `LARGEST_RATIO`, `THICKEST` or `FARTHEST`.
     """
     if position is None or orientation is None or len(values_of(position)) != 3 or len(values_of(orientation)) != 6:
         raise Refused(NO_POSITION)
@@ -197,7 +209,8 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
         raise Refused(NO_THICKNESS)
     depth = 1.0 if thick is None else thick
     if (
-        min(between_rows, between_columns) < SMALLEST_SPACING
+        min(between_rows, between_columns, depth) < SMALLEST_SPACING
+        or max(between_rows, between_columns) > LARGEST_RATIO * min(between_rows, between_columns)
         or max(between_rows, between_columns) > LARGEST_SPACING
         or depth > THICKEST
         or max(map(abs, origin)) > FARTHEST

@@ -37,7 +37,9 @@ MOSAIC = "mosaic: many slices tiled into one image, without a position for each"
 PROJECTION = "projection or reformat (MIP, MPR): not an acquired plane"
 NO_POSITION = "no position or orientation in the header"
 BAD_GEOMETRY = "broken geometry: the pixel spacing is zero or the orientation is not a rotation"
-IMPOSSIBLE_GEOMETRY = "impossible geometry: a pixel spacing, slice thickness or position beyond what a scanner can have"
+IMPOSSIBLE_GEOMETRY = (
+    "impossible geometry: a pixel spacing, image size, slice thickness or position beyond what a scanner can have"
+)
 NO_THICKNESS = "slice thickness of zero or less in the header"
 NO_PIXELS = "no rows or no columns: the header says that the image has no pixels"
 SMALL_MATRIX = "more pixel data than the header's rows and columns describe: its matrix is wrong"

@@ -13,9 +13,10 @@ import nibabel
 import numpy as np
 
 from planewise.exams import mnms2, ukbb
+from planewise.exams.dicom_frames import FARTHEST, LARGEST_SPACING, THICKEST
 from planewise.exams.volume import FoundVolumes, Volume, stem
 from planewise.geometry import MIN_SPACING
-from planewise.unreadable import claims_too_much
+from planewise.unreadable import claims_too_much, other_unit
 
 #: Masks and images whose affines differ by more than this (mm) anywhere in the image are on different grids.
 SAME_GRID = 0.1
@@ -256,7 +257,7 @@ def voxel_problem(image: nibabel.Nifti1Image) -> str:
     """The reason why an image cannot be used, in words; empty if it can."""
     if len(image.shape) not in (3, 4):
         return f"NIfTI image with {len(image.shape)} dimensions: it must be a volume (3D) or a cine (4D)"
-    if 0 in image.shape:
+    if min(image.shape) < 1:
         return "NIfTI image without voxels"
     if claims_too_much(image):
         return "NIfTI image whose header claims more voxels than the file can hold"
@@ -266,6 +267,11 @@ def voxel_problem(image: nibabel.Nifti1Image) -> str:
         return "NIfTI image whose affine is not finite"
     if (np.linalg.norm(image.affine[:3, :3], axis=0) < MIN_SPACING).any():
         return "NIfTI image whose affine gives its voxels no extent"
+    if unit := other_unit(image):
+        return f"NIfTI image with lengths in {unit}: convert them to mm, or correct xyzt_units in its header"
+    *in_plane, depth = np.linalg.norm(image.affine[:3, :3], axis=0)
+    if max(in_plane) > LARGEST_SPACING or depth > THICKEST or np.abs(image.affine[:3, 3]).max() > FARTHEST:
+        return "NIfTI image of impossible geometry: a voxel size or position beyond what a scanner can have"
     return ""
 
 

@@ -174,7 +174,14 @@ def stacks_in(
         item = {"image": stack.slices, "exam": stack.exam}
         left_out[stack.exam] = LeftOut(stack.flag or "", folder_of([item]))
     if [Path(str(item["image"])) for item in found] == [path]:
-        refuse_claims(path)
+        try:
+            refuse_claims(path)
+        except InputError:
+            raise
+        except UNREADABLE as error:
+            raise InputError(
+                f"the header of {path} cannot be read ({type(error).__name__}); copy or convert the file again"
+            ) from error
     single = {item["exam"] for item in found if isinstance(item["image"], list) and len(item["image"]) == 1}
     if single and all(item["exam"] in single for item in found):
         names = ", ".join(sorted(single))
