@@ -279,6 +279,29 @@ def test_one_file_of_impossible_spacing_ends_nothing(tmp_path, spacing):
     assert result.skipped[refusals.IMPOSSIBLE_GEOMETRY] == (1, str(path))
 
 
+def test_a_slice_at_a_wrong_position_is_remarked_on(tmp_path):
+    write_usual_exam(tmp_path / "a")
+    (sound,) = index_folder(tmp_path).datalist["exams"].values()
+    for path in (tmp_path / "a/sax_1").iterdir():
+        header = pydicom.dcmread(path)
+        row, column = np.reshape(header.ImageOrientationPatient, (2, 3)).astype(float)
+        header.ImagePositionPatient = [*(np.array(header.ImagePositionPatient, float) + 900 * np.cross(row, column))]
+        header.save_as(path)
+    (moved,) = index_folder(tmp_path).datalist["exams"].values()
+    (said,) = set(moved["left_out"]) - set(sound["left_out"])
+    assert "mm apart: is a slice missing, or is its position wrong?" in said
+
+
+def test_a_link_to_itself_costs_itself(tmp_path):
+    write_usual_exam(tmp_path / "healthy")
+    for name in ("a.nii.gz", "b.dcm", "c.nii.gz"):
+        (tmp_path / name).symlink_to(name)
+    result = index_folder(tmp_path)
+    assert len(result.datalist["exams"]) == 1
+    assert result.skipped["NIfTI file that cannot be read"][0] == 2
+    assert result.skipped["cannot be opened (Too many levels of symbolic links)"] == (1, str(tmp_path / "b.dcm"))
+
+
 def test_an_empty_folder(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"nothing in .* to learn from: 0 files, 0 exams"):

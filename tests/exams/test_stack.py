@@ -21,12 +21,25 @@ def oblique(origins, columns=5, rows=9):
         own = affine.copy()
         own[:3, 3] = origin
         slices.append(Slice(float(origin @ NORMAL), own, [make_frame(affine=own.tolist())], ("", 0, 0, ()), "1"))
-    return replace(make_stack([[0, 0, 0]], NORMAL), slices=slices, normal=NORMAL, columns=columns, rows=rows)
+    return replace(make_stack([[0, 0, 0]], NORMAL), slices=slices, normal=NORMAL, columns=columns, rows=rows, in_plane=(3.0, 1.5))
 
 
 def test_gaps_are_along_the_normal_though_slices_are_shifted_in_plane():
     stack = oblique([0 * NORMAL, 8 * NORMAL + 5 * ROW, 18 * NORMAL - 40 * COLUMN])
     assert stack.gaps == pytest.approx([8, 10])
+
+
+def test_only_gaps_and_images_that_stand_out_are_doubted():
+    regular = [10 * step * NORMAL + step * ROW for step in range(6)]
+    assert oblique(regular).doubts == []
+    assert oblique(regular[:1]).doubts == []
+    gap = "slices are 10.0 to 20.0 mm apart: is a slice missing, or is its position wrong?"
+    assert oblique([*regular[:3], *regular[4:]]).doubts == [gap]
+    # images are 15 mm wide and 13.5 mm high
+    for way, width in ((ROW, 15), (COLUMN, 13.5)):
+        for far, said in ((0.8, 0), (1.2, 1), (-1.2, 1)):
+            moved = oblique([*regular[:3], 30 * NORMAL + 3 * ROW + far * width * way, *regular[4:]])
+            assert moved.doubts == ["1 image beside the others by more than their width: is the position wrong?"] * said
 
 
 def test_the_centre_of_an_image_lies_between_its_outer_voxel_centres():

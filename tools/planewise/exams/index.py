@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -239,8 +240,9 @@ def _read(
     if anatomy.inputs == "photographs":
         found = [read_photographs(scan.photographs, tables or scan.tables, scan.folder)]
     else:
-        own_masks = {path.resolve() for path in masks}
-        files = [path for path in scan.nifti if path.resolve() not in own_masks]
+        # not Path.resolve, which raises an error for a link to itself
+        own_masks = set(map(os.path.realpath, masks))
+        files = [path for path in scan.nifti if os.path.realpath(path) not in own_masks]
         if anatomy.inputs == "volumes":
             found = [read_cases(files, scan.folder, channels)]
         else:
@@ -367,6 +369,7 @@ def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
             summaries[main_view]["named"] = found.named
         common = {"exam": exam.name, "patient": exam.patient, "stack": main_view, "planes": planes}
         items = [item | common for item in slice_items(stack, found.axis is not None)]
+        notes += stack.doubts
         if found.axis is None and anatomy.unordered:
             notes.append(anatomy.unordered)
     for view, other in found.views.items():

@@ -8,6 +8,10 @@ from itertools import pairwise
 import numpy as np
 
 from planewise.exams.frame import Frame
+from planewise.exams.words import count_of
+
+#: The largest gap between slices is remarked on beyond this share of the median gap.
+WIDE_GAP = 1.5
 
 
 @dataclass(slots=True, eq=False)
@@ -67,6 +71,24 @@ class Stack:
         """True distances (mm) between neighbouring slices, shape (slices - 1,): from positions, not from the header's
         SpacingBetweenSlices."""
         return np.abs([after.position - before.position for before, after in pairwise(self.slices)])
+
+    @property
+    def doubts(self) -> list[str]:
+        """What a wrong position in a header, or a missing slice, would look like: gaps that differ, images that lie
+        beside the others. In words; empty for a regular stack."""
+        gaps, found = self.gaps, []
+        if len(gaps) > 1 and gaps.max() > WIDE_GAP * np.median(gaps):
+            apart = f"{gaps.min():.1f} to {gaps.max():.1f} mm"
+            found.append(f"slices are {apart} apart: is a slice missing, or is its position wrong?")
+        affines = np.array([frame.affine for entry in self.slices for frame in entry.phases])
+        axes = affines[0, :3, :2] / self.in_plane
+        places = affines[:, :3, 3] @ axes / self.in_plane / (self.columns, self.rows)
+        beside = int((np.abs(places - np.median(places, axis=0)) > 1).any(axis=1).sum())
+        if beside:
+            found.append(
+                f"{count_of(beside, 'image')} beside the others by more than their width: is the position wrong?"
+            )
+        return found
 
     @property
     def phase_counts(self) -> tuple[int, int]:
