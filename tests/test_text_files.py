@@ -50,6 +50,14 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(read, content, reas
         read(tmp_path / "file", "a list")
 
 
+@pytest.mark.parametrize("text", ["a: !!timestamp x", "? !!timestamp x\n: 1", "!!omap [1]", "a: !!int x"])
+def test_a_tag_that_the_value_does_not_fit_is_refused(text, tmp_path):
+    """PyYAML raises an AttributeError for some of them."""
+    (tmp_path / "file").write_text(text)
+    with pytest.raises(InputError, match="cannot be read as YAML"):
+        read_yaml(tmp_path / "file")
+
+
 def test_a_key_that_stands_twice_is_refused(tmp_path):
     (tmp_path / "file").write_text("a: {x: 1}\nb: {x: 1}\nc: &c {y: 1}\nd: {<<: *c, y: 2}\n")
     assert read_yaml(tmp_path / "file")["d"] == {"y": 2}

@@ -79,6 +79,10 @@ def test_paths_are_relative_to_the_datalist(tmp_path):
             "spacing of sax of exam e is '8'; it must be a number",
         ),
         (
+            {"exams": {"e": {"stacks": {"sax": {"thickness": "8"}}}}},
+            "thickness of sax of exam e is '8'; it must be a number",
+        ),
+        (
             {"exams": {"e": {"stacks": {"sax": {"phases": 3}}}}},
             "phases of sax of exam e is 3; it must be a list of two numbers",
         ),

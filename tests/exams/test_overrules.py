@@ -75,10 +75,14 @@ def test_the_short_axis_can_be_said(tree):
         ("case7:\n  4ch: ../..\n", "is not one of its images"),
         ("case7:\n  5ch: Se1\n", "views are 2ch, 3ch, 4ch"),
         ("case7: 4ch\n", "write lines like"),
+        ('case7:\n  4ch: "Se1\\0"\n', "a name contains a zero byte"),
+        ('"case7\\0":\n  4ch: none\n', "a name contains a zero byte"),
+        ("case7:\n  4ch: loop\n", "loop is not one of its images"),
         ("- 4ch\n", "write lines like"),
         ("a: [\n", "cannot be read"),
     ],
 )
 def test_what_cannot_be_followed_is_said(tree, text, words):
+    (tree / "case7/loop").symlink_to("loop")
     with pytest.raises(InputError, match=words):
         overruled(tree, text)

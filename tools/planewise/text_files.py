@@ -97,6 +97,6 @@ def _read(path: Path, parse: Callable[[str], Any], what: str) -> Any:
         reason = error.strerror or str(error)
     except UnicodeDecodeError:
         reason = "it is not UTF-8 text: save it in UTF-8"
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, AttributeError, TypeError, yaml.YAMLError) as error:  # PyYAML: `!!timestamp x`
         reason = " ".join(str(error).split())
     raise InputError(f"{path} cannot be read as {what} ({reason})")

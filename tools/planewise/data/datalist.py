@@ -87,8 +87,7 @@ _STACK: Mapping[str, Form] = {
     "view": _NAME,
     "slices": _RANK,
     "phases": (_numbers(2), "a list of two numbers"),
-    "spacing": _NUMBER,
-    "confidence": _NUMBER,
+    **dict.fromkeys(("spacing", "thickness", "confidence"), _NUMBER),
 }
 
 

@@ -9,6 +9,7 @@ A YAML file lists, for each exam, where its views are::
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +35,12 @@ def read_overrules(path: Path, anatomy: Anatomy) -> dict[str, dict[str, str]]:
                 f"{path}, exam {exam}: write lines like `{(anatomy.stack, *anatomy.targets)[-1]}: FOLDER` below an "
                 f"exam; views are {', '.join(sorted(known))}"
             )
-        overrules[str(exam)] = {str(view): "none" if target is None else str(target) for view, target in wanted.items()}
+        targets = {str(view): "none" if target is None else str(target) for view, target in wanted.items()}
+        if "\0" in "".join((str(exam), *targets.values())):
+            raise InputError(
+                f"{path}, exam {str(exam)!r}: a name contains a zero byte, which no file has; correct the name"
+            )
+        overrules[str(exam)] = targets
     return overrules
 
 
@@ -55,8 +61,8 @@ def apply_overrules(
         InputError: a named exam or image does not exist.
     """
     for name, wanted in overrules.items():
-        place = {(folder / name).resolve(), Path(name).resolve()}
-        exam = next((exam for exam in exams if name == exam.name or exam.folder.resolve() in place), None)
+        place = {_real(folder / name), _real(Path(name))}
+        exam = next((exam for exam in exams if name == exam.name or _real(exam.folder) in place), None)
         if exam is None:
             raise InputError(
                 f"--views: there is no exam {name}; name it by its hash (first column of the table) "
@@ -88,8 +94,8 @@ def _find(exam: Exam, names: dict[str, int], target: str, folder: Path) -> tuple
         index = names[target]
         known = exam.found.views.get(target)
         return index, known.slice if known else len(exam.stacks[index].slices) // 2
-    places = {(folder / target).resolve(), (exam.folder / target).resolve()}
-    inside = [place for place in places if exam.folder.resolve() in place.parents]
+    places = {_real(folder / target), _real(exam.folder / target)}
+    inside = [place for place in places if _real(exam.folder) in place.parents]
     for index, stack in enumerate(exam.stacks):
         meant = [rank for rank, entry in enumerate(stack.slices) if _lies_in(entry, inside)]
         if meant:
@@ -102,5 +108,10 @@ def _find(exam: Exam, names: dict[str, int], target: str, folder: Path) -> tuple
 
 def _lies_in(entry: Slice, places: Sequence[Path]) -> bool:
     """Whether an image of a slice is one of the files or lies in one of the folders."""
-    paths = [Path(frame.path).resolve() for frame in entry.phases]
+    paths = [_real(Path(frame.path)) for frame in entry.phases]
     return any(place == path or place in path.parents for place in places for path in paths)
+
+
+def _real(path: Path) -> Path:
+    """The path without links; unlike `Path.resolve`, also of a link to itself."""
+    return Path(os.path.realpath(path))

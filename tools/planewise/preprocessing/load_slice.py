@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from os import stat
@@ -86,7 +87,7 @@ class LoadSliced(MapTransform):
                 # ITK's messages have many lines; and the path must not appear, because it may contain a person's name
                 lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines() or [type(error).__name__]
                 path = str(item[key])
-                reason = lines[-1].replace(f"File {path}", "the file").replace(path, "the file")
+                reason = re.sub(rf"([Ff]ile )?{re.escape(path)}", "the file", lines[-1])
                 raise InputError(f"exam {item.get('exam', '?')}, {key}: {reason}") from error
         return item
 
