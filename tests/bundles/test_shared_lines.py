@@ -408,6 +408,9 @@ def test_training_validation_and_evaluation_read_alike(name):
     # a number of labelled exams is drawn alike wherever it is drawn
     drawn = re.findall(r"@subject_seed[^)]*", str(blocks))
     assert len(set(drawn)) <= 1 and bool(drawn) != name.startswith("pretext_")
+    for function, given in wired(name, "evaluate.yaml"):
+        if "history" in parameters(function):
+            assert given["history"] == "$@output_dir + '/history.csv'", function
     inference = read(name, "inference.yaml")
     views = {
         entry.get("view") for _, _, entry in made_of("LoadStackd") if entry in inference["preprocessing"]["transforms"]
