@@ -394,6 +394,10 @@ def test_training_validation_and_evaluation_read_alike(name):
     assert [block for block, text in loaded.items() if "required=True" in text] == ["train"]
     if "required" in parameters(class_of(data["train"]["_target_"])):
         assert [block for block, entry in data.items() if entry.get("required")] == ["train"]
+    # all else of a dataset is the same; evaluation's may do without labels, and may draw its own number of samples
+    own = {"data", "transform", "required", "labelled"}
+    others = [{key: value for key, value in entry.items() if key not in own} for entry in data.values()]
+    assert all(entry == others[0] for entry in others if entry["_target_"] == others[0]["_target_"])
     for block in data:
         loader = blocks[block]["dataloader"]
         samples = {"batch_size", "batch_sampler"} & loader.keys()
