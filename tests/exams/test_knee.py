@@ -187,8 +187,9 @@ def test_a_slice_of_another_spacing_is_left_out_and_said(tmp_path):
     header.save_as(path)
     result = index(tmp_path)
     assert len(items_of(result)) == 14
-    (said,) = only_exam(result)["left_out"]
+    said, gap = sorted(only_exam(result)["left_out"])
     assert said.startswith("1 slice like the sagittal stack, but with pixels of 7.1 x 7 mm instead of 7 x 7 mm")
+    assert gap.endswith("mm apart: is a slice missing, or is its position wrong?")
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.3])

@@ -46,8 +46,9 @@ def test_the_order_is_that_of_numbers(tmp_path):
 
 
 def test_a_folder_that_is_none(tmp_path):
-    with pytest.raises(InputError, match="does not exist"):
-        scan_folder(tmp_path / "nowhere")
+    for nowhere in (tmp_path / "nowhere", "~nobody-has-this-name/exams", tmp_path / ("x" * 5000)):
+        with pytest.raises(InputError, match="does not exist"):
+            scan_folder(nowhere)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file"):
         scan_folder(tmp_path / "file")

@@ -71,7 +71,7 @@ def test_stratified_shares_hold_for_any_groups(groups, seed):
         assert abs(counts[section] - share * len(groups)) <= 1
 
 
-@pytest.mark.parametrize("wrong", [(1, 0), (0.5, -0.1, 0.6), (0, 0, 0)])
+@pytest.mark.parametrize("wrong", [(1, 0), (0.5, -0.1, 0.6), (0, 0, 0), (float("nan"), 1, 1), (float("inf"), 0, 0)])
 def test_shares_that_are_none(wrong):
     with pytest.raises(InputError, match="three non-negative shares"):
         split_by_hash(PATIENTS, wrong, 0)

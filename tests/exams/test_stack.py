@@ -21,7 +21,9 @@ def oblique(origins, columns=5, rows=9):
         own = affine.copy()
         own[:3, 3] = origin
         slices.append(Slice(float(origin @ NORMAL), own, [make_frame(affine=own.tolist())], ("", 0, 0, ()), "1"))
-    return replace(make_stack([[0, 0, 0]], NORMAL), slices=slices, normal=NORMAL, columns=columns, rows=rows, in_plane=(3.0, 1.5))
+    return replace(
+        make_stack([[0, 0, 0]], NORMAL), slices=slices, normal=NORMAL, columns=columns, rows=rows, in_plane=(3.0, 1.5)
+    )
 
 
 def test_gaps_are_along_the_normal_though_slices_are_shifted_in_plane():

@@ -136,6 +136,7 @@ def test_counters_alone_are_no_weights(tmp_path):
         (lambda path: None, "there are no weights at"),
         (lambda path: path.write_bytes(b"not weights"), "cannot be read as weights"),
         (lambda path: torch.save({"epoch": 3}, path), "contains no weights"),
+        (lambda path: torch.save({"model_sha256": "a1"}, path), "contains no weights"),
         (lambda path: torch.save(Exploding(), path), "cannot be read as weights"),
     ],
 )

@@ -41,6 +41,12 @@ def test_a_single_slice_beside_a_stack_costs_itself(monkeypatch):
     assert left_out["bb"].why == "it has no stack, only single slices" and left_out["bb"].folder == Path("0.dcm")
 
 
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), -5.0, 91.0])
+def test_a_limit_that_is_no_angle_is_refused(limit):
+    with pytest.raises(InputError, match="--min_obliquity must be an angle from 0 to 90 degrees"):
+        stacks_in(Path(), min_obliquity=limit)
+
+
 def test_stacks_and_volumes_pass(monkeypatch):
     found = [exam("aa", 6), {"image": "volume.nii.gz"}]  # no such file: the bundle says so
     monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, left_out: found)

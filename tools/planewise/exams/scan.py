@@ -91,9 +91,10 @@ def scan_folder(
     Raises:
         InputError: there is no such folder, or it cannot be read.
     """
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
-        what = "is a file" if folder.is_file() else "does not exist"
+    # functions of os.path, because those of Path raise errors for unknown users and long names
+    folder = Path(os.path.expanduser(folder))
+    if not os.path.isdir(folder):
+        what = "is a file" if os.path.isfile(folder) else "does not exist"
         raise InputError(f"{folder} {what}; name a folder that contains exams")
     started = time.perf_counter()
     scan = Scan(folder=folder)

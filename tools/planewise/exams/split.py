@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -15,9 +16,9 @@ def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
     """Scale the shares of training, validation and test so that they sum to one.
 
     Raises:
-        InputError: there are not three shares, one is negative, or all are zero.
+        InputError: there are not three shares, one is negative or not finite, or all are zero.
     """
-    if len(fractions) != 3 or min(fractions) < 0 or sum(fractions) <= 0:
+    if len(fractions) != 3 or min(fractions) < 0 or not 0 < sum(fractions) < math.inf:
         raise InputError(
             f"the split is {' '.join(map(str, fractions))}; it needs three non-negative shares, for training, "
             "validation and test, such as 0.8 0.1 0.1"

@@ -84,7 +84,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         ) from None
     except Exception as error:  # torch raises many types of errors for other files
         raise InputError(f"{path} cannot be read as weights ({type(error).__name__})") from error
-    if isinstance(content, dict) and "model_sha256" in content and content["network"] is None:
+    if isinstance(content, dict) and "model_sha256" in content and content.get("network", content) is None:
         return read_weights(path.with_name("model.pt"))  # the last epoch was the best, so its weights are in model.pt
     for key in ("model", "network", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):

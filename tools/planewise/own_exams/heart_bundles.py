@@ -160,13 +160,16 @@ def stacks_in(
         The stacks, and the exams that are left out.
 
     Raises:
-        InputError: there is no stack, there are only single slices, which cannot be planned or measured, or no stack
-            may be a short axis.
+        InputError: there is no stack, there are only single slices, which cannot be planned or measured, no stack may be
+            a short axis, or ``min_obliquity`` is not an angle.
     """
     if not path.exists():
         raise InputError(
             f"there is no {path}; EXAM must be a folder of DICOM files, a NIfTI volume of the short axis or a datalist"
         )
+    limit = SHORT_AXIS_OBLIQUITY if min_obliquity is None else min_obliquity
+    if not 0 <= limit <= 90:
+        raise InputError(f"--min_obliquity must be an angle from 0 to 90 degrees, got {limit:g}; 0 accepts any stack")
     unrecognised: list[InputStack] = []
     found = find_inputs(path, phases, left_out=unrecognised)
     left_out: dict[str, LeftOut] = {}
@@ -190,7 +193,6 @@ def stacks_in(
             f"{which} no stack, only single slices; planes and volumes need three short-axis slices or more. Name "
             "a folder that contains such a stack, or leave these exams out"
         )
-    limit = SHORT_AXIS_OBLIQUITY if min_obliquity is None else min_obliquity
     refused = {exam_of(item): why for item in found if (why := _why_no_exam(item, limit, straight))}
     refused |= dict.fromkeys(single, "it has no stack, only single slices")
     if refused and all(exam_of(item) in refused for item in found):
