@@ -166,7 +166,7 @@ def test_a_pretext_tells_four_rotations_of_photographs(turned, phantoms, tmp_pat
 COUNTED = {
     CODING: ("prediction", {"predictions": 8 * 35, "chance": 1 / 5, "chance_of_all": 1 / 25}),
     "pretext_exemplar": ("retrieval", {"dimensions": 8}),
-    JIGSAW: ("jigsaw", {"num_permutations": 20}),
+    JIGSAW: ("jigsaw", {"permutations": 20}),
     "pretext_relative_patch_location": ("patch_location", {"places": 8, "queries": 8}),
 }
 

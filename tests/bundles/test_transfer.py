@@ -251,7 +251,7 @@ def test_a_frozen_encoder_keeps_weights_and_batch_statistics(bundle, phantoms, t
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"transfer": "some"}, "--transfer must be scratch or decoder or all or multitask, or null, got 'some'"),
+        ({"transfer": "some"}, "--transfer must be scratch, decoder, all or multitask, or null, got 'some'"),
         (
             {"transfer": "decoder", "pretrained": None},
             "--transfer decoder starts from a pretext's weights, but none are",
