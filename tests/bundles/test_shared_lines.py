@@ -58,7 +58,9 @@ def test_trainer_evaluator_and_run_are_wired_alike(name):
 
 def test_a_second_task_is_given_the_settings_of_its_run():
     """By their names; where its images lie and which weights are its own is said apart."""
-    given = [read(f"downstream_cardiac_{view}_segmentation")["auxiliary_task"]["run_settings"] for view in ("sax", "lax")]
+    given = [
+        read(f"downstream_cardiac_{view}_segmentation")["auxiliary_task"]["run_settings"] for view in ("sax", "lax")
+    ]
     assert given[0] == given[1] and len(given[0]) == 16
     assert {key for key, value in given[0].items() if value != f"@{key}"} == {"datalist"}
 

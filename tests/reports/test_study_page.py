@@ -86,6 +86,12 @@ def study(tmp_path) -> Path:
     return tmp_path
 
 
+def test_a_curve_of_one_epoch_is_a_point():
+    figure = finetune_curves({("none", 4): [[{"epoch": 1, "val_dice": 0.5}]]}, {"val_dice": "Dice"})
+    (axes,), (line,) = figure.axes, figure.axes[0].get_lines()
+    assert line.get_marker() == "o" and all(float(tick).is_integer() for tick in axes.get_xticks())
+
+
 def edit(file: Path, **changes) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 

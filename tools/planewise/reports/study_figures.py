@@ -163,7 +163,7 @@ def _curve(
         # a single point has no line
         marker = "o" if len(points) == 1 else None
         axes.plot(*zip(*points, strict=True), style, color=colour, lw=1.3, label=label, marker=marker)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def paired_draws(scores: Mapping[tuple[str, int], Mapping[int, float]], name: str) -> Figure:
