@@ -50,3 +50,15 @@ def test_exams_that_stay_as_they_are_are_counted_apart(indexed, tmp_path, monkey
     outcome = run(indexed, "-o", tmp_path / "aligned.json")
     assert "Corrected the shifts of 2 of 5 exams." in outcome.output, outcome.output
     assert "unchanged: cc and 2 more. no views [2ch]" in outcome.output
+
+
+def test_a_long_table_ends_with_the_number_of_exams_that_it_leaves_out(indexed, tmp_path, monkeypatch):  # noqa: F811
+    shifts = {"images": 3, "agreement": (0.5, 0.75), "shifts": torch.eye(3), "uncertainty": 1.0}
+    found = [SimpleNamespace(exam=name, why_not=None, **shifts) for name in ("aa", "bb", "cc")]
+    found.append(SimpleNamespace(exam="dd", why_not="no views"))
+    content = json.loads(indexed.read_text())
+    monkeypatch.setattr("planewise.data.breath_holds.undo_breath_holds", lambda *_: (content, found))
+    monkeypatch.setattr("planewise.commands.align._MOST_EXAMS", 1)
+    outcome = run(indexed, "-o", tmp_path / "aligned.json")
+    assert "... and 2 exams more: see `exams` in the datalist." in outcome.output, outcome.output
+    assert "aa" in outcome.output and "bb" not in outcome.output

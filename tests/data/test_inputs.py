@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from planewise.data import find_inputs
 from planewise.errors import InputError
+from planewise.exams.input_stacks import InputStack
 
 
 def test_a_folder_of_volumes_without_masks(tmp_path):
@@ -60,6 +61,14 @@ def test_slices_of_a_datalist_come_in_their_order(tmp_path):
     found = find_inputs(tmp_path / "list.json", phases="all")
     assert [names(item) for item in found] == [[f"{rank}_{phase}" for rank in range(3)] for phase in range(3)]
     assert [item["phase"] for item in found] == ["phase00", "phase33", "phase67"]
+
+
+def test_names_of_a_cines_phases_sort_in_time(tmp_path, monkeypatch):
+    slices = [{"image": "1.dcm", "affine": np.eye(4).tolist()}]
+    stacks = [InputStack("7f3a", "sax", number / 25, slices, {}, {}, 1.0, None, []) for number in range(25)]
+    monkeypatch.setattr("planewise.data.inputs.find_stacks", lambda *_, **__: stacks)
+    phases = [item["phase"] for item in find_inputs(tmp_path, phases="all")]
+    assert phases[:3] == ["phase00", "phase04", "phase08"] and phases == sorted(phases)
 
 
 def test_volumes_whose_results_would_have_one_name(tmp_path):

@@ -97,11 +97,15 @@ def test_masks_that_inference_wrote_for_whole_volumes(tmp_path):
     result = index_folder(tmp_path / "data", labels_dir=tmp_path / "masks")
     assert {item["phase"]: item["label"] for item in items_of(result)} == {k: str(v) for k, v in predicted.items()}
     assert result.unmatched == [] and "two origins" not in str(result.warnings)
-    # one that is missing: the exam's own stays, and that is said
+    # one that is missing: the exam's own stays, and that is said, as of exams that have their own masks alone
     predicted["ES"].unlink()
+    for name in ("patient001_frame01", "patient001_frame01_gt"):
+        copy = tmp_path / "data" / "patient002" / f"{name.replace('patient001', 'patient002')}.nii.gz"
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(folder / f"{name}.nii.gz", copy)
     result = index_folder(tmp_path / "data", labels_dir=tmp_path / "masks")
     (warning,) = [text for text in result.warnings if "two origins" in text]
-    assert "from --labels for 1 exam, and from the data itself for 1 exam" in warning
+    assert "from --labels for 1 exam, and from the data itself for 2 exams" in warning
 
 
 def test_masks_drawn_on_converted_images_are_mirrored_back(tree, tmp_path):

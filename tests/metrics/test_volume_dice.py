@@ -79,6 +79,13 @@ def test_two_files_of_one_exam_without_phases_are_two_volumes():
     assert score(SimpleNamespace(items=items), prediction, reference, 2, [0, 1]) == pytest.approx(0.5)
 
 
+def test_two_times_of_one_file_are_two_volumes():
+    items = [{"image": "cine.nii.gz", "exam": "a", "frame": 0, "time": time} for time in (0, 7)]
+    reference = torch.ones(2, 1, 2, 2)
+    prediction = torch.tensor([1.0, 0]).reshape(2, 1, 1, 1).expand(2, 1, 2, 2)
+    assert score(SimpleNamespace(items=items), prediction, reference, 2, [0, 1]) == pytest.approx(0.5)
+
+
 def test_nothing_seen_is_no_best_epoch():
     assert VolumeDice(dataset(("a", "ED", 1)), 2).compute() == 0.0
 

@@ -29,6 +29,20 @@ def test_the_network_gives_scikit_learns_probabilities(forest, data):
     assert torch.equal(scripted(torch.from_numpy(features)), net(torch.from_numpy(features)))
 
 
+def test_a_value_at_a_threshold_takes_the_same_branch_as_in_scikit_learn():
+    values = np.arange(8, dtype=np.float32)[:, None]
+    forest = RandomForestClassifier(3, random_state=0).fit(values, [0, 0, 1, 1, 0, 0, 1, 1])
+    net = ForestNet(1, 2, num_trees=3)
+    net.copy_forest(forest)
+    # the thresholds lie halfway between values, which float32 holds exactly
+    splits = np.unique([tree.tree_.threshold[tree.tree_.children_left >= 0][0] for tree in forest.estimators_])
+    between = splits.astype(np.float32)[:, None]
+    assert (between == splits[:, None]).all()
+    expected = forest.predict_proba(between)
+    assert np.abs(net(torch.from_numpy(between)).numpy() - expected).max() < 1e-6
+    assert (forest.predict_proba(np.nextafter(between, np.float32(9))) != expected).any()
+
+
 def test_weights_are_a_plain_state_dict(forest, data, tmp_path):
     net = ForestNet(10, 5, num_trees=30)
     net.copy_forest(forest)
