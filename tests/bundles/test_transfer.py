@@ -65,7 +65,8 @@ def parser_of(folder: Path, name: str = NAME, **settings) -> ConfigParser:
 @pytest.mark.parametrize("name", [NAME, LONG])
 def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(name, phantoms, tmp_path):
     """ "At each iteration, task 1 was optimised for one sub-iteration, followed by optimising task 2 for beta sub-iterations"
-    (section 3), with a head for each task. 30 steps on labelled batches, so 8 on the pretext's, which are 3 epochs of it."""
+    (section 3), with a head and an optimiser for each task. 30 steps on labelled batches, so 8 on the pretext's, which are 3
+    epochs of it."""
     beta, rate, seed = 4, 2e-3, 3
     given = two_tasks(phantoms, tmp_path, PRETEXTS[name], name)
     given |= {"auxiliary_interval": beta, "learning_rate": rate, "seed": seed, "l1": 0.0}
@@ -80,7 +81,7 @@ def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(name, phantoms,
     pretext_head = deepcopy(task.network.head)
     assert torch.equal(pretext_head.maps.weight, torch.load(given["pretrained"])["head.maps.weight"])
     everything = nn.ModuleList([encoder, decoder, head, pretext_head]).train()
-    adam = torch.optim.Adam(everything.parameters(), lr=rate)
+    adams = [torch.optim.Adam(everything.parameters(), lr=rate) for _ in range(2)]
 
     # each task's batches, from its own configuration
     labelled = parser_of(tmp_path / "none", name, **given | {"transfer": "scratch", "pretrained": None})
@@ -107,7 +108,7 @@ def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(name, phantoms,
 
     task_1, task_2 = batches(pretext, lambda b: b["squares"]), batches(labelled, lambda b: b["label"][:, 0].long())
 
-    def step(image, target, own_head):
+    def step(image, target, own_head, adam):
         adam.zero_grad(set_to_none=True)
         decoded = decoder(encoder(image))
         cross_entropy(own_head.maps(decoded), target, ignore_index=-1).backward()
@@ -115,8 +116,8 @@ def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(name, phantoms,
 
     for iteration in range(30):
         if iteration % beta == 0:
-            step(*next(task_1), pretext_head)
-        step(*next(task_2), head)
+            step(*next(task_1), pretext_head, adams[0])
+        step(*next(task_2), head, adams[1])
 
     trainer.run()
     assert trainer.state.iteration == 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from types import SimpleNamespace
 
 import pytest
@@ -79,3 +80,26 @@ def test_a_resumed_run_makes_the_steps_that_were_left(start):
 def test_an_epoch_without_the_other_task_has_no_loss_of_it():
     _, metrics = turns(interval=8)
     assert [set(entry) for entry in metrics] == [{"pretext_loss"}, set(), {"pretext_loss"}, set()]
+
+
+def test_each_task_has_its_own_moments_also_after_a_checkpoint():
+    """Its steps have the sizes that they would have alone."""
+    weight, alone = torch.nn.Parameter(torch.zeros(2)), [torch.nn.Parameter(torch.zeros(2)) for _ in range(2)]
+    adams = [torch.optim.Adam([each], lr=0.1) for each in alone]
+    saved = torch.optim.Adam([weight], lr=0.1).state_dict()
+    for step in range(6):
+        # a new optimiser with the last one's state, as in a resumed run
+        optimizer = torch.optim.Adam([weight], lr=0.1)
+        optimizer.load_state_dict(saved)
+        handler = AuxiliaryTaskHandler(SimpleNamespace(), optimizer)
+        for task, gradient in ((1, 100.0 * step), (0, 1.0)):
+            places = weight.detach().clone(), alone[task].detach().clone()
+            if task:
+                handler._exchange_averages()
+            weight.grad, alone[task].grad = (torch.tensor([gradient, -1.0]) for _ in range(2))
+            optimizer.step()
+            adams[task].step()
+            if task:
+                handler._exchange_averages()
+            assert torch.allclose(weight - places[0], alone[task] - places[1])
+        saved = deepcopy(optimizer.state_dict())

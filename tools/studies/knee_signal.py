@@ -30,8 +30,8 @@ INSIDE = 0.9
 
 
 def brightness(exam: KneeExam) -> dict[str, np.ndarray]:
-    """Five numbers for each of `FINDINGS`, ten for the two menisci: mean, percentiles 10, 50 and 90, and maximum of the pixels in
-    the structure. Every slice has mean 0 and standard deviation 1, as in training.
+    """Five numbers for the ligament, ten for the two menisci: mean, percentiles 10, 50 and 90, and maximum of the pixels
+    in it. Every slice has mean 0 and standard deviation 1, as in training.
 
     Args:
         exam: an exam of a phantom knee.
@@ -84,7 +84,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--exams", type=int, default=480)
     parser.add_argument("--seed", type=int, default=31)
-    parser.add_argument("--severity", type=float, nargs="+", default=[1.0, 2.5], help="as --set severity of the phantoms")
+    parser.add_argument(
+        "--severity", type=float, nargs="+", default=[1.0, 2.5], help="as --set severity of the phantoms"
+    )
     parser.add_argument("--counts", type=int, nargs="+", default=[16, 64, 240], help="numbers of labelled exams")
     parser.add_argument("--draws", type=int, default=10)
     options = parser.parse_args()

@@ -14,6 +14,9 @@ from planewise.engines.auxiliary_task import AuxiliaryTask
 from planewise.engines.seeding import SeedHandler, epoch_sampler
 from planewise.old_names import old_arguments
 
+#: Key of the other task's averages in the optimiser's state, by the number of the weight.
+OTHER_TASK = "other_task"
+
 
 class AuxiliaryTaskHandler:
     """Before every ``interval`` steps of a trainer, make one step on another task's batch (Bai 2019, section 3).
@@ -69,10 +72,24 @@ class AuxiliaryTaskHandler:
         batch = next(self._batches)
         trainer.state.iteration = self._done = done + 1
         trainer.fire_event(Events.ITERATION_STARTED)
+        self._exchange_averages()
         self._losses.append(trainer._iteration(trainer, batch)["loss"].detach())
+        self._exchange_averages()
         # None, not zero: in the trainer's steps, Adam's momentum would move weights with zero gradients, such as those
         # of the other task's head
         self.optimizer.zero_grad(set_to_none=True)
+
+    def _exchange_averages(self) -> None:
+        """Exchange the optimiser's state of each weight with that of the other task."""
+        state = self.optimizer.state
+        places = [(group, weight) for group in self.optimizer.param_groups for weight in group["params"]]
+        own = {number: state.pop(weight) for number, (_, weight) in enumerate(places) if weight in state}
+        for number, kept in state.pop(OTHER_TASK, {}).items():
+            group, weight = places[number]
+            # from a checkpoint, the state is on the CPU; only a fused step counts on the device
+            moved = {name for name in kept if name != "step" or group.get("fused")}
+            state[weight] = {name: value.to(weight.device) if name in moved else value for name, value in kept.items()}
+        state[OTHER_TASK] = own
 
     def _batches_after(self, steps: int) -> Iterator[dict[str, Any]]:
         """Yield the other task's batches, epoch after epoch, starting after its first ``steps`` steps."""
