@@ -231,7 +231,7 @@ def test_bais_tables_are_planned_whole(stack, tmp_path):
 
 def test_a_null_of_a_study_replaces_a_value(tmp_path):
     """MONAI ignores None on the command line; an expression counts."""
-    config = yaml.safe_load((STUDIES / "configs/positions.yaml").read_text()) | {"out": str(tmp_path / "out")}
+    config = yaml.safe_load((STUDIES / "configs/comparison.yaml").read_text()) | {"out": str(tmp_path / "out")}
     for command in commands(planned(config, tmp_path, "--printshellcmds"), "finetune"):
         assert ConfigParser({"head": option(command, "background_prob")}).get_parsed_content("head") is None
 
