@@ -77,9 +77,3 @@ def test_where_nothing_can_be_compiled_the_bar_says_so(monkeypatch):
     monkeypatch.setattr(network_step, "place_network", refuse)
     bar = network_step._compiled(Form(), Size("demo", (4, 8), 2, 32, 2), CPU, Options())
     assert bar.value is None and bar.note == "no compiler here" and bar.passed is None
-
-
-def test_the_pretexts_training_as_on_a_gpu():
-    share, monai = network_step.pretext_training(2, Options(repetitions=2, quick=True))
-    assert share.limit == 0.95 and share.at_least and share.value > 0 and "samples/s" in share.note
-    assert monai.limit is None and monai.value > 0

@@ -40,7 +40,7 @@ TINY = {
 METADATA = {name: json.loads((ROOT / "bundles" / name / "configs/metadata.json").read_text()) for name in BUNDLES}
 #: What each bundle's ``metadata.json`` declares for others, under ``planewise``.
 DECLARED = {name: content.get("planewise", {}) for name, content in METADATA.items()}
-#: Bundles that the README and ``tools/docs/checks.md`` list; versions 0.0.x are new, and get their rows with a release.
+#: Bundles that the README lists; versions 0.0.x are new, and get their rows with a release.
 RELEASED = [name for name in BUNDLES if not METADATA[name]["version"].startswith("0.0.")]
 
 

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from importlib.util import find_spec
 
+import planewise.packaging
 import pytest
 import torch
 import typer
@@ -16,7 +17,7 @@ from planewise.commands.check import check
 from planewise.commands.package import package
 from planewise.errors import InputError
 from planewise.networks import read_weights
-from planewise.packaging import archive, check_bundle, checks, package_bundle
+from planewise.packaging import Finding, archive, check_bundle, checks, package_bundle
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
@@ -274,6 +275,31 @@ def test_a_packaged_bundle(tmp_path):
     assert "models/model.pt" in found["sums"].detail
 
 
+@pytest.mark.parametrize(
+    ("name", "remarks"),
+    [(NAME, set()), (DISEASE, {("warning", "files"), ("warning", "MONAI Label inference")})],
+)
+def test_a_packaged_bundle_passes(name, remarks, packaged):
+    found = check_bundle(packaged(name, data="phantoms").folder)
+    onnx = ("warning", "ONNX") if find_spec("onnx") is None or find_spec("onnxruntime") is None else None
+    assert {(finding.status, finding.name) for finding in found if finding.status != "ok"} - {onnx} == remarks
+
+
+def test_several_bundles_are_checked_and_zips_ignored(monkeypatch):
+    asked = []
+
+    def fake(folder, weights, overrides):
+        asked.append((folder.name, list(overrides)))
+        return iter([Finding("FAIL" if folder.name == "b" else "ok", "files", tier="zoo")])
+
+    monkeypatch.setattr(planewise.packaging, "check_bundle", fake)
+    app = typer.Typer()
+    app.command()(check)
+    assert CliRunner().invoke(app, ["dist/a", "dist/a.zip", "dist/b"]).exit_code == 1
+    assert CliRunner().invoke(app, ["dist/a", "--", "--sigmaa", "3"]).exit_code == 0
+    assert asked == [("a", []), ("b", []), ("a", ["--sigmaa", "3"])]
+
+
 def test_commands_in_a_text():
     assert config_files(["--config_file", "['configs/train.yaml','configs/demo.yaml']"]) == ["train.yaml", "demo.yaml"]
     assert config_files(["--config_file=a/inference.yaml"]) == ["inference.yaml"] and config_files(["--x"]) == []
@@ -313,5 +339,8 @@ def test_the_commands(tmp_path):
     assert "no config has --feature (did you mean --features?)" in checked.output
     nothing = run("check", tmp_path)
     assert nothing.exit_code == 1 and "is not a bundle" in nothing.output
+    for more in (["--weights", "x"], ["--", "--sigma", "3"]):
+        several = run("check", "dist/a", "dist/b", *more)
+        assert several.exit_code == 1 and "belong to one bundle" in several.output
     with pytest.raises(InputError):
         list(check_bundle(tmp_path))

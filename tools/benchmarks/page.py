@@ -150,9 +150,7 @@ def number(bar: Mapping[str, Any], key: str) -> str:
         return ""
     digits = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     text = f"{digits} {bar['unit']}".strip()
-    if key != "limit":
-        return text
-    return f"≥ {text}" if bar["at_least"] else f"≤ {text}"
+    return f"≤ {text}" if key == "limit" else text
 
 
 def verdict(bar: Mapping[str, Any]) -> str:

@@ -62,8 +62,7 @@ class Bar:
         name: what is compared, in words.
         value: the measured value; a ratio of times uses the fastest repetitions. None if it could not be measured.
         median: the value from the median repetitions; None if there are no repetitions.
-        limit: largest allowed value, or the smallest if ``at_least`` is true; None for a number without a limit.
-        at_least: whether ``limit`` is the smallest allowed value.
+        limit: largest allowed value; None for a number without a limit.
         unit: unit of the value; ratios have none.
         note: sizes, absolute times, or the reason why the value was not measured.
     """
@@ -73,7 +72,6 @@ class Bar:
     value: float | None
     median: float | None = None
     limit: float | None = None
-    at_least: bool = False
     unit: str = ""
     note: str = ""
 
@@ -82,7 +80,7 @@ class Bar:
         """Whether the value is within its limit; None if there is no limit or no value."""
         if self.limit is None or self.value is None:
             return None
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
+        return self.value <= self.limit
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "passed": self.passed}

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import torch
-from monai.bundle import ConfigParser
-from monai.data import CacheDataset, ThreadDataLoader
-from monai.engines import SupervisedTrainer
-from monai.transforms import Compose, EnsureTyped, RandAffined
 from planewise.engines import AutocastInferer, allow_tf32, precision
 from planewise.errors import InputError
 from planewise.losses import MultitaskLoss
@@ -33,14 +25,9 @@ from planewise.networks import (
 )
 from timing import Bar, Options, interleaved, ratio
 
-from bars.batch_path import Flat, Heatmap
-from bars.trainer import BareEpoch, TrainerEpoch, bundle_config, in_turns, own_batches, phantom_datalist
-
 GROUP = "network step"
 #: Largest ratio of bfloat16's time to float32's, on a CPU with instructions for bfloat16.
 LIMIT = 0.63
-#: Smallest ratio of the trainer's samples per second to those of the bare step, on a GPU.
-SHARE = 0.95
 
 
 @dataclass(frozen=True)
@@ -72,8 +59,7 @@ PLAIN = Form()
 
 
 def measure(options: Options) -> list[Bar]:
-    """Time training steps (forward, loss, backward, Adam) of the demo's network and of the paper's, always on one batch; on
-    a GPU also the training of the orientation pretext."""
+    """Time training steps (forward, loss, backward, Adam) of the demo's network and of the paper's, always on one batch."""
     torch.set_num_threads(options.threads)
     on_gpu = torch.device(options.device).type == "cuda"
     # a step with the paper's 20 slices takes a minute on one core; a slice costs the same in a smaller batch
@@ -84,9 +70,6 @@ def measure(options: Options) -> list[Bar]:
     for size in sizes:
         bars += _of_size(size, _fewer_if_slow(size.name, options))
     bars += _of_volumes(options)
-    if on_gpu:
-        for batch_size in (2, 3) if options.quick else (20, 256):
-            bars += pretext_training(batch_size, options)
     return bars
 
 
@@ -257,70 +240,3 @@ def _peak_of_process(form: Form, size: Size, threads: int) -> int | None:
     step()
     step()
     return (kib("VmHWM") - before) * 1024
-
-
-def pretext_training(batch_size: int, options: Options) -> list[Bar]:
-    """Compare the orientation bundle's training, with all handlers, with its step on one batch that stays on the device, and
-    with the same loop on MONAI's cached batches."""
-    # a step with 256 slices takes a third of a second, and so does MONAI's batch of them
-    block, blocks = (2, 1) if options.quick else (25, 2) if batch_size < 100 else (5, 2)
-    name = f"orientation pretext, batch {batch_size}"
-    try:
-        with phantom_datalist(1 if options.quick else 6) as datalist:
-            config = bundle_config("pretext_cardiac_orientation", ("train.yaml",), datalist, options.device)
-            if options.quick:
-                config.update({"features": [4, 8, 16], "image_size": 48, "spacing": 5.8})
-            config.update({"batch_size": batch_size, "samples_per_epoch": (blocks * block + 1) * batch_size})
-            config.update({"log_interval": block, "missing_planes": "mask"})
-            trainer = config.get_parsed_content("train#trainer")
-            cached = _monai_cached(config)
-            epochs = {
-                "trainer": TrainerEpoch(trainer, block),
-                "step": BareEpoch(trainer, block, batches=_same_batch),
-                "MONAI": BareEpoch(trainer, block, batches=lambda _: cached()),
-            }
-            times = in_turns(epochs, options.fewer(3).repetitions, options.longest)
-    except torch.cuda.OutOfMemoryError:
-        return [Bar(GROUP, name, None, limit=SHARE, at_least=True, note="the GPU's memory is too small")]
-    note = f"{batch_size / times['trainer'].least:.0f} samples/s"
-    share, slower = ratio(times, "step", "trainer"), ratio(times, "MONAI", "trainer")
-    return [
-        Bar(GROUP, f"{name}: of the bare step's samples/s", *share, limit=SHARE, at_least=True, note=note),
-        Bar(GROUP, f"{name}: samples/s / MONAI cached", *slower),
-    ]
-
-
-def _same_batch(trainer: SupervisedTrainer) -> Iterator[tuple[Any, Any]]:
-    return repeat(next(own_batches(trainer)), trainer.state.epoch_length)
-
-
-def _monai_cached(config: ConfigParser) -> Callable[[], Iterator[tuple[Any, Any]]]:
-    """MONAI's way: preprocessed items on the device, each augmented when it is drawn and collated with the others."""
-    dataset, sampler = config.get_parsed_content("train#dataset"), config.get_parsed_content("train#sampler")
-    shape, scale = (config["image_size"], config["image_size"]), [edge - 1 for edge in config["zoom"]]
-    device = torch.device(config["device"])
-    augmentation = RandAffined(
-        "image",
-        spatial_size=shape,
-        prob=1.0,
-        rotate_range=math.radians(config["rotate"]),
-        scale_range=[scale, scale],
-        padding_mode="border",
-        cache_grid=True,
-        device=device,
-    )
-    once = [config.get_parsed_content(f"train#{name}") for name in ("preprocessing", "targets")]
-    once += [Flat(), EnsureTyped(("image", "planes"), device=device)]
-    cached = CacheDataset(
-        [dict(item) for item in dataset.items],
-        Compose([*once, augmentation, Heatmap(config["sigma"])]),
-        num_workers=0,
-        progress=False,
-    )
-
-    def batches() -> Iterator[tuple[Any, Any]]:
-        loader = ThreadDataLoader(cached, batch_size=config["batch_size"], sampler=sampler, num_workers=0)
-        for batch in loader:
-            yield batch["image"].as_tensor(), {"heatmaps": batch["heatmaps"]}
-
-    return batches

@@ -34,10 +34,6 @@ def check(
             help="A run's folder, or a checkpoint. Default: the bundle's own models/model.pt.", show_default=False
         ),
     ] = None,
-    page: Annotated[
-        Path | None,
-        typer.Option(help="Also write a table of bundles x checks as Markdown to this file.", show_default=False),
-    ] = None,
 ) -> None:
     """Check bundles line by line, with MONAI's own verifiers if they exist. Exit code 1 if a line says FAIL.
 
@@ -47,33 +43,28 @@ def check(
 
     Example: planewise check bundles/pretext_cardiac_multitask -- --config_file configs/train.yaml --sigmaa 3
 
-    Example: planewise check dist/* --page tools/docs/checks.md
+    Example: planewise check dist/*
     """
     console = Console(highlight=False)
     # typer passes the arguments after -- together with those before it
     folders = [Path(name) for name in itertools.takewhile(lambda text: not text.startswith("--"), bundles)]
     overrides = bundles[len(folders) :]
     folders = [folder for folder in folders if folder.suffix != ".zip"]
-    found: dict[str, list[Finding]] = {}
+    findings: list[Finding] = []
     with refusals("check"):
         if len(folders) != 1 and (weights or overrides):
             raise InputError("--weights and overrides belong to one bundle; name only one")
-        from planewise.packaging import checks_page  # imported late, so that --help does not wait for MONAI
-
         for folder in folders:
             if len(folders) > 1:
                 console.print(f"[bold]{literal(str(folder))}[/]")
-            found[folder.resolve().name] = _check(console, folder, weights, overrides)
-        if page is not None:
-            _write(page, checks_page(found, "planewise check BUNDLE... --page FILE"))
-            console.print(f"Wrote {literal(str(page))}", soft_wrap=True)
-    if any(finding.status == "FAIL" for findings in found.values() for finding in findings):
+            findings += _check(console, folder, weights, overrides)
+    if any(finding.status == "FAIL" for finding in findings):
         raise typer.Exit(1)
 
 
 def _check(console: Console, folder: Path, weights: Path | None, overrides: Sequence[str]) -> list[Finding]:
     """Check one bundle, print each line as soon as it is known, and count the lines of each kind."""
-    from planewise.packaging import check_bundle
+    from planewise.packaging import check_bundle  # imported late, so that --help does not wait for MONAI
 
     findings = []
     for finding in check_bundle(folder, weights, overrides):
@@ -84,11 +75,3 @@ def _check(console: Console, folder: Path, weights: Path | None, overrides: Sequ
     counts = Counter(finding.status for finding in findings)
     console.print(", ".join(f"{count} {status}" for status, count in counts.items()))
     return findings
-
-
-def _write(page: Path, text: str) -> None:
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(text)
-    except OSError as error:
-        raise InputError(f"{page} cannot be written ({error.strerror})") from None

@@ -2,7 +2,6 @@
 
 from planewise.packaging.check_bundle import check_bundle
 from planewise.packaging.checks.finding import Finding
-from planewise.packaging.checks_page import checks_page
 from planewise.packaging.package_bundle import Packaged, package_bundle
 
-__all__ = ["Finding", "Packaged", "check_bundle", "checks_page", "package_bundle"]
+__all__ = ["Finding", "Packaged", "check_bundle", "package_bundle"]
