@@ -97,7 +97,6 @@ def test_a_file_larger_than_the_memory_is_named(tmp_path, monkeypatch):
         (("index", "{tmp}", "--views", "{file}"), "views.yaml"),
         (("index", "{tmp}", "--sections", "{file}"), "sections.yaml"),
         (("inspect", "{file}"), "list.json"),
-        (("align", "{file}", "-o", "{tmp}/out.json"), "list.json"),
         (("segment", "{file}", "-o", "{tmp}/out"), "list.json"),
         (("plan", "{file}", "-o", "{tmp}/out"), "list.json"),
         (("report", "{tmp}"), "study.json"),

@@ -66,10 +66,6 @@ def test_paths_are_relative_to_the_datalist(tmp_path):
             "location of item 0 of training is nan; it must be a number",
         ),
         (
-            {"training": [{"image": "a", "shift": [1, 2]}]},
-            "shift of item 0 of training is .1, 2.; it must be a list of three numbers",
-        ),
-        (
             {"validation": [{"image": "a", "label_map": []}]},
             "label_map of item 0 of validation is ..; it must be an object",
         ),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from planewise import __version__
-from planewise.commands import align, check, compare, export, index, inspect, package, phantom, plan, report, segment
+from planewise.commands import check, compare, export, index, inspect, package, phantom, plan, report, segment
 
 app = typer.Typer(
     name="planewise",
@@ -42,7 +42,6 @@ def planewise(
 
 
 app.command(name="index")(index.index)
-app.command(name="align")(align.align)
 app.command(name="inspect")(inspect.inspect)
 app.add_typer(phantom.app, name="phantom")
 app.command(name="plan")(plan.plan)

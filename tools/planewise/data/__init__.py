@@ -1,7 +1,6 @@
 """Make batches from a datalist."""
 
 from planewise.data.batch_loader import BatchLoader
-from planewise.data.breath_holds import AlignedExam, undo_breath_holds
 from planewise.data.cycle_points import at_cycle_points, cycle_fraction
 from planewise.data.datalist import (
     absolute_datalist,
@@ -34,7 +33,6 @@ from planewise.data.volume_inputs import find_volumes
 from planewise.data.volume_slice_dataset import VolumeSliceDataset, volumes_or_slices
 
 __all__ = [
-    "AlignedExam",
     "BatchLoader",
     "ExamSampler",
     "OrderedSampler",
@@ -67,7 +65,6 @@ __all__ = [
     "pair_phases",
     "read_datalist",
     "select_subjects",
-    "undo_breath_holds",
     "volumes_or_slices",
     "whole_volumes",
     "with_hearts",

@@ -26,9 +26,9 @@ from planewise.text_files import read_json
 from planewise.unreadable import UNREADABLE
 
 #: Keys of an item that determine which part of which file is read.
-_PLACE = ("image", "frame", "time", "affine", "shift")
+_PLACE = ("image", "frame", "time", "affine")
 #: Keys of an item that belong to its slice, not to its volume.
-_OF_A_SLICE = ("frame", "label_frame", "affine", "shift", "slice", "location", "planes", "stack")
+_OF_A_SLICE = ("frame", "label_frame", "affine", "slice", "location", "planes", "stack")
 #: Endings of files that contain a whole stack.
 VOLUMES = (".nii", ".nii.gz", ".npy")
 #: A function that checks a value, and a description of valid values.
@@ -76,7 +76,6 @@ _ITEM: Mapping[str, Form] = {
     "label": (_is_path, "a path"),
     "affine": (_is_affine, "four rows of four numbers"),
     "planes": (_are_planes, "an object of views, each with an origin and a normal"),
-    "shift": (_POINT, "a list of three numbers"),
     "label_map": (lambda value: isinstance(value, dict), "an object"),
     "phase": (lambda value: _NAME[0](value) or _NUMBER[0](value), "a number or a name"),
     "location": _NUMBER,
@@ -413,7 +412,7 @@ def gather_stacks(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if all("label" in item for item in own):
             volumes[-1]["label"] = [
                 {"image": item["label"], "frame": item.get("label_frame", item.get("frame"))}
-                | {key: item[key] for key in ("affine", "shift", "label_axes", "label_origin") if key in item}
+                | {key: item[key] for key in ("affine", "label_axes", "label_origin") if key in item}
                 for item in own
             ]
     return volumes

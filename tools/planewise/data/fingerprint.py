@@ -23,7 +23,7 @@ import torch
 
 #: Keys of an item that determine which pixels are read and how. Planes and location do not affect a cache.
 _READ_KEYS = (
-    "image", "frame", "time", "affine", "shift", "label", "label_frame", "label_axes", "label_map", "label_origin",
+    "image", "frame", "time", "affine", "label", "label_frame", "label_axes", "label_map", "label_origin",
 )  # fmt: skip
 
 #: Subpackages whose code makes the contents of a cache. The package's top-level modules count, too.

@@ -1,6 +1,5 @@
 """Convert planes to lines, heatmaps and locations, and back. Pure functions on tensors, without files or MONAI."""
 
-from planewise.geometry.breath_holds import LARGEST_SHIFT, BreathHolds, breath_hold_shifts
 from planewise.geometry.heatmaps import LineFit, fit_lines, line_agreement, line_heatmaps
 from planewise.geometry.lines import (
     clip_lines,
@@ -71,7 +70,6 @@ from planewise.old_names import old_names
 
 __all__ = [
     "AXIS_MARGIN",
-    "LARGEST_SHIFT",
     "MIN_BASE_APEX_COSINE",
     "MIN_END_COSINE",
     "MIN_SPACING",
@@ -80,7 +78,6 @@ __all__ = [
     "SQUARE_STEPS",
     "VOLUME_ROTATIONS",
     "Bound",
-    "BreathHolds",
     "FoundSquares",
     "LineFit",
     "PlannedPlane",
@@ -90,7 +87,6 @@ __all__ = [
     "affine_inverse",
     "angle_between_planes",
     "base_to_apex",
-    "breath_hold_shifts",
     "calibrated_bound",
     "centrosymmetric",
     "check_affine",

@@ -10,7 +10,6 @@ from planewise.metrics.frozen_probes import linear_probe, neighbour_probe, ridge
 from planewise.metrics.grades import grade_kappa, grade_scores, predicted_grades, quadratic_kappa
 from planewise.metrics.inside_share import inside_share
 from planewise.metrics.line_errors import LineErrors
-from planewise.metrics.line_profiles import line_profiles, profile_correlation
 from planewise.metrics.location import location_scores
 from planewise.metrics.location_errors import LocationErrors
 from planewise.metrics.masked_loss import MaskedLoss
@@ -43,7 +42,6 @@ __all__ = [
     "grade_kappa",
     "grade_scores",
     "inside_share",
-    "line_profiles",
     "linear_probe",
     "location_scores",
     "macro_auc",
@@ -57,7 +55,6 @@ __all__ = [
     "position_dice",
     "pred_and_label",
     "predicted_grades",
-    "profile_correlation",
     "quadratic_kappa",
     "region_classes",
     "region_values",

@@ -1,7 +1,6 @@
 """Phantom exams: synthetic bodies that are scanned and written as real files, in the layouts of real data sets."""
 
 from planewise.phantoms.heart.body import Body
-from planewise.phantoms.heart.breath_holds import true_shifts
 from planewise.phantoms.heart.defects import DEFECTS
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.groups import GROUPS
@@ -45,6 +44,5 @@ __all__ = [
     "Recipe",
     "lay_planes",
     "true_planes",
-    "true_shifts",
     "write_exams",
 ]

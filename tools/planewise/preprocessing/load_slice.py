@@ -43,8 +43,6 @@ class LoadSliced(MapTransform):
     - ``affine``: the datalist's affine, 4x4, RAS+, mm. For a single-frame file or a NIfTI volume, the file's own affine
       is used, and both must agree. For a multi-frame DICOM file, the datalist's affine is used, because ITK gives a
       single affine for all frames.
-    - ``shift``: the breath-hold correction, mm, RAS+. The datalist's affine already includes it; this transform also
-      adds it to the affine that is read from the file. Masks move with their images.
     - ``label_map``: ``{value in the file: new value}``, applied to the keys in ``label_keys``.
     - ``label_axes``: needed if the axes of a mask and of its image differ: the argument of
       `nibabel.orientations.apply_orientation` that reorients the slices of the mask.
@@ -111,7 +109,7 @@ class LoadSliced(MapTransform):
         listed = item.get("affine")
         if is_volume or frames == 1:
             affine = affine.copy()
-            affine[:3, 3] += frame * affine[:3, 2] + np.asarray(item.get("shift", (0.0, 0.0, 0.0)))
+            affine[:3, 3] += frame * affine[:3, 2]
             if listed is not None and key in self.label_keys and item.get("label_origin") == PREDICTED:
                 # a NIfTI mask has a single spacing, so in unevenly spaced stacks its slices are matched by number, not
                 # by position
