@@ -14,11 +14,10 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def measured() -> list:
-    """Without what takes long and is tried on its own: compiling, and processes for the memory."""
+    """Without what takes long and is tried on its own: compiling."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(network_step, "default_form", lambda device: Form("bfloat16", channels_last=True))
         patch.setattr(network_step, "_compiled", lambda form, size, device, options: missing(form, size))
-        patch.setattr(network_step, "_peak_memory", lambda form, size, options: missing(form, size))
         return network_step.measure(Options(repetitions=2, quick=True))
 
 
@@ -60,14 +59,6 @@ def test_both_forms_of_volumes_are_the_same_step():
     weight = last.network.encoder.levels[0].conv1.conv.weight
     assert weight.is_contiguous(memory_format=torch.channels_last_3d) and not weight.is_contiguous()
     assert [float(last()) for _ in range(3)] == pytest.approx([float(first()) for _ in range(3)], rel=1e-3)
-
-
-def test_memory_is_of_the_step_alone():
-    small, large = (
-        network_step._peak_of_process(Form(), Size("one", (4, 8), 1, side, 4), threads=1) for side in (32, 512)
-    )
-    # a megabyte a map of 512 x 512; what is at its peak already shows nothing
-    assert large is None or (large > 20 * 2**20 and large > small)
 
 
 def test_where_nothing_can_be_compiled_the_bar_says_so(monkeypatch):

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from monai.data import MetaTensor
 from monai.transforms import (
     CenterSpatialCropd,
-    Compose,
     Flipd,
     ResizeWithPadOrCropd,
     Rotate90d,
@@ -24,8 +23,10 @@ from monai.transforms import (
     Zoomd,
 )
 from planewise.augmentation import RandAffineBatchd
-from planewise.preprocessing import LoadSliced, ReadPlaned
+from planewise.preprocessing import LoadSliced
 from planewise.pretexts import PlaneSquaresd, SelectPlanesd
+
+from tests.pretexts.header_planes import with_planes
 
 VIEWS, ENDS, SIZE, STEP = ("4ch", "2ch"), ("L", "AS"), 20.0, 55.0
 NAMES = ("crossing", "left", "far left", "right", "far right", "anterior", "far anterior", "posterior", "far posterior")
@@ -60,7 +61,7 @@ def square_centres(exam, number: int) -> list[np.ndarray]:
 
 def loaded(exam, number: int) -> dict:
     item = {"image": exam["sax"][number], **{name: exam[name][0] for name in VIEWS}}
-    return Compose([LoadSliced("image"), ReadPlaned(VIEWS), SelectPlanesd(VIEWS)])(item)
+    return SelectPlanesd(VIEWS)(with_planes(LoadSliced("image")(item), VIEWS))
 
 
 def test_squares_lie_where_the_headers_say(exam):

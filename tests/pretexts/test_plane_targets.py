@@ -24,9 +24,11 @@ from monai.transforms import (
 )
 from planewise.augmentation import RandAffineBatchd
 from planewise.geometry import intersection_lines, lines_in_mm
-from planewise.preprocessing import LoadSliced, ReadPlaned
+from planewise.preprocessing import LoadSliced
 from planewise.pretexts import PlaneHeatmapsd, SelectPlanesd, SliceLocationd
 from scipy.ndimage import map_coordinates
+
+from tests.pretexts.header_planes import with_planes
 
 VIEWS = ("2ch", "4ch")
 SIGMA = 6.0
@@ -40,7 +42,7 @@ def carrying_distance(exam, view: str) -> dict:
     a pixel, its value says how far from the line it belongs.
     """
     item = {"image": exam["sax"][len(exam["sax"]) // 2], **{name: exam[name][0] for name in VIEWS}}
-    item = Compose([LoadSliced("image"), ReadPlaned(VIEWS), SelectPlanesd(VIEWS)])(item)
+    item = SelectPlanesd(VIEWS)(with_planes(LoadSliced("image")(item), VIEWS))
     image = item["image"]
     origin, normal = item["planes"][VIEWS.index(view)]
     a, b, c = lines_in_mm(intersection_lines(image.affine, origin, normal), image.affine)

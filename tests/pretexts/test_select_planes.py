@@ -1,41 +1,15 @@
 from __future__ import annotations
 
-import nibabel
 import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
 from planewise.errors import InputError
-from planewise.geometry import angle_between_planes, plane_from_affine, signed_distance
-from planewise.preprocessing import LoadSliced, ReadPlaned
 from planewise.pretexts import SelectPlanesd
 
 
 def image_at(affine=None) -> MetaTensor:
     return MetaTensor(torch.zeros(1, 8, 8, 1), affine=torch.eye(4, dtype=torch.float64) if affine is None else affine)
-
-
-def test_the_plane_from_the_header_is_the_plane_of_the_image(exam):
-    for view in ("2ch", "4ch"):
-        plane = ReadPlaned(view)({view: exam[view][0]})["planes"][view]
-        origin, normal = plane_from_affine(LoadSliced("image")({"image": exam[view][0]})["image"].affine)
-        assert float(angle_between_planes(torch.tensor(plane["normal"], dtype=torch.float64), normal)) < 1e-9
-        assert abs(float(signed_distance(torch.tensor(plane["origin"], dtype=torch.float64), origin, normal))) < 1e-6
-
-
-def test_a_nifti_view(tmp_path):
-    affine = np.array([[0.0, 0, 8, 5], [1.4, 0, 0, 6], [0, 1.4, 0, 7], [0, 0, 0, 1]])
-    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 1), np.float32), affine), tmp_path / "la.nii.gz")
-    plane = ReadPlaned("4ch")({"4ch": tmp_path / "la.nii.gz"})["planes"]["4ch"]
-    assert np.allclose(np.abs(plane["normal"]), [1, 0, 0]) and np.allclose(plane["origin"], [5, 6, 7])
-
-
-@pytest.mark.parametrize(("name", "reason"), [("notes.dcm", "not a DICOM file"), ("absent.dcm", "No such file")])
-def test_what_is_no_image_is_refused(tmp_path, name, reason):
-    (tmp_path / "notes.dcm").write_text("none")
-    with pytest.raises(InputError, match=f"exam 7f3a, 2ch: no plane in the header .*{reason}") as caught:
-        ReadPlaned("2ch")({"2ch": tmp_path / name, "exam": "7f3a"})
-    assert str(tmp_path) not in str(caught.value)
 
 
 def plane(normal) -> dict[str, list[float]]:

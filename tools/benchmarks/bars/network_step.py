@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
-from pathlib import Path
 
 import torch
 from planewise.engines import AutocastInferer, allow_tf32, precision
@@ -138,8 +135,6 @@ def _of_size(size: Size, options: Options) -> list[Bar]:
             )
         )
     bars.append(_compiled(chosen, size, device, options))
-    if size.name == "paper":
-        bars += [_peak_memory(form, size, options) for form in (PLAIN, chosen)]
     return bars
 
 
@@ -201,42 +196,3 @@ def _compiled(form: Form, size: Size, device: torch.device, options: Options) ->
     note = f"first step {time.perf_counter() - started:.0f} s"
     times = interleaved({"compiled": compiled, "not": Step(form, size, device)}, options)
     return Bar(GROUP, name, *ratio(times, "compiled", "not"), note=note)
-
-
-def _peak_memory(form: Form, size: Size, options: Options) -> Bar:
-    """Peak memory that two steps add, of the GPU, or of a process for a CPU."""
-    if torch.device(options.device).type == "cuda":
-        taken = _peak_on_gpu(form, size, torch.device(options.device))
-    else:
-        # a separate process, because a process does not release all memory that it has allocated
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            taken = process.submit(_peak_of_process, form, size, options.threads).result()
-    value = None if taken is None else taken / 2**20
-    return Bar(GROUP, f"{size.name}: {form}, memory", value, unit="MiB", note=f"batch {size.batch_size}")
-
-
-def _peak_on_gpu(form: Form, size: Size, device: torch.device) -> int:
-    before = torch.cuda.memory_allocated(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    step = Step(form, size, device)
-    step()
-    step()
-    return torch.cuda.max_memory_allocated(device) - before
-
-
-def _peak_of_process(form: Form, size: Size, threads: int) -> int | None:
-    """Peak memory that two steps add, bytes; None if the system has no /proc, because `getrusage` would include the memory
-    of the parent process."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return None
-    torch.set_num_threads(threads)
-
-    def kib(name: str) -> int:
-        return int(next(line for line in status.read_text().splitlines() if line.startswith(name)).split()[1])
-
-    before = kib("VmRSS")
-    step = Step(form, size, torch.device("cpu"))
-    step()
-    step()
-    return (kib("VmHWM") - before) * 1024

@@ -11,7 +11,6 @@ from planewise.preprocessing.load_slice import LoadSliced
 from planewise.preprocessing.load_stack import LoadStackd
 from planewise.preprocessing.load_volume import LoadVolumed
 from planewise.preprocessing.read_grade import ReadGraded
-from planewise.preprocessing.read_plane import ReadPlaned
 from planewise.preprocessing.require_phase import RequirePhased
 from planewise.preprocessing.resize_sides import ResizeSidesd
 from planewise.preprocessing.scale_to_unit import ScaleToUnitd
@@ -29,7 +28,6 @@ __all__ = [
     "LoadStackd",
     "LoadVolumed",
     "ReadGraded",
-    "ReadPlaned",
     "RequirePhased",
     "ResizeSidesd",
     "ScaleToUnitd",
