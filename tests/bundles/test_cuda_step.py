@@ -5,100 +5,25 @@ Without a GPU, `tests.cuda_stand_in` refuses every operation that CUDA refuses o
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from types import SimpleNamespace
 
-import nibabel
-import numpy as np
 import pytest
 import torch
 from ignite.engine import Events
 from monai.bundle import ConfigParser
-from PIL import Image
 from planewise.data import StackDataset, TwoPhaseDataset, device_arrays
 
-from tests.bundles.conftest import TRAINED, anatomy, tiny
+from tests.bundles.conftest import TRAINED, tiny
 from tests.conftest import ROOT
 from tests.cuda_stand_in import WITHOUT_VALUES, as_on_a_gpu
 from tests.kinds import one_of_each_kind
 
 
-@pytest.fixture(scope="module")
-def datalists(tmp_path_factory) -> SimpleNamespace:
-    """Two exams for any bundle: slices with planes, locations and masks; stacks with findings; two phases with a group."""
-    folder = tmp_path_factory.mktemp("exams")
-    rng = np.random.default_rng(0)
-    slices, stacks, phases, volumes, photographs = [], [], [], [], []
-    for number in range(2):
-        volume = folder / f"{number}.nii.gz"
-        nibabel.save(
-            nibabel.Nifti1Image(rng.normal(100, 20, (24, 24, 3)).astype(np.float32), np.diag([6.0, 6, 9, 1])), volume
-        )
-        mask = folder / f"{number}_gt.nii.gz"
-        nibabel.save(
-            nibabel.Nifti1Image(rng.integers(0, 4, (24, 24, 3)).astype(np.uint8), np.diag([6.0, 6, 9, 1])), mask
-        )
-        planes = {
-            view: {"origin": [70.0, 70, 0], "normal": normal}
-            for view, normal in zip(
-                ("2ch", "4ch", "sax", "axial", "coronal"),
-                ([1, 0, 0], [0, 1, 0], [0, 1, 0], [0.6, 0.8, 0], [0.8, 0, 0.6]),
-                strict=True,
-            )
-        }
-        for k in range(3):
-            affine = np.diag([6.0, 6, 9, 1])
-            affine[2, 3] = 9 * k
-            slices.append(
-                {
-                    "image": volume.name,
-                    "label": mask.name,
-                    "frame": k,
-                    "slice": k,
-                    "affine": affine.tolist(),
-                    "planes": planes,
-                    "location": k / 2,
-                    "exam": f"e{number}",
-                    "stack": "sax",
-                }
-            )
-        np.save(folder / f"{number}.npy", rng.integers(1, 255, (3 + number, 32, 32), dtype=np.uint8))
-        stacks.append(
-            {"image": f"{number}.npy", "exam": f"e{number}", "abnormal": number, "acl": 1 - number, "meniscus": number}
-        )
-        common = {"image": volume.name, "label": mask.name, "exam": f"e{number}", "group": "NOR"}
-        phases += [common | {"phase": phase} for phase in ("ED", "ES")]
-        nibabel.save(nibabel.Nifti1Image(np.eye(24, dtype=np.uint8)[..., None].repeat(3, 2), np.diag([6.0, 6, 9, 1])),
-                     folder / f"{number}_one.nii.gz")  # fmt: skip
-        Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(folder / f"{number}.png")
-        photographs.append({"image": f"{number}.png", "exam": f"e{number}", "grade": number})
-        volumes.append({"image": volume.name, "label": f"{number}_one.nii.gz", "exam": f"e{number}"})
-    kinds = {"slices": slices, "stacks": stacks, "phases": phases, "photographs": photographs}
-    for channels in (1, 2, 4):
-        kinds[f"volumes{channels}"] = [item | {"image": [item["image"]] * channels} for item in volumes]
-    made = SimpleNamespace(**{kind: folder / f"{kind}.json" for kind in kinds}, folder=folder)
-    for kind, items in kinds.items():
-        path = getattr(made, kind)
-        path.write_text(json.dumps({"training": items, "validation": items}))
-    return made
-
-
-def trainer_on(device: torch.device, name: str, datalists: SimpleNamespace, folder: Path):
+def trainer_on(device: torch.device, name: str, datalists: dict[str, Path], folder: Path):
     config = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs" / "train.yaml")))
     settings = tiny(name) | {
-        "datalist": str(
-            getattr(datalists, f"volumes{tiny(name).get('in_channels', 1)}")
-            if anatomy(name) == "volume"
-            else datalists.photographs
-            if anatomy(name) == "photograph"
-            else datalists.phases
-            if "two_phase" in name
-            else datalists.stacks
-            if "classification" in name
-            else datalists.slices
-        ),
-        "cache_dir": str(datalists.folder / "cache"),
+        "datalist": str(datalists[name]),
+        "cache_dir": str(datalists[name].parent / "cache"),
         "output_dir": str(folder),
         "device": device,
         "num_workers": 0,
