@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
 from planewise.phantoms import DEFECTS, UNLABELLED, Recipe
 from planewise.phantoms.heart.study import study_files
@@ -15,6 +13,7 @@ from planewise.phantoms.scanner.dicom import Identity
 
 from tests.exams.files import write_cine
 from tests.exams.hearts import USUAL_AXIS, rotation, unit
+from tests.phantoms.effects import flawed_files
 
 
 @pytest.fixture
@@ -68,13 +67,7 @@ def write_flawed(sound, defects, root: Path, folder: str, *names: str) -> Path:
         names: names of the defects.
     """
     exam, identity, contents = sound
-    files = [
-        type(file)(file.path, pydicom.dcmread(BytesIO(content)), b"", file.view, file.slice, file.phase)
-        for file, content in contents
-    ]
-    for name in names:
-        files = defects[name].alter(files, exam, identity)
-    for file in files:
+    for file in flawed_files(contents, defects, names, exam, identity):
         path = root / folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.encode())

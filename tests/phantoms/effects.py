@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import NamedTuple
 
 import pydicom
+
+
+def flawed_files(sound, defects, names, exam, identity):
+    """Fresh files of an exam with the named defects, because defects change files in place.
+
+    Args:
+        sound: the sound exam's files, each with its content as bytes.
+        defects: name to defect.
+        names: of the defects, in their order.
+        exam, identity: as defects take them.
+    """
+    files = [
+        type(file)(file.path, pydicom.dcmread(BytesIO(content)), b"", file.view, file.slice, file.phase)
+        for file, content in sound
+    ]
+    for name in names:
+        files = defects[name].alter(files, exam, identity)
+    assert len({file.path for file in files}) == len(files) > 0, "no file hides another"
+    return files
 
 
 class Effect(NamedTuple):

@@ -12,28 +12,23 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pydicom
-import torch
 from monai.bundle import ConfigParser
 from planewise.data import find_inputs
-from planewise.evaluation.joint_plan import join_phases
-from planewise.geometry import Bound, plane_errors
+from planewise.geometry import Bound
 from planewise.own_exams.heart_bundles import PLANS, bundles_folder
 from planewise.own_exams.plan_exams import apart_limits
 from planewise.own_exams.plans_of import plans_of
 from planewise.phantoms.scanner.pose import rotation
 from planewise.preprocessing.exam_name import exam_of
 
-from tools.studies.joint_plans import SETTINGS
+from tools.studies.joint_plans import distance, joined, written
 
 VIEWS = ("2ch", "4ch")
 #: DICOM's axes point to the patient's left and back.
@@ -65,14 +60,7 @@ def main() -> None:
     parser.add_argument("--exams", type=int, default=20, help="exams of each setting")
     parser.add_argument("--seed", type=int, default=370, help="seed of the first setting; the others use the next ones")
     given = parser.parse_args()
-    planned = []
-    for number, options in enumerate(SETTINGS.values()):
-        tree = given.out / f"{given.seed + number}_{given.exams}"
-        # complete exams are kept
-        command = f"phantom cardiac {shlex.quote(str(tree))} --layout dsbcc --phases 5 {options}"
-        command += f" --exams {given.exams} --seed {given.seed + number}"
-        subprocess.run([sys.executable, "-m", "planewise", *shlex.split(command)], check=True)
-        planned.append((tree.resolve(), joint_plans(tree)))
+    planned = [(tree, joint_plans(tree)) for tree in written(given.out, given.exams, given.seed)]
     print("| views | with a plane | compared | flagged by distance | by the series' name |")
     print("|---|---|---|---|---|")
     for move in MOVES:
@@ -95,11 +83,7 @@ def joint_plans(tree: Path) -> dict[str, dict[str, Any]]:
     by_exam: dict[str, dict[str, Any]] = {}
     for item, plan in zip(items, plans_of(items), strict=True):
         by_exam.setdefault(exam_of(item), {})[str(item["phase"])] = plan["views"]
-    joint = {}
-    for exam, phases in by_exam.items():
-        first, *others = phases
-        joint[exam] = join_phases(phases[first], {phase: phases[phase] for phase in others}, bounds)
-    return joint
+    return {exam: joined(phases, bounds) for exam, phases in by_exam.items()}
 
 
 def outcomes(tree: Path, plans: Mapping[str, Mapping[str, Any]], move: Move) -> Iterator[str]:
@@ -122,7 +106,7 @@ def outcomes(tree: Path, plans: Mapping[str, Mapping[str, Any]], move: Move) -> 
                 if entry["origin"] is None or limits is None:
                     continue
                 if view in acquired:
-                    apart = _apart(entry, acquired[view])
+                    apart = distance(entry, acquired[view])
                     yield "far" if any(value > limit for value, limit in zip(apart, limits, strict=True)) else "near"
                 else:
                     yield "named" if any(view in doubt for doubt in item.get("doubts", ())) else "missing"
@@ -164,13 +148,6 @@ def crossing(planes: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarra
     direction = np.cross(*normals)
     direction /= np.linalg.norm(direction)
     return np.linalg.solve([*normals, direction], [*offsets, 0.0]), direction
-
-
-def _apart(entry: Mapping[str, Any], acquired: Mapping[str, Any]) -> tuple[float, float]:
-    origin, normal, *reference = (
-        torch.tensor(plane[key], dtype=torch.float64) for plane in (entry, acquired) for key in ("origin", "normal")
-    )
-    return plane_errors(origin, normal, *reference, at=origin)
 
 
 if __name__ == "__main__":

@@ -25,12 +25,12 @@ import torch
 from planewise.data import find_inputs
 from planewise.evaluation.joint_plan import join_phases
 from planewise.evaluation.plane_bounds import ERRORS, KEPT
-from planewise.geometry import calibrated_bound, plane_errors
+from planewise.geometry import Bound, calibrated_bound, plane_errors
 from planewise.own_exams.plans_of import plans_of
 from planewise.preprocessing.exam_name import exam_of
 
 #: Options for hearts without a technologist's errors, so that the acquired planes are those that the anatomy defines.
-_ALL = "--layout dsbcc --phases 5 --set turn_error=0 --set tilt_error=0 --set offset_error=0"
+_EXACT = "--set turn_error=0 --set tilt_error=0 --set offset_error=0"
 SETTINGS = {
     "usual": "",
     "fine": "--thickness 7 --gap 1 --set spacing=1.2,1.5",
@@ -103,13 +103,7 @@ def planned(folder: Path, exams: int, seed: int, calibrates: bool) -> Iterator[P
         seed: seed of the first setting; the others use the following numbers.
         calibrates: see `Planned`.
     """
-    for number, (name, options) in enumerate(SETTINGS.items()):
-        tree = folder / f"{name}_{seed + number}_{exams}"
-        if not tree.is_dir():
-            command = (
-                f"phantom cardiac {shlex.quote(str(tree))} {_ALL} {options} --exams {exams} --seed {seed + number}"
-            )
-            subprocess.run([sys.executable, "-m", "planewise", *shlex.split(command)], check=True)
+    for tree in written(folder, exams, seed, _EXACT):
         items = find_inputs(tree, "all")
         by_exam: dict[str, list[tuple[Mapping[str, Any], Mapping[str, Any]]]] = {}
         for item, plan in zip(items, plans_of(items), strict=True):
@@ -117,17 +111,40 @@ def planned(folder: Path, exams: int, seed: int, calibrates: bool) -> Iterator[P
         for phases in by_exam.values():
             wanted = phases[0][0]["image"][0]["planes"]
             views = {str(item["phase"]): views for item, views in phases}
-            first, *others = views
-            joint = join_phases(views[first], {phase: views[phase] for phase in others}, {})
-            for kind, plans in (("ed", [views[first]]), ("each", views.values()), ("joint", [joint])):
+            joint = joined(views, {})
+            for kind, plans in (("ed", [phases[0][1]]), ("each", views.values()), ("joint", [joint])):
                 for view, entry in ((view, plan[view]) for plan in plans for view in plan if view in wanted):
                     if entry["origin"] is not None:
-                        yield Planned(kind, view, calibrates, _errors(entry, wanted[view]), _moved(entry))
+                        yield Planned(kind, view, calibrates, distance(entry, wanted[view]), _moved(entry))
 
 
-def _errors(entry: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[float, float]:
+def written(folder: Path, exams: int, seed: int, options: str = "") -> Iterator[Path]:
+    """Write exams of five phases in each of the `SETTINGS`, and yield their folders; complete exams are kept.
+
+    Args:
+        folder: folder for the exams.
+        exams: number of exams of each setting.
+        seed: seed of the first setting; the others use the following numbers.
+        options: further options of ``planewise phantom cardiac``.
+    """
+    for number, (name, own) in enumerate(SETTINGS.items()):
+        tree = folder / f"{name}_{seed + number}_{exams}"
+        command = f"phantom cardiac {shlex.quote(str(tree))} --layout dsbcc --phases 5 {options} {own}"
+        command += f" --exams {exams} --seed {seed + number}"
+        subprocess.run([sys.executable, "-m", "planewise", *shlex.split(command)], check=True)
+        yield tree.resolve()
+
+
+def joined(phases: Mapping[str, Mapping[str, Any]], bounds: Mapping[str, Mapping[str, Bound]]) -> dict[str, Any]:
+    """The views of an exam, joined from the views of its phases, of which the first is end-diastole."""
+    first, *others = phases
+    return join_phases(phases[first], {phase: phases[phase] for phase in others}, bounds)
+
+
+def distance(entry: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[float, float]:
+    """Angle (degrees) and offset (mm) of a planned plane from another plane, at the planned plane's origin."""
     origin, normal, *reference = (
-        torch.tensor(plane[key], dtype=torch.float64) for plane in (entry, wanted) for key in ("origin", "normal")
+        torch.tensor(plane[key], dtype=torch.float64) for plane in (entry, other) for key in ("origin", "normal")
     )
     return plane_errors(origin, normal, *reference, at=origin)
 

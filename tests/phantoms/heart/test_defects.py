@@ -12,7 +12,7 @@ from planewise.phantoms import DEFECTS
 from planewise.phantoms.heart.study import study_files
 from planewise.phantoms.scanner.dicom import Identity
 
-from tests.phantoms.effects import Effect, effect_of
+from tests.phantoms.effects import Effect, effect_of, flawed_files
 
 IDENTITY = Identity("1", "3-1")
 
@@ -74,14 +74,7 @@ def flawed(sound, exam):
 
     @cache
     def alter(*names: str):
-        files = []
-        for file, content in sound:
-            fresh = type(file)(file.path, pydicom.dcmread(BytesIO(content)), b"", file.view, file.slice, file.phase)
-            files.append(fresh)
-        for name in names:
-            files = DEFECTS[name].alter(files, exam, IDENTITY)
-        assert len({file.path for file in files}) == len(files) > 0, "no file hides another"
-        return [(file, _read(file)) for file in files]
+        return [(file, _read(file)) for file in flawed_files(sound, DEFECTS, names, exam, IDENTITY)]
 
     return alter
 

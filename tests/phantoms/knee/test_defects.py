@@ -12,7 +12,7 @@ from planewise.phantoms.defect import with_ghosts
 from planewise.phantoms.knee.study import study_files
 from planewise.phantoms.scanner.dicom import Identity
 
-from tests.phantoms.effects import Effect, effect_of
+from tests.phantoms.effects import Effect, effect_of, flawed_files
 
 IDENTITY = Identity("1", "3-1")
 
@@ -59,13 +59,7 @@ def flawed(sound, exam):
 
     @cache
     def alter(*names: str):
-        files = [
-            type(file)(file.path, pydicom.dcmread(BytesIO(content)), b"", file.view, file.slice)
-            for file, content in sound
-        ]
-        for name in names:
-            files = KNEE_DEFECTS[name].alter(files, exam, IDENTITY)
-        assert len({file.path for file in files}) == len(files) > 0, "no file hides another"
+        files = flawed_files(sound, KNEE_DEFECTS, names, exam, IDENTITY)
         return [(file, pydicom.dcmread(BytesIO(file.encode()))) for file in files]
 
     return alter
