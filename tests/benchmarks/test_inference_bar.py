@@ -44,6 +44,5 @@ def test_the_bare_network_gets_the_same_slices(exam):
 def test_bars(exam, monkeypatch):
     monkeypatch.setattr(inference, "_Exam", lambda *_, **__: exam)
     bars = inference.measure(Options(repetitions=2, quick=True))
-    assert len({bar.name for bar in bars}) == len(bars) == 10
+    assert len({bar.name for bar in bars}) == len(bars) == 2
     assert all(bar.value > 0 for bar in bars)
-    assert {bar.unit for bar in bars} == {"", "ms"}

@@ -1,6 +1,6 @@
 """Cost of inference on a stack in addition to the network: the bundles' own steps from volumes to results in memory.
 
-The volumes are all phases of a phantom exam's stack, with twelve slices each. Reading and writing are timed separately.
+The volumes are all phases of a phantom exam's stack, with twelve slices each, in memory: nothing is read or written.
 Because the network's weights are random, its computed output is replaced by a realistic one for the later steps: a heart,
 or the lines of the exam's own planes.
 """
@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import time
 import warnings
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
-from monai.data import MetaTensor
 from monai.transforms import Compose
 from planewise.data import find_inputs
 from planewise.evaluation.plan_views import slice_affines
@@ -43,8 +39,7 @@ CASES = {
 
 
 def measure(options: Options) -> list[Bar]:
-    """Compare the whole inference with the bare network for two bundles, at the paper's and the demo's size, and time its
-    steps."""
+    """Compare the whole inference with the bare network for two bundles, at the paper's and the demo's size."""
     logging.getLogger("ignite").setLevel(logging.WARNING)
     on_cpu = torch.device(options.device).type == "cpu"
     phases = 2 if options.quick else 30
@@ -53,15 +48,12 @@ def measure(options: Options) -> list[Bar]:
         exam = _Exam(Path(folder), phases, small=options.quick)
         bars: list[Bar] = []
         for name, bundle in CASES.items():
-            paper = _sizes(bundle)
             if not options.quick:
                 # the paper's network takes a second per slice on one CPU thread
-                inference = _Inference(bundle, exam, 1 if on_cpu else phases, options.device, paper)
+                inference = _Inference(bundle, exam, 1 if on_cpu else phases, options.device, _sizes(bundle))
                 bars.append(_whole(f"{name}, the paper's network", inference, options.fewer(5, 3), 1.3))
             inference = _Inference(bundle, exam, phases, options.device, TINY if options.quick else DEMO)
             bars.append(_whole(f"{name}, the demo's network", inference, options.fewer(3), None))
-            inference = _Inference(bundle, exam, 2, options.device, TINY if options.quick else paper)
-            bars += _steps(f"{name}, the paper's size", inference, options)
         return bars
 
 
@@ -75,8 +67,7 @@ class _Exam:
     """A phantom exam on disk and in memory.
 
     Attributes:
-        items: items for `LoadStackd`, one per phase.
-        volumes: the loaded items.
+        volumes: the loaded items, one per phase.
         planes: view to the origin and normal of its plane.
         output_dir: folder for written results.
     """
@@ -84,11 +75,11 @@ class _Exam:
     def __init__(self, folder: Path, phases: int, small: bool) -> None:
         population = UNLABELLED.at_size("demo") if small else UNLABELLED.with_values(slices=((6.0, 2.0),))
         list(write_exams(Recipe("dsbcc", 7, population.with_values(phases=phases)), folder, 1))
-        self.items = [item | {"image": item["image"][:SLICES]} for item in find_inputs(folder, "all")]
+        items = [item | {"image": item["image"][:SLICES]} for item in find_inputs(folder, "all")]
         self.planes = find_stacks(folder)[0].planes
         self.output_dir = folder / "output"
         load = LoadStackd("image")
-        self.volumes = [load(item) for item in self.items]
+        self.volumes = [load(item) for item in items]
 
 
 class _Inference:
@@ -105,8 +96,7 @@ class _Inference:
     def __init__(self, bundle: str, exam: _Exam, phases: int, device: str, settings: dict[str, Any]) -> None:
         config = ConfigParser.load_config_file(str(BUNDLES / bundle / "configs" / "inference.yaml"))
         # volumes and results stay in memory
-        config["savers"] = _take_out(config["postprocessing"]["transforms"], "SaveImaged")
-        config["writers"] = [entry for entry in config["handlers"] if "Writer" in entry["_target_"]]
+        _take_out(config["postprocessing"]["transforms"], "SaveImaged")
         _take_out(config["preprocessing"]["transforms"], "LoadStackd")
         config["handlers"] = []
         config["dataset"]["data"] = "$volumes"
@@ -116,16 +106,14 @@ class _Inference:
         torch.manual_seed(0)
         self.exam, self.volumes = exam, exam.volumes[:phases]
         self.network = self.parser.get_parsed_content("network").eval()
-        self.preprocessing: Compose = self.parser.get_parsed_content("preprocessing")
-        self.postprocessing: Compose = self.parser.get_parsed_content("postprocessing")
-        self.savers, self.writers = (self.parser.get_parsed_content(key) for key in ("savers", "writers"))
+        preprocessing: Compose = self.parser.get_parsed_content("preprocessing")
         self.batch_size = int(self.parser["batch_size"])
         self.inferer = self.parser.get_parsed_content("inferer")
         self.evaluator = self.parser.get_parsed_content("evaluator")
-        self.prepared = [self.preprocessing(volume) for volume in self.volumes]
-        self.answer = self._answer(self.prepared[0])
+        prepared = [preprocessing(volume) for volume in self.volumes]
+        self.answer = self._answer(prepared[0])
         self.evaluator.inferer = self._infer
-        self.slices = torch.cat([item["image"].as_tensor().permute(3, 0, 1, 2) for item in self.prepared]).contiguous()
+        self.slices = torch.cat([item["image"].as_tensor().permute(3, 0, 1, 2) for item in prepared]).contiguous()
 
     def run(self) -> None:
         """Run the whole inference."""
@@ -175,48 +163,6 @@ def _whole(name: str, inference: _Inference, options: Options, limit: float | No
     )
 
 
-def _steps(name: str, inference: _Inference, options: Options) -> list[Bar]:
-    """Time of each step on a volume other than the network, ms."""
-    load = LoadStackd("image")
-    prepared = inference.prepared[0]
-    predicted = prepared | {"pred": MetaTensor(inference.answer, affine=prepared["image"].affine)}
-    result = inference.postprocessing(dict(predicted))
-    engine = SimpleNamespace(state=SimpleNamespace(batch=[prepared], output=[result]))
-    writing = [lambda save=save: save(dict(result)) for save in inference.savers]
-    writing += [lambda writer=writer: writer(engine) for writer in inference.writers]
-    candidates = {
-        "reading": lambda: load(inference.exam.items[0]),
-        "preprocessing": lambda: inference.preprocessing(inference.volumes[0]),
-        "postprocessing": lambda: inference.postprocessing(dict(predicted)),
-        "writing": lambda: [write() for write in writing],
-    }
-    notes = {
-        "reading": f"{len(inference.exam.items[0]['image'])} DICOM files",
-        "preprocessing": _longest(inference.preprocessing, inference.volumes[0]),
-        "postprocessing": _longest(inference.postprocessing, predicted),
-        "writing": "NIfTI files and a picture",
-    }
-    times = interleaved(candidates, options.fewer(3), warmup=1)
-    return [
-        Bar(GROUP, f"{name}: {step}, a volume", took.least * 1e3, took.median * 1e3, unit="ms", note=notes[step])
-        for step, took in times.items()
-    ]
-
-
-def _longest(transforms: Compose, item: dict[str, Any], count: int = 2) -> str:
-    """The transforms that take most of a chain's time, with their times in ms."""
-    took: dict[str, float] = defaultdict(float)
-    item = dict(item)
-    for transform in transforms.transforms:
-        started = time.perf_counter()
-        item = transform(item)
-        took[type(transform).__name__] += time.perf_counter() - started
-    longest = sorted(took.items(), key=lambda entry: -entry[1])[:count]
-    return ", ".join(f"{transform} {seconds * 1e3:.0f} ms" for transform, seconds in longest)
-
-
-def _take_out(transforms: list[dict[str, Any]], target: str) -> list[dict[str, Any]]:
-    """Remove the transforms of one class from a config's list, and return them."""
-    taken = [entry for entry in transforms if entry["_target_"].endswith(target)]
-    transforms[:] = [entry for entry in transforms if entry not in taken]
-    return taken
+def _take_out(transforms: list[dict[str, Any]], target: str) -> None:
+    """Remove the transforms of one class from a config's list."""
+    transforms[:] = [entry for entry in transforms if not entry["_target_"].endswith(target)]

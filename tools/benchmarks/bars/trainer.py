@@ -14,7 +14,6 @@ from unittest.mock import patch
 
 import torch
 from ignite.engine import Engine, Events
-from ignite.handlers import ProgressBar
 from monai.bundle import ConfigParser
 from monai.engines import SupervisedTrainer
 from planewise.exams import index_folder, write_datalist
@@ -31,8 +30,8 @@ LIMIT = 1.08
 TINY = {"features": [4, 8, 16], "image_size": 48, "spacing": 5.8, "batch_size": 8}
 #: Steps between two points of the training curve (``log_interval``), so that every timed block contains one point.
 BLOCK, QUICK_BLOCK = 50, 3
-#: Blocks per epoch, for real steps and for steps that do nothing.
-BLOCKS, IDLE_BLOCKS = 4, 20
+#: Blocks per epoch.
+BLOCKS = 4
 #: Phantoms for the pretexts on hearts.
 SLICES = Recipe("dsbcc", 31, UNLABELLED.at_size("demo").with_values(phases=2, spacing=(3.6, 4.2)))
 #: Reads a clock once the device has finished its work.
@@ -56,9 +55,6 @@ def measure(options: Options) -> list[Bar]:
             trainer = config.get_parsed_content("train#trainer")
             bars.append(_against_bare(trainer, size, block, options))
         bars.append(_waits(trainer, block))
-        (run,) = config.get_parsed_content("train#handlers")
-        handlers = {type(handler).__name__: handler for handler in run.handlers(trainer)}
-        bars += _handlers(trainer, handlers, block, options)
     return bars
 
 
@@ -191,39 +187,6 @@ def _against_bare(trainer: SupervisedTrainer, size: str, block: int, options: Op
         *ratio(times, "trainer", "bare"),
         limit=LIMIT if size == "demo" else None,
         note=f"step of {1e3 * times['bare'].least:.2f} ms, {more:.0f} us difference; {BLOCKS * block} steps per epoch",
-    )
-
-
-def _handlers(trainer: SupervisedTrainer, handlers: Mapping[str, Any], block: int, options: Options) -> list[Bar]:
-    """The time that each handler adds to an engine whose step does nothing."""
-    with open(os.devnull, "w") as nowhere:
-        handlers = {**handlers, "ProgressBar (in a terminal)": ProgressBar(file=nowhere)}
-        attached = {"engine": [], "all": list(handlers.values())} | {name: [each] for name, each in handlers.items()}
-        epochs = {name: TrainerEpoch(_idle(trainer, few, block), block) for name, few in attached.items()}
-        times = in_turns(epochs, options.repetitions, options.longest)
-    alone = times.pop("engine")
-    bars = [
-        Bar(GROUP, "MONAI's trainer without handlers and step", 1e6 * alone.least, 1e6 * alone.median, unit="us a step")
-    ]
-    for name, each in times.items():
-        cost = 1e6 * (each.least - alone.least), 1e6 * (each.median - alone.median)
-        bars.append(Bar(GROUP, "all handlers together" if name == "all" else name, *cost, unit="us a step"))
-    return bars
-
-
-def _idle(trainer: SupervisedTrainer, handlers: list[Any], block: int) -> SupervisedTrainer:
-    """A trainer with the same parts, whose step only returns the previous output."""
-    output = trainer.state.output
-    return SupervisedTrainer(
-        device=trainer.state.device,
-        max_epochs=1,
-        train_data_loader=[{}] * (IDLE_BLOCKS * block + 1),
-        network=trainer.network,
-        optimizer=trainer.optimizer,
-        loss_function=trainer.loss_function,
-        iteration_update=lambda engine, batch: output,
-        train_handlers=handlers,
-        decollate=False,
     )
 
 
