@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser
 from planewise.data import load_datalist
 from planewise.networks import AlexNetEncoder
 
-from tests.bundles.conftest import run_bundle, tiny, tiny_size
+from tests.bundles.conftest import run_bundle, tiny_size
+from tests.bundles.test_pieces import parser_of
 from tests.bundles.test_runs import root_cause, weights
-from tests.conftest import ROOT
 
 CLASSIFIER = "downstream_knee_injury_classification"
 SHORT = {"samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1}
-
-
-def parser_of(name: str, datalist: Path, folder: Path, **settings) -> ConfigParser:
-    parser = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs/train.yaml")))
-    parser.update(tiny(name) | {"datalist": str(datalist), "output_dir": str(folder), "device": "cpu"} | settings)
-    return parser
 
 
 def test_a_pretext_step_sees_one_whole_series(phantoms, tmp_path):

@@ -17,6 +17,7 @@ from planewise.geometry import square_names
 from planewise.phantoms import LABELLED, Recipe, write_exams
 
 from tests.bundles.conftest import run_bundle, tiny, tiny_size
+from tests.bundles.test_pieces import parser_of
 from tests.bundles.test_runs import interrupted, root_cause, same, weights
 from tests.conftest import ROOT
 
@@ -104,11 +105,7 @@ def test_mnms2_has_three_structures_and_five_are_refused(mnms2, tmp_path):
 
 
 def position_parser(datalist: Path, folder: Path, **settings) -> ConfigParser:
-    train = ROOT / "bundles" / POSITION / "configs/train.yaml"
-    parser = ConfigParser(ConfigParser.load_config_file(str(train)))
-    where = {"datalist": str(datalist), "output_dir": str(folder), "cache_dir": str(folder / "cache"), "device": "cpu"}
-    parser.update(tiny(POSITION) | where | settings)
-    return parser
+    return parser_of(POSITION, datalist, folder, cache_dir=str(folder / "cache"), **settings)
 
 
 def test_the_nine_classes_have_the_anatomical_order_on_a_real_exam(real_data, tmp_path):

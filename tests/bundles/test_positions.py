@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser
 from planewise.errors import InputError
 
-from tests.bundles.conftest import run_bundle, tiny, tiny_size
+from tests.bundles.conftest import run_bundle, tiny_size
+from tests.bundles.test_pieces import parser_of as parser_of_bundle
 from tests.bundles.test_runs import weights
-from tests.conftest import ROOT
 
 NAME = "pretext_cardiac_sax_position"
 SHORT = {"samples_per_epoch": 8, "batch_size": 4, "max_epochs": 1, "val_interval": 1}
@@ -30,13 +30,7 @@ SQUARES = (
     "far posterior",
 )
 ALL_TRUSTED = {"min_found": 0, "max_residual": 1e6, "min_trusted": 0.0}
-
-
-def parser_of(datalist: Path, folder: Path, *files: str, **settings) -> ConfigParser:
-    configs = [str(ROOT / "bundles" / NAME / "configs" / file) for file in ("train.yaml", *files)]
-    parser = ConfigParser(ConfigParser.load_config_files(configs))
-    parser.update(tiny(NAME) | {"datalist": str(datalist), "output_dir": str(folder), "device": "cpu"} | settings)
-    return parser
+parser_of = partial(parser_of_bundle, NAME)
 
 
 def without_a_view(phantoms, folder: Path) -> Path:

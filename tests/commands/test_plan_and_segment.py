@@ -35,9 +35,6 @@ from tests.exams.test_dicom_segmentation import points_of
 PLANS, SEGMENTS = heart_bundles.PLANS, heart_bundles.SEGMENTS
 
 
-APART = "stroke volumes of 30 ml (LV) and 20 ml (RV) differ by more than 25 %"
-
-
 def run(*arguments):
     return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
 
