@@ -219,6 +219,16 @@ def test_of_parallel_long_axis_slices_the_one_on_the_axis_is_the_view():
     assert found.views["4ch"].slice == 1
 
 
+@pytest.mark.parametrize("count", [5, 9])  # of small stacks, every slice may be the view; of large ones, one slice
+def test_slices_parallel_to_a_view_are_left_out_with_a_note(count):
+    stacks, middle = heart(np.random.default_rng(8), ("2ch", "4ch"), tilt=5, roll=5)
+    normal = stacks["4ch"].normal
+    stacks["4ch"] = make_stack([middle + step * normal for step in range(0, 100 * count, 100)], normal, acquired=4)
+    found = cardiac.recognise(list(stacks.values()))
+    assert found.views["4ch"].slice in (0, count - 1)
+    assert found.left_out == [f"{count - 1} slices parallel to the 4ch view: not used"]
+
+
 def test_a_scout_is_no_short_axis():
     stacks = [make_stack([step * np.array(axis) for step in range(-30, 31, 15)], axis, phases=1, gated=False)
               for axis in ((1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0))]  # fmt: skip

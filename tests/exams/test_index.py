@@ -112,7 +112,7 @@ EXPECTED = {
     "unequal_phases": ({}, [], SOUND),
     "mixed_matrix": ({}, ["3 slices like the short axis, but with a matrix of"], SOUND),
     "no_trigger_time": ({}, [], SOUND),
-    "scrambled_order": ({}, [], SOUND),
+    "scrambled_order": ({}, ["trigger times contradict the images' numbers in 8 slices"], SOUND),
     "copied": ({}, ["images are copies of others"], SOUND),
     "missing_view": ({}, [], {"sax", "2ch"}),
     "lying_names": ({}, [], SOUND | {"3ch", "rv2ch"}),

@@ -51,6 +51,22 @@ def test_without_trigger_times_instance_numbers_order_the_phases():
     assert [one.instance for one in stack.slices[0].phases] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("where", ["instance", "frame"])
+@pytest.mark.parametrize(("numbers", "slices"), [((1, 2, 3), 0), ((3, 2, 1), 2), ((2, 3, 1), 2), ((0, 0, 0), 0)])
+def test_trigger_times_that_contradict_the_images_order_are_noted(numbers, slices, where):
+    usual = {"path": "/data/1.dcm", "instance": 0}
+    images = [(8.0 * z, k, usual | {where: number}) for z in range(2) for k, number in enumerate(numbers)]
+    images += [(16.0, k, usual | {where: 9 + k}) for k in range(3)]
+    (stack,) = build_stacks([frame(place, trigger=40.0 * k, **values) for place, k, values in images])
+    assert [one.trigger for one in stack.slices[0].phases] == [0, 40, 80]
+    note = (
+        f"trigger times contradict the images' numbers in {slices} slices: phases are in order of the trigger times; is the "
+        "first one right?"
+    )
+    assert stack.notes == [note] * bool(slices)
+    assert all("trigger" not in kept for kept in still(stack).notes)
+
+
 def test_thick_slabs_a_little_apart_are_slices_of_their_own():
     (stack,) = build_stacks([frame(5.0 * k, thickness=40.0, gated=False) for k in range(6)])
     assert len(stack.slices) == 6

@@ -105,7 +105,7 @@ def recognise(stacks: list[Stack], short_axis: int | None = None) -> Recognition
 def _recognise_views(stacks: list[Stack], chosen: int, confidence: float, planes: list[Candidate]) -> Recognition:
     result = Recognition(stack=chosen, candidate=chosen, confidence=confidence, axis=long_axis(stacks[chosen]))
     _choose_views(result, planes)
-    _tell_what_is_left(result, stacks)
+    _tell_what_is_left(result, stacks, planes)
     return result
 
 
@@ -254,14 +254,21 @@ def _why_no_short_axis(stack: Stack) -> str:
     return f"no short-axis stack: the nearest ({size}) is {angle:.0f} deg from the usual long axis; {', '.join(lacks)}"
 
 
-def _tell_what_is_left(result: Recognition, stacks: list[Stack]) -> None:
-    """Note why the other stacks across the long axis, and the planes without a view, are not used."""
+def _tell_what_is_left(result: Recognition, stacks: list[Stack], planes: list[Candidate]) -> None:
+    """Note why the other stacks across the long axis, the planes without a view, and the slices parallel to a view are not
+    used."""
     chosen = stacks[result.stack]
     used = {found.place for found in result.views.values()}
     for found in result.undecided:
         best = ", ".join(f"{name} {share:.2f}" for name, share in list(found.runners_up.items())[:2])
         result.left_out.append(f"a plane is undecided: {found.view} {found.confidence:.2f}, {best}")
         used.add(found.place)
+    repeats = {(plane.stack, plane.slice) for plane in planes if plane.view in result.views}
+    for found in (*result.views.values(), *result.undecided):
+        places = {(found.stack, rank) for rank in range(len(stacks[found.stack].slices))}
+        if beside := len(places - used - repeats):
+            used |= places
+            result.left_out.append(f"{count_of(beside, 'slice')} parallel to the {found.view} view: not used")
     claims = {named_view(text) for text in chosen.all_text.split(" | ")} & set(VIEWS)
     if claims:
         result.left_out.append(

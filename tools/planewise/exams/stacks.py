@@ -11,6 +11,7 @@ import numpy as np
 
 from planewise.exams.frame import Frame
 from planewise.exams.stack import Slice, Stack
+from planewise.exams.words import count_of
 
 #: Slices whose axes agree to this are parallel: headers round direction cosines (1e-5 is 0.001 degrees), while views
 #: that a person would call different differ by more than 10 degrees.
@@ -221,7 +222,7 @@ def still(stack: Stack) -> Stack:
         for frame in [max(entry.phases, key=lambda frame: (frame.acquired, frame.instance))]
     ]
     count = "1 slice position has" if several == 1 else f"{several} slice positions have"
-    notes = [note for note in stack.notes if not note.startswith("some slices lack phases")]
+    notes = [note for note in stack.notes if not note.startswith(("some slices lack phases", "trigger times"))]
     return replace(stack, slices=slices, notes=[*notes, f"{count} several images in one series: the last is used"])
 
 
@@ -254,6 +255,11 @@ def _stack(frames: list[Frame]) -> Stack:
     slices, dropped = _drop_short(slices)
     if dropped:
         notes.append(dropped)
+    if disordered := sum(_out_of_order(entry.phases) for entry in slices):
+        notes.append(
+            f"trigger times contradict the images' numbers in {count_of(disordered, 'slice')}: phases are in order of the "
+            "trigger times; is the first one right?"
+        )
     counts = {len(entry.phases) for entry in slices}
     if len(counts) > 1:
         notes.append(f"some slices lack phases: they have {min(counts)} to {max(counts)}")
@@ -319,6 +325,13 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
             copies[phase] += 1
         runs += [[frame for _, frame in sorted(run, key=lambda entry: entry[0])] for run in split.values()]
     return runs
+
+
+def _out_of_order(phases: Sequence[Frame]) -> bool:
+    """Whether phases in order of time have their images' numbers, or their places in one file, in another order."""
+    places = [frame.frame for frame in phases if frame.frame is not None and frame.path == phases[0].path]
+    orders = [frame.instance for frame in phases], places if len(places) == len(phases) else []
+    return any(len(set(order)) == len(order) and order != sorted(order) for order in orders)
 
 
 def _when(run: Sequence[Frame]) -> tuple:
