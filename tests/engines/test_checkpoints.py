@@ -172,7 +172,7 @@ def test_starting_over(tmp_path):
 
 def test_another_network_is_explained(tmp_path):
     Run(tmp_path).go(1)
-    with pytest.raises(InputError, match="different network; start over with `--resume false`"):
+    with pytest.raises(InputError, match="different network or optimizer, .* start over with `--resume false`"):
         Run(tmp_path, width=3).go(2)
 
 
@@ -296,6 +296,41 @@ def test_a_broken_checkpoint_is_named_with_what_to_do(tmp_path, content):
     again = Run(tmp_path, resume=False)
     again.go(2)
     assert again.epochs == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("epoch", None, "planewise did not write it"),
+        ("epoch", -1, "planewise did not write it"),
+        ("iteration", 1.5, "planewise did not write it"),
+        ("best_metric", "x", "planewise did not write it"),
+        ("best_metric_epoch", {}, "planewise did not write it"),
+        ("lr_scheduler", 0, "planewise did not write it"),
+        ("optimizer", [None], "planewise did not write it"),
+        ("network", 3, "planewise did not write it"),
+        ("optimizer", {}, "different network or optimizer, or has been changed; start over"),
+        ("optimizer", {"state": "x", "param_groups": []}, "different network or optimizer, or has been changed"),
+    ],
+)
+def test_a_changed_entry_of_a_checkpoint_is_refused(tmp_path, key, value, message):
+    Run(tmp_path).go(1)
+    last = tmp_path / "last.ckpt"
+    torch.save(torch.load(last, weights_only=True) | {key: value}, last)
+    with pytest.raises(InputError, match=f"last.ckpt .*{message}"):
+        Run(tmp_path).go(2)
+
+
+def test_a_contents_that_is_no_table_is_no_checkpoint(tmp_path):
+    torch.save([1], tmp_path / "last.ckpt")
+    with pytest.raises(InputError, match="last.ckpt cannot be read"):
+        Run(tmp_path).go(2)
+
+
+def test_a_link_to_a_disk_that_is_away_does_not_start_over(tmp_path):
+    (tmp_path / "last.ckpt").symlink_to(tmp_path / "away" / "last.ckpt")
+    with pytest.raises(InputError, match="link to a file that cannot be reached"):
+        Run(tmp_path).go(2)
 
 
 def test_starting_over_takes_the_other_runs_checkpoint_away(tmp_path):

@@ -145,8 +145,27 @@ def test_what_the_list_does_not_name_is_left_out(tmp_path):
 def test_a_list_of_another_kind_is_no_list(tmp_path):
     (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "CT"}, "numTraining": 2}')
     assert read_listing(tmp_path / "dataset.json") is None
-    (tmp_path / "dataset.json").write_text("{")
-    assert read_listing(tmp_path / "dataset.json") is None
+
+
+@pytest.mark.parametrize("content", ["{", "", "[]", "[" * 100_000, '{"training": 3}', '{"training": [{"image": "a"}]}'])
+def test_a_broken_list_is_named_and_files_are_matched_by_their_names(tmp_path, content):
+    write(tmp_path / "imagesTr/a.nii.gz")
+    write(tmp_path / "labelsTr/a.nii.gz")
+    (tmp_path / "dataset.json").write_text(content)
+    cases, skipped, _ = cases_of(tmp_path)
+    assert [(case.case, case.label.parent.name) for case in cases] == [("a", "labelsTr")]
+    (reason,) = skipped
+    assert "dataset.json that cannot be read" in reason and skipped[reason] == [str(tmp_path / "dataset.json")]
+
+
+def test_nnunets_cases_of_one_channel_have_their_masks(tmp_path):
+    (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "CT"}, "numTraining": 2}')
+    for name in ("a", "b_1"):
+        write(tmp_path / f"imagesTr/{name}_0000.nii.gz")
+        write(tmp_path / f"labelsTr/{name}.nii.gz")
+    cases, skipped, _ = cases_of(tmp_path)
+    assert [(case.case, case.label.name) for case in cases] == [("a", "a.nii.gz"), ("b_1", "b_1.nii.gz")]
+    assert skipped == {}
 
 
 # --- other folders -----------------------------------------------------------------------------------------------------

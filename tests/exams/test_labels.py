@@ -241,7 +241,9 @@ def test_numbers_in_columns_are_numbers(tmp_path):
     )
 
 
-@pytest.mark.parametrize("content", ["- 1\n", "1: 3\n1: 2\n", "a: 1\n", "1: [\n", "1: x\n"])
+@pytest.mark.parametrize(
+    "content", ["- 1\n", "1: 3\n1: 2\n", "a: 1\n", "1: [\n", "1: x\n", "{}\n", "true: 1\n", "1: 256\n", "1: -1\n"]
+)
 def test_label_maps_that_cannot_be_used(tmp_path, content):
     (tmp_path / "m.yml").write_text(content)
     with pytest.raises(InputError, match=r"m\.yml"):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from planewise.errors import InputError
+from planewise.reports.study.folder import read_json
+
 from tests.reports.study.studies import study_folder
 
 
@@ -27,3 +31,10 @@ def test_runs_come_in_the_order_of_the_methods_and_of_numbers(tmp_path):
     ]
     assert found[1][3] == study.path / "finetune" / "none" / "4" / "10"
     assert list(study.runs("diagnose")) == []
+
+
+@pytest.mark.parametrize("content", ['"dice"', "[]", "3", "null"])
+def test_a_file_without_a_table_is_refused_by_name(tmp_path, content):
+    (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(InputError, match="metrics.json must contain a table of names and values, got"):
+        read_json(tmp_path / "metrics.json")

@@ -29,6 +29,21 @@ _SCRIPT = "model.ts"
 _KEPT = frozenset(("network", "optimizer", "lr_scheduler", "epoch", "iteration", "best_metric", "best_metric_epoch"))
 
 
+def _is_state(saved: dict[str, Any]) -> bool:
+    """Whether a file's contents have the keys of ``last.ckpt``, and values of their types."""
+    if not saved.keys() >= _KEPT:
+        return False
+    counts = [saved[key] for key in ("epoch", "iteration", "best_metric_epoch")]
+    states = [state for key in ("network", "lr_scheduler") if (state := saved[key]) is not None]
+    states += [saved["optimizer"], saved.get("learner", {})]
+    return (
+        all(type(count) is int for count in counts)
+        and min(counts[:2]) >= 0
+        and isinstance(saved["best_metric"], (int, float))
+        and all(isinstance(state, dict) for state in states)
+    )
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """A run's state at the end of an epoch, on the CPU; its tensors never change."""
@@ -105,10 +120,15 @@ class CheckpointFiles:
         """
         last = self.folder / LAST
         if not last.is_file():
+            if last.is_symlink():
+                raise InputError(
+                    f"{last} is a link to a file that cannot be reached, so the run cannot be resumed; make that file "
+                    "available again, or start over with `--resume false`"
+                )
             return None
         try:
             saved = torch.load(last, map_location="cpu", weights_only=True)
-            what = None if saved.keys() >= _KEPT else "planewise did not write it"
+            what = None if _is_state(saved) else "planewise did not write it"
         except Exception:  # torch raises a different kind of error for every possible defect
             what = f"{last.stat().st_size} bytes, less than a whole checkpoint"
         if what is not None:

@@ -127,10 +127,10 @@ class CheckpointHandler:
             if self.learner is not None:
                 self.learner.load_state_dict(saved.get("learner", {}))
             self.optimizer.load_state_dict(saved["optimizer"])
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, TypeError, AttributeError, LookupError) as error:
             raise InputError(
-                f"{self.files.folder / LAST} belongs to a different network; start over with `--resume false`, or name "
-                "another --output_dir to keep both runs"
+                f"{self.files.folder / LAST} belongs to a different network or optimizer, or has been changed; start over "
+                "with `--resume false`, or name another --output_dir to keep both runs"
             ) from error
         # checkpoints are written after whole epochs; with another number of processes, an epoch has another number of steps
         steps = saved["epoch"] * engine.state.epoch_length

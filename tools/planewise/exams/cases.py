@@ -34,12 +34,18 @@ BRATS = ("t1", "t1ce", "t2", "flair")
 #: BraTS' folders of high and low grade.
 GRADES = ("HGG", "LGG")
 
+#: Ending of an image of nnU-Net with one channel, ``imagesTr/CASE_0000.nii.gz``; its mask is ``labelsTr/CASE.nii.gz``.
+NNUNET_CHANNEL = "_0000"
+
 #: The Medical Segmentation Decathlon's list of images and masks.
 LISTING = "dataset.json"
 
 UNLISTED = f"NIfTI file that {LISTING} does not list"
 NO_CHANNEL = "NIfTI file whose name does not end in a channel"
 NO_IMAGE = "mask without its image"
+BROKEN_LISTING = (
+    f"{LISTING} that cannot be read as a list of images and masks: files are matched by their names instead"
+)
 
 _MASK_NAMES = ("seg", "gt", "segmentation", "label", "labels", "mask", "masks")
 #: BraTS names end in the number of the scan.
@@ -84,15 +90,25 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
     if not found and any(_is_brats(files) for files in images.values()):
         found = BRATS
     cases: list[Volume] = []
+    listings = {}
+    for home in {*(folder.parent for folder in images), *(folder for folder, _ in pool)}:
+        try:
+            listings[home] = read_listing(home / LISTING)
+        except InputError:
+            listings[home] = None
+            skipped[BROKEN_LISTING].append(str(home / LISTING))
     for home, files in images.items():
-        listed = read_listing(home.parent / LISTING)
+        listed = listings[home.parent]
         if listed is not None:
             cases += _listed_cases(home, files, listed, skipped)
             continue
         own = _channel_cases(home, files, found, skipped) if found else find_own_volumes(files, skipped)
+        only_channel = home.name.startswith("images") and all(stem(path).endswith(NNUNET_CHANNEL) for path in files)
         for case in own:
+            if only_channel and not found:
+                case.case = case.case.removesuffix(NNUNET_CHANNEL)
             if case.label is None:
-                name = case.case if found else stem(case.image)
+                name = case.case if found or only_channel else stem(case.image)
                 case.label = pool.pop((home.parent, name), None)
         cases += own
     if any(case.channels for case in cases) and not all(case.channels for case in cases):
@@ -102,7 +118,7 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
         )
     used = {case.label for case in cases}
     skipped[NO_IMAGE] += [
-        str(path) for path in pool.values() if path not in used and read_listing(path.parent.parent / LISTING) is None
+        str(path) for path in pool.values() if path not in used and listings[path.parent.parent] is None
     ]
     kept = [case for case in cases if _check(case, skipped)]
     name_cases(kept, folder)
@@ -152,16 +168,24 @@ def _case_name(path: Path, channels: Sequence[str]) -> str:
 
 def read_listing(path: Path) -> dict[Path, Path | None] | None:
     """Map each image to its mask, from a decathlon ``dataset.json``; None if the file does not exist or does not list
-    images."""
+    images, like that of nnU-Net.
+
+    Raises:
+        InputError: the file cannot be read, or its list is broken.
+    """
     if not path.is_file():
         return None
+    content = read_json(path)
+    if isinstance(content, dict) and "training" not in content:
+        return None
     try:
-        content = read_json(path)
         entries = [(entry["image"], entry["label"]) for entry in content["training"]]
         entries += [(entry["image"] if isinstance(entry, dict) else entry, None) for entry in content.get("test") or []]
         return {path.parent / image: path.parent / label if label else None for image, label in entries}
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
-        return None
+    except (LookupError, TypeError) as error:
+        raise InputError(
+            f"{path}: training must list an image and a label for each case ({error!r}); copy the file again"
+        ) from None
 
 
 def _listed_cases(

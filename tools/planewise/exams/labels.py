@@ -23,16 +23,23 @@ from planewise.exams.volume import Volume, stem
 from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem
 from planewise.exams.words import is_text
 
+#: Largest value of a mask: caches store masks as 8-bit numbers, which would wrap around.
+LARGEST_LABEL = 255
+
 
 def read_label_map(path: Path) -> dict[str, int]:
     """A YAML mapping of mask values, ``{1: 3, 2: 2, 3: 1}``, in the datalist's form.
 
     Raises:
-        InputError: the file is not a mapping of whole numbers.
+        InputError: the file is not a mapping of whole numbers, or a new value does not fit into a mask.
     """
     content = read_yaml(path, "a label map")
-    if not all(isinstance(key, int) and isinstance(value, int) for key, value in content.items()):
+    if not content or not all(type(key) is int and type(value) is int for key, value in content.items()):
         raise InputError(f"{path}: a label map assigns whole numbers to whole numbers, like `1: 3`")
+    if wrong := [value for value in content.values() if not 0 <= value <= LARGEST_LABEL]:
+        raise InputError(
+            f"{path}: new values of a mask must be 0 to {LARGEST_LABEL}, got {wrong[0]:.4g}; number the structures from 1"
+        )
     return {str(key): value for key, value in content.items()}
 
 

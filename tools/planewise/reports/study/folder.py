@@ -51,7 +51,7 @@ class StudyFolder:
                 f"{path} holds no study.json; it is written by `snakemake -s tools/studies/label_efficiency.smk`"
             )
         for key, holds, wanted in _FORMS:
-            if not isinstance(config, dict) or not holds(config.get(key)):
+            if not holds(config.get(key)):
                 raise InputError(
                     f"{path / 'study.json'}: {key} must be {wanted}; run label_efficiency.smk again to rewrite the file"
                 )
@@ -127,9 +127,16 @@ def _unseeded(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict | None:
-    """The contents of a JSON file; None if there is no file.
+    """The table in a JSON file; None if there is no file.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or contains something else.
     """
-    return text_files.read_json(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    content = text_files.read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{path} must contain a table of names and values, got {content!r:.40}; run the step that writes it again"
+        )
+    return content
