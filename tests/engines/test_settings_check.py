@@ -7,6 +7,7 @@ import re
 import pytest
 import torch
 import yaml
+from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 from planewise.engines.settings_check import CHECKS, check_settings, evaluated_settings
 from planewise.errors import InputError, refusal
@@ -385,3 +386,13 @@ def test_the_bundles_own_settings_pass():
         check_settings(plain)
         seen |= plain.keys()
     assert seen == CHECKS.keys()
+
+
+def test_an_example_in_a_message_can_be_typed_as_it_is():
+    """MONAI reads the command line with Python Fire, which keeps [2ch, 4ch] as a text."""
+    examples = {
+        (quoted, holds) for holds, wanted in CHECKS.values() for quoted in re.findall(r'such as "([^"]+)"', wanted)
+    }
+    assert len(examples) > 1
+    for quoted, holds in examples:
+        assert holds(DefaultParseValue(quoted)), quoted

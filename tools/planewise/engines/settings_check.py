@@ -48,7 +48,7 @@ NOT_NEGATIVE: Check = (lambda value: _number(value) and value >= 0, "a number th
 SHARE: Check = (lambda value: _number(value) and 0 <= value <= 1, "a number from 0 to 1")
 COUNT: Check = (lambda value: _whole(value) and value >= 1, "a whole number, at least 1")
 WHOLE: Check = (lambda value: _whole(value) and value >= 0, "a whole number that is not negative")
-NAMES: Check = (_different, 'a list of different names, such as "[2ch, 4ch]"')
+NAMES: Check = (_different, "a list of different names, such as \"['2ch', '4ch']\"")
 SIZES: Check = (_list_of(COUNT[0]), 'a list of whole numbers, such as "[16, 32, 64]"')
 PAIR: Check = (lambda value: _list_of(POSITIVE[0])(value) and len(value) == 2, "two numbers above 0")
 RANGE: Check = (lambda value: PAIR[0](value) and value[0] <= value[1], f"{PAIR[1]}, the smaller one first")
