@@ -48,6 +48,13 @@ def test_encoder_and_decoder_move_the_head_stays(pretext, caplog):
     assert "ignored: head 2 (head.location.layers.0.weight" in caplog.text
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path, value):
+    torch.save({"encoder.a": torch.ones(3), "head.b": torch.tensor([1.0, value])}, tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"model\.pt cannot be used: head\.b has values that are not finite"):
+        read_weights(tmp_path / "model.pt")
+
+
 def test_parts_that_are_not_asked_for_are_left_out(pretext, caplog):
     source, path = pretext
     with caplog.at_level(logging.INFO):

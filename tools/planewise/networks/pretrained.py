@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 #: Values of settings that mean "no weights". They include text, because `--pretrained null` arrives as text.
 NO_WEIGHTS = (None, "", "null", "none", "None", False)
+#: Types of weights that a network can have.
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 #: Largest accepted ratio of the contents of a file to its size. torch stores tensors uncompressed. If a file was compressed
 #: later, it exceeds this ratio only if it contains mostly zeros.
 _LARGEST_RATIO = 10
@@ -69,7 +71,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         path: see `weights_path`; also the zip of a packaged bundle.
 
     Raises:
-        InputError: there is no such file, or it contains no weights.
+        InputError: there is no such file, it contains no weights, or a weight is not finite.
     """
     path = Path(path).expanduser()
     packaged = path.suffix == ".zip" and path.is_file()
@@ -97,6 +99,13 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         (path if packaged else Path(weights_path(path))).stat().st_size,
         path,
     )
+    for name, value in content.items():
+        plain = isinstance(value, torch.Tensor) and value.dtype in _FLOATS and value.layout == torch.strided
+        if plain and value.is_cpu and not value.isfinite().all():
+            raise InputError(
+                f"{path} cannot be used: {name} has values that are not finite (NaN or infinity), because its training "
+                "diverged or the file is damaged; name another checkpoint"
+            )
     return {
         name: value.float() if value.dtype == torch.float16 else value
         for name, value in content.items()
