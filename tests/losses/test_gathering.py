@@ -21,3 +21,14 @@ def test_the_rows_of_all_and_the_gradients_of_all():
     # the weights of a row in both processes together: w and w + 100
     assert found[0]["gradient"].tolist() == [[100, 102], [104, 106]]
     assert found[1]["gradient"].tolist() == [[108, 110], [112, 114]]
+
+
+def in_validation(rank: int) -> torch.Tensor:
+    with torch.no_grad():
+        return gathered(torch.full((2, 1), float(rank)))
+
+
+def test_rows_stay_as_they_are_with_one_process_and_in_validation():
+    rows = torch.ones(2, 1, requires_grad=True)
+    assert gathered(rows) is rows
+    assert [found.tolist() for found in in_processes(in_validation)] == [[[0], [0]], [[1], [1]]]

@@ -42,14 +42,13 @@ class NTXentLoss(TermLoss):
 
     def terms(self, prediction: Tensor, target: Any) -> list[Term]:
         views = normalize(rearrange(prediction.float(), "b v p -> (v b) p"), dim=1)
-        together = torch.is_grad_enabled() and idist.get_world_size() > 1
-        everyone = gathered(views) if together else views
+        everyone = gathered(views)
         if torch.is_grad_enabled() and len(everyone) < 4:
             raise InputError(
                 "every batch needs at least 2 slices for contrastive learning, got 1; choose a --batch_size of 2 or more "
                 "that does not leave one slice over (--samples_per_epoch)"
             )
-        first = idist.get_rank() * len(views) if together else 0
+        first = idist.get_rank() * len(views) if len(everyone) > len(views) else 0
         own = first + torch.arange(len(views), device=views.device)
         # the views of this process are in this order: the first views of all slices, then the second views
         partner = first + (torch.arange(len(views), device=views.device) + len(views) // 2) % len(views)

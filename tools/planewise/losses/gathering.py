@@ -1,27 +1,30 @@
-"""Gather the rows of all processes in one tensor, through which gradients flow back to each process."""
+"""Gather the rows of all processes in one tensor, through which gradients flow back to each process: for losses that compare
+the samples of a batch."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 
 def gathered(rows: Tensor) -> Tensor:
-    """Gather the rows of all processes, in the order of the processes.
+    """Gather the rows of all processes for a step of training, in the order of the processes.
 
     Gradients flow back to the process that a row comes from: for its own rows, each process gets the sum of the
-    gradients of all processes.
+    gradients of all processes. If every process computes the same loss from the result, `DistributedDataParallel`'s mean
+    of their gradients is therefore that of one process with the whole batch.
 
     Args:
         rows: ``(B, ...)``, of the same shape in every process.
 
     Returns:
-        ``(W * B, ...)`` for W processes.
+        ``(W * B, ...)`` for W processes; in validation (without gradients), and with one process, the rows as they are.
     """
-    return _Gathered.apply(rows)
+    return _Gathered.apply(rows) if torch.is_grad_enabled() and idist.get_world_size() > 1 else rows
 
 
 class _Gathered(torch.autograd.Function):

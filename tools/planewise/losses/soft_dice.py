@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ignite.distributed as idist
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -34,7 +33,5 @@ class SoftDiceLoss(TermLoss):
         truth = one_hot(target[:, 0].long().flatten(1), prediction.shape[1]).to(shares).movedim(-1, 1)
         # (1, 2, classes); MONAI's loss would sum only over its own process
         sums = torch.stack([2 * (shares * truth).sum((0, 2)), (shares + truth).sum((0, 2))])[None]
-        if torch.is_grad_enabled() and idist.get_world_size() > 1:
-            sums = gathered(sums)
-        shared, held = sums.sum(0)
+        shared, held = gathered(sums).sum(0)
         return [Term(1 - ((shared + _E) / (held + _E)).mean(), len(prediction))]
