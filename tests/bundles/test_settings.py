@@ -289,7 +289,10 @@ def test_a_setting_acts_where_its_name_says(file, built):
             # of a list of widths, each layer has one
             widths = isinstance(value, list) and value and either[0].startswith("nn.")
             acts = all(entry in there for entry in value) if widths else value in there
-            assert acts, f"{key} is {value!r}; {' and '.join(either)} are {there}"
+            assert acts, (
+                f"no attribute {' or '.join(either)} has the value {value!r} of the setting {key}; found {there}. Keep it "
+                "in an attribute of that name, or declare another under planewise: tests: acts_as in metadata.json"
+            )
     # nor does a default stand anywhere in its place
     for name in wanted.keys() - SHARED:
         # a list may hold a value for each axis
@@ -298,7 +301,9 @@ def test_a_setting_acts_where_its_name_says(file, built):
             for entry in found[name]
             if entry not in wanted[name] and not (isinstance(entry, list) and all(one in wanted[name] for one in entry))
         ]
-        assert "." in name or not others, f"{name} is {others} somewhere, and {wanted[name]} are wanted"
+        assert "." in name or not others, (
+            f"an attribute {name} has the value {others}, which no setting has ({wanted[name]}): pass the setting to it"
+        )
 
 
 def trainer_and_evaluator(built: SimpleNamespace) -> tuple[Any, Any]:
