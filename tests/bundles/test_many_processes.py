@@ -240,7 +240,7 @@ def test_others_too_to_the_weights(name, phantoms, tmp_path):
     declared = TO_THE_WEIGHTS[name]
     overlay = declared.get("overlay")
     configs = ["train.yaml", overlay] if overlay else ["train.yaml"]
-    overrides = ALIKE | (PUZZLES_OF_VOLUMES if overlay == "3d.yaml" else {}) | declared.get("settings", {})
+    overrides = ALIKE | (PUZZLES_OF_VOLUMES if overlay == "3d.yaml" else {})
     overrides |= {
         "datalist": str(phantoms.volume.heads if overlay else datalist_for(name, phantoms)),
         "cache_dir": str(tmp_path / "cache"),
@@ -249,7 +249,7 @@ def test_others_too_to_the_weights(name, phantoms, tmp_path):
         "val_interval": 1,
         "optimizer#_target_": "torch.optim.SGD",
         "learning_rate": 0.01,
-    }
+    } | declared.get("settings", {})
     train(0, name, str(tmp_path / "alone"), 4, configs, overrides)
     train(0, name, str(tmp_path / "start"), 4, configs, overrides | {"max_epochs": 1, "learning_rate": 0.0})
     in_processes(train, name, str(tmp_path / "pair"), 2, [*configs, PARALLEL], overrides)

@@ -35,8 +35,7 @@ def weights_of(pretext: str, folder: Path) -> Path:
     """Weights of a pretext's network of a few channels, as random as they come."""
     folder.mkdir(parents=True, exist_ok=True)
     parser = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / pretext / "configs/train.yaml")))
-    small = tiny(pretext)
-    parser.update({key: value for key, value in small.items() if key in parser})
+    parser.update(tiny(pretext))
     torch.manual_seed(11)
     torch.save(parser.get_parsed_content("network_def").state_dict(), folder / "pretext.pt")
     return folder / "pretext.pt"
