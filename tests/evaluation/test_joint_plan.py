@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from planewise.errors import InputError
 from planewise.evaluation import PlanViewsd
-from planewise.evaluation.joint_plan import join_phases
+from planewise.evaluation.joint_plan import join_phases, phases_apart
 from planewise.geometry import Bound, mean_plane
 
 from tests.evaluation.test_plan_views import SIGMA, plan, stack  # noqa: F401  (a fixture)
@@ -56,19 +57,28 @@ def test_end_diastole_counts_twice_and_a_plane_that_its_slices_doubt_less():
 def test_a_plane_of_two_lines_has_no_standard_error_and_little_weight():
     joint = join_phases(plane(0), {"phase50": plane(9, sd=None, offset_sd=None)}, BOUNDS)["2ch"]
     assert 0 < joint["origin"][0] < 0.01 and joint["angle_sd_deg"] == joint["offset_sd_mm"] == 0.0
-    assert joint["phases_that_disagree"] == ["phase50"]
     unknown = join_phases(plane(0, sd=None, offset_sd=None), {"phase50": plane(3, sd=None, offset_sd=None)}, BOUNDS)[
         "2ch"
     ]
-    assert unknown["origin"][0] == pytest.approx(1.0) and unknown["phases_that_disagree"] == []
+    assert unknown["origin"][0] == pytest.approx(1.0)
     assert np.isnan([unknown[key] for key in ("angle_sd_deg", "offset_sd_mm", "within_mm")]).all(), "null in the plan"
 
 
-def test_phases_that_lie_beyond_the_bounds_are_named():
-    others = {"phase25": plane(0.5), "phase50": plane(0, degrees=20), "phase75": plane(6)}
-    joint = join_phases(plane(), others, BOUNDS)["2ch"]
+def test_phases_that_lie_farther_from_the_joint_plane_than_phases_do_are_named():
+    """The phases share most of their error, so a phase may disagree although it is within the error bounds."""
+    others = {"phase25": plane(0.5), "phase50": plane(0, degrees=4), "phase75": plane(2.5)}
+    joint = join_phases(plane(), others, BOUNDS, {"2ch": (2.0, 1.2)})["2ch"]
     assert joint["within_deg"] == 5.0 and joint["within_mm"] == 1.0
     assert joint["phases_that_disagree"] == ["phase50", "phase75"] and joint["phases_without_a_plane"] == []
+    assert join_phases(plane(), others, BOUNDS)["2ch"]["phases_that_disagree"] == [], "it is unknown what is usual"
+
+
+def test_the_usual_distance_of_phases_stands_with_the_bounds():
+    given = {"measured_on": "hearts", "2ch": {"phases_apart": [2.7, 1]}, "4ch": {"angle_deg": [5, 0]}}
+    assert phases_apart(given, ("2ch", "4ch")) == {"2ch": (2.7, 1.0)} and phases_apart(None, ("2ch",)) == {}
+    for wrong in ([2.7], 3, [2.7, 0], ["a", 1]):
+        with pytest.raises(InputError, match=r"phases_apart .* for 2ch; give \[degrees, mm\]"):
+            phases_apart({"2ch": {"phases_apart": wrong}}, ("2ch",))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +104,10 @@ def test_the_bundle_draws_the_joint_plane(stack):  # noqa: F811
     alone = plan(image, heatmaps)["plan"]["views"]
     other = {view: {**entry} for view, entry in alone.items()}
     other["2ch"]["origin"] = (np.array(other["2ch"]["origin"]) + 6 * np.array(other["2ch"]["normal"])).tolist()
-    joint = {"measured_on": "hearts", **{view: {"angle_deg": [7, 0], "offset_mm": [4.5, 0]} for view in alone}}
+    joint = {
+        "measured_on": "hearts",
+        **{view: {"angle_deg": [7, 0], "offset_mm": [4.5, 0], "phases_apart": [1, 4.5]} for view in alone},
+    }
     item = PlanViewsd(["2ch", "4ch"], SIGMA, phase_plans={"ab12": {"phase50": other}}, joint_bounds=joint)(
         {"image": image, "pred": heatmaps}
     )
@@ -104,8 +117,12 @@ def test_the_bundle_draws_the_joint_plane(stack):  # noqa: F811
     moved = (np.array(found["views"]["2ch"]["origin"]) - alone["2ch"]["origin"]) @ alone["2ch"]["normal"]
     assert moved == pytest.approx(2.0, abs=0.05)
     assert np.allclose(found["views"]["4ch"]["origin"], alone["4ch"]["origin"], atol=0.02)
-    # 4 mm from the joint plane is within its bound
+    # 4 mm from the joint plane
     assert found["views"]["2ch"]["phases_that_disagree"] == [] and found["views"]["2ch"]["within_mm"] == 4.5
+    joint["2ch"]["phases_apart"] = [1, 3.5]
+    strict = PlanViewsd(["2ch", "4ch"], SIGMA, phase_plans={"ab12": {"phase50": other}}, joint_bounds=joint)
+    views = strict({"image": image, "pred": heatmaps})["plan"]["views"]
+    assert views["2ch"]["phases_that_disagree"] == ["phase50"] and views["4ch"]["phases_that_disagree"] == []
     drawn = (item["pred"][0] == 1).nonzero().double()
     assert len(drawn)
     places = torch.stack(

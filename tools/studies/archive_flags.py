@@ -21,7 +21,7 @@ import numpy as np
 import pydicom
 from monai.bundle import ConfigParser
 from planewise.data import find_inputs
-from planewise.geometry import Bound
+from planewise.evaluation.plane_bounds import checked_bounds
 from planewise.own_exams.heart_bundles import PLANS, bundles_folder
 from planewise.own_exams.plan_exams import apart_limits
 from planewise.own_exams.plans_of import plans_of
@@ -76,9 +76,7 @@ def main() -> None:
 def joint_plans(tree: Path) -> dict[str, dict[str, Any]]:
     """The views of each exam, joined from all phases with the bounds of the bundle that ships."""
     config = ConfigParser.load_config_file(str(bundles_folder(None) / PLANS / "configs/inference.yaml"))
-    bounds = {
-        view: {name: Bound(*given) for name, given in config["joint_bounds"][view].items()} for view in config["views"]
-    }
+    bounds = checked_bounds(config["joint_bounds"], config["views"])
     items = find_inputs(tree, "all")
     by_exam: dict[str, dict[str, Any]] = {}
     for item, plan in zip(items, plans_of(items), strict=True):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import torch
 
+from planewise.errors import InputError
 from planewise.geometry import Bound, mean_plane, plane_errors
 
 #: Weight of the first phase, end-diastole, relative to any other: protocols prescribe the views there.
@@ -19,7 +21,10 @@ _UNKNOWN_DEG = 30.0
 
 
 def join_phases(
-    first: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]], bounds: Mapping[str, Mapping[str, Bound]]
+    first: Mapping[str, Any],
+    others: Mapping[str, Mapping[str, Any]],
+    bounds: Mapping[str, Mapping[str, Bound]],
+    apart: Mapping[str, tuple[float, float]] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Join the plans of an exam's phases into views, in the form of `PlanViewsd`.
 
@@ -31,16 +36,49 @@ def join_phases(
         first: views of the first phase.
         others: name of each other phase to its views.
         bounds: error bounds of such means, in the form of `PlanViewsd`; empty if they are unknown.
+        apart: for each view, the largest usual distance of a phase's plane from the mean, degrees and mm (`phases_apart`).
+            The phases of an exam share most of their error, so this is much less than the bounds. None names no phase.
 
     Returns:
         The views. Their jack-knife standard errors are means over the phases, with the same weights. ``phases`` is the
-        number of phases with a plane; ``phases_that_disagree`` lists the phases whose own plane is outside the error bounds
-        of the mean, and ``phases_without_a_plane`` lists the phases without a plane.
+        number of phases with a plane; ``phases_that_disagree`` lists the later phases whose own plane is farther from the
+        mean than ``apart``, and ``phases_without_a_plane`` lists the phases without a plane.
     """
-    return {view: _joined(view, {"": first, **others}, bounds.get(view)) for view in first}
+    usual = apart or {}
+    return {view: _joined(view, {"": first, **others}, bounds.get(view), usual.get(view)) for view in first}
 
 
-def _joined(view: str, phases: Mapping[str, Mapping[str, Any]], bounds: Mapping[str, Bound] | None) -> dict[str, Any]:
+def phases_apart(joint_bounds: Mapping[str, Any] | None, views: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """The ``phases_apart`` of each view in the setting ``joint_bounds``: the distance from the joint plane that 99 of 100
+    phases of phantoms do not exceed, degrees and mm. Views without it are left out.
+
+    Raises:
+        InputError: a value is not a pair of positive numbers.
+    """
+    found = {}
+    for view in views:
+        given = ((joint_bounds or {}).get(view) or {}).get("phases_apart")
+        if given is None:
+            continue
+        if (
+            not isinstance(given, Sequence)
+            or len(given) != 2
+            or not all(isinstance(one, Real) and one > 0 for one in given)
+        ):
+            raise InputError(
+                f"joint_bounds has phases_apart {given} for {view}; give [degrees, mm], as python -m "
+                "tools.studies.joint_plans prints them, or leave it out"
+            )
+        found[view] = (float(given[0]), float(given[1]))
+    return found
+
+
+def _joined(
+    view: str,
+    phases: Mapping[str, Mapping[str, Any]],
+    bounds: Mapping[str, Bound] | None,
+    usual: tuple[float, float] | None,
+) -> dict[str, Any]:
     entries = {phase: views[view] for phase, views in phases.items()}
     planes = {phase: entry for phase, entry in entries.items() if entry["origin"] is not None}
     without = [phase for phase in entries if phase and phase not in planes]
@@ -66,10 +104,9 @@ def _joined(view: str, phases: Mapping[str, Mapping[str, Any]], bounds: Mapping[
         "within_deg": None if bounds is None else bounds["angle_deg"].at(means["angle_sd_deg"]),
         "within_mm": None if bounds is None else bounds["offset_mm"].at(means["offset_sd_mm"]),
     }
-    limits = [math.inf if value is None or math.isnan(value) else value for value in within.values()]
     for phase, one_origin, one_normal in zip(planes, origins, normals, strict=True):
         apart = plane_errors(one_origin, one_normal, origin, normal, at=origin)
-        if phase and any(value > limit for value, limit in zip(apart, limits, strict=True)):
+        if phase and usual and any(value > limit for value, limit in zip(apart, usual, strict=True)):
             found["phases_that_disagree"].append(phase)
     return found | {
         "verdict": "plane",

@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from monai.utils import convert_to_tensor
 
-from planewise.evaluation.joint_plan import join_phases
+from planewise.evaluation.joint_plan import join_phases, phases_apart
 from planewise.evaluation.plane_bounds import checked_bounds
 from planewise.evaluation.why_no_plane import (
     degrees_off_axis,
@@ -64,7 +64,7 @@ class PlanViewsd(Transform):
             None means that they are unknown.
         phase_plans: plans of an exam's other phases, ``{exam: {phase: views}}``, to be joined with the plan of this phase
             (`join_phases`); `planewise plan` provides them.
-        joint_bounds: error bounds of joint planes, in the form of ``plane_bounds``.
+        joint_bounds: error bounds of joint planes, in the form of ``plane_bounds``; for each view also ``phases_apart``.
 
     Raises:
         InputError: the bounds have another form.
@@ -100,6 +100,7 @@ class PlanViewsd(Transform):
         self.measured_on = plane_bounds["measured_on"] if self.bounds else None
         self.phase_plans = phase_plans or {}
         self.joint_bounds = checked_bounds(joint_bounds, self.views)
+        self.phases_apart = phases_apart(joint_bounds, self.views)
         self.joint_measured_on = joint_bounds["measured_on"] if self.joint_bounds else None
         self.limits = {
             "min_peak": min_peak,
@@ -129,7 +130,7 @@ class PlanViewsd(Transform):
                 reasons.append(f"order of the locations {strength:.2f}, at least {self.min_order:g} is needed")
         plan["views"] = {plane.view: self._judge(plane, reasons) for plane in planned}
         if self.phase_plans and (others := self.phase_plans.get(loaded_name(image))):
-            plan["views"] = join_phases(json_values(plan["views"]), others, self.joint_bounds)
+            plan["views"] = join_phases(json_values(plan["views"]), others, self.joint_bounds, self.phases_apart)
             plan |= {"phases": 1 + len(others), "bounds_measured_on": self.joint_measured_on}
         labels = torch.zeros(1, *shape, len(affines))
         for number, view in enumerate(plan["views"].values(), start=1):

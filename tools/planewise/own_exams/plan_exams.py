@@ -313,7 +313,7 @@ def _planned(
             structures=STRUCTURES,
             tables=[("Planned from the short axis alone", _HEADER, rows)],
             flags=flags,
-            notes=[" ".join(_explained(rows))],
+            notes=[" ".join([*_explained(rows), *([] if "phases" in plan else [_ONE_PHASE])])],
         )
         folder = output / stack.name
         page = write_page(folder, shown)
@@ -367,12 +367,19 @@ _HEADER = (
 _TERMS = {
     "error bounds": "Error bounds: on phantoms, 90 % of the planned planes are closer than this to the true plane.",
     "agreement": "Agreement, 0 to 1: how well the lines that the network draws on the slices match one plane.",
-    "phase": "phase20 is the phase at 20 % of the cardiac cycle; phases that disagree were planned at another angle.",
+    "phase": "phase20 is the phase at 20 % of the cardiac cycle. Phases disagree if their plane is farther from the joint "
+    "plane than in 99 of 100 phases of phantoms: the heart has moved, or the network is unsure.",
     "order of the locations": "Order of the locations, 0 to 1: how well the slices run from base to apex for the network.",
     "peak": "Peak, 0 to 1: how clearly the network sees the lines.",
     "residual": "Residual: distance of the slices' lines from one plane, mm.",
     "spread": "Spread: angle between the slices' lines and one plane, degrees.",
 }
+
+#: A note for plans without other phases.
+_ONE_PHASE = (
+    "Planned from one phase: operators prescribe views at end-diastole, and at other phases the heart has moved. The error "
+    "bounds do not include this motion."
+)
 
 
 def _apart(entry: Mapping[str, Any], acquired: Mapping[str, Sequence[float]] | None) -> tuple[float, float] | None:
