@@ -213,16 +213,16 @@ def test_frames_beside_their_cine_are_used_in_its_place(tmp_path, cine, frame):
 
 
 def test_masks_are_no_images(tmp_path):
-    """MSD's and BraTS' trees."""
-    for name in ("imagesTr/a", "labelsTr/a", "case/case_flair", "case/case_seg"):
+    """A folder of masks without nnU-Net's names, and BraTS' tree."""
+    for name in ("scans/a", "labels/a", "case/case_flair", "case/case_seg"):
         write(tmp_path / f"{name}.nii.gz")
     volumes, skipped = volumes_of(tmp_path)
-    assert {volume.image.parent.name for volume in volumes} == {"imagesTr", "case"}
+    assert {volume.image.parent.name for volume in volumes} == {"scans", "case"}
     assert {reason.split(":")[0]: len(paths) for reason, paths in skipped.items()} == {
         "NIfTI file in a folder of masks (labelsTr, masks, ...)": 1,
         "NIfTI file that is named like a mask, without its image next to it": 1,
     }
-    (inside,), _ = volumes_of(tmp_path / "labelsTr")
+    (inside,), _ = volumes_of(tmp_path / "labels")
     assert inside.case == "a", "a folder that a person names is what they mean"
 
 
@@ -236,6 +236,15 @@ def test_the_layout_of_nnunet(tmp_path):
         str(tmp_path / "imagesTr/a_ED_0001.nii.gz"),
         str(tmp_path / "labelsTr/b.nii.gz"),
     ]
+
+
+def test_the_layout_of_nnunet_without_numbers_of_channels(tmp_path):
+    """As in the Medical Segmentation Decathlon."""
+    for name in ("imagesTr/a", "imagesTr/b_ES", "labelsTr/a", "labelsTr/b_ES", "imagesTs/c"):
+        write(tmp_path / f"{name}.nii.gz")
+    volumes, skipped = volumes_of(tmp_path)
+    found = {(volume.case, volume.phase, volume.label and volume.label.name) for volume in volumes}
+    assert found == {("a", None, "a.nii.gz"), ("b", "ES", "b_ES.nii.gz"), ("c", None, None)} and not skipped
 
 
 def test_a_subject_of_bids_is_one_patient(tmp_path):

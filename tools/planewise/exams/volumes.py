@@ -50,9 +50,9 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
     A folder with ACDC's ``Info.cfg`` gives its end-diastolic and end-systolic frames; folders in the style of M&Ms-2
     and UK Biobank give the views in their file names (`mnms2`, `ukbb`). Elsewhere every 3D image is a volume, every 4D
     image gives one volume for each of its times, and ``case_gt.nii.gz`` (or ``_seg``, ``_label``, ``_mask``) next to
-    ``case.nii.gz`` is its mask, or ``labelsTr/case.nii.gz`` of nnU-Net's ``imagesTr/case_0000.nii.gz``. Masks without
-    their image next to them are left out, recognised by their own name or their folder's. If the frames of a cine also
-    exist as files (``case_4d``, ``case_frame01``), the frames are used.
+    ``case.nii.gz`` is its mask, or ``labelsTr/case.nii.gz`` of nnU-Net's ``imagesTr/case_0000.nii.gz`` (or
+    ``imagesTr/case.nii.gz``). Masks without their image next to them are left out, recognised by their own name or their
+    folder's. If the frames of a cine also exist as files (``case_4d``, ``case_frame01``), the frames are used.
 
     Args:
         paths: paths of the files.
@@ -94,7 +94,8 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
 
 
 def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Path], skipped: dict) -> list[Volume]:
-    """Read nnU-Net's layout: ``imagesTr/CASE_0000.nii.gz`` (0000 is the channel) with ``labelsTr/CASE.nii.gz``.
+    """Read nnU-Net's layout: ``imagesTr/CASE_0000.nii.gz`` (0000 is the channel) with ``labelsTr/CASE.nii.gz``. The Medical
+    Segmentation Decathlon has the same folders without ``_0000``.
 
     Args:
         volumes: volumes of one folder.
@@ -104,12 +105,14 @@ def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Pa
     kept = []
     for volume in volumes:
         home, named = volume.image.parent, _CHANNEL.fullmatch(stem(volume.image))
-        if named and (kind := _IMAGE_FOLDER.fullmatch(home.name)):
-            if int(named["channel"]):
+        if kind := _IMAGE_FOLDER.fullmatch(home.name):
+            if named and int(named["channel"]):
                 skipped["further channel of nnU-Net: a heart has one, 0000"].append(str(volume.image))
                 continue
-            volume.case, volume.phase = case_and_phase(named["case"])
-            volume.label = volume.label or masks.pop((home.with_name(f"labels{kind[1]}"), named["case"]), None)
+            if named:
+                volume.case, volume.phase = case_and_phase(named["case"])
+            name = named["case"] if named else stem(volume.image)
+            volume.label = volume.label or masks.pop((home.with_name(f"labels{kind[1]}"), name), None)
         kept.append(volume)
     return kept
 
