@@ -58,6 +58,10 @@ ALL = tuple(STRUCTURES.values())
 _INDEXED = "per m2 of body surface ({:.2f} m2, Mosteller, from the height and weight typed at the scanner)"
 
 
+#: Added to the severity of an exam whose mask cannot be a heart: more than the number of flags of any exam.
+_NO_HEART = 10_000
+
+
 @dataclass(frozen=True)
 class SegmentedExam(MadePage):
     """A segmented heart.
@@ -67,6 +71,7 @@ class SegmentedExam(MadePage):
         volumes: the volumes of every phase, and the values derived from them.
         flags: implausible numbers.
         masks: file of each phase's label map; deleted if the call had no output folder.
+        problem: why the mask at end-diastole cannot be a heart (`heart_problem`); empty if it can.
         body_surface: m2, by Mosteller's formula from the height and the weight of the DICOM header; None if unknown.
     """
 
@@ -74,6 +79,7 @@ class SegmentedExam(MadePage):
     volumes: HeartVolumes
     flags: Sequence[Flag]
     masks: Sequence[Path]
+    problem: str
     body_surface: float | None
 
     @cached_property
@@ -160,7 +166,8 @@ def segmenting(
 
 
 def _summary(exam: SegmentedExam) -> Summary:
-    """Volumes and function; the severity is the number of implausible values."""
+    """Volumes and function; the severity is the number of implausible values, and much more if the mask cannot be a
+    heart."""
     found = exam.volumes
     several = len(exam.phases) > 1
     values: dict[str, object] = {"phases": len(exam.phases)}
@@ -173,7 +180,9 @@ def _summary(exam: SegmentedExam) -> Summary:
     words = ", ".join(
         [f"LV {found.volumes['LV'][found.end_diastole]:.0f} ml", *(f"ejection fraction {one}" for one in fractions)]
     )
-    return Summary(values, words, list(dict.fromkeys(flag.text for flag in exam.flags)), float(len(exam.flags)))
+    # an empty mask has few values, so it would otherwise come after a mask with many implausible ones
+    severity = float(len(exam.flags) + (_NO_HEART if exam.problem else 0))
+    return Summary(values, words, list(dict.fromkeys(flag.text for flag in exam.flags)), severity)
 
 
 def _segmented(
@@ -251,7 +260,7 @@ def _segmented(
         item = items[found.end_diastole]
         files = [mask_file(masks, name) for name in names]
         written = [file for folder in (output / exam, *(file.parent for file in files)) for file in written_in(folder)]
-        done.append(SegmentedExam(exam, page, shown_lines, item, written, names, found, flags, files, surface))
+        done.append(SegmentedExam(exam, page, shown_lines, item, written, names, found, flags, files, problem, surface))
     return done
 
 

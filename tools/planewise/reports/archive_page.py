@@ -19,8 +19,8 @@ _NOTES = {
     "off (90 % error bounds, measured on phantoms). The exam with the largest distance relative to these bounds and an "
     "operator's usual error comes first: its series may be misnamed, its view badly prescribed, or its plan wrong. A view "
     "without a plane and a series whose plane does not fit its name (misnamed) are flagged, too. Open its page to check.",
-    "segment": "Volumes and function of the left (LV) and right (RV) ventricle. The exam with the most implausible numbers "
-    "comes first. Open its page to check.",
+    "segment": "Volumes and function of the left (LV) and right (RV) ventricle. Exams without a heart in their "
+    "masks come first, then those with the most implausible numbers. Open an exam's page to check.",
 }
 _UNITS = {"deg": "deg", "mm": "mm", "ml": "ml", "g": "g", "percent": "%"}
 
