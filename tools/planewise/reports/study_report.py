@@ -6,7 +6,7 @@ from pathlib import Path
 
 from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
-from planewise.exams.words import listed
+from planewise.exams.words import count_of, listed
 from planewise.reports.methods import method_name
 from planewise.reports.study import (
     classification,
@@ -105,13 +105,12 @@ def _what_was_done(study: StudyFolder) -> str:
         names = listed(map(method_name, study.pretexts))
         done.append(f"trained the pretext{'s' if len(study.pretexts) > 1 else ''} {names} without labels")
     if runs := list(study.runs("finetune")):
-        counts = listed(map(str, sorted({count for _, count, _, _ in runs})))
+        *fewer, most = sorted({count for _, count, _, _ in runs})
+        counts = listed([*map(str, fewer), count_of(most, "labelled exam")])
         draws = len({draw for _, _, draw, _ in runs})
         methods = ", ".join(method_name(method) for method in dict.fromkeys(method for method, _, _, _ in runs))
         drawn = f"{draws} draws" if draws > 1 else "one draw"
-        done.append(
-            f"fine-tuned networks with {counts} labelled exams, by method ({methods}), in {drawn} of the labelled exams"
-        )
+        done.append(f"fine-tuned networks with {counts}, by method ({methods}), in {drawn} of the labelled exams")
     return f"The study {' and '.join(done)}." if done else "No training has finished yet."
 
 
