@@ -65,6 +65,22 @@ def test_patients_are_counted_once_and_weights_four_times():
     assert compare.disk_needed(study, 3) == pytest.approx(3 * 16 * values / 1e9, rel=0.01)
 
 
+def test_the_cache_of_the_images_needs_room_too(lists, tmp_path, monkeypatch):
+    """16 bits a pixel and 8 bits a mask, for every pretext; the cache may lie on another disk."""
+    study = compare.study_of(*lists, tmp_path, ["rotation", "simclr"], [1], 1)
+    slices = [sum(len(json.loads(file.read_text())[section]) for section in SECTIONS) for file in lists]
+    needed = compare.cache_needed(study, tmp_path / "study.yaml")
+    side = compare._config("pretext_rotation", study, "pretrain")["image_size"]
+    assert slices[0] > 100 and needed >= 2 * 2 * side**2 * slices[0] / 1e9
+    weights = compare.disk_needed(study, compare.trainings(study))
+    monkeypatch.setattr(compare, "default_cache_dir", lambda: tmp_path / "cache")
+    monkeypatch.setattr(compare, "free", lambda folder: weights + needed / 2)
+    with pytest.raises(InputError, match=r"GB for weights and the cache, but .* name folders on another disk"):
+        compare.refuse_full(study, tmp_path / "study.yaml", tmp_path / "out")
+    monkeypatch.setattr(compare, "free", lambda folder: 2 * (weights + needed))
+    assert "GB for a cache of the images in " in compare.refuse_full(study, tmp_path / "study.yaml", tmp_path / "out")
+
+
 def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, monkeypatch):
     started = []
     monkeypatch.setattr(command.os, "execv", lambda file, words: started.append(words))

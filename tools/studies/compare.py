@@ -12,12 +12,13 @@ import planewise
 import torch
 import yaml
 from monai.bundle import ConfigParser
-from planewise.data import gather_stacks, load_datalist, read_datalist
+from planewise.data import default_cache_dir, gather_stacks, load_datalist, read_datalist
 from planewise.errors import InputError
 from planewise.exams.split import SECTIONS, split_stratified
 from planewise.exams.words import count_of, listed
 from planewise.preprocessing import LoadVolumed
 
+from tools.studies.estimate import sections
 from tools.studies.pretext_bundles import bundle_of, pretexts_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -341,18 +342,77 @@ def write(study: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
 
 def disk_needed(study: Mapping[str, Any], trainings: int) -> float:
     """Approximate size of a study's checkpoints, GB: weights, their best copy, and Adam's two moments."""
-    folder = BUNDLES / study["target"]["bundle"] / "configs"
-    files = [folder / "train.yaml", *([folder / "demo.yaml"] if "overlay" in study else [])]
-    config = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
-    config.update({"bundle_root": str(folder.parent), **study["overrides"].get("finetune", {})})
+    config = _config(study["target"]["bundle"], study, "finetune")
     weights = sum(weight.numel() for weight in config.get_parsed_content("network_def").parameters())
     return trainings * weights * 4 * 4 / 1e9
 
 
+def cache_needed(study: Mapping[str, Any], file: Path) -> float:
+    """Approximate size of the caches of preprocessed images, GB: two bytes per pixel and channel, one per pixel of a mask. It
+    is too large where pretexts share a cache.
+
+    Args:
+        study: config of a study with datalists.
+        file: its file, for error messages.
+    """
+    size = 0.0
+    pattern = study["pretext_bundle"]
+    bundles = {"unlabelled": {bundle_of(name, pattern, BUNDLES) for name in study["pretexts"]}}
+    bundles["labelled"] = {study["target"]["bundle"]}
+    for (kind, names), overrides in zip(bundles.items(), ("pretrain", "finetune"), strict=True):
+        found = sections(study, kind, file)
+        images = sum(found[name].slices for name in SECTIONS)
+        for name in names:
+            config = _config(name, study, overrides)
+            pixels = int(config["image_size"]) ** int(config.get("spatial_dims", 2))
+            size += images * pixels * (2 * int(config.get("in_channels", 1)) + (kind == "labelled"))
+    return size / 1e9
+
+
+def refuse_full(study: Mapping[str, Any], file: Path, out: Path) -> str:
+    """Check that the disks have room for a study, and describe what it needs.
+
+    Args:
+        study, file: see `cache_needed`.
+        out: folder of the study's results.
+
+    Raises:
+        InputError: there is too little space for the weights, or for the cache, which may be on another disk.
+    """
+    weights, cache, home = disk_needed(study, trainings(study)), cache_needed(study, file), default_cache_dir()
+    one_disk = _existing(home).stat().st_dev == _existing(out).stat().st_dev
+    wanted = [(out, weights, "weights"), (home, cache, "the cache")]
+    if one_disk:
+        wanted = [(out, weights + cache, "weights and the cache")]
+    for folder, needed, what in wanted:
+        if needed > free(folder):
+            raise InputError(
+                f"the study needs about {needed:.1f} GB for {what}, but {free(folder):.1f} GB are free at {folder}; "
+                "free some space, or name folders on another disk with -o and PLANEWISE_CACHE"
+            )
+    return (
+        f"about {weights:.1f} GB for weights in {out} and {cache:.1f} GB for a cache of the images in {home}; "
+        f"{free(out):.0f} GB are free"
+    )
+
+
 def free(folder: Path) -> float:
     """Free space on the disk where a folder is or will be, GB."""
-    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    return shutil.disk_usage(there).free / 1e9
+    return shutil.disk_usage(_existing(folder)).free / 1e9
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or its nearest parent that exists."""
+    return next(parent for parent in (folder, *folder.parents) if parent.exists())
+
+
+def _config(bundle: str, study: Mapping[str, Any], kind: str) -> ConfigParser:
+    """A bundle's config as a study runs it; ``kind`` is ``"pretrain"`` or ``"finetune"``."""
+    folder = BUNDLES / bundle / "configs"
+    files = [folder / "train.yaml", *([folder / "demo.yaml"] if "overlay" in study else [])]
+    config = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
+    config.update({"bundle_root": str(folder.parent), **study["overrides"].get(kind, {})})
+    return config
 
 
 def trainings(study: Mapping[str, Any]) -> int:

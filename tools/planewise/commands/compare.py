@@ -110,13 +110,7 @@ def compare(
             typer.echo("Timing a few training steps (about a minute) ...")
         if measure and subprocess.run(estimate, cwd=root).returncode:
             raise InputError("the study cannot run; see above")
-        needed, free = studies.disk_needed(study, trainings), studies.free(out)
-        if needed > free:
-            raise InputError(
-                f"the study needs about {needed:.1f} GB for weights, but {free:.1f} GB are free at {out}; free some space, "
-                "or name a folder on another disk with -o"
-            )
-        typer.echo(f"disk: about {needed:.1f} GB for weights, and a cache of the images; {free:.0f} GB are free")
+        typer.echo(f"disk: {studies.refuse_full(study, file, out)}")
         if not yes and not typer.confirm("Start?"):
             typer.echo(f"Not started. Later: tools/demo --configfile {file}")
             return
