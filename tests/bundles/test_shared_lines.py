@@ -430,6 +430,28 @@ def test_training_validation_and_evaluation_read_alike(name):
             assert {given.get("view", "None").strip("'")} == {str(view) for view in views}
 
 
+@pytest.mark.parametrize("name", sorted(set(BUNDLES) - set(TRAINED)))
+def test_a_forests_exams_are_loaded_alike(name):
+    blocks = read(name) | read(name, "evaluate.yaml")
+    loaded = [
+        re.search(r"load_datalist\([^()]*\)", blocks[block]["dataset"]["data"])[0]
+        for block in ("train", "validate", "evaluate")
+    ]
+    assert ["required=True" in text for text in loaded] == [True, False, False]
+    assert [read_by(text) for text in loaded] == ["load_datalist(@datalist, SECTION, view='sax')"] * 3
+
+
+@pytest.mark.parametrize("anatomy", ["cardiac", "knee"])
+def test_planes_of_one_anatomy_are_judged_by_the_same_limits(anatomy):
+    """All but the agreement, which depends on the network."""
+    limits = [
+        {key: value for key, value in read(f"pretext_{anatomy}_{task}", "inference.yaml").items() if key in limited}
+        for task in ("multitask", "orientation")
+        for limited in [{"min_peak", "max_residual", "max_spread", "min_obliquity", "max_slice_distance"}]
+    ]
+    assert limits[0] == limits[1] and limits[0].keys() >= {"min_peak", "max_residual", "max_spread"}
+
+
 def test_volumes_that_do_not_fit_the_network_are_refused():
     """By their channels and, of a mask, by its values; where either is not given, `LoadVolumed` takes any."""
     seen = Counter()

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import typer
-from planewise.commands.index import _remark, index
+from planewise.commands.index import _reason_table, _remark, index
 from planewise.exams import refusals
 from typer.testing import CliRunner
 
@@ -124,6 +124,19 @@ def test_reasons_are_listed_by_exam(flawed, tmp_path):  # noqa: F811
     outcome = run(flawed("mixed_matrix"), "-o", tmp_path / "list.json")
     assert "left out, and why" in outcome.output
     assert "the longest consistent run is kept" in outcome.output
+
+
+def test_exams_and_reasons_beyond_the_table_are_counted(tmp_path, monkeypatch):
+    for number in range(4):
+        identity = {"PatientID": f"P-{number}", "StudyInstanceUID": f"1.2.8.{number}"}
+        write_usual_exam(tmp_path / f"in/{number}", (), 3, phases=2, **identity)
+    monkeypatch.setattr("planewise.commands.index._MOST_EXAMS", 1)
+    outcome = run(tmp_path / "in", "-o", tmp_path / "list.json")
+    first, *others = sorted(json.loads((tmp_path / "list.json").read_text())["exams"])
+    table = outcome.output.partition("... and 3 exams more: see `exams` in the datalist.")[0]
+    assert first in table and not any(name in table for name in others), outcome.output
+    text = "".join(map(str, _reason_table({"a reason": ["aa", "bb", "cc"], "another": ["dd"]}).columns[0].cells))
+    assert text == "aa and 2 moredd"
 
 
 def test_nobody_is_named_on_the_screen(flawed, tmp_path):  # noqa: F811

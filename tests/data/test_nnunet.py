@@ -73,7 +73,12 @@ def test_the_command(hearts, tmp_path):
         app, ["export", str(hearts), "-o", str(folder), "--structures", "a,b,c"]
     )
     assert run.exit_code == 0, run.output
-    assert f"Wrote {folder}: training " in run.output and "copy splits_final.json" in run.output
+    written = [len(list((folder / f"labels{kind}").iterdir())) for kind in ("Tr", "Ts")]
+    (fold,) = json.loads((folder / "splits_final.json").read_text())
+    counts = f"training {len(fold['train'])}, validation {len(fold['val'])}, test {written[1]} volumes."
+    assert f"Wrote {folder}: {counts}" in run.output and len(fold["train"] + fold["val"]) == written[0]
+    assert "copy splits_final.json to nnUNet_preprocessed/Dataset007_Heart" in run.output
+    assert "left out" not in run.output
     assert list(json.loads((folder / "dataset.json").read_text())["labels"]) == ["background", "a", "b", "c"]
 
 
@@ -115,7 +120,15 @@ def test_a_volume_that_cannot_be_read_costs_itself(hearts, tmp_path):
     (hearts.parent / "broken.nii.gz").write_text("no image")
     content["training"][0] = {**broken, "image": "broken.nii.gz"}
     (hearts.parent / "one_broken.json").write_text(json.dumps(content))
-    done = export_nnunet(hearts.parent / "one_broken.json", tmp_path / "Dataset101_Heart")
+    calls = []
+    one_broken = hearts.parent / "one_broken.json"
+    done = export_nnunet(one_broken, tmp_path / "Dataset101_Heart", progress=lambda *of: calls.append(of))
+    total = sum("label" in item for section in done.counts for item in content[section])
+    assert sum(done.counts.values()) == total - 1 and calls == [(number, total) for number in range(1, total)]
+    run = CliRunner(env={"COLUMNS": "200"}).invoke(
+        app, ["export", str(one_broken), "-o", str(tmp_path / "Dataset102_Heart")]
+    )
+    assert f"Exam {broken['exam']} is left out: " in run.output
     assert list(done.left_out) == [broken["exam"]] and "cannot be read" in done.left_out[broken["exam"]]
     case = f"{broken['exam']}_{broken['phase']}"
     assert not list(done.folder.rglob(f"{case}*"))

@@ -98,6 +98,14 @@ def test_what_is_not_a_plane_is_refused_with_its_reason(stack, what, reason):
     assert other["verdict"] == "plane" and (item["pred"] == 2).any()
 
 
+@pytest.mark.parametrize("limit", ["min_peak", "min_agreement", "max_residual", "max_spread"])
+def test_each_limit_is_that_of_its_name(stack, limit):
+    views = plan(*stack[:2], **{limit: 1.5 if limit.startswith("min_") else -1.0})["plan"]["views"]
+    for view in views.values():
+        (reason,) = view["reasons"]
+        assert reason.startswith(limit.partition("_")[2])
+
+
 def test_locations_that_do_not_run_along_the_stack_are_no_heart(stack):
     image, heatmaps, *_ = stack
     locations = torch.linspace(0.9, 0.1, SLICES).expand(1, *SHAPE, SLICES)

@@ -279,10 +279,11 @@ def test_what_a_stack_says_of_its_frames():
 
 
 def test_a_still_stack_keeps_the_image_that_was_acquired_last():
-    frames = [frame(instance=k, acquired=("", k, 0, ()), sop=str(k)) for k in (2, 3, 1)]
+    frames = [frame(k / 100, instance=k, acquired=("", k, 0, ()), sop=str(k)) for k in (2, 3, 1)]
     (stack,) = build_stacks(frames)
     (entry,) = still(stack).slices
     assert [one.sop for one in entry.phases] == ["3"]
+    assert entry.affine[:3, 3] == pytest.approx([0, 0, 0.03]), "where that image lies"
     assert len(stack.slices[0].phases) == 3, "the stack itself stays as it was"
 
 

@@ -1,9 +1,16 @@
 from __future__ import annotations
 
 import pytest
-from planewise.exams.words import listed
+from planewise.exams.words import listed, some_of
 
 
 @pytest.mark.parametrize(("words", "sentence"), [("a", "a"), ("ab", "a and b"), ("abcd", "a, b, c and d")])
 def test_words_are_listed_as_in_a_sentence(words, sentence):
     assert listed(iter(words)) == sentence
+
+
+@pytest.mark.parametrize(
+    ("words", "text"), [("ab", "a, b"), ("abcde", "a, b, c, d, e"), ("abcdefg", "a, b, c, d, e and 2 more")]
+)
+def test_of_many_names_the_first_are_named_and_the_others_counted(words, text):
+    assert some_of(words) == text

@@ -84,9 +84,10 @@ def copy_tree(source: Path, target: Path) -> Path:
     else:
         names = [path.relative_to(source).as_posix() for path in source.rglob("*")]
     for name in names:
-        if name and (source / name).is_file():
+        # a link to a folder, such as that to the bundles, is a name of its own
+        if name and ((source / name).is_file() or (source / name).is_symlink()):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source / name, target / name)
+            shutil.copy2(source / name, target / name, follow_symlinks=False)
     return target
 
 

@@ -47,6 +47,17 @@ def test_what_git_ignores_is_not_copied(project, tmp_path_factory):
     }
 
 
+def test_links_are_copied(project, tmp_path_factory):
+    """The package finds its bundles by a link to their folder; without it, tests of bundles fail whatever the mistake."""
+    (project / "tools/link").symlink_to("../proofs")
+    kept = copy_tree(project, tmp_path_factory.mktemp("kept"))
+    copy = copy_tree(kept, tmp_path_factory.mktemp("copy"))
+    assert (copy / "tools/link").is_symlink() and (copy / "tools/link/test_sums.py").samefile(
+        copy / "proofs/test_sums.py"
+    )
+    assert (copy_tree(ROOT, tmp_path_factory.mktemp("own")) / "tools/planewise/bundles/pretext_byol/configs").is_dir()
+
+
 def test_each_result(project):
     tests = ("proofs/test_sums.py::test_size",)
     expected = {

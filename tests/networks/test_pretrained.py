@@ -16,6 +16,7 @@ from planewise.networks import (
     read_weights,
     weights_path,
 )
+from planewise.networks.pretrained import _can_be_copied
 from torch import nn
 
 from .test_slice_net import FEATURES, network
@@ -243,3 +244,20 @@ def test_a_forest_is_given_its_own_weights_alone(other, tmp_path):
     assert weights_path(tmp_path / "model.pt", ForestNet(**sizes)) == str(tmp_path / "model.pt")
     with pytest.raises(InputError, match="belongs to another network"):
         weights_path(tmp_path / "model.pt", ForestNet(**sizes | other))
+
+
+@pytest.mark.parametrize(
+    ("given", "own", "copied"),
+    [
+        ((4, 1, 3, 3), (4, 3, 3, 3), True),
+        ((4, 2, 3, 3, 3), (4, 4, 3, 3, 3), True),
+        ((4, 2, 3, 3), (4, 2, 3, 3), False),  # nothing to copy
+        ((4, 2, 3, 3), (4, 3, 3, 3), False),  # no multiple
+        ((4, 3, 3, 3), (4, 1, 3, 3), False),  # fewer
+        ((5, 1, 3, 3), (4, 3, 3, 3), False),
+        ((4, 1, 3, 5), (4, 3, 3, 3), False),
+        ((4, 1, 3, 3), (4, 3, 3, 3, 3), False),
+    ],
+)
+def test_a_first_layer_is_copied_to_a_multiple_of_its_channels(given, own, copied):
+    assert _can_be_copied(torch.zeros(given), torch.zeros(own)) is copied

@@ -99,6 +99,15 @@ def test_dicom_that_is_not_recognised_is_refused(monkeypatch):
     assert stacks_in(Path(), min_obliquity=0) == (found, {})
 
 
+@pytest.mark.parametrize(("count", "end"), [(10, "exam x09: no heart"), (13, "exam x09: no heart\n  and 3 more")])
+def test_of_many_exams_that_are_refused_ten_are_named(count, end, monkeypatch):
+    found = [exam(f"x{number:02}", 6) | {"not_recognised": "no heart"} for number in range(count)]
+    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, left_out: found)
+    with pytest.raises(InputError) as refused:
+        stacks_in(Path())
+    assert str(refused.value).endswith(end)
+
+
 def test_the_limit_is_the_planning_bundles():
     config = heart_bundles.bundles_folder(None) / heart_bundles.PLANS / "configs/inference.yaml"
     assert yaml.safe_load(config.read_text())["min_obliquity"] == SHORT_AXIS_OBLIQUITY

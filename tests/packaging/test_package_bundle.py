@@ -21,7 +21,8 @@ from planewise.packaging.bundle import Bundle, _forget_scripts
 from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.configs import with_values
-from planewise.packaging.run import flat_scores
+from planewise.packaging.model_card import END, Provenance, with_provenance
+from planewise.packaging.run import Run, flat_scores
 from planewise.packaging.weights import check_weights, strip_script
 
 from tests.bundles.conftest import tiny
@@ -349,6 +350,35 @@ def test_scores_that_a_person_names(run, tmp_path):
         package_bundle(source(NAME), run, tmp_path / "dist", scores=scores, **SAID)
 
 
+def test_a_model_card_says_what_the_record_says(tmp_path):
+    """Each fact of the weights in its own line, and all that they started from."""
+    start = Run(tmp_path, tmp_path / "a.pt", {}, {"configuration": "0ther", "weights_sha256": "", "data": "5 images"})
+    record = {"configuration": "c0ffee", "seed": 7, "files": {"a.json": "0a", "b.json": "0b"}, "commit": "abc-dirty"}
+    record |= {"python": "3.11.2", "packages": {"monai": "1.6.1", "onnx": None}}
+    record |= {"started_from": {"weights": "some bundle", "sha256": "5a"}}
+    run = Run(tmp_path, tmp_path / "model.pt", {"imagenet": "/a/net.pth", "spacing": 2.0, "seed": 1}, record)
+    run.__dict__["pretrained"] = start
+    provenance = Provenance({"dice": 0.5}, "ten hearts", "nine hearts", run)
+    card = with_provenance("# A\n\n## Performance\n\nold\n", provenance, {"spacing": 1.0, "views": [], "seed": 0})
+    assert card.splitlines()[5:] == [
+        "### The weights in this folder", "",
+        "- measured on: ten hearts", "- trained on: nine hearts", "- seed: 7",
+        "- configuration (SHA-256): `c0ffee`", "- datalist (SHA-256): `0a`, `0b`", "- commit: abc, with changes",
+        "- versions: python 3.11.2, monai 1.6.1",
+        "- started from: public ImageNet weights, net.pth, with a licence of their own",
+        "- started from: weights of phantoms, some bundle (SHA-256 `5a`)",
+        "- started from: weights of configuration `0ther`, 5 images",
+        "", "| score | |", "|---|---|", "| dice | 0.5 |", "",
+        "The run's settings that differ from those of the bundle's `configs/train.yaml`:", "",
+        "```yaml", "{spacing: 2.0, seed: 1}", "```", "",
+        "The rest of this section describes the method with other weights.", END, "", "old",
+    ]  # fmt: skip
+    lost = Run(tmp_path, tmp_path / "model.pt", {"pretrained": "gone.pt"}, {})
+    facts = with_provenance("", Provenance({}, "", "", lost), {})
+    assert "- started from: pretrained weights that no longer exist\n" in facts
+    assert "- commit: not known\n" in facts and "- datalist (SHA-256): not known\n" in facts
+
+
 def test_scores_become_one_level():
     nested = {"a b": {"c": {"mean": 1.23456, "sd": 0.5, "median": 1.0}}, "trust": {"peak": 1.0}, "n": 3, "on": True}
     assert flat_scores(nested | {"nan": float("nan"), "table": [1, 2]}) == {"a_b_c": 1.2346, "a_b_c_sd": 0.5, "n": 3}
@@ -358,6 +388,18 @@ def test_weights_of_another_type_do_not_fit():
     network = torch.nn.Linear(2, 2)
     weights = {name: value.half() for name, value in network.state_dict().items()}
     with pytest.raises(InputError, match="weight has type torch.float16, the network's has torch.float32"):
+        check_weights(weights, network, "they")
+
+
+def test_of_many_weights_that_do_not_fit_three_are_named_and_the_others_counted():
+    network = torch.nn.Sequential(*(torch.nn.Linear(2, 2, bias=False) for _ in range(5)))
+    weights = {name: value.half() for name, value in network.state_dict().items()}
+    with pytest.raises(
+        InputError, match=r"they does not fit network_def: 0\.weight .*2\.weight .*; and 2 more problems$"
+    ):
+        check_weights(weights, network, "they")
+    weights |= dict(list(network.state_dict().items())[:2])
+    with pytest.raises(InputError, match=r"4\.weight has type torch\.float16, the network's has torch\.float32$"):
         check_weights(weights, network, "they")
 
 
