@@ -24,6 +24,15 @@ OF_A_KIND = {
     ("scratch", "method"), ("scratch", "trained"), ("_salt", "path"), ("on_page_markdown", "files"), ("_move", "entry"),
     ("_write", "output"), ("_draw", "probabilities"), ("write_listing", "recipe"),
 }  # fmt: skip
+#: Arguments that a function does not pass on to one that has an argument of this name: (function, called, argument).
+#: Most have a meaning of their own there; a validation section may be empty, and a network's input is at end-diastole.
+KEPT = {
+    ("__init__", "find_stacks", "phases"), ("__init__", "LoadStackd", "label_keys"),
+    ("__init__", "LoadPhotographd", "allow_missing_keys"), ("_case_figure", "LoadVolumed", "channels"),
+    ("_phases", "slice_items", "phases"), ("_read", "FoundVolumes", "channels"), ("index", "index", "labels"),
+    ("index", "index", "output"), ("index_folder", "IndexResult", "division"), ("load_fold", "load_datalist", "required"),
+    ("plane_from_lines", "fit_plane", "weights"), ("write_places", "index_folder", "seed"),
+}  # fmt: skip
 #: Attributes that a library reads.
 READ_BY_OTHERS = {"train_handlers"}
 
@@ -123,21 +132,55 @@ def called(value: ast.AST) -> str | None:
     return name.lstrip("_") if name else None
 
 
+@cache
+def foreign(tree: ast.Module) -> set[str]:
+    """Names that a file imports from others than us."""
+    return {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        and not (getattr(node, "module", None) or node.names[0].name).startswith(("planewise", "tools", "tests"))
+        for alias in node.names
+    }
+
+
+def own_calls(
+    tree: ast.Module, known: dict[str, list[str]], within: ast.AST
+) -> Iterator[tuple[str, list[str], ast.Call]]:
+    """Calls of functions and classes of ours within a part of a file: name, its arguments, and the call."""
+    for call in (node for node in ast.walk(within) if isinstance(node, ast.Call)):
+        function = call.func
+        name = getattr(function, "id", None) or getattr(function, "attr", "")
+        if name in known and not {name, called(getattr(function, "value", function))} & foreign(tree):
+            yield name, known[name], call
+
+
+def forgotten(trees: Code) -> list[str]:
+    """Arguments that a function has and does not pass on to another that has them too, so that a default applies there."""
+    known, found = signatures(trees), []
+    for file, tree in trees.items():
+        for function in functions(tree):
+            own = {*arguments(function)}
+            for name, places, call in own_calls(tree, known, function) if own else ():
+                if any(isinstance(one, ast.Starred) for one in call.args) or any(
+                    not word.arg for word in call.keywords
+                ):
+                    continue
+                given = {*places[: len(call.args)], *(word.arg for word in call.keywords)}
+                # a square of a number is another function than ours
+                found += [
+                    f"{file.name}:{call.lineno}: {function.name} does not pass {place} on to {name}"
+                    for place in places
+                    if place in own - given and name != "square" and (function.name, name, place) not in KEPT
+                ]
+    return found
+
+
 def swapped(trees: Code) -> list[str]:
     """Arguments that are called like another argument of the same call, which is given something else."""
     known, found = signatures(trees), []
     for file, tree in trees.items():
-        foreign = {
-            alias.asname or alias.name
-            for node in ast.walk(tree)
-            if isinstance(node, (ast.Import, ast.ImportFrom))
-            and not (getattr(node, "module", None) or node.names[0].name).startswith(("planewise", "tools", "tests"))
-            for alias in node.names
-        }
-        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-            function = call.func
-            name = getattr(function, "id", None) or getattr(function, "attr", "")
-            places = known.get(name, []) if not {name, called(getattr(function, "value", function))} & foreign else []
+        for name, places, call in own_calls(tree, known, tree):
             words = {word.arg: called(word.value) for word in call.keywords}
             if any(isinstance(one, ast.Starred) for one in call.args) or not words.keys() <= set(places):
                 continue  # in unknown places, or another function of this name
@@ -188,6 +231,10 @@ def test_arguments_stand_in_their_own_place():
     assert swapped(code()) == []
 
 
+def test_what_another_function_needs_is_passed_on():
+    assert forgotten(code()) == []
+
+
 def test_every_constant_is_used():
     assert constants(code()) == []
 
@@ -234,6 +281,12 @@ def table(predicted, reference, most):
             "given most as its predicted",
         ),
         (constants, "most=MOST", "most=3", "nothing uses MOST"),
+        (
+            forgotten,
+            "predicted, reference, most=MOST",
+            "predicted, most=MOST",
+            "write does not pass reference on to table",
+        ),
     ],
 )
 def test_a_slip_is_seen(check, old, new, said):

@@ -43,13 +43,14 @@ def test_every_patient_is_held_out_once_with_both_phases_and_all_exams(datalist)
     assert patients(load_fold(datalist, "validation", 0, seed=1)) != patients(load_fold(datalist, "validation", 0))
 
 
-def test_a_patient_with_two_grades_counts_as_the_higher_one(tmp_path):
-    """Every grade-4 patient has a healthy eye too, first in the list; each of two folds holds two of the four."""
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_patient_with_two_grades_counts_as_the_higher_one(first, tmp_path):
+    """Every grade-4 patient has a healthy eye too, first or last in the list; each of two folds holds two of the four."""
     worst = ["4", "0", "4", "0", "4", "0", "4", "0"]
     items = [
         {"image": f"{number}_{eye}.png", "exam": f"e{number}_{eye}", "patient": f"p{number}", "grade": grade}
         for number, high in enumerate(worst)
-        for eye, grade in enumerate(("0", high))
+        for eye, grade in enumerate(("0", high) if first == 0 else (high, "0"))
     ]
     path = tmp_path / "datalist.json"
     path.write_text(json.dumps({"training": items, "validation": [], "test": []}))

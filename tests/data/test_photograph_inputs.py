@@ -12,7 +12,7 @@ from planewise.errors import InputError
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "eyes").mkdir()
-    for name in ("b.png", "a.jpeg", "deep.png"):
+    for name in ("b.png", "a.jpeg", "deep.png", ".hidden.png"):
         Image.fromarray(np.full((80, 80, 3), 90, dtype=np.uint8)).save(tmp_path / "eyes" / name)
     (tmp_path / "eyes/text.png").write_text("none")
     (tmp_path / "eyes/._b.png").write_text("none")

@@ -6,7 +6,7 @@ from monai.data import MetaTensor
 from planewise.evaluation import RestoredImaged, RestoredWriter
 from planewise.reports.restoration_figures import restored_stack_figure
 
-from .passes import pass_over
+from .passes import keep_figures, pass_over
 
 
 def item() -> dict:
@@ -26,6 +26,16 @@ def test_a_restored_image_is_no_label():
 def test_the_picture_of_a_stack(tmp_path):
     pass_over(RestoredWriter(tmp_path), [[{}]], [[RestoredImaged()(item())]])
     assert imread(tmp_path / "aa/restored.png").std() > 0.01
+
+
+def test_the_difference_is_told_as_a_mean_of_squares(tmp_path, monkeypatch, caplog):
+    figures, made = keep_figures(monkeypatch), RestoredImaged()(item())
+    with caplog.at_level("INFO"):
+        pass_over(RestoredWriter(tmp_path), [[{}]], [[made]])
+    # twice the image is off by the image
+    wanted = f"mean squared difference {(made['image'].as_tensor() ** 2).mean():.3f}"
+    assert figures["restored.png"].get_suptitle() == f"aa: {wanted}"
+    assert wanted.replace("difference", "difference of") in caplog.text
 
 
 def test_slices_stand_above_what_they_are_restored_as():

@@ -70,6 +70,20 @@ def test_frames_of_one_file_are_images_with_their_own_position(flawed):
     assert once.ReferencedSOPInstanceUID == file.SOPInstanceUID and "ReferencedFrameNumber" not in once
 
 
+def test_headers_without_a_thickness_get_those_of_the_stack(usual_exam):
+    slices = slices_of(usual_exam)
+    for entry in slices:
+        dataset = pydicom.dcmread(entry["image"])
+        del dataset.SliceThickness
+        dataset.save_as(entry["image"])
+    affines = np.array([entry["affine"] for entry in slices])
+    thickness, apart = (np.linalg.norm(step) for step in (affines[0, :3, 2], affines[1, :3, 3] - affines[0, :3, 3]))
+    for image in source_images(slices):
+        found = float(image.header.SliceThickness), float(image.header.SpacingBetweenSlices)
+        assert found == pytest.approx((thickness, apart), abs=1e-3)
+    assert thickness != pytest.approx(np.linalg.norm(affines[0, 2, :3]), abs=0.1) and thickness < apart
+
+
 def test_images_that_no_file_can_refer_to(usual_exam):
     slices = slices_of(usual_exam)
     dataset = pydicom.dcmread(slices[1]["image"])

@@ -83,6 +83,19 @@ def test_random_weights_keep_an_image_alive():
 
 
 @pytest.mark.parametrize(
+    ("encoder", "fan"),
+    [(VggEncoder((16, 32, 64, 128, 128)), 0), (AlexNetEncoder((48, 32, 24, 48, 32)), 1)],
+    ids=["VGG by outputs", "AlexNet by inputs"],
+)
+def test_weights_are_drawn_by_he(encoder, fan):
+    """He 2015: a variance of two over the fan; neither counts the other of its channels."""
+    for layer in encoder.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            wanted = (2 / layer.weight.shape[fan] / layer.weight[0, 0].numel()) ** 0.5
+            assert float(layer.weight.std()) == pytest.approx(wanted, rel=0.15) and not layer.bias.any()
+
+
+@pytest.mark.parametrize(
     ("encoder", "message"),
     [
         (

@@ -8,6 +8,7 @@ import shutil
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import planewise.packaging
 import pytest
@@ -21,6 +22,7 @@ from planewise.packaging import Finding, archive, check_bundle, checks, package_
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
+from planewise.packaging.checks.ours import no_absolute_paths
 from planewise.packaging.documented_runs import config_files, documented_runs
 from planewise.packaging.onnx_options import onnx_options
 from typer.testing import CliRunner
@@ -86,6 +88,17 @@ def test_each_flaw_is_found(name, copy, tmp_path):
         (copy / file).write_text(edited((copy / file).read_text(), old, new))
     found = finding(name, copy, tmp_path)
     assert found.status == "FAIL" and found.detail
+
+
+@pytest.mark.parametrize("path", ["/home/jane/data", "/Users/jane/data", "/root/data", "C:\\jane\\data"])
+@pytest.mark.parametrize("file", ["configs/train.yaml", "metadata.json", "README.md"])
+def test_a_path_of_any_system_is_found_in_any_text(path, file, tmp_path):
+    texts = {"configs/train.yaml": "dataset_dir: /data/exams", "metadata.json": "{}", "README.md": "/data/exams"}
+    texts[file] += f"  {path}"
+    (tmp_path / "metadata.json").write_text(texts.pop("metadata.json"))
+    bundle = SimpleNamespace(metadata_file=str(tmp_path / "metadata.json"), readme=texts.pop("README.md"), texts=texts)
+    with pytest.raises(InputError, match=re.escape(f"{file}: {path}")):
+        no_absolute_paths(SimpleNamespace(bundle=bundle))
 
 
 def test_a_shape_in_metadata_is_not_executed(copy, tmp_path):

@@ -273,11 +273,11 @@ def test_each_draw_is_a_dot_beside_the_same_draw_of_scratch():
 
 
 def test_scores_by_count_go_through_the_means_of_the_draws():
-    runs = {("none", 1): {0: 0.2, 1: 0.4}, ("none", 5): {0: 0.8}, ("ssl_all", 5): {0: 0.9}}
+    runs = {("none", 1): {0: 0.2, 1: 0.4, 2: 0.9}, ("none", 5): {0: 0.8}, ("ssl_all", 5): {0: 0.9}}
     figure = scores_by_count({"Dice": {"RV": runs, "LV": {}}, "distance": {"RV": {}, "LV": {("none", 5): {0: 30.0}}}})
     assert [axes.get_title() for axes in figure.axes] == ["RV", "LV", "RV", "LV"]
     means, *dots = [list(map(float, line.get_ydata())) for line in figure.axes[0].get_lines()]
-    assert means == pytest.approx([0.3, 0.8]) and dots == [[0.2, 0.4], [0.8], [0.9], [0.9]]
+    assert means == pytest.approx([0.5, 0.8]) and dots == [[0.2, 0.4, 0.9], [0.8], [0.9], [0.9]]
     # the first number of exams left of the second, the same place for the same method
     left, right = figure.axes[0].get_lines()[0].get_xdata()
     assert right - left == pytest.approx(1)

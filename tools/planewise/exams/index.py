@@ -155,8 +155,7 @@ def index_folder(
     found = _read(scan, learned, masks, wanted, named_tables)
     volumes, wanted = found.volumes, found.channels
     result.unmatched += found.unmatched
-    by_hash = "hash" if fractions or listed else division
-    followed = divided_by_folders([*exams, *volumes], scan.folder, by_hash)
+    followed = divided_by_folders([*exams, *volumes], scan.folder, "hash" if fractions else division)
     if not followed and not listed and (testing := leave_out_testing(volumes, scan.folder)):
         scan.skipped.setdefault(TESTING, []).extend(str(volume.image) for volume in testing)
         volumes = [volume for volume in volumes if volume not in testing]
