@@ -382,6 +382,47 @@ def test_a_setting_is_computed_as_in_another_bundle():
     )
 
 
+#: Bundles that are trained by one recipe, a paper's or that of the comparison, and the settings in which they differ.
+RECIPES = [
+    ({f"pretext_cardiac_{task}" for task in ("location", "multitask", "orientation")}, set()),
+    ({f"pretext_knee_{task}" for task in ("location", "multitask", "orientation")}, set()),
+    ({f"pretext_cardiac_{view}_position" for view in ("sax", "lax")}, {"ends", "views"}),
+    (
+        {
+            f"pretext_{task}"
+            for task in ("cardiac_multitask", "jigsaw", "masked_autoencoder", "models_genesis", "slice_order")
+        },
+        {"head_features"},
+    ),
+    ({f"pretext_{task}" for task in ("byol", "simclr", "simsiam")}, {"learning_rate", "projection", "weight_decay"}),
+    (
+        {
+            f"pretext_{task}"
+            for task in ("contrastive_predictive_coding", "exemplar", "relative_patch_location", "rotation")
+        },
+        {"batch_size", "flip_prob", "patches_per_side", "rotate", "val_samples", "zoom"},
+    ),
+    ({f"downstream_{task}_segmentation" for task in ("brain_tumour", "pancreas")}, {"in_channels"}),
+]
+
+
+@pytest.mark.parametrize(("names", "own"), RECIPES, ids=lambda value: ", ".join(sorted(value)) or "nothing")
+def test_bundles_of_one_recipe_have_the_same_settings(names, own):
+    values: dict[str, list[Any]] = defaultdict(list)
+    for name in names:
+        for key, value in read(name).items():
+            if not isinstance(value, dict):
+                values[key].append(value)
+    assert {key for key, each in values.items() if any(value != each[0] for value in each)} == own
+    assert sum(len(each) == len(names) for each in values.values()) > 35
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_inference_looks_for_the_view_that_a_bundle_is_of(name):
+    wanted = "4ch" if "_lax_" in name else "sax"
+    assert read(name, "inference.yaml").get("view", wanted) == wanted
+
+
 def read_by(expression: str) -> str:
     """What a dataset reads, whichever its section is, and how many of its exams it keeps."""
     section = re.sub(r"'training'|'validation'|@section", "SECTION", expression).replace(", required=True", "")

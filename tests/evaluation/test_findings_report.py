@@ -49,6 +49,9 @@ def test_scores_by_hand(tmp_path, monkeypatch):
     drawn = [line.get_ydata().tolist() for line in strips.get_lines()[:4]]
     for values, wanted in zip(drawn, ([0.1, 0.4, 0.6], [0.3, 0.9], [0.2, 0.6], [0.1, 0.8]), strict=True):
         assert values == pytest.approx(wanted, abs=1e-6)
+    # above their own words
+    assert [line.get_xdata().mean() for line in strips.get_lines()[:4]] == pytest.approx([0, 1, 2, 3])
+    assert [tick.get_text() for tick in strips.get_xticklabels()] == ["no\nacl", "\nacl", "no\nmeniscus", "\nmeniscus"]
     assert curves.get_title() == "a phantom mean AUC 0.583" and strips.get_title() == "5 exams"
 
 
