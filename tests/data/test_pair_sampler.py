@@ -62,6 +62,11 @@ def test_one_pair_of_each_exam_by_default():
     assert Counter(ITEMS[first]["exam"] for first, _ in draw()) == Counter(["e0", "e1", "e2", "e3"])
 
 
+def test_two_slices_are_a_pair_in_either_order():
+    two = SimpleNamespace(items=[{"exam": "e", "stack": "sax", "phase": 0.0, "slice": k} for k in (0, 1)])
+    assert sorted(pairs(PairSampler(two, samples_per_exam="all"))) == [(0, 1), (1, 0)]
+
+
 def test_seed_and_epoch_decide():
     assert draw(4, seed=1) == draw(4, seed=1)
     assert len({tuple(draw(epoch, seed=seed)) for seed in (0, 1) for epoch in range(5)}) == 10

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planewise.phantoms import KNEE_UNLABELLED, Knee, Recipe
+from planewise.phantoms import KNEE_UNLABELLED, UNLABELLED, Knee, Recipe
 from planewise.phantoms.knee import bones, joint
 from planewise.phantoms.knee.contrast import WEIGHTINGS
 from planewise.phantoms.knee.findings import KINDS
@@ -158,3 +158,15 @@ def test_knees_of_one_side_are_otherwise_the_same(share):
         knee, other = of_one_side.organ(number), mixed.organ(number)
         assert knee.patient == replace(other.patient, left=bool(share))
         assert (knee.shape, knee.findings) == (other.shape, other.findings)
+
+
+@pytest.mark.parametrize(
+    "recipe", [Recipe("fastmri", 5, KNEE_UNLABELLED), Recipe("dsbcc", 5, UNLABELLED)], ids=["knee", "heart"]
+)
+def test_no_two_parts_of_an_exam_are_drawn_from_one_stream(recipe, monkeypatch):
+    """With one stream, the size of an organ would tell the noise of its images."""
+    seeds, make = [], np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: seeds.append(tuple(seed)) or make(seed))
+    exam = recipe.exam(3)
+    exam.rng(0), exam.rng(1)
+    assert len(set(seeds)) == len(seeds) >= 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 from planewise.reports.study import classification, two_phases
@@ -224,3 +225,9 @@ def test_convergence_has_a_panel_for_each_backbone_and_kind_of_images(study):
     assert len(colours) == 3
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["from scratch", "full", "segmented"]
+
+
+def test_a_score_of_zero_is_a_score():
+    draws = {draw: {"kappa": kappa} for draw, kappa in enumerate((0.0, None, 0.5))}
+    runs = two_phases.FineTunings(SimpleNamespace(methods=("none",)), {("none", 9): draws}, {})
+    assert runs.values(lambda content: content["kappa"]) == {("none", 9): {0: 0.0, 2: 0.5}}
