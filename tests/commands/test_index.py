@@ -182,9 +182,10 @@ def test_what_cannot_be_done_is_one_message(usual_exam, tmp_path, arguments, wor
 
 
 def test_unused_labels_are_listed(usual_exam, tmp_path):  # noqa: F811
-    (tmp_path / "classes.csv").write_text("exam,group\nnobody,DCM\n")
+    (tmp_path / "classes.csv").write_text("exam,group\nnobody,DCM\nexam,DCM\nexam,NOR\n")
     outcome = run(usual_exam, "-o", tmp_path / "list.json", "--classes", tmp_path / "classes.csv")
     assert re.search(r"nobody +no exam has this name", outcome.output)
+    assert re.search(r"exam +rows of this exam disagree in group: left out", outcome.output)
 
 
 def test_a_knee_at_a_hundred_columns(tmp_path):

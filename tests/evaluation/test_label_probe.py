@@ -10,6 +10,7 @@ import torch
 from planewise.data import select_subjects
 from planewise.errors import InputError
 from planewise.evaluation import label_probe, probe_labels
+from planewise.evaluation.label_probe import linear_probe, neighbour_probe
 from planewise.metrics import grade_kappa, mean_auc
 from torch import nn
 
@@ -76,8 +77,15 @@ def test_probes_learn_from_the_exams_of_a_fine_tuning_and_see_what_the_head_sees
 
 def test_labels_that_the_features_give_away_are_found_and_others_are_not(exams, tmp_path):
     fitted, scored = exams
-    found = probe_labels(Net(), fitted, scored, grade_kappa, [40], 1, tmp_path, targets=cumulative)
+    network = Net()
+    found = probe_labels(network, fitted, scored, grade_kappa, [40], 1, tmp_path, targets=cumulative)
     assert found["linear"]["40"][0] > 0.7 and found["neighbours"]["40"][0] > 0.4
+    # each by its own name
+    with torch.no_grad():
+        features, queries = network.encoder(fitted.images), network.encoder(scored.images)
+    for name, probe in (("linear", linear_probe), ("neighbours", neighbour_probe)):
+        predicted = probe(features, cumulative(fitted.labels), queries) - 0.5
+        assert found[name]["40"] == [pytest.approx(grade_kappa(predicted, scored.labels))]
     torch.manual_seed(0)
     shuffled = Exams(fitted.images, fitted.labels[torch.randperm(40)])
     assert (
