@@ -60,13 +60,15 @@ def test_the_times_of_a_cine_are_phases_of_its_slices(tmp_path):
         assert np.array_equal(pixels, array[:, :, item["frame"], item["time"]])
 
 
-def test_frames_in_files_of_their_own_are_phases_too(tmp_path):
+@pytest.mark.parametrize("digits", [2, 1])
+def test_frames_in_files_of_their_own_are_phases_too(digits, tmp_path):
+    """In the order of their numbers, whether these have leading zeros or not."""
     for number in (10, 2, 1):
-        write(tmp_path / f"p1_frame{number:02d}.nii.gz", np.zeros((3, 4, 5), np.int16), np.diag([1.0, 1, 8, 1]))
+        write(tmp_path / f"p1_frame{number:0{digits}d}.nii.gz", np.zeros((3, 4, 5), np.int16), np.diag([1.0, 1, 8, 1]))
     (exam,) = exams_in(tmp_path)
     assert exam.case == "p1"
     names = [frame.path.rpartition("_")[2] for frame in exam.stacks[0].slices[0].phases]
-    assert names == ["frame01.nii.gz", "frame02.nii.gz", "frame10.nii.gz"]
+    assert names == [f"frame{number:0{digits}d}.nii.gz" for number in (1, 2, 10)]
 
 
 def test_volumes_of_one_case_on_other_grids_are_other_stacks(tmp_path):
