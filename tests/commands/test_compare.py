@@ -177,6 +177,25 @@ def test_few_patients_leave_no_section_empty(patients, shared):
     assert compare.fill_sections(datalist, compare.SPLITS["labelled"], labelled=True) == 0, "nobody has a label"
 
 
+def test_a_section_that_was_filled_is_not_called_empty(folders, tmp_path, monkeypatch, capsys):
+    """24 patients fill all sections; a division of all into one stands for a hash that leaves one out."""
+    given = compare.planewise.index
+
+    def unlucky(*words, **options):
+        found = given(*words, **options)
+        for section in ("validation", "test"):
+            found.datalist["training"] += found.datalist[section]
+            found.datalist[section] = []
+        found.warnings += ["validation and test are empty: 24 patients only"]
+        return found
+
+    monkeypatch.setattr(compare.planewise, "index", unlucky, raising=False)
+    file = compare.indexed(folders / "pacs", tmp_path, "unlabelled")
+    assert all(json.loads(file.read_text())[section] for section in SECTIONS)
+    said = capsys.readouterr().out
+    assert "24 patients are few" in said and "validation and test" not in said
+
+
 def test_a_section_of_unlabelled_exams_that_is_empty_is_refused(lists, tmp_path):
     content = json.loads(lists[0].read_text())
     (tmp_path / "few.json").write_text(json.dumps(content | {"test": []}))

@@ -356,12 +356,13 @@ def reasons_alike(views: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], di
 
 
 _HEADER = (
+    # on a phone, the last columns are out of sight
     "view",
     "verdict",
-    "error bounds and remarks",
-    "agreement",
     "angle to the acquired plane",
     "offset from the acquired plane",
+    "agreement",
+    "error bounds and remarks",
 )
 #: Terms of the table, and what they mean; a page explains those that it contains.
 _TERMS = {
@@ -400,7 +401,7 @@ def _row(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None,
         text(value, 1, f" {unit}") + (f" {FLAGGED}" if unit in beyond else "")
         for value, unit in ((angle, "deg"), (offset, "mm"))
     ]
-    return [view, _verdict(entry), sure, text(entry["agreement"], 2), *compared]
+    return [view, _verdict(entry), *compared, text(entry["agreement"], 2), sure]
 
 
 def _explained(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -442,7 +443,7 @@ def _verdict(entry: Mapping[str, Any]) -> str:
 
 
 def _line(row: Sequence[str]) -> str:
-    view, verdict, sure, agreement, angle, offset = row
+    view, verdict, angle, offset, agreement, sure = row
     known = "" if sure == "-" else f"; {sure}"
     compared = "" if angle == "-" else f"; {angle} and {offset} from the acquired plane"
     return f"  {view}: {verdict}, agreement {agreement}{known}{compared}"
