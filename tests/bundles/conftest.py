@@ -27,10 +27,10 @@ from tests.conftest import ROOT
 BUNDLES = sorted(path.name for path in (ROOT / "bundles").iterdir() if (path / "configs").is_dir())
 PRETEXTS = [name for name in BUNDLES if name.startswith("pretext_")]
 TRAINED = [name for name in BUNDLES if (ROOT / "bundles" / name / "configs" / "demo.yaml").exists()]
-#: Those that hold weights, of `tools/train_released_weights`.
+#: Bundles that ship weights, made by `tools/train_released_weights`.
 SHIPS = [name for name in BUNDLES if (ROOT / "bundles" / name / "models/record.json").is_file()]
 
-#: Small enough for tests: a network and a grid that still learn something. Keys that a bundle lacks are not asked of it.
+#: Small enough for tests: a network and a grid that still learn something. Keys that a bundle does not have are skipped.
 TINY = {
     "cardiac": {
         "features": [4, 8, 16],
@@ -62,7 +62,7 @@ def _phantoms(body: str) -> dict[str, str]:
 VOLUMES = _phantoms("volume")
 #: Bundles of photographs, and what they learn from.
 PHOTOGRAPHS = _phantoms("photograph")
-#: Of a bundle whose network is another.
+#: Settings of bundles with other networks.
 _OWN = {name: declared.get("tests", {}).get("settings", {}) for name, declared in DECLARED.items()}
 #: Small puzzles of volumes, with `3d.yaml` of that pretext: tiles of 4 voxels.
 PUZZLES_OF_VOLUMES = {
@@ -76,7 +76,7 @@ PUZZLES_OF_VOLUMES = {
     "batch_size": 4,
     "progress": False,
 }
-#: Of these, what inference has too.
+#: Those of these settings that inference has, too.
 _SIZE = (
     "features", "stem_stride", "image_size", "spacing", "in_channels", "init_features", "growth_rate", "blocks",
     "code_features",
@@ -101,13 +101,13 @@ def tiny(name: str) -> dict:
 
 
 def tiny_size(name: str) -> dict:
-    """Those of them that say what the network is and what it sees."""
+    """The subset of these settings that defines the network and its input."""
     small = TINY[anatomy(name)] | _OWN[name]
     return {key: value for key, value in small.items() if key in _SIZE}
 
 
 def run_bundle(name: str, *configs: str, **overrides) -> None:
-    """`python -m monai.bundle run`, in this process (a process of its own pays seconds of imports)."""
+    """Run `python -m monai.bundle run` in this process (a new process would spend seconds on imports)."""
     folder = ROOT / "bundles" / name
     options = {key: overrides.pop(key) for key in ("run_id", "init_id") if key in overrides}
     known = (folder / "configs" / configs[0]).read_text()
@@ -130,14 +130,14 @@ def write_phantoms(
     """Exams of every recipe, so many, with their datalists: ``.cardiac.unlabelled`` for ``["cardiac"]["unlabelled"]``.
 
     Args:
-        folder: where; pytest's workers that name the same one share what the first of them writes.
-        changed: what becomes of each datalist before it is written.
+        folder: folder to write to; pytest workers that name the same folder share what the first of them writes.
+        changed: function that changes each datalist before it is written.
     """
     made = SimpleNamespace(folder=folder)
     folder.mkdir(exist_ok=True)
     with open(folder / "lock", "w") as file, pytest.MonkeyPatch.context() as patch:
         lock(file, wait=True)
-        # the exams' hashes decide their order, and with it what is learned
+        # the exams' hashes determine their order, and so what is learned
         (folder / "salt").write_text("salt of these phantoms")
         patch.setenv("PLANEWISE_SALT_FILE", str(folder / "salt"))
         for body, kinds in recipes.items():
@@ -155,7 +155,7 @@ def write_phantoms(
 
 
 def shared_folder(factory: pytest.TempPathFactory, name: str) -> Path:
-    """A folder of this run of the tests that all of pytest's workers know by its name."""
+    """A folder that all pytest workers of this test run find by its name."""
     own = factory.getbasetemp()
     return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
 
@@ -168,7 +168,7 @@ def phantoms(tmp_path_factory) -> SimpleNamespace:
         "cardiac": {
             "unlabelled": (Recipe("dsbcc", 31, UNLABELLED.at_size("demo").with_values(**coarse)), 10),
             "labelled": (Recipe("acdc", 32, LABELLED.at_size("demo").with_values(**coarse)), 10),
-            # their 4-chamber images alone, with masks and planes
+            # only their 4-chamber images, with masks and planes
             "four_chamber": (Recipe("ukbb", 35, VOLUNTEERS.at_size("demo").with_values(**coarse)), 10),
         },
         "knee": {
@@ -201,7 +201,9 @@ SECTIONS = {"training": 6, "validation": 2, "test": 2}
 
 @pytest.fixture(scope="session")
 def datalists(tmp_path_factory) -> dict[str, Path]:
-    """A datalist for every bundle, by hand: ten exams ``training0``, ... of four slices of noise, by name of section."""
+    """Handwritten datalists for every bundle: ten exams ``training0``, ... of four slices of noise, by the name of the
+    section.
+    """
     folder, draw = tmp_path_factory.mktemp("exams"), np.random.default_rng(0)
     affine = np.diag([-6.0, -6.0, 8.0, 1.0])
     normals = {
@@ -258,13 +260,13 @@ def datalists(tmp_path_factory) -> dict[str, Path]:
 
 
 def _case(item: dict, channels: int) -> dict:
-    """A case of so many channels, which are the same file, and a mask of two structures."""
+    """A case of this many channels, which all use the same file, and a mask of two structures."""
     kept = {key: item[key] for key in ("exam", "patient")}
     return kept | {"image": [item["image"]] * channels, "label": item["label"].replace("_mask", "_two")}
 
 
 def parser_of(name: str, *files: str, **settings: Any) -> ConfigParser:
-    """A bundle's config, small, with these settings."""
+    """A bundle's config, with small sizes and these settings."""
     folder = ROOT / "bundles" / name
     parser = ConfigParser(ConfigParser.load_config_files([str(folder / "configs" / file) for file in files]))
     small = tiny(name) | {"spacing": 6.0, "bundle_root": str(folder), "device": "cpu", "num_workers": 0}

@@ -18,8 +18,8 @@ from tests.bundles.conftest import BUNDLES, DECLARED, PHOTOGRAPHS, TRAINED, VOLU
 from tests.conftest import ROOT
 from tests.kinds import one_of_each_kind
 
-#: What may be said of a bundle in the repository. The forest is for one process, and its input is not an
-#: image; two phases are more than the one image that MONAI Label gives.
+#: What may be said of a bundle in the repository. The forest runs in one process, and its input is not an image; two phases
+#: are more than the one image that MONAI Label passes.
 WARNED = {name: {"weights"} for name in BUNDLES} | {
     "downstream_cardiac_disease_classification": {"weights", "files", "MONAI Label inference"},
     "downstream_cardiac_two_phase_classification": {"weights", "MONAI Label inference"},
@@ -31,7 +31,9 @@ def config(name: str, *files: str) -> dict:
 
 
 def thin(name: str, folder: Path) -> Path:
-    """A bundle as it stands, without weights, with a network of the same depth and fewer features, and smaller volumes."""
+    """Write a copy of a bundle without weights, with a network of the same depth and fewer features, and with smaller
+    volumes.
+    """
     left_out = shutil.ignore_patterns("models", "eval", "runs", "logs")
     copy = shutil.copytree(ROOT / "bundles" / name, folder / name, ignore=left_out)
     for file in ("train.yaml", "inference.yaml"):
@@ -59,7 +61,7 @@ def test_planewise_check(name, tmp_path):
 
 @pytest.mark.parametrize("name", BUNDLES)
 def test_metadata_has_no_key_twice(name):
-    """The last one counts, and MONAI warns at each start."""
+    """JSON would use the last one, and MONAI would warn at each start."""
 
     def only_once(pairs):
         keys = [key for key, _ in pairs]
@@ -71,7 +73,7 @@ def test_metadata_has_no_key_twice(name):
 
 @pytest.mark.parametrize("name", BUNDLES)
 def test_each_config_stands_alone_and_has_no_path_of_ours(name):
-    """Stricter than the check, which lets a percent sign stand in a text."""
+    """This test is stricter than the check, which accepts a percent sign inside a text."""
     for file in ("train.yaml", "inference.yaml"):
         text = (ROOT / "bundles" / name / "configs" / file).read_text()
         assert "%" not in re.sub(r"#.*", "", text), "macros: MONAI Label opens one file only"
@@ -110,7 +112,7 @@ def test_the_scores_that_a_config_opens_with_are_the_documented_ones(name):
     "name", [name for name in BUNDLES if (ROOT / "bundles" / name / "models/record.json").is_file()]
 )
 def test_inference_opens_with_the_scores_of_the_weights_that_ship(name):
-    """As `tools/train_released_weights` writes them from the record."""
+    """The text must equal what `tools/train_released_weights` writes from the record."""
     folder = ROOT / "bundles" / name
     text = (folder / "configs/inference.yaml").read_text()
     assert with_score(text, score_sentence(Run.of_weights(folder / "models/model.pt"))) == text
@@ -138,7 +140,7 @@ def test_the_papers_settings_are_the_defaults():
 
 
 def test_methods_that_learn_from_the_same_images_differ_in_colour():
-    """A study draws them in one picture."""
+    """A study draws these methods in one picture."""
     methods: dict[tuple[str, str], set[str]] = {}
     for name in (name for name in BUNDLES if name.startswith("pretext_")):
         methods.setdefault((anatomy(name), DECLARED[name]["colour"]), set()).add(DECLARED[name]["method"])

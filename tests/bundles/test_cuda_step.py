@@ -37,7 +37,7 @@ def trainer_on(device: torch.device, name: str, datalists: dict[str, Path], fold
 
 
 def step(trainer, batches) -> None:
-    """What an iteration of the engine is, handlers included."""
+    """Run one iteration of the engine, including its handlers."""
     trainer.state.iteration += 1
     trainer.fire_event(Events.ITERATION_STARTED)
     trainer.state.batch = next(batches)
@@ -46,7 +46,7 @@ def step(trainer, batches) -> None:
 
 
 def kept_slices(trainer):
-    """The dataset that holds the arrays: volumes and pairs of phases are made of its rows."""
+    """The dataset that holds the arrays; datasets of volumes and of pairs of phases take their rows from it."""
     dataset = trainer.data_loader.dataset
     return dataset.slices if isinstance(dataset, (StackDataset, TwoPhaseDataset)) else dataset
 
@@ -56,8 +56,8 @@ def test_a_step_without_values(name, datalists, tmp_path):
     trainer = trainer_on(WITHOUT_VALUES, name, datalists, tmp_path)
     kept = kept_slices(trainer)
     assert next(trainer.network.parameters()).device == WITHOUT_VALUES
-    step(trainer, iter(trainer.data_loader))  # what is made once
-    # memory-mapped rows through pinned memory, then rows that are kept on the device
+    step(trainer, iter(trainer.data_loader))  # created once, before the measured step
+    # memory-mapped rows through pinned memory, then rows that stay on the device
     kept._targets.update({key: array.to(WITHOUT_VALUES) for key, array in kept._targets.items()})
     kept._arrays.device = WITHOUT_VALUES
     kept._arrays.resident = False
@@ -77,7 +77,7 @@ def test_a_step_on_a_gpu(name, resident, datalists, tmp_path, monkeypatch):
     monkeypatch.setattr(device_arrays, "SHARE", 0.5 if resident else 0.0)
     trainer = trainer_on(torch.device("cuda"), name, datalists, tmp_path)
     assert kept_slices(trainer)._arrays.resident is resident
-    for _ in range(2):  # what is made once
+    for _ in range(2):  # created once, before the measured step
         step(trainer, iter(trainer.data_loader))
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 from tests.documented import printed, unknown_settings
 from tests.kinds import a_pretext_and_a_task
 
-#: What makes a documented command short: fewer and coarser exams, a smaller network, one epoch.
+#: Settings that make a documented command fast: fewer and coarser exams, a smaller network, one epoch.
 SMALLER_PHANTOM = {
     "cardiac": " --workers 1 --exams 10 --phases 2 --set spacing=3.6,4.2",
     "knee": " --workers 1 --exams 10 --set spacing=2.2,2.6",
@@ -25,21 +25,21 @@ SMALLER_TRAINING = {"samples_per_epoch": 16, "max_epochs": 1, "val_interval": 1,
 
 
 def phantom_commands(name: str) -> list[str]:
-    """The commands of the README's phantom block, continuation lines joined."""
+    """The commands of the README's phantom block, with continuation lines joined."""
     text = (ROOT / "bundles" / name / "docs/README.md").read_text()
     block = next(block for block in re.findall(r"```bash\n(.*?)```", text, re.S) if "planewise phantom" in block)
     return [line for line in block.replace("\\\n", " ").splitlines() if line.strip()]
 
 
 def smaller(command: str, name: str) -> str:
-    """The same command with what makes it short at its end."""
+    """The same command with settings at its end that make it fast."""
     if "planewise phantom" in command:
         return re.sub(r" --exams \d+", SMALLER_PHANTOM[anatomy(name)], command)
     if "planewise index" in command and "--split" not in command:
         return command + " --split 0.5 0.2 0.3"
     if "monai.bundle run" in command:
         known = (ROOT / "bundles" / name / "configs/train.yaml").read_text()
-        # to inference the weights bring the size that they were trained with
+        # for inference, the weights bring the size with which they were trained
         settings = {} if "inference.yaml" in command else tiny(name) | SMALLER_TRAINING
         settings = {key: value for key, value in settings.items() if re.search(rf"^{key}:", known, re.M)}
         return command + "".join(f" --{key} '{value}'" for key, value in settings.items())
@@ -54,7 +54,7 @@ def test_settings_of_the_commands_are_known(name):
         assert unknown_settings(words, ROOT / "bundles" / name) == {}
 
 
-# above, the options of every page are checked
+# a test above checks the options of every page
 @pytest.mark.parametrize("name", a_pretext_and_a_task(BUNDLES))
 def test_phantom_commands_of_the_readme(name, tmp_path):
     shutil.copytree(ROOT / "bundles", tmp_path / "bundles", ignore=shutil.ignore_patterns("models", "eval", "runs"))

@@ -30,7 +30,7 @@ def test_it_is_kept_whole_and_searches_the_transformed_volume(phantoms, tmp_path
 
 
 def test_negatives_of_the_whole_set(phantoms, tmp_path):
-    """A batch of one has no other sample, and needs none."""
+    """In a batch of one there is no other sample, and none is needed."""
     settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path), **SHORT, "max_epochs": 1}
     settings |= {"negatives_from": "dataset", "batch_size": 1, "norm": "instance"}
     run_bundle(NAME, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)

@@ -22,12 +22,12 @@ from tests.conftest import ROOT
 from tests.kinds import one_of_each_kind
 
 PAGE = ROOT / "tools/docs/experiments.md"
-# every step is logged: what the log asks of a loss is asked at once
+# every step is logged, so the log reads the loss at once
 SHORT = {"log_interval": 1, "samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1, "learning_rate": 0.001}
 
 
 def blocks() -> dict[str, SimpleNamespace]:
-    """File name to the bundle that a block of the page is for, whether for inference alone, and its text."""
+    """Maps the file name of each block on the page to its bundle, whether it is only for inference, and its text."""
     found = {}
     for text in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.S):
         name, inference, bundle = re.match(r"# (\w+)\.yaml, for (inference of )?(\w+)\n", text).groups()
@@ -47,7 +47,7 @@ def overlay(name: str, folder: Path) -> str:
 
 
 def settings_of(name: str) -> dict:
-    """What makes a run small, but for what the block itself says."""
+    """Settings that make a run small, except those that the block itself sets."""
     own = BLOCKS[name].content
     return {key: value for key, value in SHORT.items() if key not in own} | {
         key: own[key] for key in tiny(BLOCKS[name].bundle) if key in own
@@ -55,7 +55,7 @@ def settings_of(name: str) -> dict:
 
 
 def with_every_view(datalist: Path, views: list[str], folder: Path) -> Path:
-    """The datalist with a plane for each view that the phantoms lack, between the first two."""
+    """The datalist with an additional plane for each view that the phantoms lack, placed between the first two."""
     content = json.loads(datalist.read_text())
     missing = [view for view in views if view not in content["planewise"]["views"]]
     if not missing:
@@ -78,7 +78,7 @@ def test_a_file_on_top_trains_evaluates_and_infers(name, phantoms, tmp_path):
     datalist = str(with_every_view(datalist_for(bundle, phantoms), BLOCKS[name].content.get("views", []), tmp_path))
     run_bundle(
         bundle, "train.yaml", "evaluate.yaml", file, run_id="train_and_evaluate",
-        # of several patients: some scores, as those of the probe, are of one patient against others
+        # several patients are needed: some scores, such as the probe's, compare one patient with others
         datalist=datalist, section="training", output_dir=str(run), **settings_of(name),
     )  # fmt: skip
     scores = json.loads((run / "training/metrics.json").read_text())
@@ -92,7 +92,7 @@ def test_a_file_on_top_trains_evaluates_and_infers(name, phantoms, tmp_path):
         assert all(key in state or key in ("_target_", "params", "optimizer", "max_lr") for key, _ in wanted), part
         assert all(state[key] == value for key, value in wanted if key in state and not isinstance(value, str)), part
     own = BLOCKS[name].content.get("network_def")
-    if own is not None:  # the weights are those of the block's network, and of no other
+    if own is not None:  # the weights fit the block's network and no other
         made = ConfigParser({"views": ["2ch", "4ch"], "structures": {1: "a", 2: "b", 3: "c"}, "network_def": own})
         network = made.get_parsed_content("network_def")
         assert {key: value.shape for key, value in network.state_dict().items()} == {
@@ -106,12 +106,14 @@ def test_a_file_on_top_trains_evaluates_and_infers(name, phantoms, tmp_path):
     assert [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".json", ".gz")]
 
 
-#: Planes of the made hip's views, of which none is parallel to its slices: normals; all pass through its middle.
+#: Normals of the views of the synthetic hip; none is parallel to its slices, and all planes pass through its middle.
 NORMALS = {"neck": (0.1, 0.9, 0.42), "cup rim": (0.8, 0.5, 0.33), "a/b": (1, 0, 0.2), "head": (0, 1, 0), "e": (1, 1, 0)}
 
 
 def write_hips(folder: Path) -> Path:
-    """A datalist as the page says, of volumes of a tilted bone between two shadows, each exam turned and shifted."""
+    """Write a datalist as the page describes it: volumes of a tilted bone between two shadows, rotated and shifted in each
+    exam.
+    """
     draw = np.random.default_rng(0)
     affine = np.diag([-1.8, -1.8, 5.0, 1.0])
     affine[:3, 3] = 43, 43, 60
@@ -143,7 +145,9 @@ def write_hips(folder: Path) -> Path:
 
 
 def test_another_organ_by_datalist_and_config_alone(tmp_path):
-    """All its views, more than there are colours in the pictures of hearts and knees, and one with a slash in its name."""
+    """The datalist names all views, more than the pictures of hearts and knees have colours, and one name contains a
+    slash.
+    """
     datalist, run, out = write_hips(tmp_path), tmp_path / "run", tmp_path / "out"
     views = [*BLOCKS["hip"].content["views"], *[view for view in NORMALS if view not in BLOCKS["hip"].content["views"]]]
     bundle, file = BLOCKS["hip"].bundle, overlay("hip", tmp_path)
@@ -156,7 +160,7 @@ def test_another_organ_by_datalist_and_config_alone(tmp_path):
     planes = (run / "validation/planes.csv").read_text().splitlines()
     assert len(planes) == 1 + len(views), "one phase: it does not move"
     assert {"heatmaps.png", "regression.png"} <= {path.name for path in (run / "validation").iterdir()}
-    # limits that any plane keeps, so that every view is drawn
+    # limits that every plane passes, so that every view is drawn
     lenient = {"min_peak": -9, "min_agreement": -9, "max_residual": 1e6, "max_spread": 1e6, "min_order": 0}
     lenient |= {"min_obliquity": 0}  # its slices are axial
     size = tiny_size(bundle)

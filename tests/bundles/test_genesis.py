@@ -30,7 +30,7 @@ QUICK = {
 
 
 def unchanged_as_answer(parser) -> float:
-    """The error of the spoilt slices themselves, as validation spoils them."""
+    """The error of the corrupted slices themselves, corrupted as in validation."""
     prepare = parser.get_parsed_content("validate#evaluator").prepare_batch
     errors = []
     for number, batch in enumerate(parser.get_parsed_content("validate#dataloader")):
@@ -41,7 +41,7 @@ def unchanged_as_answer(parser) -> float:
 
 
 def test_it_learns_on_phantoms_and_not_with_its_loss_turned(phantoms, tmp_path):
-    """Of exams that it has not seen; a slice's mean as answer has an error of 1, its own variance."""
+    """Errors on exams that the network has not seen; predicting a slice's mean has an error of 1, the slice's variance."""
     torch.manual_seed(0)
     parser = parser_of(GENESIS, phantoms.cardiac.unlabelled, tmp_path / "right", **QUICK)
     trainer, evaluator = (parser.get_parsed_content(key) for key in ("train#trainer", "validate#evaluator"))
@@ -64,7 +64,7 @@ def test_the_network_sees_spoilt_slices_and_is_asked_for_the_others(phantoms, tm
     (image,) = trainer.network.seen
     target = trainer.state.output["label"]
     assert ((image - target["restored"]).abs() > 1e-3).flatten(1).any(1).sum() >= 7
-    # standardised slices, turned and scaled a little
+    # standardised slices, slightly rotated and scaled
     torch.testing.assert_close(target["restored"].std(dim=(1, 2, 3)), torch.ones(8), atol=0.25, rtol=0)
     squares = (trainer.state.output["pred"].detach() - target["restored"]).square()
     assert float(trainer.state.output["loss"]) == pytest.approx(float(squares.mean()), rel=1e-4)

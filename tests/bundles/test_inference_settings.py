@@ -17,9 +17,9 @@ from tests.conftest import ROOT
 
 LOCATION = "pretext_cardiac_location"
 
-#: How inference is carried out, whatever the weights: its own in each config.
+#: Settings of how inference is executed, which do not depend on the weights: each config has its own values.
 ITS_OWN = {"amp", "batch_size", "channels_last", "compile", "tf32", *NOT_COMPUTED, *FILES}
-#: What makes targets in training alone: which of them count, and what is drawn at random or chosen among other images.
+#: Settings of targets that only training has: which of them count, and which are random or depend on other images.
 OF_TRAINING_ALONE = {
     "missing_planes", "parallel_planes", "negatives_from", "num_negatives", "rows_ahead", "patch_jitter", "patch_overlap",
     "permutation_file", "tile_gap", "tile_size", "standardize_tiles", "normalize_patches",
@@ -29,7 +29,7 @@ OF_TRAINING_ALONE = {
     "shuffle_prob", "zoom", "zoom_prob",
 }  # fmt: skip
 OF_TRAINING_IN = {
-    # positions are squares around the crossing of two lines, whichever planes make them; inference finds the squares
+    # positions are squares around the crossing of two lines, whatever the planes; inference finds the squares themselves
     "pretext_cardiac_lax_position": {"views"},
     "pretext_cardiac_sax_position": {"views"},
     # inference takes an image's features without its patches
@@ -42,7 +42,7 @@ def config_of(name: str, file: str) -> dict[str, Any]:
 
 
 def asked_by(config: dict[str, Any], part: Any) -> set[str]:
-    """Top-level settings that a part of a config refers to, through others too."""
+    """Top-level settings to which a part of a config refers, directly or through other settings."""
     settings = {key: value for key, value in config.items() if key not in ("train", "validate")}
     return defining_settings(settings | dict.fromkeys((*DEFINING, "dataset")) | {"network_def": part})
 
@@ -67,7 +67,7 @@ def test_what_both_have_comes_with_the_weights(name):
 
 @pytest.mark.parametrize("name", BUNDLES)
 def test_a_run_of_other_settings_is_read_as_it_was_trained(name, tmp_path):
-    """Each that is a number or a word: it reaches inference, and no setting of inference's own does."""
+    """Every setting that is a number or a word reaches inference, and no setting of inference's own changes."""
     train, inference = config_of(name, "train.yaml"), config_of(name, "inference.yaml")
     plain = {key: value for key, value in train.items() if not isinstance(value, dict) and not holds_code(value)}
     others = {key: f"another {key}" for key in plain}
@@ -80,7 +80,7 @@ def test_a_run_of_other_settings_is_read_as_it_was_trained(name, tmp_path):
 
 @pytest.mark.parametrize("mapping", ["linear", "sine"])
 def test_locations_are_read_by_the_mapping_that_made_them(mapping, tmp_path):
-    """Both ends of a stack have location 0 by the sine (Zhang 2024 Eq. 4), so none of them is the base."""
+    """With the sine, both ends of a stack have location 0 (Zhang 2024 Eq. 4), so neither end is marked as the base."""
     weights, settings = tmp_path / "model.pt", {"mapping": mapping, "output_dir": str(tmp_path)}
     torch.save(parser_of(LOCATION, "train.yaml").get_parsed_content("network_def").state_dict(), weights)
     parser = parser_of(LOCATION, "inference.yaml", weights=str(weights), **settings)

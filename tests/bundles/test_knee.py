@@ -41,7 +41,7 @@ def test_a_pretext_step_sees_one_whole_series(phantoms, tmp_path):
 
 
 def test_several_exams_a_step_score_like_one(phantoms, tmp_path):
-    """Stacks of unequal depth are filled up and masked."""
+    """Stacks of unequal depth are padded and masked."""
     settings = {"datalist": str(phantoms.knee.labelled), "output_dir": str(tmp_path)}
     run_bundle(CLASSIFIER, "train.yaml", batch_size=3, learning_rate=0.01, **SHORT, **settings)
     for batch in (1, 4):
@@ -104,7 +104,7 @@ def test_training_starts_from_imagenets_file(name, phantoms, tmp_path):
     run_bundle(name, "train.yaml", output_dir=str(tmp_path / "run"), **settings)
     trained = weights(tmp_path / "run")
     assert all(torch.equal(trained[f"encoder.{key}"], value) for key, value in encoder.items())
-    # a pretext's weights go over them
+    # a pretext's weights replace them
     other = {f"encoder.{key}": value + 1 for key, value in encoder.items()}
     torch.save(other, tmp_path / "pretext.pt")
     run_bundle(
@@ -173,7 +173,7 @@ def test_a_stack_that_is_no_sagittal_series_is_not_judged(phantoms, real_data, t
     (phantom,) = judged("phantom_philips")
     assert phantom["probabilities"] is None and "no sagittal stack of 5 or more slices" in phantom["remark"]
     assert not list((tmp_path / "phantom_philips").rglob("saliency.png"))
-    # a localizer is read, with the doubt beside it
+    # a localizer is read, with a note that it may be unsuitable
     localizers = judged("localizer_ge")
     assert len(localizers) == 2
     for entry in localizers:
@@ -186,7 +186,7 @@ def test_weights_of_other_tasks_are_refused_with_a_message(phantoms, tmp_path):
     with pytest.raises(RuntimeError) as caught:
         run_bundle(CLASSIFIER, "train.yaml", "evaluate.yaml", tasks=["abnormal", "acl"], **settings)
     assert "head.1.weight is (1, 16) there and (2, 16) here" in str(root_cause(caught.value))
-    # the weights bring their task; and without pictures the scores are written all the same
+    # the weights determine the task; without pictures, the scores are still written
     run_bundle(CLASSIFIER, "train.yaml", "evaluate.yaml", examples=0, **settings)
     assert set(json.loads((tmp_path / "test/metrics.json").read_text())["auc"]) == {"acl"}
 
@@ -225,6 +225,6 @@ def test_identity_is_in_no_finding(phantoms, tmp_path, caplog):
     for path in written:
         for secret in secrets:
             assert secret.encode() not in path.read_bytes() and secret not in str(path.relative_to(out)), (secret, path)
-    # MONAI repeats the command line, path and all; what is ours names the exam by its hash
+    # MONAI repeats the command line including the path; our own messages name the exam by its hash
     said = [record.getMessage() for record in caplog.records if record.name.startswith("planewise")]
     assert said and not [text for text in said for secret in secrets if secret in text]

@@ -28,7 +28,7 @@ THREE = {"1": "RV", "2": "myocardium", "3": "LV"}
 
 @pytest.fixture(scope="module")
 def mnms2(tmp_path_factory):
-    """Four exams of M&Ms-2, whose masks have three structures and codes of their own."""
+    """Four exams of M&Ms-2, whose masks have three structures and other codes."""
     folder = tmp_path_factory.mktemp("mnms2")
     recipe = Recipe("mnms2", 36, LABELLED.at_size("demo").with_values(phases=2, spacing=(3.6, 4.2)))
     list(write_exams(recipe, folder / "exams", 4))
@@ -64,7 +64,7 @@ def test_five_structures_are_scored_and_written_on_the_images_own_grid(phantoms,
     for item in items:
         image = nibabel.load(datalist.parent / item["image"])
         written = [tmp_path / f"run/test/masks/{item['exam']}_{item['phase']}.nii.gz"]
-        # of an exam the first phase
+        # for an exam, the first phase
         written += [tmp_path / f"out/{item['exam']}/{item['exam']}_mask.nii.gz"] if item["phase"] == "ED" else []
         for file in written:
             mask = nibabel.load(file)
@@ -109,8 +109,9 @@ def position_parser(datalist: Path, folder: Path, **settings) -> ConfigParser:
 
 
 def test_the_nine_classes_have_the_anatomical_order_on_a_real_exam(real_data, tmp_path):
-    """Looked at too: the crossing lies in the left ventricle, left of it the lung, right the right ventricle, superior
-    the left atrium, inferior the apex."""
+    """We also inspected the picture: the crossing lies in the left ventricle, the lung to its left, the right ventricle to
+    its right, the left atrium superior and the apex inferior.
+    """
     result = index_folder(real_data / "cardiac_cine_exam", view="4ch", split=(1, 0, 0))
     write_datalist(result.datalist, tmp_path / "datalist.json")
     parser = position_parser(tmp_path / "datalist.json", tmp_path, spacing=1.82, image_size=208)
@@ -127,7 +128,7 @@ def test_the_nine_classes_have_the_anatomical_order_on_a_real_exam(real_data, tm
         *(places[n] for n in ("far inferior", "inferior", "crossing", "superior", "far superior")), strict=True
     )
     assert list(z) == sorted(z) and list(y) == sorted(y, reverse=True), "the base is above the apex and behind it"
-    # what the labels say is where the centres are
+    # each label lies at the position of its centre
     for number, centre in enumerate(made["square_centres"][0], 1):
         pixels = torch.nonzero(made["squares"][0] == number).double().mean(dim=0)
         there = made["affine"][0, :3, :2] @ pixels + made["affine"][0, :3, 3]

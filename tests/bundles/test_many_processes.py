@@ -37,25 +37,26 @@ from tests.quick_python import quick_python
 
 PRETEXT, SEGMENTATION = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentation"
 PARALLEL = "multi_gpu_train.yaml"
-#: Masks; classes; permutations of tiles; locations of patches; and losses that compare the samples of a batch, or patches,
-#: each with its own draws. A bundle's ``metadata.json`` declares how it is run: ``overlay``, a file on top of train.yaml;
-#: ``settings``; and ``same``, the columns of its history that agree (default: both losses). Jigsaw has noise, since a tile
-#: of one grey value makes an instance norm's gradient large, and nothing but rounding.
+#: Bundles with masks; classes; permutations of tiles; locations of patches; and losses that compare samples of a batch, or
+#: patches, each with its own random numbers. A bundle's ``metadata.json`` declares how it is run: ``overlay``, a file on top
+#: of train.yaml; ``settings``; and ``same``, the columns of its history that agree (default: both losses). Jigsaw has noise,
+#: because a tile of a single grey value makes an instance norm's gradient large, and pure rounding error.
 TO_THE_WEIGHTS = {
     name: declared["tests"]["processes"]
     for name, declared in DECLARED.items()
     if "processes" in declared.get("tests", {})
 }
-#: A batch of all processes is one of one process only where neither looks at the other samples of a batch, in float32.
+#: The batches of all processes together equal one batch of a single process only in float32, and only if no sample influences
+#: another.
 ALIKE = {"norm": "instance", "amp": False, "device": "cpu"}
 
 
 def thinned(datalist: Path, name: str, changed: Callable[[list], list]) -> Path:
-    """A datalist with fewer or other items, beside the original, since its paths are relative to it."""
+    """A datalist with fewer or changed items, next to the original, because its paths are relative to its folder."""
     content = json.loads(datalist.read_text())
     content |= {section: changed(items) for section, items in content.items() if isinstance(items, list)}
     path = datalist.parent / f"{name}_{datalist.name}"
-    with atomic_write(path) as part:  # another of pytest's workers may read it
+    with atomic_write(path) as part:  # another pytest worker may be reading it
         part.write_text(json.dumps(content))
     return path
 
@@ -74,11 +75,11 @@ def masked(phantoms) -> Path:
 
 @pytest.fixture(scope="module")
 def few(phantoms) -> Callable[[str], Path]:
-    """A bundle's datalist with the first exam or two of each section, thinned out."""
+    """A bundle's datalist, reduced to the first one or two exams of each section."""
 
     def of_bundle(name: str) -> Path:
         def first(items: list) -> list:
-            # of photographs those that have a grade
+            # for photographs, only those with a grade
             items = [item for item in items if "grade" in item] or items
             exams = list(dict.fromkeys(item["exam"] for item in items))[:2]
             kept = [item for item in items if item["exam"] in exams]
@@ -91,7 +92,7 @@ def few(phantoms) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="module")
 def settings(masked, tmp_path_factory) -> dict:
-    """Of the pretext, but for the size of a batch and the folder."""
+    """Settings of the pretext, except the batch size and the folder."""
     return ALIKE | {
         "datalist": str(masked),
         "missing_planes": "mask",
@@ -103,7 +104,7 @@ def settings(masked, tmp_path_factory) -> dict:
 
 
 def torchrun(*configs: str, **overrides) -> subprocess.Popen:
-    """The pretext in two processes, as a person starts it."""
+    """Start the pretext in two processes, as a user does."""
     values = tiny(PRETEXT) | overrides
     files = str([f"configs/{config}" for config in configs]).replace(" ", "")
     arguments = [part for key, value in values.items() for part in (f"--{key}", str(value))]
@@ -135,7 +136,7 @@ def same_curve(folder: Path, other: Path) -> None:
 
 @pytest.fixture(scope="module")
 def alone(settings, tmp_path_factory) -> Path:
-    """The pretext's folder, trained and evaluated by one process."""
+    """The pretext's folder, after one process has trained and evaluated."""
     folder = tmp_path_factory.mktemp("alone")
     run_bundle(
         *(PRETEXT, "train.yaml", "evaluate.yaml"),
@@ -152,9 +153,9 @@ def test_two_processes_learn_what_one_learns_from_batches_of_twice_the_size(alon
     printed = process.communicate(timeout=300)[0]
     assert process.returncode == 0, printed[-3000:]
     same_curve(tmp_path, alone)
-    # the weights' values say less: Adam makes steps of equal size from gradients that are nothing but rounding
+    # weights are a weaker check, because Adam makes steps of equal size even from gradients that are pure rounding error
     assert weights(alone).keys() == weights(tmp_path).keys(), "checkpoints know nothing of the processes"
-    # the first evaluates, on its own
+    # the first process evaluates alone
     found, expected = (json.loads((folder / "validation/metrics.json").read_text()) for folder in (tmp_path, alone))
     assert found["location"]["slices"] == expected["location"]["slices"]
     assert found["location"]["mae"] == pytest.approx(expected["location"]["mae"], rel=1e-4)
@@ -193,7 +194,7 @@ def test_a_killed_process_ends_the_run_and_one_alone_goes_on(settings, tmp_path)
     assert before["iteration"] == 4 * before["epoch"], "32 samples, by twos of batches of 4"
     rows = read_history(tmp_path / "history.csv")[: before["epoch"]]
     record = json.loads((tmp_path / "run.json").read_text())
-    # without configs/multi_gpu_train.yaml
+    # one process, without configs/multi_gpu_train.yaml
     end = before["epoch"] + 1
     interrupted(PRETEXT, "train.yaml", after_epoch=end, **overrides)
     after = torch.load(tmp_path / "models/last.ckpt", weights_only=True)
@@ -205,7 +206,7 @@ def test_a_killed_process_ends_the_run_and_one_alone_goes_on(settings, tmp_path)
 
 @pytest.mark.slow
 def test_a_process_that_fails_ends_the_run_with_its_reason(settings, tmp_path):
-    """The other waits for it."""
+    """The other process waits for it."""
     bad = "$0 if __import__('os').environ['RANK'] == '0' else 1 // 0"
     process = torchrun(*("train.yaml", PARALLEL), **settings | {"seed": bad, "output_dir": str(tmp_path)})
     printed = process.communicate(timeout=300)[0]
@@ -233,9 +234,10 @@ def test_segmentation_too(phantoms, tmp_path):
 
 @pytest.mark.parametrize("name", one_of_each_kind(TO_THE_WEIGHTS))
 def test_others_too_to_the_weights(name, phantoms, tmp_path):
-    """Steps of plain gradient descent, whose size is the gradient's; the last batch of an epoch is a smaller one.
+    """Steps of plain gradient descent, so that their size is that of the gradient; the last batch of an epoch is smaller.
 
-    Measured: weights apart by 1e-5 of their way or less, and up to 1e-3 where rounding takes a voxel across a ReLU's corner.
+    Measured: weights differ by at most 1e-5 of their total change, and by up to 1e-3 where rounding moves a voxel across a
+        ReLU's kink.
     """
     declared = TO_THE_WEIGHTS[name]
     overlay = declared.get("overlay")
@@ -254,7 +256,7 @@ def test_others_too_to_the_weights(name, phantoms, tmp_path):
     train(0, name, str(tmp_path / "start"), 4, configs, overrides | {"max_epochs": 1, "learning_rate": 0.0})
     in_processes(train, name, str(tmp_path / "pair"), 2, [*configs, PARALLEL], overrides)
     rows, expected = (read_history(tmp_path / folder / "history.csv") for folder in ("pair", "alone"))
-    # SimCLR's negatives in validation are those of a process's own batch
+    # in validation, SimCLR's negatives come from the process's own batch
     for key in declared.get("same", ["train_loss", "val_loss"]):
         assert [row[key] for row in rows] == pytest.approx([row[key] for row in expected], rel=1e-3)
     start, pair, alone = (weights(tmp_path / folder, "last.ckpt")["network"] for folder in ("start", "pair", "alone"))
@@ -265,7 +267,7 @@ def test_others_too_to_the_weights(name, phantoms, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_go_on_where_one_stopped_on_the_same_cycle(phantoms, tmp_path):
-    """The demo's schedule steps after every batch, and two processes take half as many."""
+    """The demo's schedule advances after every batch, and two processes take half as many steps."""
     overrides = ALIKE | {
         "datalist": str(phantoms.cardiac.labelled),
         "cache_dir": str(tmp_path / "cache"),
@@ -276,7 +278,7 @@ def test_two_processes_go_on_where_one_stopped_on_the_same_cycle(phantoms, tmp_p
     }
     configs = ["train.yaml", "demo.yaml"]
     interrupted(SEGMENTATION, *configs, after_epoch=1, **overrides)
-    locks._let_go()  # as the end of its process does
+    locks._let_go()  # as happens when its process ends
     in_processes(train, SEGMENTATION, str(tmp_path / "run"), 2, [*configs, PARALLEL], overrides)
     in_processes(train, SEGMENTATION, str(tmp_path / "whole"), 2, [*configs, PARALLEL], overrides)
     resumed, whole = (read_history(tmp_path / name / "history.csv") for name in ("run", "whole"))
@@ -287,7 +289,7 @@ def test_two_processes_go_on_where_one_stopped_on_the_same_cycle(phantoms, tmp_p
 
 @pytest.fixture
 def launched(monkeypatch):
-    """The only process that torchrun started."""
+    """Pretend to be the only process that torchrun started."""
     variables = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 0}
     for name, value in variables.items():
         monkeypatch.setenv(name, str(value))
@@ -297,7 +299,7 @@ def launched(monkeypatch):
 
 @pytest.mark.parametrize("name", one_of_each_kind(TRAINED))
 def test_every_bundle_trains_under_it(name, few, tmp_path, tmp_path_factory, monkeypatch, launched):
-    """Alone: whether every weight gets a gradient shows there too."""
+    """One process is enough to show whether every weight gets a gradient."""
     trained = []
     original = DistributedDataParallel.forward
 
@@ -312,7 +314,7 @@ def test_every_bundle_trains_under_it(name, few, tmp_path, tmp_path_factory, mon
     run_bundle(name, "train.yaml", PARALLEL, **overrides)
     assert len(trained) == 2
     assert not torch.distributed.is_initialized()
-    # of a learner the network alone is kept
+    # only the network inside a learner is kept
     kept = getattr(trained[0].module, "network", trained[0].module)
     assert weights(tmp_path).keys() == kept.state_dict().keys()
     assert math.isfinite(read_history(tmp_path / "history.csv")[0]["val_loss"])
@@ -333,7 +335,7 @@ def test_the_overlay_is_the_same_everywhere_but_for_its_command(name):
     command = re.search(r"#   (torchrun .*)", comment, re.S)[1]
     assert "-m monai.bundle run --config_file \"['configs/train.yaml','configs/multi_gpu_train.yaml']\"" in command
     reference = (ROOT / "bundles" / PRETEXT / "configs" / PARALLEL).read_text().split("\ndevice:", 1)[1]
-    # what is trained may hold more than the network that is kept
+    # the trained module may contain more than the network that is kept
     assert content.replace("'@learner'", "'@network'").replace("{trained: learner}", "{trained: network}") == reference
     parser = ConfigParser(ConfigParser.load_config_files([str(folder / "train.yaml"), str(folder / PARALLEL)]))
     parser.parse(True)
@@ -341,18 +343,18 @@ def test_the_overlay_is_the_same_everywhere_but_for_its_command(name):
 
 
 def teardown_module() -> None:
-    # or a later fork of this process does it, and waits for threads that it does not have
+    # otherwise a later fork of this process would collect it, and wait for threads that it does not have
     gc.collect()
 
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_machines_that_restarted_another_number_of_times_join(shared, tmp_path):
-    """torchrun counts the restarts of its own machine; one that has just come back has none."""
+    """torchrun counts the restarts on its own machine; a machine that has just returned starts at zero."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     store = TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False) if shared else None
-    # with a store that outlives an attempt the count keeps the attempts apart, and what does not join is said in a line
+    # if the store outlives an attempt, the count keeps the attempts apart, and a process that does not join gives one line
     patience = "processes._JOINING = timedelta(seconds=2)" if shared else ""
     code = (
         "from datetime import timedelta\nfrom planewise.engines import processes\n"
@@ -383,7 +385,9 @@ def test_machines_that_restarted_another_number_of_times_join(shared, tmp_path):
 
 
 def two_machines(folder: Path, **overrides) -> subprocess.Popen:
-    """The documented command for several machines, on two that are one: see ``two_machines`` for what its folder holds."""
+    """The documented command for several machines, simulated on one machine; ``two_machines`` explains the files in its
+    folder.
+    """
     script = ROOT / "tests/bundles/two_machines"
     folder.mkdir()
     if subprocess.run([script, folder, "true"], capture_output=True).returncode:
@@ -402,7 +406,7 @@ def two_machines(folder: Path, **overrides) -> subprocess.Popen:
 
 @pytest.mark.slow
 def test_two_machines_go_on_when_one_comes_back(settings, tmp_path):
-    """What is trained is the same to the last bit, though the second machine lost its power and its cable."""
+    """The trained weights are identical to the last bit, although the second machine lost its power and its network."""
     settings = settings | {"batch_size": 4, "max_epochs": 15, "checkpoint_interval": 0}
     undisturbed = two_machines(tmp_path / "one", **settings, output_dir=tmp_path / "undisturbed")
     assert undisturbed.wait(timeout=200) == 0, (tmp_path / "one/node1.log").read_text()[-3000:]

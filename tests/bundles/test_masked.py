@@ -40,7 +40,7 @@ SCHEDULE = {"warmup_epochs": 1, "batch_size": 8, "val_interval": 1, "samples_per
 
 
 def mean_as_answer(parser) -> float:
-    """The error of an answer that needs no network, of the patches that validation hides."""
+    """The error of predicting the mean, which needs no network, for the patches that validation hides."""
     batches = iter(parser.get_parsed_content("validate#dataloader"))
     prepare = parser.get_parsed_content("validate#evaluator").prepare_batch
     errors = []
@@ -65,7 +65,7 @@ def mean_as_answer(parser) -> float:
     ids=["unet", "vit"],
 )
 def test_it_learns_on_phantoms_and_not_with_its_loss_turned(files, settings, share, phantoms, tmp_path):
-    """Of exams that it has not seen, it guesses hidden pixels better than their slice's mean does."""
+    """On exams that it has not seen, the network predicts hidden pixels better than the slice's mean does."""
     settings = QUICK | settings
     torch.manual_seed(0)
     parser = parser_of(MASKED, phantoms.cardiac.unlabelled, tmp_path / "right", *files, **settings)

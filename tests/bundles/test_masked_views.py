@@ -23,7 +23,7 @@ from tests.bundles.test_runs import root_cause, weights
 from tests.conftest import ROOT
 
 SIMCLR, SEGMENTATION = "pretext_simclr", "downstream_cardiac_sax_segmentation"
-#: Small forms of the two.
+#: Small versions of both.
 SMALL = {
     "vgg16.yaml": {"features": [4, 4, 8, 8, 8]},
     "densenet121.yaml": {"init_features": 8, "growth_rate": 4, "blocks": [1, 2, 1, 1]},
@@ -40,7 +40,7 @@ def test_train_and_evaluate_on_hearts(overlay, phantoms, tmp_path):
     metrics = json.loads((tmp_path / "test/metrics.json").read_text())
     assert metrics["slices"] > 8 and 0 <= metrics["retrieval"]["top1"] <= 1
     assert {name.split(".")[0] for name in weights(tmp_path)} == {"encoder"}
-    # ImageNet's names, for which torchvision's file loads
+    # names of torchvision's ImageNet files, which load into it
     start = "encoder.features.28.weight" if overlay == "vgg16.yaml" else "encoder.features.conv0.weight"
     assert start in weights(tmp_path)
 
@@ -59,7 +59,7 @@ def test_views_are_changed_in_the_papers_ways_alone(overlay, tmp_path):
 
 
 def test_pretraining_ends_early(phantoms, tmp_path):
-    """A rate that only spoils: the first epochs are the best."""
+    """A learning rate so high that it only does damage: the first epochs are the best."""
     run_bundle(
         SIMCLR, "train.yaml", "vgg16.yaml", datalist=str(phantoms.cardiac.labelled), output_dir=str(tmp_path),
         batch_size=8, samples_per_epoch=8, max_epochs=9, val_interval=1, patience=2, learning_rate=1.0,
@@ -71,7 +71,7 @@ def test_pretraining_ends_early(phantoms, tmp_path):
 
 
 def test_what_is_outside_of_the_mask_never_reaches_the_network(phantoms, tmp_path):
-    """Another background in the files, and the same batches."""
+    """The files have another background, and the batches stay the same."""
     training = load_datalist(phantoms.cardiac.labelled, "training")
     items = [item for item in training if item["phase"] == "ED"][:2]
     found = []
@@ -130,15 +130,16 @@ def test_exams_without_masks_are_said(phantoms, tmp_path, caplog):
 
 @pytest.mark.slow
 def test_from_predicted_masks_to_views_of_the_heart(phantoms, tmp_path, monkeypatch):
-    """`planewise segment` step by step: segment every section of a datalist (with the shipped weights), index with
-    these masks, learn from the hearts."""
+    """Run `planewise segment` step by step: segment every section of a datalist (with the weights that ship), index with
+    these masks, and learn from the hearts.
+    """
     shipped = ConfigParser.load_config_file(ROOT / "bundles" / SEGMENTATION / "configs/inference.yaml")
     run_bundle(
         SEGMENTATION, "inference.yaml", input=str(phantoms.cardiac.labelled), section="all",
         output_dir=str(tmp_path / "masks"), device="cpu",
         **{key: shipped[key] for key in ("features", "image_size", "spacing")},
     )  # fmt: skip
-    # hashes are those of the exams' datalist
+    # the hashes must be those of the exams' datalist
     monkeypatch.setenv("PLANEWISE_SALT_FILE", str(phantoms.folder / "salt"))
     result = index_folder(phantoms.cardiac.folder / "labelled", labels_dir=tmp_path / "masks")
     write_datalist(result.datalist, tmp_path / "hearts.json")

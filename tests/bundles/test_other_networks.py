@@ -23,7 +23,7 @@ from tests.networks.test_resnet import torchvision_weights
 from tests.networks.test_vit import timm_weights
 
 HEART, KNEE = "downstream_cardiac_sax_segmentation", "downstream_knee_injury_classification"
-#: Small forms of both, in which a public file's names stay what they are.
+#: Small versions of both, which keep the names of a public file.
 SIZES = {
     "resnet50.yaml": {"features": [4, 16, 32, 64, 128], "blocks": [2, 1, 2, 1], "image_size": 64},
     "vit.yaml": {
@@ -36,7 +36,7 @@ SIZES = {
     },
 }
 FILES: dict[str, Callable[[], dict[str, torch.Tensor]]] = {
-    # a file of another image size: 4 x 4 patches
+    # a file for another image size: 4 x 4 patches
     "resnet50.yaml": torchvision_weights,
     "vit.yaml": lambda: timm_weights(side=4),
 }
@@ -52,7 +52,7 @@ def small(name: str, overlay: str) -> dict:
 
 @pytest.fixture(scope="module")
 def public(tmp_path_factory) -> SimpleNamespace:
-    """Files as others give them away: ``resnet50`` and ``vit``, of the small sizes."""
+    """Files as other people publish them: ``resnet50`` and ``vit``, of the small sizes."""
     folder = tmp_path_factory.mktemp("public")
     for overlay, make in FILES.items():
         torch.save(
@@ -61,7 +61,7 @@ def public(tmp_path_factory) -> SimpleNamespace:
     return SimpleNamespace(**{overlay.split(".")[0]: folder / f"{overlay}.pth" for overlay in FILES})
 
 
-#: A bundle and a network; the rest is slow.
+#: One pair of bundle and network; the others are marked slow.
 PAIRS = [
     (HEART, "resnet50.yaml"),
     pytest.param(KNEE, "vit.yaml", marks=pytest.mark.slow),
@@ -112,7 +112,7 @@ def test_train_resume_evaluate_infer_and_package(name, overlay, public, phantoms
         packaged = yaml.safe_load((done.folder / "configs" / config).read_text())
         assert packaged.items() >= size.items()
         assert packaged["network_def"]["encoder"]["_target_"].startswith("scripts.networks.")
-    # what it packs is the run's network: the same numbers from the same image
+    # the package holds the run's network: the same image gives the same numbers
     image = torch.randn(1, 1, size["image_size"], size["image_size"], *([3] if name == KNEE else []))
     packaged = Bundle(done.folder)
     with packaged.importable(), torch.no_grad():
@@ -131,7 +131,7 @@ def test_train_resume_evaluate_infer_and_package(name, overlay, public, phantoms
 @pytest.mark.parametrize("name", [HEART, KNEE])
 @pytest.mark.parametrize("overlay", SIZES)
 def test_training_starts_from_the_public_file(name, overlay, public, phantoms, tmp_path, caplog):
-    """By --imagenet, and by --pretrained, which a study gives; with a learning rate of 0 it is what is kept."""
+    """Weights from --imagenet, and from --pretrained, which a study passes; with a learning rate of 0 they do not change."""
     file = getattr(public, overlay.split(".")[0])
     settings = QUICK | small(name, overlay) | {"datalist": str(datalist_for(name, phantoms)), "max_epochs": 1}
     kept = {}
@@ -173,7 +173,7 @@ def test_a_file_of_another_network_says_which_config_it_needs(phantoms, public, 
 
 @pytest.mark.parametrize("name", [HEART, KNEE])
 def test_the_papers_networks_are_the_defaults(name):
-    """With the protocol of the bundle's own network, as the paper says."""
+    """The other settings are those of the bundle's own network, as in the paper."""
     folder = ROOT / "bundles" / name / "configs"
     for overlay in SIZES:
         over = yaml.safe_load((folder / overlay).read_text())

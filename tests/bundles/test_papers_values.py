@@ -28,7 +28,7 @@ def test_configs_have_the_papers_values(name, file):
     assert wanted and {key: parser.get_parsed_content(key) for key in wanted} == wanted
 
 
-#: Values that a bundle alone has and that its ``metadata.json`` does not declare: its paper's, or a choice of ours.
+#: Values that only one bundle has and that its ``metadata.json`` does not declare: from its paper, or our choice.
 ALONE = {
     ("downstream_brain_tumour_segmentation", "tissues.yaml"): {"in_channels": 2},
     ("downstream_brain_tumour_segmentation", "train.yaml"): {
@@ -107,7 +107,7 @@ ALONE = {
 
 
 def test_a_number_is_declared_or_like_another_bundles():
-    """A misprint is like no other."""
+    """A misprint would match no other value."""
     found: dict[tuple, dict] = {}
     bundles: dict[tuple, set[str]] = defaultdict(set)
     # small versions for phantoms differ; inference follows the weights that ship (test_wiring.py)
@@ -118,7 +118,7 @@ def test_a_number_is_declared_or_like_another_bundles():
         if name not in RELEASED:
             continue
         plain = {key: value for key, value in config.items() if type(value) in (bool, int, float, str, list)}
-        # of words and switches there are few, so only those of the same file count
+        # there are few words and switches, so they count only in files of the same name
         found[name, path.name] = {
             (key, path.name if type(value) in (bool, str) else "", json.dumps(value)): value
             for key, value in plain.items()
@@ -139,7 +139,7 @@ def test_a_number_is_declared_or_like_another_bundles():
 
 @pytest.mark.parametrize("name", [name for name in BUNDLES if name.startswith("pretext_")])
 def test_every_pretext_declares_values_for_each_kind_of_images(name):
-    """For its `train.yaml` and for the overlays of other images; those of hearts and knees have a test of their own."""
+    """This covers `train.yaml` and the overlays for other images; another test covers hearts and knees."""
     if any(body in name for body in ("_cardiac_", "_knee_")) and name != "pretext_cardiac_sax_position":
         return
     folder = ROOT / "bundles" / name / "configs"

@@ -12,8 +12,8 @@ from planewise.evaluation.plan_views import slice_affines
 from tests.bundles.conftest import PHOTOGRAPHS, TRAINED, VOLUMES, datalist_for
 from tests.conftest import ROOT
 
-#: Its inference loads exams as its training does, by the same transforms (test_wiring.py). Of volumes see test_volumes.py,
-#: of photographs test_photographs.py.
+#: Inference of this bundle loads exams as training does, by the same transforms (test_wiring.py). For volumes see
+#: test_volumes.py, for photographs test_photographs.py.
 ONE_PATH = "downstream_cardiac_two_phase_classification"
 
 
@@ -48,7 +48,7 @@ def test_training_and_inference_see_the_same_slice(name, phantoms):
 
 @pytest.mark.parametrize("path", ["inference", "evaluate"])
 def test_what_the_crop_left_out_is_background(path, phantoms, tmp_path):
-    """Probabilities come back with zeros around them, on whose edge cubic interpolation rings."""
+    """Probabilities come back surrounded by zeros; cubic interpolation rings at that edge."""
     folder = ROOT / "bundles/downstream_cardiac_sax_segmentation/configs"
     files = ["train.yaml", "evaluate.yaml"] if path == "evaluate" else ["inference.yaml"]
     parser = ConfigParser(ConfigParser.load_config_files([str(folder / file) for file in files]))
@@ -66,6 +66,6 @@ def test_what_the_crop_left_out_is_background(path, phantoms, tmp_path):
     assert torch.allclose(mask.affine, item["native_image"].affine)
     found = mask[0].nonzero()
     assert set(mask.unique().tolist()) == {0, 3}
-    # 8 pixels of 2.94 mm and half a pixel of slack either side
+    # 8 pixels of 2.94 mm, and half a pixel of tolerance on either side
     spacing = item["native_image"].affine[:3, 0].norm()
     assert float((found.amax(0) - found.amin(0))[0] * spacing) <= 8 * 2.94 + 3

@@ -21,9 +21,10 @@ from tests.conftest import ROOT
 
 GRADING, ROTATION = "downstream_retinopathy_grading", "pretext_rotation"
 CODING, JIGSAW = "pretext_contrastive_predictive_coding", "pretext_jigsaw"
-#: Of a pretext on photographs, whose own demo is of volumes.
+#: Sizes for a pretext on photographs; its own demo is for volumes.
 SMALL = {"init_features": 8, "growth_rate": 4, "blocks": [1, 1, 1, 1], "image_size": 32, "in_channels": 3}
-#: The paper's five pretexts, and what else makes each small; three patches a side are 32 pixels wide, or a few fewer.
+#: The paper's five pretexts, and the other settings that make each of them small; three patches a side are about 32 pixels
+#: wide.
 PRETEXTS = {
     CODING: {
         "image_size": 96,
@@ -48,7 +49,7 @@ SHORT = {"max_epochs": 2, "samples_per_epoch": 8}
 
 
 def photographs_of(name: str, *files: str, **settings) -> ConfigParser:
-    """A pretext's config of photographs on top of another one, small."""
+    """A pretext's photograph config on top of other files, with small sizes."""
     folder = ROOT / "bundles" / name / "configs"
     parser = ConfigParser(ConfigParser.load_config_files([str(folder / file) for file in files]))
     parser.update(SMALL | PRETEXTS[name] | {"bundle_root": str(folder.parent), "device": "cpu"} | settings)
@@ -132,12 +133,12 @@ def test_the_encoder_waits_for_the_head_and_is_then_released(graded, phantoms, t
     assert same(whole["network"], resumed["network"])
     moved = parts(whole["network"], "encoder")
     assert all(not torch.equal(value, frozen[name]) for name, value in moved.items() if name.endswith("weight"))
-    # Adam counts the head's steps through both epochs, and the encoder's from its release
+    # Adam counts the head's steps in both epochs, and the encoder's from the epoch in which it is released
     assert {int(state["step"]) for state in resumed["optimizer"]["state"].values()} == {2, 4}
 
 
 def pretrained(name: str, datalist: Path, folder: Path) -> Path:
-    """A run of a pretext on photographs, with those that have no grade, evaluated."""
+    """Train and evaluate a pretext on photographs, including those without a grade."""
     settings = {"datalist": str(datalist), "output_dir": str(folder), "max_epochs": 1, "val_interval": 1}
     settings |= SMALL | PRETEXTS[name] | {"samples_per_epoch": 8, "batch_size": 4, "progress": False}
     configs = ("train.yaml", "evaluate.yaml", "photograph.yaml")
@@ -161,8 +162,8 @@ def test_a_pretext_tells_four_rotations_of_photographs(turned, phantoms, tmp_pat
     assert np.load(features).shape == (1, weights(turned)["head.0.weight"].shape[1]), "a row for the photograph"
 
 
-#: What each of the others counts, by hand: 8 photographs of 5 x 5 patches have 20 predictions of one row ahead and 15 of two
-#: each, with 4 negatives.
+#: Number of items that each of the others counts, by hand: 8 photographs of 5 x 5 patches have 20 predictions one row ahead
+#: and 15 two rows ahead, each with 4 negatives.
 COUNTED = {
     CODING: ("prediction", {"predictions": 8 * 35, "chance": 1 / 5, "chance_of_all": 1 / 25}),
     "pretext_exemplar": ("retrieval", {"dimensions": 8}),
@@ -194,7 +195,7 @@ def test_other_pretexts_learn_from_photographs_and_their_weights_go_on_to_grades
 
 @pytest.mark.parametrize("name", PRETEXTS)
 def test_the_papers_network_and_schedule_are_those_of_every_pretext(name):
-    """DenseNet121 at 224 x 224 in colour; its weights go into the grading's by name, all of them."""
+    """DenseNet121 at 224 x 224 in colour; all of its weights load into the grading network by name."""
     folder = ROOT / "bundles" / name / "configs"
     files = [str(folder / file) for file in ("train.yaml", "photograph.yaml")]
     parser = ConfigParser(ConfigParser.load_config_files(files))
@@ -214,14 +215,14 @@ def test_the_papers_network_and_schedule_are_those_of_every_pretext(name):
     }
 
 
-#: Sides of a patch at the paper's 224 pixels: 224 / (1 + 4 / 2); 224 // 3 less the jitter of 3.
+#: Sides of a patch at the paper's 224 pixels: 224 / (1 + 4 / 2); 224 // 3 minus the jitter of 3.
 @pytest.mark.parametrize(("name", "side"), [(CODING, 74), (JIGSAW, 71), ("pretext_relative_patch_location", 71)])
 def test_patches_of_photographs_have_the_papers_size(name, side):
     folder = ROOT / "bundles" / name / "configs"
     parser = ConfigParser(
         ConfigParser.load_config_files([str(folder / file) for file in ("train.yaml", "photograph.yaml")])
     )
-    # permutations of the puzzle take seconds to choose, and say nothing of its tiles
+    # choosing the puzzle's permutations takes seconds and does not affect its tiles
     parser.update({"num_permutations": 10} if name == JIGSAW else {})
     made = parser.get_parsed_content("train#pretext")({"image": torch.rand(2, 3, 224, 224)})["image"]
     pieces = {CODING: 25, JIGSAW: 9}.get(name, 2)
@@ -279,7 +280,7 @@ def test_five_folds_share_out_the_graded_photographs_by_grade(phantoms, tmp_path
 
 
 def test_imagenets_file_goes_into_the_encoder(phantoms, tmp_path):
-    """torchvision's names, with the small network's shapes."""
+    """A file with torchvision's names and the small network's shapes."""
     network = parser_of("train.yaml", datalist="none").get_parsed_content("network_def")
     torch.manual_seed(1)
     public = {name: torch.rand(value.shape) for name, value in

@@ -44,7 +44,7 @@ def parser_of(name: str, datalist: Path, folder: Path, *files: str, **settings) 
 
 
 class Turned(TermLoss):
-    """A loss with its sign turned."""
+    """A loss with its sign reversed."""
 
     def __init__(self, loss: TermLoss) -> None:
         super().__init__()
@@ -55,9 +55,9 @@ class Turned(TermLoss):
 
 
 def worsened_by_its_loss_turned(parser: ConfigParser) -> float:
-    """How many times as large the loss of exams that are not seen becomes by a training with its sign turned.
+    """Factor by which the loss on unseen exams grows when training reverses the sign of the loss.
 
-    By the statistics of each batch, since those that a network gathers in a few steps are not yet its own.
+    Each batch is normalised by its own statistics, because the running statistics are still inaccurate after a few steps.
     """
     trainer, evaluator = (parser.get_parsed_content(key) for key in ("train#trainer", "validate#evaluator"))
     evaluator.mode = train_mode
@@ -71,7 +71,7 @@ def worsened_by_its_loss_turned(parser: ConfigParser) -> float:
 
 @pytest.mark.parametrize(("name", "steps", "chance", "least"), [(ORDER, 40, 1 / 2, 0.75), (JIGSAW, 16, 1 / 6, 0.6)])
 def test_it_learns_on_phantoms_and_not_with_its_loss_turned(name, steps, chance, least, phantoms, tmp_path):
-    """Accuracy of exams that it has not seen."""
+    """The accuracy is measured on exams that the network has not seen."""
     settings = QUICK | LEARNED[name]
     torch.manual_seed(0)
     parser = parser_of(name, phantoms.cardiac.unlabelled, tmp_path / "right", **settings)
@@ -114,7 +114,7 @@ def test_on_knees_from_imagenets_file(name, settings, phantoms, tmp_path):
     torch.manual_seed(0)
     encoder = AlexNetEncoder(features).state_dict()
     torch.save({**encoder, "classifier.6.weight": torch.zeros(10, 4)}, tmp_path / "alexnet.pth")
-    # where its tiles are large enough for AlexNet only if they are resampled
+    # here its tiles are large enough for AlexNet only after resampling
     size = {"features": features, "image_size": 64, "spacing": 2.2}
     settings = {**size, **settings}
     run_bundle(

@@ -34,7 +34,7 @@ parser_of = partial(parser_of_bundle, NAME)
 
 
 def without_a_view(phantoms, folder: Path) -> Path:
-    """The datalist of hearts, with one training exam that has no 4ch."""
+    """The hearts' datalist with one training exam that lacks the 4ch view."""
     content = json.loads(phantoms.cardiac.unlabelled.read_text())
     exam = content["training"][0]["exam"]
     for item in content["training"]:
@@ -154,7 +154,7 @@ def test_on_knees_from_imagenets_file(phantoms, tmp_path):
 
 
 def test_all_squares_of_a_knee_lie_on_its_image(phantoms, tmp_path):
-    """Nearly: a joint that lies off the middle may lose one."""
+    """Nearly all: a joint away from the middle may lose one."""
     parser = parser_of(
         phantoms.knee.unlabelled, tmp_path, "knee.yaml", spacing=2.0, image_size=64, features=[8, 16, 16, 16, 16]
     )

@@ -28,7 +28,7 @@ SIMCLR, SEGMENTATION = "pretext_simclr", "downstream_cardiac_sax_segmentation"
 
 
 def commands() -> str:
-    """The block that follows the phantoms' own, with small settings at the end of its training."""
+    """The page's block after the phantom commands, with small training settings appended."""
     text = (ROOT / "bundles" / SIMCLR / "docs/README.md").read_text()
     (block,) = (block for block in re.findall(r"```bash\n(.*?)```", text, re.S) if "planewise segment work" in block)
     known = (ROOT / "bundles" / SIMCLR / "configs/train.yaml").read_text()
@@ -38,7 +38,7 @@ def commands() -> str:
 
 @pytest.fixture(scope="module")
 def made(phantoms, tmp_path_factory):
-    """Four exams of which one has a broken file, and what the page's commands made of them."""
+    """Four exams, one with a broken file, after the page's commands ran on them."""
     folder = tmp_path_factory.mktemp("made")
     shutil.copytree(
         ROOT / "bundles" / SIMCLR, folder / "bundles" / SIMCLR, ignore=shutil.ignore_patterns("models", "eval")
@@ -103,7 +103,7 @@ def test_they_are_those_of_the_bundle(made, tmp_path):
 
 
 def test_the_segmentation_is_not_scored_on_them(phantoms, made, tmp_path):
-    """Evaluated in words that say so, whatever the weights."""
+    """The evaluation refuses with a message that says so, whatever the weights."""
     folder = made[0]
     with pytest.raises(Exception) as caught:
         run_bundle(

@@ -19,7 +19,7 @@ SIZE = tiny_size("pretext_cardiac_multitask")
 
 @pytest.fixture(scope="module")
 def real_run(real_data, tmp_path_factory):
-    """A short pretext run on the real exam, all of whose slices are for training."""
+    """A short pretext run on the real exam, which uses all slices for training."""
     folder = tmp_path_factory.mktemp("real")
     result = index_folder(real_data / "cardiac_cine_exam", split=(1, 0, 0))
     write_datalist(result.datalist, folder / "datalist.json")
@@ -56,14 +56,14 @@ def test_pretext_trains_on_the_real_exam_and_plans_its_views(real_run, real_data
     (lines,) = tmp_path.rglob("*_lines.nii.gz")
     image = nibabel.load(lines)
     assert image.shape == (208, 256, 6) or image.shape == (256, 208, 6)
-    # the grid is the stack's own: 1.4 mm in the plane, and the slices' true distance
+    # the grid is the stack's own, with 1.4 mm in the plane and the true distance between slices
     assert np.allclose(image.header.get_zooms()[:2], 1.40625, atol=1e-3)
     labels = np.unique(np.asarray(image.dataobj))
     planes = [name for name, view in plan["views"].items() if view["verdict"] == "plane"]
     assert set(labels) - {0} == {1 + list(plan["views"]).index(name) for name in planes}
 
 
-#: One short epoch of a small network, or enough to learn an exam.
+#: One short epoch of a small network, or enough steps to learn one exam by heart.
 A_MOMENT = {"samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1, "features": [4, 8, 16]}
 ENOUGH = {"samples_per_epoch": 160, "features": [16, 32, 64, 128]}
 
@@ -94,7 +94,7 @@ def test_real_masks_through_the_acdc_reader_and_the_evaluator(training, real_dat
         save_masks=True,
         **SIZE | {"spacing": 2.94, "image_size": 96} | training,
     )
-    # scored on the exam that it learned from: that the way there and back is right, not that it is good
+    # scored on its own training exam: this checks the mapping there and back, not the quality
     scores = json.loads((tmp_path / "run/training/metrics.json").read_text())
     assert scores["volumes"] == 2 and set(scores["structures"]) == {"RV", "myocardium", "LV"}
     assert training is A_MOMENT or scores["structures"]["LV"]["dice"]["mean"] > 0.5
@@ -104,7 +104,7 @@ def test_real_masks_through_the_acdc_reader_and_the_evaluator(training, real_dat
         predicted, image = nibabel.load(mask), nibabel.load(source / "patient1_frame01.nii.gz")
         assert predicted.shape == image.shape
         assert np.allclose(predicted.affine, image.affine, atol=1e-4)
-        # the field of view is larger than what the network sees; nothing is found where it did not look
+        # the field of view is larger than the network's input; outside the input, nothing is found
         values = np.asarray(predicted.dataobj)
         assert not values[:20].any() and not values[-20:].any()
 
@@ -131,7 +131,7 @@ def test_a_spine_has_no_planes(volume, real_run, real_data, tmp_path):
 
 
 def test_a_knees_pretext_on_real_sagittal_slices(real_data, tmp_path):
-    """A localizer of three orientations in one series, of a phantom: its sagittal slices with its own other planes."""
+    """A localizer of three orientations in one series: its sagittal slices, with its own other planes."""
     result = index_folder(real_data / "localizer_ge", anatomy="knee", split=(1, 0, 0))
     write_datalist(result.datalist, tmp_path / "datalist.json")
     items = result.datalist["training"]
@@ -156,7 +156,7 @@ def test_a_knees_pretext_on_real_sagittal_slices(real_data, tmp_path):
     )
     history = read_history(tmp_path / "run/history.csv")
     assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
-    # scored on what it learned from: that the lines come back to where the headers put them
+    # scored on its own training exam: the lines must return to the positions in the headers
     views = json.loads((tmp_path / "run/training/metrics.json").read_text())["orientation"]["views"]
     assert all(view["line_distance_mm"]["median"] < 20 for view in views.values())
     run_bundle(

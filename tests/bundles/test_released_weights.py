@@ -65,7 +65,7 @@ def test_the_configs_and_the_pages_are_of_these_weights(released):
     name = released.weights.parent.parent.name
     train, inference = config_of(name, "train.yaml"), config_of(name, "inference.yaml")
     assert settings_of(released, train, inference)["inference.yaml"] == {}
-    if "features" in train:  # a forest is as large as the paper's
+    if "features" in train:  # a forest has the same size as in the paper
         assert inference["features"] == released.config["features"] != train["features"]
     metadata = json.loads((folder_of(name) / "configs/metadata.json").read_text())
     assert metadata["eval_metrics"] == {"measured_on": released.data} | card_scores(released)
@@ -82,7 +82,7 @@ def test_they_load_strictly_into_the_network_of_inference(released):
     verify_net_in_out("network_def", meta, file, device="cpu", bundle_root=str(folder_of(name)))
     parser = ConfigParser(config_of(name, "inference.yaml"))
     network = parser.get_parsed_content("network_def").eval()
-    # as MONAI's own loader does it, from float16
+    # load the float16 weights as MONAI's own loader does
     network.load_state_dict(torch.load(released.weights, map_location="cpu", weights_only=True), strict=True)
     assert {value.dtype for value in network.parameters()} <= {torch.float32}, "a forest has buffers alone"
     read = read_weights(released.weights)
@@ -95,7 +95,7 @@ def test_they_load_strictly_into_the_network_of_inference(released):
 
 
 def test_a_diagnosis_says_that_its_weights_have_seen_phantoms_only(released):
-    """By a setting that follows the weights: those of another run, of which nothing is known, take it away."""
+    """A setting that follows the weights adds the note; weights of another run, about which nothing is known, remove it."""
     name = released.weights.parent.parent.name
     inference = config_of(name, "inference.yaml")
     assert ("trained_on" in inference) == name.endswith("_classification")
@@ -124,7 +124,7 @@ def test_a_package_takes_them_without_being_told(name, tmp_path):
 
 
 def test_views_of_a_real_exam_are_planned_by_default(real_data, tmp_path, caplog):
-    """Nothing but a folder is named, and the log says whose weights plan."""
+    """The command names only a folder, and the log says whose weights plan."""
     with caplog.at_level(logging.INFO, logger="planewise"):
         small = {"features", "stem_stride", "image_size", "spacing", "batch_size"}
         inference = config_of(MULTITASK, "inference.yaml")

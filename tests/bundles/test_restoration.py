@@ -23,7 +23,7 @@ restoring = pytest.mark.parametrize("bundle", ["pretext_models_genesis", "pretex
 
 
 class Recorder(nn.Module):
-    """Keeps what it is given."""
+    """Records its inputs."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ def test_encoder_and_decoder_go_to_the_segmentation(bundle, phantoms, tmp_path, 
 
 @restoring
 def test_scores_are_of_the_pixels_that_are_learned(bundle, phantoms, tmp_path):
-    """And the mean to compare with is that of pixels which the pretext leaves as they are."""
+    """The mean used for comparison is that of the pixels that the pretext leaves unchanged."""
     config = ConfigParser.load_config_file(str(ROOT / "bundles" / bundle / "configs/evaluate.yaml"))
     (report,) = (entry for entry in config["evaluate"]["handlers"] if entry["_target_"].endswith(".PretextReport"))
     scores = report["collectors"][0]

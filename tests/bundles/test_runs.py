@@ -49,9 +49,9 @@ def test_train_resume_evaluate_infer(name, phantoms, tmp_path):
     datalist = datalist_for(name, phantoms)
     settings = {"datalist": str(datalist), "samples_per_epoch": 16, "val_interval": 1}
 
-    # two epochs at a stretch, and one after the other
+    # two epochs in one go, and one after the other
     run_bundle(name, *EVALUATED, run_id="train_and_evaluate", max_epochs=2, output_dir=str(tmp_path / "a"), **settings)
-    # the number of epochs is part of the configuration, so the first half is a run that is cut off
+    # the number of epochs is part of the configuration, so the first half is an interrupted run
     interrupted(name, "train.yaml", after_epoch=1, max_epochs=2, output_dir=str(tmp_path / "b"), **settings)
     assert [row["epoch"] for row in read_history(tmp_path / "b/history.csv")] == [1]
     run_bundle(name, "train.yaml", max_epochs=2, output_dir=str(tmp_path / "b"), **settings)
@@ -63,7 +63,7 @@ def test_train_resume_evaluate_infer(name, phantoms, tmp_path):
     assert all(np.isfinite(row["train_loss"]) and np.isfinite(row["val_loss"]) for row in history)
     assert list((tmp_path / "a/tensorboard").glob("events*"))
 
-    # the best weights, evaluated apart, give the same scores
+    # evaluating the best weights separately gives the same scores
     section = "validation" if name in PRETEXTS else "test"
     scores = json.loads((tmp_path / "a" / section / "metrics.json").read_text())
     run_bundle(name, *EVALUATED, output_dir=str(tmp_path / "b"), **settings)
@@ -98,7 +98,7 @@ def test_the_demos_one_cycle_and_mixed_precision_resume(phantoms, tmp_path):
 
 
 def interrupted(name: str, *configs: str, after_epoch: int, **settings) -> None:
-    """A run that stops after an epoch as if its process had been killed: nothing is tidied up."""
+    """A run that stops after an epoch as if its process had been killed, without any clean-up."""
 
     class Killed(BaseException):
         pass
@@ -124,7 +124,7 @@ def interrupted(name: str, *configs: str, after_epoch: int, **settings) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("kills", "seed"), [(50, 0)])
 def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(phantoms, tmp_path, kills, seed):
-    """Through the command line, as a person would run it and a cluster would kill it, with or without a warning."""
+    """Runs from the command line, as a user starts them and a cluster kills them, with or without a warning."""
     name = "pretext_cardiac_multitask"
 
     def command(folder: str) -> list[str]:
@@ -183,7 +183,7 @@ def test_another_configuration_in_the_same_folder_is_refused(phantoms, tmp_path)
 
 
 def test_settings_reach_what_they_set(phantoms, tmp_path):
-    """A few of the scalars, followed to where they act."""
+    """Follow a few scalar settings to the objects that use them."""
     from monai.bundle import ConfigParser
 
     folder = ROOT / "bundles/pretext_cardiac_multitask/configs"
@@ -244,7 +244,7 @@ def test_transfer_modes_and_numbers_of_subjects(phantoms, tmp_path):
     assert any(
         not torch.equal(everything[key], pretext[key]) for key in everything if "encoder" in key and "weight" in key
     )
-    # a slow encoder stays near its pretext
+    # an encoder with a low learning rate stays close to its pretext
     run_bundle(
         name,
         "train.yaml",
@@ -265,7 +265,7 @@ def test_transfer_modes_and_numbers_of_subjects(phantoms, tmp_path):
             for one in (slow, everything)
         )
         assert moved < bound * freely if bound else moved > 0.3 * freely
-    # another draw is another run
+    # another draw makes another run
     run_bundle(
         name,
         "train.yaml",
@@ -289,10 +289,10 @@ def test_diagnosis_from_predicted_masks(phantoms, tmp_path):
         output_dir=str(tmp_path),
     )
     scores = json.loads((tmp_path / "training/metrics.json").read_text())
-    assert scores["macro_auc"] == 1  # its own training exams: only that the plumbing holds
+    assert scores["macro_auc"] == 1  # scored on its own training exams: this checks only the plumbing
     header = (tmp_path / "features.csv").read_text().splitlines()[0]
     assert header.startswith("exam,group,LV ejection fraction (%)")
-    # masks in place of the labels: the left ventricle taken away
+    # masks instead of the labels, without the left ventricle
     labels = json.loads(phantoms.cardiac.labelled.read_text())["training"]
     (tmp_path / "masks").mkdir()
     for item in labels:
@@ -348,7 +348,7 @@ def test_identity_is_in_no_output_but_the_datalist(tmp_path):
     bundle = ROOT / "bundles/pretext_cardiac_multitask"
 
     def run(files: str, **settings) -> None:
-        """From the folder with the name, so that no path of it need stand on the command line."""
+        """Run from the folder whose name is special, so that its path need not appear on the command line."""
         arguments = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
         command = [quick_python(), "-m", "monai.bundle", "run", "--config_file", files, "--bundle_root", str(bundle)]
         done = subprocess.run(

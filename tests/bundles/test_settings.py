@@ -29,19 +29,19 @@ from tests.bundles.conftest import BUNDLES, DECLARED, PUZZLES_OF_VOLUMES, TINY, 
 from tests.conftest import ROOT
 
 TRAIN, EVALUATE, INFERENCE = "train.yaml", "evaluate.yaml", "inference.yaml"
-#: What each config is for.
+#: The configs of which each kind of engine is built.
 ENGINES = {
     TRAIN: ("train#trainer", "validate#evaluator", "train#targets"),
     EVALUATE: ("evaluate#evaluator",),
     INFERENCE: ("evaluator",),
 }
-#: Those whose evaluation has a score of frozen features.
+#: Bundles whose evaluation scores frozen features.
 PROBED = {
     path.parents[1].name
     for path in (ROOT / "bundles").glob("*/configs/evaluate.yaml")
     if "ProbeScores" in path.read_text()
 }
-#: Overlays that change what a bundle learns from: the sizes of their tests, and a bundle with such a datalist.
+#: Overlays that change what a bundle learns from: small settings for their tests, and a bundle with a suitable datalist.
 OVERLAYS: dict[str, tuple[dict[str, Any], str | None]] = {
     "2d.yaml": ({}, None),
     "3d.yaml": (PUZZLES_OF_VOLUMES, "pretext_rotation"),
@@ -49,8 +49,8 @@ OVERLAYS: dict[str, tuple[dict[str, Any], str | None]] = {
     "photograph.yaml": (TINY["photograph"] | {"in_channels": 3}, "downstream_retinopathy_grading"),
 }
 
-#: The attributes that a setting becomes, where it is not called as the setting is: of a class of ours, ``nn.attribute`` of a
-#: network, or ``Class.attribute`` of a library. ``a|b``: either; several: all.
+#: The attributes that a setting becomes, if they have another name: an attribute of a class of ours, ``nn.attribute`` of a
+#: network, or ``Class.attribute`` of a library. ``a|b``: either of them; several entries: all of them.
 ACTS_AS: dict[str, tuple[str, ...]] = {
     "batch_size": ("BatchSampler.batch_size|batch_size|_batch",),
     "blur_prob": ("prob",),
@@ -108,24 +108,25 @@ ACTS_AS: dict[str, tuple[str, ...]] = {
     "voxel_size": ("Spacing.pixdim",),
     "window": ("size|SlidingWindowInferer.roi_size",),
 }  # fmt: skip
-#: And those that a bundle alone has, as its ``metadata.json`` declares them.
+#: The same for settings that only one bundle has, as its ``metadata.json`` declares them.
 ACTS_AS |= {
     setting: tuple(attributes)
     for declared in DECLARED.values()
     for setting, attributes in declared.get("tests", {}).get("acts_as", {}).items()
 }
-#: What a setting's value becomes there, of all settings.
+#: How a setting's value is converted there, given all settings.
 BECOMES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "encoder_lr_factor": lambda settings: settings["encoder_lr_factor"] * settings["learning_rate"],
     "rotate": lambda settings: math.radians(settings["rotate"]),
 }
-#: Attributes that have other values too: another setting's, a default that is meant, or they are called so by chance.
+#: Attributes that may also hold other values: another setting's, an intended default, or a value that shares the name by
+#: chance.
 SHARED = {
     "_length", "_per_exam", "amp", "batch_size", "channel_names", "flip_prob", "interval", "labels", "location", "max_slices",
     "seed", "slices", "view",
 }  # fmt: skip
 
-#: Values of settings that are null or text, that others have too, or that let others act.
+#: Values for settings that are null or text, that share their value with others, or on which others depend.
 OWN_VALUES: dict[str, Any] = {
     "amp": "bfloat16", "cycle_points": [0.3], "embedding": [22, 26], "head_features": [22], "images": "segmented",
     "lr_epoch_level": False, "mask_crop": True, "max_slices": 3, "missing_planes": "mask", "norm": "instance",
@@ -138,33 +139,33 @@ COUNTS = {
     "examples", "fold_seed", "frozen_epochs", "log_interval", "lr_patience", "lr_step", "max_epochs", "min_found", "seed",
     "subject_seed", "val_interval",
 }  # fmt: skip
-#: Settings that no attribute shows, by what tests them.
+#: Settings that become no attribute, with the tests that cover them.
 ELSEWHERE = {
-    # where a run lies and how it is carried out
+    # where a run is stored and how it is executed
     "bundle_root", "cache_dir", "channels_last", "ckpt_dir", "compile", "data_device", "dataset_dir", "datalist",
     "device", "input", "num_workers", "output_dir", "progress", "report_dir", "resume", "save_masks", "tf32", "weights",
     "writes", "handlers", "imports", "initialize", "run", "train_and_evaluate",
     # which exams and slices: below, test_wiring.py, test_knee.py, test_masked_views.py, test_two_phases.py, test_folds.py
     "class_key", "cycle_points", "fold", "fold_seed", "folds", "images", "masks", "max_slices", "num_exams", "num_subjects",
     "phases", "section", "slices", "subject_seed",
-    # the network's form and weights: those of training fit inference, and what is below
+    # the network's form and weights: inference uses those of training, and the tests below
     "blocks", "growth_rate", "head_norm", "imagenet", "norm", "pretrained", "pretrained_parts", "num_trees", "stem_stride",
     # one of several ways: test_transfer.py, test_exemplar.py, test_volume_pretexts.py, test_released_weights.py
     "auxiliary_interval", "negatives_from", "permutation_file", "plane_bounds", "pretext_datalist", "rows_ahead",
     "trained_on", "transfer", "volumes",
 }  # fmt: skip
-#: As these, in one of the configs: of inference the pieces that its network has, of training the number of grades.
+#: As above, for one kind of config: in inference, the network's pieces; in training, the number of grades.
 ELSEWHERE_IN = {
     TRAIN: {"grades"},
     EVALUATE: set(),
     INFERENCE: {"ends", "mask_ratio", "patches_per_side", "tiles_per_side"},
 }
-#: What a puzzle of images does not have, and one of volumes.
+#: Settings that puzzles of images lack (False), and settings that puzzles of volumes lack (True).
 NOT_OF = {False: {"foreground_threshold", "in_channels", "voxel_size"}, True: {"spacing", "view"}}
 
 
 def told_apart(settings: dict[str, Any]) -> dict[str, Any]:
-    """Other values for settings, different from each other where that does no harm."""
+    """Other values for settings, distinct from each other if that does no harm."""
     changed = {}
     for key, value in settings.items():
         own = 1 + zlib.crc32(key.encode()) % 997
@@ -180,7 +181,7 @@ def told_apart(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def parts(*engines: Any) -> Iterator[tuple[str, Any]]:
-    """All that engines are made of, with the attribute that holds it, as `ACTS_AS` names them."""
+    """All objects inside engines, with the attribute that holds each of them, named as in `ACTS_AS`."""
     seen: dict[int, Any] = {}
     waiting: list[tuple[str, Any]] = [("", engine) for engine in engines]
     while waiting:
@@ -209,7 +210,7 @@ def parts(*engines: Any) -> Iterator[tuple[str, Any]]:
 
 
 def plain_values(*engines: Any) -> dict[str, list[Any]]:
-    """The numbers, texts and lists of these among them: attribute to values."""
+    """The numbers, texts and lists among them, as a dictionary from attribute to values."""
     found: dict[str, list[Any]] = defaultdict(list)
     for name, value in parts(*engines):
         entries = value if isinstance(value, (list, tuple)) else [value]
@@ -219,7 +220,7 @@ def plain_values(*engines: Any) -> dict[str, list[Any]]:
 
 
 def configs() -> list[Any]:
-    """Each bundle, alone and with each overlay."""
+    """Each bundle, alone and with each of its overlays."""
     overlays = sorted(path for path in (ROOT / "bundles").glob("*/configs/*.yaml") if path.name in OVERLAYS)
     found = [(name,) for name in BUNDLES] + [(path.parents[1].name, path.name) for path in overlays]
     return [pytest.param(each, id="-".join(each).removesuffix(".yaml")) for each in found]
@@ -227,14 +228,15 @@ def configs() -> list[Any]:
 
 @pytest.fixture(scope="module", params=configs())
 def built(request, datalists, tmp_path_factory) -> SimpleNamespace:
-    """What a bundle's configs make of settings that all have values of their own: `engines` and `settings` of each config.
+    """Objects built from a bundle's configs when every setting has a value of its own: `engines` and `settings` of each
+    config.
 
-    The exams of the training section are those of all sections.
+    All sections have the exams of the training section.
     """
     (name, *overlay), folder = request.param, tmp_path_factory.mktemp("run")
     small, like = OVERLAYS[overlay[0]] if overlay else ({}, None)
     content = json.loads(datalists[like or name].read_text())
-    # slices of a second phase too, for `cycle_points`
+    # also slices of a second phase, for `cycle_points`
     training = content["training"] + [{**item, "phase": 0.25} for item in content["training"] if "slice" in item]
     content |= {"training": training, "validation": training}
     datalist = datalists[like or name].with_name(f"{folder.name}.json")
@@ -286,7 +288,7 @@ def test_a_setting_acts_where_its_name_says(file, built):
             continue
         for either in names:
             there = [entry for name in either for entry in found[name]]
-            # of a list of widths, each layer has one
+            # in a list of widths, each layer has one of them
             widths = isinstance(value, list) and value and either[0].startswith("nn.")
             acts = all(entry in there for entry in value) if widths else value in there
             assert acts, (
@@ -295,7 +297,7 @@ def test_a_setting_acts_where_its_name_says(file, built):
             )
     # nor does a default stand anywhere in its place
     for name in wanted.keys() - SHARED:
-        # a list may hold a value for each axis
+        # a list may hold one value for each axis
         others = [
             entry
             for entry in found[name]
@@ -307,7 +309,7 @@ def test_a_setting_acts_where_its_name_says(file, built):
 
 
 def trainer_and_evaluator(built: SimpleNamespace) -> tuple[Any, Any]:
-    """Of training; a forest has no evaluator to be skipped."""
+    """The test needs training; a forest has no evaluator and is skipped."""
     trainer, *others = built.engines[TRAIN]
     if not hasattr(trainer, "optimizer"):
         pytest.skip("it does not learn step by step")
@@ -315,12 +317,12 @@ def trainer_and_evaluator(built: SimpleNamespace) -> tuple[Any, Any]:
 
 
 def drawn(loader: Any) -> list[int]:
-    """Rows of a loader's batches, one after the other."""
+    """The rows of a loader's batches, in order."""
     return [row for batch in loader.batch_sampler for row in batch]
 
 
 def test_all_that_is_trained_is_in_the_optimiser(built):
-    """Each weight once; what the evaluator judges is the same network."""
+    """Each weight is there once, and the evaluator uses the same network."""
     trainer, evaluator = trainer_and_evaluator(built)
     optimised = [id(weight) for group in trainer.optimizer.param_groups for weight in group["params"]]
     wanted = [id(weight) for weight in trainer.network.parameters() if weight.requires_grad]
@@ -349,7 +351,7 @@ def test_pretrained_weights_reach_the_parts_that_take_them(built):
     of_parts = {name: value for name, value in start.items() if name.split(".")[0] in taken}
     assert of_parts
     for name, value in of_parts.items():
-        # of a learner, the network is a part
+        # the network is a part of a learner
         (own,) = {found[key] for key in (name, f"network.{name}", f"online.{name}") if key in found}
         assert torch.equal(own, value), name
     others = [name for name in start if name.endswith("weight") and name.split(".")[0] not in taken and name in found]
@@ -358,8 +360,9 @@ def test_pretrained_weights_reach_the_parts_that_take_them(built):
 
 
 def test_batches_are_normalised_as_the_settings_say(built):
-    """With instance normalisation, batch normalisation stays only where `head_norm` wants it: a patch's code would tell of
-    the others of its batch, and processes of a CPU do not share statistics."""
+    """With instance normalisation, only `head_norm` keeps batch normalisation: otherwise a patch's code would depend on the
+    other patches of its batch, and processes on a CPU do not share statistics.
+    """
     trainer, _ = trainer_and_evaluator(built)
     settings = built.settings[TRAIN]
     if "norm" not in settings or {"knee.yaml", "photograph.yaml"} & {*built.overlay}:
@@ -370,7 +373,7 @@ def test_batches_are_normalised_as_the_settings_say(built):
 
 
 def test_an_exam_is_the_same_to_training_and_validation(built):
-    """To evaluation too, where it does not take whole volumes in place of slices."""
+    """The same holds for evaluation, unless it takes whole volumes instead of slices."""
     trainer, evaluator = trainer_and_evaluator(built)
     datasets = [engine.data_loader.dataset for engine in (trainer, evaluator)]
     datasets += [engine.data_loader.dataset for engine in built.engines[EVALUATE]]
@@ -385,13 +388,13 @@ def test_an_exam_is_the_same_to_training_and_validation(built):
 
 
 def test_evaluation_and_inference_predict_as_validation_does(built):
-    """Where their networks are called by the same inferer; how exactly they compute is each config's own."""
+    """The networks must be called by the same inferer; each config has its own settings for speed and precision."""
     _, evaluator = trainer_and_evaluator(built)
     inferers = [engine.inferer for file in ENGINES for engine in built.engines[file] if hasattr(engine, "inferer")]
     found = [plain_values(inferer) for inferer in inferers if type(inferer) is type(evaluator.inferer)]
     wanted = plain_values(evaluator.inferer)
     for each in found:
-        # inference has a batch size of its own, and does without where it takes slices one by one
+        # inference has its own batch size, or none if it takes slices one by one
         assert {key: value for key, value in each.items() if "amp" not in key and "batch_size" not in key} == {
             key: value for key, value in wanted.items() if "amp" not in key and "batch_size" not in key
         }
@@ -400,7 +403,7 @@ def test_evaluation_and_inference_predict_as_validation_does(built):
 def test_processes_validate_each_sample_once_and_train_equally_many(built, monkeypatch):
     trainer, evaluator = trainer_and_evaluator(built)
     alone = sorted(drawn(evaluator.data_loader))
-    # of which one at least does not divide the number of samples
+    # at least one of them does not divide the number of samples
     for processes in (3, 5):
         shares: list[list[list[int]]] = [[], []]
         for rank in range(processes):
@@ -414,7 +417,7 @@ def test_processes_validate_each_sample_once_and_train_equally_many(built, monke
 
 
 def test_the_validation_loss_counts_a_batch_by_its_samples(built):
-    """Ignite asks how long the label is; of a dictionary that is the number of its keys."""
+    """Ignite uses the label's length, which for a dictionary is the number of keys."""
     _, evaluator = trainer_and_evaluator(built)
     losses = {id(value): value for _, value in parts(evaluator) if isinstance(value, Loss)}
     assert losses
@@ -427,7 +430,7 @@ def test_the_validation_loss_counts_a_batch_by_its_samples(built):
 
 
 def test_what_evaluates_reads_the_exams_that_it_evaluates(built):
-    """Scores that look at a dataset themselves, such as a probe's, look at that of their own evaluator."""
+    """Scores that read a dataset themselves, such as a probe's, read that of their own evaluator."""
     seen = 0
     for engine in (*built.engines[EVALUATE], *built.engines[TRAIN][1:2]):
         loader = getattr(engine, "data_loader", None)

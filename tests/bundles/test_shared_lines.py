@@ -19,9 +19,9 @@ from tests.bundles.conftest import BUNDLES, RELEASED, TRAINED
 from tests.conftest import ROOT
 
 CONFIGS = {name: ROOT / "bundles" / name / "configs" for name in BUNDLES}
-#: A person reads a `train.yaml` in three screens; and the mean of all configs of a bundle.
+#: A `train.yaml` should fit on three screens; the second number is the mean length of all configs of a bundle.
 LONGEST_TRAIN, LONGEST_OF_ALL = 180, 365
-#: What a bundle's own trainer, evaluator and run are told; all else is the same in every bundle.
+#: Arguments in which a bundle's trainer, evaluator and run may differ; everything else is the same in every bundle.
 OWN = {
     "train#trainer": {"prepare_batch", "network"},
     "validate#evaluator": {"prepare_batch", "network", "lower_is_better", "metric_cmp_fn"},
@@ -35,7 +35,7 @@ def read(name: str, file: str = "train.yaml") -> dict[str, Any]:
 
 
 def engines(name: str) -> dict[str, dict[str, Any]]:
-    """The trainer, the evaluator and the run's handler of a bundle, without what is its own."""
+    """The trainer, the evaluator and the run's handler of a bundle, without the arguments in which bundles may differ."""
     config = read(name)
     (run,) = (entry for entry in config["train"]["handlers"] if entry["_target_"].endswith(".RunHandler"))
     found = {"train#trainer": config["train"]["trainer"], "validate#evaluator": config["validate"]["evaluator"]}
@@ -57,7 +57,7 @@ def test_trainer_evaluator_and_run_are_wired_alike(name):
 
 
 def test_a_second_task_is_given_the_settings_of_its_run():
-    """By their names; where its images lie and which weights are its own is said apart."""
+    """The settings pass by name; the location of the images and the weights are given separately."""
     given = [
         read(f"downstream_cardiac_{view}_segmentation")["auxiliary_task"]["run_settings"] for view in ("sax", "lax")
     ]
@@ -81,7 +81,7 @@ def test_the_regions_that_validation_scores_are_those_of_evaluation(name):
 
 
 def entries(name: str, file: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What a config makes objects of, with its place, such as ``train#handlers``; a list's number is left out."""
+    """The objects that a config creates, each with its place, such as ``train#handlers``; list indices are left out."""
 
     def within(part: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if isinstance(part, dict) and "_target_" in part:
@@ -103,16 +103,16 @@ def kind_of(entry: dict[str, Any]) -> str:
 
 
 def made_of(kind: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Bundle, file and entry of everything of this class in any config."""
+    """Bundle, file and entry of every object of this class in any config."""
     for name in CONFIGS:
         for file in files(name):
             yield from ((name, file, entry) for _, entry in entries(name, file) if kind_of(entry) == kind)
 
 
 MISSING = "not given"
-#: What arguments are given in place of the setting of their name: a setting of another name, or none.
+#: Values that arguments take instead of the setting of the same name: another setting, or nothing.
 OTHERWISE: dict[str, set[str]] = {
-    # sizes, folders and devices of a part of the run
+    # sizes, folders and devices for one part of the run
     "device": {"@data_device"},
     "output_dir": {"@report_dir", "$@report_dir + '/masks'"},
     "network": {"@learner", "@network_def", "@learner_def"},
@@ -128,7 +128,7 @@ OTHERWISE: dict[str, set[str]] = {
     "select_subjects.seed": {"@subject_seed"},
     "select_subjects.num_subjects": {"@num_subjects if items else None"},
     "load_fold.seed": {"@fold_seed"},
-    # validation is the same each time, and of its own number of samples
+    # validation is the same each time, and has its own number of samples
     "ExamSampler.seed": {MISSING},
     "ExamSampler.samples_per_exam": {"@val_samples_per_exam", MISSING},
     "ExamSampler.samples_per_epoch": {"@val_samples", MISSING},
@@ -153,7 +153,7 @@ OTHERWISE: dict[str, set[str]] = {
         MISSING,
         "{'_target_': 'planewise.engines.FeatureInferer', 'batch_size': '@batch_size', 'amp': '@amp'}",
     },
-    # what does not apply: a metric's batches and device, masks that are saved, puzzles of images, masks read elsewhere
+    # not applicable: a metric's batches and device, saved masks, puzzles of images, masks read elsewhere
     "Loss.batch_size": {MISSING},
     "MaskedLoss.batch_size": {MISSING},
     "Loss.device": {MISSING},
@@ -226,18 +226,18 @@ def test_an_argument_is_given_the_setting_of_its_name(name):
             for argument in settings & set(parameters(function)):
                 value, which = given.get(argument, MISSING), f"{function.__name__}.{argument}"
                 allowed = {f"@{argument}", *OTHERWISE.get(which, OTHERWISE.get(argument, ()))}
-                # a network within what places it, and the number of samples in a batch: test_settings.py
+                # a network inside the part that places it, and the number of samples in a batch: test_settings.py
                 if value not in allowed and not value.startswith(("planewise.networks.load_", "$lambda label: len(")):
                     wrong.append(f"{file}: {which} is {value}")
     assert wrong == [], "give it the setting of its name, or say in OTHERWISE what else it may be"
 
 
-#: What a reference to a part of a block begins with.
+#: The beginning of a reference to a part of a block.
 BLOCK = r"\b(train|validate|evaluate)#"
 
 
 def test_a_default_that_every_bundle_replaces_is_the_value_of_one():
-    """Then who makes an object by hand gets what a bundle has."""
+    """Whoever creates the object by hand then gets the value that every bundle has."""
     values: dict[tuple[Any, str], list[str]] = defaultdict(list)
     for name in RELEASED:
         for file in files(name):
@@ -257,9 +257,9 @@ def test_a_default_that_every_bundle_replaces_is_the_value_of_one():
     assert found == DEFAULTS, "make the default the value of a bundle, or add it to DEFAULTS"
 
 
-#: Arguments of which each bundle has its own: what it reads (test below), and what its loss and metrics look at.
+#: Arguments that differ in each bundle: what it reads (test below), and the keys that its loss and metrics use.
 OF_EACH = {"data", "output_transform", "batch_size", "key", "score", "params"}
-#: What a single bundle has, at a place that others have too; in others of its configs it may be the same.
+#: Values that only one bundle has, at a place that other bundles also have; its own configs may share them.
 ONLY: dict[str, dict[str, str]] = {
     "downstream_brain_tumour_segmentation": {"LoadVolumed.channel_names": "@channels"},
     "downstream_cardiac_disease_classification": {
@@ -314,13 +314,13 @@ ONLY: dict[str, dict[str, str]] = {
 
 
 def test_only_known_bundles_differ_from_all_others():
-    """An argument that is dropped, turned or taken from another block is then like nothing else."""
+    """An argument that is missing, inverted or taken from another block would then differ from all others."""
     rows, known = [], defaultdict(set)
     for name in RELEASED:
         for file in set(files(name)) & {"train.yaml", "evaluate.yaml", "inference.yaml"}:
             for place, entry in entries(name, file):
                 given = {key: str(value) for key, value in entry.items()}
-                # alike with what is at its place, and of that with what is done to the same key
+                # compare with the entries at the same place, and among these with those for the same key
                 for where in ((file, place, kind_of(entry), ""), (file, place, kind_of(entry), given.get("keys"))):
                     rows.append((name, where, given))
                     known[where] |= entry.keys()
@@ -337,7 +337,7 @@ def test_only_known_bundles_differ_from_all_others():
         for argument in known[where] - OF_EACH if len(bundles[where]) > 1 else ():
             value = given.get(argument, MISSING)
             elsewhere = own[name, where[2:], argument, re.sub(BLOCK, "", value)] > 1
-            # what an argument is itself made of has a row of its own
+            # an argument that is itself an object has a row of its own
             if len(bundles[where, argument, value]) == 1 and not elsewhere and "_target_" not in value:
                 found[name][f"{where[2]}.{argument}"] = value
     assert found == ONLY, (
@@ -345,7 +345,7 @@ def test_only_known_bundles_differ_from_all_others():
     )
 
 
-#: Settings that one bundle alone computes.
+#: Settings that only one bundle computes.
 EXPRESSIONS = {
     ("downstream_cardiac_disease_classification", "network"): "$@network_def.to(@device)",
     ("downstream_cardiac_lax_segmentation", "pretext_config"): (
@@ -424,7 +424,7 @@ def test_inference_looks_for_the_view_that_a_bundle_is_of(name):
 
 
 def read_by(expression: str) -> str:
-    """What a dataset reads, whichever its section is, and how many of its exams it keeps."""
+    """The expression for the data of a dataset, without its section and its number of exams."""
     section = re.sub(r"'training'|'validation'|@section", "SECTION", expression).replace(", required=True", "")
     return re.sub(
         r"planewise\.data\.select_subjects\((.*), @num_subjects, @subject_seed(, \[?['@\w]+\]?)?\)", r"\1", section
@@ -433,7 +433,7 @@ def read_by(expression: str) -> str:
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_validation_and_evaluation_read_alike(name):
-    """All but the section, and which of its exams count."""
+    """They may differ only in the section and the choice of exams."""
     blocks = read(name) | read(name, "evaluate.yaml")
     data = {block: blocks[block]["dataset"] for block in ("train", "validate", "evaluate")}
     loaded = {block: re.search(r"load_(datalist|fold)\([^()]*\)", entry["data"])[0] for block, entry in data.items()}
@@ -441,7 +441,7 @@ def test_training_validation_and_evaluation_read_alike(name):
     assert [block for block, text in loaded.items() if "required=True" in text] == ["train"]
     if "required" in parameters(class_of(data["train"]["_target_"])):
         assert [block for block, entry in data.items() if entry.get("required")] == ["train"]
-    # all else of a dataset is the same; evaluation's may do without labels, and may draw its own number of samples
+    # everything else of a dataset is the same; evaluation may do without labels, and may draw its own number of samples
     own = {"data", "transform", "required", "labelled"}
     others = [{key: value for key, value in entry.items() if key not in own} for entry in data.values()]
     assert all(entry == others[0] for entry in others if entry["_target_"] == others[0]["_target_"])
@@ -449,14 +449,14 @@ def test_training_validation_and_evaluation_read_alike(name):
         loader = blocks[block]["dataloader"]
         samples = {"batch_size", "batch_sampler"} & loader.keys()
         assert len(samples) == 1 or kind_of(loader) == "DataLoader", "volumes come one by one"
-    # evaluation may take whole volumes in place of slices
+    # evaluation may take whole volumes instead of slices
     alike = [
         entry["data"]
         for entry in data.values()
         if entry["_target_"] in (data["validate"]["_target_"], data["train"]["_target_"])
     ]
     assert len({read_by(text) for text in alike}) == 1, alike
-    # a number of labelled exams is drawn alike wherever it is drawn
+    # labelled exams are drawn by the same expression everywhere
     drawn = re.findall(r"@subject_seed[^)]*", str(blocks))
     assert len(set(drawn)) <= 1 and bool(drawn) != name.startswith("pretext_")
     for function, given in wired(name, "evaluate.yaml"):
@@ -494,7 +494,9 @@ def test_planes_of_one_anatomy_are_judged_by_the_same_limits(anatomy):
 
 
 def test_volumes_that_do_not_fit_the_network_are_refused():
-    """By their channels and, of a mask, by its values; where either is not given, `LoadVolumed` takes any."""
+    """Volumes are checked by their channels and masks by their values; if either is not given, `LoadVolumed` accepts
+    anything.
+    """
     seen = Counter()
     for name, file, load in made_of("LoadVolumed"):
         masks = "label" in load["keys"]
@@ -507,7 +509,7 @@ def test_volumes_that_do_not_fit_the_network_are_refused():
 
 
 def test_labels_go_back_by_nearest_neighbours_and_all_else_is_interpolated():
-    """``pred`` of a segmentation is still its probabilities."""
+    """At this point, ``pred`` of a segmentation still holds probabilities."""
     seen = Counter()
     for name, file, back in made_of("Invertd"):
         keys, nearest = (

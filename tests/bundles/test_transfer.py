@@ -24,15 +24,15 @@ from tests.conftest import ROOT
 from tests.processes import in_processes
 
 NAME, LONG = "downstream_cardiac_sax_segmentation", "downstream_cardiac_lax_segmentation"
-#: Bundle to the pretext of its view.
+#: Maps each bundle to the pretext on the same view.
 PRETEXTS = {NAME: "pretext_cardiac_sax_position", LONG: "pretext_cardiac_lax_position"}
-#: Two epochs of the labelled images; of the pretext's, shorter ones.
+#: Two epochs of the labelled images, and shorter ones of the pretext's images.
 SHORT = {"samples_per_epoch": 24, "batch_size": 4, "max_epochs": 2, "val_interval": 1, "num_subjects": 2}
 OTHER = {"batch_size": 4, "samples_per_epoch": 12}
 
 
 def weights_of(pretext: str, folder: Path) -> Path:
-    """Weights of a pretext's network of a few channels, as random as they come."""
+    """Untrained weights of a pretext's network with few channels."""
     folder.mkdir(parents=True, exist_ok=True)
     parser = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / pretext / "configs/train.yaml")))
     parser.update(tiny(pretext))
@@ -75,21 +75,21 @@ def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(name, phantoms,
     trainer = parser.get_parsed_content("train#trainer")
     task = parser.get_parsed_content("auxiliary_task")
 
-    # the same start; the paper's two heads on one network
+    # both start from the same weights; two heads on one network, as in the paper
     encoder, decoder, head = (deepcopy(getattr(trainer.network, name)) for name in ("encoder", "decoder", "head"))
     pretext_head = deepcopy(task.network.head)
     assert torch.equal(pretext_head.maps.weight, torch.load(given["pretrained"])["head.maps.weight"])
     everything = nn.ModuleList([encoder, decoder, head, pretext_head]).train()
     adams = [torch.optim.Adam(everything.parameters(), lr=rate) for _ in range(2)]
 
-    # each task's batches, from its own configuration
+    # each task draws batches by its own configuration
     labelled = parser_of(tmp_path / "none", name, **given | {"transfer": "scratch", "pretrained": None})
     pretext = ConfigParser(ConfigParser.load_config_file(given["pretext_config"]))
     small = tiny(PRETEXTS[name]) | {"output_dir": str(tmp_path / "none"), "device": "cpu", "seed": seed}
     pretext.update(small | {"datalist": given["pretext_datalist"], "batch_size": 4, "samples_per_epoch": 12})
 
     def batches(of: ConfigParser, targets):
-        """Image and target of one step after the other, for ever."""
+        """Image and target of each step, without end."""
         dataset, sampler = of.get_parsed_content("train#dataset"), of.get_parsed_content("train#sampler")
         changes = [of.get_parsed_content("train#augmentation")]
         changes += [of.get_parsed_content("train#pretext")] if "train#pretext" in of else []
@@ -180,7 +180,7 @@ def test_killed_and_resumed_it_ends_bit_equal_and_the_rest_is_ordinary(phantoms,
     ordinary = parser_of(tmp_path / "none", datalist=given["datalist"]).get_parsed_content("network_def")
     assert weights(tmp_path / "a").keys() == ordinary.state_dict().keys()
     assert json.loads((tmp_path / "a/test/metrics.json").read_text())["volumes"] > 0
-    # evaluated and used without a word of the other task
+    # evaluation and inference do not mention the other task
     plain = {key: given[key] for key in ("datalist", "device", "amp")}
     run_bundle(NAME, "train.yaml", "evaluate.yaml", output_dir=str(tmp_path / "b"), **plain)
     assert (tmp_path / "a/test/metrics.json").read_text() == (tmp_path / "b/test/metrics.json").read_text()
@@ -287,7 +287,7 @@ def test_what_makes_no_sense_ends_with_a_sentence(changed, message, phantoms, tm
 
 @pytest.mark.parametrize("synced", [False, True])
 def test_the_other_task_synchronises_batch_normalisation_where_the_run_does(synced, phantoms, tmp_path, monkeypatch):
-    """`--sync_batch_norm false` holds for the layers that both tasks share."""
+    """`--sync_batch_norm false` also applies to the layers that both tasks share."""
     asked = []
     monkeypatch.setattr(
         auxiliary_task, "parallel_network", lambda net, sync_batch_norm: asked.append(sync_batch_norm) or net

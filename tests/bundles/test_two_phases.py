@@ -22,7 +22,7 @@ QUICK = {"samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1, "batch_size
 
 
 def test_from_a_pretext_on_hearts_alone(phantoms, tmp_path):
-    """Both bundles on one datalist, with the paper's other backbone too."""
+    """The test uses both bundles on one datalist, with the paper's other backbone, too."""
     datalist = str(phantoms.cardiac.labelled)
     run_bundle(
         PRETEXT, "train.yaml", "vgg16.yaml", datalist=datalist, images="segmented", output_dir=str(tmp_path / "p"),
@@ -94,7 +94,7 @@ def test_what_is_outside_of_the_mask_has_no_say_in_the_diagnosis(phantoms, tmp_p
 
 @pytest.mark.parametrize("images", ["full", "segmented"])
 def test_masks_that_cannot_be_hearts_say_nothing_of_saliency(images, phantoms, tmp_path):
-    """On whole images, too: there the exam itself stays."""
+    """This includes whole images, where the exam itself is kept."""
     items = load_datalist(phantoms.cardiac.labelled, "test")
     first = items[0]["exam"]
     for number, item in enumerate(item for item in items if item["exam"] == first):
@@ -113,7 +113,7 @@ def test_masks_that_cannot_be_hearts_say_nothing_of_saliency(images, phantoms, t
 
 def test_it_ends_early_and_resumes_to_the_same_end(phantoms, tmp_path):
     settings = QUICK | {"datalist": str(phantoms.cardiac.labelled), "max_epochs": 9, "patience": 2}
-    # a rate that only spoils: the first epochs are the best
+    # a learning rate so high that it only does damage: the first epochs are the best
     settings |= {"learning_rate": 3.0}
     run_bundle(NAME, "train.yaml", output_dir=str(tmp_path / "a"), **settings)
     epochs = [row["epoch"] for row in read_history(tmp_path / "a/history.csv")]
@@ -121,14 +121,14 @@ def test_it_ends_early_and_resumes_to_the_same_end(phantoms, tmp_path):
     best = losses.index(min(losses)) + 1
     assert epochs[-1] == best + 2 < 9
     interrupted(NAME, "train.yaml", after_epoch=best, output_dir=str(tmp_path / "b"), **settings)
-    for _ in range(2):  # the second one has nothing left to do
+    for _ in range(2):  # the second run has nothing left to do
         run_bundle(NAME, "train.yaml", output_dir=str(tmp_path / "b"), **settings)
         assert (tmp_path / "a/history.csv").read_text() == (tmp_path / "b/history.csv").read_text()
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
 
 
 def test_classes_of_a_table_and_exams_without_one(phantoms, tmp_path):
-    """As `planewise index --classes` gives them: any key, numbers too."""
+    """The classes are as `planewise index --classes` gives them: under any key, and also numbers."""
     items = {s: load_datalist(phantoms.cardiac.labelled, s) for s in ("training", "validation", "test")}
     for number, item in enumerate(item for part in items.values() for item in part):
         del item["group"]

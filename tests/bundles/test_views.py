@@ -19,7 +19,7 @@ from tests.bundles.test_runs import interrupted, root_cause, same, weights
 from tests.conftest import ROOT
 
 SIMCLR, BYOL = "pretext_simclr", "pretext_byol"
-#: All whose config makes two views of each slice.
+#: Bundles whose config makes two views of each slice.
 TWO_VIEWS = [
     name
     for name in BUNDLES
@@ -33,7 +33,7 @@ QUICK = {
     "batch_size": 32,
     "max_epochs": 1,
     "amp": False,
-    # mild views, which a network tells apart in seconds
+    # mild views, which a network learns to distinguish within seconds
     "zoom": [1.0, 1.2],
     "shift": 0.05,
     "flip_prob": 0.0,
@@ -43,8 +43,9 @@ QUICK = {
 
 
 def scored(parser) -> dict[str, float]:
-    """Of exams that training has not seen: the loss, how often the other view of a slice is the most alike of 8, and how many
-    directions the embeddings use."""
+    """Scores on unseen exams: the loss, how often the other view of a slice is the most similar of 8, and the effective
+    number of directions of the embeddings.
+    """
     network = parser.get_parsed_content("network")
     dataset = parser.get_parsed_content("validate#dataset")
     rows = torch.linspace(0, len(dataset) - 1, 8).round().long().tolist()
@@ -66,8 +67,10 @@ def scored(parser) -> dict[str, float]:
 
 @pytest.mark.parametrize("name", [SIMCLR, pytest.param(BYOL, marks=pytest.mark.slow)])
 def test_it_learns_on_phantoms_and_not_with_its_loss_turned(name, phantoms, tmp_path):
-    """SimCLR finds the other view of a slice (160 steps from two seeds gained .30 and .31); its loss of a few unseen slices
-    depends on the seed and on how a processor rounds. BYOL has no negatives that would teach it to, and its loss falls."""
+    """SimCLR must find the other view of a slice (160 steps from two seeds gained .30 and .31); its loss on a few unseen
+    slices depends on the seed and on the processor's rounding. BYOL has no negatives that would teach it to, and its loss
+    falls.
+    """
     settings = QUICK | {"samples_per_epoch": 32 * 160} | ({"momentum": 0.9} if name == BYOL else {})
     torch.manual_seed(0)
     parser = parser_of(name, phantoms.cardiac.unlabelled, tmp_path / "right", **settings)
@@ -112,7 +115,7 @@ def test_what_is_kept_is_the_network_and_what_resumes_is_all(name, phantoms, tmp
 
 @pytest.mark.parametrize("name", [SIMCLR, pytest.param(BYOL, marks=pytest.mark.slow)])
 def test_knees_by_one_more_config(name, phantoms, tmp_path):
-    """From ImageNet's file; at a learning rate of zero its weights are there at the end."""
+    """With a learning rate of zero, the weights from the ImageNet file are unchanged at the end."""
     torch.manual_seed(0)
     alexnet = AlexNetEncoder(tiny_size("pretext_knee_location")["features"]).state_dict()
     torch.save({**alexnet, "classifier.6.weight": torch.zeros(10, 4)}, tmp_path / "alexnet.pth")

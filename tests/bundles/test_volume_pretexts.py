@@ -23,7 +23,7 @@ SHORT = {"max_epochs": 1, "val_interval": 1, "samples_per_epoch": 8}
 
 @pytest.fixture(scope="module")
 def patches(phantoms, tmp_path_factory) -> Path:
-    """A run of relative patch location, with what it is measured by."""
+    """A run of relative patch location, with its evaluation."""
     folder = tmp_path_factory.mktemp("patches")
     settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(folder), **SHORT}
     run_bundle(PATCHES, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)
@@ -43,7 +43,7 @@ def test_places_of_queries_are_counted_and_shown(patches):
 
 @pytest.fixture(scope="module")
 def puzzles(phantoms, tmp_path_factory) -> Path:
-    """A run of puzzles of volumes, with what it is measured by."""
+    """A run of puzzles of volumes, with its evaluation."""
     folder = tmp_path_factory.mktemp("puzzles")
     settings = {
         "datalist": str(phantoms.volume.heads),
@@ -78,7 +78,7 @@ def test_puzzles_of_volumes_resume_bit_equal(puzzles, phantoms, tmp_path):
 
 
 def test_the_tiles_of_a_volume_reach_the_network_in_the_order_of_the_bundles_permutations(phantoms, tmp_path):
-    """Against a loop over the volume's cells, from the file and the config as they are."""
+    """The tiles are compared with a loop over the volume's cells, with the file and the config unchanged."""
     folder = ROOT / "bundles" / JIGSAW
     parser = ConfigParser(
         ConfigParser.load_config_files([str(folder / "configs" / n) for n in ("train.yaml", "3d.yaml")])
@@ -103,7 +103,7 @@ def test_the_tiles_of_a_volume_reach_the_network_in_the_order_of_the_bundles_per
 
 
 def test_the_weights_of_puzzles_of_volumes_bring_their_configs(puzzles, phantoms, tmp_path):
-    """`evaluate.yaml` and `inference.yaml` without 3d.yaml; the features are those of the volume as training saw it."""
+    """Run `evaluate.yaml` and `inference.yaml` without 3d.yaml; the features are those of the volume as training saw it."""
 
     def run(*configs: str, **settings) -> None:
         # as it stands: `run_bundle` would set sizes of its own
@@ -144,7 +144,7 @@ def test_puzzles_of_slices_of_volumes(phantoms, tmp_path):
 
 @pytest.mark.parametrize("pretext", ["patches", "puzzles"])
 def test_a_segmentation_takes_the_encoder_by_its_names(pretext, phantoms, tmp_path, request):
-    """Of two channels to four: the first layer's weights are copied, everything else is as it was."""
+    """From two channels to four, the first layer's weights are copied, and everything else is unchanged."""
     folder = request.getfixturevalue(pretext)
     before = weights(folder)
     settings = {

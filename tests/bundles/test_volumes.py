@@ -25,7 +25,7 @@ SHORT = {"max_epochs": 2, "val_interval": 1, "samples_per_epoch": 8}
 
 @pytest.fixture(scope="module")
 def pretext(phantoms, tmp_path_factory) -> Path:
-    """A run of the pretext, with what it is measured by."""
+    """A run of the pretext, with its evaluation."""
     folder = tmp_path_factory.mktemp("pretext")
     settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(folder), **SHORT}
     run_bundle(ROTATION, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)
@@ -74,8 +74,9 @@ def test_the_2d_form_tells_four_turns_of_slices(phantoms, tmp_path):
 
 
 def test_an_encoder_that_learned_tissues_is_fine_tuned(phantoms, tmp_path):
-    """Table 1's "3D Supervised": masks of three tissues of two channels, then three parts of a tumour of four channels. Both
-    networks have four outputs, and the head and the decoder are not taken all the same."""
+    """Table 1's "3D Supervised": first two channels and masks of three tissues, then four channels and three parts of a
+    tumour. Both networks have four outputs, but the head and the decoder are still not copied.
+    """
     shared = SHORT | {"max_epochs": 1, "samples_per_epoch": 4}
     first, second = tmp_path / "tissues", tmp_path / "tumours"
     settings = {"datalist": str(phantoms.volume.tissues), "output_dir": str(first), "in_channels": 2}
@@ -139,7 +140,7 @@ def test_every_pretexts_encoder_is_the_segmentations(name, form, tmp_path):
 
 
 def test_frozen_then_released_and_resumed(phantoms, pretext, tmp_path):
-    """Two channels become four; after the frozen epoch the encoder is the pretext's, its batch statistics too."""
+    """Two channels become four; after the frozen epoch, the encoder and its batch statistics are still the pretext's."""
     settings = {"datalist": str(phantoms.volume.tumours), "pretrained": str(pretext), "frozen_epochs": 1, **SHORT}
     interrupted(TUMOURS, "train.yaml", after_epoch=1, output_dir=str(tmp_path / "b"), **settings)
     frozen, source = weights(tmp_path / "b", "last.ckpt")["network"], weights(pretext)
@@ -177,7 +178,7 @@ def test_masks_come_back_on_the_images_grid(phantoms, tmp_path, own):
     (mask,) = (nibabel.load(path) for path in masks if path.name.startswith(item["exam"]))
     assert mask.shape == image.shape and np.allclose(mask.affine, image.affine)
     assert set(np.unique(mask.dataobj)) <= {0, 1, 2, 4}
-    # a case's folder, as BraTS has it
+    # a case's folder, as in BraTS
     folder = (phantoms.volume.tumours.parent / item["image"][0]).parent
     size = tiny_size(TUMOURS) | own
     run_bundle(
@@ -189,7 +190,9 @@ def test_masks_come_back_on_the_images_grid(phantoms, tmp_path, own):
 
 
 def test_inference_over_a_folder_goes_on_without_bad_volumes(tmp_path, caplog):
-    """Noise, a volume of one value, one that was cut off, and noise again: two masks, and two that are named."""
+    """The folder has noise, a constant volume, a truncated volume, and noise again: the two good volumes get masks, and the
+    log names the two bad ones.
+    """
     folder, affine = tmp_path / "scans", np.diag([2.0, 2.0, 2.0, 1.0])
     folder.mkdir()
     noise = np.random.default_rng(0).normal(size=(20, 18, 16)).astype("f4")
@@ -234,7 +237,7 @@ def test_other_labels_are_counted_explained_and_left_out(phantoms, tmp_path, cap
 
 @pytest.mark.parametrize("name", [TUMOURS, PANCREAS])
 def test_evaluation_stops_at_other_labels(name, phantoms, tmp_path):
-    """A 3 in the mask of one test case is no structure, and is not scored as background."""
+    """A 3 in the mask of one test case stands for no structure, and must not be scored as background."""
     datalist = datalist_for(name, phantoms)
     content = json.loads(datalist.read_text())
     item = next(item for item in content["test"] if item.get("label"))

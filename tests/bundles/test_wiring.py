@@ -30,7 +30,7 @@ from tests.kinds import one_of_each_kind
 
 PHOTOGRAPHS = sorted(path.parents[1].name for path in (ROOT / "bundles").glob("pretext_*/configs/photograph.yaml"))
 RUN_CONFIGS = [("train.yaml", "evaluate.yaml"), ("inference.yaml",)]
-#: What a checkpoint may be chosen by, and whether the best is the lowest. A new metric says here which it is.
+#: The metrics by which a checkpoint may be chosen, and whether lower values are better. Add every new metric here.
 LOWER_IS_BETTER = {
     "planewise.metrics.MaskedLoss": True,
     "planewise.metrics.VolumeDice": False,
@@ -40,7 +40,7 @@ LOWER_IS_BETTER = {
 
 @pytest.fixture(scope="module", params=TRAINED)
 def wired(request, datalists, tmp_path_factory) -> Iterator[SimpleNamespace]:
-    """A bundle with its trainer, evaluator and first batch of slices as they are cached."""
+    """A bundle with its trainer, evaluator and first batch of cached slices."""
     name, folder = request.param, tmp_path_factory.mktemp("run")
     parser = parser_of(
         name, "train.yaml", datalist=str(datalists[name]), output_dir=str(folder), cache_dir=str(folder), seed=5
@@ -68,7 +68,9 @@ def test_each_dataset_is_of_its_own_section(name, datalists, tmp_path):
 
 @pytest.mark.parametrize("name", [name for name in TRAINED if "fold" in parser_of(name, "train.yaml")])
 def test_folds_are_held_out_by_training_and_share_out_its_exams(name, datalists, tmp_path):
-    """Whatever `fold_seed`: validation never sees an exam that is trained on, nor does an evaluation of the same fold."""
+    """Whatever `fold_seed` is, validation never sees an exam of the training, and neither does an evaluation of the same
+    fold.
+    """
     settings = {"datalist": str(datalists[name]), "output_dir": str(tmp_path), "folds": 3, "fold_seed": 4}
     held_out = []
     for fold in range(3):
@@ -95,14 +97,14 @@ def test_the_best_checkpoint_is_the_best(name, datalists, tmp_path):
 
 
 def test_the_pretext_is_made_of_what_the_network_sees(wired):
-    """Random first, pretext after it; to validate, the pretext alone."""
+    """In training, random transforms come first and the pretext after them; in validation, only the pretext is applied."""
     train, validate = wired.trainer.prepare_batch, wired.evaluator.prepare_batch
     augment, pretext = (
         wired.parser.get_parsed_content(f"train#{key}") if f"train#{key}" in wired.parser else None
         for key in ("augmentation", "pretext")
     )
     assert train.augmentation is augment
-    # where there is none, all that is random makes the pretext's views
+    # if there is none, all random transforms make the pretext's views
     random = (augment or pretext.view).transforms
     assert all(type(step).__module__.startswith("planewise.augmentation.") for step in random)
     assert validate.augmentation is None
@@ -128,7 +130,7 @@ def test_the_pretext_is_made_of_what_the_network_sees(wired):
         assert bool(made) == bool(pretext)
         for key, value in target.items():
             assert torch.equal(value, expected[key]), key
-        # with the same draws, what was random before it shows in the target, or else in the image that it changes
+        # with the same random numbers, the earlier transforms show in the target, or otherwise in the image that it changes
         unchanged = torch.equal(early["image"], wired.batch["image"])
         assert all(not torch.equal(target[key], early[key]) for key in made if unchanged)
         assert augment is None or not torch.equal(expected["image"], early["image"])
@@ -140,7 +142,7 @@ def test_the_pretext_is_made_of_what_the_network_sees(wired):
 
 
 def test_an_epoch_draws_anew_and_from_the_runs_seed(wired):
-    """The sampler that the trainer's batches come from is the one that is told the epoch."""
+    """The sampler behind the trainer's batches is the one that receives the epoch."""
     loader = wired.trainer.data_loader
     sampler = loader.sampler if loader.batch_size is not None else loader.batch_sampler
     drawn = []
@@ -150,7 +152,7 @@ def test_an_epoch_draws_anew_and_from_the_runs_seed(wired):
         drawn.append(list(sampler))
     assert drawn[0] == drawn[2] and drawn[0] != drawn[1]
     assert sampler.seed == 5
-    # and every iteration what is random in a batch
+    # and the random transforms of a batch know the iteration
     numbers = []
     for iteration in (1, 2, 1):
         wired.trainer.state.iteration = iteration
@@ -190,7 +192,7 @@ def test_a_run_resumes_with_its_own_settings_alone(name, datalists, tmp_path):
 
 
 def reached(config: dict) -> set[str]:
-    """What running a config uses: the id of all that its expressions refer to, and of what those lie in."""
+    """The config ids that a run uses: all to which its expressions refer, and their parents."""
     parser, found = ConfigParser(config), set()
     waiting = [key for key in ("initialize", "run", "train_and_evaluate", "finalize") if key in config]
     while waiting:
@@ -209,7 +211,7 @@ def reached(config: dict) -> set[str]:
 
 
 def unused(name: str, files: tuple[str, ...], *overlays: str) -> list[str]:
-    """Keys that nothing reads of configs, of which only the last may have another `run`, with others on top."""
+    """Keys of configs that nothing reads; only the last file may have another `run`, and the overlays go on top."""
     used: set[str] = set()
     for number in range(1, len(files) + 1):
         config = parser_of(name, *files[:number], *overlays).get()
@@ -227,7 +229,9 @@ def test_every_key_is_used(name, files):
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_every_key_is_used_for_photographs(name):
-    """Training uses each but for settings of the encoder that the overlay replaces; of the overlay's own, it or inference."""
+    """Training uses each key, except the encoder's settings that the overlay replaces; training or inference uses those of
+    the overlay.
+    """
     configs = [ROOT / "bundles" / name / "configs" / file for file in ("train.yaml", "photograph.yaml")]
     train, overlay = (ConfigParser.load_config_file(str(file)) for file in configs)
     replaced = {value.removeprefix("@") for value in train["network_def"]["encoder"].values()}
@@ -241,13 +245,13 @@ def test_every_key_is_used_for_photographs(name):
 def test_an_overlay_overrides_what_is_there(name, overlay):
     folder = ROOT / "bundles" / name / "configs"
     train, over = (ConfigParser.load_config_file(str(folder / file)) for file in ("train.yaml", overlay))
-    # of several processes alone
+    # only for several processes
     own = {"sync_batch_norm", "finalize", "train_and_evaluate"} if overlay == "multi_gpu_train.yaml" else set()
     assert unknown_overrides([f"--{key}" for key in over if key not in own], train) == {}
 
 
-#: What loads differs: slices one by one to train, with masks where the datalist has them, a stack to infer; and what MONAI
-#: Label needs around Spacingd.
+#: Keys in which loading differs: training loads slices one by one, with masks if the datalist has them, and inference loads a
+#: stack; and what MONAI Label needs around Spacingd.
 LOADING = (
     "planewise.preprocessing.LoadSliced",
     "planewise.preprocessing.KeepHeartd",
@@ -261,10 +265,10 @@ HOUSEKEEPING = ("CopyItemsd", "DeleteItemsd", "ToDeviced", "planewise.preprocess
 
 
 def acting(preprocessing: dict) -> list[dict]:
-    """What preprocessing does to an image, without how it is loaded."""
+    """The transforms of the preprocessing that change an image, without the loading."""
     transforms = preprocessing.get("transforms", [preprocessing])
     if all(entry["_target_"] == "Compose" for entry in transforms):
-        # in place of each other: the form that is on unless a config says otherwise
+        # alternatives to each other: the one that is on by default
         (transforms,) = (entry["transforms"] for entry in transforms if not entry["_disabled_"].startswith("$not "))
     kept = [entry for entry in transforms if entry["_target_"] not in (*LOADING, *HOUSEKEEPING)]
     for number, entry in enumerate(kept):
@@ -279,11 +283,11 @@ def test_train_and_inference_repeat_the_same(name):
         ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs" / file))
         for file in ("train.yaml", "inference.yaml")
     )
-    # where a run lies, how it is carried out, and in how large pieces, is each config's own
+    # each config has its own settings for where a run is stored, how it is executed, and the size of its batches
     own = {"bundle_root", "dataset_dir", "datalist", "output_dir", "device", "amp", "batch_size", "initialize", "run"}
     own |= {"imports", "network", "network_def"} | ({"max_slices"} if name.startswith("pretext_knee") else set())
     shared = (train.keys() & inference.keys()) - own
-    # inference is of the weights that ship, and training is the paper's
+    # inference has the settings of the weights that ship, and training the paper's
     trained = Run.of_weights(ROOT / "bundles" / name / "models/model.pt") if name in SHIPS else None
     wanted = trained.config if trained else train
     assert shared and {key: wanted[key] for key in shared} == {key: inference[key] for key in shared}
@@ -300,7 +304,7 @@ SEGMENTATIONS = [name for name in TRAINED if name.endswith("_segmentation")]
 
 @pytest.mark.parametrize("name", SEGMENTATIONS)
 def test_evaluation_makes_masks_as_inference_does(name):
-    """What is scored is what a person gets; where it is written is each config's own."""
+    """Evaluation scores the masks that a user gets; each config writes to its own place."""
 
     def steps(config: dict) -> list[dict]:
         kept = [step for step in config["postprocessing"]["transforms"] if step["_target_"] != "SaveImaged"]
@@ -311,14 +315,14 @@ def test_evaluation_makes_masks_as_inference_does(name):
         ConfigParser.load_config_file(str(folder / f"{file}.yaml")) for file in ("evaluate", "inference")
     )
     assert steps(evaluated["evaluate"]) == steps(inferred)
-    # and the two bundles of hearts, or of volumes, do it alike
+    # and the two bundles for hearts, or for volumes, do it in the same way
     kind = [other for other in SEGMENTATIONS if ("cardiac" in other) == ("cardiac" in name)]
     others = [ConfigParser.load_config_file(str(ROOT / "bundles" / other / "configs/inference.yaml")) for other in kind]
     assert len(kind) == 2 and all(steps(other) == steps(inferred) for other in others)
 
 
 def cropped() -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Bundles that crop images to their foreground, and the overlay with which they do."""
+    """Bundles that crop images to their foreground, and the overlay that turns this on."""
     for name in BUNDLES:
         for overlay in ((), ("3d.yaml",), ("photograph.yaml",)):
             if all((ROOT / "bundles" / name / "configs" / file).is_file() for file in overlay):
@@ -373,7 +377,7 @@ def test_a_loss_that_is_no_number_ends_the_run_without_weights(name, datalists, 
         trainer.run()
     assert not list(tmp_path.rglob("*.pt")) and not list(tmp_path.rglob("*.ckpt"))
     assert not list(tmp_path.rglob("history.csv"))
-    # looked at before anything is made of the epoch
+    # checked before anything is made of the epoch
     (run,) = (handler for handler in parser.get_parsed_content("train#handlers") if isinstance(handler, RunHandler))
     order = [type(handler) for handler in run.handlers(trainer)]
     later = (ValidationHandler, HistoryHandler, CheckpointHandler)
@@ -382,7 +386,7 @@ def test_a_loss_that_is_no_number_ends_the_run_without_weights(name, datalists, 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_setting_of_a_bundle_that_cannot_be_is_refused(name, datalists, tmp_path):
-    """By what its config starts with, before a file is read."""
+    """The check runs at the start of the config, before a file is read."""
     where = {
         "datalist": str(datalists[name]),
         "output_dir": str(tmp_path / "run"),
