@@ -37,7 +37,7 @@ def test_processes_draw_together_what_one_draws_for_all_their_samples(monkeypatc
 
 @pytest.mark.parametrize("made", TRANSFORMS)
 def test_monai_can_tell_which_transforms_are_random(made):
-    """All that draw numbers, or call transforms that do."""
+    """They either draw numbers themselves or call transforms that do."""
     source = inspect.getsource(sys.modules[made.__module__])
     draws = "own_draws(" in source or "self.view(" in source
     assert issubclass(made, RandomizableTrait) == draws

@@ -24,7 +24,7 @@ def batch(count: int = 6, size: tuple[int, int] = (20, 24)) -> dict[str, torch.T
 
 
 def slow_sampling(image: torch.Tensor, to_input: torch.Tensor, fill: float) -> torch.Tensor:
-    """Bilinear interpolation, pixel by pixel; outside is the fill."""
+    """Bilinear interpolation, pixel by pixel; pixels outside the image get ``fill``."""
     height, width = image.shape
     padded = torch.full((height + 2, width + 2), fill, dtype=torch.float64)
     padded[1:-1, 1:-1] = image
@@ -58,7 +58,7 @@ def test_the_label_moves_with_the_image_and_keeps_its_values():
     before["image_padding"].zero_()
     after = RandAffineBatchd(rotate=30, zoom=(0.8, 1.2))(before)
     assert set(after["label"].unique().tolist()) == {0, 3}
-    # where interpolation is certain, both say the same
+    # where the rounding is certain, both must agree
     certain = (after["image"] < 0.01) | (after["image"] > 2.99)
     assert torch.equal(after["label"][certain].round(), after["image"][certain].round())
 
@@ -190,12 +190,12 @@ TURNED = {"rotate": (40, 25, 70), "zoom": (0.7, 1.4), "shift": 0.1, "flip_prob":
 
 
 def ways(before: dict, after: dict) -> torch.Tensor:
-    """Voxels of the result to those of the input, as the affines tell, ``(B, 4, 4)``."""
+    """Maps from voxels of the result to voxels of the input, computed from the affines, ``(B, 4, 4)``."""
     return torch.linalg.solve(before["affine"], after["affine"])
 
 
 def test_volumes_against_scipy_through_the_new_affine():
-    """Item by item and channel by channel; a border of the background's value stands for what is outside."""
+    """Each item and channel is compared; padding with the background's value stands for the outside."""
     before = volumes()
     after = RandAffineBatchd(**TURNED)(before)
     size = before["image"].shape[2:]
@@ -208,7 +208,7 @@ def test_volumes_against_scipy_through_the_new_affine():
             expected = map_coordinates(bordered, where, order=1, cval=fill).reshape(size)
             assert np.abs(after["image"][row, channel].numpy() - expected).max() < 1e-3
         nearest = map_coordinates(np.pad(before["label"][row, 0].numpy(), 1), where, order=0).reshape(size)
-        # halfway between two voxels either is right
+        # halfway between two voxels, either neighbour is correct
         certain = (np.abs(where - np.floor(where) - 0.5) > 1e-4).all(axis=0).reshape(size)
         assert (after["label"][row, 0].numpy() == nearest)[certain].all() and certain.mean() > 0.99
     assert len({tuple(way.flatten().tolist()) for way in ways(before, after)}) == 3, "each its own"
@@ -230,7 +230,7 @@ def test_volumes_against_monais_affine():
 
 
 def test_volumes_against_monais_random_affine():
-    """Item by item, its draws set to ours: the image bilinear, the mask nearest."""
+    """MONAI runs item by item with our random numbers: bilinear for the image, nearest neighbour for the mask."""
     before = volumes()
     before["image_padding"].zero_()
     torch.manual_seed(7)
@@ -250,12 +250,12 @@ def test_volumes_against_monais_random_affine():
         grid.scale_params = [-shrunk if drawn[7] < 0.5 else shrunk, shrunk, shrunk]
         expected = monai({key: before[key][row] for key in ("image", "label")})
         assert torch.allclose(after["image"][row], expected["image"].as_tensor(), atol=1e-4)
-        # halfway between two voxels either is right
+        # halfway between two voxels, either neighbour is correct
         assert (after["label"][row] == expected["label"].as_tensor()).float().mean() > 0.999
 
 
 def test_volumes_turn_about_three_axes_as_monai_does():
-    """From the same draws: rotation about k, then j, then i; scaled, mirrored first, and shifted."""
+    """From the same random numbers: mirror and scale, then rotate about k, then j, then i, then shift."""
     count, size = 400, (4, 4, 4)
     before = {"image": torch.zeros(count, 1, *size), "image_padding": torch.zeros(count, 1)}
     before["affine"] = torch.eye(4, dtype=torch.float64).repeat(count, 1, 1)
@@ -271,7 +271,7 @@ def test_volumes_turn_about_three_axes_as_monai_does():
         assert np.allclose(affine[row, :3, :3].numpy(), linear)
         shift = (2 * draws[row, 4:7].numpy() - 1) * 0.1 * 4
         assert np.allclose(affine[row, :3].numpy() @ [1.5, 1.5, 1.5, 1], 1.5 + shift)
-    # every range is used, and no more of it
+    # every range is used in full and never exceeded
     largest = torch.rad2deg(angles.abs().amax(dim=0))
     assert (largest <= torch.tensor([40, 25, 70])).all() and (largest > torch.tensor([38, 23, 67])).all()
 

@@ -30,7 +30,7 @@ def test_so_many_are_blurred_and_the_others_are_left():
 
 
 def test_how_much_is_drawn_apart_from_whether(monkeypatch):
-    """Few images are blurred, and these by all widths."""
+    """Few images are blurred, and their widths cover the whole range."""
     drawn = []
     blur = rand_blur.gaussian_blur
     monkeypatch.setattr(

@@ -26,7 +26,7 @@ def test_every_voxel_keeps_its_place_in_space(size):
     after = RandFlipRotate90Batchd(flip_prob=0.5, rotate90_prob=0.7)(before)
     assert not torch.equal(after["image"], before["image"])
     for row in range(6):
-        # places of the voxels in space, before and after, with their values
+        # positions of the voxels in space, before and after, with their values
         def voxels(data, row=row):
             index = torch.cartesian_prod(*(torch.arange(side) for side in size)).double()
             index = torch.cat([index, torch.zeros(len(index), 3 - len(size)), torch.ones(len(index), 1)], dim=1)

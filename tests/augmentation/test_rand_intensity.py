@@ -55,7 +55,7 @@ def test_the_background_stays_the_background(size, change):
 
 
 def test_an_inverted_image_is_the_negative_of_the_other():
-    """A standardised image's negative is its opposite; some of a batch are, and their background with them."""
+    """A standardised image is inverted by changing its sign; some images of a batch are, including their background."""
     before = batch(count=40)
     torch.manual_seed(1)
     after = RandIntensityBatchd(invert_prob=0.3)(before)
@@ -74,7 +74,7 @@ def test_shading_is_smooth_positive_and_within_its_bounds():
     torch.manual_seed(1)
     after = RandIntensityBatchd(bias_field=0.4)(before)
     shade = (after["image"] - after["image_padding"][..., None, None]) / (before["image"] + 3)
-    # standardising again divides each image by one number
+    # standardising again divides each image by a single number
     field = shade.log() - shade.log().mean(dim=(2, 3), keepdim=True)
     assert (field.amax(dim=(2, 3)) - field.amin(dim=(2, 3))).max() <= 0.8 + 1e-5
     assert field.diff(dim=2).abs().max() < 0.8 * 3 / 31 + 1e-5 and field.abs().max() > 0.05

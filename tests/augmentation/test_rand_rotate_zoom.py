@@ -29,16 +29,16 @@ def test_rates_axes_and_ranges_are_those_asked_for(axes):
     traces = torch.diagonal(rotation, dim1=1, dim2=2).sum(dim=1)
     angle = torch.acos((traces[rotated] - (axes - 2)).clamp(-2, 2) / 2).rad2deg()
     assert 29 < float(angle.max()) <= 30.0001
-    # either way as often
+    # both directions are equally frequent
     skew = (rotation - rotation.mT)[rotated]
     way = skew[:, 1, 0] if axes == 2 else skew[:, [2, 0, 1], [1, 2, 0]].sum(dim=1)
     assert float((way > 0).double().mean()) == pytest.approx(0.5, abs=0.05)
     if axes == 3:
-        # about one axis, which stays where it is; each as often
+        # the rotation is about one axis, which stays fixed; all axes are equally frequent
         still = (torch.diagonal(rotation[rotated], dim1=1, dim2=2) > 1 - 1e-9).double()
         assert torch.equal(still.sum(dim=1), torch.ones(len(still), dtype=torch.float64))
         assert still.mean(dim=0).tolist() == pytest.approx([1 / 3] * 3, abs=0.04)
-    # the centre stays where it is
+    # the centre stays fixed
     centre = torch.full((axes,), 4.0, dtype=torch.float64)
     assert torch.allclose(linear @ centre + drawn[:, :, axes], centre.expand(4000, -1))
 
@@ -53,7 +53,7 @@ def test_images_are_those_of_scipy(axes):
     maps = transform._draw(6, (11,) * axes).numpy()
     for number in range(6):
         for channel in range(2):
-            padded = np.pad(image[number, channel].numpy(), 1)  # beyond the edge it fades to the background
+            padded = np.pad(image[number, channel].numpy(), 1)  # beyond the edge, values fade to the background
             matrix, offset = maps[number, :, :axes], maps[number, :, axes] + 1 - maps[number, :, :axes] @ np.ones(axes)
             expected = affine_transform(padded, matrix, offset, order=1)[(slice(1, -1),) * axes]
             assert np.allclose(moved[number, channel], expected, atol=1e-4)

@@ -55,7 +55,7 @@ def test_the_identity_moves_nothing():
 
 
 def test_volumes_too_large_for_float32_to_count_their_voxels():
-    """More than 2^24 with the background around them."""
+    """With the background around them, the volumes have more than 2^24 voxels."""
     volumes = torch.rand(1, 1, 2, 2, 700_000)
     sampled, moved = sample_volumes(
         volumes, torch.eye(3, 4, dtype=torch.float64)[None], torch.zeros(1, 1), {"label": volumes}

@@ -7,7 +7,7 @@ from planewise.data import BatchLoader, OrderedSampler
 
 
 class Rows(torch.utils.data.Dataset):
-    """Items of a batch at once, as our datasets return them."""
+    """Returns all items of a batch at once, as our datasets do."""
 
     def __len__(self):
         return 5

@@ -101,7 +101,7 @@ def test_what_is_no_datalist_is_explained(tmp_path, content, message):
 
 
 def test_all_sections_and_each_item_once(tmp_path):
-    """DSBCC's test exams are the validation section too."""
+    """DSBCC's test exams are also the validation section."""
     listed = {"training": ["a", "b"], "validation": ["c"], "test": ["c", "d"]}
     content = {section: [{"image": f"{name}.dcm", "phase": 0} for name in names] for section, names in listed.items()}
     path = write(tmp_path, content)
@@ -142,7 +142,7 @@ def test_a_datalist_of_another_view_is_refused(tmp_path, stack, view, command):
 
 @pytest.mark.parametrize("header", [{}, {"planewise": {"stack": "stack"}}, {"planewise": {}}])
 def test_a_datalist_that_says_no_view_passes(tmp_path, header):
-    """One written by hand, and one of `--anatomy any`, whose stacks may well be short axes."""
+    """One datalist written by hand, and one of `--anatomy any`, whose stacks may be short axes."""
     assert load_datalist(write(tmp_path, header | {"training": [{"image": "a.dcm"}]}), "training", view="sax")
 
 
@@ -229,7 +229,7 @@ def test_structures_that_a_data_set_cannot_have_are_refused():
         labelled([item | {"label_map": {"1": 2, "2": 3}}], dict(list(FIVE.items())[:3]))
     with pytest.raises(InputError, match=r"exam f00: the masks of its data set have no LA or RA.*'3': 'LV'\}\"$"):
         labelled([item], FIVE)
-    # fewer than there are is a choice
+    # naming fewer structures than there are is allowed
     assert labelled([item], {"3": "LV"}) == [item]
 
 
@@ -246,7 +246,7 @@ def test_labelled_slices_of_a_volume_become_the_volume_again():
     cine = [dict(cut[0], image="c.nii.gz", time=time, label=f"{time}.nii.gz") for time in (0, 4)]
     others = [
         {key: value for key, value in cut[0].items() if key != "label"},
-        cut[1] | {"label_frame": 0},  # a mask of some slices alone
+        cut[1] | {"label_frame": 0},  # a mask of only some slices
         {"image": "x.dcm", "affine": [[1]], "label": "x_gt.nii.gz", "label_frame": 3},
         {"image": "b.nii.gz", "label": "b_gt.nii.gz"},
     ]

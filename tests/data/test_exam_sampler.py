@@ -55,7 +55,7 @@ def test_the_length_of_an_epoch_can_be_fixed(length):
     sampler = ExamSampler(DATASET, samples_per_epoch=length)
     drawn = list(sampler)
     assert len(drawn) == len(sampler) == length
-    # whole passes: no exam comes a third time before all came twice
+    # complete passes: no exam comes a third time before all have come twice
     counts = exams(drawn)
     assert max(counts.values()) <= -(-length // 5)
 

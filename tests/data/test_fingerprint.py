@@ -34,7 +34,7 @@ def test_settings_of_every_kind_are_described():
             Lambdad("image", functools.partial(shifted, by=2)),
             Lambdad("image", functools.partial(shifted, by=3)),
         ),
-        # as a config makes them: without a file that holds their source
+        # as configs make them: no file holds their source
         (Lambdad("image", eval("lambda x: x + 1")), Lambdad("image", eval("lambda x: x + 2"))),
         (Lambdad("image", eval("lambda x: x.exp()")), Lambdad("image", eval("lambda x: x.log()"))),
     ):
@@ -105,7 +105,7 @@ def test_the_code_of_the_rooms_that_make_rows_is_in_the_key(tmp_path, monkeypatc
 
 
 def test_what_makes_rows_takes_nothing_of_ours_from_elsewhere():
-    """Otherwise a change there would leave old rows in use."""
+    """Otherwise a change in such code would leave old rows in use."""
     ours = Path(planewise.__file__).parent
     for file in (file for room in fingerprint_module.ROOMS for file in (ours / room).rglob("*.py")):
         rooms = set(re.findall(r"(?:from|import) planewise\.(\w+)", file.read_text()))

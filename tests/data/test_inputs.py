@@ -17,7 +17,7 @@ def test_a_folder_of_volumes_without_masks(tmp_path):
 
 
 def test_masks_are_no_inputs(tmp_path):
-    """Whatever they are called; 3D Slicer exports Segmentation.nii.gz."""
+    """This holds whatever their names are; 3D Slicer exports Segmentation.nii.gz."""
     for name in ("a.nii.gz", "a_seg.nii.gz", "a-label.nii.gz", "x.npy"):
         (tmp_path / name).touch()
     assert [Path(item["image"]).name for item in find_inputs(tmp_path)] == ["a.nii.gz", "x.npy"]
@@ -38,7 +38,7 @@ def test_files_of_other_forms_are_refused_with_what_to_do(name, tmp_path):
 
 
 def test_slices_of_a_datalist_come_in_their_order(tmp_path):
-    """Whatever the order of its items: slices by their rank, phases by their time."""
+    """This holds whatever the order of the items: slices are sorted by rank, phases by time."""
     items = [
         {
             "image": f"{rank}_{phase}.dcm",

@@ -10,7 +10,7 @@ from planewise.data import PairSampler
 from planewise.data.datalist import rows_by_stack, slice_position
 from planewise.errors import InputError
 
-#: 4 exams of 3 to 6 slices at two phases; the last has its slices' ranks alone.
+#: 4 exams of 3 to 6 slices at two phases; the last exam has only the ranks of its slices.
 ITEMS = [
     {"exam": f"e{exam}", "stack": "sax", "phase": phase, "slice": k}
     | ({"location": k / (2 + exam)} if exam < 3 else {})
@@ -42,7 +42,7 @@ def test_a_pair_is_two_slices_of_one_stack_at_one_phase():
 def test_every_pair_is_as_likely_and_either_of_two_may_come_first():
     drawn = Counter(pair for epoch in range(400) for pair in draw(epoch, samples_per_exam="all"))
     of_first_exam = {pair: count for pair, count in drawn.items() if ITEMS[pair[0]]["exam"] == "e1"}
-    # 4 slices at 2 phases: 24 ordered pairs, 8 draws an epoch
+    # 4 slices at 2 phases: 24 ordered pairs, 8 drawn per epoch
     assert len(of_first_exam) == 24
     assert max(of_first_exam.values()) < 1.5 * 400 * 8 / 24 and min(of_first_exam.values()) > 0.6 * 400 * 8 / 24
 
@@ -54,7 +54,7 @@ def test_batches_and_the_length_of_an_epoch(length):
     assert len(batches) == len(sampler) == -(-length // 3)
     assert [len(batch) for batch in batches[:-1]] == [6] * (len(batches) - 1)
     assert sum(map(len, batches)) == 2 * length
-    # whole passes: no exam comes a third time before all came twice
+    # complete passes: no exam comes a third time before all have come twice
     assert max(Counter(ITEMS[first]["exam"] for first, _ in pairs(batches)).values()) <= -(-length // 4)
 
 

@@ -87,7 +87,7 @@ def test_other_loaders_are_refused(items, tmp_path):
 
 
 def test_random_transforms_of_a_whole_batch_follow_the_seed(dataset):
-    """As the iteration's seed says: colours move together, and what comes in from outside is black."""
+    """The iteration's seed determines the result: colours move together, and what enters from outside is black."""
     random = Compose([RandAffineBatchd(rotate=180, shift=0.1), RandFlipRotate90Batchd(), RandBrightnessBatchd(1.0)])
     batches = []
     for seed in (5, 5, 6):

@@ -98,7 +98,7 @@ def test_batches_of_two_processes_are_one_batch_of_twice_the_series(slices, even
         monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
         shares.append(batches(2))
     together = [sorted(one + other) for one, other in zip(*shares, strict=True)]
-    # the eleventh series is cut off, or goes to the first
+    # the eleventh series is dropped, or goes to the first process
     expected = [sorted(batch) for batch in whole]
     assert together[:2] == expected[:2]
     assert (len(together[2]) < len(expected[2]) if even else together[2] == expected[2]) and set(together[2]) <= set(

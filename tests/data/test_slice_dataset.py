@@ -157,8 +157,7 @@ def test_a_full_disk_names_the_size_that_is_needed(volumes, preprocessing, tmp_p
             InputError, match=r"disk is full: .* of 12 slices needs 0\.0\d GiB .*are free there.*--cache_dir"
         ) as info:
             dataset(volumes, large, tmp_path)
-    assert "needs 0.04 GiB" in str(info.value)  # 12 slices of 3 MiB
-    # with room made, the same cache is finished
+    assert "needs 0.04 GiB" in str(info.value)  # 12 slices of 3 MiB once there is room, the same cache is finished
     room[0] = 2**40
     assert len(dataset(volumes, large, tmp_path)) == 12
 
@@ -188,7 +187,7 @@ def test_a_cache_may_be_larger_than_the_memory(volumes, preprocessing, tmp_path)
     size = psutil.virtual_memory().total + psutil.swap_memory().total + 2**30
     path = tmp_path / "image.npy"
     rows = size // (16 * 16 * 2)
-    # zeros without blocks on the disk, but for the last row
+    # a sparse file of zeros, except for the last row
     np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(rows, 1, 16, 16))[-1] = 3
     array = cache_module._mapped(cache_module._rows(path, rows, "r"))
     assert array.nbytes > size - 512
@@ -312,7 +311,7 @@ def test_every_slice_keeps_its_own_row_in_whatever_order_they_come(volumes, prep
 
 
 class Mendable:
-    """Refuses a slice, or ends the build, as long as it is told to."""
+    """Refuses a slice, or ends the build, until it is told to stop."""
 
     def __init__(self) -> None:
         self._refused, self._deadly = (), ()
@@ -378,7 +377,7 @@ def test_channels_are_kept(volumes, preprocessing, tmp_path):
 
 
 def test_which_arrays_are_masks_is_in_the_key(volumes, preprocessing, tmp_path):
-    """Masks are kept as bytes, so an image that was kept as one is lost."""
+    """Masks are kept as bytes, so an image kept as a mask would be lost."""
     masked = dataset(volumes[:1], preprocessing, tmp_path)
     plain = dataset(volumes[:1], preprocessing, tmp_path, label_keys=())
     assert masked._arrays._arrays["label"].dtype == torch.uint8

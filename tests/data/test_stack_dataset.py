@@ -14,7 +14,7 @@ TASKS = ("abnormal", "acl")
 
 @pytest.fixture
 def items(tmp_path) -> list[dict]:
-    """Three exams in MRNet's form, of 3, 5 and 4 slices."""
+    """Three exams in MRNet's form, with 3, 5 and 4 slices."""
     rng = np.random.default_rng(0)
     made = []
     for number, slices in enumerate((3, 5, 4)):
@@ -118,7 +118,7 @@ def test_slices_of_a_stack_are_in_order_however_they_are_listed(items, transform
 
 
 def test_an_exam_with_one_label_of_two_keeps_its_place(items, transform, tmp_path):
-    """Labels stand beside the exam that has them, whichever exams were left out."""
+    """Labels stay with their exam, whichever exams are left out."""
     del items[0]["acl"], items[0]["abnormal"], items[1]["abnormal"]
     stacks = dataset(items, transform, tmp_path)
     batch = stacks.__getitems__([0, 1])

@@ -17,13 +17,13 @@ def test_the_middle_third_of_a_stack():
     assert [slices_between(count, 1 / 3, 2 / 3) for count in (1, 2, 3, 6, 9, 10)] == [
         [0], [0], [1], [2, 3], [3, 4, 5], [3, 4, 5, 6],
     ]  # fmt: skip
-    # middles at a quarter and three quarters: both bounds are within
+    # the middles are at one quarter and three quarters, so both limits are inclusive
     assert slices_between(2, 0.25, 0.75) == [0, 1]
     assert slices_between(4, 0, 1) == [0, 1, 2, 3] and slices_between(10, 0.5, 0.5) == [4]
 
 
 def write(folder, exam: str, phase: str, depth: int, **more) -> dict:
-    """A volume whose pixels say exam, phase and slice; the mask is heart on the left half but for slice 2."""
+    """A volume whose pixels encode exam, phase and slice; the mask marks the left half as heart, except in slice 2."""
     value = 100 * int(exam) + 50 * (phase == "ES")
     volume = np.zeros((4, 6, depth), "f4") + value + np.arange(depth)
     volume[0, 0] = 0
@@ -49,7 +49,7 @@ def items(tmp_path) -> list[dict]:
 
 
 def loaded(item: dict) -> dict:
-    """The pixels as they are."""
+    """The unchanged pixels."""
     item = LoadSliced("image")(item)
     item["image_padding"] = torch.zeros(1)
     return item
@@ -68,7 +68,7 @@ def test_both_phases_of_the_same_slices_stand_side_by_side(items, tmp_path, capl
     for reason in ("no volume at ES (1)", "no class (group) (1)", "different numbers of slices at the two phases (1)"):
         assert reason in caplog.text
     batch = data.__getitems__([1, 0])
-    # e2 has one slice of three, e1 two of six: end-diastole, then end-systole, then the gap filled with zeros
+    # e2 uses one of three slices, e1 two of six: end-diastole, then end-systole, then padding with zeros
     assert batch["image"].shape == (2, 4, 4, 6) and batch["label"].tolist() == [1, 0]
     assert batch["image"][:, :, 1, 1].tolist() == [[201, 0, 251, 0], [102, 103, 152, 153]]
     assert batch["mask"].tolist() == [[True, False], [True, True]] and batch["index"].tolist() == [1, 0]
@@ -94,14 +94,14 @@ def test_a_slice_without_heart_goes_at_both_phases(items, tmp_path, caplog):
     batch = data.__getitems__([0])
     assert batch["heart"].shape == batch["image"].shape == (1, 2, 4, 6)
     assert batch["heart"][0, 0].sum() == 12 and batch["heart"][0, :, :2].min() == 1
-    # of three slices the last, of six the last too
+    # the last of three slices, and the last of six
     with caplog.at_level(logging.WARNING, "planewise"):
         data = dataset(items[:4], tmp_path, transform=kept, heart_labels=[3], slices=(0.8, 0.9))
     assert [item["exam"] for item in data.items] == ["e1"] and "no slice is usable at both phases (1)" in caplog.text
 
 
 def test_every_slice_has_its_own_heart(items, tmp_path):
-    """As many rows of it as the item's place in the list."""
+    """In each heart, the number of rows is the item's place in the list."""
     for rows, item in enumerate(items[:4]):
         mask = np.zeros(nibabel.load(item["label"]).shape, "u1")
         mask[:rows] = 3
@@ -112,7 +112,7 @@ def test_every_slice_has_its_own_heart(items, tmp_path):
         return {**LoadSliced(["image", "label"])(item), "image_padding": torch.zeros(1)}
 
     batch = dataset(items[:4], tmp_path, transform=kept, heart_labels=[3]).__getitems__([1, 0])
-    # e2 has one slice at each phase, and the gap has none; its end-systole stands before its end-diastole in the list
+    # e2 has one slice at each phase, and the padding has none; its end-systole comes before its end-diastole in the list
     assert batch["heart"].sum(dim=(2, 3)).div(6).tolist() == [[3, 0, 2, 0], [0, 0, 1, 1]]
 
 

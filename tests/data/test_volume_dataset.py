@@ -24,7 +24,7 @@ SIDE = 16
 
 
 def preprocessing(keys=KEYS, side=SIDE) -> Compose:
-    """As the paper: min-max, box of the foreground, resized."""
+    """The paper's preprocessing: min-max scaling, cropping to the foreground, resizing."""
     modes = ["trilinear", "nearest"][: len(keys)]
     return Compose(
         [
@@ -38,7 +38,7 @@ def preprocessing(keys=KEYS, side=SIDE) -> Compose:
 
 @pytest.fixture(scope="module")
 def items(tmp_path_factory):
-    """Items of four heads, through the index."""
+    """Items of four heads from the indexer."""
     root = tmp_path_factory.mktemp("brats")
     list(write_exams(Recipe("brats", population=HEADS.with_values(side=20)), root, 4))
     written = write_datalist(index_folder(root, anatomy="volume", split=(1, 0, 0)).datalist, root / "list.json")
@@ -90,7 +90,7 @@ def test_the_cache_is_built_once_and_its_key_knows_every_channel(items, tmp_path
 
 def test_bad_cases_are_counted_explained_and_left_out(items, tmp_path, caplog):
     def changed(name, item, change):
-        """A copy of a case with its mask or first channel changed."""
+        """A copy of a case with a changed mask or first channel."""
         key, path = ("label", item["label"]) if name == "label" else ("image", item["image"][0])
         image = nibabel.load(path)
         written = tmp_path / f"{len(list(tmp_path.glob('*.nii.gz')))}.nii.gz"
@@ -121,19 +121,21 @@ def test_slices_of_a_datalist_are_gathered_into_their_stack(tmp_path):
     (volume,) = gather_stacks(slices[::-1])
     assert [entry["frame"] for entry in volume["image"]] == list(range(6))
     assert volume["exam"] == slices[0]["exam"] and volume["patient"] == slices[0]["patient"]
-    # the slices run from the feet to the head, as the volume's third axis does
+    # the slices run from the feet to the head, like the volume's third axis
     loaded = LoadVolumed("image")(volume)["image"]
     assert loaded.shape == (1, 9, 8, 6) and np.allclose(loaded.numpy()[0], values)
     assert np.allclose(loaded.affine, np.diag([2.0, 2, 3, 1]))
     json.dumps(volume)
-    # what its slices do not share is none of the volume's
+    # the volume does not get values that its slices do not share
     (volume,) = gather_stacks([{**item, "scanner": "s", "drawn_by": str(n)} for n, item in enumerate(slices)])
     assert volume["scanner"] == "s" and "drawn_by" not in volume
 
 
 @pytest.mark.parametrize(("slope", "intercept"), [(1, -1024), (2, -1000)])
 def test_a_ct_from_dicom_files_with_a_mask_drawn_on_its_nifti(tmp_path, slope, intercept):
-    """From files to the cache: Hounsfield units, whatever is stored; and the mask, whose rows converters turn round."""
+    """From files to the cache: values become Hounsfield units, however they are stored; the mask's rows are reversed, as
+    converters do.
+    """
     values = 2.0 * np.arange(6 * 5 * 4).reshape(6, 5, 4) - 100
     affine = write_ct(tmp_path / "ct" / "case", values, slope=slope, intercept=intercept)
     mask = np.random.default_rng(0).integers(0, 3, values.shape).astype(np.uint8)
@@ -148,13 +150,13 @@ def test_a_ct_from_dicom_files_with_a_mask_drawn_on_its_nifti(tmp_path, slope, i
     assert np.array_equal(batch["label"][0, 0].numpy(), mask)
     assert np.allclose(batch["affine"][0], affine)
     assert len(labelled(gather_stacks(slices), {1: "pancreas", 2: "tumour"})) == 1
-    # a mask of some of the slices is none of the volume
+    # a mask of only some slices is not a mask of the volume
     del slices[2]["label"]
     assert "label" not in gather_stacks(slices)[0]
 
 
 def test_a_viewers_mask_has_the_numbers_of_the_channels(items, tmp_path):
-    """MONAI Label hands over images and masks and no exam; its list of labels has 3 where the masks have 4."""
+    """MONAI Label passes images and masks without an exam; its list of labels has 3 where the masks have 4."""
     masks = [nibabel.load(item["label"]) for item in items]
     number = next(n for n, mask in enumerate(masks) if set(np.unique(mask.dataobj)) == {0, 1, 2, 4})
     item, mask, values = items[number], masks[number], np.asarray(masks[number].dataobj)

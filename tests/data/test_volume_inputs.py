@@ -21,7 +21,7 @@ CHANNELS = ("t1", "flair")
 
 @pytest.fixture
 def cases(tmp_path):
-    """Two cases of two channels and a mask, each in a folder of its own; and one of macOS' hidden files."""
+    """Two cases of two channels and a mask, each in its own folder, and one of macOS's hidden files."""
     for number, case in enumerate(("a_1", "b_1")):
         (tmp_path / case).mkdir()
         for channel in (*CHANNELS, "seg"):
@@ -69,7 +69,7 @@ def test_a_folder_of_dicom_series(tmp_path):
     write_ct(tmp_path / "other", values[..., :3].repeat(2, axis=2), SeriesDescription="other")
     found = find_volumes(tmp_path)
     assert [len(item["image"]) for item in found] == [6, 4]
-    # MONAI Label names a folder alone
+    # MONAI Label passes only a folder
     assert LoadVolumed("image", channels=1)({"image": str(tmp_path)})["image"].shape == (1, 6, 5, 6)
     assert {item["exam"] for item in found} == set(index_folder(tmp_path, anatomy="volume").datalist["exams"])
     with pytest.raises(InputError, match="convert DICOM series with dcm2niix, one file for each channel"):
@@ -85,7 +85,7 @@ def test_an_enhanced_ct_file(tmp_path, rescale):
     write_enhanced_ct(tmp_path / "ct.dcm", values, rescale)
     (item,) = find_volumes(tmp_path)
     assert np.array_equal(LoadVolumed("image")(item)["image"][0], values)
-    # ITK does not open images of one slice over time, and pydicom does
+    # ITK does not open images of one slice over time, but pydicom does
     timed = write_enhanced_ct(tmp_path / "timed.dcm", values, rescale, gap=0.0)
     assert np.array_equal(np.stack(read_frames(timed), axis=-1), values)
 

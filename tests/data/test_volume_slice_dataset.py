@@ -38,7 +38,7 @@ def test_slices_are_those_of_the_volumes(both):
     [(LoadVolumed, 3, VolumeDataset), (LoadVolumed, 2, VolumeSliceDataset), (LoadSliced, 2, SliceDataset)],
 )
 def test_what_is_loaded_and_what_the_network_takes_say_which_dataset_it_is(loader, spatial_dims, kind, tmp_path):
-    """However deep the loader lies."""
+    """This holds however deeply the loader is nested."""
     transform = Compose([Compose([loader("image")])])
     assert type(volumes_or_slices([], transform, spatial_dims, cache_dir=tmp_path)) is kind
 

@@ -14,7 +14,7 @@ SEED = 1_000_003
 
 
 class Numbers:
-    """Batches 0, 1, 2 of an epoch, its number before them."""
+    """Yields the epoch's number, then its batches 0, 1, 2."""
 
     def __init__(self) -> None:
         self.sampler = SimpleNamespace(set_epoch=lambda epoch: setattr(self, "epoch", epoch))
@@ -28,7 +28,7 @@ class Numbers:
 
 
 def turns(interval: int, start: int = 0, epoch_length: int = 4, epochs: int = 4) -> tuple[list, list[dict]]:
-    """Who made each step, with its batch and what it drew, and the metrics after each epoch."""
+    """The task of each step, with its batch and random number, and the metrics after each epoch."""
     steps, metrics = [], []
     other = Engine(lambda engine, batch: None)
     other.data_loader = Numbers()
@@ -83,12 +83,12 @@ def test_an_epoch_without_the_other_task_has_no_loss_of_it():
 
 
 def test_each_task_has_its_own_moments_also_after_a_checkpoint():
-    """Its steps have the sizes that they would have alone."""
+    """Steps have the same sizes as if the task were trained alone."""
     weight, alone = torch.nn.Parameter(torch.zeros(2)), [torch.nn.Parameter(torch.zeros(2)) for _ in range(2)]
     adams = [torch.optim.Adam([each], lr=0.1) for each in alone]
     saved = torch.optim.Adam([weight], lr=0.1).state_dict()
     for step in range(6):
-        # a new optimiser with the last one's state, as in a resumed run
+        # a new optimiser with the previous one's state, as in a resumed run
         optimizer = torch.optim.Adam([weight], lr=0.1)
         optimizer.load_state_dict(saved)
         handler = AuxiliaryTaskHandler(SimpleNamespace(), optimizer)

@@ -23,7 +23,7 @@ from tests.quick_python import quick_python
 
 
 class Run:
-    """Ten lines of training: a linear layer, an optimiser with state, a schedule, a validation score per epoch."""
+    """A short training: a linear layer, an optimiser with state, a schedule, and a validation score per epoch."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ def test_after_a_break_an_epoch_is_best_if_it_beats_those_before_it(scores, best
 
 
 def test_a_break_before_the_first_validation_does_not_pass_for_one(tmp_path):
-    """An epoch without validation is kept for want of better, and given up for the first that has a score."""
+    """An epoch without validation is kept only until the first epoch that has a score."""
     unbroken = Run(tmp_path / "a", every=2)
     unbroken.go(4)
     Run(tmp_path / "b", every=2).go(1)
@@ -143,14 +143,14 @@ def test_without_validation_the_last_is_the_best(tmp_path):
 
 
 def test_a_script_of_older_weights_does_not_stay(tmp_path, caplog):
-    """A MONAI Label server, or a person, would take it for the model."""
+    """A MONAI Label server, or a user, would use it as the model."""
     (tmp_path / "model.ts").write_bytes(b"exported from the weights before")
     Run(tmp_path).go(1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "model.pt"]
     assert (
         "removed model.ts, because it was exported from older weights" in caplog.text and "ckpt_export" in caplog.text
     )
-    # epochs that leave model.pt as it is leave what was exported from it
+    # epochs that leave model.pt unchanged keep what was exported from it
     Run(tmp_path).go(2)
     (tmp_path / "model.ts").write_bytes(b"exported from epoch 2, the best")
     Run(tmp_path).go(4)
@@ -194,7 +194,7 @@ def test_a_write_that_fails_leaves_the_last_checkpoint_whole(tmp_path):
 
 
 class Cycled:
-    """Steps under one cycle of the learning rate over all of them, as many an epoch as there are processes to share them."""
+    """A training whose learning rate follows one cycle over all steps; the processes share the steps of an epoch."""
 
     def __init__(self, folder, length: int, epochs: int = 4) -> None:
         torch.manual_seed(0)
@@ -347,7 +347,7 @@ def test_starting_over_takes_the_other_runs_checkpoint_away(tmp_path):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_never_written(tmp_path, value):
-    """The loss of an epoch's last step was still a number; what it did to the weights was not."""
+    """The loss of an epoch's last step was finite, but the weights after it were not."""
     Run(tmp_path).go(1)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     exploding = Run(tmp_path)
@@ -363,7 +363,7 @@ def test_weights_that_are_not_finite_are_never_written(tmp_path, value):
 
 
 def test_a_score_that_is_no_number_is_not_the_best(tmp_path, caplog):
-    """MONAI takes the first value as the best, and no later one is smaller than NaN."""
+    """MONAI takes the first value as the best, and no later value is smaller than NaN."""
     nan = float("nan")
     wanted = Run(tmp_path / "a").go(3)
     Run(tmp_path / "b", scores=(nan, nan, 2.0, 4.0)).go(4)
@@ -398,7 +398,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("scores", [(3.0, 1.0, 2.0, 4.0), (1.0, 2.0, 3.0, 4.0), (4.0, 3.0, 2.0, 1.0)])
 def test_a_run_that_dies_between_any_two_moves_of_files_resumes(scores, tmp_path, monkeypatch):
-    """Every write ends in moves of whole files; whatever is there between two of them is enough to go on."""
+    """Every write ends with moves of complete files; between any two moves, the files suffice to continue."""
     unbroken = Run(tmp_path / "whole", scores).go(4)
     best = torch.load(tmp_path / "whole/model.pt", weights_only=True)
     replace, moves = os.replace, []
@@ -408,7 +408,7 @@ def test_a_run_that_dies_between_any_two_moves_of_files_resumes(scores, tmp_path
 
         def dies(one, other, moment=moment):
             if len(moves) >= moment:
-                raise Killed  # and a dead process moves nothing more
+                raise Killed  # a dead process moves no more files
             moves.append(other)
             replace(one, other)
 
@@ -425,7 +425,7 @@ def test_a_run_that_dies_between_any_two_moves_of_files_resumes(scores, tmp_path
         assert {path.name for path in folder.iterdir()} == {"last.ckpt", "model.pt"}
         if not dead:
             break
-    # 4 times last.ckpt, and model.next and model.pt for each epoch that was the best so far
+    # last.ckpt four times, and model.next and model.pt for each epoch that was the best so far
     better = sum(score == min(scores[: number + 1]) for number, score in enumerate(scores))
     assert len(moves) == 4 + 2 * better and not dead
 
@@ -463,7 +463,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
     run.trainer.add_event_handler(Events.EPOCH_COMPLETED(once=3), lambda: go_on.set())
     unbroken = Run(tmp_path / "other", interval=60)
     assert same(run.go(4), unbroken.go(4))
-    # what the writer was given is of the first epoch, whatever the weights became since
+    # the writer still has the first epoch's values, whatever happened to the weights since
     assert run.handler.files.times_written >= 2 and CheckpointFiles(tmp_path).read()["epoch"] == 4
 
 
@@ -525,7 +525,7 @@ run.go(4)
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_whose_exception_was_lost_ends_the_run_after_the_step(tmp_path, number):
-    """`PyObject_HasAttr` in torch's C++ drops whatever a module's `__getattr__` raises, Ctrl-C among it."""
+    """`PyObject_HasAttr` in torch's C++ swallows any exception of a module's `__getattr__`, including Ctrl-C."""
     before = [(each, signal.getsignal(each)) for each in (signal.SIGINT, signal.SIGTERM)]
     run = Run(tmp_path, interval=3600)
 
@@ -593,7 +593,7 @@ def test_weights_that_a_checkpoint_refers_to_are_asked_for(tmp_path):
 
 
 def test_a_checkpoint_of_an_earlier_version_resumes(tmp_path):
-    """It held the network's weights always, and no SHA-256."""
+    """Such a checkpoint always held the network's weights, and had no SHA-256."""
     Run(tmp_path).go(2)
     saved = CheckpointFiles(tmp_path).read()
     del saved["model_sha256"]

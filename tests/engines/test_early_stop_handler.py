@@ -8,7 +8,9 @@ from planewise.engines import EarlyStopHandler
 
 
 def run(losses: list[float], patience: int | None, start: tuple[int, int] = (0, -1)) -> int:
-    """The epoch at which a training with these validation losses ends; ``start`` is the epoch and the best one before it."""
+    """The epoch at which a training with these validation losses ends; ``start`` is the current epoch and the best one so
+    far.
+    """
     evaluator = SimpleNamespace(state=SimpleNamespace(best_metric_epoch=start[1]))
     trainer = Engine(lambda engine, batch: None)
     trainer.state.epoch, trainer.state.iteration = start[0], start[0]

@@ -10,7 +10,7 @@ from planewise.errors import InputError
 
 
 def run(losses: list[float], interval: int, length: int = 5, seen: list[int] | None = None) -> None:
-    """Steps with these losses; ``seen`` gets the epochs after which a checkpoint would be written."""
+    """Run steps with these losses; ``seen`` collects the epochs after which a checkpoint would be written."""
     trainer = Engine(lambda engine, number: {"loss": torch.tensor(losses[engine.state.iteration - 1])})
     trainer.optimizer = SimpleNamespace(param_groups=[{"lr": 10.0}, {"lr": 0.1}])
     FiniteLossHandler(interval).attach(trainer)
@@ -46,7 +46,7 @@ def test_numbers_pass(monkeypatch):
 
 
 def test_the_host_waits_as_often_as_the_log_does(monkeypatch):
-    """One copy for so many steps, and one at the end of an epoch."""
+    """One copy for each interval of steps, and one at the end of an epoch."""
     copies = []
     monkeypatch.setattr(torch, "stack", lambda values, stack=torch.stack: copies.append(len(values)) or stack(values))
     run([1.0] * 10, 3)

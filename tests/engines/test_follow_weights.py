@@ -27,7 +27,7 @@ def folder_of(bundle: str) -> Path:
 
 
 def a_run(bundle: str, folder: Path, *overlays: str, **settings) -> Path:
-    """A run's folder: weights that nobody reads here, its configuration and its record."""
+    """A run's folder: weights that are never read, a configuration and a record."""
     config = ConfigParser.load_config_files(
         [str(folder_of(bundle) / "configs" / file) for file in ("train.yaml", *overlays)]
     )
@@ -62,7 +62,7 @@ def test_inference_takes_what_the_network_and_its_input_need(tmp_path, caplog):
 
 
 def test_inference_takes_which_slices_were_learned_and_what_the_classes_are_called(tmp_path):
-    """They are settings of the samples; which exams are read is not: that is asked for anew."""
+    """These settings describe the samples; which exams are read is a new choice in each run."""
     settings = {"slices": [0.0, 1.0], "class_key": "amyloid", "classes": ["no", "yes"]}
     own = {"section": "validation", "num_exams": 3, "datalist": "/elsewhere.json"}
     run = a_run(TWO_PHASES, tmp_path, "evaluate.yaml", **settings, **own)
@@ -88,9 +88,9 @@ def test_weights_named_by_their_file_bring_them_too(tmp_path):
 
 def test_the_command_line_and_overlays_win_and_a_difference_is_said(tmp_path, caplog):
     run = a_run(POSITION, tmp_path, **SMALL)
-    # an overlay, or an override from Python, is no longer what the file says
+    # an overlay, or an override from Python, differs from the file
     parser = a_parser(POSITION, "inference.yaml", weights=str(run), spacing=2.0)
-    # --image_size names the default
+    # --image_size repeats the default
     taken = follow_weights(parser, ["--image_size", "208", "--stem_stride=1"])
     assert taken == {"features": [4, 8]}
     assert (parser["spacing"], parser["image_size"], parser["stem_stride"]) == (2.0, 208, 1)
@@ -150,7 +150,9 @@ def test_pretrained_weights_bring_the_backbone_alone(tmp_path):
 
 
 def test_an_overlays_shape_gives_way_to_that_of_pretrained_weights(tmp_path):
-    """The weights that ship have 24 channels and demo.yaml 16; what the command line says stays, and is refused later."""
+    """The weights that ship have 24 channels and demo.yaml has 16; a value on the command line stays, and is refused
+    later.
+    """
     run = a_run(POSITION, tmp_path, features=[24, 48], stem_stride=2)
     parser = a_parser(SEGMENTATION, "train.yaml", "demo.yaml", pretrained=str(run))
     rate, before = parser["learning_rate"], parser["features"]
@@ -182,7 +184,7 @@ def test_nothing_of_a_run_is_evaluated(tmp_path, caplog):
 
 @pytest.mark.parametrize("where", ["elsewhere", "in the bundle", "a folder"])
 def test_bounds_of_the_bundles_weights_are_not_said_of_others(where, tmp_path):
-    """Nothing is known of either file; what a package's configs say is of the weights in its own folder."""
+    """Nothing is known of either file; a package's configs describe only the weights in its own folder."""
     folder = tmp_path / MULTITASK
     shutil.copytree(folder_of(MULTITASK) / "configs", folder / "configs")
     (folder / "models").mkdir()
@@ -210,7 +212,7 @@ def test_bounds_of_the_command_line_win(tmp_path):
 
 
 def test_a_run_of_the_previous_version_is_read_with_its_old_names(tmp_path, caplog):
-    """All its settings and arguments, so that it is still a run of this bundle."""
+    """All settings and arguments are checked, so that it still counts as a run of this bundle."""
     changed = {"background_prob": 0.9, "zoom": [0.7, 1.3], "features": [4, 8]}
     run = a_run(SEGMENTATION, tmp_path, **changed)
     text = (run / "config.yaml").read_text()

@@ -14,7 +14,7 @@ NAMES = ("volume", "mass", "age")
 
 
 def exams(classes: int = 3) -> list[dict]:
-    """Eight exams of each class; one number of each depends on the class, not on it alone."""
+    """Eight exams of each class; one feature depends partly on the class."""
     draw = torch.Generator().manual_seed(0)
     return [
         {

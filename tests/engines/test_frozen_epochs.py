@@ -19,7 +19,7 @@ def network() -> SliceNet:
 
 
 def run(net: SliceNet, optimizer, epochs: int, handler: FrozenEpochsHandler, first: int = 0) -> list[dict]:
-    """Two steps an epoch; the network's state after each epoch."""
+    """Two steps per epoch; returns the network's state after each epoch."""
     kept = []
 
     def step(engine, batch):
@@ -67,7 +67,7 @@ def test_nothing_of_the_encoder_moves_until_it_is_released():
 
 
 def test_the_optimiser_keeps_what_it_knows():
-    """As by hand: Adam of the decoder alone, then of both, each with its own count of steps."""
+    """As by hand: Adam updates only the decoder, then both, each with its own step count."""
     net = network()
     optimizer = torch.optim.Adam(net.parameters(), 0.01)
     run(net, optimizer, 3, FrozenEpochsHandler(net, 2, "weights.pt"))

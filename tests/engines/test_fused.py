@@ -12,7 +12,7 @@ from planewise.engines.fused import fuse
 
 def network() -> torch.nn.Module:
     torch.manual_seed(0)
-    # a bias before a normalisation has no gradient but rounding, which Adam makes as large as any
+    # the gradient of a bias before a normalisation is pure rounding error, which Adam scales up to full steps
     first = torch.nn.Conv2d(1, 3, 3, bias=False)
     return torch.nn.Sequential(first, torch.nn.BatchNorm2d(3), torch.nn.Conv2d(3, 2, 3))
 
@@ -27,7 +27,7 @@ def learn(net: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: int) ->
 
 
 def kernels(net: torch.nn.Module, optimizer: torch.optim.Optimizer) -> set[str]:
-    """Names of what a step calls."""
+    """Names of the operations that a step calls."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         learn(net, optimizer, 1)
     return {event.key for event in profile.key_averages()}
@@ -78,7 +78,7 @@ def test_a_checkpoint_of_another_kind_of_device_goes_on(before, after, monkeypat
 
 
 def test_counts_of_steps_follow_the_weights(monkeypatch):
-    """A fused kernel reads them on the device."""
+    """A fused kernel reads the counts on the device."""
     weight = torch.nn.Parameter(torch.empty(3, device="meta"))
     optimizer = torch.optim.Adam([weight])
     optimizer.state[weight]["step"] = torch.tensor(4.0)

@@ -23,7 +23,7 @@ def test_fewer_patches_than_groups():
 
 
 def test_a_pixel_is_the_mean_of_what_was_guessed_while_it_was_hidden():
-    """A network whose guess is one number for each of its calls, and 1000 times what it sees."""
+    """A network that predicts a constant for each call, plus 1000 times its input."""
     calls: list[torch.Tensor] = []
 
     def network(image: torch.Tensor) -> torch.Tensor:
@@ -38,7 +38,7 @@ def test_a_pixel_is_the_mean_of_what_was_guessed_while_it_was_hidden():
     seen = inferer.seen((12, 16))
     for number, group in enumerate(seen):
         assert torch.equal(calls[number] != 0, group.expand(3, 1, 12, 16)), "nothing else is seen"
-        # the others' mean: of the calls 1 to 4, without that in which the pixel was seen
+        # the mean of the other calls: of 1 to 4, without the one in which the pixel was visible
         wanted = (10 - (number + 1)) / 3
         assert torch.allclose(restored.as_tensor()[0, 0, group], torch.tensor(wanted))
 

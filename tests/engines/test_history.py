@@ -24,7 +24,7 @@ LOSSES = torch.tensor([[4.0, 3.0, 2.0, 1.0], [0.5, 0.25, 0.5, 0.75]])
 def run(
     folder: str | Path, rank: int = 0, processes: int = 1, epochs: int = 2, start: int = 0, validated: int = 2
 ) -> None:
-    """Epochs whose every step loses what stands in LOSSES; of several processes each has its turn of the steps."""
+    """Run epochs whose steps have the losses in LOSSES; several processes share the steps."""
     loss = SimpleNamespace(last_terms=())
 
     def step(engine, number):
@@ -81,7 +81,7 @@ def test_scores_stand_in_the_epoch_that_was_validated_alone(tmp_path):
 
 
 def test_a_row_is_added_without_writing_the_others_again(tmp_path, monkeypatch):
-    """An epoch of two steps pays for it, too: a table of 500 rows is not written 500 times."""
+    """Even epochs of two steps must not become slow: a table of 500 rows is not rewritten 500 times."""
     written = []
 
     @contextmanager

@@ -28,13 +28,13 @@ def test_names_at_every_depth():
 @pytest.mark.parametrize(
     ("name", "near"),
     [
-        ("optimizer#weight_decay", True),  # Adam takes it, and the config does not say it
+        ("optimizer#weight_decay", True),  # Adam accepts it, although the config does not contain it
         ("optimizer#weight_decey", "optimizer#weight_decay"),
         ("evaluate#handlers#1#_disabled_", True),
         ("evaluate#handlers#2#collectors#1#phases", True),
         ("evaluate#handlers#2#collectors#1#phase", "evaluate#handlers#2#collectors#1#phases"),
         ("train#trainer#max_epoch", "train#trainer#max_epochs"),
-        ("train#dataset#transform#transforms", None),  # a reference: there is nothing below it
+        ("train#dataset#transform#transforms", None),  # a reference, which has nothing below it
     ],
 )
 def test_what_a_target_takes_is_known(name, near):

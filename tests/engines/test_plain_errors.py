@@ -49,7 +49,7 @@ def test_a_slip_in_a_configuration_is_a_line(change, said, monkeypatch, capsys):
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
     plain_errors()
     parser = ConfigParser({"made": 1} | change)
-    with pytest.raises(Exception) as caught:  # MONAI's, of several kinds
+    with pytest.raises(Exception) as caught:  # several kinds of errors from MONAI
         parser.get_parsed_content("made")
     sys.excepthook(caught.type, caught.value, None)
     shown = capsys.readouterr().err
@@ -143,8 +143,8 @@ def test_one_of_two_processes_says_which_it_is(error, said, told, tmp_path, monk
     wrapped.__cause__ = error
     sys.excepthook(RuntimeError, wrapped, None)
     assert said in capsys.readouterr().err
-    # whose reason counts comes first
+    # the process whose reason counts comes first
     assert waited == ([5.0] if "gloo" in str(error) else [])
-    # where torchrun looks for what it shows in the end
+    # the file that torchrun reads to show the cause
     message = json.loads((tmp_path / "error.json").read_text())["message"]
     assert message["extraInfo"]["py_callstack"].startswith("planewise, process 1 of 2: ") and told in message["message"]

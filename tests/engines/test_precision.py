@@ -35,7 +35,7 @@ NETWORKS = {
 
 @pytest.fixture
 def processor(monkeypatch):
-    """Call it with what the processor's instructions are to be."""
+    """Call it with the processor's supposed instructions."""
 
     def set_to(avx512_bf16: bool = False, amx: bool = False) -> None:
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
@@ -47,7 +47,7 @@ def processor(monkeypatch):
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """Call it with whether the GPU computes in bfloat16; without instructions for it torch emulates it."""
+    """Call it with whether the GPU computes in bfloat16; without the instructions, torch emulates it."""
 
     def set_to(bfloat16: bool) -> None:
         monkeypatch.setattr(
@@ -97,7 +97,7 @@ def test_by_name():
 
 @pytest.fixture
 def products() -> Iterator[tuple]:
-    """Where torch keeps whether products may be rounded; what is there is put back."""
+    """The places where torch stores whether products may be rounded; the values are restored afterwards."""
     kept = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [each.allow_tf32 for each in kept]
     yield kept
@@ -121,7 +121,7 @@ def image_for(network: nn.Module) -> Tensor:
 
 
 def kinds_of_convolution(network: nn.Module, run) -> set[torch.dtype]:
-    """In which numbers the convolutions give their results."""
+    """The data types of the convolutions' results."""
     kinds = set()
     layers = [module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Conv3d))]
     handles = [layer.register_forward_hook(lambda module, inputs, output: kinds.add(output.dtype)) for layer in layers]
@@ -198,5 +198,5 @@ def test_losses_metrics_and_weights_stay_float32_in_monais_engines():
 def test_float32_comes_back_on_cuda(amp):
     network = NETWORKS["maps and location"]().cuda()
     image = torch.randn(2, 1, 16, 16, device="cuda")
-    with torch.autocast("cuda", enabled=amp == "float16"):  # as MONAI's engines do for float16 alone
+    with torch.autocast("cuda", enabled=amp == "float16"):  # MONAI's engines do this only for float16
         assert AutocastInferer(amp)(image, network).dtype == torch.float32

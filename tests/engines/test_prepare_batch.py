@@ -11,7 +11,7 @@ def augment(batch: dict) -> dict:
 
 
 def prepared() -> tuple[torch.Tensor, torch.Tensor]:
-    """The augmented image, and what the network's dropout would draw after it."""
+    """The augmented image, and the random numbers that the network's dropout would draw next."""
     torch.manual_seed(7)
     image, _ = PrepareSliceBatch("label", augment)({"image": torch.zeros(2), "label": torch.zeros(2)}, "cpu")
     return image, torch.rand(4)

@@ -5,7 +5,7 @@ from planewise.engines import PrepareStackBatch
 
 
 def batch() -> dict[str, torch.Tensor]:
-    """Two stacks of four slices of 2 x 3 pixels; the second has three slices, and one that fills up."""
+    """Two stacks of four slices of 2 x 3 pixels; the second has three slices and one padded slice."""
     mask = torch.tensor([[True] * 4, [True, True, True, False]])
     return {"image": torch.arange(48.0).view(2, 4, 2, 3), "label": torch.tensor([1, 0]), "mask": mask}
 

@@ -17,7 +17,7 @@ from tests.processes import in_processes
 
 @pytest.fixture
 def launched(monkeypatch):
-    """The environment that torchrun gives a process; by default the only one."""
+    """Set the environment that torchrun gives a process; by default, it is the only one."""
 
     def launch(rank: int = 0, processes: int = 1, local_rank: int | None = None) -> None:
         variables = {"RANK": rank, "WORLD_SIZE": processes, "LOCAL_RANK": rank if local_rank is None else local_rank}
@@ -53,7 +53,7 @@ def test_joining_and_leaving(launched):
 
 
 def test_inside_a_slurm_job_the_process_keeps_its_number(launched, monkeypatch):
-    """SLURM started torchrun once a machine, so its number of the task is 0 in every process."""
+    """SLURM starts torchrun once per machine, so the task's number is 0 in every process."""
     launched(local_rank=3)
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     monkeypatch.setenv("SLURM_LOCALID", "0")
@@ -74,7 +74,7 @@ def test_the_network_itself_stays_as_it_is(launched):
 
 
 def test_synchronised_batch_norm_keeps_names_and_parameters(launched, monkeypatch):
-    """On a device that only seems to be there: torch synchronises on GPUs alone."""
+    """On a pretended device, because torch synchronises only on GPUs."""
     launched()
     join_processes("cpu")
     monkeypatch.setattr("planewise.engines.processes.DistributedDataParallel", lambda network, device_ids: network)
@@ -108,7 +108,7 @@ def test_gpus_are_checked_before_anything_waits(launched, monkeypatch):
 
 
 def stepped(rank: int) -> dict[str, torch.Tensor]:
-    """Gradients of a process's own sample, and what it logs."""
+    """Gradients from a process's own sample, and the logged values."""
     leave_processes()
     os.environ.update(LOCAL_WORLD_SIZE="2")
     handler, root = logging.Handler(), logging.getLogger()

@@ -23,7 +23,7 @@ from tests.conftest import ROOT
 
 @pytest.fixture(autouse=True)
 def as_it_was():
-    """No test that runs later is quiet because of these."""
+    """Restore the filters, so that they do not silence later tests."""
     loggers = [
         logging.getLogger(name) for name in ("monai.bundle.scripts", "monai.handlers.StatsHandler", *ENGINE_LOGGERS)
     ]
@@ -37,7 +37,7 @@ def as_it_was():
 
 
 def said(caplog) -> str:
-    """What MONAI says where it reads images and sets an affine."""
+    """MONAI's messages when it reads images and sets an affine."""
     with warnings.catch_warnings(record=True) as caught:
         logging.getLogger(IDLE_LOGGERS[0]).addHandler(caplog.handler)
         warnings.filterwarnings("always", "another warning")
@@ -91,7 +91,7 @@ def test_loaded_weights_are_logged_without_their_folder(tmp_path, caplog):
 
 @pytest.mark.slow
 def test_monai_begins_a_run_with_one_line_which_an_option_of_python_turns_off(tmp_path):
-    """As tools/docs/packaging.md says; `configs/logging.conf` keeps what it logs before ``initialize`` to itself."""
+    """tools/docs/packaging.md says so; `configs/logging.conf` hides what MONAI logs before ``initialize``."""
     (tmp_path / "c.yaml").write_text(
         "imports: [$import planewise]\ninitialize: [$planewise.engines.plain_errors()]\nrun: [$0]\n"
     )
@@ -110,7 +110,7 @@ def test_monai_begins_a_run_with_one_line_which_an_option_of_python_turns_off(tm
 @pytest.mark.parametrize("debug", [False, True])
 def test_a_pass_over_data_is_not_announced(debug, monkeypatch, caplog):
     """Ignite says "resuming" of a fresh engine, and of each validation where it begins and ends."""
-    # what an earlier run in this process left, of ours or of a packaged bundle with the same code
+    # reset what an earlier run in this process left, ours or a packaged bundle's with the same code
     monkeypatch.delenv("PLANEWISE_DEBUG", raising=False)
     with monkeypatch.context() as patch:
         patch.setattr(quiet, "_no_pass", types.FunctionType(quiet._no_pass.__code__, vars(quiet), "_no_pass"))
@@ -142,7 +142,7 @@ def test_a_pass_over_data_is_not_announced(debug, monkeypatch, caplog):
 
 
 def test_monai_warns_once_at_most_of_what_a_configuration_is(monkeypatch):
-    """The first configuration is read before this is known; others bring no news."""
+    """The first configuration is read before the filter is set; later ones add no warning."""
     monkeypatch.delenv("PLANEWISE_DEBUG", raising=False)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -103,7 +103,7 @@ def test_a_run_validates_logs_and_writes(tmp_path, epoch_level, rate):
     assert run.evaluator.state.epoch == 2 and run.optimizer.param_groups[0]["lr"] == pytest.approx(rate)
     assert (tmp_path / "models/model.pt").is_file() and (tmp_path / "models/last.ckpt").is_file()
     assert list((tmp_path / "tensorboard").glob("events*"))
-    # a pretext that draws in a validation draws the same in each
+    # a pretext with random numbers draws the same ones in each validation
     assert run.drawn[:2] == run.drawn[2:] and run.drawn[0] != run.drawn[1]
     other = setting(tmp_path / "other", seed=1)
     other.trainer.run()

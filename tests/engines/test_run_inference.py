@@ -55,7 +55,7 @@ def test_it_tells_of_exams_and_weights_once(bundle, capfd):
 
 
 def test_settings_are_overrides_and_none_is_none(bundle, tmp_path):
-    """They count as given on the command line, so that those of the weights' run do not replace them."""
+    """They count as given on the command line, so that the settings of the weights' run do not replace them."""
     tells = "$@log.info('exam x: %s %s %s %s', @phases, @section, type(@input).__name__, sys.argv[1:])"
     write(bundle, phases="ed", section="test", input=".", run=[tells])
     settings = {"input": tmp_path / "a b", "section": None, "phases": "all"}
@@ -140,7 +140,9 @@ def test_the_process_is_as_it_was(fails, bundle):
 
 
 def test_packaged_bundles_run_the_code_that_each_brings(bundle, tmp_path, monkeypatch):
-    """All call it ``scripts``, as may what this process has read before; an `InputError` in it is a class of its own."""
+    """Every package is called ``scripts``, and this process may have imported another one; each has its own `InputError`
+    class.
+    """
     before = ModuleType("scripts")
     monkeypatch.setitem(sys.modules, "scripts", before)
     for name in ("one", "two"):
@@ -158,7 +160,7 @@ def test_packaged_bundles_run_the_code_that_each_brings(bundle, tmp_path, monkey
 
 
 def test_weights_are_loaded_as_data(bundle):
-    """As `python -m monai.bundle run` loads them: a checkpoint that holds code is refused, and runs none."""
+    """As in `python -m monai.bundle run`, a checkpoint that contains code is refused and not executed."""
     harm = bundle / "harm"
 
     class Harm:

@@ -12,7 +12,7 @@ def mean_that_is_validated(rank: int) -> torch.Tensor:
     network[1].running_mean.fill_(rank + 1.0)
     evaluator = Engine(lambda engine, batch: network[1].running_mean.clone())
     SameBuffersHandler(network).attach(evaluator)
-    # one has more to validate than the other
+    # one process validates more samples than the other
     evaluator.run([0] * (rank + 1))
     return evaluator.state.output
 

@@ -7,7 +7,7 @@ from planewise.engines import SeedHandler
 
 
 def draws(steps: int, before: int = 0, seed: int = 7) -> list[torch.Tensor]:
-    """What each iteration draws on a CPU; ``before``: numbers drawn beforehand, as whatever ran earlier would."""
+    """Random numbers of each iteration on a CPU; ``before``: how many numbers were drawn earlier, as by preceding code."""
     torch.rand(before)
     seen = []
     engine = Engine(lambda engine, batch: seen.append(torch.rand(4)))
@@ -29,7 +29,7 @@ def test_each_iteration_draws_what_the_seed_and_its_number_say():
 
 
 class Sampler:
-    """Notes when it is told which epoch."""
+    """Records the epochs that it is given."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -53,7 +53,7 @@ def test_the_sampler_learns_the_number_of_the_epoch_before_it_draws():
     engine.run(sampler, max_epochs=2)
     told = [event for event in sampler.events if event != "drawn"]
     assert told == ["epoch 1", "epoch 2"] and sampler.events.index("epoch 1") < sampler.events.index("drawn")
-    # and in a run that is resumed after the fourth
+    # also in a run that is resumed after the fourth epoch
     engine.load_state_dict({"epoch": 4, "max_epochs": 5, "epoch_length": 1})
     engine.run(sampler, max_epochs=5)
     assert [event for event in sampler.events if event != "drawn"] == [*told, "epoch 5"]

@@ -11,7 +11,7 @@ import yaml
 from monai.bundle import ConfigParser
 from planewise.engines.seen_patients import warn_of_seen_patients
 
-#: Section to patients, of two items each.
+#: Maps sections to patients, with two items each.
 PRETRAINED = {"training": "abcg", "validation": "d", "test": "ef"}
 OWN = {"training": "de", "validation": "", "test": "abf"}
 
@@ -36,7 +36,7 @@ def pretrained(tmp_path):
 
 
 def test_test_patients_whom_the_pretraining_learned_from_are_said(pretrained, tmp_path, caplog):
-    """a and b; d, e and f are in other sections of one of the two."""
+    """a and b are affected; d, e and f are in other sections in one of the two datalists."""
     config = {"pretrained": str(pretrained), "datalist": write(tmp_path / "two.json", OWN)}
     with caplog.at_level(logging.WARNING, "planewise"):
         assert warn_of_seen_patients(ConfigParser(config)) == 2

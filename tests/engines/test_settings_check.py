@@ -136,7 +136,7 @@ def test_images_fit_the_unet(size, features, stride, near):
         match=rf"^--image_size must be a multiple of {multiple} for UNetDecoder, got {size}; set it to {near}$",
     ):
         check_settings(settings)
-    # images of any size, and windows of them
+    # images of any size, predicted in windows
     with pytest.raises(
         InputError, match=rf"^--window must be a multiple of {multiple} .* got {size}; set it to {near}$"
     ):
@@ -227,12 +227,12 @@ def test_every_multiple_of_a_decoders_side_fits_and_half_of_it_does_not(encoder,
     ],
 )
 def test_images_and_pieces_fit_a_bundles_network(name, settings, message):
-    """Otherwise the images are all read before PyTorch ends the training with a traceback."""
+    """Otherwise PyTorch would end the training with a traceback after all images have been read."""
     _refused(name, settings, message)
 
 
 def _refused(name, settings, message):
-    """A bundle's settings pass, and with these they are refused."""
+    """Check that a bundle's settings pass, and that they are refused with these changes."""
     bundle, *overlays = name.split()
     configs = [str(ROOT / "bundles" / bundle / "configs" / file) for file in ("train.yaml", *overlays)]
     parser = ConfigParser(ConfigParser.load_config_files(configs))
@@ -311,7 +311,7 @@ def test_a_pretext_refuses_settings_that_do_not_fit_each_other(name, settings, m
     ],
 )
 def test_values_of_structures_are_the_networks_classes(bundle, any_value, file):
-    """Unless the config renames the values of the masks, PyTorch would end the training with an IndexError."""
+    """Without the check, PyTorch would end the training with an IndexError, unless the config renames the values."""
     folder = ROOT / "bundles" / bundle
     parser = ConfigParser(ConfigParser.load_config_files([str(folder / "configs" / file)]))
     parser.update({"bundle_root": str(folder), "device": "cpu"})
@@ -336,7 +336,7 @@ def test_views_are_those_of_the_training_exams(tmp_path):
     check_settings({"views": ["4ch", "2ch"], "datalist": datalist})
     with pytest.raises(InputError, match=r"no training exam has the view 9ch \(the exams have 2ch, 4ch\); .*--views"):
         check_settings({"views": ["2ch", "9ch"], "datalist": str(datalist)})
-    # MONAI Label brings its own images; an empty section is said where it is read
+    # MONAI Label brings its own images; an empty section is reported when it is read
     check_settings({"views": ["9ch"], "datalist": str(tmp_path / "none.json")})
     datalist.write_text(json.dumps({"training": []}))
     check_settings({"views": ["9ch"], "datalist": datalist})
@@ -362,7 +362,7 @@ def test_stacks_without_other_views_are_no_place_for_lines(tmp_path):
 
 
 def test_locations_are_there_to_be_learned(tmp_path):
-    """Otherwise every target is masked, and a whole training runs without learning anything."""
+    """Otherwise every target would be masked, and the whole training would learn nothing."""
     datalist = tmp_path / "datalist.json"
     settings = {"mapping": "linear", "datalist": str(datalist)}
     datalist.write_text(json.dumps({"training": [{"image": "a"}, {"image": "b", "location": 0.0}]}))
@@ -376,7 +376,7 @@ def test_locations_are_there_to_be_learned(tmp_path):
 
 
 def test_the_bundles_own_settings_pass():
-    """As they are written: what is an expression is tried by the bundles' own tests."""
+    """Settings are checked as written; the bundles' own tests cover expressions."""
     seen = set()
     for path in (ROOT / "bundles").glob("*/configs/*.yaml"):
         config = yaml.safe_load(path.read_text())

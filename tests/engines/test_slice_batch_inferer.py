@@ -9,7 +9,7 @@ from torch import nn
 
 
 class Recorder(nn.Module):
-    """Two channels for one; keeps what it was given."""
+    """Returns two channels for one, and records its inputs."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from planewise.errors import InputError
 
 
 def run(folder, resume: bool = True, **settings) -> None:
-    """As a bundle does it: an expression in a config, evaluated by MONAI."""
+    """Start a run as a bundle does: by an expression in a config, evaluated by MONAI."""
     config = {
         "imports": ["$import planewise"],
         "output_dir": str(folder),
@@ -40,7 +40,7 @@ def test_the_run_is_written_down(tmp_path):
 
 @pytest.mark.parametrize(("words", "expected"), [((), 0.7), (("--blur_prob", "0.2"), 0.2)])
 def test_old_names_are_recorded_and_used_as_the_new_ones(words, expected, tmp_path, monkeypatch, caplog):
-    """As from `--blur 0.7` or an overlay; the new name on the command line takes precedence."""
+    """Old names come from `--blur 0.7` or an overlay; the new name on the command line takes precedence."""
     monkeypatch.setattr(sys, "argv", ["run", *words])
     settings = {"blur_prob": 0.2, "blur": 0.7, "transform": {"prob": "@blur"}}
     run(tmp_path / "run", **settings)
@@ -88,7 +88,7 @@ def test_it_is_the_seed_that_was_asked_for(seed, tmp_path):
 
 @pytest.mark.parametrize("place", ["handlers", "initialize"])
 def test_another_seed_is_another_run(place, tmp_path):
-    """Whether the training refers to it, or what starts the run alone."""
+    """This holds whether the training refers to the seed or only the run's start does."""
     start = "$planewise.engines.start_run(@output_dir, @seed, True, [])"
     settings = {"train": {"handlers": [{"seed": "@seed"}]}} if place == "handlers" else {"initialize": start}
     settings = {"train": {"rate": "@learning_rate"}} | settings
@@ -194,7 +194,7 @@ def test_settings_that_cannot_be_are_refused_before_anything_is_written(tmp_path
     with pytest.raises(RuntimeError) as caught:
         run(tmp_path / "run", **settings)
     assert said in cause(caught) and not (tmp_path / "run").exists()
-    # expressions are checked by what they come to
+    # expressions are compared by their results
     run(tmp_path / "run", views="$['2ch'] + @more", more=["4ch"])
 
 
@@ -245,7 +245,7 @@ def test_what_it_ran_on_is_written_down(tmp_path):
     record = json.loads((tmp_path / "run/run.json").read_text())
     assert record["processes"] == 1 and record["precision"] == "float32"
     assert len(record["devices"]) == 1 and record["devices"][0]
-    # it does not belong to the identity
+    # these settings do not define the run's identity
     run(tmp_path / "run", amp="false", tf32=True, device="meta", log_interval=3)
 
 

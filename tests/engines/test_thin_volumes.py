@@ -18,7 +18,7 @@ def test_gradients_are_those_of_float32(depth, kernel):
         layer.zero_grad()
         inferer = AutocastInferer(amp)
         for _ in range(5):
-            # what freed memory holds shows where a kernel reads it
+            # a kernel that reads freed memory would return these values
             torch.full((2**18,), torch.nan).sum()
             inferer(volumes, layer).square().mean().backward()
         found[amp] = layer.weight.grad.clone()

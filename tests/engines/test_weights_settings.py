@@ -56,7 +56,7 @@ def test_an_overlays_own_settings_are_asked_for_where_something_refers_to_them()
 
 
 def test_how_training_places_its_network_is_no_setting_of_inference():
-    """Although a transform of the output may ask the network."""
+    """This holds although a transform of the output may refer to the network."""
     asked = {"network": "$place(@network_def)", "postprocessing": [{"_target_": "Rank", "network": "@network"}]}
     train = TRAIN | {"network": "$place(load(@network_def, @pretrained))", "pretrained": None}
     assert defining_settings(INFERENCE | asked) == {"views", "width", "depth"}
@@ -70,7 +70,7 @@ def test_what_the_run_had_otherwise_goes_into_both_configs():
 
 
 def test_a_setting_that_came_after_a_run_is_null_for_it_or_the_run_is_of_another_form():
-    """As the head's background in weights that shipped before it was a setting."""
+    """The head's background is one: the weights that shipped were trained before this setting existed."""
     network = TRAIN["network_def"] | {"background_prob": "@background_prob"}
     newer = TRAIN | {"background_prob": None, "network_def": network}
     assert settings_of(run(depth=5), newer, INFERENCE)["train.yaml"] == {"depth": 5}
@@ -89,7 +89,9 @@ BOUNDS = {"measured_on": "9 exams", "2ch": {"angle_deg": [1.0, 2.0]}}
 
 
 def test_what_was_measured_with_weights_comes_with_them():
-    """It is the record's, not the configuration's; what is not known of weights is not taken from the bundle's own."""
+    """The value belongs to the record, not to the configuration; values that weights lack are not taken from the bundle's
+    own.
+    """
     inference = INFERENCE | {"plane_bounds": None, "postprocessing": [{"bounds": "@plane_bounds"}]}
     own, other = run(), run()
     own.record["measured"] = {"plane_bounds": BOUNDS}
@@ -113,7 +115,7 @@ def test_what_was_measured_with_weights_comes_with_them():
     ],
 )
 def test_what_monai_would_evaluate_look_up_or_read_is_refused(code):
-    """An expression, a reference, a macro that reads another file, a class."""
+    """The codes are an expression, a reference, a macro that reads another file, and a class."""
     with pytest.raises(InputError, match="another views, which MONAI would evaluate"):
         settings_of(run(views=code), TRAIN, INFERENCE)
 
@@ -125,7 +127,7 @@ def test_code_in_what_was_measured_is_refused(code):
 
 
 def test_an_argument_that_a_run_gave_its_default_is_no_other_preprocessing():
-    """As the cubic interpolation in configs from before it was the default."""
+    """Cubic interpolation is an example: older configs set it before it became the default."""
     short = {"_target_": "planewise.preprocessing.InPlaneSpacingd", "keys": "image", "pixdim": [1.0, 1.0, -1.0]}
     bundle = TRAIN | {"train": {"preprocessing": {"transforms": [short]}}}
     same = {"train": {"preprocessing": {"transforms": [short | {"mode": 3, "padding_mode": "reflect"}]}}}

@@ -7,7 +7,7 @@ from planewise.engines import WindowInferer
 
 
 def voxelwise(volume: torch.Tensor) -> torch.Tensor:
-    """Two channels that need no neighbours."""
+    """Two channels that depend on no neighbours."""
     return torch.cat([volume.square(), 1 - volume], dim=1)
 
 

@@ -41,7 +41,7 @@ def test_a_broken_file_is_refused_with_its_exams_name(item, tmp_path):
     for load in (LoadSliced("image", field_without_spacing=1.0), LoadStackd("image", field_without_spacing=1.0)):
         with pytest.raises(InputError, match="exam e, image"):
             load({**item, "frame": 0})
-    # a copy that was interrupted before it began
+    # an empty file, as after an interrupted copy
     (tmp_path / "0007.npy").write_bytes(b"")
     with pytest.raises(InputError, match="exam e, image.*cannot be read"):
         LoadSliced("image", field_without_spacing=1.0)({**item, "frame": 0})

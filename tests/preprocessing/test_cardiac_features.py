@@ -45,7 +45,7 @@ def test_volumes_are_positive_whichever_way_the_axes_run(turned):
 
 
 def mask(path: Path, **voxels: int) -> str:
-    """So many voxels of each structure, 1.5 x 2 x 10 mm each, on axes that are turned."""
+    """Write a mask with this many voxels of 1.5 x 2 x 10 mm for each structure, on rotated axes."""
     values = np.zeros((40, 40, 4), dtype=np.uint8)
     start = 0
     for value, name in ((1, "RV"), (2, "myocardium"), (3, "LV")):
@@ -101,7 +101,7 @@ def test_an_exam_without_a_group_has_no_label(item):
 
 
 def test_an_image_is_refused():
-    """As MONAI Label gives it."""
+    """MONAI Label passes an image like this."""
     with pytest.raises(InputError, match="takes masks at ED and ES.*but not an image; run it from the command line"):
         CardiacFeaturesd(("NOR", "HCM"))({"image": "heart.nii.gz", "image_path": "heart.nii.gz"})
 
@@ -109,5 +109,5 @@ def test_an_image_is_refused():
 def test_masks_with_other_values_are_renamed(item):
     swapped = CardiacFeaturesd(("HCM",))(item | {"label_map": {"1": 3, "2": 2, "3": 1}})["image"]
     usual = CardiacFeaturesd(("HCM",))(item)["image"]
-    ventricles = [1, 0, 4, 5, 2, 3]  # the right one's features for the left one's, and back
+    ventricles = [1, 0, 4, 5, 2, 3]  # exchange the features of the right and the left ventricle
     assert swapped[:6].tolist() == usual[ventricles].tolist() and swapped[6:].tolist() == usual[6:].tolist()

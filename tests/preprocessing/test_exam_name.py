@@ -18,7 +18,7 @@ def test_an_exam_of_a_datalist_keeps_its_hash():
 
 
 def test_the_hash_of_a_path_is_salted(tmp_path, monkeypatch):
-    """Without a salt whoever has the hash finds the path by trying."""
+    """Without a salt, anyone with the hash could find the path by trying candidates."""
     path = "/data/Doe_Jane/heart0.nii.gz"
     names = []
     for salt in ("one", "two"):

@@ -12,8 +12,9 @@ SETTINGS = {"keys": "image", "pixdim": [1.3, 1.7, -1.0], "mode": 3, "padding_mod
 
 
 def volume(shift: float = 0.0, turn: float = 0.0, channels: int = 1, slices: int = 9) -> MetaTensor:
-    """Noise on an oblique grid; its slices shifted in their plane one after the other (mm), its rows and columns not
-    quite square (radians)."""
+    """Noise on an oblique grid; slices are shifted one after the other in their plane (mm), and rows and columns are not
+    quite perpendicular (radians).
+    """
     affine = np.eye(4)
     rotation = Rotation.from_euler("xyz", [0.3, -0.5, 0.8]).as_matrix()
     columns = np.array([[1, np.sin(turn), shift], [0, np.cos(turn), -2 * shift], [0, 0, 9.0]])
@@ -36,7 +37,7 @@ def and_back(transform: Compose, image: MetaTensor, answer: torch.Tensor, neares
 
 @pytest.fixture
 def no_short_way(monkeypatch):
-    """Fails where the product of matrices is used."""
+    """Fail if the matrix product is used."""
 
     def refuse(*_):
         pytest.fail("the short way was taken")
@@ -58,7 +59,7 @@ def test_gives_what_monai_gives(shift, slices, monkeypatch):
 
 
 def test_few_slices_do_not_mix():
-    """SciPy's splines give a sample back as it is only where there are many: of three slices each has a trace of the next."""
+    """SciPy's splines reproduce a sample only if there are many; with three slices, each contains a trace of the next."""
     image = volume(slices=3)
     ours = there(InPlaneSpacingd(**SETTINGS), image)
     for number in range(3):
@@ -131,7 +132,7 @@ def test_its_defaults_are_cubic_with_reflection():
 
 
 def test_monai_labels_text_of_the_path_stays():
-    """MONAI's own transform would call ``update`` on it, since its key begins with the image's."""
+    """MONAI's own transform would call ``update`` on the text, because its key begins with the image's key."""
     item = {"image": volume(), "image_path": "/data/ZZDOE.nii.gz"}
     item["image"].meta["filename_or_obj"] = item["image_path"]
     with pytest.raises(AttributeError):

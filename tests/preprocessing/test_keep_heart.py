@@ -34,7 +34,7 @@ def slice_and_mask() -> tuple[torch.Tensor, torch.Tensor]:
     mask[0, 6:9, 10:14] = 2
     mask[0, 9:11, 10:12] = 3
     mask[0, 4, 11] = 1
-    mask[0, 0, 0] = 5  # something else that was drawn
+    mask[0, 0, 0] = 5  # another structure
     return image, mask
 
 
@@ -52,7 +52,7 @@ def test_the_heart_is_kept_and_the_rest_is_zero():
             inside = mask[0, i, j, 0] in (1, 2, 3)
             assert float(kept["image"][0, i, j, 0]) == (float(image[0, i, j, 0]) if inside else 0.0)
     assert torch.equal(torch.as_tensor(kept["image"].affine), torch.from_numpy(AFFINE))
-    # of other values, and with the mask
+    # for other values, and with the mask kept
     kept = KeepHeartd("image", labels=(5,), keep_mask=True)(item_of(image, mask))
     assert float(kept["image"].sum()) == float(image[0, 0, 0, 0])
     assert torch.equal(torch.as_tensor(kept["label"]), mask)
@@ -60,7 +60,7 @@ def test_the_heart_is_kept_and_the_rest_is_zero():
 
 def test_the_margin_is_in_millimetres():
     image, mask = slice_and_mask()
-    # rows are 1.53 mm apart, columns 1.27: with 1.4 mm a pixel more on either side along the columns, none along the rows
+    # rows are 1.53 mm apart, columns 1.27: a margin of 1.4 mm adds a pixel on either side along columns, and none along rows
     kept = KeepHeartd("image", margin=1.4)(item_of(image, mask))
     assert torch.equal(kept["image"][0, 4, :, 0].nonzero().squeeze(), torch.tensor([10, 11, 12]))
     assert kept["image"][0, 3].count_nonzero() == 0 and kept["image"][0, 5].count_nonzero() == 0
@@ -78,10 +78,10 @@ def test_the_box_of_the_heart_keeps_its_place_in_space():
 @pytest.mark.parametrize("crop", [False, True])
 @pytest.mark.parametrize("margin", [0.0, 3.0])
 def test_no_pixel_outside_of_the_mask_has_a_say(crop, margin, tmp_path):
-    """Through the whole preprocessing, with its cubic interpolation and its z-score."""
+    """Images pass the whole preprocessing, with cubic interpolation and z-score."""
     image, mask = slice_and_mask()
     nibabel.save(nibabel.Nifti1Image(mask[0].numpy().astype("u1"), AFFINE), tmp_path / "mask.nii.gz")
-    # the same beneath the widened mask, anything elsewhere
+    # unchanged under the widened mask, arbitrary elsewhere
     spacing = np.linalg.norm(AFFINE[:3, :2], axis=0)
     heart = widened(torch.isin(mask[0, :, :, 0], torch.tensor([1.0, 2, 3])), spacing, margin)[None, :, :, None]
     others = [image, torch.where(heart, image, -4000.0), torch.where(heart, image, 1e4 * torch.rand(image.shape))]

@@ -31,7 +31,7 @@ def test_colours_and_axes(pixels, tmp_path):
 
 def test_a_camera_that_was_held_sideways(pixels, tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # the top of the scene lies at the right
+    exif[0x0112] = 6  # the top of the scene is on the right
     exif[0x010E] = "Doe Jane"
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
     image = load(tmp_path / "turned.png")
@@ -67,7 +67,9 @@ def test_volumes_are_refused():
 
 
 def test_the_papers_preprocessing_finds_the_field(tmp_path):
-    """A bright ellipse on black: cropped to its box, stretched to a square, from 0 to 1 with its colours' ratio."""
+    """A bright ellipse on black is cropped to its box, stretched to a square, and scaled to 0 to 1 with the ratio of its
+    colours kept.
+    """
     rows, columns = np.mgrid[:96, :128]
     inside = ((columns - 70) / 40) ** 2 + ((rows - 50) / 30) ** 2 <= 1
     Image.fromarray(inside[..., None] * np.uint8([200, 100, 50])).save(tmp_path / "a.png")
@@ -75,7 +77,7 @@ def test_the_papers_preprocessing_finds_the_field(tmp_path):
     item = Compose(steps)({"image": str(tmp_path / "a.png")})
     image = item["image"]
     assert image.shape == (3, 64, 64) and torch.equal(item["image_padding"], torch.zeros(3))
-    # colours are scaled together
+    # all colours are scaled by the same factor
     assert torch.allclose(image[:, 32, 32], torch.tensor([1.0, 0.5, 0.25]), atol=1e-3)
     lit = (image[0] > 0.5).nonzero()
     assert lit.min(dim=0).values.max() <= 1 and lit.max(dim=0).values.min() >= 62

@@ -11,7 +11,7 @@ from planewise.preprocessing import LoadSliced, LoadStackd
 
 
 def header_affine(file) -> np.ndarray:
-    """From the attributes, as the DICOM standard says (PS3.3 C.7.6.2.1.1), then to RAS+."""
+    """From the header's attributes according to the DICOM standard (PS3.3 C.7.6.2.1.1), then to RAS+."""
     header = pydicom.dcmread(file, stop_before_pixels=True)
     orientation = np.array(header.ImageOrientationPatient, dtype=float)
     row_spacing, column_spacing = (float(value) for value in header.PixelSpacing)
@@ -122,7 +122,7 @@ def test_planes_of_the_real_exam_are_as_a_person_sees_them(real_exam):
 
 
 def test_a_mirrored_mask_is_turned_to_the_image(tmp_path):
-    """A mask drawn on a converted image: the same voxels, stored with one axis the other way round."""
+    """A mask drawn on a converted image: the same voxels, with one axis stored in reverse."""
     image = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
     affine = np.array([[1.5, 0, 0, 3], [0, 1.2, 0, 4], [0, 0, 8, 5], [0, 0, 0, 1]])
     nibabel.save(nibabel.Nifti1Image(image, affine), tmp_path / "image.nii.gz")
@@ -185,7 +185,7 @@ def test_a_file_that_is_no_volume_is_refused_without_its_path(tmp_path):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("key", ["image", "label"])
 def test_voxels_that_are_no_finite_numbers_are_refused_with_the_exam(tmp_path, key, value):
-    """One of them makes the weights of a whole training NaN."""
+    """A single such voxel turns the weights of a whole training into NaN."""
     volume = np.zeros((7, 6, 2), dtype=np.float32)
     volume[3, 2, 1] = value
     path = tmp_path / "Doe_Jane.nii.gz"

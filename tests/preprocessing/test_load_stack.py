@@ -34,7 +34,7 @@ def test_values_of_a_mask_are_renamed_and_those_of_an_image_are_not(tmp_path):
 
 
 def test_slices_of_files_make_a_volume_of_their_mean_spacing(tmp_path, caplog):
-    """Evenly spaced in the volume, and each at its own position in ``slice_affines``."""
+    """The volume is evenly spaced, and ``slice_affines`` keeps each slice's own position."""
     positions, slices = [0.0, 8.0, 18.0, 24.0], []
     for number, position in enumerate(positions):
         affine = np.diag([1.5, 1.25, 1.0, 1.0])
@@ -67,7 +67,7 @@ def test_slices_of_files_make_a_volume_of_their_mean_spacing(tmp_path, caplog):
 def test_a_gap_along_the_normal_lacks_slices(positions, where):
     affines = torch.eye(4, dtype=torch.float64).repeat(len(positions), 1, 1)
     affines[:, 2, 3] = torch.tensor(positions, dtype=torch.float64)
-    affines[1, 0, 3] += 15  # moved within its plane
+    affines[1, 0, 3] += 15  # displaced within its plane
     turn = torch.linalg.matrix_exp(torch.tensor([[0.0, 0.4, -0.2], [-0.4, 0.0, 0.3], [0.2, -0.3, 0.0]]).double())
     affines[:, :3] = turn @ affines[:, :3]
     assert missing_slices(affines) == where

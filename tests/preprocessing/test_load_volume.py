@@ -13,7 +13,7 @@ AFFINE = np.diag([-2.0, -2.0, 3.0, 1.0])
 
 @pytest.fixture
 def case(tmp_path):
-    """Function that writes a case of two channels and a mask, and gives its item; arguments replace what is written."""
+    """Function that writes a case of two channels and a mask, and returns its item; arguments replace parts of the case."""
 
     def write(**other):
         rng = np.random.default_rng(0)
@@ -89,7 +89,7 @@ def test_a_case_without_a_mask(case):
 
 
 def test_a_file_of_four_dimensions_may_hold_the_channels(case, tmp_path):
-    """As the decathlon's do, and as MONAI Label hands over an image."""
+    """The decathlon has such files, and MONAI Label passes such images."""
     _, arrays = case()
     both = np.stack([arrays["t1"], arrays["t2"]], axis=-1)
     nibabel.save(nibabel.Nifti1Image(both, AFFINE), tmp_path / "both.nii.gz")
@@ -104,7 +104,7 @@ def test_a_file_of_four_dimensions_may_hold_the_channels(case, tmp_path):
 
 @pytest.mark.parametrize("named", ["", "t1.nii.gz", "t2.nii.gz"])
 def test_a_folder_or_one_channel_stands_for_the_case(case, tmp_path, named):
-    """MONAI Label names one path: that of the file which is open in the viewer, or a folder."""
+    """MONAI Label passes one path: the file that is open in the viewer, or a folder."""
     _, arrays = case()
     for name in ("other_t1", "other_t2") if named else ():
         nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.int16), AFFINE), tmp_path / f"{name}.nii.gz")
@@ -126,7 +126,7 @@ def test_what_stands_for_no_case(case, tmp_path):
     (tmp_path / "t1.nii.gz").rename(tmp_path / "head.nii.gz")
     with pytest.raises(InputError, match=r"no case of t1, t2 \(NIfTI file whose name does not end in a channel"):
         load({"image": str(tmp_path / "head.nii.gz")})
-    # of a form with other channels the names say nothing
+    # in a form with other channels, names do not matter
     with pytest.raises(InputError, match="the image has 1 channel, but 3 are needed"):
         LoadVolumed("image", channels=3, channel_names=["t1", "t2"])({"image": str(tmp_path / "other_t1.nii.gz")})
 
@@ -149,7 +149,7 @@ def test_results_of_own_channels_go_by_what_their_names_share(case):
 
 
 def test_a_folder_of_a_dicom_series_is_a_volume(phantom_exam):
-    """As `planewise index --anatomy volume` orders its slices."""
+    """The slices are in the order of `planewise index --anatomy volume`."""
     folder = phantom_exam["sax"][0].parent.parent
     item = find_stacks(folder, "volume")[0]
     wanted = LoadVolumed("image", channels=1)({"image": [item.slices], "exam": item.exam})["image"]

@@ -1,4 +1,6 @@
-"""Test that one transform resizes slices and volumes: MONAI's, with the mode that the number of axes requires."""
+"""Test that one transform resizes slices and volumes: it is MONAI's transform, with the mode that the number of axes
+requires.
+"""
 
 import numpy as np
 import pytest
@@ -35,7 +37,7 @@ def test_masks_are_resized_by_nearest_neighbour():
 
 
 def test_voxels_of_one_width_padded_and_cropped_around_the_middle_and_back():
-    """24 x 24 x 30 mm of 2 x 2 x 3 mm: the voxels' values say where they lie, along the third axis."""
+    """24 x 24 x 30 mm in voxels of 2 x 2 x 3 mm, whose values are their positions along the third axis."""
     affine = torch.diag(torch.tensor([2.0, 2, 3, 1], dtype=torch.float64))
     affine[:3, 3] = torch.tensor([-5.0, 7, 100])
     depth = torch.arange(10.0).expand(12, 12, 10)[None]
@@ -45,7 +47,7 @@ def test_voxels_of_one_width_padded_and_cropped_around_the_middle_and_back():
     moved, mask = item["image"], item["label"]
     assert moved.shape == mask.shape == (1, 16, 16, 16)
     assert np.allclose(moved.affine[:3, :3], 1.5 * np.eye(3))
-    # 16 voxels of 19 along the third axis: all of them lie inside, and are where their values say
+    # 16 of 19 voxels along the third axis: all are inside, at the positions that their values name
     slices = (float(moved.affine[2, 3]) + 1.5 * np.arange(16) - 100) / 3
     assert np.allclose(moved[0, 8, 8], slices, atol=1e-4)
     assert set(mask.unique().tolist()) == {0, 1} and np.array_equal(mask[0, 8, 8], slices > 4.5)
