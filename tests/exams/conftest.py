@@ -18,15 +18,17 @@ from tests.phantoms.effects import flawed_files
 
 @pytest.fixture
 def usual_exam(tmp_path) -> Path:
-    """A heart in the usual pose: ``sax_1`` to ``sax_5`` (a series per slice, named from the apex), ``4ch_8``, ``2ch_9``."""
+    """A heart in the usual pose: ``sax_1`` to ``sax_5`` (one series per slice, named from apex to base), ``4ch_8``,
+    ``2ch_9``.
+    """
     return write_usual_exam(tmp_path / "exam")
 
 
 def write_usual_exam(folder: Path, views=("4ch", "2ch"), slices: int = 5, **tags) -> Path:
-    """Write it; ``tags`` go to every file."""
+    """Write the exam; every file gets the ``tags``."""
     middle = np.array([-20.0, 15.0, -10.0])
     for rank in range(slices):
-        place = middle + (slices // 2 - rank) * 10 * USUAL_AXIS  # the first series is the apex
+        place = middle + (slices // 2 - rank) * 10 * USUAL_AXIS  # the first series is at the apex
         write_cine(folder / f"sax_{rank + 1}", place, USUAL_AXIS, number=rank + 1, **tags)
     for number, view in enumerate(views, start=8):
         write_cine(folder / f"{view}_{number}", middle, view_normal(view), number=number, **tags)
@@ -60,8 +62,8 @@ def write_flawed(sound, defects, root: Path, folder: str, *names: str) -> Path:
     """Write the files of an exam with the named defects below ``root``.
 
     Args:
-        sound: the exam, its identity, and its files with their contents.
-        defects: name to defect.
+        sound: the correct exam, its identity, and its files with their contents.
+        defects: maps names to defects.
         root: returned.
         folder: the exam's own folder.
         names: names of the defects.

@@ -10,7 +10,7 @@ from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-#: One study and one frame of reference for all files of a test, unless it says otherwise.
+#: All files of a test have one study and one frame of reference, unless it says otherwise.
 STUDY, FRAME_OF_REFERENCE = generate_uid(), generate_uid()
 
 
@@ -28,7 +28,7 @@ def write_image(path: Path, centre, row, column, *, size=(24, 20), spacing=10.0,
         size: columns and rows.
         spacing: pixel spacing, mm.
         keep_preamble: whether the file starts with DICOM's 128 bytes and prefix.
-        tags: header entries by keyword; None takes one away.
+        tags: header entries by keyword; None removes one.
     """
     to_lps = np.array([-1, -1, 1])
     row, column = unit(row), unit(column)
@@ -65,7 +65,7 @@ def write_image(path: Path, centre, row, column, *, size=(24, 20), spacing=10.0,
         else:
             setattr(dataset, keyword, value)
     path.parent.mkdir(parents=True, exist_ok=True)
-    dataset.is_little_endian, dataset.is_implicit_VR = True, False  # pydicom 2.4 wants to be told
+    dataset.is_little_endian, dataset.is_implicit_VR = True, False  # pydicom 2.4 needs both attributes
     if keep_preamble:
         dataset.save_as(path, write_like_original=False)
     else:
@@ -75,7 +75,9 @@ def write_image(path: Path, centre, row, column, *, size=(24, 20), spacing=10.0,
 
 
 def write_cine(folder: Path, centre, normal, *, phases=6, slices=1, gap=10.0, number=1, turn=0.0, **tags) -> list[Path]:
-    """Write a series: ``slices`` parallel cines of ``phases`` phases, along ``normal`` from ``centre`` on."""
+    """Write a series: ``slices`` parallel cines of ``phases`` phases, starting at ``centre`` and continuing along
+    ``normal``.
+    """
     normal = unit(normal)
     row = unit(np.cross([0, 0, 1.0] if abs(normal[2]) < 0.9 else [1.0, 0, 0], normal))
     column = np.cross(normal, row)
@@ -101,10 +103,10 @@ def write_ct(
 
     Args:
         folder: to write into.
-        values: ``(columns, rows, slices)``, the slices from the feet on; the files are numbered from the head on.
-        slope, intercept: of what is stored.
+        values: ``(columns, rows, slices)``, slices from feet to head; the files are numbered from the head.
+        slope, intercept: of the stored values.
         spacing, gap: mm in a slice and between slices.
-        tags: as of `write_image`.
+        tags: see `write_image`.
 
     Returns:
         The affine of the values, RAS+.
@@ -129,7 +131,7 @@ def write_enhanced_ct(path: Path, values: np.ndarray, rescale, gap=3.0) -> Path:
     Args:
         path: to write.
         values: Hounsfield units, ``(columns, rows, slices)``, from the feet on.
-        rescale: slope and intercept of all frames; or a list of them, one for each.
+        rescale: slope and intercept of all frames, or a list with one pair for each frame.
         gap: mm between slices; 0 for images of one slice.
     """
 

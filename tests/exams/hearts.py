@@ -8,7 +8,7 @@ import numpy as np
 from planewise.exams.frame import Frame
 from planewise.exams.stack import Slice, Stack
 
-#: Where four real left ventricles point from base to apex, on average (RAS+).
+#: Mean direction from base to apex of four real left ventricles (RAS+).
 USUAL_AXIS = np.array([-0.59, 0.58, -0.56]) / np.linalg.norm([-0.59, 0.58, -0.56])
 
 
@@ -24,7 +24,7 @@ def rotation(axis, degrees):
 
 
 def make_frame(**values) -> Frame:
-    """A frame as a header of a cine gives it; ``values`` change what is usual."""
+    """A frame as in the header of a cine; ``values`` replace the usual ones."""
     usual = {
         "path": "/data/1.dcm", "frame": None, "affine": np.eye(4).tolist(), "rows": 30, "columns": 40, "thickness": 8.0,
         "trigger": None, "instance": 1, "acquired": ("", 0, 0, ()), "kind": "magnitude", "text": "", "description": "",
@@ -76,8 +76,9 @@ def make_stack(centres, normal, text="", phases=20, acquired=0, size=200, spacin
 
 
 def turn_and_move(stack, rng, degrees=8.0, millimetres=10.0, pivot=None):
-    """The stack turned about a random axis through ``pivot`` (default the centre of its images) and moved, by exactly so
-    much."""
+    """Rotate the stack about a random axis through ``pivot`` (by default the centre of its images) and move it, by exactly
+    these amounts.
+    """
     centre = _centre(stack) if pivot is None else pivot
     turn = rotation(rng.normal(size=3), degrees)
     shift = unit(rng.normal(size=3)) * millimetres
@@ -101,14 +102,14 @@ def _centre(stack):
 def heart(rng, views, tilt=20.0, roll=15.0, names=False, spread=0.0):
     """A heart whose axis is tilted by up to ``tilt`` degrees and rolled by up to ``roll``, and its planes.
 
-    Written from the anatomy, not from the rule: long-axis planes contain the axis, 4ch points to the right ventricle, 2ch
-    and 3ch are 60 and 120 degrees on; the right ventricle lies 40 mm to the right of the left. ``spread`` moves the
-    angles by as much again at random.
+    This follows the anatomy and not the rule under test: long-axis planes contain the axis, 4ch points to the right
+    ventricle, 2ch and 3ch are 60 and 120 degrees further; the right ventricle lies 40 mm to the right of the left one.
+    ``spread`` adds random changes of up to this size to the angles.
 
     Returns:
         {"sax": stack, view: stack, ...} and the middle of the left ventricle.
     """
-    # half of the draws lie on the border of what is allowed
+    # half of the random hearts lie exactly on the allowed limit
     tilted = tilt if rng.random() < 0.5 else rng.uniform(0, tilt)
     rolled = rng.choice([-1, 1]) * roll if rng.random() < 0.5 else rng.uniform(-roll, roll)
     across = unit(np.cross(USUAL_AXIS, rng.normal(size=3)))
@@ -123,7 +124,7 @@ def heart(rng, views, tilt=20.0, roll=15.0, names=False, spread=0.0):
 
     jitter = {view: rng.uniform(-spread, spread) for view in ("2ch", "3ch", "4ch")}
     stacks = {}
-    look = rng.uniform(-12, 12, size=2)  # the images are centred on the ventricle by eye
+    look = rng.uniform(-12, 12, size=2)  # operators centre the images on the ventricle by eye
     centre = middle + look[0] * direction(0) + look[1] * direction(90)
     stacks["sax"] = make_stack([centre + axis * step for step in np.linspace(-35, 35, 8)], axis, "sax" if names else "")
     for number, view in enumerate(views, start=1):

@@ -10,7 +10,7 @@ from planewise.exams import index_folder
 from tests.exams.files import unit, write_image
 from tests.exams.hearts import rotation
 
-#: Directions of a row and of a column of each plane, RAS+, as scanners lay them.
+#: Directions of the rows and columns in each plane, RAS+, as on scanners.
 PLANES = {
     "sagittal": ((0, -1, 0), (0, 0, -1)),
     "coronal": ((-1, 0, 0), (0, 0, -1)),
@@ -20,19 +20,19 @@ PLANES = {
 T2_FS = {"EchoTime": 62, "RepetitionTime": 4200, "ScanningSequence": "SE", "ScanOptions": ["PFP", "SFS"]}
 PD = {"EchoTime": 28, "RepetitionTime": 2900, "ScanningSequence": "SE", "ScanOptions": "PFP"}
 T1 = {"EchoTime": 11, "RepetitionTime": 620, "ScanningSequence": "SE", "ScanOptions": "PFP"}
-#: Takes away whatever tells a contrast.
+#: Removes everything that indicates a contrast.
 NOTHING = dict.fromkeys(("EchoTime", "RepetitionTime", "ScanningSequence", "ScanOptions", "SeriesDescription"))
 
 
 def write_series(
     folder: Path, plane: str, *, number=1, slices=11, gap=4.0, centre=(60.0, 5.0, -20.0), turn=None, first=1, **tags
 ) -> Path:
-    """Write a stack, a series of single images.
+    """Write a stack as one series of single-frame images.
 
     Args:
-        folder: of the series; its name goes to the description unless ``tags`` say otherwise.
+        folder: the series' folder; its name is also the description, unless ``tags`` say otherwise.
         plane: its name in `PLANES`.
-        centre: of the stack, RAS+, mm; the usual one is a right knee's.
+        centre: centre of the stack, RAS+, mm; the default is a right knee's.
         turn: rotation matrix of the whole stack about its centre.
         first: instance number of the first image.
         tags: header entries; those of a T2-weighted fat-suppressed series unless given.
@@ -50,12 +50,12 @@ def write_series(
 
 
 def write_knee(folder: Path, *, turn=None, centre=(60.0, 5.0, -20.0), name="SAG_T2_FS", sagittal=None, **tags) -> Path:
-    """Write an exam: ``SAG_T2_FS`` (``name``, 15 slices), ``COR_PD_FS`` (11), ``AX_T2_FS`` (13).
+    """Write an exam: Write ``SAG_T2_FS`` (``name``, 15 slices), ``COR_PD_FS`` (11) and ``AX_T2_FS`` (13).
 
     Args:
         turn: rotation matrix of the whole knee.
         sagittal: header entries of the sagittal series alone.
-        tags: of every file.
+        tags: header entries of every file.
     """
     common = {"turn": turn, "centre": centre}
     sagittal = tags | (sagittal or {})
@@ -66,7 +66,7 @@ def write_knee(folder: Path, *, turn=None, centre=(60.0, 5.0, -20.0), name="SAG_
 
 
 def oblique(degrees: float, axis=(0.2, 0.3, 1.0)) -> np.ndarray:
-    """A knee turned about an axis near to the leg's length."""
+    """The rotation of a knee about an axis close to the leg's length."""
     return rotation(axis, degrees)
 
 
@@ -74,7 +74,7 @@ def write_mrnet(folder: Path, sections=None, *, slices=6, seed=0) -> Path:
     """Write MRNet's tree.
 
     Args:
-        sections: of ``train`` and ``valid``: exam number to (abnormal, acl, meniscus); 12 and 4 exams unless given.
+        sections: for ``train`` and ``valid``, maps exam numbers to (abnormal, acl, meniscus); by default 12 and 4 exams.
     """
     combinations = [(0, 0, 0), (1, 0, 0), (1, 1, 0), (1, 0, 1)]
     sections = sections or {
@@ -103,12 +103,12 @@ def index(folder, **options):
 
 
 def items_of(result) -> list[dict]:
-    """All items, by exam and slice."""
+    """All items, sorted by exam and slice."""
     items = [item for section in SECTIONS for item in result.datalist[section]]
     return sorted(items, key=lambda item: (item["exam"], item["slice"]))
 
 
 def only_exam(result) -> dict:
-    """The entry of the one exam that was found."""
+    """The entry of the only exam that was found."""
     (exam,) = result.datalist["exams"].values()
     return exam

@@ -34,7 +34,7 @@ def test_the_ends_of_a_stack_are_named_in_the_order_of_its_axis():
 
 
 def test_heatmaps_are_drawn_as_wide_as_the_paper_computes_them():
-    """Six pixels of 224: 1.26 mm of a heart, half a millimetre of a knee."""
+    """Six pixels of 224: 1.26 mm for a heart, and half a millimetre for a knee."""
     assert HEART.look.sigma == pytest.approx(6 * 1.26, abs=0.05)
     assert KNEE.look.sigma == pytest.approx(6 * 0.5, abs=0.05)
 

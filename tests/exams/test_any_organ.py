@@ -87,7 +87,7 @@ def _study(patient):
 
 
 def write_study(folder, patient="P-1", **tags):
-    """Three series along the body's axes, against the direction in which slices are counted, and a localizer."""
+    """Write three series along the body's axes, in the opposite direction to that of the slice count, and a localizer."""
     tags |= {"PatientID": patient, "StudyInstanceUID": _study(patient), "TriggerTime": None}
     for number, (name, normal) in enumerate({"sag": (1, 0, 0), "cor": (0, -1, 0), "tra": (0, 0, -1)}.items(), start=1):
         write_cine(folder / name, (0, 0, 0), normal, phases=1, slices=5, number=number, **tags)
@@ -227,7 +227,9 @@ def test_a_plain_folder_of_volumes_and_cines(tmp_path):
 
 @pytest.mark.parametrize(("shift", "slices"), [(0.9, [6, 6]), (1.5, [12]), (0.3, [6])])
 def test_series_that_lie_between_each_other(tmp_path, shift, slices):
-    """A diffusion weighting a little further on is another stack, odd and even slices are one, a repeat is used instead."""
+    """Slices with another diffusion weighting are another stack, odd and even slices form one stack, and a repeat replaces
+    the original.
+    """
     same = {
         "TriggerTime": None,
         "SeriesDescription": "DWI",

@@ -18,7 +18,7 @@ from planewise.exams.stack import Stack
 
 from tests.exams.hearts import USUAL_AXIS, heart, make_stack, rotation, turn_and_move, unit
 
-#: What the pictures of the real exam show, by the folder of the first image of each stack.
+#: The views that the real exam's pictures show, by the folder of each stack's first image.
 REAL_VIEWS = {"Se11": "sax", "Se6": "4ch", "Se7": "3ch", "Se8": "2ch", "Se9": "rv2ch", "Se10": "rvot"}
 #: A point in the middle of that left ventricle, RAS+.
 REAL_HEART = np.array([-20.0, -8, -58])
@@ -29,7 +29,7 @@ SWEEP = int(os.environ.get("PLANEWISE_SWEEP", "150"))
 
 @pytest.fixture(scope="module")
 def real_exam(real_data) -> dict[str, Stack]:
-    """View to stack, with the names taken away."""
+    """Maps views to stacks, with the names removed."""
     found = scan_folder(real_data / "cardiac_cine_exam" / "dicom")
     (exam,) = group_exams(found.frames, found.folder)
     stacks = {}
@@ -41,7 +41,7 @@ def real_exam(real_data) -> dict[str, Stack]:
 
 
 def recognised(stacks: dict[str, Stack]) -> dict[str, str]:
-    """What each stack was taken for; ``other`` for none, ``undecided`` where it says so."""
+    """The view assigned to each stack; ``other`` if none, and ``undecided`` if the result says so."""
     names = list(stacks)
     found = cardiac.recognise(list(stacks.values()))
     taken = dict.fromkeys(names, "other")
@@ -57,7 +57,7 @@ def only(stacks: dict[str, Stack], *views: str) -> dict[str, Stack]:
 
 
 def disturbed(stacks, rng, middle, which):
-    """The chosen stacks, each turned by 8 degrees about its image's centre or the heart, and moved by 10 mm."""
+    """Rotate each chosen stack by 8 degrees about its image's centre or the heart, and move it by 10 mm."""
     return {
         view: turn_and_move(stack, rng, pivot=None if rng.random() < 0.5 else middle) if view in which else stack
         for view, stack in stacks.items()
@@ -82,8 +82,9 @@ VIEW_SETS = [("2ch", "4ch"), LEFT, ("2ch", "4ch", "rv2ch"), (*LEFT, "rv2ch", "rv
 
 
 def never_wrong(draws) -> None:
-    """The short axis, 2ch and 4ch are always found, 3ch all but always, and nothing of the right ventricle is taken for the
-    left. Undecided is allowed once in 500 draws."""
+    """The short axis, 2ch and 4ch must always be found, 3ch almost always, and no right ventricular view may pass as a left
+    one. One undecided result is allowed in 500 random exams.
+    """
     undecided = total = 0
     for draw, taken in enumerate(draws):
         total += 1
@@ -101,7 +102,7 @@ def draws_of(views) -> int:
 
 @pytest.mark.parametrize("views", VIEW_SETS)
 def test_real_planes_turned_and_moved(real_exam, views):
-    """All planes, or any of them, by 8 degrees and 10 mm at once."""
+    """All planes, or any one of them, are rotated by 8 degrees and moved by 10 mm at the same time."""
     rng = np.random.default_rng(0)
     stacks = only(real_exam, *views)
     never_wrong(
@@ -112,7 +113,7 @@ def test_real_planes_turned_and_moved(real_exam, views):
 
 @pytest.mark.parametrize("views", VIEW_SETS)
 def test_hearts_of_the_population(views):
-    """Axis tilted by up to 20 degrees, rolled by up to 15, and then every plane turned and moved."""
+    """The axis is tilted by up to 20 degrees and rolled by up to 15, and then every plane is rotated and moved."""
     rng = np.random.default_rng(1)
 
     def draws():
@@ -124,7 +125,9 @@ def test_hearts_of_the_population(views):
 
 
 def test_hearts_whose_views_follow_the_body_axes():
-    """Another anatomy than the rule's: lines along the projected body axes themselves. Wrong is worse than undecided."""
+    """The anatomy differs from the rule's: lines follow the projected body axes themselves. A wrong answer is worse than an
+    undecided one.
+    """
     rng = np.random.default_rng(2)
     counts = Counter()
     for _ in range(SWEEP):
@@ -180,7 +183,7 @@ def test_right_ventricle_alone_is_not_silently_a_2ch(real_exam):
 
 
 def test_images_that_were_cropped(real_exam):
-    """The middle of the image says little then; the planes say it to each other."""
+    """The middle of the image is then a poor guide, but the planes determine each other."""
     cropped = dict(real_exam)
     cropped["sax"] = replace(real_exam["sax"], rows=140, columns=180)
     assert {view: recognised(cropped)[view] for view in ("sax", *LEFT)} == {view: view for view in ("sax", *LEFT)}
@@ -204,7 +207,7 @@ def test_a_pilot_scan_does_not_replace_the_cine():
         replace(entry, acquired=(("", 9, 0, ()), 0), series="9", phases=entry.phases[:1]) for entry in pilot.slices
     ]
     assert recognised({**stacks, "pilot": pilot})["4ch"] == "4ch"
-    # a cine of half the phases is a cine, and the last acquired
+    # a cine with half of the phases still counts as a cine, and it is the last acquired
     pilot.slices = [replace(entry, phases=entry.phases * 10) for entry in pilot.slices]
     assert recognised({**stacks, "pilot": pilot})["pilot"] == "4ch"
 
@@ -288,7 +291,7 @@ def test_names_are_hints(text, view):
 
 
 def test_lines_of_planes_agree_with_the_geometry_room():
-    """`line_of` against `planewise.geometry`, on a slice laid across the long axis."""
+    """`line_of` is compared with `planewise.geometry`, on a slice across the long axis."""
     import torch
     from planewise.geometry import intersection_lines
 

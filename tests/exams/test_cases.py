@@ -21,7 +21,7 @@ SECTIONS = ("training", "validation", "test")
 
 @pytest.fixture(scope="module")
 def heads(tmp_path_factory):
-    """BraTS' tree with eight heads of both grades."""
+    """BraTS folders with eight heads of both grades."""
     root = tmp_path_factory.mktemp("brats")
     list(write_exams(Recipe("brats", population=HEADS.with_values(side=16, low_grade=0.4)), root, 8))
     return root
@@ -29,7 +29,7 @@ def heads(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def abdomens(tmp_path_factory):
-    """The decathlon's tree with four images that have masks and two that have none."""
+    """Decathlon folders with four images that have masks and two that have none."""
     root = tmp_path_factory.mktemp("msd")
     list(write_exams(Recipe("msd", population=ABDOMENS.with_values(side=16)), root, 6))
     return root

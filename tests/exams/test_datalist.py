@@ -51,7 +51,7 @@ def test_slices_run_from_base_to_apex(written):
     depth = [np.array(by_slice[rank]["affine"])[:3, 3] @ USUAL_AXIS for rank in range(5)]
     assert (np.diff(depth) > 0).all()
     assert [by_slice[rank]["location"] for rank in range(5)] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
-    # the series were named from the apex on
+    # the series were named from apex to base
     assert [Path(by_slice[rank]["image"]).parent.name for rank in range(5)] == [f"sax_{5 - rank}" for rank in range(5)]
 
 

@@ -1,4 +1,4 @@
-"""Test the datalist's entries for a stack and its images, with stacks made by hand."""
+"""Test the datalist's entries for a stack and its images, with handwritten stacks."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def test_a_summary_gives_the_usual_gap_and_the_extremes():
 
 
 def test_a_phase_is_a_share_of_the_cycle():
-    """The last of four phases is at three quarters: the cycle ends where it begins."""
+    """The last of four phases is at three quarters, because the cycle ends where it begins."""
     items = slice_items(make_stack([[0, 0, 0]], [0, 0, 1.0], phases=4), located=False)
     assert [item["phase"] for item in items] == [0, 0.25, 0.5, 0.75]
 

@@ -227,7 +227,7 @@ def test_frames_of_an_enhanced_file_have_their_own_planes(tmp_path):
         group.PlanePositionSequence, group.PlaneOrientationSequence = Sequence([position]), Sequence([orientation])
         group.FrameContentSequence = Sequence([content])
         group.CardiacSynchronizationSequence = Sequence([trigger])
-        # a private sequence with a position of its own, as Philips writes: it must not be taken
+        # a private sequence with its own position, as in Philips files: it must be ignored
         private = Dataset()
         private.ImagePositionPatient = [99, 99, 99]
         group.add_new(0x20050010, "LO", "Philips MR Imaging DD 001")
@@ -245,7 +245,7 @@ def test_frames_of_an_enhanced_file_have_their_own_planes(tmp_path):
     assert np.array(first.affine)[:3, 3] == pytest.approx([0, 0, 5])
     assert np.array(second.affine)[:3, 3] == pytest.approx([0, 0, 15])
     assert (second.trigger, second.thickness) == (30.0, 6.0)
-    # scanners write a delay of zero where nothing triggers
+    # scanners write a delay of zero if nothing triggers the acquisition
     assert (first.gated, second.gated) == (False, True)
 
 
@@ -381,7 +381,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 
 def deflated(path, zeros: int):
-    """An image whose deflated data set has a private element of so many zeros."""
+    """An image whose compressed data set has a private element with this many zeros."""
     write_image(path, **PLACE)
     dataset = pydicom.dcmread(path)
     dataset.add_new(0x00091001, "OB", bytes(zeros))
@@ -399,7 +399,7 @@ def test_a_deflated_file_may_grow_to_the_limit_and_no_further(tmp_path, monkeypa
 
 
 def many_frames(path, frames: int, said: int):
-    """An image with headers of so many frames, all empty, of which the file's own header knows ``said``."""
+    """An image with headers for this many empty frames, while the file's own header claims ``said``."""
     write_image(path, **PLACE, NumberOfFrames=said)
     content = path.read_bytes()
     start = content.rindex(b"\xe0\x7f\x10\x00OW")

@@ -62,7 +62,7 @@ def test_a_measured_segment(slices, tmp_path):
     images = source_images(slices)
     segmentation = dicom_segmentation(images, some_labels(slices), STRUCTURES, "a bundle", "hearts", 9010)
     volume = Measured(Code("118565006", "SCT", "Volume"), 12.3456, Code("ml", "UCUM", "ml"))
-    # the report may be on more images than were segmented here
+    # the report may refer to more images than were segmented
     own = images[1:]
     report = written(tmp_path, images, [Finding("LV", CODES[1], [volume], segment=(segmentation, 2), images=own)])
     (group,) = report.content.get_volumetric_roi_measurement_groups()

@@ -15,7 +15,7 @@ STRUCTURES = [Structure(1, "RV", CODES[0], (1, 0, 0)), Structure(3, "LV", CODES[
 
 
 def some_labels(slices):
-    """A blob of each value, larger along i than along j, so that a transposed one is another."""
+    """A blob for each value, longer along i than along j, so that transposing it makes a difference."""
     header = pydicom.dcmread(slices[0]["image"], stop_before_pixels=True)
     labels = np.zeros((header.Columns, header.Rows, len(slices)), dtype=np.uint8)
     random = np.random.default_rng(0)
@@ -26,7 +26,7 @@ def some_labels(slices):
 
 
 def made(folder, tmp_path, structures=STRUCTURES, hide=None):
-    slices = find_inputs(folder, "all")[1]["image"]  # of the second phase
+    slices = find_inputs(folder, "all")[1]["image"]  # the second phase
     labels = some_labels(slices)
     images = source_images(slices, hide)
     file = tmp_path / "made.seg.dcm"
@@ -35,7 +35,7 @@ def made(folder, tmp_path, structures=STRUCTURES, hide=None):
 
 
 def points_of(segmentation, number):
-    """The segment's pixels in patient space, RAS+, mm, by the header of each frame."""
+    """The segment's pixels in patient space, RAS+, mm, computed from each frame's header."""
     shared = segmentation.SharedFunctionalGroupsSequence[0]
     points = []
     for frame, group in zip(segmentation.pixel_array, segmentation.PerFrameFunctionalGroupsSequence, strict=True):

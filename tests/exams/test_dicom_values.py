@@ -81,7 +81,7 @@ def test_affine_is_the_matrix_of_its_definition():
         directions, _ = np.linalg.qr(rng.normal(size=(3, 3)))
         row, column = directions[:, 0], directions[:, 1]
         position, spacing, thickness = rng.normal(size=3) * 100, rng.uniform(0.5, 2, 2), rng.uniform(1, 9)
-        # PS3.3 C.7.6.2.1.1: i runs along a row, whose neighbours are the columns' spacing apart
+        # PS3.3 C.7.6.2.1.1: i runs along a row, in which neighbours are one column spacing apart
         expected = np.eye(4)
         expected[:3] = np.stack([row * spacing[1], column * spacing[0], np.cross(row, column) * thickness, position], 1)
         expected = np.diag([-1, -1, 1, 1]) @ expected

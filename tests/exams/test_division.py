@@ -29,7 +29,7 @@ def dsbcc(root: Path, **exams: list[int]) -> Path:
 
 
 def exams_of(result) -> dict[str, set[str]]:
-    """Section to the names of the folders above ``study``, or of the patients' folders."""
+    """Maps sections to the names of the folders above ``study``, or of the patients' folders."""
     return {
         section: {
             parts[parts.index("study") - 1] if "study" in (parts := Path(item["image"]).parts) else parts[-2]
@@ -45,7 +45,7 @@ def divided(tmp_path) -> Path:
 
 
 def test_dsbcc_is_divided_as_in_the_paper(divided):
-    """Section 5.1.1: train and validate are trained on, test is what is validated and reported on."""
+    """Section 5.1.1: train and validate are for training, test is for validation and for the reported scores."""
     result = index_folder(divided)
     assert exams_of(result) == {"training": {"1", "2", "501"}, "validation": {"701"}, "test": {"701"}}
     assert result.division == (
@@ -57,7 +57,7 @@ def test_dsbcc_is_divided_as_in_the_paper(divided):
 
 @pytest.mark.parametrize("asked", [{"division": "hash"}, {"split": (0.8, 0.1, 0.1)}])
 def test_a_split_that_is_asked_for_is_the_hash(divided, asked):
-    """The same as for the exams of a folder without a division."""
+    """The result is the same as for these exams in a folder without a division."""
     result = index_folder(divided, **asked)
     alone = {number: index_folder(divided / part / part / number) for part, number in (("train", "2"), ("test", "701"))}
     for number, single in alone.items():
@@ -67,7 +67,7 @@ def test_a_split_that_is_asked_for_is_the_hash(divided, asked):
 
 
 def test_a_tree_of_one_folder_has_no_division_to_follow(tmp_path):
-    """What phantoms and most downloads are: `train` alone would leave nobody to validate on."""
+    """Phantoms and most downloads are like this: `train` alone would leave no exams for validation."""
     root = dsbcc(tmp_path, train=[1, 2])
     assert index_folder(root).division.startswith("by a hash")
     assert exams_of(index_folder(root, division="folders"))["training"] == {"1", "2"}
@@ -106,7 +106,7 @@ def test_the_hash_divides_acdcs_training_patients_alone(tmp_path):
 
 
 def test_a_class_of_ones_own_is_divided_alike(tmp_path):
-    """70 to 30 of 20 patients, 12 of one class and 8 of the other."""
+    """20 patients, 12 of one class and 8 of the other, are split 70 to 30."""
     rows = ["exam,amyloid"]
     for number in range(20):
         write(tmp_path / f"p{number}/p{number}_ED.nii.gz")
@@ -124,7 +124,9 @@ def test_a_class_of_ones_own_is_divided_alike(tmp_path):
 
 
 def test_patients_with_masks_are_divided_exactly(tmp_path):
-    """80, 5 and 15 % of 20 patients with masks are 16, 1 and 3, whatever the seed; the 5 without are trained on."""
+    """80, 5 and 15 % of 20 patients with masks are 16, 1 and 3, whatever the seed; the 5 patients without masks are for
+    training.
+    """
     for number in range(25):
         write(tmp_path / f"p{number}.nii.gz")
         if number < 20:
@@ -213,7 +215,7 @@ def test_what_contradicts_itself_is_refused(divided, tmp_path):
 
 
 def test_one_cohort_for_all_pretexts(tmp_path):
-    """Without the option an exam that lacks a view is good for locations."""
+    """Without the option, an exam that lacks a view is kept, because it is useful for locations."""
     dsbcc(tmp_path, train=[1])
     tags = {"PatientID": "2", "StudyInstanceUID": "1.2.2", "FrameOfReferenceUID": "1.3.2"}
     write_usual_exam(tmp_path / "train/train/2/study", views=("4ch",), slices=3, phases=2, **tags)

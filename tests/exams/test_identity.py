@@ -44,7 +44,7 @@ def test_without_the_variable_it_lies_in_the_users_settings(platform, set_to, pl
 
 
 def test_the_salt_lies_where_it_always_did(tmp_path, monkeypatch):
-    """Another place would be another salt, and every exam another hash. It was typer's folder for settings."""
+    """Another folder would mean another salt, and another hash for every exam. This was typer's folder for settings."""
     monkeypatch.delenv("PLANEWISE_SALT_FILE")
     monkeypatch.setenv("HOME", str(tmp_path))
     for variable in ("unset", "settings"):

@@ -78,7 +78,7 @@ def test_real_folders_without_a_heart_say_what_they_hold(real_data, folder, word
 
 
 def test_all_real_folders_at_once(real_data):
-    """One folder that holds them all: the heart is found, the rest is listed."""
+    """One folder holds all of them: the heart is found, and everything else is listed."""
     result = index_folder(real_data)
     exams = result.datalist["exams"].values()
     assert sum("sax" in exam["stacks"] for exam in exams) == 1
@@ -92,7 +92,7 @@ def test_all_real_folders_at_once(real_data):
 
 
 def test_series_that_mix_orientations_are_taken_apart(real_data):
-    """One SeriesInstanceUID, two acquisitions with other orientations and spacings."""
+    """One SeriesInstanceUID for two acquisitions with different orientations and spacings."""
     stacks = find_stacks(real_data / "no_frame_of_reference" / "failing_sliceorientation_001")
     assert [len(stack.slices) for stack in stacks] == [2]
     assert "no stack of 3 or more" in stacks[0].flag
@@ -100,7 +100,7 @@ def test_series_that_mix_orientations_are_taken_apart(real_data):
 
 # --- defects -----------------------------------------------------------------------------------------------------------
 
-#: Defect to (files left out for a reason, what the exam says, views that are there); None: as a sound exam.
+#: Maps each defect to (files left out for a reason, the exam's notes, its views); None means: as in a correct exam.
 SOUND = {"sax", "2ch", "4ch"}
 EXPECTED = {
     "one_series": ({}, [], SOUND),
@@ -174,7 +174,7 @@ def test_two_frames_of_reference_are_not_related(flawed):
 
 
 def test_a_series_that_lies_in_two_studies_is_said(usual_exam):
-    """As after an anonymisation that draws identifiers anew for each file."""
+    """This happens if anonymisation draws new identifiers for each file."""
     (whole,) = index_folder(usual_exam).datalist["exams"].values()
     assert not any("studies" in note for note in whole["left_out"])
     for path in list(usual_exam.rglob("*.dcm"))[::2]:
@@ -220,7 +220,7 @@ def test_scrambled_files_give_the_same_order(flawed, sound_phantom):
 
 
 def test_nothing_but_paths_tells_who_it_is(flawed):
-    """Every text of the planted headers, searched in the datalist without its paths, and in what is printed."""
+    """Every text in the planted headers is searched for in the datalist, without its paths, and in the printed output."""
     root = flawed("identity")
     secrets = set()
     for path in root.rglob("*"):
@@ -230,7 +230,7 @@ def test_nothing_but_paths_tells_who_it_is(flawed):
                 if element.VR in ("PN", "LO", "SH", "UI", "DA", "LT", "ST") and element.value:
                     secrets |= {str(value) for value in np.atleast_1d(element.value) if len(str(value)) > 5}
     secrets |= {part for path in root.rglob("*") for part in path.relative_to(root).parts[:-1] if len(part) > 4}
-    secrets -= {"planewise"}  # what the phantom calls its scanner
+    secrets -= {"planewise"}  # the name of the phantom's scanner
     assert len(secrets) > 20
     result = index_folder(root)
     text = json.dumps(result.datalist)
@@ -327,7 +327,7 @@ def test_stacks_of_a_whole_exam(usual_exam):
 
 
 def test_series_with_another_views_name_are_doubted(usual_exam):
-    """The plane decides which view is used; the name is reported."""
+    """The plane determines which view is used, and the name is reported."""
     (folder,) = [each for each in usual_exam.iterdir() if each.name.startswith("4ch")]
     before = find_stacks(usual_exam)[0].planes
     for file in folder.iterdir():
@@ -354,7 +354,7 @@ def test_a_series_that_may_show_another_view_than_its_name_is_doubted(tmp_path):
 
 
 def test_planes_without_a_view_are_only_doubted_if_their_name_is_missed():
-    """Localizers and views of vessels are common; a second series of a view that is there, too."""
+    """Localizers and views of vessels are common, and so are second series of a view that was found."""
     undecided = [FoundView("3ch", 1, 0, 0.5, {"4ch": 0.4}, named) for named in (None, "4ch", "2ch")]
     found = Recognition(views={"2ch": FoundView("2ch", 2, 0, 0.9, named="2ch")}, undecided=undecided)
     assert [doubt.split(":")[0] for doubt in _doubts(found)] == ["4ch"]
@@ -377,7 +377,7 @@ def test_the_4ch_slice_of_an_exam(usual_exam):
     for stack in stacks:
         assert (stack.stack, stack.flag, set(stack.planes)) == ("4ch", None, {"2ch", "sax"})
         assert len(stack.slices) == 1 and "location" not in stack.slices[0]
-    middle = find_stacks(usual_exam)[0].slices[2]  # of five slices from base to apex
+    middle = find_stacks(usual_exam)[0].slices[2]  # the third of five slices from base to apex
     assert stacks[0].planes["sax"]["origin"] == pytest.approx([row[3] for row in middle["affine"][:3]])
 
 
@@ -389,7 +389,7 @@ def test_a_4ch_image_alone_is_flagged_and_given(usual_exam):
 
 
 def test_of_a_file_only_that_file_is_read(usual_exam, monkeypatch):
-    """Its folder may hold a hundred thousand others."""
+    """The file's folder may hold a hundred thousand other files."""
     read = []
     headers = scan.dicom.read_headers
     monkeypatch.setattr(

@@ -27,7 +27,7 @@ from tests.exams.knees import (
 
 
 def series_of(result) -> dict[str, str]:
-    """View to the folder of its images; the stack that is learned from as well."""
+    """Maps views to the folders of their images, including the stack to learn from."""
     used = {items_of(result)[0]["stack"]: items_of(result)[0]["image"].split("/")[-2]}
     stacks = only_exam(result)["stacks"]
     return used | {
@@ -75,9 +75,9 @@ def test_oblique_knees_of_either_side(tmp_path, turn, side):
 
 
 def test_head_first_and_feet_first(tmp_path):
-    """The direction in which a scanner numbers its slices and lays its rows says nothing."""
+    """The direction in which a scanner numbers slices and stores rows does not matter."""
     write_knee(tmp_path / "head", StudyInstanceUID=generate_uid(), FrameOfReferenceUID=generate_uid())
-    # feet first: the stacks of the other leg, numbered from the other end
+    # feet first: as the stacks of the other leg, numbered from the other end
     turned = rotation([0, 0, 1], 180)
     feet = {"StudyInstanceUID": generate_uid(), "FrameOfReferenceUID": generate_uid(), "PatientPosition": "FFS"}
     write_knee(tmp_path / "feet", turn=turned, centre=(-60.0, 0, 0), PatientID="P-2", **feet)
@@ -91,7 +91,7 @@ def test_head_first_and_feet_first(tmp_path):
 
 @given(st.integers(0, 10**6), st.sampled_from(["sagittal", "coronal", "axial"]))
 def test_a_plane_is_the_body_axis_nearest_to_the_normal(seed, plane):
-    """Against the slow way: the largest component of the normal, wherever no other comes near."""
+    """The result equals a slow version: the largest component of the normal, if no other is close to it."""
     rng = np.random.default_rng(seed)
     axis = {"sagittal": [1, 0, 0], "coronal": [0, 1, 0], "axial": [0, 0, 1]}[plane]
     normal = rotation(rng.normal(size=3), rng.uniform(0, 38)) @ axis
@@ -196,7 +196,7 @@ def test_a_slice_of_another_spacing_is_left_out_and_said(tmp_path):
 @pytest.mark.parametrize("slices", [15, 19])
 @pytest.mark.parametrize("number", [3, 9])
 def test_two_contrasts_of_one_geometry_stay_apart(tmp_path, number, slices, shift):
-    """PD before or after T2, with as many slices or more, at the same positions or between them."""
+    """PD comes before or after T2, with as many slices or more, at the same positions or between them."""
     write_knee(tmp_path)
     centre = (60.0 + shift, 5.0, -20.0)
     write_series(tmp_path / "SAG_PD", "sagittal", number=number, slices=slices, centre=centre, **PD)
@@ -232,7 +232,7 @@ def test_names_alone_tell_two_contrasts_apart(tmp_path):
 
 def test_nothing_tells_the_contrast(tmp_path):
     write_knee(tmp_path, **NOTHING | {"SeriesDescription": "knee"})
-    for folder in tmp_path.iterdir():  # folders are names, too
+    for folder in tmp_path.iterdir():  # folder names also count
         folder.rename(tmp_path / f"Se{folder.name[:1]}")
     exam = only_exam(index(tmp_path))
     assert exam["stacks"]["sagittal"]["confidence"] == pytest.approx(0.25)
@@ -244,7 +244,7 @@ def test_nothing_tells_the_contrast(tmp_path):
 
 
 def test_a_repeated_sagittal_is_used_instead(tmp_path):
-    """The same series again: the last acquisition, whatever the folders are called."""
+    """If the same series occurs again, the last acquisition is used, whatever the folders' names."""
     write_knee(tmp_path)
     write_series(tmp_path / "A", "sagittal", number=8, slices=15, SeriesDescription="SAG T2 FS")
     result = index(tmp_path)
@@ -368,9 +368,9 @@ def test_of_two_axial_stacks_at_the_knee(tmp_path, slices, reason):
 
 
 @given(st.integers(1, 40), st.floats(0.5, 9), st.booleans(), st.integers(0, 1000))
-@example(4, 1.25, False, 0)  # 0.625 mm from the middle, which rounds either way
+@example(4, 1.25, False, 0)  # 0.625 mm from the middle, which can round to either side
 def test_the_central_slice(count, gap, flipped, seed):
-    """The one nearest to the middle of the first and last position, missing slices or not."""
+    """It is the slice nearest to the middle between the first and last position, even if slices are missing."""
     rng = np.random.default_rng(seed)
     kept = np.flatnonzero(rng.random(count) < 0.8)
     ranks = kept if len(kept) else np.array([0])
@@ -380,7 +380,7 @@ def test_the_central_slice(count, gap, flipped, seed):
     distances = [abs(position - (min(positions) + max(positions)) / 2) for position in positions]
     rank = central_slice(stack)
     assert distances[rank] <= min(distances) + 0.011
-    # of two equally near, the same slice whichever way the stack is numbered
+    # if two slices are equally near, the same one is taken in either numbering
     toward = positions[0] * normal
     again = make_stack(ranks[:, None] * gap * normal, -normal)
     ours = stack.slices[central_slice(stack, toward)].position
@@ -425,7 +425,7 @@ def test_planes_are_given_to_a_folder_or_a_file(tmp_path):
     assert series_of(result)["axial"] == "AX_second"
     planes = items_of(result)[0]["planes"]
     assert list(planes) == ["axial"]
-    # a folder means its central slice
+    # a folder stands for its central slice
     normal = np.array(planes["axial"]["normal"])
     assert np.dot(normal, planes["axial"]["origin"]) == pytest.approx(np.dot(normal, (60, 5, -20)), abs=1e-3)
     result = overruled(tmp_path / "data", "case7:\n  axial: AX_second/IM-0002-0001.dcm\n")
@@ -442,7 +442,7 @@ def test_the_sagittal_stack_can_be_said_whatever_its_contrast(tmp_path):
 
 
 def test_a_plane_parallel_to_the_sagittal_stack_is_left_out(tmp_path):
-    """It cannot happen by the rule; it can where a person says what is sagittal."""
+    """The recognition cannot cause this, but a user who names the sagittal stack can."""
     exam = write_knee(tmp_path / "data" / "case7")
     write_series(exam / "COR_T2", "coronal", number=9, slices=9, turn=oblique(3, (1, 0, 0)))
     result = overruled(tmp_path / "data", "case7:\n  sagittal: COR_T2\n")

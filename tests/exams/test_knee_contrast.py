@@ -69,7 +69,7 @@ def test_what_is_another_contrast(values, found):
 
 @pytest.mark.parametrize("sequence", ["RM", "EP", "EP/SE", "SE/IR", "RM/SE", "GR/SE", "GR/IR", ""])
 def test_only_a_gradient_echo_is_called_one(sequence):
-    """Research sequences and echo planar ones go by their times."""
+    """Research sequences and echo-planar ones are classified by their times."""
     assert timed_weighting(60, 4000, sequence) == "T2w"
     assert timed_weighting(60, 4000, "GR") == "gradient echo"
 

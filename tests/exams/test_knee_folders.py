@@ -43,7 +43,7 @@ def test_real_localizers_give_three_stacks_per_frame_of_reference(real_data):
 
 
 def test_lines_in_real_localizers_are_those_of_their_headers(real_data):
-    """Against the slow way: straight from the headers, in DICOM's own LPS, pixel by pixel, in plain floats."""
+    """The result equals a slow version: directly from the headers, in DICOM's LPS, pixel by pixel, in plain floats."""
     headers = {}
     for path in sorted((real_data / "localizer_ge").glob("*/*MRDC*")):
         headers[path] = pydicom.dcmread(path, stop_before_pixels=True)
@@ -79,7 +79,7 @@ def _normal(header) -> list[float]:
 
 
 def _slow_heatmap(header, other, i: int, j: int) -> float:
-    """Eq. (1) with sigma 6 at the pixel in column i and row j of an image, for the plane of another."""
+    """Eq. (1) with sigma 6 at the pixel in column i and row j of one image, for the plane of another image."""
     row, column = header.ImageOrientationPatient[:3], header.ImageOrientationPatient[3:]
     between_rows, between_columns = (float(value) for value in header.PixelSpacing)
     normal = _normal(other)
@@ -121,7 +121,9 @@ def test_real_folders_without_a_sagittal_stack_say_what_they_hold(real_data, fol
 
 
 def test_a_real_multiframe_volume_of_another_contrast(real_data):
-    """Philips enhanced: eight sagittal frames, a gradient echo; nothing says which plane the others of the exam have."""
+    """A Philips enhanced file with eight sagittal gradient-echo frames; no header says which plane the exam's other frames
+    have.
+    """
     result = index(real_data / "no_frame_of_reference", contrast="any")
     assert [item["frame"] for item in items_of(result)] == [7, 6, 5, 4, 3, 2, 1, 0]
     assert all(item["planes"] == {} for item in items_of(result))
@@ -130,7 +132,7 @@ def test_a_real_multiframe_volume_of_another_contrast(real_data):
 
 
 def test_real_stacks_by_plane(real_data):
-    """Everything real at once: what lies how, by the rows and columns of the headers."""
+    """All real stacks at once: the rows and columns in their headers determine the planes."""
     result = index(real_data)
     shapes = sorted(tuple(sorted(exam["stacks"])) for exam in result.datalist["exams"].values() if exam["stacks"])
     assert shapes.count(("axial", "coronal", "sagittal")) == 2
@@ -155,7 +157,7 @@ def write_flawed(sound_knee, tmp_path):
     return partial(conftest.write_flawed, sound_knee, KNEE_DEFECTS, tmp_path / "flawed", "00002,1")
 
 
-#: Defect to (a part of a note or None, the views that are there).
+#: Maps each defect to (a part of a note or None, the exam's views).
 SOUND = {"sagittal", "axial", "coronal"}
 EXPECTED = {
     "missing_axial": (None, {"sagittal", "coronal"}),
@@ -190,7 +192,7 @@ def test_defects_that_leave_an_exam(write_flawed, sound_knee, defect):
 
 
 def _assert_sagittal(items, exam, check_series):
-    """Each image once, right to left, all of one fat-suppressed series."""
+    """Each image occurs once, from right to left, and all belong to one fat-suppressed series."""
     headers = [pydicom.dcmread(item["image"], stop_before_pixels=True) for item in items]
     assert len({header.SeriesInstanceUID for header in headers}) == 1
     assert {float(header.EchoTime) > 45 for header in headers} == {True}
@@ -225,7 +227,7 @@ def test_planes_of_a_phantom_are_its_central_slices(write_flawed, sound_knee):
 
 
 def test_flawed_or_not_the_planes_are_the_same(write_flawed, tmp_path):
-    """Names and the way images are stored change nothing."""
+    """Names and the storage of the images do not change the result."""
     planes = {}
     for defect in ("", "feet_first", "no_descriptions"):
         root = write_flawed(*([defect] if defect else []))

@@ -25,7 +25,7 @@ def items_of(result):
 
 
 def stack_affine(result) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """The affine of a volume made of the stack's slices, and its shape."""
+    """The affine and the shape of a volume made of the stack's slices."""
     first = {item["slice"]: np.array(item["affine"]) for item in items_of(result)}
     affine = first[0].copy()
     affine[:3, 2] = (first[max(first)][:3, 3] - first[0][:3, 3]) / max(first)
@@ -33,7 +33,7 @@ def stack_affine(result) -> tuple[np.ndarray, tuple[int, int, int]]:
 
 
 def write_mask(path: Path, affine, shape, marks=None) -> Path:
-    """A mask whose voxels at ``marks`` are 1."""
+    """Write a mask with the value 1 at the voxels ``marks``."""
     mask = np.zeros(shape, dtype=np.uint8)
     for mark in marks or []:
         mask[mark] = 1
@@ -81,7 +81,7 @@ def test_masks_that_inference_wrote_are_found_by_hash_and_share_of_the_cycle(tre
 
 
 def test_masks_that_inference_wrote_for_whole_volumes(tmp_path):
-    """In place of the exam's own, by hash and phase."""
+    """They replace the exam's own masks, and are matched by hash and phase."""
     folder = tmp_path / "data" / "patient001"
     for frame in (1, 3):
         write_mask(folder / f"patient001_frame0{frame}.nii.gz", np.eye(4), (6, 5, 4))
@@ -97,7 +97,7 @@ def test_masks_that_inference_wrote_for_whole_volumes(tmp_path):
     result = index_folder(tmp_path / "data", labels_dir=tmp_path / "masks")
     assert {item["phase"]: item["label"] for item in items_of(result)} == {k: str(v) for k, v in predicted.items()}
     assert result.unmatched == [] and "two origins" not in str(result.warnings)
-    # one that is missing: the exam's own stays, and that is said, as of exams that have their own masks alone
+    # if one mask is missing, the exam's own mask stays, and the command says so, as for exams that have only their own masks
     predicted["ES"].unlink()
     for name in ("patient001_frame01", "patient001_frame01_gt"):
         copy = tmp_path / "data" / "patient002" / f"{name.replace('patient001', 'patient002')}.nii.gz"
@@ -109,7 +109,7 @@ def test_masks_that_inference_wrote_for_whole_volumes(tmp_path):
 
 
 def test_masks_drawn_on_converted_images_are_mirrored_back(tree, tmp_path):
-    """dcm2niix turns rows around; a mark must land on the image's voxel that lies at the same place."""
+    """dcm2niix reverses rows; a mark must land on the image's voxel at the same position."""
     affine, shape = stack_affine(index_folder(tree))
     place = affine @ [5, 3, 2, 1]
     mirrored = affine.copy()
@@ -306,7 +306,7 @@ def test_a_mask_whose_affine_is_not_finite_fits_nothing(tree, tmp_path):
 
 
 def test_masks_of_4ch_slices(tree, tmp_path):
-    """A folder of masks of both views: those of the short axis do not lie on the 4ch slice, and are listed."""
+    """The folder has masks of both views: those of the short axis do not lie on the 4ch slice, and are listed."""
     plain = index_folder(tree, view="4ch")
     affine = np.array(items_of(plain)[0]["affine"])
     shape = (*next(iter(plain.datalist["exams"].values()))["stacks"]["4ch"]["matrix"], 1)
@@ -322,7 +322,7 @@ def test_masks_of_4ch_slices(tree, tmp_path):
 
 @pytest.mark.parametrize("stack", ["sax", None])
 def test_views_that_a_person_names_are_those_of_4ch(tmp_path, stack):
-    """With the short axis and without one: a 4ch view that is named needs nothing to be told by."""
+    """This works with and without the short axis: a 4ch view that the user names needs no recognition."""
     folder = write_usual_exam(tmp_path / "data" / "case7")
     place = next(folder.glob("*4ch*")).name
     if stack is None:

@@ -19,7 +19,7 @@ def index(folder, **options):
 
 
 def items_of(result) -> dict[str, dict]:
-    """Items by ``train/0000``."""
+    """Maps ``train/0000`` to its items."""
     items = [item for section in SECTIONS for item in result.datalist[section]]
     return {f"{Path(item['image']).parents[1].name}/{Path(item['image']).stem}": item for item in items}
 
@@ -54,7 +54,9 @@ def test_paths_are_relative_in_the_file(tree):
 
 
 def test_the_papers_split(tmp_path):
-    """1250 exams: 800, 200 and 250, every combination of labels divided alike, train and valid together."""
+    """1250 exams: 800, 200 and 250 exams from train and valid together, with every combination of labels in the same
+    proportions.
+    """
     rng = np.random.default_rng(1)
     drawn = rng.choice(4, size=1250, p=[0.19, 0.37, 0.21, 0.23])
     combinations = [(0, 0, 0), (1, 0, 0), (1, 1, 0), (1, 0, 1)]
@@ -78,7 +80,7 @@ def test_the_papers_split(tmp_path):
 
 
 def test_a_part_of_the_tree(tree):
-    """Indexing ``train`` alone, or a folder above, gives the same exams."""
+    """Indexing only ``train``, or a folder above it, gives the same exams."""
     whole = {item["image"]: item["exam"] for item in items_of(index(tree.parent)).values()}
     part = items_of(index(tree / "train"))
     assert len(part) == 12
@@ -168,7 +170,7 @@ def test_many_names_are_counted(tree):
     assert "train-acl.csv: 500, 501, 502, 503, 504 and 45 more" in texts
 
 
-# --- volumes that are none ----------------------------------------------------------------------------------------------
+# --- files that are not volumes ----------------------------------------------------------------------------------------
 
 
 def test_as_many_slices_as_rows_and_columns_say_nothing_of_the_axes(tmp_path):

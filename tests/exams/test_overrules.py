@@ -59,7 +59,7 @@ def test_two_views_change_places(tree):
 
 
 def test_the_short_axis_can_be_said(tree):
-    """Of two stacks the shorter one, if a person says so; the views are looked for again."""
+    """The shorter of two stacks is used if the user says so; the views are then searched again."""
     write_usual_exam(tree / "case7" / "more", views=(), slices=4, Columns=20, Rows=24)
     exam = overruled(tree, "case7:\n  sax: more/sax_2\n")
     assert exam["stacks"]["sax"]["slices"] == 4

@@ -28,7 +28,7 @@ def items_of(result):
 
 
 def grades_of(result):
-    """File name to grade; None without one."""
+    """Maps file names to grades, or to None."""
     return {item["image"].rsplit("/", 1)[1]: item.get("grade") for item in items_of(result)}
 
 
@@ -39,7 +39,7 @@ def phantoms(root, *defects, exams=2, seed=1):
 
 
 def photograph(path, value=0, mode="RGB", size=(80, 64), kind=None):
-    """A photograph that no other one is."""
+    """Write a photograph that differs from all others."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(value).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
     file = io.BytesIO()
@@ -57,7 +57,7 @@ def test_aptos_photographs_have_the_tables_grades(tmp_path):
     assert result.datalist["planewise"] == {
         "version": 1, "anatomy": "photograph", "stack": "photograph", "views": [], "seed": 0,
     }  # fmt: skip
-    # what has no grade is learned from without, and nothing is measured on it
+    # ungraded photographs are for learning only, and never for scores
     assert all("grade" in item for section in ("validation", "test") for item in result.datalist[section])
     assert sum("grade" not in item for item in result.datalist["training"]) == 10
     assert any("10 patients without a grade" in warning for warning in result.warnings)
@@ -99,7 +99,7 @@ def test_what_is_no_photograph_is_counted_and_left_out(tmp_path, defect, reason)
     result = index(tmp_path)
     ((_, count),) = [(text, count) for text, (count, _) in result.skipped.items() if text.startswith(reason)]
     assert len(items_of(result)) == 1 and count == 2
-    # their rows have no photograph then
+    # so their rows have no photograph
     assert ("000000000001, 000000000002", "no photograph has this name") in result.unmatched
 
 
@@ -115,7 +115,7 @@ def test_rows_and_files_that_miss_each_other(tmp_path):
     ) in result.unmatched
     with pytest.raises(InputError):
         index(tmp_path / "no_file")
-    # no table at all says nothing of grades, and is nothing to complain of
+    # without any table, nothing is known about grades, and nothing is reported
     result = index(tmp_path / "no_row")
     assert set(grades_of(result).values()) == {None} and result.unmatched == []
 
@@ -150,7 +150,7 @@ def test_of_copies_the_one_with_a_grade_is_kept(tmp_path):
 
 
 def test_the_worse_eye_says_which_group_a_patient_belongs_to(tmp_path):
-    """Groups are divided alike, so a patient with one healthy eye must count with the other."""
+    """Groups are split in equal proportions, so a patient with one healthy eye must count with the other eye's grade."""
     grades = {"1_left": 0, "1_right": 4, "2_left": 3, "2_right": 1, "3_left": 0, "3_right": 0, "4_left": 2}
     for value, name in enumerate([*grades, "4_right", "5_left"]):
         photograph(tmp_path / f"{name}.png", value)
@@ -165,7 +165,7 @@ def test_the_worse_eye_says_which_group_a_patient_belongs_to(tmp_path):
 
 
 def test_two_eyes_are_one_patients_and_stay_together(tmp_path):
-    """The set of 2015: trainLabels.csv with image and level, JPEG, both eyes by their names."""
+    """The Kaggle set of 2015: trainLabels.csv with image and level, JPEG, and names that identify both eyes."""
     rows = ["image,level"]
     for number in range(20):
         for eye in range(2):

@@ -24,7 +24,7 @@ def test_shares_are_met_on_average():
 
 
 def test_nothing_but_patient_and_seed_decides():
-    """Written from the rule: neither salt nor Python's hash seed, so that it is the same on every machine."""
+    """This follows the rule, without salt and without Python's hash seed, so that the result is the same on every machine."""
     sections = split_by_hash(PATIENTS, (0.6, 0.2, 0.2), 7)
     for patient in PATIENTS:
         draw = int(hashlib.sha256(f"7|{patient}".encode()).hexdigest()[:16], 16) / 16**16
@@ -54,7 +54,7 @@ def test_acdc_is_divided_as_in_the_paper():
 
 
 def test_groups_of_one_do_not_crowd_out_the_others():
-    """Each stands for its middle, so four of them fall to either half, and the group of ten is halved."""
+    """Each group counts by its middle, so four of them go to either half, and the group of ten is halved."""
     groups = {f"large{number}": "large" for number in range(10)} | {
         f"single{number}": f"s{number}" for number in range(4)
     }

@@ -1,4 +1,4 @@
-"""Test the properties of a stack on an oblique one with numbers worked out by hand."""
+"""Test the properties of an oblique stack with numbers worked out by hand."""
 
 from dataclasses import replace
 
@@ -8,12 +8,12 @@ from planewise.exams.stack import Slice
 
 from tests.exams.hearts import make_frame, make_stack
 
-#: Unit vectors that no body axis is parallel to; a row of the images, a column, and the normal.
+#: Unit vectors that are not parallel to any body axis: a row of the images, a column, and the normal.
 ROW, COLUMN, NORMAL = np.array([2, 1, 2]) / 3, np.array([-2, 2, 1]) / 3, np.array([-1, -2, 2]) / 3
 
 
 def oblique(origins, columns=5, rows=9):
-    """A stack of slices at the given origins (N, 3), voxels of 3 mm along a row and 1.5 mm along a column."""
+    """A stack of slices with the given origins (N, 3), and voxels of 3 mm along rows and 1.5 mm along columns."""
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1], affine[:3, 2] = 3 * ROW, 1.5 * COLUMN, NORMAL
     slices = []
@@ -46,7 +46,7 @@ def test_only_gaps_and_images_that_stand_out_are_doubted():
 
 def test_the_centre_of_an_image_lies_between_its_outer_voxel_centres():
     stack = oblique([[10, 20, 30]])
-    # 5 columns 3 mm apart: 6 mm along a row; 9 rows 1.5 mm apart: 6 mm along a column
+    # 5 columns 3 mm apart: 6 mm along a row; 9 rows, 1.5 mm apart: 6 mm along a column
     assert stack.image_centre(stack.slices[0]) == pytest.approx(np.array([10, 20, 30]) + 6 * ROW + 6 * COLUMN)
     assert replace(stack, columns=9, rows=5).image_centre(stack.slices[0]) == pytest.approx(
         np.array([10, 20, 30]) + 12 * ROW + 3 * COLUMN

@@ -26,7 +26,7 @@ def stacks_of(folder: Path) -> list[Stack]:
 
 
 def frame(position=0.0, normal=(0, 0, 1), **values) -> Frame:
-    """A frame as a header gives it, ``position`` mm along ``normal``."""
+    """A frame as in a header, ``position`` mm along ``normal``."""
     normal = np.asarray(normal, float) / np.linalg.norm(normal)
     u = np.cross(normal, [0.3, 0.8, 0.1])
     u /= np.linalg.norm(u)
@@ -174,7 +174,7 @@ def test_a_series_prescribed_again_a_little_further_on_is_a_stack_of_its_own(wei
 
 
 def test_concatenations_are_one_stack_and_shifted_ones_another():
-    """Odd and even slices are acquisitions of one series."""
+    """Odd and even slices were acquired separately, in one series."""
     frames = [
         one
         for number, offset in ((1, 0.0), (2, 3.0), (3, 1.0), (4, 4.0))
@@ -261,7 +261,7 @@ def test_mixed_matrices_leave_the_longest_run(tmp_path):
 
 
 def test_what_a_stack_says_of_its_frames():
-    """Voxels of an oblique affine, and of times and thicknesses the one in the middle, not an outlier's share."""
+    """Voxels are those of an oblique affine; times and thicknesses are medians, which outliers do not change."""
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = 3 * np.array([2, 1, 2]) / 3, 1.5 * np.array([-2, 2, 1]) / 3
     frames = []
@@ -288,7 +288,7 @@ def test_a_still_stack_keeps_the_image_that_was_acquired_last():
 
 
 def test_patients_in_one_folder_without_identifiers_stay_apart(tmp_path):
-    """Two patients in one flat folder must not become one exam of interleaved slices."""
+    """Two patients in one flat folder must not become one exam with interleaved slices."""
     found = [
         frame(10.0 * place, study="", frame_of_reference="", patient=patient, path=str(tmp_path / f"{patient}{place}"))
         for patient in ("A-1", "B-2")

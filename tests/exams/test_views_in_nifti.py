@@ -21,7 +21,7 @@ RECIPES = {
 
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory):
-    """Function from a layout, a view and flaws to what the indexer finds in one exam."""
+    """Function that takes a layout, a view and flaws, and returns what the indexer finds in one exam."""
     trees = {}
 
     def index(layout, view="4ch", *defects, **options):
@@ -109,7 +109,7 @@ def test_geometry_outvotes_names(indexed):
 
 
 def test_atria_alone_are_not_taken_for_ventricles(indexed):
-    """Both masks' pixels against those of the file that holds all five structures."""
+    """The pixels of both masks are compared with the file that holds all five structures."""
     load = LoadSliced(keys=("image", "label"))
     pairs = zip(*(indexed("ukbb", "4ch", *d).datalist["training"] for d in (("only_atria",), ())), strict=True)
     for atria, whole in pairs:
@@ -121,7 +121,7 @@ def test_atria_alone_are_not_taken_for_ventricles(indexed):
     labelled([atria], {4: "LA", 5: "RA"})
 
 
-#: Layout, view and flaw to the number of items, how many have labels, their planes, and a reason that is given.
+#: Maps layout, view and flaw to the number of items, how many have labels, their planes, and a reported reason.
 EXPECTED = {
     ("mnms2", "4ch", "no_long_axis"): (0, 0, set(), "no 4ch view"),
     ("mnms2", "4ch", "unlabelled"): (2, 0, {"sax"}, None),
@@ -142,7 +142,7 @@ EXPECTED = {
     ),
     ("ukbb", "4ch", "mask_elsewhere"): (2, 0, {"2ch", "sax"}, "mask left out: its affine puts it up to"),
 }
-#: Flaws that tests of their own look at.
+#: Flaws that have their own tests.
 SEEN = {"plain_codes", "padding_rows", "no_table", "unlabelled", "swapped_names"}
 
 

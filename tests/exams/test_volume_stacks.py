@@ -23,7 +23,7 @@ def exams_in(folder):
 
 @pytest.mark.parametrize("flip", [1, -1])
 def test_slices_lie_where_the_file_has_them(tmp_path, flip):
-    """An oblique volume, its third axis along the normal of its slices or against it: each item loads its own pixels."""
+    """An oblique volume whose third axis runs along the slices' normal or against it: each item loads its own pixels."""
     affine = np.eye(4)
     affine[:3, :3] = rotation(np.array([0.3, 0.5, 0.81]) / np.linalg.norm([0.3, 0.5, 0.81]), 25.0) @ np.diag(
         [1.5, 1.2, 6.0 * flip]
@@ -36,7 +36,7 @@ def test_slices_lie_where_the_file_has_them(tmp_path, flip):
     assert (stack.columns, stack.rows, len(stack.slices)) == (5, 4, 6)
     assert stack.in_plane == pytest.approx((1.5, 1.2)) and stack.thickness == pytest.approx(6)
     assert stack.gaps == pytest.approx([6.0] * 5)
-    axis = affine[:3, 2] / 6  # the file's own order
+    axis = affine[:3, 2] / 6  # the order in the file
     for item in slice_items(stack.in_order(axis), True):
         image = LoadSliced("image")(item)["image"]
         assert item["frame"] == item["slice"]

@@ -92,7 +92,7 @@ def test_bodies_in_other_units_are_not_taken(tmp_path, height, weight):
 
 
 def test_affines_that_are_not_finite(tmp_path):
-    """NaN is larger than no tolerance, so such a mask must not pass for one on the image's grid."""
+    """NaN never exceeds a tolerance, so such a mask must not pass as being on the image's grid."""
     broken = np.diag([np.nan, 1, 1, 1])
     for name in ("a", "b_gt"):
         image = nibabel.Nifti1Image(np.zeros((6, 5, 4), dtype=np.uint8), None)
@@ -203,7 +203,7 @@ def test_a_cine_is_a_volume_for_each_time(tmp_path):
 
 @pytest.mark.parametrize(("cine", "frame"), [("p1_4d", "p1_frame01"), ("001_SA_CINE", "001_SA_ED")])
 def test_frames_beside_their_cine_are_used_in_its_place(tmp_path, cine, frame):
-    """ACDC's form without Info.cfg, and M&Ms-2: one image must not be there twice."""
+    """ACDC without Info.cfg, and M&Ms-2: no image may occur twice."""
     write(tmp_path / f"{cine}.nii.gz", (6, 5, 4, 12))
     write(tmp_path / f"{frame}.nii.gz")
     write(tmp_path / "other_4d.nii.gz", (6, 5, 4, 2))
@@ -268,7 +268,7 @@ def test_a_file_without_codes_is_not_oriented(tmp_path):
 
 
 def test_views_of_one_patient_stay_together(tmp_path):
-    """M&Ms-2: a patient's short and long axis must not fall into two sections."""
+    """In M&Ms-2, a patient's short and long axis must be in the same section."""
     for name in ("001_SA_ED", "001_SA_ES", "001_LA_ED"):
         write(tmp_path / "001" / f"{name}.nii.gz")
     volumes, _ = volumes_of(tmp_path)

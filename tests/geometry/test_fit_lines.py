@@ -10,7 +10,7 @@ SHAPE = (40, 56)
 
 
 def fit_slowly(heatmap: np.ndarray) -> tuple[np.ndarray, float]:
-    """Line and residual of one heatmap, by eigenvectors of all pixels' weighted scatter."""
+    """Line and residual of one heatmap, from the eigenvectors of the weighted scatter of all pixels."""
     places = np.stack(np.meshgrid(*map(np.arange, heatmap.shape), indexing="ij"), axis=-1).reshape(-1, 2).astype(float)
     weights = np.clip(heatmap - 0.5 * heatmap.max(), 0, None).ravel()
     keep = np.ones(len(weights))

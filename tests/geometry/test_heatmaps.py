@@ -12,7 +12,7 @@ SHAPE = (56, 72)
 
 
 def slow_heatmap(a: float, b: float, c: float, sigma: float) -> torch.Tensor:
-    """Zhang 2024 Eq. (1), as it is written."""
+    """Zhang 2024 Eq. (1), literally."""
     heatmap = torch.zeros(SHAPE, dtype=torch.float64)
     for x in range(SHAPE[0]):
         for y in range(SHAPE[1]):
@@ -21,7 +21,7 @@ def slow_heatmap(a: float, b: float, c: float, sigma: float) -> torch.Tensor:
 
 
 def a_line(angle: float, distance: float) -> torch.Tensor:
-    """A line at an angle whose distance from the image's centre is given, pixels."""
+    """A line with this angle and this distance from the image's centre, pixels."""
     centre = torch.tensor([(SHAPE[0] - 1) / 2, (SHAPE[1] - 1) / 2], dtype=torch.float64)
     normal = torch.tensor([math.cos(angle), math.sin(angle)], dtype=torch.float64)
     return torch.cat([normal, (-(normal @ centre) - distance)[None]])
@@ -69,11 +69,11 @@ def test_a_stray_blob_does_not_turn_the_line():
 def test_pixels_far_from_the_line_do_not_count():
     heatmap = line_heatmaps(a_line(0.0, 0.0), SHAPE, 3)
     clean = fit_lines(heatmap)
-    # 21 to 25 pixels from the line, and their mirror images lie on the image
+    # 21 to 25 pixels from the line, and their mirror images are inside the image
     heatmap[2:7, 60:66] = 0.8
     fit = fit_lines(heatmap)
     turn, shift = line_errors(fit.lines, clean.lines, torch.eye(4, dtype=torch.float64), SHAPE)
-    # all together would turn it by 4 degrees, and shift it by 1 pixel
+    # with all pixels, the line would rotate by 4 degrees and shift by 1 pixel
     assert math.degrees(float(turn)) < 0.5 and float(shift) < 0.2
     assert float(fit.residual) == pytest.approx(float(clean.residual), abs=0.1)
 

@@ -98,7 +98,7 @@ def test_clip_lines_ends_at_the_borders():
 
 @given(st.floats(0, math.pi), st.floats(-1.4, 1.4), st.floats(-20, 20), st.floats(0.5, 3), st.floats(0.5, 3))
 def test_line_errors_are_the_turn_and_the_shift_that_were_made(direction, turn, shift, di, dj):
-    # in millimetres, about the centre of the image, whatever the pixel spacing
+    # in millimetres, about the image's centre, whatever the pixel spacing
     affine = torch.diag(torch.tensor([di, dj, 8, 1], dtype=torch.float64))
     centre = torch.tensor([(SHAPE[0] - 1) / 2 * di, (SHAPE[1] - 1) / 2 * dj], dtype=torch.float64)
 
@@ -138,7 +138,7 @@ def test_the_plane_comes_back_from_its_lines(data):
 
 
 def test_a_third_of_the_lines_at_the_end_of_a_stack_do_not_turn_its_plane():
-    # slices 8 mm apart; the plane i = 20 is met within half a millimetre on six of them, missed by 60 mm on the last three
+    # slices 8 mm apart; six lines are within half a millimetre of the plane i = 20, and the last three are 60 mm away
     affines = torch.eye(4, dtype=torch.float64).repeat(9, 1, 1)
     affines[:, 2, 3] = 8.0 * torch.arange(9)
     at = torch.tensor([20.5, 19.5, 20.5, 19.5, 20.5, 19.5, 80, 80, 80], dtype=torch.float64)

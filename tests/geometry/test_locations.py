@@ -40,7 +40,7 @@ def test_centrosymmetric_maps_both_ends_to_zero():
 
 
 def test_base_to_apex_points_left_anterior_and_inferior():
-    # the real exam's short-axis normal, either sign
+    # the real exam's short-axis normal, with either sign
     normal = torch.tensor([0.4796, -0.6187, 0.6223], dtype=torch.float64)
     normal /= normal.norm()
     for sign in (1, -1):
@@ -64,7 +64,7 @@ def test_base_to_apex_decides_within_60_degrees_only(degrees, decided):
     [
         ((1, 0, 0), (-1, 0, 0)), ((-1, 0.3, -0.3), (-1, 0.3, -0.3)), ((0.2, -1, 0.1), (-0.2, 1, -0.1)),
         ((0.5, 0.2, -1), (-0.5, -0.2, 1)),
-        # left and front are equally near: the direction is the same whichever is taken
+        # left and front are equally near: either choice gives the same direction
         ((1, -1, 0), (-1, 1, 0)),
     ],
 )  # fmt: skip
@@ -77,7 +77,7 @@ def test_stacks_of_any_organ_run_to_the_left_the_front_or_the_head(normal, direc
 
 @pytest.mark.parametrize(("degrees", "decided"), [(0, True), (39, True), (41, False), (49, False), (51, True)])
 def test_between_two_axes_that_point_apart_nothing_is_decided(degrees, decided):
-    """From left to back: at 45 degrees the nearest axis says left for the one half and front, its opposite, for the other."""
+    """From left to back: at 45 degrees, the nearest axis is left on one side and the opposite of front on the other side."""
     angle = math.radians(degrees)
     normals = torch.tensor([[-math.cos(angle), -math.sin(angle), 0], [0, 0, 1.0]], dtype=torch.float64)
     found = to_left_front_or_head(normals)

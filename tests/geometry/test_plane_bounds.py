@@ -17,7 +17,7 @@ def test_a_bound_adds_what_slices_show_to_what_they_cannot():
 
 @pytest.mark.parametrize(("count", "share", "expected"), [(9, 0.9, 9), (19, 0.9, 18), (19, 0.5, 10), (99, 0.9, 90)])
 def test_without_a_standard_error_it_is_a_quantile(count, share, expected):
-    """Of n planes the ceil((n + 1) share)-th, however they are ordered."""
+    """The bound is the ceil((n + 1) share)-th smallest of n errors, in any order."""
     errors = torch.arange(count, 0, -1).double()
     assert calibrated_bound(errors, torch.zeros(count), share) == (expected, 0)
 
@@ -37,7 +37,7 @@ def test_too_few_planes_bound_nothing_and_planes_that_are_not_known_do_not_count
 
 @pytest.mark.parametrize("kind", ["normal", "with long tails"])
 def test_nine_of_ten_fresh_planes_keep_it(kind):
-    """Whatever the distribution; for a normal one both parts come back in proportion."""
+    """This holds for any distribution; for a normal one, both coefficients come back in proportion."""
     draws = torch.Generator().manual_seed(3)
     moved = torch.rand(8000, generator=draws, dtype=torch.float64) * 4
     noise = torch.randn(8000, generator=draws, dtype=torch.float64)

@@ -32,7 +32,7 @@ def test_every_voxel_of_a_slice_lies_in_its_plane(affine):
 @given(st.lists(affines(), min_size=2, max_size=3), st.integers(0, 10**6))
 def test_the_inverse_of_affines(several, seed):
     stack = torch.stack(several)
-    stack[0, :3, :3] += 0.2 * rotation(seed)  # axes that are not at right angles
+    stack[0, :3, :3] += 0.2 * rotation(seed)  # axes that are not perpendicular
     found, expected = affine_inverse(stack), torch.linalg.inv(stack)
     # origins lie half a metre away and pixels are half a millimetre wide
     assert torch.allclose(found, expected, rtol=1e-12, atol=1e-11)
@@ -65,7 +65,7 @@ def test_small_angles_keep_their_digits():
         ((0, -1, 0), 0, 1),
         # 3-4-5: asin(3/5) away from the feet and the head, asin(4/5) from the front
         ((0, 0.6, -0.8), 36.8699, 2),
-        # acos(6/7) from the left, acos(2/7) and acos(3/7) from the others
+        # acos(6/7) from the left, acos(2/7) and acos(3/7) from the other two axes
         ((6 / 7, -2 / 7, 3 / 7), 31.0027, 0),
         # as far from all three as can be
         ((-(3**-0.5), 3**-0.5, -(3**-0.5)), 54.7356, None),
@@ -96,11 +96,11 @@ def test_fit_plane_finds_the_plane_of_points(affine, seed):
 
 
 def test_the_residual_is_the_root_mean_square_distance():
-    # pairs 3 mm above and below a corner: the plane z = 0 lies between
+    # pairs 3 mm above and below each corner: the plane z = 0 lies between them
     corners = [[0, 0], [20, 0], [0, 20], [20, 20]]
     points = torch.tensor([[x, y, z] for x, y in corners for z in (-3, 3)], dtype=torch.float64)
     assert float(fit_plane(points)[2]) == pytest.approx(3)
-    # the first corner's pair is twice as far off and counts as much as the other three
+    # the first corner's pair is twice as far away, and has as much weight as the other three
     weights = torch.tensor([3, 3, 1, 1, 1, 1, 1, 1], dtype=torch.float64)
     points[:2, 2] *= 2
     assert float(fit_plane(points, weights)[2]) == pytest.approx(math.sqrt((3 * 36 + 3 * 9) / 6))

@@ -27,7 +27,7 @@ def test_classes_are_the_identity_and_three_turns_about_each_axis():
     assert torch.equal(turned[0], volume)
     assert len({tuple(each.flatten().tolist()) for each in turned}) == 10
     for axis in range(3):
-        # a turn about an axis leaves the line through the middle along it
+        # a rotation about an axis does not move the line through the middle along that axis
         line = [1, 1, 1]
         line[axis] = slice(None)
         for turn in range(1 + 3 * axis, 4 + 3 * axis):

@@ -15,7 +15,7 @@ AFFINE = torch.diag(torch.tensor([-2.5, -2.5, 1, 1], dtype=torch.float64))
 
 
 def cross(angle: float = 0.3, at=(47.0, 45.0)):
-    """A cross on the middle of an axial slice of 2.5 mm, and its squares as certain maps ``(1, 10, 96, 96)``."""
+    """A cross in the middle of an axial slice of 2.5 mm pixels, with its squares as certain maps ``(1, 10, 96, 96)``."""
     planes = crossing_planes(AFFINE, angle, angle + 1.2, at)
     squares = squares_on_lines(AFFINE, planes, ("L", "A"), STEP)
     labels = square_labels(squares, AFFINE, SHAPE, SIZE)
@@ -27,12 +27,12 @@ def test_centres_of_true_maps_are_the_centres(angle):
     squares, maps = cross(angle)
     found = find_squares(maps, AFFINE[None], SIZE)
     away = (found.centres[0] - squares.centres).norm(dim=-1)
-    assert float(away.max()) < 0.6  # of pixels of 2.5 mm
+    assert float(away.max()) < 0.6  # pixels of 2.5 mm
     assert float(found.filled.min()) > 0.7
 
 
 def test_squares_of_oblong_pixels_are_found():
-    """The window is as long in mm along rows as along columns, and so is what counts just outside it."""
+    """The window has the same length in mm along rows and along columns, and so has the ring around it."""
     oblong = torch.diag(torch.tensor([-2.5, -0.625, 1, 1], dtype=torch.float64))
     planes = crossing_planes(oblong, 0.0, math.pi / 2, (47.0, 200.0))
     squares = squares_on_lines(oblong, planes, ("L", "A"), STEP)
@@ -51,7 +51,7 @@ def test_a_blob_elsewhere_moves_nothing_and_uncertain_pixels_count_less():
     spoiled[0, :, 5:8, 85:88] = 0
     spoiled[0, 2, 5:8, 85:88] = 1
     assert torch.allclose(find_squares(spoiled, AFFINE[None], SIZE).centres, clean.centres)
-    # half as certain everywhere is still the most probable class, and half as full
+    # at half the certainty, the square is still the most probable class, with half the score
     half = maps.clone()
     half[:, 1:] *= 0.6
     half[:, 0] += 0.4 * (maps[:, 1:].sum(dim=1))
@@ -78,11 +78,11 @@ def test_a_square_wider_than_the_image_is_no_error():
 def test_a_true_cross_has_no_residual_and_others_do():
     centres = cross()[0].centres
     assert float(cross_residual(centres, STEP)) == pytest.approx(0, abs=1e-9)
-    # the same with squares missing, as long as both lines are there
+    # some squares are missing, but both lines remain
     fewer = centres.clone()
     fewer[[0, 3, 4, 7, 8]] = torch.nan
     assert float(cross_residual(fewer, STEP)) == pytest.approx(0, abs=1e-9)
-    # one line alone, or three squares, are no cross
+    # only one line, or only three squares, do not form a cross
     for left in ([0, 1, 2, 3, 4], [0, 1, 5]):
         none = torch.full_like(centres, torch.nan)
         none[left] = centres[left]
@@ -91,15 +91,15 @@ def test_a_true_cross_has_no_residual_and_others_do():
 
 def test_residuals_by_hand():
     centres = cross()[0].centres
-    # out of the slice, and to either side of it: the four near squares up, the four far ones down, so that no cross fits
+    # move squares out of the slice: the four near ones up, the four far ones down, so that no cross fits
     bent = centres.clone()
     bent[[1, 3, 5, 7], 2] += 6
     bent[[2, 4, 6, 8], 2] -= 6
-    # the heights' mean is 0, and lines through it that are level fit best
+    # the mean height is 0, and horizontal lines through it fit best
     assert float(cross_residual(bent, STEP)) == pytest.approx(6 * math.sqrt(8 / 9))
-    # a cross of another size: near squares 10 mm, far ones 20 mm further out
+    # a cross of another size: near squares are 10 mm too far out, far ones 20 mm
     wide = centres[:1] + 1.25 * (centres - centres[:1])
     assert float(cross_residual(wide, STEP)) == pytest.approx(math.sqrt((4 * 10**2 + 4 * 20**2) / 9))
-    # left and right confused
+    # left and right exchanged
     swapped = centres[[0, 3, 2, 1, 4, 5, 6, 7, 8]]
     assert float(cross_residual(swapped, STEP)) > 20

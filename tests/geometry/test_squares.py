@@ -25,7 +25,7 @@ SHAPE, ENDS, SIZE, STEP = (48, 40), ("L", "AS"), 20.0, 55.0
 
 
 def crossing_planes(affine: torch.Tensor, first: float, second: float, at=(22.0, 19.0)) -> torch.Tensor:
-    """Two planes at right angles to a slice that cut it along lines at these angles (radians) from its first axis."""
+    """Two planes perpendicular to a slice, which cut it along lines at these angles (radians) to its first axis."""
     axes = affine[:3, :2] / affine[:3, :2].norm(dim=0)
     origin = affine[:3, :3] @ torch.tensor([*at, 0.0], dtype=torch.float64) + affine[:3, 3]
     normals = [-math.sin(angle) * axes[:, 0] + math.cos(angle) * axes[:, 1] for angle in (first, second)]
@@ -34,7 +34,7 @@ def crossing_planes(affine: torch.Tensor, first: float, second: float, at=(22.0,
 
 @st.composite
 def crosses(draw) -> tuple[torch.Tensor, torch.Tensor]:
-    """A slice anywhere, and two planes through it that make a cross whose ends can be told apart."""
+    """A random slice, and two planes through it that form a cross with distinguishable ends."""
     affine = draw(affines())
     first = draw(st.floats(0, 2 * math.pi))
     second = first + draw(st.sampled_from([-1, 1])) * draw(st.floats(0.6, math.pi - 0.6))
@@ -48,7 +48,7 @@ def crosses(draw) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def slow_labels(affine: np.ndarray, planes: np.ndarray, shape=SHAPE, size=SIZE, step=STEP) -> np.ndarray:
-    """Pixel by pixel, written from the paper's words, in LPS as DICOM headers are. Pixels on a square's border give -2."""
+    """Pixel by pixel, following the paper's description, in LPS like DICOM headers. Pixels on a square's border give -2."""
     to_lps = np.diag([-1.0, -1.0, 1.0])
     u, v, o = (to_lps @ affine[:3, column] for column in (0, 1, 3))
     across = np.cross(u, v) / np.linalg.norm(np.cross(u, v))
@@ -63,7 +63,7 @@ def slow_labels(affine: np.ndarray, planes: np.ndarray, shape=SHAPE, size=SIZE, 
         direction = np.cross(across, normal)
         direction /= np.linalg.norm(direction)
         directions.append(direction if direction @ end > 0 else -direction)
-    # of all right-angled pairs of sides the one that is nearest to both lines, by trial of either hand
+    # of all perpendicular pairs of sides, try both orientations and keep the pair nearest to both lines
     best = None
     for hand in (1, -1):
         turned = hand * np.cross(across, directions[0])
@@ -99,7 +99,7 @@ def test_squares_are_those_of_a_loop_in_patient_space(cross):
 
 
 def test_a_slice_by_hand():
-    """An axial slice of 1 mm, i to the left and j to the back; left and anterior first."""
+    """An axial slice of 1 mm pixels, with i to the left and j to the back; the ends are left and anterior."""
     affine = torch.diag(torch.tensor([-1.0, -1, 1, 1], dtype=torch.float64))
     planes = torch.tensor([[[0.0, -100, 0], [0, 1, 0]], [[-150.0, 0, 0], [1, 0, 0]]], dtype=torch.float64)
     squares = squares_on_lines(affine, planes, ("L", "A"), 40.0)
@@ -113,10 +113,10 @@ def test_a_slice_by_hand():
             assert int((labels == number).sum()) == 121
     assert not (labels == 9).any() and int((labels > 0).sum()) == 8 * 121
     assert squares_inside(squares, affine, (240, 160), 10.0).tolist() == [True] * 8 + [False]
-    # far left ends at 235 mm, and pixels half a millimetre beyond their centre
+    # the far left square ends at 235 mm, and pixels extend half a millimetre beyond their centres
     assert squares_inside(squares, affine, (236, 160), 10.0).tolist() == [True] * 8 + [False]
     assert squares_inside(squares, affine, (235, 160), 10.0).tolist() == [True] * 2 + [False] + [True] * 5 + [False]
-    # far anterior begins at 20 mm less half its side
+    # the far anterior square begins at 20 mm minus half its side
     assert squares_inside(squares, affine, (300, 300), 40.9).tolist() == [True] * 9
     assert squares_inside(squares, affine, (300, 300), 41.1).tolist() == [True] * 6 + [False] + [True] * 2
     assert square_names(("L", "A")) == (
@@ -127,7 +127,7 @@ def test_a_slice_by_hand():
 
 @given(crosses(), st.integers(0, 10**6))
 def test_squares_move_with_the_patient(cross, seed):
-    """Turned by 20 degrees about any axis and shifted, image and planes alike: the pixels keep their classes."""
+    """If image and planes are rotated by 20 degrees about any axis and shifted, all pixels keep their classes."""
     affine, planes = cross
     axis = rotation(seed)[:, 0]
     skew = torch.tensor([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]], dtype=torch.float64)
@@ -139,7 +139,7 @@ def test_squares_move_with_the_patient(cross, seed):
     before, after = (squares_on_lines(a, p, ENDS, STEP) for a, p in ((affine, planes), (turn @ affine, moved)))
     assert torch.allclose(before.centres @ turn[:3, :3].T + turn[:3, 3], after.centres, atol=1e-6)
     same = square_labels(before, affine, SHAPE, SIZE) == square_labels(after, turn @ affine, SHAPE, SIZE)
-    assert same.float().mean() > 0.998  # but for pixels on a border, to rounding
+    assert same.float().mean() > 0.998  # except for rounding at pixels on a border
 
 
 @given(crosses(), st.sampled_from([(0,), (1,), (0, 1)]), st.booleans(), st.sampled_from([(1, 1), (-1, 1), (1, -1)]))
@@ -153,7 +153,7 @@ def test_a_flipped_or_swapped_image_keeps_its_anatomy(cross, axes, swap, signs):
     expected = labels.flip(axes)
     if swap:
         stored, shape, expected = stored[:, [1, 0, 2, 3]], shape[::-1], expected.T
-    # a plane has no front
+    # a plane has no front side
     turned = planes * torch.tensor(signs, dtype=torch.float64)[:, None, None] ** torch.tensor([0, 1])[:, None]
     found = square_labels(squares_on_lines(stored, turned, ENDS, STEP), stored, shape, SIZE)
     assert (found == expected).float().mean() > 0.998
@@ -181,9 +181,9 @@ AXIAL = torch.diag(torch.tensor([-2.0, -2, 1, 1], dtype=torch.float64))
         (0.0, math.radians(90), True),
         (0.0, math.radians(4.9), False),  # the lines are parallel, nearly
         (0.0, math.radians(35), True),
-        (math.radians(74), math.radians(10), False),  # the first runs from front to back: neither end is left
+        (math.radians(74), math.radians(10), False),  # the first line runs from front to back, so neither end is left
         (math.radians(72), math.radians(130), True),
-        (0.0, math.radians(16), False),  # the second runs from left to right: neither end is anterior
+        (0.0, math.radians(16), False),  # the second line runs from left to right, so neither end is anterior
     ],
 )
 def test_lines_that_make_no_cross_are_not_known(first, second, known):

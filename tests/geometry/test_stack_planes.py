@@ -25,21 +25,21 @@ MIDDLE = 30.0
 
 
 def stack(count: int, gap: float = 40.0) -> torch.Tensor:
-    """Slices of 2 mm pixels across z, the middle of the stack at (60, 60, 0) mm."""
+    """Slices of 2 mm pixels perpendicular to z; the middle of the stack is at (60, 60, 0) mm."""
     affines = torch.diag(torch.tensor([2.0, 2, gap, 1], dtype=torch.float64)).repeat(count, 1, 1)
     affines[:, 2, 3] = gap * (torch.arange(count) - (count - 1) / 2)
     return affines
 
 
 def upright(turn: float = 0.0, shift: float = 0.0) -> torch.Tensor:
-    """The line i = 30, turned about the middle of the image (deg) and then shifted along its normal (pixels)."""
+    """The line i = 30, rotated about the middle of the image (deg) and then shifted along its normal (pixels)."""
     angle = math.radians(turn)
     normal = torch.tensor([math.cos(angle), math.sin(angle)], dtype=torch.float64)
     return torch.cat([normal, -(normal.sum() * MIDDLE + shift)[None]])
 
 
 def found(*lines: torch.Tensor, agreement=None, peak=None) -> SliceLines:
-    """Of one view; nothing said, every heatmap is perfect."""
+    """Lines of one view; by default, every heatmap is perfect."""
     ones = torch.ones(len(lines), 1, dtype=torch.float64)
     given = [
         ones if values is None else torch.tensor(values, dtype=torch.float64)[:, None] for values in (agreement, peak)
@@ -48,7 +48,9 @@ def found(*lines: torch.Tensor, agreement=None, peak=None) -> SliceLines:
 
 
 def test_two_lines_that_are_turned_against_each_other():
-    """By symmetry the plane lies between them; each is off by its own turn, 40 mm from the middle by 40 sin(3 deg)."""
+    """By symmetry, the plane lies between them; each line is rotated away from it by its own angle, or by 40 sin(3 deg) at 40
+    mm from the middle.
+    """
     (plane,) = plan_planes(found(upright(3), upright(-3)), stack(2), SHAPE, ["2ch"])
     assert plane.view == "2ch" and plane.slices == 2
     assert plane.normal.abs().tolist() == pytest.approx([1, 0, 0], abs=1e-9)
@@ -87,7 +89,7 @@ def test_trust_is_the_median_of_the_slices():
     numbers = {"agreement": [0.9, 0.3, 0.8], "peak": [1.0, 0.2, 0.7]}
     (plane,) = plan_planes(found(upright(), upright(), upright(), **numbers), stack(3), SHAPE, ["2ch"])
     assert (plane.agreement, plane.peak, plane.slices) == (pytest.approx(0.8), pytest.approx(0.7), 3)
-    # a slice without a line has no agreement worth counting
+    # if a slice has no line, its agreement does not count
     without = found(upright(), upright(), torch.full((3,), torch.nan), **numbers)
     (plane,) = plan_planes(without, stack(3), SHAPE, ["2ch"])
     assert (plane.agreement, plane.slices) == (pytest.approx(0.3), 2)
@@ -100,7 +102,7 @@ def test_one_line_gives_no_plane():
 
 
 def test_a_heatmap_that_looks_more_like_a_line_counts_more():
-    """Three slices of one line and a fourth that is shifted; its agreement decides how much it pulls."""
+    """Three slices share one line and a fourth is shifted; its agreement determines its weight."""
     shifted = [upright(), upright(), upright(), upright(shift=0.25)]
     pulled = []
     for agreement in (1.0, 0.5):
@@ -110,7 +112,9 @@ def test_a_heatmap_that_looks_more_like_a_line_counts_more():
 
 
 def test_distances_of_lines_by_hand():
-    """6 mm off, turned by 3 degrees about the middle, both, and no line: of points 40 mm to either side."""
+    """6 mm away, rotated by 3 degrees about the middle, both, and no line; the distances are those of points 40 mm to either
+    side.
+    """
     lines = torch.stack([upright(shift=3), upright(3), upright(3, shift=3), torch.full((3,), torch.nan)])
     middle = torch.full((4, 2), MIDDLE, dtype=torch.float64)
     plane = torch.tensor([60.0, 0, 0], dtype=torch.float64), torch.tensor([1.0, 0, 0], dtype=torch.float64)
@@ -127,8 +131,9 @@ def test_a_plane_knows_how_far_each_line_is_from_it():
 
 
 def test_the_jackknife_by_hand():
-    """The third line is 10 mm off and weighs next to nothing, so that the plane is that of the first two. Without the first
-    the plane is tilted by atan(10 / 40) about the middle; without the second by atan(10 / 80), 5 mm from the middle."""
+    """The third line is 10 mm away and has almost no weight, so the plane is that of the first two. Without the first line,
+    the plane is tilted by atan(10 / 40) about the middle; without the second, by atan(10 / 80), 5 mm from the middle.
+    """
     lines, affines = torch.stack([upright(), upright(), upright(shift=5)]), stack(3)
     middle = torch.full((3, 2), MIDDLE, dtype=torch.float64)
     weights = torch.tensor([1.0, 1, 1e-6], dtype=torch.float64)
@@ -141,7 +146,7 @@ def test_the_jackknife_by_hand():
 
 
 def test_the_jackknife_of_many_slices_leaves_out_groups():
-    """Every fourth of twelve; with as many groups as slices one at a time."""
+    """Every fourth of twelve slices is left out; if there are as many groups as slices, one slice at a time."""
     draws = torch.Generator().manual_seed(1)
     shifts = torch.randn(12, generator=draws).tolist()
     lines, affines = torch.stack([upright(shift=shift) for shift in shifts]), stack(12, gap=10.0)

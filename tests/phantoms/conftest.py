@@ -19,7 +19,7 @@ def recipe(population) -> Recipe:
 
 @pytest.fixture(scope="session")
 def exam(recipe) -> Exam:
-    """Exam 1 of the recipe: the truth behind the files of `dsbcc_tree`."""
+    """Exam 1 of the recipe: the true anatomy in the files of `dsbcc_tree`."""
     return recipe.exam(1)
 
 

@@ -45,9 +45,9 @@ class Effect(NamedTuple):
 
 
 def effect_of(sound, flawed) -> Effect:
-    """Compares two lists of (file, header); a header is None where the file is not (or no longer) readable DICOM.
+    """Compare two lists of (file, header); a header is None if the file is not readable DICOM, or not any more.
 
-    Images are the same where their SOP instance UID is; broken files, which have lost theirs, where their path is.
+    Images are matched by their SOP instance UID; broken files, which have none, are matched by their path.
     """
     before = {header.SOPInstanceUID: (file, header) for file, header in sound}
     paths = {file.path for file, _ in sound}
@@ -79,7 +79,9 @@ def effect_of(sound, flawed) -> Effect:
 
 
 def _keywords(usual: pydicom.Dataset, header: pydicom.Dataset) -> set[str]:
-    """Keywords that one header lacks or whose values differ; the display window is left out: it follows the pixels."""
+    """Keywords that only one header has, or whose values differ; the display window is ignored, because it follows the
+    pixels.
+    """
     keywords = {element.keyword for some in (usual, header) for element in some}
     keywords -= {"PixelData", "WindowCenter", "WindowWidth"}
     return {keyword for keyword in keywords if usual.get(keyword) != header.get(keyword)}

@@ -16,7 +16,7 @@ def test_a_solid_is_painted_on_every_frame_of_the_picture():
     np.testing.assert_array_equal(moved.at[0], [5, 6, 7])
     depth = np.array([-2, 0.5, 3], dtype=np.float32)
     moved.paint(depth, 1.0)
-    # half a pixel inside is three quarters painted: the border fades over one pixel of 2 mm
+    # half a pixel inside means three quarters painted, because the border fades over one pixel of 2 mm
     np.testing.assert_allclose(canvas.signal, [0.2, 0.8, 1.0], atol=1e-6)
     wanted = np.full(3, 0.2, dtype=np.float32)
     paint(wanted, depth, 1.0, 2.0)

@@ -6,7 +6,7 @@ from planewise.phantoms.solids import cylinder, ellipsoid, paint, rounded, tube
 
 
 def _nearest(points: np.ndarray, surface: np.ndarray) -> np.ndarray:
-    """Distance of points ``(N, 3)`` from the nearest of the surface's ``(M, 3)``."""
+    """Distance of each point ``(N, 3)`` from the nearest point of the surface ``(M, 3)``."""
     return np.sqrt(((points[:, None] - surface[None]) ** 2).sum(axis=-1)).min(axis=1)
 
 

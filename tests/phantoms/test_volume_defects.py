@@ -20,7 +20,7 @@ POPULATIONS = {
 }
 VALUES = {"brats": (0, 1, 2, 4), "msd": (0, 1, 2)}
 
-#: What the index says, and how many cases and masks of the two bad ones are left.
+#: The indexer's message, and how many cases and masks of the two bad ones remain.
 INDEXED = {
     ("brats", "channel_shape"): ("channels lie on different grids: its shape is (16, 16, 17), the first", 0, 0),
     ("brats", "channel_elsewhere"): ("different grids: its affine puts it up to 20.0 mm from the first channel", 0, 0),
@@ -34,7 +34,7 @@ INDEXED = {
     ("msd", "mask_elsewhere"): ("mask left out: its affine puts it up to 20.0 mm from the image", 2, 0),
     ("msd", "four_dimensions"): ("NIfTI image of four dimensions (2 volumes in one file)", 0, 0),
 }
-#: What is said where voxels are read, which the index does not do.
+#: The message when voxels are read, which the indexer does not do.
 READ = {
     ("brats", "labels_of_later_sets"): "values of the mask must be 0, 1, 2, 4, got 3",
     ("brats", "empty"): "channel 1 has the value 0 everywhere",
@@ -56,7 +56,7 @@ def test_every_flaw_is_here():
 def test_the_index_counts_and_explains(layout, defect, tmp_path):
     reason, cases, masks = INDEXED[layout, defect]
     tree(tmp_path / "bad", layout, defect)
-    # beside sound ones, so that there is something to learn from
+    # together with good volumes, so that there is something to learn from
     tree(tmp_path / "good", layout, None, seed=1)
     result = index_folder(tmp_path, anatomy="volume", split=(1, 0, 0))
     items = [item for item in result.datalist["training"] if "/bad/" in str(item["image"])]

@@ -17,7 +17,7 @@ def test_units_are_hounsfield_and_the_mask_lies_inside(scans):
     for image, mask in scans:
         assert image.dtype == np.int16 and image.min() >= -1024 and np.median(image[0]) < -900
         assert set(np.unique(mask)) == {0, PANCREAS, TUMOUR}
-        # edges of the pancreas share their voxels with fat
+        # voxels at the edge of the pancreas contain some fat
         assert 60 < np.percentile(image[mask == PANCREAS], 75) < 130
         assert 0.001 < (mask > 0).mean() < 0.05
 
@@ -29,7 +29,7 @@ def test_a_tumour_is_darker_than_the_pancreas(scans):
 
 
 def test_brightness_alone_does_not_find_the_pancreas(scans):
-    """Most voxels as bright as the pancreas are something else."""
+    """Most voxels that are as bright as the pancreas belong to something else."""
     for image, mask in scans:
         usual = np.median(image[mask == PANCREAS])
         alike = np.abs(image - usual) < 15

@@ -11,7 +11,7 @@ SMALL = HEADS.with_values(side=40)
 
 @pytest.fixture(scope="module")
 def enhancing():
-    """Images and mask of a tumour of high grade."""
+    """Images and mask of a high-grade tumour."""
     return Head.sample((0, 5, 1), SMALL.with_values(low_grade=0.0)).scan()
 
 
@@ -33,9 +33,9 @@ def test_contrasts_tell_the_parts_of_a_tumour_apart(enhancing):
         return np.median(images[name][where]) / np.median(images[name][healthy])
 
     assert brightness("flair", mask == OEDEMA) > 1.2 > brightness("t1", mask == OEDEMA)
-    # what enhances is bright with contrast agent alone
+    # the enhancing part is bright only with contrast agent
     assert brightness("t1ce", mask == ENHANCING) > brightness("t1", mask == ENHANCING) + 0.2
-    # nothing lies outside the brain, and the brain is one for all contrasts
+    # nothing lies outside the brain, which is the same for all contrasts
     assert not mask[~brain].any() and all(np.array_equal(image > 0, brain) for image in images.values())
     assert 0.1 < brain.mean() < 0.5
 
@@ -63,7 +63,7 @@ def test_tissues_of_a_healthy_head_have_names():
     fluid, grey, white = (np.median(images["t1"][mask == value]) for value in (FLUID, GREY, WHITE))
     assert fluid < 0.7 * grey and grey < 0.8 * white
     assert np.median(images["t2"][mask == FLUID]) > 1.2 * np.median(images["t2"][mask == GREY])
-    # the same images, named or not; where there is a tumour the mask is its
+    # the same images with or without a name; if there is a tumour, the mask shows it
     unnamed = Head.sample((0, 5, 1), SMALL.with_values(tumour=0.0)).scan()
     assert all(np.array_equal(unnamed[0][name], images[name]) for name in CONTRASTS)
     ill, told = (Head.sample((0, 5, 1), SMALL.with_values(tissues=value)).scan()[1] for value in (0, 1))

@@ -29,6 +29,6 @@ def test_labels_with_atria_leave_those_of_ventricles_as_they_are():
         assert set(np.unique(without)) == {0, *LABELS.values()}
         assert set(np.unique(with_atria)) == {0, *LABELS.values(), *ATRIA.values()}
         np.testing.assert_array_equal(with_atria[without > 0], without[without > 0])
-        # a millilitre is 1000 mm3, and a point stands for 27
+        # a millilitre is 1000 mm3, and a point represents 27 mm3
         volumes = {name: (with_atria == value).sum() * 27 / 1000 for name, value in ATRIA.items()}
         assert all(20 < volume < 200 for volume in volumes.values()), volumes

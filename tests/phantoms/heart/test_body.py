@@ -11,7 +11,7 @@ from planewise.phantoms.heart.contrast import Contrast
 @pytest.fixture(scope="module")
 def contrast() -> Contrast:
     contrast = Contrast.sample(np.random.default_rng(0), UNLABELLED)
-    # signals that tell the organs apart
+    # signals that distinguish the organs
     return replace(contrast, fat=3.0, liver=0.5, lung=0.0, muscle=0.2, stomach=0.7, spleen=0.35)
 
 

@@ -16,7 +16,7 @@ from tests.phantoms.effects import Effect, effect_of, flawed_files
 
 IDENTITY = Identity("1", "3-1")
 
-#: What each defect changes, by its line in `--list-defects`; all else is as in the sound exam.
+#: What each defect changes, according to its line in `--list-defects`; everything else is as in the correct exam.
 EFFECTS = {
     "one_series": Effect(headers="InstanceNumber SeriesInstanceUID SeriesNumber", paths="sax"),
     "localizer": Effect(added="localizer"),
@@ -63,14 +63,16 @@ EFFECTS = {
 
 @pytest.fixture(scope="module")
 def sound(exam):
-    """A sound exam's files as bytes, to make fresh ones from: defects change files in place."""
+    """A correct exam's files as bytes, from which fresh files are made, because defects change files in place."""
     files = study_files(exam, IDENTITY)
     return [(file, file.encode()) for file in files]
 
 
 @pytest.fixture(scope="module")
 def flawed(sound, exam):
-    """Function that gives the files of the exam with defects, as written and read again; made once, so only to look at."""
+    """Function that returns the files of the exam with defects, written and read again; they are shared, so do not change
+    them.
+    """
 
     @cache
     def alter(*names: str):
@@ -104,7 +106,7 @@ def _series(headers):
 
 
 def _unchanged(files, sound, *views: str) -> bool:
-    """Whether the views' pictures are those of the sound exam."""
+    """Whether the images of these views equal those of the correct exam."""
     before = {(f.view, f.slice, f.phase): content for f, content in sound if f.view in views}
     after = {(f.view, f.slice, f.phase): f.encode() for f, _ in files if f.view in views}
     return before == after
@@ -177,7 +179,7 @@ def test_repeated_slice(flawed, exam):
         key=lambda some: some[0].AcquisitionTime,
     )
     assert again[0].SeriesNumber == max(header.SeriesNumber for header in stack)
-    # ghosts lie over the dark background of the first
+    # ghosts brighten the dark background of the first acquisition
     dark = [np.percentile(some[0].pixel_array, 10) for some in (first, again)]
     assert dark[0] > 1.3 * dark[1]
 
@@ -200,7 +202,7 @@ def test_mixed_matrix(flawed, exam):
     assert sorted(grids.values()) == [9, 3 * (len(exam.poses["sax"]) - 3)]
     other = min(grids, key=grids.get)
     assert other[2] == pytest.approx(1.25 * exam.scanner.spacing, rel=1e-3)
-    # the same field of view, so the same place
+    # the field of view is the same, so the position is the same
     middles = {np.round(np.array(h.ImagePositionPatient, float) @ _normal(h), 1) for h in stack if h.Rows == other[0]}
     assert len(middles) == 3
 

@@ -11,7 +11,7 @@ from sklearn.model_selection import cross_val_predict
 
 @pytest.fixture(scope="module")
 def features() -> tuple[np.ndarray, np.ndarray]:
-    """The ten features of the diagnosis forest for 150 hearts, and their groups."""
+    """The ten features of the diagnosis forest for 150 hearts, and the hearts' groups."""
     recipe = Recipe("acdc", seed=1, population=LABELLED)
     rows, groups = [], []
     for number in range(1, 151):

@@ -36,7 +36,7 @@ def test_smallest_at_end_systole_and_full_again_at_the_end(heart):
 
 @pytest.mark.parametrize("phase", [0.0, END_SYSTOLE])
 def test_labels_fill_the_volumes(heart, phase):
-    # an oblique grid in patient space, not the heart's own
+    # an oblique grid in patient space, different from the heart's
     step = 2.0
     grid = np.arange(-112, 112, step, dtype=np.float32)
     points = np.stack(np.meshgrid(grid, grid, grid, indexing="ij"), axis=-1) + heart.centre.astype(np.float32)
@@ -53,7 +53,7 @@ def test_labels_lie_around_the_long_axis(heart):
     septal, lateral = heart.surfaces(0.0).epicardium[HALF, [0, ANGLES // 2]]
     assert labels(septal - 2, 0, 0) == LABELS["myocardium"] == labels(2 - lateral, 0, 0)
     assert labels(septal + 8, 5, 0) == LABELS["rv"]
-    # the free wall of the left ventricle borders on the lung
+    # the left ventricle's free wall borders on the lung
     assert labels(-lateral - 2, 0, 0) == 0
     assert labels(0, 0, heart.apex - 1) == LABELS["myocardium"]
     assert labels(0, 0, heart.apex + 3) == 0
@@ -78,7 +78,7 @@ def test_pose_spread_is_the_populations():
         np.degrees(np.arccos(Heart.sample(np.random.default_rng(seed), "NOR", tilted).long_axis @ hearts[0].long_axis))
         for seed in range(60)
     ]
-    # half-normal: its root mean square is the standard deviation
+    # half-normal: its root mean square equals the standard deviation
     assert 9 < np.sqrt(np.mean(np.square(angles))) < 15
 
 
@@ -89,7 +89,9 @@ def test_unknown_group_is_refused():
 
 def test_a_blunt_right_ventricle_is_wide_at_the_apex_and_has_its_patients_volume():
     def areas(taper: float) -> tuple[float, float]:
-        """Voxels of the right ventricle within 10 mm of the equator, and more than 50 mm towards the apex."""
+        """Cross-sections of the right ventricle, in voxels: within 10 mm of the equator, and more than 50 mm towards the
+        apex.
+        """
         heart = Heart.sample(np.random.default_rng(3), "NOR", UNLABELLED.with_values(right_taper=(taper, taper)))
         assert heart.volumes(0.0)["rv"] == pytest.approx(heart.patient.rv_edv, rel=0.02)
         grid = np.meshgrid(np.arange(0, 90, 2.0), np.arange(-60, 60, 2.0), np.arange(0, 100, 2.0), indexing="ij")

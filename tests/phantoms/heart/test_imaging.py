@@ -42,13 +42,13 @@ def test_the_cavity_shrinks_in_systole(exam):
 
 
 def test_views_agree_where_they_cross(exam):
-    # the same tissue is at the same place of patient space, whichever image shows it
+    # every image shows the same tissue at the same position in patient space
     sax, lax = exam.poses["sax"][4], exam.poses["4ch"][0]
     scanner, matrix = _clean(exam, thickness=0.1), (220, 220)
     images = [_slice(exam, scanner, pose, spacing=1.4, matrix=matrix)[0] for pose in (sax, lax)]
     direction = np.cross(sax.normal, lax.normal)
     direction /= np.linalg.norm(direction)
-    # a point of both planes: from the centre of one along its plane to the other
+    # a point in both planes: start at one centre and move within its plane to the other plane
     towards = np.cross(direction, sax.normal)
     start = sax.centre + towards * (((lax.centre - sax.centre) @ lax.normal) / (towards @ lax.normal))
     line = start + np.linspace(-70, 70, 141)[:, None] * direction
@@ -82,7 +82,7 @@ def test_noise_is_the_share_asked_for_and_rician_in_air(exam):
     noisy, clean = _slice(exam, scanner, pose) / scanner.gain, _slice(exam, _clean(exam), pose) / scanner.gain
     bright, air = clean > 0.8, clean == 0
     assert (noisy - clean)[bright].std() == pytest.approx(0.05, rel=0.1)
-    # without signal the size of two noisy channels is left: its mean is sigma sqrt(pi / 2)
+    # without signal, the magnitude of two noisy channels remains, with the mean sigma sqrt(pi / 2)
     assert noisy[air].mean() == pytest.approx(0.05 * np.sqrt(np.pi / 2), rel=0.05)
 
 
@@ -107,7 +107,7 @@ def test_opposed_fat_draws_dark_lines(exam):
 
 def test_strands_darken_and_roughen_the_right_ventricle_most_at_its_apex(exam):
     def right(pose, **values) -> tuple[float, float]:
-        """Mean and standard deviation, both as shares of the blood's signal."""
+        """Mean and standard deviation in the right ventricle, as shares of the blood's signal."""
         scanner = _clean(exam, thickness=0.1, contrast=replace(exam.scanner.contrast, **values))
         image = _slice(exam, scanner, pose)[0] / scanner.gain
         pixels = image[_inside(pose)]

@@ -24,7 +24,7 @@ def heart(request) -> Heart:
 
 
 def test_an_average_heart_is_cut_as_the_real_exam_was():
-    # normals of cardiac_cine_exam, RAS+; its 4ch is itself tilted 7 degrees off the axis of its short-axis stack
+    # normals in cardiac_cine_exam, RAS+; its 4ch view is itself tilted by 7 degrees from the axis of its short-axis stack
     real = {
         "4ch": (-0.055, -0.822, -0.567),
         "3ch": (0.741, -0.259, -0.620),
@@ -41,14 +41,15 @@ def test_an_average_heart_is_cut_as_the_real_exam_was():
 
 @pytest.fixture(scope="module")
 def upright() -> Heart:
-    """A heart with the septum to the right, and the apex to the front and down as 3 to 4."""
+    """A heart with the septum to the right, and the apex 3 parts to the front and 4 parts down."""
     heart = Heart.sample(np.random.default_rng(5), "NOR")
     shape = replace(heart.shape, radius=26.0, right_depth=40.0, right_angle=np.radians(30.0), basal_length=24.0)
     axes = np.array([[1.0, 0, 0], [0, -0.8, -0.6], [0, 0.6, -0.8]])
     return Heart(replace(heart.patient, wall=9.0), shape, np.array([-40.0, 10.0, 5.0]), axes)
 
 
-#: The six planes of that heart, (origin, normal). Outwards to the middle of the right ventricle: 26 + 9 + 0.45 * 40 mm.
+#: The six planes of that heart, (origin, normal). Pointing outwards to the middle of the right ventricle: 26 + 9 + 0.45 * 40
+#: mm.
 KNOWN = {
     "sax": ((-40, 10, 5), (0, 0.6, -0.8)),
     # a quarter turn beyond 30 degrees from the septum, -30 degrees and -90 degrees
@@ -73,7 +74,7 @@ def test_true_planes_in_known_numbers(upright, view):
 def test_without_errors_the_planes_that_are_laid_are_the_true_ones(upright, view):
     origin, normal = KNOWN[view]
     pose = lay_planes(upright, EXACT, np.random.default_rng(0), 8.0)[view][0]
-    # as planes: a technologist may look at one from either side
+    # as planes, because a technologist may view them from either side
     np.testing.assert_allclose(pose.normal * np.sign(pose.normal @ normal), normal, atol=1e-6)
     if view == "sax":
         # the first slice of the stack is at the base, 24 mm from the equator, its centre 12 mm towards the septum
@@ -102,7 +103,7 @@ def test_4ch_passes_through_both_cavities_and_2ch_through_the_left_alone(heart):
     middle = heart.to_patient([0, 0, 10])
 
     def labels(view: str) -> np.ndarray:
-        """Labels along the line in which a view cuts a mid short-axis slice."""
+        """Labels along the line in which a view cuts a mid-ventricular short-axis slice."""
         direction = np.cross(poses[view][0].normal, heart.long_axis)
         return heart.label(middle + along[:, None] * direction, 0.0)
 
@@ -113,7 +114,7 @@ def test_4ch_passes_through_both_cavities_and_2ch_through_the_left_alone(heart):
 
 
 def test_3ch_passes_through_the_root_of_the_aorta():
-    """Its middle lies at (10, -9, 2) mm from the base's, and it is 13 mm wide to either side."""
+    """The root's middle is (10, -9, 2) mm from that of the base, and its half width is 13 mm."""
     for seed in range(20):
         heart = Exam.sample_organ((1, 1, seed), UNLABELLED)
         origin, normal = true_planes(heart)["3ch"]

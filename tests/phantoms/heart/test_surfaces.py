@@ -19,7 +19,7 @@ RADIUS = 30.0
 
 
 def _sphere_on_cylinder(radius: float) -> np.ndarray:
-    """A half sphere on a cylinder: in ray coordinates its surface has the same distance everywhere."""
+    """A half sphere on a cylinder: in ray coordinates, its surface is at the same distance everywhere."""
     return np.full((len(LEVEL), ANGLES), radius)
 
 
@@ -43,7 +43,7 @@ def test_depth_is_distance_on_sphere_and_cylinder():
 
 
 def test_depth_is_distance_next_to_a_slanting_surface():
-    # a point one mm outside an egg along its true normal, well off the equator and the pole
+    # a point one mm outside an egg along its normal, away from the equator and the pole
     radius, length = 25.0, 65.0
     for angle in np.radians([20, 45, 65]):
         on = np.array([radius * np.cos(angle), 0, length * np.sin(angle)])

@@ -43,7 +43,7 @@ EFFECTS = {
 def exam():
     population = KNEE_UNLABELLED.at_size("demo").with_values(spacing=(5.4, 5.6), turn_error=0.0, oblique=0.0)
     exam = Recipe("fastmri", 3, population).exam(1)
-    # head first, so that a defect can turn the patient round
+    # head first, so that a defect can reverse the patient
     return replace(exam, scanner=replace(exam.scanner, feet_first=False))
 
 
@@ -83,7 +83,7 @@ def _normal(header) -> np.ndarray:
 
 
 def _points(header, columns, rows) -> np.ndarray:
-    """Patient coordinates (LPS) of pixels."""
+    """Patient coordinates (LPS) of these pixels."""
     orientation = np.array(header.ImageOrientationPatient, dtype=float)
     spacing = [float(value) for value in header.PixelSpacing]
     place = np.array(header.ImagePositionPatient, dtype=float)
@@ -132,7 +132,7 @@ def test_repeated_sagittal(flawed, sound):
     for one, other, usual in zip(first, again, good, strict=True):
         assert one.ImagePositionPatient == other.ImagePositionPatient
         np.testing.assert_array_equal(one.pixel_array, with_ghosts(usual.pixel_array))
-    # ghosts add a sixth to the light of the stack; the second time it is as bright as it should be, with other noise
+    # ghosts add a sixth to the stack's brightness; the second time the brightness is correct, with other noise
     truth, ghosted, well = (np.mean([header.pixel_array for header in some]) for some in (good, first, again))
     assert well == pytest.approx(truth, rel=0.02) and ghosted > 1.1 * truth
     assert all((one.pixel_array != two.pixel_array).any() for one, two in zip(good, again, strict=True))
@@ -162,7 +162,7 @@ def test_feet_first(flawed, sound):
     for one, other in zip(before[::7], after[::7], strict=True):
         assert other.PatientPosition == "FFS"
         np.testing.assert_array_equal(one.pixel_array[::-1], other.pixel_array)
-        # each pixel value is where it was in the patient
+        # each pixel value keeps its position in the patient
         columns, rows = np.array([0, 3, 5]), np.array([0, 2, 4])
         np.testing.assert_allclose(_points(one, columns, rows), _points(other, columns, one.Rows - 1 - rows), atol=1e-4)
 

@@ -61,7 +61,7 @@ def test_severity_scales_the_signs():
         assert gone.cyst == gone.cartilage_loss == 0 and gone.effusion < 1.4
 
 
-# --- what the picture shows --------------------------------------------------------------------------------------------
+# --- visibility in the image -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def _signal(leg: Leg, at) -> np.ndarray:
 
 
 def _above(leg: Leg, tibia_at) -> np.ndarray:
-    """Height of points of the tibia's frame over its plateau."""
+    """Height over the plateau of points in the tibia's frame."""
     return bones.tibia(tibia_at, leg.knee.shape)[1]
 
 
@@ -113,7 +113,7 @@ def test_a_meniscal_tear_is_a_bright_cleft_that_reaches_the_surface(sound, media
     before, after = _signal(sound, at), _signal(_with(sound, meniscal_tear=True, tears=(tear,)), at)
     changed = np.abs(after - before) > 0.2
     assert changed.sum() > 50
-    # only in the wedge and next to it, and along the whole way to its surface
+    # only inside the wedge and next to it, and all the way to its surface
     assert points.depth[changed].min() > -1.7
     assert points.depth[changed].min() < 0.5 < points.depth[changed].max()
     assert (after >= before - 1e-6)[changed].all()

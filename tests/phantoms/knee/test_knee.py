@@ -79,7 +79,8 @@ def test_cruciate_ligaments_end_on_their_bones_and_cross(knee):
     for name, bone in (("acl_femur", "femur"), ("pcl_femur", "femur"), ("acl_tibia", "tibia"), ("pcl_tibia", "tibia")):
         depth = _bones(knee, _at(places[name]))[bone][0]
         assert abs(depth) < 5, f"{name} is {depth:.1f} mm inside the {bone}"
-    # the anterior one from the lateral condyle forward and down, the posterior one from the medial condyle back and down
+    # the anterior ligament runs from the lateral condyle forward and down, the posterior one from the medial condyle back and
+    # down
     assert places["acl_femur"][0] > 5 > places["pcl_femur"][0]
     assert places["acl_tibia"][1] > places["acl_femur"][1] + 10 and places["acl_tibia"][2] < places["acl_femur"][2]
     assert places["pcl_tibia"][1] < places["pcl_femur"][1] - 15 and places["pcl_tibia"][2] < places["pcl_femur"][2]
@@ -140,7 +141,7 @@ def test_right_knees_lie_right_and_left_knees_left():
         assert side * knee.centre[0] > 40
         assert side * knee.axes[0][0] > 0.9, "x runs to the lateral side"
         assert np.linalg.det(knee.axes) == pytest.approx(side)
-        # a leg's turn is held to what scanning allows
+        # a leg's rotation is limited to what scanning allows
         turn = np.degrees(np.arctan2(knee.axes[1][0], knee.axes[1][1]))
         assert abs(turn) < 20
 

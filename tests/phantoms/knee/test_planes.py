@@ -32,7 +32,7 @@ def exact():
 
 
 def _upright(left: bool) -> Knee:
-    """A straight knee of average size whose frame is the body's; on a left one x runs to the left."""
+    """A straight knee of average size in the body's frame; in a left knee, x runs to the left."""
     knee = Recipe("fastmri", 4, KNEE_UNLABELLED).organ(1)
     shape = replace(knee.shape, scale=1.0, flexion=0.0, medial_back=2.0)
     side = -1.0 if left else 1.0
@@ -55,7 +55,7 @@ def test_true_planes_in_known_numbers(left):
     np.testing.assert_allclose(planes["sagittal"][1], across, atol=1e-9)
     np.testing.assert_allclose(planes["coronal"][1], np.cross([0, 0, 1], across), atol=1e-9)
     for origin, _ in planes.values():
-        # 3 mm behind and 8 mm above the joint space
+        # 3 mm behind the joint space and 8 mm above it
         np.testing.assert_allclose(origin, [side * 90, 4 - 3, 6 + 8], atol=1e-9)
 
 
@@ -125,7 +125,7 @@ def test_errors_are_as_large_as_asked(exact):
         turns.append(np.degrees(np.arctan2(exam.knee.middle_line @ pose.row, -exam.knee.middle_line @ pose.column)))
     assert 1.0 < np.mean(tilts) < 3.5
     assert 1.2 < np.std(offsets) < 3.2
-    # the lines that networks look for are neither always upright nor always in the middle
+    # the lines that networks must find are neither always upright nor always in the middle
     assert 5 < np.std(turns) < 15
 
 
@@ -133,7 +133,7 @@ def test_oblique_stacks_turn_the_front_inward():
     for exam in _exams(EXACT.with_values(oblique=1.0), 4):
         normal = exam.poses["sagittal"][0].normal
         assert _degrees(normal, exam.knee.condylar_line) == pytest.approx(np.degrees(OBLIQUE), abs=0.1)
-        # walking to the front inside a slice leads to the inner side, as the ligament runs
+        # inside a slice, moving forward also means moving medially, as the ligament runs
         ahead = -exam.poses["sagittal"][0].row
         assert ahead @ exam.knee.axes[0] < -0.05
 

@@ -13,7 +13,7 @@ from scipy.ndimage import binary_fill_holes
 
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
-    # fine slices, so that masks can be held against volumes
+    # fine slices, so that masks can be compared with volumes
     fine = {"slices": ((5.0, 0.0),), "spacing": (2.5, 2.5), "field": (220.0, 220.0), "coverage": (3.0, 3.0)}
     return Recipe("acdc", seed=8, population=LABELLED.at_size("demo").with_values(image_shift=0.0, breath=0.0, **fine))
 
@@ -81,13 +81,15 @@ def test_masks_lie_on_the_pictures(tree):
     image = np.asarray(nib.load(folder / "patient061_frame01.nii.gz").dataobj, dtype=float)
     mask = np.asarray(nib.load(folder / "patient061_frame01_gt.nii.gz").dataobj)
     assert np.median(image[mask == 3]) > 1.4 * np.median(image[mask == 2])
-    # moved by three voxels they no longer do: the picture's edges are the mask's
+    # after a shift of three voxels they no longer do, so the image's edges are the mask's
     moved = np.roll(mask, 3, axis=0)
     assert image[mask == 2].std() < 0.8 * image[moved == 2].std()
 
 
 def test_labels_are_numbered_as_in_acdc(tree):
-    """1 right ventricle, 2 myocardium, 3 left ventricle: in a middle slice the ring of 2 encloses 3, and 1 lies outside."""
+    """1 right ventricle, 2 myocardium, 3 left ventricle: in a middle slice, the ring of 2 encloses 3, and 1 lies outside
+    it.
+    """
     assert LABELS == {"rv": 1, "myocardium": 2, "lv": 3}
     mask = np.asarray(nib.load(tree / "training/patient061/patient061_frame01_gt.nii.gz").dataobj)
     middle = mask[:, :, int(np.flatnonzero((mask == 3).any(axis=(0, 1))).mean())]
@@ -98,7 +100,7 @@ def test_labels_are_numbered_as_in_acdc(tree):
 def test_time_between_phases_is_in_the_cine_alone(tree, recipe):
     scanner = recipe.exam(1).scanner
     cine = nib.load(tree / "training/patient001/patient001_4d.nii.gz")
-    # ms for a cycle of five phases to s for one
+    # from ms for a cycle of five phases to s for one phase
     assert cine.header.get_zooms()[3] == pytest.approx(scanner.interval / 5000, rel=1e-5)
     assert 0.1 < cine.header.get_zooms()[3] < 0.27 and cine.header.get_xyzt_units() == ("mm", "sec")
 
@@ -111,7 +113,7 @@ def test_masks_move_with_the_breath_of_their_pictures(recipe):
     image, mask = exam.images(pose, stream, np.zeros(1))[0].astype(float), exam.mask(pose, stream, 0.0)
     elsewhere = exam.mask(pose.moved(exam.breath(stream)), stream, 0.0)
     assert (mask != elsewhere).sum() > 50
-    # muscle is as dark as muscle where the moved mask says so, not where the heart usually is
+    # the image is dark where the moved mask shows muscle, and not where the heart usually is
     assert image[mask == 2].std() < 0.8 * image[elsewhere == 2].std()
 
 

@@ -36,7 +36,7 @@ def test_one_grid_whose_affine_puts_the_eyes_in_front(tree):
         assert nib.aff2axcodes(images[0].affine) == ("L", "P", "S")
         # the block's centre is the origin
         assert np.allclose(nib.affines.apply_affine(images[0].affine, (11.5, 11.5, 11.5)), 0, atol=1e-3)
-        # the cerebellum hangs at the back: below the middle there is more brain behind than in front
+        # the cerebellum is at the back, so below the middle there is more brain behind than in front
         brain = next(image for image in images if image.get_filename().endswith("_t1.nii.gz")).get_fdata() > 0
         assert brain[:, 12:, :6].sum() > brain[:, :12, :6].sum()
 

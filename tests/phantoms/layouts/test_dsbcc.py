@@ -36,7 +36,7 @@ def test_table_has_the_volumes(dsbcc_tree, exam):
 
 
 def test_table_is_in_millilitres_of_the_patient(dsbcc_tree, exam):
-    # the volumes that the heart was built to have, not those that the table's own function gives
+    # the volumes for which the heart was built, not those that the table's own function computes
     patient = exam.patient
     with (dsbcc_tree / "train.csv").open(newline="") as file:
         row = next(csv.DictReader(file))
@@ -45,7 +45,7 @@ def test_table_is_in_millilitres_of_the_patient(dsbcc_tree, exam):
 
 
 def test_an_exam_is_the_same_bytes_whatever_else_is_made(recipe, dsbcc_tree, tmp_path):
-    # two workers, another count, another process
+    # two workers, another number of exams, another process
     list(write_exams(recipe, tmp_path, 3, workers=2))
     for number in ("1", "2"):
         assert _contents(tmp_path / "train/train" / number) == _contents(dsbcc_tree / "train/train" / number)
@@ -66,7 +66,7 @@ def test_resumes_where_it_stopped(recipe, tmp_path):
     list(write_exams(recipe, tmp_path, 1))
     root = tmp_path / "train/train"
     first = _contents(root / "1")
-    # a killed run leaves a part under another name
+    # a killed run leaves partial files under another name
     (root / ".2.partial/study").mkdir(parents=True)
     (root / ".2.partial/study/left_over.dcm").write_bytes(b"half")
     assert dict(write_exams(recipe, tmp_path, 2)) == {1: False, 2: True}

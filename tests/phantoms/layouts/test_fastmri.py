@@ -122,7 +122,7 @@ def test_itk_reads_the_geometry_that_was_planned(recipe, series):
 
 
 def test_the_picture_is_the_knee_at_its_place(recipe, series):
-    """Bone marrow and air are dark, in T2 with fat suppression, where the model says they are."""
+    """In T2 with fat suppression, bone marrow and air are dark where the model has them."""
     exam = recipe.exam(1)
     planned = next(
         each for each in plan_series(exam, 1.0, recipe.population.poor_names) if each.protocol.weighting == "t2_fs"
@@ -140,7 +140,7 @@ def test_the_picture_is_the_knee_at_its_place(recipe, series):
     _, depth = exam.leg.paint(tuple(local[..., axis] for axis in range(3)), planned.protocol.contrast, 1.0)
     pixels = header.pixel_array.astype(float)
     assert pixels[depth > 5].mean() > 2 * pixels[depth < -5].mean()
-    # shifted by a fifth of the image, leg and air no longer fit
+    # shifted by a fifth of the image, leg and air no longer match
     moved = np.roll(pixels, pixels.shape[1] // 5, axis=1)
     assert moved[depth < -5].mean() > 1.5 * pixels[depth < -5].mean()
 
@@ -160,7 +160,7 @@ def test_thickness_gap_and_side_are_the_scanners(recipe, series):
 
 @pytest.mark.parametrize("left", [False, True])
 def test_left_and_right_knees_are_called_so_and_lie_there(left):
-    # knees to the side of the scanner: in LPS the patient's left is positive
+    # knees to one side of the scanner: in LPS, the patient's left is positive
     recipe = Recipe("fastmri", 2, SMALL.with_values(spacing=(9.0, 9.0), centred=0.0))
     number = next(k for k in range(1, 30) if recipe.organ(k).patient.left == left)
     exam = recipe.exam(number)

@@ -47,7 +47,7 @@ def test_codes_are_the_sets_and_the_affine_is_the_truth(tree, recipe):
         ours = {1: LABELS["lv"], 2: LABELS["myocardium"], 3: LABELS["rv"]}
         for index in map(tuple, np.argwhere(values)[::37]):
             point = (image.affine @ [*index, 1])[:3]
-            # rounding of the header may move a voxel on a border
+            # rounding in the header may move a voxel across a border
             near = exam.heart.label(
                 point + np.array([[0, 0, 0], [0.01, 0, 0], [-0.01, 0, 0]]), exam.phases[exam.end_systole]
             )

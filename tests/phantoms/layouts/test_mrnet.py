@@ -1,4 +1,4 @@
-"""Test MRNet's layout: 8-bit volumes without geometry, two parts, tables without headers."""
+"""Test MRNet's layout: 8-bit volumes without geometry, in two parts, and tables without headers."""
 
 import csv
 from dataclasses import replace
@@ -36,7 +36,7 @@ def test_parts_have_the_real_sets_sizes_and_numbers():
     assert train == [f"{number:04d}" for number in range(1130)]
     assert valid == [f"{number:04d}" for number in range(1130, 1250)]
     assert len({exam_place(number) for number in range(1, 3000)}) == 2999
-    # already a few exams have both parts
+    # a few exams are enough to have both parts
     assert {part for part, _ in places[:11]} == {"train", "valid"}
 
 
@@ -65,7 +65,7 @@ def test_tables_have_no_header_and_keep_zeros(tree, recipe):
 
 
 def test_head_is_up_and_front_is_left(tree, recipe):
-    """The kneecap lies left of the middle and above the joint; the vessels right of it."""
+    """The kneecap is left of the middle and above the joint; the vessels are right of the middle."""
     exam = recipe.exam(1)
     pose = exam.poses["sagittal"][len(exam.poses["sagittal"]) // 2]
     protocol = exam.scanner.protocols["sagittal"]
@@ -80,7 +80,7 @@ def test_head_is_up_and_front_is_left(tree, recipe):
 
 
 def test_pixels_and_slices_lie_in_the_volume_as_they_were_scanned(tree, recipe):
-    """Slices in the stack's order, rows downwards, columns from the front: as `Exam.volume`, not mirrored."""
+    """Slices in the stack's order, rows downwards, columns from the front, as in `Exam.volume`, and not mirrored."""
     exam = recipe.exam(1)
     written, pose = np.load(tree / "train/sagittal/0000.npy").astype(float), exam.poses["sagittal"]
     assert len(written) == len(pose)
@@ -123,14 +123,14 @@ def test_all_planes_on_demand(recipe, tmp_path):
     more = Recipe("mrnet", 2, SMALL.with_values(views=3))
     list(write_exams(more, tmp_path, 1))
     assert sorted(path.parent.name for path in tmp_path.rglob("*.npy")) == ["axial", "coronal", "sagittal"]
-    # sagittal volumes are the same with and without
+    # sagittal volumes are the same with or without other planes
     one = np.load(next(tmp_path.rglob("sagittal/*.npy")))
     assert len(one) == len(recipe.exam(1).poses["sagittal"])
 
 
 def test_resumes_where_it_stopped(recipe, tmp_path, tree):
     list(write_exams(recipe, tmp_path, 2))
-    # a killed run leaves a part under another name, and maybe no tables
+    # a killed run leaves partial files under another name, and possibly no tables
     (tmp_path / "train/sagittal/.0002.npy.partial").write_bytes(b"half")
     (tmp_path / "train-acl.csv").unlink()
     assert dict(write_exams(recipe, tmp_path, 3)) == {1: False, 2: False, 3: True}
@@ -138,12 +138,12 @@ def test_resumes_where_it_stopped(recipe, tmp_path, tree):
     for path in tmp_path.rglob("*.npy"):
         assert path.read_bytes() == (tree / path.relative_to(tmp_path)).read_bytes()
     assert _rows(tmp_path / "train-acl.csv") == _rows(tree / "train-acl.csv")[:3]
-    # a plane that is missing is written again
+    # a missing plane is written again
     more = replace(recipe, population=SMALL.with_values(views=2))
     list(write_exams(more, tmp_path / "two", 1))
     (tmp_path / "two/train/coronal/0000.npy").unlink()
     assert dict(write_exams(more, tmp_path / "two", 1)) == {1: True}
-    # fewer exams than before leave the others' rows
+    # writing fewer exams than before keeps the other exams' rows
     list(write_exams(recipe, tmp_path, 1))
     assert len(_rows(tmp_path / "train-acl.csv")) == 3
 

@@ -37,7 +37,7 @@ def test_names_and_affines(home, recipe):
         cine = nib.load(home / f"{name}.nii.gz")
         assert cine.shape == (*exam.scanner.matrix, len(exam.poses[view]), 3)
         np.testing.assert_allclose(cine.affine, view_affine(exam, view), atol=1e-3)
-        # the last slice lies where it was laid
+        # the last slice is at its planned position
         last = exam.poses[view][-1]
         middle = [*((np.array(exam.scanner.matrix) - 1) / 2), len(exam.poses[view]) - 1, 1]
         np.testing.assert_allclose((cine.affine @ middle)[:3], last.centre, atol=1e-2)
@@ -48,7 +48,7 @@ def test_five_structures_in_4ch_and_three_in_the_short_axis(home, recipe):
     for rank, phase in ((0, "ED"), (exam.end_systole, "ES")):
         four, short = (np.asarray(nib.load(home / f"label_{name}_{phase}.nii.gz").dataobj) for name in ("la_4ch", "sa"))
         assert set(np.unique(four)) == {0, 1, 2, 3, 4, 5} and set(np.unique(short)) == {0, 1, 2, 3}
-        # in the heart: atria lie towards the base, and the left ones away from the septum's side
+        # in the heart's frame, atria are towards the base, and the left atrium away from the septum
         affine = nib.load(home / f"label_la_4ch_{phase}.nii.gz").affine
         centres = {
             value: exam.heart.to_local((affine @ [*np.argwhere(four == value).mean(axis=0), 1])[:3])

@@ -5,14 +5,14 @@ import pytest
 from planewise.phantoms.retina.population import RETINAS
 from planewise.phantoms.retina.retina import LESIONS, Retina
 
-#: Without noise, shading or lesions that are hard to see.
+#: Without noise, shading or barely visible lesions.
 CLEAR = RETINAS.with_values(
     side=160, noise=(0.0, 0.0), blur=(0.0, 0.0), colour=0.0, shading=(0.0, 0.0), strength=(1.0, 1.0), drusen=0.0
 )
 
 
 def dark(photograph: np.ndarray) -> int:
-    """Pixels as dark as blood inside the field."""
+    """Pixels inside the field that are as dark as blood."""
     red, green, blue = photograph.astype(int).transpose(2, 0, 1)
     return int(((red > 60) & (red < 125) & (green < 35) & (blue < 35)).sum())
 
@@ -31,7 +31,7 @@ def test_the_field_is_round_and_black_outside():
     # a circle of 0.35 widths
     assert abs(np.ptp(rows) - 112) <= 2 and abs(np.ptp(columns) - 112) <= 2
     assert abs(inside.sum() - np.pi * 56**2) < 0.03 * inside.sum()
-    # it is red more than green more than blue
+    # red exceeds green, and green exceeds blue
     assert (np.diff(photograph[inside].mean(axis=0)) < -20).all()
 
 
@@ -50,7 +50,7 @@ def test_lesions_make_the_grade():
         for number in range(20):
             lesions = Retina((0, 9, number), RETINAS, grade).lesions
             assert all(LESIONS[kind][grade][0] <= count <= LESIONS[kind][grade][1] for kind, count in lesions.items())
-    # none, microaneurysms alone, others too, many haemorrhages, new vessels
+    # no lesions, microaneurysms only, other lesions, many haemorrhages, new vessels
     kinds = [{kind for kind, ranges in LESIONS.items() if ranges[grade][0]} for grade in range(5)]
     assert kinds[0] == set() and kinds[1] == {"microaneurysms"} and kinds[2] == kinds[3] == kinds[4] - {"new vessels"}
     assert LESIONS["haemorrhages"][3][0] > LESIONS["haemorrhages"][2][1]

@@ -18,7 +18,7 @@ def headers(files):
 
 
 def _pose(exam, header):
-    """The pose an image was planned with: the nearest of its view's."""
+    """The pose with which an image was planned: the nearest pose of its view."""
     view = header.SeriesDescription
     position = np.array(header.ImagePositionPatient, dtype=float) * [-1, -1, 1]
     return min(exam.poses[view], key=lambda pose: abs((position - pose.centre) @ pose.normal))

@@ -10,7 +10,7 @@ def test_a_quarter_turn_about_z_takes_x_to_minus_y():
 
 
 def test_affine_of_a_coronal_image():
-    # four columns 2 mm apart to the left, three rows 3 mm apart to the feet, 5 mm thick, centred at (10, 20, 30)
+    # four columns 2 mm apart to the left, three rows 3 mm apart to the feet, 5 mm thick, centred on (10, 20, 30)
     pose = ImagePose(np.array([10.0, 20, 30]), np.array([-1.0, 0, 0]), np.array([0, 0, -1.0]))
     np.testing.assert_allclose(pose.normal, [0, -1, 0])
     wanted = [[-2, 0, 0, 13], [0, 0, -5, 20], [0, -3, 0, 33], [0, 0, 0, 1]]
