@@ -23,12 +23,12 @@ class Brightness(nn.Module):
 
 
 def bright_or_dark() -> StackClassifier:
-    """Its first finding is decided by a stack's brightest slice, its second by the darkest."""
+    """Its first finding depends on a stack's brightest slice, its second on the darkest."""
     network = StackClassifier(Brightness(), 2)
     network.head[1].weight.data[:] = torch.eye(2)
     return network
 
 
 def stack_of(brightness: list[float]) -> Tensor:
-    """Slices ``(1, 6, 5, S)``, each of one brightness."""
+    """Slices ``(1, 6, 5, S)``, each with a single brightness."""
     return torch.tensor(brightness).expand(1, 6, 5, -1).clone()

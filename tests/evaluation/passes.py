@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 
 def pass_over(handler: Any, batches: Sequence[Any], outputs: Sequence[Any]) -> dict[str, Any]:
-    """Attach a handler to an engine that gives these outputs for these batches; what it adds to the engine's metrics."""
+    """Attach a handler to an engine that yields these outputs for these batches; returns the metrics that it adds."""
     engine = Engine(lambda engine, batch: outputs[engine.state.iteration - 1])
     handler.attach(engine)
     engine.run(batches)
@@ -20,7 +20,7 @@ def pass_over(handler: Any, batches: Sequence[Any], outputs: Sequence[Any]) -> d
 
 
 def keep_figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
-    """Figures by the name of the file that they would be saved to; nothing is drawn."""
+    """Collect figures by the name of the file to which they would be saved, without drawing them."""
     kept: dict[str, Figure] = {}
     monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: kept.update({Path(path).name: figure}))
     return kept

@@ -15,5 +15,5 @@ def test_the_image_forgets_its_files_size_and_nothing_else():
     assert torch.equal(item["image"].as_tensor(), image.as_tensor()) and torch.equal(item["image"].affine, affine)
     assert "spatial_shape" not in item["image"].meta and item["image"].meta["filename_or_obj"] == "knee.nii"
     assert list(image.meta["spatial_shape"]) == [5, 6, 7] and item["exam"] == "a"
-    # what MONAI Label's writer of classes asks of it
+    # MONAI Label's class writer needs this
     assert isinstance(item["pred"], MetaTensor) and item["pred"].array.tolist() == [0.25, 0.5]

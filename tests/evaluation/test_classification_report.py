@@ -30,7 +30,7 @@ def test_scores_by_hand(tmp_path, monkeypatch):
     found, _ = report_of(tmp_path)
     scores = json.loads((tmp_path / "metrics.json").read_text())
     assert found == {"report": scores}
-    # pairs that are ranked right: 3 of 4, 2 of 3, 3 of 3
+    # correctly ranked pairs: 3 of 4, 2 of 3, 3 of 3
     assert scores["auc"] == pytest.approx({"NOR": 3 / 4, "DCM": 2 / 3, "HCM": 1})
     assert scores["macro_auc"] == pytest.approx((3 / 4 + 2 / 3 + 1) / 3)
     assert (scores["accuracy"], scores["exams"]) == (0.75, 4)

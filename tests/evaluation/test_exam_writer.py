@@ -10,7 +10,7 @@ from .passes import pass_over
 
 
 class Names(ExamWriter):
-    """Write what belongs to an exam, to be read again."""
+    """A minimal writer, whose files the test reads again."""
 
     def write(self, exam, folder, item, output):
         (folder / "told.txt").write_text(f"{exam} {item['number']} {output['answer']}")

@@ -17,7 +17,9 @@ ENDS, SIZE, STEP, SLICES = ("L", "A"), 20.0, 40.0, 6
 
 @pytest.fixture
 def stack():
-    """A stack tilted from the axial plane, 2.5 mm pixels and 8 mm slices; a cross whose centre moves along the stack."""
+    """A stack tilted from the axial plane, with 2.5 mm pixels and 8 mm slices; the centre of its cross moves along the
+    stack.
+    """
     affine = torch.eye(4, dtype=torch.float64)
     turn = torch.linalg.matrix_exp(torch.tensor([[0, -0.1, 0.2], [0.1, 0, -0.3], [-0.2, 0.3, 0]], dtype=torch.float64))
     affine[:3, :3] = turn @ torch.diag(torch.tensor([-2.5, -2.5, 8], dtype=torch.float64))
@@ -84,7 +86,7 @@ def test_what_is_not_the_organ_is_refused_with_its_reason(stack, what):
 
 def test_limits_are_settings(stack):
     image, logits, *_ = stack
-    logits[7:] = -20  # the crossing, four on one line, and one on the other
+    logits[7:] = -20  # the crossing, four squares on one line, and one on the other
     assert find(image, logits)["positions"]["verdict"] == "positions"
     assert find(image, logits, min_found=6)["positions"]["verdict"] == "positions"
     assert find(image, logits, min_found=7)["positions"]["verdict"] == "no positions"

@@ -13,10 +13,10 @@ from .brightness import bright_or_dark, stack_of
 from .passes import keep_figures, pass_over
 
 TASKS = ("acl", "meniscus")
-#: By exam: probabilities and labels.
+#: Probabilities and labels by exam.
 PROBABILITIES = torch.tensor([[0.9, 0.2], [0.3, 0.8], [0.6, 0.7], [0.1, 0.6], [0.4, 0.1]], dtype=torch.float64)
 LABELS = torch.tensor([[1, 0], [1, 1], [0, torch.nan], [0, 0], [0, 1]])
-#: As a loader might deal them out.
+#: An order as a loader might give it.
 ORDER = [[2, 4, 0], [3, 1]]
 SLICES = [0.2, 0.9, -0.8, 0.1]
 
@@ -45,7 +45,7 @@ def test_scores_by_hand(tmp_path, monkeypatch):
     assert scores["positives"] == {"acl": 2, "meniscus": 2} and scores["exams"] == 5
     curves, strips = figures["roc.png"].axes
     assert [line.get_label() for line in curves.get_lines()][:2] == ["acl 0.667", "meniscus 0.500"]
-    # of each finding the exams without it and those with it
+    # for each finding, the exams without it and those with it
     drawn = [line.get_ydata().tolist() for line in strips.get_lines()[:4]]
     for values, wanted in zip(drawn, ([0.1, 0.4, 0.6], [0.3, 0.9], [0.2, 0.6], [0.1, 0.8]), strict=True):
         assert values == pytest.approx(wanted, abs=1e-6)
@@ -77,7 +77,7 @@ def test_pictures_are_of_the_surest_exams_with_their_truth(tmp_path, monkeypatch
         "meniscus 0.70\ntruly not known\n2xam00",
     ]
     decided = [line for line in axes if line.get_title()]
-    # the first finding by the brightest slice, the second by the darkest
+    # the first finding depends on the brightest slice, the second on the darkest
     assert [line.get_title() for line in decided] == ["slice 2: 100 %"] * 2 + ["slice 3: 100 %"] * 2
     shown = [float(np.unique(line.get_images()[0].get_array()).item()) for line in decided]
     assert shown == pytest.approx([0.9, 0.9, -0.8, -0.8])

@@ -36,7 +36,8 @@ def test_every_stack_has_its_own_numbers(tmp_path, monkeypatch):
     assert found["aa"]["probabilities"] == {"acl": 0.75, "meniscus": 0.25} and found["aa"]["remark"] is None
     assert found["bb"]["probabilities"] == {"acl": 0.125, "meniscus": 1.0}
     assert found["bb"]["remark"] == "perhaps axial"
-    # the brightest slice decides on the first, the darkest on the second; counted from 1, in the series where it is known
+    # the brightest slice decides the first finding, the darkest the second; counted from 1, in the whole series if it is
+    # known
     decisive = {name: found[name]["decisive_slices"] for name in ("aa", "bb")}
     assert decisive["aa"] == {"acl": [{"slice": 3, "share": 1.0}], "meniscus": [{"slice": 2, "share": 1.0}]}
     assert decisive["bb"] == {"acl": [{"slice": 4, "share": 1.0}], "meniscus": [{"slice": 9, "share": 1.0}]}
@@ -49,7 +50,7 @@ def test_every_stack_has_its_own_numbers(tmp_path, monkeypatch):
         ["bb", "0.125", "1", "perhaps axial"],
         ["cc", "", "", "no sagittal stack"],
     ]
-    # the last that was judged
+    # the last exam
     captions = [text.get_text() for axes in figures["saliency.png"].axes for text in axes.texts]
     assert captions == ["acl 0.12", "meniscus 1.00"]
 
@@ -64,7 +65,7 @@ def test_weights_of_phantoms_say_so_beside_every_result(tmp_path, monkeypatch):
 
 
 def test_shares_are_of_the_whole_stacks_saliency(tmp_path, monkeypatch):
-    """Half of the first feature's maximum is taken from each of two slices that tie."""
+    """The two slices that tie for the first feature's maximum share its saliency equally."""
     keep_figures(monkeypatch)
     given = output("aa", [0.9, -0.5, 0.9, 0.1], [0.75, 0.25])
     pass_over(FindingsWriter(tmp_path, bright_or_dark(), TASKS), [[{}]], [[given]])

@@ -41,7 +41,7 @@ def test_saliency_is_of_the_highest_grade_that_is_passed(network):
 
 
 def test_the_worst_graded_are_shown_worst_first(network, tmp_path, monkeypatch):
-    """Of six, three: told two grades off, then those that are one off in their order."""
+    """Three of six are shown: one that is two grades off, then those that are one off, in their order."""
     true = [0, 1, 2, 0, 1, 2]
     told = [0, 2, 2, 2, 0, 2]
     eyes = SimpleNamespace(
@@ -60,7 +60,7 @@ def test_the_worst_graded_are_shown_worst_first(network, tmp_path, monkeypatch):
 
 
 def test_rows_are_the_photographs_own(network, tmp_path):
-    """By the order in which they came, each with the probability of every grade but the lowest."""
+    """Rows are in the order of the photographs, each with the probability of every grade except the lowest."""
     eyes = SimpleNamespace(items=[{"exam": f"eye{number}"} for number in range(3)])
     report = GradingReport(tmp_path, eyes, network, NAMES, examples=0)
     report._true, report.index = [2, 0, 1], [1, 2, 0]
@@ -78,7 +78,7 @@ def test_pictures(network):
     scores = {"confusion": [[2, 1, 0], [0, 0, 0], [0, 0, 3]], "kappa": None, "accuracy": 5 / 6, "photographs": 6}
     (axes,) = confusion_figure(scores, NAMES, "phantoms").axes
     assert "6 photographs, kappa not defined, accuracy 0.83" in axes.get_title()
-    # blue by the share of a true grade, along a row
+    # the shade of blue is the share of a true grade, row by row
     assert np.allclose(axes.images[0].get_array(), [[2 / 3, 1 / 3, 0], [0, 0, 0], [0, 0, 1]])
     assert [text.get_text() for text in axes.texts] == ["2", "1", "0", "0", "0", "0", "0", "0", "3"]
     eye = decided(network, torch.rand(3, 32, 48), 1, "eye")

@@ -16,9 +16,9 @@ def pretext() -> JigsawTilesd:
 
 
 def scored(pretext: JigsawTilesd, wrong: int = 0):
-    """A batch of four puzzles, of which the first are taken for the next permutation, and the last two are examples."""
+    """A batch of four puzzles, of which the first ``wrong`` are predicted wrongly, and the last two are examples."""
     torch.manual_seed(0)
-    # bright in one corner, so that a picture shows whether the tiles are in order
+    # bright in one corner, so that the picture shows whether the tiles are in order
     image = torch.linspace(0, 1, 36)[:, None] * torch.linspace(0, 2, 36) + 0.01 * torch.randn(4, 1, 36, 36)
     batch = pretext({"image": image})
     number = batch["permutation"].clone()
@@ -48,7 +48,7 @@ def test_the_picture_puts_solved_puzzles_in_order_and_frames_what_is_wrong(prete
         figure = collector.results(collector.take(given), ITEMS, "").figures["puzzles.png"]()
         assert len(figure.axes) == 6
         shuffled, solved = (np.asarray(figure.axes[place].images[0].get_array()) for place in (2, 4))
-        # axes are shown transposed
+        # figures show the axes transposed
         inverse = pretext.permutations[batch["permutation"][2]].argsort()
         in_order = mosaic(batch["image"][2][inverse].numpy(), 3).T
         assert np.array_equal(solved, in_order) == (wrong == 0)
@@ -61,7 +61,7 @@ def test_the_picture_puts_solved_puzzles_in_order_and_frames_what_is_wrong(prete
 
 
 def test_a_puzzles_caption_counts_its_own_tiles(pretext):
-    """Of four puzzles the last alone is solved; the last two are shown."""
+    """Only the last of four puzzles is solved; the last two are shown."""
     batch, given = scored(pretext, wrong=3)
     collector = JigsawScores(pretext)
     figure = collector.results(collector.take(given), ITEMS, "a phantom").figures["puzzles.png"]()
@@ -82,7 +82,7 @@ def test_a_mosaic_of_numbered_tiles():
 def test_a_mosaic_of_a_volume_has_its_layers_below_each_other():
     tiles = np.arange(8)[:, None, None] * np.ones((8, 2, 3))
     image = mosaic(tiles, 2)
-    # two columns of tiles; below them a gap of three, and the second layer
+    # two columns of tiles, then a gap of three, then the second layer
     assert image.shape == (5, 2 * 7 + 3)
     assert image[[0, 0, 4, 4], [0, 4, 0, 4]].tolist() == [0, 2, 4, 6]
     assert image[[0, 0, 4, 4], [10, 14, 10, 14]].tolist() == [1, 3, 5, 7]
@@ -107,7 +107,7 @@ def test_volumes_are_shown_by_slices_across_their_third_axis():
     original, solved = (np.asarray(axes.images[0].get_array()).T for axes in grid[[0, 2], 0])
     layers = [volume[0, 0, ..., middle].numpy() for middle in (2, 6, 10)]
     assert np.allclose(original, np.concatenate(layers, axis=1))
-    # tiles have four voxels, of which the third is shown; a space of one, and three between layers
+    # tiles have four voxels, of which the third is shown; the gap is one voxel, and three between layers
     for layer, middle in enumerate((2, 6, 10)):
         start = layer * (3 * 5 + 2)
         assert np.allclose(solved[:4, start : start + 4], volume[0, 0, :4, :4, middle])

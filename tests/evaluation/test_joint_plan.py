@@ -18,7 +18,7 @@ BOUNDS = {"2ch": {"angle_deg": Bound(5.0, 0.0), "offset_mm": Bound(1.0, 2.0)}}
 
 
 def plane(offset=0.0, degrees=0.0, sd=0.0, offset_sd=0.0):
-    """Through x = offset, turned about z."""
+    """A plane through x = offset, rotated about z."""
     turn = np.radians(degrees)
     known = {"origin": [offset, 0.0, 0.0], "normal": [np.cos(turn), np.sin(turn), 0.0]}
     return {"2ch": {"verdict": "plane", "reasons": [], **known, "angle_sd_deg": sd, "offset_sd_mm": offset_sd}}
@@ -34,10 +34,10 @@ def test_the_mean_of_planes_ignores_the_signs_of_their_normals():
     origins = torch.tensor([[4.0, 0, 0], [6.0, 0, 0]], dtype=torch.float64)
     origin, normal = mean_plane(origins, normals, torch.ones(2))
     assert normal.abs().tolist() == pytest.approx([1, 0, 0], abs=1e-9) and float(origin[0]) == pytest.approx(5)
-    # three times the weight, in any unit
+    # three times the weight, whatever the unit
     origin, _ = mean_plane(origins, normals[[0, 0]], torch.tensor([30.0, 10.0]))
     assert float(origin[0]) == pytest.approx(4.5)
-    # planes that cross beside the mean of their origins: both are 5 tan 10 deg further along the mean normal there
+    # planes that cross away from the mean of their origins: on the mean normal, both are 5 tan 10 deg further along there
     normals = torch.tensor([[np.cos(a), np.sin(a), 0] for a in np.radians([10, -10])], dtype=torch.float64)
     origin, normal = mean_plane(torch.tensor([[0.0, 10, 0], [0, 0, 0]], dtype=torch.float64), normals, torch.ones(2))
     assert origin.tolist() == pytest.approx([5 * np.tan(np.radians(10)), 5, 0]) and abs(float(normal[0])) == 1.0
@@ -84,9 +84,9 @@ def test_the_usual_distance_of_phases_stands_with_the_bounds():
 @pytest.mark.parametrize(
     ("first", "others", "found"),
     [
-        (plane(), [none(), none(), none()], "plane"),  # end-diastole has one
+        (plane(), [none(), none(), none()], "plane"),  # end-diastole has a plane
         (none(), [plane(), none(), none()], "no plane"),
-        (none(), [plane(), plane(), none()], "plane"),  # half of the phases
+        (none(), [plane(), plane(), none()], "plane"),  # half of the phases have a plane
         (none(), [none()], "no plane"),
     ],
 )
@@ -99,7 +99,7 @@ def test_end_diastole_or_half_of_the_phases_must_have_a_plane(first, others, fou
 
 
 def test_the_bundle_draws_the_joint_plane(stack):  # noqa: F811
-    """A second phase 6 mm beside the first: with end-diastole twice, the drawn line moves by 2 mm."""
+    """A second phase lies 6 mm from the first: since end-diastole counts twice, the drawn line moves by 2 mm."""
     image, heatmaps, affines, middle, normals = stack
     alone = plan(image, heatmaps)["plan"]["views"]
     other = {view: {**entry} for view, entry in alone.items()}

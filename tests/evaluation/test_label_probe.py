@@ -1,4 +1,4 @@
-"""Test probes of a frozen network's labels: which exams and images they learn from, and what they write."""
+"""Test probes of a task's labels on a frozen network: which exams and images they learn from, and what they write."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import nn
 
 
 class Exams(torch.utils.data.Dataset):
-    """Exams as a dataset of whole batches: image ``(B, 4)`` and label."""
+    """A dataset that returns whole batches of exams: image ``(B, 4)`` and label."""
 
     def __init__(self, images, labels, name="exam"):
         self.images, self.labels = images, labels

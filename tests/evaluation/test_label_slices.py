@@ -17,7 +17,7 @@ def labelled(locations, **options):
     assert item["pred"].shape == prediction.shape and item["pred"].dtype == torch.uint8
     assert torch.equal(item["pred"].affine, affine)
     json.dumps(item["result"], allow_nan=False)
-    # each slice has one label all over
+    # each slice has a single label
     assert (item["pred"] == item["pred"][:, :1, :1]).all()
     return item["pred"][0, 0, 0].tolist(), item["result"]
 

@@ -19,7 +19,7 @@ def test_scores_of_table_2_by_hand():
     results = LocationScores().results(rows, ITEMS, "a phantom")
     scores = results.metrics["location"]
     assert scores["slices"] == 3
-    # errors 0.5, 0 and 0 about references of variance 1/6; their own variance is 1/18
+    # errors of 0.5, 0 and 0; the references' variance is 1/6 and the errors' variance is 1/18
     assert scores["mae"] == pytest.approx(1 / 6) and scores["mse"] == pytest.approx(1 / 12)
     assert scores["r2"] == pytest.approx(1 - (1 / 4) / (1 / 2))
     assert scores["explained_variance"] == pytest.approx(1 - (1 / 18) / (1 / 6))

@@ -14,7 +14,7 @@ from .passes import keep_figures, pass_over
 def written(folder, locations, **settings) -> dict:
     image = torch.arange(float(len(locations))).expand(1, 6, 5, -1).clone()
     prediction = torch.full((1, 6, 5, len(locations)), -3.0)
-    # what was padded holds something else
+    # padded slices hold another value
     prediction[0, 3, 2] = torch.tensor(locations)
     output = {"image": MetaTensor(image, meta={"filename_or_obj": "aa.nii.gz"}), "pred": prediction}
     pass_over(LocationWriter(folder, **settings), [[{}]], [[output]])

@@ -15,7 +15,7 @@ from .passes import pass_over
 
 @pytest.fixture
 def without_matplotlib(monkeypatch):
-    """As in a MONAI Label server."""
+    """MONAI Label servers have no matplotlib."""
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)

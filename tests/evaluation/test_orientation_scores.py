@@ -14,7 +14,8 @@ VIEWS = ("2ch", "4ch")
 SHAPE, SPACING, GAP = (48, 48), 2.0, 8.0
 CENTRE = torch.tensor([47.0, 47, GAP], dtype=torch.float64)
 PHASES = (0.0, 0.45, 0.8)
-#: What the network makes of each view: turn in the slices' plane (deg), tilt about the middle slice (deg), shift (mm).
+#: How each view's prediction is displaced: rotation in the slices' plane (deg), tilt about the middle slice (deg), shift
+#: (mm).
 MADE = {
     ("aa", 0.0): {"2ch": (0, 0, 4), "4ch": (10, 0, 0)},
     ("aa", 0.45): {"2ch": (0, 0, -8), "4ch": (20, 0, 0)},
@@ -23,7 +24,7 @@ MADE = {
     ("bb", 0.45): {"2ch": (0, 0, 1), "4ch": (5, 0, 3)},
     ("bb", 0.8): {"2ch": (0, 0, 10), "4ch": (30, 0, 0)},
 }
-#: Of the slices of a stack: their medians are 0.8 and 0.9 less the exam's and phase's share.
+#: Values for the slices of a stack: their medians are 0.8 and 0.9, minus a part that depends on exam and phase.
 PEAKS, AGREEMENTS = (0.8, 0.9, 0.4), (0.9, 0.5, 0.95)
 LESS = {("aa", 0.0): 0.0, ("aa", 0.45): 0.1, ("aa", 0.8): 0.3, ("bb", 0.0): 0.2, ("bb", 0.45): 0.05, ("bb", 0.8): 0.3}
 ITEMS = [
@@ -35,7 +36,7 @@ ITEMS = [
 
 
 def plane(view: str, turn: float = 0, tilt: float = 0, shift: float = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Origin and normal; without a change those of the true plane, through the centre."""
+    """Origin and normal of a view's plane; by default the true plane, through the centre."""
     turn, tilt = math.radians(turn), math.radians(tilt)
     across = {"2ch": (math.cos(turn), math.sin(turn)), "4ch": (-math.sin(turn), math.cos(turn))}[view]
     normal = torch.tensor([math.cos(tilt) * across[0], math.cos(tilt) * across[1], math.sin(tilt)], dtype=torch.float64)
@@ -54,7 +55,7 @@ def lines_of(item: dict, made: bool) -> torch.Tensor:
 
 
 def taken() -> dict[str, torch.Tensor]:
-    """What `take` would give, with lines that are exact."""
+    """The values that `take` would give, with exact lines."""
     less = torch.tensor([LESS[item["exam"], item["phase"]] for item in ITEMS], dtype=torch.float64)[:, None]
     each = lambda values: torch.tensor([values[item["slice"]] for item in ITEMS], dtype=torch.float64)[:, None]  # noqa: E731
     return {
@@ -93,7 +94,7 @@ def test_planes_at_both_phases_are_those_that_were_made():
         for view, (turn, tilt, shift) in changes.items():
             row = rows[exam, {0.0: 0.0, 0.45: 0.4}[made], view]
             assert row["angle_deg"] == pytest.approx(turn or tilt, abs=1e-6)
-            # at the point of the true plane where the organ is, which the other view's turn and shift do not move
+            # measured where the true plane passes the organ; the other view's rotation and shift do not move this point
             assert row["offset_mm"] == pytest.approx(abs(shift), abs=1e-6)
             assert row["residual_mm"] == pytest.approx(0, abs=1e-6) and row["spread_deg"] == pytest.approx(0, abs=1e-6)
             # medians of the three slices
@@ -108,7 +109,7 @@ def test_what_does_not_move_has_one_plane_a_stack():
 
 
 def test_offsets_are_measured_at_the_organ():
-    """A plane that is turned about another point is off by what it is off where the true lines cross."""
+    """The offset of a plane that is rotated about another point is measured where the true lines cross."""
 
     def turned(rows):
         far = CENTRE + torch.tensor([0.0, 20, 0], dtype=torch.float64)
@@ -123,7 +124,7 @@ def test_offsets_are_measured_at_the_organ():
 def test_scores_of_planes_by_hand():
     views = results().metrics["orientation"]["views"]
     offsets, angles = views["2ch"]["plane_offset_mm"], views["4ch"]["plane_angle_deg"]
-    # of 1, 2, 4 and 8 mm; of 5, 6, 10 and 20 degrees
+    # offsets of 1, 2, 4 and 8 mm; angles of 5, 6, 10 and 20 degrees
     assert offsets == pytest.approx({"mean": 3.75, "sd": math.sqrt(7.1875), "median": 3})
     assert angles == pytest.approx({"mean": 10.25, "sd": math.sqrt(140.25 - 10.25**2), "median": 8})
     assert views["2ch"]["plane_angle_deg"]["mean"] == pytest.approx(0, abs=1e-6)
@@ -133,13 +134,13 @@ def test_scores_of_planes_by_hand():
 
 
 def test_scores_of_lines_by_hand():
-    """Of every slice at every phase."""
+    """All slices at all phases count."""
     orientation = results().metrics["orientation"]
     distance = orientation["views"]["2ch"]["line_distance_mm"]
     # 4, 8, 10, 2, 1 and 10 mm, each on three slices
     assert distance == pytest.approx({"mean": 35 / 6, "sd": math.sqrt(285 / 6 - (35 / 6) ** 2), "median": 6})
     angle = orientation["views"]["4ch"]["line_angle_deg"]
-    # 10, 20, 30, 0 (a tilt turns no line), 5 and 30 degrees
+    # 10, 20, 30, 0 (a tilt rotates no line), 5 and 30 degrees
     assert angle == pytest.approx({"mean": 95 / 6, "sd": math.sqrt(2325 / 6 - (95 / 6) ** 2), "median": 15}, abs=1e-6)
     assert orientation["heatmap_mse"] == pytest.approx((0.01 * 17 + 0.03 * 18) / 35), "of the heatmaps that are known"
 
@@ -154,7 +155,7 @@ def test_columns_are_each_slices_own():
         assert columns["2ch_distance_mm"][row] == pytest.approx(abs(shift), abs=1e-6)
         less = LESS[item["exam"], item["phase"]]
         assert columns["2ch_agreement"][row] == pytest.approx(AGREEMENTS[item["slice"]] - less)
-    # the tilt moves the line of the upper slice one way and of the lower the other
+    # the tilt moves the upper slice's line one way and the lower slice's line the other way
     tilted = GAP * math.tan(math.radians(6))
     of_bb = [
         columns["4ch_distance_mm"][row]
@@ -166,7 +167,7 @@ def test_columns_are_each_slices_own():
 
 def test_trust_is_what_99_of_100_stacks_keep():
     def scattered(rows):
-        """Lines of the last slice moved by up to 2 mm and turned, so that no two stacks have the same residual and spread."""
+        """Move and rotate the last slice's lines by up to 2 mm, so that no two stacks have the same residual and spread."""
         for row, item in enumerate(ITEMS):
             if item["slice"] == 2:
                 for channel in range(2):
@@ -195,7 +196,9 @@ def test_trust_is_what_99_of_100_stacks_keep():
 
 
 def test_bounds_are_what_nine_of_ten_planes_keep():
-    """Exact lines: no slice moves the plane. Of four planes there is no bound; of nine and their double it is the largest."""
+    """The lines are exact, so leaving out a slice does not move the plane. Four planes are too few for a bound; with nine,
+    and with eighteen, it is the largest error.
+    """
     found = results()
     assert set(found.tables["planes.csv"]["slices"]) == {3}
     assert found.tables["planes.csv"]["angle_sd_deg"] == pytest.approx([0] * 8, abs=1e-4)
@@ -239,7 +242,7 @@ def test_a_batch_is_read_by_channel():
     for row, item in enumerate(ITEMS):
         _, _, shift = MADE[item["exam"], item["phase"]]["2ch"]
         assert columns["2ch_distance_mm"][row] == pytest.approx(abs(shift), abs=0.05)
-    # maps of the examples alone
+    # maps of the examples only
     assert rows["image"][:, 0, 0].tolist() == [2, 5] and rows["predicted"].shape == (2, 2, *SHAPE)
     assert torch.equal(rows["reference"], given.target["heatmaps"][[2, 5]])
 
@@ -262,7 +265,8 @@ def test_the_gallery_says_which_slice_it_shows(settings, location, captions):
     items[2]["location"] = 0.3
     figure = collector.results(collector.take(batch({2, 5}, **more)), items, "").figures["heatmaps.png"]()
     assert [axes.get_title() for axes in figure.axes[:2]] == captions
-    # rows: slice, truth, prediction, each view a layer over the slice; the true 2ch line runs at i = 23.5, the made one 5 off
+    # rows: slice, truth, prediction, with each view as a layer; the true 2ch line is at i = 23.5, the predicted one 5 pixels
+    # away
     layers = [[np.asarray(image.get_array()) for image in figure.axes[number].get_images()] for number in (2, 4)]
     truth, predicted = (pictures[1][10, :, 3] for pictures in layers)
     assert np.argsort(truth)[-2:].tolist() in ([23, 24], [24, 23])

@@ -11,7 +11,7 @@ ITEMS = [{"exam": f"e{number}"} for number in range(3)]
 
 
 def batch(spatial_dims: int, places: int) -> ScoredBatch:
-    """Three images of which the first is told; the last two are examples."""
+    """Three images of which the first is predicted correctly; the last two are examples."""
     torch.manual_seed(0)
     place = torch.tensor([0, 1, places - 1])
     logits = torch.nn.functional.one_hot(torch.tensor([0, 1, 0]), places).float()
@@ -47,7 +47,7 @@ def test_scores_and_picture(spatial_dims, places, rows, second):
         for layer, axes in enumerate(grid[2:, column]):
             wanted = original[column, ..., 2 + 4 * layer] if spatial_dims == 3 else original[column]
             assert np.allclose(shown(axes), wanted)
-    # each frame: where, how large, which colour
+    # position, size and colour of each frame
     frames = {
         (layer, frame.get_xy(), frame.get_width(), frame.get_edgecolor()[:3])
         for layer, axes in enumerate(grid[2:, 1])

@@ -9,13 +9,13 @@ from planewise.pretexts import OverlappingPatchesd
 
 @pytest.mark.parametrize("axes", [2, 3])
 def test_scores_and_picture(axes):
-    """Two images: of one every patch is found, of the other all scores are equal."""
+    """Two images: in one, every patch is found; in the other, all scores are equal."""
     torch.manual_seed(0)
     made = OverlappingPatchesd(3, 0.5, 2, 3, axes)({"image": torch.rand(2, 1, *[8] * axes)})
     right = predicted_patches(3, axes, 2)
     scores = torch.zeros(2, len(right.patch), 3**axes)
     scores[0].scatter_(1, right.patch[:, None], 1.0)
-    # one of those that are shown takes patch 0 for its own
+    # one of the shown images takes patch 0 for its own
     middle = 1 if axes == 2 else 4
     wrong = int(((right.context == middle) & (right.ahead == 2)).nonzero())
     scores[0, wrong, 0] = 2.0
@@ -23,7 +23,7 @@ def test_scores_and_picture(axes):
     collector = PatchPredictionScores(3, 0.5)
     results = collector.results(collector.take(given), [{"exam": "a"}, {"exam": "b"}], "a phantom")
     found, queries = results.metrics["prediction"], len(right.patch)
-    # patch 0 counts where it is a candidate
+    # patch 0 counts only if it is a candidate
     lost = 1 if 0 in made["candidates"][0, wrong].tolist() else 0
     assert found["accuracy"] == pytest.approx(((queries - lost) / queries + 1 / 4) / 2)
     assert found["accuracy_of_all"] == pytest.approx(((queries - 1) / queries + 1 / 3**axes) / 2)
@@ -33,7 +33,7 @@ def test_scores_and_picture(axes):
     assert [axes_.get_title() for axes_ in figure.axes] == ["1 row ahead: found", "2 rows ahead: another"]
     assert figure.get_suptitle() == f"a phantom  patches found: {found['accuracy']:.3f}, chance 0.25"
     assert f"{found['accuracy']:.3f}" != f"{found['accuracy_of_all']:.3f}"
-    # the context's patches, the right one, and the one that was taken for it
+    # the context's patches, the correct one, and the one chosen instead
     boxes = figure.axes[1].patches
     assert [box.get_width() for box in boxes] == [4, 4, 4] and boxes[-1].get_xy() == (-0.5, -0.5)
     assert boxes[0].get_xy() == (-0.5, 1.5) and boxes[1].get_xy() == (3.5, 1.5)

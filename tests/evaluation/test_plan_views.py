@@ -122,10 +122,10 @@ def test_locations_that_do_not_run_along_the_stack_are_no_heart(stack):
 
 @pytest.mark.parametrize(("turned", "refused"), [(0, True), (14, True), (16, False), (75, True), (74, False)])
 def test_a_stack_along_the_body_is_no_short_axis(stack, turned, refused):
-    """Slices turned out of the coronal plane by so many degrees, towards the axial one: exact heatmaps do not help."""
+    """Slices rotated by these angles from the coronal towards the axial plane; exact heatmaps do not help."""
     image, heatmaps, *_ = stack
     locations = torch.linspace(0.9, 0.1, SLICES).expand(1, *SHAPE, SLICES)
-    angle = np.radians(-turned)  # the normal points to the front and down, as hearts do
+    angle = np.radians(-turned)  # the normal points to the front and down, as in hearts
     affine = torch.eye(4, dtype=torch.float64)
     affine[:3, 0] = 2 * torch.tensor([-1.0, 0, 0])
     affine[:3, 1] = 2.5 * torch.tensor([0, np.sin(angle), -np.cos(angle)])
@@ -134,7 +134,7 @@ def test_a_stack_along_the_body_is_no_short_axis(stack, turned, refused):
     prediction = torch.cat([heatmaps, locations])
     item = plan(lying, prediction, location=True, min_obliquity=15.0)
     assert item["plan"]["obliquity_deg"] == pytest.approx(min(turned, 90 - turned))
-    # where slices lie is said all the same, and the heatmaps are written
+    # the locations and heatmaps are still written
     assert item["plan"]["order"] == -1 and len(item["plan"]["locations"]) == SLICES
     assert torch.equal(item["heatmaps"].as_tensor(), heatmaps)
     for view in item["plan"]["views"].values():
@@ -144,14 +144,14 @@ def test_a_stack_along_the_body_is_no_short_axis(stack, turned, refused):
             across = "coronal" if turned < 45 else "axial"
             assert reason.startswith(f"the slices lie {min(turned, 90 - turned):.1f} deg from {across}, ")
     assert item["pred"].any() != refused
-    # a knee's stack lies along the body: no limit unless one is given
+    # a knee's stack lies along the body's axes, so there is no limit unless one is given
     for limit in ({}, {"min_obliquity": 0.0}):
         views = plan(lying, prediction, location=True, **limit)["plan"]["views"]
         assert {view["verdict"] for view in views.values()} == {"plane"}
 
 
 def test_numbers_that_are_not_known_are_none(stack):
-    """A server can send no NaN: of a network that finds nothing, neither order nor spread are numbers."""
+    """A server cannot send NaN; if the network finds nothing, neither order nor spread is a number."""
     image, heatmaps, *_ = stack
     found = plan(image, torch.zeros(3, *SHAPE, SLICES), location=True)["plan"]
     assert "NaN" not in json.dumps(found, allow_nan=False)
@@ -161,7 +161,7 @@ def test_numbers_that_are_not_known_are_none(stack):
 
 
 def test_slices_that_disagree_are_named(stack, tmp_path, caplog):
-    """The fourth slice's heatmap is turned over; the seventh has none. Nothing is said of bounds that were not measured."""
+    """The fourth slice's heatmap is flipped, and the seventh has none. Unmeasured bounds are not mentioned."""
     image, heatmaps, *_ = stack
     broken = heatmaps.clone()
     broken[0, :, :, 3] = broken[0, :, :, 3].flip(0)
@@ -181,7 +181,7 @@ def test_slices_that_disagree_are_named(stack, tmp_path, caplog):
 
 
 def test_a_plane_says_how_far_off_it_may_be(stack):
-    """Exact heatmaps: hardly anything moves the plane, and what is left is the network's own."""
+    """The heatmaps are exact, so leaving out slices hardly moves the plane, and the network's own error remains."""
     image, heatmaps, *_ = stack
     bounds = {"measured_on": "20 exams", "2ch": {"angle_deg": [6, 2], "offset_mm": [2, 1]}}
     bounds["4ch"] = {"angle_deg": [8, 2], "offset_mm": [3, 1]}
@@ -204,7 +204,7 @@ def test_limits_are_settings(stack):
 def test_uneven_slices_use_their_own_affines(stack):
     image, heatmaps, affines, middle, normals = stack
     own = affines.clone()
-    # a stack whose slices were moved by breathing: the volume's affine knows nothing of it
+    # a stack whose slices were moved by breathing, which the volume's affine does not contain
     own[:, :3, 3] += torch.linspace(-6, 6, SLICES)[:, None] * affines[0, :3, 0] / 2
     image.meta["original_affine"] = image.affine.numpy()
     lines = torch.stack([intersection_lines(own, middle, normal) for normal in normals], dim=1)
@@ -226,7 +226,7 @@ def test_writer_gives_planes_to_slicer_and_says_research_only(stack, tmp_path):
     written = json.loads((tmp_path / "ab12/plan.json").read_text())
     assert "not for diagnosis" in written["note"] and written["frame"] == "RAS+, mm"
     markups = json.loads((tmp_path / "ab12/planes.mrk.json").read_text())
-    # one plane for the trusted view, none for the other
+    # one plane for the trusted view, and none for the other
     assert [markup["type"] for markup in markups["markups"]] == ["Plane"]
     assert (tmp_path / "ab12/plan.png").stat().st_size > 10_000
 
@@ -275,13 +275,13 @@ def test_every_number_of_a_plan_is_the_planes_own(stack, monkeypatch):
     numbers = [refused[name] for name in ("peak", "agreement", "residual_mm", "spread_deg", "slices")]
     assert numbers == [0.45, 0.55, 12.5, 13.5, 7] and refused["origin"] is None
     assert {refused[name] for name in ("slices_that_disagree", "angle_sd_deg", "within_deg", "within_mm")} == {None}
-    # two neighbours swapped, twice: 1 - 6 * 4 / (9 * 80)
+    # two pairs of neighbours swapped: 1 - 6 * 4 / (9 * 80)
     assert found["order"] == pytest.approx(1 - 24 / 720, abs=5e-4) and found["slices"] == SLICES
     assert found["locations"] == pytest.approx([0.1, 0.0, 0.3, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8])
 
 
 def test_drawn_lines_are_three_millimetres_wide_at_their_planes_place(monkeypatch):
-    """Pixels of 1 mm: the line i = 20 takes the pixels 19 to 21."""
+    """Pixels are 1 mm wide: the line i = 20 covers the pixels 19 to 21."""
     image = MetaTensor(
         torch.rand(1, *SHAPE, SLICES), affine=torch.diag(torch.tensor([1.0, 1, 8, 1], dtype=torch.float64))
     )

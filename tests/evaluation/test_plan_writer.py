@@ -14,7 +14,7 @@ from .passes import keep_figures, pass_over
 SHAPE = (40, 30, 2)
 
 
-#: Of a plane whose weights say nothing of how far off it may be.
+#: For a plane whose weights have no error bounds.
 UNKNOWN = {"within_deg": None, "within_mm": None, "slices_that_disagree": [], "slices_without_a_line": []}
 
 
@@ -24,7 +24,7 @@ def view(origin, normal, **numbers) -> dict:
 
 @pytest.fixture
 def output() -> dict:
-    """Pixels of 2 mm; one plane at x = 24 mm, one that was refused."""
+    """Pixels of 2 mm; one plane at x = 24 mm, and one that was refused."""
     plan = {
         "note": RESEARCH_ONLY,
         "frame": "RAS+, mm",
@@ -46,7 +46,7 @@ def output() -> dict:
 
 
 def title_of(figure):
-    """The title in one line; a narrow picture breaks it into several."""
+    """The title in a single line; a narrow picture breaks it into several."""
     return figure.get_suptitle().replace("\n", " ")
 
 

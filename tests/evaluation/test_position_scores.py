@@ -16,7 +16,7 @@ ITEMS = [{"exam": f"exam{number}", "slice": number} for number in range(3)]
 
 
 def results(*updates, examples=()):
-    """Of batches of one slice each."""
+    """Results of updates in batches of one slice each."""
     collector = PositionScores(("L", "AS"), size=2.0 * SIDE, step=30.0)
     taken: dict[str, list[torch.Tensor]] = {}
     for row, (logits, target) in enumerate(updates):
@@ -38,11 +38,11 @@ def test_scores_by_hand():
     assert left["centre_mm"] == pytest.approx({"mean": 2, "sd": math.sqrt(8 / 3), "median": 2}, abs=1e-4)
     missing = scores["squares"]["far left"]
     assert missing["not_found"] == 1 and missing["dice"] == pytest.approx(2 * 180 / 500)
-    # the last lies partly outside: a Dice, but no distance
+    # the last square is partly outside: it has a Dice, but no distance
     last = scores["squares"]["far posterior"]
     assert math.isnan(last["centre_mm"]["mean"]) and last["not_found"] == 0 and last["dice"] == pytest.approx(0.9)
     assert scores["not_found"] == 1 and scores["centre_mm"]["mean"] == pytest.approx(46 / 23, abs=1e-4)
-    # right are 900, 720 and 8 times 90 of 2700 pixels of squares
+    # 900, 720 and 8 times 90 of the squares' 2700 pixels are correct
     assert scores["square_accuracy"] == pytest.approx((900 + 720 + 720) / 2700)
     wrong = 2 * 180 + (100 + 8 * 2 * 10)
     assert scores["accuracy"] == pytest.approx(1 - wrong / (3 * 64 * 64))
@@ -53,7 +53,7 @@ def test_scores_by_hand():
 
 
 def test_limits_are_those_that_99_of_100_slices_keep():
-    """Few squares and a large residual speak against a slice: a low percentile of one, a high one of the other."""
+    """Few squares and a large residual make a slice less trustworthy: the limits are a low percentile and a high one."""
     slices = [update(0, without) for without in (None, 2, 3, 5)]
     residuals = [
         float(cross_residual(find_squares(logits.softmax(1), target["affine"], 2.0 * SIDE).centres, 30.0))
@@ -65,7 +65,7 @@ def test_limits_are_those_that_99_of_100_slices_keep():
 
 
 def test_a_square_that_is_cut_off_need_not_be_found():
-    """The last of nine lies partly outside of its image."""
+    """The last of nine squares lies partly outside its image."""
     scores = results(update(0, without=9), update(0, without=4)).metrics["positions"]
     assert scores["not_found"] == 1 and scores["squares"]["far posterior"]["not_found"] == 0
     assert scores["squares"]["right"]["not_found"] == 1
@@ -86,9 +86,9 @@ def test_the_picture_shows_slice_truth_and_prediction():
     figure = results(update(0), update(2), examples=(1,)).figures["squares.png"]()
     assert figure.axes[0].get_title() == "exam slice 1" and len(figure.axes) == 3
     truth, said = (np.asarray(axes.get_images()[1].get_array()) for axes in figure.axes[1:])
-    # i runs to the right: the far left square begins at i = 0, and is predicted two pixels further on
+    # i runs to the right: the far left square begins at i = 0, and its prediction two pixels later
     assert truth[25, 0, 3] > 0 and said[25, 0, 3] == 0 and said[25, 2, 3] > 0
     assert truth[25, 9, 3] > 0 and truth[25, 10, 3] == 0 and said[25, 11, 3] > 0 and said[25, 12, 3] == 0
-    # the crossing is white
+    # the square on the crossing is white
     assert truth[25, 25, :3].tolist() == [1, 1, 1]
     assert not results(update(0)).figures

@@ -41,7 +41,7 @@ class Means:
 
 
 def report_of(folder, collectors, order=range(len(ITEMS)), **settings):
-    """A pass in batches of five over samples whose image and prediction are their index."""
+    """Report on batches of five samples whose image and prediction are their index."""
     dataset = SimpleNamespace(items=ITEMS)
     rows = torch.tensor(list(order)).split(5)
     outputs = [
@@ -75,7 +75,7 @@ def test_it_writes_what_the_collectors_found_after_what_every_sample_is(tmp_path
 
 def test_examples_are_spread_over_exams_and_stacks(tmp_path):
     metrics = report_of(tmp_path, [Means()], examples=3)["report"]
-    # of each exam one, further along its stack from exam to exam
+    # one of each exam, at increasing positions in the stack
     assert metrics["mean"]["shown"] == [0, 6, 11]
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 
 class Slices:
-    """Slices of ``pixels`` ``(N, 1, 2, 2)``, of six a exam, whose location is the given one."""
+    """Slices of ``pixels`` ``(N, 1, 2, 2)``, six for each exam, with the given locations."""
 
     def __init__(self, pixels, locations, exams=None):
         self.pixels = torch.as_tensor(pixels, dtype=torch.float32)
@@ -27,7 +27,7 @@ class Slices:
 
 
 def network_of_pixels():
-    """Its features are the image's pixels."""
+    """A network whose features are the image's pixels."""
     network = nn.Module()
     network.anchor = nn.Linear(1, 1)
     network.encoder = lambda image: [image, image.flatten(1)[:, :, None, None]]
@@ -39,7 +39,9 @@ def probe(dataset, **settings):
 
 
 def pixels_that_know(locations):
-    """Two pixels of noise, one that grows with the location, and one with its square, so that each has its own angle."""
+    """Two pixels of noise, one pixel that grows with the location and one with its square, so that each location has its own
+    angle.
+    """
     pixels = np.random.default_rng(0).normal(size=(len(locations), 1, 2, 2))
     from_middle = np.asarray(locations) - 0.5
     pixels[:, 0, 1, 0] = 80 * from_middle + 7
@@ -48,7 +50,7 @@ def pixels_that_know(locations):
 
 
 def test_a_network_without_an_encoder_is_not_probed(caplog):
-    """As BasicUNet of tools/docs/experiments.md; its other scores stand."""
+    """BasicUNet in tools/docs/experiments.md is such a network; its other scores are unaffected."""
     locations = [number % 6 / 5 for number in range(12)]
     scorer = ProbeScores(nn.Linear(1, 1), Slices(pixels_that_know(locations), locations))
     (metrics,) = scorer.results({}, [], "").metrics.values()
@@ -61,9 +63,9 @@ def test_features_that_know_the_location_tell_it_of_exams_that_the_probe_has_not
     scores = results.metrics["probe"]
     assert (scores["slices"], scores["exams"], scores["features"]) == (60, 10, 4)
     assert scores["location"]["pearson_r"] > 0.999 and scores["location"]["mae"] < 0.01
-    # steps of 16 beside noise of 1: the nearest lies at the same place
+    # steps of 16 compared with noise of 1: the nearest neighbour lies at the same location
     assert scores["neighbour_mae"] < 0.02
-    # of two draws from 0, .2, ... 1: the mean difference is 35 / 18 of a step of .2
+    # two random locations among 0, .2, ... 1: the mean difference is 35 / 18 of a step of .2
     assert scores["chance_mae"] == pytest.approx(35 / 18 * 0.2)
     table = results.tables["probe.csv"]
     assert table["location"] == pytest.approx(locations) and table["exam"][6] == "exam1"
@@ -72,7 +74,7 @@ def test_features_that_know_the_location_tell_it_of_exams_that_the_probe_has_not
 
 
 def test_noise_tells_nothing_though_a_ridge_could_learn_it_by_heart():
-    """Each exam has its own colour, which says where its slices lie: known of an exam, and of no other."""
+    """Each exam has its own colour, which reveals the locations of its slices within the exam, but not in other exams."""
     draw = np.random.default_rng(1)
     exams = [f"exam{number // 6}" for number in range(60)]
     shift = np.repeat(draw.normal(size=10), 6)
@@ -90,7 +92,7 @@ def test_noise_tells_nothing_though_a_ridge_could_learn_it_by_heart():
 
 
 def test_the_nearest_neighbour_is_of_another_exam():
-    """Slices of an exam look alike and lie at one place; those of two exams lie a tenth apart at least."""
+    """Slices of an exam look alike and have the same location; locations of different exams differ by at least a tenth."""
     draw = np.random.default_rng(2)
     pixels = np.repeat(draw.normal(size=(10, 1, 2, 2)), 6, axis=0) + 1e-4 * draw.normal(size=(60, 1, 2, 2))
     scores = probe(Slices(pixels, [number // 6 / 10 for number in range(60)])).metrics["probe"]
@@ -135,7 +137,7 @@ def test_two_exams_of_a_patient_do_not_tell_of_each_other():
     for item in dataset.items:
         item["patient"] = "anna" if item["exam"] in ("exam0", "exam1") else "berta"
     table = probe(dataset).tables["probe.csv"]
-    # the nearest of exam0 lies in exam2 or exam3; of two folds, one is without Anna's slices
+    # the nearest neighbour of exam0 is in exam2 or exam3; one of the two folds has no slices of Anna
     assert probe(dataset).metrics["probe"]["exams"] == 4 and len(table["neighbour_location"]) == 24
     for item in dataset.items:
         item["patient"] = "anna"

@@ -11,7 +11,7 @@ ITEMS = [{"exam": f"exam{number}"} for number in range(3)]
 
 
 def scored(shape=(8, 8)) -> tuple[dict[str, torch.Tensor], ScoredBatch]:
-    """Three images of which the left half is hidden; the network is off by 2 there and by 1 elsewhere."""
+    """Three images whose left half is hidden; the network is off by 2 there and by 1 elsewhere."""
     torch.manual_seed(0)
     wanted = torch.rand(3, 1, *shape)
     hidden = torch.zeros(3, 1, *shape, dtype=torch.bool)

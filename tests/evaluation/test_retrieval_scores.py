@@ -33,7 +33,7 @@ def test_the_picture_shows_the_nearest_of_other_exams():
     assert len(figure.axes) == 6
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[0] == "exam0, location 0.00" and titles[3] == "exam2, location 1.00"
-    # beside it lie slices at its own location, of the other exams
+    # the neighbours are slices at the same location in the other exams
     assert {title[:5] for title in titles[1:3]} == {"exam1", "exam2"}
     assert all(title.endswith("location 0.00") for title in titles[1:3])
     shown = np.asarray(figure.axes[0].get_images()[0].get_array())

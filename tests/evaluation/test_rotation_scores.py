@@ -12,7 +12,7 @@ ITEMS = [{"exam": f"e{number}"} for number in range(3)]
 
 
 def batch(spatial_dims: int, classes: int) -> ScoredBatch:
-    """Three images of which the first is taken for the next rotation; the last two are examples."""
+    """Three images of which the first is predicted wrongly, as the next rotation; the last two are examples."""
     torch.manual_seed(0)
     rotation = torch.tensor([0, 1, 2])
     logits = torch.nn.functional.one_hot(torch.tensor([1, 1, 2]), classes).float()

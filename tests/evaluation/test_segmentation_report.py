@@ -1,4 +1,4 @@
-"""Test the segmentation report on slabs one voxel thick, whose distance is the number of voxels times the spacing."""
+"""Test the segmentation report on slabs one voxel thick: their distance is a number of voxels times the spacing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHAPE = (8, 9, 10)
 
 
 def oblique() -> torch.Tensor:
-    """An affine of this spacing whose axes are turned out of all three planes."""
+    """An affine with this spacing whose axes are oblique to all three planes."""
     q, _ = np.linalg.qr(np.random.default_rng(4).normal(size=(3, 3)))
     affine = torch.eye(4, dtype=torch.float64)
     affine[:3, :3] = torch.from_numpy(q * SPACING)
@@ -28,7 +28,7 @@ def oblique() -> torch.Tensor:
 
 
 def volume(**slabs: list[tuple[int, int]]) -> torch.Tensor:
-    """Labels ``(1, i, j, k)``; ``RV=[(axis, index), ...]``."""
+    """Labels ``(1, i, j, k)`` with slabs given as ``RV=[(axis, index), ...]``."""
     labels = torch.zeros(1, *SHAPE)
     for value, name in STRUCTURES.items():
         for axis, index in slabs.get(name, []):
@@ -36,11 +36,11 @@ def volume(**slabs: list[tuple[int, int]]) -> torch.Tensor:
     return labels
 
 
-#: By exam and phase: what is there and what was predicted, slabs apart from each other.
+#: True and predicted slabs by exam and phase; the slabs do not touch.
 VOLUMES = {
     # a step along each of two axes
     ("aaaaaa", "ed"): ({"RV": [(2, 2)]}, {"RV": [(2, 3)]}),
-    # a second slab where there is none: Dice 2/3; distances 0 and 24 mm from prediction to truth, 0 back
+    # a second slab that does not exist: Dice 2/3; distances 0 and 24 mm from prediction to truth, 0 back
     ("aaaaaa", "es"): ({"RV": [(2, 2)], "LV": [(2, 8)]}, {"RV": [(2, 2), (2, 6)], "LV": [(2, 8)]}),
     # missed
     ("bbbbbb", "ed"): ({"RV": [(0, 2)], "LV": [(0, 6)]}, {"RV": [(0, 3)]}),
@@ -68,7 +68,8 @@ def test_rows_by_hand(tmp_path):
     expected = np.array([[6, 0, 0], [24 / 3, 0, 0], [1.5, 0, math.nan]])
     assert np.array(distance) == pytest.approx(expected, abs=1e-5, nan_ok=True)
     contour = [[float(row[f"{name}_contour_mm"]) for name in STRUCTURES.values()] for row in rows]
-    # slabs that are slices share none, or agree where they do; slabs across the slices are 1.5 mm apart in each
+    # for slabs that are slices, no slice has both or the contours agree; slabs across the slices are 1.5 mm apart in each
+    # slice
     expected = np.array([[math.nan, 0, 0], [0, 0, 0], [1.5, 0, math.nan]])
     assert np.array(contour) == pytest.approx(expected, abs=1e-5, nan_ok=True)
     missed = [[row[f"{name}_missed"] for name in STRUCTURES.values()] for row in rows]
@@ -88,17 +89,17 @@ def test_scores_by_hand(tmp_path, caplog):
     # of 6, 8 and 1.5 mm
     sd = math.sqrt((36 + 64 + 2.25) / 3 - (15.5 / 3) ** 2)
     assert right["assd_mm"] == pytest.approx({"mean": 15.5 / 3, "sd": sd, "median": 6}, abs=1e-5)
-    # the volume that missed it has a Dice of 0 and no distance
+    # the volume in which it was missed has a Dice of 0 and no distance
     assert left["dice"]["mean"] == pytest.approx(2 / 3) and left["assd_mm"]["mean"] == 0
     assert (right["missed"], left["missed"], scores["mean"]["missed"]) == (0, 1, 1)
     assert scores["mean"]["dice"]["mean"] == pytest.approx((2 / 3 + 3 + 2) / 9)
     assert scores["mean"]["assd_mm"]["mean"] == pytest.approx(15.5 / 8, abs=1e-5)
     assert scores["mean"]["assd_mm"]["median"] == 0
-    # the reference's way: 1.0 mm for the one that was missed
+    # the reference's way: 1.0 mm for the volume in which it was missed
     assert left["assd_missed_1_mm"]["mean"] == pytest.approx(1 / 3)
     assert scores["mean"]["assd_missed_1_mm"]["mean"] == pytest.approx(16.5 / 9, abs=1e-5)
     assert scores["never_predicted"] == ["myocardium"]
-    # of 0 and 1.5 mm; of the seven that there are
+    # 0 and 1.5 mm; of the seven distances that exist
     assert right["contour_mm"] == pytest.approx({"mean": 0.75, "sd": 0.75, "median": 0.75}, abs=1e-5)
     assert (right["contours"], left["contours"], scores["mean"]["contours"]) == (2, 2, 7)
     assert scores["mean"]["contour_mm"]["mean"] == pytest.approx(1.5 / 7, abs=1e-5)
@@ -108,16 +109,16 @@ def test_pictures_are_of_labelled_slices_under_their_own_score(tmp_path, monkeyp
     figures = keep_figures(monkeypatch)
     report_of(tmp_path, examples=2)
     axes = figures["segmentations.png"].axes
-    # the first and the last of the volumes; RV 0 with two absent ones right; RV and LV 0
+    # the first and the last volume: RV 0 with two correct absences; RV and LV 0
     assert [line.get_title() for line in axes[:2]] == ["aaaa ed Dice 0.67", "bbbb ed Dice 0.33"]
     assert [float(np.max(line.get_images()[0].get_array())) for line in axes[:2]] == [0, 2]
-    # rows: slice, reference, prediction; of the first the slice with the label, which the prediction leaves empty
+    # rows: slice, reference, prediction; for the first volume the labelled slice, in which the prediction is empty
     covered = [float(np.asarray(axes[row * 2].get_images()[1].get_array())[..., 3].mean()) for row in (1, 2)]
     assert covered == [0.5, 0]
 
 
 def test_regions_are_scored_in_place_of_structures(tmp_path):
-    """A ventricle found as the other one costs each of them, and their union nothing."""
+    """A ventricle labelled as the other one lowers both scores, but not the score of their union."""
     truth, found = volume(RV=[(2, 2)], LV=[(2, 6)]), volume(RV=[(2, 6)], LV=[(2, 2)])
     image = MetaTensor(torch.zeros(1, *SHAPE), meta={"filename_or_obj": "a"})
     batch = {"image": image, "label": MetaTensor(truth, affine=oblique()), "native_image": torch.zeros(1, *SHAPE)}

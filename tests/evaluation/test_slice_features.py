@@ -31,7 +31,7 @@ def test_each_slice_has_the_features_of_its_own_image():
     item = SliceFeaturesd()({"image": image, "pred": prediction[0]})
     assert item["features"].shape == (5, 8) and item["features"].dtype == np.float32
     assert np.allclose(item["features"], expected, atol=1e-6)
-    # a viewer gets no label, on the image's grid, and whoever asks for JSON the numbers
+    # a viewer gets an empty label on the image's grid, and a request for JSON gets the numbers
     assert item["pred"].shape == image.shape and item["pred"].dtype == torch.uint8 and not item["pred"].any()
     assert item["pred"].meta["filename_or_obj"] == "aa.nii.gz"
     assert np.allclose(item["result"]["features"], expected, rtol=1e-4, atol=1e-5)

@@ -9,7 +9,7 @@ from planewise.evaluation import OrderSlicesd, ScoredBatch, SliceOrderScores
 from planewise.evaluation.slice_order_scores import pair_logits, stack_places
 from planewise.networks import SharedEncoderNet, UNetEncoder
 
-#: Two stacks, one with locations and one with ranks, a slice alone, and the first stack's other phase.
+#: Two stacks, one with locations and one with ranks; a single slice; and the first stack's other phase.
 ITEMS = [
     *(
         {"exam": "a", "stack": "sax", "slice": k, "location": place, "phase": 0.0}
@@ -22,7 +22,7 @@ ITEMS = [
 
 
 def network(weight: float = 1.0) -> SharedEncoderNet:
-    """Its head says that the slice with the smaller first feature is nearer, for a positive weight."""
+    """A network whose head finds the slice with the smaller first feature nearer, if the weight is positive."""
     net = SharedEncoderNet(UNetEncoder((4, 8)), 2, 1)
     with torch.no_grad():
         net.head[0].weight.zero_()
@@ -50,7 +50,7 @@ def test_the_head_sees_every_ordered_pair():
 
 
 def test_right_features_give_right_orders():
-    # what they are apart from their order within a stack does not matter
+    # only the order of the values within a stack matters
     results = results_of([-1, 0, 5, 7, 8, 9, 10, 0, 3, 4])
     scores = results.metrics["slice_order"]
     # 3 * 2 + 4 * 3 + 2 * 1 ordered pairs
@@ -73,7 +73,7 @@ def test_a_head_that_is_wrong_is_wrong_everywhere():
 
 
 def test_a_stack_that_looks_alike_from_both_ends():
-    """The features of a knee: the distance from the centre."""
+    """The features are like a knee's: the distance from the centre."""
     items = [{"exam": "k", "stack": "sagittal", "slice": k} for k in range(12)]
     values = [-abs(k - 5.5) + 1e-3 * k for k in range(12)]
     results = results_of(values, items=items)

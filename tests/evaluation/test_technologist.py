@@ -30,7 +30,7 @@ def test_turned_about_the_heart_it_is_an_angle_and_moved_along_its_normal_an_off
     laid = deepcopy(true)
     for item in laid["test"]:
         turn = {"a": 0.0, "b": 6.0, "c": 9.0}[item["exam"]]
-        # about the point (10, -20, 8), where the middle slice is cut
+        # about the point (10, -20, 8), where the planes cut the middle slice
         item["planes"]["2ch"] = {
             "origin": [10.0, -20.0, 8.0], "normal": [math.cos(math.radians(turn)), math.sin(math.radians(turn)), 0.0],
         }  # fmt: skip

@@ -13,14 +13,16 @@ from planewise.reports.tables import write_csv
 from .passes import keep_figures, pass_over
 
 CLASSES = ("NOR", "DCM")
-#: Of the first class; the last exam's class is not known.
+#: Probabilities of the first class; the last exam's class is unknown.
 PROBABILITIES, LABELS = (0.9, 0.4, 0.8, 0.3, 0.6), (0, 0, 1, 1, -1)
 #: As a loader might deal them out.
 ORDER = [[3, 0], [2, 1, 4]]
 
 
 class Exams:
-    """Exams of two slices of 4 x 4 pixels at each phase; the brightness is the exam's number, the heart the first row."""
+    """Exams of two slices of 4 x 4 pixels at each phase; the brightness is the exam's number, and the heart is the first
+    row.
+    """
 
     def __init__(self, numbers) -> None:
         self.numbers = list(numbers)
@@ -40,8 +42,9 @@ class Exams:
 
 
 def maps_of(network, image, output):
-    """At end-diastole all over the slice, at end-systole in the heart alone; but exam 1 decides by end-diastole alone, and
-    exam 2 by the class that it was given."""
+    """At end-diastole the whole slice is salient, at end-systole only the heart; but exam 1 depends only on end-diastole, and
+    exam 2 on its predicted class.
+    """
     number = int(image[0, 0, 0, 0])
     assert image.shape == (2, 4, 4, 2) and output == int(PROBABILITIES[number] < 0.5)
     maps = torch.ones(2, 2, 4, 4)
@@ -65,7 +68,8 @@ def report(folder, monkeypatch, masked=(0, 1, 2), **settings):
 def test_scores_of_the_exams_whose_class_is_known(tmp_path, monkeypatch):
     write_csv(tmp_path / "history.csv", {"epoch": [1, 2, 3, 4], "train_loss": [1] * 4, "val_loss": [2.0, 1.0, 1.5, ""]})
     scores = report(tmp_path, monkeypatch, history=tmp_path / "history.csv")
-    # NOR: 0.9 and 0.4 against 0.8 and 0.3, three of four pairs the right way; of two classes the other's is the same
+    # NOR: 0.9 and 0.4 against 0.8 and 0.3: three of four pairs are in the right order; with two classes, the other has the
+    # same AUC
     assert scores["macro_auc"] == pytest.approx(0.75) and scores["auc"] == pytest.approx({"NOR": 0.75, "DCM": 0.75})
     assert scores["exams"] == 4 and scores["accuracy"] == 0.5 and scores["confusion"] == [[1, 1], [1, 1]]
     assert (scores["epochs"], scores["converged_epoch"]) == (4, 2)
@@ -79,7 +83,7 @@ def test_scores_of_the_exams_whose_class_is_known(tmp_path, monkeypatch):
 
 
 def test_shares_of_saliency_and_the_exams_behind_them(tmp_path, monkeypatch):
-    """A map of nothing but zeros has no share, and its exam does not count."""
+    """A map that is zero everywhere has no share, and its exam does not count."""
     saliency = report(tmp_path, monkeypatch)["saliency"]
     assert saliency["exams"] == {"ED": 3, "ES": 2}
     # 1, 1/4 and 1/4
@@ -90,7 +94,7 @@ def test_shares_of_saliency_and_the_exams_behind_them(tmp_path, monkeypatch):
 
 
 class Encoders(torch.nn.Module):
-    """Frozen encoders whose features are an exam's brightness and a number without a meaning."""
+    """Frozen encoders whose features are an exam's brightness and an uninformative number."""
 
     def __init__(self, frozen=("encoder",)) -> None:
         super().__init__()
@@ -104,7 +108,9 @@ class Encoders(torch.nn.Module):
 
 
 class Graded(Exams):
-    """Ten exams to learn from and four to test: the last half, and the last two, are brighter and of the other class."""
+    """Ten training and four test exams: the second half of the training exams and the last two test exams are brighter and of
+    the other class.
+    """
 
     def __init__(self, brightness, labels) -> None:
         super().__init__([0] * len(labels))
@@ -116,7 +122,7 @@ class Graded(Exams):
 
 
 def test_a_logistic_regression_on_frozen_features_is_a_control(tmp_path, monkeypatch):
-    """However large the features' mean; its score is of the test exams whose class is known, the others have no say."""
+    """The result does not depend on the features' mean; only test exams of known class are scored."""
     monkeypatch.setattr(two_phase_report, "phase_saliency_maps", lambda *_: torch.zeros(2, 2, 4, 4).numpy())
     fitted = Graded([0.1 * number for number in range(10)], [0] * 5 + [1] * 5)
     test = Graded([0.0, 0.6, 0.3, 0.9, 0.2], [0, 0, 1, 1, -1])
@@ -127,7 +133,7 @@ def test_a_logistic_regression_on_frozen_features_is_a_control(tmp_path, monkeyp
         assert network.training, "it stays in its mode"
         return json.loads((tmp_path / "metrics.json").read_text())
 
-    # 0 and .6 against .3 and .9: three of four pairs the right way
+    # 0 and .6 against .3 and .9: three of four pairs are in the right order
     assert scores(Encoders(), fitted)["logistic_regression"] == pytest.approx(0.75)
     assert "logistic_regression" not in scores(Encoders(), None)
     assert "logistic_regression" not in scores(Encoders(frozen=()), fitted), "trained end to end"
@@ -144,5 +150,5 @@ def test_pictures_are_of_the_surest_exams(tmp_path, monkeypatch):
         "ED: NOR 0.90\ntruly NOR\n0xam0", "ES: NOR 0.90\ntruly NOR\n0xam0",
         "ED: NOR 0.80\ntruly DCM\n2xam0", "ES: NOR 0.80\ntruly DCM\n2xam0",
     ]  # fmt: skip
-    # all their slices decide alike, and are called by their numbers in the stack
+    # all slices have equal influence, and have their numbers in the stack
     assert [line.get_title() for line in axes if line.get_title()] == ["slice 3: 50 %", "slice 4: 50 %"] * 4

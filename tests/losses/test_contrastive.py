@@ -12,7 +12,7 @@ from tests.processes import in_processes
 
 
 def by_the_paper(views: list[list[list[float]]], temperature: float) -> float:
-    """Chen 2020, Eq. 1, and Algorithm 1's mean over all pairs, word for word."""
+    """Chen 2020, Eq. 1, and the mean over all pairs in Algorithm 1, literally."""
     z = [view for slice_ in views for view in slice_]  # 2k-1 and 2k are a pair
 
     def sim(i: int, j: int) -> float:
@@ -39,7 +39,7 @@ def test_the_loss_is_small_where_each_view_finds_its_partner():
     directions = torch.eye(4)
     found = torch.stack([directions, directions], dim=1)
     lost = torch.stack([directions, directions.roll(1, 0)], dim=1)
-    # the partner at 1 and six others at 0, over .1
+    # similarity 1 to the partner and 0 to six others, divided by .1
     assert float(NTXentLoss()(found, {})) == pytest.approx(math.log(1 + 6 * math.exp(-10)), rel=1e-3)
     assert float(NTXentLoss()(lost, {})) > 10
 
@@ -51,7 +51,7 @@ def test_byols_loss_is_the_papers():
         q, z = ([value / math.hypot(*row) for value in row] for row in (q, z))
         return sum((a - b) ** 2 for a, b in zip(q, z, strict=True))
 
-    # view v's prediction against the target's projection of the other view
+    # the prediction from view v is compared with the target's projection of the other view
     expected = [one(row[0][0], row[1][1]) + one(row[1][0], row[0][1]) for row in prediction.tolist()]
     assert float(BYOLLoss()(prediction, {})) == pytest.approx(sum(expected) / 3, rel=1e-5)
 
@@ -83,7 +83,7 @@ def test_one_slice_has_nothing_to_be_told_from():
 
 
 def gradient_of_a_share(rank: int, weights: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """What `DistributedDataParallel` makes of the gradients of every process: their mean."""
+    """As `DistributedDataParallel` does, average the gradients of all processes."""
     world = idist.get_world_size()
     weights = weights.clone().requires_grad_(True)
     NTXentLoss()(images[rank::world] @ weights, {}).backward()

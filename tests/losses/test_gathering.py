@@ -7,7 +7,7 @@ from tests.processes import in_processes
 
 
 def weighed(rank: int) -> dict[str, torch.Tensor]:
-    """Each process weighs the rows of all by numbers of its own."""
+    """Each process multiplies the rows of all processes by its own weights."""
     rows = (torch.arange(4.0).reshape(2, 2) + 10 * rank).requires_grad_(True)
     everyone = gathered(rows)
     (everyone * (torch.arange(8.0).reshape(4, 2) + 100 * rank)).sum().backward()
@@ -18,7 +18,7 @@ def test_the_rows_of_all_and_the_gradients_of_all():
     found = in_processes(weighed)
     for process in found:
         assert process["rows"].tolist() == [[0, 1], [2, 3], [10, 11], [12, 13]]
-    # the weights of a row in both processes together: w and w + 100
+    # the sum of a row's weights in both processes: w and w + 100
     assert found[0]["gradient"].tolist() == [[100, 102], [104, 106]]
     assert found[1]["gradient"].tolist() == [[108, 110], [112, 114]]
 

@@ -13,7 +13,7 @@ TRAINING_LABELS = torch.tensor([[1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 1.0]])
 
 
 def batch() -> dict[str, torch.Tensor]:
-    """Eight samples; of the first process's (0, 2, 4, 6) hardly a target is known."""
+    """Eight samples; few targets are known for the first process's samples (0, 2, 4, 6)."""
     generator = torch.Generator().manual_seed(0)
     made = {
         "maps": torch.rand(8, 3, 6, 5, generator=generator),
@@ -30,7 +30,7 @@ def batch() -> dict[str, torch.Tensor]:
 
 
 def losses(samples: slice) -> dict[str, torch.Tensor]:
-    """Both losses of some of the samples and the gradients of a weight that all predictions are multiplied by."""
+    """Both losses on some of the samples, and the gradients of a weight by which all predictions are multiplied."""
     held = {name: value[samples] for name, value in batch().items()}
     scale = torch.ones(3, requires_grad=True)
     multitask, findings = MultitaskLoss(0.5, 2.0), MultiLabelBCELoss(TRAINING_LABELS)
@@ -46,7 +46,7 @@ def losses(samples: slice) -> dict[str, torch.Tensor]:
 def share(rank: int) -> dict[str, torch.Tensor]:
     found = losses(slice(rank, None, 2))
     if rank == 0:
-        # the other process does not take part, and must not be waited for
+        # the other process does not call the loss, and this one must not wait for it
         with torch.no_grad():
             mean_over_known(torch.tensor(3.0), torch.tensor([True, False]))
     return found

@@ -10,7 +10,7 @@ LABELS = torch.tensor([[1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 1.0]])
 
 
 def by_loop(logits, labels, training) -> float:
-    """Weighted cross-entropy written out, one label at a time."""
+    """Weighted cross-entropy, written out label by label."""
     total, known = 0.0, 0
     for row in range(len(labels)):
         for task in range(labels.shape[1]):
@@ -36,7 +36,9 @@ def test_against_a_loop():
 
 
 def test_positives_and_negatives_count_alike():
-    """Over the training exams a constant answer of one half costs ln 2 from either side, however rare the finding."""
+    """Over the training exams, a constant prediction of one half costs ln 2 for positives and for negatives, however rare the
+    finding.
+    """
     loss = MultiLabelBCELoss(LABELS)
     for value in (0.0, 1.0):
         one = torch.where(value == LABELS, LABELS, torch.nan)

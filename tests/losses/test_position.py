@@ -12,7 +12,7 @@ from tests.processes import in_processes
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits ``(4, 10, 6, 5)`` and classes; nothing is known of the slices 0 and 2."""
+    """Logits ``(4, 10, 6, 5)`` and classes; those of slices 0 and 2 are unknown."""
     generator = torch.Generator().manual_seed(2)
     squares = torch.randint(0, 10, (4, 6, 5), generator=generator)
     squares[[0, 2]] = -1
@@ -43,7 +43,7 @@ def test_by_hand():
     sure = even.clone()
     sure[0, 0, 0, 0] = sure[0, 9, 0, 1] = 50.0
     assert float(PositionLoss()(sure, {"squares": squares})) == pytest.approx(0, abs=1e-6)
-    sure[0, 3, 0, 2] = 1e6  # where nothing is known anything may be said
+    sure[0, 3, 0, 2] = 1e6  # if the target is unknown, the prediction does not matter
     assert float(PositionLoss()(sure, {"squares": squares})) == pytest.approx(0, abs=1e-6)
 
 

@@ -73,7 +73,7 @@ def gradient_of_a_share(
 
 
 def test_two_processes_step_as_one_with_twice_the_batch():
-    """Negatives are of the same image, so that nothing has to be gathered."""
+    """Negatives come from the same image, so processes need not share them."""
     generator = torch.Generator().manual_seed(0)
     weights, images = torch.randn(5, 6, generator=generator), torch.randn(4, 3, 5, generator=generator)
     candidates = torch.rand(4, 3, 6, generator=generator).argsort(dim=2)[..., :4]

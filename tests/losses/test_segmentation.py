@@ -36,7 +36,7 @@ def test_cross_entropy_and_l1_on_the_convolutions_weights(reduction):
 
 
 def test_a_gpu_sums_all_weights_at_once():
-    """In the same way on a processor, where gradients can be looked at."""
+    """The GPU's method is run on a CPU, where gradients can be inspected."""
     weights = [torch.randn(shape, requires_grad=True) for shape in ((4, 3, 3, 3), (2, 4), (7,))]
     weights[2].data[3] = 0.0
     slow, fast = ([weight.detach().clone().requires_grad_() for weight in weights] for _ in range(2))

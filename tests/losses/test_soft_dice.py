@@ -11,7 +11,7 @@ from tests.processes import in_processes
 
 
 def transcribed(logits: torch.Tensor, label: torch.Tensor) -> float:
-    """Voxel by voxel, from the equation."""
+    """The loss computed voxel by voxel from the equation."""
     batch, classes = logits.shape[:2]
     total = 0.0
     for c in range(classes):
@@ -42,16 +42,18 @@ def test_ends_of_the_scale():
 
 
 def test_a_structure_that_is_not_there():
-    """It costs nothing where nothing of it is predicted, and its whole share where something is."""
+    """An absent structure costs nothing if it is not predicted, and its full share if it is."""
     nothing, label = torch.zeros(1, 2, 2, 2, 2), torch.zeros(1, 1, 2, 2, 2)
     nothing[:, 0] = 60
     assert float(SoftDiceLoss()(nothing, label)) == pytest.approx(0, abs=1e-5)
-    # half of eight voxels in either class: the background's Dice is 2 * 4 / (4 + 8)
+    # each class has half of eight voxels: the background's Dice is 2 * 4 / (4 + 8)
     assert float(SoftDiceLoss()(torch.zeros(1, 2, 2, 2, 2), label)) == pytest.approx(1 - (2 / 3) / 2, abs=1e-4)
 
 
 def test_a_structure_that_takes_in_the_background_is_pushed_back():
-    """Two structures of one voxel each in 98 of background: the first is learned, the second has taken in the rest."""
+    """Two structures of one voxel each among 98 of background: the first is learned, and the second covers everything
+    else.
+    """
     label = torch.zeros(1, 1, 100)
     label[..., 0], label[..., 1] = 1, 2
     logits = torch.zeros(1, 3, 100)
@@ -61,12 +63,12 @@ def test_a_structure_that_takes_in_the_background_is_pushed_back():
     pushed = logits.grad.clone()
     logits.grad = None
     DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)(logits, label).backward()
-    # per voxel of background, towards the background's class
+    # per background voxel, towards the background class
     assert float(-pushed[0, 0, 2:].mean()) > 20 * float(-logits.grad[0, 0, 2:].mean())
 
 
 def slices() -> tuple[torch.Tensor, torch.Tensor]:
-    """Four images, of which the last two have no structure."""
+    """Four images, of which the last two contain no structure."""
     torch.manual_seed(1)
     logits, label = torch.randn(4, 3, 3, 2), torch.randint(0, 3, (4, 1, 3, 2)).float()
     label[2:] = 0
@@ -75,7 +77,7 @@ def slices() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_the_items_of_a_batch_are_one_volume():
     logits, label = slices()
-    # side by side along the first axis of one image
+    # placed next to each other along the first axis of one image
     whole = transcribed(torch.cat(list(logits), dim=1)[None], torch.cat(list(label), dim=1)[None])
     assert float(SoftDiceLoss()(logits, label)) == pytest.approx(whole, abs=1e-5)
 
@@ -95,5 +97,5 @@ def test_two_processes_are_one_batch():
     expected.backward()
     found = in_processes(in_halves)
     assert all(torch.allclose(half["loss"], expected) for half in found)
-    # the processes' gradients are averaged where they meet
+    # processes average their gradients
     assert torch.allclose(torch.cat([half["gradient"] for half in found]) / 2, logits.grad, atol=1e-7)

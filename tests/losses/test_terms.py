@@ -17,7 +17,7 @@ from torch import nn
 
 
 class Sum(TermLoss):
-    """Twice the mean of the prediction, and the mean of its square."""
+    """Two terms: twice the mean of the prediction, and the mean of its square."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ def test_counts_are_of_what_is_known():
     heatmaps[0, 1] = torch.nan
     target = {"heatmaps": heatmaps, "location": torch.tensor([0.5, torch.nan, torch.nan])}
     multitask = MultitaskLoss(0.5, 2.0).terms(torch.ones(3, 3, 4, 4), target)
-    # five heatmaps that the prediction is 1 off, and one location that it is 0.5 off
+    # five heatmaps with an error of 1, and one location with an error of 0.5
     assert [(term.name, term.weight, float(term.mean), int(term.count)) for term in multitask] == [
         ("orientation", 0.5, 1.0, 5),
         ("location", 2.0, 0.25, 1),

@@ -17,7 +17,7 @@ def target_of(index: list[int]) -> dict[str, torch.Tensor]:
 
 
 def by_the_paper(z: list, positive: list, negative: list, alpha: float) -> float:
-    """Taleb 2020, Eq. 3, word for word."""
+    """Taleb 2020, Eq. 3, literally."""
     total = 0.0
     for one, near, far in zip(z, positive, negative, strict=True):
         total += max(0.0, math.dist(one, near) - math.dist(one, far) + alpha)
@@ -46,7 +46,7 @@ def test_a_negative_of_the_batch_is_the_one_of_another_sample_that_comes_first()
 
 
 def test_in_validation_a_process_draws_from_its_own_batch(monkeypatch):
-    """The second of two has the second, fourth and sixth of the samples that one process would have."""
+    """The second of two processes has the second, fourth and sixth sample of a single process."""
     monkeypatch.setattr(idist, "get_world_size", lambda: 2)
     monkeypatch.setattr(idist, "get_rank", lambda: 1)
     views = torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(0))

@@ -20,7 +20,7 @@ def mask(*pixels: tuple[int, int, int]) -> torch.Tensor:
 
 
 def test_each_direction_is_half():
-    # 0 and 4 mm to the only pixel of the reference, and 0 mm back: (2 + 0) / 2. All three distances together make 4 / 3
+    # 0 and 4 mm to the only pixel of the reference, and 0 mm back: (2 + 0) / 2. All three together would give 4 / 3
     assert mean_contour_distance(mask((2, 2, 0), (2, 4, 0)), mask((2, 2, 0)), SPACING) == pytest.approx(1)
     assert mean_contour_distance(mask((2, 2, 0)), mask((2, 2, 0), (2, 4, 0)), SPACING) == pytest.approx(1)
 
@@ -32,7 +32,7 @@ def test_distances_are_millimetres_of_both_axes_and_the_mean_is_over_slices_that
     # 3 pixels of 1.5 mm and 2 of 2 mm
     oblique = mean_contour_distance(mask((1, 1, 1)), mask((4, 3, 1)), SPACING)
     assert oblique == pytest.approx(math.hypot(4.5, 4))
-    # however many pixels each has; the last slice has the structure in one alone
+    # whatever the number of pixels in each slice; in the last slice, only one mask has the structure
     both = mean_contour_distance(mask(*row, (1, 1, 1), (0, 0, 2)), mask(*moved, (4, 3, 1)), SPACING)
     assert both == pytest.approx((3 + math.hypot(4.5, 4)) / 2)
 
@@ -62,7 +62,7 @@ def test_it_is_the_loop_over_all_pairs_of_points():
 
 
 def outline(pixels: np.ndarray) -> np.ndarray:
-    """Pixels beside what can be reached from outside by steps along the axes."""
+    """Pixels next to the region that is reachable from outside by steps along the axes."""
     padded = np.pad(pixels, 1)
     outside, waiting = {(0, 0)}, [(0, 0)]
     steps = ((0, 1), (1, 0), (0, -1), (-1, 0))

@@ -11,16 +11,18 @@ def test_a_view_is_retrieved_when_its_partner_is_the_most_alike():
     # the mean of all six is zero
     first = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
     second = torch.tensor([[2.0, 0.1], [-1.0, -0.9], [-1.0, -0.2]])
-    # cosines of first 0, 1, 2 with second 0, 1, 2: (1.0 -.74 -.98) (.05 -.67 -.2) (-1.0 .74 .98)
+    # cosines between the first views of samples 0, 1, 2 and the second views of 0, 1, 2: (1.0 -.74 -.98) (.05 -.67 -.2) (-1.0
+    # .74 .98)
     for shift in (0.0, 30.0):
         top = retrieval_accuracy(torch.stack([first, second], dim=1) + shift, (1, 2, 3))
-        # partners of the first views come first, third and first; those of the second views first, second and first
+        # the ranks of the partners are first, third and first for the first views, and second, first and second for the
+        # second views
         assert top == pytest.approx([4 / 6, 5 / 6, 1.0])
 
 
 def test_what_has_collapsed_retrieves_by_chance_alone():
     views = torch.ones(40, 2, 8)
-    # all are equally alike: the rank is the middle one, 19.5
+    # all are equally similar, so the rank is the middle one, 19.5
     assert retrieval_accuracy(views, (1, 19, 20)) == [0, 0, 1]
     assert embedding_spread(views[:, 0]) == pytest.approx(0, abs=1e-9) and effective_rank(views[:, 0]) == 0
 
@@ -37,7 +39,7 @@ def test_spread_and_rank_of_known_clouds():
 
 
 def test_by_their_distance_the_nearest_is_found_whatever_its_angle():
-    """The second sample has the direction of the first, and another length."""
+    """The second sample has the same direction as the first, but another length."""
     views = torch.tensor([[[1.0, 0], [1, 0.1]], [[2, 0], [2, 0.1]], [[-3, 0], [-3, -0.2]]])
     expected = []
     for one, other in ((0, 1), (1, 0)):

@@ -44,7 +44,7 @@ def samples() -> dict[str, torch.Tensor]:
 
 
 def scores(rows: list[int], batch_size: int) -> dict[str, float]:
-    """Every metric that validation uses, from some of the samples."""
+    """Every metric that validation uses, computed from these samples."""
     held = samples()
     pretext = lambda batch: (batch["prediction"], batch)  # noqa: E731
     metrics: dict[str, Metric] = {

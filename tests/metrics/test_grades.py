@@ -11,7 +11,7 @@ NAMES = ("none", "mild", "moderate", "severe", "proliferative")
 
 
 def by_the_equation(reference, predicted, grades):
-    """1 - sum w O / sum w E, cell by cell."""
+    """1 - sum w O / sum w E, term by term."""
     observed, expected, count = 0.0, 0.0, len(reference)
     for i in range(grades):
         for j in range(grades):
@@ -23,12 +23,12 @@ def by_the_equation(reference, predicted, grades):
 
 def test_grades_are_thresholds_passed():
     probabilities = np.array([[0.1, 0.1, 0, 0], [0.9, 0.4, 0.2, 0.1], [0.9, 0.8, 0.7, 0.6], [0.6, 0.5, 0.9, 0.1]])
-    # one half is not above one half
+    # one half does not exceed one half
     assert predicted_grades(probabilities).tolist() == [0, 1, 4, 2]
 
 
 def test_kappa_by_hand():
-    # of two grades: three of four right, chance is one half
+    # two grades: three of four are correct, and chance is one half
     assert quadratic_kappa([0, 0, 1, 1], [0, 0, 1, 0], 2) == pytest.approx(0.5)
     # distances squared 0, 1, 0, 4: O = 5; rows 2 1 1, columns 2 2 0: E = (2*2 + 1*2 + 1*2*4 + 1*2) / 4 = 4
     assert quadratic_kappa([0, 0, 1, 2], [0, 1, 1, 0], 3) == pytest.approx(1 - 5 / 4)
@@ -48,7 +48,7 @@ def test_scores_by_hand():
     probabilities = np.array([[0.9, 0.9, 0.1, 0.1], [0.1] * 4, [0.9] * 4, [0.9, 0.1, 0.1, 0.1]])
     scores = grade_scores(probabilities, [2, 0, 1, 1], NAMES)
     assert scores["accuracy"] == 0.75 and scores["distance"] == 0.75 and scores["photographs"] == 4
-    # one too low and three too high
+    # one is one grade too low and three are one grade too high
     assert grade_scores(probabilities, [3, 0, 1, 1], NAMES)["distance"] == 1
     assert scores["recall"] == {"none": 1.0, "mild": 0.5, "moderate": 1.0, "severe": None, "proliferative": None}
     assert scores["confusion"][1] == [0, 1, 0, 0, 1] and np.sum(scores["confusion"]) == 4

@@ -7,7 +7,7 @@ import pytest
 from planewise.metrics.heart_volumes import heart_volumes
 
 STRUCTURES = {1: "RV", 2: "myocardium", 3: "LV"}
-#: 2 x 2.5 mm in the plane, slices 10 mm apart and oblique to the axes: 0.05 ml a voxel
+#: 2 x 2.5 mm in the plane; slices are 10 mm apart and oblique to the axes: 0.05 ml a voxel
 AFFINE = np.array([[0, 2.5, 0, 5], [-2, 0, 0, 7], [0, 0, 10, 9], [0, 0, 0, 1.0]])
 
 

@@ -14,7 +14,7 @@ USUAL = [False, *[True] * 8, False]
 
 
 def hearts_of(lv, rv=None, muscle=100.0, lv_slices=USUAL, rv_slices=USUAL, distance=10.0):
-    """A heart of these volumes; the same slices in every phase."""
+    """A heart with these volumes and the same slices in every phase."""
     rv = lv if rv is None else rv
     count = len(lv)
     return HeartVolumes(
@@ -33,7 +33,7 @@ def flagged(*arguments, **settings):
 
 
 def cycle(count, largest=150.0, smallest=60.0, systole=0.4):
-    """A cosine that empties until `systole` and fills until the end."""
+    """Volumes along a cosine, which fall until `systole` and rise until the end."""
     at = np.arange(count) / count
     share = np.where(at < systole, at / systole, 1 + (at - systole) / (1 - systole)) / 2
     return (largest + smallest) / 2 + (largest - smallest) / 2 * np.cos(2 * np.pi * share)
@@ -51,7 +51,7 @@ def test_phases_may_begin_anywhere_in_the_cycle():
 
 
 def test_stroke_volumes_that_differ_are_flagged_at_both_ventricles():
-    # 97 and 59 ml, as on the exam that this was found on
+    # 97 and 59 ml, as in the exam that revealed this
     (flag,) = implausible_volumes(hearts_of([135, 38], [102, 43]))
     assert (flag.structures, flag.quantity, flag.phase) == (("LV", "RV"), "stroke volume", 1)
     assert flag.text == "stroke volumes of 97 ml (LV) and 59 ml (RV) differ by more than 25 %"
@@ -142,7 +142,7 @@ def test_few_phases_and_noise_are_no_jumps():
     curve = cycle(14)
     curve[8] += 45
     assert not any("jumps" in flag.text for flag in implausible_volumes(hearts_of(cycle(14), curve)))
-    # a heart that hardly beats: 5 % of its volume is what a segmentation errs by
+    # a heart that hardly beats: segmentation errors are about 5 % of its volume
     faint = cycle(25, 400, 370) + 9 * (-1) ** np.arange(25)
     assert not any("jumps" in flag.text for flag in implausible_volumes(hearts_of(faint)))
 
@@ -158,7 +158,7 @@ def test_end_systole_after_the_heart_fills():
 def test_a_ventricle_that_fills_again_before_end_systole():
     #: 150 -> 80 -> 110 -> 60: up by 30 of 90
     assert flagged([150, 80, 110, 60, 120], [150, 110, 80, 60, 120]) == [(("LV",), "volume", 3)]
-    # the RV is smallest earlier, and has filled by 40 of 90 when the LV is smallest
+    # the RV is smallest earlier, and has refilled by 40 of 90 ml when the LV is smallest
     found = implausible_volumes(hearts_of([150, 110, 80, 60, 120], [150, 60, 70, 100, 130], muscle=100))
     assert any(
         flag.structures == ("RV",) and "RV fills again by 40 ml before end-systole" in flag.text for flag in found

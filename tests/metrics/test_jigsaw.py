@@ -18,6 +18,7 @@ def test_scores():
     assert scores == {
         "accuracy": 0.5, "chance": pytest.approx(1 / 3),
         "tiles_in_place": (1 + 0.5 + 1 + 0.5) / 4,
-        # of the nine pairs of the set three agree in all, 0-2 and 1-2 in half, each twice, and 0-1 in none
+        # of the nine pairs of permutations, three agree fully; 0-2 and 1-2 agree in half, each counted twice; and 0-1 not at
+        # all
         "tiles_in_place_chance": pytest.approx((3 * 1 + 4 * 0.5) / 9), "puzzles": 4, "permutations": 3,
     }  # fmt: skip

@@ -11,7 +11,7 @@ def test_scores_by_hand_over_all_batches():
         prediction = torch.zeros(2, 3, 2, 2)
         prediction[:, 2] = torch.tensor(predicted)[:, None, None]
         metric.update((prediction, {"location": torch.tensor(reference)}))
-    # errors 0.5, 0 and 0; the sum of squares about the mean of 0, 0.5 and 1 is 0.5
+    # errors of 0.5, 0 and 0; the squared deviations of 0, 0.5 and 1 from their mean add up to 0.5
     assert metric.compute() == pytest.approx({"location_mae": 1 / 6, "location_r": 0.75**0.5, "location_r2": 0.5})
     metric.reset()
     assert metric.compute() == {}

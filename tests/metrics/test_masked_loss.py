@@ -12,7 +12,7 @@ from tests.processes import in_processes
 
 
 def samples() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Eleven, of which a third of the heatmaps and some locations are not known."""
+    """Eleven samples; a third of the heatmaps and some locations are unknown."""
     generator = torch.Generator().manual_seed(1)
     prediction = torch.rand(11, 3, 4, 4, generator=generator)
     target = {
@@ -25,12 +25,12 @@ def samples() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
 
 
 def mean_loss(kind: type[Loss], first: int, step: int, batch_size: int, count: int = 11) -> float:
-    """Of every step-th sample, in batches."""
+    """The mean loss over every step-th sample, in batches."""
     prediction, target = samples()
     metric = kind(MultitaskLoss(0.3, 2.0), batch_size=lambda target: len(target["location"]))
     own = list(range(first, count, step)) or list(range(count))
     with torch.no_grad():
-        for _ in range(2):  # as in every epoch
+        for _ in range(2):  # the metric is reused in every epoch
             metric.reset()
             for start in range(0, len(own), batch_size):
                 rows = own[start : start + batch_size]

@@ -10,12 +10,12 @@ from planewise.metrics import neighbours as module
 
 
 def test_the_neighbour_is_the_nearest_in_angle_and_of_another_group():
-    # around their mean (0, 0): the nearest of row 0 is row 1, of its own group; then row 2, though it is far longer
+    # relative to the mean (0, 0), row 0 is nearest to row 1 of its own group, then to row 2, although that row is much longer
     features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [5.0, 2.0], [-2.0, -1.1], [-5.0, -1.0]])
     groups = ["a", "a", "b", "b", "c"]
     assert nearest_neighbours(features, groups)[:, 0].tolist() == [2, 2, 1, 4, 3]
     assert nearest_neighbours(features, groups, 2)[0].tolist() == [2, 3]
-    # what is common to all rows tells them not apart
+    # a constant added to all rows does not change the neighbours
     assert nearest_neighbours(features + torch.tensor([100.0, -40.0]), groups)[:, 0].tolist() == [2, 2, 1, 4, 3]
 
 

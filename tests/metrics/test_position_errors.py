@@ -14,7 +14,9 @@ AFFINE = torch.diag(torch.tensor([2.0, 2, 8, 1], dtype=torch.float64))
 
 
 def update(shift: int, without: int | None = None) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Nine squares on 64 x 64 pixels; predicted ``shift`` pixels along i, one of them not at all. The last is not inside."""
+    """Nine squares on 64 x 64 pixels, predicted ``shift`` pixels further along i; one of them may be missing. The last square
+    is not inside the image.
+    """
     truth, said = torch.zeros(2, 64, 64, dtype=torch.int64).unbind()
     centres = []
     for number, (i, j) in enumerate(CORNERS, start=1):
@@ -42,7 +44,7 @@ def test_by_hand():
     assert scores(UPDATES[:1]) == pytest.approx(
         {"squares_dice": 1, "squares_found": 1, "squares_distance": 0}, abs=1e-4
     )
-    # 2 of 10 rows off: Dice 0.8, but for the squares that lie on one another's; 2 pixels are 4 mm
+    # 2 of 10 rows off: Dice 0.8, except for squares that overlap each other; 2 pixels are 4 mm
     moved = scores(UPDATES[1:2])
     assert moved["squares_dice"] == pytest.approx(0.8) and moved["squares_distance"] == pytest.approx(4, abs=1e-4)
     together = scores(UPDATES)

@@ -18,7 +18,7 @@ def test_counts_and_dice_by_hand():
     said[0, 0, :3] = 1
     said[0, 1, :3] = 1
     said[0, 3, 3] = 4
-    said[1, 0] = 3  # of a slice that is not known
+    said[1, 0] = 3  # a slice with unknown squares
     logits = torch.nn.functional.one_hot(said, 10).permute(0, 3, 1, 2).float()
     counts = position_counts(logits, truth)
     assert counts.shape == (2, 10, 3)

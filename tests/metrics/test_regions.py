@@ -18,7 +18,7 @@ def test_brats_regions():
 
 
 def row(*values: int) -> torch.Tensor:
-    """Labels of a volume of so many voxels in a row."""
+    """Labels of a volume whose voxels form a row."""
     return torch.tensor(values).reshape(-1, 1, 1)
 
 
@@ -28,13 +28,14 @@ def dice(prediction: torch.Tensor, reference: torch.Tensor) -> dict[str, float]:
 
 
 def test_dice_of_regions_by_hand():
-    # four voxels of tumour, five found: three shared; core two and two, one shared; enhancing one and one, none
+    # whole tumour: four voxels, five predicted, three shared; core: two and two, one shared; enhancing: one and one, none
+    # shared
     found = dice(row(0, 2, 2, 2, 1, 4, 0), row(0, 0, 2, 2, 4, 0, 1))
     assert found == pytest.approx({"WT": 2 * 3 / 9, "TC": 2 * 1 / 4, "ET": 0})
 
 
 def test_the_rule_for_an_empty_region():
-    """As BraTS scores it: 1 where neither has enhancing tumour, 0 where one of them does."""
+    """As BraTS scores it: The score is 1 if neither mask has enhancing tumour, and 0 if only one has it."""
     assert dice(row(1, 2, 0), row(1, 2, 0))["ET"] == 1
     assert dice(row(4, 2, 0), row(1, 2, 0)) == pytest.approx({"WT": 1, "TC": 1, "ET": 0})
     assert dice(row(1, 2, 0), row(4, 2, 0)) == pytest.approx({"WT": 1, "TC": 1, "ET": 0})

@@ -72,7 +72,7 @@ def test_volume_scores_of_shifted_balls():
     assert wide["assd"] == pytest.approx(3 * scores["assd"], rel=1e-5)
     assert 0.5 < scores["assd"] < 2
     assert volume_scores(reference, reference, (1, 1, 1), {3: "LV"})["LV"]["assd"] == 0
-    # slices are the last axis, along which nothing is measured
+    # slices are the last axis, along which no distance is measured
     assert wide["contour"] == pytest.approx(3 * scores["contour"], rel=1e-5)
     assert volume_scores(moved, reference, (1, 1, 9), {3: "LV"})["LV"]["contour"] == scores["contour"]
 
@@ -88,7 +88,7 @@ def test_missed_and_empty_structures():
 def test_classification_scores():
     probabilities = np.array([[0.8, 0.2, 0], [0.4, 0.6, 0], [0.3, 0.7, 0], [0.6, 0.4, 0]])
     scores = classification_scores(probabilities, [0, 1, 1, 1], ["a", "b", "c"])
-    # by hand: the pairs of one a and three b are ranked right, wrong pairs none
+    # by hand: the pairs of one a and three b are all ranked correctly
     assert scores["auc"] == {"a": 1.0, "b": 1.0, "c": None}
     assert scores["macro_auc"] == 1
     assert scores["accuracy"] == 0.75
@@ -96,7 +96,7 @@ def test_classification_scores():
 
 
 def test_the_surface_of_a_single_slice_is_its_contour():
-    """A square of 10 x 10 pixels moved by one of 2 mm: of the 36 pixels of each contour 18 are off by it."""
+    """A 10 x 10 square moved by one pixel of 2 mm: 18 of the 36 pixels of each contour are that far away."""
     true, found = torch.zeros(20, 20, 1), torch.zeros(20, 20, 1)
     true[5:15, 5:15], found[6:16, 5:15] = 1, 1
     (scores,) = volume_scores(found, true, (2.0, 2.0, 8.0), {1: "LV"}).values()

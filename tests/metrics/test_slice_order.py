@@ -19,7 +19,7 @@ from planewise.metrics.slice_order import (
 
 
 def perfect(places) -> np.ndarray:
-    """Logits of a network that is always right."""
+    """Logits of a network that is always correct."""
     places = np.asarray(places, dtype=float)
     return places[None, :] - places[:, None]
 
@@ -30,16 +30,16 @@ def test_right_votes_give_the_order(places):
 
 
 def test_votes_are_of_both_orders_of_a_pair_and_the_sum_decides_a_tie():
-    # 0 beats 1 by 5 - 1, 1 beats 2 by 2, 2 beats 0 by 1: a circle, in which 0 is ahead by 3, 1 by -2, 2 by -1
+    # 0 beats 1 by 5 - 1, 1 beats 2 by 2, 2 beats 0 by 1: a circle, in which the net votes are 3 for 0, -2 for 1 and -1 for 2
     logits = np.array([[0, 5, -1], [1, 0, 1], [0, -1, 0]])
     assert places_by_votes(logits).tolist() == [0, 1, 0.5]
-    # what is said of every pair whatever its order counts for nothing
+    # a constant added to every pair's score does not count
     assert places_by_votes(logits + 100).tolist() == [0, 1, 0.5]
     assert places_by_votes(np.zeros((1, 1))).tolist() == [0]
 
 
 def test_votes_count_before_their_strength():
-    # 0 beats the others by little, and 1 beats 2 by much
+    # 0 beats the others by a little, and 1 beats 2 by a lot
     assert places_by_votes(np.array([[0, 1, 1], [0, 0, 10], [0, 0, 0]])).tolist() == [0, 0.5, 1]
 
 
@@ -65,7 +65,7 @@ def test_pairs_of_three_slices():
         (0.9, 0.2, True),
         (0.2, 0.3, False),
         (0.7, 0.8, False),
-        # on one side, or in the middle
+        # both on one side, or across the middle
         (0.46, 0.49, False),
         (0.5, 0.5, False),
     ],
@@ -91,7 +91,7 @@ def test_accuracy_by_distance():
 
 def test_a_network_that_knows_only_the_distance_from_the_centre_fails_on_mirrored_pairs_alone():
     places = np.linspace(0, 1, 12)
-    # it takes what is far from the centre for the beginning, which is right in the first half alone
+    # it takes slices far from the centre for the beginning, which is correct only in the first half
     logits = perfect(-np.abs(places - 0.5) + 1e-3 * places)
     scores = order_scores(pairs_of_stack(logits, places))
     assert scores["accuracy"] == pytest.approx(0.5, abs=0.06)

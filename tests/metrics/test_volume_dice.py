@@ -13,7 +13,7 @@ from tests.processes import in_processes
 
 
 def dataset(*volumes: tuple[str, str, int]) -> SimpleNamespace:
-    """Exam, phase and number of slices of each volume."""
+    """Stand-in for a dataset, from exam, phase and number of slices of each volume."""
     return SimpleNamespace(
         items=[
             {"image": f"{exam}{phase}{k}.dcm", "exam": exam, "stack": "sax", "phase": phase}
@@ -24,7 +24,7 @@ def dataset(*volumes: tuple[str, str, int]) -> SimpleNamespace:
 
 
 def score(slices, prediction, reference, num_classes: int, order: list[int], batch_size: int = 3) -> float:
-    """As an evaluator would have it: batches of rows in some order."""
+    """Scores as an evaluator computes them, from batches of rows in some order."""
     evaluator = Engine(lambda engine, batch: (prediction[batch["index"]], reference[batch["index"]]))
     VolumeDice(slices, num_classes).attach(evaluator, "dice")
     batches = [{"index": torch.tensor(order[at : at + batch_size])} for at in range(0, len(order), batch_size)]
@@ -32,7 +32,8 @@ def score(slices, prediction, reference, num_classes: int, order: list[int], bat
 
 
 def test_a_false_ventricle_in_empty_slices_counts():
-    # one slice with 10 of 10 pixels found, two empty slices with 46 pixels each: 20 / (10 + 10 + 92)
+    # one slice with all of 10 pixels found, and two slices without the structure, with 46 pixels found in each: 20 / (10 + 10
+    # + 92)
     reference, prediction = torch.zeros(3, 1, 8, 8), torch.zeros(3, 1, 8, 8)
     reference.view(3, -1)[0, :10] = 1
     prediction.view(3, -1)[0, :10] = 1
@@ -42,7 +43,7 @@ def test_a_false_ventricle_in_empty_slices_counts():
 
 
 def test_volumes_are_told_apart_and_count_alike():
-    # ED: 4 of 4 found in its first slice; ES, of two slices: half of 8 found, over both; structure 2 is nowhere
+    # ED: ED: 4 of 4 found in its first slice; ES, two slices: half of 8 found; structure 2 is absent everywhere
     reference, prediction = torch.zeros(3, 1, 4, 4), torch.zeros(3, 1, 4, 4)
     reference.view(3, -1)[0, :4] = prediction.view(3, -1)[0, :4] = 1
     reference.view(3, -1)[1:, :4] = 1
@@ -75,7 +76,7 @@ def test_two_files_of_one_exam_without_phases_are_two_volumes():
     items = [{"image": f"{name}.nii.gz", "exam": "a", "frame": 0} for name in ("first", "second")]
     reference = torch.ones(2, 1, 2, 2)
     prediction = torch.tensor([1.0, 0]).reshape(2, 1, 1, 1).expand(2, 1, 2, 2)
-    # together they would have 2 * 4 / (4 + 8)
+    # as one volume, the score would be 2 * 4 / (4 + 8)
     assert score(SimpleNamespace(items=items), prediction, reference, 2, [0, 1]) == pytest.approx(0.5)
 
 
@@ -91,7 +92,7 @@ def test_nothing_seen_is_no_best_epoch():
 
 
 def share(rank: int) -> float:
-    """What a process finds that has every other slice, the slices of both volumes mixed."""
+    """The score in a process that has every other slice, mixed from both volumes."""
     generator = torch.Generator().manual_seed(1)
     prediction, reference = torch.randint(0, 3, (2, 7, 1, 5, 5), generator=generator)
     rows = list(range(7)) if rank < 0 else list(range(rank, 7, 2))
@@ -106,7 +107,7 @@ def test_every_process_has_the_score_of_all_slices():
 def test_regions_are_scored_as_evaluation_scores_them():
     generator = torch.Generator().manual_seed(2)
     prediction, reference = torch.randint(0, 4, (2, 3, 1, 5, 5, 5), generator=generator)
-    # the second volume has nothing of the third class, and nothing of it is found
+    # the second volume has no third class, and none is predicted
     for labels in (prediction, reference):
         labels[1][labels[1] == 3] = 2
     regions = [(1, 2, 3), (1, 3), (3,)]

@@ -8,7 +8,7 @@ from torch.nn.functional import conv2d, max_pool2d, relu
 
 SMALL = (4, 6, 8, 8, 10)
 
-#: Names and shapes of torchvision's AlexNet, whose classifier does not belong to the encoder.
+#: Names and shapes of torchvision's AlexNet; its classifier is not part of the encoder.
 TORCHVISION = {
     "features.0": (64, 3, 11, 11),
     "features.3": (192, 64, 5, 5),
@@ -50,8 +50,8 @@ def test_torchvisions_file_loads_by_its_own_names(tmp_path):
 
 
 def test_random_weights_keep_the_size_of_what_an_image_excites():
-    # He 2015: the mean square of a ReLU's outputs stays, up to the chance of one draw and what poolings add; PyTorch's own
-    # draw leaves less than a hundredth at the end
+    # He 2015: the mean square of a ReLU's outputs is preserved, up to random variation and the effect of pooling; with
+    # PyTorch's own initialisation, less than a hundredth remains at the end
     torch.manual_seed(0)
     image = torch.randn(4, 1, 128, 128)
     first, _, last, _ = AlexNetEncoder()(image)
@@ -90,7 +90,7 @@ def test_levels_and_the_way_back_to_the_images_grid(size):
 
 
 def test_the_last_step_lies_where_the_first_convolution_does():
-    """An output of the finest level comes back centred on the pixels that it saw."""
+    """An output of the finest level is centred on the pixels that it depends on."""
     decoder = AlexNetDecoder(SMALL).eval()
     undo = decoder.unstem.conv
     torch.nn.init.ones_(undo.weight)

@@ -18,7 +18,7 @@ FIRST, GROWTH, BLOCKS = 6, 4, (2, 1, 2, 1)
 
 
 def torchvision_shapes(first: int, growth: int, blocks: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of torchvision's file of a DenseNet, written out."""
+    """Names and shapes in torchvision's DenseNet file, written out."""
     shapes: dict[str, tuple[int, ...]] = {"features.conv0.weight": (first, 3, 7, 7)}
 
     def norm(name: str, width: int) -> None:
@@ -53,7 +53,7 @@ def torchvision_weights() -> dict[str, torch.Tensor]:
 
 
 def densenet_written_out(image: torch.Tensor, weights: dict[str, torch.Tensor]) -> list[torch.Tensor]:
-    """Layer after layer, as Huang 2017, section 3 and Table 1 say: normalise, rectify, convolve."""
+    """Layer by layer as in Huang 2017, section 3 and Table 1: normalise, rectify, convolve."""
 
     def normed(x, name):
         kinds = (weights[f"features.{name}.{kind}"] for kind in ("running_mean", "running_var", "weight", "bias"))

@@ -34,7 +34,7 @@ def test_a_value_at_a_threshold_takes_the_same_branch_as_in_scikit_learn():
     forest = RandomForestClassifier(3, random_state=0).fit(values, [0, 0, 1, 1, 0, 0, 1, 1])
     net = ForestNet(1, 2, num_trees=3)
     net.copy_forest(forest)
-    # the thresholds lie halfway between values, which float32 holds exactly
+    # the thresholds are halfway between values, and float32 represents them exactly
     splits = np.unique([tree.tree_.threshold[tree.tree_.children_left >= 0][0] for tree in forest.estimators_])
     between = splits.astype(np.float32)[:, None]
     assert (between == splits[:, None]).all()

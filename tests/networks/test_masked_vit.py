@@ -25,7 +25,7 @@ def masked(count: int, ratio: float = 0.75) -> dict[str, torch.Tensor]:
 
 
 def monais(network: MaskedViT, monkeypatch, hidden: torch.Tensor) -> MaskedAutoEncoderViT:
-    """MONAI's autoencoder with the same weights, which hides these patches ``(B, N)``."""
+    """MONAI's autoencoder with the same weights, made to hide these patches ``(B, N)``."""
     theirs = MaskedAutoEncoderViT(
         1, 32, 8, 12, 20, 3, 2, decoder_hidden_size=8, decoder_mlp_dim=32, decoder_num_layers=2, decoder_num_heads=2,
         spatial_dims=2, qkv_bias=True,
@@ -46,7 +46,7 @@ def monais(network: MaskedViT, monkeypatch, hidden: torch.Tensor) -> MaskedAutoE
 
 
 def test_it_is_monais_masked_autoencoder(network, monkeypatch):
-    """The same weights by the same names, and the same patches hidden."""
+    """Both have the same weights under the same names, and hide the same patches."""
     batch = masked(3)
     hidden = batch["hidden"][:, 0, ::8, ::8].flatten(1)
     predicted, mask = monais(network, monkeypatch, hidden)(batch["image"])
@@ -65,7 +65,7 @@ def test_the_encoder_is_given_the_seen_patches_alone(network):
 
 
 def test_images_with_less_to_see_are_restored_beside_others(network):
-    """One alone has its own number of patches."""
+    """One image alone has its own number of patches."""
     batch = masked(1)
     image = torch.cat([batch["image"], batch["restored"]])
     assert torch.allclose(network(image)[1:], network(image[1:]), atol=1e-5)
@@ -73,7 +73,7 @@ def test_images_with_less_to_see_are_restored_beside_others(network):
 
 
 def test_its_encoder_is_the_one_that_other_networks_have(network):
-    """By name, and its features are those of the whole image."""
+    """Weights load by name, and the features are those of the whole image."""
     encoder = ViTEncoder(**SIZE, **ENCODER)
     encoder.load_state_dict({name.removeprefix("encoder."): value for name, value in network.state_dict().items()
                              if name.startswith("encoder.")})  # fmt: skip
@@ -84,7 +84,7 @@ def test_its_encoder_is_the_one_that_other_networks_have(network):
 
 
 def test_every_part_that_is_trained_gets_a_gradient(network):
-    """Several processes wait for each of them."""
+    """Several processes would wait for a missing gradient."""
     batch = masked(2)
     (network(batch["image"]) - batch["restored"]).square().mean().backward()
     trained = {name: value for name, value in network.named_parameters() if value.requires_grad}

@@ -46,7 +46,7 @@ def test_channels_last(setting, expected):
 
 @pytest.fixture
 def quick_compiler(monkeypatch) -> list[nn.Module]:
-    """``torch.compile`` up to the point where it would write C++; gives the modules that were compiled."""
+    """``torch.compile`` without the step that writes C++; returns the modules that were compiled."""
     compiled = []
     original = nn.Module.compile
 
@@ -55,7 +55,7 @@ def quick_compiler(monkeypatch) -> list[nn.Module]:
         original(self, *args, backend="eager", **kwargs)
 
     monkeypatch.setattr(nn.Module, "compile", compile_quickly)
-    # by its full name: the package has the function under the module's
+    # by its full name, because the package has a function with the module's name
     monkeypatch.setattr(import_module("planewise.networks.place_network"), "_check_compiler", lambda device: None)
     torch.compiler.reset()
     return compiled
@@ -66,7 +66,7 @@ def test_compiled_it_is_the_same_network(quick_compiler, tmp_path):
     placed = place_network(network, "cpu", compiled="True")
     assert placed is network and quick_compiler == [network]
     assert torch.allclose(placed(IMAGE), plain(IMAGE), atol=1e-6)
-    # checkpoints go from one to the other
+    # checkpoints are interchangeable
     assert list(placed.state_dict()) == list(plain.state_dict())
     torch.save(placed.state_dict(), tmp_path / "model.pt")
     other = unet(seed=5)
@@ -74,7 +74,7 @@ def test_compiled_it_is_the_same_network(quick_compiler, tmp_path):
     assert torch.equal(other(IMAGE), plain(IMAGE))
     placed.load_state_dict(unet(seed=6).state_dict())
     assert torch.allclose(placed(IMAGE), unet(seed=6)(IMAGE), atol=1e-6), "weights that come later count"
-    # copies and exports are of the network itself
+    # copies and exports contain the network itself
     for copy in (deepcopy(placed), torch.jit.script(placed)):
         assert torch.allclose(copy(IMAGE), placed(IMAGE), atol=1e-6)
 

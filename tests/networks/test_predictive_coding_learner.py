@@ -17,7 +17,7 @@ def learner_of(side: int, axes: int, rows: int = 2) -> PredictiveCodingLearner:
 
 @pytest.mark.parametrize(("side", "axes"), [(3, 3), (4, 2)])
 def test_scores_are_those_of_the_equations(side, axes):
-    """One context after the other, each by a GRU of its own sequence alone."""
+    """The reference runs one context at a time through a GRU, with only its own sequence."""
     learner = learner_of(side, axes)
     patches = torch.rand(2, side**axes * 2, *[6] * axes)
     rows = [tuple(number // side**power % side for power in range(axes - 1, -1, -1)) for number in range(side**axes)]
@@ -55,12 +55,14 @@ def test_no_patch_of_a_predicted_row_is_in_the_context(side, axes):
             found = learner.contexts(changed)
             assert torch.equal(found[:, : below * row], contexts[:, : below * row])
             if below < side - 1:
-                # and its own patch is in it
+                # and the patch's own embedding is included
                 assert not torch.isclose(found[:, below * row :], contexts[:, below * row :]).all(dim=2).any()
 
 
 def test_voxels_that_no_patch_of_the_context_has_change_no_context():
-    """Through the pretext, the encoder and the GRU: the rows that follow, but for what they share with the row before."""
+    """Gradients through the pretext, the encoder and the GRU: the rows below have no influence, except for voxels shared with
+    the row above.
+    """
     learner, pretext, image = learner_of(4, 3), OverlappingPatchesd(4, 0.5, 2, 3, 3), torch.rand(1, 2, 20, 20, 20)
     size, corners = patch_places((20, 20, 20), 4, 0.5)
     starts = sorted(set(corners[:, 0].tolist()))

@@ -76,7 +76,7 @@ def test_location_weights_leave_the_decoder_at_random(tmp_path):
 
 
 def test_a_last_checkpoint_gives_its_own_weights_unless_they_are_the_best(tmp_path):
-    """A last epoch that was the best leaves its weights to ``model.pt`` beside it."""
+    """If the last epoch was the best, its weights are only in ``model.pt`` next to the checkpoint."""
     best, last = {"weight": torch.zeros(2)}, {"weight": torch.ones(2)}
     torch.save(best, tmp_path / "model.pt")
     for own, expected in ((last, last), (None, best)):
@@ -92,7 +92,7 @@ def test_a_bundles_folder_will_do(pretext):
 
 
 def test_weights_in_a_folder_are_measured_by_their_file(tmp_path):
-    """A folder has a size too, of some KB."""
+    """A folder also has a size, of a few KB."""
     (tmp_path / "models").mkdir()
     torch.save({"encoder.weight": torch.zeros(2**18)}, tmp_path / "models" / "model.pt")
     assert read_weights(tmp_path)["encoder.weight"].nbytes > 100 * tmp_path.stat().st_size
@@ -169,7 +169,7 @@ def test_zips_that_are_no_bundles(tmp_path, write, message):
 
 
 def inflated(path, inner=""):
-    """A checkpoint of 16 MB of zeros, compressed to some KB; with ``inner``, within the zip of a bundle."""
+    """A checkpoint of 16 MB of zeros, compressed to a few KB; with ``inner``, inside the zip of a bundle."""
     plain = path.with_suffix(".plain")
     torch.save({"encoder.weight": torch.zeros(2**22)}, plain)
     small = path.with_suffix(".small")
@@ -184,7 +184,7 @@ def inflated(path, inner=""):
 
 
 def repeated(path):
-    """A tensor that repeats one stored value: some KB in the file, 32 MB as float32."""
+    """A tensor that repeats one stored value: a few KB in the file, 32 MB as float32."""
     torch.save({"encoder.weight": torch.zeros(1, dtype=torch.float16).expand(2**23)}, path)
 
 
@@ -213,7 +213,7 @@ def test_a_small_file_that_fills_the_memory_is_refused_before_it_does(name, writ
 
 
 def test_weights_that_others_compressed_are_read(pretext, tmp_path):
-    """Weights of a network shrink by less than a half."""
+    """Compression reduces a network's weights by less than half."""
     source, path = pretext
     with zipfile.ZipFile(path) as plain, zipfile.ZipFile(tmp_path / "w.pt", "w", zipfile.ZIP_DEFLATED) as target:
         for entry in plain.infolist():

@@ -52,7 +52,7 @@ def test_levels_maps_and_torchscript(spatial_dims, norm):
 
 
 def test_a_block_is_residual():
-    """Against the same in single steps: two convolutions, and what came in added before the last activation."""
+    """The reference takes single steps: two convolutions, with the input added before the last activation."""
     encoder = ResidualEncoder(FEATURES).eval()
     block, x = encoder.levels[1], torch.randn(1, 4, 6, 6, 6)
 

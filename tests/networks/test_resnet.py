@@ -21,7 +21,7 @@ FEATURES, BLOCKS = (4, 16, 32, 64, 128), (2, 1, 2, 1)
 
 
 def torchvision_shapes(width: int, blocks: tuple[int, ...], classes: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of torchvision's ResNets of bottleneck blocks, written out."""
+    """Names and shapes of torchvision's ResNets with bottleneck blocks, written out."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def convolution(name: str, norm: str, out: int, into: int, kernel: int) -> None:
@@ -55,7 +55,9 @@ def torchvision_weights(width: int = 4, blocks: tuple[int, ...] = BLOCKS) -> dic
 
 
 def resnet_written_out(image: torch.Tensor, weights: dict[str, torch.Tensor]) -> list[torch.Tensor]:
-    """Block after block, as He 2016, Fig. 5 (right) and Table 1 say; strides where torchvision's stand, in the 3x3s."""
+    """Block by block as in He 2016, Fig. 5 (right) and Table 1; the strides are in the 3x3 convolutions, as in
+    torchvision.
+    """
 
     def step(x, conv, norm, stride=1):
         kernel = weights[f"{conv}.weight"]
@@ -83,7 +85,7 @@ def network() -> SliceNet:
 @pytest.mark.parametrize("prefix", ["", "module.encoder_q.", "backbone."])
 @pytest.mark.parametrize("load", [load_imagenet, load_pretrained])
 def test_a_public_file_gives_the_network_that_it_is_of(load, prefix, tmp_path):
-    """With the prefix that a conversion left, and what it holds of other networks."""
+    """The file has the prefix that a conversion left, and weights of other networks."""
     weights = torchvision_weights()
     others = {"module.queue": torch.zeros(2, 3), "projector.0.weight": torch.zeros(2, 2)}
     content = {f"{prefix}{name}": value for name, value in weights.items()} | others
@@ -102,7 +104,7 @@ def test_resnet_50_has_torchvisions_names_and_size():
     }
     assert own == {name: shape for name, shape in shapes.items() if not name.startswith("fc.")}
     assert sum(value.numel() for value in encoder.parameters()) == 23_508_032
-    # and it is MONAI's network
+    # and it equals MONAI's network
     theirs = resnet50(spatial_dims=2, n_input_channels=3, conv1_t_stride=2, bias_downsample=False, num_classes=7).eval()
     theirs.load_state_dict(encoder.eval().state_dict() | {"fc.weight": theirs.fc.weight, "fc.bias": theirs.fc.bias})
     image = torch.randn(1, 1, 64, 64)
@@ -145,7 +147,7 @@ def test_sizes_that_no_residual_network_has():
 @pytest.mark.parametrize(
     ("encoder", "change", "message"),
     [
-        # a ResNet-101 has all names of a ResNet-50, and more
+        # a ResNet-101 has all names of a ResNet-50, and others
         (
             ResNetEncoder(FEATURES, (2, 1, 1, 1)),
             {},

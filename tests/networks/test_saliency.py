@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 @pytest.fixture
 def network() -> StackClassifier:
-    torch.manual_seed(1)  # a draw with evidence for each finding somewhere
+    torch.manual_seed(1)  # a seed with which each finding has evidence somewhere
     return StackClassifier(AlexNetEncoder((4, 6, 8, 8, 10)), 3)
 
 
@@ -21,7 +21,7 @@ def stack() -> torch.Tensor:
 
 
 def monais(network: StackClassifier, stack: torch.Tensor, finding: int) -> torch.Tensor:
-    """The same by MONAI's own class, on a copy."""
+    """The same result by MONAI's own class, on a copy."""
     cam = GradCAM(deepcopy(network).eval(), target_layers="encoder.features.11")
     maps = cam.compute_map(stack[None].clone().requires_grad_(True), class_idx=finding).detach()
     maps = interpolate(maps, size=stack.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
@@ -51,7 +51,7 @@ def test_the_network_stays_as_it_was(network, stack):
 
 
 def test_of_a_network_that_is_compiled(network, stack):
-    """Compiled code takes no notice of a hook that came later."""
+    """Compiled code ignores hooks that are added later."""
     before = saliency_maps(network, stack, 1)
     network.compile(backend="eager")
     network.eval()(stack[None])

@@ -22,7 +22,7 @@ def network(pieces: int = 3, **settings) -> SharedEncoderNet:
 
 @pytest.mark.parametrize("head_features", [(), (7, 6)])
 def test_each_piece_goes_through_the_one_encoder(head_features):
-    # pieces that differ, since noise is much the same to an untrained network
+    # different pieces, because an untrained network gives much the same features for all noise
     net, image = (
         network(head_features=head_features),
         torch.randn(2, 3, 16, 16) * torch.tensor([1, 9, 81])[:, None, None],

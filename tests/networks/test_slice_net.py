@@ -26,7 +26,7 @@ def test_one_tensor_on_the_images_grid_and_torchscript_gives_the_same(num_maps, 
     output = net(image)
     assert output.shape == (3, channels, 32, 48)
     assert torch.equal(torch.jit.script(net)(image), output)
-    # another size than it was scripted with
+    # not the size with which it was scripted
     assert torch.jit.script(net)(torch.rand(1, 1, 64, 32)).shape == (1, channels, 64, 32)
 
 
@@ -39,7 +39,7 @@ def test_the_location_channel_is_constant_and_depends_on_the_image():
 def test_parts_have_their_names():
     parts = {name.split(".")[0] for name in network().state_dict()}
     assert parts == {"encoder", "decoder", "head"}
-    # location alone has no decoder to carry along
+    # a network for the location alone has no unused decoder
     assert {name.split(".")[0] for name in network(0).state_dict()} == {"encoder", "head"}
 
 
@@ -52,7 +52,7 @@ def test_the_papers_u_net():
 
 
 def test_a_new_head_starts_with_the_background():
-    """As the logarithm of the probabilities, the bias alone predicts them; features change little at first."""
+    """With logarithms of the probabilities as bias, it predicts them; features change little at first."""
     net = network(num_maps=4, location=False, background_prob=0.91)
     assert torch.allclose(net.head.maps.bias.softmax(0), torch.tensor([0.91, 0.03, 0.03, 0.03]))
     plain = network(num_maps=4, location=False)

@@ -22,7 +22,7 @@ def classifier(**options) -> StackClassifier:
 
 
 def test_slice_by_slice_pooled_and_the_largest():
-    """Against the plain way: a loop over exams and slices."""
+    """The reference is a plain loop over exams and slices."""
     net, stack = classifier(), torch.randn(2, 1, 64, 96, 5)
     output = net(stack)
     for exam in range(2):
@@ -37,14 +37,14 @@ def test_slices_that_are_masked_do_not_count():
     output = net(stack, mask)
     assert torch.allclose(output[0], net(stack[:1])[0], atol=1e-6)
     assert torch.allclose(output[1], net(stack[1:, ..., :4])[0], atol=1e-6)
-    # whatever stands in them
+    # whatever their values
     other = stack.clone()
     other[1, ..., 4:] = 1e3
     assert torch.equal(net(other, mask), output)
 
 
 def test_batch_normalisation_does_not_see_what_fills_up():
-    """In training, where it normalises by the batch: two slices of one stack and one of the other are three, and not four."""
+    """In training, the batch statistics cover three slices, two of one stack and one of the other, and not the padding."""
     torch.manual_seed(0)
     net = StackClassifier(DenseNetEncoder(6, 4, (1, 1, 1, 1)), 3, dropout=0.0).train()
     alike, stack = copy.deepcopy(net), torch.randn(2, 1, 32, 32, 2)
@@ -82,7 +82,7 @@ def test_a_frozen_encoder_does_not_change():
 
 def test_saliency_is_on_the_slices_that_decided():
     net = classifier()
-    # the head listens to the pooled features alike, so a slice that shows nothing loses every maximum
+    # the head weights all pooled features equally, so a slice that shows nothing loses every maximum
     torch.nn.init.ones_(net.head[1].weight)
     for layer in net.encoder.features:
         if isinstance(layer, torch.nn.Conv2d):

@@ -20,14 +20,14 @@ from tests.networks.test_vgg import SMALL, torchvision_weights
 def network(**settings) -> TwoPhaseClassifier:
     torch.manual_seed(0)
     net = TwoPhaseClassifier(VggEncoder(SMALL, (1, 1, 1, 1, 1)), 5, **settings)
-    with torch.no_grad():  # another one for each phase, or nobody sees which is which
+    with torch.no_grad():  # another weight for each phase, so that they can be distinguished
         for value in net.encoder.es.parameters():
             value.add_(0.05 * torch.randn(value.shape))
     return net.eval()
 
 
 def test_it_is_two_encoders_a_mean_over_slices_and_one_layer():
-    """Slice after slice, exam after exam."""
+    """The reference goes slice by slice, exam by exam."""
     net, image = network(), torch.randn(3, 2, 32, 48, 4)
     mask = torch.tensor([[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 1, 0]], dtype=torch.bool)
     with torch.no_grad():
@@ -40,7 +40,7 @@ def test_it_is_two_encoders_a_mean_over_slices_and_one_layer():
             expected = net.head(torch.cat(features))
             assert torch.allclose(net(image, mask)[exam], expected, atol=1e-5)
         assert torch.allclose(net(image), net(image, torch.ones(3, 4)), atol=1e-6)
-        # what fills up has no say
+        # padding has no influence
         other = image.clone()
         other[1, :, :, :, 1:] = 1e3
         assert torch.equal(net(other, mask)[1], net(image, mask)[1])
@@ -52,7 +52,7 @@ def test_it_is_two_encoders_a_mean_over_slices_and_one_layer():
 
 
 def test_batch_normalisation_does_not_see_what_fills_up():
-    """In training, where it normalises by the batch: two slices of one exam and one of the other are three, and not four."""
+    """In training, the batch statistics cover three slices, two of one exam and one of the other, and not the padding."""
     torch.manual_seed(0)
     net = TwoPhaseClassifier(DenseNetEncoder(6, 4, (1, 1, 1, 1)), 5).train()
     alike, image = copy.deepcopy(net), torch.randn(2, 2, 32, 32, 2)
@@ -69,7 +69,9 @@ def test_batch_normalisation_does_not_see_what_fills_up():
 
 
 def test_features_are_standardised_before_the_linear_layer():
-    """By the batch in training, by the running statistics otherwise and for a batch of one; frozen encoders or not."""
+    """By batch statistics in training, and by running statistics otherwise and for a batch of one, with frozen encoders or
+    without.
+    """
     net, image = network(standardize=True, frozen=["encoder"]), torch.randn(6, 2, 32, 32, 3)
     assert {name for name in net.state_dict() if name.startswith("standard.")} >= {
         "standard.running_mean",
@@ -113,7 +115,7 @@ def test_pretrained_weights_go_into_both_phases(tmp_path):
     net = load_both_phases(TwoPhaseClassifier(VggEncoder(SMALL), 5), tmp_path / "vgg16.pth")
     for phase in (net.encoder.ed, net.encoder.es):
         assert torch.equal(phase.features[28].weight, weights["features.28.weight"])
-    # such a classifier's own, whose phases differ
+    # the weights of such a classifier, whose phases differ
     other = network()
     torch.save(other.state_dict(), tmp_path / "own.pt")
     net = load_both_phases(TwoPhaseClassifier(VggEncoder(SMALL, (1, 1, 1, 1, 1)), 5), tmp_path / "own.pt")

@@ -17,7 +17,7 @@ from torch.nn.functional import conv2d, max_pool2d, relu
 
 SMALL = (4, 6, 8, 10, 12)
 
-#: Index and shape of torchvision's VGG16 convolutions, written out; a pooling stands before the indices 5, 10, 17 and 24.
+#: Index and shape of torchvision's VGG16 convolutions, written out; there is a pooling before the indices 5, 10, 17 and 24.
 CONVOLUTIONS = {
     0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128), 12: (256, 256), 14: (256, 256),
     17: (512, 256), 19: (512, 512), 21: (512, 512), 24: (512, 512), 26: (512, 512), 28: (512, 512),
@@ -25,7 +25,7 @@ CONVOLUTIONS = {
 
 
 def torchvision_weights(widths: tuple[int, ...] = SMALL) -> dict[str, torch.Tensor]:
-    """A file of torchvision's names, its channels those of the blocks ``widths``, classifier and all."""
+    """A file with torchvision's names, with the channels of the blocks in ``widths``, including the classifier."""
     torch.manual_seed(1)
     narrow = dict(zip((64, 128, 256), widths, strict=False)) | {3: 3}
     weights = {}
@@ -38,7 +38,7 @@ def torchvision_weights(widths: tuple[int, ...] = SMALL) -> dict[str, torch.Tens
 
 
 def vgg_written_out(image: torch.Tensor, weights: dict[str, torch.Tensor]) -> list[torch.Tensor]:
-    """Layer after layer, as Simonyan 2015 lists column D."""
+    """Layer by layer, as Simonyan 2015 lists column D."""
     x, levels = torch.cat([image] * 3, dim=1), []
     for index in CONVOLUTIONS:
         if index in (5, 10, 17, 24):
@@ -75,7 +75,9 @@ def test_vgg16_has_torchvisions_names_and_size():
 
 
 def test_random_weights_keep_an_image_alive():
-    """Thirteen layers without normalisation: with PyTorch's own draw the features would be a hundred times smaller."""
+    """Thirteen layers without normalisation: with PyTorch's own initialisation, the features would be a hundred times
+    smaller.
+    """
     torch.manual_seed(0)
     net = EmbeddingNet(VggEncoder((16, 32, 64, 128, 128))).eval()
     with torch.no_grad():

@@ -7,7 +7,7 @@ from planewise.errors import InputError
 from planewise.networks import SliceNet, ViTDecoder, ViTEncoder, load_imagenet, load_pretrained
 from torch.nn.functional import conv2d, gelu, interpolate, layer_norm, linear
 
-#: Small, with four depths as ViT-B/16 has: 48 pixels are 3 x 3 patches.
+#: Small, but with four depths like ViT-B/16: 48 pixels are 3 x 3 patches.
 SMALL = {"image_size": 48, "patch_size": 16, "hidden_size": 24, "mlp_dim": 40, "num_layers": 5, "num_heads": 3}
 FEATURES = (4, 6, 8, 10)
 
@@ -83,7 +83,7 @@ def test_a_public_file_gives_the_transformer_that_it_is_of(load, prefix, tmp_pat
     ).eval()
     image = torch.randn(2, 1, 48, 48)
     levels, expected = net.encoder(image), transformer_written_out(image, weights, 5)
-    # five blocks over four depths: after 1, 2, 3 and at the end
+    # five blocks for four depths: after blocks 1, 2 and 3, and at the end
     assert torch.equal(levels[0], image) and len(levels) == 5
     for level, tokens in zip(levels[1:], (expected[0], expected[1], expected[2], expected[5]), strict=True):
         assert level.shape == (2, 24, 3, 3)
@@ -98,7 +98,7 @@ def test_vit_b_has_the_public_files_names_and_size():
     assert sorted(encoder.public_names()) == sorted(shapes)
     public = sum(torch.Size(shape).numel() for shape in shapes.values())
     assert public == 85_798_656, "ViT-B/16 without its head"
-    # one channel in place of three, and no position of the class token
+    # one channel instead of three, and no position for the class token
     learned = (value for value in encoder.parameters() if value.requires_grad)
     assert sum(value.numel() for value in learned) == public - 2 * 768 * 16 * 16 - 768
     assert encoder.taken == [2, 5, 8, 12], "after 3, 6 and 9 blocks, and at the end"
@@ -106,14 +106,14 @@ def test_vit_b_has_the_public_files_names_and_size():
 
 
 def test_positions_of_another_image_size_are_resampled(tmp_path):
-    """A smooth field stays the field: positions that rise from left to right do so on the finer grid."""
+    """A smooth field stays smooth: positions that rise from left to right do so on the finer grid, too."""
     weights = timm_weights(side=6)
     columns = torch.arange(6.0).repeat(6)[:, None].expand(-1, 24)
     weights["pos_embed"] = torch.cat([torch.ones(1, 24), columns])[None]
     torch.save(weights, tmp_path / "vit.pth")
     net = load_imagenet(SliceNet(ViTEncoder(**SMALL), ViTDecoder(FEATURES, 24), 4), tmp_path / "vit.pth")
     found = net.encoder.patch_embedding.position_embeddings[0].unflatten(0, [3, 3])
-    # cell centres 0.5, 2.5, 4.5 of six columns 0 to 5, of which each end is bent by the border
+    # cell centres 0.5, 2.5, 4.5 of six columns 0 to 5; the border bends both ends
     assert torch.allclose(found[:, 1], torch.full((3, 24), 2.5), atol=1e-5)
     assert torch.allclose(found[:, 0] + found[:, 2], torch.full((3, 24), 5.0), atol=1e-4)
     assert torch.equal(found[0], found[2]) and float(found[0, 0, 0].detach()) == pytest.approx(0.5, abs=0.15)
@@ -143,7 +143,7 @@ def test_an_image_of_another_size_gets_resampled_positions():
 
 
 def test_weights_of_monais_masked_autoencoder_move_by_name(tmp_path):
-    """All of its encoder; the decoder that restores patches stays behind."""
+    """The whole encoder is copied, without the decoder that restores patches."""
     torch.manual_seed(2)
     source = MaskedAutoEncoderViT(
         1, 48, 16, hidden_size=24, mlp_dim=40, num_layers=5, num_heads=3, decoder_hidden_size=12, decoder_num_layers=1,
@@ -156,7 +156,7 @@ def test_weights_of_monais_masked_autoencoder_move_by_name(tmp_path):
     image = torch.randn(2, 1, 48, 48)
     tokens = torch.cat([source.cls_token.expand(2, -1, -1), source.patch_embedding(image)], dim=1)
     expected = source.blocks(tokens)[:, 1:].transpose(1, 2).reshape(2, 24, 3, 3)
-    # MONAI's normalisations divide by a little more
+    # MONAI's normalisations divide by a slightly larger number
     assert torch.allclose(net.encoder(image)[-1], expected, atol=1e-3)
 
 
@@ -170,7 +170,7 @@ def test_the_way_back_to_the_images_grid_and_torchscript(patch_size, features):
     scripted = torch.jit.script(net)
     assert torch.allclose(scripted(image), output, atol=1e-6)
     assert scripted(torch.rand(1, 1, 32, 16)).shape == (1, 3, 32, 16)
-    # every weight of it learns
+    # each of its weights learns
     net.train()(image).square().mean().backward()
     idle = [name for name, value in net.named_parameters() if value.requires_grad and value.grad is None]
     assert idle == [], "several processes would wait for its gradient"

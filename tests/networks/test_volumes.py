@@ -34,7 +34,7 @@ def test_one_tensor_on_the_volumes_grid_and_torchscript_gives_the_same(num_maps,
     scripted = torch.jit.script(net)
     assert torch.equal(scripted(volume), output)
     assert scripted(torch.rand(1, 1, 16, 8, 8)).shape == (1, num_maps + 1, 16, 8, 8)
-    # the location is one number, whatever the place
+    # the location is a single number, the same at every voxel
     assert torch.equal(output[:, -1].amax(dim=(1, 2, 3)), output[:, -1].amin(dim=(1, 2, 3)))
     assert torch.equal(predicted_location(output), output[:, -1, 3, 5, 7])
     expected = net.head.location(net.encoder(volume)[-1])[:, 0]
@@ -74,7 +74,7 @@ def test_monais_check_of_input_and_output_passes(tmp_path, spatial_dims):
 
 
 def test_images_and_volumes_have_the_same_names():
-    """So that a bundle's parts are frozen, loaded and reported by name in either form."""
+    """Therefore a bundle's parts are frozen, loaded and reported by name in either form."""
     flat, deep = network(2).state_dict(), network(3).state_dict()
     assert list(flat) == list(deep)
     assert flat["encoder.levels.0.conv_0.conv.weight"].shape == (4, 1, 3, 3)

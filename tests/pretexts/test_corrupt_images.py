@@ -26,7 +26,7 @@ def share(changed):
 
 
 def flips_of(image, target):
-    """How each target is flipped: the axes, or None if no flip makes it."""
+    """The axes along which each target is flipped; None if no flip gives the target."""
     axes = [(), (2,), (3,), (2, 3)]
     same = torch.stack([(image.flip(each) == target).flatten(1).all(1) for each in axes], dim=1)
     assert same.any(dim=1).all(), "the target is the image flipped, or something else"
@@ -45,7 +45,7 @@ def test_nothing_but_flips_reaches_the_target():
     image = images()
     batch = spoilt(image, flip_prob=0.4, shuffle_prob=0.5, nonlinear_prob=0.9, paint_prob=0.9)
     flips = torch.bincount(flips_of(image, batch["restored"]), minlength=4) / len(image)
-    # four of ten are flipped: along one axis, the other, or both
+    # four of ten are flipped, along one axis, the other, or both
     torch.testing.assert_close(flips, torch.tensor([0.6, 0.4 / 3, 0.4 / 3, 0.4 / 3]), atol=0.06, rtol=0)
     assert (batch["image"] != batch["restored"]).flatten(1).any(1).float().mean() > 0.95
 
@@ -59,7 +59,7 @@ def test_image_and_target_are_flipped_alike():
 def test_each_change_has_its_probability(name, probability):
     image = images()
     changed = ((spoilt(image, **{name: probability})["image"] - image).abs() > 1e-4).flatten(1).any(1)
-    # a window of a single pixel, one time in four, is no change
+    # in one of four cases the window is a single pixel, and nothing changes
     expected = probability * 0.75 if name == "shuffle_prob" else probability
     assert share(changed) == pytest.approx(expected, abs=0.08)
 
@@ -79,7 +79,7 @@ def test_curves_keep_or_turn_the_order_of_values():
     rises, falls = (steps >= -1e-4).all(1), (steps <= 1e-4).all(1)
     assert (rises ^ falls).all()
     assert share(falls) == pytest.approx(0.5, abs=0.1)
-    # on the image's own scale, between its least and largest value
+    # on the image's own scale, from its smallest to its largest value
     torch.testing.assert_close(curved.amin(1), image.flatten(1).amin(1), atol=1e-3, rtol=0)
     torch.testing.assert_close(curved.amax(1), image.flatten(1).amax(1), atol=1e-3, rtol=0)
 
@@ -89,7 +89,7 @@ def test_windows_are_painted_or_all_but_windows(in_paint, least, most):
     image = images(side=42)
     painted = ((spoilt(image, paint_prob=1.0, inpaint_prob=in_paint)["image"] - image).abs() > 1e-4).squeeze(1)
     some = painted.flatten(1).any(1) & ~painted.flatten(1).all(1)
-    # without a window to paint, one time in twenty, nothing is painted; a window to keep is always there
+    # in one of twenty cases there is no window to paint, so nothing is painted; there is always a window to keep
     assert share(some) == (pytest.approx(0.95, abs=0.04) if in_paint else 1.0)
     shares = painted[some].float().mean(dim=(1, 2))
     assert least < shares.mean() < most
@@ -99,8 +99,9 @@ def test_windows_are_painted_or_all_but_windows(in_paint, least, most):
 
 @pytest.mark.parametrize("in_paint", [1.0, 0.0])
 def test_windows_reach_every_edge(in_paint):
-    """Of a thousand images: painted, or kept, at the first and the last row and column, and nowhere more often than there is
-    chance for."""
+    """In a thousand images, the first and last row and column are painted (or kept) as often as expected, and no place more
+    often than possible.
+    """
     image = images(1000, side=28)
     hidden = spoilt(image, paint_prob=1.0, inpaint_prob=in_paint)["hidden"][:, 0]
     window = hidden if in_paint else ~hidden
@@ -111,7 +112,7 @@ def test_windows_reach_every_edge(in_paint):
 def test_a_fifth_is_painted_inside():
     image = images(600, side=42)
     painted = ((spoilt(image, paint_prob=1.0)["image"] - image).abs() > 1e-4).squeeze(1)
-    # the corner is nearly never in a window: painted from outside, or not
+    # the corner is hardly ever inside a window, so it tells whether the outside was painted
     outside = painted[:, :2, :2].flatten(1).float().mean(1) > 0.5
     assert share(outside) == pytest.approx(0.8, abs=0.1)
 

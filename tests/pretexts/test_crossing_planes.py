@@ -13,7 +13,7 @@ VIEWS = ("4ch", "2ch")
 
 
 def item(degrees: float) -> dict:
-    """An axial slice; the first line runs from left to right, the other at an angle to it."""
+    """An axial slice; the first line runs from left to right, and the other has an angle to it."""
     turn = math.radians(degrees)
     planes = torch.tensor([[[0.0, 0, 0], [0, 1, 0]], [[0, 0, 0], [-math.sin(turn), math.cos(turn), 0]]])
     affine = [[-2.0, 0, 0, 0], [0, -2, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]

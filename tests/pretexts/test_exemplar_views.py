@@ -10,7 +10,7 @@ from planewise.pretexts import ExemplarViewsd
 
 
 class Volumes:
-    """Each of ten has its own grey value."""
+    """Each of ten volumes has its own grey value."""
 
     def __len__(self) -> int:
         return 10

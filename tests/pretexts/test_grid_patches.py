@@ -10,7 +10,7 @@ from planewise.pretexts.grid_patches import cell_sides, cut_patches, patch_corne
 
 @pytest.mark.parametrize("shape", [(12, 15), (6, 9, 12)])
 def test_a_grid_of_patches_put_back_gives_the_image(shape):
-    """Patches as large as their cells leave nothing out and overlap nowhere."""
+    """Patches as large as their cells cover the image without overlap."""
     image = torch.rand(2, 3, *shape)
     dims, patch = len(shape), cell_sides(shape, 3)
     places = torch.arange(3**dims)
@@ -24,13 +24,13 @@ def test_a_grid_of_patches_put_back_gives_the_image(shape):
         assert back[(number, slice(None), *where)].isnan().all(), "no voxel twice"
         back[(number, slice(None), *where)] = patches[number, place]
     assert torch.equal(back, image)
-    # place by place, the last axis first
+    # cell by cell, the last axis first
     for place, cell in enumerate(product(range(3), repeat=dims)):
         assert corners[0, place].tolist() == [row * side for row, side in zip(cell, patch, strict=True)]
 
 
 def test_patches_stay_in_their_cells_at_every_place():
-    """Of 13 pixels, 3 cells of 4 and one left over, which is at the end; patches of 2 have three places a side."""
+    """13 pixels make 3 cells of 4, with one pixel left over at the end; patches of 2 have three positions along each axis."""
     places = torch.tensor([4, 0, 8]).expand(300, 3)
     torch.manual_seed(0)
     corners = patch_corners((13, 13), 3, (2, 2), places, torch.rand(300, 3, 2))
@@ -41,7 +41,7 @@ def test_patches_stay_in_their_cells_at_every_place():
 
 
 def test_patches_are_what_a_loop_cuts():
-    """Anywhere, overlapping or not."""
+    """The patches may be anywhere and may overlap."""
     generator = np.random.default_rng(0)
     image, corners = torch.rand(2, 2, 7, 8, 9), generator.integers(0, (5, 4, 3), (2, 6, 3))
     found = cut_patches(image, torch.from_numpy(corners), (3, 5, 7))

@@ -16,13 +16,13 @@ from planewise.pretexts.jigsaw_tiles import standardized, tile_sides
 
 
 def numbered(count: int, *shape: int) -> torch.Tensor:
-    """Images whose pixels say where they lie: a number for each, larger for later images."""
+    """Images whose pixels encode their positions: each has its own number, larger in later images."""
     pixels = torch.arange(int(np.prod(shape)), dtype=torch.float64).reshape(shape)
     return torch.stack([pixels + 10 * number for number in range(count)])[:, None]
 
 
 def puzzles(monkeypatch, image: torch.Tensor, **options) -> dict:
-    """A batch of puzzles whose tiles keep their values."""
+    """A batch of puzzles whose tiles keep their original values."""
     monkeypatch.setattr("planewise.pretexts.jigsaw_tiles.standardized", lambda tiles, spatial_dims: tiles)
     torch.manual_seed(1)
     return JigsawTilesd(**options)({"image": image})
@@ -114,7 +114,7 @@ def test_tiles_can_be_resampled_for_networks_that_need_them_larger():
 
 
 def test_tiles_that_become_smaller_are_averaged():
-    """Stripes of a pixel become their mean, and not stripes of another width."""
+    """Stripes one pixel wide become their mean, and wider stripes do not."""
     image = (torch.arange(60.0) % 2)[:, None].expand(60, 60)[None, None]
     tiles = JigsawTilesd(tile_size=5, standardize=False)({"image": image})["image"]
     assert tiles.shape == (1, 9, 5, 5) and float((tiles - 0.5).abs().max()) < 0.1
@@ -132,7 +132,7 @@ def test_where_a_tile_lies_in_its_cell_does_not_tell_the_permutation(monkeypatch
     batch = puzzles(monkeypatch, image, num_permutations=20, gap=0.5)
     order = inverse(torch.from_numpy(choose_permutations(9, 20))[batch["permutation"]])
     first = batch["image"][:, :, 0, 0].gather(1, order)
-    # tile by tile: cells of four pixels, and three places for a tile of two
+    # tile by tile: cells of four pixels, with three positions for a tile of two
     for offset in torch.cat([first // 12 % 4, first % 4], dim=1).T:
         assert sorted(set(offset.tolist())) == [0, 1, 2]
         assert abs(np.corrcoef(batch["permutation"], offset)[0, 1]) < 0.1

@@ -21,7 +21,7 @@ def masked(image: torch.Tensor, seed: int = 3, **options) -> dict[str, torch.Ten
 
 
 def patches(image: torch.Tensor, size: int) -> dict[tuple[int, ...], torch.Tensor]:
-    """Place in the grid to the patches ``(B, C, size, ...)`` that lie there, one after the other."""
+    """Maps each place in the grid to the patches ``(B, C, size, ...)`` there."""
     grid = [range(side // size) for side in image.shape[2:]]
     cut = {}
     for place in product(*grid):

@@ -45,7 +45,7 @@ def test_control_points_on_the_diagonal_change_nothing():
 
 
 def test_a_steep_curve_has_no_gap():
-    # both control points at x = 0: many points of the curve have nearly the same x
+    # both control points are at x = 0, so many points of the curve have nearly the same x
     values = torch.rand(1, 500)
     mapped = nonlinear_intensity(values, torch.tensor([[[0.0, 1.0], [0.0, 1.0]]]), torch.tensor([False]))
     assert torch.isfinite(mapped).all() and (mapped >= values - 1e-6).all()

@@ -19,7 +19,7 @@ KEPT = ROOT / "bundles/pretext_jigsaw/configs/permutations_3d.json"
 
 
 def total_distance(one, others) -> int:
-    """Written out: the sum of the Hamming distances to all others."""
+    """The sum of the Hamming distances to all others, written out."""
     return sum(sum(a != b for a, b in zip(one, other, strict=True)) for other in others)
 
 
@@ -42,13 +42,13 @@ def test_the_papers_number_of_them(pieces, count):
     assert (np.sort(chosen, axis=1) == np.arange(pieces)).all(), "each holds every piece once"
     assert len({tuple(row) for row in chosen.tolist()}) == count
     distances = (chosen[:, None] != chosen[None]).sum(axis=-1)[np.triu_indices(count, 1)]
-    # balanced: every piece is in every place equally often, and the mean is as large as it can be
+    # balanced: every piece is in every place equally often, and the mean distance is as large as possible
     most = (pieces - 1) / pieces * count / (count - 1) * pieces
     assert most - 0.001 < distances.mean() <= most
 
 
 def mean_distance(rows: np.ndarray) -> float:
-    """Of all pairs, in pieces."""
+    """The mean distance of all pairs, counted in pieces."""
     return float(np.mean((rows[:, None] != rows[None]).sum(axis=-1)[np.triu_indices(len(rows), 1)]))
 
 

@@ -33,7 +33,7 @@ NAMES = ("crossing", "left", "far left", "right", "far right", "anterior", "far 
 
 
 def headers(path) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[float]]:
-    """Row direction, column direction and position of a DICOM file, LPS, and its pixel spacing."""
+    """Row direction, column direction and position in a DICOM file, LPS, and its pixel spacing."""
     file = pydicom.dcmread(path, stop_before_pixels=True)
     orientation = np.array(file.ImageOrientationPatient, dtype=float)
     position = np.array(file.ImagePositionPatient, dtype=float)
@@ -50,7 +50,7 @@ def square_centres(exam, number: int) -> list[np.ndarray]:
         offsets.append(rows[-1] @ view_position)
     centre = np.linalg.solve(np.array(rows), np.array(offsets))
     centres = [centre]
-    # LPS: left is +x; anterior -y, superior +z
+    # LPS: left is +x; anterior is -y and superior is +z
     for normal, end in zip(rows[1:], (np.array([1.0, 0, 0]), np.array([0, -1.0, 1.0])), strict=True):
         direction = np.cross(rows[0], normal)
         direction *= np.sign(direction @ end) / np.linalg.norm(direction)
@@ -84,7 +84,7 @@ def test_squares_lie_where_the_headers_say(exam):
 
 
 def test_the_nine_positions_have_their_anatomical_order(exam):
-    """Far left, left, crossing, right, far right lie in this order from left to right, the others from back to front."""
+    """Far left, left, crossing, right, far right are in this order from left to right, and the others from back to front."""
     centres = PlaneSquaresd(ENDS, SIZE, STEP)(loaded(exam, len(exam["sax"]) // 2))["square_centres"]
     at = dict(zip(NAMES, centres, strict=True))
     x = [float(at[name][0]) for name in ("far left", "left", "crossing", "right", "far right")]
@@ -97,8 +97,9 @@ def test_the_nine_positions_have_their_anatomical_order(exam):
 
 
 def carrying(exam) -> dict:
-    """A slice whose channels are its pixels' places in the patient, mm from the crossing, and an image that is 1 where
-    a pixel comes from the slice. Both are linear in the pixel, so that interpolation keeps them exact."""
+    """A slice whose channels hold the pixels' positions in the patient, mm from the crossing, and an image that is 1 for
+    pixels inside the slice. Both are linear in the pixel coordinates, so interpolation keeps them exact.
+    """
     item = loaded(exam, len(exam["sax"]) // 2)
     image = item["image"]
     squares = PlaneSquaresd(ENDS, SIZE, STEP)(item)["square_centres"]
@@ -111,17 +112,17 @@ def carrying(exam) -> dict:
 
 
 def check(where: torch.Tensor, inside: torch.Tensor, labels: torch.Tensor, centres: torch.Tensor) -> None:
-    """Every pixel has the class that its place in the patient asks for.
+    """Check that every pixel has the class of its position in the patient.
 
     Args:
-        where: ``(3, i, j)``, mm from the crossing in patient space, as the image carried it.
+        where: ``(3, i, j)``, mm from the crossing in patient space, as carried by the image.
         inside: ``(i, j)``, bool, not filled by the transform.
         labels: ``(i, j)``.
         centres: ``(9, 3)``.
     """
     offsets = centres - centres[0]
     away = (where[None] - offsets[:, :, None, None]).norm(dim=1)
-    # the inscribed circle is the square's, what is beyond the corners is not
+    # the square contains its inscribed circle, and nothing beyond its corners
     for number in range(9):
         sure = inside & (away[number] < SIZE / 2 - 0.2)
         assert bool((labels[sure] == number + 1).all())

@@ -51,22 +51,22 @@ def carrying_distance(exam, view: str) -> dict:
     columns = torch.arange(image.shape[2], dtype=torch.float64) * spacing[1]
     distance = a * rows + b * columns + c
     item["image"] = MetaTensor(distance[None, :, :, None].double(), affine=image.affine)
-    # one on the image, less wherever a transform mixes in what is outside
+    # one on the image, less if a transform mixes in values from outside
     item["inside"] = MetaTensor(torch.ones_like(item["image"].as_tensor()), affine=image.affine)
     return item
 
 
 def check(item: dict, view: str) -> None:
-    """Every pixel that the transform did not fill has the heatmap value that its carried distance asks for."""
+    """Check that every pixel from inside the image has the heatmap value of its carried distance."""
     heatmap = PlaneHeatmapsd(SIGMA)(item)["heatmaps"][VIEWS.index(view), :, :, 0]
     spacing = item["image"].affine[:3, :2].norm(dim=0)
-    assert float((spacing[0] - spacing[1]).abs()) < 1e-6  # Eq. (1) is in pixels
+    assert float((spacing[0] - spacing[1]).abs()) < 1e-6  # Eq. (1) uses pixels
     distance = item["image"].as_tensor()[0, :, :, 0] / spacing[0]
     inside = item["inside"].as_tensor()[0, :, :, 0] > 1 - 1e-6
     expected = torch.exp(-(distance**2) / (2 * SIGMA**2))
     assert inside.float().mean() > 0.05
     assert float((heatmap - expected)[inside].abs().max()) < 2e-3
-    # and the line is really on it
+    # the line must cross the image
     assert float(heatmap[inside].max()) > 0.5
 
 
@@ -89,7 +89,7 @@ TRANSFORMS = {
 
 
 def interior(item: dict, margin: int = 4) -> dict:
-    """Without a border, where interpolation extrapolates."""
+    """The interior, without the border at which interpolation extrapolates."""
     size = [side - 2 * margin for side in item["image"].shape[1:3]]
     return CenterSpatialCropd(KEYS, roi_size=(*size, -1))(item)
 
@@ -114,7 +114,8 @@ def test_exact_after_zoom(phantom_exam, zoom):
         KEYS, zoom=(zoom, zoom, 1), mode="trilinear", align_corners=False, keep_size=False, padding_mode="edge"
     )
     item = resize(carrying_distance(phantom_exam, "2ch"))
-    # the output is a whole number of pixels; where a zoom leaves a rest they are oblong, and Eq. (1) wants them square
+    # the output has a whole number of pixels; if a zoom leaves a remainder, pixels become oblong, but Eq. (1) needs square
+    # ones
     spacing = item["image"].affine[:3, :2].norm(dim=0)
     assert float((spacing[0] - spacing[1]).abs()) < 1e-6
     check(interior(item, 6), "2ch")
@@ -197,10 +198,10 @@ def test_an_augmented_batch_against_float64():
 
 
 def test_an_augmented_batch_against_warping_a_fine_heatmap():
-    """What resampling the target would give: a heatmap at three times the resolution, moved as the image is.
+    """The result is compared with resampling the target: a heatmap at three times the resolution, moved like the image.
 
-    Interpolation errs by up to h^2 / 8 of the second derivative, which for Eq. (1) is 1 / sigma^2. Sigma stays in pixels
-    of the network's grid, so the heatmap to be magnified starts out narrower.
+    Interpolation errs by up to h^2 / 8 of the second derivative, which for Eq. (1) is 1 / sigma^2. Sigma is in pixels of the
+    network's grid, so a heatmap that will be magnified starts out narrower.
     """
     before = random_slices(6)
     after = PlaneHeatmapsd(SIGMA)(

@@ -14,12 +14,12 @@ from planewise.pretexts import PlaneSquaresd
 
 from tests.pretexts.test_plane_squares import ENDS, STEP, loaded
 
-#: Larger squares than the paper's, which small images learn within seconds; mm.
+#: Larger squares than the paper's (mm), which small images learn within seconds.
 SIZE = 40.0
 
 
 class Upside(PositionLoss):
-    """Its sign is turned."""
+    """The sign of the loss is reversed."""
 
     def forward(self, prediction, target):
         return -super().forward(prediction, target).clamp_max(20)
@@ -27,7 +27,7 @@ class Upside(PositionLoss):
 
 @pytest.fixture(scope="module")
 def slices(phantom_exam) -> dict[str, torch.Tensor]:
-    """Every third slice of a phantom on a grid of 8 mm."""
+    """Every third slice of a phantom, on a grid of 8 mm."""
     onto_grid = Compose(
         [
             InPlaneSpacingd("image", pixdim=[8.0, 8.0, -1.0], mode=3, padding_mode="reflect"),
@@ -45,7 +45,7 @@ def slices(phantom_exam) -> dict[str, torch.Tensor]:
 
 
 def trained(slices, loss) -> dict[str, float]:
-    """Scores after 120 steps on augmented slices, of slices as they are."""
+    """Train for 120 steps on augmented slices, and score the unaugmented slices."""
     torch.manual_seed(0)
     features = (16, 32, 32)
     network = SliceNet(UNetEncoder(features=features), UNetDecoder(features=features), num_maps=10)
@@ -64,7 +64,7 @@ def trained(slices, loss) -> dict[str, float]:
 
 
 def test_positions_of_a_phantom_are_learned(slices):
-    """Nothing but background has a Dice of 0; squares that are 8 mm off one of 0.8, at best."""
+    """Background everywhere has a Dice of 0; squares that are 8 mm off have 0.8 at best."""
     scores = trained(slices, PositionLoss())
     assert scores["squares_dice"] > 0.7 and scores["squares_found"] > 0.7 and scores["squares_distance"] < 4
 

@@ -14,7 +14,7 @@ from planewise.pretexts.relative_patches import cell_of_class, patch_sides
 
 
 def numbered(count: int, *shape: int) -> torch.Tensor:
-    """Images of two channels whose voxels say where they lie; the second has the negative."""
+    """Images of two channels whose voxels encode their positions; the second channel has the opposite sign."""
     voxels = torch.arange(int(np.prod(shape)), dtype=torch.float64).reshape(shape)
     return torch.stack([voxels, -voxels]).expand(count, 2, *shape)
 
@@ -26,7 +26,7 @@ def made(image: torch.Tensor, seed: int = 0, **options) -> dict:
 
 @pytest.mark.parametrize(("shape", "jitter"), [((19, 24), 2), ((15, 16, 20), 1)])
 def test_the_class_says_where_the_query_lies(shape, jitter):
-    """Against a loop over the cells around the one in the middle, as the paper counts them."""
+    """The classes are compared with a loop over the cells around the middle one, in the paper's order."""
     dims = len(shape)
     around = [cell for cell in product(range(3), repeat=dims) if cell != (1,) * dims]
     assert len(around) == (8 if dims == 2 else 26)
@@ -55,7 +55,7 @@ def test_the_class_says_where_the_query_lies(shape, jitter):
 
 
 def test_the_papers_sizes():
-    """128 voxels are three cells of 42, of which 3 are jitter; the middle is cell 13 of 27."""
+    """128 voxels make three cells of 42, of which 3 are jitter; the middle is cell 13 of 27."""
     assert patch_sides((128, 128, 128), 3, 3) == (39, 39, 39)
     assert cell_of_class(torch.arange(26), 27).tolist() == [*range(13), *range(14, 27)]
 
@@ -76,7 +76,7 @@ def test_places_are_as_likely():
 def test_where_a_patch_lies_in_its_cell_does_not_tell_its_class():
     batch = made(numbered(3000, 12, 12), jitter=2)
     first = batch["image"][:, [0, 2], 0, 0]
-    # cells of four voxels, and three places for a patch of two
+    # cells of four voxels, with three positions for a patch of two
     for offset in torch.cat([first // 12 % 4, first % 4], dim=1).T:
         assert sorted(set(offset.tolist())) == [0, 1, 2]
         assert abs(np.corrcoef(batch["place"], offset)[0, 1]) < 0.1

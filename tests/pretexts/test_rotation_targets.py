@@ -5,7 +5,7 @@ import pytest
 import torch
 from planewise.pretexts import RotationTargetsd
 
-#: Of each class of a volume, as Taleb 2020 lists them: an axis to turn about and quarters, as numpy's plane.
+#: For each class of a volume, as in Taleb 2020: the plane of rotation, as in numpy, and the number of quarter turns.
 TURNS = [((1, 2), 0)] + [(plane, quarters) for plane in ((1, 2), (0, 2), (0, 1)) for quarters in (1, 2, 3)]
 
 

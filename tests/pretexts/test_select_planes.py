@@ -32,7 +32,7 @@ def test_a_missing_view_is_an_error_that_says_what_to_do_or_masked():
 
 
 def test_a_volume_with_a_mask_has_no_planes():
-    """As MONAI Label hands it over: nothing is known of it but where it lies."""
+    """MONAI Label passes such a volume: only its position is known."""
     volume = {"image": "heart.nii.gz", "label": "mask.nii.gz", "exam": "7f3a", "frame": 0}
     with pytest.raises(InputError, match="exam 7f3a has no planes of other views.*planewise index"):
         SelectPlanesd(["2ch"])(volume)

@@ -15,7 +15,7 @@ def batch_of(image):
 
 
 def test_both_views_are_of_one_slice_and_of_no_other():
-    """Each slice has a grey value of its own, which a shift, a turn or a flip cannot give it."""
+    """Each slice has its own grey value, which no shift, rotation or flip can produce from another slice."""
     image = (torch.arange(6.0) + 1)[:, None, None, None].expand(6, 1, 16, 16).clone()
     torch.manual_seed(0)
     batch = TwoViewsd(RandAffineBatchd(180.0, (1.0, 1.5), 0.2, 0.5))(batch_of(image))
@@ -36,7 +36,7 @@ def test_the_two_views_differ_and_come_from_the_seed():
 
 
 def test_two_views_of_a_batch_are_two_calls():
-    """Each of the whole batch, however many slices that holds."""
+    """Each call covers the whole batch, whatever its number of slices."""
     batches = []
 
     def view(batch):
@@ -55,7 +55,7 @@ def test_two_processes_make_the_views_that_one_makes(monkeypatch):
     for rank in (0, 1):
         monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
         torch.manual_seed(5)
-        # slices are dealt out in turns; noise is drawn for every pixel
+        # processes take turns with the slices; noise is drawn for every pixel
         assert torch.allclose(TwoViewsd(VIEW)(batch_of(image[rank::2]))["image"], alone[rank::2], atol=1e-5)
 
 
