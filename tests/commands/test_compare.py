@@ -42,7 +42,7 @@ def asked(folders, *words, answer="n\n"):
 
 
 def without_planes(datalist, file):
-    """The datalist as one of exams whose other views were not exported."""
+    """The datalist as if the exams' other views had not been exported."""
     content = json.loads(datalist.read_text())
     for item in content["training"]:
         item["planes"] = {}
@@ -51,7 +51,7 @@ def without_planes(datalist, file):
 
 
 def test_patients_are_counted_once_and_weights_four_times():
-    """The weights, their best copy and Adam's two moments, of four bytes a value each."""
+    """The weights, their best copy and Adam's two moments, at four bytes per value."""
     exams = [
         {"patient": "a", "exam": "1", "acl": 0},
         {"patient": "a", "exam": "2", "acl": 1},
@@ -97,7 +97,7 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
         assert outcome.exit_code == 1 and "free some space" in outcome.output and not started
     study = yaml.safe_load(file.read_text())
     assert study["label_counts"] == [1, 4] and study["draws"] == [0, 1] and study["overlay"] == "demo.yaml"
-    # a person's change stays, and so do the datalists, or all that is trained would be trained again
+    # the user's change is kept, and so are the datalists; otherwise everything would be trained again
     file.write_text(file.read_text().replace("max_epochs: 160", "max_epochs: 3"))
     before = [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()]
     outcome = asked(folders, "--no-measure", "--draws", "2", "--yes")
@@ -234,7 +234,7 @@ def list_of_volumes(folder, name, channels=None):
 
 
 def test_volumes_of_one_channel_have_the_structures_of_their_masks(volumes):
-    """Another organ's CT: what the masks hold is learned, by the bundle of one channel."""
+    """CT of another organ: the bundle for one channel learns the structures that the masks contain."""
     datalist = list_of_volumes(volumes, "ct")
     study = compare.study_of(datalist, datalist, volumes / "out")
     assert study["target"] == {"bundle": "downstream_pancreas_segmentation"} and study["overlay"] == "demo.yaml"
@@ -247,7 +247,7 @@ def test_volumes_of_one_channel_have_the_structures_of_their_masks(volumes):
 
 
 def test_volumes_of_several_channels(volumes):
-    """BraTS' masks keep its regions; two channels are copied to four, and three cannot be."""
+    """BraTS masks keep its regions; two channels can be copied to four, but three cannot."""
     labelled = list_of_volumes(volumes, "brats")
     study = compare.study_of(list_of_volumes(volumes, "healthy", "t1,flair"), labelled, volumes / "out")
     assert study["target"] == {"bundle": "downstream_brain_tumour_segmentation"}

@@ -39,7 +39,7 @@ def test_it_prints_a_table_and_writes_the_datalist(usual_exam, tmp_path):  # noq
 
 
 def test_exams_that_lack_a_view_come_first(tmp_path):
-    """Exams of one kind are in the order of their hashes."""
+    """Exams of one kind are sorted by hash."""
     for number in range(6):
         identity = {"PatientID": f"P-{number}", "StudyInstanceUID": f"1.2.8.{number}"}
         write_usual_exam(tmp_path / f"in/{number}", ("2ch", "4ch")[: 1 + number % 2], 3, phases=5, **identity)
@@ -93,7 +93,9 @@ def test_a_private_table_says_which_folder_a_hash_is(usual_exam, tmp_path):  # n
 
 
 def test_folder_names_of_any_bytes_in_a_locale_without_letters(tmp_path):
-    """Another process, whose terminal knows ASCII alone; what has no name is left out with a reason, the rest is kept."""
+    """A separate process with an ASCII-only terminal: names that cannot be written are left out with a reason, and the others
+    are kept.
+    """
     write_usual_exam(tmp_path / "data" / "plain")
     write_usual_exam(tmp_path / "a", PatientID="P-2", StudyInstanceUID="1.2.8", FrameOfReferenceUID="1.2.8.1")
     os.rename(tmp_path / "a", os.fsencode(tmp_path) + b"/data/M\xfcller")
@@ -140,7 +142,9 @@ def test_exams_and_reasons_beyond_the_table_are_counted(tmp_path, monkeypatch):
 
 
 def test_nobody_is_named_on_the_screen(flawed, tmp_path):  # noqa: F811
-    """Hashes only; paths stand in two places, as the example of a left-out file and as the file written."""
+    """The output shows hashes only; paths appear in two places, in the example of a left-out file and as the name of the
+    written file.
+    """
     root = flawed("identity")
     outcome = run(root, "-o", tmp_path / "list.json")
     assert outcome.exit_code == 0
@@ -242,7 +246,7 @@ def test_help_names_every_option():
 
 
 def test_several_processes_from_the_command_line(tmp_path):
-    """As a person runs it: another process, which starts processes of its own."""
+    """The command runs as for a user, in a separate process that starts further processes."""
     write_usual_exam(tmp_path / "exam")
     code = (
         "import typer; from planewise.exams import scan; scan._SERIAL_FILES = 0\n"

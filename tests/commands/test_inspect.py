@@ -45,7 +45,7 @@ def test_it_writes_a_picture(datalist, tmp_path):
 
 
 def test_a_stack_of_any_organ_is_drawn_whole(tmp_path):
-    """Without views there are no heatmaps: a row of slices, with their locations, and the stack in space."""
+    """Without views there are no heatmaps: the picture has a row of slices with their locations, and the stack in space."""
     for slices in (5, 9):
         values = np.random.default_rng(slices).integers(0, 400, (30, 20, slices)).astype(np.int16)
         nibabel.save(nibabel.Nifti1Image(values, np.diag([9.0, 9, 10, 1])), tmp_path / f"{slices}.nii.gz")
@@ -129,7 +129,7 @@ def test_unusual_exams_are_drawn(flawed, tmp_path, defect):  # noqa: F811
     figure, _ = exam_figure(path)
     figure.savefig(tmp_path / "exam.png")
     panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
-    # how many views cut the first five slices: all but the one that is absent; none of another frame of reference
+    # number of views that cut the first five slices: all except a missing one; none of those in another frame of reference
     cuts = {"missing_view": 1, "two_frames_of_reference": 0}.get(defect, 2)
     assert [len(axes.lines) for axes in list(panels.values())[:5]] == [cuts] * 5
     assert any("no 4ch plane" in text.get_text() for text in figure.texts) == (cuts < 2)
@@ -141,7 +141,7 @@ def test_a_real_exam_is_drawn(real_data, tmp_path):
     figure.savefig(tmp_path / "exam.png")
     panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
     assert list(panels) == ["base 0.00", "0.20", "0.40", "0.80", "apex 1.00", "2ch", "4ch", "3ch"]
-    # two planes cut a slice, six slices a view
+    # two planes cut each slice, and six slices cut each view
     assert [len(axes.lines) for axes in panels.values()] == [2] * 5 + [6] * 3
     assert any(", 6 short-axis slices, 17.7 mm apart" in text.get_text() for text in figure.texts)
 
@@ -159,7 +159,7 @@ def test_real_volumes_are_drawn_with_their_outlines(folder, titles, real_data, t
     figure.savefig(tmp_path / "exam.png")
     assert [axes.get_title() for axes in figure.axes] == titles
     assert all(np.ptp(axes.images[0].get_array()) > 0 for axes in figure.axes)
-    # an outline of each structure; the apical slices of the heart hold none
+    # one outline for each structure; the apical slices contain no heart
     outlines = [len(axes.collections) for axes in figure.axes]
     assert outlines == ([3, 3, 3, 3, 0, 3, 3, 3, 0, 0] if folder == "cardiac_cine_nifti" else [1] * 5)
 
@@ -304,7 +304,7 @@ def test_a_4ch_slice_is_drawn_phase_by_phase_with_the_planes_that_cut_it(usual_e
             a, b, c = intersection_lines(affine, torch.tensor(plane["origin"]), torch.tensor(plane["normal"])).tolist()
             ends = line.get_xydata()
             assert np.abs(ends @ [a, b] + c).max() < 1e-3 and np.ptp(ends, axis=0).max() > 10
-    # the 4ch plane in the other views, without a number
+    # the 4ch plane in the other views, without a label
     assert all(len(axes.lines) == 1 and not axes.texts for axes in figure.axes[6:8])
     caption = " ".join(text.get_text() for text in figure.texts)
     assert f"4-chamber slice, {len(items)} phases" in caption and "relative location" not in caption
@@ -324,7 +324,7 @@ def test_labels_of_4ch_images_are_outlined(tmp_path):
 
 @pytest.mark.parametrize("there", [True, False])
 def test_a_full_disk_leaves_the_picture_that_was_there(there, datalist, tmp_path):
-    """Of a file that may not grow over 1000 bytes, as of a disk that is full, the first part is written."""
+    """If a file may not exceed 1000 bytes, as on a full disk, only its first part is written."""
     picture = tmp_path / "exam.png"
     if there:
         picture.write_bytes(b"the old picture")

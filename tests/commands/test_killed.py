@@ -16,7 +16,7 @@ from tests.exams.conftest import write_usual_exam
 
 
 def of_session(number):
-    """Processes of a session that have not ended."""
+    """Processes of a session that are still running."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -29,8 +29,10 @@ def of_session(number):
 
 
 def killed(command, ready):
-    """Kill a command once it is ready; its processes that are there 20 seconds later, which are then killed too."""
-    # a session of its own, by which its processes are told from all others
+    """Kill a command once it is ready, and return those of its processes that still run 20 seconds later; they are killed,
+    too.
+    """
+    # a session of its own, so that its processes can be identified
     process = subprocess.Popen([sys.executable, "-m", "planewise", *map(str, command)], start_new_session=True)
     try:
         _until(lambda: ready(process.pid) or process.poll() is not None, 120)
@@ -55,7 +57,7 @@ def test_the_workers_of_an_index_end_with_it(tmp_path):
     file = next(path for path in (tmp_path / "exam").rglob("*") if path.is_file()).read_bytes()
     for number in range(3000):
         (tmp_path / "exam" / f"more{number}.dcm").write_bytes(file)
-    # itself, two servers of multiprocessing's and two workers
+    # the command itself, two servers of multiprocessing and two workers
     command = ["index", tmp_path / "exam", "-o", tmp_path / "list.json", "--workers", 2]
     assert killed(command, lambda session: len(of_session(session)) > 4) == []
 

@@ -47,7 +47,7 @@ def exam(phantoms):  # noqa: F811
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, phantoms):  # noqa: F811
-    """A moment's training of both bundles."""
+    """A very short training of both bundles."""
     folder = tmp_path_factory.mktemp("runs")
     for name in (PLANS, SEGMENTS):
         run_bundle(
@@ -64,7 +64,7 @@ def runs(tmp_path_factory, phantoms):  # noqa: F811
 
 @pytest.fixture
 def no_processes(monkeypatch):
-    """No process is started: what a command imports, it imports once."""
+    """Start no processes, so that a command's imports are done only once."""
 
     def refuse(*arguments, **_):
         raise OSError(f"started {arguments}")
@@ -126,7 +126,7 @@ def test_segment_measures_every_phase(exam, tmp_path):
     assert found["body_surface_m2"] == pytest.approx(surface)
     first = rows[0]
     assert float(first["LV_ml_per_m2"]) == pytest.approx(float(first["LV_ml"]) / surface, rel=1e-4)
-    # every file that lies there is on the terminal
+    # the terminal lists every file in the folder
     for file in [*page.parent.iterdir(), *(tmp_path / "masks" / f"{name}_phase00").iterdir()]:
         assert file.name in outcome.output, file
     assert f"; the same in {name}_phase50" in outcome.output
@@ -149,7 +149,7 @@ def test_segment_measures_every_phase(exam, tmp_path):
 
 @pytest.mark.parametrize("command", ["plan", "segment"])
 def test_of_an_archive_each_exam_gets_what_all_get_at_once(command, phantoms, runs, tmp_path):  # noqa: F811
-    """One at a time, so that one that breaks costs itself; started again, nothing is left to do."""
+    """Exams are processed one at a time, so that a broken one affects only itself; a second start has nothing left to do."""
     exams = [study.parent for study in sorted(phantoms.cardiac.dicom.rglob("study"))[:2]]
     for number, folder in enumerate(exams):
         shutil.copytree(folder, tmp_path / "in" / f"Doe_{number}")
@@ -210,9 +210,9 @@ def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
         nibabel.save(nibabel.Nifti1Image(labels, affine), folder / "heart_mask.nii.gz")
         return ["exam heart: a doubt", "exam other: nothing", "exam heartbeat: nothing"]
 
-    # the package has a function of the module's name
+    # get the module, because the package has a function of the same name
     monkeypatch.setattr(sys.modules["planewise.own_exams.segment_exams"], "run_inference", segmented)
-    # any file will do for weights that nobody reads
+    # any file will do for weights that are never read
     heart = tmp_path / "heart.nii.gz"
     outcome = run("segment", heart, "-o", tmp_path / "out", "--weights", heart, "--keep-names")
     assert outcome.exit_code == 0, outcome.output
@@ -277,7 +277,9 @@ def test_of_several_exams_one_that_cannot_be_read_costs_itself(command, runs, tm
 @pytest.mark.parametrize("command", ["plan", "segment"])
 @pytest.mark.parametrize("phases", [1, 2])
 def test_a_files_name_stays_out_of_what_is_made_of_it(command, phases, runs, tmp_path):
-    """Of one volume and of several in a folder: in no path, no content, and not on the terminal, unless it is asked for."""
+    """For one volume and for several in a folder: the file's name appears in no path, no content and not on the terminal,
+    unless requested.
+    """
     hearts = tmp_path / "in"
     hearts.mkdir()
     noise = np.random.default_rng(0).normal(size=(40, 40, 4)).astype(np.float32)
@@ -293,7 +295,7 @@ def test_a_files_name_stays_out_of_what_is_made_of_it(command, phases, runs, tmp
     assert len(pages) == phases and "Jane" not in outcome.output
     for file in (tmp_path / "out").rglob("*"):
         assert "Jane" not in str(file)
-        if file.name == "exams_folders.csv":  # which says whose exam is whose
+        if file.name == "exams_folders.csv":  # this file maps hashes to exams
             assert file.stat().st_mode & 0o777 == 0o600 and "Jane" in file.read_text()
         elif file.is_file():
             content = file.read_bytes()
@@ -304,7 +306,7 @@ def test_a_files_name_stays_out_of_what_is_made_of_it(command, phases, runs, tmp
 
 
 def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, monkeypatch):
-    """On the terminal and on the page, beside the verdict; nothing of what is no plane."""
+    """The terminal and the page show the bounds next to the verdict, and nothing for a view that is "no plane"."""
     affine = np.diag([2.0, 2.0, 10.0, 1.0])
     noise = np.random.default_rng(0).normal(size=(40, 40, 3)).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(noise, affine), tmp_path / "heart.nii.gz")
@@ -334,7 +336,7 @@ def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, m
 
 
 def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatch):
-    """Angle and offset on the terminal and on the page; dashes where there is no plane, or none was acquired."""
+    """The terminal and the page show angle and offset, and dashes if there is no plane or none was acquired."""
     affine = np.diag([2.0, 2.0, 10.0, 1.0])
     noise = np.random.default_rng(0).normal(size=(40, 40, 3)).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(noise, affine), tmp_path / "heart.nii.gz")
@@ -416,7 +418,7 @@ def test_the_limit_of_stacks_along_the_body_reaches_the_planning_bundle(given, h
 
 @pytest.mark.usefixtures("no_processes")
 def test_end_diastole_alone_is_what_the_bundle_plans(exam, tmp_path):
-    """With the weights that ship: the joint planes are near, and not the same."""
+    """With the weights that ship, the joint planes are close to these, but not equal."""
     plans = {}
     for phases in ("ed", "all"):
         outcome = run("plan", exam, "-o", tmp_path / phases, "--phases", phases, "--device", "cpu", "--no-dicom")
@@ -434,7 +436,7 @@ def test_end_diastole_alone_is_what_the_bundle_plans(exam, tmp_path):
 
 
 def test_a_later_phase_that_is_broken_costs_itself(exam, tmp_path, monkeypatch, caplog):
-    """End-diastole is planned alone, and why is said."""
+    """Only end-diastole is planned, and the log gives the reason."""
     module = sys.modules["planewise.own_exams.plan_exams"]
     ran = module.run_inference
 
@@ -453,7 +455,7 @@ def test_a_later_phase_that_is_broken_costs_itself(exam, tmp_path, monkeypatch, 
 
 @pytest.fixture
 def bundles_that(tmp_path):
-    """Writes the two bundles with others of their ``run``."""
+    """Write the two bundles with another ``run``."""
 
     def write(plans, segments):
         for name, run in ((PLANS, plans), (SEGMENTS, segments)):

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from tests.conftest import ROOT
 from tests.exams.conftest import write_usual_exam
 
-#: What takes 50 ms or more to import.
+#: Modules that take 50 ms or more to import.
 HEAVY = {
     "ignite", "itk", "matplotlib", "monai", "nibabel", "numpy", "plotly", "pydicom", "scipy.ndimage", "scipy.stats",
     "sklearn", "torch",
@@ -33,7 +33,7 @@ print("", *sys.modules)
 
 
 def imported(*commands):
-    """Which of `HEAVY` a new process has imported after these commands."""
+    """Those of `HEAVY` that a new process has imported after these commands."""
     arguments = json.dumps([[str(word) for word in command] for command in commands])
     done = subprocess.run([sys.executable, "-c", _RUN, arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -41,7 +41,7 @@ def imported(*commands):
 
 
 def paths(command, *before):
-    """The words that lead to every command."""
+    """The words that call each command."""
     yield before
     for name, below in getattr(command, "commands", {}).items():
         yield from paths(below, *before, name)
@@ -112,7 +112,7 @@ def test_phantoms_need_no_torch(tmp_path):
 
 
 def test_an_index_needs_torch_alone(tmp_path):
-    """For the geometry; what MONAI and SciPy take would double it."""
+    """torch is needed for the geometry; MONAI and SciPy would double the time."""
     write_usual_exam(tmp_path / "exam")
     command = ("index", tmp_path / "exam", "-o", tmp_path / "list.json")
     assert imported(command) <= {"nibabel", "numpy", "pydicom", "torch"}

@@ -30,7 +30,7 @@ KNEE = "pretext_knee_orientation"
 LOCATION, KNEE_LOCATION = "pretext_cardiac_location", "pretext_knee_location"
 MULTITASK, KNEE_MULTITASK = "pretext_cardiac_multitask", "pretext_knee_multitask"
 FINDINGS, DISEASE = "downstream_knee_injury_classification", "downstream_cardiac_disease_classification"
-#: Enough to learn two hearts, or a knee's locations, by heart in half a minute. The planes and findings of the knee are not
+#: Enough to memorise two hearts, or the locations of a knee, in half a minute. The planes and findings of the knee are not
 #: learned, and need not be trusted.
 SETTINGS = {
     ORIENTATION: {"features": [8, 16, 32], "learning_rate": 0.01, "max_epochs": 120, "val_interval": 120},
@@ -49,9 +49,9 @@ SETTINGS = {
     DISEASE: {},
 }
 POSITION, LONG_POSITION = "pretext_cardiac_sax_position", "pretext_cardiac_lax_position"
-#: Those whose answer is a slice's features; `pretext_slice_order` has an order besides.
+#: Bundles that answer with a slice's features; `pretext_slice_order` also gives an order.
 FEATURES = tuple(name for name in BUNDLES if DECLARED[name].get("tests", {}).get("monai_label") == "features")
-#: As they are initialised: what they find has no order and no lines.
+#: Bundles with random weights: their answers have no order and no lines.
 UNTRAINED = (MULTITASK, KNEE_MULTITASK, POSITION, LONG_POSITION, *FEATURES)
 _PAGE = ROOT / "tools" / "docs" / "monai_label.md"
 _BEGIN, _END = "<!-- written by tools/test --label -->", "<!-- end of what tools/test --label wrote -->"
@@ -59,7 +59,7 @@ _BEGIN, _END = "<!-- written by tools/test --label -->", "<!-- end of what tools
 
 @pytest.fixture(scope="session", autouse=True)
 def own_settings(tmp_path_factory) -> Iterator[None]:
-    """As `own_caches`, for what is made once for all tests: bundles, images and the server."""
+    """Like `own_caches`, for everything that is created once for all tests: bundles, images and the server."""
     folder = tmp_path_factory.mktemp("settings")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLANEWISE_CACHE", str(folder / "cache"))
@@ -80,7 +80,7 @@ def label_environment() -> Path:
 
 @pytest.fixture(scope="session")
 def dist(few_phantoms, tmp_path_factory) -> Path:  # noqa: F811
-    """Packaged bundles, made as the page says, but small: the segmentation starts from the zip of the pretext."""
+    """Packaged bundles, made as on the page, but small: the segmentation starts from the pretext's zip."""
     folder = tmp_path_factory.mktemp("label")
     shutil.copytree(ROOT / "bundles", folder / "bundles", ignore=shutil.ignore_patterns("models", "eval", "runs"))
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -102,13 +102,13 @@ def dist(few_phantoms, tmp_path_factory) -> Path:  # noqa: F811
 
 
 def page_commands(having: str) -> list[str]:
-    """The commands of the page's block that has this in it."""
+    """The commands of the page's block that contains this text."""
     blocks = re.findall(r"```bash\n(.*?)```", _PAGE.read_text(), re.S)
     return next(block for block in blocks if having in block).splitlines()
 
 
 def smaller(command: str) -> str:
-    """A command of the page that trains, with what makes that short."""
+    """A training command of the page, with settings that make it fast."""
     name = next((name for name in SETTINGS if f"cd bundles/{name} " in command), None)
     settings = tiny(name) | SETTINGS[name] if name else {}
     return (
@@ -120,7 +120,7 @@ def run_bash(commands: list[str], folder: Path, own: dict) -> None:
     """One after the other, in one shell.
 
     Raises:
-        AssertionError: one failed; with what was said.
+        AssertionError: a command failed; the message holds its output.
     """
     environment = {**os.environ, **{name: str(value) for name, value in own.items()}}
     script = "set -e\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n" + "\n".join(commands)
@@ -132,12 +132,12 @@ def run_bash(commands: list[str], folder: Path, own: dict) -> None:
 
 @pytest.fixture(scope="session")
 def exams(few_phantoms, tmp_path_factory) -> SimpleNamespace:  # noqa: F811
-    """Folders of DICOM files of exams that the pretexts saw, and the planes in their headers: ``cardiac``, ``knee``."""
+    """Folders of DICOM files of the pretexts' training exams, and the planes in their headers: ``cardiac``, ``knee``."""
     found = SimpleNamespace()
     for body in ("cardiac", "knee"):
         datalist = getattr(few_phantoms, body).unlabelled
         item = json.loads(datalist.read_text())["training"][-1]
-        # below the exam's folder there is one for each series
+        # the exam's folder has one folder for each series
         folder = (datalist.parent / item["image"]).parent.parent
         setattr(found, body, SimpleNamespace(folder=folder, planes=item["planes"], exam=item["exam"]))
     return found
@@ -145,7 +145,7 @@ def exams(few_phantoms, tmp_path_factory) -> SimpleNamespace:  # noqa: F811
 
 @pytest.fixture(scope="session")
 def studies(few_phantoms, exams, tmp_path_factory) -> Path:  # noqa: F811
-    """What the server has, as NIfTI: a planned heart, a knee, hearts with their labels, and a 4-chamber image."""
+    """The server's images, as NIfTI: a heart to plan, a knee, hearts with labels, and a 4-chamber image."""
     folder = tmp_path_factory.mktemp("studies")
     (folder / "labels" / "final").mkdir(parents=True)
     for body, view in (("cardiac", "sax"), ("knee", "sagittal")):
@@ -171,7 +171,7 @@ def server(label_environment, dist, studies, tmp_path_factory) -> Iterator[Label
 
 @pytest.fixture(scope="session")
 def told(request, label_environment) -> Iterator[Callable[[str, str], None]]:
-    """Call it with what was done and what came of it; ``--label-page`` writes that into the documentation."""
+    """Call it with an action and its result; ``--label-page`` writes both into the documentation."""
     rows: list[tuple[str, str]] = []
     yield lambda what, came: rows.append((what, came))
     if request.config.getoption("--label-page") and not request.session.testsfailed:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pydicom
 
-#: Of a series, in the answer to a query: study, series, modality, patient, date and time.
+#: What the server answers about a series: study, series, modality, patient, date and time.
 _ANSWERED = ("StudyInstanceUID", "SeriesInstanceUID", "Modality", "PatientID", "StudyDate", "StudyTime")
 
 
@@ -18,7 +18,7 @@ class DicomwebServer:
     """Serves the DICOM files below a folder on a free port of this machine. A context manager.
 
     Args:
-        folder: of the files.
+        folder: folder that contains the files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -79,7 +79,7 @@ def _handler(series: dict[str, list[Path]], described: dict[str, dict]) -> type[
 
 
 def _by_tag(asked: dict[str, str]) -> dict[str, str]:
-    """A query's keys are keywords or tags; others (limit, offset) are left out."""
+    """The keys of a query are keywords or tags; other keys (limit, offset) are ignored."""
     keys = {f"{pydicom.datadict.tag_for_keyword(name):08X}": name for name in _ANSWERED}
     keywords = {name: key for key, name in keys.items()}
     return {keywords.get(key, key): value for key, value in asked.items() if key in keys or key in keywords}

@@ -15,19 +15,19 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote
 
-#: Seconds: a server that reads its modules from a cold disk; training for an epoch.
+#: Limits in seconds: to start a server with a cold disk cache, and to train for an epoch.
 START, TRAIN = 180, 300
 
 
 class LabelServer:
-    """MONAI Label's bundle app on a port of its own. A context manager; the server ends with it.
+    """MONAI Label's bundle app on its own port. It is a context manager; leaving it ends the server.
 
     Args:
         environment: folder of a virtual environment that has MONAI Label.
-        bundles: folders, as they were packaged. They are copied.
+        bundles: folders of packaged bundles. They are copied.
         studies: folder of images, or the address of a DICOMweb server.
         work: empty folder for the app and the log.
-        settings: further environment variables (``MONAI_LABEL_...``).
+        settings: additional environment variables (``MONAI_LABEL_...``).
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class LabelServer:
 
     def __enter__(self) -> LabelServer:
         with self._log.open("ab") as log:
-            # a session of its own: the command is a script that starts another process
+            # a session of its own, because the command is a script that starts another process
             self._server = subprocess.Popen(
                 self._command,
                 env=self._environment,
@@ -90,15 +90,15 @@ class LabelServer:
 
     @property
     def log(self) -> str:
-        """The end of what the server said."""
+        """The end of the server's log."""
         return self._log.read_text(errors="replace")[-6000:]
 
     def bundle(self, name: str) -> Path:
-        """The server's own copy."""
+        """The server's own copy of a bundle."""
         return self.app / "model" / name
 
     def labels(self, name: str, image: str, result: Path) -> Path:
-        """Infer on an image of the studies (by its name) or of the server's disk (by its path); the labels in a file.
+        """Request labels for an image of the studies (by name) or on the server's disk (by path), and write them to a file.
 
         Raises:
             AssertionError: the server did not answer 200; with the end of its log.
@@ -107,21 +107,21 @@ class LabelServer:
         return result
 
     def findings(self, name: str, image: str, output: str = "json") -> dict[str, Any]:
-        """What a viewer shows beside the labels. Raises as `labels`."""
+        """The JSON that a viewer shows next to the labels. Raises like `labels`."""
         return json.loads(self._infer(name, image, output))
 
     def refusal(self, name: str, image: str) -> str:
-        """What whoever asks for labels is told.
+        """The server's refusal of a request for labels.
 
         Raises:
-            AssertionError: the server does not refuse, or without a word.
+            AssertionError: the server does not refuse, or gives no reason.
         """
         status, answer = self._ask(name, image, "image")
         assert status == 422, f"{status} {answer[:300]!r}\n{self.log}"
         return json.loads(answer)["detail"]
 
     def train(self, name: str, **request: Any) -> tuple[str, str]:
-        """Train on the studies' labels; how that ended, ``DONE`` or ``ERROR``, and the last line that was said."""
+        """Train on the studies' labels; returns the final state, ``DONE`` or ``ERROR``, and the last line of the log."""
         order = {"device": "cpu", "max_epochs": 1, "val_split": 0.25, "multi_gpu": False, "tracking": "None", **request}
         status, answer = self._call(f"train/{name}", json.dumps(order).encode(), "application/json")
         assert status == 200, answer

@@ -43,7 +43,7 @@ from tests.label.label_server import LabelServer
 
 pytestmark = pytest.mark.label
 
-#: mm: NIfTI keeps affines in float32, and ITK writes them as origin, spacing and direction.
+#: mm: NIfTI stores affines in float32, and ITK writes them as origin, spacing and direction.
 SAME_PLACE = 1e-2
 
 
@@ -65,13 +65,13 @@ def angle(first, second):
 
 
 def distances(labels, affine, value, plane):
-    """mm from a plane of the centres of the voxels that carry a label."""
+    """Distances from a plane to the centres of the labelled voxels, mm."""
     points = np.argwhere(labels == value) @ affine[:3, :3].T + affine[:3, 3]
     return np.abs((points - plane["origin"]) @ plane["normal"])
 
 
 def test_the_pages_five_commands(label_environment, dist, studies, told, tmp_path):
-    """As they stand, in an empty folder, but for the environment, which is there."""
+    """The page's commands run unchanged in an empty folder, except that the environment exists already."""
     with socket.socket() as port:
         assert port.connect_ex(("127.0.0.1", 8000)), "port 8000, which the page's commands take, is in use"
     shutil.copy(dist / f"{ORIENTATION}.zip", tmp_path)
@@ -102,7 +102,7 @@ def test_planned_views_come_as_lines(server, studies, exams, dist, told, tmp_pat
     width = 3.0 / 2 + np.linalg.norm(affine[:3, :3], axis=0)[:2].max()
     for value, plane in enumerate(views.values(), start=1):
         assert plane["verdict"] == "plane"
-        # what the viewer shows lies on the planes that it is told of, in every slice
+        # in every slice, the labels that the viewer shows lie on the planes in the JSON
         assert distances(labels, affine, value, plane).max() < width
         assert (labels == value).any(axis=(0, 1)).all()
     # what `monai.bundle run` writes
@@ -146,7 +146,7 @@ def test_a_heart_is_segmented(server, studies, dist, told, tmp_path):
 
 
 def test_four_chambers_are_segmented_in_nifti_and_in_dicom(server, studies, few_phantoms, exams, dist, told, tmp_path):
-    """Images of one slice, which stay on their grid: a NIfTI file, a DICOM file alone, and a folder that it is found in."""
+    """Images of one slice stay on their grid: as a NIfTI file, as a single DICOM file, and found in a folder."""
     image = studies / "four.nii.gz"
     labels, _ = on_the_grid_of(image, server.labels(LONG, "four", tmp_path / "mask.nii.gz"))
     datalist = few_phantoms.cardiac.four_chamber
@@ -191,7 +191,7 @@ def test_real_images_keep_their_grid(server, real_data, told, tmp_path):
 
 
 def test_a_folder_of_dicom_files_is_an_image(server, exams, studies, dist, told, tmp_path):
-    """The whole exam: the loader finds the short axis in it, its first phase, and each slice's own position."""
+    """The folder holds the whole exam: the loader finds the short axis, its first phase, and the position of each slice."""
     folder = exams.cardiac.folder
     asked = server.labels(ORIENTATION, str(folder), tmp_path / "lines.nii.gz")
     labels, _ = on_the_grid_of(studies / "cardiac.nii.gz", asked)
@@ -204,7 +204,7 @@ def test_a_folder_of_dicom_files_is_an_image(server, exams, studies, dist, told,
 
 
 def right_planes(views, exams):
-    """The planes of an exam that was learned by heart are those in its headers: a check of the coordinate frame only."""
+    """The planes of a memorised exam must be those in its headers; this checks only the coordinate frame."""
     angles = {view: angle(plane["normal"], exams.cardiac.planes[view]["normal"]) for view, plane in views.items()}
     assert max(angles.values()) < 20, angles
     return (
@@ -214,7 +214,7 @@ def right_planes(views, exams):
 
 
 def test_locations_come_as_thirds_of_the_stack(server, studies, told, tmp_path):
-    """Of a heart and a knee that were learned by heart: whole slices, in the order of the numbers in the JSON."""
+    """For a memorised heart and knee, whole slices are labelled, in the order of the locations in the JSON."""
     for name, body, thirds in ((LOCATION, "cardiac", {1, 2, 3}), (KNEE_LOCATION, "knee", {1, 2})):
         labels, _ = on_the_grid_of(studies / f"{body}.nii.gz", server.labels(name, body, tmp_path / "labels.nii.gz"))
         assert np.issubdtype(labels.dtype, np.integer), "a viewer cuts fractions"
@@ -222,7 +222,7 @@ def test_locations_come_as_thirds_of_the_stack(server, studies, told, tmp_path):
         assert (labels == of_slice).all() and set(of_slice) == thirds, server.findings(name, body)
         found = server.findings(name, body)
         assert len(found["locations"]) == labels.shape[2] and "no order" not in found["verdict"]
-        # a label goes with larger locations than the label before it
+        # each label has larger locations than the label before it
         for value in sorted(thirds)[1:]:
             lower, upper = (np.array(found["locations"])[of_slice == label] for label in (value - 1, value))
             assert lower.max() < upper.min()
@@ -230,7 +230,7 @@ def test_locations_come_as_thirds_of_the_stack(server, studies, told, tmp_path):
 
 
 def test_what_finds_nothing_still_answers(server, studies, told, tmp_path):
-    """Networks that nobody trained: numbers that are not known are null, and never a 500."""
+    """With untrained networks, unknown numbers are null, and the server never answers 500."""
     for name, body in ((MULTITASK, "cardiac"), (KNEE_MULTITASK, "knee")):
         labels, _ = on_the_grid_of(studies / f"{body}.nii.gz", server.labels(name, body, tmp_path / "labels.nii.gz"))
         assert not labels.any()
@@ -252,7 +252,7 @@ def test_positions_that_nobody_learned(server, studies, told, tmp_path, name, im
 
 @pytest.mark.parametrize("name", FEATURES)
 def test_features_come_as_numbers(server, studies, told, tmp_path, name):
-    """No label, or the thirds of the stack where an order was found; and the features of each slice."""
+    """The answer has no label, or the thirds of the stack if an order was found, and the features of each slice."""
     labels, _ = on_the_grid_of(studies / "cardiac.nii.gz", server.labels(name, "cardiac", tmp_path / "labels.nii.gz"))
     features = np.array(server.findings(name, "cardiac")["features"])
     assert len(features) == labels.shape[2] and np.isfinite(features).all()
@@ -261,7 +261,9 @@ def test_features_come_as_numbers(server, studies, told, tmp_path, name):
 
 
 def test_findings_of_a_knee_are_numbers(server, told):
-    """3D Slicer asks for the default; MONAI Label gives no image for any classification, so ``image`` is not asked for."""
+    """3D Slicer requests the default; MONAI Label makes no image for any classification, so the test does not request
+    ``image``.
+    """
     for output in ("json", "all"):
         found = server.findings(FINDINGS, "knee", output)["prediction"]
         names = ["abnormal", "tear of the anterior cruciate ligament", "tear of a meniscus"]
@@ -294,7 +296,7 @@ def test_what_cannot_learn_from_labels_says_so(server, told, name, reason):
 
 
 def test_without_matplotlib_a_picture_is_a_warning(label_environment, dist, studies, exams, told, tmp_path):
-    """The server's environment draws nothing, and a run there ends with all else written."""
+    """The server's environment cannot draw, but a run there writes everything else."""
     environment = {**os.environ, "PYTHONPATH": "", "PLANEWISE_CACHE": str(tmp_path / "cache")}
     python = label_environment / "bin" / "python"
     if not subprocess.run([python, "-c", "import matplotlib"], capture_output=True).returncode:
@@ -313,7 +315,7 @@ def test_without_matplotlib_a_picture_is_a_warning(label_environment, dist, stud
 
 def test_it_trains_on_labels_again_and_again(server, told):
     before = read_weights(server.bundle(SEGMENTATION))
-    # exported from the weights before; MONAI Label would take it for the model where model.pt is gone
+    # exported from the previous weights; MONAI Label would use it as the model if model.pt were missing
     script = server.bundle(SEGMENTATION) / "models" / "model.ts"
     script.touch()
     assert server.train(SEGMENTATION, max_epochs=1)[0] == "DONE", server.log
@@ -321,9 +323,9 @@ def test_it_trains_on_labels_again_and_again(server, told):
     after = read_weights(server.bundle(SEGMENTATION))
     assert before.keys() == after.keys()
     assert any(not torch.equal(before[name], after[name]) for name in before)
-    # a reader labels some more and trains for longer: the last run does not stand in the way
+    # an annotator draws more labels and trains for longer: the previous run must not prevent this
     assert server.train(SEGMENTATION, max_epochs=2, val_split=0.5)[0] == "DONE", server.log
-    # MONAI Label takes the first of these for the model when it starts again
+    # when it starts again, MONAI Label uses the first of these as the model
     assert [path.name for path in (server.bundle(SEGMENTATION) / "models").glob("*.pt")] == ["model.pt"]
     told(
         f"`{SEGMENTATION}` trained on four labelled hearts, one epoch, then two",
@@ -332,7 +334,9 @@ def test_it_trains_on_labels_again_and_again(server, told):
 
 
 def test_dicom_series_over_dicomweb(label_environment, dist, exams, told, tmp_path):
-    """As PACS and OHIF have it. The short axis of one of our exams is many series, and is made one."""
+    """PACS and OHIF provide images this way. The short axis of one of our exams consists of many series, which are merged
+    into one.
+    """
     archive = tmp_path / "archive"
     one = pydicom.uid.generate_uid()
     for number, path in enumerate(sorted(exams.cardiac.folder.rglob("*.dcm"))):
@@ -348,7 +352,7 @@ def test_dicom_series_over_dicomweb(label_environment, dist, exams, told, tmp_pa
     }
     with DicomwebServer(archive) as pacs:
         work = tmp_path / "server"
-        # the converter to DICOM SEG, which MONAI Label would fetch from the network; nothing here asks for one
+        # the converter to DICOM SEG, which MONAI Label would download; these tests never need it
         (work / "bin").mkdir(parents=True)
         (work / "bin" / "itkimage2segimage").touch(mode=0o755)
         settings["PATH"] = f"{label_environment / 'bin'}:{work / 'bin'}:/usr/bin:/bin"

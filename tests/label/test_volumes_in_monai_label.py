@@ -27,16 +27,16 @@ TUMOURS, PANCREAS = "downstream_brain_tumour_segmentation", "downstream_pancreas
 (GRADING,) = PHOTOGRAPHS
 PRETEXTS = tuple(name for name in VOLUMES if name.startswith("pretext_"))
 ROTATION = "pretext_rotation"
-#: Enough to learn two cases of 16^3 voxels by heart in some seconds.
+#: Enough to memorise two cases of 16^3 voxels within seconds.
 LEARNED = {"learning_rate": 0.01, "samples_per_epoch": 8, "max_epochs": 60, "val_interval": 60}
-#: As they are, without random changes.
+#: Images are used without random changes.
 LEARNED |= {"rotate": 0.0, "zoom": [1.0, 1.0], "shift": 0.0, "intensity_prob": 0.0}
 #: The studies' images have four channels.
 SIZES = {name: {"in_channels": 4} for name in PRETEXTS}
 
 
 def cases(datalist: Path) -> list[dict]:
-    """Each case of a datalist, with whole paths."""
+    """The cases of a datalist, with absolute paths."""
     found = json.loads(datalist.read_text())["training"]
     images = [item["image"] if isinstance(item["image"], list) else [item["image"]] for item in found]
     return [
@@ -60,7 +60,7 @@ def packaged(few_phantoms, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def studies(few_phantoms, label_environment, tmp_path_factory) -> Path:
-    """Heads as the page's command makes them, with their labels; one head's four files; an abdomen; a photograph."""
+    """Heads as made by the page's command, with labels; the four files of one head; an abdomen; a photograph."""
     folder = tmp_path_factory.mktemp("volume_studies")
     (folder / "labels" / "final").mkdir(parents=True)
     (command,) = page_commands("concat_images")
@@ -73,7 +73,7 @@ def studies(few_phantoms, label_environment, tmp_path_factory) -> Path:
         (folder / "one.nii.gz").rename(folder / f"head{number}.nii.gz")
         mask = nibabel.load(case["label"])
         values = np.asarray(mask.dataobj)
-        # the last head's mask as a viewer draws it with the server's numbers, where the enhancing part is 3
+        # the last head's mask, drawn in a viewer with the server's numbers, in which the enhancing part is 3
         drawn = values if number == 0 else np.where(values == 4, 3, values).astype(values.dtype)
         nibabel.save(nibabel.Nifti1Image(drawn, mask.affine), folder / "labels" / "final" / f"head{number}.nii.gz")
     (folder / "said").unlink()
@@ -102,7 +102,7 @@ def same_mask(found: np.ndarray, written: Path) -> None:
 
 
 def learned(mask: np.ndarray, reference: Path) -> None:
-    """That the mask is of this image: Dice of all that is labelled."""
+    """Check that the mask belongs to this image, by the Dice of all labelled voxels."""
     wanted, _ = read(reference)
     assert 2 * ((mask > 0) & (wanted > 0)).sum() > 0.4 * ((mask > 0).sum() + (wanted > 0).sum())
 
@@ -134,7 +134,7 @@ def test_a_tumour_from_the_contrast_that_is_open_or_from_a_folder(server, studie
     for given in ("one_flair", "one_t1", str(case["images"][0].parent)):
         mask, _ = read(server.labels(TUMOURS, given, tmp_path / "other.nii.gz"))
         assert np.array_equal(mask, wanted)
-    # the abdomen has no other contrasts beside it
+    # the abdomen's folder has no other contrasts
     assert "no case of t1, t1ce, t2, flair" in server.refusal(TUMOURS, "abdomen")
     told(
         f"`{TUMOURS}`, the file of one contrast next to the other three; a case's folder (`image=/data/case`)",
@@ -179,7 +179,7 @@ def test_a_photograph(server, studies, packaged, told, tmp_path):
 
 @pytest.mark.parametrize("name", [TUMOURS, ROTATION])
 def test_training_on_the_studies_labels(server, told, name):
-    """One head is trained on and the other validated on: a mask that is left out would end the run."""
+    """One head is for training and the other for validation: if a mask were left out, the run would end."""
     before = read_weights(server.bundle(name))
     state, last = server.train(name, max_epochs=1, val_split=0.5)
     assert state == "DONE", f"{last}\n{server.log}"
@@ -195,7 +195,7 @@ def test_photographs_are_not_trained(server, told):
 
 
 def test_a_pancreas_is_learned_from_the_studies_labels(label_environment, packaged, few_phantoms, told, tmp_path):
-    """In a server of its own, whose images have one channel, as `planewise check` tells; and a mask of a viewer's."""
+    """A separate server whose images have one channel, as `planewise check` requires, and a mask drawn in a viewer."""
     (tmp_path / "images/labels/final").mkdir(parents=True)
     for number, case in enumerate(cases(few_phantoms.volume.abdomens)):
         shutil.copy(case["images"][0], tmp_path / f"images/abdomen{number}.nii.gz")

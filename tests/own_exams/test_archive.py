@@ -17,7 +17,7 @@ from rich.console import Console
 
 
 class Broken(Exception):
-    """Something that nobody foresaw."""
+    """An unforeseen error."""
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def files(tmp_path):
 
 
 class Work:
-    """Counts which exams are made; a severity is an exam that can be used, an error is raised."""
+    """Counts the exams that are processed; a number is the severity of a usable exam, and an error is raised."""
 
     def __init__(self, files, outcomes, left_out=None, **settings):
         self.made = []
@@ -139,7 +139,7 @@ def test_exams_that_nothing_can_be_made_of_are_named_with_the_others(files, tmp_
 
 
 def test_the_terminal_counts_them_and_says_how_long_the_others_take(files, tmp_path, monkeypatch):
-    # the first takes a minute, and then both others two; the first two take four hours, and then the last two
+    # the first takes a minute, so two minutes remain for the other two; the first two take four hours, so two hours remain
     clock = iter((0, 60, 4 * 3600, 4 * 3600))
     monkeypatch.setattr("planewise.own_exams.archive.time", SimpleNamespace(monotonic=lambda: next(clock)))
     left_out = {"dddd": LeftOut("no stack", tmp_path / "in/Doe")}

@@ -67,7 +67,7 @@ def test_a_plan(items, tmp_path):
 
 @pytest.fixture
 def write(items, tmp_path):
-    """Write the files of three phases, of which the first is end-diastole and the last end-systole."""
+    """Write the files of three phases; the first is end-diastole and the last is end-systole."""
     labels = [some_labels(items[0]["image"]) for _ in range(3)]
     for phase, share in ((1, 0.8), (2, 0.4)):
         lv = np.argwhere(labels[phase] == 3)

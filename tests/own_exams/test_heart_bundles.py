@@ -48,15 +48,15 @@ def test_a_limit_that_is_no_angle_is_refused(limit):
 
 
 def test_stacks_and_volumes_pass(monkeypatch):
-    found = [exam("aa", 6), {"image": "volume.nii.gz"}]  # no such file: the bundle says so
+    found = [exam("aa", 6), {"image": "volume.nii.gz"}]  # there is no such file, and the bundle says so
     monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, left_out: found)
     assert stacks_in(Path(), keep_names=True) == (found, {})
-    # a volume is called by its hash, a stack of DICOM files has one
+    # a volume is identified by its hash, and a stack of DICOM files already has one
     assert stacks_in(Path())[0] == [found[0], found[1] | {"exam": exam_of(found[1])}]
 
 
 def volume(folder: Path, name: str, degrees: float) -> dict:
-    """Slices turned out of the axial plane by so much about each in-plane axis, towards the short axis of a heart."""
+    """Slices rotated out of the axial plane by this angle about each in-plane axis, towards the short axis of a heart."""
     turn = Rotation.from_euler("xy", [degrees, degrees], degrees=True).as_matrix()
     affine = np.eye(4)
     affine[:3, :3] = turn * (-2, -2, 8)
@@ -65,7 +65,7 @@ def volume(folder: Path, name: str, degrees: float) -> dict:
 
 
 def test_what_cannot_be_a_short_axis_costs_itself(tmp_path):
-    """Degrees from axial; a file exactly along the axes may have lost its orientation."""
+    """The numbers are degrees from axial; a file exactly along the axes may have lost its orientation."""
     straight, leaning, heart = (
         volume(tmp_path, f"{name}.nii.gz", degrees) for name, degrees in (("a", 0), ("b", 7), ("c", 40))
     )
@@ -74,7 +74,7 @@ def test_what_cannot_be_a_short_axis_costs_itself(tmp_path):
     assert set(left_out) == {exam_of(straight), exam_of(leaning)}
     assert [item["image"] for item in stacks_in(tmp_path, straight=True)[0]] == [straight["image"], heart["image"]]
     assert len(stacks_in(tmp_path, min_obliquity=0)[0]) == 3
-    # names are kept, and given to the bundle, which would take the others from the folder
+    # names are kept and passed to the bundle, which would otherwise take other names from the folder
     assert stacks_in(tmp_path, keep_names=True)[0] == [heart | {"exam": "c"}]
     Path(heart["image"]).unlink()
     with pytest.raises(InputError, match="no stack here can be the short axis of a heart") as refused:

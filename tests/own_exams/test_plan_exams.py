@@ -16,7 +16,7 @@ FLAT, FAINT, FAR = (
 
 
 def test_few_phases_stand_for_many():
-    """The first under the exam's own name; of masked volumes, end-diastole is the first, wherever it is listed."""
+    """The first phase has the exam's own name; in volumes with masks, end-diastole comes first, wherever it is listed."""
     cine = [{"exam": "aa", "image": [], "phase": f"phase{4 * number:02d}"} for number in range(25)]
     masked = [{"exam": "bb", "image": "es.nii.gz", "phase": "ES"}, {"exam": "bb", "image": "ed.nii.gz", "phase": "ED"}]
     alone = {"exam": "cc", "image": []}
@@ -78,7 +78,7 @@ def test_views_without_a_plane_or_without_a_counterpart():
     summary = _summary(planned({"2ch": None, "4ch": None}, **{"2ch": none, "4ch": {}}))
     assert summary.flags == [f"2ch: no plane; {FAINT}"] and summary.severity == 1
     assert summary.words == "2ch no plane, 4ch planned, none acquired"
-    # weights of one's own have no bounds: the farthest come first, and nobody can say what is too far
+    # your own weights have no bounds: the exams farthest away come first, but no distance counts as too large
     unknown = {"within_deg": None, "within_mm": None}
     summary = _summary(planned({"2ch": (45.0, 3.0)}, **{"2ch": unknown}))
     assert not summary.flags and summary.severity == 0.5

@@ -14,7 +14,7 @@ from planewise.phantoms.scanner.nifti import NiftiFile
 
 @pytest.fixture
 def volumes(tmp_path):
-    """Two volumes of noise, of other counts of slices."""
+    """Two volumes of noise with different numbers of slices."""
     folder = tmp_path / "volumes"
     folder.mkdir()
     rng = np.random.default_rng(0)

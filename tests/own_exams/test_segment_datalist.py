@@ -20,7 +20,7 @@ from planewise.preprocessing.exam_name import exam_of, volume_name
 from typer.testing import CliRunner
 
 SHAPE, SPACING = (30, 24, 5), (2.0, 2.0, 10.0)
-#: Slices of the cine's stack; the last gap is twice the others.
+#: Slice positions of the cine's stack; the last gap is twice the others.
 POSITIONS = (0.0, 10.0, 20.0, 30.0, 50.0)
 
 
@@ -45,7 +45,7 @@ def slice_affine(position: float) -> list[list[float]]:
 
 @pytest.fixture
 def exams(tmp_path):
-    """A datalist of a cine ``aaaa`` of two phases, slice by slice, and of whole volumes ``bbbb`` and ``cccc`` with masks."""
+    """A datalist with a cine ``aaaa`` of two phases, slice by slice, and whole volumes ``bbbb`` and ``cccc`` with masks."""
     image = np.arange(np.prod(SHAPE), dtype="i2").reshape(SHAPE) % 100 + 1
     cine = [
         {
@@ -70,7 +70,7 @@ def exams(tmp_path):
         "planewise": {"version": 1, "stack": "sax"},
         "training": [*cine, *whole["bbbb"]],
         "validation": whole["cccc"],
-        "test": cine,  # as DSBCC's exams of two sections
+        "test": cine,  # as in DSBCC, whose exams are in two sections
         "exams": {
             "aaaa": {
                 "patient": "a",
@@ -84,7 +84,7 @@ def exams(tmp_path):
 
 
 class Bundle:
-    """What stands in for the bundle: writes masks by name, and says and refuses what it is told to."""
+    """Replaces the bundle: writes masks by name, and logs and refuses as it is told."""
 
     def __init__(self):
         self.masks, self.unread, self.runs, self.settings = {}, {}, [], {}
@@ -118,7 +118,7 @@ def bundle(monkeypatch):
 
 @pytest.fixture
 def segmented(exams, bundle, tmp_path):
-    """`segment_datalist` with weights that nobody reads."""
+    """Call `segment_datalist` with weights that are never read."""
     (tmp_path / "weights.pt").write_bytes(b"some weights")
 
     def run(path=exams, **options):
@@ -157,7 +157,7 @@ def test_every_image_of_every_section_has_its_mask(exams, segmented, bundle, tmp
 
 
 def test_hearts_are_cut_out_by_them_whatever_the_gaps_of_the_stack(segmented, bundle):
-    """NIfTI has one spacing; a mask of an uneven stack is of its slices one by one."""
+    """NIfTI has a single spacing, so the mask of an uneven stack is stored slice by slice."""
     marked = heart()
     marked[..., 4] = 0
     marked[2:9, 3:7, 4] = 1
@@ -174,7 +174,7 @@ def test_hearts_are_cut_out_by_them_whatever_the_gaps_of_the_stack(segmented, bu
     ("mask", "why"),
     [
         (heart(0), "is empty"),
-        (heart(4), "is empty"),  # no value of a heart
+        (heart(4), "is empty"),  # not a structure of the heart
         (np.pad(np.ones((2, 2, 5), "u1"), ((0, 28), (0, 22), (0, 0))), "contains 1 ml; a heart has 10 to 2500 ml"),
         (np.ones(SHAPE, "u1") * np.array([0, 0, 1, 0, 0], "u1"), "shows a heart on only 1 of 5 slices"),
     ],
@@ -185,7 +185,7 @@ def test_an_exam_with_a_mask_that_is_no_heart_is_left_out_with_the_reason(mask, 
     assert done.left_out == {"bbbb": f"its predicted mask at ES {why}"} and (done.exams, done.images) == (2, 6)
     items = load_datalist(done.datalist, "training")
     of_it = [item for item in items if item["exam"] == "bbbb"]
-    # neither the good mask of the other phase nor the one that was drawn
+    # neither the good mask of the other phase nor the one drawn by hand
     assert len(of_it) == 2 and not any("label" in item or "label_origin" in item for item in of_it)
     assert {item["exam"] for item in with_hearts(items)} == {"aaaa"}
     entry = json.loads(done.datalist.read_text())["exams"]["bbbb"]
@@ -207,13 +207,13 @@ def test_started_again_it_makes_what_lacks(segmented, bundle, exams):
     again = segmented()
     assert len(bundle.runs) == 1 and (again.kept, again.images) == (6, 6)
     assert again.datalist.read_bytes() == first.datalist.read_bytes()
-    # one that was cut off when it was written: its exam, whose phases' names tell the cycle
+    # a truncated mask costs the whole exam, because the phases' names determine its cycle
     mask = first.masks / "aaaa_phase50/aaaa_phase50_mask.nii.gz"
     mask.write_bytes(mask.read_bytes()[:-20])
     seen = []
     assert segmented(progress=lambda *counts: seen.append(counts)).kept == 4 and sorted(bundle.runs[1]) == ALL[:2]
     assert seen[0] == (4, 6), "what is made anew is not done yet"
-    # the exam has got another slice since
+    # another slice has been added to the exam since
     save(first.masks / "cccc_ED/cccc_ED_mask.nii.gz", heart()[..., :4])
     assert segmented().kept == 4 and sorted(bundle.runs[2]) == ALL[4:]
     # or lies elsewhere
@@ -228,7 +228,7 @@ def test_masks_of_other_weights_are_not_taken(segmented, bundle, tmp_path):
         segmented()
     shutil.rmtree(done.masks)
     assert segmented().kept == 0
-    # masks that do not say whose they are
+    # masks without a record of their weights
     (tmp_path / "out/segmentation.json").unlink()
     with pytest.raises(InputError, match="other weights"):
         segmented()

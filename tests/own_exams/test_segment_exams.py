@@ -1,4 +1,4 @@
-"""The numbers of a segmented heart, wherever they are written, against the voxels of the masks that are written with them."""
+"""Compare the numbers of a segmented heart, wherever they are written, with the voxels of its masks."""
 
 import base64
 import csv
@@ -33,9 +33,9 @@ HEIGHT, WEIGHT = 1.8, 80.0
 
 @pytest.fixture(scope="module")
 def segmented(tmp_path_factory):
-    """An exam of four phases, segmented by hand: its results, their folder, and the volumes (ml) by structure and phase.
+    """A manually segmented exam of four phases: its results, their folder, and the volumes (ml) by structure and phase.
 
-    Of end-diastole alone, the image is brighter on the right.
+    Only at end-diastole is the image brighter on the right.
     """
     folder = tmp_path_factory.mktemp("segmented")
     size, ramp = (44, 40), np.arange(44, dtype="<u2")
@@ -57,7 +57,7 @@ def segmented(tmp_path_factory):
         return []
 
     with pytest.MonkeyPatch.context() as patch:
-        # the package has a function of the module's name
+        # get the module, because the package has a function of the same name
         patch.setattr(sys.modules["planewise.own_exams.segment_exams"], "run_inference", segment)
         (made,) = segment_exams(folder / "exam", folder / "out")
     ml: dict[str, list[float]] = {name: [] for name in VALUES}
@@ -129,7 +129,7 @@ def test_the_page(segmented):
     }
     moments = ["phase 1 of 4", "phase 2 of 4, end-systole", "phase 3 of 4, end-diastole", "phase 4 of 4"]
     assert [frame["name"] for frame in content["cine"]["frames"]] == moments
-    # image and outlines at end-diastole: an outline cuts the corners of its pixels, of 16 mm2
+    # image and outlines at end-diastole; an outline cuts the corners of its pixels, which have 16 mm2
     for entry in content["slices"]:
         pixels = np.frombuffer(base64.b64decode(entry["pixels"]), np.uint8).reshape(entry["shape"][::-1])
         assert (pixels[:, 0] < pixels[:, -1]).all()
@@ -188,7 +188,7 @@ def test_the_list_of_exams(segmented):
 
 
 def marked(*flags: Flag) -> set[tuple[str, str]]:
-    """Structure and column of the flagged numbers."""
+    """Structure and column of each flagged number."""
     header, rows = _rows(FOUND, flags)
     return {(row[0], name) for row in rows for name, cell in zip(header, row, strict=True) if cell.endswith("(!)")}
 

@@ -29,16 +29,16 @@ from tests.quick_python import OF_BUNDLES, quick_python
 
 @pytest.fixture(autouse=True)
 def quick_exports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Packaging exports a network in a process of its own, where planewise cannot be imported."""
+    """Packaging exports a network in a separate process, where planewise cannot be imported."""
     monkeypatch.setattr(sys, "executable", quick_python(sys.executable, OF_BUNDLES, hidden="planewise"))
 
 
 @pytest.fixture(scope="session")
 def bare_python(tmp_path_factory) -> str:
-    """The Python of an environment with what the bundles say that they need, and nothing else.
+    """The Python of an environment that has only the packages that the bundles name.
 
-    Unless ``PLANEWISE_BARE_PYTHON`` names one, it is made of what is installed here, see `fresh_environment`: in a second,
-    where pip takes minutes. ``tools/test --fresh`` and ``--oldest`` let pip make them.
+    Unless ``PLANEWISE_BARE_PYTHON`` names one, it is linked from the packages installed here (see `fresh_environment`) within
+    a second, whereas pip takes minutes. ``tools/test --fresh`` and ``--oldest`` let pip make them.
     """
     if named := os.environ.get("PLANEWISE_BARE_PYTHON"):
         return named
@@ -47,7 +47,9 @@ def bare_python(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="session")
 def elsewhere(bare_python) -> Callable[..., None]:
-    """Call it with a folder and the arguments of one or more runs there, by the `bare_python`, without planewise."""
+    """Call it with a folder and the arguments of one or more runs, which it starts there with `bare_python`, without
+    planewise.
+    """
     python = quick_python(bare_python, OF_BUNDLES, hidden="planewise")
 
     def use(folder: Path, *commands: list[str]) -> None:
@@ -84,7 +86,7 @@ def few_phantoms(tmp_path_factory) -> SimpleNamespace:
     }
 
     def measured_on_the_last(datalist: dict) -> dict:
-        # so few that one is learned from and measured on
+        # too few for a split: one is used for training and for scoring
         last = datalist["training"][-1]["exam"]
         kept = [item for item in datalist["training"] if item["exam"] == last]
         return datalist | {"test": kept, "validation": kept}
@@ -97,7 +99,7 @@ def source(name: str) -> Path:
 
 
 def write_run(name: str, folder: Path, settings: dict, datalist: Path | None = None) -> Path:
-    """What a run leaves, without the training: weights of a network as it is initialised, settings, record and scores."""
+    """Write the files of a run without training: initial weights, settings, record and scores."""
     config = yaml.safe_load((source(name) / "configs/train.yaml").read_text())
     config |= {key: value for key, value in settings.items() if key in config}
     config |= {"datalist": str(datalist or "nowhere.json"), "output_dir": str(folder)}

@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 
 
 def required_by(bundle: Path) -> dict[str, str]:
-    """Distribution to version: what the metadata of a bundle of the repository will say that it needs when packaged."""
+    """Maps distributions to the versions that the metadata of a bundle will require when it is packaged."""
     source = Bundle(bundle)
     named = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
     own = {name: source.metadata[key] for name, key in named.items()}
@@ -30,7 +30,7 @@ def required_by(bundle: Path) -> dict[str, str]:
 
 
 def required_by_all() -> dict[str, str]:
-    """What any of the repository's bundles needs."""
+    """Everything that the repository's bundles require."""
     return {name: version for path in sorted(ROOT.glob("bundles/*/")) for name, version in required_by(path).items()}
 
 
@@ -43,9 +43,9 @@ def lowest_versions() -> dict[str, str]:
 
 
 def fresh_environment(folder: Path, names: Iterable[str]) -> Path:
-    """Make a virtual environment that has some of this environment's distributions, what these need, and nothing else.
+    """Create a virtual environment that has only these distributions and their dependencies, taken from this environment.
 
-    They are linked and not copied: what nobody named cannot be imported, as if pip had made the environment.
+    They are linked, not copied; everything else cannot be imported, as if pip had made the environment.
 
     Args:
         folder: of the environment.
@@ -61,14 +61,14 @@ def fresh_environment(folder: Path, names: Iterable[str]) -> Path:
     for part in _with_dependencies(names):
         for file in part.files or ():
             top = file.parts[0]
-            # ../../bin and the like are not modules; a folder may be several distributions'
+            # entries such as ../../bin are not modules, and several distributions may share a folder
             if top != ".." and not (packages / top).exists():
                 (packages / top).symlink_to(part.locate_file(top))
     return python
 
 
 def _with_dependencies(names: Iterable[str]) -> Iterator[Distribution]:
-    """Distributions and those that they need, without their extras."""
+    """Distributions and their dependencies, without extras."""
     waiting, seen = list(names), set()
     while waiting:
         name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
@@ -78,7 +78,7 @@ def _with_dependencies(names: Iterable[str]) -> Iterator[Distribution]:
         try:
             found = distribution(name)
         except PackageNotFoundError:
-            # a dependency that somebody did without
+            # an optional dependency that is not installed
             continue
         yield found
         needed = map(Requirement, found.requires or ())

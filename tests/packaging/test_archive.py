@@ -28,7 +28,7 @@ def test_the_sums_are_of_every_file(folder):
     archive.write_sums(folder)
     lines = (folder / "SHA256SUMS").read_text().splitlines()
     assert lines == [f"{hashlib.sha256(FILES[name]).hexdigest()}  {name}" for name in sorted(FILES)]
-    # written again, they do not hold themselves
+    # when written again, the sums do not include themselves
     archive.write_sums(folder)
     assert (folder / "SHA256SUMS").read_text().splitlines() == lines
     assert archive.wrong_sums(folder) == []

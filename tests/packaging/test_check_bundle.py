@@ -39,7 +39,7 @@ def findings(folder, **options):
 
 
 def finding(name, folder, scratch):
-    """What one check says."""
+    """The result of a single check."""
     candidate = Candidate(Bundle(folder), scratch)
     (check,) = (check for check in checks_for(candidate) if check.name == name)
     return check(candidate)
@@ -52,7 +52,7 @@ def edited(text, old, new):
 
 @pytest.fixture
 def copy(tmp_path):
-    """A bundle that can be spoilt, with a network small enough to check often."""
+    """A bundle to modify, with a network small enough for frequent checks."""
     folder = shutil.copytree(source(NAME), tmp_path / "bundles" / NAME, ignore=shutil.ignore_patterns("models", "eval"))
     for file in ("train.yaml", "inference.yaml"):
         path = folder / "configs" / file
@@ -126,7 +126,7 @@ KNEE = "downstream_knee_injury_classification"
 
 @pytest.mark.parametrize("marked", [True, False])
 def test_numbers_that_monai_label_would_resize_are_found(marked, tmp_path):
-    """Without what marks them as numbers, MONAI Label answers every request with 500."""
+    """Without the metadata that marks them as numbers, MONAI Label answers every request with 500."""
     ignored = shutil.ignore_patterns("models", "eval")
     folder = shutil.copytree(source(KNEE), tmp_path / "bundles" / KNEE, ignore=ignored)
     config = folder / "configs/inference.yaml"
@@ -141,7 +141,7 @@ def test_numbers_that_monai_label_would_resize_are_found(marked, tmp_path):
 
 
 def test_numbers_that_are_no_json_are_found(copy, tmp_path):
-    """MONAI Label answers 500 to whoever asks for them."""
+    """MONAI Label answers 500 to any request for them."""
     config = copy / "configs/inference.yaml"
     nan = "  - _target_: Lambdad\n    keys: result\n    func: \"$lambda result: {**result, 'order': float('nan')}\"\n"
     config.write_text(edited(config.read_text(), "handlers:\n", nan + "handlers:\n"))
@@ -156,7 +156,7 @@ def test_a_pretext_that_needs_no_label_learns_from_the_images(tmp_path):
 
 
 def test_a_training_that_has_nothing_to_learn_is_found(copy, tmp_path):
-    """A bundle refuses what a server hands over in words of its own, or learns from the labels."""
+    """A bundle must refuse a server's training data with its own message, or learn from the labels."""
     refused = finding("MONAI Label training", copy, tmp_path)
     assert refused.status == "ok" and "is refused: none of the 3 slices has location" in refused.detail
     config = copy / "configs/train.yaml"
@@ -197,7 +197,7 @@ def test_an_image_that_a_network_cannot_take_is_refused_in_words(refuses, tmp_pa
 
 @pytest.mark.skipif(not (find_spec("onnx") and find_spec("onnxruntime")), reason="needs onnx and onnxruntime")
 def test_an_onnx_file_that_holds_for_its_example_alone_is_found(copy, tmp_path, monkeypatch):
-    """Traced, a network's branches and sizes are those of the example."""
+    """In a traced network, branches and sizes are fixed to those of the example."""
     assert finding("ONNX", copy, tmp_path).detail.startswith("opset ")
 
     def narrow(bundle, settings):
@@ -210,7 +210,7 @@ def test_an_onnx_file_that_holds_for_its_example_alone_is_found(copy, tmp_path, 
 
 
 def test_a_flaw_costs_its_own_line_and_no_other(copy):
-    """The whole check of a sound bundle; spoilt in one place, all its other lines are as they were."""
+    """Check a correct bundle completely; after one change, all other lines stay the same."""
     sound = findings(copy)
     assert {found.name for found in sound.values() if found.status == "warning"} == {"weights"}
     assert "FAIL" not in {found.status for found in sound.values()}
@@ -233,7 +233,7 @@ def test_scores_and_weights_and_inference(copy, tmp_path):
 
 
 def test_scores_of_words_alone(copy, tmp_path):
-    """A place to fill in is not a score."""
+    """A placeholder is not a score."""
     metadata = json.loads((copy / "configs/metadata.json").read_text())
     (copy / "configs/metadata.json").write_text(
         json.dumps(metadata | {"eval_metrics": {"mean_error": "to be measured"}})
@@ -252,7 +252,7 @@ def test_a_runs_last_checkpoint_is_no_large_file_of_the_bundle(copy, tmp_path, m
 
 
 def test_weights_are_read_once(copy, tmp_path, monkeypatch):
-    """What the exports and the check of weights share: the file's numbers, in the network that they are for."""
+    """The exports and the check of weights share one network with the file's weights."""
     reads = []
     monkeypatch.setattr(checks.candidate, "read_weights", lambda path: reads.append(path) or read_weights(path))
     torch.manual_seed(1)
@@ -273,7 +273,7 @@ def test_a_packaged_bundle(tmp_path):
     )
     found = findings(done.folder)
     assert {found[name].status for name in ("code", "sums", "weights", "required packages")} == {"ok"}
-    # nothing of it stays behind, in memory or on the disk
+    # nothing remains of it, in memory or on disk
     assert "scripts" not in sys.modules and not list(done.folder.rglob("__pycache__"))
     config = done.folder / "configs/inference.yaml"
     config.write_text(

@@ -104,7 +104,7 @@ run:
 
 @pytest.mark.parametrize("suffix", ["yaml", "json"])
 def test_a_packaged_config_finds_its_own_folder(suffix, tmp_path, monkeypatch):
-    """From any folder, by the command's path or by a workflow made in Python."""
+    """From any folder, by the command's path or by a workflow created in Python."""
     bundle = tmp_path / "some where" / "bundle"
     (bundle / "configs").mkdir(parents=True)
     (bundle / "scripts").mkdir()
@@ -126,7 +126,7 @@ def test_a_packaged_config_finds_its_own_folder(suffix, tmp_path, monkeypatch):
 
 
 def test_a_bundles_folder_is_found_before_anything_of_it_is_used(tmp_path, monkeypatch):
-    """MONAI evaluates imports before all else; what a failed one left must not stay."""
+    """MONAI evaluates imports before everything else; nothing may remain of a failed import."""
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / "__init__.py").write_text("there = 'found'")
     text = "imports:\n- $import planewise\nbundle_root: .\ninitialize:\n- $planewise.there\n"

@@ -11,7 +11,7 @@ from tests.packaging.fresh_environment import fresh_environment
 
 
 def imports(python: str | Path, module: str) -> bool:
-    # -I: neither the folder of the tests nor PYTHONPATH
+    # -I ignores the tests' folder and PYTHONPATH
     done = subprocess.run([python, "-I", "-c", f"import {module}"], capture_output=True, text=True)
     assert done.returncode == 0 or "ModuleNotFoundError" in done.stderr, done.stderr
     return done.returncode == 0

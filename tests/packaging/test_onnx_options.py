@@ -35,7 +35,7 @@ def test_a_file_is_for_images_as_inference_makes_them():
 
 @pytest.mark.skipif(not (find_spec("onnx") and find_spec("onnxruntime")), reason="needs onnx and onnxruntime")
 def test_the_command_of_a_packaged_readme_makes_such_a_file(packaged, monkeypatch):
-    """As whoever has the folder alone would call it; in this process, which saves seconds of imports."""
+    """The command is called as by a user who has only the folder, but in this process, which saves seconds of imports."""
     from onnxruntime import InferenceSession
 
     folder = packaged("pretext_cardiac_location", data="phantoms").folder

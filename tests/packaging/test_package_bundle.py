@@ -77,7 +77,7 @@ def test_the_runs_settings_are_in_both_configs_and_nothing_of_where_it_ran(run, 
 
 @pytest.mark.parametrize("kind", ["train", "infer"])
 def test_a_package_is_loaded_by_its_name(kind, run, tmp_path, monkeypatch):
-    """`monai.bundle.load` knows a bundle's name and folder, and gives the network with its weights."""
+    """`monai.bundle.load` finds a bundle by its name and folder, and returns the network with its weights."""
     done = package_bundle(source(NAME), run, tmp_path / "dist", **SAID)
     file = {"train": "train.json", "infer": "inference.json"}[kind]
     monkeypatch.chdir(tmp_path)
@@ -105,7 +105,7 @@ def files_of(folder: Path):
 
 @pytest.mark.parametrize("torchscript", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_same_input_gives_the_same_bytes(torchscript, run, tmp_path):
-    """Of TorchScript too, whose sources' paths and names of classes depend on where and when it is made."""
+    """This includes TorchScript, in which paths of sources and names of classes depend on where and when it is made."""
     first = package_bundle(source(NAME), run, tmp_path / "a", torchscript=torchscript, **SAID)
     copy = shutil.copytree(run, tmp_path / "longer name of a run")
     second = package_bundle(source(NAME), copy / "models/model.pt", tmp_path / "b", torchscript=torchscript, **SAID)
@@ -117,7 +117,7 @@ def test_the_same_input_gives_the_same_bytes(torchscript, run, tmp_path):
 
 
 def test_what_a_config_reads_is_packaged_too(tmp_path):
-    """The permutations of puzzles of volumes, which configs/3d.yaml names."""
+    """configs/3d.yaml names the permutations of puzzles of volumes."""
     name = "pretext_jigsaw"
     made = write_run(name, tmp_path / "run", tiny(name) | {"num_permutations": 6, "head_features": [4]})
     done = package_bundle(source(name), made, tmp_path / "dist", **SAID)
@@ -132,7 +132,7 @@ def test_large_files_are_set_apart_for_the_zoo(tmp_path, monkeypatch):
     run = write_run(NAME, tmp_path / "run", tiny(NAME) | {"features": [32, 64, 128]})
     assert (run / "models/model.pt").stat().st_size > archive.LARGEST
     apart = tmp_path / "dist" / f"{NAME}_large"
-    url = (apart / "models").as_uri()  # as good a network as any
+    url = (apart / "models").as_uri()  # any network will do
     done = package_bundle(source(NAME), run, tmp_path / "dist", zoo_url=url, **SAID)
     assert done.large == apart and not (done.folder / "models/model.pt").exists()
     with zipfile.ZipFile(done.zip) as zip_file:
@@ -148,7 +148,7 @@ def test_large_files_are_set_apart_for_the_zoo(tmp_path, monkeypatch):
 
 
 def test_a_network_of_ones_own_is_packaged_from_the_bundles_own_configs(tmp_path):
-    """A run that has it cannot bring it along: its configuration is data."""
+    """A run cannot bring its own network along, because its configuration is only data."""
     name = "downstream_cardiac_sax_segmentation"
     network = {
         "_target_": "monai.networks.nets.BasicUNet",
@@ -171,7 +171,7 @@ def test_a_network_of_ones_own_is_packaged_from_the_bundles_own_configs(tmp_path
 
 @pytest.mark.parametrize("key", ["sigma", "features", "network_def", "views"])
 def test_a_runs_configuration_is_not_executed(key, run, tmp_path):
-    """Neither to package the run nor to check a bundle with its weights."""
+    """It is executed neither to package the run nor to check a bundle with its weights."""
     mark = tmp_path / "executed"
     write = f"$open({str(mark)!r}, 'w').close() or 3.5"
     value = {
@@ -199,7 +199,7 @@ def test_a_runs_configuration_that_is_broken_is_named(text, run, tmp_path):
 
 
 def test_what_a_script_says_of_where_it_was_made_is_taken_out(tmp_path):
-    """The same network from two files of source, in the same bytes."""
+    """The same network from two source files must give the same bytes."""
     zips = []
     for name in ("one", "another_and_longer"):
         with zipfile.ZipFile(tmp_path / f"{name}.ts", "w") as script:
@@ -236,13 +236,13 @@ def diverged(run):
 
 
 def other_views(run):
-    """One view: the network's output is no longer what metadata.json says."""
+    """A run with one view: the network's output is not the one in metadata.json."""
     shutil.rmtree(run)
     write_run(NAME, run, tiny(NAME) | {"views": ["4ch"]})
 
 
 def renamed_views(run):
-    """As many views, so that the shapes fit."""
+    """A run with the same number of views, so that the shapes fit."""
     shutil.rmtree(run)
     write_run(NAME, run, tiny(NAME) | {"views": ["2ch", "rvot"]})
 
@@ -331,7 +331,7 @@ def test_scores_that_a_person_names(run, tmp_path):
     alone = shutil.copy(run / "models/model.pt", tmp_path / "alone.pt")
     with pytest.raises(InputError, match="there is no run next to"):
         package_bundle(source(NAME), alone, tmp_path / "dist", **SAID)
-    with pytest.raises(InputError, match="does not fit network_def"):  # the bundle's own features, without the run's
+    with pytest.raises(InputError, match="does not fit network_def"):  # the bundle's own features, not those of the run
         package_bundle(source(NAME), alone, tmp_path / "dist", scores=scores, **SAID)
     done = package_bundle(source(NAME), run, tmp_path / "dist", scores=scores, **SAID)
     again = package_bundle(source(NAME), run, tmp_path / "dist", scores=scores, data="something else")  # over it

@@ -35,7 +35,7 @@ def test_convolutions_take_half_the_room_and_come_back_as_float32(tmp_path):
 
 
 def test_a_forest_stays_exact(tmp_path):
-    """Its indices are whole numbers, and a threshold decides by its last digit."""
+    """Its indices are whole numbers, and the last digit of a threshold may change a decision."""
     index, threshold = torch.tensor([[2049, 4095]]), torch.tensor([[61.00001, 1e6]], dtype=torch.float64)
     save_in_half(saved(tmp_path, left=index, threshold=threshold), tmp_path / "models/model.pt")
     read = read_weights(tmp_path / "models/model.pt")
@@ -61,7 +61,7 @@ def test_the_record_beside_weights_is_of_the_file_that_it_names(tmp_path):
     run = Run.of_weights(weights)
     assert run.ships and run.config == {"depth": 2} and run.record["seed"] == 3 and "config" not in run.record
     assert run.scores == ("test", {"mae": 0.5}) and run.data == "phantoms (2 training exams)" and run.on_phantoms
-    # a run in the bundle's own folder has put its weights there
+    # a run in the bundle's own folder has written its weights there
     torch.save({"a": torch.ones(2)}, weights)
     assert RunRecord.of_weights(weights) is None
     (models.parent / "eval").mkdir()

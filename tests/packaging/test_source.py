@@ -32,9 +32,9 @@ def source_of(bundle: str) -> Source:
     return Source(names_of(bundle))
 
 
-@cache  # bundles share most modules
+@cache  # bundles share most modules, so they are read once
 def imported(path: Path) -> set[str]:
-    """Modules of ours that a file imports, the slow way: by asking the file system what each name is."""
+    """Modules of ours that a file imports, found the slow way: the file system tells what each name is."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("planewise"):
@@ -64,9 +64,9 @@ def test_everything_that_a_module_imports_is_there(bundle):
             assert other == "planewise" or other in source.modules or other in source.exports, (module, other)
 
 
-@cache  # most files of one bundle's package are another's, letter for letter
+@cache  # most files in the packages of two bundles are identical
 def left_of_ours(text: str) -> list[str]:
-    """Modules of planewise that a file imports, and names of them in its texts."""
+    """Modules of planewise that a file imports or mentions in its texts."""
     left = []
     for node in ast.walk(ast.parse(text)):
         named = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -77,7 +77,7 @@ def left_of_ours(text: str) -> list[str]:
     return left
 
 
-# below, each module that any bundle reaches is imported without planewise
+# the test below imports each module that any bundle needs, without planewise
 @pytest.mark.parametrize("bundle", one_of_each_kind(BUNDLES))
 def test_no_import_of_planewise_is_left(bundle):
     for name, text in source_of(bundle).files().items():
@@ -96,7 +96,7 @@ def test_only_what_is_reached():
 
 
 def test_every_module_can_be_imported_where_planewise_cannot(tmp_path, monkeypatch):
-    """All names that any bundle reaches, each room first in turn: no circle, nothing forgotten."""
+    """All names that any bundle needs, starting from each room in turn: no circular imports, and nothing missing."""
     source = Source({name for bundle in BUNDLES for name in names_of(bundle)})
     write(source.files(), tmp_path / "scripts")
     for name in [name for name in sys.modules if name.partition(".")[0] == "planewise"]:
@@ -111,7 +111,7 @@ def test_every_module_can_be_imported_where_planewise_cannot(tmp_path, monkeypat
         for name in modules:
             import_module(name)
         scripts = import_module("scripts")
-        # functions that hide the modules that they live in
+        # functions that have the same names as their modules
         assert callable(scripts.networks.place_network) and callable(scripts.engines.precision)
         assert scripts.__version__ == planewise.__version__ and not hasattr(scripts, "phantoms")
     finally:
@@ -124,7 +124,7 @@ def write(files: dict[str, str], folder: Path) -> None:
         (folder / name).write_text(text)
 
 
-#: A package with a room in a room: names come through one `__init__.py` or through both, under their own name or another.
+#: A package with a room inside a room: names pass through one `__init__.py` or through both, with the same name or another.
 NESTED = {
     "__init__.py": "",
     "errors.py": "class InputError(ValueError):\n    pass\n",
@@ -144,7 +144,7 @@ NESTED = {
 
 @pytest.fixture
 def nested(tmp_path, monkeypatch) -> Path:
-    """The package, where `Source` looks for ours; files that a test adds count."""
+    """The package in which `Source` looks for our modules, including files that a test adds."""
     write(NESTED, tmp_path / "planewise")
     monkeypatch.setattr(planewise, "__file__", str(tmp_path / "planewise/__init__.py"))
     return tmp_path / "planewise"
@@ -163,7 +163,7 @@ def test_a_room_in_a_room_brings_the_room_that_it_lies_in(name, nested):
         "bodies/heart/muscle.py",
         "errors.py",
     ]
-    # the upper room keeps what is asked of it, which is nothing, and the package names top rooms alone
+    # the upper room keeps only the names that are needed, here none, and the package lists only its top rooms
     assert "import" not in files["bodies/__init__.py"] and "Skin" not in files["bodies/__init__.py"]
     assert '_ROOMS = (\n    "bodies",\n)' in files["__init__.py"]
     assert ("Heart" in files["bodies/heart/__init__.py"]) == name.endswith("heart.Heart")

@@ -28,7 +28,7 @@ def unpacked(zip_file, folder):
 
 
 def infers_from(name, datalist):
-    """What tells a bundle's inference config where images are."""
+    """The arguments that tell a bundle's inference config where images are."""
     takes_images = "\ninput:" in (source(name) / "configs/inference.yaml").read_text()
     return {"input": datalist, "section": "training", "num_exams": 1} if takes_images else {"datalist": datalist}
 
@@ -61,19 +61,19 @@ def test_it_infers_and_trains(name, packaged, elsewhere, few_phantoms, tmp_path)
     )
     assert [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".gz", ".csv", ".json")]
     before, after = (torch.load(path / "models/model.pt", weights_only=True) for path in (folder, tmp_path / "trained"))
-    # the features are those of the weights that were packaged, and training moves them
+    # features are those of the packaged weights, and training changes them
     assert {key: value.shape for key, value in before.items()} == {key: value.shape for key, value in after.items()}
     assert any(not torch.equal(before[key], after[key]) for key in before)
     record = json.loads((tmp_path / "trained/run.json").read_text())
     assert record["seed"] == 0 and record["packages"]["planewise"] == planewise.__version__
-    # nothing was left in the bundle
+    # the runs left nothing in the bundle
     assert {path.name for path in folder.iterdir()} == {
         "LICENSE", "SHA256SUMS", "configs", "docs", "models", "scripts",
     }  # fmt: skip
 
 
 def test_a_real_run_and_its_package_predict_the_same(few_phantoms, elsewhere, tmp_path):
-    """Train, evaluate, package, unpack; the mask on a phantom is the one that the repository's own configs give."""
+    """Train, evaluate, package and unpack; the mask of a phantom must equal that from the repository's own configs."""
     name = "downstream_cardiac_sax_segmentation"
     datalist = few_phantoms.cardiac.labelled.with_name("ward_seven.json")
     datalist.write_bytes(few_phantoms.cardiac.labelled.read_bytes())
@@ -92,7 +92,7 @@ def test_a_real_run_and_its_package_predict_the_same(few_phantoms, elsewhere, tm
     wanted = {"input": str(datalist), "num_exams": 1}
     run_bundle(name, "inference.yaml", weights=str(run), output_dir=str(tmp_path / "here"), **wanted, **tiny_size(name))
     folder = unpacked(done.zip, tmp_path / "elsewhere")
-    # from another folder, told where the bundle is
+    # from another folder, with the path to the bundle
     file = str(folder / "configs/inference.yaml")
     elsewhere(tmp_path, arguments(file, bundle_root=folder, output_dir=tmp_path / "there", **wanted))
     here, there = (masks(tmp_path / place) for place in ("here", "there"))
@@ -108,7 +108,7 @@ def masks(folder):
 
 
 def test_a_server_may_forget_scripts_between_building_transforms_and_calling_them(packaged, few_phantoms, monkeypatch):
-    """As MONAI Label does; a folder of DICOM files needs the indexer, which a function of the loader asks for."""
+    """MONAI Label does this; for a folder of DICOM files, a function of the loader needs the indexer."""
     name = "pretext_cardiac_location"
     done = packaged(name)
     folder = str(done.folder)

@@ -14,14 +14,14 @@ import pytest
 from tests.bundles.conftest import BUNDLES
 from tests.conftest import ROOT
 
-#: The usual one, taken before a fixture replaces it by one that has imported this clone's package.
+#: The usual Python, before a fixture replaces it by one that has imported this clone's package.
 PYTHON = sys.executable
 pytest.importorskip("setuptools", reason="this environment has no setuptools, which builds the wheel")
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel of a copy of the working tree, unpacked."""
+    """The unpacked wheel of a copy of the working tree."""
     folder = tmp_path_factory.mktemp("wheel")
     kept = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "eval", "runs", "results", "benchmarks")
     for name in ("tools", "bundles"):
@@ -39,7 +39,7 @@ def wheel(tmp_path_factory):
 
 def test_it_holds_every_bundle_whole(wheel):
     for name in BUNDLES:
-        # what packaging takes, too; of models, those that git keeps
+        # also the files that packaging needs; of the models, those that git tracks
         files = [path for part in ("configs", "docs") for path in (ROOT / "bundles" / name / part).iterdir()]
         files += [ROOT / "bundles" / name / "LICENSE"]
         if (ROOT / "bundles" / name / "models/record.json").is_file():
@@ -61,7 +61,7 @@ def test_it_holds_the_files_that_code_reads(wheel):
 
 @pytest.mark.slow
 def test_it_plans_an_exam_with_the_weights_that_ship(wheel, tmp_path):
-    """In a folder of its own, from the wheel's files alone, which stay as they are."""
+    """It runs in its own folder, only from the wheel's files, and does not change them."""
     environment = {**os.environ, "PYTHONPATH": str(wheel), "OMP_NUM_THREADS": "1"}
 
     def planewise(*words: str) -> str:

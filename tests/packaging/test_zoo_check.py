@@ -1,4 +1,4 @@
-"""Test every packaged bundle with the checker of the Model Zoo's and MONAI Label's real behaviour, where it is available.
+"""Test every packaged bundle with a checker of the Model Zoo's and MONAI Label's real behaviour, if it is available.
 
 The checker is not part of this repository; ``PLANEWISE_BUNDLE_CHECK`` names its ``bundle_check.py``.
 """
@@ -18,7 +18,7 @@ from tests.bundles.conftest import BUNDLES, tiny
 from tests.conftest import ROOT
 from tests.packaging.conftest import source, write_run
 
-#: The checker once for each folder, in processes that are forked off when the libraries are loaded, without planewise.
+#: Runs the checker once for each folder, in forked processes that have loaded the libraries, without planewise.
 SERVER = """
 import os, runpy, sys
 sys.modules["planewise"] = None
@@ -58,13 +58,13 @@ def test_nothing_fails_in_the_zoo_nor_for_images_in_label(checker, tmp_path):
     _, *reports = re.split(r"^# (?=\w+  monai )", done.stdout, flags=re.M)
     assert [report.split()[0] for report in reports] == BUNDLES, done.stdout[-3000:]
     for name, report in zip(BUNDLES, reports, strict=True):
-        # probabilities are no image: MONAI Label answers with JSON (tools/docs/monai_label.md)
+        # probabilities are not an image: MONAI Label answers with JSON (tools/docs/monai_label.md)
         tiers = ("zoo", "unit") if name.endswith("_classification") else ("zoo", "unit", "label")
         found = re.findall(r"^(\w+) +\[(\w+)\] (.*)$", report, re.M)
-        # a package holds its configs as JSON too, for monai.bundle.load; the checker knows no bundle that has both
+        # a package also holds its configs as JSON, for monai.bundle.load; the checker does not expect both
         failed = [
             line for line in found if line[0] == "FAIL" and line[1] in tiers and "files.one_suffix" not in line[2]
         ]
         assert failed == [], name
         passed = {tier: sum(line[:2] == ("PASS", tier) for line in found) for tier in tiers}
-        assert all(passed.values()), (name, passed)  # it did get to each tier
+        assert all(passed.values()), (name, passed)  # the checker ran every tier

@@ -22,7 +22,7 @@ SMALL = {
 
 
 def recipe() -> dict:
-    """The heart's, with few exams and small networks."""
+    """The heart's recipe with few exams and small networks."""
     content = yaml.safe_load((ROOT / "tools/released/heart.yaml").read_text())
     for kind in content["phantoms"].values():
         if "trees" in kind:
@@ -37,7 +37,7 @@ def recipe() -> dict:
     return content
 
 
-@pytest.mark.slow  # trains two networks in processes of their own
+@pytest.mark.slow  # trains two networks in separate processes
 def test_a_recipe_puts_weights_their_record_and_their_settings_into_the_bundles(tmp_path):
     bundles = tmp_path / "bundles"
     for name in (MULTITASK, SEGMENTATION, "pretext_cardiac_sax_position"):
@@ -53,14 +53,14 @@ def test_a_recipe_puts_weights_their_record_and_their_settings_into_the_bundles(
         metadata = json.loads((bundles / name / "configs/metadata.json").read_text())
         assert "phantoms (2 training, 1 validation, 1 test exams)" in metadata["eval_metrics"]["measured_on"]
         assert run.record["weights_sha256"] and run.record["phantoms"]["test"]["trees"]
-    # errors without the technologist's, and the technologist's own
+    # the network's errors against the anatomy, and the technologist's own errors
     anatomy = RunRecord.of_weights(bundles / MULTITASK / "models/model.pt").record["anatomy"]
     assert anatomy["scores"]["exams"] == 4 and anatomy["technologist"].keys() == {"2ch", "4ch"}
     assert train.main([*command, "--only", "pretext_byol"]) == 1
 
 
 def test_bounds_of_planes_and_how_many_of_the_test_exams_keep_them(tmp_path):
-    """What evaluations have written: bounds on one set of phantoms, and planes of another."""
+    """The evaluations have written bounds from one set of phantoms, and planes of another set."""
     bounds = {"angle_deg": [4.0, 0.0], "offset_mm": [1.0, 0.0]}
     report = {"exams": 12, "orientation": {"views": {"2ch": {"bounds": bounds}}}}
     for part in ("bounds", "anatomy"):
@@ -87,7 +87,7 @@ def test_bounds_of_planes_and_how_many_of_the_test_exams_keep_them(tmp_path):
 
 
 def test_bundles_are_changed_once_all_weights_are_made(tmp_path, monkeypatch):
-    """A run that starts after a file of the repository has changed would record changes beside its commit."""
+    """A run that starts after a repository file has changed would record uncommitted changes."""
     content = recipe() | {"phantoms": {}}
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(content))
     done = []
@@ -150,7 +150,7 @@ def test_a_recipe_names_bundles_phantoms_and_overlays_that_there_are(name):
 
 
 def test_phantoms_are_written_and_indexed_as_the_recipe_says(tmp_path, monkeypatch):
-    """Section by section, each with its own options, into one datalist."""
+    """Each section has its own options, and all go into one datalist."""
     section = {
         "options": "--layout ukbb", "settings": {"noise": "0,1"}, "index": "--view 4ch",
         "trees": {"usual": "--exams 2 --seed 3", "own": {"settings": {}, "options": "--exams 1"}},
