@@ -20,13 +20,14 @@ from typing import Any
 def _functions(file: str) -> dict[tuple[str, int], ast.FunctionDef]:
     tree = ast.parse(Path(file).read_text())
     found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    # as Python numbers a function's first line: of its decorators
+    # Python counts a function's first line from its decorators
     return {(node.name, min([node.lineno, *(one.lineno for one in node.decorator_list)])): node for node in found}
 
 
 def checking_loops(function: Callable[..., Any]) -> list[int]:
-    """The first line in the body of each loop of a function that holds an assertion; but of those that only run under a
-    condition, none."""
+    """The first line in the body of each loop that contains an assertion, in a function; loops that run only under a
+    condition are not included.
+    """
     code = function.__code__
     node = _functions(code.co_filename).get((code.co_name, code.co_firstlineno))
     waiting, found = list(node.body) if node else [], []
@@ -46,11 +47,11 @@ def loops_entered(function: Callable[..., Any]) -> Iterator[None]:
     """Run a test in this context: if it passes, each of its `checking_loops` has run at least once.
 
     Raises:
-        AssertionError: one has not.
+        AssertionError: one of them has not run.
     """
     lines = set(checking_loops(function)) if inspect.isfunction(function) else set()
     before = sys.gettrace()
-    if not lines or before is not None:  # a debugger, or a measurement of coverage
+    if not lines or before is not None:  # a debugger or a coverage measurement is tracing already
         yield
         return
     left = set(lines)
@@ -63,11 +64,11 @@ def loops_entered(function: Callable[..., Any]) -> Iterator[None]:
 
 
 def _watch(code: CodeType, left: set[int]) -> Callable[..., Any]:
-    """A trace function that takes out of `left` the lines of a code that run."""
+    """A trace function that removes the lines of a code object from `left` as they run."""
 
     def line(frame: FrameType, event: str, _: Any) -> Any:
         left.discard(frame.f_lineno)
-        # no more events once all have run
+        # stop tracing once all have run
         return line if left else None
 
     def call(frame: FrameType, event: str, _: Any) -> Any:

@@ -43,7 +43,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    # of a test with cases, a list may be empty in some of them; hypothesis traces its tests itself
+    # in a parametrised test, a list may be empty in some cases; hypothesis does its own tracing
     asked = pyfuncitem.config.getoption("--checking-loops")
     if not asked or hasattr(pyfuncitem, "callspec") or hasattr(pyfuncitem.obj, "hypothesis"):
         return (yield)
@@ -75,7 +75,9 @@ def quick_starts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def phantom_exam(tmp_path_factory) -> dict[str, list[Path]]:
-    """One phantom exam: view to its files, first phase first; ``sax`` holds one file per slice, in no order."""
+    """One phantom exam: maps each view to its files, with the first phase first; ``sax`` holds one file per slice,
+    unordered.
+    """
     folder = tmp_path_factory.mktemp("phantom")
     population = UNLABELLED.at_size("demo").with_values(phases=2)
     list(write_exams(Recipe("dsbcc", seed=5, population=population), folder, 1))
@@ -89,7 +91,7 @@ def phantom_exam(tmp_path_factory) -> dict[str, list[Path]]:
 
 @pytest.fixture(scope="session")
 def real_exam(real_data) -> dict[str, list[Path]]:
-    """The real exam's views: `sax` base to apex, and the long axes, a file each of the first phase."""
+    """The real exam's views: `sax` from base to apex, and the long axes, each as one file of the first phase."""
     folder = real_data / "cardiac_cine_exam" / "dicom"
 
     def first(series: str) -> Path:

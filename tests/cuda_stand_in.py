@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 aten = torch.ops.aten
 WITHOUT_VALUES = torch.device("meta")
 
-#: Operations whose result has as many elements as the values say, or that look at a value before they go on.
+#: Operations whose result has a size that depends on values, or that read a value before they continue.
 _FETCH = {
     *(aten._unique, aten._unique2, aten.unique_dim, aten.unique_consecutive, aten.unique_dim_consecutive),
     *(aten.nonzero, aten.masked_select, aten.equal, aten.bincount, aten.histc, aten._ctc_loss),
@@ -31,7 +31,7 @@ _FETCH = {
 
 
 class Waits(TorchDispatchMode):
-    """Refuse what makes the host wait for the device, which tensors without values may let pass."""
+    """Refuse operations that make the host wait for the device, and that tensors without values may accept."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Waits(TorchDispatchMode):
         if overload is aten.is_pinned:
             return self._is_pinned(args[0])
         if overload is aten._pin_memory:
-            # as PyTorch does it: elements that share memory are its error
+            # PyTorch does the same: it refuses elements that share memory
             return self._pin(torch.empty_strided(args[0].size(), args[0].stride(), dtype=args[0].dtype).copy_(args[0]))
         if kwargs.pop("pin_memory", False):
             return self._pin(function(*args, **kwargs))
@@ -59,7 +59,7 @@ class Waits(TorchDispatchMode):
             indices = [index for index in args[1] if index is not None]
             assert all(index.device == WITHOUT_VALUES for index in indices), "an index on the host"
             masked = any(index.dtype in (torch.bool, torch.uint8) for index in indices)
-            # one number for all that a mask chooses is written without counting them
+            # a single number for all chosen elements is written without counting them
             fills = overload is not aten.index and args[2].numel() == 1
             assert fills or not masked, f"the host waits for {function}: it counts what a mask chooses"
         return function(*args, **kwargs)
@@ -85,9 +85,9 @@ class Waits(TorchDispatchMode):
     def _fetches(function, args, kwargs) -> bool:
         if function is aten.repeat_interleave.Tensor:
             return kwargs.get("output_size") is None
-        if function.overloadpacket is aten.multinomial:  # without replacement it looks for what cannot be drawn
+        if function.overloadpacket is aten.multinomial:  # without replacement it checks the weights
             return not (args[2] if len(args) > 2 else kwargs.get("replacement", False))
-        # it looks for a negative deviation
+        # it checks for a negative deviation
         return function in (aten.normal.Tensor_Tensor, aten.normal.float_Tensor)
 
 
@@ -103,8 +103,8 @@ class Literals(TorchFunctionMode):
 
 @contextmanager
 def as_on_a_gpu() -> Iterator[None]:
-    """Within it, tensors of ``WITHOUT_VALUES`` refuse what CUDA refuses or waits for."""
-    # the module: its package's attribute of that name may be the function
+    """In this context, tensors of ``WITHOUT_VALUES`` refuse what CUDA refuses or waits for."""
+    # get the module, because the package's attribute of that name may be the function
     module = sys.modules["planewise.data.to_device"]
     with mock.patch.object(module, "PINNED", (WITHOUT_VALUES.type,)), Waits(), Literals():
         yield

@@ -15,15 +15,15 @@ from tests.quick_python import quick_python
 
 
 def unknown_settings(words: Sequence[str], bundle: Path) -> dict[str, str | None]:
-    """Settings of a ``monai.bundle run``, in words, that none of its config files has; see `unknown_overrides`."""
-    # one file, or a list of them
+    """Words of a ``monai.bundle run`` that set something that none of its config files has; see `unknown_overrides`."""
+    # one file or a list of files
     files = re.findall(r"[^\[\]', ]+", words[words.index("--config_file") + 1])
     assert files
     return unknown_overrides(words, ConfigParser.load_config_files([str(bundle / file) for file in files]))
 
 
 def printed(script: str, folder: Path) -> str:
-    """What a shell script prints in a folder; it must end well and without a traceback."""
+    """The output of a shell script in a folder; the script must succeed without a traceback."""
     environment = {**os.environ, "PATH": f"{Path(quick_python()).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         ["bash", "-c", f"set -e\n{script}"],

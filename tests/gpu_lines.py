@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-#: What a machine without a GPU is told.
+#: The message on a machine without a GPU.
 NO_GPU = (
     "nothing was run, for PyTorch finds no CUDA device; on a machine with an NVIDIA GPU, remove .venv and run "
     "TORCH_INDEX_URL=https://download.pytorch.org/whl/cu126 tools/test --gpu"
@@ -24,7 +24,7 @@ def pytest_sessionstart() -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
-    # a test of no bundle counts for itself
+    # a test that is not about a bundle stands for itself
     subject = (getattr(item, "callspec", None) and item.callspec.params.get("name")) or item.name
     if report.when == "call" or not report.passed:
         _results.setdefault(subject, []).append(report)
@@ -43,7 +43,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _line(reports: list[pytest.TestReport]) -> str:
     if failed := [report for report in reports if report.failed]:
-        # the last line of the error's own text, which says what CUDA refused
+        # the last line of the error message, which says what CUDA refused
         said = getattr(failed[0].longrepr, "reprcrash", None)
         return f"FAILED {len(failed)} of {len(reports)}: {said.message.splitlines()[0] if said else failed[0].longreprtext}"
     if skipped := [report for report in reports if report.skipped]:

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 _FILES = sorted((Path(__file__).resolve().parents[1] / "bundles").glob("*/configs/metadata.json"))
-#: One of each kind of training: their ``metadata.json`` names it under ``planewise``, ``tests``, ``kind``.
+#: One bundle for each kind of training: its ``metadata.json`` has a ``kind`` under ``planewise``, ``tests``.
 KINDS = tuple(
     file.parents[1].name
     for file in _FILES
     if "kind" in json.loads(file.read_text()).get("planewise", {}).get("tests", {})
 )
-#: A pretext and a task, which stand for all others in tests that take longest.
+#: A pretext and a task that represent all others in the longest tests.
 PRETEXT_AND_TASK = ("pretext_cardiac_multitask", "downstream_knee_injury_classification")
 
 
 def a_pretext_and_a_task(names: Iterable[str]) -> list[Any]:
-    """Parameters of a test of bundles: `PRETEXT_AND_TASK` as they are, the others marked slow."""
+    """Parameters for a test of bundles: `PRETEXT_AND_TASK` unchanged, and the others marked slow."""
     return [name if name in PRETEXT_AND_TASK else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 

@@ -16,15 +16,15 @@ from tests.quick_python import OF_BUNDLES
 
 
 def import_once() -> None:
-    """Let one process import what the others, which are forked from it, need. To be called before any is made."""
+    """Let one process import what the others, which are forked from it, need. Call it before any process is started."""
     names = [*OF_BUNDLES, "planewise.engines", "planewise.losses", "planewise.metrics", "planewise.phantoms", "pytest"]
     multiprocessing.get_context("forkserver").set_forkserver_preload(names)
 
 
 def in_processes(function: Callable, *arguments: Any, count: int = 2) -> list[Any]:
-    """What ``function(rank, *arguments)`` returns in each of `count` processes; an error in one is raised here.
+    """The results of ``function(rank, *arguments)`` in `count` processes; an error in one of them is raised here.
 
-    The function stands at the top of a module; what it returns is tensors, numbers and texts.
+    The function must be at the top level of a module, and must return tensors, numbers and texts.
     """
     with socket.socket() as free, tempfile.TemporaryDirectory() as folder:
         free.bind(("127.0.0.1", 0))

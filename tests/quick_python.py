@@ -26,7 +26,7 @@ import tempfile
 import types
 from pathlib import Path
 
-#: What a bundle's run imports; parts that load only when used are named too.
+#: Modules that a bundle's run imports, including parts that load only when used.
 OF_BUNDLES = (
     "ignite.engine", "itk", "matplotlib.backends.backend_agg", "monai.bundle", "monai.engines", "nibabel", "pydicom",
     "scipy.stats", "sklearn.ensemble", "torch._dynamo", "torch.distributed.launcher", "torch.utils.tensorboard",
@@ -36,7 +36,8 @@ OF_PLANEWISE = (
     *(["snakemake.cli"] if importlib.util.find_spec("snakemake") else []),
 )
 
-#: The executable. It sends its arguments and its standard streams, hands on signals, and ends as what it asked for ends.
+#: The executable. The client sends its arguments and standard streams, passes signals on, and ends with the exit status of
+#: the command.
 _CLIENT = """#!{usual} -IS
 import json, os, signal, socket, sys
 
@@ -66,11 +67,11 @@ os._exit(code)
 def quick_python(
     usual: str = sys.executable, imported: tuple[str, ...] = OF_BUNDLES + OF_PLANEWISE, hidden: str = ""
 ) -> str:
-    """The path of such an executable, which ends with this process; beside it lies a ``planewise`` of the same kind.
+    """The path of such an executable, which works until this process ends; next to it is a ``planewise`` of the same kind.
 
     Args:
-        usual: the Python that it stands for.
-        imported: modules that are imported before anything is asked for.
+        usual: the Python that it replaces.
+        imported: modules to import in advance.
         hidden: a package that cannot be imported, as if it were not installed.
     """
     folder = tempfile.TemporaryDirectory(prefix="quick")
@@ -99,14 +100,14 @@ def quick_python(
 
 
 def _serve(listener: socket.socket, executable: str, hidden: str, *imported: str) -> str:
-    """Until standard input ends. It returns in each process that was forked off, whose ``sys.argv`` and so on are set."""
+    """Serve requests until standard input closes. It returns in each forked process, with ``sys.argv`` and so on set."""
     sys.path[0] = os.getcwd()
     if hidden:
         sys.modules[hidden] = None
     for name in imported:
         importlib.import_module(name)
     sys.executable = executable
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait for the commands
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no process waits for those that wait for the commands
     gc.collect()
     gc.freeze()
     while True:
@@ -131,7 +132,7 @@ def _serve(listener: socket.socket, executable: str, hidden: str, *imported: str
 
 
 def _wait(child: int, asked: socket.socket) -> None:
-    """Hands on the signals that are sent, kills the process and what it started if the asker is gone, says how it ended."""
+    """Pass signals on to a process, kill it and its children if the client is gone, and report how it ended."""
     ended = os.pidfd_open(child)
     while ended not in select.select([ended, asked], [], [])[0]:
         number = asked.recv(1)
@@ -146,7 +147,7 @@ def _wait(child: int, asked: socket.socket) -> None:
 
 
 def _become(order: dict, streams: list[int]) -> str:
-    """Returns how what runs is named, ``-m`` or ``-c``."""
+    """Returns how to run the command, ``-m`` or ``-c``."""
     os.setsid()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)

@@ -15,8 +15,8 @@ import pytest
 
 from tests.conftest import ROOT
 
-#: Arguments of functions that others call: Ignite and PyTorch, MONAI's readers, `lru_cache` with a file's time, tables of
-#: functions of which some need less.
+#: Functions whose arguments a library or a table prescribes: Ignite and PyTorch, MONAI's readers, `lru_cache` with a file's
+#: time, and tables of functions of which some need less.
 GIVEN_BY_OTHERS = {
     "engine", "ctx", "types", "frame", "vr", "length", "img", "worker", "modified", "home", "version", "config",
 }  # fmt: skip
@@ -49,7 +49,7 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef]:
 
 
 def arguments(function: ast.FunctionDef) -> list[str]:
-    """Names of arguments but for ``self`` and those that are called unused."""
+    """Names of arguments, except ``self`` and those marked as unused."""
     given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
     return [each.arg for each in given if each.arg not in ("self", "cls") and not each.arg.startswith("_")]
 
@@ -59,11 +59,13 @@ def names(*parts: ast.AST) -> set[str]:
 
 
 def unused(trees: Code) -> list[str]:
-    """Arguments that their function does not use; of those of one name, as writers have, that none uses."""
+    """Arguments that their function does not use; for functions of the same name, such as writers, those that none of them
+    uses.
+    """
     found: dict[tuple[str, str], list[str]] = {}
     use: set[tuple[str, str]] = set()
     for file, tree in trees.items():
-        # tables of defects: each function takes what the others need
+        # functions in tables of defects: each takes what the others need
         for function in functions(tree) if "defects" not in str(file) else ():
             body = [
                 one for one in function.body if not isinstance(one, ast.Expr) or not isinstance(one.value, ast.Constant)
@@ -84,7 +86,9 @@ def unused(trees: Code) -> list[str]:
 
 
 def unread(trees: Code) -> list[str]:
-    """Attributes that a class keeps and that nothing reads: its own code, another's by this name, or by its name as text."""
+    """Attributes that a class sets and nothing reads: neither its own code, nor another object's attribute of this name, nor
+    a text with the name.
+    """
     texts, read = set(), Counter()
     for tree in trees.values():
         for node in ast.walk(tree):
@@ -107,7 +111,7 @@ def unread(trees: Code) -> list[str]:
 
 
 def signatures(trees: Code) -> dict[str, list[str]]:
-    """The arguments of each function and class of ours whose name no other has."""
+    """The arguments of each function and class of ours whose name is unique."""
     found: dict[str, list[list[str]]] = defaultdict(list)
     for tree in trees.values():
         for node in ast.walk(tree):
@@ -123,7 +127,7 @@ def signatures(trees: Code) -> dict[str, list[str]]:
 
 
 def called(value: ast.AST) -> str | None:
-    """What a plain argument is called: ``x``, ``item.x`` and ``item["x"]`` are all x."""
+    """The name of a plain argument: ``x``, ``item.x`` and ``item["x"]`` are all x."""
     if isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Constant):
         return value.slice.value if isinstance(value.slice.value, str) else None
     if isinstance(getattr(value, "value", None), ast.Call):
@@ -183,7 +187,7 @@ def swapped(trees: Code) -> list[str]:
         for name, places, call in own_calls(tree, known, tree):
             words = {word.arg: called(word.value) for word in call.keywords}
             if any(isinstance(one, ast.Starred) for one in call.args) or not words.keys() <= set(places):
-                continue  # in unknown places, or another function of this name
+                continue  # in unknown positions, or it is another function of this name
             given = words | {place: called(value) for place, value in zip(places, call.args, strict=False)}
             found += [
                 f"{file.name}:{call.lineno}: {name} is given {value} as its {place}"
@@ -191,7 +195,7 @@ def swapped(trees: Code) -> list[str]:
                 if value
                 and value != place
                 and value in places
-                # what it is called like may be given too: origin and reference_origin
+                # names may have additional parts: origin and reference_origin
                 and value not in (given.get(value) or "")
             ]
     return found
@@ -208,7 +212,7 @@ def constants(trees: Code) -> list[str]:
                 used[node.attr] += 1
             elif isinstance(node, ast.Constant) and isinstance(
                 node.value, str
-            ):  # of getattr, and what a room hands over
+            ):  # names in getattr, and those that a room exports
                 used[node.value] += 1
     return [
         f"{file.name}: nothing uses {target.id}"

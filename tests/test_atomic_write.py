@@ -19,7 +19,7 @@ def test_a_file_takes_its_place_when_it_is_finished(tmp_path):
 
 @pytest.mark.parametrize("flush", [False, True])
 def test_a_flushed_file_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch, flush):
-    """Otherwise a power cut may leave the new name with nothing in it."""
+    """Otherwise a power cut may leave an empty file under the new name."""
     done = []
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(

@@ -57,6 +57,6 @@ def test_a_test_that_fails_fails_as_it_does():
 
 
 def test_tests_are_watched_if_asked(request):
-    """By the hook of tests/conftest.py, while this test runs."""
+    """The hook of tests/conftest.py checks them while this test runs."""
     for _ in range(1):
         assert sys.gettrace() is not None or not request.config.getoption("--checking-loops")

@@ -10,7 +10,7 @@ from planewise import errors
 
 
 class HTTPException(Exception):
-    """What Starlette's is made of."""
+    """The exception that Starlette's is based on."""
 
     def __init__(self, status_code, detail=None, headers=None):
         self.status_code, self.detail, self.headers = status_code, detail, headers

@@ -51,7 +51,7 @@ def test_the_same_process_may_claim_again(tmp_path):
 
 
 def test_a_second_copy_of_the_code_in_the_same_process_may_claim_too(tmp_path, monkeypatch):
-    # MONAI Label takes a bundle's code out of memory and loads it again
+    # MONAI Label unloads a bundle's code and loads it again
     claim_folder(tmp_path)
     monkeypatch.setattr(locks, "_held", {})
     claim_folder(tmp_path)

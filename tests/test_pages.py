@@ -21,7 +21,7 @@ from tests.quick_python import quick_python
 
 TUTORIAL = ROOT / "tools/docs/tutorial.md"
 NOTEBOOKS = sorted((ROOT / "tools/docs/notebooks").glob("*.ipynb"))
-#: What makes the tutorial's commands short, by what begins them.
+#: Settings that make the tutorial's commands fast, by the beginning of the command.
 SMALLER = {
     "planewise phantom": " --workers 1 --exams 6 --phases 2 --set spacing=3.6,4.2",
     "planewise index work/tutorial/pacs ": " --split 0.4 0.3 0.3",
@@ -31,7 +31,7 @@ SMALLER = {
 
 
 def tutorial_blocks() -> list[str]:
-    """The tutorial's commands, each block beginning in the repository's root, without the installation."""
+    """The tutorial's commands without the installation; each block starts in the repository's root."""
     blocks = re.findall(r"```bash\n(.*?)```", TUTORIAL.read_text(), re.S)
     return [block.replace("\\\n", " ") for block in blocks if "tools/install" not in block]
 
@@ -82,7 +82,7 @@ def test_the_tutorial_runs_from_top_to_bottom(tmp_path):
     ids=str,
 )
 def test_a_notebook_runs_and_is_kept_without_its_outputs(notebook, tmp_path):
-    """As a script in IPython, which Jupyter's kernel is; the site's build runs it in a kernel."""
+    """The notebook runs as a script in IPython, as in Jupyter's kernel; the site's build runs it in a kernel."""
     cells = json.loads(notebook.read_text())["cells"]
     assert not [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")]
     shell = r"^!(.*)$"
@@ -109,7 +109,7 @@ def test_a_notebook_runs_and_is_kept_without_its_outputs(notebook, tmp_path):
 
 def test_the_site_shows_every_page():
     class Loader(yaml.SafeLoader):
-        """That reads MkDocs' ``!ENV`` as its default."""
+        """It reads MkDocs' ``!ENV`` as its default value."""
 
     Loader.add_constructor("!ENV", lambda loader, node: loader.construct_sequence(node)[-1])
     text = (ROOT / "tools/site/mkdocs.yml").read_text()

@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 
 @pytest.fixture(autouse=True)
 def the_loader_of_a_person(monkeypatch):
-    """Tests have the one in C, whose stack is another."""
+    """Tests use the C version, which has another stack."""
     monkeypatch.setattr(yaml, "SafeLoader", yaml.loader.SafeLoader)
 
 
@@ -52,7 +52,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(read, content, reas
 
 @pytest.mark.parametrize("text", ["a: !!timestamp x", "? !!timestamp x\n: 1", "!!omap [1]", "a: !!int x"])
 def test_a_tag_that_the_value_does_not_fit_is_refused(text, tmp_path):
-    """PyYAML raises an AttributeError for some of them."""
+    """For some of these files, PyYAML raises an AttributeError."""
     (tmp_path / "file").write_text(text)
     with pytest.raises(InputError, match="cannot be read as YAML"):
         read_yaml(tmp_path / "file")

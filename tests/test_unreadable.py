@@ -49,7 +49,7 @@ def wrong_byte(content):
         # 32767 voxels along each of three axes: 70 TB of int16
         ("claims.nii.gz", lambda content: gzip.compress(with_shape(gzip.decompress(content)))),
         ("claims.nii", lambda content: with_shape(content)),
-        # a type of voxels that no NIfTI has
+        # a voxel type that NIfTI does not have
         ("header.nii", lambda content: content[:70] + (9999).to_bytes(2, "little") + content[72:]),
     ],
 )
@@ -84,7 +84,7 @@ def test_more_voxels_than_the_file_holds_are_refused_before_the_memory_is_taken(
 
 
 def test_a_plan_of_a_file_with_a_broken_header_ends_in_a_line(tmp_path):
-    """A data offset below the header, of which nibabel complains while loading."""
+    """A data offset inside the header, about which nibabel complains while loading."""
     spoil = lambda content: content[:108] + np.float32(-5).tobytes() + content[112:]  # noqa: E731
     file = written(tmp_path / "heart.nii", spoil)
     for more in ([], ["--min_obliquity", "0"]):
@@ -111,7 +111,7 @@ def test_lengths_in_another_unit_are_refused(unit, code, tmp_path):
 
 
 def test_the_emptiest_volume_is_read(tmp_path):
-    """Zeros alone pack best: almost as small as gzip can make them."""
+    """Zeros compress best: almost as small as gzip can make them."""
     nibabel.save(nibabel.Nifti1Image(np.zeros((256, 256, 60), np.float64), np.eye(4)), tmp_path / "zeros.nii.gz")
     assert (tmp_path / "zeros.nii.gz").stat().st_size < 256 * 256 * 60 * 8 / 200
     refuse_claims(tmp_path / "zeros.nii.gz")

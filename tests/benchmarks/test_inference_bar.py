@@ -27,7 +27,7 @@ def test_every_step_runs_in_memory(case, bundle, exam):
     if case == "segmentation":
         assert set(outputs[0]["pred"].unique().tolist()) == {0, 1, 2, 3}
     else:
-        # the exam's own planes were answered, so they are found
+        # the model's answer is the exam's own planes, so they must be found
         assert [view["verdict"] for view in outputs[0]["plan"]["views"].values()] == ["plane", "plane"]
 
 

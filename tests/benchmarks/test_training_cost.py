@@ -36,7 +36,7 @@ def test_slices_of_an_epoch(per_exam, length):
 
 
 def test_steps_of_the_other_task_count():
-    """Bai 2019: 50,000 steps of the target and, after each ten of them, one of the pretext."""
+    """Bai 2019: 50,000 steps of the target task, and one pretext step after every ten of them."""
     alone, both = (
         settings("downstream_cardiac_lax_segmentation", overrides={"transfer": way}) for way in ("all", "multitask")
     )
@@ -57,13 +57,13 @@ def test_pairs_of_an_epoch():
     found = work(config, Section(5, 35), Section(2, 14))
     assert found.steps == len(batches) == 4 and found.step_slices == len(batches[0]) == 6
     assert found.validated == sum(map(len, PairSampler(stacks([7, 7]), 3, 5)))
-    # two slices of a pair cost what two slices alone do, but for the head
+    # two slices of a pair cost as much as two single slices, except for the head
     alone = gflop_per_slice(settings("pretext_cardiac_location"))
     assert gflop_per_slice(config) == pytest.approx(alone, rel=1e-3)
 
 
 def test_both_phases_of_an_exam_stay_together():
-    """Of 18 slices at the two phases of an exam a third is used; a frozen backbone is not gone through backwards."""
+    """A third of the 18 slices at the two phases of an exam is used; a frozen backbone needs no backward pass."""
     name = "downstream_cardiac_two_phase_classification"
     config = settings(name, overrides={"max_epochs": 3, "val_interval": 1})
     found = work(config, Section(10, 180), Section(5, 90))
@@ -96,7 +96,7 @@ def test_a_network_of_volumes_is_counted_at_its_size():
     fine, deep = 16**3, 8**3
     stem = 27 * 2 * 4 * fine
     first = 2 * 27 * 4 * 4 * fine
-    # its block halves the grid, and a convolution of one voxel takes the short way
+    # its block halves the grid, and the shortcut is a convolution with a kernel of one voxel
     second = 27 * 4 * 8 * deep + 27 * 8 * 8 * deep + 4 * 8 * deep
     expected = 2 * (stem + first + second + 8 * 10) / 1e9
     assert gflop_per_slice(config)[0] == pytest.approx(expected, rel=1e-6)
@@ -111,7 +111,7 @@ def test_a_network_of_volumes_is_counted_at_its_size():
 
 
 def test_patches_of_a_volume_are_counted_at_their_size():
-    """Two patches of 8^3 cost what two volumes of that size do, but for the head."""
+    """Two patches of 8^3 cost as much as two volumes of that size, except for the head."""
     small = {"features": [4, 8], "head_features": [], "in_channels": 2}
     patches = settings("pretext_relative_patch_location", overrides=small | {"image_size": 30, "patch_jitter": 2})
     whole = settings("pretext_rotation", overrides=small | {"image_size": 8})
@@ -119,7 +119,7 @@ def test_patches_of_a_volume_are_counted_at_their_size():
 
 
 def test_overlapping_patches_of_a_volume_are_all_counted():
-    """27 patches of 8^3 that overlap by half make 16^3; projector and predictors are small beside them."""
+    """27 patches of 8^3 that overlap by half cover 16^3; the projector and the predictors cost little in comparison."""
     changes = {"features": [16, 32], "in_channels": 2, "image_size": 16, "patches_per_side": 3, "embedding": [4, 4]}
     patches = settings("pretext_contrastive_predictive_coding", overrides=changes | {"context_features": 4})
     whole = settings("pretext_rotation", overrides=changes | {"image_size": 8, "head_features": []})
@@ -134,9 +134,9 @@ def test_all_that_predicts_patches_is_counted():
         overrides=size | {"embedding": [6, 5], "context_features": 7, "num_negatives": 4},
     )
     encoder = 64 * (9 * 2 * 4 + 2 * 9 * 4 * 4) + 16 * (9 * 4 * 8 + 9 * 8 * 8 + 4 * 8)
-    # six patches have a row after theirs; the longest way to one of them goes over three above it
+    # six patches have a row after theirs; the largest pyramid for one of them includes three patches above it
     projector, context = 8 * 6 + 6 * 5, 6 * 4 * 3 * (5 * 7 + 7 * 7)
-    # one and two rows ahead of each, though the last of them have no second; 6 + 3 predictions, each with 9 patches
+    # each patch predicts one and two rows ahead, except where no second row exists; 6 + 3 predictions, each with 9 patches
     predicted = 6 * 2 * 7 * 5 + 9 * 9 * 5
     expected = 2 * (9 * (encoder + projector) + context + predicted) / 1e9
     assert gflop_per_slice(config)[0] == pytest.approx(expected, rel=1e-6)
@@ -144,7 +144,7 @@ def test_all_that_predicts_patches_is_counted():
 
 @pytest.mark.parametrize(("negatives", "views"), [("batch", 2), ("dataset", 3)])
 def test_every_view_of_an_exemplar_is_counted(negatives, views):
-    """A sample and its transformed version, and a negative of its own; by hand, of 16^3 voxels."""
+    """By hand, for 16^3 voxels: a sample, its transformed version, and a negative of its own."""
     small = {"image_size": 16, "features": [4, 8], "in_channels": 2, "code_features": 10, "negatives_from": negatives}
     fine, deep = 16**3, 8**3
     encoder = 27 * (2 * 4 + 2 * 4 * 4) * fine + (27 * 4 * 8 + 27 * 8 * 8 + 4 * 8) * deep
@@ -153,7 +153,7 @@ def test_every_view_of_an_exemplar_is_counted(negatives, views):
 
 
 def test_tiles_of_a_volume_are_counted():
-    """27 tiles of 4^3, by hand: cells of 5 voxels less their gap."""
+    """27 tiles of 4^3, by hand: a tile is a cell of 5 voxels minus the gap."""
     small = {"image_size": 16, "tile_gap": 0.2, "features": [4, 8], "in_channels": 2, "num_permutations": 20}
     config = settings("pretext_jigsaw", ("train.yaml", "3d.yaml"), small | {"patch_features": 6, "head_features": []})
     encoder = 27 * (2 * 4 + 2 * 4 * 4) * 4**3 + (27 * 4 * 8 + 27 * 8 * 8 + 4 * 8) * 2**3
@@ -165,7 +165,7 @@ def test_tiles_of_a_volume_are_counted():
     "name", ["contrastive_predictive_coding", "exemplar", "jigsaw", "relative_patch_location", "rotation"]
 )
 def test_photographs_of_a_validation_and_of_a_step(name):
-    """Some of them, more than once where they are fewer; of puzzles one of each."""
+    """Validation counts some photographs, repeated if there are too few; of each puzzle it counts one."""
     config = settings(f"pretext_{name}", ("train.yaml", "photograph.yaml"), {"max_epochs": 2, "val_interval": 1})
     found = work(config, Section(100, 100), Section(30, 30))
     assert (found.steps, found.step_slices, found.passes) == (2 * 4, 32, 2)
@@ -199,9 +199,9 @@ def peak_of_a_layer(rank: int) -> float:
 
 
 def test_peak_memory_is_what_a_step_adds():
-    """To a layer of 64 MiB its gradient and Adam's two moments; with what Adam computes with, no more than twice that.
+    """A layer of 64 MiB needs its gradient and Adam's two moments; with Adam's temporary arrays, it needs at most twice that.
 
-    In a process of its own, since this one may have had more at some time.
+    It is measured in a separate process, because this one may have used more memory earlier.
     """
     (peak,) = in_processes(peak_of_a_layer, count=1)
     assert 3 * 64 / 1024 <= peak < 6 * 64 / 1024, "GiB"

@@ -14,7 +14,7 @@ from tests.cuda_stand_in import WITHOUT_VALUES
 def test_what_is_measured():
     bars = {bar.name: bar for bar in two_views.measure(Options(repetitions=2, quick=True))}
     measured = {name for name, bar in bars.items() if bar.value is not None}
-    # kornia is among the peers, which tests do not install
+    # one of the compared libraries is kornia, which tests do not install
     assert set(bars) - measured <= {"ours / kornia, batched"}
     assert measured >= {"our two views", "NT-Xent / MONAI's ContrastiveLoss", "NT-Xent, ours"}
     assert all(math.isfinite(bars[name].value) and bars[name].value > 0 for name in measured)

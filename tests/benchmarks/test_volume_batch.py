@@ -11,5 +11,5 @@ def test_what_is_measured():
     assert all(math.isfinite(bar.value) and bar.value > 0 for bar in bars.values())
     assert bars["ours / MONAI cached and RandAffined"].limit == 1 / 5
     cache = bars["cache, bytes per voxel and channel"]
-    # two bytes, and the affines and headers of volumes that are 16 wide here
+    # two bytes per voxel, plus affines and headers; the volumes are only 16 voxels wide here
     assert cache.limit == 2.04 and 2 <= cache.value < 2.2

@@ -65,7 +65,7 @@ def test_a_picture_is_drawn_anew_when_a_number_changes(tmp_path):
 
 
 def test_no_number_of_the_results_page_stands_outside_of_what_is_written():
-    """But sizes, seconds and the like, which these name."""
+    """Sizes, seconds and similar numbers, which the test names, are exceptions."""
     text = (measured.ROOT / "tools/docs/results.md").read_text()
     prose = re.sub(r"<!-- .*?written by.*?<!-- end of what is written -->", "", text, flags=re.S)
     assert not re.findall(r"(?<![\w/])[-+]?0?\.\d+", prose)

@@ -50,7 +50,7 @@ def test_a_record_is_what_the_study_found(tmp_path):
     )
     record = measured.recorded(tmp_path)
     assert record["pretrain"]["location"] == {"location": location}
-    # the paper's rows are not measured here
+    # the paper's rows are not measurements of ours
     assert list(record["tables"]["Relative location (Table 2)"]) == ["location"]
     assert measured.value_of(record, "tables/Relative location (Table 2)/location/MAE") == 0.02
     assert record["made_by"]["commit"] == "abc" and record["made_by"]["precision"] == "bfloat16"
@@ -129,7 +129,7 @@ def test_bundles_with_one_summary_share_a_row(tmp_path):
     ]
     (tmp_path / "README.md").write_text(f"a collection of 3 bundles\n{measured.BUNDLES}\n{measured.END}\n")
     write(tmp_path / "bundles/pretext_d/configs/metadata.json", {"version": "1.0.0", "planewise": masks})
-    write(tmp_path / "bundles/pretext_new/configs/metadata.json", {"version": "0.0.1"})  # not released: not listed
+    write(tmp_path / "bundles/pretext_new/configs/metadata.json", {"version": "0.0.1"})  # not released, so not listed
     entry = {"bundles": "bundles", "files": ["README.md"]}
     assert "a collection of 4 bundles" in measured.documents([entry], {}, tmp_path)[tmp_path / "README.md"]
     write(tmp_path / "bundles/pretext_e/configs/metadata.json", {"version": "0.1.0"})

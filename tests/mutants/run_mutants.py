@@ -1,4 +1,4 @@
-"""Plant each mistake of ``mutants.yaml`` in a copy of the project and see whether the tests that must catch it do.
+"""Plant each mistake of ``mutants.yaml`` in a copy of the project, and check that the tests named there catch it.
 
 `tools/mutants` runs it. (`cosmic-ray` and `mutmut` derive mutants from operators; neither takes a list written by hand.)
 """
@@ -28,9 +28,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_name("mutants.yaml")
 
-#: Of the entries, so many must be caught.
+#: The share of entries that must be caught.
 ENOUGH = 0.9
-#: Seconds after which tests that do not end count as having caught the mistake.
+#: Seconds after which tests that are still running count as having caught the mistake.
 _LONGEST = 600
 
 Result = Literal["caught", "SURVIVED", "old text not found", "tests not found", "tests fail without it"]
@@ -38,14 +38,14 @@ Result = Literal["caught", "SURVIVED", "old text not found", "tests not found", 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A mistake of one line that a plausible engineer might make.
+    """A one-line mistake that an engineer might plausibly make.
 
     Args:
-        file: in which it is made, from the project's root.
-        old: text that stands there once.
-        new: what it becomes.
-        tests: that must catch it: files, or ``file::test``.
-        wrong: what the mistake is, in words.
+        file: file to change, from the project's root.
+        old: text that occurs there exactly once.
+        new: its replacement.
+        tests: tests that must catch it: files, or ``file::test``.
+        wrong: description of the mistake.
     """
 
     file: str
@@ -55,7 +55,7 @@ class Mutant:
     wrong: str
 
     def problem(self, tree: Path) -> Result | None:
-        """What of the entry no longer fits the project."""
+        """Why the entry no longer fits the project; None if it does."""
         path = tree / self.file
         if not path.is_file() or path.read_text().count(self.old) != 1:
             return "old text not found"
@@ -76,8 +76,9 @@ def read_mutants(path: Path) -> list[Mutant]:
 
 
 def copy_tree(source: Path, target: Path) -> Path:
-    """Copy the files that git keeps, or would; from a copy, all. Compiled ones stay behind: a mistake of the same length in
-    the same second would not be seen."""
+    """Copy the files that git tracks or would track; if the source is itself a copy, copy all files. Compiled files are left
+    out: otherwise a mistake of the same length within the same second would go unnoticed.
+    """
     if (source / ".git").exists():
         listed = ["git", "-C", str(source), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         names = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split("\0")
@@ -92,7 +93,7 @@ def copy_tree(source: Path, target: Path) -> Path:
 
 
 def run_mutants(mutants: Sequence[Mutant], tree: Path, jobs: int = 1) -> Iterator[tuple[Mutant, Result, float]]:
-    """Try each mistake in a copy of a tree, which itself is only read.
+    """Try each mistake in a copy of a tree; the tree itself is only read.
 
     Args:
         mutants: to try.
@@ -100,11 +101,11 @@ def run_mutants(mutants: Sequence[Mutant], tree: Path, jobs: int = 1) -> Iterato
         jobs: copies in which mistakes are tried at the same time.
 
     Yields:
-        Mutant, result and seconds, in the order in which they are known. The tests run first without a mistake: what fails
-        then catches nothing.
+        Mutant, result and seconds, in the order of completion. The tests run first without a mistake; a test that fails then
+        cannot catch anything.
     """
     with tempfile.TemporaryDirectory() as folder:
-        # what is changed in the project meanwhile does not count
+        # later changes in the project do not count
         kept = copy_tree(tree, Path(folder) / "kept")
         copies = [copy_tree(kept, Path(folder) / str(number)) for number in range(max(1, jobs))]
         fitting = []
@@ -128,7 +129,7 @@ def run_mutants(mutants: Sequence[Mutant], tree: Path, jobs: int = 1) -> Iterato
 
 
 def _failing(tests: Sequence[str], copies: Sequence[Path]) -> set[str]:
-    """Which tests fail as things are: all in one go, which takes one start, and one by one only if that fails."""
+    """The tests that fail without a mistake: all run together, and one by one only if that fails."""
     all_pass = not any(failed for _, failed, _ in _in_turn([tests] if tests else [], copies, _start))
     return (
         set() if all_pass else {test for (test,), failed, _ in _in_turn([[t] for t in tests], copies, _start) if failed}
@@ -141,7 +142,9 @@ def _in_turn(
     start: Callable[[Path, object], multiprocessing.Process],
     end: Callable[[Path, object], None] = lambda copy, task: None,
 ) -> Iterator[tuple[object, bool, float]]:
-    """Tasks in as many processes as there are copies of the project: each task, whether it failed, and its seconds."""
+    """Run tasks in as many processes as there are copies of the project; yields each task, whether it failed, and its
+    seconds.
+    """
     waiting, free = list(reversed(tasks)), list(copies)
     running: dict[int, tuple[multiprocessing.Process, Path, object, float]] = {}
     while waiting or running:
@@ -170,14 +173,14 @@ def _plant(copy: Path, mutant: Mutant) -> multiprocessing.Process:
 
 
 def _start(copy: Path, tests: Sequence[str]) -> multiprocessing.Process:
-    # forked: what is imported here takes seconds otherwise, for every mistake
+    # forked, because importing the libraries again for every mistake would take seconds
     process = multiprocessing.get_context("fork").Process(target=_test, args=(copy, tests))
     process.start()
     return process
 
 
 def _test(copy: Path, tests: Sequence[str]) -> None:
-    """Run tests of a copy of the project in this process, which ends with pytest's code: 0 is that all pass."""
+    """Run tests of a copy of the project in this process, which exits with pytest's code: 0 is that all pass."""
     log = os.open(copy.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -192,7 +195,7 @@ def _test(copy: Path, tests: Sequence[str]) -> None:
 
 
 def table(results: Sequence[tuple[Mutant, Result, float]]) -> str:
-    """A line for each result, and the sum."""
+    """A line for each result, and a summary."""
     lines = [
         f"{result:22} {seconds:5.0f} s  {mutant.file.removeprefix('tools/planewise/')}: {mutant.wrong}"
         for mutant, result, seconds in results
@@ -202,13 +205,13 @@ def table(results: Sequence[tuple[Mutant, Result, float]]) -> str:
 
 
 def are_enough(results: Sequence[Result]) -> bool:
-    """Whether nine of ten are caught and every entry fits the project."""
+    """Whether at least nine of ten are caught and every entry fits the project."""
     counts = Counter(results)
     return counts["caught"] >= ENOUGH * len(results) and counts["caught"] + counts["SURVIVED"] == len(results)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; its exit code is 1 if too few are caught or an entry no longer fits."""
+    """The command; it exits with 1 if too few are caught or an entry no longer fits."""
     parser = argparse.ArgumentParser(prog="tools/mutants", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--only", metavar="PATTERN", default="", help="entries with this regular expression in file or words"
@@ -223,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not mutants:
         parser.error(f"no entry matches {options.only!r}")
     _import_what_tests_need()
-    # the copies lie elsewhere, and a test that skips catches nothing
+    # the copies are elsewhere, and a skipped test catches nothing
     os.environ.setdefault("PLANEWISE_REAL_DATA", str(ROOT.parent / "shared" / "data"))
     print(f"{len(mutants)} mistakes; first the tests without any", flush=True)
     results = []

@@ -23,7 +23,7 @@ def test_no_entry_stands_twice():
 
 @pytest.fixture
 def project(tmp_path):
-    """A project with one function and one test, which looks at positive numbers alone."""
+    """A project with one function, and one test that checks only positive numbers."""
     (tmp_path / "tools").mkdir()
     (tmp_path / "proofs").mkdir()
     (tmp_path / "tools/sums.py").write_text("def size(x):\n    return abs(x) + 0\n")

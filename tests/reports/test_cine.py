@@ -13,7 +13,7 @@ SPACING = (2.0, 1.0)
 
 
 def phase(radius, name="phase"):
-    """A bright ball of this radius (mm) at (100, 60) mm on five slices 8 mm apart, the third of which it is centred on."""
+    """A bright ball of this radius (mm) at (100, 60) mm, centred on the third of five slices 8 mm apart."""
     places = np.stack(np.indices((80, 100, 5)), axis=-1) * (*SPACING, 8.0) - (100, 60, 16)
     labels = (np.linalg.norm(places, axis=-1) <= radius).astype(np.uint8)
     return name, 1000.0 * labels + 10.0, labels
@@ -27,13 +27,13 @@ def cine():
 def test_every_phase_shows_the_same_part_of_all_slices(cine):
     assert [frame["name"] for frame in cine["frames"]] == ["one", "two"]
     pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(frame["picture"])))) for frame in cine["frames"]]
-    # the ball of 40 mm with 20 mm about it, in three columns and two rows; a pixel more where it ends
+    # the ball of 40 mm with a margin of 20 mm, in three columns and two rows, with up to one more pixel at the end
     assert cine["width"] == pytest.approx(3 * 80, abs=3 * 2 + 0.1) and cine["height"] == pytest.approx(2 * 80, abs=2.1)
     assert (cine["columns"], cine["slices"]) == (3, 5)
     assert [3 * cine["tile"][0], 2 * cine["tile"][1]] == pytest.approx([cine["width"], cine["height"]])
     for picture, radius in zip(pictures, (20, 12), strict=True):
         assert picture.shape == (cine["height"] / SPACING[1], cine["width"] / SPACING[0])
-        # half of the grey levels is the ball's edge
+        # half of the grey level marks the ball's edge
         third = picture[: picture.shape[0] // 2, 2 * picture.shape[1] // 3 :]
         assert (third > 127).sum() * 2.0 == pytest.approx(np.pi * radius**2, rel=0.08)
 
@@ -50,7 +50,7 @@ def test_outlines_lie_on_the_balls_of_their_slices(cine):
         expected = sorted(np.sqrt(radius**2 - away**2) for away in (0, 8, 8, 16, 16) if away < radius)
         found = sorted(np.linalg.norm(line - (line.max(0) + line.min(0)) / 2, axis=1).mean() for line in lines)
         assert found == pytest.approx(expected, abs=0.8)
-        # the ball's centre is the centre of the pixel (20, 40) of every slice's picture, which has 41 x 80 pixels
+        # the ball's centre is the centre of pixel (20, 40) in every slice's picture of 41 x 80 pixels
         middles = [((line.max(0) + line.min(0)) / 2 % (82, 80)).tolist() for line in lines]
         assert np.allclose(middles, (20.5 * SPACING[0], 40.5 * SPACING[1]))
 

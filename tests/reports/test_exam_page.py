@@ -36,7 +36,7 @@ def ball(radius=20.0, centre=(90, 70, 20)):
 
 @pytest.fixture(scope="module")
 def shown():
-    # the grey levels rise along the slices
+    # the grey levels increase from slice to slice
     image = np.broadcast_to(np.arange(SLICES) * 10.0, (SIZE, SIZE, SLICES)).copy()
     plan = {"views": PLANES, "locations": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]}
     acquired = {
@@ -73,14 +73,14 @@ def test_the_ball_lies_where_it_is(content):
     (mesh,) = content["meshes"]
     vertices = floats(mesh["vertices"])
     distances = np.linalg.norm(vertices - (90, 70, 20), axis=1)
-    # between slices 8 mm apart a ball can be this wrong and no more
+    # with slices 8 mm apart, a ball's surface may be this inaccurate, but not more
     assert abs(distances.mean() - 20) < 1.0 and distances.min() > 16 and distances.max() < 24.1
     faces = np.frombuffer(base64.b64decode(mesh["faces"]), "<u4")
     assert faces.max() == len(vertices) - 1
 
 
 def test_a_surface_is_as_coarse_as_a_pixel_of_two_millimetres():
-    """A ball on pixels of half a millimetre has about as many points as on those of 2 mm, and lies where it is."""
+    """A ball with pixels of half a millimetre gets about as many points as one with pixels of 2 mm, at the same position."""
     fine = stack_affines()
     fine[:, :3, :2] /= 4
     places = np.stack(np.indices((4 * SIZE, 4 * SIZE, SLICES)), axis=-1) * (SPACING / 4, SPACING / 4, GAP)
@@ -97,7 +97,7 @@ def test_a_surface_is_as_coarse_as_a_pixel_of_two_millimetres():
 def test_planes_and_their_lines(content):
     assert [plane["name"] for plane in content["planes"]] == ["2ch planned", "4ch planned", "2ch acquired"]
     assert [plane["dash"] for plane in content["planes"]] == ["solid", "solid", "dash"]
-    # a view has one colour, that of the other pictures
+    # each view has the same colour as in the other pictures
     assert [plane["colour"] for plane in content["planes"]] == [VIEW_COLOURS[0], VIEW_COLOURS[1], VIEW_COLOURS[0]]
     for plane, axis, place in zip(content["planes"], (0, 1, 0), (90, 70, 94), strict=True):
         corners = np.array(plane["corners"])
@@ -107,11 +107,11 @@ def test_planes_and_their_lines(content):
     slices = content["slices"]
     assert [entry["name"] for entry in slices][1] == "slice 2 of 6, location 0.20"
     for entry in slices:
-        # the picture is the whole image: 160 mm are less than its field
+        # the picture shows the whole image, because 160 mm are less than its field
         assert entry["shape"] == [SIZE, SIZE]
         two, four = entry["marks"][:2]
         assert np.allclose(two["x"], 90, atol=0.01) and np.allclose(four["y"], 70, atol=0.01)
-    # slice 2 lies 4 mm from the middle of the ball: a circle of 19.6 mm
+    # slice 2 is 4 mm from the middle of the ball: a circle of 19.6 mm
     outline = slices[2]["marks"][-1]
     points = np.array([[x, y] for x, y in zip(outline["x"], outline["y"], strict=True) if x is not None])
     radii = np.linalg.norm(points - (90, 70), axis=1)
@@ -119,7 +119,7 @@ def test_planes_and_their_lines(content):
 
 
 def test_an_outline_surrounds_its_pixels():
-    """Of one pixel it is a diamond about the pixel's centre; on the edge of the picture it is closed outside."""
+    """A single pixel gives a diamond about its centre; at the edge of the picture, the outline is closed outside."""
     labels = np.zeros((8, 8, 1), dtype=np.uint8)
     labels[3, 5], labels[0, 2] = 1, 2
     structures = {1: "LV", 2: "RV"}
@@ -145,7 +145,7 @@ def test_a_large_image_is_cut_about_the_organ():
 
 
 def test_a_plane_cuts_the_stack(content):
-    """The cut's grey levels rise with its height, as the slices' do."""
+    """The grey levels of the cut increase with its height, like those of the slices."""
     cut = content["planes"][0]["cut"]
     levels = np.frombuffer(base64.b64decode(cut["pixels"]), np.uint8).reshape(cut["shape"][::-1])
     affine = np.array(cut["affine"])
@@ -200,14 +200,14 @@ def test_letters_name_the_patients_sides(direction, letters):
 
 
 def test_the_edges_of_the_slice_and_the_ends_of_the_stack_are_named(shown, content, page):
-    # i runs to the right and j to the front, and j runs down on the picture
+    # i runs to the right and j to the front; in the picture, j runs downwards
     assert [entry["edges"] for entry in content["slices"]] == [["L", "R", "P", "A"]] * SLICES
     assert content["ends"] == ["base", "apex"] and 'name="viewport"' in page
     turned = dataclasses.replace(shown, plan={**shown.plan, "locations": shown.plan["locations"][::-1]})
     assert '"ends": ["apex", "base"]' in exam_page(turned)
-    # without a plan, by geometry: towards the feet lies the apex
+    # without a plan, geometry decides: the apex is towards the feet
     assert '"ends": ["apex", "base"]' in exam_page(dataclasses.replace(shown, plan=None))
-    # from the left and the back to the right and the front, the direction is undecided
+    # along a line from left and back to right and front, the direction is undecided
     turn = torch.tensor([[0.7, 0, 0.7, 0], [-0.7, 0, 0.7, 0], [0, 1, 0, 0], [0, 0, 0, 1]], dtype=torch.float64)
     assert '"ends": ["", ""]' in exam_page(dataclasses.replace(shown, plan=None, affines=turn @ shown.affines))
 
@@ -227,14 +227,14 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 @pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on the PATH")
 @pytest.mark.parametrize(
     "width", [1200, pytest.param(500, marks=pytest.mark.slow)]
-)  # a browser's window is no narrower
+)  # browser windows are at least this wide
 def test_a_browser_draws_it_without_a_network(page, width, tmp_path):
-    """The page says when it is drawn, and scrolls when the slider is moved."""
+    """The page reports when it is drawn, and scrolls when the slider moves."""
     move = "<script>setTimeout(() => { slider.value = 4; slider.dispatchEvent(new Event('input')); "
     move += "document.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowLeft' })); "
-    # the space bar plays, and once more stops, at the third phase or later
+    # the space bar starts the cine, and stops it at the third phase or later
     move += "const space = () => document.dispatchEvent(new KeyboardEvent('keydown', { key: ' ' })); "
-    # a key of the slider of phases is its own; a click on a name hides the name's outline, too
+    # the slider of phases handles its own keys; clicking a name also hides the name's outline
     move += "const key = new KeyboardEvent('keydown', { key: 'ArrowLeft', bubbles: true }); "
     move += "document.getElementById('phase').dispatchEvent(key); "
     move += (
@@ -266,7 +266,7 @@ def test_a_browser_draws_it_without_a_network(page, width, tmp_path):
 
 
 def test_acquired_images_stand_beside_the_planes(shown):
-    """Of the planned views alone, if there is a plan; of all views otherwise."""
+    """Only planned views are shown if there is a plan, and all views otherwise."""
     images = {view: (np.ones((80, 80)), np.eye(4)) for view in ("2ch", "3ch")}
     captions = re.findall("<figcaption>(.*?)<", exam_page(dataclasses.replace(shown, images=images)))
     assert captions == ["2ch planned: the short axis, cut in this plane", "2ch acquired"]
@@ -275,7 +275,9 @@ def test_acquired_images_stand_beside_the_planes(shown):
 
 
 def test_markup_in_a_name_is_no_markup_in_the_page(shown):
-    """In every field that holds text; a comment that opens a script in a script would swallow the page's end."""
+    """Markup is placed in every field that holds text; a comment that opens a script inside a script would swallow the end of
+    the page.
+    """
     planted = "<!--<script>"
     views = {planted + view: {**entry, "verdict": planted, "reasons": [planted]} for view, entry in PLANES.items()}
     marked = dataclasses.replace(

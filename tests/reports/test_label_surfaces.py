@@ -20,7 +20,9 @@ def test_the_edge_lies_between_the_pixels():
 
 
 def test_between_two_slices_a_cone_has_no_steps():
-    """Discs of 16 and of 8 pixels: half way the radius is 12, where nearest labels would jump from one to the other."""
+    """Discs with radii of 16 and 8 pixels: halfway, the radius is 12, where nearest-neighbour labels would jump from one to
+    the other.
+    """
     distances = label_distances(discs([16, 8]))
     halfway = (distances[..., 1] + distances[..., 2]) / 2
     radius = np.sqrt((halfway > 0).sum() / np.pi)

@@ -33,8 +33,9 @@ def test_table_4_has_every_method_and_count(tables):
 
 @pytest.mark.parametrize("tables", [SEGMENTATION_DICE, SEGMENTATION_ASSD])
 def test_the_mean_is_that_of_the_structures(tables):
-    """All columns are of the same volumes, so a digit that was copied wrongly shows."""
-    # the paper prints SimCLR's mean distance at 1 exam again as myocardium's; one more row does not add up there
+    """All columns describe the same volumes, so a wrongly copied digit would show."""
+    # the paper prints SimCLR's mean distance at 1 exam a second time, as the myocardium's; the sum of one more row is wrong
+    # there
     odd = {("simclr", 1), ("simclr_dagger", 64)} if tables is SEGMENTATION_ASSD else set()
     for method, counts in tables["sax"][0].values.items():
         for count, row in counts.items():
@@ -83,7 +84,7 @@ def test_ways_of_transfer_read_off_the_paper():
 
 
 def test_nakashimas_third_table_repeats_the_first_two_but_for_one_number():
-    """So that a digit that was copied wrongly shows; .866 is printed there, and .886 in Table 2."""
+    """A wrongly copied digit would show; Table 3 prints .866, and Table 2 .886."""
     first, second, third = ({table.data: table.values for table in TWO_PHASE_AUC[number]} for number in (1, 2, 3))
     assert list(first) == list(second) == list(third) == ["ACDC", "ICM", "AMYL"]
     differ = {}
@@ -104,7 +105,7 @@ def test_nakashimas_numbers_read_off_the_paper():
     assert sum(values[f"{name}_none_full"] for values in first.values() for name in BACKBONES) == pytest.approx(3.874)
     imagenet = [values[f"{name}_imagenet_segmented"] for values in second.values() for name in BACKBONES]
     assert sum(imagenet) == pytest.approx(4.684)
-    # what the paper prints bold in Table 2
+    # the numbers that the paper prints bold in Table 2
     bold = {
         (data, name): max(PRETRAININGS, key=lambda start: second[data][f"{name}_{start}_segmented"])
         for data in second

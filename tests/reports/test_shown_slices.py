@@ -44,7 +44,7 @@ def test_a_row_is_a_slice_and_a_column_a_method_with_the_reference_last():
     assert [axes.get_title() for axes in figure.axes] == ["scratch", "pretext", "reference", "", "", ""]
     rows = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     assert rows == [["base"], [], [], ["apex"], [], []]
-    # the colours that are over the slices: red RV, green myocardium, blue LV, none for background
+    # the colours over the slices: red RV, green myocardium, blue LV, none for background
     main = [
         axes.images[1].get_array()[0, 0, :3].argmax() if axes.images[1].get_array().any() else None
         for axes in figure.axes
@@ -66,9 +66,9 @@ def test_a_slice_is_cut_to_the_square_of_all_that_is_outlined():
     reference, methods = shown((100, 50)), {"near": shown((100, 51)), "far": shown((109, 50)), "none": shown()}
     edge, whole = {"none": shown()}, {"none": shown()}
     for name, labels, truth, corner, end in (
-        # 10 pixels and 16 on either side: 42, along j around 50 and 51, too
+        # 10 pixels, and 16 on either side, make 42, along j around 50 and 51 as well
         ("some", methods, reference, (84, 30), (126, 72)),
-        # at the edge the square moves into the slice
+        # at the edge, the square is moved into the slice
         ("edge", edge, shown((199, 0), (150, 99)), (100, 0), (200, 100)),
         ("whole", whole, shown(), (0, 0), (200, 100)),
     ):

@@ -29,7 +29,7 @@ CONFIG = {
     "label_counts": [16, 80],
     "draws": [0, 1, 2],
 }
-#: AUC of method, count, draw and task.
+#: AUC for each method, count, draw and task.
 AUC = {
     (method, count, draw): np.random.default_rng([len(method), count, draw]).uniform(0.4, 0.9, 3)
     for method in CONFIG["methods"]
@@ -157,7 +157,7 @@ def test_published_numbers_may_be_left_out(study):
 
 def test_the_tables_are_the_runs_numbers_beside_the_papers(study):
     tables, page = written(study)
-    # Table 5's form: all counts, ours and the paper's; ImageNet is the paper's alone
+    # like Table 5: all counts, ours and the paper's; only the paper has ImageNet
     mean = tables["Mean AUC, by the number of labelled exams"]
     assert mean.header == ["method", "16", "80", "200", "400", "800"]
     rows = {row.cells[0]: row.cells[1:] for row in mean.rows}
@@ -190,7 +190,7 @@ def test_the_page_says_whose_numbers_they_are_and_of_what(study):
     assert "phantom exams" in page and "fastMRI, MRNet" in page
     assert "30 test exams: 24 abnormal, 7 acl, 11 meniscus" in page and "labelled exams: 80 training" in page
     assert "start from random weights" in page
-    # nothing of the heart
+    # no words about the heart
     for word in ("heart", "short axis", "short-axis", "ACDC", "Dice", "2ch", "<h2>Segmentation", "<h2>Diagnosis"):
         assert word not in page, word
     edit(study / "study.json", imagenet="alexnet.pth")
@@ -205,11 +205,11 @@ def test_the_pictures_of_the_first_draws_are_carried_inside(study):
     for method, count, draw in AUC:
         for name in ("roc.png", "saliency.png"):
             file = study / "finetune" / method / str(count) / str(draw) / "test" / name
-            # only where most was there to learn from
+            # only for the largest number of labelled exams
             wanted = draw == 0 and count == 80
             assert (file.read_bytes() in carried) == wanted, file
             shown += [file] if wanted else []
-    # and three drawn for the page: curves of the pretexts and of the fine-tunings, paired draws
+    # and three drawn for the page: curves of the pretexts, curves of the fine-tunings, and paired draws
     assert len(carried) == len(shown) + 3
 
 
@@ -258,12 +258,12 @@ def test_each_draw_is_a_dot_beside_the_same_draw_of_scratch():
     figure = paired_draws(none | location | {("relative_patch_location", 1): {0: 0.2}}, "mean AUC on test exams")
     first, second = figure.axes
     zero, dots, mean, bar, *other = [(list(line.get_xdata()), list(line.get_ydata())) for line in first.get_lines()]
-    # gains of .1 and .3: their mean .2, its error .1, and Student's t of one degree of freedom is 12.706
+    # gains of .1 and .3: the mean is .2, the standard error .1, and Student's t for one degree of freedom 12.706
     assert (
         zero[0] == [0, 0] and dots == (pytest.approx([0.1, 0.3]), [0.25, 0.25]) and mean == (pytest.approx([0.2]), [0])
     )
     assert bar == (pytest.approx([0.2 - 1.2706, 0.2 + 1.2706], abs=1e-4), [0, 0])
-    # a single draw has no interval; a method without draws of this number of exams has an empty row
+    # a single draw has no interval; a method without draws for this number of exams has an empty row
     assert other == [(pytest.approx([-0.3]), [1.25]), (pytest.approx([-0.3]), [1])]
     assert [list(line.get_xdata()) for line in second.get_lines()[1:]] == [pytest.approx([-0.2])] * 2
     assert [axes.get_title() for axes in figure.axes] == ["1 exam", "16 exams"]

@@ -18,7 +18,7 @@ VIEW = np.array([[-1.0, 0, 0, -10], [0, 0, 1, CENTRE[1]], [0, -1, 0, 20], [0, 0,
 
 
 def stack():
-    """Grey levels rise with -x; a ball of 25 mm as labels."""
+    """A stack whose grey levels rise towards -x, with a ball of 25 mm as labels."""
     index = np.stack(np.indices((101, 91, 11)), axis=-1)
     places = index @ AFFINE[:3, :3].T + AFFINE[:3, 3]
     ball = np.linalg.norm(places - CENTRE, axis=-1) <= 25.0
@@ -26,7 +26,7 @@ def stack():
 
 
 def image():
-    """The 4ch image: a gradient along i."""
+    """The 4ch image, with a gradient along i."""
     return np.broadcast_to(np.arange(200.0)[:, None], (200, 150)).copy()
 
 
@@ -38,7 +38,7 @@ def shown():
 
 
 def figures(page):
-    """Caption, pixels (rows, columns), outline in mm from the corner, and the letters of each picture."""
+    """Caption, pixels (rows, columns), outline in mm from the corner, and letters of each picture."""
     found = []
     for text in re.findall("<figure>.*?</figure>", page):
         pixels = Image.open(io.BytesIO(base64.b64decode(re.search('base64,([^"]+)', text)[1])))
@@ -54,7 +54,7 @@ def test_both_pictures_show_the_same_place_in_the_same_direction(shown):
     assert planned == "4ch planned: the short axis, cut in this plane" and acquired == "4ch acquired"
     # the image's i runs to the left and its j to the feet; the plane's normal may point either way
     assert letters == same == ["R", "L", "H", "F"]
-    # the ball lies in the middle of the stack: a circle of 25 mm in the middle of both pictures
+    # the ball is in the middle of the stack, so both pictures show a circle of 25 mm in the middle
     for outline in (round_, other):
         radii = np.linalg.norm(outline - SIZE / 2, axis=1)
         assert abs(radii.mean() - 25) < 1.5 and radii.min() > 20 and radii.max() < 30
@@ -84,7 +84,7 @@ def test_what_is_missing_is_left_out(shown):
 
 
 def test_a_ring_is_shown_with_what_it_encloses():
-    """A wall thinner than its shift between slices would break into islands."""
+    """A wall that is thinner than its shift between slices would break up into islands."""
     volume, labels = stack()
     inner = np.linalg.norm(np.stack(np.indices(labels.shape), axis=-1) * (2, 2, GAP) - (100, 90, 40), axis=-1) <= 21
     ring = np.where(inner, 2, labels).astype(np.uint8)
@@ -94,7 +94,7 @@ def test_a_ring_is_shown_with_what_it_encloses():
 
 
 def test_the_sides_of_a_square_stay_close_to_the_images():
-    """A plane turned by 30 degrees about the image's down keeps down, and right follows."""
+    """If a plane is rotated by 30 degrees about the image's downward direction, down stays the same, and right follows."""
     normal = (np.sin(np.pi / 6), np.cos(np.pi / 6), 0)
     found = square(CENTRE, normal, CENTRE + 5.0, VIEW[:3, :2], SIZE)
     assert np.allclose(found.down, (0, 0, -1)) and found.right @ VIEW[:3, 0] == pytest.approx(np.cos(np.pi / 6))

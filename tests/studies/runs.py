@@ -60,8 +60,8 @@ def tiny_study(folder: Path, epochs: int, val_interval: int, **values: Any) -> P
     """The config of a small study of the heart: a pretext, and a fine-tuning from its weights.
 
     Args:
-        folder: of the config and of the study's ``out``.
-        epochs, val_interval: of both trainings.
+        folder: folder for the config and the study's ``out``.
+        epochs, val_interval: settings of both trainings.
         values: other values of the config.
     """
     training = tiny_size("pretext_cardiac_multitask") | {
@@ -91,7 +91,7 @@ def tiny_study(folder: Path, epochs: int, val_interval: int, **values: Any) -> P
 
 
 def page_of(config: dict, folder: Path) -> str:
-    """The page of a study that is run to its end, in ``out`` of a folder."""
+    """Run a study to its end in a folder, and return its page from ``out``."""
     file = folder / "study.yaml"
     file.write_text(yaml.safe_dump(config | {"out": str(folder / "out")}))
     process = snakemake(file, cwd=folder)
@@ -101,7 +101,7 @@ def page_of(config: dict, folder: Path) -> str:
 
 
 def planned(config: dict, folder: Path, *arguments: str, cores: int = 2) -> str:
-    """What Snakemake prints of a study that it would run."""
+    """Snakemake's output for a study that it would run."""
     file = folder / "study.yaml"
     file.write_text(yaml.safe_dump(config | {"out": str(folder / "out")}))
     process = snakemake(file, "--dry-run", *arguments, cores=cores, cwd=folder)
@@ -117,12 +117,12 @@ def jobs(text: str) -> dict[str, int]:
 
 
 def commands(text: str, rule: str) -> list[str]:
-    """Bundle commands of a rule's jobs, told by their logs."""
+    """The bundle commands of a rule's jobs, identified by their logs."""
     return [line for line in text.splitlines() if "monai.bundle" in line and f"/logs/{rule}_" in line]
 
 
 def paper_study(name: str, folder: Path) -> dict:
-    """A study of the paper's size, its datalists empty."""
+    """A study of the paper's size with empty datalists."""
     config = yaml.safe_load((STUDIES / "configs" / name).read_text())
     for kind in config["datalists"]:
         (folder / f"{kind}.json").write_text(json.dumps({"training": [], "validation": [], "test": []}))

@@ -26,7 +26,7 @@ def test_two_planes_cross_in_a_line():
 
 @pytest.mark.parametrize("move", [Move(turn=15), Move(turn=-15), Move(shift=8)])
 def test_views_are_moved_in_a_copy(move, tmp_path):
-    """About their line, or along their normals; short axis, pixels and the exam's name stay."""
+    """Views are moved about their line or along their normals; the short axis, the pixels and the exam's name stay."""
     tree = write_usual_exam(tmp_path / "tree")
     before = {file: file.read_bytes() for file in tree.rglob("*.dcm")}
     (item,) = find_inputs(tree, "ed")
@@ -49,11 +49,11 @@ def test_views_are_moved_in_a_copy(move, tmp_path):
 
 
 def test_what_an_archive_says_of_a_view(tmp_path):
-    """A plan that equals the acquired planes; limits of hypot(3, 12.5) = 12.9 degrees and hypot(1, 5) = 5.1 mm."""
+    """The plan equals the acquired planes; the limits are hypot(3, 12.5) = 12.9 degrees and hypot(1, 5) = 5.1 mm."""
     tree = write_usual_exam(tmp_path / "tree")
     (item,) = find_inputs(tree, "ed")
     planes = item["image"][0]["planes"]
-    # a plan's origins lie in the heart, where the offset is measured; those of images lie in their corners
+    # a plan's origins are in the heart, where the offset is measured; those of images are at their corners
     middle = [-20.0, 15.0, -10.0]
     plans = {item["exam"]: {view: bounded({**planes[view], "origin": middle}) for view in VIEWS}}
     assert apart_limits(plans[item["exam"]]["2ch"]) == pytest.approx((12.85, 5.10), abs=0.01)

@@ -13,14 +13,14 @@ from tests.studies.runs import STUDIES, commands, jobs, planned
 from tests.studies.test_label_efficiency import option
 from tools.benchmarks.training_cost import Section, work
 
-#: Steps and slices of a step. The knees' own pretexts take whole series, here of 30 slices: 15 epochs of 60.
+#: Number of steps, and slices per step. The knees' own pretexts use whole series, here of 30 slices: 15 epochs of 60.
 KNEES_OWN = dict.fromkeys(("location", "orientation", "multitask"), (900, 30))
 BUDGETS = {"comparison": ((8000, 16), {}), "knee-comparison": ((1000, 16), KNEES_OWN)}
 
 
 @pytest.mark.parametrize("name", BUDGETS)
 def test_all_pretexts_have_the_same_budget(name, tmp_path):
-    """Of the commands that the study runs. Slice order has batches of 8 pairs, which are 16 slices."""
+    """The budgets are read from the commands that the study runs. Slice order has batches of 8 pairs, which are 16 slices."""
     study = yaml.safe_load((STUDIES / f"configs/{name}.yaml").read_text())
     text = planned(study, tmp_path, "--printshellcmds")
     pretrainings = {re.search(r"/pretrain/(\w+) ", command)[1]: command for command in commands(text, "pretrain")}
@@ -39,7 +39,7 @@ def test_all_pretexts_have_the_same_budget(name, tmp_path):
 
 
 def test_second_seeds_are_of_the_comparisons_methods_and_settings(tmp_path):
-    """So that what both train comes out the same."""
+    """Then methods that both studies train have the same result."""
     seeds, whole = (
         yaml.safe_load((STUDIES / f"configs/{name}.yaml").read_text()) for name in ("comparison-seeds", "comparison")
     )
@@ -58,7 +58,7 @@ def test_second_seeds_are_of_the_comparisons_methods_and_settings(tmp_path):
 
 
 def steps_and_slices(command: str) -> tuple[int, int]:
-    """Steps of a job's whole training, and slices of each."""
+    """Number of steps of a job's whole training, and slices per step."""
     bundle = re.search(rf"cd {ROOT}/bundles/(\w+) && ", command)[1]
     files = [str(ROOT / "bundles" / bundle / file) for file in yaml.safe_load(option(command, "config_file"))]
     config = ConfigParser(ConfigParser.load_config_files(files))

@@ -82,7 +82,7 @@ def test_the_papers_schedule(plan, data):
     assert (found.work.steps, found.work.step_slices) == (16000, 20)
     # 220.9 GFLOP a slice: 70.7 PFLOP
     assert found.training == pytest.approx(70.7e15 / 10e12, rel=1e-3)
-    # 100 validations of 4 slices of 381 exams, and 82,000 slices at the end, forward only: a third
+    # 100 validations with 4 slices of 381 exams each, and 82,000 slices at the end; only the forward pass, so a third
     assert found.watching == pytest.approx((100 * 4 * 381 + 82_000) * 220.9e9 / 3 / 10e12, rel=1e-2)
     whole = next(job for job in jobs if job.exams == 64)
     assert cost(whole, data, Rates()).work.steps == 23_800
@@ -100,14 +100,14 @@ def test_hours_follow_the_rate_and_the_number_of_jobs(plan, data):
     assert given.source == "given" and given.training == pytest.approx(given.work.steps * 0.5)
     timed = cost(job, data, Rates(slice={job.bundle: 0.05}, start=0))
     assert timed.source == "timed" and timed.seconds == pytest.approx(given.seconds)
-    # of four processes each takes a batch of 10 of the 297 slices; one evaluates 371 while the others wait
+    # each of four processes takes batches of 10 of the 297 slices; one process evaluates 371 while the others wait
     spread = cost(dataclasses.replace(job, processes=4), data, Rates(slice={job.bundle: 0.05}, start=0))
     assert spread.work.steps == 200 * 8 and spread.training == pytest.approx(200 * 8 * 40 * 0.05)
-    # a given step is of all four
+    # a given step time is for all four processes
     spread_given = cost(dataclasses.replace(job, processes=4), data, Rates(step={job.bundle: 0.5}, start=0))
     assert spread_given.training == pytest.approx(200 * 8 * 0.5 * 4)
     assert spread.watching - timed.watching == pytest.approx(3 * 371 * 0.05 / 3, rel=0.01)
-    # all four wait for the start
+    # all four processes wait at the start
     starting = cost(dataclasses.replace(job, processes=4), data, Rates(slice={job.bundle: 0.05}, start=60))
     assert starting.seconds - spread.seconds == pytest.approx(4 * 60)
 
@@ -126,7 +126,7 @@ def test_the_report_says_what_was_calculated_and_sums_it(plan, data):
 
 
 def test_the_documented_estimate_is_of_every_row(data):
-    """Dagger rows too, whose files need not be there, each with the operations of its own network."""
+    """This includes the rows with a dagger, whose files need not exist, with the operations of their own networks."""
     jobs, counts = planned(TABLE4)
     costs = [cost(job, data, Rates()) for job in jobs if job.kind == "finetune"]
     text = report(costs, counts, data, Rates(), "cpu", [1, 8, 64], TABLE4)
@@ -134,7 +134,7 @@ def test_the_documented_estimate_is_of_every_row(data):
     written = with_block(whole_page, BEGIN, END, page_block(text))
     assert written.count("\nall trainings") == whole_page.count("\nall trainings") == 1, "one table, between the marks"
     page = whole_page.splitlines()
-    # a pretext's row changes when its bundle does; of the others every digit
+    # a pretext's row changes with its bundle; the other rows must agree digit by digit
     documented = [line.split() for line in page if line.startswith("downstream_")]
     assert documented == [line.split() for line in text if line.startswith("downstream_")] and len(documented) == 15
     assert {job.bundle for job in jobs if job.kind == "pretrain"} <= {line.split(" ")[0] for line in page}
@@ -144,7 +144,7 @@ def test_the_documented_estimate_is_of_every_row(data):
     ]  # fmt: skip
     seconds = {entry.job.overlays: entry.slice for entry in costs if entry.job.kind == "finetune"}
     assert seconds.keys() == {(), ("resnet50.yaml",), ("vit.yaml",)} and len(set(seconds.values())) == 3
-    # what is timed of one network does not stand for another
+    # a time measured for one network does not apply to another
     job = next(job for job in jobs if job.overlays == ("vit.yaml",))
     assert job.trained == f"{job.bundle}+vit.yaml"
     assert cost(job, data, Rates(slice={job.bundle: 1.0})).source == "counted"
@@ -168,7 +168,7 @@ def test_a_study_takes_its_share_of_the_work_but_not_less_than_its_longest_chain
 
 
 def test_the_datalist_counts_once_it_is_there(tmp_path):
-    """Exams and slices of the sections, and of the exams that a draw gives a job."""
+    """The counts are exams and slices of the sections, and of the exams that a draw gives to a job."""
     exams = {"training": (4, 5, 6), "validation": (3,), "test": ()}
     content = {
         section: [
@@ -184,7 +184,7 @@ def test_the_datalist_counts_once_it_is_there(tmp_path):
     assert (found["training"], found["validation"], found["test"]) == (Section(3, 15), Section(1, 3), Section(0, 0))
     job = Job("finetune", "f", "downstream_cardiac_sax_segmentation", ("train.yaml",), (), None, 1, 2, 0)
     drawn = {cost(dataclasses.replace(job, seed=seed), {"labelled": found}, Rates()).work.steps for seed in range(6)}
-    # 200 epochs; two of 4, 5 and 6 slices are 9 to 11, a batch of 10 or two
+    # 200 epochs; two series of 4, 5 and 6 slices have 9 to 11 slices, which are one batch of 10 or two
     assert drawn == {200, 400}
     with pytest.raises(InputError, match="does not say what to expect"):
         sections(study | {"phantom": {"unlabelled": "--exams 3"}}, "unlabelled", Path("study.yaml"))
@@ -227,8 +227,9 @@ def small_job(bundle: str, files: tuple[str, ...] = ("train.yaml",), **own: obje
 
 
 def test_volumes_are_timed_with_the_channels_and_masks_of_the_bundle(monkeypatch):
-    """Two contrasts, once without masks and once with those of tissues. A clock that ticks once a step shows that a volume
-    counts once, whatever its channels."""
+    """There are two contrasts, once without masks and once with tissue masks. A clock that ticks once per step shows that a
+    volume counts once, whatever its number of channels.
+    """
     ticks = itertools.count()
     monkeypatch.setattr(time_steps, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
     made = []
@@ -270,7 +271,7 @@ def test_phantoms_of_volumes(bundle, files, channels, layout, indexed):
 
 
 def test_imagenets_weights_need_not_be_there():
-    """Its file is one that the user has; the network's operations are the same without it."""
+    """The user supplies this file; the network's operations are the same without it."""
     jobs, _ = planned(STUDIES / "configs/table5.yaml", ["location"])
     assert {job.bundle for job in jobs} == {"pretext_knee_location", "downstream_knee_injury_classification"}
     assert not [job.name for job in jobs if "imagenet" in dict(job.settings)]

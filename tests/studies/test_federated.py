@@ -21,7 +21,7 @@ SMALL = {"samples_per_epoch": 16, "device": "cpu"}
 
 
 def small(name: str) -> dict:
-    # a head that starts with the background predicts nothing else so soon, and a surface that is not there has no distance
+    # a head that starts with the background predicts little else at first, and an absent surface has no distance
     return tiny(name) | SMALL | ({"background_prob": 0.25} if name.endswith("segmentation") else {})
 
 
@@ -30,7 +30,7 @@ def small(name: str) -> dict:
     params=[pytest.param(name, marks=[pytest.mark.slow] if name.startswith("pretext_") else []) for name in TASKS],
 )
 def places(request, tmp_path_factory):
-    """A task, its sites' datalists, and the folder that they lie in."""
+    """A task, its sites' datalists, and their folder."""
     monkeypatch = pytest.MonkeyPatch()
     folder = tmp_path_factory.mktemp("places")
     monkeypatch.setenv("PLANEWISE_SALT_FILE", str(folder / "salt"))
@@ -40,7 +40,7 @@ def places(request, tmp_path_factory):
 
 
 def digests(datalist, content) -> set[str]:
-    """Of the image files that a datalist names; exams of two sites may have one name."""
+    """Hashes of the image files in a datalist; exams of two sites may have the same name."""
     paths = {item["image"] for section in SITES_AND_TEST for item in content[section]}
     return {hashlib.sha256((datalist.parent / path).read_bytes()).hexdigest() for path in paths}
 
@@ -71,13 +71,13 @@ def test_rounds_of_two_sites_that_share_weights_alone(places, tmp_path, monkeypa
     assert list(table) == ["north alone", "south alone", "rounds", "averaged"]
     assert all(math.isfinite(value) for who in table if who != "rounds" for value in table[who].values())
     assert [set(metrics) for metrics in table["rounds"]] == [set(SITES)] * 2
-    # of each lone site and of the first of both the first answer is what is started from; then two rounds of each
+    # first the initial weights of each single site and of both together; then two rounds of each
     names = [name for name, _, _ in given]
     assert names == ["north"] * 3 + ["south"] * 3 + ["north"] + ["north", "south"] * 2
     first, north, south = (weights for _, weights, _ in given[6:9])
     assert all(torch.equal(sent[4][name], first[name]) and torch.equal(sent[5][name], first[name]) for name in first)
     assert any(not torch.equal(north[name], south[name]) for name in north), "their exams differ"
-    for name, value in sent[6].items():  # as many steps each: the plain mean, and both are sent the same
+    for name, value in sent[6].items():  # equal numbers of steps: the plain mean, sent to both sites
         assert torch.equal(value, sent[7][name])
         mean = (north[name] + south[name]) / 2 if value.is_floating_point() else north[name]
         torch.testing.assert_close(value, mean)
@@ -85,7 +85,7 @@ def test_rounds_of_two_sites_that_share_weights_alone(places, tmp_path, monkeypa
         assert answer.optim is None and answer.weights.keys() == weights.keys()
         assert all(isinstance(value, torch.Tensor) for value in answer.weights.values())
         assert str(folder) not in str(answer.statistics)
-    # what is scored is the last mean
+    # the final mean is scored
     stored = torch.load(tmp_path / task.bundle / "averaged/models/model.pt", weights_only=True)
     last = mean_weights([answer for _, _, answer in given[-2:]])
     assert stored.keys() == last.keys()

@@ -17,7 +17,7 @@ def write_predictions(folder, task, rows):
 def test_each_finding_is_scored_on_the_exams_it_is_known_of(tmp_path):
     # one of the four pairs is in the wrong order
     write_predictions(tmp_path, "acl", [["a", 0.9, 1], ["b", 0.4, 1], ["c", 0.6, 0], ["d", 0.1, 0]])
-    # other exams, in another order, one of them without a label
+    # other exams in another order, one of them without a label
     write_predictions(tmp_path, "meniscus", [["d", 0.8, 1], ["e", 0.3, 0], ["a", 0.9, ""]])
     scores = score_together(tmp_path, ["acl", "meniscus"])
     assert scores["auc"] == {"acl": 0.75, "meniscus": 1.0} and scores["macro_auc"] == 0.875

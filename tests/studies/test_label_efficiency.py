@@ -52,7 +52,7 @@ def test_a_killed_study_goes_on_and_writes_its_report(killed_study):
     while time.time() < deadline and process.poll() is None and not (history.parent / "models/last.ckpt").exists():
         time.sleep(0.01)
     assert process.poll() is None, process.communicate()[0][-3000:]
-    process.kill()  # and what it started, as the quick Python is
+    process.kill()  # and its child processes, as the quick Python has them
     process.communicate()
     assert 1 <= len(read_history(history)) < 5
     phantom = (out / "phantom_unlabelled.done").stat().st_mtime_ns
@@ -73,7 +73,7 @@ def test_a_killed_study_goes_on_and_writes_its_report(killed_study):
     for picture in pictures:
         pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(picture)))
         assert pixels.std() > 0.01, "an empty picture"
-    # the tables are the runs' numbers
+    # the tables show the runs' numbers
     location = json.loads((out / "pretrain/multitask/test/metrics.json").read_text())["location"]
     assert f"<td>{location['pearson_r']:.4f}</td>" in page
     gain = [
@@ -81,10 +81,10 @@ def test_a_killed_study_goes_on_and_writes_its_report(killed_study):
         for method in ("none", "multitask")
     ]
     assert f"<td>{gain[1] - gain[0]:+.3f}</td>" in page
-    # nothing is left to do
+    # nothing more to do
     process = snakemake(config, "--dry-run", cwd=config.parent)
     assert "Nothing to be done" in process.communicate()[0]
-    # a method that is added to a finished study is run, and the report with it
+    # a method that is added to a finished study is run, and the report is made again
     more = yaml.safe_load(config.read_text())
     more["methods"] = {"none": None, "multitask": None, "wide": {"overrides": {"finetune": {"zoom": [0.8, 1.2]}}}}
     config.write_text(yaml.safe_dump(more))
@@ -143,7 +143,7 @@ def test_a_study_of_the_knee_ends_in_its_report(tiny_knee_study):
         json.loads((out / f"finetune/{method}/8/0/test/metrics.json").read_text())
         for method in ("none", "multitask", "each")
     ]
-    # a network for each finding: scored apart, and together as one network is
+    # one network per finding, scored separately and then together like one network
     alone = json.loads((out / "finetune/each/8/0/acl/test/metrics.json").read_text())
     assert alone["auc"] == {"acl": scores[2]["auc"]["acl"]} and scores[2].keys() == scores[0].keys()
     assert scores[2]["positives"] == scores[0]["positives"] and scores[2]["exams"] == scores[0]["exams"]
@@ -184,7 +184,7 @@ def test_paper_size_studies_hold_every_row_and_column_of_the_tables(name, papers
         assert set(table.values) == set(config["methods"]) - {"multitask_again"}
         columns = {count for counts in table.values.values() for count in counts}
         assert columns == set(config["label_counts"])
-        # in the paper's order, so that the tables can be read side by side
+        # in the paper's order, for comparison side by side
         assert list(table.values) == list(config["methods"])[:-1]
     overlays = {method: (settings or {}).get("overlay") for method, settings in config["methods"].items()}
     assert {method: overlay for method, overlay in overlays.items() if overlay} == {
@@ -192,7 +192,8 @@ def test_paper_size_studies_hold_every_row_and_column_of_the_tables(name, papers
     }  # fmt: skip
 
 
-#: Stack of a study of Bai 2019 to the name of its configs, at the paper's size and at demo size, and its pretext.
+#: Maps the stack of a study of Bai 2019 to the names of its configs, at the paper's size and at demo size, and to its
+#: pretext.
 BAI = {
     "sax": ("bai2019_table1", "positions", "sax_position"),
     "4ch": ("bai2019_table2", "positions_4ch", "lax_position"),
@@ -201,7 +202,7 @@ BAI = {
 
 @pytest.mark.parametrize("stack", BAI)
 def test_bais_tables_are_planned_whole(stack, tmp_path):
-    """Every row and column, the way of transfer of each, on the network of the pretext; and the second table comes next."""
+    """All rows and columns are there, each with its way of transfer, on the pretext's network; the second table follows."""
     name, _, pretext = BAI[stack]
     config = paper_study(f"{name}.yaml", tmp_path)
     table = SEGMENTATION_DICE[stack][-1].values
@@ -230,14 +231,14 @@ def test_bais_tables_are_planned_whole(stack, tmp_path):
 
 
 def test_a_null_of_a_study_replaces_a_value(tmp_path):
-    """MONAI ignores None on the command line; an expression counts."""
+    """MONAI ignores None on the command line, but an expression works."""
     config = yaml.safe_load((STUDIES / "configs/comparison.yaml").read_text()) | {"out": str(tmp_path / "out")}
     for command in commands(planned(config, tmp_path, "--printshellcmds"), "finetune"):
         assert ConfigParser({"head": option(command, "background_prob")}).get_parsed_content("head") is None
 
 
 def test_bais_fine_tunings_have_the_papers_settings():
-    """Section 3: as the pretext's, 50,000 iterations of 20 slices by Adam with 1e-3, which does not fall."""
+    """Section 3: as for the pretext, 50,000 iterations of 20 slices with Adam at a constant 1e-3."""
     for name, _, pretext in BAI.values():
         config = yaml.safe_load((STUDIES / f"configs/{name}.yaml").read_text())
         own, target = (
@@ -289,7 +290,7 @@ def test_a_study_that_comes_next_is_there():
 
 
 def test_a_dagger_row_is_run_once_its_file_is_given(tmp_path):
-    """On the command line, over the config's null; the other rows stay as they are."""
+    """On the command line it replaces the config's null; the other rows do not change."""
     file = tmp_path / "simclr_resnet50.pth"
     file.touch()
     config = paper_study("table5.yaml", tmp_path) | {"label_counts": [80], "draws": [0]}
@@ -343,13 +344,13 @@ def test_the_demo_masks_only_what_is_diagnosed(tmp_path):
 
 
 def test_what_fine_tunings_wait_for_is_pretrained_before_everything_else(tmp_path):
-    """The rest then fills the other cores while the longest chain of jobs runs."""
+    """The other jobs then fill the other cores while the longest chain of jobs runs."""
     config = yaml.safe_load((STUDIES / "configs/heart.yaml").read_text())
     text = planned(config, tmp_path)
     found = dict(re.findall(r"wildcards: pretraining=(\w+)\n +priority: (\d+)", text))
     assert found == {"orientation": "10", "location": "10", "multitask": "20"}
     assert jobs(text)["pretrain"] == 1 and jobs(text)["pretrain_alone"] == 2
-    # nothing is fine-tuned from a pretext: all of them come alone
+    # no fine-tuning starts from these pretexts: each trains separately
     alone = planned(config | {"methods": ["none"]}, tmp_path)
     assert jobs(alone)["pretrain_alone"] == 2 and "pretrain" not in jobs(alone)
 
@@ -366,12 +367,12 @@ def test_the_demos_recipe_was_chosen_on_exams_that_it_does_not_score():
         return {kind: re.sub(r"--seed \d+", "", settings) for kind, settings in config["phantom"].items()}
 
     assert len(seeds(demo) | seeds(development)) == 4
-    # otherwise the exams are alike, and so are the networks and their fine-tuning
+    # exams, networks and fine-tuning are otherwise the same
     assert but_for_the_seed(demo) == but_for_the_seed(development)
     for key in ("index", "overlay", "seed", "anatomy", "pretext_bundle"):
         assert demo[key] == development[key], key
     assert demo["target"]["bundle"] == development["target"]["bundle"]
-    # and what was chosen is what the demo pretrains by
+    # and the demo pretrains with the chosen settings
     chosen = development["methods"]["varied"]["overrides"]["pretrain"]
     assert demo["methods"]["multitask"]["overrides"]["pretrain"] == chosen
     size = yaml.safe_load((ROOT / "bundles/pretext_cardiac_multitask/configs/demo.yaml").read_text())
@@ -401,14 +402,14 @@ def test_imagenet_is_where_all_but_scratch_starts_from(tmp_path):
 
 
 def option(command: str, name: str) -> str | None:
-    """The value of an option in a job's command line."""
+    """The value of an option on a job's command line."""
     words = shlex.split(command.split("(", 1)[1].rsplit(")", 1)[0])
     assert words.count(f"--{name}") <= 1, "given once"
     return words[words.index(f"--{name}") + 1] if f"--{name}" in words else None
 
 
 def test_a_network_for_each_finding(tmp_path):
-    """Trainings of one finding each, on the same draw, in folders of their own; then their scores together."""
+    """One training per finding, on the same draw, in separate folders; then their common scores."""
     config = paper_study("table5.yaml", tmp_path) | {
         "methods": {"multitask": None, "each": {"pretext": "multitask", "networks": "one_per_finding"}},
         "overrides": {"finetune": {"tasks": ["acl", "meniscus"], "amp": True}},
@@ -436,7 +437,7 @@ def test_a_network_for_each_finding(tmp_path):
 
 
 def test_a_method_names_its_way_of_transfer(tmp_path):
-    """The other task is the pretext as the study trains it, on the study's images without labels."""
+    """The other task is the study's own pretext, with the study's unlabelled images."""
     ways = ("decoder", "all", "multitask")
     config = paper_study("table3_table4.yaml", tmp_path) | {
         "pretexts": ["sax_position"],
@@ -461,7 +462,7 @@ def test_a_method_names_its_way_of_transfer(tmp_path):
         f"{tmp_path}/out/other_task/by_multitask.yaml",
     )
     assert option(both, "pretext_config") == f"['{folder}/train.yaml', '{folder}/demo.yaml', '{settings}']"
-    # settings that the fine-tuning decides for both tasks are not repeated
+    # settings that the fine-tuning sets for both tasks are not repeated
     assert yaml.safe_load(Path(settings).read_text()) == {"zoom": "$[1, @rotate]"}
 
 
@@ -474,7 +475,7 @@ def test_a_network_for_each_finding_needs_findings(tmp_path):
 
 
 def test_a_method_is_what_its_settings_say(tmp_path):
-    """Sigma, a seed, an overlay, weights of a file: each is a method, and pretrains only what it must."""
+    """Sigma, a seed, an overlay or a weights file each make a method, and only what differs is pretrained again."""
     for name in ("resnet.pt", "wide.yaml"):
         (tmp_path / name).touch()
     config = paper_study("table3_table4.yaml", tmp_path) | {
@@ -569,8 +570,9 @@ def test_the_demo_refuses_a_study_that_is_not_small():
 
 @pytest.fixture
 def demo_folder(tmp_path) -> Path:
-    """Two studies, ``one`` and then ``two``, and a Snakemake that only says which study and sacct it was given, and writes
-    the page if it was asked for no file of its own."""
+    """Two studies, ``one`` and then ``two``, and a Snakemake that only reports the study and the sacct that it was given, and
+    writes the page if no other file is requested.
+    """
     tools = tmp_path / "tools"
     (tools / "studies/configs").mkdir(parents=True)
     for name in ("demo", "environment.sh", "constraints.txt"):
@@ -596,7 +598,7 @@ def demo_folder(tmp_path) -> Path:
 
 def test_the_demo_runs_the_study_that_comes_next_once_the_first_has_its_page(demo_folder):
     def studies(*arguments: str) -> list[str]:
-        # one thread a job is not one job at a time
+        # one thread per job does not mean one job at a time
         own = os.environ | {"OMP_NUM_THREADS": "1"}
         text = subprocess.run(
             [demo_folder / "tools/demo", *arguments], capture_output=True, text=True, check=True, env=own
@@ -614,7 +616,7 @@ def test_the_demo_runs_the_study_that_comes_next_once_the_first_has_its_page(dem
 
 @pytest.mark.parametrize("accounting", [True, False])
 def test_a_cluster_without_accounting_is_asked_for_its_queue(accounting, demo_folder):
-    """The executor asks sacct about its jobs, and waits forever where that says nothing."""
+    """The executor asks sacct about its jobs, and waits forever if sacct gives no answer."""
     own = demo_folder / "bin"
     own.mkdir()
     for name, line in {

@@ -12,9 +12,9 @@ from tests.conftest import ROOT
 from tests.studies.runs import STUDIES, commands, jobs, paper_study, planned
 from tests.studies.test_label_efficiency import option
 
-#: The methods of Tables 1 and 2, in the order of the configs.
+#: The methods in Tables 1 and 2, in the order of the configs.
 METHODS = [f"{backbone}_{start}_{images}" for backbone in BACKBONES for start in PRETRAININGS for images in IMAGES]
-#: Controls of the demo: random backbones, frozen; and hearts cut out with predicted masks.
+#: The demo's controls: frozen random backbones, and hearts cropped with predicted masks.
 PREDICTED = [f"{backbone}_{start}_predicted" for backbone in BACKBONES for start in ("none", "segmented")]
 CONTROLS = [f"{backbone}_random_segmented" for backbone in BACKBONES] + PREDICTED
 TARGET = "downstream_cardiac_two_phase_classification"
@@ -25,7 +25,7 @@ def config_of(name):
 
 
 def starts(folder):
-    """Method to the folder that it starts from: of two methods that are pretrained alike, the first one's."""
+    """Maps each method to the folder from which it starts; methods with the same pretraining share the first one's folder."""
     found = dict.fromkeys(CONTROLS) | {method: None for method in METHODS if "_none_" in method}
     for backbone in BACKBONES:
         for learned in ("full", "segmented"):
@@ -53,13 +53,13 @@ def test_the_papers_study_holds_every_column_of_its_tables():
 
 @pytest.mark.parametrize("name", ["nakashima_mask_prior", "mask-prior"])
 def test_its_jobs(name, tmp_path):
-    """Four pretrainings serve two methods each; one datalist; a draw is a fold; each network with its own configs."""
+    """Four pretrainings serve two methods each; there is one datalist; a draw is a fold; each network has its own configs."""
     paper = name == "nakashima_mask_prior"
     config = paper_study(f"{name}.yaml", tmp_path) if paper else config_of(name)
     text = planned(config, tmp_path, "--printshellcmds")
     expected = {"pretrain": 4, "finetune": 12 * 5, "report": 1}
     if not paper:
-        # and the forest on reference masks
+        # and the forest fitted to reference masks
         expected |= {"finetune": 18 * 5, "phantom": 1, "index": 1, "forest": 1, "predict_masks": 1}
     assert jobs(text) == expected | {"all": 1, "total": sum(expected.values()) + 1}
     assert ("left out" in text) == paper, "ImageNet's rows, until their files are given"
@@ -100,7 +100,9 @@ def test_its_jobs(name, tmp_path):
 
 
 def test_the_demos_networks_are_the_pretraineds():
-    """The same backbone before and after: of VGG the classifier's own demo, of DenseNet the method's settings."""
+    """The backbone is the same before and after: VGG has the settings of the classifier's own demo, DenseNet those of the
+    method.
+    """
     demo = yaml.safe_load((ROOT / f"bundles/{TARGET}/configs/demo.yaml").read_text())
     for method, given in config_of("mask-prior")["methods"].items():
         pretrain, finetune = (given["overrides"].get(kind, {}) for kind in ("pretrain", "finetune"))
@@ -110,7 +112,7 @@ def test_the_demos_networks_are_the_pretraineds():
 
 
 def test_the_papers_numbers_of_exams():
-    """70 of 100 patients, 14 of each class, in five folds: 56 to train on."""
+    """70 of 100 patients, 14 from each class, in five folds: 56 to train on."""
     config = config_of("nakashima_mask_prior")
     split = [float(share) for share in re.search(r"--split ([\d. ]+)", text_of("nakashima_mask_prior"))[1].split()]
     assert sum(split[:2]) == pytest.approx(0.7) and config["label_counts"] == [round(100 * sum(split[:2]) * 4 / 5)]

@@ -15,7 +15,7 @@ def test_words_are_short_for_mappings():
     assert words == {"none": Method(), "imagenet": Method(weights="imagenet"), "location": Method(pretext="location")}
     assert [method.imagenet for method in words.values()] == [False, True, True]
     assert [method.file for method in words.values()] == [None] * 3
-    # nothing after a name, an empty mapping and a list are the same
+    # nothing after a name, an empty mapping and an empty list mean the same
     assert methods_of(STUDY | {"methods": {"none": {}, "location": None}}) == methods_of(
         STUDY | {"methods": ["none", "location"]}
     )
@@ -62,7 +62,7 @@ def test_what_pretrains_by_itself():
 
 
 def test_equal_pretraining_settings_share_a_folder():
-    """Whatever the fine-tunings are; a pretext of other settings, overlay, name or seed has a folder of its own."""
+    """The fine-tunings do not matter; a pretext with other settings, another overlay, name or seed has its own folder."""
     hearts = {"images": "segmented", "blocks": [1, 2]}
     given = {
         "none": {},
@@ -115,7 +115,9 @@ def test_files_are_those_of_the_working_directory(tmp_path, monkeypatch):
 
 
 def test_rows_whose_weights_are_not_there_yet_are_left_out(tmp_path):
-    """null says so; a name without settings is a word, and no key is no promise."""
+    """null means that the method is left out; a name without settings must be a known word, and a missing key is not a
+    promise.
+    """
     (tmp_path / "a.pt").touch()
     given = {
         "none": None,

@@ -12,20 +12,20 @@ from tools.studies.no_plane import CUTS, chest, cuts_of, planned, written
 
 
 def obliquity(affine: np.ndarray) -> float:
-    """Degrees between the slices and the nearest body axis' plane, the slow way."""
+    """Degrees between the slices and the nearest body plane, computed the slow way."""
     normal = np.cross(affine[:3, 0], affine[:3, 1])
     return float(np.degrees(np.arccos(np.abs(normal / np.linalg.norm(normal)).max())))
 
 
 def test_a_volume_is_cut_along_each_of_its_axes(tmp_path):
-    """Every pixel lies where it lay: its value says which voxel it was."""
+    """Every pixel keeps its position; its value names its original voxel."""
     shape, affine = (30, 6, 63), np.diag([1.0, 2.0, 3.0, 1.0])
     affine[:3, 3] = 5, 6, 7
     voxels = np.moveaxis(np.indices(shape), 0, -1)
     nibabel.save(nibabel.Nifti1Image((voxels @ [10_000, 100, 1]).astype(np.int32), affine), tmp_path / "spine.nii.gz")
     cuts = [file for _, file in cuts_of(tmp_path / "spine.nii.gz")]
     assert [file.name for file in cuts] == ["spine_0.nii.gz", "spine_1.nii.gz", "spine_2.nii.gz"]
-    # ten slices of two thirds of the axis, or all six; the middle one in the middle
+    # ten slices covering two thirds of the axis, or all six; the middle one is in the middle
     assert [file.volume.shape for file in cuts] == [(6, 63, 10), (30, 63, 6), (30, 6, 10)]
     for file, first, step, axis in zip(cuts, (6, 0, 13), (2, 1, 4), (0, 1, 2), strict=True):
         for place in ((0, 0, 0), (3, 5, 4)):
@@ -50,7 +50,7 @@ def test_chests_are_cut_along_the_body_through_the_heart(cut, axis):
 
 
 def test_the_bundle_is_asked_without_its_limit(tmp_path):
-    """Nothing but zeros has no plane, and lies as its header says."""
+    """A volume of zeros has no plane, and keeps the position in its header."""
     affine = np.array([[0, 0, 8, 0], [-2, 0, 0, 0], [0, -2, 0, 0], [0, 0, 0, 1.0]])
     NiftiFile("none.nii.gz", np.zeros((64, 64, 4), np.int16), affine).write(tmp_path)
     (found,) = planned(tmp_path, {"none": "nothing"})
@@ -58,7 +58,7 @@ def test_the_bundle_is_asked_without_its_limit(tmp_path):
 
 
 def test_stacks_are_written_once_for_the_same_settings(tmp_path, monkeypatch):
-    """Real volumes alone, without any phantom."""
+    """The study may use only real volumes, without any phantom."""
     nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4)), tmp_path / "knee.nii")
     kinds = written(tmp_path / "out", 0, [tmp_path / "knee.nii"], seed=1)
     assert kinds == {f"knee_{axis}": "real volumes that were named" for axis in range(3)}

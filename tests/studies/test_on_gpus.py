@@ -1,4 +1,6 @@
-"""Test jobs that run side by side on GPUs: no two use one GPU, and a dead job blocks none. The GPUs are only names here."""
+"""Test jobs that run side by side on GPUs: no two use one GPU, and a dead job blocks none. The GPUs are only names in this
+test.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ def wait_for(file: Path) -> str:
 
 def test_jobs_side_by_side_have_gpus_of_their_own(start, tmp_path):
     def stay(name: str) -> str:
-        """Say what it got, and stay until the file `go` is there."""
+        """Report which GPUs were claimed, and wait until the file `go` exists."""
         said = f"{tmp_path}/{name}"
         return f"echo $CUDA_VISIBLE_DEVICES > {said}; until [ -e {tmp_path}/go ]; do sleep 0.02; done"
 

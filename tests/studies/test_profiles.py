@@ -15,7 +15,7 @@ PROFILES = STUDIES / "profiles"
 
 
 def compared(pretexts: Sequence[str]) -> dict[str, list[str]]:
-    """Settings of a study of these pretexts and of scratch, in place of a table's rows."""
+    """Settings of a study of these pretexts and of scratch, instead of a table's rows."""
     return {"pretexts": list(pretexts), "methods": ["none", *pretexts]}
 
 
@@ -27,13 +27,13 @@ def rule(text: str, name: str) -> str:
 def test_table_4_with_twelve_pretexts_on_one_machine(tmp_path):
     config = paper_study("table3_table4.yaml", tmp_path) | compared(TWELVE)
     text = planned(config, tmp_path, "--profile", str(PROFILES / "local"), "--resources", "gpu=8", "--printshellcmds")
-    # 12 pretexts, and 13 ways to start (from scratch too) x 5 label counts x 3 draws
+    # 12 pretexts; 13 starting points (including scratch) x 5 label counts x 3 draws
     expected = {"pretrain": 12, "finetune": 195, "diagnose": 195, "forest": 1, "plan": 1, "report": 1, "all": 1}
     assert jobs(text) == expected | {"total": 406}
     trainings = commands(text, "pretrain") + commands(text, "finetune")
     assert len(trainings) == 207
     for command in trainings:
-        # each on a GPU that is handed to it
+        # each job runs on the GPU that it is given
         assert f"{STUDIES}/on_gpus.py 1 -- " in command and "--device cuda:0" in command
     assert "gpu=1" in rule(text, "pretrain") and "gpu=0" in rule(text, "report")
 
@@ -52,7 +52,7 @@ def test_a_misspelt_pretext_fails_the_dry_run_with_the_names_there_are(tmp_path)
 
 def test_the_cluster_gets_what_each_job_needs(tmp_path):
     config = paper_study("table3_table4.yaml", tmp_path) | {"resources": {"finetune": {"runtime": 90, "mem_mb": 9000}}}
-    # the profile without the plugin that submits and its settings: what a job asks for is the plan's own
+    # the profile without the submitting plugin and its settings; the plan itself has each job's resources
     settings = yaml.safe_load((PROFILES / "slurm/config.yaml").read_text())
     (tmp_path / "profile").mkdir()
     kept = {key: value for key, value in settings.items() if not key.startswith("slurm-")}
@@ -66,7 +66,7 @@ def test_the_cluster_gets_what_each_job_needs(tmp_path):
 
 @pytest.mark.parametrize("cores", [1, 64])
 def test_a_job_asks_for_as_many_cores_on_its_node_as_where_it_was_submitted(cores, tmp_path):
-    """Snakemake plans a job again on its node, with that node's cores, and SLURM refuses it more than it was given."""
+    """Snakemake plans a job again on its node with the node's cores, and SLURM refuses more than the job was given."""
     config = paper_study("table3_table4.yaml", tmp_path)
     config |= {"datalists": None, "phantom": {"unlabelled": "", "labelled": ""}} | compared(["orientation"])
     text = planned(config, tmp_path, "--printshellcmds", cores=cores)
@@ -81,7 +81,7 @@ def test_a_profile_says_what_snakemake_knows(name):
     settings = {key: value for key, value in settings.items() if not key.startswith(executor)}
     known = {option.removeprefix("--") for action in get_argument_parser()._actions for option in action.option_strings}
     assert settings and set(settings) <= known
-    # a profile must not change what is computed
+    # a profile must not change the result
     assert not {"config", "configfile", "forceall"} & set(settings)
 
 
@@ -92,7 +92,7 @@ def test_torchrun_spreads_the_kind_of_training_that_the_study_says(tmp_path):
     assert (
         f"{STUDIES}/on_gpus.py 4 -- " in command and "torch.distributed.run --standalone --nproc_per_node=4" in command
     )
-    # the overlay is the last file, and says which device each process takes
+    # the overlay is the last file, and assigns a device to each process
     assert "'configs/evaluate.yaml','configs/multi_gpu_train.yaml']" in command and "--device" not in command
     assert "gpu=4" in rule(text, "pretrain")
     assert "torch.distributed" not in "".join(commands(text, "finetune")) and "gpu=1" in rule(text, "finetune")

@@ -14,7 +14,7 @@ from tests.studies.runs import STUDIES, commands, jobs, page_of, paper_study, pl
 from tests.studies.test_label_efficiency import option
 
 TARGET = "downstream_retinopathy_grading"
-#: The paper's five, in 2D.
+#: The paper's five pretexts, in 2D.
 PRETEXTS = {"contrastive_predictive_coding", "exemplar", "jigsaw", "relative_patch_location", "rotation"}
 
 
@@ -27,7 +27,8 @@ def test_its_jobs(name, tmp_path):
     demo = name == "retinopathy"
     config = config_of(name) if demo else paper_study(f"{name}.yaml", tmp_path)
     text, out = planned(config, tmp_path, "--printshellcmds"), f"{tmp_path}/out"
-    # from scratch and after five pretexts; three shares of the grades and ten draws, or the paper's five and five folds
+    # from scratch and after five pretexts; three shares of the grades and ten draws, or five shares and five folds as in the
+    # paper
     runs = 6 * (3 * 10 if demo else 5 * 5)
     counted = jobs(text)
     assert {"pretrain": 5, "finetune": runs, "probe": 6}.items() <= counted.items()
@@ -60,7 +61,7 @@ def test_shares_of_the_graded_photographs(name):
 
 @pytest.mark.slow
 def test_a_study_of_photographs_ends_in_its_report(tmp_path):
-    """The demo's own config, with few small photographs and networks, and one number of graded ones."""
+    """The demo's own config with few small photographs, small networks, and one number of graded photographs."""
     small = {
         "image_size": 32,
         "init_features": 8,

@@ -29,7 +29,9 @@ EPOCHS = 20
 
 @pytest.fixture
 def cluster(tmp_path) -> Iterator[Callable[[], dict[str, str]]]:
-    """Starts what does not run of a cluster in ``cluster`` of the test's folder; returns the environment of its users."""
+    """Start the parts of a cluster that are not running, in ``cluster`` in the test's folder; returns the environment for its
+    users.
+    """
     pytest.importorskip("snakemake_executor_plugin_slurm")
 
     def start() -> dict[str, str]:
@@ -42,7 +44,7 @@ def cluster(tmp_path) -> Iterator[Callable[[], dict[str, str]]]:
 
 
 def study(folder: Path) -> Path:
-    """The config of a small study, and what its jobs ask of the node."""
+    """The config of a small study, with the resources that its jobs request."""
     phantoms = {
         "unlabelled": "--exams 8 --seed 3 --phases 1 --set spacing=3.6,4.2",
         "labelled": "--layout acdc --exams 10 --seed 4 --phases 2 --set spacing=3.6,4.2",
@@ -59,7 +61,7 @@ def test_a_study_outlives_its_job_its_node_and_its_controller(cluster, tmp_path)
         [
             *(sys.executable, "-m", "snakemake", "--snakefile", STUDIES / "label_efficiency.smk", "--nolock"),
             *("--configfile", study(tmp_path), "--profile", STUDIES / "profiles/slurm"),
-            # the test's time: the profile's are for jobs of hours
+            # short limits for the test; the profile's limits are for jobs of hours
             *("--slurm-init-seconds-before-status-checks", "2", "--max-status-checks-per-second", "1"),
         ],
         cwd=tmp_path,
@@ -91,13 +93,13 @@ def test_a_study_outlives_its_job_its_node_and_its_controller(cluster, tmp_path)
         until((pretrained / "models/last.ckpt").exists, "the first epoch")
         os.kill(trainer(pretrained), signal.SIGKILL)
         until(lambda: "Trying to restart job" in log.read_text(), "a second submission")
-        # the node falls silent, and SLURM gives its job to the next node, which is the same
+        # the node stops answering, and SLURM gives its job to the next node, which is the same one
         until((tuned / "models/last.ckpt").exists, "fine-tuning")
-        os.kill(trainer(tuned), signal.SIGSTOP)  # or it would be done before its node is missed
+        os.kill(trainer(tuned), signal.SIGSTOP)  # otherwise the job would finish before SLURM misses its node
         kill("slurmd")
         until(lambda: "PENDING" in queue(), "the job's return to the queue")
         cluster()
-        # the controller is away while the job goes on
+        # the controller is down while the job continues
         tuned_log = tmp_path / "out/logs/finetune_multitask_1_0.log"
         until(lambda: tuned_log.exists() and "resuming after epoch" in tuned_log.read_text(), "the requeued job")
         kill("slurmctld")

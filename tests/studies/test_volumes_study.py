@@ -30,8 +30,8 @@ def config_of(name):
 
 @pytest.mark.parametrize("name", STUDIES_OF)
 def test_its_jobs(name, tmp_path):
-    """A pretext in 3D and in 2D, each fine-tuned in as many dimensions; the tissues by the bundle of the tumours. The demo of
-    the tumours is in 3D alone, with two rates.
+    """Each pretext in 3D and in 2D, fine-tuned in the same number of dimensions; the tumours' bundle learns the tissues. The
+    demo of the tumours is only in 3D, with two learning rates.
     """
     demo, target, flat = "time" in config_of(name), STUDIES_OF[name], name != "volumes"
     config = config_of(name) if demo else paper_study(f"{name}.yaml", tmp_path)
@@ -56,7 +56,7 @@ def test_its_jobs(name, tmp_path):
         else:
             assert f"cd {ROOT}/bundles/pretext_{folder.removesuffix('_2d')} && " in command
             assert (files[-1] == "configs/2d.yaml") == folder.endswith("_2d")
-        # the puzzles' own config is of stacks of slices, so that of volumes goes on top
+        # the puzzles' own config is for stacks of slices, so the one for volumes goes on top
         volumes = "3d_" if "jigsaw" in folder else ""
         assert ("configs/3d.yaml" in files) == bool(volumes)
         assert [file for file in files if "demo" in file] == ([f"configs/{volumes}demo.yaml"] if demo else [])
@@ -74,7 +74,7 @@ def test_its_jobs(name, tmp_path):
 
 @pytest.mark.slow
 def test_a_study_of_volumes_ends_in_its_report(tmp_path):
-    """The demo's own config, with few small phantoms and networks, and one number of cases."""
+    """The demo's own config with few small phantoms, small networks, and one number of cases."""
     small = {
         "image_size": 16,
         "features": [4, 8, 8],
@@ -87,7 +87,7 @@ def test_a_study_of_volumes_ends_in_its_report(tmp_path):
     config["overrides"] = {"pretrain": small | {"in_channels": 2}, "finetune": small}
     config["methods"] = {name: given or {} for name, given in config["methods"].items()}
     for given in config["methods"].values():
-        # the study's own settings for slices and tissues are for larger ones
+        # the study's own settings for slices and tissues are for larger networks
         given.pop("overrides", None)
     config["phantom"] = {
         "unlabelled": "--layout brats --workers 1 --exams 6 --seed 1 --side 16 --set tumour=0 --set tissues=1",
@@ -109,7 +109,7 @@ def test_a_study_of_volumes_ends_in_its_report(tmp_path):
 
 @pytest.mark.parametrize("name", STUDIES_OF)
 def test_shares_of_the_labelled_cases(name):
-    """The demo of the tumours has two of the paper's shares of its 40 cases."""
+    """The demo of the tumours has two of the paper's shares, of its 40 cases."""
     counts = config_of(name)["label_counts"]
     shares = [round(100 * count / (40 if name == "volumes" else counts[-1])) for count in counts]
     assert shares == ([5, 25] if name == "volumes" else pytest.approx([5, 10, 25, 50, 100], abs=1.5))
@@ -141,7 +141,7 @@ def test_every_method_is_a_row_of_the_paper_but_the_controls():
 
 
 def test_the_papers_numbers():
-    """Read off the paper again, and columns added up by hand."""
+    """Read from the paper a second time, and columns added up by hand."""
     values = TUMOUR_DICE.values
     assert values["relative_patch_location"] == {"ET": 81.28, "WT": 90.71, "TC": 86.12} and len(values) == 16
     for region, total in (("ET", 1242.38), ("WT", 1417.41), ("TC", 1332.26)):

@@ -22,7 +22,7 @@ def study_folder(path: Path, **config: Any) -> StudyFolder:
 
 
 def tables_of(section: Any, study: StudyFolder) -> tuple[dict[str, list[list[str]]], Page]:
-    """Tables that a section writes, each its header and its rows."""
+    """The tables that a section writes, each with its header and its rows."""
     page = Page()
     section.add(page, study)
     return {table.title: [table.header, *(row.cells for row in table.rows)] for table in page.tables}, page

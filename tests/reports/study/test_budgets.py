@@ -20,7 +20,7 @@ def settings(sampler="Exam", **own):
     ("config", "epochs", "words"),
     [
         (settings(samples_per_epoch=800), 20, "1000 steps of 16 slices"),
-        # 50 of 16 and one of 10
+        # 50 steps of 16 and one of 10
         (settings(samples_per_epoch=810), 20, "1020 steps of 16 slices"),
         (settings("Pair", samples_per_epoch=400, batch_size=8), 20, "1000 steps of 8 pairs of slices"),
         (
@@ -49,7 +49,7 @@ def test_steps_are_those_of_the_epochs_that_were_trained(config, epochs, words):
 
 
 def test_several_processes_share_an_epoch():
-    # 769 slices, 1 too many for 4 processes: 768 in batches of 64, and no batch for the one
+    # 769 slices, one too many for 4 processes: 768 in batches of 64, and no batch for the one
     assert steps_in_words(settings(samples_per_epoch=769), 10, processes=4) == "120 steps of 64 slices"
 
 
@@ -115,12 +115,12 @@ def test_the_note_is_of_what_the_runs_left(tmp_path):
     for name, rate, epochs in (("multitask", 0.003, (1, 2)), ("jigsaw", 0.001, (1, 2, 3))):
         folder = tmp_path / "pretrain" / name
         write(folder / "run.json", {"processes": 1, "files": {"unlabelled.json": "a hash"}})
-        # stopped early: max_epochs is not what was trained
+        # training stopped early, so max_epochs is not the number of trained epochs
         config = settings(samples_per_epoch=32, max_epochs=9, learning_rate="$@base * 2", rotate=15.0)
         better = {"multitask": "current < best", "jigsaw": "True"}[name]
         config["validate"] = {"evaluator": {"metric_cmp_fn": f"$lambda current, best: {better}"}}
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
-        # the lowest of multitask is the first
+        # the lowest loss of multitask is in the first epoch
         rows = "".join(f"{epoch},{rate / epoch},{epoch}\n" for epoch in epochs)
         (folder / "history.csv").write_text("epoch,learning_rate,val_loss\n" + rows)
     content = {"exams": 3, "macro_auc": 0.5, "auc": {"acl": 0.5}, "positives": {"acl": 1}}

@@ -34,7 +34,7 @@ def test_a_column_is_a_number_of_labelled_exams(study):
     # Zhang 2024, Table 5
     assert cells["Zhang 2024, from scratch"] == ["", "0.433", "0.429", "0.474", "0.562"]
     assert cells["Zhang 2024, SimCLR†"] == ["", "0.432", "0.474", "0.496", "0.530"]
-    # a method's own row, then the paper's; the paper's other methods follow
+    # a method's own row, then the paper's; then the paper's other methods
     assert [row[0] for row in rows[:5]] == [
         "from scratch", "Zhang 2024, from scratch", "multitask", "Zhang 2024, multitask", "Zhang 2024, ImageNet"
     ]  # fmt: skip
@@ -47,7 +47,7 @@ def test_tasks_and_draws_are_counted_apart(study):
         ["labelled exams, method", "acl", "meniscus", "draws"],
         ["16, multitask", "0.900", "0.500", "1"],
         ["80, from scratch", "0.450 (0.071)", "0.650 (0.071)", "2"],
-        # one of two draws has an AUC of acl; 1.0 and 0.3 are 0.7 / sqrt(2) wide
+        # only one of two draws has an AUC for acl; 1.0 and 0.3 have a deviation of 0.7 / sqrt(2)
         ["80, multitask", "0.800", "0.650 (0.495)", "2"],
     ]
 

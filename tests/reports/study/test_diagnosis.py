@@ -18,10 +18,10 @@ def test_macro_auc_over_the_draws_with_the_papers(tmp_path):
     assert reference == ["reference masks", "0.9413", "18"]
     assert [row for row in rows if "Zhang" not in row[0]] == [
         ["2, multitask", "0.750", ""],
-        # the deviation that two draws 0.1 apart say their population has
+        # the standard deviation estimated from two draws 0.1 apart
         ["4, from scratch", "0.850 (0.071)", ""],
     ]
-    # all of the paper's Table 3: 14 methods with 1, 4, 16, 32 and 64 exams, and none with 2
+    # all of the paper's Table 3: 14 methods with 1, 4, 16, 32 and 64 exams, and no row for 2
     assert len(rows) == 2 + 14 * 5
     assert rows[14][0] == "2, multitask" and rows[15:18] == [
         ["4, from scratch", "0.850 (0.071)", ""],
@@ -43,7 +43,7 @@ def test_reference_masks_alone_are_a_control(tmp_path):
 def test_methods_are_compared_draw_by_draw(tmp_path):
     runs = {
         "none": (0.6, 0.7, 0.9),
-        # +.1 +.2, in the last draw unknown: .15 -+ 12.706 * .0707 / sqrt(2)
+        # +.1 +.2, and unknown in the last draw: .15 -+ 12.706 * .0707 / sqrt(2)
         "multitask": (0.7, 0.9, None),
         # +.20 +.21 +.19 over scratch, .2 -+ 4.303 * .01 / sqrt(3); +.1 +.01 over multitask
         "simclr": (0.8, 0.91, 1.09),

@@ -8,9 +8,9 @@ from planewise.reports.study import grading, two_phases
 from tests.reports.study.studies import study_folder, tables_of, write
 
 METHODS = {"none": {}, "rotation": {"pretext": "rotation"}}
-#: Method to kappa of two draws, with 9 and with 179 graded photographs.
+#: Maps methods to the kappa of two draws, with 9 and with 179 graded photographs.
 KAPPA = {"none": {9: (0.2, None), 179: (0.8, 0.9)}, "rotation": {9: (0.4, 0.6), 179: (0.9, 0.8)}}
-#: The same to validation kappa after both epochs of both draws, with 179; a kappa may be unknown.
+#: Maps methods to the validation kappa after both epochs of both draws, with 179 photographs; a kappa may be unknown.
 CURVES = {"none": (("0.1", "0.3"), ("nan", "0.2")), "rotation": (("0.3", "0.1"), ("0.1", "0.1"))}
 
 
@@ -32,7 +32,7 @@ def study(tmp_path):
             for draw, kappa in enumerate(draws):
                 folder = tmp_path / f"finetune/{method}/{count}/{draw}"
                 write(folder / "test/metrics.json", metrics(kappa))
-                # with 9 nothing is learned, and the first epoch is as good as any
+                # with 9 photographs nothing is learned, so the first epoch is the best
                 first, second = CURVES[method][draw] if count == 179 else ("0.0", "0.0")
                 (folder / "history.csv").write_text(f"epoch,val_loss,val_kappa\n1,0.7,{first}\n2,0.5,{second}\n")
     return study_folder(tmp_path, anatomy="photograph", pretexts=["rotation"], methods=METHODS)
@@ -42,7 +42,7 @@ def test_tables(study):
     tables, page = tables_of(grading, study)
     rows = tables["Kappa, by the number of graded photographs (Fig. 4)"]
     assert rows[0] == ["method", "9 (5 %)", "179 (100 %)"]
-    # draws 0.1 and 0.2 apart deviate by 0.05 sqrt(2) and 0.1 sqrt(2); a draw without a kappa is left out
+    # draws 0.1 and 0.2 apart have deviations of 0.05 sqrt(2) and 0.1 sqrt(2); a draw without a kappa is left out
     assert rows[1:] == [["from scratch", "0.200", "0.850 (0.071)"], ["rotation", "0.500 (0.141)", "0.850 (0.071)"]]
     rows = tables["Share of each true grade that was predicted correctly"]
     assert rows[0][1:3] == ["none", "mild"] and rows[1][0] == "9, from scratch" and rows[1][-1].startswith("0.750")
@@ -53,7 +53,8 @@ def test_tables(study):
 
 def test_epochs_to_be_as_good_as_from_scratch(study):
     tables, page = tables_of(grading, study)
-    # bars are 0.3 and 0.2: from scratch in the second epoch of both; rotation in the first, and never
+    # the best values from scratch are 0.3 and 0.2, both in the second epoch; rotation reaches them in the first epoch, and
+    # never
     assert tables["Speed of convergence (Fig. 6)"] == [
         ["method", "epoch", "draws that reached it"],
         ["from scratch", "2.0 (0.0)", "2 of 2"],

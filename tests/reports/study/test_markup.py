@@ -29,7 +29,7 @@ LOADERS = {".json": json.loads, ".yaml": yaml.safe_load}
 
 
 def texts(content: Any) -> Iterator[str]:
-    """All names and texts in what a file holds."""
+    """All names and texts in a file's content."""
     if isinstance(content, str):
         yield content
     elif isinstance(content, dict):
@@ -41,7 +41,7 @@ def texts(content: Any) -> Iterator[str]:
 
 
 def replaced(content: Any, text: str) -> Any:
-    """The same with markup behind a text, wherever it stands."""
+    """The same content with markup appended to a text, wherever it occurs."""
     if isinstance(content, dict):
         return {replaced(key, text): replaced(value, text) for key, value in content.items()}
     if isinstance(content, list):
@@ -50,7 +50,7 @@ def replaced(content: Any, text: str) -> Any:
 
 
 def numbers(content: Any, place: tuple = ()) -> Iterator[tuple]:
-    """Places of numbers in what a file holds; of a list, its first."""
+    """The places of numbers in a file's content; of a list, only the first item."""
     if isinstance(content, dict):
         for key, value in content.items():
             yield from numbers(value, (*place, key))
@@ -76,7 +76,7 @@ def dumped(file: Path, content: Any) -> str:
 
 @pytest.fixture
 def without_figures(monkeypatch):
-    """Captions are kept; drawing takes longer than all the rest."""
+    """Keep the captions but draw nothing, because drawing takes most of the time."""
     buffer = io.BytesIO()
     Image.new("L", (1, 1)).save(buffer, format="png")
     shown = buffer.getvalue()
@@ -132,7 +132,7 @@ def test_no_markup_of_a_file_gets_into_the_page(kind, request, tmp_path_factory)
             write_study_report(place, work / "page.html", work / "page.md")
         except (AssertionError, OSError):
             raise
-        except Exception:  # such a file cannot be used at all
+        except Exception:  # such a file is not usable at all
             return
         finally:
             shutil.rmtree(place)
@@ -141,8 +141,7 @@ def test_no_markup_of_a_file_gets_into_the_page(kind, request, tmp_path_factory)
         assert "<i id" not in (work / "page.md").read_text(), f"{kind}: {renamed or changed}"
 
     look(files)
-    assert pages == 1  # all of it is there
-    # one of those that differ in a number alone, as exams do
+    assert pages == 1  # the page has all of it keep one of the texts that differ only in a number, such as exams
     alike = {re.sub(r"\d+", "0", text): text for content in files.values() for text in texts(content)}
     for text in alike.values():
         look({file: replaced(content, text) for file, content in files.items()}, text)

@@ -17,7 +17,7 @@ def test_pooled_spread_is_that_of_all_values():
     assert found["mean"] == pytest.approx(together.mean()) and found["sd"] == pytest.approx(together.std())
     # 40 volumes at 1 mm and 4 at 20 mm: 120 mm of 44
     assert pooled([{"mean": 1.0, "sd": 0.0}, {"mean": 20.0, "sd": 0.0}], [40, 4])["mean"] == pytest.approx(120 / 44)
-    # a group without a mean is left out: 1 and 3, each 0 wide, are 2 and 1 wide
+    # a group without a mean is left out: 1 and 3 with no deviation have the mean 2 and the deviation 1
     unknown = {"mean": None, "sd": None}
     assert pooled([{"mean": 1.0, "sd": 0.0}, unknown, {"mean": 3.0, "sd": 0.0}], [5, 9, 5]) == {"mean": 2.0, "sd": 1.0}
     assert pooled([unknown], [0]) == unknown
@@ -38,7 +38,7 @@ def test_the_deviation_of_draws_is_that_of_their_population():
 
 
 def test_differences_are_of_the_same_draw():
-    # draw 1 is missing on one side, draw 3 on the other; draws come in any order
+    # draw 1 is missing on one side and draw 3 on the other; the order of the draws does not matter
     found = paired_differences({2: 0.7, 0: 0.5, 3: 9.0}, {0: 0.4, 1: 9.0, 2: 0.9})
     np.testing.assert_allclose(found, [0.1, -0.2])
     assert len(paired_differences({0: 0.5}, {})) == 0

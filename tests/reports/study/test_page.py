@@ -54,7 +54,7 @@ def test_markdown_has_the_same_in_the_same_order_but_for_pictures_that_are_not_m
 
 
 def test_the_blue_of_a_small_structure_stays_blue_in_a_grey_picture():
-    """256 colours are few for a thousand grey levels with noise; the structures' colours are what the picture is about."""
+    """256 colours are few for a thousand noisy grey levels, but the picture is about the colours of the structures."""
     pixels = np.random.default_rng(0).normal(120, 60, (200, 200, 1)).clip(0, 255).repeat(3, axis=2)
     pixels += np.random.default_rng(1).normal(0, 4, (200, 200, 3))
     colours = {"blue": (31, 119, 180), "green": (44, 160, 44), "red": (214, 39, 40)}

@@ -61,7 +61,7 @@ def test_every_method_is_compared_with_scratch_and_with_multitask():
             "inconclusive",
         ],
     ]
-    # half the intervals: .248 and .025, so their median .137; and .224
+    # half of the intervals: .248 and .025, with the median .137; and .224
     said = re.findall(r"wider than ([.\d]+) to either side.*?(\d of \d) exclude zero", page.html(""))
     assert said == [("0.137", "1 of 2"), ("0.224", "0 of 1")]
 
@@ -84,21 +84,21 @@ AGAIN = "Another seed: differences in mean Dice"
 
 
 def verdict(scores, repeats):
-    """The table of another seed, and what the page says under it."""
+    """The table of another seed, and the page's note under it."""
     tables, page = section(scores, repeats)
     (note,) = re.findall(r"<p class=note>(Each row is the method of that name[^<]*)</p>", page.html(""))
     return tables[AGAIN][1:], note
 
 
 def test_differences_that_are_larger_than_those_of_two_seeds_are_named():
-    # pretrained again: 0 -.10 -.05, deviation .05, half the interval 4.303 * .05 / sqrt(3); with 1 labelled exam +.02
+    # pretrained again: 0 -.10 -.05: deviation .05, half of the interval 4.303 * .05 / sqrt(3); with 1 labelled exam +.02
     scores = SCORES | {
         ("multitask_again", 4): {0: 0.50, 1: 0.60, 2: 0.85},
         ("multitask", 1): {0: 0.30},
         ("multitask_again", 1): {0: 0.32},
         ("none", 1): {0: 0.29},
         ("simclr", 1): {0: 0.39},
-        # decided over scratch, +.10 in each draw, and within half the seeds' interval
+        # significant compared with scratch, +.10 in each draw, but smaller than half of the seeds' interval
         ("byol", 4): {0: 0.50, 1: 0.60, 2: 0.70},
     }
     rows, note = verdict(scores, {"multitask_again": "multitask"})
@@ -113,7 +113,7 @@ def test_differences_that_are_larger_than_those_of_two_seeds_are_named():
 
 
 def test_seeds_that_agree_on_average_and_in_no_draw_leave_much_to_chance():
-    # +.10 -.10 0: half the interval is 4.303 * .1 / sqrt(3) = .248, and SimCLR's +.210 is decided by its draws
+    # +.10 -.10 0: half of the interval is 4.303 * .1 / sqrt(3) = .248; SimCLR's +.210 is significant over its draws
     scores = SCORES | {("again", 4): {0: 0.60, 1: 0.60, 2: 0.90}}
     _, note = verdict(scores, {"again": "multitask"})
     assert "mean Dice by 0.248 with 4 labelled," in note and note.endswith("none of the differences above.")
@@ -128,7 +128,7 @@ def test_several_methods_with_two_seeds_make_one_measure():
     rows, note = verdict(scores, {"multitask_again": "multitask", "simclr_again": "simclr"})
     assert [row[:2] for row in rows] == [["4, multitask again", "+0.030"], ["4, SimCLR again", "-0.040"]]
     assert "by 0.108 with 4 labelled, and the difference of two pretrained methods by 0.152 with" in note
-    # not SimCLR again, which is +.170 over scratch
+    # SimCLR again, which is +.170 over scratch, is not listed
     assert note.endswith("larger than that: 4: SimCLR minus scratch.")
 
 

@@ -29,7 +29,7 @@ def test_a_study_without_probes_has_no_such_section(tmp_path):
 
 
 def test_exams_without_locations_have_no_such_section(tmp_path):
-    """As ACDC's volumes, whose base and apex nothing tells apart."""
+    """ACDC's volumes are like this: their base and apex cannot be distinguished."""
     unknown = {"pearson_r": None, "r2": None, "mae": None}
     nothing = {"slices": 0, "exams": 0, "location": unknown, "neighbour_mae": None, "chance_mae": None}
     write(tmp_path / "pretrain/simclr/test/metrics.json", {"probe": nothing})

@@ -15,7 +15,7 @@ NAMES = ("RV", "myocardium", "LV")
 
 
 def metrics(dice, assd, missed, never=()):
-    """Of 10 volumes of 5 exams: over all structures, then each of them; every standard deviation is 0.1."""
+    """Scores of 10 volumes of 5 exams: over all structures, then for each of them; every standard deviation is 0.1."""
 
     def scores(place):
         values = {"dice": dice[place], "assd_mm": assd[place]}
@@ -45,15 +45,15 @@ def test_dice_and_distance_with_the_papers_structure_by_structure(study):
     dice, distance, _ = tables.values()
     assert dice[0] == ["labelled exams, method", "mean", *NAMES, "missed"]
     assert distance[0] == ["labelled exams, method", "mean", "mean, 1.0 mm where missed", *NAMES, "missed"]
-    # after the paper's 11 methods with 1 exam
-    # two draws 0.2 apart, each 0.1 wide: sqrt(0.01 + 0.01) wide; missed of 2 x 10 volumes x 3 structures
+    # after the paper's 11 methods with 1 exam; two draws 0.2 apart, each with a deviation of 0.1: sqrt(0.01 + 0.01); missed
+    # of 2 x 10 volumes x 3 structures
     assert dice[12] == [
         "4, from scratch", "0.500 (0.141)", "0.300 (0.141)", "0.500 (0.141)", "0.700 (0.141)", "5 of 60"
     ]  # fmt: skip
     # Zhang 2024, Table 4, 4 subjects, in the paper's lines None and MTL: mean, RV, myocardium, LV
     paper = "4, Zhang 2024, from scratch"
     assert dice[13] == [paper, "0.702 (0.228)", "0.631 (0.241)", "0.715 (0.151)", "0.761 (0.258)", ""]
-    # 0.7, 0.9, 0.65: mean 0.75, variance (0.0025 + 0.0225 + 0.01) / 3 of the means
+    # 0.7, 0.9, 0.65: the mean is 0.75, and the variance of the means (0.0025 + 0.0225 + 0.01) / 3
     assert dice[14][:2] == ["4, multitask", "0.750 (0.147)"] and dice[14][-1] == "1 of 90"
     paper = "4, Zhang 2024, multitask"
     assert dice[15] == [paper, "0.814 (0.118)", "0.777 (0.132)", "0.795 (0.091)", "0.869 (0.107)", ""]
@@ -72,12 +72,12 @@ def test_dice_and_distance_with_the_papers_structure_by_structure(study):
 
 
 def test_all_of_the_papers_rows_are_there(study):
-    """Zhang 2024, Table 4: 11 methods with each number of exams, and three more with 64; ours are two with 4."""
+    """Zhang 2024, Table 4: 11 methods with each number of exams, and three more with 64; ours has two methods with 4."""
     tables, page = tables_of(segmentation, study)
     for (_, *rows), table in list(zip(tables.values(), page.tables, strict=True))[:2]:
         assert len(rows) == 11 * 5 + 3 + 2 and sum(row.published is None for row in table.rows) == 2
         names = [row[0] for row in rows]
-        # a study's methods, then those that the paper alone has
+        # the study's methods, then those that only the paper has
         assert names[0] == "1, Zhang 2024, from scratch" and names[1:3] == [
             "1, Zhang 2024, multitask",
             "1, Zhang 2024, slice order",
@@ -123,7 +123,7 @@ def test_contour_distances_are_compared_too_and_less_is_a_gain(tmp_path):
             content = with_contours([0.5] * 4, [distance] * 4)
             write(tmp_path / f"finetune/{method}/4/{draw}/test/metrics.json", content)
     tables, page = tables_of(segmentation, study_folder(tmp_path))
-    # -4, +1 and -0.5: mean -3.5 / 3, deviation sqrt(79 / 12); no contour was found in the last draw
+    # -4, +1 and -0.5: mean -3.5 / 3, deviation sqrt(79 / 12); in the last draw, no contour was found
     (row,) = tables["Paired differences in mean contour distance (mm)"][1:]
     assert row[:3] == ["4, multitask minus scratch", "-1.167", "2.566"] and row[-3:] == [
         "2 of 3",
@@ -184,7 +184,7 @@ def test_structures_are_drawn_against_the_number_of_exams(tmp_path, monkeypatch)
 
 def test_gains_are_of_the_draws_that_both_have(study):
     tables, _ = tables_of(segmentation, study)
-    # draw 0: 0.7 - 0.4, draw 2: 0.65 - 0.6; draw 1 has no partner. Deviation: 0.25 / sqrt(2)
+    # draw 0: 0.7 - 0.4, draw 2: 0.65 - 0.6; draw 1 has no counterpart. Deviation: 0.25 / sqrt(2)
     assert tables["Paired differences in mean Dice"][1:] == [
         ["4, multitask minus scratch", "+0.175", "0.177", "-1.413 to +1.763", "2 of 2", "+0.300 +0.050", "inconclusive"]
     ]
@@ -213,12 +213,12 @@ def test_the_same_slices_of_all_methods_are_one_picture(study, monkeypatch):
     tables_of(segmentation, study)
     ((slices, names),) = shown
     assert names == dict(enumerate(NAMES, 1))
-    # of draw 0, which both have
+    # from draw 0, which both have
     assert {method: int(found["exam ED slice 1"].prediction[0, 0]) for method, found in slices.items()} == {
         "from scratch": 1,
         "multitask": 2,
     }
-    # scored are regions of several labels: the run's own settings know the labels
+    # the scores are for regions of several labels; the run's own settings name the labels
     (study.path / "finetune/none/4/0/config.yaml").write_text("structures: {'1': core, '4': enhancing}\n")
     tables_of(segmentation, study)
     assert shown[-1][1] == {1: "core", 4: "enhancing"}

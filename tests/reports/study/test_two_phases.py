@@ -13,7 +13,7 @@ from planewise.reports.tables import write_csv
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
-#: Method to macro AUC and epochs to converge of the draws.
+#: Maps methods to the macro AUC and the epochs to converge of their draws.
 RUNS = {
     "vgg16_none_full": ([0.50, 0.60], [9, 10]),
     "vgg16_none_segmented": ([0.60, 0.62], [8, 8]),
@@ -26,7 +26,7 @@ FOLDS = {"target": {"bundle": "downstream_cardiac_two_phase_classification", "ar
 
 
 def finetuned(folder, auc, converged, inside=None):
-    """What a fine-tuning leaves; its lowest loss is in its second epoch."""
+    """Write the files of a fine-tuning whose lowest loss is in the second epoch."""
     content = {
         "macro_auc": auc,
         "auc": {"NOR": auc, "DCM": 0.5},
@@ -63,7 +63,7 @@ def test_the_papers_tables_with_ours_before_its(study):
     tables, page = tables_of(two_phases, study)
     header, *rows = tables["Macro AUC, whole images to classify (Table 1)"]
     assert header[1:] == ["no pretraining", "ImageNet", "SimCLR, whole images", "SimCLR, hearts alone"]
-    # .1 / sqrt(2) and .2 / sqrt(2) wide; of one draw the mean alone
+    # deviations of .1 / sqrt(2) and .2 / sqrt(2); with one draw, only the mean
     assert rows[:3] == [
         ["56, VGG", "0.550 (0.071)", "", "0.800 (0.141)", "0.750 (0.071)"],
         ["56, DenseNet", "0.550", "", "", ""],
@@ -92,7 +92,7 @@ def test_every_method_has_its_classes_its_epochs_and_its_saliency(study):
     epochs = {row[0]: row[1:] for row in tables["Epochs to converge (Fig. 1)"][1:]}
     # 4 and 6; 3 and none
     assert epochs["56, VGG, full-full"] == ["5.0 (1.4)", "12.0 (0.0)"] and epochs["56, VGG, segmented-full"][0] == "3.0"
-    # only one method's exams had masks; the inside of end-systole is not known
+    # only one method's exams had masks; the share at end-systole is unknown
     assert tables["Share of saliency inside the heart"] == [
         ["labelled exams, method", "inside, ED", "heart's share of the image, ED", "inside, ES",
          "heart's share of the image, ES", "exams, ED", "exams, ES"],
@@ -113,7 +113,7 @@ def test_frozen_features_have_a_control(study):
 
 
 def test_the_page_says_whose_masks_and_how_often_the_papers_hearts_win(study):
-    """Of Table 2's six pairs: .901 > .890, .878 < .888, .908 > .886, .904 > .886, .647 < .680, .730 > .669."""
+    """Table 2's six pairs: .901 > .890, .878 < .888, .908 > .886, .904 > .886, .647 < .680, .730 > .669."""
     text = tables_of(two_phases, study)[1].html("")
     assert "in the test exams too" in text and "upper bound" in text
     assert "in 4 of the paper's 6 pairs (VGG16 on ACDC, VGG16 on ICM, DenseNet121 on ICM, DenseNet121 on AMYL)" in (
@@ -166,7 +166,7 @@ def test_pairs_are_of_one_backbone_and_differ_in_one_thing(study):
 
 
 def test_simclr_is_compared_with_a_random_frozen_backbone(study):
-    """.90 and .80 against .70 and .75: what pretraining teaches a backbone that stays frozen."""
+    """.90 and .80 against .70 and .75: the gain from pretraining in a backbone that stays frozen."""
     for draw, auc in enumerate((0.7, 0.75)):
         folder = study.path / f"finetune/vgg16_random_segmented/56/{draw}"
         folder.mkdir(parents=True)
@@ -177,7 +177,7 @@ def test_simclr_is_compared_with_a_random_frozen_backbone(study):
 
 
 def test_predicted_masks_are_compared_with_reference_masks(study):
-    """A reader sees what the reference masks are worth: .55 and .52 against .60 and .62."""
+    """.55 and .52 against .60 and .62 show how much reference masks help."""
     for draw, auc in enumerate((0.55, 0.52)):
         folder = study.path / f"finetune/vgg16_none_predicted/56/{draw}"
         folder.mkdir(parents=True)
@@ -203,7 +203,7 @@ def test_a_study_with_methods_of_its_own_has_no_paper_beside(tmp_path):
 
 
 def test_findings_and_two_phases_are_told_apart(study, tmp_path):
-    """Both have a macro AUC; each section takes its own."""
+    """Both kinds have a macro AUC, and each section takes its own."""
     assert tables_of(classification, study)[0] == {}
     other = study_folder(tmp_path / "knee", anatomy="knee")
     content = {"exams": 3, "macro_auc": 0.5, "auc": {"acl": 0.5}, "positives": {"acl": 1}}

@@ -25,7 +25,7 @@ CURVES = {
 
 
 def metrics(dice, names=("WT", "TC", "ET")):
-    """Regions lie 0.1 above, at and 0.1 below the mean."""
+    """The regions' scores are 0.1 above the mean, equal to it, and 0.1 below it."""
     scores = {
         name: {"dice": {"mean": dice + shift, "sd": 0.2}} for name, shift in zip(names, (0.1, 0.0, -0.1), strict=False)
     }
@@ -49,7 +49,7 @@ def test_shares_of_the_labelled_cases(study):
     tables, _ = tables_of(volumes, study)
     rows = tables["Mean Dice, by the number of labelled cases (Figs. 2 and 3)"]
     assert rows[0] == ["method", "2 (5 %)", "40 (100 %)"]
-    # two draws 0.2 apart deviate by 0.1 sqrt(2)
+    # two draws 0.2 apart have a deviation of 0.1 sqrt(2)
     assert rows[1] == ["from scratch", "0.300 (0.141)", "0.650 (0.071)"]
     assert [row[0] for row in rows[2:]] == ["from scratch, 2D", "rotation, 2D", "rotation"]
 
@@ -86,7 +86,7 @@ def test_3d_against_2d_and_2d_against_its_own_scratch(study):
 
 def test_epochs_to_be_as_good_as_from_scratch(study):
     tables, page = tables_of(volumes, study)
-    # bars are 0.6 and 0.7; in 2D 0.3 and 0.3
+    # the best values from scratch are 0.6 and 0.7; in 2D, 0.3 and 0.3
     assert tables["Speed of convergence (Fig. 5)"][1:] == [
         ["from scratch", "12.5 (3.5)", "2 of 2"],
         ["from scratch, 2D", "10.0 (7.1)", "2 of 2"],
