@@ -244,7 +244,10 @@ def test_broken_files_are_named_and_the_volumes_of_the_gap_are_flagged(exam, tmp
     assert outcome.exit_code == 0, outcome.output
     example = lost[0].relative_to(tmp_path / "exam")
     assert f"{len(lost)} broken files left out, such as {example}: {len(lost)} x truncated" in caplog.text
-    assert "1 NIfTI file in a folder of DICOM files left out; to use such a file, name the file itself" in caplog.text
+    assert (
+        "left out 1 NIfTI file, because the folder has DICOM files; to use such a file, name the file itself"
+        in caplog.text
+    )
     (page,) = (tmp_path / "out").glob("*/index.html")
     assert re.search(r"LV: end-diastole \d+ ml \(!\)", outcome.output)
     for text in (outcome.output, page.read_text(), (page.parent / "volumes.csv").read_text()):

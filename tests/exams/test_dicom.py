@@ -123,7 +123,7 @@ def test_truncated_compressed_file(tmp_path):
         ({"SOPClassUID": CTImageStorage, "Modality": "DOE^JANE"}, "not MR (another modality)"),
         (
             {"SOPClassUID": "1.2.840.10008.5.1.4.1\x1b[2J"},
-            "MR file without a usable image (a UID that DICOM does not know)",
+            "MR file without a usable image (a UID that DICOM does not define)",
         ),
         ({"PixelSpacing": [100, 100]}, refusals.IMPOSSIBLE_GEOMETRY),
         ({"BurnedInAnnotation": "YES"}, refusals.BURNT_IN),

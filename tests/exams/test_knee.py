@@ -143,7 +143,7 @@ def test_a_name_that_lies_about_the_plane_is_outvoted(tmp_path):
     assert series_of(result)["sagittal"] == "SAG_T2_FS"
     assert series_of(result)["axial"] == "more"
     assert exam["stacks"]["axial"]["named"] == "sagittal"
-    assert "a stack named sagittal is axial by its normal, which decides" in exam["left_out"]
+    assert "a stack named sagittal is used as axial, because of its normal" in exam["left_out"]
 
 
 # --- contrast ----------------------------------------------------------------------------------------------------------

@@ -163,7 +163,7 @@ EXPECTED = {
     "missing_axial": (None, {"sagittal", "coronal"}),
     "missing_coronal": (None, {"sagittal", "axial"}),
     "repeated_sagittal": (None, SOUND),
-    "lying_names": ("a stack named sagittal is axial by its normal, which decides", SOUND),
+    "lying_names": ("a stack named sagittal is used as axial, because of its normal", SOUND),
     "oblique_sagittal": (None, SOUND),
     "feet_first": (None, SOUND),
     "no_descriptions": (None, SOUND),

@@ -41,7 +41,10 @@ def test_only_gaps_and_images_that_stand_out_are_doubted():
     for way, width in ((ROW, 15), (COLUMN, 13.5)):
         for far, said in ((0.8, 0), (1.2, 1), (-1.2, 1)):
             moved = oblique([*regular[:3], 30 * NORMAL + 3 * ROW + far * width * way, *regular[4:]])
-            assert moved.doubts == ["1 image beside the others by more than their width: is the position wrong?"] * said
+            assert (
+                moved.doubts
+                == ["1 image displaced sideways by more than the image's size: is the position wrong?"] * said
+            )
 
 
 def test_the_centre_of_an_image_lies_between_its_outer_voxel_centres():

@@ -138,7 +138,7 @@ def four_chambers(stacks: Sequence[Stack], found: Recognition) -> Recognition:
 
 
 def long_axis(stack: Stack) -> np.ndarray | None:
-    """Unit vector from base to apex along a stack's normal, RAS+; None if base and apex cannot be told apart."""
+    """Unit vector from base to apex along a stack's normal, RAS+; None if base and apex cannot be distinguished."""
     axis = base_to_apex(stack.normal).numpy()
     return None if np.isnan(axis).any() else axis
 

@@ -96,7 +96,7 @@ def find_stacks(
         )
     if scan.nifti and scan.frames:
         logger.warning(
-            "%s in a folder of DICOM files left out; to use such a file, name the file itself",
+            "left out %s, because the folder has DICOM files; to use such a file, name the file itself",
             count_of(len(scan.nifti), "NIfTI file"),
         )
     exams = group_exams(scan.frames, scan.folder)

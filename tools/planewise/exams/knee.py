@@ -240,8 +240,8 @@ def _tell_what_is_undecided(result: Recognition, stacks: list[Stack], planes: li
                 FoundView(first, index, central_slice(stacks[index]), share, runners_up, plane.named)
             )
             result.left_out.append(
-                f"no view for a stack that is equally near to {' and to '.join(plane.near)}: its name does not say "
-                "which"
+                f"no view for a stack that is equally near to {' and to '.join(plane.near)}, because its name does not "
+                "say which"
             )
     used = {result.stack, *(found.stack for found in result.views.values())}
     lying = {
@@ -250,7 +250,7 @@ def _tell_what_is_undecided(result: Recognition, stacks: list[Stack], planes: li
         if plane.named and plane.view and plane.named != plane.view and index in used
     }
     result.left_out += [
-        f"a stack named {named} is {view} by its normal, which decides" for named, view in sorted(lying)
+        f"a stack named {named} is used as {view}, because of its normal" for named, view in sorted(lying)
     ]
     idle = sum(is_localizer(stack) for index, stack in enumerate(stacks) if index not in used)
     if idle and result.stack is not None:

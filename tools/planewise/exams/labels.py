@@ -61,7 +61,7 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
     Columns of numbers become numbers. Rows without a name (padding) are ignored.
 
     Returns:
-        Name to classes, and what was left out: (name, reason) for each non-finite value in a column of numbers, and for
+        Maps names to classes; and what was left out: (name, reason) for each non-finite value in a column of numbers, and for
         each class in which two rows of one name disagree.
 
     Raises:

@@ -206,7 +206,7 @@ def _name(photographs: Sequence[Volume], folder: Path) -> None:
 
 
 def _read_table(path: Path, named: _Names, problems: dict[str, list[str]]) -> dict[str, dict[str, object]] | None:
-    """Name to row; None if the file is not a table of photographs. Errors in it go to ``problems``."""
+    """Maps names to rows; None if the file is not a table of photographs. Errors in it go to ``problems``."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             lines = [[cell.strip() for cell in row] for row in csv.reader(file)]

@@ -189,7 +189,7 @@ def refuse_bits(header: dict) -> None:
 def _uid_name(value: str) -> str:
     """DICOM's name of a UID; an unknown value is not repeated, because it may be anything."""
     name = pydicom.uid.UID(value).name
-    return "a UID that DICOM does not know" if name == value else name
+    return "a UID that DICOM does not define" if name == value else name
 
 
 def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> None:

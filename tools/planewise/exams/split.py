@@ -28,7 +28,7 @@ def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
 
 
 def _draw(patient: str, seed: int) -> float:
-    """A number in [0, 1) determined by the patient and the seed: the same on every machine, so it is not salted."""
+    """A number in [0, 1) determined by the patient and the seed. It is not salted, so it is the same on every machine."""
     digest = hashlib.sha256(f"{seed}|{patient}".encode(errors="backslashreplace")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 

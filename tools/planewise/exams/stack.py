@@ -74,8 +74,9 @@ class Stack:
 
     @property
     def doubts(self) -> list[str]:
-        """What a wrong position in a header, or a missing slice, would look like: gaps that differ, images that lie
-        beside the others. In words; empty for a regular stack."""
+        """Signs of a wrong position in a header or of a missing slice: unequal gaps, and images displaced sideways. In words;
+        empty for a regular stack.
+        """
         gaps, found = self.gaps, []
         if len(gaps) > 1 and gaps.max() > WIDE_GAP * np.median(gaps):
             apart = f"{gaps.min():.1f} to {gaps.max():.1f} mm"
@@ -86,7 +87,7 @@ class Stack:
         beside = int((np.abs(places - np.median(places, axis=0)) > 1).any(axis=1).sum())
         if beside:
             found.append(
-                f"{count_of(beside, 'image')} beside the others by more than their width: is the position wrong?"
+                f"{count_of(beside, 'image')} displaced sideways by more than the image's size: is the position wrong?"
             )
         return found
 

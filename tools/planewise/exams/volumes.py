@@ -100,7 +100,7 @@ def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Pa
     Args:
         volumes: volumes of one folder.
         masks: masks by folder and stem; those that are used are removed.
-        skipped: reason to paths; further channels are added.
+        skipped: maps reasons to paths; other channels are added.
     """
     kept = []
     for volume in volumes:
@@ -190,7 +190,7 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
 
     Args:
         files: NIfTI files of one folder.
-        skipped: reason to paths; images that are left out are added.
+        skipped: maps reasons to paths; images that are left out are added.
     """
     by_stem = {stem(path): path for path in files}
     masks: dict[str, list[str]] = {}

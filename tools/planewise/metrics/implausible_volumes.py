@@ -135,7 +135,7 @@ def _lost_slices(found: HeartVolumes) -> Iterator[Flag]:
                 lost = len(beyond) * found.slice_distance
                 if lost > ENDS_APART:
                     which = _slices(beyond.tolist(), count)
-                    text = f"{name} is missing in {which}, although these {lost:.0f} mm show the {other}"
+                    text = f"{name} is missing in {which}, although the {other} is visible there, over {lost:.0f} mm"
                     yield Flag((name,), "volume", phase, text)
 
 
