@@ -269,7 +269,7 @@ def test_acquired_images_stand_beside_the_planes(shown):
     """Only planned views are shown if there is a plan, and all views otherwise."""
     images = {view: (np.ones((80, 80)), np.eye(4)) for view in ("2ch", "3ch")}
     captions = re.findall("<figcaption>(.*?)<", exam_page(dataclasses.replace(shown, images=images)))
-    assert captions == ["2ch planned: the short axis, cut in this plane", "2ch acquired"]
+    assert captions == ["2ch planned: the short axis, resliced in this plane", "2ch acquired"]
     unplanned = exam_page(dataclasses.replace(shown, images=images, plan=None))
     assert re.findall("<figcaption>(.*?)<", unplanned) == ["2ch acquired", "3ch acquired"]
 

@@ -51,7 +51,7 @@ def figures(page):
 
 def test_both_pictures_show_the_same_place_in_the_same_direction(shown):
     (planned, cut, (round_,), letters), (acquired, taken, (other,), same) = figures(shown)
-    assert planned == "4ch planned: the short axis, cut in this plane" and acquired == "4ch acquired"
+    assert planned == "4ch planned: the short axis, resliced in this plane" and acquired == "4ch acquired"
     # the image's i runs to the left and its j to the feet; the plane's normal may point either way
     assert letters == same == ["R", "L", "H", "F"]
     # the ball is in the middle of the stack, so both pictures show a circle of 25 mm in the middle

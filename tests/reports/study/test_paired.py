@@ -104,10 +104,10 @@ def test_differences_that_are_larger_than_those_of_two_seeds_are_named():
     rows, note = verdict(scores, {"multitask_again": "multitask"})
     assert rows == [["4, multitask again", "-0.050", "-0.174 to +0.074"], ["1, multitask again", "+0.020", "-"]]
     assert note == (
-        "Each row is the method of that name, pretrained again from another seed, minus the first: the two differ by "
-        "chance alone. So another seed may change a method's mean Dice by 0.124 with 4 labelled; 0.020 with 1 "
-        "labelled, and the difference of two pretrained methods by 0.124 with 4 labelled; 0.020 with 1 labelled. Significant "
-        "over the draws, and larger than that: 4: SimCLR minus scratch."
+        "Each row is the method of that name, pretrained again from another seed, minus the first: the two differ only "
+        "by chance. So another seed may change a method's mean Dice by 0.124 with 4 labelled; 0.020 with 1 "
+        "labelled, and the difference of two pretrained methods by 0.124 with 4 labelled; 0.020 with 1 labelled. Differences "
+        "that are significant over the draws, and larger than that: 4: SimCLR minus scratch."
     )
     assert AGAIN not in section(scores)[0], "without repeats"
 
@@ -116,7 +116,7 @@ def test_seeds_that_agree_on_average_and_in_no_draw_leave_much_to_chance():
     # +.10 -.10 0: half of the interval is 4.303 * .1 / sqrt(3) = .248; SimCLR's +.210 is significant over its draws
     scores = SCORES | {("again", 4): {0: 0.60, 1: 0.60, 2: 0.90}}
     _, note = verdict(scores, {"again": "multitask"})
-    assert "mean Dice by 0.248 with 4 labelled," in note and note.endswith("none of the differences above.")
+    assert "mean Dice by 0.248 with 4 labelled," in note and note.endswith("larger than that: none.")
 
 
 def test_several_methods_with_two_seeds_make_one_measure():

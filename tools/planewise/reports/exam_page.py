@@ -76,14 +76,14 @@ class ShownExam:
         image: the stack, ``(i, j, slices)``.
         affines: affines of the slices, ``(slices, 4, 4)``, RAS+, mm.
         plan: plan from `planewise.evaluation.PlanViewsd`; None shows no planned planes.
-        acquired: each acquired view to the ``origin`` and ``normal`` of its plane, RAS+, mm.
+        acquired: maps each acquired view to the ``origin`` and ``normal`` of its plane, RAS+, mm.
         labels: a label map on the image's grid, ``(i, j, slices)``.
         structures: label value to name.
         tables: title, header and rows of text; an implausible number ends with `FLAGGED`.
         flags: sentences, without a full stop, that say what is wrong with the flagged numbers.
         notes: sentences below the tables that explain their columns.
-        curves: structure to its volume in every phase, ml; drawn if there are two phases or more.
-        images: each acquired view to its image ``(i, j)`` and its affine; shown next to the planned planes.
+        curves: maps each structure to its volume in every phase, ml; drawn if there are two phases or more.
+        images: maps each acquired view to its image ``(i, j)`` and its affine; shown next to the planned planes.
         phases: name, image and label map of each phase, like `image` and `labels`; played as a cine.
     """
 

@@ -40,7 +40,7 @@ def puzzle_gallery(
     depth = tiles.shape[1] // per_side**2
     figure = Figure(figsize=(2.2 * max(len(images), 2), 0.9 + 2.1 * 3 * depth), layout="constrained", dpi=100)
     grid = figure.subplots(3, len(images), squeeze=False)
-    for row, name in enumerate(("image", "shuffled", "as the network puts them")):
+    for row, name in enumerate(("image", "shuffled", "in the network's order")):
         name_row(grid[row][0], name, 0.06)
     for column, caption in enumerate(captions):
         show_slice(grid[0][column], images[column])

@@ -37,7 +37,7 @@ class Published(Generic[Values]):
     Attributes:
         paper: the paper.
         table: the table's number, a comma, and the data set.
-        values: method to its entries in the table.
+        values: maps each method to its entries in the table.
     """
 
     paper: Paper
@@ -102,7 +102,7 @@ def _by_group(score: str) -> dict[Any, tuple[Published[Any], ...]]:
 
 #: Anatomy to tables of relative location, each method's MSE, MAE, r, R^2 and explained variance.
 LOCATION: dict[str, tuple[Published[dict[str, float]], ...]] = _by_group("location")
-#: The segmented stack to tables of Dice, by method, number of labelled exams and structure.
+#: Maps the segmented stack to tables of Dice, by method, number of labelled exams and structure.
 SEGMENTATION_DICE: dict[str, tuple[Published[dict[int, dict[str, Spread]]], ...]] = _by_group("segmentation_dice")
 #: Average symmetric surface distance in mm, with the same keys.
 SEGMENTATION_ASSD: dict[str, tuple[Published[dict[int, dict[str, Spread]]], ...]] = _by_group("segmentation_assd")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def restoration_gallery(
-    shown: np.ndarray, restored: np.ndarray, wanted: np.ndarray, captions: Sequence[str], first: str = "as it is shown"
+    shown: np.ndarray, restored: np.ndarray, wanted: np.ndarray, captions: Sequence[str], first: str = "input"
 ) -> Figure:
     """A column for each slice, with three rows: the slice that the network sees, its restoration, and the original. The
     three share their grey levels.

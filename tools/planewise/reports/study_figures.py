@@ -53,7 +53,7 @@ def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scor
 
     Args:
         histories: histories of the draws, by method and number of labelled exams.
-        scores: column of the histories to its caption, one row of panels each; all except losses are at most 1.
+        scores: maps columns of the histories to their captions, one row of panels each; all except losses are at most 1.
     """
     counts = sorted({count for _, count in histories})
     figure = Figure(figsize=(4.2 * len(counts), 3.4 * len(scores)), layout="constrained")

@@ -104,7 +104,7 @@ def view_pictures(
         labels: label map on the stack's grid.
         structures: label value to name.
         planned: view to ``origin`` and ``normal`` of its plane, RAS+, mm.
-        images: view to the acquired image ``(i, j)`` and its affine.
+        images: maps each view to the acquired image ``(i, j)`` and its affine.
         size: side of the pictures, mm.
 
     Returns:
@@ -124,7 +124,9 @@ def view_pictures(
         if plane := planned.get(view):
             cut = square(plane["origin"], plane["normal"], stack.middle, sides, size)
             grey = map_coordinates(stack.values.astype(np.float32), stack.at(cut.points), order=1)
-            pictures.append(_picture(f"{view} planned: the short axis, cut in this plane", grey, cut, surfaces, size))
+            pictures.append(
+                _picture(f"{view} planned: the short axis, resliced in this plane", grey, cut, surfaces, size)
+            )
         pictures.append(_picture(f"{view} acquired", image, acquired, surfaces, size))
     if not pictures:
         return ""

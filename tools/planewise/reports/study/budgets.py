@@ -53,7 +53,7 @@ def budgets_in_words(budgets: Mapping[str, Budget]) -> str:
     """Describe the budgets in sentences; pretrainings with equal budgets are named together.
 
     Args:
-        budgets: pretraining to its budget.
+        budgets: maps each pretraining to its budget.
     """
     each = _together({name: budget.steps for name, budget in budgets.items()})
     steps = "; ".join(

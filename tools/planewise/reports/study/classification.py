@@ -28,7 +28,7 @@ def add(page: Page, study: StudyFolder) -> None:
     )
     page.add(
         "<h2>Classification from few labels (Table 5)</h2><p>{} test exams: {}. The "
-        f"score is the area under the ROC curve, its mean over {len(tasks)} tasks; 0.5 is guessing. Each draw selects "
+        f"score is the area under the ROC curve, averaged over {len(tasks)} tasks; 0.5 is chance. Each draw selects "
         "labelled exams at random, the same for all methods. Cells are the mean (standard deviation) over the draws. "
         f"{start}</p>",
         runs.any["exams"],

@@ -20,10 +20,10 @@ def add(page: Page, study: StudyFolder) -> None:
         return
     if scores:
         page.add(
-            "<h2>Diagnosis (Table 3)</h2><p>A forest on ten features, fitted to reference masks, tested on "
-            "predicted masks: mean over five diagnoses of the area under the ROC curve, mean (standard deviation)"
-            " over the draws. Reference masks give close to the upper limit for segmentation; with so few exams, "
-            "a predicted mask may do better by luck.</p>"
+            "<h2>Diagnosis (Table 3)</h2><p>A random forest on ten features is fitted to reference masks and tested "
+            "on predicted masks. The score is the area under the ROC curve, averaged over five diagnoses; cells are "
+            "the mean (standard deviation) over the draws. Reference masks give close to the upper limit for segmentation; "
+            "with so few exams, a predicted mask may do better by luck.</p>"
         )
     else:
         page.add(

@@ -167,8 +167,8 @@ def add_differences(
     measured = [difference for difference in found.values() if difference.is_measured]
     if len(measured) < len(found):
         page.add(
-            "<p class=note>A single draw has no interval: such a difference may be luck, and counts as not "
-            "measured.</p>"
+            "<p class=note>A single draw has no interval: such a difference may be due to chance, and "
+            "counts as not measured.</p>"
         )
     if measured:
         half = median((difference.high - difference.low) / 2 for difference in measured)
@@ -247,10 +247,10 @@ def _add_repeats(
     )
     page.add(
         "<p class=note>Each row is the method of that name, pretrained again from another seed, minus the "
-        f"first: the two differ by chance alone. So another seed may change a method's {name} by {scratch}, "
-        f"and the difference of two pretrained methods by {multitask}. Significant over the draws, and larger "
-        "than that: {}.</p>",
-        _by_labels(larger) or "none of the differences above",
+        f"first: the two differ only by chance. So another seed may change a method's {name} by {scratch}, "
+        f"and the difference of two pretrained methods by {multitask}. Differences that are "
+        "significant over the draws, and larger than that: {}.</p>",
+        _by_labels(larger) or "none",
     )
 
 

@@ -32,7 +32,7 @@ def add(page: Page, study: StudyFolder) -> None:
         page.add(
             "<p class=note>Mean (standard deviation). The paper reports heatmaps only. A technologist, real or "
             "simulated, prescribed the planes, and the technologist's own error is part of these numbers; angle "
-            f"and distance show what was learned, the mean squared error hardly does.{study.anatomy.planners}</p>"
+            f"and distance show what was learned; the mean squared error hardly does.{study.anatomy.planners}</p>"
         )
     if rows := _position_rows(metrics):
         page.table("Anatomical positions", ["pretext", "square", "Dice", "centre, error (mm)", "not found"], rows)

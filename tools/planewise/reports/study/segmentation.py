@@ -167,7 +167,7 @@ def _add_comparison(page: Page, runs: FineTunings, count: int) -> None:
         page.figure(
             method_comparison(slices, _label_names(_folder(runs, next(iter(methods)), count, draw), runs.any)),
             f"{count} labelled exam{'s' if count > 1 else ''}, draw {draw}: the first and the last labelled slice of test "
-            "volumes, the hardest ones, the same for all methods (as Zhang 2024, Fig. 7), cut to what any of them outlines.",
+            "volumes, which are the hardest, the same for all methods (as in Zhang 2024, Fig. 7), cropped to the outlines.",
             main=count == min(runs.counts),
         )
 

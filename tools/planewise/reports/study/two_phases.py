@@ -26,7 +26,7 @@ _PRETRAININGS = {
     "segmented": "SimCLR, hearts alone",
 }
 _IMAGES = {"full": "whole images", "segmented": "hearts alone"}
-#: Number of each table of the paper to its title, and to its columns by the ending of the methods' names.
+#: Maps the number of each table of the paper to its title, and to its columns by the ending of the methods' names.
 _TABLES = {
     1: (
         "Macro AUC, whole images to classify (Table 1)",
@@ -60,7 +60,7 @@ def add(page: Page, study: StudyFolder) -> None:
     if named:
         page.add(
             "<p class=note>ICM and AMYL are the paper's own data sets, of two classes each. In the tables below, "
-            "a method's name is its backbone, the images of its pretraining and the images to classify: full "
+            "a method's name gives its backbone, the images for pretraining and the images to classify: full "
             "means whole images, segmented means hearts alone. For DenseNet121 on ICM, from whole images to "
             "hearts alone, the paper gives .886 in its Table 2 and .866 in its Table 3; each is shown as "
             "printed. {}</p>",
@@ -135,16 +135,17 @@ def _introduction(runs: FineTunings) -> str:
     )
     if any(method.endswith("_predicted") for method in runs.study.methods):
         masks += (
-            " Methods that end in predicted crop them with masks from the segmentation that ships, in training and in"
+            " Methods whose name ends in predicted crop them with masks from the segmentation that ships, in training and in"
             " the test."
         )
     size = "small networks of these kinds" if config.get("overlay") else "VGG16 and DenseNet121"
     exams = _range(content["exams"] for _, contents in _by_method(runs) for content in contents)
     return (
-        f"{exams} test exams, one backbone for end-diastole and one for end-systole. The score is the mean over "
-        f"{len(runs.any['auc'])} classes of the area under the ROC curve of each against the rest; 0.5 is guessing. {draws} "
-        f"Cells are the mean (standard deviation) over the draws. VGG and DenseNet are {size}. Without pretraining a network "
-        "is trained end to end; otherwise the linear layer alone, unless the study's settings below say something else."
+        f"{exams} test exams, one backbone for end-diastole and one for end-systole. The score is the area "
+        f"under the ROC curve of each class against the rest, averaged over {len(runs.any['auc'])} classes; 0.5 is chance. "
+        f"{draws} Cells are the mean (standard deviation) over the draws. VGG and DenseNet are {size}. Without pretraining, "
+        "a network is trained end to end; otherwise only the linear layer is trained, unless the study's settings below say "
+        "otherwise."
         f"{masks}"
     )
 
@@ -159,7 +160,8 @@ def _in_the_paper() -> str:
     ]
     pairs = len(paper_tables.TWO_PHASE_AUC[2]) * len(BACKBONES)
     return (
-        f"To classify hearts alone, SimCLR on hearts alone is above SimCLR on whole images in {len(better)} of the paper's "
+        f"For classifying hearts alone, SimCLR on hearts alone scores higher than SimCLR on whole images in "
+        f"{len(better)} of the paper's "
         f"{pairs} pairs ({', '.join(better)})."
     )
 
