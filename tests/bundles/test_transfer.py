@@ -265,7 +265,7 @@ def test_a_frozen_encoder_keeps_weights_and_batch_statistics(bundle, phantoms, t
             "--transfer scratch starts from random weights; leave --pre",
         ),
         ({"auxiliary_interval": 0}, "--auxiliary_interval must be a whole number, at least 1, got 0"),
-        ({"pretext_config": "nowhere.yaml"}, "there is no configuration of a pretext at nowhere.yaml"),
+        ({"pretext_config": "nowhere.yaml"}, "there is no pretext configuration at nowhere.yaml"),
         ({"pretext_settings": {"sigmaa": 3}}, "unknown setting in --pretext_settings: sigmaa; the pretext of "),
         ({"pretext_settings": {"views": ["3ch", "2ch"]}}, "no training exam has the view 3ch"),
         ({"pretext_config": "pretext_simclr"}, "trains more than its network, so it cannot be the other task"),

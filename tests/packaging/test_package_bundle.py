@@ -387,7 +387,7 @@ def test_scores_become_one_level():
 def test_weights_of_another_type_do_not_fit():
     network = torch.nn.Linear(2, 2)
     weights = {name: value.half() for name, value in network.state_dict().items()}
-    with pytest.raises(InputError, match="weight has type torch.float16, the network's has torch.float32"):
+    with pytest.raises(InputError, match="weight has type torch.float16, but the network's has torch.float32"):
         check_weights(weights, network, "they")
 
 

@@ -131,8 +131,8 @@ def test_a_page_says_how_far_off_planes_may_be(tmp_path):
     rows = card_rows(Run.of_weights(weights))
     assert [row for row in rows if row.startswith(("| mean", "| probe"))] == ["| mean_dice | 0.9 |"]
     assert rows[-2:] == [
-        '| 2ch, deg | 5.83 | 0.77 | 32 of 37, 3 are "no plane" |',
-        '| 2ch, mm | 1.70 | 1.50 | 33 of 37, 3 are "no plane" |',
+        '| 2ch, deg | 5.83 | 0.77 | 32 of 37 (3 "no plane") |',
+        '| 2ch, mm | 1.70 | 1.50 | 33 of 37 (3 "no plane") |',
     ]
     assert "from 30 phantom exams: 9 of 10" in " ".join(rows)
 

@@ -92,7 +92,7 @@ def interleaved(
     """Time every candidate in turns.
 
     Args:
-        candidates: name to a call without arguments, which repeats its work each time.
+        candidates: maps names to functions without arguments, which repeat their work on each call.
         options: repetitions and device; on CUDA, a turn ends when the device is done, and repetitions end after `LONGEST`.
         warmup: number of calls of each candidate before the clock runs.
         inner: number of calls in a turn, for work too short for the clock; times are per call.

@@ -285,7 +285,7 @@ def bundle_table(bundles: Mapping[str, Mapping[str, Any]], folder: str) -> str:
     """The README's table of bundles; bundles of one group with the same summary share a row.
 
     Args:
-        bundles: name of each bundle to its metadata.
+        bundles: maps the name of each bundle to its metadata.
         folder: path of the bundles from the README.
 
     Raises:

@@ -89,7 +89,7 @@ def outcomes(tree: Path, plans: Mapping[str, Mapping[str, Any]], move: Move) -> 
 
     Args:
         tree: exams as they were prescribed.
-        plans: exam to its planned views.
+        plans: maps each exam to its planned views.
         move: how the acquired views are misplaced.
 
     Yields:

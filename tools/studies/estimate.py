@@ -421,8 +421,8 @@ def phantoms_of(job: Job, anatomy: str, config: Mapping[str, Any]) -> tuple[str,
 
 
 def hours_at_least(costs: Sequence[Cost], gpus: int) -> float:
-    """Hours from the start of a study to the end of its last training on this number of GPUs, if none of them ever waits:
-    the share of the work of each GPU, but not less than a pretraining and a fine-tuning that starts from it.
+    """Hours from the start of a study to the end of its last training on this number of GPUs, if no GPU ever waits: each
+    GPU's share of the work, but at least one pretraining and a fine-tuning that starts from it.
 
     Raises:
         ValueError: a job needs more GPUs than there are.

@@ -4,8 +4,8 @@
 
 Two sites with different scanners each have exams that the other never sees. In every round, each site trains the weights
 that it receives on its own exams and returns only weights; the server averages them, weighted by the number of training
-steps. For comparison, each site also trains alone for as many epochs. The bundle's own evaluation scores all of them on
-exams of a third place.
+steps. For comparison, each site also trains alone for as many epochs. The bundle's own evaluation scores all of them on exams
+of a third site.
 """
 
 from __future__ import annotations

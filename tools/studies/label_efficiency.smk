@@ -6,24 +6,24 @@
 #
 #   anatomy         cardiac, knee or volume, for `planewise phantom` and `planewise index --anatomy`
 #   view            optional: 4ch, for `planewise index --view`, where the target learns from that slice of a heart
-#   pretext_bundle  pretext_knee_{pretext}. A pretext without such a bundle is that of every anatomy, pretext_{pretext}, with
-#                   the anatomy's configs on top: knee.yaml, and knee_demo.yaml in place of demo.yaml (of volumes 3d.yaml)
-#   pretext_bundles optional: bundles of pretexts that are called by another name, {tissues: downstream_brain_tumour_segmentation}:
-#                   its method names the overlay that makes a pretext of a task with labels
-#   target          the bundle that is fine-tuned, and `arguments` that it alone takes. {diagnosed} in them is True in the
-#                   draws that are diagnosed, {draw} is the draw: `--fold {draw}` makes the draws folds of a cross-validation
+#   pretext_bundle  pretext_knee_{pretext}. Without such a bundle, pretext_{pretext} is used with the anatomy's configs on top:
+#                   knee.yaml, and knee_demo.yaml in place of demo.yaml (for volumes 3d.yaml)
+#   pretext_bundles optional: bundles of pretexts with other names, {tissues: downstream_brain_tumour_segmentation}; the method
+#                   names the overlay with which a labelled task serves as a pretext
+#   target          the bundle to fine-tune, and `arguments` for it only. In them, {diagnosed} is True in the draws with a
+#                   diagnosis, and {draw} is the draw: with `--fold {draw}`, draws are folds of a cross-validation
 #   phantom         settings of `planewise phantom`, `unlabelled` and `labelled`; or datalists, paths of your own. Without
-#                   `unlabelled` pretraining learns from the images of the labelled datalist, of its training section
-#   methods         what is compared; if not given, none and all pretexts
-#   imagenet        file of ImageNet weights, optional: every pretext and every fine-tuning starts from it, save none
+#                   `unlabelled`, pretraining learns from the images in the training section of the labelled datalist
+#   methods         the methods to compare; by default, none and all pretexts
+#   imagenet        file of ImageNet weights, optional: every pretext and every fine-tuning starts from it, except none
 #   diagnose        optional: a bundle that diagnoses from masks, and the draws whose predicted masks it gets; without draws,
 #                   from reference masks alone
 #   probe_draws     optional: draws of labelled exams for the probes of frozen encoders, if the target has a probe.yaml; 20
 #   plan            optional: the pretext whose inference plans views of test exams, if it is among the pretexts; or
 #                   {bundle: pretext_cardiac_multitask}, with the weights that ship with that bundle
 #   device          cpu, or cuda:0: the first of the GPUs that a job gets, see on_gpus.py
-#   processes       optional: GPUs over which torchrun spreads each training, {pretrain: 4, finetune: 1}. batch_size counts for each
-#                   process, see tools/docs/studies.md; without a GPU, processes of the CPU
+#   processes       optional: GPUs over which torchrun spreads each training, {pretrain: 4, finetune: 1}. batch_size is per
+#                   process, see tools/docs/studies.md; without a GPU, processes run on the CPU
 #   resources       optional: resources of a rule's jobs, instead of the defaults below: {pretrain: {mem_mb: 64000}}
 #   expected        optional: how much data there will be, for the estimate of tools/docs/studies.md
 #   published       optional: false leaves the papers' own numbers out of the page's tables
@@ -371,7 +371,7 @@ rule pretrain:
             + "".join(f"--imagenet {path} " for path in input.imagenet)
             + overrides("pretrain", PRETRAININGS[wildcards.pretraining], seed=config.get("seed", 0)),
         ),
-    # the long jobs first, or the last of them runs alone; before all others those that fine-tunings wait for
+    # long jobs start first, so that none runs alone at the end; pretrainings come before them, because fine-tunings wait for these
     priority: 20
     threads: THREADS * processes("pretrain")
     resources:
@@ -538,7 +538,7 @@ rule report:
             method=METHODS, exams=COUNTS, draw=DIAGNOSIS["draws"],
         ),
         expand(OUT / "probe" / "{encoder}" / "test" / "metrics.json", encoder=PROBED),
-        # without draws too: what the reference masks alone tell
+        # also without draws: the diagnosis from reference masks
         [OUT / "diagnose" / "reference" / "test" / "metrics.json"] if DIAGNOSIS["bundle"] else [],
         [OUT / "plans" / "plans.done"] if SHIPPED_PLANNER or PLANNER in PRETRAININGS else [],
         [OUT / "inspect.png"] if datalist("unlabelled") == str(OUT / "unlabelled.json") else [],
@@ -549,7 +549,7 @@ rule report:
     log:
         OUT / "logs" / "report.log",
     run:
-        # what the report says of the study
+        # what the report tells about the study
         found = {"pretexts": list(PRETRAININGS), "methods": {name: method.as_config() for name, method in METHODS.items()}}
         (OUT / "study.json").write_text(json.dumps({**config, **found}, indent=1))
         shell(PLANEWISE + " report {OUT} -o {output} > {log} 2>&1")

@@ -56,7 +56,7 @@ class Planned(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("work/no_plane"), help="folder for the stacks, which are kept")
-    parser.add_argument("--stacks", type=int, default=34, help="stacks of each kind; of noise three times as many")
+    parser.add_argument("--stacks", type=int, default=34, help="stacks of each kind; three times as many of noise")
     parser.add_argument("--volumes", nargs="*", type=Path, default=[], help="NIfTI volumes that do not show a heart")
     parser.add_argument("--seed", type=int, default=92)
     given = parser.parse_args()
@@ -117,7 +117,7 @@ def stacks(count: int, volumes: Sequence[Path], seed: int) -> Iterator[tuple[str
     """Yield the kind and the file of every stack.
 
     Args:
-        count: number of stacks of each kind of phantom; of noise there are three times as many.
+        count: number of stacks of each kind of phantom; there are three times as many stacks of noise.
         volumes: real volumes that do not show a heart.
         seed: seed of the phantoms, the directions and the noise.
     """

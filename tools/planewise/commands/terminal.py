@@ -27,7 +27,7 @@ def say(console: Console, text: str) -> None:
 
 
 def plain_table(title: str, names: Sequence[str] = (), numbers: Sequence[str] = ()) -> Table:
-    """A table with only a line below its header, with columns of names and of numbers, which stay on one line."""
+    """A table whose only line is below the header; its columns of names and numbers are never wrapped."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in names:
         table.add_column(name, no_wrap=True)

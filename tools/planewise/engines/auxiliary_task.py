@@ -112,6 +112,6 @@ def config_files(config_file: str | Sequence[str]) -> list[str]:
     files = [str(Path(file).expanduser()) for file in files]
     if absent := [file for file in files if not Path(file).is_file()]:
         raise InputError(
-            f"there is no configuration of a pretext at {absent[0]}; name its configs/train.yaml with --pretext_config"
+            f"there is no pretext configuration at {absent[0]}; name its configs/train.yaml with --pretext_config"
         )
     return files

@@ -35,7 +35,7 @@ def config_file_text(arguments: Sequence[str], option: str = "--config_file") ->
 
 
 def refuse_idle_run(arguments: Sequence[str], known: Mapping[str, Any]) -> None:
-    """Refuse a ``--run_id`` that names something else than a list of expressions: MONAI would only create its objects, and
+    """Refuse a ``--run_id`` that does not name a list of expressions: MONAI would only create its objects, and
     the run would end without a result and without an error.
 
     Args:

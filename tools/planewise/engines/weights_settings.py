@@ -130,7 +130,7 @@ def measured_settings(record: Mapping[str, Any], inference: Mapping[str, Any]) -
 
 
 def _is_code_of_its_own(value: Any, key: str, *bundle: Mapping[str, Any]) -> bool:
-    """Whether a run's value of a setting contains code that no config of the bundle has for that setting."""
+    """Whether a run's value for a setting contains code that the bundle's own configs do not have."""
     return holds_code(value) and not any(config.get(key) == value for config in bundle)
 
 

@@ -34,7 +34,7 @@ def join_phases(
 
     Args:
         first: views of the first phase.
-        others: name of each other phase to its views.
+        others: maps the name of each other phase to its views.
         bounds: error bounds of such means, in the form of `PlanViewsd`; empty if they are unknown.
         apart: for each view, the largest usual distance of a phase's plane from the mean, degrees and mm (`phases_apart`).
             The phases of an exam share most of their error, so this is much less than the bounds. None names no phase.

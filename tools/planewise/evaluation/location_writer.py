@@ -28,7 +28,7 @@ class LocationWriter(ExamWriter):
     - ``locations.json``: the location of each slice; the conclusions (which end of a short-axis stack is the base;
       which slice of a knee is its middle); and how well the locations follow the expected order (`location_order`).
       If the order is below ``min_order``, the verdict is "no order": the stack shows another organ than the network's
-      training data, or its slices have another direction;
+      training data, or its slices run in another direction;
     - ``locations.png``: the slices with their locations.
 
     Attach it to the evaluator of an inference config. It uses ``locations`` of `LabelSlicesd` if there are any, and

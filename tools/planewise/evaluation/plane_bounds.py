@@ -30,8 +30,8 @@ def bounds_of_planes(planes: Mapping[str, Sequence[Any]]) -> dict[str, dict[str,
         planes: columns of ``planes.csv``, as written by `OrientationScores`.
 
     Returns:
-        View to ``{"angle_deg": [base, factor], "offset_mm": [base, factor]}`` (`planewise.geometry.Bound`); None for a view
-        with too few planes.
+        Maps each view to ``{"angle_deg": [base, factor], "offset_mm": [base, factor]}`` (`planewise.geometry.Bound`); None
+        for a view with too few planes.
     """
     found: dict[str, dict[str, list[float]] | None] = {}
     for view, columns in _by_view(planes).items():

@@ -32,7 +32,7 @@ class RestorationScores:
     Args:
         hidden_only: the network learns only hidden pixels (`planewise.losses.RestorationLoss`), so the picture shows
             visible pixels unchanged.
-        spoilt: visible pixels are changed too (Models Genesis), so the mean is computed from the target image.
+        spoilt: whether visible pixels are changed, too (Models Genesis); the mean is then computed from the target image.
     """
 
     def __init__(self, hidden_only: bool = False, spoilt: bool = False) -> None:

@@ -22,7 +22,7 @@ def technologist_errors(laid: Mapping[str, Any], anatomy: Mapping[str, Any]) -> 
         anatomy: the same exams without errors; further exams are ignored.
 
     Returns:
-        View to ``plane_angle_deg`` and ``plane_offset_mm``.
+        Maps each view to ``plane_angle_deg`` and ``plane_offset_mm``.
 
     Raises:
         InputError: an exam of ``laid`` is not in ``anatomy``.

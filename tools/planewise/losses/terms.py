@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Term:
-    """One term of the weighted sum that is a loss.
+    """One term of a loss, which is a weighted sum of terms.
 
     Attributes:
         mean: mean over the known targets of the batch (in training, of the batches of all processes), a scalar.

@@ -115,7 +115,7 @@ def plan_exams(
         device: None leaves the choice to the bundles.
 
     Raises:
-        InputError: there are no weights, ``phases`` is unknown, no exam can be read or may be a short axis, or a bundle
+        InputError: there are no weights, ``phases`` is unknown, no exam can be read or has a possible short axis, or a bundle
             refuses its input.
     """
     work = planning(

@@ -117,7 +117,7 @@ def segment_exams(
         device: None leaves the choice to the bundle.
 
     Raises:
-        InputError: there are no weights, no exam can be read or may be a short axis, or the bundle refuses its input.
+        InputError: there are no weights, no exam can be read or has a possible short axis, or the bundle refuses its input.
     """
     work = segmenting(
         path,

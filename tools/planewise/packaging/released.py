@@ -158,7 +158,7 @@ def _bounds_rows(record: Mapping[str, Any]) -> list[str]:
     rows = []
     for view, shares in kept.items():
         shown = shares["planes"] - shares["refused"]
-        refused = f', {shares["refused"]} are "no plane"' if shares["refused"] else ""
+        refused = f' ({shares["refused"]} "no plane")' if shares["refused"] else ""
         for name, unit in names.items():
             base, factor = bounds[view][name]
             held = (shares[name] or 0) * shown
@@ -167,9 +167,9 @@ def _bounds_rows(record: Mapping[str, Any]) -> list[str]:
         "",
         f"How far off a plane may be, from {bounds['measured_on']}: 9 of 10 planes lie within sqrt(base² + (factor s)²) of",
         "the plane that anatomy defines, where s is its jack-knife standard error. The last column counts the planes",
-        f"of the test exams that do{', at two phases each' if several else ''}:",
+        f"of the test exams that are within it{', at two phases each' if several else ''}:",
         "",
-        "| plane | base | factor | kept by test exams |",
+        "| plane | base | factor | test exams within the bound |",
         "|---|---|---|---|",
         *rows,
     ]

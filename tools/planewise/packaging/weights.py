@@ -30,7 +30,7 @@ def check_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, where
     problems = []
     for text, names in (
         ("lack", [name for name in own if name not in weights]),
-        ("have, unlike the network,", [name for name in weights if name not in own]),
+        ("have, although the network does not,", [name for name in weights if name not in own]),
     ):
         if names:
             problems.append(
@@ -40,9 +40,9 @@ def check_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, where
         if name not in own:
             continue
         if value.shape != own[name].shape:
-            problems.append(f"{name} has shape {tuple(value.shape)}, the network's has {tuple(own[name].shape)}")
+            problems.append(f"{name} has shape {tuple(value.shape)}, but the network's has {tuple(own[name].shape)}")
         elif value.dtype != own[name].dtype:
-            problems.append(f"{name} has type {value.dtype}, the network's has {own[name].dtype}")
+            problems.append(f"{name} has type {value.dtype}, but the network's has {own[name].dtype}")
         elif value.is_floating_point() and not value.isfinite().all():
             problems.append(f"{name} is not finite: the training diverged")
     if problems:

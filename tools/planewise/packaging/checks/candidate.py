@@ -50,7 +50,7 @@ class Candidate:
 
     @cached_property
     def weights(self) -> dict[str, torch.Tensor] | None:
-        """Name to tensor, on the CPU; None if there is no file.
+        """Maps names to tensors, on the CPU; None if there is no file.
 
         Raises:
             InputError: the file contains no weights.
