@@ -181,7 +181,7 @@ def forgotten(trees: Code) -> list[str]:
 
 
 def swapped(trees: Code) -> list[str]:
-    """Arguments that are called like another argument of the same call, which is given something else."""
+    """Arguments with the name of another parameter of the same call, which gets another value."""
     known, found = signatures(trees), []
     for file, tree in trees.items():
         for name, places, call in own_calls(tree, known, tree):

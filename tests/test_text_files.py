@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 
 @pytest.fixture(autouse=True)
 def the_loader_of_a_person(monkeypatch):
-    """Tests use the C version, which has another stack."""
+    """Use PyYAML's Python loader, as users have it; the tests' C loader fails differently on deep nesting."""
     monkeypatch.setattr(yaml, "SafeLoader", yaml.loader.SafeLoader)
 
 

@@ -7,7 +7,7 @@ from planewise.errors import InputError
 
 
 def dealt(monkeypatch, length: int, processes: int, even: bool) -> list[list[int]]:
-    """The positions of each process."""
+    """The positions that each process takes."""
     monkeypatch.setattr(idist, "get_world_size", lambda: processes)
     shares = []
     for rank in range(processes):

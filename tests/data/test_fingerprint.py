@@ -113,7 +113,7 @@ def test_what_makes_rows_takes_nothing_of_ours_from_elsewhere():
 
 
 class Further(Other):
-    """Its base class may change, too."""
+    """A subclass, because a change of its base class must also count."""
 
 
 def test_classes_from_elsewhere_are_in_the_key_with_their_source():

@@ -37,7 +37,7 @@ def test_the_mean_of_planes_ignores_the_signs_of_their_normals():
     # three times the weight, whatever the unit
     origin, _ = mean_plane(origins, normals[[0, 0]], torch.tensor([30.0, 10.0]))
     assert float(origin[0]) == pytest.approx(4.5)
-    # planes that cross away from the mean of their origins: on the mean normal, both are 5 tan 10 deg further along there
+    # the planes do not cross at the mean of their origins: there, both are 5 tan 10 deg further along the mean normal
     normals = torch.tensor([[np.cos(a), np.sin(a), 0] for a in np.radians([10, -10])], dtype=torch.float64)
     origin, normal = mean_plane(torch.tensor([[0.0, 10, 0], [0, 0, 0]], dtype=torch.float64), normals, torch.ones(2))
     assert origin.tolist() == pytest.approx([5 * np.tan(np.radians(10)), 5, 0]) and abs(float(normal[0])) == 1.0

@@ -31,7 +31,7 @@ def write_series(
 
     Args:
         folder: the series' folder; its name is also the description, unless ``tags`` say otherwise.
-        plane: its name in `PLANES`.
+        plane: name of the plane in `PLANES`.
         centre: centre of the stack, RAS+, mm; the default is a right knee's.
         turn: rotation matrix of the whole stack about its centre.
         first: instance number of the first image.

@@ -293,7 +293,7 @@ def test_cines_are_whole_volumes_where_an_organ_is_looked_for(tmp_path, anatomy)
 
 
 def test_real_spines_can_be_learned_from(real_data, tmp_path):
-    """From the folder to a batch with locations, through the reader and transforms of the bundles."""
+    """The bundles' reader and transforms turn the folder into a batch with locations."""
     result = index(real_data / "spine_nifti", split=(1, 0, 0))
     path = write_datalist(result.datalist, tmp_path / "list.json")
     stacks = [entry["stacks"]["stack"] for entry in json.loads(path.read_text())["exams"].values()]

@@ -250,7 +250,7 @@ def test_frames_of_an_enhanced_file_have_their_own_planes(tmp_path):
 
 
 def test_frames_of_an_enhanced_file_go_by_their_time_first(tmp_path):
-    """Even the twelfth frame of the first time comes before the first one of the second."""
+    """All frames of the first time point, even the twelfth, come before those of the second."""
     frames = []
     for index in range(12):
         content, group = Dataset(), Dataset()

@@ -380,7 +380,7 @@ def test_the_central_slice(count, gap, flipped, seed):
     distances = [abs(position - (min(positions) + max(positions)) / 2) for position in positions]
     rank = central_slice(stack)
     assert distances[rank] <= min(distances) + 0.011
-    # if two slices are equally near, the same one is taken in either numbering
+    # if two slices are equally near, the direction of the numbering does not matter
     toward = positions[0] * normal
     again = make_stack(ranks[:, None] * gap * normal, -normal)
     ours = stack.slices[central_slice(stack, toward)].position

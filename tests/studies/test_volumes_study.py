@@ -109,7 +109,7 @@ def test_a_study_of_volumes_ends_in_its_report(tmp_path):
 
 @pytest.mark.parametrize("name", STUDIES_OF)
 def test_shares_of_the_labelled_cases(name):
-    """The demo of the tumours has two of the paper's shares, of its 40 cases."""
+    """The demo of the tumours has 40 cases, and uses two of the paper's shares of them."""
     counts = config_of(name)["label_counts"]
     shares = [round(100 * count / (40 if name == "volumes" else counts[-1])) for count in counts]
     assert shares == ([5, 25] if name == "volumes" else pytest.approx([5, 10, 25, 50, 100], abs=1.5))

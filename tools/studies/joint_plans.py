@@ -63,7 +63,7 @@ class Planned(NamedTuple):
     kind: str
     view: str
     calibrates: bool
-    """Whether the plane serves to measure bounds; otherwise it serves to check them"""
+    """Whether the plane is used to measure bounds; if not, it is used to check them"""
     errors: tuple[float, float]
     """Degrees and mm"""
     moved: tuple[float, float]

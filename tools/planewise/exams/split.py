@@ -49,7 +49,7 @@ def split_stratified(groups: Mapping[str, str], fractions: Sequence[float], seed
     may differ from the shares by one patient.
 
     Args:
-        groups: patient to group (of disease).
+        groups: maps patients to groups (of disease).
     """
     training, validation, _ = check_fractions(fractions)
     members = defaultdict(list)

@@ -405,7 +405,7 @@ def _row(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None,
 
 
 def _explained(rows: Sequence[Sequence[str]]) -> list[str]:
-    """What the terms in a table mean, in sentences."""
+    """Sentences that explain the terms in a table."""
     words = " ".join(["agreement", *(cell for row in rows for cell in row)])
     return [meaning for term, meaning in _TERMS.items() if term in words]
 

@@ -29,13 +29,11 @@ def check_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, where
     own = network.state_dict()
     problems = []
     for text, names in (
-        ("lack", [name for name in own if name not in weights]),
-        ("have, although the network does not,", [name for name in weights if name not in own]),
+        ("they lack {} tensors", [name for name in own if name not in weights]),
+        ("the network lacks {} of their tensors", [name for name in weights if name not in own]),
     ):
         if names:
-            problems.append(
-                f"they {text} {len(names)} tensors ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-            )
+            problems.append(f"{text.format(len(names))} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})")
     for name, value in weights.items():
         if name not in own:
             continue
