@@ -64,6 +64,12 @@ def test_a_picture_is_drawn_anew_when_a_number_changes(tmp_path):
     assert not gains.is_drawn(tmp_path / "none.png", [study()])
 
 
+def test_no_page_has_a_placeholder():
+    """A comment that still had to be written stood on the results page as one capital word."""
+    pages = sorted((measured.ROOT / "tools/docs").glob("*.md"))
+    assert [page.name for page in pages if re.search(r"^- [A-Z]+$", page.read_text(), re.M)] == [] and len(pages) > 9
+
+
 def test_no_number_of_the_results_page_stands_outside_of_what_is_written():
     """Sizes, seconds and similar numbers, which the test names, are exceptions."""
     text = (measured.ROOT / "tools/docs/results.md").read_text()
