@@ -262,7 +262,7 @@ def the_last(run):
         (without_scores, "these weights have no scores: there is no metrics.json"),
         (old_scores, "older than the weights"),
         (other_weights, "does not fit network_def: they lack 1 tensors .*head.extra"),
-        (diverged, "not finite: the training diverged"),
+        (diverged, "not finite .* its training diverged"),
         (other_views, "does not match network_data_format .*: output channel number `2`"),
         (renamed_views, "has views .*channel_def .* does not name rvot"),
         (other_bundle, "not a run of the current version of this bundle: it has no .*sigma"),
@@ -399,7 +399,7 @@ def test_of_many_weights_that_do_not_fit_three_are_named_and_the_others_counted(
     ):
         check_weights(weights, network, "they")
     weights |= dict(list(network.state_dict().items())[:2])
-    with pytest.raises(InputError, match=r"4\.weight has type torch\.float16, the network's has torch\.float32$"):
+    with pytest.raises(InputError, match=r"4\.weight has type torch\.float16, but the network's has torch\.float32$"):
         check_weights(weights, network, "they")
 
 
