@@ -81,6 +81,20 @@ def test_the_cache_of_the_images_needs_room_too(lists, tmp_path, monkeypatch):
     assert "GB for a cache of the images in " in compare.refuse_full(study, tmp_path / "study.yaml", tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("anatomy", "bundle", "side", "dimensions"),
+    [
+        ("knee", "pretext_simclr", 128, 2),
+        ("volume", "pretext_jigsaw", 32, 3),
+        ("photograph", "pretext_rotation", 96, 2),
+    ],
+)
+def test_the_cache_has_the_images_of_the_anatomys_configs(anatomy, bundle, side, dimensions):
+    study = {"anatomy": anatomy, "overlay": "demo.yaml", "overrides": {}}
+    config = compare._config(bundle, study, "pretrain")
+    assert (config["image_size"], config.get("spatial_dims", 2)) == (side, dimensions)
+
+
 def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, monkeypatch):
     started = []
     monkeypatch.setattr(command.os, "execv", lambda file, words: started.append(words))

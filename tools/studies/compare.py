@@ -19,8 +19,9 @@ from planewise.exams.split import SECTIONS, split_stratified
 from planewise.exams.words import count_of, listed
 from planewise.preprocessing import LoadVolumed
 
+from tools.benchmarks import training_cost
 from tools.studies.estimate import sections
-from tools.studies.pretext_bundles import bundle_of, pretexts_of
+from tools.studies.pretext_bundles import bundle_of, overlays_of, pretexts_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = ROOT / "bundles"
@@ -361,14 +362,15 @@ def cache_needed(study: Mapping[str, Any], file: Path) -> float:
         file: its file, for error messages.
     """
     size = 0.0
-    pattern = study["pretext_bundle"]
-    bundles = {"unlabelled": {bundle_of(name, pattern, BUNDLES) for name in study["pretexts"]}}
-    bundles["labelled"] = {study["target"]["bundle"]}
-    for (kind, names), overrides in zip(bundles.items(), ("pretrain", "finetune"), strict=True):
+    pretexts = {bundle_of(name, study["pretext_bundle"], BUNDLES) for name in study["pretexts"]}
+    for kind, job, bundles in (
+        ("unlabelled", "pretrain", pretexts),
+        ("labelled", "finetune", {study["target"]["bundle"]}),
+    ):
         found = sections(study, kind, file)
         images = sum(found[name].slices for name in SECTIONS)
-        for name in names:
-            config = _config(name, study, overrides)
+        for bundle in bundles:
+            config = _config(bundle, study, job)
             pixels = int(config["image_size"]) ** int(config.get("spatial_dims", 2))
             size += images * pixels * (2 * int(config.get("in_channels", 1)) + (kind == "labelled"))
     return size / 1e9
@@ -413,11 +415,8 @@ def _existing(folder: Path) -> Path:
 
 def _config(bundle: str, study: Mapping[str, Any], kind: str) -> ConfigParser:
     """A bundle's config as a study runs it; ``kind`` is ``"pretrain"`` or ``"finetune"``."""
-    folder = BUNDLES / bundle / "configs"
-    files = [folder / "train.yaml", *([folder / "demo.yaml"] if "overlay" in study else [])]
-    config = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
-    config.update({"bundle_root": str(folder.parent), **study["overrides"].get(kind, {})})
-    return config
+    overlays = overlays_of(bundle, study.get("anatomy", ""), study.get("overlay"), BUNDLES)
+    return training_cost.settings(bundle, ("train.yaml", *overlays), study["overrides"].get(kind))
 
 
 def trainings(study: Mapping[str, Any]) -> int:
