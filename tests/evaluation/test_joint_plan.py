@@ -9,7 +9,8 @@ import pytest
 import torch
 from planewise.errors import InputError
 from planewise.evaluation import PlanViewsd
-from planewise.evaluation.joint_plan import join_phases, phases_apart
+from planewise.evaluation.joint_plan import join_phases
+from planewise.evaluation.plane_bounds import phases_apart
 from planewise.geometry import Bound, mean_plane
 
 from tests.evaluation.test_plan_views import SIGMA, plan, stack  # noqa: F401  (a fixture)

@@ -19,16 +19,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pydicom
-from monai.bundle import ConfigParser
 from planewise.data import find_inputs
 from planewise.evaluation.plane_bounds import checked_bounds
-from planewise.own_exams.heart_bundles import PLANS, bundles_folder
 from planewise.own_exams.plan_exams import apart_limits
 from planewise.own_exams.plans_of import plans_of
 from planewise.phantoms.scanner.pose import rotation
 from planewise.preprocessing.exam_name import exam_of
 
-from tools.studies.joint_plans import distance, joined, written
+from tools.studies.joint_plans import distance, joined, shipped_settings, written
 
 VIEWS = ("2ch", "4ch")
 #: DICOM's axes point to the patient's left and back.
@@ -75,7 +73,7 @@ def main() -> None:
 
 def joint_plans(tree: Path) -> dict[str, dict[str, Any]]:
     """The views of each exam, joined from all phases with the bounds of the bundle that ships."""
-    config = ConfigParser.load_config_file(str(bundles_folder(None) / PLANS / "configs/inference.yaml"))
+    config = shipped_settings()
     bounds = checked_bounds(config["joint_bounds"], config["views"])
     items = find_inputs(tree, "all")
     by_exam: dict[str, dict[str, Any]] = {}

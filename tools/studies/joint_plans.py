@@ -34,8 +34,8 @@ import planewise
 import torch
 from monai.bundle import ConfigParser
 from planewise.data import find_inputs
-from planewise.evaluation.joint_plan import join_phases, phases_apart
-from planewise.evaluation.plane_bounds import ERRORS, KEPT, checked_bounds
+from planewise.evaluation.joint_plan import join_phases
+from planewise.evaluation.plane_bounds import ERRORS, KEPT, checked_bounds, phases_apart
 from planewise.geometry import Bound, calibrated_bound, plane_errors
 from planewise.own_exams.heart_bundles import PLANS, bundles_folder
 from planewise.own_exams.plans_of import plans_of
@@ -170,11 +170,10 @@ def compared(exam: Path) -> Iterator[str]:
     items = find_inputs(exam, "all")
     plans = {str(item["phase"]): plan["views"] for item, plan in zip(items, plans_of(items), strict=True)}
     wanted = items[0]["image"][0]["planes"]
-    first, *others = plans
-    config = ConfigParser.load_config_file(str(bundles_folder(None) / PLANS / "configs/inference.yaml"))
+    config = shipped_settings()
     bounds = checked_bounds(config["joint_bounds"], config["views"])
     apart = phases_apart(config["joint_bounds"], config["views"])
-    joint = join_phases(plans[first], {phase: plans[phase] for phase in others}, bounds, apart)
+    joint = joined(plans, bounds, apart)
     with tempfile.TemporaryDirectory() as folder:
         (heart,) = planewise.segment(exam, folder)
         affines = [nibabel.load(mask).affine for mask in heart.masks]
@@ -229,10 +228,19 @@ def written(folder: Path, exams: int, seed: int, options: str = "") -> Iterator[
         yield tree.resolve()
 
 
-def joined(phases: Mapping[str, Mapping[str, Any]], bounds: Mapping[str, Mapping[str, Bound]]) -> dict[str, Any]:
-    """The views of an exam, joined from the views of its phases, of which the first is end-diastole."""
+def shipped_settings() -> dict[str, Any]:
+    """The settings of the planning bundle's ``inference.yaml``."""
+    return ConfigParser.load_config_file(str(bundles_folder(None) / PLANS / "configs/inference.yaml"))
+
+
+def joined(
+    phases: Mapping[str, Mapping[str, Any]],
+    bounds: Mapping[str, Mapping[str, Bound]],
+    apart: Mapping[str, tuple[float, float]] | None = None,
+) -> dict[str, Any]:
+    """The views of an exam, joined from the views of its phases, of which the first is end-diastole (`join_phases`)."""
     first, *others = phases
-    return join_phases(phases[first], {phase: phases[phase] for phase in others}, bounds)
+    return join_phases(phases[first], {phase: phases[phase] for phase in others}, bounds, apart)
 
 
 def distance(entry: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[float, float]:

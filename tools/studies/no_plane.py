@@ -24,15 +24,15 @@ from typing import NamedTuple
 import nibabel
 import numpy as np
 import torch
-from monai.bundle import ConfigParser
 from planewise.evaluation.why_no_plane import degrees_off_axis, why_no_short_axis
-from planewise.own_exams.heart_bundles import PLANS, bundles_folder
 from planewise.own_exams.plans_of import plans_of
 from planewise.phantoms import KNEE_UNLABELLED, UNLABELLED, Exam, ImagePose, Recipe
 from planewise.phantoms.heart.volumes import cine_volume, view_affine
 from planewise.phantoms.scanner.nifti import NiftiFile
 from planewise.phantoms.scanner.pose import rotation
 from scipy.ndimage import gaussian_filter
+
+from tools.studies.joint_plans import shipped_settings
 
 SLICES, DISTANCE = 10, 10.0
 #: Directions of rows and columns: to the patient's left, back and feet.
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=92)
     given = parser.parse_args()
     kinds = written(given.out, given.stacks, given.volumes, given.seed)
-    config = ConfigParser.load_config_file(str(bundles_folder(None) / PLANS / "configs/inference.yaml"))
+    config = shipped_settings()
     limit = float(config["min_obliquity"])
     print("| stacks | no plane | without the limit on their direction | least oblique |")
     print("|---|---|---|---|")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from numbers import Real
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-from planewise.errors import InputError
 from planewise.geometry import Bound, mean_plane, plane_errors
 
 #: Weight of the first phase, end-diastole, relative to any other: protocols prescribe the views there.
@@ -36,8 +34,9 @@ def join_phases(
         first: views of the first phase.
         others: maps the name of each other phase to its views.
         bounds: error bounds of such means, in the form of `PlanViewsd`; empty if they are unknown.
-        apart: for each view, the largest usual distance of a phase's plane from the mean, degrees and mm (`phases_apart`).
-            The phases of an exam share most of their error, so this is much less than the bounds. None names no phase.
+        apart: for each view, the largest usual distance of a phase's plane from the mean, degrees and mm (`phases_apart` of
+            `plane_bounds`). The phases of an exam share most of their error, so this is much less than the bounds. None names
+            no phase.
 
     Returns:
         The views. Their jack-knife standard errors are means over the phases, with the same weights. ``phases`` is the
@@ -46,31 +45,6 @@ def join_phases(
     """
     usual = apart or {}
     return {view: _joined(view, {"": first, **others}, bounds.get(view), usual.get(view)) for view in first}
-
-
-def phases_apart(joint_bounds: Mapping[str, Any] | None, views: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """The ``phases_apart`` of each view in the setting ``joint_bounds``: the distance from the joint plane that 99 of 100
-    phases of phantoms do not exceed, degrees and mm. Views without it are left out.
-
-    Raises:
-        InputError: a value is not a pair of positive numbers.
-    """
-    found = {}
-    for view in views:
-        given = ((joint_bounds or {}).get(view) or {}).get("phases_apart")
-        if given is None:
-            continue
-        if (
-            not isinstance(given, Sequence)
-            or len(given) != 2
-            or not all(isinstance(one, Real) and one > 0 for one in given)
-        ):
-            raise InputError(
-                f"joint_bounds has phases_apart {given} for {view}; give [degrees, mm], as python -m "
-                "tools.studies.joint_plans prints them, or leave it out"
-            )
-        found[view] = (float(given[0]), float(given[1]))
-    return found
 
 
 def _joined(

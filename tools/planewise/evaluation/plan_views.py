@@ -11,8 +11,8 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from monai.utils import convert_to_tensor
 
-from planewise.evaluation.joint_plan import join_phases, phases_apart
-from planewise.evaluation.plane_bounds import checked_bounds
+from planewise.evaluation.joint_plan import join_phases
+from planewise.evaluation.plane_bounds import checked_bounds, phases_apart
 from planewise.evaluation.why_no_plane import (
     degrees_off_axis,
     stack_obliquity,

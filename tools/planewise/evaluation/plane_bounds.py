@@ -108,6 +108,27 @@ def checked_bounds(given: Any, views: Sequence[str]) -> dict[str, dict[str, Boun
     return found
 
 
+def phases_apart(joint_bounds: Mapping[str, Any] | None, views: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """The ``phases_apart`` of each view in the setting ``joint_bounds``: the distance from the joint plane that 99 of 100
+    phases of phantoms do not exceed, degrees and mm. Views without it are left out.
+
+    Raises:
+        InputError: a value is not a pair of positive numbers.
+    """
+    found = {}
+    for view in views:
+        given = ((joint_bounds or {}).get(view) or {}).get("phases_apart")
+        if given is None:
+            continue
+        if not (_pair(given) and min(given) > 0):
+            raise InputError(
+                f"joint_bounds has phases_apart {given} for {view}; give [degrees, mm], as python -m "
+                "tools.studies.joint_plans prints them, or leave it out"
+            )
+        found[view] = (float(given[0]), float(given[1]))
+    return found
+
+
 def _pair(value: Any) -> bool:
     numbers = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
     return numbers and all(
