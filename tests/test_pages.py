@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,12 @@ from tests.documented import printed, unknown_settings
 from tests.quick_python import quick_python
 
 TUTORIAL = ROOT / "tools/docs/tutorial.md"
+PAGES = [
+    ROOT / "README.md",
+    ROOT / ".github/CONTRIBUTING.md",
+    *sorted((ROOT / "tools/docs").rglob("*.md")),
+    *sorted((ROOT / "bundles").glob("*/docs/README.md")),
+]
 NOTEBOOKS = sorted((ROOT / "tools/docs/notebooks").glob("*.ipynb"))
 #: Settings that make the tutorial's commands fast, by the beginning of the command.
 SMALLER = {
@@ -43,19 +52,50 @@ def code_cells(notebook: Path) -> list[str]:
     ]
 
 
-def test_the_tutorial_uses_settings_and_options_that_exist():
-    for block in tutorial_blocks():
-        bundle = re.search(r"cd (\S+)", block)
-        for line in block.splitlines():
-            words = shlex.split(line, comments=True) if line.startswith(("planewise ", "python -m monai")) else []
+def commands(page: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The words of each command in a page's blocks and lines, and the folder that its last ``cd`` named."""
+    text = page.read_text()
+    # a command within a sentence has no folder of its own
+    blocks = [*re.findall(r"```bash\n(.*?)```", text, re.S), *re.findall(r"`((?:planewise|tools/)[^`\n]+)`", text)]
+    for block in blocks:
+        folder = page.parents[1]
+        for command in re.split(r"\n|&& ", block.replace("\\\n", " ")):
+            command = command.lstrip("(")
+            if command.startswith("cd "):
+                folder = ROOT / "bundles" / Path(command.split()[1]).name
+            elif re.match("planewise |tools/|.*monai.bundle run ", command):
+                yield folder, shlex.split(command.removesuffix(")"), comments=True)
+
+
+@functools.cache
+def options(*command: str) -> set[str]:
+    """The options of a subcommand of ``planewise``."""
+    usage = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*command, "--help"])
+    assert usage.exit_code == 0, command
+    return set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", usage.output))
+
+
+def test_commands_of_the_pages_use_files_settings_and_options_that_exist():
+    checked = Counter()
+    for page in PAGES:
+        for folder, words in commands(page):
+            checked[words[0]] += 1
             if "monai.bundle" in words:
-                assert unknown_settings(words, ROOT / bundle[1]) == {}
-            elif words:
-                usage = CliRunner().invoke(
-                    app, [*words[1:3], "--help"] if words[1] == "phantom" else [words[1], "--help"]
-                )
-                options = [word for word in words if word.startswith("-")]
-                assert usage.exit_code == 0 and all(option in usage.output for option in options), line
+                # a page that writes NAME or ... for a bundle or for settings has no config to compare with
+                if (folder / "configs").is_dir() and "/my/" not in str(words):
+                    given = words[words.index("-m") :]
+                    assert unknown_settings(given, folder) == {}, f"{page}: {words}"
+            elif words[0] == "planewise":
+                _, *words = words[: words.index("--") if "--" in words else None]
+                known = options(*words[: 2 if words[0] == "phantom" else 1])
+                unknown = {word for word in words if re.match("--?[a-z]", word)} - known
+                assert not unknown, f"{page}: {words} has unknown options {unknown}"
+            else:
+                absent = [
+                    w for w in words if re.match(r"(tools|tests|bundles)/[a-z_/.\d]+$", w) and not (ROOT / w).exists()
+                ]
+                assert not absent, f"{page}: {words} names files that do not exist: {absent}"
+    assert min(checked[program] for program in ("planewise", "python", "torchrun", "tools/demo")) > 20, checked
 
 
 @pytest.mark.slow
