@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from functools import partial
 
 import pytest
 import torch
@@ -311,6 +312,8 @@ def test_a_broken_checkpoint_is_named_with_what_to_do(tmp_path, content):
         ("network", 3, "planewise did not write it"),
         ("optimizer", {}, "different network or optimizer, or has been changed; start over"),
         ("optimizer", {"state": "x", "param_groups": []}, "different network or optimizer, or has been changed"),
+        ("lr_scheduler", None, "different network or optimizer, or has been changed"),
+        ("best_metric", float("nan"), "planewise did not write it"),
     ],
 )
 def test_a_changed_entry_of_a_checkpoint_is_refused(tmp_path, key, value, message):
@@ -319,6 +322,57 @@ def test_a_changed_entry_of_a_checkpoint_is_refused(tmp_path, key, value, messag
     torch.save(torch.load(last, weights_only=True) | {key: value}, last)
     with pytest.raises(InputError, match=f"last.ckpt .*{message}"):
         Run(tmp_path).go(2)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *((("optimizer", "param_groups", 0, "lr"), value) for value in ("x", None, float("nan"), [], torch.zeros(2))),
+        (("optimizer", "param_groups", 0, "betas"), (0.9,)),
+        (("optimizer", "param_groups", 0, "fused"), "x"),
+        (("optimizer", "state", 0), {}),
+        (("optimizer", "state", 0, "step"), "x"),
+        *((("optimizer", "state", 0, "exp_avg"), value) for value in ("x", None, torch.zeros(3), 1.0)),
+        (("optimizer", "state", 1, "exp_avg_sq"), torch.tensor([float("nan")])),
+        (("lr_scheduler", "gamma"), "x"),
+        (("lr_scheduler", "step_size"), 0),
+        (("lr_scheduler", "last_epoch"), None),
+        (("lr_scheduler", "last_epoch"), 10**400),
+        (("lr_scheduler", "base_lrs"), []),
+        (("network", "weight"), torch.full((1, 2), float("inf"))),
+    ],
+)
+def test_a_changed_part_of_a_checkpoint_is_refused(tmp_path, place, value):
+    """PyTorch loads the states of an optimiser and a schedule without a look, and fails at a later step."""
+    Run(tmp_path, scores=(1.0, 2.0, 3.0)).go(2)  # the second epoch is not the best, so last.ckpt has weights
+    saved = part = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    for key in place[:-1]:
+        part = part[key]
+    part[place[-1]] = value
+    torch.save(saved, tmp_path / "last.ckpt")
+    if value == {}:  # as of a weight that has had no gradient
+        Run(tmp_path).go(3)
+        return
+    with pytest.raises(InputError, match="last.ckpt belongs to a different network or optimizer, or has been changed"):
+        Run(tmp_path).go(3)
+
+
+@pytest.mark.parametrize(
+    "kind", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, partial(torch.optim.SGD, momentum=0.9)]
+)
+def test_every_optimizers_own_state_resumes(tmp_path, kind):
+    class Plateau(torch.optim.lr_scheduler.ReduceLROnPlateau):
+        def step(self) -> None:
+            super().step(1.0)
+
+    def run(folder):
+        made = Run(folder)
+        made.optimizer = made.handler.optimizer = kind(made.network.parameters(), lr=0.1)
+        made.schedule = made.handler.lr_scheduler = Plateau(made.optimizer)
+        return made
+
+    run(tmp_path / "b").go(2)
+    assert same(run(tmp_path / "a").go(4), run(tmp_path / "b").go(4))
 
 
 def test_a_contents_that_is_no_table_is_no_checkpoint(tmp_path):
@@ -574,6 +628,12 @@ def test_a_learners_share_of_the_network_is_written_once(tmp_path):
     resumed = again.go(2)
     assert torch.equal(again.learner["head"].weight, head)
     assert same(resumed, Learned(tmp_path / "other").go(2))
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert saved["learner"]["network.weight"] == "weight"
+    saved["learner"]["network.weight"] = "wait"
+    torch.save(saved, tmp_path / "last.ckpt")
+    with pytest.raises(InputError, match="different network or optimizer, or has been changed"):
+        Learned(tmp_path).go(3)
 
 
 def test_weights_that_a_checkpoint_refers_to_are_asked_for(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ def _is_state(saved: dict[str, Any]) -> bool:
         all(type(count) is int for count in counts)
         and min(counts[:2]) >= 0
         and isinstance(saved["best_metric"], (int, float))
+        and math.isfinite(saved["best_metric"])
         and all(isinstance(state, dict) for state in states)
     )
 
@@ -146,7 +148,7 @@ class CheckpointFiles:
             saved["network"] = torch.load(weights, map_location="cpu", weights_only=True)
         if "learner" in saved:
             saved["learner"] = {
-                name: saved["network"][value] if isinstance(value, str) else value
+                name: saved["network"].get(value) if isinstance(value, str) else value
                 for name, value in saved["learner"].items()
             }
         self.epoch = saved["epoch"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +22,7 @@ from planewise.engines.checkpoint_files import LAST, CheckpointFiles, Snapshot
 from planewise.engines.fused import fuse
 from planewise.engines.stop_signals import stop_if_asked
 from planewise.errors import InputError
+from planewise.networks import not_finite
 from planewise.parse_bool import parse_bool
 
 logger = logging.getLogger(__name__)
@@ -122,32 +125,68 @@ class CheckpointHandler:
             self.files.settle()
 
     def _load(self, engine: Engine, saved: dict[str, Any]) -> None:
+        # checkpoints are written after whole epochs; with another number of processes, an epoch has another number of steps
+        steps = saved["epoch"] * engine.state.epoch_length
         try:
-            self.network.load_state_dict(saved["network"])
-            if self.learner is not None:
-                self.learner.load_state_dict(saved.get("learner", {}))
-            self.optimizer.load_state_dict(saved["optimizer"])
-        except (RuntimeError, ValueError, TypeError, AttributeError, LookupError) as error:
+            self._load_states(saved, steps)
+        except (RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
             raise InputError(
                 f"{self.files.folder / LAST} belongs to a different network or optimizer, or has been changed; start over "
                 "with `--resume false`, or name another --output_dir to keep both runs"
             ) from error
-        # checkpoints are written after whole epochs; with another number of processes, an epoch has another number of steps
-        steps = saved["epoch"] * engine.state.epoch_length
-        if self.lr_scheduler is not None:
-            longer = any(
-                length in saved["lr_scheduler"] and saved["lr_scheduler"][length] != getattr(self.lr_scheduler, length)
-                for length in _LENGTHS
-            )
-            if not longer and (self.lr_epoch_level or steps == saved["iteration"]):
-                self.lr_scheduler.load_state_dict(saved["lr_scheduler"])
-            else:
-                self._repeat_schedule(saved["epoch"] if self.lr_epoch_level else steps)
         engine.state.epoch, engine.state.iteration = saved["epoch"], steps
         if self.evaluator is not None:
             self.evaluator.state.best_metric = saved["best_metric"]
             self.evaluator.state.best_metric_epoch = saved["best_metric_epoch"]
         logger.info("resuming after epoch %d of %d", saved["epoch"], engine.state.max_epochs)
+
+    def _load_states(self, saved: dict[str, Any], steps: int) -> None:
+        """Load the state dicts of a checkpoint, and check that they have the structure of this run's own.
+
+        PyTorch checks names and shapes of weights. It copies the states of the optimiser and of the schedule as they are,
+        so a wrong type in them would only end the run at a later step.
+
+        Raises:
+            ValueError: the structure differs, or a number is not finite. PyTorch also raises errors of other types.
+        """
+        own = self._optimizer_and_schedule()
+        moments = self._moments_of_a_number()
+        self.network.load_state_dict(saved["network"])
+        if self.learner is not None:
+            self.learner.load_state_dict(saved.get("learner", {}))
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.lr_scheduler is not None:
+            schedule = saved["lr_scheduler"]
+            longer = any(
+                length in schedule and schedule[length] != getattr(self.lr_scheduler, length) for length in _LENGTHS
+            )
+            if not longer and (self.lr_epoch_level or steps == saved["iteration"]):
+                self.lr_scheduler.load_state_dict(schedule)
+            else:
+                self._repeat_schedule(saved["epoch"] if self.lr_epoch_level else steps)
+        states = [(state, _of_shape(moments, weight.shape)) for weight, state in self.optimizer.state.items() if state]
+        if not_finite(self._trained_state()) or not _fits(
+            [self._optimizer_and_schedule(), *(found for found, _ in states)], [own, *(wanted for _, wanted in states)]
+        ):
+            raise ValueError("the states have another structure than this run's, or numbers that are not finite")
+
+    def _trained_state(self) -> dict[str, torch.Tensor]:
+        return (self.network if self.learner is None else self.learner).state_dict()
+
+    def _optimizer_and_schedule(self) -> list[Any]:
+        """The settings of the optimiser's parameter groups, and the state of the schedule."""
+        groups = self.optimizer.state_dict()["param_groups"]
+        return [groups, None if self.lr_scheduler is None else self.lr_scheduler.state_dict()]
+
+    def _moments_of_a_number(self) -> dict[str, Any]:
+        """The state that the optimiser keeps for a weight of shape (1,), from a step of a copy."""
+        weight = nn.Parameter(torch.zeros(1))
+        weight.grad = torch.zeros(1)
+        optimizer = copy.copy(self.optimizer)
+        optimizer.state = defaultdict(dict)
+        optimizer.param_groups = [self.optimizer.param_groups[0] | {"params": [weight]}]
+        optimizer.step()
+        return optimizer.state[weight]
 
     def _repeat_schedule(self, steps: int) -> None:
         """Advance a new schedule by ``steps`` steps. The saved schedule does not fit: its run was shorter, or its epochs had
@@ -213,9 +252,7 @@ class CheckpointHandler:
     def _refuse_weights_that_are_not_finite(self, engine: Engine) -> None:
         """Raise an error if any weight is not finite. The loss of the last step cannot show this, because it was computed
         before the weights changed."""
-        trained = self.network if self.learner is None else self.learner
-        values = [value for value in trained.state_dict().values() if value.is_floating_point()]
-        if values and not torch.stack([value.isfinite().all() for value in values]).all():
+        if not_finite(self._trained_state()):
             raise InputError(
                 f"the weights are not finite after epoch {engine.state.epoch}, so they are not written; start again with "
                 "`--resume false` and a smaller --learning_rate, or with --amp false"
@@ -254,6 +291,32 @@ class CheckpointHandler:
         if isinstance(error, KeyboardInterrupt | SystemExit):
             logger.info("stopped after epoch %d; the same command resumes the run", self.files.epoch)
         raise error
+
+
+def _fits(loaded: Any, own: Any) -> bool:
+    """Whether a loaded value has the structure of the run's own: its keys, types and shapes, and finite numbers."""
+    if isinstance(own, torch.Tensor):
+        return isinstance(loaded, torch.Tensor) and loaded.shape == own.shape and not not_finite({"": loaded})
+    if isinstance(own, Mapping):
+        # PyTorch gives states of earlier versions the keys that they lack, and keeps those that it no longer uses
+        return isinstance(loaded, Mapping) and all(key in loaded and _fits(loaded[key], own[key]) for key in own)
+    if isinstance(own, list | tuple):
+        return isinstance(loaded, list | tuple) and len(loaded) == len(own) and all(map(_fits, loaded, own))
+    if own is None or isinstance(own, bool):  # such as `fused`, which is None until the first step
+        return loaded is None or isinstance(loaded, bool)
+    if isinstance(own, int):  # a length, which is not zero, or a counter, which only grows
+        return type(loaded) in (int, float) and math.isfinite(loaded) and loaded >= min(own, 1)
+    if isinstance(own, float):
+        return type(loaded) in (int, float) and (math.isfinite(loaded) or not math.isfinite(own))
+    return isinstance(loaded, type(own))
+
+
+def _of_shape(moments: Mapping[str, Any], shape: torch.Size) -> dict[str, Any]:
+    """The state of `CheckpointHandler._moments_of_a_number` for a weight of another shape; counters stay scalars."""
+    return {
+        name: value.expand(shape) if isinstance(value, torch.Tensor) and value.ndim else value
+        for name, value in moments.items()
+    }
 
 
 def _copied(content: Any, copies: dict[Any, torch.Tensor]) -> Any:

@@ -24,7 +24,14 @@ from planewise.networks.location_head import LocationHead
 from planewise.networks.masked_vit import MaskedViT, MaskedViTDecoder
 from planewise.networks.place_network import place_network
 from planewise.networks.predictive_coding_learner import PredictiveCodingLearner
-from planewise.networks.pretrained import copied_to_channels, load_imagenet, load_pretrained, read_weights, weights_path
+from planewise.networks.pretrained import (
+    copied_to_channels,
+    load_imagenet,
+    load_pretrained,
+    not_finite,
+    read_weights,
+    weights_path,
+)
 from planewise.networks.projection_head import ProjectionHead
 from planewise.networks.residual_unet import RESIDUAL_FEATURES, ResidualDecoder, ResidualEncoder
 from planewise.networks.resnet import RESNET50_BLOCKS, RESNET50_FEATURES, ResNetEncoder
@@ -80,6 +87,7 @@ __all__ = [
     "load_both_phases",
     "load_imagenet",
     "load_pretrained",
+    "not_finite",
     "phase_saliency_maps",
     "place_network",
     "read_weights",

@@ -7,7 +7,7 @@ import logging
 import pickle
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,18 +99,31 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         (path if packaged else Path(weights_path(path))).stat().st_size,
         path,
     )
-    for name, value in content.items():
-        plain = isinstance(value, torch.Tensor) and value.dtype in _FLOATS and value.layout == torch.strided
-        if plain and value.is_cpu and not value.isfinite().all():
-            raise InputError(
-                f"{path} cannot be used: {name} has values that are not finite (NaN or infinity), because its training "
-                "diverged or the file is damaged; name another checkpoint"
-            )
+    if wrong := not_finite(content):
+        raise InputError(
+            f"{path} cannot be used: {wrong[0]} has values that are not finite (NaN or infinity), because its training "
+            "diverged or the file is damaged; name another checkpoint"
+        )
     return {
         name: value.float() if value.dtype == torch.float16 else value
         for name, value in content.items()
         if isinstance(value, torch.Tensor)
     }
+
+
+def not_finite(weights: Mapping[str, Any]) -> list[str]:
+    """The names of the weights that have values that are not finite; other entries than weights do not count."""
+    finite = {
+        name: value.isfinite().all()
+        for name, value in weights.items()
+        if isinstance(value, torch.Tensor)
+        and value.dtype in _FLOATS
+        and value.layout == torch.strided
+        and not value.is_meta
+    }
+    if not finite or torch.stack(list(finite.values())).all():  # waits for a GPU once, not for each tensor
+        return []
+    return [name for name, each in finite.items() if not each]
 
 
 def _load(file: Path | io.BytesIO, name: str) -> Any:

@@ -14,7 +14,7 @@ from planewise.engines.not_computed import FILES, NOT_COMPUTED
 from planewise.engines.run_record import WEIGHTS_SUM
 from planewise.engines.weights_settings import MEASURED
 from planewise.errors import InputError
-from planewise.networks import read_weights
+from planewise.networks import not_finite, read_weights
 from planewise.packaging.run import Run, flat_scores
 
 #: Largest size of a weights file in the repository, bytes.
@@ -34,8 +34,7 @@ def save_in_half(weights: Path, path: Path) -> None:
         name: value.half() if value.ndim > 1 and value.dtype == torch.float32 else value
         for name, value in read_weights(weights).items()
     }
-    wrong = [name for name, value in kept.items() if value.is_floating_point() and not value.isfinite().all()]
-    if wrong:
+    if wrong := not_finite(kept):
         raise InputError(f"{', '.join(wrong[:3])} of {weights} exceeds the range of float16")
     with atomic_write(path) as part:
         torch.save(kept, part)

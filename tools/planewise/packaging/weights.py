@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from planewise.errors import InputError
+from planewise.networks import not_finite
 
 #: Date of every zip entry: the earliest that the format allows, so that the same content gives the same file.
 STAMP = (1980, 1, 1, 0, 0, 0)
@@ -26,7 +27,7 @@ def check_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, where
     Raises:
         InputError: a tensor is missing, does not belong to the network, has another shape or type, or is not finite.
     """
-    own = network.state_dict()
+    own, wrong = network.state_dict(), not_finite(weights)
     problems = []
     for text, names in (
         ("they lack {} tensors", [name for name in own if name not in weights]),
@@ -41,7 +42,7 @@ def check_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, where
             problems.append(f"{name} has shape {tuple(value.shape)}, but the network's has {tuple(own[name].shape)}")
         elif value.dtype != own[name].dtype:
             problems.append(f"{name} has type {value.dtype}, but the network's has {own[name].dtype}")
-        elif value.is_floating_point() and not value.isfinite().all():
+        elif name in wrong:
             problems.append(f"{name} is not finite: the training diverged")
     if problems:
         more = f"; and {len(problems) - 3} more problems" if len(problems) > 3 else ""
