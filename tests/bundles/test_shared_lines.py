@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
-from monai.bundle import ConfigComponent
+from monai.bundle import ConfigComponent, ConfigParser
+from planewise.errors import refusal
 
 from tests.bundles.conftest import BUNDLES, RELEASED, TRAINED
 from tests.conftest import ROOT
@@ -230,6 +231,15 @@ def test_an_argument_is_given_the_setting_of_its_name(name):
                 if value not in allowed and not value.startswith(("planewise.networks.load_", "$lambda label: len(")):
                     wrong.append(f"{file}: {which} is {value}")
     assert wrong == [], "give it the setting of its name, or say in OTHERWISE what else it may be"
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_inference_from_a_datalist_reads_the_view_of_evaluation(name):
+    views = [
+        {given.get("view", MISSING) for function, given in wired(name, file) if function.__name__ == "load_datalist"}
+        for file in ("inference.yaml", "evaluate.yaml")
+    ]
+    assert not views[0] or not views[1] or views[0] == views[1]
 
 
 #: The beginning of a reference to a part of a block.
@@ -533,8 +543,21 @@ def test_a_run_starts_with_what_it_depends_on(name):
     resume, tf32 = ("@resume", ", @tf32") if name in TRAINED else ("False", "")
     start = f"$planewise.engines.start_run(@output_dir, @seed, {resume}, [@datalist]{tf32})"
     assert read(name)["initialize"] == [start]
-    check = ["$planewise.engines.check_run(@tf32)"] if name in TRAINED else ["$planewise.engines.check_run()"]
-    assert [read(name, file)["initialize"] for file in ("evaluate.yaml", "inference.yaml")] == [check] * 2
+    check = "$planewise.engines.check_run()"
+    assert read(name, "inference.yaml")["initialize"] == [check]
+    assert read(name, "evaluate.yaml")["initialize"] == ["$import planewise", check]
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_evaluation_without_the_settings_of_training_names_both_files(name):
+    parser = ConfigParser(read(name, "evaluate.yaml"))
+    with pytest.raises(RuntimeError) as caught:
+        for number in range(2):
+            parser.get_parsed_content(f"initialize::{number}")
+    wanted = (
+        "run it with both files, train.yaml first: --config_file \"['configs/train.yaml','configs/evaluate.yaml']\""
+    )
+    assert str(refusal(caught.value)).endswith(wanted)
 
 
 def test_the_settings_of_a_run_are_the_same_text():

@@ -21,6 +21,7 @@ from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.seen_patients import warn_of_seen_patients
 from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, evaluated_settings
 from planewise.engines.write_run import digest, write_run
+from planewise.errors import InputError
 from planewise.old_names import with_new_names
 
 #: A setting that only bundles with whole series as batches have. For these bundles, cuDNN's search for algorithms is off,
@@ -78,22 +79,25 @@ def start_run(
     idist.barrier()
 
 
-def check_run(tf32: bool | str | None = None) -> None:
+def check_run() -> None:
     """Prepare a run that does not train. Call it first in a config's ``initialize``.
 
     The settings of the run that trained the weights are applied (`planewise.engines.follow_weights`), and invalid
-    settings are refused before any data is read.
-
-    Args:
-        tf32: as for `start_run`.
+    settings are refused before any data is read. The setting ``tf32``, if the config has it, acts as in `start_run`.
 
     Raises:
-        InputError: a setting is invalid (`check_settings`).
+        InputError: a setting is invalid (`check_settings`), or the settings of ``train.yaml`` are missing.
     """
     plain_errors()
-    _checked_parser(follow_weights)
-    if tf32 is not None:
-        allow_tf32(tf32)
+    parser = _running_parser()
+    if parser is not None and "evaluate" in parser and "train" not in parser:
+        raise InputError(
+            "evaluate.yaml lacks the settings of train.yaml, which it needs; run it with both files, train.yaml first: "
+            """--config_file "['configs/train.yaml','configs/evaluate.yaml']\""""
+        )
+    parser = _checked_parser(follow_weights)
+    if parser is not None and parser.get("tf32") is not None:
+        allow_tf32(parser.get_parsed_content("tf32"))
 
 
 def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> ConfigParser | None:
