@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -88,6 +89,19 @@ def test_a_broken_exam_costs_itself_and_the_worst_comes_first(files, tmp_path):
             assert "Doe" not in file.read_text(), file
     folders = tmp_path / "out/exams_folders.csv"
     assert "bbbb,../in/Doe_b.nii.gz" in folders.read_text() and folders.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_not_a_heart_comes_first(files, tmp_path):
+    outcomes = {"aaaa": 20.0, "bbbb": 1.0, "cccc": 2.0}
+    work = Work(files, outcomes).work
+
+    def summary(exam):
+        return Summary({}, "words", [], exam, not_a_heart=exam < 20)
+
+    for _ in range(2):  # also if the summaries are read again
+        done = work_through(replace(work, summary=summary), tmp_path / "out", lambda line: None)
+        assert list(done.finished) == ["cccc", "bbbb", "aaaa"]
+    assert done.kept == 3
 
 
 def test_only_what_changed_is_made_again(files, tmp_path):

@@ -151,9 +151,14 @@ def _earlier(record: Path, made_from: str, page: Path) -> Summary | None:
     """The summary of a finished exam; None if the exam is unfinished or must be repeated."""
     try:
         known = read_json(record)
+        types = {"values": dict, "words": str, "flags": list}
         if known["made_from"] != made_from or not page.is_file():
             return None
-        return Summary(known["values"], known["words"], known["flags"], float(known["severity"]))
+        if not all(isinstance(known[key], kind) for key, kind in types.items()):
+            return None
+        return Summary(
+            known["values"], known["words"], known["flags"], float(known["severity"]), bool(known["not_a_heart"])
+        )
     except (InputError, KeyError, TypeError, ValueError):
         return None
 
@@ -169,8 +174,10 @@ def _in_words(seconds: float) -> str:
 
 
 def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[str, Any]]], output: Path) -> None:
-    worst_first = sorted(done.finished.items(), key=lambda entry: (-entry[1].severity, entry[0]))
-    done.finished = dict(worst_first)
+    def best_last(entry: tuple[str, Summary]) -> tuple[bool, float, str]:
+        return not entry[1].not_a_heart, -entry[1].severity, entry[0]
+
+    done.finished = dict(sorted(done.finished.items(), key=best_last))
     names = list(dict.fromkeys(key for summary in done.finished.values() for key in summary.values))
     rows = [
         ListedExam(name, f"{name}/{PAGE}", summary.values, summary.flags) for name, summary in done.finished.items()

@@ -293,12 +293,14 @@ class Summary:
         words: the main values in a few words.
         flags: problems that a person should look at, as sentences without a full stop.
         severity: larger is worse.
+        not_a_heart: True if the results cannot belong to a heart, which is worse than any severity.
     """
 
     values: Mapping[str, object]
     words: str
     flags: Sequence[str]
     severity: float
+    not_a_heart: bool = False
 
 
 @contextmanager

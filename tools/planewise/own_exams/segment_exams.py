@@ -58,10 +58,6 @@ ALL = tuple(STRUCTURES.values())
 _INDEXED = "per m2 of body surface ({:.2f} m2, Mosteller, from the height and weight typed at the scanner)"
 
 
-#: Added to the severity of an exam whose mask cannot be a heart: more than the number of flags of any exam.
-_NO_HEART = 10_000
-
-
 @dataclass(frozen=True)
 class SegmentedExam(MadePage):
     """A segmented heart.
@@ -166,8 +162,7 @@ def segmenting(
 
 
 def _summary(exam: SegmentedExam) -> Summary:
-    """Volumes and function; the severity is the number of implausible values, and much more if the mask cannot be a
-    heart."""
+    """Volumes and function; the severity is the number of implausible values."""
     found = exam.volumes
     several = len(exam.phases) > 1
     values: dict[str, object] = {"phases": len(exam.phases)}
@@ -181,8 +176,8 @@ def _summary(exam: SegmentedExam) -> Summary:
         [f"LV {found.volumes['LV'][found.end_diastole]:.0f} ml", *(f"ejection fraction {one}" for one in fractions)]
     )
     # an empty mask has few values, so it would otherwise come after a mask with many implausible ones
-    severity = float(len(exam.flags) + (_NO_HEART if exam.problem else 0))
-    return Summary(values, words, list(dict.fromkeys(flag.text for flag in exam.flags)), severity)
+    flags = list(dict.fromkeys(flag.text for flag in exam.flags))
+    return Summary(values, words, flags, float(len(exam.flags)), bool(exam.problem))
 
 
 def _segmented(
