@@ -24,7 +24,7 @@ import nibabel
 
 from planewise.errors import InputError
 from planewise.exams.any_organ import MIN_SLICES
-from planewise.exams.volume import FoundVolumes, Volume, nifti_files, stem
+from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, nifti_files, stem
 from planewise.exams.volumes import MASK_FOLDER, find_own_volumes, grid_problem, name_cases, voxel_problem
 from planewise.text_files import read_json
 
@@ -33,9 +33,6 @@ BRATS = ("t1", "t1ce", "t2", "flair")
 
 #: BraTS' folders of high and low grade.
 GRADES = ("HGG", "LGG")
-
-#: Ending of an image of nnU-Net with one channel, ``imagesTr/CASE_0000.nii.gz``; its mask is ``labelsTr/CASE.nii.gz``.
-NNUNET_CHANNEL = "_0000"
 
 #: The Medical Segmentation Decathlon's list of images and masks.
 LISTING = "dataset.json"
@@ -103,10 +100,11 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
             cases += _listed_cases(home, files, listed, skipped)
             continue
         own = _channel_cases(home, files, found, skipped) if found else find_own_volumes(files, skipped)
-        only_channel = home.name.startswith("images") and all(stem(path).endswith(NNUNET_CHANNEL) for path in files)
+        # nnU-Net: imagesTr/CASE_0000.nii.gz, with the mask labelsTr/CASE.nii.gz
+        only_channel = home.name.startswith("images") and all(case_and_channel(path)[1] == 0 for path in files)
         for case in own:
             if only_channel and not found:
-                case.case = case.case.removesuffix(NNUNET_CHANNEL)
+                case.case, _ = case_and_channel(case.image)
             if case.label is None:
                 name = case.case if found or only_channel else stem(case.image)
                 case.label = pool.pop((home.parent, name), None)

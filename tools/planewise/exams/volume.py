@@ -13,6 +13,12 @@ def stem(path: Path) -> str:
     return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
 
 
+def case_and_channel(path: Path) -> tuple[str, int | None]:
+    """``imagesTr/p1_0000.nii.gz`` of nnU-Net to ``("p1", 0)``; None for a name without a channel."""
+    named = re.fullmatch(r"(.+)_(\d{4})", stem(path))
+    return (named[1], int(named[2])) if named else (stem(path), None)
+
+
 def nifti_files(paths: Iterable[Path]) -> list[Path]:
     """The paths with names of NIfTI files, in order; without hidden ones (the decathlon's ``._*``)."""
     return sorted(path for path in paths if path.name.endswith((".nii", ".nii.gz")) and path.name[0] != ".")

@@ -14,7 +14,7 @@ import numpy as np
 
 from planewise.exams import mnms2, ukbb
 from planewise.exams.dicom_frames import FARTHEST, LARGEST_SPACING, THICKEST
-from planewise.exams.volume import FoundVolumes, Volume, stem
+from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, stem
 from planewise.geometry import MIN_SPACING
 from planewise.unreadable import claims_too_much, other_unit
 
@@ -31,9 +31,8 @@ _SUBJECT = re.compile(r"sub-[a-z0-9]+(?=_)", re.IGNORECASE)
 _MASK_ALONE = re.compile(r"[_-](gt|seg|segmentation|labels?|masks?)$", re.IGNORECASE)
 #: Folders of masks.
 MASK_FOLDER = re.compile(r"(gt|seg|segmentations?|labels?|masks?)(tr|ts)?$", re.IGNORECASE)
-#: Folders and names of images in nnU-Net's layout.
+#: Folders of images in nnU-Net's layout.
 _IMAGE_FOLDER = re.compile(r"images(Tr|Ts)")
-_CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 _MASK_WORDS = re.compile(r"(^|[_-])(\w*seg|gt|labels?|masks?)([_-]|$)", re.IGNORECASE)
 
 
@@ -104,14 +103,12 @@ def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Pa
     """
     kept = []
     for volume in volumes:
-        home, named = volume.image.parent, _CHANNEL.fullmatch(stem(volume.image))
+        home, (name, channel) = volume.image.parent, case_and_channel(volume.image)
         if kind := _IMAGE_FOLDER.fullmatch(home.name):
-            if named and int(named["channel"]):
+            if channel:
                 skipped["further channel of nnU-Net: a heart has one, 0000"].append(str(volume.image))
                 continue
-            if named:
-                volume.case, volume.phase = case_and_phase(named["case"])
-            name = named["case"] if named else stem(volume.image)
+            volume.case, volume.phase = case_and_phase(name)
             volume.label = volume.label or masks.pop((home.with_name(f"labels{kind[1]}"), name), None)
         kept.append(volume)
     return kept
