@@ -200,7 +200,8 @@ def test_a_section_that_was_filled_is_not_called_empty(folders, tmp_path, monkey
         for section in ("validation", "test"):
             found.datalist["training"] += found.datalist[section]
             found.datalist[section] = []
-        found.warnings += ["validation and test are empty: 24 patients only"]
+        found.empty = "validation and test are empty: 24 patients only"
+        found.warnings += [found.empty, "no exam is empty in this warning"]
         return found
 
     monkeypatch.setattr(compare.planewise, "index", unlucky, raising=False)
@@ -208,6 +209,7 @@ def test_a_section_that_was_filled_is_not_called_empty(folders, tmp_path, monkey
     assert all(json.loads(file.read_text())[section] for section in SECTIONS)
     said = capsys.readouterr().out
     assert "24 patients are few" in said and "validation and test" not in said
+    assert "no exam is empty in this warning" in said
 
 
 def test_a_section_of_unlabelled_exams_that_is_empty_is_refused(lists, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,8 +35,6 @@ _LABELS = {
 }
 #: The target for volumes with one channel; volumes with several channels use the template's target.
 _ONE_CHANNEL = "downstream_pancreas_segmentation"
-#: A warning of `planewise index` about empty sections.
-_EMPTY = re.compile(r"[a-z ]+ (is|are) empty\b")
 #: Keys that a study takes from its template; the rest follows from the data.
 _TAKEN = ("anatomy", "pretext_bundle", "target", "overrides")
 #: Pretexts that are tried first if the images are suitable.
@@ -91,8 +88,7 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     found = planewise.index(given, split=SPLITS[name], **options)
     if patients := fill_sections(found.datalist, SPLITS[name], name == "labelled"):
         print(f"{name}: {patients} patients are few, so each section gets its exact share instead of a hash's")
-        # warnings about empty sections no longer hold
-        found.warnings[:] = [line for line in found.warnings if not _EMPTY.match(line)]
+        found.warnings[:] = [line for line in found.warnings if line != found.empty]  # it no longer holds
     file.parent.mkdir(parents=True, exist_ok=True)
     found.write(file)
     print(f"{name}: {len(found.datalist['exams'])} exams in {given}")

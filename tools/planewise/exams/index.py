@@ -52,6 +52,8 @@ class IndexResult:
     """Reason to the number of files left out for it, and the path of one of them."""
     warnings: list[str] = field(default_factory=list)
     """Warnings that a person should read before training, in words."""
+    empty: str = ""
+    """The one of the warnings that names empty sections; empty if there is none."""
     unmatched: list[tuple[str, str]] = field(default_factory=list)
     """Labels and names that match no exam, or contradict each other: name and reason."""
     division: str = ""
@@ -481,7 +483,7 @@ def _leave_out_incomplete(entries: dict[str, dict], items: Sequence[dict], anato
 def _nothing_usable(scan: Scan, result: IndexResult) -> str:
     exams = result.datalist["exams"]
     text = f"there is nothing in {scan.folder} to learn from: {count_of(scan.files, 'file')}, {count_of(len(exams), 'exam')}"
-    whys = Counter(why for exam in exams.values() for why in exam["left_out"] if why.startswith("no "))
+    whys = Counter(why for exam in exams.values() for why in exam["left_out"])
     return text + scan.reasons + "".join(f"\n  {count_of(count, 'exam')}: {why}" for why, count in whys.most_common(5))
 
 
@@ -494,16 +496,17 @@ def _warn(
     empty = [section for section in SECTIONS if not datalist[section] and asked[section] > 0]
     if "training" in empty:
         where = " and ".join(section for section in SECTIONS if datalist[section])
-        result.warnings.append(
+        result.empty = (
             f"training is empty: {count_of(patients, 'patient')} went to {where}. --split 1 0 0 puts everyone into"
             " training; another --seed draws again"
         )
     elif empty and not divided.rule.startswith("by a hash"):
-        result.warnings.append(f"{' and '.join(empty)} {'are' if len(empty) > 1 else 'is'} empty ({divided.rule})")
+        result.empty = f"{' and '.join(empty)} {'are' if len(empty) > 1 else 'is'} empty ({divided.rule})"
     elif empty:
-        result.warnings.append(
+        result.empty = (
             f"{' and '.join(empty)} {'are' if len(empty) > 1 else 'is'} empty: {count_of(patients, 'patient')} only"
         )
+    result.warnings += [result.empty] if result.empty else []
     if incomplete:
         result.warnings.append(f"{count_of(incomplete, 'exam')} without the planes of all target views: left out")
         return
