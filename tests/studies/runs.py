@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,8 @@ from tests.quick_python import quick_python
 pytest.importorskip("snakemake", reason="Snakemake needs Python 3.11")
 
 STUDIES = ROOT / "tools/studies"
+#: Seconds without a new file after which a study counts as stuck; under load, the imports of a job take minutes.
+IDLE = 600
 #: Of one anatomy.
 TWELVE = (
     "orientation", "location", "multitask", "sax_position", "slice_order", "jigsaw", "models_genesis", "simclr",
@@ -54,6 +59,31 @@ def snakemake(config: Path, *arguments: str, cores: int = 2, **options) -> subpr
         text=True,
         **options,
     )
+
+
+def output_of(process: subprocess.Popen, folder: Path, until: Callable[[], bool] = lambda: False) -> str:
+    """Wait for the end of a study, or until something has happened, for as long as the study writes files.
+
+    On a machine under load, a study is slow but still makes progress, so its whole time says nothing.
+
+    Returns:
+        The output at the end of the study; an empty text if it still runs.
+    """
+    looked = time.monotonic()
+    while not until():
+        try:
+            return process.communicate(timeout=0.02)[0]
+        except subprocess.TimeoutExpired:
+            if time.monotonic() < looked + 30:
+                continue
+        looked, changed = time.monotonic(), []
+        for path in folder.rglob("*"):
+            with contextlib.suppress(OSError):  # a temporary file is gone
+                changed.append(path.lstat().st_mtime)
+        if time.time() > max(changed) + IDLE:
+            process.kill()
+            pytest.fail(f"nothing was written for {IDLE} s\n{process.communicate()[0][-3000:]}")
+    return ""
 
 
 def tiny_study(folder: Path, epochs: int, val_interval: int, **values: Any) -> Path:
@@ -95,7 +125,7 @@ def page_of(config: dict, folder: Path) -> str:
     file = folder / "study.yaml"
     file.write_text(yaml.safe_dump(config | {"out": str(folder / "out")}))
     process = snakemake(file, cwd=folder)
-    text = process.communicate(timeout=900)[0]
+    text = output_of(process, folder)
     assert process.returncode == 0, text[-3000:]
     return (folder / "out/report/index.html").read_text()
 

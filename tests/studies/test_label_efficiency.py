@@ -10,7 +10,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import matplotlib.image
@@ -22,7 +21,7 @@ from planewise.reports.paper_tables import DIAGNOSIS_AUC, INJURY_AUC, SEGMENTATI
 
 from tests.bundles.conftest import tiny_size
 from tests.conftest import ROOT
-from tests.studies.runs import STUDIES, commands, jobs, paper_study, planned, snakemake, tiny_study
+from tests.studies.runs import STUDIES, commands, jobs, output_of, paper_study, planned, snakemake, tiny_study
 
 
 @pytest.fixture
@@ -48,17 +47,15 @@ def test_a_killed_study_goes_on_and_writes_its_report(killed_study):
     config, out = killed_study
     process = snakemake(config, cwd=config.parent)
     history = out / "pretrain/multitask/history.csv"
-    deadline = time.time() + 240
-    while time.time() < deadline and process.poll() is None and not (history.parent / "models/last.ckpt").exists():
-        time.sleep(0.01)
-    assert process.poll() is None, process.communicate()[0][-3000:]
+    text = output_of(process, config.parent, (history.parent / "models/last.ckpt").exists)
+    assert process.poll() is None, text[-3000:]
     process.kill()  # and its child processes, as the quick Python has them
     process.communicate()
     assert 1 <= len(read_history(history)) < 5
     phantom = (out / "phantom_unlabelled.done").stat().st_mtime_ns
 
     process = snakemake(config, cwd=config.parent)
-    text = process.communicate(timeout=500)[0]
+    text = output_of(process, config.parent)
     assert process.returncode == 0, text[-3000:]
     assert "resuming after epoch" in (out / "logs/pretrain_multitask.log").read_text()
     assert [row["epoch"] for row in read_history(history)] == [1, 2, 3, 4, 5]
@@ -122,7 +119,7 @@ def tiny_knee_study(tmp_path):
 def test_a_study_of_the_knee_ends_in_its_report(tiny_knee_study):
     config, out = tiny_knee_study
     process = snakemake(config, cwd=config.parent)
-    text = process.communicate(timeout=500)[0]
+    text = output_of(process, config.parent)
     logs = "\n".join(f"{log.name}: {log.read_text()[-1500:]}" for log in sorted((out / "logs").glob("*.log")))
     assert process.returncode == 0, text[-3000:] + logs
     page = (out / "report/index.html").read_text()
