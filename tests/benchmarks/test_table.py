@@ -181,7 +181,11 @@ def test_every_page_tells_the_times_of_the_gpu_that_were_measured():
     result = table.RESULTS / "h100.json"
     devices = table.GPU_PAGE.read_text()
     assert page.with_block(devices, page.GPU_BEGIN, page.END, page.gpu_table(result)) == devices
-    runs = page.run_times(result)
+    runs = {
+        name: f"about {page.SCHEDULES[name] * each.milliseconds / 60e3:.0f} minutes on an H100 "
+        f"({page.SCHEDULES[name]:,} steps of {each.milliseconds:.1f} ms, measured)"
+        for name, each in page.step_times(result).items()
+    }
     assert runs.keys() == page.SCHEDULES.keys()
     assert runs["pretext_simclr"] == "about 38 minutes on an H100 (10,000 steps of 229.7 ms, measured)"
     for name, run in runs.items():

@@ -53,15 +53,6 @@ def step_times(result: Path) -> dict[str, StepTime]:
     return found
 
 
-def run_times(result: Path) -> dict[str, str]:
-    """A text with the time of the paper's schedule on the GPU, by bundle, for its config and its README."""
-    return {
-        name: f"about {SCHEDULES[name] * each.milliseconds / 60e3:.0f} minutes on an H100 "
-        f"({SCHEDULES[name]:,} steps of {each.milliseconds:.1f} ms, measured)"
-        for name, each in step_times(result).items()
-    }
-
-
 def gpu_table(result: Path) -> str:
     """A table of the schedules' times on a GPU, as Markdown."""
     found = json.loads(result.read_text())
