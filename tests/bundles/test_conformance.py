@@ -14,7 +14,7 @@ from planewise.packaging.configs import with_score, with_values
 from planewise.packaging.released import score_sentence
 from planewise.packaging.run import Run
 
-from tests.bundles.conftest import BUNDLES, DECLARED, PHOTOGRAPHS, TRAINED, VOLUMES, anatomy
+from tests.bundles.conftest import BUNDLES, DECLARED, PHOTOGRAPHS, VOLUMES, anatomy
 from tests.conftest import ROOT
 from tests.kinds import one_of_each_kind
 
@@ -24,6 +24,24 @@ WARNED = {name: {"weights"} for name in BUNDLES} | {
     "downstream_cardiac_disease_classification": {"weights", "files", "MONAI Label inference"},
     "downstream_cardiac_two_phase_classification": {"weights", "MONAI Label inference"},
 }
+
+
+#: What ``metadata.json`` says of a bundle's scores.
+DECLARED_SCORES = {
+    name: json.loads((ROOT / "bundles" / name / "configs/metadata.json").read_text())["eval_metrics"]
+    for name in BUNDLES
+}
+
+
+def numbers_of(scores: dict, above: str = "") -> list[tuple[str, float]]:
+    """The numbers of nested scores, each with its path."""
+    found = []
+    for key, value in scores.items():
+        if isinstance(value, dict):
+            found += numbers_of(value, f"{above}{key}/")
+        elif isinstance(value, (int, float)):
+            found.append((f"{above}{key}", value))
+    return found
 
 
 def config(name: str, *files: str) -> dict:
@@ -94,18 +112,32 @@ def test_a_config_opens_with_the_paper_and_its_command(name):
 
 
 @pytest.mark.parametrize("name", BUNDLES)
-def test_the_scores_that_a_config_opens_with_are_the_documented_ones(name):
-    documented = (ROOT / "bundles" / name / "docs/README.md").read_text()
-    configs = ROOT / "bundles" / name / "configs"
-    # some demos of other anatomies have a score of their own
-    others = [path.name for path in configs.glob("*_demo.yaml") if "# Score" in path.read_text()]
-    for file in ("train.yaml", "evaluate.yaml", "inference.yaml", *(["demo.yaml"] if name in TRAINED else []), *others):
-        comment = re.match(r"(#.*\n)+", (configs / file).read_text())[0]
-        (score,) = re.findall(r"# Score on phantoms \((.*?)\): ((?:.*\n# )*.*)", comment)
-        numbers = re.findall(r"\d+\.\d+", score[1])
-        made_by = ("tools/demo", "the README's commands", "tools/train_released_weights")
-        assert score[0].startswith(made_by) and numbers, file
-        assert [number for number in numbers if not re.search(rf"(?<![\d.]){number}(?!\d)", documented)] == [], file
+def test_the_readme_has_the_scores_of_the_metadata_and_of_the_heads_of_configs(name):
+    """The scores are declared in `eval_metrics`; the head of train.yaml repeats some. An overlay may have its own scores."""
+    folder = ROOT / "bundles" / name
+    documented = set(re.findall(r"(?<![\d.])\d+\.\d+(?!\d)", (folder / "docs/README.md").read_text()))
+    scores = [value for _, value in numbers_of(DECLARED_SCORES[name])]
+    assert scores
+    assert [score for score in scores if documented.isdisjoint(f"{score:.{digits}f}" for digits in range(1, 5))] == []
+    for path in sorted((folder / "configs").glob("*.yaml")):
+        comment = re.match(r"(#.*\n)+", path.read_text())[0]
+        heads = re.findall(r"# Score on phantoms \((.*?)\): ((?:.*\n# )*.*)", comment)
+        assert len(heads) == 1 or (not heads and path.name != "train.yaml"), path.name
+        for made_by, score in heads:
+            numbers = re.findall(r"\d+\.\d+", score)
+            assert made_by.startswith(("tools/demo", "the README's commands", "tools/train_released_weights")), (
+                path.name
+            )
+            assert numbers and documented.issuperset(numbers), path.name
+
+
+def test_no_bundle_has_the_scores_of_the_bundle_that_it_was_copied_from():
+    scores = {
+        name: tuple(value for key, value in numbers_of(DECLARED_SCORES[name]) if "chance" not in key)
+        for name in BUNDLES
+    }
+    same = {name for name in BUNDLES if list(scores.values()).count(scores[name]) > 1}
+    assert same == set(), "measure the bundle that is a copy, and write its scores into eval_metrics"
 
 
 @pytest.mark.parametrize(
