@@ -173,7 +173,6 @@ OTHERWISE: dict[str, set[str]] = {
 
 #: Defaults that no bundle has.
 DEFAULTS = {
-    "HeatmapPictureHandler.interval": 1,
     "KeepHeartd.margin": 0.0,
     "PairSampler.batch_size": 1,
     "PhotographDataset.label_keys": ("label",),
@@ -316,8 +315,6 @@ ONLY: dict[str, dict[str, str]] = {
         "ProjectionHead.hidden": "@bottleneck",
     },
     "pretext_slice_order": {
-        "LocationWriter.start": "@start",
-        "LocationWriter.mapping": MISSING,
         "PrepareSliceBatch.targets": "['position']",
     },
 }

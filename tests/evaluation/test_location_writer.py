@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from planewise.evaluation import LocationWriter
+from planewise.evaluation import LabelSlicesd, LocationWriter
 
 from .passes import keep_figures, pass_over
 
@@ -17,7 +17,7 @@ def written(folder, locations, **settings) -> dict:
     # padded slices hold another value
     prediction[0, 3, 2] = torch.tensor(locations)
     output = {"image": MetaTensor(image, meta={"filename_or_obj": "aa.nii.gz"}), "pred": prediction}
-    pass_over(LocationWriter(folder, **settings), [[{}]], [[output]])
+    pass_over(LocationWriter(folder), [[{}]], [[LabelSlicesd(**settings)(output)]])
     return json.loads((folder / "aa/locations.json").read_text())
 
 

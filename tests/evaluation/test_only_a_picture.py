@@ -7,7 +7,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from monai.data import MetaTensor
-from planewise.evaluation import LocationScores, LocationWriter, PlanWriter, PretextReport, SegmentationWriter
+from planewise.evaluation import (
+    LabelSlicesd,
+    LocationScores,
+    LocationWriter,
+    PlanWriter,
+    PretextReport,
+    SegmentationWriter,
+)
 from planewise.evaluation.only_a_picture import only_a_picture
 
 from .passes import pass_over
@@ -25,7 +32,7 @@ def test_without_matplotlib_locations_are_written_for_every_stack(tmp_path, with
     outputs = []
     for name in ("a", "b"):
         image = MetaTensor(torch.zeros(1, 6, 5, 3), meta={"filename_or_obj": f"{name}.nii.gz"})
-        outputs.append({"image": image, "pred": torch.arange(3.0).expand(1, 6, 5, 3)})
+        outputs.append(LabelSlicesd()({"image": image, "pred": torch.arange(3.0).expand(1, 6, 5, 3)}))
     pass_over(LocationWriter(tmp_path), [[{}, {}]], [outputs])
     for name in ("a", "b"):
         assert json.loads((tmp_path / name / "locations.json").read_text())["locations"] == [0, 1, 2]

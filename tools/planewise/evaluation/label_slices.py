@@ -34,7 +34,10 @@ class LabelSlicesd(Transform):
     - ``result``: locations, order and verdict as plain values, None for unknown numbers.
 
     Args:
-        mapping, min_order, start: see `LocationWriter`.
+        mapping: mapping of the location, ``"linear"`` (Zhang 2024 Eq. 3) or ``"sine"`` (Eq. 4).
+        min_order: smallest accepted order (`location_order`); for the linear mapping, the smallest accepted absolute
+            value. Below it, the verdict is "no order".
+        start: name of the slice at location 0, for the linear mapping.
     """
 
     def __init__(self, mapping: Mapped = "linear", min_order: float = 0.7, start: str = "basal") -> None:
@@ -57,7 +60,7 @@ def with_locations(
     Args:
         data: item with ``pred``, ``(1, i, j, slices)``; only its shape and metadata are used.
         locations: ``(slices,)``.
-        mapping, min_order, start: see `LocationWriter`.
+        mapping, min_order, start: see `LabelSlicesd`.
     """
     item = dict(data)
     prediction = item["pred"]
@@ -85,7 +88,7 @@ def stack_verdict(locations: NDArray[np.floating], mapping: Mapped, min_order: f
 
     Args:
         locations: ``(slices,)``.
-        mapping, min_order, start: see `LocationWriter`.
+        mapping, min_order, start: see `LabelSlicesd`.
 
     Returns:
         The order (`location_order`), and the verdict in words.

@@ -23,7 +23,7 @@ class OrderSlicesd(Transform):
 
     Args:
         network: network whose head takes the features of two slices.
-        min_order, start: see `LocationWriter`.
+        min_order, start: see `LabelSlicesd`.
     """
 
     def __init__(self, network: SharedEncoderNet, min_order: float = 0.7, start: str = "basal") -> None:
