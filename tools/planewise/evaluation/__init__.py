@@ -20,7 +20,6 @@ from planewise.evaluation.order_slices import OrderSlicesd
 from planewise.evaluation.orientation_scores import OrientationScores
 from planewise.evaluation.patch_location_scores import PatchLocationScores
 from planewise.evaluation.patch_prediction_scores import PatchPredictionScores
-from planewise.evaluation.pictures import HeatmapPictureHandler
 from planewise.evaluation.plan_views import PlanViewsd
 from planewise.evaluation.plan_writer import PlanWriter
 from planewise.evaluation.position_scores import PositionScores
@@ -52,7 +51,6 @@ __all__ = [
     "GradeAnswerd",
     "GradeWriter",
     "GradingReport",
-    "HeatmapPictureHandler",
     "JigsawScores",
     "KeepLargestPiecesd",
     "LabelSlicesd",
