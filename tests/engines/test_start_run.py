@@ -229,7 +229,6 @@ def test_what_is_there_for_evaluation_or_several_processes_changes_no_identity(t
             "network": "@network",
             "sync_batch_norm": "@sync_batch_norm",
         },
-        "handlers": [{"_target_": "planewise.engines.SameBuffersHandler", "network": "@network"}],
         "sync_batch_norm": True,
         "writes": "$3",
     }

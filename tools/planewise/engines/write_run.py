@@ -28,8 +28,8 @@ from planewise.text_files import read_json, read_yaml
 
 logger = logging.getLogger(__name__)
 
-#: Targets that only configs/multi_gpu_train.yaml names, for a run's network and validation.
-_PARALLEL_NETWORK, _SAME_BUFFERS = "planewise.engines.parallel_network", "planewise.engines.SameBuffersHandler"
+#: Target that only configs/multi_gpu_train.yaml names, for a run's network.
+_PARALLEL_NETWORK = "planewise.engines.parallel_network"
 _PACKAGES = ("monai", "torch", "pytorch-ignite", "numpy", "scipy", "itk-core", "pydicom", "nibabel")
 
 
@@ -138,11 +138,7 @@ def _in_one_process(value: Any) -> Any:
             return value.get("network")
         return {key: _in_one_process(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return [
-            _in_one_process(entry)
-            for entry in value
-            if not (isinstance(entry, Mapping) and entry.get("_target_") == _SAME_BUFFERS)
-        ]
+        return [_in_one_process(entry) for entry in value]
     return value
 
 
