@@ -150,27 +150,6 @@ def test_inference_opens_with_the_scores_of_the_weights_that_ship(name):
     assert with_score(text, score_sentence(Run.of_weights(folder / "models/model.pt"))) == text
 
 
-def test_the_papers_settings_are_the_defaults():
-    for name in ("orientation", "location", "multitask"):
-        settings = config(f"pretext_cardiac_{name}", "train.yaml")
-        assert settings["features"] == [64, 128, 256, 512, 1024] and settings["stem_stride"] == 1
-        assert (settings["image_size"], settings["spacing"], settings["batch_size"]) == (224, 1.26, 20)
-        assert (settings["max_epochs"], settings["lr_step"], settings["lr_gamma"]) == (500, 100, 0.5)
-        assert settings["learning_rate"] == 1e-3 and settings.get("sigma", 6) == 6
-    settings = config("downstream_cardiac_sax_segmentation", "train.yaml")
-    assert (settings["image_size"], settings["spacing"], settings["batch_size"]) == (224, 1.367, 10)
-    assert (settings["max_epochs"], settings["lr_step"], settings["lr_gamma"]) == (200, 50, 0.5)
-    assert settings["learning_rate"] == 1e-3 and settings["l1"] == 5e-5
-    knee = {"spacing": 0.5, "image_size": 256, "features": [64, 192, 384, 256, 256], "max_epochs": 100, "batch_size": 1}
-    for name in ("orientation", "location", "multitask"):
-        settings = config(f"pretext_knee_{name}", "train.yaml")
-        assert settings.items() >= (knee | {"learning_rate": 1e-4, "weight_decay": 5e-5, "lr_step": 50}).items()
-        assert settings["lr_gamma"] == 0.1 and settings.get("sigma", 6) == 6
-    settings = config("downstream_knee_injury_classification", "train.yaml")
-    target = {"learning_rate": 1e-5, "weight_decay": 1e-2, "lr_factor": 0.3, "lr_patience": 5}
-    assert settings.items() >= (knee | target).items()
-
-
 def test_methods_that_learn_from_the_same_images_differ_in_colour():
     """A study draws these methods in one picture."""
     methods: dict[tuple[str, str], set[str]] = {}

@@ -6,14 +6,10 @@ import json
 
 import pytest
 import torch
-from monai.bundle import ConfigParser
-from planewise.errors import InputError
 
 from tests.bundles.conftest import run_bundle, tiny_size
 from tests.bundles.test_pieces import parser_of, worsened_by_its_loss_turned
 from tests.bundles.test_restoration import Recorder, check_files
-from tests.bundles.test_runs import root_cause
-from tests.conftest import ROOT
 
 GENESIS = "pretext_models_genesis"
 #: Enough to learn something in seconds.
@@ -85,31 +81,3 @@ def test_it_trains_evaluates_and_infers(phantoms, tmp_path):
         GENESIS, "inference.yaml", input=datalist, num_exams=1, weights=str(tmp_path / "a"), output_dir=str(tmp_path / "out")
     )  # fmt: skip
     check_files(tmp_path / "out", tiny_size(GENESIS)["features"][-1])
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"paint_prob": 1.5}, "--paint_prob must be a number from 0 to 1, got 1.5"),
-        (
-            {"image_size": 8, "features": [4, 4]},
-            "8 x 8 pixels is too small to be corrupted in windows; choose an --image_size of 12",
-        ),
-    ],
-)
-def test_slices_that_cannot_be_spoilt(settings, message, phantoms, tmp_path):
-    with pytest.raises(RuntimeError) as caught:
-        run_bundle(
-            GENESIS, "train.yaml", datalist=str(phantoms.cardiac.unlabelled), output_dir=str(tmp_path),
-            **tiny_size(GENESIS) | settings,
-        )  # fmt: skip
-    error = root_cause(caught.value)
-    assert isinstance(error, InputError) and message in str(error)
-
-
-def test_its_defaults_are_the_papers():
-    train = ConfigParser.load_config_file(str(ROOT / "bundles" / GENESIS / "configs" / "train.yaml"))
-    names = ("pretext_flip_prob", "shuffle_prob", "nonlinear_prob", "paint_prob", "inpaint_prob")
-    assert [train[name] for name in names] == [0.4, 0.5, 0.9, 0.9, 0.2]
-    given = train["train"]["pretext"]
-    assert given["flip_prob"] == "@pretext_flip_prob" and all(given[name] == f"@{name}" for name in names[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 
+import monai
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,9 @@ from planewise.networks import AlexNetEncoder
 
 from tests.bundles.conftest import run_bundle, tiny_size
 from tests.bundles.test_pieces import parser_of
+from tests.bundles.test_restoration import check_files
 from tests.bundles.test_runs import root_cause, weights
+from tests.conftest import ROOT
 
 CLASSIFIER = "downstream_knee_injury_classification"
 SHORT = {"samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1}
@@ -116,6 +119,64 @@ def test_training_starts_from_imagenets_file(name, phantoms, tmp_path):
             name, "train.yaml", output_dir=str(tmp_path / "x"), **settings | {"imagenet": str(tmp_path / "no.pth")}
         )
     assert "there are no weights at" in str(root_cause(caught.value))
+
+
+#: Pretexts of hearts with a `knee.yaml`: more settings, more settings for inference, and the configs of inference (without
+#: `knee.yaml`, the weights bring it and the sizes).
+ON_KNEES = {
+    "pretext_slice_order": ({}, {"min_order": 0.0}, ("knee.yaml",)),
+    # the tiles are large enough for AlexNet only after resampling
+    "pretext_jigsaw": ({"tile_size": 64, "num_permutations": 10, "head_features": [8]}, {}, ()),
+    "pretext_cardiac_sax_position": ({}, {"min_found": 0, "max_residual": 1e6, "min_trusted": 0.0}, ("knee.yaml",)),
+    "pretext_models_genesis": ({}, {}, ()),
+    "pretext_masked_autoencoder": ({}, {}, ()),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if "masked" in name else name for name in ON_KNEES]
+)
+def test_pretexts_of_hearts_learn_from_knees_and_imagenets_file(name, phantoms, tmp_path):
+    settings, limits, overlay = ON_KNEES[name]
+    size = {"features": [8, 16, 16, 16, 16], "image_size": 64, "spacing": 2.0}
+    torch.manual_seed(0)
+    encoder = AlexNetEncoder(size["features"]).state_dict()
+    torch.save({**encoder, "classifier.6.weight": torch.zeros(10, 4)}, tmp_path / "alexnet.pth")
+    where = {"datalist": str(phantoms.knee.unlabelled), "output_dir": str(tmp_path / "run")}
+    run_bundle(
+        name, "train.yaml", "evaluate.yaml", "knee.yaml", run_id="train_and_evaluate", **where,
+        imagenet=str(tmp_path / "alexnet.pth"), **size | settings | SHORT | {"batch_size": 4, "learning_rate": 0.0},
+    )  # fmt: skip
+    trained = weights(tmp_path / "run")
+    assert all(torch.equal(trained[f"encoder.{key}"], value) for key, value in encoder.items())
+    scores = json.loads((tmp_path / "run/validation/metrics.json").read_text())
+    assert scores["probe"]["location"]["slices"] > 0
+    exam, folder = min(path for path in phantoms.knee.dicom.iterdir() if path.is_dir()), ROOT / "bundles" / name
+    monai.bundle.run(
+        config_file=[str(folder / "configs" / file) for file in ("inference.yaml", *overlay)], bundle_root=str(folder),
+        logging_file=False, input=str(exam), weights=str(tmp_path / "run"), output_dir=str(tmp_path / "out"),
+        **limits | (size if overlay else {}),
+    )  # fmt: skip
+    if "position" in name:
+        names = list(scores["positions"]["squares"])
+        assert names[1::2] == ["anterior", "posterior", "superior", "inferior"]
+        (found,) = (tmp_path / "out").rglob("positions.json")
+        assert list(json.loads(found.read_text())["slices"][0]["centres"]) == names
+        return
+    if "restoration" in scores:
+        assert any(key.startswith("decoder.") for key in trained)
+        assert scores["restoration"]["images"] == scores["slices"]
+        check_files(tmp_path / "out", 16)
+    (file,) = (tmp_path / "out").rglob("features.npy")
+    features = np.load(file)
+    assert features.shape[1] == 16 and np.isfinite(features).all()
+    if name == "pretext_slice_order":
+        (first, *_) = csv.DictReader((tmp_path / "run/validation/order_accuracy.csv").open())
+        assert set(first) == {"distance_from", "distance_to", "mirrored", "pairs", "accuracy"}
+        assert scores["slice_order"]["mirrored_pairs"] > 0
+        found = json.loads((file.parent / "locations.json").read_text())
+        assert sorted(found["locations"]) == pytest.approx(np.linspace(0, 1, len(features)).tolist())
+        assert found["verdict"].endswith("slice is on the patient's right")
 
 
 def test_findings_of_a_dicom_exam_with_labels_from_a_csv(phantoms, tmp_path):

@@ -8,14 +8,13 @@ import math
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from planewise.errors import InputError
 from planewise.metrics.restoration import mean_of_seen, restoration_errors
 from planewise.networks import load_pretrained
 
-from tests.bundles.conftest import run_bundle, tiny_size
+from tests.bundles.conftest import run_bundle
 from tests.bundles.test_pieces import parser_of, worsened_by_its_loss_turned
 from tests.bundles.test_restoration import Recorder, check_files
-from tests.bundles.test_runs import interrupted, root_cause, same, weights
+from tests.bundles.test_runs import interrupted, same, weights
 from tests.conftest import ROOT
 
 MASKED = "pretext_masked_autoencoder"
@@ -165,32 +164,3 @@ def test_the_transformers_rate_is_for_the_step_of_all_processes(phantoms, tmp_pa
     monkeypatch.setenv("WORLD_SIZE", "4")
     parser = parser_of(MASKED, phantoms.cardiac.unlabelled, tmp_path, "vit.yaml", **VIT | SCHEDULE | {"batch_size": 16})
     assert parser.get_parsed_content("learning_rate") == pytest.approx(1.5e-4 * 64 / 256)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"patch_size": 20}, "48 x 48 pixels cannot be divided into patches of 20 pixels; choose an --image_size"),
-        ({"patch_size": 48}, "48 x 48 pixels is a single patch"),
-        ({"mask_ratio": 1}, "--mask_ratio must be a number between 0 and 1, got 1"),
-    ],
-)
-def test_patches_that_cannot_be(settings, message, phantoms, tmp_path):
-    with pytest.raises(RuntimeError) as caught:
-        run_bundle(
-            MASKED, "train.yaml", datalist=str(phantoms.cardiac.unlabelled), output_dir=str(tmp_path),
-            **tiny_size(MASKED) | settings,
-        )  # fmt: skip
-    error = root_cause(caught.value)
-    assert isinstance(error, InputError) and message in str(error)
-    assert not (tmp_path / "run.json").exists()
-
-
-def test_its_defaults_are_the_papers():
-    folder = ROOT / "bundles" / MASKED / "configs"
-    train, vit = (ConfigParser.load_config_file(str(folder / file)) for file in ("train.yaml", "vit.yaml"))
-    assert (train["patch_size"], train["mask_ratio"]) == (16, 0.75) == (vit["patch_size"], train["mask_ratio"])
-    assert train["loss"]["hidden_only"] is True
-    encoder = {"hidden_size": 768, "mlp_dim": 3072, "num_layers": 12, "num_heads": 12}
-    decoder = {"decoder_hidden_size": 512, "decoder_num_layers": 8, "decoder_num_heads": 16}
-    assert vit.items() >= (encoder | decoder | {"warmup_epochs": 40, "base_learning_rate": 1.5e-4}).items()

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
 from monai.networks.utils import train_mode
 from planewise.errors import InputError
 from planewise.losses import TermLoss
-from planewise.networks import AlexNetEncoder
 
-from tests.bundles.conftest import run_bundle, tiny, tiny_size
-from tests.bundles.test_runs import root_cause, weights
+from tests.bundles.conftest import run_bundle, tiny
+from tests.bundles.test_runs import root_cause
 from tests.conftest import ROOT
 
 ORDER, JIGSAW = "pretext_slice_order", "pretext_jigsaw"
@@ -104,61 +101,6 @@ def test_validation_draws_the_same_every_time(name, settings, phantoms, tmp_path
     assert losses[0] == losses[1]
 
 
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [(ORDER, {}), (JIGSAW, {"tile_size": 64, "num_permutations": 10, "head_features": [8]})],
-)
-def test_on_knees_from_imagenets_file(name, settings, phantoms, tmp_path):
-    """configs/knee.yaml goes on top of all three."""
-    features = [8, 16, 16, 16, 16]
-    torch.manual_seed(0)
-    encoder = AlexNetEncoder(features).state_dict()
-    torch.save({**encoder, "classifier.6.weight": torch.zeros(10, 4)}, tmp_path / "alexnet.pth")
-    # here its tiles are large enough for AlexNet only after resampling
-    size = {"features": features, "image_size": 64, "spacing": 2.2}
-    settings = {**size, **settings}
-    run_bundle(
-        name,
-        "train.yaml",
-        "evaluate.yaml",
-        "knee.yaml",
-        run_id="train_and_evaluate",
-        datalist=str(phantoms.knee.unlabelled),
-        output_dir=str(tmp_path / "run"),
-        imagenet=str(tmp_path / "alexnet.pth"),
-        **settings
-        | {"samples_per_epoch": 8, "batch_size": 4, "max_epochs": 1, "val_interval": 1, "learning_rate": 0.0},
-    )
-    trained = weights(tmp_path / "run")
-    assert all(torch.equal(trained[f"encoder.{key}"], value) for key, value in encoder.items())
-    scores = json.loads((tmp_path / "run/validation/metrics.json").read_text())
-    assert scores["probe"]["location"]["slices"] > 0
-    if name == ORDER:
-        (first, *_) = csv.DictReader((tmp_path / "run/validation/order_accuracy.csv").open())
-        assert set(first) == {"distance_from", "distance_to", "mirrored", "pairs", "accuracy"}
-        assert scores["slice_order"]["mirrored_pairs"] > 0
-        settings["min_order"] = 0.0
-    known = {key: value for key, value in settings.items() if key != "tile_size"}
-    run_bundle(
-        name,
-        "inference.yaml",
-        "knee.yaml",
-        input=str(
-            phantoms.knee.dicom / sorted(path.name for path in phantoms.knee.dicom.iterdir() if path.is_dir())[0]
-        ),
-        weights=str(tmp_path / "run"),
-        output_dir=str(tmp_path / "out"),
-        **known,
-    )
-    (features_file,) = (tmp_path / "out").rglob("features.npy")
-    features = np.load(features_file)
-    assert features.shape[1] == 16 and np.isfinite(features).all()
-    if name == ORDER:
-        found = json.loads((features_file.parent / "locations.json").read_text())
-        assert sorted(found["locations"]) == pytest.approx(np.linspace(0, 1, len(features)).tolist())
-        assert found["verdict"].endswith("slice is on the patient's right")
-
-
 def test_the_two_of_a_pair_reach_the_network_from_one_stack(phantoms, tmp_path):
     parser = parser_of(ORDER, phantoms.cardiac.unlabelled, tmp_path, samples_per_exam="all", batch_size=6)
     trainer = parser.get_parsed_content("train#trainer")
@@ -189,31 +131,6 @@ def test_exams_of_single_slices_have_no_pair(phantoms, tmp_path):
         run_bundle(ORDER, "train.yaml", datalist=str(datalist), output_dir=str(tmp_path))
     assert isinstance(root_cause(caught.value), InputError)
     assert "so there are no pairs; index stacks of at least two slices" in str(root_cause(caught.value))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"tiles_per_side": 2, "num_permutations": 25}, "4 pieces have only 24 permutations, but 25 are requested"),
-        ({"image_size": 4}, "4 x 4 pixels is too small for 3 tiles a side"),
-        ({"image_size": 9}, "UNetEncoder needs tiles of"),
-        ({"tile_gap": 1}, "--tile_gap must be a number from 0 to 1, smaller than 1, got 1"),
-    ],
-)
-def test_puzzles_that_cannot_be(settings, message, phantoms, tmp_path):
-    with pytest.raises(RuntimeError) as caught:
-        run_bundle(
-            JIGSAW,
-            "train.yaml",
-            datalist=str(phantoms.cardiac.unlabelled),
-            output_dir=str(tmp_path),
-            **tiny_size(JIGSAW) | settings,
-        )
-    error = caught.value
-    while error is not None and message not in str(error):
-        error = error.__cause__
-    assert isinstance(error, InputError)
-    assert not (tmp_path / "run.json").exists()
 
 
 def test_weights_of_another_puzzle_are_refused(phantoms, tmp_path):

@@ -8,13 +8,10 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-import pytest
 import torch
-from planewise.errors import InputError
 
 from tests.bundles.conftest import run_bundle, tiny_size
 from tests.bundles.test_pieces import parser_of as parser_of_bundle
-from tests.bundles.test_runs import weights
 
 NAME = "pretext_cardiac_sax_position"
 SHORT = {"samples_per_epoch": 8, "batch_size": 4, "max_epochs": 1, "val_interval": 1}
@@ -113,46 +110,6 @@ def test_a_heart_from_training_to_positions(phantoms, tmp_path):
         assert set(positions["slices"][0]["centres"]) == set(SQUARES)
 
 
-def test_on_knees_from_imagenets_file(phantoms, tmp_path):
-    """configs/knee.yaml goes on top of all three."""
-    from planewise.networks import AlexNetEncoder
-
-    size = {"features": [8, 16, 16, 16, 16], "image_size": 64, "spacing": 2.0}
-    torch.manual_seed(0)
-    encoder = AlexNetEncoder(size["features"]).state_dict()
-    torch.save({**encoder, "classifier.6.weight": torch.zeros(10, 4)}, tmp_path / "alexnet.pth")
-    run_bundle(
-        NAME,
-        "train.yaml",
-        "evaluate.yaml",
-        "knee.yaml",
-        run_id="train_and_evaluate",
-        datalist=str(phantoms.knee.unlabelled),
-        output_dir=str(tmp_path / "run"),
-        imagenet=str(tmp_path / "alexnet.pth"),
-        **size | SHORT | {"learning_rate": 0.0},
-    )
-    trained = weights(tmp_path / "run")
-    assert all(torch.equal(trained[f"encoder.{key}"], value) for key, value in encoder.items())
-    scores = json.loads((tmp_path / "run/validation/metrics.json").read_text())
-    names = list(scores["positions"]["squares"])
-    assert (
-        names[1::2] == ["anterior", "posterior", "superior", "inferior"] and scores["probe"]["location"]["slices"] > 0
-    )
-    exam = sorted(path for path in phantoms.knee.dicom.iterdir() if path.is_dir())[0]
-    run_bundle(
-        NAME,
-        "inference.yaml",
-        "knee.yaml",
-        input=str(exam),
-        weights=str(tmp_path / "run"),
-        output_dir=str(tmp_path / "out"),
-        **size | ALL_TRUSTED,
-    )
-    (found,) = (tmp_path / "out").rglob("positions.json")
-    assert list(json.loads(found.read_text())["slices"][0]["centres"]) == names
-
-
 def test_all_squares_of_a_knee_lie_on_its_image(phantoms, tmp_path):
     """Nearly all: a joint away from the middle may lose one."""
     parser = parser_of(
@@ -163,25 +120,3 @@ def test_all_squares_of_a_knee_lie_on_its_image(phantoms, tmp_path):
     _, target = evaluator.prepare_batch(trainer.data_loader.dataset.__getitems__(list(range(20))), "cpu")
     assert target["square_inside"].double().mean() > 0.9
     assert target["squares"].shape == (20, 64, 64) and set(target["squares"].unique().tolist()) == set(range(10))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"ends": ["L", "X"]}, "--ends must be two ends of different lines"),
-        ({"ends": ["L"]}, "--ends must be two ends of different lines"),
-        ({"square_size": 0}, "--square_size must be a number above 0, got 0"),
-        ({"square_step": -3}, "--square_step must be a number above 0, got -3"),
-        ({"cycle_points": [2.0]}, "--cycle_points must be a list of numbers from 0 to 1, or null"),
-        ({"views": ["4ch", "3ch"]}, "no training exam has the view 3ch"),
-    ],
-)
-def test_settings_that_cannot_be(settings, message, phantoms, tmp_path):
-    with pytest.raises(RuntimeError) as caught:
-        run_bundle(
-            NAME, "train.yaml", datalist=str(phantoms.cardiac.unlabelled), output_dir=str(tmp_path), **SHORT | settings
-        )
-    error = caught.value
-    while error is not None and message not in str(error):
-        error = error.__cause__
-    assert isinstance(error, InputError)

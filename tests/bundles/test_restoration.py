@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 
-import monai
 import nibabel
 import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from planewise.networks import AlexNetEncoder, load_pretrained
+from planewise.networks import load_pretrained
 from torch import nn
 
 from tests.bundles.conftest import run_bundle
@@ -74,32 +72,3 @@ def test_scores_are_of_the_pixels_that_are_learned(bundle, phantoms, tmp_path):
     made = parser.get_parsed_content("train#pretext")({"image": torch.rand(8, 1, 48, 48)})
     changed = (made["image"] != made["restored"]) & ~made["hidden"]
     assert scores.get("spoilt", False) == bool(changed.any())
-
-
-@pytest.mark.parametrize(
-    "bundle", ["pretext_models_genesis", pytest.param("pretext_masked_autoencoder", marks=pytest.mark.slow)]
-)
-def test_on_knees_from_imagenets_file(bundle, phantoms, tmp_path):
-    """configs/knee.yaml goes on top of all three."""
-    torch.manual_seed(0)
-    size = {"features": [8, 16, 16, 16, 16], "image_size": 64, "spacing": 2.2}
-    encoder = AlexNetEncoder(size["features"]).state_dict()
-    torch.save({**encoder, "classifier.6.weight": torch.zeros(10, 4)}, tmp_path / "alexnet.pth")
-    run_bundle(
-        bundle, "train.yaml", "evaluate.yaml", "knee.yaml", run_id="train_and_evaluate",
-        datalist=str(phantoms.knee.unlabelled), output_dir=str(tmp_path / "run"), imagenet=str(tmp_path / "alexnet.pth"),
-        samples_per_epoch=8, batch_size=4, max_epochs=1, val_interval=1, learning_rate=0.0, **size,
-    )  # fmt: skip
-    trained = weights(tmp_path / "run")
-    assert all(torch.equal(trained[f"encoder.{key}"], value) for key, value in encoder.items())
-    assert any(name.startswith("decoder.") for name in trained)
-    scores = json.loads((tmp_path / "run/validation/metrics.json").read_text())
-    assert scores["probe"]["location"]["slices"] > 0 and scores["restoration"]["images"] == scores["slices"]
-    exam = min(path for path in phantoms.knee.dicom.iterdir() if path.is_dir())
-    # the weights bring knee.yaml and the sizes
-    folder = ROOT / "bundles" / bundle
-    monai.bundle.run(
-        config_file=str(folder / "configs/inference.yaml"), bundle_root=str(folder), logging_file=False,
-        input=str(exam), weights=str(tmp_path / "run"), output_dir=str(tmp_path / "out"),
-    )  # fmt: skip
-    check_files(tmp_path / "out", 16)

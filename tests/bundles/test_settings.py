@@ -23,9 +23,10 @@ import pytest
 import torch
 from ignite.metrics import Loss
 from monai.bundle import ConfigParser
+from planewise.errors import InputError, causes
 from torch import nn
 
-from tests.bundles.conftest import BUNDLES, DECLARED, PUZZLES_OF_VOLUMES, TINY, parser_of
+from tests.bundles.conftest import BUNDLES, DECLARED, PUZZLES_OF_VOLUMES, TINY, parser_of, run_bundle, tiny_size
 from tests.conftest import ROOT
 
 TRAIN, EVALUATE, INFERENCE = "train.yaml", "evaluate.yaml", "inference.yaml"
@@ -440,3 +441,49 @@ def test_what_evaluates_reads_the_exams_that_it_evaluates(built):
                 assert value is own or value is getattr(own, "dataset", own), name
                 seen += 1
     assert seen or built.name not in PROBED, "a probe has a dataset"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("cardiac_sax_position", {"ends": ["L", "X"]}, "--ends must be two ends of different lines"),
+        ("cardiac_sax_position", {"ends": ["L"]}, "--ends must be two ends of different lines"),
+        ("cardiac_sax_position", {"square_size": 0}, "--square_size must be a number above 0, got 0"),
+        ("cardiac_sax_position", {"square_step": -3}, "--square_step must be a number above 0, got -3"),
+        (
+            "cardiac_sax_position",
+            {"cycle_points": [2.0]},
+            "--cycle_points must be a list of numbers from 0 to 1, or null",
+        ),
+        ("cardiac_sax_position", {"views": ["4ch", "3ch"]}, "no training exam has the view 3ch"),
+        (
+            "jigsaw",
+            {"tiles_per_side": 2, "num_permutations": 25},
+            "4 pieces have only 24 permutations, but 25 are requested",
+        ),
+        ("jigsaw", {"image_size": 4}, "4 x 4 pixels is too small for 3 tiles a side"),
+        ("jigsaw", {"image_size": 9}, "UNetEncoder needs tiles of"),
+        ("jigsaw", {"tile_gap": 1}, "--tile_gap must be a number from 0 to 1, smaller than 1, got 1"),
+        (
+            "masked_autoencoder",
+            {"patch_size": 20},
+            "cannot be divided into patches of 20 pixels; choose an --image_size",
+        ),
+        ("masked_autoencoder", {"patch_size": 48}, "48 x 48 pixels is a single patch"),
+        ("masked_autoencoder", {"mask_ratio": 1}, "--mask_ratio must be a number between 0 and 1, got 1"),
+        ("models_genesis", {"paint_prob": 1.5}, "--paint_prob must be a number from 0 to 1, got 1.5"),
+        (
+            "models_genesis",
+            {"image_size": 8, "features": [4, 4]},
+            "8 x 8 pixels is too small to be corrupted in windows; choose an --image_size of 12",
+        ),
+    ],
+)
+def test_settings_that_no_run_can_use(name, settings, message, phantoms, tmp_path):
+    name, where = f"pretext_{name}", {"datalist": str(phantoms.cardiac.unlabelled), "output_dir": str(tmp_path)}
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(name, TRAIN, **where, **tiny_size(name) | settings)
+    refused = [cause for cause in causes(caught.value) if isinstance(cause, InputError)]
+    assert any(message in str(cause) for cause in refused)
+    # the windows of a corruption are checked with the first image, all else before anything is written
+    assert (tmp_path / "run.json").exists() == ("windows" in message)

@@ -105,16 +105,8 @@ def _series(headers):
     return list(groups.values())
 
 
-def _unchanged(files, sound, *views: str) -> bool:
-    """Whether the images of these views equal those of the correct exam."""
-    before = {(f.view, f.slice, f.phase): content for f, content in sound if f.view in views}
-    after = {(f.view, f.slice, f.phase): f.encode() for f, _ in files if f.view in views}
-    return before == after
-
-
-def test_every_defect_has_one_line_and_a_test():
-    names = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
-    assert set(DEFECTS) <= names
+def test_every_defect_has_one_line():
+    assert EFFECTS.keys() == DEFECTS.keys()
     assert all(defect.what and "\n" not in defect.what for defect in DEFECTS.values())
 
 
@@ -130,16 +122,11 @@ def test_one_series(flawed, exam):
     assert sorted(header.InstanceNumber for header in stack) == list(range(1, len(stack) + 1))
 
 
-def test_localizer(flawed, sound):
+def test_localizer(flawed):
     files = flawed("localizer")
     (series,) = _series(_of(files, "localizer"))
     normals = {tuple(np.abs(_normal(header)).round(3)) for header in series}
     assert len(series) == 9 and normals == {(0, 0, 1), (0, 1, 0), (1, 0, 0)}
-    assert _unchanged(files, sound, "sax", "2ch", "4ch")
-
-
-def test_no_series_uid(flawed):
-    assert all("SeriesInstanceUID" not in header for _, header in flawed("no_series_uid"))
 
 
 def test_enhanced(flawed, sound, exam):
@@ -189,11 +176,10 @@ def test_missing_phases(flawed, exam):
     assert sorted(counts.values()) == [2, 2] + [3] * (len(exam.poses["sax"]) - 2)
 
 
-def test_unequal_phases(flawed, sound):
+def test_unequal_phases(flawed):
     files = flawed("unequal_phases")
     assert {len(some) for view in ("2ch", "4ch") for some in _series(_of(files, view))} == {2}
     assert {len(some) for some in _series(_of(files, "sax"))} == {3}
-    assert _unchanged(files, sound, "sax")
 
 
 def test_mixed_matrix(flawed, exam):
@@ -233,11 +219,6 @@ def test_copied(flawed):
     assert sorted(counts.values())[-3:] == [2, 2, 2] and sorted(counts.values())[-4] == 1
 
 
-def test_missing_view(flawed, sound):
-    files = flawed("missing_view")
-    assert not _of(files, "4ch") and _unchanged(files, sound, "sax", "2ch")
-
-
 def test_lying_names(flawed):
     files = flawed("lying_names")
     descriptions = {file.view: header.SeriesDescription for file, header in files if file.view != "sax"}
@@ -245,10 +226,10 @@ def test_lying_names(flawed):
     assert all("4ch" in file.path.parent.name for file, _ in files if file.view == "2ch")
 
 
-def test_parallel_planes(flawed, sound):
+def test_parallel_planes(flawed):
     files = flawed("parallel_planes")
     cosine = abs(_normal(_of(files, "2ch")[0]) @ _normal(_of(files, "sax")[0]))
-    assert cosine > np.cos(np.radians(1)) and _unchanged(files, sound, "sax", "4ch")
+    assert cosine > np.cos(np.radians(1))
 
 
 def test_dextrocardia(flawed, sound):
@@ -257,15 +238,17 @@ def test_dextrocardia(flawed, sound):
     np.testing.assert_allclose(np.abs(after @ (before * [-1, 1, 1])), 1, atol=1e-5)
 
 
-def test_no_frame_of_reference(flawed):
-    assert all("FrameOfReferenceUID" not in header for _, header in flawed("no_frame_of_reference"))
+@pytest.mark.parametrize(
+    ("name", "keyword"), [("no_frame_of_reference", "FrameOfReferenceUID"), ("no_series_uid", "SeriesInstanceUID")]
+)
+def test_headers_without_an_identifier(flawed, name, keyword):
+    assert all(keyword not in header for _, header in flawed(name))
 
 
-def test_two_frames_of_reference(flawed, sound):
+def test_two_frames_of_reference(flawed):
     files = flawed("two_frames_of_reference")
     frames = {view: {h.FrameOfReferenceUID for h in _of(files, view)} for view in ("sax", "2ch", "4ch")}
     assert frames["2ch"] == frames["4ch"] and not frames["sax"] & frames["2ch"]
-    assert _unchanged(files, sound, "sax")
 
 
 def test_zero_spacing(flawed):
@@ -310,7 +293,7 @@ def test_compressed_jpeg2000(flawed, sound, tmp_path, name):
 def test_zero_byte(flawed, sound):
     files = flawed("zero_byte")
     assert [len(file.encode()) for file, _ in files].count(0) == 1
-    assert len(files) == len(sound) and _unchanged(files, sound, "2ch", "4ch")
+    assert len(files) == len(sound)
 
 
 def test_truncated(flawed, sound):
@@ -326,39 +309,34 @@ def test_truncated(flawed, sound):
             _ = header.pixel_array
 
 
-def test_mosaic(flawed, sound):
+def test_mosaic(flawed):
     files = flawed("mosaic")
     (header,) = _of(files, "mosaic")
     assert "MOSAIC" in header.ImageType and header.pixel_array.max() > 0
-    assert _unchanged(files, sound, "sax", "2ch", "4ch")
 
 
-def test_secondary_capture(flawed, sound):
+def test_secondary_capture(flawed):
     files = flawed("secondary_capture")
     (header,) = _of(files, "screenshot")
     assert header.SOPClassUID == "1.2.840.10008.5.1.4.1.1.7" and "ImagePositionPatient" not in header
-    assert _unchanged(files, sound, "sax", "2ch", "4ch")
 
 
-def test_burnt_in(flawed, sound):
+def test_burnt_in(flawed):
     files = flawed("burnt_in")
     (header,) = _of(files, "4ch annotated")
     assert header.BurnedInAnnotation == "YES" and (header.pixel_array == 4095).sum() > 50
-    assert _unchanged(files, sound, "sax", "2ch", "4ch")
 
 
-def test_structured_report(flawed, sound):
+def test_structured_report(flawed):
     files = flawed("structured_report")
     (header,) = _of(files, "report")
     assert header.Modality == "SR" and "PixelData" not in header and "Rows" not in header
-    assert _unchanged(files, sound, "sax", "2ch", "4ch")
 
 
-def test_not_dicom(flawed, sound):
+def test_not_dicom(flawed):
     files = flawed("not_dicom")
     others = {file.path.name for file, header in files if header is None}
     assert others == {"readme.txt", "Thumbs.db", ".DS_Store", "screenshot.png", "results.csv", ".gitkeep"}
-    assert _unchanged(files, sound, "sax", "2ch", "4ch")
 
 
 def test_no_extension(flawed, sound):
