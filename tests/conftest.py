@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 
 import pydicom
@@ -15,6 +16,7 @@ from hypothesis import settings
 from planewise.phantoms import UNLABELLED, Recipe, write_exams
 
 from tests.checking_loops import loops_entered
+from tests.expected_text import check_expected
 from tests.processes import import_once
 from tests.quick_python import quick_python
 
@@ -34,6 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--checking-loops", action="store_true", help="a test fails if a loop that holds an assertion runs over nothing"
     )
+    parser.addoption("--write-expected", action="store_true", help="write the files of tests/expected again")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -65,6 +68,12 @@ def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's caches or salt."""
     monkeypatch.setenv("PLANEWISE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PLANEWISE_SALT_FILE", str(tmp_path / "salt"))
+
+
+@pytest.fixture
+def assert_expected(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """`check_expected` of `tests.expected_text`, which writes the files if ``--write-expected`` asks."""
+    return partial(check_expected, write=request.config.getoption("--write-expected"))
 
 
 @pytest.fixture

@@ -1,0 +1,216 @@
+"""Compare whole outputs with stored ones, in ``tests/expected/text``; ``pytest --write-expected`` writes them again.
+
+Words must be equal, and so must whole numbers. Numbers with decimals may differ by one unit of their last digit, or by a
+thousandth. Times, versions and the tests' folders are masked.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import yaml
+from matplotlib.figure import Figure
+
+FOLDER = Path(__file__).parent / "expected" / "text"
+#: Everything except finite numbers with decimals or exponents, which need not agree to the last digit.
+_DECIMAL = re.compile(r"(?<![\w.])([+-]?\d+(?:\.\d+(?:e[+-]\d+)?|e[+-]\d+))(?![\w.]*\w)")
+_MASKS = (
+    ("─+", "─"),
+    (r"\d+\.\d s \(\d+ files/s\)", "N s (N files/s)"),
+    (r"(?:about \d+ \w+|less than a minute) left", "N left"),
+)
+
+
+def check_expected(name: str, text: str, write: bool, relative: float = 1e-3) -> None:
+    """Compare a text with the file of this name, or write the file.
+
+    Args:
+        name: the file's name.
+        text: the output.
+        write: write the file instead, as ``--write-expected`` asks.
+        relative: the relative error that numbers with decimals may have.
+
+    Raises:
+        AssertionError: they differ; lines that agree within the tolerance are shown as stored.
+    """
+    text = "".join(f"{line.rstrip()}\n" for line in text.rstrip().split("\n"))
+    for pattern, mask in _MASKS:
+        text = re.sub(pattern, mask, text)
+    file = FOLDER / name
+    if write:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    lines, wanted = text.splitlines(), file.read_text().splitlines()
+    if len(lines) == len(wanted):
+        pairs = zip(lines, wanted, strict=True)
+        lines = [stored if _close(line, stored, relative) else line for line, stored in pairs]
+    assert lines == wanted, f"{name} differs; if the change is intended, run pytest with --write-expected"
+
+
+def _close(line: str, stored: str, relative: float) -> bool:
+    parts, wanted = _DECIMAL.split(line), _DECIMAL.split(stored)
+    return parts[::2] == wanted[::2] and all(
+        abs(float(came) - float(old)) <= max(relative * abs(float(old)), 1.01 * _last_digit(old))
+        for came, old in zip(parts[1::2], wanted[1::2], strict=True)
+    )
+
+
+def _last_digit(number: str) -> float:
+    """``0.25`` to ``0.01``."""
+    mantissa, _, exponent = number.partition("e")
+    return 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+
+
+def masked(text: str, **folders: Path) -> str:
+    """Replace the paths of folders by these names."""
+    for name, folder in folders.items():
+        text = text.replace(str(folder), name)
+    return text
+
+
+def readable(content: Any) -> str:
+    """Nested values as YAML, in their own order, with numbers of five digits; of equal lists and mappings, only the first is
+    written, and the others refer to it.
+    """
+    content = _shared(_plain(content), {})
+    return yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False, default_flow_style=None, width=120)
+
+
+def _shared(value: Any, known: dict[str, Any]) -> Any:
+    if not isinstance(value, (dict, list)):
+        return value
+    text = json.dumps(value)
+    if text not in known:
+        entries = value.items() if isinstance(value, dict) else enumerate(value)
+        own = {key: _shared(entry, known) for key, entry in entries}
+        known[text] = own if isinstance(value, dict) else list(own.values())
+    return known[text] if len(text) > 30 else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, (float, np.floating)):
+        return value if not math.isfinite(value) else 0.0 if abs(value) < 1e-6 else float(f"{value:.5g}")
+    if isinstance(value, np.integer):
+        return int(value)
+    return value if isinstance(value, (int, str, bool)) or value is None else str(value)
+
+
+def items_in_brief(items: list[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """For each exam: the number of its items, and of each key the first and last value and the number of values."""
+    exams: dict[str, list[Mapping[str, Any]]] = {}
+    for item in items:
+        exams.setdefault(str(item.get("exam")), []).append(item)
+    return {exam: {"items": len(own), **_columns(own)} for exam, own in exams.items()}
+
+
+def _columns(items: list[Mapping[str, Any]]) -> dict[str, Any]:
+    brief = {}
+    for key in dict.fromkeys(key for item in items for key in item):
+        values = [item[key] for item in items if key in item]
+        different = len({json.dumps(_plain(value)) for value in values})
+        ends = [values[0]] if different == 1 else [values[0], values[-1]]
+        counts = [] if (len(values), different) == (len(items), 1) else [f"{len(values)} values, {different} different"]
+        brief[key] = [*ends, *counts] if counts else values[0]
+    return brief
+
+
+def text_of_page(page: str) -> str:
+    """The text of an HTML page, with a line for each row of a table, and no scripts, styles and pictures."""
+    page = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.S)
+    page = re.sub(r"\s+", " ", page)
+    page = re.sub(r"</t[dh]>\s*(?=<t[dh])", " | ", page)
+    flagged = re.sub(r'<(\w+)[^>]* class="?(\w+)"?[^>]*>', r"[\2] ", page)
+    pictures = re.sub(r'<img[^>]* alt="([^"]*)"[^>]*>', r"\n(picture: \1)\n", flagged)
+    text = re.sub(r"<[^>]+>", "\n", re.sub(r"</?(?:b|i|a|em|span|code|small|label|td|th)\b[^>]*>", "", pictures))
+    lines = (" ".join(line.split()) for line in unescape(text).splitlines())
+    return "\n".join(line for line in lines if line)
+
+
+def text_of_dicom(path: Path) -> str:
+    """The attributes of a DICOM file, without UIDs, dates, times, versions and pixels."""
+    changing = {"UI", "DA", "TM", "DT", "OW", "OB"}
+
+    def lines(dataset: pydicom.Dataset, depth: int) -> list[str]:
+        found = []
+        for element in dataset:
+            if element.VR == "SQ":
+                entries = [lines(entry, depth + 1) for entry in element.value]
+                shown = [entry for number, entry in enumerate(entries) if entry not in entries[:number]]
+                count = f" ({len(entries)} items, {len(shown)} different)" if len(entries) != 1 else ""
+                found.append(f"{'  ' * depth}{element.keyword}{count}")
+                kept = shown if len(shown) <= 12 else [shown[0], shown[-1]]
+                found += [line for entry in kept for line in entry]
+            elif element.VR not in changing and element.keyword not in ("SoftwareVersions",):
+                value = element.value
+                several = value if isinstance(value, pydicom.multival.MultiValue) else [value]
+                words = [
+                    str(_plain(float(each))) if element.VR in ("DS", "FD", "FL") else str(each) for each in several
+                ]
+                found.append(f"{'  ' * depth}{element.keyword}: {', '.join(words)}")
+        return found
+
+    return "\n".join(lines(pydicom.dcmread(path), 0))
+
+
+def text_of_figure(figure: Figure) -> str:
+    """Titles, labels, legends, lines, bars, points and images of a figure."""
+    found = [text.get_text() for text in (figure._suptitle, figure._supxlabel, figure._supylabel) if text is not None]
+    found += [f"legend: {_words(legend.get_texts())}" for legend in figure.legends]
+    for axes in figure.axes:
+        found.append(f"axes: {axes.get_title()} | {axes.get_xlabel()} | {axes.get_ylabel()}")
+        if legend := axes.get_legend():
+            found.append(f"  legend: {_words(legend.get_texts())}")
+        for name, ticks in (("x", axes.get_xticklabels()), ("y", axes.get_yticklabels())):
+            if any(tick.get_text().strip("−-0123456789.") for tick in ticks):
+                found.append(f"  {name}: {_words(ticks)}")
+        found += [f"  {text.get_text()!r} at {_short(text.get_position())}" for text in axes.texts]
+        for line in axes.get_lines():
+            found.append(f"  line {_label(line)}: {_short(line.get_xdata())}, {_short(line.get_ydata())}")
+        for patch in axes.patches:
+            corners = patch.get_extents().transformed(axes.transData.inverted()).get_points()
+            found.append(f"  {type(patch).__name__} {_label(patch)}: {_short(corners)}")
+        for points in axes.collections:
+            found.append(f"  {type(points).__name__} {_label(points)}: {_short(points.get_offsets())}")
+        for image in axes.get_images():
+            shown = np.asarray(image.get_array(), dtype=float)
+            found.append(f"  image {_values(shown)}, at {_short(image.get_extent())}")
+    return "\n".join(found)
+
+
+def _words(texts: Any) -> str:
+    return ", ".join(text.get_text() for text in texts)
+
+
+def _label(artist: Any) -> str:
+    label = str(artist.get_label())
+    return "" if label.startswith("_") else label
+
+
+def _short(values: Any) -> str:
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiu":
+        return ", ".join(map(str, array.ravel()[:20]))
+    array = array.astype(float)
+    return json.dumps(_plain(array)) if array.size <= 24 else _values(array)
+
+
+def _values(array: np.ndarray) -> str:
+    """Shape and mean, and the means of the quarters, so that no axis can be swapped or flipped."""
+    halves = np.array_split(array, 2)
+    quarters = [part for half in halves for part in (np.array_split(half, 2, axis=1) if array.ndim > 1 else [half])]
+    means = [float(np.nanmean(part)) for part in [array, *quarters]]
+    return f"{'x'.join(map(str, array.shape))}, mean and means of its parts {json.dumps(_plain(means))}"
