@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from difflib import unified_diff
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -89,10 +90,18 @@ def _shared(value: Any, known: dict[str, Any]) -> Any:
         return value
     text = json.dumps(value)
     if text not in known:
-        entries = value.items() if isinstance(value, dict) else enumerate(value)
-        own = {key: _shared(entry, known) for key, entry in entries}
+        own = {key: _shared(entry, known) for key, entry in _entries(value)}
         known[text] = own if isinstance(value, dict) else list(own.values())
     return known[text] if len(text) > 30 else value
+
+
+def _entries(value: dict | list) -> list[tuple[Any, Any]]:
+    """The entries of a mapping or list; those next to an image are one entry, because many images share them."""
+    if isinstance(value, list):
+        return list(enumerate(value))
+    own = [(key, value[key]) for key in ("items", "image", "patient") if key in value and "image" in value]
+    rest = {key: entry for key, entry in value.items() if (key, entry) not in own}
+    return [*own, ("rest", rest)] if own else list(value.items())
 
 
 def _plain(value: Any) -> Any:
@@ -114,7 +123,14 @@ def items_in_brief(items: list[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     exams: dict[str, list[Mapping[str, Any]]] = {}
     for item in items:
         exams.setdefault(str(item.get("exam")), []).append(item)
-    return {exam: {"items": len(own), **_columns(own)} for exam, own in exams.items()}
+    brief = {exam: {"items": len(own), **_columns(own)} for exam, own in exams.items()}
+    return {exam: {key: value for key, value in own.items() if key != "exam"} for exam, own in brief.items()}
+
+
+def what_differs(first: str, second: str) -> str:
+    """The lines of the second text that are not in the first, and the lines that it lacks."""
+    lines = list(unified_diff(first.splitlines(), second.splitlines(), n=0, lineterm=""))
+    return "\n".join(line for line in lines[2:] if not line.startswith("@@"))
 
 
 def _columns(items: list[Mapping[str, Any]]) -> dict[str, Any]:
