@@ -40,7 +40,7 @@ def features_of(values) -> torch.Tensor:
 def results_of(values, weight: float = 1.0, items=ITEMS):
     collector = SliceOrderScores(network(weight))
     none = torch.zeros(len(values), dtype=torch.bool)
-    taken = collector.take(ScoredBatch(torch.zeros(len(values), 1, 4, 4), {}, features_of(values), none))
+    taken = collector.take(ScoredBatch(torch.zeros(len(values), 1, 4, 4), {}, features_of(values)[..., None], none))
     return collector.results(taken, items, "a phantom")
 
 

@@ -6,7 +6,6 @@ from planewise.engines.auxiliary_task_handler import AuxiliaryTaskHandler
 from planewise.engines.batch_engines import BatchEvaluator, BatchTrainer
 from planewise.engines.checkpoints import CheckpointHandler
 from planewise.engines.early_stop_handler import EarlyStopHandler
-from planewise.engines.encoder_inferer import EncoderInferer
 from planewise.engines.feature_inferer import FeatureInferer
 from planewise.engines.finite_loss import FiniteLossHandler
 from planewise.engines.forest_trainer import ForestTrainer
@@ -46,7 +45,6 @@ __all__ = [
     "BatchTrainer",
     "CheckpointHandler",
     "EarlyStopHandler",
-    "EncoderInferer",
     "FeatureInferer",
     "FiniteLossHandler",
     "ForestTrainer",

@@ -27,9 +27,9 @@ from planewise.reports.slice_order_figures import order_accuracy_figure
 class SliceOrderScores:
     """A `Collector` of a pair network's predictions for all pairs of every stack, with each phase separate.
 
-    The evaluator goes over slices, not pairs, and returns the encoder's features of each slice
-    (`planewise.engines.EncoderInferer`); this class applies the head to all pairs of features. So for n slices, the encoder
-    runs n times instead of n (n - 1) times.
+    The evaluator goes over slices, not pairs, and returns the encoder's features of each slice, ``(B, D, 1)``
+    (`planewise.engines.FeatureInferer`); this class applies the head to all pairs of features. So for n slices, the
+    encoder runs n times instead of n (n - 1) times.
 
     - ``metrics.json``: ``slice_order``: accuracy of all ordered pairs, of pairs that mirror each other about the centre
       of their stack (Zhang 2024, discussion of Table 5: if both halves look alike, their order cannot be seen) and of
@@ -47,7 +47,7 @@ class SliceOrderScores:
         self.network = network
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
-        return {"features": batch.prediction}
+        return {"features": batch.prediction[..., 0]}
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
         columns = {name: [float("nan")] * len(items) for name in ("place", "predicted_place")}
