@@ -8,7 +8,7 @@ from planewise.commands.phantom import app
 from planewise.phantoms import DEFECTS, KNEE_DEFECTS, KNEE_LABELLED, LABELLED, LAYOUTS
 from typer.testing import CliRunner
 
-SMALL = ("--phases", "3", "--spacing", "4", "--field", "260", "--workers", "1")
+SMALL = ("--phases", "3", "--set", "spacing=4,4", "--set", "field=260,260", "--workers", "1")
 
 
 def of(body: str):
@@ -83,7 +83,7 @@ def test_refusals_say_what_to_do(tmp_path, body, options, message):
 
 
 def test_images_of_too_few_pixels_are_refused(run, tmp_path):
-    result = run(tmp_path / "out", "--exams", 1, "--spacing", 100, "--workers", 1)
+    result = run(tmp_path / "out", "--exams", 1, "--set", "spacing=100,100", "--workers", 1)
     assert result.exit_code == 1 and "pixels of 100 mm; set a smaller spacing" in result.output
 
 

@@ -91,12 +91,6 @@ def cardiac(
         typer.Option(help="demo: about 2.7 mm pixels, 5 phases. paper: about 1.4 mm, 30 phases; 30 times the work."),
     ] = Size.demo,
     phases: Annotated[int | None, typer.Option(min=1, help="Phases of the cycle.", show_default="by size")] = None,
-    spacing: Annotated[
-        float | None, typer.Option(min=0.3, help="Pixel spacing, mm.", show_default="varies by scanner")
-    ] = None,
-    field: Annotated[
-        float | None, typer.Option(min=50, help="Longer side of the images, mm.", show_default="varies by scanner")
-    ] = None,
     thickness: Annotated[
         float | None, typer.Option(min=1, help="Slice thickness, mm.", show_default="varies by scanner")
     ] = None,
@@ -125,9 +119,7 @@ def cardiac(
     """
     with refusals("phantom"):
         population = _population(layout).at_size(size.value).with_text(set_ or [])
-        changes: dict[str, Any] = {
-            name: (value, value) for name, value in (("spacing", spacing), ("field", field)) if value is not None
-        }
+        changes: dict[str, Any] = {}
         if phases is not None:
             changes["phases"] = phases
         if thickness is not None or gap is not None:
