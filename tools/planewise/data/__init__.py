@@ -24,11 +24,11 @@ from planewise.data.photograph_dataset import PhotographDataset
 from planewise.data.photograph_inputs import find_photographs
 from planewise.data.readable_items import ReadableItems
 from planewise.data.series_sampler import SeriesSampler
-from planewise.data.slice_cache import SliceCache, default_cache_dir
+from planewise.data.slice_cache import default_cache_dir
 from planewise.data.slice_dataset import SliceDataset, as_batch
 from planewise.data.stack_dataset import StackDataset
 from planewise.data.two_phase_dataset import TwoPhaseDataset
-from planewise.data.volume_dataset import VolumeCache, VolumeDataset
+from planewise.data.volume_dataset import VolumeDataset
 from planewise.data.volume_inputs import find_volumes
 from planewise.data.volume_slice_dataset import VolumeSliceDataset, volumes_or_slices
 
@@ -40,11 +40,9 @@ __all__ = [
     "PhotographDataset",
     "ReadableItems",
     "SeriesSampler",
-    "SliceCache",
     "SliceDataset",
     "StackDataset",
     "TwoPhaseDataset",
-    "VolumeCache",
     "VolumeDataset",
     "VolumeSliceDataset",
     "absolute_datalist",

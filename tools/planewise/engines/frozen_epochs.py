@@ -1,8 +1,7 @@
-"""Freeze parts of a network for the first epochs and train them afterwards."""
+"""Freeze the encoder of a network for the first epochs and train it afterwards."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from ignite.engine import Engine, Events
@@ -13,26 +12,22 @@ from planewise.networks.pretrained import NO_WEIGHTS
 
 
 class FrozenEpochsHandler:
-    """Keep pretrained parts unchanged until the rest of the network has learned to use them (Taleb 2020, appendix A).
+    """Keep a pretrained encoder unchanged until the rest of the network has learned to use them (Taleb 2020, appendix A).
 
-    A frozen part gets no gradients and keeps its batch statistics (`NamedParts.freeze`), so the optimiser leaves it
-    unchanged. When the parts are released, the optimiser keeps its state for the other parts, and starts with a new
-    state for the released parts. In a resumed run, the epoch determines whether the parts are frozen.
+    A frozen encoder gets no gradients and keeps its batch statistics (`NamedParts.freeze`), so the optimiser leaves it
+    unchanged. When it is released, the optimiser keeps its state for the other parts, and starts with a new state for
+    the encoder. In a resumed run, the epoch determines whether it is frozen.
 
     Args:
-        network: network with the parts; the optimiser contains all its parameters from the start.
-        epochs: number of epochs for which the parts are frozen.
+        network: network with an encoder; the optimiser contains all its parameters from the start.
+        epochs: number of epochs for which the encoder is frozen.
         pretrained: the weights from which the run starts. Without pretrained weights, nothing is frozen, because frozen
             random weights would be useless.
-        parts: names of the parts.
     """
 
-    def __init__(
-        self, network: NamedParts, epochs: int, pretrained: str | Path | None, parts: Sequence[str] = ("encoder",)
-    ) -> None:
+    def __init__(self, network: NamedParts, epochs: int, pretrained: str | Path | None) -> None:
         self.network = network
         self.epochs = 0 if pretrained in NO_WEIGHTS else int(epochs)
-        self.parts = tuple(parts)
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_STARTED, self._epoch)
@@ -42,7 +37,7 @@ class FrozenEpochsHandler:
         if frozen == bool(self.network.frozen):
             return
         if frozen:
-            self.network.freeze(self.parts)
+            self.network.freeze(("encoder",))
         else:
             self.network.release()
         wrapper = engine.network

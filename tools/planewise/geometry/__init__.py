@@ -1,6 +1,6 @@
 """Convert planes to lines, heatmaps and locations, and back. Pure functions on tensors, without files or MONAI."""
 
-from planewise.geometry.heatmaps import LineFit, fit_lines, line_agreement, line_heatmaps
+from planewise.geometry.heatmaps import fit_lines, line_agreement, line_heatmaps
 from planewise.geometry.lines import (
     clip_lines,
     crossing,
@@ -19,7 +19,7 @@ from planewise.geometry.locations import (
     relative_locations,
     to_left_front_or_head,
 )
-from planewise.geometry.patch_pyramids import PredictedPatches, inverted_pyramids, predicted_patches
+from planewise.geometry.patch_pyramids import inverted_pyramids, predicted_patches
 from planewise.geometry.plane_bounds import Bound, calibrated_bound
 from planewise.geometry.planes import (
     affine_inverse,
@@ -39,7 +39,7 @@ from planewise.geometry.rotations import (
     rotate90_matrix,
     rotation_of_class,
 )
-from planewise.geometry.square_centres import FoundSquares, cross_residual, find_squares
+from planewise.geometry.square_centres import cross_residual, find_squares
 from planewise.geometry.squares import (
     SQUARE_STEPS,
     Squares,
@@ -60,28 +60,21 @@ from planewise.geometry.stack_planes import (
     plane_errors,
 )
 from planewise.geometry.tolerances import (
-    AXIS_MARGIN,
     MIN_BASE_APEX_COSINE,
-    MIN_END_COSINE,
     MIN_SPACING,
     PARALLEL_ANGLE,
 )
 from planewise.old_names import old_names
 
 __all__ = [
-    "AXIS_MARGIN",
     "MIN_BASE_APEX_COSINE",
-    "MIN_END_COSINE",
     "MIN_SPACING",
     "PARALLEL_ANGLE",
     "PLANE_ROTATIONS",
     "SQUARE_STEPS",
     "VOLUME_ROTATIONS",
     "Bound",
-    "FoundSquares",
-    "LineFit",
     "PlannedPlane",
-    "PredictedPatches",
     "SliceLines",
     "Squares",
     "affine_inverse",

@@ -12,9 +12,7 @@ from planewise.geometry.planes import fit_plane
 from planewise.geometry.tolerances import PARALLEL_ANGLE
 
 
-def intersection_lines(
-    affine: Tensor, origin: Tensor, normal: Tensor, parallel_angle: float = PARALLEL_ANGLE
-) -> Tensor:
+def intersection_lines(affine: Tensor, origin: Tensor, normal: Tensor) -> Tensor:
     """Line along which a plane intersects a slice (Zhang 2024, section 4.1).
 
     A point of the slice is ``o + i u + j v``, so the plane ``n.(x - p) = 0`` intersects it where ``A i + B j + C = 0``
@@ -24,7 +22,6 @@ def intersection_lines(
         affine: affine of the slice, shape ``(..., 4, 4)``, RAS+, mm.
         origin: a point of the plane, shape ``(..., 3)``, RAS+, mm.
         normal: unit normal of the plane, shape ``(..., 3)``.
-        parallel_angle: smallest angle between the plane and the slice, radians; at smaller angles there is no line.
 
     Returns:
         ``(A, B, C)`` in float64, shape ``(..., 3)``, scaled to ``A^2 + B^2 = 1``: ``A i + B j + C`` is the signed
@@ -39,7 +36,7 @@ def intersection_lines(
     # sine of the angle between the planes: the length of the plane's unit normal projected onto the slice
     sine = torch.hypot(a / u.norm(dim=-1), b / v.norm(dim=-1))
     line = torch.stack([a, b, c], dim=-1) / torch.hypot(a, b)[..., None]
-    return torch.where((sine > math.sin(parallel_angle))[..., None], line, torch.nan)
+    return torch.where((sine > math.sin(PARALLEL_ANGLE))[..., None], line, torch.nan)
 
 
 def lines_in_mm(lines: Tensor, affine: Tensor) -> Tensor:

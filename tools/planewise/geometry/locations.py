@@ -67,17 +67,16 @@ def order_strength(order: float, mapping: Literal["linear", "sine"] = "linear") 
     return abs(order) if mapping == "linear" else order
 
 
-def base_to_apex(normal: Tensor, min_cosine: float = MIN_BASE_APEX_COSINE) -> Tensor:
+def base_to_apex(normal: Tensor) -> Tensor:
     """The direction from the base of the left ventricle to its apex, along a short-axis stack's normal.
 
     Rule: from base to apex, the left ventricle points to the left, anterior and inferior. Of the two directions of the
     normal, the one nearer to this usual direction is taken, if the cosine of the angle between them is at least
-    ``min_cosine``; otherwise the direction is undecided. Limits: the direction of a heart in the right chest
+    `MIN_BASE_APEX_COSINE`; otherwise the direction is undecided. Limits: the direction of a heart in the right chest
     (dextrocardia) is reversed or undecided; an oblique stack that is not a short axis may be accepted.
 
     Args:
         normal: unit normal, shape ``(..., 3)``, RAS+, either sign.
-        min_cosine: smallest cosine at which base and apex are distinguished.
 
     Returns:
         Unit vector, shape ``(..., 3)``, RAS+; NaN if undecided.
@@ -85,20 +84,19 @@ def base_to_apex(normal: Tensor, min_cosine: float = MIN_BASE_APEX_COSINE) -> Te
     normal = torch.as_tensor(normal, dtype=torch.float64)
     cosine = (normal * torch.tensor(USUAL_LONG_AXIS, dtype=torch.float64, device=normal.device)).sum(dim=-1)
     oriented = normal * torch.sign(cosine)[..., None]
-    return torch.where((cosine.abs() >= min_cosine)[..., None], oriented, torch.nan)
+    return torch.where((cosine.abs() >= MIN_BASE_APEX_COSINE)[..., None], oriented, torch.nan)
 
 
-def to_left_front_or_head(normal: Tensor, margin: float = AXIS_MARGIN) -> Tensor:
+def to_left_front_or_head(normal: Tensor) -> Tensor:
     """Orient the normal of a stack of any organ towards the patient's left, front or head.
 
     Rule: along the body axis nearest to the normal (left-right, posterior-anterior or inferior-superior), the direction
-    points to the left, to the front or to the head. If another axis is equally near, within ``margin``, and would
+    points to the left, to the front or to the head. If another axis is equally near, within `AXIS_MARGIN`, and would
     reverse the direction, the direction is undecided. Without this exception, two exams that differ by a few degrees
     could count their slices from opposite ends.
 
     Args:
         normal: unit normal, shape ``(..., 3)``, RAS+, either sign.
-        margin: largest difference of two angles that count as equal, radians.
 
     Returns:
         Unit vector, shape ``(..., 3)``, RAS+; NaN if undecided.
@@ -108,5 +106,5 @@ def to_left_front_or_head(normal: Tensor, margin: float = AXIS_MARGIN) -> Tensor
     angle = along.abs().clamp(max=1.0).acos()
     nearest = angle.argmin(dim=-1, keepdim=True)
     sign = torch.where(along.gather(-1, nearest) < 0, -1.0, 1.0).to(normal)
-    turned = (angle < angle.gather(-1, nearest) + margin) & (along * sign < 0)
+    turned = (angle < angle.gather(-1, nearest) + AXIS_MARGIN) & (along * sign < 0)
     return torch.where(turned.any(dim=-1, keepdim=True), torch.nan, sign * normal)

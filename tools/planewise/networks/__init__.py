@@ -14,9 +14,9 @@ The metadata of a bundle name the C channels under ``channel_def``. A second net
 (momentum, projector, context) belongs to the trainer, not to ``network_def``.
 """
 
-from planewise.networks.alexnet import ALEXNET_FEATURES, AlexNetDecoder, AlexNetEncoder
+from planewise.networks.alexnet import AlexNetDecoder, AlexNetEncoder
 from planewise.networks.byol_learner import ByolLearner
-from planewise.networks.densenet import DENSENET121_BLOCKS, DenseNetEncoder
+from planewise.networks.densenet import DenseNetEncoder
 from planewise.networks.embedding_net import EmbeddingNet
 from planewise.networks.features import encoder_features
 from planewise.networks.forest_net import ForestNet
@@ -34,7 +34,7 @@ from planewise.networks.pretrained import (
 )
 from planewise.networks.projection_head import ProjectionHead
 from planewise.networks.residual_unet import RESIDUAL_FEATURES, ResidualDecoder, ResidualEncoder
-from planewise.networks.resnet import RESNET50_BLOCKS, RESNET50_FEATURES, ResNetEncoder
+from planewise.networks.resnet import ResNetEncoder
 from planewise.networks.saliency import phase_saliency_maps, saliency_maps
 from planewise.networks.shared_encoder_net import SharedEncoderNet
 from planewise.networks.simclr_learner import SimClrLearner
@@ -44,18 +44,12 @@ from planewise.networks.stack_classifier import StackClassifier
 from planewise.networks.two_head_learner import TwoHeadLearner
 from planewise.networks.two_phase_classifier import TwoPhaseClassifier, load_both_phases
 from planewise.networks.unet import PAPER_FEATURES, UNetDecoder, UNetEncoder
-from planewise.networks.vgg import VGG16_BLOCKS, VGG16_FEATURES, VggEncoder
+from planewise.networks.vgg import VggEncoder
 from planewise.networks.vit import ViTDecoder, ViTEncoder
 
 __all__ = [
-    "ALEXNET_FEATURES",
-    "DENSENET121_BLOCKS",
     "PAPER_FEATURES",
     "RESIDUAL_FEATURES",
-    "RESNET50_BLOCKS",
-    "RESNET50_FEATURES",
-    "VGG16_BLOCKS",
-    "VGG16_FEATURES",
     "AlexNetDecoder",
     "AlexNetEncoder",
     "ByolLearner",

@@ -6,13 +6,12 @@ from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.groups import GROUPS
 from planewise.phantoms.heart.heart import ATRIA, LABELS, Heart
 from planewise.phantoms.heart.nifti_defects import MNMS2_DEFECTS, UKBB_DEFECTS
-from planewise.phantoms.heart.patient import Patient
 from planewise.phantoms.heart.planes import lay_planes, true_planes
 from planewise.phantoms.heart.population import LABELLED, UNLABELLED, VOLUNTEERS, Population
 from planewise.phantoms.knee.defects import KNEE_DEFECTS
 from planewise.phantoms.knee.exam import KneeExam
 from planewise.phantoms.knee.knee import Knee
-from planewise.phantoms.knee.population import KNEE_LABELLED, KNEE_UNLABELLED, KneePopulation
+from planewise.phantoms.knee.population import KNEE_LABELLED, KNEE_UNLABELLED
 from planewise.phantoms.layout import LAYOUTS
 from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.pose import ImagePose
@@ -38,8 +37,6 @@ __all__ = [
     "ImagePose",
     "Knee",
     "KneeExam",
-    "KneePopulation",
-    "Patient",
     "Population",
     "Recipe",
     "lay_planes",

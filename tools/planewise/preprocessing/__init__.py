@@ -2,7 +2,6 @@
 
 from planewise.preprocessing.cardiac_features import FEATURES, CardiacFeaturesd, cardiac_features
 from planewise.preprocessing.crop_to_foreground import CropToForegroundd
-from planewise.preprocessing.exam_name import exam_of
 from planewise.preprocessing.in_plane_spacing import InPlaneSpacingd
 from planewise.preprocessing.keep_heart import KeepHeartd
 from planewise.preprocessing.limit_slices import LimitSlicesd
@@ -33,5 +32,4 @@ __all__ = [
     "ScaleToUnitd",
     "StandardizeSliced",
     "cardiac_features",
-    "exam_of",
 ]

@@ -22,8 +22,7 @@ class CropToForegroundd(CropForegroundd):
     is invertible, so that a prediction can be mapped back to the image's own grid.
 
     Args:
-        keys: images and masks to crop, ``(channels, i, j, k)`` or ``(channels, i, j)``.
-        source_key: the image that determines the box.
+        keys: images and masks to crop, ``(channels, i, j, k)`` or ``(channels, i, j)``; ``image`` determines the box.
         threshold: the threshold, for intensities scaled to [0, 1].
         allow_missing_keys: skip keys that an item lacks.
 
@@ -35,12 +34,11 @@ class CropToForegroundd(CropForegroundd):
     def __init__(
         self,
         keys: KeysCollection,
-        source_key: str = "image",
         threshold: float = 0.05,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(
-            keys, source_key, select_fn=partial(operator.lt, float(threshold)), allow_missing_keys=allow_missing_keys
+            keys, "image", select_fn=partial(operator.lt, float(threshold)), allow_missing_keys=allow_missing_keys
         )
         self.threshold = float(threshold)
 

@@ -45,7 +45,6 @@ class KeepHeartd(MapTransform):
         crop: whether the slice is also cropped to the bounding box of its heart; a later `ResizeWithPadOrCropd` centres
             the box in an image of zeros.
         labels: label values of the heart in the mask (right ventricle, myocardium, left ventricle).
-        mask_key: key of the mask, on the slice's grid.
         keep_mask: whether the mask stays in the item, cropped like the slice, as some evaluations require.
 
     Raises:
@@ -58,7 +57,6 @@ class KeepHeartd(MapTransform):
         margin: float = 0.0,
         crop: bool = False,
         labels: Sequence[int] = (1, 2, 3),
-        mask_key: str = "label",
         keep_mask: bool = False,
     ) -> None:
         super().__init__(keys)
@@ -67,7 +65,6 @@ class KeepHeartd(MapTransform):
         self.margin = float(margin)
         self.crop = crop
         self.labels = tuple(int(value) for value in labels)
-        self.mask_key = mask_key
         self.keep_mask = keep_mask
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -75,11 +72,11 @@ class KeepHeartd(MapTransform):
         for key in self.key_iterator(item):
             item = self._kept(item, key)
         if not self.keep_mask:
-            item.pop(self.mask_key, None)
+            item.pop("label", None)
         return item
 
     def _kept(self, item: dict[Hashable, Any], key: Hashable) -> dict[Hashable, Any]:
-        image, mask = item[key], item.get(self.mask_key)
+        image, mask = item[key], item.get("label")
         if not isinstance(mask, MetaTensor):
             raise InputError(
                 "the item has no mask; predict masks with `planewise segment DATALIST -o FOLDER`, add your own with "
@@ -100,6 +97,6 @@ class KeepHeartd(MapTransform):
         if self.crop:
             start, end = generate_spatial_bounding_box(heart)
             cut = SpatialCrop(roi_start=start, roi_end=end)
-            for name in {key, self.mask_key} if self.keep_mask else {key}:
+            for name in {key, "label"} if self.keep_mask else {key}:
                 item[name] = cut(item[name])
         return item
