@@ -38,25 +38,6 @@ def test_all_pretexts_have_the_same_budget(name, tmp_path):
     assert seeds == dict.fromkeys(pretrainings, "0") | dict.fromkeys(again, "1")
 
 
-def test_second_seeds_are_of_the_comparisons_methods_and_settings(tmp_path):
-    """Then methods that both studies train have the same result."""
-    seeds, whole = (
-        yaml.safe_load((STUDIES / f"configs/{name}.yaml").read_text()) for name in ("comparison-seeds", "comparison")
-    )
-    its_own = {"title", "time", "out", "pretexts", "methods", "target"}
-    assert {key: value for key, value in seeds.items() if key not in its_own} == {
-        key: whole[key] for key in seeds.keys() - its_own
-    }
-    first = [method for method in seeds["methods"] if not method.endswith("_again")]
-    assert set(first) == {"none", *seeds["pretexts"]} <= set(whole["methods"])
-    for method in seeds["pretexts"]:
-        assert seeds["methods"][f"{method}_again"] == {"pretext": method, "overrides": {"pretrain": {"seed": 1}}}
-    text = planned(seeds, tmp_path, "--printshellcmds")
-    assert jobs(text)["pretrain"] == 6 and jobs(text)["finetune"] == 7 * 3 * 5
-    found = {steps_and_slices(command) for command in commands(text, "pretrain")}
-    assert found == {BUDGETS["comparison"][0]}
-
-
 def steps_and_slices(command: str) -> tuple[int, int]:
     """Number of steps of a job's whole training, and slices per step."""
     bundle = re.search(rf"cd {ROOT}/bundles/(\w+) && ", command)[1]

@@ -558,9 +558,7 @@ def test_the_demo_lists_the_small_studies_with_their_times():
 
 
 def test_the_demo_refuses_a_study_that_is_not_small():
-    known = (
-        "comparison-seeds comparison heart heart_development knee-comparison knee mask-prior positions positions_4ch"
-    )
+    known = "comparison heart heart_development knee-comparison knee mask-prior positions positions_4ch"
     known += " quick retinopathy volumes volumes_pancreas"
     assert f"there is no small study table5; choose one of: {known}" in demo("table5", expected=1)
 
