@@ -54,19 +54,6 @@ def test_the_background_stays_the_background(size, change):
     assert not torch.allclose(after["image"], before["image"], atol=0.05)
 
 
-def test_an_inverted_image_is_the_negative_of_the_other():
-    """A standardised image is inverted by changing its sign; some images of a batch are, including their background."""
-    before = batch(count=40)
-    torch.manual_seed(1)
-    after = RandIntensityBatchd(invert_prob=0.3)(before)
-    torch.manual_seed(1)
-    chosen = torch.rand(40, 1)[:, 0] < 0.3
-    assert 0 < chosen.sum() < 40
-    sign = torch.where(chosen, -1.0, 1.0)[:, None]
-    assert torch.allclose(after["image"], before["image"] * sign[..., None, None], atol=1e-5)
-    assert torch.allclose(after["image_padding"], before["image_padding"] * sign, atol=1e-5)
-
-
 def test_shading_is_smooth_positive_and_within_its_bounds():
     before = batch(size=(32, 32))
     before["image"] = torch.linspace(-1, 1, 32).repeat(5, 1, 32, 1)
@@ -125,9 +112,7 @@ def test_two_processes_draw_what_one_would_for_both_batches(monkeypatch):
         assert torch.allclose(own, expected[rank::2], atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"gamma": -1}, {"invert_prob": 1.5}, {"bias_field": float("nan")}, {"noise": float("inf")}]
-)
+@pytest.mark.parametrize("wrong", [{"gamma": -1}, {"bias_field": float("nan")}, {"noise": float("inf")}])
 def test_amounts_that_make_no_sense(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RandIntensityBatchd(**wrong)

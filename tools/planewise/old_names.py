@@ -55,7 +55,7 @@ ARGUMENTS: Mapping[str, Mapping[str, str]] = {
     "RandBlurBatchd": {"probability": "prob"},
     "RandBrightnessBatchd": {"probability": "prob"},
     "RandFlipRotate90Batchd": {"flip": "flip_prob", "turn": "rotate90_prob"},
-    "RandIntensityBatchd": {"bias": "bias_field", "invert": "invert_prob"},
+    "RandIntensityBatchd": {"bias": "bias_field"},
     "RandRotateZoomBatchd": {"rotate_share": "rotate_prob", "scale": "zoom", "scale_share": "zoom_prob"},
     "SliceNet": {"background": "background_prob"},
 }

@@ -28,10 +28,9 @@ class RandIntensityBatchd(Transform, RandomizableTrait):
     changed equally. The changes are made in this order:
 
     1. gamma: the image is scaled to [0, 1] and raised to the power ``exp(u)``, with u uniform in ``[-gamma, gamma]``;
-    2. invert: dark and bright are exchanged, within the image's own range;
-    3. bias field: the difference from the background is multiplied by ``exp(f)``, with a smooth field f in
+    2. bias field: the difference from the background is multiplied by ``exp(f)``, with a smooth field f in
        ``[-bias_field, bias_field]``;
-    4. noise: Gaussian noise is added. Its standard deviation is a share of that of the image, drawn uniformly from
+    3. noise: Gaussian noise is added. Its standard deviation is a share of that of the image, drawn uniformly from
        ``[0, noise]``.
 
     Then the image and ``image_padding`` are standardised again. Random numbers come from torch's global generators, so
@@ -41,24 +40,18 @@ class RandIntensityBatchd(Transform, RandomizableTrait):
         gamma: largest absolute value of the exponent's logarithm; 0 leaves the contrast unchanged.
         bias_field: largest absolute change of the logarithm of the brightness; 0 leaves the shading unchanged.
         noise: largest standard deviation of the noise, as a share of that of the image; 0 adds no noise.
-        invert_prob: probability that an image is inverted.
     """
 
     @old_arguments
-    def __init__(
-        self, gamma: float = 0.0, bias_field: float = 0.0, noise: float = 0.0, invert_prob: float = 0.0
-    ) -> None:
+    def __init__(self, gamma: float = 0.0, bias_field: float = 0.0, noise: float = 0.0) -> None:
         for name, value in (("gamma", gamma), ("bias_field", bias_field), ("noise", noise)):
             if not 0 <= float(value) < float("inf"):
                 raise ValueError(f"{name} must be zero or more, got {value!r}")
-        if not 0 <= invert_prob <= 1:
-            raise ValueError(f"invert_prob must be a probability from 0 to 1, got {invert_prob!r}")
         self.gamma, self.bias_field, self.noise = float(gamma), float(bias_field), float(noise)
-        self.invert_prob = float(invert_prob)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
-        if not (self.gamma or self.bias_field or self.noise or self.invert_prob):
+        if not (self.gamma or self.bias_field or self.noise):
             return batch
         image: Tensor = batch["image"]
         padding = batch["image_padding"].to(image.dtype)
@@ -66,10 +59,6 @@ class RandIntensityBatchd(Transform, RandomizableTrait):
         if self.gamma:
             exponent = torch.exp(self.gamma * self._uniform(image, 1))
             image, background = _to_the_power(image, background, exponent)
-        if self.invert_prob:
-            chosen = self._uniform(image, 1) < 2 * self.invert_prob - 1
-            turned, outside = _inverted(image, background)
-            image, background = torch.where(chosen, turned, image), torch.where(chosen, outside, background)
         if self.bias_field:
             knots = self._uniform(image, 1, *[_KNOTS] * (image.ndim - 2))
             mode = "bilinear" if image.ndim == 4 else "trilinear"
@@ -98,25 +87,14 @@ class RandIntensityBatchd(Transform, RandomizableTrait):
 
 def _to_the_power(image: Tensor, background: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor]:
     """Scale image and background to [0, 1] by the image's own range, raise them to a power, and scale them back."""
-    low, high = _range(image)
+    pixels, shape = _over_image(image), (len(image), *[1] * (image.ndim - 1))
+    low, high = pixels.amin(dim=-1).reshape(shape), pixels.amax(dim=-1).reshape(shape)
     extent = (high - low).clamp_min(torch.finfo(image.dtype).tiny)
 
     def mapped(values: Tensor) -> Tensor:
         return low + ((values - low) / extent).clamp(0, 1) ** exponent * extent
 
     return mapped(image), mapped(background)
-
-
-def _inverted(image: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:
-    """Exchange dark and bright in image and background; the background is first clipped to the image's range."""
-    low, high = _range(image)
-    return low + high - image, low + high - background.clamp(low, high)
-
-
-def _range(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Minimum and maximum of each image, ``(B, 1, ...)``."""
-    pixels, shape = _over_image(image), (len(image), *[1] * (image.ndim - 1))
-    return pixels.amin(dim=-1).reshape(shape), pixels.amax(dim=-1).reshape(shape)
 
 
 def _over_image(image: Tensor) -> Tensor:

@@ -67,15 +67,14 @@ def paired_differences(scores: Mapping[int, float], baseline: Mapping[int, float
     return np.array([scores[draw] - baseline[draw] for draw in sorted(scores.keys() & baseline.keys())])
 
 
-def interval(differences: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
-    """Confidence interval of the mean of paired differences, by Student's t over the draws; NaN for fewer than two.
+def interval(differences: np.ndarray) -> tuple[float, float]:
+    """95 % confidence interval of the mean of paired differences, by Student's t over the draws; NaN for fewer than two.
 
     Args:
         differences: ``(draws,)``.
-        confidence: share of such intervals that contain the true mean.
     """
     if len(differences) < 2:
         return math.nan, math.nan
     error = differences.std(ddof=1) / math.sqrt(len(differences))
-    half = float(student.ppf(0.5 + confidence / 2, len(differences) - 1)) * error
+    half = float(student.ppf(0.975, len(differences) - 1)) * error
     return float(differences.mean() - half), float(differences.mean() + half)
