@@ -48,9 +48,12 @@ class Case:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return ", ".join([self.bundle, *(f"{key} {str(value).lower()}" for key, value in self.settings.items())])
+        changed = [f"{key.rpartition('#')[2]} {str(value).lower()}" for key, value in self.settings.items()]
+        return ", ".join([self.bundle, *changed])
 
 
+#: Batches are made on a side stream.
+_ASIDE = {"train#trainer#side_stream": True}
 CASES = (
     Case("pretext_cardiac_multitask"),
     Case("pretext_cardiac_multitask", settings={"channels_last": False}),
@@ -63,6 +66,10 @@ CASES = (
     Case("pretext_jigsaw"),
     Case("pretext_simclr", block=6),
     Case("pretext_byol", block=6),
+    Case("pretext_cardiac_multitask", settings=_ASIDE),
+    Case("pretext_models_genesis", settings=_ASIDE),
+    Case("pretext_cardiac_sax_position", settings=_ASIDE),
+    Case("pretext_jigsaw", settings=_ASIDE),
 )
 #: Phantoms by layout; the config determines the size of the images.
 RECIPES = {

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 
+from planewise.data.batch_loader import BatchLoader
+from planewise.engines import side_stream as side_streams
 from planewise.engines.precision import precision
 
 
@@ -17,6 +19,8 @@ class BatchTrainer(SupervisedTrainer):
         device, max_epochs, ...: as for ``monai.engines.SupervisedTrainer``.
         amp: ``auto``, true, false, or a precision (`planewise.engines.precision`). Only float16 needs scaled gradients. The
             inferer casts to the precision (`planewise.engines.AutocastInferer`).
+        side_stream: make batches on a side stream of a GPU (`planewise.engines.SideStream`); other devices ignore it. It
+            is off by default, because its gain has not been measured.
     """
 
     def __init__(
@@ -25,10 +29,15 @@ class BatchTrainer(SupervisedTrainer):
         amp: bool | str = "auto",
         non_blocking: bool = True,
         decollate: bool = False,
+        side_stream: bool = False,
         **arguments: Any,
     ) -> None:
         scaled = precision(amp, device) == "float16"
         super().__init__(device=device, amp=scaled, non_blocking=non_blocking, decollate=decollate, **arguments)
+        if side_stream and torch.device(device).type in side_streams.KINDS:
+            self.prepare_batch = side = side_streams.SideStream(self.prepare_batch, device)
+            if isinstance(self.data_loader, BatchLoader):
+                self.data_loader.wrap = side.batches
 
 
 class BatchEvaluator(SupervisedEvaluator):
