@@ -191,6 +191,25 @@ def test_few_patients_leave_no_section_empty(patients, shared):
     assert compare.fill_sections(datalist, compare.SPLITS["labelled"], labelled=True) == 0, "nobody has a label"
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ("methods: [", "study.yaml cannot be read as a study"),
+        ("", "study.yaml has no str of device, so it is not a study; correct it, or delete it"),
+        ({"methods": ["none"]}, "study.yaml has no dict of methods"),
+        ({"overrides": {"finetune": {"features": [1, "x"]}}}, "the settings in .*study.yaml cannot be used"),
+        ({"overlay": "other.yaml"}, "the settings in .*study.yaml cannot be used .*other.yaml"),
+    ],
+)
+def test_a_study_that_a_person_broke_is_refused(lists, tmp_path, changed, message):
+    file = tmp_path / "study.yaml"
+    study = compare.study_of(*lists, tmp_path, ["rotation"], [1], 1)
+    compare.write(study, file)
+    file.write_text(changed if isinstance(changed, str) else yaml.safe_dump(study | changed))
+    with pytest.raises(InputError, match=message):
+        compare.refuse_full(compare.write(study, file), file, tmp_path)
+
+
 def test_a_section_that_was_filled_is_not_called_empty(folders, tmp_path, monkeypatch, capsys):
     """24 patients fill all sections; a division of all into one stands for a hash that leaves one out."""
     given = compare.planewise.index

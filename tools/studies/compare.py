@@ -13,10 +13,11 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 from planewise.data import default_cache_dir, gather_stacks, load_datalist, read_datalist
-from planewise.errors import InputError
+from planewise.errors import InputError, causes
 from planewise.exams.split import SECTIONS, split_stratified
 from planewise.exams.words import count_of, listed
 from planewise.preprocessing import LoadVolumed
+from planewise.text_files import read_yaml
 
 from tools.benchmarks import training_cost
 from tools.studies.estimate import sections
@@ -37,6 +38,18 @@ _LABELS = {
 _ONE_CHANNEL = "downstream_pancreas_segmentation"
 #: Keys that a study takes from its template; the rest follows from the data.
 _TAKEN = ("anatomy", "pretext_bundle", "target", "overrides")
+#: Keys that a study needs, which a person may have changed in its file.
+_NEEDED = (
+    "device",
+    "pretext_bundle",
+    "target",
+    "datalists",
+    "pretexts",
+    "methods",
+    "label_counts",
+    "draws",
+    "overrides",
+)
 #: Pretexts that are tried first if the images are suitable.
 _FIRST = ("multitask", "simclr", "models_genesis", "relative_patch_location", "rotation", "exemplar")
 #: Shares of training, validation and test exams when a folder is split. Few labelled exams are needed for training, but more
@@ -327,9 +340,18 @@ def write(study: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
 
     Returns:
         The study in the file.
+
+    Raises:
+        InputError: the file cannot be read, or lacks something that a study needs.
     """
-    if file.exists():
-        there = yaml.safe_load(file.read_text())
+    if file.exists() or file.is_symlink():
+        there = read_yaml(file, "a study")
+        kinds = {key: type(study[key]) for key in _NEEDED}
+        if wrong := [key for key in kinds if not isinstance(there, dict) or not isinstance(there.get(key), kinds[key])]:
+            raise InputError(
+                f"{file} has no {kinds[wrong[0]].__name__} of {wrong[0]}, so it is not a study; correct it, or delete it to "
+                "start again"
+            )
         if there != study:
             print(f"{file} is kept as it is, and differs from the study that you asked for; delete it to start again")
         return there
@@ -380,9 +402,18 @@ def refuse_full(study: Mapping[str, Any], file: Path, out: Path) -> str:
         out: folder of the study's results.
 
     Raises:
-        InputError: there is too little space for the weights, or for the cache, which may be on another disk.
+        InputError: the study has impossible settings, or there is too little space for the weights, or for the cache,
+            which may be on another disk.
     """
-    weights, cache, home = disk_needed(study, trainings(study)), cache_needed(study, file), default_cache_dir()
+    home = default_cache_dir()
+    try:
+        weights, cache = disk_needed(study, trainings(study)), cache_needed(study, file)
+    except InputError:
+        raise
+    except (RuntimeError, ValueError, TypeError, AttributeError, LookupError, OSError, ArithmeticError) as error:
+        raise InputError(
+            f"the settings in {file} cannot be used ({causes(error)[-1]}); correct them, or delete the file to start again"
+        ) from error
     one_disk = _existing(home).stat().st_dev == _existing(out).stat().st_dev
     wanted = [(out, weights, "weights"), (home, cache, "the cache")]
     if one_disk:
