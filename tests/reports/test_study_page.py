@@ -112,6 +112,7 @@ def written(study: Path) -> tuple[dict[str, Table], str]:
         ("study.json", {"methods": None}, "methods must be a list of names, or names with settings"),
         ("study.json", {"anatomy": "elbow"}, "anatomy must be one of .*knee"),
         ("study.json", {"title": ["a"]}, "title must be a text"),
+        ("study.json", {"view": ["sax"]}, "view must be the name of a view"),
         (
             "unlabelled.json",
             {"training": [1.5]},
@@ -128,6 +129,12 @@ def test_a_file_that_was_edited_is_refused(study, file, changes, message):
     edit(study / file, **changes)
     with pytest.raises(InputError, match=message):
         written(study)
+
+
+def test_a_folder_that_is_not_of_a_run_is_not_read(study):
+    (study / "finetune/none/²/0").mkdir(parents=True)  # Python counts it as a digit, but not as a number
+    edit(study / "study.json", title=None)
+    assert f": {study.name}</h1>" in written(study)[1]
 
 
 def over_draws(values) -> str:

@@ -23,6 +23,7 @@ _FORMS: Sequence[tuple[str, Callable[[Any], bool], str]] = (
     ("methods", _are_names, "a list of names, or names with settings"),
     ("anatomy", lambda value: value in (None, *ANATOMIES), f"one of {', '.join(ANATOMIES)}"),
     ("title", lambda value: value is None or isinstance(value, str), "a text"),
+    ("view", lambda value: value is None or isinstance(value, str), "the name of a view"),
 )
 
 
@@ -60,7 +61,7 @@ class StudyFolder:
 
     @property
     def title(self) -> str:
-        return self.config.get("title", self.path.name)
+        return self.config.get("title") or self.path.name
 
     @property
     def anatomy(self) -> Words:
@@ -109,7 +110,7 @@ class StudyFolder:
         for method in self.methods:
             folders = [(*path.parts[-2:], path) for path in (self.path / kind / method).glob("*/*")]
             for count, draw, path in sorted(
-                (int(count), int(draw), path) for count, draw, path in folders if count.isdigit() and draw.isdigit()
+                (int(count), int(draw), path) for count, draw, path in folders if count.isdecimal() and draw.isdecimal()
             ):
                 yield method, count, draw, path
 
