@@ -67,10 +67,10 @@ def test_patients_are_counted_once_and_weights_four_times():
 
 def test_the_cache_of_the_images_needs_room_too(lists, tmp_path, monkeypatch):
     """16 bits a pixel and 8 bits a mask, for every pretext; the cache may lie on another disk."""
-    study = compare.study_of(*lists, tmp_path, ["rotation", "simclr"], [1], 1)
+    study = compare.study_of(*lists, tmp_path, ["jigsaw", "simclr"], [1], 1)
     slices = [sum(len(json.loads(file.read_text())[section]) for section in SECTIONS) for file in lists]
     needed = compare.cache_needed(study, tmp_path / "study.yaml")
-    side = compare._config("pretext_rotation", study, "pretrain")["image_size"]
+    side = compare._config("pretext_jigsaw", study, "pretrain")["image_size"]
     assert slices[0] > 100 and needed >= 2 * 2 * side**2 * slices[0] / 1e9
     weights = compare.disk_needed(study, compare.trainings(study))
     monkeypatch.setattr(compare, "default_cache_dir", lambda: tmp_path / "cache")
@@ -131,6 +131,23 @@ def test_pretexts_that_need_planes_are_left_out_where_there_are_none(lists, tmp_
     assert compare.study_of(lone, labelled, tmp_path)["pretexts"] == fewer[:3]
     study = compare.study_of(unlabelled, labelled, tmp_path, ["all"])
     assert study["pretexts"] == every and list(study["methods"]) == ["none", "released", *every]
+
+
+@pytest.mark.parametrize(
+    ("anatomy", "first", "unfit"),
+    [
+        # networks for volumes do not fit a task on slices
+        ("cardiac", ["simclr", "models_genesis", "byol"], {"rotation", "exemplar", "contrastive_predictive_coding"}),
+        ("knee", ["simclr", "models_genesis", "byol"], {"rotation", "exemplar", "relative_patch_location"}),
+        ("volume", ["relative_patch_location", "rotation", "exemplar"], {"simclr", "models_genesis"}),
+        # photographs have another encoder
+        ("photograph", ["relative_patch_location", "rotation", "exemplar"], {"simclr", "models_genesis"}),
+    ],
+)
+def test_pretexts_with_another_encoder_than_the_task_are_left_out(anatomy, first, unfit):
+    datalist = {"planewise": {"anatomy": anatomy}, "training": []}
+    found = compare.fitting(datalist, compare.template_of(anatomy)["pretext_bundle"])
+    assert found[:3] == first and not unfit & set(found)
 
 
 def test_all_methods_have_one_network(lists, tmp_path):

@@ -165,22 +165,24 @@ def labelled_in(content: Mapping[str, Any], section: str) -> int:
 
 
 def fitting(unlabelled: Mapping[str, Any], pattern: str) -> list[str]:
-    """The pretexts that can learn from a datalist; those that need planes are included only if exams have these planes.
+    """The pretexts that can learn from a datalist, and whose encoder is of the task's kind; those that need planes
+    are included only if exams have these planes.
 
     Args:
         unlabelled: content of the datalist.
         pattern: the study's ``pretext_bundle``.
     """
+    anatomy = unlabelled["planewise"]["anatomy"]
+    study = {"anatomy": anatomy, "overrides": {}}
+    encoder = _encoder(_config(template_of(anatomy)["target"]["bundle"], study, "finetune"))
     views = unlabelled["planewise"].get("views") or []
     planes = any(set(views) <= set(item.get("planes") or ()) for item in unlabelled["training"]) if views else False
     found = []
     for pretext in pretexts_of(pattern, BUNDLES):
-        config = ConfigParser.load_config_file(
-            str(BUNDLES / bundle_of(pretext, pattern, BUNDLES) / "configs/train.yaml")
-        )
+        config = _config(bundle_of(pretext, pattern, BUNDLES), study, "pretrain")
         # the pretext on positions in the 4ch view learns from another stack, which other views cut
         suited = planes and set(config["views"]) <= set(views) if "missing_planes" in config else True
-        if suited:
+        if suited and _encoder(config) == encoder:
             found.append(pretext)
     return sorted(found, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
 
@@ -289,7 +291,8 @@ def study_of(
         chosen = suited if list(pretexts) == ["all"] else list(dict.fromkeys(pretexts))
     if unknown := [name for name in chosen if name not in suited]:
         raise InputError(
-            f"{listed(unknown)}: no pretext of that name can learn from {unlabelled}; choose among {', '.join(suited)}"
+            f"{listed(unknown)}: no pretext of that name can learn from {unlabelled} for this task; "
+            f"choose among {', '.join(suited)}"
         )
     most = have["training"]
     numbers = sorted(set(counts)) if counts else [4**power for power in range(8) if 4**power <= most]
@@ -444,6 +447,11 @@ def _config(bundle: str, study: Mapping[str, Any], kind: str) -> ConfigParser:
     """A bundle's config as a study runs it; ``kind`` is ``"pretrain"`` or ``"finetune"``."""
     overlays = overlays_of(bundle, study.get("anatomy", ""), study.get("overlay"), BUNDLES)
     return training_cost.settings(bundle, ("train.yaml", *overlays), study["overrides"].get(kind))
+
+
+def _encoder(config: ConfigParser) -> tuple[str, int]:
+    """The class of an encoder and its dimensions; weights move only between encoders that have both in common."""
+    return config["network_def"]["encoder"]["_target_"], config.get("spatial_dims", 2)
 
 
 def trainings(study: Mapping[str, Any]) -> int:

@@ -35,6 +35,7 @@ from planewise.errors import InputError
 from planewise.exams.anatomies import ANATOMIES, VOLUME
 from planewise.exams.cases import BRATS
 from planewise.exams.split import SECTIONS
+from planewise.exams.words import count_of
 
 from tools.benchmarks.page import with_block
 from tools.benchmarks.phantom_data import phantom_datalist
@@ -449,7 +450,7 @@ def report(
     lines = ["jobs of Snakemake's dry run: " + ", ".join(f"{count} {name}" for name, count in counts.items())]
     for kind, found in data.items():
         sizes = "; ".join(
-            f"{name} {found[name].exams} exams, {found[name].slices} {found['unit']}" for name in SECTIONS
+            f"{name} {count_of(found[name].exams, 'exam')}, {found[name].slices} {found['unit']}" for name in SECTIONS
         )
         lines.append(f"{kind} data, {found['source']}: {sizes}")
     rows: dict[tuple[str, int | None], list[Cost]] = {}
