@@ -5,7 +5,15 @@ import math
 from pathlib import Path
 
 import pytest
-from planewise.own_exams.plan_exams import OPERATOR_DEG, OPERATOR_MM, PlannedExam, _by_phase, _summary, reasons_alike
+from planewise.own_exams.plan_exams import (
+    OPERATOR_DEG,
+    OPERATOR_MM,
+    PlannedExam,
+    _by_phase,
+    _row,
+    _summary,
+    reasons_alike,
+)
 from planewise.phantoms import UNLABELLED
 
 FLAT, FAINT, FAR = (
@@ -13,6 +21,15 @@ FLAT, FAINT, FAR = (
     "peak 0.42, at least 0.5 is needed",
     "residual 13.00, at most 12 is needed",
 )
+
+
+def test_a_plane_from_one_phase_says_so_next_to_its_bounds():
+    view = {"verdict": "plane", "reasons": [], "within_deg": 9.1, "within_mm": 1.8, "agreement": 0.8}
+    view |= {"slices_that_disagree": [], "slices_without_a_line": []}
+    plan = {"views": {"4ch": view}, "bounds_measured_on": "60 phantom exams"}
+    bounds = "90 % error bounds 9.1 deg and 1.8 mm (60 phantom exams)"
+    assert _row("4ch", plan, None)[-1] == f"{bounds}; from one phase: the bounds do not include the heart's motion"
+    assert _row("4ch", {**plan, "phases": 5}, None)[-1] == bounds
 
 
 def test_few_phases_stand_for_many():

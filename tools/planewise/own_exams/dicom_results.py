@@ -159,7 +159,11 @@ def _view(view: str, entry: Mapping[str, Any], plan: Mapping[str, Any], apart: t
         kind=_VIEWS.get(view, own_code(view[:16], f"{view} view"[:64])),
         numbers=numbers,
         judgements=[(_VERDICT, _ANSWERS["plane" if planned else "no plane"])],
-        remarks=[*entry["reasons"], *plane_in_words(entry, plan["bounds_measured_on"]), RESEARCH_ONLY],
+        remarks=[
+            *entry["reasons"],
+            *plane_in_words(entry, plan["bounds_measured_on"], "phases" not in plan),
+            RESEARCH_ONLY,
+        ],
         corners=corners,
     )
 

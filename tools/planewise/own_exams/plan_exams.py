@@ -296,9 +296,8 @@ def _planned(
         stack = load_stack(item)
         plan = json.loads((output / stack.name / "plan.json").read_text())
         mask = read_mask(output, stack.name)
-        measured_on = plan["bounds_measured_on"]
         apart = {view: _apart(entry, stack.acquired.get(view)) for view, entry in plan["views"].items()}
-        rows = [_row(view, entry, apart[view], measured_on) for view, entry in plan["views"].items()]
+        rows = [_row(view, plan, apart[view]) for view in plan["views"]]
         flags = [*item.get("doubts", ()), *_outside(plan["views"], apart)]
         alike, own = reasons_alike(plan["views"])
         lines = [_line([view, _verdict(own[view]), *cells]) for view, _, *cells in rows]
@@ -378,8 +377,8 @@ _TERMS = {
 
 #: A note for plans without other phases.
 _ONE_PHASE = (
-    "Planned from one phase: operators prescribe views at end-diastole, and at other phases the heart has moved. The error "
-    "bounds do not include this motion."
+    "Planned from one phase: operators prescribe views at end-diastole. At other phases the heart has moved, and a plane may "
+    "be 10 degrees off: plan from all phases, or from end-diastole."
 )
 
 
@@ -392,10 +391,11 @@ def _apart(entry: Mapping[str, Any], acquired: Mapping[str, Sequence[float]] | N
     return plane_errors(origin, normal, *reference, at=origin)
 
 
-def _row(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None, measured_on: str | None) -> list[str]:
+def _row(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:
     """A view's row of the table."""
+    entry = plan["views"][view]
     angle, offset = apart or (None, None)
-    sure = "; ".join(plane_in_words(entry, measured_on)) or "-"
+    sure = "; ".join(plane_in_words(entry, plan["bounds_measured_on"], "phases" not in plan)) or "-"
     beyond = _beyond(entry, apart)
     compared = [
         text(value, 1, f" {unit}") + (f" {FLAGGED}" if unit in beyond else "")

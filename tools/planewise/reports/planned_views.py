@@ -24,12 +24,13 @@ _SLICER_SCHEMA = (
 )
 
 
-def plane_in_words(view: Mapping[str, Any], measured_on: str | None) -> list[str]:
+def plane_in_words(view: Mapping[str, Any], measured_on: str | None, one_phase: bool = False) -> list[str]:
     """Notes on a planned plane, in words: its error bounds, and the slices and phases that disagree with it.
 
     Args:
         view: entry of a plan from `planewise.evaluation.PlanViewsd`.
         measured_on: the plan's ``bounds_measured_on``.
+        one_phase: whether the plane of a beating heart comes from one phase, so that its bounds do not include motion.
 
     Returns:
         Parts of a sentence; empty if there is no plane.
@@ -37,6 +38,8 @@ def plane_in_words(view: Mapping[str, Any], measured_on: str | None) -> list[str
     words = []
     if view["within_deg"] is not None and view["within_mm"] is not None:
         words.append(f"90 % error bounds {view['within_deg']:.1f} deg and {view['within_mm']:.1f} mm ({measured_on})")
+        if one_phase:
+            words.append("from one phase: the bounds do not include the heart's motion")
     for key, one, several in (
         ("slices_that_disagree", "disagrees", "disagree"),
         ("slices_without_a_line", "has no line", "have no line"),
