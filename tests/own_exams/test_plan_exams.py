@@ -10,6 +10,7 @@ from planewise.own_exams.plan_exams import (
     OPERATOR_MM,
     PlannedExam,
     _by_phase,
+    _explained,
     _row,
     _summary,
     reasons_alike,
@@ -30,6 +31,20 @@ def test_a_plane_from_one_phase_says_so_next_to_its_bounds():
     bounds = "90 % error bounds 9.1 deg and 1.8 mm (60 phantom exams)"
     assert _row("4ch", plan, None)[-1] == f"{bounds}; from one phase: the bounds do not include the heart's motion"
     assert _row("4ch", {**plan, "phases": 5}, None)[-1] == bounds
+
+
+def test_a_page_explains_phases_only_where_it_names_one():
+    row = [
+        "4ch",
+        "plane",
+        "3.0 deg",
+        "1.0 mm",
+        "0.89",
+        "90 % error bounds 8.8 deg and 1.9 mm (120 exams of five phases)",
+    ]
+    assert not any("phase20 is" in words for words in _explained([row]))
+    row[-1] += "; phase40 disagrees"
+    assert any("phase20 is" in words for words in _explained([row]))
 
 
 def test_few_phases_stand_for_many():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -363,11 +364,12 @@ _HEADER = (
     "agreement",
     "error bounds and remarks",
 )
-#: Terms of the table, and what they mean; a page explains those that it contains.
+#: Patterns of the table's terms, and what they mean; a page explains those that it contains.
 _TERMS = {
     "error bounds": "Error bounds: on phantoms, 90 % of the planned planes are closer than this to the true plane.",
     "agreement": "Agreement, 0 to 1: how well the lines that the network draws on the slices match one plane.",
-    "phase": "phase20 is the phase at 20 % of the cardiac cycle. Phases disagree if their plane is farther from the joint "
+    # not the words of the error bounds, which were measured on "exams of five phases"
+    r"phase\d": "phase20 is the phase at 20 % of the cardiac cycle. Phases disagree if their plane is farther from the joint "
     "plane than in 99 of 100 phases of phantoms: the heart has moved, or the network is unsure.",
     "order of the locations": "Order of the locations, 0 to 1: how well the slices run from base to apex for the network.",
     "peak": "Peak, 0 to 1: how clearly the network sees the lines.",
@@ -407,7 +409,7 @@ def _row(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) 
 def _explained(rows: Sequence[Sequence[str]]) -> list[str]:
     """Sentences that explain the terms in a table."""
     words = " ".join(["agreement", *(cell for row in rows for cell in row)])
-    return [meaning for term, meaning in _TERMS.items() if term in words]
+    return [meaning for term, meaning in _TERMS.items() if re.search(term, words)]
 
 
 def _beyond(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> dict[str, float]:

@@ -50,7 +50,9 @@ _MESH_SPACING = 2.0
 _STYLE = """
 #exam { height: 80vh; min-height: 460px; } #scroll { margin-left: 59%; display: flex; gap: 1em; }
 #curve { height: 260px; max-width: 640px; }
-@media (max-width: 700px) { #exam { height: 235vw; } #scroll { margin-left: 0; flex-wrap: wrap; } }
+@media (max-width: 700px) { #exam { height: 235vw; } #scroll { margin-left: 0; flex-wrap: wrap; }
+  /* a phone scrolls to the remarks in a table's last column; narrow ones would make its rows tall */
+  td.text:last-child { min-width: 24em; } }
 #slice { flex: 1; min-width: 6em; } #which { white-space: nowrap; } summary { cursor: pointer; }
 #cine svg { width: 100%; max-width: 960px; background: #000; }
 #cine input { vertical-align: middle; width: 14em; max-width: 50%; }
