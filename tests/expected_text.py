@@ -25,6 +25,7 @@ FOLDER = Path(__file__).parent / "expected" / "text"
 _DECIMAL = re.compile(r"(?<![\w.])([+-]?\d+(?:\.\d+(?:e[+-]\d+)?|e[+-]\d+))(?![\w.]*\w)")
 _MASKS = (
     ("─+", "─"),
+    (r"\b\d+\.\d+\.\d+\b", "VERSION"),
     (r"\d+\.\d s \(\d+ files/s\)", "N s (N files/s)"),
     (r"(?:about \d+ \w+|less than a minute) left", "N left"),
 )
@@ -127,7 +128,7 @@ def items_in_brief(items: list[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     return {exam: {key: value for key, value in own.items() if key != "exam"} for exam, own in brief.items()}
 
 
-def what_differs(first: str, second: str) -> str:
+def lines_that_differ(first: str, second: str) -> str:
     """The lines of the second text that are not in the first, and the lines that it lacks."""
     lines = list(unified_diff(first.splitlines(), second.splitlines(), n=0, lineterm=""))
     return "\n".join(line for line in lines[2:] if not line.startswith("@@"))
@@ -145,41 +146,93 @@ def _columns(items: list[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def text_of_page(page: str) -> str:
-    """The text of an HTML page, with a line for each row of a table, and no scripts, styles and pictures."""
-    page = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.S)
+    """The text of an HTML page, with a line for each row of a table, and what its scripts draw; without pictures, styles and
+    explanations in ``<details>``.
+    """
+    drawn = re.search(r"const exam = (.*?);</script>", page, re.S)
+    page = re.sub(r"<(script|style|details)\b.*?</\1>", "", page, flags=re.S)
     page = re.sub(r"\s+", " ", page)
     page = re.sub(r"</t[dh]>\s*(?=<t[dh])", " | ", page)
     flagged = re.sub(r'<(\w+)[^>]* class="?(\w+)"?[^>]*>', r"[\2] ", page)
     pictures = re.sub(r'<img[^>]* alt="([^"]*)"[^>]*>', r"\n(picture: \1)\n", flagged)
-    text = re.sub(r"<[^>]+>", "\n", re.sub(r"</?(?:b|i|a|em|span|code|small|label|td|th)\b[^>]*>", "", pictures))
-    lines = (" ".join(line.split()) for line in unescape(text).splitlines())
-    return "\n".join(line for line in lines if line)
+    outlines = re.sub(r'<path[^>]* d="([^"]*)"[^>]*>', r"\n(outline: \1)\n", pictures)
+    text = re.sub(r"<[^>]+>", "\n", re.sub(r"</?(?:b|i|a|em|span|code|small|label|td|th)\b[^>]*>", "", outlines))
+    lines = [" ".join(line.split()) for line in unescape(text).splitlines()]
+    shown = [f"{line[:60]} ({len(line)}.0 letters)" if line.startswith("(outline") else line for line in lines if line]
+    return "\n".join([*shown, readable(_short_lists(json.loads(drawn[1]))) if drawn else ""])
+
+
+def _short_lists(value: Any) -> Any:
+    """Long texts as their length, and long lists as their length, first and last entry."""
+    if isinstance(value, str):
+        return value if len(value) < 100 else f"{len(value)}.0 letters"
+    if isinstance(value, dict):
+        return {key: _short_lists(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        kept = value if len(value) <= 4 else [f"{len(value)} entries", value[0], value[-1]]
+        return [_short_lists(entry) for entry in kept]
+    return value
+
+
+#: Attributes of a DICOM file that are shown, besides its content.
+_ATTRIBUTES = (
+    "Modality", "Manufacturer", "SeriesDescription", "SeriesNumber", "InstanceNumber", "PatientName", "PatientID",
+    "PatientBirthDate", "PatientSize", "PatientWeight", "ContentLabel", "ContentDescription", "SegmentationType",
+    "Rows", "Columns", "NumberOfFrames", "SegmentsOverlap", "CompletionFlag", "VerificationFlag",
+)  # fmt: skip
 
 
 def text_of_dicom(path: Path) -> str:
-    """The attributes of a DICOM file, without UIDs, dates, times, versions and pixels."""
-    changing = {"UI", "DA", "TM", "DT", "OW", "OB"}
+    """What a DICOM segmentation or structured report says, without UIDs and dates."""
+    file = pydicom.dcmread(path)
+    found = [f"{name}: {file.get(name)}" for name in _ATTRIBUTES if name in file]
+    for segment in file.get("SegmentSequence", ()):
+        codes = (segment.SegmentedPropertyCategoryCodeSequence[0], segment.SegmentedPropertyTypeCodeSequence[0])
+        words = [_code(code) for code in codes] + [segment.SegmentAlgorithmType, segment.SegmentAlgorithmName]
+        colour = list(segment.RecommendedDisplayCIELabValue)
+        found.append(f"segment {segment.SegmentNumber}: {segment.SegmentLabel}; {'; '.join(words)}; colour {colour}")
+    if "SharedFunctionalGroupsSequence" in file:
+        (shared,) = file.SharedFunctionalGroupsSequence
+        measures = shared.PixelMeasuresSequence[0]
+        found.append(f"orientation {_numbers(shared.PlaneOrientationSequence[0].ImageOrientationPatient)}")
+        found.append(f"spacing {_numbers(measures.PixelSpacing)}, thickness {measures.SliceThickness}")
+        for frame, pixels in zip(file.PerFrameFunctionalGroupsSequence, file.pixel_array, strict=True):
+            number = frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+            position = _numbers(frame.PlanePositionSequence[0].ImagePositionPatient)
+            found.append(f"frame of segment {number} at {position}: {int(pixels.sum())} pixels")
+    return "\n".join([*found, *(line for item in file.get("ContentSequence", ()) for line in _content(item, 0))])
 
-    def lines(dataset: pydicom.Dataset, depth: int) -> list[str]:
-        found = []
-        for element in dataset:
-            if element.VR == "SQ":
-                entries = [lines(entry, depth + 1) for entry in element.value]
-                shown = [entry for number, entry in enumerate(entries) if entry not in entries[:number]]
-                count = f" ({len(entries)} items, {len(shown)} different)" if len(entries) != 1 else ""
-                found.append(f"{'  ' * depth}{element.keyword}{count}")
-                kept = shown if len(shown) <= 12 else [shown[0], shown[-1]]
-                found += [line for entry in kept for line in entry]
-            elif element.VR not in changing and element.keyword not in ("SoftwareVersions",):
-                value = element.value
-                several = value if isinstance(value, pydicom.multival.MultiValue) else [value]
-                words = [
-                    str(_plain(float(each))) if element.VR in ("DS", "FD", "FL") else str(each) for each in several
-                ]
-                found.append(f"{'  ' * depth}{element.keyword}: {', '.join(words)}")
-        return found
 
-    return "\n".join(lines(pydicom.dcmread(path), 0))
+def _content(item: pydicom.Dataset, depth: int) -> list[str]:
+    """An item of a structured report and what it contains."""
+    kind = item.ValueType
+    value = ""
+    if kind == "CODE":
+        value = _code(item.ConceptCodeSequence[0])
+    elif kind == "NUM":
+        measured = item.MeasuredValueSequence[0]
+        value = f"{_plain(float(measured.NumericValue))} {measured.MeasurementUnitsCodeSequence[0].CodeValue}"
+    elif kind == "TEXT":
+        value = item.TextValue
+    elif kind == "PNAME":
+        value = item.PersonName
+    elif kind == "SCOORD3D":
+        value = f"{item.GraphicType} {_numbers(item.GraphicData)}"
+    elif kind == "IMAGE":
+        value = f"segment {item.ReferencedSOPSequence[0].get('ReferencedSegmentNumber', '-')}"
+    name = _code(item.ConceptNameCodeSequence[0]) if "ConceptNameCodeSequence" in item else ""
+    lines = [f"{'  ' * depth}{kind} {name} = {value}"]
+    entries = list(item.get("ContentSequence", ()))
+    images = [entry for entry in entries if entry.ValueType == "IMAGE"][2:]  # a report describes every image
+    return [*lines, *(line for entry in entries if entry not in images for line in _content(entry, depth + 1))]
+
+
+def _code(code: pydicom.Dataset) -> str:
+    return f"{code.CodeMeaning} ({code.CodingSchemeDesignator} {code.CodeValue})"
+
+
+def _numbers(values: Any) -> str:
+    return json.dumps(_plain([float(value) for value in values]))
 
 
 def text_of_figure(figure: Figure) -> str:

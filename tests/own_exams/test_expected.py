@@ -1,0 +1,163 @@
+"""Compare what `planewise plan` and `segment` print and write with stored outputs; fixed predictions replace the networks."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from planewise.commands import app
+from planewise.data import find_inputs
+from planewise.own_exams.heart_bundles import PLANS, load_stack
+from planewise.preprocessing.exam_name import volume_name
+from typer.testing import CliRunner
+
+from tests.exams.conftest import write_usual_exam
+from tests.expected_text import items_in_brief, masked, readable, text_of_dicom, text_of_page
+from tests.own_exams.test_segment_datalist import bundle, exams, heart  # noqa: F401  (fixtures)
+
+FAINT, FLAT = "peak 0.42, at least 0.5 is needed", "the slices lie 0.0 deg from axial"
+#: Of each exam, by its folder: how far the planned planes of 2ch and 4ch lie from the acquired ones, degrees and mm, and
+#: their error bounds; None for a view without a plane.
+PLANNED = {
+    "a": {"2ch": (2.0, 1.5, 5.5, 1.75), "4ch": (8.0, 4.0, 6.0, 3.5)},
+    "b": {"2ch": (40.0, 9.0, 5.0, 2.0), "4ch": None},
+    "c": {"2ch": None, "4ch": None},
+}
+#: Of each exam: the radii of the left ventricle in its three phases, pixels.
+RADII = {"a": (6.0, 4.0, 5.0), "b": (7.0, 6.9, 7.1), "c": (1.0, 0.6, 0.0)}
+
+
+@pytest.fixture
+def hearts(own_caches, tmp_path, monkeypatch) -> Path:
+    """Three exams of three phases, and predictions in place of the two bundles'."""
+    (tmp_path / "salt").write_text("salt of these phantoms")
+    for number, name in enumerate("abc", start=1):
+        uids = {"StudyInstanceUID": f"1.2.{number}", "FrameOfReferenceUID": f"1.3.{number}", "PatientID": f"P-{number}"}
+        size = {"PatientSize": "1.75", "PatientWeight": "70"} if name == "a" else {}
+        views = ("4ch", "2ch") if name != "c" else ("4ch",)
+        write_usual_exam(tmp_path / "in" / name, views, 5, phases=3, size=(40, 36), spacing=4.0, **uids, **size)
+    for module in ("plan_exams", "segment_exams"):
+        monkeypatch.setattr(sys.modules[f"planewise.own_exams.{module}"], "run_inference", _predicted)
+    (tmp_path / "weights.pt").write_bytes(b"weights that are never read")
+    return tmp_path / "in"
+
+
+def _predicted(folder_of_bundle, settings) -> list[str]:
+    said = ["the weights are those that ship"]
+    items = find_inputs(settings["input"], settings.get("phases") or "ed")
+    for place, item in enumerate(items):
+        folder = settings["output_dir"] / volume_name(item)
+        folder.mkdir(parents=True, exist_ok=True)
+        stack = load_stack(item)
+        slices = item["image"]
+        exam = re.search(r"/in/(\w)/", slices[0]["image"])[1]
+        if folder_of_bundle.name == PLANS:
+            views = {view: _view(stack, PLANNED[exam][view], view) for view in ("2ch", "4ch")}
+            plan = {"slices": len(slices), "bounds_measured_on": "9 phantom exams", "views": views}
+            if others := (settings.get("phase_plans") or {}).get(item["exam"]):
+                plan["phases"] = 1 + len(others)
+                for view in views.values():
+                    view |= {"phases": 1, "phases_without_a_plane": list(others), "phases_that_disagree": ["phase33"]}
+            plan["locations"] = np.linspace(0, 1, len(slices)).tolist()
+            (folder / "plan.json").write_text(json.dumps(plan))
+        else:
+            phase = place % 3
+            mask = _mask(stack.image.shape, RADII[exam][phase])
+            file = folder / f"{folder.name}_mask.nii.gz"
+            nibabel.save(nibabel.Nifti1Image(mask, np.asarray(stack.image.affine)), file)
+        said.append(f"exam {item['exam']}: a remark on it")
+    return said
+
+
+def _view(stack, planned, view: str) -> dict:
+    nothing = dict.fromkeys(
+        ("origin", "normal", "agreement", "slices_that_disagree", "slices_without_a_line", "within_deg", "within_mm")
+    )
+    if planned is None:
+        return {"verdict": "no plane", "reasons": [FLAT, FAINT] if view == "2ch" else [FLAT], **nothing}
+    angle, offset, *bounds = planned
+    acquired = stack.acquired[view]
+    normal = np.array(acquired["normal"])
+    across = np.cross(normal, [0.0, 0.0, 1.0])
+    turned = np.cos(np.radians(angle)) * normal + np.sin(np.radians(angle)) * across / np.linalg.norm(across)
+    return {
+        "verdict": "plane",
+        "reasons": [],
+        "origin": (np.array(acquired["origin"]) + offset * normal).tolist(),
+        "normal": turned.tolist(),
+        "agreement": 0.875,
+        "slices_that_disagree": [2, 4],
+        "slices_without_a_line": [5],
+        "within_deg": bounds[0],
+        "within_mm": bounds[1],
+    }
+
+
+def _mask(shape, radius: float) -> np.ndarray:
+    """A left ventricle, its muscle and next to it a right ventricle."""
+    i, j, k = np.indices(shape)
+    mask = np.zeros(shape, dtype="u1")
+    mask[(np.hypot(i - 12, j - 17) < 0.9 * radius + 1) & (k > 0) & (radius > 0)] = 1
+    mask[np.hypot(i - 22, j - 17) < radius + 2 * (radius > 0)] = 2
+    mask[np.hypot(i - 22, j - 17) < radius] = 3
+    return mask
+
+
+def made(command: str, hearts: Path, tmp_path: Path, shown: str, *options) -> str:
+    """What the command prints, and the names and contents of what it writes; ``shown`` are patterns of files."""
+    out = tmp_path / "out"
+    words = [command, hearts, "-o", out, "--weights", tmp_path / "weights.pt", *options]
+    words += ["--heart", tmp_path / "weights.pt"] if command == "plan" else []
+    outcome = CliRunner(env={"COLUMNS": "500"}).invoke(app, [str(word) for word in words])
+    assert outcome.exit_code == 0, outcome.output
+    parts = [outcome.output]
+    for file in sorted(out.rglob("*")):
+        if file.is_file() and any(file.match(pattern) for pattern in shown.split()):
+            parts.append(f"\n=== {file.relative_to(out)}\n{_content(file)}")
+    return masked("\n".join(parts), IN=hearts, TMP=tmp_path)
+
+
+def _content(file: Path) -> str:
+    if file.name == "index.html":
+        return text_of_page(file.read_text())
+    if file.name.endswith(".dcm"):
+        return text_of_dicom(file)
+    if file.name.endswith(".done.json"):
+        return readable(json.loads(file.read_text()) | {"made_from": "a checksum"})
+    if file.suffix == ".csv":
+        return file.read_text()
+    if file.suffix == ".json" and file.name != "plan.json":  # that is a prediction
+        return readable(json.loads(file.read_text()))
+    if file.name.endswith(".nii.gz"):
+        volume = nibabel.load(file)
+        return readable({"shape": volume.shape, "affine": volume.affine, "mean": np.asarray(volume.dataobj).mean()})
+    return ""
+
+
+@pytest.mark.parametrize("command", ["plan", "segment"])
+def test_an_archive(command, hearts, tmp_path, assert_expected):
+    options = [] if command == "segment" else ["--phases", "ed"]
+    text = made(command, hearts, tmp_path, "out/* *.done.json volumes.csv", *options, "--no-dicom")
+    assert_expected(f"{command}_archive.txt", text)
+
+
+@pytest.mark.parametrize("command", ["plan", "segment"])
+def test_an_exam(command, hearts, tmp_path, assert_expected):
+    assert_expected(f"{command}_exam.txt", made(command, hearts / "a", tmp_path, "*"))
+
+
+def test_a_datalist(own_caches, exams, bundle, tmp_path, assert_expected):  # noqa: F811
+    (tmp_path / "weights.pt").write_bytes(b"some weights")
+    bundle.masks["bbbb_ES"] = heart(0)
+    words = ["segment", exams, "-o", tmp_path / "out", "--weights", tmp_path / "weights.pt"]
+    outcome = CliRunner(env={"COLUMNS": "500"}).invoke(app, [str(word) for word in words])
+    assert outcome.exit_code == 0, outcome.output
+    content = json.loads((tmp_path / "out/datalist.json").read_text())
+    for section in ("training", "validation", "test"):
+        content[section] = items_in_brief(content[section])
+    assert_expected("segment_datalist.txt", masked(f"{outcome.output}\n{readable(content)}", TMP=tmp_path))

@@ -1,0 +1,178 @@
+"""Compare whole pages of studies, and what their figures and those of exams show, with stored outputs."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from matplotlib.figure import Figure
+from PIL import Image
+from planewise.commands import app
+from planewise.exams import index_folder
+from planewise.metrics import classification_scores, finding_scores
+from planewise.reports import (
+    classification_figures,
+    findings_figures,
+    grading_figures,
+    jigsaw_figures,
+    neighbours,
+    patch_location_figures,
+    planned_views,
+    position_figures,
+    pretext_figures,
+    restoration_figures,
+    rotation_figures,
+)
+from typer.testing import CliRunner
+
+from tests.exams.conftest import write_usual_exam
+from tests.expected_text import masked, text_of_figure, text_of_page
+from tests.reports.study.studies import write
+from tests.reports.study.test_budgets import settings
+from tests.reports.study.test_grading import study as grading  # noqa: F401  (fixtures)
+from tests.reports.study.test_segmentation import study as segmentation  # noqa: F401
+from tests.reports.study.test_two_phases import study as two_phases  # noqa: F401
+from tests.reports.study.test_volumes import study as volumes  # noqa: F401
+from tests.reports.test_study_page import study as classification  # noqa: F401
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> list[str]:
+    """What every figure shows that is saved; drawing it takes most of the time, and is left out."""
+    found: list[str] = []
+
+    def saved(figure, file, **_):
+        found.append(text_of_figure(figure))
+        buffer = io.BytesIO()
+        Image.new("L", (1, 1), len(found)).save(buffer, format="png")
+        if hasattr(file, "write"):
+            file.write(buffer.getvalue())
+        else:
+            with open(file, "wb") as target:
+                target.write(buffer.getvalue())
+
+    monkeypatch.setattr(Figure, "savefig", saved)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["segmentation", "grading", "classification", "two_phases", "volumes"])
+def test_pages_of_studies(kind, request, drawn, tmp_path, assert_expected):
+    study = request.getfixturevalue(kind)
+    folder = getattr(study, "path", study)
+    _add_what_all_may_have(folder)
+    if kind != "classification":
+        # their papers have many rows, and other tests compare those
+        write(folder / "study.json", json.loads((folder / "study.json").read_text()) | {"published": False})
+    words = ["report", folder, "-o", tmp_path / "page.html", "--markdown", tmp_path / "page.md"]
+    outcome = CliRunner(env={"COLUMNS": "160"}).invoke(app, [str(word) for word in words])
+    assert outcome.exit_code == 0, outcome.output
+    page = text_of_page((tmp_path / "page.html").read_text())
+    pictures = [line for line in (tmp_path / "page.md").read_text().splitlines() if line.startswith("![")]
+    text = "\n\n".join([page, *drawn, *pictures, outcome.output[-200:]])
+    assert_expected(f"study_{kind}.txt", masked(text, STUDY=folder, TMP=tmp_path))
+
+
+def _add_what_all_may_have(folder) -> None:
+    """A pretext's run and scores, probes, diagnoses and plans."""
+    first, *_ = json.loads((folder / "study.json").read_text())["pretexts"]
+    run = folder / "pretrain" / first
+    write(
+        run / "run.json", {"packages": {"torch": "2", "itk": None}, "python": "3.11", "commit": "abc", "processes": 2}
+    )
+    config = settings(samples_per_epoch=810, max_epochs=9, learning_rate=0.003, rotate=15.0, zoom=[0.9, 1.1])
+    config["validate"] = {"evaluator": {"metric_cmp_fn": "$lambda current, best: current < best"}}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    (run / "history.csv").write_text(
+        "epoch,learning_rate,val_loss,train_loss\n1,0.002,1,2\n2,0.003,0.5,1.5\n3,0.001,0.7,1\n"
+    )
+    location = {"mse": 0.011, "mae": 0.022, "pearson_r": 0.93, "r2": 0.84, "explained_variance": 0.85}
+    squares = {"crossing": {"dice": 0.75, "centre_mm": {"mean": 5.5, "sd": 0.25, "median": 9.0}, "not_found": 3}}
+    scores = {
+        "location": location,
+        "retrieval": {"candidates": 8, "top1": 0.625, "top5": 0.9, "chance1": 0.125, "chance5": 0.625},
+        "positions": {"dice": 0.375, "centre_mm": {"mean": None, "sd": None}, "not_found": 11, "squares": squares},
+        "probe": {"slices": 40, "exams": 4, "location": location, "neighbour_mae": 0.11, "chance_mae": 0.36},
+    }
+    write(run / "test/metrics.json", scores)
+    for file in folder.glob("finetune/*/*/*/test/metrics.json"):
+        content = json.loads(file.read_text())
+        for entry in [content.get("mean"), *content.get("structures", {}).values()] if "mean" in content else []:
+            entry.setdefault("missed", 1)
+        content.setdefault("never_predicted", [])
+        write(file, content)
+    for number, name in enumerate(("untrained", first)):
+        linear = {"9": [0.1 + 0.1 * number, 0.2 + 0.3 * number], "18": [0.3, 0.35 + 0.2 * number]}
+        neighbours_ = {"9": [0.5, None], "18": [0.6, 0.7 - 0.4 * number]}
+        probed = {"score": "kappa", "features": 44, "exams": 11, "linear": linear, "neighbours": neighbours_}
+        write(folder / f"probe/{name}/test/metrics.json", probed)
+    for number, name in enumerate(("d", "b", "c", "a")):
+        views = {view: {"verdict": verdict} for view, verdict in (("2ch", "plane"), ("4ch", "no plane"))}
+        write(folder / f"plans/{name}/plan.json", {"views": views})
+        Image.new("L", (1, 1), 100 + number).save(folder / f"plans/{name}/plan.png")
+
+
+def test_pictures_of_an_exam(own_caches, drawn, tmp_path, assert_expected):
+    (tmp_path / "salt").write_text("salt of these phantoms")
+    uids = {"StudyInstanceUID": "1.2.1", "FrameOfReferenceUID": "1.3.1"}
+    write_usual_exam(tmp_path / "heart", phases=3, size=(40, 36), spacing=4.0, **uids)
+    index_folder(tmp_path / "heart", split=(1, 0, 0)).write(tmp_path / "list.json")
+    words = ["inspect", tmp_path / "list.json", "-o", tmp_path / "exam.png", "--slices", 3]
+    outcome = CliRunner(env={"COLUMNS": "500"}).invoke(app, [str(word) for word in words])
+    assert outcome.exit_code == 0, outcome.output
+    assert_expected("inspect.txt", masked("\n".join([outcome.output, *drawn]), TMP=tmp_path))
+
+
+def test_figures_of_evaluation(assert_expected):
+    rng = np.random.default_rng(0)
+
+    def some(*shape):
+        return np.linspace(0, 1, int(np.prod(shape))).reshape(shape) + rng.random(shape)
+
+    names, findings = ["NOR", "DCM", "HCM"], ["abnormal", "acl"]
+    shares = some(9, 3)
+    shares /= shares.sum(axis=1, keepdims=True)
+    classes = [0, 1, 2, 0, 1, 2, 2, 1, 1]
+    found, known = some(9, 2) / 2, np.array([[0, 1, 1, 0, 1, 0, 0, 1, 1], [1, 0, np.nan, 0, 0, 1, 1, 0, 1]]).T
+    affines = torch.eye(4, dtype=torch.float64).repeat(4, 1, 1)
+    affines[:, 2, 3] = 8 * torch.arange(4)
+    plane = {"verdict": "plane", "reasons": [], "origin": [6.0, 5.0, 12.0], "normal": [0.8, 0.6, 0.0], "agreement": 0.9,
+             "slices_that_disagree": [2], "slices_without_a_line": [], "within_deg": 5.5, "within_mm": 1.5, "peak": 0.7,
+             "residual_mm": 2.5, "spread_deg": 3.5}  # fmt: skip
+    none = dict.fromkeys(plane) | {"verdict": "no plane", "reasons": ["peak 0.1"]}
+    plan = {"views": {"2ch": plane, "4ch": none}, "slices": 4, "bounds_measured_on": "9 phantoms", "note": "a note"}
+    plan["locations"] = [0.0, 0.3, 0.6, 1.0]
+    labels = rng.integers(0, 10, (3, 12, 10))
+    squares = [f"square {number}" for number in range(1, 10)]
+    order = np.array([[0, 1, 2, 3], [3, 1, 0, 2]])
+    figures = {
+        "roc": classification_figures.roc_figure(shares, classes, names, classification_scores(shares, classes, names)),
+        "findings": findings_figures.findings_roc_figure(
+            found, known, findings, finding_scores(found, known, findings), "t"
+        ),
+        "confusion": grading_figures.confusion_figure(
+            {"confusion": [[3, 1], [0, 2]], "kappa": 0.5, "photographs": 6, "accuracy": 0.8}, ["none", "mild"], "t"
+        ),
+        "puzzles": jigsaw_figures.puzzle_gallery(some(2, 8, 6), some(2, 4, 3, 2), order, order[::-1], 2, ["a", "b"]),
+        "neighbours": neighbours.neighbour_gallery([some(2, 5, 4), some(2, 5, 4)], [["a", "b"], ["c", "d"]], "t"),
+        "patches": patch_location_figures.patch_location_gallery(
+            some(2, 1, 9, 9), some(2, 9, 3, 3), [1, 4], [1, 6], 3, ["a", "b"]
+        ),
+        "plan": planned_views.planned_views_figure(some(12, 10, 4), some(2, 12, 10, 4) / 2, affines, plan, "7f3a"),
+        "positions": position_figures.position_gallery(some(3, 12, 10), labels, labels[::-1], ["a", "b", "c"], squares),
+        "heatmaps": pretext_figures.heatmap_gallery(
+            some(2, 12, 10), some(2, 2, 12, 10) / 2, some(2, 2, 12, 10) / 2, ["a", "b"], ["2ch", "4ch"]
+        ),
+        "regression": pretext_figures.regression_plot(
+            some(6) / 2, np.linspace(0, 1, 6), {"pearson_r": 0.9, "r2": 0.8, "mae": 0.1, "mse": 0.02}, "t"
+        ),
+        "restored": restoration_figures.restoration_gallery(some(2, 5, 4), some(2, 5, 4), some(2, 5, 4), ["a", "b"]),
+        "restored stack": restoration_figures.restored_stack_figure(some(5, 4, 6), some(5, 4, 6), "t"),
+        "rotations": rotation_figures.rotation_gallery([some(2, 5, 4)], ["a", "b"], [True, False]),
+    }
+    text = "\n\n".join(f"{name}\n{text_of_figure(figure)}" for name, figure in figures.items())
+    markups = json.dumps(planned_views.slicer_markups(plan), indent=1)
+    assert_expected("figures.txt", f"{text}\n\n{markups}")
