@@ -111,7 +111,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return _plain(value.tolist())
     if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
+        # all affines have the same last row
+        return [_plain(entry) for entry in value if entry != [0.0, 0.0, 0.0, 1.0]]
     if isinstance(value, (float, np.floating)):
         return value if not math.isfinite(value) else 0.0 if abs(value) < 1e-6 else float(f"{value:.5g}")
     if isinstance(value, np.integer):

@@ -167,7 +167,10 @@ def test_figures_of_evaluation(assert_expected):
             some(2, 12, 10), some(2, 2, 12, 10) / 2, some(2, 2, 12, 10) / 2, ["a", "b"], ["2ch", "4ch"]
         ),
         "regression": pretext_figures.regression_plot(
-            some(6) / 2, np.linspace(0, 1, 6), {"pearson_r": 0.9, "r2": 0.8, "mae": 0.1, "mse": 0.02}, "t"
+            some(6) / 2,
+            np.linspace(0, 1, 6),
+            dict.fromkeys(("slope", "intercept", "pearson_r", "r2", "mae", "mse"), 0.5),
+            "t",
         ),
         "restored": restoration_figures.restoration_gallery(some(2, 5, 4), some(2, 5, 4), some(2, 5, 4), ["a", "b"]),
         "restored stack": restoration_figures.restored_stack_figure(some(5, 4, 6), some(5, 4, 6), "t"),
