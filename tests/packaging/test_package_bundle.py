@@ -403,6 +403,13 @@ def test_of_many_weights_that_do_not_fit_three_are_named_and_the_others_counted(
         check_weights(weights, network, "they")
 
 
+def test_settings_that_make_no_network_are_refused(run, tmp_path):
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump(config | {"stem_stride": "two"}))
+    with pytest.raises(InputError, match=r"the settings do not make a network_def .*; correct the run's config\.yaml"):
+        package_bundle(source(NAME), run, tmp_path / "dist", **SAID)
+
+
 def test_one_number_that_is_not_finite():
     network = torch.nn.Linear(2, 2)
     for number in (float("nan"), float("inf")):

@@ -18,7 +18,7 @@ import yaml
 from monai.bundle import ConfigParser, verify_metadata
 from torch import nn
 
-from planewise.errors import InputError
+from planewise.errors import InputError, causes, refusal
 from planewise.packaging.configs import names_in
 from planewise.packaging.source import THEIRS, Source, foreign_imports
 from planewise.packaging.versions import PINS, canonical
@@ -97,9 +97,21 @@ class Bundle:
         return Source(name for text in self.texts.values() for name in names_in(text))
 
     def network(self, settings: Mapping[str, Any] | None = None) -> nn.Module:
-        """Build ``network_def`` of the inference config, with settings that replace its own. Call within `importable`."""
-        with without_noise():
-            return ConfigParser(self.config("inference.yaml") | (settings or {})).get_parsed_content("network_def")
+        """Build ``network_def`` of the inference config, with settings that replace its own. Call within `importable`.
+
+        Raises:
+            InputError: the settings, such as those of an edited config.yaml, do not make a network.
+        """
+        try:
+            with without_noise():
+                return ConfigParser(self.config("inference.yaml") | (settings or {})).get_parsed_content("network_def")
+        except (RuntimeError, ValueError, TypeError) as error:
+            if refusal(error) is not None:
+                raise
+            raise InputError(
+                f"the settings do not make a network_def ({causes(error)[-1]}); correct the run's config.yaml or the "
+                "bundle's configs/inference.yaml"
+            ) from error
 
     @property
     def named_versions(self) -> dict[str, str]:
