@@ -17,6 +17,7 @@ from planewise.phantoms import UNLABELLED, Recipe, write_exams
 
 from tests.checking_loops import loops_entered
 from tests.expected_text import check_expected
+from tests.expected_numbers import check_numbers
 from tests.processes import import_once
 from tests.quick_python import quick_python
 
@@ -74,6 +75,12 @@ def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def assert_expected(request: pytest.FixtureRequest) -> Callable[..., None]:
     """`check_expected` of `tests.expected_text`, which writes the files if ``--write-expected`` asks."""
     return partial(check_expected, write=request.config.getoption("--write-expected"))
+
+
+@pytest.fixture
+def assert_numbers(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """`check_numbers` of `tests.expected_numbers`, which writes the files if ``--write-expected`` asks."""
+    return partial(check_numbers, write=request.config.getoption("--write-expected"))
 
 
 @pytest.fixture

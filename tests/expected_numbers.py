@@ -1,0 +1,118 @@
+"""Compare numbers with stored ones, in ``tests/expected/numbers``; ``pytest --write-expected`` writes them again."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from planewise.locks import lock
+
+FOLDER = Path(__file__).parent / "expected" / "numbers"
+#: Processors round differently.
+RELATIVE, ABSOLUTE = 1e-3, 1e-5
+#: Longer lists of numbers are stored as statistics, and dictionaries of at most so many numbers on one line.
+_LONGEST, _WIDEST = 5, 12
+
+
+def numbers(content: Any, place: str = "") -> dict[str, Any]:
+    """The numbers in nested dictionaries and lists by their place; texts are left out.
+
+    Long lists and arrays are replaced by statistics; of a list of other things, the first two are read.
+    """
+    if isinstance(content, np.ndarray):
+        return {place: statistics(content)}
+    if isinstance(content, list | tuple):
+        if not all(isinstance(value, int | float) for value in content):
+            return {f"{place}/length": len(content)} | numbers(dict(enumerate(content[:2])), place)
+        return {place: list(content)} if len(content) <= _LONGEST else numbers(np.asarray(content), place)
+    if not isinstance(content, Mapping):
+        return {place: content} if content is None or isinstance(content, int | float) else {}
+    plain = {str(key): part for key, part in content.items() if part is None or isinstance(part, int | float)}
+    short = len(plain) <= _WIDEST
+    parts: list[dict[str, Any]] = [{place: plain}] if plain and short else []
+    for key, part in content.items():
+        if not short or str(key) not in plain:
+            parts.append(numbers(part, f"{place}/{key}".lstrip("/")))
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def statistics(array: np.ndarray) -> dict[str, Any]:
+    """Shape, mean, standard deviation, range and, to tell the order of the values, a weighted mean."""
+    values = array.astype("float64").ravel()
+    values = values[np.isfinite(values)]
+    found: dict[str, Any] = {"shape": list(array.shape)}
+    if values.size:
+        parts = {"mean": values.mean(), "sd": values.std(), "min": values.min(), "max": values.max()}
+        parts["order"] = (values * np.cos(np.arange(values.size) % 97)).mean()
+        found |= {key: float(part) for key, part in parts.items()}
+    return found
+
+
+def differ(found: Any, stored: Any, scale: float = 0.0) -> bool:
+    """Whether two values, or lists or dictionaries of them, are further apart than the tolerance."""
+    if isinstance(found, dict) and isinstance(stored, dict):
+        # a mean near 0 is as exact as its standard deviation
+        spread = stored.get("sd")
+        scale = abs(spread) if isinstance(spread, int | float) else 0.0
+        return found.keys() != stored.keys() or any(differ(found[key], stored[key], scale) for key in stored)
+    if isinstance(found, list) and isinstance(stored, list):
+        scale = max((abs(value) for value in stored if isinstance(value, float)), default=0.0)
+        pairs = zip(found, stored, strict=False)
+        return len(found) != len(stored) or any(differ(one, other, scale) for one, other in pairs)
+    if isinstance(found, int | float) and isinstance(stored, int | float):
+        return abs(found - stored) > ABSOLUTE + RELATIVE * max(abs(stored), scale)
+    return bool(found != stored)
+
+
+def check_numbers(name: str, case: str, found: Mapping[str, Any], write: bool) -> None:
+    """Compare the numbers of a case with those of ``NAME.json``, or store them there.
+
+    Args:
+        name: the file's name without ``.json``; it has an entry for each case.
+        case: the entry.
+        found: nested dictionaries and lists of numbers and arrays.
+        write: store them instead, as ``--write-expected`` asks.
+
+    Raises:
+        AssertionError: a number differs, is missing or is new.
+    """
+    file = FOLDER / f"{name}.json"
+    values = _rounded(numbers(found))
+    if write:
+        _store(file, case, values)
+    stored = json.loads(file.read_text()).get(case, {})
+    wrong = [
+        f"  {key}: {values.get(key, 'missing')}, expected {stored.get(key, 'nothing')}"
+        for key in sorted(values.keys() | stored.keys())
+        if key not in values or key not in stored or differ(values[key], stored[key])
+    ]
+    title = f"{case}: {len(wrong)} of {len(stored)} entries differ; if you meant this, run pytest with --write-expected"
+    assert not wrong, "\n".join([title, *wrong[:20]])
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers of six digits in what JSON can hold."""
+    if isinstance(value, Mapping):
+        return {str(key): _rounded(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.6g}") if math.isfinite(value) else str(value)
+
+
+def _store(file: Path, case: str, values: dict[str, Any]) -> None:
+    with open(Path(tempfile.gettempdir()) / f"planewise_{file.stem}.lock", "w") as held:  # pytest has several workers
+        lock(held, wait=True)
+        content = json.loads(file.read_text()) if file.exists() else {}
+        content[case] = values
+        blocks = []
+        for title, known in sorted(content.items()):
+            lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(known[key])}" for key in sorted(known))
+            blocks.append(f" {json.dumps(title)}: {{\n{lines}\n }}")
+        file.write_text("{\n" + ",\n".join(blocks) + "\n}\n")
