@@ -16,8 +16,8 @@ from hypothesis import settings
 from planewise.phantoms import UNLABELLED, Recipe, write_exams
 
 from tests.checking_loops import loops_entered
-from tests.expected_text import check_expected
 from tests.expected_numbers import check_numbers
+from tests.expected_text import check_expected
 from tests.processes import import_once
 from tests.quick_python import quick_python
 
