@@ -49,7 +49,7 @@ def test_scores_by_hand(tmp_path, monkeypatch):
     drawn = [line.get_ydata().tolist() for line in strips.get_lines()[:4]]
     for values, wanted in zip(drawn, ([0.1, 0.4, 0.6], [0.3, 0.9], [0.2, 0.6], [0.1, 0.8]), strict=True):
         assert values == pytest.approx(wanted, abs=1e-6)
-    # above their own words
+    # each group is above its own label
     assert [line.get_xdata().mean() for line in strips.get_lines()[:4]] == pytest.approx([0, 1, 2, 3])
     assert [tick.get_text() for tick in strips.get_xticklabels()] == ["no\nacl", "\nacl", "no\nmeniscus", "\nmeniscus"]
     assert curves.get_title() == "a phantom mean AUC 0.583" and strips.get_title() == "5 exams"
@@ -71,10 +71,10 @@ def test_pictures_are_of_the_surest_exams_with_their_truth(tmp_path, monkeypatch
     axes = figures["saliency.png"].axes
     captions = [text.get_text() for line in axes for text in line.texts]
     assert captions == [
-        "acl 0.90\ntruly present\n0xam00",
-        "acl 0.60\ntruly absent\n2xam00",
-        "meniscus 0.80\ntruly present\n1xam00",
-        "meniscus 0.70\ntruly not known\n2xam00",
+        "acl 0.90\ntrue: present\n0xam00",
+        "acl 0.60\ntrue: absent\n2xam00",
+        "meniscus 0.80\ntrue: present\n1xam00",
+        "meniscus 0.70\ntrue: not known\n2xam00",
     ]
     decided = [line for line in axes if line.get_title()]
     # the first finding depends on the brightest slice, the second on the darkest

@@ -55,7 +55,7 @@ def test_the_worst_graded_are_shown_worst_first(network, tmp_path, monkeypatch):
     report._probabilities = [torch.tensor([[0.9 if grade > k else 0.1 for k in range(2)] for grade in told])]
     report.write()
     assert [eye.caption for eye in shown] == [
-        "eye3: moderate\ntruly none", "eye1: moderate\ntruly mild", "eye4: none\ntruly mild",
+        "eye3: moderate\ntrue: none", "eye1: moderate\ntrue: mild", "eye4: none\ntrue: mild",
     ]  # fmt: skip
 
 

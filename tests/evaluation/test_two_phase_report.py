@@ -34,9 +34,9 @@ class Exams:
 
     def __getitems__(self, indices):
         heart = torch.zeros(len(indices), 4, 4, 4)
-        heart[:, :2, 0] = 1  # at end-diastole the first row of four
-        heart[:, 2:, 0, :2] = 1  # at end-systole half of it
-        heart[[self.numbers[index] == 0 for index in indices], :2] = 1  # of the first exam at end-diastole everything
+        heart[:, :2, 0] = 1  # end-diastole: the first of four rows
+        heart[:, 2:, 0, :2] = 1  # end-systole: half of that row
+        heart[[self.numbers[index] == 0 for index in indices], :2] = 1  # exam 0, end-diastole: all
         image = torch.stack([torch.full((4, 4, 4), float(self.numbers[index])) for index in indices])
         return {"image": image, "heart": heart, "index": torch.tensor(indices)}
 
@@ -147,8 +147,8 @@ def test_pictures_are_of_the_surest_exams(tmp_path, monkeypatch):
     report(tmp_path, monkeypatch)
     axes = figures["saliency.png"].axes
     assert [text.get_text() for line in axes for text in line.texts] == [
-        "ED: NOR 0.90\ntruly NOR\n0xam0", "ES: NOR 0.90\ntruly NOR\n0xam0",
-        "ED: NOR 0.80\ntruly DCM\n2xam0", "ES: NOR 0.80\ntruly DCM\n2xam0",
+        "ED: NOR 0.90\ntrue: NOR\n0xam0", "ES: NOR 0.90\ntrue: NOR\n0xam0",
+        "ED: NOR 0.80\ntrue: DCM\n2xam0", "ES: NOR 0.80\ntrue: DCM\n2xam0",
     ]  # fmt: skip
     # all slices have equal influence, and have their numbers in the stack
     assert [line.get_title() for line in axes if line.get_title()] == ["slice 3: 50 %", "slice 4: 50 %"] * 4

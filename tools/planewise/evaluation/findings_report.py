@@ -78,7 +78,7 @@ class FindingsReport(ProbabilitiesReport):
                 stack = self.dataset.__getitems__([index])["image"][0].permute(1, 2, 0)
                 truth = {0.0: "absent", 1.0: "present"}.get(float(labels[number, column]), "not known")
                 exam = self.dataset.items[index]["exam"][:6]
-                caption = f"{task} {probabilities[number, column]:.2f}\ntruly {truth}\n{exam}"
+                caption = f"{task} {probabilities[number, column]:.2f}\ntrue: {truth}\n{exam}"
                 rows.append(decision(self.network, stack, column, caption))
         if rows:
             saliency_figure(rows, self.title).savefig(self.folder / "saliency.png", dpi=100)

@@ -91,7 +91,7 @@ class GradingReport(ProbabilitiesReport):
             index, grade = self.index[number], int(predicted[number])
             image = self.dataset.__getitems__([index])["image"][0]
             exam, true = self.dataset.items[index]["exam"], self.grades[self._true[number]]
-            caption = f"{exam[:6]}: {self.grades[grade]}\ntruly {true}"
+            caption = f"{exam[:6]}: {self.grades[grade]}\ntrue: {true}"
             shown.append(decided(self.network, image, grade, caption))
         if shown:
             photographs_figure(shown, self.title).savefig(self.folder / "photographs.png", dpi=100)

@@ -191,7 +191,7 @@ class TwoPhaseReport(ProbabilitiesReport):
             numbers = [rank + 1 for rank in item["slices"]]
             for phase, stack, maps in zip(PHASES, stacks, self._maps(batch, output), strict=True):
                 found = f"{phase}: {self.classes[output]} {probabilities[number, output]:.2f}"
-                caption = f"{found}\ntruly {truth}\n{item['exam'][:6]}"
+                caption = f"{found}\ntrue: {truth}\n{item['exam'][:6]}"
                 rows.append(Decision(caption, stack, maps, numbers))
         if rows:
             saliency_figure(rows, self.title).savefig(self.folder / "saliency.png", dpi=100)
