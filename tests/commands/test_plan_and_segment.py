@@ -220,7 +220,7 @@ def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
     assert "LV: volume 1 ml (!)\n" in outcome.output and "myocardium: volume 3 ml (!), mass 3 g (!)" in outcome.output
     for reason in (
         "this may not be a heart: its mask contains 4 ml; a heart has 10 to 2500",
-        "LV volume of 1 ml is outside 5 to 640 ml (adults, with disease)",
+        "LV volume of 1 ml is outside the limits for adults, 5 to 640 ml",
         "no RV was found",
     ):
         assert f"  (!) {reason}" in outcome.output
@@ -421,7 +421,7 @@ def test_the_limit_of_stacks_along_the_body_reaches_the_planning_bundle(given, h
 
 @pytest.mark.usefixtures("no_processes")
 def test_end_diastole_alone_is_what_the_bundle_plans(exam, tmp_path):
-    """With the weights that ship, the joint planes are close to these, but not equal."""
+    """With the weights that ship, the joint planes are close to the planes of end-diastole, but not equal."""
     plans = {}
     for phases in ("ed", "all"):
         outcome = run("plan", exam, "-o", tmp_path / phases, "--phases", phases, "--device", "cpu", "--no-dicom")

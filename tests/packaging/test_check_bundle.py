@@ -163,7 +163,7 @@ def test_a_training_that_has_nothing_to_learn_is_found(copy, tmp_path):
     sound = config.read_text()
     config.write_text(edited(sound, " targets: '@train#targets',", ""))
     silent = finding("MONAI Label training", copy, tmp_path / "silent")
-    assert silent.status == "FAIL" and "has no label to learn from and no target" in silent.detail
+    assert silent.status == "FAIL" and "have neither labels nor targets" in silent.detail
     config.write_text(
         edited(
             sound,

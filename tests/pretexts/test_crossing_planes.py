@@ -28,7 +28,9 @@ def test_a_cross_passes_as_it_is():
 
 @pytest.mark.parametrize(("degrees", "ends"), [(3, ("L", "L")), (10, ("L", "A")), (90, ("A", "A"))])
 def test_no_cross_is_refused_or_masked(degrees, ends):
-    with pytest.raises(InputError, match=r"exam 7f3a, short axis: the lines of the 4ch and 2ch views .* --parallel_pl"):
+    with pytest.raises(
+        InputError, match=r"exam 7f3a, short axis: in a slice, the lines of the 4ch and 2ch .* --parallel_pl"
+    ):
         CrossingPlanesd(VIEWS, ends)(item(degrees))
     given = item(degrees)
     assert torch.isnan(CrossingPlanesd(VIEWS, ends, "mask")(given)["planes"]).all()

@@ -160,7 +160,7 @@ def _from_files(
         if stack.doubts:
             item["doubts"] = stack.doubts
         for remark in remarks.values():
-            logger.warning("exam %s: %s. It is processed all the same: look at the images first", stack.exam, remark)
+            logger.warning("exam %s: %s. It is processed anyway: look at the images first", stack.exam, remark)
         if several[stack.exam] > 1:
             item["phase"] = f"phase{round(100 * stack.phase):02d}"
         items.append(item)

@@ -49,17 +49,17 @@ class IndexResult:
     datalist: dict
     """In the form of tools/docs/datalist.md, with absolute paths; `write_datalist` makes them relative."""
     skipped: dict[str, tuple[int, str]]
-    """Reason to the number of files left out for it, and the path of one of them."""
+    """Maps each reason to the number of files left out for it, and the path of one of them."""
     warnings: list[str] = field(default_factory=list)
     """Warnings that a person should read before training, in words."""
     empty: str = ""
     """The one of the warnings that names empty sections; empty if there is none."""
     unmatched: list[tuple[str, str]] = field(default_factory=list)
-    """Labels and names that match no exam, or contradict each other: name and reason."""
+    """Labels and names that match no exam or contradict each other, each with the reason."""
     division: str = ""
     """The rule for the sections, in words."""
     folders: dict[str, Path] = field(default_factory=dict)
-    """Hash of each DICOM exam to its folder; private, like the datalist."""
+    """Maps the hash of each DICOM exam to its folder; private, like the datalist."""
     files: int = 0
     seconds: float = 0.0
     """Time spent on reading headers, s."""
@@ -120,7 +120,8 @@ def index_folder(
             hash.
         all_views: leave out exams whose stack lacks the plane of a target view, so that all pretexts see the same
             cohort.
-        views: YAML that overrides the recognition: exam (hash or folder) to {view: file, folder, stack name or none}.
+        views: YAML that overrides the recognition: it maps exams (hash or folder) to {view: file, folder, stack name or
+            none}.
         labels_dir: folder of NIfTI masks for the exams.
         classes: CSV of classes, one row per exam.
         label_map: YAML that renames mask values.
@@ -340,7 +341,7 @@ def _train_on_unlabelled(
         return
     divided.sections |= dict.fromkeys(rest, ("training",))
     divided.warnings.append(
-        f"{count_of(len(rest), 'patient')} without a {what}: all in training, for pretexts; {left_out_by} leaves them out"
+        f"{count_of(len(rest), 'patient')} without a {what}: added to training, for pretexts; {left_out_by} leaves them out"
     )
 
 

@@ -104,7 +104,7 @@ def _outside(
 ) -> Iterator[Flag]:
     least, most = limits
     if not least <= value <= most:
-        text = f"{structure} {quantity} of {value:.0f} {unit} is outside {least:g} to {most:g} {unit} (adults, with disease)"
+        text = f"{structure} {quantity} of {value:.0f} {unit} is outside the limits for adults, {least:g} to {most:g} {unit}"
         yield Flag((structure,), quantity, phase, text)
 
 

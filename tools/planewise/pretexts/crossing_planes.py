@@ -51,9 +51,10 @@ class CrossingPlanesd(Transform):
             return item
         if self.parallel == "error":
             raise InputError(
-                f"exam {item.get('exam', '?')}, {item.get('stack', 'the stack')}: the lines of the {self.views[0]} and"
-                f" {self.views[1]} views are nearly parallel in a slice, or the directions {self.ends[0]} and "
-                f"{self.ends[1]} do not distinguish their ends; leave such slices out of the loss with --parallel_planes mask"
+                f"exam {item.get('exam', '?')}, {item.get('stack', 'the stack')}: in a slice, the lines of the"
+                f" {self.views[0]} and {self.views[1]} views are nearly parallel, or a line is nearly perpendicular to the"
+                f" direction of its first end ({self.ends[0]}, {self.ends[1]}); leave such slices out of the loss with"
+                " --parallel_planes mask"
             )
         item["planes"] = torch.full_like(planes, torch.nan)
         return item

@@ -257,7 +257,7 @@ def training(candidate: Candidate) -> str:
     _, target, *_ = parser.get_parsed_content("train#trainer#prepare_batch")(
         dataset.__getitems__(range(min(2, len(dataset)))), "cpu"
     )
-    need(not isinstance(target, dict) or target, "a training in MONAI Label has no label to learn from and no target")
+    need(not isinstance(target, dict) or target, "MONAI Label's training batches have neither labels nor targets")
     return f"{learned}, without their masks"
 
 

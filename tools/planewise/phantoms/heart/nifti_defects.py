@@ -59,7 +59,7 @@ def no_short_axis(files: list[NiftiFile], exam: Exam, identity: Identity) -> lis
     return [file for file in files if not re.match(r"(label_)?sa[_.]", file.name)]
 
 
-@_in_ukbb("only cines, and la_2ch and la_4ch have each other's names")
+@_in_ukbb("only cines, and the names of la_2ch and la_4ch are swapped")
 def swapped_names(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
     other = {"la_2ch.nii.gz": "la_4ch.nii.gz", "la_4ch.nii.gz": "la_2ch.nii.gz"}
     files = unlabelled(files, exam, identity)
