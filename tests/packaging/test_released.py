@@ -134,7 +134,7 @@ def test_a_page_says_how_far_off_planes_may_be(tmp_path):
         '| 2ch, deg | 5.83 | 0.77 | 32 of 37 (3 "no plane") |',
         '| 2ch, mm | 1.70 | 1.50 | 33 of 37 (3 "no plane") |',
     ]
-    assert "from 30 phantom exams: 9 of 10" in " ".join(rows)
+    assert "measured on 30 phantom exams: 9 of 10" in " ".join(rows)
 
 
 def test_a_record_without_settings_is_broken(tmp_path):

@@ -132,7 +132,7 @@ def score_sentence(run: Run) -> str:
 
 
 def _anatomy_rows(anatomy: Mapping[str, Any] | None) -> list[str]:
-    """Rows with the errors of the planned planes against the anatomy, and for comparison those of the technologist."""
+    """Rows with the errors of the planned planes against the anatomy, and the technologist's errors for comparison."""
     if anatomy is None:
         return []
     views = anatomy["scores"]["orientation"]["views"]
@@ -164,9 +164,9 @@ def _bounds_rows(record: Mapping[str, Any]) -> list[str]:
             rows.append(f"| {view}, {unit} | {base:.2f} | {factor:.2f} | {held:.0f} of {shown}{refused} |")
     return [
         "",
-        f"How far off a plane may be, from {bounds['measured_on']}: 9 of 10 planes lie within sqrt(base² + (factor s)²) of",
-        "the plane that anatomy defines, where s is its jack-knife standard error. The last column counts the planes",
-        f"of the test exams that are within it{', at two phases each' if several else ''}:",
+        f"90 % error bounds, measured on {bounds['measured_on']}: 9 of 10 planes lie within sqrt(base² + (factor s)²) of",
+        "the plane that the anatomy defines, where s is the plane's jack-knife standard error. The last column counts the",
+        f"planes of the test exams that are within their bound{', at two phases each' if several else ''}:",
         "",
         "| plane | base | factor | test exams within the bound |",
         "|---|---|---|---|",
