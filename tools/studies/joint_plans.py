@@ -98,12 +98,12 @@ def main() -> None:
             print(
                 f"| {view}, {words} | {len(errors)} | {angle:.1f} deg, {offset:.1f} mm | {most:.1f} deg, {far:.1f} mm |"
             )
-    print("\n| each phase | within its bound on the angle | on the offset |")
+    print("\n| each phase | within the bound on the angle | within the bound on the offset |")
     print("|---|---|---|")
     for view in dict.fromkeys(plane.view for plane in planes):
         kept = np.array([plane.kept for plane in planes if plane[:2] == ("each", view)])
         print(f"| {view} | {kept[:, 0].sum()} of {len(kept)} | {kept[:, 1].sum()} of {len(kept)} |")
-    print("\n| joint plane | base | factor | kept by the other half |")
+    print("\n| joint plane | base | factor | planes of the other half within the bound |")
     print("|---|---|---|---|")
     joint = [plane for plane in planes if plane.kind == "joint"]
     for view in dict.fromkeys(plane.view for plane in joint):
@@ -117,7 +117,7 @@ def main() -> None:
             print(
                 f"| {view} {name} | {bound.base:.3f} {unit} | {bound.factor:.3f} | {kept} of {len(other)} |", flush=True
             )
-    print(f"\n| later phases from the joint plane | {USUAL} of 100 within | of the other half |")
+    print(f"\n| later phases from the joint plane | {USUAL} of 100 within | phases of the other half within |")
     print("|---|---|---|")
     for view in dict.fromkeys(plane.view for plane in joint):
         half, other = (

@@ -71,7 +71,7 @@ def panels(bundle: str, image: torch.Tensor, target: Any) -> tuple[list[np.ndarr
         case "relative_patch_location":
             return list(
                 image.numpy()
-            ), f"predicts where the second patch lies, seen from the first: place {int(target['place'])}"
+            ), f"predicts where the second patch lies relative to the first: place {int(target['place'])}"
         case "rotation":
             return [first], f"predicts the rotation: {90 * int(target['rotation'])} degrees"
         case "slice_order":

@@ -78,13 +78,13 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     kind = "phantom exams" if found.config.get("phantom") else "your own exams"
     page.add("<h1>Label efficiency on the {}: {}</h1>", found.anatomy.organ, found.title)
     page.add("<p>{}</p>", _what_was_done(found))
-    whose = f"{'Upright' if tables else 'These'} numbers were measured here, on <b>{kind}</b>."
+    whose = f"{'Numbers in upright type' if tables else 'These numbers'} were measured here, on <b>{kind}</b>."
     if tables:
         data = ", ".join(dict.fromkeys(table.data for table in tables))
         whose += (
             f" Numbers in <i>italics</i> are published ones, on patients ({data}), at full size: they show "
-            "what to expect there, and were not reproduced here. A row in italics without an upright row above it "
-            "has no run here."
+            "what to expect there, and were not reproduced here. A method that has only a row in italics was not run "
+            "here."
         )
     page.add(f"<p class=warning>{whose} Research software, not for clinical use.</p>")
     page.extend(sections)
