@@ -55,7 +55,7 @@ class Candidate:
 
 
 class Line(NamedTuple):
-    """The line along which a plane cuts the plane across the long axis."""
+    """The line in which a plane meets the plane that is perpendicular to the heart's long axis."""
 
     angle: float
     """angle on the heart's clock, degrees in [0, 180)"""
@@ -103,8 +103,8 @@ def heart_clock(axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def line_of(plane_point: np.ndarray, normal: np.ndarray, axis: np.ndarray, middle: np.ndarray) -> Line:
-    """The line along which a plane cuts the plane across the long axis through ``middle``; all arguments (3,), RAS+,
-    mm.
+    """The line in which a plane meets the plane that is perpendicular to ``axis`` at ``middle``; all arguments (3,),
+    RAS+, mm.
     """
     zero, ninety = heart_clock(axis)
     direction = np.cross(normal, axis)
@@ -124,7 +124,8 @@ _ROLLS = np.arange(-60.0, 61.0, 4.0)
 
 
 def assign(planes: list[Candidate], axis: np.ndarray, middle: np.ndarray) -> float:
-    """Give every plane its ``view``, ``posterior`` (view to probability) and ``distance`` from the ventricle's middle (mm).
+    """Give every plane its ``view``, ``posterior`` (the probability of each view) and ``distance`` from the ventricle's
+    middle (mm).
 
     Returns:
         The evidence that these are views of a heart: the natural logarithm of the likelihood of all assignments,

@@ -150,8 +150,8 @@ def read_frames(path: str | os.PathLike) -> list[np.ndarray]:
 
 
 def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDataset, int | None]:
-    """Read the wanted elements up to the first element of ``ends``. Returns keyword to value, the file's own header,
-    and the tag of ``ends`` that was reached (None at the end of the file).
+    """Read the wanted elements up to the first element of ``ends``. Returns a mapping from keywords to values, the
+    file's own header, and the tag of ``ends`` that was reached (None at the end of the file).
 
     The file position stays at that element, unless the file is deflated.
     """

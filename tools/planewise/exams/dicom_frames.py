@@ -41,7 +41,7 @@ def frames_of(header: dict, path: str) -> list[Frame]:
     """The frames of a file.
 
     Args:
-        header: keyword to value, from `dicom.read_header`.
+        header: maps keywords to values, from `dicom.read_header`.
         path: path of the file.
 
     Raises:

@@ -31,7 +31,7 @@ DIVISIONS = ("auto", "hash", "folders")
 DEFAULT_SPLIT = (0.8, 0.1, 0.1)
 #: Zhang 2024, sections 5.1.1 and 5.1.2: 64, 16 and 20 of ACDC's hundred; 800, 200 and 250 of MRNet's 1250.
 STRATIFIED_SPLIT = (0.64, 0.16, 0.2)
-#: Data set to the sections of its folders.
+#: Maps each data set to the sections that its folders define.
 OFFICIAL = {
     "DSBCC": {"train": ("training",), "validate": ("training",), "test": ("validation", "test")},
     "ACDC": {"training": ("training",), "testing": ("test",)},
@@ -49,7 +49,7 @@ class Division:
     """Sections of patients, and the rule that assigned them."""
 
     sections: dict[str, tuple[str, ...]]
-    """patient (raw identifier) to sections; nearly always one"""
+    """maps each patient (raw identifier) to sections, nearly always one"""
     rule: str
     """the rule that was used, in words"""
     warnings: list[str] = field(default_factory=list)

@@ -37,9 +37,9 @@ class InputStack:
     """from base to apex or from right to left, as items of a datalist: ``image``, ``frame`` (multi-frame files only),
     ``affine``, ``phase`` and, if the ends can be told apart, ``location``"""
     planes: dict[str, dict[str, list[float]]]
-    """view to ``origin`` and unit ``normal``, RAS+, mm"""
+    """maps each view to ``origin`` and unit ``normal``, RAS+, mm"""
     views: dict[str, dict]
-    """view to its image at the first phase, as an item of a datalist"""
+    """maps each view to its image at the first phase, as an item of a datalist"""
     confidence: float
     """probability that it is the requested stack, in [0, 1]"""
     flag: str | None

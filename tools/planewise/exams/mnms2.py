@@ -16,7 +16,7 @@ from pathlib import Path
 from planewise.exams.volume import Volume, stem
 
 TABLE = "dataset_information.csv"
-#: The set's codes to ours: it numbers the left ventricle 1 and the right one 3, the reverse of ACDC.
+#: Maps the set's codes to ours: it numbers the left ventricle 1 and the right one 3, the reverse of ACDC.
 LABEL_MAP = {1: 3, 2: 2, 3: 1}
 
 _VIEWS = {"SA": "sax", "LA": "4ch"}

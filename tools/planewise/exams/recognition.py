@@ -26,7 +26,8 @@ class FoundView:
     named: str | None = None
     """view claimed by the series' name"""
     whole: bool = False
-    """whether the slice represents its whole stack: the short axis, if another view is learned from"""
+    """whether the slice represents its whole stack, as a short-axis slice does if the network learns from another
+    view"""
 
     @property
     def place(self) -> tuple[int, int]:

@@ -65,7 +65,8 @@ MOST_FRAMES, MOST_ITEMS, MOST_INFLATED = 10_000, 200_000, 256 * 2**20
 LARGEST_SCALE = 1e6
 TOO_MANY_FRAMES = f"more than {MOST_FRAMES:,} frames, or {MOST_ITEMS:,} items in their headers"
 TOO_LARGE = f"deflated file that grows to more than {MOST_INFLATED // 2**20} MB"
-#: Modality to the classes of its images: one slice per file, enhanced multi-frame files, and files converted to these.
+#: Maps each modality to the SOP classes of its images: one slice per file, enhanced multi-frame files, and files
+#: converted to these.
 _IMAGES = {
     "MR": {f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("4", "4.1", "4.4")},
     "CT": {f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2", "2.1", "2.2")},
@@ -112,7 +113,7 @@ def refuse_what_is_no_slice(
     """Raises `Refused` for a header that does not describe an acquired slice, or describes one that cannot be shown.
 
     Args:
-        header: keyword to value.
+        header: maps keywords to values.
         syntax: UID of the transfer syntax; empty if the file has none.
         media_class: MediaStorageSOPClassUID of the file's own header; empty if the file has none.
         modalities: accepted modalities, ``"MR"`` or ``"CT"``.
@@ -158,7 +159,7 @@ def refuse_scale(header: dict, needed: bool) -> None:
     0.
 
     Args:
-        header: keyword to value.
+        header: maps keywords to values.
         needed: whether pixel values are meaningless without slope and intercept.
     """
     given = [header.get(keyword) for keyword in ("RescaleSlope", "RescaleIntercept")]
@@ -176,7 +177,7 @@ def refuse_bits(header: dict) -> None:
     bits differently, or not at all.
 
     Args:
-        header: keyword to value.
+        header: maps keywords to values.
     """
     allocated, stored, high = (header.get(keyword) for keyword in ("BitsAllocated", "BitsStored", "HighBit"))
     if stored is None or high is None:
@@ -196,7 +197,7 @@ def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> No
     """Raises `Refused` unless the rest of the file contains the pixels that its header promises, and no more.
 
     Args:
-        header: keyword to value.
+        header: maps keywords to values.
         syntax: UID of the transfer syntax.
         file: open file, positioned at the pixel data, where pydicom stopped.
         size: size of the whole file, bytes.
@@ -233,7 +234,7 @@ def refuse_many_frames(header: dict, file: BinaryIO, size: int) -> None:
     """Raises `Refused` for more frames, or more items in their headers, than can be read in reasonable time.
 
     Args:
-        header: keyword to value, without the frames' own headers.
+        header: maps keywords to values, without the frames' own headers.
         file: open file, positioned at the first sequence of frames' headers.
         size: size of the whole file, bytes.
     """

@@ -9,5 +9,6 @@ RESERVED = {
 }  # fmt: skip
 #: Value of ``label_origin`` for a mask that a network predicted; manual masks have none.
 PREDICTED = "predicted"
-#: The value for a mask from a MONAI Label server, drawn with the numbers of its list of labels.
+#: Value of ``label_origin`` for a mask drawn in a viewer of MONAI Label, whose values are the numbers in the server's
+#: list of labels.
 VIEWER = "viewer"

@@ -50,7 +50,7 @@ class Scan:
     tables: list[Path] = field(default_factory=list)
     """CSV files next to photographs"""
     skipped: dict[str, list[str]] = field(default_factory=dict)
-    """Reason to the paths left out for it."""
+    """Maps each reason to the paths left out for it."""
     others: int = 0
     """Files that are not read as DICOM: files that accompany images (label files, tables), photographs, and files whose
     name cannot be written."""

@@ -19,7 +19,8 @@ from planewise.exams.mnms2 import CINE_OF_FRAMES
 from planewise.exams.volume import Volume, stem
 from planewise.unreadable import UNREADABLE
 
-#: The files' codes to ours: 1 left ventricle, 2 myocardium, 3 right ventricle, and in 4ch 4 left and 5 right atrium.
+#: Maps the files' codes to ours: 1 left ventricle, 2 myocardium, 3 right ventricle, and in 4ch 4 left and 5 right
+#: atrium.
 LABEL_MAP = {1: 3, 2: 2, 3: 1}
 ALL_LABEL_MAP = LABEL_MAP | {4: 4, 5: 5}
 #: In 4ch, if only the atria were drawn: the pipeline's own files use 1 for the left and 2 for the right atrium.

@@ -53,7 +53,7 @@ class Volume:
     view: str = ""
     """``"sax"``, ``"4ch"``, ... from the data set's names; empty if the names contain no view"""
     label_map: dict[int, int] | None = None
-    """the data set's label codes to ours; None if they are ours, or unknown"""
+    """maps the data set's label codes to ours; None if they are ours, or unknown"""
 
     channels: tuple[Path, ...] = ()
     """the files of the channels, if each channel has its own; the first is ``image``. Empty for a single file"""
@@ -69,8 +69,8 @@ class FoundVolumes:
 
     volumes: list[Volume]
     skipped: dict[str, list[str]]
-    """reason to the paths left out for it"""
+    """maps each reason to the paths left out for it"""
     unmatched: list[tuple[str, str]] = field(default_factory=list)
-    """errors in labels and tables: where or which name, and what"""
+    """errors in labels and tables, each with its file or name"""
     channels: tuple[str, ...] = ()
     """the channels of a case; empty if a case is one file"""

@@ -37,7 +37,8 @@ _MASK_WORDS = re.compile(r"(^|[_-])(\w*seg|gt|labels?|masks?)([_-]|$)", re.IGNOR
 
 
 def case_and_phase(name: str) -> tuple[str, str | None]:
-    """``patient001_frame01`` to ``("patient001", "frame01")``, ``001_SA_ED`` to ``("001_SA", "ED")``."""
+    """Split a name into case and phase: ``patient001_frame01`` into ``("patient001", "frame01")``, ``001_SA_ED`` into
+    ``("001_SA", "ED")``."""
     match = _IMAGE_STEM.match(name)
     case, phase = match["case"], match["phase"]
     return case.rstrip("_-"), None if phase is None else (phase.lower() if phase[0] in "fF" else phase.upper())
