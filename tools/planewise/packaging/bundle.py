@@ -67,7 +67,7 @@ class Bundle:
 
     @cached_property
     def texts(self) -> dict[str, str]:
-        """File name to text of every YAML config."""
+        """Maps the file name of every YAML config to its text."""
         return {path.name: path.read_text() for path in sorted((self.folder / "configs").glob("*.yaml"))}
 
     @cached_property

@@ -84,8 +84,8 @@ def with_release(readme: str, rows: Sequence[str]) -> str:
 
 
 def with_training_data(licence: str, provenance: Provenance) -> str:
-    """A bundle's data_license.txt with the origin of the packaged weights. Its first paragraph is about weights trained on
-    phantoms, and stays only for such weights; no other weights may claim that they contain no data set."""
+    """A bundle's data_license.txt with the origin of the packaged weights. Its first paragraph says that the weights
+    were trained on phantoms and contain no data set, so it is kept only for such weights."""
     if "phantom" in provenance.data.lower():
         return licence
     _, _, rest = licence.partition("\n\n")

@@ -270,7 +270,7 @@ def _import_line(module: str, names: Sequence[str]) -> str:
 
 
 def _below(module: str) -> str:
-    """``planewise.networks.unet`` to ``networks/unet``."""
+    """Convert ``planewise.networks.unet`` to ``networks/unet``."""
     return module.partition(".")[2].replace(".", "/")
 
 
@@ -290,7 +290,7 @@ def _parsed(path: Path) -> ast.Module:
 
 
 def _rooms_above(module: str) -> list[str]:
-    """``planewise.phantoms.heart.body`` to ``planewise.phantoms`` and ``planewise.phantoms.heart``."""
+    """The rooms of ``planewise.phantoms.heart.body``: ``planewise.phantoms`` and ``planewise.phantoms.heart``."""
     parts = module.split(".")
     return [".".join(parts[:number]) for number in range(2, len(parts))]
 
@@ -300,7 +300,7 @@ def _is_package(module: str) -> bool:
 
 
 def _longest_module(name: str) -> tuple[str, list[str]]:
-    """``planewise.networks.SliceNet`` to ``planewise.networks`` and ``[SliceNet]``."""
+    """Split ``planewise.networks.SliceNet`` into ``planewise.networks`` and ``[SliceNet]``."""
     parts = name.split(".")
     module = parts[0]
     for number in range(2, len(parts) + 1):

@@ -20,7 +20,7 @@ def check_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, where
     """Check that weights fit a network exactly.
 
     Args:
-        weights: name to tensor.
+        weights: maps names to tensors.
         network: network for the weights.
         where: source of the weights, for the error message.
 

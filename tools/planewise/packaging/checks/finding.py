@@ -51,5 +51,5 @@ def reason(error: BaseException) -> str:
 
 
 def is_input_error(error: BaseException) -> bool:
-    """Whether it is an `InputError`, ours or a packaged bundle's own."""
+    """Whether an error is an `InputError` of this package or of a packaged bundle."""
     return isinstance(error, InputError) or type(error).__name__ == InputError.__name__
