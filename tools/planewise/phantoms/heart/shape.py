@@ -127,7 +127,7 @@ class HeartShape:
         return BasePlane(-self.basal_length + self.left_descent * squeeze, *self.left_tilt)
 
     def right_base(self, squeeze: float) -> BasePlane:
-        """The plane through tricuspid and pulmonary valves."""
+        """The plane through the tricuspid and pulmonary valves."""
         return BasePlane(-self.basal_length + 3 + self.right_descent * squeeze, 0.0, self.right_tilt)
 
     def endocardium(self, squeeze: float) -> np.ndarray:

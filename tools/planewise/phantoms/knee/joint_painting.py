@@ -17,7 +17,8 @@ from planewise.phantoms.solids import ellipsoid, rounded, tube
 
 
 def paint_fluid(canvas: Canvas[KneeContrast], knee: Knee, femur: np.ndarray) -> None:
-    """Paint the recess above the patella, the gutters next to the condyles, and a Baker's cyst; femur's frame."""
+    """Paint the recess above the patella, the gutters next to the condyles, and a Baker's cyst, in the femur's
+    frame."""
     at, coarse, contrast = canvas.at, canvas.coarse, canvas.contrast
     findings = knee.findings
     fluid = contrast.fluid * (1 + 0.04 * coarse)
@@ -46,7 +47,7 @@ def paint_fluid(canvas: Canvas[KneeContrast], knee: Knee, femur: np.ndarray) -> 
 def paint_capsule(
     canvas: Canvas[KneeContrast], knee: Knee, femur: np.ndarray, tibia: np.ndarray, notch: np.ndarray, fat: np.ndarray
 ) -> None:
-    """Paint synovium and fluid between the bones, and fat with strands inside the notch; knee's frame.
+    """Paint synovium and fluid between the bones, and fat with strands inside the notch, in the knee's frame.
 
     ``fat`` is the signal of fat at each point, which is uneven if fat suppression fails.
     """
@@ -64,7 +65,8 @@ def paint_capsule(
 
 
 def paint_tibia(canvas: Canvas[KneeContrast], knee: Knee, tibia: np.ndarray, above: np.ndarray) -> None:
-    """Paint the tibia with its cartilage, and the fibula; tibia's frame. ``above`` is the height above the plateau, mm."""
+    """Paint the tibia with its cartilage, and the fibula, in the tibia's frame. ``above`` is the height above the
+    plateau, mm."""
     at, grain, coarse, contrast = canvas.at, canvas.grain, canvas.coarse, canvas.contrast
     x, y, z = at
     inner = np.abs(x) - 6.5
@@ -80,7 +82,8 @@ def paint_tibia(canvas: Canvas[KneeContrast], knee: Knee, tibia: np.ndarray, abo
 
 
 def paint_menisci(canvas: Canvas[KneeContrast], knee: Knee, above: np.ndarray) -> None:
-    """Paint the menisci, their tears, and grey degeneration inside them; tibia's frame. For ``above``, see `paint_tibia`."""
+    """Paint the menisci, their tears, and grey degeneration inside them, in the tibia's frame. For ``above``, see
+    `paint_tibia`."""
     at, coarse, contrast = canvas.at, canvas.coarse, canvas.contrast
     findings = knee.findings
     for medial in (True, False):
@@ -104,7 +107,7 @@ def paint_menisci(canvas: Canvas[KneeContrast], knee: Knee, above: np.ndarray) -
 
 
 def paint_femur(canvas: Canvas[KneeContrast], knee: Knee, femur: np.ndarray, notch: np.ndarray) -> None:
-    """Paint the femur with its cartilage, and any defect of the cartilage; femur's frame."""
+    """Paint the femur with its cartilage, and any defect of the cartilage, in the femur's frame."""
     at, grain, coarse, contrast = canvas.at, canvas.grain, canvas.coarse, canvas.contrast
     x, y, z = at
     thick = np.float32(bones.CARTILAGE["femur"])
@@ -129,7 +132,7 @@ def paint_femur(canvas: Canvas[KneeContrast], knee: Knee, femur: np.ndarray, not
 
 
 def paint_patella(canvas: Canvas[KneeContrast], knee: Knee, patella: np.ndarray) -> None:
-    """Paint the patella with its cartilage; patella's frame."""
+    """Paint the patella with its cartilage, in the patella's frame."""
     at, grain, contrast = canvas.at, canvas.grain, canvas.contrast
     x, y, z = (part - np.float32(middle) for part, middle in zip(at, knee.patella_centre, strict=True))
     thick = np.float32(bones.CARTILAGE["patella"]) * (1 - ((z - 3) * np.float32(1 / 15)) ** 2)
@@ -140,7 +143,7 @@ def paint_patella(canvas: Canvas[KneeContrast], knee: Knee, patella: np.ndarray)
 
 
 def _marrow(canvas: Canvas[KneeContrast], knee: Knee, bone: str) -> np.ndarray:
-    """Compute the signal of a bone's marrow with its oedema; the bone's frame."""
+    """Compute the signal of a bone's marrow with its oedema, in the bone's frame."""
     at, grain, coarse, contrast = canvas.at, canvas.grain, canvas.coarse, canvas.contrast
     marrow = np.float32(contrast.marrow) * (1 + 0.08 * grain + 0.08 * coarse)
     for bruise in knee.findings.oedemas:

@@ -15,7 +15,7 @@ from planewise.phantoms.knee.muscles import MUSCLES, TENDONS, VESSELS
 from planewise.phantoms.solids import Coordinates, tube
 from planewise.phantoms.texture import Texture
 
-#: Heights at which the leg's outline is stored, knee's frame, mm.
+#: Heights at which the leg's outline is stored, in the knee's frame, mm.
 HEIGHTS = np.arange(-130.0, 131.0, 4.0)
 
 #: Outline of the leg without its fat: the front, the back and half of the width at each height, mm, from smooth curves
