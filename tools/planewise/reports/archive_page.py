@@ -32,7 +32,7 @@ class ListedExam:
     Attributes:
         name: hash of the exam.
         page: link to the exam's page, relative to this page.
-        values: column to value; None if unknown.
+        values: maps each column to its value; None if unknown.
         flags: findings that a person should check.
     """
 
@@ -48,7 +48,7 @@ def archive_page(command: str, exams: Sequence[ListedExam], left_out: Mapping[st
     Args:
         command: ``plan`` or ``segment``.
         exams: the finished exams, in the order of the page.
-        left_out: name of each exam without results to the reason.
+        left_out: maps the name of each exam without results to the reason.
         waiting: number of exams that are not processed yet because the run was stopped.
     """
     columns = list(dict.fromkeys(key for exam in exams for key in exam.values))

@@ -71,7 +71,7 @@ def cine_of(
 
 
 def _side_by_side(stack: np.ndarray) -> np.ndarray:
-    """Slices ``(i, j, slices)`` in rows, wider than high."""
+    """One picture of slices ``(i, j, slices)`` arranged in rows; the picture is wider than high."""
     i, j, count = stack.shape
     columns = _columns(count)
     rows = math.ceil(count / columns)

@@ -260,10 +260,10 @@ def _draw_space(axes, images, others: Mapping, colours: Mapping[str, str], look:
     middle = images[len(images) // 2]
     pictures = [(middle, _INK), *((image, colours[view]) for view, image in others.items() if view in colours)]
     if look.upright:
-        up, front = np.array([0.0, 0, 1]), np.array([-0.64, 0.77, 0])  # from the left, in front of the patient
+        up, front = np.array([0.0, 0, 1]), np.array([-0.64, 0.77, 0])  # viewed from the patient's front and left
     else:
         up, front = _first_slice_up(images, [_normal(image) for image, _ in pictures])
-    frame = np.stack([front, np.cross(up, front), up])  # rows: to the viewer, to the viewer's right, up
+    frame = np.stack([front, np.cross(up, front), up])  # rows: directions to the viewer, to the viewer's right, and up
     corner = [(middle.shape[1] - 1) / 2, (middle.shape[2] - 1) / 2, 0, 1]
     centre = (middle.affine.numpy() @ corner)[:3]
 

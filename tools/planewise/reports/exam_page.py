@@ -180,8 +180,8 @@ def _even_grid(affines: torch.Tensor) -> torch.Tensor:
 
 
 def _ends(exam: ShownExam) -> list[str]:
-    """Names of the stack's first and last slice, by the plan or, without one, by the direction of the slices; empty if
-    neither decides."""
+    """Names of the stack's first and last slice. The plan determines them or, without a plan, the direction of the
+    slices; the list is empty if neither does."""
     if exam.plan is None:
         normal = plane_from_affine(exam.affines[0])[1].to(torch.float64)
         located = (exam.affines[[0, -1], :3, 3].to(torch.float64) @ base_to_apex(normal)).tolist()
@@ -371,7 +371,7 @@ def _at(values: np.ndarray, step: float, number: np.ndarray) -> np.ndarray:
 
 
 def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    # a column of sentences reads from the left and may not become narrow
+    # a column of sentences is aligned to the left and keeps a minimum width
     wordy = [any(len(str(row[number])) > _LONGEST for row in rows) for number in range(len(header))]
 
     def line(tag: str, cells: Sequence[str]) -> str:

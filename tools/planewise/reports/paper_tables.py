@@ -100,9 +100,9 @@ def _by_group(score: str) -> dict[Any, tuple[Published[Any], ...]]:
     return {group: _tables(entries) for group, entries in _CONTENT[score].items()}
 
 
-#: Anatomy to tables of relative location, each method's MSE, MAE, r, R^2 and explained variance.
+#: Maps each anatomy to tables of relative location, with each method's MSE, MAE, r, R^2 and explained variance.
 LOCATION: dict[str, tuple[Published[dict[str, float]], ...]] = _by_group("location")
-#: Maps the segmented stack to tables of Dice, by method, number of labelled exams and structure.
+#: Maps each segmented stack to tables of Dice by method, number of labelled exams and structure.
 SEGMENTATION_DICE: dict[str, tuple[Published[dict[int, dict[str, Spread]]], ...]] = _by_group("segmentation_dice")
 #: Average symmetric surface distance in mm, with the same keys.
 SEGMENTATION_ASSD: dict[str, tuple[Published[dict[int, dict[str, Spread]]], ...]] = _by_group("segmentation_assd")
@@ -110,7 +110,8 @@ SEGMENTATION_ASSD: dict[str, tuple[Published[dict[int, dict[str, Spread]]], ...]
 DIAGNOSIS_AUC: tuple[Published[dict[int, float]], ...] = _tables(_CONTENT["diagnosis_auc"])
 #: Mean AUC of abnormality, ACL tear and meniscal tear, by method and number of labelled exams.
 INJURY_AUC: tuple[Published[dict[int, float]], ...] = _tables(_CONTENT["injury_auc"])
-#: Macro AUC of diagnoses from end-diastole and end-systole: number of Nakashima 2022's table to its data sets.
+#: Maps the number of each table of Nakashima 2022 to its data sets: macro AUC of diagnoses from end-diastole and
+#: end-systole.
 TWO_PHASE_AUC: dict[int, tuple[Published[float], ...]] = _by_group("two_phase_auc")
 #: Dice of brain tumours with all labelled cases, percent, by method, or `CHALLENGE`, and region.
 TUMOUR_DICE: Published[dict[str, float]] = _tables(_CONTENT["tumour_dice"])[0]

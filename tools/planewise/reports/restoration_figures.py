@@ -32,7 +32,8 @@ def restoration_gallery(
 
 
 def restored_stack_figure(image: np.ndarray, restored: np.ndarray, title: str) -> Figure:
-    """Slices of a volume above their restorations. Of many slices, an evenly spaced selection is shown.
+    """Slices of a volume above their restorations. If there are many slices, the picture shows an evenly spaced
+    selection.
 
     Args:
         image, restored: ``(i, j, slices)``.

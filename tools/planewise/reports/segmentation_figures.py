@@ -22,7 +22,7 @@ STRUCTURE_COLOURS = {1: "#d62728", 2: "#2ca02c", 3: "#1f77b4", 4: "#9467bd", 5: 
 
 
 def structure_colour(value: int) -> str:
-    """The colour of a label, from 1 on."""
+    """The colour of a label; labels start at 1."""
     return STRUCTURE_COLOURS[(value - 1) % len(STRUCTURE_COLOURS) + 1]
 
 
@@ -62,7 +62,8 @@ def method_comparison(slices: Mapping[str, Mapping[str, ShownSlice]], structures
     last. Each slice is cropped to the square around all outlines of the reference and the methods.
 
     Args:
-        slices: for each method, caption to slice; only slices that all methods have are shown, in the first method's order.
+        slices: for each method, a mapping from captions to slices; only slices that all methods have are shown, in the
+            first method's order.
         structures: label value to name.
     """
     from matplotlib.figure import Figure

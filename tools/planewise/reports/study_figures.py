@@ -96,7 +96,7 @@ def convergence_curves(panels: Mapping[str, Mapping[str, Sequence[History]]], co
     """A score over the epochs of training (Nakashima 2022, Fig. 1), with a line per draw in the colour of its method.
 
     Args:
-        panels: for each panel's title, method to the histories of its draws.
+        panels: maps each panel's title to a mapping from methods to the histories of their draws.
         column: column of the histories.
         name: name of the score.
     """
@@ -194,6 +194,6 @@ def paired_draws(scores: Mapping[tuple[str, int], Mapping[int, float]], name: st
         axes.set_title(f"{count} exam{'s' if count > 1 else ''}")
         axes.set_yticks(range(len(methods)), [method_name(method) for method in methods])
         axes.tick_params(axis="y", length=0)
-    panels[0].set_ylim(max(1, len(methods)) - 0.5, -0.5)  # the first on top
+    panels[0].set_ylim(max(1, len(methods)) - 0.5, -0.5)  # the first method is on top
     figure.supxlabel(f"{name}, minus training from scratch", fontsize="medium")
     return figure

@@ -103,7 +103,7 @@ def view_pictures(
         stack: the short-axis stack.
         labels: label map on the stack's grid.
         structures: label value to name.
-        planned: view to ``origin`` and ``normal`` of its plane, RAS+, mm.
+        planned: maps each view to the ``origin`` and ``normal`` of its plane, RAS+, mm.
         images: maps each view to the acquired image ``(i, j)`` and its affine.
         size: side of the pictures, mm.
 

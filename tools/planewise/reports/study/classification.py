@@ -14,7 +14,7 @@ from planewise.reports.study_figures import finetune_curves
 
 
 def add(page: Page, study: StudyFolder) -> None:
-    # a classification from two phases has classes, and no positive findings: two_phases.py
+    # runs of a classification from two phases have no positive findings; two_phases.py shows them
     runs = FineTunings.found(study, "positives")
     if not runs.scores:
         return
@@ -51,7 +51,7 @@ def add(page: Page, study: StudyFolder) -> None:
     add_paired(page, auc, "mean AUC", study.repeats, lead=True)
     curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_auc": "validation, mean AUC"})
     page.figure(curves, "Validation while fine-tuning, a line for each draw.")
-    # with most training data: a picture per method, some of a megabyte
+    # only for the largest number of labelled exams, because every method adds a picture of up to a megabyte
     runs.show(page, "roc.png", ": ROC curves", at_least=max(runs.counts))
     runs.show(page, "saliency.png", ": where the network looked", at_least=max(runs.counts))
 

@@ -205,7 +205,8 @@ def _add_repeats(
     repeats: Mapping[str, str],
     found: Mapping[Compared, Difference],
 ) -> None:
-    """Add how much methods vary when pretrained again, and which differences between methods are larger than that.
+    """Report how much methods vary when they are pretrained again, and which differences between methods exceed this
+    variation.
 
     If only one method was repeated, the measure is the mean difference or half its 95 % interval, whichever is larger,
     because two seeds may have equal means although they differ in every draw. If several were repeated, the measure is the

@@ -108,7 +108,8 @@ def _add_structures(page: Page, runs: FineTunings, structures: list[str]) -> Non
 
 
 def _rows(runs: FineTunings, kind: str, structures: list[str], papers: Sequence[paper_tables.Published]) -> list[Row]:
-    """Our rows, each followed by the same rows of the papers, and the rows that only the papers have."""
+    """Our rows, each followed by the papers' rows for the same method and number of exams; then the rows that only
+    papers have."""
     rows = []
     for count, method in product(*paper_tables.whole(papers, runs.counts, runs.study.methods)):
         if draws := runs.scores.get((method, count)):

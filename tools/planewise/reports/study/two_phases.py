@@ -48,7 +48,7 @@ _SHARES = {"inside": "inside", "by_area": "heart's share of the image"}
 
 def add(page: Page, study: StudyFolder) -> None:
     runs = FineTunings.found(study, "confusion")
-    # grades are classes too, but ordered: grading.py
+    # grading.py shows runs with ordered classes, which have a kappa
     if not runs.scores or "kappa" in runs.any:
         return
     page.add("<h2>Diagnosis from two phases (Nakashima 2022)</h2><p>{}</p>", _introduction(runs))
@@ -151,8 +151,8 @@ def _introduction(runs: FineTunings) -> str:
 
 
 def _in_the_paper() -> str:
-    """Say how often, in the paper, SimCLR on hearts alone scores higher than SimCLR on whole images if hearts alone are
-    classified."""
+    """State for how many of the paper's pairs pretraining on cropped hearts beats pretraining on whole images, if
+    cropped hearts are classified."""
     better = [
         f"{_PAPERS_BACKBONES[backbone]} on {table.data}"
         for table, backbone in product(paper_tables.TWO_PHASE_AUC[2], BACKBONES)
