@@ -1,4 +1,4 @@
-"""Postprocessing, scores and writers of each task; they call the pictures of reports."""
+"""Postprocessing, scores and writers of each task; scores and writers draw the pictures of `planewise.reports`."""
 
 from planewise.evaluation.as_numbers import AsNumbersd
 from planewise.evaluation.classification_report import ClassificationReport

@@ -51,7 +51,7 @@ def cell_layers(images: Tensor, cells_per_side: int) -> list[Tensor]:
 
 
 def drawn_at(dpi: float, draw: Callable[..., Figure], *arguments: Any) -> Callable[[], Figure]:
-    """Return a function that calls ``draw`` with these arguments and gives the figure its own resolution."""
+    """Return a function that calls ``draw`` with these arguments and sets the figure's resolution to ``dpi``."""
 
     def picture() -> Figure:
         figure = draw(*arguments)
@@ -90,9 +90,9 @@ class CollectorResults:
     columns: dict[str, Sequence[Any]] = field(default_factory=dict)
     """Columns of ``slices.csv``: one value for each sample, in the samples' order. Names end with the unit (``_mm``)."""
     tables: dict[str, dict[str, Sequence[Any]]] = field(default_factory=dict)
-    """File name (``planes.csv``) to the columns of a separate table."""
+    """Maps the file name of a separate table (``planes.csv``) to its columns."""
     figures: dict[str, Callable[[], Figure]] = field(default_factory=dict)
-    """File name (``regression.png``) to a function that draws the picture, which is saved at its own resolution. The
+    """Maps a file name (``regression.png``) to a function that draws the picture, which keeps its own resolution. The
     report calls the function, so scores are written even if nothing can be drawn."""
 
 

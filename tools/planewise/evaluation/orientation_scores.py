@@ -71,7 +71,7 @@ class OrientationScores:
         }
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
-        # from the slices' common grid, with or without examples
+        # the shape of the slices' common grid, which is known without examples, too
         shape = (taken["image"].shape[1], taken["image"].shape[2])
         angle, distance = line_errors(taken["lines"], taken["true_lines"], taken["affine"][:, None], shape)
         angle = torch.rad2deg(angle)

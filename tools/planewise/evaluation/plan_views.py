@@ -51,8 +51,9 @@ class PlanViewsd(Transform):
         min_peak, min_agreement: limits for a heatmap's peak and its similarity to the heatmap of its line, medians over
             the slices.
         mapping: mapping of the location, ``"linear"`` (Zhang 2024 Eq. 3) or ``"sine"`` (Eq. 4).
-        min_order: with ``location``, limit for how well the slices' locations follow the expected order, see
-            `location_order`; with the linear mapping, its absolute value counts. None disables the check.
+        min_order: with ``location``, smallest accepted value of `location_order`, which measures how well the slices'
+            locations follow the expected order; with the linear mapping, the absolute value of the measure counts. None
+            disables the check.
         max_residual: limit for the distance of the slices' lines from the common plane, mm.
         max_spread: limit for the angle between the slices' lines and those of the common plane, degrees.
         min_obliquity: a stack closer than this to an axial, coronal or sagittal one gets no planes, degrees; nor does a

@@ -29,7 +29,7 @@ class PredictionsWriter(ExamWriter):
         """Write the files of one exam (see `ExamWriter.write`).
 
         Returns:
-            The row of the exam: column to value.
+            The row of the exam, which maps columns to values.
         """
         raise NotImplementedError
 

@@ -36,7 +36,7 @@ class SegmentationReport(Report):
 
     Args:
         output_dir: folder for the results.
-        structures: label value to name.
+        structures: maps each label value to a name.
         regions: maps the name of each region to the names of its structures; the report then scores regions instead of
             structures. If None, the report scores structures.
         examples: number of volumes shown, each by its middle slice.
