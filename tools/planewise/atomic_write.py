@@ -38,7 +38,7 @@ def atomic_write(path: str | Path, flush: bool = False, ending: str = "") -> Ite
             _flush(part)
         os.replace(part, path)
         if flush:
-            _flush(path.parent)  # a file's name is stored in its folder
+            _flush(path.parent)  # the folder stores the file's new name
     except OSError as error:
         raise unwritable(path, error) from error
     finally:

@@ -43,7 +43,7 @@ def refuse_claims(path: str | Path) -> None:
     `other_unit`. Other files are accepted.
 
     Raises:
-        InputError: the header claims too much, or its lengths are not in millimetres.
+        InputError: the header claims more voxels than the file can contain, or its lengths are not in millimetres.
         OSError and others of `UNREADABLE`: the header cannot be read.
     """
     if not str(path).endswith((".nii", ".nii.gz")):

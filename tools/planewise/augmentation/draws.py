@@ -13,9 +13,9 @@ from torch import Tensor
 def own_draws(count: int, *shape: int, draw: Callable[..., Tensor] = torch.rand, **options: Any) -> Tensor:
     """Draw random numbers for each sample of this process's batch.
 
-    Processes share a seed, and the samples of an epoch are assigned to them in turns (`planewise.data.epoch_sampler`). So
-    each of N processes draws for the batches of all, and takes every N-th row: a sample gets the same numbers as in one
-    process with one large batch.
+    Processes share a seed, and the samples of an epoch are assigned to them in turns (`planewise.data.epoch_sampler`).
+    Each of N processes therefore draws the numbers for the batches of all processes and takes every N-th row, so that a
+    sample gets the same numbers as in a single process with one large batch.
 
     Args:
         count: number of samples in this process's batch.

@@ -95,7 +95,7 @@ class RandAffineBatchd(Transform, RandomizableTrait):
         sampled = torch.empty_like(image, memory_format=torch.contiguous_format)
         terms = _grid_terms(to_input, shape)
         for part in _parts(image):
-            # x and y are contiguous in memory, so the sum runs along the columns and the sampling rearranges nothing
+            # x and y are each contiguous in memory, so the addition is fast and grid_sample needs no other layout
             grid = reduce(torch.add, [term[part] for term in terms]).movedim(1, -1)
             background = padding[part]
             # grid_sample fills with zeros, so the background value is subtracted first and added again afterwards

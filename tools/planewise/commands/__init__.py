@@ -36,8 +36,8 @@ def planewise(
     """
     # `kill` and the time limit of a cluster end a command as Ctrl-C does, together with the processes that it started
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    # importing MONAI creates 400,000 lasting objects; scanning them after every 700 new objects would take a fifth of the
-    # time time
+    # importing MONAI creates 400,000 permanent objects; if Python scanned them after every 700 new objects, this would
+    # take a fifth of the time
     gc.set_threshold(20_000)
 
 

@@ -34,8 +34,8 @@ class Archive:
         page: the overview page.
         table: the overview as CSV.
         folders: private table of the exams' hashes and folders.
-        finished: name of each finished exam to its summary, worst first.
-        left_out: name of each other exam to the reason.
+        finished: maps the name of each finished exam to its summary, worst first.
+        left_out: maps the name of each other exam to the reason.
         kept: number of finished exams whose results are from an earlier run.
     """
 
