@@ -422,8 +422,8 @@ def phantoms_of(job: Job, anatomy: str, config: Mapping[str, Any]) -> tuple[str,
 
 
 def hours_at_least(costs: Sequence[Cost], gpus: int) -> float:
-    """Hours from the start of a study to the end of its last training on this number of GPUs, if no GPU ever waits: each
-    GPU's share of the work, but at least one pretraining and a fine-tuning that starts from it.
+    """Least number of hours that a study takes on this number of GPUs: the work divided by the number of GPUs, as if no
+    GPU ever waited, or the longest pretraining with a fine-tuning that starts from it, whichever is longer.
 
     Raises:
         ValueError: a job needs more GPUs than there are.

@@ -54,7 +54,7 @@ def brightness(exam: KneeExam) -> dict[str, np.ndarray]:
 
 
 def _five(pixels: np.ndarray) -> np.ndarray:
-    """Mean, percentiles and maximum; zeros, the mean of an image, if no slice cuts the structure."""
+    """Mean, percentiles and maximum. If no slice cuts the structure, all are 0, which is the mean of an image."""
     if not len(pixels):
         return np.zeros(5)
     return np.array([pixels.mean(), *np.percentile(pixels, (10, 50, 90)), pixels.max()])

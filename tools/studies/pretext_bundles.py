@@ -21,7 +21,8 @@ def bundle_of(pretext: str, pattern: str, bundles: Path, given: Mapping[str, str
         pretext: name, ``location`` or ``simclr``.
         pattern: the study's ``pretext_bundle``, ``pretext_knee_{pretext}``.
         bundles: folder of the bundles.
-        given: the study's ``pretext_bundles``, pretext to bundle; the bundle may also be a task with labels.
+        given: the study's ``pretext_bundles``, which maps pretexts to bundles; the bundle may also be a task with
+            labels.
 
     Returns:
         Name of the bundle. For a knee: ``pretext_knee_location``; ``pretext_simclr``, which is for all anatomies; and

@@ -68,7 +68,7 @@ class _Exam:
 
     Attributes:
         volumes: the loaded items, one per phase.
-        planes: view to the origin and normal of its plane.
+        planes: maps each view to the origin and normal of its plane.
         output_dir: folder for written results.
     """
 
