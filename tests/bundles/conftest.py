@@ -45,22 +45,23 @@ TINY = {
     "photograph": {"init_features": 8, "growth_rate": 4, "blocks": [1, 1, 1, 1], "image_size": 32, "batch_size": 4},
 }
 METADATA = {name: json.loads((ROOT / "bundles" / name / "configs/metadata.json").read_text()) for name in BUNDLES}
-#: What each bundle's ``metadata.json`` declares for others, under ``planewise``.
+#: Maps each bundle to the entries under ``planewise`` in its ``metadata.json``.
 DECLARED = {name: content.get("planewise", {}) for name, content in METADATA.items()}
-#: Bundles that the README and the tests' tables of what one bundle alone has list; versions 0.0.x are new, and get their
-#: rows with a release.
+#: Released bundles, which the README and the tables in these tests list; bundles of version 0.0.x get their rows when
+#: they are released.
 RELEASED = [name for name in BUNDLES if not METADATA[name]["version"].startswith("0.0.")]
 
 
 def _phantoms(body: str) -> dict[str, str]:
-    """Bundles that learn from phantoms of this kind by name, and the list of them: ``volume.heads``."""
+    """Map the bundles that learn from phantoms of a body part to the list of phantoms: ``heads`` for
+    ``volume.heads``."""
     lists = {name: declared.get("tests", {}).get("phantoms", "") for name, declared in DECLARED.items()}
     return {name: kind.partition(".")[2] for name, kind in lists.items() if kind.startswith(f"{body}.")}
 
 
-#: Bundles of whole volumes, and the layout of the phantoms that they learn from.
+#: Maps each bundle of whole volumes to the list of phantoms that it learns from.
 VOLUMES = _phantoms("volume")
-#: Bundles of photographs, and what they learn from.
+#: Maps each bundle of photographs to the list of phantoms that it learns from.
 PHOTOGRAPHS = _phantoms("photograph")
 #: Settings of bundles with other networks.
 _OWN = {name: declared.get("tests", {}).get("settings", {}) for name, declared in DECLARED.items()}
@@ -84,8 +85,8 @@ _SIZE = (
 
 
 def anatomy(name: str) -> str:
-    """``pretext_knee_location`` to ``knee``; bundles that name no body part are of the heart by default, or of volumes or
-    photographs."""
+    """A bundle's anatomy, such as ``knee`` for ``pretext_knee_location``; if the name contains no body part, it is
+    volume, photograph or the default, cardiac."""
     if name in VOLUMES:
         return "volume"
     if name in PHOTOGRAPHS:
@@ -94,7 +95,7 @@ def anatomy(name: str) -> str:
 
 
 def tiny(name: str) -> dict:
-    """Settings that make a bundle's training small, of those that its `train.yaml` has."""
+    """Values that make a bundle's training small, for the settings that its `train.yaml` has."""
     known = (ROOT / "bundles" / name / "configs/train.yaml").read_text()
     small = TINY[anatomy(name)] | _OWN[name] | {"progress": False}
     return {key: value for key, value in small.items() if f"\n{key}:" in known}
@@ -127,7 +128,8 @@ def write_phantoms(
     split: tuple[float, float, float],
     changed: Callable[[dict], dict] = lambda datalist: datalist,
 ) -> SimpleNamespace:
-    """Exams of every recipe, so many, with their datalists: ``.cardiac.unlabelled`` for ``["cardiac"]["unlabelled"]``.
+    """Write the requested number of exams of each recipe, and index them: ``.cardiac.unlabelled`` is the datalist of
+    ``["cardiac"]["unlabelled"]``.
 
     Args:
         folder: folder to write to; pytest workers that name the same folder share what the first of them writes.

@@ -18,8 +18,8 @@ from tests.bundles.conftest import BUNDLES, DECLARED, PHOTOGRAPHS, VOLUMES, anat
 from tests.conftest import ROOT
 from tests.kinds import one_of_each_kind
 
-#: What may be said of a bundle in the repository. The forest runs in one process, and its input is not an image; two phases
-#: are more than the one image that MONAI Label passes.
+#: The warnings that a bundle in the repository may get. The forest trains in one process and its input is not an image;
+#: MONAI Label passes one image, and the classification from two phases needs two.
 WARNED = {name: {"weights"} for name in BUNDLES} | {
     "downstream_cardiac_disease_classification": {"weights", "files", "MONAI Label inference"},
     "downstream_cardiac_two_phase_classification": {"weights", "MONAI Label inference"},
@@ -79,7 +79,7 @@ def test_planewise_check(name, tmp_path):
 
 @pytest.mark.parametrize("name", BUNDLES)
 def test_metadata_has_no_key_twice(name):
-    """JSON would use the last one, and MONAI would warn at each start."""
+    """JSON would use the last of two equal keys, and MONAI would warn at each start."""
 
     def only_once(pairs):
         keys = [key for key, _ in pairs]

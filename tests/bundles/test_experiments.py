@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 from tests.kinds import one_of_each_kind
 
 PAGE = ROOT / "tools/docs/experiments.md"
-# every step is logged, so the log reads the loss at once
+# log every step, so that even a short run has its loss in the log
 SHORT = {"log_interval": 1, "samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1, "learning_rate": 0.001}
 
 
@@ -145,8 +145,8 @@ def write_hips(folder: Path) -> Path:
 
 
 def test_another_organ_by_datalist_and_config_alone(tmp_path):
-    """The datalist names all views, more than the pictures of hearts and knees have colours, and one name contains a
-    slash.
+    """The datalist has more views than the pictures of hearts and knees have colours, and the name of one view contains
+    a slash.
     """
     datalist, run, out = write_hips(tmp_path), tmp_path / "run", tmp_path / "out"
     views = [*BLOCKS["hip"].content["views"], *[view for view in NORMALS if view not in BLOCKS["hip"].content["views"]]]

@@ -1,4 +1,4 @@
-"""Test that Models Genesis learns, and its messages about bad input."""
+"""Test that Models Genesis learns and explains bad input."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ LOCATION = "pretext_cardiac_location"
 
 #: Settings of how inference is executed, which do not depend on the weights: each config has its own values.
 ITS_OWN = {"amp", "batch_size", "channels_last", "compile", "tf32", *NOT_COMPUTED, *FILES}
-#: Settings of targets that only training has: which of them count, and which are random or depend on other images.
+#: Settings that only training has, because they select or mask targets, or because their targets are random or depend
+#: on other images.
 OF_TRAINING_ALONE = {
     "missing_planes", "parallel_planes", "negatives_from", "num_negatives", "rows_ahead", "patch_jitter", "patch_overlap",
     "permutation_file", "tile_gap", "tile_size", "standardize_tiles", "normalize_patches",
@@ -29,10 +30,10 @@ OF_TRAINING_ALONE = {
     "shuffle_prob", "zoom", "zoom_prob",
 }  # fmt: skip
 OF_TRAINING_IN = {
-    # positions are squares around the crossing of two lines, whatever the planes; inference finds the squares themselves
+    # inference finds the squares in the image and needs no planes
     "pretext_cardiac_lax_position": {"views"},
     "pretext_cardiac_sax_position": {"views"},
-    # inference takes an image's features without its patches
+    # inference computes features of the whole image, without patches
     "pretext_contrastive_predictive_coding": {"patches_per_side"},
 }
 
@@ -67,7 +68,8 @@ def test_what_both_have_comes_with_the_weights(name):
 
 @pytest.mark.parametrize("name", BUNDLES)
 def test_a_run_of_other_settings_is_read_as_it_was_trained(name, tmp_path):
-    """Every setting that is a number or a word reaches inference, and no setting of inference's own changes."""
+    """Every number and text among a run's settings is used in inference, and settings that belong to inference alone do
+    not change."""
     train, inference = config_of(name, "train.yaml"), config_of(name, "inference.yaml")
     plain = {key: value for key, value in train.items() if not isinstance(value, dict) and not holds_code(value)}
     others = {key: f"another {key}" for key in plain}

@@ -37,10 +37,11 @@ from tests.quick_python import quick_python
 
 PRETEXT, SEGMENTATION = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentation"
 PARALLEL = "multi_gpu_train.yaml"
-#: Bundles with masks; classes; permutations of tiles; locations of patches; and losses that compare samples of a batch, or
-#: patches, each with its own random numbers. A bundle's ``metadata.json`` declares how it is run: ``overlay``, a file on top
-#: of train.yaml; ``settings``; and ``same``, the columns of its history that agree (default: both losses). Jigsaw has noise,
-#: because a tile of a single grey value makes an instance norm's gradient large, and pure rounding error.
+#: Bundles whose training in two processes is compared with training in one: they cover masks, classes, permutations of
+#: tiles, locations of patches, and losses that compare the samples or the patches of a batch. A bundle's
+#: ``metadata.json`` declares how it is run: ``overlay``, a file on top of train.yaml; ``settings``; and ``same``, the
+#: columns of its history that agree (default: both losses). Jigsaw's images get noise, because in a tile with a single
+#: grey value, the gradient of instance normalisation is large and consists of rounding errors only.
 TO_THE_WEIGHTS = {
     name: declared["tests"]["processes"]
     for name, declared in DECLARED.items()
@@ -159,7 +160,7 @@ def test_two_processes_learn_what_one_learns_from_batches_of_twice_the_size(alon
     found, expected = (json.loads((folder / "validation/metrics.json").read_text()) for folder in (tmp_path, alone))
     assert found["location"]["slices"] == expected["location"]["slices"]
     assert found["location"]["mae"] == pytest.approx(expected["location"]["mae"], rel=1e-4)
-    # and writes and prints
+    # and it alone writes and prints
     assert written(tmp_path) == written(alone)
     assert printed.count("epoch 2 of ") == 1 and printed.count("training epochs") == 1
     assert "Traceback" not in printed and "Grad strides" not in printed
@@ -343,7 +344,8 @@ def test_the_overlay_is_the_same_everywhere_but_for_its_command(name):
 
 
 def teardown_module() -> None:
-    # otherwise a later fork of this process would collect it, and wait for threads that it does not have
+    # otherwise a later fork of this process would collect the process group, and wait for threads that do not exist in
+    # the fork
     gc.collect()
 
 
@@ -354,7 +356,8 @@ def test_machines_that_restarted_another_number_of_times_join(shared, tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     store = TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False) if shared else None
-    # if the store outlives an attempt, the count keeps the attempts apart, and a process that does not join gives one line
+    # if the store outlives an attempt, the number of restarts separates the attempts; a process that cannot join prints
+    # one line
     patience = "processes._JOINING = timedelta(seconds=2)" if shared else ""
     code = (
         "from datetime import timedelta\nfrom planewise.engines import processes\n"

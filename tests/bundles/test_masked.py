@@ -1,4 +1,4 @@
-"""Test that masked autoencoders learn, with a transformer too, and their messages about bad input."""
+"""Test that masked autoencoders, with a U-Net and with a transformer, learn and explain bad input."""
 
 from __future__ import annotations
 

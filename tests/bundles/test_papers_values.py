@@ -114,7 +114,7 @@ def test_a_number_is_declared_or_like_another_bundles():
         if name not in RELEASED:
             continue
         plain = {key: value for key, value in config.items() if type(value) in (bool, int, float, str, list)}
-        # there are few words and switches, so they count only in files of the same name
+        # texts and Booleans coincide by chance, so they are compared only between files of the same name
         found[name, path.name] = {
             (key, path.name if type(value) in (bool, str) else "", json.dumps(value)): value
             for key, value in plain.items()

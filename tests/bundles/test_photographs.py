@@ -155,7 +155,7 @@ def test_a_pretext_tells_four_rotations_of_photographs(turned, phantoms, tmp_pat
     scores = json.loads((turned / "validation/metrics.json").read_text())
     assert scores["photographs"] == 8 and scores["rotation"]["rotations"] == 4
     assert (turned / "validation/photographs.csv").read_text().count("\n") == 9
-    # the weights say which network they are of
+    # inference takes the network from the run that made the weights
     where = {"input": str(phantoms.photograph.graded), "num_exams": 1, "output_dir": str(tmp_path)}
     run_bundle(ROTATION, "inference.yaml", "photograph.yaml", weights=str(turned), **where, **SMALL)
     (features,) = tmp_path.rglob("features.npy")

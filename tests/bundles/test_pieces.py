@@ -1,4 +1,4 @@
-"""Test that slice ordering and jigsaw puzzles learn, on hearts and knees, and their messages about bad input."""
+"""Test that slice ordering and jigsaw puzzles learn on hearts and knees and explain bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test anatomical positions on hearts and knees, from DICOM files to numbers, and the messages about bad input."""
+"""Test anatomical positions on hearts and knees, from DICOM files to numbers and to messages about bad input."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_heart_from_training_to_positions(phantoms, tmp_path):
 
 
 def test_all_squares_of_a_knee_lie_on_its_image(phantoms, tmp_path):
-    """Nearly all: a joint away from the middle may lose one."""
+    """A knee whose joint is not in the middle of the image may lose one square."""
     parser = parser_of(
         phantoms.knee.unlabelled, tmp_path, "knee.yaml", spacing=2.0, image_size=64, features=[8, 16, 16, 16, 16]
     )

@@ -103,7 +103,7 @@ def test_they_are_those_of_the_bundle(made, tmp_path):
 
 
 def test_the_segmentation_is_not_scored_on_them(phantoms, made, tmp_path):
-    """The evaluation refuses with a message that says so, whatever the weights."""
+    """The evaluation refuses predicted masks with a message, whichever weights it scores."""
     folder = made[0]
     with pytest.raises(Exception) as caught:
         run_bundle(

@@ -1,4 +1,4 @@
-"""Test how contrastive predictive coding of volumes resumes, what it saves, and its scores."""
+"""Test that contrastive predictive coding of volumes resumes, saves its weights and is scored."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def test_a_package_takes_them_without_being_told(name, tmp_path):
 
 
 def test_views_of_a_real_exam_are_planned_by_default(real_data, tmp_path, caplog):
-    """The command names only a folder, and the log says whose weights plan."""
+    """The command gives only a folder, and the log names the origin of the weights."""
     with caplog.at_level(logging.INFO, logger="planewise"):
         small = {"features", "stem_stride", "image_size", "spacing", "batch_size"}
         inference = config_of(MULTITASK, "inference.yaml")

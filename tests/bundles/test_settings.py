@@ -42,7 +42,8 @@ PROBED = {
     for path in (ROOT / "bundles").glob("*/configs/evaluate.yaml")
     if "ProbeScores" in path.read_text()
 }
-#: Overlays that change what a bundle learns from: small settings for their tests, and a bundle with a suitable datalist.
+#: For each overlay that changes what a bundle learns from: small settings for the test, and the bundle whose datalist
+#: it uses.
 OVERLAYS: dict[str, tuple[dict[str, Any], str | None]] = {
     "2d.yaml": ({}, None),
     "3d.yaml": (PUZZLES_OF_VOLUMES, "pretext_rotation"),
@@ -140,7 +141,7 @@ COUNTS = {
     "examples", "fold_seed", "frozen_epochs", "log_interval", "lr_patience", "lr_step", "max_epochs", "min_found", "seed",
     "subject_seed", "val_interval",
 }  # fmt: skip
-#: Settings that become no attribute, with the tests that cover them.
+#: Settings that do not become attributes; the comments name the tests that cover them.
 ELSEWHERE = {
     # where a run is stored and how it is executed
     "bundle_root", "cache_dir", "channels_last", "ckpt_dir", "compile", "data_device", "dataset_dir", "datalist",
@@ -149,13 +150,14 @@ ELSEWHERE = {
     # which exams and slices: below, test_wiring.py, test_knee.py, test_masked_views.py, test_two_phases.py, test_folds.py
     "class_key", "cycle_points", "fold", "fold_seed", "folds", "images", "masks", "max_slices", "num_exams", "num_subjects",
     "phases", "section", "slices", "subject_seed",
-    # the network's form and weights: inference uses those of training, and the tests below
+    # the network's form and weights: covered by the tests below, and by the tests that inference uses those of training
     "blocks", "growth_rate", "head_norm", "imagenet", "norm", "pretrained", "pretrained_parts", "num_trees", "stem_stride",
-    # one of several ways: test_transfer.py, test_exemplar.py, test_volume_pretexts.py, test_released_weights.py
+    # settings that select a variant: test_transfer.py, test_exemplar.py, test_volume_pretexts.py,
+    # test_released_weights.py
     "auxiliary_interval", "negatives_from", "permutation_file", "plane_bounds", "pretext_datalist", "rows_ahead",
     "trained_on", "transfer", "volumes",
 }  # fmt: skip
-#: As above, for one kind of config: in inference, the network's pieces; in training, the number of grades.
+#: The same for one kind of config: the pieces of the network's input in inference, and the grades in training.
 ELSEWHERE_IN = {
     TRAIN: {"grades"},
     EVALUATE: set(),
@@ -289,14 +291,14 @@ def test_a_setting_acts_where_its_name_says(file, built):
             continue
         for either in names:
             there = [entry for name in either for entry in found[name]]
-            # in a list of widths, each layer has one of them
+            # a list of widths is spread over the layers
             widths = isinstance(value, list) and value and either[0].startswith("nn.")
             acts = all(entry in there for entry in value) if widths else value in there
             assert acts, (
                 f"no attribute {' or '.join(either)} has the value {value!r} of the setting {key}; found {there}. Keep it "
                 "in an attribute of that name, or declare another under planewise: tests: acts_as in metadata.json"
             )
-    # nor does a default stand anywhere in its place
+    # no object has a default instead of the setting's value
     for name in wanted.keys() - SHARED:
         # a list may hold one value for each axis
         others = [

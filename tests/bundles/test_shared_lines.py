@@ -139,7 +139,8 @@ OTHERWISE: dict[str, set[str]] = {
     "SeriesSampler.seed": {MISSING},
     "SeriesSampler.samples_per_epoch": {MISSING},
     "SeedHandler.seed": {"0"},
-    # evaluation is float32, of every slice, by the location that the targets have; inference reads one exam after the other
+    # evaluation is in float32, takes every slice, and maps locations like the targets; inference reads one exam at a
+    # time
     "SliceBatchInferer.amp": {MISSING},
     "WindowInferer.amp": {MISSING},
     "SupervisedEvaluator.amp": {"$planewise.engines.precision(@amp, @device) == 'float16'"},
@@ -491,7 +492,7 @@ def test_a_forests_exams_are_loaded_alike(name):
 
 @pytest.mark.parametrize("anatomy", ["cardiac", "knee"])
 def test_planes_of_one_anatomy_are_judged_by_the_same_limits(anatomy):
-    """All but the agreement, which depends on the network."""
+    """All limits are equal except the agreement, which depends on the network."""
     limits = [
         {key: value for key, value in read(f"pretext_{anatomy}_{task}", "inference.yaml").items() if key in limited}
         for task in ("multitask", "orientation")

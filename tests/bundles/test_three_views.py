@@ -43,7 +43,7 @@ def test_the_index_finds_it_whatever_its_name(exams):
         assert 40 < angle_between_planes(found["3ch"], found["4ch"]).rad2deg() < 80
 
 
-@pytest.mark.slow  # quick tests cover its parts: this one the index, and test_experiments heatmaps of any views
+@pytest.mark.slow  # quick tests cover its parts: the index, and heatmaps of any views (test_experiments)
 def test_three_views_train_score_and_plan_by_an_override(exams, tmp_path):
     folder, datalist, _ = exams
     run_bundle(

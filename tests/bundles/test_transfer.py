@@ -64,8 +64,8 @@ def parser_of(folder: Path, name: str = NAME, **settings) -> ConfigParser:
 @pytest.mark.parametrize("name", [NAME, LONG])
 def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(name, phantoms, tmp_path):
     """ "At each iteration, task 1 was optimised for one sub-iteration, followed by optimising task 2 for beta sub-iterations"
-    (section 3), with a head and an optimiser for each task. 30 steps on labelled batches, so 8 on the pretext's, which are 3
-    epochs of it."""
+    (section 3), with a head and an optimiser for each task. 30 steps on labelled batches come with 8 steps on the
+    pretext's batches, which are 3 epochs of the pretext."""
     beta, rate, seed = 4, 2e-3, 3
     given = two_tasks(phantoms, tmp_path, PRETEXTS[name], name)
     given |= {"auxiliary_interval": beta, "learning_rate": rate, "seed": seed, "l1": 0.0}
@@ -89,7 +89,7 @@ def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(name, phantoms,
     pretext.update(small | {"datalist": given["pretext_datalist"], "batch_size": 4, "samples_per_epoch": 12})
 
     def batches(of: ConfigParser, targets):
-        """Image and target of each step, without end."""
+        """Yield the image and the target of each step, endlessly."""
         dataset, sampler = of.get_parsed_content("train#dataset"), of.get_parsed_content("train#sampler")
         changes = [of.get_parsed_content("train#augmentation")]
         changes += [of.get_parsed_content("train#pretext")] if "train#pretext" in of else []
@@ -158,7 +158,7 @@ def test_any_pretext_with_a_u_net_is_the_other_task(pretext, phantoms, tmp_path)
 
 
 def test_killed_and_resumed_it_ends_bit_equal_and_the_rest_is_ordinary(phantoms, tmp_path):
-    """From the run to a packaged bundle, the second task is nowhere."""
+    """The second task leaves no trace in scores, inference or the packaged bundle."""
     given = two_tasks(phantoms, tmp_path) | {"max_epochs": 3, "auxiliary_interval": 5}
     run_bundle(
         NAME, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", output_dir=str(tmp_path / "a"), **given

@@ -94,7 +94,7 @@ def test_what_is_outside_of_the_mask_has_no_say_in_the_diagnosis(phantoms, tmp_p
 
 @pytest.mark.parametrize("images", ["full", "segmented"])
 def test_masks_that_cannot_be_hearts_say_nothing_of_saliency(images, phantoms, tmp_path):
-    """This includes whole images, where the exam itself is kept."""
+    """The same holds with whole images, although the exam itself is then still classified."""
     items = load_datalist(phantoms.cardiac.labelled, "test")
     first = items[0]["exam"]
     for number, item in enumerate(item for item in items if item["exam"] == first):

@@ -130,7 +130,8 @@ def test_the_pretext_is_made_of_what_the_network_sees(wired):
         assert bool(made) == bool(pretext)
         for key, value in target.items():
             assert torch.equal(value, expected[key]), key
-        # with the same random numbers, the earlier transforms show in the target, or otherwise in the image that it changes
+        # with the same random numbers, an earlier transform changes the target or, if the pretext changes the image,
+        # the image
         unchanged = torch.equal(early["image"], wired.batch["image"])
         assert all(not torch.equal(target[key], early[key]) for key in made if unchanged)
         assert augment is None or not torch.equal(expected["image"], early["image"])
@@ -211,7 +212,8 @@ def reached(config: dict) -> set[str]:
 
 
 def unused(name: str, files: tuple[str, ...], *overlays: str) -> list[str]:
-    """Keys of configs that nothing reads; only the last file may have another `run`, and the overlays go on top."""
+    """Keys of configs that nothing reads. The overlays go on top of the files; of these, only the last may have another
+    `run`."""
     used: set[str] = set()
     for number in range(1, len(files) + 1):
         config = parser_of(name, *files[:number], *overlays).get()
@@ -223,14 +225,14 @@ def unused(name: str, files: tuple[str, ...], *overlays: str) -> list[str]:
 @pytest.mark.parametrize("name", BUNDLES)
 @pytest.mark.parametrize("files", RUN_CONFIGS, ids=["train", "inference"])
 def test_every_key_is_used(name, files):
-    """A setting that nothing reads is a promise to the user that nothing keeps."""
+    """A setting that nothing reads would mislead users."""
     assert unused(name, files) == []
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_every_key_is_used_for_photographs(name):
-    """Training uses each key, except the encoder's settings that the overlay replaces; training or inference uses those of
-    the overlay.
+    """Training uses every key of train.yaml, except the encoder's settings, which the overlay replaces; every key of
+    the overlay is used in training or in inference.
     """
     configs = [ROOT / "bundles" / name / "configs" / file for file in ("train.yaml", "photograph.yaml")]
     train, overlay = (ConfigParser.load_config_file(str(file)) for file in configs)
@@ -250,8 +252,8 @@ def test_an_overlay_overrides_what_is_there(name, overlay):
     assert unknown_overrides([f"--{key}" for key in over if key not in own], train) == {}
 
 
-#: Keys in which loading differs: training loads slices one by one, with masks if the datalist has them, and inference loads a
-#: stack; and what MONAI Label needs around Spacingd.
+#: Transforms that differ between training, which loads single slices with any masks, and inference, which loads stacks;
+#: and the transforms that MONAI Label needs around Spacingd.
 LOADING = (
     "planewise.preprocessing.LoadSliced",
     "planewise.preprocessing.KeepHeartd",
@@ -315,7 +317,7 @@ def test_evaluation_makes_masks_as_inference_does(name):
         ConfigParser.load_config_file(str(folder / f"{file}.yaml")) for file in ("evaluate", "inference")
     )
     assert steps(evaluated["evaluate"]) == steps(inferred)
-    # and the two bundles for hearts, or for volumes, do it in the same way
+    # and all bundles that segment hearts, or volumes, do it in the same way
     kind = [other for other in SEGMENTATIONS if ("cardiac" in other) == ("cardiac" in name)]
     others = [ConfigParser.load_config_file(str(ROOT / "bundles" / other / "configs/inference.yaml")) for other in kind]
     assert len(kind) == 2 and all(steps(other) == steps(inferred) for other in others)
@@ -377,7 +379,7 @@ def test_a_loss_that_is_no_number_ends_the_run_without_weights(name, datalists, 
         trainer.run()
     assert not list(tmp_path.rglob("*.pt")) and not list(tmp_path.rglob("*.ckpt"))
     assert not list(tmp_path.rglob("history.csv"))
-    # checked before anything is made of the epoch
+    # the check for finite losses comes before the handlers that use the epoch's result
     (run,) = (handler for handler in parser.get_parsed_content("train#handlers") if isinstance(handler, RunHandler))
     order = [type(handler) for handler in run.handlers(trainer)]
     later = (ValidationHandler, HistoryHandler, CheckpointHandler)
