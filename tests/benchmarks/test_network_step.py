@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def measured() -> list:
-    """Without what takes long and is tried on its own: compiling."""
+    """The bars without compilation, which takes long and has its own test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(network_step, "default_form", lambda device: Form("bfloat16", channels_last=True))
         patch.setattr(network_step, "_compiled", lambda form, size, device, options: missing(form, size))

@@ -14,7 +14,8 @@ def test_what_is_measured():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_both_give_the_same_scores(seed):
-    """Random blobs with holes, with more or fewer of them in each slice; the spacing differs along each axis."""
+    """The masks are random blobs with holes, and their number varies from slice to slice; the spacing differs along
+    each axis."""
     draw = torch.Generator().manual_seed(seed)
     smooth = torch.nn.functional.avg_pool2d(torch.rand(2, 4, 24, 20, generator=draw), 5, 1, 2)
     one, other = ((smooth - smooth.min()) / (smooth.max() - smooth.min()) * 3.99).byte().permute(0, 2, 3, 1)

@@ -15,7 +15,7 @@ def test_scores_and_picture(axes):
     right = predicted_patches(3, axes, 2)
     scores = torch.zeros(2, len(right.patch), 3**axes)
     scores[0].scatter_(1, right.patch[:, None], 1.0)
-    # one of the shown images takes patch 0 for its own
+    # in one of the shown rows, the network chooses patch 0 instead of the right patch
     middle = 1 if axes == 2 else 4
     wrong = int(((right.context == middle) & (right.ahead == 2)).nonzero())
     scores[0, wrong, 0] = 2.0

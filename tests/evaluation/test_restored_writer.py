@@ -32,7 +32,7 @@ def test_the_difference_is_told_as_a_mean_of_squares(tmp_path, monkeypatch, capl
     figures, made = keep_figures(monkeypatch), RestoredImaged()(item())
     with caplog.at_level("INFO"):
         pass_over(RestoredWriter(tmp_path), [[{}]], [[made]])
-    # twice the image is off by the image
+    # the restored image is twice the image, so the difference is the image itself
     wanted = f"mean squared difference {(made['image'].as_tensor() ** 2).mean():.3f}"
     assert figures["restored.png"].get_suptitle() == f"aa: {wanted}"
     assert wanted.replace("difference", "difference of") in caplog.text

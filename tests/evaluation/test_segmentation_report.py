@@ -68,8 +68,8 @@ def test_rows_by_hand(tmp_path):
     expected = np.array([[6, 0, 0], [24 / 3, 0, 0], [1.5, 0, math.nan]])
     assert np.array(distance) == pytest.approx(expected, abs=1e-5, nan_ok=True)
     contour = [[float(row[f"{name}_contour_mm"]) for name in STRUCTURES.values()] for row in rows]
-    # for slabs that are slices, no slice has both or the contours agree; slabs across the slices are 1.5 mm apart in each
-    # slice
+    # slabs parallel to the slices: no slice has the structure in both masks, or the contours agree; slabs across the
+    # slices are 1.5 mm apart in each slice
     expected = np.array([[math.nan, 0, 0], [0, 0, 0], [1.5, 0, math.nan]])
     assert np.array(contour) == pytest.approx(expected, abs=1e-5, nan_ok=True)
     missed = [[row[f"{name}_missed"] for name in STRUCTURES.values()] for row in rows]
@@ -95,7 +95,7 @@ def test_scores_by_hand(tmp_path, caplog):
     assert scores["mean"]["dice"]["mean"] == pytest.approx((2 / 3 + 3 + 2) / 9)
     assert scores["mean"]["assd_mm"]["mean"] == pytest.approx(15.5 / 8, abs=1e-5)
     assert scores["mean"]["assd_mm"]["median"] == 0
-    # the reference's way: 1.0 mm for the volume in which it was missed
+    # as in the paper's reference implementation: 1.0 mm for the volume in which it was missed
     assert left["assd_missed_1_mm"]["mean"] == pytest.approx(1 / 3)
     assert scores["mean"]["assd_missed_1_mm"]["mean"] == pytest.approx(16.5 / 9, abs=1e-5)
     assert scores["never_predicted"] == ["myocardium"]

@@ -34,8 +34,8 @@ def test_table_4_has_every_method_and_count(tables):
 @pytest.mark.parametrize("tables", [SEGMENTATION_DICE, SEGMENTATION_ASSD])
 def test_the_mean_is_that_of_the_structures(tables):
     """All columns describe the same volumes, so a wrongly copied digit would show."""
-    # the paper prints SimCLR's mean distance at 1 exam a second time, as the myocardium's; the sum of one more row is wrong
-    # there
+    # for SimCLR with 1 exam, the paper repeats the mean distance in the myocardium's column; in one more row, its
+    # columns do not add up
     odd = {("simclr", 1), ("simclr_dagger", 64)} if tables is SEGMENTATION_ASSD else set()
     for method, counts in tables["sax"][0].values.items():
         for count, row in counts.items():

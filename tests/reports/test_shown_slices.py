@@ -66,7 +66,7 @@ def test_a_slice_is_cut_to_the_square_of_all_that_is_outlined():
     reference, methods = shown((100, 50)), {"near": shown((100, 51)), "far": shown((109, 50)), "none": shown()}
     edge, whole = {"none": shown()}, {"none": shown()}
     for name, labels, truth, corner, end in (
-        # 10 pixels, and 16 on either side, make 42, along j around 50 and 51 as well
+        # 10 pixels and a margin of 16 on either side make 42, along j too, where the outlines are at 50 and 51
         ("some", methods, reference, (84, 30), (126, 72)),
         # at the edge, the square is moved into the slice
         ("edge", edge, shown((199, 0), (150, 99)), (100, 0), (200, 100)),

@@ -285,7 +285,7 @@ def test_scores_by_count_go_through_the_means_of_the_draws():
     assert [axes.get_title() for axes in figure.axes] == ["RV", "LV", "RV", "LV"]
     means, *dots = [list(map(float, line.get_ydata())) for line in figure.axes[0].get_lines()]
     assert means == pytest.approx([0.5, 0.8]) and dots == [[0.2, 0.4, 0.9], [0.8], [0.9], [0.9]]
-    # the first number of exams left of the second, the same place for the same method
+    # the first number of exams is left of the second, and each method has the same place
     left, right = figure.axes[0].get_lines()[0].get_xdata()
     assert right - left == pytest.approx(1)
     assert figure.axes[3].get_ylim()[1] > 30

@@ -1,4 +1,5 @@
-"""Test whole studies with Snakemake: of the heart, killed and restarted; of the knee; and the jobs of others."""
+"""Test studies with Snakemake: a whole study of the heart that is killed and restarted, a whole study of the knee, and
+the jobs of other studies."""
 
 from __future__ import annotations
 

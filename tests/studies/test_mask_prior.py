@@ -100,8 +100,8 @@ def test_its_jobs(name, tmp_path):
 
 
 def test_the_demos_networks_are_the_pretraineds():
-    """The backbone is the same before and after: VGG has the settings of the classifier's own demo, DenseNet those of the
-    method.
+    """Pretraining and classification use the same backbone: VGG with the settings of the classifier's demo, DenseNet
+    with those of the method.
     """
     demo = yaml.safe_load((ROOT / f"bundles/{TARGET}/configs/demo.yaml").read_text())
     for method, given in config_of("mask-prior")["methods"].items():

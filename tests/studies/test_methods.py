@@ -115,9 +115,7 @@ def test_files_are_those_of_the_working_directory(tmp_path, monkeypatch):
 
 
 def test_rows_whose_weights_are_not_there_yet_are_left_out(tmp_path):
-    """null means that the method is left out; a name without settings must be a known word, and a missing key is not a
-    promise.
-    """
+    """`weights: null` means that the method is left out; a name without settings must be a known word."""
     (tmp_path / "a.pt").touch()
     given = {
         "none": None,

@@ -1,4 +1,4 @@
-"""Test every cell of classification's section against values worked out by hand."""
+"""Test every cell of the section about classification against values worked out by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test that the data's section counts exams, not items."""
+"""Test that the section about the data counts exams, not items."""
 
 from __future__ import annotations
 

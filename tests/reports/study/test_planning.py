@@ -1,4 +1,4 @@
-"""The section of planned views."""
+"""Test the section about planned views."""
 
 from planewise.reports.study import planning
 

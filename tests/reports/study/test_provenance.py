@@ -1,4 +1,4 @@
-"""The section about versions and settings."""
+"""Test the section about versions and settings."""
 
 from planewise.reports.study import provenance
 

@@ -1,4 +1,4 @@
-"""Test every cell of the volumes' section against values worked out by hand."""
+"""Test every cell of the section about volumes against values worked out by hand."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from planewise.reports.study import volumes
 from tests.reports.study.studies import study_folder, tables_of, write
 
 METHODS = {"none": {}, "none_2d": {}, "rotation_2d": {"pretext": "rotation"}, "rotation": {"pretext": "rotation"}}
-#: Method to mean Dice of two draws, with 2 and with 40 labelled cases.
+#: Maps each method to the mean Dice of two draws, with 2 and with 40 labelled cases.
 DICE = {
     "none": {2: (0.2, 0.4), 40: (0.6, 0.7)},
     "none_2d": {2: (0.1, 0.1), 40: (0.5, 0.5)},
     "rotation_2d": {2: (0.2, 0.3), 40: (0.5, 0.7)},
     "rotation": {2: (0.5, 0.5), 40: (0.8, 0.7)},
 }
-#: The same to validation Dice after epochs 5, 10 and 15 of both draws, with 40.
+#: Maps each method to the validation Dice after epochs 5, 10 and 15 of both draws, with 40 cases.
 CURVES = {
     "none": ((0.1, 0.6, 0.5), (0.3, 0.4, 0.7)),
     "none_2d": ((0.1, 0.2, 0.3), (0.3, 0.2, 0.1)),
