@@ -85,7 +85,7 @@ def assert_numbers(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 @pytest.fixture
 def quick_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The processes that a command starts itself have what they import already."""
+    """Use the quick Python for the processes that a command starts, so that their imports take no time."""
     monkeypatch.setattr(sys, "executable", quick_python())
 
 

@@ -97,7 +97,7 @@ class Waits(TorchDispatchMode):
 
 
 class Literals(TorchFunctionMode):
-    """Refuse tensors that are made of Python's numbers on the device: one copy each, waited for."""
+    """Refuse to make tensors on the device from Python numbers, because each needs a copy for which the host waits."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))

@@ -1,4 +1,4 @@
-"""Run a function in several joined processes, as torchrun would start them, without seconds of imports."""
+"""Run a function in several joined processes, like those that torchrun starts, but without seconds of imports."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ OF_A_KIND = {
     ("scratch", "method"), ("scratch", "trained"), ("_salt", "path"), ("on_page_markdown", "files"), ("_move", "entry"),
     ("_write", "output"), ("_draw", "probabilities"), ("write_listing", "recipe"),
 }  # fmt: skip
-#: Arguments that a function does not pass on to one that has an argument of this name: (function, called, argument).
-#: Most have a meaning of their own there; a validation section may be empty, and a network's input is at end-diastole.
+#: Exceptions (function, called function, argument): the function intentionally does not pass its argument on to an
+#: argument of the same name, mostly because that argument has another meaning.
 KEPT = {
     ("__init__", "find_stacks", "phases"), ("__init__", "LoadStackd", "label_keys"),
     ("__init__", "LoadPhotographd", "allow_missing_keys"), ("_case_figure", "LoadVolumed", "channels"),
@@ -171,7 +171,7 @@ def forgotten(trees: Code) -> list[str]:
                 ):
                     continue
                 given = {*places[: len(call.args)], *(word.arg for word in call.keywords)}
-                # a square of a number is another function than ours
+                # other libraries have a function `square`, too
                 found += [
                     f"{file.name}:{call.lineno}: {function.name} does not pass {place} on to {name}"
                     for place in places
@@ -187,7 +187,7 @@ def swapped(trees: Code) -> list[str]:
         for name, places, call in own_calls(tree, known, tree):
             words = {word.arg: called(word.value) for word in call.keywords}
             if any(isinstance(one, ast.Starred) for one in call.args) or not words.keys() <= set(places):
-                continue  # in unknown positions, or it is another function of this name
+                continue  # the positions are unknown, or the call is of another function with this name
             given = words | {place: called(value) for place, value in zip(places, call.args, strict=False)}
             found += [
                 f"{file.name}:{call.lineno}: {name} is given {value} as its {place}"

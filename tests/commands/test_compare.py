@@ -228,7 +228,8 @@ def test_a_study_that_a_person_broke_is_refused(lists, tmp_path, changed, messag
 
 
 def test_a_section_that_was_filled_is_not_called_empty(folders, tmp_path, monkeypatch, capsys):
-    """24 patients fill all sections; a division of all into one stands for a hash that leaves one out."""
+    """24 patients are enough for all sections; to imitate a hash that leaves a section empty, all of them are put into
+    one."""
     given = compare.planewise.index
 
     def unlucky(*words, **options):

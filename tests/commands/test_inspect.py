@@ -129,7 +129,7 @@ def test_unusual_exams_are_drawn(flawed, tmp_path, defect):  # noqa: F811
     figure, _ = exam_figure(path)
     figure.savefig(tmp_path / "exam.png")
     panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
-    # number of views that cut the first five slices: all except a missing one; none of those in another frame of reference
+    # each of the first five slices is cut by all views except a missing one, and by none in another frame of reference
     cuts = {"missing_view": 1, "two_frames_of_reference": 0}.get(defect, 2)
     assert [len(axes.lines) for axes in list(panels.values())[:5]] == [cuts] * 5
     assert any("no 4ch plane" in text.get_text() for text in figure.texts) == (cuts < 2)
@@ -294,7 +294,7 @@ def test_a_4ch_slice_is_drawn_phase_by_phase_with_the_planes_that_cut_it(usual_e
     items = json.loads(path.read_text())["training"]
     figure, _ = exam_figure(path, slices=3)
     chosen = [items[round(rank)] for rank in np.linspace(0, len(items) - 1, 3)]
-    panels = figure.axes[:6:2]  # each above its heatmaps
+    panels = figure.axes[:6:2]  # every second panel shows heatmaps
     assert [axes.get_title() for axes in panels] == [f"phase {item['phase']:.2f}" for item in chosen]
     assert [axes.get_title() for axes in figure.axes[6:]] == ["2ch", "sax", ""]
     affine = torch.tensor(items[0]["affine"])
@@ -315,7 +315,7 @@ def test_labels_of_4ch_images_are_outlined(tmp_path):
     list(write_exams(recipe, tmp_path / "tree", 1))
     result = index_folder(tmp_path / "tree", view="4ch", split=(1, 0, 0))
     figure, _ = exam_figure(write_datalist(result.datalist, tmp_path / "datalist.json"))
-    panels = figure.axes[:4:2]  # each above its heatmaps
+    panels = figure.axes[:4:2]  # every second panel shows heatmaps
     assert [axes.get_title() for axes in panels] == ["ED", "ES"]
     for axes in panels:
         drawn = {to_hex(colour) for outline in axes.collections for colour in outline.get_edgecolor()}

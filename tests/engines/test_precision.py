@@ -35,7 +35,7 @@ NETWORKS = {
 
 @pytest.fixture
 def processor(monkeypatch):
-    """Call it with the processor's supposed instructions."""
+    """Call it with the instructions that the processor is to pretend to have."""
 
     def set_to(avx512_bf16: bool = False, amx: bool = False) -> None:
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)

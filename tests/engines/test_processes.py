@@ -74,7 +74,7 @@ def test_the_network_itself_stays_as_it_is(launched):
 
 
 def test_synchronised_batch_norm_keeps_names_and_parameters(launched, monkeypatch):
-    """On a pretended device, because torch synchronises only on GPUs."""
+    """The test pretends to have a GPU, because torch synchronises only there."""
     launched()
     join_processes("cpu")
     monkeypatch.setattr("planewise.engines.processes.DistributedDataParallel", lambda network, device_ids: network)

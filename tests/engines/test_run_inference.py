@@ -74,7 +74,7 @@ def test_a_refusal_is_given_in_its_own_words(bundle, monkeypatch):
 
 
 def test_an_error_is_told_by_its_cause_with_what_was_said_of_exams(bundle, monkeypatch):
-    """MONAI raises errors from errors."""
+    """MONAI chains errors: the first one is the cause."""
     write(bundle, run=["$@log.info('exam c6, 2ch: plane')", "$torch.zeros(2) + torch.zeros(3)"])
     said = r"^tiny ended with an error: RuntimeError: The size of tensor a .* \(before it: exam c6, 2ch: plane\)$"
     with pytest.raises(InputError, match=said):

@@ -50,7 +50,7 @@ def write_series(
 
 
 def write_knee(folder: Path, *, turn=None, centre=(60.0, 5.0, -20.0), name="SAG_T2_FS", sagittal=None, **tags) -> Path:
-    """Write an exam: Write ``SAG_T2_FS`` (``name``, 15 slices), ``COR_PD_FS`` (11) and ``AX_T2_FS`` (13).
+    """Write an exam: ``SAG_T2_FS`` (``name``, 15 slices), ``COR_PD_FS`` (11) and ``AX_T2_FS`` (13).
 
     Args:
         turn: rotation matrix of the whole knee.

@@ -16,7 +16,7 @@ SECTIONS = ("training", "validation", "test")
 
 
 def dsbcc(root: Path, **exams: list[int]) -> Path:
-    """A tree of DSBCC's layout: folder to the numbers of its exams."""
+    """Write a tree in DSBCC's layout: each folder gets exams with these numbers."""
     for part, numbers in exams.items():
         for number in numbers:
             tags = {
@@ -67,7 +67,7 @@ def test_a_split_that_is_asked_for_is_the_hash(divided, asked):
 
 
 def test_a_tree_of_one_folder_has_no_division_to_follow(tmp_path):
-    """Phantoms and most downloads are like this: `train` alone would leave no exams for validation."""
+    """Phantoms and most downloads have only a folder `train`; following it would leave no exams for validation."""
     root = dsbcc(tmp_path, train=[1, 2])
     assert index_folder(root).division.startswith("by a hash")
     assert exams_of(index_folder(root, division="folders"))["training"] == {"1", "2"}

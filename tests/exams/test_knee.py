@@ -77,7 +77,7 @@ def test_oblique_knees_of_either_side(tmp_path, turn, side):
 def test_head_first_and_feet_first(tmp_path):
     """The direction in which a scanner numbers slices and stores rows does not matter."""
     write_knee(tmp_path / "head", StudyInstanceUID=generate_uid(), FrameOfReferenceUID=generate_uid())
-    # feet first: as the stacks of the other leg, numbered from the other end
+    # feet first: the knee is rotated by 180 degrees about the body's axis, and slices are numbered from the other end
     turned = rotation([0, 0, 1], 180)
     feet = {"StudyInstanceUID": generate_uid(), "FrameOfReferenceUID": generate_uid(), "PatientPosition": "FFS"}
     write_knee(tmp_path / "feet", turn=turned, centre=(-60.0, 0, 0), PatientID="P-2", **feet)

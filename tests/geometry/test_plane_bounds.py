@@ -37,7 +37,8 @@ def test_too_few_planes_bound_nothing_and_planes_that_are_not_known_do_not_count
 
 @pytest.mark.parametrize("kind", ["normal", "with long tails"])
 def test_nine_of_ten_fresh_planes_keep_it(kind):
-    """This holds for any distribution; for a normal one, both coefficients come back in proportion."""
+    """This holds for any distribution; for a normal distribution, the ratio of the two coefficients is also
+    recovered."""
     draws = torch.Generator().manual_seed(3)
     moved = torch.rand(8000, generator=draws, dtype=torch.float64) * 4
     noise = torch.randn(8000, generator=draws, dtype=torch.float64)

@@ -35,7 +35,7 @@ def test_dice_of_regions_by_hand():
 
 
 def test_the_rule_for_an_empty_region():
-    """As BraTS scores it: The score is 1 if neither mask has enhancing tumour, and 0 if only one has it."""
+    """As in BraTS, the score is 1 if neither mask has enhancing tumour, and 0 if only one has it."""
     assert dice(row(1, 2, 0), row(1, 2, 0))["ET"] == 1
     assert dice(row(4, 2, 0), row(1, 2, 0)) == pytest.approx({"WT": 1, "TC": 1, "ET": 0})
     assert dice(row(1, 2, 0), row(4, 2, 0)) == pytest.approx({"WT": 1, "TC": 1, "ET": 0})

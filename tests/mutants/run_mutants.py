@@ -85,7 +85,7 @@ def copy_tree(source: Path, target: Path) -> Path:
     else:
         names = [path.relative_to(source).as_posix() for path in source.rglob("*")]
     for name in names:
-        # a link to a folder, such as that to the bundles, is a name of its own
+        # a link to a folder, such as the link to the bundles, is copied as a link
         if name and ((source / name).is_file() or (source / name).is_symlink()):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / name, target / name, follow_symlinks=False)

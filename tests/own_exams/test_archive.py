@@ -1,4 +1,4 @@
-"""Test an archive: finished exams are kept, a broken exam affects only itself, and the worst comes first."""
+"""Test that an archive keeps finished exams, survives a broken exam, and lists the worst exam first."""
 
 import csv
 import io
@@ -32,7 +32,7 @@ def files(tmp_path):
 
 
 class Work:
-    """Counts the exams that are processed; a number is the severity of a usable exam, and an error is raised."""
+    """Counts the exams that it processes. An exam's outcome is its severity, or an error to raise."""
 
     def __init__(self, files, outcomes, left_out=None, **settings):
         self.made = []

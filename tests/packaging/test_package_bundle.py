@@ -351,7 +351,7 @@ def test_scores_that_a_person_names(run, tmp_path):
 
 
 def test_a_model_card_says_what_the_record_says(tmp_path):
-    """Each fact of the weights in its own line, and all that they started from."""
+    """Each fact about the weights has its own line, and so does everything that they were trained from."""
     start = Run(tmp_path, tmp_path / "a.pt", {}, {"configuration": "0ther", "weights_sha256": "", "data": "5 images"})
     record = {"configuration": "c0ffee", "seed": 7, "files": {"a.json": "0a", "b.json": "0b"}, "commit": "abc-dirty"}
     record |= {"python": "3.11.2", "packages": {"monai": "1.6.1", "onnx": None}}

@@ -126,7 +126,7 @@ def test_what_stands_for_no_case(case, tmp_path):
     (tmp_path / "t1.nii.gz").rename(tmp_path / "head.nii.gz")
     with pytest.raises(InputError, match=r"no case of t1, t2 \(NIfTI file whose name does not end in a channel"):
         load({"image": str(tmp_path / "head.nii.gz")})
-    # in a form with other channels, names do not matter
+    # file names are not read if the number of channels differs
     with pytest.raises(InputError, match="the image has 1 channel, but 3 are needed"):
         LoadVolumed("image", channels=3, channel_names=["t1", "t2"])({"image": str(tmp_path / "other_t1.nii.gz")})
 

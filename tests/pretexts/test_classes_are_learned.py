@@ -13,7 +13,7 @@ from planewise.pretexts import RelativePatchesd, RotationTargetsd
 
 
 class Shuffled(CrossEntropyLoss):
-    """It compares with the target of another volume."""
+    """A wrong loss, which compares each prediction with the target of another volume."""
 
     def forward(self, prediction, target):
         return super().forward(prediction, {self.key: target[self.key].roll(1)})
@@ -37,7 +37,7 @@ def places(loss: type[CrossEntropyLoss]) -> float:
 
 
 def accuracy(images, pretext, network, loss, steps: int, copies: tuple[int, int]) -> float:
-    """Accuracy of two heads, by what has learned from the other six."""
+    """Accuracy on two heads, after learning from the other six."""
     optimizer = torch.optim.Adam(network.parameters(), 1e-2)
     for _ in range(steps):
         batch = pretext({"image": images[:6].repeat(copies[0], 1, 1, 1, 1)})

@@ -55,7 +55,8 @@ def sound(exam):
 
 @pytest.fixture(scope="module")
 def flawed(sound, exam):
-    """Function that gives the files of the exam with defects, as written and read again; made once, so only to look at."""
+    """Function that returns the files of the exam with defects, written and read again; they are shared, so do not
+    change them."""
 
     @cache
     def alter(*names: str):

@@ -111,7 +111,7 @@ def test_menisci_are_wedges_open_to_the_notch(knee):
         # high at the rim, thin at the free edge
         rim, edge = inside & (points.inward < 2), inside & (points.inward > 7)
         assert points.height[rim].max() > points.height[edge].max() + 2
-        # nothing towards the notch at half depth
+        # halfway from front to back, the C is open towards the notch
         centre = joint.MENISCI[medial].centre
         assert not (inside & (np.abs(y - centre[1]) < 3) & (side * (x - centre[0]) < -6)).any()
 
@@ -165,7 +165,7 @@ def test_knees_of_one_side_are_otherwise_the_same(share):
     "recipe", [Recipe("fastmri", 5, KNEE_UNLABELLED), Recipe("dsbcc", 5, UNLABELLED)], ids=["knee", "heart"]
 )
 def test_no_two_parts_of_an_exam_are_drawn_from_one_stream(recipe, monkeypatch):
-    """With one stream, the size of an organ would tell the noise of its images."""
+    """With a single stream, the size of an organ would determine the noise of its images."""
     seeds, make = [], np.random.default_rng
     monkeypatch.setattr(np.random, "default_rng", lambda seed: seeds.append(tuple(seed)) or make(seed))
     exam = recipe.exam(3)

@@ -1,4 +1,4 @@
-"""Test DSBCC's layout, that an exam does not depend on how many are made, and resuming after a stop."""
+"""Test DSBCC's layout; exams do not depend on their number, and a stopped run resumes."""
 
 import csv
 import re
@@ -36,7 +36,7 @@ def test_table_has_the_volumes(dsbcc_tree, exam):
 
 
 def test_table_is_in_millilitres_of_the_patient(dsbcc_tree, exam):
-    # the volumes for which the heart was built, not those that the table's own function computes
+    # expect the volumes for which the heart was built, instead of repeating the computation of the table
     patient = exam.patient
     with (dsbcc_tree / "train.csv").open(newline="") as file:
         row = next(csv.DictReader(file))

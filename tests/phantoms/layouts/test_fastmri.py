@@ -1,4 +1,4 @@
-"""Test fastMRI's layout, headers and geometry, and that an exam does not depend on how many are made."""
+"""Test fastMRI's layout, headers and geometry; exams do not depend on their number."""
 
 import re
 from collections import defaultdict
