@@ -39,7 +39,7 @@ def smaller(command: str, name: str) -> str:
         return command + " --split 0.5 0.2 0.3"
     if "monai.bundle run" in command:
         known = (ROOT / "bundles" / name / "configs/train.yaml").read_text()
-        # for inference, the weights bring the size with which they were trained
+        # inference takes the network's size from the run that made the weights
         settings = {} if "inference.yaml" in command else tiny(name) | SMALLER_TRAINING
         settings = {key: value for key, value in settings.items() if re.search(rf"^{key}:", known, re.M)}
         return command + "".join(f" --{key} '{value}'" for key, value in settings.items())

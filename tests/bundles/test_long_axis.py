@@ -64,7 +64,7 @@ def test_five_structures_are_scored_and_written_on_the_images_own_grid(phantoms,
     for item in items:
         image = nibabel.load(datalist.parent / item["image"])
         written = [tmp_path / f"run/test/masks/{item['exam']}_{item['phase']}.nii.gz"]
-        # for an exam, the first phase
+        # inference on an exam takes its first phase
         written += [tmp_path / f"out/{item['exam']}/{item['exam']}_mask.nii.gz"] if item["phase"] == "ED" else []
         for file in written:
             mask = nibabel.load(file)

@@ -279,7 +279,7 @@ def test_two_processes_go_on_where_one_stopped_on_the_same_cycle(phantoms, tmp_p
     }
     configs = ["train.yaml", "demo.yaml"]
     interrupted(SEGMENTATION, *configs, after_epoch=1, **overrides)
-    locks._let_go()  # as happens when its process ends
+    locks._let_go()  # the lock is also released when its process ends
     in_processes(train, SEGMENTATION, str(tmp_path / "run"), 2, [*configs, PARALLEL], overrides)
     in_processes(train, SEGMENTATION, str(tmp_path / "whole"), 2, [*configs, PARALLEL], overrides)
     resumed, whole = (read_history(tmp_path / name / "history.csv") for name in ("run", "whole"))

@@ -123,7 +123,7 @@ def test_the_transformer_trains_resumes_evaluates_infers_and_transfers(phantoms,
         output_dir=str(tmp_path / "out"), **VIT,
     )  # fmt: skip
     check_files(tmp_path / "out", 48)
-    # the downstream bundles' own overlays of this name
+    # sizes in the downstream bundles' own vit.yaml
     own = {
         name: VIT[name] for name in ("image_size", "patch_size", "hidden_size", "mlp_dim", "num_layers", "num_heads")
     }

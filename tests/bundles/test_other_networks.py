@@ -46,7 +46,7 @@ QUICK = {"samples_per_epoch": 8, "val_interval": 1, "batch_size": 4}
 def small(name: str, overlay: str) -> dict:
     size = SIZES[overlay] | {"spacing": 4.4 if name == HEART else 2.2}
     if (name, overlay) == (KNEE, "vit.yaml"):
-        del size["features"]  # of the decoder
+        del size["features"]  # only the decoder has features
     return size
 
 

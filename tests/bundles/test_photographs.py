@@ -180,7 +180,7 @@ def test_other_pretexts_learn_from_photographs_and_their_weights_go_on_to_grades
     part, counted = COUNTED[name]
     assert scores["photographs"] > 0 and scores[part].items() >= counted.items()
     assert sorted(path.name for path in (run / "validation").iterdir() if path.suffix == ".png")
-    # the weights bring the config that they were trained with, and the sizes
+    # the run of the weights names its config and the sizes
     folder = ROOT / "bundles" / name
     where = {"input": str(datalist), "num_exams": 1, "output_dir": str(tmp_path / "out"), "weights": str(run)}
     file = str(folder / "configs/inference.yaml")

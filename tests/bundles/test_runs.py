@@ -161,7 +161,7 @@ def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(phantoms, tmp_
 @pytest.mark.parametrize("name", one_of_each_kind(TRAINED))
 def test_it_trains_without_validation(name, phantoms, tmp_path):
     content = json.loads(datalist_for(name, phantoms).read_text()) | {"validation": [], "test": []}
-    # beside the original, since its paths are relative to it
+    # in the original's folder, because the paths in a datalist are relative to it
     datalist = datalist_for(name, phantoms).parent / f"only_training_{name}.json"
     datalist.write_text(json.dumps(content))
     run_bundle(name, "train.yaml", datalist=str(datalist), samples_per_epoch=16, max_epochs=2, output_dir=str(tmp_path))

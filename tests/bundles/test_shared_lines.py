@@ -155,7 +155,8 @@ OTHERWISE: dict[str, set[str]] = {
         MISSING,
         "{'_target_': 'planewise.engines.FeatureInferer', 'batch_size': '@batch_size', 'amp': '@amp'}",
     },
-    # not applicable: a metric's batches and device, saved masks, puzzles of images, masks read elsewhere
+    # arguments without a setting: batches and device of metrics, saved masks, puzzles of images, masks that are read
+    # elsewhere
     "Loss.batch_size": {MISSING},
     "MaskedLoss.batch_size": {MISSING},
     "Loss.device": {MISSING},
@@ -172,7 +173,7 @@ OTHERWISE: dict[str, set[str]] = {
     "with_hearts.images": {"'segmented'"},
 }
 
-#: Defaults that no bundle has.
+#: Defaults of arguments that every bundle sets to other values.
 DEFAULTS = {
     "KeepHeartd.margin": 0.0,
     "PairSampler.batch_size": 1,

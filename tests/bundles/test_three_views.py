@@ -53,7 +53,7 @@ def test_three_views_train_score_and_plan_by_an_override(exams, tmp_path):
     )  # fmt: skip
     scores = json.loads((tmp_path / "run/test/metrics.json").read_text())
     assert list(scores["orientation"]["views"]) == VIEWS
-    # the run's weights bring their views along
+    # inference takes the views from the run that made the weights
     words = ["plan", folder / "exams/train/train/3", "-o", tmp_path / "out", "--weights", tmp_path / "run"]
     outcome = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*map(str, words), "--device", "cpu"])
     assert outcome.exit_code == 0, outcome.output

@@ -134,7 +134,7 @@ def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(name, phantoms,
 @pytest.mark.parametrize(
     "pretext",
     [
-        # without a decoder
+        # a pretext without a decoder
         "pretext_cardiac_location",
         pytest.param("pretext_cardiac_orientation", marks=pytest.mark.slow),
         pytest.param("pretext_cardiac_multitask", marks=pytest.mark.slow),
@@ -294,7 +294,7 @@ def test_the_other_task_synchronises_batch_normalisation_where_the_run_does(sync
     )
     parser = parser_of(tmp_path, **two_tasks(phantoms, tmp_path) | {"norm": "batch"})
     task = parser.get_parsed_content("auxiliary_task")
-    if synced:  # as `parallel_network` does on GPUs
+    if synced:  # `parallel_network` does this on GPUs
         nn.SyncBatchNorm.convert_sync_batchnorm(parser.get_parsed_content("network"))
     task.trainer(parser.get_parsed_content("optimizer"))
     assert asked == [synced]

@@ -106,7 +106,7 @@ def test_the_weights_of_puzzles_of_volumes_bring_their_configs(puzzles, phantoms
     """Run `evaluate.yaml` and `inference.yaml` without 3d.yaml; the features are those of the volume as training saw it."""
 
     def run(*configs: str, **settings) -> None:
-        # as it stands: `run_bundle` would set sizes of its own
+        # `run_bundle` cannot be used here, because it sets other sizes
         folder = ROOT / "bundles" / JIGSAW
         files = [str(folder / "configs" / name) for name in configs]
         settings |= {"weights": str(puzzles), "bundle_root": str(folder)}
@@ -128,7 +128,7 @@ def test_puzzles_of_slices_of_volumes(phantoms, tmp_path):
     scores = json.loads((tmp_path / "validation/metrics.json").read_text())
     assert scores["slices"] > 0 and weights(tmp_path)["encoder.stem.conv.weight"].shape == (4, 2, 3, 3)
     assert weights(tmp_path)["head.0.weight"].shape == (8, 9 * 8)
-    # the weights bring both configs
+    # the run of the weights names both configs
     folder = ROOT / "bundles" / JIGSAW
     where = {
         "input": str(phantoms.volume.heads),

@@ -153,7 +153,7 @@ def test_an_epoch_draws_anew_and_from_the_runs_seed(wired):
         drawn.append(list(sampler))
     assert drawn[0] == drawn[2] and drawn[0] != drawn[1]
     assert sampler.seed == 5
-    # and the random transforms of a batch know the iteration
+    # the random numbers of a batch depend on the iteration
     numbers = []
     for iteration in (1, 2, 1):
         wired.trainer.state.iteration = iteration
@@ -317,7 +317,7 @@ def test_evaluation_makes_masks_as_inference_does(name):
         ConfigParser.load_config_file(str(folder / f"{file}.yaml")) for file in ("evaluate", "inference")
     )
     assert steps(evaluated["evaluate"]) == steps(inferred)
-    # and all bundles that segment hearts, or volumes, do it in the same way
+    # all bundles that segment hearts have the same steps; so do all that segment volumes
     kind = [other for other in SEGMENTATIONS if ("cardiac" in other) == ("cardiac" in name)]
     others = [ConfigParser.load_config_file(str(ROOT / "bundles" / other / "configs/inference.yaml")) for other in kind]
     assert len(kind) == 2 and all(steps(other) == steps(inferred) for other in others)
