@@ -90,9 +90,9 @@ class Waits(TorchDispatchMode):
     def _fetches(function, args, kwargs) -> bool:
         if function is aten.repeat_interleave.Tensor:
             return kwargs.get("output_size") is None
-        if function.overloadpacket is aten.multinomial:  # without replacement it checks the weights
+        if function.overloadpacket is aten.multinomial:  # without replacement, PyTorch reads the weights to check them
             return not (args[2] if len(args) > 2 else kwargs.get("replacement", False))
-        # it checks for a negative deviation
+        # PyTorch checks whether a deviation is negative
         return function in (aten.normal.Tensor_Tensor, aten.normal.float_Tensor)
 
 

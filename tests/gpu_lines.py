@@ -24,7 +24,7 @@ def pytest_sessionstart() -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
-    # a test that is not about a bundle stands for itself
+    # results are grouped by bundle; a test that is not about a bundle is a group of its own
     subject = (getattr(item, "callspec", None) and item.callspec.params.get("name")) or item.name
     if report.when == "call" or not report.passed:
         _results.setdefault(subject, []).append(report)

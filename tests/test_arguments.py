@@ -65,7 +65,7 @@ def unused(trees: Code) -> list[str]:
     found: dict[tuple[str, str], list[str]] = {}
     use: set[tuple[str, str]] = set()
     for file, tree in trees.items():
-        # functions in tables of defects: each takes what the others need
+        # functions in tables of defects have the same arguments, which not all of them need
         for function in functions(tree) if "defects" not in str(file) else ():
             body = [
                 one for one in function.body if not isinstance(one, ast.Expr) or not isinstance(one.value, ast.Constant)
@@ -195,7 +195,7 @@ def swapped(trees: Code) -> list[str]:
                 if value
                 and value != place
                 and value in places
-                # names may have additional parts: origin and reference_origin
+                # a name may be part of the other name: origin and reference_origin
                 and value not in (given.get(value) or "")
             ]
     return found
@@ -212,7 +212,7 @@ def constants(trees: Code) -> list[str]:
                 used[node.attr] += 1
             elif isinstance(node, ast.Constant) and isinstance(
                 node.value, str
-            ):  # names in getattr, and those that a room exports
+            ):  # texts may be names in getattr, or names that a room exports
                 used[node.value] += 1
     return [
         f"{file.name}: nothing uses {target.id}"

@@ -26,7 +26,7 @@ def test_what_is_measured(bars):
 
 
 def test_the_trainer_waits_for_nothing_but_its_log(bars):
-    # a point of the training curve has the loss and its two terms; the check for finite losses is as frequent
+    # a point of the training curve has the loss and its two terms; each point also checks whether the loss is finite
     bar = bars["waits for the device, trainer minus bare loop"]
     assert bar.value * trainer.QUICK_BLOCK == pytest.approx(4), bar
 

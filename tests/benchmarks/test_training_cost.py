@@ -96,7 +96,7 @@ def test_a_network_of_volumes_is_counted_at_its_size():
     fine, deep = 16**3, 8**3
     stem = 27 * 2 * 4 * fine
     first = 2 * 27 * 4 * 4 * fine
-    # its block halves the grid, and the shortcut is a convolution with a kernel of one voxel
+    # the second level's block halves the grid; its shortcut is a convolution with a kernel of one voxel
     second = 27 * 4 * 8 * deep + 27 * 8 * 8 * deep + 4 * 8 * deep
     expected = 2 * (stem + first + second + 8 * 10) / 1e9
     assert gflop_per_slice(config)[0] == pytest.approx(expected, rel=1e-6)
@@ -226,7 +226,7 @@ def test_operations_are_counted_at_the_size_of_the_config():
     forward, both = gflop_per_slice(settings("pretext_cardiac_location", ("train.yaml", "demo.yaml")))
     whole = gflop_per_slice(settings("pretext_cardiac_location"))
     assert 2.5 * forward < both < 3 * forward and whole[1] > 20 * both
-    # a convolution's operations go with the area
+    # a convolution's operations are proportional to the area
     half = gflop_per_slice(settings("pretext_cardiac_location", overrides={"image_size": 112}))
     assert 4 * half[0] == pytest.approx(whole[0], rel=1e-3)
 

@@ -109,7 +109,7 @@ def test_stacks_are_in_order_and_apart():
         {"exam": "a", "stack": "sax", "slice": 1, "location": 0.1, "phase": 0.333333333},
         {"exam": "a", "stack": "sax", "slice": 1, "location": 0.1, "phase": 0.5},
         {"exam": "a", "stack": "other", "slice": 2, "phase": 0.5},
-        # whole volumes, cut into slices: an exam has one for each phase, with or without a name
+        # slices of whole volumes: an exam has one volume for each phase; the phase may have no name
         {"exam": "b", "image": "one.nii.gz", "slice": 1, "phase": "ED"},
         {"exam": "b", "image": "one.nii.gz", "slice": 0, "phase": "ED"},
         {"exam": "b", "image": "two.nii.gz", "slice": 0},

@@ -107,7 +107,7 @@ def test_refused_slices_are_left_out_counted_and_named(volumes, preprocessing, t
     assert slices.__getitems__([4])["image"].shape == (1, 1, 16, 16)
     expected = preprocessing(expand_volumes(volumes[2:])[0])["image"].as_tensor()[..., 0]
     assert torch.allclose(slices.__getitems__([4])["image"][0], expected, atol=2e-3)
-    # said again when the finished cache is opened
+    # the message comes again when the finished cache is opened
     caplog.clear()
     dataset(volumes, preprocessing, tmp_path)
     assert "4 of 12 slices left out" in caplog.text
@@ -157,7 +157,8 @@ def test_a_full_disk_names_the_size_that_is_needed(volumes, preprocessing, tmp_p
             InputError, match=r"disk is full: .* of 12 slices needs 0\.0\d GiB .*are free there.*--cache_dir"
         ) as info:
             dataset(volumes, large, tmp_path)
-    assert "needs 0.04 GiB" in str(info.value)  # 12 slices of 3 MiB once there is room, the same cache is finished
+    assert "needs 0.04 GiB" in str(info.value)  # 12 slices of 3 MiB
+    # once there is room, the same cache is finished
     room[0] = 2**40
     assert len(dataset(volumes, large, tmp_path)) == 12
 

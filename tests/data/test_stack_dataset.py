@@ -65,7 +65,7 @@ def test_slices_of_a_stack_move_together(items, transform, tmp_path):
     torch.manual_seed(0)
     moved = RandAffineBatchd(rotate=25, shift=0.1, flip_prob=0.5, label_keys=())(batch)["image"]
     assert not torch.allclose(moved[0, 0], batch["image"][0, 0])
-    # only inside, because at the border each slice has its own background
+    # compare only the middle, because each slice's border has its own background
     middle = slice(8, 16)
     for rank in range(1, 5):
         assert torch.allclose(moved[0, 0, middle, middle], moved[0, rank, middle, middle], atol=1e-5)

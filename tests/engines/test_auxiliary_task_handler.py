@@ -23,7 +23,7 @@ class Numbers:
         return 3
 
     def __iter__(self):
-        torch.rand(1)  # as a DataLoader draws
+        torch.rand(1)  # a DataLoader draws a number, too
         return iter([(self.epoch, number) for number in range(3)])
 
 

@@ -151,7 +151,7 @@ def test_a_script_of_older_weights_does_not_stay(tmp_path, caplog):
     assert (
         "removed model.ts, because it was exported from older weights" in caplog.text and "ckpt_export" in caplog.text
     )
-    # epochs that leave model.pt unchanged keep what was exported from it
+    # exported files stay if the epochs after them do not change model.pt
     Run(tmp_path).go(2)
     (tmp_path / "model.ts").write_bytes(b"exported from epoch 2, the best")
     Run(tmp_path).go(4)
@@ -462,7 +462,7 @@ def test_a_run_that_dies_between_any_two_moves_of_files_resumes(scores, tmp_path
 
         def dies(one, other, moment=moment):
             if len(moves) >= moment:
-                raise Killed  # a dead process moves no more files
+                raise Killed  # from here on, the process is dead
             moves.append(other)
             replace(one, other)
 

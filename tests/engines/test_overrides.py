@@ -34,7 +34,7 @@ def test_names_at_every_depth():
         ("evaluate#handlers#2#collectors#1#phases", True),
         ("evaluate#handlers#2#collectors#1#phase", "evaluate#handlers#2#collectors#1#phases"),
         ("train#trainer#max_epoch", "train#trainer#max_epochs"),
-        ("train#dataset#transform#transforms", None),  # a reference, which has nothing below it
+        ("train#dataset#transform#transforms", None),  # the transform is a reference, which has no keys
     ],
 )
 def test_what_a_target_takes_is_known(name, near):

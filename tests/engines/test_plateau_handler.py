@@ -73,7 +73,7 @@ def test_it_goes_by_the_metric_that_is_named():
 
 
 def rates_of(rank: int) -> list[float]:
-    # with only the first process's losses the rate would stay, with the second's it would fall sooner
+    # the first process's losses alone would keep the rate; the second's alone would lower it sooner
     return run([[1, 0.5, 0.4, 0.3, 0.2, 0.1], [1, 0.7, 0.9, 1.1, 0.3, 0.5]][rank], None)
 
 

@@ -42,7 +42,7 @@ def test_processes_augment_from_one_seed_and_drop_from_their_own(monkeypatch):
     (image, after), (other_image, other_after) = in_processes(monkeypatch, 2)
     assert torch.equal(image, other_image)
     assert not torch.equal(after, other_after)
-    # and again the same
+    # a repetition gives the same numbers
     assert torch.equal(in_processes(monkeypatch, 2)[1][1], other_after)
 
 

@@ -91,7 +91,7 @@ def test_loaded_weights_are_logged_without_their_folder(tmp_path, caplog):
 
 @pytest.mark.slow
 def test_monai_begins_a_run_with_one_line_which_an_option_of_python_turns_off(tmp_path):
-    """tools/docs/packaging.md says so; `configs/logging.conf` hides what MONAI logs before ``initialize``."""
+    """tools/docs/packaging.md describes this; `configs/logging.conf` hides what MONAI logs before ``initialize``."""
     (tmp_path / "c.yaml").write_text(
         "imports: [$import planewise]\ninitialize: [$planewise.engines.plain_errors()]\nrun: [$0]\n"
     )

@@ -35,10 +35,10 @@ def test_the_mean_of_planes_ignores_the_signs_of_their_normals():
     origins = torch.tensor([[4.0, 0, 0], [6.0, 0, 0]], dtype=torch.float64)
     origin, normal = mean_plane(origins, normals, torch.ones(2))
     assert normal.abs().tolist() == pytest.approx([1, 0, 0], abs=1e-9) and float(origin[0]) == pytest.approx(5)
-    # three times the weight, whatever the unit
+    # the first plane has three times the weight of the second; the unit of the weights does not matter
     origin, _ = mean_plane(origins, normals[[0, 0]], torch.tensor([30.0, 10.0]))
     assert float(origin[0]) == pytest.approx(4.5)
-    # the planes do not cross at the mean of their origins: there, both are 5 tan 10 deg further along the mean normal
+    # the planes do not pass through the mean of their origins, but 5 tan 10 deg further along the mean normal
     normals = torch.tensor([[np.cos(a), np.sin(a), 0] for a in np.radians([10, -10])], dtype=torch.float64)
     origin, normal = mean_plane(torch.tensor([[0.0, 10, 0], [0, 0, 0]], dtype=torch.float64), normals, torch.ones(2))
     assert origin.tolist() == pytest.approx([5 * np.tan(np.radians(10)), 5, 0]) and abs(float(normal[0])) == 1.0

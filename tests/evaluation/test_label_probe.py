@@ -80,7 +80,7 @@ def test_labels_that_the_features_give_away_are_found_and_others_are_not(exams, 
     network = Net()
     found = probe_labels(network, fitted, scored, grade_kappa, [40], 1, tmp_path, targets=cumulative)
     assert found["linear"]["40"][0] > 0.7 and found["neighbours"]["40"][0] > 0.4
-    # each by its own name
+    # each probe has its own entry
     with torch.no_grad():
         features, queries = network.encoder(fitted.images), network.encoder(scored.images)
     for name, probe in (("linear", linear_probe), ("neighbours", neighbour_probe)):

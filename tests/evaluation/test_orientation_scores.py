@@ -189,7 +189,7 @@ def test_trust_is_what_99_of_100_stacks_keep():
         ):
             values = sorted(row[name] for key, row in planes.items() if key[2] == view)
             assert len(values) == 4 and values[0] < values[-1]
-            # of four values the percentile lies 3 hundredths of the way from the last to the one next to it
+            # of four values, the percentile is the last plus 3 % of the difference between it and its neighbour
             expected = values[near] + 0.03 * (values[next_to_it] - values[near])
             assert trust[name] == pytest.approx(expected, abs=6e-4)
     assert found.metrics["orientation"]["views"]["2ch"]["trust"]["peak"] == pytest.approx(0.6 + 0.03 * 0.1, abs=6e-4)
@@ -206,7 +206,7 @@ def test_bounds_are_what_nine_of_ten_planes_keep():
     assert found.metrics["orientation"]["views"]["2ch"]["bounds"] is None
     phases = [0.0, 0.0, 0.0, 0.0, 0.4, 0.4, 0.4, 0.4, 0.4]
     bounds = results(phases=phases).metrics["orientation"]["views"]["2ch"]["bounds"]
-    # offsets of 18 planes, among them five of 8 mm: the 18th
+    # 18 planes have offsets, five of them 8 mm; the bound is the 18th
     assert bounds["offset_mm"] == [pytest.approx(8), pytest.approx(0, abs=0.1)]
 
 

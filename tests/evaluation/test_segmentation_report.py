@@ -42,7 +42,7 @@ VOLUMES = {
     ("aaaaaa", "ed"): ({"RV": [(2, 2)]}, {"RV": [(2, 3)]}),
     # a second slab that does not exist: Dice 2/3; distances 0 and 24 mm from prediction to truth, 0 back
     ("aaaaaa", "es"): ({"RV": [(2, 2)], "LV": [(2, 8)]}, {"RV": [(2, 2), (2, 6)], "LV": [(2, 8)]}),
-    # missed
+    # the RV is found elsewhere, and the LV is missed
     ("bbbbbb", "ed"): ({"RV": [(0, 2)], "LV": [(0, 6)]}, {"RV": [(0, 3)]}),
 }
 
@@ -86,7 +86,7 @@ def test_scores_by_hand(tmp_path, caplog):
     right, left = (scores["structures"][name] for name in ("RV", "LV"))
     sd = math.sqrt((0 + 4 / 9 + 0) / 3 - (2 / 9) ** 2)
     assert right["dice"] == pytest.approx({"mean": 2 / 9, "sd": sd, "median": 0})
-    # of 6, 8 and 1.5 mm
+    # the distances are 6, 8 and 1.5 mm
     sd = math.sqrt((36 + 64 + 2.25) / 3 - (15.5 / 3) ** 2)
     assert right["assd_mm"] == pytest.approx({"mean": 15.5 / 3, "sd": sd, "median": 6}, abs=1e-5)
     # the volume in which it was missed has a Dice of 0 and no distance
@@ -99,7 +99,7 @@ def test_scores_by_hand(tmp_path, caplog):
     assert left["assd_missed_1_mm"]["mean"] == pytest.approx(1 / 3)
     assert scores["mean"]["assd_missed_1_mm"]["mean"] == pytest.approx(16.5 / 9, abs=1e-5)
     assert scores["never_predicted"] == ["myocardium"]
-    # 0 and 1.5 mm; of the seven distances that exist
+    # the RV's distances are 0 and 1.5 mm; the mean is over all seven distances that exist
     assert right["contour_mm"] == pytest.approx({"mean": 0.75, "sd": 0.75, "median": 0.75}, abs=1e-5)
     assert (right["contours"], left["contours"], scores["mean"]["contours"]) == (2, 2, 7)
     assert scores["mean"]["contour_mm"]["mean"] == pytest.approx(1.5 / 7, abs=1e-5)

@@ -86,7 +86,7 @@ def test_shares_of_saliency_and_the_exams_behind_them(tmp_path, monkeypatch):
     """A map that is zero everywhere has no share, and its exam does not count."""
     saliency = report(tmp_path, monkeypatch)["saliency"]
     assert saliency["exams"] == {"ED": 3, "ES": 2}
-    # 1, 1/4 and 1/4
+    # shares at end-diastole: 1, 1/4 and 1/4
     assert saliency["inside"] == pytest.approx({"ED": 1 / 2, "ES": 1.0})
     assert saliency["by_area"] == pytest.approx({"ED": 1 / 2, "ES": 2 / 16})
     assert "saliency" not in report(tmp_path, monkeypatch, masked=None)

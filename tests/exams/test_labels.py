@@ -97,7 +97,7 @@ def test_masks_that_inference_wrote_for_whole_volumes(tmp_path):
     result = index_folder(tmp_path / "data", labels_dir=tmp_path / "masks")
     assert {item["phase"]: item["label"] for item in items_of(result)} == {k: str(v) for k, v in predicted.items()}
     assert result.unmatched == [] and "two origins" not in str(result.warnings)
-    # if one mask is missing, the exam's own mask stays, and the command says so, as for exams that have only their own masks
+    # if a predicted mask is missing, the exam keeps its own mask, and the command reports this
     predicted["ES"].unlink()
     for name in ("patient001_frame01", "patient001_frame01_gt"):
         copy = tmp_path / "data" / "patient002" / f"{name.replace('patient001', 'patient002')}.nii.gz"

@@ -63,11 +63,11 @@ def test_small_angles_keep_their_digits():
     [
         ((1, 0, 0), 0, 0),
         ((0, -1, 0), 0, 1),
-        # 3-4-5: asin(3/5) away from the feet and the head, asin(4/5) from the front
+        # a 3-4-5 triangle: asin(3/5) from the axis of feet and head, asin(4/5) from the axis of front and back
         ((0, 0.6, -0.8), 36.8699, 2),
         # acos(6/7) from the left, acos(2/7) and acos(3/7) from the other two axes
         ((6 / 7, -2 / 7, 3 / 7), 31.0027, 0),
-        # as far from all three as can be
+        # equally far from all three axes
         ((-(3**-0.5), 3**-0.5, -(3**-0.5)), 54.7356, None),
     ],
 )

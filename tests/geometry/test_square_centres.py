@@ -51,7 +51,7 @@ def test_a_blob_elsewhere_moves_nothing_and_uncertain_pixels_count_less():
     spoiled[0, :, 5:8, 85:88] = 0
     spoiled[0, 2, 5:8, 85:88] = 1
     assert torch.allclose(find_squares(spoiled, AFFINE[None], SIZE).centres, clean.centres)
-    # at half the certainty, the square is still the most probable class, with half the score
+    # with less certainty, the square is still the most probable class, but has a lower score
     half = maps.clone()
     half[:, 1:] *= 0.6
     half[:, 0] += 0.4 * (maps[:, 1:].sum(dim=1))

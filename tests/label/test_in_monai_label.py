@@ -151,7 +151,7 @@ def test_four_chambers_are_segmented_in_nifti_and_in_dicom(server, studies, few_
     labels, _ = on_the_grid_of(image, server.labels(LONG, "four", tmp_path / "mask.nii.gz"))
     datalist = few_phantoms.cardiac.four_chamber
     item = json.loads(datalist.read_text())["training"][-1]
-    # the data set's codes to ours
+    # maps the data set's codes to ours
     codes = np.array([0, *(item["label_map"][str(value)] for value in range(1, 6))])
     reference, _ = read(datalist.parent / item["label"])
     assert mean_dice(labels, codes[reference.astype(int)].reshape(labels.shape), 6) > 0.5

@@ -32,7 +32,7 @@ def test_distances_are_millimetres_of_both_axes_and_the_mean_is_over_slices_that
     # 3 pixels of 1.5 mm and 2 of 2 mm
     oblique = mean_contour_distance(mask((1, 1, 1)), mask((4, 3, 1)), SPACING)
     assert oblique == pytest.approx(math.hypot(4.5, 4))
-    # whatever the number of pixels in each slice; in the last slice, only one mask has the structure
+    # all slices have equal weight; the last one does not count, because only one mask has the structure there
     both = mean_contour_distance(mask(*row, (1, 1, 1), (0, 0, 2)), mask(*moved, (4, 3, 1)), SPACING)
     assert both == pytest.approx((3 + math.hypot(4.5, 4)) / 2)
 

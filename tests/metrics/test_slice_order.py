@@ -48,7 +48,7 @@ def test_pairs_of_three_slices():
     pairs = pairs_of_stack(logits, np.array([0, 0.25, 1]))
     assert pairs["first"].tolist() == [0, 0, 0.25, 0.25, 1, 1]
     assert pairs["second"].tolist() == [0.25, 1, 0, 1, 0, 0.25]
-    # said: 0 < 1 yes, 0 < 2 no, 1 < 0 yes, 1 < 2 yes, 2 < 0 yes, 2 < 1 no
+    # the answers: 0 < 1 yes, 0 < 2 no, 1 < 0 yes, 1 < 2 yes, 2 < 0 yes, 2 < 1 no
     assert pairs["correct"].tolist() == [True, False, False, True, False, True]
     assert order_scores(pairs) == {
         "accuracy": 0.5, "chance": 0.5, "pairs": 6,
@@ -65,7 +65,7 @@ def test_pairs_of_three_slices():
         (0.9, 0.2, True),
         (0.2, 0.3, False),
         (0.7, 0.8, False),
-        # both on one side, or across the middle
+        # no mirror images: both are on one side, or in the middle
         (0.46, 0.49, False),
         (0.5, 0.5, False),
     ],
@@ -91,7 +91,7 @@ def test_accuracy_by_distance():
 
 def test_a_network_that_knows_only_the_distance_from_the_centre_fails_on_mirrored_pairs_alone():
     places = np.linspace(0, 1, 12)
-    # it takes slices far from the centre for the beginning, which is correct only in the first half
+    # this network puts slices far from the centre first, which is correct only in the first half
     logits = perfect(-np.abs(places - 0.5) + 1e-3 * places)
     scores = order_scores(pairs_of_stack(logits, places))
     assert scores["accuracy"] == pytest.approx(0.5, abs=0.06)

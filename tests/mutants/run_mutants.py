@@ -105,7 +105,7 @@ def run_mutants(mutants: Sequence[Mutant], tree: Path, jobs: int = 1) -> Iterato
         cannot catch anything.
     """
     with tempfile.TemporaryDirectory() as folder:
-        # later changes in the project do not count
+        # test a copy, so that later changes in the project have no effect
         kept = copy_tree(tree, Path(folder) / "kept")
         copies = [copy_tree(kept, Path(folder) / str(number)) for number in range(max(1, jobs))]
         fitting = []
@@ -226,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not mutants:
         parser.error(f"no entry matches {options.only!r}")
     _import_what_tests_need()
-    # the copies are elsewhere, and a skipped test catches nothing
+    # the copies would not find the real data next to them, and their tests would be skipped
     os.environ.setdefault("PLANEWISE_REAL_DATA", str(ROOT.parent / "shared" / "data"))
     print(f"{len(mutants)} mistakes; first the tests without any", flush=True)
     results = []

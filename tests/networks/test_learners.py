@@ -101,7 +101,7 @@ def test_simsiam_predicts_from_each_view_with_the_same_weights():
     output = learner(views)
     assert output.shape == (4, 2, 2, 3)
     for view in range(2):
-        z = projector(net(views[:, view, None]))  # separately, because the statistics are those of one view
+        z = projector(net(views[:, view, None]))  # one view at a time, because each view has its own batch statistics
         assert torch.allclose(output[:, view, 1], z, atol=1e-5)
         assert torch.allclose(output[:, view, 0], predictor(z), atol=1e-5)
 

@@ -74,7 +74,7 @@ def test_compiled_it_is_the_same_network(quick_compiler, tmp_path):
     assert torch.equal(other(IMAGE), plain(IMAGE))
     placed.load_state_dict(unet(seed=6).state_dict())
     assert torch.allclose(placed(IMAGE), unet(seed=6)(IMAGE), atol=1e-6), "weights that come later count"
-    # copies and exports contain the network itself
+    # copies and exports contain the network, not a reference to it
     for copy in (deepcopy(placed), torch.jit.script(placed)):
         assert torch.allclose(copy(IMAGE), placed(IMAGE), atol=1e-6)
 

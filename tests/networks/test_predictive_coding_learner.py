@@ -55,7 +55,7 @@ def test_no_patch_of_a_predicted_row_is_in_the_context(side, axes):
             found = learner.contexts(changed)
             assert torch.equal(found[:, : below * row], contexts[:, : below * row])
             if below < side - 1:
-                # and the patch's own embedding is included
+                # contexts also depend on the patch's own embedding
                 assert not torch.isclose(found[:, below * row :], contexts[:, below * row :]).all(dim=2).any()
 
 

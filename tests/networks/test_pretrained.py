@@ -252,8 +252,8 @@ def test_a_forest_is_given_its_own_weights_alone(other, tmp_path):
         ((4, 1, 3, 3), (4, 3, 3, 3), True),
         ((4, 2, 3, 3, 3), (4, 4, 3, 3, 3), True),
         ((4, 2, 3, 3), (4, 2, 3, 3), False),  # nothing to copy
-        ((4, 2, 3, 3), (4, 3, 3, 3), False),  # no multiple
-        ((4, 3, 3, 3), (4, 1, 3, 3), False),  # fewer
+        ((4, 2, 3, 3), (4, 3, 3, 3), False),  # 3 is not a multiple of 2
+        ((4, 3, 3, 3), (4, 1, 3, 3), False),  # fewer channels than in the file
         ((5, 1, 3, 3), (4, 3, 3, 3), False),
         ((4, 1, 3, 5), (4, 3, 3, 3), False),
         ((4, 1, 3, 3), (4, 3, 3, 3, 3), False),

@@ -26,7 +26,7 @@ def test_one_tensor_on_the_images_grid_and_torchscript_gives_the_same(num_maps, 
     output = net(image)
     assert output.shape == (3, channels, 32, 48)
     assert torch.equal(torch.jit.script(net)(image), output)
-    # not the size with which it was scripted
+    # an image of another size
     assert torch.jit.script(net)(torch.rand(1, 1, 64, 32)).shape == (1, channels, 64, 32)
 
 

@@ -37,7 +37,7 @@ def test_slices_that_are_masked_do_not_count():
     output = net(stack, mask)
     assert torch.allclose(output[0], net(stack[:1])[0], atol=1e-6)
     assert torch.allclose(output[1], net(stack[1:, ..., :4])[0], atol=1e-6)
-    # whatever their values
+    # the values of padded slices have no influence
     other = stack.clone()
     other[1, ..., 4:] = 1e3
     assert torch.equal(net(other, mask), output)

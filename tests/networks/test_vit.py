@@ -113,7 +113,7 @@ def test_positions_of_another_image_size_are_resampled(tmp_path):
     torch.save(weights, tmp_path / "vit.pth")
     net = load_imagenet(SliceNet(ViTEncoder(**SMALL), ViTDecoder(FEATURES, 24), 4), tmp_path / "vit.pth")
     found = net.encoder.patch_embedding.position_embeddings[0].unflatten(0, [3, 3])
-    # cell centres 0.5, 2.5, 4.5 of six columns 0 to 5; the border bends both ends
+    # six columns 0 to 5 become cells with the centres 0.5, 2.5 and 4.5; at the border, the values are not exact
     assert torch.allclose(found[:, 1], torch.full((3, 24), 2.5), atol=1e-5)
     assert torch.allclose(found[:, 0] + found[:, 2], torch.full((3, 24), 5.0), atol=1e-4)
     assert torch.equal(found[0], found[2]) and float(found[0, 0, 0].detach()) == pytest.approx(0.5, abs=0.15)

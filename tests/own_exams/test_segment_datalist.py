@@ -174,7 +174,7 @@ def test_hearts_are_cut_out_by_them_whatever_the_gaps_of_the_stack(segmented, bu
     ("mask", "why"),
     [
         (heart(0), "is empty"),
-        (heart(4), "is empty"),  # not a structure of the heart
+        (heart(4), "is empty"),  # label 4 is not a structure of the heart
         (np.pad(np.ones((2, 2, 5), "u1"), ((0, 28), (0, 22), (0, 0))), "contains 1 ml; a heart has 10 to 2500 ml"),
         (np.ones(SHAPE, "u1") * np.array([0, 0, 1, 0, 0], "u1"), "shows a heart on only 1 of 5 slices"),
     ],
@@ -185,7 +185,7 @@ def test_an_exam_with_a_mask_that_is_no_heart_is_left_out_with_the_reason(mask, 
     assert done.left_out == {"bbbb": f"its predicted mask at ES {why}"} and (done.exams, done.images) == (2, 6)
     items = load_datalist(done.datalist, "training")
     of_it = [item for item in items if item["exam"] == "bbbb"]
-    # neither the good mask of the other phase nor the one drawn by hand
+    # the exam loses both the good mask of the other phase and the mask that was drawn by hand
     assert len(of_it) == 2 and not any("label" in item or "label_origin" in item for item in of_it)
     assert {item["exam"] for item in with_hearts(items)} == {"aaaa"}
     entry = json.loads(done.datalist.read_text())["exams"]["bbbb"]
@@ -207,7 +207,7 @@ def test_started_again_it_makes_what_lacks(segmented, bundle, exams):
     again = segmented()
     assert len(bundle.runs) == 1 and (again.kept, again.images) == (6, 6)
     assert again.datalist.read_bytes() == first.datalist.read_bytes()
-    # a truncated mask costs the whole exam, because the phases' names determine its cycle
+    # if one mask is truncated, the whole exam is segmented again, because its cycle is determined from all phases
     mask = first.masks / "aaaa_phase50/aaaa_phase50_mask.nii.gz"
     mask.write_bytes(mask.read_bytes()[:-20])
     seen = []
@@ -216,7 +216,7 @@ def test_started_again_it_makes_what_lacks(segmented, bundle, exams):
     # another slice has been added to the exam since
     save(first.masks / "cccc_ED/cccc_ED_mask.nii.gz", heart()[..., :4])
     assert segmented().kept == 4 and sorted(bundle.runs[2]) == ALL[4:]
-    # or lies elsewhere
+    # the slices have moved since
     save(first.masks / "cccc_ED/cccc_ED_mask.nii.gz", heart(), np.array(slice_affine(5.0)))
     assert segmented().kept == 4 and sorted(bundle.runs[3]) == ALL[4:]
 

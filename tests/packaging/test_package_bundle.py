@@ -132,7 +132,7 @@ def test_large_files_are_set_apart_for_the_zoo(tmp_path, monkeypatch):
     run = write_run(NAME, tmp_path / "run", tiny(NAME) | {"features": [32, 64, 128]})
     assert (run / "models/model.pt").stat().st_size > archive.LARGEST
     apart = tmp_path / "dist" / f"{NAME}_large"
-    url = (apart / "models").as_uri()  # any network will do
+    url = (apart / "models").as_uri()  # file URLs work, too
     done = package_bundle(source(NAME), run, tmp_path / "dist", zoo_url=url, **SAID)
     assert done.large == apart and not (done.folder / "models/model.pt").exists()
     with zipfile.ZipFile(done.zip) as zip_file:
@@ -334,7 +334,7 @@ def test_scores_that_a_person_names(run, tmp_path):
     with pytest.raises(InputError, match="does not fit network_def"):  # the bundle's own features, not those of the run
         package_bundle(source(NAME), alone, tmp_path / "dist", scores=scores, **SAID)
     done = package_bundle(source(NAME), run, tmp_path / "dist", scores=scores, **SAID)
-    again = package_bundle(source(NAME), run, tmp_path / "dist", scores=scores, data="something else")  # over it
+    again = package_bundle(source(NAME), run, tmp_path / "dist", scores=scores, data="something else")  # overwrites it
     licence = (done.folder / "docs/data_license.txt").read_text()
     assert licence.startswith("The weights in models/ were trained on: something else.")
     assert "phantom" not in licence and "is in this bundle" not in " ".join(licence.split()) and "ACDC" in licence

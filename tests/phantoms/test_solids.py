@@ -42,7 +42,7 @@ def test_tube_against_search():
     )
     points = rng.uniform(-20, 60, (300, 3))
     distance = np.sqrt(((points[:, None] - axis[None]) ** 2).sum(axis=-1))
-    # the tube's width is that at the foot on the axis, so search for the foot on each piece
+    # the tube's width at a point is that at the nearest point of the axis; search for it on each piece of the axis
     wanted = np.maximum(*(
         (width[part] - distance[:, part])[np.arange(300), distance[:, part].argmin(axis=1)]
         for part in (slice(0, 400), slice(400, 800))

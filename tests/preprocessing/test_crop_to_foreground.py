@@ -11,7 +11,7 @@ def volume():
     image = torch.zeros(2, 9, 8, 7)
     image[0, 2:5, 3:6, 1:3] = 0.7
     image[1, 4, 6, 4] = 0.06
-    image[0, 0, 0, 0] = 0.05  # not above it
+    image[0, 0, 0, 0] = 0.05  # equals the threshold, so it is background
     return MetaTensor(image, affine=torch.diag(torch.tensor([2.0, 2, 2, 1], dtype=torch.float64)))
 
 

@@ -17,7 +17,7 @@ def test_patches_overlap_by_half_and_cover_the_image(axes):
     image = torch.randn(2, 2, *[20] * axes)
     torch.manual_seed(0)
     batch = OverlappingPatchesd(4, 0.5, 2, 3, axes)({"image": image})
-    # 20 / 2.5 = 8 pixels, and 4 to the next patch
+    # patches have 20 / 2.5 = 8 pixels, and the next patch begins 4 pixels further on
     patches = batch["image"].unflatten(1, (4**axes, 2))
     assert patches.shape == (2, 4**axes, 2, *[8] * axes) and batch["original"] is image
     for number, place in enumerate(product((0, 4, 8, 12), repeat=axes)):
@@ -42,7 +42,7 @@ def test_candidates_are_the_right_patch_and_others_of_the_same_image():
     right = predicted_patches(3, 2, 2).patch
     assert candidates.shape == (400, 9, 6) and torch.equal(candidates[..., 0], right.expand(400, -1))
     assert all(len(set(row.tolist())) == 6 for row in candidates.flatten(0, 1)), "no patch twice"
-    # numbered without the correct patch, the negatives of an image's predictions are all different
+    # number the patches without the correct one: the predictions of an image have different negatives
     negatives = candidates[..., 1:] - (candidates[..., 1:] > right[:, None]).long()
     assert (negatives[:, :1] != negatives[:, 1:]).any(dim=2).double().mean() > 0.99
     # the first prediction's negatives: each of the other eight patches is drawn equally often

@@ -14,7 +14,7 @@ from planewise.pretexts import choose_permutations, inverse, permutations_as_tex
 
 from tests.conftest import ROOT
 
-#: The bundle's, 1000 of 27!.
+#: The bundle's 1000 permutations of 27 tiles.
 KEPT = ROOT / "bundles/pretext_jigsaw/configs/permutations_3d.json"
 
 

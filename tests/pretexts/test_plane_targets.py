@@ -51,7 +51,7 @@ def carrying_distance(exam, view: str) -> dict:
     columns = torch.arange(image.shape[2], dtype=torch.float64) * spacing[1]
     distance = a * rows + b * columns + c
     item["image"] = MetaTensor(distance[None, :, :, None].double(), affine=image.affine)
-    # one on the image, less if a transform mixes in values from outside
+    # 1 inside the image; smaller where a transform mixes in values from outside
     item["inside"] = MetaTensor(torch.ones_like(item["image"].as_tensor()), affine=image.affine)
     return item
 

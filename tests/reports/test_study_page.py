@@ -216,7 +216,7 @@ def test_the_pictures_of_the_first_draws_are_carried_inside(study):
             wanted = draw == 0 and count == 80
             assert (file.read_bytes() in carried) == wanted, file
             shown += [file] if wanted else []
-    # and three drawn for the page: curves of the pretexts, curves of the fine-tunings, and paired draws
+    # three more pictures are drawn for the page: curves of the pretexts, curves of the fine-tunings, and paired draws
     assert len(carried) == len(shown) + 3
 
 

@@ -75,14 +75,15 @@ def test_jobs_are_those_of_the_dry_run(plan):
 
 
 def test_the_papers_schedule(plan, data):
-    """16,000 steps of 20 (500 epochs of 627 slices), 23,800 of 10 with all 64 exams; validation is not forgotten."""
+    """Pretraining has 16,000 steps of 20 slices (500 epochs of 627), fine-tuning with all 64 exams 23,800 of 10;
+    validation is included."""
     jobs, _ = plan
     pretext = next(job for job in jobs if job.bundle == "pretext_cardiac_orientation")
     found = cost(pretext, data, Rates(tflops=10, start=0))
     assert (found.work.steps, found.work.step_slices) == (16000, 20)
     # 220.9 GFLOP a slice: 70.7 PFLOP
     assert found.training == pytest.approx(70.7e15 / 10e12, rel=1e-3)
-    # 100 validations with 4 slices of 381 exams each, and 82,000 slices at the end; only the forward pass, so a third
+    # 100 validations with 4 slices of each of 381 exams, and 82,000 slices at the end, at a third of a step each
     assert found.watching == pytest.approx((100 * 4 * 381 + 82_000) * 220.9e9 / 3 / 10e12, rel=1e-2)
     whole = next(job for job in jobs if job.exams == 64)
     assert cost(whole, data, Rates()).work.steps == 23_800
@@ -184,7 +185,7 @@ def test_the_datalist_counts_once_it_is_there(tmp_path):
     assert (found["training"], found["validation"], found["test"]) == (Section(3, 15), Section(1, 3), Section(0, 0))
     job = Job("finetune", "f", "downstream_cardiac_sax_segmentation", ("train.yaml",), (), None, 1, 2, 0)
     drawn = {cost(dataclasses.replace(job, seed=seed), {"labelled": found}, Rates()).work.steps for seed in range(6)}
-    # 200 epochs; two series of 4, 5 and 6 slices have 9 to 11 slices, which are one batch of 10 or two
+    # 200 epochs of two series out of three with 4, 5 and 6 slices: 9 to 11 slices, that is, one or two batches of 10
     assert drawn == {200, 400}
     with pytest.raises(InputError, match="does not say what to expect"):
         sections(study | {"phantom": {"unlabelled": "--exams 3"}}, "unlabelled", Path("study.yaml"))

@@ -21,7 +21,8 @@ SMALL = {"samples_per_epoch": 16, "device": "cpu"}
 
 
 def small(name: str) -> dict:
-    # a head that starts with the background predicts little else at first, and an absent surface has no distance
+    # a head that starts with a high probability of background predicts no structures at first, so no distance is
+    # defined
     return tiny(name) | SMALL | ({"background_prob": 0.25} if name.endswith("segmentation") else {})
 
 

@@ -25,7 +25,7 @@ def test_a_volume_is_cut_along_each_of_its_axes(tmp_path):
     nibabel.save(nibabel.Nifti1Image((voxels @ [10_000, 100, 1]).astype(np.int32), affine), tmp_path / "spine.nii.gz")
     cuts = [file for _, file in cuts_of(tmp_path / "spine.nii.gz")]
     assert [file.name for file in cuts] == ["spine_0.nii.gz", "spine_1.nii.gz", "spine_2.nii.gz"]
-    # ten slices covering two thirds of the axis, or all six; the middle one is in the middle
+    # ten slices cover two thirds of the axis, or all six slices are taken; the middle slice stays in the middle
     assert [file.volume.shape for file in cuts] == [(6, 63, 10), (30, 63, 6), (30, 6, 10)]
     for file, first, step, axis in zip(cuts, (6, 0, 13), (2, 1, 4), (0, 1, 2), strict=True):
         for place in ((0, 0, 0), (3, 5, 4)):

@@ -77,7 +77,7 @@ def test_a_job_asks_for_as_many_cores_on_its_node_as_where_it_was_submitted(core
 def test_a_profile_says_what_snakemake_knows(name):
     settings = yaml.safe_load((PROFILES / name / "config.yaml").read_text())
     executor = f"{settings.get('executor', 'local')}-"
-    # the executor's own
+    # leave out the executor's own settings
     settings = {key: value for key, value in settings.items() if not key.startswith(executor)}
     known = {option.removeprefix("--") for action in get_argument_parser()._actions for option in action.option_strings}
     assert settings and set(settings) <= known

@@ -20,7 +20,8 @@ def finished(rule: str, step: int) -> list[str]:
 
 
 def test_a_step_is_named_counted_and_the_rest_estimated():
-    # 4 + 4 + 12 + 8 + 8 + 2 = 38 of work: 120 s for the first 4, so 1020 s for the rest; then 240 s for 20, and 216 s
+    # 4 + 4 + 12 + 8 + 8 + 2 = 38 units of work: the first 4 take 120 s, so the rest takes 1020 s; later, 20 take 240 s,
+    # and the rest 216 s
     times = iter([0.0, 120.0, 240.0, 240.0])
     lines = STATS + finished("phantom", 1) + finished("phantom", 2)[:2] + ["2 of 7 steps (1%) done"]
     said = list(shortened(lines, lambda: next(times)))

@@ -56,7 +56,8 @@ KNOWN = {
     "4ch": ((-40, 10, 5), (-0.5, -0.6928203, -0.5196152)),
     "3ch": ((-40, 10, 5), (0.5, -0.6928203, -0.5196152)),
     "2ch": ((-40, 10, 5), (1, 0, 0)),
-    # 53 mm towards the septum, 5 mm towards the base; its own axis leans 14 degrees towards the left ventricle's apex
+    # origin 53 mm towards the septum and 5 mm towards the base; the view's axis leans 14 degrees towards the left
+    # ventricle's apex
     "rv_2ch": ((13, 7, 9), (0.9702957, 0.1451531, -0.1935375)),
     # 37.1 mm towards the septum, 42.4 mm away from the inferior wall, at the base; upright
     "rvot": ((-2.9, 29.52, 49.64), (0.9899050, 0.0593943, -0.1286876)),

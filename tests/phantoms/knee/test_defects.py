@@ -16,7 +16,7 @@ from tests.phantoms.effects import Effect, effect_of, flawed_files
 
 IDENTITY = Identity("1", "3-1")
 
-#: What each defect changes, by its line in `--list-defects`; all else is as in the sound exam.
+#: What each defect changes, according to its line in `--list-defects`; everything else is as in the correct exam.
 EFFECTS = {
     "missing_axial": Effect(gone="axial"),
     "missing_coronal": Effect(gone="coronal"),

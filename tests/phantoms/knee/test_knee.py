@@ -68,7 +68,7 @@ def test_flexion_is_the_angle_between_the_shafts(knee):
     femur = knee.out_of("femur", (0, 0, 100)) - knee.out_of("femur", (0, 0, 0))
     tibia = knee.out_of("tibia", (0, 0, 100)) - knee.out_of("tibia", (0, 0, 0))
     assert np.arccos(femur @ tibia / 1e4) == pytest.approx(knee.shape.flexion, abs=1e-6)
-    # the hip swings back, and the common line lies midway
+    # the femur leans back, the tibia leans forward, and the direction halfway between them is vertical
     assert femur[1] <= 0 <= tibia[1]
     middle = femur + tibia
     np.testing.assert_allclose(middle / np.linalg.norm(middle), [0, 0, 1], atol=1e-9)

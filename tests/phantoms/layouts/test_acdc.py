@@ -81,7 +81,7 @@ def test_masks_lie_on_the_pictures(tree):
     image = np.asarray(nib.load(folder / "patient061_frame01.nii.gz").dataobj, dtype=float)
     mask = np.asarray(nib.load(folder / "patient061_frame01_gt.nii.gz").dataobj)
     assert np.median(image[mask == 3]) > 1.4 * np.median(image[mask == 2])
-    # after a shift of three voxels they no longer do, so the image's edges are the mask's
+    # the mask fits the image, and no longer fits after a shift of three voxels
     moved = np.roll(mask, 3, axis=0)
     assert image[mask == 2].std() < 0.8 * image[moved == 2].std()
 
@@ -100,7 +100,7 @@ def test_labels_are_numbered_as_in_acdc(tree):
 def test_time_between_phases_is_in_the_cine_alone(tree, recipe):
     scanner = recipe.exam(1).scanner
     cine = nib.load(tree / "training/patient001/patient001_4d.nii.gz")
-    # from ms for a cycle of five phases to s for one phase
+    # the interval of five phases, in ms, becomes the interval of one phase, in s
     assert cine.header.get_zooms()[3] == pytest.approx(scanner.interval / 5000, rel=1e-5)
     assert 0.1 < cine.header.get_zooms()[3] < 0.27 and cine.header.get_xyzt_units() == ("mm", "sec")
 

@@ -57,7 +57,7 @@ def test_dice_and_distance_with_the_papers_structure_by_structure(study):
     assert dice[14][:2] == ["4, multitask", "0.750 (0.147)"] and dice[14][-1] == "1 of 90"
     paper = "4, Zhang 2024, multitask"
     assert dice[15] == [paper, "0.814 (0.118)", "0.777 (0.132)", "0.795 (0.091)", "0.869 (0.107)", ""]
-    # RV was found in one draw alone
+    # RV was found in only one draw
     assert distance[12] == [
         "4, from scratch",
         "6.10 (0.14)",
