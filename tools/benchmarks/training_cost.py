@@ -116,7 +116,8 @@ def settings(
 
 def gflop_per_slice(config: ConfigParser) -> tuple[float, float]:
     """GFLOP per slice, over all its patches or views: for the forward pass, and for the forward and backward pass."""
-    # counting needs only shapes (device meta); a copy, because the config returns the same network to later callers
+    # counting needs only shapes (device meta); count in a copy, because later callers get the same network from the
+    # config
     network = copy.deepcopy(_trained(config)).to("meta")
     with FlopCounterMode(display=False) as counter:
         image = _slices(config, network, 2, "meta")

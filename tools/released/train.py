@@ -130,8 +130,8 @@ class Maker:
     def release(self, command: str) -> None:
         """Write all weights that were made into their bundles.
 
-        This is the last step, because a run that starts after a file of the repository has changed records its commit as
-        modified.
+        This must come last: it changes files of the repository, and a run that starts afterwards would record its
+        commit as modified.
         """
         for bundle, ships in self.made.items():
             self._release(bundle, self.out / bundle, ships, command)

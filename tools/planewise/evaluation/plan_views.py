@@ -56,8 +56,9 @@ class PlanViewsd(Transform):
             disables the check.
         max_residual: limit for the distance of the slices' lines from the common plane, mm.
         max_spread: limit for the angle between the slices' lines and those of the common plane, degrees.
-        min_obliquity: a stack closer than this to an axial, coronal or sagittal one gets no planes, degrees; nor does a
-            stack whose normal is far from the long axis of hearts (`why_no_short_axis`). 0 disables both checks.
+        min_obliquity: limit in degrees: a stack closer than this to an axial, coronal or sagittal one gets no planes;
+            nor does a stack whose normal is far from the long axis of hearts (`why_no_short_axis`). 0 disables both
+            checks.
         max_slice_distance: a slice disagrees with the common plane if its line is farther from it than this, mm; root
             mean square within 40 mm of the heart.
         plane_bounds: error bounds of the planes for these weights: ``measured_on``, and for each view ``{angle_deg:

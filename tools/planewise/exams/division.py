@@ -1,4 +1,4 @@
-"""Assign each patient to a section: by a person's file, by the data set's own folders, or by a hash.
+"""Assign each patient to a section: by the user's file, by the data set's own folders, or by a hash.
 
 The folders that define sections, with the data sets' own names:
 
@@ -54,7 +54,7 @@ class Division:
     """the rule that was used, in words"""
     warnings: list[str] = field(default_factory=list)
     unmatched: list[tuple[str, str]] = field(default_factory=list)
-    """names in a person's file that match no exam, and why"""
+    """names in the user's file that match no exam, each with the reason"""
 
 
 def official_folder(place: Exam | Volume, folder: Path) -> tuple[str, str] | None:

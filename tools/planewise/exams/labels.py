@@ -231,7 +231,8 @@ def _unit_depth(affine: np.ndarray) -> np.ndarray:
 
 
 def _in_plane(between: np.ndarray, mask_shape: tuple[int, ...]) -> list[tuple[int, int]] | None:
-    """For the image's i and j: the mask's axis and its sign; None unless the axes correspond one to one."""
+    """The axes of the mask that correspond to the image's i and j, each with its sign; None unless the axes correspond
+    one to one."""
     block = between[:2, :2]
     axes = []
     for row in block:

@@ -340,7 +340,7 @@ def _when(run: Sequence[Frame]) -> tuple:
 
 
 def _drop_short(slices: list[Slice]) -> tuple[list[Slice], str]:
-    """Leave out slices that lack most of the phases of the others."""
+    """Leave out slices that lack most of the phases that the other slices have."""
     usual = float(np.median([len(entry.phases) for entry in slices]))
     kept = [entry for entry in slices if len(entry.phases) >= MIN_PHASES * usual]
     if len(kept) == len(slices):

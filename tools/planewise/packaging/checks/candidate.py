@@ -97,8 +97,8 @@ class Candidate:
 
     @cached_property
     def example(self) -> torch.Tensor:
-        """A batch of two inputs with the shape in metadata.json, where n is 2 in the formula of the first size, 3 in that of
-        the second, and so on."""
+        """A batch of two inputs with the shape in metadata.json, with n = 2 in the formula of the first side, n = 3 in
+        the formula of the second side, and so on."""
         image = self.bundle.metadata["network_data_format"]["inputs"]["image"]
         formulas = enumerate(image["spatial_shape"], start=2)
         sizes = [size_of(formula, n) for n, formula in formulas]
