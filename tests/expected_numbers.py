@@ -53,23 +53,25 @@ def statistics(array: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def differ(found: Any, stored: Any, scale: float = 0.0) -> bool:
-    """Whether two values, or lists or dictionaries of them, are further apart than the tolerance."""
+def differ(found: Any, stored: Any, relative: float = RELATIVE, scale: float = 0.0) -> bool:
+    """Whether two values, or lists or dictionaries of them, are further apart than a relative tolerance."""
     if isinstance(found, dict) and isinstance(stored, dict):
         # a mean near 0 is as exact as its standard deviation
         spread = stored.get("sd")
         scale = abs(spread) if isinstance(spread, int | float) else 0.0
-        return found.keys() != stored.keys() or any(differ(found[key], stored[key], scale) for key in stored)
+        return found.keys() != stored.keys() or any(differ(found[key], stored[key], relative, scale) for key in stored)
     if isinstance(found, list) and isinstance(stored, list):
         scale = max((abs(value) for value in stored if isinstance(value, float)), default=0.0)
         pairs = zip(found, stored, strict=False)
-        return len(found) != len(stored) or any(differ(one, other, scale) for one, other in pairs)
+        return len(found) != len(stored) or any(differ(one, other, relative, scale) for one, other in pairs)
     if isinstance(found, int | float) and isinstance(stored, int | float):
-        return abs(found - stored) > ABSOLUTE + RELATIVE * max(abs(stored), scale)
+        return abs(found - stored) > ABSOLUTE + relative * max(abs(stored), scale)
     return bool(found != stored)
 
 
-def check_numbers(name: str, case: str, found: Mapping[str, Any], write: bool) -> None:
+def check_numbers(
+    name: str, case: str, found: Mapping[str, Any], write: bool, loose: Mapping[str, float] | None = None
+) -> None:
     """Compare the numbers of a case with those of ``NAME.json``, or store them there.
 
     Args:
@@ -77,10 +79,15 @@ def check_numbers(name: str, case: str, found: Mapping[str, Any], write: bool) -
         case: the entry.
         found: nested dictionaries and lists of numbers and arrays.
         write: store them instead, as ``--write-expected`` asks.
+        loose: relative tolerance of entries whose names begin like this, where processors lead to different results.
 
     Raises:
         AssertionError: a number differs, is missing or is new.
     """
+
+    def tolerance(key: str) -> float:
+        return next((relative for start, relative in (loose or {}).items() if key.startswith(start)), RELATIVE)
+
     file = FOLDER / f"{name}.json"
     values = _rounded(numbers(found))
     if write:
@@ -89,7 +96,7 @@ def check_numbers(name: str, case: str, found: Mapping[str, Any], write: bool) -
     wrong = [
         f"  {key}: {values.get(key, 'missing')}, expected {stored.get(key, 'nothing')}"
         for key in sorted(values.keys() | stored.keys())
-        if key not in values or key not in stored or differ(values[key], stored[key])
+        if key not in values or key not in stored or differ(values[key], stored[key], tolerance(key))
     ]
     title = f"{case}: {len(wrong)} of {len(stored)} entries differ; if you meant this, run pytest with --write-expected"
     assert not wrong, "\n".join([title, *wrong[:20]])

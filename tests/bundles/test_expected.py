@@ -1,0 +1,130 @@
+"""Test that a short run of every bundle gives the numbers that it gave before."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.bundle import ConfigParser
+from planewise.engines import RunHandler, read_history
+
+from tests.bundles.conftest import BUNDLES, TRAINED, datalist_for, run_bundle, tiny, tiny_size
+from tests.conftest import ROOT
+
+#: What the runs are given instead of a config's own values. The rate changes after the epoch, and float32 repeats better
+#: than bfloat16 on other processors.
+SHORT = {
+    "amp": False,
+    "seed": 3,
+    "samples_per_epoch": 16,
+    "val_interval": 1,
+    "lr_step": 1,
+    "progress": False,
+    "max_epochs": 1,
+}
+#: Relative tolerances of what comes after the training, by the beginning of the entry: above the differences between
+#: AVX2 and AVX-512. A line or plane of a network that has hardly learned may be any other, so its errors are not compared.
+LOOSE = {
+    "scores/orientation/views": math.inf,
+    "scores/retrieval": 0.05,
+    "scores/slice_order": 0.05,
+    "inference": 0.05,
+    "scores": 5e-3,
+    "history": 5e-3,
+}
+#: Files whose settings do not act in these runs: those of inference need a trained network to show.
+OTHER_FILES = [
+    f"{name}/{path.name}"
+    for name in BUNDLES
+    for path in sorted((ROOT / "bundles" / name / "configs").glob("*.yaml"))
+    if path.name not in ("train.yaml", "evaluate.yaml", "multi_gpu_train.yaml")
+]
+
+
+def read(name: str, file: str = "train.yaml") -> ConfigParser:
+    return ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs" / file)))
+
+
+@pytest.fixture
+def first_step(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the trainer of a run gives to its network and gets from it in the first step."""
+    found: dict[str, Any] = {}
+    attach = RunHandler.attach
+
+    def attach_and_keep(self: RunHandler, engine: Engine) -> None:
+        attach(self, engine)
+        engine.add_event_handler(Events.ITERATION_COMPLETED(once=1), lambda engine: keep(engine.state.output))
+
+    def keep(output: Any) -> None:
+        for key in ("image", "label", "pred"):
+            found.update(arrays(output[key], key))
+
+    monkeypatch.setattr(RunHandler, "attach", attach_and_keep)
+    return found
+
+
+def arrays(content: Any, place: str) -> dict[str, np.ndarray]:
+    """Every tensor in nested dictionaries and lists."""
+    if isinstance(content, torch.Tensor):
+        return {place: content.detach().float().cpu().numpy()}
+    parts = (
+        content.items()
+        if isinstance(content, dict)
+        else enumerate(content if isinstance(content, list | tuple) else [])
+    )
+    return {name: found for key, part in parts for name, found in arrays(part, f"{place} {key}").items()}
+
+
+def written(folder: Path) -> dict[str, Any]:
+    """The numbers in the files of an inference."""
+    found: dict[str, Any] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix == ".json":
+            found[path.name] = json.loads(path.read_text())
+        elif path.suffix == ".npy":
+            found[path.name] = np.load(path)
+        elif path.name.endswith(".nii.gz"):
+            image = nibabel.load(path)
+            found[path.name] = {"affine": image.affine, "data": np.asarray(image.dataobj)}
+    return found
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_run_gives_the_numbers_that_are_stored(name, phantoms, first_step, assert_numbers, tmp_path):
+    datalist, parser = str(datalist_for(name, phantoms)), read(name)
+    settings = {key: value for key, value in (tiny(name) | SHORT).items() if key in parser}
+    run_bundle(
+        name, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", datalist=datalist,
+        output_dir=str(tmp_path / "run"), **settings,
+    )  # fmt: skip
+    (scores,) = (tmp_path / "run").glob("*/metrics.json")
+    run_bundle(
+        name, "inference.yaml", input=datalist, num_exams=1, weights=str(tmp_path / "run"),
+        output_dir=str(tmp_path / "out"), **tiny_size(name),
+    )  # fmt: skip
+    found = {
+        # what these runs change is compared as it is in the config
+        "config": {key: parser[key] for key in settings},
+        "first step": first_step,
+        "history": dict(enumerate(read_history(tmp_path / "run/history.csv"), 1)),
+        "scores": json.loads(scores.read_text()),
+        "inference": written(tmp_path / "out"),
+    }
+    assert_numbers("bundles", name, found, loose=LOOSE)
+
+
+@pytest.mark.parametrize("case", OTHER_FILES)
+def test_a_config_has_the_numbers_that_are_stored(case, assert_numbers):
+    assert_numbers("configs", case, read(*case.split("/")).get())
+
+
+@pytest.mark.parametrize(("file", "cases"), [("bundles", TRAINED), ("configs", OTHER_FILES)])
+def test_every_stored_case_is_compared(file, cases):
+    assert list(json.loads((ROOT / f"tests/expected/numbers/{file}.json").read_text())) == sorted(cases)
