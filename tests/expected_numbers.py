@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,14 +80,15 @@ def check_numbers(
         case: the entry.
         found: nested dictionaries and lists of numbers and arrays.
         write: store them instead, as ``--write-expected`` asks.
-        loose: relative tolerance of entries whose names begin like this, where processors lead to different results.
+        loose: relative tolerance of entries whose names begin with this regular expression, where processors lead to
+            different results.
 
     Raises:
         AssertionError: a number differs, is missing or is new.
     """
 
     def tolerance(key: str) -> float:
-        return next((relative for start, relative in (loose or {}).items() if key.startswith(start)), RELATIVE)
+        return next((relative for start, relative in (loose or {}).items() if re.match(start, key)), RELATIVE)
 
     file = FOLDER / f"{name}.json"
     values = _rounded(numbers(found))

@@ -33,6 +33,8 @@ SHORT = {
 #: AVX2 and AVX-512. A line or plane of a network that has hardly learned may be any other, so its errors are not compared.
 LOOSE = {
     "scores/orientation/views": math.inf,
+    r"history/\d+/\w+_(angle|distance)": math.inf,
+    "inference/plan.json/views": math.inf,
     "scores/retrieval": 0.05,
     "scores/slice_order": 0.05,
     "inference": 0.05,

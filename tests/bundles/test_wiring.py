@@ -212,14 +212,16 @@ def reached(config: dict) -> set[str]:
 
 
 def unused(name: str, files: tuple[str, ...], *overlays: str) -> list[str]:
-    """Keys of configs that nothing reads. The overlays go on top of the files; of these, only the last may have another
+    """Keys of configs that nothing reads; `check_run` reads ``tf32`` by its name.
+
+    The overlays go on top of the files; of these, only the last may have another
     `run`."""
     used: set[str] = set()
     for number in range(1, len(files) + 1):
         config = parser_of(name, *files[:number], *overlays).get()
         used |= reached(config)
     inner = [f"{block}#{key}" for block in ("train", "validate", "evaluate") for key in config.get(block, {})]
-    return [key for key in [*config, *inner] if key not in used | {"imports", ConfigParser.meta_key}]
+    return [key for key in [*config, *inner] if key not in used | {"imports", "tf32", ConfigParser.meta_key}]
 
 
 @pytest.mark.parametrize("name", BUNDLES)

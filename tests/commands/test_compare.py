@@ -220,7 +220,7 @@ def test_few_patients_leave_no_section_empty(patients, shared):
 )
 def test_a_study_that_a_person_broke_is_refused(lists, tmp_path, changed, message):
     file = tmp_path / "study.yaml"
-    study = compare.study_of(*lists, tmp_path, ["rotation"], [1], 1)
+    study = compare.study_of(*lists, tmp_path, ["multitask"], [1], 1)
     compare.write(study, file)
     file.write_text(changed if isinstance(changed, str) else yaml.safe_dump(study | changed))
     with pytest.raises(InputError, match=message):

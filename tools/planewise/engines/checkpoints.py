@@ -164,7 +164,11 @@ class CheckpointHandler:
                 self.lr_scheduler.load_state_dict(schedule)
             else:
                 self._repeat_schedule(saved["epoch"] if self.lr_epoch_level else steps)
-        states = [(state, _of_shape(moments, weight.shape)) for weight, state in self.optimizer.state.items() if state]
+        # other keys are the moments of an auxiliary task, which its handler checks (`AuxiliaryTaskHandler`)
+        weights = [
+            (weight, state) for weight, state in self.optimizer.state.items() if isinstance(weight, torch.Tensor)
+        ]
+        states = [(state, _of_shape(moments, weight.shape)) for weight, state in weights if state]
         if not_finite(self._trained_state()) or not _fits(
             [self._optimizer_and_schedule(), *(found for found, _ in states)], [own, *(wanted for _, wanted in states)]
         ):

@@ -121,7 +121,7 @@ def _computed(config: dict[str, Any]) -> dict[str, Any]:
 
     Settings that concern only an evaluation, or only several processes, are left out.
     """
-    reached, waiting = set(), ["train", "initialize"] if "train" in config else list(config)
+    reached, waiting = set(), ["train", "initialize", "tf32"] if "train" in config else list(config)
     while waiting:
         name = waiting.pop()
         if name in config and name not in reached:

@@ -484,7 +484,7 @@ def _leave_out_incomplete(entries: dict[str, dict], items: Sequence[dict], anato
 def _nothing_usable(scan: Scan, result: IndexResult) -> str:
     exams = result.datalist["exams"]
     text = f"there is nothing in {scan.folder} to learn from: {count_of(scan.files, 'file')}, {count_of(len(exams), 'exam')}"
-    whys = Counter(why for exam in exams.values() for why in exam["left_out"])
+    whys = Counter(why for exam in exams.values() for why in exam["left_out"] if why.startswith("no "))
     return text + scan.reasons + "".join(f"\n  {count_of(count, 'exam')}: {why}" for why, count in whys.most_common(5))
 
 
