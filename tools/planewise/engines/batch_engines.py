@@ -10,6 +10,7 @@ from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from planewise.data.batch_loader import BatchLoader
 from planewise.engines import side_stream as side_streams
 from planewise.engines.precision import precision
+from planewise.parse_bool import parse_bool
 
 
 class BatchTrainer(SupervisedTrainer):
@@ -29,12 +30,12 @@ class BatchTrainer(SupervisedTrainer):
         amp: bool | str = "auto",
         non_blocking: bool = True,
         decollate: bool = False,
-        side_stream: bool = False,
+        side_stream: bool | str = False,
         **arguments: Any,
     ) -> None:
         scaled = precision(amp, device) == "float16"
         super().__init__(device=device, amp=scaled, non_blocking=non_blocking, decollate=decollate, **arguments)
-        if side_stream and torch.device(device).type in side_streams.KINDS:
+        if parse_bool(side_stream, "side_stream") and torch.device(device).type in side_streams.KINDS:
             self.prepare_batch = side = side_streams.SideStream(self.prepare_batch, device)
             if isinstance(self.data_loader, BatchLoader):
                 self.data_loader.wrap = side.batches

@@ -150,7 +150,7 @@ class CheckpointHandler:
             ValueError: the structure differs, or a number is not finite. PyTorch also raises errors of other types.
         """
         own = self._optimizer_and_schedule()
-        moments = self._moments_of_a_number()
+        moments = self._expected_moments()
         self.network.load_state_dict(saved["network"])
         if self.learner is not None:
             self.learner.load_state_dict(saved.get("learner", {}))
@@ -165,10 +165,9 @@ class CheckpointHandler:
             else:
                 self._repeat_schedule(saved["epoch"] if self.lr_epoch_level else steps)
         # other keys are the moments of an auxiliary task, which its handler checks (`AuxiliaryTaskHandler`)
-        weights = [
-            (weight, state) for weight, state in self.optimizer.state.items() if isinstance(weight, torch.Tensor)
+        states = [
+            (state, moments[weight]) for weight, state in self.optimizer.state.items() if weight in moments and state
         ]
-        states = [(state, _of_shape(moments, weight.shape)) for weight, state in weights if state]
         if not_finite(self._trained_state()) or not _fits(
             [self._optimizer_and_schedule(), *(found for found, _ in states)], [own, *(wanted for _, wanted in states)]
         ):
@@ -182,15 +181,29 @@ class CheckpointHandler:
         groups = self.optimizer.state_dict()["param_groups"]
         return [groups, None if self.lr_scheduler is None else self.lr_scheduler.state_dict()]
 
-    def _moments_of_a_number(self) -> dict[str, Any]:
-        """The state that the optimiser keeps for a weight of shape (1,), from a step of a copy."""
-        weight = nn.Parameter(torch.zeros(1))
-        weight.grad = torch.zeros(1)
-        optimizer = copy.copy(self.optimizer)
-        optimizer.state = defaultdict(dict)
-        optimizer.param_groups = [self.optimizer.param_groups[0] | {"params": [weight]}]
-        optimizer.step()
-        return optimizer.state[weight]
+    def _expected_moments(self) -> dict[Any, dict[str, Any]]:
+        """The state that the optimiser keeps for each weight, from a step of a copy; empty if a copy cannot step."""
+        found: dict[Any, dict[str, Any]] = {}
+        moments = {}
+        for number, group in enumerate(self.optimizer.param_groups):
+            for weight in group["params"]:
+                kind = number, weight.shape, weight.dtype
+                if kind not in found:
+                    found[kind] = self._moments_of(weight, group)
+                moments[weight] = found[kind]
+        return moments
+
+    def _moments_of(self, weight: nn.Parameter, group: Mapping[str, Any]) -> dict[str, Any]:
+        like = nn.Parameter(torch.zeros_like(weight, device="cpu"))
+        like.grad = torch.zeros_like(like)
+        try:
+            optimizer = copy.copy(self.optimizer)
+            optimizer.state = defaultdict(dict)
+            optimizer.param_groups = [{**group, "params": [like]}]
+            optimizer.step()
+        except Exception:  # some optimisers cannot be copied, or step only on a GPU
+            return {}
+        return optimizer.state[like]
 
     def _repeat_schedule(self, steps: int) -> None:
         """Advance a new schedule by ``steps`` steps. The saved schedule does not fit: its run was shorter, or its epochs had
@@ -309,18 +322,10 @@ def _fits(loaded: Any, own: Any) -> bool:
     if own is None or isinstance(own, bool):  # such as `fused`, which is None until the first step
         return loaded is None or isinstance(loaded, bool)
     if isinstance(own, int):  # a length, which is not zero, or a counter, which only grows
-        return type(loaded) in (int, float) and math.isfinite(loaded) and loaded >= min(own, 1)
+        return math.isfinite(loaded) and (type(loaded) is float or (type(loaded) is int and loaded >= min(own, 1)))
     if isinstance(own, float):
         return type(loaded) in (int, float) and (math.isfinite(loaded) or not math.isfinite(own))
     return isinstance(loaded, type(own))
-
-
-def _of_shape(moments: Mapping[str, Any], shape: torch.Size) -> dict[str, Any]:
-    """The state of `CheckpointHandler._moments_of_a_number` for a weight of another shape; counters stay scalars."""
-    return {
-        name: value.expand(shape) if isinstance(value, torch.Tensor) and value.ndim else value
-        for name, value in moments.items()
-    }
 
 
 def _copied(content: Any, copies: dict[Any, torch.Tensor]) -> Any:

@@ -79,11 +79,14 @@ def start_run(
     idist.barrier()
 
 
-def check_run() -> None:
+def check_run(tf32: bool | str | None = None) -> None:
     """Prepare a run that does not train. Call it first in a config's ``initialize``.
 
     The settings of the run that trained the weights are applied (`planewise.engines.follow_weights`), and invalid
     settings are refused before any data is read. The setting ``tf32``, if the config has it, acts as in `start_run`.
+
+    Args:
+        tf32: used in place of the config's setting; earlier configs pass it.
 
     Raises:
         InputError: a setting is invalid (`check_settings`), or the settings of ``train.yaml`` are missing.
@@ -96,8 +99,10 @@ def check_run() -> None:
             """--config_file "['configs/train.yaml','configs/evaluate.yaml']\""""
         )
     parser = _checked_parser(follow_weights)
-    if parser is not None and parser.get("tf32") is not None:
-        allow_tf32(parser.get_parsed_content("tf32"))
+    if tf32 is None and parser is not None and parser.get("tf32") is not None:
+        tf32 = parser.get_parsed_content("tf32")
+    if tf32 is not None:
+        allow_tf32(tf32)
 
 
 def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> ConfigParser | None:
