@@ -104,7 +104,7 @@ def test_the_pretext_is_made_of_what_the_network_sees(wired):
         for key in ("augmentation", "pretext")
     )
     assert train.augmentation is augment
-    # if there is none, all random transforms make the pretext's views
+    # without an augmentation, all random transforms belong to the pretext's views
     random = (augment or pretext.view).transforms
     assert all(type(step).__module__.startswith("planewise.augmentation.") for step in random)
     assert validate.augmentation is None

@@ -22,7 +22,7 @@ def row(view: str, angle: float, offset: float, angle_sd: float = 0.0, offset_sd
 
 
 def test_each_view_has_bounds_of_its_own():
-    """For nine planes without further information, the bound is the largest error; for fewer there is none."""
+    """With nine planes of equal uncertainty, the bound is the largest error; with fewer planes, there is no bound."""
     rows = [row("2ch", number, 10 - number) for number in range(1, 10)] + [row("4ch", 30, 30)] * 8
     found = bounds_of_planes(planes(*rows))
     assert found == {"2ch": {"angle_deg": [9, 0], "offset_mm": [9, 0]}, "4ch": None}

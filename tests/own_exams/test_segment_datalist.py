@@ -84,7 +84,7 @@ def exams(tmp_path):
 
 
 class Bundle:
-    """Replaces the bundle: writes masks by name, and logs and refuses as it is told."""
+    """Replaces the bundle: writes the masks, logs the remarks and refuses the exams that a test gives it."""
 
     def __init__(self):
         self.masks, self.unread, self.runs, self.settings = {}, {}, [], {}

@@ -164,7 +164,7 @@ class CheckpointHandler:
                 self.lr_scheduler.load_state_dict(schedule)
             else:
                 self._repeat_schedule(saved["epoch"] if self.lr_epoch_level else steps)
-        # other keys are the moments of an auxiliary task, which its handler checks (`AuxiliaryTaskHandler`)
+        # the moments of an auxiliary task have a text as key (`AuxiliaryTaskHandler`); they are not checked
         states = [
             (state, moments[weight]) for weight, state in self.optimizer.state.items() if weight in moments and state
         ]

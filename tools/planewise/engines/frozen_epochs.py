@@ -12,7 +12,7 @@ from planewise.networks.pretrained import NO_WEIGHTS
 
 
 class FrozenEpochsHandler:
-    """Keep a pretrained encoder unchanged until the rest of the network has learned to use them (Taleb 2020, appendix A).
+    """Keep a pretrained encoder unchanged until the rest of the network has learned to use it (Taleb 2020, appendix A).
 
     A frozen encoder gets no gradients and keeps its batch statistics (`NamedParts.freeze`), so the optimiser leaves it
     unchanged. When it is released, the optimiser keeps its state for the other parts, and starts with a new state for

@@ -53,7 +53,7 @@ class IndexResult:
     warnings: list[str] = field(default_factory=list)
     """Warnings that a person should read before training, in words."""
     empty: str = ""
-    """The one of the warnings that names empty sections; empty if there is none."""
+    """The warning that names empty sections, which ``warnings`` also contains; empty if no section is empty."""
     unmatched: list[tuple[str, str]] = field(default_factory=list)
     """Labels and names that match no exam or contradict each other, each with the reason."""
     division: str = ""
