@@ -155,6 +155,8 @@ OTHERWISE: dict[str, set[str]] = {
         MISSING,
         "{'_target_': 'planewise.engines.FeatureInferer', 'batch_size': '@batch_size', 'amp': '@amp'}",
     },
+    # read from the running config
+    "check_run.tf32": {MISSING},
     # arguments without a setting: batches and device of metrics, saved masks, puzzles of images, masks that are read
     # elsewhere
     "Loss.batch_size": {MISSING},
