@@ -114,6 +114,45 @@ def test_pictures_of_a_published_page_follow_its_tables(tmp_path):
             measured.documents([{**entry, "figures": [captions]}], records, tmp_path)
 
 
+PAIRED = {
+    "1, a minus scratch": {"mean": "+0.2", "verdict": "better"},
+    "1, b minus scratch": {"mean": "+0.1", "verdict": "inconclusive"},
+    "4, a minus scratch": {"mean": "+0.1", "verdict": "inconclusive"},
+}
+FOUND = {"small": {"tables": {"Paired": PAIRED}}}
+
+
+def test_findings_stand_on_their_page_before_its_first_picture_and_are_replaced(tmp_path):
+    page, picture = tmp_path / "page.md", "![A picture.](page/01.png)\n\n## Data\n"
+    page.write_text(f"# Small\n\nIntroduction.\n\n{picture}")
+    findings = [
+        {"says": "a is better with 1.", "because": {"small/Paired": {"1, a *": "better", "*": "inconclusive"}}},
+        {"says": "a is above b.", "order": [[f"small/Paired/1, {name} minus scratch/mean" for name in "ab"]]},
+        {"note": "They share a network."},
+    ]
+    for shown in (findings, findings[1:]):
+        (text,) = measured.documents([{"files": ["page.md"], "findings": shown}], FOUND, tmp_path).values()
+        block = "\n".join(f"- {finding.get('says', finding.get('note'))}" for finding in shown)
+        head = f"# Small\n\nIntroduction.\n\n## What was found\n\n{measured.FINDINGS}\n"
+        assert text == f"{head}\n{block}\n\n{measured.END}\n\n{picture}"
+        page.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("finding", "message"),
+    [
+        ({"because": {"small/Paired": {"1, *": "better"}}}, "1, b minus scratch': 'inconclusive'.*does not hold: So"),
+        ({"because": {"small/Paired": {"16, *": "better"}}}, "not better, but {}; this does not hold: So"),
+        ({"because": {"small/Other": {"*": "better"}}}, "not better, but {}; this does not hold: So"),
+        ({"order": [[f"small/Paired/{row} minus scratch/mean" for row in ("1, b", "4, a")]]}, "do not descend"),
+        ({}, "no verdict and no score is behind: So"),
+    ],
+)
+def test_a_finding_that_no_record_supports_is_an_error(finding, message):
+    with pytest.raises(ValueError, match=message):
+        measured.findings_as_markdown([{"says": "So it is."} | finding], FOUND)
+
+
 def test_bundles_with_one_summary_share_a_row(tmp_path):
     seen = {"group": measured.GROUPS[1], "summary": "which views show the same slice"}
     masks = {"group": measured.GROUPS[2], "summary": "ventricles"}

@@ -1,4 +1,4 @@
-"""Summarise the gains of pretraining in recorded studies: a headline and a table per study, and one picture of all studies.
+"""Summarise the gains of pretraining in recorded studies: a headline and a table per study, one count and one picture.
 
 `write.py` puts them into documents. The verdicts come from the study's own page (`planewise.reports.study.paired`).
 """
@@ -154,16 +154,12 @@ def of_methods(studies: Sequence[Study], methods: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def headlines(studies: Sequence[Study]) -> str:
-    """A list of the studies' headlines in Markdown, and the number of verdicts expected by chance."""
+def verdicts_in_all(studies: Sequence[Study]) -> str:
+    """The number of verdicts of all studies, and the number expected by chance."""
     measured = [gain for study in studies for gain in study.gains if gain.verdict != "not measured"]
     decided = [gain for gain in measured if gain.verdict != "inconclusive"]
-    lines = [f"- {study.headline()}" for study in studies]
-    lines += [
-        "",
-        f"In all, {len(decided)} of {len(measured)} intervals exclude zero; by chance, about {len(measured) / 20:.0f} would.",
-    ]
-    return "\n".join(lines) + "\n"
+    chance = f"{len(measured) / 20:.0f}"
+    return f"In all, {len(decided)} of {len(measured)} intervals exclude zero; by chance, about {chance} would.\n"
 
 
 def fingerprint(studies: Iterable[Study]) -> str:

@@ -28,8 +28,8 @@ may be followed by pictures of the page on which the study is published, each na
     <!-- tools/demo comparison: written by tools/measured/write.py; do not edit -->
     <!-- end of what is written -->
 
-A study's gains over training from scratch (`gains.py`) become a table; the headlines of all studies become a list with a
-picture. A study with `files: []` is left out of list and picture; the bundles' pages have its gains::
+A study's gains over training from scratch (`gains.py`) become a headline and a table; those of all studies become a count of
+verdicts and a picture. A study with `files: []` is left out of them; the bundles' pages have its gains::
 
     - study: comparison
       files: [tools/docs/results.md]
@@ -39,6 +39,17 @@ picture. A study with `files: []` is left out of list and picture; the bundles' 
     - methods: [rotation, "rotation, 2D"]     # of the studies that are named
       of: [volumes, retinopathy]
       files: [bundles/pretext_rotation/docs/README.md]
+
+What studies found stands in their pages as a list, a sentence each. A sentence names the verdicts behind it (``because``), by
+study, table and row, or scores that descend (``order``). ``*`` stands for any text; a row that several patterns match belongs
+to the first. If a record contradicts them, that is an error. A ``note``, on how the study was made, needs neither::
+
+    - files: [tools/docs/results/hearts.md]
+      findings:
+      - says: SimCLR is better with 1 labelled exam, and scores higher than jigsaw.
+        because: {comparison/Paired differences in mean Dice: {"1, SimCLR minus scratch": better}}
+        order: [[comparison/Dice/1, SimCLR/mean, comparison/Dice/1, jigsaw/mean]]
+      - note: The pretexts used the same augmentation.
 
 The README's table of bundles, and their number, come from the ``group`` and the ``summary`` that each ``metadata.json``
 declares under ``planewise``; several bundles may share a summary. New bundles, of version 0.0.x, are left out until they are
@@ -56,6 +67,8 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +81,7 @@ sys.path.insert(0, str(ROOT))
 from tools.benchmarks.page import with_block  # noqa: E402
 from tools.measured import gains  # noqa: E402
 
-#: Mark before the headlines of all studies.
+#: Mark before the number of all studies' verdicts.
 ALL_GAINS = "<!-- all gains: written by tools/measured/write.py; do not edit -->"
 #: Marks before the table of bundles, and before a table of the gains of some methods.
 BUNDLES = "<!-- bundles: written by tools/measured/write.py; do not edit -->"
@@ -76,6 +89,9 @@ METHODS = "<!-- gains: written by tools/measured/write.py; do not edit -->"
 #: Marks before and after the tables of a study.
 BEGIN = "<!-- tools/demo {study}: written by tools/measured/write.py; do not edit -->"
 END = "<!-- end of what is written -->"
+
+#: Mark before what studies found.
+FINDINGS = "<!-- findings: written by tools/measured/write.py; do not edit -->"
 
 _FIELD = re.compile(r"\{([^{}|]+)\|([^{}]+)\}")
 _PICTURE = re.compile(r"^!\[([^\]]*)\]\(([^)]*)\)$", re.M)
@@ -223,6 +239,42 @@ def figures_as_markdown(page: Path, captions: list[str], document: Path) -> str:
     return "\n".join(lines)
 
 
+def findings_as_markdown(findings: list[dict[str, Any]], records: Mapping[str, Mapping[str, Any]]) -> str:
+    """What studies found, as a list in Markdown.
+
+    Args:
+        findings: each has a sentence (``says``) and what it rests on (``because``, ``order``), or a ``note``.
+        records: the studies' records.
+
+    Raises:
+        ValueError: a record contradicts a sentence, or a sentence rests on nothing.
+    """
+    for finding in findings:
+        because, order, says = finding.get("because", {}), finding.get("order", ()), finding.get("says")
+        if says and not (because or order):
+            raise ValueError(f"no verdict and no score is behind: {says}")
+        for path, verdicts in because.items():
+            study, _, title = path.partition("/")
+            rows = dict(records[study]["tables"].get(title, {}))
+            for pattern, verdict in verdicts.items():
+                found = {name: rows.pop(name)["verdict"] for name in list(rows) if fnmatchcase(name, pattern)}
+                if not found or set(found.values()) != {verdict}:
+                    raise ValueError(f"{path}, {pattern}: not {verdict}, but {found}; this does not hold: {says}")
+        for paths in order:
+            values = [value_of({study: each["tables"] for study, each in records.items()}, path) for path in paths]
+            if any(higher <= lower for higher, lower in pairwise(values)):
+                raise ValueError(f"{paths} do not descend: {values}; this does not hold: {says}")
+    return "\n".join(f"- {finding.get('says') or finding['note']}" for finding in findings) + "\n"
+
+
+def with_findings(document: str, block: str) -> str:
+    """A document with findings between their marks; a page without marks gets them before its first picture or section."""
+    if FINDINGS not in document:
+        at = next(re.finditer(r"^(?:!\[|## )|\Z", document, re.M)).start()
+        document = f"{document[:at]}## What was found\n\n{FINDINGS}\n{END}\n\n{document[at:]}"
+    return with_block(document, FINDINGS, END, block)
+
+
 def _anywhere(words: str) -> str:
     """A regular expression that matches some words with line breaks anywhere between them, also in comments."""
     pieces = re.split(r"(\s+)", words)
@@ -235,8 +287,7 @@ def documents(
     """The new text of every file with measured numbers, in which the numbers are those of the records.
 
     Raises:
-        ValueError: the errors of `value_of`, `with_values`, `tables_as_markdown`, `figures_as_markdown` and `with_block`,
-            preceded by the file's name.
+        ValueError: the errors of the functions above and of `with_block`, preceded by the file's name.
     """
     wanted: dict[Path, str] = {}
     for entry in texts:
@@ -250,13 +301,16 @@ def documents(
                     document = with_block(document, BUNDLES, END, bundle_table(released, folder))
                     document = re.sub(r"(?<=collection of )\d+(?= )", str(len(released)), document)
                 if "all_gains" in entry:
-                    document = with_block(document, ALL_GAINS, END, gains.headlines(shown_gains(texts, records)))
+                    document = with_block(document, ALL_GAINS, END, gains.verdicts_in_all(shown_gains(texts, records)))
                 if "methods" in entry:
                     chosen = [found for name, found in all_gains(texts, records).items() if name in entry["of"]]
                     document = with_block(document, METHODS, END, gains.of_methods(chosen, entry["methods"]))
                 if "gains" in entry:
                     found = gains.Study.of(records[study], entry["gains"])
-                    document = with_block(document, BEGIN.format(study=study), END, found.table())
+                    block = f"{found.headline()}\n\n{found.table()}"
+                    document = with_block(document, BEGIN.format(study=study), END, block)
+                if "findings" in entry:
+                    document = with_findings(document, findings_as_markdown(entry["findings"], records))
                 if "tables" in entry:
                     block = tables_as_markdown(study, entry["tables"], records.get(study))
                     if "figures" in entry:
