@@ -66,6 +66,29 @@ def test_affines_of_real_files_are_those_of_itk(real_data):
     assert compared > 100
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("Rows", b"\x0a\0"),
+        ("Columns", b"\x30\0"),
+        ("PixelSpacing", b"3\\3 "),
+        ("ImagePositionPatient", b"0\\0\\0 "),
+        ("ImageOrientationPatient", b"1\\0\\0\\0\\1\\0 "),
+    ],
+)
+def test_an_element_that_occurs_twice_is_refused(tmp_path, keyword, value):
+    """pydicom takes the last of the two, ITK the first, so the pixels would not fit the header."""
+    path = write_image(tmp_path / "a.dcm", **PLACE)
+    tag = pydicom.datadict.tag_for_keyword(keyword)
+    start = (tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little")
+    start += pydicom.datadict.dictionary_VR(tag).encode()
+    content = path.read_bytes()
+    assert content.count(start) == 1
+    another = start + len(value).to_bytes(2, "little") + value
+    path.write_bytes(content.replace(start, another + start))
+    assert reason(path) == refusals.REPEATED
+
+
 def test_headers_without_preamble_are_read(tmp_path):
     path = write_image(tmp_path / "old", **PLACE, keep_preamble=False)
     assert path.read_bytes()[128:132] != b"DICM"

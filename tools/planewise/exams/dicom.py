@@ -29,6 +29,7 @@ from planewise.exams.refusals import (
     EMPTY,
     NOT_A_FILE,
     NOT_DICOM,
+    REPEATED,
     TRUNCATED,
     Refused,
     refuse_by_name,
@@ -59,6 +60,8 @@ _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
 #: Tags of the headers that all frames share, and of the headers of each frame.
 _FRAMES = {0x52009229, 0x52009230}
 _PIXELS_OR_FRAMES = _PIXELS | _FRAMES
+#: First tag of the groups that describe the acquisition, the geometry and the pixels.
+_ACQUISITION = 0x00180000
 #: Number of bytes at a file's start that identify its form; they contain the transfer syntax.
 _FIRST = 1024
 _DEFLATED = DEFLATED.encode()
@@ -154,11 +157,20 @@ def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDa
     file's own header, and the tag of ``ends`` that was reached (None at the end of the file).
 
     The file position stays at that element, unless the file is deflated.
+
+    Raises:
+        Refused: an element of the acquisition, geometry or pixels occurs twice: pydicom takes the last, ITK the first.
     """
     ended_at: list[int] = []
+    seen: set[int] = set()
 
     def at_the_end(tag: int, vr: str | None, length: int) -> bool:
         if tag not in ends:
+            if tag in seen:
+                raise Refused(REPEATED)
+            # pydicom may show the first element of a file, which belongs to an earlier group, twice
+            if tag >= _ACQUISITION and tag in _WANTED:
+                seen.add(tag)
             return False
         ended_at.append(int(tag))
         return True

@@ -17,7 +17,16 @@ from planewise.errors import InputError
 from planewise.exams import dicom, mnms2, mrnet
 from planewise.exams.frame import Frame
 from planewise.exams.photographs import OTHER_FILE, is_photograph
-from planewise.exams.refusals import DAMAGED, EMPTY, HIDDEN, LINKED_FOLDER, ODD_PATH, TRUNCATED, UNREADABLE_FOLDER
+from planewise.exams.refusals import (
+    DAMAGED,
+    EMPTY,
+    HIDDEN,
+    LINKED_FOLDER,
+    ODD_PATH,
+    REPEATED,
+    TRUNCATED,
+    UNREADABLE_FOLDER,
+)
 from planewise.exams.words import is_text, natural_order
 
 #: With fewer files, one process reads them all, because starting others takes longer.
@@ -60,7 +69,9 @@ class Scan:
     @property
     def broken(self) -> dict[str, list[str]]:
         """Skipped files that are damaged images, so their exam may lack slices."""
-        return {reason: paths for reason, paths in self.skipped.items() if reason in (TRUNCATED, DAMAGED, EMPTY)}
+        return {
+            reason: paths for reason, paths in self.skipped.items() if reason in (TRUNCATED, DAMAGED, REPEATED, EMPTY)
+        }
 
     @property
     def reasons(self) -> str:
