@@ -13,6 +13,7 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 from planewise.engines import CheckpointHandler, fused
+from planewise.engines.auxiliary_task_handler import OTHER_TASK
 from planewise.engines.checkpoint_files import CheckpointFiles
 from planewise.engines.stop_signals import listen
 from planewise.errors import InputError
@@ -358,6 +359,34 @@ def test_a_changed_part_of_a_checkpoint_is_refused(tmp_path, place, value):
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        lambda moments: moments[0].update(exp_avg=torch.zeros(3)),
+        lambda moments: moments[1].update(exp_avg_sq=torch.tensor([float("inf")])),
+        lambda moments: moments[0].pop("exp_avg"),
+        lambda moments: moments[0].update(step="x"),
+        lambda moments: moments.update({0: None}),
+        lambda moments: moments.update({2: moments[0]}),
+        lambda moments: moments.update(x=moments[0]),
+    ],
+)
+def test_changed_moments_of_an_auxiliary_task_are_refused(tmp_path, change):
+    run = Run(tmp_path)
+    run.optimizer.state[OTHER_TASK] = {}
+    run.go(1)
+    last = tmp_path / "last.ckpt"
+    saved = torch.load(last, weights_only=True)
+    state = saved["optimizer"]["state"]
+    moments = state[OTHER_TASK] = {number: dict(state[number]) for number in (0, 1)}
+    torch.save(saved, last)
+    Run(tmp_path).go(1)
+    change(moments)
+    torch.save(saved, last)
+    with pytest.raises(InputError, match="last.ckpt belongs to a different network or optimizer, or has been changed"):
+        Run(tmp_path).go(2)
+
+
+@pytest.mark.parametrize(
     "kind", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, partial(torch.optim.SGD, momentum=0.9)]
 )
 def test_every_optimizers_own_state_resumes(tmp_path, kind):
@@ -416,13 +445,45 @@ def test_weights_that_are_not_finite_are_never_written(tmp_path, value):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_score_that_is_no_number_is_not_the_best(tmp_path, caplog):
-    """MONAI takes the first value as the best, and no later value is smaller than NaN."""
-    nan = float("nan")
+@pytest.mark.parametrize("auxiliary", [False, True])
+def test_moments_that_are_not_finite_are_never_written(tmp_path, auxiliary):
+    """A gradient above 1.8e19 has an infinite square; the weights stay finite, and would never move again."""
+    Run(tmp_path).go(1)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    exploding = Run(tmp_path)
+
+    @exploding.trainer.on(Events.ITERATION_COMPLETED(once=10))
+    def explode():
+        state = exploding.optimizer.state
+        moments = {name: value.clone() for name, value in state[exploding.network.weight].items()}
+        moments["exp_avg_sq"][0, 1] = float("inf")
+        state.update({OTHER_TASK: {0: moments}} if auxiliary else {exploding.network.weight: moments})
+
+    with pytest.raises(InputError, match="the optimiser's moments are not finite after epoch 2, so this epoch is not"):
+        exploding.go(4)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_score_that_is_not_finite_is_not_the_best(tmp_path, caplog, value):
+    """MONAI takes the first value as the best, and no later value is smaller than NaN or minus infinity."""
     wanted = Run(tmp_path / "a").go(3)
-    Run(tmp_path / "b", scores=(nan, nan, 2.0, 4.0)).go(4)
+    scores = (value, value, 2.0, 4.0)
+    Run(tmp_path / "b", scores).go(1)
+    Run(tmp_path / "b", scores).go(4)
     assert same(torch.load(tmp_path / "b/model.pt", weights_only=True), wanted)
-    assert "the validation metric is nan in epoch 1" in caplog.text
+    assert f"the validation metric is {value:g} in epoch 1" in caplog.text
+
+
+@pytest.mark.parametrize("stop", [1, 2, 4])
+def test_the_best_epoch_before_an_infinite_score_stays_the_best(tmp_path, stop):
+    scores = (2.0, -float("inf"), 3.0, 4.0)
+    wanted = Run(tmp_path / "a").go(1)
+    Run(tmp_path / "b", scores).go(stop)
+    Run(tmp_path / "b", scores).go(4)
+    assert same(torch.load(tmp_path / "b/model.pt", weights_only=True), wanted)
+    saved = torch.load(tmp_path / "b/last.ckpt", weights_only=True)
+    assert (saved["best_metric"], saved["best_metric_epoch"]) == (2.0, 1)
 
 
 def test_the_best_epochs_learner_is_kept_where_it_is_asked_for(tmp_path):

@@ -18,6 +18,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from planewise.engines.auxiliary_task_handler import OTHER_TASK
 from planewise.engines.checkpoint_files import LAST, CheckpointFiles, Snapshot
 from planewise.engines.fused import fuse
 from planewise.engines.stop_signals import stop_if_asked
@@ -38,7 +39,7 @@ class CheckpointHandler:
     without validation data, the last epoch counts as the best. ``last.ckpt`` contains what a resumed run needs: network,
     optimiser, learning rate schedule, epoch and best metric so far. Both files are written at most once per
     ``interval``, and always at the end, on an error, on Ctrl-C and on SIGTERM. A run that is killed loses at most one
-    interval. If weights are not finite, the run ends and neither file is written. A ``model.ts`` in the folder was
+    interval. If weights or moments are not finite, the run ends and neither file is written. A ``model.ts`` in the folder was
     exported from older weights, so it is removed when ``model.pt`` is written.
 
     Attach this handler after the handlers that validate and that change the learning rate. On a GPU, it also fuses the
@@ -92,6 +93,7 @@ class CheckpointHandler:
         self.best_learner = bool(best_learner)
         self.interval = float(interval)
         self._latest: Snapshot | None = None
+        self._best = -1.0, -1  # the best finite metric and its epoch; MONAI starts with these values
         self._writer = ThreadPoolExecutor(1, "checkpoints")
         self._writing: Future[None] | None = None
         self._written_at = 0.0
@@ -138,6 +140,7 @@ class CheckpointHandler:
         if self.evaluator is not None:
             self.evaluator.state.best_metric = saved["best_metric"]
             self.evaluator.state.best_metric_epoch = saved["best_metric_epoch"]
+            self._best = saved["best_metric"], saved["best_metric_epoch"]
         logger.info("resuming after epoch %d of %d", saved["epoch"], engine.state.max_epochs)
 
     def _load_states(self, saved: dict[str, Any], steps: int) -> None:
@@ -164,10 +167,7 @@ class CheckpointHandler:
                 self.lr_scheduler.load_state_dict(schedule)
             else:
                 self._repeat_schedule(saved["epoch"] if self.lr_epoch_level else steps)
-        # the moments of an auxiliary task have a text as key (`AuxiliaryTaskHandler`); they are not checked
-        states = [
-            (state, moments[weight]) for weight, state in self.optimizer.state.items() if weight in moments and state
-        ]
+        states = [(state, moments[weight]) for weight, state in self._kept_moments() if state != {}]
         if not_finite(self._trained_state()) or not _fits(
             [self._optimizer_and_schedule(), *(found for found, _ in states)], [own, *(wanted for _, wanted in states)]
         ):
@@ -192,6 +192,13 @@ class CheckpointHandler:
                     found[kind] = self._moments_of(weight, group)
                 moments[weight] = found[kind]
         return moments
+
+    def _kept_moments(self) -> list[tuple[nn.Parameter, Any]]:
+        """Each weight with a state that the optimiser keeps for it: its own, or that of an auxiliary task."""
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        state = self.optimizer.state
+        kept = [(weight, state[weight]) for weight in weights if weight in state]
+        return kept + [(weights[number], of_task) for number, of_task in state.get(OTHER_TASK, {}).items()]
 
     def _moments_of(self, weight: nn.Parameter, group: Mapping[str, Any]) -> dict[str, Any]:
         like = nn.Parameter(torch.zeros_like(weight, device="cpu"))
@@ -232,11 +239,13 @@ class CheckpointHandler:
         best_metric, best_epoch = -1.0, -1
         if self.evaluator is not None:
             best = self.evaluator.state
-            if math.isnan(best.best_metric):
-                # MONAI accepts any first value, and comparisons with NaN are false, so no later epoch could be better
-                logger.warning("the validation metric is nan in epoch %d; this epoch cannot be the best", epoch)
-                best.best_metric, best.best_metric_epoch = -1.0, -1
-            best_metric, best_epoch = float(best.best_metric), best.best_metric_epoch
+            if not math.isfinite(best.best_metric):
+                # MONAI accepts any first value, and no later epoch could be better than NaN or infinity
+                logger.warning(
+                    "the validation metric is %g in epoch %d; this epoch cannot be the best", best.best_metric, epoch
+                )
+                best.best_metric, best.best_metric_epoch = self._best
+            best_metric, best_epoch = self._best = float(best.best_metric), best.best_metric_epoch
         copies: dict[Any, torch.Tensor] = {}
         weights = _copied(self.network.state_dict(), copies)
         state = {
@@ -267,11 +276,17 @@ class CheckpointHandler:
         return Snapshot(state, before.best_epoch, before.best, before.best_learner, copied)
 
     def _refuse_weights_that_are_not_finite(self, engine: Engine) -> None:
-        """Raise an error if any weight is not finite. The loss of the last step cannot show this, because it was computed
-        before the weights changed."""
-        if not_finite(self._trained_state()):
+        """Raise an error if any weight, or any of the optimiser's moments, is not finite. The loss of the last step cannot
+        show this, because it was computed before they changed."""
+        values = dict(self._trained_state())
+        for number, (weight, state) in enumerate(self._kept_moments()):
+            # counters of steps stay on the CPU, as do an auxiliary task's moments until its first step after resuming
+            there = {name: value for name, value in state.items() if getattr(value, "device", None) == weight.device}
+            values |= {f"optimizer.{number}.{name}": value for name, value in there.items()}
+        if wrong := not_finite(values):
+            what = "the optimiser's moments" if wrong[0].startswith("optimizer.") else "the weights"
             raise InputError(
-                f"the weights are not finite after epoch {engine.state.epoch}, so they are not written; start again with "
+                f"{what} are not finite after epoch {engine.state.epoch}, so this epoch is not written; start again with "
                 "`--resume false` and a smaller --learning_rate, or with --amp false"
             )
 
