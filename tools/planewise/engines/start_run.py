@@ -92,12 +92,6 @@ def check_run(tf32: bool | str | None = None) -> None:
         InputError: a setting is invalid (`check_settings`), or the settings of ``train.yaml`` are missing.
     """
     plain_errors()
-    parser = _running_parser()
-    if parser is not None and "evaluate" in parser and "train" not in parser:
-        raise InputError(
-            "evaluate.yaml lacks the settings of train.yaml, which it needs; run it with both files, train.yaml first: "
-            """--config_file "['configs/train.yaml','configs/evaluate.yaml']\""""
-        )
     parser = _checked_parser(follow_weights)
     if tf32 is None and parser is not None and parser.get("tf32") is not None:
         tf32 = parser.get_parsed_content("tf32")
@@ -108,8 +102,13 @@ def check_run(tf32: bool | str | None = None) -> None:
 def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> ConfigParser | None:
     """Rename old names in the running parser, apply the settings of the weights, check all settings, and return the parser;
     None outside a config."""
-    warn_of_unknown_overrides(sys.argv)
     parser = _running_parser()
+    if parser is not None and "evaluate" in parser and "train" not in parser:
+        raise InputError(
+            "evaluate.yaml lacks the settings of train.yaml, which it needs; run it with both files, train.yaml first: "
+            """--config_file "['configs/train.yaml','configs/evaluate.yaml']\""""
+        )
+    warn_of_unknown_overrides(sys.argv)
     if parser is not None:
         _rename(parser, sys.argv)
         refuse_idle_run(sys.argv, parser.get())
