@@ -23,7 +23,7 @@ from planewise.geometry import square_on_plane
 from planewise.metrics.heart_volumes import HeartVolumes
 from planewise.metrics.implausible_volumes import Flag
 from planewise.own_exams.heart_bundles import PLANS, SEGMENTS, STRUCTURES
-from planewise.reports.planned_views import plane_in_words
+from planewise.reports.planned_views import from_one_phase, plane_in_words
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
 
@@ -161,7 +161,7 @@ def _view(view: str, entry: Mapping[str, Any], plan: Mapping[str, Any], apart: t
         judgements=[(_VERDICT, _ANSWERS["plane" if planned else "no plane"])],
         remarks=[
             *entry["reasons"],
-            *plane_in_words(entry, plan["bounds_measured_on"], "phases" not in plan),
+            *plane_in_words(entry, plan["bounds_measured_on"], from_one_phase(plan)),
             RESEARCH_ONLY,
         ],
         corners=corners,

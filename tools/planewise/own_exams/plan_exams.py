@@ -51,7 +51,7 @@ from planewise.own_exams.heart_bundles import (
 )
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.exam_page import FLAGGED, ShownExam
-from planewise.reports.planned_views import plane_in_words
+from planewise.reports.planned_views import from_one_phase, plane_in_words
 
 logger = logging.getLogger(__name__)
 
@@ -313,7 +313,7 @@ def _planned(
             structures=STRUCTURES,
             tables=[("Planned from the short axis alone", _HEADER, rows)],
             flags=flags,
-            notes=[" ".join([*_explained(rows), *([] if "phases" in plan else [_ONE_PHASE])])],
+            notes=[" ".join([*_explained(rows), *([_ONE_PHASE] if from_one_phase(plan) else [])])],
         )
         folder = output / stack.name
         page = write_page(folder, shown)
@@ -397,7 +397,7 @@ def _row(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) 
     """A view's row of the table."""
     entry = plan["views"][view]
     angle, offset = apart or (None, None)
-    sure = "; ".join(plane_in_words(entry, plan["bounds_measured_on"], "phases" not in plan)) or "-"
+    sure = "; ".join(plane_in_words(entry, plan["bounds_measured_on"], from_one_phase(plan))) or "-"
     beyond = _beyond(entry, apart)
     compared = [
         text(value, 1, f" {unit}") + (f" {FLAGGED}" if unit in beyond else "")

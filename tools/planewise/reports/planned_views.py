@@ -24,6 +24,11 @@ _SLICER_SCHEMA = (
 )
 
 
+def from_one_phase(plan: Mapping[str, Any]) -> bool:
+    """Whether a plan's planes come from one phase of the heart, so that their error bounds do not include its motion."""
+    return "phases" not in plan
+
+
 def plane_in_words(view: Mapping[str, Any], measured_on: str | None, one_phase: bool = False) -> list[str]:
     """Notes on a planned plane, in words: its error bounds, and the slices and phases that disagree with it.
 
