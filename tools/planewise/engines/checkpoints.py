@@ -138,9 +138,8 @@ class CheckpointHandler:
             ) from error
         engine.state.epoch, engine.state.iteration = saved["epoch"], steps
         if self.evaluator is not None:
-            self.evaluator.state.best_metric = saved["best_metric"]
-            self.evaluator.state.best_metric_epoch = saved["best_metric_epoch"]
-            self._best = saved["best_metric"], saved["best_metric_epoch"]
+            best = self.evaluator.state
+            best.best_metric, best.best_metric_epoch = self._best = saved["best_metric"], saved["best_metric_epoch"]
         logger.info("resuming after epoch %d of %d", saved["epoch"], engine.state.max_epochs)
 
     def _load_states(self, saved: dict[str, Any], steps: int) -> None:
