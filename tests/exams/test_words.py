@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from planewise.exams.words import listed, some_of
+from planewise.exams.words import duration, listed, some_of
 
 
 @pytest.mark.parametrize(("words", "sentence"), [("a", "a"), ("ab", "a and b"), ("abcd", "a, b, c and d")])
@@ -14,3 +14,18 @@ def test_words_are_listed_as_in_a_sentence(words, sentence):
 )
 def test_of_many_names_the_first_are_named_and_the_others_counted(words, text):
     assert some_of(words) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (20, "1 minute"),
+        (70, "1 minute"),
+        (7100, "118 minutes"),
+        (7199, "120 minutes"),
+        (7200, "2.0 hours"),
+        (9000, "2.5 hours"),
+    ],
+)
+def test_a_time_below_two_hours_is_in_minutes(seconds, text):
+    assert duration(seconds) == text

@@ -162,7 +162,11 @@ def test_the_terminal_counts_them_and_says_how_long_the_others_take(files, tmp_p
     _show_archive(work, tmp_path / "out", console)
     lines = console.file.getvalue().splitlines()
     assert lines[0].startswith("3 exams found; ") and lines[4] == "2 exams finished, 1 flagged, 2 left out."
-    assert [(re.findall(r" \(about (.*?) left\)", line) or [""])[0] for line in lines[1:4]] == ["2 min", "2 h", ""]
+    assert [(re.findall(r" \(about (.*?) left\)", line) or [""])[0] for line in lines[1:4]] == [
+        "2 minutes",
+        "2.0 hours",
+        "",
+    ]
 
 
 def test_none_can_be_used(files, tmp_path):

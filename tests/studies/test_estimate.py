@@ -33,11 +33,11 @@ from tools.studies.estimate import (
     Job,
     Rates,
     cost,
-    hours_at_least,
     page_block,
     phantoms_of,
     planned,
     report,
+    seconds_at_least,
     sections,
     timed,
 )
@@ -123,6 +123,12 @@ def test_the_report_says_what_was_calculated_and_sums_it(plan, data):
     rates = Rates(slice={jobs[0].bundle: 0.05})
     text = "\n".join(report([cost(jobs[0], data, rates)], counts, data, rates, "cpu", [1, 2], TABLE4))
     assert "1 job at a time: at least" in text and "2 jobs at a time: at least" in text
+    # a study of minutes is shown in minutes
+    short = dataclasses.replace(costs[0], training=240.0, watching=30.0, seconds=300.0)
+    lines = report([short], counts, data, Rates(), "cpu", [1], TABLE4)
+    rows = [line.split() for line in lines if line.startswith((short.job.trained, "all trainings"))]
+    assert rows[0][-3:] == ["4.0", "0.5", "5.0"] and rows[1][-3:] == ["5.0", "GPU", "minutes"]
+    assert "scoring minutes" in " ".join(" ".join(lines).split()) and "on 1 GPU: at least 5 minutes" in lines
     assert f"python -m tools.studies.estimate {TABLE4} --seconds-per-step {jobs[0].bundle}=" in text
 
 
@@ -160,12 +166,12 @@ def entry(name: str, seconds: float, after: str | None = None, processes: int = 
 def test_a_study_takes_its_share_of_the_work_but_not_less_than_its_longest_chain():
     hours = 3600
     costs = [entry("a", 10 * hours), entry("b", 4 * hours), *(entry(f"b{n}", 3 * hours, after="b") for n in range(4))]
-    assert [hours_at_least(costs, gpus) for gpus in (1, 2, 3, 100)] == [26, 13, 10, 10]
-    assert hours_at_least([entry("a", 10 * hours), entry("c", 3 * hours, after="a")], 5) == 13
+    assert [seconds_at_least(costs, gpus) / hours for gpus in (1, 2, 3, 100)] == [26, 13, 10, 10]
+    assert seconds_at_least([entry("a", 10 * hours), entry("c", 3 * hours, after="a")], 5) == 13 * hours
     # 12 GPU hours on 4 GPUs
-    assert hours_at_least([entry("a", 12 * hours, processes=4)], 4) == 3
+    assert seconds_at_least([entry("a", 12 * hours, processes=4)], 4) == 3 * hours
     with pytest.raises(ValueError, match="a job runs on 4 GPUs"):
-        hours_at_least([entry("a", 12 * hours, processes=4)], 2)
+        seconds_at_least([entry("a", 12 * hours, processes=4)], 2)
 
 
 def test_the_datalist_counts_once_it_is_there(tmp_path):

@@ -35,7 +35,7 @@ from planewise.errors import InputError
 from planewise.exams.anatomies import ANATOMIES, VOLUME
 from planewise.exams.cases import BRATS
 from planewise.exams.split import SECTIONS
-from planewise.exams.words import count_of
+from planewise.exams.words import count_of, duration, unit_of_time
 
 from tools.benchmarks.page import with_block
 from tools.benchmarks.phantom_data import phantom_datalist
@@ -421,8 +421,8 @@ def phantoms_of(job: Job, anatomy: str, config: Mapping[str, Any]) -> tuple[str,
     return layout, written, () if layout == "msd" else ("--channels", _CHANNELS[channels])
 
 
-def hours_at_least(costs: Sequence[Cost], gpus: int) -> float:
-    """Least number of hours that a study takes on this number of GPUs: the work divided by the number of GPUs, as if no
+def seconds_at_least(costs: Sequence[Cost], gpus: int) -> float:
+    """Least number of seconds that a study takes on this number of GPUs: the work divided by the number of GPUs, as if no
     GPU ever waited, or the longest pretraining with a fine-tuning that starts from it, whichever is longer.
 
     Raises:
@@ -433,7 +433,7 @@ def hours_at_least(costs: Sequence[Cost], gpus: int) -> float:
     # a job on several GPUs is assumed to be proportionally faster
     length = {entry.job.name: entry.seconds / entry.job.processes for entry in costs}
     chain = max(length[entry.job.name] + length.get(entry.job.after or "", 0.0) for entry in costs)
-    return max(chain, sum(entry.seconds for entry in costs) / gpus) / 3600
+    return max(chain, sum(entry.seconds for entry in costs) / gpus)
 
 
 def report(
@@ -461,17 +461,18 @@ def report(
         for (trained, exams), entries in rows.items()
     }
     width = max(map(len, named)) + 2
-    lines += ["", f"{'':{width}}{'jobs':>5}{'steps':>9}{'s/step':>9}{'training':>10}{'scoring':>9}{'hours':>8}"]
+    total = sum(entry.seconds for entry in costs)
+    times, size = unit_of_time(total)
+    lines += ["", f"{'':{width}}{'jobs':>5}{'steps':>9}{'s/step':>9}{'training':>10}{'scoring':>9}{times:>8}"]
     for name, entries in named.items():
         steps = sum(entry.work.steps for entry in entries)
         step = entries[0].slice * entries[0].work.step_slices
-        hours = [sum(getattr(entry, part) for entry in entries) / 3600 for part in ("training", "watching", "seconds")]
+        parts = [sum(getattr(entry, part) for entry in entries) / size for part in ("training", "watching", "seconds")]
         lines.append(
-            f"{name:{width}}{len(entries):>5}{steps:>9}{step:>9.3f}{hours[0]:>10.1f}{hours[1]:>9.1f}{hours[2]:>8.1f}"
+            f"{name:{width}}{len(entries):>5}{steps:>9}{step:>9.3f}{parts[0]:>10.1f}{parts[1]:>9.1f}{parts[2]:>8.1f}"
         )
-    total = sum(entry.seconds for entry in costs) / 3600
     steps = sum(entry.work.steps for entry in costs)
-    lines += [f"{'all trainings':{width}}{len(costs):>5}{steps:>9}{'':28}{total:>8.1f} {unit} hours", ""]
+    lines += [f"{'all trainings':{width}}{len(costs):>5}{steps:>9}{'':28}{total / size:>8.1f} {unit} {times}", ""]
     where = f"this {'CPU' if device == 'cpu' else torch.cuda.get_device_name(device)}"
     if device == "cpu":
         where += f" ({torch.get_num_threads()} threads)"
@@ -488,14 +489,14 @@ def report(
     )
     for number in gpus:
         try:
-            hours_of_all = hours_at_least(costs, number)
+            least = seconds_at_least(costs, number)
         except ValueError as error:
             lines.append(f"on {number}: not possible: {error}")
             continue
         where = (
             f"on {number} GPU{'s' * (number > 1)}" if unit == "GPU" else f"{number} job{'s' * (number > 1)} at a time"
         )
-        lines.append(f"{where}: at least {hours_of_all:.1f} hours")
+        lines.append(f"{where}: at least {duration(least)}")
     if rates.slice:
         timings = {
             entry.job.trained: entry.slice * entry.work.step_slices for entry in costs if entry.source == "timed"

@@ -47,13 +47,15 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    measure: Annotated[bool, typer.Option(help="Time a few training steps (a minute) and print the hours.")] = True,
+    measure: Annotated[
+        bool, typer.Option(help="Time a few training steps (a minute) and print how long it takes.")
+    ] = True,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False,
 ) -> None:
     """Compare pretexts on your own images and labels: does pretraining help, and which pretext helps most?
 
     Indexes the folders, chooses pretexts that suit the images, writes OUT/study.yaml, and prints the number of
-    trainings and the hours and disk space that they take. If you agree, it runs the study: each pretext is trained on
+    trainings and the time and disk space that they take. If you agree, it runs the study: each pretext is trained on
     the unlabelled images; then the task is learned from scratch and from each pretext, with few labels, drawn several
     times. The result is a page, OUT/report/index.html: gains over scratch with intervals, and a verdict for each
     pretext. You can stop it with Ctrl-C; the same command resumes it.

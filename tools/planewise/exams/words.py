@@ -1,15 +1,28 @@
-"""Numbers and lists in sentences, and numbers in names."""
+"""Numbers, times and lists in sentences, and numbers in names."""
 
 import re
 from collections.abc import Iterable, Sequence
 
 #: Number of names in a sentence before the rest is counted.
 _MOST_NAMES = 5
+#: From this number of seconds on, a time is given in hours.
+_HOURS_FROM = 2 * 3600
 
 
 def count_of(number: int, noun: str) -> str:
     """``1 exam``, ``2 exams``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def unit_of_time(seconds: float) -> tuple[str, int]:
+    """The unit in which people read a time, and its number of seconds: minutes below two hours, then hours."""
+    return ("minutes", 60) if seconds < _HOURS_FROM else ("hours", 3600)
+
+
+def duration(seconds: float) -> str:
+    """``1 minute`` (the shortest), ``119 minutes``, ``2.0 hours``."""
+    unit, size = unit_of_time(seconds)
+    return f"{seconds / size:.1f} hours" if unit == "hours" else count_of(max(1, round(seconds / size)), "minute")
 
 
 def listed(words: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from planewise.atomic_write import atomic_write
 from planewise.data.readable_items import reason_alone
 from planewise.errors import InputError
 from planewise.exams.datalist import folders_table, write_folders
+from planewise.exams.words import duration
 from planewise.locks import claim_folder
 from planewise.own_exams.heart_bundles import PAGE, ExamWork, Summary, folder_of, slices_of
 from planewise.reports.archive_page import ListedExam, archive_page
@@ -88,7 +89,8 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
         for number, name in enumerate(todo, start=1):
             line = _one(work, name, exams[name], output, made_from[name], done)
             left = (time.monotonic() - began) / number * (len(todo) - number)
-            tell(f"{done.kept + number} of {len(exams)}: exam {name}: {line}{_in_words(left)}")
+            rest = f" (about {duration(left)} left)" if left >= 1 else ""
+            tell(f"{done.kept + number} of {len(exams)}: exam {name}: {line}{rest}")
     finally:
         _write(done, work, exams, output)
     if not done.finished:
@@ -161,16 +163,6 @@ def _earlier(record: Path, made_from: str, page: Path) -> Summary | None:
         )
     except (InputError, KeyError, TypeError, ValueError):
         return None
-
-
-def _in_words(seconds: float) -> str:
-    """The remaining time, as the end of a line."""
-    if seconds < 1:
-        return ""
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return " (less than a minute left)"
-    return f" (about {minutes} min left)" if minutes < 90 else f" (about {minutes / 60:.0f} h left)"
 
 
 def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[str, Any]]], output: Path) -> None:
