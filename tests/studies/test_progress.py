@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
 from tools.studies.progress import RULES, shortened
 
@@ -26,8 +28,8 @@ def test_a_step_is_named_counted_and_the_rest_estimated():
     lines = STATS + finished("phantom", 1) + finished("phantom", 2)[:2] + ["2 of 7 steps (1%) done"]
     said = list(shortened(lines, lambda: next(times)))
     assert said == [
-        "1 of 6: phantom exams written, about 17 min left",
-        "2 of 6: phantom exams written, about 15 min left",
+        "1 of 6: phantom exams written, about 17 minutes left",
+        "2 of 6: phantom exams written, about 15 minutes left",
     ]
 
 
@@ -40,11 +42,46 @@ def test_the_last_step_has_nothing_left():
 
 def test_what_it_does_not_know_passes():
     error = [
-        "RuleException:",
-        "CalledProcessError in file x, line 4:",
+        "WorkflowError in file x, line 4:",
+        "MissingInputException:",
         "Nothing to be done (all requested files are present).",
     ]
     assert list(shortened(STATS + error)) == error
+
+
+#: What Snakemake prints if a job fails; the log and the end of the command follow.
+FAILED = [
+    "RuleException:", 'CalledProcessError in file "/x/label_efficiency.smk", line 420:',
+    "Command 'set -euo pipefail;  (cd /x && python -m monai.bundle run --features '[24, 48]') > {log} 2>&1' {status}.",
+    "Shutting down, this might take some time.", "Exiting because a job execution failed. Look above for error messages",
+    "WorkflowError:", "At least one job did not complete successfully.",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "log", "shown"),
+    [
+        (
+            "exit status 1",
+            "INFO epoch 1\nplanewise: no mask of exam 12ab;\nindex again\n",
+            ["planewise: no mask", "index"],
+        ),
+        ("exit status 1", "planewise: early\n" + "step\n" * 9 + "KeyError: 'x'\n", ["step"] * 7 + ["KeyError: 'x'"]),
+        ("exit status 137", "INFO epoch 1\n", ["INFO epoch 1", "the system killed the job"]),
+        ("exit status 1", None, ["(no log: No such file"]),
+    ],
+)
+def test_a_failed_job_is_named_with_its_last_words_and_its_log(tmp_path, status, log, shown):
+    path = tmp_path / "finetune_none_1_0.log"
+    if log is not None:
+        path.write_text(log)
+    lines = [line.replace("{log}", str(path)).replace("{status}", f"returned non-zero {status}") for line in FAILED]
+    first, *words, where, waiting = shortened(STATS + lines)
+    assert first == f"failed: finetune_none_1_0 ({status}). Its last lines:" and where == f"The whole log: {path}"
+    assert len(words) == len(shown) and all(
+        word.startswith(f"    {start}") for word, start in zip(words, shown, strict=True)
+    )
+    assert waiting.startswith("no new job starts")
 
 
 def test_after_ctrl_c_the_errors_of_stopped_jobs_are_not_shown():

@@ -1,4 +1,5 @@
-"""Shorten Snakemake's log to a few lines: what has finished, the number of the step, and the approximate time left.
+"""Shorten Snakemake's log to a few lines: what has finished, the number of the step, the approximate time left, and, if a job
+fails, its last words.
 
     snakemake ... --quiet rules host 2>&1 | python tools/studies/progress.py
 
@@ -12,6 +13,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from planewise.exams.words import duration
 
 #: For each rule, a description of a finished job and its relative duration.
 RULES = {
@@ -30,8 +34,15 @@ RULES = {
 }
 _IDLE = re.compile(
     r"Select jobs to execute|Execute \d+ jobs|Assuming unrestricted|Using shell|Provided cores|Rules claiming|Building DAG|"
-    r"Touching output|Elapsed time: |Complete log|\[\w{3} \w{3} .*\]$|Job stats:|-+  -+$|job +count$|total +\d+$|all +\d+$"
+    r"Touching output|Elapsed time: |Complete log|\[\w{3} \w{3} .*\]$|Job stats:|-+  -+$|job +count$|total +\d+$|all +\d+$|"
+    # around a failed job
+    r"RuleException:$|CalledProcessError in |Exiting because a job|At least one job did not"
 )
+#: The command of a failed job, whose log is its output.
+_FAILED = re.compile(r"Command '.* > (\S+\.log) 2>&1' (?:returned non-zero )?(.*?)\.?$")
+_WAITING = "Shutting down, this might take some time"
+#: Number of lines of a failed job's log that are shown, unless the log ends with a message of planewise.
+_LAST_LINES = 8
 _STOPPED = "Terminating processes on user request"
 _COUNT = re.compile(r"(\w+) +(\d+)$")
 _FINISHED = re.compile(r"Finished jobid: \d+ \(Rule: (\w+)\)")
@@ -46,7 +57,7 @@ def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic)
         clock: function that returns the time in seconds.
     """
     began, finished, left = clock(), "", dict.fromkeys(RULES, 0)
-    total, steps_in_all, stopped = 0.0, 0, False
+    total, steps_in_all, stopped, failed = 0.0, 0, False, False
     for line in (line.rstrip("\n") for line in lines):
         if stopped or not line or _IDLE.match(line):
             continue
@@ -54,7 +65,14 @@ def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic)
             stopped = True
             yield "stopping: each training writes a checkpoint first ..."
             continue
-        if (count := _COUNT.match(line)) and count[1] in RULES:
+        if failure := _FAILED.match(line):
+            failed = True
+            yield from _last_words(Path(failure[1]), failure[2])
+        elif failed and line.startswith(_WAITING):
+            yield "no new job starts; those that still run are finished first, and Ctrl-C stops them ..."
+        elif failed and line == "WorkflowError:":
+            continue
+        elif (count := _COUNT.match(line)) and count[1] in RULES:
             left[count[1]] = int(count[2])
             total, steps_in_all = _cost(left), sum(left.values())
         elif found := _FINISHED.match(line):
@@ -64,10 +82,25 @@ def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic)
         elif (steps := _STEPS.match(line)) and finished in RULES:
             done = total - _cost(left)
             rest = (clock() - began) * (total - done) / done if done > 0 else 0.0
-            when = f", about {max(1, round(rest / 60))} min left" if rest > 0 else ""
+            when = f", about {duration(rest)} left" if rest > 0 else ""
             yield f"{steps[1]} of {steps_in_all}: {RULES[finished][0]}{when}"
         elif not steps:
             yield line
+
+
+def _last_words(log: Path, status: str) -> Iterator[str]:
+    """The name of a failed job, the end of its log, and what its exit status means."""
+    yield f"failed: {log.stem} ({status}). Its last lines:"
+    try:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError as error:
+        lines = [f"(no log: {error.strerror})"]
+    starts = [number for number, line in enumerate(lines) if line.startswith("planewise")]
+    first = starts[-1] if starts and starts[-1] >= len(lines) - _LAST_LINES else -_LAST_LINES
+    yield from (f"    {line}" for line in lines[first:])
+    if status.endswith(" 137") or "SIGKILL" in status:
+        yield "    the system killed the job, usually because memory ran out; run fewer jobs at a time with --cores"
+    yield f"The whole log: {log}"
 
 
 def _cost(jobs: dict[str, int]) -> float:
