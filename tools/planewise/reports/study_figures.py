@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from planewise.reports.methods import method_colour, method_name
 from planewise.reports.study.numbers import interval, paired_differences
@@ -41,11 +41,21 @@ def pretext_curves(histories: Mapping[str, History]) -> Figure:
         if "location_mae" in columns[method]:
             _curve(panels["location"], rows, "location_mae", colour, "-")
     for name, axes in panels.items():
-        axes.set(title=titles[name], xlabel="epoch", **({"yscale": "log"} if name == "loss" else {"ylim": (0, None)}))
+        axes.set(title=titles[name], xlabel="epoch", **({} if name == "loss" else {"ylim": (0, None)}))
+    _log_axis(panels["loss"])
     if "angle" in panels:
         panels["angle"].legend(frameon=False, fontsize=8)
     figure.legend(*panels["loss"].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8)
     return figure
+
+
+def _log_axis(axes) -> None:
+    """A logarithmic y axis with plain numbers, 0.5 and 4, where matplotlib writes powers of ten."""
+    axes.set_yscale("log")
+    # if the axis spans less than a few of these ticks, the locator chooses others
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scores: Mapping[str, str]) -> Figure:
