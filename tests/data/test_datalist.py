@@ -110,6 +110,11 @@ def test_all_sections_and_each_item_once(tmp_path):
         load_datalist(write(tmp_path, {}), "all", required=True)
 
 
+def test_the_section_that_monai_calls_testing_is_the_test_section(tmp_path):
+    (tmp_path / "d.json").write_text(json.dumps({"training": [{"image": "a"}], "testing": [{"image": "b"}]}))
+    assert [item["image"] for item in load_datalist(tmp_path / "d.json", "test")] == [str(tmp_path / "b")]
+
+
 def test_an_empty_section_may_be_an_error(tmp_path):
     path = write(tmp_path, {"training": [], "test": [{"image": "a"}]})
     with pytest.raises(InputError, match="section training of .* is empty .test has exams.; index more"):
