@@ -51,6 +51,15 @@ def test_means_parts_and_scores_in_epochs_that_were_validated(tmp_path):
     ]
 
 
+def test_a_long_first_epoch_tells_once_how_long_the_training_takes(tmp_path, caplog, monkeypatch):
+    clock = iter(range(15, 10_000, 15))
+    monkeypatch.setattr("planewise.engines.history.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with caplog.at_level(logging.INFO):
+        run(tmp_path)
+    paces = [record.getMessage() for record in caplog.records if "per step" in record.getMessage()]
+    assert paces == ["step 2 of 4: 15.0 s per step, so the training takes another 2 minutes without validation"]
+
+
 def test_an_epoch_is_a_line_of_the_log(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         run(tmp_path)

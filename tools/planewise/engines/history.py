@@ -21,6 +21,9 @@ from planewise.reports.history import read_history
 
 logger = logging.getLogger(__name__)
 
+#: Seconds without a line in the log, after which a long first epoch reports its pace.
+_QUIET = 20.0
+
 
 class HistoryHandler:
     """Write ``history.csv``: epoch, learning rate, mean training loss and its terms, training and validation scores.
@@ -45,12 +48,14 @@ class HistoryHandler:
         self._sums: dict[str, torch.Tensor] = {}
         self._columns: list[str] = []
         self._begun = 0.0
+        self._reports_pace = False
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._read_anew)
         engine.add_event_handler(Events.EPOCH_STARTED, self._say_what_comes)
         engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._say_pace)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
         # not on EXCEPTION_RAISED, because Ignite hides a handled exception from the caller
         engine.add_event_handler(Events.COMPLETED, lambda *_: log_scores(True))
@@ -65,6 +70,7 @@ class HistoryHandler:
         if not self._begun and idist.get_rank() == 0:
             steps, first, last = engine.state.epoch_length, engine.state.epoch, engine.state.max_epochs
             logger.info("training epochs %d to %d, %s each", first, last, count_of(steps, "step"))
+            self._reports_pace = True
 
     def _reset(self, engine: Engine) -> None:
         self._sums = {}
@@ -74,6 +80,20 @@ class HistoryHandler:
         values = {"train_loss": engine.state.output["loss"].detach(), **logged_terms(self.loss)}
         for name, value in values.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def _say_pace(self, engine: Engine) -> None:
+        """Log once, in a first epoch that takes long, how long a step and the whole training take."""
+        state, passed = engine.state, time.monotonic() - self._begun
+        if not self._reports_pace or passed < _QUIET:
+            return
+        self._reports_pace = False
+        done = state.iteration - (state.epoch - 1) * state.epoch_length
+        left = passed / done * (state.max_epochs * state.epoch_length - state.iteration) / 60
+        logger.info(
+            "step %d of %d: %.1f s per step, so the training takes another %s without validation",
+            *(done, state.epoch_length, passed / done),
+            f"{left / 60:.1f} hours" if left >= 60 else count_of(max(1, round(left)), "minute"),
+        )
 
     def _write(self, engine: Engine) -> None:
         steps = engine.state.epoch_length * idist.get_world_size()
@@ -101,6 +121,7 @@ class HistoryHandler:
 
     def _log(self, row: Mapping[str, Any], epochs: int) -> None:
         # otherwise a loss with a single term would be logged twice
+        self._reports_pace = False
         same = {term for term in self._sums if term != "train_loss" and row[term] == row["train_loss"]}
         left_out = {"epoch", "learning_rate", *same}
         scores = ", ".join(f"{name} {value:.4f}" for name, value in row.items() if name not in left_out)
