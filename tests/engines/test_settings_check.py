@@ -329,6 +329,15 @@ def test_values_of_structures_are_the_networks_classes(bundle, any_value, file):
             check_settings(evaluated_settings(parser))
 
 
+def test_a_section_without_exams_cannot_be_scored(tmp_path):
+    datalist = tmp_path / "d.json"
+    datalist.write_text(json.dumps({"training": [{"image": "a"}], "test": []}))
+    with pytest.raises(InputError, match=r"section test of .* nothing to score \(training has exams\).*--section"):
+        check_settings({"section": "test", "datalist": str(datalist)})
+    check_settings({"section": "all", "datalist": str(datalist)})
+    check_settings({"section": "validation", "fold": 0, "datalist": str(datalist)})  # the folds fill it
+
+
 def test_views_are_those_of_the_training_exams(tmp_path):
     datalist = tmp_path / "datalist.json"
     items = [{"image": "a", "planes": {"2ch": {}}}, {"image": "b", "planes": {"4ch": {}, "2ch": {}}}, {"image": "c"}]

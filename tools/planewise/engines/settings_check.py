@@ -216,8 +216,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
     Raises:
         InputError: a value is invalid (`CHECKS`); the device is not available; the images do not fit the network, the
-            puzzle or the patches; no training exam of ``datalist`` has one of the ``views``, or the locations that
-            ``mapping`` needs; or ``transfer`` needs weights or images that are not given.
+            puzzle or the patches; the ``section`` to score is empty; no training exam of ``datalist`` has one of the
+            ``views``, or the locations that ``mapping`` needs; or ``transfer`` needs weights or images that are not given.
     """
     for name, value in settings.items():
         _check(name, value, CHECKS.get(name, _ANYTHING))
@@ -231,6 +231,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         _check_sides(settings)
     if not Path(str(settings.get("datalist"))).expanduser().is_file():
         return
+    if "section" in settings and settings.get("fold") is None:
+        _check_section(settings["section"], settings["datalist"])
     if "views" in settings:
         _check_views(settings["views"], settings["datalist"])
     if "mapping" in settings:
@@ -373,6 +375,16 @@ def _check_sides(settings: Mapping[str, Any]) -> None:
                 f"--{'window' if settings.get('window') else 'image_size'} must be a multiple of {multiple} for "
                 f"{type(part).__name__}, got {side}; set it to {near}"
             )
+
+
+def _check_section(section: str, datalist: str | Path) -> None:
+    content = read_datalist(datalist)
+    if not any(content.get(name) for name in (SECTIONS if section == "all" else (section,))):
+        filled = ", ".join(name for name in SECTIONS if content.get(name)) or "no section"
+        raise InputError(
+            f"section {section} of {datalist} is empty, so there is nothing to score ({filled} has exams); name another "
+            "section with --section, or divide the exams again with `planewise index --sections FILE`"
+        )
 
 
 def _check_views(views: Any, datalist: str | Path) -> None:
