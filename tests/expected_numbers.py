@@ -91,7 +91,7 @@ def check_numbers(
         return next((relative for start, relative in (loose or {}).items() if re.match(start, key)), RELATIVE)
 
     file = FOLDER / f"{name}.json"
-    values = _rounded(numbers(found))
+    values = rounded(numbers(found))
     if write:
         _store(file, case, values)
     stored = json.loads(file.read_text()).get(case, {})
@@ -104,15 +104,18 @@ def check_numbers(
     assert not wrong, "\n".join([title, *wrong[:20]])
 
 
-def _rounded(value: Any) -> Any:
-    """Numbers of six digits in what JSON can hold."""
+def rounded(value: Any) -> Any:
+    """Nested values in what JSON and YAML can hold, with numbers of five digits."""
     if isinstance(value, Mapping):
-        return {str(key): _rounded(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_rounded(part) for part in value]
-    if not isinstance(value, float):
-        return value
-    return float(f"{value:.6g}") if math.isfinite(value) else str(value)
+        return {str(key): rounded(part) for key, part in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return rounded(value.tolist())
+    if isinstance(value, list | tuple):
+        # all affines have the same last row
+        return [rounded(part) for part in value if part != [0.0, 0.0, 0.0, 1.0]]
+    if isinstance(value, float) and math.isfinite(value):
+        return 0.0 if abs(value) < 1e-6 else float(f"{value:.5g}")
+    return value if isinstance(value, int | str) or value is None else str(value)
 
 
 def _store(file: Path, case: str, values: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ thousandth. Times, versions and the tests' folders are masked.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from difflib import unified_diff
@@ -19,6 +18,8 @@ import numpy as np
 import pydicom
 import yaml
 from matplotlib.figure import Figure
+
+from tests.expected_numbers import rounded, statistics
 
 FOLDER = Path(__file__).parent / "expected" / "text"
 #: Everything except finite numbers with decimals or exponents, which need not agree to the last digit.
@@ -83,7 +84,7 @@ def readable(content: Any) -> str:
     """Nested values as YAML, in their own order, with numbers of five digits; of equal lists and mappings, only the first is
     written, and the others refer to it.
     """
-    content = _shared(_plain(content), {})
+    content = _shared(rounded(content), {})
     return yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False, default_flow_style=None, width=120)
 
 
@@ -106,21 +107,6 @@ def _entries(value: dict | list) -> list[tuple[Any, Any]]:
     return [*own, ("rest", rest)] if own else list(value.items())
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        # all affines have the same last row
-        return [_plain(entry) for entry in value if entry != [0.0, 0.0, 0.0, 1.0]]
-    if isinstance(value, (float, np.floating)):
-        return value if not math.isfinite(value) else 0.0 if abs(value) < 1e-6 else float(f"{value:.5g}")
-    if isinstance(value, np.integer):
-        return int(value)
-    return value if isinstance(value, (int, str, bool)) or value is None else str(value)
-
-
 def items_in_brief(items: list[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """For each exam: the number of its items, and of each key the first and last value and the number of values."""
     exams: dict[str, list[Mapping[str, Any]]] = {}
@@ -140,7 +126,7 @@ def _columns(items: list[Mapping[str, Any]]) -> dict[str, Any]:
     brief = {}
     for key in dict.fromkeys(key for item in items for key in item):
         values = [item[key] for item in items if key in item]
-        different = len({json.dumps(_plain(value)) for value in values})
+        different = len({json.dumps(rounded(value)) for value in values})
         ends = [values[0]] if different == 1 else [values[0], values[-1]]
         counts = [] if (len(values), different) == (len(items), 1) else [f"{len(values)} values, {different} different"]
         brief[key] = [*ends, *counts] if counts else values[0]
@@ -213,7 +199,7 @@ def _content(item: pydicom.Dataset, depth: int) -> list[str]:
         value = _code(item.ConceptCodeSequence[0])
     elif kind == "NUM":
         measured = item.MeasuredValueSequence[0]
-        value = f"{_plain(float(measured.NumericValue))} {measured.MeasurementUnitsCodeSequence[0].CodeValue}"
+        value = f"{rounded(float(measured.NumericValue))} {measured.MeasurementUnitsCodeSequence[0].CodeValue}"
     elif kind == "TEXT":
         value = item.TextValue
     elif kind == "PNAME":
@@ -234,7 +220,7 @@ def _code(code: pydicom.Dataset) -> str:
 
 
 def _numbers(values: Any) -> str:
-    return json.dumps(_plain([float(value) for value in values]))
+    return json.dumps(rounded([float(value) for value in values]))
 
 
 def text_of_figure(figure: Figure) -> str:
@@ -258,7 +244,7 @@ def text_of_figure(figure: Figure) -> str:
             found.append(f"  {type(points).__name__} {_label(points)}: {_short(points.get_offsets())}")
         for image in axes.get_images():
             shown = np.asarray(image.get_array(), dtype=float)
-            found.append(f"  image {_values(shown)}, at {_short(image.get_extent())}")
+            found.append(f"  image {_summary(shown)}, at {_short(image.get_extent())}")
     return "\n".join(found)
 
 
@@ -275,13 +261,8 @@ def _short(values: Any) -> str:
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
         return ", ".join(map(str, array.ravel()[:20]))
-    array = array.astype(float)
-    return json.dumps(_plain(array)) if array.size <= 24 else _values(array)
+    return json.dumps(rounded(array.astype(float))) if array.size <= 24 else _summary(array)
 
 
-def _values(array: np.ndarray) -> str:
-    """Shape and mean, and the means of the quarters, so that no axis can be swapped or flipped."""
-    halves = np.array_split(array, 2)
-    quarters = [part for half in halves for part in (np.array_split(half, 2, axis=1) if array.ndim > 1 else [half])]
-    means = [float(np.nanmean(part)) for part in [array, *quarters]]
-    return f"{'x'.join(map(str, array.shape))}, mean and means of its parts {json.dumps(_plain(means))}"
+def _summary(array: np.ndarray) -> str:
+    return json.dumps(rounded(statistics(array)))
