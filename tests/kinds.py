@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,10 @@ KINDS = tuple(
     for file in _FILES
     if "kind" in json.loads(file.read_text()).get("planewise", {}).get("tests", {})
 )
-#: A pretext and a task that represent all others in the longest tests.
+#: A pretext and a task that represent all others in long tests; in the longest, the task alone.
 PRETEXT_AND_TASK = ("pretext_cardiac_multitask", "downstream_knee_injury_classification")
 
 
-def a_pretext_and_a_task(names: Iterable[str]) -> list[Any]:
-    """Parameters for a test of bundles: `PRETEXT_AND_TASK` unchanged, and the others marked slow."""
-    return [name if name in PRETEXT_AND_TASK else pytest.param(name, marks=pytest.mark.slow) for name in names]
-
-
-def one_of_each_kind(names: Iterable[str]) -> list[Any]:
-    """Parameters of a test of bundles: those in `KINDS` as they are, the others marked slow."""
-    return [name if name in KINDS else pytest.param(name, marks=pytest.mark.slow) for name in names]
+def others_slow(names: Iterable[str], always: Collection[str] = KINDS) -> list[Any]:
+    """Parameters of a test of bundles: those that always run as they are, the others marked slow."""
+    return [name if name in always else pytest.param(name, marks=pytest.mark.slow) for name in names]

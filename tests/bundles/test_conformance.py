@@ -16,7 +16,7 @@ from planewise.packaging.run import Run
 
 from tests.bundles.conftest import BUNDLES, DECLARED, PHOTOGRAPHS, VOLUMES, anatomy
 from tests.conftest import ROOT
-from tests.kinds import one_of_each_kind
+from tests.kinds import others_slow
 
 #: The warnings that a bundle in the repository may get. The forest trains in one process and its input is not an image;
 #: MONAI Label passes one image, and the classification from two phases needs two.
@@ -69,7 +69,7 @@ def thin(name: str, folder: Path) -> Path:
     return copy
 
 
-@pytest.mark.parametrize("name", one_of_each_kind(BUNDLES))
+@pytest.mark.parametrize("name", others_slow(BUNDLES))
 def test_planewise_check(name, tmp_path):
     found = list(check_bundle(thin(name, tmp_path)))
     assert [finding for finding in found if finding.status == "FAIL"] == []

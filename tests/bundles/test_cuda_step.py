@@ -16,7 +16,7 @@ from planewise.data import StackDataset, TwoPhaseDataset, device_arrays
 from tests.bundles.conftest import TRAINED, tiny
 from tests.conftest import ROOT
 from tests.cuda_stand_in import WITHOUT_VALUES, Streams, as_on_a_gpu
-from tests.kinds import one_of_each_kind
+from tests.kinds import others_slow
 
 
 def trainer_on(device: torch.device, name: str, datalists: dict[str, Path], folder: Path, **changes):
@@ -63,7 +63,7 @@ def kept_slices(trainer):
     return dataset.slices if isinstance(dataset, (StackDataset, TwoPhaseDataset)) else dataset
 
 
-@pytest.mark.parametrize("name", one_of_each_kind(TRAINED))
+@pytest.mark.parametrize("name", others_slow(TRAINED))
 def test_a_step_without_values(name, datalists, tmp_path):
     trainer = trainer_on(WITHOUT_VALUES, name, datalists, tmp_path)
     kept = kept_slices(trainer)
@@ -82,7 +82,7 @@ def test_a_step_without_values(name, datalists, tmp_path):
     assert trainer.state.output["loss"].device == WITHOUT_VALUES
 
 
-@pytest.mark.parametrize("name", one_of_each_kind(TRAINED))
+@pytest.mark.parametrize("name", others_slow(TRAINED))
 def test_batches_on_a_side_stream(name, datalists, tmp_path):
     """The stand-in's streams run on the CPU, and refuse what two streams of a GPU would do in the wrong order."""
     settings = {"max_epochs": 2, "samples_per_epoch": 16, "val_interval": 1, "progress": False}

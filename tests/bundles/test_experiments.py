@@ -19,7 +19,7 @@ from planewise.reports.exam_figure import exam_figure
 
 from tests.bundles.conftest import BUNDLES, datalist_for, run_bundle, tiny, tiny_size
 from tests.conftest import ROOT
-from tests.kinds import one_of_each_kind
+from tests.kinds import others_slow
 
 PAGE = ROOT / "tools/docs/experiments.md"
 # log every step, so that even a short run has its loss in the log
@@ -72,7 +72,7 @@ def with_every_view(datalist: Path, views: list[str], folder: Path) -> Path:
     return changed
 
 
-@pytest.mark.parametrize("name", one_of_each_kind(TRAINED))
+@pytest.mark.parametrize("name", others_slow(TRAINED))
 def test_a_file_on_top_trains_evaluates_and_infers(name, phantoms, tmp_path):
     bundle, file, run = BLOCKS[name].bundle, overlay(name, tmp_path), tmp_path / "run"
     datalist = str(with_every_view(datalist_for(bundle, phantoms), BLOCKS[name].content.get("views", []), tmp_path))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 
-from tests.bundles.conftest import run_bundle, tiny_size
 from tests.bundles.test_pieces import parser_of, worsened_by_its_loss_turned
-from tests.bundles.test_restoration import Recorder, check_files
+from tests.bundles.test_restoration import Recorder
 
 GENESIS = "pretext_models_genesis"
 #: Enough to learn something in seconds.
@@ -64,20 +61,3 @@ def test_the_network_sees_spoilt_slices_and_is_asked_for_the_others(phantoms, tm
     torch.testing.assert_close(target["restored"].std(dim=(1, 2, 3)), torch.ones(8), atol=0.25, rtol=0)
     squares = (trainer.state.output["pred"].detach() - target["restored"]).square()
     assert float(trainer.state.output["loss"]) == pytest.approx(float(squares.mean()), rel=1e-4)
-
-
-def test_it_trains_evaluates_and_infers(phantoms, tmp_path):
-    datalist = str(phantoms.cardiac.unlabelled)
-    settings = {"datalist": datalist, "max_epochs": 1, "samples_per_epoch": 16, "val_interval": 1}
-    files = ("train.yaml", "evaluate.yaml")
-    run_bundle(GENESIS, *files, run_id="train_and_evaluate", output_dir=str(tmp_path / "a"), **settings)
-    scores = json.loads((tmp_path / "a/validation/metrics.json").read_text())
-    assert scores["restoration"]["images"] == scores["slices"]
-    for where in ("hidden", "kept"):
-        assert all(value > 0 for value in scores["restoration"][where].values())
-    assert scores["probe"]["location"]["slices"] > 0
-    assert (tmp_path / "a/validation/restored.png").exists()
-    run_bundle(
-        GENESIS, "inference.yaml", input=datalist, num_exams=1, weights=str(tmp_path / "a"), output_dir=str(tmp_path / "out")
-    )  # fmt: skip
-    check_files(tmp_path / "out", tiny_size(GENESIS)["features"][-1])

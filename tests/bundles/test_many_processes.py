@@ -31,7 +31,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tests.bundles.conftest import DECLARED, PUZZLES_OF_VOLUMES, TRAINED, anatomy, datalist_for, run_bundle, tiny
 from tests.bundles.test_runs import interrupted, same, weights
 from tests.conftest import ROOT
-from tests.kinds import one_of_each_kind
+from tests.kinds import others_slow
 from tests.processes import in_processes
 from tests.quick_python import quick_python
 
@@ -233,7 +233,7 @@ def test_segmentation_too(phantoms, tmp_path):
     same_curve(tmp_path / "pair", tmp_path / "alone")
 
 
-@pytest.mark.parametrize("name", one_of_each_kind(TO_THE_WEIGHTS))
+@pytest.mark.parametrize("name", others_slow(TO_THE_WEIGHTS))
 def test_others_too_to_the_weights(name, phantoms, tmp_path):
     """Steps of plain gradient descent, so that their size is that of the gradient; the last batch of an epoch is smaller.
 
@@ -298,7 +298,7 @@ def launched(monkeypatch):
     leave_processes()
 
 
-@pytest.mark.parametrize("name", one_of_each_kind(TRAINED))
+@pytest.mark.parametrize("name", others_slow(TRAINED))
 def test_every_bundle_trains_under_it(name, few, tmp_path, tmp_path_factory, monkeypatch, launched):
     """One process is enough to show whether every weight gets a gradient."""
     trained = []

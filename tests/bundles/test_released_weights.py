@@ -23,7 +23,7 @@ from planewise.packaging.run import Run
 
 from tests.bundles.conftest import BUNDLES, SHIPS, run_bundle
 from tests.conftest import ROOT
-from tests.kinds import a_pretext_and_a_task
+from tests.kinds import PRETEXT_AND_TASK, others_slow
 
 MULTITASK = "pretext_cardiac_multitask"
 
@@ -107,7 +107,7 @@ def test_a_diagnosis_says_that_its_weights_have_seen_phantoms_only(released):
         )
 
 
-@pytest.mark.parametrize("name", a_pretext_and_a_task(SHIPS))
+@pytest.mark.parametrize("name", others_slow(SHIPS, PRETEXT_AND_TASK))
 def test_planewise_check_finds_nothing_against_them(name):
     found = {finding.name: finding for finding in check_bundle(folder_of(name))}
     assert [finding for finding in found.values() if finding.status == "FAIL"] == []

@@ -26,7 +26,7 @@ from planewise.packaging.run import Run
 from tests.bundles.conftest import BUNDLES, DECLARED, SECTIONS, SHIPS, TRAINED, anatomy, parser_of
 from tests.bundles.test_runs import root_cause
 from tests.conftest import ROOT
-from tests.kinds import one_of_each_kind
+from tests.kinds import others_slow
 
 PHOTOGRAPHS = sorted(path.parents[1].name for path in (ROOT / "bundles").glob("pretext_*/configs/photograph.yaml"))
 RUN_CONFIGS = [("train.yaml", "evaluate.yaml"), ("inference.yaml",)]
@@ -173,7 +173,7 @@ def test_few_labels_are_drawn_by_their_seed(name, datalists, tmp_path):
     assert drawn(1, 2) == draws[1] and drawn(1, 1) < draws[1]
 
 
-@pytest.mark.parametrize("name", one_of_each_kind(TRAINED))
+@pytest.mark.parametrize("name", others_slow(TRAINED))
 def test_a_run_resumes_with_its_own_settings_alone(name, datalists, tmp_path):
     def start(**settings: Any) -> None:
         parser = parser_of(name, "train.yaml", datalist=str(datalists[name]), output_dir=str(tmp_path), **settings)
@@ -370,7 +370,7 @@ def test_inference_names_what_cannot_be_read_and_goes_on(name, datalists, tmp_pa
     assert read == 1 and "left out" in caplog.text
 
 
-@pytest.mark.parametrize("name", one_of_each_kind(TRAINED))
+@pytest.mark.parametrize("name", others_slow(TRAINED))
 def test_a_loss_that_is_no_number_ends_the_run_without_weights(name, datalists, tmp_path):
     where = {"datalist": str(datalists[name]), "output_dir": str(tmp_path), "cache_dir": str(tmp_path / "cache")}
     parser = parser_of(name, "train.yaml", max_epochs=3, **where)

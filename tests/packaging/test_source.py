@@ -16,7 +16,7 @@ from planewise.packaging.source import Source, rewrite_imports
 
 from tests.bundles.conftest import BUNDLES
 from tests.conftest import ROOT
-from tests.kinds import one_of_each_kind
+from tests.kinds import others_slow
 
 PACKAGE = Path(planewise.__file__).parent
 
@@ -78,7 +78,7 @@ def left_of_ours(text: str) -> list[str]:
 
 
 # the test below imports each module that any bundle needs, without planewise
-@pytest.mark.parametrize("bundle", one_of_each_kind(BUNDLES))
+@pytest.mark.parametrize("bundle", others_slow(BUNDLES))
 def test_no_import_of_planewise_is_left(bundle):
     for name, text in source_of(bundle).files().items():
         assert not left_of_ours(text), f"{name}: a name that is imported, or in a text?"

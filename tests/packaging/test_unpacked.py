@@ -17,7 +17,7 @@ from monai.bundle import ConfigParser
 from planewise.packaging import check_bundle, package_bundle
 
 from tests.bundles.conftest import BUNDLES, datalist_for, run_bundle, tiny_size
-from tests.kinds import a_pretext_and_a_task
+from tests.kinds import PRETEXT_AND_TASK, others_slow
 from tests.packaging.conftest import arguments, source
 
 
@@ -39,7 +39,7 @@ def test_planewise_cannot_be_imported_where_packages_are_exported(name):
     assert done.returncode == 1 and "ModuleNotFoundError" in done.stderr
 
 
-@pytest.mark.parametrize("name", a_pretext_and_a_task(BUNDLES))
+@pytest.mark.parametrize("name", others_slow(BUNDLES, PRETEXT_AND_TASK[1:]))
 def test_it_infers_and_trains(name, packaged, elsewhere, few_phantoms, tmp_path):
     folder = unpacked(packaged(name, data="ours").zip, tmp_path / "elsewhere")
     assert "measured on: section test of phantoms: ours" in (folder / "docs/README.md").read_text().replace(
