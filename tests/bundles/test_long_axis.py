@@ -148,6 +148,36 @@ def test_an_exam_without_2ch_gives_its_message(phantoms, tmp_path, caplog):
     assert f"slices left out: exam {exam} has no 2ch view (it has sax)" in caplog.text
 
 
+def test_from_4_chamber_images_to_positions(phantoms, tmp_path):
+    datalist = phantoms.cardiac.four_chamber
+    run_bundle(
+        POSITION,
+        "train.yaml",
+        "evaluate.yaml",
+        run_id="train_and_evaluate",
+        datalist=str(datalist),
+        output_dir=str(tmp_path / "run"),
+        **SHORT,
+    )
+    scores = json.loads((tmp_path / "run/validation/metrics.json").read_text())
+    names = list(scores["positions"]["squares"])
+    assert names == list(square_names(["L", "SP"])) and 0 <= scores["positions"]["dice"] < 1
+    run_bundle(
+        POSITION,
+        "inference.yaml",
+        input=str(datalist),
+        num_exams=1,
+        weights=str(tmp_path / "run"),
+        output_dir=str(tmp_path / "out"),
+        **tiny_size(POSITION),
+    )
+    (found,) = (tmp_path / "out").rglob("positions.json")
+    (entry,) = json.loads(found.read_text())["slices"]
+    assert list(entry["centres"]) == names
+    (mask,) = (tmp_path / "out").rglob("*_squares.nii.gz")
+    assert nibabel.load(mask).shape[2] == 1
+
+
 def test_both_tasks_at_once_resume_bit_equal(phantoms, tmp_path):
     torch.manual_seed(2)
     parser = position_parser(phantoms.cardiac.four_chamber, tmp_path)
