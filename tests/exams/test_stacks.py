@@ -189,6 +189,22 @@ def test_images_of_one_place_are_apart_by_b_value_and_directions_stay():
     assert sorted(stack.phase_counts for stack in stacks) == [(1, 1), (4, 4)]
 
 
+@pytest.mark.parametrize(
+    ("times", "stacks"),
+    [
+        ({"echo_time": (60.0, 52.0)}, 1),
+        ({"echo_time": (60.0, 48.0)}, 2),
+        ({"repetition_time": (4000.0, 2600.0)}, 1),
+        ({"repetition_time": (4000.0, 2200.0)}, 2),
+    ],
+)
+def test_series_are_one_contrast_if_their_times_nearly_agree(times, stacks):
+    """Echo times may differ by 15 %, and repetition times, which follow the number of slices, by 40 %."""
+    first, second = ({key: pair[number] for key, pair in times.items()} for number in (0, 1))
+    frames = [*series_of("1", 0.0, 4, 6.0, **first), *series_of("2", 3.0, 4, 6.0, **second)]
+    assert len(build_stacks(frames)) == stacks
+
+
 def test_echoes_of_a_series_are_stacks_and_echo_times_that_vary_are_not():
     echoes = [series_of("1", echo_time=time) for time in (20.0, 22.0, 24.0)]
     assert len(build_stacks(list(chain.from_iterable(echoes)))) == 3
