@@ -159,3 +159,15 @@ def test_a_batch_of_one_slice_says_what_to_change(phantoms, tmp_path):
         )
     cause = root_cause(caught.value)
     assert isinstance(cause, InputError) and "--batch_size of 2 or more" in str(cause)
+
+
+def test_the_rate_of_simsiams_predictor_stays_while_the_others_falls(tmp_path):
+    """Chen and He 2021, section 4.2: half a cosine, of which half has passed after 2 of 4 epochs."""
+    parser = parser_of("pretext_simsiam", tmp_path, tmp_path, max_epochs=4, learning_rate=0.5)
+    learner, optimizer, schedule = (parser.get_parsed_content(key) for key in ("learner", "optimizer", "lr_scheduler"))
+    optimizer.step()
+    for _ in range(2):
+        schedule.step()
+    rates = {id(weight): group["lr"] for group in optimizer.param_groups for weight in group["params"]}
+    for part, rate in ((learner.network, 0.25), (learner.projector, 0.25), (learner.predictor, 0.5)):
+        assert {rates[id(weight)] for weight in part.parameters()} == {rate}
