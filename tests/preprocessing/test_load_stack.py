@@ -70,4 +70,5 @@ def test_a_gap_along_the_normal_lacks_slices(positions, where):
     affines[1, 0, 3] += 15  # displaced within its plane
     turn = torch.linalg.matrix_exp(torch.tensor([[0.0, 0.4, -0.2], [-0.4, 0.0, 0.3], [0.2, -0.3, 0.0]]).double())
     affines[:, :3] = turn @ affines[:, :3]
+    affines[:, :3, :2] *= 1.5  # mm per pixel
     assert missing_slices(affines) == where
