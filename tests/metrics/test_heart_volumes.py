@@ -31,12 +31,13 @@ def test_volumes_fractions_and_mass():
     assert found.mass == pytest.approx(3.0 * 1.05)
 
 
-def test_slices_that_show_a_structure():
+def test_areas_of_a_structure_in_each_slice():
     labels = np.zeros((4, 4, 3), dtype=np.uint8)
     labels[1, 1, 1], labels[2, 2, 1:] = 1, 3
     found = heart_volumes([labels, 0 * labels], [AFFINE] * 2, STRUCTURES)
-    assert found.slices["RV"] == [[False, True, False], [False] * 3]
-    assert found.slices["LV"] == [[False, True, True], [False] * 3]
+    # a voxel is 2 x 2.5 mm
+    assert found.areas["RV"] == [[0, 5, 0], [0] * 3]
+    assert found.areas["LV"] == [[0, 5, 5], [0] * 3]
     assert found.slice_distance == pytest.approx(10.0)
 
 

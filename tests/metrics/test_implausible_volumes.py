@@ -13,13 +13,13 @@ from planewise.metrics.implausible_volumes import implausible_volumes
 USUAL = [False, *[True] * 8, False]
 
 
-def hearts_of(lv, rv=None, muscle=100.0, lv_slices=USUAL, rv_slices=USUAL, distance=10.0):
+def hearts_of(lv, rv=None, muscle=100.0, lv_areas=USUAL, rv_areas=USUAL, distance=10.0):
     """A heart with these volumes and the same slices in every phase."""
     rv = lv if rv is None else rv
     count = len(lv)
     return HeartVolumes(
         {"LV": list(lv), "RV": list(rv), "myocardium": [muscle] * count},
-        {"LV": [lv_slices] * count, "RV": [rv_slices] * count},
+        {"LV": [lv_areas] * count, "RV": [rv_areas] * count},
         distance,
         int(np.argmax(lv)),
         int(np.argmin(lv)),
@@ -94,14 +94,38 @@ def test_one_phase_may_be_any():
     assert flagged([20]) == [] and flagged([4]) == [(("LV",), "volume", 0), (("RV",), "volume", 0)]
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("areas", "cut"),
+    [
+        ([0, 10, 14, 16, 12, 6, 2], {}),
+        ([14, 16, 15, 12, 8, 4, 1], {}),
+        ([14, 16, 15, 12, 7.9], {}),
+        ([14, 16, 15, 12, 8], {5: 50}),
+        ([16, 15, 12, 8, 4, 0], {1: 100}),
+        ([15.3, 16, 12, 8, 4, 0], {1: 96}),
+        ([15.1, 16, 12, 8, 4, 0], {}),
+        ([16, 15, 12], {1: 100, 3: 75}),
+    ],
+)
+def test_a_stack_that_ends_inside_the_left_ventricle(areas, cut, turned):
+    count = len(areas)
+    if turned:
+        areas, cut = areas[::-1], {count + 1 - number: share for number, share in cut.items()}
+    found = implausible_volumes(hearts_of([150, 60], lv_areas=areas, rv_areas=areas))
+    assert [(flag.structures, flag.quantity, flag.phase) for flag in found] == [(("LV",), "volume", 0)] * bool(cut)
+    where = " and ".join(f"{share} % in slice {number}" for number, share in sorted(cut.items()))
+    assert all(flag.text.endswith(f"of its largest area, the LV still has {where} of {count}") for flag in found)
+
+
 def test_a_ventricle_that_is_not_found_is_said_once():
-    (flag,) = implausible_volumes(hearts_of([150, 60], [0, 0], rv_slices=[False] * 10))
+    (flag,) = implausible_volumes(hearts_of([150, 60], [0, 0], rv_areas=[False] * 10))
     assert flag.structures == ("RV",) and flag.text == "no RV was found at end-diastole"
 
 
 def test_a_ventricle_lost_between_slices():
     (flag,) = implausible_volumes(
-        hearts_of([90], rv_slices=[False, True, True, False, True, False, True, True, True, False])
+        hearts_of([90], rv_areas=[False, True, True, False, True, False, True, True, True, False])
     )
     assert flag.structures == ("RV",)
     assert flag.text == "RV is missing in slices 4 and 6 of 10, between slices that show it"
@@ -112,7 +136,7 @@ def test_a_ventricle_lost_between_slices():
     [([2], "slice 3 of 10"), ([2, 3], "slices 3 and 4 of 10"), ([2, 3, 4, 6], "slices 3 to 5 and 7 of 10")],
 )
 def test_slices_in_words(missing, said):
-    (flag,) = implausible_volumes(hearts_of([90], rv_slices=[number not in (0, 9, *missing) for number in range(10)]))
+    (flag,) = implausible_volumes(hearts_of([90], rv_areas=[number not in (0, 9, *missing) for number in range(10)]))
     assert f"RV is missing in {said}, between" in flag.text
 
 
@@ -121,10 +145,10 @@ def test_a_ventricle_lost_long_before_the_other(first):
     end = [False, *[True] * 8, False] if first else [False, *[True] * 8, False][::-1]
     short = [False, *[True] * 5, *[False] * 4]
     short, numbers = (short, "7 to 9") if first else (short[::-1], "2 to 4")
-    assert flagged([90], lv_slices=end, rv_slices=short, distance=10.0) == []
+    assert flagged([90], lv_areas=end, rv_areas=short, distance=10.0) == []
     for settings, lost in (
-        ({"lv_slices": end, "rv_slices": short}, "RV"),
-        ({"lv_slices": short, "rv_slices": end}, "LV"),
+        ({"lv_areas": end, "rv_areas": short}, "RV"),
+        ({"lv_areas": short, "rv_areas": end}, "LV"),
     ):
         (flag,) = implausible_volumes(hearts_of([90], distance=11.0, **settings))
         assert flag.structures == (lost,)

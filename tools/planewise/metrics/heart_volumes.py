@@ -17,13 +17,13 @@ class HeartVolumes:
 
     Attributes:
         volumes: maps each structure to its volumes in all phases, ml, in the order of time.
-        slices: shows which slices contain a structure: ``slices["RV"][phase][slice]`` is true if the slice shows the RV.
+        areas: maps each structure to its area in all slices of all phases, mm2: ``areas["RV"][phase][slice]``.
         slice_distance: distance from one slice to the next, mm.
         end_diastole, end_systole: numbers of the phases in which the LV is largest and smallest.
     """
 
     volumes: Mapping[str, Sequence[float]]
-    slices: Mapping[str, Sequence[Sequence[bool]]]
+    areas: Mapping[str, Sequence[Sequence[float]]]
     slice_distance: float
     end_diastole: int
     end_systole: int
@@ -70,8 +70,10 @@ def heart_volumes(
     """
     phases = [volumes_ml(phase, affine, structures) for phase, affine in zip(labels, affines, strict=True)]
     volumes = {name: [phase[name] for phase in phases] for name in structures.values()}
-    slices = {
-        name: [(phase == value).any(axis=(0, 1)).tolist() for phase in labels] for value, name in structures.items()
+    pixel = float(np.linalg.norm(np.cross(affines[0][:3, 0], affines[0][:3, 1])))
+    areas = {
+        name: [(pixel * (phase == value).sum(axis=(0, 1))).tolist() for phase in labels]
+        for value, name in structures.items()
     }
     distance = float(np.linalg.norm(affines[0][:3, 2]))
-    return HeartVolumes(volumes, slices, distance, int(np.argmax(volumes["LV"])), int(np.argmin(volumes["LV"])))
+    return HeartVolumes(volumes, areas, distance, int(np.argmax(volumes["LV"])), int(np.argmin(volumes["LV"])))
