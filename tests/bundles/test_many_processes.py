@@ -80,8 +80,8 @@ def few(phantoms) -> Callable[[str], Path]:
 
     def of_bundle(name: str) -> Path:
         def first(items: list) -> list:
-            # for photographs, only those with a grade
-            items = [item for item in items if "grade" in item] or items
+            # those with a grade or a mask, if there are any
+            items = [item for item in items if {"grade", "label"} & item.keys()] or items
             exams = list(dict.fromkeys(item["exam"] for item in items))[:2]
             kept = [item for item in items if item["exam"] in exams]
             return kept[:: 3 if len(kept) > 9 else 1]
