@@ -129,3 +129,7 @@ def test_regions_are_scored_in_place_of_structures(tmp_path):
     scores = json.loads((tmp_path / "metrics.json").read_text())
     assert {name: entry["dice"]["mean"] for name, entry in scores["structures"].items()} == {"both": 1, "right": 0}
     assert scores["never_predicted"] == [] and scores["mean"]["dice"]["mean"] == 0.5
+    # any structure of a region is a prediction of the region
+    report = SegmentationReport(tmp_path, STRUCTURES, regions=regions)
+    pass_over(report, [[batch | {"exam": "aaaa"}]], [[{"pred": volume(LV=[(2, 2)])}]])
+    assert json.loads((tmp_path / "metrics.json").read_text())["never_predicted"] == ["right"]

@@ -59,6 +59,15 @@ def test_two_lines_that_are_turned_against_each_other():
     assert plane.residual == pytest.approx(40 * math.sin(math.radians(3)))
 
 
+def test_the_spread_is_the_median_angle_so_that_one_bad_slice_counts_little():
+    turns = (0, 1, -1, 2, 30)
+    (plane,) = plan_planes(found(*(upright(turn) for turn in turns)), stack(5), SHAPE, ["2ch"])
+    normal = plane.normal * plane.normal[0].sign()
+    of_plane = math.degrees(math.atan2(normal[1], normal[0]))
+    angles = sorted(abs(turn - of_plane) for turn in turns)
+    assert plane.spread == pytest.approx(angles[2]) and angles[2] < 0.8 * sum(angles) / 5
+
+
 def test_the_residual_is_the_root_mean_square_of_points_40_mm_to_either_side():
     turns = (3, 1, -1, -3)
     (plane,) = plan_planes(found(*(upright(turn) for turn in turns)), stack(4), SHAPE, ["2ch"])
