@@ -532,6 +532,12 @@ def test_labels_go_back_by_nearest_neighbours_and_all_else_is_interpolated():
     assert seen["pred"] > 20 and seen["restored"] == 2 and seen["heatmaps"] == 4
 
 
+@pytest.mark.parametrize("name", [name for name, folder in CONFIGS.items() if (folder / "probe.yaml").is_file()])
+def test_a_probe_learns_from_training_exams_and_is_scored_on_test_exams(name):
+    probe = read(name, "probe.yaml")["probe"]
+    assert (probe["fitted"], probe["scored"]) == ("@train#dataset", "@evaluate#dataset")
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_to_train_and_evaluate_is_to_start_train_and_evaluate(name):
     config, scored = read(name), read(name, "evaluate.yaml")
