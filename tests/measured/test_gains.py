@@ -46,8 +46,11 @@ def test_a_table_marks_each_verdict():
 
 
 def test_what_luck_would_make_is_said_of_what_is_measured():
-    assert "4 of 5 intervals exclude zero; by chance, about 0 would" in gains.verdicts_in_all([study()])
-    assert "24 of 30 intervals exclude zero; by chance, about 2 would" in gains.verdicts_in_all([study()] * 6)
+    for times, said in (
+        (1, "4 of 5 intervals exclude zero (2 better, 2 worse); by chance, about 0 would"),
+        (6, "24 of 30 intervals exclude zero (12 better, 12 worse); by chance, about 2 would"),
+    ):
+        assert said in gains.verdicts_in_all([study()] * times)
 
 
 def test_a_table_or_row_that_is_nowhere_is_an_error():

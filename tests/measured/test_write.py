@@ -141,11 +141,14 @@ def test_findings_stand_on_their_page_before_its_first_picture_and_are_replaced(
 @pytest.mark.parametrize(
     ("finding", "message"),
     [
-        ({"because": {"small/Paired": {"1, *": "better"}}}, "1, b minus scratch': 'inconclusive'.*does not hold: So"),
-        ({"because": {"small/Paired": {"16, *": "better"}}}, "not better, but {}; this does not hold: So"),
-        ({"because": {"small/Other": {"*": "better"}}}, "not better, but {}; this does not hold: So"),
-        ({"order": [[f"small/Paired/{row} minus scratch/mean" for row in ("1, b", "4, a")]]}, "do not descend"),
-        ({}, "no verdict and no score is behind: So"),
+        (
+            {"because": {"small/Paired": {"1, *": "better"}}},
+            "1, b minus scratch': 'inconclusive'.*correct the finding: So",
+        ),
+        ({"because": {"small/Paired": {"16, *": "better"}}}, "must be better, got {}; correct the finding: So"),
+        ({"because": {"small/Other": {"*": "better"}}}, "must be better, got {}; correct the finding: So"),
+        ({"order": [[f"small/Paired/{row} minus scratch/mean" for row in ("1, b", "4, a")]]}, "must descend, got"),
+        ({}, "needs `because` or `order` as evidence: So"),
     ],
 )
 def test_a_finding_that_no_record_supports_is_an_error(finding, message):

@@ -155,11 +155,14 @@ def of_methods(studies: Sequence[Study], methods: Iterable[str]) -> str:
 
 
 def verdicts_in_all(studies: Sequence[Study]) -> str:
-    """The number of verdicts of all studies, and the number expected by chance."""
+    """The number of verdicts of all studies, also of controls and repetitions, and the number expected by chance."""
     measured = [gain for study in studies for gain in study.gains if gain.verdict != "not measured"]
     decided = [gain for gain in measured if gain.verdict != "inconclusive"]
-    chance = f"{len(measured) / 20:.0f}"
-    return f"In all, {len(decided)} of {len(measured)} intervals exclude zero; by chance, about {chance} would.\n"
+    better = sum(gain.verdict == "better" for gain in decided)
+    return (
+        f"In all, {len(decided)} of {len(measured)} intervals exclude zero ({better} better, {len(decided) - better} worse); "
+        f"by chance, about {len(measured) / 20:.0f} would.\n"
+    )
 
 
 def fingerprint(studies: Iterable[Study]) -> str:

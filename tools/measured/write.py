@@ -40,9 +40,9 @@ verdicts and a picture. A study with `files: []` is left out of them; the bundle
       of: [volumes, retinopathy]
       files: [bundles/pretext_rotation/docs/README.md]
 
-What studies found stands in their pages as a list, a sentence each. A sentence names the verdicts behind it (``because``), by
-study, table and row, or scores that descend (``order``). ``*`` stands for any text; a row that several patterns match belongs
-to the first. If a record contradicts them, that is an error. A ``note``, on how the study was made, needs neither::
+The findings of studies are a list on their pages. Each finding names the verdicts that support it (``because``), by study,
+table and row, or scores that descend (``order``). ``*`` stands for any text; a row that several patterns match belongs to
+the first. A record that contradicts a finding is an error. A ``note`` about how the study was made needs neither::
 
     - files: [tools/docs/results/hearts.md]
       findings:
@@ -243,27 +243,27 @@ def findings_as_markdown(findings: list[dict[str, Any]], records: Mapping[str, M
     """What studies found, as a list in Markdown.
 
     Args:
-        findings: each has a sentence (``says``) and what it rests on (``because``, ``order``), or a ``note``.
+        findings: each has a sentence (``says``) and its evidence (``because``, ``order``), or a ``note``.
         records: the studies' records.
 
     Raises:
-        ValueError: a record contradicts a sentence, or a sentence rests on nothing.
+        ValueError: a record contradicts a sentence, or a sentence has no evidence.
     """
     for finding in findings:
         because, order, says = finding.get("because", {}), finding.get("order", ()), finding.get("says")
         if says and not (because or order):
-            raise ValueError(f"no verdict and no score is behind: {says}")
+            raise ValueError(f"this finding needs `because` or `order` as evidence: {says}")
         for path, verdicts in because.items():
             study, _, title = path.partition("/")
             rows = dict(records[study]["tables"].get(title, {}))
             for pattern, verdict in verdicts.items():
                 found = {name: rows.pop(name)["verdict"] for name in list(rows) if fnmatchcase(name, pattern)}
                 if not found or set(found.values()) != {verdict}:
-                    raise ValueError(f"{path}, {pattern}: not {verdict}, but {found}; this does not hold: {says}")
+                    raise ValueError(f"{path}, {pattern} must be {verdict}, got {found}; correct the finding: {says}")
         for paths in order:
             values = [value_of({study: each["tables"] for study, each in records.items()}, path) for path in paths]
             if any(higher <= lower for higher, lower in pairwise(values)):
-                raise ValueError(f"{paths} do not descend: {values}; this does not hold: {says}")
+                raise ValueError(f"{paths} must descend, got {values}; correct the finding: {says}")
     return "\n".join(f"- {finding.get('says') or finding['note']}" for finding in findings) + "\n"
 
 
