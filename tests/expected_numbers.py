@@ -105,7 +105,7 @@ def check_numbers(
 
 
 def rounded(value: Any) -> Any:
-    """Nested values in what JSON and YAML can hold, with numbers of five digits."""
+    """Nested values in types that JSON and YAML can hold, with numbers rounded to five digits."""
     if isinstance(value, Mapping):
         return {str(key): rounded(part) for key, part in value.items()}
     if isinstance(value, np.ndarray | np.generic):

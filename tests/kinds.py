@@ -21,5 +21,5 @@ PRETEXT_AND_TASK = ("pretext_cardiac_multitask", "downstream_knee_injury_classif
 
 
 def others_slow(names: Iterable[str], always: Collection[str] = KINDS) -> list[Any]:
-    """Parameters of a test of bundles: those that always run as they are, the others marked slow."""
+    """Parameters for a test of bundles; bundles that are not in ``always`` are marked slow."""
     return [name if name in always else pytest.param(name, marks=pytest.mark.slow) for name in names]

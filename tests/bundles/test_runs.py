@@ -129,7 +129,7 @@ def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(phantoms, tmp_
     inside = {"cwd": ROOT / "bundles" / name, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     start = time.time()
     with subprocess.Popen(command("whole"), **inside) as process:
-        # on a busy machine, most of a short run is its start
+        # on a busy machine, a short run is mostly its start
         starts = next(time.time() - start for line in process.stdout if "training epochs" in line)
         process.stdout.read()
     assert process.returncode == 0

@@ -459,14 +459,14 @@ def test_moments_that_are_not_finite_are_never_written(tmp_path, auxiliary):
         moments["exp_avg_sq"][0, 1] = float("inf")
         state.update({OTHER_TASK: {0: moments}} if auxiliary else {exploding.network.weight: moments})
 
-    with pytest.raises(InputError, match="the optimiser's moments are not finite after epoch 2, so this epoch is not"):
+    with pytest.raises(InputError, match="the optimiser's moments are not finite after epoch 2, so the epoch is not"):
         exploding.go(4)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_score_that_is_not_finite_is_not_the_best(tmp_path, caplog, value):
-    """MONAI takes the first value as the best, and no later value is smaller than NaN or minus infinity."""
+    """MONAI takes the first value as the best, and no later value can be better than NaN or infinity."""
     wanted = Run(tmp_path / "a").go(3)
     scores = (value, value, 2.0, 4.0)
     Run(tmp_path / "b", scores).go(1)

@@ -198,7 +198,7 @@ def test_what_is_no_slice_is_refused_with_its_reason(tmp_path, tags, expected):
 
 
 def test_pixels_may_be_padded_to_an_even_length(tmp_path):
-    """35 pixels of 8 bits take 36 bytes; with more, the matrix is wrong."""
+    """35 pixels of 8 bits take 36 bytes; if there are more, the size in the header is wrong."""
     tags = PLACE | {"size": (7, 5), "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
     (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **tags, PixelData=bytes(36)))
     assert (frame.columns, frame.rows) == (7, 5)

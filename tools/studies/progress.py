@@ -1,5 +1,5 @@
-"""Shorten Snakemake's log to a few lines: what has finished, the number of the step, the approximate time left, and, if a job
-fails, its last words.
+"""Shorten Snakemake's log to a few lines: what has finished, the number of the step, the approximate time left, and the end
+of the log of a job that fails.
 
     snakemake ... --quiet rules host 2>&1 | python tools/studies/progress.py
 
@@ -38,10 +38,10 @@ _IDLE = re.compile(
     # around a failed job
     r"RuleException:$|CalledProcessError in |Exiting because a job|At least one job did not"
 )
-#: The command of a failed job, whose log is its output.
+#: The command of a failed job; its output is the log.
 _FAILED = re.compile(r"Command '.* > (\S+\.log) 2>&1' (?:returned non-zero )?(.*?)\.?$")
 _WAITING = "Shutting down, this might take some time"
-#: Number of lines of a failed job's log that are shown, unless the log ends with a message of planewise.
+#: Number of lines to show of a failed job's log. If a message of planewise begins in them, only the message is shown.
 _LAST_LINES = 8
 _STOPPED = "Terminating processes on user request"
 _COUNT = re.compile(r"(\w+) +(\d+)$")
@@ -69,7 +69,7 @@ def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic)
             failed = True
             yield from _last_words(Path(failure[1]), failure[2])
         elif failed and line.startswith(_WAITING):
-            yield "no new job starts; those that still run are finished first, and Ctrl-C stops them ..."
+            yield "no new job starts; jobs that still run finish first, unless Ctrl-C stops them ..."
         elif failed and line == "WorkflowError:":
             continue
         elif (count := _COUNT.match(line)) and count[1] in RULES:

@@ -48,7 +48,7 @@ def compare(
         ),
     ] = None,
     measure: Annotated[
-        bool, typer.Option(help="Time a few training steps (a minute) and print how long it takes.")
+        bool, typer.Option(help="Time a few training steps (a minute) and print how long the study takes.")
     ] = True,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False,
 ) -> None:

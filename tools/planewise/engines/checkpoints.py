@@ -193,7 +193,7 @@ class CheckpointHandler:
         return moments
 
     def _kept_moments(self) -> list[tuple[nn.Parameter, Any]]:
-        """Each weight with a state that the optimiser keeps for it: its own, or that of an auxiliary task."""
+        """Pairs of a weight and a state that the optimiser keeps for it, for the main task or for an auxiliary task."""
         weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         state = self.optimizer.state
         kept = [(weight, state[weight]) for weight in weights if weight in state]
@@ -285,7 +285,7 @@ class CheckpointHandler:
         if wrong := not_finite(values):
             what = "the optimiser's moments" if wrong[0].startswith("optimizer.") else "the weights"
             raise InputError(
-                f"{what} are not finite after epoch {engine.state.epoch}, so this epoch is not written; start again with "
+                f"{what} are not finite after epoch {engine.state.epoch}, so the epoch is not written; start again with "
                 "`--resume false` and a smaller --learning_rate, or with --amp false"
             )
 

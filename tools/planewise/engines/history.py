@@ -21,7 +21,7 @@ from planewise.reports.history import read_history
 
 logger = logging.getLogger(__name__)
 
-#: Seconds without a line in the log, after which a long first epoch reports its pace.
+#: Seconds after which a first epoch that has not ended reports its pace.
 _QUIET = 20.0
 
 
@@ -82,7 +82,7 @@ class HistoryHandler:
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
     def _say_pace(self, engine: Engine) -> None:
-        """Log once, in a first epoch that takes long, how long a step and the whole training take."""
+        """If the first epoch is long, log once how long a step and the rest of the training take."""
         state, passed = engine.state, time.monotonic() - self._begun
         if not self._reports_pace or passed < _QUIET:
             return

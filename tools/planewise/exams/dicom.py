@@ -168,7 +168,7 @@ def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDa
         if tag not in ends:
             if tag in seen:
                 raise Refused(REPEATED)
-            # pydicom may show the first element of a file, which belongs to an earlier group, twice
+            # pydicom may pass the first element of a file twice; it belongs to an earlier group
             if tag >= _ACQUISITION and tag in _WANTED:
                 seen.add(tag)
             return False

@@ -24,7 +24,7 @@ OTHER_IMAGE = (
 )
 TRUNCATED = "truncated: the file ends before its image does"
 DAMAGED = "damaged: the header cannot be read"
-REPEATED = "damaged: the header has an element twice (such as Rows or PixelSpacing), and readers take different ones"
+REPEATED = "damaged: the header contains an element twice (such as Rows or PixelSpacing), and readers disagree on it"
 NO_IMAGE = "DICOM without an image (report, presentation state, raw data, ...)"
 DIRECTORY = "a DICOMDIR under another name: a list of files, not an image"
 NOT_A_FILE = "not an ordinary file (pipe, socket or device)"

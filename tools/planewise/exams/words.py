@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 #: Number of names in a sentence before the rest is counted.
 _MOST_NAMES = 5
-#: From this number of seconds on, a time is given in hours.
+#: Times of at least this many seconds are given in hours.
 _HOURS_FROM = 2 * 3600
 
 
@@ -15,12 +15,12 @@ def count_of(number: int, noun: str) -> str:
 
 
 def unit_of_time(seconds: float) -> tuple[str, int]:
-    """The unit in which people read a time, and its number of seconds: minutes below two hours, then hours."""
+    """The unit for a time, and its length in seconds: minutes below two hours, hours from two hours on."""
     return ("minutes", 60) if seconds < _HOURS_FROM else ("hours", 3600)
 
 
 def duration(seconds: float) -> str:
-    """``1 minute`` (the shortest), ``119 minutes``, ``2.0 hours``."""
+    """A time in words: ``1 minute`` (the shortest), ``119 minutes``, ``2.0 hours``."""
     unit, size = unit_of_time(seconds)
     return f"{seconds / size:.1f} hours" if unit == "hours" else count_of(max(1, round(seconds / size)), "minute")
 

@@ -50,7 +50,7 @@ def pretext_curves(histories: Mapping[str, History]) -> Figure:
 
 
 def _log_axis(axes) -> None:
-    """A logarithmic y axis with plain numbers, 0.5 and 4, where matplotlib writes powers of ten."""
+    """Give the axes a logarithmic y axis with plain numbers (0.5, 4) in place of powers of ten."""
     axes.set_yscale("log")
     # if the axis spans less than a few of these ticks, the locator chooses others
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
