@@ -28,8 +28,8 @@ STROKE_VOLUMES_APART = 0.25
 #: distance reached this limit.
 ENDS_APART = 30.0
 #: Limits of the LV's area in the two end slices of a stack at end-diastole, as a share of its largest area. The LV tapers
-#: towards the apex, so in one end slice it is small or absent, and in no end slice it is largest. In 24 phantoms, the shares
-#: were at most 0.15 at the apex and 0.89 at the base, where the LV ends at the valve.
+#: towards the apex, so it is small or absent in one end slice, and it is largest in neither. In 24 phantoms, the shares were
+#: at most 0.15 at the apex and 0.89 at the base, where the LV ends at the valve.
 APEX_CUT, BASE_CUT = 0.5, 0.95
 #: Largest difference between a volume and the mean of its neighbours, as a share of the curve's range, and the minimum
 #: number of phases for this check. With this number of phases, a beating heart stays below the limit: the curve of a heart
@@ -73,7 +73,7 @@ def implausible_volumes(found: HeartVolumes) -> list[Flag]:
     - left and right stroke volumes that differ too much (`STROKE_VOLUMES_APART`);
     - a ventricle that is missing in a slice between slices that show it, or that ends far before the other ventricle
       (`ENDS_APART`);
-    - a stack that ends inside the left ventricle (`APEX_CUT`, `BASE_CUT`), so that volumes and mass are too small;
+    - a stack that ends inside the left ventricle (`APEX_CUT`, `BASE_CUT`), so that volumes and mass may be too small;
     - jumps in the curve of a volume over the cycle (`JUMP`);
     - an end-systole after the heart has begun to fill: too late in the cycle, or after a ventricle has filled again
       (`REFILLED`).
@@ -153,8 +153,8 @@ def _cut_off(found: HeartVolumes) -> Iterator[Flag]:
     if (cut := shares >= limits).any():
         where = [f"{100 * share:.0f} % in slice {end + 1}" for end, share in zip(ends[cut], shares[cut], strict=True)]
         text = (
-            "the stack seems to end inside the heart, so volumes and mass are too small: of its largest area, the LV "
-            f"still has {listed(where)} of {len(areas)}"
+            "the stack seems to end inside the left ventricle, so volumes and mass may be too small: relative to its largest "
+            f"area, the LV still covers {listed(where)} of {len(areas)}"
         )
         yield Flag(("LV",), "volume", found.end_diastole, text)
 
