@@ -31,9 +31,28 @@ def study(**changed: object) -> gains.Study:
 
 def test_a_headline_counts_pretexts_and_neither_controls_nor_second_seeds():
     said = "4 (most: a, +0.200), 2 worse (most: b, -0.100); none of 2 better with 16."
-    assert study().headline() == f"**Hearts**, mean Dice by labelled exams: 1 of 3 better with {said}"
+    assert study().headline() == f"**Hearts**, mean Dice by labelled exams, 1 draw: 1 of 3 better with {said}"
     assert "1 of 1 better with 4 (most: a, +0.200); none of 1 better with 16." in study(controls=["b", "d"]).headline()
     assert study(controls=["a"], names={"b": "c"}).methods == ["a", "c", "d", "a again"]
+
+
+def test_a_table_begins_with_the_scores_from_scratch_and_the_headline_says_how_many_draws():
+    tables = {
+        "Paired": {
+            "4, a minus scratch": {"mean": "+0.2", "95 % interval": "-", "verdict": "better", "each draw": "+0.1 +0.3"}
+        },
+        "Dice": {
+            "4, from scratch": {"mean": "0.61 (0.2)", "missed": "1"},
+            "4, a": {"mean": "0.81 (0.2)", "missed": "0"},
+        },
+        "Kappa": {"from scratch": {"method": "from scratch", "4 (10 %)": "0.5 (0.1)", "80": ""}},
+    }
+    for path, score in (("Dice/*, from scratch/mean", "0.61"), ("Kappa/from scratch/*", "0.5")):
+        found = gains.Study.of({"tables": tables}, ENTRY | {"scratch": path})
+        assert found.table().splitlines()[2] == f"| score from scratch | {score} |"
+        assert "by labelled exams, 2 draws: " in found.headline()
+    with pytest.raises(ValueError, match=r"Dice/\*, from zero/mean leads to no score"):
+        gains.Study.of({"tables": tables}, ENTRY | {"scratch": "Dice/*, from zero/mean"})
 
 
 def test_a_table_marks_each_verdict():

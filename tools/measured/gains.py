@@ -10,8 +10,11 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+
+from planewise.exams.words import count_of
 
 #: Markdown of a table's cell for each verdict.
 CELLS = {"better": "**{}**", "worse": "*{}*", "inconclusive": "{}", "not measured": "({})"}
@@ -51,6 +54,8 @@ class Study:
         unit: unit of the counts, in the plural.
         gains: gains of all methods and counts, in the page's order.
         controls: methods that are not pretexts or repeat a pretext.
+        draws: largest number of draws of the labels.
+        scratch: score of training from scratch by the number of labelled exams; empty if there are several such trainings.
     """
 
     title: str
@@ -58,6 +63,8 @@ class Study:
     unit: str
     gains: list[Gain]
     controls: set[str] = field(default_factory=set)
+    draws: int = 1
+    scratch: dict[int, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, record: Mapping[str, Any], entry: Mapping[str, Any]) -> Study:
@@ -66,8 +73,9 @@ class Study:
         Args:
             record: the study's record.
             entry: an entry of ``texts.yaml`` with ``title``, ``score``, ``unit`` and ``table``; optionally ``baseline``, a
-                regular expression for the baseline of the gains (by default scratch), ``names``, new names for methods, and
-                ``controls``.
+                regular expression for the baseline of the gains (by default scratch), ``names``, new names for methods,
+                ``controls``, and ``scratch``, the table, row and column of the score from scratch, where ``*`` stands for the
+                count and its unit.
 
         Raises:
             ValueError: the record has no such table, or the table has no row with this baseline.
@@ -75,18 +83,21 @@ class Study:
         if entry["table"] not in record["tables"]:
             raise ValueError(f"there is no table {entry['table']}; there are {', '.join(record['tables'])}")
         row_name = re.compile(rf"(\d+), (.+) minus {entry.get('baseline', 'scratch')}")
-        gains = []
+        gains, draws = [], 1
         for name, row in record["tables"][entry["table"]].items():
             if not (found := row_name.fullmatch(name)):
                 continue
             limits = re.fullmatch(r"(\S+) to (\S+)", row["95 % interval"])
             low, high = map(float, limits.groups()) if limits else (None, None)
             method = entry.get("names", {}).get(found[2], found[2])
+            draws = max(draws, len(row.get("each draw", "").split()))
             gains.append(Gain(int(found[1]), method, float(row["mean"]), low, high, row["verdict"]))
         if not gains:
             raise ValueError(f"{entry['table']} has no row that ends with: minus {entry.get('baseline', 'scratch')}")
         again = {gain.method for gain in gains if gain.method.endswith(" again")}
-        return cls(entry["title"], entry["score"], entry["unit"], gains, again | set(entry.get("controls", ())))
+        controls = again | set(entry.get("controls", ()))
+        scratch = _from_scratch(record["tables"], entry["scratch"]) if "scratch" in entry else {}
+        return cls(entry["title"], entry["score"], entry["unit"], gains, controls, draws, scratch)
 
     @property
     def counts(self) -> list[int]:
@@ -121,7 +132,8 @@ class Study:
             if worse:
                 worst = min(worse, key=lambda gain: gain.mean)
                 texts[-1] += f", {len(worse)} worse (most: {worst.method}, {worst.mean:+.3f})"
-        return f"**{self.title}**, {self.score} by {self.unit}: {'; '.join(texts)}."
+        measured = f"{self.score} by {self.unit}, {count_of(self.draws, 'draw')}"
+        return f"**{self.title}**, {measured}: {'; '.join(texts)}."
 
     def table(self) -> str:
         """A table of gains with a row per method and a column per count, in Markdown."""
@@ -130,9 +142,30 @@ class Study:
             f"| {self.score} over scratch, by {self.unit} | {' | '.join(map(str, self.counts))} |",
             "|---|" + "--:|" * len(self.counts),
         ]
+        if self.scratch:
+            scores = " | ".join(self.scratch.get(count, "") for count in self.counts)
+            lines.append(f"| score from scratch | {scores} |")
         for method in self.methods:
             lines.append(f"| {method} | {' | '.join(cells.get((method, count), '') for count in self.counts)} |")
         return "\n".join(lines) + "\n"
+
+
+def _from_scratch(tables: Mapping[str, Any], path: str) -> dict[int, str]:
+    """The scores from scratch by count, of a path such as ``Dice/*, from scratch/mean`` (`Study.of`).
+
+    Raises:
+        ValueError: the path leads to no score.
+    """
+    title, row_name, column = path.split("/")
+    scores = {}
+    for name, row in tables.get(title, {}).items():
+        for key, cell in row.items():
+            if cell and fnmatchcase(name, row_name) and fnmatchcase(key, column):
+                counted = re.match(r"\d+", name if "*" in row_name else key)
+                scores |= {int(counted[0]): cell.split()[0]} if counted else {}
+    if not scores:
+        raise ValueError(f"{path} leads to no score")
+    return scores
 
 
 def of_methods(studies: Sequence[Study], methods: Iterable[str]) -> str:
