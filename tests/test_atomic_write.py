@@ -57,6 +57,14 @@ def test_a_disk_without_room_is_said_and_leaves_what_was_there(tmp_path):
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_pipe_is_not_replaced(tmp_path):
+    """Nor is a device: root could replace /dev/null."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe is a device or a pipe"), atomic_write(tmp_path / "pipe") as part:
+        part.write_text("all of it")
+    assert (tmp_path / "pipe").is_fifo() and len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_folder_that_is_none_is_said(tmp_path):
     (tmp_path / "file").touch()
     said = r"file/run.json cannot be written \((File exists|Not a directory)"

@@ -27,9 +27,12 @@ def atomic_write(path: str | Path, flush: bool = False, ending: str = "") -> Ite
         ending: ending of the temporary name, such as ``".nii.gz"``, for writers that derive the format from it.
 
     Raises:
-        InputError: the file cannot be written; the message contains the reason and the free space.
+        InputError: the file cannot be written; the message contains the reason and the free space. Or the path is a device
+            or a pipe, which a file would replace.
     """
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path} is a device or a pipe, which a file would replace; name a file")
     part = path.with_name(f"{path.stem}.{os.getpid()}{TEMPORARY}{ending}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
