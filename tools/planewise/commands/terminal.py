@@ -38,14 +38,16 @@ def plain_table(title: str, names: Sequence[str] = (), numbers: Sequence[str] = 
 
 @contextmanager
 def refusals(command: str) -> Iterator[None]:
-    """Print an input error on the error stream, and end the command.
+    """Print an input error, or what the operating system says about a file, on the error stream, and end the command.
 
     Args:
         command: name of the command, such as ``index``.
     """
     try:
         yield
-    except InputError as error:
+    except (InputError, OSError) as error:
+        if isinstance(error, OSError) and (error.errno is None or isinstance(error, BrokenPipeError)):
+            raise  # not from the operating system; or the reader of the output has closed it, which typer handles
         Console(stderr=True).print(f"[bold red]planewise {command}:[/] {literal(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
 
