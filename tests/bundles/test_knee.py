@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import monai
 import numpy as np
@@ -20,6 +21,15 @@ from tests.conftest import ROOT
 
 CLASSIFIER = "downstream_knee_injury_classification"
 SHORT = {"samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1}
+
+
+@pytest.fixture(scope="module")
+def trained(phantoms, tmp_path_factory) -> Path:
+    """A run of the classifier, with several exams a step."""
+    folder = tmp_path_factory.mktemp("trained")
+    settings = {"datalist": str(phantoms.knee.labelled), "output_dir": str(folder), "cache_dir": str(folder / "cache")}
+    run_bundle(CLASSIFIER, "train.yaml", batch_size=3, learning_rate=0.01, **SHORT, **settings)
+    return folder
 
 
 def test_a_pretext_step_sees_one_whole_series(phantoms, tmp_path):
@@ -43,18 +53,13 @@ def test_a_pretext_step_sees_one_whole_series(phantoms, tmp_path):
     assert {len(batch["index"]) for batch in bounded.data_loader} == {5}
 
 
-def test_several_exams_a_step_score_like_one(phantoms, tmp_path):
+def test_several_exams_a_step_score_like_one(phantoms, trained, tmp_path):
     """Stacks of unequal depth are padded and masked."""
-    settings = {"datalist": str(phantoms.knee.labelled), "output_dir": str(tmp_path)}
-    run_bundle(CLASSIFIER, "train.yaml", batch_size=3, learning_rate=0.01, **SHORT, **settings)
-    for batch in (1, 4):
+    for batch, examples in ((1, 1), (4, 0)):
         run_bundle(
-            CLASSIFIER,
-            "train.yaml",
-            "evaluate.yaml",
-            batch_size=batch,
-            report_dir=str(tmp_path / str(batch)),
-            **settings,
+            *(CLASSIFIER, "train.yaml", "evaluate.yaml"),
+            **{"datalist": str(phantoms.knee.labelled), "output_dir": str(trained), "examples": examples},
+            **{"batch_size": batch, "report_dir": str(tmp_path / str(batch))},
         )
     depths = {len(np.load(item["image"])) for item in load_datalist(phantoms.knee.labelled, "test")}
     assert len(depths) > 1
@@ -195,7 +200,7 @@ def test_findings_of_a_dicom_exam_with_labels_from_a_csv(phantoms, tmp_path):
         "output_dir": str(tmp_path / "run"),
         "tasks": ["abnormal", "acl"],
     }
-    run_bundle(CLASSIFIER, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **SHORT, **settings)
+    run_bundle(CLASSIFIER, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", examples=0, **SHORT, **settings)
     assert json.loads((tmp_path / "run/test/metrics.json").read_text())["exams"] > 0
     run_bundle(
         CLASSIFIER,
@@ -210,18 +215,14 @@ def test_findings_of_a_dicom_exam_with_labels_from_a_csv(phantoms, tmp_path):
     assert set(json.loads(found.read_text())["probabilities"]) == {"abnormal", "acl"}
 
 
-def test_a_stack_that_is_no_sagittal_series_is_not_judged(phantoms, real_data, tmp_path):
-    run_bundle(
-        CLASSIFIER, "train.yaml", datalist=str(phantoms.knee.labelled), output_dir=str(tmp_path / "run"), **SHORT
-    )
-
+def test_a_stack_that_is_no_sagittal_series_is_not_judged(trained, real_data, tmp_path):
     def judged(source: str) -> list[dict]:
         out = tmp_path / source
         run_bundle(
             CLASSIFIER,
             "inference.yaml",
             input=str(real_data / source),
-            weights=str(tmp_path / "run"),
+            weights=str(trained),
             output_dir=str(out),
             **tiny_size(CLASSIFIER),
         )
@@ -252,7 +253,7 @@ def test_weights_of_other_tasks_are_refused_with_a_message(phantoms, tmp_path):
     assert set(json.loads((tmp_path / "test/metrics.json").read_text())["auc"]) == {"acl"}
 
 
-def test_identity_is_in_no_finding(phantoms, tmp_path, caplog):
+def test_identity_is_in_no_finding(trained, tmp_path, caplog):
     import pydicom
     from planewise.phantoms import KNEE_UNLABELLED, Recipe, write_exams
 
@@ -262,16 +263,13 @@ def test_identity_is_in_no_finding(phantoms, tmp_path, caplog):
     list(write_exams(recipe, source, 1))
     files = list(source.rglob("*.dcm"))
     assert any(b"ZZDOE" in path.read_bytes() for path in files)
-    run_bundle(
-        CLASSIFIER, "train.yaml", datalist=str(phantoms.knee.labelled), output_dir=str(tmp_path / "run"), **SHORT
-    )
     out = tmp_path / "out"
     caplog.set_level("INFO", "planewise")
     run_bundle(
         CLASSIFIER,
         "inference.yaml",
         input=str(source),
-        weights=str(tmp_path / "run"),
+        weights=str(trained),
         output_dir=str(out),
         **tiny_size(CLASSIFIER),
     )
