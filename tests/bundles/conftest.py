@@ -108,11 +108,14 @@ def tiny_size(name: str) -> dict:
 
 
 def run_bundle(name: str, *configs: str, **overrides) -> None:
-    """Run `python -m monai.bundle run` in this process (a new process would spend seconds on imports)."""
+    """Run `python -m monai.bundle run` in this process (a new process would spend seconds on imports).
+
+    This process prepares the images, because starting others takes longer for so few; commands in tests do start them.
+    """
     folder = ROOT / "bundles" / name
     options = {key: overrides.pop(key) for key in ("run_id", "init_id") if key in overrides}
     known = (folder / "configs" / configs[0]).read_text()
-    small = {key: value for key, value in tiny(name).items() if f"\n{key}:" in known}
+    small = {key: value for key, value in (tiny(name) | {"num_workers": 0}).items() if f"\n{key}:" in known}
     monai.bundle.run(
         config_file=[str(folder / "configs" / config) for config in configs],
         logging_file=False,
@@ -120,6 +123,12 @@ def run_bundle(name: str, *configs: str, **overrides) -> None:
         **options,
         **small | overrides,
     )
+
+
+@pytest.fixture(autouse=True)
+def shared_cache(own_caches: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prepare each image once for all tests of a worker; its files and the code determine the cache's entry."""
+    monkeypatch.setenv("PLANEWISE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 def write_phantoms(
