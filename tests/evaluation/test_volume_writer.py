@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+
 import nibabel
 import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
 from monai.transforms import SaveImage
+from planewise.errors import refusal
 from planewise.evaluation import VolumeWriter
 
 
@@ -23,3 +26,21 @@ def test_a_volume_keeps_its_three_axes_and_its_affine(slices, tmp_path):
     written = nibabel.load(tmp_path / "heart_mask.nii.gz")
     assert written.shape == (4, 5, slices) and np.array_equal(np.asarray(written.dataobj), values[0].numpy())
     assert np.allclose(written.affine, affine)
+
+
+def test_a_volume_that_cannot_be_written_leaves_the_old_file_and_says_why(tmp_path, monkeypatch):
+    save = SaveImage(tmp_path, "mask", separate_folder=False, print_log=False, writer=VolumeWriter)
+    image = MetaTensor(torch.ones(1, 4, 5, 3), meta={"filename_or_obj": "heart"})
+    save(image)
+    before = (tmp_path / "heart_mask.nii.gz").read_bytes()
+
+    def full(written, path):
+        path.write_bytes(b"half a volume")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("nibabel.save", full)
+    with pytest.raises(RuntimeError) as caught:
+        save(image * 2)
+    assert str(refusal(caught.value)).startswith(f"{tmp_path / 'heart_mask.nii.gz'} cannot be written (No space left")
+    assert [file.name for file in tmp_path.iterdir()] == ["heart_mask.nii.gz"]
+    assert (tmp_path / "heart_mask.nii.gz").read_bytes() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 # A MONAI Label server returns the text of Starlette's HTTPException to the client, and answers any other error with a
@@ -36,5 +37,13 @@ def causes(error: BaseException) -> list[BaseException]:
 
 
 def refusal(error: BaseException) -> InputError | None:
-    """The first `InputError` among an error and its causes, or None. MONAI wraps errors that its transforms raise."""
-    return next((cause for cause in causes(error) if isinstance(cause, InputError)), None)
+    """The first `InputError` among an error and its causes, or None.
+
+    MONAI wraps errors that its transforms raise, and `SaveImage` quotes those of its writers as tracebacks.
+    """
+    for cause in causes(error):
+        if isinstance(cause, InputError):
+            return cause
+        if quoted := re.search(rf"^{InputError.__module__}\.InputError: (.+)$", str(cause), re.MULTILINE):
+            return InputError(quoted[1])
+    return None

@@ -15,7 +15,7 @@ from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
 from planewise.engines.plain_errors import slip_in_config
-from planewise.errors import InputError, causes
+from planewise.errors import InputError, causes, refusal
 
 _SAID = re.compile(r"exam .*|the weights are .*")
 
@@ -64,10 +64,14 @@ def run_inference(
     except Exception as error:
         chain = causes(error)
         # compared by name, because a packaged bundle has its own copy of planewise, with another InputError class
-        refused = next((str(cause) for cause in chain if type(cause).__name__ == InputError.__name__), None)
+        refused = next((cause for cause in chain if type(cause).__name__ == InputError.__name__), None) or refusal(
+            error
+        )
         if refused is None and os.environ.get("PLANEWISE_DEBUG"):
             raise
-        raise InputError(refused or slip_in_config(chain) or _ended(bundle.name, chain[-1], heard.lines)) from error
+        raise InputError(
+            str(refused or "") or slip_in_config(chain) or _ended(bundle.name, chain[-1], heard.lines)
+        ) from error
     return list(heard.lines)
 
 

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from os import PathLike, fspath
 from typing import Any
 
 from monai.config import NdarrayOrTensor
 from monai.data import NibabelWriter
 from nibabel.nifti1 import Nifti1Image
 
+from planewise.atomic_write import atomic_write
+
 
 class VolumeWriter(NibabelWriter):
     """MONAI's writer of NIfTI files for volumes ``(channels, i, j, slices)``, with millimetres as their unit; a volume of one
     channel and one slice is written as ``(i, j, 1)``.
 
-    MONAI's own writer drops the last axis of such a volume, and then `SaveImage` (1.6.1) fails. Use this class as the
-    ``writer`` of `SaveImaged`.
+    MONAI's own writer drops the last axis of such a volume, and then `SaveImage` (1.6.1) fails. On a full disk, it leaves a
+    truncated file in an old one's place; this class keeps the old file. Use it as the ``writer`` of `SaveImaged`.
     """
 
     def set_data_array(self, data_array: NdarrayOrTensor, channel_dim: int | None = 0, **kwargs: Any) -> None:
         super().set_data_array(data_array, channel_dim, **kwargs | {"squeeze_end_dims": False})
         if self.data_obj.shape[-1] == 1:
             self.data_obj = self.data_obj[..., 0]
+
+    def write(self, filename: str | PathLike[str], verbose: bool = False, **kwargs: Any) -> None:
+        ending = ".nii.gz" if fspath(filename).endswith(".nii.gz") else ".nii"
+        with atomic_write(fspath(filename), ending=ending) as part:
+            super().write(part, verbose, **kwargs)
 
     @classmethod
     def create_backend_obj(cls, *args: Any, **kwargs: Any) -> Nifti1Image:
