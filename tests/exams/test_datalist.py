@@ -129,7 +129,7 @@ def test_a_patient_is_in_one_section(tmp_path):
 def test_it_is_written_whole_or_not_at_all(usual_exam, tmp_path, monkeypatch):
     datalist = index_folder(usual_exam).datalist
     path = tmp_path / "datalist.json"
-    path.write_text("old")
+    path.write_text("{old")
 
     def fail(*args):
         raise OSError(28, "No space left on device")
@@ -137,17 +137,17 @@ def test_it_is_written_whole_or_not_at_all(usual_exam, tmp_path, monkeypatch):
     monkeypatch.setattr("planewise.atomic_write.os.replace", fail)
     with pytest.raises(InputError, match="No space left"):
         write_datalist(datalist, path)
-    assert path.read_text() == "old"
+    assert path.read_text() == "{old"
     assert [entry.name for entry in tmp_path.iterdir() if entry.suffix == ".tmp"] == []
 
 
 def test_a_datalist_without_its_table_is_not_left(usual_exam, tmp_path):
     result = index_folder(usual_exam)
-    (tmp_path / "datalist.json").write_text("old")
+    (tmp_path / "datalist.json").write_text("{old")
     (tmp_path / "datalist_folders.csv").mkdir()
     with pytest.raises(InputError, match=r"datalist_folders.csv cannot be written"):
         write_datalist(result.datalist, tmp_path / "datalist.json", result.folders)
-    assert (tmp_path / "datalist.json").read_text() == "old"
+    assert (tmp_path / "datalist.json").read_text() == "{old"
 
 
 def test_a_folder_that_begins_like_a_formula_is_text_in_the_table(tmp_path, monkeypatch):
@@ -165,6 +165,17 @@ def test_places_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be created"):
         check_output(tmp_path / "file" / "datalist.json")
+
+
+def test_a_datalist_replaces_no_other_file(usual_exam, tmp_path):
+    datalist = index_folder(usual_exam).datalist
+    image, old = tmp_path / "slice.dcm", tmp_path / "datalist.json"
+    image.write_bytes(b"\0" * 128 + b"DICM"), old.write_text(' {"training": [')
+    with pytest.raises(InputError, match=r"slice.dcm is no datalist and would be replaced"):
+        write_datalist(datalist, image)
+    assert image.read_bytes().endswith(b"DICM")
+    assert write_datalist(datalist, old).read_text().startswith("{")
+    assert check_output(image) == image
 
 
 def test_indexing_twice_gives_the_same_file(usual_exam, tmp_path):

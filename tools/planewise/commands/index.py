@@ -157,7 +157,7 @@ def index(
             folders_table,
         )
 
-        check_output(output)
+        check_output(output, begins=b"{")
         with progress_bar("reading headers") as progress:
             result = planewise.index(
                 folder,

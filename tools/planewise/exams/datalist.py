@@ -115,15 +115,23 @@ def _relative(path: str, folder: Path) -> str:
         return Path(path).absolute().as_posix()
 
 
-def check_output(path: Path) -> Path:
+def check_output(path: Path, begins: bytes = b"") -> Path:
     """The absolute path of a file to write. Its folder is created if it does not exist.
 
+    Args:
+        path: the file.
+        begins: how an earlier file at this path must begin to be replaced, unless it is empty.
+
     Raises:
-        InputError: the path is a folder, or its parent folder cannot be created or is not writable.
+        InputError: the path is a folder or another file, or its parent folder cannot be created or is not writable.
     """
     path = Path(path).expanduser().absolute()
     if path.is_dir():
         raise InputError(f"{path} is a folder; name the file to write, such as {path / 'datalist.json'}")
+    if begins and path.is_file() and path.stat().st_size:
+        with path.open("rb") as file:
+            if not file.read(100).lstrip().startswith(begins):
+                raise InputError(f"{path} is no datalist and would be replaced; name another file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -146,7 +154,7 @@ def write_datalist(datalist: dict, path: str | Path, folders: Mapping[str, Path]
     Raises:
         InputError: a file cannot be written; then both stay unchanged.
     """
-    path = check_output(Path(path))
+    path = check_output(Path(path), begins=b"{")
     content = with_paths(datalist, lambda image: _relative(image, path.parent))
     lines = [f'"planewise": {_json(content["planewise"])}']
     for section in SECTIONS:
