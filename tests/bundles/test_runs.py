@@ -73,7 +73,7 @@ def test_train_resume_evaluate(name, phantoms, tmp_path):
 def test_the_demos_one_cycle_and_mixed_precision_resume(phantoms, tmp_path):
     name = "downstream_cardiac_sax_segmentation"
     settings = {"datalist": str(phantoms.cardiac.labelled), "samples_per_epoch": 16, "max_epochs": 3, "val_interval": 1}
-    settings["amp"] = "bfloat16"
+    settings |= {"amp": "bfloat16", "encoder_lr_factor": 0.1}
     configs = ("train.yaml", "demo.yaml")
     run_bundle(name, *configs, output_dir=str(tmp_path / "a"), **settings)
     interrupted(name, *configs, after_epoch=1, output_dir=str(tmp_path / "b"), **settings)
@@ -82,6 +82,8 @@ def test_the_demos_one_cycle_and_mixed_precision_resume(phantoms, tmp_path):
     rates = [row["learning_rate"] for row in read_history(tmp_path / "b/history.csv")]
     assert rates == [row["learning_rate"] for row in read_history(tmp_path / "a/history.csv")]
     assert rates[-1] < 0.2 * max(rates), "one cycle of the steps, not of the epochs"
+    groups = weights(tmp_path / "b", LAST)["optimizer"]["param_groups"]
+    assert sorted(group["max_lr"] for group in groups) == pytest.approx([0.0003, 0.003]), "the encoder has its own"
 
 
 def interrupted(name: str, *configs: str, after_epoch: int, **settings) -> None:
@@ -136,10 +138,19 @@ def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(phantoms, tmp_
     trains = time.time() - start - starts
     draw, said = random.Random(seed), []
     for _ in range(kills):
-        process = subprocess.Popen(command("broken"), **inside)
-        time.sleep(draw.uniform(0, 1.5 * trains / kills + 2 * starts))
-        process.send_signal(draw.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
-        said.append(process.communicate(timeout=60)[0])
+        lines = []
+        with subprocess.Popen(command("broken"), **inside) as process:
+            if draw.random() < 0.5:
+                time.sleep(draw.uniform(0, starts))
+            else:
+                for line in process.stdout:
+                    lines.append(line)
+                    if "training epochs" in line:
+                        break
+                time.sleep(draw.uniform(0, 3 * trains / kills))
+            process.send_signal(draw.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
+            lines.append(process.stdout.read())
+        said.append("".join(lines))
     done = subprocess.run(command("broken"), check=True, **inside)
     assert "resuming after epoch" in done.stdout
     assert sum("training epochs" in text for text in said) > kills / 3
