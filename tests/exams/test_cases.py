@@ -127,6 +127,16 @@ def test_cases_without_masks_are_trained_on(abdomens):
     assert result.datalist["test"] and any("2 patients without a mask" in text for text in result.warnings)
 
 
+def test_a_users_list_may_test_on_cases_without_masks(abdomens, tmp_path):
+    def bare(result, section):
+        return {item["exam"] for item in result.datalist[section] if "label" not in item}
+
+    names = bare(index(abdomens), "training")
+    (tmp_path / "s.csv").write_text("exam,section\n" + "".join(f"{name},test\n" for name in names))
+    listed = index(abdomens, sections=tmp_path / "s.csv")
+    assert bare(listed, "test") == names and not bare(listed, "training") and len(names) == 2
+
+
 def test_what_the_list_does_not_name_is_left_out(tmp_path):
     for folder in ("imagesTr", "labelsTr"):
         for name in ("a", "b", "c"):
