@@ -257,6 +257,10 @@ def test_a_frozen_encoder_keeps_weights_and_batch_statistics(bundle, phantoms, t
             "--transfer decoder starts from a pretext's weights, but none are",
         ),
         ({"pretrained": None}, "--transfer multitask starts from a pretext's weights, but none are given"),
+        (
+            {"transfer": "all", "pretrained": None, "pretext_datalist": None},
+            "--transfer all starts from a pretext's weights, but none are given",
+        ),
         ({"pretext_datalist": None}, "name the pretext's datalist with --pretext_datalist"),
         ({"pretext_datalist": "nowhere.json"}, "there is no datalist nowhere.json; name the pretext's"),
         ({"transfer": "all"}, "--pretext_datalist works only with --transfer multitask"),
