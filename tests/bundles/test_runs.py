@@ -146,19 +146,20 @@ def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(phantoms, tmp_
         lines = []
         with subprocess.Popen(command("broken"), **inside) as process:
             if draw.random() < 0.5:
-                time.sleep(draw.uniform(0, starts))
+                time.sleep(draw.uniform(0, 0.6 * starts))  # a start may be faster than the one measured
             else:
                 for line in process.stdout:
                     lines.append(line)
                     if "training epochs" in line:
                         break
-                time.sleep(draw.uniform(0, 3 * trains / kills))
+                time.sleep(draw.uniform(0, 1.5 * trains / kills))  # in all, about half of the training
             process.send_signal(draw.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
             lines.append(process.stdout.read())
         said.append("".join(lines))
     done = subprocess.run(command("broken"), check=True, **inside)
     assert "resuming after epoch" in done.stdout
-    assert sum("training epochs" in text for text in said) > kills / 3
+    # on a quiet machine, the run is complete before the last kills
+    assert sum("training epochs" in text for text in said) >= kills / 5
     assert any("the same command resumes the run" in text for text in said)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
     assert same(weights(tmp_path / "whole", LAST)["network"], weights(tmp_path / "broken", LAST)["network"])
