@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from typing import TypeGuard
 
 # A MONAI Label server returns the text of Starlette's HTTPException to the client, and answers any other error with a
 # bare "Internal Server Error". Bundles do not need Starlette, so the class is looked up among loaded modules instead of
@@ -36,13 +37,18 @@ def causes(error: BaseException) -> list[BaseException]:
     return found
 
 
+def is_input_error(error: BaseException) -> TypeGuard[InputError]:
+    """Whether an error is an `InputError` of this package or of a packaged bundle, which has its own copy of the class."""
+    return isinstance(error, InputError) or type(error).__name__ == InputError.__name__
+
+
 def refusal(error: BaseException) -> InputError | None:
     """The first `InputError` among an error and its causes, or None.
 
     MONAI wraps errors that its transforms raise, and `SaveImage` quotes those of its writers as tracebacks.
     """
     for cause in causes(error):
-        if isinstance(cause, InputError):
+        if is_input_error(cause):
             return cause
         if quoted := re.search(rf"^{InputError.__module__}\.InputError: (.+)$", str(cause), re.MULTILINE):
             return InputError(quoted[1])

@@ -62,16 +62,12 @@ def run_inference(
             workflow.run()
             workflow.finalize()
     except Exception as error:
-        chain = causes(error)
-        # compared by name, because a packaged bundle has its own copy of planewise, with another InputError class
-        refused = next((cause for cause in chain if type(cause).__name__ == InputError.__name__), None) or refusal(
-            error
-        )
+        refused = refusal(error)
         if refused is None and os.environ.get("PLANEWISE_DEBUG"):
             raise
-        raise InputError(
-            str(refused or "") or slip_in_config(chain) or _ended(bundle.name, chain[-1], heard.lines)
-        ) from error
+        chain = causes(error)
+        why = refused or slip_in_config(chain) or _ended(bundle.name, chain[-1], heard.lines)
+        raise InputError(str(why)) from error
     return list(heard.lines)
 
 

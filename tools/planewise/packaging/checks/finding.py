@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from planewise.errors import InputError
+from planewise.errors import InputError, is_input_error
 
 Status = Literal["ok", "warning", "FAIL"]
 #: The audience that a failure affects: the Model Zoo's checks, its unit test of each bundle, MONAI Label, or only ourselves.
@@ -48,8 +48,3 @@ def reason(error: BaseException) -> str:
     error = root_cause(error)
     text = " ".join(str(error).split())[:300]
     return text if is_input_error(error) or isinstance(error, AssertionError) else f"{type(error).__name__}: {text}"
-
-
-def is_input_error(error: BaseException) -> bool:
-    """Whether an error is an `InputError` of this package or of a packaged bundle."""
-    return isinstance(error, InputError) or type(error).__name__ == InputError.__name__

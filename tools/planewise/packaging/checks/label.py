@@ -19,10 +19,10 @@ from monai.transforms import Compose, LoadImaged, Resize, SaveImaged
 from PIL import Image
 from torch import nn
 
-from planewise.errors import InputError
+from planewise.errors import InputError, is_input_error
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.checks.candidate import Candidate
-from planewise.packaging.checks.finding import Remark, is_input_error, need, reason, root_cause
+from planewise.packaging.checks.finding import Remark, need, reason, root_cause
 
 #: Keys of the training config that MONAI Label overrides before it starts a training.
 _TRAINS = (
