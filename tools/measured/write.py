@@ -249,19 +249,20 @@ def findings_as_markdown(findings: list[dict[str, Any]], records: Mapping[str, M
     Raises:
         ValueError: a record contradicts a sentence, or a sentence has no evidence.
     """
+    tables = {study: record["tables"] for study, record in records.items()}
     for finding in findings:
         because, order, says = finding.get("because", {}), finding.get("order", ()), finding.get("says")
         if says and not (because or order):
             raise ValueError(f"this finding needs `because` or `order` as evidence: {says}")
         for path, verdicts in because.items():
             study, _, title = path.partition("/")
-            rows = dict(records[study]["tables"].get(title, {}))
+            rows = dict(tables[study].get(title, {}))
             for pattern, verdict in verdicts.items():
                 found = {name: rows.pop(name)["verdict"] for name in list(rows) if fnmatchcase(name, pattern)}
                 if not found or set(found.values()) != {verdict}:
                     raise ValueError(f"{path}, {pattern} must be {verdict}, got {found}; correct the finding: {says}")
         for paths in order:
-            values = [value_of({study: each["tables"] for study, each in records.items()}, path) for path in paths]
+            values = [value_of(tables, path) for path in paths]
             if any(higher <= lower for higher, lower in pairwise(values)):
                 raise ValueError(f"{paths} must descend, got {values}; correct the finding: {says}")
     return "\n".join(f"- {finding.get('says') or finding['note']}" for finding in findings) + "\n"
@@ -270,7 +271,8 @@ def findings_as_markdown(findings: list[dict[str, Any]], records: Mapping[str, M
 def with_findings(document: str, block: str) -> str:
     """A document with findings between their marks; a page without marks gets them before its first picture or section."""
     if FINDINGS not in document:
-        at = next(re.finditer(r"^(?:!\[|## )|\Z", document, re.M)).start()
+        found = re.search(r"^(?:!\[|## )", document, re.M)
+        at = found.start() if found else len(document)
         document = f"{document[:at]}## What was found\n\n{FINDINGS}\n{END}\n\n{document[at:]}"
     return with_block(document, FINDINGS, END, block)
 
