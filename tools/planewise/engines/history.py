@@ -15,7 +15,7 @@ from ignite.engine import Engine, Events
 
 from planewise.atomic_write import atomic_write, unwritable
 from planewise.engines.quiet import log_scores
-from planewise.exams.words import count_of
+from planewise.exams.words import count_of, duration
 from planewise.losses import logged_terms
 from planewise.reports.history import read_history
 
@@ -88,11 +88,10 @@ class HistoryHandler:
             return
         self._reports_pace = False
         done = state.iteration - (state.epoch - 1) * state.epoch_length
-        left = passed / done * (state.max_epochs * state.epoch_length - state.iteration) / 60
+        left = passed / done * (state.max_epochs * state.epoch_length - state.iteration)
         logger.info(
             "step %d of %d: %.1f s per step, so the training takes another %s without validation",
-            *(done, state.epoch_length, passed / done),
-            f"{left / 60:.1f} hours" if left >= 60 else count_of(max(1, round(left)), "minute"),
+            *(done, state.epoch_length, passed / done, duration(left)),
         )
 
     def _write(self, engine: Engine) -> None:
@@ -120,8 +119,8 @@ class HistoryHandler:
         self._write_anew(row)
 
     def _log(self, row: Mapping[str, Any], epochs: int) -> None:
-        # otherwise a loss with a single term would be logged twice
         self._reports_pace = False
+        # otherwise a loss with a single term would be logged twice
         same = {term for term in self._sums if term != "train_loss" and row[term] == row["train_loss"]}
         left_out = {"epoch", "learning_rate", *same}
         scores = ", ".join(f"{name} {value:.4f}" for name, value in row.items() if name not in left_out)
