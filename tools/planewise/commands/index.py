@@ -157,7 +157,7 @@ def index(
             folders_table,
         )
 
-        check_output(output, begins=b"{")
+        check_output(output, is_datalist=True)
         with progress_bar("reading headers") as progress:
             result = planewise.index(
                 folder,

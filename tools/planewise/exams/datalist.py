@@ -115,12 +115,12 @@ def _relative(path: str, folder: Path) -> str:
         return Path(path).absolute().as_posix()
 
 
-def check_output(path: Path, begins: bytes = b"") -> Path:
+def check_output(path: Path, is_datalist: bool = False) -> Path:
     """The absolute path of a file to write. Its folder is created if it does not exist.
 
     Args:
         path: the file.
-        begins: how an earlier file at this path must begin to be replaced, unless it is empty.
+        is_datalist: whether it is a datalist, which replaces no other file unless that file is empty.
 
     Raises:
         InputError: the path is a folder or another file, or its parent folder cannot be created or is not writable.
@@ -128,9 +128,9 @@ def check_output(path: Path, begins: bytes = b"") -> Path:
     path = Path(path).expanduser().absolute()
     if path.is_dir():
         raise InputError(f"{path} is a folder; name the file to write, such as {path / 'datalist.json'}")
-    if begins and path.is_file() and path.stat().st_size:
+    if is_datalist and path.is_file() and path.stat().st_size:
         with path.open("rb") as file:
-            if not file.read(100).lstrip().startswith(begins):
+            if not file.read(100).lstrip().startswith(b"{"):
                 raise InputError(f"{path} is no datalist and would be replaced; name another file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +154,7 @@ def write_datalist(datalist: dict, path: str | Path, folders: Mapping[str, Path]
     Raises:
         InputError: a file cannot be written; then both stay unchanged.
     """
-    path = check_output(Path(path), begins=b"{")
+    path = check_output(Path(path), is_datalist=True)
     content = with_paths(datalist, lambda image: _relative(image, path.parent))
     lines = [f'"planewise": {_json(content["planewise"])}']
     for section in SECTIONS:
