@@ -13,6 +13,7 @@ from planewise.networks import (
     UNetDecoder,
     UNetEncoder,
     load_pretrained,
+    not_finite,
     read_weights,
     weights_path,
 )
@@ -54,6 +55,18 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, value):
     torch.save({"encoder.a": torch.ones(3), "head.b": torch.tensor([1.0, value])}, tmp_path / "model.pt")
     with pytest.raises(InputError, match=r"model\.pt cannot be used: head\.b has values that are not finite"):
         read_weights(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_numbers_that_are_not_finite_are_named_whatever_their_sum(dtype):
+    """The sum is finite or not; the weights are named by their own values."""
+    largest = torch.full((5,), torch.finfo(dtype).max, dtype=dtype)
+    weights = {"large": largest, "small": torch.ones(3, dtype=dtype), "count": torch.tensor(3), "empty": torch.ones(0)}
+    assert not_finite(weights) == []
+    for value in (float("nan"), float("inf"), -float("inf")):
+        weights["bad"] = torch.tensor([1, value, -value], dtype=dtype)
+        assert not_finite(weights) == ["bad"]
+    assert not_finite({}) == []
 
 
 def test_parts_that_are_not_asked_for_are_left_out(pretext, caplog):
