@@ -58,7 +58,7 @@ def test_an_anatomy_without_targets_needs_no_more_than_its_record(tmp_path, monk
         best = max(range(len(stacks)), key=lambda index: len(stacks[index].slices)) if chosen is None else chosen
         return Recognition(stack=best, candidate=best, confidence=1.0, axis=stacks[best].normal)
 
-    words = Words(organ="body", stack="stack", views="", location="0 at the first slice, 1 at the last", exam="slices")
+    words = Words(stack="stack", views="", location="0 at the first slice, 1 at the last", exam="slices")
     bare = Anatomy("bare", "bare", "bare", (), (), largest, lambda stack: stack.normal, "", False, words)
     monkeypatch.setitem(ANATOMIES, "bare", bare)
     assert choose_anatomy("bare").recognise([make_stack([[0, 0, 0]], [0, 0, 1.0])]).stack == 0

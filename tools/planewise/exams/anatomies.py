@@ -27,7 +27,6 @@ HEART = Anatomy(
     inputs="views",
     moving=True,
     words=Words(
-        organ="heart",
         stack="short axis",
         views="long-axis views",
         location="0 at the base, 1 at the apex",
@@ -76,7 +75,6 @@ KNEE = Anatomy(
     inputs="knees",
     moving=False,
     words=Words(
-        organ="knee",
         stack="sagittal series",
         views="axial and coronal views",
         location="0 at both sides of the knee, 1 at the centre",
@@ -105,7 +103,6 @@ ANY = Anatomy(
     inputs="stacks",
     moving=True,
     words=Words(
-        organ="organ",
         stack="stack",
         views="other views",
         location="0 at one end of the stack, 1 at the other (the patient's left, front or head)",
@@ -121,7 +118,7 @@ VOLUME = replace(
     unordered="",
     inputs="volumes",
     moving=False,
-    words=replace(ANY.words, organ="volume", stack="volume", exam="slices of the volume and its mask"),
+    words=replace(ANY.words, stack="volume", exam="slices of the volume and its mask"),
     phantoms=PhantomLayouts(unlabelled="brats", labelled="brats"),
     modalities=("MR", "CT"),
 )

@@ -37,7 +37,6 @@ class Look:
 class Words:
     """How a study's page words an anatomy."""
 
-    organ: str
     stack: str
     """name of the stack to learn from"""
     views: str

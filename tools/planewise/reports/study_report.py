@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from planewise.atomic_write import atomic_write
@@ -76,7 +77,7 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     tables = dict.fromkeys(row.published for table in sections.tables for row in table.rows if row.published)
     page = Page()
     kind = "phantom exams" if found.config.get("phantom") else "your own exams"
-    page.add("<h1>Label efficiency on the {}: {}</h1>", found.anatomy.organ, found.title)
+    page.add("<h1>Label efficiency: {}</h1>", found.title)
     page.add("<p>{}</p>", _what_was_done(found))
     whose = f"{'Numbers in upright type' if tables else 'These numbers'} were measured here, on <b>{kind}</b>."
     if tables:
@@ -99,19 +100,29 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
 
 
 def _what_was_done(study: StudyFolder) -> str:
-    """One sentence: what was pretrained, what was fine-tuned, from how many labelled exams and how often."""
+    """What was pretrained, what was fine-tuned, from how many labelled exams and how often, in at most two sentences."""
     done = []
     if study.pretexts:
-        names = listed(map(method_name, study.pretexts))
-        done.append(f"trained the pretext{'s' if len(study.pretexts) > 1 else ''} {names} without labels")
+        several = len(study.pretexts) > 1
+        done.append(f"Pretraining method{'s' if several else ''}: {_names(study.pretexts)}.")
     if runs := list(study.runs("finetune")):
         *fewer, most = sorted({count for _, count, _, _ in runs})
         counts = listed([*map(str, fewer), count_of(most, "labelled exam")])
         draws = len({draw for _, _, draw, _ in runs})
-        methods = ", ".join(method_name(method) for method in dict.fromkeys(method for method, _, _, _ in runs))
-        drawn = f"{draws} draws" if draws > 1 else "one draw"
-        done.append(f"fine-tuned networks with {counts}, by method ({methods}), in {drawn} of the labelled exams")
-    return f"The study {' and '.join(done)}." if done else "No training has finished yet."
+        methods = dict.fromkeys(method for method, _, _, _ in runs)
+        drawn = f"in {draws} draws of these exams" if draws > 1 else "in one draw of these exams"
+        if set(methods) == {"none", *study.pretexts}:
+            how = f"from scratch and after {'each' if len(study.pretexts) > 1 else 'this'} pretraining, {drawn}"
+        else:
+            how = f"{drawn}, by {count_of(len(methods), 'method')}: {_names(methods)}"
+        done.append(f"Networks were fine-tuned with {counts}, {how}.")
+    return " ".join(done) or "No training has finished yet."
+
+
+def _names(methods: Iterable[str]) -> str:
+    """The names of methods; semicolons separate them if a name contains a comma."""
+    names = [method_name(method) for method in methods]
+    return "; ".join(names) if any("," in name for name in names) else listed(names)
 
 
 def _write_markdown(page: Page, path: Path) -> None:
