@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from planewise.phantoms.abdomen.abdomen import Abdomen
 from planewise.phantoms.head.head import Head
@@ -54,16 +55,22 @@ class Recipe:
 
         If the layout names diagnoses, exams get them in turn, so that any number of exams is balanced.
         """
-        return self.form.anatomy.exam.sample(*self._draw(number))
+        return self.form.exam.sample(*self._draw(number))
 
     def organ(self, number: int) -> Heart | Knee | Head | Abdomen | Retina:
         """Sample only the organ of an exam, such as a heart, a knee with its findings, or a head with its grade. This is
         fast."""
-        return self.form.anatomy.exam.sample_organ(*self._draw(number))
+        return self.form.exam.sample_organ(*self._draw(number))
 
     def identity(self, number: int) -> Identity:
         """The patient's identity in an exam's headers."""
         return Identity(self.patient_name or str(number), f"{self.seed}-{number}", self.birth_date)
+
+    def with_defects(self, files: list[Any], exam: Any, number: int) -> list[Any]:
+        """The files of exam ``number`` with the recipe's defects."""
+        for name in self.defects:
+            files = self.form.defects[name].alter(files, exam, self.identity(number))
+        return files
 
     def _draw(self, number: int) -> tuple[object, ...]:
         """The sampling arguments of an exam: seeds, population, and the diagnosis if the layout gives one."""

@@ -55,10 +55,10 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
                 yield jobs[job], True
     for number in range(1, exams + 1):
         # rows of older exams are included, because a run that was killed before it wrote the tables left them out
-        rows.setdefault(number, recipe.form.writer.table_rows(recipe, number))
+        rows.setdefault(number, _table_rows(recipe, number))
     _write_tables(recipe, out, rows)
-    if recipe.form.listing:
-        recipe.form.writer.write_listing(recipe, out)
+    if listed := getattr(recipe.form.writer, "write_listing", None):
+        listed(recipe, out)
 
 
 def _places(recipe: Recipe, out: Path, number: int) -> list[Path]:
@@ -103,12 +103,17 @@ def _write_one(recipe: Recipe, out: Path, number: int) -> dict[str, tuple[object
     recipe.form.writer.write_exam(recipe, number, partial)
     for path, final in zip(partial, places, strict=True):
         os.replace(path, final)
-    return recipe.form.writer.table_rows(recipe, number)
+    return _table_rows(recipe, number)
+
+
+def _table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
+    """An exam's rows of the set's tables, by table."""
+    return getattr(recipe.form.writer, "table_rows", lambda recipe, number: {})(recipe, number)
 
 
 def _write_tables(recipe: Recipe, out: Path, rows: dict[int, dict[str, tuple[object, ...]]]) -> None:
     """Write the set's tables, ordered by the exams' identifiers. Rows of exams that this run did not write are kept."""
-    header = recipe.form.writer.TABLE_HEADER
+    header = getattr(recipe.form.writer, "TABLE_HEADER", ())
     end = getattr(recipe.form.writer, "table_end", lambda recipe: [])(recipe)
     tables: dict[str, dict[int, tuple[object, ...]]] = {}
     for number in rows:

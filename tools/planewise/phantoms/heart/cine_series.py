@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -30,10 +30,6 @@ class Series:
     phases: Sequence[float] | None = None
     matrix: tuple[int, int] | None = None
     spacing: float | None = None
-
-    def changed(self, **values: object) -> Series:
-        """A copy with some values changed."""
-        return replace(self, **values)
 
 
 def series_files(exam: Exam, series: Series, identity: Identity, folder: PurePosixPath) -> list[DicomFile]:

@@ -14,12 +14,13 @@ from planewise.phantoms.heart.patient import Patient
 from planewise.phantoms.heart.planes import lay_planes
 from planewise.phantoms.heart.population import Population
 from planewise.phantoms.heart.scanner import Scanner
+from planewise.phantoms.scanner.dicom import Scanned
 from planewise.phantoms.scanner.imaging import image_points
 from planewise.phantoms.scanner.pose import ImagePose
 
 
 @dataclass(frozen=True)
-class Exam:
+class Exam(Scanned):
     """A phantom exam. Its images are computed on request.
 
     An exam depends only on its seeds and its population. Tests and reports can therefore sample the exam of a written
@@ -71,10 +72,6 @@ class Exam:
     def end_systole(self) -> int:
         """Index of the phase in which the left ventricle is smallest. The phase at index 0 is end-diastole."""
         return int(np.argmin([self.heart.volumes(phase)["lv"] for phase in self.phases]))
-
-    def rng(self, *names: int) -> np.random.Generator:
-        """A stream of random numbers for one purpose, separate from the streams that determine the exam."""
-        return np.random.default_rng([*self.seeds, 7919, *names])
 
     def breath(self, stream: int) -> np.ndarray:
         """Displacement of the patient's chest in one breath-hold from its usual position: ``(3,)``, mm."""

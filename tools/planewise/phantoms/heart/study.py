@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-import numpy as np
-
 from planewise.phantoms.heart.cine_series import Series, series_files
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.scanner.dicom import DicomFile, Identity, uid
-from planewise.phantoms.scanner.pose import ImagePose
+from planewise.phantoms.scanner.pose import localizer_poses
 
 #: Folder, below the exam's folder, that contains all series.
 STUDY = PurePosixPath("study")
@@ -67,16 +65,13 @@ def plan_series(exam: Exam) -> list[Series]:
 
 def localizer_files(exam: Exam, identity: Identity) -> list[DicomFile]:
     """Axial, coronal and sagittal pictures in one series, three of each."""
-    left, back, down = np.array([-1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([0, 0, -1.0])
     files = []
-    for row, column in ((left, back), (left, down), (back, down)):
-        for step in (-40, 0, 40):
-            pose = ImagePose(exam.heart.centre + step * np.cross(row, column), row, column)
-            series = Series(
-                "localizer", "localizer_1", "localizer", 1, pose, stream=1000 + len(files), phases=[0.0],
-                matrix=(96, 96), spacing=4.0,
-            )  # fmt: skip
-            files += series_files(exam, series, identity, STUDY)
+    for pose in localizer_poses(exam.heart.centre, 40.0):
+        series = Series(
+            "localizer", "localizer_1", "localizer", 1, pose, stream=1000 + len(files), phases=[0.0],
+            matrix=(96, 96), spacing=4.0,
+        )  # fmt: skip
+        files += series_files(exam, series, identity, STUDY)
     for rank, file in enumerate(files):
         file.dataset.SeriesInstanceUID = uid(exam, "series", "localizer")
         file.dataset.InstanceNumber = rank + 1

@@ -13,6 +13,7 @@ from planewise.phantoms.knee.patient import KneePatient
 from planewise.phantoms.knee.planes import lay_stacks
 from planewise.phantoms.knee.population import KneePopulation
 from planewise.phantoms.knee.scanner import KneeScanner, Protocol
+from planewise.phantoms.scanner.dicom import Scanned
 from planewise.phantoms.scanner.imaging import SHEETS, blurred, coil_shading, image_points, magnitude
 from planewise.phantoms.scanner.pose import ImagePose
 
@@ -21,7 +22,7 @@ POINTS = 25_000
 
 
 @dataclass(frozen=True)
-class KneeExam:
+class KneeExam(Scanned):
     """A phantom exam. Its images are computed on request.
 
     An exam depends only on its seeds and its population. Tests and reports can therefore sample the exam of a written
@@ -65,10 +66,6 @@ class KneeExam:
     def findings(self) -> Findings:
         """Findings of the knee, with its labels."""
         return self.knee.findings
-
-    def rng(self, *names: int) -> np.random.Generator:
-        """A stream of random numbers for one purpose, separate from the streams that determine the exam."""
-        return np.random.default_rng([*self.seeds, 7919, *names])
 
     def image(self, pose: ImagePose, protocol: Protocol, *stream: int) -> np.ndarray:
         """Scan one slice: pixel values, float32, shape ``(rows, columns)``.

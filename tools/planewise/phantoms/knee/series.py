@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -31,10 +31,6 @@ class KneeSeries:
     """Series number, which also determines the noise and the identifiers"""
     poses: list[ImagePose]
     protocol: Protocol
-
-    def changed(self, **values: object) -> KneeSeries:
-        """A copy with some values changed."""
-        return replace(self, **values)
 
 
 def series_files(exam: KneeExam, series: KneeSeries, identity: Identity) -> list[DicomFile]:

@@ -8,7 +8,7 @@ from planewise.phantoms.knee.exam import KneeExam
 from planewise.phantoms.knee.scanner import Protocol
 from planewise.phantoms.knee.series import KneeSeries, series_files
 from planewise.phantoms.scanner.dicom import DicomFile, Identity
-from planewise.phantoms.scanner.pose import ImagePose
+from planewise.phantoms.scanner.pose import localizer_poses
 
 #: Technologists' names for a view.
 VIEW_NAMES = {
@@ -83,14 +83,10 @@ def series_folder(exam: KneeExam, number: int, description: str | None) -> str:
 
 def localizer_series(exam: KneeExam) -> KneeSeries:
     """Axial, coronal and sagittal pictures in one series, three of each, along the scanner's axes."""
-    left, back, down = np.array([-1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([0, 0, -1.0])
-    poses = []
-    for row, column in ((left, back), (left, down), (back, down)):
-        normal = np.cross(row, column)
-        poses += [ImagePose(exam.knee.centre + step * normal, row, column) for step in (-22.0, 0.0, 22.0)]
     usual = exam.scanner.protocols["coronal"]
     side = usual.spacing * usual.matrix[0] * 1.3
     # coarse, fast images
     columns = max(4 * round(usual.matrix[0] / 8), 16)
     protocol = Protocol("t1", round(side / columns, 4), (columns, columns), 6.0, 16.0, usual.contrast, 0.0)
+    poses = localizer_poses(exam.knee.centre, 22.0)
     return KneeSeries("localizer", series_folder(exam, 1, "3-pl loc"), "3-pl loc", 1, poses, protocol)

@@ -12,9 +12,6 @@ from planewise.phantoms.heart.volumes import cine_volume, mask_volume
 from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.nifti import NiftiFile
 
-#: The set has no tables.
-TABLE_HEADER = ()
-
 #: ACDC uses the same label numbers as we do; atria are not labelled.
 CODES = {value: value for value in LABELS.values()}
 
@@ -43,7 +40,6 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     """Write an exam to ``paths``, which have the order of `exam_paths`."""
     exam = recipe.exam(number)
     name, folder = exam_folder(number).name, paths[0]
-    folder.mkdir(parents=True, exist_ok=True)
     scanner, patient, systole = exam.scanner, exam.heart.patient, exam.end_systole
     cine, _ = cine_volume(exam, "sax")
     # the affine contains the spacing but no orientation, as in ACDC
@@ -62,8 +58,3 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
         f"ED: 1\nES: {systole + 1}\nGroup: {patient.group}\nHeight: {patient.height}\n"
         f"NbFrame: {scanner.phases}\nWeight: {patient.weight}\n"
     )
-
-
-def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
-    """Empty: ACDC has no tables, because each exam's group is in its ``Info.cfg``."""
-    return {}

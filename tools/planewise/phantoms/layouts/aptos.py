@@ -6,7 +6,6 @@ from pathlib import Path, PurePosixPath
 
 from planewise.atomic_write import atomic_write
 from planewise.phantoms.recipe import Recipe
-from planewise.phantoms.retina.defects import APTOS_DEFECTS
 from planewise.phantoms.scanner.photograph import PhotographFile
 
 TABLE = "train.csv"
@@ -25,10 +24,8 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     """Write a photograph to ``paths``, which have the order of `exam_paths`."""
-    exam, identity = recipe.exam(number), recipe.identity(number)
-    files = [PhotographFile(f"{_name(number)}.png", exam.photograph())]
-    for name in recipe.defects:
-        files = APTOS_DEFECTS[name].alter(files, exam, identity)
+    exam = recipe.exam(number)
+    files = recipe.with_defects([PhotographFile(f"{_name(number)}.png", exam.photograph())], exam, number)
     paths[0].write_bytes(files[0].encoded())
     for file in files[1:]:
         (paths[0].parent / file.name).write_bytes(file.encoded())

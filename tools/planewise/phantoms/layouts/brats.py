@@ -9,10 +9,7 @@ import numpy as np
 
 from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.nifti import NiftiFile
-from planewise.phantoms.volume_defects import BRATS_DEFECTS, MASK
-
-#: This layout has no tables.
-TABLE_HEADER = ()
+from planewise.phantoms.volume_defects import MASK
 
 
 def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
@@ -22,8 +19,7 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     """Write a case to ``paths`` (`exam_paths`). A head without a tumour has no mask, or a mask of its tissues."""
-    head, folder = recipe.exam(number), paths[0]
-    folder.mkdir(parents=True, exist_ok=True)
+    head = recipe.exam(number)
     images, mask = head.scan()
     side = head.population.side
     # i points to the patient's left and j to the back, as in the files of BraTS
@@ -32,16 +28,9 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     files = [NiftiFile(contrast, np.round(image).astype(np.int16), affine) for contrast, image in images.items()]
     if head.tumour or head.has_tissues:
         files.append(NiftiFile(MASK, mask, affine))
-    for defect in recipe.defects:
-        files = BRATS_DEFECTS[defect].alter(files, head, recipe.identity(number))
-    for file in files:
+    for file in recipe.with_defects(files, head, number):
         file.name = f"{_name(number)}_{'seg' if file.name == MASK else file.name}.nii.gz"
-        file.write(folder)
-
-
-def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
-    """Empty: this layout has no tables."""
-    return {}
+        file.write(paths[0])
 
 
 def _name(number: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from planewise.phantoms.heart.defects import DEFECTS
 from planewise.phantoms.heart.heart import END_SYSTOLE
 from planewise.phantoms.heart.study import study_files
 from planewise.phantoms.recipe import Recipe
@@ -17,23 +16,15 @@ ROOT = PurePosixPath("train/train")
 TABLE_HEADER = ("Id", "Systole", "Diastole")
 
 
-def exam_folder(number: int) -> PurePosixPath:
-    """Folder of an exam under the root of the set."""
-    return ROOT / str(number)
-
-
 def exam_files(recipe: Recipe, number: int) -> list[DicomFile]:
     """All files of an exam, including defects, with paths relative to the folder of the exam."""
-    exam, identity = recipe.exam(number), recipe.identity(number)
-    files = study_files(exam, identity, recipe.extra_views)
-    for name in recipe.defects:
-        files = DEFECTS[name].alter(files, exam, identity)
-    return files
+    exam = recipe.exam(number)
+    return recipe.with_defects(study_files(exam, recipe.identity(number), recipe.extra_views), exam, number)
 
 
 def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
     """The exam's folder under the root of the set, as a list of one."""
-    return [exam_folder(number)]
+    return [ROOT / str(number)]
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path, PurePosixPath
 
-from planewise.phantoms.knee.defects import KNEE_DEFECTS
 from planewise.phantoms.knee.study import study_files
 from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.dicom import DicomFile, write_files
-
-#: The set has no tables, because it has no labels.
-TABLE_HEADER = ()
 
 
 def exam_folder(recipe: Recipe, number: int) -> PurePosixPath:
@@ -30,15 +26,8 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     write_files(exam_files(recipe, number), paths[0])
 
 
-def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
-    """Empty: fastMRI has no tables, because it has no labels."""
-    return {}
-
-
 def exam_files(recipe: Recipe, number: int) -> list[DicomFile]:
     """All files of an exam, including defects, with paths relative to the folder of the exam."""
     exam, identity, population = recipe.exam(number), recipe.identity(number), recipe.population
     files = study_files(exam, identity, population.plain_sagittal, population.localizer, population.poor_names)
-    for name in recipe.defects:
-        files = KNEE_DEFECTS[name].alter(files, exam, identity)
-    return files
+    return recipe.with_defects(files, exam, number)

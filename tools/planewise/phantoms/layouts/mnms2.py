@@ -6,7 +6,6 @@ from pathlib import Path, PurePosixPath
 
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.heart import LABELS
-from planewise.phantoms.heart.nifti_defects import MNMS2_DEFECTS
 from planewise.phantoms.heart.volumes import cine_volume, mask_volume
 from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.nifti import NiftiFile
@@ -35,12 +34,8 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     """Write an exam to ``paths``, which have the order of `exam_paths`."""
-    exam, identity = recipe.exam(number), recipe.identity(number)
-    files = exam_files(exam, exam_name(number))
-    for name in recipe.defects:
-        files = MNMS2_DEFECTS[name].alter(files, exam, identity)
-    paths[0].mkdir(parents=True, exist_ok=True)
-    for file in files:
+    exam = recipe.exam(number)
+    for file in recipe.with_defects(exam_files(exam, exam_name(number)), exam, number):
         file.write(paths[0])
 
 

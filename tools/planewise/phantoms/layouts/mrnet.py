@@ -8,9 +8,6 @@ import numpy as np
 
 from planewise.phantoms.recipe import Recipe
 
-#: Tables have no header.
-TABLE_HEADER = ()
-
 #: Numbers of exams in the two parts of the real set. The identifiers of the second part continue those of the first part.
 TRAIN, VALID = 1130, 120
 

@@ -10,10 +10,7 @@ import numpy as np
 from planewise.atomic_write import atomic_write
 from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.nifti import NiftiFile
-from planewise.phantoms.volume_defects import MASK, MSD_DEFECTS
-
-#: The set has no tables; see `write_listing`.
-TABLE_HEADER = ()
+from planewise.phantoms.volume_defects import MASK
 
 #: Every third case has no mask, similar to 139 of 420 in the real set.
 TESTED = 3
@@ -40,17 +37,10 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     # the masks of test images are not published
     names = ("image", MASK)[: 1 if number % TESTED == 0 else 2]
     files = [NiftiFile(name, volume, affine) for name, volume in zip(names, abdomen.scan(), strict=False)]
-    for defect in recipe.defects:
-        files = MSD_DEFECTS[defect].alter(files, abdomen, recipe.identity(number))
-    for path, file in zip(paths, files, strict=True):
+    for path, file in zip(paths, recipe.with_defects(files, abdomen, number), strict=True):
         (path.parent / f"._{_name(number)}").write_bytes(HIDDEN)
         file.name = path.name
         file.write(path.parent)
-
-
-def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
-    """Empty: the set has no tables."""
-    return {}
 
 
 def write_listing(recipe: Recipe, out: Path) -> None:

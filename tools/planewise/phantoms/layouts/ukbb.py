@@ -12,13 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.heart import ATRIA, LABELS
-from planewise.phantoms.heart.nifti_defects import UKBB_DEFECTS
 from planewise.phantoms.heart.volumes import cine_volume, mask_volume
 from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.nifti import NiftiFile
-
-#: The set has no tables.
-TABLE_HEADER = ()
 
 #: Map our labels to the labels of the data set, in the short axis and in 4ch.
 CODES = {LABELS["lv"]: 1, LABELS["myocardium"]: 2, LABELS["rv"]: 3}
@@ -36,12 +32,8 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     """Write an exam to ``paths``, which have the order of `exam_paths`."""
-    exam, identity = recipe.exam(number), recipe.identity(number)
-    files = exam_files(exam)
-    for name in recipe.defects:
-        files = UKBB_DEFECTS[name].alter(files, exam, identity)
-    paths[0].mkdir(parents=True, exist_ok=True)
-    for file in files:
+    exam = recipe.exam(number)
+    for file in recipe.with_defects(exam_files(exam), exam, number):
         file.write(paths[0])
 
 
@@ -57,8 +49,3 @@ def exam_files(exam: Exam) -> list[NiftiFile]:
             files.append(NiftiFile(f"{name}_{phase}.nii.gz", cine[..., rank], affine))
             files.append(NiftiFile(f"label_{name}_{phase}.nii.gz", mask_volume(exam, view, rank, codes), affine))
     return files
-
-
-def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
-    """Empty: the set has no tables of its own."""
-    return {}

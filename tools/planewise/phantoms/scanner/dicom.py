@@ -6,7 +6,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 import numpy as np
 import pydicom
@@ -21,8 +20,8 @@ from planewise.phantoms.scanner.pose import ImagePose
 LPS = np.array([-1.0, -1.0, 1.0])
 
 
-class Scanned(Protocol):
-    """The information that headers need about an exam of a heart or a knee."""
+class Scanned:
+    """An exam of a heart or a knee, with the information that its headers need."""
 
     seeds: tuple[int, ...]
     patient: object
@@ -31,7 +30,8 @@ class Scanned(Protocol):
     """Has ``field_strength`` (tesla)"""
 
     def rng(self, *names: int) -> np.random.Generator:
-        """A stream of random numbers for one purpose."""
+        """A stream of random numbers for one purpose, separate from the streams that determine the exam."""
+        return np.random.default_rng([*self.seeds, 7919, *names])
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ class NiftiFile:
     """Whether the header contains the orientation in the patient; otherwise it contains only the voxel sizes"""
 
     def write(self, folder: Path) -> None:
-        """Write the file with compression."""
+        """Write the file with compression; the folder is created if it is missing."""
+        folder.mkdir(parents=True, exist_ok=True)
         image = nib.Nifti1Image(self.volume, self.affine)
         sizes = np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
         image.header.set_zooms(sizes if self.step is None else [*sizes, self.step])

@@ -42,6 +42,16 @@ class ImagePose:
         return ImagePose(self.centre + offset, self.row, self.column)
 
 
+def localizer_poses(centre: np.ndarray, step: float) -> list[ImagePose]:
+    """Axial, coronal and sagittal poses of a localizer, three of each, ``step`` mm apart."""
+    left, back, down = np.diag([-1.0, -1.0, -1.0])
+    return [
+        ImagePose(centre + place * np.cross(row, column), row, column)
+        for row, column in ((left, back), (left, down), (back, down))
+        for place in (-step, 0.0, step)
+    ]
+
+
 def rotation(axis: np.ndarray, angle: float) -> np.ndarray:
     """Rotation matrix ``(3, 3)`` about a unit vector by an angle in radians (Rodrigues).
 

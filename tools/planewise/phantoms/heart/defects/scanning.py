@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from planewise.phantoms.heart.cine_series import Series, series_files
 from planewise.phantoms.heart.defects.files import by_series
@@ -40,6 +41,6 @@ def again(
                 stream=number,
                 matrix=(columns, rows),
             )
-            group = series_files(exam, series.changed(**values), identity, STUDY)
+            group = series_files(exam, replace(series, **values), identity, STUDY)
         result += group
     return result
