@@ -14,8 +14,8 @@ def main(name: str, options: str, output: str) -> None:
     Args:
         name: name of the module, such as ``"inference"``.
         options: fields of `Options` as JSON.
-        output: file to write: ``{"bars": [...]}``. The list is empty if the module does not apply to the device; such a
-            module names its kinds of devices, as in ``DEVICES = ("cpu",)``.
+        output: file to write: ``{"bars": [...]}``. A module that applies only to some kinds of devices names them, as
+            in ``DEVICES = ("cpu",)``; on other devices, the list is empty.
     """
     # imported here because processes that a module starts import this file, and would wait for torch
     import torch

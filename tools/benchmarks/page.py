@@ -135,7 +135,7 @@ def heading(group: Mapping[str, Any]) -> str:
 
 
 def number(bar: Mapping[str, Any], key: str) -> str:
-    """The value, median or limit of a bar as text, three digits, with its unit."""
+    """The value, median or limit of a bar as text with three digits and a unit."""
     value = bar[key]
     if value is None:
         return ""

@@ -93,7 +93,8 @@ def interleaved(
 
     Args:
         candidates: maps names to functions without arguments, which repeat their work on each call.
-        options: repetitions and device; on CUDA, a turn ends when the device is done, and repetitions end after `LONGEST`.
+        options: repetitions and device. On CUDA, a turn ends when the device is done, and no further repetition starts
+            after `LONGEST` seconds.
         warmup: number of calls of each candidate before the clock runs.
         inner: number of calls in a turn, for work too short for the clock; times are per call.
     """
@@ -119,7 +120,8 @@ def interleaved(
 
 
 def repetitions(count: int, longest: float) -> Iterator[int]:
-    """Yield the numbers of up to ``count`` repetitions. After `LEAST_REPETITIONS`, stop once ``longest`` seconds passed."""
+    """Yield 0, 1, ... for up to ``count`` repetitions. After `LEAST_REPETITIONS`, stop once ``longest`` seconds have
+    passed."""
     begun = time.perf_counter()
     for number in range(count):
         if number >= LEAST_REPETITIONS and time.perf_counter() - begun > longest:
@@ -128,7 +130,7 @@ def repetitions(count: int, longest: float) -> Iterator[int]:
 
 
 def ratio(times: Mapping[str, Times], ours: str, theirs: str) -> tuple[float, float]:
-    """The ratio of our time to theirs, from the fastest repetitions and from the medians."""
+    """The ratio of the times of ``ours`` and ``theirs``, from the fastest repetitions and from the medians."""
     return times[ours].least / times[theirs].least, times[ours].median / times[theirs].median
 
 

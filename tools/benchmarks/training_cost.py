@@ -115,7 +115,8 @@ def settings(
 
 
 def gflop_per_slice(config: ConfigParser) -> tuple[float, float]:
-    """GFLOP per slice, over all its patches or views: for the forward pass, and for the forward and backward pass."""
+    """GFLOP per slice, summed over its patches or views: of the forward pass alone, and of both passes, forward and
+    backward."""
     # counting needs only shapes (device meta); count in a copy, because later callers get the same network from the
     # config
     network = copy.deepcopy(_trained(config)).to("meta")
@@ -149,8 +150,8 @@ def work(config: ConfigParser, training: Section, validation: Section = Section(
 
 
 def _unit(config: ConfigParser, data: Section) -> int:
-    """Number of slices that a batch keeps together: a whole series or both phases if the batch consists of them, two for
-    pairs, otherwise 1."""
+    """Number of slices that a batch keeps together: two for pairs; the slices of an exam if a batch consists of whole
+    series or of both phases; otherwise 1."""
     if config["train"]["sampler"]["_target_"].endswith("PairSampler"):
         return 2
     if not data.exams or not _whole_series(config):
@@ -211,8 +212,8 @@ def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: 
 
 
 def _views(config: ConfigParser) -> int:
-    """Number of inputs to the network for each sample: in exemplar networks the sample, its transformed version, and a
-    negative unless another sample of the batch serves as one."""
+    """Number of inputs to the network for each sample. In exemplar networks, the inputs are the sample, its transformed
+    version and, unless another sample of the batch serves as the negative, a negative."""
     if "negatives_from" not in config:
         return 1
     return 3 if config["negatives_from"] == "dataset" else 2

@@ -3,7 +3,7 @@
 All produce the same batch: slices of the orientation bundle's own data set (phantom exams as DICOM, preprocessed once at
 the paper's 224 x 224), each rotated and scaled by its own random amount, and the heatmaps of two lines on each. With other
 libraries, the same clamped heatmap is computed from the affine that they report after the augmentation. TorchIO and
-batchgeneratorsv2 report none, so their heatmap uses the affine before the augmentation, at the same cost.
+batchgeneratorsv2 report no affine, so their heatmap uses the affine before the augmentation, at the same cost.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Time to prepare a batch for the methods that Zhang 2024 compares with, as a share of their own training step."""
+"""Time to prepare a batch for each method that Zhang 2024 compares with, as a share of the method's own training step."""
 
 from __future__ import annotations
 

@@ -56,7 +56,8 @@ PLAIN = Form()
 
 
 def measure(options: Options) -> list[Bar]:
-    """Time training steps (forward, loss, backward, Adam) of the demo's network and of the paper's, always on one batch."""
+    """Time training steps (forward, loss, backward, Adam) of the demo's network and of the paper's network, all on the same
+    batch."""
     torch.set_num_threads(options.threads)
     on_gpu = torch.device(options.device).type == "cuda"
     # a step with the paper's 20 slices takes a minute on one core; a slice costs the same in a smaller batch
@@ -71,7 +72,7 @@ def measure(options: Options) -> list[Bar]:
 
 
 def _fewer_if_slow(size: str, options: Options) -> Options:
-    """A quarter of the repetitions if a step takes seconds, as the paper's size does on a CPU."""
+    """The options with a quarter of the repetitions if a step takes seconds, as at the paper's size on a CPU."""
     slow = size == "paper" and torch.device(options.device).type != "cuda"
     return options.fewer(4) if slow else options
 

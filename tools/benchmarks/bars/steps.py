@@ -39,7 +39,7 @@ class Case:
         bundle: folder in bundles/.
         layout: layout of the phantoms for training.
         block: number of steps between two readings of the clock.
-        settings: overrides, which the bar's name contains.
+        settings: overrides; the bar's name lists them.
     """
 
     bundle: str

@@ -92,7 +92,7 @@ class TrainerEpoch:
     """Each call runs a trainer for an epoch and returns the mean time of a step in every block, by the clock.
 
     Args:
-        trainer: a trainer whose run is one epoch: one step, then blocks of steps.
+        trainer: a trainer that runs one epoch, which consists of one step, followed by blocks of steps.
         block: number of steps in a block.
         clock: function that reads the clock.
     """
@@ -191,7 +191,7 @@ def _against_bare(trainer: SupervisedTrainer, size: str, block: int, options: Op
 
 
 def _waits(trainer: SupervisedTrainer, block: int) -> Bar:
-    """How much more often the host waits for a result of the device than in the bare loop."""
+    """Number of times that the trainer makes the host wait for a result of the device, minus that number in the bare loop."""
     counts = {}
     for epoch in (TrainerEpoch, BareEpoch):
         with _Waits() as waits:
@@ -203,7 +203,7 @@ def _waits(trainer: SupervisedTrainer, block: int) -> Bar:
 
 
 class _Waits(TorchDispatchMode):
-    """Counts the operations whose result the host would wait for if it were on a GPU."""
+    """Counts the operations that would make the host wait for their result if they ran on a GPU."""
 
     def __init__(self) -> None:
         super().__init__()

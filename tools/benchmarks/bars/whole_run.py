@@ -167,7 +167,7 @@ def _datalist(run: Run, folder: Path) -> Path:
 
 
 def _whole(run: Run, settings: Mapping[str, Any], folder: Path) -> dict[str, float]:
-    """Start a run as a user does, and return its measurements of itself.
+    """Start a run as a user does, and return the measurements that the run makes of itself.
 
     Raises:
         RuntimeError: the run failed.
@@ -186,8 +186,8 @@ def _whole(run: Run, settings: Mapping[str, Any], folder: Path) -> dict[str, flo
 
 
 def _bare(run: Run, settings: Mapping[str, Any], options: Options, history: Path) -> float:
-    """Time of the run's steps and validations alone, seconds: as many steps on one fixed batch and as many validations on
-    another."""
+    """Time of the run's steps and validations alone, seconds: the same number of steps, all on one fixed batch, and the
+    same number of validations, all on another fixed batch."""
     config = ConfigParser(
         ConfigParser.load_config_files([str(BUNDLES / run.bundle / "configs" / name) for name in run.configs])
     )
