@@ -27,8 +27,8 @@ def atomic_write(path: str | Path, flush: bool = False, ending: str = "") -> Ite
         ending: ending of the temporary name, such as ``".nii.gz"``, for writers that derive the format from it.
 
     Raises:
-        InputError: the file cannot be written; the message contains the reason and the free space. Or the path is a device
-            or a pipe, which a file would replace.
+        InputError: the file cannot be written (the message contains the reason and the free space), or the path is a
+            device or a pipe, which a file would replace.
     """
     path = Path(path)
     if path.exists() and not (path.is_file() or path.is_dir()):

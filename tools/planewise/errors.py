@@ -45,7 +45,7 @@ def is_input_error(error: BaseException) -> TypeGuard[InputError]:
 def refusal(error: BaseException) -> InputError | None:
     """The first `InputError` among an error and its causes, or None.
 
-    MONAI wraps errors that its transforms raise, and `SaveImage` quotes those of its writers as tracebacks.
+    MONAI wraps the errors of its transforms, and `SaveImage` quotes the errors of its writers as tracebacks.
     """
     for cause in causes(error):
         if is_input_error(cause):

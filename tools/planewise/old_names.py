@@ -105,8 +105,8 @@ def with_new_names(config: Mapping[str, Any], source: str, given: Collection[str
     Args:
         config: a config, or settings for one. It stays unchanged.
         source: where the config comes from, for the warning.
-        given: new names whose values take precedence. Otherwise, if a config has both names, as after ``--crop`` on the
-            command line, the old one's value applies.
+        given: new names whose values take precedence. For any other setting, if a config has both names, as after
+            ``--crop`` on the command line, the value of the old name applies.
 
     Returns:
         The new config, in which references such as ``@crop`` have the new names, too; the given object if it has no old

@@ -19,7 +19,7 @@ from planewise.old_names import with_new_names
 
 
 class AuxiliaryTask:
-    """A pretext that continues to train on the encoder and decoder of another network (Bai 2019, section 2, multi-task).
+    """A pretext whose training continues on the encoder and decoder of another network (Bai 2019, section 2, multi-task).
 
     Batches, targets, loss and head come from the pretext's own configuration. The other task can therefore be any
     pretext whose network has an encoder and a decoder.

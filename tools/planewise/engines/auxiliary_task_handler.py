@@ -21,10 +21,10 @@ OTHER_TASK = "other_task"
 class AuxiliaryTaskHandler:
     """Before every ``interval`` steps of a trainer, make one step on another task's batch (Bai 2019, section 3).
 
-    This approximates the loss ``L = L_task1 + beta L_task2``. Task 2 is the trainer's own task; its iterations are what the
-    paper calls sub-iterations of the new task. Step k of the other task uses the same batch and random numbers as step k of
-    its own training with the same seed, so an interrupted and resumed run makes the same steps. The trainer's own batches and
-    random numbers are the same as without the other task.
+    This approximates the loss ``L = L_task1 + beta L_task2``. Task 2 is the trainer's own task; the paper calls its
+    iterations the sub-iterations of the new task. Step k of the other task uses the same batch and random numbers as step k
+    of a separate training of that task with the same seed, so an interrupted and resumed run makes the same steps. The
+    trainer's own batches and random numbers are the same as without the other task.
 
     The other task's mean loss over an epoch becomes the trainer's metric ``pretext_loss``. Attach this handler before
     the handlers that write metrics.
@@ -80,7 +80,7 @@ class AuxiliaryTaskHandler:
         self.optimizer.zero_grad(set_to_none=True)
 
     def _exchange_averages(self) -> None:
-        """Exchange the optimiser's state of each weight with that of the other task."""
+        """For each weight, exchange the optimiser's state for this task with its state for the other task."""
         state = self.optimizer.state
         places = [(group, weight) for group in self.optimizer.param_groups for weight in group["params"]]
         own = {number: state.pop(weight) for number, (_, weight) in enumerate(places) if weight in state}

@@ -31,7 +31,7 @@ _KEPT = frozenset(("network", "optimizer", "lr_scheduler", "epoch", "iteration",
 
 
 def _is_state(saved: dict[str, Any]) -> bool:
-    """Whether a file's contents have the keys of ``last.ckpt``, and values of their types."""
+    """Whether a file's contents have the keys of ``last.ckpt``, and values of the right types."""
     if not saved.keys() >= _KEPT:
         return False
     counts = [saved[key] for key in ("epoch", "iteration", "best_metric_epoch")]
@@ -110,7 +110,7 @@ class CheckpointFiles:
         self.epoch, self.times_written = snapshot.epoch, self.times_written + 1
 
     def read(self) -> dict[str, Any] | None:
-        """Read ``last.ckpt`` to the CPU. If Adam counted its steps on a GPU, it would wait for the GPU at each step.
+        """Read ``last.ckpt`` to the CPU, because Adam would wait for the GPU at each step if its count of steps were there.
 
         Returns:
             A dictionary of the state dicts ``network``, ``optimizer`` and ``lr_scheduler``, and ``learner`` if it is more

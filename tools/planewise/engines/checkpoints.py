@@ -181,7 +181,8 @@ class CheckpointHandler:
         return [groups, None if self.lr_scheduler is None else self.lr_scheduler.state_dict()]
 
     def _expected_moments(self) -> dict[Any, dict[str, Any]]:
-        """The state that the optimiser keeps for each weight, from a step of a copy; empty if a copy cannot step."""
+        """The state that the optimiser keeps for each weight, found by a step of a copy of the optimiser; empty if a
+        copy cannot step."""
         found: dict[Any, dict[str, Any]] = {}
         moments = {}
         for number, group in enumerate(self.optimizer.param_groups):
@@ -212,8 +213,8 @@ class CheckpointHandler:
         return optimizer.state[like]
 
     def _repeat_schedule(self, steps: int) -> None:
-        """Advance a new schedule by ``steps`` steps. The saved schedule does not fit: its run was shorter, or its epochs had
-        another number of steps."""
+        """Advance a new schedule by ``steps`` steps. It replaces a saved schedule that does not fit, because the saved run
+        was shorter or its epochs had another number of steps."""
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"]
         with warnings.catch_warnings():

@@ -187,7 +187,7 @@ def _take(
         base: the config without overlays, which shows what an overlay has set. None allows settings from an overlay to
             be replaced.
         arguments: the command line.
-        whose: name of the weights' setting, for the log.
+        whose: name of the setting that gives the weights, ``weights`` or ``pretrained``, for the log.
 
     Returns:
         The applied settings.

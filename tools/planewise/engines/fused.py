@@ -14,11 +14,12 @@ def fuse(optimizer: torch.optim.Optimizer) -> None:
 
     Adam's usual step runs a dozen kernels for each list of weights, and if the network's step is short, the GPU waits
     for their launches. Call this function before the first step, but after a checkpoint is loaded. The checkpoint may come
-    from another type of device, and only a fused step needs its step counts on the device of the weights.
+    from another type of device: a fused step needs its step counts on the device of the weights, and the usual step needs
+    them on the CPU.
 
     Args:
-        optimizer: the optimiser. It stays unchanged if it has no fused step (PyTorch's Adam, AdamW, SGD and Adagrad have
-            one).
+        optimizer: the optimiser. An optimiser without a fused step stays unchanged (PyTorch's Adam, AdamW, SGD and
+            Adagrad have a fused step).
     """
     for group in optimizer.param_groups:
         if "fused" not in group:

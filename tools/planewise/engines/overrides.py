@@ -35,8 +35,8 @@ def config_file_text(arguments: Sequence[str], option: str = "--config_file") ->
 
 
 def refuse_idle_run(arguments: Sequence[str], known: Mapping[str, Any]) -> None:
-    """Refuse a ``--run_id`` that does not name a list of expressions: MONAI would only create its objects, and
-    the run would end without a result and without an error.
+    """Refuse a ``--run_id`` that does not name a list of expressions: MONAI would only create the objects that it
+    names, and the run would end without a result and without an error.
 
     Args:
         arguments: as for `warn_of_unknown_overrides`.

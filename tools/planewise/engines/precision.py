@@ -21,7 +21,7 @@ def precision(amp: bool | str | None, device: str | torch.device) -> Precision:
     needs no gradient scaler, whose step would wait for the device.
 
     Args:
-        amp: one of (text may be in upper or lower case)
+        amp: one of these values; text may be in upper or lower case:
 
             - ``"auto"``: bfloat16 if the device has instructions for it, otherwise float32 (on a GPU, float16);
             - true: mixed precision, with or without such instructions;

@@ -86,7 +86,7 @@ def join_processes(device: str | torch.device) -> None:
 
 
 def leave_processes() -> None:
-    """Wait for all processes, then separate them again. Call it in ``finalize``."""
+    """Wait for all processes, then end the connection between them. Call it in ``finalize``."""
     if dist.is_initialized():
         idist.barrier()
         idist.finalize()

@@ -211,8 +211,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             and ``pretext`` are functions without arguments: ``parts`` returns the network's encoder and decoder as a
             dictionary, and ``pretext`` calls `pretext_of_pieces`. (A pretext that gives the network pieces of images has
             ``network_side``, ``input_name`` and ``input_remedy``, see `planewise.pretexts.JigsawTilesd`.) ``renames_labels``
-            is whether the config converts mask values to class numbers; if it is False, the mask values must be the class
-            numbers.
+            states whether the config converts mask values to class numbers; if it is False, the mask values must be the
+            class numbers.
 
     Raises:
         InputError: a value is invalid (`CHECKS`); the device is not available; the images do not fit the network, the
@@ -256,7 +256,7 @@ def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:
 
 
 def pretext_of_pieces(parser: ConfigParser) -> Any:
-    """The pretext's transform if it gives the network pieces of images. Making it also checks its settings.
+    """The pretext's transform if it gives the network pieces of images. Making the transform also checks its settings.
 
     For any other pretext, the result is None, because its transform may need the dataset.
     """

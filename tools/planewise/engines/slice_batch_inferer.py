@@ -6,7 +6,7 @@ from planewise.engines.window_inferer import WindowInferer
 
 
 class SliceBatchInferer(WindowInferer):
-    """Run a network for slices on volumes, with their slices as its batch.
+    """Run a network for slices on volumes: the slices of the volumes form the network's batch.
 
     This is like MONAI's `SliceInferer`, but without windows, for networks that take whole slices. A batch may contain
     slices of several volumes.

@@ -129,8 +129,8 @@ def _rename(parser: ConfigParser, arguments: Sequence[str]) -> None:
 def _running_parser() -> ConfigParser | None:
     """The parser of the running configuration, including overrides.
 
-    MONAI gives an expression of a config no access to the parser, whether the run was started from the command line, from
-    Python or by MONAI Label. This function therefore searches the call stack for it.
+    In MONAI, an expression of a config has no access to the parser, whether the run was started from the command line,
+    from Python or by MONAI Label. This function therefore searches the call stack for it.
     """
     frame = inspect.currentframe()
     while frame is not None:

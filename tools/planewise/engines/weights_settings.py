@@ -137,8 +137,8 @@ def _is_code_of_its_own(value: Any, key: str, *bundle: Mapping[str, Any]) -> boo
 def asked_of_overlay(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> set[str]:
     """The top-level keys of an overlay that a config needs.
 
-    The config contains them, its network, input or output depends on them, or a part that the overlay replaces refers to
-    them (as ``dataset`` refers to ``channels``).
+    A config needs a key if it contains the key, if its network, input or output depends on the key, or if a part that
+    the overlay replaces refers to the key (as ``dataset`` refers to ``channels``).
     """
     changed, content = {key.partition("#")[0] for key in overlay}, merged(config, overlay)
     found = changed & (set(config) | defining_settings(content) | {"network_def"})
@@ -214,7 +214,8 @@ def plain(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_text_keys(value: Any) -> Any:
-    """Convert all keys of a config, or of a part of it, to text. If it comes from YAML, the result equals `plain` of it."""
+    """Convert all keys of a config, or of a part of it, to text. For a config from YAML, the result equals that of
+    `plain`."""
     if isinstance(value, Mapping):
         return {str(key): with_text_keys(entry) for key, entry in value.items()}
     return [with_text_keys(entry) for entry in value] if isinstance(value, (list, tuple)) else value
