@@ -1,9 +1,9 @@
 """Transform whole batches at random, on the batch's device.
 
 The transforms carry MONAI's `RandomizableTrait`, so `CacheDataset` and similar datasets call them anew each time. They
-are not `RandomizableTransform`, which decides once per call with a NumPy generator of its own: here each image of a
-batch has its own decision (``prob``), drawn by `own_draws`, whose numbers depend neither on workers nor on the number
-of processes. They have no ``keys``, because a batch's entries belong together: ``image``, its background
+do not derive from `RandomizableTransform`, which decides once per call, with its own NumPy generator. Here, each image
+of a batch is decided separately (``prob``) by the numbers of `own_draws`, which depend neither on workers nor on the
+number of processes. They have no ``keys``, because a batch's entries belong together: ``image``, its background
 ``image_padding``, its ``affine``, and masks (``label_keys``). Lengths are fractions of the image or pixels, as in the
 papers, because photographs have no millimetres.
 """

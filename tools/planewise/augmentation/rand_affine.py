@@ -31,7 +31,8 @@ class RandAffineBatchd(Transform, RandomizableTrait):
     Images are sampled (bi- or tri-)linearly, and masks under ``label_keys`` ``(B, 1, i, j)`` by nearest neighbour. Areas
     outside the image are filled with the slice's own background (0 for masks). The affines are composed with the
     transform, so targets that are computed afterwards are exact. Random numbers come from torch's global generator on the
-    CPU, so they depend only on the seed of the iteration; several processes draw the same numbers as one (`own_draws`).
+    CPU, so they depend only on the seed of the iteration; several processes draw the same numbers as a single process
+    (`own_draws`).
 
     Rotations act on the pixel grid, so images must be resampled to isotropic pixels first.
 

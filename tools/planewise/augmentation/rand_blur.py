@@ -22,7 +22,7 @@ class RandBlurBatchd(Transform, RandomizableTrait):
     """Blur some images of a batch, each by its own random amount.
 
     A batch contains ``image`` ``(B, C, i, j)``; all channels of an image are blurred equally. Beyond the border, the
-    outermost pixels are repeated. Several processes draw the same numbers as one (`own_draws`).
+    outermost pixels are repeated. Several processes draw the same numbers as a single process (`own_draws`).
 
     Args:
         prob: probability that an image is blurred; 0 blurs no image.

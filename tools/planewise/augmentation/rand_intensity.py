@@ -34,7 +34,7 @@ class RandIntensityBatchd(Transform, RandomizableTrait):
        ``[0, noise]``.
 
     Then the image and ``image_padding`` are standardised again. Random numbers come from torch's global generators, so
-    they depend only on the seed of the iteration; several processes draw the same numbers as one (`own_draws`).
+    they depend only on the seed of the iteration; several processes draw the same numbers as a single process (`own_draws`).
 
     Args:
         gamma: largest absolute value of the exponent's logarithm; 0 leaves the contrast unchanged.

@@ -16,7 +16,7 @@ class RandRotateZoomBatchd(RandAffineBatchd):
     """Rotate and zoom some images of a batch, each about its own random axis (Taleb 2020, appendix A: alpha and gamma).
 
     Everything else is as in `RandAffineBatchd`: each image is interpolated only once, masks and affines are changed with it,
-    and several processes draw the same numbers as one.
+    and several processes draw the same numbers as a single process.
 
     Args:
         rotate: largest rotation in either direction, degrees.

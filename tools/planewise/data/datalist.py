@@ -274,7 +274,7 @@ def select_subjects(
         items: items of a datalist's section.
         num_subjects: number of exams; None takes all.
         seed: seed of the draw.
-        having: keys of labels; exams without any of these keys are excluded from the draw. If it is empty, all exams
+        having: keys of labels; exams that have none of these keys are excluded from the draw. If it is empty, all exams
             take part.
 
     Raises:
@@ -343,7 +343,8 @@ def rows_by_exam(items: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
 
 
 def slice_position(item: Mapping[str, Any]) -> float:
-    """The sort key of a stack's slices: the relative location of an item's slice, or its rank in the stack if it has none.
+    """The sort key of a stack's slices: the relative location of an item's slice, or the slice's rank in the stack if the
+    item has no location.
 
     If the indexer could not distinguish the ends of a stack, none of its slices has a location; otherwise all have one.
 

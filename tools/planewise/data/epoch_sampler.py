@@ -54,7 +54,7 @@ class EpochSampler(Sampler):
         samples_per_epoch: length of an epoch, over all processes; None means one pass.
         seed: seed of the draws.
         even: see `own_positions`.
-        batch_size: number of samples, which are then lists of indices, in a batch; None yields single indices.
+        batch_size: number of samples in a batch, if each sample is a list of indices; None yields single indices.
     """
 
     def __init__(

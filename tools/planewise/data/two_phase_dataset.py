@@ -151,7 +151,7 @@ class TwoPhaseDataset(Dataset):
         self.labels = torch.tensor([self._label(item, class_key) for item in self.items], dtype=torch.long)
 
     def _pairs(self, class_key: str, labelled: bool) -> tuple[dict[str, dict[str, Any]], Counter[str]]:
-        """Map each exam to its items by phase, and each reason for leaving out exams to their number."""
+        """Map each exam to its items by phase, and map each reason for leaving out exams to the number of these exams."""
         by_exam: dict[str, dict[str, Any]] = defaultdict(dict)
         for item in self.data:
             by_exam[exam_of(item)].setdefault(str(item.get("phase", "")).upper(), item)
