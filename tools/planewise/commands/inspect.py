@@ -27,7 +27,8 @@ def inspect(
     ] = None,
     slices: Annotated[int, typer.Option(min=2, max=12, help="Number of slices of the stack to show.")] = 5,
 ) -> None:
-    """Draw an exam: the stack with the lines and heatmaps of the other views, and those views with the stack.
+    """Draw an exam: the stack with the lines and heatmaps of the other views, and the other views with the lines of the
+    stack.
 
     Check the picture. In a heart, the 2ch and 4ch lines should cross in the left ventricle, and base and apex should be where
     the picture names them. In a knee, the axial line should run across the leg and the coronal line along it, on all slices;

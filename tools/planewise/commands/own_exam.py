@@ -65,7 +65,7 @@ def show_pages(command: str, doing: str, find: Callable[[], ExamWork], output: P
 
     Args:
         command: ``plan`` or ``segment``.
-        doing: name of the work, shown on the terminal meanwhile.
+        doing: name of the work, which the terminal shows while it runs.
         find: function that finds the exams.
         output: folder for the results.
         anonymous: whether the DICOM files leave out the patient.

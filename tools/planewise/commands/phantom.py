@@ -24,7 +24,7 @@ app = typer.Typer(
 
 
 def _choice(name: str, *values: str) -> type[Enum]:
-    """A type of option that takes one of some words."""
+    """The type of an option whose value is one of the given words."""
     return Enum(name, {value: value for value in values}, type=str)
 
 

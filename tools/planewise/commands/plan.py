@@ -59,12 +59,12 @@ def plan(
     options did not change are kept. An exam that cannot be used is left out, with the reason.
 
     The planes are weighted means over the phases of a cine (eight at most), in which end-diastole counts twice; phases
-    that disagree are reported. If the exam has those views, the page compares the plan with them. With the weights that
-    ship, every plane has 90 % error bounds, measured on phantoms. Slices that disagree with a plane are listed. If a
-    plan cannot be trusted, you get "no plane" and the reason. Stacks that cannot be a short axis are refused: slices
-    that are axial, coronal or sagittal or whose normal is far from the heart's long axis, and DICOM files that are not
-    recognised; if a file's header has lost its orientation, use --min_obliquity 0. Research software: not for clinical
-    use.
+    that disagree are reported. If the exam contains 2-chamber and 4-chamber views, the page compares the plan with
+    them. With the weights that ship, every plane has 90 % error bounds, measured on phantoms. Slices that disagree with
+    a plane are listed. If a plan cannot be trusted, you get "no plane" and the reason. Stacks that cannot be a short
+    axis are refused: slices that are axial, coronal or sagittal or whose normal is far from the heart's long axis, and
+    DICOM files that are not recognised; if a file's header has lost its orientation, use --min_obliquity 0. Research
+    software: not for clinical use.
 
     To get the numbers of --phases ed from the bundle itself: python -m monai.bundle run --config_file
     configs/inference.yaml in bundles/pretext_cardiac_multitask.

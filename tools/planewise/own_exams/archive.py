@@ -36,7 +36,7 @@ class Archive:
         table: the overview as CSV.
         folders: private table of the exams' hashes and folders.
         finished: maps the name of each finished exam to its summary, worst first.
-        left_out: maps the name of each other exam to the reason.
+        left_out: maps the name of each exam without results to the reason.
         kept: number of finished exams whose results are from an earlier run.
     """
 
@@ -136,8 +136,8 @@ def _record(output: Path, name: str, command: str) -> Path:
 
 
 def _made_from(items: Sequence[Mapping[str, Any]], settings: Mapping[str, object]) -> str:
-    """A checksum of everything on which an exam's results depend; a checksum, because the paths may contain a person's
-    name."""
+    """A checksum of everything on which an exam's results depend; the values themselves stay hidden, because the paths
+    may contain a person's name."""
     files = []
     for path in sorted({str(entry["image"]) for entry in slices_of(items)}):
         try:

@@ -394,7 +394,7 @@ def write_page(folder: Path, shown: ShownExam) -> Path:
 
 
 def of_the_run(said: Sequence[str]) -> list[str]:
-    """The reports of runs about the shipped weights and about exams that were left out, as sentences."""
+    """What the runs report about the shipped weights and about exams that were left out, as sentences."""
     told = (line for line in said if line.startswith("the weights") or left_out([line]))
     return [f"{line[:1].upper()}{line[1:]}." for line in dict.fromkeys(told)]
 

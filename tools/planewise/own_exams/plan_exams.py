@@ -233,8 +233,8 @@ def _settings(asked: Mapping[str, Mapping[str, Any]]) -> dict[str, object]:
 
 
 def apart_limits(entry: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The largest angle (degrees) and offset (mm) between a planned and an acquired plane that an archive does not flag;
-    None if the plan has no error bounds.
+    """The largest angle (degrees) and offset (mm) between a planned and an acquired plane for which an archive does not
+    yet flag the view; None if the plan has no error bounds.
 
     Args:
         entry: a view of ``plan.json``.
@@ -347,8 +347,8 @@ def _planned(
 
 
 def reasons_alike(views: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], dict[str, Mapping[str, Any]]]:
-    """Reasons against a plane that are common to all views (if there are several), and the views with their other
-    reasons."""
+    """The reasons against a plane that all views have in common (none if there is a single view), and the views with
+    their other reasons."""
     each = [entry["reasons"] for entry in views.values()]
     alike = [reason for reason in each[0] if all(reason in others for others in each)] if len(each) > 1 else []
     left = {view: [reason for reason in entry["reasons"] if reason not in alike] for view, entry in views.items()}

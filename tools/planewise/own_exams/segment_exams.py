@@ -357,7 +357,7 @@ def _shown_reasons(found: HeartVolumes, flags: Sequence[Flag]) -> list[str]:
 
 
 def _at(found: HeartVolumes, flag: Flag) -> str:
-    """The moment of a flagged volume, in words; empty if it is clear."""
+    """The phase of a flagged volume, in words; empty if the phase is clear without it."""
     if flag.quantity != "volume" or len(found.volumes["LV"]) == 1 or "end-" in flag.text:
         return ""
     return " (end-diastole)" if flag.phase == found.end_diastole else " (end-systole)"
