@@ -35,8 +35,8 @@ def join_phases(
         others: maps the name of each other phase to its views.
         bounds: error bounds of such means, in the form of `PlanViewsd`; empty if they are unknown.
         apart: for each view, the largest usual distance of a phase's plane from the mean, degrees and mm (`phases_apart` of
-            `plane_bounds`). The phases of an exam share most of their error, so this is much less than the bounds. None names
-            no phase.
+            `plane_bounds`). The phases of an exam share most of their error, so this is much less than the bounds. With None,
+            no phase counts as disagreeing.
 
     Returns:
         The views. Their jack-knife standard errors are means over the phases, with the same weights. ``phases`` is the

@@ -28,8 +28,9 @@ class LabelSlicesd(Transform):
 
     Reads ``pred``, ``(1, i, j, slices)``, the location, constant over each slice. Writes
 
-    - ``pred``: labels ``(1, i, j, slices)``, uint8. With the linear mapping, 1, 2 and 3 are the thirds from location 0 to
-      1; with the sine, 1 is the outer thirds and 2 the middle third. A stack without order has no label.
+    - ``pred``: labels ``(1, i, j, slices)``, uint8. With the linear mapping, labels 1, 2 and 3 mark the thirds from
+      location 0 to 1; with the sine, label 1 marks the outer thirds and label 2 the middle third. A stack without order
+      has no label.
     - ``locations``: ``(slices,)``.
     - ``result``: locations, order and verdict as plain values, None for unknown numbers.
 
@@ -78,7 +79,7 @@ def with_locations(
 
 def channel_locations(prediction: Tensor) -> NDArray[np.floating]:
     """The location of each slice, ``(slices,)``, from the channel ``(1, i, j, slices)``. The channel is constant over each
-    slice; its middle is on the volume's grid despite any padding."""
+    slice. The location is read at the middle of the slice, which is on the volume's grid despite any padding."""
     channel = np.asarray(prediction[0].cpu())
     return channel[channel.shape[0] // 2, channel.shape[1] // 2]
 

@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 class OrientationScores:
     """A `Collector` of the heatmaps in the network's first channels.
 
-    - ``metrics.json``: ``orientation``: the mean squared error of the heatmaps; and for each view the angle (deg) and
-      distance (mm) of the lines and of the 3D planes fitted to the stacks, the number of lines that were not found,
-      ``trust``, bounds that 99 of 100 of these stacks satisfy, from which to choose the limits of `PlanViewsd`, and
-      ``bounds``, the planes' 90 % error bounds, for its ``plane_bounds`` (null for fewer than 9 planes);
+    - ``metrics.json``: ``orientation``: the mean squared error of the heatmaps, and for each view: the angle (deg) and
+      distance (mm) of the lines and of the 3D planes fitted to the stacks; the number of lines that were not found;
+      ``trust``: bounds that 99 of 100 of these stacks satisfy, from which to choose the limits of `PlanViewsd`; and
+      ``bounds``: the planes' 90 % error bounds, for the argument ``plane_bounds`` of `PlanViewsd` (null for fewer than
+      9 planes);
     - ``slices.csv``: for each view, the line's angle, distance and agreement;
     - ``planes.csv``: for each stack, phase and view, the plane's errors and trust values (`PlannedPlane`);
     - ``heatmaps.png``: the examples, as in Figs. 4 and 5 of Zhang 2024.

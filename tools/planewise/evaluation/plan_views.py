@@ -48,19 +48,19 @@ class PlanViewsd(Transform):
         sigma: standard deviation of the heatmaps' ridges, pixels.
         location: whether the last channel is the relative location.
         line_width: width of the drawn lines, mm.
-        min_peak, min_agreement: limits for a heatmap's peak and its similarity to the heatmap of its line, medians over
-            the slices.
+        min_peak, min_agreement: limits for a heatmap's peak, and for its similarity to the heatmap of its fitted line;
+            the medians over the slices count.
         mapping: mapping of the location, ``"linear"`` (Zhang 2024 Eq. 3) or ``"sine"`` (Eq. 4).
         min_order: with ``location``, smallest accepted value of `location_order`, which measures how well the slices'
             locations follow the expected order; with the linear mapping, the absolute value of the measure counts. None
             disables the check.
         max_residual: limit for the distance of the slices' lines from the common plane, mm.
         max_spread: limit for the angle between the slices' lines and those of the common plane, degrees.
-        min_obliquity: limit in degrees: a stack closer than this to an axial, coronal or sagittal one gets no planes;
-            nor does a stack whose normal is far from the long axis of hearts (`why_no_short_axis`). 0 disables both
+        min_obliquity: limit in degrees. A stack gets no planes if it is closer than this to an axial, coronal or
+            sagittal stack, or if its normal is far from the long axis of hearts (`why_no_short_axis`). 0 disables both
             checks.
-        max_slice_distance: a slice disagrees with the common plane if its line is farther from it than this, mm; root
-            mean square within 40 mm of the heart.
+        max_slice_distance: largest distance of a slice's line from the common plane, mm, root mean square within 40 mm
+            of the heart; a slice beyond it disagrees with the plane.
         plane_bounds: error bounds of the planes for these weights: ``measured_on``, and for each view ``{angle_deg:
             [base, factor], offset_mm: [base, factor]}`` (`planewise.geometry.Bound`), from ``bounds`` of an evaluation.
             None means that they are unknown.

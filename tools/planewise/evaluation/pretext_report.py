@@ -109,8 +109,8 @@ def _together(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _spread(items: Sequence[Mapping[str, Any]], count: int) -> set[int]:
-    """Indices of ``count`` items that are spread over the exams. Each item is at a later position within its exam than the
-    previous item."""
+    """Indices of ``count`` items that are spread over the exams. From each item to the next, the relative position within
+    the exam increases."""
     exams = list(rows_by_exam(items).values())
     count = min(count, len(items))
     shown = set()

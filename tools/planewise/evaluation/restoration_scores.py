@@ -23,8 +23,8 @@ class RestorationScores:
     - ``metrics.json``: ``restoration``, see `planewise.metrics.restoration.restoration_scores`: mean squared errors of
       hidden and of visible pixels, for the network (``restored``), the network's input image (``unchanged``) and the
       mean of its visible pixels (``mean``);
-    - ``slices.csv``: ``hidden_error`` and ``kept_error`` of the network, and those of the other two with the suffixes
-      ``_unchanged`` and ``_mean``;
+    - ``slices.csv``: ``hidden_error`` and ``kept_error`` of the network; the columns with the suffixes ``_unchanged``
+      and ``_mean`` are the errors of the input image and of the mean;
     - ``restored.png``: for each example (not for volumes), the network's input, its restoration, and the original.
 
     Targets contain ``restored`` ``(B, C, ...)``, the target, and ``hidden`` ``(B, 1, ...)``, bool.

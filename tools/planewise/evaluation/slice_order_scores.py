@@ -31,10 +31,10 @@ class SliceOrderScores:
     (`planewise.engines.FeatureInferer`); this class applies the head to all pairs of features. So for n slices, the
     encoder runs n times instead of n (n - 1) times.
 
-    - ``metrics.json``: ``slice_order``: accuracy of all ordered pairs, of pairs that mirror each other about the centre
-      of their stack (Zhang 2024, discussion of Table 5: if both halves look alike, their order cannot be seen) and of
-      the other pairs; and, for the order of whole stacks from the votes of their pairs, the rank correlation and the
-      share of stacks whose first end is recognised;
+    - ``metrics.json``: ``slice_order``: accuracy of all ordered pairs, of pairs whose slices mirror each other about
+      the centre of their stack (Zhang 2024, discussion of Table 5: if both halves look alike, their order cannot be
+      seen) and of the other pairs; and, for the order of whole stacks from the votes of their pairs, the rank
+      correlation and the share of stacks whose first end is recognised;
     - ``slices.csv``: ``place`` and ``predicted_place`` in the stack, from 0 to 1; empty for a single slice;
     - ``order_accuracy.csv``: accuracy by distance, with mirrored pairs separate;
     - ``order_accuracy.png``: the same as a plot, and accuracy by the locations of the two slices.

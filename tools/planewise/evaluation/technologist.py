@@ -18,7 +18,7 @@ def technologist_errors(laid: Mapping[str, Any], anatomy: Mapping[str, Any]) -> 
     first two views cross the middle slice of the stack.
 
     Args:
-        laid: sections of a datalist of phantoms, each with its items, with the technologist's errors.
+        laid: the sections of a datalist of phantoms, with their items, whose planes have the technologist's errors.
         anatomy: the same exams without errors; further exams are ignored.
 
     Returns:

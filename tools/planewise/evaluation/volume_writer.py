@@ -16,8 +16,8 @@ class VolumeWriter(NibabelWriter):
     """MONAI's writer of NIfTI files for volumes ``(channels, i, j, slices)``, with millimetres as their unit; a volume of one
     channel and one slice is written as ``(i, j, 1)``.
 
-    MONAI's own writer drops the last axis of such a volume, and then `SaveImage` (1.6.1) fails. On a full disk, it leaves a
-    truncated file in an old one's place; this class keeps the old file. Use it as the ``writer`` of `SaveImaged`.
+    MONAI's own writer drops the last axis of such a volume, and then `SaveImage` (1.6.1) fails. On a full disk, it replaces
+    an old file by a truncated file; this class keeps the old file. Use it as the ``writer`` of `SaveImaged`.
     """
 
     def set_data_array(self, data_array: NdarrayOrTensor, channel_dim: int | None = 0, **kwargs: Any) -> None:
