@@ -35,7 +35,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Words:
-    """How a study's page words an anatomy."""
+    """The words that a study's page uses for an anatomy."""
 
     stack: str
     """name of the stack to learn from"""

@@ -11,7 +11,7 @@ views are about 60 degrees apart:
 
 - 4ch, the horizontal long axis, nearly contains the right-left axis (-4 degrees),
 - 2ch, the vertical long axis, nearly contains the superior-inferior axis (64 degrees),
-- 3ch lies between and nearly contains the anterior-posterior axis (124 degrees).
+- 3ch lies between the other two and nearly contains the anterior-posterior axis (124 degrees).
 
 All three contain the long axis and pass through the middle of the left ventricle, so their lines meet in one point. The
 views of the right ventricle have angles like the 2ch view, but pass 20 to 45 mm to the patient's right of that point:
@@ -37,8 +37,9 @@ Limits
   ventricle's view. That view is usually undecided and left out; if the real exam's view is rotated and shifted up to
   these limits, it is called 2ch in one of eight cases. A series name that contains RV settles the question.
 - rv2ch and rvot overlap; if only one of them was acquired, it may get the other's name.
-- If two planes show one view (a repeat, a pilot scan), the last acquired is used if they lie within 10 degrees and 12
-  mm of each other and are about equally likely, with cines before single frames; otherwise the more likely one is used.
+- If two planes show one view (a repeat, a pilot scan), the more likely plane is used. But if the planes lie within 10
+  degrees and 12 mm of each other and are about equally likely, the last acquired plane is used, with cines before
+  single frames.
 - Pixels are ignored: a gated knee scan at a heart's angles counts as a heart.
 """
 
@@ -169,8 +170,8 @@ def _score_stack(stacks: list[Stack], index: int) -> tuple[float, list[Candidate
 
 
 def _candidates(stacks: list[Stack], chosen: int, axis: np.ndarray) -> list[Candidate]:
-    """Planes that roughly contain the long axis: every slice of small stacks, and the slice of large stacks nearest to
-    the middle of the short-axis images."""
+    """Planes that roughly contain the long axis: every slice of a small stack, and, of a large stack, the slice nearest
+    to the middle of the short-axis images."""
     middle = stacks[chosen].middle
     planes = []
     for index, stack in enumerate(stacks):

@@ -91,7 +91,8 @@ def is_straight(normal: np.ndarray) -> bool:
 def heart_clock(axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors at 0 and 90 degrees of the heart's clock in the plane across the long axis ``axis`` (3,), RAS+.
 
-    0 degrees is the right-left axis, projected for the usual long axis and carried along by the shortest rotation.
+    0 degrees is the right-left axis, projected into the plane across the usual long axis and then turned by the
+    shortest rotation that takes the usual long axis to ``axis``.
     """
     usual = np.array(USUAL_LONG_AXIS)
     zero = np.array([1.0, 0, 0]) - usual[0] * usual

@@ -5,8 +5,8 @@ The rule
 --------
 - A file is a case, unless its name ends in the name of a channel (``case_t1``, ``case_t1ce``, ``case_t2``,
   ``case_flair``). Then the channels form one case, in the order in which they are named. If files are named by the
-  channel alone (``17/flair``), their folder names the case. BraTS' four channels need not be named if a case has all
-  four.
+  channel alone (``17/flair``), the case has the name of their folder. The names of BraTS' four channels need not be
+  given if a case has all four.
 - Its mask is ``case_seg`` (or ``_gt``, ``_label``, ``_mask``) in the same folder, or the file of the same name in the
   parallel folder of masks: ``labelsTr`` for ``imagesTr``, ``labels`` or ``masks`` for ``images``. If a Medical
   Segmentation Decathlon ``dataset.json`` lists images, the list decides, and files that it does not name are left out.

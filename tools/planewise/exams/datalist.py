@@ -28,7 +28,7 @@ def slice_items(stack: Stack, located: bool, phases: str = "all") -> list[dict]:
 
     Args:
         stack: stack whose slices are in order (see `Stack.in_order`).
-        located: whether it is known which end of the stack comes first; only then do items have a location.
+        located: whether it is known which end of the stack comes first; if it is unknown, items have no location.
         phases: ``"all"``, or ``"first"`` for the first phase of each slice.
 
     Returns:
@@ -120,7 +120,7 @@ def check_output(path: Path, is_datalist: bool = False) -> Path:
 
     Args:
         path: the file.
-        is_datalist: whether it is a datalist, which replaces no other file unless that file is empty.
+        is_datalist: whether the file to write is a datalist, which may replace only a datalist or an empty file.
 
     Raises:
         InputError: the path is a folder or another file, or its parent folder cannot be created or is not writable.

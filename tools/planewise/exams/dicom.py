@@ -159,7 +159,7 @@ def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDa
     The file position stays at that element, unless the file is deflated.
 
     Raises:
-        Refused: an element of the acquisition, geometry or pixels occurs twice: pydicom takes the last, ITK the first.
+        Refused: an element of the acquisition, geometry or pixels occurs twice; pydicom would take the last, ITK the first.
     """
     ended_at: list[int] = []
     seen: set[int] = set()

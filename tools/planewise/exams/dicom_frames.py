@@ -45,7 +45,7 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         path: path of the file.
 
     Raises:
-        Refused: the header gives no position for an image, or rescales CT frames differently.
+        Refused: the header gives no position for an image, or rescales the frames of a CT file in different ways.
     """
     common = _common(header, path)
     per_frame = header.get("PerFrameFunctionalGroupsSequence")

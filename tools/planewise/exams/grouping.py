@@ -93,7 +93,8 @@ def _studies_of_series(exams: dict[tuple[str, str, str], list[Frame]]) -> dict[t
 
 
 def _patients_of(study: str, patients: dict[str, list[Frame]]) -> dict[str, list[Frame]]:
-    """The frames of a study by patient. If the study's identifier belongs to one patient, all frames are under an empty name.
+    """The frames of a study by patient. If the study's identifier belongs to one patient, all frames are in one group, whose
+    name is empty.
 
     A study's identifier belongs to one patient, and its frames without a PatientID are that patient's. If several
     patients share it anyway, or if only a folder identifies the study, PatientID decides.
@@ -111,8 +112,8 @@ def _patient_key(patient: str, study: str) -> str:
 
 
 def _exam_folder(path: str, folder: Path) -> str:
-    """The folder of an exam whose files do not identify their study: the file's own, or its parent if the folder is
-    named like a series (``study/sax_5``, ``Se3``)."""
+    """The folder of an exam whose files do not identify their study: the folder of the file, or the parent of this
+    folder if it is named like a series (``study/sax_5``, ``Se3``)."""
     own = Path(path).parent
     relative = own.relative_to(folder) if own.is_relative_to(folder) else own
     if re.match(r"(sax|lax|rvot|[234]ch|se|ser|series)[_ -]?\d+", own.name.lower()) and relative.parts:

@@ -115,7 +115,7 @@ def index_folder(
         stratify: the class, such as a column of ``classes``, by which the hash stratifies the sections; None for the
             data set's own groups.
         division: ``"auto"`` for the folders of DSBCC and ACDC if they define sections (`planewise.exams.division`),
-            otherwise a hash of the patient; ``"hash"`` or ``"folders"`` to always use that one.
+            otherwise a hash of the patient; ``"hash"`` always uses the hash, and ``"folders"`` always the folders.
         sections: CSV or YAML that assigns exams or folders to sections; exams that it does not name are assigned by the
             hash.
         all_views: leave out exams whose stack lacks the plane of a target view, so that all pretexts see the same
@@ -298,7 +298,7 @@ def _place(
 
 
 def _take_named(exams: Sequence[Exam], volumes: Sequence[Volume], sought: Anatomy, view: str) -> None:
-    """Find the view to learn from by the data set's names, for labelled images in which geometry does not find it."""
+    """If geometry does not find the view to learn from in labelled images, find it by the data set's names."""
     labelled = {str(volume.image) for volume in volumes if volume.view == view and volume.label is not None}
     for exam in exams if labelled else ():
         found = exam.found

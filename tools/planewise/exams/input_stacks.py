@@ -72,7 +72,7 @@ def find_stacks(
             them.
 
     Returns:
-        One per exam and phase; for whole volumes, stacks with most slices first.
+        One stack per exam and phase; for whole volumes, the stacks with the most slices come first.
 
     Raises:
         InputError: the path contains no usable image, or an option is unknown.

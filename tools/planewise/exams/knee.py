@@ -219,7 +219,7 @@ def _beyond(stack: Stack, point: np.ndarray) -> float:
 
 
 def central_slice(stack: Stack, point: np.ndarray | None = None) -> int:
-    """Rank of the slice nearest to the middle of the positions; of two slices that are equally near, that of the slice nearer
+    """Rank of the slice nearest to the middle of the positions; if two slices are equally near, the rank of the slice nearer
     to ``point``."""
     positions = np.array([entry.position for entry in stack.slices])
     from_middle = np.abs(positions - (positions.min() + positions.max()) / 2)

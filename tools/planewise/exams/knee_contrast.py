@@ -99,7 +99,8 @@ def timed_weighting(echo_time: float | None, repetition_time: float | None, sequ
 
 
 def _telling_name(stack: Stack) -> str:
-    """The series' description if it contains contrast information, otherwise together with its folder's name."""
+    """The series' description if it contains contrast information, otherwise the description together with the folder's
+    name."""
     patterns = [*_WEIGHTINGS.values(), _NO_FAT_SUPPRESSION, _FAT_SUPPRESSION]
     tells = any(re.search(pattern, plain(stack.description)) for pattern in patterns)
     return stack.description if tells else stack.text

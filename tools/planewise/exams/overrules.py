@@ -113,5 +113,5 @@ def _lies_in(entry: Slice, places: Sequence[Path]) -> bool:
 
 
 def _real(path: Path) -> Path:
-    """The path without links; unlike `Path.resolve`, also of a link to itself."""
+    """The path without links; unlike `Path.resolve`, this function accepts a link to itself."""
     return Path(os.path.realpath(path))

@@ -45,8 +45,8 @@ def split_by_hash(patients: Iterable[str], fractions: Sequence[float], seed: int
 
 
 def split_stratified(groups: Mapping[str, str], fractions: Sequence[float], seed: int) -> dict[str, str]:
-    """Map each patient to a section. Every group and all patients together are divided in the given shares; the numbers
-    may differ from the shares by one patient.
+    """Map each patient to a section. The patients of each group, and all patients together, are divided in the given
+    shares; the numbers may differ from the shares by one patient.
 
     Args:
         groups: maps patients to groups (of disease).

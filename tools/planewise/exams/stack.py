@@ -112,8 +112,8 @@ class Stack:
         return float(np.degrees(np.arccos(min(1.0, abs(self.normal @ other.normal)))))
 
     def in_order(self, axis: np.ndarray | None) -> Stack:
-        """The stack with its slices in order along ``axis`` (3,) (base to apex, right to left); unchanged if that is
-        unknown."""
+        """The stack with its slices in order along ``axis`` (3,) (base to apex, right to left); unchanged if ``axis``
+        is unknown."""
         if axis is None:
             return self
         return replace(self, slices=sorted(self.slices, key=lambda entry: float(entry.affine[:3, 3] @ axis)))

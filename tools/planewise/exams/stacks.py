@@ -131,7 +131,7 @@ def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
 
 
 def _is_echo(one: tuple, other: tuple) -> bool:
-    """Whether two pairs of series and echo time are echoes of one series."""
+    """Whether two pairs of series and echo time belong to different echoes of one series."""
     (series, time), (other_series, other_time) = one, other
     return (
         series == other_series
@@ -142,7 +142,8 @@ def _is_echo(one: tuple, other: tuple) -> bool:
 
 def _shifted_apart(frames: list[Frame]) -> list[list[Frame]]:
     """Single images of one contrast, separated by AcquisitionNumber if their slices overlap: the stack was prescribed
-    again slightly shifted. An acquisition that repeats another's slices, or is interleaved with them, stays with it."""
+    again slightly shifted. If an acquisition repeats the slices of another, or is interleaved with them, both stay
+    together."""
     if any(frame.gated for frame in frames):
         return [frames]
     acquisitions = defaultdict(list)
@@ -172,8 +173,8 @@ def _positions(frames: Sequence[Frame], normal: np.ndarray) -> np.ndarray:
 def _lies_between(some: Sequence[Frame], others: Sequence[Frame]) -> bool:
     """Whether two series' slices are interleaved with unequal gaps.
 
-    Odd and even slices in two series have equal gaps; a stack that was acquired again slightly shifted (with another
-    diffusion weighting, for example) does not.
+    If one series has the odd slices and the other the even ones, the gaps are equal; if a stack was acquired again
+    slightly shifted (with another diffusion weighting, for example), they are unequal.
     """
     normal = _normal(others[0])
     first, second = (_positions(frames, normal) for frames in (some, others))
@@ -193,7 +194,7 @@ def _normal(frame: Frame) -> np.ndarray:
 
 
 def _same_position(thickness: float | None) -> float:
-    """Largest distance (mm) of two images of one slice."""
+    """Largest distance (mm) between two images of one slice."""
     return float(np.clip(SAME_POSITION * (thickness or 1.5), 0.05, 3.0))
 
 
@@ -211,8 +212,7 @@ def _same_contrast(one: Frame, other: Frame, named: bool) -> bool:
 
 
 def still(stack: Stack) -> Stack:
-    """The stack with one image per slice, the last acquired, because unmarked repeated series look like a time
-    series."""
+    """The stack with only the last acquired image of each slice, because unmarked repeated series look like a time series."""
     several = sum(len(entry.phases) > 1 for entry in stack.slices)
     if not several:
         return stack
@@ -328,7 +328,8 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
 
 
 def _out_of_order(phases: Sequence[Frame]) -> bool:
-    """Whether phases in order of time have their images' numbers, or their places in one file, in another order."""
+    """Whether the order of the phases in time differs from the order of their images' numbers, or of their places in
+    one file."""
     places = [frame.frame for frame in phases if frame.frame is not None and frame.path == phases[0].path]
     orders = [frame.instance for frame in phases], places if len(places) == len(phases) else []
     return any(len(set(order)) == len(order) and order != sorted(order) for order in orders)

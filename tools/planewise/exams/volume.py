@@ -1,4 +1,4 @@
-"""An image of one phase of one exam that is not DICOM."""
+"""An image, other than DICOM, of one phase of one exam."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def case_and_channel(path: Path) -> tuple[str, int | None]:
 
 
 def nifti_files(paths: Iterable[Path]) -> list[Path]:
-    """The paths with names of NIfTI files, in order; without hidden ones (the decathlon's ``._*``)."""
+    """The paths whose names are those of NIfTI files, in order, without hidden files (the decathlon's ``._*``)."""
     return sorted(path for path in paths if path.name.endswith((".nii", ".nii.gz")) and path.name[0] != ".")
 
 

@@ -48,11 +48,12 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
     """Volumes with their masks, from NIfTI files.
 
     A folder with ACDC's ``Info.cfg`` gives its end-diastolic and end-systolic frames; folders in the style of M&Ms-2
-    and UK Biobank give the views in their file names (`mnms2`, `ukbb`). Elsewhere every 3D image is a volume, every 4D
-    image gives one volume for each of its times, and ``case_gt.nii.gz`` (or ``_seg``, ``_label``, ``_mask``) next to
-    ``case.nii.gz`` is its mask, or ``labelsTr/case.nii.gz`` of nnU-Net's ``imagesTr/case_0000.nii.gz`` (or
-    ``imagesTr/case.nii.gz``). Masks without their image next to them are left out, recognised by their own name or their
-    folder's. If the frames of a cine also exist as files (``case_4d``, ``case_frame01``), the frames are used.
+    and UK Biobank give the views in their file names (`mnms2`, `ukbb`). In all other folders, every 3D image is a
+    volume, and every 4D image gives one volume for each of its times. The mask of ``case.nii.gz`` is ``case_gt.nii.gz``
+    (or ``_seg``, ``_label``, ``_mask``) next to it; the mask of nnU-Net's ``imagesTr/case_0000.nii.gz`` (or
+    ``imagesTr/case.nii.gz``) is ``labelsTr/case.nii.gz``. Masks, which are recognised by their own name or by the name
+    of their folder, are left out if their image is not next to them. If the frames of a cine also exist as files
+    (``case_4d``, ``case_frame01``), the frames are used.
 
     Args:
         paths: paths of the files.
@@ -118,9 +119,9 @@ def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Pa
 def name_cases(volumes: list[Volume], folder: Path) -> None:
     """Give volumes their identifiers: the case and its folder's name, so that they do not depend on where indexing began.
 
-    Cases that share both get their whole path below ``folder``. Files in a folder whose name they begin with
-    (``001/001_SA``, ACDC's ``patient001/patient001``) belong to one patient, and so do those of one BIDS subject
-    (``sub-01_T1w``).
+    Cases that share the name of the case and of the folder get their whole path below ``folder``. Files whose names
+    begin with the name of their folder (``001/001_SA``, ACDC's ``patient001/patient001``) belong to one patient, and so
+    do the files of one BIDS subject (``sub-01_T1w``).
     """
     homes = defaultdict(set)
     for volume in volumes:
@@ -183,8 +184,8 @@ def _acdc_patient(info_file: Path, files: list[Path], skipped: dict) -> list[Vol
 
 
 def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
-    """The images of a folder, with any name, and the masks whose names begin with theirs; for a single image also a
-    mask with a generic name (``Segmentation.nii.gz``).
+    """The images of a folder, with any name, and the masks whose names begin with the name of an image; for a single
+    image, also a mask with a generic name (``Segmentation.nii.gz``).
 
     Args:
         files: NIfTI files of one folder.
@@ -277,7 +278,7 @@ def voxel_problem(image: nibabel.Nifti1Image) -> str:
 
 
 def _phases(volume: Volume, others: Sequence[Volume], skipped: dict) -> list[Volume]:
-    """A volume for each time of a cine; none if the cine's frames are volumes themselves."""
+    """A volume for each time of a cine; an empty list if the cine's frames are also volumes of their own."""
     times = nibabel.load(volume.image).shape[3:]
     if not times or times == (1,):
         return [volume]

@@ -15,7 +15,8 @@ def count_of(number: int, noun: str) -> str:
 
 
 def unit_of_time(seconds: float) -> tuple[str, int]:
-    """The unit for a time, and its length in seconds: minutes below two hours, hours from two hours on."""
+    """The unit in which to state a time (minutes below two hours, hours from two hours on), and the unit's length in
+    seconds."""
     return ("minutes", 60) if seconds < _HOURS_FROM else ("hours", 3600)
 
 
