@@ -123,9 +123,9 @@ def jackknife_of_plane(
 ) -> tuple[float, float]:
     """Jack-knife standard errors of the plane that `plane_from_lines` fits (Efron 1982, Eq. 3.5).
 
-    The plane is fitted n times, each time without one slice: ``sqrt((n - 1) / n sum_i d_i^2)``, where ``d_i`` is the
-    resulting rotation or displacement of the plane. If a stack has more lines than ``groups``, the slices are divided
-    into ``groups`` groups, and one group is left out each time.
+    The plane is fitted n times, each time without one slice. The standard error is ``sqrt((n - 1) / n sum_i d_i^2)``,
+    where ``d_i`` is the resulting rotation or displacement of the plane. If a stack has more lines than ``groups``, the
+    slices are divided into ``groups`` groups, and one group is left out each time.
 
     Args:
         lines, affines, centres, weights: values of one view, see `plane_from_lines`.

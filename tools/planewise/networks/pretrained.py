@@ -112,7 +112,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def not_finite(weights: Mapping[str, Any]) -> list[str]:
-    """The names of the weights that have values that are not finite; other entries than weights do not count."""
+    """The names of the weights with values that are not finite; entries that are not weights do not count."""
     values = {
         name: value
         for name, value in weights.items()

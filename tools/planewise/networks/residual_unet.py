@@ -17,7 +17,7 @@ RESIDUAL_FEATURES = (32, 64, 128, 256, 512)
 class ResidualEncoder(LevelsEncoder):
     """Contracting path: a convolution on the image, and a residual block for each level (Taleb 2020, appendix A).
 
-    All blocks but the first halve the grid with their stride. Only ``stem`` sees the image, so a network for more
+    Every block except the first halves the grid with its stride. Only ``stem`` sees the image, so a network for more
     channels than in pretraining differs in a single layer (`load_pretrained`).
 
     Args:

@@ -28,8 +28,8 @@ class SliceNet(NamedParts):
         frozen: parts (``"encoder"``, ``"decoder"``) that are not trained and keep their batch statistics.
         spatial_dims: 2 for images, 3 for volumes; it must be the same as for the parts.
         background_prob: probability of class 0 that a new segmentation head predicts everywhere; the other classes share the
-            rest (Lin 2017, focal loss, section 4.1, for two classes). The network then need not learn first how rare the
-            other classes are. With None, torch's initialisation is kept, which gives all classes about the same
+            rest (Lin 2017, focal loss, section 4.1, for two classes). The network then does not have to learn first how
+            rare the other classes are. With None, torch's initialisation is kept, which gives all classes about the same
             probability.
 
     Example:

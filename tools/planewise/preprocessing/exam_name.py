@@ -32,8 +32,8 @@ def volume_name(item: Mapping[str, Any], hashes: bool = False) -> str:
         hashes: whether a person's own file, which has no ``exam``, is also named by its hash.
 
     Returns:
-        The exam's hash, or the stem of a person's own file (as MONAI's writers name it). If the phase has a name, it
-        follows.
+        The exam's hash, or the stem of a person's own file (as MONAI's writers name it). If the phase has a name, this
+        name is appended.
     """
     own = not item.get("exam") and isinstance(item["image"], (str, Path)) and not hashes
     name = stem(Path(item["image"])) if own else exam_of(item)

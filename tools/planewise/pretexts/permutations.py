@@ -64,8 +64,8 @@ def _cheapest(cost: NDArray[np.float64], excluded: Container[tuple[int, ...]]) -
     """The permutation ``p`` with the lowest ``sum_s cost[s, p(s)]`` among those that are not excluded (Murty 1968).
 
     If the cheapest permutation of a set is excluded, the rest of the set is divided into parts: part s contains the
-    permutations that agree with it before position s and differ from it at position s. The cheapest permutation of each
-    part is a new candidate.
+    permutations that agree with the excluded one before position s and differ from it at position s. The cheapest
+    permutation of each part is a new candidate.
     """
     number = counting()
     candidates: list[tuple[float, int, tuple[int, ...], NDArray[np.float64], int]] = []
