@@ -72,7 +72,8 @@ class BYOLLoss(TermLoss):
 
 
 class NegativeCosineLoss(TermLoss):
-    """SimSiam's loss (Chen and He 2021, Eqs. 1 and 4): compare the prediction from one view with the other's projection.
+    """SimSiam's loss (Chen and He 2021, Eqs. 1 and 4): compare the prediction from one view with the projection of the
+    other view.
 
     ``L = D(p_1, z_2) / 2 + D(p_2, z_1) / 2`` with ``D(p, z) = -p / |p| . z / |z|``, averaged over slices. No gradient flows
     through z. The minimum of the loss is -1.

@@ -15,8 +15,8 @@ def gathered(rows: Tensor) -> Tensor:
     """Gather the rows of all processes for a step of training, in the order of the processes.
 
     Gradients flow back to the process that a row comes from: for its own rows, each process gets the sum of the
-    gradients of all processes. If every process computes the same loss from the result, `DistributedDataParallel`'s mean
-    of their gradients is therefore that of one process with the whole batch.
+    gradients of all processes. If every process computes the same loss from the result, the mean of their gradients in
+    `DistributedDataParallel` therefore equals the gradient of one process with the whole batch.
 
     Args:
         rows: ``(B, ...)``, of the same shape in every process.

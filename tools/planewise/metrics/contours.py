@@ -39,8 +39,8 @@ def mean_contour_distance(prediction: Mask, reference: Mask, spacing: Sequence[f
     """Mean contour distance of a volume, mm (Bai et al., JCMR 20:65, 2018, used by Bai 2019, Fig. 4).
 
     For each slice, ``1 / (2 |A|) sum_(p in A) d(p, B) + 1 / (2 |B|) sum_(q in B) d(q, A)``, where A and B are the two
-    contours and d is the distance from the nearest point of the other contour; then the mean over the slices. Both
-    directions have equal weight, whatever the lengths of the contours, unlike in the average symmetric surface distance.
+    contours and d is the distance from the nearest point of the other contour; then the mean over the slices. Unlike in
+    the average symmetric surface distance, both directions have equal weight, whatever the lengths of the contours.
 
     As in the public code of that group, only slices in which both segmentations have the structure count, and the
     contours are outer contours. If the myocardium is a closed ring, its outer contour is the epicardium; if it is open,

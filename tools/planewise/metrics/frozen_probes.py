@@ -57,7 +57,7 @@ def neighbour_probe(
 
     Args:
         features: ``(N, D)``, of the images with known targets.
-        targets: ``(N, K)``, NaN where unknown; such a neighbour does not count for that target.
+        targets: ``(N, K)``, NaN where unknown; a neighbour with an unknown target does not count for this target.
         queries: ``(M, D)``, features of other images.
         neighbours: number of neighbours; at most N are used.
         temperature: smaller values give the nearest neighbour more weight; 0.1 is lightly's value.

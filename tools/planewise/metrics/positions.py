@@ -11,7 +11,7 @@ def position_counts(prediction: Tensor, squares: Tensor, classes: int = 10) -> T
 
     Args:
         prediction: logits or probabilities, shape ``(B, classes, H, W)``.
-        squares: true classes, shape ``(B, H, W)``; 0 is the background, and a slice of -1 is unknown.
+        squares: true classes, shape ``(B, H, W)``; 0 is the background, and a slice is unknown if all its values are -1.
 
     Returns:
         ``(B, classes, 3)``, int64: the numbers of pixels for which a class is both predicted and true, for which it is

@@ -61,7 +61,7 @@ def mirrored(first: Array, second: Array) -> NDArray[np.bool_]:
 
 
 def order_scores(pairs: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """Accuracy of all pairs, of pairs that mirror each other about the centre of their stack, and of the other pairs.
+    """Accuracy of all pairs, of pairs whose slices mirror each other about the centre of their stack, and of the other pairs.
 
     Args:
         pairs: columns from `pairs_of_stack`, of any number of stacks.
