@@ -26,8 +26,8 @@ def documented_runs(readme: str, bundle: str | None = None) -> list[list[str]]:
 
     Args:
         readme: the text.
-        bundle: name of the bundle's folder. If the text contains this name, runs after a ``cd`` into another bundle are
-            left out.
+        bundle: name of the bundle's folder. If the text mentions this folder, runs after a ``cd`` into another bundle
+            are left out.
     """
     runs = []
     named = bundle is not None and f"/{bundle}" in readme

@@ -70,7 +70,7 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
 
 
 def with_release(readme: str, rows: Sequence[str]) -> str:
-    """A bundle's README with lines about the weights that ship under Performance, in place of earlier ones.
+    """A bundle's README with lines under Performance about the weights that ship, in place of earlier lines.
 
     Raises:
         InputError: the README has no heading Performance.
@@ -103,7 +103,7 @@ def without_release(readme: str) -> str:
 
 
 def with_commands(readme: str, metadata: Mapping[str, Any], inference: Mapping[str, Any], onnx: str) -> str:
-    """A bundle's README with the commands for people who have only this folder, under Commands.
+    """A bundle's README that lists, under Commands, the commands for people who have only this folder.
 
     Args:
         readme: the text.

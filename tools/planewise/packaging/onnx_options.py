@@ -48,7 +48,7 @@ def onnx_options(bundle: Bundle, settings: Mapping[str, Any] | None = None) -> O
     """The options for a bundle.
 
     Images have the in-plane size of the inference config's ``image_size``; the number of slices stays open. For a
-    network on volumes (``spatial_dims`` is 3) all sides have that size.
+    network on volumes (``spatial_dims`` is 3), all sides have the size ``image_size``.
 
     Args:
         bundle: the bundle.

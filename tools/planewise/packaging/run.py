@@ -37,7 +37,8 @@ class Run(RunRecord):
         """The section on which the weights were scored, and its ``metrics.json``; None if they were not scored.
 
         Raises:
-            InputError: the scores belong to other weights, because they are older than these or the file is not the best.
+            InputError: the scores belong to other weights: they are older than these weights, or these are not the best
+                epoch's weights.
         """
         if self.ships:
             return MEASURED_ON[0], dict(self.record.get("scores", {}))

@@ -26,7 +26,7 @@ class Candidate:
         weights: a checkpoint, or a run's or bundle's folder; by default the bundle's own.
         overrides: overrides as on the command line of ``python -m monai.bundle run``.
 
-    Call functions that build a network within `Bundle.importable`.
+    Functions that build a network must be called inside `Bundle.importable`.
     """
 
     def __init__(

@@ -147,7 +147,8 @@ def _of_photographs(before: Sequence) -> bool:
 
 
 class _Silent(nn.Module):
-    """A network whose output is zero everywhere. The output of its encoder is zero too, for inferers that use only that."""
+    """A network whose output is zero everywhere. The output of its encoder is zero, too, for inferers that use only the
+    encoder."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -181,7 +182,7 @@ def _refusal(bundle: Bundle, before: Sequence) -> str:
 def _infer(
     bundle: Bundle, before: Sequence, inferer: Callable, network: nn.Module, after: Sequence, shape: tuple[int, ...]
 ) -> dict[str, Any]:
-    """Run MONAI Label's inference on an image of random numbers; return its data as they are before it writes the result."""
+    """Run MONAI Label's inference on an image of random numbers; return the item as it is before the result is written."""
     with _example(shape, of_photographs=_of_photographs(before)) as path:
         item = _request(bundle, path)
         try:
