@@ -96,7 +96,7 @@ def lay_planes(
 
 
 def _stack(heart: Heart, pose: ImagePose, distance: float, beyond: np.ndarray) -> list[ImagePose]:
-    """The poses of slices from the base to the apex, with an additional ``beyond`` slice distances at each end."""
+    """The poses of slices from the base to the apex, with ``beyond`` additional slice distances at each end."""
     direction = pose.normal * np.sign(pose.normal @ heart.long_axis)
     cosine = direction @ heart.long_axis
     # positions are measured on the long axis, so that a tilted stack still begins at the base
@@ -107,8 +107,8 @@ def _stack(heart: Heart, pose: ImagePose, distance: float, beyond: np.ndarray) -
 
 
 def _short_axis_directions(normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The directions of rows, to the patient's left and neither to the front nor to the back, and of columns, down and to
-    the back."""
+    """The directions of rows (to the patient's left, at right angles to front and back) and of columns (down and to the
+    back)."""
     normal = normal * -np.sign(normal[1])  # viewed from the apex to the base
     row = np.array([-normal[2], 0.0, normal[0]])
     row /= np.linalg.norm(row)

@@ -166,8 +166,8 @@ class HeartShape:
         )
 
     def right_wall(self, squeeze: float, epicardium: np.ndarray) -> np.ndarray:
-        """Inner surface of the right ventricle's free wall, as a table, mm. Outside the right ventricle, it is the
-        epicardium."""
+        """Inner surface of the right ventricle's free wall, as a table, mm. Outside the right ventricle, the surface is
+        the epicardium."""
         resting = self.endocardium(0) + self.wall
         depth = self.right_depth * (1 - self.right_shortening * squeeze) * self.right_form
         # the septum thickens into the right ventricle, and the free wall partly follows the left ventricle
@@ -202,7 +202,8 @@ def _with_volumes(shape: HeartShape, patient: Patient) -> HeartShape:
 
 
 def _root(excess, low: float, high: float) -> float:
-    """The zero of an increasing function in an interval; if the interval contains none, its end that is nearer to it."""
+    """The zero of an increasing function in an interval; if the interval contains no zero, the end of the interval that
+    is nearer to the zero."""
     if excess(low) >= 0:
         return low
     if excess(high) <= 0:
