@@ -32,9 +32,9 @@ def cine_of(
 
     Returns:
         ``width`` and ``height`` of a picture in mm; ``tile``, the width and height of one slice in it, mm; ``columns`` and
-        ``slices``, how many slices a row has and how many there are; and ``frames``: for each phase its ``name``, its
-        ``picture`` as a JPEG (base64), and ``outlines``, each with a ``colour`` and a ``path`` in mm. None if there
-        are fewer than two phases, if no phase shows a structure, or if the phases differ in shape.
+        ``slices``, the numbers of slices in a row and in total; and ``frames``: for each phase its ``name``, its
+        ``picture`` as a JPEG (base64), and ``outlines``, each with a ``colour`` and a ``path`` in mm. None if there are
+        fewer than two phases, if no phase shows a structure, or if the phases differ in shape.
     """
     shapes = {image.shape for _, image, _ in phases} | {labels.shape for _, _, labels in phases}
     known = np.any(

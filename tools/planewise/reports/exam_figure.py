@@ -34,12 +34,13 @@ _SECTIONS = ("training", "validation", "test")
 
 
 def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> tuple[Figure, str]:
-    """Draw an exam of a datalist: slices with the lines and heatmaps of the other views, and those views with the stack.
+    """Draw an exam of a datalist: slices with the lines and heatmaps of the other views, and the other views with the
+    lines of the stack.
 
     Args:
         path: path of the datalist.
-        exam: hash, or its beginning; by default, of the exams with the most of the datalist's views (its stack counts as a
-        view), the first one.
+        exam: hash, or its beginning; by default, the first of the exams that have the most of the datalist's views (the
+            stack counts as a view).
         slices: number of slices of the stack to show, from its first to its last.
 
     Returns:
@@ -69,8 +70,8 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
 
 
 def choose_exam(content: Mapping[str, Any], items: Sequence[Mapping], exam: str | None) -> str:
-    """The full hash of the requested exam; by default, that of the first exam with the most of the datalist's views (its
-    stack counts as a view).
+    """The full hash of the requested exam; by default, the hash of the first of the exams that have the most of the
+    datalist's views (the stack counts as a view).
 
     Raises:
         InputError: no exam's hash begins with the given text, several do, or the datalist is empty.
@@ -222,7 +223,7 @@ def _slice_title(item: Mapping, column: int, columns: int, ends: tuple[str, str]
 def _draw_other_view(
     axes, image: torch.Tensor, middle: np.ndarray, stack: Sequence[Mapping], shown: set[int], field: float | None
 ) -> None:
-    """Another view about ``middle`` (in patient space) with the lines of the stack's slices and their locations."""
+    """Draw another view around ``middle`` (in patient space), with the lines and the locations of the stack's slices."""
     show_slice(axes, image[0, :, :, 0].numpy())
     affine = image.affine.numpy()
     if field:

@@ -12,8 +12,8 @@ logger = logging.getLogger(__name__)
 def read_history(path: str | Path) -> list[dict[str, float]]:
     """The rows of a ``history.csv``, without the columns that an epoch left empty; an empty list if there is no file.
 
-    A row that cannot be read, because the file was truncated or edited, is left out with a warning. Rows after text that
-    is no table at all are left out, too.
+    A row that cannot be read, because the file was truncated or edited, is left out with a warning. All rows after text
+    that is not a table are left out, too.
     """
     if not Path(path).is_file():
         return []

@@ -78,8 +78,9 @@ def _rows(text: str) -> Iterator[tuple[list[str], dict[str, Any]]]:
 
 
 def _values(text: str) -> dict[str, Any]:
-    """The numbers of a table, by method and column. If a table has numbers of labelled exams, these are the keys between
-    method and column. In a table of backbones, backbone and column together form the name of a method."""
+    """The numbers of a table, by method and column. If a table has rows for several numbers of labelled exams, its keys
+    are method, number of labelled exams and column. In a table of backbones, backbone and column together form the name
+    of a method."""
     found: dict[str, Any] = {}
     for keys, numbers in _rows(text):
         values = {int(name) if name.isdigit() else name: value for name, value in numbers.items()}

@@ -1,4 +1,4 @@
-"""Pictures of patches predicted from others."""
+"""Pictures of patches that are predicted from other patches."""
 
 from __future__ import annotations
 

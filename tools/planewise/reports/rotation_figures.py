@@ -26,7 +26,8 @@ def rotation_name(rotation: int, spatial_dims: int) -> str:
 
 
 def rotation_gallery(layers: Sequence[np.ndarray], captions: Sequence[str], correct: Sequence[bool]) -> Figure:
-    """A column for each image, and for volumes a row for the middle layer along each axis; wrong captions are red.
+    """A column for each image, and for volumes a row for the middle layer along each axis; the captions of wrong
+    predictions are red.
 
     Args:
         layers: ``(N, h, w)`` for each row.

@@ -89,7 +89,7 @@ class StudyFolder:
 
     @property
     def repeats(self) -> dict[str, str]:
-        """Maps each method that repeats another with another seed of its pretraining to that other method."""
+        """Maps each method that pretrains again with another seed to the method that it repeats."""
         methods = self.config["methods"]
         # a study from before methods had settings has only their names
         settings: dict[str, dict[str, Any]] = methods if isinstance(methods, dict) else {}

@@ -61,8 +61,7 @@ def published(value: tuple[float, float] | None) -> str:
 def paired_differences(scores: Mapping[int, float], baseline: Mapping[int, float]) -> np.ndarray:
     """A method's score minus the baseline's, shape ``(draws,)``, for the draws that both have, in order.
 
-    With few labelled exams, most of the spread comes from the choice of exams; both methods of a draw see the same
-    ones.
+    With few labelled exams, most of the spread comes from the choice of exams; both methods of a draw see the same exams.
     """
     return np.array([scores[draw] - baseline[draw] for draw in sorted(scores.keys() & baseline.keys())])
 

@@ -84,8 +84,8 @@ def add_paired(
     """Add paired differences to a page: a table and a picture of each method's gain over ``none``, and a table of its gain
     over ``multitask``.
 
-    The second table is left out if the study has no other methods. If methods were pretrained again with another seed,
-    the page also names the differences that exceed those between two seeds.
+    The second table is left out if the study has no methods besides these two. If methods were pretrained again with
+    another seed, the page also names the differences that exceed those between two seeds.
 
     Args:
         page: the page to add to.
@@ -209,9 +209,9 @@ def _add_repeats(
     variation.
 
     If only one method was repeated, the measure is the mean difference or half its 95 % interval, whichever is larger,
-    because two seeds may have equal means although they differ in every draw. If several were repeated, the measure is the
-    interval of a difference between two seeds, assumed to have mean zero, by Student's t over the methods. A difference from
-    scratch involves one pretraining instead of two, so the measure is then divided by the square root of 2.
+    because two seeds may have equal means although they differ in every draw. If several methods were repeated, the measure
+    is the interval, by Student's t over the methods, of a difference between two seeds whose mean is assumed to be zero. A
+    difference from scratch involves one pretraining instead of two, so the measure is then divided by the square root of 2.
 
     Args:
         page: the page to add to.
@@ -256,7 +256,7 @@ def _add_repeats(
 
 
 def _of_chance(seeds: Sequence[Difference], pretrainings: int) -> float:
-    """The size of change that another seed does not exceed in 19 of 20 cases, as described in `_add_repeats`.
+    """A bound that the change due to another seed does not exceed in 19 of 20 cases, as described in `_add_repeats`.
 
     Args:
         seeds: the difference between two seeds, for each repeated method.

@@ -125,7 +125,7 @@ def _rows(runs: FineTunings, kind: str, structures: list[str], papers: Sequence[
 
 
 def _own_cells(draws: Mapping[int, dict], kind: str, structures: list[str]) -> list[str]:
-    """The score over all structures, for each structure, and the number of missed ones."""
+    """The score over all structures, the score of each structure, and the number of missed structures."""
     cells = [
         _cell(draws, kind, content_of=lambda content, name=name: content["structures"][name]) for name in structures
     ]

@@ -151,8 +151,8 @@ def _introduction(runs: FineTunings) -> str:
 
 
 def _in_the_paper() -> str:
-    """State for how many of the paper's pairs pretraining on cropped hearts beats pretraining on whole images, if
-    cropped hearts are classified."""
+    """For the classification of cropped hearts, state in how many of the paper's pairs pretraining on cropped hearts
+    beats pretraining on whole images."""
     better = [
         f"{_PAPERS_BACKBONES[backbone]} on {table.data}"
         for table, backbone in product(paper_tables.TWO_PHASE_AUC[2], BACKBONES)
@@ -184,7 +184,7 @@ def _by_method(runs: FineTunings) -> list[tuple[str, list[dict]]]:
 
 
 def _paper_rows(runs: FineTunings, auc: Scores, number: int) -> list[Row]:
-    """A row for each backbone, ours before the paper's, with the columns of one of its tables."""
+    """A row for each backbone, our rows before the paper's, with the columns of one of the paper's tables."""
     columns = _TABLES[number][1]
     rows = []
     for count, backbone in product(runs.counts, BACKBONES):
@@ -289,8 +289,8 @@ def _compared(auc: Scores, comparisons: Callable[[str], Sequence[tuple[str, str]
 
 
 def _of_pretraining(backbone: str) -> list[tuple[str, str]]:
-    """Pairs of methods with the same images to classify: each pretraining compared with no pretraining, pretraining on hearts
-    alone with pretraining on whole images, and each of these two with a random frozen backbone."""
+    """Pairs of methods that classify the same images: each pretraining and no pretraining; pretraining on hearts alone and
+    pretraining on whole images; each of these two pretrainings and a random frozen backbone."""
     compared = [(name, "none") for name in PRETRAININGS[1:]] + [("segmented", "full")]
     compared += [(name, "random") for name in ("full", "segmented")]
     return [
