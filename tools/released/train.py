@@ -6,7 +6,7 @@ settings for each bundle. Finished steps are kept, so the command resumes. In ``
 - ``models/model.pt``: the best epoch's weights, with convolutions in float16;
 - ``models/record.json``: the SHA-256 of that file; the run's configuration, seed, versions and commit; the settings of the
   phantoms; the scores of exactly these weights on phantoms that were not used for any choice; and the error bounds of their
-  planes, measured on yet other phantoms;
+  planes, measured on a further set of phantoms;
 - the settings of these weights in ``configs/inference.yaml``, and their scores in the opening comment of that file, in
   ``configs/metadata.json`` and, between two marks, in ``docs/README.md``.
 """
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _recipes() -> list[str]:
-    """Names of the recipes in this folder; its other files are their overlays."""
+    """Names of the recipes in this folder; its other configs are overlays of the recipes."""
     return sorted(path.stem for path in HERE.glob("*.yaml") if "\nweights:" in path.read_text())
 
 
@@ -269,8 +269,9 @@ class Maker:
         return ships if self.shipped and ships.is_file() and not made.is_file() else made
 
     def _bounds(self, run: Path, kind: str, inference: Mapping[str, Any]) -> dict[str, Any]:
-        """The error bounds of planes for the record: the setting for inference with the data that it was measured on, and the
-        share of the test exams' planes that are within these bounds of the planes that the anatomy defines."""
+        """The error bounds of planes for the record: the setting for inference, with the data on which it was measured; and
+        the share of the test exams' planes whose distances from the planes that the anatomy defines are within these
+        bounds."""
         scores = read_table(run / "bounds" / "metrics.json")
         views = {view: entry["bounds"] for view, entry in scores["orientation"]["views"].items()}
         if any(bounds is None for bounds in views.values()):

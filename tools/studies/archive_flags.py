@@ -2,8 +2,9 @@
 
 The program writes phantom exams of five phases in settings that the weights have not seen, with a technologist's usual
 errors, and plans them as `planewise plan` does. Then it moves the 2ch and 4ch views in the headers of the files: it turns
-both about the line in which they cross, or shifts them along their normals. For each movement it prints how many views the
-archive compares with the plan and flags, and how many of the others it names because a series' name does not fit its plane.
+both about the line in which they cross, or shifts them along their normals. For each movement, it prints how many of the
+views that the archive compares with the plan are flagged, and how many of the other views the archive names because the
+name of a series does not fit its plane.
 
     python -m tools.studies.archive_flags
 """

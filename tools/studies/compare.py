@@ -375,8 +375,8 @@ def disk_needed(study: Mapping[str, Any], trainings: int) -> float:
 
 
 def cache_needed(study: Mapping[str, Any], file: Path) -> float:
-    """Approximate size of the caches of preprocessed images, GB: two bytes per pixel and channel, one per pixel of a mask. It
-    is too large where pretexts share a cache.
+    """Approximate size of the caches of preprocessed images, GB: two bytes per pixel and channel, one per pixel of a mask.
+    The result is too large if pretexts share a cache.
 
     Args:
         study: config of a study with datalists.

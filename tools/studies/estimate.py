@@ -78,7 +78,7 @@ class Job:
         processes: number of processes, each on one GPU.
         exams: number of labelled exams that the job uses; None for all.
         seed: seed that selects these exams.
-        overlays: those of ``files`` that not all jobs of the bundle have, such as a config with another network.
+        overlays: those of ``files`` that only some jobs of the bundle have, such as a config with another network.
     """
 
     kind: str
@@ -262,7 +262,8 @@ def planned(config: Path, pretexts: Sequence[str] | None = None) -> tuple[list[J
 
 
 def _findable(method: Mapping[str, Any] | None, given: Path) -> dict[str, Any]:
-    """A method that is valid in another folder: the path of its overlay is absolute, and its weights are ``given``."""
+    """A copy of a method that is valid in another folder: the path of the overlay is absolute, and ``given`` replaces
+    the path of the weights."""
     method = dict(method or {})
     if method.get("weights", "imagenet") != "imagenet":
         method["weights"] = str(given)

@@ -30,7 +30,7 @@ def score_together(runs: Path, tasks: Sequence[str]) -> dict:
         tasks: names of the findings, which are also the names of the runs' folders.
 
     Returns:
-        The output of `finding_scores`. An exam counts only for the findings that have a label.
+        The output of `finding_scores`. An exam counts only for the findings for which it has a label.
     """
     rows = {task: _predictions(runs / task / "test" / "predictions.csv") for task in tasks}
     exams = list(dict.fromkeys(exam for found in rows.values() for exam in found))

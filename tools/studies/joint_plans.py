@@ -58,7 +58,7 @@ USUAL = 99
 
 
 class Planned(NamedTuple):
-    """A plane with known errors, or, of the kind ``apart``, the distance of a later phase's plane from the joint plane."""
+    """A plane with known errors; or, if the kind is ``apart``, the distance of a later phase's plane from the joint plane."""
 
     kind: str
     view: str

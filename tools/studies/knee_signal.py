@@ -30,8 +30,8 @@ INSIDE = 0.9
 
 
 def brightness(exam: KneeExam) -> dict[str, np.ndarray]:
-    """Five numbers for the ligament, ten for the two menisci: mean, percentiles 10, 50 and 90, and maximum of the pixels
-    in it. Every slice has mean 0 and standard deviation 1, as in training.
+    """Five numbers for the ligament and for each meniscus: mean, percentiles 10, 50 and 90, and maximum of its pixels.
+    Every slice has mean 0 and standard deviation 1, as in training.
 
     Args:
         exam: an exam of a phantom knee.
@@ -61,7 +61,8 @@ def _five(pixels: np.ndarray) -> np.ndarray:
 
 
 def areas(features: np.ndarray, labels: np.ndarray, count: int, draws: int) -> list[float]:
-    """AUC on the last 40 % of the exams, after learning from ``count`` of the others, for each draw with both labels.
+    """AUC on the last 40 % of the exams, after learning from ``count`` of the other exams, for each draw that has both
+    labels.
 
     Args:
         features: shape ``(exams, features)``.

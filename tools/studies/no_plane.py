@@ -1,15 +1,15 @@
 """Measure how often the released planner answers "no plane" for stacks that are not a short axis (see the docs of
 pretext_cardiac_multitask).
 
-The program writes stacks as NIfTI files and plans them with the bundle that ships. For each kind of stack it prints how many
-have no plane at all, how many would have none without the limit on their direction (``--min_obliquity 0``), and the smallest
-obliquity. The kinds are
+The program writes stacks as NIfTI files and plans them with the bundle that ships. For each kind of stack, it prints the
+number of stacks without any plane, the number of stacks that would have no plane even without the limit on their direction
+(``--min_obliquity 0``), and the smallest obliquity. The kinds are
 
 - the short axes of phantoms, which should have planes;
 - chests: ten slices, 10 mm apart, through the hearts of these phantoms along the body's axes, and rotated by 16 to 30
   degrees about a random axis in the slices;
 - knees: sagittal stacks of phantoms;
-- noise: white and smoother, with the headers of short axes;
+- noise: white noise and smoother noise, with the headers of short axes;
 - volumes given with ``--volumes``: ten slices along each of their axes.
 """
 

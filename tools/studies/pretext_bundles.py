@@ -14,8 +14,8 @@ _CONFIGS = {"volume": "3d"}
 def bundle_of(pretext: str, pattern: str, bundles: Path, given: Mapping[str, str] | None = None) -> str:
     """The bundle of a pretext.
 
-    It is the first of: the bundle that the study names, the anatomy's own (``pattern`` with the pretext's name), a bundle
-    for all anatomies, and another anatomy's bundle that has a config for this one.
+    The first of these bundles that exists is used: the bundle that the study names, the anatomy's own (``pattern`` with
+    the pretext's name), a bundle for all anatomies, and another anatomy's bundle that has a config for this one.
 
     Args:
         pretext: name, ``location`` or ``simclr``.
@@ -58,8 +58,8 @@ def overlays_of(bundle: str, anatomy: str, overlay: str | None, bundles: Path) -
     Args:
         bundle: name of the bundle.
         anatomy: the study's anatomy; ``knee`` needs ``configs/knee.yaml``, ``volume`` needs ``configs/3d.yaml``.
-        overlay: the study's overlay, ``demo.yaml`` or a path. If the bundle has a version for the anatomy, such as
-            ``knee_demo.yaml``, that replaces it.
+        overlay: the study's overlay, ``demo.yaml`` or a path. If the bundle has a version of the overlay for the
+            anatomy, such as ``knee_demo.yaml``, this version is used instead.
         bundles: folder of the bundles.
     """
     configs, anatomy = bundles / bundle / "configs", _CONFIGS.get(anatomy, anatomy)
