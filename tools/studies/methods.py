@@ -127,7 +127,7 @@ def starts_of(methods: Mapping[str, Method]) -> dict[str, str | None]:
 
 def pretrainings_of(config: Mapping[str, Any], methods: Mapping[str, Method]) -> dict[str, Method]:
     """The pretrainings of a study, by folder: one for each pretext, and one for each method with its own settings, unless
-    it shares the folder of another (`starts_of`)."""
+    the method shares the folder of another (`starts_of`)."""
     starts = starts_of(methods)
     own = {name: method for name, method in methods.items() if method.pretrains and starts[name] == name}
     return {pretext: Method(pretext=pretext) for pretext in config["pretexts"]} | own

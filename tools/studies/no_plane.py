@@ -162,8 +162,8 @@ def chest(exam: Exam, pose: ImagePose, name: str) -> NiftiFile:
 
 
 def cuts_of(volume: Path) -> Iterator[tuple[str, NiftiFile]]:
-    """Cut a real volume along each of its axes into ten evenly spaced slices of the middle two thirds, or all its slices if
-    there are fewer than ten."""
+    """Cut a real volume along each of its axes into ten evenly spaced slices of the middle two thirds, or into all slices
+    along an axis that has fewer than ten."""
     image = nibabel.load(volume)
     pixels = np.asarray(image.dataobj, dtype=np.float32)
     if pixels.ndim != 3:

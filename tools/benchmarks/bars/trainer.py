@@ -163,7 +163,7 @@ def own_batches(trainer: SupervisedTrainer) -> Iterator[tuple[Any, Any]]:
 def in_turns(
     candidates: Mapping[str, Callable[[], list[float]]], count: int, longest: float = math.inf
 ) -> dict[str, Times]:
-    """Like `timing.interleaved`, for calls that time themselves; the first call of each is not counted."""
+    """Like `timing.interleaved`, for candidates that time themselves; the first call of each candidate is not counted."""
     times = {name: Times() for name in candidates}
     for call in candidates.values():
         call()

@@ -326,7 +326,7 @@ class CheckpointHandler:
 
 
 def _fits(loaded: Any, own: Any) -> bool:
-    """Whether a loaded value has the structure of the run's own: its keys, types and shapes, and finite numbers."""
+    """Whether a loaded value has the structure of the run's own value (keys, types and shapes), and only finite numbers."""
     if isinstance(own, torch.Tensor):
         return isinstance(loaded, torch.Tensor) and loaded.shape == own.shape and not not_finite({"": loaded})
     if isinstance(own, Mapping):

@@ -27,8 +27,8 @@ DRAWN = 8
 
 
 def drawn_examples(example: Tensor) -> list[int]:
-    """Choose the samples that a picture shows, by their numbers. An example that was seen several times is shown several
-    times if there is room.
+    """Choose the samples that a picture shows, and return their numbers. An example that was seen several times is shown
+    several times if there is room.
 
     Args:
         example: which samples are examples, ``(N,)``, bool.
@@ -83,7 +83,7 @@ class ScoredBatch:
 
 @dataclass(frozen=True)
 class CollectorResults:
-    """The results of one collector. In each field, the names of all collectors of a report must differ."""
+    """The results of one collector. Within a field, no two collectors of a report may use the same name."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
     """Entries of ``metrics.json``: plain values, NaN for unknown numbers."""

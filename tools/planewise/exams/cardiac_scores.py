@@ -76,7 +76,7 @@ class _Scores(NamedTuple):
     rolled: np.ndarray
     """(views, rolls)"""
     square: np.ndarray
-    """(views,), with ``vector`` and ``matrix`` a quadratic form in the position of the ventricle's middle"""
+    """(views,); together with ``vector`` and ``matrix``, a quadratic form in the position of the ventricle's middle"""
     vector: np.ndarray
     """(views, 2)"""
     matrix: np.ndarray

@@ -53,7 +53,7 @@ class IndexResult:
     warnings: list[str] = field(default_factory=list)
     """Warnings that a person should read before training, in words."""
     empty: str = ""
-    """The warning that names empty sections, which ``warnings`` also contains; empty if no section is empty."""
+    """The warning that names empty sections; ``warnings`` contains it, too. It is empty if no section is empty."""
     unmatched: list[tuple[str, str]] = field(default_factory=list)
     """Labels and names that match no exam or contradict each other, each with the reason."""
     division: str = ""

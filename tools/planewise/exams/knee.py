@@ -211,7 +211,7 @@ def _view_preference(stack: Stack, middle: np.ndarray | None) -> tuple:
 
 
 def _beyond(stack: Stack, point: np.ndarray) -> float:
-    """Distance (mm) of a point from the slab that a stack covers, along its normal."""
+    """Distance (mm) of a point from the slab that a stack covers, along the stack's normal."""
     positions = [entry.position for entry in stack.slices]
     half = (float(np.median(stack.gaps)) if len(positions) > 1 else stack.thickness or 0.0) / 2
     place = float(point @ stack.normal)

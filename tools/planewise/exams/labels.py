@@ -137,7 +137,7 @@ def _typed(column: list[str]) -> list[object]:
 
 
 def find_name(name: str, known: Sequence[set[str]]) -> list[int]:
-    """The exams that a name matches: indices into the sets of names that each exam has.
+    """The indices of the exams that a name matches, in ``known``, which contains the names of each exam.
 
     An exact match takes precedence over one that differs only in leading zeros (``7`` for ``007``).
     """

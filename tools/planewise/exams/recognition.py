@@ -60,7 +60,7 @@ class Recognition:
     """descriptions of stacks in words, by the index of the stack"""
 
     def learned(self, stacks: Sequence[Stack], index: int) -> Stack:
-        """A stack of the exam in the form to learn from: its slices, or one of them, in order."""
+        """A stack of the exam as a network learns from it: with all its slices in order, or with one of them."""
         stack = stacks[index]
         if self.slice is not None and index == self.stack:
             stack = replace(stack, slices=[stack.slices[self.slice]])

@@ -162,7 +162,7 @@ def with_values(header: Dataset, **values: object) -> Dataset:
 def true_references(dataset: Dataset, images: Sequence[SourceImage]) -> None:
     """Replace the UIDs that stand for frames by their files' UIDs and frame numbers, everywhere in a new file.
 
-    Lists of files (the evidence of a report, the referenced series of a segmentation) name each file once.
+    In lists of files (the evidence of a report, the referenced series of a segmentation), each file then appears once.
     """
     frames = {image.uid: image for image in images}
     for item in [dataset, *_items(dataset)]:

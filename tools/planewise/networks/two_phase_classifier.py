@@ -25,8 +25,8 @@ class TwoPhaseClassifier(NamedParts):
 
     Args:
         encoder: module that returns the features of every level of slices ``(N, 1, H, W)``, finest first, and has
-            ``out_channels``. It is used for end-diastole, and a copy of it for end-systole. Both start from the same
-            weights, but are trained separately.
+            ``out_channels``. It processes end-diastole, and a copy of it processes end-systole. Both start from the
+            same weights, but are trained separately.
         num_classes: number of outputs, one logit each.
         frozen: parts that are not trained; ``"encoder"`` means both encoders.
         standardize: whether to standardise each feature to mean 0 and standard deviation 1 (batch normalisation without

@@ -86,7 +86,7 @@ def card_scores(run: Run) -> dict[str, float]:
 
 
 def card_rows(run: Run) -> list[str]:
-    """Lines for a model card about weights that ship: their training data and their scores."""
+    """Lines about weights that ship, for a model card: the training data and the scores of the weights."""
     rows = [f"| {name} | {value} |" for name, value in card_scores(run).items()]
     facts = [
         "### The weights in `models/`",

@@ -36,7 +36,7 @@ class Layout:
     title: str
     """Name of the data set, for people"""
     seed: int
-    """Part of every seed, so that exams of different layouts are different people even if a recipe's seed is the same"""
+    """Part of every seed, so that exams of different layouts show different people even if the recipes have the same seed"""
     exam: type[Exam] | type[KneeExam] | type[Head] | type[Abdomen] | type[Retina]
     """Class of its exams; ``sample`` samples a whole exam, and ``sample_organ`` only the organ"""
     population: AnyPopulation

@@ -44,8 +44,8 @@ class LoadSliced(MapTransform):
       is used, and both must agree. For a multi-frame DICOM file, the datalist's affine is used, because ITK gives a
       single affine for all frames.
     - ``label_map``: ``{value in the file: new value}``, applied to the keys in ``label_keys``.
-    - ``label_axes``: needed if the axes of a mask and of its image differ: the argument of
-      `nibabel.orientations.apply_orientation` that reorients the slices of the mask.
+    - ``label_axes``: the argument of `nibabel.orientations.apply_orientation` that reorients the slices of a mask;
+      needed if the axes of the mask and of its image differ.
     - ``label_origin``: ``predicted`` for a mask whose slices match the slices of the segmented stack by number.
 
     Args:

@@ -172,7 +172,7 @@ def _view_pictures(exam: ShownExam, image: np.ndarray, affines: torch.Tensor, la
 
 
 def _even_grid(affines: torch.Tensor) -> torch.Tensor:
-    """The affine of a stack with the same first and last slice and even spacing between them."""
+    """The affine of an evenly spaced stack with the same first and last slice."""
     stack = affines[0].clone()
     if len(affines) > 1:
         stack[:3, 2] = (affines[-1, :3, 3] - affines[0, :3, 3]) / (len(affines) - 1)
@@ -180,8 +180,8 @@ def _even_grid(affines: torch.Tensor) -> torch.Tensor:
 
 
 def _ends(exam: ShownExam) -> list[str]:
-    """Names of the stack's first and last slice. The plan determines them or, without a plan, the direction of the
-    slices; the list is empty if neither does."""
+    """Names of the stack's first and last slice. They follow from the plan or, without a plan, from the direction of
+    the slices; they are empty if neither determines them."""
     if exam.plan is None:
         normal = plane_from_affine(exam.affines[0])[1].to(torch.float64)
         located = (exam.affines[[0, -1], :3, 3].to(torch.float64) @ base_to_apex(normal)).tolist()

@@ -21,7 +21,8 @@ class Contrast:
     blood: float
     right_blood: float
     right_strands: float
-    """Share of muscle in the strands across the right ventricle's cavity at the apex; at the equator, it is 0.3 times that"""
+    """Share of muscle in the strands across the right ventricle's cavity at the apex; at the equator, the share is 0.3 times
+    as large"""
     myocardium: float
     fat: float
     muscle: float

@@ -116,7 +116,7 @@ def identity(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list
 
 
 def _suppressed_sagittal(files: list[DicomFile]) -> list[DicomFile]:
-    """The files of the sagittal series with fat suppression, which the scan options show."""
+    """The files of the sagittal series whose scan options show fat suppression."""
     return [file for file in files if file.view == "sagittal" and any("FS" in str(option) for option in _options(file))]
 
 

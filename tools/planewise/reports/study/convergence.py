@@ -26,13 +26,13 @@ def add_convergence(
 ) -> bool:
     """Add a table of the first epoch at which each method's validation score reached its baseline's best, draw by draw.
 
-    The table uses the largest number of labelled exams. With few, training from scratch may learn next to nothing, and
-    any method reaches its score at once.
+    The table uses the largest number of labelled exams. With few labelled exams, training from scratch may learn next
+    to nothing, and any method reaches its score at once.
 
     Args:
         page: the page to add to.
         runs: fine-tunings.
-        column: column of their histories; larger is better.
+        column: column of the runs' histories; larger is better.
         title: title of the table.
         baseline_of: function that returns the baseline of a method, given the method and all trained methods.
 
