@@ -36,7 +36,7 @@ _FETCH = {
 
 
 class Waits(TorchDispatchMode):
-    """Refuse operations that make the host wait for the device, and that tensors without values may accept."""
+    """Refuse operations that make the host wait for the device, although tensors without values would accept them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,7 +108,9 @@ class Literals(TorchFunctionMode):
 
 @contextmanager
 def as_on_a_gpu() -> Iterator[None]:
-    """In this context, tensors of ``WITHOUT_VALUES`` refuse what CUDA refuses or waits for."""
+    """In this context, an operation on tensors of ``WITHOUT_VALUES`` fails if CUDA would refuse it or if the host would
+    wait for it.
+    """
     # get the module, because the package's attribute of that name may be the function
     module = sys.modules["planewise.data.to_device"]
     with mock.patch.object(module, "PINNED", (WITHOUT_VALUES.type,)), Waits(), Literals():
@@ -116,7 +118,7 @@ def as_on_a_gpu() -> Iterator[None]:
 
 
 class Stream:
-    """A stream of CUDA that counts its operations, and how many of each stream are complete when it continues."""
+    """A CUDA stream that counts its own operations, and the operations of each other stream for which it has waited."""
 
     def __init__(self, device: Any = None) -> None:
         self.seen: Counter[Stream] = Counter()
@@ -126,17 +128,18 @@ class Stream:
 
 
 class Streams(TorchDispatchMode):
-    """In this context, tensors on the CPU refuse what goes wrong with several streams of a GPU.
+    """In this context, an operation on tensors on the CPU fails if it would go wrong with several streams of a GPU.
 
-    An operation must not read what another stream writes until its own stream has waited for it. If a side stream made
-    it, ``record_stream`` must have been called, or the side stream could use the memory again too early. Memory of the
-    main stream is safe, because the main stream waits for each batch.
+    An operation must not read what another stream writes until its own stream has waited for it. If a side stream
+    allocated the memory, ``record_stream`` must have been called; otherwise, the side stream could use the memory again
+    too early. Memory of the main stream is safe, because the main stream waits for each batch.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.main = self.current = Stream()
-        # by memory: the last write, and, if a side stream made it, the streams on which the allocator knows that it is used
+        # for each memory, the last write, and, if a side stream allocated it, the streams that use it according to the
+        # allocator
         self._written: MutableMapping[UntypedStorage, tuple[Stream, int]] = WeakIdKeyDictionary()
         self._known: MutableMapping[UntypedStorage, set[Stream]] = WeakIdKeyDictionary()
         self._patches = ExitStack()

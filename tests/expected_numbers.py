@@ -16,14 +16,15 @@ from planewise.locks import lock
 FOLDER = Path(__file__).parent / "expected" / "numbers"
 #: Processors round differently.
 RELATIVE, ABSOLUTE = 1e-3, 1e-5
-#: Longer lists of numbers are stored as statistics, and dictionaries of at most so many numbers on one line.
+#: The longest list of numbers that is stored as it is, not as statistics; and the largest dictionary of numbers that is
+#: written on one line.
 _LONGEST, _WIDEST = 5, 12
 
 
 def numbers(content: Any, place: str = "") -> dict[str, Any]:
     """The numbers in nested dictionaries and lists by their place; texts are left out.
 
-    Long lists and arrays are replaced by statistics; of a list of other things, the first two are read.
+    Long lists and arrays are replaced by statistics; other lists are represented by their first two entries.
     """
     if isinstance(content, np.ndarray):
         return {place: statistics(content)}
@@ -57,7 +58,7 @@ def statistics(array: np.ndarray) -> dict[str, Any]:
 def differ(found: Any, stored: Any, relative: float = RELATIVE, scale: float = 0.0) -> bool:
     """Whether two values, or lists or dictionaries of them, are further apart than a relative tolerance."""
     if isinstance(found, dict) and isinstance(stored, dict):
-        # a mean near 0 is as exact as its standard deviation
+        # the tolerance of a mean near 0 follows from its standard deviation
         spread = stored.get("sd")
         scale = abs(spread) if isinstance(spread, int | float) else 0.0
         return found.keys() != stored.keys() or any(differ(found[key], stored[key], relative, scale) for key in stored)

@@ -28,7 +28,7 @@ _MASKS = (
     ("─+", "─"),
     (r"\b\d+\.\d+\.\d+\b", "VERSION"),
     (r"\d+\.\d s \(\d+ files/s\)", "N s (N files/s)"),
-    # a fast machine does not say it
+    # a fast machine does not print the time that is left
     (r" \((?:about \d+ \w+|less than a minute) left\)", ""),
 )
 
@@ -108,7 +108,7 @@ def _entries(value: dict | list) -> list[tuple[Any, Any]]:
 
 
 def items_in_brief(items: list[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """For each exam: the number of its items, and of each key the first and last value and the number of values."""
+    """For each exam: the number of its items; for each key, its first and last value and the number of its values."""
     exams: dict[str, list[Mapping[str, Any]]] = {}
     for item in items:
         exams.setdefault(str(item.get("exam")), []).append(item)
@@ -117,7 +117,7 @@ def items_in_brief(items: list[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def lines_that_differ(first: str, second: str) -> str:
-    """The lines of the second text that are not in the first, and the lines that it lacks."""
+    """The lines that only the second text has (+), and the lines that only the first text has (-)."""
     lines = list(unified_diff(first.splitlines(), second.splitlines(), n=0, lineterm=""))
     return "\n".join(line for line in lines[2:] if not line.startswith("@@"))
 

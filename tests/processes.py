@@ -16,7 +16,9 @@ from tests.quick_python import OF_BUNDLES
 
 
 def import_once() -> None:
-    """Let one process import what the others, which are forked from it, need. Call it before any process is started."""
+    """Let one process import what the other processes need, because these are forked from it. Call it before any
+    process is started.
+    """
     names = [*OF_BUNDLES, "planewise.engines", "planewise.losses", "planewise.metrics", "planewise.phantoms", "pytest"]
     multiprocessing.get_context("forkserver").set_forkserver_preload(names)
 

@@ -1,9 +1,9 @@
 """A `python` that starts at once, forked from a process that has already imported what most commands here import.
 
-``python -m monai.bundle run`` imports modules for five seconds before it does anything, most of the time of a small test. A
-process started with this `python` has its own arguments, folder, environment, input and output, and can be interrupted and
-killed as usual. It is quick for a module (``-m``) and for code (``-c``), also after ``-u`` and ``-W ignore``, which have no
-effect here; everything else is passed to the usual `python`.
+``python -m monai.bundle run`` imports modules for five seconds before it does anything; a small test spends most of its
+time on this. A process started with this `python` has its own arguments, folder, environment, input and output, and can
+be interrupted and killed as usual. It is quick for a module (``-m``) and for code (``-c``), also after ``-u`` and
+``-W ignore``, which have no effect here; everything else is passed to the usual `python`.
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ def _serve(listener: socket.socket, executable: str, hidden: str, *imported: str
     for name in imported:
         importlib.import_module(name)
     sys.executable = executable
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no process waits for those that wait for the commands
+    # the system removes ended child processes, because this process never waits for them
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.collect()
     gc.freeze()
     while True:

@@ -41,7 +41,7 @@ def test_the_pages_blocks_run_one_after_the_other(tmp_path, monkeypatch, capsys)
 
 
 def test_what_the_functions_return(tmp_path):
-    """They use only their arguments; without an output folder, they write no file."""
+    """The functions use only their arguments; without an output folder, they write no file."""
     outcome = CliRunner().invoke(app, ["phantom", "cardiac", str(tmp_path), "--exams", "1", "--phases", "2"])
     assert outcome.exit_code == 0
     (planned,) = planewise.plan(tmp_path)

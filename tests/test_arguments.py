@@ -59,8 +59,8 @@ def names(*parts: ast.AST) -> set[str]:
 
 
 def unused(trees: Code) -> list[str]:
-    """Arguments that their function does not use; for functions of the same name, such as writers, those that none of them
-    uses.
+    """Arguments that their function does not use. If functions share a name, as writers do, these are the arguments
+    that none of them uses.
     """
     found: dict[tuple[str, str], list[str]] = {}
     use: set[tuple[str, str]] = set()
@@ -138,7 +138,7 @@ def called(value: ast.AST) -> str | None:
 
 @cache
 def foreign(tree: ast.Module) -> set[str]:
-    """Names that a file imports from others than us."""
+    """Names that a file imports from packages other than ours."""
     return {
         alias.asname or alias.name
         for node in ast.walk(tree)
@@ -160,7 +160,9 @@ def own_calls(
 
 
 def forgotten(trees: Code) -> list[str]:
-    """Arguments that a function has and does not pass on to another that has them too, so that a default applies there."""
+    """Arguments that a function has but does not pass on to a function that also has them, so that a default applies
+    there.
+    """
     known, found = signatures(trees), []
     for file, tree in trees.items():
         for function in functions(tree):

@@ -1,4 +1,4 @@
-"""Test that the stand-in for a GPU refuses what a GPU refuses or waits for, and nothing else."""
+"""Test that the stand-in for a GPU refuses what a GPU refuses and what makes the host wait, and nothing else."""
 
 from __future__ import annotations
 

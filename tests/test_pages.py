@@ -81,7 +81,8 @@ def test_commands_of_the_pages_use_files_settings_and_options_that_exist():
         for folder, words in commands(page):
             checked[words[0]] += 1
             if "monai.bundle" in words:
-                # a page that writes NAME or ... for a bundle or for settings has no config to compare with
+                # if a page has a placeholder (`NAME` or `...`) in place of a bundle or of settings, there is no config
+                # to compare with
                 if (folder / "configs").is_dir() and "/my/" not in str(words):
                     given = words[words.index("-m") :]
                     assert unknown_settings(given, folder) == {}, f"{page}: {words}"

@@ -30,7 +30,7 @@ def test_processes_draw_together_what_one_draws_for_all_their_samples(monkeypatc
         monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
         torch.manual_seed(3)
         dealt.append(own_draws(3, 2, draw=draw, dtype=torch.float64))
-    # the samples of an epoch are dealt out in turns: 0, 2, 4 to the first, 1, 3, 5 to the second
+    # the samples of an epoch are dealt out in turns: 0, 2, 4 to the first process, 1, 3, 5 to the second
     assert torch.equal(torch.stack(dealt, dim=1).reshape(6, 2), alone)
     assert alone.dtype == torch.float64 and len(alone.unique()) == 12
 

@@ -195,7 +195,7 @@ def ways(before: dict, after: dict) -> torch.Tensor:
 
 
 def test_volumes_against_scipy_through_the_new_affine():
-    """Each item and channel is compared; padding with the background's value stands for the outside."""
+    """Each item and channel is compared. Outside the image, both have the background's value."""
     before = volumes()
     after = RandAffineBatchd(**TURNED)(before)
     size = before["image"].shape[2:]

@@ -39,7 +39,7 @@ def test_masks_nearest_as_grid_sample(block, monkeypatch):
     assert torch.equal(beside, alone) and torch.equal(moved["other"], 2 * sampled)
     expected = by_torch(masks, to_input, torch.zeros(3, 1), "nearest")
     assert set(sampled.unique().tolist()) == {0, 1, 2, 3}
-    # halfway between two voxels rounding decides
+    # halfway between two voxels, rounding decides
     assert (sampled == expected).double().mean() > 0.9995
 
 

@@ -27,7 +27,7 @@ def test_every_step_runs_in_memory(case, bundle, exam):
     if case == "segmentation":
         assert set(outputs[0]["pred"].unique().tolist()) == {0, 1, 2, 3}
     else:
-        # the model's answer is the exam's own planes, so they must be found
+        # the benchmark replaces the network's output by the exam's own planes, so inference must find them
         assert [view["verdict"] for view in outputs[0]["plan"]["views"].values()] == ["plane", "plane"]
 
 

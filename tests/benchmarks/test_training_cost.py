@@ -69,7 +69,8 @@ def test_both_phases_of_an_exam_stay_together():
     found = work(config, Section(10, 180), Section(5, 90))
     # 8 exams and then 2, of 6 slices each
     assert (found.steps, found.step_slices, found.passes, found.validated) == (3 * 2, 8 * 6, 3, 5 * 6)
-    # VGG16, of three colours: channels in and out of its convolutions, and how often the image has been halved
+    # VGG16 for images of three colours: channels in and out of each convolution, and how often the image has been
+    # halved
     layers = [(3, 64, 0), (64, 64, 0), (64, 128, 1), (128, 128, 1), (128, 256, 2), *[(256, 256, 2)] * 2, (256, 512, 3)]
     layers += [(512, 512, 3)] * 2 + [(512, 512, 4)] * 3
     expected = sum(2 * 9 * one * other * (224 >> halved) ** 2 for one, other, halved in layers) / 1e9
@@ -165,7 +166,9 @@ def test_tiles_of_a_volume_are_counted():
     "name", ["contrastive_predictive_coding", "exemplar", "jigsaw", "relative_patch_location", "rotation"]
 )
 def test_photographs_of_a_validation_and_of_a_step(name):
-    """Validation counts some photographs, repeated if there are too few; of each puzzle it counts one."""
+    """A validation has 200 photographs, some of them twice if there are fewer; a validation of puzzles has each
+    photograph once.
+    """
     config = settings(f"pretext_{name}", ("train.yaml", "photograph.yaml"), {"max_epochs": 2, "val_interval": 1})
     found = work(config, Section(100, 100), Section(30, 30))
     assert (found.steps, found.step_slices, found.passes) == (2 * 4, 32, 2)

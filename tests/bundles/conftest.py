@@ -77,7 +77,7 @@ PUZZLES_OF_VOLUMES = {
     "batch_size": 4,
     "progress": False,
 }
-#: Those of these settings that inference has, too.
+#: The settings in `TINY` and `_OWN` that inference also has.
 _SIZE = (
     "features", "stem_stride", "image_size", "spacing", "in_channels", "init_features", "growth_rate", "blocks",
     "code_features",
@@ -110,7 +110,8 @@ def tiny_size(name: str) -> dict:
 def run_bundle(name: str, *configs: str, **overrides) -> None:
     """Run `python -m monai.bundle run` in this process (a new process would spend seconds on imports).
 
-    This process prepares the images, because starting others takes longer for so few; commands in tests do start them.
+    This process prepares the images, because starting other processes takes longer for so few images. Commands in tests
+    do start other processes.
     """
     folder = ROOT / "bundles" / name
     options = {key: overrides.pop(key) for key in ("run_id", "init_id") if key in overrides}
@@ -212,8 +213,8 @@ SECTIONS = {"training": 6, "validation": 2, "test": 2}
 
 @pytest.fixture(scope="session")
 def datalists(tmp_path_factory) -> dict[str, Path]:
-    """Handwritten datalists for every bundle: ten exams ``training0``, ... of four slices of noise, by the name of the
-    section.
+    """Handwritten datalists, by bundle. Each has ten exams of four slices of noise, named after their section
+    (``training0``, ...).
     """
     folder, draw = tmp_path_factory.mktemp("exams"), np.random.default_rng(0)
     affine = np.diag([-6.0, -6.0, 8.0, 1.0])

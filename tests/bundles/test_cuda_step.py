@@ -1,6 +1,7 @@
 """Test that a training step of every bundle never makes the host wait for the GPU.
 
-Without a GPU, `tests.cuda_stand_in` refuses every operation that CUDA refuses or waits for, anywhere in the step.
+Without a GPU, `tests.cuda_stand_in` refuses every operation of the step that CUDA would refuse or that would make the
+host wait.
 """
 
 from __future__ import annotations
@@ -84,7 +85,9 @@ def test_a_step_without_values(name, datalists, tmp_path):
 
 @pytest.mark.parametrize("name", others_slow(TRAINED))
 def test_batches_on_a_side_stream(name, datalists, tmp_path):
-    """The stand-in's streams run on the CPU, and refuse what two streams of a GPU would do in the wrong order."""
+    """The stand-in's streams run on the CPU, and raise an error where two streams of a GPU would work in the wrong
+    order.
+    """
     settings = {"max_epochs": 2, "samples_per_epoch": 16, "val_interval": 1, "progress": False}
     plain = run(trainer_on(torch.device("cpu"), name, datalists, tmp_path / "plain", **settings))
     with Streams() as streams:

@@ -32,7 +32,7 @@ def phantom_commands(name: str) -> list[str]:
 
 
 def smaller(command: str, name: str) -> str:
-    """The same command with settings at its end that make it fast."""
+    """The same command, made fast by settings that are appended to it."""
     if "planewise phantom" in command:
         return re.sub(r" --exams \d+", SMALLER_PHANTOM[anatomy(name)], command)
     if "planewise index" in command and "--split" not in command:

@@ -18,8 +18,8 @@ from planewise.engines import RunHandler, read_history
 from tests.bundles.conftest import BUNDLES, TRAINED, datalist_for, run_bundle, tiny, tiny_size
 from tests.conftest import ROOT
 
-#: What the runs are given instead of a config's own values. The rate changes after the epoch, and float32 repeats better
-#: than bfloat16 on other processors.
+#: Settings of the runs, in place of the config's own values. The rate changes after the epoch. Results in float32
+#: differ less from processor to processor than results in bfloat16.
 SHORT = {
     "amp": False,
     "seed": 3,
@@ -29,8 +29,9 @@ SHORT = {
     "progress": False,
     "max_epochs": 1,
 }
-#: Relative tolerances of what comes after the training, by the beginning of the entry: above the differences between
-#: AVX2 and AVX-512. A line or plane of a network that has hardly learned may be any other, so its errors are not compared.
+#: Relative tolerances of everything after the training, by the beginning of an entry's name. They are larger than the
+#: differences between AVX2 and AVX-512. A network that has hardly learned places lines and planes at random, so their
+#: errors are not compared.
 LOOSE = {
     "scores/orientation/views": math.inf,
     r"history/\d+/\w+_(angle|distance)": math.inf,
@@ -41,7 +42,7 @@ LOOSE = {
     "scores": 5e-3,
     "history": 5e-3,
 }
-#: Files whose settings do not act in these runs: those of inference need a trained network to show.
+#: Files whose settings have no effect on these runs; settings of inference show an effect only with a trained network.
 OTHER_FILES = [
     f"{name}/{path.name}"
     for name in BUNDLES
@@ -112,7 +113,7 @@ def test_a_run_gives_the_numbers_that_are_stored(name, phantoms, first_step, ass
         output_dir=str(tmp_path / "out"), **tiny_size(name),
     )  # fmt: skip
     found = {
-        # what these runs change is compared as it is in the config
+        # the config's own values of the settings that these runs change
         "config": {key: parser[key] for key in settings},
         "first step": first_step,
         "history": dict(enumerate(read_history(tmp_path / "run/history.csv"), 1)),

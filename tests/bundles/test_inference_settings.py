@@ -19,8 +19,8 @@ LOCATION = "pretext_cardiac_location"
 
 #: Settings of how inference is executed, which do not depend on the weights: each config has its own values.
 ITS_OWN = {"amp", "batch_size", "channels_last", "compile", "tf32", *NOT_COMPUTED, *FILES}
-#: Settings that only training has, because they select or mask targets, or because their targets are random or depend
-#: on other images.
+#: Settings that only training has, because they select or mask targets, or because they belong to targets that are
+#: random or depend on other images.
 OF_TRAINING_ALONE = {
     "missing_planes", "parallel_planes", "negatives_from", "num_negatives", "rows_ahead", "patch_jitter", "patch_overlap",
     "permutation_file", "tile_gap", "tile_size", "standardize_tiles", "normalize_patches",

@@ -138,8 +138,8 @@ def test_training_starts_from_imagenets_file(name, phantoms, tmp_path):
     assert "there are no weights at" in str(root_cause(caught.value))
 
 
-#: Pretexts of hearts with a `knee.yaml`: more settings, more settings for inference, and the configs of inference (without
-#: `knee.yaml`, the weights bring it and the sizes).
+#: Pretexts of hearts with a `knee.yaml`: additional settings for training, additional settings for inference, and the
+#: additional configs for inference (if there are none, the run's weights supply `knee.yaml` and the sizes).
 ON_KNEES = {
     "pretext_slice_order": ({}, {"min_order": 0.0}, ("knee.yaml",)),
     # the tiles are large enough for AlexNet only after resampling

@@ -23,7 +23,7 @@ from tests.bundles.test_runs import root_cause, weights
 from tests.conftest import ROOT
 
 SIMCLR, SEGMENTATION = "pretext_simclr", "downstream_cardiac_sax_segmentation"
-#: Small versions of both.
+#: Small versions of both backbones.
 SMALL = {
     "vgg16.yaml": {"features": [4, 4, 8, 8, 8]},
     "densenet121.yaml": {"init_features": 8, "growth_rate": 4, "blocks": [1, 2, 1, 1]},

@@ -22,7 +22,7 @@ from tests.networks.test_resnet import torchvision_weights
 from tests.networks.test_vit import timm_weights
 
 HEART, KNEE = "downstream_cardiac_sax_segmentation", "downstream_knee_injury_classification"
-#: Small versions of both, which keep the names of a public file.
+#: Small versions of both networks; their weights have the names of a public file.
 SIZES = {
     "resnet50.yaml": {"features": [4, 16, 32, 64, 128], "blocks": [2, 1, 2, 1], "image_size": 64},
     "vit.yaml": {

@@ -114,7 +114,8 @@ def test_a_number_is_declared_or_like_another_bundles():
         if name not in RELEASED:
             continue
         plain = {key: value for key, value in config.items() if type(value) in (bool, int, float, str, list)}
-        # texts and Booleans coincide by chance, so they are compared only between files of the same name
+        # texts and Booleans of different files may be equal by chance, so they are compared only between files of the
+        # same name
         found[name, path.name] = {
             (key, path.name if type(value) in (bool, str) else "", json.dumps(value)): value
             for key, value in plain.items()
@@ -136,11 +137,11 @@ def test_a_number_is_declared_or_like_another_bundles():
 @pytest.mark.parametrize("name", [name for name in BUNDLES if name.startswith("pretext_")])
 def test_every_pretext_declares_values_for_each_kind_of_images(name):
     """They cover `train.yaml` and the overlays for other images."""
-    if name == "pretext_cardiac_lax_position":  # like the short axis
+    if name == "pretext_cardiac_lax_position":  # declares none, like train.yaml of the short axis
         return
     folder = ROOT / "bundles" / name / "configs"
     overlays = {file for file in ("knee.yaml", "photograph.yaml", "2d.yaml", "3d.yaml") if (folder / file).is_file()}
-    # the paper of the positions on the short axis gives no values for hearts
+    # the positions on the short axis declare no paper's values for hearts, only for knees
     needed = overlays if name == "pretext_cardiac_sax_position" else overlays | {"train.yaml"}
     assert DECLARED[name]["paper"].keys() >= needed
 

@@ -162,8 +162,8 @@ def test_a_pretext_tells_four_rotations_of_photographs(turned, phantoms, tmp_pat
     assert np.load(features).shape == (1, weights(turned)["head.0.weight"].shape[1]), "a row for the photograph"
 
 
-#: Number of items that each of the others counts, by hand: 8 photographs of 5 x 5 patches have 20 predictions one row ahead
-#: and 15 two rows ahead, each with 4 negatives.
+#: Numbers that the scores of the other pretexts contain, by hand: each of 8 photographs of 5 x 5 patches has 20
+#: predictions one row ahead and 15 two rows ahead, each with 4 negatives.
 COUNTED = {
     CODING: ("prediction", {"predictions": 8 * 35, "chance": 1 / 5, "chance_of_all": 1 / 25}),
     "pretext_exemplar": ("retrieval", {"dimensions": 8}),

@@ -27,7 +27,7 @@ def test_it_resumes_whole_and_counts_patches_that_are_found(phantoms, tmp_path):
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     assert {key.split(".")[0] for key in weights(tmp_path / "a")} == {"encoder"}
     assert same(weights(tmp_path / "a", "learner.ckpt"), weights(tmp_path / "b", "learner.ckpt"))
-    # of each of 8 volumes: nine patches predict one and two rows ahead, nine one row
+    # in each of 8 volumes, nine patches predict both one and two rows ahead, and nine patches predict one row ahead
     scores = json.loads((tmp_path / "a/validation/metrics.json").read_text())
     assert scores["volumes"] == 8 and scores["prediction"]["predictions"] == 8 * 27
     assert scores["prediction"]["chance"] == 1 / 5 and scores["prediction"]["chance_of_all"] == 1 / 27

@@ -95,7 +95,9 @@ def test_they_load_strictly_into_the_network_of_inference(released):
 
 
 def test_a_diagnosis_says_that_its_weights_have_seen_phantoms_only(released):
-    """A setting that follows the weights adds the note; weights of another run, about which nothing is known, remove it."""
+    """The setting `trained_on` adds the note and follows the weights: if nothing is known about the weights, there is
+    no note.
+    """
     name = released.weights.parent.parent.name
     inference = config_of(name, "inference.yaml")
     assert ("trained_on" in inference) == name.endswith("_classification")

@@ -116,7 +116,7 @@ ACTS_AS |= {
     for declared in DECLARED.values()
     for setting, attributes in declared.get("tests", {}).get("acts_as", {}).items()
 }
-#: How a setting's value is converted there, given all settings.
+#: How a setting's value is converted before it becomes an attribute, given all settings.
 BECOMES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "encoder_lr_factor": lambda settings: settings["encoder_lr_factor"] * settings["learning_rate"],
     "rotate": lambda settings: math.radians(settings["rotate"]),
@@ -150,14 +150,15 @@ ELSEWHERE = {
     # which exams and slices: below, test_wiring.py, test_knee.py, test_masked_views.py, test_two_phases.py, test_folds.py
     "class_key", "cycle_points", "fold", "fold_seed", "folds", "images", "masks", "max_slices", "num_exams", "num_subjects",
     "phases", "section", "slices", "subject_seed",
-    # the network's form and weights: covered by the tests below, and by the tests that inference uses those of training
+    # the network's form and weights: the tests below cover them, and other tests show that inference uses those of training
     "blocks", "growth_rate", "head_norm", "imagenet", "norm", "pretrained", "pretrained_parts", "num_trees", "stem_stride",
     # settings that select a variant: test_transfer.py, test_exemplar.py, test_volume_pretexts.py,
     # test_released_weights.py
     "auxiliary_interval", "negatives_from", "permutation_file", "plane_bounds", "pretext_datalist", "rows_ahead",
     "trained_on", "transfer", "volumes",
 }  # fmt: skip
-#: The same for one kind of config: the pieces of the network's input in inference, and the grades in training.
+#: Settings that do not become attributes in one kind of config: the grades in training, and in inference the pieces of
+#: the network's input.
 ELSEWHERE_IN = {
     TRAIN: {"grades"},
     EVALUATE: set(),
@@ -213,7 +214,7 @@ def parts(*engines: Any) -> Iterator[tuple[str, Any]]:
 
 
 def plain_values(*engines: Any) -> dict[str, list[Any]]:
-    """The numbers, texts and lists among them, as a dictionary from attribute to values."""
+    """The numbers, texts and lists inside engines, as a dictionary from attribute to values."""
     found: dict[str, list[Any]] = defaultdict(list)
     for name, value in parts(*engines):
         entries = value if isinstance(value, (list, tuple)) else [value]
@@ -406,7 +407,7 @@ def test_evaluation_and_inference_predict_as_validation_does(built):
 def test_processes_validate_each_sample_once_and_train_equally_many(built, monkeypatch):
     trainer, evaluator = trainer_and_evaluator(built)
     alone = sorted(drawn(evaluator.data_loader))
-    # at least one of them does not divide the number of samples
+    # at least one of these numbers of processes does not divide the number of samples
     for processes in (3, 5):
         shares: list[list[list[int]]] = [[], []]
         for rank in range(processes):
@@ -465,7 +466,7 @@ def test_what_evaluates_reads_the_exams_that_it_evaluates(built):
         ),
         ("jigsaw", {"image_size": 4}, "4 x 4 pixels is too small for 3 tiles a side"),
         ("jigsaw", {"image_size": 9}, "UNetEncoder needs tiles of"),
-        ("jigsaw", {"tile_gap": 1}, "--tile_gap must be a number from 0 to 1, smaller than 1, got 1"),
+        ("jigsaw", {"tile_gap": 1}, "--tile_gap must be a number of at least 0 and less than 1, got 1"),
         (
             "masked_autoencoder",
             {"patch_size": 20},
@@ -487,5 +488,6 @@ def test_settings_that_no_run_can_use(name, settings, message, phantoms, tmp_pat
         run_bundle(name, TRAIN, **where, **tiny_size(name) | settings)
     refused = [cause for cause in causes(caught.value) if isinstance(cause, InputError)]
     assert any(message in str(cause) for cause in refused)
-    # the windows of a corruption are checked with the first image, all else before anything is written
+    # the windows of a corruption are checked with the first image; everything else is checked before anything is
+    # written
     assert (tmp_path / "run.json").exists() == ("windows" in message)

@@ -58,7 +58,7 @@ def test_trainer_evaluator_and_run_are_wired_alike(name):
 
 
 def test_a_second_task_is_given_the_settings_of_its_run():
-    """The settings pass by name; the location of the images and the weights are given separately."""
+    """Each setting is passed on under its own name, except the datalist: the second task has images of its own."""
     given = [
         read(f"downstream_cardiac_{view}_segmentation")["auxiliary_task"]["run_settings"] for view in ("sax", "lax")
     ]
@@ -230,7 +230,7 @@ def test_an_argument_is_given_the_setting_of_its_name(name):
             for argument in settings & set(parameters(function)):
                 value, which = given.get(argument, MISSING), f"{function.__name__}.{argument}"
                 allowed = {f"@{argument}", *OTHERWISE.get(which, OTHERWISE.get(argument, ()))}
-                # a network inside the part that places it, and the number of samples in a batch: test_settings.py
+                # test_settings.py tests the network that `place_network` gets, and the number of samples in a batch
                 if value not in allowed and not value.startswith(("planewise.networks.load_", "$lambda label: len(")):
                     wrong.append(f"{file}: {which} is {value}")
     assert wrong == [], "give it the setting of its name, or say in OTHERWISE what else it may be"

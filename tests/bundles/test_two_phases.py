@@ -39,7 +39,8 @@ def test_from_a_pretext_on_hearts_alone(phantoms, tmp_path):
         )
     scores = json.loads((tmp_path / "f/test/metrics.json").read_text())
     assert scores["exams"] == 3 and sum(map(sum, scores["confusion"])) == 3 and scores["epochs"] == 1
-    # what is not heart is zero, and the network's maps are coarse: not all of the saliency lies inside
+    # pixels outside the heart are zero, but the network's maps are coarse, so not all of the saliency lies inside the
+    # heart
     for phase in ("ED", "ES"):
         assert 0 <= scores["saliency"]["inside"][phase] <= 1 and 0 < scores["saliency"]["by_area"][phase] < 0.5
     assert {"roc.png", "saliency.png"} <= {path.name for path in (tmp_path / "f/test").iterdir()}
@@ -94,7 +95,9 @@ def test_what_is_outside_of_the_mask_has_no_say_in_the_diagnosis(phantoms, tmp_p
 
 @pytest.mark.parametrize("images", ["full", "segmented"])
 def test_masks_that_cannot_be_hearts_say_nothing_of_saliency(images, phantoms, tmp_path):
-    """The same holds with whole images, although the exam itself is then still classified."""
+    """An exam whose mask cannot be a heart has no share of saliency in the heart; with whole images, it is still
+    classified.
+    """
     items = load_datalist(phantoms.cardiac.labelled, "test")
     first = items[0]["exam"]
     for number, item in enumerate(item for item in items if item["exam"] == first):

@@ -130,8 +130,8 @@ def test_the_pretext_is_made_of_what_the_network_sees(wired):
         assert bool(made) == bool(pretext)
         for key, value in target.items():
             assert torch.equal(value, expected[key]), key
-        # with the same random numbers, an earlier transform changes the target or, if the pretext changes the image,
-        # the image
+        # if the pretext came before the augmentation, the same random numbers would give another target or, if the
+        # pretext changes the image, another image
         unchanged = torch.equal(early["image"], wired.batch["image"])
         assert all(not torch.equal(target[key], early[key]) for key in made if unchanged)
         assert augment is None or not torch.equal(expected["image"], early["image"])
@@ -214,8 +214,8 @@ def reached(config: dict) -> set[str]:
 def unused(name: str, files: tuple[str, ...], *overlays: str) -> list[str]:
     """Keys of configs that nothing reads; `check_run` reads ``tf32`` by its name.
 
-    The overlays go on top of the files; of these, only the last may have another
-    `run`."""
+    The overlays go on top of the files. Only the last of the files may have another `run`.
+    """
     used: set[str] = set()
     for number in range(1, len(files) + 1):
         config = parser_of(name, *files[:number], *overlays).get()

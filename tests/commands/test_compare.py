@@ -66,7 +66,9 @@ def test_patients_are_counted_once_and_weights_four_times():
 
 
 def test_the_cache_of_the_images_needs_room_too(lists, tmp_path, monkeypatch):
-    """16 bits a pixel and 8 bits a mask, for every pretext; the cache may lie on another disk."""
+    """A pixel of an image takes 16 bits and a pixel of a mask 8 bits, for every pretext; the cache may be on another
+    disk.
+    """
     study = compare.study_of(*lists, tmp_path, ["jigsaw", "simclr"], [1], 1)
     slices = [sum(len(json.loads(file.read_text())[section]) for section in SECTIONS) for file in lists]
     needed = compare.cache_needed(study, tmp_path / "study.yaml")

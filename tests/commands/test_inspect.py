@@ -129,7 +129,7 @@ def test_unusual_exams_are_drawn(flawed, tmp_path, defect):  # noqa: F811
     figure, _ = exam_figure(path)
     figure.savefig(tmp_path / "exam.png")
     panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
-    # each of the first five slices is cut by all views except a missing one, and by none in another frame of reference
+    # every view cuts each of the first five slices, unless it is missing or in another frame of reference
     cuts = {"missing_view": 1, "two_frames_of_reference": 0}.get(defect, 2)
     assert [len(axes.lines) for axes in list(panels.values())[:5]] == [cuts] * 5
     assert any("no 4ch plane" in text.get_text() for text in figure.texts) == (cuts < 2)

@@ -281,8 +281,8 @@ def test_of_several_exams_one_that_cannot_be_read_costs_itself(command, runs, tm
 @pytest.mark.parametrize("command", ["plan", "segment"])
 @pytest.mark.parametrize("phases", [1, 2])
 def test_a_files_name_stays_out_of_what_is_made_of_it(command, phases, runs, tmp_path):
-    """For one volume and for several in a folder: the file's name appears in no path, no content and not on the terminal,
-    unless requested.
+    """For one volume and for several in a folder: no path, no written file and no line on the terminal contains the
+    file's name, unless it is requested.
     """
     hearts = tmp_path / "in"
     hearts.mkdir()
@@ -360,7 +360,8 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
         "bounds_measured_on": "9 phantoms",
         "views": {"2ch": made, "3ch": made, "4ch": none, "rvot": bounded, "rv2ch": far},
     }
-    # tilted by 30 degrees; its point nearest to the planned origin lies 8 mm along its normal, 30 mm from its own origin
+    # the acquired plane is tilted by 30 degrees and passes the planned origin at a distance of 8 mm; its own origin is
+    # 30 mm from the point where it passes
     normal = [math.cos(math.pi / 6), 0.5, 0.0]
     acquired = {
         "origin": [40 + 8 * normal[0] - 30 * normal[1], 40 + 8 * normal[1] + 30 * normal[0], -50],

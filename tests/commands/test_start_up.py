@@ -33,7 +33,7 @@ print("", *sys.modules)
 
 
 def imported(*commands):
-    """Those of `HEAVY` that a new process has imported after these commands."""
+    """The modules of `HEAVY` that a new process has imported after these commands."""
     arguments = json.dumps([[str(word) for word in command] for command in commands])
     done = subprocess.run([sys.executable, "-c", _RUN, arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -88,7 +88,7 @@ def test_the_scripts_help_installs_nothing(script, option, tmp_path):
 
 
 def test_the_weights_script_gets_as_far_as_its_recipes(tmp_path):
-    """With an environment that is there already."""
+    """The environment already exists, so the script does not make it."""
     (tmp_path / "tools/released").mkdir(parents=True)
     for file in (
         "tools/environment.sh",

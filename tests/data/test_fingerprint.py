@@ -34,7 +34,7 @@ def test_settings_of_every_kind_are_described():
             Lambdad("image", functools.partial(shifted, by=2)),
             Lambdad("image", functools.partial(shifted, by=3)),
         ),
-        # as configs make them: no file holds their source
+        # functions made by `eval`, as in configs: no file contains their source
         (Lambdad("image", eval("lambda x: x + 1")), Lambdad("image", eval("lambda x: x + 2"))),
         (Lambdad("image", eval("lambda x: x.exp()")), Lambdad("image", eval("lambda x: x.log()"))),
     ):

@@ -84,7 +84,7 @@ def test_ten_exams_are_named_and_the_others_counted(count, end, caplog):
 
 
 def test_where_none_is_needed_there_may_be_none(tmp_path, caplog):
-    """The share of saliency in the heart is one such case: exams without a mask do without this score."""
+    """Masks are optional for the share of saliency in the heart: exams without a mask do not get this score."""
     item = {"exam": "aa", "image": "1", "label": write(tmp_path, "e.nii.gz", block(0, 0, 0)), "phase": "ED"}
     with caplog.at_level(logging.WARNING, "planewise"):
         assert with_hearts([item], required=False) == []

@@ -312,7 +312,9 @@ def test_every_slice_keeps_its_own_row_in_whatever_order_they_come(volumes, prep
 
 
 class Mendable:
-    """Refuses the slices, or ends the build at the slices, that a test names; the test can clear both lists."""
+    """A transform that refuses some slices and ends the build at others, as a test chooses; the test can clear both
+    lists.
+    """
 
     def __init__(self) -> None:
         self._refused, self._deadly = (), ()

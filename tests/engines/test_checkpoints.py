@@ -344,14 +344,14 @@ def test_a_changed_entry_of_a_checkpoint_is_refused(tmp_path, key, value, messag
     ],
 )
 def test_a_changed_part_of_a_checkpoint_is_refused(tmp_path, place, value):
-    """PyTorch loads the states of an optimiser and a schedule without a look, and fails at a later step."""
+    """PyTorch loads the states of an optimiser and a schedule without checking them, and fails at a later step."""
     Run(tmp_path, scores=(1.0, 2.0, 3.0)).go(2)  # the second epoch is not the best, so last.ckpt has weights
     saved = part = torch.load(tmp_path / "last.ckpt", weights_only=True)
     for key in place[:-1]:
         part = part[key]
     part[place[-1]] = value
     torch.save(saved, tmp_path / "last.ckpt")
-    if value == {}:  # as of a weight that has had no gradient
+    if value == {}:  # like the state of a weight that has had no gradient
         Run(tmp_path).go(3)
         return
     with pytest.raises(InputError, match="last.ckpt belongs to a different network or optimizer, or has been changed"):

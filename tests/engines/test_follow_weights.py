@@ -212,7 +212,7 @@ def test_bounds_of_the_command_line_win(tmp_path):
 
 
 def test_a_run_of_the_previous_version_is_read_with_its_old_names(tmp_path, caplog):
-    """All settings and arguments are checked, so that it still counts as a run of this bundle."""
+    """It still counts as a run of this bundle, although all its settings and arguments are compared."""
     changed = {"background_prob": 0.9, "zoom": [0.7, 1.3], "features": [4, 8]}
     run = a_run(SEGMENTATION, tmp_path, **changed)
     text = (run / "config.yaml").read_text()

@@ -45,7 +45,7 @@ def test_the_weights_are_scikit_learns_forest_of_this_seed(seed, tmp_path):
 
 
 def test_the_table_has_each_exams_own_features(tmp_path):
-    # an exam without a label is not learned from
+    # the forest does not learn from an exam without a label
     items = exams()
     unlabelled = {key: value for key, value in items[0].items() if key != "label"} | {"exam": "unknown"}
     trainer(tmp_path, [unlabelled, *items]).run()

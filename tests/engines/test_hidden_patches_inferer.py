@@ -38,7 +38,7 @@ def test_a_pixel_is_the_mean_of_what_was_guessed_while_it_was_hidden():
     seen = inferer.seen((12, 16))
     for number, group in enumerate(seen):
         assert torch.equal(calls[number] != 0, group.expand(3, 1, 12, 16)), "nothing else is seen"
-        # the mean of the other calls: of 1 to 4, without the one in which the pixel was visible
+        # the four calls predict 1, 2, 3 and 4; the pixel gets the mean of the three calls in which it was hidden
         wanted = (10 - (number + 1)) / 3
         assert torch.allclose(restored.as_tensor()[0, 0, group], torch.tensor(wanted))
 

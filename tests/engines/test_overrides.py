@@ -46,7 +46,7 @@ def test_what_a_target_takes_is_known(name, near):
 def test_a_target_that_takes_any_name_is_not_warned_of():
     known = {"table": {"_target_": "collections.Counter", "a": 1}, "join": {"_target_": "os.path.join", "a": "b"}}
     assert unknown_overrides(["--table#anything", "1"], known) == {}
-    # positions have no names
+    # `join` takes further arguments only by position, so they have no names
     assert unknown_overrides(["--join#anything", "1"], known) == {"join#anything": None}
 
 

@@ -143,7 +143,7 @@ def test_one_of_two_processes_says_which_it_is(error, said, told, tmp_path, monk
     wrapped.__cause__ = error
     sys.excepthook(RuntimeError, wrapped, None)
     assert said in capsys.readouterr().err
-    # the process whose reason counts comes first
+    # a process that has lost a connection waits, so that the process with the cause prints first
     assert waited == ([5.0] if "gloo" in str(error) else [])
     # the file that torchrun reads to show the cause
     message = json.loads((tmp_path / "error.json").read_text())["message"]

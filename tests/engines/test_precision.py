@@ -35,7 +35,7 @@ NETWORKS = {
 
 @pytest.fixture
 def processor(monkeypatch):
-    """Call it with the instructions that the processor is to pretend to have."""
+    """A function that sets which instructions the processor pretends to have."""
 
     def set_to(avx512_bf16: bool = False, amx: bool = False) -> None:
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
@@ -47,7 +47,7 @@ def processor(monkeypatch):
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """Call it with whether the GPU computes in bfloat16; without the instructions, torch emulates it."""
+    """A function that sets whether the GPU computes in bfloat16; if it does not, torch emulates bfloat16."""
 
     def set_to(bfloat16: bool) -> None:
         monkeypatch.setattr(

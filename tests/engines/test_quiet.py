@@ -110,7 +110,7 @@ def test_monai_begins_a_run_with_one_line_which_an_option_of_python_turns_off(tm
 @pytest.mark.parametrize("debug", [False, True])
 def test_a_pass_over_data_is_not_announced(debug, monkeypatch, caplog):
     """Ignite logs "resuming" even for a new engine, and logs where each validation begins and ends."""
-    # reset what an earlier run in this process left, ours or a packaged bundle's with the same code
+    # reset what an earlier run in this process left, whether it used our code or the same code in a packaged bundle
     monkeypatch.delenv("PLANEWISE_DEBUG", raising=False)
     with monkeypatch.context() as patch:
         patch.setattr(quiet, "_no_pass", types.FunctionType(quiet._no_pass.__code__, vars(quiet), "_no_pass"))

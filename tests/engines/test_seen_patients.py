@@ -36,7 +36,7 @@ def pretrained(tmp_path):
 
 
 def test_test_patients_whom_the_pretraining_learned_from_are_said(pretrained, tmp_path, caplog):
-    """a and b are affected; d, e and f are in other sections in one of the two datalists."""
+    """Only a and b are reported: the pretraining learned from them, and they are test patients here."""
     config = {"pretrained": str(pretrained), "datalist": write(tmp_path / "two.json", OWN)}
     with caplog.at_level(logging.WARNING, "planewise"):
         assert warn_of_seen_patients(ConfigParser(config)) == 2

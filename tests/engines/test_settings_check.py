@@ -335,7 +335,7 @@ def test_a_section_without_exams_cannot_be_scored(tmp_path):
     with pytest.raises(InputError, match=r"section test of .* nothing to score \(training has exams\).*--section"):
         check_settings({"section": "test", "datalist": str(datalist)})
     check_settings({"section": "all", "datalist": str(datalist)})
-    check_settings({"section": "validation", "fold": 0, "datalist": str(datalist)})  # the folds fill it
+    check_settings({"section": "validation", "fold": 0, "datalist": str(datalist)})  # the folds fill that section
 
 
 def test_views_are_those_of_the_training_exams(tmp_path):

@@ -89,8 +89,8 @@ BOUNDS = {"measured_on": "9 exams", "2ch": {"angle_deg": [1.0, 2.0]}}
 
 
 def test_what_was_measured_with_weights_comes_with_them():
-    """The value belongs to the record, not to the configuration; values that weights lack are not taken from the bundle's
-    own.
+    """The value comes from the run's record, not from its configuration. If a run has no such value, the value of the
+    bundle's own weights is not used in its place.
     """
     inference = INFERENCE | {"plane_bounds": None, "postprocessing": [{"bounds": "@plane_bounds"}]}
     own, other = run(), run()

@@ -39,7 +39,7 @@ def test_how_many_planes_keep_bounds_among_those_that_are_shown():
         row("2ch", 5.0, 0.5, angle_sd=2.0),  # sqrt(9 + 16) = 5 is kept
         row("2ch", 5.1, 1.5, angle_sd=2.0),
         row("2ch", 3.1, 0.5, angle_sd=0.5),  # sqrt(9 + 1)
-        row("2ch", 4.0, 0.5, angle_sd=math.nan),  # a bound that is not known is not kept
+        row("2ch", 4.0, 0.5, angle_sd=math.nan),  # the bound is unknown, so the plane does not count as within it
         *(row("2ch", 90, 90, **{name: value}) for name, value in
           (("peak", 0.4), ("agreement", 0.5), ("residual_mm", 13.0), ("spread_deg", 13.0), ("spread_deg", math.nan))),
     ]  # fmt: skip

@@ -68,8 +68,8 @@ def test_rows_by_hand(tmp_path):
     expected = np.array([[6, 0, 0], [24 / 3, 0, 0], [1.5, 0, math.nan]])
     assert np.array(distance) == pytest.approx(expected, abs=1e-5, nan_ok=True)
     contour = [[float(row[f"{name}_contour_mm"]) for name in STRUCTURES.values()] for row in rows]
-    # slabs parallel to the slices: no slice has the structure in both masks, or the contours agree; slabs across the
-    # slices are 1.5 mm apart in each slice
+    # if the slabs are parallel to the slices, either no slice has the structure in both masks, or the contours are
+    # equal; slabs across the slices are 1.5 mm apart in each slice
     expected = np.array([[math.nan, 0, 0], [0, 0, 0], [1.5, 0, math.nan]])
     assert np.array(contour) == pytest.approx(expected, abs=1e-5, nan_ok=True)
     missed = [[row[f"{name}_missed"] for name in STRUCTURES.values()] for row in rows]
@@ -109,7 +109,7 @@ def test_pictures_are_of_labelled_slices_under_their_own_score(tmp_path, monkeyp
     figures = keep_figures(monkeypatch)
     report_of(tmp_path, examples=2)
     axes = figures["segmentations.png"].axes
-    # the first and the last volume: RV 0 with two correct absences; RV and LV 0
+    # the first volume has Dice 0 for RV, and two structures that are correctly absent; the last has 0 for RV and LV
     assert [line.get_title() for line in axes[:2]] == ["aaaa ed Dice 0.67", "bbbb ed Dice 0.33"]
     assert [float(np.max(line.get_images()[0].get_array())) for line in axes[:2]] == [0, 2]
     # rows: slice, reference, prediction; for the first volume the labelled slice, in which the prediction is empty
@@ -129,7 +129,7 @@ def test_regions_are_scored_in_place_of_structures(tmp_path):
     scores = json.loads((tmp_path / "metrics.json").read_text())
     assert {name: entry["dice"]["mean"] for name, entry in scores["structures"].items()} == {"both": 1, "right": 0}
     assert scores["never_predicted"] == [] and scores["mean"]["dice"]["mean"] == 0.5
-    # any structure of a region is a prediction of the region
+    # a voxel with any structure of a region counts as a prediction of the region
     report = SegmentationReport(tmp_path, STRUCTURES, regions=regions)
     pass_over(report, [[batch | {"exam": "aaaa"}]], [[{"pred": volume(LV=[(2, 2)])}]])
     assert json.loads((tmp_path / "metrics.json").read_text())["never_predicted"] == ["right"]

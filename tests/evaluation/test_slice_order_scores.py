@@ -22,7 +22,9 @@ ITEMS = [
 
 
 def network(weight: float = 1.0) -> SharedEncoderNet:
-    """A network whose head finds the slice with the smaller first feature nearer, if the weight is positive."""
+    """A network that says which slice is nearer to the base: the one with the smaller first feature, if the weight is
+    positive.
+    """
     net = SharedEncoderNet(UNetEncoder((4, 8)), 2, 1)
     with torch.no_grad():
         net.head[0].weight.zero_()

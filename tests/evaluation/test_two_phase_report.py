@@ -150,5 +150,5 @@ def test_pictures_are_of_the_surest_exams(tmp_path, monkeypatch):
         "ED: NOR 0.90\ntrue: NOR\n0xam0", "ES: NOR 0.90\ntrue: NOR\n0xam0",
         "ED: NOR 0.80\ntrue: DCM\n2xam0", "ES: NOR 0.80\ntrue: DCM\n2xam0",
     ]  # fmt: skip
-    # all slices have equal influence, and have their numbers in the stack
+    # all slices have equal influence; their titles give their numbers in the stack
     assert [line.get_title() for line in axes if line.get_title()] == ["slice 3: 50 %", "slice 4: 50 %"] * 4

@@ -125,8 +125,8 @@ def test_hearts_of_the_population(views):
 
 
 def test_hearts_whose_views_follow_the_body_axes():
-    """The anatomy differs from the rule's: lines follow the projected body axes themselves. A wrong answer is worse than an
-    undecided one.
+    """This anatomy differs from the one that the rule assumes: the lines of the views are the projected body axes. A
+    wrong answer is worse than an undecided one.
     """
     rng = np.random.default_rng(2)
     counts = Counter()

@@ -37,18 +37,20 @@ from tests.phantoms.effects import flawed_files
 
 @pytest.fixture(autouse=True)
 def salt(own_caches, tmp_path):
-    """The hashes of the exams depend on it."""
+    """A fixed salt, because the hashes of the exams depend on it."""
     (tmp_path / "salt").write_text("salt of these phantoms")
 
 
-#: Defects that alter different files, and can be in one exam.
+#: Defects that alter different files, so that one exam can have all of them.
 OF_SINGLE_FILES = (
     "mosaic", "secondary_capture", "burnt_in", "structured_report", "not_dicom", "zero_byte", "truncated",
 )  # fmt: skip
 
 
 def write_with_defects(sound, defects, together, root: Path) -> Path:
-    """Write an exam once for each defect, as another patient's, to ``root/DEFECT``; ``together``, with several at once."""
+    """Write an exam once for each defect to ``root/DEFECT``, each time for another patient; one exam has all defects of
+    ``together``.
+    """
     exam, identity, contents = sound
     alone = [(name,) for name in defects if name not in together]
     for number, names in enumerate([together, *alone] if together else [(), *alone], start=1):

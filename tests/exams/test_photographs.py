@@ -99,7 +99,7 @@ def test_what_is_no_photograph_is_counted_and_left_out(tmp_path, defect, reason)
     result = index(tmp_path)
     ((_, count),) = [(text, count) for text, (count, _) in result.skipped.items() if text.startswith(reason)]
     assert len(items_of(result)) == 1 and count == 2
-    # so no photograph belongs to their rows
+    # both photographs are left out, so their rows of the table have no photograph
     assert ("000000000001, 000000000002", "no photograph has this name") in result.unmatched
 
 

@@ -54,7 +54,7 @@ def test_acdc_is_divided_as_in_the_paper():
 
 
 def test_groups_of_one_do_not_crowd_out_the_others():
-    """Each group counts by its middle, so four of them go to either half, and the group of ten is halved."""
+    """A group of one lies in the middle of the order, so it may be in either half; the group of ten is halved."""
     groups = {f"large{number}": "large" for number in range(10)} | {
         f"single{number}": f"s{number}" for number in range(4)
     }

@@ -77,7 +77,7 @@ def test_stacks_of_any_organ_run_to_the_left_the_front_or_the_head(normal, direc
 
 @pytest.mark.parametrize(("degrees", "decided"), [(0, True), (39, True), (41, False), (49, False), (51, True)])
 def test_between_two_axes_that_point_apart_nothing_is_decided(degrees, decided):
-    """From left to back: at 45 degrees, the nearest axis is left on one side and the opposite of front on the other side."""
+    """The normal turns from left to back. Near 45 degrees, it is about equally near to both, so nothing is decided."""
     angle = math.radians(degrees)
     normals = torch.tensor([[-math.cos(angle), -math.sin(angle), 0], [0, 0, 1.0]], dtype=torch.float64)
     found = to_left_front_or_head(normals)

@@ -48,7 +48,7 @@ def test_scores_by_hand():
     probabilities = np.array([[0.9, 0.9, 0.1, 0.1], [0.1] * 4, [0.9] * 4, [0.9, 0.1, 0.1, 0.1]])
     scores = grade_scores(probabilities, [2, 0, 1, 1], NAMES)
     assert scores["accuracy"] == 0.75 and scores["distance"] == 0.75 and scores["photographs"] == 4
-    # one is one grade too low and three are one grade too high
+    # one photograph is graded one grade too low, and another three grades too high
     assert grade_scores(probabilities, [3, 0, 1, 1], NAMES)["distance"] == 1
     assert scores["recall"] == {"none": 1.0, "mild": 0.5, "moderate": 1.0, "severe": None, "proliferative": None}
     assert scores["confusion"][1] == [0, 1, 0, 0, 1] and np.sum(scores["confusion"]) == 4

@@ -43,7 +43,7 @@ def test_a_false_ventricle_in_empty_slices_counts():
 
 
 def test_volumes_are_told_apart_and_count_alike():
-    # ED: ED: 4 of 4 found in its first slice; ES, two slices: half of 8 found; structure 2 is absent everywhere
+    # ED, one slice: 4 of 4 pixels found; ES, two slices: half of 8 pixels found; structure 2 is absent everywhere
     reference, prediction = torch.zeros(3, 1, 4, 4), torch.zeros(3, 1, 4, 4)
     reference.view(3, -1)[0, :4] = prediction.view(3, -1)[0, :4] = 1
     reference.view(3, -1)[1:, :4] = 1

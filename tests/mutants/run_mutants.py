@@ -76,8 +76,9 @@ def read_mutants(path: Path) -> list[Mutant]:
 
 
 def copy_tree(source: Path, target: Path) -> Path:
-    """Copy the files that git tracks or would track; if the source is itself a copy, copy all files. Compiled files are left
-    out: otherwise a mistake of the same length within the same second would go unnoticed.
+    """Copy the files that git tracks or would track; if the source is itself a copy, copy all files. Compiled files are
+    left out: Python compares only the size of a source file and its time in whole seconds, so it would miss a mistake
+    of the same length within the same second and run the old code.
     """
     if (source / ".git").exists():
         listed = ["git", "-C", str(source), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -180,7 +181,7 @@ def _start(copy: Path, tests: Sequence[str]) -> multiprocessing.Process:
 
 
 def _test(copy: Path, tests: Sequence[str]) -> None:
-    """Run tests of a copy of the project in this process, which exits with pytest's code: 0 is that all pass."""
+    """Run tests of a copy of the project in this process, which exits with pytest's code: 0 means that all pass."""
     log = os.open(copy.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)

@@ -65,7 +65,7 @@ def test_the_encoder_is_given_the_seen_patches_alone(network):
 
 
 def test_images_with_less_to_see_are_restored_beside_others(network):
-    """In a batch, an image gets the same result as alone, where it has its own number of visible patches."""
+    """An image gets the same result alone and in a batch with an image that has another number of visible patches."""
     batch = masked(1)
     image = torch.cat([batch["image"], batch["restored"]])
     assert torch.allclose(network(image)[1:], network(image[1:]), atol=1e-5)

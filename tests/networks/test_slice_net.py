@@ -52,7 +52,9 @@ def test_the_papers_u_net():
 
 
 def test_a_new_head_starts_with_the_background():
-    """With logarithms of the probabilities as bias, it predicts them; features change little at first."""
+    """The head's biases are logarithms of the probabilities, so it predicts these probabilities; at first, features
+    change little.
+    """
     net = network(num_maps=4, location=False, background_prob=0.91)
     assert torch.allclose(net.head.maps.bias.softmax(0), torch.tensor([0.91, 0.03, 0.03, 0.03]))
     plain = network(num_maps=4, location=False)

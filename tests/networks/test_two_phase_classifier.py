@@ -20,7 +20,7 @@ from tests.networks.test_vgg import SMALL, torchvision_weights
 def network(**settings) -> TwoPhaseClassifier:
     torch.manual_seed(0)
     net = TwoPhaseClassifier(VggEncoder(SMALL, (1, 1, 1, 1, 1)), 5, **settings)
-    with torch.no_grad():  # another weight for each phase, so that they can be distinguished
+    with torch.no_grad():  # different weights for each phase, so that the phases can be distinguished
         for value in net.encoder.es.parameters():
             value.add_(0.05 * torch.randn(value.shape))
     return net.eval()
@@ -69,7 +69,7 @@ def test_batch_normalisation_does_not_see_what_fills_up():
 
 
 def test_features_are_standardised_before_the_linear_layer():
-    """By batch statistics in training, and by running statistics otherwise and for a batch of one, with frozen encoders or
+    """Training uses batch statistics; evaluation, and a batch of one, use running statistics, with frozen encoders or
     without.
     """
     net, image = network(standardize=True, frozen=["encoder"]), torch.randn(6, 2, 32, 32, 3)
@@ -115,7 +115,7 @@ def test_pretrained_weights_go_into_both_phases(tmp_path):
     net = load_both_phases(TwoPhaseClassifier(VggEncoder(SMALL), 5), tmp_path / "vgg16.pth")
     for phase in (net.encoder.ed, net.encoder.es):
         assert torch.equal(phase.features[28].weight, weights["features.28.weight"])
-    # the weights of such a classifier, whose phases differ
+    # the weights of a two-phase classifier whose phases differ
     other = network()
     torch.save(other.state_dict(), tmp_path / "own.pt")
     net = load_both_phases(TwoPhaseClassifier(VggEncoder(SMALL, (1, 1, 1, 1, 1)), 5), tmp_path / "own.pt")

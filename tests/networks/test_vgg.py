@@ -90,7 +90,7 @@ def test_random_weights_keep_an_image_alive():
     ids=["VGG by outputs", "AlexNet by inputs"],
 )
 def test_weights_are_drawn_by_he(encoder, fan):
-    """He 2015: a variance of two over the fan; neither counts the other of its channels."""
+    """He 2015: the variance is 2 / fan. VGG's fan counts only output channels, and AlexNet's only input channels."""
     for layer in encoder.modules():
         if isinstance(layer, torch.nn.Conv2d):
             wanted = (2 / layer.weight.shape[fan] / layer.weight[0, 0].numel()) ** 0.5

@@ -74,7 +74,7 @@ def test_monais_check_of_input_and_output_passes(tmp_path, spatial_dims):
 
 
 def test_images_and_volumes_have_the_same_names():
-    """Therefore a bundle's parts are frozen, loaded and reported by name in either form."""
+    """Therefore a bundle can freeze, load and report its parts by name, in 2D as in 3D."""
     flat, deep = network(2).state_dict(), network(3).state_dict()
     assert list(flat) == list(deep)
     assert flat["encoder.levels.0.conv_0.conv.weight"].shape == (4, 1, 3, 3)

@@ -21,14 +21,14 @@ from tests.expected_text import items_in_brief, masked, readable, text_of_dicom,
 from tests.own_exams.test_segment_datalist import bundle, exams, heart  # noqa: F401  (fixtures)
 
 FAINT, FLAT = "peak 0.42, at least 0.5 is needed", "the slices lie 0.0 deg from axial"
-#: Of each exam, by its folder: how far the planned planes of 2ch and 4ch lie from the acquired ones, degrees and mm, and
-#: their error bounds; None for a view without a plane.
+#: Maps each exam's folder to the angles and distances of the planned planes of 2ch and 4ch from the acquired ones
+#: (degrees, mm), and to their error bounds; None for a view without a plane.
 PLANNED = {
     "a": {"2ch": (2.0, 1.5, 5.5, 1.75), "4ch": (8.0, 4.0, 6.0, 3.5)},
     "b": {"2ch": (40.0, 9.0, 5.0, 2.0), "4ch": None},
     "c": {"2ch": None, "4ch": None},
 }
-#: Of each exam: the radii of the left ventricle in its three phases, pixels.
+#: Maps each exam's folder to the radii of the left ventricle in its three phases, pixels.
 RADII = {"a": (6.0, 4.0, 5.0), "b": (7.0, 6.9, 7.1), "c": (1.0, 0.6, 0.0)}
 
 

@@ -35,7 +35,7 @@ HEIGHT, WEIGHT = 1.8, 80.0
 def segmented(tmp_path_factory):
     """A manually segmented exam of four phases: its results, their folder, and the volumes (ml) by structure and phase.
 
-    Only at end-diastole is the image brighter on the right.
+    The image is brighter on the right at end-diastole only.
     """
     folder = tmp_path_factory.mktemp("segmented")
     size, ramp = (44, 40), np.arange(44, dtype="<u2")
@@ -181,7 +181,7 @@ def test_the_list_of_exams(segmented):
         wanted[f"{name}_ejection_fraction_percent"] = fraction
     summary, (first, _) = _summary(made), tables(ml)
     assert summary.values == pytest.approx(wanted) and summary.severity == len(made.flags) and not made.problem
-    # the worst of an archive, although an empty mask has few values to flag
+    # an exam with an empty mask is the worst of an archive, although few of its values can be flagged
     assert _summary(replace(made, problem="is empty", flags=made.flags[:1])).not_a_heart and not summary.not_a_heart
     fractions = [f"ejection fraction {name} {first[name]['ejection fraction']}" for name in ("LV", "RV")]
     assert summary.words == ", ".join([f"LV {first['LV']['end-diastole']}", *fractions])

@@ -252,7 +252,7 @@ def test_a_runs_last_checkpoint_is_no_large_file_of_the_bundle(copy, tmp_path, m
 
 
 def test_weights_are_read_once(copy, tmp_path, monkeypatch):
-    """The exports and the check of weights share one network with the file's weights."""
+    """The exports and the check of the weights use the same network, with weights that were read once."""
     reads = []
     monkeypatch.setattr(checks.candidate, "read_weights", lambda path: reads.append(path) or read_weights(path))
     torch.manual_seed(1)

@@ -34,7 +34,7 @@ def test_a_packaged_bundle(tmp_path, assert_expected):
 
 
 def _files(folder: Path, original: Path) -> list[str]:
-    """The files, and for documents, the lines that the bundle's own lack."""
+    """The files of a package. Each document is followed by those of its lines that the bundle's own document lacks."""
     parts = []
     for file in sorted(folder.rglob("*")):
         place = file.relative_to(folder)

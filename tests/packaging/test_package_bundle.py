@@ -171,7 +171,7 @@ def test_a_network_of_ones_own_is_packaged_from_the_bundles_own_configs(tmp_path
 
 @pytest.mark.parametrize("key", ["sigma", "features", "network_def", "views"])
 def test_a_runs_configuration_is_not_executed(key, run, tmp_path):
-    """It is executed neither to package the run nor to check a bundle with its weights."""
+    """Neither packaging the run nor checking a bundle with its weights executes the configuration."""
     mark = tmp_path / "executed"
     write = f"$open({str(mark)!r}, 'w').close() or 3.5"
     value = {

@@ -20,7 +20,7 @@ POPULATIONS = {
 }
 VALUES = {"brats": (0, 1, 2, 4), "msd": (0, 1, 2)}
 
-#: The indexer's message, and how many cases and masks of the two bad ones remain.
+#: The indexer's message, how many of the two broken cases remain, and how many of their masks.
 INDEXED = {
     ("brats", "channel_shape"): ("channels lie on different grids: its shape is (16, 16, 17), the first", 0, 0),
     ("brats", "channel_elsewhere"): ("different grids: its affine puts it up to 20.0 mm from the first channel", 0, 0),

@@ -52,7 +52,7 @@ def test_the_heart_is_kept_and_the_rest_is_zero():
             inside = mask[0, i, j, 0] in (1, 2, 3)
             assert float(kept["image"][0, i, j, 0]) == (float(image[0, i, j, 0]) if inside else 0.0)
     assert torch.equal(torch.as_tensor(kept["image"].affine), torch.from_numpy(AFFINE))
-    # another label value is the heart, and the mask is kept
+    # with another label value for the heart, and with the mask kept
     kept = KeepHeartd("image", labels=(5,), keep_mask=True)(item_of(image, mask))
     assert float(kept["image"].sum()) == float(image[0, 0, 0, 0])
     assert torch.equal(torch.as_tensor(kept["label"]), mask)

@@ -13,7 +13,9 @@ from scipy.ndimage import map_coordinates
 def profile_correlation(
     image: torch.Tensor, affine: torch.Tensor, other: torch.Tensor, other_affine: torch.Tensor
 ) -> float:
-    """Correlation of two slices along the line in which they cut each other, a sample a millimetre; NaN if it is short."""
+    """Correlation of two slices along the line in which they cut each other, sampled every mm; NaN if the line is
+    short.
+    """
     ends = clip_lines(intersection_lines(affine, *plane_from_affine(other_affine)), (image.shape[0], image.shape[1]))
     start, end = pixels_to_patient(ends, affine)
     length = float((end - start).norm())
@@ -30,7 +32,7 @@ def profile_correlation(
 
 
 def test_real_slices_agree_where_they_cut_each_other_and_stop_when_shifted(real_data, record_property):
-    """The geometry of real files, proved by their pixels: no model, no header but the file's own, through ITK."""
+    """The pixels of real files prove their geometry: there is no model, and ITK reads no header but the file's own."""
     folder = real_data / "cardiac_cine_exam" / "dicom"
 
     def load(series: str):

@@ -107,7 +107,7 @@ def test_planes_and_their_lines(content):
     slices = content["slices"]
     assert [entry["name"] for entry in slices][1] == "slice 2 of 6, location 0.20"
     for entry in slices:
-        # the picture shows the whole image, because 160 mm are less than its field
+        # the picture shows the whole image, because the image (160 mm) is smaller than the picture's field (180 mm)
         assert entry["shape"] == [SIZE, SIZE]
         two, four = entry["marks"][:2]
         assert np.allclose(two["x"], 90, atol=0.01) and np.allclose(four["y"], 70, atol=0.01)

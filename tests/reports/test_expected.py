@@ -42,7 +42,7 @@ from tests.reports.test_study_page import study as classification  # noqa: F401
 
 @pytest.fixture
 def drawn(monkeypatch) -> list[str]:
-    """What every figure shows that is saved; drawing it takes most of the time, and is left out."""
+    """What each saved figure shows. The figures are not drawn, because drawing takes most of the time."""
     found: list[str] = []
 
     def saved(figure, file, **_):

@@ -9,7 +9,9 @@ from tools.studies.joint_plans import distance, long_axis
 
 
 def test_the_long_axis_runs_through_the_centres_of_the_blood_pool():
-    """Each slice, 10 mm on, shows the ventricle 2 mm further along the rows; a speck at the apex weighs little."""
+    """From each slice to the next (10 mm), the ventricle moves by 2 mm along the rows; a speck at the apex weighs
+    little.
+    """
     labels = np.zeros((40, 40, 5), dtype=np.uint8)
     for number in range(4):
         labels[10 + number : 21 + number, 10:21, number] = 3

@@ -1,4 +1,4 @@
-"""The upper bound in the study of knees reads the pixels of the structures that tear."""
+"""Test that the upper bound in the study of knees reads the pixels of the structures that tear."""
 
 from __future__ import annotations
 

@@ -566,7 +566,7 @@ def test_the_demo_refuses_a_study_that_is_not_small():
 
 @pytest.fixture
 def demo_folder(tmp_path) -> Path:
-    """Two studies, ``one`` and then ``two``, and a Snakemake that only reports the study and the sacct that it was given, and
+    """Two studies, ``one`` and then ``two``. A script replaces Snakemake: it only reports its study and its sacct, and
     writes the page if no other file is requested.
     """
     tools = tmp_path / "tools"

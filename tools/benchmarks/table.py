@@ -78,7 +78,7 @@ def measure(name: str, options: Mapping[str, Any], here: Path = HERE) -> dict[st
     """
     threads = str(options["threads"])
     environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-    # bars import timing, and planewise from where an editable installation would find it
+    # bars import timing; they find planewise where an editable installation would find it
     paths = [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     started = time.perf_counter()

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-#: Seconds after which a comparison starts no further repetition, by kind of device; a borrowed GPU is there for minutes.
+#: Seconds after which a comparison starts no further repetition, by kind of device; a borrowed GPU is available only
+#: for minutes.
 LONGEST = {"cuda": 10.0}
 #: Minimum number of repetitions, however long they take.
 LEAST_REPETITIONS = 2

@@ -120,7 +120,7 @@ def with_new_names(config: Mapping[str, Any], source: str, given: Collection[str
         if isinstance(value, Mapping):
             own = ARGUMENTS.get(str(value.get("_target_")).rpartition(".")[2], {})
             found.update({key: own[key] for key in value if key in own})
-            # if a component has both names, the override comes last
+            # if a component has both names, the override comes last and therefore counts
             return {own.get(key, key): renamed(entry) for key, entry in value.items()}
         if isinstance(value, list):
             return [renamed(entry) for entry in value]

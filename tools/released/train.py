@@ -137,7 +137,8 @@ class Maker:
             self._release(bundle, self.out / bundle, ships, command)
 
     def weights(self, name: str) -> None:
-        """Train and score one bundle's weights, after the weights that they start from.
+        """Train and score one bundle's weights; if they start from other weights that do not exist yet, train those
+        first.
 
         Weights that only serve as a start for others name their ``bundle`` in the recipe and are not released.
 

@@ -101,7 +101,7 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     found = planewise.index(given, split=SPLITS[name], **options)
     if patients := fill_sections(found.datalist, SPLITS[name], name == "labelled"):
         print(f"{name}: {patients} patients are few, so each section gets its exact share instead of a hash's")
-        found.warnings[:] = [line for line in found.warnings if line != found.empty]  # it no longer holds
+        found.warnings[:] = [line for line in found.warnings if line != found.empty]  # no section is empty any more
     file.parent.mkdir(parents=True, exist_ok=True)
     found.write(file)
     print(f"{name}: {len(found.datalist['exams'])} exams in {given}")

@@ -60,7 +60,7 @@ _VOLUMES: dict[tuple[str, ...], tuple[str, tuple[str, ...]]] = {
     ("1", "2", "4"): ("brats", ()),
     ("1", "2", "3"): ("brats", ("--set", "tumour=0", "--set", "tissues=1")),
 }
-#: Channels of these phantoms, by their number; those of abdomens have one.
+#: Maps the number of channels of these phantoms to their names; phantoms of abdomens have one channel.
 _CHANNELS = {1: "t1", 2: "t1,flair", 3: "t1,t2,flair", 4: ",".join(BRATS)}
 
 

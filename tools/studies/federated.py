@@ -32,7 +32,7 @@ from torch import Tensor
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 
-#: The settings of each place's scanner.
+#: The settings of the scanner at each place: two sites, which train, and a third place for the test.
 SCANNERS: dict[str, dict[str, Any]] = {
     "north": {"noise": (0.01, 0.02), "shading": (0.1, 0.3), "image_rotation": 8.0},
     "south": {"noise": (0.03, 0.05), "shading": (0.5, 0.9), "opposed_phase": 1.0, "image_rotation": 8.0},

@@ -54,7 +54,7 @@ def seconds_per_slice(config: ConfigParser, datalist: Path, device: str, steps: 
                 torch.cuda.synchronize(device)
             ends.append(time.perf_counter())
             count, channels = engine.state.batch["image"].shape[:2]
-            # the slices of a stack are its channels; those of a volume or a photograph are contrasts or colours
+            # the channels of a stack are its slices; the channels of a volume or a photograph are contrasts or colours
             slices.append(count if "in_channels" in config else count * channels)
 
         trainer.run()

@@ -48,11 +48,11 @@ def upright() -> Heart:
     return Heart(replace(heart.patient, wall=9.0), shape, np.array([-40.0, 10.0, 5.0]), axes)
 
 
-#: The six planes of that heart, (origin, normal). Pointing outwards to the middle of the right ventricle: 26 + 9 + 0.45 * 40
-#: mm.
+#: The six planes of that heart, (origin, normal). The middle of the right ventricle is 26 + 9 + 0.45 * 40 = 53 mm from
+#: the long axis.
 KNOWN = {
     "sax": ((-40, 10, 5), (0, 0.6, -0.8)),
-    # a quarter turn beyond 30 degrees from the septum, -30 degrees and -90 degrees
+    # the views lie at 30, -30 and -90 degrees from the septum; their normals are a quarter turn further
     "4ch": ((-40, 10, 5), (-0.5, -0.6928203, -0.5196152)),
     "3ch": ((-40, 10, 5), (0.5, -0.6928203, -0.5196152)),
     "2ch": ((-40, 10, 5), (1, 0, 0)),

@@ -34,7 +34,7 @@ def test_a_large_set_and_every_small_one_have_these_rates():
 
 
 def test_every_exam_is_as_likely_to_be_of_a_kind():
-    # the same shares for one exam number over many seeds
+    # over many seeds, a single exam number has the same shares
     rates = _rates(dealt_kind((seed, 4), 17, SHARES) for seed in range(1500))
     np.testing.assert_allclose(rates, [0.806, 0.21, 0.359], atol=0.045)
 

@@ -1,4 +1,4 @@
-"""Test DSBCC's layout; exams do not depend on their number, and a stopped run resumes."""
+"""Test DSBCC's layout; an exam does not depend on how many exams are written, and a stopped run resumes."""
 
 import csv
 import re

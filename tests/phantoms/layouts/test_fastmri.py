@@ -1,4 +1,4 @@
-"""Test fastMRI's layout, headers and geometry; exams do not depend on their number."""
+"""Test fastMRI's layout, headers and geometry; an exam does not depend on how many exams are written."""
 
 import re
 from collections import defaultdict

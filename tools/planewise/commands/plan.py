@@ -50,9 +50,10 @@ def plan(
 
     Writes, for every exam found, into OUT/EXAM/:
 
-    index.html (open it: the stack, the planes and the heart, to rotate and scroll; one file, no network), plan.json,
-    planes.mrk.json (for 3D Slicer), plan.png; the image, lines, heatmaps and masks as NIfTI files; and, for a DICOM
-    exam, plan.sr.dcm with the planes and their distances from the acquired views as a DICOM structured report.
+    index.html (open it in a browser: the stack, the planes and the heart, to rotate and scroll; it is a single file and
+    works offline); plan.json, planes.mrk.json (for 3D Slicer) and plan.png; the image, lines, heatmaps and masks as
+    NIfTI files. A DICOM exam also gets plan.sr.dcm, a DICOM structured report of the planes and their distances from
+    the acquired views.
 
     The exams of a folder are processed one at a time. OUT/index.html then lists them, worst first, each linked to its
     page; OUT/exams.csv is the same table. If you start the command again, it continues: exams whose files, weights and

@@ -47,7 +47,7 @@ def refusals(command: str) -> Iterator[None]:
         yield
     except (InputError, OSError) as error:
         if isinstance(error, OSError) and (error.errno is None or isinstance(error, BrokenPipeError)):
-            raise  # not from the operating system; or the reader of the output has closed it, which typer handles
+            raise  # an error without a number is not from the operating system; typer handles a closed pipe
         Console(stderr=True).print(f"[bold red]planewise {command}:[/] {literal(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
 

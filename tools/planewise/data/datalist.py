@@ -257,7 +257,7 @@ def absolute_datalist(path: str | Path) -> dict[str, Any]:
     content = read_datalist(path)
     folder = Path(path).expanduser().resolve().parent
     known = {key: content[key] for key in ("planewise", *SECTIONS, "exams") if key in content}
-    # callers write to these settings, and the file's content is cached
+    # a copy, because callers change these settings, and the file's content is cached
     known["planewise"] = dict(known.get("planewise", {}))
     return with_paths(known, lambda file: str(folder / file))
 

@@ -67,7 +67,9 @@ class EpochSampler(Sampler):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch for the next iterations. Each epoch has other samples, but an epoch always has the same samples."""
+        """Set the epoch for the next iterations. Different epochs have different samples, but an epoch of the same
+        number always has the same ones.
+        """
         self.epoch = epoch
 
     def draw_pass(self, generator: torch.Generator) -> list[Any]:

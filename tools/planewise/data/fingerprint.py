@@ -35,7 +35,7 @@ PACKAGES = ("monai", "torch", "numpy", "scipy", "itk-core", "nibabel", "pillow")
 #: The modules of these packages. Versions represent them instead of their code.
 _VERSIONED = ("monai", "torch", "numpy", "scipy", "itk", "nibabel", "PIL")
 
-#: This package's folder. Its name is the package's name, which differs in a packaged bundle.
+#: This package's folder. The folder has the package's name, which differs in a packaged bundle.
 _ROOT = Path(__file__).parent.parent
 
 

@@ -56,7 +56,7 @@ class PairSampler(EpochSampler):
             )
         stacks = rows_by_stack(dataset.items)
         alone = sum(len(rows) == 1 for rows in stacks.values())
-        #: maps each exam to the places of its slices: the indices of the stack's slices, and the slice's rank in them
+        #: maps each exam to its slices: for each slice, the indices of all slices of its stack, and its rank among them
         self._exams: dict[str, list[tuple[list[int], int]]] = defaultdict(list)
         for (exam, _, _), rows in stacks.items():
             if len(rows) > 1:
@@ -87,7 +87,8 @@ class PairSampler(EpochSampler):
         ]
         draws = torch.rand(len(drawn), generator=generator).tolist()
         order = torch.randperm(len(drawn), generator=generator).tolist()
-        # counted from the first slice on, wrapping round at the end, so that each of the other slices is equally likely
+        # the second slice is counted from the first one, wrapping round at the stack's end, so that each of the other
+        # slices is equally likely
         pairs = [
             (rows[rank], rows[(rank + 1 + int(draw * (len(rows) - 1))) % len(rows)])
             for (rows, rank), draw in zip(drawn, draws, strict=True)

@@ -14,7 +14,7 @@ from planewise.engines.auxiliary_task import AuxiliaryTask
 from planewise.engines.seeding import SeedHandler, epoch_sampler
 from planewise.old_names import old_arguments
 
-#: Key of the other task's averages in the optimiser's state, by the number of the weight.
+#: Key in the optimiser's state whose entry maps the number of each weight to the other task's averages.
 OTHER_TASK = "other_task"
 
 

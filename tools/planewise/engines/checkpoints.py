@@ -336,7 +336,7 @@ def _fits(loaded: Any, own: Any) -> bool:
         return isinstance(loaded, list | tuple) and len(loaded) == len(own) and all(map(_fits, loaded, own))
     if own is None or isinstance(own, bool):  # such as `fused`, which is None until the first step
         return loaded is None or isinstance(loaded, bool)
-    if isinstance(own, int):  # a length, which is not zero, or a counter, which only grows
+    if isinstance(own, int):  # such as a length, which is never zero, or a counter, which only grows
         return math.isfinite(loaded) and (type(loaded) is float or (type(loaded) is int and loaded >= min(own, 1)))
     if isinstance(own, float):
         return type(loaded) in (int, float) and (math.isfinite(loaded) or not math.isfinite(own))

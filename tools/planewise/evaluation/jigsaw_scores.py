@@ -47,8 +47,8 @@ class JigsawScores:
         taken = {"permutation": target["permutation"], "predicted": batch.prediction.argmax(dim=1)}
         tiles = batch.image[batch.example].unflatten(1, (self.permutations.shape[1], -1))[:, :, 0]
         shown = target["original"][batch.example, 0]
-        # of a volume, slices are shown: the middle slice of a tile, and next to each other the middle slices of all layers of
-        # cells
+        # for volumes, the pictures show slices: the middle slice of each tile, and, next to each other, the middle
+        # slices of all layers of cells
         tiles, layers = middle_layer(tiles, shown.ndim - 1), cell_layers(shown, self.per_side)
         return taken | {"tiles": tiles, "original": torch.cat(layers, dim=2), "example": batch.example}
 

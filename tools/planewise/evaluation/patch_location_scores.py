@@ -49,7 +49,8 @@ class PatchLocationScores:
             "predicted": batch.prediction.argmax(dim=1),
             # number of places
             "places": batch.prediction.new_full((len(batch.prediction),), batch.prediction.shape[1]).long(),
-            # of volumes, slices are shown: the middle slice of a patch, and that of each layer of cells
+            # for volumes, the pictures show slices: the middle slice of each patch, and the middle slice of each layer
+            # of cells
             "pairs": middle_layer(pairs, shown.ndim - 1),
             "layers": torch.stack(cell_layers(shown, self.per_side), dim=1),
             "example": batch.example,

@@ -203,7 +203,7 @@ def _written_whole(path: Path, mode: int) -> Iterator[TextIO]:
 def _json(value: object) -> str:
     try:
         return json.dumps(value, allow_nan=False, ensure_ascii=False)
-    except ValueError:  # in a datalist that was read and is written again
+    except ValueError:  # such a number comes from a datalist that was read before
         raise InputError(
             f"numbers in a datalist must be finite, got {value!r:.80}; correct it, or index again"
         ) from None

@@ -29,7 +29,8 @@ _FS_NAME, _FS_OPTIONS, _NO_FS_NAME, _NO_FS_OPTIONS, _SILENT_NAME = 2.5, 2.5, -3.
 #: Spin echoes are T2-weighted from the first of these echo times on, and proton-density- or T1-weighted up to the
 #: second (ms). Knee T2 with fat suppression has 45 to 85 ms, PD 10 to 40; values in between decide nothing.
 T2_ECHO_TIME, PD_ECHO_TIME = 45.0, 38.0
-#: Repetition times (ms): long for PD and T2, short for T1; spin echoes do not occur below the last.
+#: Repetition times (ms): PD and T2 are longer than the first, T1 is shorter than the second, and spin echoes are never
+#: shorter than the third.
 LONG_REPETITION_TIME, SHORT_REPETITION_TIME, GRADIENT_REPETITION_TIME = 1500.0, 1100.0, 200.0
 #: If the log-odds of T2 weighting or of fat suppression are below this, the header indicates another contrast.
 REFUSED_ODDS = -1.0

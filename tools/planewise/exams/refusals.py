@@ -249,7 +249,7 @@ def refuse_many_frames(header: dict, file: BinaryIO, size: int) -> None:
             raise Refused(TOO_MANY_FRAMES)
         if _PIXEL_DATA in text:
             return
-        tail = text[-3:]  # shorter than a tag: nothing is counted twice
+        tail = text[-3:]  # three bytes are less than a tag, so no tag is counted twice
 
 
 def refuse_inflated(content: bytes) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from planewise.exams.frame import Frame
 from planewise.exams.words import count_of
 
-#: The largest gap between slices is remarked on beyond this share of the median gap.
+#: A remark gives the largest gap between slices if it is larger than the median gap by this factor.
 WIDE_GAP = 1.5
 
 

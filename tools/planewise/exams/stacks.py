@@ -31,8 +31,8 @@ UNEVEN_GAPS = 1.6
 ANOTHER_ECHO = 0.05
 #: b-values that agree to this share are the same. They vary with the direction, for example from 990 to 1005 s/mm^2.
 SAME_B_VALUE = 0.05
-#: Slices of two acquisitions that are too far apart to be the same slice, but closer than this share of their
-#: thickness, overlap: the two are not interleaved.
+#: Slices of two acquisitions overlap if they are too far apart to be the same slice, but closer than this share of
+#: their thickness. Acquisitions with such slices are not interleaved.
 OVERLAP = 0.5
 #: A slice with less than this share of the phases that its neighbours have is left out.
 MIN_PHASES = 0.5

@@ -50,7 +50,7 @@ def rotate90_matrix(rotation: int, shape: tuple[int, ...]) -> Tensor:
     sides = list(shape)
     first, second = plane
     for _ in range(quarters):
-        # the value at (second = last - first') moves to first', and the value at first = second' to second'
+        # a quarter turn moves the value at (first, second) to first' = last - second and second' = first
         step = torch.eye(4, dtype=torch.float64)
         step[first, first] = step[second, second] = 0
         step[first, second], step[second, first] = 1, -1

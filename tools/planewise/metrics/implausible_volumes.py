@@ -117,7 +117,7 @@ def _stroke_volumes(found: HeartVolumes) -> Iterator[Flag]:
     larger = max(left, right)
     seen = found.volumes["LV"][found.end_diastole] and found.volumes["RV"][found.end_diastole]
     if seen and larger > 0 and abs(left - right) > STROKE_VOLUMES_APART * larger:
-        # no share of its own: 25.3 % would be "25 %, more than 25 %"
+        # the text leaves out the difference itself, because 25.3 % would read "25 %, more than 25 %"
         most = f"{100 * STROKE_VOLUMES_APART:.0f} %"
         text = f"stroke volumes of {left:.0f} ml (LV) and {right:.0f} ml (RV) differ by more than {most}"
         yield Flag(("LV", "RV"), "stroke volume", found.end_systole, text)

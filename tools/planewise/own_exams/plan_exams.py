@@ -368,7 +368,7 @@ _HEADER = (
 _TERMS = {
     "error bounds": "Error bounds: on phantoms, 90 % of the planned planes are closer than this to the true plane.",
     "agreement": "Agreement, 0 to 1: how well the lines that the network draws on the slices match one plane.",
-    # not the words of the error bounds, which were measured on "exams of five phases"
+    # with a digit, because the text about error bounds also contains the word ("measured on exams of five phases")
     r"phase\d": "phase20 is the phase at 20 % of the cardiac cycle. Phases disagree if their plane is farther from the joint "
     "plane than in 99 of 100 phases of phantoms: the heart has moved, or the network is unsure.",
     "order of the locations": "Order of the locations, 0 to 1: how well the slices run from base to apex for the network.",

@@ -116,9 +116,9 @@ def score_sentence(run: Run) -> str:
     anatomy = run.record.get("anatomy")
     if anatomy is not None:
         views = anatomy["scores"]["orientation"]["views"]
-        errors = [f"{view} {_median_errors(found)}" for view, found in views.items()]
+        errors = [f"{_median_errors(found).replace(', ', ' and ')} for {view}" for view, found in views.items()]
         said = (
-            f"median errors of the planes against the anatomy {'; '.join(errors)}. "
+            f"the median errors of the planes against the anatomy are {', and '.join(errors)}. "
             f"Relative location: r {scores['location_pearson_r']}"
         )
     elif "mean_dice" in scores:

@@ -112,7 +112,7 @@ class LoadVolumed(LoadImaged):
             meta = {**channels[0].meta, "original_channel_dim": 0, "spatial_shape": np.array(pixels.shape[1:])}
             if len(files) > 1 and not item.get("exam"):
                 meta["filename_or_obj"] = f"{_common_name(files)}.nii.gz"
-            item[key] = MetaTensor(pixels, meta=meta)  # the affine is in it
+            item[key] = MetaTensor(pixels, meta=meta)  # the metadata contain the affine
             if not self._loader.image_only:
                 item[f"{key}_{self.meta_key_postfix[0]}"] = item[key].meta
         return item

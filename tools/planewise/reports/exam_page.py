@@ -180,8 +180,9 @@ def _even_grid(affines: torch.Tensor) -> torch.Tensor:
 
 
 def _ends(exam: ShownExam) -> list[str]:
-    """Names of the stack's first and last slice. They follow from the plan or, without a plan, from the direction of
-    the slices; they are empty if neither determines them."""
+    """Names of the stack's first and last slice. The plan determines which end is the base; without a plan, the
+    direction of the slices does. Both names are empty if neither does.
+    """
     if exam.plan is None:
         normal = plane_from_affine(exam.affines[0])[1].to(torch.float64)
         located = (exam.affines[[0, -1], :3, 3].to(torch.float64) @ base_to_apex(normal)).tolist()

@@ -196,7 +196,7 @@ def paired_draws(scores: Mapping[tuple[str, int], Mapping[int, float]], name: st
             if not len(differences):
                 continue
             colour, mean = method_colour(method), differences.mean()
-            # the dots are drawn below the mean, which would otherwise hide them
+            # the dots lie lower in the picture than the mean's marker, because the marker would otherwise hide them
             axes.plot(differences, [place + 0.25] * len(differences), "o", color=colour, ms=4, alpha=0.6)
             axes.plot([mean], [place], "D", color=colour, ms=5, mec="k", mew=0.8)
             if len(differences) > 1:

@@ -8,8 +8,9 @@ import numpy as np
 
 from planewise.phantoms.knee.population import KneePopulation
 
-#: Kinds of knees in the order of `KneePopulation.findings`: (abnormal, ACL tear, meniscal tear). With its shares, 80.6 %
-#: are abnormal, 21.0 % have ACL tears and 35.9 % meniscal tears, as in MRNet; 13.0 % have both, close to its report.
+#: Kinds of knees in the order of `KneePopulation.findings`: (abnormal, ACL tear, meniscal tear). With the population's
+#: shares, 80.6 % of knees are abnormal, 21.0 % have ACL tears and 35.9 % meniscal tears, as in MRNet; 13.0 % have both
+#: tears, close to the share reported for MRNet.
 KINDS = ((False, False, False), (True, False, False), (True, True, False), (True, False, True), (True, True, True))
 
 #: Step of the sequence that assigns kinds to exams: the golden ratio, whose multiples fill the unit interval more evenly than

@@ -68,7 +68,7 @@ class Leg:
         Args:
             at: points in the knee's frame, equal shapes, float32.
             contrast: the sequence's tissues.
-            edge: pixel size, mm of an average knee.
+            edge: pixel size in mm, scaled to an average knee.
             unsuppressed: signal of fat in places where fat suppression fails.
 
         Returns:

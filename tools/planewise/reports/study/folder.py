@@ -91,7 +91,7 @@ class StudyFolder:
     def repeats(self) -> dict[str, str]:
         """Maps each method that pretrains again with another seed to the method that it repeats."""
         methods = self.config["methods"]
-        # a study from before methods had settings has only their names
+        # in an older study, methods have no settings, and there are only their names
         settings: dict[str, dict[str, Any]] = methods if isinstance(methods, dict) else {}
         found: dict[str, str] = {}
         for name, given in settings.items():
