@@ -1,8 +1,8 @@
 """A stand-in for a GPU that refuses what a GPU refuses, and what would make the host wait.
 
 Tensors of the ``meta`` device represent tensors in the GPU's memory. They have no values, so an operation that fetches one
-(``item``, ``if``, ``cpu``) or mixes devices is an error. Some operations are allowed on ``meta`` although CUDA waits for
-them; these are refused here, each according to its page in PyTorch's documentation or to its CUDA source.
+(``item``, ``if``, ``cpu``) or mixes devices is an error. ``meta`` allows some operations for which CUDA makes the
+host wait; these are refused here, each according to its page in PyTorch's documentation or to its CUDA source.
 """
 
 from __future__ import annotations

@@ -81,8 +81,8 @@ def masked(text: str, **folders: Path) -> str:
 
 
 def readable(content: Any) -> str:
-    """Nested values as YAML, in their own order, with numbers of five digits; of equal lists and mappings, only the first is
-    written, and the others refer to it.
+    """Nested values as YAML, in their own order, with numbers of five digits; equal lists and mappings are written only
+    once, and the others refer to the first.
     """
     content = _shared(rounded(content), {})
     return yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False, default_flow_style=None, width=120)

@@ -183,7 +183,7 @@ def forgotten(trees: Code) -> list[str]:
 
 
 def swapped(trees: Code) -> list[str]:
-    """Arguments with the name of another parameter of the same call, which gets another value."""
+    """Arguments that are named like another parameter of the same call, although that parameter gets another value."""
     known, found = signatures(trees), []
     for file, tree in trees.items():
         for name, places, call in own_calls(tree, known, tree):

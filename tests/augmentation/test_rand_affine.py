@@ -255,7 +255,9 @@ def test_volumes_against_monais_random_affine():
 
 
 def test_volumes_turn_about_three_axes_as_monai_does():
-    """From the same random numbers: mirror and scale, then rotate about k, then j, then i, then shift."""
+    """The reference uses the same random numbers: it mirrors and scales, then rotates about k, j and i, and then
+    shifts.
+    """
     count, size = 400, (4, 4, 4)
     before = {"image": torch.zeros(count, 1, *size), "image_padding": torch.zeros(count, 1)}
     before["affine"] = torch.eye(4, dtype=torch.float64).repeat(count, 1, 1)

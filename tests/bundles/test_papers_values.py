@@ -136,7 +136,7 @@ def test_a_number_is_declared_or_like_another_bundles():
 
 @pytest.mark.parametrize("name", [name for name in BUNDLES if name.startswith("pretext_")])
 def test_every_pretext_declares_values_for_each_kind_of_images(name):
-    """They cover `train.yaml` and the overlays for other images."""
+    """The declared values cover `train.yaml` and the overlays for other images."""
     if name == "pretext_cardiac_lax_position":  # declares none, like train.yaml of the short axis
         return
     folder = ROOT / "bundles" / name / "configs"

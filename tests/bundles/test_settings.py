@@ -377,7 +377,7 @@ def test_batches_are_normalised_as_the_settings_say(built):
 
 
 def test_an_exam_is_the_same_to_training_and_validation(built):
-    """The same holds for evaluation, unless it takes whole volumes instead of slices."""
+    """Evaluation reads the same exam, too, unless it takes whole volumes instead of slices."""
     trainer, evaluator = trainer_and_evaluator(built)
     datasets = [engine.data_loader.dataset for engine in (trainer, evaluator)]
     datasets += [engine.data_loader.dataset for engine in built.engines[EVALUATE]]

@@ -444,7 +444,7 @@ def read_by(expression: str) -> str:
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_validation_and_evaluation_read_alike(name):
-    """They may differ only in the section and the choice of exams."""
+    """Their datasets may differ only in the section and the choice of exams."""
     blocks = read(name) | read(name, "evaluate.yaml")
     data = {block: blocks[block]["dataset"] for block in ("train", "validate", "evaluate")}
     loaded = {block: re.search(r"load_(datalist|fold)\([^()]*\)", entry["data"])[0] for block, entry in data.items()}

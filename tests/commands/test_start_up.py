@@ -69,7 +69,7 @@ def test_version():
 @pytest.mark.parametrize("option", ["-h", "--help"])
 @pytest.mark.parametrize("script", ["install", "test", "label_environment", "demo", "train_released_weights"])
 def test_the_scripts_help_installs_nothing(script, option, tmp_path):
-    """In a copy of the folder without an environment, and with a Python that cannot make one."""
+    """The script is in a copy of the folder without an environment, and its Python cannot make one."""
     tools = tmp_path / "tools"
     (tools / "studies/configs").mkdir(parents=True)
     (tools / "studies/configs/quick.yaml").write_text("time: a minute\n")

@@ -67,7 +67,9 @@ def test_nothing_of_the_encoder_moves_until_it_is_released():
 
 
 def test_the_optimiser_keeps_what_it_knows():
-    """As by hand: Adam updates only the decoder, then both, each with its own step count."""
+    """The same as two optimisers by hand: Adam updates only the decoder, and later both parts, each with its own step
+    count.
+    """
     net = network()
     optimizer = torch.optim.Adam(net.parameters(), 0.01)
     run(net, optimizer, 3, FrozenEpochsHandler(net, 2, "weights.pt"))

@@ -92,7 +92,7 @@ def test_all_real_folders_at_once(real_data):
 
 
 def test_series_that_mix_orientations_are_taken_apart(real_data):
-    """One SeriesInstanceUID for two acquisitions with different orientations and spacings."""
+    """Two acquisitions with different orientations and spacings share one SeriesInstanceUID."""
     stacks = find_stacks(real_data / "no_frame_of_reference" / "failing_sliceorientation_001")
     assert [len(stack.slices) for stack in stacks] == [2]
     assert "no stack of 3 or more" in stacks[0].flag

@@ -81,7 +81,7 @@ def test_masks_that_inference_wrote_are_found_by_hash_and_share_of_the_cycle(tre
 
 
 def test_masks_that_inference_wrote_for_whole_volumes(tmp_path):
-    """They replace the exam's own masks, and are matched by hash and phase."""
+    """Predicted masks replace the exam's own masks, and are matched by hash and phase."""
     folder = tmp_path / "data" / "patient001"
     for frame in (1, 3):
         write_mask(folder / f"patient001_frame0{frame}.nii.gz", np.eye(4), (6, 5, 4))

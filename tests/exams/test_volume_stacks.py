@@ -62,7 +62,7 @@ def test_the_times_of_a_cine_are_phases_of_its_slices(tmp_path):
 
 @pytest.mark.parametrize("digits", [2, 1])
 def test_frames_in_files_of_their_own_are_phases_too(digits, tmp_path):
-    """In the order of their numbers, whether these have leading zeros or not."""
+    """The phases are in the order of the numbers in their names, whether these have leading zeros or not."""
     for number in (10, 2, 1):
         write(tmp_path / f"p1_frame{number:0{digits}d}.nii.gz", np.zeros((3, 4, 5), np.int16), np.diag([1.0, 1, 8, 1]))
     (exam,) = exams_in(tmp_path)

@@ -117,7 +117,7 @@ def smaller(command: str) -> str:
 
 
 def run_bash(commands: list[str], folder: Path, own: dict) -> None:
-    """One after the other, in one shell.
+    """Run commands one after the other, in one shell.
 
     Raises:
         AssertionError: a command failed; the message holds its output.

@@ -51,8 +51,8 @@ def test_a_structure_that_is_not_there():
 
 
 def test_a_structure_that_takes_in_the_background_is_pushed_back():
-    """Two structures of one voxel each among 98 of background: the first is learned, and the second covers everything
-    else.
+    """Two structures have one voxel each, and 98 voxels are background. The prediction of the first is right, but that
+    of the second covers everything else.
     """
     label = torch.zeros(1, 1, 100)
     label[..., 0], label[..., 1] = 1, 2

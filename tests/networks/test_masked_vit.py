@@ -46,7 +46,7 @@ def monais(network: MaskedViT, monkeypatch, hidden: torch.Tensor) -> MaskedAutoE
 
 
 def test_it_is_monais_masked_autoencoder(network, monkeypatch):
-    """Both have the same weights under the same names, and hide the same patches."""
+    """Both networks have the same weights under the same names, and hide the same patches."""
     batch = masked(3)
     hidden = batch["hidden"][:, 0, ::8, ::8].flatten(1)
     predicted, mask = monais(network, monkeypatch, hidden)(batch["image"])

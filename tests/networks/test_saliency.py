@@ -21,7 +21,7 @@ def stack() -> torch.Tensor:
 
 
 def monais(network: StackClassifier, stack: torch.Tensor, finding: int) -> torch.Tensor:
-    """The same result by MONAI's own class, on a copy."""
+    """The maps that MONAI's own class computes from a copy of the network."""
     cam = GradCAM(deepcopy(network).eval(), target_layers="encoder.features.11")
     maps = cam.compute_map(stack[None].clone().requires_grad_(True), class_idx=finding).detach()
     maps = interpolate(maps, size=stack.shape[1:3], mode="bilinear", align_corners=False)[:, 0]

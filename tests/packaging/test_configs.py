@@ -104,7 +104,7 @@ run:
 
 @pytest.mark.parametrize("suffix", ["yaml", "json"])
 def test_a_packaged_config_finds_its_own_folder(suffix, tmp_path, monkeypatch):
-    """From any folder, by the command's path or by a workflow created in Python."""
+    """The folder is found from a whole path of the config and from a relative one."""
     bundle = tmp_path / "some where" / "bundle"
     (bundle / "configs").mkdir(parents=True)
     (bundle / "scripts").mkdir()

@@ -61,7 +61,7 @@ def test_it_holds_the_files_that_code_reads(wheel):
 
 @pytest.mark.slow
 def test_it_plans_an_exam_with_the_weights_that_ship(wheel, tmp_path):
-    """It runs in its own folder, only from the wheel's files, and does not change them."""
+    """The command runs in another folder, uses only the wheel's files, and does not change them."""
     environment = {**os.environ, "PYTHONPATH": str(wheel), "OMP_NUM_THREADS": "1"}
 
     def planewise(*words: str) -> str:

@@ -11,7 +11,7 @@ from planewise.preprocessing import LoadSliced, LoadStackd
 
 
 def header_affine(file) -> np.ndarray:
-    """From the header's attributes according to the DICOM standard (PS3.3 C.7.6.2.1.1), then to RAS+."""
+    """The affine that follows from the header's attributes by the DICOM standard (PS3.3 C.7.6.2.1.1), in RAS+."""
     header = pydicom.dcmread(file, stop_before_pixels=True)
     orientation = np.array(header.ImageOrientationPatient, dtype=float)
     row_spacing, column_spacing = (float(value) for value in header.PixelSpacing)

@@ -133,7 +133,7 @@ def test_exact_after_monai_random_affine(phantom_exam, seed):
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_exact_after_our_batch_affine(phantom_exam, seed):
-    """The same check for the path that training takes; image and heatmap of a batch of four."""
+    """The same check for the transform that training uses, with a batch of four."""
     item = ResizeWithPadOrCropd(KEYS, (96, 96, -1))(carrying_distance(phantom_exam, "2ch"))
 
     def augmented(key: str) -> dict:

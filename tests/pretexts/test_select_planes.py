@@ -47,7 +47,7 @@ def test_planes_without_the_slices_own_affine_are_refused():
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_a_parallel_view_is_an_error_that_names_exam_and_views_or_masked(side):
-    """Whichever side its normal points to."""
+    """The view is parallel whichever side its normal points to."""
     item = {"image": image_at(), "planes": {"2ch": plane([0.02 * side, 0, side])}, "exam": "7f3a", "stack": "sax"}
     with pytest.raises(
         InputError, match=r"exam 7f3a: the 2ch and sax planes are parallel \(angle 1\.1 deg < 5 deg\).*--views"

@@ -133,7 +133,9 @@ def test_the_report_says_what_was_calculated_and_sums_it(plan, data):
 
 
 def test_the_documented_estimate_is_of_every_row(data):
-    """This includes the rows with a dagger, whose files need not exist, with the operations of their own networks."""
+    """The estimate includes the rows with a dagger: their files need not exist, and the operations of their own
+    networks are counted.
+    """
     jobs, counts = planned(TABLE4)
     costs = [cost(job, data, Rates()) for job in jobs if job.kind == "finetune"]
     text = report(costs, counts, data, Rates(), "cpu", [1, 8, 64], TABLE4)

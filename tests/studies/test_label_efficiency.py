@@ -288,7 +288,7 @@ def test_a_study_that_comes_next_is_there():
 
 
 def test_a_dagger_row_is_run_once_its_file_is_given(tmp_path):
-    """On the command line it replaces the config's null; the other rows do not change."""
+    """The file on the command line replaces the config's null; the other rows do not change."""
     file = tmp_path / "simclr_resnet50.pth"
     file.touch()
     config = paper_study("table5.yaml", tmp_path) | {"label_counts": [80], "draws": [0]}

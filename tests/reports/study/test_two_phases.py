@@ -203,7 +203,7 @@ def test_a_study_with_methods_of_its_own_has_no_paper_beside(tmp_path):
 
 
 def test_findings_and_two_phases_are_told_apart(study, tmp_path):
-    """Both kinds have a macro AUC, and each section takes its own."""
+    """Both kinds of runs have a macro AUC, and each section of the page takes only its own kind."""
     assert tables_of(classification, study)[0] == {}
     other = study_folder(tmp_path / "knee", anatomy="knee")
     content = {"exams": 3, "macro_auc": 0.5, "auc": {"acl": 0.5}, "positives": {"acl": 1}}

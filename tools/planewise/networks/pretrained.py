@@ -178,8 +178,7 @@ def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
     if path in NO_WEIGHTS:
         return network
     own = network.state_dict()
-    # files with the network's own names are excluded, because in a pretext's file the encoder's names have the network's own
-    # prefix
+    # weights that have a name of the whole network are left out: they come from a pretext's file, not from a public one
     weights = {name: value for name, value in read_weights(path).items() if name not in own}
     _copy_fitting(network.encoder, public_weights(network.encoder, weights, path), path)
     return network
@@ -232,7 +231,7 @@ def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: st
     fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
     other_shape = [name for name in weights if name in own and name not in fitting]
     unknown = [name for name in weights if name not in own]
-    # heads differ from task to task, but if a backbone differs, it was trained with other features
+    # heads differ from task to task; a backbone with other shapes was trained with other settings
     for name in other_shape:
         if not name.startswith("head."):
             raise InputError(
