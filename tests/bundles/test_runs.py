@@ -152,13 +152,13 @@ def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(phantoms, tmp_
                     lines.append(line)
                     if "training epochs" in line:
                         break
-                time.sleep(draw.uniform(0, 1.5 * trains / kills))  # in all, about half of the training
+                time.sleep(draw.uniform(0, 1.5 * trains / kills))  # together, about half of the time of a training
             process.send_signal(draw.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
             lines.append(process.stdout.read())
         said.append("".join(lines))
     done = subprocess.run(command("broken"), check=True, **inside)
     assert "resuming after epoch" in done.stdout
-    # on a quiet machine, the run is complete before the last kills
+    # on a machine without other work, the run is complete before the last kills
     assert sum("training epochs" in text for text in said) >= kills / 5
     assert any("the same command resumes the run" in text for text in said)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))

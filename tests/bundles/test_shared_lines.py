@@ -270,7 +270,7 @@ def test_a_default_that_every_bundle_replaces_is_the_value_of_one():
     assert found == DEFAULTS, "make the default the value of a bundle, or add it to DEFAULTS"
 
 
-#: Arguments that differ in each bundle: what it reads (test below), and the keys that its loss and metrics use.
+#: Arguments that differ in each bundle: what the bundle reads (test below), and the keys that its loss and metrics use.
 OF_EACH = {"data", "output_transform", "batch_size", "key", "score", "params"}
 #: Values that only one bundle has, at a place that other bundles also have; its own configs may share them.
 ONLY: dict[str, dict[str, str]] = {

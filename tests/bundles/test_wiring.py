@@ -272,7 +272,7 @@ def acting(preprocessing: dict) -> list[dict]:
     """The transforms of the preprocessing that change an image, without the loading."""
     transforms = preprocessing.get("transforms", [preprocessing])
     if all(entry["_target_"] == "Compose" for entry in transforms):
-        # of several alternatives, the one that is on by default
+        # keep the alternative that is on by default
         (transforms,) = (entry["transforms"] for entry in transforms if not entry["_disabled_"].startswith("$not "))
     kept = [entry for entry in transforms if entry["_target_"] not in (*LOADING, *HOUSEKEEPING)]
     for number, entry in enumerate(kept):

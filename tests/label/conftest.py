@@ -171,7 +171,7 @@ def server(label_environment, dist, studies, tmp_path_factory) -> Iterator[Label
 
 @pytest.fixture(scope="session")
 def told(request, label_environment) -> Iterator[Callable[[str, str], None]]:
-    """Call it with an action and its result; ``--label-page`` writes both into the documentation."""
+    """A function that notes an action and its result; ``--label-page`` writes both into the documentation."""
     rows: list[tuple[str, str]] = []
     yield lambda what, came: rows.append((what, came))
     if request.config.getoption("--label-page") and not request.session.testsfailed:

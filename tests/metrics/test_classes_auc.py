@@ -9,7 +9,7 @@ from planewise.metrics import EpochScore, macro_auc
 
 def test_macro_auc_of_an_epoch_known_by_hand():
     metric = EpochScore(macro_auc)
-    # two classes ranked correctly by either class, except for one of four pairs
+    # two classes: with either as the positive one, three of four pairs are in the right order
     logits = torch.tensor([[2.0, 0.0], [0.5, 0.0], [1.0, 0.0], [0.0, 1.0], [9.0, 0.0]])
     labels = torch.tensor([0, 0, 1, 1, -1])
     metric.update((logits[:2], labels[:2]))

@@ -47,8 +47,8 @@ def bare_python(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="session")
 def elsewhere(bare_python) -> Callable[..., None]:
-    """Call it with a folder and the arguments of one or more runs, which it starts there with `bare_python`, without
-    planewise.
+    """A function that starts runs in a folder with `bare_python`, without planewise; it takes the folder and the
+    arguments of each run.
     """
     python = quick_python(bare_python, OF_BUNDLES, hidden="planewise")
 

@@ -141,8 +141,8 @@ def test_no_markup_of_a_file_gets_into_the_page(kind, request, tmp_path_factory)
         assert "<i id" not in (work / "page.md").read_text(), f"{kind}: {renamed or changed}"
 
     look(files)
-    assert pages == 1  # the files can be used
-    # of texts that differ only in a number, such as exams, keep one
+    assert pages == 1  # unchanged, the files give a page
+    # keep one of the texts that differ only in a number, such as the names of exams
     alike = {re.sub(r"\d+", "0", text): text for content in files.values() for text in texts(content)}
     for text in alike.values():
         look({file: replaced(content, text) for file, content in files.items()}, text)

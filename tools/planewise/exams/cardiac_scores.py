@@ -20,7 +20,7 @@ _OTHER_PRIOR = 0.12
 #: Roll of the heart about its long axis, standard deviation, degrees.
 ROLL = 11.0
 #: Distance of the left ventricle's middle from the centre of the short-axis images: (share of exams, standard deviation
-#: along each axis in mm). The second is for images that were cropped or centred elsewhere.
+#: along each axis in mm). The second pair is for images that were cropped or centred elsewhere.
 CENTRE = ((0.95, 14.0), (0.05, 60.0))
 #: Cost of each further plane with the same view (natural logarithm of the odds).
 _REPEAT = -4.0
