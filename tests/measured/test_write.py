@@ -46,14 +46,16 @@ def test_a_record_is_what_the_study_found(tmp_path):
     write(tmp_path / "pretrain/location/test/metrics.json", {"location": location})
     write(
         tmp_path / "pretrain/location/run.json",
-        {"commit": "abc", "packages": {}, "python": "3.11", "precision": "bfloat16"},
+        {"commit": "abc", "packages": {}, "python": "3.11", "precision": "float32"},
     )
+    write(tmp_path / "pretrain/position/run.json", {"devices": ["a processor"], "precision": "bfloat16"})
     record = measured.recorded(tmp_path)
     assert record["pretrain"]["location"] == {"location": location}
     # the paper's rows are not measurements of ours
     assert list(record["tables"]["Relative location (Table 2)"]) == ["location"]
     assert measured.value_of(record, "tables/Relative location (Table 2)/location/MAE") == 0.02
-    assert record["made_by"]["commit"] == "abc" and record["made_by"]["precision"] == "bfloat16"
+    assert record["made_by"]["commit"] == "abc"
+    assert record["made_by"]["devices"] == ["a processor"] and record["made_by"]["precision"] == "bfloat16, float32"
     text = measured.as_text(record)
     assert measured.from_text(text) == record
     assert '["location", "0.0100", "0.0200", "0.0300", "0.0400", "0.0500"]]' in text.splitlines()

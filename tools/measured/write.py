@@ -105,6 +105,7 @@ def recorded(study: Path) -> dict[str, Any]:
         InputError: the folder contains no study.
     """
     from planewise.reports.study.folder import StudyFolder, read_json
+    from planewise.reports.study.provenance import devices, precisions, run_records
     from planewise.reports.study_report import write_study_report
 
     found = StudyFolder.read(study)
@@ -115,8 +116,9 @@ def recorded(study: Path) -> dict[str, Any]:
         tables[table.title] = {
             ", ".join(cells[: _naming(table.header)]): dict(zip(table.header, cells, strict=True)) for cells in rows
         }
-    runs = [read_json(path) for path in sorted(study.glob("*/**/run.json"))]
-    what = {key: run[key] for run in runs[:1] for key in ("commit", "packages", "python", "precision") if key in run}
+    runs = run_records(study)
+    what = {key: run[key] for run in runs[:1] for key in ("commit", "packages", "python") if key in run}
+    what |= {"devices": devices(runs), "precision": ", ".join(precisions(runs))}
     return {"made_by": what, "pretrain": pretrain, "tables": tables}
 
 

@@ -7,7 +7,10 @@ from tests.reports.study.studies import study_folder, tables_of, write
 
 def test_versions_of_all_installed_packages_the_commit_and_the_settings(tmp_path):
     packages = {"planewise": "1.2", "monai": "3.4", "itk": None}
-    write(tmp_path / "pretrain/a/run.json", {"packages": packages, "python": "3.11", "commit": "abc"})
+    first = {"packages": packages, "python": "3.11", "commit": "abc"}
+    write(tmp_path / "pretrain/a/run.json", first)
+    write(tmp_path / "pretrain/b/run.json", {"devices": ["a GPU", "a <processor>"], "precision": "bfloat16"} | first)
+    write(tmp_path / "finetune/b/run.json", first | {"devices": ["a GPU"], "precision": None})
     given = {
         "out": str(tmp_path),
         "datalists": {"labelled": str(tmp_path / "Doe/labelled.json")},
@@ -16,5 +19,6 @@ def test_versions_of_all_installed_packages_the_commit_and_the_settings(tmp_path
     _, page = tables_of(provenance, study_folder(tmp_path, seed=5, **given))
     text = page.html("")
     assert ">planewise 1.2, monai 3.4; Python 3.11; commit abc.<" in text and '"seed": 5' in text
+    assert ">Trained on: a &lt;processor&gt;, a GPU; bfloat16.<" in text
     assert str(tmp_path) not in text and "Doe" not in text
     assert '".../labelled.json"' in text and '"demo.yaml"' in text

@@ -222,3 +222,18 @@ def test_the_same_slices_of_all_methods_are_one_picture(study, monkeypatch):
     (study.path / "finetune/none/4/0/config.yaml").write_text("structures: {'1': core, '4': enhancing}\n")
     tables_of(segmentation, study)
     assert shown[-1][1] == {1: "core", 4: "enhancing"}
+
+
+def test_the_picture_compares_the_first_method_with_the_three_best(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        segmentation, "method_comparison", lambda slices, _: shown.append(list(slices)) or tmp_path / "no.png"
+    )
+    dice = {"none": 0.1, "location": 0.5, "orientation": 0.3, "multitask": 0.4, "simclr": 0.2}
+    for method, value in dice.items():
+        folder = tmp_path / f"finetune/{method}/4/0/test"
+        write(folder / "metrics.json", metrics([value] * 4, [6.0] * 4, 0))
+        write_shown_slices(folder / SHOWN_SLICES, {"one": ShownSlice(*(np.ones((2, 3)) for _ in range(3)))})
+    study = study_folder(tmp_path, methods=list(dice), pretexts=list(dice)[1:])
+    tables_of(segmentation, study)
+    assert shown == [["from scratch", "location", "orientation", "multitask"]], "in the study's order"

@@ -14,6 +14,8 @@ from planewise.reports.slices import name_row, prediction_figure, show_slice
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: Largest number of slices of a comparison, and the number of the reference's pixels from which a slice is shown.
+_MOST_SLICES, _FEWEST_PIXELS = 6, 12
 #: Margin (pixels) around the outlined part of a cropped slice.
 _MARGIN = 16
 #: Fig. 7's colours: right ventricle red, myocardium green, left ventricle blue. Labels above the last reuse the
@@ -62,14 +64,16 @@ def method_comparison(slices: Mapping[str, Mapping[str, ShownSlice]], structures
     last. Each slice is cropped to the square around all outlines of the reference and the methods.
 
     Args:
-        slices: for each method, a mapping from captions to slices; only slices that all methods have are shown, in the
-            first method's order.
+        slices: for each method, a mapping from captions to slices. Of the slices that all methods have, the first ones in
+            the first method's order are shown; those with only a few pixels of the reference are left out, if others remain.
         structures: label value to name.
     """
     from matplotlib.figure import Figure
 
     first = next(iter(slices.values()))
-    captions = [caption for caption in first if all(caption in shown for shown in slices.values())]
+    shared = [caption for caption in first if all(caption in shown for shown in slices.values())]
+    large = [caption for caption in shared if np.count_nonzero(first[caption].reference) >= _FEWEST_PIXELS]
+    captions = (large or shared)[:_MOST_SLICES]
     names = [*slices, "reference"]
     figure = Figure(figsize=(2.2 * len(names), 2.2 * max(len(captions), 1) + 0.5), layout="constrained")
     grid = figure.subplots(max(len(captions), 1), len(names), squeeze=False)

@@ -175,8 +175,8 @@ def add_differences(
         decided = sum(difference.is_decided for difference in measured)
         page.add(
             "<p class=note>Better or worse: the 95 % interval of the difference excludes zero. Half of these "
-            f"intervals are wider than {half:.3f} to either side, so smaller differences cannot be detected with "
-            f"so few draws. {decided} of {len(measured)} exclude zero; if no method differed, one in twenty "
+            f"intervals are wider than {half:.3f} to either side, so smaller differences are often missed. "
+            f"{decided} of {len(measured)} exclude zero; if no method differed, one in twenty "
             "would.</p>"
         )
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,28 @@ from planewise.reports.study.page import Page
 
 def add(page: Page, study: StudyFolder) -> None:
     page.add("<h2>What ran</h2>")
-    record = next((read_json(path) for path in sorted(study.path.glob("*/**/run.json"))), None)
-    if record:
-        packages = ", ".join(f"{name} {number}" for name, number in record["packages"].items() if number)
-        page.add("<p class=note>{}; Python {}; commit {}.</p>", packages, record["python"], record["commit"])
+    if runs := run_records(study.path):
+        packages = ", ".join(f"{name} {number}" for name, number in runs[0]["packages"].items() if number)
+        page.add("<p class=note>{}; Python {}; commit {}.</p>", packages, runs[0]["python"], runs[0]["commit"])
+        where = [", ".join(values) for values in (devices(runs), precisions(runs)) if values]
+        if where:
+            page.add("<p class=note>Trained on: {}.</p>", "; ".join(where))
     page.add("<pre>{}</pre>", json.dumps(_without_folders(study.config), indent=1))
+
+
+def run_records(study: Path) -> list[dict[str, Any]]:
+    """The records of a study's runs, in the order of their folders."""
+    return [record for path in sorted(study.glob("*/**/run.json")) if (record := read_json(path))]
+
+
+def devices(runs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The processors and GPUs of runs that recorded them."""
+    return sorted({name for run in runs for name in run.get("devices", [])})
+
+
+def precisions(runs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The precisions of runs that recorded one."""
+    return sorted({run["precision"] for run in runs if run.get("precision")})
 
 
 def _without_folders(value: Any) -> Any:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+from planewise.exams.words import count_of
 from planewise.reports import paper_tables
 from planewise.reports.methods import method_name
 from planewise.reports.segmentation_figures import method_comparison
@@ -29,6 +31,8 @@ _SCORES = {
     ),
     "contour_mm": ("Mean contour distance (mm; Bai 2019, Fig. 4), over the structures that were found", {}),
 }
+#: Number of methods that are compared with the first in a picture.
+_BEST = 3
 #: The scores that are drawn, with the label of their axis.
 _DRAWN = {"dice": "Dice", "contour_mm": "mean contour distance (mm)"}
 
@@ -154,21 +158,30 @@ def _cell(draws: Mapping[int, dict], kind: str, content_of: Callable[[dict], dic
 
 
 def _add_comparison(page: Page, runs: FineTunings, count: int) -> None:
-    """Show the same slices for all methods, from the first draw that all have; add nothing if no run saved slices."""
+    """Show the same slices for the first method and for the best others, from the first draw that all have; add nothing if
+    no run saved slices."""
     methods = {method: draws for of_count, method, draws in runs.cells() if of_count == count}
     if not (shared := set.intersection(*(set(draws) for draws in methods.values()))):
         return
     draw = min(shared)
+    first, *others = methods
+    others.sort(key=lambda method: fmean(content["mean"]["dice"]["mean"] for content in methods[method].values()))
+    best = others[-_BEST:]
     slices = {}
-    for method in methods:
+    for method in (method for method in methods if method == first or method in best):
         found = read_shown_slices(_folder(runs, method, count, draw) / "test" / SHOWN_SLICES)
         if found:
             slices[method_name(method)] = found
     if slices:
         page.figure(
             method_comparison(slices, _label_names(_folder(runs, next(iter(methods)), count, draw), runs.any)),
-            f"{count} labelled exam{'s' if count > 1 else ''}, draw {draw}: the first and the last labelled slice of test "
-            "volumes, which are the hardest, the same for all methods (as in Zhang 2024, Fig. 7), cropped to the outlines.",
+            f"{count_of(count, 'labelled exam')}, draw {draw}: the first or last labelled slices of test volumes, which are "
+            "the hardest (as in Zhang 2024, Fig. 7), cropped to the outlines; "
+            + (
+                f"the first method and the {_BEST} others with the highest mean Dice."
+                if best != others
+                else "all methods."
+            ),
             main=count == min(runs.counts),
         )
 

@@ -91,7 +91,7 @@ def _add_convergence(page: Page, runs: FineTunings) -> None:
         page.add(
             "<p class=note>The first epoch at which the validation Dice reached the best value of training from "
             f"scratch, draw by draw, with {max(runs.counts)} labelled cases; in 2D, the best value from "
-            "scratch in 2D. Cells are over the draws that reached it. The curves are above.</p>"
+            "scratch in 2D. Cells are over the draws that reached it.</p>"
         )
 
 
