@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import yaml
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from tests.expected_numbers import rounded, statistics
@@ -224,28 +225,39 @@ def _numbers(values: Any) -> str:
 
 
 def text_of_figure(figure: Figure) -> str:
-    """Titles, labels, legends, lines, bars, points and images of a figure."""
+    """Titles, labels, limits that are set, legends, lines, bars, points and images of a figure."""
     found = [text.get_text() for text in (figure._suptitle, figure._supxlabel, figure._supylabel) if text is not None]
     found += [f"legend: {_words(legend.get_texts())}" for legend in figure.legends]
     for axes in figure.axes:
-        found.append(f"axes: {axes.get_title()} | {axes.get_xlabel()} | {axes.get_ylabel()}")
+        title = " ".join(filter(None, map(axes.get_title, ("left", "center", "right"))))
+        found.append(f"axes: {title} | {axes.get_xlabel()} | {axes.get_ylabel()}")
         if legend := axes.get_legend():
             found.append(f"  legend: {_words(legend.get_texts())}")
         for name, ticks in (("x", axes.get_xticklabels()), ("y", axes.get_yticklabels())):
             if any(tick.get_text().strip("−-0123456789.") for tick in ticks):
                 found.append(f"  {name}: {_words(ticks)}")
+        limits = {"x": (axes.get_autoscalex_on(), axes.get_xlim()), "y": (axes.get_autoscaley_on(), axes.get_ylim())}
+        found += [f"  {name} from {_short(ends)}" for name, (free, ends) in limits.items() if not free and axes.axison]
         found += [f"  {text.get_text()!r} at {_short(text.get_position())}" for text in axes.texts]
         for line in axes.get_lines():
-            found.append(f"  line {_label(line)}: {_short(line.get_xdata())}, {_short(line.get_ydata())}")
+            look = f"{to_hex(line.get_color())} {line.get_linestyle()}" if line.get_linestyle() != "None" else "points"
+            if (marker := line.get_marker()) != "None":
+                look += f" {marker} {_colour(line.get_markeredgecolor())} {_colour(line.get_markerfacecolor())}"
+            found.append(f"  line {_label(line)} ({look}): {_short(line.get_xdata())}, {_short(line.get_ydata())}")
         for patch in axes.patches:
             corners = patch.get_extents().transformed(axes.transData.inverted()).get_points()
-            found.append(f"  {type(patch).__name__} {_label(patch)}: {_short(corners)}")
+            colours = f"{_colour(patch.get_facecolor())} {_colour(patch.get_edgecolor())}"
+            found.append(f"  {type(patch).__name__} {_label(patch)} ({colours}): {_short(corners)}")
         for points in axes.collections:
             found.append(f"  {type(points).__name__} {_label(points)}: {_short(points.get_offsets())}")
         for image in axes.get_images():
             shown = np.asarray(image.get_array(), dtype=float)
             found.append(f"  image {_summary(shown)}, at {_short(image.get_extent())}")
     return "\n".join(found)
+
+
+def _colour(name: Any) -> str:
+    return name if isinstance(name, str) and name == "none" else to_hex(name)
 
 
 def _words(texts: Any) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import io
 import json
+from pathlib import Path
 
 import numpy as np
+import planewise.reports
 import pytest
 import torch
 import yaml
@@ -20,13 +24,18 @@ from planewise.reports import (
     grading_figures,
     jigsaw_figures,
     neighbours,
+    patch_figures,
     patch_location_figures,
     planned_views,
     position_figures,
     pretext_figures,
     restoration_figures,
     rotation_figures,
+    segmentation_figures,
+    slice_order_figures,
+    study_figures,
 )
+from planewise.reports.shown_slices import ShownSlice
 from typer.testing import CliRunner
 
 from tests.exams.conftest import write_usual_exam
@@ -38,6 +47,8 @@ from tests.reports.study.test_segmentation import study as segmentation  # noqa:
 from tests.reports.study.test_two_phases import study as two_phases  # noqa: F401
 from tests.reports.study.test_volumes import study as volumes  # noqa: F401
 from tests.reports.test_study_page import study as classification  # noqa: F401
+
+FOLDER = Path(planewise.reports.__file__).parent
 
 
 @pytest.fixture
@@ -148,34 +159,65 @@ def test_figures_of_evaluation(assert_expected):
     labels = rng.integers(0, 10, (3, 12, 10))
     squares = [f"square {number}" for number in range(1, 10)]
     order = np.array([[0, 1, 2, 3], [3, 1, 0, 2]])
-    figures = {
-        "roc": classification_figures.roc_figure(shares, classes, names, classification_scores(shares, classes, names)),
-        "findings": findings_figures.findings_roc_figure(
-            found, known, findings, finding_scores(found, known, findings), "t"
+    decision = findings_figures.Decision("a: acl", some(6, 5, 3), some(3, 6, 5), [4, 5, 6])
+    graded = grading_figures.Graded("a: mild", some(3, 6, 5) / 2, some(6, 5) / 2)
+    ahead = [patch_figures.PredictedRow(row, [0, 1], 2, [2, 3]) for row in (1, 2)]
+    corners = [(row, column) for row in (0, 3) for column in (0, 4)]
+    pairs = {key: some(20) / 2 for key in ("first", "second")} | {"correct": np.arange(20) % 3 > 0}
+    distances = {"mirrored": [0, 0, 1], "distance_from": [0.0, 0.5, 0.2], "distance_to": [0.5, 1.0, 0.4]}
+    two = [some(12, 10), some(12, 10)]
+    shown = {caption: ShownSlice(image, labels[0] % 4, labels[1] % 4) for caption, image in zip("ab", two, strict=True)}
+    other = {caption: ShownSlice(image, labels[0] % 4, labels[2] % 4) for caption, image in zip("ab", two, strict=True)}
+    structures = {1: "RV", 2: "muscle", 3: "LV"}
+    drawn = [
+        (classification_figures.roc_figure, shares, classes, names, classification_scores(shares, classes, names)),
+        (findings_figures.findings_roc_figure, found, known, findings, finding_scores(found, known, findings), "t"),
+        (findings_figures.saliency_figure, [decision, decision._replace(numbers=None)], "t", 2),
+        (
+            grading_figures.confusion_figure,
+            {"confusion": [[3, 1], [0, 2]], "kappa": 0.5, "photographs": 6, "accuracy": 0.8}, ["none", "mild"], "t",
         ),
-        "confusion": grading_figures.confusion_figure(
-            {"confusion": [[3, 1], [0, 2]], "kappa": 0.5, "photographs": 6, "accuracy": 0.8}, ["none", "mild"], "t"
+        (grading_figures.photographs_figure, [graded] * 2, "t"),
+        (jigsaw_figures.puzzle_gallery, some(2, 8, 6), some(2, 4, 3, 2), order, order[::-1], 2, ["a", "b"]),
+        (neighbours.neighbour_gallery, [some(2, 5, 4), some(2, 5, 4)], [["a", "b"], ["c", "d"]], "t"),
+        (patch_figures.prediction_gallery, some(2, 6, 8), (3, 4), corners, ahead),
+        (
+            patch_location_figures.patch_location_gallery,
+            some(2, 1, 9, 9), some(2, 9, 3, 3), [1, 4], [1, 6], 3, ["a", "b"],
         ),
-        "puzzles": jigsaw_figures.puzzle_gallery(some(2, 8, 6), some(2, 4, 3, 2), order, order[::-1], 2, ["a", "b"]),
-        "neighbours": neighbours.neighbour_gallery([some(2, 5, 4), some(2, 5, 4)], [["a", "b"], ["c", "d"]], "t"),
-        "patches": patch_location_figures.patch_location_gallery(
-            some(2, 1, 9, 9), some(2, 9, 3, 3), [1, 4], [1, 6], 3, ["a", "b"]
+        (planned_views.planned_views_figure, some(12, 10, 4), some(2, 12, 10, 4) / 2, affines, plan, "7f3a"),
+        (position_figures.position_gallery, some(3, 12, 10), labels, labels[::-1], ["a", "b", "c"], squares),
+        (position_figures.stack_positions_figure, some(10, 3, 12), labels.transpose(2, 0, 1), squares, "t"),
+        (
+            pretext_figures.heatmap_gallery,
+            some(2, 12, 10), some(2, 2, 12, 10) / 2, some(2, 2, 12, 10) / 2, ["a", "b"], ["2ch", "4ch"],
         ),
-        "plan": planned_views.planned_views_figure(some(12, 10, 4), some(2, 12, 10, 4) / 2, affines, plan, "7f3a"),
-        "positions": position_figures.position_gallery(some(3, 12, 10), labels, labels[::-1], ["a", "b", "c"], squares),
-        "heatmaps": pretext_figures.heatmap_gallery(
-            some(2, 12, 10), some(2, 2, 12, 10) / 2, some(2, 2, 12, 10) / 2, ["a", "b"], ["2ch", "4ch"]
+        (
+            pretext_figures.regression_plot,
+            some(6) / 2, np.linspace(0, 1, 6),
+            dict.fromkeys(("slope", "intercept", "pearson_r", "r2", "mae", "mse"), 0.5), "t",
         ),
-        "regression": pretext_figures.regression_plot(
-            some(6) / 2,
-            np.linspace(0, 1, 6),
-            dict.fromkeys(("slope", "intercept", "pearson_r", "r2", "mae", "mse"), 0.5),
-            "t",
+        (restoration_figures.restoration_gallery, some(2, 5, 4), some(2, 5, 4), some(2, 5, 4), ["a", "b"]),
+        (restoration_figures.restored_stack_figure, some(5, 4, 6), some(5, 4, 6), "t"),
+        (rotation_figures.rotation_gallery, [some(2, 5, 4)], ["a", "b"], [True, False]),
+        (segmentation_figures.segmentation_gallery, two, labels[:2] % 4, labels[1:] % 4, ["a", "b"], structures),
+        (segmentation_figures.method_comparison, {"one": shown, "other": other}, structures),
+        (
+            slice_order_figures.order_accuracy_figure,
+            pairs, distances | {"accuracy": [0.6, 0.7, 0.8]}, {"chance": 0.5, "accuracy": 0.65, "pairs": 20}, "t",
         ),
-        "restored": restoration_figures.restoration_gallery(some(2, 5, 4), some(2, 5, 4), some(2, 5, 4), ["a", "b"]),
-        "restored stack": restoration_figures.restored_stack_figure(some(5, 4, 6), some(5, 4, 6), "t"),
-        "rotations": rotation_figures.rotation_gallery([some(2, 5, 4)], ["a", "b"], [True, False]),
+    ]  # fmt: skip
+    figures = {draw.__name__: draw(*given) for draw, *given in drawn}
+    # nor may a new one be left out; those of studies are on their pages
+    modules = [importlib.import_module(f"planewise.reports.{path.stem}") for path in FOLDER.glob("*_figures.py")]
+    public = {
+        name
+        for module in {*modules, neighbours, planned_views} - {study_figures}
+        for name, function in vars(module).items()
+        if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_")
+        if function.__annotations__.get("return") == "Figure"
     }
+    assert figures.keys() == public
     text = "\n\n".join(f"{name}\n{text_of_figure(figure)}" for name, figure in figures.items())
     markups = json.dumps(planned_views.slicer_markups(plan), indent=1)
     assert_expected("figures.txt", f"{text}\n\n{markups}")
