@@ -52,6 +52,18 @@ def test_joining_and_leaving(launched):
     assert not dist.is_initialized() and idist.get_world_size() == 1 and idist.backend() is None
 
 
+def test_other_processes_than_the_first_log_only_errors(launched, monkeypatch):
+    handler = logging.Handler()
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+    records = [logging.LogRecord("a", level, "", 0, "", (), None) for level in (logging.WARNING, logging.ERROR)]
+    for first, passed in ((True, [True, True]), (False, [False, True])):
+        monkeypatch.setattr("planewise.engines.processes.is_first_process", lambda first=first: first)
+        launched()
+        join_processes("cpu")
+        assert [bool(handler.filter(record)) for record in records] == passed
+        leave_processes()
+
+
 def test_inside_a_slurm_job_the_process_keeps_its_number(launched, monkeypatch):
     """SLURM starts torchrun once per machine, so the task's number is 0 in every process."""
     launched(local_rank=3)

@@ -181,6 +181,8 @@ def test_truncated_compressed_file(tmp_path):
         ({"PixelSpacing": [49, 49], "Rows": 100, "PixelData": bytes(100 * 24 * 2)}, refusals.IMPOSSIBLE_GEOMETRY),
         ({"SliceThickness": 0}, refusals.NO_THICKNESS),
         ({"Rows": 0}, refusals.NO_PIXELS),
+        ({"Rows": None}, refusals.TRUNCATED),
+        ({"Columns": None}, refusals.TRUNCATED),
         ({"Rows": 12}, refusals.SMALL_MATRIX),
         (
             {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.2"},

@@ -46,6 +46,8 @@ def test_views_are_moved_in_a_copy(move, tmp_path):
     file = next(copy.glob("2ch*/*"))
     assert pydicom.dcmread(file).PixelData == pydicom.dcmread(tree / file.relative_to(copy)).PixelData
     assert misplaced(tree, move) == copy and misplaced(tree, Move()) == tree
+    others = (Move(turn=1), Move(shift=1), Move(shift=2), Move(turn=1, shift=1))
+    assert len({copy, *(misplaced(tree, other) for other in others)}) == 5, "each move has a copy of its own"
 
 
 def test_what_an_archive_says_of_a_view(tmp_path):
