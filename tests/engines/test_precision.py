@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
-from planewise.engines import AutocastInferer, allow_tf32, precision
+from planewise.engines import AutocastInferer, allow_tf32, precision, start_run
 from planewise.errors import InputError
 from planewise.losses import MultitaskLoss
 from planewise.networks import (
@@ -111,6 +112,19 @@ def test_tf32(setting, allowed, products):
         each.allow_tf32 = not allowed
     allow_tf32(setting)
     assert [each.allow_tf32 for each in products] == [allowed, allowed]
+
+
+def test_training_and_inference_set_tf32(products, tmp_path):
+    config = {"imports": ["$import planewise"], "initialize": "$planewise.engines.check_run()"}
+    for allowed in (True, False):
+        for start in (
+            lambda allowed=allowed: start_run(tmp_path / str(allowed), 0, tf32=allowed),
+            lambda allowed=allowed: ConfigParser(config | {"tf32": allowed}).get_parsed_content("initialize"),
+        ):
+            for each in products:
+                each.allow_tf32 = not allowed
+            start()
+            assert [each.allow_tf32 for each in products] == [allowed, allowed]
 
 
 def image_for(network: nn.Module) -> Tensor:

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 
 import numpy as np
 import pydicom
@@ -197,6 +198,27 @@ def test_truncated_compressed_file(tmp_path):
 )
 def test_what_is_no_slice_is_refused_with_its_reason(tmp_path, tags, expected):
     assert reason(write_image(tmp_path / "a.dcm", **PLACE, **tags)) == expected
+
+
+@pytest.mark.parametrize(
+    ("tags", "component"),
+    [
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND"]}, "magnitude"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY"]}, "magnitude"),
+        ({"ImageType": ["P", "R"]}, "magnitude"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "P", "RETRO"]}, "phase"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "VELOCITY MAP"]}, "phase"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "R_IR"]}, "real"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "I"]}, "imaginary"),
+        ({"ComplexImageComponent": "PHASE"}, "phase"),
+        ({"ComplexImageComponent": "REAL"}, "real"),
+        ({"ComplexImageComponent": "IMAGINARY"}, "imaginary"),
+    ],
+)
+def test_phase_images_are_of_another_kind(tmp_path, tags, component):
+    """The first two values of ImageType never name the component."""
+    (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, **tags))
+    assert re.match(r"[a-z]+", frame.kind)[0] == component
 
 
 def test_pixels_may_be_padded_to_an_even_length(tmp_path):

@@ -140,6 +140,7 @@ def test_masks_that_do_not_fit_are_listed_with_the_reason(tree, tmp_path):
     write_mask(masks / "case7.nii.gz", affine, shape)
     write_mask(masks / "case7_es.nii.gz", affine, shape)
     write_mask(masks / "nobody_ed.nii.gz", moved, shape)
+    write_mask(masks / "case7_frame05.nii.gz", affine, (*shape, 2))
     (masks / "broken_ed.nii.gz").write_bytes(b"no")
     result = index_folder(tree, labels_dir=masks)
     reasons = dict(result.unmatched)
@@ -151,7 +152,8 @@ def test_masks_that_do_not_fit_are_listed_with_the_reason(tree, tmp_path):
     assert "6 phases and the mask's name gives none" in reasons["case7.nii.gz"]
     assert "end-systole" in reasons["case7_es.nii.gz"]
     assert "no exam has this name" in reasons["nobody_ed.nii.gz"]
-    assert len(reasons) == 8
+    assert reasons["case7_frame05.nii.gz"] == "it has 4 dimensions; each phase needs one 3D mask"
+    assert len(reasons) == 9
 
 
 def test_the_class_table_can_say_when_systole_ends(tree, tmp_path):
@@ -188,6 +190,11 @@ def test_classes_reach_every_item_of_the_exam(tree, tmp_path):
     groups = {item["image"].split("/")[-3]: (item.get("group"), item.get("height")) for item in items_of(result)}
     assert groups == {"case7": ("DCM", 180.5), "case8": ("NOR", None)}
     assert result.unmatched == [("nobody", "no exam has this name (hash, folder or PatientID)")]
+    write_usual_exam(tree / "more/case7", PatientID="P-3", StudyInstanceUID="1.2.9", FrameOfReferenceUID="1.2.9.1")
+    (tmp_path / "classes.csv").write_text("exam,group\ncase7,DCM\ncase8,NOR\n")
+    result = index_folder(tree, classes=tmp_path / "classes.csv")
+    assert result.unmatched == [("case7", "2 patients have this name")]
+    assert {item["image"].split("/")[-3] for item in items_of(result) if "group" in item} == {"case8"}
 
 
 def test_leading_zeros_of_a_number_do_not_matter():

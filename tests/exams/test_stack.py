@@ -81,3 +81,22 @@ def test_phases_are_counted_by_slice():
     stack.slices[1].phases *= 7
     stack.slices[2].phases *= 3
     assert stack.phase_counts == (1, 7)
+
+
+def test_how_a_stack_differs_from_the_one_that_is_used():
+    """The first difference is named, in the order in which it excludes a stack."""
+    chosen = oblique([0 * NORMAL, 8 * NORMAL])
+    turned = np.cos(np.radians(30)) * NORMAL + np.sin(np.radians(30)) * ROW
+    two = [replace(entry, phases=entry.phases * 2) for entry in chosen.slices]
+    kept = "(the longest consistent run is kept)"
+    alike = {"slices": chosen.slices}
+    for changed, said in (
+        ({"columns": 7, "normal": turned}, f"but with a matrix of 7x9 instead of 5x9 {kept}"),
+        ({"rows": 5}, f"but with a matrix of 5x5 instead of 5x9 {kept}"),
+        ({"in_plane": (3.0, 1.6), "normal": turned}, f"but with pixels of 3 x 1.6 mm instead of 3 x 1.5 mm {kept}"),
+        ({"in_plane": (3.005, 1.5), "normal": turned, **alike}, f"but turned by 30.0 deg {kept}"),
+        ({"normal": -NORMAL}, "but rotated in plane or of another kind (sequence, echo, phase image)"),
+    ):
+        assert replace(chosen, **changed).difference_from(chosen) == said
+    assert chosen.difference_from(replace(chosen, slices=two)) == "but with 1 phases instead of 2"
+    assert replace(chosen, slices=two).difference_from(chosen).startswith("but rotated in plane")

@@ -1,12 +1,15 @@
 """Test indexing of M&Ms-2 and of UK Biobank's style: short axis and 4ch, planes, labels, and every pitfall."""
 
+from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from planewise.data.datalist import labelled
 from planewise.errors import InputError
-from planewise.exams import index_folder
+from planewise.exams import index_folder, mnms2, ukbb
+from planewise.exams.volume import stem
 from planewise.phantoms import LABELLED, MNMS2_DEFECTS, UKBB_DEFECTS, VOLUNTEERS, Recipe, write_exams
 from planewise.preprocessing import LoadSliced
 
@@ -190,3 +193,37 @@ def test_images_of_your_own_are_4ch_if_they_have_one_slice(tmp_path):
         ("/a.nii.gz", None, True), ("/b.nii.gz", 0, False), ("/b.nii.gz", 1, False), ("/b.nii.gz", 2, False),
     ]  # fmt: skip
     assert result.skipped["NIfTI stack of slices: a 4ch image has one"][0] == 1
+
+
+def read(room, home, *names: str) -> tuple[list[tuple], dict[str, list[str]]]:
+    """What a reader takes of an exam with empty files of these names, and what it leaves out."""
+    for name in names:
+        write(home / f"{name}.nii.gz", (4, 4, 1))
+    skipped = defaultdict(list)
+    volumes = room.read_exam(home, sorted(home.glob("*.nii.gz")), skipped)
+    files = [(stem(each.image), each.label and stem(each.label), each.phase, each.view) for each in volumes]
+    return files, {reason: [stem(Path(path)) for path in paths] for reason, paths in skipped.items()}
+
+
+def test_frames_and_cines_of_uk_biobank(tmp_path):
+    names = ("sa", "sa_ED", "label_sa_ED", "label_sa_ES", "la_2ch", "label_la_2ch_ED", "la_4ch", "la_4ch_ED")
+    volumes, skipped = read(ukbb, tmp_path / "1", *names)
+    cines = [("la_2ch", None, None, "2ch"), ("la_4ch", None, None, "4ch")]
+    assert volumes == [("sa_ED", "label_sa_ED", "ED", "sax"), *cines]
+    assert skipped == {
+        "labels without their frame next to them (la_2ch_ED.nii.gz)": ["label_la_2ch_ED"],
+        "labels without their frame next to them (sa_ES.nii.gz)": ["label_sa_ES"],
+        "NIfTI cine whose frames are next to it: the frames are used": ["sa"],
+        "frame of a NIfTI cine in the same folder: the cine is used": ["la_4ch_ED"],
+    }
+
+
+def test_frames_and_cines_of_mnms2(tmp_path):
+    names = ("007_SA_CINE", "007_LA_CINE", "007_LA_ED", "007_LA_ED_gt", "007_XA_ED")
+    volumes, skipped = read(mnms2, tmp_path / "007", *names)
+    assert volumes == [("007_SA_CINE", None, None, "sax"), ("007_LA_ED", "007_LA_ED_gt", "ED", "4ch")]
+    assert skipped == {
+        "exam of M&Ms-2 without dataset_information.csv above it: kept without its group": ["007"],
+        "NIfTI cine whose frames are next to it: the frames are used": ["007_LA_CINE"],
+        "NIfTI file in an exam of M&Ms-2 whose name belongs to none of the exam's images": ["007_XA_ED"],
+    }
