@@ -318,6 +318,8 @@ def test_commands_in_a_text():
     assert config_files(["--config_file=a/inference.yaml"]) == ["inference.yaml"] and config_files(["--x"]) == []
     text = "```yaml\nmonai.bundle run: 1\n```\n```bash\nls # x\npython -m monai.bundle run --a 'b c' \\\n  --d e\n```\n"
     assert documented_runs(text) == [["--a", "b c", "--d", "e"]]
+    others = "```bash\ndocker run --a 1\nplanewise check run\n```\n```python\nmonai.bundle run --b 2\n```\n"
+    assert documented_runs(text + others) == documented_runs(text)
     run = "python -m monai.bundle run --a"
     text = f"```bash\ncd bundles/pretext_b\n{run} 1\ncd ../downstream_a\n{run} 2\n```\n```bash\n{run} 3\n```\n"
     assert documented_runs(text, "downstream_a") == [["--a", "2"], ["--a", "3"]]
