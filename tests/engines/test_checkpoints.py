@@ -507,6 +507,33 @@ def test_the_best_epochs_learner_is_kept_where_it_is_asked_for(tmp_path):
     assert not torch.equal(kept["0.weight"], run.network.weight), "the second epoch was the best, not the last"
 
 
+def test_the_state_of_a_loss_survives_a_break(tmp_path):
+    """A queue of keys, or a centre, that a loss keeps; a loss without a state writes nothing."""
+
+    class Counting(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("steps", torch.zeros(()))
+
+    class CountingRun(Run):
+        def __init__(self, folder):
+            super().__init__(folder)
+            self.handler.loss = Counting()
+
+        def step(self, engine, batch):
+            super().step(engine, batch)
+            self.handler.loss.steps += 1
+
+    CountingRun(tmp_path).go(1)
+    again = CountingRun(tmp_path)
+    again.go(3)
+    assert again.handler.loss.steps == 15
+    without = Run(tmp_path / "other")
+    without.handler.loss = torch.nn.MSELoss()
+    without.go(1)
+    assert "loss" not in torch.load(tmp_path / "other/last.ckpt", weights_only=True)
+
+
 class Killed(BaseException):
     pass
 

@@ -95,6 +95,23 @@ def test_handlers_come_in_their_order(tmp_path, settings, expected):
     assert [type(handler) for handler in run.handler.handlers(run.trainer)] == expected
 
 
+def test_the_state_of_a_loss_is_kept_on_the_device_of_the_run(tmp_path):
+    run = setting(tmp_path)
+    assert run.handler.handlers(run.trainer)[-1].loss is run.handler.loss
+    loss = Squares()
+    loss.register_buffer("queue", torch.zeros(2))
+    BatchTrainer(
+        device="meta",
+        max_epochs=1,
+        train_data_loader=[],
+        network=nn.Linear(1, 1),
+        optimizer=run.optimizer,
+        loss_function=loss,
+        amp=False,
+    )
+    assert loss.queue.device.type == "meta"
+
+
 @pytest.mark.parametrize(("epoch_level", "rate"), [(True, 0.025), (False, 0.1 / 16)])
 def test_a_run_validates_logs_and_writes(tmp_path, epoch_level, rate):
     run = setting(tmp_path, lr_epoch_level=epoch_level, val_interval=1)

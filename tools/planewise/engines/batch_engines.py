@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from torch import nn
 
 from planewise.data.batch_loader import BatchLoader
 from planewise.engines import side_stream as side_streams
@@ -15,6 +16,8 @@ from planewise.parse_bool import parse_bool
 
 class BatchTrainer(SupervisedTrainer):
     """MONAI's ``SupervisedTrainer`` for whole batches, with non-blocking copies and, if ``amp`` needs it, scaled gradients.
+
+    The loss is moved to the device, because its buffers must be where the predictions are.
 
     Args:
         device, max_epochs, ...: as for ``monai.engines.SupervisedTrainer``.
@@ -35,6 +38,8 @@ class BatchTrainer(SupervisedTrainer):
     ) -> None:
         scaled = precision(amp, device) == "float16"
         super().__init__(device=device, amp=scaled, non_blocking=non_blocking, decollate=decollate, **arguments)
+        if isinstance(self.loss_function, nn.Module):
+            self.loss_function.to(device)
         if parse_bool(side_stream, "side_stream") and torch.device(device).type in side_streams.KINDS:
             self.prepare_batch = side = side_streams.SideStream(self.prepare_batch, device)
             if isinstance(self.data_loader, BatchLoader):

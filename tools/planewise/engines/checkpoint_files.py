@@ -36,7 +36,7 @@ def _is_state(saved: dict[str, Any]) -> bool:
         return False
     counts = [saved[key] for key in ("epoch", "iteration", "best_metric_epoch")]
     states = [state for key in ("network", "lr_scheduler") if (state := saved[key]) is not None]
-    states += [saved["optimizer"], saved.get("learner", {})]
+    states += [saved["optimizer"], saved.get("learner", {}), saved.get("loss", {})]
     return (
         all(type(count) is int for count in counts)
         and min(counts[:2]) >= 0
@@ -113,9 +113,9 @@ class CheckpointFiles:
         """Read ``last.ckpt`` to the CPU, because Adam would wait for the GPU at each step if its count of steps were there.
 
         Returns:
-            A dictionary of the state dicts ``network``, ``optimizer`` and ``lr_scheduler``, and ``learner`` if it is more
-            than the network; the last ``epoch`` and ``iteration``; and ``best_metric`` and ``best_metric_epoch``. None
-            if there is no such file.
+            A dictionary of the state dicts ``network``, ``optimizer`` and ``lr_scheduler``, ``learner`` if it is more than
+            the network, and ``loss`` if the loss has a state; the last ``epoch`` and ``iteration``; and ``best_metric``
+            and ``best_metric_epoch``. None if there is no such file.
 
         Raises:
             InputError: the file is empty, truncated or not a checkpoint, or its weights are missing.

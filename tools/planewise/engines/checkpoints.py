@@ -56,6 +56,8 @@ class CheckpointHandler:
         network, optimizer, lr_scheduler: objects to save and restore.
         learner: the trained module, if it contains more than ``network`` (projectors, a momentum network, another task's
             head). It is written to ``last.ckpt`` under ``learner``; ``model.pt`` contains only ``network``.
+        loss: the loss, if it may have a state: the persistent buffers of a loss, such as a queue of keys or a centre, are
+            written to ``last.ckpt`` under ``loss``.
         evaluator: the evaluator whose key metric determines the best epoch. If it is None or has no data, the last epoch
             is the best.
         resume: False starts over and removes an earlier run's ``last.ckpt``.
@@ -77,6 +79,7 @@ class CheckpointHandler:
         resume: bool | str = True,
         lr_epoch_level: bool = True,
         learner: nn.Module | None = None,
+        loss: nn.Module | None = None,
         best_learner: bool = False,
         interval: float = 60.0,
     ) -> None:
@@ -85,6 +88,7 @@ class CheckpointHandler:
         self.files = CheckpointFiles(Path(save_dir))
         self.network = network
         self.learner = None if learner is network else learner
+        self.loss = loss
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.evaluator = evaluator
@@ -156,6 +160,8 @@ class CheckpointHandler:
         self.network.load_state_dict(saved["network"])
         if self.learner is not None:
             self.learner.load_state_dict(saved.get("learner", {}))
+        if "loss" in saved:
+            self.loss.load_state_dict(saved["loss"])
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.lr_scheduler is not None:
             schedule = saved["lr_scheduler"]
@@ -257,6 +263,8 @@ class CheckpointHandler:
             "best_metric": best_metric,
             "best_metric_epoch": best_epoch,
         }
+        if self.loss is not None and (kept := self.loss.state_dict()):
+            state["loss"] = _copied(kept, copies)
         learned = None
         if self.learner is not None:
             learned = _copied(self.learner.state_dict(), copies)

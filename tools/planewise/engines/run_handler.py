@@ -113,6 +113,7 @@ class RunHandler:
                 resume=self.resume,
                 lr_epoch_level=self.lr_epoch_level,
                 learner=self.learner,
+                loss=self.loss,
                 best_learner=self.best_learner,
                 interval=self.checkpoint_interval,
             )

@@ -49,8 +49,6 @@ class MultiLabelBCELoss(TermLoss):
     def terms(self, prediction: Tensor, target: Tensor) -> list[Term]:
         known = torch.isfinite(target)
         label = torch.where(known, target, 0.0)
-        if self.positive.device != prediction.device:
-            self.to(prediction.device)
         weight = torch.where(known, label * self.positive + (1 - label) * self.negative, 0.0)
         entropy = binary_cross_entropy_with_logits(prediction, label, weight=weight, reduction="sum")
         return [Term(*mean_over_known(entropy, known))]
