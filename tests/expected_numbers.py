@@ -95,7 +95,8 @@ def check_numbers(
     values = rounded(numbers(found))
     if write:
         _store(file, case, values)
-    stored = json.loads(file.read_text()).get(case, {})
+    stored = json.loads(file.read_text()).get(case)
+    assert stored is not None, f"no numbers of {case} are stored; to store them, run pytest with --write-expected"
     wrong = [
         f"  {key}: {values.get(key, 'missing')}, expected {stored.get(key, 'nothing')}"
         for key in sorted(values.keys() | stored.keys())
