@@ -27,7 +27,8 @@ def samples() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
 def mean_loss(kind: type[Loss], first: int, step: int, batch_size: int, count: int = 11) -> float:
     """The mean loss over every step-th sample, in batches."""
     prediction, target = samples()
-    metric = kind(MultitaskLoss(0.3, 2.0), batch_size=lambda target: len(target["location"]))
+    size = {} if kind is MaskedLoss else {"batch_size": lambda target: len(target["location"])}
+    metric = kind(MultitaskLoss(0.3, 2.0), **size)
     own = list(range(first, count, step)) or list(range(count))
     with torch.no_grad():
         for _ in range(2):  # the metric is reused in every epoch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ignite.distributed as idist
@@ -27,17 +27,18 @@ class MaskedLoss(Loss):
 
     Args:
         loss_fn: a `planewise.losses.TermLoss`.
-        output_transform, batch_size: as in Ignite.
+        output_transform, batch_size: as in Ignite, except that the size of a batch whose targets are a dictionary is the
+            length of the first one.
     """
 
     def __init__(
         self,
         loss_fn: TermLoss,
         output_transform: Callable = pred_and_label,
-        batch_size: Callable[[Any], int] = len,
+        batch_size: Callable[[Any], int] | None = None,
     ) -> None:
         self._terms_of = loss_fn.terms
-        super().__init__(self._mean, output_transform, batch_size)
+        super().__init__(self._mean, output_transform, batch_size or _items)
 
     @reinit__is_reduced
     def reset(self) -> None:
@@ -63,3 +64,7 @@ class MaskedLoss(Loss):
         means, known, items = batches[..., :terms], batches[..., terms:-1], batches[..., -1].sum(dim=1)
         means = (means * known).sum(dim=1) / known.sum(dim=1).clamp_min(1)
         return float((means @ self._weights * items).sum() / items.sum())
+
+
+def _items(target: Any) -> int:
+    return len(next(iter(target.values())) if isinstance(target, Mapping) else target)
