@@ -257,13 +257,18 @@ def test_others_too_to_the_weights(name, phantoms, tmp_path):
     train(0, name, str(tmp_path / "start"), 4, configs, overrides | {"max_epochs": 1, "learning_rate": 0.0})
     in_processes(train, name, str(tmp_path / "pair"), 2, [*configs, PARALLEL], overrides)
     rows, expected = (read_history(tmp_path / folder / "history.csv") for folder in ("pair", "alone"))
+    reason = (
+        "two processes drift away from one. If the loss's own test of two processes passes, the steps may amplify rounding: "
+        "see `processes` in .github/CONTRIBUTING.md"
+    )
     # in validation, SimCLR's negatives come from the process's own batch
     for key in declared.get("same", ["train_loss", "val_loss"]):
-        assert [row[key] for row in rows] == pytest.approx([row[key] for row in expected], rel=1e-3)
+        assert [row[key] for row in rows] == pytest.approx([row[key] for row in expected], rel=1e-3), f"{key}: {reason}"
     start, pair, alone = (weights(tmp_path / folder, "last.ckpt")["network"] for folder in ("start", "pair", "alone"))
     assert start.keys() == pair.keys() == alone.keys()
     way, apart = (torch.cat([(alone[key] - other[key]).flatten() for key in alone]).norm() for other in (start, pair))
-    assert way > 1e-3 and apart < 2e-3 * way
+    assert way > 1e-3, "the weights have hardly moved; declare a larger learning_rate under tests: processes"
+    assert apart < 2e-3 * way, f"{apart / way:.2g} of the weights' change differs: {reason}"
 
 
 @pytest.mark.slow

@@ -178,7 +178,8 @@ def told_apart(settings: dict[str, Any]) -> dict[str, Any]:
         elif key in COUNTS:
             changed[key] = value + 100 + own
         elif isinstance(value, float):
-            changed[key] = value + 1e-5 * own
+            # a share, such as a momentum, stays below one
+            changed[key] = value + 1e-5 * own * (-1 if 0.99 < value < 1 else 1)
         elif isinstance(value, list) and value and all(isinstance(entry, float) for entry in value):
             changed[key] = [entry + 1e-5 * own for entry in value]
     return changed
