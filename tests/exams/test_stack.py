@@ -37,14 +37,30 @@ def test_only_gaps_and_images_that_stand_out_are_doubted():
     assert oblique(regular[:1]).doubts == []
     gap = "slices are 10.0 to 20.0 mm apart: is a slice missing, or is its position wrong?"
     assert oblique([*regular[:3], *regular[4:]]).doubts == [gap]
-    # images are 15 mm wide and 13.5 mm high
-    for way, width in ((ROW, 15), (COLUMN, 13.5)):
-        for far, said in ((0.8, 0), (1.2, 1), (-1.2, 1)):
-            moved = oblique([*regular[:3], 30 * NORMAL + 3 * ROW + far * width * way, *regular[4:]])
-            assert (
-                moved.doubts
-                == ["1 image displaced sideways by more than the image's size: is the position wrong?"] * said
-            )
+    gap = "slices are 4.0 to 16.0 mm apart: is a slice missing, or is its position wrong?"
+    assert oblique([*regular[:3], 24 * NORMAL + 3 * ROW, *regular[4:]]).doubts == [gap]
+    gap = "slices are 4.0 to 10.0 mm apart: is a slice missing, or is its position wrong?"
+    assert oblique([*regular, 54 * NORMAL + 5 * ROW]).doubts == [gap]
+    for way in (ROW, COLUMN):
+        for far, said in ((9, 0), (11, 1), (-11, 1)):
+            moved = oblique([*regular[:3], 30 * NORMAL + 3 * ROW + far * way, *regular[4:]])
+            assert moved.doubts == ["1 image displaced sideways by more than 10 mm: is the position wrong?"] * said
+    # images that drift by as much as they are apart, and one that does not
+    sheared = [10 * step * (NORMAL + COLUMN) for step in range(6)]
+    assert oblique(sheared).doubts == []
+    assert len(oblique([*sheared[:3], sheared[3] + 11 * ROW, *sheared[4:]]).doubts) == 1
+
+
+def test_another_slice_thickness_is_doubted():
+    stack = oblique([10 * step * NORMAL for step in range(4)])
+    for thickness, said in ((8.5, 0), (9.0, 1), (0.8, 1), (None, 1)):
+        stack.slices[1].phases = [make_frame(affine=stack.slices[1].affine.tolist(), thickness=thickness)]
+        doubt = "1 image without the slice thickness of the others, 8 mm: is the header wrong?"
+        assert stack.doubts == [doubt] * said
+    # if no header has a thickness, there is nothing to compare
+    for entry in stack.slices:
+        entry.phases = [make_frame(affine=entry.affine.tolist(), thickness=None)]
+    assert replace(stack, thickness=None).doubts == []
 
 
 def test_the_centre_of_an_image_lies_between_its_outer_voxel_centres():

@@ -48,7 +48,7 @@ _KEYWORDS = [
     "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "TemporalPositionIdentifier", "EchoNumbers",
     "ScanningSequence", "SequenceVariant", "ScanOptions", "EchoTime", "RepetitionTime", "EchoPulseSequence",
     "DiffusionBValue", "TriggerTime", "CardiacNumberOfImages", "NominalInterval",
-    "SliceThickness", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
+    "SliceThickness", "SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
     "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit",
     "PhotometricInterpretation",
     "BurnedInAnnotation", "ComplexImageComponent", "RescaleSlope", "RescaleIntercept",

@@ -16,6 +16,7 @@ from planewise.exams.refusals import (
     FRAMES_RESCALED,
     IMPOSSIBLE_GEOMETRY,
     NO_FRAME_POSITIONS,
+    NO_GAP,
     NO_POSITION,
     NO_THICKNESS,
     Refused,
@@ -56,6 +57,9 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         return [_whole(common | _enhanced_frame(group, shared, index)) for index, group in enumerate(per_frame)]
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise Refused(NO_FRAME_POSITIONS)
+    between = values_of(header.get("SpacingBetweenSlices"))[:1]
+    if between not in ([], [""]) and not number_of(between[0]):
+        raise Refused(NO_GAP)
     frame = {
         "frame": None,
         "affine": slice_affine(

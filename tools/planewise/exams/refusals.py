@@ -45,6 +45,8 @@ NO_THICKNESS = "slice thickness of zero or less in the header"
 NO_PIXELS = "no rows or no columns: the header says that the image has no pixels"
 SMALL_MATRIX = "more pixel data than the header's rows and columns describe: its matrix is wrong"
 BAD_BITS = "contradictory bits of the pixels: the high bit must be the bits stored minus one"
+NO_BITS = "no bits allocated per pixel, or no samples per pixel: ITK cannot read the image"
+NO_GAP = "distance between slices (SpacingBetweenSlices) that is zero or not a number: ITK cannot read the image"
 NO_FRAME_POSITIONS = "multi-frame file without a position for each frame"
 FRAMES_RESCALED = "CT whose frames have different rescale slopes or intercepts: ITK applies the first to all"
 INVERTED = "CT with inverted grey values (MONOCHROME1): ITK does not read them as Hounsfield units"
@@ -174,16 +176,18 @@ def refuse_scale(header: dict, needed: bool) -> None:
 
 
 def refuse_bits(header: dict) -> None:
-    """Raises `Refused` if the pixels' bits are not where DICOM requires them (PS3.5, 8.1.1), because readers shift such
-    bits differently, or not at all.
+    """Raises `Refused` if pixels have no bits, or if their bits are not where DICOM requires them (PS3.5, 8.1.1), because
+    readers shift such bits differently, or not at all.
 
     Args:
         header: maps keywords to values.
     """
     allocated, stored, high = (header.get(keyword) for keyword in ("BitsAllocated", "BitsStored", "HighBit"))
+    if not allocated or header.get("SamplesPerPixel") == 0:
+        raise Refused(NO_BITS)
     if stored is None or high is None:
         return
-    values = [number_of(value) for value in (allocated or 16, stored, high)]
+    values = [number_of(value) for value in (allocated, stored, high)]
     if None in values or not 1 <= values[1] <= values[0] or values[2] != values[1] - 1:
         raise Refused(BAD_BITS)
 
@@ -222,7 +226,7 @@ def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> No
         if item[:4] != b"\xfe\xff\xdd\xe0":
             raise Refused(TRUNCATED)
         return
-    bits = int(header.get("BitsAllocated") or 16)
+    bits = int(header["BitsAllocated"])
     frames = int(header.get("NumberOfFrames") or 1)
     wanted = math.ceil(int(header["Rows"]) * int(header["Columns"]) * frames * bits / 8)
     if size - start < wanted:

@@ -10,8 +10,12 @@ import numpy as np
 from planewise.exams.frame import Frame
 from planewise.exams.words import count_of
 
-#: A remark gives the largest gap between slices if it is larger than the median gap by this factor.
-WIDE_GAP = 1.5
+#: A gap between slices is remarked on if it differs from the median gap by more than this factor.
+UNEVEN_GAP = 1.5
+#: Images displaced sideways by more than this (mm) are remarked on: the heatmaps' standard deviation is 7.6 mm.
+SIDEWAYS = 10.0
+#: A slice thickness is remarked on if it differs from the stack's by more than this share.
+OTHER_THICKNESS = 0.1
 
 
 @dataclass(slots=True, eq=False)
@@ -74,20 +78,33 @@ class Stack:
 
     @property
     def doubts(self) -> list[str]:
-        """Signs of a wrong position in a header or of a missing slice: unequal gaps, and images displaced sideways. In words;
-        empty for a regular stack.
+        """Signs of a wrong header or of a missing slice: unequal gaps, images displaced sideways, and images with another
+        slice thickness. In words; empty for a regular stack.
         """
         gaps, found = self.gaps, []
-        if len(gaps) > 1 and gaps.max() > WIDE_GAP * np.median(gaps):
+        usual = np.median(gaps) if len(gaps) else 0.0
+        if len(gaps) > 1 and (gaps.max() > UNEVEN_GAP * usual or gaps.min() * UNEVEN_GAP < usual):
             apart = f"{gaps.min():.1f} to {gaps.max():.1f} mm"
             found.append(f"slices are {apart} apart: is a slice missing, or is its position wrong?")
-        affines = np.array([frame.affine for entry in self.slices for frame in entry.phases])
-        axes = affines[0, :3, :2] / self.in_plane
-        places = affines[:, :3, 3] @ axes / self.in_plane / (self.columns, self.rows)
-        beside = int((np.abs(places - np.median(places, axis=0)) > 1).any(axis=1).sum())
+        frames = [frame for entry in self.slices for frame in entry.phases]
+        origins, axes = (
+            np.array([frame.affine for frame in frames])[:, :3, 3],
+            self.slices[0].affine[:3, :2] / self.in_plane,
+        )
+        # the origins of a sheared stack drift sideways
+        steps = [(after.affine - before.affine)[:3, 3] for before, after in pairwise(self.slices)]
+        drifts = [step @ axes / (step @ self.normal) for step in steps]
+        places = origins @ axes - np.outer(origins @ self.normal, np.median(drifts, axis=0) if drifts else (0, 0))
+        beside = int((np.linalg.norm(places - np.median(places, axis=0), axis=1) > SIDEWAYS).sum())
         if beside:
             found.append(
-                f"{count_of(beside, 'image')} displaced sideways by more than the image's size: is the position wrong?"
+                f"{count_of(beside, 'image')} displaced sideways by more than {SIDEWAYS:g} mm: is the position wrong?"
+            )
+        odd = [frame for frame in frames if not np.isclose(frame.thickness or 0, self.thickness or 0, OTHER_THICKNESS)]
+        if odd:
+            found.append(
+                f"{count_of(len(odd), 'image')} without the slice thickness of the others, {self.thickness:g} mm: is the "
+                "header wrong?"
             )
         return found
 
