@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import math
 import re
@@ -85,6 +86,30 @@ def study(tmp_path) -> Path:
         columns = {"train_loss": [0.7, 0.6], "val_loss": [0.7, 0.65], "val_auc": [0.5, 0.6]}
         write_csv(folder / "history.csv", {"epoch": [1, 2], **columns})
     return tmp_path
+
+
+@pytest.mark.parametrize("full", ["page.html", "01.png", "page.md"])
+def test_a_full_disk_leaves_the_old_page_with_its_pictures(study, tmp_path, monkeypatch, full):
+    folder = tmp_path / "report"
+    write_study_report(study, folder / "page.html", folder / "page.md")
+    (folder / "page/99.png").write_bytes(b"of the old page")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert {path.name for path in before} >= {"page.html", "01.png", "page.md"}
+    (study / "study.json").write_text(json.dumps(CONFIG | {"title": "a new title"}))
+    write = Path.write_bytes
+
+    def until_full(path, content):
+        if path.name.startswith(Path(full).stem) and path.suffix == Path(full).suffix:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
+
+    with monkeypatch.context() as patch, pytest.raises(InputError, match=rf"{full} cannot be written \(No space left"):
+        patch.setattr(Path, "write_bytes", until_full)
+        write_study_report(study, folder / "page.html", folder / "page.md")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    write_study_report(study, folder / "page.html", folder / "page.md")
+    assert all("a new title" in (folder / name).read_text() for name in ("page.html", "page.md"))
+    assert not (folder / "page/99.png").exists()
 
 
 def test_a_curve_of_one_epoch_is_a_point():

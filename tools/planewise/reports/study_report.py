@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 from planewise.atomic_write import atomic_write
@@ -56,7 +57,7 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
         The page's tables.
 
     Raises:
-        InputError: there is no study in the folder, or a file cannot be written.
+        InputError: there is no study in the folder, or a file cannot be written; then all files stay unchanged.
     """
     found, output = StudyFolder.read(Path(study)), Path(output)
     sections = Page()
@@ -92,10 +93,21 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     if papers := dict.fromkeys(table.paper for table in tables):
         entries = [text for paper in papers for text in (paper.name, paper.citation)]
         page.add(f"<h2>Papers</h2><ul>{'<li>{}: {}</li>' * len(papers)}</ul>", *entries)
-    with atomic_write(output) as part:
-        part.write_text(page.html(f"planewise: {found.title}"))
+    written = {output: page.html(f"planewise: {found.title}").encode()}
+    left_over: set[Path] = set()
     if markdown is not None:
-        _write_markdown(page, Path(markdown))
+        path = Path(markdown)
+        folder = path.with_suffix("")
+        text, pictures = page.markdown(folder.name)
+        written |= {folder / name: content for name, content in pictures.items()} | {path: text.encode()}
+        left_over = set(folder.glob("*.png")) - written.keys()
+    # no file replaces its old version until all are on disk
+    with ExitStack() as files:
+        for path, content in written.items():
+            # the ending keeps page.html and page.md apart
+            files.enter_context(atomic_write(path, ending=path.suffix)).write_bytes(content)
+    for path in left_over:
+        path.unlink()
     return page.tables
 
 
@@ -123,15 +135,3 @@ def _names(methods: Iterable[str]) -> str:
     """The names of methods; semicolons separate them if a name contains a comma."""
     names = [method_name(method) for method in methods]
     return "; ".join(names) if any("," in name for name in names) else listed(names)
-
-
-def _write_markdown(page: Page, path: Path) -> None:
-    folder = path.with_suffix("")
-    text, pictures = page.markdown(folder.name)
-    for left_over in set(folder.glob("*.png")) - {folder / name for name in pictures}:
-        left_over.unlink()
-    for name, content in pictures.items():
-        with atomic_write(folder / name) as part:
-            part.write_bytes(content)
-    with atomic_write(path) as part:
-        part.write_text(text)
