@@ -135,6 +135,19 @@ def test_a_resumed_run_keeps_the_epochs_before(tmp_path):
     assert (tmp_path / "history.csv").read_text() == before
 
 
+@pytest.mark.parametrize(
+    ("content", "lost"), [(None, ""), ("", "lacks 1 epoch"), ("epoch,train_loss\n", "lacks 1 epoch")]
+)
+def test_a_resumed_run_says_that_its_history_is_lost(tmp_path, caplog, content, lost):
+    run(tmp_path)
+    if content is not None:
+        (tmp_path / "history.csv").write_text(content)
+    run(tmp_path, start=1)
+    assert [record.getMessage() for record in caplog.records if "lacks" in record.getMessage()] == (
+        [f"history.csv {lost} before epoch 2"] if lost else []
+    )
+
+
 def write(rank: int, folder: str) -> None:
     run(Path(folder) / str(rank), rank, processes=2)
 

@@ -248,6 +248,20 @@ def test_numbers_in_columns_are_numbers(tmp_path):
     )
 
 
+def test_a_text_among_numbers_is_said(tmp_path):
+    (tmp_path / "c.csv").write_text("id,risk,group\na,0;,1\nb,1,x\nc,,2\nd,2.5,y\n")
+    rows, problems = read_classes(tmp_path / "c.csv")
+    assert rows["a"] == {"risk": "0;", "group": "1"} and rows["d"] == {"risk": "2.5", "group": "y"}
+    assert problems == [("a", "risk is 0;, but most rows have a number: the whole column is read as text")]
+
+
+def test_exams_without_a_class_are_counted(tree, tmp_path):
+    table = tmp_path / "c.csv"
+    for name, said in (("case7", []), ("another", ["1 exam without a class in --classes"])):
+        table.write_text(f"exam,group\n{name},DCM\n")
+        assert [warning for warning in index_folder(tree, classes=table).warnings if "--classes" in warning] == said
+
+
 @pytest.mark.parametrize(
     "content", ["- 1\n", "1: 3\n1: 2\n", "a: 1\n", "1: [\n", "1: x\n", "{}\n", "true: 1\n", "1: 256\n", "1: -1\n"]
 )

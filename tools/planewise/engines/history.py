@@ -131,6 +131,8 @@ class HistoryHandler:
     def _write_anew(self, row: dict[str, Any]) -> None:
         """Rewrite the whole table with new columns."""
         rows = [*(before for before in read_history(self.path) if before["epoch"] < row["epoch"]), row]
+        if lost := row["epoch"] - len({before["epoch"] for before in rows}):
+            logger.warning("%s lacks %s before epoch %d", self.path.name, count_of(lost, "epoch"), row["epoch"])
         self._columns = list(dict.fromkeys(name for entry in rows for name in entry))
         with atomic_write(self.path) as part, open(part, "w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)

@@ -185,6 +185,7 @@ def index_folder(
     _warn_of_two_origins(result, masks, items)
     _warn_of_predicted(result, items)
     result.unmatched += labels.add_classes(class_rows, places, items, scan.folder)
+    _warn_of_no_class(result, class_rows, items)
     masked = Counter(item["exam"] for item in items if "label" in item)
     for volume in whole:
         entries[volume.name]["labels"] = masked[volume.name]
@@ -468,6 +469,14 @@ def _warn_of_predicted(result: IndexResult, items: Sequence[dict]) -> None:
             "unless a person has corrected them, they are predicted, and scores against them only show how "
             "similar two networks are; `planewise segment` writes datalists that mark predicted masks"
         )
+
+
+def _warn_of_no_class(result: IndexResult, class_rows: dict[str, dict], items: Sequence[dict]) -> None:
+    """Warn about exams that ``--classes`` does not name."""
+    names = {name for row in class_rows.values() for name in row}
+    lacking = {item["exam"] for item in items if not names & item.keys()}
+    if names and lacking:
+        result.warnings.append(f"{count_of(len(lacking), 'exam')} without a class in --classes")
 
 
 def _leave_out_incomplete(entries: dict[str, dict], items: Sequence[dict], anatomy: Anatomy) -> set[str]:

@@ -61,8 +61,8 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
     Columns of numbers become numbers. Rows without a name (padding) are ignored.
 
     Returns:
-        Maps names to classes; and what was left out: (name, reason) for each non-finite value in a column of numbers, and for
-        each class in which two rows of one name disagree.
+        Maps names to classes; and (name, reason) for each non-finite value in a column of numbers (left out), for each
+        text in a column whose other values are mostly numbers, and for each class in which two rows of one name disagree.
 
     Raises:
         InputError: the file cannot be read, or has no header row or no classes; or the name of a column is missing,
@@ -97,6 +97,11 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
             raise InputError(f"{path} begins with a class ({name}); write a header row before it, such as exam,group")
     values = [_typed(column) for column in columns]
     problems, by_name = [], defaultdict(list)
+    for name, column in zip(names, columns, strict=True):
+        texts = [index for index, value in enumerate(column) if value and isinstance(_typed([value])[0], str)]
+        if 2 * len(texts) < sum(map(bool, column)):
+            reason = "but most rows have a number: the whole column is read as text"
+            problems += [(rows[1 + index][0].strip(), f"{name} is {column[index]:.20}, {reason}") for index in texts]
     for index, row in enumerate(rows[1:]):
         exam, entry = row[0].strip(), {}
         for name, column in zip(names, values, strict=True):
