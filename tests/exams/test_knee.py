@@ -192,6 +192,18 @@ def test_a_slice_of_another_spacing_is_left_out_and_said(tmp_path):
     assert gap.endswith("mm apart: is a slice missing, or is its position wrong?")
 
 
+def test_a_slice_at_a_wrong_position_of_a_view_is_said(tmp_path):
+    """It may become the view's plane."""
+    write_knee(tmp_path)
+    path = sorted((tmp_path / "AX_T2_FS").iterdir())[0]
+    header = pydicom.dcmread(path)
+    header.ImagePositionPatient = [float(value) + 30 for value in header.ImagePositionPatient]
+    header.save_as(path)
+    said = only_exam(index(tmp_path))["left_out"]
+    assert any(note.startswith("axial: slices are ") for note in said)
+    assert "axial: 1 image displaced sideways by more than 10 mm: is the position wrong?" in said
+
+
 @pytest.mark.parametrize("shift", [0.0, 1.3])
 @pytest.mark.parametrize("slices", [15, 19])
 @pytest.mark.parametrize("number", [3, 9])

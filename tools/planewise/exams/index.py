@@ -380,6 +380,7 @@ def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
         one = replace(stack, slices=[stack.slices[other.slice]])
         summaries[view] = stack_summary(stack if other.whole else one, view, other.confidence, other.runners_up)
         summaries[view]["items"] = slice_items(one, False, phases="first")
+        notes += [f"{view}: {doubt}" for doubt in stack.doubts]
         if other.named not in (None, view):
             summaries[view]["named"] = other.named
     undecided = {plane.stack: plane for plane in found.undecided}
