@@ -168,8 +168,9 @@ def test_bundles_with_one_summary_share_a_row(tmp_path):
         "| **pretexts for any images** | |",
         "| [`pretext_a`](bundles/pretext_a/docs/README.md), [`pretext_b`](bundles/pretext_b/docs/README.md) | "
         "which views show the same slice |",
-        "| **downstream tasks** | |",
+        "| **segmentation** | |",
         "| [`downstream_c`](bundles/downstream_c/docs/README.md) | ventricles |",
+        "| **classification** | |",
     ]
     (tmp_path / "README.md").write_text(f"a collection of 3 bundles\n{measured.BUNDLES}\n{measured.END}\n")
     write(tmp_path / "bundles/pretext_d/configs/metadata.json", {"version": "1.0.0", "planewise": masks})

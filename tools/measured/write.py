@@ -329,7 +329,7 @@ def documents(
 
 
 #: Groups of bundles in the README's order.
-GROUPS = ("pretexts that read planes", "pretexts for any images", "downstream tasks")
+GROUPS = ("pretexts that read planes", "pretexts for any images", "segmentation", "classification")
 
 
 def released_bundles(folder: Path) -> dict[str, dict[str, Any]]:

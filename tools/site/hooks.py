@@ -48,7 +48,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Add the pages of the bundles and of the reference to the navigation."""
     parts = {next(iter(part)): part for part in config.nav}
     groups: dict[str, list[dict[str, str]]] = {}
-    for name, meta in sorted(bundles(), key=lambda bundle: bundle[1]["planewise"]["group"] == "downstream tasks"):
+    for name, meta in sorted(bundles(), key=lambda bundle: bundle[0].startswith("downstream_")):
         title = meta["name"].partition(": ")[2] or meta["name"]
         group = groups.setdefault(meta["planewise"]["group"].capitalize(), [])
         group.append({f"{title[:1].upper()}{title[1:]}": f"bundles/{name}/docs/README.md"})
