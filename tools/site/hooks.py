@@ -34,7 +34,10 @@ def address(path: str) -> str:
 def reference(room: str) -> str:
     """The reference page of a room: its docstring and everything that it exports."""
     name = f"planewise.{room}" if room else "planewise"
-    members = "".join(f"        - {member}\n" for member in sorted(import_module(name).__all__))
+    module = import_module(name)
+    # the page keeps this order: classes and functions before constants
+    names = sorted(module.__all__, key=lambda member: (not callable(getattr(module, member)), member))
+    members = "".join(f"        - {member}\n" for member in names)
     return f"# {name}\n\n::: {name}\n    options:\n      show_root_heading: false\n      members:\n{members}"
 
 
@@ -91,3 +94,14 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     }
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     return f"{head}\n\n| Bundle | `{folder.name}`, version {meta['version']} |\n|---|---|\n{table}\n{rest}"
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put a link to Colab above a notebook, if the site knows its repository on GitHub."""
+    if not page.file.src_uri.endswith(".ipynb") or "https://github.com/" not in (config.repo_url or ""):
+        return html
+    notebook = f"{config.repo_url}/blob/main/{page.file.src_uri}".replace("https://github.com/", "")
+    return (
+        f'<p><a href="https://colab.research.google.com/github/{notebook}">Open in Colab</a>; '
+        f"there, first run <code>%pip install git+{config.repo_url}</code>.</p>{html}"
+    )
