@@ -59,8 +59,8 @@ def names(*parts: ast.AST) -> set[str]:
 
 
 def unused(trees: Code) -> list[str]:
-    """Arguments that their function does not use. If functions share a name, as writers do, these are the arguments
-    that none of them uses.
+    """Arguments that their function does not use. If several functions have the same name, like those of the writer
+    classes, only the arguments that none of them uses are listed.
     """
     found: dict[tuple[str, str], list[str]] = {}
     use: set[tuple[str, str]] = set()

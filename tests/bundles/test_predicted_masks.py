@@ -118,4 +118,4 @@ def test_a_folder_of_masks_as_inference_writes_them_is_noted(made):
     words = ["index", folder / "exams", "-o", folder / "again.json", "--labels", folder / "work/hearts/masks"]
     outcome = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words])
     assert outcome.exit_code == 0, outcome.output
-    assert "masks of 2 exams are named as inference names them" in outcome.output
+    assert "masks of 2 exams have the names that inference gives to masks" in outcome.output

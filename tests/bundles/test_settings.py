@@ -157,8 +157,8 @@ ELSEWHERE = {
     "auxiliary_interval", "negatives_from", "permutation_file", "plane_bounds", "pretext_datalist", "rows_ahead",
     "trained_on", "transfer", "volumes",
 }  # fmt: skip
-#: Settings that do not become attributes in one kind of config: the grades in training, and in inference the pieces of
-#: the network's input.
+#: Settings that do not become attributes in one kind of config: `grades` in training, and, in inference, four settings, most
+#: of which say how the network's input is cut into pieces.
 ELSEWHERE_IN = {
     TRAIN: {"grades"},
     EVALUATE: set(),

@@ -272,7 +272,10 @@ def test_a_frozen_encoder_keeps_weights_and_batch_statistics(bundle, phantoms, t
         ({"pretext_config": "nowhere.yaml"}, "there is no pretext configuration at nowhere.yaml"),
         ({"pretext_settings": {"sigmaa": 3}}, "unknown setting in --pretext_settings: sigmaa; the pretext of "),
         ({"pretext_settings": {"views": ["3ch", "2ch"]}}, "no training exam has the view 3ch"),
-        ({"pretext_config": "pretext_simclr"}, "trains more than its network, so it cannot be the other task"),
+        (
+            {"pretext_config": "pretext_simclr"},
+            "also trains parts outside its network, so it cannot be the auxiliary task",
+        ),
         ({"pretext_settings": {"features": [4, 8, 12]}}, "does not fit the network"),
     ],
 )

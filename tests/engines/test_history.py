@@ -57,7 +57,7 @@ def test_a_long_first_epoch_tells_once_how_long_the_training_takes(tmp_path, cap
     with caplog.at_level(logging.INFO):
         run(tmp_path)
     paces = [record.getMessage() for record in caplog.records if "per step" in record.getMessage()]
-    assert paces == ["step 2 of 4: 15.0 s per step, so the training takes another 2 minutes without validation"]
+    assert paces == ["step 2 of 4: 15.0 s per step, so the training takes another 2 minutes, not counting validation"]
 
 
 def test_an_epoch_is_a_line_of_the_log(tmp_path, caplog):
@@ -90,7 +90,7 @@ def test_scores_stand_in_the_epoch_that_was_validated_alone(tmp_path):
 
 
 def test_a_row_is_added_without_writing_the_others_again(tmp_path, monkeypatch):
-    """Even epochs of two steps must not become slow: a table of 500 rows is not rewritten 500 times."""
+    """Epochs must not become slow, not even epochs of two steps: a table of 500 rows is not rewritten 500 times."""
     written = []
 
     @contextmanager

@@ -54,7 +54,8 @@ def test_numbers_and_verdict_by_hand(tmp_path, monkeypatch, locations, settings,
 
 def test_the_middle_is_where_locations_balance(tmp_path, monkeypatch):
     keep_figures(monkeypatch)
-    # above half of the largest: 0.1, 0.5, 0.4 and 0.3 on the third to the sixth slice, whose mean index is 4.8 / 1.3
+    # the locations of slices 3 to 6 exceed half of the largest by 0.1, 0.5, 0.4 and 0.3; the mean of their indices, weighted
+    # by these excesses, is 4.8 / 1.3
     locations = [0.0, 0.3, 0.6, 1.0, 0.9, 0.8, 0.3]
     verdict = written(tmp_path, locations, mapping="sine", min_order=0.5)["verdict"]
     assert verdict == "slice 5 of 7, from the stack's first end, is the middle"

@@ -94,7 +94,8 @@ def test_planes_at_both_phases_are_those_that_were_made():
         for view, (turn, tilt, shift) in changes.items():
             row = rows[exam, {0.0: 0.0, 0.45: 0.4}[made], view]
             assert row["angle_deg"] == pytest.approx(turn or tilt, abs=1e-6)
-            # measured where the true plane passes the organ; the other view's rotation and shift do not move this point
+            # the offset is measured where the true plane goes through the organ; the other view's rotation and shift do not
+            # move this point
             assert row["offset_mm"] == pytest.approx(abs(shift), abs=1e-6)
             assert row["residual_mm"] == pytest.approx(0, abs=1e-6) and row["spread_deg"] == pytest.approx(0, abs=1e-6)
             # medians of the three slices

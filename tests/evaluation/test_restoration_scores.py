@@ -57,7 +57,7 @@ def test_the_picture_has_what_is_shown_restored_and_wanted(hidden_only):
     results = collector.results(collector.take(given), ITEMS, "a phantom")
     figure, mean = results.figures["restored.png"](), results.metrics["restoration"]["hidden"]["mean"]
     assert len(figure.axes) == 6, "two examples"
-    told = f"a phantom  error of hidden pixels: 4.000; of predicting the mean of the others: {mean:.3f}"
+    told = f"a phantom  error of hidden pixels: 4.000; if the mean of the visible pixels is predicted: {mean:.3f}"
     assert figure.get_suptitle() == told and mean < 0.3
     # axes are shown transposed
     rows = [np.asarray(figure.axes[place].images[0].get_array()).T for place in (1, 3, 5)]

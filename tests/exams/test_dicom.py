@@ -458,7 +458,7 @@ def test_a_deflated_file_may_grow_to_the_limit_and_no_further(tmp_path, monkeypa
 
 
 def many_frames(path, frames: int, said: int):
-    """An image with headers for this many empty frames, while the file's own header claims ``said``."""
+    """Write an image whose header lists ``frames`` empty frames, while its NumberOfFrames is ``said``."""
     write_image(path, **PLACE, NumberOfFrames=said)
     content = path.read_bytes()
     start = content.rindex(b"\xe0\x7f\x10\x00OW")

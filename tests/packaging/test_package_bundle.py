@@ -261,7 +261,7 @@ def the_last(run):
     [
         (without_scores, "these weights have no scores: there is no metrics.json"),
         (old_scores, "older than the weights"),
-        (other_weights, "does not fit network_def: they lack 1 tensors .*head.extra"),
+        (other_weights, "does not fit network_def: the weights lack 1 tensors of the network .*head.extra"),
         (diverged, "not finite .* its training diverged"),
         (other_views, "does not match network_data_format .*: output channel number `2`"),
         (renamed_views, "has views .*channel_def .* does not name rvot"),

@@ -163,7 +163,8 @@ def test_a_room_in_a_room_brings_the_room_that_it_lies_in(name, nested):
         "bodies/heart/muscle.py",
         "errors.py",
     ]
-    # the upper room keeps only the names that are needed, here none, and the package lists only its top rooms
+    # the outer subpackage keeps only the names that are needed, here none, and the package lists only its top-level
+    # subpackages
     assert "import" not in files["bodies/__init__.py"] and "Skin" not in files["bodies/__init__.py"]
     assert '_ROOMS = (\n    "bodies",\n)' in files["__init__.py"]
     assert ("Heart" in files["bodies/heart/__init__.py"]) == name.endswith("heart.Heart")
@@ -245,7 +246,7 @@ def test_a_name_inside_a_formatted_text_is_refused():
     [
         ("planewise.networks.SliceNett", "no SliceNett in planewise.networks"),
         ("planewise.network.SliceNet", "no network in planewise"),
-        ("planewise.networks", "name the part of the room"),
+        ("planewise.networks", "name the part of the subpackage"),
     ],
 )
 def test_a_name_that_leads_nowhere_is_told(name, told):

@@ -62,7 +62,7 @@ def snakemake(config: Path, *arguments: str, cores: int = 2, **options) -> subpr
 
 
 def output_of(process: subprocess.Popen, folder: Path, until: Callable[[], bool] = lambda: False) -> str:
-    """Wait for the end of a study, or until something has happened, for as long as the study writes files.
+    """Wait until the study ends or until something has happened; fail if the study stops writing files.
 
     On a machine under load, a study is slow but still makes progress, so its whole time says nothing.
 

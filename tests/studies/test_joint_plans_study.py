@@ -1,4 +1,4 @@
-"""Test what the study of joint plans measures on a real exam, on geometry worked out by hand."""
+"""Test the functions with which the study of joint plans measures a real exam. The test uses geometry worked out by hand."""
 
 from __future__ import annotations
 

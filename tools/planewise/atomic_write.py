@@ -28,11 +28,13 @@ def atomic_write(path: str | Path, flush: bool = False, ending: str = "") -> Ite
 
     Raises:
         InputError: the file cannot be written (the message contains the reason and the free space), or the path is a
-            device or a pipe, which a file would replace.
+            device or a pipe, which the new file would replace.
     """
     path = Path(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise InputError(f"{path} is a device or a pipe, which a file would replace; name a file")
+        raise InputError(
+            f"{path} is a device or a pipe, and writing would replace it with an ordinary file; name an ordinary file"
+        )
     part = path.with_name(f"{path.stem}.{os.getpid()}{TEMPORARY}{ending}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

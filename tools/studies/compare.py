@@ -100,7 +100,7 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
         return file
     found = planewise.index(given, split=SPLITS[name], **options)
     if patients := fill_sections(found.datalist, SPLITS[name], name == "labelled"):
-        print(f"{name}: {patients} patients are few, so each section gets its exact share instead of a hash's")
+        print(f"{name}: {patients} patients are few, so they are split by exact shares instead of by a hash")
         found.warnings[:] = [line for line in found.warnings if line != found.empty]  # no section is empty any more
     file.parent.mkdir(parents=True, exist_ok=True)
     found.write(file)
@@ -221,8 +221,8 @@ def volume_settings(unlabelled: Path, labelled: Path) -> tuple[str | None, dict[
     had, have = map(len, named)
     if have % had:
         raise InputError(
-            f"{labelled} has volumes of {count_of(have, 'channel')}, {unlabelled} of {had}; the first must be a multiple of "
-            "the second; index again with --channels"
+            f"{labelled} has volumes of {count_of(have, 'channel')}, {unlabelled} of {had}; the first number must be a "
+            "multiple of the second; index again with --channels"
         )
     structures = structures_in(labelled)
     target = ConfigParser.load_config_file(

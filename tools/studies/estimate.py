@@ -479,14 +479,15 @@ def report(
         where += f" ({torch.get_num_threads()} threads)"
     meaning = {
         "timed": f"timed on {where}: training steps of the bundle's own trainer at the study's size",
-        "given": "seconds of a step as given by --seconds-per-step",
-        "counted": f"calculated, not measured: operations of the network, counted, at {rates.tflops:g} TFLOP/s (--tflops)",
+        "given": "seconds per step from --seconds-per-step",
+        "counted": f"calculated, not measured: the network's counted operations at {rates.tflops:g} TFLOP/s (--tflops)",
     }
     sources = Counter(entry.source for entry in costs)
     lines += [f"{count} of {len(costs)} {meaning[source]}" for source, count in sources.items()]
     lines.append(
-        f"scoring is validation and the final evaluation, at the forward pass's share of a step's operations; each job has "
-        f"{rates.start:g} s to start and end (--start). Not included: preprocessing, once, and jobs that do not train"
+        "scoring is validation and the final evaluation; its time is estimated from the share of the forward pass in a "
+        f"training step's operations; each job takes {rates.start:g} s to start and end (--start). Not included: "
+        "preprocessing, once, and jobs that do not train"
     )
     for number in gpus:
         try:

@@ -50,7 +50,7 @@ class Planned(NamedTuple):
     off_axis: float
     """Angle between the slices' normal and the usual long axis, degrees"""
     no_plane: bool
-    """Whether no view has a plane, without the limit on the direction of the slices"""
+    """Whether no view has a plane even if the limit on the direction of the slices is off"""
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def main() -> None:
     kinds = written(given.out, given.stacks, given.volumes, given.seed)
     config = shipped_settings()
     limit = float(config["min_obliquity"])
-    print("| stacks | no plane | without the limit on their direction | least oblique |")
+    print("| stacks | no plane | no plane even with `--min_obliquity 0` | least oblique |")
     print("|---|---|---|---|")
     found = planned(given.out, kinds)
     for kind in dict.fromkeys(kinds.values()):

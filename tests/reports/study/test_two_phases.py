@@ -61,7 +61,7 @@ def study(tmp_path):
 
 def test_the_papers_tables_with_ours_before_its(study):
     tables, page = tables_of(two_phases, study)
-    header, *rows = tables["Macro AUC, whole images to classify (Table 1)"]
+    header, *rows = tables["Macro AUC for the classification of whole images (Table 1)"]
     assert header[1:] == ["no pretraining", "ImageNet", "SimCLR, whole images", "SimCLR, hearts alone"]
     # deviations of .1 / sqrt(2) and .2 / sqrt(2); with one draw, only the mean
     assert rows[:3] == [
@@ -70,7 +70,7 @@ def test_the_papers_tables_with_ours_before_its(study):
         ["Nakashima 2022, ACDC, VGG16", "0.542", "0.532", "0.849", "0.738"],
     ]
     assert len(rows) == 2 + 6
-    _, *rows = tables["Macro AUC, hearts alone to classify (Table 2)"]
+    _, *rows = tables["Macro AUC for the classification of hearts alone (Table 2)"]
     assert rows[0] == ["56, VGG", "0.610 (0.014)", "", "0.850 (0.071)", ""]
     assert rows[2] == ["Nakashima 2022, ACDC, DenseNet121", "0.744", "0.890", "0.888", "0.878"]
     header, *rows = tables["Macro AUC, images that SimCLR learns from - images to classify (Table 3)"]
@@ -145,7 +145,7 @@ def test_folds_are_scored_at_the_epoch_that_was_kept(study):
 
 def test_pairs_are_of_one_backbone_and_differ_in_one_thing(study):
     tables, page = tables_of(two_phases, study)
-    pretraining = tables["Paired differences in macro AUC, of pretraining"]
+    pretraining = tables["Paired differences in macro AUC between pretrainings"]
     assert [row[0] for row in pretraining[1:]] == [
         "56, VGG, full-full minus VGG, none-full",
         "56, VGG, segmented-full minus VGG, none-full",
@@ -156,7 +156,7 @@ def test_pairs_are_of_one_backbone_and_differ_in_one_thing(study):
     assert pretraining[1][1:] == ["+0.250", "0.071", "-0.385 to +0.885", "2 of 2", "+0.200 +0.300", "inconclusive"]
     assert pretraining[3][1:] == ["-0.050", "0.212", "-1.956 to +1.856", "1 of 2", "+0.100 -0.200", "inconclusive"]
     assert pretraining[4][5] == "+0.300 +0.180"
-    images = tables["Paired differences in macro AUC, of images to classify"]
+    images = tables["Paired differences in macro AUC between images to classify"]
     assert [row[0] for row in images[1:]] == [
         "56, VGG, none-segmented minus VGG, none-full",
         "56, VGG, full-segmented minus VGG, full-full",
@@ -172,7 +172,9 @@ def test_simclr_is_compared_with_a_random_frozen_backbone(study):
         folder.mkdir(parents=True)
         finetuned(folder, auc, 8)
     both = study_folder(study.path, methods={name: {} for name in [*RUNS, "vgg16_random_segmented"]}, **FOLDS)
-    rows = {row[0]: row for row in tables_of(two_phases, both)[0]["Paired differences in macro AUC, of pretraining"]}
+    rows = {
+        row[0]: row for row in tables_of(two_phases, both)[0]["Paired differences in macro AUC between pretrainings"]
+    }
     assert rows["56, VGG, full-segmented minus VGG, random-segmented"][1] == "+0.125"
 
 
@@ -185,7 +187,7 @@ def test_predicted_masks_are_compared_with_reference_masks(study):
     both = study_folder(study.path, methods={name: {} for name in [*RUNS, "vgg16_none_predicted"]}, **FOLDS)
     tables, page = tables_of(two_phases, both)
     assert "the segmentation that ships" in page.html("")
-    assert [row[:2] for row in tables["Paired differences in macro AUC, of masks"][1:]] == [
+    assert [row[:2] for row in tables["Paired differences in macro AUC between masks"][1:]] == [
         ["56, VGG, none-predicted minus VGG, none-segmented", "-0.075"]
     ]
     assert "the segmentation that ships" not in tables_of(two_phases, study)[1].html("")

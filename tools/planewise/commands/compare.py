@@ -30,7 +30,8 @@ def compare(
     pretexts: Annotated[
         str | None,
         typer.Option(
-            help="Names, such as multitask,simclr, or all. Default: three that suit the images.", show_default=False
+            help="Names, such as multitask,simclr; or the word all. Default: three that suit the images.",
+            show_default=False,
         ),
     ] = None,
     counts: Annotated[
@@ -60,9 +61,10 @@ def compare(
     times. The result is a page, OUT/report/index.html: gains over scratch with intervals, and a verdict for each
     pretext. You can stop it with Ctrl-C; the same command resumes it.
 
-    The task is segmentation of short axes for hearts, injuries for knees, grades for photographs of retinas, and, for
-    whole volumes of any organ, segmentation of the structures in their masks. For anything else, change OUT/study.yaml
-    or write a study (tools/docs/studies.md). The command needs a clone of planewise.
+    The task depends on the images: segmentation of the short axis for hearts, classification of injuries for knees,
+    grading for photographs of retinas, and, for whole volumes of any organ, segmentation of the structures in their
+    masks. For anything else, change OUT/study.yaml or write a study (tools/docs/studies.md). The command needs a clone
+    of planewise.
 
     Example: planewise compare /data/pacs /data/labelled -o /data/compared --pretexts multitask,simclr
     """

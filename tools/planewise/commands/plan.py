@@ -38,7 +38,7 @@ def plan(
     ] = None,
     min_obliquity: MinObliquity = None,
     phases: Annotated[
-        str, typer.Option(help="all combines the planes of all phases of a cine; ed takes only end-diastole.")
+        str, typer.Option(help="all: combine the planes of all phases of a cine. ed: take only end-diastole.")
     ] = "all",
     keep_names: KeepNames = False,
     dicom: Dicom = None,

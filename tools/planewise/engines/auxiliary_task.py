@@ -59,8 +59,8 @@ class AuxiliaryTask:
         check_settings(evaluated_settings(self._parser))
         if self._parser["train#trainer#network"] != "@network":
             raise InputError(
-                f"the pretext of {files[0]} trains more than its network, so it cannot be the other task; name a pretext "
-                "of orientation, location or position with --pretext_config"
+                f"the pretext of {files[0]} also trains parts outside its network, so it cannot be the auxiliary task; name "
+                "a pretext of orientation, location or position with --pretext_config"
             )
         self.network: nn.Module = self._parser.get_parsed_content("network")
         try:

@@ -128,7 +128,7 @@ def _configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
 
 
 def run_of(parser: ConfigParser, setting: str) -> RunRecord | None:
-    """The run that wrote a setting's weights; None if it is unknown."""
+    """The run that wrote the weights to which a setting points; None if it is unknown."""
     path = parser.get_parsed_content(setting) if setting in parser else None
     if not isinstance(path, (str, Path)) or str(path) in ("", "none"):
         return None

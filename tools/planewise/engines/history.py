@@ -90,7 +90,7 @@ class HistoryHandler:
         done = state.iteration - (state.epoch - 1) * state.epoch_length
         left = passed / done * (state.max_epochs * state.epoch_length - state.iteration)
         logger.info(
-            "step %d of %d: %.1f s per step, so the training takes another %s without validation",
+            "step %d of %d: %.1f s per step, so the training takes another %s, not counting validation",
             *(done, state.epoch_length, passed / done, duration(left)),
         )
 

@@ -75,7 +75,7 @@ class RestorationScores:
             figure = restoration_gallery(*pictures, captions)
             hidden = scores["hidden"]
             text = (
-                f"error of hidden pixels: {hidden['restored']:.3f}; of predicting the mean of the others: "
+                f"error of hidden pixels: {hidden['restored']:.3f}; if the mean of the visible pixels is predicted: "
                 f"{hidden['mean']:.3f}"
             )
             figure.suptitle(f"{title}  {text}".strip())

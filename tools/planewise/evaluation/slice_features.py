@@ -24,7 +24,7 @@ class SliceFeaturesd(Transform):
 
     - ``features``: ``(slices, D)``, a float32 array on the CPU;
     - ``result``: its earlier content, and ``features`` as plain values;
-    - ``pred``, without an ``encoder_of``: labels of zero, ``(1, i, j, slices)``, uint8.
+    - ``pred``, only if ``encoder_of`` is None: a label map that is zero everywhere, ``(1, i, j, slices)``, uint8.
 
     For a network on volumes, ``features`` has a single row for the whole volume (`planewise.engines.FeatureInferer`).
 

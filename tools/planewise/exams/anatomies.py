@@ -56,7 +56,7 @@ HEART_4CH = replace(
         stack="4-chamber view",
         views="2-chamber view and short axis",
         exam="the 4-chamber slice with the lines and heatmaps of the 2ch view and of the short axis' middle slice, and these "
-        "two with its own line (Bai 2019, Fig. 1)",
+        "two images with the line of the 4-chamber slice (Bai 2019, Fig. 1)",
     ),
     look=replace(HEART.look, fields=(190.0, 190.0)),
     phantoms=PhantomLayouts(unlabelled="dsbcc", labelled="ukbb"),

@@ -45,7 +45,7 @@ class Candidate:
     acquired: tuple
     series: str
     cine: bool = False
-    """whether it has at least half as many phases as the plane with the most"""
+    """whether it has at least half as many phases as the plane with the most phases"""
     view: str = OTHER
     """its view in the most likely assignment"""
     posterior: dict[str, float] = field(default_factory=dict)

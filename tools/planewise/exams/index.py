@@ -439,8 +439,8 @@ def _warn_of_patients(result: IndexResult, volumes: Sequence[Volume]) -> None:
     if len(alone) > 1:
         result.warnings.append(
             f"{len(alone)} NIfTI cases are counted as separate patients; if several belong to one patient, begin "
-            "their names with their folder's (p1/p1_t1.nii.gz) or BIDS' sub-p1_, or give the folder a section "
-            "with --sections"
+            "their file names with the name of their folder (p1/p1_t1.nii.gz) or with the BIDS subject (sub-p1_), or "
+            "give the folder a section with --sections"
         )
 
 
@@ -466,7 +466,7 @@ def _warn_of_predicted(result: IndexResult, items: Sequence[dict]) -> None:
     exams = {exam for file, exam in files.items() if stem(Path(file)) == f"{Path(file).parent.name}_mask"}
     if exams:
         result.warnings.append(
-            f"masks of {count_of(len(exams), 'exam')} are named as inference names them (NAME/NAME_mask.nii.gz): "
+            f"masks of {count_of(len(exams), 'exam')} have the names that inference gives to masks (NAME/NAME_mask.nii.gz): "
             "unless a person has corrected them, they are predicted, and scores against them only show how "
             "similar two networks are; `planewise segment` writes datalists that mark predicted masks"
         )

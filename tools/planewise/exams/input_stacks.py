@@ -43,7 +43,7 @@ class InputStack:
     confidence: float
     """probability that it is the requested stack, in [0, 1]"""
     flag: str | None
-    """why it is not that stack, in words; None if it is"""
+    """why it is not the requested stack, in words; None if it is the requested stack"""
     doubts: list[str]
     """sentences about series of other views whose plane does not fit their name"""
 

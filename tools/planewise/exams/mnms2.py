@@ -51,7 +51,7 @@ def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> l
         elif cine is not None:
             volumes.append(Volume(cine, None, home.name, view=view, **common))
     for path in by_stem.values():
-        skipped["NIfTI file in an exam of M&Ms-2 whose name belongs to none of the exam's images"].append(str(path))
+        skipped["NIfTI file in an exam of M&Ms-2 whose name matches no image of the exam"].append(str(path))
     return volumes
 
 

@@ -26,8 +26,8 @@ class FoundView:
     named: str | None = None
     """view claimed by the series' name"""
     whole: bool = False
-    """whether the slice represents its whole stack, as a short-axis slice does if the network learns from another
-    view"""
+    """whether this entry stands for its whole stack and not for one slice; that is so for the short axis if the network
+    learns from another view"""
 
     @property
     def place(self) -> tuple[int, int]:
@@ -40,9 +40,9 @@ class Recognition:
     """The stack of an exam to learn from, and the planes of its views."""
 
     stack: int | None = None
-    """index of that stack among the exam's; None if none is good enough"""
+    """index of that stack among the stacks of the exam; None if no stack is good enough"""
     slice: int | None = None
-    """rank of the one slice of that stack to learn from; None for all of them"""
+    """rank of the only slice of that stack to learn from; None if the bundles learn from all its slices"""
     candidate: int | None = None
     """index of the best stack, even if it is not good enough"""
     confidence: float = 0.0

@@ -68,7 +68,7 @@ class Scan:
 
     @property
     def broken(self) -> dict[str, list[str]]:
-        """Skipped files that are damaged images, so their exam may lack slices."""
+        """The skipped files that are damaged images. Their exam may lack slices."""
         return {
             reason: paths for reason, paths in self.skipped.items() if reason in (TRUNCATED, DAMAGED, REPEATED, EMPTY)
         }
@@ -146,7 +146,7 @@ def scan_folder(
 
 
 def _take(path: Path, scan: Scan) -> None:
-    """Sort a file of a folder of photographs into the scan."""
+    """Add one file from a folder of photographs to the list of the scan to which it belongs."""
     scan.others += 1
     if path.name.startswith("."):
         scan.skipped.setdefault(HIDDEN, []).append(str(path))

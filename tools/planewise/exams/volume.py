@@ -41,7 +41,7 @@ class Volume:
     key: str = ""
     """raw identifier of the exam, hashed before anything is written"""
     patient_key: str = ""
-    """raw identifier of the patient, likewise"""
+    """raw identifier of the patient, also hashed before anything is written"""
     name: str = ""
     """hash of the exam"""
     patient: str = ""
@@ -53,7 +53,7 @@ class Volume:
     view: str = ""
     """``"sax"``, ``"4ch"``, ... from the data set's names; empty if the names contain no view"""
     label_map: dict[int, int] | None = None
-    """maps the data set's label codes to ours; None if they are ours, or unknown"""
+    """maps the data set's label codes to those of planewise; None if both are the same, or if the codes are unknown"""
 
     channels: tuple[Path, ...] = ()
     """the files of the channels, if each channel has its own; the first is ``image``. Empty for a single file"""

@@ -101,7 +101,7 @@ def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Pa
     Args:
         volumes: volumes of one folder.
         masks: masks by folder and stem; those that are used are removed.
-        skipped: maps reasons to paths; other channels are added.
+        skipped: maps each reason to paths; the function adds the files of channels other than 0000.
     """
     kept = []
     for volume in volumes:

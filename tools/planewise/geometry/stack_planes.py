@@ -34,9 +34,9 @@ class PlannedPlane:
     residual: float
     """Root mean square distance of the slices' lines from the plane, within 40 mm of the organ's centre, mm."""
     spread: float
-    """Median angle on the slices between the slice's line and the line of the plane, degrees."""
+    """Median over the slices of the angle between the slice's line and the plane's line, degrees."""
     agreement: float
-    """Median cosine similarity of the heatmaps with the heatmaps of their lines, 0 to 1."""
+    """Median over the slices of the cosine similarity between a heatmap and the ideal heatmap of its line, 0 to 1."""
     peak: float
     """Median peak of the heatmaps; a peak of 1 means that the network is certain."""
     slices: int
@@ -56,7 +56,7 @@ class SliceLines(NamedTuple):
     lines: Tensor
     """``(slices, views, 3)``, pixel coordinates, float64; NaN if there is no line."""
     agreement: Tensor
-    """Cosine similarity of the heatmap with the heatmap of its line, 0 to 1."""
+    """Cosine similarity between the heatmap and the ideal heatmap of its line, 0 to 1."""
     peak: Tensor
     """Maximum of the heatmap."""
 

@@ -51,7 +51,8 @@ class SliceNet(NamedParts):
         super().__init__()
         if background_prob is not None and not (num_maps > 1 and 0 < background_prob < 1):
             raise ValueError(
-                f"background_prob must be between 0 and 1 and needs two maps or more, got {background_prob} for {num_maps}"
+                "background_prob must be between 0 and 1 and needs two maps or more, "
+                f"got {background_prob} and {num_maps} maps"
             )
         if num_maps and decoder is None:
             raise ValueError(f"{num_maps} maps need a decoder, but decoder is None")

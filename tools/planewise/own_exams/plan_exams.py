@@ -370,8 +370,8 @@ _TERMS = {
     "agreement": "Agreement, 0 to 1: how well the lines that the network draws on the slices match one plane.",
     # with a digit, because the text about error bounds also contains the word ("measured on exams of five phases")
     r"phase\d": "phase20 is the phase at 20 % of the cardiac cycle. Phases disagree if their plane is farther from the joint "
-    "plane than in 99 of 100 phases of phantoms: the heart has moved, or the network is unsure.",
-    "order of the locations": "Order of the locations, 0 to 1: how well the slices run from base to apex for the network.",
+    "plane than the planes of 99 of 100 phantom phases are: the heart has moved, or the network is unsure.",
+    "order of the locations": "Order of the locations, 0 to 1: how clearly the predicted locations run from base to apex.",
     "peak": "Peak, 0 to 1: how clearly the network sees the lines.",
     "residual": "Residual: distance of the slices' lines from one plane, mm.",
     "spread": "Spread: angle between the slices' lines and one plane, degrees.",

@@ -42,7 +42,7 @@ class Source:
         self.modules: set[str] = set()
         """Dotted names of the modules, without packages."""
         self.exports: dict[str, set[str]] = {}
-        """Names that each room must offer, by room."""
+        """Maps each subpackage to the names that its ``__init__.py`` must offer."""
         for name in sorted(names):
             self._reach(name, f"the configs name {name}")
 
@@ -73,7 +73,9 @@ class Source:
             if module == OURS and rest in ([], ["__version__"]):
                 return
             if not rest:
-                raise InputError(f"{why}; name the part of the room {module} that is needed, as in {module}.Something")
+                raise InputError(
+                    f"{why}; name the part of the subpackage {module} that is needed, as in {module}.Something"
+                )
             homes = _homes(module) if module != OURS else {}
             if rest[0] not in homes:
                 raise InputError(f"{why}, but there is no {rest[0]} in {module}")
@@ -86,7 +88,9 @@ class Source:
         _refuse_imports_in_functions(module)
         for node in _imports(_tree(module)):
             if isinstance(node, ast.ImportFrom) and node.level:
-                raise InputError(f"{module} has a relative import (line {node.lineno}); write {OURS}.<room>.<module>")
+                raise InputError(
+                    f"{module} has a relative import (line {node.lineno}); write the full name, {OURS}.<subpackage>.<module>"
+                )
             for imported in _imported(node):
                 if _is_ours(imported):
                     self._reach(imported, f"{module} imports {imported}")
@@ -100,7 +104,7 @@ class Source:
             "from importlib import import_module\nfrom types import ModuleType\n\n"
             f'__version__ = "{planewise.__version__}"\n\n_ROOMS = (\n{rooms})\n\n\n'
             "def __getattr__(name: str) -> ModuleType:\n"
-            f"    # a config says `$import {THEIRS}` and then names any room\n"
+            f"    # a config says `$import {THEIRS}` and then names any subpackage\n"
             "    if name in _ROOMS:\n"
             '        return import_module(f"{__name__}.{name}")\n'
             '    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")\n'
@@ -207,7 +211,9 @@ def _offered(room: str) -> list[tuple[str, str]]:
     found = []
     for statement in _tree(room).body:
         if isinstance(statement, ast.ImportFrom) and statement.level:
-            raise InputError(f"{room} has a relative import (line {statement.lineno}); write {OURS}.<room>.<module>")
+            raise InputError(
+                f"{room} has a relative import (line {statement.lineno}); write the full name, {OURS}.<subpackage>.<module>"
+            )
         if isinstance(statement, ast.ImportFrom) and _is_ours(statement.module):
             found += [(alias.asname or alias.name, f"{statement.module}.{alias.name}") for alias in statement.names]
     return found

@@ -30,8 +30,8 @@ def check_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, where
     own, wrong = network.state_dict(), not_finite(weights)
     problems = []
     for text, names in (
-        ("they lack {} tensors", [name for name in own if name not in weights]),
-        ("the network lacks {} of their tensors", [name for name in weights if name not in own]),
+        ("the weights lack {} tensors of the network", [name for name in own if name not in weights]),
+        ("the network has no place for {} tensors of the weights", [name for name in weights if name not in own]),
     ):
         if names:
             problems.append(f"{text.format(len(names))} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})")

@@ -200,8 +200,8 @@ def missing_slices(affines: torch.Tensor) -> str:
     if gaps[widest] < MISSING_GAP * usual:
         return ""
     return (
-        f"slices are missing between {widest + 1} and {widest + 2} of {len(affines)}, which are {gaps[widest]:.0f} mm apart "
-        f"instead of the usual {usual:.0f} mm"
+        f"slices are missing between slices {widest + 1} and {widest + 2} of {len(affines)}, which are {gaps[widest]:.0f} mm "
+        f"apart instead of the usual {usual:.0f} mm"
     )
 
 

@@ -98,7 +98,10 @@ def onnx(candidate: Candidate) -> str:
     need(difference < SAME, f"its output differs from torch's by {difference:.2g} of the largest value")
     size, opset = "x".join(map(str, options.input_shape)), onnx.load(file).opset_import[0].version
     taken = " and ".join(options.names["image"].values())
-    return f"opset {opset}, {size} and other numbers of {taken}; torch's output within {difference:.1g} of its largest value"
+    return (
+        f"opset {opset}, {size} and other numbers of {taken}; differs from torch's output by at most {difference:.1g} "
+        "of the largest value"
+    )
 
 
 def code(candidate: Candidate) -> str:

@@ -29,11 +29,11 @@ _IMAGES = {"full": "whole images", "segmented": "hearts alone"}
 #: Maps the number of each table of the paper to its title, and to its columns by the ending of the methods' names.
 _TABLES = {
     1: (
-        "Macro AUC, whole images to classify (Table 1)",
+        "Macro AUC for the classification of whole images (Table 1)",
         {f"{name}_full": called for name, called in _PRETRAININGS.items()},
     ),
     2: (
-        "Macro AUC, hearts alone to classify (Table 2)",
+        "Macro AUC for the classification of hearts alone (Table 2)",
         {f"{name}_segmented": called for name, called in _PRETRAININGS.items()},
     ),
     3: (
@@ -94,9 +94,13 @@ def add(page: Page, study: StudyFolder) -> None:
     _add_saliency(page, runs)
     add_paired(page, auc, "macro AUC", study.repeats, lead=True)
     if named:
-        add_differences(page, "Paired differences in macro AUC, of pretraining", auc, _compared(auc, _of_pretraining))
-        add_differences(page, "Paired differences in macro AUC, of images to classify", auc, _compared(auc, _of_images))
-        add_differences(page, "Paired differences in macro AUC, of masks", auc, _compared(auc, _of_masks))
+        add_differences(
+            page, "Paired differences in macro AUC between pretrainings", auc, _compared(auc, _of_pretraining)
+        )
+        add_differences(
+            page, "Paired differences in macro AUC between images to classify", auc, _compared(auc, _of_images)
+        )
+        add_differences(page, "Paired differences in macro AUC between masks", auc, _compared(auc, _of_masks))
         page.add(
             "<p class=note>All draws share the test exams, so the intervals reflect other trainings and not other"
             " patients. Each pretraining is one run from one seed, which all draws share, so the intervals do not"
@@ -105,8 +109,8 @@ def add(page: Page, study: StudyFolder) -> None:
         )
         page.figure(
             convergence_curves(_panels(runs), "val_loss", "validation loss"),
-            "Validation while the classifier is trained, a line for each draw (as Nakashima 2022, Fig. 1); the colour is the "
-            "pretraining: full is SimCLR on whole images, segmented SimCLR on hearts alone.",
+            "Validation while the classifier is trained, a line for each draw (as Nakashima 2022, Fig. 1); the colour shows "
+            'the pretraining: "full" is SimCLR on whole images, and "segmented" is SimCLR on hearts alone.',
             main=True,
         )
     else:
@@ -121,8 +125,8 @@ def _introduction(runs: FineTunings) -> str:
     config = runs.study.config
     folds = "{draw}" in str(config.get("target", {}).get("arguments", ""))
     draws = (
-        "A draw is a fold of the exams outside the test section: one fold stops the training, and the others "
-        "are trained on."
+        "A draw is a fold of the exams outside the test section: one fold decides when the training stops, "
+        "and the network learns from the others."
         if folds
         else "Each draw selects labelled exams at random, the same for all methods."
     )
@@ -135,8 +139,8 @@ def _introduction(runs: FineTunings) -> str:
     )
     if any(method.endswith("_predicted") for method in runs.study.methods):
         masks += (
-            " Methods whose name ends in predicted crop them with masks from the segmentation that ships, in training and in"
-            " the test."
+            ' Methods whose name ends in "predicted" crop them with masks from the segmentation that ships, in training and '
+            "in the test."
         )
     size = "small networks of these kinds" if config.get("overlay") else "VGG16 and DenseNet121"
     exams = _range(content["exams"] for _, contents in _by_method(runs) for content in contents)
