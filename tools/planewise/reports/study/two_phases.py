@@ -110,7 +110,7 @@ def add(page: Page, study: StudyFolder) -> None:
         page.figure(
             convergence_curves(_panels(runs), "val_loss", "validation loss"),
             "Validation while the classifier is trained, a line for each draw (as Nakashima 2022, Fig. 1); the colour shows "
-            'the pretraining: "full" is SimCLR on whole images, and "segmented" is SimCLR on hearts alone.',
+            "the pretraining: full means SimCLR on whole images, and segmented means SimCLR on hearts alone.",
             main=True,
         )
     else:
