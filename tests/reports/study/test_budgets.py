@@ -70,7 +70,7 @@ def test_those_that_agree_are_named_together():
     )
     assert words == (
         "Budgets of pretraining: 1000 steps of 16 slices for jigsaw, anatomical positions and SimCLR; 900 steps of 1 whole "
-        "series for location. In each step the network sees that many and is updated once. The learning rate is "
+        "series for location. In each step the network sees one batch of this size and is updated once. The learning rate is "
         "at most 0.001; for anatomical positions 0.003. Different exams: SimCLR."
     )
     words = budgets_in_words({name: Budget(slices, 0.001, ("a",)) for name in ("jigsaw", "simclr")})

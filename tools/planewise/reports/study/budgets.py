@@ -59,7 +59,9 @@ def budgets_in_words(budgets: Mapping[str, Budget]) -> str:
     steps = "; ".join(
         f"{steps} for {'all' if len(names) == len(budgets) > 1 else _called(names)}" for steps, names in each.items()
     )
-    sentences = [f"Budgets of pretraining: {steps}. In each step the network sees that many and is updated once."]
+    sentences = [
+        f"Budgets of pretraining: {steps}. In each step the network sees one batch of this size and is updated once."
+    ]
     rates = {name: f"{budget.rate:g}" for name, budget in budgets.items() if budget.rate is not None}
     if rates:
         sentences.append(f"The learning rate is at most {_most_and_others(rates)}.")
