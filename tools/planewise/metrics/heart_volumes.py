@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planewise.preprocessing.cardiac_features import MYOCARDIAL_DENSITY, volumes_ml
+from planewise.preprocessing.cardiac_features import MYOCARDIAL_DENSITY, voxel_ml
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ def heart_volumes(
         affines: affine of each label map, ``(4, 4)``, mm.
         structures: maps label values to names; one name must be ``LV``.
     """
-    phases = [volumes_ml(phase, affine, structures) for phase, affine in zip(labels, affines, strict=True)]
-    volumes = {name: [phase[name] for phase in phases] for name in structures.values()}
     pixel = float(np.linalg.norm(np.cross(affines[0][:3, 0], affines[0][:3, 1])))
-    areas = {
-        name: [(pixel * (phase == value).sum(axis=(0, 1))).tolist() for phase in labels]
-        for value, name in structures.items()
-    }
+    voxels = [voxel_ml(affine) for affine in affines]
+    areas, volumes = {}, {}
+    for value, name in structures.items():
+        counts = [(phase == value).sum(axis=(0, 1)) for phase in labels]
+        areas[name] = [(pixel * count).tolist() for count in counts]
+        volumes[name] = [float(count.sum() * voxel) for count, voxel in zip(counts, voxels, strict=True)]
     distance = float(np.linalg.norm(affines[0][:3, 2]))
     return HeartVolumes(volumes, areas, distance, int(np.argmax(volumes["LV"])), int(np.argmin(volumes["LV"])))

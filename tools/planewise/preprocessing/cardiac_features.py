@@ -75,8 +75,13 @@ def volumes_ml(labels: np.ndarray, affine: np.ndarray, structures: Mapping[int, 
         affine: ``(4, 4)``, mm.
         structures: maps label values to names.
     """
-    millilitres = abs(np.linalg.det(affine[:3, :3])) / 1000
-    return {name: float((labels == value).sum() * millilitres) for value, name in structures.items()}
+    voxel = voxel_ml(affine)
+    return {name: float((labels == value).sum() * voxel) for value, name in structures.items()}
+
+
+def voxel_ml(affine: np.ndarray) -> float:
+    """Volume of a voxel, including the slice gap, ml, from an affine ``(4, 4)``, mm."""
+    return float(abs(np.linalg.det(affine[:3, :3])) / 1000)
 
 
 class CardiacFeaturesd(Transform):
