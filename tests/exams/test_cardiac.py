@@ -242,6 +242,28 @@ def test_a_scout_is_no_short_axis():
     assert found.left_out[0].startswith("no short-axis stack: the nearest (5 slices) is 55 deg")
 
 
+def test_a_tilted_knee_is_no_short_axis():
+    """Its coronal and axial stacks lie like long-axis views, so its body part decides."""
+    sagittal = make_stack(
+        [(6.0 * rank, 0, 0) for rank in range(16)], (-0.95, 0.31, 0.07), "sag t2 fs", phases=1, gated=False
+    )
+    others = [
+        make_stack([(0, 0, 0)], normal, text, phases=1, gated=False)
+        for normal, text in (((0.3, 0.95, 0.05), "cor pd"), ((0, 0.05, 1), "ax pd"))
+    ]
+    for stack in (sagittal, *others):
+        stack.body_part = "knee"
+    found = cardiac.recognise([sagittal, *others])
+    assert found.stack is None and found.left_out[0].startswith("no short-axis stack: its series are of a knee; ")
+
+
+def test_a_wrong_body_part_does_not_hide_a_heart():
+    exam, _ = heart(np.random.default_rng(0), ("2ch", "4ch"))
+    for stack in exam.values():
+        stack.body_part = "knee"
+    assert cardiac.recognise(list(exam.values())).stack is not None
+
+
 def test_an_axial_cine_does_not_pass_for_the_short_axis():
     stacks, middle = heart(np.random.default_rng(3), ("2ch", "4ch"))
     axial = make_stack([middle + np.array([0, 0, step]) for step in range(-60, 61, 8)], [0, 0, 1.0], phases=25)

@@ -63,7 +63,7 @@ def test_real_spine_as_nifti(real_data):
 @pytest.mark.parametrize(
     ("folder", "words"),
     [
-        ("localizer_ge", "2 exams: no short-axis stack: the nearest \\(7 slices\\) is 55 deg"),
+        ("localizer_ge", "2 exams: no short-axis stack: its series are of a head; the nearest \\(7 slices\\) is 55"),
         ("mosaic_siemens", "4 x mosaic: many slices tiled"),
         ("phantom_philips", "1 exam: no short-axis stack: the nearest \\(11 slices\\) is 55 deg"),
         ("phantom_siemens_enhanced", "no stack of 3 or more parallel slices \\(the largest has 1\\)"),
@@ -337,7 +337,8 @@ def test_series_with_another_views_name_are_doubted(usual_exam):
     folder.rename(usual_exam / "3ch")
     (stack,) = find_stacks(usual_exam)
     assert stack.planes == before
-    assert stack.doubts == ["4ch: the series that shows this view is named 3ch"]
+    number = pydicom.dcmread(next((usual_exam / "3ch").iterdir())).SeriesNumber
+    assert stack.doubts == [f"4ch: series {number} shows this view, but is named 3ch"]
 
 
 def test_a_series_that_may_show_another_view_than_its_name_is_doubted(tmp_path):
@@ -353,11 +354,18 @@ def test_a_series_that_may_show_another_view_than_its_name_is_doubted(tmp_path):
     )
 
 
+def test_a_folder_of_knees_is_called_that(tmp_path):
+    for name, axis in (("sag t2", (1, 0, 0)), ("cor pd", (0, 1, 0))):
+        write_cine(tmp_path / name, (0, 0, 0), axis, slices=6, BodyPartExamined="KNEE", SeriesDescription=name)
+    with pytest.raises(InputError, match="its series are of a knee(.|\n)*--anatomy knee"):
+        index_folder(tmp_path)
+
+
 def test_planes_without_a_view_are_only_doubted_if_their_name_is_missed():
     """Localizers and views of vessels are common, and so are second series of a view that was found."""
     undecided = [FoundView("3ch", 1, 0, 0.5, {"4ch": 0.4}, named) for named in (None, "4ch", "2ch")]
     found = Recognition(views={"2ch": FoundView("2ch", 2, 0, 0.9, named="2ch")}, undecided=undecided)
-    assert [doubt.split(":")[0] for doubt in _doubts(found)] == ["4ch"]
+    assert [doubt.split(":")[0] for doubt in _doubts(found, [])] == ["4ch"]
 
 
 def test_exams_without_a_stack_are_named_in_the_log_or_handed_over(usual_exam, caplog):

@@ -7,8 +7,10 @@ import nibabel
 import numpy as np
 import pytest
 import yaml
+from planewise.data import inputs
 from planewise.errors import InputError
 from planewise.evaluation.why_no_plane import SHORT_AXIS_OBLIQUITY
+from planewise.exams.input_stacks import InputStack
 from planewise.own_exams import heart_bundles
 from planewise.own_exams.heart_bundles import stacks_in
 from planewise.preprocessing.exam_name import exam_of
@@ -97,6 +99,15 @@ def test_dicom_that_is_not_recognised_is_refused(monkeypatch):
     with pytest.raises(InputError, match="exam aa: no short-axis stack: no name mentions a heart"):
         stacks_in(Path())
     assert stacks_in(Path(), min_obliquity=0) == (found, {})
+
+
+def test_for_a_knee_it_names_the_command_that_plans_knees(tmp_path, monkeypatch, caplog):
+    knee = InputStack("aa", "unknown", 0.0, [{"image": "/data/1.dcm"}] * 3, {}, {}, 0.1, "its series are of a knee", [])
+    monkeypatch.setattr(inputs, "find_stacks", lambda *_, **__: [knee])
+    with pytest.raises(InputError, match="exam aa: its series are of a knee") as refused:
+        stacks_in(tmp_path)
+    assert "run in the folder bundles/pretext_knee_multitask: python -m monai.bundle run" in str(refused.value)
+    assert "processed anyway" not in caplog.text  # it is refused
 
 
 @pytest.mark.parametrize(("count", "end"), [(10, "exam x09: no heart"), (13, "exam x09: no heart\n  and 3 more")])

@@ -159,7 +159,8 @@ def _from_files(
         item = {"image": slices, "exam": stack.exam, "views": stack.views, **remarks}
         if stack.doubts:
             item["doubts"] = stack.doubts
-        for remark in remarks.values():
+        # if the caller wants to know what is left out, it also decides whether to use an unrecognised stack
+        for remark in remarks.values() if left_out is None else ():
             logger.warning("exam %s: %s. It is processed anyway: look at the images first", stack.exam, remark)
         if several[stack.exam] > 1:
             item["phase"] = f"phase{round(100 * stack.phase):02d}"

@@ -52,7 +52,7 @@ from dataclasses import replace
 import numpy as np
 
 from planewise.exams.cardiac_scores import Candidate, assign, is_straight
-from planewise.exams.cardiac_views import HEART_WORDS, VIEWS, named_view
+from planewise.exams.cardiac_views import HEART_WORDS, VIEWS, named_organ, named_view
 from planewise.exams.recognition import FoundView, Recognition
 from planewise.exams.stack import Stack
 from planewise.exams.words import count_of
@@ -161,12 +161,18 @@ def _score_stack(stacks: list[Stack], index: int) -> tuple[float, list[Candidate
     odds += 1.5 * (stack.phase_counts[1] >= 5) + 1.0 * stack.gated
     odds += 2.0 * (named_view(stack.text) == "sax") or 1.0 * bool(re.search(HEART_WORDS, stack.text))
     if stack.body_part:
-        odds += 0.5 if re.search("heart|card|chest|thorax", stack.body_part) else -2.0
+        # a wrong body part is common in exams of the heart, but not in exams where nothing else suggests a heart
+        other = -2.0 if any(map(_suggests_a_heart, stacks)) else -8.0
+        odds += 0.5 if re.search("heart|card|chest|thorax", stack.body_part) else other
     odds -= 2.0 * (not 3.5 <= step <= 25)
     odds -= 3.0 * is_straight(stack.normal)
     planes = _candidates(stacks, index, axis)
     evidence = assign(planes, axis, stack.middle) if planes else 0.0
     return float(odds + np.clip(evidence, 0, 6)), planes
+
+
+def _suggests_a_heart(stack: Stack) -> bool:
+    return stack.gated or stack.phase_counts[1] >= 5 or bool(re.search(HEART_WORDS, stack.text))
 
 
 def _candidates(stacks: list[Stack], chosen: int, axis: np.ndarray) -> list[Candidate]:
@@ -243,8 +249,13 @@ def _why_no_short_axis(stack: Stack) -> str:
     angle = angle_to_usual_axis(stack)
     limit = np.degrees(np.arccos(MIN_BASE_APEX_COSINE))
     size = f"{len(stack.slices)} slices"
+    part = named_organ(f"{stack.body_part} {stack.text}")
+    shown = f"its series are of {part}; " if part else ""
     if angle > limit:
-        return f"no short-axis stack: the nearest ({size}) is {angle:.0f} deg from the usual long axis, more than {limit:.0f}"
+        return (
+            f"no short-axis stack: {shown}the nearest ({size}) is {angle:.0f} deg from the usual long axis, more than "
+            f"{limit:.0f}"
+        )
     lacks = []
     if stack.phase_counts[1] < 5:
         lacks.append("it has fewer than 5 phases, so it is not a cine")
@@ -252,7 +263,7 @@ def _why_no_short_axis(stack: Stack) -> str:
         lacks.append("no name mentions a heart")
     if is_straight(stack.normal):
         lacks.append("it is straight axial, coronal or sagittal")
-    return f"no short-axis stack: the nearest ({size}) is {angle:.0f} deg from the usual long axis; {', '.join(lacks)}"
+    return f"no short-axis stack: {shown}the nearest ({size}) is {angle:.0f} deg from the usual long axis; {', '.join(lacks)}"
 
 
 def _tell_what_is_left(result: Recognition, stacks: list[Stack], planes: list[Candidate]) -> None:

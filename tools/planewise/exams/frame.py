@@ -23,7 +23,7 @@ class Frame:
     instance: int
     """number within the series"""
     acquired: tuple
-    """sort key for the order of acquisition"""
+    """sort key for the order of acquisition: time, SeriesNumber, AcquisitionNumber, folder"""
     kind: str
     """values that must agree inside a stack in addition to geometry: magnitude or phase, sequence, echo"""
     text: str
@@ -53,6 +53,11 @@ class Frame:
     """strength of the diffusion weighting, s/mm^2; None if the header has none"""
     acquisition: int = 0
     """AcquisitionNumber of the series; 0 if the header has none"""
+
+    @property
+    def series_number(self) -> int:
+        """SeriesNumber, which scanners and viewers show; 0 if the header has none."""
+        return int(self.acquired[1])
 
     @property
     def folder(self) -> str:

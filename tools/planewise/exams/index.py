@@ -13,6 +13,7 @@ from planewise.exams import labels, mrnet
 from planewise.exams.anatomies import choose_anatomy, prepare, seen_from
 from planewise.exams.anatomy import Anatomy
 from planewise.exams.any_organ import one_stack_each, suits
+from planewise.exams.cardiac_views import KNEE
 from planewise.exams.cases import check_channels, read_cases
 from planewise.exams.datalist import plane_of, slice_items, stack_summary, write_datalist
 from planewise.exams.division import (
@@ -495,7 +496,8 @@ def _nothing_usable(scan: Scan, result: IndexResult) -> str:
     exams = result.datalist["exams"]
     text = f"there is nothing in {scan.folder} to learn from: {count_of(scan.files, 'file')}, {count_of(len(exams), 'exam')}"
     whys = Counter(why for exam in exams.values() for why in exam["left_out"] if why.startswith("no "))
-    return text + scan.reasons + "".join(f"\n  {count_of(count, 'exam')}: {why}" for why, count in whys.most_common(5))
+    reasons = "".join(f"\n  {count_of(count, 'exam')}: {why}" for why, count in whys.most_common(5))
+    return text + scan.reasons + reasons + ("\nIndex knees with --anatomy knee" if KNEE in reasons else "")
 
 
 def _warn(

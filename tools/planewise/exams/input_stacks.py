@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from planewise.exams.datalist import plane_of, slice_items
 from planewise.exams.exam import Exam
 from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
-from planewise.exams.recognition import Recognition
+from planewise.exams.recognition import FoundView, Recognition
 from planewise.exams.scan import scan_folder
 from planewise.exams.stack import Stack
 from planewise.exams.words import count_of
@@ -150,16 +151,21 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             views=views,
             confidence=found.confidence,
             flag=flag,
-            doubts=_doubts(found),
+            doubts=_doubts(found, stacks),
         )
         for phase, slices in _phases(stack, axis is not None, phases)
     ]
 
 
-def _doubts(found: Recognition) -> list[str]:
+def _doubts(found: Recognition, stacks: Sequence[Stack]) -> list[str]:
     """Sentences, without a full stop, about series that are misnamed or may be badly prescribed."""
+
+    def series(view: FoundView) -> str:
+        number = stacks[view.stack].slices[view.slice].phases[0].series_number
+        return f"series {number} shows this view, but" if number else "the series that shows this view"
+
     misnamed = [
-        f"{view}: the series that shows this view is named {other.named}"
+        f"{view}: {series(other)} is named {other.named}"
         for view, other in found.views.items()
         if other.named not in (None, view)
     ]

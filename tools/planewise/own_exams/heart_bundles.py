@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +32,7 @@ from planewise.evaluation.why_no_plane import (
     stack_obliquity,
     why_no_short_axis,
 )
+from planewise.exams.cardiac_views import KNEE
 from planewise.exams.input_stacks import InputStack
 from planewise.preprocessing import LoadSliced, LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, volume_name
@@ -40,6 +42,8 @@ from planewise.unreadable import UNREADABLE, refuse_claims
 logger = logging.getLogger(__name__)
 
 PLANS, SEGMENTS = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentation"
+#: The bundle that plans the views of a knee.
+KNEES = "pretext_knee_multitask"
 #: Label values of the segmentation bundle.
 STRUCTURES = {1: "RV", 2: "myocardium", 3: "LV"}
 #: A file whose axes agree with the body axes within this many degrees may have lost its orientation.
@@ -200,7 +204,7 @@ def stacks_in(
         more = f"\n  and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
         raise InputError(
             "no stack here can be the short axis of a heart; name the folder or the file of a short-axis series, "
-            f"or take the stacks anyway with --min_obliquity 0{reasons}{more}"
+            f"or take the stacks anyway with --min_obliquity 0{reasons}{more}{_instead(path, refused.values())}"
         )
     for exam, why in refused.items():
         left_out[exam] = LeftOut(why, folder_of([item for item in found if exam_of(item) == exam]))
@@ -209,6 +213,16 @@ def stacks_in(
         return [{**item, "exam": exam_of(item)} for item in kept], left_out
     # the exams that are left out are in the same folder, so the bundle gets the names of the other exams
     return [{**item, "exam": volume_name(item)} for item in kept] if refused else kept, left_out
+
+
+def _instead(path: Path, reasons: Iterable[str]) -> str:
+    """What to type if the folder holds a knee; empty if it does not."""
+    if not any(KNEE in why for why in reasons):
+        return ""
+    return (
+        f"\nTo plan the views of a knee, run in the folder bundles/{KNEES}: "
+        f"python -m monai.bundle run --config_file configs/inference.yaml --input {shlex.quote(str(path))} --output_dir OUT"
+    )
 
 
 def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) -> str:
