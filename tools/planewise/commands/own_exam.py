@@ -114,7 +114,10 @@ def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
     except KeyboardInterrupt:
         tell(f"Stopped. {output / 'index.html'} lists the finished exams; start the command again to continue.")
         raise
-    tell(f"{count_of(len(done.finished), 'exam')} finished, {done.flagged} flagged, {len(done.left_out)} left out.")
+    why = f"; {done.table.name} gives the reasons" if done.left_out else ""
+    tell(
+        f"{count_of(len(done.finished), 'exam')} finished, {done.flagged} flagged, {len(done.left_out)} left out{why}."
+    )
     tell(
         f"Wrote {done.page}, {done.table.name} and {done.folders.name}, which contains paths: keep it on this machine."
     )

@@ -271,12 +271,18 @@ def _summary(exam: PlannedExam) -> Summary:
             limits = apart_limits(entry)
             if limits is None:
                 continue  # the error of the plan itself is unknown
-            share = max(angle / limits[0], offset / limits[1])
-            severity = max(severity, share)
-            if share > 1:
+            severity = max(severity, angle / limits[0], offset / limits[1])
+            # three digits, because a value may exceed its limit by a few hundredths
+            too_far = [
+                (f"{value:.3g} {unit}", f"{limit:.3g} {unit}")
+                for value, limit, unit in zip((angle, offset), limits, ("deg", "mm"), strict=True)
+                if value > limit
+            ]
+            if too_far:
+                apart, allowed = (" and ".join(each) for each in zip(*too_far, strict=True))
                 flags.append(
-                    f"{view}: the acquired view lies {angle:.1f} deg and {offset:.1f} mm from the planned one, more than "
-                    f"the {limits[0]:.1f} deg and {limits[1]:.1f} mm by which plan and operator may err"
+                    f"{view}: the acquired view lies {apart} from the planned one, more than the {allowed} by which plan "
+                    "and operator may err"
                 )
     return Summary(values, ", ".join(words), flags, severity)
 
