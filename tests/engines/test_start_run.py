@@ -12,8 +12,9 @@ from planewise.engines import start_run
 from planewise.errors import InputError
 
 
-def run(folder, resume: bool = True, **settings) -> None:
-    """Start a run as a bundle does: by an expression in a config, evaluated by MONAI."""
+def run(folder, resume: bool = True, trains: bool = True, **settings) -> None:
+    """Start a run as a bundle does, by an expression in a config that MONAI evaluates, and leave a checkpoint if it
+    trains."""
     config = {
         "imports": ["$import planewise"],
         "output_dir": str(folder),
@@ -27,6 +28,20 @@ def run(folder, resume: bool = True, **settings) -> None:
     parser = ConfigParser(config)
     parser.parse()
     parser.get_parsed_content("initialize")
+    if trains:
+        (folder / "models").mkdir(exist_ok=True)
+        (folder / "models/last.ckpt").touch()
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_blocks_nothing(tmp_path):
+    run(tmp_path / "run", trains=False)
+    run(tmp_path / "run", learning_rate=0.3, trains=False, ckpt_dir=str(tmp_path / "weights"))
+    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["learning_rate"] == 0.3
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/model.pt").touch()
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path / "run", ckpt_dir=str(tmp_path / "weights"))
+    assert "learning_rate: 0.3 -> 0.1" in cause(caught)
 
 
 def test_the_run_is_written_down(tmp_path):
@@ -252,6 +267,8 @@ def test_resume_false_as_a_command_line_gives_it(tmp_path):
     start_run(tmp_path / "run", 1)
     record = json.loads((tmp_path / "run/run.json").read_text())
     (tmp_path / "run/run.json").write_text(json.dumps(record | {"configuration": "another"}))
+    (tmp_path / "run/models").mkdir()
+    (tmp_path / "run/models/model.pt").touch()
     with pytest.raises(InputError, match="another configuration"):
         start_run(tmp_path / "run", 1)
     start_run(tmp_path / "run", 1, resume="false")

@@ -45,9 +45,10 @@ def start_run(
       their devices, and the precision.
 
     A run that is started again in the same folder resumes from its last checkpoint if the hash is the same. The hash
-    covers everything that determines the training: ``train`` and all that it refers to. A broken ``run.json`` is written
-    again if ``config.yaml`` has the same configuration. The folder is reserved for this run until its process ends
-    (`planewise.locks`). With several processes, the first one checks and writes while the others wait.
+    covers everything that determines the training: ``train`` and all that it refers to. A run that ended before its first
+    checkpoint is replaced. A broken ``run.json`` is written again if ``config.yaml`` has the same configuration. The
+    folder is reserved for this run until its process ends (`planewise.locks`). With several processes, the first one
+    checks and writes while the others wait.
 
     On a GPU, if all batches have the same shape, cuDNN compares its deterministic algorithms and uses the fastest.
 
@@ -59,7 +60,7 @@ def start_run(
         tf32: whether float32 products on CUDA may be rounded to TF32 (`allow_tf32`); None keeps PyTorch's setting.
 
     Raises:
-        InputError: a setting is invalid (`check_settings`), or the folder contains another run, is in use, or is not
+        InputError: a setting is invalid (`check_settings`), or the folder contains another trained run, is in use, or is not
             writable. The message names the differences and the remedy.
     """
     plain_errors()
@@ -75,7 +76,9 @@ def start_run(
             warn_of_seen_patients(parser)
         config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key} if parser else {}
         files = {Path(path).name: digest(path) for path in depends_on} | _auxiliary_task_files(parser)
-        write_run(Path(output_dir), config, resume, files, {"seed": seed, **computes_on})
+        weights = config.get("ckpt_dir") and parser.get_parsed_content("ckpt_dir")
+        about = {"seed": seed, **computes_on}
+        write_run(Path(output_dir), config, resume, files, about, Path(weights or Path(output_dir) / "models"))
     idist.barrier()
 
 

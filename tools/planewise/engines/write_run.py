@@ -20,6 +20,7 @@ from monai.bundle.reference_resolver import ReferenceResolver
 from planewise import __version__
 from planewise.atomic_write import atomic_write
 from planewise.checksum import sha256
+from planewise.engines.checkpoint_files import BEST, LAST
 from planewise.engines.not_computed import NOT_COMPUTED
 from planewise.errors import InputError
 from planewise.locks import claim_folder
@@ -34,7 +35,12 @@ _PACKAGES = ("monai", "torch", "pytorch-ignite", "numpy", "scipy", "itk-core", "
 
 
 def write_run(
-    folder: Path, config: dict[str, Any], resume: bool | str, files: Mapping[str, Any], about: Mapping[str, Any]
+    folder: Path,
+    config: dict[str, Any],
+    resume: bool | str,
+    files: Mapping[str, Any],
+    about: Mapping[str, Any],
+    weights: Path,
 ) -> None:
     """Write a run's ``config.yaml`` and ``run.json``, and reserve the folder until this process ends (`planewise.locks`).
 
@@ -44,16 +50,19 @@ def write_run(
         resume: False overwrites earlier files.
         files: maps the name of each file whose content belongs to the configuration to its `digest`.
         about: further entries of the record (seed, processes, devices).
+        weights: folder of the run's weights. Without weights, an earlier run ended before its first checkpoint, and is
+            replaced.
 
     Raises:
-        InputError: the folder is in use or not writable, or contains another run. (A run that differs only in a smaller
-            ``max_epochs`` is continued.)
+        InputError: the folder is in use or not writable, or contains the weights of another run. (A run that differs only
+            in a smaller ``max_epochs`` is continued.)
     """
     settings = _computed(config)
     identity = hashlib.sha256(json.dumps([settings, files], sort_keys=True, default=str).encode()).hexdigest()
     record_file, config_file = folder / "run.json", folder / "config.yaml"
     claim_folder(folder)
-    if parse_bool(resume, "resume") and record_file.is_file():
+    trained = any((weights / name).is_file() for name in (LAST, BEST))
+    if parse_bool(resume, "resume") and record_file.is_file() and trained:
         previous = _previous(record_file, config_file)
         before = _computed(previous["config"])
         # without a record, only the configuration can be compared, not the contents of the files
