@@ -77,8 +77,8 @@ def test_commands_name_weights_that_ship_or_say_where_they_come_from(name):
     for other in re.findall(r"\.\./(\w+)/models/model\.pt", text):
         assert (ROOT / "bundles" / other / "models/model.pt").is_file(), other
     if "--ckpt_file models/model.pt" in text and not (ROOT / "bundles" / name / "models/model.pt").is_file():
-        copied = re.search(r"copy it from a run first: `mkdir -p models && cp (\S+)/models/model.pt models/`", text)
-        assert copied and f"--output_dir {copied[1]}" in text[: copied.start()]
+        packaged = re.search(r"`planewise package \. --weights (\S+) -o dist && cd dist/(\w+)`", text)
+        assert packaged and packaged[2] == name and f"--output_dir {packaged[1]}" in text[: packaged.start()]
 
 
 def test_commands_of_the_readme_exist():
