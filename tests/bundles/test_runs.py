@@ -157,7 +157,7 @@ def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(phantoms, tmp_
             lines.append(process.stdout.read())
         said.append("".join(lines))
     done = subprocess.run(command("broken"), check=True, **inside)
-    assert "resuming after epoch" in done.stdout
+    assert "resuming after epoch" in done.stdout or "the run is complete" in done.stdout
     # on a machine without other work, the run is complete before the last kills
     assert sum("training epochs" in text for text in said) >= kills / 5
     assert any("the same command resumes the run" in text for text in said)

@@ -106,7 +106,7 @@ def test_all_sections_and_each_item_once(tmp_path):
     content = {section: [{"image": f"{name}.dcm", "phase": 0} for name in names] for section, names in listed.items()}
     path = write(tmp_path, content)
     assert [Path(item["image"]).stem for item in load_datalist(path, "all")] == list("abcd")
-    with pytest.raises(InputError, match="section all of .* is empty \\(no section has exams"):
+    with pytest.raises(InputError, match="section all of .* is empty \\(sections with exams: none"):
         load_datalist(write(tmp_path, {}), "all", required=True)
 
 
@@ -117,7 +117,7 @@ def test_the_section_that_monai_calls_testing_is_the_test_section(tmp_path):
 
 def test_an_empty_section_may_be_an_error(tmp_path):
     path = write(tmp_path, {"training": [], "test": [{"image": "a"}]})
-    with pytest.raises(InputError, match="section training of .* is empty .test has exams.; index more"):
+    with pytest.raises(InputError, match="section training of .* is empty .sections with exams: test.; index more"):
         load_datalist(path, "training", required=True)
 
 

@@ -96,6 +96,16 @@ def test_an_interrupted_run_with_a_fused_step_ends_like_an_unbroken_one(tmp_path
     assert [run.optimizer.param_groups[0]["fused"] for run in (first, second)] == [True, True]
 
 
+def test_a_complete_run_says_so_instead_of_resuming(tmp_path, caplog):
+    caplog.set_level("INFO")
+    Run(tmp_path).go(2)
+    assert "1 checkpoint written" in caplog.text or "2 checkpoints written" in caplog.text
+    Run(tmp_path).go(3)
+    assert "resuming after epoch 2 of 3" in caplog.text and "complete" not in caplog.text
+    Run(tmp_path).go(3)
+    assert "the run is complete: it has trained 3 epochs; more --max_epochs continue it" in caplog.text
+
+
 def test_an_interrupted_run_ends_like_an_unbroken_one(tmp_path):
     unbroken = Run(tmp_path / "a").go(4)
     Run(tmp_path / "b").go(2)

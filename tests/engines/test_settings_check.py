@@ -332,7 +332,9 @@ def test_values_of_structures_are_the_networks_classes(bundle, any_value, file):
 def test_a_section_without_exams_cannot_be_scored(tmp_path):
     datalist = tmp_path / "d.json"
     datalist.write_text(json.dumps({"training": [{"image": "a"}], "test": []}))
-    with pytest.raises(InputError, match=r"section test of .* nothing to score \(training has exams\).*--section"):
+    with pytest.raises(
+        InputError, match=r"section test of .* nothing to score \(sections with exams: training\).*--section"
+    ):
         check_settings({"section": "test", "datalist": str(datalist)})
     check_settings({"section": "all", "datalist": str(datalist)})
     check_settings({"section": "validation", "fold": 0, "datalist": str(datalist)})  # the folds fill that section

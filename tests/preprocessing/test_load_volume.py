@@ -127,14 +127,16 @@ def test_what_stands_for_no_case(case, tmp_path):
     with pytest.raises(InputError, match=r"no case of t1, t2 \(NIfTI file whose name does not end in a channel"):
         load({"image": str(tmp_path / "head.nii.gz")})
     # file names are not read if the number of channels differs
-    with pytest.raises(InputError, match="the image has 1 channel, but 3 are needed"):
+    with pytest.raises(
+        InputError, match="the image has 1 channel, but the network takes 3; train it with --in_channels 1,"
+    ):
         LoadVolumed("image", channels=3, channel_names=["t1", "t2"])({"image": str(tmp_path / "other_t1.nii.gz")})
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_another_number_of_channels(case, tmp_path, channels):
     item, arrays = case()
-    with pytest.raises(InputError, match=f"exam e1: the image has 2 channels, but {channels} are needed"):
+    with pytest.raises(InputError, match=f"exam e1: the image has 2 channels, but the network takes {channels};"):
         LoadVolumed("image", channels=channels)(item)
     nibabel.save(nibabel.Nifti1Image(np.stack([arrays["t1"]] * 2, axis=-1), AFFINE), tmp_path / "both.nii.gz")
     with pytest.raises(InputError, match="it must be a 3D volume"):

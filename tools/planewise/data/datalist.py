@@ -212,9 +212,10 @@ def load_datalist(
     else:
         items = _items_of(folder, content, section)
     if required and not items:
-        filled = ", ".join(key for key in SECTIONS if content.get(key)) or "no section"
+        filled = ", ".join(key for key in SECTIONS if content.get(key)) or "none"
         raise InputError(
-            f"section {section} of {path} is empty ({filled} has exams); index more exams, or move some with --split"
+            f"section {section} of {path} is empty (sections with exams: {filled}); index more exams, or move some with "
+            "--split"
         )
     return items
 

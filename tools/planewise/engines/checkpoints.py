@@ -23,6 +23,7 @@ from planewise.engines.checkpoint_files import LAST, CheckpointFiles, Snapshot
 from planewise.engines.fused import fuse
 from planewise.engines.stop_signals import stop_if_asked
 from planewise.errors import InputError
+from planewise.exams.words import count_of
 from planewise.networks import not_finite
 from planewise.parse_bool import parse_bool
 
@@ -144,7 +145,12 @@ class CheckpointHandler:
         if self.evaluator is not None:
             best = self.evaluator.state
             best.best_metric, best.best_metric_epoch = self._best = saved["best_metric"], saved["best_metric_epoch"]
-        logger.info("resuming after epoch %d of %d", saved["epoch"], engine.state.max_epochs)
+        if steps >= engine.state.max_epochs * engine.state.epoch_length:
+            logger.info(
+                "the run is complete: it has trained %d epochs; more --max_epochs continue it", engine.state.max_epochs
+            )
+        else:
+            logger.info("resuming after epoch %d of %d", saved["epoch"], engine.state.max_epochs)
 
     def _load_states(self, saved: dict[str, Any], steps: int) -> None:
         """Load the state dicts of a checkpoint, and check that they have the structure of this run's own.
@@ -319,7 +325,8 @@ class CheckpointHandler:
         self._write_latest()
         self._wait()
         if self.files.times_written:
-            logger.info("checkpoints written %d times, %.1f MB", self.files.times_written, self.files.bytes / 1e6)
+            written = count_of(self.files.times_written, "checkpoint")
+            logger.info("%s written, %.1f MB", written, self.files.bytes / 1e6)
         idist.barrier()  # all processes may read the files next
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:

@@ -380,10 +380,10 @@ def _check_sides(settings: Mapping[str, Any]) -> None:
 def _check_section(section: str, datalist: str | Path) -> None:
     content = read_datalist(datalist)
     if not any(content.get(name) for name in (SECTIONS if section == "all" else (section,))):
-        filled = ", ".join(name for name in SECTIONS if content.get(name)) or "no section"
+        filled = ", ".join(name for name in SECTIONS if content.get(name)) or "none"
         raise InputError(
-            f"section {section} of {datalist} is empty, so there is nothing to score ({filled} has exams); name another "
-            "section with --section, or divide the exams again with `planewise index --sections FILE`"
+            f"section {section} of {datalist} is empty, so there is nothing to score (sections with exams: {filled}); name "
+            "another section with --section, or divide the exams again with `planewise index --sections FILE`"
         )
 
 

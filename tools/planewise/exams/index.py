@@ -517,7 +517,8 @@ def _warn(
         result.empty = f"{' and '.join(empty)} {'are' if len(empty) > 1 else 'is'} empty ({divided.rule})"
     elif empty:
         result.empty = (
-            f"{' and '.join(empty)} {'are' if len(empty) > 1 else 'is'} empty: {count_of(patients, 'patient')} only"
+            f"{' and '.join(empty)} {'are' if len(empty) > 1 else 'is'} empty: {count_of(patients, 'patient')} only; "
+            "--sections FILE assigns exams by hand"
         )
     result.warnings += [result.empty] if result.empty else []
     if incomplete:

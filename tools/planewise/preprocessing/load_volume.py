@@ -142,8 +142,9 @@ class LoadVolumed(LoadImaged):
             found = [MetaTensor(channel, meta=meta) for channel in found[0].as_tensor().unbind(-1)]
         if wanted is not None and len(found) != wanted:
             raise InputError(
-                f"exam {exam}: the image has {len(found)} channel{'s' * (len(found) > 1)}, but {wanted} are needed; give "
-                "one file for each channel, or a 4D file that contains all channels"
+                f"exam {exam}: the image has {len(found)} channel{'s' * (len(found) > 1)}, but the network takes "
+                f"{wanted}; train it with --in_channels {len(found)}, or give one file for each channel or a 4D file that "
+                "contains all channels"
             )
         return found
 
