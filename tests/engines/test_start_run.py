@@ -71,6 +71,17 @@ def test_an_old_name_does_not_hide_a_wrong_value(tmp_path):
     assert "--blur_prob must be a number from 0 to 1, got 1.7" in cause(caught)
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"), [({"pretrained": None}, True), ({"pretrained": "none"}, True), ({}, False)]
+)
+def test_training_says_that_no_weights_are_copied_and_evaluation_does_not(settings, told, tmp_path, caplog):
+    caplog.set_level("INFO")
+    run(tmp_path / "run", initialize="$planewise.engines.check_run()", trains=False, **settings)
+    assert "--pretrained is not set" not in caplog.text
+    run(tmp_path / "run", **settings)
+    assert ("--pretrained is not set" in caplog.text) is told
+
+
 def test_no_path_of_an_item_is_written(tmp_path):
     run(tmp_path / "run")
     assert "DOE" not in (tmp_path / "run/config.yaml").read_text() + (tmp_path / "run/run.json").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -22,7 +23,10 @@ from planewise.engines.seen_patients import warn_of_seen_patients
 from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, evaluated_settings
 from planewise.engines.write_run import digest, write_run
 from planewise.errors import InputError
+from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.old_names import with_new_names
+
+logger = logging.getLogger(__name__)
 
 #: A setting that only bundles with whole series as batches have. For these bundles, cuDNN's search for algorithms is off,
 #: because it would be repeated for every new number of slices.
@@ -74,6 +78,8 @@ def start_run(
     if idist.get_rank() == 0:
         if parser is not None:
             warn_of_seen_patients(parser)
+            if parser.get("pretrained", "not a setting") in NO_WEIGHTS:
+                logger.info("--pretrained is not set: no weights of an earlier training are copied")
         config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key} if parser else {}
         files = {Path(path).name: digest(path) for path in depends_on} | _auxiliary_task_files(parser)
         weights = config.get("ckpt_dir") and parser.get_parsed_content("ckpt_dir")

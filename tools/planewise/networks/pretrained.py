@@ -202,7 +202,6 @@ def load_pretrained(network: nn.Module, path: str | Path | None, parts: Sequence
         InputError: no weight fits, or weights outside the head have other shapes.
     """
     if path in NO_WEIGHTS:
-        logger.info("--pretrained is not set: no weights of an earlier training are copied")
         return network
     weights = read_weights(path)
     if (
