@@ -13,7 +13,7 @@ def test_brats_regions():
     assert region_values(STRUCTURES, REGIONS) == {(1, 2, 4): "WT", (1, 4): "TC", (4,): "ET"}
     assert region_classes(STRUCTURES, REGIONS) == [(1, 2, 3), (1, 3), (3,)]
     assert region_values(STRUCTURES, {}) == {(1,): "core", (2,): "oedema", (4,): "enhancing"}
-    with pytest.raises(InputError, match="rim.; use only core, oedema, enhancing"):
+    with pytest.raises(InputError, match="rim.; use only core, oedema, enhancing in --regions, or score each"):
         region_values(STRUCTURES, {"WT": ["rim"]})
 
 

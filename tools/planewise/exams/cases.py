@@ -154,7 +154,7 @@ def channels_of_case(path: Path, channels: Sequence[str]) -> list[Path]:
         what = f"contains {len(found)} cases" if found else f"has no case of {', '.join(channels)} ({reasons})"
         raise InputError(
             f"the folder {what}; name a folder with one case, one of a case's files, or one 4D file that contains the "
-            "channels"
+            "channels; for cases of one file, train with --in_channels 1"
         )
     return list(found[0])
 

@@ -27,7 +27,8 @@ def region_values(
     unknown = sorted({part for parts in regions.values() for part in parts} - values.keys())
     if unknown:
         raise InputError(
-            f"the regions contain unknown structures ({', '.join(unknown)}); use only {', '.join(values)} in --regions"
+            f"the regions contain unknown structures ({', '.join(unknown)}); use only {', '.join(values)} in --regions, or "
+            'score each structure by itself with --regions "{}"'
         )
     if not regions:
         return {(value,): name for name, value in values.items()}
