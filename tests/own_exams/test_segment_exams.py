@@ -128,6 +128,7 @@ def test_the_page(segmented):
         name: pytest.approx(ml[name], abs=0.051) for name in ("LV", "RV")
     }
     moments = ["phase 1 of 4", "phase 2 of 4, end-systole", "phase 3 of 4, end-diastole", "phase 4 of 4"]
+    moments = [f"{moment}, {25 * number} % of the cycle" for number, moment in enumerate(moments)]
     assert [frame["name"] for frame in content["cine"]["frames"]] == moments
     # image and outlines at end-diastole; an outline cuts the corners of its pixels, which have 16 mm2
     for entry in content["slices"]:

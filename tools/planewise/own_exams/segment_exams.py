@@ -231,7 +231,7 @@ def _segmented(
             flags=reasons,
             curves={name: found.volumes[name] for name in VENTRICLES},
             phases=[
-                (_moment(found, number, len(items)), image.numpy(), mask)
+                (_moment(found, number, items), image.numpy(), mask)
                 for number, (image, mask) in enumerate(zip(images, labels, strict=True))
             ],
         )
@@ -259,10 +259,12 @@ def _segmented(
     return done
 
 
-def _moment(found: HeartVolumes, number: int, count: int) -> str:
-    """``phase 1 of 25, end-diastole``."""
-    named = {found.end_diastole: ", end-diastole", found.end_systole: ", end-systole"} if count > 1 else {}
-    return f"phase {number + 1} of {count}{named.get(number, '')}"
+def _moment(found: HeartVolumes, number: int, items: Sequence[Mapping[str, Any]]) -> str:
+    """``phase 1 of 25, end-diastole, 0 % of the cycle``: the last part is the phase as in the table and the files' names."""
+    count = len(items)
+    named = {found.end_diastole: "end-diastole", found.end_systole: "end-systole"} if count > 1 else {}
+    parts = [f"phase {number + 1} of {count}", named.get(number, ""), phase_in_words(items[number])]
+    return ", ".join(filter(None, parts))
 
 
 def _in_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
