@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import planewise
 import pytest
@@ -118,8 +119,52 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
     before = [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()]
     outcome = asked(folders, "--no-measure", "--draws", "2", "--yes")
     assert outcome.exit_code == 0 and started == [[str(ROOT / "tools/demo"), "--configfile", str(file)]]
-    assert "is kept as it is, and differs" in outcome.output and "max_epochs: 3" in file.read_text()
+    kept = "study.yaml has other overrides than you ask for now; it is kept as it is"
+    assert kept in outcome.output and "max_epochs: 3" in file.read_text()
     assert [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()] == before
+    # as long as nothing has been trained, another study may replace it
+    outcome = asked(folders, "--no-measure", "--draws", "2", answer="n\nn\n")
+    assert kept in outcome.output and "max_epochs: 3" in file.read_text()
+    outcome = asked(folders, "--no-measure", "--draws", "2", "--counts", "1", answer="y\nn\n")
+    assert "study.yaml has other overrides and label_counts than you ask for now. Replace it?" in outcome.output
+    assert "13 trainings" in outcome.output and yaml.safe_load(file.read_text())["label_counts"] == [1]
+    (folders / "out/logs").mkdir()
+    outcome = asked(folders, "--no-measure", "--draws", "3", answer="y\ny\n")
+    assert "Replace it" not in outcome.output and "13 trainings" in outcome.output
+    (folders / "out/logs").rmdir()
+
+
+def test_forgotten_labels_can_be_given_in_a_second_try(folders, tmp_path):
+    """The datalist of the first try has no masks, and would remain so if it were kept."""
+    (tmp_path / "own").mkdir()
+    for path in sorted((folders / "acdc").rglob("*_frame*.nii.gz")):
+        place = tmp_path / ("drawn" if "_gt" in path.name else "own") / path.name.replace("_gt", "")
+        place.parent.mkdir(exist_ok=True)
+        shutil.copy(path, place)
+
+    def given(*words):
+        first = ["compare", str(folders / "pacs"), str(tmp_path / "own"), "-o", str(tmp_path / "out"), "--no-measure"]
+        return CliRunner().invoke(app, [*first, *words], input="n\n")
+
+    outcome = given()
+    assert outcome.exit_code == 1
+    assert (
+        "has no labels; add the folder of their masks (NIfTI, named after the images), as in --labels" in outcome.output
+    )
+    outcome = given("--labels", str(tmp_path / "drawn"))
+    assert outcome.exit_code == 0 and "Later: tools/demo" in outcome.output, outcome.output
+    datalist = tmp_path / "out/datalists/labelled.json"
+    words = [
+        "compare",
+        str(folders / "pacs"),
+        str(datalist),
+        "-o",
+        str(tmp_path / "o"),
+        "--labels",
+        str(tmp_path / "drawn"),
+    ]
+    outcome = CliRunner().invoke(app, words)
+    assert outcome.exit_code == 1 and "labelled.json is a datalist, so --labels has no effect" in outcome.output
 
 
 def test_pretexts_that_need_planes_are_left_out_where_there_are_none(lists, tmp_path):
@@ -258,11 +303,21 @@ def test_a_section_of_unlabelled_exams_that_is_empty_is_refused(lists, tmp_path)
         compare.study_of(tmp_path / "few.json", lists[1], tmp_path)
 
 
+def test_a_section_without_labels_is_refused(lists, tmp_path):
+    content = json.loads(lists[1].read_text())
+    test = [{key: value for key, value in item.items() if key != "label"} for item in content["test"]]
+    (tmp_path / "few.json").write_text(json.dumps(content | {"test": test}))
+    with pytest.raises(
+        InputError, match=r"no labels in its section test; .* index with `--stratify label`, which gives"
+    ):
+        compare.study_of(lists[0], tmp_path / "few.json", tmp_path)
+
+
 def test_exams_without_labels_and_other_files_are_refused(folders, lists, tmp_path):
     text = tmp_path / "notes.json"
     text.write_text("[]")
     for labelled, said in (
-        (lists[0], "has no labels in its sections training"),
+        (lists[0], "has no labels; add the folder of their masks"),
         (text, "must be an object with sections"),
     ):
         outcome = CliRunner().invoke(app, ["compare", str(lists[0]), str(labelled), "-o", str(tmp_path / "out")])

@@ -212,9 +212,34 @@ def test_frames_beside_their_cine_are_used_in_its_place(tmp_path, cine, frame):
     assert list(skipped) == ["NIfTI cine whose frames are next to it: the frames are used"]
 
 
+def test_a_folder_of_masks_belongs_to_the_folder_next_to_it_or_around_it(tmp_path):
+    beside = ("images/a_ED", "masks/a_ED", "images/b", "masks/b_gt", "images/c", "segmentations/c", "masks/other")
+    for name in (*beside, "images/twice", "masks/twice", "labels/twice", "images/two/d", "images/two/labels/d"):
+        write(tmp_path / f"{name}.nii.gz")
+    write(tmp_path / "images/e.nii.gz")
+    write(tmp_path / "masks/e.nii.gz", (7, 5, 4))
+    volumes, skipped = volumes_of(tmp_path)
+    found = {
+        volume.image.name[:-7]: volume.label and volume.label.relative_to(tmp_path).as_posix() for volume in volumes
+    }
+    assert found == {
+        "a_ED": "masks/a_ED.nii.gz",
+        "b": "masks/b_gt.nii.gz",
+        "c": "segmentations/c.nii.gz",
+        "d": "images/two/labels/d.nii.gz",
+        "e": None,
+        "twice": None,
+    }
+    assert {reason.split(":")[0]: len(paths) for reason, paths in skipped.items()} == {
+        "mask left out": 1,
+        "several masks match one image": 2,
+        "NIfTI file in a folder of masks (labelsTr, masks, ...)": 1,
+    }
+
+
 def test_masks_are_no_images(tmp_path):
-    """A folder of masks without nnU-Net's names, and BraTS' tree."""
-    for name in ("scans/a", "labels/a", "case/case_flair", "case/case_seg"):
+    """A folder of masks of other images, and BraTS' tree."""
+    for name in ("scans/a", "labels/b", "case/case_flair", "case/case_seg"):
         write(tmp_path / f"{name}.nii.gz")
     volumes, skipped = volumes_of(tmp_path)
     assert {volume.image.parent.name for volume in volumes} == {"scans", "case"}
@@ -223,7 +248,7 @@ def test_masks_are_no_images(tmp_path):
         "NIfTI file that is named like a mask, without its image next to it": 1,
     }
     (inside,), _ = volumes_of(tmp_path / "labels")
-    assert inside.case == "a", "a folder that a person names is what they mean"
+    assert inside.case == "b", "a folder that a person names is what they mean"
 
 
 def test_the_layout_of_nnunet(tmp_path):

@@ -98,6 +98,16 @@ def test_every_rule_of_a_study_has_words():
     assert set(rules) - {"all"} == set(RULES)
 
 
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [("Terminating processes on user request, this might take some time.", 130), ("WorkflowError:", 0)],
+)
+def test_only_ctrl_c_changes_the_exit_status(line, status):
+    """`tools/demo` tells by it whether there is a cause to correct."""
+    command = [sys.executable, "tools/studies/progress.py"]
+    assert subprocess.run(command, cwd=ROOT, input=line, text=True, capture_output=True).returncode == status
+
+
 def test_it_ends_with_its_input():
     done = subprocess.run(
         [sys.executable, ROOT / "tools/studies/progress.py"],

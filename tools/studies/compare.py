@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,13 @@ _LABELS = {
     "knee": ("abnormal", "acl", "meniscus"),
     "photograph": ("grade",),
     "volume": ("label",),
+}
+#: The option that gives an exam its labels, by anatomy, with an example.
+_LABELS_FROM = {
+    "cardiac": ("the folder of their masks (NIfTI, named after the images)", "--labels /data/masks"),
+    "knee": ("a table of findings", "--classes findings.csv"),
+    "photograph": ("a table of grades", "--classes grades.csv"),
+    "volume": ("the folder of their masks (NIfTI, named after the images)", "--labels /data/masks"),
 }
 #: The target for volumes with one channel; volumes with several channels use the template's target.
 _ONE_CHANNEL = "downstream_pancreas_segmentation"
@@ -82,20 +89,31 @@ def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | 
 def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     """The path of a datalist: the given one, or one made by indexing the given folder.
 
-    A folder is indexed only once. What was found and what was left out is printed.
+    Once there is a study, the folder is not indexed again. What was found and what was left out is printed.
 
     Args:
         given: datalist or folder.
         out: folder for the new datalist.
         name: name of the new datalist, without the ending.
         options: options of `planewise.index`; a datalist needs none.
+
+    Raises:
+        InputError: labels are given for a datalist, which has its own.
     """
     file = (
         out / "datalists" / f"{name}.json"
     )  # a subfolder, because the study's own folder is for datalists of phantoms
     if given.suffix == ".json":
+        if unused := [
+            option for key, option in (("labels_dir", "--labels"), ("classes", "--classes")) if options.get(key)
+        ]:
+            raise InputError(
+                f"{given} is a datalist, so {unused[0]} has no effect; leave it out and add it to `planewise index`, or name "
+                f"the folder of the exams instead of {given.name}"
+            )
         return given
-    if file.exists():  # because of a newer file, everything would be trained again
+    # a newer file would train everything again; without a study, its options may still be wrong
+    if file.exists() and (out / "study.yaml").exists():
         print(f"{name}: {file} is kept; delete it to index {given} again")
         return file
     found = planewise.index(given, split=SPLITS[name], **options)
@@ -275,9 +293,13 @@ def study_of(
     study = {key: template[key] for key in _TAKEN if key in template}
     have = {section: labelled_in(labels, section) for section in SECTIONS}
     if lacking := [section for section, number in have.items() if not number]:
+        if len(lacking) == len(SECTIONS):
+            given, example = _LABELS_FROM[anatomy]
+            raise InputError(f"{labelled} has no labels; add {given}, as in {example}")
         raise InputError(
             f"{labelled} has no labels in its section{'s' if len(lacking) > 1 else ''} {listed(lacking)}; each section needs "
-            "labelled exams. Index again with --labels or --classes, and with another --split or --sections"
+            "labelled exams. Label at least three patients; then index with `--stratify label`, which gives each section its "
+            "share of them, or with --sections"
         )
     if empty := [section for section in have if not images.get(section)]:
         raise InputError(
@@ -338,8 +360,15 @@ def study_of(
     }
 
 
-def write(study: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
+def write(
+    study: Mapping[str, Any], file: Path, replace: Callable[[str], bool] = lambda question: False
+) -> Mapping[str, Any]:
     """Write a study's config, which people may edit, unless the file already exists.
+
+    Args:
+        study: the config.
+        file: its file.
+        replace: asks a person whether to replace another study of which nothing has been trained.
 
     Returns:
         The study in the file.
@@ -355,9 +384,13 @@ def write(study: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
                 f"{file} has no {kinds[wrong[0]].__name__} of {wrong[0]}, so it is not a study; correct it, or delete it to "
                 "start again"
             )
-        if there != study:
-            print(f"{file} is kept as it is, and differs from the study that you asked for; delete it to start again")
-        return there
+        other = [key for key in study | there if there.get(key) != study.get(key)]
+        if not other:
+            return there
+        question = f"{file} has other {listed(other)} than you ask for now"
+        if (file.parent / "logs").exists() or not replace(f"{question}. Replace it?"):
+            print(f"{question}; it is kept as it is. To start again, delete it or name another folder with -o")
+            return there
     file.parent.mkdir(parents=True, exist_ok=True)
     head = (
         "# Written by `planewise compare`. Change what you like (tools/docs/studies.md), then run\n"

@@ -3,7 +3,7 @@ of the log of a job that fails.
 
     snakemake ... --quiet rules host 2>&1 | python tools/studies/progress.py
 
-Unknown lines, such as errors, are printed unchanged.
+Unknown lines, such as errors, are printed unchanged. The exit status is 130 if the user stopped the study.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ _WAITING = "Shutting down, this might take some time"
 #: Number of lines to show of a failed job's log. If a message of planewise begins in them, only the message is shown.
 _LAST_LINES = 8
 _STOPPED = "Terminating processes on user request"
+_STOPPING = "stopping: each training writes a checkpoint first ..."
 _COUNT = re.compile(r"(\w+) +(\d+)$")
 _FINISHED = re.compile(r"Finished jobid: \d+ \(Rule: (\w+)\)")
 _STEPS = re.compile(r"(\d+) of (\d+) steps")
@@ -63,7 +64,7 @@ def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic)
             continue
         if line.startswith(_STOPPED):  # the errors that follow are those of jobs that were told to stop
             stopped = True
-            yield "stopping: each training writes a checkpoint first ..."
+            yield _STOPPING
             continue
         if failure := _FAILED.match(line):
             failed = True
@@ -110,5 +111,8 @@ def _cost(jobs: dict[str, int]) -> float:
 if __name__ == "__main__":
     # leave Ctrl-C to Snakemake, so that its last messages are still shown
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupted = False
     for text in shortened(sys.stdin):
         print(text, flush=True)
+        interrupted |= text == _STOPPING
+    sys.exit(130 if interrupted else 0)

@@ -105,7 +105,7 @@ def compare(
             size or ("demo" if device == "cpu" else "paper"),
             device,
         )
-        study = studies.write(study, file)
+        study = studies.write(study, file, lambda question: not yes and typer.confirm(question))
         trainings = studies.trainings(study)
         typer.echo(f"{file}: {', '.join(study['methods'])}; {trainings} trainings.")
         estimate = [sys.executable, "-m", "tools.studies.estimate", str(file), "--measure"]

@@ -513,13 +513,19 @@ def _warn(
             f"training is empty: {count_of(patients, 'patient')} went to {where}. --split 1 0 0 puts everyone into"
             " training; another --seed draws again"
         )
-    elif empty and not divided.rule.startswith("by a hash"):
-        result.empty = f"{' and '.join(empty)} {'are' if len(empty) > 1 else 'is'} empty ({divided.rule})"
     elif empty:
-        result.empty = (
-            f"{' and '.join(empty)} {'are' if len(empty) > 1 else 'is'} empty: {count_of(patients, 'patient')} only; "
-            "--sections FILE assigns exams by hand"
-        )
+        are, them = ("are", "them") if len(empty) > 1 else ("is", "it")
+        result.empty = f"{' and '.join(empty)} {are} empty"
+        if divided.rule.startswith("by a hash"):
+            result.empty += (
+                f", because a hash divides {count_of(patients, 'patient')} only roughly. Larger shares (--split 0.6 0.2 0.2) "
+                f"or another --seed may fill {them}; --sections assigns each patient to a section"
+            )
+        else:
+            result.empty += (
+                f" ({divided.rule}). --sections assigns patients to {them}; "
+                "--split 0.6 0.2 0.2 divides all patients by a hash"
+            )
     result.warnings += [result.empty] if result.empty else []
     if incomplete:
         result.warnings.append(f"{count_of(incomplete, 'exam')} without the planes of all target views: left out")

@@ -33,6 +33,7 @@ _MASK_ALONE = re.compile(r"[_-](gt|seg|segmentation|labels?|masks?)$", re.IGNORE
 MASK_FOLDER = re.compile(r"(gt|seg|segmentations?|labels?|masks?)(tr|ts)?$", re.IGNORECASE)
 #: Folders of images in nnU-Net's layout.
 _IMAGE_FOLDER = re.compile(r"images(Tr|Ts)")
+_SEVERAL_MASKS = "several masks match one image: none is used; keep only one"
 _MASK_WORDS = re.compile(r"(^|[_-])(\w*seg|gt|labels?|masks?)([_-]|$)", re.IGNORECASE)
 
 
@@ -50,10 +51,11 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
     A folder with ACDC's ``Info.cfg`` gives its end-diastolic and end-systolic frames; folders in the style of M&Ms-2
     and UK Biobank give the views in their file names (`mnms2`, `ukbb`). In all other folders, every 3D image is a
     volume, and every 4D image gives one volume for each of its times. The mask of ``case.nii.gz`` is ``case_gt.nii.gz``
-    (or ``_seg``, ``_label``, ``_mask``) next to it; the mask of nnU-Net's ``imagesTr/case_0000.nii.gz`` (or
+    (or ``_seg``, ``_label``, ``_mask``) next to it, or the file with the image's name in a folder of masks next to the
+    image's folder (``masks`` for ``images``) or inside it; the mask of nnU-Net's ``imagesTr/case_0000.nii.gz`` (or
     ``imagesTr/case.nii.gz``) is ``labelsTr/case.nii.gz``. Masks, which are recognised by their own name or by the name
-    of their folder, are left out if their image is not next to them. If the frames of a cine also exist as files
-    (``case_4d``, ``case_frame01``), the frames are used.
+    of their folder, are left out without their image. If the frames of a cine also exist as files (``case_4d``,
+    ``case_frame01``), the frames are used.
 
     Args:
         paths: paths of the files.
@@ -95,15 +97,19 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
 
 
 def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Path], skipped: dict) -> list[Volume]:
-    """Read nnU-Net's layout: ``imagesTr/CASE_0000.nii.gz`` (0000 is the channel) with ``labelsTr/CASE.nii.gz``. The Medical
-    Segmentation Decathlon has the same folders without ``_0000``.
+    """Find the masks in folders of masks: ``masks/CASE.nii.gz`` for ``images/CASE.nii.gz`` or ``CASE.nii.gz``. nnU-Net's
+    layout is ``imagesTr/CASE_0000.nii.gz`` (0000 is the channel) with ``labelsTr/CASE.nii.gz``; the Medical Segmentation
+    Decathlon has the same folders without ``_0000``.
 
     Args:
         volumes: volumes of one folder.
         masks: masks by folder and stem; those that are used are removed.
-        skipped: maps each reason to paths; the function adds the files of channels other than 0000.
+        skipped: maps reasons to paths; other channels, and several masks of one image, are added.
     """
     kept = []
+    named = defaultdict(list)
+    for place, mask in masks:
+        named[place.parent, _MASK_ALONE.sub("", mask)].append((place, mask))
     for volume in volumes:
         home, (name, channel) = volume.image.parent, case_and_channel(volume.image)
         if kind := _IMAGE_FOLDER.fullmatch(home.name):
@@ -112,6 +118,13 @@ def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Pa
                 continue
             volume.case, volume.phase = case_and_phase(name)
             volume.label = volume.label or masks.pop((home.with_name(f"labels{kind[1]}"), name), None)
+        elif volume.label is None:
+            keys = [key for beside in (home.parent, home) for key in named[beside, stem(volume.image)] if key in masks]
+            own = [masks.pop(key) for key in keys]
+            if len(own) > 1:
+                skipped[_SEVERAL_MASKS] += map(str, own)
+            elif own:
+                volume.label = own[0]
         kept.append(volume)
     return kept
 
@@ -216,9 +229,7 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
         plain = [mask for mask in own if _MASK_TAIL.fullmatch(mask[len(name) :])]
         chosen = plain if len(plain) == 1 else own
         if len(chosen) > 1:
-            skipped["several masks match one image: none is used; keep only one"] += [
-                str(by_stem[mask]) for mask in chosen
-            ]
+            skipped[_SEVERAL_MASKS] += [str(by_stem[mask]) for mask in chosen]
         case, phase = case_and_phase(name)
         label = by_stem[chosen[0]] if len(chosen) == 1 else None
         volumes.append(Volume(path, label, case, phase))
