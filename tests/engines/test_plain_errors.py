@@ -37,7 +37,7 @@ def test_an_input_error_is_shown_by_its_message_alone(error, whole, monkeypatch,
     [
         (
             {"made": {"_target_": "planewise.networks.SliceNett"}},
-            "Cannot locate class or function path: 'planewise.netw",
+            "'planewise.networks.SliceNett'; if it is code of your own, add its folder to PYTHONPATH; PLANEWISE_DEBUG",
         ),
         ({"made": {"_target_": "torch.nn.ReLU", "inplaces": 1}}, "got an unexpected keyword argument 'inplaces'"),
         ({"made": {"_target_": "torch.nn.Linear", "in_features": 1}}, "missing 1 required positional argument"),

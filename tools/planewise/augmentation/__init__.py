@@ -6,9 +6,13 @@ of a batch is decided separately (``prob``) by the numbers of `own_draws`, which
 number of processes. They have no ``keys``, because a batch's entries belong together: ``image``, its background
 ``image_padding``, its ``affine``, and masks (``label_keys``). Lengths are fractions of the image or pixels, as in the
 papers, because photographs have no millimetres.
+
+MONAI's own dictionary transforms are for one image. In ``train#augmentation`` they are applied to each image of a batch
+(`whole_batches`).
 """
 
 from planewise.augmentation.draws import own_draws
+from planewise.augmentation.each_image import EachImaged, whole_batches
 from planewise.augmentation.rand_affine import RandAffineBatchd
 from planewise.augmentation.rand_blur import RandBlurBatchd, gaussian_blur
 from planewise.augmentation.rand_brightness import RandBrightnessBatchd
@@ -19,6 +23,7 @@ from planewise.augmentation.rand_rotate_zoom import RandRotateZoomBatchd
 from planewise.old_names import old_names
 
 __all__ = [
+    "EachImaged",
     "RandAffineBatchd",
     "RandBlurBatchd",
     "RandBrightnessBatchd",
@@ -28,6 +33,7 @@ __all__ = [
     "RandRotateZoomBatchd",
     "gaussian_blur",
     "own_draws",
+    "whole_batches",
 ]
 
 __getattr__ = old_names(

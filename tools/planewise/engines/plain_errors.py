@@ -77,7 +77,10 @@ def slip_in_config(chain: Sequence[BaseException]) -> str | None:
         made = outer is not None and str(outer).startswith("Failed to instantiate component")
         if slip or (made and isinstance(cause, TypeError) and _WRONG_ARGUMENTS.search(text)):
             text = text.splitlines()[0].rstrip(".")
-            return f"a mistake in the configuration or its overrides: {text}; PLANEWISE_DEBUG=1 shows where"
+            own = (
+                "; if it is code of your own, add its folder to PYTHONPATH" if text.startswith("Cannot locate") else ""
+            )
+            return f"a mistake in the configuration or its overrides: {text}{own}; PLANEWISE_DEBUG=1 shows where"
     return None
 
 

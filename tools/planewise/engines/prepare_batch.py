@@ -10,6 +10,7 @@ import torch
 from monai.engines import PrepareBatch
 from torch import Tensor
 
+from planewise.augmentation.each_image import whole_batches
 from planewise.data.to_device import to_device
 
 #: A function that takes a batch and returns it with changed or added entries.
@@ -34,7 +35,7 @@ class PrepareSliceBatch(PrepareBatch):
         pretext: BatchTransform | None = None,
     ) -> None:
         self.targets = targets if isinstance(targets, str) else tuple(targets)
-        self.augmentation = augmentation
+        self.augmentation = whole_batches(augmentation)
         self.pretext = pretext
 
     def __call__(

@@ -9,6 +9,7 @@ from einops import rearrange
 from monai.engines import PrepareBatch
 from torch import Tensor
 
+from planewise.augmentation.each_image import whole_batches
 from planewise.engines.prepare_batch import BatchTransform, on_device
 
 
@@ -29,7 +30,7 @@ class PrepareStackBatch(PrepareBatch):
     phases = 1
 
     def __init__(self, augmentation: BatchTransform | None = None) -> None:
-        self.augmentation = augmentation
+        self.augmentation = whole_batches(augmentation)
 
     def __call__(
         self,

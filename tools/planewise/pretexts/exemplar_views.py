@@ -10,7 +10,7 @@ import torch
 from monai.transforms import RandomizableTrait, Transform
 from torch import Tensor
 
-from planewise.augmentation import own_draws
+from planewise.augmentation import own_draws, whole_batches
 from planewise.data import SliceDataset
 from planewise.data.to_device import to_device
 
@@ -39,7 +39,7 @@ class ExemplarViewsd(Transform, RandomizableTrait):
     def __init__(
         self, view: Callable[[dict[Hashable, Any]], dict[Hashable, Any]], dataset: SliceDataset | None = None
     ) -> None:
-        self.view = view
+        self.view = whole_batches(view)
         self.dataset = dataset
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

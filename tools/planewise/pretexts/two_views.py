@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from monai.transforms import RandomizableTrait, Transform
 
+from planewise.augmentation import whole_batches
+
 
 class TwoViewsd(Transform, RandomizableTrait):
     """Make two views of each slice, as the two channels of ``image`` (SimCLR, Chen 2020; BYOL, Grill 2020).
@@ -24,7 +26,7 @@ class TwoViewsd(Transform, RandomizableTrait):
     """
 
     def __init__(self, view: Callable[[dict[Hashable, Any]], dict[Hashable, Any]]) -> None:
-        self.view = view
+        self.view = whole_batches(view)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)

@@ -1,0 +1,78 @@
+"""Test MONAI's transforms, which are for one image, on batches."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, Flipd, OneOf, RandFlipd, RandGaussianNoised, ScaleIntensityd
+from planewise.augmentation import EachImaged, RandAffineBatchd, RandIntensityBatchd, whole_batches
+from planewise.engines import PrepareSliceBatch, PrepareStackBatch
+from planewise.errors import InputError
+from planewise.pretexts import ExemplarViewsd, TwoViewsd
+
+
+def batch_of(count: int) -> dict:
+    image = torch.rand(count, 1, 5, 6)
+    return {"image": image, "label": (image > 0.5).float(), "location": torch.rand(count)}
+
+
+def test_each_image_is_flipped_or_not_and_its_mask_with_it():
+    """On the whole batch, MONAI would flip all images or none, and along the first axis it would do nothing."""
+    torch.manual_seed(0)
+    batch = batch_of(60)
+    before = batch["image"].clone()
+    moved = EachImaged(RandFlipd(["image", "label"], prob=0.5, spatial_axis=0))(batch)
+    flipped = (moved["image"] == before.flip(2)).flatten(1).all(dim=1)
+    kept = (moved["image"] == before).flatten(1).all(dim=1)
+    assert bool((flipped ^ kept).all()) and 15 < int(flipped.sum()) < 45
+    assert torch.equal(moved["label"], (moved["image"] > 0.5).float()) and torch.equal(batch["image"], before)
+    assert torch.equal(moved["location"], batch["location"])
+    assert type(moved["image"]) is torch.Tensor and not isinstance(moved["image"], MetaTensor)
+
+
+def test_torchs_seed_decides():
+    """A resumed run, which seeds torch alone, draws the same numbers again."""
+    transform = EachImaged(Compose([RandGaussianNoised("image", prob=0.7), RandFlipd("image", prob=0.5)]))
+    batch, made = batch_of(8), []
+    for seed in (3, 3, 4):
+        torch.manual_seed(seed)
+        made.append(transform(dict(batch))["image"])
+    assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
+
+
+def test_only_monais_own_transforms_are_applied_to_each_image():
+    ours, theirs = RandIntensityBatchd(noise=0.1), ScaleIntensityd("image")
+    mixed = whole_batches(Compose([ours, theirs, OneOf([theirs, theirs]), OneOf([ours, ours])]))
+    assert [type(part).__name__ for part in mixed.transforms] == [
+        "RandIntensityBatchd",
+        "EachImaged",
+        "EachImaged",
+        "OneOf",
+    ]
+    alone = Compose([ours, RandAffineBatchd(rotate=3.0)])
+    assert whole_batches(alone) is alone and whole_batches(None) is None and whole_batches(dict) is dict
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda transform: PrepareSliceBatch("label", transform).augmentation,
+        lambda transform: PrepareStackBatch(transform).augmentation,
+        lambda transform: TwoViewsd(transform).view,
+        lambda transform: ExemplarViewsd(transform).view,
+    ],
+)
+def test_every_place_for_augmentation_takes_transforms_of_monai(made):
+    batch = batch_of(4)
+    moved = made(Compose([Flipd(["image", "label"], spatial_axis=1)]))(batch)
+    assert torch.equal(moved["image"], batch["image"].flip(3)) and torch.equal(moved["label"], batch["label"].flip(3))
+
+
+def test_targets_that_would_be_left_behind_are_refused():
+    batch = batch_of(2) | {"planes": torch.zeros(2, 2, 2, 3)}
+    with pytest.raises(
+        InputError, match="RandFlipd moves the image but not the planes .* use planewise.augmentation.RandAff"
+    ):
+        EachImaged(Compose([ScaleIntensityd("image"), RandFlipd("image", prob=1.0)]))(batch)
+    assert float(EachImaged(ScaleIntensityd("image"))(batch)["image"].max()) == 1
