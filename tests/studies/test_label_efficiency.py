@@ -88,6 +88,17 @@ def test_a_killed_study_goes_on_and_writes_its_report(killed_study):
     config.write_text(yaml.safe_dump(more))
     found = jobs(snakemake(config, "--dry-run", cwd=config.parent).communicate()[0])
     assert found["finetune"] == 1 and found["report"] == 1 and "pretrain" not in found
+    # other settings for a finished training: neither kept without a word nor mixed with new ones
+    more["overrides"]["pretrain"] = more["overrides"]["pretrain"] | {"sigma": 3.0}
+    config.write_text(yaml.safe_dump(more))
+    process = snakemake(config, "--dry-run", cwd=config.parent)
+    text = process.communicate()[0]
+    assert process.returncode and "has now (sigma: None -> 3.0): pretrain/multitask. Set another `out` to keep" in text
+    assert f"cd {out} && rm -r pretrain/multitask finetune/multitask/1/0\n" in text
+    shutil.rmtree(out / "pretrain/multitask")
+    shutil.rmtree(out / "finetune/multitask/1/0")
+    found = jobs(snakemake(config, "--dry-run", cwd=config.parent).communicate()[0])
+    assert found["pretrain"] == 1 and found["finetune"] == 2
 
 
 @pytest.fixture

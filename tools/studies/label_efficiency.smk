@@ -46,6 +46,7 @@ from pathlib import Path
 import yaml
 from methods import ONE_PER_FINDING, PREDICTED, datalist_kind, left_out, methods_of, pretrainings_of, starts_of
 from planewise.errors import InputError
+from planewise.text_files import read_json
 from pretext_bundles import bundle_of, overlays_of, pretexts_of
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -272,6 +273,63 @@ def finetuning(wildcards, input):
     return " && ".join([*trainings, f"{PYTHON} {workflow.basedir}/findings_together.py {folder} {' '.join(names)}"])
 
 
+def described(kind, method, labels, seed, starts=""):
+    """What determines the result of a training, as text; the training leaves it in its folder as `job.json`."""
+    bundle_name = TARGET["bundle"] if kind == "finetune" else pretext_bundle(method.pretext)
+    overlay = [config.get("overlay"), *overlays(method, kind)]
+    settings = overriding(kind, method) | {"seed": seed}
+    about = {"bundle": bundle_name, "overlay": overlay, "datalist": os.path.relpath(labels, OUT), "starts from": starts}
+    about |= {"arguments": TARGET.get("arguments", "") if kind == "finetune" else "", **settings}
+    return json.dumps(about, sort_keys=True, default=str)
+
+
+def described_pretraining(name):
+    method = PRETRAININGS[name]
+    return described("pretrain", method, datalist("unlabelled"), config.get("seed", 0))
+
+
+def described_finetuning(method, draw):
+    given = METHODS[method]
+    labels = OUT / "predicted" / "datalist.json" if given.masks == PREDICTED else datalist("labelled")
+    starts = STARTS[method] or (os.path.relpath(given.file, OUT) if given.file else "")
+    return described("finetune", given, labels, draw, starts)
+
+
+def refuse_other_settings():
+    """Stop if finished trainings had other settings than the study has now: Snakemake would keep them, next to new ones."""
+    wanted = {f"pretrain/{name}": described_pretraining(name) for name in PRETRAININGS}
+    wanted |= {
+        f"finetune/{method}/{exams}/{draw}": described_finetuning(method, draw)
+        for method in METHODS for exams in COUNTS for draw in DRAWS
+    }
+    stale, keys = [], set()
+    for place, now in wanted.items():
+        file = OUT / place / "job.json"
+        if not file.is_file() or not (OUT / place / "test" / "metrics.json").is_file():
+            continue
+        try:
+            before, after = read_json(file), json.loads(now)
+        except InputError:
+            continue  # the disk was full, for example
+        if before == after:
+            continue
+        stale.append(place)
+        keys |= {
+            f"{key}: {before.get(key)} -> {after.get(key)}"
+            for key in before | after if before.get(key) != after.get(key)
+        }
+    if stale:
+        # a fine-tuning that starts from another pretraining is another one, too
+        again = {place.split("/")[1] for place in stale if place.startswith("pretrain/")}
+        folders = [place for place in wanted if place in stale or STARTS.get(place.split("/")[1]) in again]
+        raise WorkflowError(
+            f"finished trainings in {OUT} had other settings than this study has now ({'; '.join(sorted(keys)[:5])}): "
+            f"{', '.join(stale[:3])}{f' and {len(stale) - 3} more' if len(stale) > 3 else ''}. "
+            "Set another `out` to keep them, or train again after\n"
+            f"  cd {shlex.quote(str(OUT))} && rm -r {' '.join(folders)}"
+        )
+
+
 def pretrainings(awaited):
     """Regular expression of the pretrainings that fine-tunings wait for, or of the others; of no name if there are none."""
     return "|".join(name for name in PRETRAININGS if (name in STARTS.values()) == awaited) or "(?!)"
@@ -294,6 +352,9 @@ for name, method in METHODS.items():
         raise WorkflowError(f"methods: {name} goes on learning its pretext, which {TARGET['bundle']} cannot")
     if method.networks and "tasks" not in target_config():
         raise WorkflowError(f"methods: {name} has a network for each finding, and {TARGET['bundle']} has no `tasks`")
+
+
+refuse_other_settings()
 
 
 wildcard_constraints:
@@ -371,6 +432,7 @@ rule pretrain:
             + "".join(f"--imagenet {path} " for path in input.imagenet)
             + overrides("pretrain", PRETRAININGS[wildcards.pretraining], seed=config.get("seed", 0)),
         ),
+        job=lambda wildcards: described_pretraining(wildcards.pretraining),
     # long jobs start first, so that none runs alone at the end; pretrainings come before them, because fine-tunings wait for these
     priority: 20
     threads: THREADS * processes("pretrain")
@@ -379,7 +441,7 @@ rule pretrain:
     log:
         OUT / "logs" / "pretrain_{pretraining}.log",
     shell:
-        "({params.run}) > {log} 2>&1"
+        "({params.run}) > {log} 2>&1 && printf %s {params.job:q} > {OUT}/pretrain/{wildcards.pretraining}/job.json"
 
 
 use rule pretrain as pretrain_alone with:
@@ -411,13 +473,14 @@ rule finetune:
         OUT / "finetune" / "{method}" / "{exams}" / "{draw}" / "test" / "metrics.json",
     params:
         run=lambda wildcards, input: finetuning(wildcards, input),
+        job=lambda wildcards: described_finetuning(wildcards.method, int(wildcards.draw)),
     threads: THREADS * processes("finetune")
     resources:
         **resources("finetune"),
     log:
         OUT / "logs" / "finetune_{method}_{exams}_{draw}.log",
     shell:
-        "({params.run}) > {log} 2>&1"
+        "({params.run}) > {log} 2>&1 && printf %s {params.job:q} > {OUT}/finetune/{wildcards.method}/{wildcards.exams}/{wildcards.draw}/job.json"
 
 
 def probing(wildcards, input):
