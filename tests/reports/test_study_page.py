@@ -112,6 +112,22 @@ def test_a_full_disk_leaves_the_old_page_with_its_pictures(study, tmp_path, monk
     assert not (folder / "page/99.png").exists()
 
 
+def test_the_scores_of_all_cases_are_in_one_table(study):
+    """`scores.csv`, next to the page, for a user's own statistics; one of an earlier report does not stay."""
+    assert not (study / "report/scores.csv").exists() and written(study)
+    assert not (study / "report/scores.csv").exists(), "no training has written a table of its cases"
+    for draw, name in ((0, "e1"), (2, "e2")):
+        write_csv(study / f"finetune/none/16/{draw}/test/predictions.csv", {"exam": [name], "acl": [0.25]})
+    written(study)
+    rows = (study / "report/scores.csv").read_text().splitlines()
+    assert rows == ["method,labelled_exams,draw,exam,acl", "none,16,0,e1,0.25", "none,16,2,e2,0.25"]
+    header, *rows = (study / "report/differences.csv").read_text().splitlines()
+    assert header == "table,labelled_exams,method,baseline,draws,mean,standard_deviation,low,high,verdict"
+    gain = np.mean([AUC["multitask", 80, draw].mean() - AUC["none", 80, draw].mean() for draw in range(3)])
+    (row,) = [row.split(",") for row in rows if row.startswith("Paired differences in mean AUC,80,multitask,none,3,")]
+    assert float(row[5]) == pytest.approx(gain, rel=1e-4)
+
+
 def test_a_curve_of_one_epoch_is_a_point():
     figure = finetune_curves({("none", 4): [[{"epoch": 1, "val_dice": 0.5}]]}, {"val_dice": "Dice"})
     (axes,), (line,) = figure.axes, figure.axes[0].get_lines()

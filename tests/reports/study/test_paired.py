@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from planewise.reports.study import paired
+from planewise.reports.study.page import Page
 
 from tests.reports.study.studies import study_folder, tables_of
 
@@ -176,3 +177,23 @@ def test_a_method_repeats_another_when_the_seed_of_pretraining_alone_differs(tmp
 
 def test_a_study_whose_methods_are_names_repeats_none(tmp_path):
     assert study_folder(tmp_path).repeats == {}
+
+
+def test_the_page_begins_with_the_verdicts():
+    """Each number of labelled exams has its line; the numbers behind the verdicts are kept for a table."""
+    scores = SCORES | {("none", 1): {0: 0.4}, ("multitask", 1): {0: 0.3}}
+    page, whole = Page(), Page()
+    page.add("<h2>A section</h2>")
+    paired.add_paired(page, scores, "mean Dice", lead=True)
+    whole.extend(page)
+    text = whole.html("a study")
+    assert "<li>1 labelled exam: not measured: multitask (-0.100)</li>" in text
+    assert "<li>4 labelled exams: better: SimCLR (+0.210); inconclusive: multitask (+0.200)</li>" in text
+    assert (
+        text.index("Gain in mean Dice over training from scratch") < text.index("data:image") < text.index("A section")
+    )
+    (row,) = [row for row in whole.differences if row["method"] == "simclr" and row["baseline"] == "none"]
+    assert row["table"] == "Paired differences in mean Dice" and row["labelled_exams"] == 4 and row["draws"] == 3
+    assert [row["mean"], row["low"], row["high"]] == pytest.approx([0.21, 0.1852, 0.2348], abs=1e-4)
+    assert row["verdict"] == "better"
+    assert [row["low"] for row in whole.differences if row["labelled_exams"] == 1] == [None]

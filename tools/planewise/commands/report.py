@@ -25,10 +25,11 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write a study's results as one HTML file with embedded pictures.
+    """Write a study's results as one HTML file with embedded pictures, and as two CSV files next to it.
 
     The page shows what ran and with which versions; tables with the papers' numbers; learning curves; location
     regression; heatmaps, planned planes, segmentations and ROC curves. Steps that have not run yet are left out.
+    scores.csv has the scores of each test case, differences.csv the differences from training from scratch.
 
     Example: planewise report work/study
     """

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
@@ -27,6 +30,8 @@ from planewise.reports.study import (
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.page import Page, Table
 
+#: Tables of a fine-tuning's test cases.
+_CASES = ("volumes.csv", "predictions.csv")
 #: Sections in the page's order.
 SECTIONS = (
     data,
@@ -45,7 +50,8 @@ SECTIONS = (
 
 
 def write_study_report(study: str | Path, output: str | Path, markdown: str | Path | None = None) -> list[Table]:
-    """Gather a study's ``metrics.json``, ``history.csv`` and pictures into one page.
+    """Gather a study's ``metrics.json``, ``history.csv`` and pictures into one page, and its numbers into two tables next
+    to it: ``scores.csv``, the scores of each test case of each fine-tuning, and ``differences.csv``, the paired differences.
 
     Args:
         study: folder that `tools/studies/label_efficiency.smk` wrote.
@@ -95,12 +101,17 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
         page.add(f"<h2>Papers</h2><ul>{'<li>{}: {}</li>' * len(papers)}</ul>", *entries)
     written = {output: page.html(f"planewise: {found.title}").encode()}
     left_over: set[Path] = set()
+    for name, rows in {"scores.csv": _case_scores(found), "differences.csv": page.differences}.items():
+        if rows:
+            written[output.with_name(name)] = _as_csv(rows).encode()
+        elif (earlier := output.with_name(name)).is_file():
+            left_over.add(earlier)
     if markdown is not None:
         path = Path(markdown)
         folder = path.with_suffix("")
         text, pictures = page.markdown(folder.name)
         written |= {folder / name: content for name, content in pictures.items()} | {path: text.encode()}
-        left_over = set(folder.glob("*.png")) - written.keys()
+        left_over |= set(folder.glob("*.png")) - written.keys()
     # no file replaces its old version until all are on disk
     with ExitStack() as files:
         for path, content in written.items():
@@ -109,6 +120,32 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     for path in left_over:
         path.unlink()
     return page.tables
+
+
+def _case_scores(study: StudyFolder) -> list[dict[str, Any]]:
+    """The scores of each test case, after the method, the number of labelled exams and the draw of its fine-tuning."""
+    rows: list[dict[str, Any]] = []
+    for method, count, draw, folder in study.runs("finetune"):
+        for name in _CASES:
+            if (file := folder / "test" / name).is_file():
+                with file.open(newline="") as lines:
+                    rows += [
+                        {"method": method, "labelled_exams": count, "draw": draw, **row}
+                        for row in csv.DictReader(lines)
+                    ]
+    return rows
+
+
+def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV, with a column for each key of any row."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow(columns)
+    for row in rows:
+        values = [row.get(column) for column in columns]
+        table.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
+    return text.getvalue()
 
 
 def _what_was_done(study: StudyFolder) -> str:

@@ -67,11 +67,20 @@ class Picture:
     lead: bool = False
 
 
+class Lead(str):
+    """HTML text that stands at the top of the page, before every table."""
+
+
 class Page:
-    """The content so far, in order."""
+    """The content so far, in order.
+
+    Attributes:
+        differences: the numbers of the tables of paired differences, one row per comparison.
+    """
 
     def __init__(self) -> None:
         self._parts: list[str | Table | Picture] = []
+        self.differences: list[dict[str, Any]] = []
 
     @property
     def tables(self) -> list[Table]:
@@ -86,6 +95,10 @@ class Page:
     def add(self, text: str, *values: object) -> None:
         """Add HTML text; its braces, ``{}``, are replaced by values from files, which are escaped."""
         self._parts.append(text.format(*(_escaped(value) for value in values)) if values else text)
+
+    def lead(self, text: str) -> None:
+        """Add HTML text at the top of the page."""
+        self._parts.append(Lead(text))
 
     def table(self, title: str, header: Sequence[Any], rows: Sequence[Row]) -> None:
         """Add a table; rows of a paper are grey."""
@@ -104,10 +117,11 @@ class Page:
         self._parts.append(Picture(png, caption, main, lead))
 
     def extend(self, other: Page) -> None:
-        """Add the content of another page, its leading pictures first."""
-        leads = [part for part in other._parts if isinstance(part, Picture) and part.lead]
+        """Add the content of another page, its leading texts and pictures first."""
+        leads = [part for part in other._parts if isinstance(part, Lead) or (isinstance(part, Picture) and part.lead)]
+        self.differences += other.differences
         self._parts += leads
-        self._parts += [part for part in other._parts if part not in leads]
+        self._parts += [part for part in other._parts if not any(part is lead for lead in leads)]
 
     def html(self, title: str) -> str:
         """The whole page."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ def add_paired(
         repeats: maps each method that pretrains again with another seed to the method that it repeats.
         lower_is_better: whether the score is a distance, so that a draw gains if the difference is below zero. Distances
             and single draws get no picture.
-        lead: whether the picture stands at the top of the page, as the study's main result.
+        lead: whether the verdicts in words and the picture stand at the top of the page, as the study's main result.
     """
     found: dict[Compared, Difference] = {}
     methods = dict.fromkeys(method for method, _ in scores)
@@ -105,6 +106,8 @@ def add_paired(
         compared = [Compared(count, method, baseline) for method, count in scores if method not in ("none", baseline)]
         found |= add_differences(page, title, scores, compared, lower_is_better)
     _add_repeats(page, scores, name, repeats or {}, found)
+    if lead:
+        _add_verdicts(page, name, found, lower_is_better)
     several = any(len(draws) > 1 for draws in scores.values())
     if several and not lower_is_better and any(compared.other == "none" for compared in found):
         caption = (
@@ -112,6 +115,27 @@ def add_paired(
             "their mean (diamonds) and its 95 % interval (bars)."
         )
         page.figure(paired_draws(scores, f"{name} on test exams"), caption, main=True, lead=lead)
+
+
+def _add_verdicts(page: Page, name: str, found: Mapping[Compared, Difference], lower_is_better: bool) -> None:
+    """State at the top of the page, for each number of labelled exams, which methods differ from training from scratch."""
+    lines = []
+    for count in sorted({one.count for one in found}):
+        groups: dict[str, list[str]] = {"better": [], "worse": [], "inconclusive": [], "not measured": []}
+        for one, difference in found.items():
+            if one.count == count and one.other == "none":
+                verdict = difference.verdict(lower_is_better)
+                groups[verdict].append(f"{method_name(one.method)} ({difference.mean:+.3f})")
+        words = [f"{verdict}: {', '.join(names)}" for verdict, names in groups.items() if names]
+        if words:
+            exams = f"{count} labelled exam{'s' if count > 1 else ''}"
+            lines.append(f"<li>{exams}: {html.escape('; '.join(words), quote=False)}</li>")
+    if lines:
+        page.lead(
+            f"<p>Gain in {name} over training from scratch, mean over the draws. A method is better or worse if the 95 % "
+            "interval of its gain excludes zero; otherwise the draws are inconclusive, and more of them narrow the "
+            f"interval.</p><ul>{''.join(lines)}</ul>"
+        )
 
 
 def add_differences(
@@ -141,7 +165,21 @@ def add_differences(
         differences = paired_differences(scores.get((method, count), {}), scores.get((other, count), {}))
         if not len(differences):
             continue
-        found[one] = Difference.of(differences)
+        found[one] = difference = Difference.of(differences)
+        page.differences.append(
+            {
+                "table": title,
+                "labelled_exams": count,
+                "method": method,
+                "baseline": other,
+                "draws": len(differences),
+                "mean": difference.mean,
+                "standard_deviation": differences.std(ddof=1) if len(differences) > 1 else None,
+                "low": difference.low if difference.is_measured else None,
+                "high": difference.high if difference.is_measured else None,
+                "verdict": difference.verdict(lower_is_better),
+            }
+        )
         rows.append(
             Row.of(
                 f"{count}, {one.without_count}",
