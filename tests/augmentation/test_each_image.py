@@ -51,7 +51,8 @@ def test_only_monais_own_transforms_are_applied_to_each_image():
         "OneOf",
     ]
     alone = Compose([ours, RandAffineBatchd(rotate=3.0)])
-    assert whole_batches(alone) is alone and whole_batches(None) is None and whole_batches(dict) is dict
+    assert whole_batches(alone) is alone and whole_batches(dict) is dict
+    assert PrepareSliceBatch("label").augmentation is None and PrepareStackBatch().augmentation is None
 
 
 @pytest.mark.parametrize(

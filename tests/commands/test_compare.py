@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import planewise
@@ -106,6 +107,8 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
     assert outcome.exit_code == 0 and not started, outcome.output
     file = folders / "out/study.yaml"
     assert "unlabelled: 24 exams" in outcome.output and "left out: " in outcome.output
+    counted = re.search(r"patients with labels: (\d) training, (\d) validation, (\d) test", outcome.output)
+    assert counted and sum(map(int, counted.groups())) == 10
     assert "none, released, multitask, simclr, models_genesis; 23 trainings" in outcome.output
     assert "GB are free" in outcome.output and f"Later: tools/demo --configfile {file}" in outcome.output
     with monkeypatch.context() as full:

@@ -61,6 +61,12 @@ def test_every_help_has_an_example_of_itself(option):
         assert words == ("phantom",) or f"Example: {' '.join(('planewise', *words))} " in outcome.output, words
 
 
+def test_help_fills_the_lines_of_a_narrow_terminal():
+    """A line break within a docstring's paragraph is not one on the screen."""
+    text = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["compare", "--help"]).output
+    assert "\n OUT/study.yaml, and prints the number of trainings and the time and disk space \n" in text
+
+
 def test_version():
     outcome = CliRunner().invoke(app, ["--version"])
     assert (outcome.exit_code, outcome.output) == (0, f"planewise {planewise.__version__}\n")

@@ -122,7 +122,9 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
         found.warnings[:] = [line for line in found.warnings if line != found.empty]  # no section is empty any more
     file.parent.mkdir(parents=True, exist_ok=True)
     found.write(file)
-    print(f"{name}: {len(found.datalist['exams'])} exams in {given}")
+    labels = [f"{labelled_in(found.datalist, section)} {section}" for section in SECTIONS]
+    patients_with = f"; patients with labels: {', '.join(labels)}" if name == "labelled" else ""
+    print(f"{name}: {len(found.datalist['exams'])} exams in {given}{patients_with}")
     for reason, (number, example) in found.skipped.items():
         print(f"  left out: {count_of(number, 'file')}, {reason}, for example {example}")
     for line in (*found.warnings, *(f"{which}: {why}" for which, why in found.unmatched)):

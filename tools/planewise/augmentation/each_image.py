@@ -52,7 +52,7 @@ class EachImaged(Transform, RandomizableTrait):
         return dict(data) | {key: _stacked([item[key] for item in items], value) for key, value in entries.items()}
 
 
-def whole_batches(transform: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
+def whole_batches(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """The transform, with MONAI's dictionary transforms in it (also within a `Compose`) applied to each image of a batch.
 
     Transforms of other modules stay as they are: they take whole batches.

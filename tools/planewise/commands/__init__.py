@@ -14,6 +14,7 @@ app = typer.Typer(
     name="planewise",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # fills the lines of a docstring's paragraph to the terminal's width
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

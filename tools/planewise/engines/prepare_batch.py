@@ -35,7 +35,7 @@ class PrepareSliceBatch(PrepareBatch):
         pretext: BatchTransform | None = None,
     ) -> None:
         self.targets = targets if isinstance(targets, str) else tuple(targets)
-        self.augmentation = whole_batches(augmentation)
+        self.augmentation = None if augmentation is None else whole_batches(augmentation)
         self.pretext = pretext
 
     def __call__(

@@ -30,7 +30,7 @@ class PrepareStackBatch(PrepareBatch):
     phases = 1
 
     def __init__(self, augmentation: BatchTransform | None = None) -> None:
-        self.augmentation = whole_batches(augmentation)
+        self.augmentation = None if augmentation is None else whole_batches(augmentation)
 
     def __call__(
         self,
