@@ -40,11 +40,13 @@ def test_a_batch_is_what_the_transforms_make_of_the_items(volumes, preprocessing
     assert slices.items[7]["exam"] == "e1"
 
 
-@pytest.mark.parametrize(("cores", "processes"), [(2, 2), (64, 8), (None, 1)])
+@pytest.mark.parametrize(("cores", "processes"), [(2, 2), (64, 8), (1, 1)])
 def test_a_process_for_each_core_preprocesses_and_no_more_than_eight(
     cores, processes, tmp_path, preprocessing, monkeypatch
 ):
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    """Of a node's 64 cores, a job may have two."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
     assert cache_module.SliceCache([], preprocessing, tmp_path).num_workers == processes
 
 

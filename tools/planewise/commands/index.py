@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections import defaultdict
@@ -15,6 +14,7 @@ from rich.table import Table
 
 import planewise
 from planewise.commands.terminal import literal, plain_table, progress_bar, refusals
+from planewise.cores import own_cores
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of
 
@@ -175,7 +175,7 @@ def index(
                 labels_dir=labels,
                 classes=classes,
                 label_map=label_map,
-                workers=workers or min(os.cpu_count() or 1, 8),
+                workers=workers or min(own_cores(), 8),
                 progress=progress,
             )
         written = result.write(output)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from planewise.commands.terminal import progress_bar, refusals
+from planewise.cores import own_cores
 from planewise.errors import InputError
 
 if TYPE_CHECKING:
@@ -278,11 +278,6 @@ def _run(
         _write(Recipe(layout.value, seed, population, names, **more), out, exams, workers)
 
 
-def _cores() -> int:
-    """Cores that this process may use; a container often grants fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _write(recipe: Recipe, out: Path | None, exams: int, workers: int) -> None:
     """Writes the exams under a progress bar and prints a summary; if ``workers`` is 0, there is one process per
     core."""
@@ -294,7 +289,7 @@ def _write(recipe: Recipe, out: Path | None, exams: int, workers: int) -> None:
         raise typer.BadParameter("no folder to write to; name one, e.g. work/phantoms (only lists need no folder)")
     start, written = time.monotonic(), 0
     with progress_bar(f"phantom exams ({recipe.layout})") as shown:
-        for done, (_, new) in enumerate(write_exams(recipe, out, exams, workers or _cores()), 1):
+        for done, (_, new) in enumerate(write_exams(recipe, out, exams, workers or own_cores()), 1):
             written += new
             shown(done, exams)
     seconds = time.monotonic() - start

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from planewise.atomic_write import atomic_write
+from planewise.cores import own_cores
 from planewise.data.fingerprint import fingerprint
 from planewise.errors import InputError
 from planewise.locks import lock
@@ -87,7 +88,7 @@ class SliceCache:
         self.items = list(items)
         self.transform = transform
         self.label_keys = tuple(label_keys)
-        self.num_workers = min(8, os.cpu_count() or 1) if num_workers is None else num_workers
+        self.num_workers = min(8, own_cores()) if num_workers is None else num_workers
         self.progress = progress
         self.arrays: dict[str, torch.Tensor] = {}
         self.kept: list[int] = []
