@@ -22,7 +22,8 @@ GIVEN_BY_OTHERS = {
 }  # fmt: skip
 OF_A_KIND = {
     ("scratch", "method"), ("scratch", "trained"), ("_salt", "path"), ("on_page_markdown", "files"),
-    ("on_page_content", "files"), ("_move", "entry"), ("_write", "output"), ("_draw", "probabilities"), ("write_listing", "recipe"),
+    ("on_page_content", "files"), ("_move", "entry"), ("_write", "output"), ("_draw", "probabilities"),
+    ("write_listing", "recipe"),
 }  # fmt: skip
 #: Exceptions (function, called function, argument): the function intentionally does not pass its argument on to an
 #: argument of the same name, mostly because that argument has another meaning.

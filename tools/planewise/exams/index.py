@@ -516,7 +516,9 @@ def _warn(
     elif empty:
         are, them = ("are", "them") if len(empty) > 1 else ("is", "it")
         result.empty = f"{' and '.join(empty)} {are} empty"
-        if divided.rule.startswith("by a hash"):
+        if patients < len(SECTIONS):
+            result.empty += f", because there {'is' if patients == 1 else 'are'} only {count_of(patients, 'patient')}"
+        elif divided.rule.startswith("by a hash"):
             result.empty += (
                 f", because a hash divides {count_of(patients, 'patient')} only roughly. Larger shares (--split 0.6 0.2 0.2) "
                 f"or another --seed may fill {them}; --sections assigns each patient to a section"

@@ -166,6 +166,7 @@ def add_differences(
         if not len(differences):
             continue
         found[one] = difference = Difference.of(differences)
+        deviation = float(differences.std(ddof=1)) if len(differences) > 1 else None
         page.differences.append(
             {
                 "table": title,
@@ -174,7 +175,7 @@ def add_differences(
                 "baseline": other,
                 "draws": len(differences),
                 "mean": difference.mean,
-                "standard_deviation": differences.std(ddof=1) if len(differences) > 1 else None,
+                "standard_deviation": deviation,
                 "low": difference.low if difference.is_measured else None,
                 "high": difference.high if difference.is_measured else None,
                 "verdict": difference.verdict(lower_is_better),
@@ -184,7 +185,7 @@ def add_differences(
             Row.of(
                 f"{count}, {one.without_count}",
                 f"{differences.mean():+.3f}",
-                f"{differences.std(ddof=1):.3f}" if len(differences) > 1 else "-",
+                "-" if deviation is None else f"{deviation:.3f}",
                 found[one].interval_in_words,
                 f"{(differences < 0 if lower_is_better else differences > 0).sum()} of {len(differences)}",
                 " ".join(f"{value:+.3f}" for value in differences),
