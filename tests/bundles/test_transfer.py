@@ -206,6 +206,8 @@ def test_a_run_of_another_datalist_of_the_pretext_is_another_run(phantoms, tmp_p
     copy.write_text(phantoms.cardiac.unlabelled.read_text())
     given["pretext_datalist"] = str(copy)
     parser_of(tmp_path / "run", **given).get_parsed_content("initialize")
+    (tmp_path / "run/models").mkdir(exist_ok=True)
+    (tmp_path / "run/models/last.ckpt").touch()  # a run without checkpoints is replaced
     parser_of(tmp_path / "run", **given).get_parsed_content("initialize")
     content = json.loads(copy.read_text())
     copy.write_text(json.dumps(content | {"training": content["training"][1:]}))

@@ -180,6 +180,8 @@ def test_a_run_resumes_with_its_own_settings_alone(name, datalists, tmp_path):
         parser.get_parsed_content("initialize")
 
     start(seed=4)
+    (tmp_path / "models").mkdir(exist_ok=True)
+    (tmp_path / "models/last.ckpt").touch()  # a run without checkpoints is replaced
     start(seed=4)
     assert json.loads((tmp_path / "run.json").read_text())["seed"] == 4
     others: list[dict[str, Any]] = [{"seed": 1}]

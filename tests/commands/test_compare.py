@@ -366,7 +366,7 @@ def test_volumes_of_several_channels(volumes):
     assert study["target"] == {"bundle": "downstream_brain_tumour_segmentation"}
     assert study["overrides"]["pretrain"]["in_channels"] == 2 and study["overrides"]["finetune"]["in_channels"] == 4
     assert "structures" not in study["overrides"]["finetune"] and study["overrides"]["finetune"]["regions"]
-    with pytest.raises(InputError, match=r"volumes of 4 channels, .* of 3; the first must be a multiple"):
+    with pytest.raises(InputError, match=r"volumes of 4 channels, .* of 3; the first number must be a multiple"):
         compare.study_of(list_of_volumes(volumes, "healthy", "t1,t2,flair"), labelled, volumes / "out")
     two = compare.study_of(*[list_of_volumes(volumes, "brats", "t1,flair")] * 2, volumes / "out")
     assert set(two["overrides"]["finetune"]["structures"]) == {"1", "2", "4"}

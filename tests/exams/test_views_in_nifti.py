@@ -225,5 +225,5 @@ def test_frames_and_cines_of_mnms2(tmp_path):
     assert skipped == {
         "exam of M&Ms-2 without dataset_information.csv above it: kept without its group": ["007"],
         "NIfTI cine whose frames are next to it: the frames are used": ["007_LA_CINE"],
-        "NIfTI file in an exam of M&Ms-2 whose name belongs to none of the exam's images": ["007_XA_ED"],
+        "NIfTI file in an exam of M&Ms-2 whose name matches no image of the exam": ["007_XA_ED"],
     }

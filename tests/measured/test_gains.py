@@ -54,6 +54,10 @@ def test_a_table_begins_with_the_scores_from_scratch_and_the_headline_says_how_m
         found = gains.Study.of({"tables": tables}, ENTRY | {"scratch": path})
         assert found.table().splitlines()[2] == f"| score from scratch | {score} |"
         assert "by labelled exams, 2 draws: " in found.headline()
+    row = tables["Paired"]["4, a minus scratch"]
+    more = {f"{count}, a minus scratch": row | {"each draw": "+0.1"} for count in (16, 64)}
+    found = gains.Study.of({"tables": {"Paired": tables["Paired"] | more}}, ENTRY)
+    assert "by labelled exams, 2 draws with 4 and 1 draw with 16 and 64: " in found.headline()
     with pytest.raises(ValueError, match=r"Dice/\*, from zero/mean leads to no score"):
         gains.Study.of({"tables": tables}, ENTRY | {"scratch": "Dice/*, from zero/mean"})
 

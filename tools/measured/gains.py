@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from planewise.exams.words import count_of
+from planewise.exams.words import count_of, listed
 
 #: Markdown of a table's cell for each verdict.
 CELLS = {"better": "**{}**", "worse": "*{}*", "inconclusive": "{}", "not measured": "({})"}
@@ -54,7 +54,7 @@ class Study:
         unit: unit of the counts, in the plural.
         gains: gains of all methods and counts, in the page's order.
         controls: methods that are not pretexts or repeat a pretext.
-        draws: largest number of draws of the labels.
+        draws: number of draws of the labels, by the number of labelled exams.
         scratch: score of training from scratch by the number of labelled exams; empty if there are several such trainings.
     """
 
@@ -63,7 +63,7 @@ class Study:
     unit: str
     gains: list[Gain]
     controls: set[str] = field(default_factory=set)
-    draws: int = 1
+    draws: dict[int, int] = field(default_factory=dict)
     scratch: dict[int, str] = field(default_factory=dict)
 
     @classmethod
@@ -83,15 +83,17 @@ class Study:
         if entry["table"] not in record["tables"]:
             raise ValueError(f"there is no table {entry['table']}; there are {', '.join(record['tables'])}")
         row_name = re.compile(rf"(\d+), (.+) minus {entry.get('baseline', 'scratch')}")
-        gains, draws = [], 1
+        gains: list[Gain] = []
+        draws: dict[int, int] = {}
         for name, row in record["tables"][entry["table"]].items():
             if not (found := row_name.fullmatch(name)):
                 continue
             limits = re.fullmatch(r"(\S+) to (\S+)", row["95 % interval"])
             low, high = map(float, limits.groups()) if limits else (None, None)
             method = entry.get("names", {}).get(found[2], found[2])
-            draws = max(draws, len(row.get("each draw", "").split()))
-            gains.append(Gain(int(found[1]), method, float(row["mean"]), low, high, row["verdict"]))
+            count = int(found[1])
+            draws[count] = max(draws.get(count, 1), len(row.get("each draw", "").split()))
+            gains.append(Gain(count, method, float(row["mean"]), low, high, row["verdict"]))
         if not gains:
             raise ValueError(f"{entry['table']} has no row that ends with: minus {entry.get('baseline', 'scratch')}")
         again = {gain.method for gain in gains if gain.method.endswith(" again")}
@@ -132,7 +134,14 @@ class Study:
             if worse:
                 worst = min(worse, key=lambda gain: gain.mean)
                 texts[-1] += f", {len(worse)} worse (most: {worst.method}, {worst.mean:+.3f})"
-        measured = f"{self.score} by {self.unit}, {count_of(self.draws, 'draw')}"
+        drawn: dict[int, list[str]] = {}
+        for count in self.counts:
+            drawn.setdefault(self.draws.get(count, 1), []).append(str(count))
+        draws = [
+            count_of(number, "draw") + (f" with {listed(counts)}" if len(drawn) > 1 else "")
+            for number, counts in drawn.items()
+        ]
+        measured = f"{self.score} by {self.unit}, {listed(draws)}"
         return f"**{self.title}**, {measured}: {'; '.join(texts)}."
 
     def table(self) -> str:

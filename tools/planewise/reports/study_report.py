@@ -157,9 +157,11 @@ def _what_was_done(study: StudyFolder) -> str:
     if runs := list(study.runs("finetune")):
         *fewer, most = sorted({count for _, count, _, _ in runs})
         counts = listed([*map(str, fewer), count_of(most, "labelled exam")])
-        draws = len({draw for _, _, draw, _ in runs})
+        drawn_of = {number: len({draw for _, count, draw, _ in runs if count == number}) for _, number, _, _ in runs}
+        fewest, draws = min(drawn_of.values()), max(drawn_of.values())
         methods = dict.fromkeys(method for method, _, _, _ in runs)
-        drawn = f"in {draws} draws of these exams" if draws > 1 else "in one draw of these exams"
+        in_all = f"{fewest} to {draws}" if fewest < draws else f"{draws}"
+        drawn = f"in {in_all} draws of these exams" if draws > 1 else "in one draw of these exams"
         if set(methods) == {"none", *study.pretexts}:
             how = f"from scratch and after {'each' if len(study.pretexts) > 1 else 'this'} pretraining, {drawn}"
         else:
