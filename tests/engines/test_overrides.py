@@ -17,10 +17,14 @@ from tests.conftest import ROOT
 def test_names_at_every_depth():
     known = {"sigma": 3, "train": {"trainer": {"max_epochs": 1}, "handlers": [{"_target_": "x"}]}}
     given = ["--sigmaa", "3", "--train#trainer#max_epoch", "4", "--train::handlers::0::_target_", "y"]
+    given += ["--train#traner#max_epochs=4", "--tran#trainer#max_epochs=4"]
     given += ["--train#handlers#7", "z", "--config_file", "x", "--sigma=4", "--+sigma", "4", "--_meta_#version", "1"]
     assert unknown_overrides([*given, "--run_id", "x", "run"], known) == {
         "sigmaa": "sigma",
         "train#trainer#max_epoch": "train#trainer#max_epochs",
+        # a suggestion ends at the misspelt part
+        "train#traner#max_epochs": "train#trainer",
+        "tran#trainer#max_epochs": "train",
         "train#handlers#7": None,
     }
 

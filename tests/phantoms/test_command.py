@@ -39,6 +39,22 @@ def test_acdc_with_thickness_and_settings(run, tmp_path):
     assert (tmp_path / "training/patient001/Info.cfg").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "slices"),
+    [
+        ((), "6.0+2.0,8.0+2.0"),
+        (("--thickness", 12), "12.0+2.0"),
+        (("--gap", 0), "6.0+0.0"),
+        (("--gap", 4), "6.0+4.0"),
+        (("--thickness", 8, "--gap", 0), "8.0+0.0"),
+    ],
+)
+def test_thickness_and_gap_replace_the_usual_ones(run, options, slices):
+    listed = run("--list-settings", "--size", "paper", *options).output.splitlines()
+    (line,) = (line for line in listed if "thickness and gap" in line)
+    assert line.split()[1:4:2] == ["slices", slices]
+
+
 def test_defects_by_comma_and_repeated(run, tmp_path):
     result = run(tmp_path, "--exams", 1, "--defect", "missing_view,no_trigger_time", "--defect", "mosaic", *SMALL)
     assert result.exit_code == 0, result.output
