@@ -91,7 +91,11 @@ def test_an_enhanced_ct_file(tmp_path, rescale):
 
 
 def test_an_enhanced_ct_file_whose_frames_are_scaled_apart(tmp_path):
-    write_enhanced_ct(tmp_path / "ct.dcm", np.zeros((6, 5, 4)), [(1, -1024), (1, -1000), (1, -1024), (1, -1024)])
+    values, rescale = 2 * np.arange(6 * 5 * 4).reshape(6, 5, 4), [(1, -1024), (0.5, -1000), (2, -1024), (2, 0)]
+    timed = write_enhanced_ct(tmp_path / "timed.dcm", values, rescale, gap=0.0)
+    assert np.array_equal(np.stack(read_frames(timed), axis=-1), values)
+    timed.unlink()
+    write_enhanced_ct(tmp_path / "ct.dcm", values, rescale)
     with pytest.raises(InputError, match="CT whose frames have different rescale slopes or intercepts"):
         find_volumes(tmp_path)
 

@@ -84,7 +84,7 @@ def test_grades_are_divided_alike_and_the_seed_decides(heads):
 
 
 def test_two_channels_are_asked_for_and_the_others_are_counted(heads):
-    result = index(heads, channels="t1,flair")
+    result = index(heads, channels="T1, Flair")
     assert {len(item["image"]) for item in items_of(result)} == {2}
     (reason,) = (reason for reason in result.skipped if "does not end in a channel" in reason)
     assert reason.endswith("(t1, flair)") and result.skipped[reason][0] == 16
@@ -284,8 +284,9 @@ def test_flat_and_4d_images_are_no_volumes(tmp_path):
 
 def test_channels_that_make_no_sense(tmp_path):
     write_case(tmp_path)
-    with pytest.raises(InputError, match="name each once"):
-        check_channels("t1,t1")
+    for repeated in ("t1,t1", "T1,t1", "t1,flair, T1", "t1,,flair"):
+        with pytest.raises(InputError, match="name each once"):
+            check_channels(repeated)
     with pytest.raises(InputError, match="add --anatomy volume"):
         index_folder(tmp_path, anatomy="any", channels="t1")
     with pytest.raises(InputError, match="nothing in .* to learn from(.|\n)*does not end in a channel"):

@@ -285,11 +285,16 @@ def test_a_subject_of_bids_is_one_patient(tmp_path):
     assert len({volume.patient_key for volume in volumes}) == 2
 
 
-def test_a_file_without_codes_is_not_oriented(tmp_path):
-    nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.uint8), None), tmp_path / "a.nii.gz")
-    write(tmp_path / "b.nii.gz")
-    volumes, _ = volumes_of(tmp_path)
-    assert {volume.case: volume.oriented for volume in volumes} == {"a": False, "b": True}
+@pytest.mark.parametrize(
+    ("sform", "qform", "oriented"), [(0, 0, False), (2, 0, True), (0, 1, True), (0, 3, True), (1, 1, True)]
+)
+def test_a_file_without_codes_is_not_oriented(tmp_path, sform, qform, oriented):
+    image = nibabel.Nifti1Image(np.zeros((6, 5, 4), np.uint8), None)
+    image.set_sform(np.diag([2.0, 2, 8, 1]), sform)
+    image.set_qform(np.diag([2.0, 2, 8, 1]), qform)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    (volume,), _ = volumes_of(tmp_path)
+    assert volume.oriented is oriented
 
 
 def test_views_of_one_patient_stay_together(tmp_path):

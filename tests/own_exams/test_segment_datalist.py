@@ -77,7 +77,7 @@ def exams(tmp_path):
                 "stacks": {"2ch": {"view": "2ch", "items": [{"image": cine[0]["image"]}]}},
                 "left_out": ["a note"],
             },
-            **{exam: {"stacks": {}, "left_out": [], "volumes": 2, "labels": 2} for exam in whole},
+            **{exam: {"stacks": {}, "left_out": ["a note"], "volumes": 2, "labels": 2} for exam in whole},
         },
     }
     return write_datalist(datalist, tmp_path / "exams.json")
@@ -189,7 +189,7 @@ def test_an_exam_with_a_mask_that_is_no_heart_is_left_out_with_the_reason(mask, 
     assert len(of_it) == 2 and not any("label" in item or "label_origin" in item for item in of_it)
     assert {item["exam"] for item in with_hearts(items)} == {"aaaa"}
     entry = json.loads(done.datalist.read_text())["exams"]["bbbb"]
-    assert entry["left_out"] == [f"its predicted mask at ES {why}"] and entry["labels"] == 0
+    assert entry["left_out"] == ["a note", f"its predicted mask at ES {why}"] and entry["labels"] == 0
     assert (done.masks / "bbbb_ES/bbbb_ES_mask.nii.gz").is_file(), "to look at"
 
 
