@@ -470,6 +470,9 @@ def test_training_validation_and_evaluation_read_alike(name):
     # labelled exams are drawn by the same expression everywhere
     drawn = re.findall(r"@subject_seed[^)]*", str(blocks))
     assert len(set(drawn)) <= 1 and bool(drawn) != name.startswith("pretext_")
+    # exams without labels take no part in the draw
+    for text in re.findall(r"select_subjects\(.*?@subject_seed[^)]*\)", str(blocks)):
+        assert re.search(r"\.(labelled|graded)\(|@subject_seed, (\['label'\]|\[@class_key\]|@tasks)\)", text), text
     for function, given in wired(name, "evaluate.yaml"):
         if "history" in parameters(function):
             assert given["history"] == "$@output_dir + '/history.csv'", function

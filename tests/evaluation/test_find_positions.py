@@ -97,9 +97,13 @@ def test_the_share_of_trusted_slices_decides(stack):
     image, logits, *_ = stack
     logits[1:, :, :, :3] = -20
     assert find(image, logits)["positions"]["verdict"] == "positions"
-    assert find(image, logits, min_trusted=0.6)["positions"]["reasons"] == [
+    item = find(image, logits, min_trusted=0.6)
+    assert item["positions"]["reasons"] == [
         "3 of 6 slices are trusted (at least 5 squares, at most 10 mm from their cross); at least 60% of them are needed"
     ]
+    # the trusted slices of a refused stack have no positions either
+    assert {entry["trusted"] for entry in item["positions"]["slices"]} == {False, True} and not item["pred"].any()
+    assert all(set(entry["centres"].values()) == {None} for entry in item["positions"]["slices"])
 
 
 def test_uneven_slices_use_their_own_affines(stack):
