@@ -237,6 +237,18 @@ def test_an_argument_is_given_the_setting_of_its_name(name):
 
 
 @pytest.mark.parametrize("name", BUNDLES)
+def test_every_setting_has_an_effect(name):
+    """A setting is mentioned in its config, or in those that the config is added to."""
+    for file in (file for file in files(name) if not file.endswith("_demo.yaml")):  # these follow another added config
+        own, used = read(name, file), set()
+        for group in (("train.yaml", "evaluate.yaml"), ("inference.yaml",)):
+            merged = {key: value for base in group for key, value in read(name, base).items()} | own
+            used |= set(re.findall(r"@(\w+)", str(merged)))
+        plain = {key for key, value in own.items() if not isinstance(value, dict) and "$" not in str(value)}
+        assert plain - used == set(), file
+
+
+@pytest.mark.parametrize("name", BUNDLES)
 def test_inference_from_a_datalist_reads_the_view_of_evaluation(name):
     views = [
         {given.get("view", MISSING) for function, given in wired(name, file) if function.__name__ == "load_datalist"}
