@@ -11,6 +11,7 @@ from planewise.errors import InputError
 from planewise.exams import index_folder
 from planewise.exams.dicom import read_frames
 from planewise.preprocessing import LoadVolumed
+from pydicom.uid import EnhancedMRImageStorage
 
 from tests.exams.files import write_ct, write_enhanced_ct
 
@@ -90,11 +91,16 @@ def test_an_enhanced_ct_file(tmp_path, rescale):
     assert np.array_equal(np.stack(read_frames(timed), axis=-1), values)
 
 
-def test_an_enhanced_ct_file_whose_frames_are_scaled_apart(tmp_path):
+def test_an_enhanced_file_whose_frames_are_scaled_apart(tmp_path):
     values, rescale = 2 * np.arange(6 * 5 * 4).reshape(6, 5, 4), [(1, -1024), (0.5, -1000), (2, -1024), (2, 0)]
     timed = write_enhanced_ct(tmp_path / "timed.dcm", values, rescale, gap=0.0)
     assert np.array_equal(np.stack(read_frames(timed), axis=-1), values)
     timed.unlink()
+    # ITK opens a file of several slices, but scales all frames like the first
+    mr = write_enhanced_ct(tmp_path / "mr.dcm", values, rescale, Modality="MR", SOPClassUID=EnhancedMRImageStorage)
+    (item,) = find_volumes(tmp_path)
+    assert np.array_equal(LoadVolumed("image")(item)["image"][0], values)
+    mr.unlink()
     write_enhanced_ct(tmp_path / "ct.dcm", values, rescale)
     with pytest.raises(InputError, match="CT whose frames have different rescale slopes or intercepts"):
         find_volumes(tmp_path)

@@ -125,7 +125,7 @@ def write_ct(
     return affine
 
 
-def write_enhanced_ct(path: Path, values: np.ndarray, rescale, gap=3.0) -> Path:
+def write_enhanced_ct(path: Path, values: np.ndarray, rescale, gap=3.0, **tags) -> Path:
     """Write an axial series as one file.
 
     Args:
@@ -133,6 +133,7 @@ def write_enhanced_ct(path: Path, values: np.ndarray, rescale, gap=3.0) -> Path:
         values: Hounsfield units, ``(columns, rows, slices)``, from the feet on.
         rescale: slope and intercept of all frames, or a list with one pair for each frame.
         gap: mm between slices; 0 for images of one slice.
+        tags: further tags, as for MR.
     """
 
     def holding(**entries) -> Dataset:
@@ -145,23 +146,25 @@ def write_enhanced_ct(path: Path, values: np.ndarray, rescale, gap=3.0) -> Path:
         return {"PixelValueTransformationSequence": holding(RescaleSlope=slope, RescaleIntercept=intercept)}
 
     columns, rows, count = values.shape
-    own = isinstance(rescale, list)
-    scales = rescale if own else [rescale] * count
+    apart = isinstance(rescale, list)
+    scales = rescale if apart else [rescale] * count
     stored = [np.round((values[..., k].T - scales[k][1]) / scales[k][0]).astype("<i2") for k in range(count)]
     frames = [
         holding(
-            PlanePositionSequence=holding(ImagePositionPatient=[0, 0, gap * k]), **(scaling(*scales[k]) if own else {})
+            PlanePositionSequence=holding(ImagePositionPatient=[0, 0, gap * k]),
+            **(scaling(*scales[k]) if apart else {}),
         )
         for k in range(count)
     ]
     shared = holding(
         PlaneOrientationSequence=holding(ImageOrientationPatient=[1, 0, 0, 0, 1, 0]),
         PixelMeasuresSequence=holding(PixelSpacing=[2, 2], SliceThickness=3),
-        **({} if own else scaling(*rescale)),
+        **({} if apart else scaling(*rescale)),
     )
+    own = {"Modality": "CT", "SOPClassUID": EnhancedCTImageStorage} | tags
     return write_image(
-        path, (0, 0, 0), (-1, 0, 0), (0, -1, 0), size=(columns, rows), Modality="CT", SOPClassUID=EnhancedCTImageStorage,
-        PixelRepresentation=1, NumberOfFrames=count, PixelData=b"".join(frame.tobytes() for frame in stored),
+        path, (0, 0, 0), (-1, 0, 0), (0, -1, 0), size=(columns, rows), PixelRepresentation=1, NumberOfFrames=count,
+        PixelData=b"".join(frame.tobytes() for frame in stored),
         ImagePositionPatient=None, ImageOrientationPatient=None, PixelSpacing=None, SliceThickness=None,
-        SharedFunctionalGroupsSequence=Sequence([shared]), PerFrameFunctionalGroupsSequence=Sequence(frames),
+        SharedFunctionalGroupsSequence=Sequence([shared]), PerFrameFunctionalGroupsSequence=Sequence(frames), **own,
     )  # fmt: skip

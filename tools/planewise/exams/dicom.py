@@ -131,12 +131,17 @@ def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) ->
         raise Refused(f"{DAMAGED} ({type(error).__name__})") from None
 
 
-def read_frames(path: str | os.PathLike) -> list[np.ndarray]:
-    """Pixels of a multi-frame file's frames, ``(columns, rows)`` each, for files that ITK does not open.
+def read_frames(path: str | os.PathLike, only_scaled_apart: bool = False) -> list[np.ndarray]:
+    """Pixels of a multi-frame file's frames, ``(columns, rows)`` each, for files that ITK does not open or, because it
+    applies the first frame's rescale slope and intercept to all frames, reads wrong.
+
+    Args:
+        path: the file.
+        only_scaled_apart: read the frames only if their slopes or intercepts differ.
 
     Returns:
-        Frames in the file's order, rescaled if the header says so; empty for a single-frame file, or if pydicom cannot
-        open the file either.
+        Frames in the file's order, rescaled if the header says so; empty for a single-frame file, for frames that are not
+        asked for, or if pydicom cannot open the file either.
     """
     try:
         dataset = pydicom.dcmread(path)
@@ -144,11 +149,13 @@ def read_frames(path: str | os.PathLike) -> list[np.ndarray]:
             return []
         of_all = float(dataset.get("RescaleSlope") or 1), float(dataset.get("RescaleIntercept") or 0)
         shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
-        frames = dataset.pixel_array
-        groups = dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()] * len(frames)
+        groups = dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()] * int(dataset.NumberOfFrames)
         scales = [rescale_of(group, shared) or of_all for group in groups]
+        if only_scaled_apart and len(set(scales)) == 1:
+            return []
+        frames = dataset.pixel_array
         return [frame.T * slope + intercept for frame, (slope, intercept) in zip(frames, scales, strict=True)]
-    except Exception:  # this is a second attempt at a file that ITK refused, so ITK's reason is reported
+    except Exception:  # this is a second attempt, so ITK's reason or result counts
         return []
 
 

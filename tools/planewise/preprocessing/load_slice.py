@@ -178,6 +178,9 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
         raise ValueError("the pixels are not grey values; convert the file, or leave it out") from None
     if array.ndim == 2:
         array = array[..., None]
+    # single slices are not opened twice
+    elif array.shape[2] > 1 and not is_volume and (frames := read_frames(path, only_scaled_apart=True)):
+        array = np.stack(frames, axis=-1)
     return array, np.asarray(meta["affine"], dtype=np.float64), is_volume
 
 
