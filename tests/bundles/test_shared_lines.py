@@ -284,7 +284,9 @@ def test_a_default_that_every_bundle_replaces_is_the_value_of_one():
 
 #: Arguments that differ in each bundle: what the bundle reads (test below), and the keys that its loss and metrics use.
 OF_EACH = {"data", "output_transform", "batch_size", "key", "score", "params"}
-#: Values that only one bundle has, at a place that other bundles also have; its own configs may share them.
+#: Values that only one bundle gives to an argument of an object that other bundles have at the same place; ``MISSING`` if
+#: only this bundle leaves the argument out. A value that the bundle gives several times, as in two of its configs, is not
+#: listed.
 ONLY: dict[str, dict[str, str]] = {
     "downstream_brain_tumour_segmentation": {"LoadVolumed.channel_names": "@channels"},
     "downstream_cardiac_disease_classification": {

@@ -122,14 +122,14 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
     before = [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()]
     outcome = asked(folders, "--no-measure", "--draws", "2", "--yes")
     assert outcome.exit_code == 0 and started == [[str(ROOT / "tools/demo"), "--configfile", str(file)]]
-    kept = "study.yaml has other overrides than you ask for now; it is kept as it is"
+    kept = "study.yaml differs from what you ask for now in overrides; it is kept as it is"
     assert kept in outcome.output and "max_epochs: 3" in file.read_text()
     assert [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()] == before
     # as long as nothing has been trained, another study may replace it
     outcome = asked(folders, "--no-measure", "--draws", "2", answer="n\nn\n")
     assert kept in outcome.output and "max_epochs: 3" in file.read_text()
     outcome = asked(folders, "--no-measure", "--draws", "2", "--counts", "1", answer="y\nn\n")
-    assert "study.yaml has other overrides and label_counts than you ask for now. Replace it?" in outcome.output
+    assert "study.yaml differs from what you ask for now in overrides and label_counts. Replace it?" in outcome.output
     assert "13 trainings" in outcome.output and yaml.safe_load(file.read_text())["label_counts"] == [1]
     (folders / "out/logs").mkdir()
     outcome = asked(folders, "--no-measure", "--draws", "3", answer="y\ny\n")

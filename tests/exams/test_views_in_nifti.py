@@ -192,7 +192,7 @@ def test_images_of_your_own_are_4ch_if_they_have_one_slice(tmp_path):
     assert sorted(found, key=str) == [
         ("/a.nii.gz", None, True), ("/b.nii.gz", 0, False), ("/b.nii.gz", 1, False), ("/b.nii.gz", 2, False),
     ]  # fmt: skip
-    assert result.skipped["NIfTI stack of slices: a 4ch image has one"][0] == 1
+    assert result.skipped["NIfTI stack of several slices: a 4ch image must have exactly one slice"][0] == 1
 
 
 def read(room, home, *names: str) -> tuple[list[tuple], dict[str, list[str]]]:

@@ -63,7 +63,7 @@ def slow_labels(affine: np.ndarray, planes: np.ndarray, shape=SHAPE, size=SIZE, 
         direction = np.cross(across, normal)
         direction /= np.linalg.norm(direction)
         directions.append(direction if direction @ end > 0 else -direction)
-    # of all perpendicular pairs of sides, try both orientations and keep the pair nearest to both lines
+    # find the perpendicular pair of sides that lies nearest to both lines, by trying both orientations
     best = None
     for hand in (1, -1):
         turned = hand * np.cross(across, directions[0])

@@ -1,4 +1,4 @@
-"""Test the datalist with predicted masks that is made from another; a function that writes masks replaces the bundle."""
+"""Test making a datalist with predicted masks from an existing datalist; a function that writes masks replaces the bundle."""
 
 from __future__ import annotations
 

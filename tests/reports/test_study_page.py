@@ -113,7 +113,8 @@ def test_a_full_disk_leaves_the_old_page_with_its_pictures(study, tmp_path, monk
 
 
 def test_the_scores_of_all_cases_are_in_one_table(study):
-    """`scores.csv`, next to the page, for a user's own statistics; one of an earlier report does not stay."""
+    """The report writes `scores.csv` next to the page, for the user's own statistics, and removes the file of an earlier
+    report."""
     assert not (study / "report/scores.csv").exists() and written(study)
     assert not (study / "report/scores.csv").exists(), "no training has written a table of its cases"
     for draw, name in ((0, "e1"), (2, "e2")):

@@ -1,4 +1,4 @@
-"""Test the common scores of several networks of one finding each."""
+"""Test scoring several networks together, where each network predicts one finding."""
 
 from __future__ import annotations
 

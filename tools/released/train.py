@@ -178,8 +178,9 @@ class Maker:
         self.made[bundle] = ships
 
     def datalist(self, kind: str) -> Path:
-        """Write and index the phantoms of a kind. The sections of the datalist have different settings, or the recipe's
-        ``split`` divides the exams. Returns the datalist's path."""
+        """Write and index the phantoms under one key (``kind``) of the recipe's ``phantoms``. The recipe either gives
+        settings for each section of the datalist, or gives a ``split`` that divides the exams into sections. Returns the
+        datalist's path."""
         path = self.out / f"{kind}.json"
         if path.is_file():
             return path

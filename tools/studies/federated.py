@@ -43,7 +43,7 @@ SITES = ("north", "south")
 
 @dataclass(frozen=True)
 class Task:
-    """A bundle that all sites train, and the scores of its report to show."""
+    """A bundle that all sites train, and which scores of its report are shown."""
 
     bundle: str
     exams: int

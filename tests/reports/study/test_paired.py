@@ -62,7 +62,7 @@ def test_every_method_is_compared_with_scratch_and_with_multitask():
             "inconclusive",
         ],
     ]
-    # half of the intervals: .248 and .025, with the median .137; and .224
+    # half-widths of the intervals: .248 and .025, whose median is .137; and .224
     said = re.findall(r"wider than ([.\d]+) to either side.*?(\d of \d) exclude zero", page.html(""))
     assert said == [("0.137", "1 of 2"), ("0.224", "0 of 1")]
 

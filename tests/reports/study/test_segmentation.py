@@ -45,8 +45,8 @@ def test_dice_and_distance_with_the_papers_structure_by_structure(study):
     dice, distance, _ = tables.values()
     assert dice[0] == ["labelled exams, method", "mean", *NAMES, "missed"]
     assert distance[0] == ["labelled exams, method", "mean", "mean, 1.0 mm where missed", *NAMES, "missed"]
-    # after the paper's 11 methods with 1 exam; two draws 0.2 apart, each with a deviation of 0.1: sqrt(0.01 + 0.01); missed
-    # of 2 x 10 volumes x 3 structures
+    # row 12, because the paper's 11 methods with 1 exam come first; the two draws differ by 0.2 and each has a deviation of
+    # 0.1, so the deviation is sqrt(0.01 + 0.01); 5 structures are missed of 2 x 10 volumes x 3 structures
     assert dice[12] == [
         "4, from scratch", "0.500 (0.141)", "0.300 (0.141)", "0.500 (0.141)", "0.700 (0.141)", "5 of 60"
     ]  # fmt: skip

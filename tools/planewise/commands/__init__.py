@@ -28,7 +28,7 @@ def _show_version(asked: bool) -> None:
 @app.callback()
 def planewise(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version, and stop.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version, and exit.")
     ] = False,
 ) -> None:
     """Make datalists, pictures, reports and bundles from exams. To train, use `python -m monai.bundle run` in bundles/.

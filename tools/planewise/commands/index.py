@@ -107,8 +107,8 @@ def index(
     views: Annotated[
         Path | None,
         typer.Option(
-            help="YAML that overrides the recognised views. Per exam (hash or folder) lines like `4ch: FOLDER`, "
-            "`axial: other-1`, `2ch: none`.",
+            help="YAML that overrides the recognised views. The file has, under each exam (hash or folder), lines like "
+            "`4ch: FOLDER`, `axial: other-1`, `2ch: none`.",
             show_default=False,
         ),
     ] = None,

@@ -49,18 +49,21 @@ Defects = Annotated[
         show_default=False,
     ),
 ]
-ListDefects = Annotated[bool, typer.Option("--list-defects", help="List the names that --defect takes, and stop.")]
+ListDefects = Annotated[bool, typer.Option("--list-defects", help="List the names that --defect takes, and exit.")]
 Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="Change a number of the population, e.g. --set image_rotation=4 --set noise=0.02,0.08; repeatable. "
+        help="Change a setting of the population, e.g. --set image_rotation=4 --set noise=0.02,0.08; repeatable. "
         "See --list-settings.",
         show_default=False,
     ),
 ]
-ListSettings = Annotated[bool, typer.Option("--list-settings", help="List every number of the population, and stop.")]
+ListSettings = Annotated[
+    bool,
+    typer.Option("--list-settings", help="List every setting of the phantom population with its value, and exit."),
+]
 PatientName = Annotated[
     str,
     typer.Option(help="DICOM layouts: name for every header, e.g. Doe^Jane, to test that no output repeats it."),

@@ -32,7 +32,8 @@ def plan(
     heart: Annotated[
         Path | None,
         typer.Option(
-            help="A segmentation run's folder, or a checkpoint, for the heart on the page. Default: the weights that ship.",
+            help="A segmentation run's folder, or a checkpoint; it segments the heart that the exam's page shows. "
+            "Default: the weights that ship.",
             show_default=False,
         ),
     ] = None,

@@ -75,7 +75,7 @@ def found_at(
         section: section of a datalist.
         wanted: description of the possible inputs, for the message.
         in_datalist: converts a section's items to inputs.
-        elsewhere: converts a path that is not a datalist to inputs.
+        elsewhere: function that returns the inputs at a path, if the path is not a datalist.
 
     Raises:
         InputError: the path does not exist, or the section is empty.

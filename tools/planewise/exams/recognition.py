@@ -50,7 +50,7 @@ class Recognition:
     axis: np.ndarray | None = None
     """(3,), unit vector along which the stack's slices are counted (base to apex, right to left), RAS+; None if unknown"""
     named: str | None = None
-    """view claimed by the series' name, if only one slice is learned from"""
+    """view that the series' name claims; set only if the bundles learn from a single slice"""
     views: dict[str, FoundView] = field(default_factory=dict)
     undecided: list[FoundView] = field(default_factory=list)
     """planes whose best view is too uncertain"""

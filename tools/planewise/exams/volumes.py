@@ -259,7 +259,7 @@ def _wrong_depth(image: nibabel.Nifti1Image, view: str, of_one_slice: bool) -> s
     if view and view != "sax":
         return ""
     if of_one_slice and not view:
-        return "NIfTI stack of slices: a 4ch image has one" if image.shape[2] > 1 else ""
+        return "NIfTI stack of several slices: a 4ch image must have exactly one slice" if image.shape[2] > 1 else ""
     if image.shape[2] > 1:
         return ""
     what = "cine" if len(image.shape) == 4 and image.shape[3] > 1 else "image"

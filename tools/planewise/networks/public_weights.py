@@ -84,8 +84,8 @@ def public_weights(encoder: nn.Module, weights: Mapping[str, Tensor], path: obje
 
 
 def _prefixes(wanted: list[str], weights: Mapping[str, Tensor]) -> list[str]:
-    """The prefixes with which a file contains all wanted names. If it also contains them without a prefix, only the empty
-    prefix is returned."""
+    """Find the prefixes under which a file has all wanted names: for every name, prefix + name is in the file. If the file
+    also has the names without a prefix, only the empty prefix is returned."""
     first = wanted[0]
     ends = (name.removesuffix(first) for name in weights if name.endswith(first))
     found = [end for end in ends if (not end or end.endswith(".")) and all(end + name in weights for name in wanted)]

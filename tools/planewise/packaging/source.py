@@ -193,7 +193,7 @@ def foreign_imports(trees: Iterable[ast.AST]) -> set[str]:
 
 
 def _homes(room: str) -> dict[str, str]:
-    """Map every name of a room to its origin, such as ``planewise.networks.slice_net.SliceNet``."""
+    """Map every name of a subpackage to its origin, such as ``planewise.networks.slice_net.SliceNet``."""
     homes = dict(_offered(room))
     for statement in _tree(room).body:
         if _assigns(statement, "_HOMES"):
@@ -203,7 +203,7 @@ def _homes(room: str) -> dict[str, str]:
 
 
 def _offered(room: str) -> list[tuple[str, str]]:
-    """Names that a room's ``__init__.py`` imports when it runs, each with its origin.
+    """Names that a subpackage's ``__init__.py`` imports when it runs, each with its origin.
 
     Raises:
         InputError: the file has a relative import.

@@ -41,9 +41,9 @@ class LoadVolumed(LoadImaged):
 
     All channels and masks must have the grid of the first channel. An item's ``label_map`` renames the values of its
     mask, as in `LoadSliced`. A mask from a viewer (``label_origin``) may contain the numbers of the network's channels,
-    as listed by MONAI Label; they are replaced by the label values of these channels. If the channels are a person's own
-    files, the result gets the common beginning of their names. The class derives from `LoadImaged` because MONAI Label
-    looks for that class.
+    as listed by MONAI Label; they are replaced by the label values of these channels. If each channel is a file of the
+    user's, the result is named after the common prefix of the file names. The class derives from `LoadImaged` because
+    MONAI Label looks for that class.
 
     Args:
         keys: keys of images and masks.
@@ -192,7 +192,7 @@ def _is_one_volume(path: Path) -> bool:
 
 
 def _common_name(files: Sequence[Any]) -> str:
-    """The common beginning of file names, such as ``case`` for ``case_t1.nii.gz`` and ``case_flair.nii.gz``.
+    """The common prefix of file names, such as ``case`` for ``case_t1.nii.gz`` and ``case_flair.nii.gz``.
 
     If the names share nothing, the result is the stem of the first file.
     """
