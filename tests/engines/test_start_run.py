@@ -44,6 +44,16 @@ def test_a_run_that_ended_before_its_first_checkpoint_blocks_nothing(tmp_path):
     assert "learning_rate: 0.3 -> 0.1" in cause(caught)
 
 
+@pytest.mark.parametrize("left", ["history.csv", "models/model.pt", "models/last.ckpt"])
+def test_a_trained_run_is_kept_wherever_the_next_one_keeps_its_weights(left, tmp_path):
+    run(tmp_path / "run", trains=False)
+    (tmp_path / "run/models").mkdir()
+    (tmp_path / "run" / left).symlink_to(tmp_path / "a disk that is not there")
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path / "run", learning_rate=0.3, trains=False, ckpt_dir=str(tmp_path / "elsewhere"))
+    assert "learning_rate: 0.1 -> 0.3" in cause(caught)
+
+
 def test_the_run_is_written_down(tmp_path):
     (tmp_path / "datalist.json").write_text("{}")
     run(tmp_path / "run", learning_rate=0.3)

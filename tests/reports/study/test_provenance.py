@@ -11,6 +11,9 @@ def test_versions_of_all_installed_packages_the_commit_and_the_settings(tmp_path
     write(tmp_path / "pretrain/a/run.json", first)
     write(tmp_path / "pretrain/b/run.json", {"devices": ["a GPU", "a <processor>"], "precision": "bfloat16"} | first)
     write(tmp_path / "finetune/b/run.json", first | {"devices": ["a GPU"], "precision": None})
+    (tmp_path / "finetune/b/run.json").rename(tmp_path / "finetune/run.json")
+    (tmp_path / "pretrain/b/broken").mkdir()
+    (tmp_path / "pretrain/b/broken/run.json").write_text('{"devices": [')
     given = {
         "out": str(tmp_path),
         "datalists": {"labelled": str(tmp_path / "Doe/labelled.json")},

@@ -269,7 +269,7 @@ class CheckpointHandler:
             "best_metric": best_metric,
             "best_metric_epoch": best_epoch,
         }
-        if self.loss is not None and (kept := self.loss.state_dict()):
+        if isinstance(self.loss, nn.Module) and (kept := self.loss.state_dict()):
             state["loss"] = _copied(kept, copies)
         learned = None
         if self.learner is not None:

@@ -50,8 +50,8 @@ def write_run(
         resume: False overwrites earlier files.
         files: maps the name of each file whose content belongs to the configuration to its `digest`.
         about: further entries of the record (seed, processes, devices).
-        weights: folder of the run's weights. Without weights, an earlier run ended before its first checkpoint, and is
-            replaced.
+        weights: folder of the run's weights. An earlier run that left neither weights there or in ``models``, nor a
+            ``history.csv``, ended in its first epoch, and is replaced.
 
     Raises:
         InputError: the folder is in use or not writable, or contains the weights of another run. (A run that differs only
@@ -61,7 +61,8 @@ def write_run(
     identity = hashlib.sha256(json.dumps([settings, files], sort_keys=True, default=str).encode()).hexdigest()
     record_file, config_file = folder / "run.json", folder / "config.yaml"
     claim_folder(folder)
-    trained = any((weights / name).is_file() for name in (LAST, BEST))
+    left = [folder / "history.csv", *(place / name for place in (weights, folder / "models") for name in (LAST, BEST))]
+    trained = any(path.is_file() or path.is_symlink() for path in left)
     if parse_bool(resume, "resume") and record_file.is_file() and trained:
         previous = _previous(record_file, config_file)
         before = _computed(previous["config"])

@@ -51,7 +51,8 @@ SECTIONS = (
 
 def write_study_report(study: str | Path, output: str | Path, markdown: str | Path | None = None) -> list[Table]:
     """Gather a study's ``metrics.json``, ``history.csv`` and pictures into one page, and its numbers into two tables next
-    to it: ``scores.csv``, the scores of each test case of each fine-tuning, and ``differences.csv``, the paired differences.
+    to it: ``scores.csv``, the scores of each test case of each fine-tuning, and ``differences.csv``, the paired differences
+    (``NAME_scores.csv`` and ``NAME_differences.csv`` for a page that is not ``index.html``).
 
     Args:
         study: folder that `tools/studies/label_efficiency.smk` wrote.
@@ -101,11 +102,11 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
         page.add(f"<h2>Papers</h2><ul>{'<li>{}: {}</li>' * len(papers)}</ul>", *entries)
     written = {output: page.html(f"planewise: {found.title}").encode()}
     left_over: set[Path] = set()
+    # a page of another name has tables of its own, so that two pages in one folder do not share them
+    prefix = "" if output.stem == "index" else f"{output.stem}_"
     for name, rows in {"scores.csv": _case_scores(found), "differences.csv": page.differences}.items():
         if rows:
-            written[output.with_name(name)] = _as_csv(rows).encode()
-        elif (earlier := output.with_name(name)).is_file():
-            left_over.add(earlier)
+            written[output.with_name(prefix + name)] = _as_csv(rows).encode()
     if markdown is not None:
         path = Path(markdown)
         folder = path.with_suffix("")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from planewise.errors import InputError
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.page import Page
 
@@ -23,8 +25,12 @@ def add(page: Page, study: StudyFolder) -> None:
 
 
 def run_records(study: Path) -> list[dict[str, Any]]:
-    """The records of a study's runs, in the order of their folders."""
-    return [record for path in sorted(study.glob("*/**/run.json")) if (record := read_json(path))]
+    """The records of a study's runs, in the order of their folders; a broken record is left out."""
+    found = []
+    for path in sorted(study.glob("*/**/run.json")):
+        with suppress(InputError):
+            found.append(read_json(path))
+    return [record for record in found if record]
 
 
 def devices(runs: Iterable[Mapping[str, Any]]) -> list[str]:
