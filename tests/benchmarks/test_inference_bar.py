@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 import pytest
 import torch
 from bars import inference
@@ -41,7 +43,9 @@ def test_the_bare_network_gets_the_same_slices(exam):
     assert torch.equal(torch.cat(seen), bare)
 
 
-def test_bars(exam, monkeypatch):
+def test_bars(exam, monkeypatch, request):
+    # the module silences Ignite, which must not last beyond this test
+    request.addfinalizer(lambda: logging.getLogger("ignite").setLevel(logging.NOTSET))
     monkeypatch.setattr(inference, "_Exam", lambda *_, **__: exam)
     bars = inference.measure(Options(repetitions=2, quick=True))
     assert len({bar.name for bar in bars}) == len(bars) == 2
