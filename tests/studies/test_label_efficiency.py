@@ -101,6 +101,48 @@ def test_a_killed_study_goes_on_and_writes_its_report(killed_study):
     assert found["pretrain"] == 1 and found["finetune"] == 2
 
 
+def test_finished_trainings_are_compared_by_what_determines_their_result(tmp_path):
+    def study(folder, **settings):
+        folder.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "labelled.json").write_text("{}")
+        lists = {"unlabelled": str(tmp_path / "labelled.json"), "labelled": str(tmp_path / "labelled.json")}
+        file = tiny_study(folder, 5, 1, methods=["none", "multitask"], draws=[0, 1], datalists=lists)
+        config = yaml.safe_load(file.read_text())
+        config["overrides"] = {kind: config["overrides"][kind] | settings.get(kind, {}) for kind in config["overrides"]}
+        file.write_text(yaml.safe_dump(config))
+        process = snakemake(file, "--dry-run", "--printshellcmds", cwd=folder)
+        return process.communicate()[0]
+
+    # as if the pretraining and the fine-tunings of the first draw were finished
+    seeded = {"finetune": {"seed": 7}}
+    written = re.findall(r"printf %s (\S.*) > (\S+/job\.json)", study(tmp_path / "first", **seeded))
+    assert len(written) == 5
+    for text, file in written:
+        if Path(file).parent.name != "1":
+            (Path(file).parent / "test").mkdir(parents=True)
+            (Path(file).parent / "test/metrics.json").write_text("{}")
+            Path(file).write_text(shlex.split(text)[0])
+    out = tmp_path / "first/out"
+    assert json.loads((out / "finetune/none/1/0/job.json").read_text())["seed"] == 7, "as on the command line"
+
+    # another folder and another machine
+    moved = tmp_path / "deeper/second"
+    shutil.copytree(out, moved / "out")
+    elsewhere = {"num_workers": 8, "checkpoint_interval": 9, "cache_dir": "/elsewhere", "log_interval": 2}
+    assert jobs(study(moved, finetune=seeded["finetune"] | elsewhere, pretrain=elsewhere))
+
+    more = study(tmp_path / "first", finetune=seeded["finetune"] | {"max_epochs": 9})
+    assert "has now (max_epochs: 5 -> 9): finetune/none/1/0, finetune/multitask/1/0. Set another" in more
+    files = "finetune/none/1/0/test/metrics.json finetune/multitask/1/0/test/metrics.json"
+    assert f"or continue them after\n  cd {out} && rm {files}\n" in more
+    # a fine-tuning from a pretraining that continues is another one; those of the second draw have no folder
+    both = study(tmp_path / "first", finetune={"seed": 7, "max_epochs": 9}, pretrain={"max_epochs": 6})
+    files = "pretrain/multitask/test/metrics.json finetune/none/1/0/test/metrics.json"
+    assert f"or train again or continue them after\n  cd {out} && rm -r finetune/multitask/1/0 && rm {files}\n" in both
+    fewer = study(tmp_path / "first", finetune=seeded["finetune"] | {"max_epochs": 4})
+    assert f"or train again after\n  cd {out} && rm -r finetune/none/1/0 finetune/multitask/1/0\n" in fewer
+
+
 @pytest.fixture
 def tiny_knee_study(tmp_path):
     size = tiny_size("pretext_knee_multitask")

@@ -45,6 +45,7 @@ from pathlib import Path
 
 import yaml
 from methods import ONE_PER_FINDING, PREDICTED, datalist_kind, left_out, methods_of, pretrainings_of, starts_of
+from planewise.engines.not_computed import NOT_COMPUTED
 from planewise.errors import InputError
 from planewise.text_files import read_json
 from pretext_bundles import bundle_of, overlays_of, pretexts_of
@@ -277,7 +278,7 @@ def described(kind, method, labels, seed, starts=""):
     """What determines the result of a training, as text; the training leaves it in its folder as `job.json`."""
     bundle_name = TARGET["bundle"] if kind == "finetune" else pretext_bundle(method.pretext)
     overlay = [config.get("overlay"), *overlays(method, kind)]
-    settings = overriding(kind, method) | {"seed": seed}
+    settings = {"seed": seed} | overriding(kind, method)
     about = {"bundle": bundle_name, "overlay": overlay, "datalist": os.path.relpath(labels, OUT), "starts from": starts}
     about |= {"arguments": TARGET.get("arguments", "") if kind == "finetune" else "", **settings}
     return json.dumps(about, sort_keys=True, default=str)
@@ -295,6 +296,20 @@ def described_finetuning(method, draw):
     return described("finetune", given, labels, draw, starts)
 
 
+def compared(job):
+    """What of a `job.json` determines the result. Of files, only the names, because a study can be moved."""
+    names = {key: Path(job[key]).name for key in ("datalist", "starts from")}
+    return {key: value for key, value in job.items() if key not in NOT_COMPUTED} | names
+
+
+def only_longer(before, after):
+    """Whether the settings differ only in a larger number of epochs, so that the training can continue."""
+    epochs = [settings.get("max_epochs") for settings in (before, after)]
+    if not all(isinstance(count, int) for count in epochs) or epochs[0] >= epochs[1]:
+        return False
+    return before | {"max_epochs": epochs[1]} == after
+
+
 def refuse_other_settings():
     """Stop if finished trainings had other settings than the study has now: Snakemake would keep them, next to new ones."""
     wanted = {f"pretrain/{name}": described_pretraining(name) for name in PRETRAININGS}
@@ -302,18 +317,20 @@ def refuse_other_settings():
         f"finetune/{method}/{exams}/{draw}": described_finetuning(method, draw)
         for method in METHODS for exams in COUNTS for draw in DRAWS
     }
-    stale, keys = [], set()
+    stale, longer, keys = [], set(), set()
     for place, now in wanted.items():
         file = OUT / place / "job.json"
         if not file.is_file() or not (OUT / place / "test" / "metrics.json").is_file():
             continue
         try:
-            before, after = read_json(file), json.loads(now)
+            before, after = compared(read_json(file)), compared(json.loads(now))
         except InputError:
             continue  # the disk was full, for example
         if before == after:
             continue
         stale.append(place)
+        if only_longer(before, after):
+            longer.add(place)
         keys |= {
             f"{key}: {before.get(key)} -> {after.get(key)}"
             for key in before | after if before.get(key) != after.get(key)
@@ -321,12 +338,21 @@ def refuse_other_settings():
     if stale:
         # a fine-tuning that starts from another pretraining is another one, too
         again = {place.split("/")[1] for place in stale if place.startswith("pretrain/")}
-        folders = [place for place in wanted if place in stale or STARTS.get(place.split("/")[1]) in again]
+        starts = {place: STARTS.get(place.split("/")[1]) for place in wanted if place.startswith("finetune/")}
+        longer -= {place for place, start in starts.items() if start in again}
+        folders = [
+            place for place in wanted
+            if place not in longer and (place in stale or starts.get(place) in again) and (OUT / place).exists()
+        ]
+        commands = [f"rm -r {' '.join(folders)}"] if folders else []
+        if longer:
+            commands.append(f"rm {' '.join(f'{place}/test/metrics.json' for place in stale if place in longer)}")
+        then = " or ".join(["train again"] * bool(folders) + ["continue them"] * bool(longer))
         raise WorkflowError(
             f"finished trainings in {OUT} had other settings than this study has now ({'; '.join(sorted(keys)[:5])}): "
             f"{', '.join(stale[:3])}{f' and {len(stale) - 3} more' if len(stale) > 3 else ''}. "
-            "Set another `out` to keep them, or train again after\n"
-            f"  cd {shlex.quote(str(OUT))} && rm -r {' '.join(folders)}"
+            f"Set another `out` to keep them, or {then} after\n"
+            f"  cd {shlex.quote(str(OUT))} && {' && '.join(commands)}"
         )
 
 
