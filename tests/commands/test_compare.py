@@ -117,23 +117,25 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
         assert outcome.exit_code == 1 and "free some space" in outcome.output and not started
     study = yaml.safe_load(file.read_text())
     assert study["label_counts"] == [1, 4] and study["draws"] == [0, 1] and study["overlay"] == "demo.yaml"
-    # the user's change is kept, and so are the datalists; otherwise everything would be trained again
+    # the user's change is kept
     file.write_text(file.read_text().replace("max_epochs: 160", "max_epochs: 3"))
-    before = [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()]
     outcome = asked(folders, "--no-measure", "--draws", "2", "--yes")
     assert outcome.exit_code == 0 and started == [[str(ROOT / "tools/demo"), "--configfile", str(file)]]
     kept = "study.yaml differs from what you ask for now in overrides; it is kept as it is"
     assert kept in outcome.output and "max_epochs: 3" in file.read_text()
-    assert [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()] == before
-    # as long as nothing has been trained, another study may replace it
+    # as long as nothing has been trained, another study may replace it, with other datalists
     outcome = asked(folders, "--no-measure", "--draws", "2", answer="n\nn\n")
     assert kept in outcome.output and "max_epochs: 3" in file.read_text()
     outcome = asked(folders, "--no-measure", "--draws", "2", "--counts", "1", answer="y\nn\n")
     assert "study.yaml differs from what you ask for now in overrides and label_counts. Replace it?" in outcome.output
     assert "13 trainings" in outcome.output and yaml.safe_load(file.read_text())["label_counts"] == [1]
+    assert "unlabelled: 24 exams" in outcome.output and "is kept; delete it" not in outcome.output
     (folders / "out/logs").mkdir()
+    # newer datalists would train everything again
+    before = [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()]
     outcome = asked(folders, "--no-measure", "--draws", "3", answer="y\ny\n")
     assert "Replace it" not in outcome.output and "13 trainings" in outcome.output
+    assert [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()] == before
     (folders / "out/logs").rmdir()
 
 

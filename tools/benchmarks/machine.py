@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from planewise.cores import own_cores
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Packages that may affect the numbers. The last three are the libraries that we compare with.
@@ -23,7 +24,7 @@ def machine() -> dict[str, Any]:
     pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": own_cores(),
         "native_bfloat16": torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
         "memory_gib": round(pages * size / 2**30),
         "system": f"{platform.system()} {platform.machine()}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import planewise
 import torch
 import yaml
 from monai.bundle import ConfigParser
+from planewise.cores import own_cores
 from planewise.data import default_cache_dir, gather_stacks, load_datalist, read_datalist
 from planewise.errors import InputError, causes
 from planewise.exams.split import SECTIONS, split_stratified
@@ -89,7 +89,7 @@ def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | 
 def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     """The path of a datalist: the given one, or one made by indexing the given folder.
 
-    Once there is a study, the folder is not indexed again. What was found and what was left out is printed.
+    Once a study has started, the folder is not indexed again. What was found and what was left out is printed.
 
     Args:
         given: datalist or folder.
@@ -112,8 +112,8 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
                 f"the folder of the exams instead of {given.name}"
             )
         return given
-    # a newer file would train everything again; without a study, its options may still be wrong
-    if file.exists() and (out / "study.yaml").exists():
+    # a newer file would train everything again; before the study starts, its options may still be wrong
+    if file.exists() and (out / "logs").exists():
         print(f"{name}: {file} is kept; delete it to index {given} again")
         return file
     found = planewise.index(given, split=SPLITS[name], **options)
@@ -501,5 +501,5 @@ def device() -> str:
 
 def side_by_side(study: Mapping[str, Any]) -> str:
     """Numbers of simultaneous trainings for the estimate: one, and one per core or GPU."""
-    many = len(os.sched_getaffinity(0)) if study["device"] == "cpu" else torch.cuda.device_count()
+    many = own_cores() if study["device"] == "cpu" else torch.cuda.device_count()
     return ",".join(map(str, sorted({1, many})))

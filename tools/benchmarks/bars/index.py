@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
+from planewise.cores import own_cores
 from planewise.data import find_inputs
 from planewise.exams.scan import scan_folder
 from planewise.phantoms import UNLABELLED, Recipe, write_exams
@@ -45,7 +46,7 @@ def _headers(folder: Path, options: Options) -> list[Bar]:
     count_of_many = _repeat(folder / "exam", many, 100 if options.quick else FILES)
     some = options.fewer(3)
     one = interleaved({"ours": lambda: scan_folder(few), "plain": lambda: _plain(few)}, some, warmup=1)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = own_cores()
     numbers = sorted({1, 2, cores})
     several = interleaved(
         {str(number): lambda number=number: scan_folder(many, workers=number) for number in numbers}, some, warmup=0
