@@ -5,7 +5,23 @@ from __future__ import annotations
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Compose, Flipd, OneOf, RandFlipd, RandGaussianNoised, ScaleIntensityd
+from monai.transforms import (
+    Compose,
+    ConcatItemsd,
+    CopyItemsd,
+    CropForegroundd,
+    CutMixd,
+    DeleteItemsd,
+    Flipd,
+    MixUpd,
+    OneOf,
+    RandFlipd,
+    RandGaussianNoised,
+    RandomOrder,
+    RandSpatialCropSamplesd,
+    ScaleIntensityd,
+    SomeOf,
+)
 from planewise.augmentation import EachImaged, RandAffineBatchd, RandIntensityBatchd, whole_batches
 from planewise.engines import PrepareSliceBatch, PrepareStackBatch
 from planewise.errors import InputError
@@ -43,16 +59,61 @@ def test_torchs_seed_decides():
 
 def test_only_monais_own_transforms_are_applied_to_each_image():
     ours, theirs = RandIntensityBatchd(noise=0.1), ScaleIntensityd("image")
-    mixed = whole_batches(Compose([ours, theirs, OneOf([theirs, theirs]), OneOf([ours, ours])]))
-    assert [type(part).__name__ for part in mixed.transforms] == [
-        "RandIntensityBatchd",
-        "EachImaged",
-        "EachImaged",
-        "OneOf",
-    ]
+    nested = Compose([theirs, ours])
+    mixed = whole_batches(Compose([ours, theirs, OneOf([theirs, theirs]), OneOf([ours, ours]), nested]))
+    names = [type(part).__name__ for part in mixed.transforms]
+    assert names == ["RandIntensityBatchd", "EachImaged", "OneOf", "Compose"]
+    assert [type(part).__name__ for part in mixed.transforms[1].transform.transforms] == ["ScaleIntensityd", "OneOf"]
+    assert [type(part).__name__ for part in mixed.transforms[3].transforms] == ["EachImaged", "RandIntensityBatchd"]
     alone = Compose([ours, RandAffineBatchd(rotate=3.0)])
     assert whole_batches(alone) is alone and whole_batches(dict) is dict
     assert PrepareSliceBatch("label").augmentation is None and PrepareStackBatch().augmentation is None
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [MixUpd("image", batch_size=4), CutMixd("image", batch_size=4, label_keys="label")],
+    ids=["mix-up", "cut-mix"],
+)
+def test_transforms_of_monai_that_mix_images_take_the_whole_batch(mix):
+    batch = batch_of(4)
+    expected = mix.set_random_state(1)(batch)["image"].flip(2)
+    whole = whole_batches(Compose([mix, Flipd("image", spatial_axis=0)]))
+    mix.set_random_state(1)
+    mixed = whole(batch)["image"]
+    assert torch.equal(mixed, expected) and not torch.equal(mixed, batch["image"].flip(2))
+
+
+@pytest.mark.parametrize("choice", [OneOf, RandomOrder, SomeOf])
+@pytest.mark.parametrize("other", [dict, MixUpd("image", batch_size=3), Compose([dict])])
+def test_a_choice_between_one_image_and_a_whole_batch_is_refused(choice, other):
+    flip = Flipd("image", spatial_axis=0)
+    with pytest.raises(
+        InputError, match=f"{choice.__name__} has Flipd, .*wrap .* Flipd, in planewise.augmentation.EachImaged"
+    ):
+        whole_batches(Compose([choice([flip, other])]))
+    allowed = choice([EachImaged(flip), other])
+    assert whole_batches(allowed) is allowed
+    assert isinstance(whole_batches(choice([flip, Compose([])])), EachImaged)
+
+
+def test_entries_can_be_added_and_deleted():
+    batch = batch_of(3) | {"spacing": torch.tensor(1.5), "name": "exam"}
+    copy, concatenate = CopyItemsd("image", names="copy"), ConcatItemsd(["image", "copy"], "pair")
+    made = whole_batches(Compose([copy, dict, concatenate, DeleteItemsd(["copy", "label"])]))(batch)
+    assert set(made) == {"image", "pair", "location", "spacing", "name"}
+    assert type(made["pair"]) is torch.Tensor and torch.equal(made["pair"], batch["image"].repeat(1, 2, 1, 1))
+    assert made["spacing"] is batch["spacing"] and made["name"] == "exam"
+    cropped = EachImaged(CropForegroundd("image", source_key="image", allow_smaller=False))({"image": batch["image"]})
+    assert cropped["foreground_start_coord"].tolist() == [[0, 0]] * 3
+    on_meta = EachImaged(CopyItemsd("image", names="copy"))({"image": torch.empty(2, 1, 4, 4, device="meta")})
+    assert on_meta["copy"].device.type == "meta"
+
+
+def test_several_samples_of_an_image_are_refused():
+    samples = RandSpatialCropSamplesd("image", roi_size=(3, 3), num_samples=2)
+    with pytest.raises(InputError, match="RandSpatialCropSamplesd returns a list .* such as RandSpatialCropd"):
+        whole_batches(Compose([samples, ScaleIntensityd("image")]))(batch_of(2))
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, MapTransform, Randomizable, RandomizableTrait, Transform
+from monai.transforms.traits import MultiSampleTrait
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from planewise.augmentation.draws import own_draws
 from planewise.errors import InputError
@@ -16,20 +19,24 @@ from planewise.errors import InputError
 #: MONAI's modules of transforms that move, crop or pad an image.
 _MOVING = ("monai.transforms.spatial.", "monai.transforms.croppad.")
 
+#: MONAI's module of transforms that mix the images of a batch (`MixUpd`, `CutMixd`).
+_MIXING = "monai.transforms.regularization."
+
 
 class EachImaged(Transform, RandomizableTrait):
     """Apply a transform of MONAI to one image of a batch after the other, so that each image has its own random numbers.
 
     Such a transform takes the entries of one item: ``image`` ``(C, i, j)`` or ``(C, i, j, k)``, masks of that shape, and the
     batch's other entries without their first axis. Applied to the whole batch, it would take the batch for channels. Its
-    random numbers are seeded from torch's global generator on the CPU (`own_draws`).
+    random numbers are seeded from torch's global generator on the CPU (`own_draws`). It may add and delete entries.
 
     Args:
         transform: a transform, or a `Compose` of transforms.
 
     Raises:
         InputError: the transform moves the images of a batch with ``planes``, whose position in the image a pretext computes
-            from ``affine``. MONAI would not move this affine with the image.
+            from ``affine``. MONAI would not move this affine with the image. Or the transform returns several samples of an
+            image.
     """
 
     def __init__(self, transform: Callable[[dict[Hashable, Any]], Mapping[Hashable, Any]]) -> None:
@@ -43,28 +50,70 @@ class EachImaged(Transform, RandomizableTrait):
                 "augmentation.RandAffineBatchd or RandFlipRotate90Batchd, which move both"
             )
         count = len(data["image"])
-        entries = {key: value for key, value in data.items() if isinstance(value, Tensor) and len(value) == count}
+        entries = {
+            key: value
+            for key, value in data.items()
+            if isinstance(value, Tensor) and value.ndim and len(value) == count
+        }
         items = []
         for index, seed in enumerate(own_draws(count, draw=_seeds).tolist()):
             if isinstance(self.transform, Randomizable):
                 self.transform.set_random_state(seed=seed)
-            items.append(self.transform({key: value[index] for key, value in entries.items()}))
-        return dict(data) | {key: _stacked([item[key] for item in items], value) for key, value in entries.items()}
+            items.append(self._item({key: value[index] for key, value in entries.items()}))
+        device = data["image"].device
+        return {key: value for key, value in data.items() if key not in entries} | {
+            key: _stacked([item[key] for item in items], entries.get(key), device) for key in items[0]
+        }
+
+    def _item(self, item: dict[Hashable, Any]) -> Mapping[Hashable, Any]:
+        made = self.transform(item)
+        if not isinstance(made, Mapping):
+            several = [each for each in _parts(self.transform) if isinstance(each, MultiSampleTrait)]
+            name = type((several or [self.transform])[0]).__name__
+            raise InputError(
+                f"train#augmentation: {name} returns a {type(made).__name__} for an image of the batch, not one item; use a "
+                "transform that returns one item, such as RandSpatialCropd"
+            )
+        return made
 
 
 def whole_batches(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """The transform, with MONAI's dictionary transforms in it (also within a `Compose`) applied to each image of a batch.
 
-    Transforms of other modules stay as they are: they take whole batches.
+    Other transforms stay as they are and take whole batches: those of other modules, and MONAI's `MixUpd` and `CutMixd`.
+
+    Raises:
+        InputError: a `OneOf`, `RandomOrder` or `SomeOf` has transforms of both kinds.
     """
-    if type(transform) is Compose:
-        parts = [whole_batches(each) for each in transform.transforms]
-        return transform if parts == list(transform.transforms) else Compose(parts)
-    of_monai = all(
-        isinstance(part, (MapTransform, Compose)) and type(part).__module__.startswith("monai.")
-        for part in _parts(transform)
-    )
-    return EachImaged(transform) if of_monai else transform
+    leaves = _leaves(transform)
+    single = [type(leaf).__name__ for leaf in leaves if _takes_one_image(leaf)]
+    if not single:
+        return transform
+    if len(single) == len(leaves):
+        return EachImaged(transform)
+    if type(transform) is not Compose:
+        other = next(type(leaf).__name__ for leaf in leaves if not _takes_one_image(leaf))
+        raise InputError(
+            f"train#augmentation: {type(transform).__name__} has {single[0]}, which takes one image, and {other}, which takes"
+            f" a whole batch; wrap each such transform of MONAI, here {single[0]}, in planewise.augmentation.EachImaged"
+        )
+    parts: list[Callable[[Any], Any]] = []
+    for one_image, run in groupby(transform.transforms, lambda part: all(map(_takes_one_image, _leaves(part)))):
+        steps = list(run)
+        parts += [EachImaged(Compose(steps))] if one_image else map(whole_batches, steps)
+    return Compose(parts)
+
+
+def _leaves(transform: Any) -> list[Any]:
+    """The transforms in MONAI's `Compose`, `OneOf`, `RandomOrder` or `SomeOf`, or the transform itself."""
+    if isinstance(transform, Compose) and type(transform).__module__.startswith("monai."):
+        return [leaf for part in transform.transforms for leaf in _leaves(part)]
+    return [transform]
+
+
+def _takes_one_image(leaf: Any) -> bool:
+    module = type(leaf).__module__
+    return isinstance(leaf, MapTransform) and module.startswith("monai.") and not module.startswith(_MIXING)
 
 
 def _parts(transform: Any) -> Iterator[Any]:
@@ -78,7 +127,9 @@ def _seeds(*shape: int) -> Tensor:
     return torch.randint(2**31, shape)
 
 
-def _stacked(values: list[Any], like: Tensor) -> Tensor:
-    """One tensor of the values of all items, of the type and on the device of the batch's entry."""
-    plain = [value.as_tensor() if isinstance(value, MetaTensor) else torch.as_tensor(value) for value in values]
-    return torch.stack(plain).to(like)
+def _stacked(values: list[Any], like: Tensor | None, device: torch.device) -> Any:
+    """The values of all items as one entry, of the batch's type and device; a new entry is moved to the device."""
+    stacked = default_collate([value.as_tensor() if isinstance(value, MetaTensor) else value for value in values])
+    if like is not None:
+        return stacked.to(like)
+    return stacked.to(device) if isinstance(stacked, Tensor) else stacked
