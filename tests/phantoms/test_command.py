@@ -51,8 +51,7 @@ def test_acdc_with_thickness_and_settings(run, tmp_path):
 )
 def test_thickness_and_gap_replace_the_usual_ones(run, options, slices):
     listed = run("--list-settings", "--size", "paper", *options).output.splitlines()
-    (line,) = (line for line in listed if "thickness and gap" in line)
-    assert line.split()[1:4:2] == ["slices", slices]
+    assert [line.split()[3] for line in listed if line.split()[1:2] == ["slices"]] == [slices]
 
 
 def test_defects_by_comma_and_repeated(run, tmp_path):
