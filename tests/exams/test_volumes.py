@@ -311,6 +311,7 @@ def test_views_of_one_patient_stay_together(tmp_path):
     [
         ("patient001_frame01", ("patient001", "frame01")), ("001_SA_ED", ("001_SA", "ED")), ("x-es", ("x", "ES")),
         ("t2s_uncropped", ("t2s_uncropped", None)), ("fused", ("fused", None)), ("ed", ("ed", None)),
+        ("a\nb_ES", ("a\nb", "ES")), ("", ("", None)),
     ],
 )  # fmt: skip
 def test_names_say_case_and_phase(name, expected):

@@ -15,7 +15,7 @@ def stem(path: Path) -> str:
 
 def case_and_channel(path: Path) -> tuple[str, int | None]:
     """``imagesTr/p1_0000.nii.gz`` of nnU-Net to ``("p1", 0)``; None for a name without a channel."""
-    named = re.fullmatch(r"(.+)_(\d{4})", stem(path))
+    named = re.fullmatch(r"(.+)_(\d{4})", stem(path), re.DOTALL)
     return (named[1], int(named[2])) if named else (stem(path), None)
 
 

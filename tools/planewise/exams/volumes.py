@@ -21,7 +21,7 @@ from planewise.unreadable import claims_too_much, other_unit
 #: Masks and images whose affines differ by more than this (mm) anywhere in the image are on different grids.
 SAME_GRID = 0.1
 
-_IMAGE_STEM = re.compile(r"^(?P<case>.+?)(?:[_-](?P<phase>frame\d+|ed|es))?$", re.IGNORECASE)
+_IMAGE_STEM = re.compile(r"(?P<case>.+?|)(?:[_-](?P<phase>frame\d+|ed|es))?", re.IGNORECASE | re.DOTALL)
 _CINE_TAIL = re.compile(r"[_-](4d|cine)$", re.IGNORECASE)
 _MASK_TAIL = re.compile(r"[_-]?(gt|seg|segmentation|labels?|masks?)$", re.IGNORECASE)
 #: Smallest and largest height (cm) and weight (kg) of a person; values beyond them are mistakes or in another unit.
@@ -40,8 +40,7 @@ _MASK_WORDS = re.compile(r"(^|[_-])(\w*seg|gt|labels?|masks?)([_-]|$)", re.IGNOR
 def case_and_phase(name: str) -> tuple[str, str | None]:
     """Split a name into case and phase: ``patient001_frame01`` into ``("patient001", "frame01")``, ``001_SA_ED`` into
     ``("001_SA", "ED")``."""
-    match = _IMAGE_STEM.match(name)
-    case, phase = match["case"], match["phase"]
+    case, phase = _IMAGE_STEM.fullmatch(name).groups()
     return case.rstrip("_-"), None if phase is None else (phase.lower() if phase[0] in "fF" else phase.upper())
 
 
