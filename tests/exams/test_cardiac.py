@@ -251,10 +251,18 @@ def test_a_tilted_knee_is_no_short_axis():
         make_stack([(0, 0, 0)], normal, text, phases=1, gated=False)
         for normal, text in (((0.3, 0.95, 0.05), "cor pd"), ((0, 0.05, 1), "ax pd"))
     ]
-    for stack in (sagittal, *others):
-        stack.body_part = "knee"
-    found = cardiac.recognise([sagittal, *others])
-    assert found.stack is None and found.left_out[0].startswith("no short-axis stack: its series are of a knee; ")
+    odds = {}
+    for part in ("knee", "anonymized", "wholebody", "coronaryartery", "mediastinum", "torax", "herz", "heart"):
+        for stack in (sagittal, *others):
+            stack.body_part = part
+        found = cardiac.recognise([sagittal, *others])
+        odds[part] = np.log(found.confidence / (1 - found.confidence)) - 0.5
+        if part == "knee":
+            assert found.stack is None and found.left_out[0].startswith(
+                "no short-axis stack: its series are of a knee; "
+            )
+    against = {part: round(odds["heart"] - value, 6) for part, value in odds.items() if value != odds["heart"]}
+    assert against == {"knee": 8.5, "anonymized": 2.5, "wholebody": 2.5}, "only another organ decides against a heart"
 
 
 def test_a_wrong_body_part_does_not_hide_a_heart():

@@ -68,6 +68,8 @@ _MAX_TILT = 45.0
 MIN_CONFIDENCE = 0.6
 #: Minimum confidence for calling a stack the short axis.
 MIN_STACK_CONFIDENCE = 0.4
+#: Body parts that suit a heart, as a pattern.
+_CHEST = "heart|card|corona|ventric|atri[au]|herz|chest|thorax|torax|mediast"
 #: Minimum number of slices of a short-axis stack.
 MIN_SLICES = 3
 
@@ -161,9 +163,9 @@ def _score_stack(stacks: list[Stack], index: int) -> tuple[float, list[Candidate
     odds += 1.5 * (stack.phase_counts[1] >= 5) + 1.0 * stack.gated
     odds += 2.0 * (named_view(stack.text) == "sax") or 1.0 * bool(re.search(HEART_WORDS, stack.text))
     if stack.body_part:
-        # a wrong body part is common in exams of the heart, but not in exams where nothing else suggests a heart
-        other = -2.0 if any(map(_suggests_a_heart, stacks)) else -8.0
-        odds += 0.5 if re.search("heart|card|chest|thorax", stack.body_part) else other
+        # a wrong organ is common in exams of the heart, but not in exams where nothing else suggests a heart
+        decides = named_organ(stack.body_part) is not None and not any(map(_suggests_a_heart, stacks))
+        odds += 0.5 if re.search(_CHEST, stack.body_part) else -8.0 if decides else -2.0
     odds -= 2.0 * (not 3.5 <= step <= 25)
     odds -= 3.0 * is_straight(stack.normal)
     planes = _candidates(stacks, index, axis)
