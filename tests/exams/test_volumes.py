@@ -1,10 +1,12 @@
 """Test ACDC's folders, and the user's own images and masks."""
 
 from pathlib import Path
+from unittest.mock import Mock, patch
 
 import nibabel
 import numpy as np
 import pytest
+from planewise.exams import volumes as volumes_module
 from planewise.exams.volumes import case_and_phase, read_volumes
 
 
@@ -235,6 +237,31 @@ def test_a_folder_of_masks_belongs_to_the_folder_next_to_it_or_around_it(tmp_pat
         "several masks match one image": 2,
         "NIfTI file in a folder of masks (labelsTr, masks, ...)": 1,
     }
+
+
+def test_a_mask_of_images_in_several_folders_belongs_to_none(tmp_path, monkeypatch):
+    for name in ("train/c1", "test/c1", "masks/c1", "train/c2", "masks/c2", "c3", "masks/c3"):
+        write(tmp_path / f"{name}.nii.gz")
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path, Path()):
+        volumes, skipped = volumes_of(folder)
+        found = {volume.image.relative_to(folder).as_posix()[:-7]: volume.label for volume in volumes}
+        masks = folder / "masks"
+        assert found == {"train/c1": None, "test/c1": None, "train/c2": masks / "c2.nii.gz", "c3": masks / "c3.nii.gz"}
+        (reason,) = skipped
+        assert reason.startswith("one mask matches images of several folders") and skipped[reason] == [
+            str(masks / "c1.nii.gz")
+        ]
+
+
+def test_many_folders_take_little_time(tmp_path):
+    """Each mask is named once, however many folders there are."""
+    files = [tmp_path / f"{case}" / name for case in range(60) for name in ("a.nii.gz", "masks/a.nii.gz")]
+    for path in files:
+        write(path)
+    with patch.object(volumes_module, "_MASK_ALONE", Mock(wraps=volumes_module._MASK_ALONE)) as pattern:
+        found = read_volumes(files, tmp_path)
+    assert all(volume.label for volume in found.volumes) and pattern.sub.call_count == 60
 
 
 def test_masks_are_no_images(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +34,7 @@ MASK_FOLDER = re.compile(r"(gt|seg|segmentations?|labels?|masks?)(tr|ts)?$", re.
 #: Folders of images in nnU-Net's layout.
 _IMAGE_FOLDER = re.compile(r"images(Tr|Ts)")
 _SEVERAL_MASKS = "several masks match one image: none is used; keep only one"
+_SEVERAL_IMAGES = "one mask matches images of several folders: none gets it; put it next to its image (CASE_gt.nii.gz)"
 _MASK_WORDS = re.compile(r"(^|[_-])(\w*seg|gt|labels?|masks?)([_-]|$)", re.IGNORECASE)
 
 
@@ -63,6 +64,7 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
     """
     by_folder = defaultdict(list)
     volumes: list[Volume] = []
+    own: list[Volume] = []
     skipped: dict[str, list[str]] = defaultdict(list)
     masks: dict[tuple[Path, str], Path] = {}
     for path in paths:
@@ -80,7 +82,8 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
         elif ukbb.is_exam(home, files):
             volumes += ukbb.read_exam(home, files, skipped)
         else:
-            volumes += _with_parallel_masks(find_own_volumes(files, skipped), masks, skipped)
+            own += find_own_volumes(files, skipped)
+    volumes += _with_parallel_masks(own, masks, skipped)
     for path in masks.values():
         skipped[
             "NIfTI file in a folder of masks (labelsTr, masks, ...): name the folder with --labels to use it"
@@ -101,14 +104,11 @@ def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Pa
     Decathlon has the same folders without ``_0000``.
 
     Args:
-        volumes: volumes of one folder.
+        volumes: volumes of all folders.
         masks: masks by folder and stem; those that are used are removed.
-        skipped: maps reasons to paths; other channels, and several masks of one image, are added.
+        skipped: maps reasons to paths; other channels, and masks and images that do not match one to one, are added.
     """
-    kept = []
-    named = defaultdict(list)
-    for place, mask in masks:
-        named[place.parent, _MASK_ALONE.sub("", mask)].append((place, mask))
+    kept, without = [], []
     for volume in volumes:
         home, (name, channel) = volume.image.parent, case_and_channel(volume.image)
         if kind := _IMAGE_FOLDER.fullmatch(home.name):
@@ -118,13 +118,22 @@ def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Pa
             volume.case, volume.phase = case_and_phase(name)
             volume.label = volume.label or masks.pop((home.with_name(f"labels{kind[1]}"), name), None)
         elif volume.label is None:
-            keys = [key for beside in (home.parent, home) for key in named[beside, stem(volume.image)] if key in masks]
-            own = [masks.pop(key) for key in keys]
-            if len(own) > 1:
-                skipped[_SEVERAL_MASKS] += map(str, own)
-            elif own:
-                volume.label = own[0]
+            without.append(volume)
         kept.append(volume)
+    named = defaultdict(list)
+    for place, mask in masks:
+        named[place.parent, _MASK_ALONE.sub("", mask)].append((place, mask))
+    matches = []
+    for volume in without:
+        homes = dict.fromkeys([volume.folder.parent, volume.folder])  # the relative path "." is its own parent
+        matches.append([key for home in homes for key in named.get((home, stem(volume.image)), ())])
+    images = Counter(key for keys in matches for key in keys)
+    for volume, keys in zip(without, matches, strict=True):
+        own = [masks.pop(key) for key in keys if key in masks]
+        if own and len(keys) == images[keys[0]] == 1:
+            volume.label = own[0]
+        elif own:
+            skipped[_SEVERAL_MASKS if len(keys) > 1 else _SEVERAL_IMAGES] += map(str, own)
     return kept
 
 
