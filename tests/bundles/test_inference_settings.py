@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from planewise.engines.not_computed import FILES, NOT_COMPUTED
 from planewise.engines.weights_settings import DEFINING, defining_settings, holds_code, measured_settings, settings_of
+from planewise.not_computed import FILES, NOT_COMPUTED
 from planewise.packaging.run import Run
 
 from tests.bundles.conftest import BUNDLES, parser_of

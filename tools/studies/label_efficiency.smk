@@ -45,8 +45,8 @@ from pathlib import Path
 
 import yaml
 from methods import ONE_PER_FINDING, PREDICTED, datalist_kind, left_out, methods_of, pretrainings_of, starts_of
-from planewise.engines.not_computed import NOT_COMPUTED
 from planewise.errors import InputError
+from planewise.not_computed import NOT_COMPUTED, only_longer
 from planewise.text_files import read_json
 from pretext_bundles import bundle_of, overlays_of, pretexts_of
 from snakemake.exceptions import WorkflowError
@@ -300,14 +300,6 @@ def compared(job):
     """What of a `job.json` determines the result. Of files, only the names, because a study can be moved."""
     names = {key: Path(job[key]).name for key in ("datalist", "starts from")}
     return {key: value for key, value in job.items() if key not in NOT_COMPUTED} | names
-
-
-def only_longer(before, after):
-    """Whether the settings differ only in a larger number of epochs, so that the training can continue."""
-    epochs = [settings.get("max_epochs") for settings in (before, after)]
-    if not all(isinstance(count, int) for count in epochs) or epochs[0] >= epochs[1]:
-        return False
-    return before | {"max_epochs": epochs[1]} == after
 
 
 def refuse_other_settings():

@@ -9,7 +9,6 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from planewise.engines.not_computed import FILES, NOT_COMPUTED
 from planewise.engines.run_record import RunRecord, in_our_names
 from planewise.engines.weights_settings import (
     DEFINING,
@@ -23,6 +22,7 @@ from planewise.engines.weights_settings import (
     with_text_keys,
 )
 from planewise.errors import InputError
+from planewise.not_computed import FILES, NOT_COMPUTED
 from planewise.text_files import read_yaml
 
 logger = logging.getLogger(__name__)

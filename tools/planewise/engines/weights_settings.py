@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from planewise.engines.not_computed import FILES, NOT_COMPUTED
 from planewise.engines.run_record import RunRecord
 from planewise.errors import InputError
+from planewise.not_computed import FILES, NOT_COMPUTED
 
 #: Keys of an inference config that define the network, its input, how it is called, and the use of its output.
 DEFINING = ("network_def", "preprocessing", "inferer", "postprocessing")

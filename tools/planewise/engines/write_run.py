@@ -21,9 +21,9 @@ from planewise import __version__
 from planewise.atomic_write import atomic_write
 from planewise.checksum import sha256
 from planewise.engines.checkpoint_files import BEST, LAST
-from planewise.engines.not_computed import NOT_COMPUTED
 from planewise.errors import InputError
 from planewise.locks import claim_folder
+from planewise.not_computed import NOT_COMPUTED, only_longer
 from planewise.parse_bool import parse_bool
 from planewise.text_files import read_json, read_yaml
 
@@ -70,7 +70,7 @@ def write_run(
         same = (
             identity == previous["configuration"] if previous["configuration"] else before == _without_items(settings)
         )
-        if not same and not _only_longer(before, _without_items(settings), previous, files):
+        if not same and not _continues(before, _without_items(settings), previous, files):
             raise InputError(
                 f"{folder} contains a run with another configuration ({_differences(before, settings, previous, files)}); "
                 f"start over with `--resume false`, or name another --output_dir to keep both"
@@ -89,16 +89,13 @@ def write_run(
         part.write_text(json.dumps(record, indent=1))
 
 
-def _only_longer(before: dict, now: dict, record: dict, files: Mapping[str, Any]) -> bool:
-    """Whether two runs differ only in a larger number of epochs, so that the earlier one can continue."""
-    epochs = [settings.get("max_epochs") for settings in (before, now)]
-    if not all(isinstance(count, int) for count in epochs) or epochs[1] <= epochs[0] or record.get("files") != files:
-        return False
-    if {**before, "max_epochs": epochs[1]} != now:
+def _continues(before: dict, now: dict, record: dict, files: Mapping[str, Any]) -> bool:
+    """Whether two runs learn from the same files and differ only in a larger number of epochs; the log says so."""
+    if record.get("files") != files or not only_longer(before, now):
         return False
     logger.info(
         "max_epochs is raised from %d to %d; a schedule that depends on it continues as if this value had always applied",
-        *epochs,
+        *(before["max_epochs"], now["max_epochs"]),
     )
     return True
 

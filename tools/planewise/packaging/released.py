@@ -10,11 +10,11 @@ import torch
 
 from planewise.atomic_write import atomic_write
 from planewise.checksum import sha256
-from planewise.engines.not_computed import FILES, NOT_COMPUTED
 from planewise.engines.run_record import WEIGHTS_SUM
 from planewise.engines.weights_settings import MEASURED
 from planewise.errors import InputError
 from planewise.networks import not_finite, read_weights
+from planewise.not_computed import FILES, NOT_COMPUTED
 from planewise.packaging.run import Run, flat_scores
 
 #: Largest size of a weights file in the repository, bytes.

@@ -15,10 +15,10 @@ from planewise.checksum import sha256
 from planewise.data import read_datalist
 from planewise.data.datalist import PATH_KEYS
 from planewise.engines.checkpoint_files import BEST
-from planewise.engines.not_computed import FILES, NOT_COMPUTED
 from planewise.engines.run_record import RunRecord, read_table
 from planewise.errors import InputError
 from planewise.exams.split import SECTIONS
+from planewise.not_computed import FILES, NOT_COMPUTED
 from planewise.text_files import read_json
 
 #: Sections whose scores show how good the weights are, the most reliable first. Scores on the training section do not show

@@ -1,4 +1,11 @@
-"""Settings that determine how and where a run is executed, and where its files are."""
+"""Settings that determine how and where a run is executed, and where its files are; and how runs with other settings
+compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 #: Settings that do not change the result of a run, but only how and where it is executed. A run can resume with other values
 #: of these settings.
@@ -25,3 +32,11 @@ NOT_COMPUTED = frozenset(
 )
 #: Settings that name files. Their values never leave the machine.
 FILES = ("dataset_dir", "datalist", "pretrained", "pretext_config", "pretext_datalist", "imagenet", "masks")
+
+
+def only_longer(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether settings differ only in a larger number of epochs, so that the earlier training can continue."""
+    earlier, later = before.get("max_epochs"), now.get("max_epochs")
+    if not isinstance(earlier, int) or not isinstance(later, int) or later <= earlier:
+        return False
+    return {**before, "max_epochs": later} == now
