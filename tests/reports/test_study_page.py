@@ -18,7 +18,7 @@ from planewise.errors import InputError
 from planewise.reports.methods import method_colour, method_name
 from planewise.reports.study.page import Table
 from planewise.reports.study_figures import finetune_curves, paired_draws, pretext_curves, scores_by_count
-from planewise.reports.study_report import write_study_report
+from planewise.reports.study_report import _as_csv, write_study_report
 from planewise.reports.tables import write_csv
 
 TASKS = ("abnormal", "acl", "meniscus")
@@ -130,6 +130,11 @@ def test_the_scores_of_all_cases_are_in_one_table(study):
     gain = np.mean([AUC["multitask", 80, draw].mean() - AUC["none", 80, draw].mean() for draw in range(3)])
     (row,) = [row.split(",") for row in rows if row.startswith("Paired differences in mean AUC,80,multitask,none,3,")]
     assert float(row[5]) == pytest.approx(gain, rel=1e-4)
+
+
+def test_no_spreadsheet_executes_a_text_of_the_tables():
+    rows = [{"method": "=1+1", "mean": -0.12345678}, {"method": "none", "low": None}]
+    assert _as_csv(rows).splitlines() == ["method,mean,low", "'=1+1,-0.123457,", "none,,"]
 
 
 def test_a_curve_of_one_epoch_is_a_point():

@@ -29,6 +29,7 @@ from planewise.reports.study import (
 )
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.page import Page, Table
+from planewise.reports.tables import write_columns
 
 #: Tables of a fine-tuning's test cases.
 _CASES = ("volumes.csv", "predictions.csv")
@@ -112,7 +113,7 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
         folder = path.with_suffix("")
         text, pictures = page.markdown(folder.name)
         written |= {folder / name: content for name, content in pictures.items()} | {path: text.encode()}
-        left_over |= set(folder.glob("*.png")) - written.keys()
+        left_over = set(folder.glob("*.png")) - written.keys()
     # no file replaces its old version until all are on disk
     with ExitStack() as files:
         for path, content in written.items():
@@ -139,13 +140,9 @@ def _case_scores(study: StudyFolder) -> list[dict[str, Any]]:
 
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as CSV, with a column for each key of any row."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    columns = dict.fromkeys(key for row in rows for key in row)
     text = io.StringIO(newline="")
-    table = csv.writer(text)
-    table.writerow(columns)
-    for row in rows:
-        values = [row.get(column) for column in columns]
-        table.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
+    write_columns(text, {column: [row.get(column) for row in rows] for column in columns})
     return text.getvalue()
 
 

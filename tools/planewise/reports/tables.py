@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -24,13 +24,18 @@ def summary(values: Sequence[float]) -> dict[str, float]:
 
 
 def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Write columns of equal length with a header; floats have six digits, and texts are escaped so that no spreadsheet
-    executes them."""
+    """Write columns of equal length with a header (`write_columns`)."""
     with atomic_write(path) as part, open(part, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        for row in zip(*columns.values(), strict=True):
-            writer.writerow([f"{value:.6g}" if isinstance(value, float) else cell(value) for value in row])
+        write_columns(file, columns)
+
+
+def write_columns(file: TextIO, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Write columns of equal length with a header as CSV to an open file; floats have six digits, and texts are escaped so
+    that no spreadsheet executes them."""
+    writer = csv.writer(file)
+    writer.writerow(columns)
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow([f"{value:.6g}" if isinstance(value, float) else cell(value) for value in row])
 
 
 def write_json(path: Path, content: Any) -> None:
