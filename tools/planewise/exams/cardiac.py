@@ -253,11 +253,9 @@ def _why_no_short_axis(stack: Stack) -> str:
     size = f"{len(stack.slices)} slices"
     part = named_organ(f"{stack.body_part} {stack.text}")
     shown = f"its series are of {part}; " if part else ""
+    why = f"no short-axis stack: {shown}the nearest ({size}) is {angle:.0f} deg from the usual long axis"
     if angle > limit:
-        return (
-            f"no short-axis stack: {shown}the nearest ({size}) is {angle:.0f} deg from the usual long axis, more than "
-            f"{limit:.0f}"
-        )
+        return f"{why}, more than {limit:.0f}"
     lacks = []
     if stack.phase_counts[1] < 5:
         lacks.append("it has fewer than 5 phases, so it is not a cine")
@@ -265,7 +263,7 @@ def _why_no_short_axis(stack: Stack) -> str:
         lacks.append("no name mentions a heart")
     if is_straight(stack.normal):
         lacks.append("it is straight axial, coronal or sagittal")
-    return f"no short-axis stack: {shown}the nearest ({size}) is {angle:.0f} deg from the usual long axis; {', '.join(lacks)}"
+    return f"{why}; {', '.join(lacks)}"
 
 
 def _tell_what_is_left(result: Recognition, stacks: list[Stack], planes: list[Candidate]) -> None:

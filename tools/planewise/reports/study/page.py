@@ -118,10 +118,8 @@ class Page:
 
     def extend(self, other: Page) -> None:
         """Add the content of another page, its leading texts and pictures first."""
-        leads = [part for part in other._parts if isinstance(part, Lead) or (isinstance(part, Picture) and part.lead)]
         self.differences += other.differences
-        self._parts += leads
-        self._parts += [part for part in other._parts if not any(part is lead for lead in leads)]
+        self._parts += sorted(other._parts, key=_follows)  # keeps the order of equals
 
     def html(self, title: str) -> str:
         """The whole page."""
@@ -154,6 +152,11 @@ class Page:
                 f"*A run of the study writes a page that also has {more} more picture{'s' if more > 1 else ''}.*"
             )
         return "\n\n".join(texts) + "\n", pictures
+
+
+def _follows(part: str | Table | Picture) -> bool:
+    """Whether a part comes after the leading texts and pictures."""
+    return not (isinstance(part, Lead) or (isinstance(part, Picture) and part.lead))
 
 
 def _as_html(part: str | Table | Picture) -> str:

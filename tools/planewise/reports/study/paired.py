@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import t as student
 
+from planewise.exams.words import count_of
 from planewise.reports.methods import method_name
 from planewise.reports.study.numbers import interval, paired_differences
 from planewise.reports.study.page import Page, Row
@@ -128,8 +129,7 @@ def _add_verdicts(page: Page, name: str, found: Mapping[Compared, Difference], l
                 groups[verdict].append(f"{method_name(one.method)} ({difference.mean:+.3f})")
         words = [f"{verdict}: {', '.join(names)}" for verdict, names in groups.items() if names]
         if words:
-            exams = f"{count} labelled exam{'s' if count > 1 else ''}"
-            lines.append(f"<li>{exams}: {html.escape('; '.join(words), quote=False)}</li>")
+            lines.append(f"<li>{count_of(count, 'labelled exam')}: {html.escape('; '.join(words), quote=False)}</li>")
     if lines:
         page.lead(
             f"<p>Gain in {name} over training from scratch, mean over the draws. A method is better or worse if the 95 % "
