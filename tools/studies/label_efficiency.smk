@@ -458,6 +458,9 @@ rule pretrain:
         **resources("pretrain"),
     log:
         OUT / "logs" / "pretrain_{pretraining}.log",
+    # the report prints the processor time
+    benchmark:
+        OUT / "logs" / "pretrain_{pretraining}.tsv"
     shell:
         "({params.run}) > {log} 2>&1 && printf %s {params.job:q} > {OUT}/pretrain/{wildcards.pretraining}/job.json"
 

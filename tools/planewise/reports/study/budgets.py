@@ -1,12 +1,14 @@
-"""The budget of every pretraining of a study: the number and content of its steps, learning rate, augmentation, exams,
-and the weights that are kept.
+"""The budget of every pretraining of a study: the number and content of its steps, processor time, learning rate,
+augmentation, exams, and the weights that are kept.
 """
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from planewise.exams.words import listed
@@ -33,6 +35,7 @@ class Budget:
         changes: image augmentation, in words.
         kept: share of the steps after which the weights for fine-tuning were saved: those with the lowest validation loss,
             or 1 if the last weights are always kept; None if the history does not show it.
+        minutes: processor time of the whole job, with start, validation and scoring; None if it is not known.
     """
 
     steps: str
@@ -40,6 +43,7 @@ class Budget:
     exams: tuple[str, ...] | None = None
     changes: str | None = None
     kept: float | None = None
+    minutes: float | None = None
 
 
 def add_budgets(page: Page, study: StudyFolder) -> None:
@@ -62,6 +66,10 @@ def budgets_in_words(budgets: Mapping[str, Budget]) -> str:
     sentences = [
         f"Budgets of pretraining: {steps}. In each step the network sees one batch of this size and is updated once."
     ]
+    minutes = {name: budget.minutes for name, budget in budgets.items() if budget.minutes is not None}
+    if minutes:
+        shares = [f"{method_name(name)} {time:.1f}" for name, time in sorted(minutes.items(), key=lambda item: item[1])]
+        sentences.append(f"Minutes of processor time, with validation and scoring: {listed(shares)}.")
     rates = {name: f"{budget.rate:g}" for name, budget in budgets.items() if budget.rate is not None}
     if rates:
         sentences.append(f"The learning rate is at most {_most_and_others(rates)}.")
@@ -146,7 +154,23 @@ def _read(study: StudyFolder, name: str) -> Budget | None:
     # the settings may hold an expression instead of the rate
     rate = max((row["learning_rate"] for row in history if "learning_rate" in row), default=None)
     exams = tuple(sorted(run.get("files", {}).values())) or None
-    return Budget(steps, rate, exams, changes_in_words(settings), _kept(settings, history))
+    minutes = _processor_minutes(study.path / "logs" / f"pretrain_{name}")
+    return Budget(steps, rate, exams, changes_in_words(settings), _kept(settings, history), minutes)
+
+
+def _processor_minutes(job: Path) -> float | None:
+    """The processor time that Snakemake measured of a job, see `Budget`; None if another job did a part of the work.
+
+    Args:
+        job: the job's log and benchmark file, without their suffixes.
+    """
+    try:
+        if "resuming after epoch" in job.with_suffix(".log").read_text(errors="replace"):
+            return None
+        with job.with_suffix(".tsv").open(newline="") as file:
+            return float(next(csv.DictReader(file, delimiter="\t"))["cpu_time"]) / 60
+    except (OSError, StopIteration, KeyError, TypeError, ValueError):
+        return None  # an older study, or a job too short to be measured
 
 
 def _kept(settings: Mapping[str, Any], history: History) -> float | None:
