@@ -324,12 +324,28 @@ def test_every_score_and_every_method_has_its_panels():
     draws = [[{"epoch": 1, "val_loss": 0.7, "val_auc": 0.5}, {"epoch": 2, "val_loss": 2.5, "val_auc": 0.8}]] * 2
     histories = {("none", 16): draws, ("imagenet", 16): draws, ("none", 64): draws}
     figure = finetune_curves(histories, {"val_loss": "loss", "val_auc": "AUC"})
-    assert [len(axes.get_lines()) for axes in figure.axes] == [4, 2, 4, 2]
+    # a line for each draw and their median
+    assert [len(axes.get_lines()) for axes in figure.axes] == [6, 3, 6, 3]
     assert figure.axes[0].get_ylim()[1] > 2.5 and figure.axes[2].get_ylim() == (0, 1)
     assert not any(axes.get_legend() for axes in figure.axes), "a legend over the lines hides them"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["from scratch", "ImageNet"]
     rows = {("none", 9): [[{"epoch": 1, "val_kappa": -0.1}, {"epoch": 2, "val_kappa": math.nan}, {"epoch": 3}]]}
     assert finetune_curves(rows, {"val_kappa": "kappa"}).axes[0].get_ylim() == pytest.approx((-0.15, 1))
+
+
+def test_the_strong_line_is_the_median_of_the_draws_while_half_of_them_train():
+    draws = [
+        [{"epoch": epoch, "val_auc": auc} for epoch, auc in enumerate(aucs, 1)] for aucs in ([0.1, 0.2, 0.3], [0.3])
+    ]
+    *pale, strong = (
+        finetune_curves({("none", 4): [*draws, [{"epoch": 1, "val_auc": 0.8}]]}, {"val_auc": "AUC"}).axes[0].get_lines()
+    )
+    assert list(strong.get_xdata()) == [1] and list(strong.get_ydata()) == [0.3]
+    assert len(pale) == 3 and all(line.get_linewidth() < strong.get_linewidth() for line in pale)
+    *_, strong = finetune_curves({("none", 4): draws}, {"val_auc": "AUC"}).axes[0].get_lines()
+    assert list(strong.get_ydata()) == pytest.approx([0.2, 0.2, 0.3])
+    (alone,) = finetune_curves({("none", 4): draws[:1]}, {"val_auc": "AUC"}).axes[0].get_lines()
+    assert list(alone.get_ydata()) == [0.1, 0.2, 0.3]
 
 
 def test_each_draw_is_a_dot_beside_the_same_draw_of_scratch():

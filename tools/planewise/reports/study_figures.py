@@ -59,7 +59,8 @@ def _log_axis(axes) -> None:
 
 
 def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scores: Mapping[str, str]) -> Figure:
-    """Validation scores over the epochs, with a line per draw and a panel per number of labelled exams.
+    """Validation scores over the epochs, in a panel per number of labelled exams: each draw in a pale line, and the draws'
+    median in a strong one.
 
     Args:
         histories: histories of the draws, by method and number of labelled exams.
@@ -73,9 +74,7 @@ def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scor
             for (method, of_count), draws in histories.items():
                 if of_count != count:
                     continue
-                for number, rows in enumerate(draws):
-                    label = method_name(method) if number == 0 else None
-                    _curve(axes, rows, column, method_colour(method), "-", label)
+                _draws(axes, draws, column, method_colour(method), method_name(method))
             axes.set(title=f"{count} labelled exam{'s' if count > 1 else ''}", xlabel="epoch")
             if not column.endswith("loss"):
                 axes.set_ylim(_lowest(score for curve in axes.get_lines() for score in curve.get_ydata()), 1)
@@ -103,7 +102,8 @@ def _legend_below(figure: Figure, handles: Sequence[Line2D]) -> None:
 
 
 def convergence_curves(panels: Mapping[str, Mapping[str, Sequence[History]]], column: str, name: str) -> Figure:
-    """A score over the epochs of training (Nakashima 2022, Fig. 1), with a line per draw in the colour of its method.
+    """A score over the epochs of training (Nakashima 2022, Fig. 1): each draw in a pale line, and the draws' median in a
+    strong one, in the colour of the method.
 
     Args:
         panels: maps each panel's title to a mapping from methods to the histories of their draws.
@@ -115,8 +115,7 @@ def convergence_curves(panels: Mapping[str, Mapping[str, Sequence[History]]], co
     methods = list(dict.fromkeys(method for runs in panels.values() for method in runs))
     for axes, (title, runs) in zip(axes_of, panels.items(), strict=True):
         for method, draws in runs.items():
-            for rows in draws:
-                _curve(axes, rows, column, method_colour(method), "-")
+            _draws(axes, draws, column, method_colour(method))
         axes.set(title=title, xlabel="epoch")
     axes_of[0].set_ylabel(name)
     handles = [Line2D([], [], color=method_colour(method), lw=1.3, label=method_name(method)) for method in methods]
@@ -165,14 +164,37 @@ def scores_by_count(
     return figure
 
 
+def _draws(
+    axes, draws: Sequence[History], column: str, colour: tuple[float, float, float], label: str | None = None
+) -> None:
+    """Each draw in a pale line, and their median in a strong one, up to the last epoch that half of the draws reached."""
+    for rows in draws if len(draws) > 1 else ():
+        _curve(axes, rows, column, colour, "-", alpha=0.3, lw=0.6)
+    scores: dict[float, list[float]] = {}
+    for rows in draws:
+        for row in rows:
+            if math.isfinite(row.get(column, math.nan)):
+                scores.setdefault(row["epoch"], []).append(row[column])
+    reached = sorted(epoch for epoch, values in scores.items() if 2 * len(values) >= len(draws))
+    medians = [{"epoch": epoch, column: float(np.median(scores[epoch]))} for epoch in reached]
+    _curve(axes, medians, column, colour, "-", label, lw=1.8)
+
+
 def _curve(
-    axes, rows: History, key: str, colour: tuple[float, float, float], style: str, label: str | None = None
+    axes,
+    rows: History,
+    key: str,
+    colour: tuple[float, float, float],
+    style: str,
+    label: str | None = None,
+    lw: float = 1.3,
+    alpha: float = 1.0,
 ) -> None:
     points = [(row["epoch"], row[key]) for row in rows if key in row and np.isfinite(row[key])]
     if points:
         # a single point has no line
         marker = "o" if len(points) == 1 else None
-        axes.plot(*zip(*points, strict=True), style, color=colour, lw=1.3, label=label, marker=marker)
+        axes.plot(*zip(*points, strict=True), style, color=colour, lw=lw, alpha=alpha, label=label, marker=marker)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 

@@ -50,7 +50,7 @@ def add(page: Page, study: StudyFolder) -> None:
     page.table("AUC of each task", ["labelled exams, method", *tasks, "draws"], rows)
     add_paired(page, auc, "mean AUC", study.repeats, lead=True)
     curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_auc": "validation, mean AUC"})
-    page.figure(curves, "Validation while fine-tuning, a line for each draw.")
+    page.figure(curves, "Validation while fine-tuning: each draw (pale) and the median of the draws.")
     # only for the largest number of labelled exams, because every method adds a picture of up to a megabyte
     runs.show(page, "roc.png", ": ROC curves", at_least=max(runs.counts))
     runs.show(page, "saliency.png", ": where the network looked", at_least=max(runs.counts))

@@ -49,6 +49,6 @@ def add(page: Page, study: StudyFolder) -> None:
         )
     add_paired(page, kappa, "kappa", study.repeats, lead=True)
     curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_kappa": "validation, kappa"})
-    page.figure(curves, "Validation while fine-tuning, a line for each draw.", main=True)
+    page.figure(curves, "Validation while fine-tuning: each draw (pale) and the median of the draws.", main=True)
     runs.show(page, "confusion.png", ": which grade was predicted", at_least=most)
     runs.show(page, "photographs.png", ": the photographs with the worst grading", at_least=most)

@@ -79,7 +79,7 @@ def add(page: Page, study: StudyFolder) -> None:
     ]:
         page.add(f"<p class=note>{'<br>'.join(['{}'] * len(never))}</p>", *never)
     curves = finetune_curves(runs.histories, {"val_mean_dice": "validation Dice, volume by volume"})
-    page.figure(curves, "Validation Dice while fine-tuning, a line for each draw.")
+    page.figure(curves, "Validation Dice while fine-tuning: each draw (pale) and the median of the draws.")
     for count in runs.counts:
         _add_comparison(page, runs, count)
 

@@ -109,13 +109,14 @@ def add(page: Page, study: StudyFolder) -> None:
         )
         page.figure(
             convergence_curves(_panels(runs), "val_loss", "validation loss"),
-            "Validation while the classifier is trained, a line for each draw (as Nakashima 2022, Fig. 1); the colour shows "
-            "the pretraining: full means SimCLR on whole images, and segmented means SimCLR on hearts alone.",
+            "Validation while the classifier is trained (as Nakashima 2022, Fig. 1): each draw (pale) and the median of the "
+            "draws. The colour shows the pretraining: full means SimCLR on whole images, and segmented means SimCLR on "
+            "hearts alone.",
             main=True,
         )
     else:
         curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_auc": "validation, macro AUC"})
-        page.figure(curves, "Validation while fine-tuning, a line for each draw.")
+        page.figure(curves, "Validation while fine-tuning: each draw (pale) and the median of the draws.")
     most = max(runs.counts)
     runs.show(page, "roc.png", ": ROC curves and confusion", at_least=most)
     runs.show(page, "saliency.png", ": where the network looked", at_least=most)
