@@ -171,7 +171,7 @@ def test_a_datalist_replaces_no_other_file(usual_exam, tmp_path):
     datalist = index_folder(usual_exam).datalist
     image, old = tmp_path / "slice.dcm", tmp_path / "datalist.json"
     image.write_bytes(b"\0" * 128 + b"DICM"), old.write_text(' {"training": [')
-    with pytest.raises(InputError, match=r"slice.dcm is no datalist and would be replaced"):
+    with pytest.raises(InputError, match=r"slice.dcm is not a datalist and would be replaced"):
         write_datalist(datalist, image)
     assert image.read_bytes().endswith(b"DICM")
     assert write_datalist(datalist, old).read_text().startswith("{")

@@ -1,4 +1,5 @@
-"""Turn files on disk into exams, stacks, planes and datalists. Only this room knows DICOM tags and LPS coordinates.
+"""Turn files on disk into exams, stacks, planes and datalists. Only this subpackage uses DICOM tags and LPS
+coordinates.
 
 Names are imported on first use, because processes that read headers import this package and must not wait for torch.
 """

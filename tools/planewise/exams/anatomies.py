@@ -97,8 +97,8 @@ ANY = Anatomy(
     recognise=any_organ.recognise,
     axis=any_organ.axis,
     unordered=(
-        "two body axes are equally near to the stack's normal and point in opposite directions: no locations "
-        "(hearts: --anatomy cardiac)"
+        "two body axes are equally near to the stack's normal and would count its slices from opposite ends: "
+        "no locations (hearts: --anatomy cardiac)"
     ),
     inputs="stacks",
     moving=True,

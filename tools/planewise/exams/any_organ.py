@@ -11,9 +11,10 @@ right to left (like those of knees), coronal stacks from back to front, and axia
 Limits
 ------
 - Pixels are ignored, so noise scans, maps and phantoms count as stacks too.
-- If two axes are equally near to the normal and point in opposite directions, as for the short axis of many hearts,
-  there are no locations.
-- Images over time (cines, perfusion) and directions of one diffusion weighting are phases of their slices.
+- If two axes are equally near to the normal and would count the slices from opposite ends, as for the short axis of
+  many hearts, there are no locations.
+- Images over time (cines, perfusion) count as phases of a slice, and so do images with one diffusion weighting in
+  several directions.
 """
 
 from __future__ import annotations

@@ -19,14 +19,15 @@ rv2ch through the middle of the right ventricle, and the tilted rvot through its
 
 Each view is therefore modelled as a Gaussian in angle, in tilt against the long axis and in distance from the ventricle's
 middle (`VIEWS`). All planes of the exam share two unknowns: the roll of the heart about its long axis, and the position of
-the middle of the left ventricle (near the centre of the short-axis images). All assignments of views to planes are scored
-with both unknowns integrated out; a plane's confidence is the total share of the assignments that give it its view. The
-series' name is only a hint: it shifts the odds by a factor of 4, or of 20 if it mentions the right ventricle.
+the middle of the left ventricle (near the centre of the short-axis images). All assignments of views to planes are
+scored, with both unknowns integrated out. The confidence in a plane's view is the total probability of all assignments
+that give the plane this view. The series' name is only a hint: it shifts the odds by a factor of 4, or of 20 if it
+mentions the right ventricle.
 
-The angles are the means of four real exams: the exam whose pictures this project has, and three whose slice geometry is
-public with UOA-Heart-Mechanics-Research/biv-me (4ch 8, -7, -10, -8; 2ch 66, 64, 58, 66; 3ch 129, 114, 140, 112
-degrees). The distance of the ventricle's middle from the image centre comes from thirteen Sunnybrook patients (12 mm
-along each axis). The widths are larger than these spreads, to allow for planes that are rotated by 8 degrees and
+The angles are means over four real exams. The pictures of one exam are part of this project; the slice geometry of the
+other three is public with UOA-Heart-Mechanics-Research/biv-me (4ch 8, -7, -10, -8; 2ch 66, 64, 58, 66; 3ch 129, 114,
+140, 112 degrees). The distance of the ventricle's middle from the image centre comes from thirteen Sunnybrook patients
+(12 mm along each axis). The widths are larger than these spreads, to allow for planes that are rotated by 8 degrees and
 shifted by 10 mm.
 
 Limits
@@ -34,8 +35,9 @@ Limits
 - Hearts on the right (dextrocardia), or rotated by more than about 30 degrees from the usual pose, are misnamed or
   undecided.
 - If the left ventricle's 2ch view was not acquired, only the distance from the image centre identifies the right
-  ventricle's view. That view is usually undecided and left out; if the real exam's view is rotated and shifted up to
-  these limits, it is called 2ch in one of eight cases. A series name that contains RV settles the question.
+  ventricle's view. That view is usually undecided and left out. If the right ventricular view of the real exam is
+  rotated by 8 degrees and shifted by 10 mm, one in eight copies is called 2ch. A series name that contains RV settles
+  the question.
 - rv2ch and rvot overlap; if only one of them was acquired, it may get the other's name.
 - If two planes show one view (a repeat, a pilot scan), the more likely plane is used. But if the planes lie within 10
   degrees and 12 mm of each other and are about equally likely, the last acquired plane is used, with cines before
@@ -163,7 +165,8 @@ def _score_stack(stacks: list[Stack], index: int) -> tuple[float, list[Candidate
     odds += 1.5 * (stack.phase_counts[1] >= 5) + 1.0 * stack.gated
     odds += 2.0 * (named_view(stack.text) == "sax") or 1.0 * bool(re.search(HEART_WORDS, stack.text))
     if stack.body_part:
-        # a wrong organ is common in exams of the heart, but not in exams where nothing else suggests a heart
+        # headers of heart exams often name a wrong organ, so another organ only decides if nothing else suggests a
+        # heart
         decides = named_organ(stack.body_part) is not None and not any(map(_suggests_a_heart, stacks))
         odds += 0.5 if re.search(_CHEST, stack.body_part) else -8.0 if decides else -2.0
     odds -= 2.0 * (not 3.5 <= step <= 25)

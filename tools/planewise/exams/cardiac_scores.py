@@ -30,7 +30,7 @@ _HINT, _RV_HINT = 1.4, 3.0
 
 @dataclass(slots=True, eq=False)
 class Candidate:
-    """A plane that roughly contains the long axis and, once scored, its views."""
+    """A plane that roughly contains the long axis; `assign` adds its views."""
 
     stack: int
     """index among the exam's stacks"""
@@ -134,8 +134,8 @@ def assign(planes: list[Candidate], axis: np.ndarray, middle: np.ndarray) -> flo
     """
     lines = [line_of(plane.point, plane.normal, axis, middle) for plane in planes]
     scores = [_scores(plane, line) for plane, line in zip(planes, lines, strict=True)]
-    # tables (planes, views) whose entries an assignment adds up: fixed terms, terms per roll, and the sufficient statistics
-    # of the middle
+    # tables (planes, views); the score of an assignment is a sum over their entries: fixed terms, terms per roll, and
+    # the sufficient statistics of the middle
     fixed = np.array([score.fixed for score in scores])
     rolled = np.array([score.rolled for score in scores])
     square = np.array([score.square for score in scores])

@@ -41,14 +41,14 @@ _HINTS = {
 #: Words that identify a heart, as a pattern.
 HEART_WORDS = r"cine|heart|card|ventric|trufi|fiesta|bssfp|\blge\b|" + "|".join(_HINTS.values())
 
-#: A knee in the words of messages.
+#: The words for a knee in messages.
 KNEE = "a knee"
 _OTHER_ORGANS = {KNEE: r"knee|\bknie|genou", "a head": r"head|brain", "a spine": r"spine"}
 
 
 def named_organ(text: str) -> str | None:
-    """The organ, other than a heart, that the body part or a series' name claims; None if they claim none of those known
-    here."""
+    """The organ, other than a heart, that the body part or a series' name claims; None if they name none of
+    `_OTHER_ORGANS`."""
     return next((organ for organ, pattern in _OTHER_ORGANS.items() if re.search(pattern, text.lower())), None)
 
 

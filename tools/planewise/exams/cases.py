@@ -3,13 +3,14 @@ masks.
 
 The rule
 --------
-- A file is a case, unless its name ends in the name of a channel (``case_t1``, ``case_t1ce``, ``case_t2``,
-  ``case_flair``). Then the channels form one case, in the order in which they are named. If files are named by the
-  channel alone (``17/flair``), the case has the name of their folder. The names of BraTS' four channels need not be
-  given if a case has all four.
-- Its mask is ``case_seg`` (or ``_gt``, ``_label``, ``_mask``) in the same folder, or the file of the same name in the
-  parallel folder of masks: ``labelsTr`` for ``imagesTr``, ``labels`` or ``masks`` for ``images``. If a Medical
-  Segmentation Decathlon ``dataset.json`` lists images, the list decides, and files that it does not name are left out.
+- A file whose name ends in the name of a channel (``case_t1``, ``case_t1ce``, ``case_t2``, ``case_flair``) is one
+  channel of a case. The channels have the order in which they are named. Every other file is a case of its own. If
+  files are named by the channel alone (``17/flair``), the case has the name of their folder. BraTS' four channels are
+  found without their names if a case has all four.
+- The mask of a case is ``case_seg`` (or ``_gt``, ``_label``, ``_mask``) in the same folder, or the file of the same
+  name in the parallel folder of masks: ``labelsTr`` for ``imagesTr``, ``labels`` or ``masks`` for ``images``. If a
+  Medical Segmentation Decathlon ``dataset.json`` lists images, the list decides, and files that it does not name are
+  left out.
 - A case has three dimensions, and its channels and its mask share one grid.
 """
 

@@ -131,7 +131,7 @@ def check_output(path: Path, is_datalist: bool = False) -> Path:
     if is_datalist and path.is_file() and path.stat().st_size:
         with path.open("rb") as file:
             if not file.read(100).lstrip().startswith(b"{"):
-                raise InputError(f"{path} is no datalist and would be replaced; name another file")
+                raise InputError(f"{path} is not a datalist and would be replaced; name another file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,8 +1,8 @@
 """Convert the header of a DICOM file to its frames, or to the reason why the file is left out.
 
-Only this room knows DICOM. This module reads the tags, `dicom_values` converts their values to plain Python values,
-`refusals` refuses files, and `dicom_frames` converts LPS to RAS+. The processes that read headers import these modules,
-so none of the modules imports torch or MONAI.
+Only this subpackage reads DICOM. This module reads the tags, `dicom_values` converts their values to plain Python
+values, `refusals` refuses files, and `dicom_frames` converts LPS to RAS+. The processes that read headers import these
+modules, so none of the modules imports torch or MONAI.
 """
 
 from __future__ import annotations
@@ -132,16 +132,16 @@ def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) ->
 
 
 def read_frames(path: str | os.PathLike, only_scaled_apart: bool = False) -> list[np.ndarray]:
-    """Pixels of a multi-frame file's frames, ``(columns, rows)`` each, for files that ITK does not open or, because it
-    applies the first frame's rescale slope and intercept to all frames, reads wrong.
+    """Read a multi-frame file for which ITK fails: pixels of each frame, ``(columns, rows)``. ITK does not open some
+    files. In others, it applies the first frame's rescale slope and intercept to all frames.
 
     Args:
         path: the file.
         only_scaled_apart: read the frames only if their slopes or intercepts differ.
 
     Returns:
-        Frames in the file's order, rescaled if the header says so; empty for a single-frame file, for frames that are not
-        asked for, or if pydicom cannot open the file either.
+        Frames in the file's order, rescaled if the header says so. The list is empty for a single-frame file, for
+        frames that ``only_scaled_apart`` excludes, and if pydicom cannot open the file either.
     """
     try:
         dataset = pydicom.dcmread(path)
@@ -175,7 +175,7 @@ def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDa
         if tag not in ends:
             if tag in seen:
                 raise Refused(REPEATED)
-            # pydicom may pass the first element of a file twice; it belongs to an earlier group
+            # only these groups are checked, because pydicom may pass the first element of a file twice
             if tag >= _ACQUISITION and tag in _WANTED:
                 seen.add(tag)
             return False

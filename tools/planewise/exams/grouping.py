@@ -78,7 +78,7 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
 
 
 def _series_of(frame: Frame) -> tuple[str, str, str] | None:
-    """Values that only images of one study share; None if the header has none."""
+    """Values that identify a frame's series, which belongs to one study; None if the header lacks them."""
     named = (frame.patient, frame.frame_of_reference, frame.series)
     return named if frame.frame_of_reference and frame.series else None
 

@@ -327,8 +327,8 @@ def _refuse_channels_of_series(exams: Sequence[Exam], channels: Sequence[str], n
     if channels and series:
         raise InputError(
             f"{scan.folder} contains DICOM series ({series}), each a case of one channel, while {', '.join(channels)}"
-            " are channels of NIfTI files; convert the series to NIfTI (dcm2niix), a file for each channel and "
-            f"all on one grid, or {'leave --channels out' if named else 'index each folder alone'}"
+            " are channels of NIfTI files; convert the series to NIfTI (dcm2niix), with one file for each channel and "
+            f"all files on one grid, or {'leave --channels out' if named else 'index each folder alone'}"
         )
 
 
@@ -455,8 +455,8 @@ def _warn_of_two_origins(result: IndexResult, masks: Sequence[Path], items: Sequ
     if exams[True] and exams[False]:
         result.warnings.append(
             f"masks of two origins: from --labels for {count_of(len(exams[True]), 'exam')}, and from the data itself for "
-            f"{count_of(len(exams[False]), 'exam')} with images that --labels has no mask for; to use one kind, predict "
-            "the missing ones (`planewise segment DATALIST`), or remove the others"
+            f"{count_of(len(exams[False]), 'exam')} with images for which --labels has no mask; to use one kind of mask, "
+            "predict the missing masks (`planewise segment DATALIST`), or remove the masks of the other kind"
         )
 
 

@@ -61,8 +61,8 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
     Columns of numbers become numbers. Rows without a name (padding) are ignored.
 
     Returns:
-        Maps names to classes; and (name, reason) for each non-finite value in a column of numbers (left out), for each
-        text in a column whose other values are mostly numbers, and for each class in which two rows of one name disagree.
+        Maps names to classes; and a list of problems as (name, reason). Problems are non-finite values in a column of
+        numbers (left out), texts in a column of mostly numbers, and classes in which two rows of one name disagree.
 
     Raises:
         InputError: the file cannot be read, or has no header row or no classes; or the name of a column is missing,
@@ -266,9 +266,10 @@ def add_masks(
 ) -> list[tuple[str, str]]:
     """Assign masks to their items: by the exam's name in the file name, otherwise by geometry alone.
 
-    A mask of a cine names its phase: ``_frame08`` (counted from 1), ``_ed`` (the first), ``_es`` (whose frame the class
-    CSV must give in a column ``ES``, because no header says when systole ends), ``_phase25`` (percent of the cycle, as
-    inference names its results). A mask whose name is only the exam's hash was made by inference, for the first phase.
+    A mask of a cine names its phase: ``_frame08`` (counted from 1), ``_ed`` (the first), ``_es``, or ``_phase25``
+    (percent of the cycle, as inference names its results). For ``_es``, a column ``ES`` of the class CSV must give the
+    frame, because no header says when systole ends. A mask whose name is only the exam's hash was made by inference,
+    for the first phase.
 
     Returns:
         Masks that were not used: file name and reason.

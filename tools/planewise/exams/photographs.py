@@ -2,17 +2,16 @@
 
 The rule
 --------
-- Every file that ends in ``.png``, ``.jpg`` or ``.jpeg`` is a photograph if it really is one: in red, green and blue,
-  with at least `MIN_SIDE` pixels on each side, and not truncated. Only its header and its last bytes are read, not its
-  pixels.
+- A file that ends in ``.png``, ``.jpg`` or ``.jpeg`` counts as a photograph if it is a complete image in red, green and
+  blue with at least `MIN_SIDE` pixels on each side. Only its header and its last bytes are read, not its pixels.
 - Tables are the CSV files of the tree, or the one that ``--classes`` names: a header row, then a row for each
   photograph, with its name first. APTOS has ``train.csv`` (``id_code,diagnosis``), the 2015 set ``trainLabels.csv``
   (``image,level``). The column called ``grade``, ``diagnosis`` or ``level``, or otherwise the only other column, is the
   grade, a whole number starting at 0. Other columns keep their names. Kaggle's ``sample_submission.csv`` is ignored:
   its grades are made up.
-- A photograph's patient comes from the column ``patient``. Without that column, two eyes belong to one patient by their
-  names (``10_left``, ``10_right``, or ``left`` and ``right`` in one folder), and so do files with one name in several
-  folders.
+- A photograph's patient comes from the column ``patient``. Without that column, photographs belong to one patient if
+  their names differ only in the eye (``10_left``, ``10_right``, or ``left`` and ``right`` in one folder), or if they
+  have the same name in several folders.
 - Identical copies of a file, as in APTOS, count once; if their grades differ, the photograph has no grade.
 """
 
@@ -80,7 +79,7 @@ def photograph_problem(path: Path) -> str:
         return NO_PHOTOGRAPH
     except Image.DecompressionBombError:
         return TOO_LARGE
-    except (OSError, ValueError, SyntaxError):  # Pillow raises the last for broken PNG
+    except (OSError, ValueError, SyntaxError):  # Pillow raises SyntaxError for broken PNG files
         return "photograph that cannot be read"
     if min(sides) < MIN_SIDE:
         return THUMBNAIL

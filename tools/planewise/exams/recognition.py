@@ -26,8 +26,8 @@ class FoundView:
     named: str | None = None
     """view claimed by the series' name"""
     whole: bool = False
-    """whether this entry stands for its whole stack and not for one slice; that is so for the short axis if the network
-    learns from another view"""
+    """whether this entry represents its whole stack instead of one slice, as the short axis does if the network learns
+    from another view"""
 
     @property
     def place(self) -> tuple[int, int]:

@@ -253,7 +253,8 @@ def refuse_many_frames(header: dict, file: BinaryIO, size: int) -> None:
             raise Refused(TOO_MANY_FRAMES)
         if _PIXEL_DATA in text:
             return
-        tail = text[-3:]  # three bytes are less than a tag, so no tag is counted twice
+        # a tag may cross the border of two chunks; three bytes are less than a tag, so no tag is counted twice
+        tail = text[-3:]
 
 
 def refuse_inflated(content: bytes) -> None:

@@ -146,7 +146,7 @@ def scan_folder(
 
 
 def _take(path: Path, scan: Scan) -> None:
-    """Add one file from a folder of photographs to the list of the scan to which it belongs."""
+    """Add one file from a folder of photographs to the photographs, tables or skipped files of the scan."""
     scan.others += 1
     if path.name.startswith("."):
         scan.skipped.setdefault(HIDDEN, []).append(str(path))

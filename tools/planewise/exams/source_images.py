@@ -223,7 +223,7 @@ def _one_frame(header: Dataset, affine: Sequence[Sequence[float]]) -> Dataset:
         SOPInstanceUID=generate_uid(),
         ImagePositionPatient=[_number(value) for value in RAS_TO_LPS * matrix[:3, 3]],
         ImageOrientationPatient=[_number(value) for value in (*row, *column)],
-        # between rows first: the second axis of the affine is down a column
+        # PixelSpacing starts with the distance between rows, which is the spacing along the affine's second axis
         PixelSpacing=[_number(spacing[1]), _number(spacing[0])],
         SliceThickness=_number(spacing[2]),
     )

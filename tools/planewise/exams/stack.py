@@ -10,11 +10,11 @@ import numpy as np
 from planewise.exams.frame import Frame
 from planewise.exams.words import count_of
 
-#: A gap between slices is remarked on if it differs from the median gap by more than this factor.
+#: A gap between slices is reported if it differs from the median gap by more than this factor.
 UNEVEN_GAP = 1.5
-#: Images displaced sideways by more than this (mm) are remarked on: the heatmaps' standard deviation is 7.6 mm.
+#: Images displaced sideways by more than this (mm) are reported: the heatmaps' standard deviation is 7.6 mm.
 SIDEWAYS = 10.0
-#: A slice thickness is remarked on if it differs from the stack's by more than this share.
+#: A slice thickness is reported if it differs from the stack's by more than this share.
 OTHER_THICKNESS = 0.1
 
 

@@ -20,8 +20,8 @@ SAME_ORIENTATION = np.radians(0.5)
 SAME_SPACING = 0.002
 #: Two slices closer than this share of their thickness are the same slice, acquired again.
 SAME_POSITION = 0.3
-#: Series of single images with one geometry are one contrast, acquired again, if their echo times and repetition times
-#: agree to these shares: technologists adapt TR to the number of slices, while T1, PD and T2 differ by factors.
+#: Two series of single images with one geometry have the same contrast if their echo times and repetition times agree
+#: to these shares. Technologists adapt TR to the number of slices, but T1, PD and T2 differ by factors.
 SAME_ECHO_TIME, SAME_REPETITION_TIME = 0.15, 0.4
 #: Two series with interleaved slices are one stack if the largest gap is at most this times the smallest.
 UNEVEN_GAPS = 1.6

@@ -51,11 +51,11 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
     A folder with ACDC's ``Info.cfg`` gives its end-diastolic and end-systolic frames; folders in the style of M&Ms-2
     and UK Biobank give the views in their file names (`mnms2`, `ukbb`). In all other folders, every 3D image is a
     volume, and every 4D image gives one volume for each of its times. The mask of ``case.nii.gz`` is ``case_gt.nii.gz``
-    (or ``_seg``, ``_label``, ``_mask``) next to it, or the file with the image's name in a folder of masks next to the
-    image's folder (``masks`` for ``images``) or inside it; the mask of nnU-Net's ``imagesTr/case_0000.nii.gz`` (or
-    ``imagesTr/case.nii.gz``) is ``labelsTr/case.nii.gz``. Masks, which are recognised by their own name or by the name
-    of their folder, are left out without their image. If the frames of a cine also exist as files (``case_4d``,
-    ``case_frame01``), the frames are used.
+    (or ``_seg``, ``_label``, ``_mask``) next to it, or the file with the image's name in a folder of masks. This folder
+    is next to the image's folder (``masks`` for ``images``) or inside it. In nnU-Net's layout, the mask of
+    ``imagesTr/case_0000.nii.gz`` (or ``imagesTr/case.nii.gz``) is ``labelsTr/case.nii.gz``. Masks are recognised by
+    their own name or by the name of their folder. A mask without its image is left out. If the frames of a cine also
+    exist as files (``case_4d``, ``case_frame01``), the frames are used.
 
     Args:
         paths: paths of the files.
@@ -113,7 +113,7 @@ def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Pa
         home, (name, channel) = volume.image.parent, case_and_channel(volume.image)
         if kind := _IMAGE_FOLDER.fullmatch(home.name):
             if channel:
-                skipped["further channel of nnU-Net: a heart has one, 0000"].append(str(volume.image))
+                skipped["further channel of nnU-Net: only channel 0000 of a heart is read"].append(str(volume.image))
                 continue
             volume.case, volume.phase = case_and_phase(name)
             volume.label = volume.label or masks.pop((home.with_name(f"labels{kind[1]}"), name), None)
