@@ -57,9 +57,9 @@ def compare(
 
     Indexes the folders, chooses pretexts that suit the images, writes OUT/study.yaml, and prints the number of
     trainings and the time and disk space that they take. If you agree, it runs the study: each pretext is trained on
-    the unlabelled images; then the task is learned from scratch and from each pretext, with few labels, drawn several
-    times. The result is a page, OUT/report/index.html: gains over scratch with intervals, and a verdict for each
-    pretext. You can stop it with Ctrl-C; the same command resumes it.
+    the unlabelled images; then the task is trained from scratch and from each pretext, on a few labelled exams, which
+    are drawn several times. The result is a page, OUT/report/index.html: gains over scratch with intervals, and a
+    verdict for each pretext. You can stop it with Ctrl-C; the same command resumes it.
 
     The task depends on the images: segmentation of the short axis for hearts, classification of injuries for knees,
     grading for photographs of retinas, and, for whole volumes of any organ, segmentation of the structures in their
@@ -119,7 +119,7 @@ def compare(
             typer.echo(f"Not started. Later: tools/demo --configfile {file}")
             return
     typer.echo(f"The log of each training is in {out / 'logs'}.")
-    # not a child process: Ctrl-C would end this process before the trainings have stopped
+    # tools/demo replaces this process, because Ctrl-C would end a parent process before the trainings have stopped
     sys.stdout.flush()
     os.chdir(root)
     os.execv(root / "tools/demo", [str(root / "tools/demo"), "--configfile", str(file)])

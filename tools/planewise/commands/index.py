@@ -216,8 +216,8 @@ def _print_exams(datalist: dict, console: Console) -> None:
 
 
 def _is_bare_volume(exam: dict) -> bool:
-    """Whether the table has nothing to tell about an exam, because it is a single volume without stacks or labels, like
-    MRNet's 1250 exams."""
+    """Whether an exam has nothing to show in the table, because it is a single volume without stacks or labels, like
+    the 1250 exams of MRNet."""
     return not exam["stacks"] and not exam["left_out"] and exam.get("volumes") == 1 and not exam["labels"]
 
 

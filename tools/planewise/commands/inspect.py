@@ -30,9 +30,9 @@ def inspect(
     """Draw an exam: the stack with the lines and heatmaps of the other views, and the other views with the lines of the
     stack.
 
-    Check the picture. In a heart, the 2ch and 4ch lines should cross in the left ventricle, and base and apex should be where
-    the picture names them. In a knee, the axial line should run across the leg and the coronal line along it, on all slices;
-    fluid should be bright and fat dark. Photographs should be upright, with their grade.
+    Check the picture. In a heart, the 2ch and 4ch lines should cross in the left ventricle, and the slices named base
+    and apex should show the base and the apex. In a knee, the axial line should run across the leg and the coronal line
+    along it, on all slices; fluid should be bright and fat dark. Photographs should be upright, with their grade.
 
     The picture names the exam only by its hash.
 

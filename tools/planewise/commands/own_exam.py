@@ -96,7 +96,7 @@ def show_pages(command: str, doing: str, find: Callable[[], ExamWork], output: P
 def _say_who_is_named(patient: bool, console: Console) -> None:
     if patient:
         console.print(
-            "The .dcm files name the patient as their images do; --anonymous leaves the patient out.", soft_wrap=True
+            "The .dcm files name the patient, as the images do; --anonymous leaves the patient out.", soft_wrap=True
         )
 
 
@@ -124,7 +124,8 @@ def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
 
 
 def _wrote(files: Sequence[Path]) -> list[str]:
-    """List the files by name, one line for each folder; folders with the same files for other phases share a line."""
+    """List the files by name, one line for each folder; a folder with the same files for another phase is added to the
+    line of the first."""
     folders: dict[Path, list[str]] = {}
     for file in files:
         folders.setdefault(file.parent, []).append(file.name)

@@ -259,7 +259,7 @@ def _run(
         layout: the layout of the files.
         population: the population, with all changes.
         out, exams, seed, defects, list_defects, list_settings, workers: the options that every anatomy has.
-        size: size of the population, for the list of settings.
+        size: ``demo`` or ``paper``, named in the list of settings.
         more: further fields of the recipe.
     """
     from planewise.phantoms import LAYOUTS, Recipe

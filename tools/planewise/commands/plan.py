@@ -51,22 +51,22 @@ def plan(
 
     Writes, for every exam found, into OUT/EXAM/:
 
-    index.html (open it in a browser: the stack, the planes and the heart, to rotate and scroll; it is a single file and
-    works offline); plan.json, planes.mrk.json (for 3D Slicer) and plan.png; the image, lines, heatmaps and masks as
-    NIfTI files. A DICOM exam also gets plan.sr.dcm, a DICOM structured report of the planes and their distances from
-    the acquired views.
+    index.html (a page for the browser that shows the stack, the planes and the heart, to rotate and scroll; it works
+    offline); plan.json, planes.mrk.json (for 3D Slicer) and plan.png; the image, lines, heatmaps and masks as NIfTI
+    files. A DICOM exam also gets plan.sr.dcm, a DICOM structured report of the planes and their distances from the
+    acquired views.
 
     The exams of a folder are processed one at a time. OUT/index.html then lists them, worst first, each linked to its
     page; OUT/exams.csv is the same table. If you start the command again, it continues: exams whose files, weights and
     options did not change are kept. An exam that cannot be used is left out, with the reason.
 
-    The planes are weighted means over the phases of a cine (eight at most), in which end-diastole counts twice; phases
-    that disagree are reported. If the exam contains 2-chamber and 4-chamber views, the page compares the plan with
-    them. With the weights that ship, every plane has 90 % error bounds, measured on phantoms. Slices that disagree with
-    a plane are listed. If a plan cannot be trusted, you get "no plane" and the reason. Stacks that cannot be a short
-    axis are refused: slices that are axial, coronal or sagittal or whose normal is far from the heart's long axis, and
-    DICOM files that are not recognised; if a file's header has lost its orientation, use --min_obliquity 0. Research
-    software: not for clinical use.
+    The planes are weighted means over at most eight phases of a cine; end-diastole counts twice. Phases that disagree
+    are reported. If the exam contains 2-chamber and 4-chamber views, the page compares the plan with them. With the
+    weights that ship, every plane has 90 % error bounds, measured on phantoms. Slices that disagree with a plane are
+    listed. If a plan cannot be trusted, you get "no plane" and the reason. Stacks that cannot be a short axis are
+    refused: axial, coronal and sagittal stacks, stacks whose normal is far from the heart's long axis, and DICOM files
+    that are not recognised. If a file's header has lost its orientation, use --min_obliquity 0. Research software: not
+    for clinical use.
 
     To get the numbers of --phases ed from the bundle itself: python -m monai.bundle run --config_file
     configs/inference.yaml in bundles/pretext_cardiac_multitask.

@@ -29,8 +29,8 @@ def report(
 
     The page shows what ran and with which versions; tables with the papers' numbers; learning curves; location
     regression; heatmaps, planned planes, segmentations and ROC curves. Steps that have not run yet are left out.
-    scores.csv has the scores of each test case, differences.csv the differences from training from scratch. Next to a
-    page that is not index.html, both names begin with the page's name.
+    scores.csv has the scores of each test case, differences.csv the differences from training from scratch. If the page
+    is not called index.html, the names of both CSV files begin with the page's name.
 
     Example: planewise report work/study
     """

@@ -57,9 +57,9 @@ def segment(
 
     Writes, for every exam found, into OUT/EXAM/:
 
-    index.html (open it in a browser: the stack and the heart at end-diastole, to rotate and scroll; it is a single file
-    and works offline); volumes.json and volumes.csv (ml in every phase, stroke volumes, ejection fractions, mass; also
-    each of these per m2 of body surface if a DICOM header has height and weight). A DICOM exam also gets a DICOM SEG of
+    index.html (a page for the browser that shows the stack and the heart at end-diastole, to rotate and scroll; it
+    works offline); volumes.json and volumes.csv (ml in every phase, stroke volumes, ejection fractions, mass; also each
+    of these per m2 of body surface if a DICOM header has height and weight). A DICOM exam also gets a DICOM SEG of
     end-diastole and end-systole, and volumes.sr.dcm, a DICOM structured report of the volumes. OUT/masks/ gets the
     image and a label map of each phase (1 right ventricle, 2 myocardium, 3 left ventricle), as NIfTI and for 3D Slicer
     (.seg.nrrd).
@@ -70,8 +70,8 @@ def segment(
 
     End-diastole and end-systole are the phases in which the left ventricle is largest and smallest. Implausible numbers
     are marked (!), with the reason: left and right stroke volumes that differ, volumes that no adult has, a ventricle
-    lost in some slices, a curve with jumps, end-systole after the heart fills. Stacks that cannot be a short axis are
-    refused, as in `planewise plan`. Research software: not for clinical use.
+    that is missing in some slices, a volume curve with jumps, a ventricle that fills before end-systole. Stacks
+    that cannot be a short axis are refused, as in `planewise plan`. Research software: not for clinical use.
 
     For a DATALIST, the command segments every exam of every section, and writes into OUT:
 

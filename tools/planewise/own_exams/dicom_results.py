@@ -75,8 +75,8 @@ class DicomOut:
 
     Attributes:
         wanted: whether to write the files; None writes them if the exam is DICOM.
-        anonymous: whether to leave out the patient, see `source_images`. Otherwise the files name the patient as their
-            images do, because files without a patient do not belong to a study.
+        anonymous: whether to leave out the patient, see `source_images`. Otherwise the files name the patient like the
+            images, because files without a patient do not belong to a study.
         all_phases: whether every phase gets a segmentation, see `write_segmentations`.
     """
 
@@ -182,7 +182,7 @@ def write_segmentations(
 
     Each phase has a separate file, because a DICOM SEG has no time: viewers overlay it on the images that it names. By
     default, only end-diastole and end-systole get a file, because people read and correct these phases. Each file is a
-    separate series of the study, so a file for each of 25 phases would bury the images.
+    separate series of the study, so with a file for each of 25 phases, a viewer's list of series would hide the images.
 
     Args:
         folder: folder of the exam.

@@ -334,7 +334,8 @@ def asked_for(stacks: Sequence[Mapping[str, Any]], path: Path, whole: bool = Tru
 
 
 def slices_of(stacks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Items of a datalist: volumes unchanged, stacks as their slices, which keep the exam and the order."""
+    """Items of a datalist: each volume unchanged, and each stack as its slices, with the exam's hash and the slice's
+    rank."""
     return [
         entry
         for item in stacks
@@ -371,7 +372,7 @@ def load_stack(item: Mapping[str, Any]) -> LoadedStack:
     affines = slice_affines(image[None], loaded.get("slice_affines"))
     views = {}
     for view, entry in item.get("views", {}).items():
-        with suppress(InputError):  # then the page has no such picture
+        with suppress(InputError):  # if the image cannot be read, the page does not show this view
             shown = LoadSliced("image")(entry)["image"]
             views[view] = shown[0, :, :, 0].numpy(), shown.affine.numpy()
     return LoadedStack(loaded_name(image), image, affines, first.get("planes", {}), views)

@@ -55,11 +55,11 @@ from planewise.reports.planned_views import from_one_phase, plane_in_words
 
 logger = logging.getLogger(__name__)
 
-#: How far an operator's plane may be from the ideal plane: 2.5 standard deviations of the phantoms' technologist, who turns
-#: a view by 4 degrees, tilts it by 3 and shifts it by 2 mm (`planewise.phantoms.heart.population`). The errors of plan and
-#: operator are independent, so an archive flags a view if its distance exceeds the root of the sum of squares of this value
-#: and the plan's error bound. `tools/studies/archive_flags.py` measures how many good views are flagged, and how many
-#: misplaced views are found.
+#: How far an operator's plane may be from the ideal plane: 2.5 standard deviations of the errors with which views are
+#: prescribed in phantoms. These are 4 degrees of rotation, 3 degrees of tilt and 2 mm of displacement
+#: (`planewise.phantoms.heart.population`). The errors of plan and operator are independent, so an archive flags a view
+#: if its distance exceeds the root of the sum of squares of this value and the plan's error bound.
+#: `tools/studies/archive_flags.py` measures how many good views are flagged, and how many misplaced views are found.
 OPERATOR_DEG, OPERATOR_MM = 12.5, 5.0
 
 
@@ -233,8 +233,8 @@ def _settings(asked: Mapping[str, Mapping[str, Any]]) -> dict[str, object]:
 
 
 def apart_limits(entry: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The largest angle (degrees) and offset (mm) between a planned and an acquired plane for which an archive does not
-    yet flag the view; None if the plan has no error bounds.
+    """The angle (degrees) and the offset (mm) between planned and acquired plane above which an archive flags the view;
+    None if the plan has no error bounds.
 
     Args:
         entry: a view of ``plan.json``.
@@ -374,9 +374,10 @@ _HEADER = (
 _TERMS = {
     "error bounds": "Error bounds: on phantoms, 90 % of the planned planes are closer than this to the true plane.",
     "agreement": "Agreement, 0 to 1: how well the lines that the network draws on the slices match one plane.",
-    # with a digit, because the text about error bounds also contains the word ("measured on exams of five phases")
-    r"phase\d": "phase20 is the phase at 20 % of the cardiac cycle. Phases disagree if their plane is farther from the joint "
-    "plane than the planes of 99 of 100 phantom phases are: the heart has moved, or the network is unsure.",
+    # a digit is required, because the text about error bounds contains "phase", too ("measured on exams of five
+    # phases")
+    r"phase\d": "phase20 is the phase at 20 % of the cardiac cycle. A phase disagrees if its plane is farther from the joint "
+    "plane than in 99 of 100 phases of phantoms: the heart has moved, or the network is unsure.",
     "order of the locations": "Order of the locations, 0 to 1: how clearly the predicted locations run from base to apex.",
     "peak": "Peak, 0 to 1: how clearly the network sees the lines.",
     "residual": "Residual: distance of the slices' lines from one plane, mm.",
@@ -419,8 +420,7 @@ def _explained(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _beyond(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> dict[str, float]:
-    """Map each unit to the distance from the acquired plane, if it exceeds the planned plane's error bound in that
-    unit."""
+    """The distances from the acquired plane, by unit, that exceed the planned plane's error bound in that unit."""
     return {
         unit: value
         for unit, value in zip(("deg", "mm"), apart or (), strict=False)

@@ -181,7 +181,8 @@ class _Segmenter:
                 todo = [item for item in todo if exam_of(item) != exam]
         self._tell(inputs)
         unread = {exam: f"it cannot be segmented ({why})" for exam, why in {**unread, **left_out(said)}.items()}
-        for item in inputs:  # the other phases alone do not determine a cycle
+        # without one of its phases, an exam has no cycle, so its other masks are removed
+        for item in inputs:
             if exam_of(item) in unread:
                 self.mask(item).unlink(missing_ok=True)
         return kept, [line for line in said if not left_out([line])], unread
@@ -263,7 +264,7 @@ def _is_mask_of(mask: Path, item: Mapping[str, Any]) -> bool:
 
 
 def _place(item: Mapping[str, Any]) -> tuple:
-    """The values by which an image differs from all other images."""
+    """The values that identify an image."""
     return item["image"], item.get("frame"), item.get("time")
 
 

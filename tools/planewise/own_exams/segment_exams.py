@@ -175,8 +175,8 @@ def _summary(exam: SegmentedExam) -> Summary:
     words = ", ".join(
         [f"LV {found.volumes['LV'][found.end_diastole]:.0f} ml", *(f"ejection fraction {one}" for one in fractions)]
     )
-    # an empty mask has few values, so it would otherwise come after a mask with many implausible ones
     flags = list(dict.fromkeys(flag.text for flag in exam.flags))
+    # a mask with a problem ranks first, because an empty mask has few values to flag
     return Summary(values, words, flags, float(len(exam.flags)), bool(exam.problem))
 
 
