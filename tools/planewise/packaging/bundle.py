@@ -138,7 +138,8 @@ class Bundle:
 
     @contextmanager
     def importable(self) -> Iterator[None]:
-        """Make the code that the configs name importable. A packaged bundle's own code replaces that of any other."""
+        """Make the code that the configs name importable. A packaged bundle's own code replaces the code of any other
+        bundle."""
         if not self.is_packaged:
             yield
             return

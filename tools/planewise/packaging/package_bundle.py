@@ -291,7 +291,7 @@ def _set_sides(image: dict[str, Any], output: dict[str, Any], network: nn.Module
     """Set the sizes of the network's input, if the run's encoder needs larger ones than the bundle's: ``16*n`` becomes
     ``32*n`` or ``64*n``. Returns the change in words.
 
-    If neither fits, the sizes stay as they are, and the later check of the network reports the reason.
+    If none of these sizes fits, the sizes stay as they are, and the later check of the network reports the reason.
     """
     sizes = [size_of(formula) for formula in image.get("spatial_shape") or []]
     for times in (1, 2, 4) if sizes else ():

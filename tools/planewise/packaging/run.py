@@ -51,8 +51,8 @@ class Run(RunRecord):
             if file.is_file():
                 if file.stat().st_mtime < self.weights.stat().st_mtime:
                     raise InputError(
-                        f"the scores in {file} are older than the weights {self.weights}, so they belong to others; evaluate "
-                        f"again (configs/evaluate.yaml, --section {section}), or name a file with --scores"
+                        f"the scores in {file} are older than the weights {self.weights}, so they belong to other weights; "
+                        f"evaluate again (configs/evaluate.yaml, --section {section}), or name a file with --scores"
                     )
                 return section, read_table(file)
         return None
@@ -153,8 +153,8 @@ def read_scores(path: Path) -> dict[str, Any]:
 
 
 def _existing(path: Any, run: Path) -> Path | None:
-    """A path from a run's settings, relative to the working directory or to where the run may have been started; None if
-    it does not exist."""
+    """A path from a run's settings. A relative path is looked up in the working directory, in the run's folder and in
+    the folders above it, where the run may have been started. None if the path does not exist."""
     if not isinstance(path, str) or path.startswith(("$", "@")):
         return None
     places = [Path(path).expanduser(), *(above / path for above in (run, *run.parents))]

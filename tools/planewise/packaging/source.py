@@ -1,6 +1,6 @@
 """Extract the part of this package that a bundle's configs need, and rewrite it under another package name.
 
-It goes into ``scripts/`` of a packaged bundle, where MONAI's tools and MONAI Label look for a bundle's own code.
+The part goes into ``scripts/`` of a packaged bundle, where MONAI's tools and MONAI Label look for a bundle's own code.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _INSIDE = re.compile(rf"{{[^}}\"']*\b{OURS}\b")
 class Source:
     """The modules of this package that the given names need, rewritten for a bundle.
 
-    Each name is followed through its room's ``__init__.py`` to its defining module, and from there along every import.
-    Rooms keep only the names that the included code needs. If a room is inside another (``planewise.phantoms.heart``), the
-    ``__init__.py`` of the outer room is included too.
+    Each name is followed through the ``__init__.py`` of its subpackage to the module that defines it, and from there
+    along every import. Subpackages keep only the names that the included code needs. If a subpackage is inside another
+    one (``planewise.phantoms.heart``), the ``__init__.py`` of the outer one is included, too.
 
     Args:
         names: dotted names from configs: ``planewise.networks.SliceNet``.
@@ -47,7 +47,8 @@ class Source:
             self._reach(name, f"the configs name {name}")
 
     def files(self) -> dict[str, str]:
-        """Text of each file by its path below ``scripts/``, sorted: modules, ``__init__.py`` of rooms and of the package."""
+        """Text of each file by its path below ``scripts/``, sorted: modules, and ``__init__.py`` of the package and its
+        subpackages."""
         written = {"__init__.py": self._package_init()}
         for room in self._rooms:
             written[f"{_below(room)}/__init__.py"] = self._room_init(room)
@@ -63,7 +64,7 @@ class Source:
 
     @cached_property
     def _rooms(self) -> list[str]:
-        """Dotted names of the rooms that contain the modules, and of their parent rooms."""
+        """Dotted names of the subpackages that contain the modules, and of their parents."""
         return sorted({room for module in self.modules for room in _rooms_above(module)})
 
     def _reach(self, name: str, why: str) -> None:
@@ -111,7 +112,7 @@ class Source:
         )
 
     def _room_init(self, room: str) -> str:
-        """Text of a room's ``__init__.py`` with only the names that the included code needs."""
+        """Text of a subpackage's ``__init__.py`` with only the names that the included code needs."""
         kept = self.exports.get(room, set())
         source = _file(room).read_text()
         parts = []
@@ -158,8 +159,8 @@ def sorted_imports(text: str) -> str:
 
 @cache
 def rewrite_imports(text: str) -> str:
-    """The text of a module with `OURS` replaced by `THEIRS`, but only as the name of the package and in strings that consist
-    of a dotted name, such as a ``_target_`` that the code looks for."""
+    """The text of a module with `OURS` replaced by `THEIRS`. It is replaced only as the name of the package, and in
+    strings that consist of a dotted name, such as a ``_target_`` that the code looks for."""
     lines = text.splitlines(keepends=True)
     places: list[tuple[int, int]] = []  # line and column of the name
     before = ""
@@ -296,7 +297,7 @@ def _parsed(path: Path) -> ast.Module:
 
 
 def _rooms_above(module: str) -> list[str]:
-    """The rooms of ``planewise.phantoms.heart.body``: ``planewise.phantoms`` and ``planewise.phantoms.heart``."""
+    """The subpackages of ``planewise.phantoms.heart.body``: ``planewise.phantoms`` and ``planewise.phantoms.heart``."""
     parts = module.split(".")
     return [".".join(parts[:number]) for number in range(2, len(parts))]
 
@@ -311,7 +312,7 @@ def _longest_module(name: str) -> tuple[str, list[str]]:
     module = parts[0]
     for number in range(2, len(parts) + 1):
         longer = ".".join(parts[:number])
-        # some functions of a room have the same name as the module that defines them
+        # some functions of a subpackage have the same name as the module that defines them
         if not _file(longer).is_file() or (number == len(parts) and _is_offered(module, parts[-1])):
             break
         module = longer
@@ -319,7 +320,7 @@ def _longest_module(name: str) -> tuple[str, list[str]]:
 
 
 def _is_offered(room: str, name: str) -> bool:
-    """Whether a room's ``__init__.py`` exports a name that is also the name of one of its modules."""
+    """Whether the ``__init__.py`` of a subpackage exports a name that is also the name of one of its modules."""
     if room == OURS or not _is_package(room):
         return False
     return (name, f"{room}.{name}.{name}") in _offered(room)

@@ -59,8 +59,8 @@ def save_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, path: 
 
 
 def strip_script(path: Path) -> None:
-    """Remove everything from a TorchScript file that depends on where it was made: the paths of its sources, which PyTorch
-    needs only for messages, the identifier that is computed from them, and the entries' dates."""
+    """Remove everything from a TorchScript file that depends on where and when it was made: the paths of its sources
+    (PyTorch needs them only for messages), the identifier that is computed from these paths, and the entries' dates."""
     with zipfile.ZipFile(path) as archive:
         kept = [name for name in archive.namelist() if not name.endswith((".debug_pkl", ".data/serialization_id"))]
         entries = {name: archive.read(name) for name in kept}

@@ -82,7 +82,7 @@ def onnx(candidate: Candidate) -> str:
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         raise Remark(f"it cannot be exported: {reason(error)}") from None
     session = InferenceSession(file, providers=["CPUExecutionProvider"])
-    # the input as traced, and an input with another size along each open axis
+    # the shape that was traced, and shapes with other sizes along the axes of variable size
     shapes = [options.input_shape, [2 if axis == 0 else size for axis, size in enumerate(options.input_shape)]]
     if 4 in options.names["image"]:
         shapes += [[*shape[:4], shape[4] // 2 + 1] for shape in shapes]
