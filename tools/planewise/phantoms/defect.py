@@ -48,7 +48,7 @@ def plant_identity(files: list[DicomFile], identity: Identity, organ: str) -> li
 
     Args:
         files: the files, which are changed in place.
-        identity: the identity to write. If its name is only a number, a made-up name replaces it.
+        identity: the identity to write. A made-up name replaces a name that is only a number.
         organ: organ named in the study's description.
     """
     name, birth_date = identity.name, identity.birth_date or "19540317"

@@ -29,7 +29,7 @@ class Texture:
     """Random fields in space with a standard normal value at every point. Every patient has different fields.
 
     All fields read the same lattice, with different steps, offsets and directions. Each point has the value of a node
-    near it; the field looks smooth if a feature is more than about three pixels wide.
+    near it, without interpolation. The field looks smooth if a feature is more than about three pixels wide.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:

@@ -1,5 +1,5 @@
-"""Flaws of volumes in the layouts of BraTS and of the Medical Segmentation Decathlon, each of which can be written on
-demand, so that readers can be tested on all of them."""
+"""Flaws of volumes in the layouts of BraTS and of the Medical Segmentation Decathlon, written on demand to test
+readers."""
 
 from __future__ import annotations
 

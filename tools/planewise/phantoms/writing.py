@@ -54,7 +54,7 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
                 rows[jobs[job]] = job.result()
                 yield jobs[job], True
     for number in range(1, exams + 1):
-        # rows of older exams are included, because a run that was killed before it wrote the tables left them out
+        # rows of older exams are included, because an earlier run may have been killed before it wrote the tables
         rows.setdefault(number, _table_rows(recipe, number))
     _write_tables(recipe, out, rows)
     if listed := getattr(recipe.form.writer, "write_listing", None):

@@ -207,8 +207,8 @@ class Body:
         return height
 
     def _branches(self, at: Coordinates, grain: float, field: int, width: np.ndarray | float) -> np.ndarray:
-        """The share of vessel at each point. Vessels follow the winding lines on which two random fields are both
-        zero."""
+        """The share of vessel tissue at each point. Vessels follow the winding lines on which two random fields are
+        both zero."""
         first, second = self.texture(*at, grain, field), self.texture(*at, grain, field + 1)
         return np.clip((width - first * first - second * second) * np.float32(25), 0, 1)
 

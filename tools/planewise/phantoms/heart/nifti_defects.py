@@ -1,4 +1,4 @@
-"""Flaws of heart exams in NIfTI files, each of which can be written on demand, so that readers can be tested on all."""
+"""Flaws of heart exams in NIfTI files, written on demand to test readers."""
 
 from __future__ import annotations
 

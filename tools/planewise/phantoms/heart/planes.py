@@ -126,7 +126,7 @@ def _long_axis_directions(normal: np.ndarray, view: str, upside_down: bool) -> t
         return row, column * np.sign(column[2]) * (1 if upside_down else -1)
     row = np.array([-normal[1], normal[0], 0.0])
     row /= np.linalg.norm(row)
-    # on the left of sagittal pictures is the patient's front, and on the left of coronal pictures the patient's right
+    # sagittal pictures have the patient's front on the left; coronal pictures have the patient's right side on the left
     row *= -np.sign(row[1]) if abs(normal[0]) > abs(normal[1]) else -np.sign(row[0])
     column = np.cross(normal, row)
     return row, -column * np.sign(column[2])

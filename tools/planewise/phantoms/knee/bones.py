@@ -72,7 +72,7 @@ def plateau(x: np.ndarray, y: np.ndarray, shape: KneeShape) -> np.ndarray:
 
 
 def fibula(at: Coordinates, tibial: np.ndarray) -> np.ndarray:
-    """Depth inside the fibula, which does not touch the tibia, mm, at points in the tibia's frame."""
+    """Depth inside the fibula, mm, at points in the tibia's frame. The fibula does not touch the tibia."""
     shaft = tube(at, np.array([[36, -21, -21], [35, -20, -32], [33, -17, -110]]), np.array([8.5, 6.0, 6.0]))
     return np.minimum(shaft, -tibial - 1.5)
 

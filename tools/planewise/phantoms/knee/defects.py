@@ -1,4 +1,4 @@
-"""Flaws of real knee exams, each of which can be written on demand, so that readers can be tested on all of them."""
+"""Flaws of real knee exams, written on demand to test readers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from planewise.phantoms.knee.study import localizer_series, series_folder
 from planewise.phantoms.scanner.dicom import DicomFile, Identity
 from planewise.phantoms.scanner.pose import ImagePose, rotation
 
-#: Number of an added series, which no series of an exam without defects has.
+#: Number of a series that a defect adds. Exams without defects have lower numbers.
 ADDED = 60
 
 #: Rotation of a sagittal stack that follows no anatomy, radians.

@@ -13,8 +13,8 @@ from planewise.phantoms.knee.population import KneePopulation
 #: tears, close to the share reported for MRNet.
 KINDS = ((False, False, False), (True, False, False), (True, True, False), (True, False, True), (True, True, True))
 
-#: Step of the sequence that assigns kinds to exams: the golden ratio, whose multiples fill the unit interval more evenly than
-#: those of any other step.
+#: Step of the sequence that assigns kinds to exams. It is the golden ratio, because its multiples fill the unit
+#: interval most evenly.
 GOLDEN = (np.sqrt(5) - 1) / 2
 
 

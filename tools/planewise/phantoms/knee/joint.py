@@ -34,8 +34,8 @@ MENISCI = {
 }
 """Medial (true) and lateral (false) meniscus"""
 
-#: The C shape of a meniscus is open towards the notch, in all directions from its centre whose cosine with the direction of
-#: the notch is larger than this.
+#: A meniscus has the shape of a C that is open towards the notch. The opening spans all directions from the centre
+#: whose cosine with the direction of the notch is larger than this.
 OPEN = 0.72
 
 

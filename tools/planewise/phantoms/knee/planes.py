@@ -86,8 +86,8 @@ def _places(knee: Knee, protocol: Protocol, beyond: np.ndarray) -> np.ndarray:
 
 
 def _directions(normal: np.ndarray, view: str, turn: float) -> tuple[np.ndarray, np.ndarray]:
-    """The directions of rows and columns in the usual display: the front or the patient's right on the left, and the head
-    or the front at the top."""
+    """The directions of rows and columns in the usual display. The patient's front (sagittal) or right side is on the
+    left; the head or (axial) the front is at the top."""
     down, right = {
         "sagittal": ((0, 0, -1.0), (0, -1.0, 0)),
         "coronal": ((0, 0, -1.0), (-1.0, 0, 0)),

@@ -1,4 +1,4 @@
-"""Flaws of photographs and of their table, each of which can be written on demand, so that readers can be tested on all."""
+"""Flaws of photographs and of their table, written on demand to test readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flaws of real heart exams, each of which can be written on demand, so that readers can be tested on all of them."""
+"""Flaws of real heart exams, written on demand to test readers."""
 
 from planewise.phantoms.defect import Defect
 from planewise.phantoms.heart.defects.contents import CONTENTS

@@ -11,7 +11,7 @@ from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.study import STUDY
 from planewise.phantoms.scanner.dicom import DicomFile, uid
 
-#: Smallest number of an added series, which no series of an exam without defects has.
+#: Smallest number of a series that a defect adds. Exams without defects have lower numbers.
 ADDED = 60
 
 
