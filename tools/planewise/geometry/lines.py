@@ -116,8 +116,8 @@ def plane_from_lines(
     """Fit a plane to the lines found on the slices of a stack.
 
     Each line is represented by two points, at the distance ``reach`` on both sides of the line's point nearest to the
-    organ. The fit is robust to bad slices: of all planes through two lines, it starts from the one with the smallest
-    median distance to all lines, and in the following rounds, lines far from the plane lose weight.
+    organ. The fit is robust to bad slices. Of all planes through two lines, it starts from the one with the smallest
+    median distance to all lines. In the following rounds, lines far from the plane lose weight.
 
     Args:
         lines: one per slice, shape ``(N, 3)``, pixel coordinates; NaN lines are left out.

@@ -83,9 +83,9 @@ def squares_on_lines(affine: Tensor, planes: Tensor, ends: Sequence[str], step: 
         step: distance between the centres of neighbouring squares on a line, mm.
 
     Returns:
-        `Squares`. They are NaN if a plane is (nearly) parallel to the slice, or the lines to each other
-        (`PARALLEL_ANGLE`), or if a line is almost perpendicular to the direction of its first end, so that its two ends
-        cannot be distinguished (`MIN_END_COSINE`).
+        `Squares`. They are NaN if a plane is (nearly) parallel to the slice, or if the two lines are (nearly) parallel
+        (`PARALLEL_ANGLE`). They are also NaN if a line is almost perpendicular to the direction of its first end,
+        because its two ends then cannot be distinguished (`MIN_END_COSINE`).
     """
     affine, planes = torch.as_tensor(affine, dtype=torch.float64), torch.as_tensor(planes, dtype=torch.float64)
     lines = intersection_lines(affine[..., None, :, :], planes[..., 0, :], planes[..., 1, :])
@@ -93,7 +93,7 @@ def squares_on_lines(affine: Tensor, planes: Tensor, ends: Sequence[str], step: 
     across = plane_from_affine(affine)[1]
     along = torch.linalg.cross(across[..., None, :].expand_as(planes[..., 1, :]), planes[..., 1, :])
     along = along / along.norm(dim=-1, keepdim=True)
-    # computed from plain numbers, because the host would wait until a tensor is copied to the device
+    # computed from plain numbers, because the host would have to wait for the copy of a tensor to the device
     directions = enumerate(map(end_direction, ends))
     cosine = torch.stack(
         [sum(along[..., line, axis] * value for axis, value in enumerate(first)) for line, first in directions], dim=-1

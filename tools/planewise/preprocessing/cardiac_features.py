@@ -15,7 +15,7 @@ from planewise.old_names import old_arguments
 from planewise.preprocessing.load_slice import rename_values
 from planewise.unreadable import UNREADABLE
 
-#: The features in the order of Khened 2017, the winner of the challenge, whom Zhang 2024 section 5.3 follows. ("Patient
+#: The features in the order of Khened 2017 (the winner of the challenge), as used by Zhang 2024, section 5.3. ("Patient
 #: height and width" in that section is a misprint for height and weight.)
 FEATURES = (
     "LV ejection fraction (%)",

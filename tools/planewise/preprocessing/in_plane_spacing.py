@@ -78,7 +78,8 @@ class _InPlaneResample(SpatialResample):
         before = done[TraceKeys.EXTRA_INFO]["src_affine"].to(torch.float64)
         way = torch.linalg.solve(data.affine.to(before), before)
         shape = list(done[TraceKeys.ORIG_SIZE])
-        # the inverse acts on a network's output, which is float32; on a GPU, float32 products may be rounded to TF32
+        # float32 is enough for a network's output, which is float32; a GPU gets float64, because it may round float32
+        # products to TF32
         dtype = torch.float32 if data.device.type == "cpu" else torch.float64
         pixels = _resampled(data, way, shape, done[TraceKeys.EXTRA_INFO], dtype)
         if pixels is None:

@@ -28,7 +28,7 @@ def widened(mask: torch.Tensor, spacing: Sequence[float], margin: float) -> torc
     if margin <= 0 or not bool(mask.any()):
         return mask
     apart = distance_transform_edt(~mask.cpu().numpy(), sampling=tuple(spacing))
-    # with the tolerance, centres at exactly the margin are included although the square root is rounded
+    # the tolerance includes centres at exactly the margin, whose distance is a rounded square root
     return torch.from_numpy(apart <= margin * (1 + 1e-6)).to(mask.device)
 
 

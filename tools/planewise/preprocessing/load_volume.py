@@ -41,9 +41,9 @@ class LoadVolumed(LoadImaged):
 
     All channels and masks must have the grid of the first channel. An item's ``label_map`` renames the values of its
     mask, as in `LoadSliced`. A mask from a viewer (``label_origin``) may contain the numbers of the network's channels,
-    as listed by MONAI Label; they are replaced by the label values of these channels. If each channel is a file of the
-    user's, the result is named after the common prefix of the file names. The class derives from `LoadImaged` because
-    MONAI Label looks for that class.
+    as listed by MONAI Label; they are replaced by the label values of these channels. If the user names one file for
+    each channel, the result is named after the common prefix of these files. The class derives from `LoadImaged`
+    because MONAI Label looks for that class.
 
     Args:
         keys: keys of images and masks.
