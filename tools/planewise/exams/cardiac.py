@@ -61,8 +61,8 @@ from planewise.exams.words import count_of
 from planewise.geometry import MIN_BASE_APEX_COSINE, base_to_apex
 from planewise.geometry.locations import USUAL_LONG_AXIS
 
-#: Two planes of one view are a repeat if they are this close (degrees, mm) and the less likely one reaches at least
-#: this share of the other's probability; otherwise the more likely plane is the view.
+#: Two planes of one view count as a repeat if they are this close (degrees, mm) and the less likely plane has at least
+#: this share of the other's probability. Otherwise the more likely plane is the view.
 _REPEAT_ANGLE, _REPEAT_DISTANCE, _REPEAT_SHARE = 10.0, 12.0, 0.75
 #: Planes tilted further than this against the long axis are not long-axis views.
 _MAX_TILT = 45.0

@@ -103,8 +103,8 @@ def index_folder(
     Args:
         folder: any tree of files.
         anatomy: views to look for: a name in `anatomies.ANATOMIES`, ``"cardiac"`` or ``"knee"``; ``"any"`` takes every
-            stack, of any organ, as an exam of its own, ``"volume"`` whole volumes (`planewise.exams.cases`), and
-            ``"photograph"`` photographs (`planewise.exams.photographs`).
+            stack, of any organ, as an exam of its own, ``"volume"`` takes whole volumes (`planewise.exams.cases`), and
+            ``"photograph"`` takes photographs (`planewise.exams.photographs`).
         view: part of a heart to learn from: ``"sax"``, the default, or ``"4ch"``.
         contrast: contrast of a knee's sagittal stack: ``"t2fs"``, the default, or ``"any"``.
         channels: file-name endings of one case's channels, ``"t1,t1ce,t2,flair"``, for whole volumes; None for BraTS'

@@ -7,12 +7,12 @@ that is nearest to its normal in patient space; side, patient position and rotat
 axes are almost equally near (`PLANE_MARGIN`), the series' name decides; if the name gives no plane, the stack stays
 undecided.
 
-The bundles learn from the T2-weighted fat-suppressed stack (Zhang 2024, section 5.1.2) among the sagittal stacks with
-`MIN_SLICES` slices or more, as recognised by `knee_contrast`: the most likely, then the one with most slices, then the
-last acquired. Stacks whose header indicates another contrast are left out unless any contrast is accepted. If the
-contrast is unknown, or if a localizer is the exam's only sagittal stack, that stack is used with low confidence and a
-note, unless its confidence is below `MIN_CONFIDENCE`. If the exam also has a proper sagittal stack, a localizer is
-never used.
+The bundles learn from the T2-weighted fat-suppressed sagittal stack (Zhang 2024, section 5.1.2). It must have
+`MIN_SLICES` slices or more; `knee_contrast` recognises its contrast. Of several such stacks, the most likely one is
+used, then the one with most slices, then the last acquired. Stacks whose header indicates another contrast are left out
+unless any contrast is accepted. If the contrast is unknown, or if a localizer is the exam's only sagittal stack, that
+stack is used with low confidence and a note, unless its confidence is below `MIN_CONFIDENCE`. If the exam also has a
+proper sagittal stack, a localizer is never used.
 
 Both the axial and the coronal plane are the central slice of a stack, which is the slice nearest to the middle of its
 positions. Stacks that are not localizers come first, then those that cover the middle of the sagittal stack, then the one

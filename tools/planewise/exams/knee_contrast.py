@@ -22,7 +22,7 @@ CONTRASTS = ("t2fs", "any")
 #: Evidence for T2 weighting: from the weighting that a name claims, and from the weighting that the times indicate.
 _NAME_WEIGHTS = {"T2w": 2.0, "PDw": -2.0, "T1w": -2.5, "gradient echo": -2.5}
 _TIME_WEIGHTS = {"T2w": 3.0, "PDw": -3.5, "T1w": -3.5, "gradient echo": -3.5}
-#: Evidence for fat suppression, from the name and from the scan options; then evidence against it, from the name, from scan
+#: Evidence for fat suppression: from the name, and from the scan options. Evidence against it: from the name, from scan
 #: options without fat suppression, and from a name that gives the weighting but does not mention fat.
 _FS_NAME, _FS_OPTIONS, _NO_FS_NAME, _NO_FS_OPTIONS, _SILENT_NAME = 2.5, 2.5, -3.0, -1.5, -0.7
 

@@ -192,8 +192,9 @@ def match_mask(
 
     Returns:
         Pairs (slice of the stack, slice of the mask), and the orientation of the mask's in-plane axes relative to the
-        image's, in the form of `nibabel.orientations.apply_orientation` (``[[0, 1], [1, 1]]`` is no change): masks
-        drawn on converted images are often mirrored. If the mask does not fit: no pairs, and the reason in words.
+        image's axes, because masks drawn on converted images are often mirrored. The orientation has the form of
+        `nibabel.orientations.apply_orientation` (``[[0, 1], [1, 1]]`` is no change). If the mask does not fit: no
+        pairs, and the reason in words.
     """
     try:
         header = nibabel.load(path)
