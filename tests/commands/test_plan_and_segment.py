@@ -253,7 +253,7 @@ def test_broken_files_are_named_and_the_volumes_of_the_gap_are_flagged(exam, tmp
     assert re.search(r"LV: end-diastole \d+ ml \(!\)", outcome.output)
     for text in (outcome.output, page.read_text(), (page.parent / "volumes.csv").read_text()):
         assert "slices are missing between" in text and "mm apart instead of" in text
-    assert (caplog.text + outcome.output).count("off even spacing") == 1
+    assert (caplog.text + outcome.output).count("from even spacing") == 1
 
 
 @pytest.mark.parametrize("command", ["plan", "segment"])

@@ -46,7 +46,7 @@ def test_slices_of_files_make_a_volume_of_their_mean_spacing(tmp_path, caplog):
     assert np.array_equal(item["image"][1, 2].numpy(), [0, 1, 2, 3])
     assert np.allclose(item["image"].affine.numpy(), np.diag([1.5, 1.25, 8.0, 1.0]))
     assert item["slice_affines"][:, 2, 3].tolist() == positions
-    assert "slices are up to 2.0 mm off even spacing" in caplog.text
+    assert "slices deviate by up to 2.0 mm from even spacing" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def _choose_views(result: Recognition, planes: list[Candidate]) -> None:
         same = [plane for plane in planes if plane.view == view]
         if not same:
             continue
-        # of the parallel slices of one series, keep the slice nearest to the middle; then choose the last series
+        # first choose the slice nearest to the middle among the parallel slices of each series, then the last series
         nearest: dict[str, Candidate] = {}
         for plane in sorted(same, key=lambda plane: -abs(plane.distance)):
             nearest[plane.series] = plane

@@ -53,6 +53,7 @@ def named_organ(text: str) -> str | None:
 
 
 def named_view(text: str) -> str | None:
-    """The view that a series' name claims, or None. Names are hints: two series may claim one view, or the wrong one."""
+    """The view that a series' name claims, or None. Names are hints: two series may claim the same view, or a wrong
+    view."""
     plain = re.sub(r"[_\-./|]+", " ", text.lower())
     return next((view for view, pattern in _HINTS.items() if re.search(pattern, plain)), None)

@@ -94,7 +94,7 @@ def with_paths(datalist: dict, change: Callable[[str], str]) -> dict:
 
     def changed(item: dict) -> dict:
         paths = {key: item[key] for key in PATH_KEYS if key in item}
-        # a list names a file for each channel
+        # the value is a list if each channel has its own file
         return item | {key: [*map(change, of)] if isinstance(of, list) else change(of) for key, of in paths.items()}
 
     exams = {}
@@ -203,7 +203,7 @@ def _written_whole(path: Path, mode: int) -> Iterator[TextIO]:
 def _json(value: object) -> str:
     try:
         return json.dumps(value, allow_nan=False, ensure_ascii=False)
-    except ValueError:  # such a number comes from a datalist that was read before
+    except ValueError:  # the number comes from an existing datalist that was read and changed
         raise InputError(
             f"numbers in a datalist must be finite, got {value!r:.80}; correct it, or index again"
         ) from None

@@ -104,7 +104,8 @@ def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) ->
             warnings.simplefilter("ignore")
             start = file.read(_FIRST)
             has_preamble = start[128:132] == b"DICM"
-            # old files start with the first data element: group 0002 or 0008, little endian, a low element number
+            # old files start with the first data element, whose little-endian tag has group 0002 or 0008 and an element
+            # number below 256
             if not has_preamble and (start[:2] not in (b"\x02\x00", b"\x08\x00") or start[3:4] != b"\x00"):
                 raise Refused(NOT_DICOM)
             if _DEFLATED in start:
@@ -155,7 +156,7 @@ def read_frames(path: str | os.PathLike, only_scaled_apart: bool = False) -> lis
             return []
         frames = dataset.pixel_array
         return [frame.T * slope + intercept for frame, (slope, intercept) in zip(frames, scales, strict=True)]
-    except Exception:  # this is a second attempt, so ITK's reason or result counts
+    except Exception:  # if this second attempt fails, too, ITK's reason or result is used
         return []
 
 

@@ -87,7 +87,7 @@ def dicom_report(
     Raises:
         InputError: highdicom refuses the images' headers.
     """
-    import highdicom as hd  # half a second, and only DICOM input needs it
+    import highdicom as hd  # imported late: it takes half a second, and only DICOM input needs it
 
     device = hd.sr.DeviceObserverIdentifyingAttributes(
         uid=generate_uid(entropy_srcs=["planewise", planewise.__version__]),

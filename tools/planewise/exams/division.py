@@ -26,7 +26,7 @@ from planewise.exams.volume import Volume
 from planewise.exams.words import count_of
 
 #: Values of ``--division``. ``auto`` uses the folders of DSBCC and ACDC if they define sections, and the hash
-#: otherwise; the others always use the hash, or always the folders.
+#: otherwise; ``hash`` always uses the hash, and ``folders`` always uses the folders.
 DIVISIONS = ("auto", "hash", "folders")
 DEFAULT_SPLIT = (0.8, 0.1, 0.1)
 #: Zhang 2024, sections 5.1.1 and 5.1.2: 64, 16 and 20 of ACDC's hundred; 800, 200 and 250 of MRNet's 1250.

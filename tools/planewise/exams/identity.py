@@ -42,7 +42,7 @@ def load_salt() -> bytes:
             own.touch(mode=0o600)
             own.write_text(secrets.token_hex(32) + "\n")
             try:
-                os.link(own, path)  # the first process makes the salt; a second process reads it
+                os.link(own, path)  # fails if another process has made the salt first
             except FileExistsError:
                 pass
             except OSError:  # a file system without links

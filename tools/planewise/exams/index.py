@@ -244,7 +244,7 @@ def _read(
     if anatomy.inputs == "photographs":
         found = [read_photographs(scan.photographs, tables or scan.tables, scan.folder)]
     else:
-        # not Path.resolve, which raises an error for a link to itself
+        # os.path.realpath, because Path.resolve raises an error for a link to itself
         own_masks = set(map(os.path.realpath, masks))
         files = [path for path in scan.nifti if os.path.realpath(path) not in own_masks]
         if anatomy.inputs == "volumes":
@@ -267,7 +267,7 @@ def _place(
     """Turn volumes whose slices have known positions into exams. Files that are left out are added to ``scan.skipped``.
 
     Returns:
-        All exams; the volumes that are used; and those among them that stay whole.
+        All exams, the volumes that are used, and the used volumes that stay whole.
     """
     if anatomy.whole:
         return one_stack_each(exams), volumes, volumes

@@ -224,7 +224,7 @@ def central_slice(stack: Stack, point: np.ndarray | None = None) -> int:
     positions = np.array([entry.position for entry in stack.slices])
     from_middle = np.abs(positions - (positions.min() + positions.max()) / 2)
     from_point = np.zeros(len(positions)) if point is None else np.abs(positions - float(point @ stack.normal))
-    # a hundredth of a millimetre: headers round positions
+    # the tolerance of 0.01 mm is for positions that headers round
     near = np.flatnonzero(from_middle <= from_middle.min() + 0.01)
     return int(near[np.argmin(from_point[near])])
 

@@ -243,7 +243,7 @@ def _in_plane(between: np.ndarray, mask_shape: tuple[int, ...]) -> list[tuple[in
     axes = []
     for row in block:
         axis = int(np.abs(row).argmax())
-        # a drift of one pixel over the image means another grid
+        # if the pixels of mask and image drift apart by one pixel over the image, the grids differ
         if abs(abs(row[axis]) - 1) > 1 / max(mask_shape) or abs(row[1 - axis]) > 1 / max(mask_shape):
             return None
         axes.append((axis, int(np.sign(row[axis]))))

@@ -136,7 +136,7 @@ def refuse_what_is_no_slice(
     if modality not in (*modalities, "") or (sop_class and sop_class not in images):
         if modality in (*modalities, "") and sop_class:
             raise Refused(f"{wanted} file without a usable image ({_uid_name(sop_class)})")
-        # a defined term of DICOM; any other text may be somebody's name
+        # only two to eight capitals are repeated, as in DICOM's modalities; any other text may be somebody's name
         raise Refused(f"not {wanted} ({modality if re.fullmatch('[A-Z]{2,8}', modality) else 'another modality'})")
     if int(header["Rows"] or 0) < 1 or int(header["Columns"] or 0) < 1:
         raise Refused(NO_PIXELS)
@@ -208,7 +208,7 @@ def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> No
         size: size of the whole file, bytes.
     """
     if syntax == DEFLATED:
-        return  # read from a buffer; the file's own position is meaningless
+        return  # a deflated file was read from a buffer, so the file's own position is meaningless
     start = file.tell()
     file.seek(start)
     head = file.read(12)
@@ -219,7 +219,7 @@ def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> No
     length = int.from_bytes(head[8:12] if explicit else head[4:8], "big" if big_endian else "little")
     start += 12 if explicit else 8
     if syntax.startswith("1.2.840.10008.1.2.4") or syntax == "1.2.840.10008.1.2.5":
-        # encapsulated: items of stated length up to a delimiter
+        # encapsulated pixels are items that state their length, and end with a delimiter
         file.seek(start)
         while (item := file.read(8))[:4] == b"\xfe\xff\x00\xe0":
             file.seek(int.from_bytes(item[4:], "little"), os.SEEK_CUR)
@@ -263,7 +263,7 @@ def refuse_inflated(content: bytes) -> None:
     Args:
         content: content of the file, deflated after its first group (PS3.10).
     """
-    # after 128 bytes and "DICM": FileMetaInformationGroupLength, 8 bytes of tag, VR and length, and 4 of the value
+    # 128 bytes and "DICM" come first, then FileMetaInformationGroupLength: 8 bytes of tag, VR and length, 4 of the value
     start = 144 + int.from_bytes(content[140:144], "little")
     inflater, grown, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, content[start:]
     while rest and not inflater.eof:

@@ -102,7 +102,7 @@ def scan_folder(
     Raises:
         InputError: there is no such folder, or it cannot be read.
     """
-    # functions of os.path, because those of Path raise errors for unknown users and long names
+    # os.path is used, because the methods of Path raise errors for unknown users and long names
     folder = Path(os.path.expanduser(folder))
     if not os.path.isdir(folder):
         what = "is a file" if os.path.isfile(folder) else "does not exist"
@@ -184,7 +184,7 @@ def _read(
     if workers <= 1 or len(paths) < _SERIAL_FILES:
         yield from ((chunk, read(chunk)) for chunk in chunks)
         return
-    # not fork: the caller may have threads (torch, a progress bar)
+    # fork is not used, because the caller may have threads (torch, a progress bar)
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:

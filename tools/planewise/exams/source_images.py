@@ -152,7 +152,8 @@ def with_values(header: Dataset, **values: object) -> Dataset:
     """A copy of a header with other values; the given header does not change."""
     changed = Dataset()
     for element in header:
-        if element.keyword not in values:  # an element that both headers share would change in both
+        # an element in both headers would be one object, so a new value would change both
+        if element.keyword not in values:
             changed.add(element)
     for keyword, value in values.items():
         setattr(changed, keyword, value)

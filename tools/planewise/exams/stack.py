@@ -91,7 +91,7 @@ class Stack:
             np.array([frame.affine for frame in frames])[:, :3, 3],
             self.slices[0].affine[:3, :2] / self.in_plane,
         )
-        # the origins of a sheared stack drift sideways
+        # the drift is subtracted, because the origins of a sheared stack move sideways from slice to slice
         steps = [(after.affine - before.affine)[:3, 3] for before, after in pairwise(self.slices)]
         drifts = [step @ axes / (step @ self.normal) for step in steps]
         places = origins @ axes - np.outer(origins @ self.normal, np.median(drifts, axis=0) if drifts else (0, 0))

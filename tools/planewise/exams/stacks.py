@@ -111,7 +111,7 @@ def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
         key: {tuple(np.round(np.asarray(frame.affine)[:3, 3], 1)) for frame in members}
         for key, members in acquisitions.items()
     }
-    if sum(map(len, places.values())) < 0.75 * len(frames):  # most positions occur more than once: a series over time
+    if sum(map(len, places.values())) < 0.75 * len(frames):  # a series over time repeats most positions
         return [frames]
     contrasts: list[list[tuple]] = []
     # larger groups first, so that a few repeated slices join the stack to which they belong
@@ -173,8 +173,8 @@ def _positions(frames: Sequence[Frame], normal: np.ndarray) -> np.ndarray:
 def _lies_between(some: Sequence[Frame], others: Sequence[Frame]) -> bool:
     """Whether two series' slices are interleaved with unequal gaps.
 
-    If one series has the odd slices and the other the even ones, the gaps are equal; if a stack was acquired again
-    slightly shifted (with another diffusion weighting, for example), they are unequal.
+    If one series has the odd slices and the other has the even slices, the gaps are equal. If a stack was acquired
+    again with a slight shift (with another diffusion weighting, for example), the gaps are unequal.
     """
     normal = _normal(others[0])
     first, second = (_positions(frames, normal) for frames in (some, others))

@@ -1,8 +1,8 @@
 """Exams in the form of UK Biobank pipelines: a folder for each participant, a NIfTI file for each view.
 
 ``sa``, ``la_2ch`` and ``la_4ch`` are cines; ``la_4ch_ED`` and ``la_4ch_ES`` are frames of a cine, and
-``label_la_4ch_ED`` is the manual mask of a frame. The names are those of the public pipeline of W. Bai and colleagues
-(baiwenjia/ukbb_cardiac), whose affines are those of the scanner.
+``label_la_4ch_ED`` is the manual mask of a frame. The names come from the public pipeline of W. Bai and colleagues
+(baiwenjia/ukbb_cardiac), which keeps the scanner's affines.
 """
 
 from __future__ import annotations
@@ -73,8 +73,7 @@ def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> l
             reason = "mask that a network predicted (seg_..., seg4_...): not a reference"
         elif _LABEL.match(name):
             reason = (
-                "labels of a whole cine or of another grid: only those of frames are read (label_sa_ED, "
-                "label_la_4ch_ES)"
+                "labels of a whole cine or another grid: only labels of frames are read (label_sa_ED, label_la_4ch_ES)"
             )
         skipped[reason].append(str(path))
     return volumes

@@ -63,7 +63,8 @@ def _frames(volume: Volume, number: int) -> list[Frame]:
             kind="",
             text=text,
             description=volume.case,
-            gated=volume.time is not None or bool(volume.view),  # files with a view are frames of cines, too
+            # files with a view are frames of cines, too
+            gated=volume.time is not None or bool(volume.view),
             series=f"{volume.key} {volume.view}".strip(),
             time=volume.time,
             phase=volume.phase if volume.phase in ("ED", "ES") else None,

@@ -125,7 +125,7 @@ def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Pa
         named[place.parent, _MASK_ALONE.sub("", mask)].append((place, mask))
     matches = []
     for volume in without:
-        homes = dict.fromkeys([volume.folder.parent, volume.folder])  # the relative path "." is its own parent
+        homes = dict.fromkeys([volume.folder.parent, volume.folder])  # without duplicates, as "." is its own parent
         matches.append([key for home in homes for key in named.get((home, stem(volume.image)), ())])
     images = Counter(key for keys in matches for key in keys)
     for volume, keys in zip(without, matches, strict=True):
@@ -214,7 +214,7 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
     """
     by_stem = {stem(path): path for path in files}
     masks: dict[str, list[str]] = {}
-    for name in sorted(by_stem, key=len):  # an image's name is shorter than its masks'
+    for name in sorted(by_stem, key=len):  # images first, because their names are shorter than those of their masks
         owners = [image for image in masks if name.startswith(image) and _MASK_WORDS.search(name[len(image) :])]
         if owners:
             masks[max(owners, key=len)].append(name)
