@@ -47,7 +47,7 @@ def location_order(locations: Tensor, mapping: Literal["linear", "sine"] = "line
         Spearman's rank correlation with the targets of evenly spaced slices, -1 to 1; NaN for fewer than three slices or
         equal locations.
     """
-    from scipy.stats import spearmanr  # here, because `planewise index` imports this file and should not wait for SciPy
+    from scipy.stats import spearmanr  # imported late, so that `planewise index` does not wait for SciPy
 
     locations = torch.as_tensor(locations, dtype=torch.float64)
     if len(locations) < 3:

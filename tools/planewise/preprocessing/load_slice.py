@@ -41,8 +41,8 @@ class LoadSliced(MapTransform):
       For a key other than ``image``, ``<key>_frame`` takes precedence.
     - ``time``: index along the fourth axis of a NIfTI cine; default 0.
     - ``affine``: the datalist's affine, 4x4, RAS+, mm. For a single-frame file or a NIfTI volume, the file's own affine
-      is used, and both must agree. For a multi-frame DICOM file, the datalist's affine is used, because ITK gives a
-      single affine for all frames.
+      is used, and must agree with the datalist's affine. For a multi-frame DICOM file, the datalist's affine is used,
+      because ITK gives a single affine for all frames.
     - ``label_map``: ``{value in the file: new value}``, applied to the keys in ``label_keys``.
     - ``label_axes``: the argument of `nibabel.orientations.apply_orientation` that reorients the slices of a mask;
       needed if the axes of the mask and of its image differ.
@@ -178,7 +178,7 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
         raise ValueError("the pixels are not grey values; convert the file, or leave it out") from None
     if array.ndim == 2:
         array = array[..., None]
-    # single slices are not opened twice
+    # files with a single slice are not opened a second time
     elif array.shape[2] > 1 and not is_volume and (frames := read_frames(path, only_scaled_apart=True)):
         array = np.stack(frames, axis=-1)
     return array, np.asarray(meta["affine"], dtype=np.float64), is_volume

@@ -178,7 +178,7 @@ def load_slices(
         uneven = (affines[:, :3, 3] - even).norm(dim=-1).max()
         if remarks and uneven > EVEN_SPACING:
             logger.warning(
-                "exam %s: %sslices are up to %.1f mm off even spacing; the volume is written as if evenly spaced",
+                "exam %s: %sslices deviate by up to %.1f mm from even spacing; the volume is written as if evenly spaced",
                 exam,
                 f"{gap}; " if (gap := missing_slices(affines)) else "",
                 uneven,

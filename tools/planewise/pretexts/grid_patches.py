@@ -19,7 +19,7 @@ def patch_corners(shape: Sequence[int], per_side: int, patch: Sequence[int], pla
     Args:
         shape: shape of the image, d sides.
         per_side: number of cells along each axis.
-        patch: length of a patch along each of the d axes; at most that of a cell (`cell_sides`).
+        patch: length of a patch along each of the d axes; at most the length of a cell (`cell_sides`).
         places: numbers of cells, ``(..., P)`` int64; the last axis of the grid runs fastest.
         draws: random numbers in [0, 1), ``(..., P, d)``, for the position of each patch in its cell.
 

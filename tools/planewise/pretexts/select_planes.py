@@ -24,8 +24,8 @@ class SelectPlanesd(Transform):
         views: the views whose lines are targets, in the order of the heatmap channels.
         missing: what happens if an item lacks one of the views. ``"error"`` refuses the item; ``"mask"`` sets the view's
             plane to NaN, which excludes this target from the loss.
-        parallel: what happens if a view is parallel to the slice (within `PARALLEL_ANGLE`); the values are those of
-            ``missing``.
+        parallel: what happens if a view is parallel to the slice (within `PARALLEL_ANGLE`); the values are the same as
+            for ``missing``.
 
     Raises:
         InputError: a view is missing or parallel and ``"error"`` was requested (the message names the exam and the

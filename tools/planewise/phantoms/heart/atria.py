@@ -16,7 +16,7 @@ def atria(patient: Patient, shape: HeartShape, at: Coordinates, squeeze: float) 
     extend beyond the valve planes, where the ventricles are painted over them. The two atria overlap at the septum.
 
     Args:
-        patient: the patient, whose size determines that of the atria.
+        patient: the patient, whose size determines the size of the atria.
         shape: shape of the heart.
         at: points in the heart's frame, mm, float32.
         squeeze: contraction of the ventricles, 0 at end-diastole and 1 at end-systole.

@@ -58,7 +58,7 @@ def locate(local: np.ndarray) -> Location:
     row = np.clip((level + 1) * HALF, 0, 2 * HALF - np.float32(1e-3))
     column = np.arctan2(y, x) * np.float32(ANGLES / (2 * np.pi)) + ANGLES
     row_index, column_index = row.astype(np.int32), column.astype(np.int32)
-    # float32 minus int32 is float64
+    # float32 minus int32 would be float64
     row_part, column_part = row - row_index.astype(np.float32), column - column_index.astype(np.float32)
     column_index %= ANGLES
     next_column = (column_index + 1) % ANGLES

@@ -1,9 +1,9 @@
 """Exams in the form of UK Biobank pipelines: a folder for each participant, and a NIfTI cine for each view.
 
-The names are those of the public pipeline of W. Bai and colleagues (baiwenjia/ukbb_cardiac): ``sa``, ``la_2ch`` and
-``la_4ch`` are cines, ``sa_ED`` and ``la_4ch_ES`` are their frames, and ``label_sa_ED`` and ``label_la_4ch_ES`` are manual
-masks. The labels are the five structures of Bai 2019, section 3: 1 left ventricle, 2 myocardium, 3 right ventricle, and,
-only in 4ch, 4 left atrium and 5 right atrium.
+The names come from the public pipeline of W. Bai and colleagues (baiwenjia/ukbb_cardiac): ``sa``, ``la_2ch`` and
+``la_4ch`` are cines, ``sa_ED`` and ``la_4ch_ES`` are their frames, and ``label_sa_ED`` and ``label_la_4ch_ES`` are
+manual masks. The labels are the five structures of Bai 2019, section 3: 1 left ventricle, 2 myocardium, 3 right
+ventricle, and, only in 4ch, 4 left atrium and 5 right atrium.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ ADDED = 60
 
 
 def images(files: list[DicomFile]) -> list[DicomFile]:
-    """The files that are still complete DICOM files. Another defect may have emptied or truncated the others."""
+    """The files that are still complete DICOM files. Another defect may have emptied or truncated other files."""
     return [file for file in files if file.dataset is not None]
 
 
