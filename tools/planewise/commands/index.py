@@ -148,7 +148,7 @@ def index(
     Example: planewise index work/exams -o work/datalist.json
     """
     for stream in (sys.stdout, sys.stderr):
-        # because the terminal may have another encoding, and names may not be text
+        # names that the terminal's encoding does not have, or that are not text, are shown with backslashes
         stream.reconfigure(errors="backslashreplace")
     console = Console()
     with refusals("index"):

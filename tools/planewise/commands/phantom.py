@@ -37,7 +37,7 @@ Size = _choice("Size", "demo", "paper")
 # options of all subcommands; each subcommand adds its own layouts and sizes
 Out = Annotated[Path | None, typer.Argument(help="Folder to write to; created if missing.", show_default=False)]
 Exams = Annotated[int, typer.Option(min=1, help="How many exams.")]
-Seed = Annotated[int, typer.Option(help="Exam k of a seed is the same, however many exams there are.")]
+Seed = Annotated[int, typer.Option(help="Exam k of a seed does not depend on the number of exams.")]
 Defects = Annotated[
     list[str] | None,
     typer.Option(
@@ -149,7 +149,8 @@ def knee(
     size: Annotated[
         Size,
         typer.Option(
-            help="demo: about 128 pixels across, slices 6 mm apart. paper: about 256, 3.5 mm; 10 times the work."
+            help="demo: about 128 pixels across, slices 6 mm apart. "
+            "paper: about 256 pixels, slices 3.5 mm apart; 10 times the work."
         ),
     ] = Size.demo,
     defect: Defects = None,

@@ -47,7 +47,7 @@ def refusals(command: str) -> Iterator[None]:
         yield
     except (InputError, OSError) as error:
         if isinstance(error, OSError) and (error.errno is None or isinstance(error, BrokenPipeError)):
-            raise  # an error without a number is not from the operating system; typer handles a closed pipe
+            raise  # errors without a number are not from the operating system; typer handles a closed pipe
         Console(stderr=True).print(f"[bold red]planewise {command}:[/] {literal(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
 

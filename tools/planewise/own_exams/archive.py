@@ -1,4 +1,5 @@
-"""Work through many exams, keep finished ones, leave out broken ones, and list all on a page, the worst first."""
+"""Work through many exams: keep finished exams, leave out broken exams, and list all exams on a page, the worst
+first."""
 
 from __future__ import annotations
 

@@ -164,8 +164,8 @@ def stacks_in(
         The stacks, and the exams that are left out.
 
     Raises:
-        InputError: there is no stack, there are only single slices, which cannot be planned or measured, no stack can be a
-            short axis, or ``min_obliquity`` is not an angle.
+        InputError: there is no stack; there are only single slices, which cannot be planned or measured; no stack can
+            be a short axis; or ``min_obliquity`` is not an angle.
     """
     if not path.exists():
         raise InputError(
@@ -216,7 +216,7 @@ def stacks_in(
 
 
 def _instead(path: Path, reasons: Iterable[str]) -> str:
-    """What to type if the folder holds a knee; empty if it does not."""
+    """The command for a folder that contains a knee; empty for any other folder."""
     if not any(KNEE in why for why in reasons):
         return ""
     return (
@@ -231,7 +231,7 @@ def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) 
         return ""
     if "not_recognised" in item:
         return str(item["not_recognised"])
-    if isinstance(item["image"], list):  # these are DICOM files, which were recognised by their geometry and names
+    if isinstance(item["image"], list):  # DICOM files were already recognised by their geometry and names
         return ""
     try:
         affine = torch.from_numpy(np.asarray(nib.load(item["image"]).affine, dtype=np.float64))
@@ -329,7 +329,7 @@ def asked_for(stacks: Sequence[Mapping[str, Any]], path: Path, whole: bool = Tru
     if not whole or any("exam" in item and not isinstance(item["image"], list) for item in stacks):
         with private_datalist({"test": slices_of(stacks)}) as datalist:
             yield datalist
-    else:  # a bundle that reads the path itself gives the stacks the same names
+    else:  # the bundle can read the path itself, and gives the stacks the same names
         yield path
 
 

@@ -211,7 +211,7 @@ def _phase_plans(
         try:
             said = run_inference(bundle, {**settings, **common, **switches})
         except InputError as error:
-            # if the first phase cannot be planned either, its own run reports it
+            # if the first phase cannot be planned either, the run on the first phases reports the reason
             said = [str(error)]
         # a datalist names the phases by their rank in it
         for item, named in zip(stacks, find_inputs(datalist, "all", "test"), strict=True):
@@ -270,7 +270,7 @@ def _summary(exam: PlannedExam) -> Summary:
             severity = max(severity, angle / 90)
             limits = apart_limits(entry)
             if limits is None:
-                continue  # the error of the plan itself is unknown
+                continue  # without error bounds of the plan, no limit is known
             severity = max(severity, angle / limits[0], offset / limits[1])
             # three digits, because a value may exceed its limit by a few hundredths
             too_far = [

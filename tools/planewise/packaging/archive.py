@@ -64,7 +64,7 @@ def write_zip(folder: Path, path: Path) -> None:
         for name in files_of(folder):
             entry = zipfile.ZipInfo(f"{folder.name}/{name}", STAMP)
             entry.external_attr = 0o100644 << 16
-            entry.create_system = 3  # the zip is marked as made on Unix, so that the mode is used
+            entry.create_system = 3  # Unix, so that programs use the mode
             entry.file_size = (folder / name).stat().st_size
             with open(folder / name, "rb") as source, archive.open(entry, "w") as target:
                 shutil.copyfileobj(source, target, 2**20)

@@ -146,7 +146,7 @@ class Bundle:
         written = sys.dont_write_bytecode
         _forget_scripts()
         sys.path.insert(0, str(self.folder))
-        sys.dont_write_bytecode = True  # no file may be left in the folder
+        sys.dont_write_bytecode = True  # no bytecode may be left in the bundle's folder
         importlib.invalidate_caches()
         try:
             yield

@@ -126,7 +126,7 @@ def flat_scores(scores: Any, name: str = "") -> dict[str, float]:
     set's planes) are left out.
     """
     if isinstance(scores, Mapping):
-        if set(scores) == {"mean", "sd", "median"}:  # of `planewise.reports.tables.summary`
+        if set(scores) == {"mean", "sd", "median"}:  # a result of `planewise.reports.tables.summary`
             return flat_scores(scores["mean"], name) | flat_scores(scores["sd"], f"{name}_sd")
         flat: dict[str, float] = {}
         for key, value in scores.items():

@@ -225,7 +225,7 @@ def training(candidate: Candidate) -> str:
     from the images alone."""
     bundle = candidate.bundle
     preprocessing = ConfigParser(bundle.config("train.yaml")).get_parsed_content("train#preprocessing")
-    # a bundle that does not learn from images has only one transform
+    # bundles that do not learn from images have a single transform instead of a Compose
     steps = preprocessing.flatten().transforms if isinstance(preprocessing, Compose) else [preprocessing]
     channels, of_photographs = _channels(steps), _of_photographs(steps)
     shape = _PHOTOGRAPH if of_photographs else (*_IMAGES[0], channels) if channels > 1 else _IMAGES[0]

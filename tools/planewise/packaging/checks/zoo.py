@@ -64,7 +64,7 @@ def _is_its_twin(file: Path, bundle: Bundle) -> bool:
 
 
 def _is_large(bundle: Bundle, name: str) -> bool:
-    # a run in the bundle's own folder does not belong to it
+    # files of a run in the bundle's folder do not belong to the bundle
     run = name.startswith(("eval/", "runs/", "logs/")) or name.endswith(".ckpt")
     return not run and (bundle.folder / name).stat().st_size > archive.LARGEST
 
@@ -127,7 +127,7 @@ def weights(candidate: Candidate) -> str:
             return f"named in {archive.LARGE}"
         if bundle.is_packaged:
             raise InputError(f"there is neither models/model.pt nor {archive.LARGE} that names it")
-        raise Remark("the bundle has no weights; name those of a run with --weights")
+        raise Remark("the bundle has no weights; name the weights of a run with --weights")
     content, settings = candidate.weights, candidate.settings
     check_weights(content, candidate.network, file.name if named is None else str(named))
     if bundle.is_packaged:
