@@ -24,7 +24,7 @@ from planewise.exams.words import count_of
 if TYPE_CHECKING:
     from planewise.own_exams import SegmentedDatalist
 
-#: Largest number of the bundle's remarks on exams that the terminal shows.
+#: The terminal shows at most this many of the bundle's remarks on exams.
 _MOST_REMARKS = 10
 
 

@@ -40,7 +40,7 @@ class Patient:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, group: str) -> Patient:
-        """A patient of one of the groups of `GROUPS`."""
+        """A patient with one of the diagnoses in `GROUPS`."""
         if group not in GROUPS:
             raise ValueError(f"unknown group {group!r}; groups are {', '.join(GROUPS)}")
         spread = GROUPS[group]

@@ -50,7 +50,7 @@ def hypertrophy(rng: np.random.Generator) -> np.ndarray:
 
 
 def scar(rng: np.random.Generator) -> np.ndarray:
-    """Position of an infarct in the territory of one of the three coronary arteries, as a table, 0 to 1."""
+    """An infarct in the territory of one of the three coronary arteries, as a table, 0 to 1."""
     territory = str(rng.choice(["anterior", "inferior", "lateral"], p=[0.5, 0.32, 0.18]))
     angle = np.radians({"anterior": -50, "inferior": 95, "lateral": 175}[territory] + rng.normal(0, 12))
     around = _bump(angle, np.radians(rng.uniform(38, 58)))

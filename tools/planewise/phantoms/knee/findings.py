@@ -84,7 +84,7 @@ class Findings:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, population: KneePopulation, kind: tuple[bool, bool, bool]) -> Findings:
-        """Sample the signs of a knee of one of `KINDS`."""
+        """Sample the signs of a knee whose kind is one of `KINDS`."""
         abnormal, acl, meniscus = kind
         severity = population.severity
         strong = severity * np.clip(rng.normal(1.0, 0.2, 4), 0.5, 1.4)
