@@ -66,7 +66,7 @@ def test_methods_are_compared_draw_by_draw(tmp_path):
     ]
     (row,) = tables["Paired differences in macro AUC from multitask"][1:]
     assert row[0] == "4, SimCLR minus multitask" and row[-2:] == ["+0.100 +0.010", "inconclusive"]
-    assert "1 of 2 exclude zero" in page.html("")
+    assert "1 of 2 intervals exclude zero" in page.html("")
 
 
 def test_of_reference_masks_alone_there_is_one_row(tmp_path):

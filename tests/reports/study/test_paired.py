@@ -63,7 +63,7 @@ def test_every_method_is_compared_with_scratch_and_with_multitask():
         ],
     ]
     # half-widths of the intervals: .248 and .025, whose median is .137; and .224
-    said = re.findall(r"wider than ([.\d]+) to either side.*?(\d of \d) exclude zero", page.html(""))
+    said = re.findall(r"more than ([.\d]+) to either side.*?(\d of \d) intervals exclude", page.html(""))
     assert said == [("0.137", "1 of 2"), ("0.224", "0 of 1")]
 
 
@@ -87,7 +87,7 @@ AGAIN = "Another seed: differences in mean Dice"
 def verdict(scores, repeats):
     """The table of another seed, and the page's note under it."""
     tables, page = section(scores, repeats)
-    (note,) = re.findall(r"<p class=note>(Each row is the method of that name[^<]*)</p>", page.html(""))
+    (note,) = re.findall(r"<p class=note>(Each row is a method that was pretrained again[^<]*)</p>", page.html(""))
     return tables[AGAIN][1:], note
 
 
@@ -105,10 +105,10 @@ def test_differences_that_are_larger_than_those_of_two_seeds_are_named():
     rows, note = verdict(scores, {"multitask_again": "multitask"})
     assert rows == [["4, multitask again", "-0.050", "-0.174 to +0.074"], ["1, multitask again", "+0.020", "-"]]
     assert note == (
-        "Each row is the method of that name, pretrained again from another seed, minus the first: the two differ only "
-        "by chance. So another seed may change a method's mean Dice by 0.124 with 4 labelled; 0.020 with 1 "
-        "labelled, and the difference of two pretrained methods by 0.124 with 4 labelled; 0.020 with 1 labelled. Differences "
-        "that are significant over the draws, and larger than that: 4: SimCLR minus scratch."
+        "Each row is a method that was pretrained again from another seed, minus the first run of this method: they differ "
+        "only by chance. Another seed may therefore change a method's mean Dice by 0.124 with 4 labelled; 0.020 with 1 "
+        "labelled, and the difference of two pretrained methods by 0.124 with 4 labelled; 0.020 with 1 labelled. These "
+        "differences are significant over the draws and larger than that: 4: SimCLR minus scratch."
     )
     assert AGAIN not in section(scores)[0], "without repeats"
 

@@ -26,7 +26,7 @@ def cine_of(
     """Prepare the phases of a stack for playback on an exam's page.
 
     Args:
-        phases: name, image and label map of each phase; images and label maps have one shape, ``(i, j, slices)``.
+        phases: name, image and label map of each phase; all images and label maps have the same shape, ``(i, j, slices)``.
         spacing: pixel spacing along i and j, mm.
         structures: label value to name.
 

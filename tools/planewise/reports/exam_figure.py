@@ -101,7 +101,7 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
     first = {}
     in_time = sorted(items, key=cycle_fraction)
     for item in reversed(in_time):
-        first[item["slice"]] = item  # the first phase of each slice stays
+        first[item["slice"]] = item  # keep only the first phase of each slice
     stack = [first[rank] for rank in sorted(first)]
     # if there is only one slice, its phases are shown
     choice = stack if len(stack) > 1 else in_time
@@ -117,7 +117,7 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
         if entry.get("items") and view not in others and len(others) < 3:
             item = dict(entry["items"][0], exam=name)
             item["image"] = str(folder / item["image"])
-            with suppress(InputError):  # the datalist contains the plane, so the picture is drawn without the image
+            with suppress(InputError):  # the line of this view's plane is drawn even without its image
                 others[view] = loader(item)["image"]
 
     columns = len(shown)

@@ -42,7 +42,7 @@ FLAGGED = "(!)"
 FIELD = 180.0
 #: Pixel size of a plane's cut through the stack, mm.
 _CUT_SPACING = 1.5
-#: Length of a table's cell from which it counts as a sentence.
+#: A table's cell counts as a sentence if it is longer than this.
 _LONGEST = 24
 #: Approximate distance between vertices of a structure's surface, mm.
 _MESH_SPACING = 2.0

@@ -46,7 +46,7 @@ def puzzle_gallery(
         show_slice(grid[0][column], images[column])
         grid[0][column].set_title(caption, fontsize=8)
         show_slice(grid[1][column], mosaic(tiles[column], per_side))
-        # position q shows the content of the position where the network saw tile q
+        # the network's arrangement puts each tile at its predicted place
         order = predicted[column].argsort()
         show_slice(grid[2][column], mosaic(tiles[column][order], per_side))
         wrong = np.flatnonzero(reference[column][order] != np.arange(len(order)))

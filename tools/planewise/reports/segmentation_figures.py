@@ -14,7 +14,7 @@ from planewise.reports.slices import name_row, prediction_figure, show_slice
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Largest number of slices of a comparison, and the number of the reference's pixels from which a slice is shown.
+#: Maximum number of slices in a comparison, and minimum number of labelled pixels of a slice in it.
 _MOST_SLICES, _FEWEST_PIXELS = 6, 12
 #: Margin (pixels) around the outlined part of a cropped slice.
 _MARGIN = 16
@@ -64,8 +64,8 @@ def method_comparison(slices: Mapping[str, Mapping[str, ShownSlice]], structures
     last. Each slice is cropped to the square around all outlines of the reference and the methods.
 
     Args:
-        slices: for each method, a mapping from captions to slices. Of the slices that all methods have, the first ones in
-            the first method's order are shown; those with only a few pixels of the reference are left out, if others remain.
+        slices: for each method, a mapping from captions to slices. The picture shows the first slices that all methods
+            have, in the first method's order. Slices with only a few labelled pixels are left out if others remain.
         structures: label value to name.
     """
     from matplotlib.figure import Figure

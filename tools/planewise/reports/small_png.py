@@ -34,8 +34,8 @@ def small_png(png: bytes) -> bytes:
 
 
 def _palette(pixels: np.ndarray) -> Image.Image:
-    """Even greys, and the colours that most resemble the coloured pixels. Pillow's own palette tints grey images, or
-    spends all its colours on greys, so that the blue of a small structure turns green."""
+    """A palette of evenly spaced greys and of the colours that most resemble the coloured pixels. Pillow's own palette
+    tints grey images, or spends all its colours on greys, so that the blue of a small structure turns green."""
     chosen = [(level,) * 3 for level in np.linspace(0, 255, _GREYS).round().astype(int).tolist()]
     coloured = pixels[np.ptp(pixels, axis=2) > _COLOURED]
     if len(coloured):

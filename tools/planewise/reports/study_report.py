@@ -92,8 +92,8 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     if tables:
         data = ", ".join(dict.fromkeys(table.data for table in tables))
         whose += (
-            f" Numbers in <i>italics</i> are published ones, on patients ({data}), at full size: they show "
-            "what to expect there, and were not reproduced here. A method that has only a row in italics was not run "
+            f" Numbers in <i>italics</i> are published results on patients ({data}), at full size: they "
+            "show what to expect there, and were not reproduced here. A method that has only a row in italics was not run "
             "here."
         )
     page.add(f"<p class=warning>{whose} Research software, not for clinical use.</p>")

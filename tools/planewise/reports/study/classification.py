@@ -23,8 +23,8 @@ def add(page: Page, study: StudyFolder) -> None:
     start = (
         "As in the paper, pretexts and fine-tunings start from ImageNet weights, except those from scratch."
         if study.config.get("imagenet")
-        else "Here pretexts start from random weights; the paper's start from ImageNet weights, so its rows show "
-        "the gain of both together."
+        else "Here pretexts start from random weights. The paper's pretexts start from ImageNet weights, so its rows show "
+        "the combined gain of pretext and ImageNet weights."
     )
     page.add(
         "<h2>Classification from few labels (Table 5)</h2><p>{} test exams: {}. The "

@@ -22,13 +22,13 @@ def add(page: Page, study: StudyFolder) -> None:
         page.add(
             "<h2>Diagnosis (Table 3)</h2><p>A random forest on ten features is fitted to reference masks and tested "
             "on predicted masks. The score is the area under the ROC curve, averaged over five diagnoses; cells are "
-            "the mean (standard deviation) over the draws. Reference masks give close to the upper limit for segmentation; "
-            "with so few exams, a predicted mask may do better by luck.</p>"
+            "the mean (standard deviation) over the draws. Reference masks show what a perfect segmentation would score; "
+            "with so few exams, predicted masks may score higher by chance.</p>"
         )
     else:
         page.add(
             "<h2>Diagnosis from the outline alone</h2><p>A control: a forest on ten features (volumes, ejection "
-            "fractions and masses of the reference masks, height and weight), without a pixel of the images. If a "
+            "fractions and masses of the reference masks, height and weight). It sees no images. If a "
             "method on hearts alone does not score higher, its score may come from the outline of the mask.</p>"
         )
     rows = []

@@ -44,7 +44,7 @@ def add(page: Page, study: StudyFolder) -> None:
     if add_convergence(page, runs, "val_kappa", "Speed of convergence (Fig. 6)"):
         page.add(
             "<p class=note>The first epoch at which the validation kappa reached the best value of training from "
-            f"scratch, draw by draw, with all {most} graded photographs; cells are over the draws that reached it."
+            f"scratch, draw by draw, with all {most} graded photographs. Cells are over the draws that reached it."
             " The paper's figure shows the curves, which are below.</p>"
         )
     add_paired(page, kappa, "kappa", study.repeats, lead=True)

@@ -27,10 +27,10 @@ def add(page: Page, study: StudyFolder) -> None:
     # a pretext that was added later may have been probed with other counts
     counts = sorted({int(count) for content in found.values() for count in content["linear"]})
     page.add(
-        "<h2>The labels from frozen features, before any fine-tuning</h2><p>The same two probes for every encoder, "
-        "pretrained or random: a ridge regression on standardised features, solved exactly, and the weighted mean of "
-        "up to 20 nearest neighbours. They learn from the same draws of labelled exams as a fine-tuning (in a "
-        "cross-validation, from those of the first fold) and predict {} exams. Cells are the mean (standard "
+        "<h2>The labels from frozen features, before any fine-tuning</h2><p>Every encoder, pretrained or random, gets the "
+        "same two probes: a ridge regression on standardised features, solved exactly, and the weighted mean of up to 20 "
+        "nearest neighbours. They learn from the same draws of labelled exams as the fine-tunings (in a "
+        "cross-validation, those of the first fold) and predict {} exams. Cells are the mean (standard "
         "deviation) over the draws.</p>",
         first["exams"],
     )

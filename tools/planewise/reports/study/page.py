@@ -184,7 +184,7 @@ def _table_as_markdown(table: Table) -> str:
 
 
 def _text_as_markdown(text: str) -> str:
-    """Text in Markdown: headings are converted, and the rest stays HTML, which Markdown accepts, without its classes."""
+    """Convert HTML text to Markdown: convert headings, remove classes, and keep all other HTML, which Markdown accepts."""
     text = re.sub(r"<h([12])>(.*?)</h\1>", lambda found: f"{'#' * int(found[1])} {found[2]}\n\n", text)
     return re.sub(r" class=\w+", "", text)
 

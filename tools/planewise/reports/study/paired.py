@@ -133,8 +133,8 @@ def _add_verdicts(page: Page, name: str, found: Mapping[Compared, Difference], l
     if lines:
         page.lead(
             f"<p>Gain in {name} over training from scratch, mean over the draws. A method is better or worse if the 95 % "
-            "interval of its gain excludes zero; otherwise the draws are inconclusive, and more of them narrow the "
-            f"interval.</p><ul>{''.join(lines)}</ul>"
+            "interval of its gain excludes zero; otherwise the draws are inconclusive, and more draws would narrow "
+            f"the interval.</p><ul>{''.join(lines)}</ul>"
         )
 
 
@@ -214,9 +214,8 @@ def add_differences(
         decided = sum(difference.is_decided for difference in measured)
         page.add(
             "<p class=note>Better or worse: the 95 % interval of the difference excludes zero. Half of these "
-            f"intervals are wider than {half:.3f} to either side, so smaller differences are often missed. "
-            f"{decided} of {len(measured)} exclude zero; if no method differed, one in twenty "
-            "would.</p>"
+            f"intervals extend by more than {half:.3f} to either side of the mean, so smaller differences are often missed. "
+            f"{decided} of {len(measured)} intervals exclude zero; by chance alone, about one in twenty does.</p>"
         )
     return found
 
@@ -248,9 +247,10 @@ def _add_repeats(
     variation.
 
     If only one method was repeated, the measure is the mean difference or half its 95 % interval, whichever is larger,
-    because two seeds may have equal means although they differ in every draw. If several methods were repeated, the measure
-    is the interval, by Student's t over the methods, of a difference between two seeds whose mean is assumed to be zero. A
-    difference from scratch involves one pretraining instead of two, so the measure is then divided by the square root of 2.
+    because two seeds may have equal means although they differ in every draw. If several methods were repeated, the
+    measure is half the 95 % interval of the difference between two seeds, by Student's t over the methods; the mean of
+    this difference is assumed to be zero. A difference from scratch involves one pretraining instead of two, so the
+    measure is then divided by the square root of 2.
 
     Args:
         page: the page to add to.
@@ -286,10 +286,10 @@ def _add_repeats(
         "; ".join(f"{chance[baseline, count]:.3f} with {count} labelled" for count in seeds) for baseline in _BASELINES
     )
     page.add(
-        "<p class=note>Each row is the method of that name, pretrained again from another seed, minus the "
-        f"first: the two differ only by chance. So another seed may change a method's {name} by {scratch}, "
-        f"and the difference of two pretrained methods by {multitask}. Differences that are "
-        "significant over the draws, and larger than that: {}.</p>",
+        "<p class=note>Each row is a method that was pretrained again from another seed, minus the first run of this "
+        f"method: they differ only by chance. Another seed may therefore change a method's {name} by {scratch}, "
+        f"and the difference of two pretrained methods by {multitask}. These differences are "
+        "significant over the draws and larger than that: {}.</p>",
         _by_labels(larger) or "none",
     )
 

@@ -14,8 +14,8 @@ def add(page: Page, study: StudyFolder) -> None:
     if not pictures:
         return
     page.add(
-        f"<h2>View planning from the {study.anatomy.stack} alone</h2><p>Test exams; the network did not see "
-        f"their {study.anatomy.views}. Dashed: the planes fitted over the stack.</p>"
+        f"<h2>View planning from the {study.anatomy.stack} alone</h2><p>These are test exams; the network did not "
+        f"see their {study.anatomy.views}. Dashed lines show the planes fitted over the stack.</p>"
     )
     for number, picture in enumerate(pictures[:_EXAMS]):
         plan = read_json(picture.with_name("plan.json")) or {"views": {}}

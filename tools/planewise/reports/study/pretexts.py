@@ -31,13 +31,13 @@ def add(page: Page, study: StudyFolder) -> None:
         page.table("Relative orientation", ["pretext", "view", *_ORIENTATION.values(), "heatmap MSE"], rows)
         page.add(
             "<p class=note>Mean (standard deviation). The paper reports heatmaps only. A technologist, real or "
-            "simulated, prescribed the planes, and the technologist's own error is part of these numbers; angle "
-            f"and distance show what was learned; the mean squared error hardly does.{study.anatomy.planners}</p>"
+            "simulated, prescribed the planes, and the technologist's own error is part of these numbers. Angle "
+            f"and distance show what was learned, but the mean squared error hardly does.{study.anatomy.planners}</p>"
         )
     if rows := _position_rows(metrics):
         page.table("Anatomical positions", ["pretext", "square", "Dice", "centre, error (mm)", "not found"], rows)
         page.add(
-            "<p class=note>Squares along the lines of two planes (Bai 2019, which gives no scores for them). "
+            "<p class=note>The squares lie along the lines of two planes (Bai 2019 gives no scores for them). "
             "Centre errors: mean (standard deviation), for squares that lie wholly on their image and were "
             "found.</p>"
         )

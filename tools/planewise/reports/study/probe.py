@@ -27,11 +27,11 @@ def add(page: Page, study: StudyFolder) -> None:
     if not slices:  # there is no probe, or the exams' slices have no location, as in ACDC
         return
     page.add(
-        "<h2>Slice location from frozen features, before any fine-tuning</h2><p>The same probe for every "
-        "pretext: its encoder as pretrained, with average pooling of the deepest level. A ridge regression on"
-        " these features predicts where a slice lies in its stack; each exam is predicted from other exams. "
-        "The nearest neighbour is the slice of another exam with the most similar features, and its distance "
-        "is how far apart the two lie in their stacks.</p>"
+        "<h2>Slice location from frozen features, before any fine-tuning</h2><p>Every pretext gets "
+        "the same probe: its pretrained encoder is frozen, and its deepest level is averaged. A ridge regression on"
+        " these features predicts the relative location of a slice in its stack; each exam is predicted from other exams. "
+        "The nearest neighbour is the slice of another exam with the most similar features; its distance "
+        "is the difference between the relative locations of the two slices.</p>"
     )
     header = [
         "pretext",

@@ -86,8 +86,8 @@ def add(page: Page, study: StudyFolder) -> None:
     add_budgets(page, study)
     if len({content["exams"] for _, contents in _by_method(runs) for content in contents}) > 1:
         page.add(
-            "<p class=note>Methods with fewer test exams work on hearts alone, and left out exams whose mask "
-            "cannot be a heart: their scores are for the other exams.</p>"
+            "<p class=note>Methods with fewer test exams work on hearts alone. They leave out exams whose mask "
+            "cannot be a heart, so their scores are for the other exams.</p>"
         )
     _add_validation(page, runs)
     _add_convergence(page, runs)
@@ -102,10 +102,10 @@ def add(page: Page, study: StudyFolder) -> None:
         )
         add_differences(page, "Paired differences in macro AUC between masks", auc, _compared(auc, _of_masks))
         page.add(
-            "<p class=note>All draws share the test exams, so the intervals reflect other trainings and not other"
-            " patients. Each pretraining is one run from one seed, which all draws share, so the intervals do not"
-            " include its own chance variation; and it has seen the images of most validation folds, without "
-            "their classes. Of twenty intervals, one is expected to exclude zero by chance.</p>"
+            "<p class=note>All draws share the test exams, so the intervals reflect the variation between trainings, not"
+            " between patients. Each pretraining ran once, from one seed, for all draws, so the intervals do not include"
+            " its chance variation. It has also seen the images of most validation folds, without their classes."
+            " Of twenty intervals, one is expected to exclude zero by chance.</p>"
         )
         page.figure(
             convergence_curves(_panels(runs), "val_loss", "validation loss"),
@@ -221,8 +221,8 @@ def _add_controls(page: Page, runs: FineTunings) -> None:
             "<p class=note>Macro AUC on the test exams. The linear layer is the network's own, trained on augmented "
             "images; the logistic regression is scikit-learn's, on the same features of the images as they are, "
             "standardised and fitted until it converges. If it scores much higher, the linear layer is not trained "
-            "well. Random is a backbone with its initial weights, frozen too: a pretraining that scores no higher shows "
-            "no use for this task.</p>"
+            "well. Random is a frozen backbone with its initial weights: a pretraining that scores no higher is of no "
+            "use for this task.</p>"
         )
 
 
@@ -240,7 +240,7 @@ def _add_validation(page: Page, runs: FineTunings) -> None:
     if rows:
         page.table("Validation", ["labelled exams, method", "loss", "macro AUC", "draws"], rows)
         page.add(
-            "<p class=note>Scores on the exams that stopped each draw, at the kept epoch. Choose settings by this"
+            "<p class=note>Scores on each draw's validation exams, at the kept epoch. Choose settings by this"
             " table, and look at the test scores only once.</p>"
         )
 
@@ -258,8 +258,8 @@ def _add_convergence(page: Page, runs: FineTunings) -> None:
         page.add(
             "<p class=note>The first epoch at which the validation loss had covered 95 % of its total decrease "
             "(our definition), and the number of epochs until it stopped falling. A network that learns next to "
-            "nothing converges early: read this together with the AUC. End-to-end training may use another "
-            "learning rate than training of the linear layer alone. The paper's curves are for its AMYL and HCM "
+            "nothing converges early: read this together with the AUC. End-to-end training and training of the "
+            "linear layer alone may use different learning rates. The paper's curves are for its AMYL and HCM "
             "exams only.</p>"
         )
 
@@ -275,11 +275,11 @@ def _add_saliency(page: Page, runs: FineTunings) -> None:
         header = ["labelled exams, method", *(f"{called}, {phase}" for phase in _PHASES for called in _SHARES.values())]
         page.table("Share of saliency inside the heart", [*header, *(f"exams, {phase}" for phase in _PHASES)], rows)
         page.add(
-            "<p class=note>Grad-CAM of the predicted class, on test exams with masks; exams are those whose map "
-            "is not zero everywhere. The heart's share of the image is the value for a uniform map. The maps are "
-            "as coarse as the network's last levels, so even a map of the heart alone spills over its border: the"
-            " share stays below 1, and far below in small images. The heart is the mask as it was drawn; images "
-            "of hearts alone show a margin around it.</p>"
+            "<p class=note>Grad-CAM of the predicted class, on test exams with masks; the last columns count "
+            "the exams whose map is not zero everywhere. The heart's share of the image is the value for a uniform map."
+            " The maps are as coarse as the network's last levels, so even a map of the heart alone spills over its"
+            " border: the share stays below 1, and in small images far below 1. The heart is the mask as it was drawn;"
+            " images of hearts alone show a margin around it.</p>"
         )
 
 
