@@ -24,19 +24,18 @@ _MIXING = "monai.transforms.regularization."
 
 
 class EachImaged(Transform, RandomizableTrait):
-    """Apply a transform of MONAI to one image of a batch after the other, so that each image has its own random numbers.
+    """Apply a MONAI transform to each image of a batch in turn, so that each image has its own random numbers.
 
     Such a transform takes the entries of one item: ``image`` ``(C, i, j)`` or ``(C, i, j, k)``, masks of that shape, and the
-    batch's other entries without their first axis. Applied to the whole batch, it would take the batch for channels. Its
+    batch's other entries without their first axis. It would mistake the first axis of a whole batch for channels. Its
     random numbers are seeded from torch's global generator on the CPU (`own_draws`). It may add and delete entries.
 
     Args:
         transform: a transform, or a `Compose` of transforms.
 
     Raises:
-        InputError: the transform moves the images of a batch with ``planes``, whose position in the image a pretext computes
-            from ``affine``. MONAI would not move this affine with the image. Or the transform returns several samples of an
-            image.
+        InputError: the transform returns several samples of an image; or it moves images, and the batch has ``planes``.
+            Their position in the image is computed from ``affine``, which MONAI would not update.
     """
 
     def __init__(self, transform: Callable[[dict[Hashable, Any]], Mapping[Hashable, Any]]) -> None:
@@ -117,7 +116,7 @@ def _takes_one_image(leaf: Any) -> bool:
 
 
 def _parts(transform: Any) -> Iterator[Any]:
-    """A transform, and those of which it consists (`OneOf`, `SomeOf`)."""
+    """Yield a transform and, for a combination of transforms (`OneOf`, `SomeOf`), its parts."""
     yield transform
     for part in getattr(transform, "transforms", ()):
         yield from _parts(part)

@@ -17,10 +17,11 @@ from planewise.old_names import old_arguments
 class RandBrightnessBatchd(Transform, RandomizableTrait):
     """Change the contrast and brightness of some images of a batch at random (Taleb 2020, appendix A).
 
-    ``x`` becomes ``mean + contrast (x - mean) + brightness``, clipped to [0, 1], where the mean is that of the channel. A
-    batch contains ``image`` ``(B, C, ...)`` in [0, 1], 2D or 3D, and ``image_padding`` ``(B, C)``, which is changed in the
-    same way. Each image is changed by its own random amounts, which are the same for all its channels. For standardised
-    images, use `RandIntensityBatchd`. Random numbers come from torch's global generator on the CPU (`own_draws`).
+    ``x`` becomes ``mean + contrast (x - mean) + brightness``, clipped to [0, 1], where ``mean`` is the mean of the
+    channel. A batch contains ``image`` ``(B, C, ...)`` in [0, 1], 2D or 3D, and ``image_padding`` ``(B, C)``, which is
+    changed in the same way. Each image is changed by its own random amounts, which are the same for all its channels. For
+    standardised images, use `RandIntensityBatchd`. Random numbers come from torch's global generator on the CPU
+    (`own_draws`).
 
     Args:
         prob: probability that an image is changed.

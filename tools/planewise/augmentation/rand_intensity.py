@@ -14,8 +14,8 @@ from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
 from planewise.old_names import old_arguments
 
-#: Number of knots along each axis, between which the shading is interpolated. With so few, fields are as smooth as a
-#: coil's.
+#: Number of knots along each axis, between which the shading is interpolated. Few knots make the shading as smooth as
+#: that of a coil.
 _KNOTS = 4
 
 
@@ -23,15 +23,15 @@ class RandIntensityBatchd(Transform, RandomizableTrait):
     """Change the contrast, the shading and the noise of every image of a batch by its own random amount.
 
     Scanners and protocols differ in all three, so weights trained on varied images generalise better. (Zhang 2024 does
-    not make these changes; its settings leave them at zero.) A batch contains ``image`` ``(B, C, ...)``, 2D or 3D, and
-    ``image_padding`` ``(B, C)``, the value of the background. All channels of an image (the slices of a stack) are
-    changed equally. The changes are made in this order:
+    not make these changes, so the bundles of its pretexts set them to zero.) A batch contains ``image`` ``(B, C, ...)``,
+    2D or 3D, and ``image_padding`` ``(B, C)``, the value of the background. All channels of an image (the slices of a
+    stack) are changed equally. The changes are made in this order:
 
     1. gamma: the image is scaled to [0, 1] and raised to the power ``exp(u)``, with u uniform in ``[-gamma, gamma]``;
     2. bias field: the difference from the background is multiplied by ``exp(f)``, with a smooth field f in
        ``[-bias_field, bias_field]``;
-    3. noise: Gaussian noise is added. Its standard deviation is a share of that of the image, drawn uniformly from
-       ``[0, noise]``.
+    3. noise: Gaussian noise is added. Its standard deviation is the image's own, times a factor from ``[0, noise]``,
+       drawn uniformly.
 
     Then the image and ``image_padding`` are standardised again. Random numbers come from torch's global generators, so
     they depend only on the seed of the iteration; several processes draw the same numbers as a single process (`own_draws`).
@@ -39,7 +39,7 @@ class RandIntensityBatchd(Transform, RandomizableTrait):
     Args:
         gamma: largest absolute value of the exponent's logarithm; 0 leaves the contrast unchanged.
         bias_field: largest absolute change of the logarithm of the brightness; 0 leaves the shading unchanged.
-        noise: largest standard deviation of the noise, as a share of that of the image; 0 adds no noise.
+        noise: largest standard deviation of the noise, as a share of the image's standard deviation; 0 adds no noise.
     """
 
     @old_arguments
