@@ -36,7 +36,7 @@ def at_cycle_points(items: Sequence[Mapping[str, Any]], points: Iterable[float] 
 def cycle_fraction(item: Mapping[str, Any]) -> float:
     """An item's time in the cardiac cycle, in [0, 1): its ``phase``, or the usual time of a named phase.
 
-    An item with another name, or without a phase, counts as end-diastole.
+    An item without a phase, or with an unknown name of a phase, counts as end-diastole.
     """
     phase = item.get("phase", 0.0)
     return NAMED_PHASES.get(phase, 0.0) if isinstance(phase, str) else phase

@@ -32,7 +32,7 @@ ROOMS = ("data", "exams", "geometry", "preprocessing")
 #: Packages that compute the contents of a cache.
 PACKAGES = ("monai", "torch", "numpy", "scipy", "itk-core", "nibabel", "pillow")
 
-#: The modules of these packages. Versions represent them instead of their code.
+#: The modules of these packages. A cache depends on their versions, not on their code.
 _VERSIONED = ("monai", "torch", "numpy", "scipy", "itk", "nibabel", "PIL")
 
 #: This package's folder. The folder has the package's name, which differs in a packaged bundle.

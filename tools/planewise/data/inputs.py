@@ -45,8 +45,8 @@ def find_inputs(
 
     Returns:
         ``{"image": path}`` for a volume; ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files, with
-        `recognition_remarks` if it is certainly or possibly not the requested stack, and with ``doubts`` about the series
-        of the other views, if there are any.
+        `recognition_remarks` if it is not, or may not be, the requested stack, and with ``doubts`` if the series of the
+        other views are uncertain.
 
     Raises:
         InputError: the path does not exist, or contains nothing that can be used.
@@ -159,7 +159,7 @@ def _from_files(
         item = {"image": slices, "exam": stack.exam, "views": stack.views, **remarks}
         if stack.doubts:
             item["doubts"] = stack.doubts
-        # if the caller wants to know what is left out, it also decides whether to use an unrecognised stack
+        # a caller that passes left_out decides itself whether to use an unrecognised stack
         for remark in remarks.values() if left_out is None else ():
             logger.warning("exam %s: %s. It is processed anyway: look at the images first", stack.exam, remark)
         if several[stack.exam] > 1:

@@ -52,7 +52,7 @@ def volumes_or_slices(
 
 
 class VolumeSliceDataset(VolumeDataset):
-    """The slices across the third axis of a `VolumeDataset`'s volumes, for methods for volumes in their 2D form.
+    """The slices across the third axis of a `VolumeDataset`'s volumes, for the 2D form of a method for volumes.
 
     The preprocessing and the cache are those of the volumes, so both forms see the same voxels. A batch contains
     ``image`` ``(B, channels, i, j)``, masks ``(B, 1, i, j)`` and each slice's own ``affine`` ``(B, 4, 4)``; `items` has
