@@ -14,16 +14,16 @@ from planewise.engines.auxiliary_task import AuxiliaryTask
 from planewise.engines.seeding import SeedHandler, epoch_sampler
 from planewise.old_names import old_arguments
 
-#: Key in the optimiser's state whose entry maps the number of each weight to the other task's averages.
+#: A key in the optimiser's state. Its entry maps the number of each weight to Adam's averages for the other task.
 OTHER_TASK = "other_task"
 
 
 class AuxiliaryTaskHandler:
     """Before every ``interval`` steps of a trainer, make one step on another task's batch (Bai 2019, section 3).
 
-    This approximates the loss ``L = L_task1 + beta L_task2``. Task 2 is the trainer's own task; the paper calls its
-    iterations the sub-iterations of the new task. Step k of the other task uses the same batch and random numbers as step k
-    of a separate training of that task with the same seed, so an interrupted and resumed run makes the same steps. The
+    This approximates the loss ``L = L_task1 + beta L_task2``. Task 2 is the trainer's own task. (The paper calls the
+    trainer's iterations "sub-iterations".) Step k of the other task uses the same batch and random numbers as step k of a
+    separate training of that task with the same seed, so an interrupted and resumed run makes the same steps. The
     trainer's own batches and random numbers are the same as without the other task.
 
     The other task's mean loss over an epoch becomes the trainer's metric ``pretext_loss``. Attach this handler before
@@ -45,13 +45,13 @@ class AuxiliaryTaskHandler:
         self.interval = interval
         self.seed = seed
         self._batches: Iterator[dict[str, Any]] = iter(())
-        self._done = -1  # number of steps of the other task before the next batch of `_batches`
+        self._done = -1  # number of the other task's steps that precede the next batch of `_batches`
         self._losses: list[torch.Tensor] = []
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
-        # before SeedHandler seeds the trainer's own step
+        # this event comes before SeedHandler seeds the trainer's own step
         engine.add_event_handler(Events.GET_BATCH_STARTED, self._step)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._report)
 
@@ -86,7 +86,7 @@ class AuxiliaryTaskHandler:
         own = {number: state.pop(weight) for number, (_, weight) in enumerate(places) if weight in state}
         for number, kept in state.pop(OTHER_TASK, {}).items():
             group, weight = places[number]
-            # from a checkpoint, the state is on the CPU; only a fused step counts on the device
+            # a checkpoint's state is on the CPU; the step count moves to the device only if the step is fused
             moved = {name for name in kept if name != "step" or group.get("fused")}
             state[weight] = {name: value.to(weight.device) if name in moved else value for name, value in kept.items()}
         state[OTHER_TASK] = own

@@ -345,7 +345,7 @@ def _fits(loaded: Any, own: Any) -> bool:
     if isinstance(own, torch.Tensor):
         return isinstance(loaded, torch.Tensor) and loaded.shape == own.shape and not not_finite({"": loaded})
     if isinstance(own, Mapping):
-        # PyTorch gives states of earlier versions the keys that they lack, and keeps those that it no longer uses
+        # PyTorch adds missing keys to states of earlier versions, and keeps keys that it no longer uses
         return isinstance(loaded, Mapping) and all(key in loaded and _fits(loaded[key], own[key]) for key in own)
     if isinstance(own, list | tuple):
         return isinstance(loaded, list | tuple) and len(loaded) == len(own) and all(map(_fits, loaded, own))

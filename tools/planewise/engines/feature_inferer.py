@@ -17,8 +17,8 @@ class FeatureInferer(AutocastInferer):
     """Run the encoder of a network on volumes, or on batches of their slices; the network's own head is not used.
 
     Called with volumes ``(B, C, i, j, k)`` and a network with an ``encoder``, it returns the features of each slice,
-    ``(B, D, k)`` (`encoder_features`). For a network for volumes, and for images ``(B, C, i, j)``, it returns
-    ``(B, D, 1)``.
+    ``(B, D, k)`` (`encoder_features`). If the network takes volumes, or the inputs are images ``(B, C, i, j)``, it
+    returns ``(B, D, 1)``.
 
     Args:
         batch_size: number of slices per call of the encoder.

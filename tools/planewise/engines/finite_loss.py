@@ -11,9 +11,9 @@ from planewise.errors import InputError
 class FiniteLossHandler:
     """Stop a run whose loss has become NaN or infinite, before its weights are validated or written.
 
-    The losses stay on their device, and are checked every ``interval`` steps and at the end of each epoch. A GPU
-    therefore makes the host wait no more often than logging does. Attach this handler to the trainer before the
-    handlers that validate and write.
+    The losses stay on their device, and are checked every ``interval`` steps and at the end of each epoch. With a GPU,
+    these checks therefore make the host wait no more often than logging does. Attach this handler to the trainer before
+    the handlers that validate and write.
 
     Args:
         interval: number of steps between two checks.

@@ -21,7 +21,7 @@ from planewise.reports.history import read_history
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after which a first epoch that has not ended reports its pace.
+#: If the first epoch takes longer than this number of seconds, its pace is logged.
 _QUIET = 20.0
 
 

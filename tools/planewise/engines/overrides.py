@@ -131,7 +131,7 @@ def _taken_by(place: Any) -> set[str] | None:
             names |= {parameter.name for parameter in parameters} | ARGUMENTS.get(target.__name__, {}).keys()
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
                 return names
-            # our own engines pass the arguments that they do not name on to their base class
+            # our own engines accept further arguments and pass them to their base class
             target = target.__base__ if getattr(target, "__module__", "").startswith(f"{__package__}.") else None
     except (TypeError, ValueError, ErrorDuringImport):  # a target without a readable signature
         return None

@@ -22,7 +22,7 @@ from planewise.engines.same_buffers import SameBuffersHandler
 from planewise.engines.seeding import SeedHandler, epoch_sampler
 from planewise.losses import logged_terms
 
-#: Seed of every validation. It is always the same, so that the scores of different epochs can be compared.
+#: Seed of every validation. It is constant, so that the scores of different epochs can be compared.
 _VALIDATION_SEED = 0
 
 

@@ -28,7 +28,7 @@ from planewise.old_names import with_new_names
 
 logger = logging.getLogger(__name__)
 
-#: A setting that only bundles with whole series as batches have. For these bundles, cuDNN's search for algorithms is off,
+#: Only bundles whose batches are whole series have this setting. For these bundles, cuDNN's search for algorithms is off,
 #: because it would be repeated for every new number of slices.
 _FREE_LENGTH = "max_slices"
 

@@ -50,8 +50,8 @@ def write_run(
         resume: False overwrites earlier files.
         files: maps the name of each file whose content belongs to the configuration to its `digest`.
         about: further entries of the record (seed, processes, devices).
-        weights: folder of the run's weights. An earlier run that left neither weights there or in ``models``, nor a
-            ``history.csv``, ended in its first epoch, and is replaced.
+        weights: folder of the run's weights. If this folder and ``models`` contain no weights, and there is no
+            ``history.csv``, the earlier run ended in its first epoch and is replaced.
 
     Raises:
         InputError: the folder is in use or not writable, or contains the weights of another run. (A run that differs only
