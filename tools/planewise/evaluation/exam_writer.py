@@ -40,7 +40,7 @@ class ExamWriter:
             self.written.add(exam)
 
     def _finish(self, engine: Engine) -> None:
-        if self.written:  # a number, because a name may be that of a file, with a person's name in it
+        if self.written:  # only the number, because a folder's name may contain a person's name
             logger.info("wrote %s into the output folder, one for each result", count_of(len(self.written), "folder"))
 
     def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from planewise.reports.research_only import RESEARCH_ONLY
 class GradeAnswerd(Transform):
     """Add to an item the grade that follows from its probabilities.
 
-    MONAI Label shows ``pred`` as labels and returns ``result`` as JSON, so its answer is empty labels and the grade.
+    MONAI Label shows ``pred`` as labels and returns ``result`` as JSON, so it gets empty labels and the grade.
 
     Reads ``image``, ``(C, i, j)``, and ``pred``, probabilities of a grade above each threshold, ``(thresholds,)``. Writes
 

@@ -40,8 +40,8 @@ def probe_labels(
     ``metrics.json``.
 
     The encoder is not trained; its weights are pretrained, or random if no weights were loaded. A ridge regression
-    (`linear_probe`) and the nearest neighbours (`neighbour_probe`) learn from the exams that a fine-tuning with the same
-    ``num_subjects`` and ``subject_seed`` learns from, and predict the other exams.
+    (`linear_probe`) and the nearest neighbours (`neighbour_probe`) are fitted to the exams that a fine-tuning run would
+    use with the same ``num_subjects`` and ``subject_seed``. They predict the exams of ``scored``.
 
     Args:
         network: network with a ``head`` (`planewise.networks.NamedParts`).

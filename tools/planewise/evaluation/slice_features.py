@@ -17,8 +17,8 @@ from planewise.reports.tables import json_values
 class SliceFeaturesd(Transform):
     """Add to an item the features of its slices.
 
-    MONAI Label shows ``pred`` as labels and returns ``result`` as JSON. If there are only features, its answer is empty
-    labels and the features.
+    MONAI Label shows ``pred`` as labels and returns ``result`` as JSON. If there are only features, it gets empty labels
+    and the features.
 
     Reads ``image``, ``(C, i, j, slices)``. Writes
 

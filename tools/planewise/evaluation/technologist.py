@@ -14,11 +14,11 @@ from planewise.geometry import plane_errors
 
 
 def technologist_errors(laid: Mapping[str, Any], anatomy: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Median errors over exams. Like a network's errors, they are measured at the heart, where the planes of the first
-    two views cross the middle slice of the stack.
+    """Median errors over exams. The differences are measured like a network's errors: at the heart, where the planes of
+    the first two views cross the middle slice of the stack.
 
     Args:
-        laid: the sections of a datalist of phantoms, with their items, whose planes have the technologist's errors.
+        laid: a datalist of phantoms, as its sections with their items. The planes have the technologist's errors.
         anatomy: the same exams without errors; further exams are ignored.
 
     Returns:

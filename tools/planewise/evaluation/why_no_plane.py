@@ -16,7 +16,7 @@ _ACROSS = ("sagittal", "coronal", "axial")
 SHORT_AXIS_OBLIQUITY = 15.0
 #: Largest accepted angle between a stack's normal and the usual long axis of the left ventricle, degrees. The long axes of
 #: hearts are within 35 degrees of it; the remaining degrees allow for the tilt of the stack. The largest angle among 600
-#: phantoms is 27 degrees; of stacks that are rotated by 16 to 30 degrees from the body's planes, 70 % exceed the limit.
+#: phantoms is 27 degrees. Of the stacks at 16 to 30 degrees from the body's planes, 70 % exceed the limit.
 OFF_AXIS = 45.0
 
 
