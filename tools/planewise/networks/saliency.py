@@ -78,7 +78,8 @@ def _grad_cam(network: nn.Module, encoders: list[nn.Module], image: Tensor, outp
     ]
     try:
         with eval_mode(network), torch.enable_grad():
-            # a compiled network ignores new hooks unless forward is called; a frozen network needs an image with a gradient
+            # call forward itself, because a compiled network ignores new hooks; a frozen network needs an image with a
+            # gradient
             score = network.forward(image[None].detach().clone().requires_grad_(True))[0, output]
             gradients = torch.autograd.grad(score, kept)
     finally:
