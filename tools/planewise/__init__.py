@@ -18,7 +18,7 @@ __all__ = ["index", "load_bundle", "plan", "segment"]
 
 __version__ = "0.2.0"
 
-# at import, MONAI logs that a GPU decoder is missing, which users do not need
+# MONAI logs at import that a GPU decoder is missing; users do not need this decoder
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
 _ROOMS = (
@@ -46,10 +46,10 @@ _FUNCTIONS = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FUNCTIONS:  # MONAI is imported only when one of them is used
+    if name in _FUNCTIONS:  # MONAI is imported only when one of these functions is used
         module, function = _FUNCTIONS[name]
         return getattr(import_module(module), function)
-    # after `$import planewise`, a config may name any room; the console script imports only the rooms that it needs
+    # after `$import planewise`, a config may name any subpackage; the console script imports only those that it needs
     if name in _ROOMS:
         return import_module(f"planewise.{name}")
     raise AttributeError(f"module 'planewise' has no attribute {name!r}")

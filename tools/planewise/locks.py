@@ -14,7 +14,7 @@ from planewise.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-#: Maps each folder that this process has locked until it ends to its open lock file.
+#: Maps each folder that this process has locked to its open lock file. The lock lasts until the process ends.
 _held: dict[Path, IO[str]] = {}
 
 

@@ -1,6 +1,4 @@
-"""Settings that determine how and where a run is executed, and where its files are; and how runs with other settings
-compare.
-"""
+"""Name the settings that determine only how and where a run is executed, and compare the settings of two runs."""
 
 from __future__ import annotations
 

@@ -64,10 +64,10 @@ Made = TypeVar("Made", bound=Callable[..., None])
 
 
 def old_names(room: str, now: Mapping[str, str | tuple[str, dict[str, Any]]]) -> Callable[[str], Any]:
-    """Return a ``__getattr__`` for a room, which finds the object behind an old name and logs a warning.
+    """Return a ``__getattr__`` for a subpackage, which finds the object behind an old name and logs a warning.
 
     Args:
-        room: dotted name of the room, such as ``planewise.losses``.
+        room: dotted name of the subpackage, such as ``planewise.losses``.
         now: maps each old name to the new name, or to the new name and the arguments that make the new object behave
             like the old one.
     """
