@@ -93,8 +93,9 @@ def whole_batches(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:
     if type(transform) is not Compose:
         other = next(type(leaf).__name__ for leaf in leaves if not _takes_one_image(leaf))
         raise InputError(
-            f"train#augmentation: {type(transform).__name__} has {single[0]}, which takes one image, and {other}, which takes"
-            f" a whole batch; wrap each such transform of MONAI, here {single[0]}, in planewise.augmentation.EachImaged"
+            f"train#augmentation: {type(transform).__name__} combines {single[0]}, which takes one image, with {other}, "
+            f"which takes a whole batch; wrap {single[0]}, and other MONAI transforms that take one image, in planewise."
+            "augmentation.EachImaged"
         )
     parts: list[Callable[[Any], Any]] = []
     for one_image, run in groupby(transform.transforms, lambda part: all(map(_takes_one_image, _leaves(part)))):
