@@ -25,7 +25,7 @@ from planewise.preprocessing.exam_name import exam_of
 from planewise.text_files import read_json
 from planewise.unreadable import UNREADABLE
 
-#: Keys of an item that determine which part of which file is read.
+#: Keys of an item that determine its file and the part of the file to read.
 _PLACE = ("image", "frame", "time", "affine")
 #: Keys of an item that belong to its slice, not to its volume.
 _OF_A_SLICE = ("frame", "label_frame", "affine", "slice", "location", "planes", "stack")

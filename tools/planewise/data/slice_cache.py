@@ -279,7 +279,7 @@ def _rows(path: Path, rows: int, mode: str) -> np.ndarray:
 
 def _mapped(array: np.ndarray) -> torch.Tensor:
     """An array on disk as a tensor. The tensor is read-only; writing to it would crash the process."""
-    # the writable mode "c" is no alternative: Linux refuses it if the file is larger than the memory
+    # the writable mode "c" cannot be used: Linux refuses it if the file is larger than the memory
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
