@@ -75,8 +75,8 @@ class AuxiliaryTaskHandler:
         self._exchange_averages()
         self._losses.append(trainer._iteration(trainer, batch)["loss"].detach())
         self._exchange_averages()
-        # None, not zero: in the trainer's steps, Adam's momentum would move weights with zero gradients, such as those
-        # of the other task's head
+        # with gradients of zero instead of None, Adam's momentum would move weights in the trainer's steps, such as the
+        # weights of the other task's head
         self.optimizer.zero_grad(set_to_none=True)
 
     def _exchange_averages(self) -> None:

@@ -165,7 +165,7 @@ class CheckpointFiles:
             (self.folder / name).unlink(missing_ok=True)
 
     def settle(self) -> None:
-        """Finish the renaming of ``model.pt`` if a run was killed before it. Call this after all processes have read the
+        """Rename the new ``model.pt`` if a run was killed before it did so. Call this after all processes have read the
         files."""
         if self._best_waits:
             self._take_next()

@@ -274,7 +274,7 @@ class CheckpointHandler:
         learned = None
         if self.learner is not None:
             learned = _copied(self.learner.state_dict(), copies)
-            # tensors that the network also contains are written only there; here, their names in the network replace them
+            # tensors that the network also contains are written only once, with the network; here, their names replace them
             names = {id(value): name for name, value in weights.items()}
             state["learner"] = {name: names.get(id(value), value) for name, value in learned.items()}
         copied = None

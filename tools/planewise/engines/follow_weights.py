@@ -95,8 +95,8 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
 def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, Any]:
     """Apply the shape of the network of the ``pretrained`` weights to a training config.
 
-    The shape consists of the plain settings, such as ``features``, that the encoder and decoder refer to in both
-    configs, except the number of image channels, which depends on the data. These settings replace those of an overlay
+    The shape consists of the plain settings to which the encoder and decoder refer in both configs, such as ``features``.
+    The number of image channels is left out, because it depends on the data. These settings replace those of an overlay
     (``demo.yaml``), because the weights fit no other shape. A setting from the command line takes precedence; if the
     weights do not fit it, an error is raised when they are loaded.
 

@@ -297,7 +297,7 @@ def _check_classes(structures: Mapping[int | str, str]) -> None:
     if sorted(values) != list(range(1, len(values) + 1)):
         raise InputError(
             f"--structures has the values {', '.join(map(str, values))}, but with this bundle they must be 1, 2, 3, ... "
-            "without a gap, because they are the network's classes; number them so, and rename the values of the masks with "
+            "without a gap, because they are the network's classes; renumber them, and rename the values of the masks with "
             "`planewise index --label-map`"
         )
 
@@ -392,7 +392,7 @@ def _check_views(views: Any, datalist: str | Path) -> None:
     stack = (content.get("planewise") or {}).get("stack")
     if stack in views:
         raise InputError(
-            f"the images of {datalist} show the view {stack}, but this pretext learns where {stack} cuts images of "
+            f"the images of {datalist} show the view {stack}, but this pretext learns where {stack} planes cut images of "
             "another view; index the exams again with "
             f"`planewise index FOLDER --view {'sax' if stack == '4ch' else '4ch'}`"
         )
