@@ -50,8 +50,8 @@ def kept_bounds(
     max_residual: float,
     max_spread: float,
 ) -> dict[str, dict[str, float | None]]:
-    """Check error bounds on planes other than those on which they were measured, by the share of accepted planes that are
-    within the bounds.
+    """Check error bounds on planes that were not used to measure them: compute the share of accepted planes within the
+    bounds.
 
     Args:
         planes: columns of ``planes.csv``.
