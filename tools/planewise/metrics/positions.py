@@ -14,8 +14,8 @@ def position_counts(prediction: Tensor, squares: Tensor, classes: int = 10) -> T
         squares: true classes, shape ``(B, H, W)``; 0 is the background, and a slice is unknown if all its values are -1.
 
     Returns:
-        ``(B, classes, 3)``, int64: the numbers of pixels for which a class is both predicted and true, for which it is
-        predicted, and for which it is true. All are zero for an unknown slice.
+        ``(B, classes, 3)``, int64: for each class, the number of pixels where it is both predicted and true, where it is
+        predicted, and where it is true. All are zero for an unknown slice.
     """
     predicted = prediction.argmax(dim=1)
     known = squares >= 0
