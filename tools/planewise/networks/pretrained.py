@@ -121,7 +121,7 @@ def not_finite(weights: Mapping[str, Any]) -> list[str]:
         and value.layout == torch.strided
         and not value.is_meta
     }
-    # a sum is finite only if all its terms are, and costs a tenth of the check of each value; a GPU is waited for once
+    # a sum is finite only if all its terms are, and costs a tenth of the check of each value; the host waits once for a GPU
     sums = [value.sum(dtype=torch.promote_types(value.dtype, torch.float32)) for value in values.values()]
     if not sums or torch.stack([each.float() for each in sums]).isfinite().all():
         return []
