@@ -51,14 +51,14 @@ _STYLE = """
 #exam { height: 80vh; min-height: 460px; } #scroll { margin-left: 59%; display: flex; gap: 1em; }
 #curve { height: 260px; max-width: 640px; }
 @media (max-width: 700px) { #exam { height: 235vw; } #scroll { margin-left: 0; flex-wrap: wrap; }
-  /* a phone scrolls to the remarks in a table's last column; narrow ones would make its rows tall */
+  /* a phone scrolls to the remarks in a table's last column; a narrow column would make tall rows */
   td.text:last-child { min-width: 24em; } }
 #slice { flex: 1; min-width: 6em; } #which { white-space: nowrap; } summary { cursor: pointer; }
 #cine svg { width: 100%; max-width: 960px; background: #000; }
 #cine input { vertical-align: middle; width: 14em; max-width: 50%; }
 .pictures { display: flex; flex-wrap: wrap; gap: .8em; max-width: 960px; }
 figure { margin: .4em 0; flex: 1 1 330px; max-width: 474px; } figure svg { width: 100%; display: block; background: #000; }
-/* Plotly's own pictures are no figures */
+/* Plotly's own pictures have no figure element */
 figure path, #cine path { fill: none; stroke-width: 1.2px; vector-effect: non-scaling-stroke; }
 figure text, #cine text { fill: #fff; stroke: #000; stroke-width: .25em; paint-order: stroke;
   text-anchor: middle; dominant-baseline: middle; }
@@ -181,7 +181,7 @@ def _even_grid(affines: torch.Tensor) -> torch.Tensor:
 
 def _ends(exam: ShownExam) -> list[str]:
     """Names of the stack's first and last slice. The plan determines which end is the base; without a plan, the
-    direction of the slices does. Both names are empty if neither does.
+    direction of the slices does. Both names are empty if the base is unknown.
     """
     if exam.plan is None:
         normal = plane_from_affine(exam.affines[0])[1].to(torch.float64)

@@ -60,7 +60,7 @@ def findings_roc_figure(
 
 
 class Decision(NamedTuple):
-    """A stack and its saliency, which shows the slices and places on which the prediction of one finding is based."""
+    """A stack and its saliency for one finding: the slices and places on which the prediction is based."""
 
     caption: str
     stack: np.ndarray

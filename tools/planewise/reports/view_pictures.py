@@ -18,7 +18,7 @@ from planewise.reports.segmentation_figures import structure_colour
 
 #: Pixel size of the pictures, mm.
 _SPACING = 0.75
-#: Smallest component along a body axis for which a direction is named after it: the sine of 22.5 degrees.
+#: The name of a direction contains a body axis if its component along this axis is at least the sine of 22.5 degrees.
 _OBLIQUE = 0.38
 #: Positions of the letters at a picture's edges, as shares of its size: left, right, top, bottom.
 _EDGES = ((0.04, 0.5), (0.96, 0.5), (0.5, 0.05), (0.5, 0.95))

@@ -33,8 +33,8 @@ class Budget:
         rate: the highest learning rate; None if the history contains none.
         exams: identifier of the run's datalist; None if the run has no record.
         changes: image augmentation, in words.
-        kept: share of the steps after which the weights for fine-tuning were saved: those with the lowest validation loss,
-            or 1 if the last weights are always kept; None if the history does not show it.
+        kept: share of the steps after which the weights for fine-tuning were saved. These are the weights with the lowest
+            validation loss, or always the last weights, whose share is 1. None if the history does not show it.
         minutes: processor time of the whole job, with start, validation and scoring; None if it is not known.
     """
 
