@@ -30,7 +30,7 @@ def test_processes_draw_together_what_one_draws_for_all_their_samples(monkeypatc
         monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
         torch.manual_seed(3)
         dealt.append(own_draws(3, 2, draw=draw, dtype=torch.float64))
-    # the samples of an epoch are dealt out in turns: 0, 2, 4 to the first process, 1, 3, 5 to the second
+    # the processes take turns: the first gets samples 0, 2 and 4 of the epoch, the second gets 1, 3 and 5
     assert torch.equal(torch.stack(dealt, dim=1).reshape(6, 2), alone)
     assert alone.dtype == torch.float64 and len(alone.unique()) == 12
 

@@ -32,7 +32,7 @@ def test_the_trainer_waits_for_nothing_but_its_log(bars):
 
 
 def test_both_loops_do_the_same():
-    """The bare loop learns what the trainer learns, from the same batches, with its seeds."""
+    """With the same batches and seeds, the bare loop and the trainer end with the same weights."""
     weights = []
     with trainer.phantom_datalist(1) as datalist:
         for loop in (trainer.TrainerEpoch, trainer.BareEpoch):

@@ -67,7 +67,7 @@ def test_both_phases_of_an_exam_stay_together():
     name = "downstream_cardiac_two_phase_classification"
     config = settings(name, overrides={"max_epochs": 3, "val_interval": 1})
     found = work(config, Section(10, 180), Section(5, 90))
-    # 8 exams and then 2, of 6 slices each
+    # an epoch has a batch of 8 exams and one of 2; each exam has 6 slices
     assert (found.steps, found.step_slices, found.passes, found.validated) == (3 * 2, 8 * 6, 3, 5 * 6)
     # VGG16 for images of three colours: channels in and out of each convolution, and how often the image has been
     # halved
@@ -91,7 +91,7 @@ def test_another_network_is_counted_with_its_config():
 
 
 def test_a_network_of_volumes_is_counted_at_its_size():
-    """A residual encoder's operations by hand, at 16^3 with two levels of 4 and 8 channels and two channels of the image."""
+    """A residual encoder's operations by hand: an image of 16^3 with two channels, and two levels with 4 and 8 channels."""
     small = {"image_size": 16, "features": [4, 8], "in_channels": 2, "head_features": []}
     config = settings("pretext_rotation", overrides=small)
     fine, deep = 16**3, 8**3
@@ -128,14 +128,14 @@ def test_overlapping_patches_of_a_volume_are_all_counted():
 
 
 def test_all_that_predicts_patches_is_counted():
-    """In 2D, by hand: 9 patches of 8 x 8 of an image of 16 x 16, two channels of the image, levels of 4 and 8 channels."""
+    """By hand, in 2D: a 16 x 16 image with two channels, its 9 patches of 8 x 8, and two levels with 4 and 8 channels."""
     size = {"image_size": 16, "patches_per_side": 3, "features": [4, 8], "in_channels": 2, "spatial_dims": 2}
     config = settings(
         "pretext_contrastive_predictive_coding",
         overrides=size | {"embedding": [6, 5], "context_features": 7, "num_negatives": 4},
     )
     encoder = 64 * (9 * 2 * 4 + 2 * 9 * 4 * 4) + 16 * (9 * 4 * 8 + 9 * 8 * 8 + 4 * 8)
-    # six patches have a row after theirs; the largest pyramid for one of them includes three patches above it
+    # six patches are followed by a row to predict; their contexts have up to three patches in the row above
     projector, context = 8 * 6 + 6 * 5, 6 * 4 * 3 * (5 * 7 + 7 * 7)
     # each patch predicts one and two rows ahead, except where no second row exists; 6 + 3 predictions, each with 9 patches
     predicted = 6 * 2 * 7 * 5 + 9 * 9 * 5

@@ -12,7 +12,7 @@ def test_what_is_measured():
     bars = {bar.name: bar for bar in whole_run.measure(Options(repetitions=2, quick=True))}
     for name in ("fine-tuning", "pretraining"):
         ratio, start, written, peak = (bar for key, bar in bars.items() if key.startswith(name))
-        assert math.isfinite(ratio.value) and ratio.value > 1, "what the network needs is part of the run"
+        assert math.isfinite(ratio.value) and ratio.value > 1, "the run includes the network's own time"
         assert 0.5 < start.value < 300 and start.unit == "s"
         assert 0 < written.value < written.limit == 2.0, "two checkpoints of a tiny network"
         assert 0.1 < peak.value < 10, "GiB: torch and MONAI alone take a third of one"
