@@ -53,7 +53,7 @@ RELEASED = [name for name in BUNDLES if not METADATA[name]["version"].startswith
 
 
 def _phantoms(body: str) -> dict[str, str]:
-    """Map the bundles that learn from phantoms of a body part to the list of phantoms: ``heads`` for
+    """Map each bundle that learns from phantoms of a body part to its list of phantoms: ``heads`` if it declares
     ``volume.heads``."""
     lists = {name: declared.get("tests", {}).get("phantoms", "") for name, declared in DECLARED.items()}
     return {name: kind.partition(".")[2] for name, kind in lists.items() if kind.startswith(f"{body}.")}
@@ -65,7 +65,7 @@ VOLUMES = _phantoms("volume")
 PHOTOGRAPHS = _phantoms("photograph")
 #: Settings of bundles with other networks.
 _OWN = {name: declared.get("tests", {}).get("settings", {}) for name, declared in DECLARED.items()}
-#: Small puzzles of volumes, with `3d.yaml` of that pretext: tiles of 4 voxels.
+#: Settings for small puzzles of volumes, with tiles of 4 voxels; used with the pretext's `3d.yaml`.
 PUZZLES_OF_VOLUMES = {
     "features": [4, 8],
     "image_size": 16,
@@ -128,7 +128,7 @@ def run_bundle(name: str, *configs: str, **overrides) -> None:
 
 @pytest.fixture(autouse=True)
 def shared_cache(own_caches: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prepare each image once for all tests of a worker; its files and the code determine the cache's entry."""
+    """Prepare each image once for all tests of a worker; the cache's key depends on the image's files and on the code."""
     monkeypatch.setenv("PLANEWISE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
@@ -213,8 +213,8 @@ SECTIONS = {"training": 6, "validation": 2, "test": 2}
 
 @pytest.fixture(scope="session")
 def datalists(tmp_path_factory) -> dict[str, Path]:
-    """Handwritten datalists, by bundle. Each has ten exams of four slices of noise, named after their section
-    (``training0``, ...).
+    """Handwritten datalists, by bundle. Each has ten exams with four slices of noise. An exam's name begins with its
+    section (``training0``, ...).
     """
     folder, draw = tmp_path_factory.mktemp("exams"), np.random.default_rng(0)
     affine = np.diag([-6.0, -6.0, 8.0, 1.0])
@@ -272,7 +272,7 @@ def datalists(tmp_path_factory) -> dict[str, Path]:
 
 
 def _case(item: dict, channels: int) -> dict:
-    """A case of this many channels, which all use the same file, and a mask of two structures."""
+    """A case with this number of channels, all from the same file, and with a mask of two structures."""
     kept = {key: item[key] for key in ("exam", "patient")}
     return kept | {"image": [item["image"]] * channels, "label": item["label"].replace("_mask", "_two")}
 

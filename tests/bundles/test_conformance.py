@@ -26,7 +26,7 @@ WARNED = {name: {"weights"} for name in BUNDLES} | {
 }
 
 
-#: What ``metadata.json`` says of a bundle's scores.
+#: Each bundle's scores in ``metadata.json``.
 DECLARED_SCORES = {
     name: json.loads((ROOT / "bundles" / name / "configs/metadata.json").read_text())["eval_metrics"]
     for name in BUNDLES
@@ -94,7 +94,7 @@ def test_each_config_stands_alone_and_has_no_path_of_ours(name):
     """This test is stricter than the check, which accepts a percent sign inside a text."""
     for file in ("train.yaml", "inference.yaml"):
         text = (ROOT / "bundles" / name / "configs" / file).read_text()
-        assert "%" not in re.sub(r"#.*", "", text), "macros: MONAI Label opens one file only"
+        assert "%" not in re.sub(r"#.*", "", text), "a macro reads another file, but MONAI Label opens only one"
         assert not re.search(r"/home/|/Users/|/work/", text)
 
 
@@ -106,9 +106,9 @@ def test_a_config_opens_with_the_paper_and_its_command(name):
         comment = file.read_text().split("\nimports:")[0]
         assert comment.startswith("# ")
         if file.name in ("train.yaml", "evaluate.yaml", "inference.yaml"):
-            assert "python -m monai.bundle run" in comment, f"{file.name} opens without its command"
+            assert "python -m monai.bundle run" in comment, f"the first comment of {file.name} must contain its command"
             cited = re.search(r"\b[A-Z][a-z]+( and [A-Z][a-z]+)? (19|20)\d\d\b", comment)
-            assert cited, f"{file.name} opens without a paper, such as Zhang 2024"
+            assert cited, f"the first comment of {file.name} must cite a paper, such as Zhang 2024"
 
 
 @pytest.mark.parametrize("name", BUNDLES)
@@ -137,7 +137,9 @@ def test_no_bundle_has_the_scores_of_the_bundle_that_it_was_copied_from():
         for name in BUNDLES
     }
     same = {name for name in BUNDLES if list(scores.values()).count(scores[name]) > 1}
-    assert same == set(), "measure the bundle that is a copy, and write its scores into eval_metrics"
+    assert same == set(), (
+        "these bundles have the same scores: measure the copied bundle, and write its own eval_metrics"
+    )
 
 
 @pytest.mark.parametrize(

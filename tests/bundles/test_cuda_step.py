@@ -70,7 +70,7 @@ def test_a_step_without_values(name, datalists, tmp_path):
     kept = kept_slices(trainer)
     assert next(trainer.network.parameters()).device == WITHOUT_VALUES
     step(trainer, iter(trainer.data_loader))  # created once, before the measured step
-    # memory-mapped rows through pinned memory, then rows that stay on the device
+    # test memory-mapped rows, which pass through pinned memory, and then rows that stay on the device
     kept._targets.update({key: array.to(WITHOUT_VALUES) for key, array in kept._targets.items()})
     kept._arrays.device = WITHOUT_VALUES
     kept._arrays.resident = False
@@ -107,7 +107,7 @@ def test_batches_on_a_side_stream(name, datalists, tmp_path):
 @pytest.mark.parametrize("resident", [True, False], ids=["kept on the GPU", "memory-mapped"])
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_side_stream_on_a_gpu(name, resident, datalists, tmp_path, monkeypatch):
-    """Every step gets the same batch, even if batches and steps overlap."""
+    """With a side stream, where batches and steps overlap, every step gets the same batch as without one."""
     monkeypatch.setattr(device_arrays, "SHARE", 0.5 if resident else 0.0)
     seen = []
     for aside in (False, True):

@@ -23,7 +23,7 @@ QUICK = {
 
 
 def unchanged_as_answer(parser) -> float:
-    """The error of the corrupted slices themselves, corrupted as in validation."""
+    """The error if the network returned the corrupted slices unchanged; they are corrupted as in validation."""
     prepare = parser.get_parsed_content("validate#evaluator").prepare_batch
     errors = []
     for number, batch in enumerate(parser.get_parsed_content("validate#dataloader")):

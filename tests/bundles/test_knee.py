@@ -111,7 +111,7 @@ def test_other_tasks_and_a_bound_on_the_slices(phantoms, tmp_path):
 
 @pytest.mark.parametrize("name", ["pretext_knee_location", CLASSIFIER])
 def test_training_starts_from_imagenets_file(name, phantoms, tmp_path):
-    torch.manual_seed(1)  # with the seed of the run, its random weights would be those of the file
+    torch.manual_seed(1)  # with the run's own seed, its random weights would equal those of the file
     encoder = AlexNetEncoder(tiny_size(name)["features"]).state_dict()
     torch.save({**encoder, "classifier.6.weight": torch.zeros(10, 4)}, tmp_path / "alexnet.pth")
     lists = phantoms.knee
@@ -156,7 +156,7 @@ ON_KNEES = {
 def test_pretexts_of_hearts_learn_from_knees_and_imagenets_file(name, phantoms, tmp_path):
     settings, limits, overlay = ON_KNEES[name]
     size = {"features": [8, 16, 16, 16, 16], "image_size": 64, "spacing": 2.0}
-    torch.manual_seed(1)  # with the seed of the run, its random weights would be those of the file
+    torch.manual_seed(1)  # with the run's own seed, its random weights would equal those of the file
     encoder = AlexNetEncoder(size["features"]).state_dict()
     torch.save({**encoder, "classifier.6.weight": torch.zeros(10, 4)}, tmp_path / "alexnet.pth")
     where = {"datalist": str(phantoms.knee.unlabelled), "output_dir": str(tmp_path / "run")}

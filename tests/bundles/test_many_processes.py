@@ -155,7 +155,7 @@ def test_two_processes_learn_what_one_learns_from_batches_of_twice_the_size(alon
     assert process.returncode == 0, printed[-3000:]
     same_curve(tmp_path, alone)
     # weights are a weaker check, because Adam makes steps of equal size even from gradients that are pure rounding error
-    assert weights(alone).keys() == weights(tmp_path).keys(), "checkpoints know nothing of the processes"
+    assert weights(alone).keys() == weights(tmp_path).keys(), "checkpoints do not depend on the number of processes"
     # the first process evaluates alone
     found, expected = (json.loads((folder / "validation/metrics.json").read_text()) for folder in (tmp_path, alone))
     assert found["location"]["slices"] == expected["location"]["slices"]
@@ -189,10 +189,10 @@ def test_a_killed_process_ends_the_run_and_one_alone_goes_on(settings, tmp_path)
     printed = process.communicate(timeout=100)[0]
     assert process.returncode != 0 and time.time() - start < 30
     assert "Signal 9 (SIGKILL)" in printed.split("Root Cause")[1]
-    assert "[rank0]: Traceback" not in printed, "the other says in a line that it was left alone"
+    assert "[rank0]: Traceback" not in printed, "the other process prints one line, not a traceback"
 
     before = torch.load(tmp_path / "models/last.ckpt", weights_only=True)
-    assert before["iteration"] == 4 * before["epoch"], "32 samples, by twos of batches of 4"
+    assert before["iteration"] == 4 * before["epoch"], "32 samples: 4 steps, each with two batches of 4"
     rows = read_history(tmp_path / "history.csv")[: before["epoch"]]
     record = json.loads((tmp_path / "run.json").read_text())
     # one process, without configs/multi_gpu_train.yaml
@@ -258,8 +258,8 @@ def test_others_too_to_the_weights(name, phantoms, tmp_path):
     in_processes(train, name, str(tmp_path / "pair"), 2, [*configs, PARALLEL], overrides)
     rows, expected = (read_history(tmp_path / folder / "history.csv") for folder in ("pair", "alone"))
     reason = (
-        "two processes drift away from one. If the loss's own test of two processes passes, the steps may amplify rounding: "
-        "see `processes` in .github/CONTRIBUTING.md"
+        "two processes do not train like one. If the loss's own test with two processes passes, the steps may amplify "
+        "rounding errors: see `processes` in .github/CONTRIBUTING.md"
     )
     # in validation, SimCLR's negatives come from the process's own batch
     for key in declared.get("same", ["train_loss", "val_loss"]):
@@ -331,7 +331,7 @@ def test_one_process_under_it_is_one_without_it(alone, settings, tmp_path, launc
     assert same(weights(tmp_path), weights(alone))
     assert (tmp_path / "history.csv").read_text() == (alone / "history.csv").read_text()
     one, other = (json.loads((folder / "run.json").read_text()) for folder in (tmp_path, alone))
-    assert one["configuration"] == other["configuration"], "neither the overlay nor the evaluation is what is trained"
+    assert one["configuration"] == other["configuration"], "the record must not depend on the overlay or the evaluation"
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -40,7 +40,7 @@ def test_train_and_evaluate_on_hearts(overlay, phantoms, tmp_path):
     metrics = json.loads((tmp_path / "test/metrics.json").read_text())
     assert metrics["slices"] > 8 and 0 <= metrics["retrieval"]["top1"] <= 1
     assert {name.split(".")[0] for name in weights(tmp_path)} == {"encoder"}
-    # names of torchvision's ImageNet files, which load into it
+    # torchvision's ImageNet files use these names, so they load into this network
     start = "encoder.features.28.weight" if overlay == "vgg16.yaml" else "encoder.features.conv0.weight"
     assert start in weights(tmp_path)
 
@@ -71,7 +71,7 @@ def test_pretraining_ends_early(phantoms, tmp_path):
 
 
 def test_what_is_outside_of_the_mask_never_reaches_the_network(phantoms, tmp_path):
-    """The files have another background, and the batches stay the same."""
+    """If the background in the files changes, the batches stay the same."""
     training = load_datalist(phantoms.cardiac.labelled, "training")
     items = [item for item in training if item["phase"] == "ED"][:2]
     found = []
@@ -102,7 +102,7 @@ def test_what_is_outside_of_the_mask_never_reaches_the_network(phantoms, tmp_pat
     dark, bright = found
     assert len(dark["segmented"][0]) == len(dark["full"][0]) - 2, "slices without heart are left out"
     assert all(torch.equal(mine, other) for mine, other in zip(dark["segmented"], bright["segmented"], strict=True))
-    assert not torch.equal(dark["full"][0], bright["full"][0]), "what was changed is seen without the mask"
+    assert not torch.equal(dark["full"][0], bright["full"][0]), "without the mask, the network sees the change"
 
 
 def test_exams_without_masks_are_said(phantoms, tmp_path, caplog):
@@ -152,4 +152,4 @@ def test_from_predicted_masks_to_views_of_the_heart(phantoms, tmp_path, monkeypa
     assert len({item["exam"] for item in data.items}) >= 0.7 * len({item["exam"] for item in training})
     image = data.__getitems__(list(range(len(data))))["image"]
     outside = [float((each == each[0, 0, 0]).float().mean()) for each in image]
-    assert all(0.5 < share < 1 for share in outside), "the heart, and nothing around it"
+    assert all(0.5 < share < 1 for share in outside), "everything around the heart is background"

@@ -77,7 +77,9 @@ def test_train_evaluate_infer_and_package(name, overlay, public, phantoms, tmp_p
     settings = QUICK | size | {"datalist": str(datalist), "imagenet": str(file), "max_epochs": 2}
     run = tmp_path / "run"
     run_bundle(name, *EVALUATED, overlay, run_id="train_and_evaluate", output_dir=str(run), **settings)
-    assert name == HEART or (run / "test/saliency.png").is_file(), "of the deepest level, whichever network"
+    assert name == HEART or (run / "test/saliency.png").is_file(), (
+        "every network has a saliency map of its deepest level"
+    )
 
     run_bundle(
         name,
@@ -99,7 +101,7 @@ def test_train_evaluate_infer_and_package(name, overlay, public, phantoms, tmp_p
     assert [finding for finding in found if finding.status == "FAIL"] == []
     assert {"TorchScript", "ONNX"} <= {finding.name for finding in found if finding.status == "ok"}
     configs = {path.name for path in (done.folder / "configs").glob("*.yaml")}
-    assert not configs & set(SIZES), "the weights fit one network, which stands in the package's own configs"
+    assert not configs & set(SIZES), "only the network in the package's own configs fits the weights"
     for config in ("train.yaml", "inference.yaml"):
         packaged = yaml.safe_load((done.folder / "configs" / config).read_text())
         assert packaged.items() >= size.items()

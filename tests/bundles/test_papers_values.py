@@ -1,5 +1,5 @@
-"""Test that configs have the papers' values, which ``metadata.json`` declares and the bundle's README gives sources for:
-Taleb 2020 (sections 3 and 4, appendix A), Zhang 2024 (section 5.3) and the methods' own papers."""
+"""Test that configs have the papers' values: ``metadata.json`` declares these values, and the bundle's README cites the
+sources, Taleb 2020 (sections 3 and 4, appendix A), Zhang 2024 (section 5.3) and the methods' own papers."""
 
 from __future__ import annotations
 
@@ -129,19 +129,19 @@ def test_a_number_is_declared_or_like_another_bundles():
             if len(bundles[value]) == 1 and value[0] not in VALUES.get((name, file), ()):
                 alone[name, file][value[0]] = written
     assert alone == ALONE, (
-        "a misprint, or a bundle's own: then declare it under `paper` in its metadata.json, or add it to ALONE (or remove it "
-        "there, if another bundle now has it, too)"
+        "only one bundle has this value. Correct it if it is a misprint; otherwise declare it under `paper` in the bundle's "
+        "metadata.json, or add it to ALONE. Remove values from ALONE that several bundles now have"
     )
 
 
 @pytest.mark.parametrize("name", [name for name in BUNDLES if name.startswith("pretext_")])
 def test_every_pretext_declares_values_for_each_kind_of_images(name):
     """The declared values cover `train.yaml` and the overlays for other images."""
-    if name == "pretext_cardiac_lax_position":  # declares none, like train.yaml of the short axis
+    if name == "pretext_cardiac_lax_position":  # it declares no values, like train.yaml of the short-axis bundle
         return
     folder = ROOT / "bundles" / name / "configs"
     overlays = {file for file in ("knee.yaml", "photograph.yaml", "2d.yaml", "3d.yaml") if (folder / file).is_file()}
-    # the positions on the short axis declare no paper's values for hearts, only for knees
+    # the short-axis bundle declares a paper's values only for knees, not for hearts
     needed = overlays if name == "pretext_cardiac_sax_position" else overlays | {"train.yaml"}
     assert DECLARED[name]["paper"].keys() >= needed
 

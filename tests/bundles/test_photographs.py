@@ -190,7 +190,9 @@ def test_other_pretexts_learn_from_photographs_and_their_weights_go_on_to_grades
     assert np.load(features).shape == (1, len(before["encoder.features.norm5.weight"]))
     settings = {"datalist": str(datalist), "pretrained": str(run), "frozen_epochs": 2, **SHORT, "max_epochs": 1}
     run_bundle(GRADING, "train.yaml", output_dir=str(tmp_path / "grades"), **settings)
-    assert same(parts(weights(tmp_path / "grades"), "encoder"), before), "frozen, it is the pretext's, statistics too"
+    assert same(parts(weights(tmp_path / "grades"), "encoder"), before), (
+        "a frozen encoder keeps its weights and statistics"
+    )
 
 
 @pytest.mark.parametrize("name", PRETEXTS)

@@ -131,7 +131,7 @@ def test_a_spine_has_no_planes(volume, real_run, real_data, tmp_path):
 
 
 def test_a_knees_pretext_on_real_sagittal_slices(real_data, tmp_path):
-    """A localizer of three orientations in one series: its sagittal slices, with its own other planes."""
+    """The series is a localizer with three orientations: its sagittal slices are cut by its own other planes."""
     result = index_folder(real_data / "localizer_ge", anatomy="knee", split=(1, 0, 0))
     write_datalist(result.datalist, tmp_path / "datalist.json")
     items = result.datalist["training"]

@@ -72,7 +72,7 @@ def test_the_configs_and_the_pages_are_of_these_weights(released):
     assert len(metadata["eval_metrics"]) > 5
     readme = (folder_of(name) / "docs/README.md").read_text()
     assert readme == with_release(readme, card_rows(released)), (
-        "tools/train_released_weights writes what it says of them"
+        "tools/train_released_weights writes this part of the page"
     )
 
 
@@ -122,7 +122,9 @@ def test_a_package_takes_them_without_being_told(name, tmp_path):
     assert torch.load(done.folder / "models/model.pt", weights_only=True).keys() == read_weights(folder_of(name)).keys()
     card = (done.folder / "docs/README.md").read_text()
     assert "phantoms" in card and "train_released_weights" not in card.split("## Commands")[0]
-    assert not (done.folder / "models/record.json").exists(), "the model card and the configs say it"
+    assert not (done.folder / "models/record.json").exists(), (
+        "the model card and the configs contain the record's facts"
+    )
 
 
 def test_views_of_a_real_exam_are_planned_by_default(real_data, tmp_path, caplog):

@@ -136,7 +136,7 @@ def test_a_run_killed_at_random_moments_ends_like_an_unbroken_one(phantoms, tmp_
         process.stdout.read()
     start = time.time()
     with subprocess.Popen(command("whole"), **inside) as process:
-        # on a busy machine, a short run is mostly its start
+        # on a busy machine, the start takes most of a short run's time
         starts = next(time.time() - start for line in process.stdout if "training epochs" in line)
         process.stdout.read()
     assert process.returncode == 0
@@ -242,7 +242,7 @@ def test_transfer_modes_and_numbers_of_subjects(phantoms, tmp_path):
             for one in (slow, everything)
         )
         assert moved < bound * freely if bound else moved > 0.3 * freely
-    # another draw makes another run
+    # with another draw of exams, the run is a different one
     run_bundle(
         name,
         "train.yaml",
@@ -325,7 +325,7 @@ def test_identity_is_in_no_output_but_the_datalist(tmp_path):
     bundle = ROOT / "bundles/pretext_cardiac_multitask"
 
     def run(files: str, **settings) -> None:
-        """Run from the folder whose name is special, so that its path need not appear on the command line."""
+        """Run in the folder with the special name, so that the command line need not contain the name."""
         arguments = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
         command = [quick_python(), "-m", "monai.bundle", "run", "--config_file", files, "--bundle_root", str(bundle)]
         done = subprocess.run(

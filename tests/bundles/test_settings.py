@@ -30,7 +30,7 @@ from tests.bundles.conftest import BUNDLES, DECLARED, PUZZLES_OF_VOLUMES, TINY, 
 from tests.conftest import ROOT
 
 TRAIN, EVALUATE, INFERENCE = "train.yaml", "evaluate.yaml", "inference.yaml"
-#: The configs of which each kind of engine is built.
+#: The engines that each kind of config builds.
 ENGINES = {
     TRAIN: ("train#trainer", "validate#evaluator", "train#targets"),
     EVALUATE: ("evaluate#evaluator",),
@@ -169,7 +169,7 @@ NOT_OF = {False: {"foreground_threshold", "in_channels", "voxel_size"}, True: {"
 
 
 def told_apart(settings: dict[str, Any]) -> dict[str, Any]:
-    """Other values for settings, distinct from each other if that does no harm."""
+    """Different values for these settings, each used only once if possible."""
     changed = {}
     for key, value in settings.items():
         own = 1 + zlib.crc32(key.encode()) % 997
@@ -339,7 +339,7 @@ def test_the_encoder_alone_moves_at_a_rate_of_its_own(built):
     trainer, _ = trainer_and_evaluator(built)
     settings = built.settings[TRAIN]
     if "encoder_lr_factor" not in settings:
-        pytest.skip("all of it moves at one rate")
+        pytest.skip("the whole network has one learning rate")
     names = {id(weight): name for name, weight in trainer.network.named_parameters()}
     rates = {True: set(), False: set()}
     for group in trainer.optimizer.param_groups:

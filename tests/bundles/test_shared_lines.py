@@ -233,7 +233,7 @@ def test_an_argument_is_given_the_setting_of_its_name(name):
                 # test_settings.py tests the network that `place_network` gets
                 if value not in allowed and not value.startswith("planewise.networks.load_"):
                     wrong.append(f"{file}: {which} is {value}")
-    assert wrong == [], "give it the setting of its name, or say in OTHERWISE what else it may be"
+    assert wrong == [], "pass the setting of the same name, or list the other value in OTHERWISE"
 
 
 @pytest.mark.parametrize("name", BUNDLES)
@@ -262,7 +262,7 @@ BLOCK = r"\b(train|validate|evaluate)#"
 
 
 def test_a_default_that_every_bundle_replaces_is_the_value_of_one():
-    """Whoever creates the object by hand then gets the value that every bundle has."""
+    """Objects that users create by hand then have the same values as in the bundles."""
     values: dict[tuple[Any, str], list[str]] = defaultdict(list)
     for name in RELEASED:
         for file in files(name):
@@ -279,7 +279,7 @@ def test_a_default_that_every_bundle_replaces_is_the_value_of_one():
         written = str(list(default)) if isinstance(default, tuple) else str(default)
         if MISSING not in each and not {written, written.removesuffix(".0")} & {value.strip("'") for value in each}:
             found[f"{function.__name__}.{argument}"] = default
-    assert found == DEFAULTS, "make the default the value of a bundle, or add it to DEFAULTS"
+    assert found == DEFAULTS, "change the default to a value that bundles use, or add it to DEFAULTS"
 
 
 #: Arguments that differ in each bundle: what the bundle reads (test below), and the keys that its loss and metrics use.
@@ -366,7 +366,8 @@ def test_only_known_bundles_differ_from_all_others():
             if len(bundles[where, argument, value]) == 1 and not elsewhere and "_target_" not in value:
                 found[name][f"{where[2]}.{argument}"] = value
     assert found == ONLY, (
-        "a slip, or a bundle's own: then add it to ONLY (or remove it there, if another bundle now has it, too)"
+        "only one bundle has this value. Correct it if it is a slip; otherwise add it to ONLY. Remove values from ONLY that "
+        "several bundles now have"
     )
 
 
@@ -403,7 +404,8 @@ def test_a_setting_is_computed_as_in_another_bundle():
                     bundles[key, value].add(name)
     alone = {(*names, key): value for (key, value), names in bundles.items() if len(names) == 1}
     assert alone == EXPRESSIONS, (
-        "a slip, or a bundle's own: then add it to EXPRESSIONS (or remove it there, if another bundle now has it, too)"
+        "only one bundle has this expression. Correct it if it is a slip; otherwise add it to EXPRESSIONS. Remove "
+        "expressions that several bundles now have"
     )
 
 

@@ -31,7 +31,7 @@ def exams(tmp_path_factory):
 
 def test_the_index_finds_it_whatever_its_name(exams):
     _, _, datalist = exams
-    assert datalist["planewise"]["views"] == ["2ch", "4ch"], "what is learned from unless told otherwise"
+    assert datalist["planewise"]["views"] == ["2ch", "4ch"], "the default views to learn from"
     for number, section in enumerate(("training", "validation", "test"), start=1):
         heart = RECIPE.exam(number).heart
         true = {view: tensor(true_planes(heart)[view][1]) for view in VIEWS}

@@ -131,7 +131,7 @@ def test_it_ends_early_and_resumes_to_the_same_end(phantoms, tmp_path):
 
 
 def test_classes_of_a_table_and_exams_without_one(phantoms, tmp_path):
-    """The classes are as `planewise index --classes` gives them: under any key, and also numbers."""
+    """As after `planewise index --classes`, the classes may be numbers, and any key may hold them."""
     items = {s: load_datalist(phantoms.cardiac.labelled, s) for s in ("training", "validation", "test")}
     for number, item in enumerate(item for part in items.values() for item in part):
         del item["group"]

@@ -121,7 +121,7 @@ def test_what_is_kept_is_the_network_and_what_resumes_is_all(name, phantoms, tmp
 @pytest.mark.parametrize("name", [SIMCLR, pytest.param(BYOL, marks=pytest.mark.slow)])
 def test_knees_by_one_more_config(name, phantoms, tmp_path):
     """With a learning rate of zero, the weights from the ImageNet file are unchanged at the end."""
-    torch.manual_seed(1)  # with the seed of the run, its random weights would be those of the file
+    torch.manual_seed(1)  # with the run's own seed, its random weights would equal those of the file
     alexnet = AlexNetEncoder(tiny_size("pretext_knee_location")["features"]).state_dict()
     torch.save({**alexnet, "classifier.6.weight": torch.zeros(10, 4)}, tmp_path / "alexnet.pth")
     settings = {

@@ -183,7 +183,7 @@ def test_the_2d_form_tells_eight_places_on_slices(phantoms, tmp_path):
     "name", [path.parents[1].name for path in sorted(ROOT.glob("bundles/pretext_*/configs/2d.yaml"))]
 )
 def test_2d_forms_have_one_schedule(name):
-    """The paper's learning rate, and the batches of slices, are those of all five pretexts."""
+    """All five pretexts have the paper's learning rate and the same batches of slices."""
     files = [ROOT / "bundles" / name / "configs" / file for file in ("train.yaml", "3d.yaml", "2d.yaml")]
     parser = ConfigParser(ConfigParser.load_config_files([str(file) for file in files if file.is_file()]))
     assert [parser[key] for key in ("spatial_dims", "batch_size", "samples_per_exam")] == [2, 64, 8]

@@ -88,7 +88,7 @@ def test_the_best_checkpoint_is_the_best(name, datalists, tmp_path):
     parser = parser_of(name, "train.yaml", datalist=str(datalists[name]), output_dir=str(tmp_path))
     ((key, metric),) = parser.get("validate#key_metric").items()
     lower = LOWER_IS_BETTER[metric["_target_"]]
-    assert lower == ("loss" in key), "a person reads the name in the log"
+    assert lower == ("loss" in key), "the name, which users read in the log, must fit the direction"
     better = parser.get_parsed_content("validate#evaluator").metric_cmp_fn
     if DECLARED[name].get("keeps") == "last weights":  # a low loss does not mean good weights
         assert better(0.1, 0.2) and better(0.2, 0.1)
@@ -351,7 +351,7 @@ def test_a_dim_background_is_cropped_whatever_the_scale_of_the_values(name, over
     parser.update({setting: value for setting, value in size.items() if setting in parser})
     path = str(tmp_path / ("photograph.png" if photograph else "volume.nii.gz"))
     seen = parser.get_parsed_content(key)({"image": path})["image"]
-    assert float(seen.min()) > 0.5, "what is left is the bright square"
+    assert float(seen.min()) > 0.5, "only the bright square is left"
 
 
 @pytest.mark.parametrize("name", BUNDLES)
