@@ -119,7 +119,7 @@ def test_segment_measures_every_phase(exam, tmp_path):
         assert float(rows[number]["LV_ml"]) == pytest.approx(ml, rel=1e-4)
     assert f"Exam {name}, 2 phases" in outcome.output and "ejection fraction" in outcome.output
     text = page.read_text()
-    assert text.count("<figure>") == 2, "the acquired 2ch and 4ch with outlines"
+    assert text.count("<figure>") == 2, "pictures of the acquired 2ch and 4ch views, with outlines"
     assert '"phase 1 of 2, end-' in text and '"phase 2 of 2, end-' in text, "a cine"
     patient = pydicom.dcmread(next(exam.rglob("*.dcm")))
     surface = math.sqrt(100 * patient.PatientSize * patient.PatientWeight / 3600)
@@ -271,7 +271,7 @@ def test_of_several_exams_one_that_cannot_be_read_costs_itself(command, runs, tm
     hidden = exam_of({"image": str(folder / "b.nii.gz")})
     assert [page.parent.name for page in tmp_path.glob("out/*/index.html")] == [hidden]
     assert re.search(r"^1 of 2: exam \w+: left out: image: the volume cannot be read", outcome.output, re.M)
-    assert outcome.output.count("left out") == 2, "by itself, and in the count"
+    assert outcome.output.count("left out") == 2, "once for the exam, and once in the summary"
     assert f"2 of 2: exam {hidden}: " in outcome.output
     (folder / "b.nii.gz").write_bytes(b"nothing of an image")
     outcome = run(command, folder, "-o", tmp_path / "none", *common)
@@ -360,8 +360,8 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
         "bounds_measured_on": "9 phantoms",
         "views": {"2ch": made, "3ch": made, "4ch": none, "rvot": bounded, "rv2ch": far},
     }
-    # the acquired plane is tilted by 30 degrees and passes the planned origin at a distance of 8 mm; its own origin is
-    # 30 mm from the point where it passes
+    # the acquired plane is tilted by 30 degrees, and its distance from the planned origin is 8 mm; its own origin is
+    # 30 mm from its point that is nearest to the planned origin
     normal = [math.cos(math.pi / 6), 0.5, 0.0]
     acquired = {
         "origin": [40 + 8 * normal[0] - 30 * normal[1], 40 + 8 * normal[1] + 30 * normal[0], -50],

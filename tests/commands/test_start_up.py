@@ -62,7 +62,7 @@ def test_every_help_has_an_example_of_itself(option):
 
 
 def test_help_fills_the_lines_of_a_narrow_terminal():
-    """A line break within a docstring's paragraph is not one on the screen."""
+    """The line breaks within a docstring's paragraph do not appear on the screen."""
     text = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["compare", "--help"]).output
     assert "\n OUT/study.yaml, and prints the number of trainings and the time and disk space \n" in text
 

@@ -33,7 +33,7 @@ def draw(epoch: int = 0, **settings) -> list[tuple[int, int]]:
 
 def test_a_pair_is_two_slices_of_one_stack_at_one_phase():
     drawn = draw(samples_per_exam="all", batch_size=5)
-    assert sorted(first for first, _ in drawn) == list(range(len(ITEMS))), "each is the first of a pair once"
+    assert sorted(first for first, _ in drawn) == list(range(len(ITEMS))), "each slice comes first in exactly one pair"
     for first, second in drawn:
         one, other = ITEMS[first], ITEMS[second]
         assert all(one[key] == other[key] for key in ("exam", "stack", "phase")) and one["slice"] != other["slice"]

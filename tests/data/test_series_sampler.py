@@ -46,7 +46,7 @@ def test_several_series_and_a_fixed_length(slices):
     batches = list(sampler)
     assert len(sampler) == len(batches) == 4
     series = [len(set(exams(slices, batch))) for batch in batches]
-    assert series[-1] == 1, "ten series are three batches of three, and one"
+    assert series[-1] == 1, "ten series make three batches of three and a batch of one"
     drawn = Counter(exam for batch in batches for exam in set(exams(slices, batch)))
     assert max(drawn.values()) <= 4 and len(drawn) == 4
 

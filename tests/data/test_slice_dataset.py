@@ -417,7 +417,7 @@ def test_a_broken_cache_is_named_and_built_again(
     volumes, preprocessing, tmp_path, caplog, name, breaks, said, finished
 ):
     if not finished and (breaks is Path.unlink or name == "complete"):
-        pytest.skip("a file that is not there yet is made")
+        pytest.skip("an unfinished cache may lack this file")
     expected = dataset(volumes, preprocessing, tmp_path).__getitems__(range(12))
     (folder,) = (path for path in (tmp_path / "c").iterdir() if path.is_dir())
     breaks(folder / name)

@@ -126,7 +126,7 @@ def test_slices_of_a_datalist_are_gathered_into_their_stack(tmp_path):
     assert loaded.shape == (1, 9, 8, 6) and np.allclose(loaded.numpy()[0], values)
     assert np.allclose(loaded.affine, np.diag([2.0, 2, 3, 1]))
     json.dumps(volume)
-    # the volume does not get values that its slices do not share
+    # the volume keeps only the values that are the same in all its slices
     (volume,) = gather_stacks([{**item, "scanner": "s", "drawn_by": str(n)} for n, item in enumerate(slices)])
     assert volume["scanner"] == "s" and "drawn_by" not in volume
 

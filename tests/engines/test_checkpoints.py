@@ -155,7 +155,7 @@ def test_without_validation_the_last_is_the_best(tmp_path):
 
 
 def test_a_script_of_older_weights_does_not_stay(tmp_path, caplog):
-    """A MONAI Label server, or a user, would use it as the model."""
+    """A MONAI Label server, or a user, would use the old script as the model."""
     (tmp_path / "model.ts").write_bytes(b"exported from the weights before")
     Run(tmp_path).go(1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "model.pt"]

@@ -67,8 +67,8 @@ def test_nothing_of_the_encoder_moves_until_it_is_released():
 
 
 def test_the_optimiser_keeps_what_it_knows():
-    """The same as two optimisers by hand: Adam updates only the decoder, and later both parts, each with its own step
-    count.
+    """The result equals that of two optimisers. At first, Adam updates only the decoder; later it updates both parts, each
+    with its own step count.
     """
     net = network()
     optimizer = torch.optim.Adam(net.parameters(), 0.01)

@@ -113,7 +113,7 @@ def test_a_full_disk_ends_a_run_with_a_message(tmp_path):
     try:
         with pytest.raises(InputError, match="history.csv cannot be written .* MiB are free there"):
             run(tmp_path, validated=1)
-        assert (tmp_path / "history.csv").stat().st_size == 70, "it is the second row for which there is no room"
+        assert (tmp_path / "history.csv").stat().st_size == 70, "there is no room for the second row"
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)

@@ -40,7 +40,7 @@ def test_the_rate_falls_when_the_validation_loss_does_not():
 
 
 def test_with_a_patience_of_five_the_sixth_epoch_without_a_gain_lowers_the_rate():
-    """What PyTorch means by it: "the number of allowed epochs with no improvement after which ..."."""
+    """PyTorch defines patience as "the number of allowed epochs with no improvement after which ..."."""
     validation = [1.0] + [1.0] * 6 + [0.5] * 2
     assert run([1.0] * 9, validation, patience=5) == pytest.approx([1] * 6 + [0.1] * 3)
 

@@ -51,7 +51,7 @@ def test_it_tells_of_exams_and_weights_once(bundle, capfd):
     ]  # fmt: skip
     said = run_inference(write(bundle, initialize=lines[:1], run=lines[1:]), {})
     assert said == ["the weights are those that ship", "exam c6, 2ch: plane", "exam c6: a doubt"]
-    assert capfd.readouterr() == ("", ""), "nothing else is for a person"
+    assert capfd.readouterr() == ("", ""), "no other line reaches the terminal"
 
 
 def test_settings_are_overrides_and_none_is_none(bundle, tmp_path):

@@ -70,7 +70,7 @@ def test_what_the_run_had_otherwise_goes_into_both_configs():
 
 
 def test_a_setting_that_came_after_a_run_is_null_for_it_or_the_run_is_of_another_form():
-    """The head's background is one: the weights that shipped were trained before this setting existed."""
+    """An example is `background_prob` of the head: the weights that shipped were trained before it existed."""
     network = TRAIN["network_def"] | {"background_prob": "@background_prob"}
     newer = TRAIN | {"background_prob": None, "network_def": network}
     assert settings_of(run(depth=5), newer, INFERENCE)["train.yaml"] == {"depth": 5}
