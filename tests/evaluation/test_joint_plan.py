@@ -71,7 +71,7 @@ def test_phases_that_lie_farther_from_the_joint_plane_than_phases_do_are_named()
     joint = join_phases(plane(), others, BOUNDS, {"2ch": (2.0, 1.2)})["2ch"]
     assert joint["within_deg"] == 5.0 and joint["within_mm"] == 1.0
     assert joint["phases_that_disagree"] == ["phase50", "phase75"] and joint["phases_without_a_plane"] == []
-    assert join_phases(plane(), others, BOUNDS)["2ch"]["phases_that_disagree"] == [], "it is unknown what is usual"
+    assert join_phases(plane(), others, BOUNDS)["2ch"]["phases_that_disagree"] == [], "the usual distance is unknown"
 
 
 def test_the_usual_distance_of_phases_stands_with_the_bounds():

@@ -143,7 +143,7 @@ def test_scores_of_lines_by_hand():
     angle = orientation["views"]["4ch"]["line_angle_deg"]
     # 10, 20, 30, 0 (a tilt rotates no line), 5 and 30 degrees
     assert angle == pytest.approx({"mean": 95 / 6, "sd": math.sqrt(2325 / 6 - (95 / 6) ** 2), "median": 15}, abs=1e-6)
-    assert orientation["heatmap_mse"] == pytest.approx((0.01 * 17 + 0.03 * 18) / 35), "of the heatmaps that are known"
+    assert orientation["heatmap_mse"] == pytest.approx((0.01 * 17 + 0.03 * 18) / 35), "the mean over all known heatmaps"
 
 
 def test_columns_are_each_slices_own():

@@ -40,7 +40,7 @@ def volume(**slabs: list[tuple[int, int]]) -> torch.Tensor:
 VOLUMES = {
     # a step along each of two axes
     ("aaaaaa", "ed"): ({"RV": [(2, 2)]}, {"RV": [(2, 3)]}),
-    # a second slab that does not exist: Dice 2/3; distances 0 and 24 mm from prediction to truth, 0 back
+    # the prediction has a second slab: Dice 2/3; distances 0 and 24 mm from prediction to truth, and 0 mm back
     ("aaaaaa", "es"): ({"RV": [(2, 2)], "LV": [(2, 8)]}, {"RV": [(2, 2), (2, 6)], "LV": [(2, 8)]}),
     # the RV is found elsewhere, and the LV is missed
     ("bbbbbb", "ed"): ({"RV": [(0, 2)], "LV": [(0, 6)]}, {"RV": [(0, 3)]}),

@@ -66,7 +66,7 @@ def test_right_features_give_right_orders():
     figure = results.figures["order_accuracy.png"]()
     assert figure.get_suptitle() == "a phantom  order accuracy: 1.000 (20 pairs)"
     share = np.ma.filled(figure.axes[0].images[0].get_array(), np.nan)
-    assert set(share[np.isfinite(share)]) == {1.0}, "by the places of the two"
+    assert set(share[np.isfinite(share)]) == {1.0}, "the share of correct answers for each pair of places"
 
 
 def test_a_head_that_is_wrong_is_wrong_everywhere():

@@ -45,7 +45,7 @@ def view_normal(view: str) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def sound_phantom():
-    """A small phantom exam's files, and what defects need to work on them."""
+    """A small phantom exam with its identity and its files; defects need all three."""
     population = UNLABELLED.at_size("demo").with_values(phases=3, spacing=(3.4, 3.6), field=(270.0, 290.0))
     exam = Recipe("dsbcc", seed=3, population=population).exam(1)
     identity = Identity("1", "3-1")

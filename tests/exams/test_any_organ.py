@@ -87,7 +87,7 @@ def _study(patient):
 
 
 def write_study(folder, patient="P-1", **tags):
-    """Write three series along the body's axes, in the opposite direction to that of the slice count, and a localizer."""
+    """Write a localizer, and three series along the body's axes that run against the direction in which slices count."""
     tags |= {"PatientID": patient, "StudyInstanceUID": _study(patient), "TriggerTime": None}
     for number, (name, normal) in enumerate({"sag": (1, 0, 0), "cor": (0, -1, 0), "tra": (0, 0, -1)}.items(), start=1):
         write_cine(folder / name, (0, 0, 0), normal, phases=1, slices=5, number=number, **tags)
@@ -116,7 +116,7 @@ def test_a_study_gives_an_exam_for_each_series(tmp_path):
         assert all(item["planes"] == {} and item["stack"] == "stack" for item in own)
         first, last = (np.array(item["affine"])[:3, 3] for item in (own[0], own[-1]))
         way = (last - first) * (-1, 1, 1)
-        assert way.max() == pytest.approx(40) and way.min() > -1, "to the left, the front or the head"
+        assert way.max() == pytest.approx(40) and way.min() > -1, "the slices run to the left, the front or the head"
     assert left_out(result) == {"3 localizer stacks: not used": 1}
     assert result.datalist["planewise"] | {"version": 1} == {
         "version": 1, "anatomy": "any", "stack": "stack", "views": [], "seed": 0,

@@ -90,7 +90,9 @@ def test_acdc_keeps_its_test_patients_and_gets_validation_from_training(tmp_path
     result = index_folder(acdc(tmp_path))
     found = exams_of(result)
     assert found["test"] == {f"patient{number}" for number in range(101, 105)}
-    assert [len(found["training"]), len(found["validation"])] == [8, 2], "64 and 16 of 80, every group alike"
+    assert [len(found["training"]), len(found["validation"])] == [8, 2], (
+        "80 patients would be divided into 64 and 16; groups keep their proportions"
+    )
     groups = {(item["exam"], item["group"]) for item in result.datalist["validation"]}
     assert sorted(group for _, group in groups) == ["DCM", "NOR"]
     assert "testing is test, validation is drawn from training by the hash" in result.division
@@ -101,7 +103,7 @@ def test_the_hash_divides_acdcs_training_patients_alone(tmp_path):
     assert {name for names in exams_of(result).values() for name in names} == {f"patient{n:03d}" for n in range(1, 11)}
     assert result.skipped[division.TESTING][0] == 8
     alone = index_folder(tmp_path / "training")
-    assert exams_of(alone) == exams_of(result), "as for the training folder by itself"
+    assert exams_of(alone) == exams_of(result), "the result is the same as for the training folder alone"
     assert len(exams_of(index_folder(tmp_path / "testing", split=(0, 0, 1)))["test"]) == 4
 
 
@@ -222,7 +224,7 @@ def test_one_cohort_for_all_pretexts(tmp_path):
     assert exams_of(index_folder(tmp_path, split=(1, 0, 0)))["training"] == {"1", "2"}
     result = index_folder(tmp_path, split=(1, 0, 0), all_views=True)
     assert exams_of(result)["training"] == {"1"}
-    assert len(result.datalist["exams"]) == 2, "it stays listed, with the reason"
+    assert len(result.datalist["exams"]) == 2, "the list keeps the exam, with the reason"
     notes = [note for exam in result.datalist["exams"].values() for note in exam["left_out"]]
     assert "no 2ch plane: left out by --all-views" in notes
     assert result.warnings[-1] == "1 exam without the planes of all target views: left out"

@@ -145,7 +145,7 @@ def test_real_stacks_by_plane(real_data):
 
 @pytest.fixture(scope="module")
 def sound_knee():
-    """A small phantom exam, its files, and what defects need to work on them."""
+    """A small phantom exam with its identity and its files; defects need all three."""
     recipe = Recipe("fastmri", seed=3, population=KNEE_UNLABELLED.at_size("demo").with_values(localizer=0.0))
     exam = recipe.exam(2)
     return exam, Identity("2", "3-2"), [(file, file.encode()) for file in exam_files(recipe, 2)]

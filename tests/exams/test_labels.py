@@ -202,7 +202,7 @@ def test_leading_zeros_of_a_number_do_not_matter():
     assert find_name("007", [{"007"}, {"7"}]) == [0]
     assert find_name("x7", [{"x007"}]) == []
     assert find_name("5²", [{"5"}]) == []
-    assert find_name("9" * 5000, [{"9"}]) == [], "longer than Python makes a number of"
+    assert find_name("9" * 5000, [{"9"}]) == [], "Python refuses to convert so many digits"
 
 
 def test_a_label_map_goes_to_labelled_items(tmp_path):

@@ -191,7 +191,7 @@ def test_patients_by_column_by_folder_and_by_name(tmp_path):
     (tmp_path / "own.csv").write_text("image,patient,age,grade\ny/b.png,Q7,60,1\ny/c,Q7,,2.0\np1/left,P,41.5,0\n")
     by_file = {"/".join(item["image"].split("/")[-2:]): item for item in items_of(index(tmp_path))}
     patient = {name: item["patient"] for name, item in by_file.items()}
-    assert patient["x/a.png"] == patient["y/a.png"], "copies of one data set keep their names"
+    assert patient["x/a.png"] == patient["y/a.png"], "the file's name identifies the patient, whatever its folder"
     assert patient["y/b.png"] == patient["y/c.png"] and patient["p1/right.png"] != patient["p2/left.png"]
     assert len(set(patient.values())) == 5
     assert by_file["y/c.png"]["grade"] == 2 and by_file["y/b.png"]["age"] == 60 and "age" not in by_file["y/c.png"]

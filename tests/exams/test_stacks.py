@@ -231,7 +231,7 @@ def test_exams_are_studies_and_frames_of_reference(tmp_path):
         frame(study="2", patient="q"),
     ]
     exams = group_exams(found, tmp_path)
-    assert len(exams) == 4, "one identifier for the studies of two patients is two studies"
+    assert len(exams) == 4, "if two patients have the same study identifier, they are two studies"
     moved = [exam for exam in exams if exam.key.startswith("study:1")]
     assert all("2 frames of reference" in exam.notes[0] for exam in moved)
 

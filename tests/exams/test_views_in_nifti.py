@@ -196,7 +196,7 @@ def test_images_of_your_own_are_4ch_if_they_have_one_slice(tmp_path):
 
 
 def read(room, home, *names: str) -> tuple[list[tuple], dict[str, list[str]]]:
-    """What a reader takes of an exam with empty files of these names, and what it leaves out."""
+    """The files that a reader uses and leaves out, for an exam whose empty files have these names."""
     for name in names:
         write(home / f"{name}.nii.gz", (4, 4, 1))
     skipped = defaultdict(list)

@@ -43,7 +43,7 @@ def test_an_acdc_patient(tmp_path):
     assert volumes[1].label.name == "patient001_frame12_gt.nii.gz"
     assert volumes[0].classes == {"group": "DCM", "height": 184.0, "weight": 95.0}
     assert volumes[0].key == volumes[1].key
-    assert skipped == {}, "the 4D cine is where its frames come from, nothing is missing"
+    assert skipped == {}, "the frames come from the 4D cine, so it is not left out"
 
 
 def test_identifiers_do_not_depend_on_where_indexing_began(tmp_path):
@@ -275,7 +275,7 @@ def test_masks_are_no_images(tmp_path):
         "NIfTI file that is named like a mask, without its image next to it": 1,
     }
     (inside,), _ = volumes_of(tmp_path / "labels")
-    assert inside.case == "b", "a folder that a person names is what they mean"
+    assert inside.case == "b", "a folder that the user names is not left out"
 
 
 def test_the_layout_of_nnunet(tmp_path):

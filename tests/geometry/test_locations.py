@@ -82,7 +82,7 @@ def test_between_two_axes_that_point_apart_nothing_is_decided(degrees, decided):
     normals = torch.tensor([[-math.cos(angle), -math.sin(angle), 0], [0, 0, 1.0]], dtype=torch.float64)
     found = to_left_front_or_head(normals)
     assert bool(torch.isfinite(found[0]).all()) == decided
-    assert found[1].tolist() == [0, 0, 1], "each of a batch by itself"
+    assert found[1].tolist() == [0, 0, 1], "each normal of a batch is decided separately"
 
 
 def test_order_of_locations():
@@ -97,6 +97,6 @@ def test_order_of_locations_that_mirror():
     exact = centrosymmetric(even).round(decimals=9)
     assert location_order(exact, "sine") == pytest.approx(1)
     assert location_order(-exact, "sine") == pytest.approx(-1)
-    assert abs(location_order(even, "sine")) < 0.1, "what runs from end to end does not mirror"
+    assert abs(location_order(even, "sine")) < 0.1, "locations that rise from end to end are not symmetric"
     assert abs(location_order(exact, "linear")) < 0.1
     assert order_strength(-0.9) == 0.9 and order_strength(-0.9, "sine") == -0.9

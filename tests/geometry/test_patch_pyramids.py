@@ -21,7 +21,7 @@ def test_contexts_are_the_inverted_pyramids_of_the_paper(side, axes):
         ]
         assert known[number, : length[number]].tolist() == expected
         assert expected[-1] == number, "its own patch comes last"
-        assert set(known[number, length[number] :].tolist()) <= {number}, "the filling is no other patch"
+        assert set(known[number, length[number] :].tolist()) <= {number}, "the padding repeats the patch itself"
         assert all(places[patch][0] <= row for patch in known[number].tolist()), "no row after its own"
 
 

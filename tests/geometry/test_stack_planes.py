@@ -121,8 +121,8 @@ def test_a_heatmap_that_looks_more_like_a_line_counts_more():
 
 
 def test_distances_of_lines_by_hand():
-    """The four lines are 6 mm away, rotated by 3 degrees about the middle, both, and absent. Distances are those of
-    points 40 mm to either side of the middle.
+    """The first line is 6 mm away, the second is rotated by 3 degrees about the middle, the third is both, and the fourth is
+    absent. Distances are those of points 40 mm to either side of the middle.
     """
     lines = torch.stack([upright(shift=3), upright(3), upright(3, shift=3), torch.full((3,), torch.nan)])
     middle = torch.full((4, 2), MIDDLE, dtype=torch.float64)
