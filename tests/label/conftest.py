@@ -194,5 +194,5 @@ def _write_page(rows: list[tuple[str, str]], environment: Path) -> None:
     ]
     before, _, rest = _PAGE.read_text().partition(_BEGIN)
     _, found, after = rest.partition(_END)
-    assert found, f"{_PAGE} has lost the marks between which the result stands"
+    assert found, f"{_PAGE} lacks the marks around the result"
     _PAGE.write_text(before + "\n".join(lines) + after)

@@ -289,7 +289,7 @@ def test_what_takes_no_image_says_so(server, told):
     ],
 )
 def test_what_cannot_learn_from_labels_says_so(server, told, name, reason):
-    """The last line of the training's log is what a viewer shows of it."""
+    """A viewer shows the last line of the training's log."""
     state, last = server.train(name)
     assert state == "ERROR" and re.search(f"^planewise: .*{reason}", last), last
     told(f"`{name}` trained on labelled hearts", "refused in one line")

@@ -33,7 +33,7 @@ def test_the_mean_over_known_pixels_in_plain_python():
     loss = PositionLoss()
     assert float(loss(logits, {"squares": squares})) == pytest.approx(total / count, rel=1e-5)
     (term,) = loss.terms(logits, {"squares": squares})
-    assert int(term.count) == 60 and logged_terms(loss) == {}, "the whole loss has no second column"
+    assert int(term.count) == 60 and logged_terms(loss) == {}, "the only term is the loss itself, so it has no column"
 
 
 def test_by_hand():

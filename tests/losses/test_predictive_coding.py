@@ -65,7 +65,7 @@ def test_another_form_is_refused():
 def gradient_of_a_share(
     rank: int, weights: torch.Tensor, images: torch.Tensor, candidates: torch.Tensor
 ) -> torch.Tensor:
-    """What `DistributedDataParallel` makes of the gradients of every process: their mean."""
+    """The mean of all processes' gradients, as in `DistributedDataParallel`."""
     world = idist.get_world_size()
     weights = weights.clone().requires_grad_(True)
     PredictiveCodingLoss()(images[rank::world] @ weights, {"candidates": candidates[rank::world]}).backward()

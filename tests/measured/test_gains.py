@@ -101,7 +101,7 @@ def test_the_picture_shows_each_gain_with_its_interval_and_verdict(monkeypatch, 
 
 
 def test_no_page_has_a_placeholder():
-    """A comment that still had to be written stood on the results page as one capital word."""
+    """The results page once had a capitalised word in place of a comment."""
     pages = sorted((measured.ROOT / "tools/docs").glob("*.md"))
     assert [page.name for page in pages if re.search(r"^- [A-Z]+$", page.read_text(), re.M)] == [] and len(pages) > 9
 

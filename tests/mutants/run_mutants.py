@@ -215,9 +215,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; it exits with 1 if too few are caught or an entry no longer fits."""
     parser = argparse.ArgumentParser(prog="tools/mutants", description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--only", metavar="PATTERN", default="", help="entries with this regular expression in file or words"
+        "--only", metavar="PATTERN", default="", help="only mistakes whose file or description matches this"
     )
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="so many at the same time")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="number of mistakes to try at once")
     parser.add_argument("--list", action="store_true", help="print the entries and run nothing")
     options = parser.parse_args(arguments)
     mutants = [one for one in read_mutants(LIST) if re.search(options.only, f"{one.file}: {one.wrong}")]
@@ -229,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _import_what_tests_need()
     # the copies would not find the real data next to them, and their tests would be skipped
     os.environ.setdefault("PLANEWISE_REAL_DATA", str(ROOT.parent / "shared" / "data"))
-    print(f"{len(mutants)} mistakes; first the tests without any", flush=True)
+    print(f"{len(mutants)} mistakes; first, the tests run without a mistake", flush=True)
     results = []
     for mutant, result, seconds in run_mutants(mutants, ROOT, options.jobs):
         results.append((mutant, result, seconds))

@@ -64,9 +64,9 @@ def test_each_result(project):
         Mutant("tools/sums.py", "+ 0", "+ 1", tests, "one more"): "caught",
         Mutant("tools/sums.py", "abs(x)", "x", tests, "the sign stays"): "SURVIVED",
         Mutant("tools/sums.py", "return", "yield from", ("proofs",), "no number"): "tests fail without it",
-        Mutant("tools/sums.py", "abs(y)", "y", tests, "text that was there once"): "old text not found",
+        Mutant("tools/sums.py", "abs(y)", "y", tests, "text that no longer exists"): "old text not found",
         Mutant("tools/sums.py", "x", "y", tests, "text that stands twice"): "old text not found",
-        Mutant("tools/gone.py", "x", "y", tests, "a file that was there once"): "old text not found",
+        Mutant("tools/gone.py", "x", "y", tests, "a file that no longer exists"): "old text not found",
         Mutant(
             "tools/sums.py", "+ 0", "", ("proofs/test_sums.py::test_gone",), "a test that is gone"
         ): "tests not found",

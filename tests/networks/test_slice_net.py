@@ -58,7 +58,7 @@ def test_a_new_head_starts_with_the_background():
     net = network(num_maps=4, location=False, background_prob=0.91)
     assert torch.allclose(net.head.maps.bias.softmax(0), torch.tensor([0.91, 0.03, 0.03, 0.03]))
     plain = network(num_maps=4, location=False)
-    assert torch.equal(net.head.maps.weight, plain.head.maps.weight), "nothing else starts in another way"
+    assert torch.equal(net.head.maps.weight, plain.head.maps.weight), "all other weights start the same"
     image = torch.randn(2, 1, 32, 32)
     shift = net(image) - plain(image)
     assert torch.allclose(

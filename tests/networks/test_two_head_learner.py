@@ -18,7 +18,7 @@ def test_two_networks_have_one_body_and_a_head_each():
     learner = TwoHeadLearner(network, other)
     assert other.encoder is network.encoder and other.decoder is network.decoder
     assert list(learner.state_dict()) == [*names, "other.head.maps.weight", "other.head.maps.bias"]
-    assert list(network.state_dict()) == names, "what is kept stays as it was"
+    assert list(network.state_dict()) == names, "the network that is kept does not change"
     before = network.head.maps.weight.clone()
     other(torch.randn(2, 1, 16, 16)).sum().backward()
     assert network.encoder.levels[0].conv_0.conv.weight.grad is not None

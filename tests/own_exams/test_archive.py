@@ -118,7 +118,7 @@ def test_only_what_changed_is_made_again(files, tmp_path):
     made, done = again()
     assert made == ["aaaa", "bbbb", "cccc"] and done.left_out == {"bbbb": "image: the volume cannot be read"}
     made, done = again()
-    assert made == ["bbbb"] and done.kept == 2, "what cannot be used is tried again"
+    assert made == ["bbbb"] and done.kept == 2, "an exam that cannot be used is tried again"
     outcomes["bbbb"] = 0.3
     assert again()[0] == ["bbbb"] and again()[0] == []
     os.utime(files[0], ns=(1, 1))

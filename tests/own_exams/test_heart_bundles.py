@@ -50,7 +50,7 @@ def test_a_limit_that_is_no_angle_is_refused(limit):
 
 
 def test_stacks_and_volumes_pass(monkeypatch):
-    found = [exam("aa", 6), {"image": "volume.nii.gz"}]  # there is no such file, and the bundle says so
+    found = [exam("aa", 6), {"image": "volume.nii.gz"}]  # this file does not exist; the bundle reports that later
     monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, left_out: found)
     assert stacks_in(Path(), keep_names=True) == (found, {})
     # a volume is identified by its hash, and a stack of DICOM files already has one

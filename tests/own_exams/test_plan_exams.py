@@ -69,7 +69,7 @@ def test_what_all_views_lack_is_said_once():
     alike, left = reasons_alike(views)
     assert alike == [FLAT]
     assert left["2ch"] == {"verdict": "no plane", "reasons": [FAINT]} and left["4ch"]["reasons"] == [FAR]
-    assert views["2ch"]["reasons"] == [FLAT, FAINT], "what the page shows stays whole"
+    assert views["2ch"]["reasons"] == [FLAT, FAINT], "the page still shows all reasons"
 
 
 def test_a_plane_beside_no_plane_and_one_view_keep_their_reasons():

@@ -28,7 +28,9 @@ def test_they_are_those_that_the_bundle_writes(volumes, tmp_path):
     data = [{"image": str(volumes / f"of{slices}.nii.gz")} for slices in (5, 3)]
     before = set(tmp_path.rglob("*"))
     plans = plans_of(data, min_obliquity=0.0, max_spread=1.0)
-    assert {path.name for path in set(tmp_path.rglob("*")) - before} <= {"salt"}, "the user's own, which tests put here"
+    assert {path.name for path in set(tmp_path.rglob("*")) - before} <= {"salt"}, (
+        "only the user's salt, which tests keep here"
+    )
     assert [plan["slices"] for plan in plans] == [5, 3]
     bundle = bundles_folder(None) / PLANS
     monai.bundle.run(

@@ -153,7 +153,7 @@ def test_every_image_of_every_section_has_its_mask(exams, segmented, bundle, tmp
     assert content["exams"]["aaaa"]["left_out"] == ["a note"] and content["exams"]["bbbb"]["labels"] == 2
     (other,) = content["exams"]["aaaa"]["stacks"]["2ch"]["items"]
     assert (done.datalist.parent / other["image"]).is_file(), "relative to the new datalist"
-    assert not list(tmp_path.glob("out/tmp*")), "the list of what to segment holds paths, and is gone"
+    assert not list(tmp_path.glob("out/tmp*")), "the temporary list of inputs contains paths, so it is deleted"
 
 
 def test_hearts_are_cut_out_by_them_whatever_the_gaps_of_the_stack(segmented, bundle):
@@ -212,7 +212,7 @@ def test_started_again_it_makes_what_lacks(segmented, bundle, exams):
     mask.write_bytes(mask.read_bytes()[:-20])
     seen = []
     assert segmented(progress=lambda *counts: seen.append(counts)).kept == 4 and sorted(bundle.runs[1]) == ALL[:2]
-    assert seen == [(4, 6), (5, 6), (6, 6), (6, 6)], "what is made anew is not done yet"
+    assert seen == [(4, 6), (5, 6), (6, 6), (6, 6)], "images that are segmented again do not count as done"
     # another slice has been added to the exam since
     save(first.masks / "cccc_ED/cccc_ED_mask.nii.gz", heart()[..., :4])
     assert segmented().kept == 4 and sorted(bundle.runs[2]) == ALL[4:]
@@ -237,7 +237,9 @@ def test_masks_of_other_weights_are_not_taken(segmented, bundle, tmp_path):
 def test_an_exam_that_cannot_be_read_costs_itself(segmented, bundle):
     bundle.unread = {"cccc": "the volume cannot be read (OSError)", "bbbb": "no"}
     done = segmented()
-    assert done.said == ["the weights are those that ship", "exam aaaa: a doubt"], "what is left out is said with it"
+    assert done.said == ["the weights are those that ship", "exam aaaa: a doubt"], (
+        "the reasons below tell which exams are left out"
+    )
     assert done.left_out == {
         "bbbb": "it cannot be segmented (image: no)",
         "cccc": "it cannot be segmented (image: the volume cannot be read (OSError))",

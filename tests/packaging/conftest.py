@@ -37,8 +37,8 @@ def quick_exports(monkeypatch: pytest.MonkeyPatch) -> None:
 def bare_python(tmp_path_factory) -> str:
     """The Python of an environment that has only the packages that the bundles name.
 
-    Unless ``PLANEWISE_BARE_PYTHON`` names one, it is linked from the packages installed here (see `fresh_environment`) within
-    a second, whereas pip takes minutes. ``tools/test --fresh`` and ``--oldest`` let pip make them.
+    ``PLANEWISE_BARE_PYTHON`` may name this Python; with ``tools/test --fresh`` and ``--oldest``, pip makes its environment.
+    Otherwise the environment links the packages installed here (see `fresh_environment`): a second instead of minutes.
     """
     if named := os.environ.get("PLANEWISE_BARE_PYTHON"):
         return named

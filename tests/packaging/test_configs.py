@@ -104,7 +104,7 @@ run:
 
 @pytest.mark.parametrize("suffix", ["yaml", "json"])
 def test_a_packaged_config_finds_its_own_folder(suffix, tmp_path, monkeypatch):
-    """The folder is found from a whole path of the config and from a relative one."""
+    """The config's path may be absolute or relative."""
     bundle = tmp_path / "some where" / "bundle"
     (bundle / "configs").mkdir(parents=True)
     (bundle / "scripts").mkdir()

@@ -32,7 +32,7 @@ def test_a_run_with_a_config_of_the_bundle_is_one_of_the_bundle(name, tmp_path):
     bundle = Bundle(source(name))
     overlays = network_overlays(bundle)
     if name == SEGMENTATION:
-        assert set(overlays) == {"resnet50.yaml", "vit.yaml"}, "evaluate.yaml, demo.yaml leave the network alone"
+        assert set(overlays) == {"resnet50.yaml", "vit.yaml"}, "evaluate.yaml and demo.yaml keep the network"
     for overlay in overlays:
         config = as_monai_reads(name, "train.yaml", overlay)
         found, which = bundle_of_run(bundle, run_of(config, tmp_path), tmp_path / overlay)
@@ -41,7 +41,9 @@ def test_a_run_with_a_config_of_the_bundle_is_one_of_the_bundle(name, tmp_path):
         inference = as_monai_reads(name, "inference.yaml", overlay)
         written = found.config("inference.yaml")
         assert written["network_def"] == inference["network_def"]
-        assert written["network"] == bundle.config("inference.yaml")["network"], "it loads its own weights alone"
+        assert written["network"] == bundle.config("inference.yaml")["network"], (
+            "inference loads only the package's own weights"
+        )
         assert all(written[key] == inference[key] for key in written if key != "network")
         assert not set(overlays) & set(found.texts)
         # comments stay

@@ -23,7 +23,7 @@ def test_every_readme_has_its_bundles_command(name):
 
 def test_a_file_is_for_images_as_inference_makes_them():
     options = onnx_options(Bundle(source("pretext_knee_multitask")))
-    assert options.input_shape == [1, 1, 128, 128], "that of the weights that ship"
+    assert options.input_shape == [1, 1, 128, 128], "the size of the weights that ship"
     assert options.names == {"image": {0: "slices"}, "pred": {0: "slices"}}
     assert onnx_options(Bundle(source("pretext_knee_multitask")), {"image_size": 64}).input_shape == [1, 1, 64, 64]
     stacks = onnx_options(Bundle(source("downstream_knee_injury_classification")))
@@ -41,7 +41,7 @@ def test_the_command_of_a_packaged_readme_makes_such_a_file(packaged, monkeypatc
     folder = packaged("pretext_cardiac_location", data="phantoms").folder
     readme = (folder / "docs" / "README.md").read_text()
     command = readme[readme.index("python -m monai.bundle onnx_export") :].partition("\n```")[0]
-    assert "[1,1,48,48]" in command, "the size that the run had"
+    assert "[1,1,48,48]" in command, "the run's own size"
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["monai.bundle", *shlex.split(command.replace("\\\n", " "))[3:]])
     with Bundle(folder).importable():

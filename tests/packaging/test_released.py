@@ -1,4 +1,4 @@
-"""Test the weights that ship: their file, the record beside it, and the README's statements about them."""
+"""Test the weights that ship: their file, the record next to it, and the README's statements about them."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def source_of(bundle: str) -> Source:
 
 @cache  # bundles share most modules, so they are read once
 def imported(path: Path) -> set[str]:
-    """Modules of ours that a file imports, found the slow way: the file system tells what each name is."""
+    """Modules of ours that a file imports, found the slow way: a name is a module if there is a file for it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("planewise"):
@@ -49,7 +49,7 @@ def imported(path: Path) -> set[str]:
 
 
 def is_function(module: str, name: str) -> bool:
-    """Whether a room's own names hide the module of the same name."""
+    """Whether a subpackage exports a name that hides its module of the same name."""
     init = PACKAGE.joinpath(*module.split(".")[1:], "__init__.py")
     return init.is_file() and f"{name} import {name}" in init.read_text().replace("\n", " ")
 
@@ -81,7 +81,7 @@ def left_of_ours(text: str) -> list[str]:
 @pytest.mark.parametrize("bundle", others_slow(BUNDLES))
 def test_no_import_of_planewise_is_left(bundle):
     for name, text in source_of(bundle).files().items():
-        assert not left_of_ours(text), f"{name}: a name that is imported, or in a text?"
+        assert not left_of_ours(text), f"{name} still mentions planewise, in an import or in a text"
 
 
 def test_only_what_is_reached():

@@ -98,7 +98,7 @@ def test_a_real_run_and_its_package_predict_the_same(few_phantoms, elsewhere, tm
     here, there = (masks(tmp_path / place) for place in ("here", "there"))
     assert here.keys() == there.keys() and here
     assert all(np.array_equal(here[key], there[key]) for key in here)
-    assert any(mask.max() > 0 for mask in here.values()), "a mask with nothing in it would show nothing"
+    assert any(mask.max() > 0 for mask in here.values()), "equal masks prove nothing if they are empty"
 
 
 def masks(folder):
