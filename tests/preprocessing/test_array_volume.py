@@ -50,4 +50,4 @@ def test_a_broken_file_is_refused_with_its_exams_name(item, tmp_path):
     np.save(tmp_path / "0007.npy", np.array([{"a": 1}]), allow_pickle=True)
     with pytest.raises(InputError, match="exam e, image"):
         LoadSliced("image", field_without_spacing=1.0)({**item, "frame": 0})
-    assert len(expand_volumes([item])) == 1, "it passes as one item, so that loading says why"
+    assert len(expand_volumes([item])) == 1, "the broken file stays one item; loading it gives the reason"

@@ -55,7 +55,7 @@ def test_gives_what_monai_gives(shift, slices, monkeypatch):
     assert ours.shape == theirs.shape != image.shape
     assert torch.allclose(ours, theirs, rtol=0, atol=1e-6)
     assert torch.equal(ours.affine, theirs.affine)
-    assert ours.half().equal(theirs.half()), "what a cache keeps of it is the same"
+    assert ours.half().equal(theirs.half()), "the cached float16 values are the same"
 
 
 def test_few_slices_do_not_mix():

@@ -26,7 +26,7 @@ def test_colours_and_axes(pixels, tmp_path):
     # (row, column, colour) to (colour, column, row)
     assert torch.equal(image.as_tensor(), torch.from_numpy(pixels).permute(2, 1, 0) / 255)
     assert loaded_name(image) == "abc" and "Doe" not in str(image.meta)
-    assert loaded_name(load(tmp_path / "Doe_Jane.png")) == "Doe_Jane", "a person's own file keeps its stem"
+    assert loaded_name(load(tmp_path / "Doe_Jane.png")) == "Doe_Jane", "without an exam, the result has the file's name"
 
 
 def test_a_camera_that_was_held_sideways(pixels, tmp_path):
@@ -82,7 +82,7 @@ def test_the_papers_preprocessing_finds_the_field(tmp_path):
     lit = (image[0] > 0.5).nonzero()
     assert lit.min(dim=0).values.max() <= 1 and lit.max(dim=0).values.min() >= 62
     back = Compose(steps).inverse({"image": image})["image"]
-    assert back.shape == (3, 128, 96), "and back onto the photograph's grid"
+    assert back.shape == (3, 128, 96), "the inverse returns to the photograph's grid"
     assert abs(float((back[0] > 0.5).sum()) - inside.sum()) < 0.03 * inside.sum()
 
 

@@ -32,7 +32,7 @@ def profile_correlation(
 
 
 def test_real_slices_agree_where_they_cut_each_other_and_stop_when_shifted(real_data, record_property):
-    """The pixels of real files prove their geometry: there is no model, and ITK reads no header but the file's own."""
+    """The pixels of real files confirm their geometry, without a model: ITK reads each file with its own header alone."""
     folder = real_data / "cardiac_cine_exam" / "dicom"
 
     def load(series: str):

@@ -29,7 +29,7 @@ def flips_of(image, target):
     """The axes along which each target is flipped; None if no flip gives the target."""
     axes = [(), (2,), (3,), (2, 3)]
     same = torch.stack([(image.flip(each) == target).flatten(1).all(1) for each in axes], dim=1)
-    assert same.any(dim=1).all(), "the target is the image flipped, or something else"
+    assert same.any(dim=1).all(), "no flip of the image gives the target"
     return same.int().argmax(dim=1)
 
 

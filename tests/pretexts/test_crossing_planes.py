@@ -34,7 +34,7 @@ def test_no_cross_is_refused_or_masked(degrees, ends):
         CrossingPlanesd(VIEWS, ends)(item(degrees))
     given = item(degrees)
     assert torch.isnan(CrossingPlanesd(VIEWS, ends, "mask")(given)["planes"]).all()
-    assert torch.isfinite(given["planes"]).all(), "the item that was given stays"
+    assert torch.isfinite(given["planes"]).all(), "the given item does not change"
 
 
 def test_a_plane_that_is_masked_stays_so():

@@ -37,7 +37,7 @@ def test_patches_stay_in_their_cells_at_every_place():
     for number, first in enumerate((4, 0, 8)):
         assert set(map(tuple, corners[:, number].tolist())) == set(product(range(first, first + 3), repeat=2))
     edges = patch_corners((14,), 3, (2,), torch.tensor([0, 2]), torch.tensor([[0.0], [0.99]]))
-    assert edges.tolist() == [[1], [11]], "what is left over is shared by both edges"
+    assert edges.tolist() == [[1], [11]], "both edges share the pixels that are left over"
 
 
 def test_patches_are_what_a_loop_cuts():

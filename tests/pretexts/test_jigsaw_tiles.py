@@ -52,7 +52,7 @@ def test_a_permutation_undone_gives_the_tiles_in_the_cells_that_they_come_from(s
                 assert 0 <= start <= cells[axis] - tile[axis], "the tile keeps to its cell, so that no two touch"
                 starts.add(start)
             assert torch.equal(ordered[place], wanted)
-    assert len(starts) > 2, "at a random place of the cell"
+    assert len(starts) > 2, "a tile's place in its cell is random"
 
 
 @given(st.integers(20, 200), st.integers(2, 5), st.floats(0, 0.6))
@@ -75,7 +75,7 @@ def test_each_tile_is_standardised_by_itself():
         tile = tiles[number, place, 0].numpy()
         expected = (tile - tile.mean()) / (tile.std() or 1)
         assert np.allclose(found[number, place, 0].numpy(), expected)
-    assert not found[0, 3].any(), "one of a single grey value stays finite"
+    assert not found[0, 3].any(), "a tile with a single grey value becomes 0, not NaN"
 
 
 def test_tiles_may_keep_their_values_and_permutations_may_come_from_a_file(tmp_path):

@@ -44,7 +44,7 @@ def test_whole_patches_are_hidden_as_many_in_every_image_and_the_rest_stays(shap
     for place, piece in patches(batch["hidden"].expand(-1, 2, *shape), 4).items():
         for row in range(6):
             hidden = bool(piece[row].flatten()[0])
-            assert (piece[row] == hidden).all(), "all of a patch or nothing of it"
+            assert (piece[row] == hidden).all(), "a patch is hidden completely or not at all"
             number_hidden[row] += hidden
             there = patches(batch["image"], 4)[place][row]
             wanted = torch.zeros_like(there) if hidden else patches(image, 4)[place][row]

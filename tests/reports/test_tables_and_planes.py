@@ -57,7 +57,7 @@ def test_what_a_person_should_know_of_a_plane():
     assert plane_in_words(view, "x", True)[1] == "from one phase: the bounds do not include the heart's motion"
     view |= {"within_mm": None, "slices_that_disagree": [4], "slices_without_a_line": [1, 2]}
     assert plane_in_words(view, None) == ["slice 4 disagrees", "slices 1 and 2 have no line"]
-    assert plane_in_words(dict.fromkeys(view), None) == [], "of what is no plane nothing is said"
+    assert plane_in_words(dict.fromkeys(view), None) == [], "without a plane, there are no notes"
 
 
 def test_no_study_is_said_in_one_line(tmp_path):

@@ -64,7 +64,7 @@ def snakemake(config: Path, *arguments: str, cores: int = 2, **options) -> subpr
 def output_of(process: subprocess.Popen, folder: Path, until: Callable[[], bool] = lambda: False) -> str:
     """Wait until the study ends or until something has happened; fail if the study stops writing files.
 
-    On a machine under load, a study is slow but still makes progress, so its whole time says nothing.
+    On a machine under load, a study is slow but still makes progress, so the total time does not show whether it is stuck.
 
     Returns:
         The output at the end of the study; an empty text if it still runs.

@@ -1,4 +1,4 @@
-"""Test that all pretexts of a comparison learn from the same exams, in as many steps of as many slices."""
+"""Test that all pretexts of a comparison learn from the same exams, with equal numbers of steps and of slices per step."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_a_site_hands_over_its_best_weights_on_request(places, tmp_path):
     assert best.keys() == now.keys() and all(torch.equal(best[name], now[name].cpu()) for name in best)
     assert site.trainer.state.epoch == 1
     site.train(ExchangeObject(weights=weights, weight_type=WeightType.WEIGHTS))
-    assert site.trainer.state.epoch == 2, "the next round goes on counting"
+    assert site.trainer.state.epoch == 2, "the next round continues the count of epochs"
     site.finalize()
 
 

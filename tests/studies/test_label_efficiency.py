@@ -88,7 +88,7 @@ def test_a_killed_study_goes_on_and_writes_its_report(killed_study):
     config.write_text(yaml.safe_dump(more))
     found = jobs(snakemake(config, "--dry-run", cwd=config.parent).communicate()[0])
     assert found["finetune"] == 1 and found["report"] == 1 and "pretrain" not in found
-    # other settings for a finished training: neither kept without a word nor mixed with new ones
+    # if a finished training now has other settings, the study stops instead of mixing old and new results
     more["overrides"]["pretrain"] = more["overrides"]["pretrain"] | {"sigma": 3.0}
     config.write_text(yaml.safe_dump(more))
     process = snakemake(config, "--dry-run", cwd=config.parent)
@@ -135,7 +135,7 @@ def test_finished_trainings_are_compared_by_what_determines_their_result(tmp_pat
     assert "has now (max_epochs: 5 -> 9): finetune/none/1/0, finetune/multitask/1/0. Set another" in more
     files = "finetune/none/1/0/test/metrics.json finetune/multitask/1/0/test/metrics.json"
     assert f"or continue them after\n  cd {out} && rm {files}\n" in more
-    # a fine-tuning from a pretraining that continues is another one; those of the second draw have no folder
+    # if a pretraining continues, the fine-tuning that starts from it must run again; the second draw has no folder yet
     both = study(tmp_path / "first", finetune={"seed": 7, "max_epochs": 9}, pretrain={"max_epochs": 6})
     files = "pretrain/multitask/test/metrics.json finetune/none/1/0/test/metrics.json"
     assert f"or train again or continue them after\n  cd {out} && rm -r finetune/multitask/1/0 && rm {files}\n" in both
@@ -214,11 +214,11 @@ def test_paper_size_studies_plan_their_jobs(name, tmp_path):
     said = re.search(
         r"left out, since the config gives them no file: (.*?)\. For a row, give its `weights: PATH`", text
     )
-    assert set(said[1].split(", ")) == waiting, "until their files are given, and said"
+    assert set(said[1].split(", ")) == waiting, "methods without a file are left out and reported"
     # from scratch, from each of the ten pretexts, and once again from another seed
     runs = 12 * len(config["label_counts"]) * len(config["draws"])
     assert jobs(text)["finetune"] == runs and jobs(text)["pretrain"] == 11
-    assert "demo.yaml" not in text and "resnet50.yaml" not in text, "at the paper's size, with its networks"
+    assert "demo.yaml" not in text and "resnet50.yaml" not in text, "the study has the paper's size and networks"
     assert not [command for command in commands(text, "finetune") if "_dagger" in command]
 
 
@@ -659,7 +659,7 @@ def test_the_demo_runs_the_study_that_comes_next_once_the_first_has_its_page(dem
         assert re.findall(r"Open work/(\w+)/", text) == ([] if "wanted.json" in arguments else ran)
         return ran
 
-    assert studies("one", "wanted.json") == ["one"], "a file of the first study is none of the second"
+    assert studies("one", "wanted.json") == ["one"], "a file of the first study does not start the second"
     assert studies("one") == ["one", "two"] and studies("two") == ["two"]
 
 

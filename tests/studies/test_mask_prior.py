@@ -62,7 +62,7 @@ def test_its_jobs(name, tmp_path):
         # and the forest fitted to reference masks
         expected |= {"finetune": 18 * 5, "phantom": 1, "index": 1, "forest": 1, "predict_masks": 1}
     assert jobs(text) == expected | {"all": 1, "total": sum(expected.values()) + 1}
-    assert ("left out" in text) == paper, "ImageNet's rows, until their files are given"
+    assert ("left out" in text) == paper, "only rows of ImageNet without their files are left out"
     datalist = config["datalists"]["labelled"] if paper else f"{tmp_path}/out/labelled.json"
     pretrainings = {re.search(r"/pretrain/(\w+) ", line)[1]: line for line in commands(text, "pretrain")}
     assert set(pretrainings) == {f"{backbone}_{learned}_full" for backbone in BACKBONES for learned in IMAGES}

@@ -27,10 +27,16 @@ def test_an_anatomys_own_bundle_comes_before_one_for_all(bundles):
     pattern = "pretext_knee_{pretext}"
     assert bundle_of("location", pattern, bundles) == "pretext_knee_location"
     assert bundle_of("simclr", pattern, bundles) == "pretext_simclr"
-    assert bundle_of("sax_position", pattern, bundles) == "pretext_cardiac_sax_position", "which has a config for knees"
+    assert bundle_of("sax_position", pattern, bundles) == "pretext_cardiac_sax_position", (
+        "this bundle has a config for knees"
+    )
     assert bundle_of("sax_position", "pretext_cardiac_{pretext}", bundles) == "pretext_cardiac_sax_position"
-    assert bundle_of("orientation", pattern, bundles) == "pretext_knee_orientation", "the heart's is of hearts alone"
-    assert bundle_of("position", pattern, bundles) == "pretext_knee_position", "another pretext's name ends like it"
+    assert bundle_of("orientation", pattern, bundles) == "pretext_knee_orientation", (
+        "the bundle for hearts has no config for knees"
+    )
+    assert bundle_of("position", pattern, bundles) == "pretext_knee_position", (
+        "sax_position is another pretext, although it ends the same"
+    )
     assert bundle_of("rotation", pattern, bundles) == "pretext_knee_rotation", "as the message names it"
 
 

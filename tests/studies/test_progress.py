@@ -103,7 +103,7 @@ def test_every_rule_of_a_study_has_words():
     [("Terminating processes on user request, this might take some time.", 130), ("WorkflowError:", 0)],
 )
 def test_only_ctrl_c_changes_the_exit_status(line, status):
-    """`tools/demo` tells by it whether there is a cause to correct."""
+    """`tools/demo` uses the status to decide whether to ask the user to correct a cause."""
     command = [sys.executable, "tools/studies/progress.py"]
     assert subprocess.run(command, cwd=ROOT, input=line, text=True, capture_output=True).returncode == status
 

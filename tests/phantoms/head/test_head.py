@@ -56,7 +56,7 @@ def test_low_grade_does_not_enhance_and_healthy_heads_have_no_tumour():
 
 
 def test_tissues_of_a_healthy_head_have_names():
-    """FSL-FAST's order is that of T1's brightness."""
+    """FSL-FAST numbers the tissues by their brightness in T1."""
     images, mask = Head.sample((0, 5, 1), SMALL.with_values(tumour=0.0, tissues=1)).scan()
     brain = images["t1"] > 0
     assert set(np.unique(mask[brain])) == {FLUID, GREY, WHITE} and not mask[~brain].any()

@@ -152,7 +152,7 @@ def test_thickness_gap_and_side_are_the_scanners(recipe, series):
     for planned in plan:
         files = next(files for name, files in series.items() if name.startswith(f"MR{planned.number}_"))
         protocol, header = planned.protocol, files[0][1]
-        assert protocol.gap > 0, "so that thickness and distance are two numbers"
+        assert protocol.gap > 0, "with a gap, thickness and distance differ"
         assert float(header.SliceThickness) == pytest.approx(protocol.thickness)
         assert float(header.SpacingBetweenSlices) == pytest.approx(protocol.thickness + protocol.gap)
         assert [float(value) for value in header.PixelSpacing] == pytest.approx([protocol.spacing] * 2)

@@ -65,7 +65,7 @@ def test_flaws_of_the_table(recipe, tmp_path):
     list(write_exams(odd, tmp_path, 2))
     rows = table(tmp_path)
     assert [row[0] for row in rows] == ["SUBJECT_CODE", "1", "2", "", "", ""], (
-        "rows that were there are kept, padding too"
+        "earlier rows are kept, including the padding"
     )
     assert (tmp_path / "dataset_information.csv").read_text().endswith("\n,,,,\n,,,,\n,,,,\n")
     assert not list(tmp_path.rglob("*_LA_*"))

@@ -137,7 +137,7 @@ def test_contour_distances_are_compared_too_and_less_is_a_gain(tmp_path):
     )
     main = [picture.caption for picture in page.pictures if picture.main]
     assert len(main) == 1 and "minus training from scratch" in main[0], (
-        "results.md shows it; scores by count and curves it does not"
+        "results.md shows only this picture, without scores by count or curves"
     )
 
 
@@ -179,7 +179,7 @@ def test_structures_are_drawn_against_the_number_of_exams(tmp_path, monkeypatch)
     drawn.clear()
     (tmp_path / "finetune/none/1/0/test/metrics.json").unlink()
     tables_of(segmentation, study_folder(tmp_path))
-    assert drawn == [], "one number of exams makes no line"
+    assert drawn == [], "with a single number of exams, there is no line to draw"
 
 
 def test_gains_are_of_the_draws_that_both_have(study):
