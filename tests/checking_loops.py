@@ -1,4 +1,4 @@
-"""Make a test fail if a loop that contains its checks never runs; over an empty list it would pass without checking.
+"""Make a test fail if a loop with assertions never runs, because a test that loops over an empty list checks nothing.
 
 `pytest --checking-loops` turns this on (tests/conftest.py). In some cases of a parametrised test, the list may be empty.
 """

@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--label-page", action="store_true", help="write the label tests' result into tools/docs/monai_label.md"
     )
     parser.addoption(
-        "--checking-loops", action="store_true", help="a test fails if a loop that holds an assertion runs over nothing"
+        "--checking-loops", action="store_true", help="make a test fail if a loop with assertions never runs"
     )
     parser.addoption("--write-expected", action="store_true", help="write the files of tests/expected again")
 

@@ -66,7 +66,7 @@ class Waits(TorchDispatchMode):
             masked = any(index.dtype in (torch.bool, torch.uint8) for index in indices)
             # a single number for all chosen elements is written without counting them
             fills = overload is not aten.index and args[2].numel() == 1
-            assert fills or not masked, f"the host waits for {function}: it counts what a mask chooses"
+            assert fills or not masked, f"the host waits for {function}: it counts the elements that a mask selects"
         return function(*args, **kwargs)
 
     def _pin(self, tensor: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 
 #: The message on a machine without a GPU.
 NO_GPU = (
-    "nothing was run, for PyTorch finds no CUDA device; on a machine with an NVIDIA GPU, remove .venv and run "
+    "nothing was run, because PyTorch finds no CUDA device; on a machine with an NVIDIA GPU, remove .venv and run "
     "TORCH_INDEX_URL=https://download.pytorch.org/whl/cu126 tools/test --gpu"
 )
 

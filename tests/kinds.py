@@ -16,7 +16,7 @@ KINDS = tuple(
     for file in _FILES
     if "kind" in json.loads(file.read_text()).get("planewise", {}).get("tests", {})
 )
-#: A pretext and a task that represent all others in long tests; in the longest, the task alone.
+#: A pretext and a task that represent all others in long tests; the longest tests use only the task.
 PRETEXT_AND_TASK = ("pretext_cardiac_multitask", "downstream_knee_injury_classification")
 
 

@@ -61,7 +61,7 @@ _PLAIN = (bool, int, float, str, tuple, list, type(None))
 
 
 def test_the_defaults_of_everything_public(assert_expected):
-    """A default acts for all who leave the argument out, and most tests give it."""
+    """Most tests pass these arguments, so they would not notice a changed default."""
     lines = []
     for found in pkgutil.walk_packages(planewise.__path__, "planewise."):
         if found.name.endswith("__main__") or ".commands" in found.name:  # options.txt has those

@@ -1,6 +1,6 @@
 """Test that every argument is used, and in the right place; otherwise a default applies or two numbers are swapped unnoticed.
 
-The tests read the code of `tools`, so they cover also functions, classes and constants without tests of their own.
+The tests read the code of `tools`, so they also cover functions, classes and constants without tests of their own.
 """
 
 from __future__ import annotations

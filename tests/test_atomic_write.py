@@ -58,7 +58,7 @@ def test_a_disk_without_room_is_said_and_leaves_what_was_there(tmp_path):
 
 
 def test_a_pipe_is_not_replaced(tmp_path):
-    """Nor is a device: root could replace /dev/null."""
+    """The same check protects devices: root could replace /dev/null."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="pipe is a device or a pipe"), atomic_write(tmp_path / "pipe") as part:
         part.write_text("all of it")

@@ -111,7 +111,7 @@ def test_lengths_in_another_unit_are_refused(unit, code, tmp_path):
 
 
 def test_the_emptiest_volume_is_read(tmp_path):
-    """Zeros compress best: almost as small as gzip can make them."""
+    """No other volume is compressed so much: zeros come close to gzip's highest ratio."""
     nibabel.save(nibabel.Nifti1Image(np.zeros((256, 256, 60), np.float64), np.eye(4)), tmp_path / "zeros.nii.gz")
     assert (tmp_path / "zeros.nii.gz").stat().st_size < 256 * 256 * 60 * 8 / 200
     refuse_claims(tmp_path / "zeros.nii.gz")
