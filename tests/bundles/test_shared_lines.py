@@ -339,7 +339,7 @@ ONLY: dict[str, dict[str, str]] = {
 
 
 def test_only_known_bundles_differ_from_all_others():
-    """An argument that is missing, inverted or taken from another block would then differ from all others."""
+    """This finds arguments that are missing, inverted or copied from another block."""
     rows, known = [], defaultdict(set)
     for name in RELEASED:
         for file in set(files(name)) & {"train.yaml", "evaluate.yaml", "inference.yaml"}:

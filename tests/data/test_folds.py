@@ -45,7 +45,7 @@ def test_every_patient_is_held_out_once_with_both_phases_and_all_exams(datalist)
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_a_patient_with_two_grades_counts_as_the_higher_one(first, tmp_path):
-    """Every grade-4 patient has a healthy eye too, first or last in the list; each of two folds holds two of the four."""
+    """Each of the four patients with a grade 4 also has a healthy eye, listed first or last; each fold gets two of them."""
     worst = ["4", "0", "4", "0", "4", "0", "4", "0"]
     items = [
         {"image": f"{number}_{eye}.png", "exam": f"e{number}_{eye}", "patient": f"p{number}", "grade": grade}

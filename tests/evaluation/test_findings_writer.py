@@ -36,8 +36,8 @@ def test_every_stack_has_its_own_numbers(tmp_path, monkeypatch):
     assert found["aa"]["probabilities"] == {"acl": 0.75, "meniscus": 0.25} and found["aa"]["remark"] is None
     assert found["bb"]["probabilities"] == {"acl": 0.125, "meniscus": 1.0}
     assert found["bb"]["remark"] == "perhaps axial"
-    # the brightest slice decides the first finding, the darkest the second; counted from 1, in the whole series if it is
-    # known
+    # the brightest slice decides the first finding, the darkest the second; slices count from 1, in the whole series if
+    # their numbers are known
     decisive = {name: found[name]["decisive_slices"] for name in ("aa", "bb")}
     assert decisive["aa"] == {"acl": [{"slice": 3, "share": 1.0}], "meniscus": [{"slice": 2, "share": 1.0}]}
     assert decisive["bb"] == {"acl": [{"slice": 4, "share": 1.0}], "meniscus": [{"slice": 9, "share": 1.0}]}

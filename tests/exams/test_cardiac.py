@@ -262,7 +262,9 @@ def test_a_tilted_knee_is_no_short_axis():
                 "no short-axis stack: its series are of a knee; "
             )
     against = {part: round(odds["heart"] - value, 6) for part, value in odds.items() if value != odds["heart"]}
-    assert against == {"knee": 8.5, "anonymized": 2.5, "wholebody": 2.5}, "only another organ decides against a heart"
+    assert against == {"knee": 8.5, "anonymized": 2.5, "wholebody": 2.5}, (
+        "only the name of another organ has high odds against a heart"
+    )
 
 
 def test_a_wrong_body_part_does_not_hide_a_heart():

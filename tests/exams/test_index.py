@@ -78,7 +78,7 @@ def test_real_folders_without_a_heart_say_what_they_hold(real_data, folder, word
 
 
 def test_all_real_folders_at_once(real_data):
-    """One folder holds all of them: the heart is found, and everything else is listed."""
+    """In a folder with all real data, the heart is found, and everything else is listed."""
     result = index_folder(real_data)
     exams = result.datalist["exams"].values()
     assert sum("sax" in exam["stacks"] for exam in exams) == 1
@@ -86,7 +86,7 @@ def test_all_real_folders_at_once(real_data):
     assert any("2 frames of reference" in reason for reason in reasons)
     assert "8 images are copies of others" in reasons
     localizers = [exam for exam in exams if [s["slices"] for s in exam["stacks"].values()] == [7, 7, 7]]
-    assert len(localizers) == 2, "one per frame of reference, with three orientations out of one series each"
+    assert len(localizers) == 2, "one for each frame of reference; each has one series with three orientations"
     (scout,) = [exam for exam in exams if [s["slices"] for s in exam["stacks"].values()] == [1, 1, 1]]
     assert scout["stacks"]["other-1"]["matrix"] == [128, 128]
 

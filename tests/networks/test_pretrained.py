@@ -59,7 +59,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, value):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_numbers_that_are_not_finite_are_named_whatever_their_sum(dtype):
-    """The sum is finite or not; the weights are named by their own values."""
+    """Finite weights pass even if their sum overflows, and others are named even if they would cancel out."""
     largest = torch.full((5,), torch.finfo(dtype).max, dtype=dtype)
     weights = {"large": largest, "small": torch.ones(3, dtype=dtype), "count": torch.tensor(3), "empty": torch.ones(0)}
     assert not_finite(weights) == []

@@ -12,7 +12,7 @@ def test_ghosts_are_fainter_copies_above_and_below():
     pixels = np.zeros((35, 4), dtype=np.uint16)
     pixels[20] = 600
     ghosts = with_ghosts(pixels)
-    # half of the signal stays; a third moves a fifth of the rows down, and another share a seventh up
+    # half of the signal stays; a third appears a fifth of the rows further down, and a third a seventh of the rows further up
     assert {row: int(ghosts[row, 0]) for row in np.flatnonzero(ghosts[:, 0])} == {15: 200, 20: 300, 27: 200}
     assert ghosts.dtype == np.uint16
 
