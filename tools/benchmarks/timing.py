@@ -1,4 +1,4 @@
-"""Measure ratios of times reliably on a busy machine: candidates run in turns in one process, and the fastest turn counts."""
+"""Measure ratios of times reliably on a busy machine: candidates take turns in one process, and the fastest turn counts."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Bar:
 def interleaved(
     candidates: Mapping[str, Callable[[], Any]], options: Options, warmup: int = 2, inner: int = 1
 ) -> dict[str, Times]:
-    """Time every candidate in turns.
+    """Time the candidates, which take turns.
 
     Args:
         candidates: maps names to functions without arguments, which repeat their work on each call.

@@ -271,9 +271,9 @@ class Maker:
         return ships if self.shipped and ships.is_file() and not made.is_file() else made
 
     def _bounds(self, run: Path, kind: str, inference: Mapping[str, Any]) -> dict[str, Any]:
-        """The error bounds of planes for the record: the setting for inference, with the data on which it was measured; and
-        the share of the test exams' planes whose distances from the planes that the anatomy defines are within these
-        bounds."""
+        """The error bounds of planes for the record: the setting for inference with the data that it was measured on, and
+        the share of planes within the bounds. The share is measured on the test exams, against the planes that the anatomy
+        defines."""
         scores = read_table(run / "bounds" / "metrics.json")
         views = {view: entry["bounds"] for view, entry in scores["orientation"]["views"].items()}
         if any(bounds is None for bounds in views.values()):

@@ -158,7 +158,7 @@ def _ours(train: SimpleNamespace) -> Callable[[], Any]:
 
 
 def _one_pass(train: SimpleNamespace) -> Callable[[], Any]:
-    """Only the arithmetic, for the whole batch at once, into the same memory every time; issue 4 calls this the leanest way.
+    """Only the arithmetic, for the whole batch at once, always into the same memory: the least work possible (issue 4).
 
     It is unsuitable for training, because each batch overwrites the previous one.
     """

@@ -131,7 +131,7 @@ def _resident_monai(train: SimpleNamespace, items: list[dict[str, Any]]) -> floa
 
 
 def _growth(train: SimpleNamespace, items: list[dict[str, Any]]) -> tuple[float, float]:
-    """Relative growth of memory over 500 batches, and the memory before in bytes.
+    """Relative growth of memory over 500 batches, and the memory before these batches, in bytes.
 
     Both are medians over 50 batches, because memory varies from batch to batch.
     """

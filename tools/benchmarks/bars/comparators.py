@@ -22,14 +22,14 @@ BUNDLES = (
 )
 #: Largest ratio of a batch's preparation to a training step, at the paper's size.
 LIMIT = 0.05
-#: For a CPU: a step of the paper's size takes a minute on one core, and a slice costs the same in a small batch.
+#: Settings for a CPU, where a step of the paper's size takes a minute on one core. A slice costs the same in a small batch.
 SMALL_BATCH = {"batch_size": 2}
 QUICK = {"features": [4, 8], "image_size": 48, "spacing": 5.8, "batch_size": 2}
 
 
 def measure(options: Options) -> list[Bar]:
-    """Compare the path from indices to the network's input and target, with all random transforms, with the training step:
-    forward pass, loss, backward pass and optimiser."""
+    """Divide the time from indices to the network's input and target, including all random transforms, by the time of the
+    training step: forward pass, loss, backward pass and optimiser."""
     torch.set_num_threads(options.threads)
     bars = []
     with phantom_datalist(1 if options.quick else 2) as datalist, warnings.catch_warnings():

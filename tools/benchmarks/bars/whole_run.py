@@ -129,7 +129,7 @@ def _bars(run: Run, folder: Path, options: Options) -> list[Bar]:
             "progress": False,
         }
         told, bare = [], []
-        for repetition in range(run.repetitions):  # in turns, so that other work on the machine affects both
+        for repetition in range(run.repetitions):  # the two take turns, so that other work on the machine affects both
             told.append(_whole(run, settings, folder / str(repetition)))
             bare.append(_bare(run, settings | {"output_dir": str(folder / "bare")}, options, folder / "0/history.csv"))
     least = min(told, key=lambda each: each["training"])
