@@ -2,9 +2,9 @@
 
 The program writes phantom exams of five phases in settings that the weights have not seen, with a technologist's usual
 errors, and plans them as `planewise plan` does. Then it moves the 2ch and 4ch views in the headers of the files: it turns
-both about the line in which they cross, or shifts them along their normals. For each movement, it prints how many of the
-views that the archive compares with the plan are flagged, and how many of the other views the archive names because the
-name of a series does not fit its plane.
+both about the line in which they cross, or shifts them along their normals. The archive compares recognised views with the
+plan: for each movement, the program prints how many of these are flagged. Of the other views, it prints how many are named
+because the name of their series does not fit their plane.
 
     python -m tools.studies.archive_flags
 """

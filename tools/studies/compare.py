@@ -112,7 +112,7 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
                 f"the folder of the exams instead of {given.name}"
             )
         return given
-    # a newer file would train everything again; before the study starts, its options may still be wrong
+    # in a started study, a newer datalist would train everything again; before the start, users may still correct options
     if file.exists() and (out / "logs").exists():
         print(f"{name}: {file} is kept; delete it to index {given} again")
         return file

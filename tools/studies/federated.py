@@ -43,7 +43,7 @@ SITES = ("north", "south")
 
 @dataclass(frozen=True)
 class Task:
-    """A bundle that all sites train, and which scores of its report are shown."""
+    """A bundle that all sites train, and the scores of its report that are shown."""
 
     bundle: str
     exams: int
@@ -113,13 +113,13 @@ def client(
         bundle_root=str(bundle),
         local_epochs=local_epochs,
         send_weight_diff=False,
-        config_train_filename=list(configs),  # its default is a train.json
+        config_train_filename=list(configs),  # MonaiAlgo's default is a train.json
         train_kwargs=dict(options),
         config_evaluate_filename=list(
             configs
-        ),  # validate#evaluator is in train.yaml; its default adds an evaluate.json
+        ),  # train.yaml has validate#evaluator; MonaiAlgo's default adds an evaluate.json
         eval_kwargs=options | {"output_dir": f"{options['output_dir']}/evaluator"},
-        best_model_filepath=f"{options['output_dir']}/models/model.pt",  # its default is in the bundle's folder
+        best_model_filepath=f"{options['output_dir']}/models/model.pt",  # MonaiAlgo's default is in the bundle's folder
     )
     made.initialize({ExtraItems.CLIENT_NAME: name})
     return made

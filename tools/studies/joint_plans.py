@@ -7,8 +7,8 @@ that ships, joins the phases as `planewise plan` does, and prints
 - the number of planes of single phases that are within the bounds of single planes (``plane_bounds``);
 - the bounds (``joint_bounds`` of the planning bundle's inference.yaml) from one half of the exams, and the number of planes
   of the other half that are within them;
-- a distance from the joint plane (``phases_apart``): in one half of the exams, 99 of 100 later phases lie within it; and the
-  number of phases of the other half that lie within it.
+- a limit on the distance of later phases from the joint plane (``phases_apart``): in one half of the exams, 99 of 100 later
+  phases are within it; and the number of later phases of the other half that are within it.
 
 With ``--exam``, it plans a real exam instead, and compares each phase with the planes that the operator prescribed, with the
 joint planes, and with the long axis of the left ventricle, from the centres of the segmented blood pool.

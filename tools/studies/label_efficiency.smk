@@ -57,7 +57,7 @@ min_version("8.0")
 
 ROOT = Path(workflow.basedir).parent.parent
 BUNDLES = ROOT / "bundles"
-# absolute: the jobs run in the folders of their bundles
+# the path must be absolute, because the jobs run in the folders of their bundles
 OUT = Path(config["out"]).resolve()
 PYTHON = sys.executable
 PLANEWISE = f"{PYTHON} -m planewise"
@@ -80,7 +80,7 @@ COUNTS = list(config["label_counts"])
 DRAWS = list(config["draws"])
 TARGET = config["target"]
 DIAGNOSIS = config.get("diagnose") or {"bundle": None, "draws": []}
-# a pretext of the study, or a bundle with its own weights
+# what plans views: a pretext of the study, or a bundle with the weights that ship with it
 PLANNER = config.get("plan")
 SHIPPED_PLANNER = PLANNER["bundle"] if isinstance(PLANNER, dict) else None
 DEVICE = str(config.get("device", "cpu"))
@@ -96,7 +96,7 @@ if LEFT_OUT:
         f"left out, since the config gives them no file: {', '.join(LEFT_OUT)}. For a row, give its `weights: PATH` "
         f"(imagenet: the study's `imagenet: PATH`), in the config or as --config 'methods={{{LEFT_OUT[-1]}: {{weights: PATH}}}}'"
     )
-# pretrainings: folders in pretrain; the one that each method starts from
+# the folder in pretrain of each pretraining, and the folder that each method starts from
 PRETRAININGS = pretrainings_of(config, METHODS)
 STARTS = starts_of(METHODS)
 # encoders whose frozen features are probed: a random one and every pretraining's, if the target has a config for it
@@ -232,7 +232,7 @@ def auxiliary_task(name):
     run_settings = target_config()["auxiliary_task"]["run_settings"]
     settings = {key: value for key, value in overriding("pretrain", method).items() if key not in run_settings}
     if settings:
-        # a file, since an expression in them is of the pretext's configuration
+        # they must be in a config of the pretext, because an expression in them refers to that config
         configs.append(str(OUT / "other_task" / f"{name}.yaml"))
         Path(configs[-1]).parent.mkdir(parents=True, exist_ok=True)
         Path(configs[-1]).write_text(yaml.safe_dump(settings))
@@ -328,7 +328,7 @@ def refuse_other_settings():
             for key in before | after if before.get(key) != after.get(key)
         }
     if stale:
-        # a fine-tuning that starts from another pretraining is another one, too
+        # if a pretraining runs again, the fine-tunings that start from it must run again too
         again = {place.split("/")[1] for place in stale if place.startswith("pretrain/")}
         starts = {place: STARTS.get(place.split("/")[1]) for place in wanted if place.startswith("finetune/")}
         longer -= {place for place, start in starts.items() if start in again}
@@ -394,7 +394,7 @@ rule phantom:
         touch(OUT / "phantom_{kind}.done"),
     params:
         settings=lambda wildcards: config["phantom"][wildcards.kind],
-    # Snakemake cuts it to the machine's cores; a cluster's job must not ask for another number than was submitted
+    # Snakemake lowers this to the machine's cores; on a cluster, it must stay the number with which the job is submitted
     threads: 8
     resources:
         **resources("phantom"),
@@ -513,7 +513,7 @@ def probing(wildcards, input):
         TARGET["bundle"],
         files(TARGET["bundle"], "train.yaml", "evaluate.yaml", after=after),
         f"--datalist {input.labels} "
-        # of a cross-validation, the first fold
+        # in a cross-validation, probes use the first fold
         + TARGET.get("arguments", "").format(diagnosed=False, draw=0)
         + f" --progress False --output_dir {OUT / 'probe' / wildcards.encoder} {start}"
         + overrides("finetune", method, {"probe_counts": COUNTS, "probe_draws": config.get("probe_draws", 20)}),
@@ -633,7 +633,7 @@ rule report:
     log:
         OUT / "logs" / "report.log",
     run:
-        # what the report tells about the study
+        # the report reads the study from this file
         found = {"pretexts": list(PRETRAININGS), "methods": {name: method.as_config() for name, method in METHODS.items()}}
         (OUT / "study.json").write_text(json.dumps({**config, **found}, indent=1))
         shell(PLANEWISE + " report {OUT} -o {output} > {log} 2>&1")
