@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+import yaml
 
 from tests.reports.study.studies import write
 from tools.measured import write as measured
@@ -180,3 +183,45 @@ def test_bundles_with_one_summary_share_a_row(tmp_path):
     write(tmp_path / "bundles/pretext_e/configs/metadata.json", {"version": "0.1.0"})
     with pytest.raises(ValueError, match=r"README\.md: pretext_e: its metadata\.json needs a summary"):
         measured.documents([entry], {}, tmp_path)
+
+
+#: Words with which a sentence compares methods, and sentences with them that are not about a study of ours.
+VERDICT = re.compile(r"\binconclusive\b|\b(?:better|worse) than\b|\b(?:is|are) (?:better|worse)\b")
+NO_VERDICTS = (
+    "hardly better than guessing",  # a score, printed next to it
+    "but one draw is inconclusive",  # that is, it decides nothing
+    "made ImageNet weights worse",  # Zhang 2024
+)
+
+
+def sentences(page):
+    """Sentences of a page's prose, without what `tools/measured/write.py` writes as a whole."""
+    text = re.sub(r"<!-- .*?written by.*?<!-- end of what is written -->|```.*?```", "", page.read_text(), flags=re.S)
+    text = text.partition("\n**Bold** is better than scratch")[0]  # the legend of a table
+    return re.split(r"(?<=[.!?:;])\s+(?=[A-Z*`])", " ".join(text.split()))
+
+
+def test_every_sentence_about_a_verdict_names_its_evidence():
+    texts = yaml.safe_load((measured.HERE / "texts.yaml").read_text())
+    claims = {}
+    for entry in texts:
+        for file in entry["files"]:
+            says = [text["says"] for text in entry.get("texts", ()) if isinstance(text, dict)]
+            claims.setdefault(file, []).extend(re.compile(measured.pattern_of(text)) for text in says)
+    pages = [
+        measured.ROOT / "README.md",
+        *measured.ROOT.glob("bundles/*/docs/README.md"),
+        measured.ROOT / "tools/docs/studies.md",
+    ]
+    unsupported = []
+    for page in pages:
+        file = page.relative_to(measured.ROOT).as_posix()
+        prose = " ".join(sentences(page))
+        spans = [found.span() for claim in claims.get(file, ()) for found in claim.finditer(prose)]
+        for word in VERDICT.finditer(prose):
+            about = prose[max(0, word.start() - 60) : word.end() + 60]
+            if not any(start <= word.start() < end for start, end in spans) and not any(
+                no in about for no in NO_VERDICTS
+            ):
+                unsupported.append(f"{file}: ...{about}...")
+    assert not unsupported, "\n".join(unsupported)

@@ -12,6 +12,11 @@ of the numbers::
       texts:
       - "location r {pretrain/multitask/location/pearson_r|.3f}"
 
+A text about verdicts names its evidence, as a finding does (below)::
+
+      - says: "with 4, the multitask pretext is better than training from scratch"
+        because: {heart/Paired differences in mean Dice: {"4, multitask *": better}}
+
 A field is a path into the record and a format. A path may lead to a cell of a table on the study's page, by title, row and
 column. The field takes the cell's first number; if the path ends in ``/sd``, it takes the second number, which is in
 brackets. Line breaks may be anywhere. Only the numbers are replaced.
@@ -179,6 +184,11 @@ def value_of(record: Mapping[str, Any], path: str) -> float:
     return float(value)
 
 
+def pattern_of(text: str) -> str:
+    """A regular expression that matches a text in a document, with a group for the number of each of its fields."""
+    return r"([-+]?\d+(?:\.\d+)?)".join(_anywhere(piece) for piece in _FIELD.split(text)[::3])
+
+
 def with_values(document: str, text: str, record: Mapping[str, Any]) -> str:
     """A document in which the numbers of one text are replaced by those of a record.
 
@@ -186,9 +196,8 @@ def with_values(document: str, text: str, record: Mapping[str, Any]) -> str:
         ValueError: the text does not occur in the document exactly once.
     """
     pieces = _FIELD.split(text)
-    words, fields = pieces[::3], list(zip(pieces[1::3], pieces[2::3], strict=True))
-    pattern = r"([-+]?\d+(?:\.\d+)?)".join(_anywhere(piece) for piece in words)
-    found = list(re.finditer(pattern, document))
+    fields = list(zip(pieces[1::3], pieces[2::3], strict=True))
+    found = list(re.finditer(pattern_of(text), document))
     if len(found) != 1:
         raise ValueError(f"this text occurs {len(found)} times, but must occur exactly once: {text}")
     spans = [found[0].span(group + 1) for group in range(len(fields))]
@@ -241,32 +250,46 @@ def figures_as_markdown(page: Path, captions: list[str], document: Path) -> str:
     return "\n".join(lines)
 
 
+def check_evidence(claim: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check a sentence (``says``) against its evidence (``because``, ``order``).
+
+    Args:
+        claim: the sentence and its evidence.
+        records: the studies' records.
+
+    Raises:
+        ValueError: a record contradicts the sentence, or it has no evidence.
+    """
+    tables = {study: record["tables"] for study, record in records.items()}
+    because, order, says = claim.get("because", {}), claim.get("order", ()), claim["says"]
+    if not (because or order):
+        raise ValueError(f"this finding needs `because` or `order` as evidence: {says}")
+    for path, verdicts in because.items():
+        study, _, title = path.partition("/")
+        rows = dict(tables[study].get(title, {}))
+        for pattern, verdict in verdicts.items():
+            found = {name: rows.pop(name)["verdict"] for name in list(rows) if fnmatchcase(name, pattern)}
+            if not found or set(found.values()) != {verdict}:
+                raise ValueError(f"{path}, {pattern} must be {verdict}, got {found}; correct the finding: {says}")
+    for paths in order:
+        values = [value_of(tables, path) for path in paths]
+        if any(higher <= lower for higher, lower in pairwise(values)):
+            raise ValueError(f"{paths} must descend, got {values}; correct the finding: {says}")
+
+
 def findings_as_markdown(findings: list[dict[str, Any]], records: Mapping[str, Mapping[str, Any]]) -> str:
     """What studies found, as a list in Markdown.
 
     Args:
-        findings: each has a sentence (``says``) and its evidence (``because``, ``order``), or a ``note``.
+        findings: each has a sentence and its evidence, see `check_evidence`, or a ``note``.
         records: the studies' records.
 
     Raises:
-        ValueError: a record contradicts a sentence, or a sentence has no evidence.
+        ValueError: see `check_evidence`.
     """
-    tables = {study: record["tables"] for study, record in records.items()}
     for finding in findings:
-        because, order, says = finding.get("because", {}), finding.get("order", ()), finding.get("says")
-        if says and not (because or order):
-            raise ValueError(f"this finding needs `because` or `order` as evidence: {says}")
-        for path, verdicts in because.items():
-            study, _, title = path.partition("/")
-            rows = dict(tables[study].get(title, {}))
-            for pattern, verdict in verdicts.items():
-                found = {name: rows.pop(name)["verdict"] for name in list(rows) if fnmatchcase(name, pattern)}
-                if not found or set(found.values()) != {verdict}:
-                    raise ValueError(f"{path}, {pattern} must be {verdict}, got {found}; correct the finding: {says}")
-        for paths in order:
-            values = [value_of(tables, path) for path in paths]
-            if any(higher <= lower for higher, lower in pairwise(values)):
-                raise ValueError(f"{paths} must descend, got {values}; correct the finding: {says}")
+        if "note" not in finding:
+            check_evidence(finding, records)
     return "\n".join(f"- {finding.get('says') or finding['note']}" for finding in findings) + "\n"
 
 
@@ -321,7 +344,10 @@ def documents(
                         block += "\n" + figures_as_markdown(root / entry["page"], entry["figures"], path)
                     document = with_block(document, BEGIN.format(study=study), END, block)
                 for text in entry.get("texts", ()):
-                    document = with_values(document, text, records[study])
+                    if isinstance(text, dict):
+                        check_evidence(text, records)
+                        text = text["says"]
+                    document = with_values(document, text, records.get(study, {}))
                 wanted[path] = document
             except ValueError as error:
                 raise ValueError(f"{file}: {error}") from None

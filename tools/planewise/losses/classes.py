@@ -10,7 +10,7 @@ from planewise.losses.terms import Term, TermLoss
 
 
 class ClassLoss(TermLoss):
-    """Cross-entropy over the exams whose class is known (Nakashima, section 5.1).
+    """Cross-entropy over the exams whose class is known (Nakashima 2022, section 5.1).
 
     ``L = -1 / |K| sum_(i in K) log softmax(x_i)[y_i]``, where K are the exams with a known class. It takes logits
     ``(B, classes)`` and labels ``(B,)``; a negative label is unknown.

@@ -18,7 +18,7 @@ from planewise.networks.slices_there import at_their_slices
 
 
 class TwoPhaseClassifier(NamedParts):
-    """Run one encoder for each phase, concatenate their features, and apply a linear layer (Nakashima, section 5.1).
+    """Run one encoder for each phase, concatenate their features, and apply a linear layer (Nakashima 2022, section 5.1).
 
     The features of a slice are averages over the deepest level of the encoder. The features of a phase are means over its
     slices.

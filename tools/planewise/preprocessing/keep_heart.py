@@ -33,7 +33,7 @@ def widened(mask: torch.Tensor, spacing: Sequence[float], margin: float) -> torc
 
 
 class KeepHeartd(MapTransform):
-    """Set everything outside the heart in a slice to zero, the value of air in MR (Nakashima, section 3.1).
+    """Set everything outside the heart in a slice to zero, the value of air in MR (Nakashima 2022, section 3.1).
 
     The heart is the union of the ventricles and the myocardium, widened by a margin in the plane. This transform must
     follow the loader directly: if the slice were resampled first, pixels from outside the mask would be mixed into the
