@@ -77,7 +77,7 @@ def test_new_names_of_arguments_are_those_of_the_class(name):
     (found,) = {getattr(room, name) for room in ROOMS if hasattr(room, name)}
     arguments = inspect.signature(found).parameters.keys()
     assert arguments >= set(ARGUMENTS[name].values()) and not arguments & ARGUMENTS[name].keys()
-    assert hasattr(found.__init__, "__wrapped__"), "decorated with old_arguments"
+    assert hasattr(found.__init__, "__wrapped__"), "the class must be decorated with old_arguments"
 
 
 def test_no_config_that_ships_has_an_old_name(caplog):
@@ -99,5 +99,7 @@ def test_a_config_with_old_names_becomes_one_with_new_names(caplog):
     new["train"][1]["scale"] = "$[@zoom[0], @rescale, 1]"
     assert with_new_names(old, "here") == new and old["scale"] == [0.5, 2.0]
     assert caplog.text.count("old names in here: scale is now zoom; ") == 1
-    assert with_new_names(old, "here", ["zoom"]) == new | {"zoom": [0.9, 1.1]}, "named on the command line"
+    assert with_new_names(old, "here", ["zoom"]) == new | {"zoom": [0.9, 1.1]}, (
+        "zoom on the command line takes precedence over the old name"
+    )
     assert with_new_names(new, "here") is new

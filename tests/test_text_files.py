@@ -30,7 +30,7 @@ def run(*arguments):
 @pytest.mark.parametrize("read", [read_json, read_yaml])
 def test_what_a_file_holds(read, tmp_path):
     (tmp_path / "file").write_bytes(b'\xef\xbb\xbf{"a": [1, "\xc3\xa4"]}')
-    assert read(tmp_path / "file") == {"a": [1, "ä"]}, "with the mark that editors on Windows put first"
+    assert read(tmp_path / "file") == {"a": [1, "ä"]}, "the file begins with the byte order mark of Windows editors"
 
 
 @pytest.mark.parametrize("read", [read_json, read_yaml])

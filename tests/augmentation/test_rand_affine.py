@@ -211,7 +211,7 @@ def test_volumes_against_scipy_through_the_new_affine():
         # halfway between two voxels, either neighbour is correct
         certain = (np.abs(where - np.floor(where) - 0.5) > 1e-4).all(axis=0).reshape(size)
         assert (after["label"][row, 0].numpy() == nearest)[certain].all() and certain.mean() > 0.99
-    assert len({tuple(way.flatten().tolist()) for way in ways(before, after)}) == 3, "each its own"
+    assert len({tuple(way.flatten().tolist()) for way in ways(before, after)}) == 3, "each image has its own transform"
 
 
 def test_volumes_against_monais_affine():

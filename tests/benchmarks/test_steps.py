@@ -21,7 +21,7 @@ def test_what_is_measured():
     assert all(math.isfinite(bar.value) and bar.value > 0 for bar in bars.values())
     assert (step.unit, step.note) == ("ms", "batch 2")
     assert overhead.limit == 1.05 and "TFLOP/s" in overhead.note
-    assert path.value < 1, "a batch is part of a step"
+    assert path.value < 1, "preparing a batch is only a part of a step"
 
 
 @pytest.mark.parametrize("case", steps.CASES, ids=str)

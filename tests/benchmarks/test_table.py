@@ -99,7 +99,7 @@ def test_a_module_may_have_nothing_to_say_of_a_device(tmp_path):
 
 
 def test_a_module_that_fails_is_a_row(groups):
-    assert groups["wrong"]["error"] == "OSError", "what went wrong, without a path that may hold a name"
+    assert groups["wrong"]["error"] == "OSError", "only the type of the error, because a path may contain a name"
     assert groups["killed"]["error"] == "signal 9"
     shown = page.block({"machine": machine(), "versions": versions(), "groups": list(groups.values())})
     lines = [line for line in shown.splitlines() if line.startswith("Could not be measured")]

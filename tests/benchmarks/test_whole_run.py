@@ -15,7 +15,7 @@ def test_what_is_measured():
         assert math.isfinite(ratio.value) and ratio.value > 1, "the run includes the network's own time"
         assert 0.5 < start.value < 300 and start.unit == "s"
         assert 0 < written.value < written.limit == 2.0, "two checkpoints of a tiny network"
-        assert 0.1 < peak.value < 10, "GiB: torch and MONAI alone take a third of one"
+        assert 0.1 < peak.value < 10, "in GiB; torch and MONAI alone take a third of a GiB"
 
 
 @pytest.mark.parametrize(("device", "epochs"), [("cpu", (2, 1)), ("cuda:0", (100, 25))])

@@ -49,7 +49,7 @@ def smaller(command: str, name: str) -> str:
 @pytest.mark.parametrize("name", BUNDLES)
 def test_settings_of_the_commands_are_known(name):
     commands = [shlex.split(command) for command in phantom_commands(name) if "monai.bundle run" in command]
-    assert len(commands) == 2, "one trains and evaluates, one infers"
+    assert len(commands) == 2, "one command trains and evaluates, the other infers"
     for words in commands:
         assert unknown_settings(words, ROOT / "bundles" / name) == {}
 

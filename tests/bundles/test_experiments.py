@@ -168,7 +168,7 @@ def test_another_organ_by_datalist_and_config_alone(tmp_path):
     scores = json.loads((run / "validation/metrics.json").read_text())
     assert list(scores["orientation"]["views"]) == views and scores["location"]["slices"] == 10
     planes = (run / "validation/planes.csv").read_text().splitlines()
-    assert len(planes) == 1 + len(views), "one phase: it does not move"
+    assert len(planes) == 1 + len(views), "the bone does not move, so there is one phase"
     assert {"heatmaps.png", "regression.png"} <= {path.name for path in (run / "validation").iterdir()}
     # limits that every plane passes, so that every view is drawn
     lenient = {"min_peak": -9, "min_agreement": -9, "max_residual": 1e6, "max_spread": 1e6, "min_order": 0}

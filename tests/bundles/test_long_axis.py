@@ -116,7 +116,7 @@ def test_the_nine_classes_have_the_anatomical_order_on_a_real_exam(real_data, tm
     write_datalist(result.datalist, tmp_path / "datalist.json")
     parser = position_parser(tmp_path / "datalist.json", tmp_path, spacing=1.82, image_size=208)
     dataset, pretext = (parser.get_parsed_content(f"train#{key}") for key in ("dataset", "pretext"))
-    assert len(dataset) == 2, "end-diastole and about end-systole"
+    assert len(dataset) == 2, "one slice at end-diastole and one near end-systole"
     made = pretext(dataset.__getitems__([0, 1]))
     assert made["square_inside"].all() and set(made["squares"].unique().tolist()) == set(range(10))
     names = square_names(parser.get("ends"))

@@ -125,7 +125,7 @@ def test_the_encoder_waits_for_the_head_and_is_then_released(graded, phantoms, t
     settings = {"datalist": str(phantoms.photograph.graded), "pretrained": str(graded), "frozen_epochs": 1, **SHORT}
     interrupted(GRADING, "train.yaml", after_epoch=1, output_dir=str(tmp_path / "b"), **settings)
     frozen, source = weights(tmp_path / "b", "last.ckpt")["network"], weights(graded)
-    assert same(parts(frozen, "encoder"), parts(source, "encoder")), "batch statistics too"
+    assert same(parts(frozen, "encoder"), parts(source, "encoder")), "a frozen encoder also keeps its batch statistics"
     assert not same(parts(frozen, "head"), parts(source, "head"))
     run_bundle(GRADING, "train.yaml", output_dir=str(tmp_path / "b"), **settings)
     run_bundle(GRADING, "train.yaml", output_dir=str(tmp_path / "a"), **settings)
@@ -159,7 +159,9 @@ def test_a_pretext_tells_four_rotations_of_photographs(turned, phantoms, tmp_pat
     where = {"input": str(phantoms.photograph.graded), "num_exams": 1, "output_dir": str(tmp_path)}
     run_bundle(ROTATION, "inference.yaml", "photograph.yaml", weights=str(turned), **where, **SMALL)
     (features,) = tmp_path.rglob("features.npy")
-    assert np.load(features).shape == (1, weights(turned)["head.0.weight"].shape[1]), "a row for the photograph"
+    assert np.load(features).shape == (1, weights(turned)["head.0.weight"].shape[1]), (
+        "one row of features for the photograph"
+    )
 
 
 #: Numbers that the scores of the other pretexts contain, by hand: each of 8 photographs of 5 x 5 patches has 20

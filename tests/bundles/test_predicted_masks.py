@@ -73,7 +73,7 @@ def test_the_pages_commands_train_on_hearts_alone(made):
     assert "Traceback" not in text and "trained on phantoms" in text
     assert re.search(rf"{broken} +it cannot be segmented \(image: ", text)
     assert "2 exams with masks, 1 without." in text
-    assert f"{broken}: it has no mask" in text, "the training says so too"
+    assert f"{broken}: it has no mask" in text, "the training also reports this"
     assert (folder / "work/simclr_hearts/models/model.pt").is_file()
     items = [item for item in load_datalist(folder / "work/hearts/datalist.json", "all") if item["exam"] != broken]
     for item in items:

@@ -81,9 +81,9 @@ def test_the_demos_one_cycle_and_mixed_precision_resume(phantoms, tmp_path):
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     rates = [row["learning_rate"] for row in read_history(tmp_path / "b/history.csv")]
     assert rates == [row["learning_rate"] for row in read_history(tmp_path / "a/history.csv")]
-    assert rates[-1] < 0.2 * max(rates), "one cycle of the steps, not of the epochs"
+    assert rates[-1] < 0.2 * max(rates), "the cycle counts steps, not epochs"
     groups = weights(tmp_path / "b", LAST)["optimizer"]["param_groups"]
-    assert sorted(group["max_lr"] for group in groups) == pytest.approx([0.0003, 0.003]), "the encoder has its own"
+    assert sorted(group["max_lr"] for group in groups) == pytest.approx([0.0003, 0.003]), "the encoder has its own rate"
 
 
 def interrupted(name: str, *configs: str, after_epoch: int, **settings) -> None:

@@ -444,7 +444,7 @@ def test_what_evaluates_reads_the_exams_that_it_evaluates(built):
             if name.rpartition(".")[2].strip("_") == "dataset" and hasattr(value, "__getitem__"):
                 assert value is own or value is getattr(own, "dataset", own), name
                 seen += 1
-    assert seen or built.name not in PROBED, "a probe has a dataset"
+    assert seen or built.name not in PROBED, "a bundle with a probe must have a dataset"
 
 
 @pytest.mark.parametrize(

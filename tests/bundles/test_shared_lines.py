@@ -475,7 +475,7 @@ def test_training_validation_and_evaluation_read_alike(name):
     for block in data:
         loader = blocks[block]["dataloader"]
         samples = {"batch_size", "batch_sampler"} & loader.keys()
-        assert len(samples) == 1 or kind_of(loader) == "DataLoader", "volumes come one by one"
+        assert len(samples) == 1 or kind_of(loader) == "DataLoader", "the loader returns volumes one by one"
     # evaluation may take whole volumes instead of slices
     alike = [
         entry["data"]

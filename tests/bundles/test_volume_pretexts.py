@@ -139,7 +139,7 @@ def test_puzzles_of_slices_of_volumes(phantoms, tmp_path):
     file = str(folder / "configs/inference.yaml")
     monai.bundle.run(config_file=file, logging_file=False, bundle_root=str(folder), **where)
     (features,) = (tmp_path / "out").rglob("features.npy")
-    assert np.load(features).shape == (16, 8), "a row for each slice of the network's grid"
+    assert np.load(features).shape == (16, 8), "one row of features for each slice of the network's grid"
 
 
 @pytest.mark.parametrize("pretext", ["patches", "puzzles"])
@@ -176,7 +176,7 @@ def test_the_2d_form_tells_eight_places_on_slices(phantoms, tmp_path):
     }
     run_bundle(PATCHES, "inference.yaml", "2d.yaml", weights=str(tmp_path), **where)
     (features,) = (tmp_path / "out").rglob("features.npy")
-    assert np.load(features).shape == (24, 8), "a row for each slice of the network's grid"
+    assert np.load(features).shape == (24, 8), "one row of features for each slice of the network's grid"
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_the_2d_form_tells_four_turns_of_slices(phantoms, tmp_path):
     }
     run_bundle(ROTATION, "inference.yaml", "2d.yaml", weights=str(tmp_path), **where)
     (features,) = (tmp_path / "out").rglob("features.npy")
-    assert np.load(features).shape == (16, 8), "a row for each slice of the network's grid"
+    assert np.load(features).shape == (16, 8), "one row of features for each slice of the network's grid"
 
 
 def test_an_encoder_that_learned_tissues_is_fine_tuned(phantoms, tmp_path):

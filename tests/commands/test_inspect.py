@@ -58,7 +58,9 @@ def test_a_stack_of_any_organ_is_drawn_whole(tmp_path):
     assert titles == ["first 0.00", "0.25", "0.50", "0.75", "last 1.00", ""]
     assert figure.axes[0].get_xlim() == (-0.5, 29.5) and sorted(figure.axes[0].get_ylim()) == [-0.5, 19.5]
     drawn = np.array([line.get_data_3d() for line in figure.axes[-1].lines])
-    assert np.ptp(drawn, axis=(0, 2)).max() < 2 * max(figure.axes[-1].get_xlim()) * 1.2, "inside what is shown"
+    assert np.ptp(drawn, axis=(0, 2)).max() < 2 * max(figure.axes[-1].get_xlim()) * 1.2, (
+        "the drawn lines stay within the axes"
+    )
     caption = " ".join(text.get_text() for text in figure.texts)
     assert "5 parallel slices, 10.0 mm apart" in caption and "0 first, 1 last" in caption
     assert "Heatmaps" not in caption and "no " not in caption

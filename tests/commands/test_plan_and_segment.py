@@ -88,7 +88,7 @@ def test_plan(exam, runs, tmp_path):
     assert {view["phases"] + len(view["phases_without_a_plane"]) for view in plan["views"].values()} <= {1, 2}
     for view, entry in plan["views"].items():
         assert f"  {view}: {entry['verdict']}" in outcome.output
-        assert f"exam {page.parent.name}, {view}" not in outcome.output, "said once"
+        assert f"exam {page.parent.name}, {view}" not in outcome.output, "each view is reported only once"
     text = page.read_text()
     report = highdicom.sr.srread(page.parent / "plan.sr.dcm")
     groups = [*report.content.get_planar_roi_measurement_groups(), *report.content.get_image_measurement_groups()]
@@ -97,8 +97,10 @@ def test_plan(exam, runs, tmp_path):
         volume = nibabel.load(page.parent / f"{page.parent.name}_{name}.nii.gz")
         assert volume.header.get_xyzt_units()[0] == "mm", name
         assert np.allclose(volume.affine, nibabel.load(page.parent / f"{page.parent.name}_lines.nii.gz").affine)
-    assert "<figcaption>2ch acquired" in text and "<figcaption>4ch acquired" in text, "with their pictures"
-    assert str(exam.parent) not in text, "no path in the page"
+    assert "<figcaption>2ch acquired" in text and "<figcaption>4ch acquired" in text, (
+        "the page has pictures of the acquired views"
+    )
+    assert str(exam.parent) not in text, "the page contains no path"
     assert str(page) in outcome.output.replace("\n", "")
 
 
@@ -120,7 +122,7 @@ def test_segment_measures_every_phase(exam, tmp_path):
     assert f"Exam {name}, 2 phases" in outcome.output and "ejection fraction" in outcome.output
     text = page.read_text()
     assert text.count("<figure>") == 2, "pictures of the acquired 2ch and 4ch views, with outlines"
-    assert '"phase 1 of 2, end-' in text and '"phase 2 of 2, end-' in text, "a cine"
+    assert '"phase 1 of 2, end-' in text and '"phase 2 of 2, end-' in text, "the page has a cine"
     patient = pydicom.dcmread(next(exam.rglob("*.dcm")))
     surface = math.sqrt(100 * patient.PatientSize * patient.PatientWeight / 3600)
     assert f"per m2 of body surface ({surface:.2f} m2, Mosteller" in outcome.output

@@ -32,12 +32,14 @@ def test_every_patient_is_held_out_once_with_both_phases_and_all_exams(datalist)
     for fold in range(5):
         training, validation, test = (load_fold(datalist, s, fold) for s in ("training", "validation", "test"))
         assert not patients(training) & patients(validation) and len(patients(training) | patients(validation)) == 20
-        assert patients(test) == {f"p{number}" for number in range(20, 24)}, "never divided"
+        assert patients(test) == {f"p{number}" for number in range(20, 24)}, (
+            "the test patients are never divided into folds"
+        )
         assert len(training) + len(validation) == 2 * 23
         phases = Counter(item["exam"] for item in validation)
         assert set(phases.values()) == {2}
         groups = Counter({item["patient"]: item["group"] for item in validation}.values())
-        assert groups == {"A": 2, "B": 2}, "every class alike"
+        assert groups == {"A": 2, "B": 2}, "each fold has the same share of every class"
         held_out += sorted(patients(validation))
     assert sorted(held_out) == sorted(f"p{number}" for number in range(20))
     assert patients(load_fold(datalist, "validation", 0, seed=1)) != patients(load_fold(datalist, "validation", 0))

@@ -58,7 +58,7 @@ def test_a_cache_is_hardly_larger_than_its_pixels_and_used_again(items, tmp_path
 
     first = make().__getitems__([0, 1, 2, 3])
     size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
-    assert size <= 2.2 * 4 * 3 * 64 * 64, "and 8 kB that do not depend on the pixels"
+    assert size <= 2.2 * 4 * 3 * 64 * 64, "two bytes per value, and 8 kB that do not depend on the pixels"
     monkeypatch.setattr(LoadPhotographd, "__call__", lambda *_: pytest.fail("read again"))
     assert torch.equal(make().__getitems__([0, 1, 2, 3])["image"], first["image"])
 

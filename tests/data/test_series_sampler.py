@@ -59,7 +59,7 @@ def test_large_series_are_bounded(slices):
         for batch in sampler:
             assert len(batch) == len(set(batch)) <= 3
             seen |= set(batch)
-    assert seen == set(range(len(slices))), "over the epochs every slice has its turn"
+    assert seen == set(range(len(slices))), "over many epochs, every slice is drawn"
 
 
 def test_validation_is_the_same_every_time(slices):

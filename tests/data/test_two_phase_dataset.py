@@ -77,7 +77,7 @@ def test_both_phases_of_the_same_slices_stand_side_by_side(items, tmp_path, capl
 
 def test_slices_and_exams_that_were_asked_for(items, tmp_path):
     data = dataset(items, tmp_path, slices=(0, 1), labelled=False, num_exams=3)
-    assert [item["exam"] for item in data.items] == ["e1", "e2"], "the third has another number of slices"
+    assert [item["exam"] for item in data.items] == ["e1", "e2"], "the third exam has different numbers of slices"
     assert data.items[0]["slices"] == [0, 1, 2, 3, 4, 5]
     data = dataset(items[-2:], tmp_path, labelled=False)
     assert data.labels.tolist() == [-1]
@@ -90,7 +90,7 @@ def test_a_slice_without_heart_goes_at_both_phases(items, tmp_path, caplog):
         )(item)
 
     data = dataset(items[:2], tmp_path, transform=kept, heart_labels=[3])
-    assert data.items[0]["slices"] == [3], "slice 2 has none"
+    assert data.items[0]["slices"] == [3], "slice 2 shows no heart"
     batch = data.__getitems__([0])
     assert batch["heart"].shape == batch["image"].shape == (1, 2, 4, 6)
     assert batch["heart"][0, 0].sum() == 12 and batch["heart"][0, :, :2].min() == 1

@@ -44,7 +44,7 @@ def test_a_resumed_run_ends_where_the_whole_one_does():
     losses = [5, 4, 4, 4, 4, 4]
     assert run(losses, 3) == 5
     assert run(losses, 3, start=(3, 2)) == 5
-    assert run(losses, 3, start=(5, 2)) == 5, "one that has ended is not trained further"
+    assert run(losses, 3, start=(5, 2)) == 5, "a training that has ended does not continue"
 
 
 def test_without_validation_nothing_ends():

@@ -63,7 +63,7 @@ def test_nothing_of_the_encoder_moves_until_it_is_released():
     assert not same({k: v for k, v in kept[0].items() if k.startswith("decoder.")}, before)
     after = encoder(kept[2])
     moved = [name for name, value in after.items() if not torch.equal(value, before[name])]
-    assert len(moved) == len(after), "weights and batch statistics"
+    assert len(moved) == len(after), "weights and batch statistics have changed"
 
 
 def test_the_optimiser_keeps_what_it_knows():

@@ -37,7 +37,7 @@ def test_a_pixel_is_the_mean_of_what_was_guessed_while_it_was_hidden():
     assert restored.shape == volumes.shape
     seen = inferer.seen((12, 16))
     for number, group in enumerate(seen):
-        assert torch.equal(calls[number] != 0, group.expand(3, 1, 12, 16)), "nothing else is seen"
+        assert torch.equal(calls[number] != 0, group.expand(3, 1, 12, 16)), "the network sees only the other groups"
         # the four calls predict 1, 2, 3 and 4; the pixel gets the mean of the three calls in which it was hidden
         wanted = (10 - (number + 1)) / 3
         assert torch.allclose(restored.as_tensor()[0, 0, group], torch.tensor(wanted))

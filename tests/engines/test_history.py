@@ -102,7 +102,7 @@ def test_a_row_is_added_without_writing_the_others_again(tmp_path, monkeypatch):
     monkeypatch.setattr("planewise.engines.history.atomic_write", counted)
     monkeypatch.setattr(f"{__name__}.LOSSES", torch.rand(50, 4))
     run(tmp_path, epochs=50, validated=20)
-    assert len(written) == 2, "the first row, and a row with a new column"
+    assert len(written) == 2, "the table is written whole only for its first row and for a new column"
     assert [row["epoch"] for row in read_history(tmp_path / "history.csv")] == list(range(1, 51))
 
 

@@ -157,7 +157,7 @@ def test_the_inferer_computes_in_bfloat16_and_gives_float32(network):
 
     assert kinds_of_convolution(network, lambda: infer(True)) == {torch.bfloat16}
     assert kinds_of_convolution(network, lambda: infer(False)) == {torch.float32}
-    assert torch.equal(outputs[False], network(image)), "exactly as without it"
+    assert torch.equal(outputs[False], network(image)), "exactly the same result as without it"
     assert outputs[True].dtype == torch.float32
     assert not torch.equal(outputs[True], outputs[False])
     assert torch.allclose(outputs[True], outputs[False], atol=0.03 * outputs[False].detach().abs().max().item())

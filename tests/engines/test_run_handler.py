@@ -124,7 +124,7 @@ def test_a_run_validates_logs_and_writes(tmp_path, epoch_level, rate):
     assert run.drawn[:2] == run.drawn[2:] and run.drawn[0] != run.drawn[1]
     other = setting(tmp_path / "other", seed=1)
     other.trainer.run()
-    assert other.drawn == run.drawn, "in every run"
+    assert other.drawn == run.drawn, "every run draws the same numbers"
 
 
 def test_nothing_is_validated_between_intervals(tmp_path):

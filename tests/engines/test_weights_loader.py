@@ -22,7 +22,7 @@ def test_weights_of_a_file_or_a_folder_replace_the_networks_own(tmp_path):
         own = network()
         engine = Engine(lambda engine, batch: None)
         WeightsLoader(own, weights).attach(engine)
-        assert not torch.equal(own.weight, trained.weight), "not before the run"
+        assert not torch.equal(own.weight, trained.weight), "the weights load when the run starts, not before"
         engine.run([0])
         assert torch.equal(own.weight, trained.weight) and torch.equal(own.bias, trained.bias)
 

@@ -34,7 +34,7 @@ def test_scores_by_hand(tmp_path, monkeypatch):
     assert scores["auc"] == pytest.approx({"NOR": 3 / 4, "DCM": 2 / 3, "HCM": 1})
     assert scores["macro_auc"] == pytest.approx((3 / 4 + 2 / 3 + 1) / 3)
     assert (scores["accuracy"], scores["exams"]) == (0.75, 4)
-    assert scores["confusion"] == [[1, 1, 0], [0, 1, 0], [0, 0, 1]], "rows true, columns predicted"
+    assert scores["confusion"] == [[1, 1, 0], [0, 1, 0], [0, 0, 1]], "rows are true classes, columns predicted classes"
     curves, matrix = figures["roc.png"].axes
     assert [line.get_label() for line in curves.get_lines()][:3] == ["NOR 0.750", "DCM 0.667", "HCM 1.000"]
     assert curves.get_title() == "each against the rest, mean AUC 0.806"

@@ -62,7 +62,9 @@ def test_a_plane_of_two_lines_has_no_standard_error_and_little_weight():
         "2ch"
     ]
     assert unknown["origin"][0] == pytest.approx(1.0)
-    assert np.isnan([unknown[key] for key in ("angle_sd_deg", "offset_sd_mm", "within_mm")]).all(), "null in the plan"
+    assert np.isnan([unknown[key] for key in ("angle_sd_deg", "offset_sd_mm", "within_mm")]).all(), (
+        "these values are unknown, so the plan shows null"
+    )
 
 
 def test_phases_that_lie_farther_from_the_joint_plane_than_phases_do_are_named():
@@ -94,7 +96,7 @@ def test_the_usual_distance_of_phases_stands_with_the_bounds():
 def test_end_diastole_or_half_of_the_phases_must_have_a_plane(first, others, found):
     joint = join_phases(first, {f"phase{number}": one for number, one in enumerate(others, start=1)}, BOUNDS)["2ch"]
     assert joint["verdict"] == found and (joint["origin"] is None) == (found == "no plane")
-    assert bool(joint["reasons"]) == (found == "no plane"), "those of end-diastole"
+    assert bool(joint["reasons"]) == (found == "no plane"), "the reasons are those of end-diastole"
     without = [f"phase{number}" for number, one in enumerate(others, start=1) if one["2ch"]["origin"] is None]
     assert joint["phases_without_a_plane"] == without
 

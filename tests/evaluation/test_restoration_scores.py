@@ -30,7 +30,7 @@ def test_errors_of_the_network_beside_trivial_answers():
     assert scores["images"] == 3
     assert scores["hidden"]["restored"] == pytest.approx(4) and scores["kept"]["restored"] == pytest.approx(1)
     left, right = target["restored"][:, 0, :4], target["restored"][:, 0, 4:]
-    assert scores["hidden"]["unchanged"] == pytest.approx(float(left.square().mean())), "0 is shown there"
+    assert scores["hidden"]["unchanged"] == pytest.approx(float(left.square().mean())), "the hidden half is shown as 0"
     assert scores["kept"]["unchanged"] == 0
     mean = right.mean(dim=(1, 2), keepdim=True)
     assert scores["hidden"]["mean"] == pytest.approx(float((left - mean).square().mean()))

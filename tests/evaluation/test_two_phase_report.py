@@ -136,7 +136,9 @@ def test_a_logistic_regression_on_frozen_features_is_a_control(tmp_path, monkeyp
     # 0 and .6 against .3 and .9: three of four pairs are in the right order
     assert scores(Encoders(), fitted)["logistic_regression"] == pytest.approx(0.75)
     assert "logistic_regression" not in scores(Encoders(), None)
-    assert "logistic_regression" not in scores(Encoders(frozen=()), fitted), "trained end to end"
+    assert "logistic_regression" not in scores(Encoders(frozen=()), fitted), (
+        "an encoder trained end to end gets no logistic regression"
+    )
     assert "logistic_regression" not in scores(Encoders(), Graded([0.1, 0.2, 0.3], [0, 0, 1])), (
         "one exam cannot be split"
     )

@@ -49,7 +49,7 @@ def test_the_largest_stack_but_no_localizer():
     found = recognise(stacks)
     assert (found.stack, found.confidence) == (1, 1.0)
     assert found.left_out == ["1 localizer stack: not used", "1 stack of fewer than 4 slices: not used"]
-    assert recognise(stacks, 3).stack == 3, "what a person chose"
+    assert recognise(stacks, 3).stack == 3, "the user's choice is used"
 
 
 def test_nothing_suits():

@@ -21,7 +21,7 @@ def test_images_in_order_with_their_patient(usual_exam):
         assert image.file == (header.SOPClassUID, header.SOPInstanceUID) and image.frame is None
         assert image.uid == header.SOPInstanceUID
         assert image.header.PatientName == "Doe^Jane" and image.header.PatientBirthDate == "19610203"
-        assert image.header.StudyDate == "", "required, if empty"
+        assert image.header.StudyDate == "", "DICOM requires this entry, even if it is empty"
 
 
 def test_hidden_patients_leave_uids_and_geometry(usual_exam):

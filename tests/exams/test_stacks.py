@@ -299,7 +299,7 @@ def test_a_still_stack_keeps_the_image_that_was_acquired_last():
     (stack,) = build_stacks(frames)
     (entry,) = still(stack).slices
     assert [one.sop for one in entry.phases] == ["3"]
-    assert entry.affine[:3, 3] == pytest.approx([0, 0, 0.03]), "where that image lies"
+    assert entry.affine[:3, 3] == pytest.approx([0, 0, 0.03]), "the slice has the position of that image"
     assert len(stack.slices[0].phases) == 3, "the stack itself stays as it was"
 
 

@@ -198,7 +198,9 @@ def test_lines_of_heatmaps_with_their_agreement_and_peak():
     seen = find_lines(heatmaps, 4.0)
     assert seen.lines.shape == (2, 2, 3) and torch.isnan(seen.lines[:, 1]).all()
     assert seen.peak[:, 0].tolist() == pytest.approx([1, 0.6], abs=0.01)
-    assert seen.agreement[:, 0].tolist() == pytest.approx([1, 1], abs=1e-3), "however high"
+    assert seen.agreement[:, 0].tolist() == pytest.approx([1, 1], abs=1e-3), (
+        "agreement does not depend on the heatmap's height"
+    )
     assert seen.agreement[:, 1].tolist() == [0, 0]
     assert seen.agreement.dtype == torch.float64
 

@@ -217,7 +217,7 @@ def test_locations_come_as_thirds_of_the_stack(server, studies, told, tmp_path):
     """For a memorised heart and knee, whole slices are labelled, in the order of the locations in the JSON."""
     for name, body, thirds in ((LOCATION, "cardiac", {1, 2, 3}), (KNEE_LOCATION, "knee", {1, 2})):
         labels, _ = on_the_grid_of(studies / f"{body}.nii.gz", server.labels(name, body, tmp_path / "labels.nii.gz"))
-        assert np.issubdtype(labels.dtype, np.integer), "a viewer cuts fractions"
+        assert np.issubdtype(labels.dtype, np.integer), "labels must be integers, because a viewer cuts off fractions"
         of_slice = labels[0, 0]
         assert (labels == of_slice).all() and set(of_slice) == thirds, server.findings(name, body)
         found = server.findings(name, body)

@@ -43,7 +43,7 @@ def test_positives_and_negatives_count_alike():
     for value in (0.0, 1.0):
         one = torch.where(value == LABELS, LABELS, torch.nan)
         weight = torch.isfinite(one).sum() * loss(torch.zeros(4, 3), one).item() / math.log(2)
-        assert weight == pytest.approx(6), "half of 4 exams times 3 findings"
+        assert weight == pytest.approx(6), "the weight is half of 4 exams times 3 findings"
 
 
 def test_a_finding_that_all_have_is_not_weighted_and_named(caplog):

@@ -43,4 +43,4 @@ def test_a_finding_of_one_class_has_no_auc():
     assert scores["auc"] == {"a": 1.0, "b": None} and scores["macro_auc"] == 1
     assert scores["specificity"]["b"] is None and scores["sensitivity"]["b"] == 0.5
     assert math.isnan(mean_auc(torch.zeros(2, 1), torch.ones(2, 1)))
-    assert mean_auc(torch.tensor([-1.0, 2.0]), torch.tensor([0.0, 1.0])) == 1, "one finding, squeezed"
+    assert mean_auc(torch.tensor([-1.0, 2.0]), torch.tensor([0.0, 1.0])) == 1, "a single finding may lack its dimension"

@@ -16,7 +16,7 @@ def test_errors_of_numbers_known_by_hand():
     mean = mean_of_seen(answer, hidden)
     assert mean.shape == (2, 1, 1, 1) and mean.flatten().tolist() == [2, 0]
     assert float(restoration_errors(mean, wanted, hidden)[0]) == pytest.approx((0 + 2**2) / 2)
-    assert mean_of_seen(answer, torch.ones_like(hidden)).flatten().tolist() == [0, 0], "nothing is seen"
+    assert mean_of_seen(answer, torch.ones_like(hidden)).flatten().tolist() == [0, 0], "no pixel is visible"
 
 
 def test_channels_share_what_is_hidden():

@@ -69,7 +69,7 @@ def test_images_with_less_to_see_are_restored_beside_others(network):
     batch = masked(1)
     image = torch.cat([batch["image"], batch["restored"]])
     assert torch.allclose(network(image)[1:], network(image[1:]), atol=1e-5)
-    assert network(torch.zeros(2, 1, 32, 32)).isfinite().all(), "nothing to see"
+    assert network(torch.zeros(2, 1, 32, 32)).isfinite().all(), "an image without visible patches gives finite values"
 
 
 def test_its_encoder_is_the_one_that_other_networks_have(network):

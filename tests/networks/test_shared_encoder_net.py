@@ -32,7 +32,7 @@ def test_each_piece_goes_through_the_one_encoder(head_features):
     assert torch.allclose(net(image), net.head(features), atol=1e-5)
     widths = [layer.out_features for layer in net.head if isinstance(layer, torch.nn.Linear)]
     assert widths == [*head_features, 5] and net(image).shape == (2, 5)
-    assert not torch.allclose(net(image), net(image.flip(1)), rtol=0.05), "which piece is which matters"
+    assert not torch.allclose(net(image), net(image.flip(1)), rtol=0.05), "the order of the pieces matters"
 
 
 def test_pieces_of_volumes_with_several_channels():

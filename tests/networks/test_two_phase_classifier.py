@@ -44,7 +44,7 @@ def test_it_is_two_encoders_a_mean_over_slices_and_one_layer():
         other = image.clone()
         other[1, :, :, :, 1:] = 1e3
         assert torch.equal(net(other, mask)[1], net(image, mask)[1])
-        assert not torch.allclose(net(image.flip(1)), net(image), atol=1e-3), "the phases are not alike"
+        assert not torch.allclose(net(image.flip(1)), net(image), atol=1e-3), "swapping the phases changes the output"
     scripted = torch.jit.script(net)
     assert torch.allclose(scripted(image, mask), net(image, mask), atol=1e-6)
     with pytest.raises(ValueError, match="two phases"):

@@ -190,7 +190,7 @@ def test_an_exam_with_a_mask_that_is_no_heart_is_left_out_with_the_reason(mask, 
     assert {item["exam"] for item in with_hearts(items)} == {"aaaa"}
     entry = json.loads(done.datalist.read_text())["exams"]["bbbb"]
     assert entry["left_out"] == ["a note", f"its predicted mask at ES {why}"] and entry["labels"] == 0
-    assert (done.masks / "bbbb_ES/bbbb_ES_mask.nii.gz").is_file(), "to look at"
+    assert (done.masks / "bbbb_ES/bbbb_ES_mask.nii.gz").is_file(), "the refused mask is kept for inspection"
 
 
 def test_where_no_mask_may_be_a_heart_there_is_no_datalist(segmented, bundle, tmp_path):

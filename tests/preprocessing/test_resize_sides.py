@@ -55,4 +55,4 @@ def test_voxels_of_one_width_padded_and_cropped_around_the_middle_and_back():
     assert back.shape == image.shape and np.allclose(back.affine, affine)
     assert np.allclose(back[0, 6, 6, 2:8], image[0, 6, 6, 2:8], atol=1e-3)
     small = resize({"image": MetaTensor(1 + depth[:, :4, :4, :4], affine=affine), "label": label})["image"]
-    assert small.shape == (1, 16, 16, 16) and float(small[0, 0].abs().max()) == 0, "0 around what is smaller"
+    assert small.shape == (1, 16, 16, 16) and float(small[0, 0].abs().max()) == 0, "small volumes are padded with 0"

@@ -175,4 +175,4 @@ def test_what_is_drawn_for_every_pixel_is_drawn_where_the_images_are(monkeypatch
 
     monkeypatch.setattr(corrupt_images, "to_device", counted)
     spoilt(images(4), flip_prob=0.5, shuffle_prob=1.0, nonlinear_prob=1.0, paint_prob=1.0)
-    assert copied and max(copied) < 28 * 28, "numbers of a copy to the device"
+    assert copied and max(copied) < 28 * 28, "only arrays smaller than an image are copied to the device"

@@ -109,7 +109,7 @@ def test_tiles_can_be_resampled_for_networks_that_need_them_larger():
     assert batch["image"].shape == (1, 9, 64, 64)
     rows = batch["image"][0].mean(dim=2)
     assert (rows.diff(dim=1) >= -1e-6).all() and torch.allclose(rows[:, 0], rows[:, 0].mean(), atol=1e-3), (
-        "a ramp stays"
+        "a ramp stays a ramp"
     )
 
 

@@ -39,7 +39,7 @@ def test_whole_patches_are_hidden_as_many_in_every_image_and_the_rest_stays(shap
     count = int(np.prod(shape)) // 4 ** len(shape)
     assert batch["hidden"].shape == (6, 1, *shape) and batch["hidden"].dtype == torch.bool
     seen = [tuple(row.flatten().tolist()) for row in batch["hidden"]]
-    assert len(set(seen)) > 3, "other patches of every image"
+    assert len(set(seen)) > 3, "each image has other hidden patches"
     number_hidden = torch.zeros(6, dtype=torch.int64)
     for place, piece in patches(batch["hidden"].expand(-1, 2, *shape), 4).items():
         for row in range(6):

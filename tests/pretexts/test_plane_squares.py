@@ -209,7 +209,7 @@ def test_a_masked_slice_is_unknown_throughout_and_others_are_not():
     batch = PlaneSquaresd(("L", "A"))({"image": torch.zeros(2, 1, 64, 64), "affine": affine, "planes": planes})
     assert bool((batch["squares"][0] == -1).all()) and torch.isnan(batch["square_centres"][0]).all()
     assert not batch["square_inside"][0].any()
-    assert batch["squares"][1].unique().tolist() == [0, 1, 2, 4, 6, 8], "the far ones lie outside"
+    assert batch["squares"][1].unique().tolist() == [0, 1, 2, 4, 6, 8], "the far squares lie outside the image"
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_the_class_says_where_the_query_lies(shape, jitter):
                 wanted = wanted.narrow(1 + axis, int(first[axis]), patch[axis])
             assert torch.equal(image[2 * number : 2 * number + 2], wanted), "contiguous, and channels move together"
     assert all(len(found) == (jitter + 1) ** dims for found in starts), "both patches lie anywhere in their cells"
-    assert pairs[::2] != pairs[1::2], "each for itself"
+    assert pairs[::2] != pairs[1::2], "the two patches are drawn independently"
     assert set(batch["place"].tolist()) == set(range(len(around)))
     assert torch.equal(batch["original"], numbered(300, *shape))
 

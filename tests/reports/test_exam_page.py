@@ -260,7 +260,7 @@ def test_a_browser_draws_it_without_a_network(page, width, tmp_path):
     assert "slice 4 of 6, location 0.60" in drawn
     assert 'data-groups="mesh3d,scatter"' in box
     assert 'data-played="phase 3 of 3' in box and 'data-button="Play"' in box
-    assert float(re.search(r'data-high="([\d.]+)"', box)[1]) < 30, "on one line"
+    assert float(re.search(r'data-high="([\d.]+)"', box)[1]) < 30, "the text is on one line"
     assert all(re.search(rf">{letter}</text>", drawn) for letter in "LRPA")
     assert drawn.count("<canvas") >= 1, "the space is drawn"
 

@@ -40,7 +40,7 @@ def test_views_are_moved_in_a_copy(move, tmp_path):
         normals = np.array([plane["normal"] for plane in (was[view], now[view])])
         cosine = abs(normals[0] @ normals[1])
         assert math.degrees(math.acos(min(cosine, 1))) == pytest.approx(abs(move.turn), abs=0.05)
-        assert abs(normals[1] @ direction) < 1e-4, "still along the line"
+        assert abs(normals[1] @ direction) < 1e-4, "the plane still contains the line"
         distance = abs(normals[1] @ (point - np.array(now[view]["origin"])))
         assert distance == pytest.approx(abs(move.shift), abs=0.01)
     file = next(copy.glob("2ch*/*"))

@@ -77,7 +77,9 @@ def test_rounds_of_two_sites_that_share_weights_alone(places, tmp_path, monkeypa
     assert names == ["north"] * 3 + ["south"] * 3 + ["north"] + ["north", "south"] * 2
     first, north, south = (weights for _, weights, _ in given[6:9])
     assert all(torch.equal(sent[4][name], first[name]) and torch.equal(sent[5][name], first[name]) for name in first)
-    assert any(not torch.equal(north[name], south[name]) for name in north), "their exams differ"
+    assert any(not torch.equal(north[name], south[name]) for name in north), (
+        "the sites' exams differ, so their weights differ"
+    )
     for name, value in sent[6].items():  # equal numbers of steps: the plain mean, sent to both sites
         assert torch.equal(value, sent[7][name])
         mean = (north[name] + south[name]) / 2 if value.is_floating_point() else north[name]

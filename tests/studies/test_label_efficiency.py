@@ -123,7 +123,9 @@ def test_finished_trainings_are_compared_by_what_determines_their_result(tmp_pat
             (Path(file).parent / "test/metrics.json").write_text("{}")
             Path(file).write_text(shlex.split(text)[0])
     out = tmp_path / "first/out"
-    assert json.loads((out / "finetune/none/1/0/job.json").read_text())["seed"] == 7, "as on the command line"
+    assert json.loads((out / "finetune/none/1/0/job.json").read_text())["seed"] == 7, (
+        "job.json records the setting of the command line"
+    )
 
     # another folder and another machine
     moved = tmp_path / "deeper/second"
@@ -455,7 +457,7 @@ def test_imagenet_is_where_all_but_scratch_starts_from(tmp_path):
 def option(command: str, name: str) -> str | None:
     """The value of an option on a job's command line."""
     words = shlex.split(command.split("(", 1)[1].rsplit(")", 1)[0])
-    assert words.count(f"--{name}") <= 1, "given once"
+    assert words.count(f"--{name}") <= 1, "each option is given at most once"
     return words[words.index(f"--{name}") + 1] if f"--{name}" in words else None
 
 

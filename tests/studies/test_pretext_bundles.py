@@ -37,7 +37,7 @@ def test_an_anatomys_own_bundle_comes_before_one_for_all(bundles):
     assert bundle_of("position", pattern, bundles) == "pretext_knee_position", (
         "sax_position is another pretext, although it ends the same"
     )
-    assert bundle_of("rotation", pattern, bundles) == "pretext_knee_rotation", "as the message names it"
+    assert bundle_of("rotation", pattern, bundles) == "pretext_knee_rotation", "the name that the message gives"
 
 
 def test_the_anatomys_config_comes_before_the_studys(bundles):

@@ -70,7 +70,7 @@ def test_its_jobs(name, tmp_path):
         assert (files[-1] == "configs/2d.yaml") == method.endswith("_2d") and f"bundles/{target} && " in command
         start = starts[method]
         assert option(command, "pretrained") == (f"{out}/pretrain/{start}" if start else None)
-        assert option(command, "in_channels") is None, "the target's own"
+        assert option(command, "in_channels") is None, "the target keeps its own setting"
 
 
 @pytest.mark.slow

@@ -126,8 +126,8 @@ def test_3ch_passes_through_the_root_of_the_aorta():
 def test_the_right_ventricle_lies_on_the_left_of_short_axis_images(heart):
     pose = lay_planes(heart, EXACT, np.random.default_rng(0), 10.0)["sax"][0]
     septum = heart.axes[0]
-    assert septum @ pose.row < 0, "towards the septum is towards the image's left"
-    assert septum @ pose.column < 0, "and up"
+    assert septum @ pose.row < 0, "the septum is towards the left of the image"
+    assert septum @ pose.column < 0, "the septum is towards the top of the image"
 
 
 def test_stack_runs_from_base_to_apex(heart):

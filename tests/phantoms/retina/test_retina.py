@@ -55,7 +55,7 @@ def test_lesions_make_the_grade():
     assert kinds[0] == set() and kinds[1] == {"microaneurysms"} and kinds[2] == kinds[3] == kinds[4] - {"new vessels"}
     assert LESIONS["haemorrhages"][3][0] > LESIONS["haemorrhages"][2][1]
     shown = [np.mean([dark(Retina((0, 9, n), CLEAR, grade).photograph()) for n in range(4)]) for grade in range(4)]
-    assert shown[0] < shown[1] < shown[2] < shown[3], "and they show"
+    assert shown[0] < shown[1] < shown[2] < shown[3], "more lesions are visible in higher grades"
 
 
 def test_shares_of_grades_are_the_populations():

@@ -76,7 +76,7 @@ def test_one_draw_has_no_interval_and_measures_nothing():
     tables, page = section({("none", 1): {0: 0.4}, ("multitask", 1): {0: 0.7}})
     assert tables["Paired differences in mean Dice"][1][1:] == ["+0.300", "-", "-", "1 of 1", "+0.300", "not measured"]
     assert "counts as not measured" in page.html("") and "exclude zero" not in page.html("")
-    assert "<img" not in page.html(""), "lines between single draws"
+    assert "<img" not in page.html(""), "there is no picture for single draws"
     _, page = section(SCORES)
     assert "<img" in page.html("")
 
@@ -110,7 +110,7 @@ def test_differences_that_are_larger_than_those_of_two_seeds_are_named():
         "labelled, and the difference of two pretrained methods by 0.124 with 4 labelled; 0.020 with 1 labelled. These "
         "differences are significant over the draws and larger than that: 4: SimCLR minus scratch."
     )
-    assert AGAIN not in section(scores)[0], "without repeats"
+    assert AGAIN not in section(scores)[0], "without repeated methods, there is no such table"
 
 
 def test_seeds_that_agree_on_average_and_in_no_draw_leave_much_to_chance():

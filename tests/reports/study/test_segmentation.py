@@ -133,7 +133,7 @@ def test_contour_distances_are_compared_too_and_less_is_a_gain(tmp_path):
     assert "Below zero, the contours are nearer" in page.html("")
     captions = [picture.caption for picture in page.pictures]
     assert sum("minus training from scratch with the same labelled exams" in caption for caption in captions) == 1, (
-        "of Dice alone"
+        "only Dice has this picture"
     )
     main = [picture.caption for picture in page.pictures if picture.main]
     assert len(main) == 1 and "minus training from scratch" in main[0], (
