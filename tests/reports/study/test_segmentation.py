@@ -130,7 +130,7 @@ def test_contour_distances_are_compared_too_and_less_is_a_gain(tmp_path):
         "-4.000 +1.000 -0.500",
         "inconclusive",
     ]
-    assert "Below zero, the contours are nearer" in page.html("")
+    assert "If a difference is below zero, the contours are nearer" in page.html("")
     captions = [picture.caption for picture in page.pictures]
     assert sum("minus training from scratch with the same labelled exams" in caption for caption in captions) == 1, (
         "only Dice has this picture"

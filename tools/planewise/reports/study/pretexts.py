@@ -45,8 +45,8 @@ def add(page: Page, study: StudyFolder) -> None:
         page.table("Pretexts that choose among answers", ["pretext", "right", "by chance"], rows)
     if searching := [method_name(name) for name, content in metrics.items() if "retrieval" in content]:
         page.add(
-            "<p class=note>{}: a prediction is correct if, among all compared images, the one with the most "
-            "similar features is the same image, augmented.</p>",
+            "<p class=note>{}: a prediction is correct if, of all compared images, the one with the most similar "
+            "features is the augmented copy of the same image.</p>",
             ", ".join(searching),
         )
     histories = {name: read_history(study.path / "pretrain" / name / "history.csv") for name in metrics}

@@ -67,8 +67,9 @@ def add(page: Page, study: StudyFolder) -> None:
     if contours := _known(runs, lambda content: content["mean"].get("contour_mm")):
         add_paired(page, contours, _DRAWN["contour_mm"], study.repeats, lower_is_better=True)
         page.add(
-            "<p class=note>Below zero, the contours are nearer than from scratch. A distance covers only the "
-            "structures that a method found, so read it together with the number that it missed.</p>"
+            "<p class=note>If a difference is below zero, the contours are nearer than after training from scratch. "
+            "A distance covers only the structures that a method found, so read it together with the number that it "
+            "missed.</p>"
         )
     _add_structures(page, runs, structures)
     if never := [
