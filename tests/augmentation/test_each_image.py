@@ -89,7 +89,7 @@ def test_transforms_of_monai_that_mix_images_take_the_whole_batch(mix):
 def test_a_choice_between_one_image_and_a_whole_batch_is_refused(choice, other):
     flip = Flipd("image", spatial_axis=0)
     with pytest.raises(
-        InputError, match=f"{choice.__name__} has Flipd, .*wrap .* Flipd, in planewise.augmentation.EachImaged"
+        InputError, match=f"{choice.__name__} combines Flipd, .*wrap Flipd, .*in planewise.augmentation.EachImaged"
     ):
         whole_batches(Compose([choice([flip, other])]))
     allowed = choice([EachImaged(flip), other])
