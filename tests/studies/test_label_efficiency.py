@@ -102,7 +102,7 @@ def test_a_killed_study_goes_on_and_writes_its_report(killed_study):
 
 
 def test_finished_trainings_are_compared_by_what_determines_their_result(tmp_path):
-    def study(folder, **settings):
+    def study(folder, *arguments, **settings):
         folder.mkdir(parents=True, exist_ok=True)
         (tmp_path / "labelled.json").write_text("{}")
         lists = {"unlabelled": str(tmp_path / "labelled.json"), "labelled": str(tmp_path / "labelled.json")}
@@ -110,7 +110,7 @@ def test_finished_trainings_are_compared_by_what_determines_their_result(tmp_pat
         config = yaml.safe_load(file.read_text())
         config["overrides"] = {kind: config["overrides"][kind] | settings.get(kind, {}) for kind in config["overrides"]}
         file.write_text(yaml.safe_dump(config))
-        process = snakemake(file, "--dry-run", "--printshellcmds", cwd=folder)
+        process = snakemake(file, "--dry-run", "--printshellcmds", *arguments, cwd=folder)
         return process.communicate()[0]
 
     # as if the pretraining and the fine-tunings of the first draw were finished
@@ -126,6 +126,11 @@ def test_finished_trainings_are_compared_by_what_determines_their_result(tmp_pat
     assert json.loads((out / "finetune/none/1/0/job.json").read_text())["seed"] == 7, (
         "job.json records the setting of the command line"
     )
+
+    # of the lists of a command line, Snakemake reads every element as a text
+    draws = ["--config", "draws=[0,1,2]", "label_counts=[1]"]
+    assert jobs(study(tmp_path / "first", *draws, **seeded))["finetune"] == 6
+    assert "draws must be a list of whole numbers" in study(tmp_path / "first", "--config", "draws=[one]", **seeded)
 
     # another folder and another machine
     moved = tmp_path / "deeper/second"

@@ -73,11 +73,21 @@ if config.get("salt"):
         (OUT / "salt").write_text(config["salt"])
 os.environ.setdefault("PLANEWISE_CACHE", str(OUT / "cache"))
 
+
+def whole_numbers(key):
+    """A list of the config. On the command line (--config 'draws=[0,1]'), Snakemake reads its elements as texts."""
+    try:
+        config[key] = [int(value) for value in config[key]]
+    except (TypeError, ValueError):
+        raise WorkflowError(f"{key} must be a list of whole numbers, such as [0, 1, 2], got {config[key]}") from None
+    return config[key]
+
+
 ANATOMY = config["anatomy"]
 VIEW = f"--view {config['view']}" if config.get("view") else ""
 PRETEXTS = list(config["pretexts"])
-COUNTS = list(config["label_counts"])
-DRAWS = list(config["draws"])
+COUNTS = whole_numbers("label_counts")
+DRAWS = whole_numbers("draws")
 TARGET = config["target"]
 DIAGNOSIS = config.get("diagnose") or {"bundle": None, "draws": []}
 # what plans views: a pretext of the study, or a bundle with the weights that ship with it
@@ -296,10 +306,25 @@ def described_finetuning(method, draw):
     return described("finetune", given, labels, draw, starts)
 
 
+def as_read(value):
+    """A setting with numbers in place of their texts, which Snakemake gives for `--config 'overrides={finetune: {seed: 1}}'`."""
+    if isinstance(value, dict):
+        return {key: as_read(element) for key, element in value.items()}
+    if isinstance(value, list):
+        return [as_read(element) for element in value]
+    if isinstance(value, str):
+        try:
+            number = yaml.safe_load(value)
+        except yaml.YAMLError:
+            return value
+        return value if isinstance(number, (str, dict, list)) else number
+    return value
+
+
 def compared(job):
     """What of a `job.json` determines the result. Of files, only the names, because a study can be moved."""
     names = {key: Path(job[key]).name for key in ("datalist", "starts from")}
-    return {key: value for key, value in job.items() if key not in NOT_COMPUTED} | names
+    return {key: as_read(value) for key, value in job.items() if key not in NOT_COMPUTED} | names
 
 
 def refuse_other_settings():
