@@ -128,11 +128,11 @@ def test_the_note_is_of_what_the_runs_left(tmp_path):
         # the lowest loss of multitask is in the first epoch
         rows = "".join(f"{epoch},{rate / epoch},{epoch}\n" for epoch in epochs)
         (folder / "history.csv").write_text("epoch,learning_rate,val_loss\n" + rows)
-    # what Snakemake writes; the job of jigsaw was resumed, so its time is not that of the whole training
+    # what the study writes; the job of jigsaw was resumed, so its time is not that of the whole training
     (tmp_path / "logs").mkdir()
     for name, log in (("multitask", "training: 1 epoch\n"), ("jigsaw", "resuming after epoch 1 of 3\n")):
         (tmp_path / "logs" / f"pretrain_{name}.log").write_text(log)
-        (tmp_path / "logs" / f"pretrain_{name}.tsv").write_text("s\tmean_load\tcpu_time\n100.0\t90\t93.0\n")
+        (tmp_path / "logs" / f"pretrain_{name}.time").write_text("91.500 1.500\n")
     content = {"exams": 3, "macro_auc": 0.5, "auc": {"acl": 0.5}, "positives": {"acl": 1}}
     write(tmp_path / "finetune/none/16/0/test/metrics.json", content)
     study = study_folder(tmp_path, anatomy="knee", pretexts=["multitask", "jigsaw", "to_come"])

@@ -4,7 +4,6 @@ augmentation, exams, and the weights that are kept.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -159,18 +158,18 @@ def _read(study: StudyFolder, name: str) -> Budget | None:
 
 
 def _processor_minutes(job: Path) -> float | None:
-    """The processor time that Snakemake measured of a job, see `Budget`; None if another job did a part of the work.
+    """The processor time of a job, see `Budget`; None if an earlier job did a part of the work.
 
     Args:
-        job: the job's log and benchmark file, without their suffixes.
+        job: the job's log and the file with its seconds of user and system time, without their suffixes.
     """
     try:
         if "resuming after epoch" in job.with_suffix(".log").read_text(errors="replace"):
             return None
-        with job.with_suffix(".tsv").open(newline="") as file:
-            return float(next(csv.DictReader(file, delimiter="\t"))["cpu_time"]) / 60
-    except (OSError, StopIteration, KeyError, TypeError, ValueError):
-        return None  # an older study, or a job too short to be measured
+        user, system = job.with_suffix(".time").read_text().split()
+        return (float(user) + float(system)) / 60
+    except (OSError, ValueError):
+        return None  # an older study
 
 
 def _kept(settings: Mapping[str, Any], history: History) -> float | None:
