@@ -120,7 +120,7 @@ def test_pictures_of_a_published_page_follow_its_tables(tmp_path):
 
 
 PAIRED = {
-    "1, a minus scratch": {"mean": "+0.2", "verdict": "better"},
+    "1, a minus scratch": {"mean": "+0.2", "verdict": "better", "each draw": "+0.1 +0.1 +0.2 +0.5 -0.2"},
     "1, b minus scratch": {"mean": "+0.1", "verdict": "inconclusive"},
     "4, a minus scratch": {"mean": "+0.1", "verdict": "inconclusive"},
 }
@@ -132,6 +132,10 @@ def test_findings_stand_on_their_page_before_its_first_picture_and_are_replaced(
     page.write_text(f"# Small\n\nIntroduction.\n\n{picture}")
     findings = [
         {"says": "a is better with 1.", "because": {"small/Paired": {"1, a *": "better", "*": "inconclusive"}}},
+        {
+            "says": "Its new draws do not show this.",
+            "new_draws": {"small/Paired/1, a minus scratch": [2, "inconclusive"]},
+        },
         {"says": "a is above b.", "order": [[f"small/Paired/1, {name} minus scratch/mean" for name in "ab"]]},
         {"note": "They share a network."},
     ]
@@ -153,6 +157,10 @@ def test_findings_stand_on_their_page_before_its_first_picture_and_are_replaced(
         ({"because": {"small/Paired": {"16, *": "better"}}}, "must be better, got {}; correct the finding: So"),
         ({"because": {"small/Other": {"*": "better"}}}, "must be better, got {}; correct the finding: So"),
         ({"order": [[f"small/Paired/{row} minus scratch/mean" for row in ("1, b", "4, a")]]}, "must descend, got"),
+        (
+            {"new_draws": {"small/Paired/1, a minus scratch": [2, "better"]}},
+            r"must be better from draw 2 on, got inconclusive, -0.706 to \+1.039; correct the finding: So",
+        ),
         ({}, "needs `because` or `order` as evidence: So"),
     ],
 )

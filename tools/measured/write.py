@@ -46,8 +46,8 @@ verdicts and a picture. A study with `files: []` is left out of them; the bundle
       files: [bundles/pretext_rotation/docs/README.md]
 
 The findings of studies are a list on their pages. Each finding names the verdicts that support it (``because``), by study,
-table and row, or scores that descend (``order``). ``*`` stands for any text; a row that several patterns match belongs to
-the first. A record that contradicts a finding is an error. A ``note`` about how the study was made needs neither::
+table and row, scores that descend (``order``), or the verdict on a row's draws from a certain one on (``new_draws``). ``*``
+stands for any text; a row that several patterns match belongs to the first. A record that contradicts a finding is an error. A ``note`` about how the study was made needs neither::
 
     - files: [tools/docs/results/hearts.md]
       findings:
@@ -77,11 +77,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
+
+from planewise.reports.study.paired import Difference  # noqa: E402
 
 from tools.benchmarks.page import with_block  # noqa: E402
 from tools.measured import gains  # noqa: E402
@@ -251,7 +254,7 @@ def figures_as_markdown(page: Path, captions: list[str], document: Path) -> str:
 
 
 def check_evidence(claim: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> None:
-    """Check a sentence (``says``) against its evidence (``because``, ``order``).
+    """Check a sentence (``says``) against its evidence (``because``, ``order``, ``new_draws``).
 
     Args:
         claim: the sentence and its evidence.
@@ -262,7 +265,8 @@ def check_evidence(claim: Mapping[str, Any], records: Mapping[str, Mapping[str, 
     """
     tables = {study: record["tables"] for study, record in records.items()}
     because, order, says = claim.get("because", {}), claim.get("order", ()), claim["says"]
-    if not (because or order):
+    new_draws = claim.get("new_draws", {})
+    if not (because or order or new_draws):
         raise ValueError(f"this finding needs `because` or `order` as evidence: {says}")
     for path, verdicts in because.items():
         study, _, title = path.partition("/")
@@ -275,6 +279,15 @@ def check_evidence(claim: Mapping[str, Any], records: Mapping[str, Mapping[str, 
         values = [value_of(tables, path) for path in paths]
         if any(higher <= lower for higher, lower in pairwise(values)):
             raise ValueError(f"{paths} must descend, got {values}; correct the finding: {says}")
+    for path, (first, verdict) in new_draws.items():
+        study, title, row = path.split("/")
+        draws = np.array(tables[study][title][row]["each draw"].split()[first:], dtype=float)
+        difference = Difference.of(draws)
+        if difference.verdict() != verdict:
+            raise ValueError(
+                f"{path} must be {verdict} from draw {first} on, got {difference.verdict()}, "
+                f"{difference.interval_in_words}; correct the finding: {says}"
+            )
 
 
 def findings_as_markdown(findings: list[dict[str, Any]], records: Mapping[str, Mapping[str, Any]]) -> str:

@@ -485,7 +485,7 @@ rule pretrain:
         OUT / "logs" / "pretrain_{pretraining}.log",
     # the report prints the seconds of user and system time. Snakemake's own `benchmark` samples every 30 s
     shell:
-        "TIMEFORMAT='%U %S' && {{ time ({params.run}) > {log} 2>&1; }} 2> {OUT}/logs/pretrain_{wildcards.pretraining}.time && printf %s {params.job:q} > {OUT}/pretrain/{wildcards.pretraining}/job.json"
+        "TIMEFORMAT='%U %S' && {{ time {{ ({params.run}) > {log} 2>&1; }}; }} 2> {OUT}/logs/pretrain_{wildcards.pretraining}.time && printf %s {params.job:q} > {OUT}/pretrain/{wildcards.pretraining}/job.json"
 
 
 use rule pretrain as pretrain_alone with:
