@@ -47,7 +47,8 @@ verdicts and a picture. A study with `files: []` is left out of them; the bundle
 
 The findings of studies are a list on their pages. Each finding names the verdicts that support it (``because``), by study,
 table and row, scores that descend (``order``), or the verdict on a row's draws from a certain one on (``new_draws``). ``*``
-stands for any text; a row that several patterns match belongs to the first. A record that contradicts a finding is an error. A ``note`` about how the study was made needs neither::
+stands for any text; a row that several patterns match belongs to the first. A record that contradicts a finding is an error.
+A ``note`` about how the study was made needs neither::
 
     - files: [tools/docs/results/hearts.md]
       findings:
