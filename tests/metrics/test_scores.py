@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from planewise.geometry import intersection_lines, line_heatmaps
-from planewise.metrics import LineErrors, classification_scores, location_scores, volume_scores
+from planewise.metrics import classification_scores, location_scores, volume_scores
 
 
 def test_location_scores_written_out():
@@ -28,32 +27,6 @@ def test_location_scores_leave_out_what_is_unknown():
     assert location_scores([0.1, 0.5, np.nan, 0.9], [0, 0.5, 0.7, 1])["slices"] == 3
     nothing = location_scores([0.3], [0.2])
     assert math.isnan(nothing["mse"]) and nothing["slices"] == 1
-
-
-def test_line_errors_of_shifted_and_turned_heatmaps():
-    affine = torch.diag(torch.tensor([2.0, 2, 8, 1], dtype=torch.float64)).repeat(2, 1, 1)
-    centre = torch.tensor([63.0, 63, 0], dtype=torch.float64)
-
-    def lines(degrees: float, shift: float) -> torch.Tensor:
-        angle = math.radians(degrees)
-        normal = torch.tensor([math.cos(angle), math.sin(angle), 0], dtype=torch.float64)
-        return intersection_lines(affine, centre + shift * normal, normal)[:, None]
-
-    true = torch.cat([lines(20, 0), lines(100, 0)], dim=1)
-    predicted = torch.cat([line_heatmaps(lines(26, 0), (64, 64), 4), line_heatmaps(lines(100, 5), (64, 64), 4)], dim=1)
-    metric = LineErrors(["2ch", "4ch"])
-    metric.update((predicted, {"lines": true, "affine": affine}))
-    scores = metric.compute()
-    assert scores["2ch_angle"] == pytest.approx(6, abs=0.3) and scores["2ch_distance"] == pytest.approx(0, abs=0.3)
-    assert scores["4ch_angle"] == pytest.approx(0, abs=0.3) and scores["4ch_distance"] == pytest.approx(5, abs=0.3)
-
-
-def test_a_line_that_was_not_found_counts_as_90_degrees():
-    affine = torch.eye(4, dtype=torch.float64)[None]
-    metric = LineErrors(["2ch"])
-    target = {"lines": torch.tensor([[[1.0, 0, -10]]], dtype=torch.float64), "affine": affine}
-    metric.update((torch.zeros(1, 1, 32, 32), target))
-    assert metric.compute()["2ch_angle"] == pytest.approx(90)
 
 
 def ball(centre: float, radius: float, value: int) -> torch.Tensor:
