@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from monai.data import MetaTensor
 from planewise.evaluation import GradeAnswerd, GradingReport, grading_report
 from planewise.evaluation.grading_report import decided
-from planewise.networks import DenseNetEncoder, SharedEncoderNet
-from planewise.networks.saliency import photograph_saliency_map
+from planewise.networks import DenseNetEncoder, SharedEncoderNet, saliency_maps
 from planewise.reports.grading_figures import confusion_figure, photographs_figure
 
 NAMES = ["none", "mild", "moderate"]
@@ -35,7 +34,7 @@ def test_saliency_is_of_the_highest_grade_that_is_passed(network):
     image = torch.rand(3, 64, 64)
     for grade, output in ((0, 0), (1, 0), (2, 1)):
         shown = decided(network, image, grade, "eye")
-        assert np.array_equal(shown.saliency, photograph_saliency_map(network, image, output).numpy())
+        assert np.array_equal(shown.saliency, saliency_maps(network, image, output)[0].numpy())
         assert shown.saliency.shape == (64, 64) and shown.saliency.min() >= 0 and shown.saliency.max() <= 1
     assert not network.training and not any(parameter.grad is not None for parameter in network.parameters())
 

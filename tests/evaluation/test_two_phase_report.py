@@ -54,7 +54,7 @@ def maps_of(network, image, output):
 
 
 def report(folder, monkeypatch, masked=(0, 1, 2), **settings):
-    monkeypatch.setattr(two_phase_report, "phase_saliency_maps", maps_of)
+    monkeypatch.setattr(two_phase_report, "saliency_maps", maps_of)
     data = Exams(range(5))
     logits = torch.log(torch.tensor([[value, 1 - value] for value in PROBABILITIES]))
     batches = [{"index": torch.tensor(rows)} for rows in ORDER]
@@ -123,7 +123,7 @@ class Graded(Exams):
 
 def test_a_logistic_regression_on_frozen_features_is_a_control(tmp_path, monkeypatch):
     """The result does not depend on the features' mean; only test exams of known class are scored."""
-    monkeypatch.setattr(two_phase_report, "phase_saliency_maps", lambda *_: torch.zeros(2, 2, 4, 4).numpy())
+    monkeypatch.setattr(two_phase_report, "saliency_maps", lambda *_: torch.zeros(2, 2, 4, 4))
     fitted = Graded([0.1 * number for number in range(10)], [0] * 5 + [1] * 5)
     test = Graded([0.0, 0.6, 0.3, 0.9, 0.2], [0, 0, 1, 1, -1])
 

@@ -11,7 +11,7 @@ from planewise.networks import (
     TwoPhaseClassifier,
     VggEncoder,
     load_both_phases,
-    phase_saliency_maps,
+    saliency_maps,
 )
 
 from tests.networks.test_vgg import SMALL, torchvision_weights
@@ -130,7 +130,7 @@ def test_pretrained_weights_go_into_both_phases(tmp_path):
 
 def test_saliency_of_both_phases_against_its_equations():
     net, image = network(frozen=["encoder"]), torch.randn(2, 64, 64, 3)
-    maps = phase_saliency_maps(net, image, 2)
+    maps = saliency_maps(net, image, 2)
     assert maps.shape == (2, 3, 64, 64) and float(maps.min()) >= 0 and float(maps.max()) == pytest.approx(1)
     # Eq. 1 and 2 of Selvaraju 2017, on the activations of each phase
     found = []

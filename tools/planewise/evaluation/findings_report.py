@@ -96,6 +96,4 @@ def decision(
         caption: caption of the picture.
         numbers: numbers of the slices to display; 1 to S by default.
     """
-    device = next(network.parameters()).device
-    maps = saliency_maps(network, stack[None].to(device), finding)
-    return Decision(caption, stack.cpu().numpy(), maps.cpu().numpy(), numbers)
+    return Decision(caption, stack.cpu().numpy(), saliency_maps(network, stack[None], finding).numpy(), numbers)

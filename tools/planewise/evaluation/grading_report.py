@@ -15,7 +15,7 @@ from planewise.data import PhotographDataset
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.probabilities_report import ProbabilitiesReport, convergence
 from planewise.metrics import grade_scores, predicted_grades
-from planewise.networks.saliency import photograph_saliency_map
+from planewise.networks.saliency import saliency_maps
 from planewise.reports.grading_figures import Graded, confusion_figure, photographs_figure
 from planewise.reports.tables import write_csv
 
@@ -106,6 +106,5 @@ def decided(network: nn.Module, image: torch.Tensor, grade: int, caption: str) -
         grade: the predicted grade.
         caption: caption of the picture.
     """
-    device = next(network.parameters()).device
-    saliency = photograph_saliency_map(network, image.to(device), max(grade, 1) - 1)
-    return Graded(caption, image.cpu().numpy(), saliency.cpu().numpy())
+    (saliency,) = saliency_maps(network, image, max(grade, 1) - 1)
+    return Graded(caption, image.cpu().numpy(), saliency.numpy())

@@ -22,7 +22,7 @@ from planewise.engines import PreparePhasesBatch
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.probabilities_report import ProbabilitiesReport, convergence
 from planewise.metrics import classification_scores, inside_share
-from planewise.networks.saliency import phase_saliency_maps
+from planewise.networks.saliency import saliency_maps
 from planewise.reports.classification_figures import roc_figure
 from planewise.reports.findings_figures import Decision, saliency_figure
 from planewise.reports.tables import write_csv
@@ -148,9 +148,8 @@ class TwoPhaseReport(ProbabilitiesReport):
         return torch.cat(found).double().numpy()
 
     def _maps(self, batch: dict[str, torch.Tensor], output: int) -> np.ndarray:
-        device = next(self.network.parameters()).device
         image = rearrange(batch["image"][0], "(phase s) h w -> phase h w s", phase=2)
-        return phase_saliency_maps(self.network, image.to(device), output).cpu().numpy()
+        return saliency_maps(self.network, image, output).numpy()
 
     def _saliency(self, probabilities: np.ndarray) -> dict[str, Any]:
         """Mean shares of the saliency over the exams with masks, each for its predicted class."""

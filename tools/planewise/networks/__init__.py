@@ -35,7 +35,7 @@ from planewise.networks.pretrained import (
 from planewise.networks.projection_head import ProjectionHead
 from planewise.networks.residual_unet import RESIDUAL_FEATURES, ResidualDecoder, ResidualEncoder
 from planewise.networks.resnet import ResNetEncoder
-from planewise.networks.saliency import phase_saliency_maps, saliency_maps
+from planewise.networks.saliency import saliency_maps
 from planewise.networks.shared_encoder_net import SharedEncoderNet
 from planewise.networks.simclr_learner import SimClrLearner
 from planewise.networks.simsiam_learner import SimSiamLearner
@@ -82,7 +82,6 @@ __all__ = [
     "load_imagenet",
     "load_pretrained",
     "not_finite",
-    "phase_saliency_maps",
     "place_network",
     "read_weights",
     "saliency_maps",
