@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from planewise.reports.tables import write_csv
 logger = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, repr=False)
 class ForestTrainer:
     """Fit scikit-learn's random forest to the features of a dataset, and copy the forest into a network.
 
@@ -35,25 +37,14 @@ class ForestTrainer:
         train_handlers: not used; MONAI's tools expect this argument.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        network: ForestNet,
-        feature_names: Sequence[str],
-        output_dir: str | Path,
-        ckpt_dir: str | Path,
-        seed: int = 0,
-        max_epochs: int = 1,
-        train_handlers: Sequence[Any] = (),
-    ) -> None:
-        self.dataset = dataset
-        self.network = network
-        self.feature_names = tuple(feature_names)
-        self.output_dir = Path(output_dir)
-        self.ckpt_dir = Path(ckpt_dir)
-        self.seed = seed
-        self.max_epochs = max_epochs
-        self.train_handlers = train_handlers
+    dataset: Dataset
+    network: ForestNet
+    feature_names: Sequence[str]
+    output_dir: str | Path
+    ckpt_dir: str | Path
+    seed: int = 0
+    max_epochs: int = 1
+    train_handlers: Sequence[Any] = ()
 
     def run(self) -> None:
         """Fit the forest, copy it into the network, and save the network and the features.
@@ -82,7 +73,7 @@ class ForestTrainer:
         self.network.copy_forest(forest)
         columns = {"exam": [item["exam"] for item in labelled], "group": [item["group"] for item in labelled]}
         columns |= {name: features[:, index].tolist() for index, name in enumerate(self.feature_names)}
-        write_csv(self.output_dir / "features.csv", columns)
-        with atomic_write(self.ckpt_dir / "model.pt") as part:
+        write_csv(Path(self.output_dir) / "features.csv", columns)
+        with atomic_write(Path(self.ckpt_dir) / "model.pt") as part:
             torch.save({name: value.cpu() for name, value in self.network.state_dict().items()}, part)
         logger.info("fitted %d trees to %d exams", len(forest.estimators_), len(labelled))

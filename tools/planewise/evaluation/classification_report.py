@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from planewise.reports.research_only import research_note
 from planewise.reports.tables import write_csv
 
 
+@dataclass(eq=False, repr=False)
 class ClassificationReport(Report):
     """Write the results of an evaluator's pass over exams into a folder.
 
@@ -35,17 +36,9 @@ class ClassificationReport(Report):
             predictions.csv then says so in every row.
     """
 
-    def __init__(
-        self,
-        output_dir: str | Path,
-        classes: Sequence[str],
-        feature_names: Sequence[str],
-        trained_on: str | None = None,
-    ) -> None:
-        super().__init__(output_dir)
-        self.classes = tuple(classes)
-        self.feature_names = tuple(feature_names)
-        self.note = research_note(trained_on) if trained_on else None
+    classes: Sequence[str]
+    feature_names: Sequence[str]
+    trained_on: str | None = None
 
     def _start(self, engine: Engine) -> None:
         self._batches: list[dict[str, Any]] = []
@@ -69,8 +62,8 @@ class ClassificationReport(Report):
         columns["predicted"] = [self.classes[index] for index in probabilities.argmax(axis=1)]
         columns |= {f"p({name})": probabilities[:, index].tolist() for index, name in enumerate(self.classes)}
         columns |= {name: features[:, index].tolist() for index, name in enumerate(self.feature_names)}
-        if self.note:
-            columns["note"] = [self.note] * len(probabilities)
+        if self.trained_on:
+            columns["note"] = [research_note(self.trained_on)] * len(probabilities)
         write_csv(self.folder / "predictions.csv", columns)
         if len(labels) != len(probabilities):
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from planewise.geometry import cross_residual, find_squares, square_names
 from planewise.reports.research_only import RESEARCH_ONLY
 
 
+@dataclass(eq=False, repr=False)
 class FindPositionsd(Transform):
     """Find the nine squares of Bai 2019 in every slice of a stack, judge them, and return them as labels.
 
@@ -40,24 +42,15 @@ class FindPositionsd(Transform):
         min_trusted: minimum share of slices that must be trusted.
     """
 
-    def __init__(
-        self,
-        ends: Sequence[str],
-        size: float,
-        step: float,
-        min_found: int = 5,
-        max_residual: float = 10.0,
-        min_trusted: float = 0.5,
-    ) -> None:
-        self.names = square_names(ends)
-        self.size = float(size)
-        self.step = float(step)
-        self.min_found = min_found
-        self.max_residual = max_residual
-        self.min_trusted = min_trusted
+    ends: Sequence[str]
+    size: float
+    step: float
+    min_found: int = 5
+    max_residual: float = 10.0
+    min_trusted: float = 0.5
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        item = dict(data)
+        item, names = dict(data), square_names(self.ends)
         image, logits = item["image"], convert_to_tensor(item["pred"], track_meta=False).float().cpu()
         affines = slice_affines(image, item.get("slice_affines"))
         probabilities = logits.permute(3, 0, 1, 2).softmax(dim=1)
@@ -75,7 +68,7 @@ class FindPositionsd(Transform):
                     "residual_mm": round(residual, 2) if math.isfinite(residual) else None,
                     "centres": {
                         name: [round(value, 2) for value in centre.tolist()] if here else None
-                        for name, centre, here in zip(self.names, centres, seen, strict=True)
+                        for name, centre, here in zip(names, centres, seen, strict=True)
                     },
                 }
             )
@@ -91,7 +84,7 @@ class FindPositionsd(Transform):
         for entry in slices:
             if refused or not entry["trusted"]:
                 # unreliable positions are not returned as numbers
-                entry["centres"] = dict.fromkeys(self.names)
+                entry["centres"] = dict.fromkeys(names)
                 labels[..., entry["slice"]] = 0
         item["positions"] = {
             "note": RESEARCH_ONLY,

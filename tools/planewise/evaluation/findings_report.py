@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from planewise.reports.findings_figures import Decision, findings_roc_figure, sa
 from planewise.reports.tables import write_csv
 
 
+@dataclass(eq=False, repr=False)
 class FindingsReport(ProbabilitiesReport):
     """Write the results of an evaluator's pass over exams into a folder.
 
@@ -38,26 +39,15 @@ class FindingsReport(ProbabilitiesReport):
         title: title of the picture, such as the data's name.
     """
 
-    def __init__(
-        self,
-        output_dir: str | Path,
-        dataset: StackDataset,
-        network: nn.Module,
-        tasks: Sequence[str],
-        examples: int = 2,
-        title: str = "",
-    ) -> None:
-        super().__init__(output_dir)
-        self.dataset = dataset
-        self.network = network
-        self.tasks = tuple(tasks)
-        self.examples = examples
-        self.title = title
+    dataset: StackDataset
+    tasks: Sequence[str]
+    examples: int = 2
+    title: str = ""
 
     def write(self) -> dict[str, Any]:
         probabilities = self.collected()
         labels = self.dataset.labels[self.index].numpy()
-        columns: dict[str, Any] = {"exam": [self.dataset.items[index]["exam"] for index in self.index]}
+        columns: dict[str, Any] = {"exam": self.exams()}
         for column, task in enumerate(self.tasks):
             columns[f"p({task})"] = probabilities[:, column].tolist()
             columns[task] = ["" if np.isnan(value) else int(value) for value in labels[:, column]]

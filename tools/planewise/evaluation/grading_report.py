@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from planewise.reports.grading_figures import Graded, confusion_figure, photogra
 from planewise.reports.tables import write_csv
 
 
+@dataclass(eq=False, repr=False)
 class GradingReport(ProbabilitiesReport):
     """Write the results of an evaluator's pass over graded photographs into a folder.
 
@@ -43,23 +45,11 @@ class GradingReport(ProbabilitiesReport):
         title: title of the pictures, such as the data's name.
     """
 
-    def __init__(
-        self,
-        output_dir: str | Path,
-        dataset: PhotographDataset,
-        network: nn.Module,
-        grades: Sequence[str],
-        history: str | Path | None = None,
-        examples: int = 8,
-        title: str = "",
-    ) -> None:
-        super().__init__(output_dir)
-        self.dataset = dataset
-        self.network = network
-        self.grades = tuple(str(name) for name in grades)
-        self.history = history
-        self.examples = examples
-        self.title = title
+    dataset: PhotographDataset
+    grades: Sequence[str]
+    history: str | Path | None = None
+    examples: int = 8
+    title: str = ""
 
     def _start(self, engine: Engine) -> None:
         super()._start(engine)
@@ -73,8 +63,7 @@ class GradingReport(ProbabilitiesReport):
         probabilities = self.collected()
         predicted = predicted_grades(probabilities)
         scores = grade_scores(probabilities, self._true, self.grades) | convergence(self.history)
-        exams = [self.dataset.items[index]["exam"] for index in self.index]
-        columns: dict[str, Any] = {"exam": exams, "true": self._true, "predicted": predicted.tolist()}
+        columns: dict[str, Any] = {"exam": self.exams(), "true": self._true, "predicted": predicted.tolist()}
         columns |= {f"p({name} or above)": probabilities[:, k].tolist() for k, name in enumerate(self.grades[1:])}
         write_csv(self.folder / "predictions.csv", columns)
         with only_a_picture("confusion.png"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from planewise.evaluation.report import Report
 from planewise.reports.tables import write_csv
 
 
+@dataclass(eq=False, repr=False)
 class PretextReport(Report):
     """Write the results of an evaluator's pass over the slices into a folder.
 
@@ -38,24 +39,15 @@ class PretextReport(Report):
         title: title of the pictures, such as the data's name.
     """
 
-    def __init__(
-        self,
-        output_dir: str | Path,
-        dataset: SliceDataset | None = None,
-        collectors: Sequence[Collector] = (),
-        examples: int = 8,
-        title: str = "",
-    ) -> None:
-        super().__init__(output_dir)
-        self.dataset = dataset
-        self.collectors = tuple(collectors)
-        self.title = title
-        self._number_of_examples = examples
+    dataset: SliceDataset | None = None
+    collectors: Sequence[Collector] = ()
+    examples: int = 8
+    title: str = ""
 
     def _start(self, engine: Engine) -> None:
         if self.dataset is None:
             self.dataset = engine.data_loader.dataset
-        self._examples = _spread(self.dataset.items, self._number_of_examples)
+        self._examples = _spread(self.dataset.items, self.examples)
         self._index: list[int] = []
         self._taken: list[dict[str, list[torch.Tensor]]] = [defaultdict(list) for _ in self.collectors]
 

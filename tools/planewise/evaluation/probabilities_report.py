@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from ignite.engine import Engine
-from torch import Tensor
+from torch import Tensor, nn
 
 from planewise.evaluation.report import Report
 from planewise.metrics import epochs_to_converge
 from planewise.reports.history import read_history
 
 
+@dataclass(eq=False, repr=False)
 class ProbabilitiesReport(Report):
     """Collect an evaluator's probabilities, exam by exam, for `write`.
 
@@ -23,10 +25,14 @@ class ProbabilitiesReport(Report):
 
     Args:
         output_dir: folder for the results.
+        dataset: the evaluator's dataset.
+        network: the network, whose saliency is drawn.
     """
 
+    dataset: Any
+    network: nn.Module
     #: Function from logits to probabilities.
-    probabilities_of: Callable[[Tensor], Tensor] = staticmethod(torch.sigmoid)
+    probabilities_of: ClassVar[Callable[[Tensor], Tensor]] = staticmethod(torch.sigmoid)
 
     def _start(self, engine: Engine) -> None:
         self.index: list[int] = []
@@ -39,6 +45,10 @@ class ProbabilitiesReport(Report):
     def collected(self) -> np.ndarray:
         """The probabilities of the exams whose indices are in ``self.index``, in the same order."""
         return torch.cat(self._probabilities).numpy()
+
+    def exams(self) -> list[str]:
+        """The hashes of these exams."""
+        return [self.dataset.items[index]["exam"] for index in self.index]
 
 
 def convergence(history: str | Path | None) -> dict[str, Any]:

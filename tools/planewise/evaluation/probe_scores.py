@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from planewise.reports.pretext_figures import regression_plot
 logger = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, repr=False)
 class ProbeScores:
     """A `Collector` with the same probe for every pretext. It uses frozen features of the preprocessed slices, averaged
     over the encoder's deepest level (`encoder_features`).
@@ -49,23 +51,13 @@ class ProbeScores:
         folds: number of folds of patients.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        dataset: SliceDataset,
-        mapping: Literal["linear", "sine"] = "linear",
-        amp: bool | str | None = False,
-        batch_size: int = 64,
-        max_slices: int = 4000,
-        folds: int = 5,
-    ) -> None:
-        self.network = network
-        self.dataset = dataset
-        self.mapping = mapping
-        self.inferer = AutocastInferer(amp)
-        self.batch_size = batch_size
-        self.max_slices = max_slices
-        self.folds = folds
+    network: nn.Module
+    dataset: SliceDataset
+    mapping: Literal["linear", "sine"] = "linear"
+    amp: bool | str | None = False
+    batch_size: int = 64
+    max_slices: int = 4000
+    folds: int = 5
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
         return {}
@@ -87,7 +79,7 @@ class ProbeScores:
             )
         location = torch.tensor([float(own[row]["location"]) for row in rows])
         location = centrosymmetric(location) if self.mapping == "sine" else location
-        features = frozen_features(self.network, self.dataset, rows, self.inferer, self.batch_size)
+        features = frozen_features(self.network, self.dataset, rows, AutocastInferer(self.amp), self.batch_size)
         probed = _probed(features.double().numpy(), location.double().numpy(), patients, self.folds)
         neighbour = location[nearest_neighbours(features, patients)[:, 0]]
         scores = location_scores(probed.tolist(), location.tolist())

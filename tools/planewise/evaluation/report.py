@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from planewise.reports.tables import write_json
 logger = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, repr=False)
 class Report:
     """Collect an evaluator's batches; at the end, call `write`, and write the scores that it returns to ``metrics.json``.
 
@@ -20,8 +22,12 @@ class Report:
         output_dir: folder for the results.
     """
 
-    def __init__(self, output_dir: str | Path) -> None:
-        self.folder = Path(output_dir)
+    output_dir: str | Path
+
+    @property
+    def folder(self) -> Path:
+        """The folder for the results, as a path."""
+        return Path(self.output_dir)
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)

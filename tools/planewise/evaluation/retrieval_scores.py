@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@dataclass(eq=False, repr=False)
 class RetrievalScores:
     """A `Collector` of embeddings of two views of each slice or volume, ``(B, 2, D)``
     (`planewise.engines.ViewsInferer`); further views are ignored.
@@ -41,23 +43,13 @@ class RetrievalScores:
         neighbours: number of neighbours shown for each of these slices.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        dataset: SliceDataset,
-        amp: bool | str | None = False,
-        distance: Literal["cosine", "l2"] = "cosine",
-        candidates: int = 256,
-        shown: int = 6,
-        neighbours: int = 4,
-    ) -> None:
-        self.network = network
-        self.dataset = dataset
-        self.inferer = AutocastInferer(amp)
-        self.distance = distance
-        self.candidates = candidates
-        self.shown = shown
-        self.neighbours = neighbours
+    network: nn.Module
+    dataset: SliceDataset
+    amp: bool | str | None = False
+    distance: Literal["cosine", "l2"] = "cosine"
+    candidates: int = 256
+    shown: int = 6
+    neighbours: int = 4
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
         return {"views": batch.prediction[:, :2]}
@@ -88,7 +80,8 @@ class RetrievalScores:
         count = min(self.neighbours, len(rows) - largest)
         if count < 1:
             return None  # a single patient has no neighbours among other patients
-        found = nearest_neighbours(frozen_features(self.network, self.dataset, rows, self.inferer), patients, count)
+        features = frozen_features(self.network, self.dataset, rows, AutocastInferer(self.amp))
+        found = nearest_neighbours(features, patients, count)
         images, captions = [], []
         for rank in evenly_spaced(len(rows), self.shown):
             line = [rows[rank], *(rows[index] for index in found[rank].tolist())]

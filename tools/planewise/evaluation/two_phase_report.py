@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import nn
 
 from planewise.data import TwoPhaseDataset
 from planewise.data.two_phase_dataset import PHASES
@@ -34,6 +34,7 @@ _STRENGTHS = np.logspace(-4, 2, 7)
 _FOLDS = 5
 
 
+@dataclass(eq=False, repr=False)
 class TwoPhaseReport(ProbabilitiesReport):
     """Write the results of an evaluator's pass over exams into a folder.
 
@@ -60,27 +61,13 @@ class TwoPhaseReport(ProbabilitiesReport):
         title: title of the pictures, such as the data's name.
     """
 
-    def __init__(
-        self,
-        output_dir: str | Path,
-        dataset: TwoPhaseDataset,
-        network: nn.Module,
-        classes: Sequence[str],
-        masked: TwoPhaseDataset | None = None,
-        fitted: TwoPhaseDataset | None = None,
-        history: str | Path | None = None,
-        examples: int = 3,
-        title: str = "",
-    ) -> None:
-        super().__init__(output_dir)
-        self.dataset = dataset
-        self.network = network
-        self.classes = tuple(str(name) for name in classes)
-        self.masked = masked
-        self.fitted = fitted
-        self.history = history
-        self.examples = examples
-        self.title = title
+    dataset: TwoPhaseDataset
+    classes: Sequence[str]
+    masked: TwoPhaseDataset | None = None
+    fitted: TwoPhaseDataset | None = None
+    history: str | Path | None = None
+    examples: int = 3
+    title: str = ""
 
     @staticmethod
     def probabilities_of(logits: torch.Tensor) -> torch.Tensor:
@@ -90,7 +77,7 @@ class TwoPhaseReport(ProbabilitiesReport):
         probabilities = self.collected()
         labels = self.dataset.labels[self.index].numpy()
         known = labels >= 0
-        columns: dict[str, Any] = {"exam": [self.dataset.items[index]["exam"] for index in self.index]}
+        columns: dict[str, Any] = {"exam": self.exams()}
         if known.any():
             columns["true"] = [self.classes[label] if label >= 0 else "" for label in labels]
         columns["predicted"] = [self.classes[index] for index in probabilities.argmax(axis=1)]
@@ -155,10 +142,7 @@ class TwoPhaseReport(ProbabilitiesReport):
         """Mean shares of the saliency over the exams with masks, each for its predicted class."""
         if self.masked is None or not len(self.masked):
             return {}
-        given = {
-            self.dataset.items[index]["exam"]: int(row.argmax())
-            for index, row in zip(self.index, probabilities, strict=True)
-        }
+        given = dict(zip(self.exams(), probabilities.argmax(axis=1).tolist(), strict=True))
         shares: dict[str, list[float]] = {phase: [] for phase in PHASES}
         areas: dict[str, list[float]] = {phase: [] for phase in PHASES}
         for number, item in enumerate(self.masked.items):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.metrics import roc_curve
 
+from planewise.reports.slices import picture_grid
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -24,10 +26,7 @@ def roc_figure(
         classes: names of the classes.
         scores: output of `planewise.metrics.classification_scores`.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.2, 4.3), layout="constrained")
-    curves, matrix = figure.subplots(1, 2)
+    figure, ((curves, matrix),) = picture_grid(1, 2, (9.2, 4.3))
     labels = np.asarray(labels)
     for index, name in enumerate(classes):
         if scores["auc"][name] is None:

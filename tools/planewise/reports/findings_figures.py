@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from planewise.reports.slices import name_row, show_slice
+from planewise.reports.slices import name_row, picture_grid, show_slice
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,10 +31,7 @@ def findings_roc_figure(
         scores: output of `planewise.metrics.finding_scores`.
         title: title of the picture.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.2, 4.3), layout="constrained")
-    curves, strips = figure.subplots(1, 2)
+    figure, ((curves, strips),) = picture_grid(1, 2, (9.2, 4.3))
     for column, task in enumerate(tasks):
         colour = f"C{column}"
         known = np.isfinite(labels[:, column])
@@ -89,12 +86,9 @@ def saliency_figure(rows: Sequence[Decision], title: str = "", slices: int = 4) 
         title: title of the picture.
         slices: maximum number of slices in each row.
     """
-    from matplotlib.figure import Figure
-
     shown = [sorted(row.decisive(slices)) for row in rows]
     columns = 2 * max([2, *map(len, shown)])
-    figure = Figure(figsize=(1.9 * columns + 1.2, 2.05 * len(rows) + 0.6), layout="constrained")
-    grid = figure.subplots(len(rows), columns, squeeze=False)
+    figure, grid = picture_grid(len(rows), columns, (1.9 * columns + 1.2, 2.05 * len(rows) + 0.6))
     for row, decided, line in zip(rows, shown, grid, strict=True):
         for axes in line:
             axes.set_axis_off()

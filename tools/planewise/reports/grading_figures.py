@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from planewise.reports.classification_figures import draw_confusion
+from planewise.reports.slices import picture_grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,10 +37,7 @@ def confusion_figure(scores: Mapping[str, Any], names: Sequence[str], title: str
         names: names of the grades.
         title: title of the picture.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.4, 5.0), layout="constrained")
-    axes = figure.subplots()
+    figure, ((axes,),) = picture_grid(1, 1, (5.4, 5.0))
     draw_confusion(axes, np.array(scores["confusion"]), names, shares=True)
     axes.tick_params(axis="x", rotation=30)
     kappa = "not defined" if scores["kappa"] is None else f"{scores['kappa']:.3f}"
@@ -55,12 +53,9 @@ def photographs_figure(photographs: Sequence[Graded], title: str = "") -> Figure
         photographs: at least one.
         title: title of the picture.
     """
-    from matplotlib.figure import Figure
-
     columns = min(_COLUMNS, len(photographs))
     rows = -(-len(photographs) // columns)
-    figure = Figure(figsize=(3.6 * columns + 0.2, 2.2 * rows + 0.4), layout="constrained")
-    grid = figure.subplots(rows, 2 * columns, squeeze=False)
+    figure, grid = picture_grid(rows, 2 * columns, (3.6 * columns + 0.2, 2.2 * rows + 0.4))
     for axes in grid.flat:
         axes.set_axis_off()
     for number, photograph in enumerate(photographs):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planewise.reports.slices import frame_pixels, name_row, show_slice
+from planewise.reports.slices import frame_pixels, name_row, picture_grid, show_slice
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,11 +35,8 @@ def puzzle_gallery(
         per_side: tiles along each axis.
         captions: one for each image.
     """
-    from matplotlib.figure import Figure
-
     depth = tiles.shape[1] // per_side**2
-    figure = Figure(figsize=(2.2 * max(len(images), 2), 0.9 + 2.1 * 3 * depth), layout="constrained", dpi=100)
-    grid = figure.subplots(3, len(images), squeeze=False)
+    figure, grid = picture_grid(3, len(images), (2.2 * max(len(images), 2), 0.9 + 2.1 * 3 * depth), dpi=100)
     for row, name in enumerate(("image", "shuffled", "in the network's order")):
         name_row(grid[row][0], name, 0.06)
     for column, caption in enumerate(captions):

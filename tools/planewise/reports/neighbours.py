@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planewise.reports.slices import show_slice
+from planewise.reports.slices import picture_grid, show_slice
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,11 +23,9 @@ def neighbour_gallery(
         captions: caption of each slice.
         title: title of the picture.
     """
-    from matplotlib.figure import Figure
-
     columns = len(images[0])
-    figure = Figure(figsize=(1.9 * columns, 2.15 * len(images) + 0.6), layout="constrained")
-    for line, row, texts in zip(figure.subplots(len(images), columns, squeeze=False), images, captions, strict=True):
+    figure, grid = picture_grid(len(images), columns, (1.9 * columns, 2.15 * len(images) + 0.6))
+    for line, row, texts in zip(grid, images, captions, strict=True):
         for axes, image, text in zip(line, row, texts, strict=True):
             show_slice(axes, image)
             axes.set_title(text, fontsize=8)

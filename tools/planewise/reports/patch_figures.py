@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from planewise.reports.slices import frame_pixels, show_slice
+from planewise.reports.slices import frame_pixels, picture_grid, show_slice
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,11 +37,8 @@ def prediction_gallery(
         corners: first pixel of each patch in the layer.
         rows: the predictions, one row each.
     """
-    from matplotlib.figure import Figure
-
     columns = len(layers)
-    figure = Figure(figsize=(2.0 * max(columns, 2), 0.7 + 2.2 * len(rows)), layout="constrained", dpi=100)
-    grid = figure.subplots(len(rows), columns, squeeze=False)
+    figure, grid = picture_grid(len(rows), columns, (2.0 * max(columns, 2), 0.7 + 2.2 * len(rows)), dpi=100)
     for line, row in zip(grid, rows, strict=True):
         for axes, layer, found in zip(line, layers, row.found, strict=True):
             show_slice(axes, layer)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planewise.reports.slices import frame_pixels, name_row, show_slice
+from planewise.reports.slices import frame_pixels, name_row, picture_grid, show_slice
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,12 +42,9 @@ def patch_location_gallery(
         per_side: cells along each axis.
         captions: one for each of the N images.
     """
-    from matplotlib.figure import Figure
-
     count, depth = layers.shape[:2]
     dims = 2 if depth == 1 else 3
-    figure = Figure(figsize=(2.0 * max(count, 2), 1.0 + 2.0 * (2 + depth)), layout="constrained", dpi=100)
-    grid = figure.subplots(2 + depth, count, squeeze=False)
+    figure, grid = picture_grid(2 + depth, count, (2.0 * max(count, 2), 1.0 + 2.0 * (2 + depth)), dpi=100)
     cell_size = [side // per_side for side in layers.shape[2:]]
     numbers = [""] if depth == 1 else [f", layer {number + 1} of {depth}" for number in range(depth)]
     names = ["middle patch", "query", *(f"cells{number}" for number in numbers)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planewise.reports.slices import prediction_figure
+from planewise.reports.slices import picture_grid, prediction_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,10 +64,7 @@ def regression_plot(predicted: np.ndarray, reference: np.ndarray, scores: dict[s
         scores: output of `planewise.metrics.location_scores`.
         title: title of the picture.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.6, 4.4), layout="constrained")
-    axes = figure.subplots()
+    figure, ((axes,),) = picture_grid(1, 1, (4.6, 4.4))
     axes.plot(reference, predicted, ".", ms=3, alpha=0.35, color="#1f77b4")
     span = np.array([0.0, 1.0])
     axes.plot(span, span, ":", color="0.6", lw=1, label="identity")

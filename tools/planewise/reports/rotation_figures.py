@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planewise.geometry import rotation_of_class
-from planewise.reports.slices import show_slice
+from planewise.reports.slices import picture_grid, show_slice
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,11 +33,8 @@ def rotation_gallery(layers: Sequence[np.ndarray], captions: Sequence[str], corr
         layers: ``(N, h, w)`` for each row.
         captions, correct: for each of the N images, its caption and whether its rotation was predicted correctly.
     """
-    from matplotlib.figure import Figure
-
     columns = len(captions)
-    figure = Figure(figsize=(2.0 * max(columns, 2), 0.9 + 2.0 * len(layers)), layout="constrained", dpi=100)
-    grid = figure.subplots(len(layers), columns, squeeze=False)
+    figure, grid = picture_grid(len(layers), columns, (2.0 * max(columns, 2), 0.9 + 2.0 * len(layers)), dpi=100)
     for column, (caption, right) in enumerate(zip(captions, correct, strict=True)):
         for row, images in enumerate(layers):
             show_slice(grid[row][column], images[column])

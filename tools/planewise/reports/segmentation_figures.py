@@ -9,7 +9,7 @@ import numpy as np
 from monai.transforms.utils import generate_spatial_bounding_box
 
 from planewise.reports.shown_slices import ShownSlice
-from planewise.reports.slices import name_row, prediction_figure, show_slice
+from planewise.reports.slices import name_row, picture_grid, prediction_figure, show_slice
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,15 +68,13 @@ def method_comparison(slices: Mapping[str, Mapping[str, ShownSlice]], structures
             have, in the first method's order. Slices with only a few labelled pixels are left out if others remain.
         structures: label value to name.
     """
-    from matplotlib.figure import Figure
-
     first = next(iter(slices.values()))
     shared = [caption for caption in first if all(caption in shown for shown in slices.values())]
     large = [caption for caption in shared if np.count_nonzero(first[caption].reference) >= _FEWEST_PIXELS]
     captions = (large or shared)[:_MOST_SLICES]
     names = [*slices, "reference"]
-    figure = Figure(figsize=(2.2 * len(names), 2.2 * max(len(captions), 1) + 0.5), layout="constrained")
-    grid = figure.subplots(max(len(captions), 1), len(names), squeeze=False)
+    rows = max(len(captions), 1)
+    figure, grid = picture_grid(rows, len(names), (2.2 * len(names), 2.2 * rows + 0.5))
     for line, caption in zip(grid, captions, strict=False):
         labels = [*(shown[caption].prediction for shown in slices.values()), first[caption].reference]
         square = _square_of(labels)

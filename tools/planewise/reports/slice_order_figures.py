@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from planewise.reports.slices import picture_grid
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -27,10 +29,7 @@ def order_accuracy_figure(
             `planewise.metrics.slice_order`.
         title: title of the picture.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.6, 3.9), layout="constrained", dpi=120)
-    by_place, by_distance = figure.subplots(1, 2)
+    figure, ((by_place, by_distance),) = picture_grid(1, 2, (8.6, 3.9), dpi=120)
     edges = np.linspace(0, 1, _CELLS + 1)
     places = (pairs["first"], pairs["second"])
     counts, _, _ = np.histogram2d(*places, bins=(edges, edges))

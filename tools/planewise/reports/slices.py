@@ -7,6 +7,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 # matplotlib is imported only for drawing, because a MONAI Label server predicts without it and may lack it
 if TYPE_CHECKING:
@@ -18,6 +19,16 @@ QUICK_PNG = {"compress_level": 3}
 
 #: A function that takes axes and the number of a slice, and draws on these axes.
 Draw = Callable[["Axes", int], None]
+
+
+def picture_grid(
+    rows: int, columns: int, size: tuple[float, float], dpi: float | None = None
+) -> tuple[Figure, NDArray[Any]]:
+    """A new figure of this size, in inches, and its axes, ``(rows, columns)``."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained", dpi=dpi)
+    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def show_slice(axes: Axes, image: np.ndarray) -> None:
@@ -44,13 +55,11 @@ def frame_pixels(axes: Axes, corner: Sequence[int], size: Sequence[int], colour:
 
 def stack_figure(image: np.ndarray, draw: Draw, title: str) -> Figure:
     """The slices of a volume ``(i, j, slices)`` in reading order; ``draw`` adds to each."""
-    from matplotlib.figure import Figure
-
     count = image.shape[-1]
     columns = min(count, 6)
     rows = -(-count // columns)
-    figure = Figure(figsize=(2.3 * columns, 2.45 * rows + 0.9), layout="constrained")
-    for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).ravel()):
+    figure, grid = picture_grid(rows, columns, (2.3 * columns, 2.45 * rows + 0.9))
+    for index, axes in enumerate(grid.ravel()):
         axes.set_axis_off()
         if index < count:
             show_slice(axes, image[..., index])
@@ -65,11 +74,8 @@ def comparison_figure(
     images: Sequence[np.ndarray], captions: Sequence[str], rows: Sequence[tuple[str, Draw | None]]
 ) -> Figure:
     """A column for each slice ``(i, j)``; in each named row, its function draws over the slice."""
-    from matplotlib.figure import Figure
-
     count = len(images)
-    figure = Figure(figsize=(2.2 * max(count, 2), 2.4 * len(rows)), layout="constrained")
-    grid = figure.subplots(len(rows), count, squeeze=False)
+    figure, grid = picture_grid(len(rows), count, (2.2 * max(count, 2), 2.4 * len(rows)))
     for (name, draw), line in zip(rows, grid, strict=True):
         for column, axes in enumerate(line):
             show_slice(axes, images[column])
