@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from planewise.data.datalist import VOLUMES, load_datalist
 from planewise.errors import InputError
-from planewise.exams import find_stacks
+from planewise.exams.input_stacks import find_stacks
 from planewise.exams.volumes import find_own_volumes
 from planewise.preprocessing.exam_name import stem
 from planewise.preprocessing.load_stack import recognition_remarks

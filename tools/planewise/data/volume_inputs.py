@@ -11,8 +11,8 @@ from planewise.data.datalist import gather_stacks
 from planewise.data.inputs import found_at, refuse_one_name
 from planewise.data.photograph_inputs import find_photographs
 from planewise.errors import InputError
-from planewise.exams import find_stacks
 from planewise.exams.cases import read_cases
+from planewise.exams.input_stacks import find_stacks
 from planewise.exams.photographs import is_photograph
 from planewise.exams.volume import nifti_files
 

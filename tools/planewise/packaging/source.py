@@ -10,7 +10,7 @@ import io
 import re
 import sys
 import tokenize
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -113,31 +113,13 @@ class Source:
 
     def _room_init(self, room: str) -> str:
         """Text of a subpackage's ``__init__.py`` with only the names that the included code needs."""
-        kept = self.exports.get(room, set())
-        source = _file(room).read_text()
-        parts = []
-        for statement in _tree(room).body:
-            if isinstance(statement, ast.ImportFrom) and _is_ours(statement.module):
-                names = [_written(alias) for alias in statement.names if (alias.asname or alias.name) in kept]
-                parts += [_import_line(_theirs(statement.module), names)] if names else []
-            elif _assigns(statement, "__getattr__"):  # old names, which packaged code does not use
-                continue
-            elif _assigns(statement, "_HOMES"):
-                homes = {name: home for name, home in ast.literal_eval(statement.value).items() if name in kept}
-                lines = "".join(f'    "{name}": "{_theirs(home)}",\n' for name, home in homes.items())
-                parts.append(f"_HOMES = {{\n{lines}}}" if lines else "_HOMES = {}")
-            elif _assigns(statement, "__all__") and isinstance(statement.value, ast.List):
-                names = [name for name in ast.literal_eval(statement.value) if name in kept]
-                lines = "".join(f'    "{name}",\n' for name in names)
-                parts.append(f"__all__ = [\n{lines}]" if lines else "__all__ = []")
-            else:
-                parts.append(ast.get_source_segment(source, statement) or "")
-        # blank lines as in hand-written code: one after the docstring and before assignments, two before a function
-        spaced = [
-            f"\n\n{part}" if part.startswith("def ") else f"\n{part}" if number == 1 or " = " in part[:10] else part
-            for number, part in enumerate(parts)
-        ]
-        return sorted_imports(rewrite_imports("\n".join(spaced) + "\n"))
+        homes = _homes(room)
+        kept = sorted(self.exports.get(room, ()))
+        text = f"{ast.get_source_segment(_file(room).read_text(), _tree(room).body[0])}\n"
+        if kept:
+            text += "\n" + "".join(_import_line(name, homes[name]) for name in kept)
+            text += "\n__all__ = [\n" + "".join(f'    "{name}",\n' for name in kept) + "]\n"
+        return sorted_imports(rewrite_imports(text))
 
 
 def sorted_imports(text: str) -> str:
@@ -255,25 +237,15 @@ def _is_ours(name: str | None) -> bool:
     return name is not None and (name == OURS or name.startswith(f"{OURS}."))
 
 
-def _theirs(name: str) -> str:
-    return re.sub(rf"^{OURS}\b", THEIRS, name)
-
-
 def _assigns(statement: ast.stmt, name: str) -> bool:
     return isinstance(statement, ast.Assign) and any(
         isinstance(target, ast.Name) and target.id == name for target in statement.targets
     )
 
 
-def _written(alias: ast.alias) -> str:
-    return f"{alias.name} as {alias.asname}" if alias.asname else alias.name
-
-
-def _import_line(module: str, names: Sequence[str]) -> str:
-    line = f"from {module} import {', '.join(names)}"
-    if len(line) <= _LINE:
-        return line
-    return f"from {module} import (\n" + "".join(f"    {name},\n" for name in names) + ")"
+def _import_line(name: str, home: str) -> str:
+    module, _, original = home.rpartition(".")
+    return f"from {module} import {original}{'' if name == original else f' as {name}'}\n"
 
 
 def _below(module: str) -> str:

@@ -17,7 +17,7 @@ from monai.transforms import LoadImaged
 from monai.utils import ensure_tuple
 
 from planewise.errors import InputError
-from planewise.exams import find_stacks
+from planewise.exams.input_stacks import find_stacks
 from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite, rename_values
