@@ -87,9 +87,7 @@ class Bar:
         return {**asdict(self), "passed": self.passed}
 
 
-def interleaved(
-    candidates: Mapping[str, Callable[[], Any]], options: Options, warmup: int = 2, inner: int = 1
-) -> dict[str, Times]:
+def interleaved(candidates: Mapping[str, Callable[[], Any]], options: Options, warmup: int = 2) -> dict[str, Times]:
     """Time the candidates, which take turns.
 
     Args:
@@ -97,7 +95,6 @@ def interleaved(
         options: repetitions and device. On CUDA, a turn ends when the device is done, and no further repetition starts
             after `LONGEST` seconds.
         warmup: number of calls of each candidate before the clock runs.
-        inner: number of calls in a turn, for work too short for the clock; times are per call.
     """
     wait = torch.cuda.synchronize if torch.device(options.device).type == "cuda" else _nothing
     for call in candidates.values():
@@ -111,10 +108,9 @@ def interleaved(
             for name, call in candidates.items():
                 wait()
                 started = time.perf_counter()
-                for _ in range(inner):
-                    call()
+                call()
                 wait()
-                times[name].seconds.append((time.perf_counter() - started) / inner)
+                times[name].seconds.append(time.perf_counter() - started)
     finally:
         gc.enable()
     return times

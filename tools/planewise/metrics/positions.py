@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def position_counts(prediction: Tensor, squares: Tensor, classes: int = 10) -> Tensor:
+def position_counts(prediction: Tensor, squares: Tensor) -> Tensor:
     """Count the pixels of each class, for scores over many slices.
 
     Args:
@@ -19,7 +19,7 @@ def position_counts(prediction: Tensor, squares: Tensor, classes: int = 10) -> T
     """
     predicted = prediction.argmax(dim=1)
     known = squares >= 0
-    number = torch.arange(classes, device=squares.device)[None, :, None, None]
+    number = torch.arange(prediction.shape[1], device=squares.device)[None, :, None, None]
     found, true = (predicted[:, None] == number) & known[:, None], squares[:, None] == number
     return torch.stack([(found & true).sum(dim=(2, 3)), found.sum(dim=(2, 3)), true.sum(dim=(2, 3))], dim=-1)
 

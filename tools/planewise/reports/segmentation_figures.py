@@ -28,13 +28,13 @@ def structure_colour(value: int) -> str:
     return STRUCTURE_COLOURS[(value - 1) % len(STRUCTURE_COLOURS) + 1]
 
 
-def overlay_labels(axes, labels: np.ndarray, alpha: float = 0.5) -> None:
+def overlay_labels(axes, labels: np.ndarray) -> None:
     """Draw label values ``(i, j)`` over a slice; the background is transparent."""
     from matplotlib.colors import to_rgb
 
     layer = np.zeros((*labels.T.shape, 4))
     for value in np.unique(labels[labels > 0]):
-        layer[value == labels.T] = (*to_rgb(structure_colour(int(value))), alpha)
+        layer[value == labels.T] = (*to_rgb(structure_colour(int(value))), 0.5)
     axes.imshow(layer, interpolation="nearest")
 
 
