@@ -37,6 +37,20 @@ def registering(table: dict[str, Defect]) -> Callable[[str], Callable[[Alter], A
     return defect
 
 
+def keeping(wanted: Callable[[Any], bool]) -> Alter:
+    """Return a defect that keeps only the wanted files."""
+    return lambda files, exam, identity: [file for file in files if wanted(file)]
+
+
+def changing(change: Callable[[Any], Any], name: str = "") -> Alter:
+    """Return a defect that replaces the files with this name, or all files, by ``change(file)``."""
+    return lambda files, exam, identity: [change(file) if name in ("", file.name) else file for file in files]
+
+
+#: For a defect of the data set's table only, which the layout's writer looks up by name.
+unchanged = keeping(lambda file: True)
+
+
 def with_ghosts(pixels: np.ndarray) -> np.ndarray:
     """Add motion ghosts to an image ``(rows, columns)``: faint copies of the image, moved up and down."""
     rows = pixels.shape[0]

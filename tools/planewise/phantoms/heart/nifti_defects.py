@@ -6,11 +6,13 @@ import re
 
 import numpy as np
 
-from planewise.phantoms.defect import Defect, registering
+from planewise.phantoms.defect import Defect, keeping, registering, unchanged
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.heart import ATRIA
 from planewise.phantoms.scanner.dicom import Identity
 from planewise.phantoms.scanner.nifti import NiftiFile
+
+Files = list[NiftiFile]
 
 #: Flaws of the M&Ms-2 layout and of the UK Biobank layout by name, in listing order.
 MNMS2_DEFECTS: dict[str, Defect] = {}
@@ -24,43 +26,19 @@ _MASK = re.compile(r"_gt\.|^label_")
 _FOUR_CHAMBER = re.compile(r"_LA_|la_4ch")
 
 
-@_in_mnms2("the table's codes are numbers, 7 for folder 007, as in the real set")
-def plain_codes(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
-    return files  # only the table changes
-
-
-@_in_mnms2("the table ends in empty rows (,,,,), as in the real set")
-def padding_rows(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
-    return files  # only the table changes
-
-
-@_in_mnms2("no table")
-def no_table(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
-    return files  # only the table changes
-
-
-@_in_mnms2("no long-axis images")
-def no_long_axis(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
-    return [file for file in files if "_LA_" not in file.name]
-
-
-@_in_ukbb("no 2ch cine")
-def no_2ch(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
-    return [file for file in files if "la_2ch" not in file.name]
-
-
-@_in_ukbb("no 4ch cine, frames or labels")
-def no_4ch(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
-    return [file for file in files if "la_4ch" not in file.name]
-
-
-@_in_ukbb("no short-axis cine, frames or labels")
-def no_short_axis(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
-    return [file for file in files if not re.match(r"(label_)?sa[_.]", file.name)]
+MNMS2_DEFECTS["plain_codes"] = Defect("the table's codes are numbers, 7 for folder 007, as in the real set", unchanged)
+MNMS2_DEFECTS["padding_rows"] = Defect("the table ends in empty rows (,,,,), as in the real set", unchanged)
+MNMS2_DEFECTS["no_table"] = Defect("no table", unchanged)
+MNMS2_DEFECTS["no_long_axis"] = Defect("no long-axis images", keeping(lambda file: "_LA_" not in file.name))
+UKBB_DEFECTS["no_2ch"] = Defect("no 2ch cine", keeping(lambda file: "la_2ch" not in file.name))
+UKBB_DEFECTS["no_4ch"] = Defect("no 4ch cine, frames or labels", keeping(lambda file: "la_4ch" not in file.name))
+UKBB_DEFECTS["no_short_axis"] = Defect(
+    "no short-axis cine, frames or labels", keeping(lambda file: not re.match(r"(label_)?sa[_.]", file.name))
+)
 
 
 @_in_ukbb("only cines, and the names of la_2ch and la_4ch are swapped")
-def swapped_names(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+def swapped_names(files: Files, exam: Exam, identity: Identity) -> Files:
     other = {"la_2ch.nii.gz": "la_4ch.nii.gz", "la_4ch.nii.gz": "la_2ch.nii.gz"}
     files = unlabelled(files, exam, identity)
     for file in files:
@@ -69,7 +47,7 @@ def swapped_names(files: list[NiftiFile], exam: Exam, identity: Identity) -> lis
 
 
 @_in_ukbb("labels of whole cines (label_la_4ch), drawn at ED and ES, as the pipeline's converter writes them")
-def cine_labels(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+def cine_labels(files: Files, exam: Exam, identity: Identity) -> Files:
     return [*files, *(drawn for view in ("sa", "la_4ch") for drawn in _over_time(files, exam, view))]
 
 
@@ -87,7 +65,7 @@ def _over_time(files: list[NiftiFile], exam: Exam, view: str) -> list[NiftiFile]
 
 
 @_in_ukbb("in 4ch only the atria are drawn, as 1 and 2, like the pipeline's own files")
-def only_atria(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+def only_atria(files: Files, exam: Exam, identity: Identity) -> Files:
     for file in files:
         if file.name.startswith("label_la_4ch"):
             drawn = file.volume
@@ -96,7 +74,7 @@ def only_atria(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[N
 
 
 @_in_ukbb("masks that the pipeline's networks predicted are in the folder too: seg_sa_ED, seg4_la_4ch")
-def predictions(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+def predictions(files: Files, exam: Exam, identity: Identity) -> Files:
     by_name = {file.name: file for file in files}
     names = {"label_sa_ED": "seg_sa_ED", "label_la_4ch_ED": "seg4_la_4ch_ED", "label_la_4ch_ES": "seg4_la_4ch_ES"}
     drawn = [
@@ -112,7 +90,7 @@ def predictions(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[
 
 @_in_mnms2("no orientation in the headers: the codes of sform and qform are 0")
 @_in_ukbb("no orientation in the headers: the codes of sform and qform are 0")
-def no_orientation(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+def no_orientation(files: Files, exam: Exam, identity: Identity) -> Files:
     for file in files:
         file.oriented = False
     return files
@@ -120,7 +98,7 @@ def no_orientation(files: list[NiftiFile], exam: Exam, identity: Identity) -> li
 
 @_in_mnms2("no labels")
 @_in_ukbb("only cines, without labels or their frames")
-def unlabelled(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+def unlabelled(files: Files, exam: Exam, identity: Identity) -> Files:
     kept = [file for file in files if not _MASK.search(file.name)]
     in_ukbb = any(file.name == "sa.nii.gz" for file in files)
     return [file for file in kept if not (in_ukbb and re.search(r"_E[DS]\.", file.name))]
@@ -128,7 +106,7 @@ def unlabelled(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[N
 
 @_in_mnms2("the labels of 4ch images are displaced by 20 mm")
 @_in_ukbb("the labels of 4ch images are displaced by 20 mm")
-def mask_elsewhere(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+def mask_elsewhere(files: Files, exam: Exam, identity: Identity) -> Files:
     for file in files:
         if _MASK.search(file.name) and _FOUR_CHAMBER.search(file.name):
             file.affine = file.affine.copy()

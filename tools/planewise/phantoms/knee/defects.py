@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from planewise.phantoms.defect import Defect, plant_identity, registering, with_ghosts
+from planewise.phantoms.defect import Defect, keeping, plant_identity, registering, with_ghosts
 from planewise.phantoms.knee.exam import KneeExam
 from planewise.phantoms.knee.series import KneeSeries, series_files
 from planewise.phantoms.knee.study import localizer_series, series_folder
 from planewise.phantoms.scanner.dicom import DicomFile, Identity
 from planewise.phantoms.scanner.pose import ImagePose, rotation
+
+Files = list[DicomFile]
 
 #: Number of a series that a defect adds. Exams without defects have lower numbers.
 ADDED = 60
@@ -26,38 +28,32 @@ _defect = registering(KNEE_DEFECTS)
 # --- series ------------------------------------------------------------------------------------------------------------
 
 
-@_defect("the axial series is missing")
-def missing_axial(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
-    return [file for file in files if file.view != "axial"]
-
-
-@_defect("the coronal series is missing")
-def missing_coronal(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
-    return [file for file in files if file.view != "coronal"]
+KNEE_DEFECTS["missing_axial"] = Defect("the axial series is missing", keeping(lambda file: file.view != "axial"))
+KNEE_DEFECTS["missing_coronal"] = Defect("the coronal series is missing", keeping(lambda file: file.view != "coronal"))
 
 
 @_defect("the only sagittal series is proton density weighted without fat suppression")
-def plain_sagittal_only(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+def plain_sagittal_only(files: Files, exam: KneeExam, identity: Identity) -> Files:
     others = [file for file in files if file.view != "sagittal"]
     return others + _scan(exam, identity, "sagittal_plain", "SAG PD")
 
 
 @_defect("only the localizer was scanned")
-def localizer_only(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+def localizer_only(files: Files, exam: KneeExam, identity: Identity) -> Files:
     return series_files(exam, localizer_series(exam), identity)
 
 
 @_defect(
     "the sagittal series with fat suppression was scanned twice: first with motion ghosts, then without at the end"
 )
-def repeated_sagittal(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+def repeated_sagittal(files: Files, exam: KneeExam, identity: Identity) -> Files:
     for file in _suppressed_sagittal(files):
         file.pixels = with_ghosts(file.pixels)
     return files + _scan(exam, identity, "sagittal", "SAG T2 FS")
 
 
 @_defect("the axial series is named SAG T2 FS")
-def lying_names(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+def lying_names(files: Files, exam: KneeExam, identity: Identity) -> Files:
     for file in files:
         if file.view == "axial":
             file.dataset.SeriesDescription = file.dataset.ProtocolName = "SAG T2 FS"
@@ -70,7 +66,7 @@ def lying_names(files: list[DicomFile], exam: KneeExam, identity: Identity) -> l
 @_defect(
     "the sagittal series with fat suppression is rotated by 25 degrees about the leg, so that it follows no anatomy"
 )
-def oblique_sagittal(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+def oblique_sagittal(files: Files, exam: KneeExam, identity: Identity) -> Files:
     spin = rotation(exam.knee.middle_line, TURN)
     stack = exam.poses["sagittal"]
     middle = np.mean([pose.centre for pose in stack], axis=0)
@@ -83,7 +79,7 @@ def oblique_sagittal(files: list[DicomFile], exam: KneeExam, identity: Identity)
 @_defect(
     "the patient lies feet first, and images are stored upside down (the first row is at the feet); positions are right"
 )
-def feet_first(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+def feet_first(files: Files, exam: KneeExam, identity: Identity) -> Files:
     for file in files:
         dataset = file.dataset
         dataset.PatientPosition = "FFS"
@@ -100,7 +96,7 @@ def feet_first(files: list[DicomFile], exam: KneeExam, identity: Identity) -> li
 
 
 @_defect("no series has a description")
-def no_descriptions(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+def no_descriptions(files: Files, exam: KneeExam, identity: Identity) -> Files:
     for file in files:
         for keyword in ("SeriesDescription", "ProtocolName"):
             file.dataset.pop(keyword, None)
@@ -108,7 +104,7 @@ def no_descriptions(files: list[DicomFile], exam: KneeExam, identity: Identity) 
 
 
 @_defect("identity everywhere: name, birth date, numbers, addresses, and folders named after the patient")
-def identity(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+def identity(files: Files, exam: KneeExam, identity: Identity) -> Files:
     return plant_identity(files, identity, "Knie")
 
 

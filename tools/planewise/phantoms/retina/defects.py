@@ -6,85 +6,51 @@ from dataclasses import replace
 
 import numpy as np
 
-from planewise.phantoms.defect import Defect, registering
-from planewise.phantoms.retina.retina import Retina
-from planewise.phantoms.scanner.dicom import Identity
+from planewise.phantoms.defect import Defect, changing, keeping, unchanged
 from planewise.phantoms.scanner.photograph import PhotographFile
 
+#: macOS' hidden file next to a file in an archive.
+_MAC = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "
+
+
+def _truncated(file: PhotographFile) -> PhotographFile:
+    return replace(file, content=file.encoded()[: len(file.encoded()) // 2])
+
+
+def _tiny(file: PhotographFile) -> PhotographFile:
+    step = max(1, file.pixels.shape[1] // 32)
+    return replace(file, pixels=np.ascontiguousarray(file.pixels[::step, ::step][:, :32]))
+
+
+def _with_opacity(file: PhotographFile) -> PhotographFile:
+    return replace(file, pixels=np.dstack([file.pixels, np.full_like(file.pixels[..., 0], 255)]))
+
+
 #: Flaws in the APTOS layout by name, in listing order.
-APTOS_DEFECTS: dict[str, Defect] = {}
-
-_defect = registering(APTOS_DEFECTS)
-
-Files = list[PhotographFile]
-
-
-@_defect("a text file with a photograph's name")
-def text(files: Files, exam: Retina, identity: Identity) -> Files:
-    return [replace(file, content=b"This photograph is not available.\n") for file in files]
-
-
-@_defect("truncated in the middle of the pixels")
-def truncated(files: Files, exam: Retina, identity: Identity) -> Files:
-    return [replace(file, content=file.encoded()[: len(file.encoded()) // 2]) for file in files]
-
-
-@_defect("an empty file")
-def empty(files: Files, exam: Retina, identity: Identity) -> Files:
-    return [replace(file, content=b"") for file in files]
-
-
-@_defect("a thumbnail, 32 pixels wide")
-def tiny(files: Files, exam: Retina, identity: Identity) -> Files:
-    return [replace(file, pixels=np.ascontiguousarray(_thinned(file.pixels, 32))) for file in files]
-
-
-@_defect("in shades of grey")
-def grey(files: Files, exam: Retina, identity: Identity) -> Files:
-    return [replace(file, pixels=file.pixels[..., 1].copy()) for file in files]
-
-
-@_defect("with an alpha channel, as in screenshots")
-def opacity(files: Files, exam: Retina, identity: Identity) -> Files:
-    return [replace(file, pixels=np.dstack([file.pixels, np.full_like(file.pixels[..., 0], 255)])) for file in files]
-
-
-@_defect("black everywhere: the shutter stayed closed")
-def black(files: Files, exam: Retina, identity: Identity) -> Files:
-    return [replace(file, pixels=np.zeros_like(file.pixels)) for file in files]
-
-
-@_defect("macOS' hidden file (._*) next to it, as in archives")
-def hidden(files: Files, exam: Retina, identity: Identity) -> Files:
-    mac = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "
-    return [*files, *(replace(file, name=f"._{file.name}", content=mac) for file in files)]
-
-
-@_defect("the same file again under another name, as in the real set")
-def twice(files: Files, exam: Retina, identity: Identity) -> Files:
-    return [*files, *(replace(file, name=f"9{file.name[1:]}") for file in files)]
-
-
-@_defect("no row in the table")
-def no_row(files: Files, exam: Retina, identity: Identity) -> Files:
-    return files  # only the table changes
-
-
-@_defect("a row in the table, but no file")
-def no_file(files: Files, exam: Retina, identity: Identity) -> Files:
-    return []
-
-
-@_defect("a word instead of the grade in the table")
-def no_grade(files: Files, exam: Retina, identity: Identity) -> Files:
-    return files  # only the table changes
-
-
-@_defect("the table's names have lost their zeros, as in spreadsheets")
-def plain_numbers(files: Files, exam: Retina, identity: Identity) -> Files:
-    return files  # only the table changes
-
-
-def _thinned(pixels: np.ndarray, width: int) -> np.ndarray:
-    step = max(1, pixels.shape[1] // width)
-    return pixels[::step, ::step][:, :width]
+APTOS_DEFECTS = {
+    "text": Defect(
+        "a text file with a photograph's name",
+        changing(lambda file: replace(file, content=b"This photograph is not available.\n")),
+    ),
+    "truncated": Defect("truncated in the middle of the pixels", changing(_truncated)),
+    "empty": Defect("an empty file", changing(lambda file: replace(file, content=b""))),
+    "tiny": Defect("a thumbnail, 32 pixels wide", changing(_tiny)),
+    "grey": Defect("in shades of grey", changing(lambda file: replace(file, pixels=file.pixels[..., 1].copy()))),
+    "opacity": Defect("with an alpha channel, as in screenshots", changing(_with_opacity)),
+    "black": Defect(
+        "black everywhere: the shutter stayed closed",
+        changing(lambda file: replace(file, pixels=np.zeros_like(file.pixels))),
+    ),
+    "hidden": Defect(
+        "macOS' hidden file (._*) next to it, as in archives",
+        lambda files, exam, identity: [*files, *(replace(file, name=f"._{file.name}", content=_MAC) for file in files)],
+    ),
+    "twice": Defect(
+        "the same file again under another name, as in the real set",
+        lambda files, exam, identity: [*files, *(replace(file, name=f"9{file.name[1:]}") for file in files)],
+    ),
+    "no_row": Defect("no row in the table", unchanged),
+    "no_file": Defect("a row in the table, but no file", keeping(lambda file: False)),
+    "no_grade": Defect("a word instead of the grade in the table", unchanged),
+    "plain_numbers": Defect("the table's names have lost their zeros, as in spreadsheets", unchanged),
+}
