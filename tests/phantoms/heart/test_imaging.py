@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from planewise.phantoms import LABELS
-from planewise.phantoms.heart.imaging import acquire
 from planewise.phantoms.scanner.imaging import image_points
 from scipy.ndimage import map_coordinates
 
@@ -16,8 +15,7 @@ def _clean(exam, **values):
 
 
 def _slice(exam, scanner, pose, phases=(0.0,), **values) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    return acquire(exam.heart, exam.body, scanner, pose, np.array(phases), rng, **values)
+    return replace(exam, scanner=scanner).scan(pose, np.array(phases), np.random.default_rng(0), **values)
 
 
 def test_blood_is_bright_muscle_is_grey_where_the_labels_are(exam):

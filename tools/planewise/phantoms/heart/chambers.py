@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from planewise.phantoms.canvas import Canvas
 from planewise.phantoms.heart.atria import atria, left_of_septum
 from planewise.phantoms.heart.contrast import Contrast
 from planewise.phantoms.heart.heart import Heart
 from planewise.phantoms.heart.surfaces import locate
-from planewise.phantoms.solids import paint, rounded, tube
+from planewise.phantoms.solids import rounded, tube
 from planewise.phantoms.texture import Texture
 
 #: Box around all moving parts, in the heart's frame, mm: lower and upper ends along the axes towards septum, inferior
@@ -46,58 +47,55 @@ class Chambers:
             edge: pixel size, mm.
         """
         where = self.where
-        at = (where.x, where.y, where.z)
+        canvas = Canvas(signal, (where.x, where.y, where.z), self._grain, self._flow, contrast, edge)
         squeeze = self.heart.squeeze(phase)
         surfaces = self.heart.surfaces(phase)
         depths = dict(zip(surfaces.names(), surfaces.depths(where), strict=True))
-        left_side = surfaces.left_base.height(*at)
-        right_side = surfaces.right_base.height(*at)
+        left_side = surfaces.left_base.height(*canvas.at)
+        right_side = surfaces.right_base.height(*canvas.at)
         # blood is brightest if it has just entered the slice, and dark if it swirls
         blood = contrast.blood * (1 + 0.055 * self._flow + 0.025 * self._grain)
         muscle = contrast.myocardium * (1 + 0.10 * self._grain)
 
         groove = np.maximum(left_side, right_side) + 13
-        paint(signal, rounded(depths["outline"], groove, 8), contrast.fat * (0.8 + 0.08 * self._grain), edge)
-        self._paint_atria(signal, squeeze, blood, blood * np.float32(contrast.right_blood), muscle, edge)
-        self._paint_roots(signal, blood, muscle, edge)
+        canvas.paint(rounded(depths["outline"], groove, 8), contrast.fat * (0.8 + 0.08 * self._grain))
+        right_blood = blood * np.float32(contrast.right_blood)
+        self._paint_atria(canvas, squeeze, blood, right_blood, muscle)
+        self._paint_roots(canvas, blood, muscle)
 
         # coarse strands protrude into the cavities, more of them towards the apex
         rough = np.maximum(self._strands, 0) * (1 + np.clip(where.z * np.float32(1 / 40), 0, 1.2))
-        paint(signal, rounded(depths["right_wall"], right_side + 5, 4), muscle, edge)
-        right_blood = blood * np.float32(contrast.right_blood)
+        canvas.paint(rounded(depths["right_wall"], right_side + 5, 4), muscle)
         if contrast.right_strands:
             apical = np.clip(where.z / self.heart.shape.apical_length, 0, 1)
             meshwork = np.clip(0.4 + 0.6 * self._strands, 0, 1) * (0.3 + 0.7 * apical)
             right_blood += (muscle - right_blood) * np.minimum(contrast.right_strands * meshwork, 1)
-        paint(signal, np.minimum(depths["right"] - 1.6 * rough, right_side + 4), right_blood, edge)
-        paint(signal, rounded(depths["epicardium"], left_side, 4), muscle, edge)
-        paint(signal, np.minimum(depths["endocardium"] - 1.2 * rough, left_side + 4), blood, edge)
-        self._paint_papillary(signal, squeeze, surfaces.left_base.level, muscle, edge)
+        canvas.paint(np.minimum(depths["right"] - 1.6 * rough, right_side + 4), right_blood)
+        canvas.paint(rounded(depths["epicardium"], left_side, 4), muscle)
+        canvas.paint(np.minimum(depths["endocardium"] - 1.2 * rough, left_side + 4), blood)
+        self._paint_papillary(canvas, squeeze, surfaces.left_base.level, muscle)
         if squeeze > 0.1:
-            self._paint_valves(signal, depths, left_side, right_side, muscle, edge)
+            # the closed leaflets of the mitral and the tricuspid valve; open leaflets are hardly visible
+            mitral = np.minimum(1.1 - np.abs(left_side), depths["endocardium"])
+            tricuspid = np.minimum(np.minimum(1.0 - np.abs(right_side), depths["right"]), -depths["epicardium"])
+            # a leaflet is thinner than a voxel, so it dims the blood instead of hiding it
+            sheet = np.clip(np.maximum(mitral, tricuspid) * np.float32(1 / edge) + np.float32(0.5), 0, 1)
+            signal += (muscle - signal) * sheet * np.float32(0.55)
 
     def _paint_atria(
-        self,
-        signal: np.ndarray,
-        squeeze: float,
-        blood: np.ndarray,
-        right_blood: np.ndarray,
-        muscle: np.ndarray,
-        edge: float,
+        self, canvas: Canvas[Contrast], squeeze: float, blood: np.ndarray, right_blood: np.ndarray, muscle: np.ndarray
     ) -> None:
         """Paint the atria and their walls, the left atrium over the right one; the septum between them remains."""
-        at = (self.where.x, self.where.y, self.where.z)
-        left, right = atria(self.heart.patient, self.heart.shape, at, squeeze)
+        left, right = atria(self.heart.patient, self.heart.shape, canvas.at, squeeze)
         left, right = left + 1.8 * self._flow, right + 1.8 * self._flow
-        paint(signal, right + 1.8, muscle, edge)
-        paint(signal, right, right_blood, edge)
+        canvas.paint(right + 1.8, muscle)
+        canvas.paint(right, right_blood)
         left = left_of_septum(left, right)
-        paint(signal, left + 1.8, muscle, edge)
-        paint(signal, left, blood, edge)
+        canvas.paint(left + 1.8, muscle)
+        canvas.paint(left, blood)
 
-    def _paint_roots(self, signal: np.ndarray, blood: np.ndarray, muscle: np.ndarray, edge: float) -> None:
+    def _paint_roots(self, canvas: Canvas[Contrast], blood: np.ndarray, muscle: np.ndarray) -> None:
         """Paint the ascending aorta and the pulmonary trunk, from the base of the ventricles to beyond the heart's box."""
-        at = (self.where.x, self.where.y, self.where.z)
         base = -self.heart.shape.basal_length
         rightwards, forwards, up = self.heart.axes.T
         root = np.array([10, -9, base + 2])
@@ -106,16 +104,13 @@ class Chambers:
         trunk = np.array([20, -46, base - 13])
         pulmonary = np.stack([trunk + np.array([0, 4, 10]), trunk, trunk + 26 * up - 20 * forwards - 8 * rightwards])
         for path, radius in ((pulmonary, 13.0), (aorta, np.array([13.0, 16.0, 14.0]))):
-            depth = tube(at, path, radius)
-            paint(signal, depth + 1.6, muscle, edge)
-            paint(signal, depth, blood, edge)
+            depth = tube(canvas.at, path, radius)
+            canvas.paint(depth + 1.6, muscle)
+            canvas.paint(depth, blood)
 
-    def _paint_papillary(
-        self, signal: np.ndarray, squeeze: float, base: float, muscle: np.ndarray, edge: float
-    ) -> None:
+    def _paint_papillary(self, canvas: Canvas[Contrast], squeeze: float, base: float, muscle: np.ndarray) -> None:
         """Paint the papillary muscles, which shorten, thicken and move inwards together with the wall."""
         shape = self.heart.shape
-        at = (self.where.x, self.where.y, self.where.z)
         narrow = 1 - 0.8 * shape.radial_shortening * squeeze
         long = shape.apical_length - base
         for angle, share, thickness in shape.papillary:
@@ -126,21 +121,5 @@ class Chambers:
                 [*(0.88 * out), base + 0.84 * long],
             ]
             wide = thickness * (1 + 0.15 * squeeze)
-            depth = tube(at, np.array(path), np.array([0.6 * wide, wide, 1.1 * wide]))
-            paint(signal, depth + 1.2 * self._strands, muscle, edge)
-
-    def _paint_valves(
-        self,
-        signal: np.ndarray,
-        depths: dict[str, np.ndarray],
-        left_side: np.ndarray,
-        right_side: np.ndarray,
-        muscle: np.ndarray,
-        edge: float,
-    ) -> None:
-        """Paint the closed leaflets of the mitral and the tricuspid valve; open leaflets are hardly visible."""
-        mitral = np.minimum(1.1 - np.abs(left_side), depths["endocardium"])
-        tricuspid = np.minimum(np.minimum(1.0 - np.abs(right_side), depths["right"]), -depths["epicardium"])
-        # a leaflet is thinner than a voxel, so it dims the blood instead of hiding it
-        sheet = np.clip(np.maximum(mitral, tricuspid) * np.float32(1 / edge) + np.float32(0.5), 0, 1)
-        signal += (muscle - signal) * sheet * np.float32(0.55)
+            depth = tube(canvas.at, np.array(path), np.array([0.6 * wide, wide, 1.1 * wide]))
+            canvas.paint(depth + 1.2 * self._strands, muscle)

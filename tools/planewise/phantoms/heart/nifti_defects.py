@@ -60,8 +60,7 @@ def _over_time(files: list[NiftiFile], exam: Exam, view: str) -> list[NiftiFile]
     first, last = labels
     volume = np.zeros((*first.volume.shape, len(exam.phases)), dtype=np.uint8)
     volume[..., 0], volume[..., exam.end_systole] = first.volume, last.volume
-    step = exam.scanner.interval / len(exam.phases) / 1000
-    return [NiftiFile(f"label_{view}.nii.gz", volume, first.affine, step)]
+    return [NiftiFile(f"label_{view}.nii.gz", volume, first.affine, exam.step)]
 
 
 @_in_ukbb("in 4ch only the atria are drawn, as 1 and 2, like the pipeline's own files")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from planewise.phantoms.heart.exam import Exam
+from planewise.phantoms.scanner.nifti import NiftiFile
 
 #: Acquisition number of each view's first slice; the numbers of further short-axis slices increase by one.
 VIEW_STREAMS = {"sax": 0, "2ch": 101, "4ch": 100}
@@ -24,6 +25,26 @@ def cine_volume(exam: Exam, view: str) -> tuple[np.ndarray, np.ndarray]:
     """
     cine = np.stack([exam.images(pose, stream) for stream, pose in _slices(exam, view)])
     return cine.transpose(3, 2, 0, 1).astype(np.int16), view_affine(exam, view)
+
+
+def view_files(
+    exam: Exam, view: str, codes: Mapping[int, int] | None, cine: str, frame: str = "", mask: str = ""
+) -> list[NiftiFile]:
+    """The files of a view: its cine and, at end-diastole and end-systole, its frame and its mask.
+
+    Args:
+        exam, view, codes: see `mask_volume`; without codes, there is only the cine.
+        cine: name of the cine's file, without its ending.
+        frame, mask: patterns for the names of the other files, with ``{0}`` for ED or ES and ``{1}`` for the number of the
+            frame, from 1.
+    """
+    volume, affine = cine_volume(exam, view)
+    files = [NiftiFile(f"{cine}.nii.gz", volume, affine, exam.step)]
+    for phase, rank in (("ED", 0), ("ES", exam.end_systole)) if codes else ():
+        drawn = mask_volume(exam, view, rank, codes)
+        for pattern, content in ((frame, volume[..., rank]), (mask, drawn)):
+            files.append(NiftiFile(f"{pattern.format(phase, rank + 1)}.nii.gz", content, affine))
+    return files
 
 
 def mask_volume(exam: Exam, view: str, phase: int, codes: Mapping[int, int]) -> np.ndarray:

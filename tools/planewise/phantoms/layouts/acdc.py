@@ -8,9 +8,8 @@ import numpy as np
 
 from planewise.phantoms.heart.groups import GROUPS
 from planewise.phantoms.heart.heart import LABELS
-from planewise.phantoms.heart.volumes import cine_volume, mask_volume
+from planewise.phantoms.heart.volumes import view_files
 from planewise.phantoms.recipe import Recipe
-from planewise.phantoms.scanner.nifti import NiftiFile
 
 #: ACDC uses the same label numbers as we do; atria are not labelled.
 CODES = {value: value for value in LABELS.values()}
@@ -40,21 +39,12 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     """Write an exam to ``paths``, which have the order of `exam_paths`."""
     exam = recipe.exam(number)
     name, folder = exam_folder(number).name, paths[0]
-    scanner, patient, systole = exam.scanner, exam.heart.patient, exam.end_systole
-    cine, _ = cine_volume(exam, "sax")
-    # the affine contains the spacing but no orientation, as in ACDC
-    affine = np.diag([scanner.spacing, scanner.spacing, scanner.distance, 1.0])
-    step = scanner.interval / scanner.phases / 1000
-    files = [NiftiFile(f"{name}_4d.nii.gz", cine, affine, step)]
-    for phase in (0, systole):
-        frame = f"{name}_frame{phase + 1:02d}"
-        files += [
-            NiftiFile(f"{frame}.nii.gz", cine[..., phase], affine),
-            NiftiFile(f"{frame}_gt.nii.gz", mask_volume(exam, "sax", phase, CODES), affine),
-        ]
-    for file in files:
+    scanner, patient = exam.scanner, exam.heart.patient
+    for file in view_files(exam, "sax", CODES, f"{name}_4d", f"{name}_frame{{1:02d}}", f"{name}_frame{{1:02d}}_gt"):
+        # the affine contains the spacing but no orientation, as in ACDC
+        file.affine = np.diag([scanner.spacing, scanner.spacing, scanner.distance, 1.0])
         file.write(folder)
     (folder / "Info.cfg").write_text(
-        f"ED: 1\nES: {systole + 1}\nGroup: {patient.group}\nHeight: {patient.height}\n"
+        f"ED: 1\nES: {exam.end_systole + 1}\nGroup: {patient.group}\nHeight: {patient.height}\n"
         f"NbFrame: {scanner.phases}\nWeight: {patient.weight}\n"
     )

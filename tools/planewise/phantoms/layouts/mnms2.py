@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.heart import LABELS
-from planewise.phantoms.heart.volumes import cine_volume, mask_volume
+from planewise.phantoms.heart.volumes import view_files
 from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.nifti import NiftiFile
 
@@ -41,15 +41,12 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
 
 def exam_files(exam: Exam, name: str) -> list[NiftiFile]:
     """All files of an exam without defects."""
-    files, step = [], exam.scanner.interval / exam.scanner.phases / 1000
-    for view, short in _NAMES.items():
-        cine, affine = cine_volume(exam, view)
-        files.append(NiftiFile(f"{name}_{short}_CINE.nii.gz", cine, affine, step))
-        for phase, rank in (("ED", 0), ("ES", exam.end_systole)):
-            mask = mask_volume(exam, view, rank, CODES)
-            files.append(NiftiFile(f"{name}_{short}_{phase}.nii.gz", cine[..., rank], affine))
-            files.append(NiftiFile(f"{name}_{short}_{phase}_gt.nii.gz", mask, affine))
-    return files
+    stems = {view: f"{name}_{short}" for view, short in _NAMES.items()}
+    return [
+        file
+        for view, stem in stems.items()
+        for file in view_files(exam, view, CODES, f"{stem}_CINE", f"{stem}_{{0}}", f"{stem}_{{0}}_gt")
+    ]
 
 
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:

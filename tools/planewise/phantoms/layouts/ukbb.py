@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.heart import ATRIA, LABELS
-from planewise.phantoms.heart.volumes import cine_volume, mask_volume
+from planewise.phantoms.heart.volumes import view_files
 from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.nifti import NiftiFile
 
@@ -39,13 +39,8 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
 
 def exam_files(exam: Exam) -> list[NiftiFile]:
     """All files of an exam without defects."""
-    files, step = [], exam.scanner.interval / exam.scanner.phases / 1000
-    for view, (name, codes) in _VIEWS.items():
-        cine, affine = cine_volume(exam, view)
-        files.append(NiftiFile(f"{name}.nii.gz", cine, affine, step))
-        if codes is None:
-            continue
-        for phase, rank in (("ED", 0), ("ES", exam.end_systole)):
-            files.append(NiftiFile(f"{name}_{phase}.nii.gz", cine[..., rank], affine))
-            files.append(NiftiFile(f"label_{name}_{phase}.nii.gz", mask_volume(exam, view, rank, codes), affine))
-    return files
+    return [
+        file
+        for view, (name, codes) in _VIEWS.items()
+        for file in view_files(exam, view, codes, name, f"{name}_{{0}}", f"label_{name}_{{0}}")
+    ]
