@@ -66,7 +66,12 @@ def _is_path(value: Any) -> bool:
     return value != [] and all(isinstance(entry, str) for entry in _files(value))
 
 
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+
+
 _POINT = _numbers(3)
+_OBJECT: Form = (lambda value: isinstance(value, dict), "an object")
 _NAME: Form = (lambda value: isinstance(value, str), "a name")
 _RANK: Form = (lambda value: type(value) is int and value >= 0, "a whole number that is not negative")
 _NUMBER: Form = (lambda value: type(value) in (int, float) and _finite([value]), "a number")
@@ -76,7 +81,7 @@ _ITEM: Mapping[str, Form] = {
     "label": (_is_path, "a path"),
     "affine": (_is_affine, "four rows of four numbers"),
     "planes": (_are_planes, "an object of views, each with an origin and a normal"),
-    "label_map": (lambda value: isinstance(value, dict), "an object"),
+    "label_map": _OBJECT,
     "phase": (lambda value: _NAME[0](value) or _NUMBER[0](value), "a number or a name"),
     "location": _NUMBER,
     **dict.fromkeys(("exam", "patient", "stack", "label_origin"), _NAME),
@@ -86,7 +91,19 @@ _STACK: Mapping[str, Form] = {
     "view": _NAME,
     "slices": _RANK,
     "phases": (_numbers(2), "a list of two numbers"),
+    "items": (lambda value: isinstance(value, list), "a list"),
     **dict.fromkeys(("spacing", "thickness", "confidence"), _NUMBER),
+}
+_EXAM: Mapping[str, Form] = {"left_out": (_are_texts, "a list of reasons"), "stacks": _OBJECT}
+_HEADER: Mapping[str, Form] = {
+    "stack": _NAME,
+    "views": (_are_texts, "a list of names"),
+    "seed": (lambda value: type(value) is int, "a whole number"),
+}
+_DATALIST: Mapping[str, Form] = {
+    **dict.fromkeys(SECTIONS, (lambda value: isinstance(value, list), "a list of items")),
+    "planewise": _OBJECT,
+    "exams": _OBJECT,
 }
 
 
@@ -134,55 +151,39 @@ def _check_forms(path: Path, content: Any) -> None:
     if not isinstance(content, dict):
         raise InputError(f"{path} contains a {type(content).__name__}; it must be an object with sections of items")
 
-    def check(holder: Any, key: str, kind: type, place: str, wanted: str) -> Any:
-        value = holder.get(key, kind())
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise InputError(f"{path}: {place} is {value!r:.40}; it must be {wanted}")
-        return value
-
+    _check_values(path, content, _DATALIST)
     for section in SECTIONS:
-        for number, item in enumerate(check(content, section, list, section, "a list of items")):
-            _check_item(path, item, f"item {number} of {section}")
-
-    header = check(content, "planewise", dict, "planewise", "an object")
-    for key, kind, wanted in (
-        ("stack", str, "a name"),
-        ("views", list, "a list of names"),
-        ("seed", int, "a whole number"),
-    ):
-        value = check(header, key, kind, f"{key} of planewise", wanted)
-        if kind is list and not all(isinstance(name, str) for name in value):
-            raise InputError(f"{path}: {key} of planewise is {value!r:.40}; it must be {wanted}")
-    exams = check(content, "exams", dict, "exams", "an object")
-    for name in exams:
-        exam = check(exams, name, dict, f"exam {name:.20}", "an object")
-        reasons = check(exam, "left_out", list, f"left_out of exam {name:.20}", "a list of reasons")
-        if not all(isinstance(reason, str) for reason in reasons):
-            raise InputError(f"{path}: left_out of exam {name:.20} is {reasons!r:.40}; it must be a list of reasons")
-        stacks = check(exam, "stacks", dict, f"stacks of exam {name:.20}", "an object")
-        for view in stacks:
-            stack = check(stacks, view, dict, f"stack {view:.20} of exam {name:.20}", "an object")
-            _check_values(path, stack, _STACK, f"{view:.20} of exam {name:.20}")
-            for number, item in enumerate(
-                check(stack, "items", list, f"items of {view:.20} of exam {name:.20}", "a list")
-            ):
-                _check_item(path, item, f"item {number} of {view:.20} of exam {name:.20}")
+        _check_items(path, content.get(section, []), section)
+    _check_values(path, content.get("planewise", {}), _HEADER, "planewise")
+    for name, exam in content.get("exams", {}).items():
+        own = f"exam {name:.20}"
+        _check(path, exam, _OBJECT, own)
+        _check_values(path, exam, _EXAM, own)
+        for view, stack in exam.get("stacks", {}).items():
+            _check(path, stack, _OBJECT, f"stack {view:.20} of {own}")
+            _check_values(path, stack, _STACK, f"{view:.20} of {own}")
+            _check_items(path, stack.get("items", []), f"{view:.20} of {own}")
 
 
-def _check_item(path: str | Path, item: Any, place: str) -> None:
-    """Raise `InputError` if an item does not have the form that `planewise index` writes."""
-    if not isinstance(item, dict):
-        raise InputError(f"{path}: {place} is {item!r:.40}; it must be an object")
-    if "image" not in item:
-        raise InputError(f"{path}: {place} has no image")
-    _check_values(path, item, _ITEM, place)
+def _check_items(path: Path, items: Sequence[Any], place: str) -> None:
+    for number, item in enumerate(items):
+        own = f"item {number} of {place}"
+        _check(path, item, _OBJECT, own)
+        if "image" not in item:
+            raise InputError(f"{path}: {own} has no image")
+        _check_values(path, item, _ITEM, own)
 
 
-def _check_values(path: str | Path, holder: Mapping[str, Any], forms: Mapping[str, Form], place: str) -> None:
+def _check_values(path: Path, holder: Mapping[str, Any], forms: Mapping[str, Form], place: str = "") -> None:
     for key in forms.keys() & holder.keys():
-        holds, wanted = forms[key]
-        if not holds(holder[key]):
-            raise InputError(f"{path}: {key} of {place} is {holder[key]!r:.40}; it must be {wanted}")
+        if not forms[key][0](holder[key]):  # a datalist may have millions of items
+            _check(path, holder[key], forms[key], f"{key} of {place}" if place else key)
+
+
+def _check(path: Path, value: Any, form: Form, place: str) -> None:
+    holds, wanted = form
+    if not holds(value):
+        raise InputError(f"{path}: {place} is {value!r:.40}; it must be {wanted}")
 
 
 def load_datalist(
