@@ -6,7 +6,8 @@ import pytest
 from planewise.commands import app
 from planewise.exams import index_folder, write_datalist
 from planewise.geometry import angle_between_planes
-from planewise.phantoms import UNLABELLED, Recipe, true_planes, write_exams
+from planewise.phantoms import UNLABELLED, Recipe, write_exams
+from planewise.phantoms.heart.planes import true_planes
 from torch import tensor
 from typer.testing import CliRunner
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planewise.phantoms import DEFECTS, UNLABELLED, Recipe
+from planewise.phantoms import UNLABELLED, Recipe
+from planewise.phantoms.heart.defects import DEFECTS
 from planewise.phantoms.heart.study import study_files
 from planewise.phantoms.scanner.dicom import Identity
 

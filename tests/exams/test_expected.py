@@ -16,17 +16,9 @@ import pydicom
 import pytest
 from planewise.commands import app
 from planewise.exams import find_stacks
-from planewise.phantoms import (
-    DEFECTS,
-    KNEE_DEFECTS,
-    KNEE_LABELLED,
-    KNEE_UNLABELLED,
-    LABELLED,
-    LAYOUTS,
-    UNLABELLED,
-    Recipe,
-    write_exams,
-)
+from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, LAYOUTS, UNLABELLED, Recipe, write_exams
+from planewise.phantoms.heart.defects import DEFECTS
+from planewise.phantoms.knee.defects import KNEE_DEFECTS
 from planewise.phantoms.knee.study import study_files as knee_files
 from typer.testing import CliRunner
 

@@ -11,7 +11,7 @@ from planewise.errors import InputError
 from planewise.exams import find_stacks, index_folder, refusals, scan
 from planewise.exams.input_stacks import _doubts
 from planewise.exams.recognition import FoundView, Recognition
-from planewise.phantoms import DEFECTS
+from planewise.phantoms.heart.defects import DEFECTS
 
 from tests.exams.conftest import view_normal, write_usual_exam
 from tests.exams.files import write_cine

@@ -10,7 +10,8 @@ from planewise.data.datalist import labelled
 from planewise.errors import InputError
 from planewise.exams import index_folder, mnms2, ukbb
 from planewise.exams.volume import stem
-from planewise.phantoms import LABELLED, MNMS2_DEFECTS, UKBB_DEFECTS, VOLUNTEERS, Recipe, write_exams
+from planewise.phantoms import LABELLED, VOLUNTEERS, Recipe, write_exams
+from planewise.phantoms.heart.nifti_defects import MNMS2_DEFECTS, UKBB_DEFECTS
 from planewise.preprocessing import LoadSliced
 
 from tests.exams.test_volumes import write

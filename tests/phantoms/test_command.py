@@ -5,7 +5,9 @@ import numpy as np
 import pydicom
 import pytest
 from planewise.commands.phantom import app
-from planewise.phantoms import DEFECTS, KNEE_DEFECTS, KNEE_LABELLED, LABELLED, LAYOUTS
+from planewise.phantoms import KNEE_LABELLED, LABELLED, LAYOUTS
+from planewise.phantoms.heart.defects import DEFECTS
+from planewise.phantoms.knee.defects import KNEE_DEFECTS
 from typer.testing import CliRunner
 
 SMALL = ("--phases", "3", "--set", "spacing=4,4", "--set", "field=260,260", "--workers", "1")

@@ -1,8 +1,8 @@
 """Test that atria are the same solid in images and in labels."""
 
 import numpy as np
-from planewise.phantoms import ATRIA, LABELS, Heart
 from planewise.phantoms.heart.atria import atria, left_of_septum
+from planewise.phantoms.heart.heart import ATRIA, LABELS, Heart
 
 
 def box(heart: Heart, step: float = 3.0) -> np.ndarray:

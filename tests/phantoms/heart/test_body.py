@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planewise.phantoms import GROUPS, UNLABELLED, Body, Heart
+from planewise.phantoms import UNLABELLED
+from planewise.phantoms.heart.body import Body
 from planewise.phantoms.heart.contrast import Contrast
+from planewise.phantoms.heart.groups import GROUPS
+from planewise.phantoms.heart.heart import Heart
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 from monai.transforms import LoadImage
-from planewise.phantoms import DEFECTS
+from planewise.phantoms.heart.defects import DEFECTS
 from planewise.phantoms.heart.study import study_files
 from planewise.phantoms.scanner.dicom import Identity
 

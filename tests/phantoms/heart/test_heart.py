@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from planewise.geometry import base_to_apex
-from planewise.phantoms import GROUPS, LABELS, UNLABELLED, Heart
-from planewise.phantoms.heart.heart import END_SYSTOLE, USUAL_AXES
+from planewise.phantoms import UNLABELLED
+from planewise.phantoms.heart.groups import GROUPS
+from planewise.phantoms.heart.heart import END_SYSTOLE, LABELS, USUAL_AXES, Heart
 from planewise.phantoms.heart.surfaces import ANGLES, HALF
 
 

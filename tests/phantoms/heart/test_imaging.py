@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planewise.phantoms import LABELS
+from planewise.phantoms.heart.heart import LABELS
 from planewise.phantoms.scanner.imaging import image_points
 from scipy.ndimage import map_coordinates
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from planewise.geometry import angle_between_planes
-from planewise.phantoms import LABELS, UNLABELLED, Exam, Heart, lay_planes, true_planes
+from planewise.phantoms import UNLABELLED, Exam
+from planewise.phantoms.heart.heart import LABELS, Heart
+from planewise.phantoms.heart.planes import lay_planes, true_planes
 
 EXACT = UNLABELLED.with_values(
     turn_error=0.0, tilt_error=0.0, offset_error=0.0, image_rotation=0.0, image_shift=0.0, coverage=(0.0, 0.0)

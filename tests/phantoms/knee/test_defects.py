@@ -7,8 +7,9 @@ from io import BytesIO
 import numpy as np
 import pydicom
 import pytest
-from planewise.phantoms import KNEE_DEFECTS, KNEE_UNLABELLED, Recipe
+from planewise.phantoms import KNEE_UNLABELLED, Recipe
 from planewise.phantoms.defect import with_ghosts
+from planewise.phantoms.knee.defects import KNEE_DEFECTS
 from planewise.phantoms.knee.study import study_files
 from planewise.phantoms.scanner.dicom import Identity
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planewise.phantoms import KNEE_UNLABELLED, UNLABELLED, Knee, Recipe
+from planewise.phantoms import KNEE_UNLABELLED, UNLABELLED, Recipe
 from planewise.phantoms.knee import bones, joint
 from planewise.phantoms.knee.contrast import WEIGHTINGS
 from planewise.phantoms.knee.findings import KINDS
+from planewise.phantoms.knee.knee import Knee
 from planewise.phantoms.knee.leg import Leg
 
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planewise.phantoms import KNEE_UNLABELLED, Knee, Recipe
-from planewise.phantoms.knee.knee import EPICONDYLE
+from planewise.phantoms import KNEE_UNLABELLED, Recipe
+from planewise.phantoms.knee.knee import EPICONDYLE, Knee
 from planewise.phantoms.knee.planes import OBLIQUE, lay_stacks, true_planes
 
 EXACT = KNEE_UNLABELLED.with_values(

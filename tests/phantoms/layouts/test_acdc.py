@@ -5,7 +5,9 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 import pytest
-from planewise.phantoms import GROUPS, LABELLED, LABELS, UNLABELLED, Recipe, write_exams
+from planewise.phantoms import LABELLED, UNLABELLED, Recipe, write_exams
+from planewise.phantoms.heart.groups import GROUPS
+from planewise.phantoms.heart.heart import LABELS
 from planewise.phantoms.heart.scanner import Scanner
 from planewise.phantoms.layouts.acdc import exam_folder
 from scipy.ndimage import binary_fill_holes

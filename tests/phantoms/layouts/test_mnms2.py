@@ -6,7 +6,10 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 import pytest
-from planewise.phantoms import GROUPS, LABELLED, LABELS, MNMS2_DEFECTS, Recipe, write_exams
+from planewise.phantoms import LABELLED, Recipe, write_exams
+from planewise.phantoms.heart.groups import GROUPS
+from planewise.phantoms.heart.heart import LABELS
+from planewise.phantoms.heart.nifti_defects import MNMS2_DEFECTS
 from planewise.phantoms.heart.volumes import view_affine
 
 

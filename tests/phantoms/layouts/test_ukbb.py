@@ -7,7 +7,8 @@ from itertools import permutations
 import nibabel as nib
 import numpy as np
 import pytest
-from planewise.phantoms import UKBB_DEFECTS, VOLUNTEERS, Recipe, write_exams
+from planewise.phantoms import VOLUNTEERS, Recipe, write_exams
+from planewise.phantoms.heart.nifti_defects import UKBB_DEFECTS
 from planewise.phantoms.heart.volumes import view_affine
 from planewise.phantoms.layouts.ukbb import exam_files
 

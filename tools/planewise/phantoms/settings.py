@@ -9,6 +9,7 @@ from typing import TypeVar
 from planewise.errors import InputError
 
 Same = TypeVar("Same", bound="Settings")
+Sized = TypeVar("Sized", bound="Scan")
 
 
 def setting(default, meaning: str):
@@ -52,6 +53,20 @@ class Settings:
     def describe(self) -> list[tuple[str, str, str]]:
         """Name, value and meaning of every setting, as text."""
         return [(entry.name, _as_text(getattr(self, entry.name)), entry.metadata["meaning"]) for entry in fields(self)]
+
+
+class Scan(Settings):
+    """Base class of the populations that are scanned in one of two sizes."""
+
+    def at_size(self: Sized, size: str) -> Sized:
+        """The same population at a size: ``paper``, with the full matrix, or ``demo``, with coarser images (`demo`)."""
+        if size not in ("demo", "paper"):
+            raise ValueError(f"unknown size {size!r}; sizes are demo and paper")
+        return self.demo() if size == "demo" else self
+
+    def demo(self: Sized) -> Sized:
+        """The same population, with scans that take a fraction of the work."""
+        raise NotImplementedError
 
 
 def _is_table(value: object) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from planewise.phantoms.settings import Settings, setting
+from planewise.phantoms.settings import Scan, setting
 
 
 @dataclass(frozen=True)
-class Population(Settings):
+class Population(Scan):
     """Spread of anatomy, planes and scanners in one set of exams.
 
     Unless stated otherwise, a single number is a standard deviation; from a pair of numbers, values are drawn uniformly.
@@ -72,17 +72,8 @@ class Population(Settings):
         0.8, "share of scanners that image fat and water in opposed phase, with dark lines between them"
     )
 
-    def at_size(self, size: str) -> Population:
-        """The same population, scanned at one of two sizes.
-
-        Args:
-            size: ``paper`` (full matrix and cycle) or ``demo`` (twice the pixel spacing, five phases, and slices 10 mm
-                apart, for a thirtieth of the work).
-        """
-        if size == "paper":
-            return self
-        if size != "demo":
-            raise ValueError(f"unknown size {size!r}; sizes are demo and paper")
+    def demo(self) -> Population:
+        """With twice the pixel spacing, five phases, and slices 10 mm apart, for a thirtieth of the work."""
         return replace(
             self,
             spacing=(2 * self.spacing[0], 2 * self.spacing[1]),

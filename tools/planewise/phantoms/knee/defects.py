@@ -25,9 +25,6 @@ KNEE_DEFECTS: dict[str, Defect] = {}
 _defect = registering(KNEE_DEFECTS)
 
 
-# --- series ------------------------------------------------------------------------------------------------------------
-
-
 KNEE_DEFECTS["missing_axial"] = Defect("the axial series is missing", keeping(lambda file: file.view != "axial"))
 KNEE_DEFECTS["missing_coronal"] = Defect("the coronal series is missing", keeping(lambda file: file.view != "coronal"))
 
@@ -60,9 +57,6 @@ def lying_names(files: Files, exam: KneeExam, identity: Identity) -> Files:
     return files
 
 
-# --- geometry ----------------------------------------------------------------------------------------------------------
-
-
 @_defect(
     "the sagittal series with fat suppression is rotated by 25 degrees about the leg, so that it follows no anatomy"
 )
@@ -92,9 +86,6 @@ def feet_first(files: Files, exam: KneeExam, identity: Identity) -> Files:
     return files
 
 
-# --- headers -----------------------------------------------------------------------------------------------------------
-
-
 @_defect("no series has a description")
 def no_descriptions(files: Files, exam: KneeExam, identity: Identity) -> Files:
     for file in files:
@@ -106,9 +97,6 @@ def no_descriptions(files: Files, exam: KneeExam, identity: Identity) -> Files:
 @_defect("identity everywhere: name, birth date, numbers, addresses, and folders named after the patient")
 def identity(files: Files, exam: KneeExam, identity: Identity) -> Files:
     return plant_identity(files, identity, "Knie")
-
-
-# --- files and series --------------------------------------------------------------------------------------------------
 
 
 def _suppressed_sagittal(files: list[DicomFile]) -> list[DicomFile]:

@@ -23,11 +23,7 @@ POINTS = 25_000
 
 @dataclass(frozen=True)
 class KneeExam(Scanned):
-    """A phantom exam. Its images are computed on request.
-
-    An exam depends only on its seeds and its population. Tests and reports can therefore sample the exam of a written
-    file again to get the ground truth.
-    """
+    """A phantom exam. Its images are computed on request."""
 
     seeds: tuple[int, ...]
     knee: Knee

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from planewise.phantoms.settings import Settings, setting
+from planewise.phantoms.settings import Scan, setting
 
 
 @dataclass(frozen=True)
-class KneePopulation(Settings):
+class KneePopulation(Scan):
     """Spread of knees, findings, planes and scanners in one set of exams.
 
     Unless stated otherwise, a single number is a standard deviation; from a pair of numbers, values are drawn uniformly.
@@ -70,17 +70,9 @@ class KneePopulation(Settings):
     poor_names: float = setting(0.15, "share of series whose description is missing or does not name the plane")
     views: int = setting(1, "mrnet's layout: 1 writes only sagittal volumes, 3 also coronal and axial ones")
 
-    def at_size(self, size: str) -> KneePopulation:
-        """The same population, scanned at one of two sizes.
-
-        Args:
-            size: ``paper`` (full matrix and stacks) or ``demo`` (about 128 pixels, thick slices 6 mm apart, and five or
-                seven slices in coronal and axial stacks, for about a twentieth of the work).
-        """
-        if size == "paper":
-            return self
-        if size != "demo":
-            raise ValueError(f"unknown size {size!r}; sizes are demo and paper")
+    def demo(self) -> KneePopulation:
+        """With about 128 pixels, thick slices 6 mm apart, and five or seven slices in coronal and axial stacks, for about a
+        twentieth of the work."""
         return replace(
             self,
             spacing=(1.1, 1.35),

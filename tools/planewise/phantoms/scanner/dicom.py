@@ -21,7 +21,11 @@ LPS = np.array([-1.0, -1.0, 1.0])
 
 
 class Scanned:
-    """An exam of a heart or a knee, with the information that its headers need."""
+    """An exam of a heart or a knee, with the information that its headers need.
+
+    An exam depends only on its seeds and its population. Tests and reports can therefore sample the exam of a written
+    file again to get the ground truth.
+    """
 
     seeds: tuple[int, ...]
     patient: object
