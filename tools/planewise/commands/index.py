@@ -290,20 +290,16 @@ def _spacing_text(stack: dict) -> str:
 
 
 def _print_rest(result, written: Path, console: Console) -> None:
-    if result.skipped:
-        table = plain_table("files that were left out")
-        for name in ("files", "why", "for example"):
-            table.add_column(name, overflow="fold")
-        for reason, (count, example) in result.skipped.items():
-            table.add_row(str(count), literal(reason), literal(example))
-        console.print(table)
-    if result.unmatched:
-        table = plain_table("labels that were not used")
-        for name in ("label", "why"):
-            table.add_column(name, overflow="fold")
-        for name, reason in result.unmatched:
-            table.add_row(literal(name), literal(reason))
-        console.print(table)
+    skipped = [(str(count), reason, example) for reason, (count, example) in result.skipped.items()]
+    for title, columns, rows in (
+        ("files that were left out", ("files", "why", "for example"), skipped),
+        ("labels that were not used", ("label", "why"), result.unmatched),
+    ):
+        table = plain_table(title, texts=columns)
+        for row in rows:
+            table.add_row(*map(literal, row))
+        if rows:
+            console.print(table)
     speed = result.files / max(result.seconds, 1e-9)
     exams = count_of(len(result.datalist["exams"]), "exam")
     console.print(f"{count_of(result.files, 'file')} in {result.seconds:.1f} s ({speed:.0f} files/s), {exams}.")

@@ -133,8 +133,7 @@ def _print(done: SegmentedDatalist, console: Console) -> None:
     if len(remarks) > _MOST_REMARKS:
         console.print(f"... and {count_of(len(remarks) - _MOST_REMARKS, 'remark')} more.")
     if done.left_out:
-        table = plain_table("exams without a mask", ["exam"])
-        table.add_column("why", overflow="fold")
+        table = plain_table("exams without a mask", ["exam"], texts=["why"])
         for exam, why in done.left_out.items():
             table.add_row(exam, literal(why))
         console.print(table)

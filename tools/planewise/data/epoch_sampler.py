@@ -51,9 +51,12 @@ class EpochSampler(Sampler):
 
     Args:
         one_pass: number of samples in a pass.
-        samples_per_epoch: length of an epoch, over all processes; None means one pass.
+        samples_per_epoch: length of an epoch, over all processes. Passes over the exams are repeated, each with a new
+            draw, or cut short, so that the number of training steps does not depend on the number of exams. None means
+            one pass.
         seed: seed of the draws.
-        even: see `own_positions`.
+        even: True, for training, gives every process the same number and drops the remainder. False, for validation, keeps
+            every sample, so some processes may get one sample more (`own_positions`).
         batch_size: number of samples in a batch, if each sample is a list of indices; None yields single indices.
     """
 

@@ -20,12 +20,7 @@ class ExamSampler(EpochSampler):
     Args:
         dataset: the slices (or whole stacks, one per exam).
         samples_per_exam: slices (of any phase) drawn from each exam per epoch; ``"all"`` takes every slice.
-        samples_per_epoch: length of an epoch, over all processes. Passes over the exams are repeated, each with a new
-            draw, or cut short, so that the number of training steps does not depend on the number of exams. None means
-            one pass.
-        seed: seed of the draws.
-        even: True, for training, gives every process the same number and drops the remainder. False, for validation, keeps
-            every slice, so some processes may get one slice more.
+        samples_per_epoch, seed, even: see `EpochSampler`; a sample is a slice.
     """
 
     def __init__(

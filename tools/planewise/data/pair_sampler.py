@@ -30,11 +30,7 @@ class PairSampler(EpochSampler):
         dataset: the slices.
         batch_size: pairs in a batch.
         samples_per_exam: pairs drawn from each exam per epoch; ``"all"`` takes every slice once as the first of a pair.
-        samples_per_epoch: pairs in an epoch, over all processes. Passes over the exams are repeated, each with a new
-            draw, or cut short. None means one pass.
-        seed: seed of the draws.
-        even: True, for training, gives every process the same number and drops the remainder. False, for validation, keeps
-            every pair, so some processes may get one pair more.
+        samples_per_epoch, seed, even: see `EpochSampler`; a sample is a pair.
 
     Raises:
         InputError: there are slices, but no two of them belong to the same stack and phase.

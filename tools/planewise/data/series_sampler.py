@@ -22,13 +22,9 @@ class SeriesSampler(EpochSampler):
         batch_size: series in a batch.
         max_slices: maximum number of slices of one series in a batch, so that large series fit into memory. The slices
             of larger series are drawn again in each epoch. None takes all slices.
-        samples_per_epoch: series in an epoch, over all processes; passes over the exams are repeated or cut short.
-            None means one pass.
+        samples_per_epoch, seed, even: see `EpochSampler`; a sample is a series.
         shuffle: whether to draw at random. With False, for validation, the series stay in order, and large series contribute
             evenly spaced slices.
-        seed: seed of the order.
-        even: True, for training, gives every process the same number and drops the remainder. False, for validation, keeps
-            every series, so some processes may get one series more.
     """
 
     def __init__(

@@ -109,10 +109,7 @@ def with_paths(datalist: dict, change: Callable[[str], str]) -> dict:
 
 
 def _relative(path: str, folder: Path) -> str:
-    try:
-        return Path(os.path.relpath(Path(path).absolute(), folder.resolve())).as_posix()
-    except ValueError:  # another drive
-        return Path(path).absolute().as_posix()
+    return Path(os.path.relpath(Path(path).absolute(), folder.resolve())).as_posix()
 
 
 def check_output(path: Path, is_datalist: bool = False) -> Path:

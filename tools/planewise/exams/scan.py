@@ -185,8 +185,7 @@ def _read(
         yield from ((chunk, read(chunk)) for chunk in chunks)
         return
     # fork is not used, because the caller may have threads (torch, a progress bar)
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
         yield from zip(chunks, pool.map(read, chunks), strict=True)
 

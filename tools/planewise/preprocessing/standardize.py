@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 
@@ -32,12 +33,10 @@ class StandardizeSliced(MapTransform):
                 raise ValueError(
                     f"{key} must be one channel of slices (1, i, j, slices), got shape {tuple(image.shape)}"
                 )
-            pixels = torch.as_tensor(image)
+            pixels = image.as_tensor() if isinstance(image, MetaTensor) else image
             mean = pixels.mean(dim=(0, 1, 2))
             deviation = pixels.std(dim=(0, 1, 2), correction=0)
             deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
             item[key] = (image - mean) / deviation
-            item[f"{key}_padding"] = (
-                (-mean / deviation).as_tensor() if hasattr(mean, "as_tensor") else -mean / deviation
-            )
+            item[f"{key}_padding"] = -mean / deviation
         return item
