@@ -32,7 +32,7 @@ import yaml
 from planewise.data.datalist import expand_volumes, gather_stacks, load_datalist, rows_by_exam, select_subjects
 from planewise.engines.quiet import keep_quiet
 from planewise.errors import InputError
-from planewise.exams.anatomies import ANATOMIES, VOLUME
+from planewise.exams.anatomies import VOLUME
 from planewise.exams.cases import BRATS
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of, duration, unit_of_time
@@ -54,6 +54,8 @@ BEGIN = (
     "--page tools/docs/studies.md; do not edit -->"
 )
 END = "<!-- end of what is written -->"
+#: Layouts of phantoms for pretraining and for fine-tuning, by anatomy.
+_LAYOUTS = {"cardiac": ("dsbcc", "acdc"), "knee": ("fastmri", "mrnet"), "photograph": ("aptos", "aptos")}
 #: Layout of phantom volumes, and further options of ``planewise phantom``, by the values of their masks.
 _VOLUMES: dict[tuple[str, ...], tuple[str, tuple[str, ...]]] = {
     ("1", "2"): ("msd", ()),
@@ -408,8 +410,7 @@ def phantoms_of(job: Job, anatomy: str, config: Mapping[str, Any]) -> tuple[str,
         InputError: no phantom volumes have this number of channels and these values of masks.
     """
     if anatomy != VOLUME.name:
-        layouts = ANATOMIES[anatomy].phantoms
-        return layouts.unlabelled if job.kind == "pretrain" else layouts.labelled, (), ()
+        return _LAYOUTS[anatomy][0 if job.kind == "pretrain" else 1], (), ()
     channels = int(config["in_channels"])
     # a pretext learns without masks, so it may use the phantoms with masks of tissues
     values = tuple(sorted(config.get("structures") or ("1", "2", "3")))

@@ -7,7 +7,7 @@ from functools import partial
 
 from planewise.errors import InputError
 from planewise.exams import any_organ, cardiac, knee
-from planewise.exams.anatomy import Anatomy, Look, PhantomLayouts, Words
+from planewise.exams.anatomy import Anatomy, Look, Words
 from planewise.exams.cardiac_views import VIEWS
 from planewise.exams.knee_contrast import CONTRASTS
 from planewise.exams.knee_planes import STACK as KNEE_STACK
@@ -38,7 +38,6 @@ HEART = Anatomy(
         "2309.12805).",
     ),
     look=Look(ends=("base", "apex"), more_views=("3ch",), fields=(150.0, 190.0), upright=False, sigma=7.6),
-    phantoms=PhantomLayouts(unlabelled="dsbcc", labelled="acdc"),
 )
 
 #: The heart, learned from its 4ch slice. The 2ch view and the short axis' middle slice intersect it (Bai 2019, section
@@ -59,7 +58,6 @@ HEART_4CH = replace(
         "two images with the line of the 4-chamber slice (Bai 2019, Fig. 1)",
     ),
     look=replace(HEART.look, fields=(190.0, 190.0)),
-    phantoms=PhantomLayouts(unlabelled="dsbcc", labelled="ukbb"),
     seen_from=cardiac.four_chambers,
 )
 
@@ -84,7 +82,6 @@ KNEE = Anatomy(
         heatmaps="Fig. 5",
     ),
     look=Look(ends=("right", "left"), sigma=3.0),
-    phantoms=PhantomLayouts(unlabelled="fastmri", labelled="mrnet"),
     contrasts=CONTRASTS,
 )
 
@@ -119,7 +116,6 @@ VOLUME = replace(
     inputs="volumes",
     moving=False,
     words=replace(ANY.words, stack="volume", exam="slices of the volume and its mask"),
-    phantoms=PhantomLayouts(unlabelled="brats", labelled="brats"),
     modalities=("MR", "CT"),
 )
 
@@ -129,7 +125,6 @@ PHOTOGRAPH = replace(
     stack="photograph",
     inputs="photographs",
     words=replace(ANY.words, stack="photograph", exam="the photograph"),
-    phantoms=PhantomLayouts(unlabelled="aptos", labelled="aptos"),
 )
 
 #: Name to record.

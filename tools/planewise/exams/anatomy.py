@@ -54,16 +54,6 @@ class Words:
 
 
 @dataclass(frozen=True)
-class PhantomLayouts:
-    """The data-set layouts in which phantoms of an anatomy are written."""
-
-    unlabelled: str
-    """for pretraining"""
-    labelled: str
-    """for fine-tuning"""
-
-
-@dataclass(frozen=True)
 class Anatomy:
     """How an anatomy's exams are recognised, drawn and described."""
 
@@ -88,8 +78,6 @@ class Anatomy:
     """whether the images of one slice are phases"""
     words: Words
     look: Look = field(default_factory=Look)
-    phantoms: PhantomLayouts | None = None
-    """None if the anatomy has no phantoms"""
     contrasts: tuple[str, ...] = ()
     """values of ``--contrast``, the default first"""
     inputs: Literal["exams", "views", "knees", "stacks", "volumes", "photographs"] = "exams"
