@@ -38,8 +38,9 @@ from planewise.evaluation.joint_plan import join_phases
 from planewise.evaluation.plane_bounds import ERRORS, KEPT, checked_bounds, phases_apart
 from planewise.geometry import Bound, calibrated_bound, plane_errors
 from planewise.own_exams.heart_bundles import PLANS, bundles_folder
-from planewise.own_exams.plans_of import plans_of
 from planewise.preprocessing.exam_name import exam_of
+
+from tools.studies.plans_of import plans_of
 
 #: Options for hearts without a technologist's errors, so that the acquired planes are those that the anatomy defines.
 _EXACT = "--set turn_error=0 --set tilt_error=0 --set offset_error=0"

@@ -25,7 +25,6 @@ import nibabel
 import numpy as np
 import torch
 from planewise.evaluation.why_no_plane import degrees_off_axis, why_no_short_axis
-from planewise.own_exams.plans_of import plans_of
 from planewise.phantoms import KNEE_UNLABELLED, UNLABELLED, Exam, ImagePose, Recipe
 from planewise.phantoms.heart.volumes import cine_volume, view_affine
 from planewise.phantoms.scanner.nifti import NiftiFile
@@ -33,6 +32,7 @@ from planewise.phantoms.scanner.pose import rotation
 from scipy.ndimage import gaussian_filter
 
 from tools.studies.joint_plans import shipped_settings
+from tools.studies.plans_of import plans_of
 
 SLICES, DISTANCE = 10, 10.0
 #: Directions of rows and columns: to the patient's left, back and feet.

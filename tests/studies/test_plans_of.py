@@ -8,8 +8,9 @@ import monai.bundle
 import numpy as np
 import pytest
 from planewise.own_exams.heart_bundles import PLANS, bundles_folder
-from planewise.own_exams.plans_of import plans_of
 from planewise.phantoms.scanner.nifti import NiftiFile
+
+from tools.studies.plans_of import plans_of
 
 
 @pytest.fixture

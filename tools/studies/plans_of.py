@@ -7,7 +7,6 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
-
 from planewise.own_exams.heart_bundles import PLANS, bundles_folder
 
 
