@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,7 +37,8 @@ class StackDataset(Dataset):
         max_slices: maximum number of slices of a stack; they are evenly spaced from its first slice to its last. None
             takes all slices.
         required: whether it is an error if no exam has a label, as in training.
-        options: ``cache_dir``, ``device``, ``num_workers`` and ``progress`` of `SliceDataset`.
+        device: device for the batches; see `SliceDataset`.
+        cache_dir, num_workers, progress: see `SliceCache`.
 
     Raises:
         InputError: a label is neither 0 nor 1, no exam has a label and ``required`` is true, or the slices have several
@@ -51,12 +53,23 @@ class StackDataset(Dataset):
         *,
         max_slices: int | None = None,
         required: bool = False,
-        **options: Any,
+        cache_dir: str | Path | None = None,
+        device: str | torch.device | None = None,
+        num_workers: int | None = None,
+        progress: bool = True,
     ) -> None:
         self.data = data
         self.transform = transform
         self.tasks = tuple(tasks)
-        self.slices = SliceDataset(data, transform, label_keys=(), **options)
+        self.slices = SliceDataset(
+            data,
+            transform,
+            cache_dir=cache_dir,
+            device=device,
+            label_keys=(),
+            num_workers=num_workers,
+            progress=progress,
+        )
         if len(self.slices) and (channels := len(self.slices[0]["image"])) != 1:
             raise InputError(f"the slices have {channels} channels after preprocessing; they must have one")
         stacks = rows_by_exam(self.slices.items)

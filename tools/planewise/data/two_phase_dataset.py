@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -71,7 +72,8 @@ class TwoPhaseDataset(Dataset):
         heart_labels: label values of the heart in the masks under ``label`` (the transform must keep the masks); None
             if no masks are needed.
         num_exams: maximum number of exams; None takes all.
-        options: ``cache_dir``, ``device``, ``num_workers`` and ``progress`` of `SliceDataset`.
+        device: device for the batches; see `SliceDataset`.
+        cache_dir, num_workers, progress: see `SliceCache`.
 
     Raises:
         InputError: an exam's class is not one of ``classes``, or no exam is left and ``required`` is true.
@@ -89,7 +91,10 @@ class TwoPhaseDataset(Dataset):
         required: bool = False,
         heart_labels: Sequence[int] | None = None,
         num_exams: int | None = None,
-        **options: Any,
+        cache_dir: str | Path | None = None,
+        device: str | torch.device | None = None,
+        num_workers: int | None = None,
+        progress: bool = True,
     ) -> None:
         self.data = data
         self.transform = transform
@@ -112,8 +117,15 @@ class TwoPhaseDataset(Dataset):
                 continue
             kept = slices_between(counts[0], first, last)
             wanted += [cut[phase][rank] | {"slice": rank} for phase in PHASES for rank in kept]
-        masks = ("label",) if self.heart_labels is not None else ()
-        self.slices = SliceDataset(wanted, transform, label_keys=masks, **options)
+        self.slices = SliceDataset(
+            wanted,
+            transform,
+            cache_dir=cache_dir,
+            device=device,
+            label_keys=("label",) if self.heart_labels is not None else (),
+            num_workers=num_workers,
+            progress=progress,
+        )
         rows: dict[str, dict[str, dict[int, int]]] = defaultdict(lambda: {phase: {} for phase in PHASES})
         for row, item in enumerate(self.slices.items):
             rows[item["exam"]][item["phase"]][item["slice"]] = row
