@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,6 @@ from planewise.cores import own_cores
 from planewise.errors import InputError
 
 if TYPE_CHECKING:
-    from planewise.phantoms.recipe import Recipe
     from planewise.phantoms.settings import Settings
 
 app = typer.Typer(
@@ -263,7 +263,7 @@ def _run(
         size: ``demo`` or ``paper``, named in the list of settings.
         more: further fields of the recipe.
     """
-    from planewise.phantoms import LAYOUTS, Recipe
+    from planewise.phantoms import LAYOUTS, Recipe, write_exams
 
     form = LAYOUTS[layout.value]
     if list_defects:
@@ -271,24 +271,16 @@ def _run(
     elif list_settings:
         value = f"value for {layout.value}{f', {size.value}' if size else ''}"
         _print_table(("setting", value, "meaning"), population.describe())
-    else:
-        names = tuple(name.strip() for text in defects or [] for name in text.split(",") if name.strip())
-        if names and not form.defects:
-            raise InputError(f"{form.title}'s layout has no defects; leave out --defect")
-        if unknown := [name for name in names if name not in form.defects]:
-            raise InputError(
-                f"unknown defect {unknown[0]!r}; --layout {layout.value} --list-defects shows the defects of this layout"
-            )
-        _write(Recipe(layout.value, seed, population, names, **more), out, exams, workers)
-
-
-def _write(recipe: Recipe, out: Path | None, exams: int, workers: int) -> None:
-    """Writes the exams under a progress bar and prints a summary; if ``workers`` is 0, there is one process per
-    core."""
-    import time
-
-    from planewise.phantoms import write_exams
-
+    if list_defects or list_settings:
+        return
+    names = tuple(name.strip() for text in defects or [] for name in text.split(",") if name.strip())
+    if names and not form.defects:
+        raise InputError(f"{form.title}'s layout has no defects; leave out --defect")
+    if unknown := [name for name in names if name not in form.defects]:
+        raise InputError(
+            f"unknown defect {unknown[0]!r}; --layout {layout.value} --list-defects shows the defects of this layout"
+        )
+    recipe = Recipe(layout.value, seed, population, names, **more)
     if out is None:
         raise typer.BadParameter("no folder to write to; name one, e.g. work/phantoms (only lists need no folder)")
     start, written = time.monotonic(), 0
