@@ -169,7 +169,7 @@ def _draws(
 ) -> None:
     """Each draw in a pale line, and their median in a strong one, up to the last epoch that half of the draws reached."""
     for rows in draws if len(draws) > 1 else ():
-        _curve(axes, rows, column, colour, "-", alpha=0.3, lw=0.6)
+        _curve(axes, rows, column, colour, "-", label=None, alpha=0.3, lw=0.6)
     scores: dict[float, list[float]] = {}
     for rows in draws:
         for row in rows:
