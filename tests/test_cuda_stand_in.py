@@ -14,7 +14,7 @@ from tests.cuda_stand_in import WITHOUT_VALUES, Streams, as_on_a_gpu
         (lambda x: x.sum().item(), (RuntimeError, AssertionError), "item|waits"),
         (lambda x: bool(x.any()), (RuntimeError, AssertionError), "item|waits"),
         (lambda x: x[x > 0], AssertionError, "waits"),
-        (lambda x: x.__setitem__(x > 0, torch.empty(3, device=x.device)), AssertionError, "a mask chooses"),
+        (lambda x: x.__setitem__(x > 0, torch.empty(3, device=x.device)), AssertionError, "a mask selects"),
         (lambda x: x.nonzero(), AssertionError, "waits"),
         (lambda x: torch.where(x > 0), AssertionError, "waits"),
         (lambda x: x.masked_select(x > 0), AssertionError, "waits"),

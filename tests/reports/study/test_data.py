@@ -28,3 +28,14 @@ def test_one_datalist_is_said_to_be_of_both(tmp_path):
     page = tables_of(data, study_folder(tmp_path, phantom={"labelled": ""}))[1].html("")
     assert "<li>labelled exams: 2 training, 0 validation, 1 test</li>" in page
     assert "pretraining learns from the same exams" in page and "unlabelled exams:" not in page
+
+
+def test_exams_without_labels_are_counted_among_the_labelled(tmp_path):
+    exams = {
+        "training": [{"exam": "a", "grade": 0}, {"exam": "b"}, {"exam": "c"}],
+        "validation": [{"exam": "d", "label": "d.nii.gz"}, {"exam": "d"}],
+        "test": [],
+    }
+    write(tmp_path / "labelled.json", exams)
+    page = tables_of(data, study_folder(tmp_path, phantom={"labelled": ""}))[1].html("")
+    assert "<li>labelled exams: 3 training (1 with labels), 1 validation, 0 test</li>" in page

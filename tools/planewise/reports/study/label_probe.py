@@ -29,8 +29,8 @@ def add(page: Page, study: StudyFolder) -> None:
     page.add(
         "<h2>The labels from frozen features, before any fine-tuning</h2><p>Every encoder, pretrained or random, gets the "
         "same two probes: a ridge regression on standardised features, solved exactly, and the weighted mean of up to 20 "
-        "nearest neighbours. They learn from the same draws of labelled exams as the fine-tunings (in a "
-        "cross-validation, those of the first fold) and predict {} exams. Cells are the mean (standard "
+        "nearest neighbours. They learn from the draws of labelled exams of the fine-tunings and from further "
+        "draws (in a cross-validation, from draws of the first fold) and predict {} exams. Cells are the mean (standard "
         "deviation) over the draws.</p>",
         first["exams"],
     )
@@ -57,6 +57,6 @@ def add(page: Page, study: StudyFolder) -> None:
                 page, f"Paired differences in {score} of the linear probe from {UNTRAINED}", scores, compared
             )
     page.add(
-        "<p class=note>The intervals cover the draws of the labelled exams. Each row is one pretraining, or "
+        "<p class=note>The intervals cover the choice of the labelled exams. Each row is one pretraining, or "
         "one random network, so another seed may change it.</p>"
     )

@@ -246,11 +246,9 @@ def _add_repeats(
     """Report how much methods vary when they are pretrained again, and which differences between methods exceed this
     variation.
 
-    If only one method was repeated, the measure is the mean difference or half its 95 % interval, whichever is larger,
-    because two seeds may have equal means although they differ in every draw. If several methods were repeated, the
-    measure is half the 95 % interval of the difference between two seeds, by Student's t over the methods; the mean of
+    The measure is half the 95 % interval of the difference between two seeds, by Student's t over the methods; the mean of
     this difference is assumed to be zero. A difference from scratch involves one pretraining instead of two, so the
-    measure is then divided by the square root of 2.
+    measure is then divided by the square root of 2. A single pair of seeds has no such interval, and is only shown.
 
     Args:
         page: the page to add to.
@@ -270,10 +268,22 @@ def _add_repeats(
         for again, difference in of_methods.items()
     ]
     page.table(f"Another seed: differences in {name}", ["labelled exams", "mean", "95 % interval"], rows)
+    shown = (
+        "Each row is a method that was pretrained again from another seed, minus the first run of this method: they differ "
+        "only by chance."
+    )
+    if max(map(len, seeds.values())) == 1:
+        page.add(
+            "<p class=note>{} If an interval excludes zero, a verdict on this method holds for one pretraining, and not for "
+            "the method. One pair of seeds is too few to say how much another seed may change other differences.</p>",
+            shown,
+        )
+        return
     chance = {
         (baseline, count): _of_chance(list(of_methods.values()), pretrainings)
         for count, of_methods in seeds.items()
         for baseline, pretrainings in (("none", 1), ("multitask", 2))
+        if len(of_methods) > 1
     }
     larger = [
         one
@@ -283,11 +293,11 @@ def _add_repeats(
         and abs(difference.mean) > chance.get((one.other, one.count), math.inf)
     ]
     scratch, multitask = (
-        "; ".join(f"{chance[baseline, count]:.3f} with {count} labelled" for count in seeds) for baseline in _BASELINES
+        "; ".join(f"{bound:.3f} with {count} labelled" for (other, count), bound in chance.items() if other == baseline)
+        for baseline in _BASELINES
     )
     page.add(
-        "<p class=note>Each row is a method that was pretrained again from another seed, minus the first run of this "
-        f"method: they differ only by chance. Another seed may therefore change a method's {name} by {scratch}, "
+        f"<p class=note>{shown} Another seed may therefore change a method's {name} by {scratch}, "
         f"and the difference of two pretrained methods by {multitask}. These differences are "
         "significant over the draws and larger than that: {}.</p>",
         _by_labels(larger) or "none",
@@ -298,11 +308,8 @@ def _of_chance(seeds: Sequence[Difference], pretrainings: int) -> float:
     """A bound that the change due to another seed does not exceed in 19 of 20 cases, as described in `_add_repeats`.
 
     Args:
-        seeds: the difference between two seeds, for each repeated method.
+        seeds: the difference between two seeds, for each of at least two repeated methods.
         pretrainings: number of pretrainings in the comparison, 1 or 2.
     """
-    if len(seeds) == 1:
-        (only,) = seeds
-        return abs(only.mean) if math.isnan(only.low) else max(abs(only.mean), (only.high - only.low) / 2)
     apart = math.sqrt(sum(seed.mean**2 for seed in seeds) / len(seeds))
     return float(student.ppf(0.975, len(seeds))) * apart * math.sqrt(pretrainings / 2)
