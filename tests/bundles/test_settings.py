@@ -125,7 +125,7 @@ BECOMES: dict[str, Callable[[dict[str, Any]], Any]] = {
 #: chance.
 SHARED = {
     "_length", "_per_exam", "amp", "batch_size", "channel_names", "flip_prob", "interval", "labels", "location", "max_slices",
-    "seed", "slices", "view",
+    "output_dir", "seed", "slices", "view",
 }  # fmt: skip
 
 #: Values for settings that are null or text, that share their value with others, or on which others depend.
