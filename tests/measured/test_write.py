@@ -161,7 +161,7 @@ def test_findings_stand_on_their_page_before_its_first_picture_and_are_replaced(
             {"new_draws": {"small/Paired/1, a minus scratch": [2, "better"]}},
             r"must be better from draw 2 on, got inconclusive, -0.706 to \+1.039; correct the finding: So",
         ),
-        ({}, "needs `because` or `order` as evidence: So"),
+        ({}, "needs `because`, `order` or `new_draws` as evidence: So"),
     ],
 )
 def test_a_finding_that_no_record_supports_is_an_error(finding, message):

@@ -59,7 +59,7 @@ def test_a_killed_study_goes_on_and_writes_its_report(killed_study):
     text = output_of(process, config.parent)
     assert process.returncode == 0, text[-3000:]
     assert "resuming after epoch" in (out / "logs/pretrain_multitask.log").read_text()
-    user, system = map(float, (out / "logs/pretrain_multitask.time").read_text().split())
+    user, system = map(float, (out / "logs/pretrain_multitask.time").read_text().replace(",", ".").split())
     # the tests' quick Python runs the job in another process, whose time does not count
     assert 0 <= user < 600 and 0 <= system < 600, "seconds of processor time"
     assert [row["epoch"] for row in read_history(history)] == [1, 2, 3, 4, 5]
@@ -133,7 +133,9 @@ def test_finished_trainings_are_compared_by_what_determines_their_result(tmp_pat
     # of the lists of a command line, Snakemake reads every element as a text
     draws = ["--config", "draws=[0,1,2]", "label_counts=[1]"]
     assert jobs(study(tmp_path / "first", *draws, **seeded))["finetune"] == 6
-    assert "draws must be a list of whole numbers" in study(tmp_path / "first", "--config", "draws=[one]", **seeded)
+    for draws in ("[one]", "[1.5]", "10", "[0,...,19]"):
+        text = study(tmp_path / "first", "--config", f"draws={draws}", **seeded)
+        assert "draws must be a list of whole numbers" in text, draws
 
     # another folder and another machine
     moved = tmp_path / "deeper/second"

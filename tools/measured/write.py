@@ -265,10 +265,14 @@ def check_evidence(claim: Mapping[str, Any], records: Mapping[str, Mapping[str, 
         ValueError: a record contradicts the sentence, or it has no evidence.
     """
     tables = {study: record["tables"] for study, record in records.items()}
-    because, order, says = claim.get("because", {}), claim.get("order", ()), claim["says"]
+    because, order, says = (
+        claim.get("because", {}),
+        claim.get("order", ()),
+        claim.get("says", "a finding without a text"),
+    )
     new_draws = claim.get("new_draws", {})
     if not (because or order or new_draws):
-        raise ValueError(f"this finding needs `because` or `order` as evidence: {says}")
+        raise ValueError(f"this sentence needs `because`, `order` or `new_draws` as evidence: {says}")
     for path, verdicts in because.items():
         study, _, title = path.partition("/")
         rows = dict(tables[study].get(title, {}))

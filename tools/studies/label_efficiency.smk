@@ -76,10 +76,10 @@ os.environ.setdefault("PLANEWISE_CACHE", str(OUT / "cache"))
 
 def whole_numbers(key):
     """A list of the config. On the command line (--config 'draws=[0,1]'), Snakemake reads its elements as texts."""
-    try:
-        config[key] = [int(value) for value in config[key]]
-    except (TypeError, ValueError):
-        raise WorkflowError(f"{key} must be a list of whole numbers, such as [0, 1, 2], got {config[key]}") from None
+    given = config[key]
+    if not isinstance(given, list) or not all(str(value).isdecimal() for value in given):
+        raise WorkflowError(f"{key} must be a list of whole numbers, such as [0, 1, 2], got {given}")
+    config[key] = [int(value) for value in given]
     return config[key]
 
 
@@ -315,9 +315,9 @@ def as_read(value):
     if isinstance(value, str):
         try:
             number = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # a date that does not exist is a ValueError
             return value
-        return value if isinstance(number, (str, dict, list)) else number
+        return number if isinstance(number, (int, float)) or value in ("null", "None") else value
     return value
 
 

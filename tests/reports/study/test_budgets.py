@@ -132,7 +132,7 @@ def test_the_note_is_of_what_the_runs_left(tmp_path):
     (tmp_path / "logs").mkdir()
     for name, log in (("multitask", "training: 1 epoch\n"), ("jigsaw", "resuming after epoch 1 of 3\n")):
         (tmp_path / "logs" / f"pretrain_{name}.log").write_text(log)
-        (tmp_path / "logs" / f"pretrain_{name}.time").write_text("91.500 1.500\n")
+        (tmp_path / "logs" / f"pretrain_{name}.time").write_text("91,500 1,500\n")
     content = {"exams": 3, "macro_auc": 0.5, "auc": {"acl": 0.5}, "positives": {"acl": 1}}
     write(tmp_path / "finetune/none/16/0/test/metrics.json", content)
     study = study_folder(tmp_path, anatomy="knee", pretexts=["multitask", "jigsaw", "to_come"])

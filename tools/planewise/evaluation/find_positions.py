@@ -49,8 +49,12 @@ class FindPositionsd(Transform):
     max_residual: float = 10.0
     min_trusted: float = 0.5
 
+    def __post_init__(self) -> None:
+        self.size, self.step = float(self.size), float(self.step)  # YAML reads 1e2 as a text
+        self.names = square_names(self.ends)
+
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        item, names = dict(data), square_names(self.ends)
+        item = dict(data)
         image, logits = item["image"], convert_to_tensor(item["pred"], track_meta=False).float().cpu()
         affines = slice_affines(image, item.get("slice_affines"))
         probabilities = logits.permute(3, 0, 1, 2).softmax(dim=1)
@@ -68,7 +72,7 @@ class FindPositionsd(Transform):
                     "residual_mm": round(residual, 2) if math.isfinite(residual) else None,
                     "centres": {
                         name: [round(value, 2) for value in centre.tolist()] if here else None
-                        for name, centre, here in zip(names, centres, seen, strict=True)
+                        for name, centre, here in zip(self.names, centres, seen, strict=True)
                     },
                 }
             )
@@ -84,7 +88,7 @@ class FindPositionsd(Transform):
         for entry in slices:
             if refused or not entry["trusted"]:
                 # unreliable positions are not returned as numbers
-                entry["centres"] = dict.fromkeys(names)
+                entry["centres"] = dict.fromkeys(self.names)
                 labels[..., entry["slice"]] = 0
         item["positions"] = {
             "note": RESEARCH_ONLY,

@@ -166,7 +166,8 @@ def _processor_minutes(job: Path) -> float | None:
     try:
         if "resuming after epoch" in job.with_suffix(".log").read_text(errors="replace"):
             return None
-        user, system = job.with_suffix(".time").read_text().split()
+        # the shell writes numbers as the machine's locale does
+        user, system = job.with_suffix(".time").read_text().replace(",", ".").split()
         return (float(user) + float(system)) / 60
     except (OSError, ValueError):
         return None  # an older study
