@@ -320,7 +320,7 @@ def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, m
         "verdict": "plane", "reasons": [], "origin": [40, 40, 10], "normal": [1, 0, 0], "agreement": 0.9,
         "slices_that_disagree": [1, 3], "slices_without_a_line": [], "within_deg": 5.56, "within_mm": 1.7,
     }  # fmt: skip
-    none = dict.fromkeys(sure) | {"verdict": "no plane", "reasons": ["peak 0.10, at least 0.5 is needed"]}
+    none = dict.fromkeys(sure) | {"verdict": "no plane", "reasons": ["peak 0.10, but must be at least 0.5"]}
     plan = {"slices": 3, "bounds_measured_on": "9 phantom exams", "views": {"2ch": sure, "4ch": none}}
 
     def planned(bundle, settings):
@@ -337,7 +337,7 @@ def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, m
     within += "; from one phase: the bounds do not include the heart's motion; slices 1 and 3 disagree"
     assert "Exam heart, 3 slices\n" in outcome.output
     assert f"  2ch: plane, agreement 0.90; {within}\n" in outcome.output
-    assert "  4ch: no plane; peak 0.10, at least 0.5 is needed, agreement -\n" in outcome.output
+    assert "  4ch: no plane; peak 0.10, but must be at least 0.5, agreement -\n" in outcome.output
     text = (tmp_path / "out/heart/index.html").read_text()
     assert (
         f'<td class="text">{html.escape(within)}</td>' in text
@@ -354,7 +354,7 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
         "verdict": "plane", "reasons": [], "origin": [40, 40, 10], "normal": [1, 0, 0], "agreement": 0.9,
         "slices_that_disagree": [], "slices_without_a_line": [], "within_deg": None, "within_mm": None,
     }  # fmt: skip
-    none = dict.fromkeys(made) | {"verdict": "no plane", "reasons": ["peak 0.10, at least 0.5 is needed"]}
+    none = dict.fromkeys(made) | {"verdict": "no plane", "reasons": ["peak 0.10, but must be at least 0.5"]}
     bounded = made | {"within_deg": 31.0, "within_mm": 6.5}
     far = made | {"within_deg": 31.0, "within_mm": 4.5}
     plan = {
@@ -510,7 +510,7 @@ def test_what_is_no_short_axis_is_refused(command, real_data, tmp_path):
     outcome = run(command, real_data / "phantom_philips", "-o", tmp_path / "out")
     assert outcome.exit_code == 1 and not (tmp_path / "out").exists()
     assert f"planewise {command}: no stack here can be the short axis of a heart; name the folder" in outcome.output
-    assert "it has fewer than 5 phases, so it is not a cine, no name mentions a heart" in outcome.output
+    assert "it has fewer than 5 phases, so it is not a cine; no name mentions a heart" in outcome.output
     assert "--min_obliquity 0" in outcome.output
 
 

@@ -25,7 +25,7 @@ def plane(offset=0.0, degrees=0.0, sd=0.0, offset_sd=0.0):
     return {"2ch": {"verdict": "plane", "reasons": [], **known, "angle_sd_deg": sd, "offset_sd_mm": offset_sd}}
 
 
-def none(reason="peak 0.10, at least 0.5 is needed"):
+def none(reason="peak 0.10, but must be at least 0.5"):
     unknown = dict.fromkeys(("origin", "normal", "angle_sd_deg", "offset_sd_mm", "within_deg", "within_mm"))
     return {"2ch": {"verdict": "no plane", "reasons": [reason], **unknown}}
 

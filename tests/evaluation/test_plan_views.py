@@ -197,7 +197,7 @@ def test_limits_are_settings(stack):
     image, heatmaps, *_ = stack
     assert plan(image, heatmaps * 0.7)["plan"]["views"]["2ch"]["verdict"] == "plane"
     assert plan(image, heatmaps * 0.7, min_peak=0.8)["plan"]["views"]["2ch"]["reasons"] == [
-        "peak 0.70, at least 0.8 is needed"
+        "peak 0.70, but must be at least 0.8"
     ]
 
 
@@ -267,10 +267,10 @@ def test_every_number_of_a_plan_is_the_planes_own(stack, monkeypatch):
     }
     refused = found["views"]["4ch"]
     assert refused["reasons"] == [
-        "peak 0.45, at least 0.6 is needed",
-        "agreement 0.55, at least 0.63 is needed",
-        "residual 12.50, at most 11 is needed",
-        "spread 13.50, at most 12 is needed",
+        "peak 0.45, but must be at least 0.6",
+        "agreement 0.55, but must be at least 0.63",
+        "residual 12.50, but must be at most 11",
+        "spread 13.50, but must be at most 12",
     ]
     numbers = [refused[name] for name in ("peak", "agreement", "residual_mm", "spread_deg", "slices")]
     assert numbers == [0.45, 0.55, 12.5, 13.5, 7] and refused["origin"] is None

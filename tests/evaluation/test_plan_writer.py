@@ -35,7 +35,7 @@ def output() -> dict:
         "views": {
             "2ch": view([24.0, 0, 0], [1.0, 0, 0], residual_mm=1.25, spread_deg=2.5, agreement=0.875),
             "4ch": view(None, None, residual_mm=20.0, spread_deg=2.5, agreement=0.5)
-            | {"verdict": "no plane", "reasons": ["residual 20.00, at most 12 is needed"]},
+            | {"verdict": "no plane", "reasons": ["residual 20.00, but must be at most 12"]},
         },
     }
     affine = torch.diag(torch.tensor([2.0, 2, 8, 1], dtype=torch.float64))
@@ -61,7 +61,7 @@ def test_files_and_picture_hold_the_plans_numbers(output, tmp_path, monkeypatch)
     assert [axes.get_title() for axes in (first, second)] == ["slice 1: location 0.25", "slice 2: location 0.75"]
     title = title_of(figure)
     assert "2ch: plane (residual 1.25 mm, spread 2.5 deg, agreement 0.875)" in title
-    assert "4ch: no plane (residual 20.00, at most 12 is needed)" in title and title.startswith("Exam aa. Research")
+    assert "4ch: no plane (residual 20.00, but must be at most 12)" in title and title.startswith("Exam aa. Research")
     for axes in (first, second):
         (line,) = axes.get_lines()
         assert line.get_xdata().tolist() == [12, 12], "the refused plane has no line"

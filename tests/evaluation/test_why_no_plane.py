@@ -84,12 +84,12 @@ def test_a_plane_at_the_limits_is_one():
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("peak", 0.494, "peak 0.49, at least 0.5 is needed"),
-        ("agreement", 0.55, "agreement 0.55, at least 0.6 is needed"),
-        ("residual", 12.5, "residual 12.50, at most 12 is needed"),
-        ("spread", 10.1, "spread 10.10, at most 10 is needed"),
-        ("spread", math.nan, "spread not known, at most 10 is needed"),
-        ("peak", math.nan, "peak not known, at least 0.5 is needed"),
+        ("peak", 0.494, "peak 0.49, but must be at least 0.5"),
+        ("agreement", 0.55, "agreement 0.55, but must be at least 0.6"),
+        ("residual", 12.5, "residual 12.50, but must be at most 12"),
+        ("spread", 10.1, "spread 10.10, but must be at most 10"),
+        ("spread", math.nan, "spread not known, but must be at most 10"),
+        ("peak", math.nan, "peak not known, but must be at least 0.5"),
     ],
 )
 def test_a_plane_beyond_a_limit_is_none(name, value, reason):

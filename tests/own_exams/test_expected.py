@@ -20,7 +20,7 @@ from tests.exams.conftest import write_usual_exam
 from tests.expected_text import items_in_brief, masked, readable, text_of_dicom, text_of_page
 from tests.own_exams.test_segment_datalist import bundle, exams, heart  # noqa: F401  (fixtures)
 
-FAINT, FLAT = "peak 0.42, at least 0.5 is needed", "the slices lie 0.0 deg from axial"
+FAINT, FLAT = "peak 0.42, but must be at least 0.5", "the slices lie 0.0 deg from axial"
 #: Maps each exam's folder to the angles and distances of the planned planes of 2ch and 4ch from the acquired ones
 #: (degrees, mm), and to their error bounds; None for a view without a plane.
 PLANNED = {

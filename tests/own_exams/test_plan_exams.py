@@ -19,8 +19,8 @@ from planewise.phantoms import UNLABELLED
 
 FLAT, FAINT, FAR = (
     "the slices lie 0.0 deg from axial",
-    "peak 0.42, at least 0.5 is needed",
-    "residual 13.00, at most 12 is needed",
+    "peak 0.42, but must be at least 0.5",
+    "residual 13.00, but must be at most 12",
 )
 
 

@@ -129,7 +129,7 @@ class PlanViewsd(Transform):
             plan["order"] = round(order, 3)
             strength = order_strength(order, self.mapping)
             if self.min_order is not None and not strength >= self.min_order:
-                reasons.append(f"order of the locations {strength:.2f}, at least {self.min_order:g} is needed")
+                reasons.append(f"order of the locations {strength:.2f}, but must be at least {self.min_order:g}")
         plan["views"] = {plane.view: self._judge(plane, reasons) for plane in planned}
         if self.phase_plans and (others := self.phase_plans.get(loaded_name(image))):
             plan["views"] = join_phases(json_values(plan["views"]), others, self.joint_bounds, self.phases_apart)

@@ -44,7 +44,7 @@ def why_no_plane(
         ("spread", spread, spread <= max_spread, f"at most {max_spread:g}"),
     )
     return [
-        f"{name} {'not known' if math.isnan(value) else f'{value:.2f}'}, {limit} is needed"
+        f"{name} {'not known' if math.isnan(value) else f'{value:.2f}'}, but must be {limit}"
         for name, value, kept, limit in judged
         if not kept
     ]

@@ -266,7 +266,7 @@ def _why_no_short_axis(stack: Stack) -> str:
         lacks.append("no name mentions a heart")
     if is_straight(stack.normal):
         lacks.append("it is straight axial, coronal or sagittal")
-    return f"{why}; {', '.join(lacks)}"
+    return f"{why}; {'; '.join(lacks)}"
 
 
 def _tell_what_is_left(result: Recognition, stacks: list[Stack], planes: list[Candidate]) -> None:

@@ -124,7 +124,7 @@ def _choose_sagittal(
         what = "a localizer, " if not proper else ""
         notes.append(
             f"no sagittal stack with enough confidence: the most likely is {what}"
-            f"{contrasts[best].found or 'of unknown contrast'} ({confidence:.3f}, at least {MIN_CONFIDENCE:g} is needed); "
+            f"{contrasts[best].found or 'of unknown contrast'} ({confidence:.3f}, but must be at least {MIN_CONFIDENCE:g}); "
             "--contrast any takes it anyway"
         )
         result.confidence = confidence
