@@ -107,7 +107,7 @@ def _serve(listener: socket.socket, executable: str, hidden: str, *imported: str
     for name in imported:
         importlib.import_module(name)
     sys.executable = executable
-    # the system removes ended child processes, because this process never waits for them
+    # this process never waits for its children, so the system must remove those that have ended
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.collect()
     gc.freeze()

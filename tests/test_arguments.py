@@ -15,8 +15,8 @@ import pytest
 
 from tests.conftest import ROOT
 
-#: Functions whose arguments a library or a table prescribes: Ignite and PyTorch, MONAI's readers, `lru_cache` with a file's
-#: time, and tables of functions of which some need less.
+#: Arguments that a function has only to fit a signature that others define: Ignite, PyTorch, MONAI's readers, `lru_cache`
+#: with a file's time, and tables of functions, some of which do not use every argument.
 GIVEN_BY_OTHERS = {
     "engine", "ctx", "types", "frame", "vr", "length", "img", "worker", "modified", "home", "version", "config",
 }  # fmt: skip

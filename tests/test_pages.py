@@ -30,7 +30,7 @@ PAGES = [
     *sorted((ROOT / "bundles").glob("*/docs/README.md")),
 ]
 NOTEBOOKS = sorted((ROOT / "tools/docs/notebooks").glob("*.ipynb"))
-#: Settings that make the tutorial's commands fast, by the beginning of the command.
+#: Maps the beginning of a tutorial command to settings that make it fast.
 SMALLER = {
     "planewise phantom": " --workers 1 --exams 6 --phases 2 --set spacing=3.6,4.2",
     "planewise index work/tutorial/pacs ": " --split 0.4 0.3 0.3",

@@ -34,7 +34,9 @@ def unchanged_as_answer(parser) -> float:
 
 
 def test_it_learns_on_phantoms_and_not_with_its_loss_turned(phantoms, tmp_path):
-    """Errors on exams that the network has not seen; predicting a slice's mean has an error of 1, the slice's variance."""
+    """Errors on exams that the network has not seen. Slices have unit variance, so a network that always predicts a slice's
+    mean has an error of 1.
+    """
     torch.manual_seed(0)
     parser = parser_of(GENESIS, phantoms.cardiac.unlabelled, tmp_path / "right", **QUICK)
     trainer, evaluator = (parser.get_parsed_content(key) for key in ("train#trainer", "validate#evaluator"))

@@ -137,7 +137,7 @@ def test_a_number_is_declared_or_like_another_bundles():
 @pytest.mark.parametrize("name", [name for name in BUNDLES if name.startswith("pretext_")])
 def test_every_pretext_declares_values_for_each_kind_of_images(name):
     """The declared values cover `train.yaml` and the overlays for other images."""
-    if name == "pretext_cardiac_lax_position":  # it declares no values, like train.yaml of the short-axis bundle
+    if name == "pretext_cardiac_lax_position":  # like the short-axis bundle's train.yaml, it declares no values
         return
     folder = ROOT / "bundles" / name / "configs"
     overlays = {file for file in ("knee.yaml", "photograph.yaml", "2d.yaml", "3d.yaml") if (folder / file).is_file()}

@@ -366,8 +366,8 @@ def test_only_known_bundles_differ_from_all_others():
             if len(bundles[where, argument, value]) == 1 and not elsewhere and "_target_" not in value:
                 found[name][f"{where[2]}.{argument}"] = value
     assert found == ONLY, (
-        "only one bundle has this value. Correct it if it is a slip; otherwise add it to ONLY. Remove values from ONLY that "
-        "several bundles now have"
+        "only one bundle has this value. Correct it if it is a slip; otherwise add it to ONLY. If several bundles now "
+        "have a value, remove it from ONLY"
     )
 
 

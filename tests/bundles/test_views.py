@@ -167,7 +167,9 @@ def test_a_batch_of_one_slice_says_what_to_change(phantoms, tmp_path):
 
 
 def test_the_rate_of_simsiams_predictor_stays_while_the_others_falls(tmp_path):
-    """Chen and He 2021, section 4.2: the rate follows half a cosine, and half of it has passed after 2 of 4 epochs."""
+    """Chen and He 2021, section 4.2: the learning rate follows half a period of a cosine, so after 2 of 4 epochs it is half
+    its first value; the predictor's rate stays.
+    """
     parser = parser_of("pretext_simsiam", tmp_path, tmp_path, max_epochs=4, learning_rate=0.5)
     learner, optimizer, schedule = (parser.get_parsed_content(key) for key in ("learner", "optimizer", "lr_scheduler"))
     optimizer.step()

@@ -78,7 +78,7 @@ def test_puzzles_of_volumes_resume_bit_equal(puzzles, phantoms, tmp_path):
 
 
 def test_the_tiles_of_a_volume_reach_the_network_in_the_order_of_the_bundles_permutations(phantoms, tmp_path):
-    """The tiles are compared with a loop over the volume's cells, with the file and the config unchanged."""
+    """Compare the tiles with a loop over the volume's cells; the permutations are those of the bundle's file."""
     folder = ROOT / "bundles" / JIGSAW
     parser = ConfigParser(
         ConfigParser.load_config_files([str(folder / "configs" / n) for n in ("train.yaml", "3d.yaml")])

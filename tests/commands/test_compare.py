@@ -121,13 +121,14 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
     file.write_text(file.read_text().replace("max_epochs: 160", "max_epochs: 3"))
     outcome = asked(folders, "--no-measure", "--draws", "2", "--yes")
     assert outcome.exit_code == 0 and started == [[str(ROOT / "tools/demo"), "--configfile", str(file)]]
-    kept = "study.yaml differs from what you ask for now in overrides; it is kept as it is"
+    kept = "study.yaml has other values of overrides than you ask for now; it is kept as it is"
     assert kept in outcome.output and "max_epochs: 3" in file.read_text()
     # as long as nothing has been trained, another study may replace it, with other datalists
     outcome = asked(folders, "--no-measure", "--draws", "2", answer="n\nn\n")
     assert kept in outcome.output and "max_epochs: 3" in file.read_text()
     outcome = asked(folders, "--no-measure", "--draws", "2", "--counts", "1", answer="y\nn\n")
-    assert "study.yaml differs from what you ask for now in overrides and label_counts. Replace it?" in outcome.output
+    other = "study.yaml has other values of overrides and label_counts than you ask for now"
+    assert f"{other}. Replace it?" in outcome.output
     assert "13 trainings" in outcome.output and yaml.safe_load(file.read_text())["label_counts"] == [1]
     assert "unlabelled: 24 exams" in outcome.output and "is kept; delete it" not in outcome.output
     (folders / "out/logs").mkdir()

@@ -1,4 +1,6 @@
-"""Test that exams without a grade are counted and left out, and that having none with a grade is an error."""
+"""Test that exams without a grade are counted and left out, and that it is an error if grades are required and no exam
+has one.
+"""
 
 import logging
 

@@ -55,7 +55,7 @@ def test_it_tells_of_exams_and_weights_once(bundle, capfd):
 
 
 def test_settings_are_overrides_and_none_is_none(bundle, tmp_path):
-    """Settings from Python count as given on the command line, so that the settings of the weights' run do not replace
+    """Settings passed from Python count as command-line settings, so the settings of the weights' run do not replace
     them.
     """
     tells = "$@log.info('exam x: %s %s %s %s', @phases, @section, type(@input).__name__, sys.argv[1:])"

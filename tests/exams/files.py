@@ -130,7 +130,7 @@ def write_enhanced_ct(path: Path, values: np.ndarray, rescale, gap=3.0, **tags) 
 
     Args:
         path: to write.
-        values: Hounsfield units, ``(columns, rows, slices)``, from the feet on.
+        values: Hounsfield units, ``(columns, rows, slices)``, slices from feet to head.
         rescale: slope and intercept of all frames, or a list with one pair for each frame.
         gap: mm between slices; 0 for images of one slice.
         tags: further tags, as for MR.

@@ -222,7 +222,7 @@ def test_of_parallel_long_axis_slices_the_one_on_the_axis_is_the_view():
     assert found.views["4ch"].slice == 1
 
 
-# every slice of a small stack may be the view, but only one slice of a large stack
+# in a small stack, every slice is a candidate for the view; in a large one, only one slice is
 @pytest.mark.parametrize("count", [5, 9])
 def test_slices_parallel_to_a_view_are_left_out_with_a_note(count):
     stacks, middle = heart(np.random.default_rng(8), ("2ch", "4ch"), tilt=5, roll=5)

@@ -227,4 +227,4 @@ def test_one_cohort_for_all_pretexts(tmp_path):
     assert len(result.datalist["exams"]) == 2, "the list keeps the exam, with the reason"
     notes = [note for exam in result.datalist["exams"].values() for note in exam["left_out"]]
     assert "no 2ch plane: left out by --all-views" in notes
-    assert result.warnings[-1] == "1 exam without the planes of all target views: left out"
+    assert result.warnings[-1] == "1 exam left out, because a target view has no plane"

@@ -150,7 +150,9 @@ def test_of_copies_the_one_with_a_grade_is_kept(tmp_path):
 
 
 def test_the_worse_eye_says_which_group_a_patient_belongs_to(tmp_path):
-    """Groups are split in equal proportions, so a patient with one healthy eye must count with the other eye's grade."""
+    """Groups are split in equal proportions, so a patient with one healthy eye must be in the group of the other
+    eye's grade.
+    """
     grades = {"1_left": 0, "1_right": 4, "2_left": 3, "2_right": 1, "3_left": 0, "3_right": 0, "4_left": 2}
     for value, name in enumerate([*grades, "4_right", "5_left"]):
         photograph(tmp_path / f"{name}.png", value)
@@ -224,7 +226,7 @@ def test_tables_that_are_none_or_disagree(tmp_path):
     assert problems["the grade is not a whole number of 0 or more (diagnosis): left out"] == "c"
     assert problems["it has no header row, such as image,grade: not read"] == "headless.csv"
     assert problems["it cannot be read as CSV"] == "odd.csv"
-    assert problems["its first row is not a header of different names: not read"] == "merged.csv, twice.csv"
+    assert problems["its first row repeats a name or has only one: not read"] == "merged.csv, twice.csv"
     assert problems["a row without a name, or with more cells than the header: not used"] == "a,2,5, ,1"
     with pytest.raises(InputError, match="there is no such file"):
         index(tmp_path, classes=tmp_path / "absent.csv")

@@ -48,8 +48,8 @@ def found(*lines: torch.Tensor, agreement=None, peak=None) -> SliceLines:
 
 
 def test_two_lines_that_are_turned_against_each_other():
-    """By symmetry, the plane lies between them; each line is rotated away from it by its own angle, or by 40 sin(3 deg) at 40
-    mm from the middle.
+    """By symmetry, the plane lies midway between the lines: each is rotated away from it by 3 degrees, and so lies
+    40 sin(3 deg) mm from it at 40 mm from the middle.
     """
     (plane,) = plan_planes(found(upright(3), upright(-3)), stack(2), SHAPE, ["2ch"])
     assert plane.view == "2ch" and plane.slices == 2

@@ -102,7 +102,7 @@ def test_weights_are_drawn_by_he(encoder, fan):
     [
         (
             AlexNetEncoder((4, 6, 8, 8, 10)),
-            "lacks features.3.weight.*of a VGG, of which VGG16 needs configs/vgg16.yaml",
+            "lacks features.3.weight.*of a VGG; for VGG16, put configs/vgg16.yaml",
         ),
         (VggEncoder(SMALL, (2, 2, 2, 2, 2)), "lacks features.15.weight"),
         (VggEncoder((8, 6, 8, 10, 12)), r"features.0.weight is \(4, 3, 3, 3\) there and \(8, 3, 3, 3\) here"),
@@ -113,7 +113,7 @@ def test_a_file_of_another_network_says_what_to_change(encoder, message, tmp_pat
     with pytest.raises(InputError, match=message):
         load_imagenet(EmbeddingNet(encoder), tmp_path / "vgg16.pth")
     net = SliceNet(UNetEncoder((4, 8)), UNetDecoder((4, 8)), 4)
-    with pytest.raises(InputError, match="nothing in .* fits.*of a VGG, of which VGG16 needs configs/vgg16.yaml"):
+    with pytest.raises(InputError, match="nothing in .* fits.*of a VGG; for VGG16, put configs/vgg16.yaml"):
         load_pretrained(net, tmp_path / "vgg16.pth")
 
 

@@ -105,7 +105,7 @@ def files_of(folder: Path):
 
 @pytest.mark.parametrize("torchscript", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_same_input_gives_the_same_bytes(torchscript, run, tmp_path):
-    """This includes TorchScript, in which paths of sources and names of classes depend on where and when it is made."""
+    """This includes TorchScript files, whose source paths and class names depend on where and when they are made."""
     first = package_bundle(source(NAME), run, tmp_path / "a", torchscript=torchscript, **SAID)
     copy = shutil.copytree(run, tmp_path / "longer name of a run")
     second = package_bundle(source(NAME), copy / "models/model.pt", tmp_path / "b", torchscript=torchscript, **SAID)

@@ -108,7 +108,7 @@ def masks(folder):
 
 
 def test_a_server_may_forget_scripts_between_building_transforms_and_calling_them(packaged, few_phantoms, monkeypatch):
-    """MONAI Label does this; for a folder of DICOM files, a function of the loader needs the indexer."""
+    """MONAI Label does this. To read a folder of DICOM files, the loader then still needs the indexer from these scripts."""
     name = "pretext_cardiac_location"
     done = packaged(name)
     folder = str(done.folder)

@@ -12,8 +12,8 @@ SETTINGS = {"keys": "image", "pixdim": [1.3, 1.7, -1.0], "mode": 3, "padding_mod
 
 
 def volume(shift: float = 0.0, turn: float = 0.0, channels: int = 1, slices: int = 9) -> MetaTensor:
-    """Noise on an oblique grid; slices are shifted one after the other in their plane (mm), and rows and columns are not
-    quite perpendicular (radians).
+    """Noise on an oblique grid. Each slice is shifted in its plane (mm) relative to the slice before it, and rows and columns
+    are not quite perpendicular (radians).
     """
     affine = np.eye(4)
     rotation = Rotation.from_euler("xyz", [0.3, -0.5, 0.8]).as_matrix()

@@ -115,7 +115,8 @@ def check(where: torch.Tensor, inside: torch.Tensor, labels: torch.Tensor, centr
     """Check that every pixel has the class of its position in the patient.
 
     Args:
-        where: ``(3, i, j)``, mm from the crossing in patient space, as carried by the image.
+        where: ``(3, i, j)``, position of each pixel in patient space relative to the crossing, mm, from the transformed
+            image's channels.
         inside: ``(i, j)``, bool, not filled by the transform.
         labels: ``(i, j)``.
         centres: ``(9, 3)``.

@@ -130,7 +130,7 @@ def test_finished_trainings_are_compared_by_what_determines_their_result(tmp_pat
         "job.json records the setting of the command line"
     )
 
-    # of the lists of a command line, Snakemake reads every element as a text
+    # Snakemake reads every element of a list on the command line as text
     draws = ["--config", "draws=[0,1,2]", "label_counts=[1]"]
     assert jobs(study(tmp_path / "first", *draws, **seeded))["finetune"] == 6
     for draws in ("[one]", "[1.5]", "10", "[0,...,19]"):

@@ -52,7 +52,7 @@ def test_a_misspelt_pretext_fails_the_dry_run_with_the_names_there_are(tmp_path)
 
 def test_the_cluster_gets_what_each_job_needs(tmp_path):
     config = paper_study("table3_table4.yaml", tmp_path) | {"resources": {"finetune": {"runtime": 90, "mem_mb": 9000}}}
-    # the profile without the submitting plugin and its settings; the plan itself has each job's resources
+    # leave the SLURM plugin and its settings out of the profile: the dry run lists each job's resources without them
     settings = yaml.safe_load((PROFILES / "slurm/config.yaml").read_text())
     (tmp_path / "profile").mkdir()
     kept = {key: value for key, value in settings.items() if not key.startswith("slurm-")}

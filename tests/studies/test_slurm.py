@@ -29,8 +29,8 @@ EPOCHS = 20
 
 @pytest.fixture
 def cluster(tmp_path) -> Iterator[Callable[[], dict[str, str]]]:
-    """Start the parts of a cluster that are not running, in ``cluster`` in the test's folder; returns the environment for its
-    users.
+    """A function that starts the missing daemons of a cluster in the test's folder ``cluster``, and returns the environment
+    for commands that use the cluster.
     """
     pytest.importorskip("snakemake_executor_plugin_slurm")
 

@@ -31,8 +31,8 @@ def config_of(name):
 
 @pytest.mark.parametrize("name", STUDIES_OF)
 def test_its_jobs(name, tmp_path):
-    """Each pretext in 3D and in 2D, fine-tuned in the same number of dimensions; the tumours' bundle learns the tissues. The
-    demo of the tumours is only in 3D, with two learning rates.
+    """Each pretext is pretrained in 3D and in 2D and fine-tuned in the same number of dimensions; the tumour bundle is also
+    pretrained on masks of tissues (`supervised`). The tumour demo is only in 3D, with two learning rates.
     """
     demo, target, flat = "time" in config_of(name), STUDIES_OF[name], name != "volumes"
     config = config_of(name) if demo else paper_study(f"{name}.yaml", tmp_path)

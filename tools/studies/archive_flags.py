@@ -3,8 +3,8 @@
 The program writes phantom exams of five phases in settings that the weights have not seen, with a technologist's usual
 errors, and plans them as `planewise plan` does. Then it moves the 2ch and 4ch views in the headers of the files: it turns
 both about the line in which they cross, or shifts them along their normals. The archive compares recognised views with the
-plan: for each movement, the program prints how many of these are flagged. Of the other views, it prints how many are named
-because the name of their series does not fit their plane.
+plan: for each movement, the program prints how many of these are flagged. For views that are not recognised, it prints how
+many the archive reports because the name of their series does not fit their plane.
 
     python -m tools.studies.archive_flags
 """

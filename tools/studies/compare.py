@@ -389,7 +389,7 @@ def write(
         other = [key for key in study | there if there.get(key) != study.get(key)]
         if not other:
             return there
-        question = f"{file} differs from what you ask for now in {listed(other)}"
+        question = f"{file} has other values of {listed(other)} than you ask for now"
         if (file.parent / "logs").exists() or not replace(f"{question}. Replace it?"):
             print(f"{question}; it is kept as it is. To start again, delete it or name another folder with -o")
             return there

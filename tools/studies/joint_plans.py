@@ -118,7 +118,10 @@ def main() -> None:
             print(
                 f"| {view} {name} | {bound.base:.3f} {unit} | {bound.factor:.3f} | {kept} of {len(other)} |", flush=True
             )
-    print(f"\n| later phases from the joint plane | {USUAL} of 100 within | phases of the other half within |")
+    print(
+        f"\n| distance of later phases from the joint plane | limit that {USUAL} of 100 phases of one half keep "
+        "| phases of the other half within this limit |"
+    )
     print("|---|---|---|")
     for view in dict.fromkeys(plane.view for plane in joint):
         half, other = (

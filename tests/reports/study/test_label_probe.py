@@ -30,7 +30,7 @@ def test_every_encoder_is_compared_with_the_random_one(tmp_path):
         ["untrained", "0.500", "0.650 (0.071)"],
         ["SimCLR", "0.050 (0.071)", "0.300 (0.141)"],
     ]
-    differences = tables["Paired differences in kappa of the linear probe from untrained"][1:]
+    differences = tables["Paired differences from untrained in kappa of the linear probe"][1:]
     assert [row[:2] for row in differences] == [
         ["9, SimCLR minus untrained", "+0.200"],  # of the second draw, which both have
         ["18, SimCLR minus untrained", "+0.150"],

@@ -117,11 +117,11 @@ def test_several_methods_with_two_seeds_make_one_measure():
     assert [row[:2] for row in rows] == [["4, multitask again", "+0.030"], ["4, SimCLR again", "-0.040"]]
     assert note.startswith(
         "Each row is a method that was pretrained again from another seed, minus the first run of this method: they differ "
-        "only by chance. Another seed may therefore change a method's mean Dice by 0.108 with 4 labelled, and the "
-        "difference of two pretrained methods by 0.152 with 4 labelled. These"
+        "only by chance. Another seed may therefore change a method's mean Dice by up to 0.108 with 4 labelled. The "
+        "difference between two pretrained methods may change by up to 0.152 with 4 labelled. Differences that"
     )
     # SimCLR again, which is +.170 over scratch, is not listed
-    assert note.endswith("larger than that: 4: SimCLR minus scratch.")
+    assert note.endswith("larger than such a change: with 4 labelled, SimCLR minus scratch.")
     # with a single exam, only one method was repeated, and BYOL's +.105 is significant but no larger
     one_more = {
         ("multitask", 1): {0: 0.3, 1: 0.4},
@@ -136,7 +136,10 @@ def test_several_methods_with_two_seeds_make_one_measure():
 def test_rows_are_named_by_their_number_of_labelled_exams():
     rows = [(1, "simclr", "none"), (4, "byol", "none"), (4, "vgg16_full_full", "none"), (9, "byol", "simclr")]
     rows.append((9, "byol", "none"))
-    said = "1: SimCLR minus scratch; 4: BYOL, VGG, full-full minus scratch; 9: BYOL minus SimCLR, BYOL minus scratch"
+    said = (
+        "with 1 labelled, SimCLR minus scratch; with 4 labelled, BYOL minus scratch and VGG, full-full minus scratch; "
+        "with 9 labelled, BYOL minus SimCLR and BYOL minus scratch"
+    )
     assert paired._by_labels(paired.Compared(*row) for row in rows) == said
 
 

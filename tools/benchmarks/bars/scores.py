@@ -47,7 +47,7 @@ def measure(options: Options) -> list[Bar]:
     rows, columns, slices = volumes[0].shape
     size = f"{rows} x {columns} x {slices}, {len(STRUCTURES)} structures"
     note = f"{each['ours']:.1f} and {each['monai']:.1f} ms a volume of {size}"
-    name = "scores of a volume / MONAI's, a mask at a time"
+    name = "scores of a volume / scores by MONAI's functions, one structure at a time"
     return [Bar(GROUP, name, *ratio(times, "ours", "monai"), limit=0.2, note=note)]
 
 

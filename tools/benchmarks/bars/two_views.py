@@ -87,7 +87,7 @@ def _nt_xent(options: Options) -> list[Bar]:
     few = replace(options, repetitions=2)
     device = torch.device(options.device)
     times = interleaved({"ours": _ours(pairs, device), "MONAI": _monai(pairs, device)}, few, warmup=1)
-    note = f"{2 * pairs} x 128; MONAI's would need {_needed(many) / 2**30:.0f} GiB for {2 * many}"
+    note = f"{2 * pairs} x 128; for {2 * many} views, MONAI's loss would need {_needed(many) / 2**30:.0f} GiB"
     name = "NT-Xent / MONAI's ContrastiveLoss"
     alone = interleaved({"ours": _ours(many, device)}, options, warmup=1)["ours"]
     return [

@@ -153,7 +153,7 @@ def _bars(run: Run, folder: Path, options: Options) -> list[Bar]:
 
 
 def _datalist(run: Run, folder: Path) -> Path:
-    """Phantom exams, the first of them for training and the others for validation."""
+    """Write phantom exams: the first ``run.exams[0]`` are for training, the others for validation."""
     population = LABELLED if run.labelled else UNLABELLED
     population = population.at_size("demo" if "demo.yaml" in run.configs else "paper").with_values(phases=2)
     recipe = Recipe("acdc" if run.labelled else "dsbcc", 31, population)

@@ -128,7 +128,8 @@ def _seeds(*shape: int) -> Tensor:
 
 
 def _stacked(values: list[Any], like: Tensor | None, device: torch.device) -> Any:
-    """The values of all items as one entry, of the batch's type and device; a new entry is moved to the device."""
+    """Stack the values of all items into one entry, with the dtype and device of the entry that it replaces (``like``). An
+    entry that the batch lacked is only moved to ``device``."""
     stacked = default_collate([value.as_tensor() if isinstance(value, MetaTensor) else value for value in values])
     if like is not None:
         return stacked.to(like)

@@ -114,7 +114,7 @@ class _Block:
             torch.lerp(face(0, channel), face(self.far, one), i, out=channel)
 
     def _found(self) -> Tensor:
-        """Indices ``(N,)`` of voxels in a padded volume, from their whole coordinates in the spare arrays."""
+        """Flat indices ``(N,)`` of voxels in a padded volume, from their integer coordinates in ``spare``."""
         i, j, k = self.spare
         # whole numbers up to 2^24 are exact in float32, and adding them is faster than converting each to an integer
         if self.far * self.sides[0] >= 2**24:

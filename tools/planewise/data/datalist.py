@@ -80,7 +80,7 @@ _ITEM: Mapping[str, Form] = {
     "image": (_is_path, "a path"),
     "label": (_is_path, "a path"),
     "affine": (_is_affine, "four rows of four numbers"),
-    "planes": (_are_planes, "an object of views, each with an origin and a normal"),
+    "planes": (_are_planes, "an object that maps each view to its origin and normal"),
     "label_map": _OBJECT,
     "phase": (lambda value: _NAME[0](value) or _NUMBER[0](value), "a number or a name"),
     "location": _NUMBER,
@@ -160,14 +160,15 @@ def _check_forms(path: Path, content: Any) -> None:
         _check(path, exam, _OBJECT, own)
         _check_values(path, exam, _EXAM, own)
         for view, stack in exam.get("stacks", {}).items():
-            _check(path, stack, _OBJECT, f"stack {view:.20} of {own}")
-            _check_values(path, stack, _STACK, f"{view:.20} of {own}")
-            _check_items(path, stack.get("items", []), f"{view:.20} of {own}")
+            place = f"{own}, {view:.20}"
+            _check(path, stack, _OBJECT, place)
+            _check_values(path, stack, _STACK, place)
+            _check_items(path, stack.get("items", []), place)
 
 
 def _check_items(path: Path, items: Sequence[Any], place: str) -> None:
     for number, item in enumerate(items):
-        own = f"item {number} of {place}"
+        own = f"{place}, item {number}"
         _check(path, item, _OBJECT, own)
         if "image" not in item:
             raise InputError(f"{path}: {own} has no image")
@@ -177,7 +178,7 @@ def _check_items(path: Path, items: Sequence[Any], place: str) -> None:
 def _check_values(path: Path, holder: Mapping[str, Any], forms: Mapping[str, Form], place: str = "") -> None:
     for key in forms.keys() & holder.keys():
         if not forms[key][0](holder[key]):  # a datalist may have millions of items
-            _check(path, holder[key], forms[key], f"{key} of {place}" if place else key)
+            _check(path, holder[key], forms[key], f"{place}: {key}" if place else key)
 
 
 def _check(path: Path, value: Any, form: Form, place: str) -> None:

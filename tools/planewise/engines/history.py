@@ -66,7 +66,7 @@ class HistoryHandler:
         log_scores(False)
 
     def _say_what_comes(self, engine: Engine) -> None:
-        """Log the range of epochs before a run's first epoch. In a resumed run, the range begins after the checkpoint."""
+        """Before a run's first epoch, log the range of its epochs. In a resumed run, it begins after the checkpoint."""
         if not self._begun and idist.get_rank() == 0:
             steps, first, last = engine.state.epoch_length, engine.state.epoch, engine.state.max_epochs
             logger.info("training epochs %d to %d, %s each", first, last, count_of(steps, "step"))

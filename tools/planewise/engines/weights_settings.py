@@ -20,8 +20,8 @@ DEFINING = ("network_def", "preprocessing", "inferer", "postprocessing")
 #: Settings to which these keys refer, but which affect only the speed and the precision of inference. Inference keeps its own
 #: values.
 _OF_INFERENCE = ("amp", "batch_size")
-#: Key of the part that makes samples from items. Its ``slices`` and its key of the classes belong to the weights, but its
-#: choice of exams does not.
+#: Key of the part that makes samples from items. Its settings ``slices`` and ``class_key`` belong to the weights; settings
+#: that select exams do not.
 _SAMPLES = "dataset"
 _READ = (*FILES, "input", "section", "num_exams", "phases", "channels")
 #: The key under which a config builds ``network_def``. It differs between configs: training loads a pretext's weights

@@ -89,7 +89,8 @@ def is_straight(normal: np.ndarray) -> bool:
 
 
 def heart_clock(axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors at 0 and 90 degrees of the heart's clock in the plane across the long axis ``axis`` (3,), RAS+.
+    """Unit vectors towards 0 and 90 degrees on the heart's clock. They lie in the plane perpendicular to the long axis
+    ``axis``, ``(3,)``, RAS+.
 
     0 degrees is the right-left axis, projected into the plane across the usual long axis and then turned by the
     shortest rotation that takes the usual long axis to ``axis``.

@@ -96,7 +96,7 @@ def _patients_of(study: str, patients: dict[str, list[Frame]]) -> dict[str, list
     """The frames of a study by patient. If the study's identifier belongs to one patient, all frames are in one group, whose
     name is empty.
 
-    A study's identifier belongs to one patient, and its frames without a PatientID are that patient's. If several
+    Usually a study has one patient, so its frames without a PatientID are assigned to this patient. If several
     patients share it anyway, or if only a folder identifies the study, PatientID decides.
     """
     named = [patient for patient in patients if patient]

@@ -446,7 +446,7 @@ def _warn_of_patients(result: IndexResult, volumes: Sequence[Volume]) -> None:
 
 
 def _warn_of_two_origins(result: IndexResult, masks: Sequence[Path], items: Sequence[dict]) -> None:
-    """Warn if masks of ``--labels`` and the exams' own masks are used together, because the folder lacks some masks."""
+    """Warn if the exams use masks of two origins: those of ``--labels`` and, where it has none, the exams' own."""
     given = {str(path) for path in masks}
     exams: dict[bool, set[str]] = {True: set(), False: set()}
     for item in items:
@@ -530,7 +530,7 @@ def _warn(
             )
     result.warnings += [result.empty] if result.empty else []
     if incomplete:
-        result.warnings.append(f"{count_of(incomplete, 'exam')} without the planes of all target views: left out")
+        result.warnings.append(f"{count_of(incomplete, 'exam')} left out, because a target view has no plane")
         return
     with_stack = [exam for exam in datalist["exams"].values() if main_view in exam["stacks"]]
     other = "labels" if anatomy.one_slice else "locations"

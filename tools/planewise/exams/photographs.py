@@ -217,7 +217,7 @@ def _read_table(path: Path, named: _Names, problems: dict[str, list[str]]) -> di
         return None  # APTOS' test.csv is a list of names
     names = [name for name in lines[0] if name]
     if len({*names}) < len(names) or len(names) < 2:
-        problems["its first row is not a header of different names: not read"].append(path.name)
+        problems["its first row repeats a name or has only one: not read"].append(path.name)
         return None
     header = [name.lower() for name in lines[0]]
     if named.find(lines[0][0]):

@@ -240,7 +240,7 @@ def refuse_many_frames(header: dict, file: BinaryIO, size: int) -> None:
 
     Args:
         header: maps keywords to values, without the frames' own headers.
-        file: open file, positioned at the first sequence of frames' headers.
+        file: open file, positioned at the first sequence that contains headers of frames.
         size: size of the whole file, bytes.
     """
     if int(header.get("NumberOfFrames") or 1) > MOST_FRAMES:

@@ -26,10 +26,10 @@ def duration(seconds: float) -> str:
     return f"{seconds / size:.1f} hours" if unit == "hours" else count_of(max(1, round(seconds / size)), "minute")
 
 
-def listed(words: Iterable[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``; there must be at least one word."""
+def listed(words: Iterable[str], link: str = "and") -> str:
+    """``a``, ``a and b``, ``a, b and c``; there must be at least one word. ``link`` replaces ``and``."""
     *before, last = words
-    return f"{', '.join(before)} and {last}" if before else last
+    return f"{', '.join(before)} {link} {last}" if before else last
 
 
 def some_of(names: Sequence[str]) -> str:

@@ -32,7 +32,9 @@ def nearest_neighbours(features: Tensor, groups: Sequence[object], count: int = 
     names = {name: number for number, name in enumerate(dict.fromkeys(groups))}
     group = torch.tensor([names[name] for name in groups])
     if len(group) - int(torch.bincount(group).max()) < count:
-        raise ValueError(f"{count} neighbours are requested, but for some rows, the other groups have fewer rows")
+        raise ValueError(
+            f"{count} neighbours are requested, but some rows have fewer than {count} rows in other groups"
+        )
     rows = normalize(features - features.mean(dim=0), dim=1)
     found = []
     for part in range(0, len(rows), _ROWS):

@@ -11,7 +11,7 @@ from planewise.errors import InputError
 #: For each type of network: the name of a weight that identifies it, the name of the type, and advice on its config.
 _KINDS = (
     # VGG comes before AlexNet, because it also has the weight that identifies AlexNet
-    ("features.28.weight", "a VGG, of which", "VGG16 needs configs/vgg16.yaml on top of the other configs"),
+    ("features.28.weight", "a VGG;", "for VGG16, put configs/vgg16.yaml on top of the other configs"),
     (
         "features.denseblock1.denselayer1.norm.1.weight",
         "a DenseNet,",

@@ -164,8 +164,8 @@ def stacks_in(
         The stacks, and the exams that are left out.
 
     Raises:
-        InputError: there is no stack; there are only single slices, which cannot be planned or measured; no stack can
-            be a short axis; or ``min_obliquity`` is not an angle.
+        InputError: there is no stack; there are only single slices, which cannot be planned or measured; none of the
+            stacks can be a short axis; or ``min_obliquity`` is not an angle.
     """
     if not path.exists():
         raise InputError(
@@ -319,7 +319,8 @@ class Summary:
 
 @contextmanager
 def asked_for(stacks: Sequence[Mapping[str, Any]], path: Path, whole: bool = True) -> Iterator[Path]:
-    """The ``input`` setting that makes a bundle find the stacks at a path under their current names.
+    """Yield the ``input`` with which a bundle finds the same stacks under the same names: ``path`` itself, or a temporary
+    datalist.
 
     Args:
         stacks: stacks from `stacks_in`.

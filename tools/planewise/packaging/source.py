@@ -20,7 +20,7 @@ from planewise.own_names import OURS, THEIRS
 
 _LINE = 120
 _DOTTED = re.compile(rf"{OURS}(\.\w+)+")
-#: The package's name in an expression of a formatted text.
+#: Matches this package's name in a replacement field of an f-string.
 _INSIDE = re.compile(rf"{{[^}}\"']*\b{OURS}\b")
 
 
@@ -40,7 +40,7 @@ class Source:
 
     def __init__(self, names: Iterable[str]) -> None:
         self.modules: set[str] = set()
-        """Dotted names of the modules, without packages."""
+        """Dotted names of the modules; packages are not included."""
         self.exports: dict[str, set[str]] = {}
         """Maps each subpackage to the names that its ``__init__.py`` must offer."""
         for name in sorted(names):

@@ -29,7 +29,7 @@ def local_shuffle(image: Tensor, window: Tensor, offset: Tensor, keys: Tensor) -
     across = (row + offset[:, :1]) // window[:, :1]
     along = (column + offset[:, 1:]) // window[:, 1:]
     cell = (across[:, :, None] * (columns + 1) + along[:, None, :]).flatten(1)
-    # the n-th position of a window gets the pixel with the n-th key
+    # the n-th position of a window gets the pixel with its n-th smallest key
     places = cell.argsort(dim=1, stable=True)
     pixels = (cell + keys.double()).argsort(dim=1)
     source = torch.empty_like(places).scatter_(1, places, pixels)

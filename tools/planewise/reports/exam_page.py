@@ -287,7 +287,7 @@ def _text(array: np.ndarray) -> str:
 
 
 def _frame(plane: _Plane, levels: np.ndarray, affines: torch.Tensor, middle: torch.Tensor) -> dict[str, Any]:
-    """A plane's square about the organ and, for a planned plane, the stack's image in it."""
+    """The square of a plane around the organ and, for a planned plane, the stack resampled in this square."""
     origin = middle - (middle - plane.origin) @ plane.normal * plane.normal
     # the upward direction follows the stack from slice to slice, as closely as the plane allows
     along = torch.linalg.cross(affines[0, :3, 0], affines[0, :3, 1])

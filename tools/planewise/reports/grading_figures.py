@@ -1,4 +1,4 @@
-"""Pictures of grading: the confusion matrix, and photographs with the decisive places."""
+"""Pictures of grading: the confusion matrix, and photographs next to their saliency maps."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Population(Scan):
     offset_error: float = setting(2.0, "displacement of long-axis planes along their normal, mm")
     coverage: tuple[float, float] = setting(
         (-0.3, 1.0),
-        "how far the stack extends beyond mitral plane and apex, slice distances; negative if it ends before them",
+        "how far the stack extends beyond the mitral plane and the apex, in slice distances; negative if it ends before them",
     )
 
     # scanner and scan

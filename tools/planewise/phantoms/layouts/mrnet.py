@@ -12,7 +12,7 @@ from planewise.phantoms.recipe import Recipe
 TRAIN, VALID = 1130, 120
 
 #: The planes of the real set; `KneePopulation.views` determines how many are written. By default, only sagittal volumes
-#: are written, because later steps read only these, and each other plane would take as long again.
+#: are written, because later steps read only these, and every additional plane would take the same time again.
 PLANES = ("sagittal", "coronal", "axial")
 
 

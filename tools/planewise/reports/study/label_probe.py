@@ -54,9 +54,9 @@ def add(page: Page, study: StudyFolder) -> None:
         ]
         if probe == "linear" and UNTRAINED in found:
             add_differences(
-                page, f"Paired differences in {score} of the linear probe from {UNTRAINED}", scores, compared
+                page, f"Paired differences from {UNTRAINED} in {score} of the linear probe", scores, compared
             )
     page.add(
-        "<p class=note>The intervals cover the choice of the labelled exams. Each row is one pretraining, or "
-        "one random network, so another seed may change it.</p>"
+        "<p class=note>The intervals include only the variation over the draws of the labelled exams. Each row is one "
+        "pretraining, or one random network, so another seed may change it.</p>"
     )

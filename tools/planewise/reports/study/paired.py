@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import t as student
 
-from planewise.exams.words import count_of
+from planewise.exams.words import count_of, listed
 from planewise.reports.methods import method_name
 from planewise.reports.study.numbers import interval, paired_differences
 from planewise.reports.study.page import Page, Row
@@ -221,19 +221,12 @@ def add_differences(
 
 
 def _by_labels(compared: Iterable[Compared]) -> str:
-    """List comparisons by their number of labelled exams: ``"1: SimCLR minus scratch; 4: BYOL, SimCLR minus scratch"``.
-
-    If all comparisons of one number share their baseline, it is stated once.
-    """
-    groups: dict[int, list[Compared]] = {}
+    """List comparisons by their number of labelled exams: ``"with 1 labelled, SimCLR minus scratch; with 4 labelled, BYOL
+    minus scratch and SimCLR minus scratch"``."""
+    groups: dict[int, list[str]] = {}
     for one in compared:
-        groups.setdefault(one.count, []).append(one)
-    texts = []
-    for count, (*before, last) in groups.items():
-        alike = len({one.other for one in groups[count]}) == 1
-        names = [method_name(one.method) if alike else one.without_count for one in before]
-        texts.append(f"{count}: {', '.join([*names, last.without_count])}")
-    return "; ".join(texts)
+        groups.setdefault(one.count, []).append(one.without_count)
+    return "; ".join(f"with {count} labelled, {listed(names)}" for count, names in groups.items())
 
 
 def _add_repeats(
@@ -297,9 +290,9 @@ def _add_repeats(
         for baseline in _BASELINES
     )
     page.add(
-        f"<p class=note>{shown} Another seed may therefore change a method's {name} by {scratch}, "
-        f"and the difference of two pretrained methods by {multitask}. These differences are "
-        "significant over the draws and larger than that: {}.</p>",
+        f"<p class=note>{shown} Another seed may therefore change a method's {name} by up to {scratch}. The difference "
+        f"between two pretrained methods may change by up to {multitask}. Differences that are significant over the draws "
+        "and larger than such a change: {}.</p>",
         _by_labels(larger) or "none",
     )
 

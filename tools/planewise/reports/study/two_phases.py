@@ -156,8 +156,8 @@ def _introduction(runs: FineTunings) -> str:
 
 
 def _in_the_paper() -> str:
-    """For the classification of cropped hearts, state in how many of the paper's pairs pretraining on cropped hearts
-    beats pretraining on whole images."""
+    """State in how many of the paper's combinations of network and data pretraining on cropped hearts beats pretraining on
+    whole images, if cropped hearts are classified."""
     better = [
         f"{_PAPERS_BACKBONES[backbone]} on {table.data}"
         for table, backbone in product(paper_tables.TWO_PHASE_AUC[2], BACKBONES)
@@ -165,9 +165,8 @@ def _in_the_paper() -> str:
     ]
     pairs = len(paper_tables.TWO_PHASE_AUC[2]) * len(BACKBONES)
     return (
-        f"For classifying hearts alone, SimCLR on hearts alone scores higher than SimCLR on whole images in "
-        f"{len(better)} of the paper's "
-        f"{pairs} pairs ({', '.join(better)})."
+        "When hearts alone are classified, pretraining SimCLR on hearts alone scores higher than pretraining it on whole "
+        f"images in {len(better)} of the paper's {pairs} combinations of network and data ({', '.join(better)})."
     )
 
 
@@ -218,11 +217,11 @@ def _add_controls(page: Page, runs: FineTunings) -> None:
     if rows:
         page.table("Frozen features", ["labelled exams, method", "linear layer", "logistic regression"], rows)
         page.add(
-            "<p class=note>Macro AUC on the test exams. The linear layer is the network's own, trained on augmented "
-            "images; the logistic regression is scikit-learn's, on the same features of the images as they are, "
-            "standardised and fitted until it converges. If it scores much higher, the linear layer is not trained "
-            "well. Random is a frozen backbone with its initial weights: a pretraining that scores no higher is of no "
-            "use for this task.</p>"
+            "<p class=note>Macro AUC on the test exams. The linear layer is the one in the network, trained on "
+            "augmented images. The logistic regression is from scikit-learn: it is fitted until it converges, on the "
+            "standardised features of the same images without augmentation. If it scores much higher, the linear layer is "
+            "not trained well. Random is a frozen backbone with its initial weights: a pretraining that scores no higher "
+            "is of no use for this task.</p>"
         )
 
 
