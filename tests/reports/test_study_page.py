@@ -406,9 +406,9 @@ def test_a_legend_of_many_methods_stays_on_the_figure():
     [
         ("models_genesis_again", "Models Genesis again"),
         ("multitask_again", "multitask again"),
-        ("rotation_2d_again", "rotation, 2D again"),
+        ("rotation_2d_again", "rotation (2D) again"),
         ("simclr_dagger", "SimCLR†"),
-        ("supervised_slow", "supervised, lower rate"),
+        ("supervised_slow", "supervised (lower rate)"),
         ("none", "from scratch"),
     ],
 )

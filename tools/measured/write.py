@@ -41,7 +41,7 @@ verdicts and a picture. A study with `files: []` is left out of them; the bundle
       gains: {title: "Hearts, segmentation", score: mean Dice, unit: labelled exams, table: Paired differences in mean Dice}
     - all_gains: tools/docs/results/gains.png
       files: [tools/docs/results.md]
-    - methods: [rotation, "rotation, 2D"]     # a table of these methods' gains in the studies under `of`
+    - methods: [rotation, "rotation (2D)"]     # a table of these methods' gains in the studies under `of`
       of: [volumes, retinopathy]
       files: [bundles/pretext_rotation/docs/README.md]
 

@@ -137,7 +137,7 @@ def test_rows_are_named_by_their_number_of_labelled_exams():
     rows = [(1, "simclr", "none"), (4, "byol", "none"), (4, "vgg16_full_full", "none"), (9, "byol", "simclr")]
     rows.append((9, "byol", "none"))
     said = (
-        "with 1 labelled, SimCLR minus scratch; with 4 labelled, BYOL minus scratch and VGG, full-full minus scratch; "
+        "with 1 labelled, SimCLR minus scratch; with 4 labelled, BYOL minus scratch and VGG (full-full) minus scratch; "
         "with 9 labelled, BYOL minus SimCLR and BYOL minus scratch"
     )
     assert paired._by_labels(paired.Compared(*row) for row in rows) == said

@@ -87,16 +87,18 @@ def test_every_method_has_its_classes_its_epochs_and_its_saliency(study):
     tables, _ = tables_of(two_phases, study)
     assert tables["AUC of each class"][:2] == [
         ["labelled exams, method", "macro AUC", "NOR", "DCM", "accuracy", "test exams", "draws"],
-        ["56, VGG, none-full", "0.550 (0.071)", "0.550 (0.071)", "0.500 (0.000)", "0.250 (0.000)", "30", "2"],
+        ["56, VGG (none-full)", "0.550 (0.071)", "0.550 (0.071)", "0.500 (0.000)", "0.250 (0.000)", "30", "2"],
     ]
     epochs = {row[0]: row[1:] for row in tables["Epochs to converge (Fig. 1)"][1:]}
     # 4 and 6; 3 and none
-    assert epochs["56, VGG, full-full"] == ["5.0 (1.4)", "12.0 (0.0)"] and epochs["56, VGG, segmented-full"][0] == "3.0"
+    assert (
+        epochs["56, VGG (full-full)"] == ["5.0 (1.4)", "12.0 (0.0)"] and epochs["56, VGG (segmented-full)"][0] == "3.0"
+    )
     # only one method's exams had masks; the share at end-systole is unknown
     assert tables["Share of saliency inside the heart"] == [
         ["labelled exams, method", "inside, ED", "heart's share of the image, ED", "inside, ES",
          "heart's share of the image, ES", "exams, ED", "exams, ES"],
-        ["56, VGG, full-full", "0.300 (0.141)", "0.100 (0.000)", "-", "0.080 (0.000)", "28", "27 to 28"],
+        ["56, VGG (full-full)", "0.300 (0.141)", "0.100 (0.000)", "-", "0.080 (0.000)", "28", "27 to 28"],
     ]  # fmt: skip
 
 
@@ -108,7 +110,7 @@ def test_frozen_features_have_a_control(study):
     tables, page = tables_of(two_phases, study)
     assert tables["Frozen features"] == [
         ["labelled exams, method", "linear layer", "logistic regression"],
-        ["56, VGG, full-segmented", "0.850 (0.071)", "0.700 (0.141)"],
+        ["56, VGG (full-segmented)", "0.850 (0.071)", "0.700 (0.141)"],
     ]
 
 
@@ -127,7 +129,7 @@ def test_exams_that_only_some_methods_could_use_are_said(study):
     write(path, json.loads(path.read_text()) | {"exams": 29})
     tables, page = tables_of(two_phases, study)
     shown = {row[0]: row[-2] for row in tables["AUC of each class"]}
-    assert shown["56, VGG, none-full"] == "30" and shown["56, VGG, none-segmented"] == "29 to 30"
+    assert shown["56, VGG (none-full)"] == "30" and shown["56, VGG (none-segmented)"] == "29 to 30"
     assert "29 to 30 test exams" in page.html("") and "fewer test exams" in page.html("")
 
 
@@ -136,7 +138,7 @@ def test_folds_are_scored_at_the_epoch_that_was_kept(study):
     tables, page = tables_of(two_phases, study)
     header, *rows = tables["Validation"]
     assert header == ["labelled exams, method", "loss", "macro AUC", "draws"]
-    assert rows[0] == ["56, VGG, none-full", "1.200 (0.000)", "0.550 (0.071)", "2"]
+    assert rows[0] == ["56, VGG (none-full)", "1.200 (0.000)", "0.550 (0.071)", "2"]
     assert "A draw is a fold" in page.html("") and "selects labelled exams at random" not in page.html("")
     other = study_folder(study.path, methods={name: {} for name in RUNS})
     assert "selects labelled exams at random" in tables_of(two_phases, other)[1].html("")
@@ -146,10 +148,10 @@ def test_pairs_are_of_one_backbone_and_differ_in_one_thing(study):
     tables, page = tables_of(two_phases, study)
     pretraining = tables["Paired differences in macro AUC between pretrainings"]
     assert [row[0] for row in pretraining[1:]] == [
-        "56, VGG, full-full minus VGG, none-full",
-        "56, VGG, segmented-full minus VGG, none-full",
-        "56, VGG, segmented-full minus VGG, full-full",
-        "56, VGG, full-segmented minus VGG, none-segmented",
+        "56, VGG (full-full) minus VGG (none-full)",
+        "56, VGG (segmented-full) minus VGG (none-full)",
+        "56, VGG (segmented-full) minus VGG (full-full)",
+        "56, VGG (full-segmented) minus VGG (none-segmented)",
     ]
     # +.2 +.3: deviation .071, .25 -+ 12.706 * .0707 / sqrt(2)
     assert pretraining[1][1:] == ["+0.250", "0.071", "-0.385 to +0.885", "2 of 2", "+0.200 +0.300", "inconclusive"]
@@ -157,8 +159,8 @@ def test_pairs_are_of_one_backbone_and_differ_in_one_thing(study):
     assert pretraining[4][5] == "+0.300 +0.180"
     images = tables["Paired differences in macro AUC between images to classify"]
     assert [row[0] for row in images[1:]] == [
-        "56, VGG, none-segmented minus VGG, none-full",
-        "56, VGG, full-segmented minus VGG, full-full",
+        "56, VGG (none-segmented) minus VGG (none-full)",
+        "56, VGG (full-segmented) minus VGG (full-full)",
     ]
     assert [row[5] for row in images[1:]] == ["+0.100 +0.020", "+0.200 -0.100"]
     assert len(re.findall("exclude zero; by chance", page.html(""))) == 2
@@ -174,7 +176,7 @@ def test_simclr_is_compared_with_a_random_frozen_backbone(study):
     rows = {
         row[0]: row for row in tables_of(two_phases, both)[0]["Paired differences in macro AUC between pretrainings"]
     }
-    assert rows["56, VGG, full-segmented minus VGG, random-segmented"][1] == "+0.125"
+    assert rows["56, VGG (full-segmented) minus VGG (random-segmented)"][1] == "+0.125"
 
 
 def test_predicted_masks_are_compared_with_reference_masks(study):
@@ -187,7 +189,7 @@ def test_predicted_masks_are_compared_with_reference_masks(study):
     tables, page = tables_of(two_phases, both)
     assert "the segmentation that ships" in page.html("")
     assert [row[:2] for row in tables["Paired differences in macro AUC between masks"][1:]] == [
-        ["56, VGG, none-predicted minus VGG, none-segmented", "-0.075"]
+        ["56, VGG (none-predicted) minus VGG (none-segmented)", "-0.075"]
     ]
     assert "the segmentation that ships" not in tables_of(two_phases, study)[1].html("")
 

@@ -51,7 +51,7 @@ def test_shares_of_the_labelled_cases(study):
     assert rows[0] == ["method", "2 (5 %)", "40 (100 %)"]
     # two draws 0.2 apart have a deviation of 0.1 sqrt(2)
     assert rows[1] == ["from scratch", "0.300 (0.141)", "0.650 (0.071)"]
-    assert [row[0] for row in rows[2:]] == ["from scratch, 2D", "rotation, 2D", "rotation"]
+    assert [row[0] for row in rows[2:]] == ["from scratch (2D)", "rotation (2D)", "rotation"]
 
 
 def test_regions_stand_beside_the_papers(study):
@@ -63,11 +63,11 @@ def test_regions_stand_beside_the_papers(study):
         ["Taleb 2020, from scratch", "0.7638", "0.8782", "0.8311"],
     ]
     names = [row[0] for row in rows[1:]]
-    assert names[2] == "from scratch, 2D" and names[3:5] == ["rotation, 2D", "Taleb 2020, rotation, 2D"]
+    assert names[2] == "from scratch (2D)" and names[3:5] == ["rotation (2D)", "Taleb 2020, rotation (2D)"]
     # the rows of the paper that have no run here come last, and all are there once
     assert names[7:] == [
-        "Taleb 2020, supervised", "Taleb 2020, contrastive predictive coding, 2D", "Taleb 2020, relative patch location, 2D",
-        "Taleb 2020, jigsaw, 2D", "Taleb 2020, exemplar, 2D", "Taleb 2020, contrastive predictive coding",
+        "Taleb 2020, supervised", "Taleb 2020, contrastive predictive coding (2D)",
+        "Taleb 2020, relative patch location (2D)", "Taleb 2020, jigsaw (2D)", "Taleb 2020, exemplar (2D)", "Taleb 2020, contrastive predictive coding",
         "Taleb 2020, relative patch location", "Taleb 2020, jigsaw", "Taleb 2020, exemplar", "Taleb 2020, Popli",
         "Taleb 2020, Baid", "Taleb 2020, Chandra", "Taleb 2020, Isensee",
     ]  # fmt: skip
@@ -78,9 +78,9 @@ def test_regions_stand_beside_the_papers(study):
 def test_3d_against_2d_and_2d_against_its_own_scratch(study):
     tables, _ = tables_of(volumes, study)
     rows = {row[0]: row for row in tables["Paired differences in mean Dice, 3D and 2D"][1:]}
-    assert rows["2, rotation minus rotation, 2D"][-2] == "+0.300 +0.200"
-    assert rows["40, rotation, 2D minus from scratch, 2D"][-2] == "+0.000 +0.200"
-    assert rows["2, from scratch minus from scratch, 2D"][-2] == "+0.100 +0.300"
+    assert rows["2, rotation minus rotation (2D)"][-2] == "+0.300 +0.200"
+    assert rows["40, rotation (2D) minus from scratch (2D)"][-2] == "+0.000 +0.200"
+    assert rows["2, from scratch minus from scratch (2D)"][-2] == "+0.100 +0.300"
     assert len(rows) == 6
 
 
@@ -89,8 +89,8 @@ def test_epochs_to_be_as_good_as_from_scratch(study):
     # the best values from scratch are 0.6 and 0.7; in 2D, 0.3 and 0.3
     assert tables["Speed of convergence (Fig. 5)"][1:] == [
         ["from scratch", "12.5 (3.5)", "2 of 2"],
-        ["from scratch, 2D", "10.0 (7.1)", "2 of 2"],
-        ["rotation, 2D", "10.0 (7.1)", "2 of 2"],
+        ["from scratch (2D)", "10.0 (7.1)", "2 of 2"],
+        ["rotation (2D)", "10.0 (7.1)", "2 of 2"],
         ["rotation", "5.0", "1 of 2"],
     ]
     assert "with 40 labelled cases" in page.html("")
@@ -115,8 +115,8 @@ def test_two_rates_and_shares_of_the_training_cases(tmp_path):
         ["Taleb 2020, from scratch", "0.8782", "0.8311"],
     ]
     rows = {row[0]: row for row in tables["Paired differences in mean Dice, two rates"][1:]}
-    assert rows["2, from scratch minus from scratch, lower rate"][-2] == "-0.200 -0.100"
-    assert rows["10, supervised, lower rate minus from scratch, lower rate"][-2] == "+0.000 +0.200"
+    assert rows["2, from scratch minus from scratch (lower rate)"][-2] == "-0.200 -0.100"
+    assert rows["10, supervised (lower rate) minus from scratch (lower rate)"][-2] == "+0.000 +0.200"
     assert len(rows) == 6 and "in 2D learns" not in page.html("")
 
 

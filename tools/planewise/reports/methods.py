@@ -36,14 +36,14 @@ _NAMES = {
     "ssl_multitask": "SSL+MultiTask",
     # names without a size, because a study may use smaller networks
     **{
-        f"{backbone}_{pretraining}_{images}": f"{called}, {pretraining}-{images}"
+        f"{backbone}_{pretraining}_{images}": f"{called} ({pretraining}-{images})"
         for backbone, called in {"vgg16": "VGG", "densenet121": "DenseNet"}.items()
         for pretraining in (*PRETRAININGS, "random")
         for images in (*IMAGES, "predicted")
     },
 }
 #: Endings of a method's name: another seed, the pretext on slices, a higher learning rate, weights that others trained.
-_ENDINGS = {"_again": " again", "_2d": ", 2D", "_slow": ", lower rate", "_dagger": "†"}
+_ENDINGS = {"_again": " again", "_2d": " (2D)", "_slow": " (lower rate)", "_dagger": "†"}
 
 
 def pretext_of(bundle: str) -> str:
