@@ -67,7 +67,8 @@ def test_regions_stand_beside_the_papers(study):
     # the rows of the paper that have no run here come last, and all are there once
     assert names[7:] == [
         "Taleb 2020, supervised", "Taleb 2020, contrastive predictive coding (2D)",
-        "Taleb 2020, relative patch location (2D)", "Taleb 2020, jigsaw (2D)", "Taleb 2020, exemplar (2D)", "Taleb 2020, contrastive predictive coding",
+        "Taleb 2020, relative patch location (2D)", "Taleb 2020, jigsaw (2D)", "Taleb 2020, exemplar (2D)",
+        "Taleb 2020, contrastive predictive coding",
         "Taleb 2020, relative patch location", "Taleb 2020, jigsaw", "Taleb 2020, exemplar", "Taleb 2020, Popli",
         "Taleb 2020, Baid", "Taleb 2020, Chandra", "Taleb 2020, Isensee",
     ]  # fmt: skip
