@@ -234,9 +234,9 @@ other.planewise = 1
     )
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python 3.12 splits formatted texts into tokens")
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python 3.12 splits f-strings into tokens")
 def test_a_name_inside_a_formatted_text_is_refused():
-    with pytest.raises(InputError, match="outside the formatted text"):
+    with pytest.raises(InputError, match="outside the f-string"):
         rewrite_imports('import planewise\nprint(f"version {planewise.__version__}")\n')
     assert rewrite_imports('print(f"planewise {x}")\n') == 'print(f"planewise {x}")\n'
 

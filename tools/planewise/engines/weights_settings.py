@@ -73,7 +73,7 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
     """
     train, inference = plain(train), plain(inference)
     wanted = defining_settings(inference)
-    # settings that are newer than the run, so the run lacks them; with null, the behaviour is as before they existed
+    # the run lacks these settings, because they are newer; null keeps the behaviour from before they existed
     later = {key for key, value in train.items() if value is None and key not in run.config}
     network, own_network = run.config.get("network_def"), train.get("network_def")
     if isinstance(own_network, Mapping):

@@ -26,7 +26,7 @@ class FindingsReport(ProbabilitiesReport):
     - ``metrics.json``: AUC of each finding and their mean (Zhang 2024 Table 5), sensitivity and specificity at one half;
     - ``predictions.csv``: each exam's probabilities and labels, by its hash;
     - ``roc.png``; and ``saliency.png``: for each finding, the exams with the most confident predictions, with the
-      decisive slices and places.
+      decisive slices and regions.
 
     `ProbabilitiesReport` describes the evaluator's pass over the exams.
 
@@ -77,7 +77,7 @@ class FindingsReport(ProbabilitiesReport):
 def decision(
     network: nn.Module, stack: torch.Tensor, finding: int, caption: str, numbers: Sequence[int] | None = None
 ) -> Decision:
-    """The decisive slices and places of a stack for a finding.
+    """The decisive slices and regions of a stack for a finding.
 
     Args:
         network: `planewise.networks.StackClassifier`, on any device.

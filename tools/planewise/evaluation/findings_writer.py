@@ -24,7 +24,7 @@ class FindingsWriter(PredictionsWriter):
     """For every stack, write the probabilities of the findings into ``output_dir``.
 
     - ``<exam>/findings.json`` and ``<exam>/saliency.png``: probabilities, and for each finding the decisive slices and
-      places. Slices are counted from 1: from the patient's right for DICOM, in the file's order for a volume;
+      regions. Slices are counted from 1: from the patient's right for DICOM, in the file's order for a volume;
     - ``predictions.csv``: all exams.
 
     For a stack of the wrong kind, the files contain the reason instead of probabilities; for a stack that is probably

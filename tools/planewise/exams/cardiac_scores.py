@@ -92,7 +92,7 @@ def heart_clock(axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors towards 0 and 90 degrees on the heart's clock. They lie in the plane perpendicular to the long axis
     ``axis``, ``(3,)``, RAS+.
 
-    0 degrees is the right-left axis, projected into the plane across the usual long axis and then turned by the
+    0 degrees is the right-left axis, projected into the plane perpendicular to the usual long axis and then turned by the
     shortest rotation that takes the usual long axis to ``axis``.
     """
     usual = np.array(USUAL_LONG_AXIS)

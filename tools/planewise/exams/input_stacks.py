@@ -171,8 +171,8 @@ def _doubts(found: Recognition, stacks: Sequence[Stack]) -> list[str]:
     ]
     undecided = []
     for other in found.undecided:
-        # planes whose name claims no missing view are not reported, because they are common: localizers, views of
-        # vessels
+        # a plane is reported only if its name claims a view that is missing; other planes without a view are common, such
+        # as localizers and views of vessels
         if other.named and other.named not in found.views:
             shares = {other.view: other.confidence, **other.runners_up}
             likeliest = [f"{view} ({share:.2f})" for view, share in list(shares.items())[:2]]

@@ -124,7 +124,8 @@ def _choose_sagittal(
         what = "a localizer, " if not proper else ""
         notes.append(
             f"no sagittal stack with enough confidence: the most likely is {what}"
-            f"{contrasts[best].found or 'of unknown contrast'} ({confidence:.3f}, but must be at least {MIN_CONFIDENCE:g}); "
+            f"{contrasts[best].found or 'of unknown contrast'} (confidence {confidence:.3f}, but must be at least "
+            f"{MIN_CONFIDENCE:g}); "
             "--contrast any takes it anyway"
         )
         result.confidence = confidence

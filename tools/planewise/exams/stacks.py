@@ -99,8 +99,8 @@ def _by_b_value(frames: list[Frame]) -> list[list[Frame]]:
 def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
     """Frames of one geometry, separated by contrast: PD and T2 with the same slices, or the echoes of one series.
 
-    Only single images are separated. Frames of a cine are not: its slices come as series with their own names, echo
-    times and (gated) repetition times, but still form one stack.
+    Only single images are separated. Frames of a cine stay together, although its slices come as series with their own
+    names, echo times and (gated) repetition times, because they form one stack.
     """
     if any(frame.gated for frame in frames):
         return [frames]

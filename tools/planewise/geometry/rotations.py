@@ -16,8 +16,8 @@ def rotation_of_class(rotation: int, spatial_dims: int) -> tuple[tuple[int, int]
     """The two spatial axes of the plane in which a class rotates, and the number of 90 degree steps, as in `numpy.rot90`.
 
     Args:
-        rotation: 0 to 3 in a plane. In a volume 0 to 9, where 1 to 3 rotate about the first axis, 4 to 6 about the
-            second, and 7 to 9 about the third.
+        rotation: in a plane, 0 to 3; in a volume, 0 to 9: 1 to 3 rotate about the first axis, 4 to 6 about the second,
+            and 7 to 9 about the third.
         spatial_dims: 2 or 3.
 
     Raises:

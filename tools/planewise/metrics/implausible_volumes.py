@@ -28,8 +28,8 @@ STROKE_VOLUMES_APART = 0.25
 #: distance reached this limit.
 ENDS_APART = 30.0
 #: Limits of the LV's area in the two end slices of a stack at end-diastole, as a share of its largest area. The LV tapers
-#: towards the apex, so it is small or absent in one end slice, and it is largest in neither. In 24 phantoms, the shares were
-#: at most 0.15 at the apex and 0.89 at the base, where the LV ends at the valve.
+#: towards the apex, so it is small or absent in one of them, and its largest area is in a slice between them. In 24 phantoms,
+#: the shares were at most 0.15 at the apex and 0.89 at the base, where the LV ends at the valve.
 APEX_CUT, BASE_CUT = 0.5, 0.95
 #: Largest difference between a volume and the mean of its neighbours, as a share of the curve's range, and the minimum
 #: number of phases for this check. With this number of phases, a beating heart stays below the limit: the curve of a heart

@@ -58,7 +58,7 @@ class MaskedLoss(Loss):
     def compute(self) -> float:
         if idist.get_world_size() == 1:
             return super().compute()
-        # (batches, processes, columns); a process with one batch less than another has zeros in its place
+        # (batches, processes, columns); a process that has one batch fewer than another gets zeros for it
         batches = pad_sequence(evenly_divisible_all_gather(torch.stack(self._batches), concat=False))
         terms = len(self._weights)
         means, known, items = batches[..., :terms], batches[..., terms:-1], batches[..., -1].sum(dim=1)

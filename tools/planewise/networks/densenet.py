@@ -51,7 +51,7 @@ class DenseNetEncoder(DenseNet):
             block_config=tuple(blocks),
         )
         self.out_channels = int(self.class_layers.out.in_features)
-        # the classifier is removed, because it is never used and several processes would wait for its gradient
+        # the classifier is removed, because it is never used; training in several processes would wait for its gradient
         self.class_layers = nn.Identity()
         #: Smallest side of an image, pixels. The image is halved five times.
         self.smallest_side = 29

@@ -96,7 +96,7 @@ class MaskedViTDecoder(nn.Module):
             for _ in range(decoder_num_layers)
         ]
         for block in blocks:
-            # this part is never used, and several processes would wait for its gradient
+            # this part is never used; training in several processes would wait for its gradient
             block.norm_cross_attn = nn.Identity()
         self.decoder_blocks = nn.Sequential(*blocks, nn.LayerNorm(decoder_hidden_size))
         self.decoder_pred = nn.Linear(decoder_hidden_size, patch_size**2)

@@ -85,7 +85,7 @@ class ViTEncoder(nn.Module):
             for _ in range(num_layers)
         ]
         for block in blocks:
-            # these parts are never used, and several processes would wait for their gradients
+            # these parts are never used; training in several processes would wait for their gradients
             block.norm_cross_attn = nn.Identity()
             block.cross_attn.requires_grad_(False)
         self.blocks = nn.Sequential(*blocks, nn.LayerNorm(hidden_size))

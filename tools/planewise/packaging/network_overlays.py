@@ -44,7 +44,7 @@ def bundle_of_run(bundle: Bundle, run: Run | None, folder: Path) -> tuple[Bundle
     trained = merged(train, overlay)
     inferring = merged(inference, overlay)
     changed = {key.partition("#")[0] for key in overlay}
-    # only settings that inference has or needs, because inference does not load a pretext's weights into the network
+    # the overlay also has settings for training, such as a pretext's weights; inference gets only those that it has or needs
     wanted = asked_of_overlay(inference, overlay) - {"network"}
     place = folder / bundle.name
     shutil.copytree(bundle.folder, place, ignore=_LEFT_OUT)

@@ -255,7 +255,7 @@ def _write_format(packaged: Bundle, say: Callable[[str], None]) -> None:
     with packaged.importable(), torch.no_grad():
         network = packaged.network().eval()
         channels = _set_channels(image, output, packaged.config("inference.yaml"), getattr(network, "pieces", 1))
-        # channels first, then sizes, and then the width, because the network is called with the channels and sizes
+        # in this order, because each function calls the network with the channels and sizes that the earlier ones set
         changed = [channels, _set_sides(image, output, network), _set_width(image, output, network)]
     if any(changed):
         Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")

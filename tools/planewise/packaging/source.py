@@ -155,8 +155,8 @@ def rewrite_imports(text: str) -> str:
             if _DOTTED.fullmatch(word[prefix + 1 : -1]):
                 places.append((line - 1, column + prefix + 1))
             elif "f" in word[:prefix].lower() and _INSIDE.search(word):
-                # before Python 3.12, a formatted text is one token
-                raise InputError(f"cannot rewrite {word}: use the name {OURS} outside the formatted text")
+                # before Python 3.12, an f-string is one token
+                raise InputError(f"cannot rewrite {word}: use the name {OURS} outside the f-string")
         before = word
     for line, column in reversed(places):
         lines[line] = lines[line][:column] + THEIRS + lines[line][column + len(OURS) :]

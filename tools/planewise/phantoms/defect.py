@@ -47,7 +47,7 @@ def changing(change: Callable[[Any], Any], name: str = "") -> Alter:
     return lambda files, exam, identity: [change(file) if name in ("", file.name) else file for file in files]
 
 
-#: For a defect of the data set's table only, which the layout's writer looks up by name.
+#: Changes no file. It is for a defect of the data set's table, which the layout's writer makes when it finds the name.
 unchanged = keeping(lambda file: True)
 
 

@@ -78,7 +78,7 @@ class Decision(NamedTuple):
 
 
 def saliency_figure(rows: Sequence[Decision], title: str = "", slices: int = 4) -> Figure:
-    """Each row shows the decisive slices of a stack in their order. Next to each slice is a copy with the decisive places
+    """Each row shows the decisive slices of a stack in their order. Next to each slice is a copy with the decisive regions
     marked.
 
     Args:

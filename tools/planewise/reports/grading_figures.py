@@ -47,7 +47,7 @@ def confusion_figure(scores: Mapping[str, Any], names: Sequence[str], title: str
 
 
 def photographs_figure(photographs: Sequence[Graded], title: str = "") -> Figure:
-    """Photographs, each next to a copy with the decisive places.
+    """Photographs, each next to a copy with the decisive regions marked.
 
     Args:
         photographs: at least one.

@@ -42,7 +42,7 @@ _NAMES = {
         for images in (*IMAGES, "predicted")
     },
 }
-#: Endings of a method's name: another seed, the pretext on slices, a higher learning rate, weights that others trained.
+#: Endings of a method's name: another seed, the pretext on slices, a lower learning rate, weights that others trained.
 _ENDINGS = {"_again": " again", "_2d": " (2D)", "_slow": " (lower rate)", "_dagger": "†"}
 
 

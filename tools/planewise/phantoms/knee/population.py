@@ -71,8 +71,8 @@ class KneePopulation(Scan):
     views: int = setting(1, "mrnet's layout: 1 writes only sagittal volumes, 3 also coronal and axial ones")
 
     def demo(self) -> KneePopulation:
-        """With about 128 pixels, thick slices 6 mm apart, and five or seven slices in coronal and axial stacks, for about a
-        twentieth of the work."""
+        """The same population with about 128 pixels, thick slices 6 mm apart, and five or seven slices in coronal and axial
+        stacks, which takes about a twentieth of the work."""
         return replace(
             self,
             spacing=(1.1, 1.35),

@@ -6,7 +6,7 @@ import numpy as np
 
 from planewise.phantoms.scanner.pose import ImagePose
 
-#: A slice is the average of thin sheets: their distances from its middle, as shares of its thickness.
+#: A slice is the average of thin sheets. These are their distances from its middle, as shares of its thickness.
 SHEETS = np.array([-1 / 3, 0.0, 1 / 3])
 
 

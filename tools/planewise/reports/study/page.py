@@ -119,7 +119,7 @@ class Page:
     def extend(self, other: Page) -> None:
         """Add the content of another page, its leading texts and pictures first."""
         self.differences += other.differences
-        self._parts += sorted(other._parts, key=_follows)  # keeps the order of equals
+        self._parts += sorted(other._parts, key=_follows)  # a stable sort
 
     def html(self, title: str) -> str:
         """The whole page."""

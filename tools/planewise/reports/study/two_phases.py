@@ -293,8 +293,8 @@ def _compared(auc: Scores, comparisons: Callable[[str], Sequence[tuple[str, str]
 
 
 def _of_pretraining(backbone: str) -> list[tuple[str, str]]:
-    """Pairs of methods that classify the same images: each pretraining and no pretraining; pretraining on hearts alone and
-    pretraining on whole images; each of these two pretrainings and a random frozen backbone."""
+    """Pairs of methods that classify the same images: each pretraining is paired with no pretraining; pretraining on hearts
+    alone with pretraining on whole images; and each of these two pretrainings with a random frozen backbone."""
     compared = [(name, "none") for name in PRETRAININGS[1:]] + [("segmented", "full")]
     compared += [(name, "random") for name in ("full", "segmented")]
     return [
