@@ -44,8 +44,8 @@ def add(page: Page, study: StudyFolder) -> None:
     if add_convergence(page, runs, "val_kappa", "Speed of convergence (Fig. 6)"):
         page.add(
             "<p class=note>The first epoch at which the validation kappa reached the best value of training from "
-            f"scratch, draw by draw, with all {most} graded photographs. Cells are over the draws that reached it."
-            " The paper's figure shows the curves, which are below.</p>"
+            f"scratch, draw by draw, with all {most} graded photographs. Cells are the mean (standard "
+            "deviation) over the draws that reached it. The paper's figure shows the curves, which are below.</p>"
         )
     add_paired(page, kappa, "kappa", study.repeats, lead=True)
     curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_kappa": "validation, kappa"})

@@ -108,7 +108,7 @@ def _add_structures(page: Page, runs: FineTunings, structures: list[str]) -> Non
     page.figure(
         scores_by_count(scores),
         "Each structure (as in Bai 2019, Fig. 4): a line through the means over the draws, a dot for each "
-        "draw. Distances are over the volumes in which the structure was found.",
+        "draw. Distances are means over the volumes in which the structure was found.",
     )
 
 

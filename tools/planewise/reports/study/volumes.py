@@ -90,8 +90,8 @@ def _add_convergence(page: Page, runs: FineTunings) -> None:
     if add_convergence(page, runs, "val_mean_dice", "Speed of convergence (Fig. 5)", _baseline):
         page.add(
             "<p class=note>The first epoch at which the validation Dice reached the best value of training from "
-            f"scratch, draw by draw, with {max(runs.counts)} labelled cases; in 2D, the best value from "
-            "scratch in 2D. Cells are over the draws that reached it.</p>"
+            f"scratch, draw by draw, with {max(runs.counts)} labelled cases. Methods in 2D are compared "
+            "with training from scratch in 2D. Cells are the mean (standard deviation) over the draws that reached it.</p>"
         )
 
 
