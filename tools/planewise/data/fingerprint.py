@@ -102,7 +102,7 @@ def _files(value: Any) -> list[str]:
 
 
 def code_digest(root: Path) -> str:
-    """Digest of the code of `ROOMS` and of the top-level modules in the package's folder ``root``."""
+    """Digest of the code in `ROOMS` and in the package's top-level modules; ``root`` is the package's folder."""
     digest = hashlib.sha256()
     for file in sorted([*root.glob("*.py"), *(file for room in ROOMS for file in (root / room).rglob("*.py"))]):
         text = file.read_bytes()

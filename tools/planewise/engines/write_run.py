@@ -90,7 +90,7 @@ def write_run(
 
 
 def _continues(before: dict, now: dict, record: dict, files: Mapping[str, Any]) -> bool:
-    """Whether two runs learn from the same files and differ only in a larger number of epochs; the log says so."""
+    """Whether two runs learn from the same files and differ only because ``now`` has more epochs; the log says so."""
     if record.get("files") != files or not only_longer(before, now):
         return False
     logger.info(

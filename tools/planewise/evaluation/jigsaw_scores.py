@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class JigsawScores:
-    """A `Collector` of logits for the permutation in which the tiles of an image were shown.
+    """A `Collector` of logits that predict in which permutation an image's tiles were shown.
 
     - ``metrics.json``: ``jigsaw``, see `planewise.metrics.jigsaw.jigsaw_scores`;
     - the table of samples: the numbers ``permutation`` and ``predicted_permutation``, and ``tiles_in_place``;

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class RotationScores:
-    """A `Collector` of logits for the class of rotation of an image or a volume.
+    """A `Collector` of logits that predict by which class an image or a volume was rotated.
 
     - ``metrics.json``: ``rotation``, see `planewise.metrics.confusion.choice_scores`;
     - the table of samples: ``rotation`` and ``predicted_rotation``;

@@ -328,8 +328,8 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
 
 
 def _out_of_order(phases: Sequence[Frame]) -> bool:
-    """Whether the order of the phases in time differs from the order of their images' numbers, or of their places in
-    one file."""
+    """Whether the phases are in another order by time than by their images' numbers, or by their places in one
+    file."""
     places = [frame.frame for frame in phases if frame.frame is not None and frame.path == phases[0].path]
     orders = [frame.instance for frame in phases], places if len(places) == len(phases) else []
     return any(len(set(order)) == len(order) and order != sorted(order) for order in orders)

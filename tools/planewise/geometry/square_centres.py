@@ -60,7 +60,7 @@ def find_squares(probabilities: Tensor, affine: Tensor, size: float, min_filled:
 
 
 def cross_residual(centres: Tensor, step: float) -> Tensor:
-    """Root mean square distance (mm) of the found centres from the best cross of two lines with squares ``step`` apart.
+    """Root mean square distance (mm) of the found centres from the cross that fits them best, with squares ``step`` apart.
 
     The cross is fitted by least squares, in closed form; its centre c and the directions a and b of its lines are free.
     Square k, which is ``m_k`` steps along its line, should be at ``c + m_k a`` or ``c + m_k b``. After the fit, the

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def cell_sides(shape: Sequence[int], per_side: int) -> tuple[int, ...]:
-    """Sides of a cell along each axis of an image of this shape, in whole pixels. Remaining pixels stay at the edges."""
+    """A cell's side along each axis, for an image of this shape, in whole pixels. Remaining pixels stay at the edges."""
     return tuple(int(side) // per_side for side in shape)
 
 

@@ -102,7 +102,7 @@ class JigsawTilesd(Transform, RandomizableTrait):
 
 
 def tile_sides(shape: Sequence[int], tiles_per_side: int, gap: float) -> tuple[int, ...]:
-    """Sides of a tile along each axis of an image of this shape, pixels: the cell without its gap.
+    """A tile's side along each axis, for an image of this shape, pixels: the cell without its gap.
 
     Raises:
         InputError: a tile would have fewer than two pixels a side.

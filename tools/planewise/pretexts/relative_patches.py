@@ -71,7 +71,7 @@ class RelativePatchesd(Transform, RandomizableTrait):
 
 
 def patch_sides(shape: Sequence[int], patches_per_side: int, jitter: int) -> tuple[int, ...]:
-    """Sides of a patch along each axis of an image of this shape, voxels: the cell without the jitter.
+    """A patch's side along each axis, for an image of this shape, voxels: the cell without the jitter.
 
     Raises:
         InputError: a patch would have fewer than two voxels a side.
