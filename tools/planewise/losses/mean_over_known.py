@@ -11,8 +11,8 @@ def mean_over_known(total: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     """The mean ``total / |K|`` over the known targets K (0 if none is known), and their number ``|K|``.
 
     `DistributedDataParallel` averages the gradients of W processes, but their batches have different numbers of known
-    targets. In training, the divisor is therefore ``sum_w |K_w| / W``. With it, the mean of the W losses equals the loss
-    of the whole batch, and the same holds for the gradients.
+    targets. In training, the divisor is therefore ``sum_w |K_w| / W``. With this divisor, the mean of the W losses equals
+    the loss of the whole batch, and the mean of their gradients equals its gradient.
 
     Args:
         total: sum over the known targets of this process, a scalar.
