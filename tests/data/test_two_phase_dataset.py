@@ -44,6 +44,7 @@ def items(tmp_path) -> list[dict]:
         write(tmp_path, "2", "ES", 3, group="DCM"), write(tmp_path, "2", "ED", 3, group="DCM"),
         write(tmp_path, "3", "ED", 6, group="NOR"),
         write(tmp_path, "4", "ED", 6, group="NOR"), write(tmp_path, "4", "ES", 5, group="NOR"),
+        write(tmp_path, "6", "ED", 5, group="NOR"), write(tmp_path, "6", "ES", 6, group="NOR"),
         write(tmp_path, "5", "ED", 6), write(tmp_path, "5", "ES", 6),
     ]  # fmt: skip
 
@@ -65,7 +66,7 @@ def test_both_phases_of_the_same_slices_stand_side_by_side(items, tmp_path, capl
         data = dataset(items, tmp_path, cache_dir=tmp_path / "own")
     assert [item["exam"] for item in data.items] == ["e1", "e2"] and data.labels.tolist() == [0, 1]
     assert list((tmp_path / "own").rglob("image.npy"))
-    for reason in ("no volume at ES (1)", "no class (group) (1)", "different numbers of slices at the two phases (1)"):
+    for reason in ("no volume at ES (1)", "no class (group) (1)", "different numbers of slices at the two phases (2)"):
         assert reason in caplog.text
     batch = data.__getitems__([1, 0])
     # e2 uses one of three slices, e1 two of six: end-diastole, then end-systole, then padding with zeros

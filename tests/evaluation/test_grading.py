@@ -1,6 +1,7 @@
 """Test the grade of a photograph as people and servers receive it; tests/bundles tests the files of an evaluation."""
 
 import csv
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from monai.data import MetaTensor
-from planewise.evaluation import GradeAnswerd, GradingReport, grading_report
+from planewise.evaluation import GradeAnswerd, GradeWriter, GradingReport, grade_writer, grading_report
 from planewise.evaluation.grading_report import decided
 from planewise.networks import DenseNetEncoder, SharedEncoderNet, saliency_maps
 from planewise.reports.grading_figures import confusion_figure, photographs_figure
@@ -37,6 +38,18 @@ def test_saliency_is_of_the_highest_grade_that_is_passed(network):
         assert np.array_equal(shown.saliency, saliency_maps(network, image, output)[0].numpy())
         assert shown.saliency.shape == (64, 64) and shown.saliency.min() >= 0 and shown.saliency.max() <= 1
     assert not network.training and not any(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_the_picture_of_a_photograph_is_of_its_written_grade(network, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(grade_writer, "photographs_figure", lambda eyes, title: shown.extend(eyes) or Figure())
+    image = MetaTensor(torch.rand(3, 64, 64))
+    output = GradeAnswerd(NAMES)({"image": image, "pred": torch.tensor([0.875, 0.75])})
+    GradeWriter(tmp_path, network).diagnose("eye", tmp_path, {}, output)
+    assert json.loads((tmp_path / "grade.json").read_text())["grade"] == 2
+    (eye,) = shown
+    assert eye.caption == "grade 2: moderate"
+    assert np.array_equal(eye.saliency, saliency_maps(network, image, 1)[0].numpy())
 
 
 def test_the_worst_graded_are_shown_worst_first(network, tmp_path, monkeypatch):

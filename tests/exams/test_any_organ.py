@@ -193,6 +193,8 @@ def test_a_person_may_choose_the_localizer(tmp_path):
 
 def test_a_network_is_run_on_the_largest_stack(tmp_path):
     write_study(tmp_path / "study")
+    (stack,) = find_stacks(tmp_path, view="stack")
+    assert {Path(item["image"]).parent.name for item in stack.slices} == {"tra"}, "of equal stacks, the last acquired"
     write_cine(tmp_path / "study" / "more", (0, 0, 0), (1, 0, 0.3), phases=1, slices=7, number=5, PatientID="P-1",
                StudyInstanceUID=_study("P-1"))  # fmt: skip
     (stack,) = find_stacks(tmp_path, view="stack")

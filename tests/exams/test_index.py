@@ -442,6 +442,15 @@ def test_missing_phases_are_filled_by_the_nearest(usual_exam):
     assert [len(stack.slices) for stack in stacks] == [5] * 6
 
 
+def test_one_slice_with_more_phases_adds_none_to_the_others(usual_exam):
+    for number in (1, 2, 4, 5):
+        (usual_exam / f"sax_{number}" / f"IM-{number:04d}-0006.dcm").unlink()
+    stacks = find_stacks(usual_exam, phases="all")
+    assert [stack.phase for stack in stacks] == pytest.approx([k / 5 for k in range(5)], abs=1e-6)
+    for images in zip(*([item["image"] for item in stack.slices] for stack in stacks), strict=True):
+        assert len(set(images)) == 5, "no image is repeated"
+
+
 def test_a_short_axis_stack_alone(tmp_path):
     folder = write_usual_exam(tmp_path, views=())
     (stack,) = find_stacks(folder)

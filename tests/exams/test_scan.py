@@ -15,16 +15,17 @@ def test_everything_is_counted_once(tmp_path):
     write_cine(tmp_path / "deep" / "er" / "sax_1", [0, 0, 0], [0.1, 0.2, 1], phases=3)
     for name, content in {"notes.txt": b"x", "._a.dcm": b"x", "empty": b"", "picture.png": b"x"}.items():
         (tmp_path / name).write_bytes(content)
-    (tmp_path / "volume.nii.gz").write_bytes(b"x")
+    for name in ("volume.nii.gz", "CASE.NII.GZ"):
+        (tmp_path / name).write_bytes(b"x")
     (tmp_path / "._volume.nii.gz").write_bytes(b"x")
     seen = []
     found = scan_folder(tmp_path, progress=lambda done, total: seen.append((done, total)))
     assert len(found.frames) == 3
-    assert [path.name for path in found.nifti] == ["volume.nii.gz"]
+    assert {path.name for path in found.nifti} == {"volume.nii.gz", "CASE.NII.GZ"}
     counts = {reason: len(paths) for reason, paths in found.skipped.items()}
     assert counts == {refusals.NOT_DICOM: 2, refusals.HIDDEN: 2, refusals.EMPTY: 1}
-    assert found.files == 9
-    assert seen[-1] == (9, 9)
+    assert found.files == 10
+    assert seen[-1] == (10, 10)
 
 
 def test_processes_find_what_one_process_finds(tmp_path, monkeypatch):

@@ -65,6 +65,12 @@ def test_a_block_is_residual():
     assert torch.allclose(block(x), leaky_relu(second + passed, 0.01), atol=1e-6)
 
 
+def test_the_first_convolution_is_normalised():
+    stem, image = ResidualEncoder(FEATURES).stem, torch.randn(2, 1, 6, 6, 6)
+    convolved = conv3d(image, stem.conv.weight, stem.conv.bias, padding=1)
+    assert torch.allclose(stem(image), leaky_relu(batch_norm(convolved, None, None, training=True), 0.01), atol=1e-6)
+
+
 def test_a_pretexts_encoder_moves_to_the_segmentation(tmp_path, caplog):
     trained, net = pretext(), segmenting()
     torch.save(trained.state_dict(), tmp_path / "model.pt")

@@ -17,6 +17,7 @@ def test_versions_of_all_installed_packages_the_commit_and_the_settings(tmp_path
     given = {
         "out": str(tmp_path),
         "datalists": {"labelled": str(tmp_path / "Doe/labelled.json")},
+        "overrides": {"finetune": {"weights": [str(tmp_path / "Doe/a.pt"), "b.pt"]}},
         "overlay": "demo.yaml",
     }
     _, page = tables_of(provenance, study_folder(tmp_path, seed=5, **given))
@@ -24,4 +25,4 @@ def test_versions_of_all_installed_packages_the_commit_and_the_settings(tmp_path
     assert ">planewise 1.2, monai 3.4; Python 3.11; commit abc.<" in text and '"seed": 5' in text
     assert ">Trained on: a &lt;processor&gt;, a GPU; bfloat16.<" in text
     assert str(tmp_path) not in text and "Doe" not in text
-    assert '".../labelled.json"' in text and '"demo.yaml"' in text
+    assert all(name in text for name in ('".../labelled.json"', '"demo.yaml"', '".../a.pt"', '"b.pt"'))
