@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
 from monai.networks.utils import train_mode
 from planewise.errors import InputError
+from planewise.exams import index_folder, write_datalist
 from planewise.losses import TermLoss
 
+from tests.bundles.conftest import parser_of as evaluation_parser
 from tests.bundles.conftest import run_bundle, tiny
 from tests.bundles.test_runs import root_cause
 from tests.conftest import ROOT
+from tests.exams.conftest import write_usual_exam
+from tests.exams.test_labels import stack_affine, write_mask
 
 ORDER, JIGSAW = "pretext_slice_order", "pretext_jigsaw"
 #: Enough to learn something in seconds.
@@ -140,3 +146,25 @@ def test_weights_of_another_puzzle_are_refused(phantoms, tmp_path):
     with pytest.raises(RuntimeError) as caught:
         run_bundle(JIGSAW, "train.yaml", "evaluate.yaml", **settings | {"num_permutations": 7})
     assert "belongs to another network: head.2.weight is (6, 8) there and (7, 8) here" in str(root_cause(caught.value))
+
+
+def test_segmentation_is_scored_on_whole_stacks_of_dicom(tmp_path):
+    """Masks of whole stacks, drawn by the user, for an exam with a DICOM file per slice and phase."""
+    write_usual_exam(tmp_path / "data" / "case7")
+    affine, shape = stack_affine(index_folder(tmp_path / "data"))
+    for phase in ("frame01", "frame03"):
+        marks = [(column, 10, slice_) for column in (8, 10, 12) for slice_ in range(shape[2])]
+        file = write_mask(tmp_path / "masks" / f"case7_{phase}.nii.gz", affine, shape, marks)
+    mask = nibabel.load(file).get_fdata()
+    result = index_folder(tmp_path / "data", labels_dir=tmp_path / "masks", split=(0, 0, 1))
+    write_datalist(result.datalist, tmp_path / "labelled.json")
+    name = "downstream_cardiac_sax_segmentation"
+    parser = evaluation_parser(
+        name, "train.yaml", "evaluate.yaml", datalist=str(tmp_path / "labelled.json"), section="test"
+    )
+    volumes = list(parser.get_parsed_content("evaluate#dataset"))
+    assert [volume["label"].shape for volume in volumes] == [(1, *shape)] * 2
+    assert all(np.array_equal(volume["label"][0], mask) for volume in volumes)
+    names = [Path(volume["native_image"].meta["filename_or_obj"]).name for volume in volumes]
+    (exam,) = result.datalist["exams"]
+    assert names == [f"{exam}_phase00.nii.gz", f"{exam}_phase33.nii.gz"], "each phase has a file of its own"

@@ -115,16 +115,17 @@ def test_hours_follow_the_rate_and_the_number_of_jobs(plan, data):
 def test_the_report_says_what_was_calculated_and_sums_it(plan, data):
     jobs, counts = plan
     costs = [cost(job, data, Rates()) for job in jobs]
-    text = "\n".join(report(costs, counts, data, Rates(), "cpu", [1, 8], TABLE4))
+    text = "\n".join(report(costs, counts, data, Rates(), "cpu", [1, 8], TABLE4, False))
     assert "207 of 207 calculated, not measured" in text and "10 TFLOP/s" in text
     total = sum(entry.seconds for entry in costs) / 3600
     assert f"{total:.1f} GPU hours" in text and "on 8 GPUs: " in text and "195 finetune, 1 forest, 12 pretrain" in text
     rates = Rates(slice={jobs[0].bundle: 0.05})
-    text = "\n".join(report([cost(jobs[0], data, rates)], counts, data, rates, "cpu", [1, 2], TABLE4))
+    text = "\n".join(report([cost(jobs[0], data, rates)], counts, data, rates, "cpu", [1, 2], TABLE4, False))
     assert "1 job at a time: at least" in text and "2 jobs at a time: at least" in text
     # a study of minutes is shown in minutes
     short = dataclasses.replace(costs[0], training=240.0, watching=30.0, seconds=300.0)
-    lines = report([short], counts, data, Rates(), "cpu", [1], TABLE4)
+    lines = report([short], counts, data, Rates(), "cpu", [1], TABLE4, True)
+    assert any("the study runs on a CPU" in line and "--measure" in line for line in lines)
     rows = [line.split() for line in lines if line.startswith((short.job.trained, "all trainings"))]
     assert rows[0][-3:] == ["4.0", "0.5", "5.0"] and rows[1][-3:] == ["5.0", "GPU", "minutes"]
     assert "scoring minutes" in " ".join(" ".join(lines).split()) and "on 1 GPU: at least 5 minutes" in lines
@@ -137,7 +138,7 @@ def test_the_documented_estimate_is_of_every_row(data):
     """
     jobs, counts = planned(TABLE4)
     costs = [cost(job, data, Rates()) for job in jobs if job.kind == "finetune"]
-    text = report(costs, counts, data, Rates(), "cpu", [1, 8, 64], TABLE4)
+    text = report(costs, counts, data, Rates(), "cpu", [1, 8, 64], TABLE4, False)
     whole_page = (STUDIES.parent / "docs/studies.md").read_text()
     written = with_block(whole_page, BEGIN, END, page_block(text))
     assert written.count("\nall trainings") == whole_page.count("\nall trainings") == 1, "one table, between the marks"

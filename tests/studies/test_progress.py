@@ -52,7 +52,8 @@ def test_what_it_does_not_know_passes():
 #: What Snakemake prints if a job fails; the log and the end of the command follow.
 FAILED = [
     "RuleException:", 'CalledProcessError in file "/x/label_efficiency.smk", line 420:',
-    "Command 'set -euo pipefail;  (cd /x && python -m monai.bundle run --features '[24, 48]') > {log} 2>&1' {status}.",
+    "Command 'set -euo pipefail;  (cd /x && python -m monai.bundle run --features '[24, 48]') > {log} 2>&1 && "
+    "printf %s '{{}}' > /y/job.json' {status}.",
     "Shutting down, this might take some time.", "Exiting because a job execution failed. Look above for error messages",
     "WorkflowError:", "At least one job did not complete successfully.",
 ]  # fmt: skip

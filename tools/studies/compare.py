@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 from planewise.cores import own_cores
-from planewise.data import default_cache_dir, gather_stacks, load_datalist, read_datalist
+from planewise.data import gather_stacks, load_datalist, read_datalist
 from planewise.errors import InputError, causes
 from planewise.exams.split import SECTIONS, split_stratified
 from planewise.exams.words import count_of, listed
@@ -443,7 +444,8 @@ def refuse_full(study: Mapping[str, Any], file: Path, out: Path) -> str:
         InputError: the study has impossible settings, or there is too little space for the weights, or for the cache,
             which may be on another disk.
     """
-    home = default_cache_dir()
+    # as in label_efficiency.smk
+    home = Path(os.environ.get("PLANEWISE_CACHE") or out / "cache")
     try:
         weights, cache = disk_needed(study, trainings(study)), cache_needed(study, file)
     except InputError:

@@ -160,7 +160,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             costs = [cost(job, data, rates) for job in jobs]
     except InputError as error:
         sys.exit(f"planewise: {error}")
-    lines = report(costs, counts, data, rates, device, options.gpus, options.config)
+    lines = report(
+        costs, counts, data, rates, device, options.gpus, options.config, str(study.get("device", "cpu")) == "cpu"
+    )
     print("\n".join([f"{study['title']} ({options.config})", "", *lines]))
     if options.page:
         options.page.write_text(with_block(options.page.read_text(), BEGIN, END, page_block(lines)))
@@ -446,8 +448,9 @@ def report(
     device: str,
     gpus: Sequence[int],
     config: Path,
+    runs_on_cpu: bool,
 ) -> list[str]:
-    """The estimate as lines of text."""
+    """The estimate as lines of text; ``runs_on_cpu`` is what the study's config says."""
     unit = "CPU" if rates.slice and device == "cpu" else "GPU"
     lines = ["jobs of Snakemake's dry run: " + ", ".join(f"{count} {name}" for name, count in counts.items())]
     for kind, found in data.items():
@@ -490,6 +493,8 @@ def report(
         f"training step's operations; each job takes {rates.start:g} s to start and end (--start). Not included: "
         "preprocessing, once, and jobs that do not train"
     )
+    if unit == "GPU" and runs_on_cpu:
+        lines.append("the study runs on a CPU (device: cpu), but these hours are a GPU's; --measure times this machine")
     for number in gpus:
         try:
             least = seconds_at_least(costs, number)

@@ -36,6 +36,7 @@
 # Every job is one `python -m monai.bundle run`. A rule declares only the metrics.json that its job writes last: Snakemake
 # deletes the declared outputs of a job that was interrupted, and the checkpoints must stay, so that the job resumes from
 # its last epoch. Several GPUs, a cluster and what a study costs: tools/docs/studies.md.
+import difflib
 import json
 import os
 import shlex
@@ -54,6 +55,20 @@ from snakemake.logging import logger
 from snakemake.utils import min_version
 
 min_version("8.0")
+
+#: Settings that a study must have, and those that it may have.
+NEEDED = ("anatomy", "draws", "label_counts", "out", "pretext_bundle", "pretexts", "target")
+OPTIONAL = (
+    "datalists", "device", "diagnose", "expected", "imagenet", "index", "methods", "overlay", "overrides", "phantom", "plan",
+    "pretext_bundles", "probe_draws", "processes", "published", "resources", "salt", "seed", "then", "threads", "time", "title",
+    "view",
+)
+unknown = [key for key in config if key not in NEEDED + OPTIONAL]
+similar = {key: difflib.get_close_matches(key, NEEDED + OPTIONAL, 1) for key in unknown}
+wrong = [f"{key} is no setting of a study" + (f" (did you mean {similar[key][0]}?)" if similar[key] else "") for key in unknown]
+wrong += [f"{key} is missing" for key in NEEDED if key not in config]
+if wrong:
+    raise WorkflowError(f"{'; '.join(wrong)}. Correct the study's config; label_efficiency.smk describes all settings")
 
 ROOT = Path(workflow.basedir).parent.parent
 BUNDLES = ROOT / "bundles"

@@ -39,7 +39,7 @@ _IDLE = re.compile(
     r"RuleException:$|CalledProcessError in |Exiting because a job|At least one job did not"
 )
 #: The command of a failed job; its output is the log.
-_FAILED = re.compile(r"Command '.* > (\S+\.log) 2>&1' (?:returned non-zero )?(.*?)\.?$")
+_FAILED = re.compile(r"Command '.* > (\S+\.log) 2>&1.*' (?:returned non-zero )?(.*?)\.?$")
 _WAITING = "Shutting down, this might take some time"
 #: Number of lines to show of a failed job's log. If a message of planewise begins in them, only the message is shown.
 _LAST_LINES = 8

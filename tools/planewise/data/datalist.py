@@ -399,8 +399,12 @@ def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return slices
 
 
-def gather_stacks(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def gather_stacks(items: Sequence[dict[str, Any]], name_phases: bool = False) -> list[dict[str, Any]]:
     """Merge the slices of each stack into one item, whose ``image`` lists the slices in order; other items are unchanged.
+
+    Args:
+        items: items of a datalist.
+        name_phases: whether phases get names (``"phase40"`` for 0.4), so that files made from them have different names.
 
     The new item keeps the values that all slices of a stack share. If every slice has a mask, the item also has a
     ``label``: the file of the masks if they have the image's own grid (`whole_volumes`), otherwise a list of slices.
@@ -421,6 +425,8 @@ def gather_stacks(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 | {key: item[key] for key in ("affine", "label_axes", "label_origin") if key in item}
                 for item in own
             ]
+        if name_phases and "phase" in volumes[-1] and not isinstance(volumes[-1]["phase"], str):
+            volumes[-1]["phase"] = f"phase{round(100 * volumes[-1]['phase']):02d}"
     return volumes
 
 
