@@ -28,6 +28,15 @@ def test_everything_is_counted_once(tmp_path):
     assert seen[-1] == (10, 10)
 
 
+def test_files_that_are_called_dicom_but_are_none_are_broken(tmp_path):
+    for name, content in {"a.dcm": b"noise", "b.IMA": b"noise", "notes.txt": b"noise", "c.dcm": b""}.items():
+        (tmp_path / name).write_bytes(content)
+    found = scan_folder(tmp_path).broken
+    assert {reason: sorted(os.path.basename(path) for path in paths) for reason, paths in found.items()} == {
+        refusals.NOT_DICOM: ["a.dcm", "b.IMA"], refusals.EMPTY: ["c.dcm"],
+    }  # fmt: skip
+
+
 def test_processes_find_what_one_process_finds(tmp_path, monkeypatch):
     write_cine(tmp_path / "a", [0, 0, 0], [0.1, 0.2, 1], phases=4)
     (tmp_path / "a" / "broken.dcm").write_bytes(b"\x00" * 128 + b"DICM" + b"\x08\x00")

@@ -22,6 +22,7 @@ from planewise.exams.refusals import (
     EMPTY,
     HIDDEN,
     LINKED_FOLDER,
+    NOT_DICOM,
     ODD_PATH,
     REPEATED,
     TRUNCATED,
@@ -68,10 +69,12 @@ class Scan:
 
     @property
     def broken(self) -> dict[str, list[str]]:
-        """The skipped files that are damaged images. Their exam may lack slices."""
-        return {
+        """The skipped files that are damaged images, and files called DICOM that are none. Their exam may lack slices."""
+        found = {
             reason: paths for reason, paths in self.skipped.items() if reason in (TRUNCATED, DAMAGED, REPEATED, EMPTY)
         }
+        named = [path for path in self.skipped.get(NOT_DICOM, ()) if path.lower().endswith((".dcm", ".ima"))]
+        return found | ({NOT_DICOM: named} if named else {})
 
     @property
     def reasons(self) -> str:
