@@ -47,6 +47,18 @@ def test_what_a_target_takes_is_known(name, near):
     assert unknown_overrides([f"--{name}", "1"], known) == ({} if near is True else {name: near})
 
 
+def test_another_target_takes_its_own_arguments():
+    known = {"optimizer": {"_target_": "torch.optim.Adam", "lr": 0.1}}
+    for target in (["--optimizer#_target_", "torch.optim.SGD"], ["--optimizer::_target_=torch.optim.SGD"]):
+        assert unknown_overrides(["--optimizer#momentum", "0.9", *target], known) == {}
+        unknown = unknown_overrides([*target, "--optimizer#betas", "[0.9, 0.95]"], known)
+        assert unknown == {"optimizer#betas": None}, "SGD has none"
+    # a misspelt place changes nothing
+    unknown = unknown_overrides(["--optimiser#_target_", "torch.optim.SGD", "--optimizer#momentum", "0.9"], known)
+    assert unknown == {"optimiser#_target_": "optimizer", "optimizer#momentum": None}
+    assert known["optimizer"]["_target_"] == "torch.optim.Adam"
+
+
 def test_a_target_that_takes_any_name_is_not_warned_of():
     known = {"table": {"_target_": "collections.Counter", "a": 1}, "join": {"_target_": "os.path.join", "a": "b"}}
     assert unknown_overrides(["--table#anything", "1"], known) == {}

@@ -9,7 +9,7 @@ import torch
 import yaml
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
-from planewise.engines.settings_check import CHECKS, check_settings, evaluated_settings
+from planewise.engines.settings_check import CHECKS, OPTIONAL, check_settings, evaluated_settings, with_nulls
 from planewise.errors import InputError, refusal
 from planewise.networks import (
     AlexNetDecoder,
@@ -85,6 +85,24 @@ def test_what_a_setting_may_be(name, good, bad):
         with pytest.raises(InputError, match=rf"^--{name} must be .*, got ") as caught:
             check_settings({name: value})
         assert repr(value) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("words", [["--samples_per_epoch", "null"], ["--samples_per_epoch=None"], []])
+def test_null_on_the_command_line_is_null(words):
+    """MONAI hands over the text 'null', and drops None."""
+    config = {"samples_per_epoch": 800 if words else "none", "head_norm": "none", "pretrained": "none", "sigma": "null"}
+    expected = config | {"samples_per_epoch": None}
+    assert with_nulls(config, ["run", "--config_file", "train.yaml", *words, "--head_norm", "none"]) == expected
+    if words:
+        assert with_nulls(config, ["another program", *words]) is config
+        last = ["--config_file", "train.yaml", *words, "--samples_per_epoch", "800"]
+        assert with_nulls(config, last) is config, "the last one counts"
+
+
+def test_every_setting_that_a_bundle_leaves_null_can_be_given_as_null():
+    files = (ROOT / "bundles").glob("*/configs/*.yaml")
+    empty = {name for file in files for name, value in yaml.safe_load(file.read_text()).items() if value is None}
+    assert len(empty) > 15 and empty - {"pretrained", "imagenet"} <= OPTIONAL
 
 
 def test_a_number_that_yaml_takes_for_a_text_is_explained():

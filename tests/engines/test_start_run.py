@@ -75,6 +75,15 @@ def test_old_names_are_recorded_and_used_as_the_new_ones(words, expected, tmp_pa
     run(tmp_path / "run", blur_prob=expected, transform={"prob": "@blur_prob"})  # the same run, so nothing is refused
 
 
+@pytest.mark.parametrize(("given", "words"), [("null", []), (800, ["--samples_per_epoch", "None"])])
+def test_null_from_the_command_line_takes_effect(given, words, tmp_path, monkeypatch):
+    """MONAI hands over the text 'null', and drops None."""
+    monkeypatch.setattr(sys, "argv", ["run", "--config_file", str(tmp_path / "train.yaml"), *words])
+    (tmp_path / "train.yaml").write_text("samples_per_epoch: 800\n")
+    run(tmp_path / "run", samples_per_epoch=given, train={"samples": "@samples_per_epoch"})
+    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["samples_per_epoch"] is None
+
+
 def test_an_old_name_does_not_hide_a_wrong_value(tmp_path):
     with pytest.raises(RuntimeError) as caught:
         run(tmp_path / "run", blur_prob=0.2, blur=1.7)

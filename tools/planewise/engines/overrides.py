@@ -6,7 +6,8 @@ import difflib
 import inspect
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from pydoc import ErrorDuringImport, locate
 from typing import Any
 
@@ -92,11 +93,9 @@ def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dic
         Maps each unknown name to the nearest known name, or to None.
     """
     unknown = {}
-    for argument in arguments:
-        if not argument.startswith("--"):
-            continue
-        name = argument[2:].partition("=")[0]
-        path = re.split(r"#|::", name.lstrip("+~"))
+    known = _with_targets(arguments, known)
+    for name, _ in overrides(arguments):
+        path = _path(name)
         if path[0] in _OPTIONS or path[0].startswith("_meta_"):
             continue
         place: Any = known
@@ -110,6 +109,34 @@ def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dic
                 unknown[name] = "#".join([*path[:number], *near]) if near else None
             break
     return unknown
+
+
+def overrides(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The options of a command line, ``--name value`` or ``--name=value``, with their values as written."""
+    for position, argument in enumerate(arguments):
+        if argument.startswith("--"):
+            name, equals, value = argument[2:].partition("=")
+            yield name, value if equals else next(iter(arguments[position + 1 :]), "")
+
+
+def _path(name: str) -> list[str]:
+    return re.split(r"#|::", name.lstrip("+~"))
+
+
+def _with_targets(arguments: Sequence[str], known: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config with the overridden ``_target_`` of its entries, because another class takes other arguments."""
+    targets = [(path[:-1], value) for name, value in overrides(arguments) if (path := _path(name))[-1] == "_target_"]
+    known = deepcopy(known) if targets else known
+    for path, value in targets:
+        place: Any = known
+        for key in path:
+            if key not in _keys_of(place):
+                break
+            place = place[key] if isinstance(place, Mapping) else place[int(key)]
+        else:
+            if isinstance(place, dict):
+                place["_target_"] = value
+    return known
 
 
 def _keys_of(place: Any) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from numbers import Integral, Real
 from pathlib import Path
@@ -15,6 +15,7 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 from planewise.data.datalist import read_datalist
+from planewise.engines.overrides import config_file_text, overrides
 from planewise.errors import InputError, refusal
 from planewise.exams.split import SECTIONS
 from planewise.geometry import end_direction
@@ -199,8 +200,36 @@ CHECKS: Mapping[str, Check] = {
     "zoom_prob": SHARE,
 }
 
+#: Optional settings without an entry in `CHECKS`. (Weights have their own words for null, `NO_WEIGHTS`.)
+_OPTIONAL_UNCHECKED = (
+    "contrast", "fold", "lr_scheduler", "masks", "patience", "permutation_file", "phase_plans", "plane_bounds",
+    "pretext_datalist", "trained_on", "transfer", "voxel_size",
+)  # fmt: skip
+#: The settings that may be null. On a command line, these words stand for it: MONAI takes ``null`` and ``none`` for text,
+#: and drops ``None``.
+OPTIONAL = frozenset(name for name, (holds, _) in CHECKS.items() if holds(None)) | frozenset(_OPTIONAL_UNCHECKED)
+NULLS = ("null", "none", "None")
+
 #: Settings that are checked only together with other settings.
 _CHECKED_TOGETHER = ("datalist", "device", "imagenet", "pretext_datalist", "pretrained", "transfer")
+
+
+def with_nulls(config: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
+    """Set the optional settings that were given as a word for null (`NULLS`) to None.
+
+    Args:
+        config: a config, overrides included. It stays unchanged.
+        arguments: the command line of ``python -m monai.bundle run``; without ``--config_file`` it is not read.
+
+    Returns:
+        The new config; the given object if no setting was given in this way.
+    """
+    names = {name for name in OPTIONAL & config.keys() if isinstance(config[name], str) and config[name] in NULLS}
+    if config_file_text(arguments) is not None:
+        # the last value of a repeated option counts
+        given = {name: value for name, value in overrides(arguments) if name in OPTIONAL and name in config}
+        names |= {name for name, value in given.items() if value in NULLS}
+    return config if not names else {**config, **dict.fromkeys(names)}
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:

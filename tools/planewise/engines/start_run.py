@@ -20,7 +20,7 @@ from planewise.engines.overrides import refuse_idle_run, warn_of_unknown_overrid
 from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.seen_patients import warn_of_seen_patients
-from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, evaluated_settings
+from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, evaluated_settings, with_nulls
 from planewise.engines.write_run import digest, write_run
 from planewise.errors import InputError
 from planewise.networks.pretrained import NO_WEIGHTS
@@ -127,10 +127,11 @@ def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> Con
 
 
 def _rename(parser: ConfigParser, arguments: Sequence[str]) -> None:
-    """Give settings and arguments with old names their new names; new names on the command line take precedence."""
+    """Give settings and arguments with old names their new names, and set those that were given as text for null to None.
+    New names on the command line take precedence."""
     named = {argument[2:].partition("=")[0] for argument in arguments if argument.startswith("--")}
     config = parser.get()
-    renamed = with_new_names(config, "the settings of this run", named)
+    renamed = with_nulls(with_new_names(config, "the settings of this run", named), arguments)
     if renamed is not config:
         parser.set(renamed)  # this also drops its cached objects
 
