@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from monai.bundle import ConfigComponent, ConfigParser
+from monai.transforms import Randomizable, RandomizableTrait
 from planewise.errors import refusal
 
 from tests.bundles.conftest import BUNDLES, RELEASED, TRAINED
@@ -499,6 +500,19 @@ def test_training_validation_and_evaluation_read_alike(name):
     for function, given in wired(name, "inference.yaml"):
         if function.__name__ == "find_inputs":
             assert {given.get("view", "None").strip("'")} == {str(view) for view in views}
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_a_preprocessing_draws_nothing(name):
+    """It runs once, and its results are cached; `SliceCache` refuses random transforms."""
+    steps = [
+        class_of(entry["_target_"])
+        for file in files(name)
+        for place, entry in entries(name, file)
+        if place.endswith("preprocessing#transforms") and kind_of(entry) != "Compose"  # random by its bases alone
+    ]
+    assert steps or name not in TRAINED
+    assert not [step for step in steps if issubclass(step, (Randomizable, RandomizableTrait))]
 
 
 @pytest.mark.parametrize("name", sorted(set(BUNDLES) - set(TRAINED)))

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Compose, ResizeWithPadOrCropd
+from monai.transforms import Compose, OneOf, RandFlipd, ResizeWithPadOrCropd
 from planewise.data import SliceDataset, as_batch, expand_volumes
 from planewise.data import fingerprint as fingerprint_module
 from planewise.data import slice_cache as cache_module
@@ -59,6 +59,14 @@ def test_the_loader_hands_over_whole_batches(volumes, preprocessing, tmp_path):
 def test_a_single_item(volumes, preprocessing, tmp_path):
     slices = dataset(volumes, preprocessing, tmp_path)
     assert torch.equal(slices[3]["image"], slices.__getitems__([3])["image"][0])
+
+
+@pytest.mark.parametrize("wrap", [Compose, OneOf])
+def test_a_random_transform_is_refused_because_its_draw_would_be_kept(wrap, volumes, preprocessing, tmp_path):
+    name = "RandFlipd" if wrap is Compose else "OneOf"
+    with pytest.raises(InputError, match=rf"random transform {name}, .* same draw; put it into train#augmentation"):
+        dataset(volumes, Compose([preprocessing, wrap([RandFlipd("image", 0.5)])]), tmp_path)
+    assert not (tmp_path / "c").exists()
 
 
 def test_no_items_make_an_empty_dataset(preprocessing, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from monai.data import MetaTensor
+from planewise.errors import InputError
 from planewise.evaluation import GradeAnswerd, GradeWriter, GradingReport, grade_writer, grading_report
 from planewise.evaluation.grading_report import decided
 from planewise.networks import DenseNetEncoder, SharedEncoderNet, saliency_maps
@@ -29,6 +30,19 @@ def test_the_answer_holds_the_grade_and_no_label():
     assert item["grade"] == 1 and item["result"]["name"] == "mild"
     assert item["result"]["at_least"] == {"mild": 0.75, "moderate": 0.25} and "Research" in item["result"]["note"]
     assert item["pred"].shape == (1, 8, 6) and not item["pred"].any() and torch.equal(item["pred"].affine, image.affine)
+
+
+def test_an_output_for_each_grade_is_refused(network, tmp_path):
+    """Softmax logits have no thresholds; a grade counted from them would mean nothing."""
+    refused = "the network has 3 outputs for 3 grades, .* there must be 2 outputs"
+    with pytest.raises(InputError, match=refused):
+        GradeAnswerd(NAMES)({"image": torch.rand(3, 8, 6), "pred": torch.tensor([0.5, 0.2, 0.3])})
+    eyes = SimpleNamespace(items=[{"exam": "eye0"}])
+    report = GradingReport(tmp_path, eyes, network, NAMES, examples=0)
+    report._true, report.index, report._probabilities = [0], [0], [torch.tensor([[0.5, 0.2, 0.3]])]
+    with pytest.raises(InputError, match=refused):
+        report.write()
+    assert not list(tmp_path.iterdir())
 
 
 def test_saliency_is_of_the_highest_grade_that_is_passed(network):

@@ -40,11 +40,26 @@ def mean_loss(kind: type[Loss], first: int, step: int, batch_size: int, count: i
     return value
 
 
+def plain_mean(kind: type[Loss], rank: int = 0) -> float:
+    """The cross-entropy, which has no terms, of uneven batches."""
+    generator = torch.Generator().manual_seed(rank)
+    metric = kind(torch.nn.CrossEntropyLoss())
+    for size in (3, 1, 4):
+        label = torch.randint(5, (size,), generator=generator)
+        metric.update((torch.rand(size, 5, generator=generator), label))
+    return metric.compute()
+
+
+def test_a_loss_without_terms_is_averaged_as_by_ignite():
+    assert plain_mean(MaskedLoss) == plain_mean(Loss)
+
+
 def share(rank: int) -> dict[str, float]:
     return {
         "uneven batches": mean_loss(MaskedLoss, rank, 2, 2),
         "one more batch": mean_loss(MaskedLoss, rank, 2, 5),
         "one for both": mean_loss(MaskedLoss, rank, 2, 2, count=1),
+        "without terms": plain_mean(MaskedLoss, rank),
     }
 
 
@@ -55,6 +70,7 @@ def test_two_processes_get_what_one_gets_from_batches_of_twice_the_size():
         "uneven batches": mean_loss(MaskedLoss, 0, 1, 4),
         "one more batch": mean_loss(MaskedLoss, 0, 1, 10),
         "one for both": mean_loss(MaskedLoss, 0, 1, 4, count=1),
+        "without terms": (plain_mean(Loss, 0) + plain_mean(Loss, 1)) / 2,
     }
     assert one == pytest.approx(expected, rel=1e-6)
 

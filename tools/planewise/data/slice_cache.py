@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.transforms import Compose, Randomizable, RandomizableTrait
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -67,7 +68,8 @@ class SliceCache:
         progress: show a progress bar.
 
     Raises:
-        InputError: every item was refused, the disk is full (with the required size), or the folder is not writable.
+        InputError: the transform is random, every item was refused, the disk is full (with the required size), or the folder
+            is not writable.
     """
 
     #: For messages: the name of a row, its shape after preprocessing, and the transform that must come first in the
@@ -94,6 +96,7 @@ class SliceCache:
         self.kept: list[int] = []
         if not self.items:
             return
+        _refuse_random(transform)
         depends_on = fingerprint(self.items, transform) | {"masks": list(self.label_keys)}
         key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:20]
         self.folder = Path(cache_dir).expanduser() / key
@@ -225,6 +228,19 @@ class SliceCache:
                 ) from error
             os.replace(partial, self.folder / f"{name}.npy")
         return arrays
+
+
+def _refuse_random(transform: Callable) -> None:
+    """Raise `InputError` if a transform, or a step of it, is random: its first draw would be stored for all epochs."""
+    # a Compose counts as random in MONAI; its subclasses, such as OneOf, are
+    steps = transform.flatten().transforms if type(transform) is Compose else [transform]
+    random = [type(step).__name__ for step in steps if isinstance(step, (Randomizable, RandomizableTrait))]
+    if random:
+        raise InputError(
+            f"the preprocessing has the random transform {', '.join(random)}, but it runs once per image and its result is "
+            "cached, so every epoch would get the same draw; put it into train#augmentation (train#pretext#view in pretexts "
+            "that learn from two views)"
+        )
 
 
 class _Preprocessed(Dataset):

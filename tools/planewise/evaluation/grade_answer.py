@@ -9,7 +9,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
 
-from planewise.metrics.grades import predicted_grades
+from planewise.metrics.grades import check_thresholds, predicted_grades
 from planewise.reports.research_only import RESEARCH_ONLY
 
 
@@ -26,6 +26,9 @@ class GradeAnswerd(Transform):
 
     Args:
         grades: names in order, one more than there are thresholds.
+
+    Raises:
+        InputError: ``pred`` does not have one value for each threshold.
     """
 
     def __init__(self, grades: Sequence[str]) -> None:
@@ -34,6 +37,7 @@ class GradeAnswerd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
         image, probabilities = item["image"], torch.as_tensor(item["pred"]).float().cpu().numpy()
+        check_thresholds(probabilities[None], self.grades)
         grade = int(predicted_grades(probabilities[None])[0])
         item["grade"] = grade
         item["result"] = {

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.metrics import cohen_kappa_score
 from torch import Tensor
 
+from planewise.errors import InputError
 from planewise.metrics.confusion import confusion_matrix
 
 
@@ -25,6 +26,25 @@ def predicted_grades(probabilities: np.ndarray) -> np.ndarray:
         ``(N,)``, from 0 to the number of thresholds.
     """
     return (np.asarray(probabilities) > 0.5).sum(axis=1)
+
+
+def check_thresholds(probabilities: np.ndarray, names: Sequence[str]) -> None:
+    """Refuse outputs that are not probabilities of thresholds, such as an output for each grade.
+
+    Args:
+        probabilities: see `predicted_grades`.
+        names: names of the grades.
+
+    Raises:
+        InputError: there is not one output for each threshold between two grades.
+    """
+    outputs = np.asarray(probabilities).shape[1]
+    if outputs != len(names) - 1:
+        raise InputError(
+            f"the network has {outputs} outputs for {len(names)} grades, but a grade is the number of thresholds that it "
+            f"exceeds, so there must be {len(names) - 1} outputs, trained with planewise.losses.OrdinalLoss; leave "
+            "network_def#num_outputs and loss as in train.yaml"
+        )
 
 
 def quadratic_kappa(reference: Collection[int], predicted: Collection[int], grades: int) -> float | None:
@@ -69,7 +89,11 @@ def grade_scores(probabilities: np.ndarray, reference: ArrayLike, names: Sequenc
         ``kappa`` (`quadratic_kappa`), ``accuracy``, ``distance`` (mean absolute difference of grades), ``recall`` of each
         grade (None for a grade without photographs), ``confusion`` (rows are true grades, columns predicted ones) and
         ``photographs``, their number.
+
+    Raises:
+        InputError: see `check_thresholds`.
     """
+    check_thresholds(probabilities, names)
     true, predicted = np.asarray(reference), predicted_grades(probabilities)
     confusion, recall = confusion_matrix(predicted, true, len(names))
     return {

@@ -25,20 +25,23 @@ class MaskedLoss(Loss):
     batches count as a single batch: the known targets are combined before the mean is taken, so the result is the same
     as for one process with batches that are N times larger.
 
+    For any other loss, which has no `terms`, this is Ignite's weighted mean.
+
     Args:
-        loss_fn: a `planewise.losses.TermLoss`.
+        loss_fn: a `planewise.losses.TermLoss`, or any function of prediction and target whose value is a mean.
         output_transform, batch_size: as in Ignite, except that the size of a batch whose targets are a dictionary is the
             length of the first one.
     """
 
     def __init__(
         self,
-        loss_fn: TermLoss,
+        loss_fn: TermLoss | Callable[[Tensor, Any], Tensor],
         output_transform: Callable = pred_and_label,
         batch_size: Callable[[Any], int] | None = None,
     ) -> None:
-        self._terms_of = loss_fn.terms
-        super().__init__(self._mean, output_transform, batch_size or _items)
+        self._has_terms = hasattr(loss_fn, "terms")
+        self._terms_of: Callable = getattr(loss_fn, "terms", loss_fn)
+        super().__init__(self._mean if self._has_terms else loss_fn, output_transform, batch_size or _items)
 
     @reinit__is_reduced
     def reset(self) -> None:
@@ -56,7 +59,7 @@ class MaskedLoss(Loss):
         return weighted_sum(terms)
 
     def compute(self) -> float:
-        if idist.get_world_size() == 1:
+        if idist.get_world_size() == 1 or not self._has_terms:
             return super().compute()
         # (batches, processes, columns); a process that has one batch fewer than another gets zeros for it
         batches = pad_sequence(evenly_divisible_all_gather(torch.stack(self._batches), concat=False))
