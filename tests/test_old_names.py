@@ -89,6 +89,15 @@ def test_no_config_that_ships_has_an_old_name(caplog):
     assert len(files) > 100 and not caplog.records
 
 
+@pytest.mark.parametrize(("old", "pretexts", "augmentations"), [("mirror", 0.25, 0.0), ("flip", 0.4, 0.25)])
+def test_the_old_names_of_two_flips_stay_apart(old, pretexts, augmentations):
+    """Models Genesis has flips of its pretext and flips of the augmentation."""
+    train = ConfigParser.load_config_file(ROOT / "bundles/pretext_models_genesis/configs/train.yaml")
+    parser = ConfigParser(dict(with_new_names(train | {old: 0.25}, "here")))
+    assert parser.get_parsed_content("train#pretext#flip_prob") == pretexts
+    assert parser.get_parsed_content("train#augmentation#transforms#0#flip_prob") == augmentations
+
+
 def test_a_config_with_old_names_becomes_one_with_new_names(caplog):
     affine = {"_target_": "planewise.augmentation.RandAffineBatchd", "rotate": 5.0, "scale": "@scale"}
     theirs = {"_target_": "theirs.Scale", "scale": "$[@scale[0], @rescale, 1]"}
