@@ -42,10 +42,12 @@ TRAINED = [name for name in BLOCKS if not name.startswith("hip")]
 
 @pytest.fixture(autouse=True)
 def own_code(tmp_path, monkeypatch):
-    """The page's Python file, in a folder outside the repository."""
-    (code,) = re.findall(r"```python\n(# own_network.py.*?)```", PAGE.read_text(), re.S)
+    """The page's Python files, in a folder outside the repository."""
     (tmp_path / "code").mkdir()
-    (tmp_path / "code/own_network.py").write_text(code)
+    codes = re.findall(r"```python\n(# (own_\w+\.py).*?)```", PAGE.read_text(), re.S)
+    assert len(codes) == 2
+    for code, name in codes:
+        (tmp_path / "code" / name).write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path / "code"))
 
 
@@ -108,7 +110,8 @@ def test_a_file_on_top_trains_evaluates_and_infers(name, phantoms, tmp_path):
             key: value.shape for key, value in weights.items()
         }
     size = tiny_size(bundle) | {key: value for key, value in settings_of(name).items() if key in tiny_size(bundle)}
-    of_training = any("train#" in key for key in BLOCKS[name].content)  # inference.yaml has no `train`
+    # inference.yaml has no `train` and no `validate`
+    of_training = any(re.search("train#|validate#", key) for key in BLOCKS[name].content)
     run_bundle(
         bundle, "inference.yaml", *([] if of_training else [file]),
         input=datalist, section="validation", num_exams=1, weights=str(run), output_dir=str(tmp_path / "out"), **size,
