@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
+from planewise.data import expand_volumes, find_inputs, load_datalist
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
 from planewise.exams.cases import BRATS, check_channels, read_cases, read_listing
@@ -12,6 +14,8 @@ from planewise.exams.refusals import HIDDEN, NOT_DICOM
 from planewise.phantoms import Recipe, write_exams
 from planewise.phantoms.abdomen.population import ABDOMENS
 from planewise.phantoms.head.population import HEADS
+from planewise.preprocessing import LoadSliced, LoadVolumed
+from planewise.preprocessing.exam_name import stem
 
 from tests.exams.files import write_cine, write_ct
 from tests.exams.test_volumes import write
@@ -298,3 +302,19 @@ def test_cases_of_other_channels_do_not_mix(heads, abdomens, tmp_path):
     paths = [path for root in (heads, abdomens) for path in root.rglob("*.nii.gz") if path.name[0] != "."]
     with pytest.raises(InputError, match="index each folder separately"):
         read_cases(paths, tmp_path)
+
+
+@pytest.mark.parametrize("ending", [".NII", ".NII.GZ"])
+def test_capital_endings_are_read_everywhere(ending, tmp_path):
+    for name, values in (("case", np.zeros((6, 6, 5), np.float32)), ("case_seg", np.ones((6, 6, 5), np.uint8))):
+        small = tmp_path / f"{name}{ending.lower()}"
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), small)
+        small.rename(tmp_path / f"{name}{ending}")
+    result = index_folder(tmp_path, anatomy="volume", split=(1, 0, 0))
+    items = load_datalist(write_datalist(result.datalist, tmp_path / "cases.json"), "training")
+    assert LoadVolumed(["image", "label"])(items[0])["label"].shape == (1, 6, 6, 5)
+    slices = expand_volumes(items)
+    assert len(slices) == 5 and LoadSliced(["image"])(slices[0])["image"].shape == (1, 6, 6, 1)
+    (tmp_path / f"case_seg{ending}").unlink()
+    assert find_inputs(str(tmp_path)) == [{"image": str(tmp_path / f"case{ending}")}]
+    assert stem(tmp_path / f"case{ending}") == "case"

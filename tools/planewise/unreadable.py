@@ -27,7 +27,7 @@ def claims_too_much(image: nibabel.Nifti1Image) -> bool:
     all of them.
     """
     file = Path(str(image.get_filename()))
-    held = file.stat().st_size * (_MOST_PACKED if file.suffix == ".gz" else 1)
+    held = file.stat().st_size * (_MOST_PACKED if file.suffix.lower() == ".gz" else 1)
     return math.prod(image.shape) * image.get_data_dtype().itemsize > held
 
 
@@ -46,7 +46,7 @@ def refuse_claims(path: str | Path) -> None:
         InputError: the header claims more voxels than the file can contain, or its lengths are not in millimetres.
         OSError and others of `UNREADABLE`: the header cannot be read.
     """
-    if not str(path).endswith((".nii", ".nii.gz")):
+    if not str(path).lower().endswith((".nii", ".nii.gz")):
         return
     image: Any = nibabel.load(path)
     if claims_too_much(image):

@@ -392,7 +392,7 @@ def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 "single channel; index the folder again with --channels NAME"
             )
         path = str(item["image"])
-        if "affine" in item or "frame" in item or not path.endswith(VOLUMES):
+        if "affine" in item or "frame" in item or not path.lower().endswith(VOLUMES):
             slices.append(dict(item, exam=exam_of(item)))
             continue
         slices += [dict(item, exam=exam_of(item), frame=k, slice=k) for k in range(_depth(path))]
@@ -441,7 +441,12 @@ def whole_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     whole: list[dict[str, Any]] = []
     for item in items:
         same_grid = item.get("label_frame", item.get("frame")) == item.get("frame") and "label_axes" not in item
-        if "affine" not in item or "label" not in item or not same_grid or not str(item["image"]).endswith(VOLUMES):
+        if (
+            "affine" not in item
+            or "label" not in item
+            or not same_grid
+            or not str(item["image"]).lower().endswith(VOLUMES)
+        ):
             whole.append(item)
             continue
         key = (item["image"], item["label"], item.get("time"))

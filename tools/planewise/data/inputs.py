@@ -139,11 +139,11 @@ def _without_masks(files: list[Path]) -> list[Path]:
 def _from_files(
     path: Path, phases: str, view: str, contrast: str | None, left_out: list[InputStack] | None
 ) -> list[dict[str, Any]]:
-    if path.name.endswith(VOLUMES):
+    if path.name.lower().endswith(VOLUMES):
         return [{"image": str(path)}]
     if path.is_dir():
         files = sorted(
-            entry for entry in path.iterdir() if entry.name.endswith(VOLUMES) and not entry.name.startswith(".")
+            entry for entry in path.iterdir() if entry.name.lower().endswith(VOLUMES) and not entry.name.startswith(".")
         )
         if files:
             refuse_one_name(files)

@@ -101,5 +101,5 @@ def _shared_and_held(found: Tensor, true: Tensor) -> Tensor:
 def _volume(item: Mapping[str, Any]) -> Hashable:
     """The key that the slices of one volume share."""
     # slices that were cut from the same NIfTI file belong together; each DICOM slice has its own file
-    file = str(item["image"]) if str(item["image"]).endswith(VOLUMES) else None
+    file = str(item["image"]) if str(item["image"]).lower().endswith(VOLUMES) else None
     return item["exam"], item.get("stack"), item.get("phase"), item.get("time"), file

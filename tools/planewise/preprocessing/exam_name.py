@@ -65,7 +65,7 @@ def slice_name(item: Mapping[str, Any]) -> str:
 
 def stem(path: Path) -> str:
     """A volume's file name without its ending: ``heart0`` of ``heart0.nii.gz``."""
-    return Path(path.name.removesuffix(".gz")).stem
+    return path.with_suffix("").stem if path.suffix.lower() == ".gz" else path.stem
 
 
 def loaded_name(image: MetaTensor) -> str:

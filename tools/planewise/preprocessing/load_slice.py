@@ -164,7 +164,7 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
     if is_array(path):
         return *read_array(path, field), True
     refuse_claims(path)
-    is_volume = path.endswith((".nii", ".nii.gz"))
+    is_volume = path.lower().endswith((".nii", ".nii.gz"))
     reader = NibabelReader() if is_volume else _ImageReader()
     try:
         array, meta = reader.get_data(reader.read(path))
