@@ -77,12 +77,16 @@ def test_the_cache_of_the_images_needs_room_too(lists, tmp_path, monkeypatch):
     side = compare._config("pretext_jigsaw", study, "pretrain")["image_size"]
     assert slices[0] > 100 and needed >= 2 * 2 * side**2 * slices[0] / 1e9
     weights = compare.disk_needed(study, compare.trainings(study))
-    monkeypatch.setattr(compare, "default_cache_dir", lambda: tmp_path / "cache")
+    monkeypatch.delenv("PLANEWISE_CACHE", raising=False)
     monkeypatch.setattr(compare, "free", lambda folder: weights + needed / 2)
     with pytest.raises(InputError, match=r"GB for weights and the cache, but .* name folders on another disk"):
         compare.refuse_full(study, tmp_path / "study.yaml", tmp_path / "out")
     monkeypatch.setattr(compare, "free", lambda folder: 2 * (weights + needed))
-    assert "GB for a cache of the images in " in compare.refuse_full(study, tmp_path / "study.yaml", tmp_path / "out")
+    said = compare.refuse_full(study, tmp_path / "study.yaml", tmp_path / "out")
+    assert f"GB for a cache of the images in {tmp_path / 'out' / 'cache'};" in said, "as the study does"
+    monkeypatch.setenv("PLANEWISE_CACHE", str(tmp_path / "elsewhere"))
+    said = compare.refuse_full(study, tmp_path / "study.yaml", tmp_path / "out")
+    assert f"GB for a cache of the images in {tmp_path / 'elsewhere'};" in said
 
 
 @pytest.mark.parametrize(

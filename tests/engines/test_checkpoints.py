@@ -103,7 +103,7 @@ def test_a_complete_run_says_so_instead_of_resuming(tmp_path, caplog):
     Run(tmp_path).go(3)
     assert "resuming after epoch 2 of 3" in caplog.text and "complete" not in caplog.text
     Run(tmp_path).go(3)
-    assert "the run is complete: it has trained 3 epochs; more --max_epochs continue it" in caplog.text
+    assert "the run is complete: it has trained 3 epochs; raise --max_epochs to continue it" in caplog.text
 
 
 def test_an_interrupted_run_ends_like_an_unbroken_one(tmp_path):

@@ -60,5 +60,5 @@ def test_the_table_has_each_exams_own_features(tmp_path):
 def test_nothing_to_fit_is_an_error(tmp_path):
     with pytest.raises(InputError, match="training needs exams with a group"):
         trainer(tmp_path, [{"image": torch.zeros(3), "exam": "e", "group": "a"}]).run()
-    with pytest.raises(InputError, match="each of the 3 classes needs a training exam, but 2 has none"):
+    with pytest.raises(InputError, match="each of the 3 classes needs a training exam, but there is none of class 2"):
         trainer(tmp_path, exams(classes=2)).run()

@@ -181,7 +181,11 @@ AXIAL = torch.diag(torch.tensor([-2.0, -2, 1, 1], dtype=torch.float64))
         (0.0, math.radians(90), True),
         (0.0, math.radians(4.9), False),  # the lines are nearly parallel
         (0.0, math.radians(35), True),
-        (math.radians(74), math.radians(10), False),  # the first line runs from front to back, so neither end is left
+        (
+            math.radians(74),
+            math.radians(10),
+            False,
+        ),  # the first line runs from front to back: no end is on the left side
         (math.radians(72), math.radians(130), True),
         (0.0, math.radians(16), False),  # the second line runs from left to right, so neither end is anterior
     ],

@@ -229,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _import_what_tests_need()
     # the copies would not find the real data next to them, and their tests would be skipped
     os.environ.setdefault("PLANEWISE_REAL_DATA", str(ROOT.parent / "shared" / "data"))
-    print(f"{len(mutants)} mistakes; first, the tests run without a mistake", flush=True)
+    print(f"{len(mutants)} mistakes; the tests first run on the unchanged code", flush=True)
     results = []
     for mutant, result, seconds in run_mutants(mutants, ROOT, options.jobs):
         results.append((mutant, result, seconds))

@@ -17,7 +17,7 @@ def main(name: str, options: str, output: str) -> None:
         output: file to write: ``{"bars": [...]}``. A module that applies only to some kinds of devices names them, as
             in ``DEVICES = ("cpu",)``; on other devices, the list is empty.
     """
-    # imported here because processes that a module starts import this file, and would wait for torch
+    # imported here, so that worker processes, which import this file, do not wait for torch
     import torch
     from timing import Options
 

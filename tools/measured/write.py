@@ -90,7 +90,7 @@ from planewise.reports.study.paired import Difference  # noqa: E402
 from tools.benchmarks.page import with_block  # noqa: E402
 from tools.measured import gains  # noqa: E402
 
-#: Mark before the number of all studies' verdicts.
+#: Marker line above the number of verdicts, over all studies.
 ALL_GAINS = "<!-- all gains: written by tools/measured/write.py; do not edit -->"
 #: Marks before the table of bundles, and before a table of the gains of some methods.
 BUNDLES = "<!-- bundles: written by tools/measured/write.py; do not edit -->"
@@ -99,7 +99,7 @@ METHODS = "<!-- gains: written by tools/measured/write.py; do not edit -->"
 BEGIN = "<!-- tools/demo {study}: written by tools/measured/write.py; do not edit -->"
 END = "<!-- end of what is written -->"
 
-#: Mark before what studies found.
+#: Marker line above the findings of studies.
 FINDINGS = "<!-- findings: written by tools/measured/write.py; do not edit -->"
 
 _FIELD = re.compile(r"\{([^{}|]+)\|([^{}]+)\}")

@@ -147,7 +147,8 @@ class CheckpointHandler:
             best.best_metric, best.best_metric_epoch = self._best = saved["best_metric"], saved["best_metric_epoch"]
         if steps >= engine.state.max_epochs * engine.state.epoch_length:
             logger.info(
-                "the run is complete: it has trained %d epochs; more --max_epochs continue it", engine.state.max_epochs
+                "the run is complete: it has trained %d epochs; raise --max_epochs to continue it",
+                engine.state.max_epochs,
             )
         else:
             logger.info("resuming after epoch %d of %d", saved["epoch"], engine.state.max_epochs)

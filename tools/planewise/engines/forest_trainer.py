@@ -65,7 +65,8 @@ class ForestTrainer:
         absent = sorted(set(range(classes)) - set(labels.tolist()))
         if absent:
             raise InputError(
-                f"each of the {classes} classes needs a training exam, but {', '.join(map(str, absent))} has none; label "
+                f"each of the {classes} classes needs a training exam, but there is none of class {', '.join(map(str, absent))}; "
+                "label "
                 "exams of this class"
             )
         forest = RandomForestClassifier(n_estimators=self.network.probability.shape[0], random_state=self.seed)

@@ -39,8 +39,8 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
 
     Args:
         path: path of the datalist.
-        exam: the hash of an exam, or its beginning; by default, the first of the exams that have the most views of the
-            datalist (its stack counts as a view).
+        exam: the hash of an exam, or its beginning; by default, the first exam with the largest number of views (its
+            stack counts as a view).
         slices: number of slices of the stack to show, from its first to its last.
 
     Returns:
