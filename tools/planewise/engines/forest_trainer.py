@@ -65,9 +65,8 @@ class ForestTrainer:
         absent = sorted(set(range(classes)) - set(labels.tolist()))
         if absent:
             raise InputError(
-                f"each of the {classes} classes needs a training exam, but there is none of class {', '.join(map(str, absent))}; "
-                "label "
-                "exams of this class"
+                f"each of the {classes} classes needs a training exam, but there is none of class "
+                f"{', '.join(map(str, absent))}; label exams of this class"
             )
         forest = RandomForestClassifier(n_estimators=self.network.probability.shape[0], random_state=self.seed)
         forest.fit(features.numpy(), labels.numpy())
