@@ -371,7 +371,7 @@ def write(
     Args:
         study: the config.
         file: its file.
-        replace: asks a person whether to replace another study of which nothing has been trained.
+        replace: asks a person whether to replace a different study that has not trained anything yet.
 
     Returns:
         The study in the file.

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 class ExamWriter:
     """Call `write` for each exam, with its folder ``output_dir/<exam>/``. Attach it to the evaluator of an inference
-    config, which decollates.
+    config; this evaluator must decollate its batches.
 
     Args:
         output_dir: folder for the results.

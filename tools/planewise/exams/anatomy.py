@@ -88,8 +88,8 @@ class Anatomy:
     modalities: tuple[str, ...] = ("MR",)
     """accepted modalities of its DICOM images"""
     seen_from: Callable[[Sequence[Stack], Recognition], Recognition] | None = None
-    """function that takes stacks and their recognition, and returns the recognition with another stack to learn from; None if
-    the stack does not change
+    """function that takes stacks and their recognition, and returns the recognition with another stack to learn from. It is
+    None if networks learn from the recognised stack.
     """
 
     @property

@@ -3,8 +3,8 @@
 The rule
 --------
 Every stack of `MIN_SLICES` slices or more that is not a localizer becomes a separate exam, because every contrast and
-orientation of a study is equally useful if no particular organ is wanted. Exams of one study keep their patient, so all
-of them are in one section of the split. Slices are counted towards the patient's left, front or head, depending on the
+orientation of a study is equally useful if no particular organ is wanted. Exams of one study belong to one patient,
+so all of them are in one section of the split. Slices are counted towards the patient's left, front or head, depending on the
 body axis that is nearest to the stack's normal (`planewise.geometry.to_left_front_or_head`): sagittal stacks run from
 right to left (like those of knees), coronal stacks from back to front, and axial stacks from feet to head.
 

@@ -176,7 +176,7 @@ def _summary(exam: SegmentedExam) -> Summary:
         [f"LV {found.volumes['LV'][found.end_diastole]:.0f} ml", *(f"ejection fraction {one}" for one in fractions)]
     )
     flags = list(dict.fromkeys(flag.text for flag in exam.flags))
-    # a mask with a problem ranks first, because an empty mask has few values to flag
+    # an exam whose mask has a problem ranks first: if the mask is empty, few values can be flagged
     return Summary(values, words, flags, float(len(exam.flags)), bool(exam.problem))
 
 

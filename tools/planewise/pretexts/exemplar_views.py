@@ -56,7 +56,7 @@ class ExemplarViewsd(Transform, RandomizableTrait):
 
 
 def _others(index: Tensor, dataset: SliceDataset) -> Tensor:
-    """Draw a different item of the dataset for each item, and return its image."""
+    """For each item, draw another item of the dataset, and return its image."""
     own, others = index.cpu(), max(len(dataset) - 1, 1)
     drawn = (own_draws(len(own), 1, dtype=torch.float64)[:, 0] * others).long().clamp(max=others - 1)
     rows = (drawn + (drawn >= own)) % len(dataset)

@@ -49,7 +49,7 @@ def draw_confusion(axes: Axes, counts: np.ndarray, names: Sequence[str], shares:
         axes: the axes to draw on.
         counts: ``(true, predicted)``.
         names: names of the classes.
-        shares: whether the colours are shares of each true class, because classes have different frequencies.
+        shares: whether the colours show shares of each true class, so that rare classes are visible, too.
     """
     levels = counts / counts.sum(axis=1, keepdims=True).clip(min=1) if shares else counts
     most = 1 if shares else counts.max()

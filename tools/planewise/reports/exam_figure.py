@@ -70,8 +70,8 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
 
 
 def choose_exam(content: Mapping[str, Any], items: Sequence[Mapping], exam: str | None) -> str:
-    """The full hash of the requested exam; by default, the hash of the first of the exams that have the most of the
-    datalist's views (the stack counts as a view).
+    """The full hash of the requested exam; by default, that of the first exam with the largest number of views (the
+    stack counts as a view).
 
     Raises:
         InputError: no exam's hash begins with the given text, several do, or the datalist is empty.
