@@ -1,4 +1,4 @@
-"""Write arrays as NIfTI files in millimetres."""
+"""Recognise NIfTI files, and write arrays as NIfTI files in millimetres."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ import nibabel
 import numpy as np
 
 from planewise.atomic_write import atomic_write
+
+
+def is_nifti(path: str | Path) -> bool:
+    """Whether a file is NIfTI by its name; the ending may be in capitals."""
+    return str(path).lower().endswith((".nii", ".nii.gz"))
 
 
 def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray) -> None:

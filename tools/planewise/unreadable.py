@@ -12,6 +12,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from planewise.errors import InputError
+from planewise.nifti_files import is_nifti
 
 #: Errors of ITK, nibabel and NumPy. A truncated ``.nii.gz`` raises `EOFError`, and a damaged one `zlib.error`.
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zlib.error, ImageFileError, HeaderDataError)
@@ -46,7 +47,7 @@ def refuse_claims(path: str | Path) -> None:
         InputError: the header claims more voxels than the file can contain, or its lengths are not in millimetres.
         OSError and others of `UNREADABLE`: the header cannot be read.
     """
-    if not str(path).lower().endswith((".nii", ".nii.gz")):
+    if not is_nifti(path):
         return
     image: Any = nibabel.load(path)
     if claims_too_much(image):

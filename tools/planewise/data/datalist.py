@@ -20,8 +20,9 @@ from planewise.exams.datalist import PATH_KEYS, with_paths
 from planewise.exams.mrnet import open_volume
 from planewise.exams.reserved import PREDICTED
 from planewise.exams.split import SECTIONS
+from planewise.nifti_files import is_nifti
 from planewise.preprocessing.array_volume import is_array
-from planewise.preprocessing.exam_name import exam_of
+from planewise.preprocessing.exam_name import exam_of, phase_name
 from planewise.text_files import read_json
 from planewise.unreadable import UNREADABLE
 
@@ -29,8 +30,6 @@ from planewise.unreadable import UNREADABLE
 _PLACE = ("image", "frame", "time", "affine")
 #: Keys of an item that belong to its slice, not to its volume.
 _OF_A_SLICE = ("frame", "label_frame", "affine", "slice", "location", "planes", "stack")
-#: Endings of files that contain a whole stack.
-VOLUMES = (".nii", ".nii.gz", ".npy")
 #: A function that checks a value, and a description of valid values.
 Form = tuple[Callable[[Any], bool], str]
 
@@ -392,7 +391,7 @@ def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 "single channel; index the folder again with --channels NAME"
             )
         path = str(item["image"])
-        if "affine" in item or "frame" in item or not path.lower().endswith(VOLUMES):
+        if "affine" in item or "frame" in item or not is_whole_volume(path):
             slices.append(dict(item, exam=exam_of(item)))
             continue
         slices += [dict(item, exam=exam_of(item), frame=k, slice=k) for k in range(_depth(path))]
@@ -426,7 +425,7 @@ def gather_stacks(items: Sequence[dict[str, Any]], name_phases: bool = False) ->
                 for item in own
             ]
         if name_phases and "phase" in volumes[-1] and not isinstance(volumes[-1]["phase"], str):
-            volumes[-1]["phase"] = f"phase{round(100 * volumes[-1]['phase']):02d}"
+            volumes[-1]["phase"] = phase_name(volumes[-1]["phase"])
     return volumes
 
 
@@ -441,12 +440,7 @@ def whole_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     whole: list[dict[str, Any]] = []
     for item in items:
         same_grid = item.get("label_frame", item.get("frame")) == item.get("frame") and "label_axes" not in item
-        if (
-            "affine" not in item
-            or "label" not in item
-            or not same_grid
-            or not str(item["image"]).lower().endswith(VOLUMES)
-        ):
+        if "affine" not in item or "label" not in item or not same_grid or not is_whole_volume(item["image"]):
             whole.append(item)
             continue
         key = (item["image"], item["label"], item.get("time"))
@@ -454,6 +448,11 @@ def whole_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             volumes[key] = {name: value for name, value in item.items() if name not in _OF_A_SLICE}
             whole.append(volumes[key])
     return whole
+
+
+def is_whole_volume(path: Any) -> bool:
+    """Whether a file contains a whole stack: NIfTI, or MRNet's ``.npy``; False for a list with a file for each channel."""
+    return is_nifti(path) or is_array(path)
 
 
 def _depth(path: str) -> int:

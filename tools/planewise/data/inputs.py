@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planewise.data.datalist import VOLUMES, load_datalist
+from planewise.data.datalist import is_whole_volume, load_datalist
 from planewise.errors import InputError
 from planewise.exams.input_stacks import find_stacks
 from planewise.exams.volumes import find_own_volumes
-from planewise.preprocessing.exam_name import stem
+from planewise.preprocessing.exam_name import phase_name, stem
 from planewise.preprocessing.load_stack import recognition_remarks
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
         ordered = [sorted(slices[key], key=lambda item: item.get("phase", 0.0)) for key in sorted(slices)]
         count = min(len(entries) for entries in ordered) if phases == "all" else 1
         for phase in range(count):
-            name = {"phase": f"phase{round(100 * phase / count):02d}"} if count > 1 else {}
+            name = {"phase": phase_name(phase / count)} if count > 1 else {}
             volumes.append({"image": [entries[phase] for entries in ordered], "exam": exam, **name})
     return volumes
 
@@ -139,12 +139,10 @@ def _without_masks(files: list[Path]) -> list[Path]:
 def _from_files(
     path: Path, phases: str, view: str, contrast: str | None, left_out: list[InputStack] | None
 ) -> list[dict[str, Any]]:
-    if path.name.lower().endswith(VOLUMES):
+    if is_whole_volume(path):
         return [{"image": str(path)}]
     if path.is_dir():
-        files = sorted(
-            entry for entry in path.iterdir() if entry.name.lower().endswith(VOLUMES) and not entry.name.startswith(".")
-        )
+        files = sorted(entry for entry in path.iterdir() if is_whole_volume(entry) and not entry.name.startswith("."))
         if files:
             refuse_one_name(files)
             return [{"image": str(volume)} for volume in _without_masks(files)]
@@ -163,6 +161,6 @@ def _from_files(
         for remark in remarks.values() if left_out is None else ():
             logger.warning("exam %s: %s. It is processed anyway: look at the images first", stack.exam, remark)
         if several[stack.exam] > 1:
-            item["phase"] = f"phase{round(100 * stack.phase):02d}"
+            item["phase"] = phase_name(stack.phase)
         items.append(item)
     return items

@@ -19,7 +19,7 @@ from planewise.exams.exam import Exam
 from planewise.exams.refusals import ODD_PATH, OTHER_IMAGE, OTHER_IMAGES
 from planewise.exams.reserved import RESERVED
 from planewise.exams.stack import Slice, Stack
-from planewise.exams.volume import Volume, stem
+from planewise.exams.volume import Volume, nifti_files, stem
 from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem
 from planewise.exams.words import is_text
 
@@ -161,9 +161,7 @@ def mask_files(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"--labels {folder}: there is no such folder")
-    found = sorted(
-        path for path in folder.rglob("*") if path.name.lower().endswith((".nii", ".nii.gz")) and path.name[0] != "."
-    )
+    found = nifti_files(folder.rglob("*"))
     if not found:
         others = any(path.suffix.lower() in OTHER_IMAGES for path in folder.rglob("*"))
         raise InputError(

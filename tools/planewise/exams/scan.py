@@ -29,11 +29,11 @@ from planewise.exams.refusals import (
     UNREADABLE_FOLDER,
 )
 from planewise.exams.words import is_text, natural_order
+from planewise.nifti_files import is_nifti
 
 #: With fewer files, one process reads them all, because starting others takes longer.
 _SERIAL_FILES = 1500
 _CHUNK = 128
-_NIFTI = (".nii", ".nii.gz")
 #: Fields whose texts hundreds of frames share; each text is kept in memory only once.
 _SHARED_TEXTS = (
     "kind",
@@ -69,7 +69,8 @@ class Scan:
 
     @property
     def broken(self) -> dict[str, list[str]]:
-        """The skipped files that are damaged images, and files called DICOM that are none. Their exam may lack slices."""
+        """The skipped files that are damaged images, and files that are named like DICOM but are not. Their exam may
+        lack slices."""
         found = {
             reason: paths for reason, paths in self.skipped.items() if reason in (TRUNCATED, DAMAGED, REPEATED, EMPTY)
         }
@@ -121,7 +122,7 @@ def scan_folder(
             continue
         if of_photographs:
             _take(Path(path), scan)
-        elif name.lower().endswith(_NIFTI) and not name.startswith("."):
+        elif is_nifti(name) and not name.startswith("."):
             scan.nifti.append(Path(path))
         elif mrnet.is_volume(path):
             scan.mrnet.append(Path(path))

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from planewise.nifti_files import is_nifti
+
 
 def stem(path: Path) -> str:
     """The file's name without ``.nii`` or ``.nii.gz``."""
@@ -21,7 +23,7 @@ def case_and_channel(path: Path) -> tuple[str, int | None]:
 
 def nifti_files(paths: Iterable[Path]) -> list[Path]:
     """The paths of files that are NIfTI by their names, in order, without hidden files (the decathlon's ``._*``)."""
-    return sorted(path for path in paths if path.name.lower().endswith((".nii", ".nii.gz")) and path.name[0] != ".")
+    return sorted(path for path in paths if is_nifti(path) and path.name[0] != ".")
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from ignite.metrics.metric import reinit__is_reduced
 from monai.utils import evenly_divisible_all_gather
 from torch import Tensor
 
-from planewise.data.datalist import VOLUMES
+from planewise.data.datalist import is_whole_volume
 
 
 class _Slices(Protocol):
@@ -101,5 +101,5 @@ def _shared_and_held(found: Tensor, true: Tensor) -> Tensor:
 def _volume(item: Mapping[str, Any]) -> Hashable:
     """The key that the slices of one volume share."""
     # slices that were cut from the same NIfTI file belong together; each DICOM slice has its own file
-    file = str(item["image"]) if str(item["image"]).lower().endswith(VOLUMES) else None
+    file = str(item["image"]) if is_whole_volume(item["image"]) else None
     return item["exam"], item.get("stack"), item.get("phase"), item.get("time"), file

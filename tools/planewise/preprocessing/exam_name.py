@@ -41,6 +41,11 @@ def volume_name(item: Mapping[str, Any], hashes: bool = False) -> str:
     return f"{name}_{phase}" if isinstance(phase, str) else name
 
 
+def phase_name(share: float) -> str:
+    """The name of a phase, from its share of the cardiac cycle: ``"phase40"`` for 0.4."""
+    return f"phase{round(100 * share):02d}"
+
+
 def phase_in_words(item: Mapping[str, Any]) -> str:
     """An item's time in the cardiac cycle: ``"20 % of the cycle"``, a name such as ``"ED"``, or an empty string if it is
     unknown."""
@@ -58,9 +63,7 @@ def slice_name(item: Mapping[str, Any]) -> str:
         item: see `volume_name`.
     """
     phase = item.get("phase")
-    return volume_name(
-        item if phase is None or isinstance(phase, str) else {**item, "phase": f"phase{100 * phase:02.0f}"}
-    )
+    return volume_name(item if phase is None or isinstance(phase, str) else {**item, "phase": phase_name(phase)})
 
 
 def stem(path: Path) -> str:

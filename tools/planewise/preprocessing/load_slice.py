@@ -18,6 +18,7 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff
 from planewise.errors import InputError
 from planewise.exams.dicom import read_frames
 from planewise.exams.reserved import PREDICTED
+from planewise.nifti_files import is_nifti
 from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import slice_name
 from planewise.unreadable import UNREADABLE, refuse_claims
@@ -164,7 +165,7 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
     if is_array(path):
         return *read_array(path, field), True
     refuse_claims(path)
-    is_volume = path.lower().endswith((".nii", ".nii.gz"))
+    is_volume = is_nifti(path)
     reader = NibabelReader() if is_volume else _ImageReader()
     try:
         array, meta = reader.get_data(reader.read(path))

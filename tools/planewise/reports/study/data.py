@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.page import Page
@@ -13,9 +15,10 @@ _SPLITS = ("training", "validation", "test")
 def add(page: Page, study: StudyFolder) -> None:
     page.add("<h2>Data</h2><ul>")
     for kind in ("unlabelled", "labelled"):
-        counts, with_label = exams_of(study, kind), exams_of(study, kind, with_label=True)
-        if not counts:
+        content = _datalist(study, kind)
+        if content is None:
             continue
+        counts, with_label = _exams(content), _exams(content, with_label=True)
         partly = {
             split: f" ({with_label[split]} with labels)" for split in counts if 0 < with_label[split] < counts[split]
         }
@@ -28,26 +31,24 @@ def add(page: Page, study: StudyFolder) -> None:
     page.figure(study.path / "inspect.png", f"An exam: {study.anatomy.exam}.")
 
 
-def exams_of(study: StudyFolder, kind: str, with_label: bool = False) -> dict[str, int]:
+def exams_of(study: StudyFolder, kind: str) -> dict[str, int]:
     """The number of exams in each section of a study's ``"unlabelled"`` or ``"labelled"`` datalist; empty if there is
-    none.
+    none."""
+    content = _datalist(study, kind)
+    return {} if content is None else _exams(content)
 
-    Args:
-        study: the study.
-        kind: the datalist.
-        with_label: whether to count only exams with a mask or a grade.
-    """
+
+def _datalist(study: StudyFolder, kind: str) -> dict[str, Any] | None:
     given = (study.config.get("datalists") or {}).get(kind)
-    content = read_json(Path(given) if given else study.path / f"{kind}.json")
-    if content is None:
-        return {}
-    return {
-        split: len(
-            {
-                item.get("exam")
-                for item in content.get(split, [])
-                if not with_label or "label" in item or "grade" in item
-            }
-        )
+    return read_json(Path(given) if given else study.path / f"{kind}.json")
+
+
+def _exams(content: Mapping[str, Any], with_label: bool = False) -> dict[str, int]:
+    """The number of exams in each section of a datalist, or only of those with a mask or a grade."""
+    exams = {
+        split: {
+            item.get("exam") for item in content.get(split, []) if not with_label or item.keys() & {"label", "grade"}
+        }
         for split in _SPLITS
     }
+    return {split: len(found) for split, found in exams.items()}
