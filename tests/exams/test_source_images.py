@@ -32,7 +32,8 @@ def test_hidden_patients_leave_uids_and_geometry(usual_exam):
         dataset.save_as(file)
     slices = slices_of(usual_exam)
     for image, open_image in zip(source_images(slices, "abcdef"), source_images(slices), strict=True):
-        text = str(image.header)
+        # the digits of a UID, which stays and is drawn at random, may look like a year
+        text = "\n".join(line for line in str(image.header).splitlines() if " UI: " not in line)
         for personal in ("Doe", "1961", "2020", "099Y", "P-1"):
             assert personal not in text and personal in str(open_image.header)
         assert image.header.PatientID == image.header.PatientName == "abcdef"
