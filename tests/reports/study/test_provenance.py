@@ -26,3 +26,9 @@ def test_versions_of_all_installed_packages_the_commit_and_the_settings(tmp_path
     assert ">Trained on: a &lt;processor&gt;, a GPU; bfloat16.<" in text
     assert str(tmp_path) not in text and "Doe" not in text
     assert all(name in text for name in ('".../labelled.json"', '"demo.yaml"', '".../a.pt"', '"b.pt"'))
+
+
+def test_a_page_says_what_dirty_means(tmp_path):
+    write(tmp_path / "pretrain/a/run.json", {"packages": {}, "python": "3.11", "commit": "abc-dirty"})
+    _, page = tables_of(provenance, study_folder(tmp_path))
+    assert "commit abc-dirty (-dirty: its code had changes that were not committed).<" in page.html("")

@@ -17,7 +17,9 @@ def add(page: Page, study: StudyFolder) -> None:
     page.add("<h2>What ran</h2>")
     if runs := run_records(study.path):
         packages = ", ".join(f"{name} {number}" for name, number in runs[0]["packages"].items() if number)
-        page.add("<p class=note>{}; Python {}; commit {}.</p>", packages, runs[0]["python"], runs[0]["commit"])
+        commit = runs[0]["commit"]
+        dirty = " (-dirty: its code had changes that were not committed)" if str(commit).endswith("-dirty") else ""
+        page.add("<p class=note>{}; Python {}; commit {}{}.</p>", packages, runs[0]["python"], commit, dirty)
         where = [", ".join(values) for values in (devices(runs), precisions(runs)) if values]
         if where:
             page.add("<p class=note>Trained on: {}.</p>", "; ".join(where))
