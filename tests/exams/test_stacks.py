@@ -143,7 +143,8 @@ def test_unequal_phases_stay_unequal_and_are_said():
     frames = [frame(10.0 * k, trigger=20.0 * t, series=str(k)) for k in range(4) for t in range(10 if k else 8)]
     (stack,) = build_stacks(frames)
     assert sorted(len(entry.phases) for entry in stack.slices) == [8, 10, 10, 10]
-    assert stack.notes == ["some slices lack phases: they have 8 to 10"]
+    assert stack.notes == []
+    assert stack.lost_phases == ["slice 1 lacks 2 phases (phase80, phase90: files are missing or broken)"]
 
 
 def test_a_slice_with_hardly_any_phases_is_left_out():

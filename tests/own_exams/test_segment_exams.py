@@ -29,6 +29,8 @@ FOUND = HeartVolumes(
 PIXELS = ((110, 150, 200), (60, 100, 230), (140, 170, 210), (90, 130, 220))
 VALUES = {"LV": 3, "RV": 1, "myocardium": 2}
 HEIGHT, WEIGHT = 1.8, 80.0
+#: Columns and rows of its images.
+SIZE = (44, 40)
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +40,36 @@ def segmented(tmp_path_factory):
     The image is brighter on the right at end-diastole only.
     """
     folder = tmp_path_factory.mktemp("segmented")
-    size, ramp = (44, 40), np.arange(44, dtype="<u2")
-    tags = {"phases": 4, "size": size, "spacing": 4.0, "PatientSize": HEIGHT, "PatientWeight": WEIGHT}
-    for file in write_usual_exam(folder / "exam", **tags).rglob("*.dcm"):
+    write_exam(folder / "exam")
+    made = segment_by_hand(folder)
+    ml: dict[str, list[float]] = {name: [] for name in VALUES}
+    for phase in made.phases:
+        mask = nibabel.load(folder / "out/masks" / phase / f"{phase}_mask.nii.gz")
+        for name, value in VALUES.items():
+            voxel = abs(np.linalg.det(mask.affine[:3, :3])) / 1000
+            ml[name].append(float((np.asarray(mask.dataobj) == value).sum() * voxel))
+    return made, folder / "out" / made.name, ml
+
+
+def write_exam(folder):
+    """Write the exam of `segmented`."""
+    ramp = np.arange(SIZE[0], dtype="<u2")
+    tags = {"phases": 4, "size": SIZE, "spacing": 4.0, "PatientSize": HEIGHT, "PatientWeight": WEIGHT}
+    for file in write_usual_exam(folder, **tags).rglob("*.dcm"):
         dataset = pydicom.dcmread(file)
-        dataset.PixelData = np.tile(ramp if dataset.TriggerTime == 80 else ramp[::-1], (size[1], 1)).tobytes()
+        dataset.PixelData = np.tile(ramp if dataset.TriggerTime == 80 else ramp[::-1], (SIZE[1], 1)).tobytes()
         dataset.save_as(file)
+
+
+def segment_by_hand(folder):
+    """The results of `segment_exams` for ``folder/exam``, in ``folder/out``; `PIXELS` replace the network."""
 
     def segment(_, settings):
         for item, pixels in zip(find_inputs(folder / "exam", settings["phases"]), PIXELS, strict=True):
-            flat = np.zeros(size[0] * size[1], dtype=np.uint8)
+            flat = np.zeros(SIZE[0] * SIZE[1], dtype=np.uint8)
             for value, start, count in zip(VALUES.values(), np.cumsum((0, *pixels)), pixels, strict=False):
                 flat[400 + start : 400 + start + count] = value
-            mask, name = np.repeat(flat.reshape(*size, 1), 5, axis=2), volume_name(item)
+            mask, name = np.repeat(flat.reshape(*SIZE, 1), 5, axis=2), volume_name(item)
             (settings["output_dir"] / name).mkdir(parents=True)
             image = nibabel.Nifti1Image(mask, load_stack(item).image.affine.numpy())
             nibabel.save(image, settings["output_dir"] / name / f"{name}_mask.nii.gz")
@@ -63,13 +82,7 @@ def segmented(tmp_path_factory):
         volume = sum(PIXELS[2]) * 5 * 0.16
         patch.setattr(hearts, "HEART_VOLUMES", (0.99 * volume, 1.01 * volume))
         (made,) = segment_exams(folder / "exam", folder / "out")
-    ml: dict[str, list[float]] = {name: [] for name in VALUES}
-    for phase in made.phases:
-        mask = nibabel.load(folder / "out/masks" / phase / f"{phase}_mask.nii.gz")
-        for name, value in VALUES.items():
-            voxel = abs(np.linalg.det(mask.affine[:3, :3])) / 1000
-            ml[name].append(float((np.asarray(mask.dataobj) == value).sum() * voxel))
-    return made, folder / "out" / made.name, ml
+    return made
 
 
 def function(ml, name):
@@ -234,3 +247,22 @@ def test_flags_say_their_moment_and_are_in_the_content_with_their_phase():
         ("c", "odd"),
         ("a", "low"),
     ]
+
+
+def test_a_lost_phase_is_a_remark_on_the_exam_and_a_flag_of_its_phase(tmp_path):
+    """The last slice lacks its third phase, end-diastole; the slices run from base to apex."""
+    write_exam(tmp_path / "exam")
+    (tmp_path / "exam/sax_1/IM-0001-0003.dcm").unlink()
+    made = segment_by_hand(tmp_path)
+    text = (
+        "slice 5 lacks a phase (phase50: files are missing or broken); another phase of the slice takes its place"
+    )
+    assert [(flag.phase, flag.quantity) for flag in made.flags if flag.text == text] == [(2, "volume")]
+    assert f"  (!) {text}" in made.lines and f"(!) {text}</li>" in made.page.read_text()
+    assert text in _summary(made).flags
+    with open(made.page.parent / "volumes.csv", newline="") as file:
+        assert [text in row["flags"] for row in csv.DictReader(file)] == [False, False, True, False]
+
+
+def test_a_remark_on_lost_phases_is_shown_though_they_are_not_in_the_table():
+    assert _shown_reasons(FOUND, [Flag(("LV",), "volume", 2, "lost")], ["lost"]) == ["lost"]

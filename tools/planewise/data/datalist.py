@@ -20,9 +20,10 @@ from planewise.exams.datalist import PATH_KEYS, with_paths
 from planewise.exams.mrnet import open_volume
 from planewise.exams.reserved import PREDICTED
 from planewise.exams.split import SECTIONS
+from planewise.exams.words import phase_name
 from planewise.nifti_files import is_nifti
 from planewise.preprocessing.array_volume import is_array
-from planewise.preprocessing.exam_name import exam_of, phase_name
+from planewise.preprocessing.exam_name import exam_of
 from planewise.text_files import read_json
 from planewise.unreadable import UNREADABLE
 

@@ -9,11 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from planewise.data.cycle_points import cycle_fraction
 from planewise.data.datalist import is_whole_volume, load_datalist
 from planewise.errors import InputError
 from planewise.exams.input_stacks import find_stacks
+from planewise.exams.lost_phases import usual_count
 from planewise.exams.volumes import find_own_volumes
-from planewise.preprocessing.exam_name import phase_name, stem
+from planewise.exams.words import phase_name
+from planewise.preprocessing.exam_name import stem
 from planewise.preprocessing.load_stack import recognition_remarks
 
 if TYPE_CHECKING:
@@ -45,8 +48,8 @@ def find_inputs(
 
     Returns:
         ``{"image": path}`` for a volume; ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files, with
-        `recognition_remarks` if it is not, or may not be, the requested stack, and with ``doubts`` if the series of the
-        other views are uncertain.
+        `recognition_remarks` if it is not, or may not be, the requested stack, with ``doubts`` if the series of the
+        other views are uncertain, and with ``lost`` if slices lack phases.
 
     Raises:
         InputError: the path does not exist, or contains nothing that can be used.
@@ -101,11 +104,23 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
             volumes.append(item)
     for (exam, _), slices in stacks.items():
         ordered = [sorted(slices[key], key=lambda item: item.get("phase", 0.0)) for key in sorted(slices)]
-        count = min(len(entries) for entries in ordered) if phases == "all" else 1
+        # as in `find_stacks`, a slice that lacks a phase contributes its nearest one
+        usual = usual_count(map(len, ordered))
+        count = usual if phases == "all" else 1
+        whole = next(entries for entries in ordered if len(entries) == usual)
         for phase in range(count):
             name = {"phase": phase_name(phase / count)} if count > 1 else {}
-            volumes.append({"image": [entries[phase] for entries in ordered], "exam": exam, **name})
+            image = [_at_phase(entries, phase, whole) for entries in ordered]
+            volumes.append({"image": image, "exam": exam, **name})
     return volumes
+
+
+def _at_phase(entries: list[dict[str, Any]], number: int, whole: list[dict[str, Any]]) -> dict[str, Any]:
+    """A slice's image at a phase of a complete slice: the one with the same number, or the nearest if phases are missing."""
+    if len(entries) == len(whole):
+        return entries[number]
+    wanted = cycle_fraction(whole[number])
+    return min(entries, key=lambda item: abs(cycle_fraction(item) - wanted))
 
 
 def refuse_one_name(volumes: list[Path]) -> None:
@@ -155,8 +170,7 @@ def _from_files(
         # as in a datalist, each slice has the planes of the exam's other views
         slices = [{**entry, "planes": stack.planes} for entry in stack.slices]
         item = {"image": slices, "exam": stack.exam, "views": stack.views, **remarks}
-        if stack.doubts:
-            item["doubts"] = stack.doubts
+        item |= {key: told for key, told in (("doubts", stack.doubts), ("lost", stack.lost)) if told}
         # a caller that passes left_out decides itself whether to use an unrecognised stack
         for remark in remarks.values() if left_out is None else ():
             logger.warning("exam %s: %s. It is processed anyway: look at the images first", stack.exam, remark)

@@ -33,7 +33,7 @@ def slice_items(stack: Stack, located: bool, phases: str = "all") -> list[dict]:
 
     Returns:
         One dictionary per image: ``image`` (absolute path), ``frame`` (multi-frame files only), ``time`` (NIfTI cines
-        only), ``affine``, ``slice``, ``phase`` (rank within the slice as a fraction of the cycle, or its name),
+        only), ``affine``, ``slice``, ``phase`` (rank in the cycle as a fraction of it, or its name),
         ``location`` (Zhang 2024 Eq. 3).
     """
     locations: list[float | None] = [None] * len(stack.slices)

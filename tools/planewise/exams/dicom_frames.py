@@ -120,6 +120,7 @@ def _common(header: dict, path: str) -> dict:
             _folder_order(folder),
         ),
         "acquisition": acquisition,
+        "cycle": int(number_of(header.get("CardiacNumberOfImages")) or 0),
         "patient": str(header.get("PatientID") or "").strip(),
         "study": str(header.get("StudyInstanceUID") or ""),
         "series": str(header.get("SeriesInstanceUID") or ""),

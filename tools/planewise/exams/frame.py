@@ -51,6 +51,8 @@ class Frame:
     """``"ED"`` or ``"ES"``, if the file is named by its phase; otherwise None"""
     b_value: float | None = None
     """strength of the diffusion weighting, s/mm^2; None if the header has none"""
+    cycle: int = 0
+    """CardiacNumberOfImages, the number of phases that were acquired; 0 if the header has none"""
     acquisition: int = 0
     """AcquisitionNumber of the series; 0 if the header has none"""
 

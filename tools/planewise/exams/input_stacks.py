@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from planewise.errors import InputError
@@ -16,6 +16,7 @@ from planewise.exams.datalist import plane_of, slice_items
 from planewise.exams.exam import Exam
 from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
+from planewise.exams.lost_phases import usual_count
 from planewise.exams.recognition import FoundView, Recognition
 from planewise.exams.scan import scan_folder
 from planewise.exams.stack import Stack
@@ -47,6 +48,8 @@ class InputStack:
     """why it is not the requested stack, in words; None if it is the requested stack"""
     doubts: list[str]
     """sentences about series of other views whose plane does not fit their name"""
+    lost: list[str] = field(default_factory=list)
+    """sentences about slices that lack phases"""
 
 
 def find_stacks(
@@ -152,6 +155,7 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             confidence=found.confidence,
             flag=flag,
             doubts=_doubts(found, stacks),
+            lost=[f"{lost}; another phase of the slice takes its place" for lost in stack.lost_phases],
         )
         for phase, slices in _phases(stack, axis is not None, phases)
     ]
@@ -187,8 +191,7 @@ def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[
     by_slice = defaultdict(list)
     for item in slice_items(stack, located):
         by_slice[item.pop("slice")].append(item)
-    counts = Counter(len(items) for items in by_slice.values())
-    usual = max(counts, key=lambda count: (counts[count], count))
+    usual = usual_count(len(entry.phases) + entry.lost for entry in stack.slices)
     wanted = [number / usual for number in range(usual if phases == "all" else 1)]
     return [
         (

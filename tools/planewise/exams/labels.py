@@ -21,7 +21,7 @@ from planewise.exams.reserved import RESERVED
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.volume import Volume, nifti_files, stem
 from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem
-from planewise.exams.words import is_text
+from planewise.exams.words import is_text, listed
 
 #: Largest value of a mask: caches store masks as 8-bit numbers, which would wrap around.
 LARGEST_LABEL = 255
@@ -320,18 +320,26 @@ def add_masks(
             if isinstance(rank_of_phase, str):
                 problem = rank_of_phase
                 continue
+            lacking = []
             for rank, depth in pairs:
                 entry = stack.slices[rank]
-                phase_of = entry.phase(rank_of_phase) if rank_of_phase < len(entry.phases) else None
+                if entry.lost and (not entry.missing or rank_of_phase in entry.missing):
+                    lacking.append(str(rank + 1))
+                    continue
+                phase_of = entry.phase(entry.ranks.index(rank_of_phase)) if rank_of_phase in entry.ranks else None
                 item = by_place.get((exam.name, rank, phase_of))
                 if item is not None:
                     item |= {"label": str(path), "label_frame": depth}
                     if orientation != [[0, 1], [1, 1]]:
                         item["label_axes"] = orientation
                     used += 1
-            problem = f"its phase ({phase}) is beyond the {len(stack.slices[0].phases)} phases of the exam"
+            problem = f"its phase ({phase}) is beyond the {_cycle(stack)} phases of the exam"
+            if lacking:
+                which = f"slice{'s' * (len(lacking) > 1)} {listed(lacking)}"
+                problem = f"not used for {which}, which may lack this phase: a file is missing or broken"
+                unmatched.append((path.name, problem))
             break
-        if not used:
+        if not used and (path.name, problem) not in unmatched:
             unmatched.append((path.name, str(problem)))
     return unmatched
 
@@ -354,9 +362,14 @@ def _add_to_volume(path: Path, item: dict) -> str:
     return problem
 
 
+def _cycle(stack: Stack) -> int:
+    """The largest number of phases of a slice, with those that the slice lacks."""
+    return max(len(entry.phases) + entry.lost for entry in stack.slices)
+
+
 def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | str:
     """The rank of a mask's phase, or the reason why it is unknown."""
-    most = max(len(entry.phases) for entry in stack.slices)
+    most = _cycle(stack)
     names = [frame.phase for frame in stack.slices[0].phases]
     if phase in names and phase is not None:
         return names.index(phase)

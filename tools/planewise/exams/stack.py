@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from planewise.exams.frame import Frame
-from planewise.exams.words import count_of
+from planewise.exams.words import count_of, listed, phase_name, some_of
 
 #: A gap between slices is reported if it differs from the median gap by more than this factor.
 UNEVEN_GAP = 1.5
@@ -32,10 +33,25 @@ class Slice:
     """sort key for the order of acquisition"""
     series: str
     """identifier of the series, or the folder if the header has none"""
+    cycle: int = 0
+    """number of phases of the cycle, if the slice lacks some of them; otherwise 0"""
+    missing: tuple[int, ...] = ()
+    """ranks in the cycle of the phases that the slice lacks; empty if it lacks none, or if they are unknown"""
 
-    def phase(self, rank: int) -> float | str:
+    @property
+    def lost(self) -> int:
+        """Number of phases that the slice lacks."""
+        return max(self.cycle - len(self.phases), 0)
+
+    @property
+    def ranks(self) -> list[int]:
+        """The rank of each phase in the cycle; its rank in the slice if it is unknown which phases the slice lacks."""
+        return [rank for rank in range(len(self.phases) + len(self.missing)) if rank not in self.missing]
+
+    def phase(self, number: int) -> float | str:
         """The name of a phase if it has one, otherwise its rank as a fraction of the cycle."""
-        return self.phases[rank].phase or round(rank / len(self.phases), 6)
+        count = len(self.phases) + len(self.missing)
+        return self.phases[number].phase or round(self.ranks[number] / count, 6)
 
 
 @dataclass(slots=True, eq=False)
@@ -106,6 +122,21 @@ class Stack:
                 f"{count_of(len(odd), 'image')} without the slice thickness of the others, {self.thickness:g} mm: is the "
                 "header wrong?"
             )
+        return found
+
+    @property
+    def lost_phases(self) -> list[str]:
+        """Sentences, without a full stop, about slices that lack phases, counted from 1; empty if no slice lacks a phase."""
+        alike: dict[tuple, list[str]] = defaultdict(list)
+        for number, entry in enumerate(self.slices, start=1):
+            if entry.lost:
+                alike[entry.lost, entry.cycle, entry.missing].append(str(number))
+        found = []
+        for (lost, cycle, missing), numbers in alike.items():
+            who = f"slice {numbers[0]} lacks" if len(numbers) == 1 else f"slices {listed(numbers)} lack"
+            which = some_of([phase_name(rank / cycle) for rank in missing])
+            why = "files are missing or broken" if which else "neither trigger times nor image numbers say which"
+            found.append(f"{who} {'a phase' if lost == 1 else f'{lost} phases'} ({which or f'of {cycle}'}: {why})")
         return found
 
     @property

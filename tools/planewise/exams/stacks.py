@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from planewise.exams.frame import Frame
+from planewise.exams.lost_phases import mark_lost_phases
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.words import count_of
 
@@ -217,12 +218,12 @@ def still(stack: Stack) -> Stack:
     if not several:
         return stack
     slices = [
-        replace(entry, phases=[frame], affine=np.asarray(frame.affine))
+        replace(entry, phases=[frame], affine=np.asarray(frame.affine), cycle=0, missing=())
         for entry in stack.slices
         for frame in [max(entry.phases, key=lambda frame: (frame.acquired, frame.instance))]
     ]
     count = "1 slice position has" if several == 1 else f"{several} slice positions have"
-    notes = [note for note in stack.notes if not note.startswith(("some slices lack phases", "trigger times"))]
+    notes = [note for note in stack.notes if not note.startswith("trigger times")]
     return replace(stack, slices=slices, notes=[*notes, f"{count} several images in one series: the last is used"])
 
 
@@ -260,9 +261,7 @@ def _stack(frames: list[Frame]) -> Stack:
             f"trigger times contradict the images' numbers in {count_of(disordered, 'slice')}: phases are in order of the "
             "trigger times; is the first one right?"
         )
-    counts = {len(entry.phases) for entry in slices}
-    if len(counts) > 1:
-        notes.append(f"some slices lack phases: they have {min(counts)} to {max(counts)}")
+    slices = mark_lost_phases(slices)
     used = [frame for entry in slices for frame in entry.phases]
     return Stack(
         slices=slices,

@@ -32,6 +32,11 @@ def listed(words: Iterable[str], link: str = "and") -> str:
     return f"{', '.join(before)} {link} {last}" if before else last
 
 
+def phase_name(share: float) -> str:
+    """The name of a phase, from its share of the cardiac cycle: ``"phase40"`` for 0.4."""
+    return f"phase{round(100 * share):02d}"
+
+
 def some_of(names: Sequence[str]) -> str:
     """The first names, and the number of the others."""
     rest = len(names) - _MOST_NAMES

@@ -248,7 +248,7 @@ def _summary(exam: PlannedExam) -> Summary:
     """Summarise how far each acquired view is from the planned view. A severity of 1 means that the distance equals the
     allowed error of plan and operator together."""
     values: dict[str, object] = {}
-    words, flags = [], list(exam.item.get("doubts", ()))
+    words, flags = [], remarks_on_files(exam.item)
     severity = 1.0 if flags else 0.0
     for view, entry in exam.plan["views"].items():
         angle, offset = exam.apart[view] or (None, None)
@@ -305,7 +305,7 @@ def _planned(
         mask = read_mask(output, stack.name)
         apart = {view: _apart(entry, stack.acquired.get(view)) for view, entry in plan["views"].items()}
         rows = [_row(view, plan, apart[view]) for view in plan["views"]]
-        flags = [*item.get("doubts", ()), *_outside(plan["views"], apart)]
+        flags = [*remarks_on_files(item), *_outside(plan["views"], apart)]
         alike, own = reasons_alike(plan["views"])
         lines = [_line([view, _verdict(own[view]), *cells]) for view, _, *cells in rows]
         shown = ShownExam(
@@ -350,6 +350,11 @@ def _planned(
             )
         )
     return done
+
+
+def remarks_on_files(item: Mapping[str, Any]) -> list[str]:
+    """Sentences about missing files and about misnamed series, from `find_inputs`."""
+    return [*item.get("lost", ()), *item.get("doubts", ())]
 
 
 def reasons_alike(views: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], dict[str, Mapping[str, Any]]]:

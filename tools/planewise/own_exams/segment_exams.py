@@ -19,7 +19,7 @@ from planewise.data.hearts import heart_problem
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.exams.source_images import body_size, is_dicom
-from planewise.exams.words import count_of
+from planewise.exams.words import count_of, phase_name
 from planewise.metrics.heart_volumes import HeartVolumes, body_surface, heart_volumes
 from planewise.metrics.implausible_volumes import Flag, implausible_volumes
 from planewise.networks import weights_path
@@ -210,9 +210,10 @@ def _segmented(
                 else []
             ),
             *([Flag(ALL, "volume", found.end_diastole, gap)] if (gap := missing_slices(stack.affines)) else []),
+            *_lost_phases(items),
             *implausible_volumes(found),
         ]
-        reasons = _shown_reasons(found, flags)
+        reasons = _shown_reasons(found, flags, items[0].get("lost", ()))
         header, rows = _rows(found, flags)
         size = body_size(items[0])
         surface = None if size is None else body_surface(*size)
@@ -349,13 +350,25 @@ def _content(
     }
 
 
-def _shown_reasons(found: HeartVolumes, flags: Sequence[Flag]) -> list[str]:
-    """The flags of the numbers that the table shows, and the number of other phases with flags."""
+def _lost_phases(items: Sequence[Mapping[str, Any]]) -> list[Flag]:
+    """Flags of the phases in which a slice shows another phase, because its file is missing."""
+    return [
+        Flag(ALL, "volume", number, text)
+        for number, item in enumerate(items)
+        for text in item.get("lost", ())
+        if any(phase_name(entry["phase"]) != item.get("phase") for entry in item["image"])
+    ]
+
+
+def _shown_reasons(found: HeartVolumes, flags: Sequence[Flag], lost: Sequence[str] = ()) -> list[str]:
+    """The remarks on lost phases, the flags of the numbers that the table shows, and the number of other phases with
+    flags."""
     shown = (found.end_diastole, found.end_systole)
-    reasons = {f"{flag.text}{_at(found, flag)}": None for flag in flags if flag.phase in shown}
-    others = len({flag.phase for flag in flags} - set(shown))
+    own = [flag for flag in flags if flag.text not in lost]
+    reasons = {f"{flag.text}{_at(found, flag)}": None for flag in own if flag.phase in shown}
+    others = len({flag.phase for flag in own} - set(shown))
     more = [f"volumes of {count_of(others, 'other phase')} are flagged too: see volumes.csv"] if others else []
-    return [*reasons, *more]
+    return [*lost, *reasons, *more]
 
 
 def _at(found: HeartVolumes, flag: Flag) -> str:

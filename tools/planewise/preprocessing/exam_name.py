@@ -10,6 +10,7 @@ from typing import Any
 from monai.data import MetaTensor
 
 from planewise.exams.identity import hashed, load_salt, salt_file
+from planewise.exams.words import phase_name
 
 
 def exam_of(item: Mapping[str, Any]) -> str:
@@ -39,11 +40,6 @@ def volume_name(item: Mapping[str, Any], hashes: bool = False) -> str:
     name = stem(Path(item["image"])) if own else exam_of(item)
     phase = item.get("phase")
     return f"{name}_{phase}" if isinstance(phase, str) else name
-
-
-def phase_name(share: float) -> str:
-    """The name of a phase, from its share of the cardiac cycle: ``"phase40"`` for 0.4."""
-    return f"phase{round(100 * share):02d}"
 
 
 def phase_in_words(item: Mapping[str, Any]) -> str:

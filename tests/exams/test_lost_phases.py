@@ -1,0 +1,140 @@
+"""Test that a slice of a cine whose file is missing keeps the right time for its other phases."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from planewise.data import find_inputs
+from planewise.exams import find_stacks, index_folder
+from planewise.exams.stacks import build_stacks
+
+from tests.exams.conftest import write_flawed
+from tests.exams.test_stacks import frame
+
+PHASES = 5
+
+
+def cine(slices=4, times=True, series=True, cycle=0):
+    """Frames of a cine by (slice, phase), named ``slice/phase``. The heart rate differs from slice to slice.
+
+    Args:
+        slices: number of slices.
+        times: whether the frames have trigger times.
+        series: whether each slice is a series of its own; otherwise, instance numbers run through all slices.
+        cycle: number of phases that the header promises; 0 if it promises none.
+    """
+    return {
+        (rank, phase): frame(
+            10.0 * rank,
+            path=f"/{rank}/{phase}",
+            trigger=(1 + 0.03 * rank) * (15 + 160.0 * phase) if times else None,
+            series=str(rank) if series else "1",
+            instance=1 + phase + (0 if series else PHASES * rank),
+            cycle=cycle,
+        )
+        for rank in range(slices)
+        for phase in range(PHASES)
+    }
+
+
+def phases_of(stack):
+    """The phase that each file of a stack gets, in fifths of the cycle."""
+    return {
+        entry.phases[number].path: PHASES * entry.phase(number)
+        for entry in stack.slices
+        for number in range(len(entry.phases))
+    }
+
+
+@pytest.mark.parametrize("cycle", [0, PHASES])
+@pytest.mark.parametrize("series", [True, False])
+@pytest.mark.parametrize("times", [True, False])
+@pytest.mark.parametrize("gone", [{0}, {1}, {4}, {0, 1}, {1, 3}, {0, 4}])
+def test_the_other_phases_keep_their_time(times, series, cycle, gone):
+    frames = cine(times=times, series=series, cycle=cycle)
+    (stack,) = build_stacks([one for (rank, phase), one in frames.items() if rank != 2 or phase not in gone])
+    left = [(rank, phase) for rank, phase in frames if rank != 2 or phase not in gone]
+    assert phases_of(stack) == {f"/{rank}/{phase}": pytest.approx(phase) for rank, phase in left}
+    how_many = "a phase" if len(gone) == 1 else "2 phases"
+    which = ", ".join(f"phase{20 * phase:02d}" for phase in sorted(gone))
+    assert stack.lost_phases == [f"slice 3 lacks {how_many} ({which}: files are missing or broken)"]
+
+
+def test_slices_that_lack_the_same_phase_are_reported_together():
+    frames = cine(slices=6)
+    (stack,) = build_stacks([one for place, one in frames.items() if place not in {(0, 1), (4, 1), (5, 2)}])
+    assert stack.lost_phases == [
+        "slices 1 and 5 lack a phase (phase20: files are missing or broken)",
+        "slice 6 lacks a phase (phase40: files are missing or broken)",
+    ]
+
+
+def test_a_loss_that_nothing_decides_is_reported():
+    """The numbers of the other slices do not rise evenly, and there are no times."""
+    frames = cine(times=False)
+    for (_, phase), one in frames.items():
+        one.instance = (1, 2, 4, 8, 16)[phase]
+    del frames[2, 1]
+    (stack,) = build_stacks(list(frames.values()))
+    assert [entry.missing for entry in stack.slices] == [()] * 4
+    assert stack.lost_phases == ["slice 3 lacks a phase (of 5: neither trigger times nor image numbers say which)"]
+
+
+@pytest.mark.parametrize("cycle", [4, 0])
+def test_a_slice_that_was_acquired_with_fewer_phases_lacks_none(cycle):
+    """Its header says so. Without a header, the times decide nothing, because they do not fit those of the other slices."""
+    frames = cine(cycle=cycle and PHASES)
+    few = [frame(20.0, trigger=200.0 * phase, series="2", instance=phase, cycle=cycle) for phase in range(4)]
+    (stack,) = build_stacks([*(one for (rank, _), one in frames.items() if rank != 2), *few])
+    undecided = "slice 3 lacks a phase (of 5: neither trigger times nor image numbers say which)"
+    assert stack.lost_phases == ([] if cycle else [undecided])
+    assert [stack.slices[2].phase(number) for number in range(4)] == [0, 0.25, 0.5, 0.75]
+
+
+def write_without(sound, root: Path, gone) -> Path:
+    """The phantom exam without the short-axis files ``gone``, (slice, phase) as scanned."""
+    folder = write_flawed(sound, {}, root, "case7")
+    for file, _ in sound[2]:
+        if file.view == "sax" and (file.slice, file.phase) in gone:
+            (folder / "case7" / file.path).unlink()
+    return folder
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_mask_meets_the_same_time_point(sound_phantom, tmp_path, lost):
+    """The phantom has three phases; the first or the second file of one slice is missing."""
+    folder = write_without(sound_phantom, tmp_path / "data", {(2, lost)})
+    plain = index_folder(folder)
+    items = [item for section in ("training", "validation", "test") for item in plain.datalist[section]]
+    first = {item["slice"]: np.array(item["affine"]) for item in items}
+    affine, (columns, rows) = first[0].copy(), next(iter(plain.datalist["exams"].values()))["stacks"]["sax"]["matrix"]
+    affine[:3, 2] = (first[max(first)] - first[0])[:3, 3] / max(first)
+    (tmp_path / "masks").mkdir()
+    for number in (1, 2, 3):
+        image = nibabel.Nifti1Image(np.ones((columns, rows, len(first)), np.uint8), affine)
+        nibabel.save(image, tmp_path / f"masks/case7_frame{number:02d}.nii.gz")
+    result = index_folder(folder, labels_dir=tmp_path / "masks")
+    items = [item for section in ("training", "validation", "test") for item in result.datalist[section]]
+    assert len(items) == 3 * len(first) - 1
+    for item in items:
+        number = pydicom.dcmread(item["image"], stop_before_pixels=True).InstanceNumber
+        assert item["phase"] == pytest.approx((number - 1) / 3, abs=1e-6)
+        assert Path(item["label"]).name == f"case7_frame{number:02d}.nii.gz"
+    (exam,) = result.datalist["exams"].values()
+    (remark,) = (note for note in exam["left_out"] if "lack" in note)
+    number = int(remark.split()[1])
+    assert remark == f"slice {number} lacks a phase (phase{(0, 33)[lost]:02d}: files are missing or broken)"
+    why = f"not used for slice {number}, which may lack this phase: a file is missing or broken"
+    assert result.unmatched == [(f"case7_frame{lost + 1:02d}.nii.gz", why)]
+
+    # inference takes the nearest phase where there is none, and the right ones elsewhere, from files and from the datalist
+    path = result.write(tmp_path / "list.json")
+    stacks = find_stacks(folder, phases="all")
+    assert stacks[0].lost == [f"{remark}; another phase of the slice takes its place"]
+    for found in ([stack.slices for stack in stacks], [item["image"] for item in find_inputs(path, "all", "all")]):
+        assert len(found) == 3
+        for phase, entries in enumerate(found):
+            apart = [abs(entry["phase"] - phase / 3) for entry in entries]
+            assert sum(value > 1e-3 for value in apart) == (phase == lost)
