@@ -49,8 +49,37 @@ def test_what_it_does_not_know_passes():
     assert list(shortened(STATS + error)) == error
 
 
+def started(rule: str, job: int, wildcards: str) -> list[str]:
+    about = [f"rule {rule}:", "    input: /x/unlabelled.json", "    output: /x/metrics.json", f"    jobid: {job}"]
+    return ["[Mon Nov 23 08:40:06 2026]", *about, f"    wildcards: {wildcards}", "    resources: tmpdir=/tmp", ""]
+
+
+def test_a_job_is_named_when_it_starts_and_when_it_ends():
+    lines = STATS + started("pretrain", 3, "pretraining=multitask") + started("probe", 4, "encoder=untrained")
+    lines += started("finetune", 5, "method=none, exams=4, draw=0") + finished("pretrain", 3) + finished("finetune", 5)
+    assert [line.partition(", about")[0] for line in shortened(lines)] == [
+        "started: pretrain multitask",
+        "started: probe untrained",
+        "started: finetune none, 4 exams, draw 0",
+        "3 of 6: a pretext trained (multitask)",
+        "5 of 6: a network fine-tuned (none, 4 exams, draw 0)",
+    ]
+
+
+def test_a_dry_run_counts_its_jobs():
+    """Snakemake would say that the reasons are above, where this program hides them; nothing has started."""
+    planned = STATS[:-2] + started("pretrain", 3, "pretraining=multitask")
+    end = ["This was a dry-run (flag -n). The order of jobs does not reflect the order of execution."]
+    reasons = ["Reasons:", "    (check individual jobs above for details)", "    input files updated by another job:"]
+    counts = "jobs: 2 phantom, 1 pretrain, 2 finetune, 1 report"
+    assert list(shortened([*planned, *STATS[3:-2], *reasons, "        finetune", "", *end])) == [counts, *end]
+
+
 #: What Snakemake prints if a job fails; the log and the end of the command follow.
 FAILED = [
+    "[Mon Nov 23 08:40:06 2026]", "Error in rule finetune:", "    jobid: 7", "    log: {log} (check log file(s))",
+    "    shell:", "        (cd /x && python -m monai.bundle run)", "",
+    "/usr/bin/bash: line 1: 27378 Killed                  ( cd /x && python -m monai.bundle run )",
     "RuleException:", 'CalledProcessError in file "/x/label_efficiency.smk", line 420:',
     "Command 'set -euo pipefail;  (cd /x && python -m monai.bundle run --features '[24, 48]') > {log} 2>&1 && "
     "printf %s '{{}}' > /y/job.json' {status}.",
@@ -68,7 +97,8 @@ FAILED = [
             ["planewise: no mask", "index"],
         ),
         ("exit status 1", "planewise: early\n" + "step\n" * 9 + "KeyError: 'x'\n", ["step"] * 7 + ["KeyError: 'x'"]),
-        ("exit status 137", "INFO epoch 1\n", ["INFO epoch 1", "the system killed the job"]),
+        ("exit status 137", "INFO epoch 1\n", ["INFO epoch 1", "the system often kills a job because memory ran"]),
+        ("exit status 137", "\n", ["the system often kills a job because memory ran"]),
         ("exit status 1", None, ["(no log: No such file"]),
     ],
 )
@@ -78,7 +108,9 @@ def test_a_failed_job_is_named_with_its_last_words_and_its_log(tmp_path, status,
         path.write_text(log)
     lines = [line.replace("{log}", str(path)).replace("{status}", f"returned non-zero {status}") for line in FAILED]
     first, *words, where, waiting = shortened(STATS + lines)
-    assert first == f"failed: finetune_none_1_0 ({status}). Its last lines:" and where == f"The whole log: {path}"
+    what = "killed from outside" if "137" in status else "failed"
+    ends = "Its last lines:" if log != "\n" else "Its log is empty."
+    assert first == f"{what}: finetune_none_1_0 ({status}). {ends}" and where == f"The whole log: {path}"
     assert len(words) == len(shown) and all(
         word.startswith(f"    {start}") for word, start in zip(words, shown, strict=True)
     )

@@ -1,7 +1,7 @@
-"""Shorten Snakemake's log to a few lines: what has finished, the number of the step, the approximate time left, and the end
-of the log of a job that fails.
+"""Shorten Snakemake's log to a few lines: what has started and finished, the number of the step, the approximate time left,
+and the end of the log of a job that fails; for a dry run, the number of jobs of each kind.
 
-    snakemake ... --quiet rules host 2>&1 | python tools/studies/progress.py
+    snakemake ... --quiet reason host 2>&1 | python tools/studies/progress.py
 
 Unknown lines, such as errors, are printed unchanged. The exit status is 130 if the user stopped the study.
 """
@@ -36,8 +36,17 @@ _IDLE = re.compile(
     r"Select jobs to execute|Execute \d+ jobs|Assuming unrestricted|Using shell|Provided cores|Rules claiming|Building DAG|"
     r"Touching output|Elapsed time: |Complete log|\[\w{3} \w{3} .*\]$|Job stats:|-+  -+$|job +count$|total +\d+$|all +\d+$|"
     # around a failed job
-    r"RuleException:$|CalledProcessError in |Exiting because a job|At least one job did not"
+    r"RuleException:$|CalledProcessError in |Exiting because a job|At least one job did not|"
+    # bash, about a job that was killed
+    r"\S*bash: line \d+: +\d+ Killed"
 )
+#: A job that starts, or one that failed; lines about it follow, indented.
+_ABOUT = re.compile(r"(?:local)?rule (\w+):$|Error in rule \w+:$")
+_ABOUT_LINE = re.compile(r"    (?:(jobid|wildcards): )?(.*)$")
+#: Snakemake prints this line before jobs start; in a dry run, it does not.
+_STARTING = re.compile(r"Execute \d+ jobs")
+#: The last line of a dry run, and the first of a paragraph about jobs that our options hide.
+_DRY_RUN, _REASONS = "This was a dry-run", "Reasons:"
 #: The command of a failed job; its output is the log.
 _FAILED = re.compile(r"Command '.* > (\S+\.log) 2>&1.*' (?:returned non-zero )?(.*?)\.?$")
 _WAITING = "Shutting down, this might take some time"
@@ -46,7 +55,7 @@ _LAST_LINES = 8
 _STOPPED = "Terminating processes on user request"
 _STOPPING = "stopping: each training writes a checkpoint first ..."
 _COUNT = re.compile(r"(\w+) +(\d+)$")
-_FINISHED = re.compile(r"Finished jobid: \d+ \(Rule: (\w+)\)")
+_FINISHED = re.compile(r"Finished jobid: (\d+) \(Rule: (\w+)\)")
 _STEPS = re.compile(r"(\d+) of (\d+) steps")
 
 
@@ -58,9 +67,29 @@ def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic)
         clock: function that returns the time in seconds.
     """
     began, finished, left = clock(), "", dict.fromkeys(RULES, 0)
-    total, steps_in_all, stopped, failed = 0.0, 0, False, False
+    total, steps_in_all, stopped, failed, starts = 0.0, 0, False, False, False
+    # what the current paragraph is about: a job (its rule; empty for an error), or something that is not shown
+    rule: str | None = None
+    hidden = False
+    about: dict[str, str] = {}
+    names: dict[str, str] = {}
     for line in (line.rstrip("\n") for line in lines):
-        if stopped or not line or _IDLE.match(line):
+        if rule is not None:
+            if part := _ABOUT_LINE.match(line):
+                about |= {part[1]: part[2]} if part[1] else {}
+                continue
+            if rule in RULES and starts and not stopped:
+                names[about.get("jobid", "")] = _in_words(about.get("wildcards", ""))
+                yield f"started: {' '.join(filter(None, (rule, names[about.get('jobid', '')])))}"
+            rule = None
+        if hidden and line.startswith("    "):
+            continue
+        hidden = line == _REASONS
+        starts = starts or bool(_STARTING.match(line))
+        if stopped or not line or hidden or _IDLE.match(line):
+            continue
+        if job := _ABOUT.match(line):
+            rule, about = job[1] or "", {}
             continue
         if line.startswith(_STOPPED):  # the errors that follow are those of jobs that were told to stop
             stopped = True
@@ -69,6 +98,9 @@ def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic)
         if failure := _FAILED.match(line):
             failed = True
             yield from _last_words(Path(failure[1]), failure[2])
+        elif line.startswith(_DRY_RUN):
+            yield f"jobs: {', '.join(f'{number} {name}' for name, number in left.items() if number)}"
+            yield line
         elif failed and line.startswith(_WAITING):
             yield "no new job starts; jobs that still run finish first, unless Ctrl-C stops them ..."
         elif failed and line == "WorkflowError:":
@@ -77,30 +109,42 @@ def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic)
             left[count[1]] = int(count[2])
             total, steps_in_all = _cost(left), sum(left.values())
         elif found := _FINISHED.match(line):
-            finished = found[1]
+            job_id, finished = found.groups()
             if finished in left:
                 left[finished] -= 1
         elif (steps := _STEPS.match(line)) and finished in RULES:
             done = total - _cost(left)
             rest = (clock() - began) * (total - done) / done if done > 0 else 0.0
             when = f", about {duration(rest)} left" if rest > 0 else ""
-            yield f"{steps[1]} of {steps_in_all}: {RULES[finished][0]}{when}"
+            which = f" ({names[job_id]})" if names.get(job_id) else ""
+            yield f"{steps[1]} of {steps_in_all}: {RULES[finished][0]}{which}{when}"
         elif not steps:
             yield line
 
 
+def _in_words(wildcards: str) -> str:
+    """``"method=simclr, exams=4, draw=0"`` as ``"simclr, 4 exams, draw 0"``."""
+    found = []
+    for part in filter(None, wildcards.split(", ")):
+        name, _, value = part.partition("=")
+        found.append({"exams": f"{value} exam{'' if value == '1' else 's'}", "draw": f"draw {value}"}.get(name, value))
+    return ", ".join(found)
+
+
 def _last_words(log: Path, status: str) -> Iterator[str]:
     """The name of a failed job, the end of its log, and what its exit status means."""
-    yield f"failed: {log.stem} ({status}). Its last lines:"
+    killed = status.endswith(" 137") or "SIGKILL" in status
+    what = f"killed from outside: {log.stem}" if killed else f"failed: {log.stem}"
     try:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     except OSError as error:
         lines = [f"(no log: {error.strerror})"]
+    yield f"{what} ({status}). {'Its last lines:' if lines else 'Its log is empty.'}"
     starts = [number for number, line in enumerate(lines) if line.startswith("planewise")]
     first = starts[-1] if starts and starts[-1] >= len(lines) - _LAST_LINES else -_LAST_LINES
     yield from (f"    {line}" for line in lines[first:])
-    if status.endswith(" 137") or "SIGKILL" in status:
-        yield "    the system killed the job, usually because memory ran out; run fewer jobs at a time with --cores"
+    if killed:
+        yield "    the system often kills a job because memory ran out; run fewer jobs at a time with --cores"
     yield f"The whole log: {log}"
 
 
