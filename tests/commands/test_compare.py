@@ -121,27 +121,42 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
         assert outcome.exit_code == 1 and "free some space" in outcome.output and not started
     study = yaml.safe_load(file.read_text())
     assert study["label_counts"] == [1, 4] and study["draws"] == [0, 1] and study["overlay"] == "demo.yaml"
-    # the user's change is kept
+    # the user's change is kept, and the folders are not read again
     file.write_text(file.read_text().replace("max_epochs: 160", "max_epochs: 3"))
     outcome = asked(folders, "--no-measure", "--draws", "2", "--yes")
     assert outcome.exit_code == 0 and started == [[str(ROOT / "tools/demo"), "--configfile", str(file)]]
-    kept = "study.yaml has other values of overrides than you ask for now; it is kept as it is"
+    edits = "overrides.pretrain.max_epochs: 160 -> 3"
+    kept = f"{file} is kept with your edits: {edits}"
     assert kept in outcome.output and "max_epochs: 3" in file.read_text()
-    # as long as nothing has been trained, another study may replace it, with other datalists
-    outcome = asked(folders, "--no-measure", "--draws", "2", answer="n\nn\n")
-    assert kept in outcome.output and "max_epochs: 3" in file.read_text()
-    outcome = asked(folders, "--no-measure", "--draws", "2", "--counts", "1", answer="y\nn\n")
-    other = "study.yaml has other values of overrides and label_counts than you ask for now"
-    assert f"{other}. Replace it?" in outcome.output
+    assert "24 exams" not in outcome.output and "unlabelled.json is kept; delete it to index" in outcome.output
+    # other options ask before they cost the edits, and "y" is not enough
+    wish = "label_counts: [1, 4] -> [1]"
+    for answer, options in (("y\ny\n", ()), ("\nn\n", ()), ("", ("--yes",))):
+        outcome = asked(folders, "--no-measure", "--draws", "2", "--counts", "1", *options, answer=answer)
+        assert f"{file} is kept with your edits, without {wish}" in outcome.output
+        assert "max_epochs: 3" in file.read_text() and "23 trainings" in outcome.output
+        question = (
+            f"You edited {file} ({edits}), and you now ask for other settings ({wish}). Type discard to lose your"
+        )
+        assert (question in outcome.output) == (not options)
+    outcome = asked(folders, "--no-measure", "--draws", "2", "--counts", "1", answer="discard\nn\n")
     assert "13 trainings" in outcome.output and yaml.safe_load(file.read_text())["label_counts"] == [1]
-    assert "unlabelled: 24 exams" in outcome.output and "is kept; delete it" not in outcome.output
+    assert "max_epochs: 160" in file.read_text()
+    # a study without edits follows the options
+    outcome = asked(folders, "--no-measure", "--draws", "2")
+    assert "is written again: label_counts: [1] -> [1, 4]" in outcome.output and "edits" not in outcome.output
     (folders / "out/logs").mkdir()
     # newer datalists would train everything again
     before = [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()]
     outcome = asked(folders, "--no-measure", "--draws", "3", answer="y\ny\n")
-    assert "Replace it" not in outcome.output and "13 trainings" in outcome.output
+    assert f"{file} is kept, without draws: [0, 1] -> [0, 1, 2]" in outcome.output and "23 trainings" in outcome.output
     assert [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()] == before
     (folders / "out/logs").rmdir()
+
+
+def test_without_an_answer_it_names_the_option_for_scripts(folders):
+    outcome = asked(folders, "--no-measure", answer="")
+    assert outcome.exit_code == 1 and "nothing was started; add --yes to start without asking" in outcome.output
 
 
 def test_forgotten_labels_can_be_given_in_a_second_try(folders, tmp_path):
@@ -163,6 +178,10 @@ def test_forgotten_labels_can_be_given_in_a_second_try(folders, tmp_path):
     )
     outcome = given("--labels", str(tmp_path / "drawn"))
     assert outcome.exit_code == 0 and "Later: tools/demo" in outcome.output, outcome.output
+    # with the same options, the datalists stay; with others, the folder is indexed again
+    assert "/labelled.json is kept" in given("--labels", str(tmp_path / "drawn")).output
+    (tmp_path / "none").mkdir()
+    assert "/labelled.json is kept" not in given("--labels", str(tmp_path / "none")).output
     datalist = tmp_path / "out/datalists/labelled.json"
     words = [
         "compare",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from planewise.errors import InputError, causes
 from planewise.exams.split import SECTIONS, split_stratified
 from planewise.exams.words import count_of, listed
 from planewise.preprocessing import LoadVolumed
-from planewise.text_files import read_yaml
+from planewise.text_files import read_json, read_yaml
 
 from tools.benchmarks import training_cost
 from tools.studies.estimate import sections
@@ -58,6 +59,12 @@ _NEEDED = (
     "draws",
     "overrides",
 )
+#: The study as `write` wrote it last, next to its file; it shows what a person changed since.
+_AS_WRITTEN = "study_as_written.json"
+#: Stands for a setting that one of two studies does not have.
+_ABSENT = object()
+#: Options of `planewise.index` that determine a datalist of `indexed`.
+_INDEXED_WITH = ("anatomy", "labels_dir", "classes")
 #: Pretexts that are tried first if the images are suitable.
 _FIRST = ("multitask", "simclr", "models_genesis", "relative_patch_location", "rotation", "exemplar")
 #: Shares of training, validation and test exams when a folder is split. Few labelled exams are needed for training, but more
@@ -90,7 +97,8 @@ def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | 
 def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     """The path of a datalist: the given one, or one made by indexing the given folder.
 
-    Once a study has started, the folder is not indexed again. What was found and what was left out is printed.
+    Once there is a study of this folder with these options, the folder is not indexed again. What was found and what was
+    left out is printed.
 
     Args:
         given: datalist or folder.
@@ -113,8 +121,11 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
                 f"the folder of the exams instead of {given.name}"
             )
         return given
-    # in a started study, a newer datalist would train everything again; before the start, users may still correct options
-    if file.exists() and (out / "logs").exists():
+    asked = {"folder": str(given.resolve())} | {key: str(options[key]) for key in _INDEXED_WITH if options.get(key)}
+    record = file.with_name(f"{name}_as_asked.json")
+    # a newer datalist would train everything again; but without a study, users may still have to correct options or exams
+    same = (out / "study.yaml").exists() and _read_record(record) == asked
+    if file.exists() and (same or (out / "logs").exists()):
         print(f"{name}: {file} is kept; delete it to index {given} again")
         return file
     found = planewise.index(given, split=SPLITS[name], **options)
@@ -123,6 +134,7 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
         found.warnings[:] = [line for line in found.warnings if line != found.empty]  # no section is empty any more
     file.parent.mkdir(parents=True, exist_ok=True)
     found.write(file)
+    record.write_text(json.dumps(asked, indent=1))
     labels = [f"{labelled_in(found.datalist, section)} {section}" for section in SECTIONS]
     patients_with = f"; patients with labels: {', '.join(labels)}" if name == "labelled" else ""
     print(f"{name}: {len(found.datalist['exams'])} exams in {given}{patients_with}")
@@ -364,14 +376,14 @@ def study_of(
 
 
 def write(
-    study: Mapping[str, Any], file: Path, replace: Callable[[str], bool] = lambda question: False
+    study: Mapping[str, Any], file: Path, discard: Callable[[str], bool] = lambda question: False
 ) -> Mapping[str, Any]:
-    """Write a study's config, which people may edit, unless the file already exists.
+    """Write a study's config, which people may edit. Their edits are kept unless they agree to discard them.
 
     Args:
         study: the config.
         file: its file.
-        replace: asks a person whether to replace a different study that has not trained anything yet.
+        discard: asks a person whether to discard edits for other options, as long as nothing has been trained.
 
     Returns:
         The study in the file.
@@ -379,6 +391,7 @@ def write(
     Raises:
         InputError: the file cannot be read, or lacks something that a study needs.
     """
+    record = file.with_name(_AS_WRITTEN)
     if file.exists() or file.is_symlink():
         there = read_yaml(file, "a study")
         kinds = {key: type(study[key]) for key in _NEEDED}
@@ -387,20 +400,62 @@ def write(
                 f"{file} has no {kinds[wrong[0]].__name__} of {wrong[0]}, so it is not a study; correct it, or delete it to "
                 "start again"
             )
-        other = [key for key in study | there if there.get(key) != study.get(key)]
-        if not other:
+        # without a record, all differences count as edits, because edits must not get lost
+        before = _read_record(record) or study
+        edits, wishes = list(differences(before, there)), list(differences(before, study))
+        started = (file.parent / "logs").exists()
+        again = "To start again, delete it or name another folder with -o"
+        if not wishes or not any(differences(there, study)):
+            if edits:
+                print(f"{file} is kept with your edits: {'; '.join(edits)}. {again}")
             return there
-        question = f"{file} has other values of {listed(other)} than you ask for now"
-        if (file.parent / "logs").exists() or not replace(f"{question}. Replace it?"):
-            print(f"{question}; it is kept as it is. To start again, delete it or name another folder with -o")
+        if started or (
+            edits
+            and not discard(
+                f"You edited {file} ({'; '.join(edits)}), and you now ask for other settings ({'; '.join(wishes)})."
+            )
+        ):
+            edited = " with your edits" if edits else ""
+            print(f"{file} is kept{edited}, without {'; '.join(wishes)}. {again}")
             return there
+        print(f"{file} is written again: {'; '.join(differences(there, study))}")
     file.parent.mkdir(parents=True, exist_ok=True)
     head = (
         "# Written by `planewise compare`. Change what you like (tools/docs/studies.md), then run\n"
         f"#   tools/demo --configfile {file}\n"
     )
     file.write_text(head + yaml.safe_dump(dict(study), sort_keys=False, width=120))
+    record.write_text(json.dumps(study, indent=1))
     return study
+
+
+def differences(before: Any, after: Any, place: str = "") -> Iterator[str]:
+    """The settings that differ between two studies: ``"overrides.finetune.max_epochs: 160 -> 3"``.
+
+    Args:
+        before, after: the studies, or settings in them.
+        place: where these settings are.
+    """
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in dict.fromkeys([*before, *after]):
+            both = (one.get(key, _ABSENT) for one in (before, after))
+            yield from differences(*both, f"{place}.{key}" if place else str(key))
+    elif before != after:
+        yield f"{place}: {_in_words(before)} -> {_in_words(after)}"
+
+
+def _in_words(value: Any) -> str:
+    if value is _ABSENT:
+        return "not set"
+    return json.dumps(value, default=str)
+
+
+def _read_record(file: Path) -> Any:
+    """The content of a file of `compare` about its last run; None if there is none that can be read."""
+    try:
+        return read_json(file)
+    except (InputError, OSError):
+        return None
 
 
 def disk_needed(study: Mapping[str, Any], trainings: int) -> float:

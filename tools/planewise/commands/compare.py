@@ -105,7 +105,7 @@ def compare(
             size or ("demo" if device == "cpu" else "paper"),
             device,
         )
-        study = studies.write(study, file, lambda question: not yes and typer.confirm(question))
+        study = studies.write(study, file, lambda question: not yes and _agrees_to_discard(question))
         trainings = studies.trainings(study)
         typer.echo(f"{file}: {', '.join(study['methods'])}; {trainings} trainings.")
         estimate = [sys.executable, "-m", "tools.studies.estimate", str(file), "--measure"]
@@ -115,11 +115,36 @@ def compare(
         if measure and subprocess.run(estimate, cwd=root).returncode:
             raise InputError("the study cannot run; see above")
         typer.echo(f"disk: {studies.refuse_full(study, file, out)}")
-        if not yes and not typer.confirm("Start?"):
-            typer.echo(f"Not started. Later: tools/demo --configfile {file}")
+        later = f"tools/demo --configfile {file}"
+        try:
+            starts = yes or typer.confirm("Start?")
+        except typer.Abort:
+            if sys.stdin.isatty():
+                raise  # Ctrl-C
+            typer.echo()
+            raise InputError(
+                f"no answer, so nothing was started; add --yes to start without asking. Later: {later}"
+            ) from None
+        if not starts:
+            typer.echo(f"Not started. Later: {later}")
             return
     typer.echo(f"The log of each training is in {out / 'logs'}.")
     # tools/demo replaces this process, because Ctrl-C would end a parent process before the trainings have stopped
     sys.stdout.flush()
     os.chdir(root)
     os.execv(root / "tools/demo", [str(root / "tools/demo"), "--configfile", str(file)])
+
+
+def _agrees_to_discard(question: str) -> bool:
+    """Ask whether to discard edits of a study. The answer is a word, so that a script's "y" to the question whether to start
+    never discards anything."""
+    word = "discard"
+    try:
+        answer = typer.prompt(
+            f"{question} Type {word} to lose your edits, or press Enter to keep them", "", show_default=False
+        )
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        return False
+    return answer.strip().lower() == word
