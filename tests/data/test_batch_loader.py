@@ -24,3 +24,5 @@ def test_every_item_once_in_order_unless_a_sampler_is_given():
     assert [batch["index"].tolist() for batch in backwards] == [[4, 3], [2]]
     batches = BatchLoader(Rows(), batch_sampler=[[0, 4], [1]])
     assert [batch["index"].tolist() for batch in batches] == [[0, 4], [1]]
+    (shuffled,) = BatchLoader(Rows(), batch_size=5, shuffle=True)
+    assert sorted(shuffled["index"].tolist()) == [0, 1, 2, 3, 4]

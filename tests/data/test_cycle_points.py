@@ -20,6 +20,11 @@ def test_the_phases_nearest_to_the_points_in_their_order():
     assert phases(at_cycle_points(cine([0.05, 0.98], slice=2), [0.0])) == [(2, 0.98)]
 
 
+def test_slices_of_two_stacks_of_an_exam_are_apart():
+    items = cine([0.0, 0.5], slice=0) + [{**item, "stack": "4ch"} for item in cine([0.1, 0.4], slice=0)]
+    assert [item["phase"] for item in at_cycle_points(items, [0.45])] == [0.5, 0.4]
+
+
 def test_one_phase_is_taken_once_and_null_takes_all():
     items = cine([0.0], slice=0) + cine([0.0, 0.5], slice=1)
     assert phases(at_cycle_points(items, [0.0, 0.1])) == [(0, 0.0), (1, 0.0)]

@@ -34,6 +34,7 @@ def test_settings_of_every_kind_are_described():
             Lambdad("image", functools.partial(shifted, by=2)),
             Lambdad("image", functools.partial(shifted, by=3)),
         ),
+        (Lambdad("image", functools.partial(max, 2)), Lambdad("image", functools.partial(max, 3))),
         # functions made by `eval`, as in configs: no file contains their source
         (Lambdad("image", eval("lambda x: x + 1")), Lambdad("image", eval("lambda x: x + 2"))),
         (Lambdad("image", eval("lambda x: x.exp()")), Lambdad("image", eval("lambda x: x.log()"))),
@@ -96,7 +97,9 @@ def test_the_code_of_the_rooms_that_make_rows_is_in_the_key(tmp_path, monkeypatc
         "exams/dicom.py",
         "geometry/new.py",
         "errors.py",
+        "preprocessing/deeper/new.py",
     ):
+        (root / maker).parent.mkdir(exist_ok=True)
         with open(root / maker, "a") as file:
             file.write("# said otherwise\n")
         after = fingerprint([], Compose([]))
@@ -126,4 +129,6 @@ def test_libraries_count_by_their_versions_alone():
     described = describe(Compose([EnsureTyped("image")]))
     assert described["class"] == "monai.transforms.compose.Compose"
     assert described["transforms"][0]["class"] == "monai.transforms.utility.dictionary.EnsureTyped"
-    assert set(fingerprint([], Compose([]))["versions"]) >= {"monai", "torch", "numpy", "scipy", "nibabel", "itk-core"}
+    assert set(fingerprint([], Compose([]))["versions"]) >= {
+        "monai", "torch", "numpy", "scipy", "nibabel", "itk-core", "pillow",
+    }  # fmt: skip

@@ -61,6 +61,13 @@ def test_a_patient_with_two_grades_counts_as_the_higher_one(first, tmp_path):
         assert Counter(item["grade"] for item in held_out) == {"0": 6, "4": 2}
 
 
+def test_the_order_of_the_items_decides_nothing(datalist):
+    before = patients(load_fold(datalist, "validation", 0))
+    content = json.loads(datalist.read_text())
+    datalist.write_text(json.dumps({section: items[::-1] for section, items in content.items()}))
+    assert patients(load_fold(datalist, "validation", 0)) == before
+
+
 def test_without_a_fold_the_sections_are_the_datalists(datalist):
     assert patients(load_fold(datalist, "validation")) == {f"p{number}" for number in range(16, 20)}
     assert len(load_fold(datalist, "all", 2)) == len(load_fold(datalist, "all")) == 2 * 27

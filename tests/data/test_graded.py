@@ -14,13 +14,14 @@ ITEMS = [
     {"exam": "c", "grade": 4},
     {"exam": "d", "grade": 7},
     {"exam": "e", "grade": 1.5},
+    {"exam": "f", "grade": True},
 ]
 
 
 def test_those_with_a_grade(caplog):
     with caplog.at_level(logging.INFO):
         assert [item["exam"] for item in graded(ITEMS, "grade", 5)] == ["a", "c"]
-    assert "of 5 photographs, these are left out: 1 without a grade (grade); 1 with the grade 7" in caplog.text
+    assert "of 6 photographs, these are left out: 1 without a grade (grade); 1 with the grade 7" in caplog.text
     assert [item["exam"] for item in graded(ITEMS, "grade", 4)] == ["a"]
     assert graded([], "grade", 5) == []
 

@@ -8,7 +8,7 @@ import numpy as np
 import planewise
 import pytest
 from planewise.commands import app
-from planewise.data.nnunet import _labels, export_nnunet
+from planewise.data.nnunet import _channels, _labels, export_nnunet
 from planewise.errors import InputError
 from planewise.exams import index_folder
 from planewise.nifti_files import write_nifti
@@ -101,6 +101,22 @@ def test_structures_without_names_are_numbered():
     assert _labels({0, 1, 2}, ()) == {"structure 1": 1, "structure 2": 2}
     with pytest.raises(InputError, match=r"contain \[0, 2\]; rename them"):
         _labels({0, 2}, ())
+    assert _labels({0, 2}, ("RV", "myocardium", "LV")) == {"RV": 1, "myocardium": 2, "LV": 3}, "a name needs no voxel"
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [
+        ({"anatomy": "cardiac"}, ["MRI"]),
+        ({"anatomy": "knee"}, ["MRI"]),
+        ({"anatomy": "volume"}, ["channel 0"]),
+        ({"anatomy": "volume", "channels": ["t1", "flair"]}, ["t1", "flair"]),
+        ({"anatomy": "volume", "channels": ["t1"]}, ["channel 0", "channel 1"]),
+        ({}, ["channel 0"]),
+    ],
+)
+def test_channels_have_the_datalists_names_if_they_fit(header, names):
+    assert _channels(header, len(names)) == names
 
 
 def test_a_datalist_without_masks(hearts, tmp_path):

@@ -12,7 +12,8 @@ from planewise.errors import InputError
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "eyes").mkdir()
-    for name in ("b.png", "a.jpeg", "deep.png", ".hidden.png"):
+    (tmp_path / "eyes/deep").mkdir()
+    for name in ("b.png", "a.jpeg", "deep/c.png", ".hidden.png"):
         Image.fromarray(np.full((80, 80, 3), 90, dtype=np.uint8)).save(tmp_path / "eyes" / name)
     (tmp_path / "eyes/text.png").write_text("none")
     (tmp_path / "eyes/._b.png").write_text("none")
@@ -22,7 +23,7 @@ def folder(tmp_path):
 
 def test_what_is_found(folder):
     assert [item["image"] for item in find_photographs(folder)] == [
-        str(folder / n) for n in ("a.jpeg", "b.png", "deep.png")
+        str(folder / n) for n in ("a.jpeg", "b.png", "deep/c.png")
     ]
     assert len(find_photographs(folder, num_exams=2)) == 2
     assert find_photographs(folder / "b.png") == [{"image": str(folder / "b.png")}]
@@ -36,7 +37,7 @@ def test_what_is_found(folder):
 def test_what_is_not(folder, tmp_path):
     with pytest.raises(InputError, match="there is no"):
         find_photographs(tmp_path / "absent")
-    for name in ("a.jpeg", "b.png", "deep.png"):
+    for name in ("a.jpeg", "b.png", "deep/c.png"):
         (folder / name).unlink()
     with pytest.raises(InputError, match="neither PNG nor JPEG, despite its name"):
         find_photographs(folder)

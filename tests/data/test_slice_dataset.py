@@ -48,6 +48,7 @@ def test_a_process_for_each_core_preprocesses_and_no_more_than_eight(
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
     assert cache_module.SliceCache([], preprocessing, tmp_path).num_workers == processes
+    assert cache_module.SliceCache([], preprocessing, tmp_path, num_workers=0).num_workers == 0
 
 
 def test_the_loader_hands_over_whole_batches(volumes, preprocessing, tmp_path):
@@ -309,6 +310,13 @@ def test_slices_without_any_target_are_no_training(volumes, preprocessing, tmp_p
 
     assert len(dataset(volumes, preprocessing, tmp_path, targets=planes_too)) == 12
     assert "none of the 12 slices has location, so these targets are not trained" in caplog.text
+    caplog.clear()
+
+    def one_plane_of_two(item):
+        return {**item, "planes": torch.tensor([0.0, float("nan")])}
+
+    assert len(dataset(volumes, preprocessing, tmp_path, targets=one_plane_of_two)) == 12
+    assert "none of" not in caplog.text
 
 
 def test_every_slice_keeps_its_own_row_in_whatever_order_they_come(volumes, preprocessing, tmp_path):
@@ -378,6 +386,20 @@ def test_what_is_no_slice_is_refused_and_its_shape_said(volumes, preprocessing, 
         InputError, match=f"exam e0: {key} has shape {said} after preprocessing; it must be a slice .* LoadSliced"
     ):
         dataset(volumes[:1], Compose([*preprocessing.transforms, deepen]), tmp_path)
+
+
+def test_another_tensor_must_be_a_slice_or_small(volumes, preprocessing, tmp_path):
+    def deepen(item):
+        return {**item, "heatmaps": torch.zeros(2, 16, 16, 5), "matrix": torch.zeros(2, 3, 3)}
+
+    with pytest.raises(InputError, match=r"exam e0: heatmaps has shape \(2, 16, 16, 5\) after preprocessing"):
+        dataset(volumes[:1], Compose([*preprocessing.transforms, deepen]), tmp_path)
+
+
+def test_reasons_in_a_line_are_counted_from_two_on_and_the_most_frequent_come_first():
+    assert cache_module.in_a_line({"a": 1, "b": 3, "c": 2}) == "b (3); c (2); a"
+    assert cache_module.in_a_line({"a": 1, "b": 3, "c": 2, "d": 4}, shown=2) == "d (4); b (3); and 2 more"
+    assert cache_module.in_a_line({"a": 1, "b": 3}, shown=2) == "b (3); a"
 
 
 def test_channels_are_kept(volumes, preprocessing, tmp_path):

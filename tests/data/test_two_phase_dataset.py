@@ -20,6 +20,7 @@ def test_the_middle_third_of_a_stack():
     # the middles are at one quarter and three quarters, so both limits are inclusive
     assert slices_between(2, 0.25, 0.75) == [0, 1]
     assert slices_between(4, 0, 1) == [0, 1, 2, 3] and slices_between(10, 0.5, 0.5) == [4]
+    assert slices_between(6, 0.8, 0.9) == [5], "0.92 is nearer to 0.85 than 0.75 is"
 
 
 def write(folder, exam: str, phase: str, depth: int, **more) -> dict:
@@ -39,7 +40,7 @@ def write(folder, exam: str, phase: str, depth: int, **more) -> dict:
 @pytest.fixture
 def items(tmp_path) -> list[dict]:
     return [
-        write(tmp_path, "1", "ED", 6, group="NOR"), write(tmp_path, "1", "ES", 6, group="NOR"),
+        write(tmp_path, "1", "ED", 6, group="NOR"), write(tmp_path, "1", "ES", 6, group="NOR") | {"phase": "es"},
         # out of order
         write(tmp_path, "2", "ES", 3, group="DCM"), write(tmp_path, "2", "ED", 3, group="DCM"),
         write(tmp_path, "3", "ED", 6, group="NOR"),
