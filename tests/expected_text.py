@@ -19,6 +19,10 @@ import pydicom
 import yaml
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.legend import Legend
+from matplotlib.patches import Patch
+from matplotlib.text import Text
 
 from tests.expected_numbers import rounded, statistics
 
@@ -225,20 +229,23 @@ def _numbers(values: Any) -> str:
 
 
 def text_of_figure(figure: Figure) -> str:
-    """Titles, labels, limits that are set, legends, lines, bars, points and images of a figure."""
-    found = [text.get_text() for text in (figure._suptitle, figure._supxlabel, figure._supylabel) if text is not None]
-    found += [f"legend: {_words(legend.get_texts())}" for legend in figure.legends]
+    """Titles, labels, limits that are set, legends, lines, bars, points and images of a figure, with all colours."""
+    titles = [text for text in (figure._suptitle, figure._supxlabel, figure._supylabel) if text is not None]
+    found = [text.get_text() for text in titles]
+    found += [f"{text.get_text()!r}{_unusual(text)}" for text in figure.texts if text not in titles]
+    found += [f"legend: {_entries_of(legend)}" for legend in figure.legends]
     for axes in figure.axes:
-        title = " ".join(filter(None, map(axes.get_title, ("left", "center", "right"))))
+        parts = (axes._left_title, axes.title, axes._right_title)
+        title = " ".join(f"{text.get_text()}{_unusual(text)}" for text in parts if text.get_text())
         found.append(f"axes: {title} | {axes.get_xlabel()} | {axes.get_ylabel()}")
         if legend := axes.get_legend():
-            found.append(f"  legend: {_words(legend.get_texts())}")
+            found.append(f"  legend: {_entries_of(legend)}")
         for name, ticks in (("x", axes.get_xticklabels()), ("y", axes.get_yticklabels())):
             if any(tick.get_text().strip("−-0123456789.") for tick in ticks):
                 found.append(f"  {name}: {_words(ticks)}")
         limits = {"x": (axes.get_autoscalex_on(), axes.get_xlim()), "y": (axes.get_autoscaley_on(), axes.get_ylim())}
-        found += [f"  {name} from {_short(ends)}" for name, (free, ends) in limits.items() if not free and axes.axison]
-        found += [f"  {text.get_text()!r} at {_short(text.get_position())}" for text in axes.texts]
+        found += [f"  {name} from {_short(ends)}" for name, (free, ends) in limits.items() if not free]
+        found += [f"  {text.get_text()!r} at {_short(text.get_position())}{_unusual(text)}" for text in axes.texts]
         for line in axes.get_lines():
             look = f"{to_hex(line.get_color())} {line.get_linestyle()}" if line.get_linestyle() != "None" else "points"
             if (marker := line.get_marker()) != "None":
@@ -252,8 +259,34 @@ def text_of_figure(figure: Figure) -> str:
             found.append(f"  {type(points).__name__} {_label(points)}: {_short(points.get_offsets())}")
         for image in axes.get_images():
             shown = np.asarray(image.get_array(), dtype=float)
-            found.append(f"  image {_summary(shown)}, at {_short(image.get_extent())}")
+            found.append(f"  image {_summary(shown)}, at {_short(image.get_extent())}{_levels(image)}")
     return "\n".join(found)
+
+
+def _entries_of(legend: Legend) -> str:
+    """Names and colours of a legend's entries."""
+    drawn = zip(legend.get_texts(), legend.legend_handles, strict=True)
+    return ", ".join(f"{text.get_text()} {_colour_of(handle)}" for text, handle in drawn)
+
+
+def _colour_of(handle: Any) -> str:
+    if isinstance(handle, Patch):
+        return _colour(handle.get_facecolor())
+    return _colour(handle.get_markeredgecolor() if handle.get_linestyle() == "None" else handle.get_color())
+
+
+def _unusual(text: Text) -> str:
+    """A text's colour if it is not black."""
+    colour = to_hex(text.get_color())
+    return "" if colour == "#000000" else f" ({colour})"
+
+
+def _levels(image: AxesImage) -> str:
+    """The colour map of an image that has one, its limits, and the opacity."""
+    parts = [] if image.get_array().ndim == 3 else [f"{image.get_cmap().name} from {_short(image.get_clim())}"]
+    if image.get_alpha() is not None:
+        parts.append(f"opacity {_short(image.get_alpha())}")
+    return "".join(f", {part}" for part in parts)
 
 
 def _colour(name: Any) -> str:

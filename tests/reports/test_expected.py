@@ -154,12 +154,15 @@ def test_figures_of_evaluation(assert_expected):
              "slices_that_disagree": [2], "slices_without_a_line": [], "within_deg": 5.5, "within_mm": 1.5, "peak": 0.7,
              "residual_mm": 2.5, "spread_deg": 3.5}  # fmt: skip
     none = dict.fromkeys(plane) | {"verdict": "no plane", "reasons": ["peak 0.1"]}
-    plan = {"views": {"2ch": plane, "4ch": none}, "slices": 4, "bounds_measured_on": "9 phantoms", "note": "a note"}
-    plan["locations"] = [0.0, 0.3, 0.6, 1.0]
+    # without error bounds, the values that a plane was trusted for are shown, in a line that is too long for the picture
+    unsure = plane | {"within_deg": None, "within_mm": None, "origin": [9.0, 4.0, 0.0], "slices_that_disagree": [1, 2, 3],
+                      "slices_without_a_line": [4], "phases_that_disagree": ["phase 40"]}  # fmt: skip
+    plan = {"views": {"2ch": plane, "4ch": none, "3ch": unsure}, "slices": 4, "locations": [0.0, 0.3, 0.6, 1.0]}
+    plan |= {"bounds_measured_on": "9 phantoms", "note": "a note"}
     labels = rng.integers(0, 10, (3, 12, 10))
     squares = [f"square {number}" for number in range(1, 10)]
     order = np.array([[0, 1, 2, 3], [3, 1, 0, 2]])
-    decision = findings_figures.Decision("a: acl", some(6, 5, 3), some(3, 6, 5), [4, 5, 6])
+    decision = findings_figures.Decision("a: acl", some(6, 5, 3), some(3, 6, 5) ** 4, [4, 5, 6])
     graded = grading_figures.Graded("a: mild", some(3, 6, 5) / 2, some(6, 5) / 2)
     ahead = [patch_figures.PredictedRow(row, [0, 1], 2, [2, 3]) for row in (1, 2)]
     corners = [(row, column) for row in (0, 3) for column in (0, 4)]
@@ -183,9 +186,9 @@ def test_figures_of_evaluation(assert_expected):
         (patch_figures.prediction_gallery, some(2, 6, 8), (3, 4), corners, ahead),
         (
             patch_location_figures.patch_location_gallery,
-            some(2, 1, 9, 9), some(2, 9, 3, 3), [1, 4], [1, 6], 3, ["a", "b"],
+            some(2, 1, 11, 9), some(2, 9, 3, 3), [1, 4], [1, 6], 3, ["a", "b"],
         ),
-        (planned_views.planned_views_figure, some(12, 10, 4), some(2, 12, 10, 4) / 2, affines, plan, "7f3a"),
+        (planned_views.planned_views_figure, some(12, 10, 4), some(3, 12, 10, 4) / 2, affines, plan, "7f3a"),
         (position_figures.position_gallery, some(3, 12, 10), labels, labels[::-1], ["a", "b", "c"], squares),
         (position_figures.stack_positions_figure, some(10, 3, 12), labels.transpose(2, 0, 1), squares, "t"),
         (
@@ -195,7 +198,7 @@ def test_figures_of_evaluation(assert_expected):
         (
             pretext_figures.regression_plot,
             some(6) / 2, np.linspace(0, 1, 6),
-            dict.fromkeys(("slope", "intercept", "pearson_r", "r2", "mae", "mse"), 0.5), "t",
+            {"slope": 0.75, "intercept": -0.25, "pearson_r": 0.5, "r2": 0.375, "mae": 0.125, "mse": 0.0625}, "t",
         ),
         (restoration_figures.restoration_gallery, some(2, 5, 4), some(2, 5, 4), some(2, 5, 4), ["a", "b"]),
         (restoration_figures.restored_stack_figure, some(5, 4, 6), some(5, 4, 6), "t"),

@@ -23,4 +23,9 @@ def test_voxels_lie_in_their_places_under_their_names(tmp_path):
     known = dict(image)
     assert [known[f"Segment{number}_Name"] for number in range(3)] == ["RV", "myocardium", "LV"]
     assert [known[f"Segment{number}_LabelValue"] for number in range(3)] == ["1", "2", "3"]
+    # Slicer finds each segment by its identifier, in the only layer, which covers all voxels
+    assert [known[f"Segment{number}_ID"] for number in range(3)] == ["Segment_1", "Segment_2", "Segment_3"]
+    assert {(known[f"Segment{number}_Layer"], known[f"Segment{number}_Extent"]) for number in range(3)} == {
+        ("0", "0 6 0 4 0 2")
+    }
     assert [float(part) for part in known["Segment0_Color"].split()] == pytest.approx([0.839, 0.153, 0.157])
