@@ -36,6 +36,14 @@ def test_without_a_field_it_is_refused(load, item):
         load({**item, "frame": 0})
 
 
+@pytest.mark.parametrize("shape", [(20, 30), (3, 20, 30, 2)])
+def test_only_volumes_are_read(shape, tmp_path):
+    np.save(tmp_path / "0007.npy", np.zeros(shape, np.uint8))
+    item = {"image": str(tmp_path / "0007.npy"), "exam": "e", "frame": 0}
+    with pytest.raises(InputError, match=f"exam e, image: the array has {len(shape)} dimensions; it must have three"):
+        LoadSliced("image", field_without_spacing=15.0)(item)
+
+
 def test_a_broken_file_is_refused_with_its_exams_name(item, tmp_path):
     (tmp_path / "0007.npy").write_bytes(b"no array")
     for load in (LoadSliced("image", field_without_spacing=1.0), LoadStackd("image", field_without_spacing=1.0)):

@@ -77,6 +77,7 @@ def test_volumes_are_of_the_masks_voxels(item):
     ("changes", "message"),
     [
         ({"ed": "nowhere.nii.gz"}, "exam aa has no mask at ED; segment the exam first"),
+        ({"es": None, "image": "heart.nii.gz"}, "exam aa has no mask at ES; segment the exam first"),
         ({"height": None}, "exam aa has no height"),
         ({"group": "XYZ"}, "exam aa: group must be one of NOR, HCM, got 'XYZ'"),
     ],

@@ -31,7 +31,13 @@ def test_the_hash_of_a_path_is_salted(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("heart0.nii.gz", "heart0"), ("heart.0.nii", "heart.0"), ("0007.npy", "0007"), ("image.mha", "image")],
+    [
+        ("heart0.nii.gz", "heart0"),
+        ("HEART0.NII.GZ", "HEART0"),
+        ("heart.0.nii", "heart.0"),
+        ("0007.npy", "0007"),
+        ("image.mha", "image"),
+    ],
 )
 def test_the_stem_of_a_volume(name, expected):
     assert stem(Path("/data") / name) == expected
@@ -57,6 +63,7 @@ def test_results_of_a_persons_own_volume_are_named_as_monai_does(tmp_path):
         (0.4, "40 % of the cycle"),
         ("ED", "ED"),
         ("phases", "phases"),
+        ("12", "12"),
     ],
 )
 def test_a_phase_in_words(phase, words):

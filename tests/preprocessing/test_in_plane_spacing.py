@@ -45,7 +45,7 @@ def no_short_way(monkeypatch):
     monkeypatch.setattr(in_plane_spacing, "_spline_matrix", refuse)
 
 
-@pytest.mark.parametrize("shift", [0.0, 2e-4])
+@pytest.mark.parametrize("shift", [0.0, 5e-5, 2e-4])
 @pytest.mark.parametrize("slices", [1, 9])
 def test_gives_what_monai_gives(shift, slices, monkeypatch):
     image = volume(shift, slices=slices)
@@ -104,10 +104,19 @@ def test_each_channel_is_resampled_on_its_own():
         (volume(), {"mode": "bilinear", "padding_mode": "border"}),
         (volume(), {"padding_mode": "nearest"}),
         (volume(turn=0.1), {}),
+        (volume(turn=1e-4), {}),
         (volume(shift=3.0), {}),
         (volume(), {"pixdim": [0.9004, 2.1, -1.0]}),
     ],
-    ids=["between slices", "no spline", "another border", "turned in the plane", "leaning stack", "the grid it has"],
+    ids=[
+        "between slices",
+        "no spline",
+        "another border",
+        "turned in the plane",
+        "hardly turned",
+        "leaning stack",
+        "the grid it has",
+    ],
 )
 def test_anything_else_goes_monais_way(image, settings, no_short_way):
     ours, theirs = (there(spacing(**SETTINGS | settings), image) for spacing in (InPlaneSpacingd, Spacingd))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import nibabel
 import numpy as np
 import pydicom
@@ -40,7 +42,13 @@ def test_nothing_but_pixels_affine_and_shape_is_kept(exam):
 
 
 @pytest.mark.parametrize(
-    ("phase", "name"), [({}, "7f3a"), ({"phase": "ES"}, "7f3a_ES"), ({"phase": 0.05}, "7f3a_phase05")]
+    ("phase", "name"),
+    [
+        ({}, "7f3a"),
+        ({"phase": "ES"}, "7f3a_ES"),
+        ({"phase": 0.05}, "7f3a_phase05"),
+        ({"phase": 0.29}, "7f3a_phase29"),
+    ],
 )
 def test_a_slice_that_is_all_of_a_stack_has_a_name_for_writers(phase, name, exam):
     image = LoadSliced("image", named=True)({"image": exam["sax"][0], "exam": "7f3a", **phase})["image"]
@@ -53,6 +61,25 @@ def test_a_datalist_that_disagrees_is_refused(phantom_exam):
     affine[1, 3] += 0.5
     with pytest.raises(InputError, match=r"exam 7f3a.*differ by 0\.5 mm.*index the folder again"):
         LoadSliced("image")({"image": phantom_exam["sax"][0], "affine": affine, "exam": "7f3a"})
+
+
+@pytest.mark.parametrize(("axis", "apart"), [(0, 0.4), (1, 0.6)])
+def test_a_spacing_that_disagrees_shows_at_the_far_corners(axis, apart, tmp_path):
+    """0.01 mm a pixel are 0.4 mm over 41 pixels and 0.6 mm over 61."""
+    affine = np.diag([1.5, 1.5, 8.0, 1.0])
+    nibabel.save(nibabel.Nifti1Image(np.zeros((41, 61, 1), np.float32), affine), tmp_path / "v.nii.gz")
+    listed = affine.copy()
+    listed[axis, axis] += 0.01
+    with pytest.raises(InputError, match=rf"differ by {apart} mm at a corner of the image"):
+        LoadSliced("image")({"image": tmp_path / "v.nii.gz", "affine": listed})
+
+
+def test_a_file_that_was_written_again_is_read_again(tmp_path):
+    file = tmp_path / "v.nii.gz"
+    for time, value in enumerate((3.0, 7.0)):
+        nibabel.save(nibabel.Nifti1Image(np.full((2, 2, 1), value, np.float32), np.eye(4)), file)
+        os.utime(file, ns=(time, time))
+        assert LoadSliced("image")({"image": file})["image"].unique().tolist() == [value]
 
 
 def test_slices_of_a_nifti_volume(tmp_path):

@@ -1,5 +1,7 @@
 """Test that cases of one or several channels are read unchanged, and that unsuitable files are refused with a message."""
 
+from pathlib import Path
+
 import nibabel
 import numpy as np
 import pytest
@@ -148,6 +150,19 @@ def test_results_of_own_channels_go_by_what_their_names_share(case):
     named = LoadVolumed("image")({"image": item["image"]})
     assert named["image"].meta["filename_or_obj"] == "t.nii.gz"
     assert LoadVolumed("image")(item)["image"].meta["filename_or_obj"] == "e1.nii.gz"
+
+
+def test_results_of_channels_whose_names_share_nothing_go_by_the_first(case, tmp_path):
+    item, _ = case()
+    files = [str(Path(item["image"][0]).rename(tmp_path / "flair.nii.gz")), item["image"][1]]
+    assert LoadVolumed("image")({"image": files})["image"].meta["filename_or_obj"] == "flair.nii.gz"
+
+
+def test_a_cine_is_read_at_its_time(tmp_path):
+    values = np.arange(3 * 4 * 2 * 5, dtype=np.int16).reshape(3, 4, 2, 5)
+    nibabel.save(nibabel.Nifti1Image(values, AFFINE), tmp_path / "cine.nii.gz")
+    loaded = LoadVolumed("image")({"image": str(tmp_path / "cine.nii.gz"), "exam": "e1", "time": 3})["image"]
+    assert np.array_equal(loaded[0].numpy(), values[..., 3])
 
 
 def test_a_folder_of_a_dicom_series_is_a_volume(phantom_exam):
