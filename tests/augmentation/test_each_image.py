@@ -98,12 +98,12 @@ def test_a_choice_between_one_image_and_a_whole_batch_is_refused(choice, other):
 
 
 def test_entries_can_be_added_and_deleted():
-    batch = batch_of(3) | {"spacing": torch.tensor(1.5), "name": "exam"}
+    batch = batch_of(3) | {"spacing": torch.tensor(1.5), "name": "exam", "table": torch.arange(7.0)}
     copy, concatenate = CopyItemsd("image", names="copy"), ConcatItemsd(["image", "copy"], "pair")
     made = whole_batches(Compose([copy, dict, concatenate, DeleteItemsd(["copy", "label"])]))(batch)
-    assert set(made) == {"image", "pair", "location", "spacing", "name"}
+    assert set(made) == {"image", "pair", "location", "spacing", "name", "table"}
     assert type(made["pair"]) is torch.Tensor and torch.equal(made["pair"], batch["image"].repeat(1, 2, 1, 1))
-    assert made["spacing"] is batch["spacing"] and made["name"] == "exam"
+    assert made["spacing"] is batch["spacing"] and made["name"] == "exam" and made["table"] is batch["table"]
     cropped = EachImaged(CropForegroundd("image", source_key="image", allow_smaller=False))({"image": batch["image"]})
     assert cropped["foreground_start_coord"].tolist() == [[0, 0]] * 3
     on_meta = EachImaged(CopyItemsd("image", names="copy"))({"image": torch.empty(2, 1, 4, 4, device="meta")})

@@ -119,6 +119,7 @@ def test_a_point_without_weight_does_not_vote():
     [
         (lambda a: a[:3, 0].zero_(), "spacing is zero"),
         (lambda a: a[:3, 1].copy_(a[:3, 0]), "rows and columns are parallel"),
+        (lambda a: a[:2, 1].copy_(torch.tensor([1.0, 0.05])), "rows and columns are parallel"),
         (lambda a: a[0, 3].fill_(float("nan")), "not finite"),
     ],
 )

@@ -5,9 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 from planewise.losses import (
+    BYOLLoss,
+    ClassLoss,
+    CrossEntropyLoss,
     MultiLabelBCELoss,
     MultitaskLoss,
+    OrdinalLoss,
+    PositionLoss,
+    RestorationLoss,
     SegmentationLoss,
+    SliceOrderLoss,
+    SoftDiceLoss,
     Term,
     TermLoss,
     logged_terms,
@@ -85,6 +93,26 @@ def test_counts_are_of_what_is_known():
     assert int(term.count) == 3
     (pixels,) = SegmentationLoss(nn.Conv2d(1, 1, 1), l1=0).terms(torch.zeros(2, 3, 4, 5), torch.zeros(2, 1, 4, 5))
     assert pixels.count == 40
+
+
+@pytest.mark.parametrize(
+    ("loss", "prediction", "target", "count"),
+    [
+        (BYOLLoss(), (5, 2, 2, 4), None, 5),
+        (ClassLoss(), (4, 3), torch.tensor([2, -1, 0, -1]), 2),
+        (CrossEntropyLoss("turn"), (4, 3), {"turn": torch.tensor([0, 1, 2, 0])}, 4),
+        (OrdinalLoss(), (6, 3), torch.tensor([0, 1, 2, 3, 0, 1]), 6),
+        (PositionLoss(), (2, 10, 3, 4), {"squares": torch.tensor([0, -1])[:, None, None].repeat(1, 3, 4)}, 12),
+        (RestorationLoss(), (2, 1, 3, 4), {"restored": torch.zeros(2, 1, 3, 4)}, 24),
+        (SliceOrderLoss(), (5, 1), {"first_is_nearer": torch.tensor([0.0, 1, 0, 1, 1])}, 5),
+        (SoftDiceLoss(), (3, 2, 4, 4), torch.zeros(3, 1, 4, 4), 3),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, TermLoss) else "",
+)
+def test_a_mean_has_the_count_of_what_it_is_over(loss, prediction, target, count):
+    """Validation weights the means of its batches by these counts: slices, pixels, or exams whose class is known."""
+    (term,) = loss.terms(torch.rand(prediction), target)
+    assert int(term.count) == count and term.weight == 1 and torch.isfinite(term.mean)
 
 
 def test_a_label_of_several_channels_is_refused():

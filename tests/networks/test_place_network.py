@@ -44,6 +44,16 @@ def test_channels_last(setting, expected):
     assert torch.allclose(placed(IMAGE), output, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride", "expected"), [(7, 1, 2, False), (8, 1, 2, True), (7, 1, 1, True), (7, 2, 2, True)]
+)
+def test_a_convolution_for_which_torch_writes_outside_its_memory_keeps_the_usual_format(
+    channels, kernel, stride, expected
+):
+    network = nn.Sequential(nn.Conv2d(channels, 4, kernel, stride), nn.Conv2d(4, 8, 3))
+    assert is_channels_last(place_network(network, "cpu")) is expected
+
+
 @pytest.fixture
 def quick_compiler(monkeypatch) -> list[nn.Module]:
     """``torch.compile`` without the step that writes C++; returns the modules that were compiled."""

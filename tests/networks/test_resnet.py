@@ -96,6 +96,33 @@ def test_a_public_file_gives_the_network_that_it_is_of(load, prefix, tmp_path):
         assert torch.allclose(level, expected, atol=1e-4), level.shape
 
 
+def test_of_several_copies_in_a_file_the_one_without_a_prefix_is_loaded(tmp_path):
+    weights = torchvision_weights()
+    averaged = {f"ema.{name}": torch.zeros_like(value) for name, value in weights.items()}
+    torch.save(averaged | weights, tmp_path / "resnet.pth")
+    net = load_imagenet(network(), tmp_path / "resnet.pth")
+    assert torch.equal(net.encoder.conv1.weight, weights["conv1.weight"])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "features.0.weight",
+            "of AlexNet, which is the knee bundles' own network: leave the other network's config out",
+        ),
+        (
+            "backbone.patch_embed.proj.weight",
+            "of a vision transformer, which needs configs/vit.yaml on top of the other",
+        ),
+    ],
+)
+def test_files_of_other_types_of_networks_are_known_by_a_name(name, said, tmp_path):
+    torch.save({name: torch.zeros(2)}, tmp_path / "other.pth")
+    with pytest.raises(InputError, match=f"it has the names {said}"):
+        load_imagenet(network(), tmp_path / "other.pth")
+
+
 def test_resnet_50_has_torchvisions_names_and_size():
     encoder = ResNetEncoder()
     shapes = torchvision_shapes(64, (3, 4, 6, 3), 1000)

@@ -5,8 +5,16 @@ from copy import deepcopy
 import pytest
 import torch
 from monai.visualize import GradCAM
-from planewise.networks import AlexNetEncoder, StackClassifier, saliency_maps
-from torch.nn.functional import interpolate
+from planewise.networks import (
+    AlexNetEncoder,
+    DenseNetEncoder,
+    ResNetEncoder,
+    StackClassifier,
+    VggEncoder,
+    ViTEncoder,
+    saliency_maps,
+)
+from torch.nn.functional import interpolate, max_pool2d
 
 
 @pytest.fixture
@@ -56,3 +64,25 @@ def test_of_a_network_that_is_compiled(network, stack):
     network.compile(backend="eager")
     network.eval()(stack[None])
     assert torch.equal(saliency_maps(network, stack, 1), before)
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        AlexNetEncoder((2, 3, 4, 4, 6)),
+        DenseNetEncoder(4, 2, (1, 1, 1, 1)),
+        ResNetEncoder((2, 8, 16, 32, 64), (1, 1, 1, 1)),
+        VggEncoder((2, 3, 4, 5, 6), (1, 1, 1, 1, 1)),
+        ViTEncoder(64, 16, 8, 8, 4, 2),
+    ],
+    ids=lambda encoder: type(encoder).__name__,
+)
+def test_the_activations_of_an_encoder_are_those_that_its_features_are_pooled_from(encoder):
+    kept = []
+    encoder.get_submodule(encoder.last_features).register_forward_hook(lambda module, given, made: kept.append(made))
+    deepest = encoder.eval()(torch.rand(1, 1, 64, 64))[-1]
+    (activations,) = kept
+    pooling = activations.shape[2] // deepest.shape[2]
+    assert activations.shape[1] == encoder.out_channels and pooling in (1, 2, 3)
+    shown = activations if pooling == 1 else max_pool2d(activations, pooling, 2)
+    assert torch.equal(shown.relu() if isinstance(encoder, DenseNetEncoder) else shown, deepest)

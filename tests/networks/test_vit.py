@@ -102,6 +102,7 @@ def test_vit_b_has_the_public_files_names_and_size():
     learned = (value for value in encoder.parameters() if value.requires_grad)
     assert sum(value.numel() for value in learned) == public - 2 * 768 * 16 * 16 - 768
     assert encoder.taken == [2, 5, 8, 12], "after 3, 6 and 9 blocks, and at the end"
+    assert float(encoder.cls_token.std()) == pytest.approx(0.02, rel=0.15)
     assert {module.eps for module in encoder.modules() if isinstance(module, torch.nn.LayerNorm)} == {1e-6}
 
 

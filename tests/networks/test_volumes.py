@@ -51,6 +51,18 @@ def test_a_volume_is_pooled_over_all_axes(pool, expected):
     assert head(features).tolist() == [[expected]]
 
 
+def test_further_layers_of_a_location_head_come_before_the_linear_one():
+    head = LocationHead(4, hidden=(6, 5), dropout=0.3)
+    kinds = [type(layer).__name__ for layer in head.layers]
+    assert kinds == ["Linear", "Dropout", "ReLU"] * 2 + ["Linear"]
+    assert [layer.p for layer in head.layers if isinstance(layer, nn.Dropout)] == [0.3, 0.3]
+    assert [tuple(layer.weight.shape) for layer in head.layers if isinstance(layer, nn.Linear)] == [
+        (6, 4),
+        (5, 6),
+        (1, 5),
+    ]
+
+
 @pytest.mark.parametrize("spatial_dims", [2, 3])
 def test_monais_check_of_input_and_output_passes(tmp_path, spatial_dims):
     shape = {"type": "image", "format": "magnitude", "num_channels": 1, "spatial_shape": [16] * spatial_dims}

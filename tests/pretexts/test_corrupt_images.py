@@ -71,6 +71,26 @@ def test_shuffling_keeps_every_value():
     assert share((shuffled - image).abs() > 1e-4) > 0.6
 
 
+def test_windows_follow_each_side_of_an_oblong_image():
+    """Pixels that carry their positions: 24 rows and 60 columns are shuffled within 2 rows and 6 columns at most."""
+    rows, columns = torch.meshgrid(torch.arange(24.0), torch.arange(60.0), indexing="ij")
+    image = (100 * rows + columns).expand(300, 1, 24, 60)
+    found = spoilt(image, shuffle_prob=1.0)["image"].round()
+    moved = [(found // 100 - rows).abs().amax(), (found % 100 - columns).abs().amax()]
+    assert [int(step) for step in moved] == [1, 5]
+
+
+@pytest.mark.parametrize(("in_paint", "heights", "widths"), [(1.0, (4, 8), (10, 20)), (0.0, (11, 14), (26, 35))])
+def test_windows_have_the_sides_of_the_authors_code(in_paint, heights, widths):
+    """Painted windows have a sixth to a third of each side; windows that are kept lack three to four sevenths."""
+    hidden = spoilt(torch.randn(1500, 1, 24, 60), paint_prob=1.0, inpaint_prob=in_paint)["hidden"][:, 0]
+    window = hidden if in_paint else ~hidden
+    rows, columns = window.any(dim=2).sum(dim=1), window.any(dim=1).sum(dim=1)
+    alone = (rows > 0) & (window.sum(dim=(1, 2)) == rows * columns)
+    assert (int(rows[alone].min()), int(rows[alone].max())) == heights
+    assert (int(columns[alone].min()), int(columns[alone].max())) == widths
+
+
 def test_curves_keep_or_turn_the_order_of_values():
     image = images(200)
     curved = spoilt(image, nonlinear_prob=1.0)["image"].flatten(1)

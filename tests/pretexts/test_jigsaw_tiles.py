@@ -111,6 +111,9 @@ def test_tiles_can_be_resampled_for_networks_that_need_them_larger():
     assert (rows.diff(dim=1) >= -1e-6).all() and torch.allclose(rows[:, 0], rows[:, 0].mean(), atol=1e-3), (
         "a ramp stays a ramp"
     )
+    # one side of these tiles has the right length already
+    oblong = JigsawTilesd(gap=0, tile_size=10)({"image": torch.rand(1, 1, 30, 45)})
+    assert oblong["image"].shape == (1, 9, 10, 10)
 
 
 def test_tiles_that_become_smaller_are_averaged():

@@ -56,8 +56,9 @@ def test_a_parallel_view_is_an_error_that_names_exam_and_views_or_masked(side):
     assert torch.isnan(SelectPlanesd(["2ch"], parallel="mask")(item)["planes"]).all()
 
 
-def test_zero_spacing_is_refused():
-    affine = torch.diag(torch.tensor([0.0, 1, 1, 1], dtype=torch.float64))
+@pytest.mark.parametrize("spacing", [0.0, 5e-4])
+def test_zero_spacing_is_refused(spacing):
+    affine = torch.diag(torch.tensor([spacing, 1, 1, 1], dtype=torch.float64))
     item = {"image": image_at(affine), "planes": {"2ch": plane([1, 0, 0])}, "exam": "7f3a"}
     with pytest.raises(InputError, match="exam 7f3a.*spacing is zero"):
         SelectPlanesd(["2ch"])(item)

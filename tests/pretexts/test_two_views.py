@@ -5,7 +5,7 @@ import pytest
 import torch
 from monai.transforms import Compose
 from planewise.augmentation import RandAffineBatchd, RandBlurBatchd, RandIntensityBatchd
-from planewise.pretexts import TwoViewsd
+from planewise.pretexts import ExemplarViewsd, TwoViewsd
 
 VIEW = Compose([RandAffineBatchd(180.0, (0.8, 1.5), 0.2, 0.5), RandIntensityBatchd(0.5, 0.3, 0.1), RandBlurBatchd()])
 
@@ -45,6 +45,18 @@ def test_two_views_of_a_batch_are_two_calls():
 
     TwoViewsd(view)(batch_of(torch.zeros(256, 1, 4, 4)))
     assert batches == [256, 256]
+
+
+def test_a_view_that_writes_into_its_batch_changes_neither_the_other_view_nor_the_batch():
+    def view(batch):
+        batch["image"], batch["index"] = batch["image"] + 1, None
+        return batch
+
+    given = batch_of(torch.zeros(2, 1, 4, 4))
+    made = TwoViewsd(view)(given)
+    assert torch.equal(made["image"], torch.ones(2, 2, 4, 4)) and torch.equal(made["index"], torch.arange(2))
+    assert torch.equal(given["image"], torch.zeros(2, 1, 4, 4))
+    assert torch.equal(ExemplarViewsd(view)(given)["index"], torch.arange(2))
 
 
 def test_two_processes_make_the_views_that_one_makes(monkeypatch):
