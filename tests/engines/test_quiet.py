@@ -16,7 +16,8 @@ from monai.engines import SupervisedEvaluator
 from monai.handlers import CheckpointLoader, StatsHandler
 from monai.transforms import LoadImage
 from planewise.engines import quiet
-from planewise.engines.quiet import ENGINE_LOGGERS, IDLE_LOGGERS, keep_quiet, log_scores
+from planewise.engines.quiet import ENGINE_LOGGERS, IDLE_LOGGERS, PATH_SETTINGS, keep_quiet, log_scores
+from planewise.not_computed import FILES
 
 from tests.conftest import ROOT
 
@@ -78,6 +79,11 @@ def test_monai_logs_a_runs_settings_without_its_paths(tmp_path, caplog):
     assert "ZZDOE" not in caplog.text
 
 
+def test_every_setting_that_names_a_file_is_a_path():
+    """A file in the current folder has a name without a separator, so its value alone does not show that it is a path."""
+    assert {*FILES, "weights", "output_dir", "ckpt_dir", "cache_dir", "bundle_root"} <= PATH_SETTINGS
+
+
 def test_loaded_weights_are_logged_without_their_folder(tmp_path, caplog):
     network = torch.nn.Linear(1, 1)
     (tmp_path / "ZZDOE_JANE").mkdir()
@@ -136,7 +142,9 @@ def test_a_pass_over_data_is_not_announced(debug, monkeypatch, caplog):
             evaluator.run()
             stats.info("Epoch[1] Metrics -- score: 0.5")
             evaluator.logger.info("something else")
-        assert ("Engine run" in caplog.text) == debug and "something else" in caplog.text
+            evaluator.logger.info("Got new best metric of score: 0.5")
+        passes = ("Engine run", "Epoch[1] Complete", "Got new best metric")
+        assert [word in caplog.text for word in passes] == [debug] * 3 and "something else" in caplog.text
         said.append("score: 0.5" in caplog.text)
     assert said == [debug, True]
 

@@ -35,6 +35,8 @@ PATH_SETTINGS = frozenset(
         "input",
         "masks",
         "output_dir",
+        "pretext_config",
+        "pretext_datalist",
         "pretrained",
         "report_dir",
         "weights",
