@@ -699,10 +699,12 @@ def test_a_signal_whose_exception_was_lost_ends_the_run_after_the_step(tmp_path,
     assert run.trainer.state.iteration == 13 and CheckpointFiles(tmp_path).read()["epoch"] == 2
 
 
-def test_the_best_weights_are_written_once(tmp_path):
+def test_the_best_weights_are_written_once(tmp_path, caplog):
+    caplog.set_level("INFO")
     wide = Run(tmp_path, scores=(2.0, 1.0, 3.0), width=50_000)
     wide.go(2)
     sizes = [(tmp_path / name).stat().st_size for name in ("last.ckpt", "model.pt")]
+    assert f"2 checkpoints written, {2 * sum(sizes) / 1e6:.1f} MB" in caplog.text, "both files after both epochs"
     assert sizes[0] == pytest.approx(2 * sizes[1], rel=0.05), "Adam's two moments, and no weights"
     assert same(read_weights(tmp_path / "last.ckpt"), wide.network.state_dict())
     Run(tmp_path, scores=(2.0, 1.0, 3.0), width=50_000).go(3)

@@ -69,7 +69,10 @@ def test_a_target_that_takes_any_name_is_not_warned_of():
 def test_a_part_that_runs_nothing_is_refused():
     folder = ROOT / "bundles/downstream_cardiac_sax_segmentation/configs"
     known = ConfigParser.load_config_files([str(folder / file) for file in ("train.yaml", "evaluate.yaml")])
-    with pytest.raises(InputError, match="--run_id evaluate .* runs nothing; choose run or train_and_evaluate"):
+    known |= {name: ["$print()"] for name in ("imports", "initialize", "finalize")}
+    with pytest.raises(
+        InputError, match=r"--run_id evaluate .* runs nothing; choose run or train_and_evaluate \(default: run\)"
+    ):
         refuse_idle_run(["run", "--run_id", "evaluate"], known)
     for works in (["--run_id=train_and_evaluate"], ["--run_id", "run"], []):
         refuse_idle_run(works, known)

@@ -72,6 +72,16 @@ def _much_memory():
     torch.empty(2**48)
 
 
+def _much_memory_on_windows():
+    raise RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:126] data. DefaultCPUAllocator: not enough memory: you tried to allocate 9 B"
+    )
+
+
+def _much_memory_on_a_gpu():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB. GPU 0 has a total capacity of 15 GiB")
+
+
 def _many_numbers():
     np.empty(2**48)
 
@@ -91,7 +101,10 @@ def _no_class_on_a_gpu():
         (_no_class_on_a_gpu, "planewise: the GPU refused an index .*; run it with --device cpu, which names the value"),
         (_one_value, "planewise: normalisation needs more than one number .*; raise --image_size or --batch_size"),
         (_one_element, "planewise: normalisation needs more than one number .*; raise --image_size or --batch_size"),
-        (_much_memory, r"planewise: this run needs more memory than available \(.*allocate.*\); lower --batch_size"),
+        *(
+            (asked, r"planewise: this run needs more memory than available \(.*allocate.*\); lower --batch_size")
+            for asked in (_much_memory, _much_memory_on_windows, _much_memory_on_a_gpu)
+        ),
         (
             _many_numbers,
             r"planewise: this run needs more memory than available \(Unable to allocate.*\); lower --batch_size",

@@ -143,6 +143,7 @@ def test_engines_keep_batches_whole_and_scale_float16_alone(tmp_path):
     lower = BatchEvaluator(device="cpu", val_data_loader=[], network=nn.Identity(), lower_is_better=True)
     higher = BatchEvaluator(device="cpu", val_data_loader=[], network=nn.Identity())
     assert lower.metric_cmp_fn(0.1, 0.2) and not lower.metric_cmp_fn(0.2, 0.1)
+    assert not lower.metric_cmp_fn(0.2, 0.2), "the first of equal epochs stays the best"
     assert higher.metric_cmp_fn(0.2, 0.1) and not higher.metric_cmp_fn(0.1, 0.2)
 
 

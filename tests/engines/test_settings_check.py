@@ -27,57 +27,97 @@ from tests.conftest import ROOT
 NAN = float("nan")
 
 
-@pytest.mark.parametrize(
-    ("name", "good", "bad"),
-    [
-        ("views", (["2ch"], ["2ch", "4ch"], ("a", "b")), ("2ch", [], None, 3, [3], ["2ch", "2ch"], {"2ch": 1})),
-        ("features", ([4, 8], (1,)), ([], [0, 1], [1.5], 8, None, "[4, 8]")),
-        ("spacing", (1.26, 1, 1e-3), (-1, 0, "1.26", None, NAN, float("inf"), True, [1])),
-        ("sigma", (6.0,), (0, -1.0)),
-        ("background_prob", (None, 0.5, 0.95), (0, 1, -0.1, "null")),
-        ("batch_size", (1, 20, 16384), (0, -1, 1.5, None, True, "2", 16385, 10**9)),
-        ("max_epochs", (1,), (0, None, "abc", [3])),
-        ("num_workers", (None, 0, 4), (-1, 1.5, "two")),
-        ("samples_per_exam", ("all", 1), (0, "some", None)),
-        ("samples_per_epoch", (None, 1), (0, "all")),
-        ("rotate", (0, 15.0), (-1, "far")),
-        ("flip_prob", (0, 0.5, 1), (-0.1, 1.1)),
-        ("missing_planes", ("error", "mask"), ("masked", None, True)),
-        ("lr_patience", (0, 5), (-1, 2.5)),
-        ("blur_prob", (0, 1), (1.5, None)),
-        ("blur_sigma", ([0.1, 2.0],), ([2.0, 0.1], 1.0)),
-        ("zoom", ([1.0, 2.0], [1, 1]), ([2, 1], [0, 1])),
-        ("head_norm", ("batch", "none"), ("layer", None)),
-        ("momentum", (0, 0.99, 1), (1.1, -0.1)),
-        ("projection", ([64, 32],), ([64], [64, 0], 64)),
-        ("temperature", (0.1, 1), (0, None)),
-        ("head_features", ([], [4, 8]), ([0], 8, None)),
-        ("tiles_per_side", (2, 3), (1, 2.5, None)),
-        ("num_permutations", (2, 1000), (1, 0, "all")),
-        ("tile_gap", (0, 0.5), (1, -0.1)),
-        ("tile_size", (None, 64), (0, 1.5)),
-        ("patch_size", (1, 16), (0, 1.5, None)),
-        ("mask_ratio", (0.75, 0.1), (0, 1, "most")),
-        ("seed", (0, 3), (-1, None, "x")),
-        ("section", ("training", "validation", "test", "all"), ("testing", "train", None)),
-        ("phases", ("ed", "all"), ("es", "ED", 1)),
-        (
-            "structures",
-            ({"1": "LV"}, {2: "LV", 1: "RV"}, {"1": "a", "2": "b", "3": "c"}),
-            (
-                {},
-                None,
-                ["LV"],
-                {"LV": 1},
-                {"0": "LV"},
-                {-1: "LV"},
-                {1.5: "LV"},
-                {"1": "LV", "2": "LV"},
-                {"1": "a", 1: "b"},
-            ),
-        ),
-    ],
+#: Settings with the same limits, and values that they accept and refuse.
+KINDS = (
+    (
+        "dropout foreground_threshold inpaint_prob intensity_prob lr_factor nonlinear_prob paint_prob pretext_flip_prob"
+        " rotate_prob shuffle_prob zoom_prob",
+        (0, 0.5, 1),
+        (-0.1, 1.1, None),
+    ),
+    (
+        "bias_field brightness encoder_lr_factor gamma l1 learning_rate location_weight noise orientation_weight shift"
+        " weight_decay",
+        (0, 3.5),
+        (-0.1, None),
+    ),
+    ("line_width lr_gamma margin max_slice_distance square_size square_step", (0.1, 7), (0, -1, None)),
+    (
+        "auxiliary_interval code_features context_features image_size in_channels log_interval lr_step num_negatives"
+        " num_trees patch_features patches_per_side rows_ahead stem_stride val_interval val_samples",
+        (1, 7),
+        (0, 1.5, None),
+    ),
+    ("frozen_epochs patch_jitter subject_seed", (0, 7), (-1, 1.5, None)),
+    ("max_slices num_exams num_subjects window", (None, 1), (0, 1.5)),
+    ("contrast_range", ([0.5, 1.5], [1, 1]), ([1.5, 0.5], [0, 1], 1.0)),
+    ("cycle_points", (None, [0.0, 1.0]), ([], [1.5], 0.5)),
+    ("embedding", ([64, 32],), ([64], [64, 0], 64)),
+    ("ends", (["L", "AS"],), ("LA", ["L"], ["L", "Q"], ["L", 3])),
+    ("field_without_spacing", (None, 140.0), (0, -1)),
+    ("grades", (["none", "mild"],), (["none"], ["none", "none"], "none")),
+    ("l1_reduction", ("mean", "sum"), ("max", None)),
+    ("loss_form", ("infonce", "binary"), ("nce", None)),
+    ("mapping probe_mapping", ("linear", "sine"), ("cosine", None)),
+    ("negatives_from", ("batch", "dataset"), ("queue", None)),
+    ("parallel_planes", ("error", "mask"), ("masked", None)),
+    ("patch_overlap", (0, 0.5), (1, -0.1)),
+    ("spatial_dims", (2, 3), (1, 4, None)),
+    ("tasks", (["acl"], ["acl", "meniscus"]), ("acl", [], ["acl", "acl"])),
+    ("val_samples_per_exam", ("all", 1), (0, "some", None)),
 )
+VALUES = [
+    ("views", (["2ch"], ["2ch", "4ch"], ("a", "b")), ("2ch", [], None, 3, [3], ["2ch", "2ch"], {"2ch": 1})),
+    ("features", ([4, 8], (1,)), ([], [0, 1], [1.5], 8, None, "[4, 8]")),
+    ("spacing", (1.26, 1, 1e-3), (-1, 0, "1.26", None, NAN, float("inf"), True, [1])),
+    ("sigma", (6.0,), (0, -1.0)),
+    ("background_prob", (None, 0.5, 0.95), (0, 1, -0.1, "null")),
+    ("batch_size", (1, 20, 16384), (0, -1, 1.5, None, True, "2", 16385, 10**9)),
+    ("max_epochs", (1,), (0, None, "abc", [3])),
+    ("num_workers", (None, 0, 4), (-1, 1.5, "two")),
+    ("samples_per_exam", ("all", 1), (0, "some", None)),
+    ("samples_per_epoch", (None, 1), (0, "all")),
+    ("rotate", (0, 15.0), (-1, "far")),
+    ("flip_prob", (0, 0.5, 1), (-0.1, 1.1)),
+    ("missing_planes", ("error", "mask"), ("masked", None, True)),
+    ("lr_patience", (0, 5), (-1, 2.5)),
+    ("blur_prob", (0, 1), (1.5, None)),
+    ("blur_sigma", ([0.1, 2.0],), ([2.0, 0.1], 1.0)),
+    ("zoom", ([1.0, 2.0], [1, 1]), ([2, 1], [0, 1])),
+    ("head_norm", ("batch", "none"), ("layer", None)),
+    ("momentum", (0, 0.99, 1), (1.1, -0.1)),
+    ("projection", ([64, 32],), ([64], [64, 0], 64)),
+    ("temperature", (0.1, 1), (0, None)),
+    ("head_features", ([], [4, 8]), ([0], 8, None)),
+    ("tiles_per_side", (2, 3), (1, 2.5, None)),
+    ("num_permutations", (2, 1000), (1, 0, "all")),
+    ("tile_gap", (0, 0.5), (1, -0.1)),
+    ("tile_size", (None, 64), (0, 1.5)),
+    ("patch_size", (1, 16), (0, 1.5, None)),
+    ("mask_ratio", (0.75, 0.1), (0, 1, "most")),
+    ("seed", (0, 3), (-1, None, "x")),
+    ("section", ("training", "validation", "test", "all"), ("testing", "train", None)),
+    ("phases", ("ed", "all"), ("es", "ED", 1)),
+    (
+        "structures",
+        ({"1": "LV"}, {2: "LV", 1: "RV"}, {"1": "a", "2": "b", "3": "c"}),
+        (
+            {},
+            None,
+            ["LV"],
+            {"LV": 1},
+            {"0": "LV"},
+            {-1: "LV"},
+            {1.5: "LV"},
+            {"1": "LV", "2": "LV"},
+            {"1": "a", 1: "b"},
+        ),
+    ),
+    *((name, good, bad) for names, good, bad in KINDS for name in names.split()),
+]
+
+
+@pytest.mark.parametrize(("name", "good", "bad"), VALUES)
 def test_what_a_setting_may_be(name, good, bad):
     for value in good:
         check_settings({name: value})
@@ -85,6 +125,10 @@ def test_what_a_setting_may_be(name, good, bad):
         with pytest.raises(InputError, match=rf"^--{name} must be .*, got ") as caught:
             check_settings({name: value})
         assert repr(value) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_limits_of_every_setting_are_tested():
+    assert sorted(name for name, _, _ in VALUES) == sorted(CHECKS)
 
 
 @pytest.mark.parametrize("words", [["--samples_per_epoch", "null"], ["--samples_per_epoch=None"], []])

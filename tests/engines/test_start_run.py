@@ -61,6 +61,7 @@ def test_the_run_is_written_down(tmp_path):
     assert written["learning_rate"] == 0.3
     record = json.loads((tmp_path / "run/run.json").read_text())
     assert record["seed"] == 7 and record["packages"]["monai"] and record["files"]["datalist.json"]
+    assert all(record["packages"].values()), "each is the name of an installed distribution"
 
 
 @pytest.mark.parametrize(("words", "expected"), [((), 0.7), (("--blur_prob", "0.2"), 0.2)])

@@ -19,7 +19,9 @@ INFERENCE = {
     "width": "$2 * @depth",
     "depth": 3,
     "batch_size": 4,
+    "amp": "auto",
     "device": "cpu",
+    "inferer": {"batch_size": "@batch_size", "amp": "@amp"},
     "network_def": {"_target_": "Net", "out": "$len(@views)", "width": "@width", "device": "@device"},
     "preprocessing": [],
 }
