@@ -83,7 +83,40 @@ def test_the_defaults_of_everything_public(assert_expected):
                     given = ", ".join(f"{key}={value!r}" for key, value in defaults.items())
                     lines.append(f"{module.__name__.removeprefix('planewise.')}.{title}: {given}")
     assert len(lines) > 250
-    assert_expected("defaults.txt", "\n".join(lines))
+    assert_expected("defaults.txt", "\n".join(lines), relative=None)
+
+
+def test_the_numbers_that_modules_name(assert_expected):
+    """Tolerances, limits and sizes: most tests use values far from them, so they would not notice a small change."""
+    lines = []
+    for found in pkgutil.walk_packages(planewise.__path__, "planewise."):
+        if found.name.endswith("__main__") or ".phantoms" in found.name:  # numbers/phantoms.json has what those make
+            continue
+        module = importlib.import_module(found.name)
+        for assigned in re.findall(
+            r"^(_?[A-Z][A-Z0-9_]*(?:, _?[A-Z][A-Z0-9_]*)*)(?:: [^=\n]+)? = ", source(module), re.M
+        ):
+            values = {name: vars(module)[name] for name in assigned.split(", ")}
+            numbers = {name: value for name, value in values.items() if has_numbers(value)}
+            lines += [f"{found.name.removeprefix('planewise.')}.{name}: {value!r}" for name, value in numbers.items()]
+    assert len(lines) > 150
+    assert_expected("numbers.txt", "\n".join(sorted(lines)), relative=None)
+
+
+def source(module: object) -> str:
+    try:
+        return inspect.getsource(module)
+    except OSError:  # an empty file
+        return ""
+
+
+def has_numbers(value: object) -> bool:
+    """Whether a value is a number, or a table of numbers and texts with at least one number."""
+    if isinstance(value, dict):
+        return any(map(has_numbers, value.values())) and all(isinstance(key, (str, int, tuple)) for key in value)
+    if type(value) in (tuple, list):
+        return any(map(has_numbers, value))
+    return type(value) in (int, float)
 
 
 def signature_of(function: object) -> dict[str, inspect.Parameter]:
