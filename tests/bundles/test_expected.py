@@ -43,11 +43,12 @@ LOOSE = {
     "history": 5e-3,
 }
 STORED = [name for name in TRAINED if name in RELEASED]
-#: Files whose settings have no effect on these runs; settings of inference show an effect only with a trained network.
+#: Files whose numbers have no effect on these runs; settings of inference show an effect only with a trained network.
 OTHER_FILES = [
     f"{name}/{path.name}"
     for name in RELEASED
-    for path in sorted((ROOT / "bundles" / name / "configs").glob("*.yaml"))
+    for path in sorted((ROOT / "bundles" / name / "configs").glob("*"))
+    if path.name == "metadata.json" or path.suffix == ".yaml"
     if path.name not in ("train.yaml", "evaluate.yaml", "multi_gpu_train.yaml")
 ]
 
