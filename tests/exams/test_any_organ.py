@@ -52,6 +52,11 @@ def test_the_largest_stack_but_no_localizer():
     assert recognise(stacks, 3).stack == 3, "the user's choice is used"
 
 
+def test_of_two_stacks_of_one_size_the_last_acquired_is_used_and_small_localizers_count_once():
+    found = recognise([stack_of(6), stack_of(6, acquired=1), stack_of(5, acquired=2), stack_of(3, text="scout")])
+    assert found.stack == 1 and found.left_out == ["1 localizer stack: not used"]
+
+
 def test_nothing_suits():
     found = recognise([stack_of(3), stack_of(7, text="survey")])
     assert found.stack is None and found.candidate == 1
@@ -65,6 +70,14 @@ def test_slices_are_counted_to_the_left_the_front_or_the_head():
         assert axis(stack_of(4, (0, sign, 0))).tolist() == [0, 1, 0]
         assert axis(stack_of(4, (0, 0, sign))).tolist() == [0, 0, 1]
     assert axis(stack_of(4, (1, 1, 0))) is None
+
+
+def test_notes_of_a_study_stay_with_its_first_stack():
+    exam = Exam("k", "p", Path("/data"), [stack_of(5), stack_of(3), stack_of(6)], ["a note"])
+    assert [(each.key, each.notes, len(each.stacks)) for each in one_stack_each([exam])] == [
+        ("k", ["a note"], 2),
+        ("k|stack 2", [], 1),
+    ]
 
 
 def test_each_stack_is_an_exam_of_one_patient():

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from planewise.exams import cardiac
-from planewise.exams.cardiac_scores import heart_clock, line_of
-from planewise.exams.cardiac_views import named_view
+from planewise.exams.cardiac_scores import heart_clock, is_straight, line_of
+from planewise.exams.cardiac_views import named_organ, named_view
 from planewise.exams.grouping import group_exams
 from planewise.exams.scan import scan_folder
 from planewise.exams.stack import Stack
@@ -317,10 +317,70 @@ def test_base_comes_before_apex(real_exam):
         ("cine_trufi_retro 2CH", "2ch"), ("4ch_12", "4ch"), ("sax_3", "sax"), ("CINE RV 2CH", "rv2ch"), ("2ch_rv", "rv2ch"),
         ("RVOT", "rvot"), ("LVOT cine", "3ch"), ("3-chamber", "3ch"), ("HLA bh", "4ch"), ("short axis stack", "sax"),
         ("t1_tse_tra", None), ("", None), ("sag", None), ("saxophone", None),
+        ("VLA", "2ch"), ("two chamber", "2ch"), ("2CV", "2ch"), ("2 Kammer", "2ch"), ("2kb", "2ch"),
+        ("three ch", "3ch"), ("3cv", "3ch"), ("3-Kammer", "3ch"), ("3 KB", "3ch"),
+        ("four_ch", "4ch"), ("4cv", "4ch"), ("4Kammer", "4ch"), ("4kb", "4ch"),
+        ("SA", "sax"), ("shortax", "sax"), ("KSA", "sax"), ("kurze Achse", "sax"),
+        ("rv two ch", "rv2ch"), ("RV VLA", "rv2ch"), ("vla rv", "rv2ch"), ("rv2ch", "rv2ch"),
+        ("RV out", "rvot"), ("RV outflow", "rvot"),
     ],
 )  # fmt: skip
 def test_names_are_hints(text, view):
     assert named_view(text) == view
+
+
+@pytest.mark.parametrize(
+    ("text", "organ"),
+    [
+        ("KNEE", "a knee"), ("MR Knie links", "a knee"), ("genou droit", "a knee"), ("head", "a head"), ("Brain", "a head"),
+        ("L-SPINE", "a spine"), ("heart", None), ("", None),
+    ],
+)  # fmt: skip
+def test_other_organs_in_names(text, organ):
+    assert named_organ(text) == organ
+
+
+def test_a_plane_within_three_degrees_of_a_body_axis_is_straight():
+    for axis, other in np.eye(3)[[[0, 1], [1, 2], [2, 0]]]:
+        for degrees, straight in ((2.9, True), (3.1, False), (177.1, True), (176.9, False)):
+            assert is_straight(rotation(np.cross(axis, other), degrees) @ axis) is straight
+
+
+def test_stacks_beside_the_short_axis_are_told_with_their_angles():
+    """Up to 20 degrees they count as further short-axis slices; the others are told together, whatever their order."""
+    stacks, middle = heart(np.random.default_rng(4), ("2ch", "4ch"), tilt=0, roll=0)
+    across = np.cross(USUAL_AXIS, [0, 0, 1])
+    for turn in (44, 19, 21, 32):
+        normal = rotation(across, turn) @ stacks["sax"].normal
+        stacks[str(turn)] = make_stack([middle], normal, phases=1, gated=False, size=100)
+    assert cardiac.recognise(list(stacks.values())).left_out == [
+        "1 slice like the short axis, but with a matrix of 100x100 instead of 200x200 (the longest consistent run is kept): "
+        "not used",
+        "3 slices in 3 stacks at 21 to 44 deg to the short axis: not a standard view",
+    ]
+
+
+def test_the_middle_of_the_short_axis_is_the_more_basal_one_of_two():
+    for slices, rank in ((4, 1), (5, 2)):
+        for way in (1, -1):
+            stacks, middle = heart(np.random.default_rng(5), ("2ch", "4ch"), tilt=5, roll=5)
+            normal = way * stacks["sax"].normal
+            from_base = stacks["sax"].normal * np.sign(stacks["sax"].normal @ USUAL_AXIS)
+            centres = [middle + 10 * step * from_base for step in range(-2, slices - 2)]
+            stacks["sax"] = make_stack(centres, normal, "sax")
+            given = list(stacks.values())
+            view = cardiac.four_chambers(given, cardiac.recognise(given)).views["sax"]
+            found = given[view.stack].image_centre(given[view.stack].slices[view.slice])
+            assert found == pytest.approx(centres[rank]), (slices, way)
+
+
+@pytest.mark.parametrize(("slices", "planes"), [(5, 5), (6, 1)])
+def test_of_a_large_stack_only_the_slice_nearest_to_the_middle_is_a_candidate(slices, planes):
+    stacks, middle = heart(np.random.default_rng(8), ("4ch",), tilt=5, roll=5)
+    normal = stacks["4ch"].normal
+    stacks["4ch"] = make_stack([middle + 9 * step * normal for step in range(slices)], normal, "4ch", acquired=4)
+    found = cardiac._candidates(list(stacks.values()), 0, USUAL_AXIS)
+    assert [plane.hint for plane in found] == ["4ch" if planes > 1 else None] * planes
 
 
 def test_lines_of_planes_agree_with_the_geometry_room():

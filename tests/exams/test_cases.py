@@ -204,6 +204,30 @@ def test_channels_without_a_case_name_are_named_by_their_folder(tmp_path):
     assert [(case.case, len(case.channels)) for case in cases] == [("17", 2), ("18", 2)]
 
 
+@pytest.mark.parametrize("ending", ["seg", "gt", "segmentation", "label", "labels", "mask", "masks", "GT"])
+@pytest.mark.parametrize("sign", "_-")
+def test_a_mask_of_channels_has_one_of_these_endings(ending, sign, tmp_path):
+    write_case(tmp_path, "p1", ("t1", "t2"), mask=False)
+    write(tmp_path / f"p1{sign}{ending}.nii.gz", (6, 5, 4))
+    (case,), skipped, _ = cases_of(tmp_path, "t1", "t2")
+    assert case.label == tmp_path / f"p1{sign}{ending}.nii.gz" and skipped == {}
+
+
+def test_a_channel_on_another_grid_is_told_from_the_first_channel(tmp_path):
+    write_case(tmp_path, "p1", ("t1",), mask=False)
+    write(tmp_path / "p1_t2.nii.gz", (6, 5, 5))
+    cases, skipped, _ = cases_of(tmp_path, "t1", "t2")
+    (reason,) = skipped
+    assert cases == [] and reason == (
+        "case whose channels lie on different grids: its shape is (6, 5, 5), the first channel's (6, 5, 4)"
+    )
+
+
+def test_a_list_may_have_no_test_images(tmp_path):
+    (tmp_path / "dataset.json").write_text('{"training": [{"image": "a.nii.gz", "label": "b.nii.gz"}]}')
+    assert read_listing(tmp_path / "dataset.json") == {tmp_path / "a.nii.gz": tmp_path / "b.nii.gz"}
+
+
 def test_masks_of_ones_own_go_by_the_case(tmp_path):
     write_case(tmp_path / "images", "p1", ("t1", "t2"), mask=False)
     write_case(tmp_path / "images", "p2", ("t1", "t2"), mask=False)

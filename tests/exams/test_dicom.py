@@ -102,6 +102,44 @@ def test_system_files_are_told_by_name(tmp_path, name):
     assert reason(tmp_path / name) == refusals.HIDDEN
 
 
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (
+            "a.txt a.csv a.json a.xml a.pdf a.py a.PNG a.jpg a.tif a.nii a.mat a.npy a.h5 a.xlsx a.docx a.mp4",
+            "NOT_DICOM",
+        ),
+        ("a.zip a.gz a.zst a.tar a.tgz a.7z a.rar a.bz2 a.xz a.ZIP", "ARCHIVE"),
+        ("a.nrrd a.nhdr a.mha a.mhd a.seg.nrrd", "OTHER_IMAGE"),
+        ("._a .a.dcm DICOMDIR dicomdir desktop.ini", "HIDDEN"),
+    ],
+)
+def test_files_are_refused_by_their_names(names, why):
+    for name in names.split():
+        with pytest.raises(refusals.Refused) as refused:
+            refusals.refuse_by_name(name)
+        assert str(refused.value) == getattr(refusals, why), name
+    for name in ("IM-0001", "1.2.840.10008", "a.dcm", "a.IMA"):
+        refusals.refuse_by_name(name)
+
+
+@pytest.mark.parametrize(
+    ("tags", "gated"),
+    [
+        ({}, False),
+        ({"CardiacNumberOfImages": 1}, False),
+        ({"CardiacNumberOfImages": 2}, True),
+        ({"NominalInterval": 0}, False),
+        ({"NominalInterval": 900}, True),
+        ({"TriggerTime": 0}, False),
+        ({"TriggerTime": 12.5}, True),
+    ],
+)
+def test_an_image_is_gated_if_a_value_of_its_header_says_so(tags, gated, tmp_path):
+    (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, **tags))
+    assert frame.gated is gated
+
+
 def test_files_that_are_not_dicom(tmp_path):
     (tmp_path / "notes").write_text("Jane, see ward 3. " * 30)
     (tmp_path / "short").write_bytes(b"\x08\x00")
@@ -142,6 +180,8 @@ def test_truncated_compressed_file(tmp_path):
     ("tags", "expected"),
     [
         ({"SOPClassUID": SecondaryCaptureImageStorage}, refusals.CAPTURE),
+        ({"Modality": "SC"}, refusals.CAPTURE),
+        ({"Modality": "OT"}, refusals.CAPTURE),
         ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, refusals.CAPTURE),
         ({"SOPClassUID": CTImageStorage, "Modality": "CT"}, "not MR (CT)"),
         ({"SOPClassUID": CTImageStorage, "Modality": "DOE^JANE"}, "not MR (another modality)"),
@@ -166,7 +206,10 @@ def test_truncated_compressed_file(tmp_path):
         ({"BitsStored": 32, "HighBit": 31}, refusals.BAD_BITS),
         ({"BitsStored": 0, "HighBit": 0}, refusals.BAD_BITS),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}, refusals.MOSAIC),
-        ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, refusals.PROJECTION),
+        *(
+            ({"ImageType": ["DERIVED", "SECONDARY", word]}, refusals.PROJECTION)
+            for word in ("MPR", "MIP", "MinIP", "PROJECTION IMAGE", "CSA MPR", "CSAPARALLEL")
+        ),
         ({"ImagePositionPatient": None}, refusals.NO_POSITION),
         ({"ImageOrientationPatient": None}, refusals.NO_POSITION),
         ({"PixelSpacing": None}, refusals.BAD_GEOMETRY),
@@ -359,11 +402,15 @@ def test_fat_suppression_by_scan_options(tmp_path, options, suppressed):
     assert (frame.echo_time, frame.repetition_time, frame.sequence) == (62.5, 4100, "IR/SE")
 
 
-def test_contrast_of_an_enhanced_file(tmp_path):
+@pytest.mark.parametrize(
+    ("word", "suppressed"),
+    [("FAT", True), ("FAT_AND_WATER", True), ("NONE", False), ("WATER", None), ("SILICON_GEL", None)],
+)
+def test_contrast_of_an_enhanced_file(tmp_path, word, suppressed):
     echo, timing, modifier, position, orientation, measures, diffusion, group, shared = (Dataset() for _ in range(9))
     diffusion.DiffusionBValue = 800.0
     group.MRDiffusionSequence = Sequence([diffusion])
-    echo.EffectiveEchoTime, timing.RepetitionTime, modifier.SpectrallySelectedSuppression = 70.0, 3900.0, "FAT"
+    echo.EffectiveEchoTime, timing.RepetitionTime, modifier.SpectrallySelectedSuppression = 70.0, 3900.0, word
     position.ImagePositionPatient, orientation.ImageOrientationPatient = [0, 0, 5], [1, 0, 0, 0, 1, 0]
     measures.PixelSpacing = [2, 2]
     shared.MRTimingAndRelatedParametersSequence = Sequence([timing])
@@ -376,7 +423,7 @@ def test_contrast_of_an_enhanced_file(tmp_path):
     )  # fmt: skip
     (frame,) = dicom.read_header(path)
     assert (frame.echo_time, frame.repetition_time, frame.sequence) == (70, 3900, "SE")
-    assert (frame.fat_suppressed, frame.b_value) == (True, 800)
+    assert (frame.fat_suppressed, frame.b_value) == (suppressed, 800)
 
 
 def test_diffusion_weighting_and_acquisition_are_read_where_they_stand(tmp_path):
@@ -393,6 +440,8 @@ def test_diffusion_weighting_and_acquisition_are_read_where_they_stand(tmp_path)
         ({"ContentTime": "103000", "SeriesTime": "100000"}, "103000"),
         ({"SeriesTime": "100000"}, "100000"),
         ({"AcquisitionDateTime": "20240102101500", "AcquisitionTime": "110000"}, "20240102101500"),
+        ({"AcquisitionDateTime": "2024010210"}, "20240102100000"),
+        ({"ContentDate": "20240102", "ContentTime": "103000", "SeriesDate": "20230101"}, "20240102103000"),
         ({}, ""),
     ],
 )

@@ -169,6 +169,10 @@ def test_a_patient_in_two_folders_is_in_one_section(tmp_path):
     [
         ("s.csv", "exam,section\n1,test\n501,validation\ntrain/train/2,training\nnobody,test\n"),
         ("s.csv", "exam,section,why\n1,test,old\n501,validation,\ntrain/train/2,training\nnobody,test\n"),
+        *(
+            ("s.csv", f"exam,{word},why\n1,test,old\n501,validation,\ntrain/train/2,training\nnobody,test\n")
+            for word in ("split", "Set", "division")
+        ),
         ("s.yaml", "1: test\n501: validation\ntrain/train/2: training\nnobody: test\n"),
     ],
 )

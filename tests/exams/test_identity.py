@@ -70,6 +70,12 @@ def test_a_short_salt_hides_nothing(salt, tmp_path, monkeypatch):
         load_salt()
 
 
+def test_sixteen_letters_are_enough_for_a_salt(tmp_path, monkeypatch):
+    (tmp_path / "salt").write_text("1234567890123456\n")
+    monkeypatch.setenv("PLANEWISE_SALT_FILE", str(tmp_path / "salt"))
+    assert load_salt() == b"1234567890123456"
+
+
 def test_hashes_are_ten_digits_and_depend_on_the_salt():
     assert re.fullmatch("[0-9a-f]{10}", hashed("1.2.3", b"a" * 20))
     assert hashed("1.2.3", b"a" * 20) != hashed("1.2.3", b"b" * 20)

@@ -82,6 +82,36 @@ def test_times_between_the_contrasts_say_nothing():
     assert timed_weighting(None, None, "") is None
 
 
+@pytest.mark.parametrize(
+    ("echo_time", "repetition_time", "sequence", "weighting"),
+    [
+        (45, 3000, "SE", "T2w"), (44, 3000, "SE", None), (38, 3000, "SE", "PDw"), (39, 3000, "SE", None),
+        (60, 1500, "SE", "T2w"), (60, 1499, "SE", None), (12, 1100, "SE", "T1w"), (12, 1101, "SE", None),
+        (39, 600, "SE", None), (5, 199, "", "gradient echo"), (5, 200, "", "T1w"), (5, 199, "SE", "T1w"),
+        (5, 199, "IR", "gradient echo"),
+    ],
+)  # fmt: skip
+def test_times_at_the_limits(echo_time, repetition_time, sequence, weighting):
+    """The limits are those of knee protocols: T2 from 45 ms on, PD and T1 up to 38 ms; 1500, 1100 and 200 ms between them."""
+    assert timed_weighting(echo_time, repetition_time, sequence) == weighting
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("t2 stir", "T2w FS"), ("t2 tirm", "T2w FS"), ("t2 water", "T2w FS"), ("t2 dixon w", "T2w FS"), ("t2 spir", "T2w FS"),
+        ("t2 fat sup", "T2w FS"), ("t2fs", "T2w FS"), ("t2 tsefs", "T2w FS"), ("t2 dixon f", "T2w, no FS"),
+        ("t2 without fs", "T2w, no FS"), ("t2 ohne fatsat", "T2w, no FS"), ("t2 nfs", "T2w, no FS"),
+        ("t2 w/o fs", "T2w, no FS"),
+        ("dp fs", "PDw FS"), ("rho fs", "PDw FS"), ("proton fs", "PDw FS"), ("pdw,fs", "PDw FS"), ("t1 fs", "T1w FS"),
+        ("t2 star fs", "gradient echo FS"), ("medic fs", "gradient echo FS"), ("merge fs", "gradient echo FS"),
+        ("spgr fs", "gradient echo FS"), ("t2 gre fs", "gradient echo FS"), ("t2 map fs", "FS"),
+    ],
+)  # fmt: skip
+def test_words_of_contrasts(text, found):
+    assert contrast_of(series(text)).found.replace(" by name", "") == found
+
+
 @pytest.mark.parametrize("text", ["updated protocol", "left knee", "corefs", "cat10", "series 12"])
 def test_words_that_only_look_like_hints(text):
     assert contrast_of(series(text)).found == ""

@@ -159,9 +159,10 @@ def test_masks_that_do_not_fit_are_listed_with_the_reason(tree, tmp_path):
 def test_the_class_table_can_say_when_systole_ends(tree, tmp_path):
     affine, shape = stack_affine(index_folder(tree))
     write_mask(tmp_path / "labels" / "case7_es.nii.gz", affine, shape)
-    (tmp_path / "classes.csv").write_text("exam,ES\ncase7,3\n")
-    result = index_folder(tree, labels_dir=tmp_path / "labels", classes=tmp_path / "classes.csv")
-    assert {item["phase"] for item in labelled(result)} == {round(2 / 6, 6)}
+    for header in ("ES", "es"):
+        (tmp_path / "classes.csv").write_text(f"exam,{header}\ncase7,3\n")
+        result = index_folder(tree, labels_dir=tmp_path / "labels", classes=tmp_path / "classes.csv")
+        assert {item["phase"] for item in labelled(result)} == {round(2 / 6, 6)}
 
 
 def test_a_mask_of_some_slices_labels_those(tree, tmp_path):
@@ -213,12 +214,19 @@ def test_a_label_map_goes_to_labelled_items(tmp_path):
     assert [item.get("label_map") for item in items_of(result)].count({"1": 3, "2": 2, "3": 1}) == 1
 
 
+#: The keys in the table of tools/docs/datalist.md, and those of whole volumes and of our own use.
+RESERVED_NAMES = (
+    "image", "frame", "time", "affine", "planes", "location", "exam", "patient", "stack", "slice", "phase", "label_frame",
+    "label_axes", "label_map", "label_origin", "shift",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         ("exam\na\n", "header row"),
         ("exam,label\na,1\n", "cannot be called label"),
-        ("exam,time\na,1\n", "called time"),
+        *((f"exam,{name}\na,1\n", f"called {name}, because items use") for name in RESERVED_NAMES),
         ("exam,a,a\n1,2,3\n", "two columns are called a; give each class a name of its own"),
         ("exam,a,\n1,2,3\n", "a column has no name"),
         ("p1,DCM\np2,NOR\np3,DCM\n", r"begins with a class \(DCM\); write a header row"),
@@ -253,6 +261,9 @@ def test_a_text_among_numbers_is_said(tmp_path):
     rows, problems = read_classes(tmp_path / "c.csv")
     assert rows["a"] == {"risk": "0;", "group": "1"} and rows["d"] == {"risk": "2.5", "group": "y"}
     assert problems == [("a", "risk is 0;, but most rows have a number: the whole column is read as text")]
+    # empty cells are not rows with a number
+    (tmp_path / "c.csv").write_text("id,risk\na,low\nb,1\nc,\nd,\n")
+    assert read_classes(tmp_path / "c.csv")[1] == []
 
 
 def test_exams_without_a_class_are_counted(tree, tmp_path):

@@ -9,7 +9,16 @@ from PIL import Image
 from planewise.commands.index import index as command
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
-from planewise.exams.photographs import COPY, CUT, NO_PHOTOGRAPH, OTHER_FILE, SUBMISSION, THUMBNAIL, read_photographs
+from planewise.exams.photographs import (
+    COPY,
+    CUT,
+    NO_PHOTOGRAPH,
+    OTHER_FILE,
+    SUBMISSION,
+    THUMBNAIL,
+    photograph_problem,
+    read_photographs,
+)
 from planewise.exams.refusals import EMPTY, HIDDEN
 from planewise.phantoms import Recipe, write_exams
 from planewise.phantoms.retina.population import RETINAS
@@ -101,6 +110,21 @@ def test_what_is_no_photograph_is_counted_and_left_out(tmp_path, defect, reason)
     assert len(items_of(result)) == 1 and count == 2
     # both photographs are left out, so their rows of the table have no photograph
     assert ("000000000001, 000000000002", "no photograph has this name") in result.unmatched
+
+
+def test_a_strip_is_a_thumbnail(tmp_path):
+    for size, kept in (((64, 64), True), ((300, 63), False), ((63, 300), False)):
+        photograph(tmp_path / "a.png", size=size)
+        assert photograph_problem(tmp_path / "a.png") == ("" if kept else THUMBNAIL)
+
+
+@pytest.mark.parametrize(("one", "other"), [("7_OD", "7_OS"), ("7-left", "7-Right"), ("7os", "7od"), ("OD", "OS")])
+def test_the_words_for_an_eye(one, other, tmp_path):
+    for value, name in enumerate((f"a/{one}", f"a/{other}", f"a/8_{other}")):
+        photograph(tmp_path / f"{name}.png", value)
+    read = read_photographs(sorted(tmp_path.rglob("*.png")), [], tmp_path)
+    patients = {each.case: each.patient_key for each in read.volumes}
+    assert patients[one] == patients[other] != patients[f"8_{other}"]
 
 
 def test_rows_and_files_that_miss_each_other(tmp_path):

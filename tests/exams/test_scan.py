@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from planewise.errors import InputError
@@ -35,6 +36,11 @@ def test_files_that_are_called_dicom_but_are_none_are_broken(tmp_path):
     assert {reason: sorted(os.path.basename(path) for path in paths) for reason, paths in found.items()} == {
         refusals.NOT_DICOM: ["a.dcm", "b.IMA"], refusals.EMPTY: ["c.dcm"],
     }  # fmt: skip
+
+
+def test_of_many_reasons_the_eight_most_common_are_told():
+    found = scan.Scan(Path(), skipped={f"reason {number}": ["a"] * number for number in range(1, 11)})
+    assert found.reasons == "".join(f"\n  {number} x reason {number}" for number in range(10, 2, -1))
 
 
 def test_processes_find_what_one_process_finds(tmp_path, monkeypatch):

@@ -106,6 +106,22 @@ def test_the_size_of_a_body(size, weight, found, usual_exam):
     assert body_size(item) == (None if found is None else pytest.approx(found))
 
 
+@pytest.mark.parametrize(
+    ("height", "weight", "kept"),
+    [
+        (40, 2, True),
+        (250, 350, True),
+        (39, 60, False),
+        (251, 60, False),
+        (170, 1.9, False),
+        (170, 351, False),
+    ],
+)
+def test_only_a_persons_size_is_used(height, weight, kept):
+    volume = {"image": "heart.nii.gz", "height": height, "weight": weight}
+    assert body_size(volume) == ((height, weight) if kept else None)
+
+
 def test_a_volume_is_not_dicom_and_has_the_size_of_its_datalist():
     volume = {"image": "heart.nii.gz", "height": 170.0, "weight": 60.0}
     assert not is_dicom(volume) and body_size(volume) == (170, 60)

@@ -41,6 +41,10 @@ def test_only_gaps_and_images_that_stand_out_are_doubted():
     assert oblique([*regular[:3], 24 * NORMAL + 3 * ROW, *regular[4:]]).doubts == [gap]
     gap = "slices are 4.0 to 10.0 mm apart: is a slice missing, or is its position wrong?"
     assert oblique([*regular, 54 * NORMAL + 5 * ROW]).doubts == [gap]
+    # a gap may be one and a half times smaller than the others, but not more
+    assert oblique([*regular, 57 * NORMAL + 5 * ROW]).doubts == []
+    (said,) = oblique([*regular, 56.5 * NORMAL + 5 * ROW]).doubts
+    assert "6.5 to 10.0 mm apart" in said
     for way in (ROW, COLUMN):
         for far, said in ((9, 0), (11, 1), (-11, 1)):
             moved = oblique([*regular[:3], 30 * NORMAL + 3 * ROW + far * way, *regular[4:]])
@@ -103,6 +107,7 @@ def test_how_a_stack_differs_from_the_one_that_is_used():
     """The first difference is named, in the order in which it excludes a stack."""
     chosen = oblique([0 * NORMAL, 8 * NORMAL])
     turned = np.cos(np.radians(30)) * NORMAL + np.sin(np.radians(30)) * ROW
+    slightly = [np.cos(angle) * NORMAL + np.sin(angle) * ROW for angle in np.radians([0.6, 0.4])]
     two = [replace(entry, phases=entry.phases * 2) for entry in chosen.slices]
     kept = "(the longest consistent run is kept)"
     alike = {"slices": chosen.slices}
@@ -111,6 +116,8 @@ def test_how_a_stack_differs_from_the_one_that_is_used():
         ({"rows": 5}, f"but with a matrix of 5x5 instead of 5x9 {kept}"),
         ({"in_plane": (3.0, 1.6), "normal": turned}, f"but with pixels of 3 x 1.6 mm instead of 3 x 1.5 mm {kept}"),
         ({"in_plane": (3.005, 1.5), "normal": turned, **alike}, f"but turned by 30.0 deg {kept}"),
+        ({"normal": slightly[0]}, f"but turned by 0.6 deg {kept}"),
+        ({"normal": slightly[1]}, "but rotated in plane or of another kind (sequence, echo, phase image)"),
         ({"normal": -NORMAL}, "but rotated in plane or of another kind (sequence, echo, phase image)"),
     ):
         assert replace(chosen, **changed).difference_from(chosen) == said

@@ -52,7 +52,9 @@ def test_without_trigger_times_instance_numbers_order_the_phases():
 
 
 @pytest.mark.parametrize("where", ["instance", "frame"])
-@pytest.mark.parametrize(("numbers", "slices"), [((1, 2, 3), 0), ((3, 2, 1), 2), ((2, 3, 1), 2), ((0, 0, 0), 0)])
+@pytest.mark.parametrize(
+    ("numbers", "slices"), [((1, 2, 3), 0), ((3, 2, 1), 2), ((2, 3, 1), 2), ((0, 0, 0), 0), ((2, 1, 1), 0)]
+)
 def test_trigger_times_that_contradict_the_images_order_are_noted(numbers, slices, where):
     usual = {"path": "/data/1.dcm", "instance": 0}
     images = [(8.0 * z, k, usual | {where: number}) for z in range(2) for k, number in enumerate(numbers)]
@@ -152,6 +154,11 @@ def test_a_slice_with_hardly_any_phases_is_left_out():
     (stack,) = build_stacks(frames)
     assert len(stack.slices) == 3
     assert stack.notes == ["1 slice has only 1 of 10 phases: left out"]
+    for phases, slices in ((5, 4), (4, 3)):
+        frames = [
+            frame(10.0 * k, trigger=20.0 * t, series=str(k)) for k in range(4) for t in range(10 if k else phases)
+        ]
+        assert len(build_stacks(frames)[0].slices) == slices, "half of the phases are enough"
 
 
 def test_thin_slices_are_not_repeats():
@@ -188,6 +195,9 @@ def test_images_of_one_place_are_apart_by_b_value_and_directions_stay():
     directions = [series_of("1", b_value=990.0 + 5 * k, instance=k, acquisition=k) for k in range(4)]
     stacks = build_stacks([*series_of("1", b_value=None, instance=9), *chain.from_iterable(directions)])
     assert sorted(stack.phase_counts for stack in stacks) == [(1, 1), (4, 4)]
+    for other, apart in ((955.0, 1), (945.0, 2)):
+        weighted = [series_of("1", b_value=value, instance=k, acquisition=k) for k, value in enumerate((1000.0, other))]
+        assert len(build_stacks(list(chain.from_iterable(weighted)))) == apart, "5 % decide"
 
 
 @pytest.mark.parametrize(
@@ -257,7 +267,7 @@ def test_without_identifiers_the_folder_is_the_study(tmp_path):
 
 
 def test_placeholders_for_patients_name_nobody(tmp_path):
-    for nobody in ("", "Anonymous", "ANON_", "0000", "xxx", "N/A"):
+    for nobody in ("", "Anonymous", "ANON_", "0000", "xxx", "N/A", "XXXXXX", "x", "0", "unknown", "De-Identified"):
         (exam,) = group_exams([frame(patient=nobody)], tmp_path)
         assert exam.patient_key == "study:s"
     (exam,) = group_exams([frame(patient="A-17")], tmp_path)
@@ -269,6 +279,23 @@ def test_copies_count_once(tmp_path):
     (exam,) = group_exams([one, replace(one, path="/elsewhere/copy.dcm")], tmp_path)
     assert len(exam.stacks[0].slices[0].phases) == 1
     assert exam.notes == ["1 image is a copy of another"]
+    # some anonymisers give all images one identifier
+    others = [frame(10.0, sop="1.2.3"), replace(one, instance=2), replace(one, trigger=40.0), replace(one, frame=1)]
+    (exam,) = group_exams([one, *others], tmp_path)
+    assert exam.notes == []
+
+
+@pytest.mark.parametrize("name", ["sax_5", "lax 3", "RVOT_1", "2ch_9", "Se3", "SER-12", "series7"])
+def test_a_folder_named_like_a_series_lies_in_its_exams_folder(name, tmp_path):
+    paths = [tmp_path / "study" / name / "1.dcm", tmp_path / "study/other/2.dcm", tmp_path / "study/3.dcm"]
+    found = [
+        frame(10.0 * k, study="", frame_of_reference="", patient="", path=str(path)) for k, path in enumerate(paths)
+    ]
+    exams = group_exams(found, tmp_path)
+    assert {exam.key.partition("|")[0]: sum(len(stack.slices) for stack in exam.stacks) for exam in exams} == {
+        "folder:study": 2,
+        "folder:study/other": 1,
+    }
 
 
 def test_mixed_matrices_leave_the_longest_run(tmp_path):

@@ -207,9 +207,9 @@ def read(room, home, *names: str) -> tuple[list[tuple], dict[str, list[str]]]:
 
 
 def test_frames_and_cines_of_uk_biobank(tmp_path):
-    names = ("sa", "sa_ED", "label_sa_ED", "label_sa_ES", "la_2ch", "label_la_2ch_ED", "la_4ch", "la_4ch_ED")
+    names = ("sa", "sa_ED", "label_sa_ED", "label_sa_ES", "la_2ch", "la_3ch", "label_la_2ch_ED", "la_4ch", "la_4ch_ED")
     volumes, skipped = read(ukbb, tmp_path / "1", *names)
-    cines = [("la_2ch", None, None, "2ch"), ("la_4ch", None, None, "4ch")]
+    cines = [(f"la_{view}", None, None, view) for view in ("2ch", "3ch")] + [("la_4ch", None, None, "4ch")]
     assert volumes == [("sa_ED", "label_sa_ED", "ED", "sax"), *cines]
     assert skipped == {
         "labels without their frame next to them (la_2ch_ED.nii.gz)": ["label_la_2ch_ED"],

@@ -7,6 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 from planewise.exams import volumes as volumes_module
+from planewise.exams.volume import case_and_channel
 from planewise.exams.volumes import case_and_phase, read_volumes
 
 
@@ -91,6 +92,24 @@ def test_bodies_in_other_units_are_not_taken(tmp_path, height, weight):
         "ACDC patient whose Info.cfg has no Height from 40 to 250: kept without it",
         "ACDC patient whose Info.cfg has no Weight from 2 to 400: kept without it",
     }
+
+
+@pytest.mark.parametrize(("height", "weight"), [("40", "2"), ("250", "400"), ("52.5", "3.2")])
+def test_bodies_from_newborns_to_giants_are_taken(tmp_path, height, weight):
+    write_acdc(tmp_path, 1, Height=height, Weight=weight)
+    volumes, skipped = volumes_of(tmp_path)
+    assert volumes[0].classes == {"group": "DCM", "height": float(height), "weight": float(weight)} and skipped == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        ("p1_0000", ("p1", 0)), ("p_1_0012", ("p_1", 12)), ("p1_001", ("p1_001", None)), ("p1_00012", ("p1_00012", None)),
+        ("0000", ("0000", None)), ("p1", ("p1", None)), ("p1-0001", ("p1-0001", None)),
+    ],
+)  # fmt: skip
+def test_a_channel_of_nnunet_has_four_digits(name, case):
+    assert case_and_channel(Path(f"{name}.nii.gz")) == case
 
 
 def test_affines_that_are_not_finite(tmp_path):

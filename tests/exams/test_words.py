@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from planewise.exams.words import duration, listed, some_of
+from planewise.exams.words import duration, listed, plain, some_of
 
 
 @pytest.mark.parametrize(("words", "sentence"), [("a", "a"), ("ab", "a and b"), ("abcd", "a, b, c and d")])
@@ -10,10 +10,20 @@ def test_words_are_listed_as_in_a_sentence(words, sentence):
 
 
 @pytest.mark.parametrize(
-    ("words", "text"), [("ab", "a, b"), ("abcde", "a, b, c, d, e"), ("abcdefg", "a, b, c, d, e and 2 more")]
+    ("words", "text"),
+    [
+        ("ab", "a, b"),
+        ("abcde", "a, b, c, d, e"),
+        ("abcdef", "a, b, c, d, e and 1 more"),
+        ("abcdefg", "a, b, c, d, e and 2 more"),
+    ],
 )
 def test_of_many_names_the_first_are_named_and_the_others_counted(words, text):
     assert some_of(words) == text
+
+
+def test_separators_of_a_name_become_single_spaces():
+    assert plain("T2_FS-sag/2.5,x|y__z") == "t2 fs sag 2 5 x y z"
 
 
 @pytest.mark.parametrize(
