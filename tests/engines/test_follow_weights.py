@@ -149,6 +149,13 @@ def test_pretrained_weights_bring_the_backbone_alone(tmp_path):
     assert follow_pretrained(parser, ["--features", "[64,128,256,512,1024]"]) == {"stem_stride": 2}
 
 
+def test_the_number_of_channels_is_that_of_the_images(tmp_path):
+    run = a_run("pretext_rotation", tmp_path, in_channels=2, features=[4, 8])
+    parser = a_parser("downstream_brain_tumour_segmentation", "train.yaml", pretrained=str(run))
+    channels = parser["in_channels"]
+    assert follow_pretrained(parser, []) == {"features": [4, 8]} and parser["in_channels"] == channels != 2
+
+
 def test_an_overlays_shape_gives_way_to_that_of_pretrained_weights(tmp_path):
     """The weights that ship have 24 channels and demo.yaml has 16; a value on the command line stays, and is refused
     later.

@@ -45,6 +45,11 @@ def test_a_head_may_have_three_layers_and_end_in_a_normalisation():
     names = ["Linear", "BatchNorm1d", "ReLU"] * 2 + ["Linear", "BatchNorm1d"]
     assert [type(layer).__name__ for layer in deep.layers] == names
     assert [layer.weight.shape for layer in deep.layers if hasattr(layer, "in_features")] == [(5, 8), (5, 5), (3, 5)]
+    assert [layer.bias is not None for layer in deep.layers if hasattr(layer, "in_features")] == [False] * 3
+    plain = ProjectionHead(8, 5, 3, layers=3)
+    biases = [layer.bias is not None for layer in plain.layers if hasattr(layer, "in_features")]
+    assert biases == [False, False, True], "a normalisation would remove a bias before it"
+    assert all(layer.bias is not None for layer in head().layers if hasattr(layer, "in_features"))
     assert deep(torch.randn(64, 8)).mean(dim=0).abs().max() < 1e-5
     assert len(ProjectionHead(8, 5, 3, "none", layers=3, last_norm=True).layers) == 5
 
