@@ -8,18 +8,23 @@ import shutil
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import planewise.packaging
 import pytest
 import torch
 import typer
+import yaml
+from jsonschema import ValidationError, validate
+from monai.data import MetaTensor
 from planewise.commands.check import check
 from planewise.commands.package import package
 from planewise.errors import InputError
 from planewise.networks import read_weights
 from planewise.packaging import Finding, archive, check_bundle, checks, package_bundle
-from planewise.packaging.bundle import Bundle
+from planewise.packaging.bundle import SCHEMA, Bundle
 from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.checks.ours import no_absolute_paths
@@ -99,6 +104,131 @@ def test_a_path_of_any_system_is_found_in_any_text(path, file, tmp_path):
     bundle = SimpleNamespace(metadata_file=str(tmp_path / "metadata.json"), readme=texts.pop("README.md"), texts=texts)
     with pytest.raises(InputError, match=re.escape(f"{file}: {path}")):
         no_absolute_paths(SimpleNamespace(bundle=bundle))
+
+
+def test_every_section_of_a_model_card_and_every_file_of_the_zoo_is_asked_for(tmp_path):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/metadata.json").write_text("{}")
+    candidate = Candidate(Bundle(tmp_path), tmp_path)
+    configs = "configs/train.yaml, configs/evaluate.yaml, configs/inference.yaml, configs/logging.conf"
+    with pytest.raises(InputError, match=f"^missing: LICENSE, {configs}, docs/README.md, docs/data_license.txt$"):
+        checks.zoo.files(candidate)
+    sections = "Authors, Tags, Model Description, Data, Performance, System Configuration, Limitations, Citation"
+    with pytest.raises(InputError, match=f"^docs/README.md has no section {sections}$"):
+        checks.ours.model_card(candidate)
+
+
+@pytest.mark.parametrize(
+    ("file", "names"),
+    [
+        ("inference.yaml", ("network_def", "preprocessing", "inferer", "postprocessing", "device")),
+        (
+            "train.yaml",
+            (
+                "run",
+                "device",
+                "train#trainer#max_epochs",
+                "train#dataset#data",
+                "validate#dataset#data",
+                "train#handlers",
+            ),
+        ),
+    ],
+)
+def test_every_name_that_monai_label_sets_is_asked_for(file, names):
+    """Its inference and its training override these keys (`monailabel.tasks.infer.bundle` and `.train.bundle`)."""
+    for name in names:
+        bundle = Bundle(source(NAME))
+        config = bundle.config(file)
+        *above, last = name.split("#")
+        part = config
+        for key in above:
+            part = part[key]
+        del part[last]
+        bundle.texts[file] = yaml.safe_dump(config)
+        with pytest.raises(InputError, match=f"^{file} lacks {name}$"):
+            checks.label.settable_names(SimpleNamespace(bundle=bundle, takes_images=True))
+
+
+REQUIRED = [
+    "schema", "version", "changelog", "monai_version", "pytorch_version", "numpy_version", "required_packages_version",
+    "task", "description", "authors", "copyright", "network_data_format",
+]  # fmt: skip
+OF_A_TENSOR = ["type", "format", "num_channels", "spatial_shape", "dtype", "value_range", "is_patch_data"]
+
+
+def test_the_schema_asks_for_what_the_published_one_asks_for():
+    content = json.loads((source(NAME) / "configs/metadata.json").read_text())
+    schema = json.loads(SCHEMA.read_text())
+    validate(content, schema)
+    image = content["network_data_format"]["inputs"]["image"]
+    spoilt = [{key: value for key, value in content.items() if key != name} for name in REQUIRED]
+    changed = [{key: value for key, value in image.items() if key != name} for name in OF_A_TENSOR]
+    changed += [
+        image | {"num_channels": 0},
+        image | {"channel_def": {"first": "image"}},
+        image | {"value_range": [0, "1"]},
+    ]
+    spoilt += [
+        content | {"network_data_format": content["network_data_format"] | {part: {name: tensor}}}
+        for part, name in (("inputs", "image"), ("outputs", "pred"))
+        for tensor in changed
+    ]
+    spoilt += [
+        content | {"network_data_format": content["network_data_format"] | {part: {"other": image}}}
+        for part in ("inputs", "outputs")
+    ]
+    spoilt += [content | {name: "1.x"} for name in REQUIRED if name.endswith("version") and name[0] in "vmpn"]
+    for number, wrong in enumerate(spoilt):
+        with pytest.raises(ValidationError):
+            validate(wrong, schema)
+            pytest.fail(f"spoilt metadata {number} passes")
+
+
+def with_channels(names):
+    form = {"inputs": {"image": {}}, "outputs": {"pred": {"channel_def": names}}}
+    return SimpleNamespace(bundle=SimpleNamespace(metadata={"network_data_format": form}))
+
+
+def with_text(text):
+    return SimpleNamespace(bundle=SimpleNamespace(texts={"inference.yaml": text}))
+
+
+def result(shape, **item):
+    """An item as postprocessing returns it for an image of 6 x 5 pixels, three slices."""
+    image = MetaTensor(torch.zeros(1, 6, 5, 3), meta={"spatial_shape": np.array([6, 5, 3])})
+    return SimpleNamespace(name="segmentation"), {"image_path": "a", "image": image, "pred": torch.ones(shape)} | item
+
+
+@pytest.mark.parametrize(
+    ("check", "given", "said"),
+    [
+        ("channels", [with_channels({"0": "LV", "1": "lv"})], "two names in channel_def are equal in lower case"),
+        ("channels", [with_channels({"first": "LV"})], "the keys of channel_def must be numbers"),
+        ("stand_alone", [with_text("a: '@_meta_#version'")], "inference.yaml refers to metadata.json"),
+        ("_check_handlers", [{}, "train.yaml", "train"], "train.yaml: train handlers must be a list"),
+        ("_check_handlers", [["x"], "train.yaml", "train"], "train.yaml: every entry of the train handlers must be"),
+        ("_check_result", result((1, 6, 5, 3), image_path=None), None),
+        ("_check_result", result((2, 6, 5, 3)), "2 channels are left; MONAI Label writes one"),
+        ("_transforms", [abs], "a single transform is neither a Compose nor a list"),
+    ],
+)
+def test_what_monai_label_could_not_use_is_said(check, given, said):
+    run = getattr(checks.label, check)
+    if said is None:
+        run(*given)
+        return
+    with pytest.raises(InputError, match=said):
+        run(*given)
+
+
+def test_a_percent_sign_within_a_text_is_no_other_file():
+    checks.label.stand_alone(with_text("a: 50 % of it  # @_meta_\nb: '90 %'\n"))
+
+
+def test_an_example_has_sides_that_differ():
+    """n is 2 in the formula of the first side and 3 in that of the second; at n = 1, they are 16 pixels."""
+    assert Candidate(Bundle(source(NAME)), Path()).example.shape == (2, 1, 32, 48)
 
 
 def test_a_shape_in_metadata_is_not_executed(copy, tmp_path):
@@ -249,6 +379,11 @@ def test_a_runs_last_checkpoint_is_no_large_file_of_the_bundle(copy, tmp_path, m
         (copy / name).write_bytes(bytes(10**6 + 1))
     found = finding("files", copy, tmp_path)
     assert found.status == "warning" and found.detail.startswith("over 25 MB: models/model.pt; the zoo")
+    (copy / "models/model.pt").unlink()
+    assert finding("files", copy, tmp_path).status == "ok"
+    (copy / "configs/multi_gpu_train.yaml").unlink()
+    found = finding("files", copy, tmp_path)
+    assert (found.status, found.detail) == ("warning", "there is no configs/multi_gpu_train.yaml")
 
 
 def test_weights_are_read_once(copy, tmp_path, monkeypatch):
@@ -273,6 +408,8 @@ def test_a_packaged_bundle(tmp_path):
     )
     found = findings(done.folder)
     assert {found[name].status for name in ("code", "sums", "weights", "required packages")} == {"ok"}
+    with pytest.raises(InputError, match="is already packaged; name the bundle in the repository"):
+        package_bundle(done.folder, dist=tmp_path / "again")
     # nothing remains of it, in memory or on disk
     assert "scripts" not in sys.modules and not list(done.folder.rglob("__pycache__"))
     config = done.folder / "configs/inference.yaml"
@@ -286,6 +423,7 @@ def test_a_packaged_bundle(tmp_path):
     found = findings(done.folder)
     assert {found[name].status for name in ("code", "sums", "weights")} == {"FAIL"}
     assert "models/model.pt" in found["sums"].detail
+    assert found["weights"].detail == "there is neither models/model.pt nor large_files.yml that names it"
 
 
 @pytest.mark.parametrize(
@@ -326,6 +464,11 @@ def test_commands_in_a_text():
     assert config_files(["--config_file=a/inference.yaml"]) == ["inference.yaml"] and config_files(["--x"]) == []
     text = "```yaml\nmonai.bundle run: 1\n```\n```bash\nls # x\npython -m monai.bundle run --a 'b c' \\\n  --d e\n```\n"
     assert documented_runs(text) == [["--a", "b c", "--d", "e"]]
+    assert (
+        documented_runs(text.replace("bash", ""))
+        == documented_runs(text.replace("bash", "sh"))
+        == documented_runs(text)
+    )
     others = "```bash\ndocker run --a 1\nplanewise check run\n```\n```python\nmonai.bundle run --b 2\n```\n"
     assert documented_runs(text + others) == documented_runs(text)
     run = "python -m monai.bundle run --a"

@@ -29,7 +29,7 @@ def test_a_packaged_bundle(tmp_path, assert_expected):
     for check in checks_for(candidate):
         if not any(word in check.name for word in slow):
             finding = check(candidate)
-            parts.append(f"{finding.status} {finding.name}: {finding.detail}")
+            parts.append(f"{finding.status} {finding.name} ({finding.tier}): {finding.detail}")
     assert_expected("package.txt", re.sub(r"\d+ files", "N files", masked("\n".join(parts), TMP=tmp_path)))
 
 

@@ -65,24 +65,22 @@ def test_every_piece_has_all_channels_and_slices_have_two_axes(tmp_path):
     assert output["spatial_shape"] == []
 
 
-@pytest.mark.parametrize(("densenet", "formula"), [(False, "16*n"), (True, "32*n")])
-def test_sides_are_those_that_the_networks_encoder_takes(densenet, formula, tmp_path):
+DENSENET = {"_target_": "planewise.networks.DenseNetEncoder", "init_features": 4, "growth_rate": 4, "blocks": [1] * 4}
+ALEXNET = {"_target_": "planewise.networks.AlexNetEncoder", "features": [4] * 5}
+
+
+@pytest.mark.parametrize(("encoder", "formula"), [(None, "16*n"), (DENSENET, "32*n"), (ALEXNET, "64*n")])
+def test_sides_are_those_that_the_networks_encoder_takes(encoder, formula, tmp_path):
     name = "pretext_rotation"
     copy = shutil.copytree(ROOT / "bundles" / name, tmp_path / name, ignore=shutil.ignore_patterns("models"))
     config = copy / "configs/inference.yaml"
     config.write_text(with_values(config.read_text(), {"features": [4, 4, 4], "spatial_dims": 2}))
-    if densenet:
-        encoder = {
-            "_target_": "planewise.networks.DenseNetEncoder",
-            "init_features": 4,
-            "growth_rate": 4,
-            "blocks": [1] * 4,
-        }
+    if encoder:
         network = Bundle(copy).config("inference.yaml")["network_def"] | {"encoder": encoder}
         config.write_text(with_overlay(config.read_text(), {"network_def": network}))
     said: list[str] = []
     _write_format(Bundle(copy), said.append)
     image = json.loads((copy / "configs/metadata.json").read_text())["network_data_format"]["inputs"]["image"]
     assert image["spatial_shape"] == [formula, formula]
-    sides = ["as trained: sides of 32*n x 32*n pixels in the network's input"] if densenet else []
+    sides = [f"as trained: sides of {formula} x {formula} pixels in the network's input"] if encoder else []
     assert said == ["as trained: images, not volumes", *sides, "as trained: 4 numbers in the network's output"]

@@ -68,6 +68,7 @@ def test_the_runs_settings_are_in_both_configs_and_nothing_of_where_it_ran(run, 
     with zipfile.ZipFile(done.zip) as zip_file:
         entries = {entry.filename: zip_file.read(entry) for entry in zip_file.infolist()}
         assert {entry.date_time for entry in zip_file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert {(entry.create_system, entry.external_attr >> 16) for entry in zip_file.infolist()} == {(3, 0o100644)}
     assert entries == {
         f"{NAME}/{path.relative_to(done.folder).as_posix()}": path.read_bytes()
         for path in done.folder.rglob("*")
@@ -338,7 +339,7 @@ def test_scores_that_a_person_names(run, tmp_path):
     licence = (done.folder / "docs/data_license.txt").read_text()
     assert licence.startswith("The weights in models/ were trained on: something else.")
     assert "phantom" not in licence and "is in this bundle" not in " ".join(licence.split()) and "ACDC" in licence
-    phantoms = package_bundle(source(NAME), run, tmp_path / "phantoms", scores=scores, data="phantoms")
+    phantoms = package_bundle(source(NAME), run, tmp_path / "phantoms", scores=scores, data="Phantoms")
     licence = (source(NAME) / "docs/data_license.txt").read_bytes()
     assert (phantoms.folder / "docs/data_license.txt").read_bytes() == licence
     assert again.folder == done.folder and "something else" in (done.folder / "docs/README.md").read_text()
@@ -356,10 +357,11 @@ def test_a_model_card_says_what_the_record_says(tmp_path):
     record = {"configuration": "c0ffee", "seed": 7, "files": {"a.json": "0a", "b.json": "0b"}, "commit": "abc-dirty"}
     record |= {"python": "3.11.2", "packages": {"monai": "1.6.1", "onnx": None}}
     record |= {"started_from": {"weights": "some bundle", "sha256": "5a"}}
-    run = Run(tmp_path, tmp_path / "model.pt", {"imagenet": "/a/net.pth", "spacing": 2.0, "seed": 1}, record)
+    changed = {"spacing": 2.0, "seed": 1, "home": "~jane", "unc": "\\\\jane", "table": {"files": ["a/b"]}}
+    run = Run(tmp_path, tmp_path / "model.pt", {"imagenet": "/a/net.pth"} | changed, record)
     run.__dict__["pretrained"] = start
     provenance = Provenance({"dice": 0.5}, "ten hearts", "nine hearts", run)
-    card = with_provenance("# A\n\n## Performance\n\nold\n", provenance, {"spacing": 1.0, "views": [], "seed": 0})
+    card = with_provenance("# A\n\n## Performance\n\nold\n", provenance, dict.fromkeys(["spacing", "views", *changed]))
     assert card.splitlines()[5:] == [
         "### The weights in this folder", "",
         "- measured on: ten hearts", "- trained on: nine hearts", "- seed: 7",

@@ -68,6 +68,10 @@ def test_the_record_beside_weights_is_of_the_file_that_it_names(tmp_path):
     (models.parent / "eval/config.yaml").write_text("depth: 5")
     (models.parent / "eval/run.json").write_text('{"seed": 1}')
     assert RunRecord.of_weights(weights).config == {"depth": 5} and not RunRecord.of_weights(weights).ships
+    # a run's own folder may have the evaluation of another run in it
+    (models.parent / "config.yaml").write_text("depth: 6")
+    (models.parent / "run.json").write_text('{"seed": 2}')
+    assert RunRecord.of_weights(weights).config == {"depth": 6}
 
 
 def test_a_page_has_the_networks_errors_beside_the_technologists(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -26,3 +27,47 @@ def test_scores_of_the_test_set_come_before_those_of_validation_and_those_of_tra
         (tmp_path / section / "metrics.json").write_text(json.dumps({"of": section}))
     run = Run.of_weights(tmp_path / "models/model.pt")
     assert run.scores == ((told, {"of": told}) if told else None)
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch) -> Run:
+    """A run whose relative path of a datalist starts at the folder above its own, as it was started there."""
+    monkeypatch.chdir(tmp_path)
+    exams = {"training": "aab", "validation": "c", "test": ""}
+    items = {
+        section: [{"image": f"tree/b/c/d/e/{exam}{number}.nii.gz", "exam": exam} for number, exam in enumerate(names)]
+        for section, names in exams.items()
+    }
+    datalist = tmp_path / "work/lists/all.json"
+    datalist.parent.mkdir(parents=True)
+    datalist.write_text(json.dumps({"planewise": {"version": 1}, **items}))
+    folder = tmp_path / "work/runs/mine"
+    record = {"files": {"all.json": hashlib.sha256(datalist.read_bytes()).hexdigest()}}
+    return Run(folder, folder / "models/model.pt", {"datalist": "lists/all.json", "num_subjects": 1}, record)
+
+
+def test_a_runs_data_is_counted_in_exams_and_named_by_what_it_is(trained, tmp_path):
+    counts = "(2 training, 1 validation, 0 test exams, 1 of the training exams drawn)"
+    assert trained.data == f"images {counts}"
+    (tmp_path / "work/lists/tree").mkdir()
+    (tmp_path / "work/lists/tree/phantom.json").write_text("{}")
+    again = Run(trained.folder, trained.weights, trained.config, trained.record)
+    assert again.data == f"phantoms {counts}" and again.on_phantoms
+
+
+def test_data_that_have_changed_since_are_not_known(trained, tmp_path):
+    with open(tmp_path / "work/lists/all.json", "a") as datalist:
+        datalist.write("\n")
+    assert trained.data is None and not trained.on_phantoms
+
+
+def test_what_a_run_started_from_is_read_from_its_folder_or_file(trained, tmp_path):
+    start = tmp_path / "work/start"
+    (start / "models").mkdir(parents=True)
+    for name, content in (("models/model.pt", ""), ("config.yaml", "depth: 3"), ("run.json", "{}")):
+        (start / name).write_text(content)
+    for path in ("start", "start/models/model.pt", str(start)):
+        run = Run(trained.folder, trained.weights, {"pretrained": path}, {})
+        assert run.pretrained.config == {"depth": 3} and run.pretrained.folder == start
+    for path in (None, "elsewhere", "$'start'", "@start"):
+        assert Run(trained.folder, trained.weights, {"pretrained": path}, {}).pretrained is None

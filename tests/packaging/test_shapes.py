@@ -18,6 +18,7 @@ from planewise.packaging.shapes import check_shapes, size_of
         ("64/n*3", 64),
         ("7//p", 3),
         ("(7 % 4) * 2**(p+1)", 24),
+        ("2**16", 65536),
     ],
 )
 def test_a_formula_is_worked_out(formula, size):
@@ -39,6 +40,7 @@ def test_a_formula_is_worked_out(formula, size):
         "1e400",
         "True",
         "'16'",
+        "65537",
         "[16][0]",
         "n if n else p",
     ],

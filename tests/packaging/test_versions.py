@@ -35,6 +35,20 @@ def test_the_list_keeps_to_what_setup_allows():
     assert PINS["numpy"].startswith("2.2.")
 
 
+def test_what_the_code_imports_is_found_with_its_version():
+    """A package would name these without the bundle's metadata; MONAI alone uses the other three."""
+    bundle = Bundle(source("pretext_cardiac_multitask"))
+    named = bundle.metadata.pop("required_packages_version")
+    only_monais = ("itk", "scikit-image", "tensorboard")
+    found = {canonical(name): version for name, version in bundle.requirements().items()}
+    assert found == {name: version for name, version in named.items() if name not in only_monais}
+
+
+@pytest.mark.parametrize("name", ["PyYAML", "pyyaml", "py.yaml", "Py__YAML"])
+def test_names_are_compared_as_package_indices_do(name):
+    assert canonical(name).replace("-", "") == "pyyaml" and canonical("pytorch_ignite") == "pytorch-ignite"
+
+
 def test_another_version_is_said(tmp_path):
     folder = shutil.copytree(source(BUNDLES[0]) / "configs", tmp_path / "bundle" / "configs").parent
     file = folder / "configs" / "metadata.json"
