@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
+from types import SimpleNamespace
 
 import pytest
 from planewise.atomic_write import atomic_write
@@ -81,3 +83,12 @@ def test_two_processes_write_apart(tmp_path, monkeypatch):
             one.write_text("1")
             other.write_text("2")
     assert (tmp_path / "run.json").read_text() == "1"
+
+
+def test_a_folder_in_the_files_place_is_said(tmp_path, monkeypatch):
+    (tmp_path / "run.json").mkdir()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=7 * 1024**2))
+    said = r"run.json cannot be written \(Is a directory; 7 MiB are free there\)"
+    with pytest.raises(InputError, match=said), atomic_write(tmp_path / "run.json") as part:
+        part.write_text("x")
+    assert not list((tmp_path / "run.json").iterdir())

@@ -37,3 +37,34 @@ def test_elsewhere_it_is_an_error_of_a_value_alone(monkeypatch):
 def test_it_comes_back_from_another_process():
     error = pickle.loads(pickle.dumps(errors.InputError("index it again")))
     assert type(error) is errors.InputError and str(error) == "index it again"
+
+
+def raised(first: Exception, second: Exception, **how) -> Exception:
+    """An error that was raised while another was handled, or `from` it."""
+    try:
+        try:
+            raise first
+        except Exception as error:
+            if how.get("chained"):
+                raise second from error
+            raise second  # noqa: B904 (its context is tested)
+    except Exception as error:
+        return error
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_the_first_refusal_among_the_causes_counts(chained):
+    refused = errors.InputError("index it again")
+    outer = raised(refused, RuntimeError("transform failed"), chained=chained)
+    assert errors.causes(outer) == [outer, refused] and errors.refusal(outer) is refused
+    nearer = raised(refused, errors.InputError("nearer"), chained=chained)
+    assert str(errors.refusal(nearer)) == "nearer"
+    assert errors.refusal(raised(ValueError("a"), RuntimeError("b"), chained=chained)) is None
+
+
+def test_a_refusal_is_found_in_a_quoted_traceback_and_in_another_copy_of_the_code():
+    quoted = RuntimeError("Traceback:\n  line 3\nplanewise.errors.InputError: make room\nafterwards")
+    assert str(errors.refusal(quoted)) == "make room" and type(errors.refusal(quoted)) is errors.InputError
+    other = type("InputError", (ValueError,), {})("from a packaged bundle")
+    assert errors.refusal(raised(other, RuntimeError("b"))) is other
+    assert not errors.is_input_error(ValueError("InputError"))

@@ -57,10 +57,28 @@ def test_a_second_copy_of_the_code_in_the_same_process_may_claim_too(tmp_path, m
     claim_folder(tmp_path)
 
 
-def test_a_file_system_without_locks_gets_a_warning(tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize("number", ["ENOLCK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EINVAL"])
+def test_a_file_system_without_locks_gets_a_warning(number, tmp_path, monkeypatch, caplog):
     def none(file, how):
-        raise OSError(errno.ENOLCK, "No locks available")
+        raise OSError(getattr(errno, number), "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", none)
     claim_folder(tmp_path)
-    assert "this file system has no locks" in caplog.text
+    said = "this file system has no locks; make sure that no other process uses the folder of run.lock"
+    assert caplog.messages == [said]
+    monkeypatch.setattr(fcntl, "flock", lambda file, how: os.close(-1))
+    with pytest.raises(InputError, match="cannot be written"):
+        claim_folder(tmp_path / "other")
+
+
+def test_the_lock_names_its_holder_alone(tmp_path):
+    (tmp_path / "run.lock").write_text("process 123456789 of a machine with a long name, which is gone")
+    claim_folder(tmp_path)
+    assert (tmp_path / "run.lock").read_text() == f"process {os.getpid()} of {os.uname().nodename}"
+
+
+def test_a_holder_that_has_not_yet_written_its_name(tmp_path):
+    with open(tmp_path / "run.lock", "w") as file:
+        assert locks.lock(file, wait=False)
+        with pytest.raises(InputError, match=r"in use by another run \(another process\)"):
+            claim_folder(tmp_path)

@@ -19,7 +19,7 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 from planewise.augmentation import RandBlurBatchd
-from planewise.old_names import ARGUMENTS, with_new_names
+from planewise.old_names import ARGUMENTS, SETTINGS, with_new_names
 
 from tests.conftest import ROOT
 
@@ -80,6 +80,19 @@ def test_new_names_of_arguments_are_those_of_the_class(name):
     assert hasattr(found.__init__, "__wrapped__"), "the class must be decorated with old_arguments"
 
 
+def test_an_old_name_means_the_same_to_settings_and_arguments():
+    for own in ARGUMENTS.values():
+        assert len({*own.values()}) == len(own), "two old names of a class stand for two arguments"
+        for old, new in own.items():
+            # the flip of Models Genesis's pretext has a setting of its own
+            assert SETTINGS.get(old, new) in (new, {"beta": "auxiliary_interval", "flip": "flip_prob"}.get(old, new))
+    files = ROOT.glob("bundles/*/configs/*.yaml")
+    known = {key for file in files for key in yaml.safe_load(file.read_text())}
+    assert set(SETTINGS.values()) <= known and not SETTINGS.keys() & known
+    twice = [new for new in SETTINGS.values() if [*SETTINGS.values()].count(new) > 1]
+    assert set(twice) == {"zoom"}
+
+
 def test_no_config_that_ships_has_an_old_name(caplog):
     files = [*ROOT.glob("bundles/*/configs/*.yaml"), *ROOT.glob("bundles/*/models/record.json")]
     for file in files:
@@ -101,8 +114,9 @@ def test_the_old_names_of_two_flips_stay_apart(old, pretexts, augmentations):
 def test_a_config_with_old_names_becomes_one_with_new_names(caplog):
     affine = {"_target_": "planewise.augmentation.RandAffineBatchd", "rotate": 5.0, "scale": "@scale"}
     theirs = {"_target_": "theirs.Scale", "scale": "$[@scale[0], @rescale, 1]"}
-    old = {"zoom": [0.9, 1.1], "rescale": 2, "train": [affine, theirs], "scale": [0.5, 2.0]}
-    new = {"zoom": [0.5, 2.0], "rescale": 2, "train": [dict(affine), dict(theirs)]}
+    others = {"rescale": 2, "scales": 3, "both": "$@scales + @rescale"}
+    old = {"zoom": [0.9, 1.1], **others, "train": [affine, theirs], "scale": [0.5, 2.0]}
+    new = {"zoom": [0.5, 2.0], **others, "train": [dict(affine), dict(theirs)]}
     del new["train"][0]["scale"]
     new["train"][0]["zoom"] = "@zoom"
     new["train"][1]["scale"] = "$[@zoom[0], @rescale, 1]"

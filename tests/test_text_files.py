@@ -129,7 +129,7 @@ def test_a_bundle_with_such_a_file_is_refused(tmp_path):
     ("value", "expected"),
     [
         ("=1+1", "'=1+1"), ("@SUM(A1)", "'@SUM(A1)"), ("+cmd|x", "'+cmd|x"), ("-name", "'-name"), ("\tx", "'\tx"),
-        ("-1.5", "-1.5"), ("+3e2", "+3e2"), (-2.0, -2.0), (None, None), ("a=b", "a=b"), ("", ""),
+        ("\rx", "'\rx"), ("-1.5", "-1.5"), ("+3e2", "+3e2"), (-2.0, -2.0), (None, None), ("a=b", "a=b"), ("", ""),
     ],
 )  # fmt: skip
 def test_a_cell_is_no_formula(value, expected):

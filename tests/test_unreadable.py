@@ -110,11 +110,13 @@ def test_lengths_in_another_unit_are_refused(unit, code, tmp_path):
             load({"image": str(file), "exam": "e1", "frame": 0})
 
 
-def test_the_emptiest_volume_is_read(tmp_path):
+@pytest.mark.parametrize("name", ["zeros.nii.gz", "ZEROS.NII.GZ"])
+def test_the_emptiest_volume_is_read(name, tmp_path):
     """No other volume is compressed so much: zeros come close to gzip's highest ratio."""
-    nibabel.save(nibabel.Nifti1Image(np.zeros((256, 256, 60), np.float64), np.eye(4)), tmp_path / "zeros.nii.gz")
-    assert (tmp_path / "zeros.nii.gz").stat().st_size < 256 * 256 * 60 * 8 / 200
-    refuse_claims(tmp_path / "zeros.nii.gz")
+    zeros = nibabel.Nifti1Image(np.zeros((256, 256, 20), np.float64), np.eye(4))
+    (tmp_path / name).write_bytes(gzip.compress(zeros.to_bytes()))
+    assert (tmp_path / name).stat().st_size < 256 * 256 * 20 * 8 / 200
+    refuse_claims(tmp_path / name)
 
 
 def test_a_program_s_fault_is_not_among_them():
