@@ -5,6 +5,7 @@ import csv
 import json
 import math
 import re
+import shutil
 import sys
 from dataclasses import replace
 
@@ -61,7 +62,7 @@ def write_exam(folder):
         dataset.save_as(file)
 
 
-def segment_by_hand(folder):
+def segment_by_hand(folder, slices=5):
     """The results of `segment_exams` for ``folder/exam``, in ``folder/out``; `PIXELS` replace the network."""
 
     def segment(_, settings):
@@ -69,7 +70,7 @@ def segment_by_hand(folder):
             flat = np.zeros(SIZE[0] * SIZE[1], dtype=np.uint8)
             for value, start, count in zip(VALUES.values(), np.cumsum((0, *pixels)), pixels, strict=False):
                 flat[400 + start : 400 + start + count] = value
-            mask, name = np.repeat(flat.reshape(*SIZE, 1), 5, axis=2), volume_name(item)
+            mask, name = np.repeat(flat.reshape(*SIZE, 1), slices, axis=2), volume_name(item)
             (settings["output_dir"] / name).mkdir(parents=True)
             image = nibabel.Nifti1Image(mask, load_stack(item).image.affine.numpy())
             nibabel.save(image, settings["output_dir"] / name / f"{name}_mask.nii.gz")
@@ -254,9 +255,7 @@ def test_a_lost_phase_is_a_remark_on_the_exam_and_a_flag_of_its_phase(tmp_path):
     write_exam(tmp_path / "exam")
     (tmp_path / "exam/sax_1/IM-0001-0003.dcm").unlink()
     made = segment_by_hand(tmp_path)
-    text = (
-        "slice 5 lacks a phase (phase50: files are missing or broken); another phase of the slice takes its place"
-    )
+    text = "slice 5 lacks a phase (phase50: files are missing or broken); another phase of the slice takes its place"
     assert [(flag.phase, flag.quantity) for flag in made.flags if flag.text == text] == [(2, "volume")]
     assert f"  (!) {text}" in made.lines and f"(!) {text}</li>" in made.page.read_text()
     assert text in _summary(made).flags
@@ -266,3 +265,20 @@ def test_a_lost_phase_is_a_remark_on_the_exam_and_a_flag_of_its_phase(tmp_path):
 
 def test_a_remark_on_lost_phases_is_shown_though_they_are_not_in_the_table():
     assert _shown_reasons(FOUND, [Flag(("LV",), "volume", 2, "lost")], ["lost"]) == ["lost"]
+
+
+def test_slices_that_are_far_apart_are_a_remark_wherever_volumes_are(tmp_path):
+    """Without every second slice, the stack has slices 20 mm apart."""
+    write_exam(tmp_path / "exam")
+    for number in (2, 4):
+        shutil.rmtree(tmp_path / f"exam/sax_{number}")
+    made = segment_by_hand(tmp_path, slices=3)
+    text = "slices are 20.0 mm apart (usual: at most 12 mm), so volumes and mass are coarse"
+    assert f"  (!) {text}" in made.lines and f"(!) {text}</li>" in made.page.read_text()
+    assert "  LV: end-diastole" in made.lines[1] and made.lines[1].count("ml (!)") == 2
+    assert text in _summary(made).flags
+    with open(made.page.parent / "volumes.csv", newline="") as file:
+        assert [text in row["flags"] for row in csv.DictReader(file)] == [False, True, True, False]
+    report = pydicom.dcmread(made.page.parent / "volumes.sr.dcm")
+    comments = [element.value for element in report.iterall() if element.keyword == "TextValue"]
+    assert comments.count(f"check: {text}") == 6, "each of three structures at end-diastole and at end-systole"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from monai.transforms import Compose, EnsureChannelFirstd
-from planewise.preprocessing.load_stack import LoadStackd, missing_slices
+from planewise.preprocessing.load_stack import LoadStackd, far_apart, missing_slices
 
 
 @pytest.mark.parametrize("time", [0, 2])
@@ -72,3 +72,15 @@ def test_a_gap_along_the_normal_lacks_slices(positions, where):
     affines[:, :3] = turn @ affines[:, :3]
     affines[:, :3, :2] *= 1.5  # mm per pixel
     assert missing_slices(affines) == where
+
+
+@pytest.mark.parametrize(
+    ("places", "apart"), [([0, 12, 24, 36], ""), ([0, 17.7, 35.4], "17.7"), ([0, 10, 40, 50], ""), ([5], "")]
+)
+def test_slices_that_are_far_apart_are_reported(places, apart):
+    """The usual distance counts; one wide gap is a missing slice. The stack is oblique."""
+    affines = torch.eye(4, dtype=torch.float64).repeat(len(places), 1, 1)
+    affines[:, :3, :3] = torch.tensor([[0.8, 0.0, 0.6], [0.0, 1.0, 0.0], [-0.6, 0.0, 0.8]])
+    affines[:, :3, 3] = torch.tensor(places, dtype=torch.float64)[:, None] * affines[0, :3, 2]
+    remark = f"slices are {apart} mm apart (usual: at most 12 mm), so volumes and mass are coarse"
+    assert far_apart(affines) == (remark if apart else "")

@@ -275,9 +275,9 @@ def _function(name: str, found: HeartVolumes, flags: Sequence[Flag]) -> Finding:
 
 
 def _flagged(flags: Sequence[Flag], structure: str, quantities: Sequence[str], phase: int) -> list[str]:
-    """Why a structure's numbers are implausible, in words."""
+    """What to check about a structure's numbers, in words."""
     return [
-        f"implausible: {flag.text}"
+        f"check: {flag.text}"
         for flag in flags
         if structure in flag.structures and flag.quantity in quantities and flag.phase == phase
     ]

@@ -46,7 +46,7 @@ from planewise.own_exams.heart_bundles import (
     written_in,
 )
 from planewise.preprocessing.exam_name import phase_in_words, volume_name
-from planewise.preprocessing.load_stack import missing_slices
+from planewise.preprocessing.load_stack import far_apart, missing_slices
 from planewise.reports.exam_page import FLAGGED, ShownExam
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.slicer_segmentation import write_slicer_segmentation
@@ -203,17 +203,19 @@ def _segmented(
         heart = np.isin(labels[found.end_diastole], list(STRUCTURES))
         stack = load_stack(items[found.end_diastole])
         problem = heart_problem(heart, np.linalg.norm(affines[found.end_diastole][:3, :3], axis=0).tolist())
+        coarse, gap = far_apart(stack.affines), missing_slices(stack.affines)
         flags = [
             *(
                 [Flag(ALL, "volume", found.end_diastole, f"this may not be a heart: its mask {problem}")]
                 if problem
                 else []
             ),
-            *([Flag(ALL, "volume", found.end_diastole, gap)] if (gap := missing_slices(stack.affines)) else []),
+            *(Flag(ALL, "volume", phase, coarse) for phase in _shown_phases(found) if coarse),
+            *([Flag(ALL, "volume", found.end_diastole, gap)] if gap else []),
             *_lost_phases(items),
             *implausible_volumes(found),
         ]
-        reasons = _shown_reasons(found, flags, items[0].get("lost", ()))
+        reasons = _shown_reasons(found, flags, list(filter(None, (coarse, gap, *items[0].get("lost", ())))))
         header, rows = _rows(found, flags)
         size = body_size(items[0])
         surface = None if size is None else body_surface(*size)
@@ -360,15 +362,19 @@ def _lost_phases(items: Sequence[Mapping[str, Any]]) -> list[Flag]:
     ]
 
 
-def _shown_reasons(found: HeartVolumes, flags: Sequence[Flag], lost: Sequence[str] = ()) -> list[str]:
-    """The remarks on lost phases, the flags of the numbers that the table shows, and the number of other phases with
-    flags."""
-    shown = (found.end_diastole, found.end_systole)
-    own = [flag for flag in flags if flag.text not in lost]
+def _shown_phases(found: HeartVolumes) -> list[int]:
+    """The phases whose volumes the table shows."""
+    return list(dict.fromkeys((found.end_diastole, found.end_systole)))
+
+
+def _shown_reasons(found: HeartVolumes, flags: Sequence[Flag], of_the_stack: Sequence[str] = ()) -> list[str]:
+    """The remarks on the stack, the flags of the numbers that the table shows, and the number of other phases with flags."""
+    shown = _shown_phases(found)
+    own = [flag for flag in flags if flag.text not in of_the_stack]
     reasons = {f"{flag.text}{_at(found, flag)}": None for flag in own if flag.phase in shown}
     others = len({flag.phase for flag in own} - set(shown))
     more = [f"volumes of {count_of(others, 'other phase')} are flagged too: see volumes.csv"] if others else []
-    return [*lost, *reasons, *more]
+    return [*of_the_stack, *reasons, *more]
 
 
 def _at(found: HeartVolumes, flag: Flag) -> str:

@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 EVEN_SPACING = 1.0
 #: A gap between two slices counts as missing slices if it is at least this many times the usual gap.
 MISSING_GAP = 1.6
+#: Slices whose centres are farther apart (mm) give coarse volumes. Routine short-axis cines have slices of 6 to 8 mm
+#: with gaps of at most 4 mm (SCMR protocols: Kramer et al., J Cardiovasc Magn Reson 22:17, 2020).
+FAR_APART = 12.0
 #: Minimum number of slices for determining the usual gap.
 MIN_SLICES = 4
 
@@ -194,8 +197,7 @@ def missing_slices(affines: torch.Tensor) -> str:
     """
     if len(affines) < MIN_SLICES:
         return ""
-    normal = torch.linalg.cross(affines[0, :3, 0], affines[0, :3, 1])
-    gaps = (affines[:, :3, 3] @ normal / normal.norm()).diff().abs()
+    gaps = _gaps(affines)
     usual, widest = float(gaps.median()), int(gaps.argmax())
     if gaps[widest] < MISSING_GAP * usual:
         return ""
@@ -203,6 +205,25 @@ def missing_slices(affines: torch.Tensor) -> str:
         f"slices are missing between slices {widest + 1} and {widest + 2} of {len(affines)}, which are {gaps[widest]:.0f} mm "
         f"apart instead of the usual {usual:.0f} mm"
     )
+
+
+def far_apart(affines: torch.Tensor) -> str:
+    """A remark on a stack whose slices are so far apart that volumes are coarse; otherwise an empty string.
+
+    Args:
+        affines: affines of the slices in order, ``(slices, 4, 4)``, RAS+, mm.
+    """
+    apart = float(_gaps(affines).median()) if len(affines) > 1 else 0.0
+    # headers round positions, and the protocols' 12 mm are not coarse
+    if apart <= FAR_APART + 0.05:
+        return ""
+    return f"slices are {apart:.1f} mm apart (usual: at most {FAR_APART:g} mm), so volumes and mass are coarse"
+
+
+def _gaps(affines: torch.Tensor) -> torch.Tensor:
+    """Distances between neighbouring slices, mm."""
+    normal = torch.linalg.cross(affines[0, :3, 0], affines[0, :3, 1])
+    return (affines[:, :3, 3] @ normal / normal.norm()).diff().abs()
 
 
 def _volume(pixels: torch.Tensor, affine: torch.Tensor) -> MetaTensor:
