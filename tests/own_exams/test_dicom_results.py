@@ -16,6 +16,13 @@ from tests.exams.test_dicom_segmentation import some_labels
 NAMES = ["phase00", "phase33", "phase67"]
 FLAG = Flag(("LV",), "volume", 0, "LV volume of 1 ml is outside 5 to 640 ml")
 
+#: Flags of a view, of the exam, and of another view.
+FLAGS = [
+    "2ch: series 5 shows this view, but is named 4ch",
+    "3ch: series 7 shows this view, but is named 2ch",
+    "4ch: too far",
+]
+
 
 @pytest.fixture
 def items(tmp_path):
@@ -44,7 +51,7 @@ def test_a_plan(items, tmp_path):
         ("origin", "normal", "slices_that_disagree", "slices_without_a_line", "within_deg", "within_mm")
     )
     plan = {"views": {"2ch": planned(), "4ch": none}, "bounds_measured_on": "9 phantom exams"}
-    file = write_plan(tmp_path, items[0], plan, {"2ch": (1.5, 2.25), "4ch": None}, None)
+    file = write_plan(tmp_path, items[0], plan, {"2ch": (1.5, 2.25), "4ch": None}, FLAGS, None)
     report = highdicom.sr.srread(file)
     (plane,) = report.content.get_planar_roi_measurement_groups()
     assert plane.tracking_identifier == "2ch, planned" and plane.finding_type.value == "399232001"
@@ -60,9 +67,13 @@ def test_a_plan(items, tmp_path):
     }
     assert plane.get_qualitative_evaluations()[0].value.meaning == "Plane"
     assert "slice 2 disagrees" in comments(plane)
+    assert [text for text in comments(plane) if text.startswith("check: ")] == [f"check: {flag}" for flag in FLAGS[:2]]
     (refused,) = report.content.get_image_measurement_groups()
     assert refused.tracking_identifier == "4ch, no plane" and numbers(refused) == {}
     assert refused.get_qualitative_evaluations()[0].value.meaning == "No plane" and "peak 0.1" in comments(refused)
+    assert [text for text in comments(refused) if text.startswith("check: ")] == [
+        f"check: {flag}" for flag in FLAGS[1:]
+    ]
 
 
 @pytest.fixture
@@ -175,6 +186,6 @@ def test_a_header_that_cannot_be_referred_to_costs_the_dicom_files_alone(items, 
     dataset.save_as(items[0]["image"][0]["image"])
     plan = {"views": {"2ch": planned()}, "bounds_measured_on": None}
     (line,) = DicomOut().write(
-        "abc", tmp_path, items[0], lambda hide: write_plan(tmp_path, items[0], plan, {"2ch": None}, hide)
+        "abc", tmp_path, items[0], lambda hide: write_plan(tmp_path, items[0], plan, {"2ch": None}, [], hide)
     )
     assert line == "  no DICOM files: the images have no FrameOfReferenceUID"

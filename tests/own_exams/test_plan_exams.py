@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,18 @@ def test_a_view_is_flagged_beyond_what_plan_and_operator_may_err():
     assert summary.values["2ch_angle_deg"] == 13.4 and summary.values["4ch_bound_mm"] == 2.0
     assert _summary(planned({"2ch": (13.5, 0.0)}, **{"2ch": {}})).flags
     assert not _summary(planned({"2ch": (13.4, 5.3)}, **{"2ch": {}})).flags
+
+
+@pytest.mark.parametrize("apart", [(4.9, 1.9), (13.4, 5.3), (13.5, 5.3), (13.4, 5.4), (40.0, 40.0)])
+def test_an_exams_table_marks_the_numbers_that_its_archive_flags(apart):
+    view = {"agreement": 0.8, "slices_that_disagree": [], "slices_without_a_line": []}
+    exam = planned({"2ch": apart}, **{"2ch": view})
+    row = _row("2ch", {**exam.plan, "bounds_measured_on": "9 exams"}, apart)
+    marked = [cell.removesuffix(" (!)") for cell in row[2:4] if cell.endswith("(!)")]
+    flags = _summary(exam).flags
+    assert len(marked) == len(re.findall(r"[\d.]+ (?:deg|mm)", flags[0].split(", more")[0]) if flags else [])
+    # beyond the bounds of 5 degrees and 2 mm, but not flagged
+    assert ("plan and operator together may err by" in row[-1]) == (apart[0] > 5 and not flags)
 
 
 def test_series_whose_plane_does_not_fit_their_name_are_flagged():

@@ -118,6 +118,7 @@ def write_plan(
     item: Mapping[str, Any],
     plan: Mapping[str, Any],
     apart: Mapping[str, tuple[float, float] | None],
+    flags: Sequence[str],
     hide: str | None,
 ) -> Path:
     """Write ``plan.sr.dcm``: every view with its verdict, the plane as a square in patient space, and its numbers.
@@ -127,18 +128,30 @@ def write_plan(
         item: the planned stack, of DICOM images.
         plan: plan from `planewise.evaluation.PlanViewsd`.
         apart: for each view, angle (degrees) and offset (mm) from the acquired plane; None if no plane was acquired.
+        flags: what a person should check, as on the exam's page. A flag that begins with a view is a comment on that view;
+            the others concern the whole exam, so they are comments on every view.
         hide: see `source_images`.
 
     Raises:
         InputError: the images' headers cannot be used.
     """
     images = source_images(item["image"], hide)
-    findings = [_view(view, entry, plan, apart.get(view)) for view, entry in plan["views"].items()]
+    planned = [f"{view}: " for view in plan["views"]]
+    findings = []
+    for view, entry in plan["views"].items():
+        own = [flag for flag in flags if flag.startswith(f"{view}: ") or not flag.startswith(tuple(planned))]
+        findings.append(_view(view, entry, plan, apart.get(view), [f"check: {flag}" for flag in own]))
     report = dicom_report(images, findings, PLANS, "planned views, research only", _PLAN_SERIES)
     return _written(folder / f"plan{REPORT}", report)
 
 
-def _view(view: str, entry: Mapping[str, Any], plan: Mapping[str, Any], apart: tuple[float, float] | None) -> Finding:
+def _view(
+    view: str,
+    entry: Mapping[str, Any],
+    plan: Mapping[str, Any],
+    apart: tuple[float, float] | None,
+    flags: Sequence[str],
+) -> Finding:
     planned = entry["origin"] is not None
     numbers = [
         Measured(name, value, unit)
@@ -160,6 +173,7 @@ def _view(view: str, entry: Mapping[str, Any], plan: Mapping[str, Any], apart: t
         numbers=numbers,
         judgements=[(_VERDICT, _ANSWERS["plane" if planned else "no plane"])],
         remarks=[
+            *flags,
             *entry["reasons"],
             *plane_in_words(entry, plan["bounds_measured_on"], from_one_phase(plan)),
             RESEARCH_ONLY,

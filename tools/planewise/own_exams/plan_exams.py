@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -272,18 +273,7 @@ def _summary(exam: PlannedExam) -> Summary:
             if limits is None:
                 continue  # without error bounds of the plan, no limit is known
             severity = max(severity, angle / limits[0], offset / limits[1])
-            # three digits, because a value may exceed its limit by a few hundredths
-            too_far = [
-                (f"{value:.3g} {unit}", f"{limit:.3g} {unit}")
-                for value, limit, unit in zip((angle, offset), limits, ("deg", "mm"), strict=True)
-                if value > limit
-            ]
-            if too_far:
-                apart, allowed = (" and ".join(each) for each in zip(*too_far, strict=True))
-                flags.append(
-                    f"{view}: the acquired view lies {apart} from the planned one, more than the {allowed} by which plan "
-                    "and operator may err"
-                )
+            flags += _too_far(view, entry, exam.apart[view])
     return Summary(values, ", ".join(words), flags, severity)
 
 
@@ -305,7 +295,8 @@ def _planned(
         mask = read_mask(output, stack.name)
         apart = {view: _apart(entry, stack.acquired.get(view)) for view, entry in plan["views"].items()}
         rows = [_row(view, plan, apart[view]) for view in plan["views"]]
-        flags = [*remarks_on_files(item), *_outside(plan["views"], apart)]
+        far = {view: _too_far(view, entry, apart[view]) for view, entry in plan["views"].items()}
+        flags = [*remarks_on_files(item), *chain(*far.values())]
         alike, own = reasons_alike(plan["views"])
         lines = [_line([view, _verdict(own[view]), *cells]) for view, _, *cells in rows]
         shown = ShownExam(
@@ -325,7 +316,7 @@ def _planned(
         page = write_page(folder, shown)
         if is_dicom(item):
             write_nifti(folder / f"{stack.name}_image.nii.gz", stack.image.numpy(), stack.image.affine)
-        refused = dicom.write(stack.name, folder, item, partial(write_plan, folder, item, plan, apart))
+        refused = dicom.write(stack.name, folder, item, partial(write_plan, folder, item, plan, apart, flags))
         # the bundle's remarks on each view are already in the rows, and both bundles may make the same remark about an exam
         remarks = dict.fromkeys(line for line in said if line.startswith(f"exam {stack.name}:"))
         done.append(
@@ -409,8 +400,11 @@ def _row(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) 
     """A view's row of the table."""
     entry = plan["views"][view]
     angle, offset = apart or (None, None)
-    sure = "; ".join(plane_in_words(entry, plan["bounds_measured_on"], from_one_phase(plan))) or "-"
-    beyond = _beyond(entry, apart)
+    sure = (
+        "; ".join([*plane_in_words(entry, plan["bounds_measured_on"], from_one_phase(plan)), *_usual(entry, apart)])
+        or "-"
+    )
+    beyond = _beyond(apart_limits(entry), apart)
     compared = [
         text(value, 1, f" {unit}") + (f" {FLAGGED}" if unit in beyond else "")
         for value, unit in ((angle, "deg"), (offset, "mm"))
@@ -424,31 +418,34 @@ def _explained(rows: Sequence[Sequence[str]]) -> list[str]:
     return [meaning for term, meaning in _TERMS.items() if re.search(term, words)]
 
 
-def _beyond(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> dict[str, float]:
-    """The distances from the acquired plane, by unit, that exceed the planned plane's error bound in that unit."""
-    return {
-        unit: value
-        for unit, value in zip(("deg", "mm"), apart or (), strict=False)
-        if entry[f"within_{unit}"] is not None and value > entry[f"within_{unit}"]
-    }
+def _beyond(limits: tuple[float | None, float | None] | None, apart: tuple[float, float] | None) -> dict[str, tuple]:
+    """The distances from the acquired plane, by unit, that exceed their limits in that unit, and these limits."""
+    each = zip(("deg", "mm"), apart or (), limits or (), strict=False)
+    return {unit: (value, limit) for unit, value, limit in each if limit is not None and value > limit}
 
 
-def _outside(views: Mapping[str, Mapping[str, Any]], apart: Mapping[str, tuple[float, float] | None]) -> list[str]:
-    """Sentences about planned planes whose distance from the acquired plane exceeds their error bounds."""
-    found = []
-    for view, entry in views.items():
-        if beyond := _beyond(entry, apart[view]):
-            values, bounds = (
-                " and ".join(f"{number:.1f} {unit}" for unit, number in each.items())
-                for each in (beyond, {unit: entry[f"within_{unit}"] for unit in beyond})
-            )
-            limits = apart_limits(entry)
-            if limits and all(value <= limit for value, limit in zip(apart[view], limits, strict=True)):
-                why = f"; plan and operator together may err by {limits[0]:.1f} deg and {limits[1]:.1f} mm"
-            else:
-                why = ": one of the two planes is wrong, or the operator prescribed the view in another way"
-            found.append(f"{view}: {values} from the acquired plane, beyond the error bound of {bounds}{why}")
-    return found
+def _too_far(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:
+    """A sentence if a planned plane is farther from the acquired one than plan and operator may err."""
+    beyond = _beyond(apart_limits(entry), apart)
+    if not beyond:
+        return []
+    # three digits, because a value may exceed its limit by a few hundredths
+    values, allowed = (" and ".join(f"{pair[place]:.3g} {unit}" for unit, pair in beyond.items()) for place in (0, 1))
+    return [
+        f"{view}: the acquired view lies {values} from the planned one, more than the {allowed} by which plan and operator "
+        "may err"
+    ]
+
+
+def _usual(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:
+    """A remark on distances beyond the plan's error bounds that an operator's usual error explains."""
+    limits = apart_limits(entry)
+    if limits is None or _beyond(limits, apart) or not _beyond((entry["within_deg"], entry["within_mm"]), apart):
+        return []
+    return [
+        f"farther from the acquired plane than the bounds, but plan and operator together may err by {limits[0]:.1f} deg and "
+        f"{limits[1]:.1f} mm"
+    ]
 
 
 def _verdict(entry: Mapping[str, Any]) -> str:
