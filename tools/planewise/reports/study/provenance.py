@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,13 @@ from typing import Any
 from planewise.errors import InputError
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.page import Page
+
+#: The path of a file or folder, absolute or with ``~``, in a text: quoted, or up to a space or the end of a list.
+_PATH = re.compile(
+    r"""(?<![^\s=,:;'"(\[{])(?:(?<=')(?=[~/][^']*')(?:~[\w.-]*)?/[^']+"""
+    r"""|(?<=")(?=[~/][^"]*")(?:~[\w.-]*)?/[^"]+"""
+    r"""|(?:file://|~[\w.-]*)?/(?!/)(?:\\.|[^\s'",;:()\[\]{}])+)"""
+)
 
 
 def add(page: Page, study: StudyFolder) -> None:
@@ -52,4 +60,9 @@ def _without_folders(value: Any) -> Any:
         return {key: _without_folders(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_without_folders(each) for each in value]
-    return f".../{Path(value).name}" if isinstance(value, str) and Path(value).is_absolute() else value
+    if not isinstance(value, str):
+        return value
+    if Path(value).is_absolute() or re.match(r"~[\w.-]*/", value):
+        return f".../{Path(value).name}"
+    # options and expressions contain paths, too
+    return _PATH.sub(lambda found: f".../{Path(found[0]).name}", value)
