@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from planewise.exams.words import count_of, listed
+from planewise.reports.study.paired import ONE_DRAW
 
 #: Markdown of a table's cell for each verdict.
-CELLS = {"better": "**{}**", "worse": "*{}*", "inconclusive": "{}", "not measured": "({})"}
+CELLS = {"better": "**{}**", "worse": "*{}*", "inconclusive": "{}", ONE_DRAW: "({})"}
 #: The colour of each verdict in the picture.
-COLOURS = {"better": "#1b7f3b", "worse": "#c0392b", "inconclusive": "#8a8a8a", "not measured": "#c4c4c4"}
+COLOURS = {"better": "#1b7f3b", "worse": "#c0392b", "inconclusive": "#8a8a8a", ONE_DRAW: "#c4c4c4"}
 _MARKERS = "os^Dv"
 _HASH = "planewise records"
 
@@ -33,7 +34,7 @@ class Gain:
         method: name of the method in tables.
         mean: mean difference over the draws.
         low, high: the 95 % interval; None if there is only one draw.
-        verdict: ``"better"``, ``"worse"``, ``"inconclusive"`` or ``"not measured"``.
+        verdict: ``"better"``, ``"worse"``, ``"inconclusive"`` or `ONE_DRAW`.
     """
 
     count: int
@@ -93,7 +94,9 @@ class Study:
             method = entry.get("names", {}).get(found[2], found[2])
             count = int(found[1])
             draws[count] = max(draws.get(count, 1), len(row.get("each draw", "").split()))
-            gains.append(Gain(count, method, float(row["mean"]), low, high, row["verdict"]))
+            # older pages have another word for this
+            verdict = row["verdict"] if limits or row["verdict"] in CELLS else ONE_DRAW
+            gains.append(Gain(count, method, float(row["mean"]), low, high, verdict))
         if not gains:
             raise ValueError(f"{entry['table']} has no row that ends with: minus {entry.get('baseline', 'scratch')}")
         again = {gain.method for gain in gains if gain.method.endswith(" again")}
@@ -120,8 +123,8 @@ class Study:
             ]
             found = "; ".join(better) or "none"
             return f"**{self.title}: no pretext measured** with these settings; better controls: {found}."
-        if all(gain.verdict == "not measured" for gain in pretexts):
-            return f"**{self.title}: not measured**, with one draw of the labels."
+        if all(gain.verdict == ONE_DRAW for gain in pretexts):
+            return f"**{self.title}: {ONE_DRAW}** of the labels."
         texts = []
         for count in self.counts:
             here = [gain for gain in pretexts if gain.count == count]
@@ -198,7 +201,7 @@ def of_methods(studies: Sequence[Study], methods: Iterable[str]) -> str:
 
 def verdicts_in_all(studies: Sequence[Study]) -> str:
     """The number of verdicts of all studies, also of controls and repetitions, and the number expected by chance."""
-    measured = [gain for study in studies for gain in study.gains if gain.verdict != "not measured"]
+    measured = [gain for study in studies for gain in study.gains if gain.verdict != ONE_DRAW]
     decided = [gain for gain in measured if gain.verdict != "inconclusive"]
     better = sum(gain.verdict == "better" for gain in decided)
     return (

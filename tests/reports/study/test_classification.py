@@ -55,7 +55,7 @@ def test_tasks_and_draws_are_counted_apart(study):
 def test_gains_are_of_the_draws_that_both_have(study):
     tables, _ = tables_of(classification, study)
     assert tables["Paired differences in mean AUC"][1:] == [
-        ["80, multitask minus scratch", "+0.300", "-", "-", "1 of 1", "+0.300", "not measured"]
+        ["80, multitask minus scratch", "+0.300", "-", "-", "1 of 1", "+0.300", "no verdict from one draw"]
     ]
 
 

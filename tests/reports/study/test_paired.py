@@ -74,8 +74,15 @@ def test_of_scratch_and_multitask_alone_there_is_one_table():
 
 def test_one_draw_has_no_interval_and_measures_nothing():
     tables, page = section({("none", 1): {0: 0.4}, ("multitask", 1): {0: 0.7}})
-    assert tables["Paired differences in mean Dice"][1][1:] == ["+0.300", "-", "-", "1 of 1", "+0.300", "not measured"]
-    assert "counts as not measured" in page.html("") and "exclude zero" not in page.html("")
+    assert tables["Paired differences in mean Dice"][1][1:] == [
+        "+0.300",
+        "-",
+        "-",
+        "1 of 1",
+        "+0.300",
+        "no verdict from one draw",
+    ]
+    assert "so there is no verdict" in page.html("") and "exclude zero" not in page.html("")
     assert "<img" not in page.html(""), "there is no picture for single draws"
     _, page = section(SCORES)
     assert "<img" in page.html("")
@@ -190,7 +197,7 @@ def test_the_page_begins_with_the_verdicts():
     paired.add_paired(page, scores, "mean Dice", lead=True)
     whole.extend(page)
     text = whole.html("a study")
-    assert "<li>1 labelled exam: not measured: multitask (-0.100)</li>" in text
+    assert "<li>1 labelled exam: no verdict from one draw: multitask (-0.100)</li>" in text
     assert "<li>4 labelled exams: better: SimCLR (+0.210); inconclusive: multitask (+0.200)</li>" in text
     assert (
         text.index("Gain in mean Dice over training from scratch") < text.index("data:image") < text.index("A section")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from planewise.reports.shown_slices import SHOWN_SLICES, ShownSlice, write_shown_slices
 from planewise.reports.study import segmentation
+from planewise.reports.study.page import Page
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
@@ -195,6 +196,26 @@ def test_what_a_run_never_predicted_is_named(study):
     text = page.html("")
     assert re.findall("[^>]*never predicted[^<]*", text) == ["4 labelled, from scratch, draw 2: never predicted RV"]
     assert "10 volumes of 5 test exams" in text
+
+
+def test_networks_that_predict_only_background_have_no_gain(study):
+    for draw in (0, 1, 2):
+        content = with_contours([0.0] * 4, [None] * 4) | {"never_predicted": list(NAMES)}
+        write(study.path / f"finetune/multitask/4/{draw}/test/metrics.json", content)
+    _, page = tables_of(segmentation, study)
+    whole = Page()
+    whole.extend(page)
+    assert "4 labelled exams: predicts only background, so train longer: multitask<" in whole.html("a study")
+
+
+def test_without_differences_in_distance_nothing_explains_them(study):
+    said = "If a difference is below zero, the contours are nearer"
+    for methods, distance in ((("none", "multitask"), 5.0), (("none",), 5.0)):
+        for method in ("none", "multitask"):
+            for draw in (0, 1, 2):
+                content = with_contours([0.5] * 4, [distance if method in methods else None] * 4)
+                write(study.path / f"finetune/{method}/4/{draw}/test/metrics.json", content)
+        assert (said in tables_of(segmentation, study)[1].html("")) == (len(methods) == 2)
 
 
 def test_the_same_slices_of_all_methods_are_one_picture(study, monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
@@ -22,6 +22,8 @@ from planewise.reports.study_figures import paired_draws
 Scores = Mapping[tuple[str, int], Mapping[int, float]]
 #: The baselines that methods are compared with. Training from scratch itself is not compared with ``multitask`` again.
 _BASELINES = ("none", "multitask")
+#: The verdict on a difference without an interval.
+ONE_DRAW = "no verdict from one draw"
 
 
 class Compared(NamedTuple):
@@ -61,10 +63,10 @@ class Difference:
         return self.low > 0 or self.high < 0
 
     def verdict(self, lower_is_better: bool = False) -> str:
-        """``"better"`` or ``"worse"`` if the interval excludes zero, ``"inconclusive"`` if it contains zero, ``"not
-        measured"`` if there is no interval."""
+        """``"better"`` or ``"worse"`` if the interval excludes zero, ``"inconclusive"`` if it contains zero,
+        `ONE_DRAW` if there is no interval."""
         if not self.is_measured:
-            return "not measured"
+            return ONE_DRAW
         if not self.is_decided:
             return "inconclusive"
         return "better" if (self.mean < 0) == lower_is_better else "worse"
@@ -82,7 +84,8 @@ def add_paired(
     repeats: Mapping[str, str] | None = None,
     lower_is_better: bool = False,
     lead: bool = False,
-) -> None:
+    blank: Collection[tuple[str, int]] = (),
+) -> dict[Compared, Difference]:
     """Add paired differences to a page: a table and a picture of each method's gain over ``none``, and a table of its gain
     over ``multitask``.
 
@@ -97,6 +100,11 @@ def add_paired(
         lower_is_better: whether the score is a distance, so that a draw gains if the difference is below zero. Distances
             and single draws get no picture.
         lead: whether the verdicts in words and the picture stand at the top of the page, as the study's main result.
+        blank: methods and numbers of labelled exams whose networks predict only background; the words at the top give
+            them no gain.
+
+    Returns:
+        The differences of the tables.
     """
     found: dict[Compared, Difference] = {}
     methods = dict.fromkeys(method for method, _ in scores)
@@ -108,7 +116,7 @@ def add_paired(
         found |= add_differences(page, title, scores, compared, lower_is_better)
     _add_repeats(page, scores, name, repeats or {}, found)
     if lead:
-        _add_verdicts(page, name, found, lower_is_better)
+        _add_verdicts(page, name, found, lower_is_better, blank)
     several = any(len(draws) > 1 for draws in scores.values())
     if several and not lower_is_better and any(compared.other == "none" for compared in found):
         caption = (
@@ -116,18 +124,27 @@ def add_paired(
             "their mean (diamonds) and its 95 % interval (bars)."
         )
         page.figure(paired_draws(scores, f"{name} on test exams"), caption, main=True, lead=lead)
+    return found
 
 
-def _add_verdicts(page: Page, name: str, found: Mapping[Compared, Difference], lower_is_better: bool) -> None:
+def _add_verdicts(
+    page: Page,
+    name: str,
+    found: Mapping[Compared, Difference],
+    lower_is_better: bool,
+    blank: Collection[tuple[str, int]],
+) -> None:
     """State at the top of the page, for each number of labelled exams, which methods differ from training from scratch."""
     lines = []
     for count in sorted({one.count for one in found}):
-        groups: dict[str, list[str]] = {"better": [], "worse": [], "inconclusive": [], "not measured": []}
+        groups: dict[str, list[str]] = {"better": [], "worse": [], "inconclusive": [], ONE_DRAW: []}
         for one, difference in found.items():
-            if one.count == count and one.other == "none":
+            if one.count == count and one.other == "none" and (one.method, count) not in blank:
                 verdict = difference.verdict(lower_is_better)
                 groups[verdict].append(f"{method_name(one.method)} ({difference.mean:+.3f})")
         words = [f"{verdict}: {', '.join(names)}" for verdict, names in groups.items() if names]
+        if empty := [method_name(method) for method, number in blank if number == count]:
+            words.append(f"predicts only background, so train longer: {', '.join(empty)}")
         if words:
             lines.append(f"<li>{count_of(count, 'labelled exam')}: {html.escape('; '.join(words), quote=False)}</li>")
     if lines:
@@ -206,8 +223,8 @@ def add_differences(
     measured = [difference for difference in found.values() if difference.is_measured]
     if len(measured) < len(found):
         page.add(
-            "<p class=note>A single draw has no interval: such a difference may be due to chance, and "
-            "counts as not measured.</p>"
+            "<p class=note>A single draw has no interval, so there is no verdict: such a difference may be due to "
+            "chance.</p>"
         )
     if measured:
         half = median((difference.high - difference.low) / 2 for difference in measured)

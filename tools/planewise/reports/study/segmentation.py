@@ -61,11 +61,15 @@ def add(page: Page, study: StudyFolder) -> None:
         page.table(title, header, _rows(runs, kind, structures, beside))
         if kind == "dice":
             add_budgets(page, study)
-    add_paired(
-        page, runs.values(lambda content: content["mean"]["dice"]["mean"]), "mean Dice", study.repeats, lead=True
-    )
-    if contours := _known(runs, lambda content: content["mean"].get("contour_mm")):
-        add_paired(page, contours, _DRAWN["contour_mm"], study.repeats, lower_is_better=True)
+    blank = [
+        (method, count)
+        for count, method, draws in runs.cells()
+        if draws and all(set(structures) <= set(content["never_predicted"]) for content in draws.values())
+    ]
+    dice = runs.values(lambda content: content["mean"]["dice"]["mean"])
+    add_paired(page, dice, "mean Dice", study.repeats, lead=True, blank=blank)
+    contours = _known(runs, lambda content: content["mean"].get("contour_mm"))
+    if add_paired(page, contours, _DRAWN["contour_mm"], study.repeats, lower_is_better=True):
         page.add(
             "<p class=note>If a difference is below zero, the contours are nearer than after training from scratch. "
             "A distance covers only the structures that a method found, so read it together with the number that it "
