@@ -48,7 +48,11 @@ def refusals(command: str) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, OSError) as error:
+    except (InputError, OSError, ValueError) as error:
+        if not isinstance(error, (InputError, OSError)):
+            if "embedded null" not in str(error):
+                raise
+            error = InputError("a path must not contain a NUL byte; correct the path")
         if isinstance(error, OSError) and (error.errno is None or isinstance(error, BrokenPipeError)):
             raise  # errors without a number are not from the operating system; typer handles a closed pipe
         Console(stderr=True).print(f"[bold red]planewise {command}:[/] {literal(str(error))}", soft_wrap=True)
