@@ -375,6 +375,12 @@ def test_a_model_card_says_what_the_record_says(tmp_path):
         "```yaml", "{spacing: 2.0, seed: 1}", "```", "",
         "The rest of this section describes the method with other weights.", END, "", "old",
     ]  # fmt: skip
+    # the description of the model is the paper's
+    readme = "# A\n\n## Model Description\n\nof 64 channels\n\n## Performance\n\nold\n"
+    lines = with_provenance(readme, provenance, {"spacing": 1.0, "seed": 0}).splitlines()
+    assert lines[5] == "The weights in this folder have `spacing: 2.0`. Other sizes on this page are the paper's."
+    assert lines[8] == "of 64 channels"
+    assert "of 64 channels\n\n## Perf" in with_provenance(readme, provenance, {"seed": 0})
     lost = Run(tmp_path, tmp_path / "model.pt", {"pretrained": "gone.pt"}, {})
     facts = with_provenance("", Provenance({}, "", "", lost), {})
     assert "- started from: pretrained weights that no longer exist\n" in facts

@@ -22,6 +22,8 @@ BEGIN, END = f"<!-- written by `{OURS} package` -->", f"<!-- end of what `{OURS}
 RELEASE_BEGIN = "<!-- written by `tools/train_released_weights` -->"
 RELEASE_END = "<!-- end of what `tools/train_released_weights` wrote -->"
 
+#: Settings that give a network and its images their size.
+_SIZES = ("features", "stem_stride", "image_size", "spacing", "in_channels", "init_features", "growth_rate", "blocks")
 #: Heading above a bundle README's earlier commands.
 FROM_REPOSITORY = "### From the repository"
 
@@ -45,7 +47,8 @@ class Provenance:
 
 def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any]) -> str:
     """A bundle's README with the scores and the origin of its weights under Performance. They replace the text about the
-    weights that ship with the bundle in the repository.
+    weights that ship with the bundle in the repository. If the weights have another size than the method in its paper, the
+    description of the model says so first.
 
     Args:
         readme: the text.
@@ -66,7 +69,15 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
         ]
         text += [yaml.safe_dump(changed, sort_keys=False, default_flow_style=None, width=100).rstrip(), "```"]
     text += ["", "The rest of this section describes the method with other weights."]
-    return _under(without_release(readme), "Performance", text)
+    found = _under(without_release(readme), "Performance", text)
+    sizes = [f"`{name}: {changed[name]}`" for name in _SIZES if name in changed]
+    if sizes and _heading("Model Description", found):
+        found = _under(
+            found,
+            "Model Description",
+            [f"The weights in this folder have {', '.join(sizes)}. Other sizes on this page are the paper's."],
+        )
+    return found
 
 
 def with_release(readme: str, rows: Sequence[str]) -> str:
@@ -182,7 +193,11 @@ def _versions(record: Mapping[str, Any]) -> str:
 def _under(readme: str, heading: str, lines: list[str]) -> str:
     """Insert lines right below a heading, or at the end of the text if there is no such heading."""
     block = "\n".join([BEGIN, *lines, END])
-    found = re.search(rf"^## {heading}\n+", readme, re.M)
+    found = _heading(heading, readme)
     if found is None:
         return f"{readme.rstrip()}\n\n## {heading}\n\n{block}\n"
     return f"{readme[: found.start()]}## {heading}\n\n{block}\n\n{readme[found.end() :]}"
+
+
+def _heading(heading: str, readme: str) -> re.Match[str] | None:
+    return re.search(rf"^## {heading}\n+", readme, re.M)
