@@ -2,6 +2,7 @@
 
 import json
 import resource
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -15,7 +16,7 @@ from planewise.commands.inspect import inspect
 from planewise.exams import index_folder, write_datalist
 from planewise.geometry import intersection_lines
 from planewise.phantoms import VOLUNTEERS, Recipe, write_exams
-from planewise.reports.exam_figure import exam_figure
+from planewise.reports.exam_figure import _first_slice_up, exam_figure
 from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
 from typer.testing import CliRunner
 
@@ -112,6 +113,22 @@ def test_slices_are_drawn_at_their_first_phase(tmp_path):
     (tmp_path / "datalist.json").write_text(json.dumps(content))
     figure, _ = exam_figure(tmp_path / "datalist.json")
     assert [axes.get_title() for axes in figure.axes[:10:2]] == [f"slice {number}" for number in range(1, 6)]
+    # in the other views, the lines of these slices have their numbers
+    named = {axes.get_title(): [text.get_text() for text in axes.texts] for axes in figure.axes}
+    assert named["2ch"] == named["4ch"] == ["1", "2", "3", "4", "5"]
+
+
+@pytest.mark.parametrize("signs", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
+def test_the_viewer_of_a_knee_is_in_front_of_the_patient_between_its_views(signs):
+    """Sagittal slices from right to left: the first one is on top, and normals may point either way."""
+    images = [SimpleNamespace(affine=torch.eye(4)) for _ in range(2)]
+    images[0].affine = images[0].affine.clone()
+    images[0].affine[0, 3] = 50.0
+    axial, coronal = signs[0] * np.array([0, 0.6, 0.8]), signs[1] * np.array([0, 0.8, -0.6])
+    for normal in (np.array([1.0, 0, 0]), np.array([-1.0, 0, 0])):
+        up, front = _first_slice_up(images, [normal, axial, coronal])
+        assert up.tolist() == [1, 0, 0]
+        assert front[1] > 0 and np.linalg.norm(front) == pytest.approx(1) and front @ up == pytest.approx(0)
 
 
 def test_the_picture_names_nobody(flawed, tmp_path):  # noqa: F811

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -92,6 +93,19 @@ def test_a_surface_is_as_coarse_as_a_pixel_of_two_millimetres():
         points.append(floats(mesh["vertices"]))
     assert len(points[1]) == pytest.approx(len(points[0]), rel=0.1)
     assert np.allclose(points[0].mean(axis=0), points[1].mean(axis=0), atol=1.0)
+
+
+def test_a_structure_that_reaches_the_ends_of_the_stack_is_closed_half_a_slice_beyond_them():
+    """Also in a stack whose slices are unevenly spaced: 0, 8, 16, 24, 32 and 48 mm."""
+    affines = stack_affines()
+    affines[-1, 2, 3] = 48.0
+    labels = np.zeros((SIZE, SIZE, SLICES), dtype=np.uint8)
+    labels[30:50, 30:50] = 1
+    page = exam_page(ShownExam("a", np.zeros(labels.shape), affines, labels=labels, structures={1: "LV"}))
+    (mesh,) = json.loads(re.search(r"<script>const exam = (.*?);</script>", page, re.S)[1])["meshes"]
+    heights = floats(mesh["vertices"])[:, 2]
+    # the mean distance of the slices is 9.6 mm
+    assert heights.min() == pytest.approx(-4.8, abs=0.3) and heights.max() == pytest.approx(52.8, abs=0.3)
 
 
 def test_planes_and_their_lines(content):
@@ -219,6 +233,22 @@ def test_a_curve_needs_two_phases_and_numbers(shown):
 
     assert curves(LV=[120.04, 60.0]) == [{"name": "LV", "colour": structure_colour(1), "ml": [120.0, 60.0]}]
     assert curves(LV=[120.0]) == curves(LV=[120.0, float("nan")]) == []
+
+
+def test_the_script_names_the_patients_sides_as_the_pictures_do():
+    """In space, each letter stands at an end of one of the axes, which point to the right, to the front and to the head; on a
+    slice, the letters stand left, right, above and below."""
+    script = (files("planewise.reports") / "exam_page.js").read_text()
+    ends = re.findall(r'\[(\d), (\d), "(\w)"\]', script)
+    assert len(ends) == 6
+    for axis, end, letter in ends:
+        assert letter == direction_letters(np.eye(3)[int(axis)] * (1 if end == "1" else -1))
+    places = [re.findall(r"\[(0\.\d+), (0\.\d+)\]", line) for line in script.splitlines()]
+    for found in (np.array(line, dtype=float) for line in places if len(line) == 4):
+        left, right, top, bottom = found
+        assert left[0] < 0.1 and right[0] > 0.9 and left[1] == right[1] == 0.5
+        assert top[1] < 0.1 and bottom[1] > 0.9 and top[0] == bottom[0] == 0.5
+    assert sum(len(line) == 4 for line in places) == 2, "on the slice and in the cine"
 
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

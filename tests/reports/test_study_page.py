@@ -416,8 +416,9 @@ def test_what_a_method_is_called(method, name):
     assert method_name(method) == name
 
 
-def test_a_method_from_another_seed_is_drawn_in_its_own_colour_half_as_strong():
-    first = method_colour("none")
-    assert first == pytest.approx((127 / 255,) * 3)
-    assert method_colour("none_again") == pytest.approx((1 / 2 + 127 / 255 / 2,) * 3)
+@pytest.mark.parametrize("ending", ["_again", "_2d", "_slow"])
+def test_a_method_from_another_seed_is_drawn_in_its_own_colour_half_as_strong(ending):
+    first = method_colour("full")
+    assert first == pytest.approx((31 / 255, 119 / 255, 180 / 255))
+    assert method_colour(f"full{ending}") == pytest.approx([(1 + part) / 2 for part in first])
     assert method_colour("of_a_person") == (0, 0, 0)

@@ -18,11 +18,12 @@ VIEW = np.array([[-1.0, 0, 0, -10], [0, 0, 1, CENTRE[1]], [0, -1, 0, 20], [0, 0,
 
 
 def stack():
-    """A stack whose grey levels rise towards -x, with a ball of 25 mm as labels."""
+    """A stack whose grey levels rise towards -x from 1000, with a ball of 25 mm as labels. Outside the stack, there are no
+    values, and these do not count as dark ones."""
     index = np.stack(np.indices((101, 91, 11)), axis=-1)
     places = index @ AFFINE[:3, :3].T + AFFINE[:3, 3]
     ball = np.linalg.norm(places - CENTRE, axis=-1) <= 25.0
-    return Volume(-places[..., 0], AFFINE), ball.astype(np.uint8)
+    return Volume(1000 - places[..., 0], AFFINE), ball.astype(np.uint8)
 
 
 def image():

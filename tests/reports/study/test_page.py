@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 from planewise.reports.paper_tables import Paper, Published
+from planewise.reports.small_png import small_png
 from planewise.reports.study.page import Page, Row
 
 
@@ -51,6 +53,13 @@ def test_markdown_has_the_same_in_the_same_order_but_for_pictures_that_are_not_m
     ]
     (image,) = (Image.open(io.BytesIO(content)) for content in pictures.values())
     assert np.asarray(image.convert("RGB"))[50, 50].tolist() == [51, 102, 153]
+
+
+@pytest.mark.parametrize(("size", "kept"), [((2400, 600), (1200, 300)), ((1000, 700), (1000, 700))])
+def test_a_repositorys_picture_is_no_wider_than_a_page(size, kept):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (200, 30, 30)).save(buffer, "PNG")
+    assert Image.open(io.BytesIO(small_png(buffer.getvalue()))).size == kept
 
 
 def test_the_blue_of_a_small_structure_stays_blue_in_a_grey_picture():
