@@ -297,3 +297,15 @@ def test_drawn_lines_are_three_millimetres_wide_at_their_planes_place(monkeypatc
     assert (float(labels[20, 0, 0]), float(labels[0, 9, 0]), float(labels[20, 9, 0])) == (1, 2, 2), (
         "the later view shows"
     )
+
+
+def test_on_a_coarse_grid_a_drawn_line_has_no_gaps(monkeypatch):
+    """Pixels are 10 mm wide, and the line at i = 20.4 is 3 mm wide: it crosses the pixels of row 20."""
+    image = MetaTensor(
+        torch.rand(1, *SHAPE, SLICES), affine=torch.diag(torch.tensor([10.0, 10, 8, 1], dtype=torch.float64))
+    )
+    across = torch.tensor([1.0, 0, 0], dtype=torch.float64)
+    flat = PlannedPlane("2ch", 204 * across, across, 0, 0, 1, 1, SLICES, torch.zeros(SLICES), 0, 0)
+    monkeypatch.setattr("planewise.evaluation.plan_views.plan_planes", lambda *given: [flat])
+    labels = PlanViewsd(["2ch"], SIGMA)({"image": image, "pred": torch.zeros(1, *SHAPE, SLICES)})["pred"][0]
+    assert labels.nonzero()[:, 0].unique().tolist() == [20] and int(labels.sum()) == SHAPE[1] * SLICES

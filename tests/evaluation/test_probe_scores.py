@@ -123,12 +123,14 @@ def test_without_two_exams_nothing_is_known(locations):
     assert scores["exams"] == len({x for x in locations if x is not None})
 
 
-def test_the_network_is_left_as_it_was():
+@pytest.mark.parametrize("training", [True, False])
+def test_the_network_is_left_as_it_was(training):
     locations = [number % 6 / 5 for number in range(12)]
     scores = ProbeScores(network_of_pixels(), Slices(pixels_that_know(locations), locations), batch_size=5)
     assert scores.take(SimpleNamespace()) == {}
+    scores.network.train(training)
     scores.results({}, [], "")
-    assert scores.network.training
+    assert scores.network.training == training
 
 
 def test_two_exams_of_a_patient_do_not_tell_of_each_other():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from planewise.evaluation import RetrievalScores, ScoredBatch
 from planewise.evaluation.retrieval_scores import _caption
@@ -26,10 +27,13 @@ def test_scores_beside_their_chance():
     assert few["candidates"] == 4 and few["chance5"] == 1
 
 
-def test_the_picture_shows_the_nearest_of_other_exams():
+@pytest.mark.parametrize("candidates", [256, 2])
+def test_the_picture_shows_the_nearest_of_other_exams(candidates):
+    """It searches more slices than the score does, because one view of each is enough."""
     locations = [number % 6 / 5 for number in range(18)]
     dataset = Slices(pixels_that_know(locations), locations)
-    figure = results_of(torch.randn(18, 2, 4), dataset, shown=2, neighbours=2).figures["neighbours.png"]()
+    found = results_of(torch.randn(18, 2, 4), dataset, candidates=candidates, shown=2, neighbours=2)
+    figure = found.figures["neighbours.png"]()
     assert len(figure.axes) == 6
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[0] == "exam0, location 0.00" and titles[3] == "exam2, location 1.00"

@@ -117,6 +117,18 @@ def test_pictures_are_of_labelled_slices_under_their_own_score(tmp_path, monkeyp
     assert covered == [0.5, 0]
 
 
+@pytest.mark.parametrize(("slabs", "middle"), [({"RV": [(2, 1), (2, 3)], "LV": [(2, 9)]}, 3), ({}, 5)])
+def test_the_picture_of_a_volume_is_of_the_middle_of_its_labelled_slices(slabs, middle, tmp_path, monkeypatch):
+    """Slices 1, 3 and 9 of 10 are labelled, or none."""
+    figures = keep_figures(monkeypatch)
+    native = torch.arange(float(SHAPE[2])).expand(1, *SHAPE)
+    image = MetaTensor(native, meta={"filename_or_obj": "a"})
+    item = {"image": image, "label": MetaTensor(volume(**slabs), affine=oblique()), "native_image": native}
+    pass_over(SegmentationReport(tmp_path, STRUCTURES), [[item | {"exam": "aaaa"}]], [[{"pred": volume()}]])
+    (shown,) = np.unique(figures["segmentations.png"].axes[0].get_images()[0].get_array())
+    assert shown == middle
+
+
 def test_regions_are_scored_in_place_of_structures(tmp_path):
     """A ventricle labelled as the other one lowers both scores, but not the score of their union."""
     truth, found = volume(RV=[(2, 2)], LV=[(2, 6)]), volume(RV=[(2, 6)], LV=[(2, 2)])

@@ -40,6 +40,18 @@ def test_turned_about_the_heart_it_is_an_angle_and_moved_along_its_normal_an_off
     assert found["4ch"] == pytest.approx({"plane_angle_deg": 0.0, "plane_offset_mm": 2.0}, abs=1e-6)
 
 
+def test_it_is_measured_on_the_middle_slice_in_whatever_order_slices_are_listed():
+    """Tilted by 6 degrees about the heart, a plane is off by 8 mm times the sine of 6 degrees on the next slice."""
+    true = {"training": exam("a")}
+    laid = {"training": deepcopy(true["training"])[::-1]}
+    tilt = math.radians(6)
+    for item in laid["training"]:
+        item["planes"]["2ch"] = {"origin": [10.0, -20.0, 8.0], "normal": [math.cos(tilt), 0.0, math.sin(tilt)]}
+    for given in (true, {"training": [true["training"][number] for number in (1, 2, 0)]}):
+        found = technologist_errors(laid, given)
+        assert found["2ch"] == pytest.approx({"plane_angle_deg": 6.0, "plane_offset_mm": 0.0}, abs=1e-6)
+
+
 def test_other_exams_are_refused():
     with pytest.raises(InputError, match="exam b has no phantom with planes from its anatomy"):
         technologist_errors({"test": exam("b")}, {"test": exam("a")})

@@ -49,14 +49,19 @@ def test_linear_probe_is_a_ridge_regression_whose_strength_is_chosen_without_the
         assert np.allclose(found[:, column], [ridge(x, y, query, best) for query in q], atol=1e-5)
 
 
-def test_neighbour_probe_weighs_neighbours_by_their_cosine(rows):
+@pytest.mark.parametrize(
+    ("settings", "most", "temperature"), [({"neighbours": 3, "temperature": 0.2}, 3, 0.2), ({}, 20, 0.1)]
+)
+def test_neighbour_probe_weighs_neighbours_by_their_cosine(rows, settings, most, temperature):
     features, targets, queries = rows
-    found = neighbour_probe(features, targets, queries, neighbours=3, temperature=0.2)
+    # more rows than neighbours
+    features, targets = torch.cat([features, 14 - 0.9 * features]), torch.cat([targets, targets.flip(0)])
+    found = neighbour_probe(features, targets, queries, **settings)
     mean = features.mean(dim=0)
     for query, answer in zip(queries, found, strict=True):
         cosines = [float(torch.cosine_similarity(query - mean, row - mean, dim=0)) for row in features]
-        nearest = sorted(range(len(cosines)), key=cosines.__getitem__, reverse=True)[:3]
-        weights = [math.exp(cosines[row] / 0.2) for row in nearest]
+        nearest = sorted(range(len(cosines)), key=cosines.__getitem__, reverse=True)[:most]
+        weights = [math.exp(cosines[row] / temperature) for row in nearest]
         wanted = sum(weight * targets[row] for weight, row in zip(weights, nearest, strict=True)) / sum(weights)
         assert torch.allclose(answer, wanted, atol=1e-5)
 

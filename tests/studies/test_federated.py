@@ -139,5 +139,8 @@ def test_the_verdict_is_of_the_worse_site():
     }
     assert no_worse(task, table) == {"mean Dice": True, "mean ASSD, mm": False}
     assert lines(task, table)[-1] == "| no worse than the worse site | yes | NO |"
+    for between in (3.0, 4.0, 5.0):
+        table["averaged"]["mean ASSD, mm"] = between
+        assert no_worse(task, table)["mean ASSD, mm"]
     table["averaged"]["mean Dice"] = float("nan")
     assert not no_worse(task, table)["mean Dice"]

@@ -99,6 +99,7 @@ FAILED = [
         ("exit status 1", "planewise: early\n" + "step\n" * 9 + "KeyError: 'x'\n", ["step"] * 7 + ["KeyError: 'x'"]),
         ("exit status 137", "INFO epoch 1\n", ["INFO epoch 1", "the system often kills a job because memory ran"]),
         ("exit status 137", "\n", ["the system often kills a job because memory ran"]),
+        ("died with <Signals.SIGKILL: 9>", "INFO epoch 1\n", ["INFO epoch 1", "the system often kills a job because memory ran"]),
         ("exit status 1", None, ["(no log: No such file"]),
     ],
 )
@@ -106,9 +107,10 @@ def test_a_failed_job_is_named_with_its_last_words_and_its_log(tmp_path, status,
     path = tmp_path / "finetune_none_1_0.log"
     if log is not None:
         path.write_text(log)
-    lines = [line.replace("{log}", str(path)).replace("{status}", f"returned non-zero {status}") for line in FAILED]
+    ended = status if status.startswith("died") else f"returned non-zero {status}"
+    lines = [line.replace("{log}", str(path)).replace("{status}", ended) for line in FAILED]
     first, *words, where, waiting = shortened(STATS + lines)
-    what = "killed from outside" if "137" in status else "failed"
+    what = "killed from outside" if "137" in status or "SIGKILL" in status else "failed"
     ends = "Its last lines:" if log != "\n" else "Its log is empty."
     assert first == f"{what}: finetune_none_1_0 ({status}). {ends}" and where == f"The whole log: {path}"
     assert len(words) == len(shown) and all(
