@@ -27,6 +27,7 @@ from planewise.packaging import Finding, archive, check_bundle, checks, package_
 from planewise.packaging.bundle import SCHEMA, Bundle
 from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
+from planewise.packaging.checks.finding import Remark
 from planewise.packaging.checks.ours import no_absolute_paths
 from planewise.packaging.documented_runs import config_files, documented_runs
 from planewise.packaging.onnx_options import onnx_options
@@ -475,6 +476,24 @@ def test_commands_in_a_text():
     text = f"```bash\ncd bundles/pretext_b\n{run} 1\ncd ../downstream_a\n{run} 2\n```\n```bash\n{run} 3\n```\n"
     assert documented_runs(text, "downstream_a") == [["--a", "2"], ["--a", "3"]]
     assert len(documented_runs(text)) == len(documented_runs(text, "renamed")) == 3
+
+
+def test_overrides_are_compared_with_all_configs():
+    """Without --config_file, it suffices that any config has the setting."""
+    for given in (
+        ["--min_order", "0.5"],
+        ["--learning_rate", "0.1"],
+        ["--config_file", "train.yaml", "--features", "[4]"],
+    ):
+        candidate = Candidate(Bundle(source(NAME)), Path(), overrides=given)
+        assert checks.ours.overrides(candidate) == "each is a setting"
+    for given, said in (
+        (["--config_file", "train.yaml", "--min_ordr", "0.5"], "no config has --min_ordr"),
+        (["--learning_rat", "0.1"], r"no config has --learning_rat \(did you mean --learning_rate\?\)"),
+        (["--config_file", "trian.yaml"], "there is no configs/trian.yaml"),
+    ):
+        with pytest.raises(Remark, match=f"^{said}"):
+            checks.ours.overrides(Candidate(Bundle(source(NAME)), Path(), overrides=given))
 
 
 def test_documented_commands_are_read(copy, tmp_path):

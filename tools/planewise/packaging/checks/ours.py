@@ -169,5 +169,6 @@ def _unknown(bundle: Bundle, arguments: Sequence[str]) -> list[str]:
         )
     else:
         found = [unknown_overrides(arguments, bundle.config(file)) for file in bundle.texts]
-        unknown = {name: near for name, near in found[0].items() if all(name in other for other in found)}
+        names = [name for name in found[0] if all(name in other for other in found)]
+        unknown = {name: next((other[name] for other in found if other[name]), None) for name in names}
     return [f"no config has --{name}{f' (did you mean --{near}?)' if near else ''}" for name, near in unknown.items()]
