@@ -36,8 +36,11 @@ def run(losses: list[float], patience: int | None, start: tuple[int, int] = (0, 
         ([5, 4, 4, 4, 4], None, 5),
     ],
 )
-def test_it_ends_so_many_epochs_after_the_best(losses, patience, ends):
+def test_it_ends_so_many_epochs_after_the_best(losses, patience, ends, caplog):
+    caplog.set_level("INFO")
     assert run(losses, patience) == ends
+    said = f"no improvement since epoch {ends - (patience or 0)}, so training ends after epoch {ends}"
+    assert (said in caplog.text) == (ends < len(losses)) == ("no improvement" in caplog.text)
 
 
 def test_a_resumed_run_ends_where_the_whole_one_does():

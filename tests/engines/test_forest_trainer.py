@@ -33,9 +33,11 @@ def trainer(folder, items: list[dict], seed: int = 0) -> ForestTrainer:
 
 
 @pytest.mark.parametrize("seed", [0, 5])
-def test_the_weights_are_scikit_learns_forest_of_this_seed(seed, tmp_path):
+def test_the_weights_are_scikit_learns_forest_of_this_seed(seed, tmp_path, caplog):
+    caplog.set_level("INFO")
     items = exams()
     trainer(tmp_path, items, seed).run()
+    assert "fitted 7 trees to 24 exams" in caplog.text
     features = torch.stack([item["image"] for item in items]).numpy()
     forest = RandomForestClassifier(n_estimators=7, random_state=seed).fit(features, [int(i["label"]) for i in items])
     network = ForestNet(3, 3, num_trees=7)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import torch
 from ignite.engine import Engine
 from planewise.data.epoch_sampler import mixed_seed
 from planewise.engines import SeedHandler
+from planewise.engines.seeding import epoch_sampler
 
 
 def draws(steps: int, before: int = 0, seed: int = 7) -> list[torch.Tensor]:
@@ -43,6 +46,13 @@ class Sampler:
 
     def __len__(self) -> int:
         return 1
+
+
+def test_a_sampler_of_samples_or_of_batches_may_need_the_number_of_the_epoch():
+    sampler, plain = Sampler(), object()
+    for samplers in ({"sampler": sampler, "batch_sampler": plain}, {"sampler": plain, "batch_sampler": sampler}):
+        assert epoch_sampler(SimpleNamespace(**samplers)) is sampler
+    assert epoch_sampler(SimpleNamespace(sampler=plain)) is None
 
 
 def test_the_sampler_learns_the_number_of_the_epoch_before_it_draws():

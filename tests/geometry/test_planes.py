@@ -132,6 +132,11 @@ def test_check_affine_says_what_is_wrong(spoil, message):
         check_affine(affine)
 
 
+def test_check_affine_says_which_shape_it_got():
+    with pytest.raises(ValueError, match=r"an affine must have shape \(\.\.\., 4, 4\), got \(3, 4\)"):
+        check_affine(torch.eye(3, 4))
+
+
 def test_a_square_on_any_plane():
     normal = torch.nn.functional.normalize(torch.randn(50, 3, dtype=torch.float64), dim=-1)
     normal[0], normal[1] = torch.tensor([0.0, 0, 1]), torch.tensor([0.0, 1, 0])

@@ -6,7 +6,7 @@ import ignite.distributed as idist
 import pytest
 import torch
 from planewise.errors import InputError
-from planewise.losses import BYOLLoss, NegativeCosineLoss, NTXentLoss
+from planewise.losses import BYOLLoss, NegativeCosineLoss, NTXentLoss, TripletLoss
 
 from tests.processes import in_processes
 
@@ -80,6 +80,12 @@ def test_one_slice_has_nothing_to_be_told_from():
         NTXentLoss()(torch.randn(1, 2, 4, requires_grad=True), {})
     with torch.no_grad():
         assert float(NTXentLoss()(torch.randn(1, 2, 4), {})) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("loss", "name"), [(NTXentLoss, "temperature"), (TripletLoss, "margin")])
+def test_a_temperature_or_a_margin_is_above_zero(loss, name):
+    with pytest.raises(ValueError, match=f"{name} must be above zero, got 0"):
+        loss(0)
 
 
 def gradient_of_a_share(rank: int, weights: torch.Tensor, images: torch.Tensor) -> torch.Tensor:

@@ -49,6 +49,8 @@ def test_a_volume_is_pooled_over_all_axes(pool, expected):
     features = torch.zeros(1, 1, 2, 2, 2)
     features[0, 0, 1, 0, 1] = 20
     assert head(features).tolist() == [[expected]]
+    with pytest.raises(ValueError, match="pool must be 'average' or 'max', got 'mean'"):
+        LocationHead(1, "mean")
 
 
 def test_further_layers_of_a_location_head_come_before_the_linear_one():

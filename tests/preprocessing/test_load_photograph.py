@@ -6,6 +6,7 @@ import torch
 from monai.transforms import Compose
 from PIL import Image
 from planewise.errors import InputError
+from planewise.exams.photographs import TOO_LARGE
 from planewise.preprocessing import CropToForegroundd, LoadPhotographd, LoadVolumed, ResizeSidesd, ScaleToUnitd
 from planewise.preprocessing.exam_name import loaded_name
 
@@ -59,6 +60,13 @@ def test_what_is_no_photograph(pixels, tmp_path, name, reason):
         path.unlink()
     with pytest.raises(InputError, match=reason):
         load(path)
+
+
+def test_a_photograph_that_would_fill_the_memory(pixels, tmp_path, monkeypatch):
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 48 * 80 // 2 - 1)
+    with pytest.raises(InputError, match=f"^the photograph has {TOO_LARGE}$"):
+        load(tmp_path / "a.png")
 
 
 def test_volumes_are_refused():

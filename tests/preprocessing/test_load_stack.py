@@ -1,11 +1,13 @@
 """Test loading a whole stack at one time of a cine."""
 
+from types import SimpleNamespace
+
 import nibabel
 import numpy as np
 import pytest
 import torch
 from monai.transforms import Compose, EnsureChannelFirstd
-from planewise.preprocessing.load_stack import LoadStackd, far_apart, missing_slices
+from planewise.preprocessing.load_stack import LoadStackd, far_apart, missing_slices, recognition_remarks
 
 
 @pytest.mark.parametrize("time", [0, 2])
@@ -46,7 +48,26 @@ def test_slices_of_files_make_a_volume_of_their_mean_spacing(tmp_path, caplog):
     assert np.array_equal(item["image"][1, 2].numpy(), [0, 1, 2, 3])
     assert np.allclose(item["image"].affine.numpy(), np.diag([1.5, 1.25, 8.0, 1.0]))
     assert item["slice_affines"][:, 2, 3].tolist() == positions
-    assert "slices deviate by up to 2.0 mm from even spacing" in caplog.text
+    said = "exam 7f3a: slices deviate by up to 2.0 mm from even spacing; the volume is written as if evenly spaced"
+    assert said in caplog.text
+    caplog.clear()
+    LoadStackd("image", remarks=False)({"image": slices, "exam": "7f3a"})
+    assert not caplog.text
+    del slices[1]
+    LoadStackd("image")({"image": [*slices, *slices[-1:]], "exam": "7f3a"})
+    assert "exam 7f3a: slices are missing between slices 1 and 2 of 4, which are 18 mm apart" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("flag", "confidence", "remarks"),
+    [
+        ("only a localizer", 0.9, {"not_recognised": "only a localizer"}),
+        ("", 0.49, {"doubt": "the probability that this is the requested stack is only 0.49"}),
+        ("", 0.51, {}),
+    ],
+)
+def test_doubts_about_a_stack_are_said(flag, confidence, remarks):
+    assert recognition_remarks(SimpleNamespace(flag=flag, confidence=confidence)) == remarks
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 import torch
 from planewise.errors import InputError
 from planewise.exams import find_stacks
+from planewise.exams.reserved import PREDICTED, VIEWER
 from planewise.preprocessing import LoadVolumed
 
 AFFINE = np.diag([-2.0, -2.0, 3.0, 1.0])
@@ -50,6 +51,27 @@ def test_values_of_masks_are_renamed(case):
     item, arrays = case(seg=np.full((6, 5, 4), 3, dtype=np.uint8))
     mapped = LoadVolumed(("image", "label"), label_values=(0, 4))(item | {"label_map": {"3": 4}})
     assert torch.equal(torch.unique(mapped["label"].as_tensor()), torch.tensor([4.0]))
+
+
+@pytest.mark.parametrize(
+    ("origin", "values", "read"),
+    [
+        (VIEWER, [0, 3], [0, 4]),
+        (VIEWER, [0, 2, 4], [0, 2, 4]),
+        (VIEWER, [3, 4], None),
+        (VIEWER, [0, 5], None),
+        (PREDICTED, [0, 3], None),
+    ],
+)
+def test_a_viewer_may_write_the_numbers_of_channels(origin, values, read, case):
+    """MONAI Label lists the network's four channels, which stand for the label values 0, 1, 2 and 4."""
+    item, _ = case(seg=np.array(values, np.uint8)[np.arange(120) % len(values)].reshape(6, 5, 4))
+    load = LoadVolumed(("image", "label"), label_values=(0, 1, 2, 4))
+    if read is None:
+        with pytest.raises(InputError, match=f"values of the mask must be 0, 1, 2, 4, got {max(set(values) - {0, 4})}"):
+            load(item | {"label_origin": origin})
+    else:
+        assert load(item | {"label_origin": origin})["label"].unique().tolist() == read
 
 
 @pytest.mark.parametrize(
