@@ -21,7 +21,7 @@ from planewise.packaging.bundle import Bundle, _forget_scripts
 from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.configs import with_values
-from planewise.packaging.model_card import END, Provenance, with_provenance
+from planewise.packaging.model_card import END, Provenance, with_commands, with_provenance
 from planewise.packaging.run import Run, flat_scores
 from planewise.packaging.weights import check_weights, strip_script
 
@@ -381,10 +381,28 @@ def test_a_model_card_says_what_the_record_says(tmp_path):
     assert lines[5] == "The weights in this folder have `spacing: 2.0`. Other sizes on this page are the paper's."
     assert lines[8] == "of 64 channels"
     assert "of 64 channels\n\n## Perf" in with_provenance(readme, provenance, {"seed": 0})
+    nobodys = with_provenance("", Provenance({}, "", "", None), {})
+    assert "- made by: not known: the weights come without their run\n" in nobodys
     lost = Run(tmp_path, tmp_path / "model.pt", {"pretrained": "gone.pt"}, {})
     facts = with_provenance("", Provenance({}, "", "", lost), {})
     assert "- started from: pretrained weights that no longer exist\n" in facts
     assert "- commit: not known\n" in facts and "- datalist (SHA-256): not known\n" in facts
+
+
+@pytest.mark.parametrize(
+    ("inference", "given"), [({"input": 1}, "--input /data/exam"), ({}, "--datalist /data/datalist.json")]
+)
+def test_commands_of_a_package_name_what_its_inference_takes(inference, given):
+    metadata = {
+        "monai_version": "1",
+        "pytorch_version": "2",
+        "numpy_version": "3",
+        "required_packages_version": {"itk": "4"},
+    }
+    card = with_commands("## Commands\n\nolder\n", metadata, inference, "export")
+    assert f"run --config_file configs/inference.yaml {given} --output_dir out\n" in card
+    assert 'pip install "monai==1" "torch==2" "numpy==3" "itk==4"\n' in card and "```bash\nexport\n```" in card
+    assert card.endswith(f"### From the repository\n{END}\n\nolder\n")
 
 
 def test_scores_become_one_level():
