@@ -40,6 +40,31 @@ def test_an_old_name_makes_what_it_made_and_says_the_new_one(caplog):
     assert "planewise.losses.RotationLoss is now CrossEntropyLoss, key: turn; " in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("room", "old", "new"),
+    [
+        ("losses", "BootstrapLoss", "BYOLLoss"),
+        ("losses", "ContrastiveLoss", "NTXentLoss"),
+        ("losses", "FindingsLoss", "MultiLabelBCELoss"),
+        ("losses", "GradeLoss", "OrdinalLoss"),
+        ("losses", "JigsawLoss", "CrossEntropyLoss permutation"),
+        ("losses", "PatchLocationLoss", "CrossEntropyLoss place"),
+        ("losses", "RotationLoss", "CrossEntropyLoss turn"),
+        ("augmentation", "RandPoseBatchd", "RandRotateZoomBatchd"),
+        ("augmentation", "RandTurnBatchd", "RandFlipRotate90Batchd"),
+        ("engines", "OtherTaskHandler", "AuxiliaryTaskHandler"),
+        ("engines", "PretextTask", "AuxiliaryTask"),
+        ("geometry", "VOLUME_TURNS", "VOLUME_ROTATIONS"),
+        ("pretexts", "QuarterTurnsd", "RotationTargetsd turn"),
+    ],
+)
+def test_every_old_name_leads_to_the_new_one(room, old, new):
+    module, (name, *key) = getattr(planewise, room), new.split()
+    found = getattr(module, old)
+    assert getattr(found, "func", found) is getattr(module, name)
+    assert getattr(found, "keywords", {}) == ({"key": key[0]} if key else {})
+
+
 def test_a_metric_has_its_old_name_too(caplog):
     metric = {"_target_": "planewise.metrics.GradeKappa", "output_transform": "$lambda output: output"}
     metric = ConfigParser({"metric": metric}).get_parsed_content("metric")
