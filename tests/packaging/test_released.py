@@ -12,7 +12,7 @@ from planewise.engines.run_record import RunRecord
 from planewise.errors import InputError
 from planewise.networks import read_weights
 from planewise.packaging.model_card import RELEASE_BEGIN, RELEASE_END, with_release, without_release
-from planewise.packaging.released import LARGEST_RELEASED, card_rows, save_in_half, score_sentence
+from planewise.packaging.released import LARGEST_RELEASED, card_rows, record_of_release, save_in_half, score_sentence
 from planewise.packaging.run import Run
 
 
@@ -72,6 +72,26 @@ def test_the_record_beside_weights_is_of_the_file_that_it_names(tmp_path):
     (models.parent / "config.yaml").write_text("depth: 6")
     (models.parent / "run.json").write_text('{"seed": 2}')
     assert RunRecord.of_weights(weights).config == {"depth": 6}
+
+
+def test_the_record_of_a_release_has_no_path_of_the_machine(tmp_path):
+    weights = saved(tmp_path / "bundle/models", a=torch.zeros(2)).rename(tmp_path / "bundle/models/model.pt")
+    config = {"datalist": "/home/jane/d.json", "device": "cuda:1", "num_workers": 4, "depth": 5, "extra": 1}
+    run = Run(tmp_path, weights, config | {"pretext_config": "/home/jane/train.yaml"}, {"seed": 3})
+    run.__dict__["data"] = "phantoms (2 training exams)"
+    train = {"datalist": "$@bundle_root + '/d.json'", "device": "$device()", "num_workers": None, "depth": 2}
+    record = record_of_release(run, weights, train, {"mae": 0.5}, {"made_by": "a recipe", "phantoms": {}})
+    assert record == {
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "data": "phantoms (2 training exams)",
+        "made_by": "a recipe", "phantoms": {}, "seed": 3, "scores": {"mae": 0.5},
+        "config": train | {"depth": 5, "extra": 1},
+    }  # fmt: skip
+    (weights.parent / "record.json").write_text(json.dumps(record))
+    released = Run.of_weights(weights)
+    assert released.ships and released.config == record["config"] and released.scores == ("test", {"mae": 0.5})
+    run.__dict__["data"] = None
+    with pytest.raises(InputError, match="the datalist of .* is missing or has changed, so its data is not known"):
+        record_of_release(run, weights, train, {}, {})
 
 
 def test_a_page_has_the_networks_errors_beside_the_technologists(tmp_path):

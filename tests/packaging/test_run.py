@@ -6,7 +6,8 @@ import hashlib
 import json
 
 import pytest
-from planewise.packaging.run import Run
+from planewise.errors import InputError
+from planewise.packaging.run import Run, read_scores
 
 
 @pytest.mark.parametrize(
@@ -71,3 +72,15 @@ def test_what_a_run_started_from_is_read_from_its_folder_or_file(trained, tmp_pa
         assert run.pretrained.config == {"depth": 3} and run.pretrained.folder == start
     for path in (None, "elsewhere", "$'start'", "@start"):
         assert Run(trained.folder, trained.weights, {"pretrained": path}, {}).pretrained is None
+
+
+def test_scores_that_cannot_be_read_or_hold_no_number(tmp_path):
+    file = tmp_path / "metrics.json"
+    with pytest.raises(InputError, match=r"; it must be the metrics\.json of a report$"):
+        read_scores(file)
+    for content in ("[1]", '{"dice": null, "on": true}'):
+        file.write_text(content)
+        with pytest.raises(InputError, match="metrics.json holds no scores; name a JSON file"):
+            read_scores(file)
+    file.write_text('{"dice": 0.5}')
+    assert read_scores(file) == {"dice": 0.5}
