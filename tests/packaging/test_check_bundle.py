@@ -17,7 +17,7 @@ import pytest
 import torch
 import typer
 import yaml
-from jsonschema import ValidationError, validate
+from jsonschema import Draft202012Validator
 from monai.data import MetaTensor
 from planewise.commands.check import check
 from planewise.commands.package import package
@@ -160,8 +160,8 @@ OF_A_TENSOR = ["type", "format", "num_channels", "spatial_shape", "dtype", "valu
 
 def test_the_schema_asks_for_what_the_published_one_asks_for():
     content = json.loads((source(NAME) / "configs/metadata.json").read_text())
-    schema = json.loads(SCHEMA.read_text())
-    validate(content, schema)
+    schema = Draft202012Validator(json.loads(SCHEMA.read_text()))
+    assert schema.is_valid(content)
     image = content["network_data_format"]["inputs"]["image"]
     spoilt = [{key: value for key, value in content.items() if key != name} for name in REQUIRED]
     changed = [{key: value for key, value in image.items() if key != name} for name in OF_A_TENSOR]
@@ -180,10 +180,7 @@ def test_the_schema_asks_for_what_the_published_one_asks_for():
         for part in ("inputs", "outputs")
     ]
     spoilt += [content | {name: "1.x"} for name in REQUIRED if name.endswith("version") and name[0] in "vmpn"]
-    for number, wrong in enumerate(spoilt):
-        with pytest.raises(ValidationError):
-            validate(wrong, schema)
-            pytest.fail(f"spoilt metadata {number} passes")
+    assert [number for number, wrong in enumerate(spoilt) if schema.is_valid(wrong)] == []
 
 
 def with_channels(names):
