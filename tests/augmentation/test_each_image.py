@@ -137,4 +137,7 @@ def test_targets_that_would_be_left_behind_are_refused():
         InputError, match="RandFlipd moves the image but not the planes .* use planewise.augmentation.RandAff"
     ):
         EachImaged(Compose([ScaleIntensityd("image"), RandFlipd("image", prob=1.0)]))(batch)
+    for moves in (CropForegroundd("image", source_key="image"), OneOf([ScaleIntensityd("image"), Flipd("image")])):
+        with pytest.raises(InputError, match=r"(CropForegroundd|Flipd) moves the image but not the planes"):
+            EachImaged(moves)(batch)
     assert float(EachImaged(ScaleIntensityd("image"))(batch)["image"].max()) == 1

@@ -12,6 +12,7 @@ from functools import partial
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from monai.optimizers import WarmupCosineSchedule
 from planewise.engines import CheckpointHandler, fused
 from planewise.engines.auxiliary_task_handler import OTHER_TASK
 from planewise.engines.checkpoint_files import CheckpointFiles
@@ -208,11 +209,16 @@ def test_a_write_that_fails_leaves_the_last_checkpoint_whole(tmp_path):
 class Cycled:
     """A training whose learning rate follows one cycle over all steps; the processes share the steps of an epoch."""
 
-    def __init__(self, folder, length: int, epochs: int = 4) -> None:
+    def __init__(self, folder, length: int, epochs: int = 4, cosine: bool = False) -> None:
         torch.manual_seed(0)
         network = torch.nn.Linear(2, 1)
         self.optimizer = torch.optim.Adam(network.parameters(), 0.1)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, 0.1, total_steps=epochs * length)
+        steps = epochs * length
+        schedule = (
+            WarmupCosineSchedule(self.optimizer, 2, steps)
+            if cosine
+            else torch.optim.lr_scheduler.OneCycleLR(self.optimizer, 0.1, total_steps=steps)
+        )
         self.rates: dict[int, tuple[float, float]] = {}
         self.trainer = Engine(lambda engine, batch: self.optimizer.step())
         self.trainer.state.device = "cpu"
@@ -240,10 +246,11 @@ def test_with_another_number_of_steps_an_epoch_a_run_goes_on_in_the_same_place(t
     assert not [warning for warning in recwarn if "lr_scheduler" in str(warning.message)]
 
 
-def test_a_finished_run_goes_on_along_the_schedule_of_a_longer_one(tmp_path):
-    Cycled(tmp_path / "a", 3, epochs=2).go(2)
-    longer = Cycled(tmp_path / "a", 3, epochs=4).go(4)
-    unbroken = Cycled(tmp_path / "b", 3, epochs=4).go(4)
+@pytest.mark.parametrize("cosine", [False, True])
+def test_a_finished_run_goes_on_along_the_schedule_of_a_longer_one(cosine, tmp_path):
+    Cycled(tmp_path / "a", 3, epochs=2, cosine=cosine).go(2)
+    longer = Cycled(tmp_path / "a", 3, epochs=4, cosine=cosine).go(4)
+    unbroken = Cycled(tmp_path / "b", 3, epochs=4, cosine=cosine).go(4)
     assert list(longer) == list(range(7, 13))
     assert all(rate == pytest.approx(unbroken[step]) for step, rate in longer.items())
 

@@ -42,6 +42,7 @@ def test_an_input_error_is_shown_by_its_message_alone(error, whole, monkeypatch,
         ({"made": {"_target_": "torch.nn.ReLU", "inplaces": 1}}, "got an unexpected keyword argument 'inplaces'"),
         ({"made": {"_target_": "torch.nn.Linear", "in_features": 1}}, "missing 1 required positional argument"),
         ({"made": "@mode"}, "@mode"),
+        ({"made": "@other", "other": "@made"}, "circular references"),
         ({"made": "$1 / 0"}, None),
     ],
 )

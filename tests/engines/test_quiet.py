@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -82,6 +83,16 @@ def test_monai_logs_a_runs_settings_without_its_paths(tmp_path, caplog):
 def test_every_setting_that_names_a_file_is_a_path():
     """A file in the current folder has a name without a separator, so its value alone does not show that it is a path."""
     assert {*FILES, "weights", "output_dir", "ckpt_dir", "cache_dir", "bundle_root"} <= PATH_SETTINGS
+
+
+def test_the_engines_of_every_config_are_filtered():
+    """MONAI's engines log under the names of their classes, and ours under those of our classes."""
+    texts = [file.read_text() for file in (ROOT / "bundles").glob("*/configs/*.yaml")]
+    named = {
+        name for text in texts for name in re.findall(r"_target_: (?:[\w.]+\.)?(\w+(?:Trainer|Evaluator))\b", text)
+    }
+    assert {"BatchTrainer", "BatchEvaluator"} <= named
+    assert {f"ignite.engine.engine.{name}" for name in named - {"ForestTrainer"}} <= set(ENGINE_LOGGERS)
 
 
 def test_loaded_weights_are_logged_without_their_folder(tmp_path, caplog):

@@ -105,6 +105,12 @@ def test_what_was_measured_with_weights_comes_with_them():
     assert measured_settings({}, theirs) == {"plane_bounds": None}
 
 
+@pytest.mark.parametrize("name", ["plane_bounds", "joint_bounds", "trained_on"])
+def test_each_value_that_is_known_only_after_training_comes_from_the_record(name):
+    assert measured_settings({"measured": {name: 1, "depth": 7}}, {name: None, "depth": 3}) == {name: 1}
+    assert measured_settings({}, {name: 2}) == {name: None}
+
+
 @pytest.mark.parametrize(
     "code",
     [
