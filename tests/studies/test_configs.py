@@ -1,0 +1,106 @@
+"""Test the configs of all studies: their numbers, and the rules that they have in common."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+CONFIGS = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / "tools/studies/configs").glob("*.yaml")}
+#: Studies on phantoms; all others are at the papers' size, on real data.
+DEMOS = sorted(name for name, config in CONFIGS.items() if "phantom" in config)
+
+
+def options(text: str) -> dict[str, Any]:
+    """The numbers of a command's options: ``--split 0.5 0.5 --set a=1,2`` becomes ``{"split": [0.5, 0.5], "a": [1, 2]}``."""
+    found: dict[str, Any] = {}
+    name = ""
+    for word in shlex.split(text):
+        if word.startswith("--"):
+            name = word[2:]
+            found.setdefault(name, [])
+            continue
+        key, given, value = word.rpartition("=")
+        for number in value.split(","):
+            if re.fullmatch(r"-?[\d.]+", number):
+                found.setdefault(key if given else name, []).append(float(number))
+    return found
+
+
+def with_options(content: Any) -> Any:
+    """A config in which options of commands are numbers."""
+    if isinstance(content, str):
+        return options(content) if "--" in content else content
+    if isinstance(content, dict):
+        return {key: with_options(value) for key, value in content.items()}
+    return [with_options(value) for value in content] if isinstance(content, list) else content
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGS))
+def test_a_study_has_the_numbers_that_are_stored(name, assert_numbers):
+    assert_numbers("studies", name, with_options(CONFIGS[name]))
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGS))
+def test_studies_are_run_alike(name):
+    config, demo = CONFIGS[name], name in DEMOS
+    assert (config["device"], config["threads"]) == (("cpu", 1) if demo else ("cuda:0", 8))
+    assert config["seed"] == 0 and config.get("overlay") == ("demo.yaml" if demo else None)
+    assert config.get("salt") == (CONFIGS["heart"]["salt"] if demo else None) and ("time" in config) == demo
+    assert ("datalists" in config) is ("expected" in config) is not demo
+    assert config["pretext_bundle"] == f"pretext_{config['anatomy']}_{{pretext}}"
+    assert config["out"] in (f"work/{name}", f"work/{name.replace('_', '-')}", "work/demo" if name == "quick" else "")
+    assert config.get("view") == ("4ch" if "_lax_" in config["target"]["bundle"] else None)
+    assert config.get("published", True) is (name != "quick")
+    assert config["label_counts"] == sorted(set(config["label_counts"]))
+    assert config["draws"] == list(range(len(config["draws"])))
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGS))
+def test_enough_exams_are_labelled(name):
+    """All counts of labels but those of folds, which leave out a fifth, are at most the training exams."""
+    config = CONFIGS[name]
+    if name in DEMOS:
+        splits = {kind: options(text)["split"] for kind, text in config.get("index", {}).items()}
+        assert all(sum(split) == pytest.approx(1) for split in splits.values())
+        exams = options(config["phantom"]["labelled"])["exams"][0]
+        labelled = exams * splits.get("labelled", [0.8])[0]
+    else:
+        expected = config["expected"]
+        assert expected.keys() == config["datalists"].keys()
+        for sections in expected.values():
+            assert [*sections] == ["training", "validation", "test"]
+            assert all(slices >= count for count, slices in sections.values())
+        labelled = expected["labelled"]["training"][0]
+    assert config["label_counts"][-1] <= labelled + 1
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGS))
+def test_methods_are_what_they_are_called(name):
+    config = CONFIGS[name]
+    methods = config["methods"]
+    plain = dict.fromkeys(methods) if isinstance(methods, list) else methods
+    for method, given in plain.items():
+        given = given or {}
+        overlays = str(given.get("overlay"))
+        settings = given.get("overrides", {})
+        assert ("2d.yaml" in overlays) == method.endswith("_2d")
+        assert (given.get("masks") == "predicted") == method.endswith("_predicted")
+        assert (settings.get("pretrain", {}).get("seed") == 1) == method.endswith("_again")
+        assert ("weights" in given) == (method.endswith("_dagger") or "_imagenet_" in method or method == "released")
+        if method.startswith("ssl_"):
+            assert settings["finetune"] == {"transfer": method.removeprefix("ssl_")}
+        if method.startswith(("vgg16", "densenet121")):
+            backbone, pretraining, images = method.split("_")
+            assert settings["finetune"]["images"] == images.replace("predicted", "segmented")
+            assert settings.get("pretrain", {}).get("images", pretraining) == pretraining or pretraining == "imagenet"
+            assert ("densenet121.yaml" in overlays) == (backbone == "densenet121")
+        # a method without a pretext of its own is called like one
+        named = re.sub("_(2d|again|dagger)$", "", method)
+        if "pretext" in given and named in config["pretexts"]:
+            assert given["pretext"] == named
