@@ -90,7 +90,7 @@ def test_unknown_overrides_are_named_with_the_nearest_known(tmp_path, caplog):
     arguments += ["--train#trainer#max_epochs", "1", "--run_id", "evaluate"]
     with caplog.at_level(logging.WARNING):
         assert warn_of_unknown_overrides(arguments) == ["sigmaa"]
-    assert "--sigmaa is not a setting of this config and has no effect; did you mean --sigma?" in caplog.text
+    assert "--sigmaa is not a setting of this config and has no effect (did you mean --sigma?)" in caplog.text
 
 
 def test_old_names_have_a_warning_of_their_own(tmp_path, caplog):

@@ -551,7 +551,7 @@ def test_a_method_is_what_its_settings_say(tmp_path):
             "multitask": None,
             "sigma12": {"pretext": "multitask", "overrides": {"pretrain": {"sigma": 12, "seed": 5}}},
             "location_wide": {"pretext": "location", "overlay": str(tmp_path / "wide.yaml")},
-            "slow": {"pretext": "multitask", "overrides": {"finetune": {"learning_rate": 0.001, "note": "it's"}}},
+            "slow": {"pretext": "multitask", "overrides": {"finetune": {"learning_rate": 0.001, "cache_dir": "it's"}}},
             "resnet": {"weights": str(tmp_path / "resnet.pt"), "overlay": "demo.yaml"},
         },
         "label_counts": [1],
@@ -581,13 +581,38 @@ def test_a_method_is_what_its_settings_say(tmp_path):
     for name, command in finetunings.items():
         assert option(command, "seed") == option(command, "subject_seed") == "3" and option(command, "sigma") is None
         assert option(command, "learning_rate") == ("0.001" if name == "slow" else None)
-    assert option(finetunings["slow"], "note") == "it's", "the quote does not end the argument"
+    assert option(finetunings["slow"], "cache_dir") == "it's", "the quote does not end the argument"
     paths = {"none": [], "slow": [], "resnet": ["configs/demo.yaml"], "location_wide": [f"{tmp_path}/wide.yaml"]}
     for name, after in paths.items():
         expected = ["configs/train.yaml", "configs/evaluate.yaml", *after]
         assert yaml.safe_load(option(finetunings[name], "config_file")) == expected
     expected = ["configs/train.yaml", "configs/evaluate.yaml", f"{tmp_path}/wide.yaml"]
     assert yaml.safe_load(option(pretrainings["location_wide"], "config_file")) == expected
+
+
+def test_a_misspelt_override_is_refused_before_anything_starts(tmp_path):
+    config = paper_study("table3_table4.yaml", tmp_path) | {
+        "pretexts": ["location", "multitask"],
+        # sigma is a setting of one of the pretexts, and weight_decay an argument that the optimizer takes
+        "overrides": {"pretrain": {"sigma": 6, "max_epoch": 4}, "finetun": {"amp": True}},
+        "methods": {
+            "none": {"overrides": {"finetune": {"optimizer#weight_decay": 0.1, "learning_rat": 0.1}}},
+            "slow": {"pretext": "location", "overrides": {"pretrain": {"sigma": 6}}},
+        },
+        "label_counts": [1],
+        "draws": [0],
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config | {"out": str(tmp_path / "out")}))
+    process = snakemake(tmp_path / "study.yaml", "--dry-run", cwd=tmp_path)
+    text = process.communicate()[0]
+    assert process.returncode != 0 and "Traceback" not in text
+    wrong = [
+        "finetun (did you mean finetune?)",
+        "pretrain: max_epoch (did you mean max_epochs?)",
+        "pretrain of the method slow: sigma (did you mean gamma?)",
+        "finetune of the method none: learning_rat (did you mean learning_rate?)",
+    ]
+    assert f"overrides: no config has {'; '.join(wrong)}. Correct" in text, text
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,6 @@
 # Every job is one `python -m monai.bundle run`. A rule declares only the metrics.json that its job writes last: Snakemake
 # deletes the declared outputs of a job that was interrupted, and the checkpoints must stay, so that the job resumes from
 # its last epoch. Several GPUs, a cluster and what a study costs: tools/docs/studies.md.
-import difflib
 import json
 import os
 import shlex
@@ -47,8 +46,10 @@ from pathlib import Path
 import yaml
 from methods import ONE_PER_FINDING, PREDICTED, datalist_kind, left_out, methods_of, pretrainings_of, starts_of
 from planewise.errors import InputError
+from planewise.exams.words import did_you_mean, nearest
 from planewise.not_computed import NOT_COMPUTED, only_longer
-from planewise.text_files import read_json
+from planewise.old_names import SETTINGS
+from planewise.text_files import read_json, read_yaml
 from pretext_bundles import bundle_of, overlays_of, pretexts_of
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -60,12 +61,11 @@ min_version("8.0")
 NEEDED = ("anatomy", "draws", "label_counts", "out", "pretext_bundle", "pretexts", "target")
 OPTIONAL = (
     "datalists", "device", "diagnose", "expected", "imagenet", "index", "methods", "overlay", "overrides", "phantom", "plan",
-    "pretext_bundles", "probe_draws", "processes", "published", "resources", "salt", "seed", "then", "threads", "time", "title",
-    "view",
+    "pretext_bundles", "probe_draws", "processes", "published", "resources", "salt", "seed", "then", "threads",
+    "time", "title", "view",
 )
 unknown = [key for key in config if key not in NEEDED + OPTIONAL]
-similar = {key: difflib.get_close_matches(key, NEEDED + OPTIONAL, 1) for key in unknown}
-wrong = [f"{key} is no setting of a study" + (f" (did you mean {similar[key][0]}?)" if similar[key] else "") for key in unknown]
+wrong = [f"{key} is no setting of a study{did_you_mean(nearest(key, NEEDED + OPTIONAL))}" for key in unknown]
 wrong += [f"{key} is missing" for key in NEEDED if key not in config]
 if wrong:
     raise WorkflowError(f"{'; '.join(wrong)}. Correct the study's config; label_efficiency.smk describes all settings")
@@ -174,6 +174,76 @@ def overriding(kind, method):
     return settings | ((method.overrides.get(kind) or {}) if method else {})
 
 
+def paths_of(bundle, *names):
+    """The paths of some of a bundle's configs, or of other configs."""
+    return [name if "/" in name else str(BUNDLES / bundle / "configs" / name) for name in names]
+
+
+@cache
+def read_config(path):
+    """A config that others build on; without the marks with which a name may say how."""
+    try:
+        return {name.lstrip("+~"): value for name, value in (read_yaml(path) or {}).items()}
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def configs_of(kind, name, method):
+    """The paths of the configs of a training, in order, and of those of the target's probe, which has the same settings."""
+    names = ["train.yaml", "evaluate.yaml", *overlays_of(name, ANATOMY, config.get("overlay"), BUNDLES)]
+    names += overlays(method, kind) if method else []
+    names += ["multi_gpu_train.yaml"] if processes(kind) > 1 else []
+    names += ["probe.yaml"] if kind == "finetune" and HAS_PROBE else []
+    return paths_of(name, *names)
+
+
+def has(setting, kind, name, method):
+    """Whether a training's configs have a setting at the top; old names have a warning of their own."""
+    known = {key for path in configs_of(kind, name, method) for key in read_config(path)}
+    return setting in known or SETTINGS.get(setting) in known
+
+
+def misspelt(kind, given, name, method):
+    """Of given settings of a training, those that its configs do not have, with similar names."""
+    odd = [f"--{key}={value}" for key, value in given.items() if not has(key, kind, name, method)]
+    if not odd:
+        return {}
+    # these imports take seconds
+    from monai.bundle import ConfigParser
+    from planewise.engines.overrides import unknown_overrides
+
+    paths = [path for path in configs_of(kind, name, method) if read_config(path)]
+    return unknown_overrides(odd, ConfigParser.load_config_files(paths))
+
+
+def refuse_misspelt_overrides():
+    """Stop if no training has a setting of `overrides`: the trainings would only warn, and run with another setting."""
+    given = config.get("overrides") or {}
+    kinds = ("pretrain", "finetune", "plan")
+    wrong = [f"{kind}{did_you_mean(nearest(kind, kinds))}" for kind in given if kind not in kinds]
+    trained = {
+        "pretrain": [(pretext_bundle(method.pretext), method) for method in PRETRAININGS.values()],
+        "finetune": [(TARGET["bundle"], method) for method in (None, *METHODS.values())],
+    }
+    for kind, pairs in trained.items():
+        # pretexts and overlays differ, so a setting may belong to one of them
+        settings = {
+            key: value for key, value in (given.get(kind) or {}).items() if not any(has(key, kind, *pair) for pair in pairs)
+        }
+        odd = [misspelt(kind, settings, *pair) for pair in pairs]
+        for key in settings:
+            if odd and all(key in found for found in odd):
+                wrong.append(f"{kind}: {key}{did_you_mean(next(filter(None, (found[key] for found in odd)), None))}")
+        for name, method in METHODS.items():
+            own = method.overrides.get(kind) or {}
+            if own:
+                of = TARGET["bundle"] if kind == "finetune" else pretext_bundle(method.pretext)
+                found = misspelt(kind, own, of, method)
+                wrong += [f"{kind} of the method {name}: {key}{did_you_mean(near)}" for key, near in found.items()]
+    if wrong:
+        raise WorkflowError(f"overrides: no config has {'; '.join(wrong)}. Correct the study's config")
+
+
 def overrides(kind, method=None, always=None, **settings):
     """Settings of a kind of job, then those of `overriding`, then what always holds, as command line arguments."""
     settings |= overriding(kind, method) | (always or {})
@@ -252,8 +322,7 @@ def auxiliary_task(name):
         return ""
     trained = pretext_bundle(method.pretext)
     overlay = config.get("overlay")
-    names = ["train.yaml", *overlays_of(trained, ANATOMY, overlay, BUNDLES), *overlays(method, "pretrain")]
-    configs = [file if "/" in file else str(BUNDLES / trained / "configs" / file) for file in names]
+    configs = paths_of(trained, "train.yaml", *overlays_of(trained, ANATOMY, overlay, BUNDLES), *overlays(method, "pretrain"))
     run_settings = target_config()["auxiliary_task"]["run_settings"]
     settings = {key: value for key, value in overriding("pretrain", method).items() if key not in run_settings}
     if settings:
@@ -412,6 +481,9 @@ for name, method in METHODS.items():
         raise WorkflowError(f"methods: {name} has a network for each finding, and {TARGET['bundle']} has no `tasks`")
 
 
+# a job of its own process has been checked already
+if workflow.is_main_process:
+    refuse_misspelt_overrides()
 refuse_other_settings()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import logging
 import re
@@ -17,6 +16,7 @@ from monai.bundle import ConfigParser
 from monai.bundle.config_item import ConfigComponent
 
 from planewise.errors import InputError
+from planewise.exams.words import did_you_mean, nearest
 from planewise.old_names import ARGUMENTS, SETTINGS
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
     # old names have a warning of their own
     unknown = {name: near for name, near in unknown.items() if SETTINGS.get(name) not in config}
     for name, near in unknown.items():
-        hint = f"; did you mean --{near}?" if near else ""
+        hint = did_you_mean(near and f"--{near}")
         logger.warning("--%s is not a setting of this config and has no effect%s", name, hint)
     return list(unknown)
 
@@ -105,8 +105,8 @@ def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dic
                 continue
             taken = _taken_by(place)
             if taken is not None and key not in taken:
-                near = difflib.get_close_matches(key, [*below, *taken], n=1)
-                unknown[name] = "#".join([*path[:number], *near]) if near else None
+                near = nearest(key, [*below, *taken])
+                unknown[name] = "#".join([*path[:number], near]) if near else None
             break
     return unknown
 

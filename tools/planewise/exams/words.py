@@ -1,5 +1,6 @@
 """Numbers, times and lists in sentences, and numbers in names."""
 
+import difflib
 import re
 from collections.abc import Iterable, Sequence
 
@@ -41,6 +42,16 @@ def some_of(names: Sequence[str]) -> str:
     """The first names, and the number of the others."""
     rest = len(names) - _MOST_NAMES
     return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most similar to a misspelt one; None if none is similar."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
+
+
+def did_you_mean(near: str | None) -> str:
+    """The end of a message about a misspelt name: `` (did you mean sigma?)``, or nothing without a similar name."""
+    return f" (did you mean {near}?)" if near else ""
 
 
 def plain(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch import nn
 from planewise.engines.follow_weights import follow_weights
 from planewise.engines.quiet import keep_quiet
 from planewise.errors import InputError
+from planewise.exams.words import did_you_mean, nearest
 from planewise.networks import weights_path
 from planewise.networks.pretrained import read_weights
 from planewise.own_exams.heart_bundles import bundles_folder, weights_of
@@ -61,10 +61,10 @@ def load_bundle(
     folder = folder.resolve()
     file = folder / "configs" / "inference.yaml"
     if not file.is_file():
-        near = difflib.get_close_matches(folder.name, [path.name for path in folder.parent.glob("*")], n=1)
+        near = nearest(folder.name, (path.name for path in folder.parent.glob("*")))
         raise InputError(
-            f"there is no bundle {bundle} in {folder.parent}; "
-            + (f"did you mean {near[0]}?" if near else "name its folder, or the folder of the bundles")
+            f"there is no bundle {bundle} in {folder.parent}{did_you_mean(near)}; name its folder, or the folder of the "
+            "bundles"
         )
     config = ConfigParser(ConfigParser.load_config_file(str(file)))
     config.update({"bundle_root": str(folder), "device": str(device)})

@@ -12,6 +12,7 @@ import torch
 from monai.bundle import ConfigParser, onnx_export
 
 from planewise.engines.overrides import unknown_overrides
+from planewise.exams.words import did_you_mean
 from planewise.own_names import OURS, THEIRS
 from planewise.packaging import archive
 from planewise.packaging.bundle import Bundle
@@ -171,4 +172,4 @@ def _unknown(bundle: Bundle, arguments: Sequence[str]) -> list[str]:
         found = [unknown_overrides(arguments, bundle.config(file)) for file in bundle.texts]
         names = [name for name in found[0] if all(name in other for other in found)]
         unknown = {name: next((other[name] for other in found if other[name]), None) for name in names}
-    return [f"no config has --{name}{f' (did you mean --{near}?)' if near else ''}" for name, near in unknown.items()]
+    return [f"no config has --{name}{did_you_mean(near and f'--{near}')}" for name, near in unknown.items()]
