@@ -239,6 +239,11 @@ def test_all_methods_have_one_network(lists, tmp_path):
     assert paper["overrides"] == {"pretrain": {"amp": True}, "finetune": {"amp": True}}
 
 
+def test_the_pretexts_can_be_made_shorter(lists, tmp_path):
+    assert compare.study_of(*lists, tmp_path, pretext_steps=500)["pretext_steps"] == 500
+    assert "pretext_steps" not in compare.study_of(*lists, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -132,6 +132,25 @@ def test_the_report_says_what_was_calculated_and_sums_it(plan, data):
     assert f"python -m tools.studies.estimate {TABLE4} --seconds-per-step {jobs[0].bundle}=" in text
 
 
+def test_steps_are_timed_with_the_threads_of_the_studys_jobs(plan, data, tmp_path, monkeypatch, capsys):
+    """The report names the threads, and says that other programs make these times too long."""
+    before = torch.get_num_threads()
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(yaml.safe_load(TABLE4.read_text()) | {"threads": before + 1}))
+    monkeypatch.setattr(estimate, "planned", lambda *_: (plan[0][:1], plan[1]))
+    monkeypatch.setattr(estimate, "sections", lambda study, kind, config: data[kind])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    threads = []
+    times = {plan[0][0].trained: 0.1}
+    monkeypatch.setattr(estimate, "timed", lambda *_: threads.append(torch.get_num_threads()) or times)
+    try:
+        estimate.main([str(tmp_path / "study.yaml"), "--measure"])
+    finally:
+        torch.set_num_threads(before)
+    said = capsys.readouterr().out
+    assert threads == [before + 1] and f"1 of 1 timed on this CPU ({before + 1} threads): a few training steps" in said
+    assert "programs that ran meanwhile make this time too long" in said
+
+
 def test_the_documented_estimate_is_of_every_row(data):
     """The estimate includes the rows with a dagger: their files need not exist, and the operations of their own
     networks are counted.

@@ -23,6 +23,7 @@ from planewise.reports.paper_tables import DIAGNOSIS_AUC, INJURY_AUC, SEGMENTATI
 from tests.bundles.conftest import tiny_size
 from tests.conftest import ROOT
 from tests.studies.runs import STUDIES, commands, jobs, output_of, paper_study, planned, snakemake, tiny_study
+from tools.studies.pretext_bundles import settings_for_steps
 
 
 @pytest.fixture
@@ -588,6 +589,22 @@ def test_a_method_is_what_its_settings_say(tmp_path):
         assert yaml.safe_load(option(finetunings[name], "config_file")) == expected
     expected = ["configs/train.yaml", "configs/evaluate.yaml", f"{tmp_path}/wide.yaml"]
     assert yaml.safe_load(option(pretrainings["location_wide"], "config_file")) == expected
+
+
+def test_every_pretraining_has_the_number_of_steps_that_the_study_gives(tmp_path):
+    """An epoch has whole batches, and the schedule of the learning rate shrinks with the number of epochs."""
+    config = paper_study("table3_table4.yaml", tmp_path) | {"pretexts": ["multitask", "simclr"], "methods": ["none"]}
+    config |= {"label_counts": [1], "draws": [0], "pretext_steps": 600, "processes": {"pretrain": 2}}
+    names = ("max_epochs", "samples_per_epoch", "val_interval", "lr_step")
+    text = planned(config, tmp_path, "--printshellcmds")
+    found = [tuple(option(command, name) for name in names) for command in commands(text, "pretrain")]
+    # 300 of 500 epochs of 2 steps, in two processes with batches of 20 and of 256
+    assert sorted(found) == [("300", "1024", "5", "60"), ("300", "80", "5", "60")]
+    assert all(option(command, "max_epochs") is None for command in commands(text, "finetune"))
+    assert text.count('"samples_per_epoch": 80') == 1, "the record of what determines the weights"
+    # with fewer steps than epochs, the last epoch is validated
+    small = settings_for_steps({"max_epochs": 20, "batch_size": 16, "val_interval": 5, "lr_step": 4}, 3)
+    assert small == {"max_epochs": 3, "samples_per_epoch": 16, "val_interval": 3, "lr_step": 1}
 
 
 def test_a_misspelt_override_is_refused_before_anything_starts(tmp_path):

@@ -276,6 +276,7 @@ def study_of(
     draws: int = 3,
     size: str = "demo",
     device: str = "cpu",
+    pretext_steps: int | None = None,
 ) -> dict[str, Any]:
     """The config of a study that compares training from scratch, the weights that ship and the chosen pretexts, with several
     numbers of labels.
@@ -288,6 +289,7 @@ def study_of(
         draws: number of times that the labelled exams are drawn.
         size: ``"demo"``, a small network for a laptop, or ``"paper"``.
         device: ``"cpu"`` or ``"cuda:0"``.
+        pretext_steps: number of steps of each pretraining, about; None for the bundles' schedules.
 
     Raises:
         InputError: the datalists do not match each other or the task, or an option does not match the data.
@@ -371,6 +373,7 @@ def study_of(
         "methods": methods | dict.fromkeys(chosen),
         "label_counts": numbers,
         "draws": list(range(draws)),
+        **({"pretext_steps": pretext_steps} if pretext_steps else {}),
         "overrides": overrides,
     }
 

@@ -156,6 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         costs = [cost(job, data, rates) for job in jobs]
         device = "cuda:0" if torch.cuda.is_available() else "cpu"
         if options.measure:
+            torch.set_num_threads(int(study.get("threads", 1)))  # as the study's jobs, see label_efficiency.smk
             rates.slice = timed(jobs, study["anatomy"], device, options.steps)
             costs = [cost(job, data, rates) for job in jobs]
     except InputError as error:
@@ -480,9 +481,10 @@ def report(
     lines += [f"{'all trainings':{width}}{len(costs):>5}{steps:>9}{'':28}{total / size:>8.1f} {unit} {times}", ""]
     where = f"this {'CPU' if device == 'cpu' else torch.cuda.get_device_name(device)}"
     if device == "cpu":
-        where += f" ({torch.get_num_threads()} threads)"
+        where += f" ({count_of(torch.get_num_threads(), 'thread')})"
     meaning = {
-        "timed": f"timed on {where}: training steps of the bundle's own trainer at the study's size",
+        "timed": f"timed on {where}: a few training steps of the bundle's own trainer at the study's size, on phantoms; "
+        "programs that ran meanwhile make this time too long",
         "given": "seconds per step from --seconds-per-step",
         "counted": f"calculated, not measured: the network's counted operations at {rates.tflops:g} TFLOP/s (--tflops)",
     }

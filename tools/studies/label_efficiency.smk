@@ -19,6 +19,7 @@
 #   diagnose        optional: a bundle that diagnoses from masks, and the draws whose predicted masks it gets; without draws,
 #                   from reference masks alone
 #   probe_draws     optional: draws of labelled exams for the probes of frozen encoders, if the target has a probe.yaml; 20
+#   pretext_steps   optional: number of training steps of each pretraining, about, instead of the bundles' schedules
 #   plan            optional: the pretext whose inference plans views of test exams, if it is among the pretexts; or
 #                   {bundle: pretext_cardiac_multitask}, with the weights that ship with that bundle
 #   device          cpu, or cuda:0: the first of the GPUs that a job gets, see on_gpus.py
@@ -50,7 +51,7 @@ from planewise.exams.words import did_you_mean, nearest
 from planewise.not_computed import NOT_COMPUTED, only_longer
 from planewise.old_names import SETTINGS
 from planewise.text_files import read_json, read_yaml
-from pretext_bundles import bundle_of, overlays_of, pretexts_of
+from pretext_bundles import bundle_of, overlays_of, pretexts_of, settings_for_steps
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import min_version
@@ -61,7 +62,7 @@ min_version("8.0")
 NEEDED = ("anatomy", "draws", "label_counts", "out", "pretext_bundle", "pretexts", "target")
 OPTIONAL = (
     "datalists", "device", "diagnose", "expected", "imagenet", "index", "methods", "overlay", "overrides", "phantom", "plan",
-    "pretext_bundles", "probe_draws", "processes", "published", "resources", "salt", "seed", "then", "threads",
+    "pretext_bundles", "pretext_steps", "probe_draws", "processes", "published", "resources", "salt", "seed", "then", "threads",
     "time", "title", "view",
 )
 unknown = [key for key in config if key not in NEEDED + OPTIONAL]
@@ -103,6 +104,9 @@ VIEW = f"--view {config['view']}" if config.get("view") else ""
 PRETEXTS = list(config["pretexts"])
 COUNTS = whole_numbers("label_counts")
 DRAWS = whole_numbers("draws")
+PRETEXT_STEPS = config.get("pretext_steps")
+if PRETEXT_STEPS is not None and not (str(PRETEXT_STEPS).isdecimal() and int(PRETEXT_STEPS)):
+    raise WorkflowError(f"pretext_steps must be a whole number, at least 1, got {PRETEXT_STEPS}")
 TARGET = config["target"]
 DIAGNOSIS = config.get("diagnose") or {"bundle": None, "draws": []}
 # what plans views: a pretext of the study, or a bundle with the weights that ship with it
@@ -195,6 +199,16 @@ def configs_of(kind, name, method):
     names += ["multi_gpu_train.yaml"] if processes(kind) > 1 else []
     names += ["probe.yaml"] if kind == "finetune" and HAS_PROBE else []
     return paths_of(name, *names)
+
+
+def shorter(method):
+    """Settings that give a pretraining the study's number of steps."""
+    if PRETEXT_STEPS is None:
+        return {}
+    settings = {}
+    for path in configs_of("pretrain", pretext_bundle(method.pretext), method):
+        settings |= read_config(path)
+    return settings_for_steps(settings | overriding("pretrain", method), int(PRETEXT_STEPS), processes("pretrain"))
 
 
 def has(setting, kind, name, method):
@@ -372,7 +386,7 @@ def described(kind, method, labels, seed, starts=""):
     """What determines the result of a training, as text; the training leaves it in its folder as `job.json`."""
     bundle_name = TARGET["bundle"] if kind == "finetune" else pretext_bundle(method.pretext)
     overlay = [config.get("overlay"), *overlays(method, kind)]
-    settings = {"seed": seed} | overriding(kind, method)
+    settings = {"seed": seed} | overriding(kind, method) | (shorter(method) if kind == "pretrain" else {})
     about = {"bundle": bundle_name, "overlay": overlay, "datalist": os.path.relpath(labels, OUT), "starts from": starts}
     about |= {"arguments": TARGET.get("arguments", "") if kind == "finetune" else "", **settings}
     return json.dumps(about, sort_keys=True, default=str)
@@ -560,7 +574,12 @@ rule pretrain:
             f"--section test --datalist {input.datalist} "
             f"--progress False --output_dir {OUT / 'pretrain' / wildcards.pretraining} "
             + "".join(f"--imagenet {path} " for path in input.imagenet)
-            + overrides("pretrain", PRETRAININGS[wildcards.pretraining], seed=config.get("seed", 0)),
+            + overrides(
+                "pretrain",
+                PRETRAININGS[wildcards.pretraining],
+                shorter(PRETRAININGS[wildcards.pretraining]),
+                seed=config.get("seed", 0),
+            ),
         ),
         job=lambda wildcards: described_pretraining(wildcards.pretraining),
     # long jobs start first, so that none runs alone at the end; pretrainings come before them, because fine-tunings wait for these

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from planewise.exams.anatomies import ANATOMIES
 
@@ -66,4 +68,26 @@ def overlays_of(bundle: str, anatomy: str, overlay: str | None, bundles: Path) -
     found = [f"{anatomy}.yaml"] if (configs / f"{anatomy}.yaml").is_file() else []
     if overlay:
         found.append(f"{anatomy}_{overlay}" if (configs / f"{anatomy}_{overlay}").is_file() else overlay)
+    return found
+
+
+def settings_for_steps(settings: Mapping[str, Any], steps: int, processes: int = 1) -> dict[str, int]:
+    """The settings with which a training takes about a number of steps. Its validations and its learning rate's schedule
+    shrink with the number of epochs, which becomes smaller only if necessary.
+
+    Args:
+        settings: the training's settings.
+        steps: number of steps, at least 1.
+        processes: number of processes, each with a batch of its own.
+    """
+    before = int(settings["max_epochs"])
+    each = math.ceil(steps / before)
+    epochs = steps // each
+    found = {
+        "max_epochs": epochs,
+        "samples_per_epoch": each * int(settings["batch_size"]) * processes,
+        "val_interval": min(int(settings["val_interval"]), epochs),
+    }
+    if "lr_step" in settings:
+        found["lr_step"] = max(1, round(int(settings["lr_step"]) * epochs / before))
     return found

@@ -48,8 +48,17 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    pretext_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Training steps of each pretext, about, such as 500; fewer steps teach less. Default: the schedules of "
+            "their bundles.",
+            show_default=False,
+        ),
+    ] = None,
     measure: Annotated[
-        bool, typer.Option(help="Time a few training steps (a minute) and print how long the study takes.")
+        bool, typer.Option(help="Time a few training steps (minutes) and print how long the study takes.")
     ] = True,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False,
 ) -> None:
@@ -58,8 +67,9 @@ def compare(
     Indexes the folders, chooses pretexts that suit the images, writes OUT/study.yaml, and prints the number of
     trainings and the time and disk space that they take. If you agree, it runs the study: each pretext is trained on
     the unlabelled images; then the task is trained from scratch and from each pretext, on a few labelled exams, which
-    are drawn several times. The result is a page, OUT/report/index.html: gains over scratch with intervals, and a
-    verdict for each pretext. You can stop it with Ctrl-C; the same command resumes it.
+    are drawn several times. The two folders may be the same: the hash that divides the patients keeps the labelled
+    test exams out of the pretexts' training section. The result is a page, OUT/report/index.html: gains over scratch
+    with intervals, and a verdict for each pretext. You can stop it with Ctrl-C; the same command resumes it.
 
     The task depends on the images: segmentation of the short axis for hearts, classification of injuries for knees,
     grading for photographs of retinas, and, for whole volumes of any organ, segmentation of the structures in their
@@ -104,6 +114,7 @@ def compare(
             draws,
             size or ("demo" if device == "cpu" else "paper"),
             device,
+            pretext_steps,
         )
         study = studies.write(study, file, lambda question: not yes and _agrees_to_discard(question))
         trainings = studies.trainings(study)
@@ -111,7 +122,7 @@ def compare(
         estimate = [sys.executable, "-m", "tools.studies.estimate", str(file), "--measure"]
         estimate += ["--gpus", studies.side_by_side(study)]
         if measure:
-            typer.echo("Timing a few training steps (about a minute) ...")
+            typer.echo("Timing a few training steps (some minutes; longer while other programs run) ...")
         if measure and subprocess.run(estimate, cwd=root).returncode:
             raise InputError("the study cannot run; see above")
         typer.echo(f"disk: {studies.refuse_full(study, file, out)}")
