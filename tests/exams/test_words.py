@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from planewise.exams.words import duration, listed, plain, some_of
+from planewise.exams.words import did_you_mean, duration, listed, nearest, plain, some_of
 
 
 @pytest.mark.parametrize(("words", "sentence"), [("a", "a"), ("ab", "a and b"), ("abcd", "a, b, c and d")])
@@ -39,3 +39,8 @@ def test_separators_of_a_name_become_single_spaces():
 )
 def test_a_time_below_two_hours_is_in_minutes(seconds, text):
     assert duration(seconds) == text
+
+
+def test_a_misspelt_name_is_followed_by_the_nearest_one():
+    assert did_you_mean(nearest("sigmaa", iter(["alpha", "sigma"]))) == " (did you mean sigma?)"
+    assert nearest("x", ["sigma"]) is None and did_you_mean(None) == ""
