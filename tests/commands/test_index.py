@@ -6,15 +6,17 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import typer
 from planewise.commands.index import _reason_table, _remark, index
-from planewise.exams import refusals
+from planewise.exams import index_folder, refusals
 from typer.testing import CliRunner
 
 from tests.exams.conftest import flawed, sound_phantom, usual_exam, write_usual_exam  # noqa: F401  (fixtures)
 from tests.exams.files import write_image
 from tests.exams.knees import PD, write_knee, write_mrnet
+from tests.exams.test_labels import write_mask
 from tests.exams.test_volumes import write_acdc
 
 app = typer.Typer()
@@ -258,3 +260,22 @@ def test_several_processes_from_the_command_line(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"COLUMNS": "120"})
     assert done.returncode == 0, done.stderr
     assert len(json.loads((tmp_path / "list.json").read_text())["training"]) == 30
+
+
+def test_it_says_where_the_masks_went(usual_exam, tmp_path):  # noqa: F811
+    plain = index_folder(usual_exam).datalist
+    (name,) = plain["exams"]
+    items = [item for section in ("training", "validation", "test") for item in plain[section]]
+    first, last = (np.array(next(item["affine"] for item in items if item["slice"] == rank)) for rank in (0, 4))
+    affine = first.copy()
+    affine[:3, 2] = (last - first)[:3, 3] / 4
+    for file in ("nobody_frame01", f"{name}_frame03", f"{name}_frame99"):
+        write_mask(tmp_path / f"masks/{file}.nii.gz", affine, (24, 20, 5))
+    outcome = run(usual_exam, "-o", tmp_path / "list.json", "--labels", tmp_path / "masks", "--split", 1, 0, 0)
+    assert (
+        "Items: 30 training, 0 validation, 0 test; with a mask: 10 training, 0 validation, 0 test.\n" in outcome.output
+    )
+    assert "Masks: 2 of 3 files used, for 1 exam.\n" in outcome.output
+    grid = f"Matched by their grid alone, because no exam has their name: nobody_frame01.nii.gz to exam {name}.\n"
+    assert grid in outcome.output
+    assert "Masks: " not in run(usual_exam, "-o", tmp_path / "list.json").output

@@ -67,6 +67,7 @@ def test_masks_are_found_by_hash_and_by_grid(tree, tmp_path):
     result = index_folder(tree, labels_dir=tmp_path / "labels")
     assert {item["phase"] for item in labelled(result)} == {round(1 / 6, 6), 0.5}
     assert result.unmatched == []
+    assert result.by_grid == {"whatever_frame04.nii.gz": exam}
 
 
 def test_masks_that_inference_wrote_are_found_by_hash_and_share_of_the_cycle(tree, tmp_path):
@@ -369,3 +370,16 @@ def test_views_that_a_person_names_are_those_of_4ch(tmp_path, stack):
         items = items_of(index_folder(tmp_path / "data", view="4ch", views=tmp_path / "views.yml"))
         assert len(items) == 6 and all(place in item["image"] for item in items)
         assert all(("sax" in item["planes"]) == (stack is not None) for item in items)
+
+
+def test_a_mask_that_fits_another_exam_says_which(tree, tmp_path):
+    affine, shape = stack_affine(index_folder(tree))
+    (name,) = index_folder(tree).datalist["exams"]
+    other = {"PatientID": "P-8", "StudyInstanceUID": "1.2.8", "FrameOfReferenceUID": "1.3.8"}
+    write_usual_exam(tree / "case8", slices=3, spacing=12.0, **other)
+    write_mask(tmp_path / "labels" / "case8_ed.nii.gz", affine, shape)
+    write_mask(tmp_path / "labels" / "case8_frame02.nii.gz", np.diag([3.0, 3.0, 3.0, 1.0]), shape)
+    result = index_folder(tree, labels_dir=tmp_path / "labels")
+    reasons = dict(result.unmatched)
+    assert reasons["case8_ed.nii.gz"].endswith(f"; it fits exam {name}: was the file renamed?")
+    assert "it fits" not in reasons["case8_frame02.nii.gz"] and labelled(result) == []

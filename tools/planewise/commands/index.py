@@ -16,7 +16,7 @@ import planewise
 from planewise.commands.terminal import literal, plain_table, progress_bar, refusals
 from planewise.cores import own_cores
 from planewise.exams.split import SECTIONS
-from planewise.exams.words import count_of
+from planewise.exams.words import count_of, some_of
 
 #: Largest number of exams in the table on the screen; the datalist contains every exam.
 _MOST_EXAMS = 25
@@ -277,6 +277,23 @@ def _label_counts(datalist: dict) -> list[str]:
     ]
 
 
+def _masks_used(result) -> list[str]:
+    """How many files of --labels were used, for how many exams, and which of them were matched by their grid alone."""
+    files = defaultdict(set)
+    for section in SECTIONS:
+        for item in result.datalist[section]:
+            if item.get("label") in result.masks:
+                files[item["label"]].add(item["exam"])
+    if not result.masks:
+        return []
+    exams = set().union(*files.values())
+    lines = [f"Masks: {len(files)} of {count_of(len(result.masks), 'file')} used, for {count_of(len(exams), 'exam')}."]
+    if result.by_grid:
+        told = [f"{file} to exam {exam}" for file, exam in result.by_grid.items()]
+        lines.append(f"Matched by their grid alone, because no exam has their name: {some_of(told)}.")
+    return lines
+
+
 def _range(low: float, high: float) -> str:
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
@@ -304,8 +321,11 @@ def _print_rest(result, written: Path, console: Console) -> None:
     exams = count_of(len(result.datalist["exams"]), "exam")
     console.print(f"{count_of(result.files, 'file')} in {result.seconds:.1f} s ({speed:.0f} files/s), {exams}.")
     counts = ", ".join(f"{len(result.datalist[section])} {section}" for section in SECTIONS)
-    labelled = sum("label" in item for section in SECTIONS for item in result.datalist[section])
-    console.print(f"Items: {counts}" + (f"; {labelled} with a mask." if labelled else "."))
+    labelled = {section: sum("label" in item for item in result.datalist[section]) for section in SECTIONS}
+    each = ", ".join(f"{count} {section}" for section, count in labelled.items())
+    console.print(f"Items: {counts}" + (f"; with a mask: {each}." if any(labelled.values()) else "."))
+    for line in _masks_used(result):
+        console.print(literal(line), soft_wrap=True)
     console.print(f"Sections: {literal(result.division)}.", soft_wrap=True)
     for text in _label_counts(result.datalist):
         console.print(text)

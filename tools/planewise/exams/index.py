@@ -57,6 +57,10 @@ class IndexResult:
     """The warning that names empty sections; ``warnings`` contains it, too. It is empty if no section is empty."""
     unmatched: list[tuple[str, str]] = field(default_factory=list)
     """Labels and names that match no exam or contradict each other, each with the reason."""
+    masks: set[str] = field(default_factory=set)
+    """Paths of the masks in ``labels_dir``."""
+    by_grid: dict[str, str] = field(default_factory=dict)
+    """Maps the file name of each mask that was matched by its grid alone to its exam."""
     division: str = ""
     """The rule for the sections, in words."""
     folders: dict[str, Path] = field(default_factory=dict)
@@ -182,7 +186,9 @@ def index_folder(
     lacking = _leave_out_incomplete(entries, items, learned) if all_views else set()
     items = [item for item in items if item["exam"] not in lacking]
     result.unmatched += wrong_rows
-    result.unmatched += labels.add_masks(masks, exams, items, class_rows, scan.folder)
+    not_used, result.by_grid = labels.add_masks(masks, exams, items, class_rows, scan.folder)
+    result.unmatched += not_used
+    result.masks = {str(path) for path in masks}
     _warn_of_two_origins(result, masks, items)
     _warn_of_predicted(result, items)
     result.unmatched += labels.add_classes(class_rows, places, items, scan.folder)

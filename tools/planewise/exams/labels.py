@@ -262,7 +262,7 @@ def _corner_distance(affine, mask_affine, axes, depth: int, shape: tuple[int, in
 
 def add_masks(
     masks: Sequence[Path], exams: Sequence[Exam], items: list[dict], class_rows: dict[str, dict], folder: Path
-) -> list[tuple[str, str]]:
+) -> tuple[list[tuple[str, str]], dict[str, str]]:
     """Assign masks to their items: by the exam's name in the file name, otherwise by geometry alone.
 
     A mask of a cine names its phase: ``_frame08`` (counted from 1), ``_ed`` (the first), ``_es``, or ``_phase25``
@@ -271,9 +271,10 @@ def add_masks(
     for the first phase.
 
     Returns:
-        Masks that were not used: file name and reason.
+        Masks that were not used: file name and reason; and the exam of each mask that was matched by its grid alone.
     """
     unmatched = []
+    by_grid: dict[str, str] = {}
     volumes = {}
     for item in items:
         if "affine" not in item:
@@ -312,7 +313,7 @@ def add_masks(
             stack = exam.main_stack
             pairs, orientation = match_mask(path, stack.slices, (stack.columns, stack.rows))
             if not pairs:
-                problem = orientation if named else problem
+                problem = f"{orientation}{_fits(path, usable, named)}" if named else problem
                 continue
             of_first = phase is None and case == exam.name
             row, _ = _agreed([row for name, row in class_rows.items() if find_name(name, [known[index]])])
@@ -339,9 +340,20 @@ def add_masks(
                 problem = f"not used for {which}, which may lack this phase: a file is missing or broken"
                 unmatched.append((path.name, problem))
             break
+        if used and not named:
+            by_grid[path.name] = exam.name
         if not used and (path.name, problem) not in unmatched:
             unmatched.append((path.name, str(problem)))
-    return unmatched
+    return unmatched, by_grid
+
+
+def _fits(path: Path, exams: Sequence[Exam], named: Sequence[int]) -> str:
+    """A hint for a mask that does not fit the exam of its name, but another one; empty if it fits none."""
+    for index, exam in enumerate(exams):
+        stack = exam.main_stack
+        if index not in named and stack and match_mask(path, stack.slices, (stack.columns, stack.rows))[0]:
+            return f"; it fits exam {exam.name}: was the file renamed?"
+    return ""
 
 
 def _case(item: dict) -> str:
