@@ -113,7 +113,7 @@ def test_folder_names_of_any_bytes_in_a_locale_without_letters(tmp_path):
 def test_the_table_fits_an_ordinary_terminal(usual_exam, tmp_path):  # noqa: F811
     (usual_exam / "a long name of a file that is not an image at all, by far.txt").write_text("x")
     outcome = run(usual_exam, "-o", tmp_path / "list.json", width=80)
-    table = outcome.output.split("files that were left out")[0]
+    table = outcome.stdout.split("files that were left out")[0]
     assert "…" not in table
     assert max(map(len, table.splitlines())) <= 80
 

@@ -10,6 +10,7 @@ import planewise
 import pytest
 import typer
 from planewise.commands import app
+from planewise.early_checks import refuse_unwritable
 from typer.testing import CliRunner
 
 from tests.conftest import ROOT
@@ -27,15 +28,15 @@ for arguments in json.loads(sys.argv[1]):
     try:
         app(arguments)
     except SystemExit as end:
-        assert not end.code, (arguments, end.code)
+        assert (end.code or 0) == int(sys.argv[2]), (arguments, end.code)
 print("", *sys.modules)
 """
 
 
-def imported(*commands):
-    """The modules of `HEAVY` that a new process has imported after these commands."""
+def imported(*commands, status=0):
+    """The modules of `HEAVY` that a new process has imported after these commands, which end with this status."""
     arguments = json.dumps([[str(word) for word in command] for command in commands])
-    done = subprocess.run([sys.executable, "-c", _RUN, arguments], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", _RUN, arguments, str(status)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return HEAVY & set(done.stdout.splitlines()[-1].split())
 
@@ -65,6 +66,57 @@ def test_help_fills_the_lines_of_a_narrow_terminal():
     """The line breaks within a docstring's paragraph do not appear on the screen."""
     text = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["compare", "--help"]).output
     assert "\n OUT/study.yaml, and prints the number of trainings and the time and disk space \n" in text
+
+
+def test_wrong_paths_are_refused_before_anything_heavy_is_imported(tmp_path):
+    """So is a folder for results in which nothing can be written: here it is below a file."""
+    file = tmp_path / "file"
+    file.touch()
+    nowhere, bad = tmp_path / "nowhere", file / "out"
+    wrong = [
+        ("plan", nowhere, "-o", tmp_path / "out"),
+        ("segment", nowhere, "-o", tmp_path / "out"),
+        ("segment", f"{nowhere}.json", "-o", tmp_path / "out"),
+        ("index", nowhere, "-o", tmp_path / "list.json"),
+        ("inspect", f"{nowhere}.json"),
+        ("compare", tmp_path, nowhere, "-o", tmp_path / "out"),
+        ("compare", nowhere, tmp_path, "-o", tmp_path / "out"),
+        ("plan", tmp_path, "-o", bad),
+        ("segment", tmp_path, "-o", bad),
+        ("segment", file, "-o", bad),
+        ("compare", tmp_path, tmp_path, "-o", bad),
+    ]
+    assert imported(*wrong, status=1) == set()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("command", ["plan", "segment"])
+def test_results_that_cannot_be_written_are_refused_in_plain_words(command, tmp_path):
+    (tmp_path / "file").touch()
+    outcome = CliRunner(env={"COLUMNS": "300"}).invoke(app, [command, str(tmp_path), "-o", str(tmp_path / "file/out")])
+    why = f"planewise {command}: cannot write to {tmp_path}/file/out: not a directory; name another folder with -o\n"
+    assert (outcome.exit_code, outcome.output) == (1, why)
+
+
+def test_a_folder_that_can_be_written_is_not_left_behind(tmp_path):
+    refuse_unwritable(tmp_path / "new/folder")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "old").mkdir()
+    refuse_unwritable(tmp_path / "old")
+    assert list((tmp_path / "old").iterdir()) == []
+
+
+def test_a_line_says_at_once_that_work_begins(tmp_path):
+    """It goes to the error stream before the exams are read, also if that is a pipe."""
+    write_usual_exam(tmp_path / "exam")
+    command = [sys.executable, "-m", "planewise", "index", tmp_path / "exam", "-o", tmp_path / "list.json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stderr.startswith(f"Looking for exams in {tmp_path / 'exam'} ...\n"), done.stderr
+    for name in ("plan", "segment"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        outcome = CliRunner().invoke(app, [name, str(tmp_path / "empty"), "-o", str(tmp_path / "out")])
+        assert outcome.exit_code == 1
+        assert outcome.output.startswith(f"Looking for exams in {tmp_path / 'empty'} ...\n"), outcome.output
 
 
 def test_version():

@@ -74,7 +74,7 @@ def printed(root: Path, tmp_path: Path, *options) -> str:
     # wide enough for any folder's name
     outcome = CliRunner(env={"COLUMNS": "500"}).invoke(app, [str(word) for word in words])
     assert outcome.exit_code == 0, outcome.output
-    return masked(outcome.output, ROOT=root, TMP=tmp_path)
+    return masked(outcome.stdout, ROOT=root, TMP=tmp_path)
 
 
 def indexed(root: Path, tmp_path: Path, *options) -> str:

@@ -115,7 +115,7 @@ def made(command: str, hearts: Path, tmp_path: Path, shown: str, *options) -> st
     words += ["--heart", tmp_path / "weights.pt"] if command == "plan" else []
     outcome = CliRunner(env={"COLUMNS": "500"}).invoke(app, [str(word) for word in words])
     assert outcome.exit_code == 0, outcome.output
-    parts = [outcome.output]
+    parts = [outcome.stdout]
     for file in sorted(out.rglob("*")):
         if file.is_file() and any(file.match(pattern) for pattern in shown.split()):
             parts.append(f"\n=== {file.relative_to(out)}\n{_content(file)}")
@@ -162,4 +162,4 @@ def test_a_datalist(own_caches, exams, bundle, tmp_path, assert_expected):  # no
     content = json.loads((tmp_path / "out/datalist.json").read_text())
     for section in ("training", "validation", "test"):
         content[section] = items_in_brief(content[section])
-    assert_expected("segment_datalist.txt", masked(f"{outcome.output}\n{readable(content)}", TMP=tmp_path))
+    assert_expected("segment_datalist.txt", masked(f"{outcome.stdout}\n{readable(content)}", TMP=tmp_path))

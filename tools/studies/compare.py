@@ -15,6 +15,7 @@ import yaml
 from monai.bundle import ConfigParser
 from planewise.cores import own_cores
 from planewise.data import gather_stacks, load_datalist, read_datalist
+from planewise.early_checks import IMAGES, refuse_missing
 from planewise.errors import InputError, causes
 from planewise.exams.split import SECTIONS, split_stratified
 from planewise.exams.words import count_of, listed
@@ -83,8 +84,8 @@ def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | 
     Raises:
         InputError: a folder does not exist, or there is no such anatomy or pretext.
     """
-    if lacking := [path for path in given if not path.exists()]:
-        raise InputError(f"there is no {lacking[0]}; name a datalist, or a folder that contains exams")
+    for path in given:
+        refuse_missing(path, IMAGES)
     if anatomy not in TEMPLATES:
         raise InputError(f"--anatomy {anatomy}: choose {', '.join(sorted(TEMPLATES))}")
     known = {"all"}

@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 import planewise
-from planewise.commands.terminal import progress_bar, refusals
+from planewise.commands.terminal import begin, progress_bar, refusals
+from planewise.early_checks import IMAGES, refuse_missing, refuse_unwritable
 from planewise.errors import InputError
 
 
@@ -88,13 +89,17 @@ def compare(
             numbers = None if counts is None else [int(number) for number in counts.split(",")]
         except ValueError:
             raise InputError(f"--counts must be whole numbers with commas, such as 1,4,16, got {counts}") from None
+        for path in (unlabelled, labelled):
+            refuse_missing(path, IMAGES)
+        out = output.expanduser().resolve()
+        refuse_unwritable(out)
+        begin(f"Reading {unlabelled} and {labelled}")
         # imported late, so that --help does not wait for MONAI
         from planewise.engines.quiet import keep_quiet
 
         keep_quiet()
         sys.path.insert(0, str(root))
         studies = importlib.import_module("tools.studies.compare")
-        out = output.expanduser().resolve()
         names = None if pretexts is None else [name.strip() for name in pretexts.split(",")]
         studies.refuse_early((unlabelled, labelled), anatomy, names)
         with progress_bar("reading headers of unlabelled images") as progress:

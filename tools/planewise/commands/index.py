@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 import planewise
-from planewise.commands.terminal import literal, plain_table, progress_bar, refusals
+from planewise.commands.terminal import begin, literal, plain_table, progress_bar, refusals
 from planewise.cores import own_cores
+from planewise.early_checks import refuse_no_folder
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of, some_of
 
@@ -152,6 +153,8 @@ def index(
         stream.reconfigure(errors="backslashreplace")
     console = Console()
     with refusals("index"):
+        refuse_no_folder(folder)
+        begin(f"Looking for exams in {folder}")
         from planewise.exams.datalist import (  # imported late, so that --help does not wait for torch
             check_output,
             folders_table,

@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 
 from planewise.atomic_write import atomic_write
-from planewise.commands.terminal import literal, refusals
+from planewise.commands.terminal import begin, literal, refusals
+from planewise.early_checks import refuse_no_datalist
 from planewise.errors import InputError
 
 
@@ -40,6 +41,8 @@ def inspect(
     """
     console = Console()
     with refusals("inspect"):
+        refuse_no_datalist(datalist)
+        begin(f"Reading {datalist}")
         # imported late, so that --help does not wait for MONAI
         from planewise.exams.datalist import check_output
         from planewise.reports.exam_figure import exam_figure

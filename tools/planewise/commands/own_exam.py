@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from planewise.commands.terminal import refusals, say
+from planewise.commands.terminal import begin, refusals, say
+from planewise.early_checks import EXAM, refuse_missing, refuse_unwritable
 from planewise.exams.words import count_of
 from planewise.reports.research_only import RESEARCH_ONLY
 
@@ -59,22 +60,29 @@ Anonymous = Annotated[
 Device = Annotated[str | None, typer.Option(help="cpu or cuda:0. Default: a GPU if there is one.", show_default=False)]
 
 
-def show_pages(command: str, doing: str, find: Callable[[], ExamWork], output: Path, anonymous: bool) -> None:
+def show_pages(
+    command: str, doing: str, exam: Path, find: Callable[[], ExamWork], output: Path, anonymous: bool
+) -> None:
     """Make the page of one exam, or work through an archive of several exams, and print the findings. An input error ends the
     command.
 
     Args:
         command: ``plan`` or ``segment``.
         doing: name of the work, which the terminal shows while it runs.
+        exam: the folder or file with the exams.
         find: function that finds the exams.
         output: folder for the results.
         anonymous: whether the DICOM files leave out the patient.
     """
     console = Console()
+    output = output.expanduser().absolute()
     with refusals(command):
+        refuse_missing(exam, EXAM)
+        refuse_unwritable(output)
+        begin(f"Looking for exams in {exam}")
         with console.status(f"{doing}: looking for exams"):
             work = find()
-        output = output.expanduser().resolve()
+        output = output.resolve()
         if len(work.exams) > 1:
             _show_archive(work, output, console)
             _say_who_is_named(not anonymous and any(output.glob("*/*.dcm")), console)
@@ -82,6 +90,7 @@ def show_pages(command: str, doing: str, find: Callable[[], ExamWork], output: P
             return
         for exam, left in work.left_out.items():
             say(console, f"Exam {exam} is left out: {left.why}.")
+        begin(f"{doing.capitalize()} {count_of(len(work.exams), 'exam')}")
         with console.status(doing):
             done: Sequence[MadePage] = work.run(work.stacks, output)
         for made in done:

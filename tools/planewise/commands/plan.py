@@ -90,4 +90,4 @@ def plan(
             device=device,
         )
 
-    show_pages("plan", "planning", find, output, anonymous)
+    show_pages("plan", "planning", exam, find, output, anonymous)

@@ -18,7 +18,8 @@ from planewise.commands.own_exam import (
     OutputFolder,
     show_pages,
 )
-from planewise.commands.terminal import literal, plain_table, progress_bar, refusals, say
+from planewise.commands.terminal import begin, literal, plain_table, progress_bar, refusals, say
+from planewise.early_checks import EXAM, refuse_missing, refuse_unwritable
 from planewise.exams.words import count_of
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def segment(
             device=device,
         )
 
-    show_pages("segment", "segmenting", find, output, anonymous)
+    show_pages("segment", "segmenting", exam, find, output, anonymous)
 
 
 def _segment_datalist(
@@ -112,6 +113,9 @@ def _segment_datalist(
 ) -> None:
     console = Console()
     with refusals("segment"):
+        refuse_missing(datalist, EXAM)
+        refuse_unwritable(output.expanduser().absolute())
+        begin(f"Reading {datalist}")
         from planewise.own_exams import segment_datalist
 
         with progress_bar("segmenting") as progress:

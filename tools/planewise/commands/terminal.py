@@ -59,6 +59,11 @@ def refusals(command: str) -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
+def begin(text: str) -> None:
+    """Print a line about work that begins, at once and on the error stream, also if that is a pipe or a file."""
+    say(Console(stderr=True), f"{text} ...")
+
+
 @contextmanager
 def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on the error stream that disappears when the work is done.

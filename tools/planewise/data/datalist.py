@@ -14,6 +14,7 @@ from typing import Any
 import nibabel
 import torch
 
+from planewise.early_checks import refuse_no_datalist
 from planewise.errors import InputError
 from planewise.exams.anatomies import anatomy_of_stack
 from planewise.exams.datalist import PATH_KEYS, with_paths
@@ -130,16 +131,7 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
         InputError: there is no such file, or it is not a datalist.
     """
     path = Path(path).expanduser()
-    if path.is_dir():
-        raise InputError(
-            f"{path} is a folder, not a datalist; make one with `planewise index {path} -o {path}.json` and name it with "
-            "--datalist"
-        )
-    if not path.is_file():
-        raise InputError(
-            f"there is no datalist {path}; make one with `planewise index FOLDER -o {path}`, or name another one (in the run "
-            "of a bundle: --datalist)"
-        )
+    refuse_no_datalist(path)
     try:
         return _parse(path.resolve(), path.stat().st_mtime_ns)
     except InputError as error:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from planewise.early_checks import refuse_no_folder
 from planewise.errors import InputError
 from planewise.exams import dicom, mnms2, mrnet
 from planewise.exams.frame import Frame
@@ -106,11 +107,8 @@ def scan_folder(
     Raises:
         InputError: there is no such folder, or it cannot be read.
     """
-    # os.path is used, because the methods of Path raise errors for unknown users and long names
+    refuse_no_folder(folder)
     folder = Path(os.path.expanduser(folder))
-    if not os.path.isdir(folder):
-        what = "is a file" if os.path.isfile(folder) else "does not exist"
-        raise InputError(f"{folder} {what}; name a folder that contains exams")
     started = time.perf_counter()
     scan = Scan(folder=folder)
     paths = []

@@ -24,6 +24,7 @@ import planewise
 from planewise.atomic_write import atomic_write
 from planewise.data import find_inputs
 from planewise.data.readable_items import left_out
+from planewise.early_checks import EXAM, refuse_missing
 from planewise.errors import InputError
 from planewise.evaluation.plan_views import slice_affines
 from planewise.evaluation.why_no_plane import (
@@ -167,10 +168,7 @@ def stacks_in(
         InputError: there is no stack; there are only single slices, which cannot be planned or measured; none of the
             stacks can be a short axis; or ``min_obliquity`` is not an angle.
     """
-    if not path.exists():
-        raise InputError(
-            f"there is no {path}; EXAM must be a folder of DICOM files, a NIfTI volume of the short axis or a datalist"
-        )
+    refuse_missing(path, EXAM)
     limit = SHORT_AXIS_OBLIQUITY if min_obliquity is None else min_obliquity
     if not 0 <= limit <= 90:
         raise InputError(f"--min_obliquity must be an angle from 0 to 90 degrees, got {limit:g}; 0 accepts any stack")
