@@ -17,7 +17,7 @@ from planewise.data import find_inputs, hearts
 from planewise.metrics.heart_volumes import HeartVolumes
 from planewise.metrics.implausible_volumes import Flag
 from planewise.own_exams.heart_bundles import load_stack
-from planewise.own_exams.segment_exams import _content, _rows, _shown_reasons, _summary, segment_exams
+from planewise.own_exams.segment_exams import _content, _rows, _shown_reasons, _summary, _which_phases, segment_exams
 from planewise.preprocessing.exam_name import volume_name
 
 from tests.exams.conftest import write_usual_exam
@@ -144,6 +144,8 @@ def test_the_page(segmented):
     assert {curve["name"]: curve["ml"] for curve in content["curves"]} == {
         name: pytest.approx(ml[name], abs=0.051) for name in ("LV", "RV")
     }
+    assert content["moments"] == ["phase00", "phase25", "phase50", "phase75"]
+    assert "End-diastole is phase50 and end-systole is phase25: the phases in which the LV is largest" in text
     moments = ["phase 1 of 4", "phase 2 of 4, end-systole", "phase 3 of 4, end-diastole", "phase 4 of 4"]
     moments = [f"{moment}, {25 * number} % of the cycle" for number, moment in enumerate(moments)]
     assert [frame["name"] for frame in content["cine"]["frames"]] == moments
@@ -282,3 +284,13 @@ def test_slices_that_are_far_apart_are_a_remark_wherever_volumes_are(tmp_path):
     report = pydicom.dcmread(made.page.parent / "volumes.sr.dcm")
     comments = [element.value for element in report.iterall() if element.keyword == "TextValue"]
     assert comments.count(f"check: {text}") == 6, "each of three structures at end-diastole and at end-systole"
+
+
+def test_the_page_says_which_phases_it_shows_and_where_the_rv_is_smallest():
+    names = ["phase00", "phase33", "phase67"]
+    (note,) = _which_phases(FOUND, names)
+    assert note.startswith("End-diastole is phase33 and end-systole is phase00: ") and "The RV" not in note
+    volumes = {**FOUND.volumes, "RV": [60.0, 120.0, 49.6]}
+    (note,) = _which_phases(replace(FOUND, volumes=volumes), names)
+    assert note.endswith("The RV is smallest in phase67, with 50 ml.")
+    assert _which_phases(FOUND, ["segmentation"]) == []

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import html
 import json
 import re
 import shutil
@@ -232,6 +233,8 @@ def test_a_curve_needs_two_phases_and_numbers(shown):
         return json.loads(re.search(r"<script>const exam = (.*?);</script>", page, re.S)[1])["curves"]
 
     assert curves(LV=[120.04, 60.0]) == [{"name": "LV", "colour": structure_colour(1), "ml": [120.0, 60.0]}]
+    moments = exam_page(dataclasses.replace(shown, curves={"LV": [120.0, 60.0]}, moments=["phase00", "phase50"]))
+    assert '"moments": ["phase00", "phase50"]' in moments
     assert curves(LV=[120.0]) == curves(LV=[120.0, float("nan")]) == []
 
 
@@ -293,6 +296,29 @@ def test_a_browser_draws_it_without_a_network(page, width, tmp_path):
     assert float(re.search(r'data-high="([\d.]+)"', box)[1]) < 30, "the text is on one line"
     assert all(re.search(rf">{letter}</text>", drawn) for letter in "LRPA")
     assert drawn.count("<canvas") >= 1, "the space is drawn"
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on the PATH")
+def test_a_phone_shows_the_whole_table_of_volumes(shown, tmp_path):
+    """In a frame as wide as a phone, 375 pixels, the table does not scroll sideways, even if every number is flagged."""
+    header = ["structure", "end-diastole", "end-systole", "stroke volume", "ejection fraction", "mass"]
+    rows = [[name, "188 ml (!)", "188 ml (!)", "188 ml (!)", "88 % (!)", "188 g (!)"] for name in ("LV", "myocardium")]
+    page = exam_page(dataclasses.replace(shown, tables=[("25 phases", header, rows)]))
+    still = re.sub("<script.*?</script>", "", page, flags=re.DOTALL)
+    measure = "const wide = frame.contentDocument.querySelector('.wide'); document.body.dataset.hidden = "
+    measure += (
+        "wide.scrollWidth - wide.clientWidth; document.body.dataset.width = frame.contentDocument.body.clientWidth;"
+    )
+    file = tmp_path / "phone.html"
+    file.write_text(
+        f'<!doctype html><body><iframe id="frame" width="375" height="800" srcdoc="{html.escape(still)}" '
+        f"onload=\"const frame = document.getElementById('frame'); {measure}\"></iframe></body>"
+    )
+    command = [BROWSER, "--headless=new", "--no-sandbox", f"--user-data-dir={tmp_path / 'profile'}"]
+    command += ["--virtual-time-budget=5000", "--window-size=800,900", "--dump-dom", file.as_uri()]
+    drawn = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
+    body = re.search("<body[^>]*>", drawn)[0]
+    assert 'data-hidden="0"' in body and 300 < int(re.search(r'data-width="(\d+)"', body)[1]) <= 375, body
 
 
 def test_acquired_images_stand_beside_the_planes(shown):

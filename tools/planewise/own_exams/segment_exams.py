@@ -221,6 +221,7 @@ def _segmented(
         surface = None if size is None else body_surface(*size)
         indexed = _indexed(found, surface)
         count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
+        shorts = [name.removeprefix(f"{exam}_") if name != exam else "segmentation" for name in names]
         images = [load_stack(item).image for item in items]
         shown = ShownExam(
             name=exam,
@@ -233,6 +234,8 @@ def _segmented(
             tables=[(count, header, rows), *([(_INDEXED.format(surface), *indexed)] if indexed else [])],
             flags=reasons,
             curves={name: found.volumes[name] for name in VENTRICLES},
+            moments=shorts,
+            notes=_which_phases(found, shorts),
             phases=[
                 (_moment(found, number, items), image.numpy(), mask)
                 for number, (image, mask) in enumerate(zip(images, labels, strict=True))
@@ -248,7 +251,6 @@ def _segmented(
             write_slicer_segmentation(masks / name / f"{name}.seg.nrrd", phase_labels, affine, STRUCTURES)
         for image, name in zip(images, names, strict=True) if is_dicom(items[0]) else ():
             write_nifti(masks / name / f"{name}_image.nii.gz", image.numpy(), image.affine)
-        shorts = [name.removeprefix(f"{exam}_") if name != exam else "segmentation" for name in names]
         make = partial(write_segmentations, output / exam, items, labels, shorts, found, flags, dicom.all_phases)
         refused = dicom.write(exam, output / exam, items[0], make)
         remarks = [line for line in said if line.startswith(f"exam {exam}:")]
@@ -268,6 +270,22 @@ def _moment(found: HeartVolumes, number: int, items: Sequence[Mapping[str, Any]]
     named = {found.end_diastole: "end-diastole", found.end_systole: "end-systole"} if count > 1 else {}
     parts = [f"phase {number + 1} of {count}", named.get(number, ""), phase_in_words(items[number])]
     return ", ".join(filter(None, parts))
+
+
+def _which_phases(found: HeartVolumes, names: Sequence[str]) -> list[str]:
+    """Sentences about the phases that the table shows; none for a single phase."""
+    if len(names) == 1:
+        return []
+    sentences = [
+        f"End-diastole is {names[found.end_diastole]} and end-systole is {names[found.end_systole]}: the phases in which the "
+        "LV is largest and smallest. Both ventricles are measured in these phases, so that their stroke volumes belong to "
+        "the same part of the heartbeat."
+    ]
+    smallest = int(np.argmin(found.volumes["RV"]))
+    if smallest != found.end_systole:
+        volume = text(found.volumes["RV"][smallest], 0, " ml")
+        sentences.append(f"The RV is smallest in {names[smallest]}, with {volume}.")
+    return [" ".join(sentences)]
 
 
 def _in_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -52,7 +52,10 @@ _STYLE = """
 #curve { height: 260px; max-width: 640px; }
 @media (max-width: 700px) { #exam { height: 235vw; } #scroll { margin-left: 0; flex-wrap: wrap; }
   /* a phone scrolls to the remarks in a table's last column; a narrow column would make tall rows */
-  td.text:last-child { min-width: 24em; } }
+  td.text:last-child { min-width: 24em; }
+  /* a table of numbers fits a phone's width */
+  body { padding: .8em .5em; } table:not(:has(.text)) :is(th, td) { padding: .25em .2em; font-size: .75em; }
+  table:not(:has(.text)) td.flagged { white-space: normal; } }
 #slice { flex: 1; min-width: 6em; } #which { white-space: nowrap; } summary { cursor: pointer; }
 #cine svg { width: 100%; max-width: 960px; background: #000; }
 #cine input { vertical-align: middle; width: 14em; max-width: 50%; }
@@ -85,6 +88,7 @@ class ShownExam:
         flags: sentences, without a full stop, that say what is wrong with the flagged numbers.
         notes: sentences below the tables that explain their columns.
         curves: maps each structure to its volume in every phase, ml; drawn if there are two phases or more.
+        moments: name of each phase of the curves, as in the files' names; empty numbers them from 1.
         images: maps each acquired view to its image ``(i, j)`` and its affine; shown next to the planned planes.
         phases: name, image and label map of each phase, like `image` and `labels`; played as a cine.
     """
@@ -100,6 +104,7 @@ class ShownExam:
     flags: Sequence[str] = ()
     notes: Sequence[str] = ()
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    moments: Sequence[str] = ()
     images: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     phases: Sequence[tuple[str, np.ndarray, np.ndarray]] = ()
 
@@ -144,6 +149,7 @@ def exam_page(exam: ShownExam) -> str:
             for name, values in exam.curves.items()
             if len(values) > 1 and np.isfinite(values).all()
         ],
+        "moments": list(exam.moments),
         "cine": cine_of(exam.phases, exam.affines[0, :3, :2].norm(dim=0).tolist(), exam.structures),
         # from the left, the front and above, as hearts are drawn
         "eye": {"x": -0.9, "y": 1.05, "z": 0.5},
