@@ -3,15 +3,16 @@
 import os
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planewise.exams import cardiac
-from planewise.exams.cardiac_scores import heart_clock, is_straight, line_of
-from planewise.exams.cardiac_views import named_organ, named_view
+from planewise.exams import cardiac, cardiac_scores
+from planewise.exams.cardiac_scores import Candidate, heart_clock, is_straight, line_of
+from planewise.exams.cardiac_views import VIEWS, named_organ, named_view
 from planewise.exams.grouping import group_exams
 from planewise.exams.scan import scan_folder
 from planewise.exams.stack import Stack
@@ -338,6 +339,100 @@ def test_names_are_hints(text, view):
 )  # fmt: skip
 def test_other_organs_in_names(text, organ):
     assert named_organ(text) == organ
+
+
+def planes_of(stacks: dict[str, Stack]) -> list[Candidate]:
+    return [
+        Candidate(number, 0, stack.image_centre(stack.slices[0]), stack.normal, None, 20, (), str(number), cine=True)
+        for number, stack in enumerate(stacks.values())
+    ]
+
+
+def test_views_are_weighed_like_a_sum_over_all_assignments():
+    """The slow way: every assignment, every roll of 11 degrees' deviation, and every middle on a grid of 3 mm."""
+    rng = np.random.default_rng(3)
+    step = np.arange(-180.0, 181.0, 3.0)
+    grid = np.stack(np.meshgrid(step, step, indexing="ij"), axis=-1)
+    far = (grid**2).sum(axis=-1)
+    at = 0.95 * np.exp(-far / 2 / 14**2) / 14**2 + 0.05 * np.exp(-far / 2 / 60**2) / 60**2
+    at /= at.sum()
+    rolls = np.arange(-60.0, 61.0, 4.0)
+    weights = np.exp(-((rolls / 11) ** 2) / 2)
+
+    def density(value, deviation):
+        return np.exp(-((value / deviation) ** 2) / 2) / deviation / np.sqrt(2 * np.pi)
+
+    for _ in range(3):
+        stacks, _ = heart(rng, ("4ch", "2ch"), tilt=5, roll=5)
+        sax = stacks.pop("sax")
+        stacks["again"] = turn_and_move(stacks["4ch"], rng, degrees=6, millimetres=8)
+        planes, axis = planes_of(stacks), cardiac.long_axis(sax)
+        terms = []
+        for plane in planes:
+            line = line_of(plane.point, plane.normal, axis, sax.middle)
+            own = {"other": (np.full(len(rolls), 1 / 180), np.full(far.shape, 0.12 / 160 / 90))}
+            for name, view in VIEWS.items():
+                turned = (line.angle - view.angle[0] - rolls + 90) % 180 - 90
+                apart = line.offset - view.offset[0] - grid @ line.across
+                tilted = 2 * density(line.tilt, view.tilt)
+                own[name] = density(turned, view.angle[1]), view.prior * tilted * density(apart, view.offset[1])
+            terms.append(own)
+        scores = {}
+        for names in product(*terms):
+            chosen = [own[name] for own, name in zip(terms, names, strict=True)]
+            repeats = sum(max(names.count(view) - 1, 0) for view in VIEWS)
+            turns, places = (np.prod([each[part] for each in chosen], axis=0) for part in (0, 1))
+            scores[names] = np.exp(-4.0 * repeats) * (turns @ weights) * (places * at).sum()
+        total = sum(scores.values())
+        evidence = cardiac_scores.assign(planes, axis, sax.middle)
+        assert evidence == pytest.approx(np.log(total / scores[("other",) * len(planes)]), abs=0.01)
+        for number, plane in enumerate(planes):
+            wanted = Counter()
+            for names, score in scores.items():
+                wanted[names[number]] += score / total
+            assert plane.posterior == pytest.approx(dict(wanted), abs=2e-3)
+        assert tuple(plane.view for plane in planes) == max(scores, key=scores.get)
+
+
+def test_names_and_single_frames_shift_the_odds():
+    """By a factor of 4, or of 20 if the right ventricle is named; 2ch may also be meant for the right ventricle."""
+    stacks, _ = heart(np.random.default_rng(5), ("2ch",), tilt=5, roll=5)
+    sax = stacks.pop("sax")
+
+    def odds(**values) -> dict[str, float]:
+        (plane,) = planes_of(stacks)
+        for key, value in values.items():
+            setattr(plane, key, value)
+        cardiac_scores.assign([plane], cardiac.long_axis(sax), sax.middle)
+        return {view: share / plane.posterior["other"] for view, share in plane.posterior.items() if share > 0}
+
+    usual = odds()
+    for values, factors in (
+        ({"hint": "2ch"}, {"2ch": 4, "rv2ch": 2}),
+        ({"hint": "rv2ch"}, {"rv2ch": 20}),
+        ({"hint": "sax"}, {}),
+        ({"cine": False}, dict.fromkeys(VIEWS, np.exp(-1))),
+    ):
+        found = odds(**values)
+        shifted = {view: found[view] / usual[view] for view in ("2ch", "rv2ch")}
+        assert shifted == pytest.approx({view: factors.get(view, 1) for view in shifted}, rel=0.03), values
+
+
+def odds_of(count=8, step=10.0, axis=USUAL_AXIS, **look) -> float:
+    """Log-odds that a stack, alone in its exam, is the short axis."""
+    stack = make_stack([axis * step * rank for rank in range(count)], axis, **look)
+    return cardiac._score_stack([stack], 0)[0]
+
+
+def test_each_sign_of_a_short_axis_raises_the_odds():
+    assert odds_of(phases=4) < odds_of(phases=5) == odds_of(phases=30)
+    assert odds_of(gated=False) < odds_of()
+    assert odds_of(text="series 5") == odds_of() < odds_of(text="cine") < odds_of(text="cine sax")
+    assert odds_of(count=3) < odds_of(count=6) < odds_of(count=8) == odds_of(count=12)
+    # slices of a heart are 3.5 to 25 mm apart
+    assert odds_of(step=3.6) == odds_of(step=24.9) == odds_of() > odds_of(step=3.4) == odds_of(step=25.1)
+    nearer, farther = (rotation([0, 0, 1], degrees) @ USUAL_AXIS for degrees in (15, 30))
+    assert odds_of() > odds_of(axis=nearer) > odds_of(axis=farther)
 
 
 def test_a_plane_within_three_degrees_of_a_body_axis_is_straight():
