@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 from planewise.data import (
     expand_volumes,
@@ -195,14 +197,25 @@ def test_volumes_without_an_exam_are_told_apart(volumes):
 
 def test_a_volume_that_cannot_be_opened_passes_as_one_item(tmp_path):
     assert len(expand_volumes([{"image": str(tmp_path / "none.nii.gz"), "exam": "e1"}])) == 1
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5), np.uint8), np.eye(4)), tmp_path / "flat.nii.gz")
+    assert [item["slice"] for item in expand_volumes([{"image": str(tmp_path / "flat.nii.gz"), "exam": "e1"}])] == [0]
 
 
 def test_phases_are_paired_and_masks_take_the_place_of_labels(tmp_path):
     items = [
-        {"image": "i", "label": f"l{phase}", "exam": "e1", "phase": phase, "group": "DCM", "height": 180}
+        {
+            "image": "i",
+            "label": f"l{phase}",
+            "exam": "e1",
+            "phase": phase,
+            "group": "DCM",
+            "height": 180,
+            "patient": "p",
+        }
         for phase in ("ED", "ES")
     ]
-    assert pair_phases(items) == [{"exam": "e1", "group": "DCM", "height": 180, "ed": "lED", "es": "lES"}]
+    own = {"exam": "e1", "group": "DCM", "height": 180, "patient": "p"}
+    assert pair_phases(items) == [{**own, "ed": "lED", "es": "lES"}]
     paired = pair_phases(items, tmp_path)[0]
     assert paired["es"] == str(tmp_path / "e1_ES.nii.gz")
     # a map of label values is for the data set's own masks; predicted masks have our values

@@ -73,6 +73,9 @@ def test_names_of_a_cines_phases_sort_in_time(tmp_path, monkeypatch):
     monkeypatch.setattr("planewise.data.inputs.find_stacks", lambda *_, **__: stacks)
     phases = [item["phase"] for item in find_inputs(tmp_path, phases="all")]
     assert phases[:3] == ["phase00", "phase04", "phase08"] and phases == sorted(phases)
+    single = [InputStack(name, "sax", 0.0, slices, {}, {}, 1.0, None, []) for name in ("7f3a", "8b4c")]
+    monkeypatch.setattr("planewise.data.inputs.find_stacks", lambda *_, **__: single)
+    assert not any("phase" in item for item in find_inputs(tmp_path)), "two exams, not two phases"
 
 
 def test_volumes_whose_results_would_have_one_name(tmp_path):

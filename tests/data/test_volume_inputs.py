@@ -89,6 +89,8 @@ def test_an_enhanced_ct_file(tmp_path, rescale):
     # ITK does not open images of one slice over time, but pydicom does
     timed = write_enhanced_ct(tmp_path / "timed.dcm", values, rescale, gap=0.0)
     assert np.array_equal(np.stack(read_frames(timed), axis=-1), values)
+    two = write_enhanced_ct(tmp_path / "two.dcm", values[..., :2], rescale[:2], gap=0.0)
+    assert len(read_frames(two)) == 2
 
 
 def test_an_enhanced_file_whose_frames_are_scaled_apart(tmp_path):

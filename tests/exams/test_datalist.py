@@ -141,6 +141,16 @@ def test_it_is_written_whole_or_not_at_all(usual_exam, tmp_path, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir() if entry.suffix == ".tmp"] == []
 
 
+def test_the_table_of_folders_stays_unless_it_is_empty(usual_exam, tmp_path):
+    result = index_folder(usual_exam, **TRAIN)
+    path, table = result.write(tmp_path / "list.json"), tmp_path / "list_folders.csv"
+    before = table.read_text()
+    write_datalist(result.datalist, path)
+    assert table.read_text() == before
+    write_datalist(result.datalist, path, {})
+    assert not table.exists()
+
+
 def test_a_datalist_without_its_table_is_not_left(usual_exam, tmp_path):
     result = index_folder(usual_exam)
     (tmp_path / "datalist.json").write_text("{old")

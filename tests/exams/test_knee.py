@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from planewise.errors import InputError
 from planewise.exams import find_stacks, index_folder
-from planewise.exams.knee import MIN_CONFIDENCE, central_slice, right_to_left
+from planewise.exams.knee import MIN_CONFIDENCE, _beyond, _preference, central_slice, right_to_left
+from planewise.exams.knee_contrast import Contrast
 from planewise.exams.knee_planes import named_plane, plane_of_stack
 from pydicom.uid import generate_uid
 
@@ -377,6 +378,23 @@ def test_of_two_axial_stacks_at_the_knee(tmp_path, slices, reason):
     result = index(tmp_path)
     assert series_of(result)["axial"] == "AX_more"
     assert f"2 axial stacks: one is used because {reason}" in only_exam(result)["left_out"]
+
+
+@pytest.mark.parametrize(("place", "distance"), [(0, 0), (16, 0), (17.9, 0), (-1.9, 0), (18.5, 0.5), (-7, 5)])
+def test_a_stack_covers_half_a_gap_beyond_its_outer_slices(place, distance):
+    normal = unit([1, 2, -2])
+    stack = make_stack([4.0 * rank * normal for rank in range(5)], normal)
+    place += min(entry.position for entry in stack.slices)
+    assert _beyond(stack, place * normal) == pytest.approx(distance, abs=1e-6)
+    # a single slice of 8 mm covers 4 mm on each side
+    one = make_stack([[0, 0, 0]], normal)
+    assert _beyond(one, (one.slices[0].position + 5) * normal) == pytest.approx(1, abs=1e-6)
+
+
+def test_small_differences_of_confidence_do_not_decide():
+    stack = make_stack([[0, 0, 0]], [1, 0, 0])
+    keys = [_preference(stack, Contrast(confidence, False, ""))[0] for confidence in (0.96, 0.99, 0.8)]
+    assert keys[0] == keys[1] > keys[2]
 
 
 @given(st.integers(1, 40), st.floats(0.5, 9), st.booleans(), st.integers(0, 1000))

@@ -1,10 +1,16 @@
 """Test that the user's corrections overrule the recognition."""
 
+from pathlib import Path
+
 import pytest
 from planewise.errors import InputError
 from planewise.exams import index_folder
+from planewise.exams.exam import Exam
+from planewise.exams.overrules import _find, stack_names
+from planewise.exams.recognition import FoundView, Recognition
 
 from tests.exams.conftest import write_usual_exam
+from tests.exams.hearts import make_stack
 
 
 @pytest.fixture
@@ -46,6 +52,15 @@ def test_of_a_stack_the_middle_slice_is_meant(tree):
     items = index_folder(tree, split=(1, 0, 0)).datalist["training"]
     (middle,) = {tuple(row[3] for row in item["affine"][:3]) for item in items if item["slice"] == 2}
     assert overruled(tree, "case7:\n  rv2ch: sax\n")["planes"]["rv2ch"]["origin"] == pytest.approx(middle)
+
+
+def test_a_view_that_is_named_means_its_own_slice():
+    stacks = [make_stack([[0, 0, 10 * rank] for rank in range(3)], [0, 0, 1], acquired=number) for number in range(2)]
+    found = Recognition(views={"4ch": FoundView("4ch", 0, 2, 0.9)})
+    exam = Exam("k", "p", Path("/data"), stacks, [], found=found)
+    names = stack_names(stacks, found, "sax")
+    assert names == {"4ch": 0, "other-1": 1}
+    assert [_find(exam, names, name, Path("/data")) for name in names] == [(0, 2), (1, 1)]
 
 
 def test_exams_go_by_their_hash_too(tree):

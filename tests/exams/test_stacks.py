@@ -98,6 +98,17 @@ def test_rounded_headers_stay_together(seed):
     assert len(stack.slices) == 5
 
 
+def test_an_image_between_two_pixel_spacings_joins_the_majority():
+    frames = []
+    for count, factor in ((1, 1.00175), (3, 1.0035), (7, 1.0)):
+        for _ in range(count):
+            one = frame(10.0 * len(frames))
+            affine = np.array(one.affine)
+            affine[:3, :2] *= factor
+            frames.append(replace(one, affine=affine.tolist()))
+    assert sorted(len(stack.slices) for stack in build_stacks(frames)) == [3, 8]
+
+
 def test_planes_that_a_person_tells_apart_stay_apart():
     tilted = rotation([1, 0, 0], 3.0) @ np.array([0, 0, 1.0])
     assert len(build_stacks([frame(), frame(normal=tilted)])) == 2

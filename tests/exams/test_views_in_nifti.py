@@ -208,6 +208,7 @@ def read(room, home, *names: str) -> tuple[list[tuple], dict[str, list[str]]]:
 
 def test_frames_and_cines_of_uk_biobank(tmp_path):
     names = ("sa", "sa_ED", "label_sa_ED", "label_sa_ES", "la_2ch", "la_3ch", "label_la_2ch_ED", "la_4ch", "la_4ch_ED")
+    names += ("seg_sa_ED", "seg4_la_4ch", "label_la_4ch", "notes")
     volumes, skipped = read(ukbb, tmp_path / "1", *names)
     cines = [(f"la_{view}", None, None, view) for view in ("2ch", "3ch")] + [("la_4ch", None, None, "4ch")]
     assert volumes == [("sa_ED", "label_sa_ED", "ED", "sax"), *cines]
@@ -216,6 +217,11 @@ def test_frames_and_cines_of_uk_biobank(tmp_path):
         "labels without their frame next to them (sa_ES.nii.gz)": ["label_sa_ES"],
         "NIfTI cine whose frames are next to it: the frames are used": ["sa"],
         "frame of a NIfTI cine in the same folder: the cine is used": ["la_4ch_ED"],
+        "labels of a whole cine or another grid: only labels of frames are read (label_sa_ED, label_la_4ch_ES)": [
+            "label_la_4ch"
+        ],
+        "mask that a network predicted (seg_..., seg4_...): not a reference": ["seg4_la_4ch", "seg_sa_ED"],
+        "NIfTI file in a folder of UK Biobank style that is not one of its views": ["notes"],
     }
 
 

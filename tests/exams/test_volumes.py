@@ -318,6 +318,14 @@ def test_the_layout_of_nnunet_without_numbers_of_channels(tmp_path):
     assert found == {("a", None, "a.nii.gz"), ("b", "ES", "b_ES.nii.gz"), ("c", None, None)} and not skipped
 
 
+def test_files_that_begin_with_their_folders_name_are_one_patients(tmp_path):
+    for name in ("p1/p1_t1", "p1/p1_t2", "p2/p2_t1", "p2/other", "p3/other"):
+        write(tmp_path / f"{name}.nii.gz")
+    volumes, _ = volumes_of(tmp_path)
+    keys = {f"{volume.folder.name}/{volume.case}": volume.patient_key for volume in volumes}
+    assert keys["p1/p1_t1"] == keys["p1/p1_t2"] and len(set(keys.values())) == 4
+
+
 def test_a_subject_of_bids_is_one_patient(tmp_path):
     for name in (
         "sub-01/anat/sub-01_T1w",
