@@ -18,7 +18,9 @@ from planewise.commands import app
 from planewise.errors import InputError
 from typer.testing import CliRunner
 
+from tests.bundles.conftest import tiny
 from tests.conftest import ROOT
+from tests.packaging.conftest import write_run
 
 BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", (ROOT / "tools/docs/api.md").read_text(), re.S)
 
@@ -126,12 +128,16 @@ def signature_of(function: object) -> dict[str, inspect.Parameter]:
         return {}
 
 
-def test_a_run_brings_its_weights_and_settings():
+def test_a_run_brings_its_weights_and_settings(tmp_path):
     folder = ROOT / "bundles/downstream_cardiac_sax_segmentation"
     shipped = planewise.load_bundle(folder)
     assert shipped.folder == folder and shipped.weights == folder / "models/model.pt" and not shipped.network.training
     for name, value in torch.load(shipped.weights, weights_only=True).items():
         assert torch.allclose(shipped.network.state_dict()[name].float(), value.float()), name
+    name = "downstream_cardiac_sax_segmentation"
+    trained = planewise.load_bundle(name, write_run(name, tmp_path, tiny(name) | {"image_size": 48}))
+    assert trained.config["features"] == tiny(name)["features"] != shipped.config["features"]
+    assert trained.config["image_size"] == 48 and trained.weights.parent.parent == tmp_path
     fresh = planewise.load_bundle("pretext_rotation")
     assert fresh.weights is None and fresh.config["bundle_root"] == str(ROOT / "bundles/pretext_rotation")
 

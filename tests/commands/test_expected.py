@@ -1,11 +1,15 @@
-"""Compare the options of all commands, with their defaults, with a stored list."""
+"""Compare the options of all commands, with their defaults, with a stored list; test that each option reaches the work."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
 from planewise.commands import app
+from planewise.errors import InputError
 from typer.main import get_command
+from typer.testing import CliRunner
 
 
 def test_options_and_their_defaults(assert_expected):
@@ -21,3 +25,151 @@ def test_options_and_their_defaults(assert_expected):
 
     describe("planewise", get_command(app))
     assert_expected("options.txt", "\n".join(lines))
+
+
+#: Command lines with every option, the function that does the work, and the arguments that it must get.
+EVERY_OPTION = [
+    (
+        "index in -o out/list.json --anatomy knee --view sax --contrast any --channels t1,t2 --split 0.5 0.2 0.3 "
+        "--stratify acl --division hash --sections s.csv --all-views --seed 4 --views v.yaml --labels masks "
+        "--classes c.csv --label-map m.yaml --workers 3",
+        "planewise.index",
+        {
+            0: Path("in"), "anatomy": "knee", "view": "sax", "contrast": "any", "channels": "t1,t2", "split": (0.5, 0.2, 0.3),
+            "stratify": "acl", "division": "hash", "sections": Path("s.csv"), "all_views": True, "seed": 4,
+            "views": Path("v.yaml"), "labels_dir": Path("masks"), "classes": Path("c.csv"), "label_map": Path("m.yaml"),
+            "workers": 3,
+        },
+    ),
+    (
+        "inspect d.json --exam 7f --slices 4 -o out/a.png",
+        "planewise.reports.exam_figure.exam_figure",
+        {0: Path("d.json"), 1: "7f", 2: 4},
+    ),
+    (
+        "plan in -o out --weights w --heart h --min_obliquity 3 --phases ed --keep-names --dicom --anonymous --bundles b "
+        "--device cpu",
+        "planewise.own_exams.planning",
+        {
+            0: Path("in"), "weights": Path("w"), "heart": Path("h"), "min_obliquity": 3.0, "phases": "ed", "keep_names": True,
+            "dicom": True, "anonymous": True, "bundles": Path("b"), "device": "cpu",
+        },
+    ),
+    (
+        "segment in -o out --weights w --min_obliquity 3 --keep-names --no-dicom --all-phases --anonymous --bundles b "
+        "--device cpu",
+        "planewise.own_exams.segmenting",
+        {
+            0: Path("in"), "weights": Path("w"), "min_obliquity": 3.0, "keep_names": True, "dicom": False,
+            "all_phases": True, "anonymous": True, "bundles": Path("b"), "device": "cpu",
+        },
+    ),
+    (
+        "segment in.json -o out --weights w --bundles b --device cpu",
+        "planewise.own_exams.segment_datalist",
+        {0: Path("in.json"), 1: Path("out"), "weights": Path("w"), "bundles": Path("b"), "device": "cpu"},
+    ),
+    (
+        "export d.json -o Dataset101_Heart --structures RV,,LV",
+        "planewise.data.nnunet.export_nnunet",
+        {0: Path("d.json"), 1: Path("Dataset101_Heart"), 2: ("RV", "LV")},
+    ),
+    (
+        "report study -o out/a.html --markdown a.md",
+        "planewise.reports.study_report.write_study_report",
+        {0: Path("study"), 1: Path("out/a.html"), 2: Path("a.md")},
+    ),
+    ("report study", "planewise.reports.study_report.write_study_report", {1: Path("study/report/index.html"), 2: None}),
+    (
+        "package b --weights w -o out --scores s.json --data exams --torchscript --zoo --url https://x.org",
+        "planewise.packaging.package_bundle",
+        {
+            0: Path("b"), 1: Path("w"), 2: Path("out"), "scores": Path("s.json"), "data": "exams", "torchscript": True,
+            "zoo_url": "https://x.org",
+        },
+    ),
+    (
+        "check b --weights w -- --sigma 3",
+        "planewise.packaging.check_bundle",
+        {0: Path("b"), 1: Path("w"), 2: ["--sigma", "3"]},
+    ),
+    (
+        "phantom cardiac out --exams 3 --seed 5 --layout dsbcc --size demo --phases 4 --thickness 9 "
+        "--gap 1 --extra-views 0.5 --defect mosaic,truncated --set noise=0,0 --patient-name Doe^Jane "
+        "--birth-date 19470501 --workers 2",
+        "planewise.phantoms.write_exams",
+        {
+            1: Path("out"), 2: 3, 3: 2, "layout": "dsbcc", "seed": 5, "defects": ("mosaic", "truncated"), "extra_views": 0.5,
+            "patient_name": "Doe^Jane", "birth_date": "19470501", "phases": 4, "slices": ((9.0, 1.0),), "noise": (0.0, 0.0),
+        },
+    ),
+    (
+        "phantom knee out --exams 3 --seed 5 --layout fastmri --size demo --defect missing_axial --set noise=0,0 "
+        "--patient-name Doe^Jane --birth-date 19470501 --workers 2",
+        "planewise.phantoms.write_exams",
+        {
+            1: Path("out"), 2: 3, 3: 2, "layout": "fastmri", "seed": 5, "defects": ("missing_axial",),
+            "patient_name": "Doe^Jane", "birth_date": "19470501", "noise": (0.0, 0.0),
+        },
+    ),
+    (
+        "phantom volume out --exams 3 --seed 5 --layout brats --side 20 --defect no_mask --set tumour=0 --workers 2",
+        "planewise.phantoms.write_exams",
+        {1: Path("out"), 2: 3, 3: 2, "layout": "brats", "seed": 5, "side": 20, "tumour": 0, "defects": ("no_mask",)},
+    ),
+    (
+        "phantom photograph out --exams 3 --seed 5 --layout aptos --side 90 --defect tiny --set blur=0,0 --workers 2",
+        "planewise.phantoms.write_exams",
+        {1: Path("out"), 2: 3, 3: 2, "layout": "aptos", "seed": 5, "side": 90, "defects": ("tiny",)},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "function", "wanted"), EVERY_OPTION, ids=lambda value: str(value)[:18])
+def test_every_option_reaches_the_work(words, function, wanted, monkeypatch, tmp_path):
+    given: dict[Any, Any] = {}
+
+    def work(*arguments: Any, **options: Any) -> None:
+        given.update(dict(enumerate(arguments)) | options)
+        raise InputError("nothing is done in a test")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(function, work)
+    outcome = CliRunner().invoke(app, words.split())
+    assert outcome.exit_code == 1 and "nothing is done in a test" in outcome.output, outcome.output
+    if "phantom" in words:
+        recipe = given[0]
+        given |= vars(recipe.population) | vars(recipe)
+    assert {key: given[key] for key in wanted} == wanted
+
+
+def test_the_command_lines_above_have_every_option():
+    lists = {"--help", "--list-defects", "--list-settings"}
+    elsewhere = {"compare"}  # tests/commands/test_compare.py
+
+    def missing(name: str, command: Any) -> set[str]:
+        if subs := getattr(command, "commands", {}):
+            return {each for part, sub in subs.items() for each in missing(f"{name} {part}".strip(), sub)}
+        lines = " ".join(words for words, *_ in EVERY_OPTION if words.startswith(f"{name} ")).split()
+        options = [
+            option for option in command.params if option.opts[0].startswith("-") and option.opts[0] not in lists
+        ]
+        return {
+            f"{name} {option.opts}" for option in options if not {*option.opts, *option.secondary_opts} & set(lines)
+        }
+
+    assert {each for each in missing("", get_command(app)) if each.split()[0] not in elsewhere} == set()
+
+
+def test_at_most_eight_processes_read_headers(monkeypatch, tmp_path):
+    for cores, workers in ((64, 8), (3, 3)):
+        given = {}
+
+        def work(folder: Path, given: dict = given, **options: Any) -> None:
+            given |= options
+            raise InputError("nothing is done in a test")
+
+        monkeypatch.setattr("planewise.commands.index.own_cores", lambda cores=cores: cores)
+        monkeypatch.setattr("planewise.index", work)
+        CliRunner().invoke(app, ["index", str(tmp_path), "-o", str(tmp_path / "list.json")])
+        assert given["workers"] == workers

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import typer
-from planewise.commands.index import _reason_table, _remark, index
+from planewise.commands.index import _label_counts, _reason_table, _remark, _spacing_text, index
 from planewise.exams import index_folder, refusals
 from typer.testing import CliRunner
 
@@ -64,6 +64,33 @@ def test_exams_that_lack_a_view_come_first(tmp_path):
 )
 def test_remarks_name_the_two_likeliest_views_from_a_twentieth_on(stack, remark):
     assert _remark(stack) == remark
+
+
+@pytest.mark.parametrize(
+    ("ends", "text"),
+    [
+        ((9.9, 10.0), "10.0"),
+        ((9.7, 10.0), "10.0 (9.7 to 10.0)"),
+        ((10.0, 12.5), "10.0 (10.0 to 12.5)"),
+    ],
+)
+def test_uneven_distances_are_told_with_their_range(ends, text):
+    assert _spacing_text({"spacing": 10.0, "spacing_range": list(ends)}) == text
+    assert _spacing_text({}) == "-"
+
+
+def test_classes_of_zero_and_one_are_counted_by_section():
+    def items(*values):
+        return [
+            {"exam": f"e{number}", "acl": value, "grade": 2 * value, "age": 40} for number, value in enumerate(values)
+        ]
+
+    lists = {"training": items(1, 0, 0, 0), "validation": items(1, 1), "test": [*items(0), *items(0)]}
+    assert _label_counts(lists) == [
+        "grade 0: 3 training, 0 validation, 1 test.",
+        "grade 2: 1 training, 2 validation, 0 test.",
+        "acl: 1 of 4 training, 2 of 2 validation, 0 of 1 test.",
+    ]
 
 
 def test_a_terminal_does_not_obey_a_file(usual_exam, tmp_path):  # noqa: F811
@@ -139,7 +166,7 @@ def test_exams_and_reasons_beyond_the_table_are_counted(tmp_path, monkeypatch):
     first, *others = sorted(json.loads((tmp_path / "list.json").read_text())["exams"])
     table = outcome.output.partition("... and 3 exams more: see `exams` in the datalist.")[0]
     assert first in table and not any(name in table for name in others), outcome.output
-    text = "".join(map(str, _reason_table({"a reason": ["aa", "bb", "cc"], "another": ["dd"]}).columns[0].cells))
+    text = "".join(map(str, _reason_table({"another": ["dd"], "a reason": ["aa", "bb", "cc"]}).columns[0].cells))
     assert text == "aa and 2 moredd"
 
 

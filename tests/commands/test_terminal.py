@@ -1,13 +1,16 @@
 """Test what commands print if the operating system refuses a file, and if they are interrupted."""
 
+import io
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from planewise.__main__ import main
-from planewise.commands import app
-from planewise.commands.terminal import refusals
+from planewise.commands import app, report
+from planewise.commands.terminal import literal, plain_table, refusals
+from rich.console import Console
 from typer.testing import CliRunner
 
 #: Longer than a file's path may be.
@@ -53,6 +56,28 @@ def test_a_nul_byte_in_a_path_is_refused_in_one_line():
 def test_other_errors_stay_errors(error):
     with pytest.raises(type(error)), refusals("index"):
         raise error
+
+
+def test_control_characters_and_markup_are_shown_and_lines_stay():
+    assert literal("a\nb [red]c[/]\x1b\r\u202e") == "a\nb \\[red]c\\[/]\\x1b\\r\\u202e"
+
+
+def test_a_table_cuts_no_text():
+    console = Console(file=io.StringIO(), width=30)
+    table = plain_table("reasons", ["exam"], ["mm"], ["why"])
+    table.add_row("7f3a09c1d2", "10.0", "x" * 70)
+    console.print(table)
+    assert console.file.getvalue().count("x") == 71 and "…" not in console.file.getvalue()
+
+
+def test_published_rows_of_a_report_are_dim(monkeypatch):
+    rows = [SimpleNamespace(cells=[text], published=text == "paper") for text in ("own", "paper")]
+    shown = []
+    monkeypatch.setattr(report, "Console", lambda **_: SimpleNamespace(print=lambda *what, **_: shown.extend(what)))
+    table = SimpleNamespace(title="scores", header=["method"], rows=rows)
+    monkeypatch.setattr("planewise.reports.study_report.write_study_report", lambda *_: [table])
+    assert CliRunner().invoke(app, ["report", "study"]).exit_code == 0
+    assert [row.style for row in shown[0].rows] == ["", "dim"]
 
 
 def test_ctrl_c_during_the_imports_ends_a_command_in_one_line(tmp_path):

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import planewise
 import pytest
-from planewise.commands.own_exam import _show_archive
+from planewise.commands.own_exam import _show_archive, show_pages
 from planewise.errors import InputError
 from planewise.own_exams.archive import work_through
 from planewise.own_exams.heart_bundles import ExamWork, LeftOut, Summary
@@ -167,6 +168,32 @@ def test_the_terminal_counts_them_and_says_how_long_the_others_take(files, tmp_p
         "2.0 hours",
         "",
     ]
+
+
+def test_without_exams_that_are_left_out_no_table_of_reasons_is_named(files, tmp_path):
+    console = Console(file=io.StringIO(), width=200)
+    _show_archive(Work(files, dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.5)).work, tmp_path / "out", console)
+    assert "3 exams finished, 0 flagged, 0 left out.\n" in console.file.getvalue()
+
+
+@pytest.mark.parametrize(("written", "anonymous"), [(True, False), (True, True), (False, False)])
+def test_an_archive_says_if_its_dicom_files_name_the_patient(written, anonymous, files, tmp_path, capsys):
+    work = Work(files, dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.5))
+    if written:
+        (tmp_path / "out/aaaa").mkdir(parents=True)
+        (tmp_path / "out/aaaa/plan.sr.dcm").touch()
+    show_pages("plan", "planning", lambda: work.work, tmp_path / "out", anonymous)
+    said = "--anonymous leaves the patient out" in capsys.readouterr().out
+    assert said == (written and not anonymous)
+
+
+def test_another_version_of_the_package_makes_everything_again(files, tmp_path, monkeypatch):
+    outcomes = dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.5)
+    work_through(Work(files, outcomes).work, tmp_path / "out", lambda line: None)
+    monkeypatch.setattr(planewise, "__version__", "another")
+    again = Work(files, outcomes)
+    work_through(again.work, tmp_path / "out", lambda line: None)
+    assert again.made == ["aaaa", "bbbb", "cccc"]
 
 
 def test_none_can_be_used(files, tmp_path):

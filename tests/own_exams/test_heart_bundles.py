@@ -75,7 +75,13 @@ def test_what_cannot_be_a_short_axis_costs_itself(tmp_path):
     assert [item["image"] for item in stacks] == [heart["image"]]
     assert set(left_out) == {exam_of(straight), exam_of(leaning)}
     assert [item["image"] for item in stacks_in(tmp_path, straight=True)[0]] == [straight["image"], heart["image"]]
+    # even a small rotation shows that a file has its orientation
+    nearly = volume(tmp_path, "d.nii.gz", 0.5)
+    assert exam_of(nearly) in stacks_in(tmp_path, straight=True)[1]
+    Path(nearly["image"]).unlink()
     assert len(stacks_in(tmp_path, min_obliquity=0)[0]) == 3
+    with pytest.raises(InputError, match="no stack here can be the short axis"):
+        stacks_in(tmp_path, min_obliquity=90)
     # names are kept and passed to the bundle, which would otherwise take other names from the folder
     assert stacks_in(tmp_path, keep_names=True)[0] == [heart | {"exam": "c"}]
     Path(heart["image"]).unlink()

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from planewise.commands.plan import plan
 from planewise.own_exams.plan_exams import (
+    MOST_PHASES,
     OPERATOR_DEG,
     OPERATOR_MM,
     PlannedExam,
@@ -60,6 +62,10 @@ def test_few_phases_stand_for_many():
     shares = [int(item["phase"][5:]) for item in others if item["exam"] == "aa"]
     assert shares == [12, 24, 36, 48, 60, 72, 84] and [item for item in others if item["exam"] == "bb"] == masked[:1]
     assert _by_phase([*cine, *masked, alone], 1) == (first, [])
+
+
+def test_the_help_names_the_most_phases():
+    assert (MOST_PHASES, "at most eight phases" in plan.__doc__) == (8, True)
 
 
 def test_what_all_views_lack_is_said_once():

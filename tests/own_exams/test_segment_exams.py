@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -17,7 +18,16 @@ from planewise.data import find_inputs, hearts
 from planewise.metrics.heart_volumes import HeartVolumes
 from planewise.metrics.implausible_volumes import Flag
 from planewise.own_exams.heart_bundles import load_stack
-from planewise.own_exams.segment_exams import _content, _rows, _shown_reasons, _summary, _which_phases, segment_exams
+from planewise.own_exams.segment_exams import (
+    SegmentedExam,
+    _columns,
+    _content,
+    _rows,
+    _shown_reasons,
+    _summary,
+    _which_phases,
+    segment_exams,
+)
 from planewise.preprocessing.exam_name import volume_name
 
 from tests.exams.conftest import write_usual_exam
@@ -227,6 +237,34 @@ def marked(*flags: Flag) -> set[tuple[str, str]]:
 )
 def test_a_flag_marks_its_own_number_alone(structure, quantity, phase, column):
     assert marked(Flag((structure,), quantity, phase, "odd")) == {(structure, column)}
+
+
+def test_a_single_phase_has_no_end_systole_and_an_unknown_body_no_formula():
+    one = HeartVolumes({"LV": [100.0], "RV": [0.0], "myocardium": [90.0]}, {}, 10.0, 0, 0)
+    values = _summary(SegmentedExam("a", Path(), [], {}, [], ["a"], one, [], [], "", None)).values
+    assert {key for key, value in values.items() if value is None} == {
+        f"{name}_{moment}" for name in ("LV", "RV") for moment in ("end_systole_ml", "ejection_fraction_percent")
+    }
+    content = _content(one, ["a"], [], None)
+    assert content["body_surface_formula"] is content["body_surface_m2"] is content["end_systole"] is None
+
+
+def test_a_ventricle_that_is_missing_has_an_empty_ejection_fraction():
+    found = HeartVolumes({"LV": [40.0, 100.0], "RV": [0.0, 0.0], "myocardium": [80.0, 100.0]}, {}, 10.0, 1, 0)
+    columns = _columns(found, [], [{"exam": "a", "image": "a.nii.gz", "phase": phase} for phase in ("ES", "ED")], None)
+    assert columns["LV_ejection_fraction_percent"] == [60, ""] and columns["RV_ejection_fraction_percent"] == ["", ""]
+    assert columns["moment"] == ["end-systole", "end-diastole"] and not any("m2" in name for name in columns)
+
+
+def test_each_flag_counts_but_equal_texts_are_told_once():
+    flags = [Flag(("LV",), "volume", phase, "odd") for phase in (0, 2, 2)]
+    exam = SegmentedExam("a", Path(), [], {}, [], ["a", "b", "c"], FOUND, flags, [], "", None)
+    assert (_summary(exam).severity, _summary(exam).flags) == (3, ["odd"])
+    assert _shown_reasons(FOUND, flags) == [
+        "odd (end-systole)", "volumes of 1 other phase are flagged too: see volumes.csv"
+    ]  # fmt: skip
+    named = Flag(("LV",), "volume", 1, "the LV fills before end-systole")
+    assert _shown_reasons(FOUND, [named]) == ["the LV fills before end-systole"], "the text itself names the moment"
 
 
 def test_flags_of_other_phases_mark_nothing():

@@ -452,9 +452,11 @@ def test_several_bundles_are_checked_and_zips_ignored(failing, monkeypatch):
 
     monkeypatch.setattr(planewise.packaging, "check_bundle", fake)
     checked = run("check", "dist/a", "dist/b", "dist/b.zip", "dist/c")
+    assert [line for line in checked.output.splitlines() if line.startswith("dist")] == ["dist/a", "dist/b", "dist/c"]
     assert checked.exit_code == bool(failing) and checked.output.count("1 FAIL") == len(failing)
     assert run("check", "dist/a", "--", "--sigmaa", "3").exit_code == ("a" in failing)
     assert asked == [("a", []), ("b", []), ("c", []), ("a", ["--sigmaa", "3"])]
+    assert "dist/a" in run("check", "dist/a", "dist/b").output and "dist/a" not in run("check", "dist/a").output
 
 
 def test_commands_in_a_text():
@@ -506,12 +508,22 @@ def test_documented_commands_are_read(copy, tmp_path):
         (("package", "a", "--zoo"), "--zoo and --url go together"),
         (("package", "a", "--url", "https://x.org"), "--zoo and --url go together"),
         (("check", "a", "b", "--weights", "x"), "belong to one bundle"),
+        (("check", "a.zip", "--weights", "x"), "belong to one bundle"),
         (("check", "a", "b", "--", "--sigma", "3"), "belong to one bundle"),
     ],
 )
 def test_options_that_do_not_go_together(arguments, said):
     refused = run(*arguments)
     assert refused.exit_code == 1 and said in refused.output
+
+
+def test_where_to_upload_large_files_is_said(monkeypatch):
+    made = SimpleNamespace(zip=Path(__file__), folder=Path("dist/a"), large=Path("dist/a_large"))
+    monkeypatch.setattr(planewise.packaging, "package_bundle", lambda *_, **__: made)
+    done = run("package", "a", "--zoo", "--url", "https://x.org/files")
+    size = Path(__file__).stat().st_size / 1e6
+    assert f"Wrote dist/a and {Path(__file__).name} ({size:.1f} MB).\n" in done.output
+    assert "Upload to https://x.org/files: the files in dist/a_large.\n" in done.output
 
 
 def test_the_commands(tmp_path):

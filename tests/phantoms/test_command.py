@@ -28,8 +28,8 @@ def test_writes_and_resumes(run, tmp_path):
     assert result.exit_code == 0 and "1 phantom exams written" in result.output
     header = pydicom.dcmread(next(tmp_path.rglob("sax*/*.dcm")))
     assert header.PixelSpacing == [4, 4] and max(header.Rows, header.Columns) == 64
-    result = run(tmp_path, "--exams", 2, *SMALL)
-    assert "1 phantom exams written" in result.output and "1 were complete already" in result.output
+    result = run(tmp_path, "--exams", 3, *SMALL)
+    assert "2 phantom exams written" in result.output and "1 were complete already" in result.output
     result = run(tmp_path, "--exams", 2, "--seed", 9, *SMALL)
     assert result.exit_code == 1 and "name another folder" in result.output
 
