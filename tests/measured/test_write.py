@@ -6,9 +6,11 @@ import re
 
 import pytest
 import yaml
+from planewise.reports.methods import method_name
 
 from tests.reports.study.studies import write
 from tools.measured import write as measured
+from tools.studies.methods import methods_of, pretrainings_of
 
 RECORD = {
     "pretrain": {"location": {"location": {"mae": 0.11244}}},
@@ -18,6 +20,37 @@ RECORD = {
 
 def test_the_documents_are_as_the_records_say(capsys):
     assert measured.main(["--check"]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("file", sorted(measured.HERE.glob("*.json")), ids=lambda file: file.stem)
+def test_a_record_is_of_the_study_that_its_config_describes(file):
+    """A study whose pretexts, methods, numbers of labelled exams or draws change must be run and recorded again."""
+    record = measured.from_text(file.read_text())
+    config = yaml.safe_load((measured.ROOT / "tools/studies/configs" / file.name).with_suffix(".yaml").read_text())
+    methods = methods_of(config)
+    # the methods and the number of cases of volumes that await their run
+    awaited = {"contrastive_predictive_coding", "supervised_slow", 2} if file.stem == "volumes" else set()
+    pretrainings = list(pretrainings_of(config, methods))
+    assert list(record["pretrain"]) == [name for name in pretrainings if name in record["pretrain"]]
+    assert set(pretrainings) - record["pretrain"].keys() <= awaited
+    # the draws of the main table; those of masks for a diagnosis are fewer, those of a probe are more
+    main = next(title for title in record["tables"] if title.startswith("Paired differences"))
+    draws = {
+        re.match(r"(\d+), (.+?) minus ", name).groups(): len(row["each draw"].split())
+        for title, rows in record["tables"].items()
+        if title == main or (file.stem in ("mask-prior", "volumes") and title.startswith("Paired differences"))
+        for name, row in rows.items()
+    }
+    counts, compared = {int(count) for count, _ in draws}, {method for _, method in draws}
+    assert counts <= set(config["label_counts"]) and set(config["label_counts"]) - counts <= awaited
+    names = {method_name(name): name for name in methods}
+    assert compared <= names.keys()
+    # training from scratch and a random backbone are only baselines
+    left = {name for name in map(names.get, names.keys() - compared) if name not in awaited}
+    assert all(name.startswith("none") or "_none_" in name or "_random_" in name for name in left), left
+    assert min(draws.values()) == len(config["draws"])
+    # a study of a paper's tables has a title for its page, and a time for the list of `tools/demo`
+    assert config["title"] and config["time"]
 
 
 def test_numbers_are_replaced_wherever_the_lines_break():

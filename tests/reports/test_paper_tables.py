@@ -15,6 +15,28 @@ from planewise.reports.paper_tables import (
     TWO_PHASE_AUC,
 )
 
+#: For each table: its numbers, their sum, and the sum of each number times its position, from 1. Each number was looked up in
+#: the text of its paper.
+SUMS = [
+    ("Zhang 2024, Table 2, DSBCC", 10, 5.5012, 35.413),
+    ("Zhang 2024, Table 2, fastMRI", 10, 5.4943, 35.149),
+    ("Zhang 2024, Table 4, ACDC", 464, 208.355, 48909.339),
+    ("Bai 2019, Table 1, UK Biobank", 40, 16.916, 351.118),
+    ("Bai 2019, Table 2, UK Biobank", 40, 18.166, 366.437),
+    ("Zhang 2024, Table 4, ACDC", 464, 2991.94, 619083.636),
+    ("Zhang 2024, Table 3, ACDC", 70, 59.156, 2074.802),
+    ("Zhang 2024, Table 5, MRNet", 60, 39.681, 1185.656),
+    ("Nakashima 2022, Table 1, ACDC", 8, 5.633, 26.76),
+    ("Nakashima 2022, Table 1, ICM", 8, 6.886, 31.7),
+    ("Nakashima 2022, Table 1, AMYL", 8, 5.251, 24.271),
+    ("Nakashima 2022, Table 2, ACDC", 8, 6.751, 30.948),
+    ("Nakashima 2022, Table 2, ICM", 8, 6.949, 31.799),
+    ("Nakashima 2022, Table 2, AMYL", 8, 5.179, 23.802),
+    ("Nakashima 2022, Table 3, ACDC", 8, 6.776, 30.489),
+    ("Nakashima 2022, Table 3, ICM", 8, 7.105, 32.113),
+    ("Nakashima 2022, Table 3, AMYL", 8, 5.514, 25.006),
+    ("Taleb 2020, Table 1, BraTS 2018", 48, 3992.05, 97992.35),
+]
 METHODS = {
     "none", "slice_order", "jigsaw", "models_genesis", "sax_position", "simclr", "byol", "masked_autoencoder",
     "location", "orientation", "multitask",
@@ -41,6 +63,24 @@ def test_the_mean_is_that_of_the_structures(tables):
         for count, row in counts.items():
             mean = sum(row[name][0] for name in STRUCTURES[1:]) / 3
             assert (method, count) in odd or row["mean"][0] == pytest.approx(mean, abs=0.0018, rel=0)
+
+
+def test_no_number_of_any_table_changes_its_value_or_its_place():
+    score_tables = (paper_tables.LOCATION, SEGMENTATION_DICE, SEGMENTATION_ASSD, {"": DIAGNOSIS_AUC}, {"": INJURY_AUC})
+    groups = (*score_tables, TWO_PHASE_AUC, {"": (paper_tables.TUMOUR_DICE,)})
+    tables = [table for group in groups for found in group.values() for table in found]
+    assert [f"{table.paper.name}, {table.table}" for table in tables] == [row[0] for row in SUMS]
+    for table, (name, count, total, by_place) in zip(tables, SUMS, strict=True):
+        found = _numbers(table.values)
+        assert (len(found), sum(found)) == (count, pytest.approx(total, abs=4e-5)), name
+        assert sum(place * number for place, number in enumerate(found, 1)) == pytest.approx(by_place, abs=6e-4), name
+
+
+def _numbers(values) -> list[float]:
+    """The numbers of a table in the order of its rows."""
+    if isinstance(values, dict):
+        return [number for entry in values.values() for number in _numbers(entry)]
+    return list(values) if isinstance(values, tuple) else [values]
 
 
 def test_numbers_read_off_the_paper():
