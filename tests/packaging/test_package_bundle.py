@@ -67,6 +67,7 @@ def test_the_runs_settings_are_in_both_configs_and_nothing_of_where_it_ran(run, 
     assert checked.returncode == 0
     with zipfile.ZipFile(done.zip) as zip_file:
         entries = {entry.filename: zip_file.read(entry) for entry in zip_file.infolist()}
+        assert zip_file.namelist() == sorted(zip_file.namelist())
         assert {entry.date_time for entry in zip_file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert {(entry.create_system, entry.external_attr >> 16) for entry in zip_file.infolist()} == {(3, 0o100644)}
     assert entries == {
