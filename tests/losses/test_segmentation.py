@@ -35,6 +35,16 @@ def test_cross_entropy_and_l1_on_the_convolutions_weights(reduction):
     )
 
 
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_convolutions_of_any_number_of_axes_are_penalised(axes):
+    kinds = [getattr(nn, f"{kind}{axes}d") for kind in ("Conv", "ConvTranspose")]
+    network = nn.Sequential(*(kind(2, 3, 2) if kind is kinds[0] else kind(3, 2, 2) for kind in kinds))
+    loss = SegmentationLoss(network, l1=1)
+    loss(torch.randn(1, 2, *[3] * axes), torch.zeros(1, 1, *[3] * axes))
+    weights = torch.cat([layer.weight.flatten() for layer in network])
+    assert float(logged_terms(loss)["l1"]) == pytest.approx(float(weights.abs().mean()))
+
+
 def test_a_gpu_sums_all_weights_at_once():
     """The GPU's method is run on a CPU, where gradients can be inspected."""
     weights = [torch.randn(shape, requires_grad=True) for shape in ((4, 3, 3, 3), (2, 4), (7,))]

@@ -8,6 +8,7 @@ import pydicom
 import pytest
 import torch
 from planewise.errors import InputError
+from planewise.exams.reserved import PREDICTED
 from planewise.geometry import angle_between_planes, plane_from_affine
 from planewise.preprocessing import LoadSliced, LoadStackd
 
@@ -72,6 +73,20 @@ def test_a_spacing_that_disagrees_shows_at_the_far_corners(axis, apart, tmp_path
     listed[axis, axis] += 0.01
     with pytest.raises(InputError, match=rf"differ by {apart} mm at a corner of the image"):
         LoadSliced("image")({"image": tmp_path / "v.nii.gz", "affine": listed})
+
+
+def test_slices_of_a_predicted_mask_are_those_of_the_same_number(tmp_path):
+    """A mask has a single spacing, so in a stack with a gap, its slices lie elsewhere than the images'."""
+    nibabel.save(
+        nibabel.Nifti1Image(np.ones((4, 5, 3), np.uint8), np.diag([1.5, 1.5, 8.0, 1.0])), tmp_path / "m.nii.gz"
+    )
+    listed = np.diag([1.5, 1.5, 8.0, 1.0])
+    listed[2, 3] = 24.0
+    item = {"label": tmp_path / "m.nii.gz", "label_frame": 2, "affine": listed, "exam": "7f3a"}
+    with pytest.raises(InputError, match=r"exam 7f3a, label: the geometries .* differ by 8\.0 mm"):
+        LoadSliced("label")(item)
+    predicted = LoadSliced("label")(item | {"label_origin": PREDICTED})["label"]
+    assert np.array_equal(predicted.affine, listed)
 
 
 def test_a_file_that_was_written_again_is_read_again(tmp_path):
