@@ -25,6 +25,11 @@ def test_the_network_gives_scikit_learns_probabilities(forest, data):
     features = data[0].astype(np.float32)
     expected = forest.predict_proba(features)
     assert np.abs(net(torch.from_numpy(features)).numpy() - expected).max() < 1e-6
+    trees = [tree.tree_ for tree in forest.estimators_]
+    least = {"max_nodes": max(tree.node_count for tree in trees), "max_depth": max(tree.max_depth for tree in trees)}
+    tight = ForestNet(10, 5, num_trees=30, **least)
+    tight.copy_forest(forest)
+    assert torch.equal(tight(torch.from_numpy(features)), net(torch.from_numpy(features)))
     scripted = torch.jit.script(net)
     assert torch.equal(scripted(torch.from_numpy(features)), net(torch.from_numpy(features)))
 

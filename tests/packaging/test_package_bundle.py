@@ -22,6 +22,7 @@ from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.configs import with_values
 from planewise.packaging.model_card import END, Provenance, with_commands, with_provenance
+from planewise.packaging.package_bundle import _provenance
 from planewise.packaging.run import Run, flat_scores
 from planewise.packaging.weights import check_weights, strip_script
 
@@ -404,6 +405,15 @@ def test_commands_of_a_package_name_what_its_inference_takes(inference, given):
     assert f"run --config_file configs/inference.yaml {given} --output_dir out\n" in card
     assert 'pip install "monai==1" "torch==2" "numpy==3" "itk==4"\n' in card and "```bash\nexport\n```" in card
     assert card.endswith(f"### From the repository\n{END}\n\nolder\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "text"), [("ours", "phantoms: ours"), ("Phantoms, ours", "Phantoms, ours"), (None, "phantoms: nine exams")]
+)
+def test_weights_of_phantoms_are_said_to_be(data, text, tmp_path):
+    record = {"weights_sha256": "", "phantoms": {}, "scores": {"dice": 0.5}, "data": "nine exams"}
+    found = _provenance(tmp_path / "model.pt", Run(tmp_path, tmp_path / "model.pt", {}, record), None, data)
+    assert (found.data, found.measured_on, found.scores) == (text, f"section test of {text}", {"dice": 0.5})
 
 
 def test_scores_become_one_level():
