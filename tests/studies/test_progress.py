@@ -99,7 +99,11 @@ FAILED = [
         ("exit status 1", "planewise: early\n" + "step\n" * 9 + "KeyError: 'x'\n", ["step"] * 7 + ["KeyError: 'x'"]),
         ("exit status 137", "INFO epoch 1\n", ["INFO epoch 1", "the system often kills a job because memory ran"]),
         ("exit status 137", "\n", ["the system often kills a job because memory ran"]),
-        ("died with <Signals.SIGKILL: 9>", "INFO epoch 1\n", ["INFO epoch 1", "the system often kills a job because memory ran"]),
+        (
+            "died with <Signals.SIGKILL: 9>",
+            "INFO epoch 1\n",
+            ["INFO epoch 1", "the system often kills a job because memory ran"],
+        ),
         ("exit status 1", None, ["(no log: No such file"]),
     ],
 )
