@@ -41,6 +41,16 @@ def test_a_column_is_a_number_of_labelled_exams(study):
     assert len(rows) == 2 + 15
 
 
+def test_own_images_have_no_columns_and_no_words_for_the_papers_rows(study):
+    tables, page = tables_of(classification, study)
+    said = "its rows show the combined gain"
+    assert said in page.html("")
+    tables, page = tables_of(classification, study_folder(study.path, anatomy="knee", published=False))
+    # study_report leaves out the paper's rows
+    assert tables["Mean AUC, by the number of labelled exams"][0] == ["method", "16", "80"]
+    assert said not in page.html("")
+
+
 def test_tasks_and_draws_are_counted_apart(study):
     tables, _ = tables_of(classification, study)
     assert tables["AUC of each task"] == [

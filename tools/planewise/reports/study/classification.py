@@ -20,11 +20,16 @@ def add(page: Page, study: StudyFolder) -> None:
         return
     tasks = list(runs.any["auc"])
     found = ", ".join(f"{number} {task}" for task, number in runs.any["positives"].items())
+    published = study.config.get("published", True)
     start = (
         "As in the paper, pretexts and fine-tunings start from ImageNet weights, except those from scratch."
         if study.config.get("imagenet")
-        else "Here pretexts start from random weights. The paper's pretexts start from ImageNet weights, so its rows show "
-        "the combined gain of pretext and ImageNet weights."
+        else "Here pretexts start from random weights."
+        + published
+        * (
+            " The paper's pretexts start from ImageNet weights, so its rows show the combined gain of pretext and ImageNet "
+            "weights."
+        )
     )
     page.add(
         "<h2>Classification from few labels (Table 5)</h2><p>{} test exams: {}. The "
@@ -35,7 +40,9 @@ def add(page: Page, study: StudyFolder) -> None:
         found,
     )
     auc = runs.values(lambda content: content["macro_auc"])
-    counts, methods = paper_tables.whole(paper_tables.INJURY_AUC, runs.counts, study.methods)
+    counts, methods = runs.counts, study.methods
+    if published:
+        counts, methods = paper_tables.whole(paper_tables.INJURY_AUC, counts, methods)
     rows = [row for method in methods for row in _mean_rows(auc, method, method in study.methods, counts)]
     page.table("Mean AUC, by the number of labelled exams", ["method", *counts], rows)
     add_budgets(page, study)

@@ -8,13 +8,13 @@ from planewise.reports.study.page import Page, Row
 
 
 def add(page: Page, study: StudyFolder) -> None:
-    rows, slices = [], 0
+    rows, scored = [], False
     for name in study.pretexts:
         content = read_json(study.path / "pretrain" / name / "test" / "metrics.json") or {}
         # older runs have no probe
         if probe := content.get("probe"):
             location = probe["location"]
-            slices += probe["slices"]
+            scored |= location["mae"] is not None
             rows.append(
                 Row.of(
                     method_name(name),
@@ -24,7 +24,8 @@ def add(page: Page, study: StudyFolder) -> None:
                     f"{probe['slices']} of {probe['exams']}",
                 )
             )
-    if not slices:  # there is no probe, or the exams' slices have no location, as in ACDC
+    # there is no probe, or the exams' slices have no location, as in ACDC, or a single exam has no other to learn from
+    if not scored:
         return
     page.add(
         "<h2>Slice location from frozen features, before any fine-tuning</h2><p>Every pretext gets "
