@@ -239,6 +239,21 @@ def test_all_methods_have_one_network(lists, tmp_path):
     assert paper["overrides"] == {"pretrain": {"amp": True}, "finetune": {"amp": True}}
 
 
+def test_a_class_cannot_be_learned_from_one_exam(tmp_path, monkeypatch):
+    def study(training, counts=None):
+        exams = [{"image": "x", "patient": f"p{number}", "acl": 0} for number in range(training)]
+        content = {"planewise": {"anatomy": "knee"}, "training": exams, "validation": exams[:1], "test": exams[:1]}
+        (tmp_path / "knees.json").write_text(json.dumps(content))
+        return compare.study_of(*[tmp_path / "knees.json"] * 2, tmp_path, ["simclr"], counts)
+
+    monkeypatch.setattr(compare, "fitting", lambda *_: ["simclr"])
+    assert study(20)["label_counts"] == [4, 16] and study(3)["label_counts"] == [3]
+    with pytest.raises(InputError, match="--counts 1: .* give 2 to 3, because 1 exam cannot differ in class"):
+        study(3, [1])
+    with pytest.raises(InputError, match="1 labelled training exam, but a class can be learned only from at least 2"):
+        study(1)
+
+
 def test_the_pretexts_can_be_made_shorter(lists, tmp_path):
     assert compare.study_of(*lists, tmp_path, pretext_steps=500)["pretext_steps"] == 500
     assert "pretext_steps" not in compare.study_of(*lists, tmp_path)

@@ -37,6 +37,8 @@ _LABELS = {
     "photograph": ("grade",),
     "volume": ("label",),
 }
+#: Anatomies whose exams have a class, and the least number of exams of which two may differ in it.
+_CLASSES = {"knee": 2, "photograph": 2}
 #: The option that gives an exam its labels, by anatomy, with an example.
 _LABELS_FROM = {
     "cardiac": ("the folder of their masks (NIfTI, named after the images)", "--labels /data/masks"),
@@ -286,7 +288,8 @@ def study_of(
         unlabelled, labelled: datalists.
         out: folder of the study's results.
         pretexts: names; None takes the first three that fit, and ``["all"]`` takes all that fit.
-        counts: numbers of labelled exams; None takes 1, 4, 16 and so on, up to the number of exams.
+        counts: numbers of labelled exams; None takes 1, 4, 16 and so on, up to the number of exams. Exams that have a class
+            begin with 4, because nothing can be learned from one class.
         draws: number of times that the labelled exams are drawn.
         size: ``"demo"``, a small network for a laptop, or ``"paper"``.
         device: ``"cpu"`` or ``"cuda:0"``.
@@ -335,10 +338,17 @@ def study_of(
             f"choose among {', '.join(suited)}"
         )
     most = have["training"]
-    numbers = sorted(set(counts)) if counts else [4**power for power in range(8) if 4**power <= most]
-    if too_many := [number for number in numbers if not 1 <= number <= most]:
+    least = _CLASSES.get(anatomy, 1)
+    if most < least:
         raise InputError(
-            f"--counts {too_many[0]}: {labelled} has {count_of(most, 'labelled training exam')}; give 1 to {most}"
+            f"{labelled} has {count_of(most, 'labelled training exam')}, but a class can be learned only from at least "
+            f"{least}; label more exams"
+        )
+    numbers = sorted(set(counts)) if counts else [4**power for power in range(8) if least <= 4**power <= most] or [most]
+    if odd := [number for number in numbers if not least <= number <= most]:
+        why = f", because {count_of(least - 1, 'exam')} cannot differ in class" if odd[0] == least - 1 > 0 else ""
+        raise InputError(
+            f"--counts {odd[0]}: {labelled} has {count_of(most, 'labelled training exam')}; give {least} to {most}{why}"
         )
     methods: dict[str, Any] = {"none": None}
     given = study.get("overrides") or {}

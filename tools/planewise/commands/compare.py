@@ -37,7 +37,10 @@ def compare(
     ] = None,
     counts: Annotated[
         str | None,
-        typer.Option(help="Numbers of labelled exams, such as 1,4. Default: 1, 4, 16 ...", show_default=False),
+        typer.Option(
+            help="Numbers of labelled exams, such as 1,4. Default: 1, 4, 16 ...; without 1 for knees and photographs.",
+            show_default=False,
+        ),
     ] = None,
     draws: Annotated[
         int, typer.Option(min=1, help="How many times the labelled exams are drawn. One draw gives no verdict.")
