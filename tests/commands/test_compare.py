@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import planewise
 import pytest
@@ -194,6 +196,36 @@ def test_forgotten_labels_can_be_given_in_a_second_try(folders, tmp_path):
     ]
     outcome = CliRunner().invoke(app, words)
     assert outcome.exit_code == 1 and "labelled.json is a datalist, so --labels has no effect" in outcome.output
+
+
+def test_labels_and_classes_are_those_of_the_labelled_folder(folders, tmp_path, monkeypatch):
+    asked = []
+
+    def indexed(folder, out, name, **options):
+        asked.append((folder.name, name, options["anatomy"], options.get("labels_dir"), options.get("classes")))
+        if name == "labelled":
+            raise InputError("enough")
+
+    monkeypatch.setattr(compare, "indexed", indexed)
+    words = ["compare", str(folders / "pacs"), str(folders / "acdc"), "-o", str(tmp_path), "--anatomy", "knee"]
+    outcome = CliRunner().invoke(app, [*words, "--labels", "masks", "--classes", "c.csv"])
+    assert outcome.exit_code == 1 and "enough" in outcome.output
+    assert asked == [
+        ("pacs", "unlabelled", "knee", None, None),
+        ("acdc", "labelled", "knee", Path("masks"), Path("c.csv")),
+    ]
+
+
+def test_the_estimate_knows_how_many_trainings_run_side_by_side(lists, tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(
+        command.subprocess, "run", lambda words, **_: ran.append(words) or SimpleNamespace(returncode=1)
+    )
+    monkeypatch.setattr(compare, "side_by_side", lambda study: "3")
+    words = ["compare", *map(str, lists), "-o", str(tmp_path), "--counts", "1", "--draws", "1"]
+    outcome = CliRunner().invoke(app, words)
+    assert outcome.exit_code == 1 and "the study cannot run; see above" in outcome.output, outcome.output
+    assert ran[0][1:] == ["-m", "tools.studies.estimate", str(tmp_path / "study.yaml"), "--measure", "--gpus", "3"]
 
 
 def test_pretexts_that_need_planes_are_left_out_where_there_are_none(lists, tmp_path):
