@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import nibabel
 import planewise
 import pytest
 import yaml
@@ -74,10 +75,15 @@ def test_the_cache_of_the_images_needs_room_too(lists, tmp_path, monkeypatch):
     disk.
     """
     study = compare.study_of(*lists, tmp_path, ["jigsaw", "simclr"], [1], 1)
-    slices = [sum(len(json.loads(file.read_text())[section]) for section in SECTIONS) for file in lists]
+    slices = sum(len(json.loads(lists[0].read_text())[section]) for section in SECTIONS)
     needed = compare.cache_needed(study, tmp_path / "study.yaml")
     side = compare._config("pretext_jigsaw", study, "pretrain")["image_size"]
-    assert slices[0] > 100 and needed >= 2 * 2 * side**2 * slices[0] / 1e9
+    target = compare._config(study["target"]["bundle"], study, "finetune")["image_size"]
+    # two pretexts at two bytes a pixel, and the task at two bytes and one for the mask
+    files = [item["image"] for section in SECTIONS for item in json.loads(lists[1].read_text())[section]]
+    labelled = sum(nibabel.load(lists[1].parent / file).shape[2] for file in files)
+    size = 2 * 2 * side**2 * slices + 3 * target**2 * labelled
+    assert slices > 100 and needed == pytest.approx(size / 1e9)
     weights = compare.disk_needed(study, compare.trainings(study))
     monkeypatch.delenv("PLANEWISE_CACHE", raising=False)
     monkeypatch.setattr(compare, "free", lambda folder: weights + needed / 2)
@@ -159,6 +165,18 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
 def test_without_an_answer_it_names_the_option_for_scripts(folders):
     outcome = asked(folders, "--no-measure", answer="")
     assert outcome.exit_code == 1 and "nothing was started; add --yes to start without asking" in outcome.output
+
+
+@pytest.mark.parametrize("anatomy", sorted(compare.TEMPLATES))
+def test_an_anatomys_labels_are_asked_for_by_the_option_that_gives_them(anatomy):
+    """Masks come from a folder, and numbers from a table with a column of their name."""
+    keys, (words, example) = compare._LABELS[anatomy], compare._LABELS_FROM[anatomy]
+    noun, option = {"label": ("masks", "--labels"), "grade": ("grades", "--classes")}.get(
+        keys[0], ("findings", "--classes")
+    )
+    assert noun in words and example.startswith(f"{option} /" if option == "--labels" else f"{option} {noun}.csv")
+    target = ROOT / "bundles" / compare.template_of(anatomy)["target"]["bundle"] / "configs/train.yaml"
+    assert noun != "findings" or set(keys) == set(yaml.safe_load(target.read_text())["tasks"])
 
 
 def test_forgotten_labels_can_be_given_in_a_second_try(folders, tmp_path):
