@@ -148,6 +148,9 @@ def test_the_transformers_schedule(phantoms, tmp_path):
     optimizer, schedule = (parser.get_parsed_content(name) for name in ("optimizer", "lr_scheduler"))
     decaying, others = optimizer.param_groups
     assert (decaying["weight_decay"], others["weight_decay"]) == (0.05, 0) and decaying["betas"] == (0.9, 0.95)
+    # matrices decay, biases and factors of normalisations do not
+    assert {values.ndim > 1 for values in decaying["params"]} == {True}
+    assert {values.ndim for values in others["params"]} == {1}
     network = parser.get_parsed_content("network")
     trained = [values for values in network.parameters() if values.requires_grad]
     assert len(decaying["params"]) + len(others["params"]) == len(trained)

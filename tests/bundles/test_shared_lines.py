@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterator
 from pydoc import locate
 from typing import Any
 
+import planewise
 import pytest
+import torch
 import yaml
 from monai.bundle import ConfigComponent, ConfigParser
 from monai.transforms import Randomizable, RandomizableTrait
 from planewise.errors import refusal
+from torch import nn
+from torch.optim import SGD
 
 from tests.bundles.conftest import BUNDLES, RELEASED, TRAINED
 from tests.conftest import ROOT
@@ -410,6 +414,77 @@ def test_a_setting_is_computed_as_in_another_bundle():
     )
 
 
+#: Texts, switches and lists of names in these files that only one bundle has.
+TEXTS: dict[str, dict[str, dict[str, Any]]] = {
+    "downstream_brain_tumour_segmentation": {"inference.yaml": {"channels": ["t1", "t1ce", "t2", "flair"]}},
+    "downstream_cardiac_disease_classification": {"inference.yaml": {"device": "cpu", "masks": None}},
+    "downstream_cardiac_two_phase_classification": {
+        "inference.yaml": {
+            "class_key": "group",
+            "images": "full",
+            "mask_crop": False,
+            "num_workers": None,
+            "standardize": True,
+        },
+    },
+    "downstream_knee_injury_classification": {
+        "inference.yaml": {"tasks": ["abnormal", "acl", "meniscus"]},
+        "probe.yaml": {"score_name": "mean AUC", "score": "$planewise.metrics.mean_auc"},
+    },
+    "downstream_retinopathy_grading": {
+        "inference.yaml": {"grades": ["none", "mild", "moderate", "severe", "proliferative"]},
+        "probe.yaml": {"score_name": "kappa", "score": "$planewise.metrics.grade_kappa"},
+    },
+    "pretext_cardiac_lax_position": {"inference.yaml": {"ends": ["L", "SP"]}},
+    "pretext_cardiac_location": {"inference.yaml": {"mapping": "linear"}},
+    "pretext_cardiac_multitask": {"inference.yaml": {"phase_plans": None}},
+    "pretext_cardiac_sax_position": {
+        "inference.yaml": {"ends": ["L", "AS"]},
+        "knee_demo.yaml": {"missing_planes": "mask"},
+    },
+    "pretext_knee_location": {"inference.yaml": {"mapping": "sine"}},
+    "pretext_slice_order": {"inference.yaml": {"start": "basal"}},
+}
+
+
+def test_a_text_is_like_another_bundles():
+    """Defaults such as a section, and switches of demo sizes."""
+    bundles: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    found: dict[str, dict[str, dict[str, Any]]] = defaultdict(lambda: defaultdict(dict))
+    rows = []
+    for name in RELEASED:
+        for file in set(files(name)) & {"evaluate.yaml", "inference.yaml", "demo.yaml", "knee_demo.yaml", "probe.yaml"}:
+            content = read(name, file)
+            inner = {key: content["probe"][key] for key in ("score", "score_name")} if file == "probe.yaml" else {}
+            for key, value in (content | inner).items():
+                texts = value if isinstance(value, list) else [value]
+                if (
+                    texts
+                    and all(text is None or isinstance(text, bool | str) for text in texts)
+                    and (key in inner or not re.search(r"[$@]", str(value)))
+                ):
+                    rows.append((name, file, key, value))
+                    bundles[file, key, str(value)].add(name)
+    for name, file, key, value in rows:
+        if len(bundles[file, key, str(value)]) == 1:
+            found[name][file][key] = value
+    assert found == TEXTS, "correct it if it is a slip; otherwise add it to TEXTS"
+
+
+def test_demos_of_heart_segmentation_end_their_cycle_with_the_training():
+    settings = {"max_epochs": 5, "train": {"dataloader": [0] * 7}}
+    for view in ("sax", "lax"):
+        demo = read(f"downstream_cardiac_{view}_segmentation", "demo.yaml")
+        weights = [{"params": [nn.Parameter(torch.zeros(1))], "lr": rate} for rate in (0.3, 0.1)]
+        parser = ConfigParser(settings | {"lr_scheduler": demo["lr_scheduler"], "optimizer": SGD(weights)})
+        schedule = parser.get_parsed_content("lr_scheduler")
+        assert schedule.total_steps == 35 and not demo["lr_epoch_level"]
+        assert [group["max_lr"] for group in schedule.optimizer.param_groups] == [0.3, 0.1]
+        # the pretext that continues has the demo's size, too
+        folder = f"$@bundle_root + '/../pretext_cardiac_{view}_position/configs"
+        assert demo["pretext_config"] == [f"{folder}/{file}.yaml'" for file in ("train", "demo")]
+
+
 #: Bundles that are trained by one recipe, a paper's or that of the comparison, and the settings in which they differ.
 RECIPES = [
     ({f"pretext_cardiac_{task}" for task in ("location", "multitask", "orientation")}, set()),
@@ -616,6 +691,13 @@ def test_runs_of_several_processes_differ_in_their_network_alone():
         assert network["network"] == read(name)["train"]["trainer"]["network"]
         found.append(config | {"train#trainer#network": network | {"network": None}})
     assert all(config == found[0] for config in found)
+
+
+def test_a_config_may_name_every_room_after_importing_planewise():
+    """The tests import all rooms, so that a room that `planewise` does not find by itself would go unnoticed."""
+    texts = "".join((folder / file).read_text() for name, folder in CONFIGS.items() for file in files(name))
+    named = set(re.findall(r"\bplanewise\.([a-z_]+)\.\w", texts))
+    assert len(named) > 7 and named <= set(planewise._ROOMS)
 
 
 @pytest.mark.parametrize("file", ["configs/logging.conf", "LICENSE"])
