@@ -27,8 +27,15 @@ def test_a_defect_is_registered_under_its_functions_name():
     assert table == {"nothing": Defect("nothing is wrong", nothing)}
 
 
-@pytest.mark.parametrize(("name", "folder"), [("7", "Mustermann_Erika_19540317"), ("Doe^Jane", "Doe_Jane_19540317")])
-def test_identity_names_folders_of_broken_files_too(name, folder):
+@pytest.mark.parametrize(
+    ("name", "born", "folder"),
+    [
+        ("7", "", "Mustermann_Erika_19540317"),
+        ("Doe^Jane", "", "Doe_Jane_19540317"),
+        ("Doe^Jane", "19700102", "Doe_Jane_19700102"),
+    ],
+)
+def test_identity_names_folders_of_broken_files_too(name, born, folder):
     broken = DicomFile(PurePosixPath("study/1.dcm"), content=b"")
-    (file,) = plant_identity([broken], Identity(name, "3-7"), "Herz")
+    (file,) = plant_identity([broken], Identity(name, "3-7", born), "Herz")
     assert file.path == PurePosixPath(folder) / "study/1.dcm"
