@@ -134,6 +134,9 @@ def test_every_option_reaches_the_work(words, function, wanted, monkeypatch, tmp
         raise InputError("nothing is done in a test")
 
     monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    Path("in.json").write_text("{}")
+    Path("d.json").write_text("{}")
     monkeypatch.setattr(function, work)
     outcome = CliRunner().invoke(app, words.split())
     assert outcome.exit_code == 1 and "nothing is done in a test" in outcome.output, outcome.output

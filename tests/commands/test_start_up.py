@@ -111,12 +111,12 @@ def test_a_line_says_at_once_that_work_begins(tmp_path):
     write_usual_exam(tmp_path / "exam")
     command = [sys.executable, "-m", "planewise", "index", tmp_path / "exam", "-o", tmp_path / "list.json"]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.stderr.startswith(f"Looking for exams in {tmp_path / 'exam'} ...\n"), done.stderr
+    assert done.stderr.startswith("Looking for exams ...\n"), done.stderr
     for name in ("plan", "segment"):
         (tmp_path / "empty").mkdir(exist_ok=True)
         outcome = CliRunner().invoke(app, [name, str(tmp_path / "empty"), "-o", str(tmp_path / "out")])
         assert outcome.exit_code == 1
-        assert outcome.output.startswith(f"Looking for exams in {tmp_path / 'empty'} ...\n"), outcome.output
+        assert outcome.output.startswith("Looking for exams ...\n"), outcome.output
 
 
 def test_version():

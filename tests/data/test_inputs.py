@@ -61,10 +61,11 @@ def test_slices_of_a_datalist_come_in_their_order(tmp_path):
     found = find_inputs(tmp_path / "list.json", phases="all")
     assert [names(item) for item in found] == [[f"{rank}_{phase}" for rank in range(3)] for phase in range(3)]
     assert [item["phase"] for item in found] == ["phase00", "phase33", "phase67"]
-    # a slice lacks a phase, so only two phases are complete
+    # a slice that lacks a phase contributes its nearest one
     items = [item for item in items if item["image"] != "1_2.dcm"]
     (tmp_path / "list.json").write_text(json.dumps({"test": items}))
-    assert len(find_inputs(tmp_path / "list.json", phases="all")) == 2
+    *whole, last = find_inputs(tmp_path / "list.json", phases="all")
+    assert len(whole) == 2 and names(last) == ["0_2", "1_1", "2_2"]
 
 
 def test_names_of_a_cines_phases_sort_in_time(tmp_path, monkeypatch):

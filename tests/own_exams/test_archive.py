@@ -182,7 +182,7 @@ def test_an_archive_says_if_its_dicom_files_name_the_patient(written, anonymous,
     if written:
         (tmp_path / "out/aaaa").mkdir(parents=True)
         (tmp_path / "out/aaaa/plan.sr.dcm").touch()
-    show_pages("plan", "planning", lambda: work.work, tmp_path / "out", anonymous)
+    show_pages("plan", "planning", tmp_path, lambda: work.work, tmp_path / "out", anonymous)
     said = "--anonymous leaves the patient out" in capsys.readouterr().out
     assert said == (written and not anonymous)
 

@@ -154,7 +154,7 @@ def index(
     console = Console()
     with refusals("index"):
         refuse_no_folder(folder)
-        begin(f"Looking for exams in {folder}")
+        begin("Looking for exams")
         from planewise.exams.datalist import (  # imported late, so that --help does not wait for torch
             check_output,
             folders_table,

@@ -79,7 +79,7 @@ def show_pages(
     with refusals(command):
         refuse_missing(exam, EXAM)
         refuse_unwritable(output)
-        begin(f"Looking for exams in {exam}")
+        begin("Looking for exams")
         with console.status(f"{doing}: looking for exams"):
             work = find()
         output = output.resolve()
