@@ -24,6 +24,7 @@ from planewise.text_files import read_json, read_yaml
 
 from tools.benchmarks import training_cost
 from tools.studies.estimate import sections
+from tools.studies.label_counts import wrong_count
 from tools.studies.pretext_bundles import bundle_of, overlays_of, pretexts_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -347,9 +348,7 @@ def study_of(
     numbers = sorted(set(counts)) if counts else [4**power for power in range(8) if least <= 4**power <= most] or [most]
     if odd := [number for number in numbers if not least <= number <= most]:
         why = f", because {count_of(least - 1, 'exam')} cannot differ in class" if odd[0] == least - 1 > 0 else ""
-        raise InputError(
-            f"--counts {odd[0]}: {labelled} has {count_of(most, 'labelled training exam')}; give {least} to {most}{why}"
-        )
+        raise InputError(f"{wrong_count('--counts', odd[0], labelled, most, least)}{why}")
     methods: dict[str, Any] = {"none": None}
     given = study.get("overrides") or {}
     # a template has null for settings that were introduced after it was measured

@@ -45,6 +45,7 @@ from functools import cache
 from pathlib import Path
 
 import yaml
+from label_counts import refuse_too_many
 from methods import ONE_PER_FINDING, PREDICTED, datalist_kind, left_out, methods_of, pretrainings_of, starts_of
 from planewise.errors import InputError
 from planewise.exams.words import did_you_mean, nearest
@@ -108,6 +109,8 @@ PRETEXT_STEPS = config.get("pretext_steps")
 if PRETEXT_STEPS is not None and not (str(PRETEXT_STEPS).isdecimal() and int(PRETEXT_STEPS)):
     raise WorkflowError(f"pretext_steps must be a whole number, at least 1, got {PRETEXT_STEPS}")
 TARGET = config["target"]
+# a cross-validation divides the training and validation exams again
+FOLDS = "--fold " in TARGET.get("arguments", "")
 DIAGNOSIS = config.get("diagnose") or {"bundle": None, "draws": []}
 # what plans views: a pretext of the study, or a bundle with the weights that ship with it
 PLANNER = config.get("plan")
@@ -228,6 +231,15 @@ def misspelt(kind, given, name, method):
 
     paths = [path for path in configs_of(kind, name, method) if read_config(path)]
     return unknown_overrides(odd, ConfigParser.load_config_files(paths))
+
+
+def refuse_too_many_labels():
+    """Stop if `label_counts` asks for more exams than the datalist has; one that is not there yet is checked once it is."""
+    if COUNTS and Path(datalist("labelled")).is_file():
+        try:
+            refuse_too_many(COUNTS, Path(datalist("labelled")), FOLDS)
+        except InputError as error:
+            raise WorkflowError(f"{error}. Correct the study's config") from None
 
 
 def refuse_misspelt_overrides():
@@ -471,6 +483,14 @@ def refuse_other_settings():
         )
 
 
+def counted(kind, output):
+    """The rest of a command line that indexes exams: it stops if there are too few labelled ones for `label_counts`."""
+    if kind == "unlabelled" or not COUNTS:
+        return ""
+    script = shlex.quote(f"{workflow.basedir}/label_counts.py")
+    return f" && {PYTHON} {script} {output} {' '.join(map(str, COUNTS))}{' --folds' if FOLDS else ''}"
+
+
 def pretrainings(awaited):
     """Regular expression of the pretrainings that fine-tunings wait for, or of the others; of no name if there are none."""
     return "|".join(name for name in PRETRAININGS if (name in STARTS.values()) == awaited) or "(?!)"
@@ -498,6 +518,7 @@ for name, method in METHODS.items():
 # a job of its own process has been checked already
 if workflow.is_main_process:
     refuse_misspelt_overrides()
+    refuse_too_many_labels()
 refuse_other_settings()
 
 
@@ -537,12 +558,13 @@ rule index:
         OUT / "{kind}.json",
     params:
         settings=lambda wildcards: config.get("index", {}).get(wildcards.kind, ""),
+        then=lambda wildcards, output: counted(wildcards.kind, output),
     resources:
         **resources("index"),
     log:
         OUT / "logs" / "index_{kind}.log",
     shell:
-        PLANEWISE + " index {OUT}/{wildcards.kind} -o {output} --anatomy {ANATOMY} {VIEW} {params.settings} > {log} 2>&1"
+        "(" + PLANEWISE + " index {OUT}/{wildcards.kind} -o {output} --anatomy {ANATOMY} {VIEW} {params.settings}{params.then}) > {log} 2>&1"
 
 
 rule inspect:
