@@ -60,6 +60,14 @@ def test_a_long_first_epoch_tells_once_how_long_the_training_takes(tmp_path, cap
     assert paces == ["step 2 of 4: 15.0 s per step, so the training takes another 2 minutes, not counting validation"]
 
 
+def test_after_the_last_step_no_time_is_left_to_announce(tmp_path, caplog, monkeypatch):
+    clock = iter([0, 5, 10, 15, 30, *range(40, 100)])
+    monkeypatch.setattr("planewise.engines.history.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with caplog.at_level(logging.INFO):
+        run(tmp_path, epochs=1)
+    assert "per step" not in caplog.text and "epoch 1 of 1" in caplog.text
+
+
 def test_an_epoch_is_a_line_of_the_log(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         run(tmp_path)

@@ -88,10 +88,12 @@ class HistoryHandler:
             return
         self._reports_pace = False
         done = state.iteration - (state.epoch - 1) * state.epoch_length
-        left = passed / done * (state.max_epochs * state.epoch_length - state.iteration)
+        steps_left = state.max_epochs * state.epoch_length - state.iteration
+        if not steps_left:
+            return
         logger.info(
             "step %d of %d: %.1f s per step, so the training takes another %s, not counting validation",
-            *(done, state.epoch_length, passed / done, duration(left)),
+            *(done, state.epoch_length, passed / done, duration(passed / done * steps_left)),
         )
 
     def _write(self, engine: Engine) -> None:
