@@ -9,7 +9,7 @@ import pytest
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 from planewise.errors import InputError
-from planewise.packaging.configs import as_json, for_a_bundle, names_in, with_score, with_values
+from planewise.packaging.configs import as_json, for_a_bundle, names_in, with_score, with_values, without_shipped_score
 
 from tests.bundles.conftest import BUNDLES
 from tests.conftest import ROOT
@@ -66,6 +66,14 @@ def test_the_sentence_on_scores_changes_and_nothing_else():
     assert len(first) <= 120 and with_score(changed, words) == changed
     with pytest.raises(InputError, match="has no line `# Score on phantoms`"):
         with_score(rest, words)
+
+
+def test_the_score_of_other_weights_is_left_out():
+    rest = "#\n# For research.\nimports: []\n"
+    shipped = "# Of a task.\n# Score on phantoms (a): with the\n# weights that ship, 0.9.\n"
+    assert without_shipped_score(shipped + rest) == f"# Of a task.\n# Scores of these weights: docs/README.md.\n{rest}"
+    recipe = "# Score on phantoms (the README's commands): 0.9.\n"
+    assert without_shipped_score(recipe + rest) == recipe + rest and without_shipped_score(rest) == rest
 
 
 def test_a_config_for_a_bundle_names_its_own_code():

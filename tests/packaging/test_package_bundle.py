@@ -48,6 +48,7 @@ def test_the_runs_settings_are_in_both_configs_and_nothing_of_where_it_ran(run, 
         kept = ("output_dir", "datalist", "device", "batch_size", "max_epochs", "weights", "seed")
         assert {key: after[key] for key in kept if key in after} == {key: before[key] for key in kept if key in before}
         assert text.count("#") >= (source(NAME) / "configs" / file).read_text().count("#")
+        assert "with the weights that ship" not in text, "the score is that of other weights"
     metadata = json.loads((done.folder / "configs/metadata.json").read_text())
     assert metadata["eval_metrics"] == {
         "measured_on": "section validation of nothing at all",

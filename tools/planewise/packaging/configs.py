@@ -95,6 +95,14 @@ def with_score(text: str, score: str) -> str:
     return changed
 
 
+def without_shipped_score(text: str) -> str:
+    """The config for other weights than the bundle's own: its opening comment refers to the model card for their scores."""
+    found = _SCORE.search(text)
+    if not found or "the weights that ship" not in re.sub(r"\n# ", " ", found[0]):
+        return text
+    return f"{text[: found.start()]}# Scores of these weights: docs/README.md.\n{text[found.end() :]}"
+
+
 def with_overlay(text: str, values: Mapping[str, Any]) -> str:
     """The config with new values of some of its top-level keys; keys that it lacks are added before its network."""
     top = _top_level(text)

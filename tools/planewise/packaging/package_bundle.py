@@ -23,7 +23,7 @@ from planewise.networks import read_weights, weights_path
 from planewise.own_names import OURS, THEIRS
 from planewise.packaging import archive
 from planewise.packaging.bundle import Bundle, check_metadata, without_noise
-from planewise.packaging.configs import TWINS, as_json, for_a_bundle, with_values
+from planewise.packaging.configs import TWINS, as_json, for_a_bundle, with_values, without_shipped_score
 from planewise.packaging.model_card import Provenance, with_commands, with_provenance, with_training_data
 from planewise.packaging.network_overlays import bundle_of_run
 from planewise.packaging.onnx_options import onnx_options
@@ -202,6 +202,8 @@ def _write_files(
     texts = {name: with_values(text, changed.get(name, {})) for name, text in source.texts.items()}
     if "demo.yaml" in texts and not _fits_the_weights(source.config("demo.yaml"), source, changed):
         del texts["demo.yaml"]
+    if provenance.run is None or not provenance.run.ships:
+        texts = {name: without_shipped_score(text) for name, text in texts.items()}
     for name, text in texts.items():
         own = for_a_bundle(text)
         (built / "configs" / name).write_text(own)
