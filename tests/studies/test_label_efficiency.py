@@ -719,6 +719,20 @@ def test_the_demo_runs_the_study_that_comes_next_once_the_first_has_its_page(dem
     assert studies("one") == ["one", "two"] and studies("two") == ["two"]
 
 
+def test_only_a_study_that_had_started_is_said_to_keep_its_work(demo_folder):
+    python = demo_folder / ".venv/bin/python"
+    python.write_text("#!/usr/bin/env bash\n[[ $* == *progress.py* ]] && exec cat\nexit 1\n")
+
+    def said() -> str:
+        done = subprocess.run([demo_folder / "tools/demo", "one"], capture_output=True, text=True)
+        assert done.returncode == 1
+        return done.stderr
+
+    assert "kept" not in said() and "run the same command again" in said()
+    (demo_folder / "work/one/logs").mkdir(parents=True)
+    assert "Finished work is kept, and the logs are in work/one/logs" in said()
+
+
 @pytest.mark.parametrize("accounting", [True, False])
 def test_a_cluster_without_accounting_is_asked_for_its_queue(accounting, demo_folder):
     """The executor asks sacct about its jobs, and waits forever if sacct gives no answer."""
