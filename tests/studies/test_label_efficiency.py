@@ -640,6 +640,7 @@ def test_a_misspelt_override_is_refused_before_anything_starts(tmp_path):
             {"mine": {"overlay": "wide.yaml"}},
             "mine needs wide.yaml, which downstream_knee_injury_classification",
         ),
+        ({"mine": {"overlay": "./wide.yaml"}}, "/wide.yaml, which does not exist"),
     ],
 )
 def test_a_method_that_cannot_be_run_is_said_at_once(methods, message, tmp_path):

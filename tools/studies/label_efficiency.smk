@@ -508,7 +508,8 @@ for name, method in METHODS.items():
     for kind, trained in trainings.items():
         for overlay in overlays(method, kind):
             if not (BUNDLES / trained / "configs" / overlay).is_file():
-                raise WorkflowError(f"methods: {name} needs {overlay}, which {trained} does not have; add it to its configs")
+                absent = "does not exist" if "/" in overlay else f"{trained} does not have; add it to its configs"
+                raise WorkflowError(f"methods: {name} needs {overlay}, which {absent}")
     if method.has_two_tasks and "auxiliary_task" not in target_config():
         raise WorkflowError(f"methods: {name} goes on learning its pretext, which {TARGET['bundle']} cannot")
     if method.networks and "tasks" not in target_config():
