@@ -331,7 +331,7 @@ def test_it_refuses_before_anything_starts(folders, words, said, monkeypatch, tm
 @pytest.mark.parametrize(
     ("labelled", "words", "said"),
     [
-        ("acdc", ["--pretexts", "multitusk"], "there is no pretext multitusk"),
+        ("acdc", ["--pretexts", "multitusk"], "there is no pretext multitusk (did you mean multitask?); choose"),
         ("acdc", ["--anatomy", "toe"], "--anatomy toe: choose cardiac, knee, photograph, volume"),
         ("nowhere", [], "nowhere; name a datalist, or a folder"),
     ],

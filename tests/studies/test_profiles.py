@@ -39,12 +39,14 @@ def test_table_4_with_twelve_pretexts_on_one_machine(tmp_path):
 
 
 def test_a_misspelt_pretext_fails_the_dry_run_with_the_names_there_are(tmp_path):
+    # of the two words, the one in `pretexts` is wrong
     config = paper_study("table3_table4.yaml", tmp_path) | compared(["orientation", "locatoin"])
+    config |= {"methods": ["none", "orientation", "location"]}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(config | {"out": str(tmp_path / "out")}))
     process = snakemake(tmp_path / "study.yaml", "--dry-run", cwd=tmp_path)
     text = process.communicate(timeout=120)[0]
     assert process.returncode != 0
-    assert "there is no bundle pretext_cardiac_locatoin in" in text
+    assert "locatoin (did you mean location?): there is no bundle pretext_cardiac_locatoin in" in text
     assert re.search(
         r"the pretexts of this anatomy are byol, .*, location, .*, sax_position, .*: name one of these", text
     )

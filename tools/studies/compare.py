@@ -18,7 +18,7 @@ from planewise.data import gather_stacks, load_datalist, read_datalist
 from planewise.early_checks import IMAGES, refuse_missing
 from planewise.errors import InputError, causes
 from planewise.exams.split import SECTIONS, split_stratified
-from planewise.exams.words import count_of, listed
+from planewise.exams.words import count_of, did_you_mean, listed, nearest
 from planewise.preprocessing import LoadVolumed
 from planewise.text_files import read_json, read_yaml
 
@@ -95,7 +95,8 @@ def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | 
     for one in TEMPLATES:
         known |= set(pretexts_of(template_of(one)["pretext_bundle"], BUNDLES))
     if unknown := [name for name in pretexts or () if name not in known]:
-        raise InputError(f"--pretexts: there is no pretext {listed(unknown)}; choose among {', '.join(sorted(known))}")
+        spelt = listed(f"{name}{did_you_mean(nearest(name, sorted(known)))}" for name in unknown)
+        raise InputError(f"--pretexts: there is no pretext {spelt}; choose among {', '.join(sorted(known))}")
 
 
 def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:

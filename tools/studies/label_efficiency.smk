@@ -118,6 +118,24 @@ SHIPPED_PLANNER = PLANNER["bundle"] if isinstance(PLANNER, dict) else None
 DEVICE = str(config.get("device", "cpu"))
 IMAGENET = [str(Path(config["imagenet"]).expanduser().resolve())] if config.get("imagenet") else []
 
+
+def pretext_bundle(pretext):
+    return bundle_of(pretext, config["pretext_bundle"], BUNDLES, config.get("pretext_bundles"))
+
+
+def refuse_absent_bundles(named):
+    """Stop if there is no bundle of a name; `named` has the word of the study's config for each bundle."""
+    if absent := {name: word for name, word in named.items() if not (BUNDLES / name / "configs" / "train.yaml").is_file()}:
+        known = pretexts_of(config["pretext_bundle"], BUNDLES)
+        words = [f"{word}{did_you_mean(nearest(word, known))}" for name, word in absent.items() if word != name]
+        raise WorkflowError(
+            f"{', '.join(words)}{': ' if words else ''}there is no bundle {', '.join(absent)} in {BUNDLES}; the pretexts of this "
+            f"anatomy are {', '.join(known)}: name one of these, or leave it out of `pretexts`"
+        )
+
+
+# before the methods, which would be refused in place of a misspelt pretext
+refuse_absent_bundles({pretext_bundle(pretext): pretext for pretext in PRETEXTS})
 try:
     METHODS = methods_of(config)
     LEFT_OUT = left_out(config)
@@ -304,10 +322,6 @@ def datalist(kind):
     kind = datalist_kind(config, kind)
     given = (config.get("datalists") or {}).get(kind)
     return str(Path(given).resolve()) if given else str(OUT / f"{kind}.json")
-
-
-def pretext_bundle(pretext):
-    return bundle_of(pretext, config["pretext_bundle"], BUNDLES, config.get("pretext_bundles"))
 
 
 def overlays(method, kind):
@@ -498,11 +512,7 @@ def pretrainings(awaited):
 
 TRAINED = [pretext_bundle(method.pretext) for method in PRETRAININGS.values()]
 TRAINED += [TARGET["bundle"], DIAGNOSIS["bundle"] or TARGET["bundle"]]
-if absent := [name for name in dict.fromkeys(TRAINED) if not (BUNDLES / name / "configs" / "train.yaml").is_file()]:
-    raise WorkflowError(
-        f"there is no bundle {', '.join(absent)} in {BUNDLES}; the pretexts of this anatomy are "
-        f"{', '.join(pretexts_of(config['pretext_bundle'], BUNDLES))}: name one of these, or leave it out of `pretexts`"
-    )
+refuse_absent_bundles({name: name for name in TRAINED})
 for name, method in METHODS.items():
     trainings = {"finetune": TARGET["bundle"]} | ({"pretrain": pretext_bundle(method.pretext)} if method.pretrains else {})
     for kind, trained in trainings.items():
