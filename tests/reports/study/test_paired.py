@@ -88,6 +88,17 @@ def test_one_draw_has_no_interval_and_measures_nothing():
     assert "<img" in page.html("")
 
 
+def test_more_draws_narrow_an_interval_only_where_there_is_one():
+    def lead(scores):
+        page = Page()
+        paired.add_paired(page, scores, "mean Dice", lead=True)
+        return page.html("")
+
+    one = lead({("none", 1): {0: 0.4}, ("multitask", 1): {0: 0.7}})
+    assert "narrow the interval" not in one and "A single draw has no interval" in one
+    assert "narrow the interval" in lead(SCORES)
+
+
 AGAIN = "Another seed: differences in mean Dice"
 
 

@@ -148,11 +148,13 @@ def _add_verdicts(
         if words:
             lines.append(f"<li>{count_of(count, 'labelled exam')}: {html.escape('; '.join(words), quote=False)}</li>")
     if lines:
-        page.lead(
-            f"<p>Gain in {name} over training from scratch, mean over the draws. A method is better or worse if the 95 % "
-            "interval of its gain excludes zero; otherwise the draws are inconclusive, and more draws would narrow "
-            f"the interval.</p><ul>{''.join(lines)}</ul>"
+        said = (
+            ", mean over the draws. A method is better or worse if the 95 % interval of its gain excludes zero; otherwise "
+            "the draws are inconclusive, and more draws would narrow the interval."
+            if any(difference.is_measured for one, difference in found.items() if one.other == "none")
+            else ". A single draw has no interval, so there is no verdict; several draws give one."
         )
+        page.lead(f"<p>Gain in {name} over training from scratch{said}</p><ul>{''.join(lines)}</ul>")
 
 
 def add_differences(
