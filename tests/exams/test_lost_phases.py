@@ -8,7 +8,7 @@ import pydicom
 import pytest
 from planewise.data import find_inputs
 from planewise.exams import find_stacks, index_folder
-from planewise.exams.stacks import build_stacks
+from planewise.exams.stacks import build_stacks, still
 
 from tests.exams.conftest import write_flawed
 from tests.exams.test_stacks import frame
@@ -80,6 +80,17 @@ def test_a_loss_that_nothing_decides_is_reported():
     (stack,) = build_stacks(list(frames.values()))
     assert [entry.missing for entry in stack.slices] == [()] * 4
     assert stack.lost_phases == ["slice 3 lacks a phase (of 5: neither trigger times nor image numbers say which)"]
+
+
+@pytest.mark.parametrize("cycle", [PHASES, 0])
+def test_most_slices_may_lack_a_phase(cycle):
+    """The header decides. Without it, a slice could have been acquired with more phases, so the exam gets a note."""
+    frames = cine(cycle=cycle)
+    gone = {(0, 1), (1, 2), (2, 3)}
+    (stack,) = build_stacks([one for place, one in frames.items() if place not in gone])
+    assert [entry.missing for entry in stack.slices] == ([(1,), (2,), (3,), ()] if cycle else [()] * 4)
+    assert stack.notes == ([] if cycle else ["slices have 4 to 5 phases: are files missing?"])
+    assert not any("phases" in note for note in still(stack).notes)
 
 
 @pytest.mark.parametrize("cycle", [4, 0])

@@ -26,7 +26,7 @@ def mark_lost_phases(slices: Sequence[Slice]) -> list[Slice]:
     differs between breath-holds. Without trigger times, the images' numbers decide. If nothing decides, ``missing`` stays
     empty. A slice whose header says that it has no further phases lacks none.
     """
-    usual = usual_count(len(entry.phases) for entry in slices)
+    usual = _cycle(slices)
     whole = [entry.phases for entry in slices if len(entry.phases) == usual]
     used: dict[str, set[int]] = defaultdict(set)
     for entry in slices:
@@ -43,6 +43,19 @@ def usual_count(counts: Iterable[int]) -> int:
     """The most common number of phases of a slice; the largest if several numbers are equally common."""
     found = Counter(counts)
     return max(found, key=lambda count: (found[count], count))
+
+
+def may_lack_phases(slices: Sequence[Slice]) -> bool:
+    """Whether a slice has fewer phases than another one, and nothing says why."""
+    most = max(len(entry.phases) for entry in slices)
+    return any(len(entry.phases) < most and not entry.lost and not _is_complete(entry.phases) for entry in slices)
+
+
+def _cycle(slices: Sequence[Slice]) -> int:
+    """The number of phases that most headers promise, if a slice has as many; otherwise the most common number."""
+    counts = [len(entry.phases) for entry in slices]
+    promised = usual_count(entry.phases[0].cycle or len(entry.phases) for entry in slices)
+    return promised if promised in counts else usual_count(counts)
 
 
 def _is_complete(phases: Sequence[Frame]) -> bool:

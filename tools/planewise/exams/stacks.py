@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from planewise.exams.frame import Frame
-from planewise.exams.lost_phases import mark_lost_phases
+from planewise.exams.lost_phases import mark_lost_phases, may_lack_phases
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.words import count_of
 
@@ -223,7 +223,7 @@ def still(stack: Stack) -> Stack:
         for frame in [max(entry.phases, key=lambda frame: (frame.acquired, frame.instance))]
     ]
     count = "1 slice position has" if several == 1 else f"{several} slice positions have"
-    notes = [note for note in stack.notes if not note.startswith("trigger times")]
+    notes = [note for note in stack.notes if not note.startswith(("trigger times", "slices have"))]
     return replace(stack, slices=slices, notes=[*notes, f"{count} several images in one series: the last is used"])
 
 
@@ -262,6 +262,9 @@ def _stack(frames: list[Frame]) -> Stack:
             "trigger times; is the first one right?"
         )
     slices = mark_lost_phases(slices)
+    if may_lack_phases(slices):
+        counts = [len(entry.phases) + entry.lost for entry in slices]
+        notes.append(f"slices have {min(counts)} to {max(counts)} phases: are files missing?")
     used = [frame for entry in slices for frame in entry.phases]
     return Stack(
         slices=slices,
