@@ -98,6 +98,14 @@ def test_results_that_cannot_be_written_are_refused_in_plain_words(command, tmp_
     assert (outcome.exit_code, outcome.output) == (1, why)
 
 
+@pytest.mark.parametrize("command", ["plan", "segment", "inspect", "compare"])
+def test_the_home_of_an_unknown_user_is_refused_in_one_line(command, tmp_path):
+    words = [command, "~nobodyatall/exams", *([str(tmp_path)] if command == "compare" else []), "-o", str(tmp_path / "out")]
+    outcome = CliRunner(env={"COLUMNS": "300"}).invoke(app, words)
+    assert outcome.exit_code == 1
+    assert outcome.output.startswith(f"planewise {command}: there is no ") and outcome.output.count("\n") == 1
+
+
 def test_a_folder_that_can_be_written_is_not_left_behind(tmp_path):
     refuse_unwritable(tmp_path / "new/folder")
     assert list(tmp_path.iterdir()) == []

@@ -16,6 +16,11 @@ EXAM = "EXAM must be a folder of DICOM files, a NIfTI volume of the short axis o
 IMAGES = "name a datalist, or a folder that contains exams"
 
 
+def _expanded(path: Path) -> Path:
+    """The path with the home folder instead of ``~``; Path.expanduser raises an error for an unknown user."""
+    return Path(os.path.expanduser(path))
+
+
 def refuse_missing(path: Path, wanted: str) -> None:
     """Raise `InputError` if a path does not exist.
 
@@ -23,7 +28,7 @@ def refuse_missing(path: Path, wanted: str) -> None:
         path: the path.
         wanted: what it must be, in words.
     """
-    if not path.expanduser().exists():
+    if not _expanded(path).exists():
         raise InputError(f"there is no {path}; {wanted}")
 
 
@@ -38,7 +43,7 @@ def refuse_no_folder(folder: str | Path) -> None:
 
 def refuse_no_datalist(path: Path) -> None:
     """Raise `InputError` if a datalist does not exist, or is a folder."""
-    path = path.expanduser()
+    path = _expanded(path)
     if path.is_dir():
         raise InputError(
             f"{path} is a folder, not a datalist; make one with `planewise index {path} -o {path}.json` and name it with "
