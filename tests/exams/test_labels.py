@@ -372,6 +372,18 @@ def test_views_that_a_person_names_are_those_of_4ch(tmp_path, stack):
         assert all(("sax" in item["planes"]) == (stack is not None) for item in items)
 
 
+def test_a_fitting_exam_is_looked_for_a_few_times_only(tree, tmp_path):
+    """Each search compares a mask with every exam, so a folder of masks that do not fit would take hours."""
+    affine, shape = stack_affine(index_folder(tree))
+    other = {"PatientID": "P-8", "StudyInstanceUID": "1.2.8", "FrameOfReferenceUID": "1.3.8"}
+    write_usual_exam(tree / "case8", slices=3, spacing=12.0, **other)
+    for number in range(1, 6):
+        write_mask(tmp_path / f"labels/case8_frame{number:02d}.nii.gz", affine, shape)
+    reasons = dict(index_folder(tree, labels_dir=tmp_path / "labels").unmatched)
+    assert len(reasons) == 5
+    assert sum("was the file renamed?" in reason for reason in reasons.values()) == 3
+
+
 def test_a_mask_that_fits_another_exam_says_which(tree, tmp_path):
     affine, shape = stack_affine(index_folder(tree))
     (name,) = index_folder(tree).datalist["exams"]

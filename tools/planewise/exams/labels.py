@@ -25,6 +25,9 @@ from planewise.exams.words import is_text, listed
 
 #: Largest value of a mask: caches store masks as 8-bit numbers, which would wrap around.
 LARGEST_LABEL = 255
+#: Number of masks that do not fit the exam of their name for which a fitting exam is looked for: each of these masks is
+#: compared with every exam, which takes minutes for hundreds of exams.
+_MOST_SEARCHES = 3
 
 
 def read_label_map(path: Path) -> dict[str, int]:
@@ -275,6 +278,7 @@ def add_masks(
     """
     unmatched = []
     by_grid: dict[str, str] = {}
+    searches = 0
     volumes = {}
     for item in items:
         if "affine" not in item:
@@ -313,7 +317,9 @@ def add_masks(
             stack = exam.main_stack
             pairs, orientation = match_mask(path, stack.slices, (stack.columns, stack.rows))
             if not pairs:
-                problem = f"{orientation}{_fits(path, usable, named)}" if named else problem
+                if named:
+                    problem = f"{orientation}{_fits(path, usable, named) if searches < _MOST_SEARCHES else ''}"
+                    searches += 1
                 continue
             of_first = phase is None and case == exam.name
             row, _ = _agreed([row for name, row in class_rows.items() if find_name(name, [known[index]])])
@@ -351,7 +357,8 @@ def _fits(path: Path, exams: Sequence[Exam], named: Sequence[int]) -> str:
     """A hint for a mask that does not fit the exam of its name, but another one; empty if it fits none."""
     for index, exam in enumerate(exams):
         stack = exam.main_stack
-        if index not in named and stack and match_mask(path, stack.slices, (stack.columns, stack.rows))[0]:
+        # NIfTI exams may share one grid, so a grid that fits says nothing
+        if index not in named and not exam.case and stack and match_mask(path, stack.slices, (stack.columns, stack.rows))[0]:
             return f"; it fits exam {exam.name}: was the file renamed?"
     return ""
 
