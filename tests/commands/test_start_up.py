@@ -100,7 +100,8 @@ def test_results_that_cannot_be_written_are_refused_in_plain_words(command, tmp_
 
 @pytest.mark.parametrize("command", ["plan", "segment", "inspect", "compare"])
 def test_the_home_of_an_unknown_user_is_refused_in_one_line(command, tmp_path):
-    words = [command, "~nobodyatall/exams", *([str(tmp_path)] if command == "compare" else []), "-o", str(tmp_path / "out")]
+    labelled = [str(tmp_path)] if command == "compare" else []
+    words = [command, "~nobodyatall/exams", *labelled, "-o", str(tmp_path / "out")]
     outcome = CliRunner(env={"COLUMNS": "300"}).invoke(app, words)
     assert outcome.exit_code == 1
     assert outcome.output.startswith(f"planewise {command}: there is no ") and outcome.output.count("\n") == 1

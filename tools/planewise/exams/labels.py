@@ -358,7 +358,9 @@ def _fits(path: Path, exams: Sequence[Exam], named: Sequence[int]) -> str:
     for index, exam in enumerate(exams):
         stack = exam.main_stack
         # NIfTI exams may share one grid, so a grid that fits says nothing
-        if index not in named and not exam.case and stack and match_mask(path, stack.slices, (stack.columns, stack.rows))[0]:
+        if index in named or exam.case or stack is None:
+            continue
+        if match_mask(path, stack.slices, (stack.columns, stack.rows))[0]:
             return f"; it fits exam {exam.name}: was the file renamed?"
     return ""
 
