@@ -298,7 +298,7 @@ def test_a_class_cannot_be_learned_from_one_exam(tmp_path, monkeypatch):
 
     monkeypatch.setattr(compare, "fitting", lambda *_: ["simclr"])
     assert study(20)["label_counts"] == [4, 16] and study(3)["label_counts"] == [3]
-    with pytest.raises(InputError, match="--counts 1: .* give 2 to 3, because 1 exam cannot differ in class"):
+    with pytest.raises(InputError, match="--counts 1: .* give 2 to 3, because 1 exam cannot have two classes"):
         study(3, [1])
     with pytest.raises(InputError, match="1 labelled training exam, but a class can be learned only from at least 2"):
         study(1)

@@ -148,7 +148,7 @@ def test_steps_are_timed_with_the_threads_of_the_studys_jobs(plan, data, tmp_pat
         torch.set_num_threads(before)
     said = capsys.readouterr().out
     assert threads == [before + 1] and f"1 of 1 timed on this CPU ({before + 1} threads): a few training steps" in said
-    assert "programs that ran meanwhile make this time too long" in said
+    assert "other programs that run at the same time make it too long" in said
 
 
 def test_the_documented_estimate_is_of_every_row(data):

@@ -38,7 +38,7 @@ _LABELS = {
     "photograph": ("grade",),
     "volume": ("label",),
 }
-#: Anatomies whose exams have a class, and the least number of exams of which two may differ in it.
+#: Anatomies whose exams have a class, and the smallest number of exams that can contain two classes.
 _CLASSES = {"knee": 2, "photograph": 2}
 #: The option that gives an exam its labels, by anatomy, with an example.
 _LABELS_FROM = {
@@ -295,7 +295,7 @@ def study_of(
         draws: number of times that the labelled exams are drawn.
         size: ``"demo"``, a small network for a laptop, or ``"paper"``.
         device: ``"cpu"`` or ``"cuda:0"``.
-        pretext_steps: number of steps of each pretraining, about; None for the bundles' schedules.
+        pretext_steps: approximate number of steps of each pretraining; None for the bundles' schedules.
 
     Raises:
         InputError: the datalists do not match each other or the task, or an option does not match the data.
@@ -348,7 +348,7 @@ def study_of(
         )
     numbers = sorted(set(counts)) if counts else [4**power for power in range(8) if least <= 4**power <= most] or [most]
     if odd := [number for number in numbers if not least <= number <= most]:
-        why = f", because {count_of(least - 1, 'exam')} cannot differ in class" if odd[0] == least - 1 > 0 else ""
+        why = f", because {count_of(least - 1, 'exam')} cannot have two classes" if odd[0] == least - 1 > 0 else ""
         raise InputError(f"{wrong_count('--counts', odd[0], labelled, most, least)}{why}")
     methods: dict[str, Any] = {"none": None}
     given = study.get("overrides") or {}

@@ -484,7 +484,7 @@ def report(
         where += f" ({count_of(torch.get_num_threads(), 'thread')})"
     meaning = {
         "timed": f"timed on {where}: a few training steps of the bundle's own trainer at the study's size, on phantoms; "
-        "programs that ran meanwhile make this time too long",
+        "other programs that run at the same time make it too long",
         "given": "seconds per step from --seconds-per-step",
         "counted": f"calculated, not measured: the network's counted operations at {rates.tflops:g} TFLOP/s (--tflops)",
     }

@@ -19,7 +19,7 @@
 #   diagnose        optional: a bundle that diagnoses from masks, and the draws whose predicted masks it gets; without draws,
 #                   from reference masks alone
 #   probe_draws     optional: draws of labelled exams for the probes of frozen encoders, if the target has a probe.yaml; 20
-#   pretext_steps   optional: number of training steps of each pretraining, about, instead of the bundles' schedules
+#   pretext_steps   optional: approximate number of training steps of each pretraining; default: the bundles' schedules
 #   plan            optional: the pretext whose inference plans views of test exams, if it is among the pretexts; or
 #                   {bundle: pretext_cardiac_multitask}, with the weights that ship with that bundle
 #   device          cpu, or cuda:0: the first of the GPUs that a job gets, see on_gpus.py
@@ -206,7 +206,7 @@ def paths_of(bundle, *names):
 
 @cache
 def read_config(path):
-    """A config that others build on; without the marks with which a name may say how."""
+    """The settings of a config file, without the marks + and ~ in front of names."""
     try:
         return {name.lstrip("+~"): value for name, value in (read_yaml(path) or {}).items()}
     except InputError as error:
@@ -526,7 +526,7 @@ for name, method in METHODS.items():
         raise WorkflowError(f"methods: {name} has a network for each finding, and {TARGET['bundle']} has no `tasks`")
 
 
-# a job of its own process has been checked already
+# for jobs in processes of their own, the main process has checked this
 if workflow.is_main_process:
     refuse_misspelt_overrides()
     refuse_too_many_labels()

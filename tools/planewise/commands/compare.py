@@ -56,8 +56,8 @@ def compare(
         int | None,
         typer.Option(
             min=1,
-            help="Training steps of each pretext, about, such as 500; fewer steps teach less. Default: the schedules of "
-            "their bundles.",
+            help="Approximate number of training steps of each pretext, such as 500. With fewer steps, a pretext learns "
+            "less. Default: its bundle's schedule.",
             show_default=False,
         ),
     ] = None,

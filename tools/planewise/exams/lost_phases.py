@@ -20,11 +20,11 @@ SAME_RATE = 1.15
 
 
 def mark_lost_phases(slices: Sequence[Slice]) -> list[Slice]:
-    """The slices, where those with fewer phases than usual know how many phases the cycle has, and which of them they lack.
+    """Record, for each slice that lacks phases, how many phases the cycle has and which of them are missing.
 
     Trigger times decide: those of the slice are compared with those of the complete slices, up to the heart rate, which
-    differs between breath-holds. Without trigger times, the images' numbers decide. If nothing decides, ``missing`` stays
-    empty. A slice whose header says that it has no further phases lacks none.
+    differs between breath-holds. Without trigger times, the images' numbers decide. If neither decides, ``missing`` stays
+    empty. If the header says that a slice has all its phases, it lacks none.
     """
     usual = _cycle(slices)
     whole = [entry.phases for entry in slices if len(entry.phases) == usual]
