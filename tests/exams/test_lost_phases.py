@@ -1,5 +1,6 @@
 """Test that a slice of a cine whose file is missing keeps the right time for its other phases."""
 
+import json
 from pathlib import Path
 
 import nibabel
@@ -149,3 +150,20 @@ def test_a_mask_meets_the_same_time_point(sound_phantom, tmp_path, lost):
         for phase, entries in enumerate(found):
             apart = [abs(entry["phase"] - phase / 3) for entry in entries]
             assert sum(value > 1e-3 for value in apart) == (phase == lost)
+
+
+def test_slices_of_a_datalist_that_lack_different_phases_are_paired_by_time(tmp_path):
+    """As many slices lack phase 1 as lack phase 2, so the same number means another time."""
+    entries = [
+        {"image": f"/{rank}_{phase}.dcm", "exam": "a", "stack": "sax", "affine": np.eye(4).tolist(), "slice": rank}
+        | {"phase": phase / PHASES}
+        for rank in range(4)
+        for phase in range(PHASES)
+        if (rank, phase) not in {(0, 1), (1, 2), (2, 3), (3, 3)}
+    ]
+    sections = {"training": [], "validation": [], "test": entries}
+    (tmp_path / "list.json").write_text(json.dumps({"planewise": {"version": 1}, **sections}))
+    second = find_inputs(tmp_path / "list.json", "all")[1]
+    times = [round(PHASES * item["phase"]) for item in second["image"]]
+    # the second slice lacks phase 2; its neighbours are equally near
+    assert (times[0], *times[2:]) == (2, 2, 2) and times[1] in (1, 3)

@@ -116,11 +116,13 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
 
 
 def _at_phase(entries: list[dict[str, Any]], number: int, whole: list[dict[str, Any]]) -> dict[str, Any]:
-    """A slice's image at a phase of a complete slice: the one with the same number, or the nearest if phases are missing."""
-    if len(entries) == len(whole):
+    """A slice's image at a phase of a complete slice: the nearest in time, or the one with the same number if times repeat
+    (``whole`` and ``entries`` may name an image twice, or have no phase)."""
+    times, usual = ([cycle_fraction(item) for item in each] for each in (entries, whole))
+    repeated = len(set(times)) < len(times) or len(set(usual)) < len(usual)
+    if len(entries) == len(whole) and repeated:
         return entries[number]
-    wanted = cycle_fraction(whole[number])
-    return min(entries, key=lambda item: abs(cycle_fraction(item) - wanted))
+    return min(entries, key=lambda item: abs(cycle_fraction(item) - usual[number]))
 
 
 def refuse_one_name(volumes: list[Path]) -> None:
