@@ -37,7 +37,8 @@ def refuse_too_many(counts: Sequence[int], datalist: Path, folds: bool = False) 
 
     Args:
         counts: the study's ``label_counts``.
-        datalist: the datalist of labelled exams. If none of its exams has a known label, all of them count.
+        datalist: the datalist of labelled exams. If none of its exams has a known label, all of them count; an empty
+            one is accepted.
         folds: whether a cross-validation takes its training exams from the validation section, too.
 
     Raises:
@@ -48,6 +49,8 @@ def refuse_too_many(counts: Sequence[int], datalist: Path, folds: bool = False) 
     for section in ("training", "validation") if folds else ("training",):
         found = content.get(section) if isinstance(content, dict) else None
         items += [item for item in found or () if isinstance(item, dict)]
+    if not items:
+        return  # an estimate without data has an empty datalist; an index without exams stops by itself
     with_labels = [item for item in items if _LABELS & item.keys()] or items
     # an exam has several images; an item without an exam is a person's own file
     exams = {item.get("exam") or str(item.get("image")) for item in with_labels}
