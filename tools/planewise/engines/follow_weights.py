@@ -9,6 +9,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from planewise.engines.overrides import overrides
 from planewise.engines.run_record import RunRecord, in_our_names
 from planewise.engines.weights_settings import (
     DEFINING,
@@ -193,7 +194,7 @@ def _take(
         The applied settings.
     """
     now = in_our_names(plain(parser.get()))
-    named = {argument[2:].partition("=")[0] for argument in arguments if argument.startswith("--")}
+    named = {name for name, _ in overrides(arguments)}
     set_by_overlay = {key for key in wanted if base is not None and key in now and now[key] != base.get(key)}
     chosen = (named & wanted.keys()) | set_by_overlay
     for key in sorted(chosen):

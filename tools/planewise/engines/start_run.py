@@ -16,7 +16,7 @@ from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
 from planewise.engines.follow_weights import follow_pretrained, follow_weights
-from planewise.engines.overrides import refuse_idle_run, warn_of_unknown_overrides
+from planewise.engines.overrides import overrides, refuse_idle_run, warn_of_unknown_overrides
 from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.seen_patients import warn_of_seen_patients
@@ -129,7 +129,7 @@ def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> Con
 def _rename(parser: ConfigParser, arguments: Sequence[str]) -> None:
     """Give settings and arguments with old names their new names, and set those that were given as text for null to None.
     New names on the command line take precedence."""
-    named = {argument[2:].partition("=")[0] for argument in arguments if argument.startswith("--")}
+    named = {name for name, _ in overrides(arguments)}
     config = parser.get()
     renamed = with_nulls(with_new_names(config, "the settings of this run", named), arguments)
     if renamed is not config:
