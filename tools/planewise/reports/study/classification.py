@@ -21,16 +21,15 @@ def add(page: Page, study: StudyFolder) -> None:
     tasks = list(runs.any["auc"])
     found = ", ".join(f"{number} {task}" for task, number in runs.any["positives"].items())
     published = study.config.get("published", True)
-    start = (
-        "As in the paper, pretexts and fine-tunings start from ImageNet weights, except those from scratch."
-        if study.config.get("imagenet")
-        else "Here pretexts start from random weights."
-        + published
-        * (
-            " The paper's pretexts start from ImageNet weights, so its rows show the combined gain of pretext and ImageNet "
-            "weights."
-        )
-    )
+    if study.config.get("imagenet"):
+        start = "As in the paper, pretexts and fine-tunings start from ImageNet weights, except those from scratch."
+    else:
+        start = "Here pretexts start from random weights."
+        if published:
+            start += (
+                " The paper's pretexts start from ImageNet weights, so its rows show the combined gain of pretext and "
+                "ImageNet weights."
+            )
     page.add(
         "<h2>Classification from few labels (Table 5)</h2><p>{} test exams: {}. The "
         f"score is the area under the ROC curve, averaged over {len(tasks)} tasks; 0.5 is chance. Each draw selects "
