@@ -236,7 +236,10 @@ def test_a_plain_folder_of_volumes_and_cines(tmp_path):
     assert counts == {"Brain 1.nii.gz": 8, "cine.nii": 12, "spine.nii.gz": 8}
     assert {Path(item["label"]).name for item in items_of(result) if "label" in item} == {"spine_seg.nii.gz"}
     assert all(0 <= item["location"] <= 1 for item in items_of(result))
-    assert left_out(result) == {"no stack of 4 or more slices, localizers aside (the largest has 2)": 1}
+    assert left_out(result) == {
+        "no stack of 4 or more slices, localizers aside (the largest has 2)": 1,
+        "images of 12 x 10 mm: is the pixel spacing wrong?": 3,
+    }
     assert result.folders == {}, "the table of folders is for DICOM"
 
 

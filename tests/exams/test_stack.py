@@ -1,6 +1,7 @@
 """Test the properties of an oblique stack with numbers worked out by hand."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -26,6 +27,10 @@ def oblique(origins, columns=5, rows=9):
     )
 
 
+#: Images of 240 x 240 mm, as a scanner has them.
+wide = partial(oblique, columns=80, rows=160)
+
+
 def test_gaps_are_along_the_normal_though_slices_are_shifted_in_plane():
     stack = oblique([0 * NORMAL, 8 * NORMAL + 5 * ROW, 18 * NORMAL - 40 * COLUMN])
     assert stack.gaps == pytest.approx([8, 10])
@@ -33,30 +38,30 @@ def test_gaps_are_along_the_normal_though_slices_are_shifted_in_plane():
 
 def test_only_gaps_and_images_that_stand_out_are_doubted():
     regular = [10 * step * NORMAL + step * ROW for step in range(6)]
-    assert oblique(regular).doubts == []
-    assert oblique(regular[:1]).doubts == []
+    assert wide(regular).doubts == []
+    assert wide(regular[:1]).doubts == []
     gap = "slices are 10.0 to 20.0 mm apart: is a slice missing, or is its position wrong?"
-    assert oblique([*regular[:3], *regular[4:]]).doubts == [gap]
+    assert wide([*regular[:3], *regular[4:]]).doubts == [gap]
     gap = "slices are 4.0 to 16.0 mm apart: is a slice missing, or is its position wrong?"
-    assert oblique([*regular[:3], 24 * NORMAL + 3 * ROW, *regular[4:]]).doubts == [gap]
+    assert wide([*regular[:3], 24 * NORMAL + 3 * ROW, *regular[4:]]).doubts == [gap]
     gap = "slices are 4.0 to 10.0 mm apart: is a slice missing, or is its position wrong?"
-    assert oblique([*regular, 54 * NORMAL + 5 * ROW]).doubts == [gap]
+    assert wide([*regular, 54 * NORMAL + 5 * ROW]).doubts == [gap]
     # a gap may be one and a half times smaller than the others, but not more
-    assert oblique([*regular, 57 * NORMAL + 5 * ROW]).doubts == []
-    (said,) = oblique([*regular, 56.5 * NORMAL + 5 * ROW]).doubts
+    assert wide([*regular, 57 * NORMAL + 5 * ROW]).doubts == []
+    (said,) = wide([*regular, 56.5 * NORMAL + 5 * ROW]).doubts
     assert "6.5 to 10.0 mm apart" in said
     for way in (ROW, COLUMN):
         for far, said in ((9, 0), (11, 1), (-11, 1)):
-            moved = oblique([*regular[:3], 30 * NORMAL + 3 * ROW + far * way, *regular[4:]])
+            moved = wide([*regular[:3], 30 * NORMAL + 3 * ROW + far * way, *regular[4:]])
             assert moved.doubts == ["1 image displaced sideways by more than 10 mm: is the position wrong?"] * said
     # images that drift by as much as they are apart, and one that does not
     sheared = [10 * step * (NORMAL + COLUMN) for step in range(6)]
-    assert oblique(sheared).doubts == []
-    assert len(oblique([*sheared[:3], sheared[3] + 11 * ROW, *sheared[4:]]).doubts) == 1
+    assert wide(sheared).doubts == []
+    assert len(wide([*sheared[:3], sheared[3] + 11 * ROW, *sheared[4:]]).doubts) == 1
 
 
 def test_another_slice_thickness_is_doubted():
-    stack = oblique([10 * step * NORMAL for step in range(4)])
+    stack = wide([10 * step * NORMAL for step in range(4)])
     for thickness, said in ((8.5, 0), (9.0, 1), (0.8, 1), (None, 1)):
         stack.slices[1].phases = [make_frame(affine=stack.slices[1].affine.tolist(), thickness=thickness)]
         doubt = "1 image without the slice thickness of the others, 8 mm: is the header wrong?"
@@ -65,6 +70,25 @@ def test_another_slice_thickness_is_doubted():
     for entry in stack.slices:
         entry.phases = [make_frame(affine=entry.affine.tolist(), thickness=None)]
     assert replace(stack, thickness=None).doubts == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "doubt"),
+    [
+        (100, 200, ""),
+        # 3 and 1.5 mm: a side of 40 mm is enough, and one of 800 mm is not too much
+        (13, 26, "39 x 39"),
+        (14, 1, ""),
+        (1, 27, ""),
+        (266, 2000, ""),
+        (2000, 533, ""),
+        (267, 534, "801 x 801"),
+        (1000, 2000, "3,000 x 3,000"),
+    ],
+)
+def test_a_field_of_view_that_no_scanner_has_is_doubted(columns, rows, doubt):
+    stack = oblique([0 * NORMAL, 8 * NORMAL, 16 * NORMAL], columns, rows)
+    assert stack.doubts == ([f"images of {doubt} mm: is the pixel spacing wrong?"] if doubt else [])
 
 
 def test_the_centre_of_an_image_lies_between_its_outer_voxel_centres():

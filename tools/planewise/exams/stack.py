@@ -17,6 +17,8 @@ UNEVEN_GAP = 1.5
 SIDEWAYS = 10.0
 #: A slice thickness is reported if it differs from the stack's by more than this share.
 OTHER_THICKNESS = 0.1
+#: Images whose longer side is shorter, or whose shorter side is longer (mm), are reported: a finger's and a bore's width.
+SMALLEST_FIELD, LARGEST_FIELD = 40.0, 800.0
 
 
 @dataclass(slots=True, eq=False)
@@ -94,8 +96,8 @@ class Stack:
 
     @property
     def doubts(self) -> list[str]:
-        """Signs of a wrong header or of a missing slice: unequal gaps, images displaced sideways, and images with another
-        slice thickness. In words; empty for a regular stack.
+        """Signs of a wrong header or of a missing slice: unequal gaps, images displaced sideways, images with another slice
+        thickness, and a field of view that no scanner has. In words; empty for a regular stack.
         """
         gaps, found = self.gaps, []
         usual = np.median(gaps) if len(gaps) else 0.0
@@ -122,6 +124,9 @@ class Stack:
                 f"{count_of(len(odd), 'image')} without the slice thickness of the others, {self.thickness:g} mm: is the "
                 "header wrong?"
             )
+        field = self.columns * self.in_plane[0], self.rows * self.in_plane[1]
+        if max(field) < SMALLEST_FIELD or min(field) > LARGEST_FIELD:
+            found.append(f"images of {field[0]:,.0f} x {field[1]:,.0f} mm: is the pixel spacing wrong?")
         return found
 
     @property
