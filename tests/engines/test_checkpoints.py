@@ -663,6 +663,13 @@ def test_whatever_ends_a_run_the_last_epoch_is_written(tmp_path, error, caplog):
         run.go(4)
     assert CheckpointFiles(tmp_path).read()["epoch"] == 2
     assert ("stopped after epoch 2; the same command resumes" in caplog.text) == (error is not ZeroDivisionError)
+    # resumed, and stopped again before its first epoch ends
+    again = Run(tmp_path, interval=3600)
+    again.trainer.add_event_handler(Events.ITERATION_COMPLETED(once=12), end)
+    caplog.clear()
+    with pytest.raises(error):
+        again.go(4)
+    assert ("stopped after epoch 2;" in caplog.text) == (error is not ZeroDivisionError)
     assert same(Run(tmp_path).go(4), Run(tmp_path / "other").go(4))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from planewise.phantoms.head.head import CONTRASTS, CORE, ENHANCING, FLUID, GREY, OEDEMA, WHITE, Head
 from planewise.phantoms.head.population import HEADS
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, binary_erosion
 
 SMALL = HEADS.with_values(side=40)
 
@@ -60,8 +60,13 @@ def test_tissues_of_a_healthy_head_have_names():
     images, mask = Head.sample((0, 5, 1), SMALL.with_values(tumour=0.0, tissues=1)).scan()
     brain = images["t1"] > 0
     assert set(np.unique(mask[brain])) == {FLUID, GREY, WHITE} and not mask[~brain].any()
-    fluid, grey, white = (np.median(images["t1"][mask == value]) for value in (FLUID, GREY, WHITE))
-    assert fluid < 0.7 * grey and grey < 0.8 * white
+    usual = {value: np.median(images["t1"][mask == value]) for value in (FLUID, GREY, WHITE)}
+    assert usual[FLUID] < 0.7 * usual[GREY] and usual[GREY] < 0.8 * usual[WHITE]
+    # away from borders, a voxel is as bright as its tissue: no part of the brain is named after another tissue
+    for value in usual:
+        bright = images["t1"][binary_erosion(mask == value)]
+        nearest = np.argmin([np.abs(bright - other) for other in usual.values()], axis=0)
+        assert np.mean(nearest == list(usual).index(value)) > 0.95
     assert np.median(images["t2"][mask == FLUID]) > 1.2 * np.median(images["t2"][mask == GREY])
     # the same images with or without a name; if there is a tumour, the mask shows it
     unnamed = Head.sample((0, 5, 1), SMALL.with_values(tumour=0.0)).scan()
