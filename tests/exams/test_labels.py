@@ -197,6 +197,12 @@ def test_classes_reach_every_item_of_the_exam(tree, tmp_path):
     result = index_folder(tree, classes=tmp_path / "classes.csv")
     assert result.unmatched == [("case7", "2 patients have this name")]
     assert {item["image"].split("/")[-3] for item in items_of(result) if "group" in item} == {"case8"}
+    # a PatientID names all exams of the patient
+    write_usual_exam(tree / "case9", PatientID="P-2", StudyInstanceUID="1.2.10", FrameOfReferenceUID="1.2.10.1")
+    (tmp_path / "classes.csv").write_text("exam,group\nP-2,NOR\n")
+    result = index_folder(tree, classes=tmp_path / "classes.csv")
+    assert result.unmatched == []
+    assert {item["image"].split("/")[-3] for item in items_of(result) if "group" in item} == {"case8", "case9"}
 
 
 def test_leading_zeros_of_a_number_do_not_matter():
