@@ -113,9 +113,20 @@ def test_the_segmentation_is_not_scored_on_them(phantoms, made, tmp_path):
     assert "its mask was predicted by a network" in str(root_cause(caught.value))
 
 
-def test_a_folder_of_masks_as_inference_writes_them_is_noted(made):
+def test_predicted_masks_are_recognised_under_any_name_until_a_person_has_checked_them(made, tmp_path):
     folder = made[0]
-    words = ["index", folder / "exams", "-o", folder / "again.json", "--labels", folder / "work/hearts/masks"]
-    outcome = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words])
-    assert outcome.exit_code == 0, outcome.output
-    assert "masks of 2 exams have the names that inference gives to masks" in outcome.output
+    for mask in (folder / "work/hearts/masks").rglob("*_mask.nii.gz"):
+        shutil.copy(mask, tmp_path / mask.name.replace("_mask", "_frame01"))
+
+    def index(*words):
+        words = ["index", folder / "exams", "-o", folder / "again.json", "--labels", tmp_path, *words]
+        outcome = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words])
+        assert outcome.exit_code == 0, outcome.output
+        items = [item for item in load_datalist(folder / "again.json", "all") if "label" in item]
+        assert items
+        return outcome.output, {item.get("label_origin") for item in items}
+
+    output, origins = index()
+    assert "masks of 2 exams are marked as predicted" in output and origins == {"predicted"}
+    output, origins = index("--checked")
+    assert "predicted" not in output and origins == {None}

@@ -32,13 +32,13 @@ EVERY_OPTION = [
     (
         "index in -o out/list.json --anatomy knee --view sax --contrast any --channels t1,t2 --split 0.5 0.2 0.3 "
         "--stratify acl --division hash --sections s.csv --all-views --seed 4 --views v.yaml --labels masks "
-        "--classes c.csv --label-map m.yaml --workers 3",
+        "--checked --classes c.csv --label-map m.yaml --workers 3",
         "planewise.index",
         {
             0: Path("in"), "anatomy": "knee", "view": "sax", "contrast": "any", "channels": "t1,t2", "split": (0.5, 0.2, 0.3),
             "stratify": "acl", "division": "hash", "sections": Path("s.csv"), "all_views": True, "seed": 4,
-            "views": Path("v.yaml"), "labels_dir": Path("masks"), "classes": Path("c.csv"), "label_map": Path("m.yaml"),
-            "workers": 3,
+            "views": Path("v.yaml"), "labels_dir": Path("masks"), "checked": True, "classes": Path("c.csv"),
+            "label_map": Path("m.yaml"), "workers": 3,
         },
     ),
     (

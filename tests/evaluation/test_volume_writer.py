@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import SaveImage
 from planewise.errors import refusal
 from planewise.evaluation import VolumeWriter
+from planewise.predicted_masks import is_predicted
 
 
 @pytest.mark.parametrize("slices", [1, 3])
@@ -26,6 +27,7 @@ def test_a_volume_keeps_its_three_axes_and_its_affine(slices, tmp_path):
     written = nibabel.load(tmp_path / "heart_mask.nii.gz")
     assert written.shape == (4, 5, slices) and np.array_equal(np.asarray(written.dataobj), values[0].numpy())
     assert np.allclose(written.affine, affine)
+    assert is_predicted(tmp_path / "heart_mask.nii.gz")
 
 
 def test_a_volume_that_cannot_be_written_leaves_the_old_file_and_says_why(tmp_path, monkeypatch):

@@ -121,6 +121,14 @@ def index(
             show_default=False,
         ),
     ] = None,
+    checked: Annotated[
+        bool,
+        typer.Option(
+            "--checked",
+            help="A person has checked all masks and corrected them where necessary: use the masks that a network "
+            "predicted as labels, too.",
+        ),
+    ] = False,
     classes: Annotated[
         Path | None,
         typer.Option(
@@ -176,6 +184,7 @@ def index(
                 all_views=all_views,
                 views=views,
                 labels_dir=labels,
+                checked=checked,
                 classes=classes,
                 label_map=label_map,
                 workers=workers or min(own_cores(), 8),

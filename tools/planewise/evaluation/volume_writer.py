@@ -10,11 +10,12 @@ from monai.data import NibabelWriter
 from nibabel.nifti1 import Nifti1Image
 
 from planewise.atomic_write import atomic_write
+from planewise.predicted_masks import mark_predicted
 
 
 class VolumeWriter(NibabelWriter):
     """MONAI's writer of NIfTI files for volumes ``(channels, i, j, slices)``, with millimetres as their unit; a volume of one
-    channel and one slice is written as ``(i, j, 1)``.
+    channel and one slice is written as ``(i, j, 1)``. Masks (whole numbers) are marked as predicted (`is_predicted`).
 
     MONAI's own writer drops the last axis of such a volume, and then `SaveImage` (1.6.1) fails. On a full disk, it replaces
     an old file by a truncated file; this class keeps the old file. Use it as the ``writer`` of `SaveImaged`.
@@ -34,4 +35,6 @@ class VolumeWriter(NibabelWriter):
     def create_backend_obj(cls, *args: Any, **kwargs: Any) -> Nifti1Image:
         image = super().create_backend_obj(*args, **kwargs)
         image.header.set_xyzt_units("mm")
+        if image.get_data_dtype().kind in "iu":
+            mark_predicted(image)
         return image

@@ -33,12 +33,14 @@ from planewise.exams.identity import hashed, load_salt
 from planewise.exams.overrules import apply_overrules, read_overrules, stack_names
 from planewise.exams.photographs import read_grade_table, read_photographs
 from planewise.exams.recognition import FoundView
+from planewise.exams.reserved import PREDICTED
 from planewise.exams.scan import Scan, scan_folder
 from planewise.exams.split import SECTIONS, check_fractions
 from planewise.exams.volume import FoundVolumes, Volume, stem
 from planewise.exams.volume_stacks import exams_of_volumes
 from planewise.exams.volumes import read_volumes
 from planewise.exams.words import count_of
+from planewise.predicted_masks import is_predicted
 
 VERSION = 1
 
@@ -97,6 +99,7 @@ def index_folder(
     all_views: bool = False,
     views: str | Path | None = None,
     labels_dir: str | Path | None = None,
+    checked: bool = False,
     classes: str | Path | None = None,
     label_map: str | Path | None = None,
     workers: int = 1,
@@ -128,6 +131,7 @@ def index_folder(
         views: YAML that overrides the recognition: it maps exams (hash or folder) to {view: file, folder, stack name or
             none}.
         labels_dir: folder of NIfTI masks for the exams.
+        checked: whether a person has checked all masks, so that those that a network predicted are labels, too.
         classes: CSV of classes, one row per exam.
         label_map: YAML that renames mask values.
         workers: processes that read headers.
@@ -190,7 +194,8 @@ def index_folder(
     result.unmatched += not_used
     result.masks = {str(path) for path in masks}
     _warn_of_two_origins(result, masks, items)
-    _warn_of_predicted(result, items)
+    if not checked:
+        _mark_predicted(result, items)
     result.unmatched += labels.add_classes(class_rows, places, items, scan.folder)
     _warn_of_no_class(result, class_rows, items)
     masked = Counter(item["exam"] for item in items if "label" in item)
@@ -467,16 +472,29 @@ def _warn_of_two_origins(result: IndexResult, masks: Sequence[Path], items: Sequ
         )
 
 
-def _warn_of_predicted(result: IndexResult, items: Sequence[dict]) -> None:
-    """Warn about masks that may not be manual, because a bundle's inference uses such names:
-    ``NAME/NAME_mask.nii.gz``."""
+def _mark_predicted(result: IndexResult, items: Sequence[dict]) -> None:
+    """Mark the items whose masks a network predicted, and warn about them, and about other masks that may be predicted,
+    because a bundle's inference uses such names: ``NAME/NAME_mask.nii.gz``."""
     files = {item["label"]: item["exam"] for item in items if "label" in item}
-    exams = {exam for file, exam in files.items() if stem(Path(file)) == f"{Path(file).parent.name}_mask"}
-    if exams:
+    predicted = {file: exam for file, exam in files.items() if is_predicted(file)}
+    for item in items:
+        if item.get("label") in predicted:
+            item["label_origin"] = PREDICTED
+    if predicted:
         result.warnings.append(
-            f"masks of {count_of(len(exams), 'exam')} have the names that inference gives to masks (NAME/NAME_mask.nii.gz): "
-            "unless a person has corrected them, they are predicted, and scores against them only show how "
-            "similar two networks are; `planewise segment` writes datalists that mark predicted masks"
+            f"masks of {count_of(len(set(predicted.values())), 'exam')} are marked as predicted, because a network made them "
+            "and nobody has changed them: the segmentation bundles refuse them as labels; once a person has checked "
+            "them, index with --checked"
+        )
+    named = {
+        exam
+        for file, exam in files.items()
+        if file not in predicted and stem(Path(file)) == f"{Path(file).parent.name}_mask"
+    }
+    if named:
+        result.warnings.append(
+            f"masks of {count_of(len(named), 'exam')} have the names that inference gives to masks (NAME/NAME_mask.nii.gz), "
+            "but no mark of a predicted mask: they count as labels that a person corrected"
         )
 
 
