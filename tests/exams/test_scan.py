@@ -1,7 +1,6 @@
 """Test the search of a folder for images."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -70,21 +69,29 @@ def test_a_folder_that_is_none(tmp_path):
         scan_folder(tmp_path / "file")
 
 
-def test_links_to_folders_are_not_followed(tmp_path):
-    write_cine(tmp_path / "a", [0, 0, 0], [0.1, 0.2, 1], phases=1)
+def test_links_to_folders_are_followed_once(tmp_path):
+    """Archives often consist of links. Neither a loop nor a second link to a folder reads an image twice."""
+    away, archive = tmp_path / "away", tmp_path / "archive"
+    write_cine(away / "exam", [0, 0, 0], [0.1, 0.2, 1], phases=1)
+    write_cine(archive / "own", [0, 0, 0], [0.1, 0.2, 1], phases=1)
     try:
-        (tmp_path / "a" / "again").symlink_to(tmp_path, target_is_directory=True)
+        (archive / "linked").symlink_to(away, target_is_directory=True)
     except OSError:
         pytest.skip("no links on this file system")
-    assert len(scan_folder(tmp_path).frames) == 1
-    shutil.rmtree(tmp_path / "a")
+    (archive / "again").symlink_to(away / "exam", target_is_directory=True)
+    (archive / "to own").symlink_to(archive / "own", target_is_directory=True)
+    (archive / "own/loop").symlink_to(archive, target_is_directory=True)
+    (away / "loop").symlink_to(away, target_is_directory=True)
+    (archive / "up").symlink_to(tmp_path, target_is_directory=True)
+    found = scan_folder(archive)
+    assert sorted(str(Path(frame.path).parent.relative_to(archive)) for frame in found.frames) == ["again", "own"]
+    assert found.skipped == {refusals.LINKED_FOLDER: [str(archive / "up")]}
 
 
 def test_names_that_are_no_text_and_folders_that_are_not_entered_are_counted(tmp_path, monkeypatch):
     write_cine(tmp_path / "scan 5²", [0, 0, 0], [0.1, 0.2, 1], phases=1)
     odd = os.fsencode(tmp_path) + b"/M\xfcller"
     os.rename(write_cine(tmp_path / "a", [0, 0, 0], [0.1, 0.2, 1], phases=2)[0].parent, odd)
-    (tmp_path / "link").symlink_to(tmp_path / "scan 5²", target_is_directory=True)
     (tmp_path / "closed").mkdir()
     walk = os.scandir
 
@@ -98,7 +105,6 @@ def test_names_that_are_no_text_and_folders_that_are_not_entered_are_counted(tmp
     assert len(found.frames) == 1
     assert {reason: len(paths) for reason, paths in found.skipped.items()} == {
         refusals.ODD_PATH: 2,
-        refusals.LINKED_FOLDER: 1,
         f"{refusals.UNREADABLE_FOLDER} (Permission denied)": 1,
     }
     assert found.files == 3

@@ -7,6 +7,7 @@ from typing import Any
 
 from planewise.data.inputs import found_at, refuse_one_name
 from planewise.errors import InputError
+from planewise.exams.files_below import files_below
 from planewise.exams.photographs import is_photograph, photograph_problem
 
 
@@ -32,7 +33,7 @@ def _from_files(path: Path) -> list[dict[str, Any]]:
         return [{"image": str(path)}]
     problems = {
         file: photograph_problem(file)
-        for file in sorted(path.rglob("*"))
+        for file in sorted(map(Path, files_below(path)))
         if is_photograph(file) and file.name[0] != "." and file.is_file()
     }
     files = [file for file, problem in problems.items() if not problem]

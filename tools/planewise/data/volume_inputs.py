@@ -12,6 +12,7 @@ from planewise.data.inputs import found_at, refuse_one_name
 from planewise.data.photograph_inputs import find_photographs
 from planewise.errors import InputError
 from planewise.exams.cases import read_cases
+from planewise.exams.files_below import files_below
 from planewise.exams.input_stacks import find_stacks
 from planewise.exams.photographs import is_photograph
 from planewise.exams.volume import nifti_files
@@ -53,8 +54,9 @@ def find_volumes(
 def _from_files(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
     if path.is_file():
         return [{"image": str(path)}]
-    files = nifti_files(path.rglob("*"))
-    if not files and any(is_photograph(file) for file in path.rglob("*")):
+    below = [Path(file) for file in files_below(path)]
+    files = nifti_files(below)
+    if not files and any(map(is_photograph, below)):
         return find_photographs(path)
     if not files and not channels:
         return _from_dicom(path)

@@ -16,6 +16,7 @@ import numpy as np
 from planewise import text_files
 from planewise.errors import InputError
 from planewise.exams.exam import Exam
+from planewise.exams.files_below import files_below
 from planewise.exams.refusals import ODD_PATH, OTHER_IMAGE, OTHER_IMAGES
 from planewise.exams.reserved import RESERVED
 from planewise.exams.stack import Slice, Stack
@@ -164,9 +165,10 @@ def mask_files(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"--labels {folder}: there is no such folder")
-    found = nifti_files(folder.rglob("*"))
+    files = [Path(path) for path in files_below(folder)]
+    found = nifti_files(files)
     if not found:
-        others = any(path.suffix.lower() in OTHER_IMAGES for path in folder.rglob("*"))
+        others = any(path.suffix.lower() in OTHER_IMAGES for path in files)
         raise InputError(
             f"--labels {folder}: no NIfTI file (.nii, .nii.gz) in it" + (f", but {OTHER_IMAGE}" if others else "")
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 from planewise.early_checks import refuse_no_folder
 from planewise.errors import InputError
 from planewise.exams import dicom, mnms2, mrnet
+from planewise.exams.files_below import files_below
 from planewise.exams.frame import Frame
 from planewise.exams.photographs import OTHER_FILE, is_photograph
 from planewise.exams.refusals import (
@@ -29,7 +30,7 @@ from planewise.exams.refusals import (
     TRUNCATED,
     UNREADABLE_FOLDER,
 )
-from planewise.exams.words import is_text, natural_order
+from planewise.exams.words import is_text
 from planewise.nifti_files import is_nifti
 
 #: With fewer files, one process reads them all, because starting others takes longer.
@@ -96,7 +97,7 @@ def scan_folder(
     """Read the headers of all files below a folder.
 
     Args:
-        folder: any tree of files; links to folders are not followed.
+        folder: any tree of files; links to folders are followed (`files_below`).
         workers: number of processes. With more than one, a script that calls this must keep its own code under
             ``if __name__ == "__main__"``, as for any use of multiprocessing.
         progress: called with (files done, files in all).
@@ -168,13 +169,7 @@ def _walk(folder: Path, skipped: dict[str, list[str]]) -> Iterator[str]:
             raise InputError(f"{folder} cannot be read ({error.strerror})") from None
         skipped.setdefault(f"{UNREADABLE_FOLDER} ({error.strerror})", []).append(str(error.filename))
 
-    for root, folders, files in os.walk(folder, onerror=refuse):
-        folders.sort(key=natural_order)  # the same order on every machine
-        for path in (os.path.join(root, name) for name in folders):
-            if os.path.islink(path):
-                skipped.setdefault(LINKED_FOLDER, []).append(path)
-        for name in sorted(files, key=natural_order):
-            yield os.path.join(root, name)
+    return files_below(folder, refuse, lambda path: skipped.setdefault(LINKED_FOLDER, []).append(path))
 
 
 def _read(
