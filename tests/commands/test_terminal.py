@@ -52,6 +52,18 @@ def test_a_nul_byte_in_a_path_is_refused_in_one_line():
 
 
 @pytest.mark.parametrize(
+    "words", ["index .", "plan .", "segment .", "segment in.json", "inspect in.json", "export in.json"]
+)
+def test_an_unknown_user_in_the_output_is_refused_in_one_line(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.json").write_text('{"test": []}')
+    result = CliRunner().invoke(app, [*words.split(), "-o", "~no-such-user/x"])
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit), result.output
+    assert "a path begins with ~ and the name of an unknown user" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in.json"]
+
+
+@pytest.mark.parametrize(
     "error", [BrokenPipeError(32, "Broken pipe"), OSError("of a library"), ValueError("a mistake")]
 )
 def test_other_errors_stay_errors(error):

@@ -75,8 +75,8 @@ def show_pages(
         anonymous: whether the DICOM files leave out the patient.
     """
     console = Console()
-    output = output.expanduser().absolute()
     with refusals(command):
+        output = output.expanduser().absolute()
         refuse_missing(exam, EXAM)
         refuse_unwritable(output)
         begin("Looking for exams")
