@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import resource
 import signal
@@ -77,6 +78,20 @@ def test_an_epoch_is_a_line_of_the_log(tmp_path, caplog):
         "epoch 1 of 2: train_loss 2.5000, half 1.2500, s",
         "epoch 2 of 2: train_loss 0.5000, half 0.2500, val_loss 0.5000, s",
     ]
+
+
+def test_a_view_without_any_line_is_logged_without_numbers(tmp_path, caplog):
+    """Its angle counts as 90 degrees, which nobody measured."""
+    row = {"epoch": 1, "learning_rate": 0.1, "train_loss": 0.5, "4ch_angle": 90.0, "4ch_distance": math.nan}
+    row |= {"2ch_angle": 3.0, "2ch_distance": 2.0, "val_loss": math.nan}
+    log = HistoryHandler(tmp_path)
+    log._sums, log._begun = {}, 0.0
+    with caplog.at_level(logging.INFO):
+        log._log(row, 1)
+    scores = (
+        "train_loss 0.5000, 4ch_angle no line, 4ch_distance no line, 2ch_angle 3.0000, 2ch_distance 2.0000, val_loss -"
+    )
+    assert scores in caplog.text
 
 
 def test_what_comes_is_said_of_a_run_that_goes_on(tmp_path, caplog):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -219,6 +220,16 @@ def test_lines_that_are_there_and_were_not_found_are_counted():
 
     views = results(spoil).metrics["orientation"]["views"]
     assert (views["2ch"]["lines_not_found"], views["4ch"]["lines_not_found"]) == (3, 0)
+
+
+def test_a_view_without_any_line_has_no_trust_and_no_warning():
+    def spoil(rows):
+        rows["lines"][:, 0] = torch.nan
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trust = results(spoil).metrics["orientation"]["views"]["2ch"]["trust"]
+    assert math.isnan(trust["residual_mm"]) and math.isnan(trust["spread_deg"])
 
 
 def batch(example, **more) -> ScoredBatch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -125,7 +126,7 @@ class HistoryHandler:
         # otherwise a loss with a single term would be logged twice
         same = {term for term in self._sums if term != "train_loss" and row[term] == row["train_loss"]}
         left_out = {"epoch", "learning_rate", *same}
-        scores = ", ".join(f"{name} {value:.4f}" for name, value in row.items() if name not in left_out)
+        scores = ", ".join(f"{name} {_shown(name, row)}" for name in row if name not in left_out)
         best = getattr(getattr(self.evaluator, "state", None), "best_metric_epoch", None) == row["epoch"]
         took = time.monotonic() - self._begun
         logger.info("epoch %d of %d: %s%s, %.1f s", row["epoch"], epochs, scores, " (best)" if best else "", took)
@@ -140,3 +141,12 @@ class HistoryHandler:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(rows)
+
+
+def _shown(name: str, row: Mapping[str, Any]) -> str:
+    """A score as it appears in the log. `LineErrors` counts a line that was not found as 90 degrees, so that it cannot become
+    the best; if it found no line of a view at all, its angle is not a measured one."""
+    view, _, kind = name.rpartition("_")
+    if kind in ("angle", "distance") and math.isnan(row.get(f"{view}_distance", 0.0)):
+        return "no line"
+    return "-" if math.isnan(row[name]) else f"{row[name]:.4f}"

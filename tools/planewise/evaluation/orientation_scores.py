@@ -94,7 +94,7 @@ class OrientationScores:
                 "plane_angle_deg": summary([plane["angle_deg"] for plane in of_view]),
                 "plane_offset_mm": summary([plane["offset_mm"] for plane in of_view]),
                 "trust": {
-                    name: round(float(np.nanpercentile([plane[name] for plane in of_view], percent)), 3)
+                    name: round(_percentile([plane[name] for plane in of_view], percent), 3)
                     for name, percent in (("peak", 1), ("agreement", 1), ("residual_mm", 99), ("spread_deg", 99))
                 },
                 "bounds": bounds[view],
@@ -158,3 +158,9 @@ class OrientationScores:
             captions.append(" ".join(parts))
         arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
         return {"heatmaps.png": drawn_at(100, heatmap_gallery, *arrays, captions, self.views)}
+
+
+def _percentile(values: Sequence[float], percent: float) -> float:
+    """The percentile of the known values; NaN if there are none."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.percentile(known, percent)) if known else np.nan
