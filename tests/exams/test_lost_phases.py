@@ -144,7 +144,7 @@ def test_a_mask_meets_the_same_time_point(sound_phantom, tmp_path, lost):
     # inference takes the nearest phase where there is none, and the right ones elsewhere, from files and from the datalist
     path = result.write(tmp_path / "list.json")
     stacks = find_stacks(folder, phases="all")
-    assert stacks[0].lost == [f"{remark}; another phase of the slice takes its place"]
+    assert stacks[0].lost == [f"{remark}; the nearest phase of the same slice is used instead"]
     for found in ([stack.slices for stack in stacks], [item["image"] for item in find_inputs(path, "all", "all")]):
         assert len(found) == 3
         for phase, entries in enumerate(found):

@@ -155,7 +155,7 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             confidence=found.confidence,
             flag=flag,
             doubts=_doubts(found, stacks),
-            lost=[f"{lost}; another phase of the slice takes its place" for lost in stack.lost_phases],
+            lost=[f"{lost}; the nearest phase of the same slice is used instead" for lost in stack.lost_phases],
         )
         for phase, slices in _phases(stack, axis is not None, phases)
     ]
