@@ -92,9 +92,14 @@ def test_scores_by_hand(tmp_path, caplog):
     # the volume in which it was missed has a Dice of 0 and no distance
     assert left["dice"]["mean"] == pytest.approx(2 / 3) and left["assd_mm"]["mean"] == 0
     assert (right["missed"], left["missed"], scores["mean"]["missed"]) == (0, 1, 1)
-    assert scores["mean"]["dice"]["mean"] == pytest.approx((2 / 3 + 3 + 2) / 9)
+    assert scores["mean"]["dice"]["mean"] == pytest.approx((2 / 3 + 2 + 3) / 9)
+    # the volumes' own means are 2/3, 8/9 and 1/3
+    assert scores["mean"]["dice"]["sd"] == pytest.approx(np.std([2 / 3, 8 / 9, 1 / 3]))
+    assert scores["mean"]["dice"]["median"] == pytest.approx(2 / 3)
     assert scores["mean"]["assd_mm"]["mean"] == pytest.approx(15.5 / 8, abs=1e-5)
-    assert scores["mean"]["assd_mm"]["median"] == 0
+    # a volume's mean is over the structures that were found in it
+    assert scores["mean"]["assd_mm"]["sd"] == pytest.approx(np.std([2, 8 / 3, 0.75]), abs=1e-5)
+    assert scores["mean"]["assd_mm"]["median"] == pytest.approx(2, abs=1e-5)
     # as in the paper's reference implementation: 1.0 mm for the volume in which it was missed
     assert left["assd_missed_1_mm"]["mean"] == pytest.approx(1 / 3)
     assert scores["mean"]["assd_missed_1_mm"]["mean"] == pytest.approx(16.5 / 9, abs=1e-5)
@@ -127,6 +132,21 @@ def test_the_picture_of_a_volume_is_of_the_middle_of_its_labelled_slices(slabs, 
     pass_over(SegmentationReport(tmp_path, STRUCTURES), [[item | {"exam": "aaaa"}]], [[{"pred": volume()}]])
     (shown,) = np.unique(figures["segmentations.png"].axes[0].get_images()[0].get_array())
     assert shown == middle
+
+
+def test_a_single_volume_has_no_standard_deviation(tmp_path):
+    image = MetaTensor(torch.zeros(1, *SHAPE), meta={"filename_or_obj": "a"})
+    label = MetaTensor(volume(RV=[(2, 2)], LV=[(2, 6)]), affine=oblique())
+    item = {"image": image, "label": label, "native_image": torch.zeros(1, *SHAPE), "exam": "aaaa"}
+    pass_over(SegmentationReport(tmp_path, STRUCTURES), [[item]], [[{"pred": volume(RV=[(2, 2)])}]])
+    scores = json.loads((tmp_path / "metrics.json").read_text())
+    assert scores["mean"]["dice"]["mean"] == pytest.approx(2 / 3)
+    summaries = [
+        scores["mean"]["dice"],
+        scores["mean"]["assd_mm"],
+        *(of["dice"] for of in scores["structures"].values()),
+    ]
+    assert [entry["sd"] for entry in summaries] == [None] * 5
 
 
 def test_regions_are_scored_in_place_of_structures(tmp_path):

@@ -18,6 +18,11 @@ def test_pooled_spread_is_that_of_all_values():
     # 40 volumes at 1 mm and 4 at 20 mm: 120 mm of 44
     assert pooled([{"mean": 1.0, "sd": 0.0}, {"mean": 20.0, "sd": 0.0}], [40, 4])["mean"] == pytest.approx(120 / 44)
     # a group without a mean is left out: 1 and 3 with no deviation have the mean 2 and the deviation 1
+    single = {"mean": 1.0, "sd": None}
+    assert pooled([single], [1]) == single and pooled([single, {"mean": 3.0, "sd": None}], [1, 1]) == {
+        "mean": 2.0,
+        "sd": 1.0,
+    }
     unknown = {"mean": None, "sd": None}
     assert pooled([{"mean": 1.0, "sd": 0.0}, unknown, {"mean": 3.0, "sd": 0.0}], [5, 9, 5]) == {"mean": 2.0, "sd": 1.0}
     assert pooled([unknown], [0]) == unknown
@@ -26,6 +31,7 @@ def test_pooled_spread_is_that_of_all_values():
 def test_a_spread_has_three_digits_below_one_and_two_above():
     assert spread({"mean": 0.99940, "sd": 0.1234}) == "0.999 (0.123)"
     assert spread({"mean": 1.0, "sd": 0.1254}) == "1.00 (0.13)"
+    assert spread({"mean": 0.5, "sd": None}) == "0.500"
     assert spread({"mean": None, "sd": None}) == spread({"mean": math.nan, "sd": 0.0}) == "-"
     assert published((20.223, 0.1)) == "20.223 (0.100)" and published(None) == ""
 

@@ -17,7 +17,7 @@ from planewise.metrics import region_values, volume_scores
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.segmentation_figures import segmentation_gallery
 from planewise.reports.shown_slices import SHOWN_SLICES, ShownSlice, hard_slices, write_shown_slices
-from planewise.reports.tables import summary, write_csv
+from planewise.reports.tables import summary, summary_over_structures, write_csv
 
 
 class SegmentationReport(Report):
@@ -25,9 +25,10 @@ class SegmentationReport(Report):
 
     - ``metrics.json``: mean and standard deviation of Dice, ASSD (Zhang 2024 Table 4) and mean contour distance (Bai
       2019 Fig. 4) for each structure and over all of them, how often a structure was missed altogether, and which structures
-      were never predicted. A missed structure has no distance, so ``assd_mm`` leaves it out; ``assd_missed_1_mm`` counts it
-      as 1.0 mm, like the paper's reference implementation, although this makes a failure look good. Masks that share no slice
-      have no contour distance either, so ``contours`` counts the existing distances;
+      were never predicted. Standard deviations are over the volumes (`summary_over_structures`), null for a single volume. A
+      missed structure has no distance, so ``assd_mm`` leaves it out; ``assd_missed_1_mm`` counts it as 1.0 mm, like the
+      paper's reference implementation, although this makes a failure look good. Masks that share no slice have no contour
+      distance either, so ``contours`` counts the existing distances;
     - ``volumes.csv``: the same for each volume, with exams by their hash;
     - ``segmentations.png``, and ``shown_slices.npz`` for a picture of several methods (Zhang 2024 Fig. 7).
 
@@ -91,9 +92,9 @@ class SegmentationReport(Report):
                     self._hard[f"{row['exam']} {phase} slice {rank + 1}"] = ShownSlice(*arrays)
             self._rows.append(row)
 
-    def _distances(self, names: Sequence[str]) -> list[float]:
-        """ASSD of every volume and structure, mm; 1.0 if the structure was missed."""
-        return [1.0 if row[f"{name}_missed"] else row[f"{name}_assd_mm"] for row in self._rows for name in names]
+    def _distances(self, name: str) -> list[float]:
+        """A structure's ASSD in every volume, mm; 1.0 if it was missed."""
+        return [1.0 if row[f"{name}_missed"] else row[f"{name}_assd_mm"] for row in self._rows]
 
     def write(self) -> dict[str, Any]:
         names = list(self.scored.values())
@@ -101,7 +102,7 @@ class SegmentationReport(Report):
             name: {
                 "dice": summary([row[f"{name}_dice"] for row in self._rows]),
                 "assd_mm": summary([row[f"{name}_assd_mm"] for row in self._rows]),
-                "assd_missed_1_mm": summary(self._distances([name])),
+                "assd_missed_1_mm": summary(self._distances(name)),
                 "contour_mm": summary([row[f"{name}_contour_mm"] for row in self._rows]),
                 "contours": sum(math.isfinite(row[f"{name}_contour_mm"]) for row in self._rows),
                 "missed": sum(row[f"{name}_missed"] for row in self._rows),
@@ -110,10 +111,11 @@ class SegmentationReport(Report):
         }
         predicted = {value for row in self._rows for value in row.pop("predicted")}
         mean = {
-            kind: summary([row[f"{name}_{kind}"] for row in self._rows for name in names])
+            kind: summary_over_structures([[row[f"{name}_{kind}"] for name in names] for row in self._rows])
             for kind in ("dice", "assd_mm", "contour_mm")
         }
-        mean |= {"assd_missed_1_mm": summary(self._distances(names))}
+        distances = list(zip(*map(self._distances, names), strict=True))
+        mean |= {"assd_missed_1_mm": summary_over_structures(distances)}
         metrics = {
             "volumes": len(self._rows),
             "exams": len({row["exam"] for row in self._rows}),

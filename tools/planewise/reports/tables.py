@@ -16,11 +16,25 @@ from planewise.text_files import cell
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
-    """Mean, standard deviation and median of the known values; NaN if there are none."""
+    """Mean, standard deviation and median of the known values; NaN if there are none. A single value has no standard
+    deviation: NaN."""
     known = [value for value in values if math.isfinite(value)]
     if not known:
         return {"mean": math.nan, "sd": math.nan, "median": math.nan}
-    return {"mean": float(np.mean(known)), "sd": float(np.std(known)), "median": float(np.median(known))}
+    deviation = float(np.std(known)) if len(known) > 1 else math.nan
+    return {"mean": float(np.mean(known)), "sd": deviation, "median": float(np.median(known))}
+
+
+def summary_over_structures(volumes: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Like `summary`, for the scores of several structures in each volume: the mean of all known values, and the standard
+    deviation and the median over the volumes, each by the mean of its own known values. The structures of a volume differ
+    from each other, which says nothing about the spread between patients.
+    """
+    each = [[value for value in values if math.isfinite(value)] for values in volumes]
+    return {
+        **summary([float(np.mean(values)) for values in each if values]),
+        "mean": summary([value for values in each for value in values])["mean"],
+    }
 
 
 def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:

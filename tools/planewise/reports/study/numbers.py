@@ -13,7 +13,8 @@ def pooled(summaries: Sequence[Mapping[str, float | None]], counts: Sequence[int
     """Mean and standard deviation of all values of several groups, from those of each group.
 
     Args:
-        summaries: ``mean`` and ``sd`` of each group's values; groups without a mean are left out.
+        summaries: ``mean`` and ``sd`` of each group's values; groups without a mean are left out, and a single value has
+            no ``sd``.
         counts: number of values in each group.
 
     With ``n_g`` values in group g, the mean is ``sum n_g m_g / sum n_g``, and the variance ``sum n_g (s_g^2 + m_g^2) /
@@ -22,19 +23,22 @@ def pooled(summaries: Sequence[Mapping[str, float | None]], counts: Sequence[int
     known = [(entry, count) for entry, count in zip(summaries, counts, strict=True) if entry["mean"] is not None]
     if not known:
         return {"mean": None, "sd": None}
-    means, deviations = (np.array([entry[name] for entry, _ in known]) for name in ("mean", "sd"))
+    means, deviations = (np.array([entry[name] or 0.0 for entry, _ in known]) for name in ("mean", "sd"))
     weights = np.array([count for _, count in known], dtype=float)
     mean = np.average(means, weights=weights)
     variance = np.average(deviations**2 + (means - mean) ** 2, weights=weights)
-    return {"mean": float(mean), "sd": float(np.sqrt(variance))}
+    alone = len(known) == 1 and known[0][0]["sd"] is None
+    return {"mean": float(mean), "sd": None if alone else float(np.sqrt(variance))}
 
 
 def spread(entry: Mapping[str, float | None]) -> str:
-    """Mean (standard deviation): three decimals below 1, two from 1 on; "-" if there is no mean."""
-    mean = entry["mean"]
+    """Mean (standard deviation): three decimals below 1, two from 1 on; only the mean of a single value; "-" if there is no
+    mean."""
+    mean, deviation = entry["mean"], entry["sd"]
     if mean is None or not math.isfinite(mean):
         return "-"
-    return f"{mean:.3f} ({entry['sd']:.3f})" if mean < 1 else f"{mean:.2f} ({entry['sd']:.2f})"
+    digits = 3 if mean < 1 else 2
+    return f"{mean:.{digits}f}" + ("" if deviation is None else f" ({deviation:.{digits}f})")
 
 
 def over_draws(values: Iterable[float | None], digits: int = 3) -> str:

@@ -45,7 +45,7 @@ def add(page: Page, study: StudyFolder) -> None:
     page.add(
         "<h2>Segmentation from few labels</h2><p>{} volumes of {} test exams, "
         "at their native spacing. Each draw selects labelled exams at random, the same for all methods. "
-        "Cells are mean (standard deviation) over the volumes and structures of all draws.</p>",
+        "Cells are mean (standard deviation) over the volumes of all draws.</p>",
         runs.any["volumes"],
         runs.any["exams"],
     )
