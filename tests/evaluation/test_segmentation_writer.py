@@ -28,3 +28,14 @@ def test_each_slice_lies_under_its_own_labels(tmp_path, monkeypatch):
     assert overlays[0][2, 1, :3].tolist() == list(to_rgb(STRUCTURE_COLOURS[3]))
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["RV", "LV"]
+
+
+def test_empty_masks_are_named_at_the_end(tmp_path, caplog):
+    def output(name, value):
+        image = MetaTensor(torch.zeros(1, 6, 5, 3), meta={"filename_or_obj": f"{name}.nii.gz"})
+        return [{"image": image, "pred": torch.full((1, 6, 5, 3), float(value))}]
+
+    native = [{"native_image": torch.zeros(1, 6, 5, 3)}]
+    writer = SegmentationWriter(tmp_path, {"1": "RV"})
+    pass_over(writer, [native] * 3, [output("aa", 0), output("bb", 1), output("cc", 0)])
+    assert caplog.messages[-1] == "2 of 3 masks are empty, because no structure was found: aa, cc"

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ignite.engine import Engine
 
 from planewise.evaluation.exam_writer import ExamWriter
 from planewise.evaluation.only_a_picture import only_a_picture
+from planewise.exams.words import some_of
 from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import add_structure_legend, overlay_labels
 from planewise.reports.slices import QUICK_PNG, stack_figure
+
+logger = logging.getLogger(__name__)
 
 #: Maximum number of slices in a picture.
 _DRAWN = 48
@@ -21,7 +26,7 @@ _DRAWN = 48
 
 class SegmentationWriter(ExamWriter):
     """For every stack, write ``output_dir/<name>/segmentation.png``: its slices with the predicted labels on top; if
-    there are many slices, `_DRAWN` of them, evenly spaced.
+    there are many slices, `_DRAWN` of them, evenly spaced. At the end, name the stacks whose masks are empty.
 
     Attach it to the evaluator of an inference config; the masks themselves come from `SaveImaged` there. The evaluator's
     batches contain ``native_image``; its outputs contain ``pred``, label values on the volume's own grid.
@@ -34,9 +39,12 @@ class SegmentationWriter(ExamWriter):
     def __init__(self, output_dir: str | Path, structures: Mapping[int | str, str]) -> None:
         super().__init__(output_dir)
         self.structures = {int(value): name for value, name in structures.items()}
+        self.empty: list[str] = []
 
     def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         image, labels = (np.asarray(value[0].cpu()) for value in (item["native_image"], output["pred"]))
+        if not labels.any():
+            self.empty.append(exam)
         drawn = evenly_spaced(image.shape[-1], _DRAWN)
         image, labels = image[..., drawn], labels[..., drawn]
         with only_a_picture("segmentation.png"):
@@ -45,3 +53,11 @@ class SegmentationWriter(ExamWriter):
             )
             add_structure_legend(figure, self.structures)
             figure.savefig(folder / "segmentation.png", dpi=110, pil_kwargs=QUICK_PNG)
+
+    def _finish(self, engine: Engine) -> None:
+        super()._finish(engine)
+        if self.empty:
+            logger.warning(
+                "%d of %d masks %s empty, because no structure was found: %s",
+                *(len(self.empty), len(self.written), "is" if len(self.empty) == 1 else "are", some_of(self.empty)),
+            )
