@@ -103,6 +103,8 @@ def test_scores_by_hand(tmp_path, caplog):
     # as in the paper's reference implementation: 1.0 mm for the volume in which it was missed
     assert left["assd_missed_1_mm"]["mean"] == pytest.approx(1 / 3)
     assert scores["mean"]["assd_missed_1_mm"]["mean"] == pytest.approx(16.5 / 9, abs=1e-5)
+    assert (right["missed_share"], left["missed_share"]) == (0, pytest.approx(1 / 3))
+    assert scores["mean"]["missed_share"] == pytest.approx(1 / 9)
     assert scores["never_predicted"] == ["myocardium"]
     # the RV's distances are 0 and 1.5 mm; the mean is over all seven distances that exist
     assert right["contour_mm"] == pytest.approx({"mean": 0.75, "sd": 0.75, "median": 0.75}, abs=1e-5)
@@ -132,6 +134,20 @@ def test_the_picture_of_a_volume_is_of_the_middle_of_its_labelled_slices(slabs, 
     pass_over(SegmentationReport(tmp_path, STRUCTURES), [[item | {"exam": "aaaa"}]], [[{"pred": volume()}]])
     (shown,) = np.unique(figures["segmentations.png"].axes[0].get_images()[0].get_array())
     assert shown == middle
+
+
+def test_a_network_that_finds_nothing_has_no_distance(tmp_path):
+    """1.0 mm for each missed structure would make it the best."""
+    image = MetaTensor(torch.zeros(1, *SHAPE), meta={"filename_or_obj": "a"})
+    label = MetaTensor(volume(RV=[(2, 2)], myocardium=[(2, 4)], LV=[(2, 6)]), affine=oblique())
+    item = {"image": image, "label": label, "native_image": torch.zeros(1, *SHAPE), "exam": "aaaa"}
+    shares, means = [], []
+    for name, found in (("blank", volume()), ("one", volume(LV=[(2, 6)])), ("two", volume(RV=[(2, 2)], LV=[(2, 6)]))):
+        pass_over(SegmentationReport(tmp_path / name, STRUCTURES), [[item]], [[{"pred": found}]])
+        mean = json.loads((tmp_path / name / "metrics.json").read_text())["mean"]
+        shares.append(mean["missed_share"])
+        means.append(mean["assd_missed_1_mm"]["mean"])
+    assert shares == pytest.approx([1, 2 / 3, 1 / 3]) and means == [None, None, pytest.approx(1 / 3)]
 
 
 def test_a_single_volume_has_no_standard_deviation(tmp_path):

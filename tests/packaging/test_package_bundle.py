@@ -408,6 +408,13 @@ def test_commands_of_a_package_name_what_its_inference_takes(inference, given):
     assert card.endswith(f"### From the repository\n{END}\n\nolder\n")
 
 
+def test_a_card_says_what_the_distance_with_1_mm_for_missed_structures_means():
+    mean = {"assd_missed_1_mm": {"mean": 1.0, "sd": 0.5, "median": 1.0}, "missed_share": 0.25}
+    card = with_provenance("## Performance\n", Provenance({"mean": mean}, "", "", None), {})
+    assert "| mean_missed_share | 0.25 |" in card and "do not compare it between networks that missed many" in card
+    assert "do not compare" not in with_provenance("## Performance\n", Provenance({"auc": 0.5}, "", "", None), {})
+
+
 @pytest.mark.parametrize(
     ("data", "text"), [("ours", "phantoms: ours"), ("Phantoms, ours", "Phantoms, ours"), (None, "phantoms: nine exams")]
 )

@@ -41,6 +41,15 @@ def study(tmp_path):
     return study_folder(tmp_path)
 
 
+def test_a_draw_that_missed_most_structures_leaves_no_distance_with_1_mm(study, tmp_path):
+    content = metrics([0.1, 0.1, 0.1, 0.1], [9.0, 9.0, 9.0, 9.0], 20)
+    content["mean"]["assd_missed_1_mm"] = {"mean": None, "sd": None, "median": None}
+    write(tmp_path / "finetune/none/4/1/test/metrics.json", content)
+    tables, _ = tables_of(segmentation, study_folder(tmp_path))
+    rows = {row[0]: row for row in list(tables.values())[1]}
+    assert rows["4, from scratch"][2] == "-" and rows["4, multitask"][2] == "2.00 (0.10)"
+
+
 def test_dice_and_distance_with_the_papers_structure_by_structure(study):
     tables, page = tables_of(segmentation, study)
     dice, distance, _ = tables.values()

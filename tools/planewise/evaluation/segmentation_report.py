@@ -27,8 +27,9 @@ class SegmentationReport(Report):
       2019 Fig. 4) for each structure and over all of them, how often a structure was missed altogether, and which structures
       were never predicted. Standard deviations are over the volumes (`summary_over_structures`), null for a single volume. A
       missed structure has no distance, so ``assd_mm`` leaves it out; ``assd_missed_1_mm`` counts it as 1.0 mm, like the
-      paper's reference implementation, although this makes a failure look good. Masks that share no slice have no contour
-      distance either, so ``contours`` counts the existing distances;
+      paper's reference implementation. This makes a failure look good, so ``missed_share`` stands next to it, and it is null
+      if more than half were missed: a network that finds nothing would have 1.0 mm, and a better one more. Masks that share
+      no slice have no contour distance either, so ``contours`` counts the existing distances;
     - ``volumes.csv``: the same for each volume, with exams by their hash;
     - ``segmentations.png``, and ``shown_slices.npz`` for a picture of several methods (Zhang 2024 Fig. 7).
 
@@ -92,9 +93,16 @@ class SegmentationReport(Report):
                     self._hard[f"{row['exam']} {phase} slice {rank + 1}"] = ShownSlice(*arrays)
             self._rows.append(row)
 
-    def _distances(self, name: str) -> list[float]:
-        """A structure's ASSD in every volume, mm; 1.0 if it was missed."""
-        return [1.0 if row[f"{name}_missed"] else row[f"{name}_assd_mm"] for row in self._rows]
+    def _missed(self, names: Sequence[str]) -> dict[str, Any]:
+        """The distances with 1.0 mm for each missed structure, unless more than half of the structures were missed; and the
+        share that was missed."""
+        missed = [[row[f"{name}_missed"] for name in names] for row in self._rows]
+        share = float(np.mean(missed))
+        distances = [
+            [math.nan if share > 0.5 else 1.0 if row[f"{name}_missed"] else row[f"{name}_assd_mm"] for name in names]
+            for row in self._rows
+        ]
+        return {"assd_missed_1_mm": summary_over_structures(distances), "missed_share": share}
 
     def write(self) -> dict[str, Any]:
         names = list(self.scored.values())
@@ -102,7 +110,7 @@ class SegmentationReport(Report):
             name: {
                 "dice": summary([row[f"{name}_dice"] for row in self._rows]),
                 "assd_mm": summary([row[f"{name}_assd_mm"] for row in self._rows]),
-                "assd_missed_1_mm": summary(self._distances(name)),
+                **self._missed([name]),
                 "contour_mm": summary([row[f"{name}_contour_mm"] for row in self._rows]),
                 "contours": sum(math.isfinite(row[f"{name}_contour_mm"]) for row in self._rows),
                 "missed": sum(row[f"{name}_missed"] for row in self._rows),
@@ -110,12 +118,11 @@ class SegmentationReport(Report):
             for name in names
         }
         predicted = {value for row in self._rows for value in row.pop("predicted")}
-        mean = {
+        mean: dict[str, Any] = {
             kind: summary_over_structures([[row[f"{name}_{kind}"] for name in names] for row in self._rows])
             for kind in ("dice", "assd_mm", "contour_mm")
         }
-        distances = list(zip(*map(self._distances, names), strict=True))
-        mean |= {"assd_missed_1_mm": summary_over_structures(distances)}
+        mean |= self._missed(names)
         metrics = {
             "volumes": len(self._rows),
             "exams": len({row["exam"] for row in self._rows}),

@@ -24,6 +24,12 @@ RELEASE_END = "<!-- end of what `tools/train_released_weights` wrote -->"
 
 #: Settings that give a network and its images their size.
 _SIZES = ("features", "stem_stride", "image_size", "spacing", "in_channels", "init_features", "growth_rate", "blocks")
+#: The meaning of a segmentation's scores with 1.0 mm for missed structures.
+_OF_MISSED = [
+    "`assd_missed_1_mm` counts a structure that was missed as 1.0 mm, like the paper's implementation, which flatters a",
+    "failure: do not compare it between networks that missed many (`missed_share`). It is left out if more than half were",
+    "missed.",
+]
 #: Heading above a bundle README's earlier commands.
 FROM_REPOSITORY = "### From the repository"
 
@@ -59,6 +65,8 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
     facts = [("measured on", provenance.measured_on), ("trained on", provenance.data), *_facts(provenance.run)]
     text = ["### The weights in this folder", ""]
     text += [f"- {name}: {value}" for name, value in facts] + ["", "| score | |", "|---|---|", *rows]
+    if any("missed_share" in row for row in rows):
+        text += ["", *_OF_MISSED]
     changed = provenance.run.settings_unlike(train) if provenance.run else {}
     if changed:
         text += [

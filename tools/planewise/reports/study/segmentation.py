@@ -155,6 +155,8 @@ def _cell(draws: Mapping[int, dict], kind: str, content_of: Callable[[dict], dic
     known = [entry for entry, _ in contents if kind in entry]
     if len(known) < len(contents):
         return "-"  # a run is older than this score
+    if kind == "assd_missed_1_mm" and any(entry[kind]["mean"] is None for entry in known):
+        return "-"  # a draw missed more than half of the structures, and the mean of the others would look better
     if kind == "contour_mm":
         counts = [entry["contours"] for entry in known]
     else:
