@@ -13,7 +13,7 @@ from planewise.data.cycle_points import cycle_fraction
 from planewise.data.datalist import is_whole_volume, load_datalist
 from planewise.errors import InputError
 from planewise.exams.input_stacks import find_stacks
-from planewise.exams.lost_phases import usual_count
+from planewise.exams.stack import usual_count
 from planewise.exams.volumes import find_own_volumes
 from planewise.exams.words import phase_name
 from planewise.preprocessing.exam_name import stem

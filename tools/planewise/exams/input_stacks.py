@@ -16,7 +16,6 @@ from planewise.exams.datalist import plane_of, slice_items
 from planewise.exams.exam import Exam
 from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
-from planewise.exams.lost_phases import usual_count
 from planewise.exams.recognition import FoundView, Recognition
 from planewise.exams.scan import scan_folder
 from planewise.exams.stack import Stack
@@ -191,8 +190,7 @@ def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[
     by_slice = defaultdict(list)
     for item in slice_items(stack, located):
         by_slice[item.pop("slice")].append(item)
-    usual = usual_count(len(entry.phases) + entry.lost for entry in stack.slices)
-    wanted = [number / usual for number in range(usual if phases == "all" else 1)]
+    wanted = [number / stack.cycle for number in range(stack.cycle if phases == "all" else 1)]
     return [
         (
             round(phase, 6),

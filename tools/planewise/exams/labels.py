@@ -342,7 +342,7 @@ def add_masks(
                     if orientation != [[0, 1], [1, 1]]:
                         item["label_axes"] = orientation
                     used += 1
-            problem = f"its phase ({phase}) is beyond the {_cycle(stack)} phases of the exam"
+            problem = f"its phase ({phase}) is beyond the {stack.cycle} phases of the exam"
             if lacking:
                 which = f"slice{'s' * (len(lacking) > 1)} {listed(lacking)}"
                 problem = f"not used for {which}, which may lack this phase: a file is missing or broken"
@@ -385,14 +385,9 @@ def _add_to_volume(path: Path, item: dict) -> str:
     return problem
 
 
-def _cycle(stack: Stack) -> int:
-    """The largest number of phases of a slice, with those that the slice lacks."""
-    return max(len(entry.phases) + entry.lost for entry in stack.slices)
-
-
 def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | str:
     """The rank of a mask's phase, or the reason why it is unknown."""
-    most = _cycle(stack)
+    most = stack.cycle
     names = [frame.phase for frame in stack.slices[0].phases]
     if phase in names and phase is not None:
         return names.index(phase)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from planewise.exams.frame import Frame
-from planewise.exams.stack import Slice
+from planewise.exams.stack import Slice, usual_count
 
 #: Trigger times fit the times of the other slices if they differ by at most this share of the time between two phases.
 SAME_TIME = 0.3
@@ -37,12 +37,6 @@ def mark_lost_phases(slices: Sequence[Slice]) -> list[Slice]:
         else entry
         for entry in slices
     ]
-
-
-def usual_count(counts: Iterable[int]) -> int:
-    """The most common number of phases of a slice; the largest if several numbers are equally common."""
-    found = Counter(counts)
-    return max(found, key=lambda count: (found[count], count))
 
 
 def may_lack_phases(slices: Sequence[Slice]) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -130,19 +131,14 @@ class Stack:
         return found
 
     @property
+    def cycle(self) -> int:
+        """Number of phases of the cycle: that of most slices, with the phases that they lack."""
+        return usual_count(len(entry.phases) + entry.lost for entry in self.slices)
+
+    @property
     def lost_phases(self) -> list[str]:
         """Sentences, without a full stop, about slices that lack phases, counted from 1; empty if no slice lacks a phase."""
-        alike: dict[tuple, list[str]] = defaultdict(list)
-        for number, entry in enumerate(self.slices, start=1):
-            if entry.lost:
-                alike[entry.lost, entry.cycle, entry.missing].append(str(number))
-        found = []
-        for (lost, cycle, missing), numbers in alike.items():
-            who = f"slice {numbers[0]} lacks" if len(numbers) == 1 else f"slices {listed(numbers)} lack"
-            which = some_of([phase_name(rank / cycle) for rank in missing])
-            why = "files are missing or broken" if which else "neither trigger times nor image numbers say which"
-            found.append(f"{who} {'a phase' if lost == 1 else f'{lost} phases'} ({which or f'of {cycle}'}: {why})")
-        return found
+        return lost_in_words([(entry.lost, entry.cycle, entry.missing) for entry in self.slices])
 
     @property
     def phase_counts(self) -> tuple[int, int]:
@@ -185,3 +181,29 @@ class Stack:
         if self.phase_counts[1] < chosen.phase_counts[1]:
             return f"but with {self.phase_counts[1]} phases instead of {chosen.phase_counts[1]}"
         return "but rotated in plane or of another kind (sequence, echo, phase image)"
+
+
+def usual_count(counts: Iterable[int]) -> int:
+    """The most common number of phases of a slice; the largest if several numbers are equally common."""
+    found = Counter(counts)
+    return max(found, key=lambda count: (found[count], count))
+
+
+def lost_in_words(slices: Iterable[tuple[int, int, tuple[int, ...]]]) -> list[str]:
+    """Sentences, without a full stop, about the slices that lack phases; empty if none does.
+
+    Args:
+        slices: for each slice of a stack, the number of phases that it lacks, the number of phases of the cycle, and the
+            ranks of the missing phases (empty if they are unknown).
+    """
+    alike: dict[tuple[int, int, tuple[int, ...]], list[str]] = defaultdict(list)
+    for number, entry in enumerate(slices, start=1):
+        if entry[0]:
+            alike[entry].append(str(number))
+    found = []
+    for (lost, cycle, missing), numbers in alike.items():
+        who = f"slice {numbers[0]} lacks" if len(numbers) == 1 else f"slices {listed(numbers)} lack"
+        which = some_of([phase_name(rank / cycle) for rank in missing])
+        why = "files are missing or broken" if which else "neither trigger times nor image numbers say which"
+        found.append(f"{who} {'a phase' if lost == 1 else f'{lost} phases'} ({which or f'of {cycle}'}: {why})")
+    return found
