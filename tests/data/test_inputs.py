@@ -68,6 +68,28 @@ def test_slices_of_a_datalist_come_in_their_order(tmp_path):
     assert len(whole) == 2 and names(last) == ["0_2", "1_1", "2_2"]
 
 
+def test_slices_of_a_datalist_that_lack_phases_are_named(tmp_path):
+    """A slice with phases at other times was acquired with fewer phases."""
+
+    def item(number, phase):
+        place = {
+            "image": f"{number}_{phase}",
+            "exam": "aa",
+            "affine": np.eye(4).tolist(),
+            "patient": "aa",
+            "stack": "sax",
+        }
+        return place | {"slice": number, "phase": phase}
+
+    times = {0: (0, 0.25, 0.5, 0.75), 1: (0, 0.75), 2: (0, 0.25, 0.5, 0.75), 3: (0, 0.333333, 0.666667)}
+    items = [item(number, phase) for number, phases in times.items() for phase in phases]
+    (tmp_path / "list.json").write_text(json.dumps({"test": items}))
+    found = find_inputs(tmp_path / "list.json", "all")
+    lost = "slice 2 lacks 2 phases (phase25, phase50: files are missing or broken); "
+    assert len(found) == 4
+    assert all(entry["lost"] == [lost + "the nearest phase of the same slice is used instead"] for entry in found)
+
+
 def test_names_of_a_cines_phases_sort_in_time(tmp_path, monkeypatch):
     slices = [{"image": "1.dcm", "affine": np.eye(4).tolist()}]
     stacks = [InputStack("7f3a", "sax", number / 25, slices, {}, {}, 1.0, None, []) for number in range(25)]

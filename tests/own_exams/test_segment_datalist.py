@@ -275,6 +275,18 @@ def test_what_is_no_exams_fault_ends_it(segmented, bundle, monkeypatch):
         segmented()
 
 
+def test_slices_that_lack_a_phase_are_named(segmented, bundle, exams):
+    """As for a folder, see `planewise.exams.find_stacks`."""
+    content = json.loads(exams.read_text())
+    for section in ("training", "validation", "test"):
+        content[section] = [
+            item for item in content[section] if (item["exam"], item.get("slice"), item["phase"]) != ("aaaa", 2, 0.5)
+        ]
+    exams.write_text(json.dumps(content))
+    lost = "slice 3 lacks a phase (phase50: files are missing or broken); the nearest phase of the same slice is used instead"
+    assert [line for line in segmented().said if "lack" in line] == [f"exam aaaa: {lost}"]
+
+
 def test_other_views_and_two_of_one_name_are_refused(exams, segmented, bundle, tmp_path):
     content = json.loads(exams.read_text())
     long_axis = content | {"planewise": {"stack": "4ch"}}

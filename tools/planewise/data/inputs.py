@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from planewise.data.cycle_points import cycle_fraction
 from planewise.data.datalist import is_whole_volume, load_datalist
 from planewise.errors import InputError
-from planewise.exams.input_stacks import find_stacks
-from planewise.exams.stack import usual_count
+from planewise.exams.input_stacks import REPLACED, find_stacks
+from planewise.exams.stack import lost_in_words, usual_count
 from planewise.exams.volumes import find_own_volumes
 from planewise.exams.words import phase_name
 from planewise.preprocessing.exam_name import stem
@@ -108,11 +108,25 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
         usual = usual_count(map(len, ordered))
         count = usual if phases == "all" else 1
         whole = next(entries for entries in ordered if len(entries) == usual)
+        lost = _lost(ordered, whole)
         for phase in range(count):
             name = {"phase": phase_name(phase / count)} if count > 1 else {}
             image = [_at_phase(entries, phase, whole) for entries in ordered]
-            volumes.append({"image": image, "exam": exam, **name})
+            volumes.append({"image": image, "exam": exam, **name, **lost})
     return volumes
+
+
+def _lost(ordered: Sequence[Sequence[dict[str, Any]]], whole: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    """Sentences about slices that lack phases of a complete slice, under the key ``lost``; empty if none does. A slice with
+    phases at other times was acquired with fewer phases, or it is unknown which it lacks, so nothing is said."""
+    cycle = [cycle_fraction(item) for item in whole]
+    rows = []
+    for entries in ordered:
+        missing = set(cycle) - {cycle_fraction(item) for item in entries}
+        known = len(missing) == len(cycle) - len(entries)
+        rows.append((len(missing), len(cycle), tuple(map(cycle.index, sorted(missing)))) if known else (0, 0, ()))
+    found = [lost + REPLACED for lost in lost_in_words(rows)]
+    return {"lost": found} if found else {}
 
 
 def _at_phase(entries: list[dict[str, Any]], number: int, whole: list[dict[str, Any]]) -> dict[str, Any]:

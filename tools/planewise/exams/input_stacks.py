@@ -23,6 +23,9 @@ from planewise.exams.words import count_of
 
 logger = logging.getLogger(__name__)
 
+#: The end of a sentence about slices that lack phases.
+REPLACED = "; the nearest phase of the same slice is used instead"
+
 
 @dataclass(slots=True)
 class InputStack:
@@ -154,7 +157,7 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             confidence=found.confidence,
             flag=flag,
             doubts=_doubts(found, stacks),
-            lost=[f"{lost}; the nearest phase of the same slice is used instead" for lost in stack.lost_phases],
+            lost=[lost + REPLACED for lost in stack.lost_phases],
         )
         for phase, slices in _phases(stack, axis is not None, phases)
     ]

@@ -107,6 +107,7 @@ def segment_datalist(
     _claim(output, Path(weights_path(used)))
     segmenter = _Segmenter(folder / SEGMENTS, {"weights": used, "device": device}, output, progress)
     kept, said, left_out = segmenter.complete(inputs)
+    said += [f"exam {exam_of(item)}: {lost}" for item in inputs for lost in item.get("lost", ())]
     made = [item for item in inputs if exam_of(item) not in left_out]
     for item in made:
         if problem := mask_problem(segmenter.mask(item), STRUCTURES):
