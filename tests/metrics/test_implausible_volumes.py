@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from planewise.metrics.heart_volumes import HeartVolumes
-from planewise.metrics.implausible_volumes import implausible_volumes
+from planewise.metrics.implausible_volumes import (
+    Flag,
+    Number,
+    few_phases,
+    flags_of,
+    flags_with_numbers,
+    implausible_volumes,
+    numbers_by_flag,
+)
 
 #: Slices 1 to 8 of 10 show both ventricles.
 USUAL = [False, *[True] * 8, False]
@@ -190,3 +198,98 @@ def test_a_ventricle_that_fills_again_before_end_systole():
         flag.structures == ("RV",) and "RV fills again by 40 ml before end-systole" in flag.text for flag in found
     )
     assert flagged([150, 80, 100, 60, 120], [150, 110, 80, 60, 120]) == []
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("full", "empty", "said"),
+    [
+        # the exam that revealed this: 32 % of the LV in its second slice
+        ([0, 32, 32, 23, 10, 3], [0, 0, 19, 12, 1, 1], ("slice {} of 6 has 48 ml", 2, "32 of the 60 points")),
+        ([10, 28, 30, 24, 8], [0, 0, 20, 20, 8], ("slice {} of 5 has 42 ml", 2, "28 of the 60 points")),
+        ([24, 30, 30, 16], [0, 20, 20, 8], None),
+        ([19, 19, 30, 21, 11], [0, 0, 20, 8, 0], None),
+        # a slice between others, which another flag names
+        ([19, 30, 30, 21], [10, 0, 20, 8], None),
+        ([32, 32, 23, 13], [1, 19, 12, 1], None),
+        ([32, 32, 23, 13], [0, 0, 0, 0], None),
+    ],
+)  # fmt: skip
+def test_an_end_slice_that_empties_is_flagged_if_it_decides_the_ejection_fraction(full, empty, said, turned):
+    if turned:
+        full, empty = full[::-1], empty[::-1]
+    found = HeartVolumes(
+        {"LV": [150.0, 60.0], "RV": [150.0, 60.0], "myocardium": [100.0, 100.0]},
+        {"LV": [full, empty], "RV": [full, full]},
+        10.0,
+        0,
+        1,
+    )
+    flags = [flag for flag in implausible_volumes(found) if "end-systole, which makes" in flag.text]
+    assert [(flag.structures, flag.quantity, flag.phase) for flag in flags] == [(("LV",), "volume", 1)] * bool(said)
+    if said:
+        where, number, points = said
+        where = where.format(len(full) + 1 - number if turned else number)
+        assert flags[0].text.startswith(f"{where} of the LV at end-diastole and none at end-systole")
+        assert points in flags[0].text
+
+
+@pytest.mark.parametrize("count", [2, 5, 11])
+def test_few_phases_may_miss_end_systole(count):
+    """The worst case: end-systole is in the middle between two phases; the heart empties and fills within half a cycle."""
+    (flag,) = few_phases(hearts_of(cycle(count)))
+    assert f"only {count} phases" in flag.text and flag.structures == ("LV", "RV")
+    assert (flag.quantity, flag.phase) == ("volume", int(np.argmin(cycle(count))))
+    assert (1 - np.cos(2 * np.pi * 2 * 0.5 / count)) / 2 > 0.07
+
+
+def test_enough_phases_have_no_remark():
+    assert few_phases(hearts_of(cycle(12))) == few_phases(hearts_of([150])) == []
+    assert (1 - np.cos(2 * np.pi * 2 * 0.5 / 12)) / 2 < 0.07
+
+
+#: End-diastole is the second of three phases, end-systole the third.
+FOUND = hearts_of([90, 150, 60])
+QUANTITIES = ("volume", "mass", "stroke volume", "ejection fraction")
+
+
+@pytest.mark.parametrize(
+    ("quantity", "phase", "reached"),
+    [
+        ("volume", 1, {"volume at 1", "mass at 1", "stroke volume", "ejection fraction"}),
+        ("volume", 2, {"volume at 2", "mass at 2", "stroke volume", "ejection fraction"}),
+        ("volume", 0, {"volume at 0", "mass at 0"}),
+        ("mass", 1, {"mass at 1"}),
+        ("stroke volume", 2, {"stroke volume", "ejection fraction"}),
+        ("ejection fraction", 2, {"ejection fraction"}),
+        ("volume", None, {f"{q} at {n}" for q in QUANTITIES[:2] for n in range(3)} | set(QUANTITIES[2:])),
+    ],
+)
+def test_a_number_has_the_flags_of_the_numbers_that_it_is_computed_from(quantity, phase, reached):
+    flag = Flag(("LV",), quantity, phase, "odd")
+    numbers = {f"{name} at {at}": Number("LV", name, at) for name in QUANTITIES[:2] for at in range(3)}
+    numbers |= {name: Number("LV", name) for name in QUANTITIES[2:]}
+    assert {name for name, number in numbers.items() if flags_of(number, [flag], FOUND) == [flag]} == reached
+    assert not any(flags_of(Number("RV", name, 1), [flag], FOUND) for name in QUANTITIES)
+
+
+def test_flags_name_the_numbers_that_they_concern():
+    flags = [
+        Flag(("LV", "RV", "myocardium"), "volume", None, "coarse"),
+        Flag(("RV",), "volume", 1, "short"),
+        Flag(("LV", "RV"), "stroke volume", 2, "differ"),
+        Flag(("LV",), "volume", 0, "jumps"),
+        Flag(("RV",), "volume", 2, "short"),
+    ]
+    row = [Number(name, "volume", 2) for name in ("RV", "myocardium", "LV")]
+    row += [Number(name, quantity) for quantity in QUANTITIES[2:] for name in ("LV", "RV")]
+    assert flags_with_numbers(row, flags, FOUND) == [
+        "all: coarse",
+        "RV: short",
+        "LV and RV stroke volume and ejection fraction: differ",
+    ]
+    assert numbers_by_flag(row[:3], flags, FOUND)["short"] == {"RV": ["volume"]}
+    some = [Number("myocardium", "mass", 0), Number("LV", "volume", 0), Number("RV", "volume", 2)]
+    assert flags_with_numbers(some, flags[1:], FOUND) == ["RV: short", "LV: jumps"]
+    assert flags_with_numbers([*some, Number("RV", "volume", 0)], [flags[4]], FOUND) == ["RV: short"]
+    assert flags_with_numbers(some[:1], [Flag(("myocardium",), "volume", 0, "odd")], FOUND) == ["all: odd"]
