@@ -14,6 +14,7 @@ from tests.exams.conftest import write_usual_exam
 from tests.exams.test_dicom_segmentation import some_labels
 
 NAMES = ["phase00", "phase33", "phase67"]
+CHOSEN = "End-diastole is phase00."
 FLAG = Flag(("LV",), "volume", 0, "LV volume of 1 ml is outside 5 to 640 ml")
 
 #: Flags of a view, of the exam, and of another view.
@@ -88,7 +89,7 @@ def write(items, tmp_path):
     assert (found.end_diastole, found.end_systole) == (0, 2)
 
     def run(all_phases=False, hide=None):
-        files = write_segmentations(tmp_path, items, labels, NAMES, found, [FLAG], all_phases, hide)
+        files = write_segmentations(tmp_path, items, labels, NAMES, found, [FLAG], [CHOSEN], all_phases, hide)
         return [file.name for file in files], found
 
     return run
@@ -139,11 +140,14 @@ def test_volumes(write, tmp_path):
         assert segment.ReferencedSegmentNumber == 3
         made = pydicom.dcmread(tmp_path / f"{file}.seg.dcm")
         assert segment.ReferencedSOPInstanceUID == made.SOPInstanceUID
-        assert (f"check: {FLAG.text}" in comments(group)) == (phase == 0)
+        assert (f"check: {FLAG.text} (end-diastole)" in comments(group)) == (phase == 0)
+        assert CHOSEN in comments(group)
         muscle = {item.name.value: item.value for item in groups[f"Myocardium, {moment}"].get_measurements()}
         assert muscle["18087-7"] == pytest.approx(found.masses[phase], abs=1e-3)
     assert found.masses[0] != found.masses[2]
     function = {group.tracking_identifier: group for group in report.content.get_image_measurement_groups()}
+    assert f"check: {FLAG.text} (end-diastole)" in comments(function["Left ventricle, function"])
+    assert CHOSEN in comments(function["Right ventricle, function"])
     values = {item.name.value: item.value for item in function["Left ventricle, function"].get_measurements()}
     assert values["8811-2"] == pytest.approx(found.ejection_fraction("LV"), abs=1e-3)
     assert values["90096001"] == pytest.approx(found.stroke_volume("LV"), abs=1e-3)

@@ -22,6 +22,8 @@ from planewise.own_exams.segment_exams import (
     SegmentedExam,
     _columns,
     _content,
+    _indexed,
+    _phase_flags,
     _rows,
     _shown_reasons,
     _summary,
@@ -156,8 +158,7 @@ def test_the_page(segmented):
     }
     assert content["moments"] == ["phase00", "phase25", "phase50", "phase75"]
     assert "End-diastole is phase50 and end-systole is phase25: the phases in which the LV is largest" in text
-    moments = ["phase 1 of 4", "phase 2 of 4, end-systole", "phase 3 of 4, end-diastole", "phase 4 of 4"]
-    moments = [f"{moment}, {25 * number} % of the cycle" for number, moment in enumerate(moments)]
+    moments = ["phase00, 1 of 4", "phase25, end-systole, 2 of 4", "phase50, end-diastole, 3 of 4", "phase75, 4 of 4"]
     assert [frame["name"] for frame in content["cine"]["frames"]] == moments
     # image and outlines at end-diastole; an outline cuts the corners of its pixels, which have 16 mm2
     for entry in content["slices"]:
@@ -185,9 +186,14 @@ def test_the_table_of_phases(segmented):
         wanted |= {f"{key}_per_m2": value / surface for key, value in indexed.items()} | {"body_surface_m2": surface}
         texts = {key: row.pop(key) for key in ("phase", "moment", "flags", "mask")}
         assert {key: float(value) for key, value in row.items() if value} == pytest.approx(wanted, rel=1e-5)
-        assert texts["moment"] == {1: "end-systole", 2: "end-diastole"}.get(phase, "")
-        assert (texts["phase"], texts["mask"]) == (f"{25 * phase} % of the cycle", made.phases[phase])
-        assert texts["flags"] == "; ".join(flag.text for flag in made.flags if flag.phase == phase)
+        assert texts["moment"] == {1: "end-systole (LV smallest)", 2: "end-diastole (LV largest)"}.get(phase, "")
+        assert (texts["phase"], texts["mask"]) == (f"phase{25 * phase:02d}", made.phases[phase])
+        flagged = {flag.text for flag in made.flags if flag.phase == phase}
+        # the row of end-systole has the stroke volumes, too, which have the flags of end-diastole
+        flagged |= {
+            flag.text for flag in made.flags if flag.phase == 2 and phase == 1 and "myocardium" not in flag.text
+        }
+        assert {entry.split(": ", 1)[1] for entry in texts["flags"].split("; ") if entry} == flagged
 
 
 def test_the_content_for_programs(segmented):
@@ -215,7 +221,11 @@ def test_the_list_of_exams(segmented):
     # an exam with an empty mask is the worst of an archive, although few of its values can be flagged
     assert _summary(replace(made, problem="is empty", flags=made.flags[:1])).not_a_heart and not summary.not_a_heart
     fractions = [f"ejection fraction {name} {first[name]['ejection fraction']}" for name in ("LV", "RV")]
-    assert summary.words == ", ".join([f"LV {first['LV']['end-diastole']}", *fractions])
+    words = [f"LV {first['LV']['end-diastole']} at end-diastole", *fractions]
+    assert summary.words.replace(" (!)", "") == ", ".join(words)
+    assert summary.words.count("(!)") == sum(
+        (key[:2] == "LV" and "systole" not in key) or "tion" in key for key in summary.flagged
+    )
 
 
 def marked(*flags: Flag) -> set[tuple[str, str]]:
@@ -225,18 +235,34 @@ def marked(*flags: Flag) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("structure", "quantity", "phase", "column"),
+    ("structure", "quantity", "phase", "columns"),
     [
-        ("LV", "volume", 1, "end-diastole"),
-        ("RV", "volume", 0, "end-systole"),
-        ("LV", "stroke volume", 0, "stroke volume"),
-        ("RV", "ejection fraction", 0, "ejection fraction"),
-        ("myocardium", "volume", 1, "end-diastole"),
-        ("myocardium", "mass", 1, "mass"),
+        ("LV", "volume", 1, ["end-diastole", "stroke volume", "ejection fraction"]),
+        ("RV", "volume", 0, ["end-systole", "stroke volume", "ejection fraction"]),
+        ("LV", "volume", None, ["end-diastole", "end-systole", "stroke volume", "ejection fraction"]),
+        ("LV", "stroke volume", 0, ["stroke volume", "ejection fraction"]),
+        ("RV", "ejection fraction", 0, ["ejection fraction"]),
+        ("myocardium", "volume", 1, ["end-diastole", "mass"]),
+        ("myocardium", "mass", 1, ["mass"]),
     ],
 )
-def test_a_flag_marks_its_own_number_alone(structure, quantity, phase, column):
-    assert marked(Flag((structure,), quantity, phase, "odd")) == {(structure, column)}
+def test_a_flag_marks_its_number_and_those_computed_from_it(structure, quantity, phase, columns):
+    flag = Flag((structure,), quantity, phase, "odd")
+    assert marked(flag) == {(structure, column) for column in columns}
+    # values per body surface have the same flags
+    header, rows = _indexed(FOUND, [flag], 2.0)
+    indexed = {(row[0], name) for row in rows for name, cell in zip(header, row, strict=True) if cell.endswith("(!)")}
+    assert indexed == {
+        (structure, column)
+        for column in columns
+        if column != "ejection fraction" and (structure, column) != ("myocardium", "end-diastole")
+    }
+    # the program's file says the same
+    (entry,) = _content(FOUND, ["a", "b", "c"], [flag], None)["flags"]
+    assert list(entry["numbers"]) == [structure]
+    assert {"volume", *entry["numbers"][structure]} == {
+        "volume" if column.startswith("end-") else column for column in ["end-diastole", *columns]
+    }
 
 
 def test_a_single_phase_has_no_end_systole_and_an_unknown_body_no_formula():
@@ -253,13 +279,18 @@ def test_a_ventricle_that_is_missing_has_an_empty_ejection_fraction():
     found = HeartVolumes({"LV": [40.0, 100.0], "RV": [0.0, 0.0], "myocardium": [80.0, 100.0]}, {}, 10.0, 1, 0)
     columns = _columns(found, [], [{"exam": "a", "image": "a.nii.gz", "phase": phase} for phase in ("ES", "ED")], None)
     assert columns["LV_ejection_fraction_percent"] == [60, ""] and columns["RV_ejection_fraction_percent"] == ["", ""]
-    assert columns["moment"] == ["end-systole", "end-diastole"] and not any("m2" in name for name in columns)
+    assert columns["moment"] == ["end-systole (LV smallest)", "end-diastole (LV largest)"] and not any(
+        "m2" in name for name in columns
+    )
 
 
 def test_each_flag_counts_but_equal_texts_are_told_once():
     flags = [Flag(("LV",), "volume", phase, "odd") for phase in (0, 2, 2)]
     exam = SegmentedExam("a", Path(), [], {}, [], ["a", "b", "c"], FOUND, flags, [], "", None)
-    assert (_summary(exam).severity, _summary(exam).flags) == (3, ["odd"])
+    assert (_summary(exam).severity, _summary(exam).flags) == (
+        3,
+        ["LV: odd"],
+    )
     assert _shown_reasons(FOUND, flags) == [
         "odd (end-systole)", "volumes of 1 other phase are flagged too: see volumes.csv"
     ]  # fmt: skip
@@ -268,7 +299,20 @@ def test_each_flag_counts_but_equal_texts_are_told_once():
 
 
 def test_flags_of_other_phases_mark_nothing():
-    assert marked(Flag(("LV", "RV"), "volume", 2, "odd"), Flag(("myocardium",), "volume", 0, "odd")) == set()
+    flags = [Flag(("LV", "RV"), "volume", 2, "odd"), Flag(("myocardium",), "volume", 0, "odd")]
+    assert marked(*flags) == set()
+    exam = SegmentedExam("a", Path(), [], {}, [], ["a", "b", "c"], FOUND, flags, [], "", None)
+    assert _summary(exam).flagged == [] and "(!)" not in _summary(exam).words
+
+
+def test_an_archive_marks_the_numbers_that_a_flag_concerns():
+    flags = [Flag(("LV",), "volume", 0, "odd"), Flag(("myocardium",), "volume", 1, "thick")]
+    summary = _summary(SegmentedExam("a", Path(), [], {}, [], ["a", "b", "c"], FOUND, flags, [], "", None))
+    assert summary.words == "LV 100 ml at end-diastole, ejection fraction LV 60 % (!), ejection fraction RV 50 %"
+    assert summary.flagged == ["LV_end_systole_ml", "LV_ejection_fraction_percent", "myocardial_mass_g"]
+    assert summary.flags == [
+        "LV: odd", "myocardium: thick"
+    ]  # fmt: skip
 
 
 def test_flags_say_their_moment_and_are_in_the_content_with_their_phase():
@@ -298,9 +342,12 @@ def test_a_lost_phase_is_a_remark_on_the_exam_and_a_flag_of_its_phase(tmp_path):
     text = "slice 5 lacks a phase (phase50: files are missing or broken); the nearest phase of the same slice is used instead"
     assert [(flag.phase, flag.quantity) for flag in made.flags if flag.text == text] == [(2, "volume")]
     assert f"  (!) {text}" in made.lines and f"(!) {text}</li>" in made.page.read_text()
-    assert text in _summary(made).flags
+    assert f"all: {text}" in _summary(made).flags
     with open(made.page.parent / "volumes.csv", newline="") as file:
-        assert [text in row["flags"] for row in csv.DictReader(file)] == [False, False, True, False]
+        found = [row["flags"] for row in csv.DictReader(file)]
+    assert [text in flags for flags in found] == [False, True, True, False]
+    # the second phase is end-systole
+    assert f"LV and RV stroke volume and ejection fraction: {text}" in found[1] and f"all: {text}" in found[2]
 
 
 def test_a_remark_on_lost_phases_is_shown_though_they_are_not_in_the_table():
@@ -315,13 +362,32 @@ def test_slices_that_are_far_apart_are_a_remark_wherever_volumes_are(tmp_path):
     made = segment_by_hand(tmp_path, slices=3)
     text = "slices are 20.0 mm apart (usual: at most 12 mm), so volumes and mass are coarse"
     assert f"  (!) {text}" in made.lines and f"(!) {text}</li>" in made.page.read_text()
-    assert "  LV: end-diastole" in made.lines[1] and made.lines[1].count("ml (!)") == 2
-    assert text in _summary(made).flags
+    assert "  LV: end-diastole" in made.lines[1] and made.lines[1].count(" (!)") == 4
+    assert f"all: {text}" in _summary(made).flags and _summary(made).severity == len(made.flags)
     with open(made.page.parent / "volumes.csv", newline="") as file:
-        assert [text in row["flags"] for row in csv.DictReader(file)] == [False, True, True, False]
+        assert [f"all: {text}" in row["flags"] for row in csv.DictReader(file)] == [True] * 4
     report = pydicom.dcmread(made.page.parent / "volumes.sr.dcm")
     comments = [element.value for element in report.iterall() if element.keyword == "TextValue"]
-    assert comments.count(f"check: {text}") == 6, "each of three structures at end-diastole and at end-systole"
+    assert comments.count(f"check: {text}") == 8, "three structures at two moments, and the function of both ventricles"
+
+
+def test_few_phases_are_a_remark_wherever_end_systole_is(segmented):
+    made, folder, _ = segmented
+    text = "a heartbeat has only 4 phases, which may miss end-systole (usual: 20 or more), so"
+    assert any(line.startswith(f"  (!) {text}") for line in made.lines) and f"(!) {text}" in made.page.read_text()
+    with open(folder / "volumes.csv", newline="") as file:
+        assert [text in row["flags"] for row in csv.DictReader(file)] == [False, True, False, False]
+    report = pydicom.dcmread(folder / "volumes.sr.dcm")
+    comments = [element.value for element in report.iterall() if element.keyword == "TextValue"]
+    assert sum(text in comment for comment in comments) == 4, "both ventricles at end-systole, and their function"
+    assert sum("End-diastole is phase50 and end-systole is phase25: " in comment for comment in comments) == 8
+
+
+def test_a_person_who_names_the_phases_has_chosen_end_systole():
+    """Images with the phases ED and ES, as in ACDC."""
+    items = [{"exam": "a", "image": "a.nii.gz", "phase": phase} for phase in ("ED", "ES")]
+    assert _phase_flags(items, FOUND) == []
+    assert _phase_flags([{**item, "phase": "phase00"} for item in items], FOUND) != []
 
 
 def test_the_page_says_which_phases_it_shows_and_where_the_rv_is_smallest():
@@ -332,3 +398,11 @@ def test_the_page_says_which_phases_it_shows_and_where_the_rv_is_smallest():
     (note,) = _which_phases(replace(FOUND, volumes=volumes), names)
     assert note.endswith("The RV is smallest in phase67, with 50 ml.")
     assert _which_phases(FOUND, ["segmentation"]) == []
+
+
+def test_an_unknown_number_has_no_mark():
+    found = HeartVolumes({"LV": [40.0, 100.0], "RV": [0.0, 0.0], "myocardium": [80.0, 100.0]}, {}, 10.0, 1, 0)
+    flags = [Flag(("RV",), "volume", 1, "no RV was found at end-diastole")]
+    assert _rows(found, flags)[1][1] == ["RV", "0 ml (!)", "0 ml", "0 ml (!)", "-", "-"]
+    exam = SegmentedExam("a", Path(), [], {}, [], ["a", "b"], found, flags, [], "", None)
+    assert _summary(exam).flagged == ["RV_end_diastole_ml"]

@@ -8,7 +8,11 @@ from planewise.reports.archive_page import ListedExam, archive_page
 def test_rows_in_the_given_order_with_their_units():
     exams = [
         ListedExam(
-            "b", "b/index.html", {"LV_ejection_fraction_percent": 61.26, "phases": 5}, ["RV is missing", "LV is small"]
+            "b",
+            "b/index.html",
+            {"LV_ejection_fraction_percent": 61.26, "phases": 5},
+            ["RV is missing", "LV is small"],
+            ["LV_ejection_fraction_percent"],
         ),
         ListedExam("a", "a/index.html", {"LV_ejection_fraction_percent": float("nan"), "mass_g": None}, []),
     ]
@@ -16,7 +20,7 @@ def test_rows_in_the_given_order_with_their_units():
     heads = re.findall(r"<th[^>]*>(.*?)</th>", page)
     assert heads == ["exam", "flags", "LV ejection fraction, %", "phases", "mass, g"]
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r'<tr class="\w+">(.*?)</tr>', page, re.S)]
-    assert [row[1:] for row in rows] == [["RV is missing<br>LV is small", "61.3", "5", "-"], ["-", "-", "-", "-"]]
+    assert [row[1:] for row in rows] == [["RV is missing<br>LV is small", "61.3 (!)", "5", "-"], ["-", "-", "-", "-"]]
     assert 'href="b/index.html">b</a>' in rows[0][0] and re.findall(r'<tr class="(\w+)"', page) == ["flagged", "fine"]
     assert "2 exams, 1 flagged, 0 left out" in page
     assert "Left out" not in page and "Research software" in page

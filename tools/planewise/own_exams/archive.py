@@ -21,7 +21,7 @@ from planewise.exams.words import duration
 from planewise.locks import claim_folder
 from planewise.own_exams.heart_bundles import PAGE, ExamWork, Summary, folder_of, slices_of
 from planewise.reports.archive_page import ListedExam, archive_page
-from planewise.reports.exam_page import FLAGGED
+from planewise.reports.page_style import FLAGGED
 from planewise.reports.tables import write_csv, write_json
 from planewise.text_files import read_json
 
@@ -154,13 +154,18 @@ def _earlier(record: Path, made_from: str, page: Path) -> Summary | None:
     """The summary of a finished exam; None if the exam is unfinished or must be repeated."""
     try:
         known = read_json(record)
-        types = {"values": dict, "words": str, "flags": list}
+        types = {"values": dict, "words": str, "flags": list, "flagged": list}
         if known["made_from"] != made_from or not page.is_file():
             return None
         if not all(isinstance(known[key], kind) for key, kind in types.items()):
             return None
         return Summary(
-            known["values"], known["words"], known["flags"], float(known["severity"]), bool(known["not_a_heart"])
+            known["values"],
+            known["words"],
+            known["flags"],
+            float(known["severity"]),
+            bool(known["not_a_heart"]),
+            tuple(known["flagged"]),
         )
     except (InputError, KeyError, TypeError, ValueError):
         return None
@@ -173,7 +178,8 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
     done.finished = dict(sorted(done.finished.items(), key=best_last))
     names = list(dict.fromkeys(key for summary in done.finished.values() for key in summary.values))
     rows = [
-        ListedExam(name, f"{name}/{PAGE}", summary.values, summary.flags) for name, summary in done.finished.items()
+        ListedExam(name, f"{name}/{PAGE}", summary.values, summary.flags, summary.flagged)
+        for name, summary in done.finished.items()
     ]
     columns: dict[str, list[object]] = {"exam": [row.name for row in rows] + list(done.left_out)}
     for key in names:

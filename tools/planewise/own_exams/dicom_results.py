@@ -21,7 +21,7 @@ from planewise.exams.dicom_segmentation import Structure, dicom_segmentation
 from planewise.exams.source_images import SourceImage, is_dicom, source_images
 from planewise.geometry import square_on_plane
 from planewise.metrics.heart_volumes import HeartVolumes
-from planewise.metrics.implausible_volumes import Flag
+from planewise.metrics.implausible_volumes import Flag, Number, at_moment, flags_of
 from planewise.own_exams.heart_bundles import PLANS, SEGMENTS, STRUCTURES
 from planewise.reports.planned_views import from_one_phase, plane_in_words
 from planewise.reports.research_only import RESEARCH_ONLY
@@ -189,6 +189,7 @@ def write_segmentations(
     names: Sequence[str],
     found: HeartVolumes,
     flags: Sequence[Flag],
+    chosen: Sequence[str],
     all_phases: bool,
     hide: str | None,
 ) -> list[Path]:
@@ -205,6 +206,7 @@ def write_segmentations(
         names: name of each phase's files, without the ending.
         found: the volumes.
         flags: implausible numbers.
+        chosen: sentences that say how end-diastole and end-systole were chosen.
         all_phases: whether every phase gets a file.
         hide: see `source_images`.
 
@@ -221,7 +223,7 @@ def write_segmentations(
     images, segmented = {}, {}
     for phase in range(len(items)) if all_phases else sorted(moments):
         images[phase] = source_images(items[phase]["image"], hide)
-        when = moments.get(phase) or f"phase {phase + 1} of {len(items)}"
+        when = moments.get(phase) or names[phase]
         segmented[phase] = dicom_segmentation(
             images[phase],
             labels[phase],
@@ -233,10 +235,10 @@ def write_segmentations(
     findings = [
         finding
         for phase, moment in moments.items()
-        for finding in _volumes(phase, moment, found, flags, segmented[phase], images[phase])
+        for finding in _volumes(phase, moment, found, flags, chosen, segmented[phase], images[phase])
     ]
     if len(moments) > 1:
-        findings += [_function(name, found, flags) for name in ("LV", "RV")]
+        findings += [_function(name, found, flags, chosen) for name in ("LV", "RV")]
     used = {image.uid: image for phase in moments for image in images[phase]}
     report = dicom_report(
         list(used.values()), findings, SEGMENTS, "ventricular volumes, research only", _VOLUMES_SERIES
@@ -250,6 +252,7 @@ def _volumes(
     moment: str,
     found: HeartVolumes,
     flags: Sequence[Flag],
+    chosen: Sequence[str],
     segmentation: Dataset,
     images: Sequence[SourceImage],
 ) -> list[Finding]:
@@ -264,7 +267,12 @@ def _volumes(
                 name=f"{_NAMES[name]}, {moment}",
                 kind=_SITES[name],
                 numbers=numbers,
-                remarks=[*_flagged(flags, name, ("volume", "mass"), phase), RESEARCH_ONLY],
+                remarks=[
+                    # the mass has every flag of the volume
+                    *_flagged(Number(name, "mass" if name == "myocardium" else "volume", phase), flags, found),
+                    *chosen,
+                    RESEARCH_ONLY,
+                ],
                 segment=(segmentation, number),
                 images=images,
             )
@@ -272,7 +280,7 @@ def _volumes(
     return findings
 
 
-def _function(name: str, found: HeartVolumes, flags: Sequence[Flag]) -> Finding:
+def _function(name: str, found: HeartVolumes, flags: Sequence[Flag], chosen: Sequence[str]) -> Finding:
     values = [
         Measured(_STROKE_VOLUME[name], found.stroke_volume(name), _MILLILITRES),
         Measured(_EJECTION_FRACTION[name], found.ejection_fraction(name), _PERCENT),
@@ -281,20 +289,14 @@ def _function(name: str, found: HeartVolumes, flags: Sequence[Flag]) -> Finding:
         name=f"{_NAMES[name]}, function",
         kind=_SITES[name],
         numbers=[value for value in values if math.isfinite(value.value)],
-        remarks=[
-            *_flagged(flags, name, ("stroke volume", "ejection fraction"), found.end_systole),
-            RESEARCH_ONLY,
-        ],
+        # the ejection fraction has every flag of the stroke volume
+        remarks=[*_flagged(Number(name, "ejection fraction"), flags, found), *chosen, RESEARCH_ONLY],
     )
 
 
-def _flagged(flags: Sequence[Flag], structure: str, quantities: Sequence[str], phase: int) -> list[str]:
-    """What to check about a structure's numbers, in words."""
-    return [
-        f"check: {flag.text}"
-        for flag in flags
-        if structure in flag.structures and flag.quantity in quantities and flag.phase == phase
-    ]
+def _flagged(number: Number, flags: Sequence[Flag], found: HeartVolumes) -> list[str]:
+    """What to check about a number, in words."""
+    return list(dict.fromkeys(f"check: {flag.text}{at_moment(found, flag)}" for flag in flags_of(number, flags, found)))
 
 
 def _written(path: Path, dataset: Dataset) -> Path:

@@ -306,6 +306,7 @@ class Summary:
         flags: problems that a person should look at, as sentences without a full stop.
         severity: larger is worse.
         not_a_heart: True if the results cannot belong to a heart, which is worse than any severity.
+        flagged: keys of the values that the flags concern.
     """
 
     values: Mapping[str, object]
@@ -313,6 +314,7 @@ class Summary:
     flags: Sequence[str]
     severity: float
     not_a_heart: bool = False
+    flagged: Sequence[str] = ()
 
 
 @contextmanager

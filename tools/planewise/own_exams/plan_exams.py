@@ -51,7 +51,8 @@ from planewise.own_exams.heart_bundles import (
     written_in,
 )
 from planewise.preprocessing.exam_name import exam_of, volume_name
-from planewise.reports.exam_page import FLAGGED, ShownExam
+from planewise.reports.exam_page import ShownExam
+from planewise.reports.page_style import FLAGGED
 from planewise.reports.planned_views import from_one_phase, plane_in_words
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,17 @@ from planewise.engines.run_inference import run_inference
 from planewise.exams.source_images import body_size, is_dicom
 from planewise.exams.words import count_of, phase_name
 from planewise.metrics.heart_volumes import HeartVolumes, body_surface, heart_volumes
-from planewise.metrics.implausible_volumes import Flag, implausible_volumes
+from planewise.metrics.implausible_volumes import (
+    OF_TWO_PHASES,
+    Flag,
+    Number,
+    at_moment,
+    few_phases,
+    flags_of,
+    flags_with_numbers,
+    implausible_volumes,
+    numbers_by_flag,
+)
 from planewise.networks import weights_path
 from planewise.nifti_files import write_nifti
 from planewise.own_exams.dicom_results import DicomOut, write_segmentations
@@ -45,15 +55,18 @@ from planewise.own_exams.heart_bundles import (
     write_page,
     written_in,
 )
-from planewise.preprocessing.exam_name import phase_in_words, volume_name
+from planewise.preprocessing.exam_name import volume_name
 from planewise.preprocessing.load_stack import far_apart, missing_slices
-from planewise.reports.exam_page import FLAGGED, ShownExam
+from planewise.reports.exam_page import ShownExam
+from planewise.reports.page_style import FLAGGED
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.slicer_segmentation import write_slicer_segmentation
 from planewise.reports.tables import write_csv, write_json
 
 VENTRICLES = ("LV", "RV")
 ALL = tuple(STRUCTURES.values())
+#: The two phases of the table of phases, and how they were chosen.
+_MOMENTS = ("end-diastole (LV largest)", "end-systole (LV smallest)")
 #: Title of the indexed values, which depend on the height and weight typed at the scanner.
 _INDEXED = "per m2 of body surface ({:.2f} m2, Mosteller, from the height and weight typed at the scanner)"
 
@@ -165,19 +178,40 @@ def _summary(exam: SegmentedExam) -> Summary:
     """Volumes and function; the severity is the number of implausible values."""
     found = exam.volumes
     several = len(exam.phases) > 1
-    values: dict[str, object] = {"phases": len(exam.phases)}
+    values: dict[str, Any] = {"phases": len(exam.phases)}
+    numbers: dict[str, Number] = {}
     for name in VENTRICLES:
         values[f"{name}_end_diastole_ml"] = found.volumes[name][found.end_diastole]
         values[f"{name}_end_systole_ml"] = found.volumes[name][found.end_systole] if several else None
         values[f"{name}_ejection_fraction_percent"] = found.ejection_fraction(name) if several else None
+        numbers[f"{name}_end_diastole_ml"] = Number(name, "volume", found.end_diastole)
+        if several:
+            numbers[f"{name}_end_systole_ml"] = Number(name, "volume", found.end_systole)
+            numbers[f"{name}_ejection_fraction_percent"] = Number(name, "ejection fraction")
     values["myocardial_mass_g"] = found.mass
-    fractions = [f"{name} {text(found.ejection_fraction(name), 0, ' %')}" for name in VENTRICLES] if several else []
-    words = ", ".join(
-        [f"LV {found.volumes['LV'][found.end_diastole]:.0f} ml", *(f"ejection fraction {one}" for one in fractions)]
-    )
-    flags = list(dict.fromkeys(flag.text for flag in exam.flags))
+    numbers["myocardial_mass_g"] = Number("myocardium", "mass", found.end_diastole)
+    flagged = [
+        key for key, number in numbers.items() if flags_of(number, exam.flags, found) and np.isfinite(values[key])
+    ]
+
+    def shown(key: str, unit: str) -> str:
+        return text(values[key], 0, unit) + (f" {FLAGGED}" if key in flagged else "")
+
+    words = [f"LV {shown('LV_end_diastole_ml', ' ml')}{' at end-diastole' if several else ''}"]
+    for name in VENTRICLES if several else ():
+        words.append(f"ejection fraction {name} {shown(f'{name}_ejection_fraction_percent', ' %')}")
+    every = [number for phase in range(len(exam.phases)) for number in _numbers(found, phase)]
+    flags = flags_with_numbers(every, exam.flags, found)
     # an exam whose mask has a problem ranks first: if the mask is empty, few values can be flagged
-    return Summary(values, words, flags, float(len(exam.flags)), bool(exam.problem))
+    return Summary(values, ", ".join(words), flags, float(len(exam.flags)), bool(exam.problem), flagged)
+
+
+def _numbers(found: HeartVolumes, phase: int) -> list[Number]:
+    """The numbers in a phase's row of the table of phases; values from two phases are in the row of end-systole."""
+    numbers = [Number(name, "volume", phase) for name in found.volumes]
+    if len(found.volumes["LV"]) > 1 and phase == found.end_systole != found.end_diastole:
+        numbers += [Number(name, quantity) for quantity in OF_TWO_PHASES for name in VENTRICLES]
+    return [*numbers, Number("myocardium", "mass", phase)]
 
 
 def _segmented(
@@ -210,18 +244,19 @@ def _segmented(
                 if problem
                 else []
             ),
-            *(Flag(ALL, "volume", phase, coarse) for phase in _shown_phases(found) if coarse),
-            *([Flag(ALL, "volume", found.end_diastole, gap)] if gap else []),
+            *(Flag(ALL, "volume", None, remark) for remark in (coarse, gap) if remark),
             *_lost_phases(items),
+            *_phase_flags(items, found),
             *implausible_volumes(found),
         ]
         reasons = _shown_reasons(found, flags, list(filter(None, (coarse, gap, *items[0].get("lost", ())))))
         header, rows = _rows(found, flags)
         size = body_size(items[0])
         surface = None if size is None else body_surface(*size)
-        indexed = _indexed(found, surface)
+        indexed = _indexed(found, flags, surface)
         count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
         shorts = [name.removeprefix(f"{exam}_") if name != exam else "segmentation" for name in names]
+        chosen = _which_phases(found, shorts)
         images = [load_stack(item).image for item in items]
         shown = ShownExam(
             name=exam,
@@ -235,9 +270,9 @@ def _segmented(
             flags=reasons,
             curves={name: found.volumes[name] for name in VENTRICLES},
             moments=shorts,
-            notes=_which_phases(found, shorts),
+            notes=chosen,
             phases=[
-                (_moment(found, number, items), image.numpy(), mask)
+                (_moment(found, number, shorts), image.numpy(), mask)
                 for number, (image, mask) in enumerate(zip(images, labels, strict=True))
             ],
         )
@@ -251,7 +286,9 @@ def _segmented(
             write_slicer_segmentation(masks / name / f"{name}.seg.nrrd", phase_labels, affine, STRUCTURES)
         for image, name in zip(images, names, strict=True) if is_dicom(items[0]) else ():
             write_nifti(masks / name / f"{name}_image.nii.gz", image.numpy(), image.affine)
-        make = partial(write_segmentations, output / exam, items, labels, shorts, found, flags, dicom.all_phases)
+        make = partial(
+            write_segmentations, output / exam, items, labels, shorts, found, flags, chosen, dicom.all_phases
+        )
         refused = dicom.write(exam, output / exam, items[0], make)
         remarks = [line for line in said if line.startswith(f"exam {exam}:")]
         doubts = [f"  {FLAGGED} {reason}" for reason in reasons]
@@ -264,12 +301,11 @@ def _segmented(
     return done
 
 
-def _moment(found: HeartVolumes, number: int, items: Sequence[Mapping[str, Any]]) -> str:
-    """``phase 1 of 25, end-diastole, 0 % of the cycle``: the last part is the phase as in the table and the files' names."""
-    count = len(items)
+def _moment(found: HeartVolumes, number: int, names: Sequence[str]) -> str:
+    """``phase00, end-diastole, 1 of 25``: the phase as in the table and the files' names."""
+    count = len(names)
     named = {found.end_diastole: "end-diastole", found.end_systole: "end-systole"} if count > 1 else {}
-    parts = [f"phase {number + 1} of {count}", named.get(number, ""), phase_in_words(items[number])]
-    return ", ".join(filter(None, parts))
+    return ", ".join(filter(None, [names[number], named.get(number, ""), f"{number + 1} of {count}"]))
 
 
 def _which_phases(found: HeartVolumes, names: Sequence[str]) -> list[str]:
@@ -279,7 +315,7 @@ def _which_phases(found: HeartVolumes, names: Sequence[str]) -> list[str]:
     sentences = [
         f"End-diastole is {names[found.end_diastole]} and end-systole is {names[found.end_systole]}: the phases in which the "
         "LV is largest and smallest. Both ventricles are measured in these phases, so that their stroke volumes belong to "
-        "the same part of the heartbeat."
+        "the same part of the heartbeat. The mass is that at end-diastole."
     ]
     smallest = int(np.argmin(found.volumes["RV"]))
     if smallest != found.end_systole:
@@ -297,21 +333,17 @@ def _in_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]
     ]
 
 
-def _indexed(found: HeartVolumes, surface: float | None) -> tuple[list[str], list[list[str]]] | None:
+def _indexed(
+    found: HeartVolumes, flags: Sequence[Flag], surface: float | None
+) -> tuple[list[str], list[list[str]]] | None:
     """The table of values per body surface; None if the body surface is unknown."""
     if surface is None:
         return None
-    several = len(found.volumes["LV"]) > 1
-    rows = []
-    for name in VENTRICLES:
-        ml = found.volumes[name]
-        later = [ml[found.end_systole], found.stroke_volume(name)] if several else [None, None]
-        cells = [
-            text(None if value is None else value / surface, 0, " ml/m2") for value in (ml[found.end_diastole], *later)
-        ]
-        rows.append([name, *cells, "-"])
-    rows.append(["myocardium", "-", "-", "-", text(found.mass / surface, 0, " g/m2")])
-    return ["structure", "end-diastole" if several else "volume", "end-systole", "stroke volume", "mass"], rows
+    header, rows = _rows(found, flags, surface)
+    kept = [column for column, name in enumerate(header) if name != "ejection fraction"]
+    rows = [[row[column] for column in kept] for row in rows]
+    rows[-1][1] = "-"
+    return [header[column] for column in kept], rows
 
 
 def _columns(
@@ -321,13 +353,13 @@ def _columns(
     count = len(items)
     moments = [""] * count
     if count > 1:
-        moments[found.end_diastole], moments[found.end_systole] = "end-diastole", "end-systole"
+        moments[found.end_diastole], moments[found.end_systole] = _MOMENTS
 
     def at_end_systole(value: float) -> list[object]:
-        return [value if moment == "end-systole" and np.isfinite(value) else "" for moment in moments]
+        return [value if moment == _MOMENTS[1] and np.isfinite(value) else "" for moment in moments]
 
     return {
-        "phase": [phase_in_words(item) for item in items],
+        "phase": [item.get("phase", "") for item in items],
         "moment": moments,
         **{f"{name}_ml": list(ml) for name, ml in found.volumes.items()},
         "myocardium_g": found.masses,
@@ -346,7 +378,7 @@ def _columns(
             if surface
             else {}
         ),
-        "flags": ["; ".join(flag.text for flag in flags if flag.phase == phase) for phase in range(count)],
+        "flags": ["; ".join(flags_with_numbers(_numbers(found, phase), flags, found)) for phase in range(count)],
         "mask": [volume_name(item) for item in items],
     }
 
@@ -355,18 +387,28 @@ def _content(
     found: HeartVolumes, names: Sequence[str], flags: Sequence[Flag], surface: float | None
 ) -> dict[str, object]:
     several = len(names) > 1
+    every = [number for phase in range(len(names)) for number in _numbers(found, phase)]
+    concerned = numbers_by_flag(every, flags, found)
     return {
         "note": RESEARCH_ONLY,
         "phases": list(names),
         "volumes_ml": {name: list(ml) for name, ml in found.volumes.items()},
         "end_diastole": names[found.end_diastole],
         "end_systole": names[found.end_systole] if several else None,
+        "moments_chosen_by": "largest and smallest LV" if several else None,
         "stroke_volume_ml": {name: found.stroke_volume(name) if several else None for name in VENTRICLES},
         "ejection_fraction_percent": {name: found.ejection_fraction(name) if several else None for name in VENTRICLES},
         "myocardial_mass_g": found.mass,
         "body_surface_m2": surface,
         "body_surface_formula": "Mosteller" if surface else None,
-        "flags": [{**asdict(flag), "phase": names[flag.phase]} for flag in flags],
+        "flags": [
+            {
+                **asdict(flag),
+                "phase": None if flag.phase is None else names[flag.phase],
+                "numbers": concerned.get(flag.text, {}),
+            }
+            for flag in flags
+        ],
     }
 
 
@@ -380,6 +422,12 @@ def _lost_phases(items: Sequence[Mapping[str, Any]]) -> list[Flag]:
     ]
 
 
+def _phase_flags(items: Sequence[Mapping[str, Any]], found: HeartVolumes) -> list[Flag]:
+    """A flag if the phases are few; none if a person has chosen end-systole, so that the phases are named ED and ES."""
+    cine = all(str(item.get("phase", "")).startswith("phase") for item in items)
+    return few_phases(found) if cine else []
+
+
 def _shown_phases(found: HeartVolumes) -> list[int]:
     """The phases whose volumes the table shows."""
     return list(dict.fromkeys((found.end_diastole, found.end_systole)))
@@ -389,45 +437,40 @@ def _shown_reasons(found: HeartVolumes, flags: Sequence[Flag], of_the_stack: Seq
     """The remarks on the stack, the flags of the numbers that the table shows, and the number of other phases with flags."""
     shown = _shown_phases(found)
     own = [flag for flag in flags if flag.text not in of_the_stack]
-    reasons = {f"{flag.text}{_at(found, flag)}": None for flag in own if flag.phase in shown}
-    others = len({flag.phase for flag in own} - set(shown))
+    reasons = {f"{flag.text}{at_moment(found, flag)}": None for flag in own if flag.phase in (*shown, None)}
+    others = len({flag.phase for flag in own} - {*shown, None})
     more = [f"volumes of {count_of(others, 'other phase')} are flagged too: see volumes.csv"] if others else []
     return [*of_the_stack, *reasons, *more]
 
 
-def _at(found: HeartVolumes, flag: Flag) -> str:
-    """The phase of a flagged volume, in words; empty if the phase is clear without it."""
-    if flag.quantity != "volume" or len(found.volumes["LV"]) == 1 or "end-" in flag.text:
-        return ""
-    return " (end-diastole)" if flag.phase == found.end_diastole else " (end-systole)"
-
-
-def _rows(found: HeartVolumes, flags: Sequence[Flag]) -> tuple[list[str], list[list[str]]]:
-    """The table of volumes, with flagged numbers marked; a single phase has no end-systole."""
+def _rows(
+    found: HeartVolumes, flags: Sequence[Flag], surface: float | None = None
+) -> tuple[list[str], list[list[str]]]:
+    """The table of volumes, with flagged numbers marked; a single phase has no end-systole. With a body surface (m2), the
+    values are per m2."""
     several = len(found.volumes["LV"]) > 1
     diastole, systole = found.end_diastole, found.end_systole
+    share, per = (1.0, "") if surface is None else (surface, "/m2")
 
-    def number(value: float, unit: str, structure: str, quantity: str, phase: int) -> str:
-        flagged = any(
-            structure in flag.structures and (flag.quantity, flag.phase) == (quantity, phase) for flag in flags
-        )
-        return text(value, 0, unit) + (f" {FLAGGED}" if flagged else "")
+    def cell(value: float, unit: str, *number: Any) -> str:
+        shown = text(value, 0, unit) if unit == " %" else text(value / share, 0, unit + per)
+        return shown + (f" {FLAGGED}" if shown != "-" and flags_of(Number(*number), flags, found) else "")
 
     rows = []
     for name in VENTRICLES:
         ml = found.volumes[name]
-        row = [name, number(ml[diastole], " ml", name, "volume", diastole)]
+        row = [name, cell(ml[diastole], " ml", name, "volume", diastole)]
         row += (
             [
-                number(ml[systole], " ml", name, "volume", systole),
-                number(found.stroke_volume(name), " ml", name, "stroke volume", systole),
-                number(found.ejection_fraction(name), " %", name, "ejection fraction", systole),
+                cell(ml[systole], " ml", name, "volume", systole),
+                cell(found.stroke_volume(name), " ml", name, "stroke volume"),
+                cell(found.ejection_fraction(name), " %", name, "ejection fraction"),
             ]
             if several
             else ["-"] * 3
         )
         rows.append([*row, "-"])
-    muscle = number(found.volumes["myocardium"][diastole], " ml", "myocardium", "volume", diastole)
-    rows.append(["myocardium", muscle, "-", "-", "-", number(found.mass, " g", "myocardium", "mass", diastole)])
+    muscle = cell(found.volumes["myocardium"][diastole], " ml", "myocardium", "volume", diastole)
+    rows.append(["myocardium", muscle, "-", "-", "-", cell(found.mass, " g", "myocardium", "mass", diastole)])
     first = "end-diastole" if several else "volume"
     return ["structure", first, "end-systole", "stroke volume", "ejection fraction", "mass"], rows

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from planewise.exams.words import count_of
-from planewise.reports.page_style import page_head, scrolling
+from planewise.reports.page_style import FLAGGED, page_head, scrolling
 from planewise.reports.research_only import RESEARCH_ONLY
 
 _STYLE = """\
 tr.flagged td:first-child { border-left: 4px solid #c77700; } tr.fine td:first-child { border-left: 4px solid transparent; }
+td.flagged { color: var(--flag); white-space: nowrap; }
 """
 _TITLES = {"plan": "Planned exams", "segment": "Segmented exams"}
 _NOTES = {
@@ -34,12 +35,14 @@ class ListedExam:
         page: link to the exam's page, relative to this page.
         values: maps each column to its value; None if unknown.
         flags: findings that a person should check.
+        flagged: columns whose value is marked, because a flag concerns it.
     """
 
     name: str
     page: str
     values: Mapping[str, object]
     flags: Sequence[str]
+    flagged: Sequence[str] = ()
 
 
 def archive_page(command: str, exams: Sequence[ListedExam], left_out: Mapping[str, str], waiting: int) -> str:
@@ -80,7 +83,12 @@ def _head(column: str) -> str:
 
 
 def _row(exam: ListedExam, columns: Sequence[str]) -> str:
-    cells = "".join(f"<td>{html.escape(_cell(exam.values.get(key)))}</td>" for key in columns)
+    cells = "".join(
+        f'<td class="flagged">{html.escape(_cell(exam.values.get(key)))} {FLAGGED}</td>'
+        if key in exam.flagged
+        else f"<td>{html.escape(_cell(exam.values.get(key)))}</td>"
+        for key in columns
+    )
     link = f'<a href="{html.escape(exam.page)}">{html.escape(exam.name)}</a>'
     flags = "<br>".join(html.escape(flag) for flag in exam.flags) or "-"
     return (

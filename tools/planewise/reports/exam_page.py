@@ -30,14 +30,12 @@ from planewise.geometry import (
 )
 from planewise.reports.cine import cine_of
 from planewise.reports.label_surfaces import label_distances
-from planewise.reports.page_style import page_head, scrolling
+from planewise.reports.page_style import FLAGGED, page_head, scrolling
 from planewise.reports.pretext_figures import VIEW_COLOURS
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
 from planewise.reports.view_pictures import Volume, direction_letters, view_pictures
 
-#: Mark next to an implausible number.
-FLAGGED = "(!)"
 #: Side of the shown part of the slices, and of the planes, mm: a heart and its surroundings.
 FIELD = 180.0
 #: Pixel size of a plane's cut through the stack, mm.

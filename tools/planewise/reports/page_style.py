@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from importlib.resources import files
 
+#: Mark next to an implausible number.
+FLAGGED = "(!)"
 
 def page_head(title: str, style: str = "") -> str:
     """The beginning of a page as HTML, up to its style.
