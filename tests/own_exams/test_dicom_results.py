@@ -51,8 +51,9 @@ def test_a_plan(items, tmp_path):
     none = planned(verdict="no plane", reasons=["peak 0.1"]) | dict.fromkeys(
         ("origin", "normal", "slices_that_disagree", "slices_without_a_line", "within_deg", "within_mm")
     )
-    plan = {"views": {"2ch": planned(), "4ch": none}, "bounds_measured_on": "9 phantom exams"}
-    file = write_plan(tmp_path, items[0], plan, {"2ch": (1.5, 2.25), "4ch": None}, FLAGS, None)
+    plan = {"views": {"2ch": planned(), "4ch": none}}
+    remarks = {"2ch": ["slice 2 disagrees", "farther than the bounds"], "4ch": ["out of order"]}
+    file = write_plan(tmp_path, items[0], plan, {"2ch": (1.5, 2.25), "4ch": None}, FLAGS, remarks, None)
     report = highdicom.sr.srread(file)
     (plane,) = report.content.get_planar_roi_measurement_groups()
     assert plane.tracking_identifier == "2ch, planned" and plane.finding_type.value == "399232001"
@@ -67,11 +68,14 @@ def test_a_plan(items, tmp_path):
         "90 % error bound of the planned plane's offset": (1.75, "mm"),
     }
     assert plane.get_qualitative_evaluations()[0].value.meaning == "Plane"
-    assert "slice 2 disagrees" in comments(plane)
+    assert [text for text in comments(plane) if text in remarks["2ch"]] == remarks["2ch"]
+    assert "out of order" not in comments(plane)
     assert [text for text in comments(plane) if text.startswith("check: ")] == [f"check: {flag}" for flag in FLAGS[:2]]
     (refused,) = report.content.get_image_measurement_groups()
     assert refused.tracking_identifier == "4ch, no plane" and numbers(refused) == {}
-    assert refused.get_qualitative_evaluations()[0].value.meaning == "No plane" and "peak 0.1" in comments(refused)
+    assert refused.get_qualitative_evaluations()[0].value.meaning == "No plane" and {"peak 0.1", "out of order"} <= {
+        *comments(refused)
+    }
     assert [text for text in comments(refused) if text.startswith("check: ")] == [
         f"check: {flag}" for flag in FLAGS[1:]
     ]
@@ -188,8 +192,10 @@ def test_a_header_that_cannot_be_referred_to_costs_the_dicom_files_alone(items, 
     dataset = pydicom.dcmread(items[0]["image"][0]["image"])
     del dataset.FrameOfReferenceUID
     dataset.save_as(items[0]["image"][0]["image"])
-    plan = {"views": {"2ch": planned()}, "bounds_measured_on": None}
-    (line,) = DicomOut().write(
-        "abc", tmp_path, items[0], lambda hide: write_plan(tmp_path, items[0], plan, {"2ch": None}, [], hide)
-    )
+    plan = {"views": {"2ch": planned()}}
+
+    def make(hide):
+        return write_plan(tmp_path, items[0], plan, {"2ch": None}, [], {"2ch": []}, hide)
+
+    (line,) = DicomOut().write("abc", tmp_path, items[0], make)
     assert line == "  no DICOM files: the images have no FrameOfReferenceUID"

@@ -13,6 +13,7 @@ from planewise.own_exams.plan_exams import (
     OPERATOR_MM,
     PlannedExam,
     _by_phase,
+    _disorder,
     _explained,
     _row,
     _summary,
@@ -133,6 +134,15 @@ def test_views_without_a_plane_or_without_a_counterpart():
     unknown = {"within_deg": None, "within_mm": None}
     summary = _summary(planned({"2ch": (45.0, 3.0)}, **{"2ch": unknown}))
     assert not summary.flags and summary.severity == 0.5
+
+
+def test_slices_out_of_order_are_said():
+    # the real exam
+    (said,) = _disorder([0.1472, 0.3201, 0.7015, 0.6886, 0.869, 0.9175])
+    assert "out of order between slices 3 and 4 (0.70, 0.69): the" in said
+    (said,) = _disorder([0.9, 0.95, 0.5, 0.3, 0.4, 0.1])
+    assert "slices 1 and 2 (0.90, 0.95) and 4 and 5 (0.30, 0.40): the" in said
+    assert _disorder([0.1, 0.5, 0.5, 0.9]) == _disorder([0.9, 0.5, 0.1]) == _disorder([0.5]) == _disorder(()) == []
 
 
 def test_the_operators_errors_are_the_phantoms():

@@ -23,7 +23,6 @@ from planewise.geometry import square_on_plane
 from planewise.metrics.heart_volumes import HeartVolumes
 from planewise.metrics.implausible_volumes import Flag, Number, at_moment, flags_of
 from planewise.own_exams.heart_bundles import PLANS, SEGMENTS, STRUCTURES
-from planewise.reports.planned_views import from_one_phase, plane_in_words
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
 
@@ -119,6 +118,7 @@ def write_plan(
     plan: Mapping[str, Any],
     apart: Mapping[str, tuple[float, float] | None],
     flags: Sequence[str],
+    remarks: Mapping[str, Sequence[str]],
     hide: str | None,
 ) -> Path:
     """Write ``plan.sr.dcm``: every view with its verdict, the plane as a square in patient space, and its numbers.
@@ -130,6 +130,7 @@ def write_plan(
         apart: for each view, angle (degrees) and offset (mm) from the acquired plane; None if no plane was acquired.
         flags: what a person should check, as on the exam's page. A flag that begins with a view is a comment on that view;
             the others concern the whole exam, so they are comments on every view.
+        remarks: for each view, the remarks on its plane, as on the exam's page.
         hide: see `source_images`.
 
     Raises:
@@ -140,7 +141,8 @@ def write_plan(
     findings = []
     for view, entry in plan["views"].items():
         own = [flag for flag in flags if flag.startswith(f"{view}: ") or not flag.startswith(tuple(planned))]
-        findings.append(_view(view, entry, plan, apart.get(view), [f"check: {flag}" for flag in own]))
+        said = [*(f"check: {flag}" for flag in own), *entry["reasons"], *remarks[view], RESEARCH_ONLY]
+        findings.append(_view(view, entry, apart.get(view), said))
     report = dicom_report(images, findings, PLANS, "planned views, research only", _PLAN_SERIES)
     return _written(folder / f"plan{REPORT}", report)
 
@@ -148,9 +150,8 @@ def write_plan(
 def _view(
     view: str,
     entry: Mapping[str, Any],
-    plan: Mapping[str, Any],
     apart: tuple[float, float] | None,
-    flags: Sequence[str],
+    remarks: Sequence[str],
 ) -> Finding:
     planned = entry["origin"] is not None
     numbers = [
@@ -172,12 +173,7 @@ def _view(
         kind=_VIEWS.get(view, own_code(view[:16], f"{view} view"[:64])),
         numbers=numbers,
         judgements=[(_VERDICT, _ANSWERS["plane" if planned else "no plane"])],
-        remarks=[
-            *flags,
-            *entry["reasons"],
-            *plane_in_words(entry, plan["bounds_measured_on"], from_one_phase(plan)),
-            RESEARCH_ONLY,
-        ],
+        remarks=remarks,
         corners=corners,
     )
 

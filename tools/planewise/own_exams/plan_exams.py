@@ -23,6 +23,7 @@ from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.errors import InputError
 from planewise.exams.source_images import is_dicom
+from planewise.exams.words import listed
 from planewise.geometry import plane_errors
 from planewise.networks import weights_path
 from planewise.nifti_files import write_nifti
@@ -298,6 +299,7 @@ def _planned(
         rows = [_row(view, plan, apart[view]) for view in plan["views"]]
         far = {view: _too_far(view, entry, apart[view]) for view, entry in plan["views"].items()}
         flags = [*remarks_on_files(item), *chain(*far.values())]
+        disorder = _disorder(plan.get("locations", ()))
         alike, own = reasons_alike(plan["views"])
         lines = [_line([view, _verdict(own[view]), *cells]) for view, _, *cells in rows]
         shown = ShownExam(
@@ -311,15 +313,25 @@ def _planned(
             structures=STRUCTURES,
             tables=[("Planned from the short axis alone", _HEADER, rows)],
             flags=flags,
-            notes=[" ".join([*_explained(rows), *([_ONE_PHASE] if from_one_phase(plan) else [])])],
+            notes=[
+                " ".join(
+                    [
+                        *_explained(rows),
+                        *([_ONE_PHASE] if from_one_phase(plan) else []),
+                        *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in disorder),
+                    ]
+                )
+            ],
         )
         folder = output / stack.name
         page = write_page(folder, shown)
         if is_dicom(item):
             write_nifti(folder / f"{stack.name}_image.nii.gz", stack.image.numpy(), stack.image.affine)
-        refused = dicom.write(stack.name, folder, item, partial(write_plan, folder, item, plan, apart, flags))
+        remarks = {view: [*_remarks(view, plan, apart[view]), *disorder] for view in plan["views"]}
+        make = partial(write_plan, folder, item, plan, apart, flags, remarks)
+        refused = dicom.write(stack.name, folder, item, make)
         # the bundle's remarks on each view are already in the rows, and both bundles may make the same remark about an exam
-        remarks = dict.fromkeys(line for line in said if line.startswith(f"exam {stack.name}:"))
+        heard = dict.fromkeys(line for line in said if line.startswith(f"exam {stack.name}:"))
         done.append(
             PlannedExam(
                 stack.name,
@@ -330,8 +342,9 @@ def _planned(
                     + (f", {plan['phases']} phases" if "phases" in plan else ""),
                     *([f"  no plane of any view: {'; '.join(alike)}"] if alike else []),
                     *lines,
+                    *(f"  {sentence}" for sentence in disorder),
                     *(f"  {FLAGGED} {flag}" for flag in flags),
-                    *remarks,
+                    *heard,
                     *refused,
                 ],
                 item,
@@ -401,16 +414,32 @@ def _row(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) 
     """A view's row of the table."""
     entry = plan["views"][view]
     angle, offset = apart or (None, None)
-    sure = (
-        "; ".join([*plane_in_words(entry, plan["bounds_measured_on"], from_one_phase(plan)), *_usual(entry, apart)])
-        or "-"
-    )
+    sure = "; ".join(_remarks(view, plan, apart)) or "-"
     beyond = _beyond(apart_limits(entry), apart)
     compared = [
         text(value, 1, f" {unit}") + (f" {FLAGGED}" if unit in beyond else "")
         for value, unit in ((angle, "deg"), (offset, "mm"))
     ]
     return [view, _verdict(entry), *compared, text(entry["agreement"], 2), sure]
+
+
+def _remarks(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:
+    """What the page, the terminal and the DICOM report say about a view's plane."""
+    entry = plan["views"][view]
+    return [*plane_in_words(entry, plan["bounds_measured_on"], from_one_phase(plan)), *_usual(entry, apart)]
+
+
+def _disorder(locations: Sequence[float]) -> list[str]:
+    """A sentence on neighbouring slices whose predicted locations do not run in the stack's direction."""
+    steps = np.diff(locations)
+    wrong = np.flatnonzero(steps * np.sign(np.sum(steps)) < 0)
+    if not len(wrong):
+        return []
+    pairs = [f"{first + 1} and {first + 2} ({locations[first]:.2f}, {locations[first + 1]:.2f})" for first in wrong]
+    return [
+        "the predicted locations (0 at the base, 1 at the apex) are out of order between slices "
+        f"{listed(pairs)}: the network is unsure where these slices lie"
+    ]
 
 
 def _explained(rows: Sequence[Sequence[str]]) -> list[str]:
