@@ -96,7 +96,7 @@ def test_a_view_is_flagged_beyond_what_plan_and_operator_may_err():
     summary = _summary(planned({"2ch": (13.4, 5.3), "4ch": (1.0, 5.5)}, **{"2ch": {}, "4ch": {}}))
     (flag,) = summary.flags
     assert flag.startswith("4ch: the acquired view lies 5.5 mm from the planned one, more than the 5.39 mm by which")
-    assert summary.severity == pytest.approx(5.5 / math.hypot(2, 5))
+    assert summary.severity == pytest.approx(5.5 / math.hypot(2, 5)) and summary.flagged == ["4ch_offset_mm"]
     assert summary.words == "2ch 13.4 deg and 5.3 mm apart, 4ch 1.0 deg and 5.5 mm apart"
     assert summary.values["2ch_angle_deg"] == 13.4 and summary.values["4ch_bound_mm"] == 2.0
     assert _summary(planned({"2ch": (13.5, 0.0)}, **{"2ch": {}})).flags

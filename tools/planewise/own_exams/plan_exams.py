@@ -251,7 +251,7 @@ def _summary(exam: PlannedExam) -> Summary:
     """Summarise how far each acquired view is from the planned view. A severity of 1 means that the distance equals the
     allowed error of plan and operator together."""
     values: dict[str, object] = {}
-    words, flags = [], remarks_on_files(exam.item)
+    words, flagged, flags = [], [], remarks_on_files(exam.item)
     severity = 1.0 if flags else 0.0
     for view, entry in exam.plan["views"].items():
         angle, offset = exam.apart[view] or (None, None)
@@ -276,7 +276,9 @@ def _summary(exam: PlannedExam) -> Summary:
                 continue  # without error bounds of the plan, no limit is known
             severity = max(severity, angle / limits[0], offset / limits[1])
             flags += _too_far(view, entry, exam.apart[view])
-    return Summary(values, ", ".join(words), flags, severity)
+            columns = {"deg": f"{view}_angle_deg", "mm": f"{view}_offset_mm"}
+            flagged += [columns[unit] for unit in _beyond(limits, exam.apart[view])]
+    return Summary(values, ", ".join(words), flags, severity, flagged=flagged)
 
 
 def _planned(
@@ -438,7 +440,7 @@ def _disorder(locations: Sequence[float]) -> list[str]:
     pairs = [f"{first + 1} and {first + 2} ({locations[first]:.2f}, {locations[first + 1]:.2f})" for first in wrong]
     return [
         "the predicted locations (0 at the base, 1 at the apex) are out of order between slices "
-        f"{listed(pairs)}: the network is unsure where these slices lie"
+        f"{listed(pairs)}: the network is unsure of their order"
     ]
 
 
