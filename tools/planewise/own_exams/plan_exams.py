@@ -374,7 +374,6 @@ def reasons_alike(views: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], di
 
 
 _HEADER = (
-    # on a phone, the last columns are out of sight
     "view",
     "verdict",
     "angle to the acquired plane",

@@ -187,16 +187,17 @@ Plotly.newPlot(box, traces, {
 if (exam.curves.length) {
   const curve = document.getElementById("curve");
   curve.hidden = false;
-  // phases are named as in the files; a name has room for about 50 pixels
+  // phases are named as in the files; a letter has about 7 pixels
   const count = exam.curves[0].ml.length;
   const names = exam.moments.length ? exam.moments : Array.from({ length: count }, (_, phase) => String(phase + 1));
-  const step = Math.ceil(count / (narrow ? 5 : 10));
+  const most = Math.max(Math.floor((curve.clientWidth - 66) / (7 * Math.max(...names.map((name) => name.length)) + 16)), 1);
+  const step = Math.ceil(count / most);
   const ticks = names.map((_, phase) => phase).filter((phase) => phase % step === 0);
   Plotly.newPlot(curve, exam.curves.map(({ name, colour, ml }) => ({
     type: "scatter", mode: "lines+markers", name, y: ml, x: ml.map((_, phase) => phase), text: names,
     line: { color: colour }, hovertemplate: "%{text}: %{y:.0f} ml",
   })), {
-    ...paper, margin: { l: 56, r: 10, t: 30, b: 44 }, title: { text: "Volume over the cardiac cycle", font: { size: 14 } },
+    ...paper, margin: { l: 56, r: 10, t: 30, b: 44 }, legend: { orientation: "h", x: 0.5, xanchor: "center", y: -0.14 }, title: { text: "Volume over the cardiac cycle", font: { size: 14 } },
     xaxis: { gridcolor: theme("--lines"), tickvals: ticks, ticktext: ticks.map((phase) => names[phase]), tickangle: 0 },
     yaxis: { title: { text: "ml" }, gridcolor: theme("--lines"), rangemode: "tozero" },
   }, { responsive: true, displayModeBar: false });

@@ -46,11 +46,15 @@ _LONGEST = 24
 _MESH_SPACING = 2.0
 #: CSS of this page; a phone shows the slice below the 3D view.
 _STYLE = """
-#exam { height: 80vh; min-height: 460px; } #scroll { margin-left: 59%; display: flex; gap: 1em; }
+/* as high as the slice, which has two fifths of the width, so that no empty space is left below it */
+#exam { height: min(80vh, 47vw, 680px); min-height: 460px; } #scroll { margin-left: 59%; display: flex; gap: 1em; }
 #curve { height: 260px; max-width: 640px; }
 @media (max-width: 700px) { #exam { height: 235vw; } #scroll { margin-left: 0; flex-wrap: wrap; }
-  /* a phone scrolls to the remarks in a table's last column; a narrow column would make tall rows */
-  td.text:last-child { min-width: 24em; }
+  /* in a table with remarks, each row becomes a list of its cells, because the last column would be out of sight */
+  .listed :is(table, caption, tbody, tr, td) { display: block; } .listed tr:has(th) { display: none; }
+  .listed tr { padding: .4em 0; border-top: 1px solid var(--lines); } .listed tr + tr td { border: 0; }
+  .listed td { text-align: left; padding: 0 .2em; min-width: 0; white-space: normal; }
+  .listed td::before { content: attr(data-column) ": "; color: var(--dim); } .listed td:first-child { font-weight: 600; }
   /* a table of numbers fits a phone's width */
   body { padding: .8em .5em; } table:not(:has(.text)) :is(th, td) { padding: .25em .2em; font-size: .75em; }
   table:not(:has(.text)) td.flagged { white-space: normal; } }
@@ -381,6 +385,9 @@ def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
     def line(tag: str, cells: Sequence[str]) -> str:
         marks = [_class(cell, words) for cell, words in zip(cells, wordy, strict=True)]
+        if tag == "td" and any(wordy):
+            # a phone shows the cells one below another, each with its column's name
+            marks = [f'{mark} data-column="{html.escape(name)}"' for mark, name in zip(marks, header, strict=True)]
         cells = [html.escape(str(cell)) for cell in cells]
         return (
             "<tr>" + "".join(f"<{tag}{mark}>{cell}</{tag}>" for mark, cell in zip(marks, cells, strict=True)) + "</tr>"
@@ -388,7 +395,7 @@ def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
     body = "".join(line("td", row) for row in rows)
     table = f"<table><caption>{html.escape(title)}</caption>{line('th', header)}{body}</table>"
-    return scrolling(table, title)
+    return scrolling(table, title, " listed" if any(wordy) else "")
 
 
 def _class(cell: str, words: bool) -> str:

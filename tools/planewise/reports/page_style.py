@@ -8,6 +8,7 @@ from importlib.resources import files
 #: Mark next to an implausible number.
 FLAGGED = "(!)"
 
+
 def page_head(title: str, style: str = "") -> str:
     """The beginning of a page as HTML, up to its style.
 
@@ -23,11 +24,12 @@ def page_head(title: str, style: str = "") -> str:
     )
 
 
-def scrolling(table: str, name: str) -> str:
+def scrolling(table: str, name: str, more: str = "") -> str:
     """A table as HTML in a box that scrolls sideways, also with the keyboard, if the table is wider than the page.
 
     Args:
         table: the table as HTML.
         name: the box's name for screen readers, as text.
+        more: further classes of the box, after a space.
     """
-    return f'<div class="wide" role="region" tabindex="0" aria-label="{html.escape(name)}">{table}</div>'
+    return f'<div class="wide{more}" role="region" tabindex="0" aria-label="{html.escape(name)}">{table}</div>'
