@@ -7,7 +7,7 @@ import logging
 import pytest
 from monai.bundle import ConfigParser
 from planewise.engines import warn_of_unknown_overrides
-from planewise.engines.overrides import refuse_idle_run, unknown_overrides
+from planewise.engines.overrides import refuse_idle_run, unknown_overrides, unused_keys
 from planewise.errors import InputError
 
 from tests.bundles.conftest import BUNDLES
@@ -112,7 +112,37 @@ def test_old_names_have_a_warning_of_their_own(tmp_path, caplog):
 
 def test_several_files_are_known_together(tmp_path):
     (tmp_path / "a.yaml").write_text("sigma: 6\n")
-    (tmp_path / "b.yaml").write_text("section: test\n")
+    (tmp_path / "b.yaml").write_text("section: test\nrun: [$print(@section)]\n")
     files = f"['{tmp_path}/a.yaml','{tmp_path}/b.yaml']"
     assert warn_of_unknown_overrides(["--config_file", files, "--section", "x", "--sigma", "3"]) == []
     assert warn_of_unknown_overrides(["pytest", "-x", "--tb=short"]) == []
+
+
+def _two_files(folder, text: str) -> list[str]:
+    (folder / "mine.yaml").write_text(text)
+    return [str(ROOT / "bundles/pretext_cardiac_multitask/configs/train.yaml"), str(folder / "mine.yaml")]
+
+
+def test_a_key_of_a_file_that_nothing_uses_is_found(tmp_path, caplog):
+    text = "gama: 0.3\n'train#trainer#max_epoch': 3\nsigma: 4\nsection: test\n'train#trainer#max_epochs': 3\n"
+    # keys that expressions of the file use, a list to run, a key to extend and an old name
+    text += "width: 2\nhalf: {a: 1}\nsigma_2: $@width * 2 + @half#a\nline_width: '%sigma_2'\nlook: [$print(1)]\n"
+    text += "+train#handlers: []\nblur: 0.1\n"
+    files = _two_files(tmp_path, text)
+    odd = {"gama": "gamma", "train#trainer#max_epoch": "train#trainer#max_epochs"}
+    assert unused_keys(files) == {files[1]: odd}
+    assert warn_of_unknown_overrides(["run", "--config_file", str(files)]) == list(odd)
+    assert f"{files[1]}: gama is not a setting of this config and has no effect (did you mean gamma?)" in caplog.text
+    # one text with a comma is MONAI's other form of a list
+    assert warn_of_unknown_overrides(["run", "--config_file", ",".join(files)]) == list(odd)
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_every_key_of_our_overlays_is_in_use(bundle):
+    configs = ROOT / "bundles" / bundle / "configs"
+    if not (configs / "train.yaml").exists():
+        return
+    for file in configs.glob("*.yaml"):
+        # a demo config of an anatomy comes after the config of the anatomy
+        base = configs / f"{file.stem.removesuffix('_demo')}.yaml"
+        assert unused_keys([configs / "train.yaml", *([base] if base.exists() else []), file]) == {}, file

@@ -1,4 +1,5 @@
-"""Find overrides that match no key of a config, because MONAI would accept a misspelt ``--sigmaa 3`` without a warning."""
+"""Find overrides, and keys of config files, that match nothing in a config: MONAI accepts a misspelt ``--sigmaa 3`` without a
+warning."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from pydoc import ErrorDuringImport, locate
 from typing import Any
 
@@ -23,6 +25,11 @@ logger = logging.getLogger(__name__)
 
 #: Options of `python -m monai.bundle run` itself.
 _OPTIONS = frozenset(inspect.signature(monai.bundle.run).parameters) | {"args_file"}
+
+#: The first name of a reference in an expression, ``@train#trainer``, or of a macro, ``%train#trainer``.
+_REFERENCE = re.compile(r"[@%](?:#|::)*(\w+)")
+#: A bundle's configs that stand alone, or that every training has.
+_OF_A_BUNDLE = ("train.yaml", "evaluate.yaml", "inference.yaml")
 
 
 def config_file_text(arguments: Sequence[str], option: str = "--config_file") -> str | None:
@@ -60,7 +67,7 @@ def _runs(value: Any) -> bool:
 
 
 def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
-    """Warn about names on the command line that match no key of the config.
+    """Warn about names on the command line that match no key of the config, and about keys of its files that nothing uses.
 
     Args:
         arguments: the command line of ``python -m monai.bundle run``; without ``--config_file`` nothing is checked.
@@ -68,17 +75,23 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
     Returns:
         The unknown names; each is also logged as a warning, with the nearest known name.
     """
-    files = config_file_text(arguments)
-    if files is None:
+    text = config_file_text(arguments)
+    if text is None:
         return []
-    config = ConfigParser.load_config_files(yaml.safe_load(files))
+    files = yaml.safe_load(text)
+    config = ConfigParser.load_config_files(files)
     unknown = unknown_overrides(arguments, config)
     # old names have a warning of their own
     unknown = {name: near for name, near in unknown.items() if SETTINGS.get(name) not in config}
     for name, near in unknown.items():
         hint = did_you_mean(near and f"--{near}")
         logger.warning("--%s is not a setting of this config and has no effect%s", name, hint)
-    return list(unknown)
+    names = list(unknown)
+    for file, found in unused_keys(files if isinstance(files, list) else str(files).split(",")).items():
+        for name, near in found.items():
+            logger.warning("%s: %s is not a setting of this config and has no effect%s", file, name, did_you_mean(near))
+        names += found
+    return names
 
 
 def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dict[str, str | None]:
@@ -109,6 +122,37 @@ def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dic
                 unknown[name] = "#".join([*path[:number], near]) if near else None
             break
     return unknown
+
+
+def unused_keys(files: Sequence[str | Path]) -> dict[str, dict[str, str | None]]:
+    """Find keys of config files that have no effect: no earlier file has them, and no expression refers to them.
+
+    A file may add keys for expressions of its own (``@gamma`` or ``%gamma``), and lists of expressions to run.
+
+    Args:
+        files: the files of ``--config_file``, in order. The first one is a bundle's; its neighbours ``train.yaml``,
+            ``evaluate.yaml`` and ``inference.yaml`` are not read for a run, but their keys are spelt correctly, too.
+
+    Returns:
+        Maps each file with such keys to these keys, and each key to the nearest known name, or to None.
+    """
+    first, *later = map(str, files)
+    if all(Path(file).name in _OF_A_BUNDLE for file in later):
+        return {}
+    contents = {file: ConfigParser.load_config_file(file) for file in (first, *later)}
+    neighbours = [Path(first).with_name(name) for name in _OF_A_BUNDLE]
+    known = {key: None for file in neighbours if file.is_file() for key in ConfigParser.load_config_file(str(file))}
+    named = {name for content in contents.values() for name in _REFERENCE.findall(str(content))} | SETTINGS.keys()
+    known |= contents[first]
+    unused = {}
+    for file in later:
+        # a path is judged by the config so far, which MONAI would extend without a word
+        own = named - known.keys()
+        given = [key for key, value in contents[file].items() if _path(key)[0] not in own and not _runs(value)]
+        if found := unknown_overrides([f"--{key}=" for key in given], known):
+            unused[file] = found
+        known |= {key.lstrip("+~"): value for key, value in contents[file].items()}
+    return unused
 
 
 def overrides(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
