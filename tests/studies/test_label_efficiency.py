@@ -632,14 +632,62 @@ def test_a_misspelt_override_is_refused_before_anything_starts(tmp_path):
     assert f"overrides: no config has {'; '.join(wrong)}. Correct" in text, text
 
 
+def test_a_wrong_value_or_overlay_is_refused_before_anything_starts(tmp_path):
+    (tmp_path / "mine.yaml").write_text("gama: 0.3\nwidth: 2.0\nl1: '@width'\n")
+    config = paper_study("table3_table4.yaml", tmp_path) | {
+        "pretexts": ["location", "multitask"],
+        # 1e-3 is text for YAML, but a number on a command line
+        "overrides": {
+            "pretrain": {"learning_rate": "1e-3"},
+            "finetune": {"max_epochs": "two", "background_prob": None},
+        },
+        "methods": {
+            "none": None,
+            "wide": {"pretext": "location", "overlay": {"finetune": "./mine.yaml"}},
+            "odd": {"pretext": "multitask", "overrides": {"finetune": {"max_epochs": 3, "image_size": 50}}},
+            "odder": {"pretext": "multitask", "overrides": {"pretrain": {"sigma": -1}}},
+        },
+        "label_counts": [1],
+        "draws": [0],
+        "pretext_steps": 5,
+        "out": str(tmp_path / "out"),
+    }
+    text = said_of(config, tmp_path)
+    assert "Traceback" not in text
+    for wrong in (
+        "pretrain of odder: --sigma must be a number above 0, got -1; ",
+        "finetune of none, wide: --max_epochs must be a whole number, at least 1, got 'two'; ",
+        "finetune of odd: --image_size must be a multiple of 16 for UNetDecoder, got 50; set it to 48; ",
+        f"{tmp_path}/mine.yaml has gama (did you mean gamma?), which no config has and no expression uses. Correct",
+    ):
+        assert wrong in text, text
+    assert text.count("got 'two'") == 1 and "width" not in text
+    # a file that does not exist is named
+    for name, wrong in {
+        "./mien.yaml": f"overlay: {tmp_path}/mien.yaml, which does not exist",
+        "demos.yaml": "overlay: demos.yaml (did you mean demo.yaml?), which is not in ",
+    }.items():
+        assert wrong in said_of(config | {"overlay": name}, tmp_path)
+
+
+def said_of(config: dict, folder: Path) -> str:
+    """What Snakemake prints about a study that it refuses."""
+    (folder / "study.yaml").write_text(yaml.safe_dump(config))
+    process = snakemake(folder / "study.yaml", "--dry-run", cwd=folder)
+    text = process.communicate()[0]
+    assert process.returncode != 0
+    return text
+
+
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
         ({"mine": {"weights": "nowhere.pth"}}, "nowhere.pth, which does not exist"),
         (
             {"mine": {"overlay": "wide.yaml"}},
-            "mine needs wide.yaml, which downstream_knee_injury_classification",
+            "mine needs wide.yaml",
         ),
+        ({"mine": {"overlay": "demos.yaml"}}, "mine needs demos.yaml (did you mean demo.yaml?), which is not in"),
         ({"mine": {"overlay": "./wide.yaml"}}, "/wide.yaml, which does not exist"),
     ],
 )
@@ -732,6 +780,8 @@ def test_only_a_study_that_had_started_is_said_to_keep_its_work(demo_folder):
     assert "kept" not in said() and "run the same command again" in said()
     (demo_folder / "work/one/logs").mkdir(parents=True)
     assert "Finished work is kept, and the logs are in work/one/logs" in said()
+    python.write_text("#!/usr/bin/env bash\n[[ $* == *progress.py* ]] && exit 3\nexit 1\n")
+    assert not said(), "progress.py has said that the study was refused"
 
 
 @pytest.mark.parametrize("accounting", [True, False])

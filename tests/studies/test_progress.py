@@ -40,9 +40,27 @@ def test_the_last_step_has_nothing_left():
     assert list(shortened(lines, lambda: float(next(times))))[-1] == "6 of 6: page written"
 
 
+#: What Snakemake prints for a study that label_efficiency.smk refuses.
+REFUSED = [
+    'WorkflowError in file "/a/label_efficiency.smk", line 258:',
+    "overrides: no config has finetune: max_epoch",
+    '  File "/a/label_efficiency.smk", line 531, in <module>',
+    '  File "/a/label_efficiency.smk", line 258, in refuse_misspelt_overrides',
+]
+
+
+def test_a_refused_study_is_said_not_to_have_started():
+    end = "Nothing was started. Correct this, then run the same command again."
+    assert list(shortened(REFUSED)) == [REFUSED[1], end]
+    # the place of an error of the program is kept
+    error = [line.replace("WorkflowError", "KeyError") for line in REFUSED]
+    assert list(shortened(error)) == error
+    command = [sys.executable, ROOT / "tools/studies/progress.py"]
+    assert subprocess.run(command, input="\n".join(REFUSED), text=True, stdout=subprocess.PIPE).returncode == 3
+
+
 def test_what_it_does_not_know_passes():
     error = [
-        "WorkflowError in file x, line 4:",
         "MissingInputException:",
         "Nothing to be done (all requested files are present).",
     ]

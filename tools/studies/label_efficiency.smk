@@ -59,6 +59,8 @@ from snakemake.utils import min_version
 
 min_version("8.0")
 
+#: Kinds of trainings.
+KINDS = ("pretrain", "finetune")
 #: Settings that a study must have, and those that it may have.
 NEEDED = ("anatomy", "draws", "label_counts", "out", "pretext_bundle", "pretexts", "target")
 OPTIONAL = (
@@ -101,6 +103,8 @@ def whole_numbers(key):
 
 
 ANATOMY = config["anatomy"]
+if "/" in (config.get("overlay") or ""):
+    config["overlay"] = str(Path(config["overlay"]).expanduser().resolve())
 VIEW = f"--view {config['view']}" if config.get("view") else ""
 PRETEXTS = list(config["pretexts"])
 COUNTS = whole_numbers("label_counts")
@@ -260,16 +264,20 @@ def refuse_too_many_labels():
             raise WorkflowError(f"{error}. Correct the study's config") from None
 
 
+def bundles_and_methods(kind):
+    """The bundle and the method of each training of a kind."""
+    if kind == "pretrain":
+        return [(pretext_bundle(method.pretext), method) for method in PRETRAININGS.values()]
+    return [(TARGET["bundle"], method) for method in METHODS.values()]
+
+
 def refuse_misspelt_overrides():
     """Stop if no training has a setting of `overrides`: the trainings would only warn, and run with another setting."""
     given = config.get("overrides") or {}
     kinds = ("pretrain", "finetune", "plan")
     wrong = [f"{kind}{did_you_mean(nearest(kind, kinds))}" for kind in given if kind not in kinds]
-    trained = {
-        "pretrain": [(pretext_bundle(method.pretext), method) for method in PRETRAININGS.values()],
-        "finetune": [(TARGET["bundle"], method) for method in (None, *METHODS.values())],
-    }
-    for kind, pairs in trained.items():
+    for kind in KINDS:
+        pairs = bundles_and_methods(kind) + [(TARGET["bundle"], None)] * (kind == "finetune")
         # pretexts and overlays differ, so a setting may belong to one of them
         settings = {
             key: value for key, value in (given.get(kind) or {}).items() if not any(has(key, kind, *pair) for pair in pairs)
@@ -288,11 +296,50 @@ def refuse_misspelt_overrides():
         raise WorkflowError(f"overrides: no config has {'; '.join(wrong)}. Correct the study's config")
 
 
+def refuse_wrong_settings():
+    """Stop if a training would refuse the value of a setting, or if an overlay has a key that no training uses."""
+    # these imports take seconds
+    from planewise.engines.overrides import unused_keys
+    from planewise.engines.settings_check import check_planned_run
+
+    refused, checked, unused, used = {}, {}, {}, set()
+    for kind in KINDS:
+        for bundle_name, method in bundles_and_methods(kind):
+            paths = [path for path in configs_of(kind, bundle_name, method) if read_config(path)]
+            settings = as_texts(overriding(kind, method))
+            if (run := (*paths, *settings.items())) in checked:
+                continue
+            checked[run] = kind
+            try:
+                check_planned_run(paths, settings, BUNDLES / bundle_name)
+            except InputError as error:
+                refused.setdefault((kind, str(error)), []).append(method)
+            found = unused_keys(paths)
+            for path in paths:
+                unused |= {(path, key): near for key, near in found.get(path, {}).items()}
+                # pretexts differ, so a key may belong to one of them
+                used |= {(path, key) for key in yaml.safe_load(Path(path).read_text()) if key not in found.get(path, {})}
+    wrong = []
+    for (kind, error), methods in refused.items():
+        names = [name for name, method in {**PRETRAININGS, **METHODS}.items() if any(method is one for one in methods)]
+        of_all = len(methods) == sum(one == kind for one in checked.values())
+        wrong.append(f"{kind if of_all else kind + ' of ' + ', '.join(names)}: {error}")
+    wrong += [
+        f"{path} has {key}{did_you_mean(near)}, which no config has and no expression uses"
+        for (path, key), near in unused.items() if (path, key) not in used
+    ]
+    if wrong:
+        raise WorkflowError(f"{'; '.join(wrong)}. Correct the study's config or its overlays")
+
+
+def as_texts(settings):
+    """Settings as texts for a command line. MONAI ignores a None there, so a null becomes an expression."""
+    return {name: "$None" if value is None else str(value) for name, value in settings.items()}
+
+
 def overrides(kind, method=None, always=None, **settings):
     """Settings of a kind of job, then those of `overriding`, then what always holds, as command line arguments."""
-    settings |= overriding(kind, method) | (always or {})
-    # MONAI ignores a None of the command line, so a null is passed as an expression
-    texts = {name: "$None" if value is None else str(value) for name, value in settings.items()}
+    texts = as_texts(settings | overriding(kind, method) | (always or {}))
     return " ".join(f"--{name} {shlex.quote(text)}" for name, text in texts.items())
 
 
@@ -510,16 +557,31 @@ def pretrainings(awaited):
     return "|".join(name for name in PRETRAININGS if (name in STARTS.values()) == awaited) or "(?!)"
 
 
+def refuse_absent_overlay(asked, overlay, name):
+    """Stop if there is no such overlay; `asked` begins the message."""
+    folder = BUNDLES / name / "configs"
+    if (folder / overlay).is_file():
+        return
+    if "/" in overlay:
+        raise WorkflowError(f"{asked} {overlay}, which does not exist. Correct the study's config")
+    hint = did_you_mean(nearest(overlay, [path.name for path in folder.glob("*.yaml")]))
+    raise WorkflowError(
+        f"{asked} {overlay}{hint}, which is not in {folder}. Correct the study's config; for a file of your own, write its path "
+        f"with a slash: ./{overlay}"
+    )
+
+
 TRAINED = [pretext_bundle(method.pretext) for method in PRETRAININGS.values()]
 TRAINED += [TARGET["bundle"], DIAGNOSIS["bundle"] or TARGET["bundle"]]
 refuse_absent_bundles({name: name for name in TRAINED})
+for trained in TRAINED[: len(PRETRAININGS) + 1]:
+    for overlay in overlays_of(trained, ANATOMY, config.get("overlay"), BUNDLES):
+        refuse_absent_overlay("overlay:", overlay, trained)
 for name, method in METHODS.items():
     trainings = {"finetune": TARGET["bundle"]} | ({"pretrain": pretext_bundle(method.pretext)} if method.pretrains else {})
     for kind, trained in trainings.items():
         for overlay in overlays(method, kind):
-            if not (BUNDLES / trained / "configs" / overlay).is_file():
-                absent = "does not exist" if "/" in overlay else f"{trained} does not have; add it to its configs"
-                raise WorkflowError(f"methods: {name} needs {overlay}, which {absent}")
+            refuse_absent_overlay(f"methods: {name} needs", overlay, trained)
     if method.has_two_tasks and "auxiliary_task" not in target_config():
         raise WorkflowError(f"methods: {name} goes on learning its pretext, which {TARGET['bundle']} cannot")
     if method.networks and "tasks" not in target_config():
@@ -529,6 +591,7 @@ for name, method in METHODS.items():
 # for jobs in processes of their own, the main process has checked this
 if workflow.is_main_process:
     refuse_misspelt_overrides()
+    refuse_wrong_settings()
     refuse_too_many_labels()
 refuse_other_settings()
 

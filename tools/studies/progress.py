@@ -3,7 +3,8 @@ and the end of the log of a job that fails; for a dry run, the number of jobs of
 
     snakemake ... --quiet reason host 2>&1 | python tools/studies/progress.py
 
-Unknown lines, such as errors, are printed unchanged. The exit status is 130 if the user stopped the study.
+Unknown lines, such as errors, are printed unchanged. The exit status is 130 if the user stopped the study, and 3 if it was
+refused before any job started.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ _ABOUT_LINE = re.compile(r"    (?:(jobid|wildcards): )?(.*)$")
 _STARTING = re.compile(r"Execute \d+ jobs")
 #: The last line of a dry run, and the first of a paragraph about jobs that our options hide.
 _DRY_RUN, _REASONS = "This was a dry-run", "Reasons:"
+#: Snakemake's words for a study that label_efficiency.smk refuses, and the places in that file, which follow the message.
+_REFUSED, _PLACE = re.compile(r"WorkflowError in file "), re.compile(r'  File ".*", line \d+, in ')
+_NOT_STARTED = "Nothing was started. Correct this, then run the same command again."
 #: The command of a failed job; its output is the log.
 _FAILED = re.compile(r"Command '.* > (\S+\.log) 2>&1.*' (?:returned non-zero )?(.*?)\.?$")
 _WAITING = "Shutting down, this might take some time"
@@ -67,7 +71,7 @@ def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic)
         clock: function that returns the time in seconds.
     """
     began, finished, left = clock(), "", dict.fromkeys(RULES, 0)
-    total, steps_in_all, stopped, failed, starts = 0.0, 0, False, False, False
+    total, steps_in_all, stopped, failed, starts, refused = 0.0, 0, False, False, False, False
     # what the current paragraph is about: a job (its rule; empty for an error), or something that is not shown
     rule: str | None = None
     hidden = False
@@ -86,6 +90,11 @@ def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic)
             continue
         hidden = line == _REASONS
         starts = starts or bool(_STARTING.match(line))
+        if _REFUSED.match(line):
+            refused = True
+            continue
+        if refused and _PLACE.match(line):
+            continue
         if stopped or not line or hidden or _IDLE.match(line):
             continue
         if job := _ABOUT.match(line):
@@ -120,6 +129,8 @@ def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic)
             yield f"{steps[1]} of {steps_in_all}: {RULES[finished][0]}{which}{when}"
         elif not steps:
             yield line
+    if refused and not starts:
+        yield _NOT_STARTED
 
 
 def _in_words(wildcards: str) -> str:
@@ -155,8 +166,8 @@ def _cost(jobs: dict[str, int]) -> float:
 if __name__ == "__main__":
     # leave Ctrl-C to Snakemake, so that its last messages are still shown
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    interrupted = False
+    status = 0
     for text in shortened(sys.stdin):
         print(text, flush=True)
-        interrupted |= text == _STOPPING
-    sys.exit(130 if interrupted else 0)
+        status = {_STOPPING: 130, _NOT_STARTED: 3}.get(text, status)
+    sys.exit(status)

@@ -268,6 +268,40 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         _check_locations(settings["datalist"])
 
 
+def check_planned_run(files: Sequence[str | Path], given: Mapping[str, str], bundle_root: str | Path) -> None:
+    """Refuse settings that no run can use, before the run starts; it may start later, and on another machine.
+
+    Devices and files are therefore not checked, and a setting that cannot be evaluated yet is left for the run to report.
+
+    Args:
+        files: the files of ``--config_file``, in order.
+        given: the options of the command line, as texts.
+        bundle_root: the bundle's folder.
+
+    Raises:
+        InputError: see `check_settings`.
+    """
+    # `monai.bundle run` reads its options with fire
+    from fire.parser import DefaultParseValue
+
+    parser = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
+    parser["bundle_root"] = str(bundle_root)
+    for name, text in given.items():
+        if name in parser.get():
+            parser[name] = DefaultParseValue(text)
+    parser = ConfigParser(dict(with_nulls(parser.get(), ())))
+    # first the plain values, because other settings may be computed from them
+    for name, value in parser.get().items():
+        if name in CHECKS and not str(value).startswith(("$", "@", "%")):
+            _check(name, value, CHECKS[name])
+    try:
+        settings = evaluated_settings(parser)
+        check_settings({name: value for name, value in settings.items() if name not in _CHECKED_TOGETHER})
+    except Exception as error:
+        if (refused := refusal(error)) is not None:
+            raise refused from None
+
+
 def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:
     """The input of `check_settings`: the evaluated settings of a config, and the functions ``parts`` and ``pretext``."""
     # `name in parser` would take a second in total, because it searches for similar names if a config lacks a name
