@@ -86,8 +86,8 @@ def test_a_record_is_what_the_study_found(tmp_path):
     record = measured.recorded(tmp_path)
     assert record["pretrain"]["location"] == {"location": location}
     # the paper's rows are not measurements of ours
-    assert list(record["tables"]["Relative location (Table 2)"]) == ["location"]
-    assert measured.value_of(record, "tables/Relative location (Table 2)/location/MAE") == 0.02
+    assert list(record["tables"]["Relative location (Zhang 2024, Table 2)"]) == ["location"]
+    assert measured.value_of(record, "tables/Relative location (Zhang 2024, Table 2)/location/MAE") == 0.02
     assert record["made_by"]["commit"] == "abc"
     assert record["made_by"]["devices"] == ["a processor"] and record["made_by"]["precision"] == "bfloat16, float32"
     text = measured.as_text(record)

@@ -242,7 +242,7 @@ def test_the_tables_are_the_runs_numbers_beside_the_papers(study):
     row = next(row.cells for row in tables["Paired differences in mean AUC"].rows if row.cells[0].startswith("16"))
     assert row[1:3] == [f"{np.mean(gains):+.3f}", f"{np.std(gains, ddof=1):.3f}"]
     assert row[5] == " ".join(f"{gain:+.3f}" for gain in gains)
-    location = {row.cells[0]: row.cells[1:] for row in tables["Relative location (Table 2)"].rows}
+    location = {row.cells[0]: row.cells[1:] for row in tables["Relative location (Zhang 2024, Table 2)"].rows}
     assert location["multitask"][2] == "0.8765" and location["Zhang 2024, multitask"][2] == "0.9284"
     assert [row.cells[1] for row in tables["Relative orientation"].rows] == ["axial", "coronal"]
     for cell in (cell for table in tables.values() for row in table.rows for cell in row.cells):

@@ -97,6 +97,9 @@ def test_more_draws_narrow_an_interval_only_where_there_is_one():
     one = lead({("none", 1): {0: 0.4}, ("multitask", 1): {0: 0.7}})
     assert "narrow the interval" not in one and "A single draw has no interval" in one
     assert "narrow the interval" in lead(SCORES)
+    # more draws are of no use if the ones at hand decide
+    decided = lead({("none", 1): {0: 0.4, 1: 0.4}, ("multitask", 1): {0: 0.7, 1: 0.7001}})
+    assert "excludes zero." in decided and "narrow" not in decided
 
 
 AGAIN = "Another seed: differences in mean Dice"

@@ -20,7 +20,7 @@ def test_every_score_stands_in_its_own_column(tmp_path):
     write(tmp_path / "pretrain/location/test/metrics.json", {"location": location})
     tables, _ = tables_of(pretexts, study_folder(tmp_path, pretexts=["orientation", "location", "multitask"]))
     ours = ["0.0100", "0.0200", "0.0300", "0.0400", "0.0500"]
-    assert tables["Relative location (Table 2)"] == [
+    assert tables["Relative location (Zhang 2024, Table 2)"] == [
         ["pretext", "MSE", "MAE", "r", "R²", "explained var."],
         ["location", *ours],
         # DSBCC's lines of the paper's Table 2
@@ -35,6 +35,17 @@ def test_every_score_stands_in_its_own_column(tmp_path):
         ["multitask", "2ch", *cells],
         ["multitask", "4ch", *cells],
     ]  # fmt: skip
+
+
+def test_views_without_lines_are_named(tmp_path):
+    measured = ("line_angle_deg", "line_distance_mm", "plane_angle_deg", "plane_offset_mm")
+    lost = {key: {"mean": None, "sd": None, "median": None} for key in measured}
+    found = {key: {"mean": 1.0, "sd": 0.1, "median": 1.0} for key in measured}
+    for name, view in (("orientation", lost | {"lines_not_found": 20}), ("multitask", found | {"lines_not_found": 0})):
+        orientation = {"heatmap_mse": 0.1, "views": {"2ch": view, "4ch": view}}
+        write(tmp_path / f"pretrain/{name}/test/metrics.json", {"orientation": orientation})
+    _, page = tables_of(pretexts, study_folder(tmp_path, pretexts=["orientation", "multitask"]))
+    assert "there is nothing to measure (orientation: 2ch and 4ch)." in page.html("")
 
 
 def test_squares_of_positions_stand_one_by_one(tmp_path):

@@ -17,9 +17,9 @@ def test_every_pretext_that_was_probed_has_a_row(tmp_path):
     write(tmp_path / "pretrain/byol/test/metrics.json", {"probe": nothing})
     tables, page = tables_of(probe, study_folder(tmp_path, pretexts=["old", "simclr", "byol", "to_come"]))
     assert tables["Relative location from frozen features"] == [
-        ["pretext", "r", "R²", "MAE", "distance of the nearest neighbour", "of a random slice", "slices of exams"],
-        ["SimCLR", "0.0300", "0.0400", "0.0200", "0.1100", "0.3600", "40 of 4"],
-        ["BYOL", "-", "-", "-", "-", "-", "0 of 0"],
+        ["pretext", "r", "R²", "MAE", "distance of the nearest neighbour", "of a random slice", "scored on"],
+        ["SimCLR", "0.0300", "0.0400", "0.0200", "0.1100", "0.3600", "40 slices of 4 exams"],
+        ["BYOL", "-", "-", "-", "-", "-", "0 slices of 0 exams"],
     ]
 
 

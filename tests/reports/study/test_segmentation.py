@@ -81,6 +81,15 @@ def test_dice_and_distance_with_the_papers_structure_by_structure(study):
     assert [row.published is not None for row in page.tables[0].rows[11:15]] == [False, True, False, True]
 
 
+@pytest.mark.parametrize(("missed", "cell"), [(15, "3.00 (0.10)"), (16, "-")])
+def test_a_network_that_finds_nothing_has_no_good_distance(missed, cell, tmp_path):
+    """1.0 mm for each missed structure would be better than any distance that was measured."""
+    content = metrics([0.1] * 4, [4.0] * 4, missed)
+    write(tmp_path / "finetune/none/4/0/test/metrics.json", content)
+    _, distance, *_ = tables_of(segmentation, study_folder(tmp_path))[0].values()
+    assert next(row for row in distance if row[0] == "4, from scratch")[1:3] == ["4.00 (0.10)", cell]
+
+
 def test_all_of_the_papers_rows_are_there(study):
     """Zhang 2024, Table 4: 11 methods with each number of exams, and three more with 64; ours has two methods with 4."""
     tables, page = tables_of(segmentation, study)

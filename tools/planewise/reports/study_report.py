@@ -85,7 +85,7 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
             table.rows[:] = [row for row in table.rows if not row.published]
     tables = dict.fromkeys(row.published for table in sections.tables for row in table.rows if row.published)
     page = Page()
-    kind = "phantom exams" if found.config.get("phantom") else "your own exams"
+    kind = "phantom exams" if found.config.get("phantom") else "the exams of the study's datalists"
     page.add("<h1>Label efficiency: {}</h1>", found.title)
     page.add("<p>{}</p>", _what_was_done(found))
     whose = f"{'Numbers in upright type' if tables else 'These numbers'} were measured here, on <b>{kind}</b>."

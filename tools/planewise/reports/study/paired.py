@@ -135,7 +135,7 @@ def _add_verdicts(
     blank: Collection[tuple[str, int]],
 ) -> None:
     """State at the top of the page, for each number of labelled exams, which methods differ from training from scratch."""
-    lines = []
+    lines, used = [], set()
     for count in sorted({one.count for one in found}):
         groups: dict[str, list[str]] = {"better": [], "worse": [], "inconclusive": [], ONE_DRAW: []}
         for one, difference in found.items():
@@ -143,17 +143,19 @@ def _add_verdicts(
                 verdict = difference.verdict(lower_is_better)
                 groups[verdict].append(f"{method_name(one.method)} ({difference.mean:+.3f})")
         words = [f"{verdict}: {', '.join(names)}" for verdict, names in groups.items() if names]
+        used |= {verdict for verdict, names in groups.items() if names}
         if empty := [method_name(method) for method, number in blank if number == count]:
             words.append(f"predicts only background, so train longer: {', '.join(empty)}")
         if words:
             lines.append(f"<li>{count_of(count, 'labelled exam')}: {html.escape('; '.join(words), quote=False)}</li>")
     if lines:
-        said = (
-            ", mean over the draws. A method is better or worse if the 95 % interval of its gain excludes zero; otherwise "
-            "the draws are inconclusive, and more draws would narrow the interval."
-            if any(difference.is_measured for one, difference in found.items() if one.other == "none")
-            else ". A single draw has no interval, so there is no verdict; several draws give one."
-        )
+        said = "."
+        if used & {"better", "worse", "inconclusive"}:
+            said = ", mean over the draws. A method is better or worse if the 95 % interval of its gain excludes zero"
+            narrower = "otherwise the draws are inconclusive, and more draws would narrow the interval."
+            said += f"; {narrower}" if "inconclusive" in used else "."
+        elif ONE_DRAW in used:
+            said = ". A single draw has no interval, so there is no verdict; several draws give one."
         page.lead(f"<p>Gain in {name} over training from scratch{said}</p><ul>{''.join(lines)}</ul>")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from planewise.exams.words import listed
 from planewise.reports import paper_tables
 from planewise.reports.history import read_history
 from planewise.reports.methods import method_name
@@ -26,7 +27,7 @@ def add(page: Page, study: StudyFolder) -> None:
         return
     page.add("<h2>Pretexts</h2><p>Scored on exams of the test split, which no training saw.</p>")
     if rows := _location_rows(metrics, paper_tables.LOCATION.get(study.config["anatomy"], ())):
-        page.table("Relative location (Table 2)", ["pretext", *_LOCATION.values()], rows)
+        page.table("Relative location (Zhang 2024, Table 2)", ["pretext", *_LOCATION.values()], rows)
     if rows := _orientation_rows(metrics):
         page.table("Relative orientation", ["pretext", "view", *_ORIENTATION.values(), "heatmap MSE"], rows)
         page.add(
@@ -34,6 +35,12 @@ def add(page: Page, study: StudyFolder) -> None:
             "simulated, prescribed the planes, and the technologist's own error is part of these numbers. Angle "
             f"and distance show what was learned, but the mean squared error hardly does.{study.anatomy.planners}</p>"
         )
+        if lost := _without_lines(metrics):
+            page.add(
+                "<p class=note>A dash: the predicted heatmaps of the view contain no line on any test slice, so there is "
+                "nothing to measure ({}).</p>",
+                "; ".join(lost),
+            )
     if rows := _position_rows(metrics):
         page.table("Anatomical positions", ["pretext", "square", "Dice", "centre, error (mm)", "not found"], rows)
         page.add(
@@ -101,6 +108,19 @@ def _orientation_rows(metrics: dict[str, dict]) -> list[Row]:
         for name, content in metrics.items()
         for view, score in content.get("orientation", {}).get("views", {}).items()
     ]
+
+
+def _without_lines(metrics: dict[str, dict]) -> list[str]:
+    """The pretexts that found no line of some views, with these views."""
+    lost = {
+        name: [
+            view
+            for view, score in content.get("orientation", {}).get("views", {}).items()
+            if score["line_angle_deg"]["mean"] is None and score.get("lines_not_found")
+        ]
+        for name, content in metrics.items()
+    }
+    return [f"{method_name(name)}: {listed(views)}" for name, views in lost.items() if views]
 
 
 def _position_rows(metrics: dict[str, dict]) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from planewise.exams.words import count_of
 from planewise.reports.methods import method_name
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.page import Page, Row
@@ -21,7 +22,7 @@ def add(page: Page, study: StudyFolder) -> None:
                     *(location[key] for key in ("pearson_r", "r2", "mae")),
                     probe["neighbour_mae"],
                     probe["chance_mae"],
-                    f"{probe['slices']} of {probe['exams']}",
+                    f"{count_of(probe['slices'], 'slice')} of {count_of(probe['exams'], 'exam')}",
                 )
             )
     # there is no probe, or the exams' slices have no location, as in ACDC, or a single exam has no other to learn from
@@ -41,6 +42,6 @@ def add(page: Page, study: StudyFolder) -> None:
         "MAE",
         "distance of the nearest neighbour",
         "of a random slice",
-        "slices of exams",
+        "scored on",
     ]
     page.table("Relative location from frozen features", header, rows)
