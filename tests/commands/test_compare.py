@@ -95,6 +95,7 @@ def test_the_cache_of_the_images_needs_room_too(lists, tmp_path, monkeypatch):
     monkeypatch.setenv("PLANEWISE_CACHE", str(tmp_path / "elsewhere"))
     said = compare.refuse_full(study, tmp_path / "study.yaml", tmp_path / "out")
     assert f"GB for a cache of the images in {tmp_path / 'elsewhere'};" in said
+    assert "less than 0.1 GB for a cache" in said and "0.0 GB" not in said
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def test_without_an_answer_it_names_the_option_for_scripts(folders):
 @pytest.mark.parametrize("anatomy", sorted(compare.TEMPLATES))
 def test_an_anatomys_labels_are_asked_for_by_the_option_that_gives_them(anatomy):
     """Masks come from a folder, and numbers from a table with a column of their name."""
-    keys, (words, example) = compare._LABELS[anatomy], compare._LABELS_FROM[anatomy]
+    keys, (words, example) = compare.LABELS[anatomy], compare._LABELS_FROM[anatomy]
     noun, option = {"label": ("masks", "--labels"), "grade": ("grades", "--classes")}.get(
         keys[0], ("findings", "--classes")
     )
@@ -307,6 +308,11 @@ def test_a_class_cannot_be_learned_from_one_exam(tmp_path, monkeypatch):
 def test_the_pretexts_can_be_made_shorter(lists, tmp_path):
     assert compare.study_of(*lists, tmp_path, pretext_steps=500)["pretext_steps"] == 500
     assert "pretext_steps" not in compare.study_of(*lists, tmp_path)
+    # the schedule that the template gives is still in the file, so the file says what counts
+    for steps in (500, None):
+        file = tmp_path / f"{steps}.yaml"
+        compare.write(compare.study_of(*lists, tmp_path, pretext_steps=steps), file)
+        assert ("# pretext_steps sets the length of each pretraining" in file.read_text()) == (steps is not None)
 
 
 @pytest.mark.parametrize(

@@ -24,20 +24,13 @@ from planewise.text_files import read_json, read_yaml
 
 from tools.benchmarks import training_cost
 from tools.studies.estimate import sections
-from tools.studies.label_counts import wrong_count
+from tools.studies.label_counts import LABELS, wrong_count
 from tools.studies.pretext_bundles import bundle_of, overlays_of, pretexts_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = ROOT / "bundles"
 #: The small study on phantoms that serves as template for each anatomy.
 TEMPLATES = {"cardiac": "comparison", "knee": "knee-comparison", "photograph": "retinopathy", "volume": "volumes"}
-#: The keys of an item that may contain its label, by anatomy.
-_LABELS = {
-    "cardiac": ("label",),
-    "knee": ("abnormal", "acl", "meniscus"),
-    "photograph": ("grade",),
-    "volume": ("label",),
-}
 #: Anatomies whose exams have a class, and the smallest number of exams that can contain two classes.
 _CLASSES = {"knee": 2, "photograph": 2}
 #: The option that gives an exam its labels, by anatomy, with an example.
@@ -162,7 +155,7 @@ def fill_sections(datalist: dict[str, Any], shares: Sequence[float], labelled: b
         The number of patients that were divided; 0 if nothing was changed, since no section is empty or there are fewer than
         three patients.
     """
-    keys = _LABELS[datalist["planewise"]["anatomy"]] if labelled else ("image",)
+    keys = LABELS[datalist["planewise"]["anatomy"]] if labelled else ("image",)
     items = list({id(item): item for section in SECTIONS for item in datalist[section]}.values())
     counted = {
         section: {item["patient"] for item in datalist[section] if set(keys) & set(item)} for section in SECTIONS
@@ -198,7 +191,7 @@ def template_of(anatomy: str) -> Mapping[str, Any]:
 
 def labelled_in(content: Mapping[str, Any], section: str) -> int:
     """Number of patients with labels in a datalist's section."""
-    keys = _LABELS[content["planewise"]["anatomy"]]
+    keys = LABELS[content["planewise"]["anatomy"]]
     return len({item["patient"] for item in content.get(section) or () if any(key in item for key in keys)})
 
 
@@ -438,6 +431,11 @@ def write(
         "# Written by `planewise compare`. Change what you like (tools/docs/studies.md), then run\n"
         f"#   tools/demo --configfile {file}\n"
     )
+    if "pretext_steps" in study:
+        head += (
+            "# pretext_steps sets the length of each pretraining. The max_epochs, lr_step and val_interval below pretrain "
+            "give\n# only the schedule's proportions; delete pretext_steps to train for that many epochs.\n"
+        )
     file.write_text(head + yaml.safe_dump(dict(study), sort_keys=False, width=120))
     record.write_text(json.dumps(study, indent=1))
     return study
@@ -534,9 +532,13 @@ def refuse_full(study: Mapping[str, Any], file: Path, out: Path) -> str:
                 "free some space, or name folders on another disk with -o and PLANEWISE_CACHE"
             )
     return (
-        f"about {weights:.1f} GB for weights in {out} and {cache:.1f} GB for a cache of the images in {home}; "
+        f"{_gigabytes(weights)} for weights in {out} and {_gigabytes(cache)} for a cache of the images in {home}; "
         f"{free(out):.0f} GB are free"
     )
+
+
+def _gigabytes(size: float) -> str:
+    return f"about {size:.1f} GB" if size >= 0.05 else "less than 0.1 GB"
 
 
 def free(folder: Path) -> float:

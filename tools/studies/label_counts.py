@@ -15,8 +15,15 @@ from planewise.errors import InputError
 from planewise.exams.words import count_of
 from planewise.text_files import read_json
 
-#: Keys of the labels that bundles learn from; an exam needs one of them.
-_LABELS = {"label", "grade", "group", "abnormal", "acl", "meniscus"}
+#: The keys of an item that may contain the label of a target that `planewise compare` trains, by anatomy.
+LABELS = {
+    "cardiac": ("label",),
+    "knee": ("abnormal", "acl", "meniscus"),
+    "photograph": ("grade",),
+    "volume": ("label",),
+}
+#: Keys of the labels that bundles learn from; an exam needs one of them. The group is a heart's diagnosis.
+_ANY_LABEL = {"group"}.union(*LABELS.values())
 
 
 def wrong_count(setting: str, count: int, datalist: Path, most: int, least: int = 1) -> str:
@@ -51,7 +58,7 @@ def refuse_too_many(counts: Sequence[int], datalist: Path, folds: bool = False) 
         items += [item for item in found or () if isinstance(item, dict)]
     if not items:
         return  # an estimate without data has an empty datalist; an index without exams stops by itself
-    with_labels = [item for item in items if _LABELS & item.keys()] or items
+    with_labels = [item for item in items if _ANY_LABEL & item.keys()] or items
     # an exam has several images; an item without an exam is a person's own file
     exams = {item.get("exam") or str(item.get("image")) for item in with_labels}
     if max(counts) > len(exams):
