@@ -18,6 +18,7 @@ from planewise.data import find_inputs, hearts
 from planewise.metrics.heart_volumes import HeartVolumes
 from planewise.metrics.implausible_volumes import Flag
 from planewise.own_exams.heart_bundles import load_stack
+from planewise.own_exams.plan_exams import remarks_on_files
 from planewise.own_exams.segment_exams import (
     SegmentedExam,
     _columns,
@@ -348,6 +349,20 @@ def test_a_lost_phase_is_a_remark_on_the_exam_and_a_flag_of_its_phase(tmp_path):
     assert [text in flags for flags in found] == [False, True, True, False]
     # the second phase is end-systole
     assert f"LV and RV stroke volume and ejection fraction: {text}" in found[1] and f"all: {text}" in found[2]
+
+
+def test_a_header_that_may_be_wrong_flags_every_volume(tmp_path):
+    write_exam(tmp_path / "exam")
+    file = tmp_path / "exam/sax_1/IM-0001-0003.dcm"
+    dataset = pydicom.dcmread(file)
+    usual, dataset.SliceThickness = dataset.SliceThickness, 2 * dataset.SliceThickness
+    dataset.save_as(file)
+    (item, *_) = find_inputs(tmp_path / "exam", "all")
+    text = f"1 image without the slice thickness of the others, {usual:g} mm: is the header wrong?"
+    assert remarks_on_files(item) == item["header"] == [text]
+    made = segment_by_hand(tmp_path)
+    assert [(flag.phase, flag.quantity) for flag in made.flags if flag.text == text] == [(None, "volume")]
+    assert f"  (!) {text}" in made.lines and f"(!) {text}</li>" in made.page.read_text()
 
 
 def test_a_remark_on_lost_phases_is_shown_though_they_are_not_in_the_table():

@@ -49,7 +49,7 @@ def find_inputs(
     Returns:
         ``{"image": path}`` for a volume; ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files, with
         `recognition_remarks` if it is not, or may not be, the requested stack, with ``doubts`` if the series of the
-        other views are uncertain, and with ``lost`` if slices lack phases.
+        other views are uncertain, with ``lost`` if slices lack phases, and with ``header`` if headers may be wrong.
 
     Raises:
         InputError: the path does not exist, or contains nothing that can be used.
@@ -186,7 +186,7 @@ def _from_files(
         # as in a datalist, each slice has the planes of the exam's other views
         slices = [{**entry, "planes": stack.planes} for entry in stack.slices]
         item = {"image": slices, "exam": stack.exam, "views": stack.views, **remarks}
-        item |= {key: told for key, told in (("doubts", stack.doubts), ("lost", stack.lost)) if told}
+        item |= {key: said for key in ("doubts", "lost", "header") if (said := getattr(stack, key))}
         # a caller that passes left_out decides itself whether to use an unrecognised stack
         for remark in remarks.values() if left_out is None else ():
             logger.warning("exam %s: %s. It is processed anyway: look at the images first", stack.exam, remark)

@@ -52,6 +52,8 @@ class InputStack:
     """sentences about series of other views whose plane does not fit their name"""
     lost: list[str] = field(default_factory=list)
     """sentences about slices that lack phases"""
+    header: list[str] = field(default_factory=list)
+    """sentences about headers that may be wrong (`Stack.header_doubts`)"""
 
 
 def find_stacks(
@@ -158,6 +160,7 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             flag=flag,
             doubts=_doubts(found, stacks),
             lost=[lost + REPLACED for lost in stack.lost_phases],
+            header=stack.header_doubts,
         )
         for phase, slices in _phases(stack, axis is not None, phases)
     ]

@@ -97,14 +97,20 @@ class Stack:
 
     @property
     def doubts(self) -> list[str]:
-        """Signs of a wrong header or of a missing slice: unequal gaps, images displaced sideways, images with another slice
-        thickness, and a field of view that no scanner has. In words; empty for a regular stack.
-        """
+        """Signs of a missing slice or of a wrong header, in words: unequal gaps, and `header_doubts`. Empty for a regular
+        stack."""
         gaps, found = self.gaps, []
         usual = np.median(gaps) if len(gaps) else 0.0
         if len(gaps) > 1 and (gaps.max() > UNEVEN_GAP * usual or gaps.min() * UNEVEN_GAP < usual):
             apart = f"{gaps.min():.1f} to {gaps.max():.1f} mm"
             found.append(f"slices are {apart} apart: is a slice missing, or is its position wrong?")
+        return found + self.header_doubts
+
+    @property
+    def header_doubts(self) -> list[str]:
+        """Signs of a wrong header, in words: images displaced sideways, images with another slice thickness, and a field of
+        view that no scanner has."""
+        found = []
         frames = [frame for entry in self.slices for frame in entry.phases]
         origins, axes = (
             np.array([frame.affine for frame in frames])[:, :3, 3],

@@ -360,8 +360,8 @@ def _planned(
 
 
 def remarks_on_files(item: Mapping[str, Any]) -> list[str]:
-    """Sentences about missing files and about misnamed series, from `find_inputs`."""
-    return [*item.get("lost", ()), *item.get("doubts", ())]
+    """Sentences about missing files, wrong headers and misnamed series, from `find_inputs`."""
+    return [text for key in ("lost", "header", "doubts") for text in item.get(key, ())]
 
 
 def reasons_alike(views: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], dict[str, Mapping[str, Any]]]:

@@ -237,19 +237,19 @@ def _segmented(
         heart = np.isin(labels[found.end_diastole], list(STRUCTURES))
         stack = load_stack(items[found.end_diastole])
         problem = heart_problem(heart, np.linalg.norm(affines[found.end_diastole][:3, :3], axis=0).tolist())
-        coarse, gap = far_apart(stack.affines), missing_slices(stack.affines)
+        of_stack = [*filter(None, (far_apart(stack.affines), missing_slices(stack.affines))), *items[0].get("header", ())]
         flags = [
             *(
                 [Flag(ALL, "volume", found.end_diastole, f"this may not be a heart: its mask {problem}")]
                 if problem
                 else []
             ),
-            *(Flag(ALL, "volume", None, remark) for remark in (coarse, gap) if remark),
+            *(Flag(ALL, "volume", None, remark) for remark in of_stack),
             *_lost_phases(items),
             *_phase_flags(items, found),
             *implausible_volumes(found),
         ]
-        reasons = _shown_reasons(found, flags, list(filter(None, (coarse, gap, *items[0].get("lost", ())))))
+        reasons = _shown_reasons(found, flags, [*of_stack, *items[0].get("lost", ())])
         header, rows = _rows(found, flags)
         size = body_size(items[0])
         surface = None if size is None else body_surface(*size)
