@@ -11,7 +11,8 @@ from planewise.exams import index_folder
 from planewise.exams.labels import find_name, mask_files, match_mask, read_classes, read_label_map
 from planewise.exams.stack import Slice
 
-from tests.exams.conftest import write_usual_exam
+from tests.exams.conftest import USUAL_AXIS, write_usual_exam
+from tests.exams.files import write_cine
 
 
 @pytest.fixture
@@ -79,6 +80,17 @@ def test_masks_that_inference_wrote_are_found_by_hash_and_share_of_the_cycle(tre
     result = index_folder(tree, labels_dir=tmp_path / "labels")
     assert {item["phase"] for item in labelled(result)} == {0.0, round(2 / 6, 6)}
     assert result.unmatched == []
+
+
+def test_shares_of_the_cycle_are_those_of_most_slices(tree, tmp_path):
+    """Inference names its masks by the cycle of most slices, whatever a single slice has."""
+    write_cine(tree / "case7/sax_3", [-20.0, 15.0, -10.0], USUAL_AXIS, number=3, phases=8)
+    plain = index_folder(tree)
+    affine, shape = stack_affine(plain)
+    (exam,) = plain.datalist["exams"]
+    write_mask(tmp_path / "labels" / f"{exam}_phase50_mask.nii.gz", affine, shape)
+    found = labelled(index_folder(tree, labels_dir=tmp_path / "labels"))
+    assert {item["phase"] for item in found if item["slice"] != 2} == {0.5} and len(found) == 5
 
 
 def test_masks_that_inference_wrote_for_whole_volumes(tmp_path):

@@ -312,7 +312,7 @@ def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str
             raise InputError(
                 f"exam {exam_of(item)}: its mask was predicted by a network (`planewise segment`), and segmentation is"
                 " never trained or evaluated on such masks; name a datalist with masks that people drew or corrected "
-                "(`planewise index FOLDER --labels MASKS`)"
+                "(`planewise index FOLDER --labels MASKS`, and --checked for predicted masks that a person has checked)"
             )
         known = {int(value) for value in (item.get("label_map") or {}).values()}
         lacking = [name for value, name in structures.items() if known and int(value) not in known]
