@@ -71,7 +71,8 @@ def segment(
 
     End-diastole and end-systole are the phases in which the left ventricle is largest and smallest. Implausible numbers
     are marked (!), with the reason: left and right stroke volumes that differ, volumes that no adult has, a ventricle
-    that is missing in some slices, a volume curve with jumps, a ventricle that fills before end-systole. Stacks
+    that is missing in some slices, a volume curve with jumps, a ventricle that fills before end-systole, few phases, a
+    slice on which much of the ejection fraction rests. Numbers computed from marked ones are marked, too. Stacks
     that cannot be a short axis are refused, as in `planewise plan`. Research software: not for clinical use.
 
     For a DATALIST, the command segments every exam of every section, and writes into OUT:
