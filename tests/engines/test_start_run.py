@@ -10,6 +10,7 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 from planewise.engines import start_run
+from planewise.engines.write_run import _differences
 from planewise.errors import InputError
 
 
@@ -159,6 +160,19 @@ def test_another_configuration_stops_and_says_what_differs(tmp_path):
     assert isinstance(caught.value.__cause__, InputError)
     assert "learning_rate: 0.1 -> 0.3" in message and "--resume false" in message
     run(tmp_path / "run", resume=False, learning_rate=0.3)
+
+
+def test_of_another_config_the_changed_parts_are_named(tmp_path):
+    """A setting that only one of the configs has was not set by the user; it belongs to the other network."""
+    network = {"_target_": "torch.nn.Linear", "in_features": "@width", "out_features": 1}
+    parts = {"train": {"network": "@network", "rate": "@learning_rate"}, "network": network, "width": 2}
+    run(tmp_path / "run", **parts)
+    other = {"_target_": "torch.nn.Conv2d", "in_channels": "@channels", "out_channels": 1, "kernel_size": 1}
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path / "run", learning_rate=0.3, **parts | {"network": other, "channels": 3})
+    assert "configuration (learning_rate: 0.1 -> 0.3; changed: network); start over" in cause(caught)
+    # with nothing else, they are the difference
+    assert _differences({"a": 1, "b": 2}, {"a": 1, "c": 3}, {}, {}) == "without b; with c"
 
 
 def test_a_run_may_be_made_longer_and_nothing_else(tmp_path, caplog):

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 #: Target that only configs/multi_gpu_train.yaml names, for a run's network.
 _PARALLEL_NETWORK = "planewise.engines.parallel_network"
+#: Number of settings that a message about another configuration shows with their values.
+_SHOWN = 5
 _PACKAGES = ("monai", "torch", "pytorch-ignite", "numpy", "scipy", "itk-core", "pydicom", "nibabel")
 
 
@@ -161,16 +163,22 @@ def _without_items(value: Any) -> Any:
 
 
 def _differences(before: dict, now: dict, record: dict, files: Mapping[str, Any]) -> str:
+    """In words: settings with both values, then the parts that changed (network, loss), then files. Settings that only one
+    configuration has follow from other parts, so they are listed only if nothing else differs."""
     now = _without_items(now)
-    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    other = [name for name in files if "files" in record and record["files"].get(name) != files[name]]
-    shown = [
-        f"{key}: {before.get(key)} -> {now.get(key)}"
-        if not isinstance(now.get(key, before.get(key)), (dict, list))
-        else key
-        for key in keys
-    ]
-    return "; ".join(shown[:5] + [f"{name} changed" for name in other]) or "of another version"
+    other = [f"{name} changed" for name in files if "files" in record and record["files"].get(name) != files[name]]
+    changed = [key for key in before if key in now and before[key] != now[key]]
+    parts = [key for key in changed if isinstance(before[key], (dict, list)) or isinstance(now[key], (dict, list))]
+    shown = [f"{key}: {before[key]} -> {now[key]}" for key in changed if key not in parts]
+    if len(shown) > _SHOWN:
+        shown[_SHOWN:] = [f"{len(shown) - _SHOWN} more settings"]
+    if parts:
+        shown.append(f"changed: {', '.join(parts)}")
+    if not shown + other:
+        for what, one, another in (("without", before, now), ("with", now, before)):
+            if keys := [key for key in one if key not in another]:
+                shown.append(f"{what} {', '.join(keys)}")
+    return "; ".join(shown + other) or "of another version"
 
 
 def digest(path: str | Path) -> str | None:
