@@ -55,6 +55,7 @@ class Run:
             self.schedule.step()
             score = scores[engine.state.epoch - 1]
             best = self.evaluator.state
+            best.key_metric_name, best.metrics = "val_score", {"val_score": score}
             if (
                 validated
                 and engine.state.epoch % every == 0
@@ -127,6 +128,20 @@ def test_the_best_epochs_weights_are_kept_across_a_break(tmp_path):
     best = whole.go(2)  # the second epoch has the lowest score
     Run(tmp_path).go(4)
     assert same(torch.load(tmp_path / "model.pt", weights_only=True), best)
+
+
+def test_a_tie_keeps_the_first_epoch_and_says_so(tmp_path, caplog):
+    """For example, the Dice of a network that finds nothing in any epoch is 0."""
+    first = Run(tmp_path / "a").go(1)
+    Run(tmp_path / "b", scores=(0.0, 0.0, 0.0)).go(3)
+    assert same(torch.load(tmp_path / "b/model.pt", weights_only=True), first)
+    assert (
+        "the last epoch has the same val_score as epoch 1, 0; the weights of epoch 1, the first, are kept"
+        in caplog.text
+    )
+    caplog.clear()
+    Run(tmp_path / "c").go(4)
+    assert "the same val_score" not in caplog.text
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])

@@ -328,7 +328,20 @@ class CheckpointHandler:
         if self.files.times_written:
             written = count_of(self.files.times_written, "checkpoint")
             logger.info("%s written, %.1f MB", written, self.files.bytes / 1e6)
+            self._report_tie(engine)
         idist.barrier()  # all processes may read the files next
+
+    def _report_tie(self, engine: Engine) -> None:
+        """Say which epoch was kept if the last one has the same validation metric, 0 for example."""
+        if self.evaluator is None:
+            return
+        state, (metric, epoch) = self.evaluator.state, self._best
+        name = getattr(state, "key_metric_name", None)
+        if name in state.metrics and state.metrics[name] == metric and epoch < engine.state.epoch:
+            logger.warning(
+                "the last epoch has the same %s as epoch %d, %g; the weights of epoch %d, the first, are kept as the best",
+                *(name, epoch, metric, epoch),
+            )
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:
         try:
