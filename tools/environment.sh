@@ -10,6 +10,37 @@ torch_version=$(sed -n 's/^torch==//p' "$constraints")
 
 make_environment() {
     local extra=${1:-} folder=${2:-.venv} requirements=${3:-}
+    local stamp=$folder/installed-${extra:-planewise}
+    if is_installed; then
+        return
+    fi
+    # one process installs at a time; without flock (macOS), nothing waits
+    mkdir -p "$folder"
+    if command -v flock > /dev/null; then
+        exec 9> "$folder/install.lock"
+        flock --nonblock 9 || {
+            echo "waiting for another process that installs into $folder" >&2
+            flock 9 || true # a file system without locks
+        }
+        if is_installed; then
+            exec 9>&-
+            return
+        fi
+    fi
+    install_environment
+    if command -v flock > /dev/null; then
+        exec 9>&-
+    fi
+}
+
+# The two functions below use the variables of make_environment.
+
+is_installed() {
+    [ -x "$folder/bin/python" ] && [ "$stamp" -nt setup.cfg ] && [ "$stamp" -nt "$constraints" ] &&
+        [ "$stamp" -nt "${requirements:-setup.cfg}" ]
+}
+
+install_environment() {
     if [ ! -x "$folder/bin/python" ]; then
         # Snakemake, which runs the studies, needs Python 3.11
         local minor=10
@@ -19,10 +50,6 @@ make_environment() {
             exit 1
         }
         "${PYTHON:-python3}" -m venv "$folder"
-    fi
-    local stamp=$folder/installed-${extra:-planewise}
-    if [ "$stamp" -nt setup.cfg ] && [ "$stamp" -nt "$constraints" ] && [ "$stamp" -nt "${requirements:-setup.cfg}" ]; then
-        return
     fi
     echo "installing into $folder (about two minutes the first time)" >&2
     if ! "$folder/bin/python" -c 'import torch' 2>/dev/null; then

@@ -184,3 +184,29 @@ def test_an_index_needs_torch_alone(tmp_path):
     command = ("index", tmp_path / "exam", "-o", tmp_path / "list.json")
     assert imported(command) <= {"nibabel", "numpy", "pydicom", "torch"}
     assert (tmp_path / "list.json").is_file()
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="without flock, nothing waits")
+def test_one_script_at_a_time_installs(tmp_path):
+    """Two studies that start in a fresh clone would run pip into one environment."""
+    (tmp_path / "tools").mkdir()
+    for file in ("environment.sh", "constraints.txt", "install"):
+        shutil.copy(ROOT / "tools" / file, tmp_path / "tools")
+    (tmp_path / "setup.cfg").touch()
+    # a Python whose environments have a pip that takes a second
+    python = tmp_path / "python"
+    python.write_text(
+        '#!/bin/sh\n[ "$2" = venv ] || exit 0\nmkdir -p $3/bin && cp $0 $3/bin/python\n'
+        "printf '#!/bin/sh\\necho pip >> pip.txt; sleep 1\\n' > $3/bin/pip && chmod +x $3/bin/pip\n"
+    )
+    python.chmod(0o755)
+    environment = os.environ | {"PYTHON": str(python)}
+    scripts = [
+        subprocess.Popen([tmp_path / "tools/install"], env=environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    printed = [script.communicate()[1] for script in scripts]
+    assert [script.returncode for script in scripts] == [0, 0], printed
+    assert (tmp_path / "pip.txt").read_text() == "pip\n"
+    waited = [text for text in printed if text == "waiting for another process that installs into .venv\n"]
+    assert len(waited) == 1, printed
