@@ -237,7 +237,10 @@ def _segmented(
         heart = np.isin(labels[found.end_diastole], list(STRUCTURES))
         stack = load_stack(items[found.end_diastole])
         problem = heart_problem(heart, np.linalg.norm(affines[found.end_diastole][:3, :3], axis=0).tolist())
-        of_stack = [*filter(None, (far_apart(stack.affines), missing_slices(stack.affines))), *items[0].get("header", ())]
+        of_stack = [
+            *filter(None, (far_apart(stack.affines), missing_slices(stack.affines))),
+            *items[0].get("header", ()),
+        ]
         flags = [
             *(
                 [Flag(ALL, "volume", found.end_diastole, f"this may not be a heart: its mask {problem}")]
