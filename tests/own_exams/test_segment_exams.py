@@ -365,6 +365,16 @@ def test_a_header_that_may_be_wrong_flags_every_volume(tmp_path):
     assert f"  (!) {text}" in made.lines and f"(!) {text}</li>" in made.page.read_text()
 
 
+def test_each_lost_phase_flags_the_phase_in_which_its_slice_shows_another(tmp_path):
+    """The fourth slice lacks the second phase, and the last slice the third."""
+    write_exam(tmp_path / "exam")
+    (tmp_path / "exam/sax_1/IM-0001-0003.dcm").unlink()
+    (tmp_path / "exam/sax_2/IM-0002-0002.dcm").unlink()
+    made = segment_by_hand(tmp_path)
+    found = [(flag.phase, flag.text[:25]) for flag in made.flags if "lacks a phase" in flag.text]
+    assert found == [(1, "slice 4 lacks a phase (ph"), (2, "slice 5 lacks a phase (ph")]
+
+
 def test_a_remark_on_lost_phases_is_shown_though_they_are_not_in_the_table():
     assert _shown_reasons(FOUND, [Flag(("LV",), "volume", 2, "lost")], ["lost"]) == ["lost"]
 

@@ -4,6 +4,7 @@ from its label maps.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -417,12 +418,14 @@ def _content(
 
 def _lost_phases(items: Sequence[Mapping[str, Any]]) -> list[Flag]:
     """Flags of the phases in which a slice shows another phase, because its file is missing."""
-    return [
-        Flag(ALL, "volume", number, text)
-        for number, item in enumerate(items)
-        for text in item.get("lost", ())
-        if any(phase_name(entry["phase"]) != item.get("phase") for entry in item["image"])
-    ]
+    flags = []
+    for number, item in enumerate(items):
+        for remark in item.get("lost", ()):
+            # "slices 3 and 5 lack a phase (...)"
+            slices = [item["image"][int(place) - 1] for place in re.findall(r"\d+", remark.split(" lack")[0])]
+            if any(phase_name(entry["phase"]) != item.get("phase") for entry in slices):
+                flags.append(Flag(ALL, "volume", number, remark))
+    return flags
 
 
 def _phase_flags(items: Sequence[Mapping[str, Any]], found: HeartVolumes) -> list[Flag]:
