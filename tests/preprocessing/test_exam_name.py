@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 from planewise.preprocessing import LoadStackd
-from planewise.preprocessing.exam_name import exam_of, loaded_name, phase_in_words, stem, volume_name
+from planewise.preprocessing.exam_name import exam_of, loaded_name, stem, volume_name
 
 
 def test_an_exam_of_a_datalist_keeps_its_hash():
@@ -53,19 +53,3 @@ def test_results_of_a_persons_own_volume_are_named_as_monai_does(tmp_path):
     assert hidden == exam_of(item) != "heart0"
     listed = LoadStackd("image", image_only=True)({**item, "exam": "7f3a"})["image"]
     assert loaded_name(listed) == "7f3a"
-
-
-@pytest.mark.parametrize(
-    ("phase", "words"),
-    [
-        ("phase00", "0 % of the cycle"),
-        ("phase08", "8 % of the cycle"),
-        (0.4, "40 % of the cycle"),
-        ("ED", "ED"),
-        ("phases", "phases"),
-        ("12", "12"),
-    ],
-)
-def test_a_phase_in_words(phase, words):
-    assert phase_in_words({"phase": phase}) == words
-    assert phase_in_words({}) == ""

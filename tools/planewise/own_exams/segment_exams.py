@@ -211,7 +211,7 @@ def _numbers(found: HeartVolumes, phase: int) -> list[Number]:
     """The numbers in a phase's row of the table of phases; values from two phases are in the row of end-systole."""
     numbers = [Number(name, "volume", phase) for name in found.volumes]
     if len(found.volumes["LV"]) > 1 and phase == found.end_systole != found.end_diastole:
-        numbers += [Number(name, quantity) for quantity in OF_TWO_PHASES for name in VENTRICLES]
+        numbers += [Number(name, quantity, None) for quantity in OF_TWO_PHASES for name in VENTRICLES]
     return [*numbers, Number("myocardium", "mass", phase)]
 
 

@@ -42,16 +42,6 @@ def volume_name(item: Mapping[str, Any], hashes: bool = False) -> str:
     return f"{name}_{phase}" if isinstance(phase, str) else name
 
 
-def phase_in_words(item: Mapping[str, Any]) -> str:
-    """An item's time in the cardiac cycle: ``"20 % of the cycle"``, a name such as ``"ED"``, or an empty string if it is
-    unknown."""
-    phase = item.get("phase", "")
-    if isinstance(phase, str):
-        share = phase.removeprefix("phase")
-        return f"{int(share)} % of the cycle" if share != phase and share.isdecimal() else phase
-    return f"{100 * phase:.0f} % of the cycle"
-
-
 def slice_name(item: Mapping[str, Any]) -> str:
     """The name of the files made from a single slice: like `volume_name`, but including a phase given as a fraction.
 
