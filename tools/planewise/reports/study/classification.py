@@ -22,16 +22,16 @@ def add(page: Page, study: StudyFolder) -> None:
     found = ", ".join(f"{number} {task}" for task, number in runs.any["positives"].items())
     published = study.config.get("published", True)
     if study.config.get("imagenet"):
-        start = "As in the paper, pretexts and fine-tunings start from ImageNet weights, except those from scratch."
+        start = "As in Zhang 2024, pretexts and fine-tunings start from ImageNet weights, except those from scratch."
     else:
         start = "Here pretexts start from random weights."
         if published:
             start += (
-                " The paper's pretexts start from ImageNet weights, so its rows show the combined gain of pretext and "
+                " Those of Zhang 2024 start from ImageNet weights, so its rows show the combined gain of pretext and "
                 "ImageNet weights."
             )
     page.add(
-        "<h2>Classification from few labels (Table 5)</h2><p>{} test exams: {}. The "
+        "<h2>Classification from few labels (Zhang 2024, Table 5)</h2><p>{} test exams: {}. The "
         f"score is the area under the ROC curve, averaged over {len(tasks)} tasks; 0.5 is chance. Each draw selects "
         "labelled exams at random, the same for all methods. Cells are the mean (standard deviation) over the draws. "
         f"{start}</p>",

@@ -31,7 +31,7 @@ def add(page: Page, study: StudyFolder) -> None:
     if rows := _orientation_rows(metrics):
         page.table("Relative orientation", ["pretext", "view", *_ORIENTATION.values(), "heatmap MSE"], rows)
         page.add(
-            "<p class=note>Mean (standard deviation). The paper reports heatmaps only. A technologist, real or "
+            "<p class=note>Mean (standard deviation). Zhang 2024 reports heatmaps only. A technologist, real or "
             "simulated, prescribed the planes, and the technologist's own error is part of these numbers. Angle "
             f"and distance show what was learned, but the mean squared error hardly does.{study.anatomy.planners}</p>"
         )
@@ -62,10 +62,12 @@ def add(page: Page, study: StudyFolder) -> None:
     folder = study.path / "pretrain" / best / "test"
     page.figure(
         folder / "regression.png",
-        f"Predicted against true relative location, {study.anatomy.location}; {best} (the paper's "
-        f"{study.anatomy.regression}).",
+        f"Predicted against true relative location, {study.anatomy.location}; {best} (as in Zhang "
+        f"2024, {study.anatomy.regression}).",
     )
-    page.figure(folder / "heatmaps.png", f"Heatmaps on test exams, {best} (the paper's {study.anatomy.heatmaps}).")
+    page.figure(
+        folder / "heatmaps.png", f"Heatmaps on test exams, {best} (as in Zhang 2024, {study.anatomy.heatmaps})."
+    )
     for name in metrics:
         page.figure(
             study.path / "pretrain" / name / "test" / "squares.png",
