@@ -314,3 +314,14 @@ def test_no_bundle_is_an_error_of_the_command_line(capsys):
         with pytest.raises(SystemExit):
             estimate.main(wrong)
         assert "there is no" in capsys.readouterr().err
+
+
+def test_a_refused_study_is_quoted_without_places_in_our_code(tmp_path):
+    config = yaml.safe_load((ROOT / "tools/studies/configs/quick.yaml").read_text()) | {"draw": [0]}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(InputError) as caught:
+        estimate.planned(tmp_path / "study.yaml")
+    assert str(caught.value).startswith(
+        "Snakemake refuses the study: draw is no setting of a study (did you mean draws?)"
+    )
+    assert 'label_efficiency.smk"' not in str(caught.value)

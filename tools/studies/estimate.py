@@ -41,6 +41,7 @@ from tools.benchmarks.page import with_block
 from tools.benchmarks.phantom_data import phantom_datalist
 from tools.benchmarks.training_cost import BUNDLES, Section, Work, gflop_per_slice, settings, work
 from tools.studies.methods import datalist_kind
+from tools.studies.progress import PLACE, REFUSED
 from tools.studies.time_steps import seconds_per_slice
 
 STUDIES = Path(__file__).resolve().parent
@@ -251,7 +252,9 @@ def planned(config: Path, pretexts: Sequence[str] | None = None) -> tuple[list[J
         done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     text = done.stdout + done.stderr
     if done.returncode:
-        raise InputError("Snakemake refuses the study: " + " ".join(text.strip().splitlines()[-3:]))
+        # without the places in label_efficiency.smk
+        said = [line for line in text.strip().splitlines() if not (PLACE.match(line) or REFUSED.match(line))]
+        raise InputError("Snakemake refuses the study: " + " ".join(said[-3:]))
     table = text.split("Job stats:")[1].split("\n\n")[0]
     counts = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.M) if name != "total"}
     jobs = [

@@ -49,7 +49,7 @@ _STARTING = re.compile(r"Execute \d+ jobs")
 #: The last line of a dry run, and the first of a paragraph about jobs that our options hide.
 _DRY_RUN, _REASONS = "This was a dry-run", "Reasons:"
 #: Snakemake's words for a study that label_efficiency.smk refuses, and the places in that file, which follow the message.
-_REFUSED, _PLACE = re.compile(r"WorkflowError in file "), re.compile(r'  File ".*", line \d+, in ')
+REFUSED, PLACE = re.compile(r"WorkflowError in file "), re.compile(r'  File ".*", line \d+, in ')
 _NOT_STARTED = "Nothing was started. Correct this, then run the same command again."
 #: The command of a failed job; its output is the log.
 _FAILED = re.compile(r"Command '.* > (\S+\.log) 2>&1.*' (?:returned non-zero )?(.*?)\.?$")
@@ -90,10 +90,10 @@ def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic)
             continue
         hidden = line == _REASONS
         starts = starts or bool(_STARTING.match(line))
-        if _REFUSED.match(line):
+        if REFUSED.match(line):
             refused = True
             continue
-        if refused and _PLACE.match(line):
+        if refused and PLACE.match(line):
             continue
         if stopped or not line or hidden or _IDLE.match(line):
             continue

@@ -20,8 +20,8 @@ def add(page: Page, study: StudyFolder) -> None:
         return
     if scores:
         page.add(
-            "<h2>Diagnosis (Zhang 2024, Table 3)</h2><p>A random forest on ten features is fitted to reference masks and tested "
-            "on predicted masks. The score is the area under the ROC curve, averaged over five diagnoses; cells are "
+            "<h2>Diagnosis (Zhang 2024, Table 3)</h2><p>A random forest on ten features is fitted to reference masks and "
+            "tested on predicted masks. The score is the area under the ROC curve, averaged over five diagnoses; cells are "
             "the mean (standard deviation) over the draws. Reference masks show what a perfect segmentation would score; "
             "with so few exams, predicted masks may score higher by chance.</p>"
         )
