@@ -353,12 +353,13 @@ def test_a_lost_phase_is_a_remark_on_the_exam_and_a_flag_of_its_phase(tmp_path):
 
 def test_a_header_that_may_be_wrong_flags_every_volume(tmp_path):
     write_exam(tmp_path / "exam")
-    file = tmp_path / "exam/sax_1/IM-0001-0003.dcm"
-    dataset = pydicom.dcmread(file)
-    usual, dataset.SliceThickness = dataset.SliceThickness, 2 * dataset.SliceThickness
-    dataset.save_as(file)
+    # a whole exam with ten times its pixel spacing of 4 mm
+    for file in (tmp_path / "exam").rglob("*.dcm"):
+        dataset = pydicom.dcmread(file)
+        dataset.PixelSpacing = [40, 40]
+        dataset.save_as(file)
     (item, *_) = find_inputs(tmp_path / "exam", "all")
-    text = f"1 image without the slice thickness of the others, {usual:g} mm: is the header wrong?"
+    text = f"images of {40 * SIZE[0]:,} x {40 * SIZE[1]:,} mm: is the pixel spacing wrong?"
     assert remarks_on_files(item) == item["header"] == [text]
     made = segment_by_hand(tmp_path)
     assert [(flag.phase, flag.quantity) for flag in made.flags if flag.text == text] == [(None, "volume")]

@@ -97,18 +97,25 @@ class Stack:
 
     @property
     def doubts(self) -> list[str]:
-        """Signs of a missing slice or of a wrong header, in words: unequal gaps, and `header_doubts`. Empty for a regular
-        stack."""
+        """Signs of a missing slice or of a wrong header, in words: unequal gaps, images with another slice thickness, and
+        `header_doubts`. Empty for a regular stack."""
         gaps, found = self.gaps, []
         usual = np.median(gaps) if len(gaps) else 0.0
         if len(gaps) > 1 and (gaps.max() > UNEVEN_GAP * usual or gaps.min() * UNEVEN_GAP < usual):
             apart = f"{gaps.min():.1f} to {gaps.max():.1f} mm"
             found.append(f"slices are {apart} apart: is a slice missing, or is its position wrong?")
+        frames = [frame for entry in self.slices for frame in entry.phases]
+        odd = [frame for frame in frames if not np.isclose(frame.thickness or 0, self.thickness or 0, OTHER_THICKNESS)]
+        if odd:
+            found.append(
+                f"{count_of(len(odd), 'image')} without the slice thickness of the others, {self.thickness:g} mm: is the "
+                "header wrong?"
+            )
         return found + self.header_doubts
 
     @property
     def header_doubts(self) -> list[str]:
-        """Signs of a wrong header, in words: images displaced sideways, images with another slice thickness, and a field of
+        """Signs of a wrong header that make planes and volumes wrong, in words: images displaced sideways, and a field of
         view that no scanner has."""
         found = []
         frames = [frame for entry in self.slices for frame in entry.phases]
@@ -124,12 +131,6 @@ class Stack:
         if beside:
             found.append(
                 f"{count_of(beside, 'image')} displaced sideways by more than {SIDEWAYS:g} mm: is the position wrong?"
-            )
-        odd = [frame for frame in frames if not np.isclose(frame.thickness or 0, self.thickness or 0, OTHER_THICKNESS)]
-        if odd:
-            found.append(
-                f"{count_of(len(odd), 'image')} without the slice thickness of the others, {self.thickness:g} mm: is the "
-                "header wrong?"
             )
         field = self.columns * self.in_plane[0], self.rows * self.in_plane[1]
         if max(field) < SMALLEST_FIELD or min(field) > LARGEST_FIELD:

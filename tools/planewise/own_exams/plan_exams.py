@@ -373,6 +373,8 @@ def reasons_alike(views: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], di
     return alike, {view: {**entry, "reasons": left[view]} for view, entry in views.items()}
 
 
+#: Neighbouring locations may be out of order by less than this part of the usual step, as any prediction is.
+_DISORDER = 0.25
 _HEADER = (
     "view",
     "verdict",
@@ -431,9 +433,11 @@ def _remarks(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | No
 
 
 def _disorder(locations: Sequence[float]) -> list[str]:
-    """A sentence on neighbouring slices whose predicted locations do not run in the stack's direction."""
+    """A sentence on neighbouring slices whose predicted locations run against the stack's direction, by more than a small
+    part of the usual step (`_DISORDER`)."""
     steps = np.diff(locations)
-    wrong = np.flatnonzero(steps * np.sign(np.sum(steps)) < 0)
+    forward = np.sum(steps) / max(len(steps), 1)
+    wrong = np.flatnonzero(steps * np.sign(forward) < -_DISORDER * abs(forward))
     if not len(wrong):
         return []
     pairs = [f"{first + 1} and {first + 2} ({locations[first]:.2f}, {locations[first + 1]:.2f})" for first in wrong]
