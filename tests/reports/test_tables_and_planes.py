@@ -72,4 +72,4 @@ def test_a_study_that_has_not_run_yet_gives_a_page_and_escapes_its_title(tmp_pat
     assert write_study_report(tmp_path, tmp_path / "report/index.html") == []
     page = (tmp_path / "report/index.html").read_text()
     assert "<b>mine</b>" not in page and "&lt;b&gt;mine&lt;/b&gt;" in page
-    assert "your own exams" in page and "<h2>Segmentation" not in page
+    assert "the exams of the study's datalists" in page and "<h2>Segmentation" not in page
