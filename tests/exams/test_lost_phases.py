@@ -9,9 +9,10 @@ import pydicom
 import pytest
 from planewise.data import find_inputs
 from planewise.exams import find_stacks, index_folder
+from planewise.exams.lost_phases import GONE
 from planewise.exams.stacks import build_stacks, still
 
-from tests.exams.conftest import write_flawed
+from tests.exams.conftest import write_flawed, write_usual_exam
 from tests.exams.test_stacks import frame
 
 PHASES = 5
@@ -105,6 +106,79 @@ def test_a_slice_that_was_acquired_with_fewer_phases_lacks_none(cycle):
     assert [stack.slices[2].phase(number) for number in range(4)] == [0, 0.25, 0.5, 0.75]
 
 
+@pytest.mark.parametrize(
+    ("series", "times", "gone", "absent"),
+    [
+        (True, True, {0}, "phase00"),
+        (True, True, {4}, "phase80"),
+        (True, True, {1}, "phase20"),
+        (True, False, {0}, "phase00"),
+        (False, False, {0}, "phase00"),
+    ],
+)
+def test_a_phase_that_no_slice_has_is_reported(series, times, gone, absent):
+    """The header says how many phases there were; times or numbers say which are gone."""
+    frames = cine(times=times, series=series, cycle=PHASES)
+    left = {place: one for place, one in frames.items() if place[1] not in gone}
+    (stack,) = build_stacks(list(left.values()))
+    assert stack.absent == [f"no slice has {absent} (of 5 phases): {GONE}"]
+    assert GONE == "files are missing or broken, so that end-diastole or end-systole may be missing"
+    assert stack.lost_phases == []
+    assert phases_of(stack) == {f"/{rank}/{phase}": pytest.approx(phase) for rank, phase in left}
+    assert still(stack).absent == []
+
+
+def test_a_slice_may_lack_another_phase_in_addition():
+    frames = cine(cycle=PHASES)
+    left = {place: one for place, one in frames.items() if place[1] != 0 and place != (2, 3)}
+    (stack,) = build_stacks(list(left.values()))
+    assert "no slice has phase00" in stack.absent[0]
+    assert stack.lost_phases == ["slice 3 lacks a phase (phase60: files are missing or broken)"]
+    assert phases_of(stack) == {f"/{rank}/{phase}": pytest.approx(phase) for rank, phase in left}
+
+
+def test_without_a_number_of_phases_only_a_gap_names_the_absent_phase():
+    for gone, said in (({2}, ["no slice has phase40 (of 5 phases)"]), ({0}, ["the first images are"]), ({4}, [])):
+        (stack,) = build_stacks([one for (_, phase), one in cine().items() if phase not in gone])
+        assert [
+            sentence.split(":")[0][: len(start)] for sentence, start in zip(stack.absent, said, strict=True)
+        ] == said
+
+
+@pytest.mark.parametrize("kept", [{0, 4, 8, 12, 16}, {0, 2, 4, 6, 8, 10, 12, 14, 16, 18}, {0, 8}])
+def test_phases_that_somebody_selected_are_not_reported(kept):
+    """An exam may be shortened to every fourth phase, or to end-diastole and end-systole."""
+    frames = [
+        frame(
+            10.0 * rank, path=f"/{rank}/{phase}", trigger=40.0 * phase, series=str(rank), instance=1 + phase, cycle=20
+        )
+        for rank in range(4)
+        for phase in sorted(kept)
+    ]
+    (stack,) = build_stacks(frames)
+    assert stack.absent == []
+    assert stack.cycle == len(kept)
+
+
+def test_a_cine_that_covers_the_heartbeat_lacks_nothing():
+    """The header's number of phases may count something else."""
+    frames = [
+        frame(10.0 * rank, trigger=200.0 * phase, series=str(rank), instance=1 + phase, cycle=6, heartbeat=1000.0)
+        for rank in range(4)
+        for phase in range(PHASES)
+    ]
+    assert build_stacks(frames)[0].absent == []
+
+
+def test_a_number_of_phases_that_nothing_explains_is_reported():
+    frames = cine(times=False, cycle=PHASES)
+    for (rank, phase), one in frames.items():
+        one.instance = 7 * rank + 3 * phase
+    (stack,) = build_stacks([one for (_, phase), one in frames.items() if phase])
+    assert stack.absent[0].startswith("every slice has 4 of the 5 phases of its header: files are missing or broken")
+    assert stack.cycle == PHASES - 1
+
+
 def write_without(sound, root: Path, gone) -> Path:
     """The phantom exam without the short-axis files ``gone``, (slice, phase) as scanned."""
     folder = write_flawed(sound, {}, root, "case7")
@@ -150,6 +224,23 @@ def test_a_mask_meets_the_same_time_point(sound_phantom, tmp_path, lost):
         for phase, entries in enumerate(found):
             apart = [abs(entry["phase"] - phase / 3) for entry in entries]
             assert sum(value > 1e-3 for value in apart) == (phase == lost)
+
+
+def test_inference_leaves_out_a_phase_that_no_slice_has(tmp_path):
+    """Files and datalist name the other phases by the true cycle; a flag concerns the whole stack."""
+    folder = write_usual_exam(tmp_path / "exam", CardiacNumberOfImages=6)
+    for file in folder.glob("sax_*/*-0001.dcm"):
+        file.unlink()
+    path = index_folder(folder).write(tmp_path / "list.json")
+    for where in (folder, path):
+        assert [item["phase"] for item in find_inputs(where, "all", "all")] == [
+            f"phase{share}" for share in (17, 33, 50, 67, 83)
+        ]
+    (stack,) = find_stacks(folder)
+    assert (stack.phase, stack.lost) == (pytest.approx(1 / 6, abs=1e-5), [])
+    assert stack.header == [f"no slice has phase00 (of 6 phases): {GONE}"]
+    (exam,) = json.loads(path.read_text())["exams"].values()
+    assert stack.header[0] in exam["left_out"]
 
 
 def test_slices_of_a_datalist_that_lack_different_phases_are_paired_by_time(tmp_path):

@@ -108,9 +108,9 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
         usual = usual_count(map(len, ordered))
         count = usual if phases == "all" else 1
         whole = next(entries for entries in ordered if len(entries) == usual)
-        lost = _lost(ordered, whole)
+        lost, cycle = _lost(ordered, whole), _cycle(ordered, usual)
         for phase in range(count):
-            name = {"phase": phase_name(phase / count)} if count > 1 else {}
+            name = {"phase": phase_name(cycle[phase])} if count > 1 else {}
             image = [_at_phase(entries, phase, whole) for entries in ordered]
             volumes.append({"image": image, "exam": exam, **name, **lost})
     return volumes
@@ -127,6 +127,15 @@ def _lost(ordered: Sequence[Sequence[dict[str, Any]]], whole: Sequence[dict[str,
         rows.append((len(missing), len(cycle), tuple(map(cycle.index, sorted(missing)))) if known else (0, 0, ()))
     found = [lost + REPLACED for lost in lost_in_words(rows)]
     return {"lost": found} if found else {}
+
+
+def _cycle(ordered: Sequence[Sequence[dict[str, Any]]], usual: int) -> list[float]:
+    """The fractions of the cycle at which the phases are: those of most slices, which may lack the first phase; the phases'
+    ranks if they have names or none, or repeat."""
+    named = any(not isinstance(item.get("phase"), (int, float)) for entries in ordered for item in entries)
+    columns = zip(*(entries for entries in ordered if len(entries) == usual), strict=True)
+    found = [] if named else [Counter(map(cycle_fraction, column)).most_common(1)[0][0] for column in columns]
+    return found if len(set(found)) == usual else [phase / usual for phase in range(usual)]
 
 
 def _at_phase(entries: list[dict[str, Any]], number: int, whole: list[dict[str, Any]]) -> dict[str, Any]:

@@ -121,6 +121,7 @@ def _common(header: dict, path: str) -> dict:
         ),
         "acquisition": acquisition,
         "cycle": int(number_of(header.get("CardiacNumberOfImages")) or 0),
+        "heartbeat": float(number_of(header.get("NominalInterval")) or 0),
         "patient": str(header.get("PatientID") or "").strip(),
         "study": str(header.get("StudyInstanceUID") or ""),
         "series": str(header.get("SeriesInstanceUID") or ""),

@@ -53,6 +53,8 @@ class Frame:
     """strength of the diffusion weighting, s/mm^2; None if the header has none"""
     cycle: int = 0
     """CardiacNumberOfImages, the number of phases that were acquired; 0 if the header has none"""
+    heartbeat: float = 0.0
+    """NominalInterval, ms; 0 if the header has none"""
     acquisition: int = 0
     """AcquisitionNumber of the series; 0 if the header has none"""
 

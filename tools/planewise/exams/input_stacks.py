@@ -53,7 +53,8 @@ class InputStack:
     lost: list[str] = field(default_factory=list)
     """sentences about slices that lack phases"""
     header: list[str] = field(default_factory=list)
-    """sentences about headers that may be wrong (`Stack.header_doubts`)"""
+    """sentences about the whole stack: headers that may be wrong (`Stack.header_doubts`), phases that no slice has, and
+    broken files"""
 
 
 def find_stacks(
@@ -160,7 +161,7 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             flag=flag,
             doubts=_doubts(found, stacks),
             lost=[lost + REPLACED for lost in stack.lost_phases],
-            header=stack.header_doubts,
+            header=[*stack.header_doubts, *stack.absent],
         )
         for phase, slices in _phases(stack, axis is not None, phases)
     ]
@@ -192,11 +193,13 @@ def _doubts(found: Recognition, stacks: Sequence[Stack]) -> list[str]:
 
 
 def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[dict]]]:
-    """Each phase with its slices, as in `InputStack`. A slice with fewer phases contributes its nearest phase."""
+    """Each phase with its slices, as in `InputStack`. A slice with fewer phases contributes its nearest phase; a phase that
+    no slice has is left out."""
     by_slice = defaultdict(list)
     for item in slice_items(stack, located):
         by_slice[item.pop("slice")].append(item)
-    wanted = [number / stack.cycle for number in range(stack.cycle if phases == "all" else 1)]
+    there = [number / stack.cycle for number in range(stack.cycle) if number not in stack.nowhere]
+    wanted = there if phases == "all" else there[:1]
     return [
         (
             round(phase, 6),

@@ -11,12 +11,18 @@ import numpy as np
 
 from planewise.exams.frame import Frame
 from planewise.exams.stack import Slice, usual_count
+from planewise.exams.words import phase_name, some_of
 
 #: Trigger times fit the times of the other slices if they differ by at most this share of the time between two phases.
 SAME_TIME = 0.3
 #: Largest factor between the heart rates of two slices of a stack. Within an exam, the rate varies by some per cent; with a
 #: larger factor, a slice may have been acquired with fewer phases.
 SAME_RATE = 1.15
+#: A cine may lack its first phase if its first image comes after the R wave by at least this share of the time between two
+#: phases.
+LATE_START = 0.9
+#: The end of a sentence about phases that no slice has.
+GONE = "files are missing or broken, so that end-diastole or end-systole may be missing"
 
 
 def mark_lost_phases(slices: Sequence[Slice]) -> list[Slice]:
@@ -39,10 +45,100 @@ def mark_lost_phases(slices: Sequence[Slice]) -> list[Slice]:
     ]
 
 
+def mark_absent_phases(slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]:
+    """Find the phases that no slice has, because the same files are missing or broken in every series.
+
+    The header's number of images and the trigger times or the images' numbers say which. An exam of which somebody kept
+    some phases, at equal intervals or less than half of them, lacks none.
+
+    Returns:
+        The slices, with the true cycle if it is certain; and sentences, without a full stop, that are empty if no phase
+        is absent.
+    """
+    complete = [entry for entry in slices if not entry.lost]
+    usual = usual_count(len(entry.phases) for entry in complete)
+    whole = [entry.phases for entry in complete if len(entry.phases) == usual]
+    promised = usual_count(phases[0].cycle for phases in whole)
+    if usual < 3 or promised == usual or any(frame.phase or frame.time is not None for frame in whole[0]):
+        return list(slices), []
+    ends_early = promised > usual and 2 * usual > promised + 1
+    steps = [step for phases in whole if (step := _step(phases)) is not None]
+    by_time = {_ranks_by_time(phases, promised if ends_early else 0) for phases in whole}
+    by_number = {_ranks_by_number(phases, promised) for phases in whole} if ends_early else {()}
+    ranks = next((found.pop() for found in (by_time, by_number) if len(found) == 1 and found != {()}), ())
+    if ends_early and ranks == tuple(range(usual)) and all(map(_lasts_a_heartbeat, whole)):
+        return list(slices), []  # the images cover the heartbeat, so the header counts otherwise
+    if ends_early and not ranks:
+        return list(slices), [f"every slice has {usual} of the {promised} phases of its header: {GONE}"]
+    cycle = promised if ends_early else max(ranks, default=0) + 1
+    if absent := sorted(set(range(cycle)) - set(ranks)) if ranks else []:
+        names = some_of([phase_name(rank / cycle) for rank in absent])
+        marked = [_in_cycle(entry, usual, cycle, ranks) for entry in slices]
+        return marked, [f"no slice has {names} (of {cycle} phases): {GONE}"]
+    firsts = [phases[0].trigger for phases in whole]
+    if len(steps) == len(whole) and all(first >= LATE_START * step for first, step in zip(firsts, steps, strict=True)):
+        late, apart = np.median(firsts), np.median(steps)
+        return list(slices), [
+            f"the first images are {late:.0f} ms after the R wave, and the phases {apart:.0f} ms apart: is the first phase "
+            "missing?"
+        ]
+    return list(slices), []
+
+
 def may_lack_phases(slices: Sequence[Slice]) -> bool:
     """Whether a slice has fewer phases than another one, and nothing says why."""
     most = max(len(entry.phases) for entry in slices)
     return any(len(entry.phases) < most and not entry.lost and not _is_complete(entry.phases) for entry in slices)
+
+
+def _in_cycle(entry: Slice, usual: int, cycle: int, ranks: Sequence[int]) -> Slice:
+    """A slice whose phases were counted in a cycle of ``usual`` phases, in the true cycle with these phases at ``ranks``."""
+    if entry.lost and not entry.missing:
+        return replace(entry, cycle=cycle)  # it is unknown which phases it lacks
+    if len(entry.phases) + entry.lost != usual:
+        return entry
+    present = {ranks[rank] for rank in entry.ranks}
+    return replace(entry, cycle=cycle, missing=tuple(sorted(set(range(cycle)) - present)))
+
+
+def _step(phases: Sequence[Frame]) -> float | None:
+    """The usual time between two phases, ms; None without rising trigger times."""
+    times = [frame.trigger for frame in phases]
+    return float(np.percentile(np.diff(times), 50, method="lower")) if _rise(times) else None
+
+
+def _ranks_by_time(phases: Sequence[Frame], cycle: int) -> tuple[int, ...]:
+    """The ranks of a slice's phases in the cycle, from their trigger times; empty if these do not decide.
+
+    Args:
+        phases: in order of time.
+        cycle: number of phases of the cycle; 0 if it is unknown, so that the first phase counts as the cycle's first.
+    """
+    step = _step(phases)
+    if step is None:
+        return ()
+    between = np.diff([frame.trigger for frame in phases]) / step
+    if (np.abs(between - between.round()) > SAME_TIME).any():
+        return ()
+    ranks = np.concatenate([[0], np.cumsum(between.round().astype(int))])
+    free = cycle - 1 - ranks[-1]
+    start = phases[0].trigger / step
+    if cycle and (free < 0 or (free > 0 and (abs(start - round(start)) > SAME_TIME or round(start) > free))):
+        return ()
+    return tuple(int(rank) for rank in ranks + (round(start) if free > 0 else 0))
+
+
+def _ranks_by_number(phases: Sequence[Frame], cycle: int) -> tuple[int, ...]:
+    """The ranks of a slice's phases in the cycle, if its images have the numbers of one cycle, counted from 1."""
+    numbers = [frame.instance - 1 for frame in phases]
+    rises = all(after > before for before, after in pairwise(numbers))
+    return tuple(number % cycle for number in numbers) if rises and numbers[0] // cycle == numbers[-1] // cycle else ()
+
+
+def _lasts_a_heartbeat(phases: Sequence[Frame]) -> bool:
+    """Whether the images, at equal intervals, cover the heartbeat that the header states."""
+    step, times = _step(phases), [frame.trigger for frame in phases]
+    return step is not None and abs(times[-1] - times[0] + step - phases[0].heartbeat) < step / 2
 
 
 def _cycle(slices: Sequence[Slice]) -> int:

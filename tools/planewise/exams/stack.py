@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -88,6 +88,8 @@ class Stack:
     localizer: bool
     notes: list[str]
     """what was left out or assumed, in words"""
+    absent: list[str] = field(default_factory=list)
+    """sentences, without a full stop, about phases that no slice has, because files are missing or broken"""
 
     @property
     def gaps(self) -> np.ndarray:
@@ -144,8 +146,18 @@ class Stack:
 
     @property
     def lost_phases(self) -> list[str]:
-        """Sentences, without a full stop, about slices that lack phases, counted from 1; empty if no slice lacks a phase."""
-        return lost_in_words([(entry.lost, entry.cycle, entry.missing) for entry in self.slices])
+        """Sentences, without a full stop, about slices that lack phases, counted from 1; empty if no slice lacks a phase.
+        Phases that no slice has (`absent`) do not count."""
+        nowhere = self.nowhere
+        return lost_in_words(
+            (entry.lost - len(nowhere), entry.cycle, tuple(rank for rank in entry.missing if rank not in nowhere))
+            for entry in self.slices
+        )
+
+    @property
+    def nowhere(self) -> set[int]:
+        """The ranks in the cycle that every slice lacks."""
+        return set.intersection(*(set(entry.missing) for entry in self.slices))
 
     @property
     def phase_counts(self) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from planewise.exams.frame import Frame
-from planewise.exams.lost_phases import mark_lost_phases, may_lack_phases
+from planewise.exams.lost_phases import mark_absent_phases, mark_lost_phases, may_lack_phases
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.words import count_of
 
@@ -224,7 +224,9 @@ def still(stack: Stack) -> Stack:
     ]
     count = "1 slice position has" if several == 1 else f"{several} slice positions have"
     notes = [note for note in stack.notes if not note.startswith(("trigger times", "slices have"))]
-    return replace(stack, slices=slices, notes=[*notes, f"{count} several images in one series: the last is used"])
+    return replace(
+        stack, slices=slices, absent=[], notes=[*notes, f"{count} several images in one series: the last is used"]
+    )
 
 
 def _stack(frames: list[Frame]) -> Stack:
@@ -261,7 +263,7 @@ def _stack(frames: list[Frame]) -> Stack:
             f"trigger times contradict the images' numbers in {count_of(disordered, 'slice')}: phases are in order of the "
             "trigger times; is the first one right?"
         )
-    slices = mark_lost_phases(slices)
+    slices, absent = mark_absent_phases(mark_lost_phases(slices))
     if may_lack_phases(slices):
         counts = [len(entry.phases) + entry.lost for entry in slices]
         notes.append(f"slices have {min(counts)} to {max(counts)} phases: are files missing?")
@@ -284,6 +286,7 @@ def _stack(frames: list[Frame]) -> Stack:
         fat_suppressed=used[0].fat_suppressed,
         localizer=used[0].localizer,
         notes=notes,
+        absent=absent,
     )
 
 
