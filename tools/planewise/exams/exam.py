@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from planewise.exams.recognition import Recognition
@@ -32,3 +32,5 @@ class Exam:
     """result of the recognition; None before it has run"""
     main_stack: Stack | None = None
     """the stack to learn from, in order; None if there is none"""
+    broken: dict[str, list[str]] = field(default_factory=dict)
+    """maps each reason to the paths of the broken files in the exam's folders"""

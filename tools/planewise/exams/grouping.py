@@ -34,7 +34,7 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
     """
     studies = defaultdict(lambda: defaultdict(list))
     for frame in frames:
-        study = f"study:{frame.study}" if frame.study else f"folder:{_exam_folder(frame.path, folder)}"
+        study = f"study:{frame.study}" if frame.study else f"folder:{exam_folder(frame.path, folder)}"
         studies[study][frame.patient].append(frame)
     exams = defaultdict(list)
     for study, patients in studies.items():
@@ -111,7 +111,7 @@ def _patient_key(patient: str, study: str) -> str:
     return f"patient:{patient}" if named else study
 
 
-def _exam_folder(path: str, folder: Path) -> str:
+def exam_folder(path: str, folder: Path) -> str:
     """The folder of an exam whose files do not identify their study: the folder of the file, or the parent of this
     folder if it is named like a series (``study/sax_5``, ``Se3``)."""
     own = Path(path).parent

@@ -13,6 +13,7 @@ from planewise.exams import labels, mrnet
 from planewise.exams.anatomies import choose_anatomy, prepare, seen_from
 from planewise.exams.anatomy import Anatomy
 from planewise.exams.any_organ import one_stack_each, suits
+from planewise.exams.broken_files import assign_broken, broken_remark
 from planewise.exams.cardiac_views import KNEE
 from planewise.exams.cases import check_channels, read_cases
 from planewise.exams.datalist import plane_of, slice_items, stack_summary, write_datalist
@@ -173,6 +174,7 @@ def index_folder(
         volumes = [volume for volume in volumes if volume not in testing]
     exams, volumes, whole = _place(exams, volumes, learned, scan)
     _refuse_channels_of_series(exams, wanted, channels is not None, scan)
+    broken = [] if sought.inputs == "photographs" else assign_broken(scan, exams)
     places = [*exams, *volumes]
     for place in places:
         place.name, place.patient = hashed(place.key, salt), hashed(place.patient_key, salt)
@@ -187,6 +189,11 @@ def index_folder(
     entries, items = _entries(exams, whole, learned)
     _add_volumes_own(items, volumes)
     result.folders = {exam.name: exam.folder for exam in exams if not exam.case}
+    left_out = {}
+    for one in broken:
+        name = hashed(one.key, salt)
+        left_out[name] = {"patient": name, "stacks": {}, "left_out": [one.why], "section": ""}
+        result.folders[name] = one.folder
     lacking = _leave_out_incomplete(entries, items, learned) if all_views else set()
     items = [item for item in items if item["exam"] not in lacking]
     result.unmatched += wrong_rows
@@ -225,7 +232,8 @@ def index_folder(
         **{section: [] for section in SECTIONS},
         "exams": {
             name: entry | {"section": " and ".join(sections_of[entry["patient"]])} for name, entry in entries.items()
-        },
+        }
+        | left_out,
     }
     for item in sorted(items, key=_order):
         for section in sections_of[item["patient"]]:
@@ -374,7 +382,7 @@ def _entries(exams: Sequence[Exam], volumes: Sequence[Volume], anatomy: Anatomy)
 def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
     """An exam's entry in the datalist, and its items."""
     stacks, found, main_view = exam.stacks, exam.found, anatomy.stack
-    summaries, items, notes = {}, [], [*exam.notes, *found.left_out]
+    summaries, items, notes = {}, [], [*exam.notes, *broken_remark(exam), *found.left_out]
     planes = {view: plane_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
     if found.stack is not None:
         stack = found.learned(stacks, found.stack)

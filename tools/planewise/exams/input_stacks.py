@@ -12,6 +12,7 @@ from planewise.errors import InputError
 from planewise.exams.anatomies import ANATOMIES, HEART_4CH, anatomy_of_stack, choose_anatomy, prepare, seen_from
 from planewise.exams.anatomy import Anatomy
 from planewise.exams.any_organ import one_stack_each
+from planewise.exams.broken_files import assign_broken, broken_remark
 from planewise.exams.datalist import plane_of, slice_items
 from planewise.exams.exam import Exam
 from planewise.exams.grouping import group_exams
@@ -77,8 +78,8 @@ def find_stacks(
         phases: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase: one stack per phase.
         workers: processes that read headers.
         contrast: contrast of sagittal stacks, see `index_folder`.
-        left_out: receives the flagged stacks of exams without a recognised stack, if other exams have one; None logs
-            them.
+        left_out: receives the exams of which all files are broken, and the flagged stacks of exams without a recognised
+            stack, if other exams have one; None logs them.
 
     Returns:
         One stack per exam and phase; for whole volumes, the stacks with the most slices come first.
@@ -114,6 +115,13 @@ def find_stacks(
     if anatomy.whole:
         exams = one_stack_each(exams)
     salt = load_salt()
+    for broken in assign_broken(scan, exams):
+        name = hashed(broken.key, salt)
+        if left_out is None:
+            logger.warning("exam %s is left out: %s", name, broken.why)
+        else:
+            slices = [{"image": path} for path in broken.paths]
+            left_out.append(InputStack(name, "unknown", 0.0, slices, {}, {}, 0.0, broken.why, []))
     chosen = []
     for exam in exams:
         chosen += _stacks_of(exam, anatomy, phases, hashed(exam.key, salt))
@@ -161,7 +169,7 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             flag=flag,
             doubts=_doubts(found, stacks),
             lost=[lost + REPLACED for lost in stack.lost_phases],
-            header=[*stack.header_doubts, *stack.absent],
+            header=[*stack.header_doubts, *stack.absent, *broken_remark(exam, stack)],
         )
         for phase, slices in _phases(stack, axis is not None, phases)
     ]

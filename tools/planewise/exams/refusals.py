@@ -132,7 +132,7 @@ def refuse_what_is_no_slice(
         raise Refused(CAPTURE)
     images, wanted = set().union(*(_IMAGES[name] for name in modalities)), " or ".join(modalities)
     if "Rows" not in header or "Columns" not in header:
-        raise Refused(TRUNCATED if sop_class in images else NO_IMAGE)
+        raise Refused(TRUNCATED if images & {sop_class, media_class} else NO_IMAGE)
     if modality not in (*modalities, "") or (sop_class and sop_class not in images):
         if modality in (*modalities, "") and sop_class:
             raise Refused(f"{wanted} file without a usable image ({_uid_name(sop_class)})")

@@ -74,7 +74,9 @@ class Scan:
         """The skipped files that are damaged images, and files that are named like DICOM but are not. Their exam may
         lack slices."""
         found = {
-            reason: paths for reason, paths in self.skipped.items() if reason in (TRUNCATED, DAMAGED, REPEATED, EMPTY)
+            reason: paths
+            for reason, paths in self.skipped.items()
+            if reason in (TRUNCATED, REPEATED, EMPTY) or reason.startswith(DAMAGED)
         }
         named = [path for path in self.skipped.get(NOT_DICOM, ()) if path.lower().endswith((".dcm", ".ima"))]
         return found | ({NOT_DICOM: named} if named else {})

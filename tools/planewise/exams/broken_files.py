@@ -1,0 +1,145 @@
+"""Assign broken files to the exams in whose folders they lie."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from planewise.exams.exam import Exam
+from planewise.exams.grouping import exam_folder
+from planewise.exams.refusals import EMPTY
+from planewise.exams.scan import Scan
+from planewise.exams.stack import Stack
+from planewise.exams.words import count_of
+from planewise.nifti_files import is_nifti
+
+
+@dataclass
+class BrokenExam:
+    """A folder in which all images are broken."""
+
+    folder: Path
+    key: str
+    """raw identifier, hashed before anything is written"""
+    files: dict[str, list[str]] = field(default_factory=dict)
+    """maps each reason to the paths of the broken files"""
+
+    @property
+    def why(self) -> str:
+        """The reason for leaving the exam out, in words."""
+        return f"no file in its folder can be used: {_count(self.files)}"
+
+    @property
+    def paths(self) -> list[str]:
+        return [path for paths in self.files.values() for path in paths]
+
+
+def assign_broken(scan: Scan, exams: Sequence[Exam]) -> list[BrokenExam]:
+    """Record in each exam the broken files of its folders (`Exam.broken`), and find the exams of which nothing else is left.
+
+    A file belongs to the exams with images in the same folder; otherwise, to the exam in whose folder the file's folder
+    lies, because a whole series may be broken.
+
+    Args:
+        scan: the contents of the folder.
+        exams: all exams of the scan.
+    """
+    owners: dict[str, list[Exam]] = defaultdict(list)
+    for exam in exams:
+        for folder in _folders(exam.stacks):
+            owners[folder].append(exam)
+    homes = [(exam, _home(str(exam.folder), scan.folder)) for exam in exams]
+    if (
+        len({home for _, home in homes}) > 1
+    ):  # files in the folder of an archive do not make the archive one exam's folder
+        homes = [(exam, home) for exam, home in homes if home != scan.folder]
+    depths = [len(home.relative_to(scan.folder).parts) for _, home in homes if home.is_relative_to(scan.folder)]
+    usual = Counter(depths).most_common(1)[0][0] if depths else None
+    readable = {frame.folder for frame in scan.frames}  # including copies, which are in no stack
+    alone: dict[Path, BrokenExam] = {}
+    for reason, paths in scan.broken.items():
+        for path in (path for path in paths if _may_be_dicom(path, reason)):
+            folder = os.path.dirname(path)
+            found = owners.get(folder) or _around(Path(folder), homes)
+            for exam in found:
+                exam.broken.setdefault(reason, []).append(path)
+            if not found and folder not in readable:
+                home = (
+                    _home(folder, scan.folder)
+                    if usual is None
+                    else _at_depth(Path(folder), scan.folder, usual, readable)
+                )
+                one = alone.setdefault(home, BrokenExam(home, f"folder:{os.path.relpath(home, scan.folder)}"))
+                one.files.setdefault(reason, []).append(path)
+    return list(alone.values())
+
+
+def broken_remark(exam: Exam, stack: Stack | None = None) -> list[str]:
+    """A sentence, without a full stop, about the broken files of an exam; empty if it has none, or if all of them are known
+    as phases that slices lack.
+
+    Args:
+        exam: after `assign_broken`.
+        stack: only count the files that may belong to this stack of the exam: those in its folders, and those in folders
+            without images of another stack.
+    """
+    of_others: set[str] = set()
+    if stack is not None:
+        of_others = _folders(exam.stacks) - _folders([stack])
+    files = {
+        reason: kept
+        for reason, paths in exam.broken.items()
+        if (kept := [path for path in paths if os.path.dirname(path) not in of_others])
+    }
+    lost = sum(len(entry.missing) for one in (exam.stacks if stack is None else [stack]) for entry in one.slices)
+    if sum(map(len, files.values())) in (0, lost):
+        return []
+    return [f"{_count(files)} in its folders: phases or slices may be missing"]
+
+
+def _count(files: Mapping[str, Sequence[str]]) -> str:
+    """``10 broken files (truncated)``; with several reasons, ``10 broken files (8 truncated, 2 damaged)``."""
+    kinds: Counter[str] = Counter()
+    for reason, paths in files.items():
+        kinds[re.split(r": | \(", reason)[0]] += len(paths)
+    words = [kind if len(kinds) == 1 else f"{count} {kind}" for kind, count in kinds.items()]
+    return f"{count_of(kinds.total(), 'broken file')} ({', '.join(words)})"
+
+
+def _folders(stacks: Iterable[Stack]) -> set[str]:
+    return {os.path.dirname(frame.path) for stack in stacks for entry in stack.slices for frame in entry.phases}
+
+
+def _home(folder: str, scanned: Path) -> Path:
+    """The folder of an exam: the given one, or its parent if its name is that of a series."""
+    return scanned / exam_folder(os.path.join(folder, "image"), scanned)
+
+
+def _may_be_dicom(path: str, reason: str) -> bool:
+    """Whether a broken file may have been a DICOM image. An empty file whose name has no digit may only mark its folder as
+    complete."""
+    name = os.path.basename(path).lower()
+    image = name.endswith((".dcm", ".ima")) or any(map(str.isdecimal, name))
+    return not is_nifti(name) and (reason != EMPTY or image)
+
+
+def _around(folder: Path, homes: Sequence[tuple[Exam, Path]]) -> list[Exam]:
+    """The exams in the innermost folder around a folder."""
+    around = [(len(home.parts), exam) for exam, home in homes if folder.is_relative_to(home)]
+    return [exam for depth, exam in around if depth == max(around, key=lambda entry: entry[0])[0]]
+
+
+def _at_depth(folder: Path, scanned: Path, depth: int, readable: Iterable[str]) -> Path:
+    """The folder of a broken exam: as deep in the scanned folder as the other exams, but without their images."""
+    if not folder.is_relative_to(scanned):
+        return folder
+    parts = folder.relative_to(scanned).parts
+    for deep in range(max(depth, 1), len(parts)):
+        place = scanned.joinpath(*parts[:deep])
+        if not any(Path(other).is_relative_to(place) for other in readable):
+            return place
+    return folder
