@@ -18,6 +18,7 @@ from planewise.exams.exam import Exam
 from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
 from planewise.exams.recognition import FoundView, Recognition
+from planewise.exams.refusals import LINKED_FOLDER
 from planewise.exams.scan import scan_folder
 from planewise.exams.stack import Stack
 from planewise.exams.words import count_of
@@ -103,6 +104,12 @@ def find_stacks(
         why = "; ".join(f"{len(paths)} x {reason}" for reason, paths in scan.broken.items())
         logger.warning(
             "%s left out, such as %s: %s", count_of(count, "broken file"), Path(example).relative_to(folder), why
+        )
+    if linked := scan.skipped.get(LINKED_FOLDER):
+        logger.warning(
+            "%s not followed, such as %s, because the target contains this folder: its other files are left out",
+            count_of(len(linked), "link"),
+            Path(linked[0]).relative_to(folder),
         )
     if scan.nifti and scan.frames:
         logger.warning(
