@@ -281,5 +281,5 @@ def test_predicted_masks_are_no_labels_of_a_segmentation():
     items = [{"image": "1", "exam": "aa", "label": "m"}, {"image": "2", "exam": "bb", "label": "m"}]
     assert labelled(items, {1: "RV"}) == items
     items[1]["label_origin"] = "predicted"
-    with pytest.raises(InputError, match="exam bb: its mask was predicted by a network .*masks that people drew"):
+    with pytest.raises(InputError, match="exam bb: its mask was predicted by a network .*take the predicted masks out"):
         labelled(items, {1: "RV"})

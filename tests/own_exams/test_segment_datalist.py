@@ -304,7 +304,9 @@ def test_other_views_and_two_of_one_name_are_refused(exams, segmented, bundle, t
 def test_no_segmentation_is_trained_or_scored_on_them(exams, segmented):
     structures = {"1": "RV", "2": "myocardium", "3": "LV"}
     items = load_datalist(segmented().datalist, "training")
-    with pytest.raises(InputError, match="exam aaaa: its mask was predicted by a network.*masks that people drew"):
+    with pytest.raises(
+        InputError, match="exam aaaa: its mask was predicted by a network.*take the predicted masks out"
+    ):
         labelled(items, structures)
 
 

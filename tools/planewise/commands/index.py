@@ -16,6 +16,7 @@ import planewise
 from planewise.commands.terminal import begin, literal, plain_table, progress_bar, refusals
 from planewise.cores import own_cores
 from planewise.early_checks import refuse_no_folder
+from planewise.exams.reserved import is_labelled
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of, some_of
 
@@ -333,9 +334,13 @@ def _print_rest(result, written: Path, console: Console) -> None:
     exams = count_of(len(result.datalist["exams"]), "exam")
     console.print(f"{count_of(result.files, 'file')} in {result.seconds:.1f} s ({speed:.0f} files/s), {exams}.")
     counts = ", ".join(f"{len(result.datalist[section])} {section}" for section in SECTIONS)
-    labelled = {section: sum("label" in item for item in result.datalist[section]) for section in SECTIONS}
-    each = ", ".join(f"{count} {section}" for section, count in labelled.items())
-    console.print(f"Items: {counts}" + (f"; with a mask: {each}." if any(labelled.values()) else "."))
+    line = f"Items: {counts}"
+    for what, predicted in (("with a mask", False), ("with a predicted mask, which is no label", True)):
+        having = {section: [item for item in result.datalist[section] if "label" in item] for section in SECTIONS}
+        masked = {section: sum(is_labelled(item) != predicted for item in found) for section, found in having.items()}
+        if any(masked.values()):
+            line += f"; {what}: {', '.join(f'{count} {section}' for section, count in masked.items())}"
+    console.print(f"{line}.")
     for line in _masks_used(result):
         console.print(literal(line), soft_wrap=True)
     console.print(f"Sections: {literal(result.division)}.", soft_wrap=True)

@@ -311,8 +311,8 @@ def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str
         if item.get("label_origin") == PREDICTED:
             raise InputError(
                 f"exam {exam_of(item)}: its mask was predicted by a network (`planewise segment`), and segmentation is"
-                " never trained or evaluated on such masks; name a datalist with masks that people drew or corrected "
-                "(`planewise index FOLDER --labels MASKS`, and --checked for predicted masks that a person has checked)"
+                " never trained or evaluated on such masks; take the predicted masks out of the folder and index it again; "
+                "or, once a person has checked all masks, index with --checked"
             )
         known = {int(value) for value in (item.get("label_map") or {}).values()}
         lacking = [name for value, name in structures.items() if known and int(value) not in known]

@@ -21,6 +21,7 @@ from pathlib import Path
 from planewise.errors import InputError
 from planewise.exams.exam import Exam
 from planewise.exams.labels import RESERVED, exam_names, find_name, read_yaml
+from planewise.exams.reserved import is_labelled
 from planewise.exams.split import SECTIONS, split_by_hash, split_stratified
 from planewise.exams.volume import Volume
 from planewise.exams.words import count_of
@@ -128,9 +129,12 @@ def groups_of(
             place.patient_key: place.group for place in places if isinstance(place, Volume) and place.group
         }
     if stratify == "label":
-        masked = {str(item["patient"]) for item in items if "label" in item}
+        masked = {str(item["patient"]) for item in items if is_labelled(item)}
         if not masked:
-            raise InputError("--stratify label: no exam has a mask; leave it out, or name the masks (--labels)")
+            raise InputError(
+                "--stratify label: no exam has a mask that is a label; leave it out, or name the masks (--labels, and "
+                "--checked for predicted masks that a person has checked)"
+            )
         return groups | {place.patient_key: "masks" for place in places if place.patient in masked}
     found: dict[str, set[str]] = defaultdict(set)
     for item in items:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,16 +31,17 @@ from planewise.exams.division import (
 from planewise.exams.exam import Exam
 from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
+from planewise.exams.mask_checks import mask_doubts
 from planewise.exams.overrules import apply_overrules, read_overrules, stack_names
 from planewise.exams.photographs import read_grade_table, read_photographs
 from planewise.exams.recognition import FoundView
-from planewise.exams.reserved import PREDICTED
+from planewise.exams.reserved import PREDICTED, is_labelled
 from planewise.exams.scan import Scan, scan_folder
 from planewise.exams.split import SECTIONS, check_fractions
 from planewise.exams.volume import FoundVolumes, Volume, stem
 from planewise.exams.volume_stacks import exams_of_volumes
 from planewise.exams.volumes import read_volumes
-from planewise.exams.words import count_of
+from planewise.exams.words import count_of, some_of
 from planewise.predicted_masks import is_predicted
 
 VERSION = 1
@@ -213,6 +214,9 @@ def index_folder(
             if "label" in item:
                 item["label_map"] = mapping
 
+    if sought.inputs not in ("volumes", "photographs"):
+        _warn_of_masks(result, items, learned.stack)
+
     groups = groups_of(places, items, stratify)
     divided = divide(places, scan.folder, fractions, seed, followed, listed, groups)
     if sought.whole and not listed:
@@ -356,7 +360,7 @@ def _train_on_unlabelled(
 ) -> None:
     """If some patients have masks or grades, put the others into training, because validation and test need labels."""
     key, what, left_out_by = ("grade", "grade", "grading") if of_photographs else ("label", "mask", "segmentation")
-    masked = {item["patient"] for item in items if key in item}
+    masked = {item["patient"] for item in items if key in item and item.get("label_origin") != PREDICTED}
     rest = {place.patient_key for place in places if place.patient not in masked}
     if not masked or not rest:
         return
@@ -480,6 +484,32 @@ def _warn_of_two_origins(result: IndexResult, masks: Sequence[Path], items: Sequ
         )
 
 
+def _warn_of_masks(result: IndexResult, items: Sequence[dict], view: str) -> None:
+    """Warn about masks that are likely mistakes, and about masks of only some slices; masks that a network predicted are
+    checked where they are made."""
+    slices: dict[tuple, set[int]] = defaultdict(set)
+    covered: dict[str, tuple[tuple, set[int]]] = {}
+    used: dict[str, dict] = {}
+    for item in items:
+        place = item["exam"], item.get("phase")
+        slices[place].add(item.get("slice", 0))
+        if is_labelled(item):
+            used[item["label"]] = item
+            covered.setdefault(item["label"], (place, set()))[1].add(item.get("slice", 0))
+    found: dict[str, list[str]] = defaultdict(list)
+    for file, item in used.items():
+        doubts = mask_doubts(file, view, item.get("label_map"))
+        place, own = covered[file]
+        if len(own) < len(slices[place]):
+            doubts.append(f"covers {len(own)} of {len(slices[place])} slices: the others have no mask")
+        for doubt in doubts:
+            found[doubt].append(f"{Path(file).name} (exam {item['exam']})")
+    result.warnings += [
+        f"{'1 mask' if len(files) == 1 else f'each of {len(files)} masks'} {doubt}: {some_of(files)}"
+        for doubt, files in found.items()
+    ]
+
+
 def _mark_predicted(result: IndexResult, items: Sequence[dict]) -> None:
     """Mark the items whose masks a network predicted, and warn about them, and about other masks that may be predicted,
     because a bundle's inference uses such names: ``NAME/NAME_mask.nii.gz``."""
@@ -491,8 +521,9 @@ def _mark_predicted(result: IndexResult, items: Sequence[dict]) -> None:
     if predicted:
         result.warnings.append(
             f"masks of {count_of(len(set(predicted.values())), 'exam')} are marked as predicted, because a network made them "
-            "and nobody has changed them: the segmentation bundles refuse them as labels; once a person has checked "
-            "them, index with --checked"
+            "and nobody has changed them. They are no labels, and a single one stops the training of a segmentation bundle: "
+            "take these files out of the folder and index again; or, once a person has checked all masks, index with "
+            "--checked"
         )
     named = {
         exam

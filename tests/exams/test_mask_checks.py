@@ -1,0 +1,103 @@
+"""Test that the index notes masks that are likely mistakes, and counts predicted masks separately."""
+
+import nibabel
+import numpy as np
+import pytest
+from planewise.errors import InputError
+from planewise.exams import index_folder
+from planewise.exams.mask_checks import mask_doubts
+from planewise.predicted_masks import mark_predicted
+
+from tests.commands.test_index import run
+from tests.exams.conftest import write_usual_exam
+from tests.exams.test_labels import stack_affine
+
+SHAPE = (24, 20, 5)
+
+
+def heart(shape=SHAPE) -> np.ndarray:
+    """A left ventricle (3) in a ring of myocardium (2), and a right ventricle (1) at its side."""
+    i, j = np.indices(shape[:2])
+    apart = np.hypot(i - 14, j - 10)
+    plane = np.select([apart < 3, apart < 5, (apart < 9) & (i < 12)], [3, 2, 1], 0)
+    return np.repeat(plane[..., None], shape[2], axis=2).astype(np.uint8)
+
+
+def save(path, mask, affine=np.eye(4), predicted=False):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nibabel.Nifti1Image(mask.astype(np.uint8) if mask.dtype == np.int64 else mask, affine)
+    if predicted:
+        mark_predicted(image)
+    nibabel.save(image, path)
+    return path
+
+
+SWAPPED = "has more myocardium around RV (1) than around LV (3): are the two swapped? (--label-map)"
+
+
+@pytest.mark.parametrize(
+    ("mask", "view", "said"),
+    [
+        (heart(), "sax", []),
+        (np.zeros(SHAPE, np.uint8), "sax", ["is empty: every voxel is 0"]),
+        (np.choose(heart(), (0, 3, 2, 1)).astype(np.uint8), "sax", [SWAPPED]),
+        (np.choose(heart(), (0, 3, 2, 1)).astype(np.uint8), "4ch", []),
+        (np.where(heart() == 3, 3, 0).astype(np.uint8), "sax", []),
+        (np.where(heart(), 255, 0), "sax", ["has the values 255, but the structures are 1 to 3 (--label-map)"]),
+        (np.where(heart(), 255, 0), "stack", ["has the values 255, but the structures are 1, 2, ... (--label-map)"]),
+        (heart() * 2, "sax", ["has the values 2, 4, 6, but the structures are 1 to 3 (--label-map)"]),
+        (heart() * 2, "stack", []),
+        (heart() / 3, "sax", ["contains values that are not whole numbers: is it a probability map?"]),
+    ],
+)  # fmt: skip
+def test_mistakes_in_a_mask(tmp_path, mask, view, said):
+    assert mask_doubts(save(tmp_path / "mask.nii.gz", mask), view) == said
+
+
+def test_a_label_map_is_applied_first(tmp_path):
+    mask = save(tmp_path / "mask.nii.gz", np.choose(heart(), (0, 3, 2, 255)).astype(np.uint8))
+    assert mask_doubts(mask, "sax", {"3": 1, "255": 3}) == []
+    assert mask_doubts(mask, "sax", {"255": 1}) == [SWAPPED]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int16])
+def test_the_type_of_the_voxels_does_not_matter(tmp_path, kind):
+    assert mask_doubts(save(tmp_path / "mask.nii.gz", heart().astype(kind)[..., None]), "sax") == []
+
+
+def test_an_unreadable_mask_is_reported_elsewhere(tmp_path):
+    (tmp_path / "mask.nii.gz").write_bytes(b"no gzip")
+    assert mask_doubts(tmp_path / "mask.nii.gz", "sax") == []
+
+
+def exam_with_masks(folder, **masks):
+    exam = write_usual_exam(folder / "in/case7")
+    affine, _ = stack_affine(index_folder(exam.parent))
+    for name, (mask, predicted) in masks.items():
+        save(folder / f"masks/case7_{name}.nii.gz", mask, affine, predicted)
+    return exam.parent, folder / "masks"
+
+
+def test_the_index_notes_them(tmp_path):
+    """The first phase has an empty mask, and the third a mask of four of the five slices."""
+    folder, masks = exam_with_masks(
+        tmp_path, frame01=(0 * heart(), False), frame02=(heart(), False), frame03=(heart()[..., :4], False)
+    )
+    result = index_folder(folder, labels_dir=masks)
+    (name,) = result.datalist["exams"]
+    assert [text for text in result.warnings if "mask" in text] == [
+        f"1 mask is empty: every voxel is 0: case7_frame01.nii.gz (exam {name})",
+        f"1 mask covers 4 of 5 slices: the others have no mask: case7_frame03.nii.gz (exam {name})",
+    ]
+
+
+def test_predicted_masks_are_counted_apart(tmp_path):
+    folder, masks = exam_with_masks(tmp_path, frame01=(heart(), True), frame02=(heart(), False))
+    output = run(folder, "-o", tmp_path / "list.json", "--labels", masks, "--split", "1", "0", "0").output
+    counts = "with a mask: 5 training, 0 validation, 0 test; with a predicted mask, which is no label: 5 training, 0 "
+    assert f"Items: 30 training, 0 validation, 0 test; {counts}validation, 0 test." in output.replace("\n", " ")
+    assert "take these files out of the folder and index again" in output.replace("\n", " ")
+    (masks / "case7_frame02.nii.gz").unlink()
+    with pytest.raises(InputError, match="--stratify label: no exam has a mask that is a label"):
+        index_folder(folder, labels_dir=masks, stratify="label")
+    assert index_folder(folder, labels_dir=masks, stratify="label", checked=True).items == 30
