@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from tests.exams.conftest import flawed, sound_phantom, usual_exam, write_usual_exam  # noqa: F401  (fixtures)
 from tests.exams.knees import oblique, write_knee, write_mrnet
+from tests.exams.test_labels import stack_affine, write_mask
 from tests.exams.test_volumes import write_acdc
 
 app = typer.Typer()
@@ -362,3 +363,43 @@ def test_a_picture_has_the_format_of_its_name(datalist, tmp_path):
     for name, start in (("exam.pdf", b"%PDF"), ("exam.svg", b"<?xml")):
         assert run(datalist, "-o", tmp_path / name).exit_code == 0
         assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def _with_masks(exam, tmp_path, *frames):
+    """A datalist of the exam with masks of these frames, counted from 1."""
+    affine, shape = stack_affine(index_folder(exam))
+    for frame in frames:
+        write_mask(tmp_path / f"masks/exam_frame{frame:02d}.nii.gz", affine, shape, [(slice(5, 12), slice(5, 12))])
+    result = index_folder(exam.parent, labels_dir=tmp_path / "masks")
+    return write_datalist(result.datalist, tmp_path / "masked.json")
+
+
+def test_the_phases_with_masks_are_drawn_and_the_structures_named(tmp_path):
+    exam = write_usual_exam(tmp_path / "in/exam")
+    figure, _ = exam_figure(_with_masks(exam, tmp_path, 3))
+    assert [axes.texts[0].get_text() for axes in figure.axes[:1]] == ["phase 0.33"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["RV"]
+    two, _ = exam_figure(_with_masks(exam, tmp_path, 1, 3))
+    grids = two.axes[0].get_subplotspec().get_topmost_subplotspec().get_gridspec()
+    assert grids.nrows == 4 and sum(bool(_structures(axes)) for axes in two.axes) == 10
+    four, _ = exam_figure(_with_masks(exam, tmp_path, 1, 3, 4, 6))
+    caption = " ".join(text.get_text() for text in four.texts)
+    assert "2 phases with masks not drawn: phase 0.50, phase 0.83." in caption
+
+
+def _structures(axes):
+    return [outline for outline in axes.collections if to_hex(outline.get_edgecolor()[0]) == STRUCTURE_COLOURS[1]]
+
+
+def test_volumes_with_masks_come_first_and_the_others_are_named(tmp_path):
+    """Of the five phases of a cine, the last has a mask."""
+    values = np.random.default_rng(0).integers(0, 400, (30, 20, 5, 5)).astype(np.int16)
+    affine = np.diag([9.0, 9, 10, 1])
+    (tmp_path / "in").mkdir()
+    nibabel.save(nibabel.Nifti1Image(values, affine), tmp_path / "in/heart.nii.gz")
+    write_mask(tmp_path / "masks/heart_frame05.nii.gz", affine, (30, 20, 5), [(slice(5, 12), slice(5, 12))])
+    result = index_folder(tmp_path / "in", labels_dir=tmp_path / "masks")
+    figure, name = exam_figure(write_datalist(result.datalist, tmp_path / "list.json"))
+    assert figure.axes[15].get_title() == "frame05 slice 1"
+    assert figure.get_suptitle() == f"exam {name}    not drawn: frame04"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["RV"]

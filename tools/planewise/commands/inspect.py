@@ -35,6 +35,8 @@ def inspect(
     and apex should show the base and the apex. In a knee, the axial line should run across the leg and the coronal line
     along it, on all slices; fluid should be bright and fat dark. Photographs should be upright, with their grade.
 
+    The outlines of masks are named by colour. Phases with masks are drawn first, and the picture says which are left out.
+
     The picture names the exam only by its hash.
 
     Example: planewise inspect work/datalist.json -o work/exam.png

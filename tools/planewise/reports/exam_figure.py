@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
 from planewise.data import cycle_fraction, expand_volumes, load_datalist, read_datalist
@@ -19,18 +20,22 @@ from planewise.errors import InputError
 from planewise.exams.anatomies import anatomy_of_stack
 from planewise.exams.anatomy import Look
 from planewise.exams.mrnet import open_volume
-from planewise.exams.words import count_of
+from planewise.exams.words import count_of, some_of
 from planewise.geometry import clip_lines, intersection_lines, line_heatmaps, pixels_to_patient, plane_from_affine
 from planewise.preprocessing import LoadPhotographd, LoadSliced, LoadVolumed
 from planewise.reports.pretext_figures import VIEW_COLOURS, overlay_heatmaps
 from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
-from planewise.reports.slices import show_slice
+from planewise.reports.slices import name_row, show_slice
 
 _BACKGROUND, _INK = "#101214", "#e8e8e8"
 _LOCATIONS = matplotlib.colormaps["plasma"]
 #: Side of the pictures in space, mm, for a known organ.
 _FIELD = 130.0
 _SECTIONS = ("training", "validation", "test")
+#: Names of a heart's structures, as the bundles number them; the structures of other organs are shown by their numbers.
+_HEART = {1: "RV", 2: "myocardium", 3: "LV", 4: "LA", 5: "RA"}
+#: Largest number of a stack's phases with masks, and of an exam's volumes, that are drawn.
+_MOST_PHASES, _MOST_VOLUMES = 2, 4
 
 
 def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> tuple[Figure, str]:
@@ -64,7 +69,8 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
     if own and all(item["image"].endswith(".npy") for item in own):
         return _arrays_figure(name, own, slices), name
     if own:
-        return _volumes_figure(name, own, slices), name
+        names = _HEART if content.get("planewise", {}).get("stack") in ("sax", "4ch") else {}
+        return _volumes_figure(name, own, slices, names), name
     reasons = "; ".join(listed.get("left_out", [])) or "no reason is given"
     raise InputError(f"exam {name} has no images in the datalist to draw: {reasons}")
 
@@ -105,7 +111,17 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
     stack = [first[rank] for rank in sorted(first)]
     # if there is only one slice, its phases are shown
     choice = stack if len(stack) > 1 else in_time
-    shown = [choice[rank] for rank in np.unique(np.linspace(0, len(choice) - 1, slices).round().astype(int))]
+    masked = sorted({cycle_fraction(item): _phase_title(item) for item in items if "label" in item}.items())
+    drawn = [fraction for fraction, _ in masked[:_MOST_PHASES]] if len(stack) > 1 else []
+    ranks = np.unique(np.linspace(0, len(choice) - 1, slices).round().astype(int)).tolist()
+    if len(stack) == 1:  # phases with masks replace the nearest ones without
+        for number in [number for number, item in enumerate(choice) if "label" in item]:
+            free = [rank for rank in ranks if "label" not in choice[rank]]
+            if number not in ranks and free:
+                ranks[ranks.index(min(free, key=lambda rank: abs(rank - number)))] = number
+    shown = [choice[rank] for rank in sorted(ranks)]
+    if drawn:
+        shown = [_at(items, item, drawn[0]) for item in shown]
     planes = {view: plane for view, plane in stack[0]["planes"].items() if view in views}
     colours = dict(zip(views, cycle(VIEW_COLOURS), strict=False))
     loader = LoadSliced(keys=("image", "label"), allow_missing_keys=True)
@@ -121,8 +137,10 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
                 others[view] = loader(item)["image"]
 
     columns = len(shown)
-    heights = (1, 1, 1.35) if views else (1, 1.35)  # without views there are no heatmaps
-    figure = Figure(figsize=(2.35 * max(columns, 4), 8.6 if views else 6.6), facecolor=_BACKGROUND)
+    later = [[loader(_at(items, item, fraction)) for item in shown] for fraction in drawn[1:]]
+    heights = (1, *(1 for _ in later), *((1, 1.35) if views else (1.35,)))  # without views there are no heatmaps
+    size = (2.35 * max(columns, 4), (8.6 if views else 6.6) + 2.2 * len(later))
+    figure = Figure(figsize=size, facecolor=_BACKGROUND)
     rows = figure.add_gridspec(
         len(heights), 1, height_ratios=heights, left=0.035, right=0.965, top=0.9, bottom=0.055, hspace=0.13
     )
@@ -134,13 +152,16 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
         centres.append(pixels_to_patient(torch.from_numpy(centre), image.affine).numpy())
         for row, grid in enumerate(grids):
             axes = figure.add_subplot(grid[column])
-            show_slice(axes, image[0, :, :, 0].numpy())
-            if row == 0:
+            at_phase = later[row - 1][column] if 0 < row <= len(later) else loaded[column]
+            show_slice(axes, at_phase["image"][0, :, :, 0].numpy())
+            if row <= len(later):
                 for view, line in zip(planes, lines, strict=True):
                     _draw_line(axes, line, image.shape[1:3], colours[view])
-                _draw_structures(axes, loaded[column])
+                _draw_structures(axes, at_phase)
                 title = _phase_title(item) if len(stack) == 1 else _slice_title(item, column, columns, look.ends)
-                axes.set_title(title, color=_INK, fontsize=10)
+                axes.set_title(title if row == 0 else "", color=_INK, fontsize=10)
+                if drawn and column == 0:
+                    name_row(axes, masked[row][1], away=0.03, color=_INK, fontsize=9)
             else:
                 _overlay(axes, image, lines, [colours[view] for view in planes], look.sigma)
             if look.fields:
@@ -153,8 +174,38 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
         _draw_other_view(axes, image, middle_of_all, stack, shown_ranks, look.fields and look.fields[1])
         axes.set_title(view, color=colours.get(view, _INK), fontsize=11, fontweight="bold")
     _draw_space(figure.add_subplot(bottom[len(others)], projection="3d"), images, others, colours, look)
-    _caption(figure, name, stack, listed, planes, others, colours, look, called)
+    used = {cycle_fraction(item) for item in shown} | set(drawn)
+    hidden = [title for fraction, title in masked if fraction not in used]
+    more = f"{count_of(len(hidden), 'phase')} with masks not drawn: {some_of(hidden)}. " if hidden else ""
+    _caption(figure, name, stack, listed, planes, others, colours, look, called, more)
+    names = _HEART if stack_name in ("sax", "4ch") else {}
+    _legend(figure, [*loaded, *(item for row in later for item in row)], names, (0.03, 0.955))
     return figure
+
+
+def _at(items: Sequence[Mapping[str, Any]], item: Mapping[str, Any], fraction: float) -> Mapping[str, Any]:
+    """The image of an item's slice at the phase nearest to a fraction of the cycle."""
+    own = [other for other in items if other["slice"] == item["slice"]]
+    return min(own, key=lambda other: abs(cycle_fraction(other) - fraction))
+
+
+def _legend(
+    figure: Figure,
+    loaded: Sequence[Mapping[str, Any]],
+    names: Mapping[int, str],
+    corner: tuple[float, float] | None = None,
+) -> None:
+    """Name the outlined structures in their colours, at the upper left corner, or below the picture."""
+    values = sorted({int(value) for item in loaded if "label" in item for value in np.unique(item["label"])} - {0})
+    handles = [
+        Line2D([], [], color=STRUCTURE_COLOURS.get(value, _INK), label=names.get(value, f"structure {value}"))
+        for value in values
+    ]
+    place = {"loc": "outside lower center"} if corner is None else {"loc": "upper left", "bbox_to_anchor": corner}
+    if handles:
+        figure.legend(
+            handles=handles, ncols=len(handles), frameon=False, labelcolor=_INK, fontsize=9, borderpad=0, **place
+        )
 
 
 def _lines(affine: torch.Tensor, planes: Mapping[str, Mapping]) -> torch.Tensor:
@@ -356,6 +407,7 @@ def _caption(
     colours: Mapping,
     look: Look,
     called: str,
+    more: str,
 ) -> None:
     stacks = listed.get("stacks", {})
     main = stacks.get(stack[0]["stack"], {})
@@ -378,6 +430,7 @@ def _caption(
         note = f"relative location of the slices: {look.locations}. "
     note += f"Heatmaps: Zhang 2024, Eq. (1), sigma {look.sigma:.1f} mm. " if colours else ""
     note += "For research only."
+    note = more + note
     if missing:
         note = f"no {' and no '.join(missing)} plane in this exam. " + note
     if unread:
@@ -385,10 +438,13 @@ def _caption(
     figure.text(0.035, 0.022, note, color=_INK, fontsize=8.5, alpha=0.8, va="center")
 
 
-def _volumes_figure(name: str, items: list[dict], slices: int) -> Figure:
-    """Slices of an exam's volumes with the outlines of their masks; a row for each volume."""
-    volumes = sorted(items, key=lambda item: str(item.get("phase", "")))[:4]
+def _volumes_figure(name: str, items: list[dict], slices: int, names: Mapping[int, str]) -> Figure:
+    """Slices of an exam's volumes with the outlines of their masks; a row for each volume. If there are
+    many volumes, those with masks are drawn."""
+    in_order = sorted(items, key=lambda item: ("label" not in item, str(item.get("phase", ""))))
+    volumes = sorted(in_order[:_MOST_VOLUMES], key=lambda item: str(item.get("phase", "")))
     figure = Figure(figsize=(2.35 * slices, 2.5 * len(volumes) + 0.7), facecolor=_BACKGROUND, layout="constrained")
+    drawn = []
     grid = figure.subplots(len(volumes), slices, squeeze=False)
     for row, volume in enumerate(volumes):
         cut = expand_volumes([volume])
@@ -399,10 +455,14 @@ def _volumes_figure(name: str, items: list[dict], slices: int) -> Figure:
             if column >= len(chosen):
                 continue
             item = loader(cut[chosen[column]])
+            drawn.append(item)
             show_slice(axes, item["image"][0, :, :, 0].numpy())
             _draw_structures(axes, item)
             axes.set_title(f"{volume.get('phase', '')} slice {chosen[column] + 1}", color=_INK, fontsize=9)
-    figure.suptitle(f"exam {name}", color=_INK, fontsize=12, fontweight="bold")
+    hidden = [f"{item.get('phase', 'volume')}{' with a mask' * ('label' in item)}" for item in in_order[_MOST_VOLUMES:]]
+    more = f"    not drawn: {some_of(hidden)}" if hidden else ""
+    figure.suptitle(f"exam {name}{more}", color=_INK, fontsize=12, fontweight="bold")
+    _legend(figure, drawn, names)
     return figure
 
 
@@ -435,6 +495,7 @@ def _case_figure(name: str, item: dict, channels: Sequence[str], slices: int) ->
     grade = f"    {item['grade']}" if "grade" in item else ""
     missing = "" if mask is not None else "    no mask"
     figure.suptitle(f"exam {name}{grade}{missing}", color=_INK, fontsize=12, fontweight="bold")
+    _legend(figure, [loaded], {})
     return figure
 
 
