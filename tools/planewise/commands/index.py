@@ -148,8 +148,8 @@ def index(
 ) -> None:
     """Find the exams in FOLDER, recognise their views, and write a datalist.
 
-    Only headers and masks are read. Geometry determines the views, and names are only hints. Everything that is left out is listed with
-    the reason.
+    Only headers and masks are read. Geometry determines the views, and names are only hints. Everything that is left out is
+    listed with the reason.
 
     The datalist contains paths: keep it on your machine. All other files identify an exam by its hash.
 
