@@ -45,6 +45,7 @@ class Work:
             left_out or {},
             self.run,
             lambda exam: Summary({"2ch_angle_deg": exam, "2ch_offset_mm": None}, "words", ["far"] * (exam > 1), exam),
+            "Planes by some weights.",
         )
 
     def run(self, items, output):

@@ -8,13 +8,15 @@ from planewise.data import find_inputs
 from planewise.metrics.heart_volumes import heart_volumes
 from planewise.metrics.implausible_volumes import Flag
 from planewise.own_exams.dicom_results import DicomOut, write_plan, write_segmentations
-from planewise.own_exams.heart_bundles import STRUCTURES
+from planewise.own_exams.heart_bundles import SEGMENTS, STRUCTURES
+from planewise.own_exams.provenance import Provenance
 
 from tests.exams.conftest import write_usual_exam
 from tests.exams.test_dicom_segmentation import some_labels
 
 NAMES = ["phase00", "phase33", "phase67"]
 CHOSEN = "End-diastole is phase00."
+NOTE, WEIGHTS = "Made by some weights.", Provenance("some_bundle", "1.2", "ab12" * 16, True)
 FLAG = Flag(("LV",), "volume", 0, "LV volume of 1 ml is outside 5 to 640 ml")
 
 #: Flags of a view, of the exam, and of another view.
@@ -53,7 +55,7 @@ def test_a_plan(items, tmp_path):
     )
     plan = {"views": {"2ch": planned(), "4ch": none}}
     remarks = {"2ch": ["slice 2 disagrees", "farther than the bounds"], "4ch": ["out of order"]}
-    file = write_plan(tmp_path, items[0], plan, {"2ch": (1.5, 2.25), "4ch": None}, FLAGS, remarks, None)
+    file = write_plan(tmp_path, items[0], plan, {"2ch": (1.5, 2.25), "4ch": None}, FLAGS, remarks, WEIGHTS, NOTE, None)
     report = highdicom.sr.srread(file)
     (plane,) = report.content.get_planar_roi_measurement_groups()
     assert plane.tracking_identifier == "2ch, planned" and plane.finding_type.value == "399232001"
@@ -93,7 +95,9 @@ def write(items, tmp_path):
     assert (found.end_diastole, found.end_systole) == (0, 2)
 
     def run(all_phases=False, hide=None):
-        files = write_segmentations(tmp_path, items, labels, NAMES, found, [FLAG], [CHOSEN], all_phases, hide)
+        files = write_segmentations(
+            tmp_path, items, labels, NAMES, found, [FLAG], [CHOSEN], WEIGHTS, NOTE, all_phases, hide
+        )
         return [file.name for file in files], found
 
     return run
@@ -160,6 +164,19 @@ def test_volumes(write, tmp_path):
     }
 
 
+def test_every_file_names_its_weights(write, tmp_path):
+    write()
+    segmentation = highdicom.seg.segread(tmp_path / "phase00.seg.dcm")
+    said = "weights that ship, trained on phantoms only, SHA-256 " + WEIGHTS.sha256
+    for segment in segmentation.SegmentSequence:
+        (algorithm,) = segment.SegmentationAlgorithmIdentificationSequence
+        assert algorithm.AlgorithmName == SEGMENTS and said in algorithm.AlgorithmParameters
+    assert segmentation.ContentDescription == "heart at end-diastole, phantom-trained weights, research only"
+    report = highdicom.sr.srread(tmp_path / "volumes.sr.dcm").content
+    for group in (*report.get_volumetric_roi_measurement_groups(), *report.get_image_measurement_groups()):
+        assert NOTE in comments(group) and f"weights: {said}" in comments(group)
+
+
 def test_without_the_patient(write, tmp_path):
     write(hide="abcdef")
     for file in tmp_path.glob("*.dcm"):
@@ -195,7 +212,7 @@ def test_a_header_that_cannot_be_referred_to_costs_the_dicom_files_alone(items, 
     plan = {"views": {"2ch": planned()}}
 
     def make(hide):
-        return write_plan(tmp_path, items[0], plan, {"2ch": None}, [], {"2ch": []}, hide)
+        return write_plan(tmp_path, items[0], plan, {"2ch": None}, [], {"2ch": []}, WEIGHTS, NOTE, hide)
 
     (line,) = DicomOut().write("abc", tmp_path, items[0], make)
     assert line == "  no DICOM files: the images have no FrameOfReferenceUID"

@@ -16,7 +16,7 @@ def test_rows_in_the_given_order_with_their_units():
         ),
         ListedExam("a", "a/index.html", {"LV_ejection_fraction_percent": float("nan"), "mass_g": None}, []),
     ]
-    page = archive_page("segment", exams, {}, 0)
+    page = archive_page("segment", exams, {}, 0, "Masks by <weights>")
     heads = re.findall(r"<th[^>]*>(.*?)</th>", page)
     assert heads == ["exam", "flags", "LV ejection fraction, %", "phases", "mass, g"]
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r'<tr class="\w+">(.*?)</tr>', page, re.S)]
@@ -29,11 +29,11 @@ def test_rows_in_the_given_order_with_their_units():
 
 
 def test_texts_are_no_markup():
-    page = archive_page("plan", [ListedExam("<a>", "<a>/index.html", {"x": "<b>"}, ["<i>"])], {"<u>": "<s>"}, 0)
+    page = archive_page("plan", [ListedExam("<a>", "<a>/index.html", {"x": "<b>"}, ["<i>"])], {"<u>": "<s>"}, 0, "")
     assert "does not fit its name (misnamed) are flagged" in page
     assert not re.search(r"<(a|b|i|u|s)>", page) and "&lt;s&gt;" in page
 
 
 def test_what_is_left_out_or_waits_is_counted():
-    page = archive_page("plan", [], {"c": "no stack", "d": "no stack"}, 3)
+    page = archive_page("plan", [], {"c": "no stack", "d": "no stack"}, 3, "")
     assert "0 exams, 0 flagged, 2 left out; 3 not processed yet: start the command again" in page

@@ -86,6 +86,7 @@ def show_pages(
         if len(work.exams) > 1:
             _show_archive(work, output, console)
             _say_who_is_named(not anonymous and any(output.glob("*/*.dcm")), console)
+            say(console, work.note)
             console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)
             return
         for exam, left in work.left_out.items():
@@ -99,6 +100,7 @@ def show_pages(
             for line in _wrote(made.files):
                 say(console, line)
         _say_who_is_named(not anonymous and any(file.suffix == ".dcm" for made in done for file in made.files), console)
+        say(console, work.note)
         console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -19,6 +20,9 @@ from pydicom.uid import generate_uid
 import planewise
 from planewise.exams.dicom_segmentation import MANUFACTURER
 from planewise.exams.source_images import RAS_TO_LPS, SourceImage, header_values_kept, true_references
+
+if TYPE_CHECKING:
+    from highdicom.sr import AlgorithmIdentification
 
 #: Codes of DICOM PS3.16.
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
@@ -73,7 +77,12 @@ class Finding:
 
 
 def dicom_report(
-    images: Sequence[SourceImage], findings: Sequence[Finding], bundle: str, description: str, series_number: int
+    images: Sequence[SourceImage],
+    findings: Sequence[Finding],
+    bundle: str,
+    weights: str,
+    description: str,
+    series_number: int,
 ) -> Dataset:
     """A report on an exam, made by an algorithm: preliminary and not verified.
 
@@ -81,6 +90,7 @@ def dicom_report(
         images: images that were measured.
         findings: findings in the order in which the report lists them.
         bundle: name of the bundle that made the findings.
+        weights: the bundle's weights, in words.
         description: description of the series, at most 64 characters.
         series_number: number of the series.
 
@@ -98,11 +108,17 @@ def dicom_report(
     observer = hd.sr.ObserverContext(
         observer_type=Code("121007", "DCM", "Device"), observer_identifying_attributes=device
     )
+    # without the algorithm's family, a code that readers would list among the judgements
+    algorithm = hd.sr.AlgorithmIdentification(
+        name=bundle,
+        version=planewise.__version__,
+        parameters=[f"weights: {weights}"],
+    )
     with header_values_kept():
         content = hd.sr.MeasurementReport(
             observation_context=hd.sr.ObservationContext(observer_device_context=observer),
             procedure_reported=CARDIAC_MRI,
-            imaging_measurements=[_group(finding, images) for finding in findings],
+            imaging_measurements=[_group(finding, images, algorithm) for finding in findings],
             title=IMAGING_MEASUREMENT_REPORT,
             referenced_images=[image.header for image in images],
         )
@@ -126,12 +142,13 @@ def dicom_report(
     return report
 
 
-def _group(finding: Finding, images: Sequence[SourceImage]) -> Dataset:
+def _group(finding: Finding, images: Sequence[SourceImage], algorithm: AlgorithmIdentification) -> Dataset:
     import highdicom as hd
 
     common = {
         "tracking_identifier": hd.sr.TrackingIdentifier(uid=hd.UID(), identifier=finding.name),
         "finding_type": finding.kind,
+        "algorithm_id": algorithm,
         "measurements": [
             hd.sr.Measurement(name=number.name, value=round(float(number.value), 3), unit=number.unit)
             for number in finding.numbers

@@ -40,6 +40,7 @@ def dicom_segmentation(
     labels: np.ndarray,
     structures: Sequence[Structure],
     bundle: str,
+    weights: str,
     description: str,
     series_number: int,
 ) -> Dataset:
@@ -53,6 +54,7 @@ def dicom_segmentation(
         labels: label map ``(i, j, slices)``, ``i`` along an image row, in the order of the images.
         structures: structures in the order of the segments.
         bundle: name of the bundle that made the label map.
+        weights: the bundle's weights, in words.
         description: description of the series, at most 64 characters.
         series_number: number of the series.
 
@@ -62,7 +64,11 @@ def dicom_segmentation(
     import highdicom as hd  # half a second, and only DICOM input needs it
 
     algorithm = hd.AlgorithmIdentificationSequence(
-        name=bundle, version=planewise.__version__, family=ARTIFICIAL_INTELLIGENCE, source=MANUFACTURER
+        name=bundle,
+        version=planewise.__version__,
+        family=ARTIFICIAL_INTELLIGENCE,
+        source=MANUFACTURER,
+        parameters={"weights": weights},
     )
     segments = []
     for number, structure in enumerate(structures, start=1):

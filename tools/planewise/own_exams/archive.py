@@ -187,10 +187,11 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
         columns[key] = ["" if value is None else value for value in values] + [""] * len(done.left_out)
     columns["flags"] = ["; ".join(row.flags) for row in rows] + [""] * len(done.left_out)
     columns["left_out"] = [""] * len(rows) + list(done.left_out.values())
+    columns["note"] = [work.note] * len(rows) + [""] * len(done.left_out)
     columns["page"] = [row.page for row in rows] + [""] * len(done.left_out)
     write_csv(done.table, columns)
     folders = {name: folder_of(items) for name, items in exams.items()}
     write_folders(done.table, folders | {name: left.folder for name, left in work.left_out.items()})
     waiting = sum(name not in done.finished and name not in done.left_out for name in exams)
     with atomic_write(done.page) as part:
-        part.write_text(archive_page(work.command, rows, done.left_out, waiting), encoding="utf-8")
+        part.write_text(archive_page(work.command, rows, done.left_out, waiting, work.note), encoding="utf-8")

@@ -23,6 +23,7 @@ from planewise.geometry import square_on_plane
 from planewise.metrics.heart_volumes import HeartVolumes
 from planewise.metrics.implausible_volumes import Flag, Number, at_moment, flags_of
 from planewise.own_exams.heart_bundles import PLANS, SEGMENTS, STRUCTURES
+from planewise.own_exams.provenance import Provenance
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
 
@@ -119,6 +120,8 @@ def write_plan(
     apart: Mapping[str, tuple[float, float] | None],
     flags: Sequence[str],
     remarks: Mapping[str, Sequence[str]],
+    provenance: Provenance,
+    note: str,
     hide: str | None,
 ) -> Path:
     """Write ``plan.sr.dcm``: every view with its verdict, the plane as a square in patient space, and its numbers.
@@ -131,6 +134,8 @@ def write_plan(
         flags: what a person should check, as on the exam's page. A flag that begins with a view is a comment on that view;
             the others concern the whole exam, so they are comments on every view.
         remarks: for each view, the remarks on its plane, as on the exam's page.
+        provenance: the bundle and weights that planned the views.
+        note: sentence on all weights that made the results.
         hide: see `source_images`.
 
     Raises:
@@ -141,9 +146,9 @@ def write_plan(
     findings = []
     for view, entry in plan["views"].items():
         own = [flag for flag in flags if flag.startswith(f"{view}: ") or not flag.startswith(tuple(planned))]
-        said = [*(f"check: {flag}" for flag in own), *entry["reasons"], *remarks[view], RESEARCH_ONLY]
+        said = [*(f"check: {flag}" for flag in own), *entry["reasons"], *remarks[view], note, RESEARCH_ONLY]
         findings.append(_view(view, entry, apart.get(view), said))
-    report = dicom_report(images, findings, PLANS, "planned views, research only", _PLAN_SERIES)
+    report = dicom_report(images, findings, PLANS, provenance.weights, "planned views, research only", _PLAN_SERIES)
     return _written(folder / f"plan{REPORT}", report)
 
 
@@ -186,6 +191,8 @@ def write_segmentations(
     found: HeartVolumes,
     flags: Sequence[Flag],
     chosen: Sequence[str],
+    provenance: Provenance,
+    note: str,
     all_phases: bool,
     hide: str | None,
 ) -> list[Path]:
@@ -203,6 +210,8 @@ def write_segmentations(
         found: the volumes.
         flags: implausible numbers.
         chosen: sentences that say how end-diastole and end-systole were chosen.
+        provenance: the bundle and weights that made the label maps.
+        note: sentence on these weights.
         all_phases: whether every phase gets a file.
         hide: see `source_images`.
 
@@ -225,19 +234,26 @@ def write_segmentations(
             labels[phase],
             structures,
             SEGMENTS,
-            f"heart at {when}, research only",
+            provenance.weights,
+            f"heart at {when}, {provenance.short}, research only",
             _FIRST_SEGMENTATION_SERIES + phase,
         )
+    said = [*chosen, note]
     findings = [
         finding
         for phase, moment in moments.items()
-        for finding in _volumes(phase, moment, found, flags, chosen, segmented[phase], images[phase])
+        for finding in _volumes(phase, moment, found, flags, said, segmented[phase], images[phase])
     ]
     if len(moments) > 1:
-        findings += [_function(name, found, flags, chosen) for name in ("LV", "RV")]
+        findings += [_function(name, found, flags, said) for name in ("LV", "RV")]
     used = {image.uid: image for phase in moments for image in images[phase]}
     report = dicom_report(
-        list(used.values()), findings, SEGMENTS, "ventricular volumes, research only", _VOLUMES_SERIES
+        list(used.values()),
+        findings,
+        SEGMENTS,
+        provenance.weights,
+        "ventricular volumes, research only",
+        _VOLUMES_SERIES,
     )
     written = [_written(folder / f"{names[phase]}{SEGMENTATION}", segmented[phase]) for phase in segmented]
     return [*written, _written(folder / f"volumes{REPORT}", report)]
@@ -248,7 +264,7 @@ def _volumes(
     moment: str,
     found: HeartVolumes,
     flags: Sequence[Flag],
-    chosen: Sequence[str],
+    said: Sequence[str],
     segmentation: Dataset,
     images: Sequence[SourceImage],
 ) -> list[Finding]:
@@ -266,7 +282,7 @@ def _volumes(
                 remarks=[
                     # the mass has every flag of the volume
                     *_flagged(Number(name, "mass" if name == "myocardium" else "volume", phase), flags, found),
-                    *chosen,
+                    *said,
                     RESEARCH_ONLY,
                 ],
                 segment=(segmentation, number),
@@ -276,7 +292,7 @@ def _volumes(
     return findings
 
 
-def _function(name: str, found: HeartVolumes, flags: Sequence[Flag], chosen: Sequence[str]) -> Finding:
+def _function(name: str, found: HeartVolumes, flags: Sequence[Flag], said: Sequence[str]) -> Finding:
     values = [
         Measured(_STROKE_VOLUME[name], found.stroke_volume(name), _MILLILITRES),
         Measured(_EJECTION_FRACTION[name], found.ejection_fraction(name), _PERCENT),
@@ -286,7 +302,7 @@ def _function(name: str, found: HeartVolumes, flags: Sequence[Flag], chosen: Seq
         kind=_SITES[name],
         numbers=[value for value in values if math.isfinite(value.value)],
         # the ejection fraction has every flag of the stroke volume
-        remarks=[*_flagged(Number(name, "ejection fraction"), flags, found), *chosen, RESEARCH_ONLY],
+        remarks=[*_flagged(Number(name, "ejection fraction"), flags, found), *said, RESEARCH_ONLY],
     )
 
 

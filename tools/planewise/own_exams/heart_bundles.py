@@ -254,6 +254,7 @@ class ExamWork:
         run: function that takes stacks and a folder, and makes the stacks' results in the folder; it can be called again with
             other stacks.
         summary: function that takes a finished exam and returns its row in the table of an archive.
+        note: sentence on the weights that make the results.
     """
 
     command: str
@@ -262,6 +263,7 @@ class ExamWork:
     left_out: Mapping[str, LeftOut]
     run: Callable[[Sequence[Mapping[str, Any]], Path], list[Any]]
     summary: Callable[[Any], Summary]
+    note: str
 
     @property
     def exams(self) -> dict[str, list[Mapping[str, Any]]]:
@@ -410,8 +412,8 @@ def write_page(folder: Path, shown: ShownExam) -> Path:
 
 
 def of_the_run(said: Sequence[str]) -> list[str]:
-    """What the runs report about the shipped weights and about exams that were left out, as sentences."""
-    told = (line for line in said if line.startswith("the weights") or left_out([line]))
+    """What the runs report about exams that were left out, as sentences; `ExamWork.note` names the weights."""
+    told = (line for line in said if left_out([line]))
     return [f"{line[:1].upper()}{line[1:]}." for line in dict.fromkeys(told)]
 
 

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser
 
-from planewise.checksum import sha256
 from planewise.data import find_inputs
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
@@ -25,7 +24,6 @@ from planewise.errors import InputError
 from planewise.exams.source_images import is_dicom
 from planewise.exams.words import listed
 from planewise.geometry import plane_errors
-from planewise.networks import weights_path
 from planewise.nifti_files import write_nifti
 from planewise.own_exams.dicom_results import DicomOut, write_plan
 from planewise.own_exams.heart_bundles import (
@@ -51,6 +49,7 @@ from planewise.own_exams.heart_bundles import (
     write_page,
     written_in,
 )
+from planewise.own_exams.provenance import Provenance, made_by
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.exam_page import ShownExam
 from planewise.reports.page_style import FLAGGED
@@ -163,16 +162,23 @@ def planning(
     if segments is not None:
         asked[SEGMENTS] = {"weights": segments}
     out = DicomOut(dicom, anonymous)
+    weights_of_each = {name: Provenance.of(folder / name, settings["weights"]) for name, settings in asked.items()}
 
     def run(exams: Sequence[Mapping[str, Any]], output: Path) -> list[PlannedExam]:
         first, others = _by_phase(exams, MOST_PHASES if phases == "all" else 1)
         bundle, settings = folder / PLANS, asked[PLANS] | {"device": device}
         joint = asked | {PLANS: asked[PLANS] | {"phase_plans": _phase_plans(others, bundle, settings)}}
         with asked_for(first, path, len(exams) == len(stacks)) as input:
-            return _planned(first, joint, input, output, folder, device, out)
+            return _planned(first, joint, input, output, folder, weights_of_each, device, out)
 
-    settings = {**_settings(asked), "phases": phases, **asdict(out)}
-    return ExamWork("plan", stacks, settings, left_out, run, _summary)
+    settings = {**_settings(asked, weights_of_each), "phases": phases, **asdict(out)}
+    return ExamWork("plan", stacks, settings, left_out, run, _summary, _note(weights_of_each))
+
+
+def _note(provenances: Mapping[str, Provenance]) -> str:
+    """The sentence on the weights, which stands next to all planes."""
+    steps = {PLANS: "planes", SEGMENTS: "masks"}
+    return made_by([(steps[name], each) for name, each in provenances.items()], "the error of these planes on patients")
 
 
 def _by_phase(
@@ -227,12 +233,11 @@ def _phase_plans(
     return plans
 
 
-def _settings(asked: Mapping[str, Mapping[str, Any]]) -> dict[str, object]:
+def _settings(
+    asked: Mapping[str, Mapping[str, Any]], provenances: Mapping[str, Provenance]
+) -> dict[str, Mapping[str, Any]]:
     """The settings of the bundles, with the checksum of the weights in place of their file."""
-    return {
-        name: {**settings, "weights": sha256(Path(weights_path(settings["weights"])))}
-        for name, settings in asked.items()
-    }
+    return {name: {**settings, "weights": provenances[name].sha256} for name, settings in asked.items()}
 
 
 def apart_limits(entry: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -287,12 +292,14 @@ def _planned(
     input: Path,
     output: Path,
     bundles: Path,
+    provenances: Mapping[str, Provenance],
     device: str | None,
     dicom: DicomOut,
 ) -> list[PlannedExam]:
     common = {"input": input, "output_dir": output, "device": device}
     said = [line for name, settings in asked.items() for line in run_inference(bundles / name, common | settings)]
     done: list[PlannedExam] = []
+    note = _note(provenances)
     for item in read_exams(stacks, said):
         stack = load_stack(item)
         plan = json.loads((output / stack.name / "plan.json").read_text())
@@ -322,7 +329,8 @@ def _planned(
                         *([_ONE_PHASE] if from_one_phase(plan) else []),
                         *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in disorder),
                     ]
-                )
+                ),
+                note,
             ],
         )
         folder = output / stack.name
@@ -330,7 +338,7 @@ def _planned(
         if is_dicom(item):
             write_nifti(folder / f"{stack.name}_image.nii.gz", stack.image.numpy(), stack.image.affine)
         remarks = {view: [*_remarks(view, plan, apart[view]), *disorder] for view in plan["views"]}
-        make = partial(write_plan, folder, item, plan, apart, flags, remarks)
+        make = partial(write_plan, folder, item, plan, apart, flags, remarks, provenances[PLANS], note)
         refused = dicom.write(stack.name, folder, item, make)
         # the bundle's remarks on each view are already in the rows, and both bundles may make the same remark about an exam
         heard = dict.fromkeys(line for line in said if line.startswith(f"exam {stack.name}:"))

@@ -15,7 +15,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from planewise.checksum import sha256
 from planewise.data.hearts import heart_problem
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
@@ -33,7 +32,6 @@ from planewise.metrics.implausible_volumes import (
     implausible_volumes,
     numbers_by_flag,
 )
-from planewise.networks import weights_path
 from planewise.nifti_files import write_nifti
 from planewise.own_exams.dicom_results import DicomOut, write_segmentations
 from planewise.own_exams.heart_bundles import (
@@ -56,6 +54,7 @@ from planewise.own_exams.heart_bundles import (
     write_page,
     written_in,
 )
+from planewise.own_exams.provenance import Provenance, made_by
 from planewise.preprocessing.exam_name import volume_name
 from planewise.preprocessing.load_stack import far_apart, missing_slices
 from planewise.reports.exam_page import ShownExam
@@ -166,13 +165,19 @@ def segmenting(
     used = needed_weights(folder / SEGMENTS, weights)
     stacks, left_out = stacks_in(path, "all", keep_names, min_obliquity, straight=True)
     out = DicomOut(dicom, anonymous, all_phases)
+    provenance = Provenance.of(folder / SEGMENTS, used)
 
     def run(exams: Sequence[Mapping[str, Any]], output: Path) -> list[SegmentedExam]:
         with asked_for(exams, path, len(exams) == len(stacks)) as input:
-            return _segmented(exams, input, output, folder / SEGMENTS, used, device, out)
+            return _segmented(exams, input, output, folder / SEGMENTS, used, provenance, device, out)
 
-    settings = {"weights": sha256(Path(weights_path(used)))}
-    return ExamWork("segment", stacks, settings | asdict(out), left_out, run, _summary)
+    settings = {"weights": provenance.sha256}
+    return ExamWork("segment", stacks, settings | asdict(out), left_out, run, _summary, _note(provenance))
+
+
+def _note(provenance: Provenance) -> str:
+    """The sentence on the weights, which stands next to all numbers."""
+    return made_by([("masks", provenance)], "the error of these volumes on patients")
 
 
 def _summary(exam: SegmentedExam) -> Summary:
@@ -221,6 +226,7 @@ def _segmented(
     output: Path,
     bundle: Path,
     used: Path,
+    provenance: Provenance,
     device: str | None,
     dicom: DicomOut,
 ) -> list[SegmentedExam]:
@@ -231,6 +237,7 @@ def _segmented(
     for item in read_exams(stacks, said):
         phases[item.get("exam") or volume_name(item)].append(item)
     done: list[SegmentedExam] = []
+    note = _note(provenance)
     for exam, items in phases.items():
         names = [volume_name(item) for item in items]
         labels, affines = zip(*(read_mask(masks, name) for name in names), strict=True)
@@ -274,15 +281,16 @@ def _segmented(
             flags=reasons,
             curves={name: found.volumes[name] for name in VENTRICLES},
             moments=shorts,
-            notes=chosen,
+            notes=[*chosen, note],
             phases=[
                 (_moment(found, number, shorts), image.numpy(), mask)
                 for number, (image, mask) in enumerate(zip(images, labels, strict=True))
             ],
         )
         page = write_page(output / exam, shown)
-        write_csv(output / exam / "volumes.csv", _columns(found, flags, items, surface))
-        write_json(output / exam / "volumes.json", _content(found, names, flags, surface))
+        write_csv(output / exam / "volumes.csv", _columns(found, flags, items, surface) | {"note": [note] * len(items)})
+        content = _content(found, names, flags, surface)
+        write_json(output / exam / "volumes.json", content | {"made_by": note, "weights": provenance.content()})
         lines = _in_lines(header, rows)
         if surface and indexed:
             lines += [f"  {_INDEXED.format(surface)}:", *(f"  {line}" for line in _in_lines(*indexed))]
@@ -291,7 +299,17 @@ def _segmented(
         for image, name in zip(images, names, strict=True) if is_dicom(items[0]) else ():
             write_nifti(masks / name / f"{name}_image.nii.gz", image.numpy(), image.affine)
         make = partial(
-            write_segmentations, output / exam, items, labels, shorts, found, flags, chosen, dicom.all_phases
+            write_segmentations,
+            output / exam,
+            items,
+            labels,
+            shorts,
+            found,
+            flags,
+            chosen,
+            provenance,
+            note,
+            dicom.all_phases,
         )
         refused = dicom.write(exam, output / exam, items[0], make)
         remarks = [line for line in said if line.startswith(f"exam {exam}:")]

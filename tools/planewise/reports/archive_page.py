@@ -45,7 +45,9 @@ class ListedExam:
     flagged: Sequence[str] = ()
 
 
-def archive_page(command: str, exams: Sequence[ListedExam], left_out: Mapping[str, str], waiting: int) -> str:
+def archive_page(
+    command: str, exams: Sequence[ListedExam], left_out: Mapping[str, str], waiting: int, note: str
+) -> str:
     """The page as HTML that works without a network connection.
 
     Args:
@@ -53,6 +55,7 @@ def archive_page(command: str, exams: Sequence[ListedExam], left_out: Mapping[st
         exams: the finished exams, in the order of the page.
         left_out: maps the name of each exam without results to the reason.
         waiting: number of exams that are not processed yet because the run was stopped.
+        note: sentence on the weights that made the results.
     """
     columns = list(dict.fromkeys(key for exam in exams for key in exam.values))
     heads = "".join(f'<th scope="col">{html.escape(_head(key))}</th>' for key in columns)
@@ -70,6 +73,7 @@ def archive_page(command: str, exams: Sequence[ListedExam], left_out: Mapping[st
     return (
         f"{page_head(_TITLES[command], _STYLE)}\n<body>\n<main>\n<h1>{_TITLES[command]}</h1>\n"
         f'<p class="warning">{RESEARCH_ONLY}</p>\n<p>{counts}.</p>\n<p class="note">{_NOTES[command]}</p>\n'
+        f'<p class="note">{html.escape(note)}</p>\n'
         f"{scrolling(f'<table>{finished}</table>', _TITLES[command])}\n"
         + (f"<h2>Left out</h2>{scrolling(f'<table>{lost}</table>', 'Left out')}\n" if left_out else "")
         + "</main>\n</body>\n</html>\n"

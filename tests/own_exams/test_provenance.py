@@ -1,0 +1,51 @@
+"""Test that results name the weights that made them, without a path."""
+
+import json
+from pathlib import Path
+
+import pytest
+from planewise.checksum import sha256
+from planewise.own_exams.provenance import Provenance, made_by
+
+
+@pytest.fixture
+def bundle(tmp_path) -> Path:
+    """A bundle with weights that ship."""
+    folder = tmp_path / "some_bundle"
+    for name in ("configs", "models"):
+        (folder / name).mkdir(parents=True)
+    (folder / "models" / "model.pt").write_bytes(b"shipped")
+    (folder / "models" / "record.json").write_text(
+        json.dumps({"weights_sha256": sha256(folder / "models" / "model.pt")})
+    )
+    (folder / "configs" / "metadata.json").write_text('{"version": "1.2.3"}')
+    return folder
+
+
+def test_the_weights_that_ship_have_seen_only_phantoms(bundle):
+    shipped = Provenance.of(bundle, bundle)
+    assert shipped.ships and shipped.sha256 == sha256(bundle / "models" / "model.pt")
+    assert made_by([("masks", shipped)], "the error of these volumes") == (
+        f"Masks by some_bundle 1.2.3 (weights that ship, trained on phantoms only, SHA-256 {shipped.sha256[:12]}). "
+        "planewise has not measured the error of these volumes."
+    )
+    assert shipped.content()["trained_on"] == "phantoms"
+
+
+def test_own_weights_are_named_by_their_checksum(bundle, tmp_path):
+    file = tmp_path / "Doe_Jane.pt"
+    file.write_bytes(b"own")
+    own = Provenance.of(bundle, file)
+    said = [made_by([("masks", own)], "an error"), own.short, own.weights, json.dumps(own.content())]
+    assert not own.ships and all(own.sha256[:12] in each for each in said)
+    assert not any("Doe" in each or "phantom" in each for each in said)
+
+
+def test_a_retrained_bundle_has_own_weights(bundle):
+    (bundle / "models" / "model.pt").write_bytes(b"retrained in place")
+    assert not Provenance.of(bundle, bundle).ships
+
+
+def test_a_bundle_without_records_still_has_a_checksum(tmp_path):
+    (tmp_path / "own.pt").write_bytes(b"own")
+    assert Provenance.of(tmp_path / "none", tmp_path / "own.pt").algorithm.startswith("none (own weights, SHA-256 ")

@@ -1,0 +1,90 @@
+"""Say which weights made an exam's results, in the same words in every file and on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from planewise.checksum import sha256
+from planewise.engines.run_record import RELEASED, WEIGHTS_SUM, read_table
+from planewise.errors import InputError
+from planewise.networks import weights_path
+
+#: Digits of the checksum in a sentence: enough to tell weights apart.
+_SHORT = 12
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The weights that made a result.
+
+    Attributes:
+        bundle: name of the bundle.
+        version: the bundle's version; empty if its metadata cannot be read.
+        sha256: checksum of the weights file. The results contain no path, because a path may name a person.
+        ships: whether these are the weights that ship with the bundle; those were trained on phantoms only.
+    """
+
+    bundle: str
+    version: str
+    sha256: str
+    ships: bool
+
+    @classmethod
+    def of(cls, bundle: Path, weights: str | Path) -> Provenance:
+        """Identify the weights of a bundle.
+
+        Args:
+            bundle: the bundle's folder.
+            weights: a checkpoint, or the folder of a run or a bundle.
+        """
+        checksum = sha256(Path(weights_path(weights)))
+        version, released = "", None
+        with suppress(InputError):
+            version = str(read_table(bundle / "configs" / "metadata.json").get("version", ""))
+        with suppress(InputError):
+            released = read_table(bundle / "models" / RELEASED).get(WEIGHTS_SUM)
+        return cls(bundle.name, version, checksum, checksum == released)
+
+    @property
+    def short(self) -> str:
+        """A few words for a DICOM description, which is short."""
+        return "phantom-trained weights" if self.ships else f"own weights {self.sha256[:_SHORT]}"
+
+    @property
+    def weights(self) -> str:
+        """The weights in words, with the whole checksum."""
+        return f"{self._whose}, SHA-256 {self.sha256}"
+
+    @property
+    def _whose(self) -> str:
+        return "weights that ship, trained on phantoms only" if self.ships else "own weights"
+
+    @property
+    def algorithm(self) -> str:
+        """Bundle, version and weights in words."""
+        named = f"{self.bundle} {self.version}".strip()
+        return f"{named} ({self._whose}, SHA-256 {self.sha256[:_SHORT]})"
+
+    def content(self) -> dict[str, object]:
+        """The same for programs."""
+        return {
+            "bundle": self.bundle,
+            "version": self.version,
+            "weights_sha256": self.sha256,
+            "weights_ship": self.ships,
+            "trained_on": "phantoms" if self.ships else None,
+        }
+
+
+def made_by(steps: Sequence[tuple[str, Provenance]], unmeasured: str) -> str:
+    """The note of a result: which weights made it, and what nobody has measured.
+
+    Args:
+        steps: pairs of what was made (``masks``) and the weights that made it.
+        unmeasured: the unknown error, as the object of a sentence.
+    """
+    said = "; ".join(f"{what} by {provenance.algorithm}" for what, provenance in steps)
+    return f"{said[:1].upper()}{said[1:]}. planewise has not measured {unmeasured}."
