@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from planewise.data import find_inputs
 from planewise.errors import InputError
 from planewise.exams.input_stacks import InputStack
+from planewise.preprocessing import LoadStackd
 
 
 def test_a_folder_of_volumes_without_masks(tmp_path):
@@ -107,3 +109,16 @@ def test_volumes_whose_results_would_have_one_name(tmp_path):
     with pytest.raises(InputError, match="2 files share the name a "):
         find_inputs(tmp_path)
     assert len(find_inputs(tmp_path / "a.nii")) == 1
+
+
+def test_the_frames_of_a_nifti_cine_are_phases(tmp_path):
+    frames = np.arange(4 * 4 * 3 * 5, dtype=np.int16).reshape(4, 4, 3, 5)
+    file = tmp_path / "case_4d.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(frames, np.eye(4)), file)
+    for path in (file, tmp_path):
+        found = find_inputs(path, "all")
+        assert [item["phase"] for item in found] == ["phase00", "phase20", "phase40", "phase60", "phase80"]
+        for number, item in enumerate(found):
+            assert np.array_equal(LoadStackd("image")(item)["image"], frames[..., number])
+        (first,) = find_inputs(path, "ed")
+        assert np.array_equal(LoadStackd("image")(first)["image"], frames[..., 0]) and "phase" not in first

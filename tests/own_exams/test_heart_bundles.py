@@ -91,6 +91,19 @@ def test_what_cannot_be_a_short_axis_costs_itself(tmp_path):
     assert "with --min_obliquity 0" in str(refused.value) and "b.nii.gz" not in str(refused.value)
 
 
+def test_the_frames_of_a_cine_are_one_exam(tmp_path):
+    item = volume(tmp_path, "cine_4d.nii.gz", 40)
+    frame = nibabel.load(item["image"])
+    frames = np.zeros((4, 4, 4, 3), np.int16)
+    nibabel.save(nibabel.Nifti1Image(frames, frame.affine), item["image"])
+    for named, exam_name in ((False, exam_of(item)), (True, "cine_4d")):
+        stacks, _ = stacks_in(Path(item["image"]), "all", keep_names=named)
+        assert [stack["exam"] for stack in stacks] == [exam_name] * 3
+        with heart_bundles.asked_for(stacks, Path(item["image"])) as input:
+            handed = heart_bundles.find_inputs(input, "all")
+        assert [(each["time"], each["phase"]) for each in handed] == [(0, "phase00"), (1, "phase33"), (2, "phase67")]
+
+
 def test_a_heart_that_points_elsewhere_is_refused(tmp_path):
     affine = np.eye(4)
     affine[:3, :3] = Rotation.from_euler("xy", [40, -40], degrees=True).as_matrix() * (-2, -2, 8)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from planewise.own_exams.heart_bundles import ExamWork, MadePage
 
 ExamPath = Annotated[
-    Path, typer.Argument(help="Folder of DICOM files (one exam or many), or a NIfTI volume of the short axis.")
+    Path, typer.Argument(help="Folder of DICOM files (one exam or many), or a NIfTI volume or cine of the short axis.")
 ]
 OutputFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results, with one folder per exam.")]
 BundlesFolder = Annotated[

@@ -33,7 +33,7 @@ def segment(
     exam: Annotated[
         Path,
         typer.Argument(
-            help="Folder of DICOM files (one exam or many), a NIfTI volume of the short axis, or a datalist (JSON)."
+            help="Folder of DICOM files (one exam or many), a NIfTI volume or cine of the short axis, or a datalist (JSON)."
         ),
     ],
     output: OutputFolder,

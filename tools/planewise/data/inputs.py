@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import nibabel
 
 from planewise.data.cycle_points import cycle_fraction
 from planewise.data.datalist import is_whole_volume, load_datalist
@@ -16,8 +19,10 @@ from planewise.exams.input_stacks import REPLACED, find_stacks
 from planewise.exams.stack import lost_in_words, usual_count
 from planewise.exams.volumes import find_own_volumes
 from planewise.exams.words import phase_name
+from planewise.nifti_files import is_nifti
 from planewise.preprocessing.exam_name import stem
 from planewise.preprocessing.load_stack import recognition_remarks
+from planewise.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from planewise.exams.input_stacks import InputStack
@@ -47,9 +52,10 @@ def find_inputs(
         left_out: see `planewise.exams.find_stacks`.
 
     Returns:
-        ``{"image": path}`` for a volume; ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files, with
-        `recognition_remarks` if it is not, or may not be, the requested stack, with ``doubts`` if the series of the
-        other views are uncertain, with ``lost`` if slices lack phases, and with ``header`` if headers may be wrong.
+        ``{"image": path}`` for a volume, with ``time`` and ``phase`` for a frame of a cine with four axes;
+        ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files, with `recognition_remarks` if it is not, or
+        may not be, the requested stack, with ``doubts`` if the series of the other views are uncertain, with ``lost`` if
+        slices lack phases, and with ``header`` if headers may be wrong.
 
     Raises:
         InputError: the path does not exist, or contains nothing that can be used.
@@ -176,16 +182,31 @@ def _without_masks(files: list[Path]) -> list[Path]:
     return kept
 
 
+def _frames(path: Path, phases: str) -> list[dict[str, Any]]:
+    """The items of a volume, or of the frames of a cine with four axes. Such a file has no times, so its frames count as one
+    heartbeat, evenly spaced, that begins at end-diastole."""
+    count = 1
+    if is_nifti(path):
+        with suppress(*UNREADABLE):  # `LoadStackd` reports it
+            shape = nibabel.load(path).shape
+            count = shape[3] if len(shape) == 4 else 1
+    if count == 1:
+        return [{"image": str(path)}]
+    if phases != "all":
+        return [{"image": str(path), "time": 0}]
+    return [{"image": str(path), "time": time, "phase": phase_name(time / count)} for time in range(count)]
+
+
 def _from_files(
     path: Path, phases: str, view: str, contrast: str | None, left_out: list[InputStack] | None
 ) -> list[dict[str, Any]]:
     if is_whole_volume(path):
-        return [{"image": str(path)}]
+        return _frames(path, phases)
     if path.is_dir():
         files = sorted(entry for entry in path.iterdir() if is_whole_volume(entry) and not entry.name.startswith("."))
         if files:
             refuse_one_name(files)
-            return [{"image": str(volume)} for volume in _without_masks(files)]
+            return [item for volume in _without_masks(files) for item in _frames(volume, phases)]
     # DICOM comes last, because it requires reading the headers of a whole tree
     stacks = find_stacks(path, view, phases, contrast=contrast, left_out=left_out)
     several = Counter(stack.exam for stack in stacks)

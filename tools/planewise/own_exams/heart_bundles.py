@@ -36,7 +36,7 @@ from planewise.evaluation.why_no_plane import (
 from planewise.exams.cardiac_views import KNEE
 from planewise.exams.input_stacks import InputStack
 from planewise.preprocessing import LoadSliced, LoadStackd
-from planewise.preprocessing.exam_name import exam_of, loaded_name, volume_name
+from planewise.preprocessing.exam_name import exam_of, loaded_name, stem, volume_name
 from planewise.reports.exam_page import ShownExam, exam_page
 from planewise.unreadable import UNREADABLE, refuse_claims
 
@@ -178,7 +178,7 @@ def stacks_in(
     for stack in unrecognised:
         item = {"image": stack.slices, "exam": stack.exam}
         left_out[stack.exam] = LeftOut(stack.flag or "", folder_of([item]))
-    if [Path(str(item["image"])) for item in found] == [path]:
+    if {str(item["image"]) for item in found} == {str(path)}:
         try:
             refuse_claims(path)
         except InputError:
@@ -209,8 +209,13 @@ def stacks_in(
     kept = [item for item in found if exam_of(item) not in refused]
     if not keep_names:
         return [{**item, "exam": exam_of(item)} for item in kept], left_out
-    # the exams that are left out are in the same folder, so the bundle gets the names of the other exams
-    return [{**item, "exam": volume_name(item)} for item in kept] if refused else kept, left_out
+    # the exams that are left out are in the same folder, so the bundle gets the names of the other exams; the frames of a
+    # cine share the name of their file
+    named = [item.get("exam") or stem(Path(item["image"])) for item in kept]
+    given = [bool(refused) or "time" in item for item in kept]
+    return [
+        {**item, "exam": name} if needed else item for item, name, needed in zip(kept, named, given, strict=True)
+    ], left_out
 
 
 def _instead(path: Path, reasons: Iterable[str]) -> str:
