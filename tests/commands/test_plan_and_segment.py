@@ -225,6 +225,7 @@ def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
         "this may not be a heart: its mask contains 4 ml; a heart has 10 to 2500",
         "LV volume of 1 ml is outside the limits for adults, 5 to 640 ml",
         "no RV was found",
+        "the header says that the slices are exactly axial: either it has lost its orientation",
     ):
         assert f"  (!) {reason}" in outcome.output
         assert f"<li>(!) {reason}" in (tmp_path / "out/heart/index.html").read_text()

@@ -75,6 +75,9 @@ def test_what_cannot_be_a_short_axis_costs_itself(tmp_path):
     assert [item["image"] for item in stacks] == [heart["image"]]
     assert set(left_out) == {exam_of(straight), exam_of(leaning)}
     assert [item["image"] for item in stacks_in(tmp_path, straight=True)[0]] == [straight["image"], heart["image"]]
+    for limit, marked in ((None, True), (0, False)):
+        found = {item["image"]: item for item in stacks_in(tmp_path, min_obliquity=limit, straight=True)[0]}
+        assert ("header" in found[straight["image"]]) == marked and "header" not in found[heart["image"]]
     # even a small rotation shows that a file has its orientation
     nearly = volume(tmp_path, "d.nii.gz", 0.5)
     assert exam_of(nearly) in stacks_in(tmp_path, straight=True)[1]

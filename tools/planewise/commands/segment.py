@@ -73,7 +73,9 @@ def segment(
     are marked (!), with the reason: left and right stroke volumes that differ, volumes that no adult has, a ventricle
     that is missing in some slices, a volume curve with jumps, a ventricle that fills before end-systole, few phases, a
     slice on which much of the ejection fraction rests. Numbers computed from marked ones are marked, too. Stacks
-    that cannot be a short axis are refused, as in `planewise plan`. Research software: not for clinical use.
+    that cannot be a short axis are refused, as in `planewise plan`, with one exception: NIfTI files whose slices are
+    exactly axial, coronal or sagittal may have lost their orientation (as in ACDC), so they are segmented, with all
+    numbers marked. --min_obliquity 0 accepts all stacks without this mark. Research software: not for clinical use.
 
     For a DATALIST, the command segments every exam of every section, and writes into OUT:
 

@@ -159,7 +159,8 @@ def stacks_in(
         keep_names: name a person's own volume by its file name, which may contain the person's name; False names it by
             its hash, like a DICOM exam.
         min_obliquity: limit of `why_no_short_axis`, degrees; None uses `SHORT_AXIS_OBLIQUITY`, 0 accepts any stack.
-        straight: whether to accept volumes exactly along the axes, such as files without an orientation (ACDC).
+        straight: whether to accept volumes exactly along the axes, such as files without an orientation (ACDC). They get a
+            remark under ``header``, unless ``min_obliquity`` is 0.
 
     Returns:
         The stacks, and the exams that are left out.
@@ -206,7 +207,7 @@ def stacks_in(
         )
     for exam, why in refused.items():
         left_out[exam] = LeftOut(why, folder_of([item for item in found if exam_of(item) == exam]))
-    kept = [item for item in found if exam_of(item) not in refused]
+    kept = [item | _without_orientation(item, limit) for item in found if exam_of(item) not in refused]
     if not keep_names:
         return [{**item, "exam": exam_of(item)} for item in kept], left_out
     # the exams that are left out are in the same folder, so the bundle gets the names of the other exams; the frames of a
@@ -234,17 +235,42 @@ def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) 
         return ""
     if "not_recognised" in item:
         return str(item["not_recognised"])
-    if isinstance(item["image"], list):  # DICOM files were already recognised by their geometry and names
+    affine = _affine_of(item)
+    if affine is None:
         return ""
-    try:
-        affine = torch.from_numpy(np.asarray(nib.load(item["image"]).affine, dtype=np.float64))
-        obliquity, across = stack_obliquity(affine[None])
-        off_axis = degrees_off_axis(affine[None])
-    except UNREADABLE:
-        return ""  # the bundle reports it
+    obliquity, across = stack_obliquity(affine)
     if straight and obliquity < _NO_ORIENTATION:
         return ""
-    return "; ".join(why_no_short_axis(obliquity, across, min_obliquity, off_axis))
+    return "; ".join(why_no_short_axis(obliquity, across, min_obliquity, degrees_off_axis(affine)))
+
+
+def _without_orientation(item: Mapping[str, Any], min_obliquity: float) -> dict[str, list[str]]:
+    """A remark, under ``header``, on a volume exactly along the body's axes; empty for any other stack, or if a person has
+    said with a limit of 0 that the stack is a short axis."""
+    affine = None if min_obliquity <= 0 else _affine_of(item)
+    if affine is None:
+        return {}
+    obliquity, across = stack_obliquity(affine)
+    if obliquity >= _NO_ORIENTATION:
+        return {}
+    return {
+        "header": [
+            f"the header says that the slices are exactly {across}: either it has lost its orientation (as in ACDC), "
+            "or this is not a short axis, and the masks and volumes are wrong; if you know that it is a short axis, use "
+            "--min_obliquity 0"
+        ]
+    }
+
+
+def _affine_of(item: Mapping[str, Any]) -> torch.Tensor | None:
+    """The affine of a volume, ``(1, 4, 4)``; None if it cannot be read, which the bundle reports, and for DICOM files, which
+    were already recognised by their geometry and names."""
+    if isinstance(item["image"], list):
+        return None
+    try:
+        return torch.from_numpy(np.asarray(nib.load(item["image"]).affine, dtype=np.float64))[None]
+    except UNREADABLE:
+        return None
 
 
 @dataclass(frozen=True)
