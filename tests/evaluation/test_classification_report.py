@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from planewise.evaluation import ClassificationReport
+from planewise.reports.research_only import RESEARCH_ONLY
 
 from .passes import keep_figures, pass_over
 
@@ -63,4 +64,4 @@ def test_weights_of_phantoms_say_so_in_every_row(tmp_path):
     _, rows = report_of(tmp_path / "a", labelled=False, trained_on="phantoms")
     assert all("not for diagnosis" in row["note"] and "were trained on phantoms only" in row["note"] for row in rows)
     _, rows = report_of(tmp_path / "b", labelled=False)
-    assert "note" not in rows[0]
+    assert {row["note"] for row in rows} == {RESEARCH_ONLY}

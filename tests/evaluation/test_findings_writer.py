@@ -7,6 +7,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from planewise.evaluation import FindingsWriter
+from planewise.reports.research_only import RESEARCH_ONLY
 
 from .brightness import bright_or_dark, stack_of
 from .passes import keep_figures, pass_over
@@ -46,22 +47,25 @@ def test_every_stack_has_its_own_numbers(tmp_path, monkeypatch):
     assert all("not for diagnosis" in entry["note"] for entry in found.values())
     rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
     assert [list(row.values()) for row in rows] == [
-        ["aa", "0.75", "0.25", ""],
-        ["bb", "0.125", "1", "perhaps axial"],
-        ["cc", "", "", "no sagittal stack"],
+        ["aa", "0.75", "0.25", "", RESEARCH_ONLY],
+        ["bb", "0.125", "1", "perhaps axial", RESEARCH_ONLY],
+        ["cc", "", "", "no sagittal stack", RESEARCH_ONLY],
     ]
     # the last exam
     captions = [text.get_text() for axes in figures["saliency.png"].axes for text in axes.texts]
     assert captions == ["acl 0.12", "meniscus 1.00"]
 
 
-def test_weights_of_phantoms_say_so_beside_every_result(tmp_path, monkeypatch):
+def test_weights_of_phantoms_say_so_beside_every_result(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
     figures = keep_figures(monkeypatch)
     writer = FindingsWriter(tmp_path, bright_or_dark(), TASKS, trained_on="phantoms")
     pass_over(writer, [[{}]], [[output("aa", [0.9, -0.5, 0.9], [0.75, 0.25])]])
     note = json.loads((tmp_path / "aa/findings.json").read_text())["note"]
     assert "not for diagnosis" in note and "were trained on phantoms only" in note
     assert note in figures["saliency.png"].get_suptitle()
+    (row,) = csv.DictReader((tmp_path / "predictions.csv").open())
+    assert row["note"] == note and f"predictions.csv: {note}" in caplog.messages
 
 
 def test_shares_are_of_the_whole_stacks_saliency(tmp_path, monkeypatch):

@@ -79,6 +79,7 @@ def test_scores_of_the_exams_whose_class_is_known(tmp_path, monkeypatch):
     assert [row["predicted"] for row in rows] == ["DCM", "NOR", "NOR", "DCM", "NOR"]
     assert [float(row["p(NOR)"]) for row in rows] == pytest.approx([0.3, 0.9, 0.8, 0.4, 0.6], abs=1e-5)
     assert [float(row["p(DCM)"]) for row in rows] == pytest.approx([0.7, 0.1, 0.2, 0.6, 0.4], abs=1e-5)
+    assert all(row["note"].startswith("Research software: not for diagnosis") for row in rows)
     assert (tmp_path / "roc.png").is_file() and (tmp_path / "saliency.png").is_file()
 
 

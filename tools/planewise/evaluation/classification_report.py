@@ -14,8 +14,7 @@ from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.report import Report
 from planewise.metrics import classification_scores
 from planewise.reports.classification_figures import roc_figure
-from planewise.reports.research_only import research_note
-from planewise.reports.tables import write_csv
+from planewise.reports.research_only import research_note, write_predictions
 
 
 @dataclass(eq=False, repr=False)
@@ -32,8 +31,8 @@ class ClassificationReport(Report):
         output_dir: folder for the results.
         classes: names of the classes, in order.
         feature_names: names of the features.
-        trained_on: what the weights were trained on, if not on people, such as ``phantoms``; a column ``note`` of
-            predictions.csv then says so in every row.
+        trained_on: what the weights were trained on, if not on people, such as ``phantoms``; the column ``note`` of
+            predictions.csv says so in every row.
     """
 
     classes: Sequence[str]
@@ -62,9 +61,7 @@ class ClassificationReport(Report):
         columns["predicted"] = [self.classes[index] for index in probabilities.argmax(axis=1)]
         columns |= {f"p({name})": probabilities[:, index].tolist() for index, name in enumerate(self.classes)}
         columns |= {name: features[:, index].tolist() for index, name in enumerate(self.feature_names)}
-        if self.trained_on:
-            columns["note"] = [research_note(self.trained_on)] * len(probabilities)
-        write_csv(self.folder / "predictions.csv", columns)
+        write_predictions(self.folder / "predictions.csv", columns, research_note(self.trained_on))
         if len(labels) != len(probabilities):
             return None
         scores = classification_scores(probabilities, labels, self.classes)

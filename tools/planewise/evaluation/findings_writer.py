@@ -42,10 +42,9 @@ class FindingsWriter(PredictionsWriter):
     def __init__(
         self, output_dir: str | Path, network: nn.Module, tasks: Sequence[str], trained_on: str | None = None
     ) -> None:
-        super().__init__(output_dir)
+        super().__init__(output_dir, research_note(trained_on))
         self.network = network
         self.tasks = tuple(tasks)
-        self.note = research_note(trained_on)
 
     def diagnose(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
         remark = item.get("not_recognised", item.get("doubt", ""))

@@ -9,7 +9,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 
 from planewise.evaluation.exam_writer import ExamWriter
-from planewise.reports.tables import write_csv
+from planewise.reports.research_only import RESEARCH_ONLY, write_predictions
 
 
 class PredictionsWriter(ExamWriter):
@@ -18,7 +18,12 @@ class PredictionsWriter(ExamWriter):
 
     Args:
         output_dir: folder for the results.
+        note: sentence in every row of the table.
     """
+
+    def __init__(self, output_dir: str | Path, note: str = RESEARCH_ONLY) -> None:
+        super().__init__(output_dir)
+        self.note = note
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)
@@ -42,4 +47,4 @@ class PredictionsWriter(ExamWriter):
     def _write_table(self, engine: Engine) -> None:
         if self._rows:
             columns = {name: [row[name] for row in self._rows] for name in self._rows[0]}
-            write_csv(self.folder / "predictions.csv", columns)
+            write_predictions(self.folder / "predictions.csv", columns, self.note)

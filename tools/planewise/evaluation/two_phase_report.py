@@ -25,7 +25,7 @@ from planewise.metrics import classification_scores, inside_share
 from planewise.networks.saliency import saliency_maps
 from planewise.reports.classification_figures import roc_figure
 from planewise.reports.findings_figures import Decision, saliency_figure
-from planewise.reports.tables import write_csv
+from planewise.reports.research_only import RESEARCH_ONLY, write_predictions
 
 #: Candidate values of the logistic regression's strength (scikit-learn's C). Cross-validation on the fitted exams chooses
 #: one.
@@ -82,7 +82,7 @@ class TwoPhaseReport(ProbabilitiesReport):
             columns["true"] = [self.classes[label] if label >= 0 else "" for label in labels]
         columns["predicted"] = [self.classes[index] for index in probabilities.argmax(axis=1)]
         columns |= {f"p({name})": probabilities[:, index].tolist() for index, name in enumerate(self.classes)}
-        write_csv(self.folder / "predictions.csv", columns)
+        write_predictions(self.folder / "predictions.csv", columns, RESEARCH_ONLY)
         with only_a_picture("saliency.png"):
             self._draw_saliency(probabilities, labels)
         if not known.any():
