@@ -129,6 +129,7 @@ def test_for_a_knee_it_names_the_command_that_plans_knees(tmp_path, monkeypatch,
     with pytest.raises(InputError, match="exam aa: its series are of a knee") as refused:
         stacks_in(tmp_path)
     assert "run in the folder bundles/pretext_knee_multitask: python -m monai.bundle run" in str(refused.value)
+    assert "no segmentation of knees" in str(refused.value) and "--min_obliquity" not in str(refused.value)
     assert "processed anyway" not in caplog.text  # it is refused
 
 

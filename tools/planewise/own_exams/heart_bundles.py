@@ -201,9 +201,12 @@ def stacks_in(
     if refused and all(exam_of(item) in refused for item in found):
         reasons = "".join(f"\n  exam {exam}: {why}" for exam, why in list(refused.items())[:_NAMED])
         more = f"\n  and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+        # a knee has no short axis, however it is taken
+        knees = all(KNEE in why for why in refused.values())
+        anyway = "" if knees else ", or take the stacks anyway with --min_obliquity 0"
         raise InputError(
-            "no stack here can be the short axis of a heart; name the folder or the file of a short-axis series, "
-            f"or take the stacks anyway with --min_obliquity 0{reasons}{more}{_instead(path, refused.values())}"
+            "no stack here can be the short axis of a heart; name the folder or the file of a short-axis series"
+            f"{anyway}{reasons}{more}{_instead(path, refused.values())}"
         )
     for exam, why in refused.items():
         left_out[exam] = LeftOut(why, folder_of([item for item in found if exam_of(item) == exam]))
@@ -224,7 +227,8 @@ def _instead(path: Path, reasons: Iterable[str]) -> str:
     if not any(KNEE in why for why in reasons):
         return ""
     return (
-        f"\nTo plan the views of a knee, run in the folder bundles/{KNEES}: "
+        "\n`planewise plan` and `planewise segment` are for hearts. planewise has no segmentation of knees; to plan the views "
+        f"of a knee, run in the folder bundles/{KNEES}: "
         f"python -m monai.bundle run --config_file configs/inference.yaml --input {shlex.quote(str(path))} --output_dir OUT"
     )
 
