@@ -216,3 +216,17 @@ def test_a_write_that_is_interrupted_keeps_the_rows(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, start=1)
     assert (tmp_path / "history.csv").read_bytes() == before
+
+
+def test_only_the_score_that_chooses_the_epoch_is_marked_as_best(tmp_path, caplog):
+    evaluator = Engine(lambda engine, batch: None)
+    evaluator.state.key_metric_name, evaluator.state.best_metric_epoch = "val_mean_dice", 2
+    log = HistoryHandler(tmp_path, evaluator=evaluator)
+    log._sums, log._begun = {}, 0.0
+    with caplog.at_level(logging.INFO):
+        for epoch in (2, 3):
+            log._log({"epoch": epoch, "learning_rate": 0.1, "val_mean_dice": 0.8, "val_loss": 0.7}, 3)
+    assert [line.split(": ")[1].rsplit(", ", 1)[0] for line in caplog.messages] == [
+        "val_mean_dice 0.8000 (best), val_loss 0.7000",
+        "val_mean_dice 0.8000, val_loss 0.7000",
+    ]

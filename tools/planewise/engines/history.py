@@ -126,10 +126,18 @@ class HistoryHandler:
         # otherwise a loss with a single term would be logged twice
         same = {term for term in self._sums if term != "train_loss" and row[term] == row["train_loss"]}
         left_out = {"epoch", "learning_rate", *same}
-        scores = ", ".join(f"{name} {_shown(name, row)}" for name in row if name not in left_out)
-        best = getattr(getattr(self.evaluator, "state", None), "best_metric_epoch", None) == row["epoch"]
+        state = getattr(self.evaluator, "state", None)
+        # only this score decides: with it, a loss may be worse than before
+        best = (
+            getattr(state, "key_metric_name", None)
+            if getattr(state, "best_metric_epoch", None) == row["epoch"]
+            else None
+        )
+        scores = ", ".join(
+            f"{name} {_shown(name, row)}{' (best)' if name == best else ''}" for name in row if name not in left_out
+        )
         took = time.monotonic() - self._begun
-        logger.info("epoch %d of %d: %s%s, %.1f s", row["epoch"], epochs, scores, " (best)" if best else "", took)
+        logger.info("epoch %d of %d: %s, %.1f s", row["epoch"], epochs, scores, took)
 
     def _write_anew(self, row: dict[str, Any]) -> None:
         """Rewrite the whole table with new columns."""
