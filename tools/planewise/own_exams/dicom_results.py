@@ -272,7 +272,7 @@ def _volumes(
     for number, name in enumerate(STRUCTURES.values(), start=1):
         ml = found.volumes[name][phase]
         numbers = [Measured(_VOLUMES.get((name, moment), _VOLUME), ml, _MILLILITRES)]
-        if name == "myocardium":
+        if name == "myocardium" and phase == found.end_diastole:  # a report has one mass
             numbers.append(Measured(_MASS, found.masses[phase], _GRAMS))
         findings.append(
             Finding(
