@@ -334,7 +334,7 @@ def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, m
     heart = tmp_path / "heart.nii.gz"
     outcome = run("plan", heart, "-o", tmp_path / "out", "--weights", heart, "--keep-names", "--min_obliquity", 0)
     assert outcome.exit_code == 0, outcome.output
-    within = "90 % error bounds 5.6 deg and 1.7 mm (9 phantom exams)"
+    within = "90 % error bounds 5.6 deg and 1.7 mm (measured on 9 phantom exams)"
     within += "; from one phase: the bounds do not include the heart's motion; slices 1 and 3 disagree"
     assert "Exam heart, 3 slices\n" in outcome.output
     assert f"  2ch: plane, agreement 0.90; {within}\n" in outcome.output

@@ -17,6 +17,7 @@ from planewise.own_exams.plan_exams import (
     _explained,
     _row,
     _summary,
+    _with_remarks,
     reasons_alike,
 )
 from planewise.phantoms import UNLABELLED
@@ -32,7 +33,7 @@ def test_a_plane_from_one_phase_says_so_next_to_its_bounds():
     view = {"verdict": "plane", "reasons": [], "within_deg": 9.1, "within_mm": 1.8, "agreement": 0.8}
     view |= {"slices_that_disagree": [], "slices_without_a_line": []}
     plan = {"views": {"4ch": view}, "bounds_measured_on": "60 phantom exams"}
-    bounds = "90 % error bounds 9.1 deg and 1.8 mm (60 phantom exams)"
+    bounds = "90 % error bounds 9.1 deg and 1.8 mm (measured on 60 phantom exams)"
     assert _row("4ch", plan, None)[-1] == f"{bounds}; from one phase: the bounds do not include the heart's motion"
     assert _row("4ch", {**plan, "phases": 5}, None)[-1] == bounds
 
@@ -44,7 +45,7 @@ def test_a_page_explains_phases_only_where_it_names_one():
         "3.0 deg",
         "1.0 mm",
         "0.89",
-        "90 % error bounds 8.8 deg and 1.9 mm (120 exams of five phases)",
+        "90 % error bounds 8.8 deg and 1.9 mm (measured on 120 exams of five phases)",
     ]
     assert not any("phase20 is" in words for words in _explained([row]))
     row[-1] += "; phase40 disagrees"
@@ -113,6 +114,23 @@ def test_an_exams_table_marks_the_numbers_that_its_archive_flags(apart):
     assert len(marked) == len(re.findall(r"[\d.]+ (?:deg|mm)", flags[0].split(", more")[0]) if flags else [])
     # beyond the bounds of 5 degrees and 2 mm, but not flagged
     assert ("plan and operator together may err by" in row[-1]) == (apart[0] > 5 and not flags)
+
+
+def test_what_is_no_flag_is_a_remark_of_the_table_and_of_the_plan():
+    view = {"agreement": 0.8, "phases_that_disagree": ["phase20", "phase40"], "slices_without_a_line": [2]}
+    exam = planned({"2ch": (4.0, 2.39), "4ch": None}, **{"2ch": view, "4ch": {}})
+    exam = dataclasses.replace(exam, plan={**exam.plan, "locations": [0.0, 0.5, 0.4, 1.0]})
+    beyond = (
+        "farther from the acquired plane than the bounds, but plan and operator together may err by 13.5 deg and 5.4 mm"
+    )
+    said = ["slice 2 has no line", "phase20 and phase40 disagree", beyond]
+    summary = _summary(exam)
+    assert not summary.flags and list(summary.remarks[:3]) == [f"2ch: {each}" for each in said]
+    assert "out of order between slices 2 and 3" in summary.remarks[3]
+    plan = _with_remarks(exam.plan, exam.apart, ["misnamed"], ["out of order"])
+    assert plan["views"]["2ch"]["remarks"] == said and plan["views"]["4ch"]["acquired_angle_deg"] is None
+    assert (plan["views"]["2ch"]["acquired_angle_deg"], plan["views"]["2ch"]["acquired_offset_mm"]) == (4.0, 2.39)
+    assert (plan["flags"], plan["remarks"]) == (["misnamed"], ["out of order"])
 
 
 def test_series_whose_plane_does_not_fit_their_name_are_flagged():

@@ -27,6 +27,7 @@ from planewise.own_exams.segment_exams import (
     _phase_flags,
     _rows,
     _shown_reasons,
+    _smaller_rv,
     _summary,
     _which_phases,
     segment_exams,
@@ -185,7 +186,7 @@ def test_the_table_of_phases(segmented):
         wanted |= at_end_systole if phase == 1 else {}
         indexed = {key: value for key, value in wanted.items() if key[-1] != "t" and key != "myocardium_ml"}
         wanted |= {f"{key}_per_m2": value / surface for key, value in indexed.items()} | {"body_surface_m2": surface}
-        texts = {key: row.pop(key) for key in ("phase", "moment", "flags", "mask")}
+        texts = {key: row.pop(key) for key in ("phase", "moment", "flags", "mask", "note")}
         assert {key: float(value) for key, value in row.items() if value} == pytest.approx(wanted, rel=1e-5)
         assert texts["moment"] == {1: "end-systole (LV smallest)", 2: "end-diastole (LV largest)"}.get(phase, "")
         assert (texts["phase"], texts["mask"]) == (f"phase{25 * phase:02d}", made.phases[phase])
@@ -414,6 +415,25 @@ def test_a_person_who_names_the_phases_has_chosen_end_systole():
     items = [{"exam": "a", "image": "a.nii.gz", "phase": phase} for phase in ("ED", "ES")]
     assert _phase_flags(items, FOUND) == []
     assert _phase_flags([{**item, "phase": "phase00"} for item in items], FOUND) != []
+
+
+def test_a_flag_lists_only_the_numbers_of_its_own_phase():
+    """The same text concerns end-diastole (phase b) and a phase that no other number uses."""
+    flags = [Flag(("LV",), "volume", 1, "odd"), Flag(("LV",), "volume", 2, "odd")]
+    first, second = _content(FOUND, ["a", "b", "c"], flags, None)["flags"]
+    assert first["numbers"] == {"LV": ["volume", "stroke volume", "ejection fraction"]}
+    assert second["numbers"] == {"LV": ["volume"]}
+
+
+def test_the_table_and_the_content_say_where_the_rv_is_smallest():
+    names = ["phase00", "phase33", "phase67"]
+    found = replace(FOUND, volumes={**FOUND.volumes, "RV": [60.0, 120.0, 49.6]})
+    items = [{"image": "heart.nii.gz", "exam": "aa", "phase": name} for name in names]
+    moments = _columns(found, [], items, None)["moment"]
+    assert moments == ["end-systole (LV smallest)", "end-diastole (LV largest)", "RV smallest"]
+    assert _content(found, names, [], None)["rv_smallest"] == "phase67"
+    assert _smaller_rv(found, names) == ["The RV is smallest in phase67, with 50 ml."]
+    assert _smaller_rv(FOUND, names) == [] and _columns(FOUND, [], items, None)["moment"][2] == ""
 
 
 def test_the_page_says_which_phases_it_shows_and_where_the_rv_is_smallest():

@@ -36,10 +36,19 @@ def test_columns_of_a_csv(tmp_path):
 def test_markups_are_the_planes_in_slicers_frame():
     normal = np.array([0.48, -0.6, 0.64])
     views = {
-        "2ch": {"origin": [10.0, -20.0, 30.0], "normal": normal.tolist()},
+        "2ch": {
+            "origin": [10.0, -20.0, 30.0],
+            "normal": normal.tolist(),
+            "within_deg": 6.12,
+            "within_mm": 2.0,
+            "slices_that_disagree": [3],
+            "slices_without_a_line": [],
+        },
         "4ch": {"origin": None, "normal": None},
     }
-    (plane,) = slicer_markups({"views": views})["markups"]
+    (plane,) = slicer_markups({"views": views, "bounds_measured_on": "9 exams"})["markups"]
+    said = "90 % error bounds 6.1 deg and 2.0 mm (measured on 9 exams); slice 3 disagrees"
+    assert plane["controlPoints"][0]["description"] == said
     assert plane["coordinateSystem"] == "LPS" and "research only" in plane["name"]
     assert plane["controlPoints"][0]["position"] == [-10.0, 20.0, 30.0]
     frame = np.array(plane["baseToNode"]).reshape(4, 4)
@@ -50,7 +59,7 @@ def test_markups_are_the_planes_in_slicers_frame():
 def test_what_a_person_should_know_of_a_plane():
     view = {"within_deg": 6.12, "within_mm": 2.0, "slices_that_disagree": [3, 7, 9], "slices_without_a_line": [10]}
     assert plane_in_words(view, "120 phantom exams") == [
-        "90 % error bounds 6.1 deg and 2.0 mm (120 phantom exams)",
+        "90 % error bounds 6.1 deg and 2.0 mm (measured on 120 phantom exams)",
         "slices 3, 7 and 9 disagree",
         "slice 10 has no line",
     ]

@@ -154,7 +154,7 @@ def _earlier(record: Path, made_from: str, page: Path) -> Summary | None:
     """The summary of a finished exam; None if the exam is unfinished or must be repeated."""
     try:
         known = read_json(record)
-        types = {"values": dict, "words": str, "flags": list, "flagged": list}
+        types = {"values": dict, "words": str, "flags": list, "flagged": list, "remarks": list}
         if known["made_from"] != made_from or not page.is_file():
             return None
         if not all(isinstance(known[key], kind) for key, kind in types.items()):
@@ -166,6 +166,7 @@ def _earlier(record: Path, made_from: str, page: Path) -> Summary | None:
             float(known["severity"]),
             bool(known["not_a_heart"]),
             tuple(known["flagged"]),
+            tuple(known["remarks"]),
         )
     except (InputError, KeyError, TypeError, ValueError):
         return None
@@ -186,6 +187,8 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
         values = [row.values.get(key) for row in rows]
         columns[key] = ["" if value is None else value for value in values] + [""] * len(done.left_out)
     columns["flags"] = ["; ".join(row.flags) for row in rows] + [""] * len(done.left_out)
+    remarks = ["; ".join(summary.remarks) for summary in done.finished.values()]
+    columns["remarks"] = remarks + [""] * len(done.left_out)
     columns["left_out"] = [""] * len(rows) + list(done.left_out.values())
     columns["note"] = [work.note] * len(rows) + [""] * len(done.left_out)
     columns["page"] = [row.page for row in rows] + [""] * len(done.left_out)

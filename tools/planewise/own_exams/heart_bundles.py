@@ -227,8 +227,8 @@ def _instead(path: Path, reasons: Iterable[str]) -> str:
     if not any(KNEE in why for why in reasons):
         return ""
     return (
-        "\n`planewise plan` and `planewise segment` are for hearts. planewise has no segmentation of knees; to plan the views "
-        f"of a knee, run in the folder bundles/{KNEES}: "
+        "\n`planewise plan` and `planewise segment` are for hearts. planewise has no segmentation of knees; to plan the "
+        f"views of a knee, run in the folder bundles/{KNEES}: "
         f"python -m monai.bundle run --config_file configs/inference.yaml --input {shlex.quote(str(path))} --output_dir OUT"
     )
 
@@ -344,6 +344,7 @@ class Summary:
         severity: larger is worse.
         not_a_heart: True if the results cannot belong to a heart, which is worse than any severity.
         flagged: keys of the values that the flags concern.
+        remarks: further sentences without a full stop, for the table only.
     """
 
     values: Mapping[str, object]
@@ -352,6 +353,7 @@ class Summary:
     severity: float
     not_a_heart: bool = False
     flagged: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
 
 @contextmanager

@@ -53,7 +53,8 @@ from planewise.own_exams.provenance import Provenance, made_by
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.exam_page import ShownExam
 from planewise.reports.page_style import FLAGGED
-from planewise.reports.planned_views import from_one_phase, plane_in_words
+from planewise.reports.planned_views import bounds_in_words, disagreements_in_words, from_one_phase
+from planewise.reports.tables import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -283,7 +284,11 @@ def _summary(exam: PlannedExam) -> Summary:
             flags += _too_far(view, entry, exam.apart[view])
             columns = {"deg": f"{view}_angle_deg", "mm": f"{view}_offset_mm"}
             flagged += [columns[unit] for unit in _beyond(limits, exam.apart[view])]
-    return Summary(values, ", ".join(words), flags, severity, flagged=flagged)
+    remarks = [
+        *(f"{view}: {said}" for view, entry in exam.plan["views"].items() for said in _doubts(entry, exam.apart[view])),
+        *_disorder(exam.plan.get("locations", ())),
+    ]
+    return Summary(values, ", ".join(words), flags, severity, flagged=flagged, remarks=remarks)
 
 
 def _planned(
@@ -309,6 +314,11 @@ def _planned(
         far = {view: _too_far(view, entry, apart[view]) for view, entry in plan["views"].items()}
         flags = [*remarks_on_files(item), *chain(*far.values())]
         disorder = _disorder(plan.get("locations", ()))
+        plan = _with_remarks(plan, apart, flags, disorder) | {
+            "made_by": note,
+            "weights": [each.content() for each in provenances.values()],
+        }
+        write_json(output / stack.name / "plan.json", plan)
         alike, own = reasons_alike(plan["views"])
         lines = [_line([view, _verdict(own[view]), *cells]) for view, _, *cells in rows]
         shown = ShownExam(
@@ -437,7 +447,30 @@ def _row(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) 
 def _remarks(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:
     """What the page, the terminal and the DICOM report say about a view's plane."""
     entry = plan["views"][view]
-    return [*plane_in_words(entry, plan["bounds_measured_on"], from_one_phase(plan)), *_usual(entry, apart)]
+    return [
+        *bounds_in_words(entry, plan["bounds_measured_on"], from_one_phase(plan)),
+        *_doubts(entry, apart),
+    ]
+
+
+def _doubts(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:
+    """The remarks on a view's plane that are not its error bounds."""
+    return [*disagreements_in_words(entry), *_usual(entry, apart)]
+
+
+def _with_remarks(
+    plan: Mapping[str, Any],
+    apart: Mapping[str, tuple[float, float] | None],
+    flags: Sequence[str],
+    disorder: Sequence[str],
+) -> dict[str, Any]:
+    """A plan with what the page says about it: distances from the acquired views, remarks and flags."""
+    views = {}
+    for view, entry in plan["views"].items():
+        angle, offset = apart[view] or (None, None)
+        compared = {"acquired_angle_deg": angle, "acquired_offset_mm": offset}
+        views[view] = {**entry, **compared, "remarks": _doubts(entry, apart[view])}
+    return {**plan, "views": views, "flags": list(flags), "remarks": list(disorder)}
 
 
 def _disorder(locations: Sequence[float]) -> list[str]:

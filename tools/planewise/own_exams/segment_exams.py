@@ -67,6 +67,7 @@ VENTRICLES = ("LV", "RV")
 ALL = tuple(STRUCTURES.values())
 #: The two phases of the table of phases, and how they were chosen.
 _MOMENTS = ("end-diastole (LV largest)", "end-systole (LV smallest)")
+_RV_SMALLEST = "RV smallest"
 #: Title of the indexed values, which depend on the height and weight typed at the scanner.
 _INDEXED = "per m2 of body surface ({:.2f} m2, Mosteller, from the height and weight typed at the scanner)"
 
@@ -209,7 +210,8 @@ def _summary(exam: SegmentedExam) -> Summary:
     every = [number for phase in range(len(exam.phases)) for number in _numbers(found, phase)]
     flags = flags_with_numbers(every, exam.flags, found)
     # an exam whose mask has a problem ranks first: if the mask is empty, few values can be flagged
-    return Summary(values, ", ".join(words), flags, float(len(exam.flags)), bool(exam.problem), flagged)
+    remarks = [said.removesuffix(".") for said in _smaller_rv(found, _short_names(exam.name, exam.phases))]
+    return Summary(values, ", ".join(words), flags, float(len(exam.flags)), bool(exam.problem), flagged, remarks)
 
 
 def _numbers(found: HeartVolumes, phase: int) -> list[Number]:
@@ -266,7 +268,7 @@ def _segmented(
         surface = None if size is None else body_surface(*size)
         indexed = _indexed(found, flags, surface)
         count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
-        shorts = [name.removeprefix(f"{exam}_") if name != exam else "segmentation" for name in names]
+        shorts = _short_names(exam, names)
         chosen = _which_phases(found, shorts)
         images = [load_stack(item).image for item in items]
         shown = ShownExam(
@@ -313,6 +315,7 @@ def _segmented(
         )
         refused = dicom.write(exam, output / exam, items[0], make)
         remarks = [line for line in said if line.startswith(f"exam {exam}:")]
+        lines += [f"  {sentence}" for sentence in _smaller_rv(found, shorts)]
         doubts = [f"  {FLAGGED} {reason}" for reason in reasons]
         run = [] if done else of_the_run(said)
         shown_lines = [*run, f"Exam {exam}, {count}", *lines, *doubts, *remarks, *refused]
@@ -321,6 +324,11 @@ def _segmented(
         written = [file for folder in (output / exam, *(file.parent for file in files)) for file in written_in(folder)]
         done.append(SegmentedExam(exam, page, shown_lines, item, written, names, found, flags, files, problem, surface))
     return done
+
+
+def _short_names(exam: str, names: Sequence[str]) -> list[str]:
+    """The names of the phases' files without the exam's name."""
+    return [name.removeprefix(f"{exam}_") if name != exam else "segmentation" for name in names]
 
 
 def _moment(found: HeartVolumes, number: int, names: Sequence[str]) -> str:
@@ -339,11 +347,15 @@ def _which_phases(found: HeartVolumes, names: Sequence[str]) -> list[str]:
         "LV is largest and smallest. Both ventricles are measured in these phases, so that their stroke volumes belong to "
         "the same part of the heartbeat. The mass is that at end-diastole."
     ]
+    return [" ".join([*sentences, *_smaller_rv(found, names)])]
+
+
+def _smaller_rv(found: HeartVolumes, names: Sequence[str]) -> list[str]:
+    """A sentence if the RV is smallest in another phase than the LV, so that its ejection fraction could be larger."""
     smallest = int(np.argmin(found.volumes["RV"]))
-    if smallest != found.end_systole:
-        volume = text(found.volumes["RV"][smallest], 0, " ml")
-        sentences.append(f"The RV is smallest in {names[smallest]}, with {volume}.")
-    return [" ".join(sentences)]
+    if smallest == found.end_systole or len(names) == 1:
+        return []
+    return [f"The RV is smallest in {names[smallest]}, with {text(found.volumes['RV'][smallest], 0, ' ml')}."]
 
 
 def _in_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -375,6 +387,8 @@ def _columns(
     count = len(items)
     moments = [""] * count
     if count > 1:
+        # last of all, the phases that the other columns refer to
+        moments[int(np.argmin(found.volumes["RV"]))] = _RV_SMALLEST
         moments[found.end_diastole], moments[found.end_systole] = _MOMENTS
 
     def at_end_systole(value: float) -> list[object]:
@@ -410,7 +424,6 @@ def _content(
 ) -> dict[str, object]:
     several = len(names) > 1
     every = [number for phase in range(len(names)) for number in _numbers(found, phase)]
-    concerned = numbers_by_flag(every, flags, found)
     return {
         "note": RESEARCH_ONLY,
         "phases": list(names),
@@ -418,6 +431,7 @@ def _content(
         "end_diastole": names[found.end_diastole],
         "end_systole": names[found.end_systole] if several else None,
         "moments_chosen_by": "largest and smallest LV" if several else None,
+        "rv_smallest": names[int(np.argmin(found.volumes["RV"]))] if several else None,
         "stroke_volume_ml": {name: found.stroke_volume(name) if several else None for name in VENTRICLES},
         "ejection_fraction_percent": {name: found.ejection_fraction(name) if several else None for name in VENTRICLES},
         "myocardial_mass_g": found.mass,
@@ -427,7 +441,8 @@ def _content(
             {
                 **asdict(flag),
                 "phase": None if flag.phase is None else names[flag.phase],
-                "numbers": concerned.get(flag.text, {}),
+                # flags of other phases may have the same text
+                "numbers": numbers_by_flag(every, [flag], found).get(flag.text, {}),
             }
             for flag in flags
         ],

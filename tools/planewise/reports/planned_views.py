@@ -40,16 +40,29 @@ def plane_in_words(view: Mapping[str, Any], measured_on: str | None, one_phase: 
     Returns:
         Parts of a sentence; empty if there is no plane.
     """
+    return [*bounds_in_words(view, measured_on, one_phase), *disagreements_in_words(view)]
+
+
+def bounds_in_words(view: Mapping[str, Any], measured_on: str | None, one_phase: bool = False) -> list[str]:
+    """The part of `plane_in_words` on error bounds; for arguments see there."""
     words = []
     if view["within_deg"] is not None and view["within_mm"] is not None:
-        words.append(f"90 % error bounds {view['within_deg']:.1f} deg and {view['within_mm']:.1f} mm ({measured_on})")
+        words.append(
+            f"90 % error bounds {view['within_deg']:.1f} deg and {view['within_mm']:.1f} mm (measured on {measured_on})"
+        )
         if one_phase:
             words.append("from one phase: the bounds do not include the heart's motion")
+    return words
+
+
+def disagreements_in_words(view: Mapping[str, Any]) -> list[str]:
+    """The part of `plane_in_words` on the slices and phases that disagree with a plane."""
+    words = []
     for key, one, several in (
         ("slices_that_disagree", "disagrees", "disagree"),
         ("slices_without_a_line", "has no line", "have no line"),
     ):
-        numbers = [str(number) for number in view[key] or ()]
+        numbers = [str(number) for number in view.get(key) or ()]
         if numbers:
             which = listed(numbers)
             words.append(f"slice {which} {one}" if len(numbers) == 1 else f"slices {which} {several}")
@@ -99,7 +112,8 @@ def planned_views_figure(
 
 
 def slicer_markups(plan: Mapping[str, Any], size: float = 200.0) -> dict[str, Any]:
-    """The trusted planes as 3D Slicer markups (a ``.mrk.json`` file), squares of ``size`` mm, in Slicer's LPS."""
+    """The trusted planes as 3D Slicer markups (a ``.mrk.json`` file), squares of ``size`` mm, in Slicer's LPS. The
+    description of a plane's point has its error bounds and remarks."""
     markups = []
     for channel, (name, view) in enumerate(plan["views"].items()):
         if view["origin"] is None:
@@ -124,7 +138,15 @@ def slicer_markups(plan: Mapping[str, Any], size: float = 200.0) -> dict[str, An
                 "planeBounds": [-size / 2, size / 2, -size / 2, size / 2],
                 "objectToBase": np.eye(4).ravel().tolist(),
                 "baseToNode": base.ravel().tolist(),
-                "controlPoints": [{"id": "1", "label": name, "position": origin.tolist(), "positionStatus": "defined"}],
+                "controlPoints": [
+                    {
+                        "id": "1",
+                        "label": name,
+                        "description": "; ".join(plane_in_words(view, plan["bounds_measured_on"])),
+                        "position": origin.tolist(),
+                        "positionStatus": "defined",
+                    }
+                ],
                 "display": {"color": colour, "selectedColor": colour},
             }
         )
