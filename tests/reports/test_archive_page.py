@@ -2,7 +2,10 @@
 
 import re
 
+import pytest
 from planewise.reports.archive_page import ListedExam, archive_page
+
+from tests.reports.test_exam_page import BROWSER, in_a_frame
 
 
 def test_rows_in_the_given_order_with_their_units():
@@ -24,7 +27,7 @@ def test_rows_in_the_given_order_with_their_units():
     assert 'href="b/index.html">b</a>' in rows[0][0] and re.findall(r'<tr class="(\w+)"', page) == ["flagged", "fine"]
     assert "2 exams, 1 flagged, 0 left out" in page
     assert "Left out" not in page and "Research software" in page
-    assert page.count('<div class="wide" role="region" tabindex="0"') == 1, "the table scrolls, not the page"
+    assert page.count('<div class="wide listed" role="region" tabindex="0"') == 1, "the table scrolls, not the page"
     assert '<meta name="viewport"' in page and "http" not in page, "it needs no network"
 
 
@@ -37,3 +40,21 @@ def test_texts_are_no_markup():
 def test_what_is_left_out_or_waits_is_counted():
     page = archive_page("plan", [], {"c": "no stack", "d": "no stack"}, 3, "")
     assert "0 exams, 0 flagged, 2 left out; 3 not processed yet: start the command again" in page
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on the PATH")
+@pytest.mark.parametrize("command", ["plan", "segment"])
+def test_a_phone_shows_every_number(command, tmp_path):
+    """Each row is a list with the columns' names; nothing is out of sight, and the long flags come last."""
+    values = {f"{view}_{name}": 12.5 for view in ("2ch", "4ch") for name in ("angle_deg", "offset_mm", "bound_deg")}
+    exams = [
+        ListedExam("b123456789", "b/index.html", values, ["a long sentence on what is wrong " * 6], ["2ch_angle_deg"])
+    ]
+    measure = "const wide = inside.querySelector('.wide'); found.hidden = wide.scrollWidth - wide.clientWidth; "
+    measure += "const cells = [...inside.querySelectorAll('.wide td')]; "
+    measure += "const top = (cell) => cell.getBoundingClientRect().top; "
+    measure += "found.last = cells.sort((a, b) => top(a) - top(b)).at(-1).dataset.column; "
+    measure += "found.heads = getComputedStyle(inside.querySelector('.wide tr')).display;"
+    found = in_a_frame(archive_page(command, exams, {}, 0, "by some weights"), 375, measure, tmp_path)
+    assert found["hidden"] == "0" and found["last"] == "flags", found
+    assert found["heads"] == "none", "each number has its name next to it"

@@ -13,6 +13,10 @@ from planewise.reports.research_only import RESEARCH_ONLY
 _STYLE = """\
 tr.flagged td:first-child { border-left: 4px solid #c77700; } tr.fine td:first-child { border-left: 4px solid transparent; }
 td.flagged { color: var(--flag); white-space: nowrap; }
+/* a phone shows the numbers before the flags, which are long */
+@media (max-width: 700px) {
+  .listed tr:not(:has(th)) { display: flex; flex-direction: column; } .listed td.text { order: 1; }
+}
 """
 _TITLES = {"plan": "Planned exams", "segment": "Segmented exams"}
 _NOTES = {
@@ -74,7 +78,7 @@ def archive_page(
         f"{page_head(_TITLES[command], _STYLE)}\n<body>\n<main>\n<h1>{_TITLES[command]}</h1>\n"
         f'<p class="warning">{RESEARCH_ONLY}</p>\n<p>{counts}.</p>\n<p class="note">{_NOTES[command]}</p>\n'
         f'<p class="note">{html.escape(note)}</p>\n'
-        f"{scrolling(f'<table>{finished}</table>', _TITLES[command])}\n"
+        f"{scrolling(f'<table>{finished}</table>', _TITLES[command], ' listed')}\n"
         + (f"<h2>Left out</h2>{scrolling(f'<table>{lost}</table>', 'Left out')}\n" if left_out else "")
         + "</main>\n</body>\n</html>\n"
     )
@@ -87,17 +91,19 @@ def _head(column: str) -> str:
 
 
 def _row(exam: ListedExam, columns: Sequence[str]) -> str:
-    cells = "".join(
-        f'<td class="flagged">{html.escape(_cell(exam.values.get(key)))} {FLAGGED}</td>'
-        if key in exam.flagged
-        else f"<td>{html.escape(_cell(exam.values.get(key)))}</td>"
-        for key in columns
-    )
     link = f'<a href="{html.escape(exam.page)}">{html.escape(exam.name)}</a>'
     flags = "<br>".join(html.escape(flag) for flag in exam.flags) or "-"
-    return (
-        f'<tr class="{"flagged" if exam.flags else "fine"}"><td>{link}</td><td class="text">{flags}</td>{cells}</tr>\n'
-    )
+    cells = [_td("exam", link), _td("flags", flags, "text")]
+    for key in columns:
+        shown, flagged = html.escape(_cell(exam.values.get(key))), key in exam.flagged
+        cells.append(_td(_head(key), f"{shown} {FLAGGED}" if flagged else shown, "flagged" if flagged else ""))
+    return f'<tr class="{"flagged" if exam.flags else "fine"}">{"".join(cells)}</tr>\n'
+
+
+def _td(column: str, content: str, kind: str = "") -> str:
+    """A cell; a phone shows the cells one below another, each with its column's name."""
+    named = f' class="{kind}"' if kind else ""
+    return f'<td{named} data-column="{html.escape(column)}">{content}</td>'
 
 
 def _cell(value: object) -> str:

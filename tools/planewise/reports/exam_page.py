@@ -50,11 +50,6 @@ _STYLE = """
 #exam { height: min(80vh, 47vw, 680px); min-height: 460px; } #scroll { margin-left: 59%; display: flex; gap: 1em; }
 #curve { height: 260px; max-width: 640px; }
 @media (max-width: 700px) { #exam { height: 235vw; } #scroll { margin-left: 0; flex-wrap: wrap; }
-  /* in a table with remarks, each row becomes a list of its cells, because the last column would be out of sight */
-  .listed :is(table, caption, tbody, tr, td) { display: block; } .listed tr:has(th) { display: none; }
-  .listed tr { padding: .4em 0; border-top: 1px solid var(--lines); } .listed tr + tr td { border: 0; }
-  .listed td { text-align: left; padding: 0 .2em; min-width: 0; white-space: normal; }
-  .listed td::before { content: attr(data-column) ": "; color: var(--dim); } .listed td:first-child { font-weight: 600; }
   /* a table of numbers fits a phone's width */
   body { padding: .8em .5em; } table:not(:has(.text)) :is(th, td) { padding: .25em .2em; font-size: .75em; }
   table:not(:has(.text)) td.flagged { white-space: normal; } }

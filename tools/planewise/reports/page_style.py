@@ -30,6 +30,7 @@ def scrolling(table: str, name: str, more: str = "") -> str:
     Args:
         table: the table as HTML.
         name: the box's name for screen readers, as text.
-        more: further classes of the box, after a space.
+        more: further classes of the box, after a space. With ``listed``, a phone shows each row as a list of its cells, each
+            after the name in its ``data-column``.
     """
     return f'<div class="wide{more}" role="region" tabindex="0" aria-label="{html.escape(name)}">{table}</div>'
