@@ -127,7 +127,8 @@ def test_what_is_no_flag_is_a_remark_of_the_table_and_of_the_plan():
     summary = _summary(exam)
     assert not summary.flags and list(summary.remarks[:3]) == [f"2ch: {each}" for each in said]
     assert "out of order between slices 2 and 3" in summary.remarks[3]
-    plan = _with_remarks(exam.plan, exam.apart, ["misnamed"], ["out of order"])
+    apart = {**exam.apart, "2ch": (4.0, 2.3949)}
+    plan = _with_remarks(exam.plan, apart, ["misnamed"], ["out of order"])
     assert plan["views"]["2ch"]["remarks"] == said and plan["views"]["4ch"]["acquired_angle_deg"] is None
     assert (plan["views"]["2ch"]["acquired_angle_deg"], plan["views"]["2ch"]["acquired_offset_mm"]) == (4.0, 2.39)
     assert (plan["flags"], plan["remarks"]) == (["misnamed"], ["out of order"])

@@ -186,7 +186,7 @@ def test_the_table_of_phases(segmented):
         wanted |= at_end_systole if phase == 1 else {}
         indexed = {key: value for key, value in wanted.items() if key[-1] != "t" and key != "myocardium_ml"}
         wanted |= {f"{key}_per_m2": value / surface for key, value in indexed.items()} | {"body_surface_m2": surface}
-        texts = {key: row.pop(key) for key in ("phase", "moment", "flags", "mask", "note")}
+        texts = {key: row.pop(key) for key in ("phase", "moment", "flags", "mask", "note", "flagged")}
         assert {key: float(value) for key, value in row.items() if value} == pytest.approx(wanted, rel=1e-5)
         assert texts["moment"] == {1: "end-systole (LV smallest)", 2: "end-diastole (LV largest)"}.get(phase, "")
         assert (texts["phase"], texts["mask"]) == (f"phase{25 * phase:02d}", made.phases[phase])
@@ -423,6 +423,18 @@ def test_a_flag_lists_only_the_numbers_of_its_own_phase():
     first, second = _content(FOUND, ["a", "b", "c"], flags, None)["flags"]
     assert first["numbers"] == {"LV": ["volume", "stroke volume", "ejection fraction"]}
     assert second["numbers"] == {"LV": ["volume"]}
+
+
+def test_the_table_names_the_columns_with_flags():
+    flags = [Flag(("LV",), "volume", 0, "odd"), Flag(("RV", "myocardium"), "volume", 2, "odd")]
+    items = [{"image": "heart.nii.gz", "exam": "aa"}] * 3
+    columns = _columns(FOUND, flags, items, 2.0)
+    assert columns["flagged"] == [
+        "LV_ml; LV_stroke_volume_ml; LV_ejection_fraction_percent",
+        "",
+        "RV_ml; myocardium_ml; myocardium_g",
+    ]
+    assert {name for each in columns["flagged"] for name in each.split("; ") if name} <= set(columns)
 
 
 def test_the_table_and_the_content_say_where_the_rv_is_smallest():

@@ -186,6 +186,8 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
     for key in names:
         values = [row.values.get(key) for row in rows]
         columns[key] = ["" if value is None else value for value in values] + [""] * len(done.left_out)
+    # the numbers stay numbers: their marks have a column of their own
+    columns["flagged"] = ["; ".join(row.flagged) for row in rows] + [""] * len(done.left_out)
     columns["flags"] = ["; ".join(row.flags) for row in rows] + [""] * len(done.left_out)
     remarks = ["; ".join(summary.remarks) for summary in done.finished.values()]
     columns["remarks"] = remarks + [""] * len(done.left_out)

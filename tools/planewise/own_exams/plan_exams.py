@@ -467,7 +467,7 @@ def _with_remarks(
     """A plan with what the page says about it: distances from the acquired views, remarks and flags."""
     views = {}
     for view, entry in plan["views"].items():
-        angle, offset = apart[view] or (None, None)
+        angle, offset = (round(value, 2) for value in apart[view]) if apart[view] else (None, None)
         compared = {"acquired_angle_deg": angle, "acquired_offset_mm": offset}
         views[view] = {**entry, **compared, "remarks": _doubts(entry, apart[view])}
     return {**plan, "views": views, "flags": list(flags), "remarks": list(disorder)}

@@ -414,9 +414,25 @@ def _columns(
             if surface
             else {}
         ),
+        "flagged": ["; ".join(_flagged_columns(found, flags, phase)) for phase in range(count)],
         "flags": ["; ".join(flags_with_numbers(_numbers(found, phase), flags, found)) for phase in range(count)],
         "mask": [volume_name(item) for item in items],
     }
+
+
+def _flagged_columns(found: HeartVolumes, flags: Sequence[Flag], phase: int) -> list[str]:
+    """The columns of a phase's row whose numbers have a flag. Values per m2 have the flags of their columns."""
+    units = {
+        "volume": "ml",
+        "mass": "g",
+        "stroke volume": "stroke_volume_ml",
+        "ejection fraction": "ejection_fraction_percent",
+    }
+    return [
+        f"{number.structure}_{units[number.quantity]}"
+        for number in _numbers(found, phase)
+        if flags_of(number, flags, found)
+    ]
 
 
 def _content(
