@@ -19,6 +19,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
+from pydicom.uid import ImplicitVRLittleEndian
 
 from planewise.exams.dicom_frames import frames_of, rescale_of
 from planewise.exams.dicom_values import value_of
@@ -29,10 +30,12 @@ from planewise.exams.refusals import (
     EMPTY,
     NOT_A_FILE,
     NOT_DICOM,
+    OTHER_SYNTAX,
     REPEATED,
     TRUNCATED,
     Refused,
     refuse_by_name,
+    refuse_element,
     refuse_inflated,
     refuse_many_frames,
     refuse_truncated,
@@ -168,12 +171,19 @@ def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDa
 
     Raises:
         Refused: an element of the acquisition, geometry or pixels occurs twice; pydicom would take the last, ITK the first.
+            Or ITK cannot read an element (`refuse_element`), or the elements' transfer syntax is not that of the file.
     """
     ended_at: list[int] = []
     seen: set[int] = set()
+    file.seek(0)
+    source = None if _DEFLATED in file.read(_FIRST) else file  # pydicom inflates the elements into a buffer of its own
+    stated = False
 
     def at_the_end(tag: int, vr: str | None, length: int) -> bool:
+        nonlocal stated
+        stated = stated or vr is not None
         if tag not in ends:
+            refuse_element(tag, vr, length, source)
             if tag in seen:
                 raise Refused(REPEATED)
             # only these groups are checked, because pydicom may pass the first element of a file twice
@@ -185,5 +195,7 @@ def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDa
 
     file.seek(0)
     dataset = read_partial(file, at_the_end, force=force, specific_tags=list(_WANTED))
+    if stated and dataset.file_meta.get("TransferSyntaxUID") == ImplicitVRLittleEndian:
+        raise Refused(OTHER_SYNTAX)
     header = {_WANTED[tag]: value_of(dataset, tag) for tag in sorted(dataset.keys()) if tag in _WANTED}
     return header, dataset.file_meta, ended_at[-1] if ended_at else None

@@ -7,9 +7,10 @@ import os
 import re
 import zlib
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import pydicom
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from planewise.exams.dicom_values import number_of, values_of
 
@@ -25,6 +26,11 @@ OTHER_IMAGE = (
 TRUNCATED = "truncated: the file ends before its image does"
 DAMAGED = "damaged: the header cannot be read"
 REPEATED = "damaged: the header contains an element twice (such as Rows or PixelSpacing), and readers disagree on it"
+WRONG_VR = "damaged: an element of the header has a value representation (VR) with which ITK cannot read it"
+BAD_SEQUENCE = "damaged: a sequence in the header does not consist of items, so ITK cannot read the file"
+WRONG_LENGTH = "damaged: the length of the pixel data is not that of the image"
+TRAILING = "damaged: bytes after the image that are not DICOM elements, so ITK cannot read the file"
+OTHER_SYNTAX = "damaged: the elements are not written in the file's transfer syntax, so ITK cannot read them"
 NO_IMAGE = "DICOM without an image (report, presentation state, raw data, ...)"
 DIRECTORY = "a DICOMDIR under another name: a list of files, not an image"
 NOT_A_FILE = "not an ordinary file (pipe, socket or device)"
@@ -76,7 +82,23 @@ _IMAGES = {
 }
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _CAPTURES = "1.2.840.10008.5.1.4.1.1.7"
-_ITEM, _PIXEL_DATA = b"\xfe\xff\x00\xe0", b"\xe0\x7f\x10\x00"
+_ITEM, _ITEM_BIG_ENDIAN, _PIXEL_DATA = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00", b"\xe0\x7f\x10\x00"
+#: Value representations whose length takes four bytes, and all others.
+_LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
+_SHORT = {
+    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS", b"ST",
+    b"TM", b"UI", b"UL", b"US",
+}  # fmt: skip
+_UNDEFINED = 0xFFFFFFFF
+#: Elements that ITK reads; it fails if their value representation is not that of DICOM's dictionary.
+_READ_BY_ITK = {
+    tag_for_keyword(keyword): {dictionary_VR(keyword), "UN"}
+    for keyword in (
+        "SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel", "PlanarConfiguration",
+        "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+        "RescaleIntercept", "RescaleSlope",
+    )
+}  # fmt: skip
 _PROJECTIONS = {"PROJECTION IMAGE", "MIP", "MINIP", "MPR", "CSA MPR", "CSAPARALLEL"}
 _NOT_DICOM_SUFFIXES = {
     ".txt", ".csv", ".tsv", ".json", ".xml", ".html", ".htm", ".pdf", ".md", ".yml", ".yaml", ".cfg", ".ini", ".log", ".py",
@@ -198,6 +220,36 @@ def _uid_name(value: str) -> str:
     return "a UID that DICOM does not define" if name == value else name
 
 
+def refuse_element(tag: int, vr: str | None, length: int, file: BinaryIO | None) -> None:
+    """Raises `Refused` for an element with which ITK cannot read the file: one that ITK needs, if its value
+    representation is not DICOM's, and a sequence that does not consist of items.
+
+    Args:
+        tag: its tag.
+        vr: its value representation; None if the file does not state it.
+        length: length of its value, bytes.
+        file: open file, positioned at the value; None if the file is deflated.
+    """
+    if vr is None:
+        return
+    if vr not in _READ_BY_ITK.get(tag, (vr,)) or not (vr.encode() in _SHORT or vr.encode() in _LONG):
+        raise Refused(WRONG_VR)
+    if vr != "SQ" or file is None or length == _UNDEFINED:
+        return
+    start = file.tell()
+    end = start + length
+    while (place := file.tell()) < end:
+        item = file.read(8)
+        order = "little" if item[:4] == _ITEM else "big"
+        size = int.from_bytes(item[4:], order)
+        if item[:4] not in (_ITEM, _ITEM_BIG_ENDIAN) or (size != _UNDEFINED and place + 8 + size > end):
+            raise Refused(BAD_SEQUENCE)
+        if size == _UNDEFINED:
+            break
+        file.seek(size, os.SEEK_CUR)
+    file.seek(start)
+
+
 def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> None:
     """Raises `Refused` unless the rest of the file contains the pixels that its header promises, and no more.
 
@@ -231,8 +283,39 @@ def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> No
     wanted = math.ceil(int(header["Rows"]) * int(header["Columns"]) * frames * bits / 8)
     if size - start < wanted:
         raise Refused(TRUNCATED)
-    if wanted + 1 < length < 0xFFFFFFFF:  # the stored length is rounded up to an even number
+    if wanted + 1 < length < _UNDEFINED:
         raise Refused(SMALL_MATRIX)
+    if length not in (wanted, wanted + wanted % 2):  # the stored length is rounded up to an even number
+        raise Refused(WRONG_LENGTH)
+    file.seek(start + length)
+    _refuse_trailing(file, size, explicit, "big" if big_endian else "little")
+
+
+def _refuse_trailing(file: BinaryIO, size: int, explicit: bool, order: Literal["little", "big"]) -> None:
+    """Raises `Refused` if what follows the pixels is neither complete elements nor padding with zeros, or if it contains the
+    pixels again, because pydicom would take the last of them, ITK the first.
+
+    Args:
+        file: open file, positioned after the pixels.
+        size: size of the whole file, bytes.
+        explicit: whether elements state their value representation.
+        order: order of bytes.
+    """
+    while size - file.tell() >= 4:  # ITK ignores up to three bytes
+        element = file.read(8)
+        if element[:4] in (_PIXEL_DATA, b"\x7f\xe0\x00\x10"):
+            raise Refused(REPEATED)
+        if element == bytes(8):
+            continue
+        vr, length = element[4:6], element[4:] if not explicit else element[6:]
+        if explicit and vr in _LONG:
+            length = file.read(4)
+        count = int.from_bytes(length, order)
+        if count == _UNDEFINED:
+            return
+        if len(element) < 8 or (explicit and vr not in _LONG | _SHORT) or count > size - file.tell():
+            raise Refused(TRAILING)
+        file.seek(count, os.SEEK_CUR)
 
 
 def refuse_many_frames(header: dict, file: BinaryIO, size: int) -> None:
