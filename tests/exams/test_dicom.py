@@ -90,6 +90,123 @@ def test_an_element_that_occurs_twice_is_refused(tmp_path, keyword, value):
     assert reason(path) == refusals.REPEATED
 
 
+@pytest.mark.parametrize("vr", [b"IS", b"LO", b"FD"])
+@pytest.mark.parametrize("keyword", ["PixelSpacing", "ImagePositionPatient", "SpacingBetweenSlices"])
+def test_an_element_of_the_image_with_another_vr_is_refused(tmp_path, keyword, vr):
+    """ITK fails for it; pydicom converts some of the values."""
+    path = write_image(tmp_path / "a.dcm", **PLACE, SpacingBetweenSlices=10)
+    tag = pydicom.datadict.tag_for_keyword(keyword)
+    start = (tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little")
+    replace_once(path, start + b"DS", start + vr)
+    assert reason(path) == refusals.WRONG_VR
+
+
+def test_an_unknown_vr_is_refused(tmp_path):
+    path = write_image(tmp_path / "a.dcm", **PLACE, PatientComments="x")
+    replace_once(path, b"\x10\x00\x00\x40LT", b"\x10\x00\x00\x40XX")
+    assert reason(path) == refusals.WRONG_VR
+
+
+@pytest.mark.parametrize("content", [b"junk", b"junk" * 3, b"\xfe\xff\x00\xe0\xf4\x01\x00\x00"])
+def test_a_sequence_without_items_is_refused(tmp_path, content):
+    path = write_image(tmp_path / "a.dcm", **PLACE, ReferencedStudySequence=Sequence([Dataset()]))
+    start = b"\x08\x00\x10\x11SQ\x00\x00"
+    own = b"\xfe\xff\x00\xe0" + bytes(4)
+    replace_once(path, start + b"\x08\0\0\0" + own, start + len(content).to_bytes(4, "little") + content)
+    assert reason(path) == refusals.BAD_SEQUENCE
+
+
+def test_sequences_of_items_are_read(tmp_path):
+    items = [Dataset(), Dataset()]
+    items[0].ReferencedSOPInstanceUID = "1.2.3"
+    assert (
+        len(dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, ReferencedStudySequence=Sequence(items)))) == 1
+    )
+
+
+@pytest.mark.parametrize("difference", [-960, -2, -1, 1, 0xFFFFFFFF - 960])
+def test_pixels_with_another_length_than_the_image_are_refused(tmp_path, difference):
+    path = write_image(tmp_path / "a.dcm", **PLACE)
+    start = b"\xe0\x7f\x10\x00OW\x00\x00"
+    replace_once(path, start + (960).to_bytes(4, "little"), start + (960 + difference).to_bytes(4, "little"))
+    assert reason(path) == refusals.WRONG_LENGTH
+
+
+@pytest.mark.parametrize("rest", [b"\0" * 7, b"junk", b" " * 64, b"\xff" * 64, b"\xfc\xff\xfc\xffOB\0\0\x10\0\0\0\0"])
+def test_bytes_after_the_image_are_refused_unless_they_are_elements(tmp_path, rest):
+    path = write_image(tmp_path / "a.dcm", **PLACE)
+    content = path.read_bytes()
+    path.write_bytes(content + rest)
+    assert reason(path) == refusals.TRAILING
+    # up to three bytes, zeros and complete elements do no harm
+    for harmless in (b"\r\n", bytes(512), b"\xfc\xff\xfc\xffOB\0\0\x02\0\0\0\0\0"):
+        path.write_bytes(content + harmless)
+        assert len(dicom.read_header(path)) == 1
+        assert LoadImage(reader="ITKReader", image_only=True)(path).shape[:2] == (24, 20)
+
+
+def test_pixels_that_occur_twice_are_refused(tmp_path):
+    path = write_image(tmp_path / "a.dcm", **PLACE)
+    content = path.read_bytes()
+    path.write_bytes(content + content[content.index(b"\xe0\x7f\x10\x00OW") :])
+    assert reason(path) == refusals.REPEATED
+
+
+def test_elements_in_another_syntax_than_the_file_names_are_refused(tmp_path):
+    path = write_image(tmp_path / "a.dcm", **PLACE)
+    explicit, content = b"UI\x14\x001.2.840.10008.1.2.1\0", path.read_bytes()
+    # UIDs may be padded with zeros
+    replace_once(path, explicit, b"UI\x14\x001.2.840.10008.1.2\0\0\0")
+    assert reason(path) == refusals.OTHER_SYNTAX
+    path.write_bytes(content.replace(explicit, b"UI\x14\x00" + bytes(20)))
+    assert reason(path) == refusals.OTHER_SYNTAX
+
+
+def test_a_file_without_preamble_must_not_begin_with_its_own_header(tmp_path):
+    path = write_image(tmp_path / "a.dcm", **PLACE)
+    path.write_bytes(path.read_bytes()[132:])
+    assert reason(path) == refusals.NO_PREAMBLE
+
+
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "PhotometricInterpretation", "SpacingBetweenSlices"])
+def test_a_text_of_zero_bytes_is_refused(tmp_path, keyword):
+    """ITK inverts an image whose PhotometricInterpretation is a zero byte, and takes no geometry without an SOP class."""
+    path = write_image(tmp_path / "a.dcm", **PLACE, SpacingBetweenSlices=10)
+    dataset = pydicom.dcmread(path)
+    dataset[keyword]._value = "\0\0"
+    dataset.save_as(path)
+    assert reason(path) == refusals.NULL_VALUE
+
+
+@pytest.mark.parametrize("number", [b"1_0 ", b"1_0.5 ", "\uff11 ".encode()])
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept", "SliceThickness"])
+def test_numbers_that_only_python_reads_are_refused(tmp_path, keyword, number):
+    path = write_image(
+        tmp_path / "a.dcm", **PLACE, **{"RescaleSlope": 1, "RescaleIntercept": 0} | {keyword: "7" * len(number)}
+    )
+    replace_once(path, b"7" * len(number), number)
+    assert reason(path).startswith(refusals.DAMAGED)
+
+
+@pytest.mark.parametrize("digits", [3, 8])
+def test_rounded_direction_cosines_are_taken_as_itk_takes_them(tmp_path, digits):
+    """With three decimals, the corner of this image would be 0.3 mm apart, and loading would refuse the file."""
+    path = write_image(tmp_path / "a.dcm", **PLACE, size=(200, 200), spacing=2.0)
+    dataset = pydicom.dcmread(path)
+    dataset.ImageOrientationPatient = [f"{value:.{digits}f}" for value in dataset.ImageOrientationPatient]
+    dataset.save_as(path)
+    (frame,) = dicom.read_header(path)
+    corner = [199, 199, 0, 1]
+    theirs = np.asarray(LoadImage(reader="ITKReader", image_only=True)(path).affine)
+    np.testing.assert_allclose(np.array(frame.affine) @ corner, theirs @ corner, atol=1e-3)
+
+
+def replace_once(path, old: bytes, new: bytes) -> None:
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+
+
 def test_headers_without_preamble_are_read(tmp_path):
     path = write_image(tmp_path / "old", **PLACE, keep_preamble=False)
     assert path.read_bytes()[128:132] != b"DICM"
@@ -194,6 +311,10 @@ def test_truncated_compressed_file(tmp_path):
         ({"SamplesPerPixel": 3}, refusals.COLOUR),
         ({"PhotometricInterpretation": "RGB"}, refusals.COLOUR),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, refusals.COLOUR),
+        ({"PhotometricInterpretation": "MONOCHROME"}, refusals.OTHER_GREY),
+        ({"PhotometricInterpretation": "monochrome1"}, refusals.OTHER_GREY),
+        ({"SpacingBetweenSlices": ["", ""]}, refusals.NO_GAP),
+        ({"SOPClassUID": EnhancedMRImageStorage}, refusals.NO_FRAME_POSITIONS),
         ({"RescaleSlope": 0, "RescaleIntercept": 0}, refusals.BAD_SCALE),
         ({"RescaleSlope": "1e300"}, refusals.BAD_SCALE),
         ({"RescaleSlope": 1, "RescaleIntercept": [1, 2]}, refusals.BAD_SCALE),

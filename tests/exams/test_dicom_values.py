@@ -16,7 +16,7 @@ from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
 
 TEXTS = ["A", "A ", " A", "A\0", "", " ", "A\\B", "A \\ B\\", "\\A", "M\\\\N"]
-NUMBERS = ["1", " 12", "1.5 ", "-3e2", "+4", "", "1\\2\\3", "1 \\ 2.25", "1\\\\3", "007", "1_000", "one", "1.0"]
+NUMBERS = ["1", " 12", "1.5 ", "-3e2", "+4", "", "1\\2\\3", "1 \\ 2.25", "1\\\\3", "007", "one", "1.0"]
 
 
 def element(keyword: str, value: bytes, implicit: bool, little: bool) -> bytes:

@@ -28,8 +28,10 @@ from planewise.exams.refusals import (
     DAMAGED,
     DEFLATED,
     EMPTY,
+    NO_PREAMBLE,
     NOT_A_FILE,
     NOT_DICOM,
+    NULL_VALUE,
     OTHER_SYNTAX,
     REPEATED,
     TRUNCATED,
@@ -63,6 +65,10 @@ _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
 #: Tags of the headers that all frames share, and of the headers of each frame.
 _FRAMES = {0x52009229, 0x52009230}
 _PIXELS_OR_FRAMES = _PIXELS | _FRAMES
+#: Texts that ITK reads: zeros are an empty text for pydicom, but not for ITK.
+_NEVER_NULL = {
+    tag_for_keyword(keyword) for keyword in ("SOPClassUID", "PhotometricInterpretation", "SpacingBetweenSlices")
+}
 #: First tag of the groups that describe the acquisition, the geometry and the pixels.
 _ACQUISITION = 0x00180000
 #: Number of bytes at a file's start that identify its form; they contain the transfer syntax.
@@ -111,6 +117,8 @@ def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) ->
             # number below 256
             if not has_preamble and (start[:2] not in (b"\x02\x00", b"\x08\x00") or start[3:4] != b"\x00"):
                 raise Refused(NOT_DICOM)
+            if start[:2] == b"\x02\x00" and not has_preamble:
+                raise Refused(NO_PREAMBLE)
             if _DEFLATED in start:
                 refuse_inflated(start + file.read())
             header, meta, ended_at = _read(file, _PIXELS_OR_FRAMES, not has_preamble)
@@ -195,7 +203,12 @@ def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDa
 
     file.seek(0)
     dataset = read_partial(file, at_the_end, force=force, specific_tags=list(_WANTED))
-    if stated and dataset.file_meta.get("TransferSyntaxUID") == ImplicitVRLittleEndian:
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if (dataset.file_meta and not syntax) or (stated and syntax == ImplicitVRLittleEndian):
         raise Refused(OTHER_SYNTAX)
+    for tag in _NEVER_NULL & dataset.keys():
+        raw = dataset.get_item(tag).value
+        if isinstance(raw, bytes) and b"\0" in raw and not raw.strip(b"\0 "):
+            raise Refused(NULL_VALUE)
     header = {_WANTED[tag]: value_of(dataset, tag) for tag in sorted(dataset.keys()) if tag in _WANTED}
     return header, dataset.file_meta, ended_at[-1] if ended_at else None

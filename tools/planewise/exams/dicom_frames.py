@@ -19,6 +19,7 @@ from planewise.exams.refusals import (
     NO_GAP,
     NO_POSITION,
     NO_THICKNESS,
+    SINGLE_FRAME,
     Refused,
 )
 from planewise.exams.words import natural_order
@@ -30,6 +31,9 @@ SMALLEST_SPACING, LARGEST_SPACING, THICKEST, FARTHEST = 0.02, 50.0, 1000.0, 10_0
 #: Smallest and largest side of an image (mm), and largest ratio of a pixel's sides. A microscopy coil has a field of 10 mm,
 #: a whole body 2 m; rectangular pixels have a ratio of 4 at most.
 SMALLEST_SIDE, LARGEST_SIDE, LARGEST_RATIO = 5.0, 2500.0, 8.0
+#: Direction cosines are made orthonormal if they deviate by more: ITK does so with all, and headers with three decimals move
+#: the corner of an image by tenths of a millimetre.
+ROUNDED = 1e-5
 #: ScanOptions that mean fat suppression: FS is DICOM's own term; manufacturers write the others.
 _FAT_OPTIONS = {"FS", "SFS", "FATSAT", "FAT_SAT", "FSS", "WE", "SPIR", "SPAIR", "STIR", "CHESS"}
 #: Enhanced files use one word where classic files use ScanningSequence.
@@ -55,9 +59,10 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         if header.get("Modality") == "CT" and len({rescale_of(group, shared) for group in per_frame}) > 1:
             raise Refused(FRAMES_RESCALED)
         return [_whole(common | _enhanced_frame(group, shared, index)) for index, group in enumerate(per_frame)]
-    if int(header.get("NumberOfFrames") or 1) > 1:
+    # ITK takes no geometry from the header of a single frame if the SOP class is that of multi-frame files
+    if int(header.get("NumberOfFrames") or 1) > 1 or str(header.get("SOPClassUID") or "") not in SINGLE_FRAME:
         raise Refused(NO_FRAME_POSITIONS)
-    between = values_of(header.get("SpacingBetweenSlices"))[:1]
+    between = values_of(header.get("SpacingBetweenSlices"))
     if between not in ([], [""]) and not number_of(between[0]):
         raise Refused(NO_GAP)
     frame = {
@@ -207,7 +212,8 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
     numbers = [float(value) for value in (*orientation, *position, *spacing)]
     row, column, origin, (between_rows, between_columns) = numbers[:3], numbers[3:6], numbers[6:9], numbers[9:]
     # 1e-3: headers round direction cosines to about five digits
-    rotation = abs(_dot(row, row) - 1) < 1e-3 and abs(_dot(column, column) - 1) < 1e-3 and abs(_dot(row, column)) < 1e-3
+    deviation = max(abs(_dot(row, row) - 1), abs(_dot(column, column) - 1), abs(_dot(row, column)))
+    rotation = deviation < 1e-3
     if not all(map(math.isfinite, numbers)) or not rotation or between_rows <= 0 or between_columns <= 0:
         raise Refused(BAD_GEOMETRY)
     thick = number_of(thickness)
@@ -222,11 +228,10 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
         or max(map(abs, origin)) > FARTHEST
     ):
         raise Refused(IMPOSSIBLE_GEOMETRY)
-    normal = [
-        row[1] * column[2] - row[2] * column[1],
-        row[2] * column[0] - row[0] * column[2],
-        row[0] * column[1] - row[1] * column[0],
-    ]
+    normal = _cross(row, column)
+    if deviation > ROUNDED:
+        column, normal = _unit(column), _unit(normal)
+        row = _cross(column, normal)
     # PixelSpacing names the distance between rows first
     affine = [
         [row[axis] * between_columns, column[axis] * between_rows, normal[axis] * depth, origin[axis]]
@@ -238,6 +243,15 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
 
 def _dot(a: list[float], b: list[float]) -> float:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _cross(a: list[float], b: list[float]) -> list[float]:
+    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+
+
+def _unit(a: list[float]) -> list[float]:
+    length = math.sqrt(_dot(a, a))
+    return [value / length for value in a]
 
 
 def _acquired(header: dict) -> str:

@@ -17,9 +17,15 @@ _TEXTS_BY_PART = {"SH", "LO"}
 
 def value_of(dataset: Dataset, tag: int) -> Any:
     """An element's value as a plain Python value. pydicom's conversion costs more than reading the element, so only
-    unusual values go through it."""
+    unusual values go through it.
+
+    Raises:
+        ValueError: a number is written as Python reads it and ITK does not: 1_000, or with digits that are not ASCII.
+    """
     element: DataElement | RawDataElement = dataset.get_item(tag)
     raw = element.value
+    if isinstance(raw, bytes) and (b"_" in raw or not raw.isascii()) and dictionary_VR(tag) in ("DS", "IS"):
+        raise ValueError(f"{dictionary_VR(tag)} with characters that DICOM does not allow")
     if not isinstance(element, RawDataElement) or not raw or not raw.isascii() or b"\x1b" in raw:
         return dataset[tag].value
     kind = element.VR or dictionary_VR(tag)

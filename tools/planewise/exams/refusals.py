@@ -31,6 +31,8 @@ BAD_SEQUENCE = "damaged: a sequence in the header does not consist of items, so 
 WRONG_LENGTH = "damaged: the length of the pixel data is not that of the image"
 TRAILING = "damaged: bytes after the image that are not DICOM elements, so ITK cannot read the file"
 OTHER_SYNTAX = "damaged: the elements are not written in the file's transfer syntax, so ITK cannot read them"
+NO_PREAMBLE = "damaged: the file lacks the 132 bytes with which DICOM files begin, so ITK cannot read it"
+NULL_VALUE = "damaged: a text in the header consists of zero bytes, and readers disagree on it"
 NO_IMAGE = "DICOM without an image (report, presentation state, raw data, ...)"
 DIRECTORY = "a DICOMDIR under another name: a list of files, not an image"
 NOT_A_FILE = "not an ordinary file (pipe, socket or device)"
@@ -53,6 +55,7 @@ SMALL_MATRIX = "more pixel data than the header's rows and columns describe: its
 BAD_BITS = "contradictory bits of the pixels: the high bit must be the bits stored minus one"
 NO_BITS = "no bits allocated per pixel, or no samples per pixel: ITK cannot read the image"
 NO_GAP = "distance between slices (SpacingBetweenSlices) that is zero or not a number: ITK cannot read the image"
+OTHER_GREY = "PhotometricInterpretation that DICOM does not define: readers disagree on whether to invert the image"
 NO_FRAME_POSITIONS = "multi-frame file without a position for each frame"
 FRAMES_RESCALED = "CT whose frames have different rescale slopes or intercepts: ITK applies the first to all"
 INVERTED = "CT with inverted grey values (MONOCHROME1): ITK does not read them as Hounsfield units"
@@ -80,6 +83,8 @@ _IMAGES = {
     "MR": {f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("4", "4.1", "4.4")},
     "CT": {f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2", "2.1", "2.2")},
 }
+#: SOP classes of single-frame files among them.
+SINGLE_FRAME = {"1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.2", ""}
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _CAPTURES = "1.2.840.10008.5.1.4.1.1.7"
 _ITEM, _ITEM_BIG_ENDIAN, _PIXEL_DATA = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00", b"\xe0\x7f\x10\x00"
@@ -167,6 +172,11 @@ def refuse_what_is_no_slice(
     photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2").upper()
     if int(header.get("SamplesPerPixel") or 1) > 1 or not photometric.startswith("MONOCHROME"):
         raise Refused(COLOUR)
+    if (
+        photometric not in ("MONOCHROME1", "MONOCHROME2")
+        or str(header.get("PhotometricInterpretation")) == "monochrome1"
+    ):
+        raise Refused(OTHER_GREY)
     if modality == "CT" and photometric == "MONOCHROME1":
         raise Refused(INVERTED)
     refuse_scale(header, modality == "CT" and "PerFrameFunctionalGroupsSequence" not in header)
