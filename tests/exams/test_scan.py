@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pydicom
 import pytest
 from planewise.errors import InputError
 from planewise.exams import refusals, scan
@@ -35,6 +36,21 @@ def test_files_that_are_called_dicom_but_are_none_are_broken(tmp_path):
     assert {reason: sorted(os.path.basename(path) for path in paths) for reason, paths in found.items()} == {
         refusals.NOT_DICOM: ["a.dcm", "b.IMA"], refusals.EMPTY: ["c.dcm"],
     }  # fmt: skip
+
+
+def test_images_whose_header_is_damaged_or_wrong_are_broken(tmp_path):
+    """A segmentation must not lose such a slice without a word."""
+    paths = write_cine(tmp_path / "sax_1", [0, 0, 0], [0.1, 0.2, 1], phases=4)
+    wrong = [{"SliceThickness": "1_0"}, {"PixelSpacing": [0, 0]}, {"HighBit": 3}]
+    for path, tags in zip(paths, wrong, strict=False):
+        dataset = pydicom.dcmread(path)
+        with pydicom.config.disable_value_validation():
+            for keyword, value in tags.items():
+                setattr(dataset, keyword, value)
+            dataset.save_as(path)
+    found = scan_folder(tmp_path)
+    assert found.broken == found.skipped
+    assert len(found.skipped) == 3
 
 
 def test_of_many_reasons_the_eight_most_common_are_told():

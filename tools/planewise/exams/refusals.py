@@ -115,6 +115,17 @@ _ARCHIVES = {".zip", ".gz", ".zst", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"
 OTHER_IMAGES = (".nrrd", ".nhdr", ".mha", ".mhd")
 _SYSTEM_NAMES = {"dicomdir", "thumbs.db", "desktop.ini"}
 
+#: Reasons of damaged images, and of images whose header is wrong: an exam may lack their slices.
+_BROKEN = {
+    EMPTY, TRUNCATED, NO_POSITION, BAD_GEOMETRY, IMPOSSIBLE_GEOMETRY, NO_THICKNESS, NO_PIXELS, SMALL_MATRIX, BAD_BITS, NO_BITS,
+    NO_GAP, OTHER_GREY, BAD_SCALE,
+}  # fmt: skip
+
+
+def is_broken(reason: str) -> bool:
+    """Whether a reason is that of a damaged image, or of an image with a wrong header."""
+    return reason in _BROKEN or reason.startswith("damaged: ")
+
 
 class Refused(Exception):
     """Raised for a file without usable frames; the text is the reason."""

@@ -20,15 +20,12 @@ from planewise.exams.files_below import files_below
 from planewise.exams.frame import Frame
 from planewise.exams.photographs import OTHER_FILE, is_photograph
 from planewise.exams.refusals import (
-    DAMAGED,
-    EMPTY,
     HIDDEN,
     LINKED_FOLDER,
     NOT_DICOM,
     ODD_PATH,
-    REPEATED,
-    TRUNCATED,
     UNREADABLE_FOLDER,
+    is_broken,
 )
 from planewise.exams.words import is_text
 from planewise.nifti_files import is_nifti
@@ -71,13 +68,9 @@ class Scan:
 
     @property
     def broken(self) -> dict[str, list[str]]:
-        """The skipped files that are damaged images, and files that are named like DICOM but are not. Their exam may
-        lack slices."""
-        found = {
-            reason: paths
-            for reason, paths in self.skipped.items()
-            if reason in (TRUNCATED, REPEATED, EMPTY) or reason.startswith(DAMAGED)
-        }
+        """The skipped files that are damaged images or have a wrong header, and files that are named like DICOM but are not.
+        Their exam may lack slices."""
+        found = {reason: paths for reason, paths in self.skipped.items() if is_broken(reason)}
         named = [path for path in self.skipped.get(NOT_DICOM, ()) if path.lower().endswith((".dcm", ".ima"))]
         return found | ({NOT_DICOM: named} if named else {})
 
