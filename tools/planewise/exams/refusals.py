@@ -117,8 +117,8 @@ _SYSTEM_NAMES = {"dicomdir", "thumbs.db", "desktop.ini"}
 
 #: Reasons of damaged images, and of images whose header is wrong: an exam may lack their slices.
 _BROKEN = {
-    EMPTY, TRUNCATED, NO_POSITION, BAD_GEOMETRY, IMPOSSIBLE_GEOMETRY, NO_THICKNESS, NO_PIXELS, SMALL_MATRIX, BAD_BITS, NO_BITS,
-    NO_GAP, OTHER_GREY, BAD_SCALE,
+    EMPTY, TRUNCATED, NO_POSITION, BAD_GEOMETRY, IMPOSSIBLE_GEOMETRY, NO_THICKNESS, NO_PIXELS, SMALL_MATRIX, BAD_BITS,
+    NO_BITS, NO_GAP, OTHER_GREY, BAD_SCALE,
 }  # fmt: skip
 
 
