@@ -196,6 +196,7 @@ def test_a_folder_stands_for_its_exams(divided, tmp_path):
         ("1,trainnig\n", "'trainnig' is not a section"),
         ("exam,section\n1,test\n1,training\n", "in test and in training"),
         ("exam,section\n", "does not name any exam"),
+        ('exam,section\n1,test\n"2,training\n3,test\n', "cannot be read as CSV"),
         ("1,test\nP,\n", "the section is missing"),
         ("1,test\n,training\n", "a row must be an exam and its section, like EXAM,training; got ',training'"),
         ("1,test,training\n", "like EXAM,training; got '1,test,training'"),

@@ -256,6 +256,8 @@ RESERVED_NAMES = (
             "the row of p1 has 4 cells, and the header 3; put quotes around a cell that contains a comma",
         ),
         ("exam,sex\np1,0\n,1\n", r"a row has no name \(,1\); name its exam"),
+        # an open quote would swallow all rows that follow
+        ('exam,sex,age\np1,"0,40\np2,1,50\n', "cannot be read as CSV"),
     ],
 )
 def test_class_tables_that_cannot_be_used(tmp_path, content, words):

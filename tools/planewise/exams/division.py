@@ -266,7 +266,7 @@ def read_sections(path: Path) -> dict[str, str]:
     else:
         try:
             with open(path, newline="", encoding="utf-8-sig") as file:
-                lines = [[cell.strip() for cell in row] for row in csv.reader(file)]
+                lines = [[cell.strip() for cell in row] for row in csv.reader(file, strict=True)]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"{path} cannot be read as CSV ({error})") from None
         filled = [row for row in lines if any(row)]

@@ -74,7 +74,7 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if any(entry.strip() for entry in row)]
+            rows = [row for row in csv.reader(file, strict=True) if any(entry.strip() for entry in row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as CSV ({error})") from None
     for row in rows[1:]:

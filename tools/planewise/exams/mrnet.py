@@ -119,7 +119,11 @@ def _read_labels(path: Path, cases: set[str], problems: list[tuple[str, str]]) -
     """Map each case to its label; errors in the file go to ``problems``."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(cell.strip() for cell in row)]
+            rows = [
+                [cell.strip() for cell in row]
+                for row in csv.reader(file, strict=True)
+                if any(cell.strip() for cell in row)
+            ]
     except FileNotFoundError:
         problems.append((path.name, f"there is no such file: {count_of(len(cases), 'volume')} without this label"))
         return {}

@@ -208,7 +208,7 @@ def _read_table(path: Path, named: _Names, problems: dict[str, list[str]]) -> di
     """Maps names to rows; None if the file is not a table of photographs. Errors in it go to ``problems``."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = [[cell.strip() for cell in row] for row in csv.reader(file)]
+            lines = [[cell.strip() for cell in row] for row in csv.reader(file, strict=True)]
     except (OSError, UnicodeDecodeError, csv.Error):
         problems["it cannot be read as CSV"].append(path.name)
         return None
