@@ -493,3 +493,31 @@ def test_no_image_at_all(tmp_path):
         find_stacks(tmp_path / "notes.txt")
     with pytest.raises(InputError, match="view must be one of 'sax', .*, '4ch', and phases .*; got view '2ch'"):
         find_stacks(tmp_path, view="2ch")
+
+
+def test_a_view_whose_image_lies_beside_the_stack_is_said(usual_exam):
+    """The plane is the same, and so is the view; only its image has another place in it."""
+    for path in (usual_exam / "2ch_9").iterdir():
+        dataset = pydicom.dcmread(path)
+        row = np.array(dataset.ImageOrientationPatient[:3])
+        dataset.ImagePositionPatient = [f"{value:.6f}" for value in np.array(dataset.ImagePositionPatient) + 400 * row]
+        dataset.save_as(path)
+    exam = only_exam(index_folder(usual_exam.parent))
+    assert "2ch" in exam["stacks"]
+    (said,) = (note for note in exam["left_out"] if "beside" in note)
+    assert re.fullmatch(r"2ch: its image lies 2\d\d mm beside the middle of the sax stack: is it misplaced\?", said)
+
+
+def test_one_inverted_image_among_others_is_said(usual_exam):
+    path = usual_exam / "sax_2" / "IM-0002-0003.dcm"
+    dataset = pydicom.dcmread(path)
+    dataset.PhotometricInterpretation = "MONOCHROME1"
+    dataset.save_as(path)
+    exam = only_exam(index_folder(usual_exam.parent))
+    said = "1 image inverted (MONOCHROME1), unlike the others: is the header wrong?"
+    assert said in exam["left_out"]
+
+
+def test_a_whole_exam_of_inverted_images_is_usual(tmp_path):
+    write_usual_exam(tmp_path / "exam", PhotometricInterpretation="MONOCHROME1")
+    assert not [note for note in only_exam(index_folder(tmp_path))["left_out"] if "inverted" in note]

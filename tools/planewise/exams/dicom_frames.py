@@ -125,6 +125,7 @@ def _common(header: dict, path: str) -> dict:
             _folder_order(folder),
         ),
         "acquisition": acquisition,
+        "inverted": header.get("PhotometricInterpretation") == "MONOCHROME1",
         "cycle": int(number_of(header.get("CardiacNumberOfImages")) or 0),
         "heartbeat": float(number_of(header.get("NominalInterval")) or 0),
         "patient": str(header.get("PatientID") or "").strip(),

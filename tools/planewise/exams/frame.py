@@ -55,6 +55,8 @@ class Frame:
     """CardiacNumberOfImages, the number of phases that were acquired; 0 if the header has none"""
     heartbeat: float = 0.0
     """NominalInterval, ms; 0 if the header has none"""
+    inverted: bool = False
+    """whether low values are bright (MONOCHROME1); ITK inverts them"""
     acquisition: int = 0
     """AcquisitionNumber of the series; 0 if the header has none"""
 

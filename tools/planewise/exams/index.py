@@ -38,6 +38,7 @@ from planewise.exams.recognition import FoundView
 from planewise.exams.reserved import PREDICTED, is_labelled
 from planewise.exams.scan import Scan, scan_folder
 from planewise.exams.split import SECTIONS, check_fractions
+from planewise.exams.stack import SIDEWAYS
 from planewise.exams.volume import FoundVolumes, Volume, stem
 from planewise.exams.volume_stacks import exams_of_volumes
 from planewise.exams.volumes import read_volumes
@@ -405,6 +406,12 @@ def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
         summaries[view] = stack_summary(stack if other.whole else one, view, other.confidence, other.runners_up)
         summaries[view]["items"] = slice_items(one, False, phases="first")
         notes += [f"{view}: {doubt}" for doubt in stack.doubts + stack.absent + stack.lost_phases]
+        if found.stack is not None:
+            beside = stack.beside(stack.slices[other.slice], stacks[found.stack].middle)
+            if beside > SIDEWAYS:
+                notes.append(
+                    f"{view}: its image lies {beside:.0f} mm beside the middle of the {main_view} stack: is it misplaced?"
+                )
         if other.named not in (None, view):
             summaries[view]["named"] = other.named
     undecided = {plane.stack: plane for plane in found.undecided}

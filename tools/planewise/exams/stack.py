@@ -134,6 +134,11 @@ class Stack:
             found.append(
                 f"{count_of(beside, 'image')} displaced sideways by more than {SIDEWAYS:g} mm: is the position wrong?"
             )
+        inverted = sum(frame.inverted for frame in frames)
+        if 0 < inverted < len(frames):
+            found.append(
+                f"{count_of(inverted, 'image')} inverted (MONOCHROME1), unlike the others: is the header wrong?"
+            )
         field = self.columns * self.in_plane[0], self.rows * self.in_plane[1]
         if max(field) < SMALLEST_FIELD or min(field) > LARGEST_FIELD:
             found.append(f"images of {field[0]:,.0f} x {field[1]:,.0f} mm: is the pixel spacing wrong?")
@@ -174,6 +179,12 @@ class Stack:
     def image_centre(self, entry: Slice) -> np.ndarray:
         """The middle of a slice's image in patient space, shape (3,), mm."""
         return (entry.affine @ [(self.columns - 1) / 2, (self.rows - 1) / 2, 0, 1])[:3]
+
+    def beside(self, entry: Slice, point: np.ndarray) -> float:
+        """Distance (mm) between a slice's image and a point ``(3,)``, projected onto the slice; 0 inside the image."""
+        places = (point - entry.affine[:3, 3]) @ (entry.affine[:3, :2] / self.in_plane)
+        sides = (np.array([self.columns, self.rows]) - 1) * self.in_plane
+        return float(np.linalg.norm(places - np.clip(places, 0, sides)))
 
     def angle_to(self, other: Stack) -> float:
         """Degrees between the planes of two stacks, in [0, 90]."""
