@@ -57,6 +57,13 @@ def test_paths_are_relative_to_the_datalist(tmp_path):
             "training, item 0: planes is 1.5; it must be an object that maps each view",
         ),
         ({"training": [{"image": "a", "planes": {"2ch": {"origin": [0, 0]}}}]}, "training, item 0: planes"),
+        ({"training": [{"image": "a", "planes": {"2ch": {}}}]}, "training, item 0: planes"),
+        (
+            {"training": [{"image": "a", "planes": {"2ch": {"origin": [0, 0, 0], "normal": [0, 0, 0]}}}]},
+            "training, item 0: planes",
+        ),
+        ({"training": [{"image": "a", "label_map": {"a": 1}}]}, "training, item 0: label_map"),
+        ({"training": [{"image": "a", "label_map": {"1": "b"}}]}, "training, item 0: label_map"),
         ({"training": [{"image": "a", "slice": {}}]}, "training, item 0: slice is ..; it must be a whole number"),
         ({"training": [{"image": "a", "frame": -1}]}, "training, item 0: frame is -1; it must be a whole number"),
         (

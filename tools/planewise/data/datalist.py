@@ -59,8 +59,20 @@ def _is_affine(value: Any) -> bool:
 
 def _are_planes(value: Any) -> bool:
     return isinstance(value, dict) and all(
-        isinstance(plane, dict) and all(map(_POINT, plane.values())) for plane in value.values()
+        isinstance(plane, dict)
+        and plane.keys() >= {"origin", "normal"}
+        and all(map(_POINT, plane.values()))
+        and any(plane["normal"])
+        for plane in value.values()
     )
+
+
+def _is_label_map(value: Any) -> bool:
+    return isinstance(value, dict) and all(type(new) is int and _is_whole(old) for old, new in value.items())
+
+
+def _is_whole(text: str) -> bool:
+    return text.removeprefix("-").isdecimal()
 
 
 def _is_path(value: Any) -> bool:
@@ -82,7 +94,7 @@ _ITEM: Mapping[str, Form] = {
     "label": (_is_path, "a path"),
     "affine": (_is_affine, "four rows of four numbers"),
     "planes": (_are_planes, "an object that maps each view to its origin and normal"),
-    "label_map": _OBJECT,
+    "label_map": (_is_label_map, "an object that maps whole numbers, as texts, to whole numbers"),
     "phase": (lambda value: _NAME[0](value) or _NUMBER[0](value), "a number or a name"),
     "location": _NUMBER,
     **dict.fromkeys(("exam", "patient", "stack", "label_origin"), _NAME),
