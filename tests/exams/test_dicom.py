@@ -20,7 +20,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from tests.exams.files import unit, write_image
+from tests.exams.files import unit, write_enhanced_ct, write_image
 
 ROW, COLUMN = unit([-0.8, 0.3, -0.2]), None
 COLUMN = unit(np.cross(ROW, [0.1, -0.5, 0.9]))
@@ -496,6 +496,26 @@ def test_frames_of_an_enhanced_file_go_by_their_time_first(tmp_path):
     )  # fmt: skip
     found = sorted(dicom.read_header(path), key=lambda frame: frame.instance)
     assert [frame.frame for frame in found] == [*range(1, 12), 0]
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_an_enhanced_file_with_another_number_of_headers_than_frames_is_refused(tmp_path, frames):
+    path = write_enhanced_ct(tmp_path / "a.dcm", np.zeros((8, 8, 2)), (1, 0))
+    dataset = pydicom.dcmread(path)
+    dataset.NumberOfFrames, dataset.PixelData = frames, bytes(8 * 8 * 2 * frames)
+    dataset.save_as(path)
+    with pytest.raises(refusals.Refused, match=refusals.NO_FRAME_POSITIONS):
+        dicom.read_header(path, ("CT",))
+
+
+def test_a_frame_with_a_slope_that_is_no_number_is_refused(tmp_path):
+    path = write_enhanced_ct(tmp_path / "a.dcm", np.zeros((8, 8, 2)), (1, 0))
+    dataset = pydicom.dcmread(path)
+    (shared,) = dataset.SharedFunctionalGroupsSequence
+    shared.PixelValueTransformationSequence[0].RescaleSlope = "nan"
+    dataset.save_as(path)
+    with pytest.raises(refusals.Refused, match=refusals.BAD_SCALE):
+        dicom.read_header(path, ("CT",))
 
 
 def test_natural_order_counts():

@@ -21,6 +21,7 @@ from planewise.exams.refusals import (
     NO_THICKNESS,
     SINGLE_FRAME,
     Refused,
+    refuse_scale,
 )
 from planewise.exams.words import natural_order
 
@@ -55,7 +56,11 @@ def frames_of(header: dict, path: str) -> list[Frame]:
     common = _common(header, path)
     per_frame = header.get("PerFrameFunctionalGroupsSequence")
     if per_frame:
+        if len(per_frame) != int(header.get("NumberOfFrames") or 1):
+            raise Refused(NO_FRAME_POSITIONS)
         shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+        for scale in {rescale_of(group, shared) for group in per_frame} - {None}:
+            refuse_scale(dict(zip(("RescaleSlope", "RescaleIntercept"), scale, strict=True)), False)
         if header.get("Modality") == "CT" and len({rescale_of(group, shared) for group in per_frame}) > 1:
             raise Refused(FRAMES_RESCALED)
         return [_whole(common | _enhanced_frame(group, shared, index)) for index, group in enumerate(per_frame)]
