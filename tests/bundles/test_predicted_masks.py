@@ -18,7 +18,7 @@ from planewise.data import load_datalist
 from planewise.exams import index_folder, write_datalist
 from typer.testing import CliRunner
 
-from tests.bundles.conftest import run_bundle, tiny
+from tests.bundles.conftest import BUNDLES, parser_of, run_bundle, tiny
 from tests.bundles.test_documented_commands import SMALLER_TRAINING
 from tests.bundles.test_runs import root_cause
 from tests.conftest import ROOT
@@ -111,6 +111,24 @@ def test_the_segmentation_is_not_scored_on_them(phantoms, made, tmp_path):
             datalist=str(folder / "work/hearts/datalist.json"), weights=str(tmp_path),
         )  # fmt: skip
     assert "its mask was predicted by a network" in str(root_cause(caught.value))
+
+
+@pytest.mark.parametrize("section", ["training", "validation"])
+@pytest.mark.parametrize("name", [name for name in BUNDLES if name.endswith("_segmentation")])
+def test_no_segmentation_bundle_trains_on_them(name, section, datalists, tmp_path):
+    content = json.loads(datalists[name].read_text())
+    for item in content[section]:
+        item["label_origin"] = "predicted"
+    datalist = datalists[name].with_name(f"{name}_{section}_predicted.json")
+    datalist.write_text(json.dumps(content))
+    parser = parser_of(name, "train.yaml", datalist=str(datalist), output_dir=str(tmp_path))
+    part = {"training": "train", "validation": "validate"}
+    with pytest.raises(Exception) as caught:
+        parser.get_parsed_content(f"{part[section]}#dataset#data")
+    assert "its mask was predicted by a network" in str(root_cause(caught.value))
+    # the other section, whose masks are a person's, is not refused
+    del part[section]
+    assert parser.get_parsed_content(f"{next(iter(part.values()))}#dataset#data")
 
 
 def test_predicted_masks_are_recognised_under_any_name_until_a_person_has_checked_them(made, tmp_path):

@@ -4,6 +4,7 @@ from planewise.data.batch_loader import BatchLoader
 from planewise.data.cycle_points import at_cycle_points, cycle_fraction
 from planewise.data.datalist import (
     absolute_datalist,
+    checked_masks,
     expand_volumes,
     gather_stacks,
     labelled,
@@ -48,6 +49,7 @@ __all__ = [
     "absolute_datalist",
     "as_batch",
     "at_cycle_points",
+    "checked_masks",
     "cycle_fraction",
     "default_cache_dir",
     "expand_volumes",

@@ -302,7 +302,12 @@ def select_subjects(
 
 
 def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str]) -> list[dict[str, Any]]:
-    """The items that have a mask; in a cine, two phases usually have one.
+    """The items that have a mask, checked as in `checked_masks`; in a cine, two phases usually have one."""
+    return [item for item in checked_masks(items, structures) if "label" in item]
+
+
+def checked_masks(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str]) -> list[dict[str, Any]]:
+    """All items, also those without a mask, if a network can learn from the masks.
 
     Args:
         items: items of a datalist's section.
@@ -338,7 +343,7 @@ def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str
             raise InputError(
                 f"exam {exam_of(item)}: the masks of its data set have no {' or '.join(lacking)}; {remedy}"
             )
-    return found
+    return list(items)
 
 
 def rows_by_exam(items: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
