@@ -53,14 +53,12 @@ class Run:
         def end_of_epoch(engine):
             self.epochs.append(engine.state.epoch)
             self.schedule.step()
+            if not validated or engine.state.epoch % every:
+                return
             score = scores[engine.state.epoch - 1]
             best = self.evaluator.state
-            best.key_metric_name, best.metrics = "val_score", {"val_score": score}
-            if (
-                validated
-                and engine.state.epoch % every == 0
-                and (best.best_metric_epoch == -1 or score < best.best_metric)
-            ):
+            best.epoch, best.key_metric_name, best.metrics = engine.state.epoch, "val_score", {"val_score": score}
+            if best.best_metric_epoch == -1 or score < best.best_metric:
                 best.best_metric, best.best_metric_epoch = score, engine.state.epoch
 
         self.handler = CheckpointHandler(
@@ -135,12 +133,11 @@ def test_a_tie_keeps_the_first_epoch_and_says_so(tmp_path, caplog):
     first = Run(tmp_path / "a").go(1)
     Run(tmp_path / "b", scores=(0.0, 0.0, 0.0)).go(3)
     assert same(torch.load(tmp_path / "b/model.pt", weights_only=True), first)
-    assert (
-        "the last epoch has the same val_score as epoch 1, 0; the weights of epoch 1, the first, are kept"
-        in caplog.text
-    )
+    assert "epoch 3 has the same val_score as epoch 1, 0; the weights of epoch 1, the first, are kept" in caplog.text
     caplog.clear()
     Run(tmp_path / "c").go(4)
+    # the last epoch is not validated, so the last validation is that of the best epoch
+    Run(tmp_path / "d", every=2).go(3)
     assert "the same val_score" not in caplog.text
 
 

@@ -328,19 +328,20 @@ class CheckpointHandler:
         if self.files.times_written:
             written = count_of(self.files.times_written, "checkpoint")
             logger.info("%s written, %.1f MB", written, self.files.bytes / 1e6)
-            self._report_tie(engine)
+            self._report_tie()
         idist.barrier()  # all processes may read the files next
 
-    def _report_tie(self, engine: Engine) -> None:
-        """Say which epoch was kept if the last one has the same validation metric, 0 for example."""
+    def _report_tie(self) -> None:
+        """Say which epoch was kept if the last validation, of a later epoch, gave the same metric, 0 for example."""
         if self.evaluator is None:
             return
+        # the evaluator's epoch is the last one that was validated, which need not be the last one of the run
         state, (metric, epoch) = self.evaluator.state, self._best
         name = getattr(state, "key_metric_name", None)
-        if name in state.metrics and state.metrics[name] == metric and epoch < engine.state.epoch:
+        if name in state.metrics and state.metrics[name] == metric and epoch < state.epoch:
             logger.warning(
-                "the last epoch has the same %s as epoch %d, %g; the weights of epoch %d, the first, are kept as the best",
-                *(name, epoch, metric, epoch),
+                "epoch %d has the same %s as epoch %d, %g; the weights of epoch %d, the first, are kept as the best",
+                *(state.epoch, name, epoch, metric, epoch),
             )
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:
