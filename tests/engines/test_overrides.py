@@ -118,9 +118,9 @@ def test_several_files_are_known_together(tmp_path):
     assert warn_of_unknown_overrides(["pytest", "-x", "--tb=short"]) == []
 
 
-def _two_files(folder, text: str) -> list[str]:
+def _two_files(folder, text: str, bundle: str = "pretext_cardiac_multitask") -> list[str]:
     (folder / "mine.yaml").write_text(text)
-    return [str(ROOT / "bundles/pretext_cardiac_multitask/configs/train.yaml"), str(folder / "mine.yaml")]
+    return [str(ROOT / "bundles" / bundle / "configs/train.yaml"), str(folder / "mine.yaml")]
 
 
 def test_a_key_of_a_file_that_nothing_uses_is_found(tmp_path, caplog):
@@ -135,6 +135,50 @@ def test_a_key_of_a_file_that_nothing_uses_is_found(tmp_path, caplog):
     assert f"{files[1]}: gama is not a setting of this config and has no effect (did you mean gamma?)" in caplog.text
     # one text with a comma is MONAI's other form of a list
     assert warn_of_unknown_overrides(["run", "--config_file", ",".join(files)]) == list(odd)
+
+
+SGD = 'optimizer: {_target_: torch.optim.SGD, params: $@network.parameters(), lr: "@learning_rate"}\n'
+FLIP = "'train#augmentation#transforms#0': {_target_: RandFlipd, keys: image}\n"
+SCORE = "'validate#key_metric': {val_score: {_target_: ignite.metrics.Loss, loss_fn: '@loss'}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "odd"),
+    [
+        (SGD + "optimizer#momentum: 0.9\n", {}),
+        ("optimizer#_target_: torch.optim.SGD\noptimizer#momentum: 0.9\n", {}),
+        ("optimizer#momentum: 0.9\noptimizer#_target_: torch.optim.SGD\n", {}),
+        ("optimizer#momentum: 0.9\n", {"optimizer#momentum": None}),
+        (SGD + "optimizer#betas: [0.9, 0.95]\n", {"optimizer#betas": None}),
+        (FLIP + "'train#augmentation#transforms#0#spatial_axis': 1\n", {}),
+        (FLIP + "train::augmentation::transforms::0::spatial_axes: 1\n", True),
+        (SCORE + "'validate#key_metric#val_score#batch_size': $len\n", {}),
+        ("+train#handlers: [{_target_: StatsHandler}]\n'train#handlers#1#name': mine\n", {}),
+        # keys for anchors
+        ("x-sizes: &sizes [24, 48]\n.rest: &rest 3\nfeatures: *sizes\nsigma: *rest\n", {}),
+    ],
+)
+def test_a_path_is_judged_by_the_config_so_far(text, odd, tmp_path):
+    files = _two_files(tmp_path, text)
+    found = unused_keys(files)
+    if odd is True:
+        assert list(found[files[1]].values()) == ["train#augmentation#transforms#0#spatial_axis"]
+    else:
+        assert found == ({files[1]: odd} if odd else {})
+        ConfigParser.load_config_files(files)
+
+
+@pytest.mark.parametrize("text", ["'structures#4': RA\n", "structures: {1: LV}\n'structures#1': RV\n"])
+def test_a_path_may_add_to_a_table(text, tmp_path):
+    assert unused_keys(_two_files(tmp_path, text, "downstream_cardiac_sax_segmentation")) == {}
+
+
+def test_expressions_and_targets_of_the_command_line_count_too(tmp_path, caplog):
+    files = _two_files(tmp_path, "base_rate: 0.001\noptimizer#momentum: 0.9\n")
+    arguments = ["run", "--config_file", str(files), "--learning_rate", "$@base_rate * 2"]
+    assert warn_of_unknown_overrides([*arguments, "--optimizer#_target_=torch.optim.SGD"]) == []
+    assert not caplog.text
+    assert warn_of_unknown_overrides(arguments[:3]) == ["base_rate", "optimizer#momentum"]
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)

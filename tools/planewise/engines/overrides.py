@@ -30,6 +30,8 @@ _OPTIONS = frozenset(inspect.signature(monai.bundle.run).parameters) | {"args_fi
 _REFERENCE = re.compile(r"[@%](?:#|::)*(\w+)")
 #: A bundle's configs that stand alone, or that every training has.
 _OF_A_BUNDLE = ("train.yaml", "evaluate.yaml", "inference.yaml")
+#: Keys of config files that are there for YAML's anchors: ``x-sizes: &sizes [16, 32]``, then ``features: *sizes``.
+_OF_ANCHORS = ("x-", ".")
 
 
 def config_file_text(arguments: Sequence[str], option: str = "--config_file") -> str | None:
@@ -87,7 +89,8 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
         hint = did_you_mean(near and f"--{near}")
         logger.warning("--%s is not a setting of this config and has no effect%s", name, hint)
     names = list(unknown)
-    for file, found in unused_keys(files if isinstance(files, list) else str(files).split(",")).items():
+    paths = files if isinstance(files, list) else str(files).split(",")
+    for file, found in unused_keys(paths, dict(overrides(arguments))).items():
         for name, near in found.items():
             logger.warning("%s: %s is not a setting of this config and has no effect%s", file, name, did_you_mean(near))
         names += found
@@ -114,7 +117,7 @@ def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dic
         place: Any = known
         for number, key in enumerate(path):
             if key in (below := _keys_of(place)):
-                place = place[key] if isinstance(place, Mapping) else place[int(key)]
+                place = _below(place, key)
                 continue
             taken = _taken_by(place)
             if taken is not None and key not in taken:
@@ -124,14 +127,18 @@ def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dic
     return unknown
 
 
-def unused_keys(files: Sequence[str | Path]) -> dict[str, dict[str, str | None]]:
+def unused_keys(
+    files: Sequence[str | Path], given: Mapping[str, str] | None = None
+) -> dict[str, dict[str, str | None]]:
     """Find keys of config files that have no effect: no earlier file has them, and no expression refers to them.
 
-    A file may add keys for expressions of its own (``@gamma`` or ``%gamma``), and lists of expressions to run.
+    A file may add keys for expressions of its own (``@gamma`` or ``%gamma``), lists of expressions to run, entries of a table
+    without targets, and keys for YAML's anchors, which begin with ``x-`` or ``.``.
 
     Args:
         files: the files of ``--config_file``, in order. The first one is a bundle's; its neighbours ``train.yaml``,
             ``evaluate.yaml`` and ``inference.yaml`` are not read for a run, but their keys are spelt correctly, too.
+        given: the options of the command line, as texts. Their expressions may refer to keys of the files, too.
 
     Returns:
         Maps each file with such keys to these keys, and each key to the nearest known name, or to None.
@@ -142,17 +149,57 @@ def unused_keys(files: Sequence[str | Path]) -> dict[str, dict[str, str | None]]
     contents = {file: ConfigParser.load_config_file(file) for file in (first, *later)}
     neighbours = [Path(first).with_name(name) for name in _OF_A_BUNDLE]
     known = {key: None for file in neighbours if file.is_file() for key in ConfigParser.load_config_file(str(file))}
-    named = {name for content in contents.values() for name in _REFERENCE.findall(str(content))} | SETTINGS.keys()
+    named = set(SETTINGS).union(
+        *(_REFERENCE.findall(str(content)) for content in (*contents.values(), dict(given or {})))
+    )
+    # a target acts on the arguments next to it, in any order
+    every = [*(pair for file in later for pair in contents[file].items()), *(given or {}).items()]
+    targets = [f"--{name}={value}" for name, value in every if _path(name)[-1] == "_target_"]
     known |= contents[first]
-    unused = {}
+    unused: dict[str, dict[str, str | None]] = {}
     for file in later:
         # a path is judged by the config so far, which MONAI would extend without a word
         own = named - known.keys()
-        given = [key for key, value in contents[file].items() if _path(key)[0] not in own and not _runs(value)]
-        if found := unknown_overrides([f"--{key}=" for key in given], known):
-            unused[file] = found
-        known |= {key.lstrip("+~"): value for key, value in contents[file].items()}
+        for key, value in contents[file].items():
+            top = _path(key)[0]
+            if not (
+                top in own or key.startswith(_OF_ANCHORS) or _runs(value) or (key != top and _is_table(known.get(top)))
+            ):
+                found = unknown_overrides([f"--{key}=", *targets], known)
+                if key in found:
+                    unused.setdefault(file, {})[key] = found[key]
+            _merge(known, key, value)
     return unused
+
+
+def _is_table(value: Any) -> bool:
+    """Whether a config's entry is a mapping of values, such as ``structures``, to which a path may add others."""
+    return isinstance(value, Mapping) and "_target_" not in str(value)
+
+
+def _merge(known: dict[str, Any], name: str, value: Any) -> None:
+    """Change a config as MONAI does for an entry of a further file, ``train#trainer#max_epochs`` or ``+train#handlers``."""
+    *parents, last = _path(name)
+    place: Any = known
+    for key in parents:
+        if key not in _keys_of(place):
+            return  # MONAI ends with an error
+        place = _below(place, key)
+    old = _below(place, last) if last in _keys_of(place) else None
+    if name.startswith("+") and isinstance(old, dict) and isinstance(value, Mapping):
+        value = {**old, **value}
+    elif name.startswith("+") and isinstance(old, list) and isinstance(value, list):
+        value = [*old, *value]
+    if isinstance(place, dict):
+        place[last] = value
+    elif old is not None:
+        place[int(last)] = value
+
+
+def _below(place: Any, key: str) -> Any:
+    if isinstance(place, Mapping):
+        return next(value for name, value in place.items() if str(name) == key)
+    return place[int(key)]
 
 
 def overrides(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -176,7 +223,7 @@ def _with_targets(arguments: Sequence[str], known: Mapping[str, Any]) -> Mapping
         for key in path:
             if key not in _keys_of(place):
                 break
-            place = place[key] if isinstance(place, Mapping) else place[int(key)]
+            place = _below(place, key)
         else:
             if isinstance(place, dict):
                 place["_target_"] = value
