@@ -9,7 +9,14 @@ import torch
 import yaml
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
-from planewise.engines.settings_check import CHECKS, OPTIONAL, check_settings, evaluated_settings, with_nulls
+from planewise.engines.settings_check import (
+    CHECKS,
+    OPTIONAL,
+    check_planned_run,
+    check_settings,
+    evaluated_settings,
+    with_nulls,
+)
 from planewise.errors import InputError, refusal
 from planewise.networks import (
     AlexNetDecoder,
@@ -446,6 +453,33 @@ def test_locations_are_there_to_be_learned(tmp_path):
     check_settings({"datalist": str(datalist)})
     datalist.write_text(json.dumps({"training": []}))
     check_settings(settings)
+
+
+def test_a_planned_runs_values_are_checked_once_their_expressions_are_evaluated(tmp_path):
+    """Training accepts a list that refers to other settings, so a study's dry run must, too."""
+    root = ROOT / "bundles/downstream_cardiac_sax_segmentation"
+    (tmp_path / "mine.yaml").write_text("width: 24\nfeatures: ['@width', 48, 96, 192]\nzoom: [0.9, '$@width / 20']\n")
+    files = [root / "configs/train.yaml", tmp_path / "mine.yaml"]
+    check_planned_run(files, {}, root)
+    check_planned_run(files, {"features": "['@width', 48]"}, root)
+    with pytest.raises(InputError, match=r"--features must be .*, got \[-24, 48\]"):
+        check_planned_run(files, {"features": "['$-@width', 48]"}, root)
+
+
+@pytest.mark.parametrize(
+    ("bundle", "good", "bad"),
+    [
+        ("downstream_cardiac_sax_segmentation", "multitask", "frozen_encoder"),
+        ("downstream_cardiac_sax_segmentation", "$None", "$'frozen' + '_encoder'"),
+        ("downstream_knee_injury_classification", "frozen_encoder", "nonsense"),
+    ],
+)
+def test_a_planned_runs_transfer_is_a_known_word(bundle, good, bad):
+    """Weights and datalists that it needs come with the study's command line."""
+    root = ROOT / "bundles" / bundle
+    check_planned_run([root / "configs/train.yaml"], {"transfer": good}, root)
+    with pytest.raises(InputError, match="--transfer must be .*, got '(frozen_encoder|nonsense)'"):
+        check_planned_run([root / "configs/train.yaml"], {"transfer": bad}, root)
 
 
 def test_the_bundles_own_settings_pass():

@@ -291,15 +291,27 @@ def check_planned_run(files: Sequence[str | Path], given: Mapping[str, str], bun
             parser[name] = DefaultParseValue(text)
     parser = ConfigParser(dict(with_nulls(parser.get(), ())))
     # first the plain values, because other settings may be computed from them
+    checks = {**CHECKS, "transfer": _transfer_check(parser.get())}
     for name, value in parser.get().items():
-        if name in CHECKS and not str(value).startswith(("$", "@", "%")):
-            _check(name, value, CHECKS[name])
+        if name in checks and not _has_expression(value):
+            _check(name, value, checks[name])
     try:
         settings = evaluated_settings(parser)
+        if "transfer" in settings:
+            _check("transfer", settings["transfer"], checks["transfer"])
         check_settings({name: value for name, value in settings.items() if name not in _CHECKED_TOGETHER})
     except Exception as error:
         if (refused := refusal(error)) is not None:
             raise refused from None
+
+
+def _has_expression(value: Any) -> bool:
+    """Whether a value, or a value in it, is an expression or a reference, such as ``["@width", 32]``."""
+    if isinstance(value, Mapping):
+        return any(map(_has_expression, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_has_expression, value))
+    return isinstance(value, str) and value.startswith(("$", "@", "%"))
 
 
 def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:
@@ -365,11 +377,16 @@ def _check_classes(structures: Mapping[int | str, str]) -> None:
         )
 
 
+def _transfer_check(settings: Mapping[str, Any]) -> Check:
+    """The check of ``transfer``; a segmentation can continue to train the pretext."""
+    return _SEGMENTATION_TRANSFER if "auxiliary_interval" in settings else _CLASSIFICATION_TRANSFER
+
+
 def _check_transfer(settings: Mapping[str, Any]) -> None:
     """Check that the weights and the other task's datalist are given if ``transfer`` needs them."""
-    mode, two_tasks = settings["transfer"], "auxiliary_interval" in settings
-    _check("transfer", mode, _SEGMENTATION_TRANSFER if two_tasks else _CLASSIFICATION_TRANSFER)
-    if not two_tasks:
+    mode, check = settings["transfer"], _transfer_check(settings)
+    _check("transfer", mode, check)
+    if check is not _SEGMENTATION_TRANSFER:
         return
     given = [name for name in ("pretrained", "imagenet") if settings.get(name) not in NO_WEIGHTS]
     if mode == "scratch" and "pretrained" in given:
