@@ -126,6 +126,35 @@ def test_a_network_of_the_bundles_own_overlay(tmp_path):
     assert shapes[0] == shapes[1]
 
 
+OWN_NETWORK = {
+    "_target_": "monai.networks.nets.BasicUNet", "spatial_dims": 2, "in_channels": 1,
+    "out_channels": "$len(@structures) + 1", "features": "@widths",
+}  # fmt: skip
+
+
+def test_a_network_of_ones_own_that_is_named_again_takes_the_images_of_its_training(tmp_path, caplog):
+    own = {"network_def": OWN_NETWORK, "widths": [4, 4, 4, 4, 4, 4]}
+    images = {"spacing": 2.94, "image_size": 96, "structures": {"1": "RV"}}
+    run = a_run(SEGMENTATION, tmp_path, **images, **own, learning_rate=7.0)
+    parser = a_parser(SEGMENTATION, "inference.yaml", weights=str(run), **own)
+    assert follow_weights(parser, []) == images and not caplog.text
+    # evaluation takes all changes
+    parser = a_parser(SEGMENTATION, "train.yaml", "evaluate.yaml", weights=str(run), **own)
+    assert follow_weights(parser, []) == images | {"learning_rate": 7.0} and not caplog.text
+    # another setting of the user's own file
+    parser = a_parser(SEGMENTATION, "inference.yaml", weights=str(run), **own | {"widths": [8] * 6})
+    assert follow_weights(parser, []) == images
+    assert "widths is [8, 8, 8, 8, 8, 8], but the run that trained the weights had [4, 4, 4, 4, 4, 4]" in caplog.text
+
+
+def test_settings_that_a_network_of_ones_own_cannot_bring_are_said(tmp_path, caplog):
+    """The run's own preprocessing is code, so its spacing may not be what the images had."""
+    own = {"network_def": OWN_NETWORK, "widths": [4, 4, 4, 4, 4, 4]}
+    run = a_run(SEGMENTATION, tmp_path, **own, **{"train#preprocessing#transforms#0": {"_target_": "other.Load"}})
+    assert follow_weights(a_parser(SEGMENTATION, "inference.yaml", weights=str(run), **own), []) == {}
+    assert "the settings of these weights are not applied" in caplog.text
+
+
 def test_evaluation_takes_all_that_the_run_changed(tmp_path):
     settings = SMALL | {"cycle_points": [0.0], "square_step": 40.0, "batch_size": 4, "ends": ["L", "A"]}
     run = a_run(POSITION, tmp_path, **settings, datalist="/elsewhere.json", pretrained="/a.pth", num_workers=3)

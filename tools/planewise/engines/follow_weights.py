@@ -70,15 +70,15 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
             "the weights are those that ship with %s, trained on phantoms", run.weights.resolve().parent.parent.name
         )
     evaluates = "train" in parser
-    network = run.config.get(_NETWORK)
-    overlay = {} if network == train.get(_NETWORK) else _overlay_of(configs, train, network)
     base = train if evaluates else inference
+    network = run.config.get(_NETWORK)
+    overlay = {}
+    if network != train.get(_NETWORK):
+        overlay = _overlay_of(configs, train, network) or _named_again(parser, base, run)
     try:
         changes = settings_of(run, merged(train, overlay), merged(inference, overlay))
     except InputError as error:
-        # a user who trained another network with their own config also passes that config here
-        if network == train.get(_NETWORK) or in_our_names(plain(parser.get())).get(_NETWORK) != network:
-            logger.warning("the settings of these weights are not applied: %s", error)
+        logger.warning("the settings of these weights are not applied: %s", error)
         return {}
     wanted = changes["train.yaml"] if evaluates else changes["inference.yaml"]
     if evaluates:
@@ -150,6 +150,24 @@ def _overlay_of(configs: Mapping[str, Mapping[str, Any]], train: Mapping[str, An
     others = {name: content for name, content in configs.items() if name not in ("train", "inference")}
     replacing = [content for content in others.values() if any(key.partition("#")[0] == _NETWORK for key in content)]
     return next((dict(content) for content in replacing if merged(train, content)[_NETWORK] == network), {})
+
+
+def _named_again(parser: ConfigParser, base: Mapping[str, Any], run: RunRecord) -> dict[str, Any]:
+    """The network of a running config, and the settings that it needs, if it is the network of a run; otherwise empty.
+
+    A user who trained a network of their own also names its config file for evaluation and inference.
+
+    Args:
+        parser: the parser of the running config.
+        base: the config without overlays.
+        run: the run that trained the weights.
+    """
+    now = in_our_names(plain(parser.get()))
+    if now.get(_NETWORK) != run.config.get(_NETWORK):
+        return {}
+    needed = defining_settings({**now, **dict.fromkeys((*DEFINING, "dataset")), _NETWORK: now[_NETWORK]})
+    again = {key: now[key] for key in needed if key not in base or now[key] == run.config.get(key) != base[key]}
+    return {_NETWORK: now[_NETWORK], **again}
 
 
 def _of_backbone(config: Mapping[str, Any]) -> set[str]:
