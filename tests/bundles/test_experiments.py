@@ -119,6 +119,12 @@ def test_a_file_on_top_trains_evaluates_and_infers(name, phantoms, tmp_path):
     assert [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".json", ".gz")]
 
 
+def test_a_schedule_on_the_page_steps_as_it_says_also_on_top_of_a_demo():
+    """demo.yaml steps after every batch."""
+    scheduled = [name for name, block in BLOCKS.items() if block.content.get("lr_scheduler")]
+    assert scheduled and all("lr_epoch_level" in BLOCKS[name].content for name in scheduled)
+
+
 #: Normals of the views of the synthetic hip; none is parallel to its slices, and all planes pass through its middle.
 NORMALS = {"neck": (0.1, 0.9, 0.42), "cup rim": (0.8, 0.5, 0.33), "a/b": (1, 0, 0.2), "head": (0, 1, 0), "e": (1, 1, 0)}
 
