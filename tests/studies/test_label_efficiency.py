@@ -28,6 +28,7 @@ from tools.studies.pretext_bundles import settings_for_steps
 
 @pytest.fixture
 def killed_study(tmp_path):
+    (tmp_path / "own.yaml").write_text("gamma: 0.1234\n")
     file = tiny_study(
         tmp_path,
         epochs=5,
@@ -37,7 +38,7 @@ def killed_study(tmp_path):
             "unlabelled": "--workers 1 --exams 8 --seed 3 --phases 2 --set spacing=3.6,4.2",
             "labelled": "--layout acdc --workers 1 --exams 10 --seed 4 --phases 2 --set spacing=3.6,4.2",
         },
-        methods=["none", "multitask"],
+        methods={"none": {"overlay": {"finetune": str(tmp_path / "own.yaml")}}, "multitask": None},
         diagnose={"bundle": "downstream_cardiac_disease_classification", "draws": [0]},
         plan="multitask",
         overrides={"plan": tiny_size("pretext_cardiac_multitask")},
@@ -75,6 +76,7 @@ def test_a_killed_study_goes_on_and_writes_its_report(killed_study):
     for picture in pictures:
         pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(picture)))
         assert pixels.std() > 0.01, "an empty picture"
+    assert '"file": ".../own.yaml"' in page and '"gamma": 0.1234' in page and str(config.parent) not in page
     # the tables show the runs' numbers
     location = json.loads((out / "pretrain/multitask/test/metrics.json").read_text())["location"]
     assert f"<td>{location['pearson_r']:.4f}</td>" in page
@@ -88,7 +90,7 @@ def test_a_killed_study_goes_on_and_writes_its_report(killed_study):
     assert "Nothing to be done" in process.communicate()[0]
     # a method that is added to a finished study is run, and the report is made again
     more = yaml.safe_load(config.read_text())
-    more["methods"] = {"none": None, "multitask": None, "wide": {"overrides": {"finetune": {"zoom": [0.8, 1.2]}}}}
+    more["methods"]["wide"] = {"overrides": {"finetune": {"zoom": [0.8, 1.2]}}}
     config.write_text(yaml.safe_dump(more))
     found = jobs(snakemake(config, "--dry-run", cwd=config.parent).communicate()[0])
     assert found["finetune"] == 1 and found["report"] == 1 and "pretrain" not in found
@@ -156,6 +158,33 @@ def test_finished_trainings_are_compared_by_what_determines_their_result(tmp_pat
     assert f"or train again or continue them after\n  cd {out} && rm -r finetune/multitask/1/0 && rm {files}\n" in both
     fewer = study(tmp_path / "first", finetune=seeded["finetune"] | {"max_epochs": 4})
     assert f"or train again after\n  cd {out} && rm -r finetune/none/1/0 finetune/multitask/1/0\n" in fewer
+
+
+def test_a_changed_overlay_of_ones_own_stops_a_study(tmp_path):
+    (tmp_path / "labelled.json").write_text("{}")
+    own = tmp_path / "own.yaml"
+    own.write_text("gamma: 0.3\nrotate: 20.0\n")
+    lists = {"unlabelled": str(tmp_path / "labelled.json"), "labelled": str(tmp_path / "labelled.json")}
+    methods = {"none": None, "mine": {"overlay": {"finetune": str(own)}}}
+    file = tiny_study(tmp_path, 5, 1, pretexts=[], methods=methods, datalists=lists)
+
+    def said():
+        return snakemake(file, "--dry-run", "--printshellcmds", cwd=tmp_path).communicate()[0]
+
+    for text, job in re.findall(r"printf %s (\S.*) > (\S+/job\.json)", said()):
+        (Path(job).parent / "test").mkdir(parents=True)
+        (Path(job).parent / "test/metrics.json").write_text("{}")
+        Path(job).write_text(shlex.split(text)[0])
+    own.write_text("# a comment\nrotate: 20.0\ngamma: 0.3\n")
+    assert "Job stats" in said(), "the content is the same"
+    own.write_text("gamma: 0.9\nrotate: 20.0\n")
+    assert f"had other settings than this study has now ({own}: gamma: 0.3 -> 0.9): finetune/mine/1/0. Set" in said()
+    # a study of an earlier version, which did not record the content
+    job = tmp_path / "out/finetune/mine/1/0/job.json"
+    job.write_text(
+        json.dumps({key: value for key, value in json.loads(job.read_text()).items() if key != "overlay files"})
+    )
+    assert "Job stats" in said()
 
 
 @pytest.fixture

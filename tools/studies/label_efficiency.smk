@@ -61,6 +61,8 @@ min_version("8.0")
 
 #: Kinds of trainings.
 KINDS = ("pretrain", "finetune")
+#: Key in `job.json` for the content of a user's own overlays.
+OWN_FILES = "overlay files"
 #: Settings that a study must have, and those that it may have.
 NEEDED = ("anatomy", "draws", "label_counts", "out", "pretext_bundle", "pretexts", "target")
 OPTIONAL = (
@@ -209,12 +211,22 @@ def paths_of(bundle, *names):
 
 
 @cache
-def read_config(path):
-    """The settings of a config file, without the marks + and ~ in front of names."""
+def content_of(path):
+    """The content of a config file."""
     try:
-        return {name.lstrip("+~"): value for name, value in (read_yaml(path) or {}).items()}
+        return read_yaml(path) or {}
     except InputError as error:
         raise WorkflowError(str(error)) from None
+
+
+def read_config(path):
+    """The settings of a config file, without the marks + and ~ in front of names."""
+    return {name.lstrip("+~"): value for name, value in content_of(path).items()}
+
+
+def own_files(overlays):
+    """The content of a user's own files among overlays, by path; those of the bundles belong to the code."""
+    return {path: content_of(path) for path in overlays if path and "/" in path}
 
 
 def configs_of(kind, name, method):
@@ -462,6 +474,8 @@ def described(kind, method, labels, seed, starts=""):
     settings = {"seed": seed} | overriding(kind, method) | (shorter(method) if kind == "pretrain" else {})
     about = {"bundle": bundle_name, "overlay": overlay, "datalist": os.path.relpath(labels, OUT), "starts from": starts}
     about |= {"arguments": TARGET.get("arguments", "") if kind == "finetune" else "", **settings}
+    if own := own_files(overlay):
+        about[OWN_FILES] = own
     return json.dumps(about, sort_keys=True, default=str)
 
 
@@ -495,7 +509,8 @@ def as_read(value):
 def compared(job):
     """What of a `job.json` determines the result. Of files, only the names, because a study can be moved."""
     names = {key: Path(job[key]).name for key in ("datalist", "starts from")}
-    return {key: as_read(value) for key, value in job.items() if key not in NOT_COMPUTED} | names
+    names |= {f"{path}: {key}": as_read(value) for path, own in job.get(OWN_FILES, {}).items() for key, value in own.items()}
+    return {key: as_read(value) for key, value in job.items() if key not in (*NOT_COMPUTED, OWN_FILES)} | names
 
 
 def refuse_other_settings():
@@ -511,9 +526,12 @@ def refuse_other_settings():
         if not file.is_file() or not (OUT / place / "test" / "metrics.json").is_file():
             continue
         try:
-            before, after = compared(read_json(file)), compared(json.loads(now))
+            before, after = read_json(file), json.loads(now)
         except InputError:
             continue  # the disk was full, for example
+        if OWN_FILES not in before:
+            after.pop(OWN_FILES, None)  # an earlier version recorded only their names
+        before, after = compared(before), compared(after)
         if before == after:
             continue
         stale.append(place)
@@ -860,5 +878,8 @@ rule report:
     run:
         # the report reads the study from this file
         found = {"pretexts": list(PRETRAININGS), "methods": {name: method.as_config() for name, method in METHODS.items()}}
-        (OUT / "study.json").write_text(json.dumps({**config, **found}, indent=1))
+        given = [config.get("overlay"), *(method.overlay_of(kind) for method in METHODS.values() for kind in KINDS)]
+        if own := own_files(given):
+            found["overlay_files"] = [{"file": path, "content": content} for path, content in own.items()]
+        (OUT / "study.json").write_text(json.dumps({**config, **found}, indent=1, default=str))
         shell(PLANEWISE + " report {OUT} -o {output} > {log} 2>&1")
