@@ -15,6 +15,7 @@ import monai.bundle
 import pytest
 import torch
 import yaml
+from planewise.checksum import sha256
 from planewise.errors import InputError
 from planewise.packaging import archive, check_bundle, package_bundle
 from planewise.packaging.bundle import Bundle, _forget_scripts
@@ -31,6 +32,8 @@ from tests.packaging.conftest import source, write_run
 
 NAME = "pretext_cardiac_multitask"
 SAID = {"data": "nothing at all"}
+#: What a card says of scores without `scored.json` in a run's folder.
+UNRECORDED = "by the folder's name: the scores do not say which weights and exams they belong to"
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def test_the_runs_settings_are_in_both_configs_and_nothing_of_where_it_ran(run, 
         assert "with the weights that ship" not in text, "the score is that of other weights"
     metadata = json.loads((done.folder / "configs/metadata.json").read_text())
     assert metadata["eval_metrics"] == {
-        "measured_on": "section validation of nothing at all",
+        "measured_on": f"section validation of nothing at all, {UNRECORDED}",
         "exams": 2,
         "mean_dice": 0.25,
     }
@@ -348,10 +351,46 @@ def test_scores_that_a_person_names(run, tmp_path):
     assert again.folder == done.folder and "something else" in (done.folder / "docs/README.md").read_text()
     assert sorted(path.name for path in (tmp_path / "dist").iterdir()) == [NAME, f"{NAME}.zip"]
     told = json.loads((done.folder / "configs/metadata.json").read_text())["eval_metrics"]
-    assert told == {"measured_on": "as given with --scores, on something else", "dice": 0.5, "dice_sd": 0.1}
+    unknown = "as given with --scores, which do not say which weights and exams they belong to"
+    where = f"{unknown}; with --data: something else"
+    assert told == {"measured_on": where, "dice": 0.5, "dice_sd": 0.1}
     scores.write_text('{"dice": null}')
     with pytest.raises(InputError, match="holds no scores"):
         package_bundle(source(NAME), run, tmp_path / "dist", scores=scores, **SAID)
+
+
+def scored(folder: Path, weights: Path, datalist: str, section: str = "test") -> Path:
+    """A file of scores that says what it belongs to."""
+    folder.mkdir()
+    file = folder / "metrics.json"
+    file.write_text('{"dice": 0.5}')
+    digests = {"weights": sha256(weights), "datalist": datalist, "metrics": sha256(file)}
+    (folder / "scored.json").write_text(json.dumps({"section": section} | digests))
+    return file
+
+
+def test_scores_of_other_weights_or_of_the_training_exams_are_refused_and_other_exams_are_named(tmp_path):
+    weights, other = tmp_path / "model.pt", tmp_path / "other.pt"
+    weights.write_text("these")
+    other.write_text("others")
+    run = Run(tmp_path, weights, {}, {"files": {"all.json": "0wn"}})
+
+    def told(*about: str, data: str = "nine exams", file: Path = weights) -> str:
+        scores = scored(tmp_path / str(len(list(tmp_path.iterdir()))), file, *about)
+        return _provenance(weights, run, scores, data).measured_on
+
+    assert told("0wn") == "section test of nine exams"
+    assert told("0ther", "all") == (
+        "section all of another datalist than the run's (SHA-256 0ther); with --data: nine exams"
+    )
+    with pytest.raises(InputError, match="belong to other weights .* than .*model.pt; evaluate these weights"):
+        told("0wn", file=other)
+    for section in ("all", "training"):
+        with pytest.raises(InputError, match=f"include the exams from which .* learned .--section {section}"):
+            told("0wn", section)
+    copied = scored(tmp_path / "changed", other, "0wn")
+    copied.write_text('{"dice": 0.75}')  # so the record next to it is of other scores
+    assert "do not say which weights" in _provenance(weights, run, copied, "nine exams").measured_on
 
 
 def test_a_model_card_says_what_the_record_says(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import re
 import sys
@@ -25,6 +24,7 @@ from planewise.engines.write_run import digest, write_run
 from planewise.errors import InputError
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.old_names import with_new_names
+from planewise.running_parser import running_parser
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def check_run(tf32: bool | str | None = None) -> None:
 def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> ConfigParser | None:
     """Rename old names in the running parser, apply the settings of the weights, check all settings, and return the parser;
     None outside a config."""
-    parser = _running_parser()
+    parser = running_parser()
     if parser is not None and "evaluate" in parser and "train" not in parser:
         raise InputError(
             "evaluate.yaml lacks the settings of train.yaml, which it needs; run it with both files, train.yaml first: "
@@ -134,21 +134,6 @@ def _rename(parser: ConfigParser, arguments: Sequence[str]) -> None:
     renamed = with_nulls(with_new_names(config, "the settings of this run", named), arguments)
     if renamed is not config:
         parser.set(renamed)  # this also drops its cached objects
-
-
-def _running_parser() -> ConfigParser | None:
-    """The parser of the running configuration, including overrides.
-
-    In MONAI, an expression of a config has no access to the parser, whether the run was started from the command line,
-    from Python or by MONAI Label. This function therefore searches the call stack for it.
-    """
-    frame = inspect.currentframe()
-    while frame is not None:
-        owner = frame.f_locals.get("self")
-        if isinstance(owner, ConfigParser):
-            return owner
-        frame = frame.f_back
-    return None
 
 
 def _hardware(parser: ConfigParser | None) -> dict[str, Any]:

@@ -9,14 +9,16 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from planewise.reports.tables import write_json
+from planewise.reports.tables import json_text, write_json
+from planewise.scored import write_scored
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, repr=False)
 class Report:
-    """Collect an evaluator's batches; at the end, call `write`, and write the scores that it returns to ``metrics.json``.
+    """Collect an evaluator's batches; at the end, call `write`, and write the scores that it returns to ``metrics.json``. The
+    file ``scored.json`` next to it says which weights and which exams were scored (`planewise.scored`).
 
     Args:
         output_dir: folder for the results.
@@ -54,6 +56,7 @@ class Report:
         self.folder.mkdir(parents=True, exist_ok=True)
         scores = self.write()
         if scores is not None:
+            write_scored(self.folder, json_text(scores))
             # this file comes last, so that a program that waits for it finds the others
             write_json(self.folder / "metrics.json", scores)
             engine.state.metrics |= {"report": scores}

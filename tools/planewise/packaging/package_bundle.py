@@ -17,6 +17,7 @@ import torch
 from monai.bundle import verify_net_in_out
 from torch import nn
 
+from planewise.checksum import sha256
 from planewise.engines.weights_settings import defining_settings, settings_of
 from planewise.errors import InputError
 from planewise.networks import read_weights, weights_path
@@ -27,9 +28,10 @@ from planewise.packaging.configs import TWINS, as_json, for_a_bundle, with_value
 from planewise.packaging.model_card import Provenance, with_commands, with_provenance, with_training_data
 from planewise.packaging.network_overlays import bundle_of_run
 from planewise.packaging.onnx_options import onnx_options
-from planewise.packaging.run import Run, read_scores
+from planewise.packaging.run import MEASURED_ON, Run, read_scores
 from planewise.packaging.shapes import check_shapes, size_of
 from planewise.packaging.weights import check_weights, save_weights, strip_script
+from planewise.scored import read_scored
 
 #: Imports of `planewise` are blocked, so that the export proves that the bundle's own code is enough.
 _EXPORT = f"""
@@ -81,9 +83,9 @@ def package_bundle(
         say: called with a message for each step.
 
     Raises:
-        InputError: there are no weights, they do not fit the network, come from another bundle's run or have no scores; the
-            metadata fails its schema or describes another network; a folder is not writable or is in use; or a symbolic
-            link points outside the bundle.
+        InputError: there are no weights, they do not fit the network, come from another bundle's run or have no scores, or
+            the scores are of other weights or of the training exams; the metadata fails its schema or describes another
+            network; a folder is not writable or is in use; or a symbolic link points outside the bundle.
     """
     source = Bundle(bundle)
     if source.is_packaged:
@@ -161,11 +163,14 @@ def _check_names(source: Bundle, changed: Mapping[str, Any]) -> None:
 
 
 def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data: str | None) -> Provenance:
+    scored = section = None
     if scores is not None:
-        measured, where = read_scores(Path(scores).expanduser()), "as given with --scores, on"
+        file = Path(scores).expanduser()
+        measured, scored = read_scores(file), read_scored(file)
     elif run is not None and run.scores is not None:
         section, measured = run.scores
-        where = f"section {section} of"
+        file = run.folder / section / "metrics.json"
+        scored = None if run.ships else read_scored(file)
     else:
         at = f"no metrics.json in {run.folder}/test or /validation" if run else f"no run next to {weights}"
         raise InputError(
@@ -180,7 +185,44 @@ def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data:
         )
     if run is not None and run.on_phantoms and "phantom" not in text.lower():
         text = f"phantoms: {text}"
-    return Provenance(measured, f"{where} {text}", text, run)
+    if scored is not None:
+        _check_scored(scored, file, weights, run)
+        where = _measured_on(scored, run, text, data)
+    elif section is not None:
+        where = f"section {section} of {text}"
+        if run is None or not run.ships:
+            where += ", by the folder's name: the scores do not say which weights and exams they belong to"
+    else:
+        where = "as given with --scores, which do not say which weights and exams they belong to"
+        where += f"; with --data: {data}" if data else ""
+    return Provenance(measured, where, text, run)
+
+
+def _check_scored(scored: Mapping[str, Any], file: Path, weights: Path, run: Run | None) -> None:
+    """Refuse scores of other weights, and scores of the exams from which the run learned."""
+    if scored["weights"] != sha256(weights):
+        raise InputError(
+            f"the scores in {file} belong to other weights (SHA-256 {scored['weights'][:12]}...) than {weights}; evaluate "
+            "these weights (configs/evaluate.yaml), or name the scores of these weights with --scores"
+        )
+    if scored["section"] not in MEASURED_ON and _is_own_datalist(scored, run):
+        raise InputError(
+            f"the scores in {file} include the exams from which the weights learned (--section {scored['section']}), so "
+            "they do not show how good the weights are; evaluate with --section test"
+        )
+
+
+def _measured_on(scored: Mapping[str, Any], run: Run | None, text: str, data: str | None) -> str:
+    """In words: the section and the datalist of the scores."""
+    if _is_own_datalist(scored, run):
+        return f"section {scored['section']} of {text}"
+    other = f"section {scored['section']} of "
+    other += "another datalist than the run's" if run else "a datalist"
+    return f"{other} (SHA-256 {scored['datalist']})" + (f"; with --data: {data}" if data else "")
+
+
+def _is_own_datalist(scored: Mapping[str, Any], run: Run | None) -> bool:
+    return run is not None and scored["datalist"] in run.record.get("files", {}).values()
 
 
 def _write_files(

@@ -55,7 +55,12 @@ def write_columns(file: TextIO, columns: Mapping[str, Sequence[Any]]) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write plain values as JSON that any reader accepts; non-finite values become null."""
     with atomic_write(path) as part:
-        part.write_text(json.dumps(json_values(content), indent=1, allow_nan=False))
+        part.write_text(json_text(content))
+
+
+def json_text(content: Any) -> str:
+    """The text that `write_json` writes."""
+    return json.dumps(json_values(content), indent=1, allow_nan=False)
 
 
 def json_values(value: Any) -> Any:
