@@ -22,7 +22,7 @@ from planewise.packaging.bundle import Bundle, _forget_scripts
 from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.configs import with_values
-from planewise.packaging.model_card import END, Provenance, with_commands, with_provenance
+from planewise.packaging.model_card import END, Provenance, with_commands, with_provenance, with_start
 from planewise.packaging.package_bundle import _provenance
 from planewise.packaging.run import Run, flat_scores
 from planewise.packaging.weights import check_weights, strip_script
@@ -357,6 +357,30 @@ def test_scores_that_a_person_names(run, tmp_path):
     scores.write_text('{"dice": null}')
     with pytest.raises(InputError, match="holds no scores"):
         package_bundle(source(NAME), run, tmp_path / "dist", scores=scores, **SAID)
+
+
+def test_a_card_says_how_a_run_changed_the_training_and_that_it_started_from_scratch(tmp_path):
+    optimizer = {"_target_": "torch.optim.SGD", "params": "$@network.parameters()", "lr": 0.01}
+    before = {"max_epochs": 200, "learning_rate": 0.001, "optimizer": {"lr": "@learning_rate"}, "seed": 0}
+    after = {"max_epochs": 2, "learning_rate": 0.003, "optimizer": optimizer, "seed": 1, "pretrained": "null"}
+    config = after | {"train": {"trainer": ["@max_epochs", "@optimizer"]}}
+    readme = "# Hearts, pretrained by planes\n\n## Model Description\n\nAdam, pretrained\n\n## Performance\n"
+    run = Run(tmp_path, tmp_path / "model.pt", config, {})
+    card = with_provenance(readme, Provenance({}, "", "", run), before)
+    assert card.startswith("# Hearts\n\n## Model Description\n")
+    # the run's optimiser does not use the bundle's learning rate
+    assert "changed it: `max_epochs: 2`, `optimizer: SGD (lr 0.01)`. Performance lists" in card
+    assert "The run started from random weights" in card and "learning_rate" not in card
+    metadata = {
+        "name": "Hearts, pretrained by planes",
+        "description": "It is pretrained to plan, then fine-tuned with 2.",
+    }
+    found = with_start(metadata, run)
+    assert found["name"] == "Hearts" and found["description"].startswith("It is trained with 2. These weights were")
+    pretrained = Run(tmp_path, tmp_path / "model.pt", config | {"pretrained": "a.pt"}, {})
+    assert with_start(metadata, pretrained) == with_start(metadata, None) == metadata
+    card = with_provenance(readme, Provenance({}, "", "", pretrained), before)
+    assert card.startswith("# Hearts, pretrained") and "random weights" not in card
 
 
 def scored(folder: Path, weights: Path, datalist: str, section: str = "test") -> Path:

@@ -130,6 +130,12 @@ def _computed(config: dict[str, Any]) -> dict[str, Any]:
 
     Settings that concern only an evaluation, or only several processes, are left out.
     """
+    reached = settings_that_train(config)
+    return {key: _in_one_process(value) for key, value in config.items() if key in reached - NOT_COMPUTED}
+
+
+def settings_that_train(config: Mapping[str, Any]) -> set[str]:
+    """The names to which ``train`` and ``initialize`` of a configuration refer; all names of one without ``train``."""
     reached, waiting = set(), ["train", "initialize", "tf32"] if "train" in config else list(config)
     while waiting:
         name = waiting.pop()
@@ -137,7 +143,7 @@ def _computed(config: dict[str, Any]) -> dict[str, Any]:
             reached.add(name)
             references = ReferenceResolver.find_refs_in_config(config[name], name)
             waiting += [re.split("::|#", reference)[0] for reference in references]
-    return {key: _in_one_process(value) for key, value in config.items() if key in reached - NOT_COMPUTED}
+    return reached
 
 
 def _in_one_process(value: Any) -> Any:

@@ -24,6 +24,11 @@ RELEASE_END = "<!-- end of what `tools/train_released_weights` wrote -->"
 
 #: Settings that give a network and its images their size.
 _SIZES = ("features", "stem_stride", "image_size", "spacing", "in_channels", "init_features", "growth_rate", "blocks")
+#: Settings of a run that a description of its training does not need.
+_NOT_OF_TRAINING = ("seed", "num_subjects", "subject_seed", "val_interval")
+#: Words of a bundle's name and description that say that its weights were pretrained.
+_PRETRAINED_NAME = re.compile(r", pretrained [^,\n]*$", re.M)
+_PRETRAINED_WORDS = re.compile(r"It is pretrained to .*?, then fine-tuned with")
 #: The meaning of a segmentation's scores with 1.0 mm for missed structures.
 _OF_MISSED = [
     "`assd_missed_1_mm` counts a structure that was missed as 1.0 mm, like the paper's implementation, which flatters a",
@@ -78,14 +83,56 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
         text += [yaml.safe_dump(changed, sort_keys=False, default_flow_style=None, width=100).rstrip(), "```"]
     text += ["", "The rest of this section describes the method with other weights."]
     found = _under(without_release(readme), "Performance", text)
-    sizes = [f"`{name}: {changed[name]}`" for name in _SIZES if name in changed]
-    if sizes and _heading("Model Description", found):
-        found = _under(
-            found,
-            "Model Description",
-            [f"The weights in this folder have {', '.join(sizes)}. Other sizes on this page are the paper's."],
-        )
+    about = _unlike_the_page(provenance.run, changed)
+    if about and _heading("Model Description", found):
+        found = _under(found, "Model Description", about)
+    if provenance.run and provenance.run.from_scratch:
+        found = _PRETRAINED_NAME.sub("", found, count=1) if _PRETRAINED_NAME.search(found.partition("\n")[0]) else found
     return found
+
+
+def with_start(metadata: Mapping[str, Any], run: Run | None) -> dict[str, Any]:
+    """A bundle's metadata whose name and description do not say "pretrained" of weights that were trained from scratch."""
+    if run is None or not run.from_scratch or not _PRETRAINED_NAME.search(metadata["name"]):
+        return dict(metadata)
+    description = _PRETRAINED_WORDS.sub("It is trained with", metadata["description"])
+    return {
+        **metadata,
+        "name": _PRETRAINED_NAME.sub("", metadata["name"]),
+        "description": f"{description} These weights were trained from scratch, without pretraining.",
+    }
+
+
+def _unlike_the_page(run: Run | None, changed: Mapping[str, Any]) -> list[str]:
+    """Sentences about the weights for the description of the model, which is of the bundle's default training."""
+    about = []
+    if sizes := [f"`{name}: {changed[name]}`" for name in _SIZES if name in changed]:
+        about.append(f"The weights in this folder have {', '.join(sizes)}. Other sizes on this page are the paper's.")
+    if training := [
+        f"`{name}: {_short(value)}`" for name, value in changed.items() if name not in (*_SIZES, *_NOT_OF_TRAINING)
+    ]:
+        about.append(
+            "The training that this page describes is the bundle's default. The run of these weights changed it: "
+            f"{', '.join(training)}. Performance lists these settings in full."
+        )
+    if run and run.from_scratch and about:
+        about.append("The run started from random weights, not from pretrained ones.")
+    return about
+
+
+def _short(value: Any) -> str:
+    """A setting's value in a sentence: of an object, its class and its plain arguments."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    if "_target_" not in value:
+        return "(another)"
+    plain = {
+        key: entry
+        for key, entry in value.items()
+        if key != "_target_" and isinstance(entry, (int, float, str)) and not str(entry).startswith(("$", "@"))
+    }
+    name = str(value["_target_"]).rpartition(".")[2]
+    return f"{name} ({', '.join(f'{key} {entry}' for key, entry in plain.items())})" if plain else name
 
 
 def with_release(readme: str, rows: Sequence[str]) -> str:

@@ -16,8 +16,10 @@ from planewise.data import read_datalist
 from planewise.data.datalist import PATH_KEYS
 from planewise.engines.checkpoint_files import BEST
 from planewise.engines.run_record import RunRecord, read_table
+from planewise.engines.write_run import settings_that_train
 from planewise.errors import InputError
 from planewise.exams.split import SECTIONS
+from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.not_computed import FILES, NOT_COMPUTED
 from planewise.text_files import read_json
 
@@ -106,14 +108,23 @@ class Run(RunRecord):
             return None
         return Run.of_weights(path / "models" / "model.pt" if path.is_dir() else path)
 
+    @property
+    def from_scratch(self) -> bool:
+        """Whether a run that could start from other weights started from random ones."""
+        starts = [self.config.get(name) for name in ("pretrained", "imagenet")]
+        started = "started_from" in self.record or any(start not in NO_WEIGHTS for start in starts)
+        return "pretrained" in self.config and not started
+
     def settings_unlike(self, train: Mapping[str, Any]) -> dict[str, Any]:
-        """Top-level settings of a training config that the run changed, except those with paths or about the machine."""
+        """Top-level settings of a training config that the run changed and used, except those with paths or about the
+        machine."""
+        used = settings_that_train(self.config)
         return {
             key: self.config[key]
             for key, default in train.items()
             if key not in NOT_COMPUTED
             and key not in FILES
-            and key in self.config
+            and key in used
             and self.config[key] != default
             and not _holds_a_path(self.config[key])
         }
