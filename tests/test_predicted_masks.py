@@ -27,6 +27,7 @@ def test_a_mark_does_not_depend_on_the_name_type_or_order_of_axes(mask, tmp_path
     assert is_predicted(saved(tmp_path / "float.nii", again))
     turned = nibabel.as_closest_canonical(nibabel.load(path))
     assert turned.affine[0, 0] > 0 and is_predicted(saved(tmp_path / "turned.nii", turned))
+    assert is_predicted(saved(tmp_path / "other.nii", nibabel.Nifti2Image.from_image(again)))
 
 
 def test_a_corrected_mask_is_a_persons_even_if_the_viewer_keeps_the_header(mask, tmp_path):

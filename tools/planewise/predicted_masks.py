@@ -26,7 +26,7 @@ def is_predicted(path: str | Path) -> bool:
     keep the header of a mask that a person corrects.
     """
     try:
-        image = nibabel.Nifti1Image.from_filename(path)
+        image = nibabel.load(path)
         text = image.header["descrip"].item().decode("latin-1")
         return text.startswith(_PREDICTED) and text == _PREDICTED + _checksum(image)
     except (*UNREADABLE, KeyError):

@@ -527,20 +527,21 @@ def _mark_predicted(result: IndexResult, items: Sequence[dict]) -> None:
             item["label_origin"] = PREDICTED
     if predicted:
         result.warnings.append(
-            f"masks of {count_of(len(set(predicted.values())), 'exam')} are marked as predicted, because a network made them "
-            "and nobody has changed them. They are no labels, and a single one stops the training of a segmentation bundle: "
-            "take these files out of the folder and index again; or, once a person has checked all masks, index with "
-            "--checked"
+            "masks marked as predicted, because a network made them and nobody has changed them: "
+            f"{count_of(len(predicted), 'mask')} of {count_of(len(set(predicted.values())), 'exam')}. They are no labels, and "
+            "a single one stops the training of a segmentation bundle: take these files out of the folder and index again; "
+            "or, once a person has checked all masks, index with --checked"
         )
     named = {
-        exam
+        file: exam
         for file, exam in files.items()
         if file not in predicted and stem(Path(file)) == f"{Path(file).parent.name}_mask"
     }
     if named:
         result.warnings.append(
-            f"masks of {count_of(len(named), 'exam')} have the names that inference gives to masks (NAME/NAME_mask.nii.gz), "
-            "but no mark of a predicted mask: they count as labels that a person corrected"
+            "masks with the names that inference gives (NAME/NAME_mask.nii.gz), but without the mark of a predicted mask: "
+            f"{count_of(len(named), 'mask')} of {count_of(len(set(named.values())), 'exam')}. They count as labels: if nobody "
+            "has corrected them, take these files out of the folder"
         )
 
 
