@@ -10,8 +10,11 @@ from torch import nn
 
 from planewise.data.batch_loader import BatchLoader
 from planewise.engines import side_stream as side_streams
+from planewise.engines.plain_errors import beyond_classes, not_a_class
 from planewise.engines.precision import precision
+from planewise.errors import InputError
 from planewise.parse_bool import parse_bool
+from planewise.preprocessing.exam_name import exam_of
 
 
 class BatchTrainer(SupervisedTrainer):
@@ -44,6 +47,28 @@ class BatchTrainer(SupervisedTrainer):
             self.prepare_batch = side = side_streams.SideStream(self.prepare_batch, device)
             if isinstance(self.data_loader, BatchLoader):
                 self.data_loader.wrap = side.batches
+
+    def _iteration(self, engine: Any, batchdata: Any) -> dict:
+        """One step.
+
+        Raises:
+            InputError: a mask has a value that is not a class of the network; the error names the exam.
+        """
+        try:
+            return super()._iteration(engine, batchdata)
+        except IndexError as error:
+            if exam := _exam_with(beyond_classes(error), batchdata, getattr(self.data_loader, "dataset", None)):
+                raise InputError(f"exam {exam}: {not_a_class(beyond_classes(error), 'its mask')}") from error
+            raise
+
+
+def _exam_with(value: int | None, batch: Any, dataset: Any) -> str | None:
+    """The first exam of a batch whose mask has this value; None if it is unknown."""
+    label, index, items = batch.get("label"), batch.get("index"), getattr(dataset, "items", None)
+    if value is None or label is None or index is None or items is None:
+        return None
+    rows = index[(label == value).flatten(1).any(dim=1)].tolist()
+    return next((exam_of(items[row]) for row in rows), None)
 
 
 class BatchEvaluator(SupervisedEvaluator):

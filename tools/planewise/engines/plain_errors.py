@@ -97,17 +97,28 @@ def beyond_pytorch(chain: Sequence[BaseException]) -> str | None:
         if isinstance(cause, MemoryError) or (isinstance(cause, RuntimeError) and _NO_MEMORY.search(text)):
             said = f" ({text.splitlines()[0]})" if text else ""
             return f"this run needs more memory than available{said}; lower --batch_size, --image_size or --features"
-        if isinstance(cause, IndexError) and (beyond := _NO_CLASS.search(text)):
-            return (
-                f"a label or mask has the value {beyond[1]}, which is not a class of the network; for masks, name every "
-                "value in --structures, or rename the values with `planewise index --label-map`"
-            )
+        if (value := beyond_classes(cause)) is not None:
+            return not_a_class(value, "a label or mask")
         if isinstance(cause, RuntimeError) and _ASSERTED_ON_GPU.search(text):
             return (
                 "the GPU refused an index that is out of bounds: probably a label or mask has a value that is not a class of "
                 "the network; run it with --device cpu, which names the value"
             )
     return None
+
+
+def beyond_classes(error: BaseException) -> int | None:
+    """The value of a label that is not a class of the network, if PyTorch raised the error for it; otherwise None."""
+    found = _NO_CLASS.search(str(error)) if isinstance(error, IndexError) else None
+    return int(found[1]) if found else None
+
+
+def not_a_class(value: int | None, what: str) -> str:
+    """The message for a label (``what``) with a value that is not a class of the network."""
+    return (
+        f"{what} has the value {value}, which is not a class of the network; for masks, name every value in --structures, "
+        "or rename the values with `planewise index --label-map`; `planewise index` names the files with such masks"
+    )
 
 
 def _lost_connection(error: BaseException) -> bool:
