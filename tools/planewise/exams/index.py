@@ -407,7 +407,10 @@ def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
         summaries[view]["items"] = slice_items(one, False, phases="first")
         notes += [f"{view}: {doubt}" for doubt in stack.doubts + stack.absent + stack.lost_phases]
         if found.stack is not None:
-            beside = stack.beside(stack.slices[other.slice], stacks[found.stack].middle)
+            # the middle slice, because the middle of the ends moves with a misplaced slice
+            main = stacks[found.stack]
+            middle = main.image_centre(main.slices[len(main.slices) // 2])
+            beside = stack.beside(stack.slices[other.slice], middle)
             if beside > SIDEWAYS:
                 notes.append(
                     f"{view}: its image lies {beside:.0f} mm beside the middle of the {main_view} stack: is it misplaced?"
