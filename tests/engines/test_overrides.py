@@ -7,7 +7,7 @@ import logging
 import pytest
 from monai.bundle import ConfigParser
 from planewise.engines import warn_of_unknown_overrides
-from planewise.engines.overrides import refuse_idle_run, unknown_overrides, unused_keys
+from planewise.engines.overrides import refuse_idle_run, unknown_overrides, unused_keys, warn_of_idle_overrides
 from planewise.errors import InputError
 
 from tests.bundles.conftest import BUNDLES
@@ -108,6 +108,29 @@ def test_old_names_have_a_warning_of_their_own(tmp_path, caplog):
     ]
     assert warn_of_unknown_overrides(arguments) == ["flip"], "this config has no flip_prob"
     assert "--crop" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("given", "own", "idle"),
+    [
+        (["--learning_rate", "0.1"], "optimizer: {_target_: torch.optim.SGD, lr: 0.01}", ["learning_rate"]),
+        (["--lr_step=3"], "lr_scheduler: null", ["lr_step"]),
+        (["--lr_step", "3", "--learning_rate", "0.1"], "", []),
+        # another expression, or a macro, uses it
+        (["--learning_rate", "0.1"], "rate: '@learning_rate'\noptimizer: {lr: 0.01}", []),
+        (["--learning_rate", "0.1"], "optimizer: {lr: '%learning_rate'}", []),
+        # code reads it
+        (["--pretrained", "run", "--tf32", "false"], "initialize: []\nauxiliary_task: null\nnetwork: null", []),
+        (["--gama", "0.1"], "", []),
+    ],
+)
+def test_settings_that_only_a_replaced_part_used_are_named(given, own, idle, tmp_path, caplog):
+    (tmp_path / "own.yaml").write_text(own or "rotate: 1.0")
+    files = [str(ROOT / "bundles/downstream_cardiac_sax_segmentation/configs/train.yaml"), str(tmp_path / "own.yaml")]
+    parser = ConfigParser(ConfigParser.load_config_files(files))
+    parser.update({"learning_rate": 0.1})
+    assert warn_of_idle_overrides(["run", "--config_file", str(files), *given], parser.get()) == idle
+    assert "--learning_rate has no effect: no expression of" in caplog.text or "learning_rate" not in idle
 
 
 def test_several_files_are_known_together(tmp_path):

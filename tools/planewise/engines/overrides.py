@@ -19,6 +19,7 @@ from monai.bundle.config_item import ConfigComponent
 
 from planewise.errors import InputError
 from planewise.exams.words import did_you_mean, nearest
+from planewise.not_computed import FILES, NOT_COMPUTED
 from planewise.old_names import ARGUMENTS, SETTINGS
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ _OPTIONS = frozenset(inspect.signature(monai.bundle.run).parameters) | {"args_fi
 
 #: The first name of a reference in an expression, ``@train#trainer``, or of a macro, ``%train#trainer``.
 _REFERENCE = re.compile(r"[@%](?:#|::)*(\w+)")
+_MACRO = re.compile(r"%(?:#|::)*(\w+)")
 #: A bundle's configs that stand alone, or that every training has.
 _OF_A_BUNDLE = ("train.yaml", "evaluate.yaml", "inference.yaml")
 #: Keys of config files that are there for YAML's anchors: ``x-sizes: &sizes [16, 32]``, then ``features: *sizes``.
@@ -95,6 +97,33 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
             logger.warning("%s: %s is not a setting of this config and has no effect%s", file, name, did_you_mean(near))
         names += found
     return names
+
+
+def warn_of_idle_overrides(arguments: Sequence[str], now: Mapping[str, Any]) -> list[str]:
+    """Warn about settings on the command line that only the replaced parts of a config used: ``--learning_rate`` with a file
+    whose optimizer has a rate of its own.
+
+    Args:
+        arguments: as for `warn_of_unknown_overrides`.
+        now: the running config, with all its files and overrides.
+
+    Returns:
+        The names of these settings. A setting that the code reads from the config is never one of them.
+    """
+    text = config_file_text(arguments)
+    if text is None:
+        return []
+    files = yaml.safe_load(text)
+    files = files if isinstance(files, list) else str(files).split(",")
+    contents = [(Path(file).name, str(ConfigParser.load_config_file(file))) for file in files]
+    own = {name for file, content in contents if file in _OF_A_BUNDLE for name in _REFERENCE.findall(content)}
+    # MONAI has replaced the macros in the running config
+    used = set(_REFERENCE.findall(str(now))).union(*(_MACRO.findall(content) for _, content in contents))
+    read = {*NOT_COMPUTED, *FILES, "weights", "tf32"}
+    idle = [name for name in dict(overrides(arguments)) if name in now and name in own - used - read]
+    for name in idle:
+        logger.warning("--%s has no effect: no expression of these configs uses it", name)
+    return idle
 
 
 def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dict[str, str | None]:

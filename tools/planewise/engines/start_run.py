@@ -15,7 +15,12 @@ from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
 from planewise.engines.follow_weights import follow_pretrained, follow_weights
-from planewise.engines.overrides import overrides, refuse_idle_run, warn_of_unknown_overrides
+from planewise.engines.overrides import (
+    overrides,
+    refuse_idle_run,
+    warn_of_idle_overrides,
+    warn_of_unknown_overrides,
+)
 from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.seen_patients import warn_of_seen_patients
@@ -121,6 +126,7 @@ def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> Con
     if parser is not None:
         _rename(parser, sys.argv)
         refuse_idle_run(sys.argv, parser.get())
+        warn_of_idle_overrides(sys.argv, parser.get())
         follow(parser, sys.argv)
         check_settings(evaluated_settings(parser))
     return parser
