@@ -93,6 +93,21 @@ def test_unknown_overrides_are_named_with_the_nearest_known(tmp_path, caplog):
     assert "--sigmaa is not a setting of this config and has no effect (did you mean --sigma?)" in caplog.text
 
 
+def test_what_is_passed_on_to_a_target_is_not_said_to_have_no_effect(tmp_path, caplog):
+    (tmp_path / "train.yaml").write_text("optimizer: {_target_: torch.optim.SGD, lr: 0.1}\ntrain: {sigma: 1}\n")
+    (tmp_path / "own.yaml").write_text("optimizer#momentun: 0.9\n")
+    files = f"['{tmp_path}/train.yaml','{tmp_path}/own.yaml']"
+    arguments = ["--config_file", files, "--optimizer#nestero", "1", "--train#sigm", "2"]
+    names = ["optimizer#nestero", "train#sigm", "optimizer#momentun"]
+    assert warn_of_unknown_overrides(arguments) == names
+    for wrong in (
+        "--optimizer#nestero is passed on to torch.optim.SGD, which has no such argument (did you mean --optimizer#nesterov",
+        "own.yaml: optimizer#momentun is passed on to torch.optim.SGD, which has no such argument (did you mean optimizer#m",
+        "--train#sigm is not a setting of this config and has no effect (did you mean --train#sigma?)",
+    ):
+        assert wrong in caplog.text
+
+
 def test_old_names_have_a_warning_of_their_own(tmp_path, caplog):
     part = "part:\n  _target_: planewise.augmentation.RandBlurBatchd\n"
     (tmp_path / "train.yaml").write_text(f"zoom: [1, 2]\n{part}")

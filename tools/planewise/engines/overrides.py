@@ -89,14 +89,27 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
     unknown = {name: near for name, near in unknown.items() if SETTINGS.get(name) not in config}
     for name, near in unknown.items():
         hint = did_you_mean(near and f"--{near}")
-        logger.warning("--%s is not a setting of this config and has no effect%s", name, hint)
+        logger.warning("--%s %s%s", name, _fate(name, _with_targets(arguments, config)), hint)
     names = list(unknown)
     paths = files if isinstance(files, list) else str(files).split(",")
     for file, found in unused_keys(paths, dict(overrides(arguments))).items():
         for name, near in found.items():
-            logger.warning("%s: %s is not a setting of this config and has no effect%s", file, name, did_you_mean(near))
+            logger.warning("%s: %s %s%s", file, name, _fate(name, config), did_you_mean(near))
         names += found
     return names
+
+
+def _fate(name: str, config: Mapping[str, Any]) -> str:
+    """What becomes of an unknown setting: MONAI passes it on if its place has a ``_target_``."""
+    place: Any = config
+    for key in _path(name)[:-1]:
+        if key not in _keys_of(place):
+            break
+        place = place[key] if isinstance(place, Mapping) else place[int(key)]
+    target = place.get("_target_") if isinstance(place, Mapping) else None
+    if target:
+        return f"is passed on to {target}, which has no such argument"
+    return "is not a setting of this config and has no effect"
 
 
 def warn_of_idle_overrides(arguments: Sequence[str], now: Mapping[str, Any]) -> list[str]:
