@@ -7,7 +7,9 @@ import re
 import pytest
 import yaml
 from planewise.reports.study import classification
-from planewise.reports.study.budgets import Budget, budgets_in_words, changes_in_words, steps_in_words
+from planewise.reports.study.budgets import Budget, add_budgets, budgets_in_words, changes_in_words, steps_in_words
+from planewise.reports.study.folder import StudyFolder
+from planewise.reports.study.page import Page
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
@@ -78,6 +80,28 @@ def test_those_that_agree_are_named_together():
     assert budgets_in_words({"jigsaw": Budget(slices)}).startswith(
         "Budgets of pretraining: 1000 steps of 16 slices for jigsaw."
     )
+
+
+def test_weights_that_the_study_did_not_train_are_set_apart(tmp_path):
+    budgets = {name: Budget("20 steps of 16 slices", exams=("a",)) for name in ("jigsaw", "simclr")}
+    words = budgets_in_words(budgets, {"released": "phantoms (270 training exams)", "mine": ""})
+    assert "20 steps of 16 slices for all that were pretrained here." in words
+    assert "All that were pretrained here learned from the same list of exams." in words
+    apart = (
+        "Weights that were not trained in this study, with other exams, steps and schedules, which may explain a part of "
+        "their gain: the weights that ship (learned from phantoms (270 training exams)); mine (it is not known here from "
+        "which exams they learned)."
+    )
+    assert (
+        words.endswith(apart)
+        and budgets_in_words({}, {"released": "phantoms (270 training exams)", "mine": ""}) == apart
+    )
+    (tmp_path / "record.json").write_text('{"data": "phantoms"}')
+    weights = {"released": str(tmp_path / "model.pt"), "own": str(tmp_path / "s/a.pt"), "imagenet": "imagenet"}
+    methods = {"none": {}} | {name: {"weights": path} for name, path in weights.items()}
+    page = Page()
+    add_budgets(page, StudyFolder(tmp_path / "s", {"pretexts": [], "methods": methods}))
+    assert "gain: the weights that ship (learned from phantoms).</p>" in page.html("")
 
 
 def test_random_changes_and_the_weights_that_go_on_are_named():

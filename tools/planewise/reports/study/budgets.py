@@ -8,8 +8,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from planewise.engines.run_record import RELEASED
 from planewise.exams.words import listed
 from planewise.old_names import with_new_names
 from planewise.reports.history import read_history
@@ -48,19 +50,34 @@ class Budget:
 def add_budgets(page: Page, study: StudyFolder) -> None:
     """Add a note to the main table; add nothing if no pretraining has both settings and a history."""
     budgets = {name: budget for name in study.pretexts if (budget := _read(study, name))}
-    if budgets:
-        page.add("<p class=note>{}</p>", budgets_in_words(budgets))
+    elsewhere = _trained_elsewhere(study)
+    if budgets or elsewhere:
+        page.add("<p class=note>{}</p>", budgets_in_words(budgets, elsewhere))
 
 
-def budgets_in_words(budgets: Mapping[str, Budget]) -> str:
+def budgets_in_words(budgets: Mapping[str, Budget], elsewhere: Mapping[str, str] = MappingProxyType({})) -> str:
     """Describe the budgets in sentences; pretrainings with equal budgets are named together.
 
     Args:
         budgets: maps each pretraining to its budget.
+        elsewhere: maps each method that starts from weights which the study did not train to their data, in words; empty
+            text if this is not known.
     """
+    others = [
+        f"{method_name(name)} ({f'learned from {data}' if data else 'it is not known here from which exams they learned'})"
+        for name, data in elsewhere.items()
+    ]
+    apart = (
+        "Weights that were not trained in this study, with other exams, steps and schedules, which may explain a part of "
+        f"their gain: {'; '.join(others)}."
+    )
+    if not budgets:
+        return apart
+    all_of_them = "all that were pretrained here" if elsewhere else "all"
     each = _together({name: budget.steps for name, budget in budgets.items()})
     steps = "; ".join(
-        f"{steps} for {'all' if len(names) == len(budgets) > 1 else _called(names)}" for steps, names in each.items()
+        f"{steps} for {all_of_them if len(names) == len(budgets) > 1 else _called(names)}"
+        for steps, names in each.items()
     )
     sentences = [
         f"Budgets of pretraining: {steps}. In each step the network sees one batch of this size and is updated once."
@@ -77,7 +94,7 @@ def budgets_in_words(budgets: Mapping[str, Budget]) -> str:
         sentences.append(f"Images are augmented with the settings {_most_and_others(changes)}.")
     exams = _together({name: budget.exams for name, budget in budgets.items() if budget.exams})
     if len(exams) == 1:
-        sentences.append("All learned from the same list of exams.")
+        sentences.append(f"{all_of_them.capitalize()} learned from the same list of exams.")
     elif exams:
         _, *others = exams.values()
         sentences.append(f"Different exams: {'; '.join(map(_called, others))}.")
@@ -85,7 +102,7 @@ def budgets_in_words(budgets: Mapping[str, Budget]) -> str:
     if kept:
         shares = "; ".join(f"{share} for {_called(names)}" for share, names in _together(kept).items())
         sentences.append(f"Fine-tuning starts from the weights after this share of the steps: {shares}.")
-    return " ".join(sentences)
+    return " ".join(sentences + [apart] * bool(elsewhere))
 
 
 def steps_in_words(config: Mapping[str, Any], epochs: int, processes: int = 1, photographs: bool = False) -> str:
@@ -155,6 +172,18 @@ def _read(study: StudyFolder, name: str) -> Budget | None:
     exams = tuple(sorted(run.get("files", {}).values())) or None
     minutes = _processor_minutes(study.path / "logs" / f"pretrain_{name}")
     return Budget(steps, rate, exams, changes_in_words(settings), _kept(settings, history), minutes)
+
+
+def _trained_elsewhere(study: StudyFolder) -> dict[str, str]:
+    """Methods that start from weights which the study did not train, see `budgets_in_words`."""
+    methods = study.config["methods"]
+    named = methods.items() if isinstance(methods, dict) else ()  # in an older study, methods have no settings
+    found = {}
+    for name, settings in named:
+        weights = (settings or {}).get("weights")
+        if "/" in str(weights) and study.path not in Path(str(weights)).parents:
+            found[name] = str((read_json(Path(str(weights)).parent / RELEASED) or {}).get("data") or "")
+    return found
 
 
 def _processor_minutes(job: Path) -> float | None:
