@@ -531,8 +531,8 @@ def _mark_predicted(result: IndexResult, items: Sequence[dict]) -> None:
     if predicted:
         result.warnings.append(
             "masks marked as predicted, because a network made them and nobody has changed them: "
-            f"{count_of(len(predicted), 'mask')} of {count_of(len(set(predicted.values())), 'exam')}. They are no labels, and "
-            "a single one stops the training of a segmentation bundle: take these files out of the folder and index again; "
+            f"{count_of(len(predicted), 'mask')} of {count_of(len(set(predicted.values())), 'exam')}. They are no labels, "
+            "and a single one stops the training of a segmentation bundle: take these files out of the folder and index again; "
             "or, once a person has checked all masks, index with --checked"
         )
     named = {
@@ -543,8 +543,8 @@ def _mark_predicted(result: IndexResult, items: Sequence[dict]) -> None:
     if named:
         result.warnings.append(
             "masks with the names that inference gives (NAME/NAME_mask.nii.gz), but without the mark of a predicted mask: "
-            f"{count_of(len(named), 'mask')} of {count_of(len(set(named.values())), 'exam')}. They count as labels: if nobody "
-            "has corrected them, take these files out of the folder"
+            f"{count_of(len(named), 'mask')} of {count_of(len(set(named.values())), 'exam')}. They count as labels: if "
+            "nobody has corrected them, take these files out of the folder"
         )
 
 
