@@ -532,8 +532,8 @@ def _mark_predicted(result: IndexResult, items: Sequence[dict]) -> None:
         result.warnings.append(
             "masks marked as predicted, because a network made them and nobody has changed them: "
             f"{count_of(len(predicted), 'mask')} of {count_of(len(set(predicted.values())), 'exam')}. They are no labels, "
-            "and a single one stops the training of a segmentation bundle: take these files out of the folder and index again; "
-            "or, once a person has checked all masks, index with --checked"
+            "and a single one stops the training of a segmentation bundle: take these files out of the folder and index "
+            "again; or, once a person has checked all masks, index with --checked"
         )
     named = {
         file: exam
