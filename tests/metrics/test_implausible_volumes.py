@@ -291,5 +291,7 @@ def test_flags_name_the_numbers_that_they_concern():
     assert numbers_by_flag(row[:3], flags, FOUND)["short"] == {"RV": ["volume"]}
     some = [Number("myocardium", "mass", 0), Number("LV", "volume", 0), Number("RV", "volume", 2)]
     assert flags_with_numbers(some, flags[1:], FOUND) == ["RV: short", "LV: jumps"]
-    assert flags_with_numbers([*some, Number("RV", "volume", 0)], [flags[4]], FOUND) == ["RV: short"]
+    assert flags_with_numbers([*some, Number("RV", "volume", 0)], [flags[4]], FOUND) == [
+        "RV end-systolic volume: short"
+    ]
     assert flags_with_numbers(some[:1], [Flag(("myocardium",), "volume", 0, "odd")], FOUND) == ["all: odd"]

@@ -135,21 +135,32 @@ def numbers_by_flag(
 def flags_with_numbers(numbers: Sequence[Number], flags: Sequence[Flag], found: HeartVolumes) -> list[str]:
     """The flags of some numbers, each after the numbers that it concerns: ``LV and RV stroke volume: ...``. ``RV: ...``
     concerns all of the RV's numbers, ``all: ...`` those of all structures."""
-    every: dict[str, set[str]] = {}
+    of_text: dict[str, set[Number]] = {}
     for number in numbers:
-        every.setdefault(number.structure, set()).add(number.quantity)
+        for flag in flags_of(number, flags, found):
+            of_text.setdefault(flag.text, set()).add(number)
     sentences = []
     for text, concerned in numbers_by_flag(numbers, flags, found).items():
         alike: dict[tuple[str, ...], list[str]] = {}
         for structure, quantities in concerned.items():
-            named = () if set(quantities) == every[structure] else tuple(quantities)
-            alike.setdefault(named, []).append(structure)
+            own = {number for number in numbers if number.structure == structure}
+            named = [_in_words(quantity, own, of_text[text], found) for quantity in quantities]
+            alike.setdefault(() if own <= of_text[text] else tuple(named), []).append(structure)
         about = ", ".join(
             f"{listed(structures)} {listed(quantities)}" if quantities else listed(structures)
             for quantities, structures in alike.items()
         )
-        sentences.append(f"{'all' if alike == {(): sorted(every)} else about}: {text}")
+        structures = sorted({number.structure for number in numbers})
+        sentences.append(f"{'all' if alike == {(): structures} else about}: {text}")
     return sentences
+
+
+def _in_words(quantity: str, numbers: set[Number], flagged: set[Number], found: HeartVolumes) -> str:
+    """A structure's quantity; if only one of two volumes is flagged, with its moment."""
+    phases = {number.phase for number in numbers if number.quantity == quantity}
+    of_flag = {number.phase for number in numbers & flagged if number.quantity == quantity}
+    moment = {found.end_diastole: "end-diastolic ", found.end_systole: "end-systolic "}
+    return quantity if of_flag == phases or len(of_flag) > 1 else f"{moment.get(next(iter(of_flag)), '')}{quantity}"
 
 
 def implausible_volumes(found: HeartVolumes) -> list[Flag]:

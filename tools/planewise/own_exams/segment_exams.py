@@ -65,8 +65,8 @@ from planewise.reports.tables import write_csv, write_json
 
 VENTRICLES = ("LV", "RV")
 ALL = tuple(STRUCTURES.values())
-#: The two phases of the table of phases, and how they were chosen.
-_MOMENTS = ("end-diastole (LV largest)", "end-systole (LV smallest)")
+#: The two phases of the table of phases.
+_MOMENTS = ("end-diastole", "end-systole")
 _RV_SMALLEST = "RV smallest"
 #: Title of the indexed values, which depend on the height and weight typed at the scanner.
 _INDEXED = "per m2 of body surface ({:.2f} m2, Mosteller, from the height and weight typed at the scanner)"
