@@ -188,6 +188,16 @@ def test_an_archive_says_if_its_dicom_files_name_the_patient(written, anonymous,
     assert said == (written and not anonymous)
 
 
+def test_an_exam_with_other_remarks_on_its_files_is_made_again(files, tmp_path):
+    """A broken file in its folder changes none of the files that are used."""
+    outcomes = dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.5)
+    work_through(Work(files, outcomes).work, tmp_path / "out", lambda line: None)
+    again = Work(files, outcomes)
+    again.work.stacks[1]["header"] = ["1 broken file (truncated) in its folders: phases or slices may be missing"]
+    work_through(again.work, tmp_path / "out", lambda line: None)
+    assert again.made == ["bbbb"]
+
+
 def test_another_version_of_the_package_makes_everything_again(files, tmp_path, monkeypatch):
     outcomes = dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.5)
     work_through(Work(files, outcomes).work, tmp_path / "out", lambda line: None)

@@ -146,7 +146,8 @@ def _made_from(items: Sequence[Mapping[str, Any]], settings: Mapping[str, object
             files.append((path, status.st_size, status.st_mtime_ns))
         except OSError:
             files.append((path, -1, -1))
-    content = json.dumps([files, settings, planewise.__version__], sort_keys=True, default=str)
+    remarks = [[item.get(key, ()) for key in ("lost", "header", "doubts")] for item in items]
+    content = json.dumps([files, remarks, settings, planewise.__version__], sort_keys=True, default=str)
     return hashlib.sha256(content.encode(errors="backslashreplace")).hexdigest()
 
 
