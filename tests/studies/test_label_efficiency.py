@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib.image
@@ -662,19 +663,30 @@ def test_a_misspelt_override_is_refused_before_anything_starts(tmp_path):
 
 
 def test_a_wrong_value_or_overlay_is_refused_before_anything_starts(tmp_path):
-    (tmp_path / "mine.yaml").write_text("gama: 0.3\nwidth: 2.0\nl1: '@width'\n")
+    (tmp_path / "mine.yaml").write_text("gama: 0.3\nwidth: 2.0\nl1: '@width'\nbase_rate: 0.001\n")
     config = paper_study("table3_table4.yaml", tmp_path) | {
         "pretexts": ["location", "multitask"],
-        # 1e-3 is text for YAML, but a number on a command line
+        # 1e-3 is text for YAML, but a number on a command line; sigma is a setting of one of the pretexts
         "overrides": {
-            "pretrain": {"learning_rate": "1e-3"},
+            "pretrain": {"learning_rate": "1e-3", "sigma": -1},
             "finetune": {"max_epochs": "two", "background_prob": None},
         },
         "methods": {
             "none": None,
-            "wide": {"pretext": "location", "overlay": {"finetune": "./mine.yaml"}},
+            # the expression uses a key of the overlay
+            "wide": {
+                "pretext": "location",
+                "overlay": {"finetune": "./mine.yaml"},
+                "overrides": {"finetune": {"learning_rate": "$@base_rate * 2"}},
+            },
+            "multitask": None,
             "odd": {"pretext": "multitask", "overrides": {"finetune": {"max_epochs": 3, "image_size": 50}}},
-            "odder": {"pretext": "multitask", "overrides": {"pretrain": {"sigma": -1}}},
+            # two methods that share a pretraining
+            "odder": {
+                "pretext": "multitask",
+                "overrides": {"pretrain": {"sigma": -2}, "finetune": {"max_epochs": 3, "transfer": "al"}},
+            },
+            "oddest": {"pretext": "multitask", "overrides": {"pretrain": {"sigma": -2}}},
         },
         "label_counts": [1],
         "draws": [0],
@@ -684,19 +696,37 @@ def test_a_wrong_value_or_overlay_is_refused_before_anything_starts(tmp_path):
     text = said_of(config, tmp_path)
     assert "Traceback" not in text
     for wrong in (
-        "pretrain of odder: --sigma must be a number above 0, got -1; ",
-        "finetune of none, wide: --max_epochs must be a whole number, at least 1, got 'two'; ",
+        "pretrain of multitask: --sigma must be a number above 0, got -1; ",
+        "pretrain of odder, oddest: --sigma must be a number above 0, got -2; ",
+        "finetune of multitask, none, oddest, wide: --max_epochs must be a whole number, at least 1, got 'two'; ",
         "finetune of odd: --image_size must be a multiple of 16 for UNetDecoder, got 50; set it to 48; ",
+        "finetune of odder: --transfer must be scratch, decoder, all or multitask, or null, got 'al'; ",
         f"{tmp_path}/mine.yaml has gama (did you mean gamma?), which no config has and no expression uses. Correct",
     ):
         assert wrong in text, text
-    assert text.count("got 'two'") == 1 and "width" not in text
+    assert text.count("got 'two'") == 1 and "width" not in text and "base_rate" not in text
     # a file that does not exist is named
     for name, wrong in {
         "./mien.yaml": f"overlay: {tmp_path}/mien.yaml, which does not exist",
         "demos.yaml": "overlay: demos.yaml (did you mean demo.yaml?), which is not in ",
     }.items():
         assert wrong in said_of(config | {"overlay": name}, tmp_path)
+
+
+def test_a_study_without_settings_of_its_own_starts_without_the_imports_that_check_them(tmp_path):
+    """They take seconds."""
+    config = paper_study("table3_table4.yaml", tmp_path) | {
+        "pretexts": ["location"], "label_counts": [1], "draws": [0], "out": str(tmp_path / "out"), "overrides": None,
+        "overlay": None, "methods": ["none", "location"],
+    }  # fmt: skip
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    # not `quick_python`, which has imported everything before
+    command = [sys.executable, "-X", "importtime", "-m", "snakemake", "--snakefile", STUDIES / "label_efficiency.smk"]
+    command += ["--configfile", tmp_path / "study.yaml", "--cores", "1", "--dry-run", "--nolock"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:]
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "planewise.text_files" in modules and not modules & {"monai.bundle", "planewise.engines.settings_check"}
 
 
 def said_of(config: dict, folder: Path) -> str:

@@ -277,10 +277,14 @@ def refuse_too_many_labels():
 
 
 def bundles_and_methods(kind):
-    """The bundle and the method of each training of a kind."""
+    """The bundle and the method of each training of a kind, by the names of the methods that need it."""
     if kind == "pretrain":
-        return [(pretext_bundle(method.pretext), method) for method in PRETRAININGS.values()]
-    return [(TARGET["bundle"], method) for method in METHODS.values()]
+        sharing = {name: [other for other, start in STARTS.items() if start == name] for name in PRETRAININGS}
+        return {
+            ", ".join(sharing[name]) if method.pretrains else name: (pretext_bundle(method.pretext), method)
+            for name, method in PRETRAININGS.items()
+        }
+    return {name: (TARGET["bundle"], method) for name, method in METHODS.items()}
 
 
 def refuse_misspelt_overrides():
@@ -289,7 +293,7 @@ def refuse_misspelt_overrides():
     kinds = ("pretrain", "finetune", "plan")
     wrong = [f"{kind}{did_you_mean(nearest(kind, kinds))}" for kind in given if kind not in kinds]
     for kind in KINDS:
-        pairs = bundles_and_methods(kind) + [(TARGET["bundle"], None)] * (kind == "finetune")
+        pairs = [*bundles_and_methods(kind).values()] + [(TARGET["bundle"], None)] * (kind == "finetune")
         # pretexts and overlays differ, so a setting may belong to one of them
         settings = {
             key: value for key, value in (given.get(kind) or {}).items() if not any(has(key, kind, *pair) for pair in pairs)
@@ -310,31 +314,35 @@ def refuse_misspelt_overrides():
 
 def refuse_wrong_settings():
     """Stop if a training would refuse the value of a setting, or if an overlay has a key that no training uses."""
+    runs = {}
+    for kind in KINDS:
+        for name, (bundle_name, method) in bundles_and_methods(kind).items():
+            settings = as_texts(overriding(kind, method))
+            if settings or config.get("overlay") or overlays(method, kind):
+                paths = tuple(path for path in configs_of(kind, bundle_name, method) if read_config(path))
+                runs.setdefault((kind, bundle_name, paths, tuple(settings.items())), []).append(name)
+    if not runs:
+        return
     # these imports take seconds
     from planewise.engines.overrides import unused_keys
     from planewise.engines.settings_check import check_planned_run
 
-    refused, checked, unused, used = {}, {}, {}, set()
-    for kind in KINDS:
-        for bundle_name, method in bundles_and_methods(kind):
-            paths = [path for path in configs_of(kind, bundle_name, method) if read_config(path)]
-            settings = as_texts(overriding(kind, method))
-            if (run := (*paths, *settings.items())) in checked:
-                continue
-            checked[run] = kind
-            try:
-                check_planned_run(paths, settings, BUNDLES / bundle_name)
-            except InputError as error:
-                refused.setdefault((kind, str(error)), []).append(method)
-            found = unused_keys(paths)
-            for path in paths:
-                unused |= {(path, key): near for key, near in found.get(path, {}).items()}
-                # pretexts differ, so a key may belong to one of them
-                used |= {(path, key) for key in yaml.safe_load(Path(path).read_text()) if key not in found.get(path, {})}
+    refused, unused, used = {}, {}, set()
+    for (kind, bundle_name, paths, settings), names in runs.items():
+        try:
+            check_planned_run(paths, dict(settings), BUNDLES / bundle_name)
+        except InputError as error:
+            refused.setdefault((kind, str(error)), []).extend(names)
+        # an expression may stand in any argument of the command line
+        arguments = TARGET.get("arguments", "") if kind == "finetune" else ""
+        found = unused_keys(paths, {**dict(settings), "arguments": arguments})
+        for path in paths:
+            unused |= {(path, key): near for key, near in found.get(path, {}).items()}
+            # pretexts differ, so a key may belong to one of them
+            used |= {(path, key) for key in yaml.safe_load(Path(path).read_text()) if key not in found.get(path, {})}
     wrong = []
-    for (kind, error), methods in refused.items():
-        names = [name for name, method in {**PRETRAININGS, **METHODS}.items() if any(method is one for one in methods)]
-        of_all = len(methods) == sum(one == kind for one in checked.values())
+    for (kind, error), names in refused.items():
+        of_all = len(names) == len(bundles_and_methods(kind))
         wrong.append(f"{kind if of_all else kind + ' of ' + ', '.join(names)}: {error}")
     wrong += [
         f"{path} has {key}{did_you_mean(near)}, which no config has and no expression uses"
