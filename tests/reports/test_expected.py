@@ -113,6 +113,7 @@ def _add_what_all_may_have(folder) -> None:
         content = json.loads(file.read_text())
         for entry in [content.get("mean"), *content.get("structures", {}).values()] if "mean" in content else []:
             entry.setdefault("missed", 1)
+            entry.setdefault("missed_share", 0.02)
         content.setdefault("never_predicted", [])
         write(file, content)
     for number, name in enumerate(("untrained", first)):

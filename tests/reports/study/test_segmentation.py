@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from planewise.reports.shown_slices import SHOWN_SLICES, ShownSlice, write_shown_slices
 from planewise.reports.study import segmentation
 from planewise.reports.study.page import Page
+from planewise.reports.tables import write_csv
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
@@ -24,6 +26,7 @@ def metrics(dice, assd, missed, never=()):
 
     structures = {name: scores(place) | {"missed": 7} for place, name in enumerate(NAMES, 1)}
     mean = scores(0) | {"missed": missed, "assd_missed_1_mm": {"mean": assd[0] - 1, "sd": 0.1}}
+    mean["missed_share"] = missed / 30
     return {"volumes": 10, "exams": 5, "mean": mean, "structures": structures, "never_predicted": list(never)}
 
 
@@ -48,6 +51,49 @@ def test_a_draw_that_missed_most_structures_leaves_no_distance_with_1_mm(study, 
     tables, _ = tables_of(segmentation, study_folder(tmp_path))
     rows = {row[0]: row for row in list(tables.values())[1]}
     assert rows["4, from scratch"][2] == "-" and rows["4, multitask"][2] == "2.00 (0.10)"
+    # an earlier version wrote a mean there, and all draws together missed less than half
+    content["mean"]["assd_missed_1_mm"] = {"mean": 1.0, "sd": 0.1}
+    write(tmp_path / "finetune/none/4/1/test/metrics.json", content)
+    tables, page = tables_of(segmentation, study_folder(tmp_path))
+    rows = {row[0]: row for row in list(tables.values())[1]}
+    assert rows["4, from scratch"][2] == "-" and rows["4, from scratch"][-1] == "25 of 90"
+    assert "a dash if more than half of the structures were missed in any draw" in page.html("")
+
+
+def test_spreads_of_an_earlier_version_are_taken_again_over_the_volumes(study, tmp_path):
+    """They contained the differences between structures, too."""
+    scores = tmp_path / "finetune/none/4/2/test/metrics.json"
+    content = metrics([0.6, 0.4, 0.6, 0.8], [6.2, None, 6.0, 4.2], 2, ["RV"])
+    del content["mean"]["missed_share"]
+    write(scores, content)
+    other = tmp_path / "finetune/multitask/4/1/test/metrics.json"
+    write(other, metrics([0.9, 0.8, 0.9, 1.0], [3.0, 4.0, 3.0, 2.0], 1))
+    tables, page = tables_of(segmentation, study_folder(tmp_path))
+    dice, distance, _ = tables.values()
+    assert dice[12][:3] == ["4, from scratch", "0.500 (-)", "0.300 (0.141)"] and dice[14][1] == "0.750 (0.147)"
+    assert distance[12][1:3] == ["6.10 (-)", "5.10 (-)"]
+    assert "the scores of 1 run were written by an earlier version" in page.html("")
+    # two volumes, with means of 0.5 and 0.7, and distances of 6 and 6.4 mm, or of 3.5 and 4.6 mm with 1.0 mm where missed
+    write_csv(
+        scores.with_name("volumes.csv"),
+        {
+            **{"RV_dice": [0.2, 0.6], "RV_assd_mm": [math.nan, 7.0], "RV_missed": [True, False]},
+            **{"myocardium_dice": [0.5, 0.7], "myocardium_assd_mm": [6.0, 5.8], "myocardium_missed": [False, False]},
+            **{"LV_dice": [0.8, 0.8], "LV_assd_mm": [6.0, 6.4], "LV_missed": [False, False]},
+        },
+    )
+    tables, page = tables_of(segmentation, study_folder(tmp_path))
+    dice, distance, _ = tables.values()
+    # sqrt((0.01 + 0.01) / 2 + 0.01), as in the runs of this version
+    assert dice[12][:3] == ["4, from scratch", "0.500 (0.141)", "0.300 (0.141)"]
+    means, with_missed = [6.0, 6.4], [13 / 3, 6.4]
+    for cell, values, draws in zip(distance[12][1:3], (means, with_missed), ((6.0, 6.2), (5.0, 5.2)), strict=True):
+        counts = (27, 28) if values is means else (30, 30)
+        variances = (0.01, np.var(values))
+        mean = np.average(draws, weights=counts)
+        wanted = np.average([v + (m - mean) ** 2 for v, m in zip(variances, draws, strict=True)], weights=counts)
+        assert cell == f"{mean:.2f} ({np.sqrt(wanted):.2f})"
+    assert "earlier version" not in page.html("")
 
 
 def test_dice_and_distance_with_the_papers_structure_by_structure(study):
@@ -112,7 +158,7 @@ def test_a_draw_that_missed_more_counts_less_in_the_distance(tmp_path):
         write(tmp_path / f"finetune/none/4/{draw}/test/metrics.json", content)
     tables, _ = tables_of(segmentation, study_folder(tmp_path))
     (row,) = (row for row in list(tables.values())[1] if row[0] == "4, from scratch")
-    assert row[1].startswith("2.60 (")
+    assert row[1].startswith("2.60 (") and row[2] == "-"
 
 
 def test_contour_distances_have_a_table_where_runs_have_them(tmp_path):

@@ -14,7 +14,7 @@ def pooled(summaries: Sequence[Mapping[str, float | None]], counts: Sequence[int
 
     Args:
         summaries: ``mean`` and ``sd`` of each group's values; groups without a mean are left out, and a single value has
-            no ``sd``.
+            no ``sd``. An unknown ``sd`` is NaN, and so is the result.
         counts: number of values in each group.
 
     With ``n_g`` values in group g, the mean is ``sum n_g m_g / sum n_g``, and the variance ``sum n_g (s_g^2 + m_g^2) /
@@ -33,12 +33,14 @@ def pooled(summaries: Sequence[Mapping[str, float | None]], counts: Sequence[int
 
 def spread(entry: Mapping[str, float | None]) -> str:
     """Mean (standard deviation): three decimals below 1, two from 1 on; only the mean of a single value; "-" if there is no
-    mean."""
+    mean, and in place of a standard deviation that is NaN, which is unknown."""
     mean, deviation = entry["mean"], entry["sd"]
     if mean is None or not math.isfinite(mean):
         return "-"
     digits = 3 if mean < 1 else 2
-    return f"{mean:.{digits}f}" + ("" if deviation is None else f" ({deviation:.{digits}f})")
+    if deviation is None:
+        return f"{mean:.{digits}f}"
+    return f"{mean:.{digits}f} ({'-' if math.isnan(deviation) else f'{deviation:.{digits}f}'})"
 
 
 def over_draws(values: Iterable[float | None], digits: int = 3) -> str:

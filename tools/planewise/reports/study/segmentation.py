@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -20,6 +22,7 @@ from planewise.reports.study.numbers import pooled, published, spread
 from planewise.reports.study.page import Page, Row
 from planewise.reports.study.paired import Scores, add_paired
 from planewise.reports.study_figures import finetune_curves, scores_by_count
+from planewise.reports.tables import summary_over_structures
 from planewise.text_files import read_yaml
 
 #: The title of each score's table, and the papers' results.
@@ -42,6 +45,7 @@ def add(page: Page, study: StudyFolder) -> None:
     if not runs.scores:
         return
     structures = list(runs.any["structures"])
+    unknown = _take_spreads_over_volumes(runs, structures)
     page.add(
         "<h2>Segmentation from few labels</h2><p>{} volumes of {} test exams, "
         "at their native spacing. Each draw selects labelled exams at random, the same for all methods. "
@@ -49,6 +53,12 @@ def add(page: Page, study: StudyFolder) -> None:
         runs.any["volumes"],
         runs.any["exams"],
     )
+    if unknown:
+        page.add(
+            "<p class=note>A dash in place of a standard deviation: the scores of {} were written by an earlier version, "
+            "whose standard deviations of means also contained the differences between structures.</p>",
+            count_of(unknown, "run"),
+        )
     tables = paper_tables.SEGMENTATION_DICE.get(study.stack, ())
     compared = [table.paper for table in paper_tables.of_these(tables, study.methods)]
     for kind, (title, papers) in _SCORES.items():
@@ -63,7 +73,7 @@ def add(page: Page, study: StudyFolder) -> None:
             page.add(
                 "<p class=note>The column with 1.0 mm follows the reference implementation of Zhang 2024. Because 1.0 mm is "
                 "a good distance, it rewards a network that finds nothing: the column has a dash if more than half of the "
-                "structures were missed. All other distances cover only what was found.</p>"
+                "structures were missed in any draw. All other distances cover only what was found.</p>"
             )
         if kind == "dice":
             add_budgets(page, study)
@@ -93,6 +103,55 @@ def add(page: Page, study: StudyFolder) -> None:
     page.figure(curves, "Validation Dice while fine-tuning: each draw (pale) and the median of the draws.")
     for count in runs.counts:
         _add_comparison(page, runs, count)
+
+
+def _take_spreads_over_volumes(runs: FineTunings, structures: Sequence[str]) -> int:
+    """Replace the standard deviations of means over structures in scores of an earlier version, which has no
+    ``missed_share``: it took them over volumes and structures together. The scores of each volume give the new ones.
+
+    Returns:
+        The number of runs without the scores of each volume. Their standard deviations become NaN.
+    """
+    unknown = 0
+    for (method, count), draws in runs.scores.items():
+        for draw, content in draws.items():
+            if "missed_share" in content["mean"]:
+                continue
+            rows = _volumes(_folder(runs, method, count, draw) / "test" / "volumes.csv", structures)
+            unknown += not rows
+            mean = {
+                key: {**entry, "sd": _deviation(rows, key, structures)} if isinstance(entry, dict) else entry
+                for key, entry in content["mean"].items()
+            }
+            draws[draw] = {**content, "mean": mean}
+    return unknown
+
+
+def _volumes(file: Path, structures: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a run's ``volumes.csv``; none if there is no such file, or if it has no scores of these structures."""
+    if not file.is_file():
+        return []
+    with open(file, newline="", errors="replace") as lines:
+        rows = list(csv.DictReader(lines))
+    return rows if all(row.get(f"{name}_dice") for row in rows for name in structures) else []
+
+
+def _deviation(rows: Sequence[Mapping[str, str]], kind: str, structures: Sequence[str]) -> float | None:
+    """The standard deviation of a mean over structures, over the volumes; NaN without rows, None for a single volume."""
+    if not rows:
+        return math.nan
+    try:
+        values = [[_score(row, kind, name) for name in structures] for row in rows]
+    except (KeyError, ValueError, TypeError):
+        return math.nan
+    deviation = summary_over_structures(values)["sd"]
+    return deviation if math.isfinite(deviation) else None
+
+
+def _score(row: Mapping[str, str], kind: str, name: str) -> float:
+    if kind == "assd_missed_1_mm":
+        return 1.0 if row[f"{name}_missed"] == "True" else float(row[f"{name}_assd_mm"])
+    return float(row[f"{name}_{kind}"])
 
 
 def _known(runs: FineTunings, spread_of: Callable[[dict], dict | None]) -> Scores:
@@ -148,8 +207,7 @@ def _own_cells(draws: Mapping[int, dict], kind: str, structures: list[str]) -> l
     missed = sum(content["mean"]["missed"] for content in draws.values())
     total = sum(content["volumes"] for content in draws.values()) * len(structures)
     if kind == "assd_mm":
-        with_missed = _cell(draws, "assd_missed_1_mm", lambda content: content["mean"], len(structures))
-        cells.insert(0, with_missed if missed <= total / 2 else "-")
+        cells.insert(0, _cell(draws, "assd_missed_1_mm", lambda content: content["mean"], len(structures)))
     return [mean, *cells, f"{missed} of {total}"]
 
 
@@ -162,7 +220,7 @@ def _cell(draws: Mapping[int, dict], kind: str, content_of: Callable[[dict], dic
     known = [entry for entry, _ in contents if kind in entry]
     if len(known) < len(contents):
         return "-"  # a run is older than this score
-    if kind == "assd_missed_1_mm" and any(entry[kind]["mean"] is None for entry in known):
+    if kind == "assd_missed_1_mm" and any(entry["missed"] > number / 2 for entry, number in contents):
         return "-"  # a draw missed more than half of the structures, and the mean of the others would look better
     if kind == "contour_mm":
         counts = [entry["contours"] for entry in known]
