@@ -824,9 +824,13 @@ def test_the_demo_runs_the_study_that_comes_next_once_the_first_has_its_page(dem
         return ran
 
     assert studies("one", "wanted.json") == ["one"], "a file of the first study does not start the second"
-    planned = subprocess.run([demo_folder / "tools/demo", "one", "-n"], capture_output=True, text=True, check=True)
-    assert not planned.stdout, "a dry run takes no minutes and writes no page"
-    (demo_folder / "ran.txt").unlink()
+    for words in (["-n"], ["-np"], ["-pnF"], ["--quiet", "--dry-run"], ["--dryrun"]):
+        planned = subprocess.run(
+            [demo_folder / "tools/demo", "one", *words], capture_output=True, text=True, check=True
+        )
+        assert not planned.stdout, "a dry run takes no minutes and writes no page"
+        (demo_folder / "ran.txt").unlink()
+    assert studies("one", "-p", "-qn", "-sn") == ["one", "two"], "here, n is the value of an option"
     assert studies("one") == ["one", "two"] and studies("two") == ["two"]
 
 
