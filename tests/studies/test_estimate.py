@@ -58,6 +58,19 @@ def data() -> dict:
     return {kind: sections(study | {"datalists": {}, "out": "nowhere"}, kind, TABLE4) for kind in study["expected"]}
 
 
+def test_paths_of_overlays_start_where_the_estimate_starts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("learning_rate: 0.002\n")
+    Path("other.yaml").write_text("weight_decay: 0.1\n")
+    study = yaml.safe_load(TABLE4.read_text()) | {"pretexts": ["location"], "label_counts": [1], "draws": [0]}
+    study |= {"overlay": "./mine.yaml", "methods": {"none": {"overlay": "./other.yaml"}, "location": None}}
+    Path("study.yaml").write_text(yaml.safe_dump(study))
+    jobs, _ = planned(Path("study.yaml"))
+    files = {job.name.split("/")[1]: job.files for job in jobs if job.kind == "finetune"}
+    mine, other = str(tmp_path / "mine.yaml"), str(tmp_path / "other.yaml")
+    assert mine in files["location"] and files["none"][-2:] == (mine, other)
+
+
 def test_jobs_are_those_of_the_dry_run(plan):
     jobs, counts = plan
     assert counts["pretrain"] == 12 and counts["finetune"] == 13 * 5 * 3 and len(jobs) == 207

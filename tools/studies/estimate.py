@@ -242,6 +242,8 @@ def planned(config: Path, pretexts: Sequence[str] | None = None) -> tuple[list[J
             changes["datalists"] = dict.fromkeys(study["datalists"], str(given))
         if "imagenet" in study:
             changes["imagenet"] = str(given)
+        if study.get("overlay"):
+            changes["overlay"] = _absolute(study["overlay"])
         if pretexts:
             changes |= {"pretexts": list(pretexts), "methods": ["none", *pretexts]}
         elif isinstance(study.get("methods"), dict):
@@ -277,10 +279,14 @@ def _findable(method: Mapping[str, Any] | None, given: Path) -> dict[str, Any]:
         method["weights"] = str(given)
     if overlay := method.get("overlay"):
         named = overlay if isinstance(overlay, Mapping) else {"": overlay}
-        # an overlay is a path if it contains a slash
-        found = {kind: str(Path(file).expanduser().resolve()) if "/" in file else file for kind, file in named.items()}
+        found = {kind: _absolute(file) for kind, file in named.items()}
         method["overlay"] = found if isinstance(overlay, Mapping) else found[""]
     return method
+
+
+def _absolute(overlay: str) -> str:
+    """An overlay for a study in another folder; it is a path if it contains a slash."""
+    return str(Path(overlay).expanduser().resolve()) if "/" in overlay else overlay
 
 
 def _job(kind: str, text: str) -> Job:
