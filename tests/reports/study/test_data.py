@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planewise.reports.study import data
+from planewise.reports.study.page import Page
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
@@ -39,3 +40,13 @@ def test_exams_without_labels_are_counted_among_the_labelled(tmp_path):
     write(tmp_path / "labelled.json", exams)
     page = tables_of(data, study_folder(tmp_path, phantom={"labelled": ""}))[1].html("")
     assert "<li>labelled exams: 3 training (1 with labels), 1 validation, 0 test</li>" in page
+
+
+def test_draws_of_all_labelled_exams_are_said_to_differ_only_in_their_seed(tmp_path):
+    exams = {"training": [{"exam": "a", "label": "a.nii"}, {"exam": "b", "label": "b.nii"}, {"exam": "c"}]}
+    write(tmp_path / "labelled.json", exams)
+    study = study_folder(tmp_path, phantom={"labelled": ""})
+    for draws, told in (({2: [0, 1], 1: [0]}, True), ({1: [0, 1]}, False), ({2: [0]}, False)):
+        page = Page()
+        data.add_draws_of_all(page, study, {("none", count): numbers for count, numbers in draws.items()})
+        assert ("With 2, a draw takes every labelled exam" in page.html("")) == told

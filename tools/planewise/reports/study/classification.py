@@ -5,6 +5,7 @@ from __future__ import annotations
 from planewise.reports import paper_tables
 from planewise.reports.methods import method_name
 from planewise.reports.study.budgets import add_budgets
+from planewise.reports.study.data import add_draws_of_all
 from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
@@ -38,6 +39,7 @@ def add(page: Page, study: StudyFolder) -> None:
         runs.any["exams"],
         found,
     )
+    add_draws_of_all(page, study, runs.scores)
     auc = runs.values(lambda content: content["macro_auc"])
     counts, methods = runs.counts, study.methods
     if published:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,26 @@ def exams_of(study: StudyFolder, kind: str) -> dict[str, int]:
     none."""
     content = _datalist(study, kind)
     return {} if content is None else _exams(content)
+
+
+def add_draws_of_all(page: Page, study: StudyFolder, draws: Mapping[tuple[str, int], Collection[int]]) -> None:
+    """Add a note if draws take every labelled exam, so that they differ only in their seed.
+
+    Args:
+        page: the page to add to.
+        study: the study.
+        draws: the draws of each method and number of labelled exams.
+    """
+    content = _datalist(study, "labelled")
+    if content is None:
+        return
+    most = _exams(content, with_label=True)["training"] or _exams(content)["training"]
+    if any(count >= most and len(numbers) > 1 for (_, count), numbers in draws.items()):
+        page.add(
+            "<p class=note>With {}, a draw takes every labelled exam of the training section: its draws have the same exams "
+            "and differ only in the seed of the training, so they do not show how much the choice of exams matters.</p>",
+            most,
+        )
 
 
 def _datalist(study: StudyFolder, kind: str) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from planewise.reports.methods import method_name
 from planewise.reports.study.budgets import add_budgets
 from planewise.reports.study.convergence import add_convergence
+from planewise.reports.study.data import add_draws_of_all
 from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
@@ -25,6 +26,7 @@ def add(page: Page, study: StudyFolder) -> None:
         " paper gives its kappas as curves (Figs. 4 and 9), so there are no numbers for comparison.</p>",
         runs.any["photographs"],
     )
+    add_draws_of_all(page, study, runs.scores)
     most = max(runs.counts)
     runs.add_counts(page, "Kappa, by the number of graded photographs (Fig. 4)", kappa, most)
     add_budgets(page, study)

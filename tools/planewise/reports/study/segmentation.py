@@ -16,6 +16,7 @@ from planewise.reports.methods import method_name
 from planewise.reports.segmentation_figures import method_comparison
 from planewise.reports.shown_slices import SHOWN_SLICES, read_shown_slices
 from planewise.reports.study.budgets import add_budgets
+from planewise.reports.study.data import add_draws_of_all
 from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import pooled, published, spread
@@ -61,6 +62,7 @@ def add(page: Page, study: StudyFolder) -> None:
         )
     tables = paper_tables.SEGMENTATION_DICE.get(study.stack, ())
     compared = [table.paper for table in paper_tables.of_these(tables, study.methods)]
+    add_draws_of_all(page, study, runs.scores)
     for kind, (title, papers) in _SCORES.items():
         if kind not in runs.any["mean"]:
             continue  # the runs are older than this score
