@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -26,7 +27,7 @@ def is_predicted(path: str | Path) -> bool:
     keep the header of a mask that a person corrects.
     """
     try:
-        image = nibabel.load(path)
+        image: Any = nibabel.load(path)
         text = image.header["descrip"].item().decode("latin-1")
         return text.startswith(_PREDICTED) and text == _PREDICTED + _checksum(image)
     except (*UNREADABLE, KeyError):

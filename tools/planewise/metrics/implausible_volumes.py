@@ -159,7 +159,7 @@ def _in_words(quantity: str, numbers: set[Number], flagged: set[Number], found: 
     """A structure's quantity; if only one of two volumes is flagged, with its moment."""
     phases = {number.phase for number in numbers if number.quantity == quantity}
     of_flag = {number.phase for number in numbers & flagged if number.quantity == quantity}
-    moment = {found.end_diastole: "end-diastolic ", found.end_systole: "end-systolic "}
+    moment: dict[int | None, str] = {found.end_diastole: "end-diastolic ", found.end_systole: "end-systolic "}
     return quantity if of_flag == phases or len(of_flag) > 1 else f"{moment.get(next(iter(of_flag)), '')}{quantity}"
 
 
