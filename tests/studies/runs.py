@@ -27,7 +27,7 @@ IDLE = 600
 #: Of one anatomy.
 TWELVE = (
     "orientation", "location", "multitask", "sax_position", "slice_order", "jigsaw", "models_genesis", "simclr",
-    "relative_patch_location", "byol", "masked_autoencoder", "rotation",
+    "lax_position", "byol", "masked_autoencoder", "simsiam",
 )  # fmt: skip
 
 

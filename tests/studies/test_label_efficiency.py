@@ -738,6 +738,20 @@ def said_of(config: dict, folder: Path) -> str:
     return text
 
 
+def test_a_pretext_for_volumes_does_not_start_a_network_for_slices(tmp_path):
+    config = paper_study("table3_table4.yaml", tmp_path) | {
+        "out": str(tmp_path / "out"),
+        "label_counts": [1],
+        "draws": [0],
+    }
+    said = said_of(config | {"pretexts": ["jigsaw", "rotation"], "methods": ["none", "jigsaw", "rotation"]}, tmp_path)
+    assert "rotation (pretext_rotation) learns in 3 dimensions and downstream_cardiac_sax_segmentation in 2" in said
+    assert "methods: none" not in said and "byol, " in said and " exemplar" not in said
+    # as the message says
+    own = re.search(r"`(\w+: \{pretext: .*?\}\})`", said)[1]
+    planned(config | {"pretexts": ["jigsaw"], "methods": {"jigsaw": None, **yaml.safe_load(own)}}, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("methods", "message"),
     [

@@ -50,6 +50,7 @@ def test_a_misspelt_pretext_fails_the_dry_run_with_the_names_there_are(tmp_path)
     assert re.search(
         r"the pretexts of this anatomy are byol, .*, location, .*, sax_position, .*: name one of these", text
     )
+    assert "rotation" not in text, "it is for volumes, and the target for slices"
 
 
 def test_the_cluster_gets_what_each_job_needs(tmp_path):

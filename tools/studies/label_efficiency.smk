@@ -129,10 +129,33 @@ def pretext_bundle(pretext):
     return bundle_of(pretext, config["pretext_bundle"], BUNDLES, config.get("pretext_bundles"))
 
 
+@cache
+def content_of(path):
+    """The content of a config file."""
+    try:
+        return read_yaml(path) or {}
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def spatial_dims(name, overlay=None, settings=()):
+    """Whether a training learns from slices (2) or volumes (3), as text: a bundle's, with an overlay and settings of its own."""
+    names = ["train.yaml", *overlays_of(name, ANATOMY, config.get("overlay"), BUNDLES), *([overlay] if overlay else [])]
+    paths = [BUNDLES / name / "configs" / file for file in names]
+    found = [content_of(str(path)).get("spatial_dims") for path in paths if path.is_file()]
+    return str(dict(settings).get("spatial_dims") or next(filter(None, reversed(found)), 2))
+
+
+def fitting_pretexts():
+    """The pretexts of this anatomy whose weights fit the target: both learn from slices, or both from volumes."""
+    wanted = spatial_dims(TARGET["bundle"])
+    return [name for name in pretexts_of(config["pretext_bundle"], BUNDLES) if spatial_dims(pretext_bundle(name)) == wanted]
+
+
 def refuse_absent_bundles(named):
     """Stop if there is no bundle of a name; `named` has the word of the study's config for each bundle."""
     if absent := {name: word for name, word in named.items() if not (BUNDLES / name / "configs" / "train.yaml").is_file()}:
-        known = pretexts_of(config["pretext_bundle"], BUNDLES)
+        known = fitting_pretexts()
         words = [f"{word}{did_you_mean(nearest(word, known))}" for name, word in absent.items() if word != name]
         raise WorkflowError(
             f"{', '.join(words)}{': ' if words else ''}there is no bundle {', '.join(absent)} in {BUNDLES}; the pretexts of this "
@@ -208,15 +231,6 @@ def overriding(kind, method):
 def paths_of(bundle, *names):
     """The paths of some of a bundle's configs, or of other configs."""
     return [name if "/" in name else str(BUNDLES / bundle / "configs" / name) for name in names]
-
-
-@cache
-def content_of(path):
-    """The content of a config file."""
-    try:
-        return read_yaml(path) or {}
-    except InputError as error:
-        raise WorkflowError(str(error)) from None
 
 
 def read_config(path):
@@ -350,6 +364,29 @@ def refuse_wrong_settings():
     ]
     if wrong:
         raise WorkflowError(f"{'; '.join(wrong)}. Correct the study's config or its overlays")
+
+
+def refuse_other_dimensions():
+    """Stop if weights of a pretext for volumes would start a network for slices, or the other way round."""
+    pairs = [(STARTS[name], method) for name, method in METHODS.items() if STARTS[name]]
+    pairs += list(PRETRAININGS.items()) if HAS_PROBE else []
+    for start, method in pairs:
+        first = PRETRAININGS[start]
+        bundle_name = pretext_bundle(first.pretext)
+        of, needed = (
+            spatial_dims(name, one.overlay_of(kind), overriding(kind, one))
+            for kind, name, one in (("pretrain", bundle_name, first), ("finetune", TARGET["bundle"], method))
+        )
+        if of == needed:
+            continue
+        hint = ""
+        if (BUNDLES / bundle_name / "configs" / f"{needed}d.yaml").is_file():
+            own = f"{{pretext: {first.pretext}, overlay: {{pretrain: {needed}d.yaml}}}}"
+            hint = f", or give it {needed} dimensions in `methods`, in place of its name in `pretexts`: `{start}_{needed}d: {own}`"
+        raise WorkflowError(
+            f"pretexts: {start} ({bundle_name}) learns in {of} dimensions and {TARGET['bundle']} in {needed}, so the weights do "
+            f"not fit. Choose from {', '.join(fitting_pretexts())}{hint}"
+        )
 
 
 def as_texts(settings):
@@ -617,6 +654,7 @@ for name, method in METHODS.items():
 # for jobs in processes of their own, the main process has checked this
 if workflow.is_main_process:
     refuse_misspelt_overrides()
+    refuse_other_dimensions()
     refuse_wrong_settings()
     refuse_too_many_labels()
 refuse_other_settings()
