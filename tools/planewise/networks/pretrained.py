@@ -27,6 +27,12 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 #: later, it exceeds this ratio only if it contains mostly zeros.
 _LARGEST_RATIO = 10
 
+#: What to do if the weights have other names, as those of a user's own network.
+_OWN = (
+    "; for a network of your own, name its file again after configs/inference.yaml in --config_file, or write it into "
+    "configs/train.yaml and configs/inference.yaml of a copy of the bundle's folder, and name the copy"
+)
+
 
 def weights_path(path: str | Path, network: nn.Module | None = None) -> str:
     """The file of the weights: ``path`` itself, or ``models/model.pt`` in the folder of a bundle or a run.
@@ -57,7 +63,7 @@ def _check_fit(path: Path, weights: dict[str, torch.Tensor], network: nn.Module)
         if shapes[0] != shapes[1]:
             raise InputError(
                 f"{path} belongs to another network: {name} is {shapes[0]} there and {shapes[1]} here; use the "
-                "settings of its training, such as features (see the run's config.yaml)"
+                f"settings of its training, such as features (see the run's config.yaml){_OWN if 'absent' in shapes else ''}"
             )
 
 
