@@ -67,6 +67,14 @@ def test_every_method_is_compared_with_scratch_and_with_multitask():
     assert said == [("0.137", "1 of 2"), ("0.224", "0 of 1")]
 
 
+def test_verdicts_from_few_draws_are_said_to_be_weak():
+    few = section(SCORES)[1].html("")
+    assert "With fewer than 5 draws (here 3), an interval may be short by chance" in few
+    assert "neither the choice of the test exams nor the seed of a pretraining" in few
+    five = {("none", 4): dict.fromkeys(range(5), 0.4), ("multitask", 4): {draw: 0.5 + draw / 10 for draw in range(5)}}
+    assert "fewer than" not in section(five)[1].html("")
+
+
 def test_of_scratch_and_multitask_alone_there_is_one_table():
     tables, _ = section({key: draws for key, draws in SCORES.items() if key[0] != "simclr"})
     assert list(tables) == ["Paired differences in mean Dice"]

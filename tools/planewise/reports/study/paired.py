@@ -24,6 +24,8 @@ Scores = Mapping[tuple[str, int], Mapping[int, float]]
 _BASELINES = ("none", "multitask")
 #: The verdict on a difference without an interval.
 ONE_DRAW = "no verdict from one draw"
+#: The page says that verdicts from fewer draws are weak.
+FEW_DRAWS = 5
 
 
 class Compared(NamedTuple):
@@ -180,13 +182,14 @@ def add_differences(
         The differences of the table's rows.
     """
     found: dict[Compared, Difference] = {}
-    rows = []
+    rows, drawn = [], []
     for one in compared:
         count, method, other = one
         differences = paired_differences(scores.get((method, count), {}), scores.get((other, count), {}))
         if not len(differences):
             continue
         found[one] = difference = Difference.of(differences)
+        drawn.append(len(differences))
         deviation = float(differences.std(ddof=1)) if len(differences) > 1 else None
         page.differences.append(
             {
@@ -236,9 +239,21 @@ def add_differences(
         page.add(
             "<p class=note>Better or worse: the 95 % interval of the difference excludes zero. Half of these "
             f"intervals extend by more than {half:.3f} to either side of the mean, so smaller differences are often missed. "
-            f"{decided} of {len(measured)} intervals exclude zero; by chance alone, about one in twenty does.</p>"
+            f"{decided} of {len(measured)} intervals exclude zero; by chance alone, about one in twenty does."
+            f"{_of_few_draws(drawn)}</p>"
         )
     return found
+
+
+def _of_few_draws(draws: Sequence[int]) -> str:
+    """A sentence about intervals from few draws; empty if there are none."""
+    few = sorted({number for number in draws if 1 < number < FEW_DRAWS})
+    if not few:
+        return ""
+    return (
+        f" With fewer than {FEW_DRAWS} draws (here {listed(map(str, few))}), an interval may be short by chance, so its "
+        "verdict is weak; it covers neither the choice of the test exams nor the seed of a pretraining."
+    )
 
 
 def _by_labels(compared: Iterable[Compared]) -> str:

@@ -50,7 +50,8 @@ def add(page: Page, study: StudyFolder) -> None:
     page.add(
         "<h2>Segmentation from few labels</h2><p>{} volumes of {} test exams, "
         "at their native spacing. Each draw selects labelled exams at random, the same for all methods. "
-        "Cells are mean (standard deviation) over the volumes of all draws.</p>",
+        "Cells are mean (standard deviation, dividing by n) over the volumes of all draws; tables of differences between "
+        "draws divide by n - 1.</p>",
         runs.any["volumes"],
         runs.any["exams"],
     )
