@@ -417,6 +417,17 @@ def test_scores_of_other_weights_or_of_the_training_exams_are_refused_and_other_
     assert "do not say which weights" in _provenance(weights, run, copied, "nine exams").measured_on
 
 
+def test_structures_that_were_never_predicted_are_named_on_the_card_and_while_packaging(run, tmp_path):
+    file, said = tmp_path / "scores.json", []
+    for names, told in ((["RV", "LV"], True), ([], False)):
+        file.write_text(json.dumps({"dice": 0.0, "never_predicted": names}))
+        said.clear()
+        done = package_bundle(source(NAME), run, tmp_path / "dist", scores=file, say=said.append, **SAID)
+        card = (done.folder / "docs/README.md").read_text()
+        assert ("**Never predicted in these exams: RV, LV.**" in card) == told
+        assert any(line.startswith("warning: these weights never predicted RV, LV in") for line in said) == told
+
+
 def test_a_model_card_says_what_the_record_says(tmp_path):
     """Each fact about the weights has its own line, and so does everything that they were trained from."""
     start = Run(tmp_path, tmp_path / "a.pt", {}, {"configuration": "0ther", "weights_sha256": "", "data": "5 images"})

@@ -51,6 +51,12 @@ class Provenance:
     run: Run | None
     """The run that made the weights; None if it no longer exists"""
 
+    @property
+    def never_predicted(self) -> list[str]:
+        """The structures that a segmentation predicted in none of the exams."""
+        names = self.scores.get("never_predicted")
+        return [str(name) for name in names] if isinstance(names, list) else []
+
     def eval_metrics(self) -> dict[str, Any]:
         """The scores as ``eval_metrics`` in metadata.json."""
         return {"measured_on": self.measured_on, **flat_scores(self.scores)}
@@ -70,6 +76,8 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
     facts = [("measured on", provenance.measured_on), ("trained on", provenance.data), *_facts(provenance.run)]
     text = ["### The weights in this folder", ""]
     text += [f"- {name}: {value}" for name, value in facts] + ["", "| score | |", "|---|---|", *rows]
+    if provenance.never_predicted:
+        text += ["", f"**Never predicted in these exams: {', '.join(provenance.never_predicted)}.**"]
     if any("missed_share" in row for row in rows):
         text += ["", *_OF_MISSED]
     changed = provenance.run.settings_unlike(train) if provenance.run else {}

@@ -272,6 +272,10 @@ def _write_files(
     onnx = onnx_options(source, changed.get("inference.yaml")).command
     card = with_commands(card, metadata, source.config("inference.yaml"), onnx)
     (built / "docs" / "README.md").write_text(card)
+    if provenance.never_predicted:
+        say(
+            f"warning: these weights never predicted {', '.join(provenance.never_predicted)} in the exams of their scores"
+        )
     say(f"model card: {len(provenance.eval_metrics()) - 1} scores, {provenance.measured_on}")
 
 
