@@ -573,7 +573,7 @@ def test_a_network_for_each_finding_needs_findings(tmp_path):
 def test_a_method_is_what_its_settings_say(tmp_path):
     """Sigma, a seed, an overlay or a weights file each make a method, and only what differs is pretrained again."""
     for name in ("resnet.pt", "wide.yaml"):
-        (tmp_path / name).touch()
+        (tmp_path / name).write_text("gamma: 0.3\n")
     config = paper_study("table3_table4.yaml", tmp_path) | {
         "pretexts": ["multitask"],
         "overrides": {"pretrain": {"amp": True, "sigma": 6}, "finetune": {"amp": True}},
@@ -705,9 +705,11 @@ def test_a_wrong_value_or_overlay_is_refused_before_anything_starts(tmp_path):
     ):
         assert wrong in text, text
     assert text.count("got 'two'") == 1 and "width" not in text and "base_rate" not in text
-    # a file that does not exist is named
+    # a file that does not exist or is empty is named
+    (tmp_path / "empty.yaml").write_text("# nothing yet\n")
     for name, wrong in {
         "./mien.yaml": f"overlay: {tmp_path}/mien.yaml, which does not exist",
+        "./empty.yaml": f"overlay: {tmp_path}/empty.yaml, which is empty. Write",
         "demos.yaml": "overlay: demos.yaml (did you mean demo.yaml?), which is not in ",
     }.items():
         assert wrong in said_of(config | {"overlay": name}, tmp_path)

@@ -624,6 +624,8 @@ def refuse_absent_overlay(asked, overlay, name):
     """Stop if there is no such overlay; `asked` begins the message."""
     folder = BUNDLES / name / "configs"
     if (folder / overlay).is_file():
+        if not content_of(str(folder / overlay)):  # MONAI would end with a traceback
+            raise WorkflowError(f"{asked} {overlay}, which is empty. Write a setting into it, or leave it out")
         return
     if "/" in overlay:
         raise WorkflowError(f"{asked} {overlay}, which does not exist. Correct the study's config")
