@@ -65,6 +65,14 @@ def test_the_mean_is_that_of_the_structures(tables):
             assert (method, count) in odd or row["mean"][0] == pytest.approx(mean, abs=0.0018, rel=0)
 
 
+def test_only_the_studys_numbers_of_labelled_exams_are_shown():
+    counts, methods = paper_tables.beside(SEGMENTATION_DICE["sax"], [4, 2], ["none", "mine"])
+    assert counts == [2, 4] and methods[:2] == ["none", "mine"]
+    # the daggers have 64 labelled exams alone
+    assert set(methods) == METHODS | {"mine"}
+    assert paper_tables.beside(SEGMENTATION_DICE["sax"], [3], ["none"]) == ([3], ["none"])
+
+
 def test_no_number_of_any_table_changes_its_value_or_its_place():
     score_tables = (paper_tables.LOCATION, SEGMENTATION_DICE, SEGMENTATION_ASSD, {"": DIAGNOSIS_AUC}, {"": INJURY_AUC})
     groups = (*score_tables, TWO_PHASE_AUC, {"": (paper_tables.TUMOUR_DICE,)})

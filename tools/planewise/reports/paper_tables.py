@@ -130,6 +130,16 @@ def whole(
     return sorted({*counts, *theirs}), list(dict.fromkeys([*methods, *names]))
 
 
+def beside(
+    tables: Sequence[Published[Mapping[int, Values]]], counts: Iterable[int], methods: Iterable[str]
+) -> tuple[list[int], list[str]]:
+    """Like `whole`, but only with the study's numbers of labelled exams: where each number and method has a row of its own,
+    the papers' other numbers would hide the study's rows."""
+    own = set(counts)
+    names = [method for table in tables for method, row in table.values.items() if own & set(row)]
+    return sorted(own), list(dict.fromkeys([*methods, *names]))
+
+
 def of_these(tables: Sequence[Published[Values]], methods: Collection[str]) -> list[Published[Values]]:
     """The tables to show with a study: those that share the most methods with it.
 

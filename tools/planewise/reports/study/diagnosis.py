@@ -35,7 +35,7 @@ def add(page: Page, study: StudyFolder) -> None:
     if reference:
         rows.append(Row.of("reference masks", reference["macro_auc"], reference["exams"]))
     papers = paper_tables.DIAGNOSIS_AUC if scores else ()
-    for count, method in product(*paper_tables.whole(papers, {count for _, count in scores}, study.methods)):
+    for count, method in product(*paper_tables.beside(papers, {count for _, count in scores}, study.methods)):
         if draws := scores.get((method, count)):
             rows.append(Row.of(f"{count}, {method_name(method)}", over_draws(draws.values()), ""))
         for table in papers:

@@ -186,9 +186,9 @@ def _add_structures(page: Page, runs: FineTunings, structures: list[str]) -> Non
 
 def _rows(runs: FineTunings, kind: str, structures: list[str], papers: Sequence[paper_tables.Published]) -> list[Row]:
     """Our rows, each followed by the papers' rows for the same method and number of exams; then the rows that only
-    papers have."""
+    papers have, of the study's numbers of exams."""
     rows = []
-    for count, method in product(*paper_tables.whole(papers, runs.counts, runs.study.methods)):
+    for count, method in product(*paper_tables.beside(papers, runs.counts, runs.study.methods)):
         if draws := runs.scores.get((method, count)):
             rows.append(Row.of(f"{count}, {method_name(method)}", *_own_cells(draws, kind, structures)))
         for table in papers:
