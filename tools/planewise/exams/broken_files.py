@@ -53,9 +53,8 @@ def assign_broken(scan: Scan, exams: Sequence[Exam]) -> list[BrokenExam]:
         for folder in _folders(exam.stacks):
             owners[folder].append(exam)
     homes = [(exam, _home(str(exam.folder), scan.folder)) for exam in exams]
-    if (
-        len({home for _, home in homes}) > 1
-    ):  # files in the folder of an archive do not make the archive one exam's folder
+    # files in the folder of an archive do not make the archive one exam's folder
+    if len({home for _, home in homes}) > 1:
         homes = [(exam, home) for exam, home in homes if home != scan.folder]
     depths = [len(home.relative_to(scan.folder).parts) for _, home in homes if home.is_relative_to(scan.folder)]
     usual = Counter(depths).most_common(1)[0][0] if depths else None
@@ -114,9 +113,9 @@ def _folders(stacks: Iterable[Stack]) -> set[str]:
     return {os.path.dirname(frame.path) for stack in stacks for entry in stack.slices for frame in entry.phases}
 
 
-def _home(folder: str, scanned: Path) -> Path:
-    """The folder of an exam: the given one, or its parent if its name is that of a series."""
-    return scanned / exam_folder(os.path.join(folder, "image"), scanned)
+def _home(of_images: str, scanned: Path) -> Path:
+    """The folder of an exam: that of its images, or its parent if the name is that of a series."""
+    return scanned / exam_folder(os.path.join(of_images, "image"), scanned)
 
 
 def _may_be_dicom(path: str, reason: str) -> bool:
@@ -133,13 +132,13 @@ def _around(folder: Path, homes: Sequence[tuple[Exam, Path]]) -> list[Exam]:
     return [exam for depth, exam in around if depth == max(around, key=lambda entry: entry[0])[0]]
 
 
-def _at_depth(folder: Path, scanned: Path, depth: int, readable: Iterable[str]) -> Path:
+def _at_depth(of_images: Path, scanned: Path, depth: int, readable: Iterable[str]) -> Path:
     """The folder of a broken exam: as deep in the scanned folder as the other exams, but without their images."""
-    if not folder.is_relative_to(scanned):
-        return folder
-    parts = folder.relative_to(scanned).parts
+    if not of_images.is_relative_to(scanned):
+        return of_images
+    parts = of_images.relative_to(scanned).parts
     for deep in range(max(depth, 1), len(parts)):
         place = scanned.joinpath(*parts[:deep])
         if not any(Path(other).is_relative_to(place) for other in readable):
             return place
-    return folder
+    return of_images
