@@ -32,6 +32,7 @@ from planewise.networks import (
 from tests.conftest import ROOT
 
 NAN = float("nan")
+PLANE = {"origin": [0, 0, 0], "normal": [1, 0, 0]}
 
 
 #: Settings with the same limits, and values that they accept and refuse.
@@ -411,8 +412,12 @@ def test_a_section_without_exams_cannot_be_scored(tmp_path):
 
 def test_views_are_those_of_the_training_exams(tmp_path):
     datalist = tmp_path / "datalist.json"
-    items = [{"image": "a", "planes": {"2ch": {}}}, {"image": "b", "planes": {"4ch": {}, "2ch": {}}}, {"image": "c"}]
-    datalist.write_text(json.dumps({"training": items, "validation": [{"image": "d", "planes": {"9ch": {}}}]}))
+    items = [
+        {"image": "a", "planes": {"2ch": PLANE}},
+        {"image": "b", "planes": {"4ch": PLANE, "2ch": PLANE}},
+        {"image": "c"},
+    ]
+    datalist.write_text(json.dumps({"training": items, "validation": [{"image": "d", "planes": {"9ch": PLANE}}]}))
     check_settings({"views": ["4ch", "2ch"], "datalist": datalist})
     with pytest.raises(InputError, match=r"no training exam has the view 9ch \(the exams have 2ch, 4ch\); .*--views"):
         check_settings({"views": ["2ch", "9ch"], "datalist": str(datalist)})
@@ -425,7 +430,7 @@ def test_views_are_those_of_the_training_exams(tmp_path):
 @pytest.mark.parametrize(("stack", "other"), [("sax", "4ch"), ("4ch", "sax")])
 def test_lines_of_a_view_are_not_learned_in_its_own_images(stack, other, tmp_path):
     datalist = tmp_path / "datalist.json"
-    items = [{"image": "a", "planes": {"2ch": {}, other: {}}}]
+    items = [{"image": "a", "planes": {"2ch": PLANE, other: PLANE}}]
     datalist.write_text(json.dumps({"planewise": {"stack": stack}, "training": items}))
     check_settings({"views": ["2ch", other], "datalist": datalist})
     with pytest.raises(InputError, match=f"show the view {stack}, .*`planewise index FOLDER --view {other}`"):

@@ -118,7 +118,7 @@ EXPECTED = {
     "lying_names": ({}, [], SOUND | {"3ch", "rv2ch"}),
     "parallel_planes": ({}, ["images named 2ch are parallel to the short axis: not used as that view"], {"sax", "4ch"}),
     "no_frame_of_reference": ({}, ["no frame of reference in the headers"], SOUND),
-    "no_spacing": ({refusals.BAD_GEOMETRY: 3}, [], {"sax", "2ch"}),
+    "no_spacing": ({refusals.BAD_GEOMETRY: 3}, ["3 broken files (broken geometry) in its folders"], {"sax", "2ch"}),
     "black": ({}, [], SOUND),
     "compressed": ({}, [], SOUND),
     "compressed_jpeg2000": ({}, [], SOUND),

@@ -14,7 +14,8 @@ from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.report import Report
 from planewise.metrics import classification_scores
 from planewise.reports.classification_figures import roc_figure
-from planewise.reports.research_only import research_note, write_predictions
+from planewise.reports.research_only import research_note
+from planewise.reports.tables import write_predictions
 
 
 @dataclass(eq=False, repr=False)

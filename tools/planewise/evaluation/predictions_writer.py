@@ -9,7 +9,8 @@ from typing import Any
 from ignite.engine import Engine, Events
 
 from planewise.evaluation.exam_writer import ExamWriter
-from planewise.reports.research_only import RESEARCH_ONLY, write_predictions
+from planewise.reports.research_only import RESEARCH_ONLY
+from planewise.reports.tables import write_predictions
 
 
 class PredictionsWriter(ExamWriter):

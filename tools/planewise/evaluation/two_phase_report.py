@@ -25,7 +25,8 @@ from planewise.metrics import classification_scores, inside_share
 from planewise.networks.saliency import saliency_maps
 from planewise.reports.classification_figures import roc_figure
 from planewise.reports.findings_figures import Decision, saliency_figure
-from planewise.reports.research_only import RESEARCH_ONLY, write_predictions
+from planewise.reports.research_only import RESEARCH_ONLY
+from planewise.reports.tables import write_predictions
 
 #: Candidate values of the logistic regression's strength (scikit-learn's C). Cross-validation on the fitted exams chooses
 #: one.

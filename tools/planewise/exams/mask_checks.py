@@ -7,7 +7,6 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-from scipy.ndimage import binary_dilation, generate_binary_structure
 
 from planewise.exams.words import some_of
 from planewise.unreadable import UNREADABLE
@@ -54,6 +53,8 @@ def mask_doubts(path: str | Path, view: str, renamed: Mapping[str, int] | None =
 def _are_swapped(mask: np.ndarray) -> bool:
     """Whether the myocardium encloses the structure named RV more than that named LV: it surrounds the left ventricle, and
     touches the right one on one side. The mask is (i, j, slices)."""
+    from scipy.ndimage import binary_dilation, generate_binary_structure  # an index without masks starts faster
+
     cross = generate_binary_structure(2, 1)[..., None]
     shares = []
     for value in (_RV, _LV):

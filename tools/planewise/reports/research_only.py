@@ -2,15 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
-from planewise.reports.tables import write_csv
-
-logger = logging.getLogger(__name__)
-
 RESEARCH_ONLY = "Research software: not for diagnosis, planning or any other clinical use."
 
 
@@ -26,10 +17,3 @@ def research_note(trained_on: str | None) -> str:
         f"{RESEARCH_ONLY} The weights were trained on {trained_on} only: never read these numbers as a "
         "diagnosis of a person."
     )
-
-
-def write_predictions(file: Path, columns: Mapping[str, Sequence[Any]], note: str) -> None:
-    """Write a table of predictions, with the note in every row and in the log."""
-    rows = len(next(iter(columns.values())))
-    write_csv(file, {**columns, "note": [note] * rows})
-    logger.info("%s: %s", file.name, note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy as np
 
 from planewise.atomic_write import atomic_write
 from planewise.text_files import cell
+
+logger = logging.getLogger(__name__)
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
@@ -70,3 +73,10 @@ def json_values(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [json_values(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_predictions(file: Path, columns: Mapping[str, Sequence[Any]], note: str) -> None:
+    """Write a table of predictions, with the note in every row and in the log."""
+    rows = len(next(iter(columns.values())))
+    write_csv(file, {**columns, "note": [note] * rows})
+    logger.info("%s: %s", file.name, note)
