@@ -504,8 +504,8 @@ def test_a_view_whose_image_lies_beside_the_stack_is_said(usual_exam):
         dataset.save_as(path)
     exam = only_exam(index_folder(usual_exam.parent))
     assert "2ch" in exam["stacks"]
-    (said,) = (note for note in exam["left_out"] if "beside" in note)
-    assert re.fullmatch(r"2ch: its image lies 2\d\d mm beside the middle of the sax stack: is it misplaced\?", said)
+    (said,) = (note for note in exam["left_out"] if "away from" in note)
+    assert re.fullmatch(r"2ch: its image is 2\d\d mm away from the middle of the sax stack: is it misplaced\?", said)
 
 
 def test_one_inverted_image_among_others_is_said(usual_exam):

@@ -88,9 +88,9 @@ def test_weights_that_the_study_did_not_train_are_set_apart(tmp_path):
     assert "20 steps of 16 slices for all that were pretrained here." in words
     assert "All that were pretrained here learned from the same list of exams." in words
     apart = (
-        "Weights that were not trained in this study, with other exams, steps and schedules, which may explain a part of "
-        "their gain: the weights that ship (learned from phantoms (270 training exams)); mine (it is not known here from "
-        "which exams they learned)."
+        "Some weights were trained outside this study, with other exams, steps and schedules, which may explain a part of "
+        "their gain: the weights that ship (learned from phantoms (270 training exams)); mine (the exams from which "
+        "they learned are not known here)."
     )
     assert (
         words.endswith(apart)

@@ -49,4 +49,4 @@ def test_draws_of_all_labelled_exams_are_said_to_differ_only_in_their_seed(tmp_p
     for draws, told in (({2: [0, 1], 1: [0]}, True), ({1: [0, 1]}, False), ({2: [0]}, False)):
         page = Page()
         data.add_draws_of_all(page, study, {("none", count): numbers for count, numbers in draws.items()})
-        assert ("With 2, a draw takes every labelled exam" in page.html("")) == told
+        assert ("With 2, each draw takes all labelled exams" in page.html("")) == told

@@ -126,8 +126,8 @@ def index(
         bool,
         typer.Option(
             "--checked",
-            help="A person has checked all masks and corrected them where necessary: use the masks that a network "
-            "predicted as labels, too.",
+            help="Use predicted masks as labels, too, because a person has checked all masks and corrected them where "
+            "necessary.",
         ),
     ] = False,
     classes: Annotated[
@@ -335,7 +335,7 @@ def _print_rest(result, written: Path, console: Console) -> None:
     console.print(f"{count_of(result.files, 'file')} in {result.seconds:.1f} s ({speed:.0f} files/s), {exams}.")
     counts = ", ".join(f"{len(result.datalist[section])} {section}" for section in SECTIONS)
     line = f"Items: {counts}"
-    for what, predicted in (("with a mask", False), ("with a predicted mask, which is no label", True)):
+    for what, predicted in (("with a mask", False), ("with a predicted mask (not a label)", True)):
         having = {section: [item for item in result.datalist[section] if "label" in item] for section in SECTIONS}
         masked = {section: sum(is_labelled(item) != predicted for item in found) for section, found in having.items()}
         if any(masked.values()):

@@ -132,8 +132,8 @@ def groups_of(
         masked = {str(item["patient"]) for item in items if is_labelled(item)}
         if not masked:
             raise InputError(
-                "--stratify label: no exam has a mask that is a label; leave it out, or name the masks (--labels, and "
-                "--checked for predicted masks that a person has checked)"
+                "--stratify label: no exam has a mask that is a label; leave out this option, or name the masks (--labels, "
+                "and --checked for predicted masks that a person has checked)"
             )
         return groups | {place.patient_key: "masks" for place in places if place.patient in masked}
     found: dict[str, set[str]] = defaultdict(set)

@@ -413,7 +413,7 @@ def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
             beside = stack.beside(stack.slices[other.slice], middle)
             if beside > SIDEWAYS:
                 notes.append(
-                    f"{view}: its image lies {beside:.0f} mm beside the middle of the {main_view} stack: is it misplaced?"
+                    f"{view}: its image is {beside:.0f} mm away from the middle of the {main_view} stack: is it misplaced?"
                 )
         if other.named not in (None, view):
             summaries[view]["named"] = other.named
@@ -531,9 +531,9 @@ def _mark_predicted(result: IndexResult, items: Sequence[dict]) -> None:
     if predicted:
         result.warnings.append(
             "masks marked as predicted, because a network made them and nobody has changed them: "
-            f"{count_of(len(predicted), 'mask')} of {count_of(len(set(predicted.values())), 'exam')}. They are no labels, "
-            "and a single one stops the training of a segmentation bundle: take these files out of the folder and index "
-            "again; or, once a person has checked all masks, index with --checked"
+            f"{count_of(len(predicted), 'mask')} of {count_of(len(set(predicted.values())), 'exam')}. They do not count as "
+            "labels, and a single one stops the training of a segmentation bundle: take these files out of the folder and "
+            "index again; or, once a person has checked all masks, index with --checked"
         )
     named = {
         file: exam

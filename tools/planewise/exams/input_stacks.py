@@ -107,7 +107,8 @@ def find_stacks(
         )
     if linked := scan.skipped.get(LINKED_FOLDER):
         logger.warning(
-            "%s not followed, such as %s, because the target contains this folder: its other files are left out",
+            "%s not followed, such as %s, because the link leads to a folder that contains this one: other files "
+            "there are left out",
             count_of(len(linked), "link"),
             Path(linked[0]).relative_to(folder),
         )

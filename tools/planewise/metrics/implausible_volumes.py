@@ -327,8 +327,8 @@ def _emptied_end(found: HeartVolumes) -> Iterator[Flag]:
             ml, fraction = share * found.volumes[ventricle][found.end_diastole], found.ejection_fraction(ventricle)
             text = (
                 f"{_slices([number], len(full))} has {ml:.0f} ml of the {ventricle} at end-diastole and none at end-systole, "
-                f"which makes {100 * share:.0f} of the {fraction:.0f} points of the ejection fraction: see whether the "
-                "heart has moved out of this slice"
+                f"which accounts for {100 * share:.0f} of the {fraction:.0f} points of the ejection fraction: see whether "
+                "the heart has moved out of this slice"
             )
             yield Flag((ventricle,), "volume", found.end_systole, text)
 

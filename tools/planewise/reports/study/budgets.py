@@ -64,11 +64,11 @@ def budgets_in_words(budgets: Mapping[str, Budget], elsewhere: Mapping[str, str]
             text if this is not known.
     """
     others = [
-        f"{method_name(name)} ({f'learned from {data}' if data else 'it is not known here from which exams they learned'})"
+        f"{method_name(name)} ({f'learned from {data}' if data else 'the exams from which they learned are not known here'})"
         for name, data in elsewhere.items()
     ]
     apart = (
-        "Weights that were not trained in this study, with other exams, steps and schedules, which may explain a part of "
+        "Some weights were trained outside this study, with other exams, steps and schedules, which may explain a part of "
         f"their gain: {'; '.join(others)}."
     )
     if not budgets:

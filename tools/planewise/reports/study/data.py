@@ -52,7 +52,7 @@ def add_draws_of_all(page: Page, study: StudyFolder, draws: Mapping[tuple[str, i
     most = _exams(content, with_label=True)["training"] or _exams(content)["training"]
     if any(count >= most and len(numbers) > 1 for (_, count), numbers in draws.items()):
         page.add(
-            "<p class=note>With {}, a draw takes every labelled exam of the training section: its draws have the same exams "
+            "<p class=note>With {}, each draw takes all labelled exams of the training section. Draws have the same exams "
             "and differ only in the seed of the training, so they do not show how much the choice of exams matters.</p>",
             most,
         )

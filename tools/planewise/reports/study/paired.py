@@ -252,7 +252,7 @@ def _of_few_draws(draws: Sequence[int]) -> str:
         return ""
     return (
         f" With fewer than {FEW_DRAWS} draws (here {listed(map(str, few))}), an interval may be short by chance, so its "
-        "verdict is weak; it covers neither the choice of the test exams nor the seed of a pretraining."
+        "verdict is weak. An interval covers neither the choice of the test exams nor the seed of a pretraining."
     )
 
 
