@@ -76,10 +76,10 @@ def test_another_slice_thickness_is_doubted():
     ("columns", "rows", "doubt"),
     [
         (100, 200, ""),
-        # 3 and 1.5 mm: a side of 40 mm is enough, and one of 800 mm is not too much
-        (13, 26, "39 x 39"),
-        (14, 1, ""),
-        (1, 27, ""),
+        # 3 and 1.5 mm: a side of 20 mm is enough, and one of 800 mm is not too much
+        (6, 13, "18 x 20"),
+        (7, 1, ""),
+        (1, 14, ""),
         (266, 2000, ""),
         (2000, 533, ""),
         (267, 534, "801 x 801"),

@@ -18,8 +18,9 @@ UNEVEN_GAP = 1.5
 SIDEWAYS = 10.0
 #: A slice thickness is reported if it differs from the stack's by more than this share.
 OTHER_THICKNESS = 0.1
-#: Images whose longer side is shorter, or whose shorter side is longer (mm), are reported: a finger's and a bore's width.
-SMALLEST_FIELD, LARGEST_FIELD = 40.0, 800.0
+#: Images whose longer side is shorter, or whose shorter side is longer (mm), are reported. Crops of a spinal cord are 25 mm
+#: wide, and the bores of scanners are narrower than 800 mm.
+SMALLEST_FIELD, LARGEST_FIELD = 20.0, 800.0
 
 
 @dataclass(slots=True, eq=False)
