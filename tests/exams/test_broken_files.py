@@ -107,5 +107,8 @@ def test_a_link_to_a_folder_around_the_given_one_is_reported(archive, caplog):
     (archive / "p2/up").symlink_to(archive, target_is_directory=True)
     (archive / "p2/self").symlink_to(archive / "p2", target_is_directory=True)
     assert len(find_stacks(archive / "p2")) == 1
-    said = "1 link not followed, such as up, because the target contains this folder: its other files are left out"
+    said = (
+        "1 link not followed, such as up, because the link leads to a folder that contains this one: other files there are "
+        "left out"
+    )
     assert said in caplog.text
