@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
-from planewise.atomic_write import atomic_write
 from planewise.checksum import sha256
 from planewise.errors import InputError
 from planewise.networks.pretrained import weights_path
+from planewise.reports.tables import write_json
 from planewise.running_parser import running_parser
 from planewise.text_files import read_json
 
@@ -40,8 +39,7 @@ def write_scored(folder: Path, metrics: str) -> None:
         "weights": _digest(weights and weights_path(weights)),
         "metrics": hashlib.sha256(metrics.encode()).hexdigest(),
     }
-    with atomic_write(file) as part:
-        part.write_text(json.dumps(record, indent=1))
+    write_json(file, record)
 
 
 def read_scored(metrics: Path) -> dict[str, Any] | None:

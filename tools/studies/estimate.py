@@ -40,7 +40,7 @@ from planewise.exams.words import count_of, duration, unit_of_time
 from tools.benchmarks.page import with_block
 from tools.benchmarks.phantom_data import phantom_datalist
 from tools.benchmarks.training_cost import BUNDLES, Section, Work, gflop_per_slice, settings, work
-from tools.studies.methods import datalist_kind
+from tools.studies.methods import datalist_kind, found_overlay
 from tools.studies.progress import PLACE, REFUSED
 from tools.studies.time_steps import seconds_per_slice
 
@@ -243,7 +243,7 @@ def planned(config: Path, pretexts: Sequence[str] | None = None) -> tuple[list[J
         if "imagenet" in study:
             changes["imagenet"] = str(given)
         if study.get("overlay"):
-            changes["overlay"] = _absolute(study["overlay"])
+            changes["overlay"] = found_overlay(study["overlay"])
         if pretexts:
             changes |= {"pretexts": list(pretexts), "methods": ["none", *pretexts]}
         elif isinstance(study.get("methods"), dict):
@@ -279,14 +279,9 @@ def _findable(method: Mapping[str, Any] | None, given: Path) -> dict[str, Any]:
         method["weights"] = str(given)
     if overlay := method.get("overlay"):
         named = overlay if isinstance(overlay, Mapping) else {"": overlay}
-        found = {kind: _absolute(file) for kind, file in named.items()}
+        found = {kind: found_overlay(file) for kind, file in named.items()}
         method["overlay"] = found if isinstance(overlay, Mapping) else found[""]
     return method
-
-
-def _absolute(overlay: str) -> str:
-    """An overlay for a study in another folder; it is a path if it contains a slash."""
-    return str(Path(overlay).expanduser().resolve()) if "/" in overlay else overlay
 
 
 def _job(kind: str, text: str) -> Job:

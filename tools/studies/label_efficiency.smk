@@ -46,7 +46,7 @@ from pathlib import Path
 
 import yaml
 from label_counts import refuse_too_many
-from methods import ONE_PER_FINDING, PREDICTED, datalist_kind, left_out, methods_of, pretrainings_of, starts_of
+from methods import ONE_PER_FINDING, PREDICTED, datalist_kind, found_overlay, left_out, methods_of, pretrainings_of, starts_of
 from planewise.errors import InputError
 from planewise.exams.words import did_you_mean, nearest
 from planewise.not_computed import NOT_COMPUTED, only_longer
@@ -105,8 +105,8 @@ def whole_numbers(key):
 
 
 ANATOMY = config["anatomy"]
-if "/" in (config.get("overlay") or ""):
-    config["overlay"] = str(Path(config["overlay"]).expanduser().resolve())
+if config.get("overlay"):
+    config["overlay"] = found_overlay(config["overlay"])
 VIEW = f"--view {config['view']}" if config.get("view") else ""
 PRETEXTS = list(config["pretexts"])
 COUNTS = whole_numbers("label_counts")
@@ -353,7 +353,7 @@ def refuse_wrong_settings():
         for path in paths:
             unused |= {(path, key): near for key, near in found.get(path, {}).items()}
             # pretexts differ, so a key may belong to one of them
-            used |= {(path, key) for key in yaml.safe_load(Path(path).read_text()) if key not in found.get(path, {})}
+            used |= {(path, key) for key in content_of(path) if key not in found.get(path, {})}
     wrong = []
     for (kind, error), names in refused.items():
         of_all = len(names) == len(bundles_and_methods(kind))

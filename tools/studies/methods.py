@@ -197,13 +197,14 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
 def _overlay(name: str, method: Method) -> str | dict[str, str] | None:
     """The overlay of a method, with absolute paths."""
     if not isinstance(method.overlay, Mapping):
-        return _found_overlay(method.overlay)
+        return found_overlay(method.overlay)
     if unknown := set(method.overlay) - {"pretrain", "finetune"}:
         raise InputError(f"methods: {name} has overlays of {', '.join(sorted(unknown))}; give pretrain or finetune")
-    return {kind: _found_overlay(file) for kind, file in method.overlay.items()}
+    return {kind: found_overlay(file) for kind, file in method.overlay.items()}
 
 
-def _found_overlay(file: str | None) -> str | None:
+def found_overlay(file: str | None) -> str | None:
+    """An overlay for a study that runs in another folder: its absolute path, if it contains a slash."""
     return _absolute(file) if "/" in (file or "") else file
 
 

@@ -19,7 +19,7 @@ from planewise.errors import InputError
 from planewise.exams.anatomies import anatomy_of_stack
 from planewise.exams.datalist import PATH_KEYS, with_paths
 from planewise.exams.mrnet import open_volume
-from planewise.exams.reserved import PREDICTED
+from planewise.exams.reserved import is_labelled
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import phase_name
 from planewise.nifti_files import is_nifti
@@ -325,7 +325,7 @@ def checked_masks(items: Sequence[dict[str, Any]], structures: Mapping[int | str
             "FOLDER`"
         )
     for item in found:
-        if item.get("label_origin") == PREDICTED:
+        if not is_labelled(item):
             raise InputError(
                 f"exam {exam_of(item)}: its mask was predicted by a network (`planewise segment`), and segmentation is"
                 " never trained or evaluated on such masks; take the predicted masks out of the folder and index it again; "

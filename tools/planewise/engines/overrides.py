@@ -82,8 +82,7 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
     text = config_file_text(arguments)
     if text is None:
         return []
-    files = yaml.safe_load(text)
-    config = ConfigParser.load_config_files(files)
+    config = ConfigParser.load_config_files(_paths(text))
     unknown = unknown_overrides(arguments, config)
     # old names have a warning of their own
     unknown = {name: near for name, near in unknown.items() if SETTINGS.get(name) not in config}
@@ -91,12 +90,17 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
         hint = did_you_mean(near and f"--{near}")
         logger.warning("--%s %s%s", name, _fate(name, _with_targets(arguments, config)), hint)
     names = list(unknown)
-    paths = files if isinstance(files, list) else str(files).split(",")
-    for file, found in unused_keys(paths, dict(overrides(arguments))).items():
+    for file, found in unused_keys(_paths(text), dict(overrides(arguments))).items():
         for name, near in found.items():
             logger.warning("%s: %s %s%s", file, name, _fate(name, config), did_you_mean(near))
         names += found
     return names
+
+
+def _paths(text: str) -> list[str]:
+    """The files that the text of ``--config_file`` names, as MONAI reads it."""
+    files = yaml.safe_load(text)
+    return files if isinstance(files, list) else str(files).split(",")
 
 
 def _fate(name: str, config: Mapping[str, Any]) -> str:
@@ -105,7 +109,7 @@ def _fate(name: str, config: Mapping[str, Any]) -> str:
     for key in _path(name)[:-1]:
         if key not in _keys_of(place):
             break
-        place = place[key] if isinstance(place, Mapping) else place[int(key)]
+        place = _below(place, key)
     target = place.get("_target_") if isinstance(place, Mapping) else None
     if target:
         return f"is passed on to {target}, which has no such argument"
@@ -126,9 +130,7 @@ def warn_of_idle_overrides(arguments: Sequence[str], now: Mapping[str, Any]) -> 
     text = config_file_text(arguments)
     if text is None:
         return []
-    files = yaml.safe_load(text)
-    files = files if isinstance(files, list) else str(files).split(",")
-    contents = [(Path(file).name, str(ConfigParser.load_config_file(file))) for file in files]
+    contents = [(Path(file).name, str(ConfigParser.load_config_file(file))) for file in _paths(text)]
     own = {name for file, content in contents if file in _OF_A_BUNDLE for name in _REFERENCE.findall(content)}
     # MONAI has replaced the macros in the running config
     used = set(_REFERENCE.findall(str(now))).union(*(_MACRO.findall(content) for _, content in contents))

@@ -360,8 +360,8 @@ def _train_on_unlabelled(
     divided: Division, places: Sequence[Exam | Volume], items: Sequence[dict], of_photographs: bool
 ) -> None:
     """If some patients have masks or grades, put the others into training, because validation and test need labels."""
-    key, what, left_out_by = ("grade", "grade", "grading") if of_photographs else ("label", "mask", "segmentation")
-    masked = {item["patient"] for item in items if key in item and item.get("label_origin") != PREDICTED}
+    what, left_out_by = ("grade", "grading") if of_photographs else ("mask", "segmentation")
+    masked = {item["patient"] for item in items if ("grade" in item if of_photographs else is_labelled(item))}
     rest = {place.patient_key for place in places if place.patient not in masked}
     if not masked or not rest:
         return

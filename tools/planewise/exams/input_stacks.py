@@ -214,7 +214,8 @@ def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[
     by_slice = defaultdict(list)
     for item in slice_items(stack, located):
         by_slice[item.pop("slice")].append(item)
-    there = [number / stack.cycle for number in range(stack.cycle) if number not in stack.nowhere]
+    cycle, nowhere = stack.cycle, stack.nowhere
+    there = [number / cycle for number in range(cycle) if number not in nowhere]
     wanted = there if phases == "all" else there[:1]
     return [
         (

@@ -19,7 +19,7 @@ from planewise.errors import InputError
 from planewise.exams.datalist import folders_table, write_folders
 from planewise.exams.words import duration
 from planewise.locks import claim_folder
-from planewise.own_exams.heart_bundles import PAGE, ExamWork, Summary, folder_of, slices_of
+from planewise.own_exams.heart_bundles import PAGE, ExamWork, Summary, folder_of, remarks_on_files, slices_of
 from planewise.reports.archive_page import ListedExam, archive_page
 from planewise.reports.page_style import FLAGGED
 from planewise.reports.tables import write_csv, write_json
@@ -146,7 +146,7 @@ def _made_from(items: Sequence[Mapping[str, Any]], settings: Mapping[str, object
             files.append((path, status.st_size, status.st_mtime_ns))
         except OSError:
             files.append((path, -1, -1))
-    remarks = [[item.get(key, ()) for key in ("lost", "header", "doubts")] for item in items]
+    remarks = [remarks_on_files(item) for item in items]
     content = json.dumps([files, remarks, settings, planewise.__version__], sort_keys=True, default=str)
     return hashlib.sha256(content.encode(errors="backslashreplace")).hexdigest()
 

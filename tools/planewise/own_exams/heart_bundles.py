@@ -448,6 +448,11 @@ def write_page(folder: Path, shown: ShownExam) -> Path:
     return page
 
 
+def remarks_on_files(item: Mapping[str, Any]) -> list[str]:
+    """Sentences about missing files, wrong headers and misnamed series, from `find_inputs`."""
+    return [text for key in ("lost", "header", "doubts") for text in item.get(key, ())]
+
+
 def of_the_run(said: Sequence[str]) -> list[str]:
     """What the runs report about exams that were left out, as sentences; `ExamWork.note` names the weights."""
     told = (line for line in said if left_out([line]))

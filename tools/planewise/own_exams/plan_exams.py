@@ -42,6 +42,7 @@ from planewise.own_exams.heart_bundles import (
     private_datalist,
     read_exams,
     read_mask,
+    remarks_on_files,
     slices_of,
     stacks_in,
     text,
@@ -375,11 +376,6 @@ def _planned(
             )
         )
     return done
-
-
-def remarks_on_files(item: Mapping[str, Any]) -> list[str]:
-    """Sentences about missing files, wrong headers and misnamed series, from `find_inputs`."""
-    return [text for key in ("lost", "header", "doubts") for text in item.get(key, ())]
 
 
 def reasons_alike(views: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], dict[str, Mapping[str, Any]]]:

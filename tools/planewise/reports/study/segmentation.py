@@ -207,10 +207,10 @@ def _own_cells(draws: Mapping[int, dict], kind: str, structures: list[str]) -> l
         _cell(draws, kind, content_of=lambda content, name=name: content["structures"][name]) for name in structures
     ]
     mean = _cell(draws, kind, content_of=lambda content: content["mean"], structures=len(structures))
-    missed = sum(content["mean"]["missed"] for content in draws.values())
-    total = sum(content["volumes"] for content in draws.values()) * len(structures)
     if kind == "assd_mm":
         cells.insert(0, _cell(draws, "assd_missed_1_mm", lambda content: content["mean"], len(structures)))
+    missed = sum(content["mean"]["missed"] for content in draws.values())
+    total = sum(content["volumes"] for content in draws.values()) * len(structures)
     return [mean, *cells, f"{missed} of {total}"]
 
 
