@@ -108,6 +108,13 @@ def test_what_is_passed_on_to_a_target_is_not_said_to_have_no_effect(tmp_path, c
         assert wrong in caplog.text
 
 
+def test_an_unknown_name_below_a_number_is_named(tmp_path, caplog):
+    (tmp_path / "train.yaml").write_text("tissues:\n  4: {name: fat}\n")
+    arguments = ["--config_file", str(tmp_path / "train.yaml"), "--tissues#4#nme", "bone"]
+    assert warn_of_unknown_overrides(arguments) == ["tissues#4#nme"]
+    assert "--tissues#4#nme is not a setting of this config and has no effect" in caplog.text
+
+
 def test_old_names_have_a_warning_of_their_own(tmp_path, caplog):
     part = "part:\n  _target_: planewise.augmentation.RandBlurBatchd\n"
     (tmp_path / "train.yaml").write_text(f"zoom: [1, 2]\n{part}")
