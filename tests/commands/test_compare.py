@@ -123,6 +123,10 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
     counted = re.search(r"patients with labels: (\d) training, (\d) validation, (\d) test", outcome.output)
     assert counted and sum(map(int, counted.groups())) == 10
     assert "none, released, multitask, simclr, models_genesis; 23 trainings" in outcome.output
+    assert (
+        "Task: Segmentation of the right ventricle, the myocardium and the left ventricle in short-axis"
+        in outcome.output
+    )
     assert "GB are free" in outcome.output and f"Later: tools/demo --configfile {file}" in outcome.output
     with monkeypatch.context() as full:
         full.setattr(compare, "free", lambda folder: 0.001)
@@ -161,6 +165,13 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
     assert f"{file} is kept, without draws: [0, 1] -> [0, 1, 2]" in outcome.output and "23 trainings" in outcome.output
     assert [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()] == before
     (folders / "out/logs").rmdir()
+
+
+def test_without_snakemake_nothing_is_read(folders, monkeypatch, tmp_path):
+    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
+    outcome = CliRunner().invoke(app, ["compare", *[str(folders / "pacs")] * 2, "-o", str(tmp_path / "out")])
+    assert outcome.exit_code == 1 and "-m pip install 'snakemake>=8'" in outcome.output, outcome.output
+    assert "Reading" not in outcome.output and not (tmp_path / "out").exists()
 
 
 def test_without_an_answer_it_names_the_option_for_scripts(folders):
@@ -453,12 +464,29 @@ def test_volumes_of_one_channel_have_the_structures_of_their_masks(volumes):
     datalist = list_of_volumes(volumes, "ct")
     study = compare.study_of(datalist, datalist, volumes / "out")
     assert study["target"] == {"bundle": "downstream_pancreas_segmentation"} and study["overlay"] == "demo.yaml"
-    structures = {"1": "structure 1", "2": "structure 2"}
+    structures = {"1": "pancreas", "2": "cancer"}
     given = {"in_channels": 1, "structures": structures, "regions": {}}
     assert study["overrides"]["finetune"].items() >= given.items() and next(iter(study["methods"])) == "none"
     assert study["overrides"]["pretrain"]["in_channels"] == 1 and "multitask" not in study["pretexts"]
+    assert compare.task_of(study) == "segmentation of pancreas and cancer (downstream_pancreas_segmentation)"
     paper = compare.study_of(datalist, datalist, volumes / "out", size="paper")
     assert paper["overrides"] == {"pretrain": {"in_channels": 1}, "finetune": given}
+
+
+def test_structures_have_the_names_in_nnunets_listing(volumes, tmp_path):
+    shutil.copytree(volumes / "ct", tmp_path / "ct")
+    listing = tmp_path / "ct/dataset.json"
+    for labels, names in (
+        ({"background": 0, "kidney": 1, "cyst": 2, "all": [1, 2]}, ["kidney", "cyst"]),
+        ({"kidney": 1}, ["kidney", "structure 2"]),
+        (["kidney"], ["structure 1", "structure 2"]),
+    ):
+        file = list_of_volumes(tmp_path, "ct")
+        listing.write_text(json.dumps({"labels": labels}))
+        assert list(compare.structures_in(file).values()) == names
+        listing.write_text("{")
+        assert list(compare.structures_in(file).values()) == ["structure 1", "structure 2"]
+        listing.write_text("{}")
 
 
 def test_volumes_of_several_channels(volumes):

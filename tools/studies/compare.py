@@ -17,6 +17,7 @@ from planewise.cores import own_cores
 from planewise.data import gather_stacks, load_datalist, read_datalist
 from planewise.early_checks import IMAGES, refuse_missing
 from planewise.errors import InputError, causes
+from planewise.exams.cases import LISTING
 from planewise.exams.split import SECTIONS, split_stratified
 from planewise.exams.words import count_of, did_you_mean, listed, nearest
 from planewise.preprocessing import LoadVolumed
@@ -219,23 +220,42 @@ def fitting(unlabelled: Mapping[str, Any], pattern: str) -> list[str]:
 
 
 def structures_in(datalist: Path) -> dict[str, str]:
-    """A name for each value of a datalist's masks except 0, by the value as text: ``{"1": "structure 1"}``.
+    """A name for each value of a datalist's masks except 0, by the value as text: ``{"1": "kidney"}``. The names stand in
+    ``dataset.json`` next to the folder of the images (nnU-Net, Medical Segmentation Decathlon); others are "structure 1".
 
     Raises:
         InputError: no mask can be read, or all masks are empty.
     """
     load = LoadVolumed("label")
     values: set[int] = set()
+    listings: set[Path] = set()
     reason = None
     for section in SECTIONS:
         for item in gather_stacks(load_datalist(datalist, section)):
+            if "label" not in item:
+                continue
             try:
-                values |= {int(value) for value in torch.unique(load(item)["label"])} if "label" in item else set()
+                values |= {int(value) for value in torch.unique(load(item)["label"])}
             except InputError as error:  # training leaves such a case out and reports it
                 reason = reason or error
+            listings.add(Path(item["label"]).parent.parent / LISTING)
     if not values - {0}:
         raise InputError(f"no mask of {datalist} contains a structure" + (f": {reason}" if reason else ""))
-    return {str(value): f"structure {value}" for value in sorted(values - {0})}
+    names = _names_of_labels(listings.pop()) if len(listings) == 1 else {}
+    return {str(value): names.get(value, f"structure {value}") for value in sorted(values - {0})}
+
+
+def _names_of_labels(listing: Path) -> dict[int, str]:
+    """The names that a ``dataset.json`` gives to the values of masks: nnU-Net has ``{"kidney": 1}``, the Decathlon
+    ``{"1": "kidney"}``. Empty if there is no such file."""
+    content = _read_record(listing)
+    labels = content.get("labels") if isinstance(content, dict) else None
+    names = {}
+    for key, value in labels.items() if isinstance(labels, dict) else ():
+        name, number = (value, key) if isinstance(value, str) else (key, value)
+        if str(number).isdecimal() and name.strip():
+            names[int(number)] = name.strip()
+    return names
 
 
 def volume_settings(unlabelled: Path, labelled: Path) -> tuple[str | None, dict[str, dict[str, Any]]]:
@@ -329,8 +349,8 @@ def study_of(
         chosen = suited if list(pretexts) == ["all"] else list(dict.fromkeys(pretexts))
     if unknown := [name for name in chosen if name not in suited]:
         raise InputError(
-            f"{listed(unknown)}: no pretext of that name can learn from {unlabelled} for this task; "
-            f"choose among {', '.join(suited)}"
+            f"{listed(unknown)}: no pretext of that name can learn from {unlabelled} for this task: it needs planes that the "
+            f"exams lack, or learns from slices where the task needs volumes; choose among {', '.join(suited)}"
         )
     most = have["training"]
     least = _CLASSES.get(anatomy, 1)
@@ -560,6 +580,15 @@ def _config(bundle: str, study: Mapping[str, Any], kind: str) -> ConfigParser:
 def _encoder(config: ConfigParser) -> tuple[str, int]:
     """The class of an encoder and its dimensions; weights move only between encoders that have both in common."""
     return config["network_def"]["encoder"]["_target_"], config.get("spatial_dims", 2)
+
+
+def task_of(study: Mapping[str, Any]) -> str:
+    """What a study's target predicts, in words: ``"segmentation of kidney and cyst"``."""
+    bundle = study["target"]["bundle"]
+    structures = (study["overrides"].get("finetune") or {}).get("structures")
+    if structures:
+        return f"segmentation of {listed(structures.values())} ({bundle})"
+    return f"{read_json(BUNDLES / bundle / 'configs/metadata.json')['task'].rstrip('.')} ({bundle})"
 
 
 def trainings(study: Mapping[str, Any]) -> int:

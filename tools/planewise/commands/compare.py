@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -86,6 +86,11 @@ def compare(
     with refusals("compare"):
         if not (root / "tools/studies/compare.py").is_file():
             raise InputError("this needs a clone of planewise, which has the studies (tools/studies); run it there")
+        if importlib.util.find_spec("snakemake") is None:
+            raise InputError(
+                f"this needs Snakemake, which runs the trainings: {sys.executable} -m pip install 'snakemake>=8' (it needs "
+                "Python 3.11 or newer)"
+            )
         if size not in (None, "demo", "paper"):
             raise InputError(f"--size must be demo or paper, got {size}")
         try:
@@ -126,6 +131,7 @@ def compare(
         )
         study = studies.write(study, file, lambda question: not yes and _agrees_to_discard(question))
         trainings = studies.trainings(study)
+        typer.echo(f"Task: {studies.task_of(study)}. For other images, give --anatomy.")
         typer.echo(f"{file}: {', '.join(study['methods'])}; {trainings} trainings.")
         estimate = [sys.executable, "-m", "tools.studies.estimate", str(file), "--measure"]
         estimate += ["--gpus", studies.side_by_side(study)]
