@@ -156,8 +156,11 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
     assert "13 trainings" in outcome.output and yaml.safe_load(file.read_text())["label_counts"] == [1]
     assert "max_epochs: 160" in file.read_text()
     # a study without edits follows the options
+    outcome = asked(folders, "--no-measure", "--draws", "2", "--counts", counted[1])
+    assert f"label_counts {counted[1]}: all 2 draws take the same exams" in outcome.output
     outcome = asked(folders, "--no-measure", "--draws", "2")
-    assert "is written again: label_counts: [1] -> [1, 4]" in outcome.output and "edits" not in outcome.output
+    assert f"is written again: label_counts: [{counted[1]}] -> [1, 4]" in outcome.output
+    assert "edits" not in outcome.output and "the same exams" not in outcome.output
     (folders / "out/logs").mkdir()
     # newer datalists would train everything again
     before = [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()]

@@ -11,7 +11,7 @@ import yaml
 from planewise.errors import InputError
 
 from tests.studies.runs import STUDIES, paper_study, snakemake
-from tools.studies.label_counts import refuse_too_many
+from tools.studies.label_counts import draws_of_all, refuse_too_many
 
 
 @pytest.fixture
@@ -30,6 +30,12 @@ def test_exams_are_counted_once_and_only_with_labels(datalist):
     refuse_too_many([4], datalist, folds=True)
 
 
+def test_draws_of_all_labelled_exams_are_named(datalist):
+    note = draws_of_all([1, 3], 2, datalist)
+    assert note.startswith(f"label_counts 3: all 2 draws take the same exams, because {datalist} has only 3 labelled")
+    assert not draws_of_all([1, 2], 2, datalist) and not draws_of_all([3], 1, datalist)
+
+
 def test_after_the_index_the_command_fails_with_the_message(datalist):
     command = [sys.executable, STUDIES / "label_counts.py", datalist, "1"]
     assert subprocess.run([*command, "3"]).returncode == 0
@@ -44,8 +50,16 @@ def test_a_dry_run_refuses_more_labelled_exams_than_there_are(datalist, tmp_path
     process = snakemake(tmp_path / "study.yaml", "--dry-run", cwd=tmp_path)
     text = process.communicate()[0]
     assert process.returncode != 0 and f"label_counts 50: {datalist} has 3 labelled training exams; give 1 to 3" in text
+    # with all of them, draws differ only in their seed, unless they are folds
+    both = {"labelled": str(datalist), "unlabelled": str(datalist)}
+    config |= {"label_counts": [1, 3], "draws": [0, 1], "datalists": both}
+    for target, warns in ((config["target"], 1), (config["target"] | {"arguments": "--fold {draw} --folds 2"}, 0)):
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(config | {"target": target}))
+        process = snakemake(tmp_path / "study.yaml", "--dry-run", cwd=tmp_path)
+        text = process.communicate()[0]
+        assert process.returncode == 0 and text.count("label_counts 3: all 2 draws take the same exams") == warns, text
     # without the datalist, the job that writes it is followed by the same check
-    config |= {"datalists": None, "phantom": {"labelled": "", "unlabelled": ""}}
+    config |= {"label_counts": [1, 50], "datalists": None, "phantom": {"labelled": "", "unlabelled": ""}}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
     process = snakemake(tmp_path / "study.yaml", "--dry-run", "--printshellcmds", cwd=tmp_path)
     text = process.communicate()[0]

@@ -39,17 +39,16 @@ def wrong_count(setting: str, count: int, datalist: Path, most: int, least: int 
     return f"{setting} {count}: {datalist} has {count_of(most, 'labelled training exam')}; {range_of}"
 
 
-def refuse_too_many(counts: Sequence[int], datalist: Path, folds: bool = False) -> None:
-    """Stop if the largest number of labelled exams exceeds the training exams.
+def labelled_exams(datalist: Path, folds: bool = False) -> int | None:
+    """The number of exams from which a study draws: the labelled ones of the training section, or all of them if none has a
+    known label. None for an empty section.
 
     Args:
-        counts: the study's ``label_counts``.
-        datalist: the datalist of labelled exams. If none of its exams has a known label, all of them count; an empty
-            one is accepted.
+        datalist: the datalist of labelled exams.
         folds: whether a cross-validation takes its training exams from the validation section, too.
 
     Raises:
-        InputError: there are too few exams, or the file is not a datalist.
+        InputError: the file is not a datalist.
     """
     content = read_json(datalist, "a datalist")
     items = []
@@ -57,12 +56,43 @@ def refuse_too_many(counts: Sequence[int], datalist: Path, folds: bool = False) 
         found = content.get(section) if isinstance(content, dict) else None
         items += [item for item in found or () if isinstance(item, dict)]
     if not items:
-        return  # an estimate without data has an empty datalist; an index without exams stops by itself
+        return None  # an estimate without data has an empty datalist; an index without exams stops by itself
     with_labels = [item for item in items if _ANY_LABEL & item.keys()] or items
     # an exam has several images; an item without an exam is a person's own file
-    exams = {item.get("exam") or str(item.get("image")) for item in with_labels}
-    if max(counts) > len(exams):
-        raise InputError(wrong_count("label_counts", max(counts), datalist, len(exams)))
+    return len({item.get("exam") or str(item.get("image")) for item in with_labels})
+
+
+def refuse_too_many(counts: Sequence[int], datalist: Path, folds: bool = False) -> None:
+    """Stop if the largest number of labelled exams exceeds `labelled_exams`.
+
+    Args:
+        counts: the study's ``label_counts``.
+        datalist, folds: see `labelled_exams`.
+
+    Raises:
+        InputError: there are too few exams, or the file is not a datalist.
+    """
+    most = labelled_exams(datalist, folds)
+    if most is not None and max(counts) > most:
+        raise InputError(wrong_count("label_counts", max(counts), datalist, most))
+
+
+def draws_of_all(counts: Sequence[int], draws: int, datalist: Path) -> str:
+    """A note if several draws take every labelled exam; otherwise empty. (Folds are different exams.)
+
+    Args:
+        counts: the study's ``label_counts``.
+        draws: number of draws.
+        datalist: see `labelled_exams`.
+    """
+    most = labelled_exams(datalist)
+    if draws < 2 or most not in counts:
+        return ""
+    return (
+        f"label_counts {most}: all {draws} draws take the same exams, because {datalist} has only "
+        f"{count_of(most, 'labelled training exam')}. These draws differ only in the seed of the training, so they do not "
+        "show how much the choice of exams matters; give a smaller number for that"
+    )
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ from functools import cache
 from pathlib import Path
 
 import yaml
-from label_counts import refuse_too_many
+from label_counts import draws_of_all, refuse_too_many
 from methods import ONE_PER_FINDING, PREDICTED, datalist_kind, found_overlay, left_out, methods_of, pretrainings_of, starts_of
 from planewise.errors import InputError
 from planewise.exams.words import did_you_mean, nearest
@@ -282,12 +282,15 @@ def misspelt(kind, given, name, method):
 
 
 def refuse_too_many_labels():
-    """Stop if `label_counts` asks for more exams than the datalist has; one that is not there yet is checked once it is."""
+    """Stop if `label_counts` asks for more exams than the datalist has, and warn if it asks for all; a datalist that is not there
+    yet is checked once it is."""
     if COUNTS and Path(datalist("labelled")).is_file():
         try:
             refuse_too_many(COUNTS, Path(datalist("labelled")), FOLDS)
         except InputError as error:
             raise WorkflowError(f"{error}. Correct the study's config") from None
+        if not FOLDS and (note := draws_of_all(COUNTS, len(DRAWS), Path(datalist("labelled")))):
+            logger.warning(note)
 
 
 def bundles_and_methods(kind):

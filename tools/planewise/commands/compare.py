@@ -133,6 +133,9 @@ def compare(
         trainings = studies.trainings(study)
         typer.echo(f"Task: {studies.task_of(study)}. For other images, give --anatomy.")
         typer.echo(f"{file}: {', '.join(study['methods'])}; {trainings} trainings.")
+        counted = importlib.import_module("tools.studies.label_counts")
+        if note := counted.draws_of_all(study["label_counts"], len(study["draws"]), exams):
+            typer.echo(note)
         estimate = [sys.executable, "-m", "tools.studies.estimate", str(file), "--measure"]
         estimate += ["--gpus", studies.side_by_side(study)]
         if measure:
