@@ -25,7 +25,7 @@ from planewise.text_files import read_json, read_yaml
 
 from tools.benchmarks import training_cost
 from tools.studies.estimate import sections
-from tools.studies.label_counts import LABELS, draws_of_all, wrong_count
+from tools.studies.label_counts import LABELS, wrong_count
 from tools.studies.pretext_bundles import bundle_of, overlays_of, pretexts_of
 
 ROOT = Path(__file__).resolve().parents[2]
