@@ -28,6 +28,7 @@ from planewise.packaging.run import Run, flat_scores
 from planewise.packaging.weights import check_weights, strip_script
 
 from tests.bundles.conftest import tiny
+from tests.conftest import ROOT
 from tests.packaging.conftest import source, write_run
 
 NAME = "pretext_cardiac_multitask"
@@ -381,6 +382,16 @@ def test_a_card_says_how_a_run_changed_the_training_and_that_it_started_from_scr
     assert with_start(metadata, pretrained) == with_start(metadata, None) == metadata
     card = with_provenance(readme, Provenance({}, "", "", pretrained), before)
     assert card.startswith("# Hearts, pretrained") and "random weights" not in card
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "bundles").glob("downstream_*")), ids=lambda folder: folder.name)
+def test_the_introduction_of_a_card_does_not_call_weights_from_scratch_pretrained(folder, tmp_path):
+    readme = (folder / "docs/README.md").read_text()
+    run = Run(tmp_path, tmp_path / "model.pt", {"pretrained": None}, {})
+    title, introduction = with_provenance(readme, Provenance({}, "", "", run), {}).split("\n## ")[0].split("\n", 1)
+    assert "pretrained" not in title + introduction
+    start = "weights that were pretrained without"
+    assert ("starting from random weights" in introduction) == (start in " ".join(readme.split()))
 
 
 def scored(folder: Path, weights: Path, datalist: str, section: str = "test") -> Path:

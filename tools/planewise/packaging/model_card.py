@@ -26,8 +26,9 @@ RELEASE_END = "<!-- end of what `tools/train_released_weights` wrote -->"
 _SIZES = ("features", "stem_stride", "image_size", "spacing", "in_channels", "init_features", "growth_rate", "blocks")
 #: Settings of a run that a description of its training does not need.
 _NOT_OF_TRAINING = ("seed", "num_subjects", "subject_seed", "val_interval")
-#: Words of a bundle's name and description that say that its weights were pretrained.
+#: Words of a bundle's name, introduction and description that say that its weights were pretrained.
 _PRETRAINED_NAME = re.compile(r", pretrained [^,\n]*$", re.M)
+_PRETRAINED_START = re.compile(r"weights\s+that\s+were\s+pretrained\s+without\s+\w+")
 _PRETRAINED_WORDS = re.compile(r"It is pretrained to .*?, then fine-tuned with")
 #: The meaning of a segmentation's scores with 1.0 mm for missed structures.
 _OF_MISSED = [
@@ -95,7 +96,10 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
     if about and _heading("Model Description", found):
         found = _under(found, "Model Description", about)
     if provenance.run and provenance.run.from_scratch:
-        found = _PRETRAINED_NAME.sub("", found, count=1) if _PRETRAINED_NAME.search(found.partition("\n")[0]) else found
+        title, rest = found.split("\n", 1)
+        introduction, heading, rest = rest.partition("\n## ")
+        introduction = _PRETRAINED_START.sub("random weights", introduction)
+        found = f"{_PRETRAINED_NAME.sub('', title)}\n{introduction}{heading}{rest}"
     return found
 
 
