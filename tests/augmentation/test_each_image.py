@@ -50,7 +50,7 @@ def test_each_image_is_flipped_or_not_and_its_mask_with_it():
 def test_torchs_seed_decides():
     """A resumed run, which seeds torch alone, draws the same numbers again."""
     transform = EachImaged(Compose([RandGaussianNoised("image", prob=0.7), RandFlipd("image", prob=0.5)]))
-    batch, made = batch_of(8), []
+    batch, made = {"image": batch_of(8)["image"]}, []
     for seed in (3, 3, 4):
         torch.manual_seed(seed)
         made.append(transform(dict(batch))["image"])
@@ -78,7 +78,7 @@ def test_only_monais_own_transforms_are_applied_to_each_image():
 def test_transforms_of_monai_that_mix_images_take_the_whole_batch(mix):
     batch = batch_of(4)
     expected = mix.set_random_state(1)(batch)["image"].flip(2)
-    whole = whole_batches(Compose([mix, Flipd("image", spatial_axis=0)]))
+    whole = whole_batches(Compose([mix, Flipd(["image", "label"], spatial_axis=0)]))
     mix.set_random_state(1)
     mixed = whole(batch)["image"]
     assert torch.equal(mixed, expected) and not torch.equal(mixed, batch["image"].flip(2))
@@ -111,7 +111,7 @@ def test_entries_can_be_added_and_deleted():
 
 
 def test_several_samples_of_an_image_are_refused():
-    samples = RandSpatialCropSamplesd("image", roi_size=(3, 3), num_samples=2)
+    samples = RandSpatialCropSamplesd(["image", "label"], roi_size=(3, 3), num_samples=2)
     with pytest.raises(InputError, match="RandSpatialCropSamplesd returns a list .* such as RandSpatialCropd"):
         whole_batches(Compose([samples, ScaleIntensityd("image")]))(batch_of(2))
 
@@ -131,8 +131,18 @@ def test_every_place_for_augmentation_takes_transforms_of_monai(made):
     assert torch.equal(moved["image"], batch["image"].flip(3)) and torch.equal(moved["label"], batch["label"].flip(3))
 
 
+def test_masks_that_would_be_left_behind_are_refused_and_classes_are_not():
+    batch, said = batch_of(2), "RandFlipd moves only one of image and label, .* give it `keys: "
+    for keys in ("image", "label"):
+        with pytest.raises(InputError, match=said):
+            EachImaged(Compose([ScaleIntensityd("image"), RandFlipd(keys, prob=1.0)]))(batch)
+    with pytest.raises(InputError, match=said):
+        whole_batches(OneOf([RandFlipd("image"), RandFlipd(["image", "label"])]))(batch)
+    EachImaged(RandFlipd("image", prob=1.0))(batch | {"label": torch.tensor([0, 1])})
+
+
 def test_targets_that_would_be_left_behind_are_refused():
-    batch = batch_of(2) | {"planes": torch.zeros(2, 2, 2, 3)}
+    batch = {"image": batch_of(2)["image"], "planes": torch.zeros(2, 2, 2, 3)}
     with pytest.raises(
         InputError, match="RandFlipd moves the image but not the planes .* use planewise.augmentation.RandAff"
     ):

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Compose, OneOf, RandFlipd, ResizeWithPadOrCropd
+from monai.transforms import Compose, OneOf, RandFlipd, ResizeWithPadOrCropd, Rotate90d
 from planewise.data import SliceDataset, as_batch, expand_volumes
 from planewise.data import fingerprint as fingerprint_module
 from planewise.data import slice_cache as cache_module
@@ -68,6 +68,15 @@ def test_a_random_transform_is_refused_because_its_draw_would_be_kept(wrap, volu
     with pytest.raises(InputError, match=rf"random transform {name}, .* same draw; put it into train#augmentation"):
         dataset(volumes, Compose([preprocessing, wrap([RandFlipd("image", 0.5)])]), tmp_path)
     assert not (tmp_path / "c").exists()
+
+
+def test_a_transform_that_moves_the_image_without_its_mask_is_refused(volumes, preprocessing, tmp_path):
+    """The mask, of the same shape, would be stored for the unrotated image."""
+    turned = Compose([preprocessing, Rotate90d("image")])
+    with pytest.raises(InputError, match=r"preprocessing has Rotate90d, .* only one of image and label, .*`keys: \["):
+        dataset(volumes, turned, tmp_path)
+    assert not (tmp_path / "c").exists()
+    assert len(SliceDataset(volumes, turned, cache_dir=tmp_path / "c", label_keys=(), num_workers=0, progress=False))
 
 
 def test_no_items_make_an_empty_dataset(preprocessing, tmp_path):

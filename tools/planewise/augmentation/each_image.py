@@ -15,9 +15,7 @@ from torch.utils.data import default_collate
 
 from planewise.augmentation.draws import own_draws
 from planewise.errors import InputError
-
-#: MONAI's modules of transforms that move, crop or pad an image.
-_MOVING = ("monai.transforms.spatial.", "monai.transforms.croppad.")
+from planewise.preprocessing.moved_alone import moved_alone, moves
 
 #: MONAI's module of transforms that mix the images of a batch (`MixUpd`, `CutMixd`).
 _MIXING = "monai.transforms.regularization."
@@ -34,19 +32,27 @@ class EachImaged(Transform, RandomizableTrait):
         transform: a transform, or a `Compose` of transforms.
 
     Raises:
-        InputError: the transform returns several samples of an image; or it moves images, and the batch has ``planes``.
-            Their position in the image is computed from ``affine``, which MONAI would not update.
+        InputError: the transform returns several samples of an image; or it moves images but not their masks under ``label``;
+            or it moves images, and the batch has ``planes``. Their position in the image is computed from ``affine``, which
+            MONAI would not update.
     """
 
     def __init__(self, transform: Callable[[dict[Hashable, Any]], Mapping[Hashable, Any]]) -> None:
         self.transform = transform
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        moving = [type(each).__name__ for each in _parts(self.transform) if type(each).__module__.startswith(_MOVING)]
+        parts = list(_parts(self.transform))
+        moving = [type(each).__name__ for each in parts if moves(each)]
         if moving and "planes" in data:
             raise InputError(
                 f"train#augmentation: {moving[0]} moves the image but not the planes that are the targets; use planewise."
                 "augmentation.RandAffineBatchd or RandFlipRotate90Batchd, which move both"
+            )
+        has_masks = isinstance(data.get("label"), Tensor) and data["label"].ndim == data["image"].ndim
+        if has_masks and (alone := moved_alone(parts, ["label"])):
+            raise InputError(
+                f"train#augmentation: {alone} moves only one of image and label, so the masks would not fit the images; give "
+                "it `keys: [image, label]`"
             )
         count = len(data["image"])
         entries = {

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import Compose, Randomizable, RandomizableTrait
+from monai.transforms import Compose, MapTransform, Randomizable, RandomizableTrait
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -27,6 +27,7 @@ from planewise.cores import own_cores
 from planewise.data.fingerprint import fingerprint
 from planewise.errors import InputError
 from planewise.locks import lock
+from planewise.preprocessing.moved_alone import moved_alone
 from planewise.text_files import read_json
 
 logger = logging.getLogger(__name__)
@@ -68,8 +69,8 @@ class SliceCache:
         progress: show a progress bar.
 
     Raises:
-        InputError: the transform is random, every item was refused, the disk is full (with the required size), or the folder
-            is not writable.
+        InputError: the transform is random or moves images but not their masks, every item was refused, the disk is full
+            (with the required size), or the folder is not writable.
     """
 
     #: For messages: the name of a row, its shape after preprocessing, and the transform that must come first in the
@@ -96,7 +97,7 @@ class SliceCache:
         self.kept: list[int] = []
         if not self.items:
             return
-        _refuse_random(transform)
+        _refuse_steps(transform, self.label_keys)
         depends_on = fingerprint(self.items, transform) | {"masks": list(self.label_keys)}
         key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:20]
         self.folder = Path(cache_dir).expanduser() / key
@@ -230,8 +231,9 @@ class SliceCache:
         return arrays
 
 
-def _refuse_random(transform: Callable) -> None:
-    """Raise `InputError` if a transform, or a step of it, is random: its first draw would be stored for all epochs."""
+def _refuse_steps(transform: Callable, label_keys: Sequence[str]) -> None:
+    """Raise `InputError` if a transform, or a step of it, is random, because its first draw would be stored for all epochs;
+    or if it moves images but not their masks."""
     # a Compose counts as random in MONAI; its subclasses, such as OneOf, are
     steps = transform.flatten().transforms if type(transform) is Compose else [transform]
     random = [type(step).__name__ for step in steps if isinstance(step, (Randomizable, RandomizableTrait))]
@@ -240,6 +242,12 @@ def _refuse_random(transform: Callable) -> None:
             f"the preprocessing has the random transform {', '.join(random)}, but it runs once per image and its result is "
             "cached, so every epoch would get the same draw; put it into train#augmentation (train#pretext#view in pretexts "
             "that learn from two views)"
+        )
+    masks = [key for key in label_keys if any(isinstance(step, MapTransform) and key in step.keys for step in steps)]
+    if alone := moved_alone(steps, masks):
+        raise InputError(
+            f"the preprocessing has {alone}, which moves only one of image and {masks[0]}, so the masks would not fit the "
+            f"images; give it `keys: [image, {masks[0]}]`"
         )
 
 

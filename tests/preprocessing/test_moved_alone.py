@@ -1,0 +1,55 @@
+"""Test which of MONAI's transforms move an image without its mask."""
+
+from __future__ import annotations
+
+import monai.transforms
+import pytest
+from monai.transforms import (
+    Flipd,
+    MapTransform,
+    Orientationd,
+    RandFlipd,
+    RandGaussianNoised,
+    RandSimulateLowResolutiond,
+    ResampleToMatchd,
+    ScaleIntensityd,
+    Spacingd,
+)
+from planewise.preprocessing import InPlaneSpacingd
+from planewise.preprocessing.moved_alone import moved_alone, moves
+
+BOTH = ["image", "label"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "alone"),
+    [
+        ([ScaleIntensityd("image"), Flipd(BOTH), RandFlipd(BOTH), RandGaussianNoised("image")], None),
+        ([Flipd("image")], "Flipd"),
+        ([Flipd("label")], "Flipd"),
+        ([InPlaneSpacingd("image", (1.0, 1.0, -1.0))], "InPlaneSpacingd"),
+        # two interpolations
+        ([Spacingd("image", 1.0, mode="bilinear"), Spacingd("label", 1.0, mode="nearest")], None),
+        ([Spacingd("image", 1.0), Flipd("label")], "Spacingd"),
+        # each draws a flip of its own
+        ([RandFlipd("image"), RandFlipd("label")], "RandFlipd"),
+        ([Orientationd("image", "RAS"), ResampleToMatchd("label", key_dst="image")], None),
+        ([ResampleToMatchd("label", key_dst="image"), Flipd("image")], "Flipd"),
+        ([RandSimulateLowResolutiond("image")], None),
+    ],
+)
+def test_a_transform_of_only_one_of_image_and_mask_is_found(steps, alone):
+    assert moved_alone(steps, ["label"]) == alone
+    assert moved_alone(steps, []) is None
+
+
+def test_flips_rotations_crops_and_zooms_of_monai_move():
+    """A new release of MONAI may put them into other modules."""
+    words = ("Flip", "Rotate", "Crop", "Zoom", "Affine", "Elastic", "Pad", "Spacing", "Distortion", "Orientation")
+    classes = {
+        name: value
+        for name, value in vars(monai.transforms).items()
+        if name.endswith("d") and isinstance(value, type) and issubclass(value, MapTransform)
+    }
+    named = [name for name in classes if any(word in name for word in words)]
+    assert len(named) > 30 and all(moves(classes[name].__new__(classes[name])) for name in named)
