@@ -7,7 +7,13 @@ import logging
 import pytest
 from monai.bundle import ConfigParser
 from planewise.engines import warn_of_unknown_overrides
-from planewise.engines.overrides import refuse_idle_run, unknown_overrides, unused_keys, warn_of_idle_overrides
+from planewise.engines.overrides import (
+    refuse_idle_run,
+    refuse_overlay_first,
+    unknown_overrides,
+    unused_keys,
+    warn_of_idle_overrides,
+)
 from planewise.errors import InputError
 
 from tests.bundles.conftest import BUNDLES
@@ -82,6 +88,19 @@ def test_a_part_that_runs_nothing_is_refused():
 def test_every_setting_of_a_bundle_is_known(bundle):
     known = ConfigParser.load_config_file(str(ROOT / "bundles" / bundle / "configs/train.yaml"))
     assert unknown_overrides([f"--{name}" for name in known], known) == {}
+
+
+@pytest.mark.parametrize("overlay", ["demo.yaml", "evaluate.yaml"])
+def test_an_overlay_before_the_config_that_it_changes_is_refused(overlay):
+    """Every setting of the overlay would be replaced, so a demo would train the large network."""
+    configs = ROOT / "bundles/pretext_cardiac_multitask/configs"
+    overlay, train = str(configs / overlay), str(configs / "train.yaml")
+    for wrong in (str([overlay, train]), f"{overlay},{train}"):
+        with pytest.raises(InputError, match=f"{train} comes after {overlay} and would replace its settings") as error:
+            refuse_overlay_first(["--config_file", wrong])
+        assert str(error.value).endswith(f"first: --config_file \"['{train}','{overlay}']\"")
+    for right in (["--config_file", str([train, overlay])], ["--config_file", train], []):
+        refuse_overlay_first(right)
 
 
 def test_unknown_overrides_are_named_with_the_nearest_known(tmp_path, caplog):

@@ -32,6 +32,8 @@ _REFERENCE = re.compile(r"[@%](?:#|::)*(\w+)")
 _MACRO = re.compile(r"%(?:#|::)*(\w+)")
 #: A bundle's configs that stand alone, or that every training has.
 _OF_A_BUNDLE = ("train.yaml", "evaluate.yaml", "inference.yaml")
+#: A key of every config that stands alone, and of no overlay.
+_STANDS_ALONE = "bundle_root"
 #: Keys of config files that are there for YAML's anchors: ``x-sizes: &sizes [16, 32]``, then ``features: *sizes``.
 _OF_ANCHORS = ("x-", ".")
 
@@ -64,6 +66,26 @@ def refuse_idle_run(arguments: Sequence[str], known: Mapping[str, Any]) -> None:
     raise InputError(
         f"--run_id {name} is a part of the config that runs nothing; choose {' or '.join(others)} (default: run)"
     )
+
+
+def refuse_overlay_first(arguments: Sequence[str]) -> None:
+    """Refuse an overlay before the config that it changes: the later file takes precedence, so the overlay would do nothing.
+
+    Args:
+        arguments: as for `warn_of_unknown_overrides`.
+
+    Raises:
+        InputError: the first file does not stand alone, and a later one does.
+    """
+    text = config_file_text(arguments)
+    files = [] if text is None else _paths(text)
+    whole = next((file for file in files if _STANDS_ALONE in ConfigParser.load_config_file(file)), None)
+    if whole is not None and whole != files[0]:
+        right = ",".join(f"'{file}'" for file in dict.fromkeys([whole, *files]))
+        raise InputError(
+            f"{whole} comes after {files[0]} and would replace its settings, because later files take precedence; name {whole} "
+            f'first: --config_file "[{right}]"'
+        )
 
 
 def _runs(value: Any) -> bool:

@@ -18,6 +18,7 @@ from planewise.engines.follow_weights import follow_pretrained, follow_weights
 from planewise.engines.overrides import (
     overrides,
     refuse_idle_run,
+    refuse_overlay_first,
     warn_of_idle_overrides,
     warn_of_unknown_overrides,
 )
@@ -122,6 +123,7 @@ def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> Con
             "evaluate.yaml lacks the settings of train.yaml, which it needs; run it with both files, train.yaml first: "
             """--config_file "['configs/train.yaml','configs/evaluate.yaml']\""""
         )
+    refuse_overlay_first(sys.argv)
     warn_of_unknown_overrides(sys.argv)
     if parser is not None:
         _rename(parser, sys.argv)
