@@ -83,8 +83,8 @@ def refuse_overlay_first(arguments: Sequence[str]) -> None:
     if whole is not None and whole != files[0]:
         right = ",".join(f"'{file}'" for file in dict.fromkeys([whole, *files]))
         raise InputError(
-            f"{whole} comes after {files[0]} and would replace its settings, because later files take precedence; name {whole} "
-            f'first: --config_file "[{right}]"'
+            f"{whole} comes after {files[0]} and would replace its settings, because later files take precedence; name "
+            f'{whole} first: --config_file "[{right}]"'
         )
 
 
