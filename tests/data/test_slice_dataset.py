@@ -17,6 +17,7 @@ from planewise.data import SliceDataset, as_batch, expand_volumes
 from planewise.data import fingerprint as fingerprint_module
 from planewise.data import slice_cache as cache_module
 from planewise.errors import InputError
+from planewise.preprocessing import KeepHeartd
 from planewise.pretexts import SliceLocationd
 from torch.utils.data import DataLoader
 
@@ -76,7 +77,9 @@ def test_a_transform_that_moves_the_image_without_its_mask_is_refused(volumes, p
     with pytest.raises(InputError, match=r"preprocessing has Rotate90d, .* only one of image and label, .*`keys: \["):
         dataset(volumes, turned, tmp_path)
     assert not (tmp_path / "c").exists()
-    assert len(SliceDataset(volumes, turned, cache_dir=tmp_path / "c", label_keys=(), num_workers=0, progress=False))
+    assert len(dataset(volumes, turned, tmp_path, label_keys=()))
+    cut_out = Compose([preprocessing, KeepHeartd("image"), Rotate90d("image")])
+    assert "label" not in dataset(volumes, cut_out, tmp_path)[0]
 
 
 def test_no_items_make_an_empty_dataset(preprocessing, tmp_path):

@@ -27,6 +27,7 @@ from planewise.cores import own_cores
 from planewise.data.fingerprint import fingerprint
 from planewise.errors import InputError
 from planewise.locks import lock
+from planewise.preprocessing.keep_heart import KeepHeartd
 from planewise.preprocessing.moved_alone import moved_alone
 from planewise.text_files import read_json
 
@@ -244,7 +245,9 @@ def _refuse_steps(transform: Callable, label_keys: Sequence[str]) -> None:
             "that learn from two views)"
         )
     masks = [key for key in label_keys if any(isinstance(step, MapTransform) and key in step.keys for step in steps)]
-    if alone := moved_alone(steps, masks):
+    # a mask that served to find the heart need not move with the image
+    gone = any(isinstance(step, KeepHeartd) and not step.keep_mask for step in steps)
+    if not gone and (alone := moved_alone(steps, masks)):
         raise InputError(
             f"the preprocessing has {alone}, which moves only one of image and {masks[0]}, so the masks would not fit the "
             f"images; give it `keys: [image, {masks[0]}]`"
