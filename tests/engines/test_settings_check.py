@@ -39,25 +39,35 @@ PLANE = {"origin": [0, 0, 0], "normal": [1, 0, 0]}
 KINDS = (
     (
         "dropout foreground_threshold inpaint_prob intensity_prob lr_factor nonlinear_prob paint_prob pretext_flip_prob"
-        " rotate_prob shuffle_prob zoom_prob",
+        " min_trusted rotate_prob sgd_momentum shuffle_prob zoom_prob",
         (0, 0.5, 1),
         (-0.1, 1.1, None),
     ),
     (
         "bias_field brightness encoder_lr_factor gamma l1 learning_rate location_weight noise orientation_weight shift"
-        " weight_decay",
+        " mask_margin min_obliquity weight_decay",
         (0, 3.5),
         (-0.1, None),
     ),
-    ("line_width lr_gamma margin max_slice_distance square_size square_step", (0.1, 7), (0, -1, None)),
     (
-        "auxiliary_interval code_features context_features image_size in_channels log_interval lr_step num_negatives"
+        "line_width lr_gamma margin max_residual max_spread max_slice_distance square_size square_step",
+        (0.1, 7),
+        (0, -1, None),
+    ),
+    (
+        "auxiliary_interval bottleneck code_features context_features growth_rate image_size in_channels init_features"
+        " log_interval lr_step num_negatives"
         " num_trees patch_features patches_per_side rows_ahead stem_stride val_interval val_samples",
         (1, 7),
         (0, 1.5, None),
     ),
-    ("frozen_epochs patch_jitter subject_seed", (0, 7), (-1, 1.5, None)),
+    ("examples fold_seed frozen_epochs min_found patch_jitter subject_seed", (0, 7), (-1, 1.5, None)),
     ("max_slices num_exams num_subjects window", (None, 1), (0, 1.5)),
+    ("amp", ("auto", True, "False", "bfloat16"), ("half", 2)),
+    ("blocks heart_labels", ([1, 2],), ([], [0], 3)),
+    ("images", ("full", "segmented"), ("segmentd", None)),
+    ("min_agreement min_order min_peak", (-9, 0.5), ("high", None)),
+    ("patience", (None, 0, 30), (-1, 1.5)),
     ("contrast_range", ([0.5, 1.5], [1, 1]), ([1.5, 0.5], [0, 1], 1.0)),
     ("cycle_points", (None, [0.0, 1.0]), ([], [1.5], 0.5)),
     ("embedding", ([64, 32],), ([64], [64, 0], 64)),

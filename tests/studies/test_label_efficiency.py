@@ -641,7 +641,7 @@ def test_a_misspelt_override_is_refused_before_anything_starts(tmp_path):
     config = paper_study("table3_table4.yaml", tmp_path) | {
         "pretexts": ["location", "multitask"],
         # sigma is a setting of one of the pretexts, and weight_decay an argument that the optimizer takes
-        "overrides": {"pretrain": {"sigma": 6, "max_epoch": 4}, "finetun": {"amp": True}},
+        "overrides": {"pretrain": {"sigma": 6, "max_epoch": 4}, "finetun": {"amp": True}, "plan": {"min_peek": 1}},
         "methods": {
             "none": {"overrides": {"finetune": {"optimizer#weight_decay": 0.1, "learning_rat": 0.1}}},
             "slow": {"pretext": "location", "overrides": {"pretrain": {"sigma": 6}}},
@@ -658,8 +658,32 @@ def test_a_misspelt_override_is_refused_before_anything_starts(tmp_path):
         "pretrain: max_epoch (did you mean max_epochs?)",
         "pretrain of the method slow: sigma (did you mean gamma?)",
         "finetune of the method none: learning_rat (did you mean learning_rate?)",
+        "plan: min_peek (did you mean min_peak?)",
     ]
     assert f"overrides: no config has {'; '.join(wrong)}. Correct" in text, text
+
+
+@pytest.mark.parametrize("plan", ["multitask", {"bundle": "pretext_cardiac_multitask"}])
+def test_overrides_of_what_the_study_sets_for_each_job_are_refused(plan, tmp_path):
+    """Otherwise, all fine-tunings would learn from one exam, whatever `label_counts` says."""
+    config = paper_study("table3_table4.yaml", tmp_path) | {
+        "pretexts": ["multitask"],
+        "methods": {"none": {"overrides": {"finetune": {"subject_seed": 3}}}},
+        "overrides": {
+            "pretrain": {"datalist": "other.json"},
+            "finetune": {"num_subjects": 1},
+            "plan": {"num_exams": 1, "section": "all", "input": "/data"},
+        },
+        "plan": plan,
+        "out": str(tmp_path / "out"),
+    }
+    said = [
+        "pretrain: datalist (set `datalists` of the study)",
+        "finetune: num_subjects (set `label_counts` of the study)",
+        "finetune: subject_seed (set `draws` of the study)",
+        "plan: input (set `datalists` of the study)",
+    ]
+    assert f"overrides cannot set what the study sets for each job: {'; '.join(said)}\n" in said_of(config, tmp_path)
 
 
 def test_a_wrong_value_or_overlay_is_refused_before_anything_starts(tmp_path):
@@ -670,6 +694,7 @@ def test_a_wrong_value_or_overlay_is_refused_before_anything_starts(tmp_path):
         "overrides": {
             "pretrain": {"learning_rate": "1e-3", "sigma": -1},
             "finetune": {"max_epochs": "two", "background_prob": None},
+            "plan": {"spacing": 0, "min_peak": "high"},
         },
         "methods": {
             "none": None,
@@ -701,6 +726,7 @@ def test_a_wrong_value_or_overlay_is_refused_before_anything_starts(tmp_path):
         "finetune of multitask, none, oddest, wide: --max_epochs must be a whole number, at least 1, got 'two'; ",
         "finetune of odd: --image_size must be a multiple of 16 for UNetDecoder, got 50; set it to 48; ",
         "finetune of odder: --transfer must be scratch, decoder, all or multitask, or null, got 'al'; ",
+        "plan: --spacing must be a number above 0, got 0; ",
         f"{tmp_path}/mine.yaml has gama (did you mean gamma?), which no config has and no expression uses. Correct",
     ):
         assert wrong in text, text

@@ -59,8 +59,17 @@ from snakemake.utils import min_version
 
 min_version("8.0")
 
-#: Kinds of trainings.
+#: Kinds of trainings, and kinds of jobs that have settings in `overrides`.
 KINDS = ("pretrain", "finetune")
+OVERRIDDEN = (*KINDS, "plan")
+#: Settings of a job that other settings of the study determine, in place of `overrides`.
+DETERMINED = {
+    "ckpt_dir": "out", "datalist": "datalists", "device": "device", "imagenet": "imagenet", "input": "datalists",
+    "num_subjects": "label_counts", "output_dir": "out", "pretrained": "methods", "report_dir": "out",
+    "section": "target: {arguments: ..}", "subject_seed": "draws", "weights": "plan",
+}
+#: Of these, a pretraining may have its own.
+OF_PRETRAINING = ("num_subjects", "pretrained", "subject_seed")
 #: Key in `job.json` for the content of a user's own overlays.
 OWN_FILES = "overlay files"
 #: Settings that a study must have, and those that it may have.
@@ -244,9 +253,11 @@ def own_files(overlays):
 
 
 def configs_of(kind, name, method):
-    """The paths of the configs of a training, in order, and of those of the target's probe, which has the same settings."""
-    names = ["train.yaml", "evaluate.yaml", *overlays_of(name, ANATOMY, config.get("overlay"), BUNDLES)]
-    names += overlays(method, kind) if method else []
+    """The paths of the configs of a training, in order, and of those of the target's probe, which has the same settings; or of
+    the inference that plans views."""
+    names = ["inference.yaml"] if kind == "plan" else ["train.yaml", "evaluate.yaml"]
+    names += overlays_of(name, ANATOMY, None if name == SHIPPED_PLANNER else config.get("overlay"), BUNDLES)
+    names += overlays(method, "pretrain" if kind == "plan" else kind) if method else []
     names += ["multi_gpu_train.yaml"] if processes(kind) > 1 else []
     names += ["probe.yaml"] if kind == "finetune" and HAS_PROBE else []
     return paths_of(name, *names)
@@ -294,7 +305,12 @@ def refuse_too_many_labels():
 
 
 def bundles_and_methods(kind):
-    """The bundle and the method of each training of a kind, by the names of the methods that need it."""
+    """The bundle and the method of each job of a kind, by the names of the methods that need it."""
+    if kind == "plan":
+        if SHIPPED_PLANNER:
+            return {SHIPPED_PLANNER: (SHIPPED_PLANNER, None)}
+        planner = PRETRAININGS.get(PLANNER)
+        return {PLANNER: (pretext_bundle(planner.pretext), planner)} if planner else {}
     if kind == "pretrain":
         sharing = {name: [other for other, start in STARTS.items() if start == name] for name in PRETRAININGS}
         return {
@@ -307,9 +323,8 @@ def bundles_and_methods(kind):
 def refuse_misspelt_overrides():
     """Stop if no training has a setting of `overrides`: the trainings would only warn, and run with another setting."""
     given = config.get("overrides") or {}
-    kinds = ("pretrain", "finetune", "plan")
-    wrong = [f"{kind}{did_you_mean(nearest(kind, kinds))}" for kind in given if kind not in kinds]
-    for kind in KINDS:
+    wrong = [f"{kind}{did_you_mean(nearest(kind, OVERRIDDEN))}" for kind in given if kind not in OVERRIDDEN]
+    for kind in OVERRIDDEN:
         pairs = [*bundles_and_methods(kind).values()] + [(TARGET["bundle"], None)] * (kind == "finetune")
         # pretexts and overlays differ, so a setting may belong to one of them
         settings = {
@@ -329,13 +344,26 @@ def refuse_misspelt_overrides():
         raise WorkflowError(f"overrides: no config has {'; '.join(wrong)}. Correct the study's config")
 
 
+def refuse_determined_overrides():
+    """Stop if `overrides` has a setting that the study determines for each job: one of the two would not count."""
+    wrong = []
+    for kind in OVERRIDDEN:
+        for name, (_, method) in bundles_and_methods(kind).items():
+            odd = [key for key in overriding(kind, method) if key in DETERMINED]
+            odd = [key for key in odd if kind == "finetune" or key not in OF_PRETRAINING]
+            odd = [key for key in odd if kind != "plan" or key != "section"]
+            wrong += [f"{kind}: {key} (set `{DETERMINED[key]}` of the study)" for key in odd]
+    if wrong:
+        raise WorkflowError(f"overrides cannot set what the study sets for each job: {'; '.join(dict.fromkeys(wrong))}")
+
+
 def refuse_wrong_settings():
-    """Stop if a training would refuse the value of a setting, or if an overlay has a key that no training uses."""
+    """Stop if a job would refuse the value of a setting, or if an overlay has a key that no job uses."""
     runs = {}
-    for kind in KINDS:
+    for kind in OVERRIDDEN:
         for name, (bundle_name, method) in bundles_and_methods(kind).items():
             settings = as_texts(overriding(kind, method))
-            if settings or config.get("overlay") or overlays(method, kind):
+            if settings or config.get("overlay") or (method and overlays(method, kind)):
                 paths = tuple(path for path in configs_of(kind, bundle_name, method) if read_config(path))
                 runs.setdefault((kind, bundle_name, paths, tuple(settings.items())), []).append(name)
     if not runs:
@@ -659,6 +687,7 @@ for name, method in METHODS.items():
 # for jobs in processes of their own, the main process has checked this
 if workflow.is_main_process:
     refuse_misspelt_overrides()
+    refuse_determined_overrides()
     refuse_other_dimensions()
     refuse_wrong_settings()
     refuse_too_many_labels()

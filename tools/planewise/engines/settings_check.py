@@ -15,6 +15,7 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 from planewise.data.datalist import read_datalist
+from planewise.data.hearts import IMAGES
 from planewise.engines.overrides import config_file_text, overrides
 from planewise.errors import InputError, refusal
 from planewise.exams.split import SECTIONS
@@ -44,6 +45,7 @@ def _different(value: Any) -> bool:
     return _list_of(lambda name: isinstance(name, str))(value) and len(set(value)) == len(value)
 
 
+NUMBER: Check = (_number, "a number")
 POSITIVE: Check = (lambda value: _number(value) and value > 0, "a number above 0")
 NOT_NEGATIVE: Check = (lambda value: _number(value) and value >= 0, "a number that is not negative")
 SHARE: Check = (lambda value: _number(value) and 0 <= value <= 1, "a number from 0 to 1")
@@ -92,8 +94,28 @@ OTHER_TASK_FILES = ("pretext_config", "pretext_datalist")
 #: images into one batch.
 _LARGEST_BATCH = 16384
 
+#: The values of ``amp`` in lower case (`planewise.engines.precision`).
+_PRECISIONS = (
+    "auto",
+    "true",
+    "false",
+    "float32",
+    "bfloat16",
+    "float16",
+    "yes",
+    "no",
+    "on",
+    "off",
+    "1",
+    "0",
+    "none",
+    "null",
+)
+_HEART_LABELS: Check = (_list_of(COUNT[0]), 'a list of mask values from 1, such as "[1, 2, 3]"')
+
 #: Maps the name of a setting to its check, for the configs of all bundles.
 CHECKS: Mapping[str, Check] = {
+    "amp": (lambda value: str(value).strip().lower() in _PRECISIONS, "auto, true, false, float32, bfloat16 or float16"),
     "background_prob": _optional((lambda value: _number(value) and 0 < value < 1, "a number between 0 and 1")),
     "batch_size": (
         lambda value: COUNT[0](value) and value <= _LARGEST_BATCH,
@@ -101,7 +123,9 @@ CHECKS: Mapping[str, Check] = {
     ),
     "auxiliary_interval": COUNT,
     "bias_field": NOT_NEGATIVE,
+    "bottleneck": COUNT,
     "brightness": NOT_NEGATIVE,
+    "blocks": SIZES,
     "blur_prob": SHARE,
     "blur_sigma": RANGE,
     "contrast_range": RANGE,
@@ -112,17 +136,23 @@ CHECKS: Mapping[str, Check] = {
     "ends": (_two_ends, 'two ends of different lines, such as "[L, AS]": letters of L, R, A, P, S, I'),
     "embedding": WIDTHS,
     "encoder_lr_factor": NOT_NEGATIVE,
+    "examples": WHOLE,
     "features": SIZES,
     "field_without_spacing": _optional(POSITIVE),
     "flip_prob": SHARE,
+    "fold_seed": WHOLE,
     "foreground_threshold": SHARE,
     "frozen_epochs": WHOLE,
     "gamma": NOT_NEGATIVE,
     "grades": (lambda value: _different(value) and len(value) > 1, 'a list of different names, such as "[none, mild]"'),
+    "growth_rate": COUNT,
     "head_features": (lambda value: value == [] or SIZES[0](value), f"{SIZES[1]}; [] for none"),
     "head_norm": _one_of("batch", "none"),
+    "heart_labels": _HEART_LABELS,
     "image_size": COUNT,
+    "images": _one_of(*IMAGES),
     "in_channels": COUNT,
+    "init_features": COUNT,
     "inpaint_prob": SHARE,
     "intensity_prob": SHARE,
     "l1": NOT_NEGATIVE,
@@ -138,10 +168,19 @@ CHECKS: Mapping[str, Check] = {
     "lr_step": COUNT,
     "margin": POSITIVE,
     "mapping": _one_of("linear", "sine"),
+    "mask_margin": NOT_NEGATIVE,
     "mask_ratio": (lambda value: _number(value) and 0 < value < 1, "a number between 0 and 1"),
     "max_epochs": COUNT,
+    "max_residual": POSITIVE,
     "max_slice_distance": POSITIVE,
     "max_slices": _optional(COUNT),
+    "max_spread": POSITIVE,
+    "min_agreement": NUMBER,
+    "min_found": WHOLE,
+    "min_obliquity": NOT_NEGATIVE,
+    "min_order": NUMBER,
+    "min_peak": NUMBER,
+    "min_trusted": SHARE,
     "missing_planes": _one_of("error", "mask"),
     "momentum": SHARE,
     "num_negatives": COUNT,
@@ -157,6 +196,7 @@ CHECKS: Mapping[str, Check] = {
     "patch_features": COUNT,
     "patch_jitter": WHOLE,
     "patch_overlap": (lambda value: _number(value) and 0 <= value < 1, "a number of at least 0 and less than 1"),
+    "patience": _optional(WHOLE),
     "patch_size": COUNT,
     "patches_per_side": COUNT,
     "num_permutations": (lambda value: _whole(value) and value >= 2, "a whole number, at least 2"),
@@ -171,6 +211,7 @@ CHECKS: Mapping[str, Check] = {
     "samples_per_exam": (lambda value: value == "all" or COUNT[0](value), f"{COUNT[1]}, or all"),
     "section": _one_of(*SECTIONS, "all"),
     "seed": WHOLE,
+    "sgd_momentum": SHARE,
     "shift": NOT_NEGATIVE,
     "shuffle_prob": SHARE,
     "sigma": POSITIVE,
@@ -202,7 +243,7 @@ CHECKS: Mapping[str, Check] = {
 
 #: Optional settings without an entry in `CHECKS`. (Weights have their own words for null, `NO_WEIGHTS`.)
 _OPTIONAL_UNCHECKED = (
-    "contrast", "fold", "lr_scheduler", "masks", "patience", "permutation_file", "phase_plans", "plane_bounds",
+    "contrast", "fold", "lr_scheduler", "masks", "permutation_file", "phase_plans", "plane_bounds",
     "pretext_datalist", "trained_on", "transfer", "voxel_size",
 )  # fmt: skip
 #: The settings that may be null. On a command line, these words stand for it: MONAI takes ``null`` and ``none`` for text,
