@@ -261,7 +261,8 @@ def test_an_empty_training_section_is_said(usual_exam):
     assert warning.startswith("training is empty: 1 patient went to validation. --split 1 0 0")
 
 
-def test_an_empty_section_has_a_remedy_that_works(tmp_path):
+def test_an_empty_section_has_a_remedy_that_works(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     for number in range(4):
         write_usual_exam(tmp_path / str(number), PatientID=f"P-{number}", StudyInstanceUID=f"1.2.{number}")
     seed = next(seed for seed in range(99) if not index_folder(tmp_path, seed=seed).datalist["test"])
@@ -273,7 +274,7 @@ def test_an_empty_section_has_a_remedy_that_works(tmp_path):
     assert any(all(datalist[section] for section in SECTIONS) for datalist in tries)
     sections = tmp_path / "sections.csv"
     sections.write_text("exam,section\n" + "\n".join(f"{number},training" for number in range(4)))
-    said = " ".join(index_folder(tmp_path, sections=sections).warnings)
+    said = " ".join(index_folder(tmp_path, sections="~/sections.csv").warnings)
     assert "validation and test are empty (by --sections). --sections assigns patients to them; --split" in said
 
 

@@ -34,6 +34,13 @@ def test_writes_and_resumes(run, tmp_path):
     assert result.exit_code == 1 and "name another folder" in result.output
 
 
+def test_the_home_folder_may_be_written_as_a_tilde(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    result = run("~/exams", "--exams", 1, *SMALL)
+    assert result.exit_code == 0 and [path.name for path in tmp_path.iterdir()] == ["exams"], result.output
+
+
 def test_acdc_with_thickness_and_settings(run, tmp_path):
     options = ("--layout", "acdc", "--thickness", 12, "--gap", 0, "--set", "noise=0,0", "--set", "shape=0.5")
     result = run(tmp_path, "--exams", 1, *options, *SMALL)

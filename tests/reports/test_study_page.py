@@ -112,7 +112,7 @@ def test_a_full_disk_leaves_the_old_page_with_its_pictures(study, tmp_path, monk
     assert not (folder / "page/99.png").exists()
 
 
-def test_the_scores_of_all_cases_are_in_one_table(study):
+def test_the_scores_of_all_cases_are_in_one_table(study, monkeypatch):
     """The report writes `scores.csv` next to the page, for the user's own statistics."""
     assert not (study / "report/scores.csv").exists() and written(study)
     assert not (study / "report/scores.csv").exists(), "no training has written a table of its cases"
@@ -122,7 +122,8 @@ def test_the_scores_of_all_cases_are_in_one_table(study):
     rows = (study / "report/scores.csv").read_text().splitlines()
     assert rows == ["method,labelled_exams,draw,exam,acl", "none,16,0,e1,0.25", "none,16,2,e2,0.25"]
     before = {path.name: path.read_bytes() for path in (study / "report").iterdir() if path.suffix == ".csv"}
-    write_study_report(study, study / "report/other.html")
+    monkeypatch.setenv("HOME", str(study.parent))
+    write_study_report(f"~/{study.name}", f"~/{study.name}/report/other.html")
     assert (study / "report/other_scores.csv").read_bytes() == before["scores.csv"]
     assert all((study / "report" / name).read_bytes() == content for name, content in before.items())
     header, *rows = (study / "report/differences.csv").read_text().splitlines()

@@ -153,15 +153,18 @@ def index_folder(
         raise InputError(f"division {division!r} is not known; choose one of {', '.join(DIVISIONS)}")
     if division == "folders" and (fractions or sections):
         raise InputError("--division folders cannot be combined with --split or --sections; leave one of them out")
-    listed = {} if sections is None else read_sections(Path(sections))
-    overrules = {} if views is None else read_overrules(Path(views), sought)
+    sections, views, classes, label_map, labels_dir = (
+        None if path is None else Path(path).expanduser() for path in (sections, views, classes, label_map, labels_dir)
+    )
+    listed = {} if sections is None else read_sections(sections)
+    overrules = {} if views is None else read_overrules(views, sought)
     named_tables, class_rows, wrong_rows = [], {}, []
     if classes is not None and sought.inputs == "photographs":  # photographs have their own rules for tables
-        named_tables = [read_grade_table(Path(classes))]
+        named_tables = [read_grade_table(classes)]
     elif classes is not None:
-        class_rows, wrong_rows = labels.read_classes(Path(classes))
-    mapping = None if label_map is None else labels.read_label_map(Path(label_map))
-    masks = [] if labels_dir is None else labels.mask_files(Path(labels_dir))
+        class_rows, wrong_rows = labels.read_classes(classes)
+    mapping = None if label_map is None else labels.read_label_map(label_map)
+    masks = [] if labels_dir is None else labels.mask_files(labels_dir)
     salt = load_salt()
 
     scan = scan_folder(folder, workers, progress, sought.inputs == "photographs", sought.modalities)

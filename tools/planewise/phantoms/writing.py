@@ -38,6 +38,7 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
     Raises:
         InputError: ``out`` contains exams of another recipe.
     """
+    out = out.expanduser()
     _claim(recipe, out)
     rows = {}
     wanted = [number for number in range(1, exams + 1) if not _complete(recipe, out, number)]

@@ -67,7 +67,7 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     Raises:
         InputError: there is no study in the folder, or a file cannot be written; then all files stay unchanged.
     """
-    found, output = StudyFolder.read(Path(study)), Path(output)
+    found, output = StudyFolder.read(Path(study).expanduser()), Path(output).expanduser()
     sections = Page()
     for section in SECTIONS:
         try:
@@ -109,7 +109,7 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
         if rows:
             written[output.with_name(prefix + name)] = _as_csv(rows).encode()
     if markdown is not None:
-        path = Path(markdown)
+        path = Path(markdown).expanduser()
         folder = path.with_suffix("")
         text, pictures = page.markdown(folder.name)
         written |= {folder / name: content for name, content in pictures.items()} | {path: text.encode()}
