@@ -42,7 +42,7 @@ def write(bundle, imports=(), **changed):
     return bundle
 
 
-def test_it_tells_of_exams_and_weights_once(bundle, capfd):
+def test_it_tells_of_exams_once(bundle, capfd):
     lines = [
         "$@log.info('the weights are those that ship')", "$@log.info('exam c6, 2ch: plane')",
         "$@log.warning('exam c6: a doubt\\nin two lines')", "$@log.warning('exam c6: a doubt')",
@@ -50,7 +50,7 @@ def test_it_tells_of_exams_and_weights_once(bundle, capfd):
         "$warnings.warn('nobody can act on this')",
     ]  # fmt: skip
     said = run_inference(write(bundle, initialize=lines[:1], run=lines[1:]), {})
-    assert said == ["the weights are those that ship", "exam c6, 2ch: plane", "exam c6: a doubt"]
+    assert said == ["exam c6, 2ch: plane", "exam c6: a doubt"]
     assert capfd.readouterr() == ("", ""), "no other line reaches the terminal"
 
 

@@ -94,7 +94,7 @@ class Bundle:
         self.settings = settings
         self.runs.append([])
         items = find_inputs(settings["input"], settings["phases"], settings["section"])
-        said = ["the weights are those that ship", "exam aaaa: a doubt"]
+        said = ["exam aaaa: a doubt"]
         for place, item in enumerate(items):
             exam, name = exam_of(item), volume_name(item)
             if reason := self.unread.get(exam) or self.unread.get(name):
@@ -136,7 +136,7 @@ def test_every_image_of_every_section_has_its_mask(exams, segmented, bundle, tmp
     assert sorted(bundle.runs[0]) == ALL and len(bundle.runs) == 1
     assert bundle.settings["weights"] == tmp_path / "weights.pt" and bundle.settings["device"] == "cpu"
     assert (done.exams, done.images, done.kept, done.left_out) == (3, 6, 0, {})
-    assert done.said == ["the weights are those that ship", "exam aaaa: a doubt"]
+    assert done.said == ["exam aaaa: a doubt"]
     assert seen == [(0, 6), *((number, 6) for number in range(1, 7)), (6, 6)]
     for section in ("training", "validation", "test"):
         before, after = load_datalist(exams, section), load_datalist(done.datalist, section)
@@ -237,9 +237,7 @@ def test_masks_of_other_weights_are_not_taken(segmented, bundle, tmp_path):
 def test_an_exam_that_cannot_be_read_costs_itself(segmented, bundle):
     bundle.unread = {"cccc": "the volume cannot be read (OSError)", "bbbb": "no"}
     done = segmented()
-    assert done.said == ["the weights are those that ship", "exam aaaa: a doubt"], (
-        "the reasons below tell which exams are left out"
-    )
+    assert done.said == ["exam aaaa: a doubt"], "the reasons below tell which exams are left out"
     assert done.left_out == {
         "bbbb": "it cannot be segmented (image: no)",
         "cccc": "it cannot be segmented (image: the volume cannot be read (OSError))",
@@ -324,8 +322,10 @@ def test_the_command_names_what_it_left_out(exams, bundle, tmp_path):
         assert "cccc it cannot be segmented (image: no)" in lines
         assert "1 exam with masks, 2 without." in outcome.output
         assert str(tmp_path / "out/datalist.json") in outcome.output
+        (note,) = [line for line in lines if line.startswith("Masks by downstream_cardiac_sax_segmentation ")]
+        assert "own weights, SHA-256" in note and note.endswith("not measured the error of these masks on patients.")
         told.append(outcome.output)
-    assert "The weights are those that ship." in told[0] and "Exam aaaa: a doubt." in told[0]
+    assert "Exam aaaa: a doubt." in told[0]
     assert "4 images segmented. " in told[0] and "4 images segmented, 4 of them by an earlier run" in told[1]
     (tmp_path / "weights.pt").write_bytes(b"other weights")
     outcome = CliRunner().invoke(app, [str(word) for word in words])

@@ -134,11 +134,10 @@ def _segment_datalist(
 
 
 def _print(done: SegmentedDatalist, console: Console) -> None:
-    remarks = [line for line in done.said if line.startswith("exam ")]
-    for line in [line for line in done.said if line not in remarks] + remarks[:_MOST_REMARKS]:
+    for line in done.said[:_MOST_REMARKS]:
         say(console, f"{line[:1].upper()}{line[1:]}.")
-    if len(remarks) > _MOST_REMARKS:
-        console.print(f"... and {count_of(len(remarks) - _MOST_REMARKS, 'remark')} more.")
+    if len(done.said) > _MOST_REMARKS:
+        console.print(f"... and {count_of(len(done.said) - _MOST_REMARKS, 'remark')} more.")
     if done.left_out:
         table = plain_table("exams without a mask", ["exam"], texts=["why"])
         for exam, why in done.left_out.items():
@@ -149,5 +148,6 @@ def _print(done: SegmentedDatalist, console: Console) -> None:
         f"{count_of(done.images, 'image')} segmented{earlier}. {count_of(done.exams, 'exam')} with masks, "
         f"{len(done.left_out)} without."
     )
+    say(console, done.note)
     console.print(f"Look at the pictures in {literal(str(done.masks))} before you train on them.", soft_wrap=True)
     console.print(f"Wrote {literal(str(done.datalist))}. It contains paths: keep it on this machine.", soft_wrap=True)

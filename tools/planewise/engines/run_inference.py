@@ -17,7 +17,7 @@ from monai.bundle import ConfigWorkflow
 from planewise.engines.plain_errors import slip_in_config
 from planewise.errors import InputError, causes, refusal
 
-_SAID = re.compile(r"exam .*|the weights are .*")
+_SAID = re.compile(r"exam .*")
 
 
 def run_inference(
@@ -33,7 +33,7 @@ def run_inference(
         watch: called after every input, to show progress.
 
     Returns:
-        The run's remarks on exams and on its weights, one per line.
+        The run's remarks on exams, one per line.
 
     Raises:
         InputError: there is no such bundle, or the run failed; in this case, the message comes from the run.
@@ -79,7 +79,7 @@ def _ended(name: str, first: BaseException, said: Mapping[str, None]) -> str:
 
 
 class _Heard(logging.Handler):
-    """Collect the remarks on exams and weights in order, without duplicates."""
+    """Collect the remarks on exams in order, without duplicates."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)

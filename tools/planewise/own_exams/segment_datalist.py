@@ -15,7 +15,6 @@ from typing import Any
 import nibabel
 import numpy as np
 
-from planewise.checksum import sha256
 from planewise.data import absolute_datalist, find_inputs, mask_problem, read_datalist
 from planewise.data.readable_items import left_out, reason_alone
 from planewise.engines.quiet import keep_quiet
@@ -26,7 +25,6 @@ from planewise.exams.reserved import PREDICTED
 from planewise.exams.split import SECTIONS
 from planewise.exams.volumes import SAME_GRID
 from planewise.locks import claim_folder
-from planewise.networks import weights_path
 from planewise.own_exams.heart_bundles import (
     SEGMENTS,
     STRUCTURES,
@@ -36,6 +34,7 @@ from planewise.own_exams.heart_bundles import (
     private_datalist,
     slices_of,
 )
+from planewise.own_exams.provenance import Provenance, made_by
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.tables import write_json
 from planewise.text_files import read_json
@@ -60,7 +59,8 @@ class SegmentedDatalist:
         images: number of segmented volumes, including those of an earlier run.
         kept: number of these volumes that an earlier run segmented.
         left_out: maps the hash of each exam whose masks are not used to the reason.
-        said: the bundle's remarks on its weights and on exams.
+        said: the bundle's remarks on exams.
+        note: sentence on the weights that made the masks.
     """
 
     datalist: Path
@@ -70,6 +70,7 @@ class SegmentedDatalist:
     kept: int
     left_out: Mapping[str, str]
     said: Sequence[str]
+    note: str
 
 
 def segment_datalist(
@@ -104,7 +105,8 @@ def segment_datalist(
     path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
     inputs = _inputs(path)
     used = needed_weights(folder / SEGMENTS, weights)
-    _claim(output, Path(weights_path(used)))
+    provenance = Provenance.of(folder / SEGMENTS, used)
+    _claim(output, provenance)
     segmenter = _Segmenter(folder / SEGMENTS, {"weights": used, "device": device}, output, progress)
     kept, said, left_out = segmenter.complete(inputs)
     said += [f"exam {exam_of(item)}: {lost}" for item in inputs for lost in item.get("lost", ())]
@@ -132,9 +134,9 @@ def segment_datalist(
             " on such images (--weights)"
         )
     written = write_datalist(_relabelled(path, labels, left_out), output / "datalist.json")
-    return SegmentedDatalist(
-        written, segmenter.masks, len(exams - left_out.keys()), len(made), kept, left_out, list(dict.fromkeys(said))
-    )
+    note = made_by([("masks", provenance)], "the error of these masks on patients")
+    with_masks, said = len(exams - left_out.keys()), list(dict.fromkeys(said))
+    return SegmentedDatalist(written, segmenter.masks, with_masks, len(made), kept, left_out, said, note)
 
 
 class _Segmenter:
@@ -227,14 +229,14 @@ def _inputs(path: Path) -> list[dict[str, Any]]:
     return inputs
 
 
-def _claim(output: Path, weights: Path) -> None:
+def _claim(output: Path, provenance: Provenance) -> None:
     """Reserve a folder for one process, and for the masks of one weights file.
 
     Raises:
         InputError: the folder is in use, cannot be written to, or contains masks of other weights.
     """
     claim_folder(output)
-    record = {"bundle": SEGMENTS, "weights": sha256(weights)}
+    record = {"bundle": provenance.bundle, "weights": provenance.sha256}
     file = output / RECORD
     known = None
     with suppress(InputError):
