@@ -76,7 +76,8 @@ def test_the_picture_says_how_far_off_a_plane_may_be_and_which_slices_disagree(o
     output["plan"]["views"]["2ch"] |= {"within_deg": 5.26, "within_mm": 1.5, "slices_that_disagree": [2]}
     pass_over(PlanWriter(tmp_path), [[{}]], [[output]])
     title = title_of(figures["plan.png"])
-    assert "90 % error bounds 5.3 deg and 1.5 mm (measured on 9 phantom exams); slice 2 disagrees" in title
+    assert "2ch: plane (90 % error bounds 5.3 deg and 1.5 mm (measured on 9 phantom exams); from one phase: " in title
+    assert "; slice 2 disagrees)" in title
     lines = figures["plan.png"].get_suptitle().split("\n")
     assert max(map(len, lines)) <= 13 * figures["plan.png"].get_figwidth(), "it fits the picture"
 

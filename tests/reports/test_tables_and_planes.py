@@ -47,7 +47,10 @@ def test_markups_are_the_planes_in_slicers_frame():
         "4ch": {"origin": None, "normal": None},
     }
     (plane,) = slicer_markups({"views": views, "bounds_measured_on": "9 exams"})["markups"]
-    said = "90 % error bounds 6.1 deg and 2.0 mm (measured on 9 exams); slice 3 disagrees"
+    said = (
+        "90 % error bounds 6.1 deg and 2.0 mm (measured on 9 exams); from one phase: the bounds do not include the heart's "
+        "motion; slice 3 disagrees"
+    )
     assert plane["controlPoints"][0]["description"] == said
     assert plane["coordinateSystem"] == "LPS" and "research only" in plane["name"]
     assert plane["controlPoints"][0]["position"] == [-10.0, 20.0, 30.0]
@@ -58,15 +61,21 @@ def test_markups_are_the_planes_in_slicers_frame():
 
 def test_what_a_person_should_know_of_a_plane():
     view = {"within_deg": 6.12, "within_mm": 2.0, "slices_that_disagree": [3, 7, 9], "slices_without_a_line": [10]}
-    assert plane_in_words(view, "120 phantom exams") == [
+    plan = {"views": {"4ch": view}, "bounds_measured_on": "120 phantom exams", "phases": 8}
+    assert plane_in_words(view, plan) == [
         "90 % error bounds 6.1 deg and 2.0 mm (measured on 120 phantom exams)",
         "slices 3, 7 and 9 disagree",
         "slice 10 has no line",
     ]
-    assert plane_in_words(view, "x", True)[1] == "from one phase: the bounds do not include the heart's motion"
+    del plan["phases"]
+    assert plane_in_words(view, plan)[1] == "from one phase: the bounds do not include the heart's motion"
+    assert plane_in_words(view, plan | {"views": {"axial": view}})[1:] == [
+        "slices 3, 7 and 9 disagree",
+        "slice 10 has no line",
+    ], "a knee has no phases"
     view |= {"within_mm": None, "slices_that_disagree": [4], "slices_without_a_line": [1, 2]}
-    assert plane_in_words(view, None) == ["slice 4 disagrees", "slices 1 and 2 have no line"]
-    assert plane_in_words(dict.fromkeys(view), None) == [], "without a plane, there are no notes"
+    assert plane_in_words(view, plan) == ["slice 4 disagrees", "slices 1 and 2 have no line"]
+    assert plane_in_words(dict.fromkeys(view), plan) == [], "without a plane, there are no notes"
 
 
 def test_no_study_is_said_in_one_line(tmp_path):

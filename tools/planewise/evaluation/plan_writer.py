@@ -54,5 +54,5 @@ class PlanWriter(ExamWriter):
             )
             figure.savefig(folder / "plan.png", dpi=110, pil_kwargs=QUICK_PNG)
         for name, view in plan["views"].items():
-            said = view["reasons"] or plane_in_words(view, plan["bounds_measured_on"])
+            said = view["reasons"] or plane_in_words(view, plan)
             logger.info("exam %s, %s: %s %s", exam, name, view["verdict"], "; ".join(said))

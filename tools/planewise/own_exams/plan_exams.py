@@ -443,10 +443,7 @@ def _row(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) 
 def _remarks(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:
     """What the page, the terminal and the DICOM report say about a view's plane."""
     entry = plan["views"][view]
-    return [
-        *bounds_in_words(entry, plan["bounds_measured_on"], from_one_phase(plan)),
-        *_doubts(entry, apart),
-    ]
+    return [*bounds_in_words(entry, plan), *_doubts(entry, apart)]
 
 
 def _doubts(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from planewise.exams.cardiac_views import VIEWS
 from planewise.exams.words import listed
 from planewise.geometry import clip_lines, intersection_lines
 from planewise.reports.pretext_figures import VIEW_COLOURS, add_view_legend, overlay_heatmaps
@@ -26,31 +27,31 @@ _SLICER_SCHEMA = (
 
 def from_one_phase(plan: Mapping[str, Any]) -> bool:
     """Whether a plan's planes come from one phase of the heart, so that their error bounds do not include its motion."""
-    return "phases" not in plan
+    return "phases" not in plan and not VIEWS.keys().isdisjoint(plan["views"])
 
 
-def plane_in_words(view: Mapping[str, Any], measured_on: str | None, one_phase: bool = False) -> list[str]:
+def plane_in_words(view: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
     """Notes on a planned plane, in words: its error bounds, and the slices and phases that disagree with it.
 
     Args:
-        view: entry of a plan from `planewise.evaluation.PlanViewsd`.
-        measured_on: the plan's ``bounds_measured_on``.
-        one_phase: whether the plane of a beating heart comes from one phase, so that its bounds do not include motion.
+        view: entry of the plan.
+        plan: plan from `planewise.evaluation.PlanViewsd`.
 
     Returns:
         Parts of a sentence; empty if there is no plane.
     """
-    return [*bounds_in_words(view, measured_on, one_phase), *disagreements_in_words(view)]
+    return [*bounds_in_words(view, plan), *disagreements_in_words(view)]
 
 
-def bounds_in_words(view: Mapping[str, Any], measured_on: str | None, one_phase: bool = False) -> list[str]:
+def bounds_in_words(view: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
     """The part of `plane_in_words` on error bounds; for arguments see there."""
     words = []
     if view["within_deg"] is not None and view["within_mm"] is not None:
         words.append(
-            f"90 % error bounds {view['within_deg']:.1f} deg and {view['within_mm']:.1f} mm (measured on {measured_on})"
+            f"90 % error bounds {view['within_deg']:.1f} deg and {view['within_mm']:.1f} mm "
+            f"(measured on {plan['bounds_measured_on']})"
         )
-        if one_phase:
+        if from_one_phase(plan):
             words.append("from one phase: the bounds do not include the heart's motion")
     return words
 
@@ -103,7 +104,7 @@ def planned_views_figure(
     for name, view in plan["views"].items():
         trust = f"residual {view['residual_mm']} mm, spread {view['spread_deg']} deg, agreement {view['agreement']}"
         # error bounds say more to a reader than the values that they come from
-        known = plane_in_words(view, plan["bounds_measured_on"])
+        known = plane_in_words(view, plan)
         said = view["reasons"] or (known if view["within_deg"] is not None else [trust, *known])
         lines.append(f"{name}: {view['verdict']} ({'; '.join(said)})")
     figure = stack_figure(image, draw, f"Exam {exam}. {plan['note']}\n" + "\n".join(lines))
@@ -142,7 +143,7 @@ def slicer_markups(plan: Mapping[str, Any], size: float = 200.0) -> dict[str, An
                     {
                         "id": "1",
                         "label": name,
-                        "description": "; ".join(plane_in_words(view, plan["bounds_measured_on"])),
+                        "description": "; ".join(plane_in_words(view, plan)),
                         "position": origin.tolist(),
                         "positionStatus": "defined",
                     }
