@@ -202,9 +202,13 @@ def test_another_version_of_the_package_makes_everything_again(files, tmp_path, 
     outcomes = dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.5)
     work_through(Work(files, outcomes).work, tmp_path / "out", lambda line: None)
     monkeypatch.setattr(planewise, "__version__", "another")
-    again = Work(files, outcomes)
-    work_through(again.work, tmp_path / "out", lambda line: None)
+    again, lines = Work(files, outcomes), []
+    work_through(again.work, tmp_path / "out", lines.append)
     assert again.made == ["aaaa", "bbbb", "cccc"]
+    assert lines[0].startswith("3 of 3 exams are finished and will be done again: files, weights, ")
+    lines.clear()
+    work_through(again.work, tmp_path / "out", lines.append)
+    assert lines == ["3 of 3 exams are finished and unchanged"]
 
 
 def test_none_can_be_used(files, tmp_path):

@@ -67,7 +67,7 @@ def segment(
 
     The exams of a folder are processed one at a time. OUT/index.html then lists them, worst first, each linked to its
     page; OUT/exams.csv is the same table. If you start the command again, it continues: exams whose files, weights and
-    options did not change are kept. An exam that cannot be used is left out, with the reason.
+    options did not change are kept, until planewise is updated. An exam that cannot be used is left out, with the reason.
 
     End-diastole and end-systole are the phases in which the left ventricle is largest and smallest. Implausible numbers
     are marked (!), with the reason: left and right stroke volumes that differ, volumes that no adult has, a ventricle

@@ -85,6 +85,9 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
     todo = [name for name in exams if name not in done.finished]
     if done.kept:
         tell(f"{done.kept} of {len(exams)} exams are finished and unchanged")
+    if again := sum(_record(output, name, work.command).is_file() for name in todo):
+        changed = "files, weights, options or planewise's version have changed"
+        tell(f"{again} of {len(exams)} exams are finished and will be done again: {changed}")
     began = time.monotonic()
     try:
         for number, name in enumerate(todo, start=1):
