@@ -15,6 +15,7 @@ import torch
 from planewise.atomic_write import atomic_write
 from planewise.data.datalist import gather_stacks, labelled, load_datalist, read_datalist
 from planewise.errors import InputError, refusal
+from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.exams.split import SECTIONS
 from planewise.nifti_files import write_nifti
 from planewise.preprocessing import LoadVolumed
@@ -22,8 +23,6 @@ from planewise.preprocessing.exam_name import exam_of, slice_name
 
 #: The names that nnU-Net accepts for the folder of a data set.
 _FOLDER = re.compile(r"Dataset\d{3}_\w+")
-#: Structures of a heart's masks in the short axis, in the order of their values.
-_HEART = ("RV", "myocardium", "LV")
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def export_nnunet(
                 progress(done, total)
     if not done:
         raise InputError(f"none of the {total} volumes can be read; the first: {next(iter(left_out.values()))}")
-    names = structures or (_HEART if header.get("stack") == "sax" else ())
+    names = structures or (tuple(HEART_STRUCTURES["sax"].values()) if header.get("stack") == "sax" else ())
     content = {
         "channel_names": {str(number): name for number, name in enumerate(_channels(header, channels))},
         "labels": {"background": 0} | _labels(values, names),

@@ -8,13 +8,11 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.exams.words import some_of
 from planewise.unreadable import UNREADABLE
 
-#: Values of a heart's structures, as the segmentation bundles number them.
-_RV, _MYOCARDIUM, _LV = 1, 2, 3
-#: Largest value of a mask by view: right ventricle, myocardium, left ventricle, and the atria in 4ch.
-_LARGEST = {"sax": 3, "4ch": 5}
+_OF_HEART = {name: value for value, name in HEART_STRUCTURES["sax"].items()}
 
 
 def mask_doubts(path: str | Path, view: str, renamed: Mapping[str, int] | None = None) -> list[str]:
@@ -39,7 +37,7 @@ def mask_doubts(path: str | Path, view: str, renamed: Mapping[str, int] | None =
     mask, found = new[places].reshape(mask.shape), sorted(set(new.tolist()) - {0})
     if not found:
         return ["is empty: every voxel is 0"]
-    largest = _LARGEST.get(view)
+    largest = max(HEART_STRUCTURES.get(view, {}), default=None)
     if found[0] < 0 or (largest is not None and found[-1] > largest) or found == [255]:
         known = f"1 to {largest}" if largest else "1, 2, ..."
         return [
@@ -57,10 +55,10 @@ def _are_swapped(mask: np.ndarray) -> bool:
 
     cross = generate_binary_structure(2, 1)[..., None]
     shares = []
-    for value in (_RV, _LV):
-        structure = mask == value
+    for name in ("RV", "LV"):
+        structure = mask == _OF_HEART[name]
         around = binary_dilation(structure, cross) & ~structure
         if not around.any():
             return False
-        shares.append((mask[around] == _MYOCARDIUM).mean())
+        shares.append((mask[around] == _OF_HEART["myocardium"]).mean())
     return bool(shares[0] > shares[1])

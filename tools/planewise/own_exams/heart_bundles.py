@@ -34,6 +34,7 @@ from planewise.evaluation.why_no_plane import (
     why_no_short_axis,
 )
 from planewise.exams.cardiac_views import KNEE
+from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.exams.input_stacks import InputStack
 from planewise.preprocessing import LoadSliced, LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, stem, volume_name
@@ -46,7 +47,7 @@ PLANS, SEGMENTS = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentat
 #: The bundle that plans the views of a knee.
 KNEES = "pretext_knee_multitask"
 #: Label values of the segmentation bundle.
-STRUCTURES = {1: "RV", 2: "myocardium", 3: "LV"}
+STRUCTURES = HEART_STRUCTURES["sax"]
 #: A file whose axes agree with the body axes within this many degrees may have lost its orientation.
 _NO_ORIENTATION = 0.01
 #: File of an exam's page.

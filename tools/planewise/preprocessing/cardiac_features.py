@@ -11,6 +11,7 @@ from monai.data import NibabelReader
 from monai.transforms import Transform
 
 from planewise.errors import InputError
+from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.old_names import old_arguments
 from planewise.preprocessing.load_slice import rename_values
 from planewise.unreadable import UNREADABLE
@@ -142,4 +143,4 @@ def _volumes(path: str, label_map: Mapping[str, int] | None) -> dict[str, float]
     array, meta = reader.get_data(reader.read(path))
     if label_map:
         array = rename_values(torch.from_numpy(np.asarray(array, dtype=np.float32)), label_map).numpy()
-    return volumes_ml(array, np.asarray(meta["affine"]), {1: "RV", 2: "myocardium", 3: "LV"})
+    return volumes_ml(array, np.asarray(meta["affine"]), HEART_STRUCTURES["sax"])

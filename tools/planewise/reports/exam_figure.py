@@ -19,6 +19,7 @@ from planewise.data import cycle_fraction, expand_volumes, load_datalist, read_d
 from planewise.errors import InputError
 from planewise.exams.anatomies import anatomy_of_stack
 from planewise.exams.anatomy import Look
+from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.exams.mrnet import open_volume
 from planewise.exams.words import count_of, some_of
 from planewise.geometry import clip_lines, intersection_lines, line_heatmaps, pixels_to_patient, plane_from_affine
@@ -32,8 +33,6 @@ _LOCATIONS = matplotlib.colormaps["plasma"]
 #: Side of the pictures in space, mm, for a known organ.
 _FIELD = 130.0
 _SECTIONS = ("training", "validation", "test")
-#: Names of a heart's structures, as the bundles number them; the structures of other organs are shown by their numbers.
-_HEART = {1: "RV", 2: "myocardium", 3: "LV", 4: "LA", 5: "RA"}
 #: Largest number of a stack's phases with masks, and of an exam's volumes, that are drawn.
 _MOST_PHASES, _MOST_VOLUMES = 2, 4
 
@@ -69,7 +68,7 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
     if own and all(item["image"].endswith(".npy") for item in own):
         return _arrays_figure(name, own, slices), name
     if own:
-        names = _HEART if content.get("planewise", {}).get("stack") in ("sax", "4ch") else {}
+        names = HEART_STRUCTURES.get(content.get("planewise", {}).get("stack"), {})
         return _volumes_figure(name, own, slices, names), name
     reasons = "; ".join(listed.get("left_out", [])) or "no reason is given"
     raise InputError(f"exam {name} has no images in the datalist to draw: {reasons}")
@@ -178,7 +177,7 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
     hidden = [title for fraction, title in masked if fraction not in used]
     more = f"{count_of(len(hidden), 'phase')} with masks not drawn: {some_of(hidden)}. " if hidden else ""
     _caption(figure, name, stack, listed, planes, others, colours, look, called, more)
-    names = _HEART if stack_name in ("sax", "4ch") else {}
+    names = HEART_STRUCTURES.get(stack_name, {})
     _legend(figure, [*loaded, *(item for row in later for item in row)], names, (0.03, 0.955))
     return figure
 
