@@ -89,7 +89,7 @@ def test_slices_of_a_datalist_that_lack_phases_are_named(tmp_path):
     found = find_inputs(tmp_path / "list.json", "all")
     lost = "slice 2 lacks 2 phases (phase25, phase50: files are missing or broken); "
     assert len(found) == 4
-    assert all(entry["lost"] == [lost + "the nearest phase of the same slice is used instead"] for entry in found)
+    assert all(entry["lost"] == {lost + "the nearest phase of the same slice is used instead": [2]} for entry in found)
 
 
 def test_names_of_a_cines_phases_sort_in_time(tmp_path, monkeypatch):

@@ -114,7 +114,12 @@ def _in_brief(stacks) -> dict[str, dict]:
         slices = [{"exam": "", **one} for entry in entries for one in entry["slices"]]
         phases = [entry["phase"] for entry in entries]
         rest = {key: value for key, value in entries[0].items() if key != "exam"}
-        brief[entries[0]["exam"]] = {**rest, "phase": phases, "slices": items_in_brief(slices)[""]}
+        brief[entries[0]["exam"]] = {
+            **rest,
+            "lost": list(rest["lost"]),
+            "phase": phases,
+            "slices": items_in_brief(slices)[""],
+        }
     return brief
 
 

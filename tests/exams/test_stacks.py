@@ -157,7 +157,7 @@ def test_unequal_phases_stay_unequal_and_are_said():
     (stack,) = build_stacks(frames)
     assert sorted(len(entry.phases) for entry in stack.slices) == [8, 10, 10, 10]
     assert stack.notes == []
-    assert stack.lost_phases == ["slice 1 lacks 2 phases (phase80, phase90: files are missing or broken)"]
+    assert list(stack.lost_phases) == ["slice 1 lacks 2 phases (phase80, phase90: files are missing or broken)"]
 
 
 def test_a_slice_with_hardly_any_phases_is_left_out():

@@ -122,16 +122,17 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
     return volumes
 
 
-def _lost(ordered: Sequence[Sequence[dict[str, Any]]], whole: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
-    """Sentences about slices that lack phases of a complete slice, under the key ``lost``; empty if none does. A slice with
-    phases at other times was acquired with fewer phases, or it is unknown which it lacks, so nothing is said."""
+def _lost(ordered: Sequence[Sequence[dict[str, Any]]], whole: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Sentences about slices that lack phases of a complete slice, as in `InputStack`, under the key ``lost``; empty if none
+    does. A slice with phases at other times was acquired with fewer phases, or it is unknown which it lacks, so nothing is
+    said."""
     cycle = [cycle_fraction(item) for item in whole]
     rows = []
     for entries in ordered:
         missing = set(cycle) - {cycle_fraction(item) for item in entries}
         known = len(missing) == len(cycle) - len(entries)
         rows.append((len(missing), len(cycle), tuple(map(cycle.index, sorted(missing)))) if known else (0, 0, ()))
-    found = [lost + REPLACED for lost in lost_in_words(rows)]
+    found = {lost + REPLACED: numbers for lost, numbers in lost_in_words(rows).items()}
     return {"lost": found} if found else {}
 
 

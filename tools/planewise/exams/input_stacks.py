@@ -52,8 +52,8 @@ class InputStack:
     """why it is not the requested stack, in words; None if it is the requested stack"""
     doubts: list[str]
     """sentences about series of other views whose plane does not fit their name"""
-    lost: list[str] = field(default_factory=list)
-    """sentences about slices that lack phases"""
+    lost: dict[str, list[int]] = field(default_factory=dict)
+    """sentences about slices that lack phases, each with the numbers of these slices, from 1"""
     header: list[str] = field(default_factory=list)
     """sentences about the whole stack: headers that may be wrong (`Stack.header_doubts`), phases that no slice has, and
     broken files"""
@@ -176,7 +176,7 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             confidence=found.confidence,
             flag=flag,
             doubts=_doubts(found, stacks),
-            lost=[lost + REPLACED for lost in stack.lost_phases],
+            lost={lost + REPLACED: numbers for lost, numbers in stack.lost_phases.items()},
             header=[*stack.header_doubts, *stack.absent, *broken_remark(exam, stack)],
         )
         for phase, slices in _phases(stack, axis is not None, phases)

@@ -151,9 +151,9 @@ class Stack:
         return usual_count(len(entry.phases) + entry.lost for entry in self.slices)
 
     @property
-    def lost_phases(self) -> list[str]:
-        """Sentences, without a full stop, about slices that lack phases, counted from 1; empty if no slice lacks a phase.
-        Phases that no slice has (`absent`) do not count."""
+    def lost_phases(self) -> dict[str, list[int]]:
+        """Sentences about slices that lack phases, as from `lost_in_words`. Phases that no slice has (`absent`) do not
+        count."""
         nowhere = self.nowhere
         return lost_in_words(
             (entry.lost - len(nowhere), entry.cycle, tuple(rank for rank in entry.missing if rank not in nowhere))
@@ -220,21 +220,26 @@ def usual_count(counts: Iterable[int]) -> int:
     return max(found, key=lambda count: (found[count], count))
 
 
-def lost_in_words(slices: Iterable[tuple[int, int, tuple[int, ...]]]) -> list[str]:
-    """Sentences, without a full stop, about the slices that lack phases; empty if none does.
+def lost_in_words(slices: Iterable[tuple[int, int, tuple[int, ...]]]) -> dict[str, list[int]]:
+    """Sentences, without a full stop, about the slices that lack phases, each with the numbers of these slices, from 1;
+    empty if none does.
 
     Args:
         slices: for each slice of a stack, the number of phases that it lacks, the number of phases of the cycle, and the
             ranks of the missing phases (empty if they are unknown).
     """
-    alike: dict[tuple[int, int, tuple[int, ...]], list[str]] = defaultdict(list)
+    alike: dict[tuple[int, int, tuple[int, ...]], list[int]] = defaultdict(list)
     for number, entry in enumerate(slices, start=1):
         if entry[0]:
-            alike[entry].append(str(number))
-    found = []
+            alike[entry].append(number)
+    found = {}
     for (lost, cycle, missing), numbers in alike.items():
-        who = f"slice {numbers[0]} lacks" if len(numbers) == 1 else f"slices {listed(numbers)} lack"
+        who = (
+            f"slice {numbers[0]} lacks"
+            if len(numbers) == 1
+            else f"slices {listed([str(number) for number in numbers])} lack"
+        )
         which = some_of([phase_name(rank / cycle) for rank in missing])
         why = "files are missing or broken" if which else "neither trigger times nor image numbers say which"
-        found.append(f"{who} {'a phase' if lost == 1 else f'{lost} phases'} ({which or f'of {cycle}'}: {why})")
+        found[f"{who} {'a phase' if lost == 1 else f'{lost} phases'} ({which or f'of {cycle}'}: {why})"] = numbers
     return found

@@ -4,7 +4,6 @@ from its label maps.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -469,10 +468,8 @@ def _lost_phases(items: Sequence[Mapping[str, Any]]) -> list[Flag]:
     """Flags of the phases in which a slice shows another phase, because its file is missing."""
     flags = []
     for number, item in enumerate(items):
-        for remark in item.get("lost", ()):
-            # "slices 3 and 5 lack a phase (...)"
-            slices = [item["image"][int(place) - 1] for place in re.findall(r"\d+", remark.split(" lack")[0])]
-            if any(phase_name(entry["phase"]) != item.get("phase") for entry in slices):
+        for remark, slices in item.get("lost", {}).items():
+            if any(phase_name(item["image"][place - 1]["phase"]) != item.get("phase") for place in slices):
                 flags.append(Flag(ALL, "volume", number, remark))
     return flags
 
