@@ -123,29 +123,38 @@ def numbers_by_flag(
 ) -> dict[str, dict[str, list[str]]]:
     """The flagged ones among some numbers: maps each flag's text to the quantities of each structure, in the order of the
     flags."""
-    concerned: dict[str, dict[str, list[str]]] = {flag.text: {} for flag in flags}
+    concerned = _flagged(numbers, flags, found)
+    return {
+        text: {structure: list(_quantities(flagged)) for structure, flagged in structures.items()}
+        for text, structures in concerned.items()
+    }
+
+
+def _flagged(
+    numbers: Iterable[Number], flags: Sequence[Flag], found: HeartVolumes
+) -> dict[str, dict[str, list[Number]]]:
+    """The flagged ones among some numbers, by the flag's text, in the order of the flags, and by structure."""
+    concerned: dict[str, dict[str, list[Number]]] = {flag.text: {} for flag in flags}
     for number in sorted(numbers, key=lambda number: (number.structure, list(_SOURCES).index(number.quantity))):
         for flag in flags_of(number, flags, found):
-            quantities = concerned[flag.text].setdefault(number.structure, [])
-            if number.quantity not in quantities:
-                quantities.append(number.quantity)
-    return {text: quantities for text, quantities in concerned.items() if quantities}
+            concerned[flag.text].setdefault(number.structure, []).append(number)
+    return {text: structures for text, structures in concerned.items() if structures}
+
+
+def _quantities(numbers: Iterable[Number]) -> dict[str, None]:
+    return dict.fromkeys(number.quantity for number in numbers)
 
 
 def flags_with_numbers(numbers: Sequence[Number], flags: Sequence[Flag], found: HeartVolumes) -> list[str]:
     """The flags of some numbers, each after the numbers that it concerns: ``LV and RV stroke volume: ...``. ``RV: ...``
     concerns all of the RV's numbers, ``all: ...`` those of all structures."""
-    of_text: dict[str, set[Number]] = {}
-    for number in numbers:
-        for flag in flags_of(number, flags, found):
-            of_text.setdefault(flag.text, set()).add(number)
     sentences = []
-    for text, concerned in numbers_by_flag(numbers, flags, found).items():
+    for text, concerned in _flagged(numbers, flags, found).items():
         alike: dict[tuple[str, ...], list[str]] = {}
-        for structure, quantities in concerned.items():
+        for structure, flagged in concerned.items():
             own = {number for number in numbers if number.structure == structure}
-            named = [_in_words(quantity, own, of_text[text], found) for quantity in quantities]
-            alike.setdefault(() if own <= of_text[text] else tuple(named), []).append(structure)
+            named = [_in_words(quantity, own, flagged, found) for quantity in _quantities(flagged)]
+            alike.setdefault(() if own <= set(flagged) else tuple(named), []).append(structure)
         about = ", ".join(
             f"{listed(structures)} {listed(quantities)}" if quantities else listed(structures)
             for quantities, structures in alike.items()
@@ -155,10 +164,10 @@ def flags_with_numbers(numbers: Sequence[Number], flags: Sequence[Flag], found: 
     return sentences
 
 
-def _in_words(quantity: str, numbers: set[Number], flagged: set[Number], found: HeartVolumes) -> str:
+def _in_words(quantity: str, numbers: Iterable[Number], flagged: Iterable[Number], found: HeartVolumes) -> str:
     """A structure's quantity; if only one of two volumes is flagged, with its moment."""
     phases = {number.phase for number in numbers if number.quantity == quantity}
-    of_flag = {number.phase for number in numbers & flagged if number.quantity == quantity}
+    of_flag = {number.phase for number in flagged if number.quantity == quantity}
     moment: dict[int | None, str] = {found.end_diastole: "end-diastolic ", found.end_systole: "end-systolic "}
     return quantity if of_flag == phases or len(of_flag) > 1 else f"{moment.get(next(iter(of_flag)), '')}{quantity}"
 
