@@ -24,6 +24,7 @@ import yaml
 from planewise.commands import app
 from planewise.errors import InputError
 from planewise.own_exams import heart_bundles
+from planewise.predicted_masks import is_predicted
 from planewise.preprocessing.exam_name import exam_of
 from scipy.spatial import cKDTree
 from typer.testing import CliRunner
@@ -97,6 +98,8 @@ def test_plan(exam, runs, tmp_path):
         volume = nibabel.load(page.parent / f"{page.parent.name}_{name}.nii.gz")
         assert volume.header.get_xyzt_units()[0] == "mm", name
         assert np.allclose(volume.affine, nibabel.load(page.parent / f"{page.parent.name}_lines.nii.gz").affine)
+    # an index takes neither as a label
+    assert all(is_predicted(page.parent / f"{page.parent.name}_{name}.nii.gz") for name in ("lines", "mask"))
     assert "<figcaption>2ch acquired" in text and "<figcaption>4ch acquired" in text, (
         "the page has pictures of the acquired views"
     )

@@ -1,4 +1,4 @@
-"""Mark the masks that a network predicted, and recognise the mark in a file."""
+"""Mark the masks and other label maps that a network predicted, and recognise the mark in a file."""
 
 from __future__ import annotations
 

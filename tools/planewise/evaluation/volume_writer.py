@@ -15,7 +15,8 @@ from planewise.predicted_masks import mark_predicted
 
 class VolumeWriter(NibabelWriter):
     """MONAI's writer of NIfTI files for volumes ``(channels, i, j, slices)``, with millimetres as their unit; a volume of one
-    channel and one slice is written as ``(i, j, 1)``. Masks (whole numbers) are marked as predicted (`is_predicted`).
+    channel and one slice is written as ``(i, j, 1)``. Whole numbers are marked as predicted (`is_predicted`): masks, and the
+    lines of planned views, which an index would otherwise take as labels, because they lie on the images' grid.
 
     MONAI's own writer drops the last axis of such a volume, and then `SaveImage` (1.6.1) fails. On a full disk, it replaces
     an old file by a truncated file; this class keeps the old file. Use it as the ``writer`` of `SaveImaged`.
