@@ -112,3 +112,9 @@ def test_a_link_to_a_folder_around_the_given_one_is_reported(archive, caplog):
         "left out"
     )
     assert said in caplog.text
+
+
+def test_an_archive_among_the_exams_is_reported(archive, caplog):
+    (archive / "p2/export.zip").write_bytes(b"PK")
+    assert len(find_stacks(archive)) == 3
+    assert "1 compressed file (.zip, .gz, ...) not read, such as p2/export.zip: unpack it first" in caplog.text

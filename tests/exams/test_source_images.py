@@ -96,14 +96,24 @@ def test_images_that_no_file_can_refer_to(usual_exam):
 
 @pytest.mark.parametrize(
     ("size", "weight", "found"),
-    [("1.78", "76", (178, 76)), ("178", "76", None), ("1.78", "0", None), ("", "76", None), (None, None, None)],
+    [
+        ("1.78", "76", (178, 76)),
+        ("178", "76", "the height of 1.78e+04 cm and the weight of 76 kg"),
+        ("1.78", "0", None),
+        ("", "76", None),
+        (None, None, None),
+    ],
 )
 def test_the_size_of_a_body(size, weight, found, usual_exam):
     (item,) = find_inputs(usual_exam, "ed")
     dataset = pydicom.dcmread(item["image"][0]["image"])
     dataset.PatientSize, dataset.PatientWeight = size, weight
     dataset.save_as(item["image"][0]["image"])
-    assert body_size(item) == (None if found is None else pytest.approx(found))
+    read, why = body_size(item)
+    if isinstance(found, str):
+        assert read is None and why == f"no values per m2: {found} cannot both be right"
+    else:
+        assert why is None and read == (None if found is None else pytest.approx(found))
 
 
 @pytest.mark.parametrize(
@@ -111,6 +121,10 @@ def test_the_size_of_a_body(size, weight, found, usual_exam):
     [
         (40, 2, True),
         (250, 350, True),
+        (175, 24.6, True),
+        (175, 24.4, False),
+        (100, 79, True),
+        (100, 81, False),
         (39, 60, False),
         (251, 60, False),
         (170, 1.9, False),
@@ -119,10 +133,11 @@ def test_the_size_of_a_body(size, weight, found, usual_exam):
 )
 def test_only_a_persons_size_is_used(height, weight, kept):
     volume = {"image": "heart.nii.gz", "height": height, "weight": weight}
-    assert body_size(volume) == ((height, weight) if kept else None)
+    read, why = body_size(volume)
+    assert read == ((height, weight) if kept else None) and (why is None) == kept
 
 
 def test_a_volume_is_not_dicom_and_has_the_size_of_its_datalist():
     volume = {"image": "heart.nii.gz", "height": 170.0, "weight": 60.0}
-    assert not is_dicom(volume) and body_size(volume) == (170, 60)
-    assert body_size({"image": "heart.nii.gz"}) is None
+    assert not is_dicom(volume) and body_size(volume) == ((170, 60), None)
+    assert body_size({"image": "heart.nii.gz"}) == (None, None)

@@ -277,6 +277,17 @@ def test_a_single_phase_has_no_end_systole_and_an_unknown_body_no_formula():
     assert content["body_surface_formula"] is content["body_surface_m2"] is content["end_systole"] is None
 
 
+def test_a_size_that_nobody_has_is_left_out_with_a_sentence(tmp_path):
+    write_exam(tmp_path / "exam")
+    for file in (tmp_path / "exam").rglob("*.dcm"):
+        dataset = pydicom.dcmread(file)
+        dataset.PatientWeight = 8
+        dataset.save_as(file)
+    made = segment_by_hand(tmp_path)
+    why = f"o values per m2: the height of {100 * HEIGHT:.4g} cm and the weight of 8 kg cannot both be right"
+    assert f"  n{why}" in made.lines and f"N{why}." in made.page.read_text() and made.body_surface is None
+
+
 def test_a_ventricle_that_is_missing_has_an_empty_ejection_fraction():
     found = HeartVolumes({"LV": [40.0, 100.0], "RV": [0.0, 0.0], "myocardium": [80.0, 100.0]}, {}, 10.0, 1, 0)
     columns = _columns(found, [], [{"exam": "a", "image": "a.nii.gz", "phase": phase} for phase in ("ES", "ED")], None)

@@ -18,7 +18,7 @@ from planewise.exams.exam import Exam
 from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
 from planewise.exams.recognition import FoundView, Recognition
-from planewise.exams.refusals import LINKED_FOLDER
+from planewise.exams.refusals import ARCHIVE, LINKED_FOLDER
 from planewise.exams.scan import scan_folder
 from planewise.exams.stack import Stack
 from planewise.exams.words import count_of
@@ -111,6 +111,12 @@ def find_stacks(
             "there are left out",
             count_of(len(linked), "link"),
             Path(linked[0]).relative_to(folder),
+        )
+    if archives := scan.skipped.get(ARCHIVE):
+        logger.warning(
+            "%s (.zip, .gz, ...) not read, such as %s: unpack it first",
+            count_of(len(archives), "compressed file"),
+            Path(archives[0]).relative_to(folder),
         )
     if scan.nifti and scan.frames:
         logger.warning(

@@ -123,10 +123,12 @@ def header_values_kept() -> Iterator[None]:
         raise InputError(f"the images' headers cannot be used for DICOM results ({type(error).__name__})") from error
 
 
-def body_size(item: Mapping[str, Any]) -> tuple[float, float] | None:
+def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str | None]:
     """Height (cm) and weight (kg) of the patient, from the item or from the header of its first DICOM image.
 
-    None if one of them is unknown, or if they cannot be a person's: below 40 or above 250 cm, below 2 or above 350 kg.
+    Returns:
+        The size; None if a value is unknown, or if both cannot be a person's: below 40 or above 250 cm, below 2 or above 350
+        kg, or a body mass index below 8 or above 80 kg/m2. Then, a sentence says so; otherwise it is None.
     """
     height, weight = item.get("height"), item.get("weight")
     if height is None and is_dicom(item):
@@ -140,12 +142,19 @@ def body_size(item: Mapping[str, Any]) -> tuple[float, float] | None:
             metres, weight = header.get("PatientSize"), header.get("PatientWeight")
             height = None if metres is None else 100 * float(metres)
         except Exception:  # a header can be wrong in any way, and these values are optional
-            return None
+            return None, None
     try:
         height, weight = float(height or 0), float(weight or 0)
     except (TypeError, ValueError):
-        return None
-    return (height, weight) if 40 <= height <= 250 and 2 <= weight <= 350 else None
+        return None, None
+    if not (height > 0 and weight > 0):
+        return None, None
+    if 40 <= height <= 250 and 2 <= weight <= 350 and 8 <= weight / (height / 100) ** 2 <= 80:
+        return (height, weight), None
+    return (
+        None,
+        f"no values per m2: the height of {height:.4g} cm and the weight of {weight:.3g} kg cannot both be right",
+    )
 
 
 def with_values(header: Dataset, **values: object) -> Dataset:

@@ -263,7 +263,7 @@ def _segmented(
         ]
         reasons = _shown_reasons(found, flags, [*of_stack, *items[0].get("lost", ())])
         header, rows = _rows(found, flags)
-        size = body_size(items[0])
+        size, no_size = body_size(items[0])
         surface = None if size is None else body_surface(*size)
         indexed = _indexed(found, flags, surface)
         count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
@@ -282,7 +282,7 @@ def _segmented(
             flags=reasons,
             curves={name: found.volumes[name] for name in VENTRICLES},
             moments=shorts,
-            notes=[*chosen, note],
+            notes=[*chosen, *([f"{no_size[:1].upper()}{no_size[1:]}."] if no_size else []), note],
             phases=[
                 (_moment(found, number, shorts), image.numpy(), mask)
                 for number, (image, mask) in enumerate(zip(images, labels, strict=True))
@@ -314,6 +314,7 @@ def _segmented(
         )
         refused = dicom.write(exam, output / exam, items[0], make)
         remarks = [line for line in said if line.startswith(f"exam {exam}:")]
+        lines += [f"  {no_size}"] if no_size else []
         lines += [f"  {sentence}" for sentence in _smaller_rv(found, shorts)]
         doubts = [f"  {FLAGGED} {reason}" for reason in reasons]
         run = [] if done else of_the_run(said)
