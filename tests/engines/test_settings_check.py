@@ -161,6 +161,23 @@ def test_null_on_the_command_line_is_null(words):
         assert with_nulls(config, last) is config, "the last one counts"
 
 
+@pytest.mark.parametrize("file", ["train.yaml", "evaluate.yaml", "inference.yaml"])
+def test_a_switch_given_as_a_word_is_the_switch(file):
+    """Python takes the text 'false' for true, so `--save_masks false` would save masks."""
+    parsed_where_used = {"amp", "channels_last", "compile", "resume", "tf32"}
+    found = [yaml.safe_load(path.read_text()) for path in (ROOT / "bundles").glob(f"*/configs/{file}")]
+    switches = {
+        name for config in found for name, value in config.items() if isinstance(value, bool)
+    } - parsed_where_used
+    assert switches
+    for name in switches:
+        assert with_nulls({name: "false"}, []) == {name: False} and with_nulls({name: "True"}, []) == {name: True}
+        with pytest.raises(InputError, match=f"--{name} must be true or false, got 'maybe'"):
+            with_nulls({name: "maybe"}, [])
+        kept = {name: "$False"}
+        assert with_nulls(kept, []) is kept
+
+
 def test_every_setting_that_a_bundle_leaves_null_can_be_given_as_null():
     files = (ROOT / "bundles").glob("*/configs/*.yaml")
     empty = {name for file in files for name, value in yaml.safe_load(file.read_text()).items() if value is None}

@@ -21,6 +21,7 @@ from planewise.errors import InputError, refusal
 from planewise.exams.split import SECTIONS
 from planewise.geometry import end_direction
 from planewise.networks.pretrained import NO_WEIGHTS
+from planewise.parse_bool import parse_bool
 
 #: A function that tests whether a value is valid, and a description of valid values.
 Check = tuple[Callable[[Any], bool], str]
@@ -251,12 +252,19 @@ _OPTIONAL_UNCHECKED = (
 OPTIONAL = frozenset(name for name, (holds, _) in CHECKS.items() if holds(None)) | frozenset(_OPTIONAL_UNCHECKED)
 NULLS = ("null", "none", "None")
 
+#: Settings that are true or false, and whose words nothing else parses.
+_SWITCHES = (
+    "lr_epoch_level", "mask_crop", "normalize_patches", "progress", "save_masks", "standardize", "standardize_tiles",
+    "volumes", "writes",
+)  # fmt: skip
+
 #: Settings that are checked only together with other settings.
 _CHECKED_TOGETHER = ("datalist", "device", "imagenet", "pretext_datalist", "pretrained", "transfer")
 
 
 def with_nulls(config: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
-    """Set the optional settings that were given as a word for null (`NULLS`) to None.
+    """Set the optional settings that were given as a word for null (`NULLS`) to None, and switches that were given as a word
+    (``false``, which would be a text and count as true) to true or false.
 
     Args:
         config: a config, overrides included. It stays unchanged.
@@ -264,13 +272,18 @@ def with_nulls(config: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[s
 
     Returns:
         The new config; the given object if no setting was given in this way.
+
+    Raises:
+        InputError: the word of a switch means neither true nor false.
     """
     names = {name for name in OPTIONAL & config.keys() if isinstance(config[name], str) and config[name] in NULLS}
     if config_file_text(arguments) is not None:
         # the last value of a repeated option counts
         given = {name: value for name, value in overrides(arguments) if name in OPTIONAL and name in config}
         names |= {name for name, value in given.items() if value in NULLS}
-    return config if not names else {**config, **dict.fromkeys(names)}
+    words = {name: config[name] for name in _SWITCHES if isinstance(config.get(name), str)}
+    switches = {name: parse_bool(word, f"--{name}") for name, word in words.items() if not _has_expression(word)}
+    return config if not names and not switches else {**config, **dict.fromkeys(names), **switches}
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
