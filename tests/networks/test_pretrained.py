@@ -140,8 +140,14 @@ def test_another_backbone_is_an_error(pretext):
 
 def test_nothing_that_fits_is_an_error(tmp_path):
     torch.save(torch.nn.Conv2d(1, 1, 1).state_dict(), tmp_path / "other.pt")
-    with pytest.raises(InputError, match="nothing in .* fits the network: it has weight 1, bias 1"):
+    said = "nothing in .*other.pt fits the network: the file has weight 1, bias 1, such as weight; SliceNet has encoder .* "
+    with pytest.raises(
+        InputError, match=said + "such as encoder.*, so both trainings need the same network: pretrain this"
+    ):
         load_pretrained(segmenter(), tmp_path / "other.pt")
+    torch.save({"decoder.weight": torch.ones(1)}, tmp_path / "other.pt")
+    with pytest.raises(InputError, match="fits the network: the file has decoder 1"):
+        load_pretrained(segmenter(), tmp_path / "other.pt", parts=["encoder"])
 
 
 def test_counters_alone_are_no_weights(tmp_path):

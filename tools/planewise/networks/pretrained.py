@@ -27,6 +27,11 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 #: later, it exceeds this ratio only if it contains mostly zeros.
 _LARGEST_RATIO = 10
 
+#: What to do if weights have no name in common with the network.
+_SAME_NETWORK = (
+    ", so both trainings need the same network: pretrain this one (for a network of your own, name its file after the "
+    "pretext's configs/train.yaml in --config_file, too), fine-tune the pretext's, or leave the weights out"
+)
 #: What to do if the weights have other names, as those of a user's own network.
 _OWN = (
     "; for a network of your own, name its file again after configs/inference.yaml in --config_file, or write it into "
@@ -246,8 +251,9 @@ def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: st
             )
     if not any(value.is_floating_point() for value in fitting.values()):
         raise InputError(
-            f"nothing in {path} fits the network: it has {_by_part(list(weights))}, and the network has "
-            f"{_by_part(list(own))}{kind_of_file(weights)}"
+            f"nothing in {path} fits the network: the file has {_by_part(list(weights))}, such as "
+            f"{next(iter(weights), 'none')}; {type(network).__name__} has {_by_part(list(own))}, such as "
+            f"{next(iter(own), 'none')}. Weights are copied by name and shape{kind_of_file(weights) or _SAME_NETWORK}"
         )
     network.load_state_dict(fitting, strict=False)
     logger.info(
