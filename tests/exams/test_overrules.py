@@ -88,6 +88,8 @@ def test_the_short_axis_can_be_said(tree):
         ("nobody:\n  4ch: none\n", "there is no exam nobody"),
         ("case7:\n  4ch: Se99\n", "Se99 is not one of its images"),
         ("case7:\n  4ch: ../..\n", "is not one of its images"),
+        ("case7:\n  4ch: 2ch_9\n  2ch: 2ch_9\n", r"exam case7: 4ch and 2ch are the same image \(2ch_9\)"),
+        ("case7:\n  4ch: 2ch\n  2ch: 2ch_9\n", r"exam case7: 4ch and 2ch are the same image \(2ch_9\)"),
         ("case7:\n  5ch: Se1\n", "views are 2ch, 3ch, 4ch"),
         ("case7: 4ch\n", "write lines like"),
         ('case7:\n  4ch: "Se1\\0"\n', "a name contains a zero byte"),

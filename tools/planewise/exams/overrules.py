@@ -58,7 +58,7 @@ def apply_overrules(
     """Change the ``found`` views in the named exams.
 
     Raises:
-        InputError: a named exam or image does not exist.
+        InputError: a named exam or image does not exist, or two views have the same image.
     """
     for name, wanted in overrules.items():
         place = {_real(folder / name), _real(Path(name))}
@@ -75,6 +75,7 @@ def apply_overrules(
         elif anatomy.stack in wanted:
             exam.found.stack = None
         found = exam.found
+        taken: dict[tuple[int, int], str] = {}
         for view, target in wanted.items():
             if view == anatomy.stack:
                 continue
@@ -82,6 +83,11 @@ def apply_overrules(
             if target.lower() == "none":
                 continue
             plane = _find(exam, names, target, folder)
+            if (other := taken.setdefault(plane, view)) != view:
+                raise InputError(
+                    f"--views, exam {name}: {other} and {view} are the same image ({target}); an image shows one view, so "
+                    "correct one of the two lines, or write `none`"
+                )
             found.views = {other: value for other, value in found.views.items() if value.place != plane}
             found.undecided = [value for value in found.undecided if value.place != plane]
             found.views[view] = FoundView(view, *plane, confidence=1.0)
