@@ -282,6 +282,8 @@ def test_a_text_among_numbers_is_said(tmp_path):
     rows, problems = read_classes(tmp_path / "c.csv")
     assert rows["a"] == {"risk": "0;", "group": "1"} and rows["d"] == {"risk": "2.5", "group": "y"}
     assert problems == [("a", "risk is 0;, but most rows have a number: the whole column is read as text")]
+    (tmp_path / "c.csv").write_text("id,risk\na,5_0\nb,1\nc,2\n")
+    assert [reason[:13] for _, reason in read_classes(tmp_path / "c.csv")[1]] == ["risk is 5_0, "]
     # empty cells are not rows with a number
     (tmp_path / "c.csv").write_text("id,risk\na,low\nb,1\nc,\nd,\n")
     assert read_classes(tmp_path / "c.csv")[1] == []

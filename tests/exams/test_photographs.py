@@ -229,9 +229,9 @@ def test_patients_by_column_by_folder_and_by_name(tmp_path):
 
 
 def test_tables_that_are_none_or_disagree(tmp_path):
-    for number, name in enumerate("abc"):
+    for number, name in enumerate("abcd"):
         photograph(tmp_path / f"images/{name}.png", number)
-    (tmp_path / "train.csv").write_text("id_code,diagnosis\na,1\nb,2\nb,3\nghost,1\nc,-1\n")
+    (tmp_path / "train.csv").write_text("id_code,diagnosis\na,1\nb,2\nb,3\nghost,1\nc,-1\nd,0_1\n")
     (tmp_path / "sample_submission.csv").write_text("id_code,diagnosis\na,0\nb,0\n")
     (tmp_path / "more.csv").write_text("id,grade\na,2\n")
     (tmp_path / "headless.csv").write_text("a,1\nb,1\n")
@@ -241,13 +241,13 @@ def test_tables_that_are_none_or_disagree(tmp_path):
     (tmp_path / "names.csv").write_text("id\na\nb\n")
     (tmp_path / "odd.csv").write_bytes(b"id,grade\n\xff\xfe,2\n")
     result = index(tmp_path)
-    assert grades_of(result) == {"a.png": None, "b.png": None, "c.png": None}
+    assert grades_of(result) == dict.fromkeys(("a.png", "b.png", "c.png", "d.png"))
     assert result.skipped[SUBMISSION][0] == 1
     problems = {reason: names for names, reason in result.unmatched}
     assert problems["tables disagree in grade: left out"] == "a"
     assert problems["two rows of this name disagree: neither is used"] == "b"
     assert problems["no photograph has this name"] == "ghost"
-    assert problems["the grade is not a whole number of 0 or more (diagnosis): left out"] == "c"
+    assert problems["the grade is not a whole number of 0 or more (diagnosis): left out"] == "c, d"
     assert problems["it has no header row, such as image,grade: not read"] == "headless.csv"
     assert problems["it cannot be read as CSV"] == "odd.csv"
     assert problems["its first row repeats a name or has only one: not read"] == "merged.csv, twice.csv"

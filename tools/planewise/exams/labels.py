@@ -139,7 +139,8 @@ def _contradiction(names: Sequence[str]) -> str:
 def _typed(column: list[str]) -> list[object]:
     for kind in (int, float):
         try:
-            return [kind(value) if value else "" for value in column]
+            # Python would read 5_0 as 50
+            return [kind(value.replace("_", "?")) if value else "" for value in column]
         except ValueError:
             continue
     return list(column)

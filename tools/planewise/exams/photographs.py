@@ -254,7 +254,7 @@ def _read_table(path: Path, named: _Names, problems: dict[str, list[str]]) -> di
 def _typed(text: str) -> int | float | str:
     """A number if the text is one; ``2.0`` is whole, and non-finite values stay text."""
     try:
-        value = float(text)
+        value = float(text.replace("_", "?"))  # Python would read 5_0 as 50
     except ValueError:
         return text
     if value != value or value in (float("inf"), float("-inf")):
