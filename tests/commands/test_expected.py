@@ -56,12 +56,12 @@ EVERY_OPTION = [
         },
     ),
     (
-        "segment in -o out --weights w --min_obliquity 3 --keep-names --no-dicom --all-phases --anonymous --bundles b "
-        "--device cpu",
+        "segment in -o out --weights w --min_obliquity 3 --keep-names --no-dicom --all-phases --per-series --anonymous "
+        "--bundles b --device cpu",
         "planewise.own_exams.segmenting",
         {
             0: Path("in"), "weights": Path("w"), "min_obliquity": 3.0, "keep_names": True, "dicom": False,
-            "all_phases": True, "anonymous": True, "bundles": Path("b"), "device": "cpu",
+            "all_phases": True, "per_series": True, "anonymous": True, "bundles": Path("b"), "device": "cpu",
         },
     ),
     (

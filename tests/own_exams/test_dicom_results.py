@@ -94,9 +94,9 @@ def write(items, tmp_path):
     found = heart_volumes(labels, [affine] * 3, STRUCTURES)
     assert (found.end_diastole, found.end_systole) == (0, 2)
 
-    def run(all_phases=False, hide=None):
+    def run(all_phases=False, per_series=False, hide=None):
         files = write_segmentations(
-            tmp_path, items, labels, NAMES, found, [FLAG], [CHOSEN], WEIGHTS, NOTE, all_phases, hide
+            tmp_path, items, labels, NAMES, found, [FLAG], [CHOSEN], WEIGHTS, NOTE, all_phases, per_series, hide
         )
         return [file.name for file in files], found
 
@@ -104,7 +104,7 @@ def write(items, tmp_path):
 
 
 def test_segmentations_of_the_two_phases_that_are_read(write, tmp_path, items):
-    assert write()[0] == ["phase00.seg.dcm", "phase67.seg.dcm", "volumes.sr.dcm"]
+    assert write()[0] == ["volumes.sr.dcm", "phase00.seg.dcm", "phase67.seg.dcm"]
     for name, phase in (("phase00", 0), ("phase67", 2)):
         segmentation = highdicom.seg.segread(tmp_path / f"{name}.seg.dcm")
         wanted = {pydicom.dcmread(entry["image"]).SOPInstanceUID for entry in items[phase]["image"]}
@@ -125,7 +125,26 @@ def test_segmentations_of_the_two_phases_that_are_read(write, tmp_path, items):
 
 
 def test_all_phases(write):
-    assert write(all_phases=True)[0] == [*(f"{name}.seg.dcm" for name in NAMES), "volumes.sr.dcm"]
+    assert write(all_phases=True)[0] == ["volumes.sr.dcm", *(f"{name}.seg.dcm" for name in NAMES)]
+
+
+def test_viewers_that_list_the_newest_series_first_list_the_files_in_order(write, tmp_path):
+    names, _ = write(all_phases=True, per_series=True)
+    headers = [pydicom.dcmread(tmp_path / name) for name in names]
+    times = [(header.SeriesDate, header.SeriesTime) for header in headers]
+    assert times == sorted(times, reverse=True) and len(set(times)) == len(names)
+
+
+def test_a_segmentation_of_each_series(write, tmp_path, items):
+    names, _ = write(per_series=True)
+    cines = [name for name in names if name.startswith("series")]
+    assert names == ["volumes.sr.dcm", "phase00.seg.dcm", "phase67.seg.dcm", *cines] and len(cines) > 1
+    assert cines == [f"series{number}.seg.dcm" for number in range(1, len(cines) + 1)]
+    series = pydicom.dcmread(items[0]["image"][1]["image"]).SeriesNumber
+    cine = pydicom.dcmread(tmp_path / "series1.seg.dcm")
+    assert cine.SeriesDescription == f"heart, series {series}, phantom-trained weights, research only"
+    phases = {frame.FrameContentSequence[0].TemporalPositionIndex for frame in cine.PerFrameFunctionalGroupsSequence}
+    assert phases == {1, 2, 3}
 
 
 def test_volumes(write, tmp_path):

@@ -50,6 +50,14 @@ def segment(
             "--all-phases", help="Write a DICOM segmentation of every phase, not only of end-diastole and end-systole."
         ),
     ] = False,
+    per_series: Annotated[
+        bool,
+        typer.Option(
+            "--per-series",
+            help="Also write a DICOM segmentation of each image series with all its phases, for viewers that overlay a "
+            "segmentation on one series only (OHIF).",
+        ),
+    ] = False,
     anonymous: Anonymous = False,
     bundles: BundlesFolder = None,
     device: Device = None,
@@ -103,6 +111,7 @@ def segment(
             keep_names=keep_names,
             dicom=dicom,
             all_phases=all_phases,
+            per_series=per_series,
             anonymous=anonymous,
             bundles=bundles,
             device=device,

@@ -104,13 +104,13 @@ def dicom_segmentation(
             content_description=description,
         )
     made.SeriesDescription = description
-    made.ReferencedSeriesSequence = _series_of(images)
+    made.ReferencedSeriesSequence = series_of(images)
     true_references(made, images)
     return made
 
 
-def _series_of(images: Sequence[SourceImage]) -> list[Dataset]:
-    """Every series of the images, with references to its images."""
+def series_of(images: Sequence[SourceImage]) -> list[Dataset]:
+    """Every series of the images, with references to its images, as a Referenced Series Sequence."""
     series: dict[str, Dataset] = {}
     for image in images:
         uid = str(image.header.SeriesInstanceUID)

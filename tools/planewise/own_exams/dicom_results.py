@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
 from planewise.exams.dicom_report import Finding, Measured, dicom_report, own_code
 from planewise.exams.dicom_segmentation import Structure, dicom_segmentation
+from planewise.exams.dicom_series_segmentations import series_segmentations
 from planewise.exams.source_images import SourceImage, is_dicom, source_images
 from planewise.geometry import square_on_plane
 from planewise.metrics.heart_volumes import HeartVolumes
@@ -30,7 +32,7 @@ from planewise.reports.segmentation_figures import structure_colour
 #: Endings of the files' names.
 SEGMENTATION, REPORT = ".seg.dcm", ".sr.dcm"
 #: Series numbers of the results. They are high, so that the series of the images come first.
-_PLAN_SERIES, _VOLUMES_SERIES, _FIRST_SEGMENTATION_SERIES = 9001, 9002, 9010
+_PLAN_SERIES, _VOLUMES_SERIES, _FIRST_SEGMENTATION_SERIES, _FIRST_CINE_SERIES = 9001, 9002, 9010, 9500
 #: Side of the square that represents a planned plane, mm.
 _SIDE = 200.0
 
@@ -78,11 +80,13 @@ class DicomOut:
         anonymous: whether to leave out the patient, see `source_images`. Otherwise the files name the patient like the
             images, because files without a patient do not belong to a study.
         all_phases: whether every phase gets a segmentation, see `write_segmentations`.
+        per_series: whether every image series gets a segmentation, too, see `write_segmentations`.
     """
 
     wanted: bool | None = None
     anonymous: bool = False
     all_phases: bool = False
+    per_series: bool = False
 
     def write(
         self, exam: str, folder: Path, item: Mapping[str, Any], make: Callable[[str | None], object]
@@ -194,6 +198,7 @@ def write_segmentations(
     provenance: Provenance,
     note: str,
     all_phases: bool,
+    per_series: bool,
     hide: str | None,
 ) -> list[Path]:
     """Write ``phaseNN.seg.dcm``, and ``volumes.sr.dcm`` with the volumes.
@@ -213,6 +218,8 @@ def write_segmentations(
         provenance: the bundle and weights that made the label maps.
         note: sentence on these weights.
         all_phases: whether every phase gets a file.
+        per_series: whether to write ``seriesN.seg.dcm``, too: a file for each series of images, with all phases, see
+            `series_segmentations`.
         hide: see `source_images`.
 
     Raises:
@@ -226,7 +233,7 @@ def write_segmentations(
         {found.end_systole: "end-systole"} if len(items) > 1 and found.end_systole != found.end_diastole else {}
     )
     images, segmented = {}, {}
-    for phase in range(len(items)) if all_phases else sorted(moments):
+    for phase in range(len(items)) if all_phases or per_series else sorted(moments):
         images[phase] = source_images(items[phase]["image"], hide)
         when = moments.get(phase) or names[phase]
         segmented[phase] = dicom_segmentation(
@@ -255,8 +262,19 @@ def write_segmentations(
         "ventricular volumes, research only",
         _VOLUMES_SERIES,
     )
-    written = [_written(folder / f"{names[phase]}{SEGMENTATION}", segmented[phase]) for phase in segmented]
-    return [*written, _written(folder / f"volumes{REPORT}", report)]
+    kept = segmented if all_phases else moments
+    files = {f"volumes{REPORT}": report}
+    files |= {f"{names[phase]}{SEGMENTATION}": segmented[phase] for phase in sorted(kept)}
+    if per_series:
+        cines = series_segmentations(
+            list(segmented.values()),
+            list(images.values()),
+            lambda number: f"heart, series {number}, {provenance.short}, research only",
+            _FIRST_CINE_SERIES,
+        )
+        files |= {f"series{number}{SEGMENTATION}": cine for number, cine in enumerate(cines, start=1)}
+    # OHIF lists the newest result first
+    return [_written(folder / name, dataset) for name, dataset in reversed(files.items())][::-1]
 
 
 def _volumes(
@@ -312,6 +330,8 @@ def _flagged(number: Number, flags: Sequence[Flag], found: HeartVolumes) -> list
 
 
 def _written(path: Path, dataset: Dataset) -> Path:
+    now = datetime.now()
+    dataset.SeriesDate, dataset.SeriesTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S.%f")
     with atomic_write(path) as part:
         pydicom.dcmwrite(part, dataset)
     return path

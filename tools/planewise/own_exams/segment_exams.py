@@ -106,6 +106,7 @@ def segment_exams(
     keep_names: bool = False,
     dicom: bool | None = None,
     all_phases: bool = False,
+    per_series: bool = False,
     anonymous: bool = False,
     bundles: str | Path | None = None,
     device: str | None = None,
@@ -121,6 +122,7 @@ def segment_exams(
         min_obliquity, keep_names: see `stacks_in`.
         dicom: write DICOM segmentations, and the volumes as a structured report; None writes them if the exam is DICOM.
         all_phases: write DICOM segmentations of every phase, not only of end-diastole and end-systole.
+        per_series: also write a DICOM segmentation of each image series, with all phases.
         anonymous: leave the patient's name, dates and all other text out of the DICOM files; the UIDs stay.
         bundles: folder of the bundles; None uses planewise's own.
         device: None leaves the choice to the bundle.
@@ -135,6 +137,7 @@ def segment_exams(
         keep_names=keep_names,
         dicom=dicom,
         all_phases=all_phases,
+        per_series=per_series,
         anonymous=anonymous,
         bundles=bundles,
         device=device,
@@ -155,6 +158,7 @@ def segmenting(
     keep_names: bool = False,
     dicom: bool | None = None,
     all_phases: bool = False,
+    per_series: bool = False,
     anonymous: bool = False,
     bundles: str | Path | None = None,
     device: str | None = None,
@@ -164,7 +168,7 @@ def segmenting(
     path, folder = Path(path).expanduser().resolve(), bundles_folder(bundles)
     used = needed_weights(folder / SEGMENTS, weights)
     stacks, left_out = stacks_in(path, "all", keep_names, min_obliquity, straight=True)
-    out = DicomOut(dicom, anonymous, all_phases)
+    out = DicomOut(dicom, anonymous, all_phases, per_series)
     provenance = Provenance.of(folder / SEGMENTS, used)
 
     def run(exams: Sequence[Mapping[str, Any]], output: Path) -> list[SegmentedExam]:
@@ -311,6 +315,7 @@ def _segmented(
             provenance,
             note,
             dicom.all_phases,
+            dicom.per_series,
         )
         refused = dicom.write(exam, output / exam, items[0], make)
         remarks = [line for line in said if line.startswith(f"exam {exam}:")]
