@@ -14,7 +14,9 @@ import pytest
 import yaml
 from planewise.commands import app
 from planewise.commands import compare as command
+from planewise.data import absolute_datalist
 from planewise.errors import InputError
+from planewise.exams import write_datalist
 from planewise.exams.split import SECTIONS
 from planewise.networks.pretrained import read_weights
 from typer.testing import CliRunner
@@ -411,7 +413,10 @@ def test_a_section_that_was_filled_is_not_called_empty(folders, tmp_path, monkey
     file = compare.indexed(folders / "pacs", tmp_path, "unlabelled")
     assert all(json.loads(file.read_text())[section] for section in SECTIONS)
     said = capsys.readouterr().out
-    assert "24 patients are few" in said and "validation and test" not in said
+    assert (
+        "a section was empty, so its 24 patients are split by exact shares" in said
+        and "validation and test" not in said
+    )
     assert "no exam is empty in this warning" in said
 
 
@@ -474,6 +479,54 @@ def test_volumes_of_one_channel_have_the_structures_of_their_masks(volumes):
     assert compare.task_of(study) == "segmentation of pancreas and cancer (downstream_pancreas_segmentation)"
     paper = compare.study_of(datalist, datalist, volumes / "out", size="paper")
     assert paper["overrides"] == {"pretrain": {"in_channels": 1}, "finetune": given}
+
+
+def test_no_pretext_learns_from_a_test_image(volumes, tmp_path, capsys):
+    """Few of a folder's cases have masks, and the folder is given twice, or copied under other names."""
+    both, copies = tmp_path / "both", tmp_path / "copies"
+    shutil.copytree(volumes / "ct", both)
+    (both / "dataset.json").unlink()
+    masks = sorted((both / "labelsTr").glob("pancreas*"))
+    for number, mask in enumerate(masks):
+        if number % 2:
+            mask.unlink()
+    copies.mkdir()
+    for number, image in enumerate(sorted((both / "imagesTr").glob("pancreas*"))):
+        shutil.copy(image, copies / f"scan_{number:03d}.nii.gz")
+    for name, folder in (("twice", both), ("renamed", copies)):
+        out = tmp_path / name
+        images = compare.indexed(folder, out, "unlabelled", anatomy="volume")
+        exams = compare.indexed(both, out, "labelled", anatomy="volume")
+        # whatever the hash has done: all exams in the training section
+        content = absolute_datalist(images)
+        content["training"] = [item for section in SECTIONS for item in content[section]]
+        write_datalist(content | {"validation": [], "test": []}, images)
+        assert compare.seen_before(images, exams, read=True)
+        before = json.loads(images.read_text())
+        compare.keep_apart(images, exams, out)
+        assert not compare.seen_before(images, exams, read=True)
+        found = json.loads(images.read_text())
+        count, had = (sum(len(content[section]) for section in SECTIONS) for content in (found, before))
+        assert count == had >= len(masks)
+        for section in SECTIONS:
+            names = {item["exam"] for item in found[section]}
+            assert names == {name for name, exam in found["exams"].items() if exam["section"] == section}
+        assert "among the labelled images, too; in the same sections as there" in capsys.readouterr().out
+        time = images.stat().st_mtime_ns
+        compare.keep_apart(images, exams, out)
+        assert images.stat().st_mtime_ns == time, "a newer datalist would train everything again"
+    # a given datalist, and that of a study that has started, are not changed
+    own = compare.indexed(copies, tmp_path / "elsewhere", "unlabelled", anatomy="volume")
+    (tmp_path / "twice/logs").mkdir()
+    for images, cure in (
+        (own, "name their folder instead of unlabelled.json"),
+        (shutil.copy(own, tmp_path / "twice/datalists/unlabelled.json"), "name another folder with -o"),
+    ):
+        before = images.read_text()
+        capsys.readouterr()
+        compare.keep_apart(images, exams, tmp_path / "twice")
+        said = capsys.readouterr().out
+        assert "so pretexts learn from test images" in said and cure in said and images.read_text() == before
 
 
 def test_structures_have_the_names_in_nnunets_listing(volumes, tmp_path):

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from monai.bundle import ConfigParser
 from planewise.engines import read_history
+from planewise.exams.split import SECTIONS
 from planewise.reports.paper_tables import DIAGNOSIS_AUC, INJURY_AUC, SEGMENTATION_ASSD, SEGMENTATION_DICE
 
 from tests.bundles.conftest import tiny_size
@@ -663,6 +664,19 @@ def test_a_misspelt_override_is_refused_before_anything_starts(tmp_path):
     assert f"overrides: no config has {'; '.join(wrong)}. Correct" in text, text
 
 
+def test_a_study_whose_pretexts_learn_from_test_images_warns(tmp_path):
+    config = paper_study("table3_table4.yaml", tmp_path) | {"out": str(tmp_path / "out")}
+    lists = {name: tmp_path / f"{name}_mine.json" for name in ("unlabelled", "labelled")}
+    config["datalists"] = {name: str(path) for name, path in lists.items()}
+    for name, section in (("unlabelled", "training"), ("labelled", "test")):
+        items = [{"image": "a.nii", "exam": name, "label": "b.nii"}]
+        lists[name].write_text(json.dumps({part: items if part == section else [] for part in SECTIONS}))
+    said = "1 of 1 patient in the test section of the labelled images have images in the training or validation section"
+    assert said in said_of(config, tmp_path, refused=False)
+    lists["unlabelled"].write_text(json.dumps({"test": []}))
+    assert said not in said_of(config, tmp_path, refused=False)
+
+
 @pytest.mark.parametrize("plan", ["multitask", {"bundle": "pretext_cardiac_multitask"}])
 def test_overrides_of_what_the_study_sets_for_each_job_are_refused(plan, tmp_path):
     """Otherwise, all fine-tunings would learn from one exam, whatever `label_counts` says."""
@@ -757,12 +771,12 @@ def test_a_study_without_settings_of_its_own_starts_without_the_imports_that_che
     assert "planewise.text_files" in modules and not modules & {"monai.bundle", "planewise.engines.settings_check"}
 
 
-def said_of(config: dict, folder: Path) -> str:
-    """What Snakemake prints about a study that it refuses."""
+def said_of(config: dict, folder: Path, refused: bool = True) -> str:
+    """What Snakemake's dry run prints about a study that it refuses, or accepts."""
     (folder / "study.yaml").write_text(yaml.safe_dump(config))
     process = snakemake(folder / "study.yaml", "--dry-run", cwd=folder)
     text = process.communicate()[0]
-    assert process.returncode != 0
+    assert (process.returncode != 0) == refused, text
     return text
 
 

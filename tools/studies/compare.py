@@ -14,10 +14,12 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 from planewise.cores import own_cores
-from planewise.data import gather_stacks, load_datalist, read_datalist
+from planewise.data import absolute_datalist, gather_stacks, load_datalist, read_datalist
 from planewise.early_checks import IMAGES, refuse_missing
 from planewise.errors import InputError, causes
+from planewise.exams import write_datalist
 from planewise.exams.cases import LISTING
+from planewise.exams.shared_patients import seen_before, shared_patients
 from planewise.exams.split import SECTIONS, split_stratified
 from planewise.exams.words import count_of, did_you_mean, listed, nearest
 from planewise.preprocessing import LoadVolumed
@@ -129,7 +131,8 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
         return file
     found = planewise.index(given, split=SPLITS[name], **options)
     if patients := fill_sections(found.datalist, SPLITS[name], name == "labelled"):
-        print(f"{name}: {patients} patients are few, so they are split by exact shares instead of by a hash")
+        kind = "patients with labels" if name == "labelled" else "patients"
+        print(f"{name}: a section was empty, so its {patients} {kind} are split by exact shares instead of by a hash")
         found.warnings[:] = [line for line in found.warnings if line != found.empty]  # no section is empty any more
     file.parent.mkdir(parents=True, exist_ok=True)
     found.write(file)
@@ -171,6 +174,37 @@ def fill_sections(datalist: dict[str, Any], shares: Sequence[float], labelled: b
     for exam in datalist["exams"].values():
         exam["section"] = sections.get(exam["patient"], "training")
     return len(patients)
+
+
+def keep_apart(unlabelled: Path, labelled: Path, out: Path) -> None:
+    """Put the patients that both datalists have into the same sections, so that no pretext learns from the images of a
+    test or validation exam of the task. Only a datalist that `indexed` made is changed, and only before the study starts;
+    otherwise, a warning is printed.
+
+    Args:
+        unlabelled, labelled: datalists.
+        out: folder of the study's results.
+    """
+    ours = unlabelled.parent == out / "datalists"
+    if not ours or (out / "logs").exists():
+        if seen := seen_before(unlabelled, labelled, read=True):
+            cure = "name another folder with -o" if ours else f"name their folder instead of {unlabelled.name}"
+            print(f"{seen}, so pretexts learn from test images, and gains may be too large. To keep them apart, {cure}")
+        return
+    found = shared_patients(unlabelled, labelled, read=True)
+    if not found:
+        return
+    both = f"unlabelled: {count_of(len(found), 'patient')} among the labelled images, too"
+    print(f"{both}; in the same sections as there, so that no pretext learns from a test image")
+    images = absolute_datalist(unlabelled)
+    items = [(section, item) for section in SECTIONS for item in images[section]]
+    moved = {
+        section: [item for was, item in items if found.get(item["patient"], was) == section] for section in SECTIONS
+    }
+    if any(moved[section] != images[section] for section in SECTIONS):
+        for exam in images["exams"].values():
+            exam["section"] = found.get(exam["patient"], exam["section"])
+        write_datalist(images | moved, unlabelled)
 
 
 def read(datalist: Path) -> Mapping[str, Any]:

@@ -49,6 +49,7 @@ from label_counts import draws_of_all, refuse_too_many
 from methods import ONE_PER_FINDING, PREDICTED, datalist_kind, found_overlay, left_out, methods_of, pretrainings_of, starts_of
 from planewise.errors import InputError
 from planewise.exams.words import did_you_mean, nearest
+from planewise.exams.shared_patients import seen_before
 from planewise.not_computed import NOT_COMPUTED, only_longer
 from planewise.old_names import SETTINGS
 from planewise.text_files import read_json, read_yaml
@@ -65,8 +66,8 @@ OVERRIDDEN = (*KINDS, "plan")
 #: Settings of a job that other settings of the study determine, in place of `overrides`.
 DETERMINED = {
     "ckpt_dir": "out", "datalist": "datalists", "device": "device", "imagenet": "imagenet", "input": "datalists",
-    "num_subjects": "label_counts", "output_dir": "out", "pretrained": "methods", "report_dir": "out",
-    "section": "target: {arguments: ..}", "subject_seed": "draws", "weights": "plan",
+    "num_subjects": "label_counts", "output_dir": "out", "pretrained": "methods", "subject_seed": "draws",
+    "weights": "plan",
 }
 #: Of these, a pretraining may have its own.
 OF_PRETRAINING = ("num_subjects", "pretrained", "subject_seed")
@@ -304,6 +305,17 @@ def refuse_too_many_labels():
             logger.warning(note)
 
 
+def warn_of_seen_tests():
+    """Warn if pretexts learn from test images; datalists that are not there yet are made so that they do not."""
+    lists = [Path(datalist(kind)) for kind in ("unlabelled", "labelled")]
+    if lists[0] != lists[1] and all(path.is_file() for path in lists):
+        try:
+            if seen := seen_before(*lists):
+                logger.warning(f"{seen}, so pretexts learn from test images, and their gains may be too large")
+        except InputError as error:
+            raise WorkflowError(f"{error}. Correct the study's config") from None
+
+
 def bundles_and_methods(kind):
     """The bundle and the method of each job of a kind, by the names of the methods that need it."""
     if kind == "plan":
@@ -351,7 +363,6 @@ def refuse_determined_overrides():
         for name, (_, method) in bundles_and_methods(kind).items():
             odd = [key for key in overriding(kind, method) if key in DETERMINED]
             odd = [key for key in odd if kind == "finetune" or key not in OF_PRETRAINING]
-            odd = [key for key in odd if kind != "plan" or key != "section"]
             wrong += [f"{kind}: {key} (set `{DETERMINED[key]}` of the study)" for key in odd]
     if wrong:
         raise WorkflowError(f"overrides cannot set what the study sets for each job: {'; '.join(dict.fromkeys(wrong))}")
@@ -691,6 +702,7 @@ if workflow.is_main_process:
     refuse_other_dimensions()
     refuse_wrong_settings()
     refuse_too_many_labels()
+    warn_of_seen_tests()
 refuse_other_settings()
 
 

@@ -31,6 +31,17 @@ def test_one_datalist_is_said_to_be_of_both(tmp_path):
     assert "pretraining learns from the same exams" in page and "unlabelled exams:" not in page
 
 
+def test_test_images_that_pretexts_learned_from_are_named(tmp_path):
+    write(tmp_path / "labelled.json", {"test": [{"exam": "a", "image": "a.nii"}, {"exam": "b", "image": "b.nii"}]})
+    study = study_folder(tmp_path, datalists={"unlabelled": str(tmp_path / "elsewhere.json")}, pretexts=["rotation"])
+    for section, said in (
+        ("validation", "<b>1 of 2 patients in the test section of the labelled images have images in the training or"),
+        ("test", "<li>no image of the labelled test exams is in the training or validation section of the"),
+    ):
+        write(tmp_path / "elsewhere.json", {section: [{"exam": "z", "image": "b.nii"}]})
+        assert said in tables_of(data, study)[1].html("")
+
+
 def test_exams_without_labels_are_counted_among_the_labelled(tmp_path):
     exams = {
         "training": [{"exam": "a", "grade": 0}, {"exam": "b"}, {"exam": "c"}],
@@ -49,4 +60,5 @@ def test_draws_of_all_labelled_exams_are_said_to_differ_only_in_their_seed(tmp_p
     for draws, told in (({2: [0, 1], 1: [0]}, True), ({1: [0, 1]}, False), ({2: [0]}, False)):
         page = Page()
         data.add_draws_of_all(page, study, {("none", count): numbers for count, numbers in draws.items()})
+        assert data.labelled_exams(study) == 2
         assert ("With 2, each draw takes all labelled exams" in page.html("")) == told

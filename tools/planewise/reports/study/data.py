@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from planewise.exams.shared_patients import seen_before
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.page import Page
 
@@ -27,15 +28,17 @@ def add(page: Page, study: StudyFolder) -> None:
     named = any("unlabelled" in (study.config.get(key) or {}) for key in ("datalists", "phantom"))
     if study.pretexts and not named:
         page.add("<li>pretraining learns from the same exams without labels, except the test exams</li>")
+    elif study.pretexts:
+        _add_seen(page, *(_path(study, kind) for kind in ("unlabelled", "labelled")))
     page.add("</ul>")
     page.figure(study.path / "inspect.png", f"An exam: {study.anatomy.exam}.")
 
 
-def exams_of(study: StudyFolder, kind: str) -> dict[str, int]:
-    """The number of exams in each section of a study's ``"unlabelled"`` or ``"labelled"`` datalist; empty if there is
-    none."""
-    content = _datalist(study, kind)
-    return {} if content is None else _exams(content)
+def labelled_exams(study: StudyFolder) -> int:
+    """The number of labelled exams in a study's training section; of all its exams if none has a mask or a grade. 0 without a
+    datalist."""
+    content = _datalist(study, "labelled")
+    return 0 if content is None else _exams(content, with_label=True)["training"] or _exams(content)["training"]
 
 
 def add_draws_of_all(page: Page, study: StudyFolder, draws: Mapping[tuple[str, int], Collection[int]]) -> None:
@@ -46,11 +49,8 @@ def add_draws_of_all(page: Page, study: StudyFolder, draws: Mapping[tuple[str, i
         study: the study.
         draws: the draws of each method and number of labelled exams.
     """
-    content = _datalist(study, "labelled")
-    if content is None:
-        return
-    most = _exams(content, with_label=True)["training"] or _exams(content)["training"]
-    if any(count >= most and len(numbers) > 1 for (_, count), numbers in draws.items()):
+    most = labelled_exams(study)
+    if most and any(count >= most and len(numbers) > 1 for (_, count), numbers in draws.items()):
         page.add(
             "<p class=note>With {}, each draw takes all labelled exams of the training section. Draws have the same exams "
             "and differ only in the seed of the training, so they do not show how much the choice of exams matters.</p>",
@@ -58,9 +58,25 @@ def add_draws_of_all(page: Page, study: StudyFolder, draws: Mapping[tuple[str, i
         )
 
 
-def _datalist(study: StudyFolder, kind: str) -> dict[str, Any] | None:
+def _add_seen(page: Page, unlabelled: Path, labelled: Path) -> None:
+    """Say whether pretexts learned from test images."""
+    if not (unlabelled.is_file() and labelled.is_file()):
+        return
+    if seen := seen_before(unlabelled, labelled, read=True):
+        page.add("<li><b>{}, so the pretexts learned from test images, and their gains may be too large</b></li>", seen)
+    else:
+        page.add(
+            "<li>no image of the labelled test exams is in the training or validation section of the unlabelled exams</li>"
+        )
+
+
+def _path(study: StudyFolder, kind: str) -> Path:
     given = (study.config.get("datalists") or {}).get(kind)
-    return read_json(Path(given) if given else study.path / f"{kind}.json")
+    return Path(given) if given else study.path / f"{kind}.json"
+
+
+def _datalist(study: StudyFolder, kind: str) -> dict[str, Any] | None:
+    return read_json(_path(study, kind))
 
 
 def _exams(content: Mapping[str, Any], with_label: bool = False) -> dict[str, int]:

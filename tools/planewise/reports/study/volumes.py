@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from planewise.reports import paper_tables
 from planewise.reports.methods import method_name
 from planewise.reports.study.convergence import add_convergence
-from planewise.reports.study.data import exams_of
+from planewise.reports.study.data import labelled_exams
 from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
@@ -33,7 +33,7 @@ def add(page: Page, study: StudyFolder) -> None:
             "whole volumes."
         )
     page.add("</p>")
-    cases = exams_of(study, "labelled").get("training") or max(runs.counts)
+    cases = labelled_exams(study) or max(runs.counts)
     runs.add_counts(page, "Mean Dice, by the number of labelled cases (Figs. 2 and 3)", dice, cases)
     if set(runs.any["structures"]) <= set(paper_tables.TUMOUR_REGIONS):
         _add_regions(page, runs, cases)

@@ -1,0 +1,75 @@
+"""Test which patients two datalists have in common: by their names, their files, or copies of their files."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from planewise.errors import InputError
+from planewise.exams.shared_patients import seen_before, shared_patients
+
+
+@pytest.fixture()
+def write(tmp_path):
+    """Write a datalist: patients by section, each with the bytes of its image."""
+
+    def written(name, **sections):
+        content = {}
+        for section, patients in sections.items():
+            content[section] = []
+            for patient, voxels in patients.items():
+                file = tmp_path / name / f"{patient}.nii"
+                file.parent.mkdir(exist_ok=True)
+                file.write_bytes(voxels)
+                content[section].append({"image": f"{name}/{patient}.nii", "patient": patient})
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    return written
+
+
+def test_names_files_and_copies(write, tmp_path):
+    black = bytes(300_000)
+    first = write("a", training={"p1": b"one", "p2": b"two", "p3": black}, test={"p4": b"four"})
+    second = write("b", training={"p1": b"other"}, validation={"x": b"two"}, test={"y": b"four", "z": black})
+    assert shared_patients(first, second) == {"p1": "training"}
+    found = {"p2": "validation", "p3": "test", "p4": "test"}
+    assert shared_patients(first, second, names=False, read=True) == found
+    assert shared_patients(first, second, read=True) == {"p1": "training", **found}
+    # the same file in a list for each channel, from another folder
+    items = [{"image": ["a/p1.nii", "a/p2.nii"], "exam": "e"}]
+    (tmp_path / "c.json").write_text(json.dumps({"test": items}))
+    assert shared_patients(first, tmp_path / "c.json", names=False) == {"p1": "test", "p2": "test"}
+    assert shared_patients(tmp_path / "c.json", first, names=False) == {"e": "training"}
+
+
+@pytest.mark.parametrize("place", [0, 150_000, 299_999])
+def test_one_byte_makes_another_image(place, write):
+    """Files of one size with the same header and the same black corner are not the same."""
+    changed = bytearray(300_000)
+    changed[place] = 1
+    first, second = write("a", training={"p": bytes(300_000)}), write("b", test={"q": bytes(changed)})
+    assert shared_patients(first, second, read=True) == {}
+
+
+def test_a_patient_in_several_sections_counts_for_the_last(write):
+    first = write("a", training={"p": b"one"})
+    second = write("b", training={"q": b"one"}, test={"r": b"one"}, validation={"s": b"one"})
+    assert shared_patients(first, second, read=True) == {"p": "test"}
+
+
+def test_tests_that_pretexts_learn_from(write, tmp_path):
+    labelled = write("b", training={"t": b"five"}, test={"q": b"one", "r": b"two!", "s": b"three"})
+    unlabelled = write("a", training={"p": b"one", "t": b"five"}, validation={"u": b"three"}, test={"v": b"two!"})
+    assert seen_before(unlabelled, labelled) == "", "names of data sets repeat, and no file is the same"
+    assert seen_before(unlabelled, labelled, read=True) == (
+        "2 of 3 patients in the test section of the labelled images have images in the training or validation section of the "
+        "unlabelled images"
+    )
+    assert seen_before(labelled, labelled, read=True) == ""
+    (tmp_path / "a/p.nii").unlink()
+    assert seen_before(unlabelled, labelled, read=True).startswith("1 of 3 patients")
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(InputError, match=r"broken\.json"):
+        seen_before(tmp_path / "broken.json", labelled)
