@@ -57,6 +57,8 @@ def test_the_first_refusal_among_the_causes_counts(chained):
     refused = errors.InputError("index it again")
     outer = raised(refused, RuntimeError("transform failed"), chained=chained)
     assert errors.causes(outer) == [outer, refused] and errors.refusal(outer) is refused
+    outer.__cause__ = outer
+    assert errors.causes(outer) == [outer]
     nearer = raised(refused, errors.InputError("nearer"), chained=chained)
     assert str(errors.refusal(nearer)) == "nearer"
     assert errors.refusal(raised(ValueError("a"), RuntimeError("b"), chained=chained)) is None

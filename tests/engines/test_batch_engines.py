@@ -4,9 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from planewise.engines import BatchTrainer
+from ignite.metrics import Loss
+from planewise.engines import BatchEvaluator, BatchTrainer
 from planewise.errors import InputError
 from planewise.losses import SegmentationLoss
+from planewise.metrics import pred_and_label
 
 
 class Batches(list):
@@ -29,6 +31,12 @@ class Batches(list):
 )
 def test_a_value_that_is_not_a_class_names_its_exam(more, said):
     network = torch.nn.Conv2d(1, 3, 1)
+    loss = Loss(SegmentationLoss(network), output_transform=pred_and_label)
+    evaluator = BatchEvaluator(
+        device="cpu", val_data_loader=Batches(255, **more), network=network, key_val_metric={"loss": loss}
+    )
+    with pytest.raises(InputError if more else IndexError, match=said):
+        evaluator.run()
     trainer = BatchTrainer(
         device="cpu",
         max_epochs=1,

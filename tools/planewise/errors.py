@@ -32,7 +32,8 @@ class InputError(ValueError, *([_WEB.HTTPException] if _WEB else [])):  # type: 
 def causes(error: BaseException) -> list[BaseException]:
     """An error, followed by its causes; the original cause comes last."""
     found = [error]
-    while (cause := found[-1].__cause__ or found[-1].__context__) is not None:
+    # an error can be its own cause: `raise error from error`
+    while (cause := found[-1].__cause__ or found[-1].__context__) is not None and cause not in found:
         found.append(cause)
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from ignite.engine import Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from torch import nn
 
@@ -57,14 +58,24 @@ class BatchTrainer(SupervisedTrainer):
         try:
             return super()._iteration(engine, batchdata)
         except IndexError as error:
-            if exam := _exam_with(beyond_classes(error), batchdata, getattr(self.data_loader, "dataset", None)):
-                raise InputError(f"exam {exam}: {not_a_class(beyond_classes(error), 'its mask')}") from error
-            raise
+            raise _with_exam(error, batchdata, self.data_loader)  # noqa: B904 - it has its cause
+
+
+def _with_exam(error: BaseException, batch: Any, loader: Any) -> BaseException:
+    """An error that names the exam whose mask has a value that is not a class; the given error if the exam is unknown."""
+    value = beyond_classes(error)
+    exam = _exam_with(value, batch, getattr(loader, "dataset", None))
+    if exam is None:
+        return error
+    named = InputError(f"exam {exam}: {not_a_class(value, 'its mask')}")
+    named.__cause__ = error
+    return named
 
 
 def _exam_with(value: int | None, batch: Any, dataset: Any) -> str | None:
     """The first exam of a batch whose mask has this value; None if it is unknown."""
-    label, index, items = batch.get("label"), batch.get("index"), getattr(dataset, "items", None)
+    found = batch if isinstance(batch, dict) else {}
+    label, index, items = found.get("label"), found.get("index"), getattr(dataset, "items", None)
     if value is None or label is None or index is None or items is None:
         return None
     rows = index[(label == value).flatten(1).any(dim=1)].tolist()
@@ -96,3 +107,9 @@ class BatchEvaluator(SupervisedEvaluator):
             arguments.setdefault("metric_cmp_fn", lambda current, best: current < best)
         scaled = precision(amp, device) == "float16"
         super().__init__(device=device, amp=scaled, non_blocking=non_blocking, decollate=decollate, **arguments)
+        self.add_event_handler(Events.EXCEPTION_RAISED, self._refused)
+
+    def _refused(self, engine: Any, error: BaseException) -> None:
+        """Raise the error of a step, or of a metric such as the loss, as a step of `BatchTrainer` does. As the first handler,
+        this comes before MONAI's, which would log a traceback."""
+        raise _with_exam(error, engine.state.batch, self.data_loader)
