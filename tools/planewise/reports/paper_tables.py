@@ -118,23 +118,11 @@ TWO_PHASE_AUC: dict[int, tuple[Published[float], ...]] = _by_group("two_phase_au
 TUMOUR_DICE: Published[dict[str, float]] = _tables(_CONTENT["tumour_dice"])[0]
 
 
-def whole(
-    tables: Sequence[Published[Mapping[int, Values]]], counts: Iterable[int], methods: Iterable[str]
-) -> tuple[list[int], list[str]]:
-    """The numbers of labelled exams and the methods for a table that combines a study's results with those of the papers.
-
-    The numbers are in increasing order; methods that only the papers have come after the study's methods.
-    """
-    theirs = [count for table in tables for row in table.values.values() for count in row]
-    names = [method for table in tables for method in table.values]
-    return sorted({*counts, *theirs}), list(dict.fromkeys([*methods, *names]))
-
-
 def beside(
     tables: Sequence[Published[Mapping[int, Values]]], counts: Iterable[int], methods: Iterable[str]
 ) -> tuple[list[int], list[str]]:
-    """Like `whole`, but only with the study's numbers of labelled exams: where each number and method has a row of its own,
-    the papers' other numbers would hide the study's rows."""
+    """The given numbers of labelled exams in order, and the methods for a table that combines a study's results with those of
+    the papers: those of the study, then those that only the papers have with one of these numbers."""
     own = set(counts)
     names = [method for table in tables for method, row in table.values.items() if own & set(row)]
     return sorted(own), list(dict.fromkeys([*methods, *names]))

@@ -43,7 +43,8 @@ def add(page: Page, study: StudyFolder) -> None:
     auc = runs.values(lambda content: content["macro_auc"])
     counts, methods = runs.counts, study.methods
     if published:
-        counts, methods = paper_tables.whole(paper_tables.INJURY_AUC, counts, methods)
+        theirs = (count for table in paper_tables.INJURY_AUC for row in table.values.values() for count in row)
+        counts, methods = paper_tables.beside(paper_tables.INJURY_AUC, [*counts, *theirs], methods)
     rows = [row for method in methods for row in _mean_rows(auc, method, method in study.methods, counts)]
     page.table("Mean AUC, by the number of labelled exams", ["method", *counts], rows)
     add_budgets(page, study)
