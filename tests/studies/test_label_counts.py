@@ -45,14 +45,14 @@ def test_after_the_index_the_command_fails_with_the_message(datalist):
 
 def test_a_dry_run_refuses_more_labelled_exams_than_there_are(datalist, tmp_path):
     config = paper_study("table3_table4.yaml", tmp_path) | {"pretexts": ["location"], "methods": ["none"], "draws": [0]}
-    config |= {"datalists": {"labelled": str(datalist)}, "label_counts": [1, 50], "out": str(tmp_path / "out")}
+    both = {"labelled": str(datalist), "unlabelled": str(datalist)}
+    config |= {"datalists": both, "label_counts": [1, 50], "out": str(tmp_path / "out")}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
     process = snakemake(tmp_path / "study.yaml", "--dry-run", cwd=tmp_path)
     text = process.communicate()[0]
     assert process.returncode != 0 and f"label_counts 50: {datalist} has 3 labelled training exams; give 1 to 3" in text
     # with all of them, draws differ only in their seed, unless they are folds
-    both = {"labelled": str(datalist), "unlabelled": str(datalist)}
-    config |= {"label_counts": [1, 3], "draws": [0, 1], "datalists": both}
+    config |= {"label_counts": [1, 3], "draws": [0, 1]}
     for target, warns in ((config["target"], 1), (config["target"] | {"arguments": "--fold {draw} --folds 2"}, 0)):
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(config | {"target": target}))
         process = snakemake(tmp_path / "study.yaml", "--dry-run", cwd=tmp_path)

@@ -57,6 +57,7 @@ from pretext_bundles import bundle_of, overlays_of, pretexts_of, settings_for_st
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import min_version
+from study_settings import wrong_settings
 
 min_version("8.0")
 
@@ -73,18 +74,14 @@ DETERMINED = {
 OF_PRETRAINING = ("num_subjects", "pretrained", "subject_seed")
 #: Key in `job.json` for the content of a user's own overlays.
 OWN_FILES = "overlay files"
-#: Settings that a study must have, and those that it may have.
-NEEDED = ("anatomy", "draws", "label_counts", "out", "pretext_bundle", "pretexts", "target")
-OPTIONAL = (
-    "datalists", "device", "diagnose", "expected", "imagenet", "index", "methods", "overlay", "overrides", "phantom", "plan",
-    "pretext_bundles", "pretext_steps", "probe_draws", "processes", "published", "resources", "salt", "seed", "then", "threads",
-    "time", "title", "view",
-)
-unknown = [key for key in config if key not in NEEDED + OPTIONAL]
-wrong = [f"{key} is no setting of a study{did_you_mean(nearest(key, NEEDED + OPTIONAL))}" for key in unknown]
-wrong += [f"{key} is missing" for key in NEEDED if key not in config]
-if wrong:
+if wrong := wrong_settings(config):
     raise WorkflowError(f"{'; '.join(wrong)}. Correct the study's config; label_efficiency.smk describes all settings")
+# null is as good as nothing, except for files that are awaited
+for key in [key for key, value in config.items() if value is None and key != "imagenet"]:
+    del config[key]
+for kind in sorted({datalist_kind(config, kind) for kind in ("labelled", "unlabelled")}):
+    if not any(config.get(key, {}).get(kind) is not None for key in ("datalists", "phantom")):
+        raise WorkflowError(f"there are no {kind} exams: give the study `datalists: {{{kind}: PATH}}`")
 
 ROOT = Path(workflow.basedir).parent.parent
 BUNDLES = ROOT / "bundles"
@@ -111,6 +108,8 @@ def whole_numbers(key):
     if not isinstance(given, list) or not all(str(value).isdecimal() for value in given):
         raise WorkflowError(f"{key} must be a list of whole numbers, such as [0, 1, 2], got {given}")
     config[key] = [int(value) for value in given]
+    if len(set(config[key])) < len(given) or (key == "label_counts" and 0 in config[key]):
+        raise WorkflowError(f"{key} must be different numbers{', at least 1' * (key == 'label_counts')}, got {config[key]}")
     return config[key]
 
 
@@ -126,8 +125,10 @@ if PRETEXT_STEPS is not None and not (str(PRETEXT_STEPS).isdecimal() and int(PRE
     raise WorkflowError(f"pretext_steps must be a whole number, at least 1, got {PRETEXT_STEPS}")
 TARGET = config["target"]
 # a cross-validation divides the training and validation exams again
+TARGET = {key: value for key, value in TARGET.items() if value is not None}
 FOLDS = "--fold " in TARGET.get("arguments", "")
-DIAGNOSIS = config.get("diagnose") or {"bundle": None, "draws": []}
+DIAGNOSIS = {"bundle": None, **(config.get("diagnose") or {})}
+DIAGNOSIS["draws"] = [int(draw) for draw in DIAGNOSIS.get("draws") or ()]
 # what plans views: a pretext of the study, or a bundle with the weights that ship with it
 PLANNER = config.get("plan")
 SHIPPED_PLANNER = PLANNER["bundle"] if isinstance(PLANNER, dict) else None
@@ -741,7 +742,7 @@ rule index:
     output:
         OUT / "{kind}.json",
     params:
-        settings=lambda wildcards: config.get("index", {}).get(wildcards.kind, ""),
+        settings=lambda wildcards: config.get("index", {}).get(wildcards.kind) or "",
         then=lambda wildcards, output: counted(wildcards.kind, output),
     resources:
         **resources("index"),

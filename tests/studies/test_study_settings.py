@@ -1,0 +1,65 @@
+"""Test that settings of a study with values of another kind are named, before Snakemake ends with a traceback."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from tests.studies.runs import STUDIES
+from tools.studies.study_settings import NEEDED, SETTINGS, wrong_settings
+
+HEART = yaml.safe_load((STUDIES / "configs/heart.yaml").read_text())
+
+
+@pytest.mark.parametrize("file", sorted((STUDIES / "configs").glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_studies_of_the_repository_have_the_right_kinds(file):
+    assert wrong_settings(yaml.safe_load(file.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"out": 3}, "out must be a text, got 3"),
+        ({"out": ""}, "out must be a text, got ''"),
+        ({"anatomy": "hart"}, "anatomy must be cardiac, knee, any, volume, photograph, got 'hart'"),
+        ({"anatomy": None}, "anatomy is missing"),
+        ({"anatomy": ["cardiac"]}, "anatomy must be a text, .*"),
+        ({"threads": 0}, "threads must be a whole number, got 0"),
+        ({"seed": True}, "seed must be a whole number, got True"),
+        ({"pretexts": "multitask"}, "pretexts must be a list of texts, got 'multitask'"),
+        ({"pretexts": [None]}, "pretexts: null is no entry of a list"),
+        ({"methods": {"none": 3}}, "methods: none must be a mapping, such as {key: value}, got 3"),
+        (
+            {"methods": {"none": {"overrides": {"finetune": [1]}}}},
+            "methods: none: overrides: finetune must be a mapping, .*",
+        ),
+        ({"methods": {"none": {"overlay": 3}}}, "methods: none: overlay must be a text or a mapping, .* got 3"),
+        ({"overrides": {"pretrain": "x"}}, "overrides: pretrain must be a mapping, .*"),
+        ({"target": {"bundle": "x", "argument": "y"}}, r"target: argument is not one of .*did you mean arguments\?.*"),
+        ({"target": {}}, "target needs a `bundle`"),
+        (
+            {"target": {"bundle": "x", "arguments": "--fold {drawn}"}},
+            "target: arguments must contain no braces other .*",
+        ),
+        ({"pretext_bundle": "pretext_{}"}, "pretext_bundle must contain no braces other than {pretext}, got .*"),
+        ({"diagnose": {"bundle": "x", "draws": True}}, "diagnose: draws must be a list of whole numbers, got True"),
+        ({"processes": 1.5}, "processes must be a whole number or a mapping, .* got 1.5"),
+        ({"resources": {"pretrain": 3}}, "resources: pretrain must be a mapping, .*"),
+        ({"label_count": [1]}, r"label_count is no setting of a study \(did you mean label_counts\?\)"),
+        ({3: 4}, "3 is no setting of a study"),
+    ],
+)
+def test_a_value_of_another_kind_is_named(given, said):
+    (found,) = wrong_settings(HEART | given)
+    assert re.fullmatch(said, found) or found == said, found
+
+
+def test_numbers_of_the_command_line_and_nulls_pass():
+    given = {"processes": {"pretrain": "2"}, "threads": "2", "methods": ["none", "imagenet"], "overlay": None}
+    given |= {"methods": {"none": None, "mine": {"overlay": {"finetune": "./a.yaml"}, "weights": None}}}
+    assert wrong_settings(HEART | given | {"plan": {"bundle": "b"}, "index": {"labelled": None}}) == []
+    assert sorted(wrong_settings({})) == [f"{name} is missing" for name in sorted(NEEDED)] and set(NEEDED) <= set(
+        SETTINGS
+    )
