@@ -164,6 +164,8 @@ def test_counters_alone_are_no_weights(tmp_path):
         (lambda path: path.write_bytes(b"not weights"), "cannot be read as weights"),
         (lambda path: torch.save({"epoch": 3}, path), "contains no weights"),
         (lambda path: torch.save({"model_sha256": "a1"}, path), "contains no weights"),
+        (lambda path: torch.save({1: torch.ones(2)}, path), "contains no weights"),
+        (lambda path: torch.save({1: torch.ones(2), "a": torch.ones(1)}, path), "the file has a 1, such as a"),
         (lambda path: torch.save(Exploding(), path), "cannot be read as weights"),
     ],
 )

@@ -746,10 +746,13 @@ def test_a_wrong_value_or_overlay_is_refused_before_anything_starts(tmp_path):
         assert wrong in text, text
     assert text.count("got 'two'") == 1 and "width" not in text and "base_rate" not in text
     # a file that does not exist or is empty is named
-    (tmp_path / "empty.yaml").write_text("# nothing yet\n")
+    for name, text in (("empty", "# nothing yet\n"), ("list", "- gamma\n"), ("number", "3: 4\n")):
+        (tmp_path / f"{name}.yaml").write_text(text)
     for name, wrong in {
         "./mien.yaml": f"overlay: {tmp_path}/mien.yaml, which does not exist",
         "./empty.yaml": f"overlay: {tmp_path}/empty.yaml, which is empty. Write",
+        "./list.yaml": f"{tmp_path}/list.yaml must have settings with names",
+        "./number.yaml": f"{tmp_path}/number.yaml must have settings with names",
         "demos.yaml": "overlay: demos.yaml (did you mean demo.yaml?), which is not in ",
     }.items():
         assert wrong in said_of(config | {"overlay": name}, tmp_path)

@@ -99,6 +99,10 @@ def test_a_study_that_names_no_unlabelled_exams_pretrains_on_the_labelled_datali
 def test_a_method_may_go_on_learning_its_pretext():
     both = {"pretext": "location", "overrides": {"finetune": {"transfer": "multitask"}}}
     decoder = {"pretext": "location", "overrides": {"finetune": {"transfer": "decoder"}}}
+    nothing = methods_of(STUDY | {"methods": {"own": {"pretext": "location", "overrides": {"finetune": None}}}})
+    assert not nothing["own"].has_two_tasks
+        "own"
+    ].has_two_tasks
     methods = methods_of(STUDY | {"methods": {"both": both, "decoder": decoder, "location": None}})
     assert [method.has_two_tasks for method in methods.values()] == [True, False, False]
     assert not any(method.pretrains for method in methods.values()), "all three share their pretext's network"

@@ -144,9 +144,12 @@ def pretext_bundle(pretext):
 def content_of(path):
     """The content of a config file."""
     try:
-        return read_yaml(path) or {}
+        content = read_yaml(path) or {}
     except InputError as error:
         raise WorkflowError(str(error)) from None
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise WorkflowError(f"{path} must have settings with names, such as `gamma: 0.3`; correct it")
+    return content
 
 
 def spatial_dims(name, overlay=None, settings=()):

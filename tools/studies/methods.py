@@ -54,7 +54,7 @@ class Method:
     @property
     def has_two_tasks(self) -> bool:
         """Whether the method continues to learn its pretext during fine-tuning."""
-        return self.overrides.get("finetune", {}).get("transfer") == MULTITASK
+        return (self.overrides.get("finetune") or {}).get("transfer") == MULTITASK
 
     @property
     def file(self) -> str | None:

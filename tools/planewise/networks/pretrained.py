@@ -102,7 +102,8 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     for key in ("model", "network", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    if not isinstance(content, dict) or not any(isinstance(value, torch.Tensor) for value in content.values()):
+    named = content.items() if isinstance(content, dict) else ()
+    if not any(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in named):
         raise InputError(f"{path} contains no weights (a state dict, or one under 'model'); name another file")
     # a tensor may be larger than its stored values, because strides can repeat them
     _refuse_inflated(
@@ -118,7 +119,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     return {
         name: value.float() if value.dtype == torch.float16 else value
         for name, value in content.items()
-        if isinstance(value, torch.Tensor)
+        if isinstance(name, str) and isinstance(value, torch.Tensor)
     }
 
 
