@@ -101,8 +101,6 @@ def test_a_method_may_go_on_learning_its_pretext():
     decoder = {"pretext": "location", "overrides": {"finetune": {"transfer": "decoder"}}}
     nothing = methods_of(STUDY | {"methods": {"own": {"pretext": "location", "overrides": {"finetune": None}}}})
     assert not nothing["own"].has_two_tasks
-        "own"
-    ].has_two_tasks
     methods = methods_of(STUDY | {"methods": {"both": both, "decoder": decoder, "location": None}})
     assert [method.has_two_tasks for method in methods.values()] == [True, False, False]
     assert not any(method.pretrains for method in methods.values()), "all three share their pretext's network"

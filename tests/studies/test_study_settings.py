@@ -22,7 +22,7 @@ def test_the_studies_of_the_repository_have_the_right_kinds(file):
     ("given", "said"),
     [
         ({"out": 3}, "out must be a text, got 3"),
-        ({"out": ""}, "out must be a text, got ''"),
+        ({"out": ""}, "out is missing"),
         ({"anatomy": "hart"}, "anatomy must be cardiac, knee, any, volume, photograph, got 'hart'"),
         ({"anatomy": None}, "anatomy is missing"),
         ({"anatomy": ["cardiac"]}, "anatomy must be a text, .*"),
@@ -59,7 +59,9 @@ def test_a_value_of_another_kind_is_named(given, said):
 def test_numbers_of_the_command_line_and_nulls_pass():
     given = {"processes": {"pretrain": "2"}, "threads": "2", "methods": ["none", "imagenet"], "overlay": None}
     given |= {"methods": {"none": None, "mine": {"overlay": {"finetune": "./a.yaml"}, "weights": None}}}
-    assert wrong_settings(HEART | given | {"plan": {"bundle": "b"}, "index": {"labelled": None}}) == []
+    assert (
+        wrong_settings(HEART | given | {"plan": {"bundle": "b"}, "index": {"labelled": None, "unlabelled": ""}}) == []
+    )
     assert sorted(wrong_settings({})) == [f"{name} is missing" for name in sorted(NEEDED)] and set(NEEDED) <= set(
         SETTINGS
     )

@@ -80,7 +80,7 @@ if wrong := wrong_settings(config):
 for key in [key for key, value in config.items() if value is None and key != "imagenet"]:
     del config[key]
 for kind in sorted({datalist_kind(config, kind) for kind in ("labelled", "unlabelled")}):
-    if not any(config.get(key, {}).get(kind) is not None for key in ("datalists", "phantom")):
+    if not config.get("datalists", {}).get(kind) and config.get("phantom", {}).get(kind) is None:
         raise WorkflowError(f"there are no {kind} exams: give the study `datalists: {{{kind}: PATH}}`")
 
 ROOT = Path(workflow.basedir).parent.parent

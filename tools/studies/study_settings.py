@@ -64,7 +64,7 @@ def wrong_settings(config: Mapping[str, Any]) -> list[str]:
     A setting may be null, which is as good as none, unless the study needs it.
     """
     wrong = [f"{key} is no setting of a study{_near(key, SETTINGS)}" for key in config if key not in SETTINGS]
-    wrong += [f"{key} is missing" for key in NEEDED if config.get(key) is None]
+    wrong += [f"{key} is missing" for key in NEEDED if config.get(key) in (None, "")]
     for key, kind in SETTINGS.items():
         wrong += _misfits(config.get(key), kind, key)
     if isinstance(config.get("anatomy"), str) and config["anatomy"] not in ANATOMIES:
@@ -113,7 +113,7 @@ def _fits(value: Any, kind: Any, least: int) -> bool:
     if kind is int:
         # on the command line, a number in a mapping or list is text
         return not isinstance(value, bool) and str(value).isdecimal() and int(value) >= least
-    return isinstance(kind, type) and isinstance(value, kind) and value != ""
+    return isinstance(kind, type) and isinstance(value, kind)
 
 
 def _words(kind: Any) -> str:
