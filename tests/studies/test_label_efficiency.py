@@ -698,6 +698,8 @@ def test_overrides_of_what_the_study_sets_for_each_job_are_refused(plan, tmp_pat
         "plan: input (set `datalists` of the study)",
     ]
     assert f"overrides cannot set what the study sets for each job: {'; '.join(said)}\n" in said_of(config, tmp_path)
+    said = said_of(config | {"plan": {"bundle": "pretext_cardiac_multitasks"}}, tmp_path)
+    assert "there is no bundle pretext_cardiac_multitasks" in said
 
 
 def test_a_wrong_value_or_overlay_is_refused_before_anything_starts(tmp_path):

@@ -177,8 +177,10 @@ def refuse_absent_bundles(named):
         )
 
 
-# before the methods, which would be refused in place of a misspelt pretext
+# before the methods, which would be refused in place of a misspelt pretext; a planner that is no pretext of this study is left out
 refuse_absent_bundles({pretext_bundle(pretext): pretext for pretext in PRETEXTS})
+if SHIPPED_PLANNER:
+    refuse_absent_bundles({SHIPPED_PLANNER: SHIPPED_PLANNER})
 try:
     METHODS = methods_of(config)
     LEFT_OUT = left_out(config)

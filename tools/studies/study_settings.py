@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -69,6 +70,9 @@ def wrong_settings(config: Mapping[str, Any]) -> list[str]:
         wrong += _misfits(config.get(key), kind, key)
     if isinstance(config.get("anatomy"), str) and config["anatomy"] not in ANATOMIES:
         wrong.append(f"anatomy must be {', '.join(ANATOMIES)}, got {config['anatomy']!r}")
+    device = config.get("device")
+    if isinstance(device, str) and not re.fullmatch(r"cpu|cuda(:\d+)?|mps", device):
+        wrong.append(f"device must be cpu or cuda:0, got {device!r}")
     for key in ("diagnose", "plan", "target"):
         if isinstance(config.get(key), Mapping) and config[key].get("bundle") is None:
             wrong.append(f"{key} needs a `bundle`")
