@@ -8,9 +8,11 @@ import numpy as np
 import pydicom
 import pytest
 from monai.transforms import LoadImage
+from planewise.errors import InputError
 from planewise.exams import dicom, refusals
 from planewise.exams.dicom_frames import frames_of
 from planewise.exams.words import natural_order
+from planewise.preprocessing import LoadSliced
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
@@ -199,6 +201,33 @@ def test_rounded_direction_cosines_are_taken_as_itk_takes_them(tmp_path, digits)
     corner = [199, 199, 0, 1]
     theirs = np.asarray(LoadImage(reader="ITKReader", image_only=True)(path).affine)
     np.testing.assert_allclose(np.array(frame.affine) @ corner, theirs @ corner, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("vr", "content"), [(b"OB", b"junk"), (b"UT", b""), (b"OW", b"\xfe\xff\x00\xe0\x04\0\0\0junk")]
+)
+def test_an_element_without_a_length_is_refused(tmp_path, vr, content):
+    """Only sequences and the pixels need not state it. GE and Siemens write their own elements in odd groups."""
+    path = write_image(tmp_path / "a.dcm", **PLACE, PatientName="x")
+    endless = b"\x09\0\x01\x10" + vr + b"\0\0\xff\xff\xff\xff" + content + b"\xfe\xff\xdd\xe0" + bytes(4)
+    replace_once(path, b"\x10\0\x10\0PN", endless + b"\x10\0\x10\0PN")
+    assert reason(path) == refusals.NO_LENGTH
+    with pytest.raises(InputError, match="Could not create IO object"):
+        LoadSliced("image")({"image": str(path)})
+
+
+@pytest.mark.parametrize("tag", [b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"])
+def test_an_item_outside_a_sequence_is_refused(tmp_path, tag):
+    path = write_image(tmp_path / "a.dcm", **PLACE, PatientName="x")
+    replace_once(path, b"\x10\0\x10\0PN", tag + bytes(4) + b"\x10\0\x10\0PN")
+    assert reason(path) == refusals.BAD_SEQUENCE
+
+
+def test_a_private_element_without_a_length_after_the_image_is_refused(tmp_path):
+    path = write_image(tmp_path / "a.dcm", **PLACE)
+    with path.open("ab") as file:
+        file.write(b"\xe1\x7f\x01\x10OB\0\0\xff\xff\xff\xffjunk\xfe\xff\xdd\xe0" + bytes(4))
+    assert reason(path) == refusals.TRAILING
 
 
 def replace_once(path, old: bytes, new: bytes) -> None:

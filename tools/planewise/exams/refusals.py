@@ -28,6 +28,7 @@ DAMAGED = "damaged: the header cannot be read"
 REPEATED = "damaged: the header contains an element twice (such as Rows or PixelSpacing), and readers disagree on it"
 WRONG_VR = "damaged: ITK cannot read an element of the header, because its value representation (VR) is wrong"
 BAD_SEQUENCE = "damaged: a sequence in the header does not consist of items, so ITK cannot read the file"
+NO_LENGTH = "damaged: an element of the header does not state its length, so ITK cannot read the file"
 WRONG_LENGTH = "damaged: the length of the pixel data does not fit the size of the image"
 TRAILING = "damaged: the bytes after the image are not DICOM elements, so ITK cannot read the file"
 OTHER_SYNTAX = "damaged: the elements are not written in the file's transfer syntax, so ITK cannot read them"
@@ -95,6 +96,10 @@ _SHORT = {
     b"TM", b"UI", b"UL", b"US",
 }  # fmt: skip
 _UNDEFINED = 0xFFFFFFFF
+#: Group of the tags of a sequence's items.
+_ITEMS = 0xFFFE
+#: Value representations of elements that need not state their length.
+_OPEN = {b"SQ", b"UN"}
 #: Elements that ITK reads; it fails if their value representation is not that of DICOM's dictionary.
 _READ_BY_ITK = {
     tag_for_keyword(keyword): {dictionary_VR(keyword), "UN"}
@@ -243,7 +248,8 @@ def _uid_name(value: str) -> str:
 
 def refuse_element(tag: int, vr: str | None, length: int, file: BinaryIO | None) -> None:
     """Raises `Refused` for an element with which ITK cannot read the file: one that ITK needs, if its value
-    representation is not DICOM's, and a sequence that does not consist of items.
+    representation is not DICOM's; one other than a sequence that does not state its length; a sequence that does not
+    consist of items; and an item outside a sequence.
 
     Args:
         tag: its tag.
@@ -251,10 +257,14 @@ def refuse_element(tag: int, vr: str | None, length: int, file: BinaryIO | None)
         length: length of its value, bytes.
         file: open file, positioned at the value; None if the file is deflated.
     """
+    if tag >> 16 == _ITEMS:
+        raise Refused(BAD_SEQUENCE)
     if vr is None:
         return
     if vr not in _READ_BY_ITK.get(tag, (vr,)) or not (vr.encode() in _SHORT or vr.encode() in _LONG):
         raise Refused(WRONG_VR)
+    if length == _UNDEFINED and vr.encode() not in _OPEN:
+        raise Refused(NO_LENGTH)
     if vr != "SQ" or file is None or length == _UNDEFINED:
         return
     start = file.tell()
@@ -332,7 +342,7 @@ def _refuse_trailing(file: BinaryIO, size: int, explicit: bool, order: Literal["
         if explicit and vr in _LONG:
             length = file.read(4)
         count = int.from_bytes(length, order)
-        if count == _UNDEFINED:
+        if count == _UNDEFINED and (not explicit or vr in _OPEN):
             return
         if len(element) < 8 or (explicit and vr not in _LONG | _SHORT) or count > size - file.tell():
             raise Refused(TRAILING)
