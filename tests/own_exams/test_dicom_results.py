@@ -57,12 +57,13 @@ def test_a_plan(items, tmp_path):
     remarks = {"2ch": ["slice 2 disagrees", "farther than the bounds"], "4ch": ["out of order"]}
     file = write_plan(tmp_path, items[0], plan, {"2ch": (1.5, 2.25), "4ch": None}, FLAGS, remarks, WEIGHTS, NOTE, None)
     report = highdicom.sr.srread(file)
-    (plane,) = report.content.get_planar_roi_measurement_groups()
+    *lines, plane = report.content.get_planar_roi_measurement_groups()
     assert plane.tracking_identifier == "2ch, planned" and plane.finding_type.value == "399232001"
     corners = plane.roi.value * (-1, -1, 1)
     middle, normal = np.array([40.0, -20.0, 10.0]), np.array([0.6, 0.0, 0.8])
-    assert np.allclose((corners - middle) @ normal, 0, atol=1e-3) and np.allclose(corners[:4].mean(axis=0), middle)
-    assert np.allclose(np.linalg.norm(np.diff(corners, axis=0), axis=1), 200)
+    assert np.allclose((corners - middle) @ normal, 0, atol=1e-3) and np.allclose(corners[:-1].mean(axis=0), middle)
+    assert np.allclose(np.linalg.norm(np.diff(corners[::2], axis=0), axis=1), 200)
+    check_lines(lines, items[0]["image"], middle, normal)
     assert numbers(plane) == {
         "Angle between planned and acquired plane": (1.5, "deg"),
         "Distance between planned and acquired plane at the heart": (2.25, "mm"),
@@ -81,6 +82,28 @@ def test_a_plan(items, tmp_path):
     assert [text for text in comments(refused) if text.startswith("check: ")] == [
         f"check: {flag}" for flag in FLAGS[1:]
     ]
+
+
+def check_lines(lines, slices, origin, normal):
+    """Each slice has one line on the plane, the middle slice first, which reaches to its limits or to the image's border."""
+    count = len(slices)
+    order = [*range(count // 2, count), *range(count // 2)]
+    assert [line.tracking_identifier for line in lines] == [f"2ch, planned, slice {depth + 1}" for depth in order]
+    for line, depth in zip(lines, order, strict=True):
+        (source,) = line.roi.ContentSequence[0].ReferencedSOPSequence
+        assert source.ReferencedSOPInstanceUID == pydicom.dcmread(slices[depth]["image"]).SOPInstanceUID
+        affine = np.array(slices[depth]["affine"])
+        left, right = (line.roi.value - 0.5) @ affine[:3, :2].T + affine[:3, 3]
+        assert np.allclose([(left - origin) @ normal, (right - origin) @ normal], 0, atol=0.01)
+        assert line.roi.value[0, 0] < line.roi.value[1, 0]
+        along = (right - left) / np.linalg.norm(right - left)
+        header = pydicom.dcmread(slices[depth]["image"])
+        border = np.array([header.Columns, header.Rows])
+        for end, reach, pixel in ((left, -75, line.roi.value[0]), (right, 100, line.roi.value[1])):
+            cut = np.isclose(pixel, 0, atol=1e-3).any() or np.isclose(pixel, border, atol=1e-3).any()
+            assert cut or (end - origin) @ along == pytest.approx(reach, abs=0.01)
+            assert (pixel >= -1e-3).all() and (pixel <= border + 1e-3).all()
+        assert numbers(line) == {"2ch, 90 % error bound": (1.75, "mm")}
 
 
 @pytest.fixture

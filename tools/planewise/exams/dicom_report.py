@@ -24,8 +24,10 @@ from planewise.exams.source_images import RAS_TO_LPS, SourceImage, header_values
 if TYPE_CHECKING:
     from highdicom.sr import AlgorithmIdentification
 
-#: Codes of DICOM PS3.16.
+#: Codes of DICOM PS3.16. OHIF draws a report with the first title, which fails if a finding has no coordinates; a report
+#: with another title, it shows as text.
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
+DIAGNOSTIC_IMAGING_STUDY = Code("18748-4", "LN", "Diagnostic imaging study")
 CARDIAC_MRI = Code("241620005", "SCT", "Cardiac MRI")
 COMMENT = Code("121106", "DCM", "Comment")
 
@@ -61,7 +63,10 @@ class Finding:
         numbers: measurements.
         judgements: pairs of question and answer, as codes.
         remarks: sentences, such as why a number cannot be right.
-        corners: corners of a planar polygon, ``(corners, 3)``, RAS+, mm; None if the finding has no position.
+        corners: corners of a flat, closed outline, ``(corners, 3)``, RAS+, mm; None if the finding has no position in
+            patient space.
+        line: an image, and the two ends of a line on it, ``(2, 2)``, as ``(i, j)`` with pixel centres at whole numbers;
+            None if the finding is no line.
         segment: the DICOM SEG, and the number of the measured segment in it; None if no segment was measured.
     """
 
@@ -71,6 +76,7 @@ class Finding:
     judgements: Sequence[tuple[Code, Code]] = ()
     remarks: Sequence[str] = ()
     corners: np.ndarray | None = None
+    line: tuple[SourceImage, np.ndarray] | None = None
     segment: tuple[Dataset, int] | None = None
     images: Sequence[SourceImage] = field(default=())
     """the images that were segmented"""
@@ -114,12 +120,13 @@ def dicom_report(
         version=planewise.__version__,
         parameters=[f"weights: {weights}"],
     )
+    drawn = all(finding.corners is not None or finding.line is not None for finding in findings)
     with header_values_kept():
         content = hd.sr.MeasurementReport(
             observation_context=hd.sr.ObservationContext(observer_device_context=observer),
             procedure_reported=CARDIAC_MRI,
             imaging_measurements=[_group(finding, images, algorithm) for finding in findings],
-            title=IMAGING_MEASUREMENT_REPORT,
+            title=IMAGING_MEASUREMENT_REPORT if drawn else DIAGNOSTIC_IMAGING_STUDY,
             referenced_images=[image.header for image in images],
         )
         segmentations = {
@@ -158,14 +165,26 @@ def _group(finding: Finding, images: Sequence[SourceImage], algorithm: Algorithm
         or None,
     }
     if finding.corners is not None:
-        # the last corner of a polygon equals the first
+        # the last corner of a closed line equals the first
         corners = np.concatenate([finding.corners, finding.corners[:1]]) * RAS_TO_LPS
+        # OHIF offers to edit five points as a rectangle, which fails
+        middles = (corners[:-1] + corners[1:]) / 2
+        outline = np.concatenate([np.stack([corners[:-1], middles], axis=1).reshape(-1, 3), corners[:1]])
         place = hd.sr.ImageRegion3D(
-            graphic_type=hd.sr.GraphicTypeValues3D.POLYGON,
-            graphic_data=corners,
+            # OHIF cannot read POLYGON, and then draws none of the report's lines
+            graphic_type=hd.sr.GraphicTypeValues3D.POLYLINE,
+            graphic_data=outline,
             frame_of_reference_uid=images[0].header.FrameOfReferenceUID,
         )
         group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=place, **common)
+    elif finding.line is not None:
+        image, ends = finding.line
+        on_image = hd.sr.ImageRegion(
+            graphic_type=hd.sr.GraphicTypeValues.POLYLINE,
+            graphic_data=ends + 0.5,  # DICOM counts from the corner of the first pixel
+            source_image=hd.sr.SourceImageForRegion(image.header.SOPClassUID, image.uid),
+        )
+        group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=on_image, **common)
     elif finding.segment is not None:
         segmentation, number = finding.segment
         segment = hd.sr.ReferencedSegment(

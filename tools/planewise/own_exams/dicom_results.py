@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import torch
 from matplotlib.colors import to_rgb
@@ -21,7 +22,7 @@ from planewise.exams.dicom_report import Finding, Measured, dicom_report, own_co
 from planewise.exams.dicom_segmentation import Structure, dicom_segmentation
 from planewise.exams.dicom_series_segmentations import series_segmentations
 from planewise.exams.source_images import SourceImage, is_dicom, source_images
-from planewise.geometry import square_on_plane
+from planewise.geometry import clip_lines, intersection_lines, square_on_plane
 from planewise.metrics.heart_volumes import HeartVolumes
 from planewise.metrics.implausible_volumes import Flag, Number, at_moment, flags_of
 from planewise.own_exams.heart_bundles import PLANS, SEGMENTS, STRUCTURES
@@ -35,6 +36,9 @@ SEGMENTATION, REPORT = ".seg.dcm", ".sr.dcm"
 _PLAN_SERIES, _VOLUMES_SERIES, _FIRST_SEGMENTATION_SERIES, _FIRST_CINE_SERIES = 9001, 9002, 9010, 9500
 #: Side of the square that represents a planned plane, mm.
 _SIDE = 200.0
+#: Length of the lines that represent it on images, mm, to the left and right of its middle. OHIF puts a label at the
+#: right end and at half height: with equal lengths, the labels of two views would lie on each other.
+_LINE = (75.0, 100.0)
 
 _SITES = {
     "LV": Code("87878005", "SCT", "Left ventricle"),
@@ -152,6 +156,7 @@ def write_plan(
         own = [flag for flag in flags if flag.startswith(f"{view}: ") or not flag.startswith(tuple(planned))]
         said = [*(f"check: {flag}" for flag in own), *entry["reasons"], *remarks[view], note, RESEARCH_ONLY]
         findings.append(_view(view, entry, apart.get(view), said))
+    findings = [*_lines(plan["views"], item["image"], images), *findings]
     report = dicom_report(images, findings, PLANS, provenance.weights, "planned views, research only", _PLAN_SERIES)
     return _written(folder / f"plan{REPORT}", report)
 
@@ -185,6 +190,53 @@ def _view(
         remarks=remarks,
         corners=corners,
     )
+
+
+def _lines(
+    views: Mapping[str, Mapping[str, Any]], slices: Sequence[Mapping[str, Any]], images: Sequence[SourceImage]
+) -> list[Finding]:
+    """The lines along which the planned planes cut the images, for viewers that draw on images only (OHIF).
+
+    The middle slice comes first: OHIF opens the first line's image, and no other series of the stack.
+    """
+    found = []
+    middle = len(images) // 2
+    for number in [*range(middle, len(images)), *range(middle)]:
+        image, affine = images[number], slices[number]["affine"]
+        for view, entry in views.items():
+            if entry["origin"] is None:
+                continue
+            line = intersection_lines(*(torch.tensor(x) for x in (affine, entry["origin"], entry["normal"])))
+            ends = _about(affine, entry["origin"], line, (image.header.Columns, image.header.Rows))
+            bound = Measured(
+                own_code(f"line_{view}"[:16], f"{view}, 90 % error bound"[:64]), entry["within_mm"], _MILLIMETRES
+            )
+            if np.isfinite(ends).all():
+                found.append(
+                    Finding(
+                        name=f"{view}, planned, slice {number + 1}",
+                        kind=_VIEWS.get(view, own_code(view[:16], f"{view} view"[:64])),
+                        numbers=[bound] if bound.value is not None and math.isfinite(bound.value) else [],
+                        remarks=[RESEARCH_ONLY],
+                        line=(image, ends),
+                    )
+                )
+    return found
+
+
+def _about(affine: Any, origin: Any, line: torch.Tensor, shape: tuple[int, int]) -> np.ndarray:
+    """The part of a line on both sides of a point, ``(2, 2)``; NaN if it is outside the image."""
+    ends = clip_lines(line, shape).numpy()
+    if ends[0, 0] > ends[1, 0]:
+        ends = ends[::-1]
+    matrix = np.asarray(affine, dtype=float)[:3]
+    point = np.linalg.lstsq(matrix[:, :2], np.asarray(origin) - matrix[:, 3], rcond=None)[0]
+    spacing = np.linalg.norm(matrix[:, :2], axis=0)
+    length = np.linalg.norm((ends[1] - ends[0]) * spacing)
+    direction = (ends[1] - ends[0]) / length  # pixels per mm
+    near = (point - ends[0]) * spacing @ (direction * spacing)
+    part = np.clip([near - _LINE[0], near + _LINE[1]], 0, length)
+    return ends[0] + part[:, None] * direction if part[0] < part[1] else np.full((2, 2), np.nan)
 
 
 def write_segmentations(
