@@ -151,11 +151,17 @@ def test_all_phases(write):
     assert write(all_phases=True)[0] == ["volumes.sr.dcm", *(f"{name}.seg.dcm" for name in NAMES)]
 
 
-def test_viewers_that_list_the_newest_series_first_list_the_files_in_order(write, tmp_path):
-    names, _ = write(all_phases=True, per_series=True)
+def test_ohif_which_sorts_by_descending_uid_lists_the_segmentations_in_order(write, tmp_path):
+    report, *names = write(all_phases=True, per_series=True)[0]
     headers = [pydicom.dcmread(tmp_path / name) for name in names]
-    times = [(header.SeriesDate, header.SeriesTime) for header in headers]
-    assert times == sorted(times, reverse=True) and len(set(times)) == len(names)
+    uids = [header.SeriesInstanceUID for header in headers]
+    assert uids == sorted(uids, reverse=True) and len(set(uids)) == len(names) and all(uid.is_valid for uid in uids)
+    numbers = [header.SeriesNumber for header in headers]
+    assert numbers == sorted(numbers)
+    listed = pydicom.dcmread(tmp_path / report).CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    assert {uids[0], uids[2]} <= {series.SeriesInstanceUID for series in listed}
+    again = write()[0]
+    assert pydicom.dcmread(tmp_path / again[1]).SeriesInstanceUID not in uids
 
 
 def test_a_segmentation_of_each_series(write, tmp_path, items):

@@ -15,6 +15,7 @@ import torch
 from matplotlib.colors import to_rgb
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
+from pydicom.uid import generate_uid
 
 from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
@@ -284,7 +285,7 @@ def write_segmentations(
     moments = {found.end_diastole: "end-diastole"} | (
         {found.end_systole: "end-systole"} if len(items) > 1 and found.end_systole != found.end_diastole else {}
     )
-    images, segmented = {}, {}
+    images, segmented, uids = {}, {}, generate_uid()
     for phase in range(len(items)) if all_phases or per_series else sorted(moments):
         images[phase] = source_images(items[phase]["image"], hide)
         when = moments.get(phase) or names[phase]
@@ -297,6 +298,7 @@ def write_segmentations(
             f"heart at {when}, {provenance.short}, research only",
             _FIRST_SEGMENTATION_SERIES + phase,
         )
+        segmented[phase].SeriesInstanceUID = _series_uid(uids, segmented[phase])
     said = [*chosen, note]
     findings = [
         finding
@@ -324,9 +326,15 @@ def write_segmentations(
             lambda number: f"heart, series {number}, {provenance.short}, research only",
             _FIRST_CINE_SERIES,
         )
-        files |= {f"series{number}{SEGMENTATION}": cine for number, cine in enumerate(cines, start=1)}
-    # OHIF lists the newest result first
-    return [_written(folder / name, dataset) for name, dataset in reversed(files.items())][::-1]
+        for number, cine in enumerate(cines, start=1):
+            cine.SeriesInstanceUID = _series_uid(uids, cine)
+            files[f"series{number}{SEGMENTATION}"] = cine
+    return [_written(folder / name, dataset) for name, dataset in files.items()]
+
+
+def _series_uid(uid: str, segmentation: Dataset) -> str:
+    """A UID for a segmentation's series, from a UID of the run: OHIF lists segmentations by descending UID."""
+    return f"{uid[:58]}.{19999 - segmentation.SeriesNumber}"
 
 
 def _volumes(
