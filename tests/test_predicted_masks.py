@@ -5,7 +5,7 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
-from planewise.predicted_masks import is_predicted, mark_predicted
+from planewise.predicted_masks import is_corrected, is_predicted, mark_predicted, set_aside
 
 
 @pytest.fixture
@@ -35,12 +35,23 @@ def test_a_corrected_mask_is_a_persons_even_if_the_viewer_keeps_the_header(mask,
     voxels[1, 1, 1] = 0
     corrected = nibabel.Nifti1Image(voxels, mask.affine, mask.header)
     assert corrected.header["descrip"] == mask.header["descrip"]
-    assert not is_predicted(saved(tmp_path / "corrected.nii.gz", corrected))
+    path = saved(tmp_path / "corrected.nii.gz", corrected)
+    assert not is_predicted(path) and is_corrected(path)
 
 
 def test_masks_without_a_mark_and_files_that_cannot_be_read(mask, tmp_path):
     plain = nibabel.Nifti1Image(np.asarray(mask.dataobj), mask.affine)
-    assert not is_predicted(saved(tmp_path / "plain.nii.gz", plain))
+    plain = saved(tmp_path / "plain.nii.gz", plain)
+    assert not is_predicted(plain) and is_corrected(plain)
     path = saved(tmp_path / "cut.nii.gz", mask)
     path.write_bytes(path.read_bytes()[:-20])
     assert not is_predicted(path) and not is_predicted(tmp_path / "missing.nii.gz")
+    assert not is_corrected(path) and not is_corrected(tmp_path / "missing.nii.gz")
+
+
+def test_files_that_are_set_aside_have_names_of_their_own(tmp_path):
+    for _ in range(3):
+        (tmp_path / "a.seg.nrrd").touch()
+        set_aside(tmp_path / "a.seg.nrrd", ".seg.nrrd")
+    names = {file.name for file in tmp_path.iterdir()}
+    assert names == {f"a_by_hand{number}.seg.nrrd" for number in ("", "_2", "_3")}

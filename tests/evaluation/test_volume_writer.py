@@ -46,3 +46,26 @@ def test_a_volume_that_cannot_be_written_leaves_the_old_file_and_says_why(tmp_pa
     assert str(refusal(caught.value)).startswith(f"{tmp_path / 'heart_mask.nii.gz'} cannot be written (No space left")
     assert [file.name for file in tmp_path.iterdir()] == ["heart_mask.nii.gz"]
     assert (tmp_path / "heart_mask.nii.gz").read_bytes() == before
+
+
+def test_a_mask_that_a_person_corrected_is_kept(tmp_path, caplog):
+    save = SaveImage(
+        tmp_path, "mask", separate_folder=False, output_dtype="uint8", print_log=False, writer=VolumeWriter
+    )
+    image = MetaTensor(torch.ones(1, 4, 5, 3), meta={"filename_or_obj": "heart"})
+    path = tmp_path / "heart_mask.nii.gz"
+    save(image)
+    save(image * 2)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name] and not caplog.messages
+    nibabel.save(nibabel.Nifti1Image(np.full((4, 5, 3), 3, "u1"), nibabel.load(path).affine), path)
+    corrected = path.read_bytes()
+    save(image)
+    assert caplog.messages == ["heart_mask.nii.gz was changed by hand; it is kept as heart_mask_by_hand.nii.gz"]
+    assert (tmp_path / "heart_mask_by_hand.nii.gz").read_bytes() == corrected and is_predicted(path)
+
+
+def test_results_that_are_not_label_maps_are_replaced(tmp_path):
+    save = SaveImage(tmp_path, "heatmaps", separate_folder=False, print_log=False, writer=VolumeWriter)
+    for _ in range(2):
+        save(MetaTensor(torch.ones(1, 4, 5, 3), meta={"filename_or_obj": "heart"}))
+    assert [file.name for file in tmp_path.iterdir()] == ["heart_heatmaps.nii.gz"]

@@ -82,6 +82,17 @@ def test_masks_that_inference_wrote_are_found_by_hash_and_share_of_the_cycle(tre
     assert result.unmatched == []
 
 
+def test_masks_that_planewise_kept_for_a_person_replace_those_of_the_network(tree, tmp_path):
+    plain = index_folder(tree)
+    affine, shape = stack_affine(plain)
+    (exam,) = plain.datalist["exams"]
+    for kind in ("mask", "mask_by_hand", "mask_by_hand_2"):
+        write_mask(tmp_path / "labels" / f"{exam}_phase33_{kind}.nii.gz", affine, shape)
+    result = index_folder(tree, labels_dir=tmp_path / "labels")
+    assert {item["phase"] for item in labelled(result)} == {round(2 / 6, 6)}
+    assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_by_hand_2.nii.gz"}
+
+
 def test_shares_of_the_cycle_are_those_of_most_slices(tree, tmp_path):
     """Inference names its masks by the cycle of most slices, whatever a single slice has."""
     write_cine(tree / "case7/sax_3", [-20.0, 15.0, -10.0], USUAL_AXIS, number=3, phases=8)

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import nibabel
+import numpy as np
 import planewise
 import pytest
 from planewise.commands.own_exam import _show_archive, show_pages
@@ -131,6 +133,30 @@ def test_only_what_changed_is_made_again(files, tmp_path):
     (tmp_path / "out/cccc/index.html").unlink()
     (tmp_path / "out/aaaa/plan.done.json").write_text("{")
     assert again(weights="others")[0] == ["aaaa", "cccc"]
+
+
+def test_a_mask_that_a_person_corrected_is_named_and_kept_with_its_exam(files, tmp_path):
+    out, lines = tmp_path / "out", []
+    work_through(Work(files[:2], outcomes := {"aaaa": 1.0, "bbbb": 0.5}).work, out, lines.append)
+    mask = out / "masks/aaaa/aaaa_mask.nii.gz"
+    mask.parent.mkdir(parents=True)
+    nibabel.save(nibabel.Nifti1Image(np.ones((4, 4, 4), "u1"), np.eye(4)), mask)
+    for since, said in (
+        (-1, []),
+        (
+            1,
+            [
+                "aaaa_mask.nii.gz was changed by hand; all volumes and pictures, and the DICOM files, "
+                "are of the network's masks"
+            ],
+        ),
+    ):
+        when = (out / "aaaa/plan.done.json").stat().st_mtime_ns + since * 10**9
+        os.utime(mask, ns=(when, when))
+        lines.clear()
+        work_through(Work(files[:2], outcomes).work, out, lines.append)
+        assert lines == ["2 of 2 exams are finished and unchanged", *(f"Exam aaaa: {line}" for line in said)]
+        assert [row["remarks"] for row in table(out)] == ["".join(said), ""]
 
 
 def test_a_stopped_run_leaves_an_overview_and_continues(files, tmp_path):

@@ -15,6 +15,7 @@ from planewise.data import find_inputs, labelled, load_datalist, with_hearts
 from planewise.errors import InputError
 from planewise.exams import write_datalist
 from planewise.own_exams import segment_datalist
+from planewise.predicted_masks import mark_predicted
 from planewise.preprocessing import KeepHeartd, LoadSliced
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from typer.testing import CliRunner
@@ -35,6 +36,14 @@ def save(path: Path, array: np.ndarray, affine: np.ndarray | None = None) -> str
     path.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(nibabel.Nifti1Image(array, np.diag([*SPACING, 1.0]) if affine is None else affine), path)
     return str(path)
+
+
+def save_mask(path: Path, array: np.ndarray) -> None:
+    """Save a mask as the bundle does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nibabel.Nifti1Image(array, np.diag([*SPACING, 1.0]))
+    mark_predicted(image)
+    nibabel.save(image, path)
 
 
 def slice_affine(position: float) -> list[list[float]]:
@@ -100,7 +109,7 @@ class Bundle:
             if reason := self.unread.get(exam) or self.unread.get(name):
                 said.append(f"exam {exam} is left out ({place + 1} of {len(items)}): image: {reason}")
                 continue
-            save(settings["output_dir"] / name / f"{name}_mask.nii.gz", self.masks.get(name, heart()))
+            save_mask(settings["output_dir"] / name / f"{name}_mask.nii.gz", self.masks.get(name, heart()))
             self.runs[-1].append(name)
             watch()
         if not self.runs[-1]:
@@ -219,6 +228,27 @@ def test_started_again_it_makes_what_lacks(segmented, bundle, exams):
     # the slices have moved since
     save(first.masks / "cccc_ED/cccc_ED_mask.nii.gz", heart(), np.array(slice_affine(5.0)))
     assert segmented().kept == 4 and sorted(bundle.runs[3]) == ALL[4:]
+
+
+def test_a_mask_that_a_person_corrected_is_kept_if_its_exam_is_segmented_again(segmented, bundle):
+    first = segmented()
+    corrected = first.masks / "aaaa_phase00/aaaa_phase00_mask.nii.gz"
+    save(corrected, heart(3))
+    content = corrected.read_bytes()
+    assert segmented().kept == 6 and corrected.read_bytes() == content
+    (first.masks / "aaaa_phase50/aaaa_phase50_mask.nii.gz").unlink()
+    done = segmented()
+    assert corrected.with_name("aaaa_phase00_mask_by_hand.nii.gz").read_bytes() == content and done.kept == 4
+    said = "aaaa_phase00_mask.nii.gz was changed by hand; it is kept as aaaa_phase00_mask_by_hand.nii.gz"
+    assert f"exam aaaa: {said}" in done.said
+    # the exam cannot be read any more
+    save(corrected, heart(1))
+    (first.masks / "aaaa_phase50/aaaa_phase50_mask.nii.gz").unlink()
+    bundle.unread = {"aaaa": "no"}
+    segmented()
+    assert sorted(file.name for file in corrected.parent.iterdir()) == [
+        "aaaa_phase00_mask_by_hand.nii.gz", "aaaa_phase00_mask_by_hand_2.nii.gz"
+    ]  # fmt: skip
 
 
 def test_masks_of_other_weights_are_not_taken(segmented, bundle, tmp_path):

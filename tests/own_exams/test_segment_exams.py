@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import itk
 import nibabel
 import numpy as np
 import pydicom
@@ -85,7 +86,7 @@ def segment_by_hand(folder, slices=5):
             for value, start, count in zip(VALUES.values(), np.cumsum((0, *pixels)), pixels, strict=False):
                 flat[400 + start : 400 + start + count] = value
             mask, name = np.repeat(flat.reshape(*SIZE, 1), slices, axis=2), volume_name(item)
-            (settings["output_dir"] / name).mkdir(parents=True)
+            (settings["output_dir"] / name).mkdir(parents=True, exist_ok=True)
             image = nibabel.Nifti1Image(mask, load_stack(item).image.affine.numpy())
             nibabel.save(image, settings["output_dir"] / name / f"{name}_mask.nii.gz")
         return []
@@ -196,6 +197,25 @@ def test_the_table_of_phases(segmented):
             flag.text for flag in made.flags if flag.phase == 2 and phase == 1 and "myocardium" not in flag.text
         }
         assert {entry.split(": ", 1)[1] for entry in texts["flags"].split("; ") if entry} == flagged
+
+
+def test_masks_that_a_person_changed_are_named_wherever_the_volumes_are(tmp_path):
+    write_exam(tmp_path / "exam")
+    first = segment_by_hand(tmp_path)
+    assert first.by_hand == []
+    folder = tmp_path / "out/masks" / first.phases[0]
+    edited = itk.imread(str(folder / f"{first.phases[0]}.seg.nrrd"))
+    itk.array_view_from_image(edited)[:] = 1
+    itk.imwrite(edited, str(folder / f"{first.phases[0]}.seg.nrrd"))
+    made = segment_by_hand(tmp_path)
+    said = (
+        f"1 mask changed by hand is kept as {first.phases[0]}_by_hand.seg.nrrd; "
+        "all volumes and pictures, and the DICOM files, are of the network's masks"
+    )
+    assert made.by_hand == [said] and made.volumes == first.volumes
+    assert f"  {said}" in made.lines and said in _summary(made).remarks
+    assert f"{said.replace(chr(39), '&#x27;')}." in made.page.read_text()
+    assert not any("by_hand" in file.name for file in made.files), "it was not written now"
 
 
 def test_the_content_for_programs(segmented):

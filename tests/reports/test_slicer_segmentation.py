@@ -29,3 +29,25 @@ def test_voxels_lie_in_their_places_under_their_names(tmp_path):
         ("0", "0 6 0 4 0 2")
     }
     assert [float(part) for part in known["Segment0_Color"].split()] == pytest.approx([0.839, 0.153, 0.157])
+
+
+def test_a_file_that_slicer_saved_is_kept(tmp_path):
+    labels, affine, names = np.ones((4, 5, 3), "u1"), np.eye(4), {1: "RV"}
+    file = tmp_path / "heart.seg.nrrd"
+    for value in (1, 2):
+        write_slicer_segmentation(file, value * labels, affine, names)
+    assert [path.name for path in tmp_path.iterdir()] == ["heart.seg.nrrd"]
+    # a program that keeps the header, and one that drops what it does not know
+    edited = itk.imread(str(file))
+    itk.array_view_from_image(edited)[0, 0, 0] = 3
+    itk.imwrite(edited, str(file))
+    first = file.read_bytes()
+    write_slicer_segmentation(file, labels, affine, names)
+    saved = itk.image_from_array(labels)
+    saved["Segmentation_ContainedRepresentationNames"] = "Binary labelmap|"
+    itk.imwrite(saved, str(file))
+    second = file.read_bytes()
+    write_slicer_segmentation(file, labels, affine, names)
+    assert (tmp_path / "heart_by_hand.seg.nrrd").read_bytes() == first
+    assert (tmp_path / "heart_by_hand_2.seg.nrrd").read_bytes() == second
+    assert np.array_equal(itk.array_from_image(itk.imread(str(file))), labels.transpose(2, 1, 0))

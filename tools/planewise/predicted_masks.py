@@ -1,8 +1,11 @@
-"""Mark the masks and other label maps that a network predicted, and recognise the mark in a file."""
+"""Mark the masks and other label maps that a network predicted, recognise the mark in a file, and keep the masks that
+people corrected.
+"""
 
 from __future__ import annotations
 
 import zlib
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ from planewise.unreadable import UNREADABLE
 
 #: Beginning of the header's ``descrip`` in a predicted mask; the voxels' checksum follows.
 _PREDICTED = "planewise predicted "
+#: End of the name of a file that a person changed, and that a new result would have overwritten.
+BY_HAND = "_by_hand"
 
 
 def mark_predicted(image: nibabel.Nifti1Image) -> None:
@@ -28,10 +33,42 @@ def is_predicted(path: str | Path) -> bool:
     """
     try:
         image: Any = nibabel.load(path)
-        text = image.header["descrip"].item().decode("latin-1")
-        return text.startswith(_PREDICTED) and text == _PREDICTED + _checksum(image)
+        return _mark(image) == _PREDICTED + _checksum(image)
     except (*UNREADABLE, KeyError):
         return False
+
+
+def is_corrected(path: str | Path) -> bool:
+    """Whether a person made or changed the label map in a file; False if there is no file, or its header cannot be read."""
+    try:
+        image: Any = nibabel.load(path)
+        # without the mark, the voxels need not be readable
+        return not _mark(image).startswith(_PREDICTED) or _mark(image) != _PREDICTED + _checksum(image)
+    except (*UNREADABLE, KeyError):
+        return False
+
+
+def set_aside(path: Path, ending: str) -> Path:
+    """Rename a file that a person changed: ``a_mask.nii.gz`` to ``a_mask_by_hand.nii.gz``, or if that exists, to
+    ``a_mask_by_hand_2.nii.gz``.
+
+    Args:
+        path: the file.
+        ending: the end of its name that stays the end, such as ``".nii.gz"``.
+    """
+    plain = path.name.removesuffix(ending)
+    names = (f"{plain}{BY_HAND}{'' if number == 1 else f'_{number}'}{ending}" for number in count(1))
+    kept = next(path.with_name(name) for name in names if not path.with_name(name).exists())
+    return path.rename(kept)
+
+
+def said_of_a_kept(path: Path, kept: Path) -> str:
+    """The message on a file that was set aside."""
+    return f"{path.name} was changed by hand; it is kept as {kept.name}"
+
+
+def _mark(image: Any) -> str:
+    return image.header["descrip"].item().decode("latin-1")
 
 
 def _checksum(image: nibabel.Nifti1Image) -> str:

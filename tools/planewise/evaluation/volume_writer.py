@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
+import nibabel
 from monai.config import NdarrayOrTensor
 from monai.data import NibabelWriter
 from nibabel.nifti1 import Nifti1Image
 
 from planewise.atomic_write import atomic_write
-from planewise.predicted_masks import mark_predicted
+from planewise.predicted_masks import is_corrected, mark_predicted, said_of_a_kept, set_aside
+
+logger = logging.getLogger(__name__)
 
 
 class VolumeWriter(NibabelWriter):
@@ -19,7 +24,8 @@ class VolumeWriter(NibabelWriter):
     lines of planned views, which an index would otherwise take as labels, because they lie on the images' grid.
 
     MONAI's own writer drops the last axis of such a volume, and then `SaveImage` (1.6.1) fails. On a full disk, it replaces
-    an old file by a truncated file; this class keeps the old file. Use it as the ``writer`` of `SaveImaged`.
+    an old file by a truncated file; this class keeps the old file. It also keeps a mask that a person corrected, under
+    another name (`set_aside`). Use it as the ``writer`` of `SaveImaged`.
     """
 
     def set_data_array(self, data_array: NdarrayOrTensor, channel_dim: int | None = 0, **kwargs: Any) -> None:
@@ -31,6 +37,9 @@ class VolumeWriter(NibabelWriter):
         ending = ".nii.gz" if fspath(filename).endswith(".nii.gz") else ".nii"
         with atomic_write(fspath(filename), ending=ending) as part:
             super().write(part, verbose, **kwargs)
+            file = Path(fspath(filename))
+            if nibabel.load(part).get_data_dtype().kind in "iu" and is_corrected(file):
+                logger.warning(said_of_a_kept(file, set_aside(file, ending)))
 
     @classmethod
     def create_backend_obj(cls, *args: Any, **kwargs: Any) -> Nifti1Image:

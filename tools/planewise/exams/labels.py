@@ -23,6 +23,7 @@ from planewise.exams.stack import Slice, Stack
 from planewise.exams.volume import Volume, nifti_files, stem
 from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem
 from planewise.exams.words import is_text, listed
+from planewise.predicted_masks import BY_HAND
 
 #: Largest value of a mask: caches store masks as 8-bit numbers, which would wrap around.
 LARGEST_LABEL = 255
@@ -178,7 +179,8 @@ def mask_files(folder: Path) -> list[Path]:
 
 def mask_name(path: Path) -> tuple[str, str | None]:
     """The case and the phase in a mask's name: ``1234_frame08_gt.nii.gz`` is ``("1234", "frame08")``."""
-    plain = re.sub(r"[_-](gt|seg|segmentation|labels?|masks?)$", "", stem(path), flags=re.IGNORECASE)
+    plain = re.sub(rf"{BY_HAND}(_\d+)?$", "", stem(path))
+    plain = re.sub(r"[_-](gt|seg|segmentation|labels?|masks?)$", "", plain, flags=re.IGNORECASE)
     if share := re.search(r"[_-](phase\d\d)$", plain):
         return plain[: share.start()], share[1]
     return case_and_phase(plain)

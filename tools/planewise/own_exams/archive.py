@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,15 @@ from planewise.errors import InputError
 from planewise.exams.datalist import folders_table, write_folders
 from planewise.exams.words import duration
 from planewise.locks import claim_folder
-from planewise.own_exams.heart_bundles import PAGE, ExamWork, Summary, folder_of, remarks_on_files, slices_of
+from planewise.own_exams.heart_bundles import (
+    PAGE,
+    ExamWork,
+    Summary,
+    corrected_since,
+    folder_of,
+    remarks_on_files,
+    slices_of,
+)
 from planewise.reports.archive_page import ListedExam, archive_page
 from planewise.reports.page_style import FLAGGED
 from planewise.reports.tables import write_csv, write_json
@@ -77,14 +85,19 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
         left_out={exam: left.why for exam, left in work.left_out.items()},
     )
     made_from = {name: _made_from(items, work.settings) for name, items in exams.items()}
+    corrected: list[str] = []
     for name in exams:
         summary = _earlier(_record(output, name, work.command), made_from[name], output / name / PAGE)
         if summary is not None:
-            done.finished[name] = summary
+            remarks = corrected_since(_record(output, name, work.command), exams[name], output)
+            done.finished[name] = replace(summary, remarks=(*summary.remarks, *remarks))
+            corrected += [f"Exam {name}: {remark}" for remark in remarks]
     done.kept = len(done.finished)
     todo = [name for name in exams if name not in done.finished]
     if done.kept:
         tell(f"{done.kept} of {len(exams)} exams are finished and unchanged")
+    for line in corrected:
+        tell(line)
     if again := sum(_record(output, name, work.command).is_file() for name in todo):
         changed = "files, weights, options or planewise's version have changed"
         tell(f"{again} of {len(exams)} exams are finished and will be done again: {changed}")

@@ -35,6 +35,7 @@ from planewise.own_exams.heart_bundles import (
     slices_of,
 )
 from planewise.own_exams.provenance import Provenance, made_by
+from planewise.predicted_masks import is_corrected, said_of_a_kept, set_aside
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.tables import write_json
 from planewise.text_files import read_json
@@ -157,6 +158,14 @@ class _Segmenter:
     def mask(self, item: Mapping[str, Any]) -> Path:
         return mask_file(self.masks, volume_name(item))
 
+    def _clear(self, item: Mapping[str, Any]) -> list[str]:
+        """Delete the mask of an image, or rename it if a person changed it. Returns remarks on the exam."""
+        mask = self.mask(item)
+        if is_corrected(mask):
+            return [f"exam {exam_of(item)}: {said_of_a_kept(mask, set_aside(mask, '.nii.gz'))}"]
+        mask.unlink(missing_ok=True)
+        return []
+
     def complete(self, inputs: Sequence[Mapping[str, Any]]) -> tuple[int, list[str], dict[str, str]]:
         """Segment the images without a mask.
 
@@ -167,9 +176,7 @@ class _Segmenter:
         # an exam is segmented as a whole, because its cycle follows from the names of all its phases
         todo = [item for item in inputs if exam_of(item) in lacking]
         kept = len(inputs) - len(todo)
-        for item in todo:
-            self.mask(item).unlink(missing_ok=True)
-        said: list[str] = []
+        said = [line for item in todo for line in self._clear(item)]
         unread: dict[str, str] = {}
         while todo:
             try:
@@ -187,7 +194,7 @@ class _Segmenter:
         # without one of its phases, an exam has no cycle, so its other masks are removed
         for item in inputs:
             if exam_of(item) in unread:
-                self.mask(item).unlink(missing_ok=True)
+                said += self._clear(item)
         return kept, [line for line in said if not left_out([line])], unread
 
     def _tell(self, inputs: Sequence[Mapping[str, Any]]) -> int:

@@ -41,6 +41,7 @@ from planewise.own_exams.heart_bundles import (
     Summary,
     asked_for,
     bundles_folder,
+    by_hand_in,
     load_stack,
     mask_file,
     needed_weights,
@@ -82,6 +83,7 @@ class SegmentedExam(MadePage):
         masks: file of each phase's label map; deleted if the call had no output folder.
         problem: why the mask at end-diastole cannot be a heart (`heart_problem`); empty if it can.
         body_surface: m2, by Mosteller's formula from the height and the weight of the DICOM header; None if unknown.
+        by_hand: a sentence on masks that a person changed, which planewise has kept under other names.
     """
 
     phases: Sequence[str]
@@ -90,6 +92,7 @@ class SegmentedExam(MadePage):
     masks: Sequence[Path]
     problem: str
     body_surface: float | None
+    by_hand: Sequence[str] = ()
 
     @cached_property
     def labels(self) -> list[np.ndarray]:
@@ -214,6 +217,7 @@ def _summary(exam: SegmentedExam) -> Summary:
     flags = flags_with_numbers(every, exam.flags, found)
     # an exam whose mask has a problem ranks first: if the mask is empty, few values can be flagged
     remarks = [said.removesuffix(".") for said in _smaller_rv(found, _short_names(exam.name, exam.phases))]
+    remarks += exam.by_hand
     return Summary(values, ", ".join(words), flags, float(len(exam.flags)), bool(exam.problem), flagged, remarks)
 
 
@@ -274,6 +278,9 @@ def _segmented(
         shorts = _short_names(exam, names)
         chosen = _which_phases(found, shorts)
         images = [load_stack(item).image for item in items]
+        for name, phase_labels, affine in zip(names, labels, affines, strict=True):
+            write_slicer_segmentation(masks / name / f"{name}.seg.nrrd", phase_labels, affine, STRUCTURES)
+        by_hand = by_hand_in(masks / name for name in names)
         shown = ShownExam(
             name=exam,
             image=stack.image.numpy(),
@@ -286,7 +293,7 @@ def _segmented(
             flags=reasons,
             curves={name: found.volumes[name] for name in VENTRICLES},
             moments=shorts,
-            notes=[*chosen, *([f"{no_size[:1].upper()}{no_size[1:]}."] if no_size else []), note],
+            notes=[*chosen, *(f"{said[:1].upper()}{said[1:]}." for said in filter(None, (no_size, *by_hand))), note],
             phases=[
                 (_moment(found, number, shorts), image.numpy(), mask)
                 for number, (image, mask) in enumerate(zip(images, labels, strict=True))
@@ -299,8 +306,6 @@ def _segmented(
         lines = _in_lines(header, rows)
         if surface and indexed:
             lines += [f"  {_INDEXED.format(surface)}:", *(f"  {line}" for line in _in_lines(*indexed))]
-        for name, phase_labels, affine in zip(names, labels, affines, strict=True):
-            write_slicer_segmentation(masks / name / f"{name}.seg.nrrd", phase_labels, affine, STRUCTURES)
         for image, name in zip(images, names, strict=True) if is_dicom(items[0]) else ():
             write_nifti(masks / name / f"{name}_image.nii.gz", image.numpy(), image.affine)
         make = partial(
@@ -319,7 +324,7 @@ def _segmented(
         )
         refused = dicom.write(exam, output / exam, items[0], make)
         remarks = [line for line in said if line.startswith(f"exam {exam}:")]
-        lines += [f"  {no_size}"] if no_size else []
+        lines += [f"  {said}" for said in filter(None, (no_size, *by_hand))]
         lines += [f"  {sentence}" for sentence in _smaller_rv(found, shorts)]
         doubts = [f"  {FLAGGED} {reason}" for reason in reasons]
         run = [] if done else of_the_run(said)
@@ -327,7 +332,9 @@ def _segmented(
         item = items[found.end_diastole]
         files = [mask_file(masks, name) for name in names]
         written = [file for folder in (output / exam, *(file.parent for file in files)) for file in written_in(folder)]
-        done.append(SegmentedExam(exam, page, shown_lines, item, written, names, found, flags, files, problem, surface))
+        done.append(
+            SegmentedExam(exam, page, shown_lines, item, written, names, found, flags, files, problem, surface, by_hand)
+        )
     return done
 
 

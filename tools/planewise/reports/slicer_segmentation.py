@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,13 +10,20 @@ import itk
 import numpy as np
 
 from planewise.atomic_write import atomic_write
+from planewise.predicted_masks import set_aside
 from planewise.reports.segmentation_figures import structure_colour
+
+#: Key of the header with a checksum of the voxels, as written. 3D Slicer drops unknown keys when it saves a file.
+_CHECKSUM = "planewise_checksum"
+#: Key that 3D Slicer writes into each file that it saves.
+_OF_SLICER = "Segmentation_ContainedRepresentationNames"
 
 
 def write_slicer_segmentation(
     path: Path, labels: np.ndarray, affine: np.ndarray, structures: Mapping[int, str]
 ) -> None:
-    """Write a label map with the names and colours of its structures.
+    """Write a label map with the names and colours of its structures. An earlier file that a person changed is kept under
+    another name (`set_aside`).
 
     Args:
         path: file to write; its name ends in ``.seg.nrrd``.
@@ -32,6 +40,7 @@ def write_slicer_segmentation(
     image.SetOrigin(lps[:, 3].tolist())
     image.SetDirection(itk.matrix_from_array(np.ascontiguousarray(lps[:, :3] / spacing)))
     known = image.GetMetaDataDictionary()
+    known[_CHECKSUM] = _checksum(image)
     known["Segmentation_MasterRepresentation"] = "Binary labelmap"
     for number, (value, name) in enumerate(structures.items()):
         for key, text in (
@@ -45,3 +54,20 @@ def write_slicer_segmentation(
             known[f"Segment{number}_{key}"] = text
     with atomic_write(path, ending=".nrrd") as part:
         itk.imwrite(image, str(part), compression=True)
+        if path.is_file() and is_edited(path):
+            set_aside(path, ".seg.nrrd")
+
+
+def is_edited(path: Path) -> bool:
+    """Whether a person changed a file of `write_slicer_segmentation`."""
+    try:
+        image = itk.imread(str(path))
+    except RuntimeError:
+        return True  # ITK cannot read it, so this module did not write it
+    known = dict(image)
+    # files of earlier versions have no checksum
+    return known[_CHECKSUM] != _checksum(image) if _CHECKSUM in known else _OF_SLICER in known
+
+
+def _checksum(image: itk.Image) -> str:
+    return f"{zlib.crc32(np.ascontiguousarray(itk.array_view_from_image(image)).tobytes()):08x}"
