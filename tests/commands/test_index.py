@@ -302,7 +302,7 @@ def test_it_says_where_the_masks_went(usual_exam, tmp_path):  # noqa: F811
     assert (
         "Items: 30 training, 0 validation, 0 test; with a mask: 10 training, 0 validation, 0 test.\n" in outcome.output
     )
-    assert "Masks: 2 of 3 files used, for 1 exam.\n" in outcome.output
+    assert "Masks: 2 of 3 NIfTI files used, for 1 exam.\n" in outcome.output
     grid = f"Matched by their grid alone, because no exam has their name: nobody_frame01.nii.gz to exam {name}.\n"
     assert grid in outcome.output
     assert "Masks: " not in run(usual_exam, "-o", tmp_path / "list.json").output

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from planewise.errors import InputError
 from planewise.exams import index_folder
-from planewise.exams.labels import find_name, mask_files, match_mask, read_classes, read_label_map
+from planewise.exams.labels import (
+    DICOM_MASK,
+    NO_MASK,
+    find_name,
+    mask_files,
+    match_mask,
+    read_classes,
+    read_label_map,
+)
+from planewise.exams.refusals import ARCHIVE, OTHER_IMAGE
 from planewise.exams.stack import Slice
 
 from tests.exams.conftest import USUAL_AXIS, write_usual_exam
@@ -328,6 +337,38 @@ def test_masks_of_another_form_are_refused_with_what_to_do(tmp_path):
     (tmp_path / "Segmentation.seg.nrrd").touch()
     with pytest.raises(InputError, match="no NIfTI file .* but NRRD .* export a segmentation to a label map first"):
         mask_files(tmp_path)
+
+
+def test_every_file_in_the_folder_of_masks_is_used_or_named_with_the_reason(tree, tmp_path):
+    plain = index_folder(tree)
+    affine, shape = stack_affine(plain)
+    (exam,) = plain.datalist["exams"]
+    folder = tmp_path / "labels"
+    for name in (f"a/{exam}_frame01", f"b/{exam}_ed", f"c/{exam}_frame02"):
+        write_mask(folder / f"{name}.nii.gz", affine, shape)
+    for name in ("a.seg.nrrd", "b.seg.nrrd", "picture.png", "notes", "masks.zip", ".DS_Store", "._a.nii.gz"):
+        (folder / name).write_text("some text")
+    shutil.copy(next(tree.rglob("*.dcm")), folder / "heart_seg")
+    result = index_folder(tree, labels_dir=folder)
+    assert {Path(item["label"]).parent.name for item in labelled(result)} == {"b", "c"}
+    assert result.unmatched == [
+        (f"{exam}_frame01.nii.gz", f"{exam}_ed.nii.gz labels the same images, and is used"),
+        ("a.seg.nrrd and 1 more", OTHER_IMAGE),
+        ("heart_seg", DICOM_MASK),
+        ("masks.zip", ARCHIVE),
+        ("notes and 1 more", NO_MASK),
+    ]
+    for file in folder.rglob("*.nii.gz"):
+        file.unlink()
+    with pytest.raises(InputError, match=r"no NIfTI file .* but NRRD .*; DICOM file: .*segimage2itkimage"):
+        index_folder(tree, labels_dir=folder)
+
+
+def test_two_masks_of_a_volume(tmp_path):
+    for name in ("images/a.nii.gz", "labels/1/a_seg.nii.gz", "labels/2/a_mask.nii.gz"):
+        write_mask(tmp_path / name, np.eye(4), (6, 5, 4))
+    result = index_folder(tmp_path / "images", labels_dir=tmp_path / "labels")
+    assert result.unmatched == [("a_seg.nii.gz", "a_mask.nii.gz labels the same images, and is used")]
 
 
 def test_a_2d_mask_is_one_slice(tree, tmp_path):

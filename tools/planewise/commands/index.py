@@ -300,7 +300,9 @@ def _masks_used(result) -> list[str]:
     if not result.masks:
         return []
     exams = set().union(*files.values())
-    lines = [f"Masks: {len(files)} of {count_of(len(result.masks), 'file')} used, for {count_of(len(exams), 'exam')}."]
+    lines = [
+        f"Masks: {len(files)} of {count_of(len(result.masks), 'NIfTI file')} used, for {count_of(len(exams), 'exam')}."
+    ]
     if result.by_grid:
         told = [f"{file} to exam {exam}" for file, exam in result.by_grid.items()]
         lines.append(f"Matched by their grid alone, because no exam has their name: {some_of(told)}.")

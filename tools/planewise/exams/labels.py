@@ -17,16 +17,29 @@ from planewise import text_files
 from planewise.errors import InputError
 from planewise.exams.exam import Exam
 from planewise.exams.files_below import files_below
-from planewise.exams.refusals import ODD_PATH, OTHER_IMAGE, OTHER_IMAGES
+from planewise.exams.refusals import (
+    HIDDEN,
+    NOT_DICOM,
+    ODD_PATH,
+    Refused,
+    refuse_by_name,
+)
 from planewise.exams.reserved import RESERVED
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.volume import Volume, nifti_files, stem
 from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem
 from planewise.exams.words import is_text, listed
+from planewise.nifti_files import is_nifti
 from planewise.predicted_masks import BY_HAND
 
 #: Largest value of a mask: caches store masks as 8-bit numbers, which would wrap around.
 LARGEST_LABEL = 255
+#: Why a file in the folder of masks is not used.
+DICOM_MASK = (
+    "DICOM file: masks must be NIfTI (.nii, .nii.gz); convert a DICOM segmentation in 3D Slicer or with dcmqi "
+    "(segimage2itkimage)"
+)
+NO_MASK = "not a NIfTI file (.nii, .nii.gz)"
 #: Number of masks that do not fit the exam of their name for which a fitting exam is looked for: each of these masks is
 #: compared with every exam, which takes minutes for hundreds of exams.
 _MOST_SEARCHES = 3
@@ -167,14 +180,39 @@ def mask_files(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"--labels {folder}: there is no such folder")
-    files = [Path(path) for path in files_below(folder)]
-    found = nifti_files(files)
+    found = nifti_files(map(Path, files_below(folder)))
     if not found:
-        others = any(path.suffix.lower() in OTHER_IMAGES for path in files)
+        others = "; ".join(reason for _, reason in other_files(folder) if reason != NO_MASK)
         raise InputError(
-            f"--labels {folder}: no NIfTI file (.nii, .nii.gz) in it" + (f", but {OTHER_IMAGE}" if others else "")
+            f"--labels {folder}: no NIfTI file (.nii, .nii.gz) in it" + (f", but {others}" if others else "")
         )
     return found
+
+
+def other_files(folder: Path) -> list[tuple[str, str]]:
+    """The files below the folder of masks that are not NIfTI, without hidden and system files: for each reason, a name with
+    the number of the others, and the reason."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for path in map(Path, files_below(folder)):
+        if is_nifti(path):
+            continue
+        reason = _why_no_mask(path)
+        if reason != HIDDEN:
+            by_reason[reason].append(path.name)
+    return [
+        (names[0] + (f" and {len(names) - 1} more" if names[1:] else ""), reason) for reason, names in by_reason.items()
+    ]
+
+
+def _why_no_mask(path: Path) -> str:
+    try:
+        refuse_by_name(path.name)
+        with open(path, "rb") as file:
+            return DICOM_MASK if file.read(132)[128:] == b"DICM" else NO_MASK
+    except Refused as refused:
+        return NO_MASK if str(refused) == NOT_DICOM else str(refused)
+    except OSError:
+        return NO_MASK
 
 
 def mask_name(path: Path) -> tuple[str, str | None]:
@@ -303,6 +341,7 @@ def add_masks(
     usable = [exam for exam in exams if exam.main_stack is not None]
     known = [exam_names(exam, folder) for exam in usable]
     by_place = {(item["exam"], item["slice"], item["phase"]): item for item in items if "affine" in item}
+    replaced: dict[str, str] = {}
     for path in masks:
         if not is_text(str(path)):
             unmatched.append((path.name, ODD_PATH))
@@ -310,7 +349,10 @@ def add_masks(
         case, phase = mask_name(path)
         volume = volumes.get((case.lower(), (phase or "").lower()))
         if volume is not None:
+            before = volume.get("label")
             problem = _add_to_volume(path, volume)
+            if not problem and before is not None:
+                replaced[before] = path.name
             if problem:
                 unmatched.append((path.name, problem))
             continue
@@ -341,6 +383,8 @@ def add_masks(
                 phase_of = entry.phase(entry.ranks.index(rank_of_phase)) if rank_of_phase in entry.ranks else None
                 item = by_place.get((exam.name, rank, phase_of))
                 if item is not None:
+                    if "label" in item:
+                        replaced[item["label"]] = path.name
                     item |= {"label": str(path), "label_frame": depth}
                     if orientation != [[0, 1], [1, 1]]:
                         item["label_axes"] = orientation
@@ -355,6 +399,11 @@ def add_masks(
             by_grid[path.name] = exam.name
         if not used and (path.name, problem) not in unmatched:
             unmatched.append((path.name, str(problem)))
+    used = {item.get("label") for item in items}
+    told = {name for name, _ in unmatched}
+    for path in masks:
+        if str(path) not in used and path.name not in told:
+            unmatched.append((path.name, f"{replaced[str(path)]} labels the same images, and is used"))
     return unmatched, by_grid
 
 
