@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from monai.data import load_decathlon_datalist
 from planewise.data import load_datalist
@@ -149,6 +150,33 @@ def test_the_table_of_folders_stays_unless_it_is_empty(usual_exam, tmp_path):
     assert table.read_text() == before
     write_datalist(result.datalist, path, {})
     assert not table.exists()
+
+
+def test_exams_whose_files_lie_side_by_side_are_known_by_one_of_their_images(tmp_path):
+    for number in (1, 2, 3):
+        of_one = {
+            "StudyInstanceUID": f"1.2.{number}",
+            "FrameOfReferenceUID": f"1.3.{number}",
+            "PatientID": f"P{number}",
+        }
+        write_usual_exam(tmp_path / f"written/{number}", **of_one)
+    disk = tmp_path / "export/DISK1"
+    for place, file in enumerate(sorted((tmp_path / "written").rglob("*.dcm"))):
+        number = int(file.relative_to(tmp_path / "written").parts[0])
+        # the third exam has a folder of its own, which lies in that of the others
+        to = disk / "C3" if number == 3 else disk / f"{place % 7}"
+        to.mkdir(parents=True, exist_ok=True)
+        file.rename(to / f"IM{place}")
+    result = index_folder(tmp_path / "export", **TRAIN)
+    exams = {name: set() for name in result.folders}
+    for item in result.datalist["training"]:
+        exams[item["exam"]].add(Path(item["image"]))
+    assert len(exams) == 3
+    alone = [name for name, place in result.folders.items() if place == disk / "C3"]
+    assert len(alone) == 1 and all(image.parent == disk / "C3" for image in exams[alone[0]])
+    for name in exams.keys() - set(alone):
+        headers = [pydicom.dcmread(file) for file in (result.folders[name], next(iter(exams[name])))]
+        assert headers[0].StudyInstanceUID == headers[1].StudyInstanceUID
 
 
 def test_a_datalist_without_its_table_is_not_left(usual_exam, tmp_path):

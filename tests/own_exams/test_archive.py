@@ -180,6 +180,18 @@ def test_exams_that_nothing_can_be_made_of_are_named_with_the_others(files, tmp_
     assert "dddd,../in/Doe" in (tmp_path / "out/exams_folders.csv").read_text()
 
 
+def test_exams_whose_files_lie_side_by_side_are_known_by_one_of_their_images(files, tmp_path):
+    def item(exam):
+        return {"exam": exam, "image": [{"image": str(tmp_path / f"in/{disk}/{exam}")} for disk in "12"]}
+
+    left_out = {"dddd": LeftOut.of("no stack", [item("dddd")]), "eeee": LeftOut("no stack", tmp_path / "in/Doe")}
+    work = replace(Work(files, {"aaaa": 0.0, "bbbb": 0.0}, left_out).work, stacks=[item("aaaa"), item("bbbb")])
+    work_through(work, tmp_path / "out", lambda line: None)
+    assert (tmp_path / "out/exams_folders.csv").read_text().splitlines()[1:] == [
+        "aaaa,../in/1/aaaa", "bbbb,../in/1/bbbb", "dddd,../in/1/dddd", "eeee,../in/Doe"
+    ]  # fmt: skip
+
+
 def test_the_terminal_counts_them_and_says_how_long_the_others_take(files, tmp_path, monkeypatch):
     # the first takes a minute, so two minutes remain for the other two; the first two take four hours, so two hours remain
     clock = iter((0, 60, 4 * 3600, 4 * 3600))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -182,6 +183,17 @@ def write_folders(path: Path, folders: Mapping[str, Path]) -> Path:
         writer.writerow(("exam", "folder"))
         writer.writerows((name, cell(_relative(str(folder), path.parent))) for name, folder in folders.items())
     return folders_table(path)
+
+
+def own_places(places: Mapping[str, tuple[Path, Path]]) -> dict[str, Path]:
+    """The folder of each exam; one of its images if that folder or a folder below it belongs to another exam, too, as in an
+    export in which the files of many exams lie side by side.
+
+    Args:
+        places: maps the hash of each exam to its folder and the path of one of its images.
+    """
+    inside = Counter(place for folder, _ in places.values() for place in (folder, *folder.parents))
+    return {name: folder if inside[folder] == 1 else image for name, (folder, image) in places.items()}
 
 
 def folders_table(datalist: Path) -> Path:

@@ -16,7 +16,7 @@ from planewise.exams.any_organ import one_stack_each, suits
 from planewise.exams.broken_files import assign_broken, broken_remark
 from planewise.exams.cardiac_views import KNEE
 from planewise.exams.cases import check_channels, read_cases
-from planewise.exams.datalist import plane_of, slice_items, stack_summary, write_datalist
+from planewise.exams.datalist import own_places, plane_of, slice_items, stack_summary, write_datalist
 from planewise.exams.division import (
     DEFAULT_SPLIT,
     DIVISIONS,
@@ -69,7 +69,7 @@ class IndexResult:
     division: str = ""
     """The rule for the sections, in words."""
     folders: dict[str, Path] = field(default_factory=dict)
-    """Maps the hash of each DICOM exam to its folder; private, like the datalist."""
+    """Maps the hash of each DICOM exam to its folder, or to one of its images (`own_places`); private, like the datalist."""
     files: int = 0
     seconds: float = 0.0
     """Time spent on reading headers, s."""
@@ -193,12 +193,13 @@ def index_folder(
             exam.found = learned.seen_from(exam.stacks, exam.found)
     entries, items = _entries(exams, whole, learned)
     _add_volumes_own(items, volumes)
-    result.folders = {exam.name: exam.folder for exam in exams if not exam.case}
+    found_in = {exam.name: (exam.folder, Path(exam.an_image)) for exam in exams if not exam.case}
     left_out = {}
     for one in broken:
         name = hashed(one.key, salt)
         left_out[name] = {"patient": name, "stacks": {}, "left_out": [one.why], "section": ""}
-        result.folders[name] = one.folder
+        found_in[name] = one.folder, Path(one.paths[0])
+    result.folders = own_places(found_in)
     lacking = _leave_out_incomplete(entries, items, learned) if all_views else set()
     items = [item for item in items if item["exam"] not in lacking]
     result.unmatched += wrong_rows

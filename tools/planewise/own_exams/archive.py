@@ -16,7 +16,7 @@ import planewise
 from planewise.atomic_write import atomic_write
 from planewise.data.readable_items import reason_alone
 from planewise.errors import InputError
-from planewise.exams.datalist import folders_table, write_folders
+from planewise.exams.datalist import folders_table, own_places, write_folders
 from planewise.exams.words import duration
 from planewise.locks import claim_folder
 from planewise.own_exams.heart_bundles import (
@@ -212,8 +212,9 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
     columns["note"] = [work.note] * len(rows) + [""] * len(done.left_out)
     columns["page"] = [row.page for row in rows] + [""] * len(done.left_out)
     write_csv(done.table, columns)
-    folders = {name: folder_of(items) for name, items in exams.items()}
-    write_folders(done.table, folders | {name: left.folder for name, left in work.left_out.items()})
+    places = {name: (folder_of(items), Path(slices_of(items)[0]["image"])) for name, items in exams.items()}
+    places |= {name: (left.folder, left.image or left.folder) for name, left in work.left_out.items()}
+    write_folders(done.table, own_places(places))
     waiting = sum(name not in done.finished and name not in done.left_out for name in exams)
     with atomic_write(done.page) as part:
         part.write_text(archive_page(work.command, rows, done.left_out, waiting, work.note), encoding="utf-8")

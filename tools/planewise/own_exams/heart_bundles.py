@@ -183,8 +183,7 @@ def stacks_in(
     found = find_inputs(path, phases, left_out=unrecognised)
     left_out: dict[str, LeftOut] = {}
     for stack in unrecognised:
-        item = {"image": stack.slices, "exam": stack.exam}
-        left_out[stack.exam] = LeftOut(stack.flag or "", folder_of([item]))
+        left_out[stack.exam] = LeftOut.of(stack.flag or "", [{"image": stack.slices, "exam": stack.exam}])
     if {str(item["image"]) for item in found} == {str(path)}:
         try:
             refuse_claims(path)
@@ -215,7 +214,7 @@ def stacks_in(
             f"{anyway}{reasons}{more}{_instead(path, refused.values())}"
         )
     for exam, why in refused.items():
-        left_out[exam] = LeftOut(why, folder_of([item for item in found if exam_of(item) == exam]))
+        left_out[exam] = LeftOut.of(why, [item for item in found if exam_of(item) == exam])
     kept = [item | _without_orientation(item, limit) for item in found if exam_of(item) not in refused]
     if not keep_names:
         return [{**item, "exam": exam_of(item)} for item in kept], left_out
@@ -328,10 +327,17 @@ class LeftOut:
     Attributes:
         why: the reason, in words.
         folder: folder of its files.
+        image: one of its files; None if unknown.
     """
 
     why: str
     folder: Path
+    image: Path | None = None
+
+    @classmethod
+    def of(cls, why: str, items: Sequence[Mapping[str, Any]]) -> LeftOut:
+        """Leave out an exam, given its items."""
+        return cls(why, folder_of(items), Path(str(slices_of(items)[0]["image"])))
 
 
 def folder_of(items: Sequence[Mapping[str, Any]]) -> Path:
