@@ -78,6 +78,58 @@ def test_old_names_are_recorded_and_used_as_the_new_ones(words, expected, tmp_pa
     run(tmp_path / "run", blur_prob=expected, transform={"prob": "@blur_prob"})  # the same run, so nothing is refused
 
 
+TRAINER = {"_target_": "planewise.engines.BatchTrainer", "train_handlers": "@train#handlers"}
+EARLY = {"_target_": "planewise.engines.EarlyStopHandler", "patience": 1}
+OWN = {"_target_": "tests.engines.test_start_run.OwnHandler"}
+WRITER = {"_target_": "planewise.engines.RunHandler"}
+
+
+class OwnHandler:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("handlers", "trainer", "names"),
+    [
+        ([EARLY], TRAINER, "train#handlers has only planewise.engines.EarlyStopHandler"),
+        ([], TRAINER, "train#handlers has only no handler"),
+        ([EARLY], {**TRAINER, "train_handlers": "$[@clip] + @train#handlers"}, "train#handlers has only"),
+        (
+            [WRITER],
+            {**TRAINER, "train_handlers": [EARLY]},
+            "train#trainer#train_handlers has only planewise.engines.Early",
+        ),
+        (
+            [{**WRITER, "_disabled_": True}, {"_target_": "StatsHandler"}],
+            TRAINER,
+            "train#handlers has only StatsHandler",
+        ),
+    ],
+)
+def test_a_training_that_would_write_no_weights_is_refused(handlers, trainer, names, tmp_path):
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path / "run", train={"handlers": handlers, "trainer": trainer})
+    assert names in cause(caught) and "write `+train#handlers:`" in cause(caught)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("handlers", "trainer", "warned"),
+    [
+        ([EARLY, WRITER], TRAINER, False),
+        ([{"_target_": "CheckpointSaver", "save_dir": "x"}], TRAINER, False),
+        ([{"_target_": "ignite.handlers.ModelCheckpoint"}], TRAINER, False),
+        ([OWN], TRAINER, True),
+        (["@own"], TRAINER, True),
+        ([WRITER], {**TRAINER, "train_handlers": "$[@clip] + @train#handlers"}, False),
+        ([], {"_target_": "planewise.engines.ForestTrainer", "train_handlers": "@train#handlers"}, False),
+    ],
+)
+def test_a_training_that_may_write_weights_runs(handlers, trainer, warned, tmp_path, caplog):
+    run(tmp_path / "run", train={"handlers": handlers, "trainer": trainer})
+    assert ("this run leaves nothing" in caplog.text) is warned
+
+
 @pytest.mark.parametrize(("given", "words"), [("null", []), (800, ["--samples_per_epoch", "None"])])
 def test_null_from_the_command_line_takes_effect(given, words, tmp_path, monkeypatch):
     """MONAI hands over the text 'null', and drops None."""

@@ -27,6 +27,7 @@ from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.seen_patients import warn_of_seen_patients
 from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, evaluated_settings, with_nulls
 from planewise.engines.write_run import digest, write_run
+from planewise.engines.written_weights import refuse_unwritten_weights
 from planewise.errors import InputError
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.old_names import with_new_names
@@ -70,8 +71,9 @@ def start_run(
         tf32: whether float32 products on CUDA may be rounded to TF32 (`allow_tf32`); None keeps PyTorch's setting.
 
     Raises:
-        InputError: a setting is invalid (`check_settings`), or the folder contains another trained run, is in use, or is not
-            writable. The message names the differences and the remedy.
+        InputError: a setting is invalid (`check_settings`), no handler would write weights (`refuse_unwritten_weights`), or
+            the folder contains another trained run, is in use, or is not writable. The message names the differences and
+            the remedy.
     """
     plain_errors()
     refuse_strangers()
@@ -83,6 +85,7 @@ def start_run(
     computes_on = {"processes": idist.get_world_size(), **_hardware(parser)}
     if idist.get_rank() == 0:
         if parser is not None:
+            refuse_unwritten_weights(parser.get())
             warn_of_seen_patients(parser)
             if parser.get("pretrained", "not a setting") in NO_WEIGHTS:
                 logger.info("--pretrained is not set: no weights of an earlier training are copied")

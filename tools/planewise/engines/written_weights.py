@@ -1,0 +1,85 @@
+"""Check that a training writes its weights: a config that replaces the list of handlers removes the one that does."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping
+from pydoc import ErrorDuringImport, locate
+from typing import Any
+
+from ignite.engine import Engine
+from monai.bundle.config_item import ConfigComponent
+
+from planewise.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_HANDLERS = "train#handlers"
+_ARGUMENT = "train_handlers"
+#: Classes whose objects write weights; the last two are MONAI's and Ignite's.
+_WRITERS = frozenset(("RunHandler", "CheckpointHandler", "CheckpointSaver", "Checkpoint"))
+#: Top modules whose handlers are known: the last one is planewise inside a packaged bundle.
+_KNOWN = ("monai", "ignite", "planewise", "scripts")
+_REMEDY = (
+    "to add handlers to the bundle's own, write `+train#handlers:` instead of `train#handlers:` in a file of --config_file; "
+    "a list that replaces them needs planewise.engines.RunHandler, as in train.yaml"
+)
+
+
+def refuse_unwritten_weights(config: Mapping[str, Any]) -> None:
+    """Refuse a training that would end without weights, because none of its handlers writes them.
+
+    A handler of the user's own, or one that an expression makes, may write them: then there is only a warning.
+
+    Args:
+        config: the running config, overrides included, with references and expressions as text.
+
+    Raises:
+        InputError: all handlers are known, and none writes weights.
+    """
+    train = config.get("train")
+    trainer = train.get("trainer") if isinstance(train, Mapping) else None
+    if not isinstance(trainer, Mapping) or not _is_kind(_located(trainer), Engine):
+        return
+    handlers, name = trainer.get(_ARGUMENT), f"train#trainer#{_ARGUMENT}"
+    if isinstance(handlers, str) and _HANDLERS in handlers.replace("::", "#"):
+        handlers, name = train.get("handlers"), _HANDLERS
+    handlers = handlers or []
+    if not isinstance(handlers, list):
+        return  # an expression; only the run can tell
+    handlers = [handler for handler in handlers if not _is_disabled(handler)]
+    kinds = [_located(handler) for handler in handlers]
+    if any(kind is not None and _WRITERS & {base.__name__ for base in kind.__mro__} for kind in kinds):
+        return
+    names = ", ".join(_name(handler) for handler in handlers) or "no handler"
+    if any(kind is None or kind.__module__.partition(".")[0] not in _KNOWN for kind in kinds):
+        logger.warning(
+            "%s has only %s; if none of them writes weights, this run leaves nothing: %s", name, names, _REMEDY
+        )
+        return
+    raise InputError(f"{name} has only {names}, so this run would train without writing weights or a log; {_REMEDY}")
+
+
+def _located(entry: Any) -> type | None:
+    """The class of a config's entry; None if the entry is an expression or has no class that can be imported."""
+    if not isinstance(entry, Mapping) or "_target_" not in entry:
+        return None
+    target = ConfigComponent(dict(entry)).resolve_module_name()
+    try:
+        found = locate(target) if isinstance(target, str) else target
+    except ErrorDuringImport:
+        return None
+    return found if inspect.isclass(found) else None
+
+
+def _is_disabled(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and str(entry.get("_disabled_", False)).strip().lower() == "true"
+
+
+def _is_kind(kind: type | None, base: type) -> bool:
+    return kind is not None and issubclass(kind, base)
+
+
+def _name(handler: Any) -> str:
+    return str(handler["_target_"]) if isinstance(handler, Mapping) and "_target_" in handler else str(handler)
