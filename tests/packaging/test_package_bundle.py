@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from planewise.packaging.bundle import Bundle, _forget_scripts
 from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.configs import with_values
-from planewise.packaging.model_card import END, Provenance, with_commands, with_provenance, with_start
+from planewise.packaging.model_card import END, Provenance, with_commands, with_provenance, with_training
 from planewise.packaging.package_bundle import _provenance
 from planewise.packaging.run import Run, flat_scores
 from planewise.packaging.weights import check_weights, strip_script
@@ -33,6 +34,8 @@ from tests.packaging.conftest import source, write_run
 
 NAME = "pretext_cardiac_multitask"
 SAID = {"data": "nothing at all"}
+#: What a card says of earlier text about weights if its own come from other data than phantoms.
+OF_REPOSITORY = '"These weights" in it are the weights of the repository, which were trained on phantoms.'
 #: What a card says of scores without `scored.json` in a run's folder.
 UNRECORDED = "by the folder's name: the scores do not say which weights and exams they belong to"
 
@@ -376,10 +379,12 @@ def test_a_card_says_how_a_run_changed_the_training_and_that_it_started_from_scr
         "name": "Hearts, pretrained by planes",
         "description": "It is pretrained to plan, then fine-tuned with 2.",
     }
-    found = with_start(metadata, run)
+    metadata["data_source"] = "Hearts. Weights released with this bundle are trained on planewise phantoms only."
+    found = with_training(metadata, Provenance({}, "", "phantoms", run))
     assert found["name"] == "Hearts" and found["description"].startswith("It is trained with 2. These weights were")
     pretrained = Run(tmp_path, tmp_path / "model.pt", config | {"pretrained": "a.pt"}, {})
-    assert with_start(metadata, pretrained) == with_start(metadata, None) == metadata
+    for same in (pretrained, None):
+        assert with_training(metadata, Provenance({}, "", "phantoms", same)) == metadata
     card = with_provenance(readme, Provenance({}, "", "", pretrained), before)
     assert card.startswith("# Hearts, pretrained") and "random weights" not in card
 
@@ -392,6 +397,68 @@ def test_the_introduction_of_a_card_does_not_call_weights_from_scratch_pretraine
     assert "pretrained" not in title + introduction
     start = "weights that were pretrained without"
     assert ("starting from random weights" in introduction) == (start in " ".join(readme.split()))
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "bundles").glob("*")), ids=lambda folder: folder.name)
+def test_weights_of_own_images_are_nowhere_described_as_ours_or_as_trained_on_phantoms(folder, tmp_path):
+    bundle = Bundle(folder)
+    provenance = Provenance({}, "", "images (1 training exam)", Run(tmp_path, tmp_path / "model.pt", {}, {}))
+    metadata = with_training(bundle.metadata, provenance)
+    assert metadata["data_source"].endswith(" The weights in this bundle were trained on: images (1 training exam).")
+    card = with_provenance(bundle.readme, provenance, bundle.config("train.yaml"))
+    for text in (metadata["data_source"], " ".join(card.split())):
+        assert not re.search(r"weights are ours|[Rr]eleased (with|weights)|Code and weights", text)
+    assert "\nCode: Apache License 2.0 (`LICENSE`). Weights and data sets: `docs/data_license.txt`." in card
+    assert "the code is ours" in card or "code is ours" in bundle.readme
+    phantoms = Provenance({}, "", "phantoms", None)
+    card = with_provenance(bundle.readme, phantoms, bundle.config("train.yaml"))
+    assert "\nCode and weights: Apache License 2.0" in card and OF_REPOSITORY not in card
+    assert with_training(bundle.metadata, phantoms) == bundle.metadata
+
+
+@pytest.mark.parametrize(
+    ("name", "pretext", "told"),
+    [
+        ("sax", "pretext_simclr", False),
+        ("sax", "pretext_cardiac_location", None),
+        ("sax", "pretext_cardiac_multitask", True),
+        ("lax", "pretext_cardiac_lax_position", True),
+        ("lax", "pretext_cardiac_multitask", None),
+    ],
+)
+def test_a_card_does_not_claim_another_pretext_than_the_one_that_its_weights_had(name, pretext, told, tmp_path):
+    """None: the pretext used imaging planes, but not as the description says."""
+    bundle, start = Bundle(ROOT / f"bundles/downstream_cardiac_{name}_segmentation"), Bundle(ROOT / "bundles" / pretext)
+    run = Run(tmp_path, tmp_path / "model.pt", {"pretrained": "a.pt"}, {})
+    run.__dict__["pretrained"] = Run(tmp_path, tmp_path / "a.pt", start.config("train.yaml"), {})
+    provenance = Provenance({}, "", "phantoms", run)
+    found = with_training(bundle.metadata, provenance)
+    title = with_provenance(bundle.readme, provenance, bundle.config("train.yaml")).partition("\n")[0]
+    assert ("pretrained by imaging planes" in title) == ("pretrained" in found["name"]) == (told is not False)
+    assert ("It is pretrained to" in found["description"]) == (told is True)
+    loss = start.config("train.yaml")["loss"]["_target_"].rpartition(".")[2]
+    assert ("started from weights trained with" in found["description"]) == (told is not True)
+    assert told or found["description"].endswith(f"{loss}.")
+
+
+def test_a_card_says_that_another_network_is_not_the_one_of_the_page(tmp_path):
+    network = {"_target_": "monai.networks.nets.BasicUNet", "spatial_dims": 2, "features": "@width"}
+    train = {"network_def": network, "width": [8], "features": [64], "spacing": 1.0, "stem_stride": 1}
+    config = train | {"features": [16], "spacing": 2.0, "train": ["@features", "@spacing", "@network_def"]}
+    readme = "# A\n\n## Model Description\n\nThe pretexts' U-Net\n\n## Performance\n\nold\n"
+
+    def lines(train: dict, config: dict) -> list[str]:
+        run = Run(tmp_path, tmp_path / "model.pt", config, {})
+        return with_provenance(readme, Provenance({}, "", "phantoms", run), train).splitlines()
+
+    about = lines(train, config)
+    assert about[5].startswith(
+        "The network in this folder is BasicUNet (spatial_dims 2), `monai.networks.nets.BasicUNet`;"
+    )
+    assert about[6].startswith("The weights in this folder have `spacing: 2.0`. ")
+    own = {"_target_": "planewise.networks.SliceNet", "encoder": {"features": "@width"}}
+    through = {"network_def": own, "width": "@features"}
+    assert "have `features: [16]`, `spacing: 2.0`. " in lines(train | through, config | through)[5]
 
 
 def scored(folder: Path, weights: Path, datalist: str, section: str = "test") -> Path:
@@ -441,7 +508,10 @@ def test_structures_that_were_never_predicted_are_named_on_the_card_and_while_pa
 
 def test_a_model_card_says_what_the_record_says(tmp_path):
     """Each fact about the weights has its own line, and so does everything that they were trained from."""
-    start = Run(tmp_path, tmp_path / "a.pt", {}, {"configuration": "0ther", "weights_sha256": "", "data": "5 images"})
+    config = {"train": {"pretext": {"_target_": "planewise.pretexts.TwoViewsd"}}, "loss": {"_target_": "a.NTXentLoss"}}
+    start = Run(
+        tmp_path, tmp_path / "a.pt", config, {"configuration": "0ther", "weights_sha256": "", "data": "5 images"}
+    )
     record = {"configuration": "c0ffee", "seed": 7, "files": {"a.json": "0a", "b.json": "0b"}, "commit": "abc-dirty"}
     record |= {"python": "3.11.2", "packages": {"monai": "1.6.1", "onnx": None}}
     record |= {"started_from": {"weights": "some bundle", "sha256": "5a"}}
@@ -457,11 +527,11 @@ def test_a_model_card_says_what_the_record_says(tmp_path):
         "- versions: python 3.11.2, monai 1.6.1",
         "- started from: public ImageNet weights, net.pth, with a licence of their own",
         "- started from: weights of phantoms, some bundle (SHA-256 `5a`)",
-        "- started from: weights of configuration `0ther`, 5 images",
+        "- started from: weights of configuration `0ther`, 5 images; weights trained with TwoViewsd and NTXentLoss",
         "", "| score | |", "|---|---|", "| dice | 0.5 |", "",
         "The run's settings that differ from those of the bundle's `configs/train.yaml`:", "",
         "```yaml", "{spacing: 2.0, seed: 1}", "```", "",
-        "The rest of this section describes the method with other weights.", END, "", "old",
+        "The rest of this section describes the method with other weights. " + OF_REPOSITORY, END, "", "old",
     ]  # fmt: skip
     # the description of the model is the paper's
     readme = "# A\n\n## Model Description\n\nof 64 channels\n\n## Performance\n\nold\n"

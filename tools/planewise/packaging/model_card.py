@@ -24,12 +24,26 @@ RELEASE_END = "<!-- end of what `tools/train_released_weights` wrote -->"
 
 #: Settings that give a network and its images their size.
 _SIZES = ("features", "stem_stride", "image_size", "spacing", "in_channels", "init_features", "growth_rate", "blocks")
+#: Those of them that belong to the images; the others count only if the network refers to them.
+_OF_IMAGES = ("image_size", "spacing")
 #: Settings of a run that a description of its training does not need.
 _NOT_OF_TRAINING = ("seed", "num_subjects", "subject_seed", "val_interval")
 #: Words of a bundle's name, introduction and description that say that its weights were pretrained.
 _PRETRAINED_NAME = re.compile(r", pretrained [^,\n]*$", re.M)
 _PRETRAINED_START = re.compile(r"weights\s+that\s+were\s+pretrained\s+without\s+\w+")
 _PRETRAINED_WORDS = re.compile(r"It is pretrained to .*?, then fine-tuned with")
+#: Words about the pretraining, and the transforms of which the pretext needs one for them to be true.
+_CLAIMS = {
+    "imaging planes": ("PlaneHeatmapsd", "PlaneSquaresd", "SliceLocationd"),
+    "where the planes of other views cut a slice": ("PlaneHeatmapsd",),
+    "lies in its stack": ("SliceLocationd",),
+    "anatomical positions": ("PlaneSquaresd",),
+}
+#: Texts about the weights that ship with a bundle, which are not true of other people's weights.
+_OUR_WEIGHTS = re.compile(r"code\s+and\s+weights\s+are\s+ours\.")
+_RELEASED_LIMIT = re.compile(r"^- The released weights come from phantoms.*\n(?:  .*\n)*", re.M)
+_OUR_LICENCE = re.compile(r"^Code and weights: (.*?)\. Data sets: ", re.M)
+_RELEASED_SOURCE = " Weights released with this bundle are trained on planewise phantoms only."
 #: The meaning of a segmentation's scores with 1.0 mm for missed structures.
 _OF_MISSED = [
     "`assd_missed_1_mm` counts a structure that was missed as 1.0 mm, like the paper's implementation, which flatters a",
@@ -53,6 +67,11 @@ class Provenance:
     """The run that made the weights; None if it no longer exists"""
 
     @property
+    def on_phantoms(self) -> bool:
+        """Whether the training data is described as phantoms."""
+        return "phantom" in self.data.lower()
+
+    @property
     def never_predicted(self) -> list[str]:
         """The structures that a segmentation predicted in none of the exams."""
         names = self.scores.get("never_predicted")
@@ -66,7 +85,8 @@ class Provenance:
 def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any]) -> str:
     """A bundle's README with the scores and the origin of its weights under Performance. They replace the text about the
     weights that ship with the bundle in the repository. If the weights have another size than the method in its paper, the
-    description of the model says so first.
+    description of the model says so first. Sentences that are true only of weights from phantoms are changed for other
+    weights.
 
     Args:
         readme: the text.
@@ -91,34 +111,82 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
         ]
         text += [yaml.safe_dump(changed, sort_keys=False, default_flow_style=None, width=100).rstrip(), "```"]
     text += ["", "The rest of this section describes the method with other weights."]
+    if not provenance.on_phantoms:
+        text[-1] += ' "These weights" in it are the weights of the repository, which were trained on phantoms.'
     found = _under(without_release(readme), "Performance", text)
-    about = _unlike_the_page(provenance.run, changed)
+    about = _unlike_the_page(provenance.run, changed, train)
     if about and _heading("Model Description", found):
         found = _under(found, "Model Description", about)
+    title, rest = found.split("\n", 1)
+    if _is_false(title, provenance.run):
+        title = _PRETRAINED_NAME.sub("", title)
     if provenance.run and provenance.run.from_scratch:
-        title, rest = found.split("\n", 1)
         introduction, heading, rest = rest.partition("\n## ")
-        introduction = _PRETRAINED_START.sub("random weights", introduction)
-        found = f"{_PRETRAINED_NAME.sub('', title)}\n{introduction}{heading}{rest}"
-    return found
+        rest = f"{_PRETRAINED_START.sub('random weights', introduction)}{heading}{rest}"
+    found = f"{title}\n{rest}"
+    return found if provenance.on_phantoms else _of_other_data(found)
 
 
-def with_start(metadata: Mapping[str, Any], run: Run | None) -> dict[str, Any]:
-    """A bundle's metadata whose name and description do not say "pretrained" of weights that were trained from scratch."""
-    if run is None or not run.from_scratch or not _PRETRAINED_NAME.search(metadata["name"]):
-        return dict(metadata)
-    description = _PRETRAINED_WORDS.sub("It is trained with", metadata["description"])
-    return {
-        **metadata,
-        "name": _PRETRAINED_NAME.sub("", metadata["name"]),
-        "description": f"{description} These weights were trained from scratch, without pretraining.",
-    }
+def _of_other_data(readme: str) -> str:
+    """A bundle's README without the sentences about the weights that ship, which come from phantoms."""
+    readme = _OUR_WEIGHTS.sub("the code is ours, the weights in this folder are not.", readme)
+    readme = _RELEASED_LIMIT.sub("", readme)
+    return _OUR_LICENCE.sub(r"Code: \1. Weights and data sets: ", readme)
 
 
-def _unlike_the_page(run: Run | None, changed: Mapping[str, Any]) -> list[str]:
+def with_training(metadata: Mapping[str, Any], provenance: Provenance) -> dict[str, Any]:
+    """A bundle's metadata with the weights' training data, whose name and description say "pretrained" only of weights of
+    which it is true."""
+    metadata, run = dict(metadata), provenance.run
+    if not provenance.on_phantoms:
+        source = metadata["data_source"].replace(_RELEASED_SOURCE, "")
+        metadata["data_source"] = f"{source} The weights in this bundle were trained on: {provenance.data}."
+    if _is_false(metadata["name"], run):
+        metadata["name"] = _PRETRAINED_NAME.sub("", metadata["name"])
+        if run and run.from_scratch:
+            description = _PRETRAINED_WORDS.sub("It is trained with", metadata["description"])
+            metadata["description"] = f"{description} These weights were trained from scratch, without pretraining."
+    if (found := _PRETRAINED_WORDS.search(metadata["description"])) and _is_false(found[0], run):
+        metadata["description"] = _PRETRAINED_WORDS.sub("It is fine-tuned with", metadata["description"])
+        metadata["description"] += f" These weights started from {_start(run)}."
+    return metadata
+
+
+def _is_false(claim: str, run: Run | None) -> bool:
+    """Whether a run's weights were not pretrained as a text says. Without a run, the text is left as it is."""
+    if run is None or run.ships:
+        return False
+    if run.from_scratch:
+        return _PRETRAINED_NAME.search(claim) is not None
+    pretext = str(run.pretrained.config.get("train")) if run.pretrained else ""
+    return any(words in claim and not any(name in pretext for name in names) for words, names in _CLAIMS.items())
+
+
+def _start(run: Run | None) -> str:
+    """The weights that a run started from, in words: how they were trained."""
+    origin = run.pretrained if run else None
+    if origin is None:
+        return "other weights (see Performance in docs/README.md)"
+    train = origin.config.get("train") or {}
+    parts = [
+        part.get("_target_") for part in (train.get("pretext"), origin.config.get("loss")) if isinstance(part, dict)
+    ]
+    names = " and ".join(str(part).rpartition(".")[2] for part in parts if part)
+    return f"weights trained with {names}" if names else "weights of another training"
+
+
+def _unlike_the_page(run: Run | None, changed: Mapping[str, Any], train: Mapping[str, Any]) -> list[str]:
     """Sentences about the weights for the description of the model, which is of the bundle's default training."""
     about = []
-    if sizes := [f"`{name}: {changed[name]}`" for name in _SIZES if name in changed]:
+    network = train.get("network_def")
+    target = network.get("_target_") if isinstance(network, Mapping) else None
+    if target and not str(target).startswith(f"{OURS}."):
+        about.append(
+            f"The network in this folder is {_short(network)}, `{target}`; what this page says about a network is about "
+            "another one."
+        )
+    used = {*_OF_IMAGES, *(_SIZES if network is None else _settings_below(network, train))}
+    if sizes := [f"`{name}: {changed[name]}`" for name in _SIZES if name in changed and name in used]:
         about.append(f"The weights in this folder have {', '.join(sizes)}. Other sizes on this page are the paper's.")
     if training := [
         f"`{name}: {_short(value)}`" for name, value in changed.items() if name not in (*_SIZES, *_NOT_OF_TRAINING)
@@ -130,6 +198,16 @@ def _unlike_the_page(run: Run | None, changed: Mapping[str, Any]) -> list[str]:
     if run and run.from_scratch and about:
         about.append("The run started from random weights, not from pretrained ones.")
     return about
+
+
+def _settings_below(value: Any, config: Mapping[str, Any]) -> set[str]:
+    """The settings on which a part of a config depends."""
+    found, waiting = set(), [value]
+    while waiting:
+        for name in set(re.findall(r"@(\w+)", str(waiting.pop()))) - found:
+            found.add(name)
+            waiting.append(config.get(name))
+    return found
 
 
 def _short(value: Any) -> str:
@@ -164,7 +242,7 @@ def with_release(readme: str, rows: Sequence[str]) -> str:
 def with_training_data(licence: str, provenance: Provenance) -> str:
     """A bundle's data_license.txt with the origin of the packaged weights. Its first paragraph says that the weights
     were trained on phantoms and contain no data set, so it is kept only for such weights."""
-    if "phantom" in provenance.data.lower():
+    if provenance.on_phantoms:
         return licence
     _, _, rest = licence.partition("\n\n")
     origin = (
@@ -246,7 +324,8 @@ def _facts(run: Run | None) -> list[tuple[str, str]]:
     if run.pretrained is not None:
         origin = run.pretrained
         made_from = origin.data or "data not known"
-        facts.append(("started from", f"weights of configuration `{origin.record.get('configuration')}`, {made_from}"))
+        of = f"weights of configuration `{origin.record.get('configuration')}`"
+        facts.append(("started from", f"{of}, {made_from}; {_start(run)}" if origin.config else f"{of}, {made_from}"))
     elif pretrained not in NO_WEIGHTS:
         facts.append(("started from", "pretrained weights that no longer exist"))
     return facts

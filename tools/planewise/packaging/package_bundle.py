@@ -25,7 +25,7 @@ from planewise.own_names import OURS, THEIRS
 from planewise.packaging import archive
 from planewise.packaging.bundle import Bundle, check_metadata, without_noise
 from planewise.packaging.configs import TWINS, as_json, for_a_bundle, with_values, without_shipped_score
-from planewise.packaging.model_card import Provenance, with_commands, with_provenance, with_start, with_training_data
+from planewise.packaging.model_card import Provenance, with_commands, with_provenance, with_training, with_training_data
 from planewise.packaging.network_overlays import bundle_of_run
 from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.run import MEASURED_ON, Run, read_scores
@@ -260,7 +260,7 @@ def _write_files(
         (built / THEIRS / name).write_text(text)
     say(f"{len(code)} files of code that the configs need")
 
-    metadata = with_start(source.metadata, provenance.run)
+    metadata = with_training(source.metadata, provenance)
     missing = source.requirements()
     metadata["required_packages_version"] = metadata.get("required_packages_version", {}) | missing
     metadata["eval_metrics"] = provenance.eval_metrics()
