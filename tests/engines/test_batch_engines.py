@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from ignite.metrics import Loss
-from planewise.engines import BatchEvaluator, BatchTrainer
+from monai.bundle import ConfigParser
+from monai.losses import DiceLoss
+from planewise.engines import BatchEvaluator, BatchTrainer, batch_engines
 from planewise.errors import InputError
 from planewise.losses import SegmentationLoss
 from planewise.metrics import pred_and_label
@@ -47,3 +49,66 @@ def test_a_value_that_is_not_a_class_names_its_exam(more, said):
     )
     with pytest.raises(InputError if more else IndexError, match=said):
         trainer.run()
+
+
+def trainer(outputs: int, loss=None, batches=None) -> BatchTrainer:
+    network = torch.nn.Conv2d(1, outputs, 1)
+    return BatchTrainer(
+        device="cpu",
+        max_epochs=1,
+        train_data_loader=batches or Batches(2),
+        network=network,
+        optimizer=torch.optim.SGD(network.parameters(), 0.1),
+        loss_function=loss or SegmentationLoss(network),
+    )
+
+
+@pytest.mark.parametrize(("outputs", "fits"), [(2, False), (3, True), (5, False)])
+def test_a_network_with_a_wrong_number_of_outputs_is_refused_before_a_step(outputs, fits, monkeypatch):
+    """Too few would look like a wrong mask, and too many would be trained."""
+    parser = ConfigParser({"structures": "$dict(one='1', two='2')"})
+    monkeypatch.setattr(batch_engines, "running_parser", lambda: parser)
+    training = trainer(outputs)
+    before = training.network.weight.detach().clone()
+    if fits:
+        training.run()
+        return
+    said = f"the network has {outputs} outputs, but needs 3: one for each of the 2 --structures .* give network_def 3 "
+    with pytest.raises(InputError, match=said):
+        training.run()
+    assert torch.equal(before, training.network.weight)
+
+
+def test_other_configs_and_networks_with_several_outputs_are_not_checked(monkeypatch):
+    monkeypatch.setattr(batch_engines, "running_parser", lambda: ConfigParser({"views": ["2ch"]}))
+    trainer(5).run()
+    monkeypatch.setattr(batch_engines, "running_parser", lambda: ConfigParser({"structures": {"1": "LV"}}))
+    several = trainer(3, loss=lambda prediction, target: prediction.mean())
+    several.network.register_forward_hook(lambda module, images, output: output[:, None])  # deep supervision
+    several.run()
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (
+            DiceLoss(),
+            "the loss DiceLoss .* different shape .* prediction .2, 4, 4, 4. float32 and the target .2, 1, 4, 4. ",
+        ),
+        (lambda prediction, target: prediction.reshape(7), "cannot take this prediction and target: "),
+    ],
+)
+def test_a_loss_that_cannot_take_its_input_is_named_with_what_it_got(loss, said):
+    with pytest.raises(InputError, match=said) as caught:
+        trainer(4, loss).run()
+    assert "`to_onehot_y: true`" in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), InputError("another remedy")])
+def test_an_error_with_a_remedy_of_its_own_is_not_blamed_on_the_loss(error):
+    def loss(prediction, target):
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        trainer(4, loss).run()
+    assert caught.value is error

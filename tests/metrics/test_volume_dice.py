@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from ignite.engine import Engine
+from planewise.errors import InputError
 from planewise.metrics import VolumeDice, volume_scores
 
 from tests.processes import in_processes
@@ -123,3 +124,14 @@ def test_regions_are_scored_as_evaluation_scores_them():
         ).values()
     ]
     assert found == pytest.approx(sum(expected) / 9)
+
+
+@pytest.mark.parametrize("transform", [lambda output: output, lambda output: [each[0] for each in output]])
+def test_an_output_transform_that_returns_no_label_values_is_explained(transform):
+    """The default transform, and MONAI's `from_engine`, which is for batches that were taken apart."""
+    metric = VolumeDice(dataset(("a", "ED", 2)), num_classes=2, output_transform=transform)
+    mask = torch.zeros(2, 1, 4, 4)
+    output = {"pred": mask, "label": mask, "image": mask} if transform({}) == {} else [mask, mask]
+    engine = SimpleNamespace(state=SimpleNamespace(batch={"index": torch.arange(2)}, output=output))
+    with pytest.raises(InputError, match="needs an output_transform"):
+        metric.iteration_completed(engine)

@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from ignite.engine import Events
+from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
-from torch import nn
+from monai.engines.utils import IterationEvents
+from monai.utils import CommonKeys
+from torch import Tensor, nn
 
 from planewise.data.batch_loader import BatchLoader
 from planewise.engines import side_stream as side_streams
-from planewise.engines.plain_errors import beyond_classes, not_a_class
+from planewise.engines.plain_errors import beyond_classes, beyond_pytorch, not_a_class
 from planewise.engines.precision import precision
-from planewise.errors import InputError
+from planewise.errors import InputError, causes, refusal
 from planewise.parse_bool import parse_bool
 from planewise.preprocessing.exam_name import exam_of
+from planewise.running_parser import running_parser
 
 
 class BatchTrainer(SupervisedTrainer):
@@ -48,17 +51,78 @@ class BatchTrainer(SupervisedTrainer):
             self.prepare_batch = side = side_streams.SideStream(self.prepare_batch, device)
             if isinstance(self.data_loader, BatchLoader):
                 self.data_loader.wrap = side.batches
+        self._outputs_fit = False
+        self.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._check_outputs)
 
     def _iteration(self, engine: Any, batchdata: Any) -> dict:
         """One step.
 
         Raises:
-            InputError: a mask has a value that is not a class of the network; the error names the exam.
+            InputError: the network has another number of outputs than the config's ``structures`` need; a mask has a value
+                that is not a class of the network (the error names the exam); or the loss cannot take the prediction and the
+                target.
         """
+        engine.state.output = None
         try:
             return super()._iteration(engine, batchdata)
         except IndexError as error:
-            raise _with_exam(error, batchdata, self.data_loader)  # noqa: B904 - it has its cause
+            named = _with_exam(error, batchdata, self.data_loader)
+            if named is error:
+                self._explain_loss(engine.state.output, error)
+            raise named  # noqa: B904 - it has its cause
+        except Exception as error:
+            self._explain_loss(engine.state.output, error)
+            raise
+
+    def _check_outputs(self, engine: Engine) -> None:
+        """Before the first step, compare the network's outputs with the classes: the background and the config's
+        ``structures``."""
+        if self._outputs_fit:
+            return
+        self._outputs_fit = True
+        parser = running_parser()
+        structures = (
+            parser.get_parsed_content("structures") if parser is not None and "structures" in parser.get() else None
+        )
+        image, prediction = (engine.state.output[key] for key in (CommonKeys.IMAGE, CommonKeys.PRED))
+        if not structures or not isinstance(prediction, Tensor) or prediction.ndim != image.ndim:
+            return
+        found, needed = prediction.shape[1], len(structures) + 1
+        if found != needed:
+            raise InputError(
+                f"the network has {found} outputs, but needs {needed}: one for each of the {needed - 1} --structures and one "
+                f"for the background; give network_def {needed} (out_channels or num_maps: $len(@structures) + 1)"
+            )
+
+    def _explain_loss(self, output: dict | None, error: Exception) -> None:
+        """Raise an error in one line if the loss failed: its message says what the loss got."""
+        if output is None or CommonKeys.PRED not in output or CommonKeys.LOSS in output:
+            return
+        if refusal(error) is not None or beyond_pytorch(causes(error)) is not None:
+            return
+        name = (
+            type(self.loss_function).__name__ if isinstance(self.loss_function, nn.Module) else str(self.loss_function)
+        )
+        said = " ".join(str(error).split()) or type(error).__name__
+        prediction, target = output[CommonKeys.PRED], output[CommonKeys.LABEL]
+        masks = isinstance(target, Tensor) and isinstance(prediction, Tensor) and target.ndim == prediction.ndim > 2
+        raise InputError(
+            f"the loss {name} (`loss` in the configuration) cannot take this prediction and target: {said}. It got the "
+            f"prediction {_shape(prediction)} and the target {_shape(target)}; "
+            f"{'losses of MONAI need `to_onehot_y: true` for masks, and ' if masks and target.shape[1] == 1 else ''}"
+            "tools/docs/experiments.md lists what a loss gets (PLANEWISE_DEBUG=1 shows where it failed)"
+        ) from error
+
+
+def _shape(value: Any) -> str:
+    """The shape of a tensor, or of each tensor in a dictionary or list."""
+    if isinstance(value, Tensor):
+        return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_shape(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_shape, value)) + "]"
+    return type(value).__name__
 
 
 def _with_exam(error: BaseException, batch: Any, loader: Any) -> BaseException:

@@ -37,9 +37,9 @@ _GRACE = 5.0
 def plain_errors() -> None:
     """If an `InputError` ends the process, print only its message. MONAI would print pages of traceback.
 
-    ``PLANEWISE_DEBUG=1`` keeps the traceback. With several processes, the message names the process that failed, and
-    torchrun prints it last. This function also filters the log (`keep_quiet`), and makes SIGTERM end the process like
-    Ctrl-C (`planewise.engines.stop_signals`).
+    After the traceback of any other error, the last line has the error that caused it. ``PLANEWISE_DEBUG=1`` keeps the
+    traceback. With several processes, the message names the process that failed, and torchrun prints it last. This function
+    also filters the log (`keep_quiet`), and makes SIGTERM end the process like Ctrl-C (`planewise.engines.stop_signals`).
     """
     keep_quiet()
     listen()
@@ -63,6 +63,9 @@ def plain_errors() -> None:
             time.sleep(_GRACE)
         else:
             previous(kind, error, trace)
+            # MONAI's traceback is long, and its last line names only the expression of the config
+            if len(chain) > 1:
+                print(f"{who}: ended by {type(chain[-1]).__name__}: {chain[-1]}", file=sys.stderr)
         _tell_torchrun(f"{who}: {plain or chain[-1]}")
 
     hook.planewise = True  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from monai.utils import evenly_divisible_all_gather
 from torch import Tensor
 
 from planewise.data.datalist import is_whole_volume
+from planewise.errors import InputError
 
 
 class _Slices(Protocol):
@@ -36,6 +37,9 @@ class VolumeDice(Metric):
             output.
 
     The engine's batch must contain ``index`` ``(B,)``, the rows of the slices in the dataset.
+
+    Raises:
+        InputError: ``output_transform`` returns something else. The error is raised during the run.
     """
 
     def __init__(
@@ -60,7 +64,17 @@ class VolumeDice(Metric):
     def iteration_completed(self, engine: Engine) -> None:
         # the slices are identified by MONAI's batch, but not by the output
         batch: Any = engine.state.batch
-        self.update((*self._output_transform(engine.state.output), batch["index"]))
+        values = self._output_transform(engine.state.output)
+        if (
+            not isinstance(values, (tuple, list))
+            or len(values) != 2
+            or any(len(each) != len(batch["index"]) for each in values)
+        ):
+            raise InputError(
+                "VolumeDice needs an output_transform that returns the label values (B, 1, ...) of prediction and reference; "
+                "write \"$lambda output: (output['pred'].argmax(1, keepdim=True), output['label'])\""
+            )
+        self.update((*values, batch["index"]))
 
     @reinit__is_reduced
     def update(self, output: tuple[Tensor, Tensor, Tensor]) -> None:
