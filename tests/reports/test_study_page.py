@@ -131,6 +131,9 @@ def test_the_scores_of_all_cases_are_in_one_table(study, monkeypatch):
     gain = np.mean([AUC["multitask", 80, draw].mean() - AUC["none", 80, draw].mean() for draw in range(3)])
     (row,) = [row.split(",") for row in rows if row.startswith("Paired differences in mean AUC,80,multitask,none,3,")]
     assert float(row[5]) == pytest.approx(gain, rel=1e-4)
+    (study / "finetune/none/16/0/test/predictions.csv").write_bytes(b"exam,acl\nna\xefve,0.25\n")
+    written(study)
+    assert "none,16,0,na\ufffdve,0.25" in (study / "report/scores.csv").read_text(), "written by another program"
 
 
 def test_no_spreadsheet_executes_a_text_of_the_tables():

@@ -700,6 +700,10 @@ def test_overrides_of_what_the_study_sets_for_each_job_are_refused(plan, tmp_pat
     assert f"overrides cannot set what the study sets for each job: {'; '.join(said)}\n" in said_of(config, tmp_path)
     said = said_of(config | {"plan": {"bundle": "pretext_cardiac_multitasks"}}, tmp_path)
     assert "there is no bundle pretext_cardiac_multitasks" in said
+    said = said_of(config | {"datalists": {**config["datalists"], "labelled": "no.json"}}, tmp_path)
+    assert "datalists: labelled: there is no file no.json; correct the path, or run `planewise index` first" in said
+    said = said_of({key: value for key, value in config.items() if key not in ("datalists", "phantom")}, tmp_path)
+    assert "there are no labelled exams: give the study `datalists: {labelled: PATH}`" in said
 
 
 def test_a_wrong_value_or_overlay_is_refused_before_anything_starts(tmp_path):

@@ -82,6 +82,8 @@ for key in [key for key, value in config.items() if value is None and key != "im
 for kind in sorted({datalist_kind(config, kind) for kind in ("labelled", "unlabelled")}):
     if not config.get("datalists", {}).get(kind) and config.get("phantom", {}).get(kind) is None:
         raise WorkflowError(f"there are no {kind} exams: give the study `datalists: {{{kind}: PATH}}`")
+    if (given := config.get("datalists", {}).get(kind)) and not Path(given).is_file():
+        raise WorkflowError(f"datalists: {kind}: there is no file {given}; correct the path, or run `planewise index` first")
 
 ROOT = Path(workflow.basedir).parent.parent
 BUNDLES = ROOT / "bundles"

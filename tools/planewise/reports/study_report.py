@@ -130,7 +130,7 @@ def _case_scores(study: StudyFolder) -> list[dict[str, Any]]:
     for method, count, draw, folder in study.runs("finetune"):
         for name in _CASES:
             if (file := folder / "test" / name).is_file():
-                with file.open(newline="") as lines:
+                with file.open(newline="", errors="replace") as lines:
                     rows += [
                         {"method": method, "labelled_exams": count, "draw": draw, **row}
                         for row in csv.DictReader(lines)
