@@ -530,6 +530,15 @@ def test_outside_of_a_clone_it_says_that_bundles_are_wanted(command, tmp_path, m
     outcome = run(command, tmp_path, "-o", tmp_path / "out")
     assert outcome.exit_code == 1
     assert "use --bundles to name the folder bundles/ of a clone of planewise" in outcome.output
+    assert "the folder has" not in outcome.output
+
+
+def test_a_copy_of_a_bundle_under_another_name_is_named(tmp_path):
+    (tmp_path / "bundles/my_sax/configs").mkdir(parents=True)
+    outcome = run("segment", tmp_path, "-o", tmp_path / "out", "--bundles", tmp_path / "bundles")
+    assert outcome.exit_code == 1
+    said = "(the folder has my_sax; if one of them is a copy of this bundle, give it the bundle's name)"
+    assert said in " ".join(outcome.output.split())
 
 
 @pytest.mark.parametrize("command", ["plan", "segment"])

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from planewise.atomic_write import atomic_write
 from planewise.engines import HistoryHandler, read_history
 from planewise.errors import InputError
@@ -50,6 +50,21 @@ def test_means_parts_and_scores_in_epochs_that_were_validated(tmp_path):
         {"epoch": 1, "learning_rate": 0.1, "train_loss": 2.5, "half": 1.25},
         {"epoch": 2, "learning_rate": 0.1, "train_loss": 0.5, "half": 0.25, "val_loss": 0.5},
     ]
+
+
+@pytest.mark.parametrize(
+    ("when", "rates"),
+    [(Events.EPOCH_COMPLETED, [0.4, 0.2]), (Events.ITERATION_COMPLETED(every=4), [0.4, 0.2]), (None, [0.4, 0.4])],
+)
+def test_the_learning_rate_is_the_one_that_the_epoch_used(when, rates, tmp_path):
+    trainer = Engine(lambda engine, number: {"loss": LOSSES[0, number]})
+    groups = [{"lr": 0.4}, {"lr": 0.1}]
+    trainer.optimizer = SimpleNamespace(param_groups=groups)
+    if when is not None:  # as MONAI's handler does, which is attached first
+        trainer.add_event_handler(when, lambda: groups[0].update(lr=groups[0]["lr"] / 2))
+    HistoryHandler(tmp_path).attach(trainer)
+    trainer.run(list(range(4)), max_epochs=2)
+    assert [row["learning_rate"] for row in read_history(tmp_path / "history.csv")] == rates
 
 
 def test_a_long_first_epoch_tells_once_how_long_the_training_takes(tmp_path, caplog, monkeypatch):

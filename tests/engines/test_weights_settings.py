@@ -83,7 +83,9 @@ def test_a_setting_that_came_after_a_run_is_null_for_it_or_the_run_is_of_another
 @pytest.mark.parametrize("key", ["preprocessing", "targets"])
 def test_a_run_that_saw_other_images_or_targets_is_not_one_of_the_bundle(key):
     other = run(train=TRAIN["train"] | {key: ["another"]})
-    with pytest.raises(InputError, match=f"has another train#{key}; .*commit abc"):
+    with pytest.raises(
+        InputError, match=f"has another train#{key}; if a config of your own .* the copy; otherwise .*commit abc"
+    ):
         settings_of(other, TRAIN, INFERENCE)
 
 

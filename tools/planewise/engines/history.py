@@ -29,6 +29,9 @@ _QUIET = 20.0
 class HistoryHandler:
     """Write ``history.csv``: epoch, learning rate, mean training loss and its terms, training and validation scores.
 
+    The learning rate is that of the epoch's last step, the highest one if the parameters have several. If a schedule steps
+    after every epoch, it is the rate of the whole epoch.
+
     The same numbers are logged in one line per epoch. During the run, MONAI's and Ignite's own lines for them are
     switched off.
 
@@ -48,6 +51,7 @@ class HistoryHandler:
         self.evaluator = evaluator
         self._sums: dict[str, torch.Tensor] = {}
         self._columns: list[str] = []
+        self._rate: Any = None
         self._begun = 0.0
         self._reports_pace = False
 
@@ -55,6 +59,7 @@ class HistoryHandler:
         engine.add_event_handler(Events.STARTED, self._read_anew)
         engine.add_event_handler(Events.EPOCH_STARTED, self._say_what_comes)
         engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._note_rate)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._say_pace)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
@@ -76,6 +81,10 @@ class HistoryHandler:
     def _reset(self, engine: Engine) -> None:
         self._sums = {}
         self._begun = time.monotonic()
+
+    def _note_rate(self, engine: Engine) -> None:
+        # before the step, because the schedule changes the rate after it
+        self._rate = max(group["lr"] for group in engine.optimizer.param_groups)
 
     def _add(self, engine: Engine) -> None:
         values = {"train_loss": engine.state.output["loss"].detach(), **logged_terms(self.loss)}
@@ -105,7 +114,7 @@ class HistoryHandler:
         epoch = engine.state.epoch
         row: dict[str, Any] = {
             "epoch": epoch,
-            "learning_rate": max(group["lr"] for group in engine.optimizer.param_groups),
+            "learning_rate": float(self._rate),
         }
         row |= means | {name: float(value) for name, value in engine.state.metrics.items()}
         if self.evaluator is not None and self.evaluator.state.epoch == epoch:

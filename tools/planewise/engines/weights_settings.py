@@ -86,9 +86,14 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
         what = [f"has no {', '.join(absent[:5])}{' and more' if len(absent) > 5 else ''}"] if absent else []
         what += [f"has another {' and another '.join(other)}"] if other else []
         commit = run.record.get("commit")
+        changed_by_user = (
+            "if a config of your own changed it, copy the bundle's folder, write the change into configs/train.yaml and "
+            "configs/inference.yaml of the copy, and name the copy; otherwise "
+        )
         raise InputError(
-            f"{run.folder} is not a run of the current version of this bundle: it {' and '.join(what)}; name another "
-            f"run with --weights, or package with the code that made this run{f' (commit {commit})' if commit else ''}"
+            f"{run.folder} is not a run of this bundle as it is now: it {' and '.join(what)}; "
+            f"{changed_by_user if other and not absent else ''}name another run with --weights, or use the code that made "
+            f"this run{f' (commit {commit})' if commit else ''}"
         )
     other_network = {"network_def"} if network != own_network else set()
     code = sorted(

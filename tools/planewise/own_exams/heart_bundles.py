@@ -119,9 +119,13 @@ def needed_weights(bundle: Path, given: str | Path | None) -> Path:
         InputError: there are no weights, or there is no such bundle.
     """
     if not bundle.is_dir():
+        others = sorted(folder.parent.name for folder in bundle.parent.glob("*/configs"))
+        copies = (
+            f" (the folder has {', '.join(others)}; if one of them is a copy of this bundle, give it the bundle's name)"
+        )
         raise InputError(
-            f"there is no bundle {bundle.name} in {bundle.parent}; use --bundles to name the "
-            "folder bundles/ of a clone of planewise"
+            f"there is no bundle {bundle.name} in {bundle.parent}{copies if others else ''}; use --bundles to name the "
+            "folder bundles/ of a clone of planewise, or a folder with a copy of the bundle under its own name"
         )
     weights = weights_of(bundle, given)
     if weights is None:

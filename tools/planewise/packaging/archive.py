@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
@@ -77,11 +77,13 @@ def files_of(folder: Path) -> list[str]:
 
 @contextmanager
 def built_beside(place: Path) -> Iterator[Path]:
-    """Yield a temporary folder on the disk of ``place``, and always remove it afterwards.
+    """Yield a temporary folder on the disk of ``place``, and always remove it afterwards. ``place`` is made if necessary, and
+    removed if it is still empty.
 
     Raises:
         InputError: the folder cannot be made.
     """
+    made = not place.exists()
     try:
         place.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".packaging-", dir=place))
@@ -91,6 +93,9 @@ def built_beside(place: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if made:
+            with suppress(OSError):  # not empty
+                place.rmdir()
 
 
 def put_in_place(built: Path, place: Path) -> None:
