@@ -6,7 +6,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from planewise.data import find_inputs
+from planewise.data import find_inputs, find_volumes
 from planewise.errors import InputError
 from planewise.exams.input_stacks import InputStack
 from planewise.preprocessing import LoadStackd
@@ -29,6 +29,31 @@ def test_masks_are_no_inputs(tmp_path):
         find_inputs(tmp_path / "masks")
     (tmp_path / "masks/Volume.nii.gz").touch()
     assert [Path(item["image"]).name for item in find_inputs(tmp_path / "masks")] == ["Volume.nii.gz"]
+
+
+def volume(path, values):
+    """A file whose voxels repeat some values."""
+    voxels = np.resize(np.asarray(values), (6, 5, 4))
+    nibabel.save(nibabel.Nifti1Image(voxels.astype(np.float32), np.eye(4)), path)
+    return path
+
+
+@pytest.mark.parametrize("find", [find_inputs, find_volumes])
+def test_a_mask_with_the_name_of_an_image_is_refused_by_its_values(find, tmp_path, caplog):
+    mask = volume(tmp_path / "a.nii.gz", [0, 0, 1, 2, 3])
+    for path in (mask, tmp_path):
+        with pytest.raises(
+            InputError, match="a.nii.gz has only the values 0, 1, 2, 3, so it is a mask and not an image"
+        ):
+            find(path)
+    image = volume(tmp_path / "b.nii.gz", range(60))
+    assert [item["image"] for item in find(tmp_path)] == [str(image)]
+    assert "left out as masks, because they have only a few whole numbers: 1 file, such as a.nii.gz" in caplog.text
+
+
+@pytest.mark.parametrize("values", [[0], [7], [0.0, 0.5, 1.0], [-1, 0, 1], [1, 2, 3], [0, 900], range(11)])
+def test_an_image_of_few_values_is_no_mask(values, tmp_path):
+    assert find_inputs(volume(tmp_path / "a.nii.gz", values)) and find_volumes(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["Volume.nrrd", "Segmentation.seg.nrrd", "a.mha"])

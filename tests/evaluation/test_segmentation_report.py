@@ -117,7 +117,10 @@ def test_pictures_are_of_labelled_slices_under_their_own_score(tmp_path, monkeyp
     report_of(tmp_path, examples=2)
     axes = figures["segmentations.png"].axes
     # the first volume has Dice 0 for RV, and two structures that are correctly absent; the last has 0 for RV and LV
-    assert [line.get_title() for line in axes[:2]] == ["aaaa ed Dice 0.67", "bbbb ed Dice 0.33"]
+    assert [line.get_title() for line in axes[:2]] == [
+        "aaaa ed\nDice of the volume 0.67",
+        "bbbb ed\nDice of the volume 0.33",
+    ]
     assert [float(np.max(line.get_images()[0].get_array())) for line in axes[:2]] == [0, 2]
     # rows: slice, reference, prediction; for the first volume the labelled slice, in which the prediction is empty
     covered = [float(np.asarray(axes[row * 2].get_images()[1].get_array())[..., 3].mean()) for row in (1, 2)]

@@ -16,9 +16,10 @@ from planewise.data.cycle_points import cycle_fraction
 from planewise.data.datalist import is_whole_volume, load_datalist
 from planewise.errors import InputError
 from planewise.exams.input_stacks import REPLACED, find_stacks
+from planewise.exams.mask_checks import label_values, refuse_mask
 from planewise.exams.stack import lost_in_words, usual_count
 from planewise.exams.volumes import find_own_volumes
-from planewise.exams.words import phase_name
+from planewise.exams.words import count_of, phase_name
 from planewise.nifti_files import is_nifti
 from planewise.preprocessing.exam_name import stem
 from planewise.preprocessing.load_stack import recognition_remarks
@@ -42,7 +43,8 @@ def find_inputs(
     """Find items for `planewise.preprocessing.LoadStackd` at a path.
 
     Args:
-        path: a volume (NIfTI, ``.npy``); a folder of volumes, in which masks (``*_gt``, ``*_seg``) are ignored; a DICOM
+        path: a volume (NIfTI, ``.npy``); a folder of volumes, in which masks (``*_gt``, ``*_seg``, or files with only a few
+            whole numbers) are ignored; a DICOM
             file or folder, in which the indexer finds the stacks of the view; or a datalist.
         phases: phases of a cine: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase.
         section: section of a datalist; ``"all"`` for every exam.
@@ -58,7 +60,7 @@ def find_inputs(
         slices lack phases, and with ``header`` if headers may be wrong.
 
     Raises:
-        InputError: the path does not exist, or contains nothing that can be used.
+        InputError: the path does not exist, is a mask, or contains nothing that can be used.
     """
     found = found_at(
         path,
@@ -166,7 +168,7 @@ def refuse_one_name(volumes: list[Path]) -> None:
 
 
 def _without_masks(files: list[Path]) -> list[Path]:
-    """Select the images among the volumes of a folder by their names.
+    """Select the images among the volumes of a folder by their names and, because any file may be a mask, by their values.
 
     Raises:
         InputError: all files are masks.
@@ -180,7 +182,22 @@ def _without_masks(files: list[Path]) -> list[Path]:
             f"{files[0].parent} contains files with the names of masks ({files[0].name}), but no image; name the "
             "folder of the images, or one file"
         )
-    return kept
+    return without_label_maps(kept)
+
+
+def without_label_maps(files: list[Path]) -> list[Path]:
+    """The files that are not masks by their values; the others are logged.
+
+    Raises:
+        InputError: all files are masks.
+    """
+    labels = [file for file in files if is_nifti(file) and label_values(file)]
+    if labels and len(labels) == len(files):
+        refuse_mask(labels[0])
+    if labels:
+        count, example = count_of(len(labels), "file"), labels[0].name
+        logger.warning("left out as masks, because they have only a few whole numbers: %s, such as %s", count, example)
+    return [file for file in files if file not in labels]
 
 
 def _frames(path: Path, phases: str) -> list[dict[str, Any]]:
@@ -202,6 +219,8 @@ def _from_files(
     path: Path, phases: str, view: str, contrast: str | None, left_out: list[InputStack] | None
 ) -> list[dict[str, Any]]:
     if is_whole_volume(path):
+        if is_nifti(path):
+            refuse_mask(path)
         return _frames(path, phases)
     if path.is_dir():
         files = sorted(entry for entry in path.iterdir() if is_whole_volume(entry) and not entry.name.startswith("."))

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from planewise.data.datalist import gather_stacks
-from planewise.data.inputs import found_at, refuse_one_name
+from planewise.data.inputs import found_at, refuse_one_name, without_label_maps
 from planewise.data.photograph_inputs import find_photographs
 from planewise.errors import InputError
 from planewise.exams.cases import read_cases
 from planewise.exams.files_below import files_below
 from planewise.exams.input_stacks import find_stacks
+from planewise.exams.mask_checks import refuse_mask
 from planewise.exams.photographs import is_photograph
 from planewise.exams.volume import nifti_files
+from planewise.nifti_files import is_nifti
 
 #: The reason why a folder contains no case with several channels.
 NO_NIFTI = "no NIfTI file (convert DICOM series with dcm2niix, one file for each channel)"
@@ -43,7 +45,7 @@ def find_volumes(
         its hash under ``exam``. Items of a datalist keep their other keys.
 
     Raises:
-        InputError: the path does not exist, or contains no volume.
+        InputError: the path does not exist, is a mask, or contains no volume.
     """
     found = found_at(
         path, section, "a volume, a folder of volumes", gather_stacks, partial(_from_files, channels=channels)
@@ -53,6 +55,8 @@ def find_volumes(
 
 def _from_files(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
     if path.is_file():
+        if is_nifti(path):
+            refuse_mask(path)
         return [{"image": str(path)}]
     below = [Path(file) for file in files_below(path)]
     files = nifti_files(below)
@@ -66,6 +70,8 @@ def _from_files(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
         raise InputError(f"there is no volume to use in {path}: {reasons}; name one, or a datalist, with --input")
     if not channels:
         refuse_one_name([case.image for case in found.volumes])
+        images = set(without_label_maps([case.image for case in found.volumes]))
+        found.volumes = [case for case in found.volumes if case.image in images]
     return [{"image": [str(file) for file in case.channels] or str(case.image)} for case in found.volumes]
 
 

@@ -84,7 +84,7 @@ class SegmentationReport(Report):
                 labelled = np.flatnonzero(reference.numpy().any(axis=(0, 1)))
                 middle = int(labelled[len(labelled) // 2]) if len(labelled) else native.shape[-1] // 2
                 dice = np.mean([float(score["dice"]) for score in scores.values()])
-                caption = f"{row['exam'][:4]} {phase} Dice {dice:.2f}"
+                caption = f"{row['exam'][:4]} {phase}\nDice of the volume {dice:.2f}"
                 self._shown.append(
                     (native[..., middle], prediction.numpy()[..., middle], reference.numpy()[..., middle], caption)
                 )

@@ -1,4 +1,5 @@
-"""Look for mistakes in the masks that an index uses: empty masks, values that no structure has, swapped ventricles."""
+"""Look for mistakes in the masks that an index uses: empty masks, values that no structure has, swapped ventricles; and
+recognise a mask that is given as an image."""
 
 from __future__ import annotations
 
@@ -8,10 +9,13 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+from planewise.errors import InputError
 from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.exams.words import some_of
 from planewise.unreadable import UNREADABLE
 
+#: Largest number of values, and largest value, of a volume that counts as a mask whatever its name. An image has more.
+_MOST_LABELS, _LARGEST_LABEL = 10, 255
 _OF_HEART = {name: value for value, name in HEART_STRUCTURES["sax"].items()}
 
 
@@ -46,6 +50,35 @@ def mask_doubts(path: str | Path, view: str, renamed: Mapping[str, int] | None =
     if view == "sax" and _are_swapped(mask):
         return ["has more myocardium around RV (1) than around LV (3): are the two swapped? (--label-map)"]
     return []
+
+
+def label_values(path: str | Path) -> list[int]:
+    """The values of a NIfTI file that is a mask: a few small whole numbers, 0 among them. Empty for an image, for a file of
+    one value, and if the file cannot be read."""
+    try:
+        volume = nibabel.load(path)
+        # first one slice, because it is enough for nearly all images
+        for voxels in (volume.dataobj[..., volume.shape[-1] // 2], volume.dataobj):
+            values = np.unique(np.asanyarray(voxels))
+            if len(values) > _MOST_LABELS or (values != np.rint(values)).any():
+                return []
+    except UNREADABLE:
+        return []
+    is_mask = len(values) > 1 and values[0] == 0 and values[-1] <= _LARGEST_LABEL
+    return [int(value) for value in values] if is_mask else []
+
+
+def refuse_mask(path: str | Path) -> None:
+    """Refuse a file that a user gave as an image.
+
+    Raises:
+        InputError: it is a mask (`label_values`).
+    """
+    if values := label_values(path):
+        raise InputError(
+            f"{path} has only the values {some_of([str(value) for value in values])}, so it is a mask and not an image; name "
+            "the image"
+        )
 
 
 def _are_swapped(mask: np.ndarray) -> bool:
