@@ -508,7 +508,8 @@ def test_documented_commands_are_read(copy, tmp_path):
         (("package", "a", "--zoo"), "--zoo and --url go together"),
         (("package", "a", "--url", "https://x.org"), "--zoo and --url go together"),
         (("check", "a", "b", "--weights", "x"), "belong to one bundle"),
-        (("check", "a.zip", "--weights", "x"), "belong to one bundle"),
+        (("check", "a.zip", "--weights", "x"), "a.zip is not a folder, so there is nothing to check; unzip it"),
+        (("check", "a", "b", "--weights", "x"), "belong to one bundle"),
         (("check", "a", "b", "--", "--sigma", "3"), "belong to one bundle"),
     ],
 )

@@ -52,6 +52,10 @@ def check(
     folders = [folder for folder in folders if folder.suffix != ".zip"]
     findings: list[Finding] = []
     with refusals("check"):
+        if not folders:
+            raise InputError(
+                f"{bundles[0]} is not a folder, so there is nothing to check; unzip it and name its folder"
+            )
         if len(folders) != 1 and (weights or overrides):
             raise InputError("--weights and overrides belong to one bundle; name only one")
         for folder in folders:
