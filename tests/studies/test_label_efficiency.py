@@ -706,7 +706,7 @@ def test_overrides_of_what_the_study_sets_for_each_job_are_refused(plan, tmp_pat
     assert "there are no labelled exams: give the study `datalists: {labelled: PATH}`" in said
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(config) + "label_counts: [1]\n")
     said = snakemake(tmp_path / "study.yaml", "--dry-run", cwd=tmp_path).communicate()[0]
-    assert f"{tmp_path}/study.yaml has label_counts more than once; only the last would count" in said
+    assert f"{tmp_path}/study.yaml cannot be read as a study (label_counts appears twice" in said
 
 
 def test_a_wrong_value_or_overlay_is_refused_before_anything_starts(tmp_path):

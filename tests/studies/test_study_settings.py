@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.studies.runs import STUDIES
-from tools.studies.study_settings import NEEDED, SETTINGS, repeated_keys, wrong_settings
+from tools.studies.study_settings import NEEDED, SETTINGS, wrong_settings
 
 HEART = yaml.safe_load((STUDIES / "configs/heart.yaml").read_text())
 
@@ -55,11 +55,6 @@ def test_the_studies_of_the_repository_have_the_right_kinds(file):
 def test_a_value_of_another_kind_is_named(given, said):
     (found,) = wrong_settings(HEART | given)
     assert re.fullmatch(said, found) or found == said, found
-
-
-def test_a_key_that_stands_twice_is_found():
-    text = "a: {b: 1, c: [{d: 1, d: 2}]}\nb: &b [1]\nc: *b\nb: 3\n<<: {c: 1}\n"
-    assert repeated_keys(text) == ["b", "d"] and repeated_keys("") == repeated_keys("a: &a\n  b: *a\n") == []
 
 
 def test_numbers_of_the_command_line_and_nulls_pass():

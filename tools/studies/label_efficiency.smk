@@ -57,7 +57,7 @@ from pretext_bundles import bundle_of, overlays_of, pretexts_of, settings_for_st
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import min_version
-from study_settings import repeated_keys, wrong_settings
+from study_settings import wrong_settings
 
 min_version("8.0")
 
@@ -75,8 +75,11 @@ OF_PRETRAINING = ("num_subjects", "pretrained", "subject_seed")
 #: Key in `job.json` for the content of a user's own overlays.
 OWN_FILES = "overlay files"
 for file in workflow.configfiles:
-    if repeated := repeated_keys(Path(file).read_text()):
-        raise WorkflowError(f"{file} has {', '.join(repeated)} more than once; only the last would count. Remove the others")
+    # Snakemake has read it, and kept the last of two values of a setting
+    try:
+        read_yaml(file, "a study")
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
 if wrong := wrong_settings(config):
     raise WorkflowError(f"{'; '.join(wrong)}. Correct the study's config; label_efficiency.smk describes all settings")
 # null is as good as nothing, except for files that are awaited

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
 from planewise.exams.anatomies import ANATOMIES
 from planewise.exams.words import did_you_mean, nearest
 
@@ -91,22 +89,6 @@ def wrong_settings(config: Mapping[str, Any]) -> list[str]:
             named = " or ".join(f"{{{name}}}" for name in names)
             wrong.append(f"{place} must contain no braces other than {named}, got {text!r}")
     return list(dict.fromkeys(wrong))
-
-
-def repeated_keys(text: str) -> list[str]:
-    """The keys that a mapping of a YAML text has more than once: YAML keeps the last value without a word."""
-    found: list[str] = []
-    seen: set[int] = set()
-    nodes: list[Any] = [yaml.compose(text)]
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, yaml.CollectionNode) and id(node) not in seen:
-            seen.add(id(node))
-            pairs = isinstance(node, yaml.MappingNode)
-            keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)) if pairs else {}
-            found += [key for key, number in keys.items() if number > 1]
-            nodes += [value for _, value in node.value] if pairs else node.value
-    return found
 
 
 def _misfits(value: Any, kind: Any, place: str) -> Iterator[str]:
