@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -50,6 +51,28 @@ def test_real_cine_as_nifti(real_data):
     assert [item["phase"] for item in items_of(result)] == ["frame01", "frame02"]
     assert all("label" in item for item in items_of(result))
     assert len({item["exam"] for item in items_of(result)}) == 1
+
+
+def test_files_of_another_organ_next_to_hearts_are_named(tmp_path):
+    """Nothing is recognised in a NIfTI file, so a spine is an item like a heart."""
+    write_usual_exam(tmp_path / "heart")
+    sax = np.eye(4)
+    sax[:3, 2] = 8 * USUAL_AXIS
+    sax[:3, 0] = np.cross([0, 0, 1], USUAL_AXIS)
+    sax[:3, 1] = np.cross(USUAL_AXIS, sax[:3, 0])
+    tilted = np.eye(4)
+    tilted[:3, :3] = rotation(np.array([1.0, 0, 0]), 5)
+    across = np.eye(4)
+    across[:3, :3] = rotation(np.array([1.0, 0, 0]), -45)
+    for name, affine in (("sax", sax), ("spine", np.eye(4)), ("tilted", tilted), ("across", across)):
+        (tmp_path / "nifti").mkdir(exist_ok=True)
+        image = nibabel.Nifti1Image(np.zeros((20, 24, 6), "i2"), affine)
+        nibabel.save(image, tmp_path / f"nifti/{name}.nii.gz")
+    (warning,) = [text for text in index_folder(tmp_path).warnings if "short axis, judging" in text]
+    assert warning.startswith("3 NIfTI files in the sections, next to DICOM hearts, may not be a short axis")
+    assert re.findall(r"(\w+)\.nii\.gz \(exam \w{10}\)", warning) == ["across", "spine", "tilted"]
+    # without hearts, all files may have lost their orientation
+    assert not any("short axis, judging" in text for text in index_folder(tmp_path / "nifti").warnings)
 
 
 def test_real_spine_as_nifti(real_data):

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from planewise.data import inputs
 from planewise.errors import InputError
-from planewise.evaluation.why_no_plane import SHORT_AXIS_OBLIQUITY
 from planewise.exams.input_stacks import InputStack
+from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
 from planewise.own_exams import heart_bundles
 from planewise.own_exams.heart_bundles import stacks_in
 from planewise.preprocessing.exam_name import exam_of

@@ -145,7 +145,9 @@ def test_every_image_of_every_section_has_its_mask(exams, segmented, bundle, tmp
     assert sorted(bundle.runs[0]) == ALL and len(bundle.runs) == 1
     assert bundle.settings["weights"] == tmp_path / "weights.pt" and bundle.settings["device"] == "cpu"
     assert (done.exams, done.images, done.kept, done.left_out) == (3, 6, 0, {})
-    assert done.said == ["exam aaaa: a doubt"]
+    first, other = done.said
+    assert first == "exam aaaa: a doubt"
+    assert other.startswith("exams bbbb, cccc may not show a short axis"), "their slices are exactly axial"
     assert seen == [(0, 6), *((number, 6) for number in range(1, 7)), (6, 6)]
     for section in ("training", "validation", "test"):
         before, after = load_datalist(exams, section), load_datalist(done.datalist, section)

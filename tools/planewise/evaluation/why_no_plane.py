@@ -9,15 +9,10 @@ from torch import Tensor
 
 from planewise.geometry import nearest_body_axis, plane_from_affine
 from planewise.geometry.locations import USUAL_LONG_AXIS
+from planewise.geometry.tolerances import OFF_AXIS
 
 #: Names of slices across the body's axes: left-right, anterior-posterior, foot-head.
 _ACROSS = ("sagittal", "coronal", "axial")
-#: Default of the smallest obliquity of a short-axis stack in the body, degrees.
-SHORT_AXIS_OBLIQUITY = 15.0
-#: Largest accepted angle between a stack's normal and the usual long axis of the left ventricle, degrees. The long axes of
-#: hearts are within 35 degrees of it; the remaining degrees allow for the tilt of the stack. The largest angle among 600
-#: phantoms is 27 degrees. Of the stacks at 16 to 30 degrees from the body's planes, 70 % exceed the limit.
-OFF_AXIS = 45.0
 
 
 def why_no_plane(

@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import nibabel
+import numpy as np
+
 from planewise.errors import InputError
 from planewise.exams import labels, mrnet
 from planewise.exams.anatomies import choose_anatomy, prepare, seen_from
@@ -43,6 +46,8 @@ from planewise.exams.volume import FoundVolumes, Volume, stem
 from planewise.exams.volume_stacks import exams_of_volumes
 from planewise.exams.volumes import read_volumes
 from planewise.exams.words import count_of, some_of
+from planewise.geometry.locations import USUAL_LONG_AXIS
+from planewise.geometry.tolerances import OFF_AXIS, SHORT_AXIS_OBLIQUITY
 from planewise.predicted_masks import is_predicted
 
 VERSION = 1
@@ -255,6 +260,8 @@ def index_folder(
     if not items:
         raise InputError(_nothing_usable(scan, result))
     _warn_of_patients(result, volumes)
+    if learned.inputs == "views" and learned.stack == "sax" and any(_is_heart(exam) for exam in exams):
+        _warn_of_other_volumes(result, whole)
     result.warnings += divided.warnings
     _warn(result, learned, fractions, divided, len(lacking))
     return result
@@ -551,6 +558,34 @@ def _mark_predicted(result: IndexResult, items: Sequence[dict]) -> None:
             f"{count_of(len(named), 'mask')} of {count_of(len(set(named.values())), 'exam')}. They count as labels: if "
             "nobody has corrected them, take these files out of the folder"
         )
+
+
+def _is_heart(exam: Exam) -> bool:
+    """Whether an exam of DICOM files has a recognised short axis."""
+    return not exam.case and exam.found is not None and exam.found.stack is not None
+
+
+def _warn_of_other_volumes(result: IndexResult, volumes: Sequence[Volume]) -> None:
+    """Warn about volumes whose direction is not that of a short axis: among DICOM hearts, they may show another organ."""
+    other = {
+        volume.image: volume.name for volume in volumes if not _may_be_short_axis(nibabel.load(volume.image).affine)
+    }
+    if other:
+        names = [f"{file.name} (exam {exam})" for file, exam in other.items()]
+        result.warnings.append(
+            f"{count_of(len(other), 'NIfTI file')} in the sections, next to DICOM hearts, may not be a short axis, judging "
+            f"by the direction of the slices: {some_of(names)}. Take such a file out of the folder, unless it shows a heart "
+            "and its header has lost the orientation (as in ACDC)"
+        )
+
+
+def _may_be_short_axis(affine: np.ndarray) -> bool:
+    """Whether slices are oblique in the body, and across the usual long axis of a heart, like a short axis; see
+    `planewise.evaluation.why_no_plane`."""
+    normal = np.cross(affine[:3, 0], affine[:3, 1])
+    normal /= np.linalg.norm(normal)
+    oblique, off_axis = np.degrees(np.arccos(np.minimum([np.abs(normal).max(), abs(normal @ USUAL_LONG_AXIS)], 1)))
+    return bool(oblique >= SHORT_AXIS_OBLIQUITY and off_axis <= OFF_AXIS)
 
 
 def _warn_of_no_class(result: IndexResult, class_rows: dict[str, dict], items: Sequence[dict]) -> None:

@@ -28,7 +28,6 @@ from planewise.early_checks import EXAM, refuse_missing
 from planewise.errors import InputError
 from planewise.evaluation.plan_views import slice_affines
 from planewise.evaluation.why_no_plane import (
-    SHORT_AXIS_OBLIQUITY,
     degrees_off_axis,
     stack_obliquity,
     why_no_short_axis,
@@ -37,6 +36,7 @@ from planewise.exams.cardiac_views import KNEE
 from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.exams.input_stacks import InputStack
 from planewise.exams.words import count_of, some_of
+from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
 from planewise.predicted_masks import BY_HAND, is_corrected
 from planewise.preprocessing import LoadSliced, LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, stem, volume_name
@@ -273,6 +273,15 @@ def _without_orientation(item: Mapping[str, Any], min_obliquity: float) -> dict[
             "--min_obliquity 0"
         ]
     }
+
+
+def unlike_short_axes(items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The exams of a datalist whose volumes do not have the direction of a short axis, or have lost their orientation; none
+    if the datalist has no stacks of recognised hearts, because then all of its files may have lost it."""
+    if not any(isinstance(item["image"], list) for item in items):
+        return []
+    limit = SHORT_AXIS_OBLIQUITY
+    return list(dict.fromkeys(exam_of(item) for item in items if _why_no_exam(item, limit, straight=False)))
 
 
 def _affine_of(item: Mapping[str, Any]) -> torch.Tensor | None:

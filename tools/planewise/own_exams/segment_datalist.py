@@ -24,6 +24,7 @@ from planewise.exams.datalist import write_datalist
 from planewise.exams.reserved import PREDICTED
 from planewise.exams.split import SECTIONS
 from planewise.exams.volumes import SAME_GRID
+from planewise.exams.words import some_of
 from planewise.locks import claim_folder
 from planewise.own_exams.heart_bundles import (
     SEGMENTS,
@@ -33,6 +34,7 @@ from planewise.own_exams.heart_bundles import (
     needed_weights,
     private_datalist,
     slices_of,
+    unlike_short_axes,
 )
 from planewise.own_exams.provenance import Provenance, made_by
 from planewise.predicted_masks import is_corrected, said_of_a_kept, set_aside
@@ -111,6 +113,11 @@ def segment_datalist(
     segmenter = _Segmenter(folder / SEGMENTS, {"weights": used, "device": device}, output, progress)
     kept, said, left_out = segmenter.complete(inputs)
     said += [f"exam {exam_of(item)}: {lost}" for item in inputs for lost in item.get("lost", ())]
+    if other := [exam for exam in unlike_short_axes(inputs) if exam not in left_out]:
+        said.append(
+            f"exam{'s' * (len(other) > 1)} {some_of(other)} may not show a short axis, judging by the direction of the "
+            "slices: look at the masks, and take such files out of the datalist"
+        )
     made = [item for item in inputs if exam_of(item) not in left_out]
     for item in made:
         if problem := mask_problem(segmenter.mask(item), STRUCTURES):
