@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from planewise.reports.study.numbers import over_draws, paired_differences, pooled, published, spread
+from planewise.reports.study.numbers import over_draws, paired_cases, paired_differences, pooled, published, spread
 
 
 def test_pooled_spread_is_that_of_all_values():
@@ -48,3 +48,13 @@ def test_differences_are_of_the_same_draw():
     found = paired_differences({2: 0.7, 0: 0.5, 3: 9.0}, {0: 0.4, 1: 9.0, 2: 0.9})
     np.testing.assert_allclose(found, [0.1, -0.2])
     assert len(paired_differences({0: 0.5}, {})) == 0
+
+
+def test_cases_without_both_scores_are_left_out():
+    nan = math.nan
+    one = {0: np.array([[1.0, nan], [3.0, 4.0]]), 1: np.array([[nan, 2.0], [nan, nan]]), 2: np.zeros((2, 2))}
+    other = {0: np.array([[0.5, 9.0], [1.5, nan]]), 1: np.array([[1.0, nan], [nan, 2.0]]), 3: np.zeros((2, 2))}
+    differences, pairs, left_out = paired_cases(one, other)
+    # draw 0: 0.5 and 1.5; draw 1 has no pair; draws 2 and 3 are of one method only
+    assert differences.tolist() == [1.0] and (pairs, left_out) == (8, 6)
+    assert paired_cases({}, other)[1:] == (0, 0)

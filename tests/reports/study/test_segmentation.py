@@ -206,6 +206,81 @@ def test_contour_distances_are_compared_too_and_less_is_a_gain(tmp_path):
     )
 
 
+def of_volumes(path, volumes):
+    """Write the scores of a run whose volumes have these contour distances in RV and LV, NaN where it missed them."""
+    columns = {"exam": [f"e{number}" for number in range(len(volumes))], "phase": ["ED"] * len(volumes)}
+    content = with_contours([0.5] * 4, [5.0] * 4)
+    del content["structures"]["myocardium"]
+    for place, name in enumerate(("RV", "LV")):
+        distances = [volume[place] for volume in volumes]
+        columns |= {f"{name}_dice": [0.5] * len(volumes), f"{name}_contour_mm": distances}
+    content["mean"]["contour_mm"]["mean"] = float(np.nanmean(volumes))
+    write(path / "metrics.json", content)
+    write_csv(path / "volumes.csv", columns)
+
+
+NONE = math.nan
+PAIRED = "Paired differences in mean contour distance (mm)"
+
+
+def test_missing_a_structure_is_no_gain_in_distance(tmp_path):
+    """Scratch finds the LV 60 mm away, which entered its own mean only; the other method is worse wherever it finds one."""
+    for draw in (0, 1):
+        of_volumes(tmp_path / f"finetune/none/4/{draw}/test", [[5.0, 60.0], [6.0, 66.0]])
+        of_volumes(tmp_path / f"finetune/multitask/4/{draw}/test", [[7.0 + draw, NONE], [8.0 + draw, NONE]])
+    tables, page = tables_of(segmentation, study_folder(tmp_path))
+    header, row = tables[PAIRED]
+    assert header[4:6] == ["draws that gained", "pairs left out"]
+    # 2 and 3 mm: the interval, 2.5 +- 12.706 * 0.5, contains zero
+    assert row[1] == "+2.500" and row[4:] == ["0 of 2", "4 of 8", "+2.000 +3.000", "inconclusive"]
+    assert "If more than half of the pairs are left out, there is no verdict." in page.html("")
+    (numbers,) = [row for row in page.differences if row["table"] == PAIRED]
+    assert numbers["pairs"] == 8 and numbers["pairs_left_out"] == 4
+
+
+def test_volumes_are_paired_by_name(tmp_path):
+    of_volumes(tmp_path / "finetune/none/4/0/test", [[5.0, 1.0], [6.0, 2.0]])
+    path = tmp_path / "finetune/multitask/4/0/test"
+    of_volumes(path, [[9.0, 3.0], [NONE, 1.0]])
+    file = path / "volumes.csv"
+    file.write_text(file.read_text().replace("e0", "e2").replace("e1", "e0").replace("e2", "e1"))
+    (row,) = tables_of(segmentation, study_folder(tmp_path))[0][PAIRED][1:]
+    # e0: LV 1 - 1; e1: RV 9 - 6 and LV 3 - 2
+    assert row[1] == "+1.333" and row[5] == "1 of 4"
+
+
+def test_too_few_pairs_have_no_verdict(tmp_path):
+    for draw in (0, 1):
+        of_volumes(tmp_path / f"finetune/none/4/{draw}/test", [[5.0, 60.0], [6.0, 66.0]])
+        of_volumes(tmp_path / f"finetune/multitask/4/{draw}/test", [[7.0 + draw / 100, NONE], [NONE, NONE]])
+    tables, page = tables_of(segmentation, study_folder(tmp_path))
+    (row,) = tables[PAIRED][1:]
+    assert row[3:6] == ["+1.941 to +2.069", "0 of 2", "6 of 8"] and row[-1] == "- (too few pairs)"
+    # its interval is not counted among those with a verdict
+    assert "1 of 1 intervals exclude zero" not in page.html("")
+    for draw in (0, 1):
+        of_volumes(tmp_path / f"finetune/multitask/4/{draw}/test", [[NONE, 3.0], [NONE, NONE]])
+        of_volumes(tmp_path / f"finetune/none/4/{draw}/test", [[5.0, NONE], [6.0, 66.0]])
+    tables, page = tables_of(segmentation, study_folder(tmp_path))
+    assert PAIRED not in tables and "No pair is left: with 4 labelled, multitask minus scratch." in page.html("")
+
+
+def test_runs_without_the_scores_of_volumes_compare_their_own_means(tmp_path):
+    for method, distance in (("none", 5.0), ("multitask", 8.0), ("simclr", 9.0)):
+        of_volumes(tmp_path / f"finetune/{method}/4/0/test", [[distance, distance]])
+    (tmp_path / "finetune/multitask/4/0/test/volumes.csv").unlink()
+    study = study_folder(tmp_path, methods=["none", "multitask", "simclr"])
+    tables, page = tables_of(segmentation, study)
+    assert [row[5] for row in tables[PAIRED][1:]] == ["-", "0 of 2"]
+    assert "Differences without a number of pairs compare each method's mean over the structures" in page.html("")
+    # a version before this score wrote its table of volumes without it
+    for method in ("none", "simclr"):
+        file = tmp_path / f"finetune/{method}/4/0/test/volumes.csv"
+        file.write_text(file.read_text().replace("_contour_mm", "_other"))
+    tables, page = tables_of(segmentation, study)
+    assert "pairs left out" not in tables[PAIRED][0] and "All differences compare each method's mean" in page.html("")
+
+
 def test_a_study_of_bai_stands_beside_its_tables(tmp_path):
     methods = {"none": {}, "ssl_all": {"pretext": "sax_position", "overrides": {"finetune": {"transfer": "all"}}}}
     for method in methods:

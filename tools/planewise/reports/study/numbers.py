@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import t as student
@@ -70,6 +71,34 @@ def paired_differences(scores: Mapping[int, float], baseline: Mapping[int, float
     With few labelled exams, most of the spread comes from the choice of exams; both methods of a draw see the same exams.
     """
     return np.array([scores[draw] - baseline[draw] for draw in sorted(scores.keys() & baseline.keys())])
+
+
+class PairedCases(NamedTuple):
+    """Differences between two methods over the cases that both have a score of.
+
+    Attributes:
+        differences: the mean over the pairs of each draw, ``(draws,)``; draws without a pair are left out.
+        pairs: number of cases in all draws that both methods have.
+        left_out: number of these cases without a score of both methods.
+    """
+
+    differences: np.ndarray
+    pairs: int
+    left_out: int
+
+
+def paired_cases(scores: Mapping[int, np.ndarray], baseline: Mapping[int, np.ndarray]) -> PairedCases:
+    """A method's scores minus the baseline's, case by case, for the draws that both have.
+
+    Args:
+        scores, baseline: maps each draw to the scores of its cases, arrays of one shape for both methods; NaN where a method
+            has no score.
+    """
+    differences = [scores[draw] - baseline[draw] for draw in sorted(scores.keys() & baseline.keys())]
+    known = [values[np.isfinite(values)] for values in differences]
+    pairs = sum(values.size for values in differences)
+    means = np.array([values.mean() for values in known if values.size])
+    return PairedCases(means, pairs, pairs - sum(values.size for values in known))
 
 
 def interval(differences: np.ndarray) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -14,16 +15,20 @@ from scipy.stats import t as student
 
 from planewise.exams.words import count_of, listed
 from planewise.reports.methods import method_name
-from planewise.reports.study.numbers import interval, paired_differences
+from planewise.reports.study.numbers import interval, paired_cases, paired_differences
 from planewise.reports.study.page import Page, Row
 from planewise.reports.study_figures import paired_draws
 
 #: The score of each draw, by method and number of labelled exams.
 Scores = Mapping[tuple[str, int], Mapping[int, float]]
+#: The scores of each draw's cases, by method and number of labelled exams: arrays of one shape, NaN if a case has no score.
+Cases = Mapping[tuple[str, int], Mapping[int, np.ndarray]]
 #: The baselines that methods are compared with. Training from scratch itself is not compared with ``multitask`` again.
 _BASELINES = ("none", "multitask")
 #: The verdict on a difference without an interval.
 ONE_DRAW = "no verdict from one draw"
+#: The verdict on a difference over fewer than half of the cases.
+TOO_FEW_PAIRS = "- (too few pairs)"
 #: The page says that verdicts from fewer draws are weak.
 FEW_DRAWS = 5
 
@@ -43,16 +48,24 @@ class Compared(NamedTuple):
 
 @dataclass(frozen=True)
 class Difference:
-    """A paired difference: its mean over the draws, and its 95 % interval, NaN for a single draw."""
+    """A paired difference: its mean over the draws, and its 95 % interval, NaN for a single draw.
+
+    Attributes:
+        mean, low, high: the mean and the limits of the interval.
+        pairs: number of cases in all draws, if methods are compared case by case; None if they are compared draw by draw.
+        left_out: number of these cases without a score of both methods.
+    """
 
     mean: float
     low: float
     high: float
+    pairs: int | None = None
+    left_out: int = 0
 
     @classmethod
-    def of(cls, differences: np.ndarray) -> Difference:
+    def of(cls, differences: np.ndarray, pairs: int | None = None, left_out: int = 0) -> Difference:
         """Summarise the differences of all draws, ``(draws,)``."""
-        return cls(float(differences.mean()), *interval(differences))
+        return cls(float(differences.mean()), *interval(differences), pairs, left_out)
 
     @property
     def is_measured(self) -> bool:
@@ -60,15 +73,27 @@ class Difference:
         return not math.isnan(self.low)
 
     @property
+    def has_too_few_pairs(self) -> bool:
+        """Whether both methods have scores of fewer than half of the cases."""
+        return self.pairs is not None and 2 * self.left_out > self.pairs
+
+    @property
+    def has_verdict(self) -> bool:
+        """Whether there is an interval, over enough cases."""
+        return self.is_measured and not self.has_too_few_pairs
+
+    @property
     def is_decided(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low > 0 or self.high < 0
+        """Whether the interval excludes zero, over enough cases."""
+        return self.has_verdict and (self.low > 0 or self.high < 0)
 
     def verdict(self, lower_is_better: bool = False) -> str:
         """``"better"`` or ``"worse"`` if the interval excludes zero, ``"inconclusive"`` if it contains zero,
-        `ONE_DRAW` if there is no interval."""
+        `ONE_DRAW` if there is no interval, `TOO_FEW_PAIRS` if most cases are left out."""
         if not self.is_measured:
             return ONE_DRAW
+        if self.has_too_few_pairs:
+            return TOO_FEW_PAIRS
         if not self.is_decided:
             return "inconclusive"
         return "better" if (self.mean < 0) == lower_is_better else "worse"
@@ -87,6 +112,7 @@ def add_paired(
     lower_is_better: bool = False,
     lead: bool = False,
     blank: Collection[tuple[str, int]] = (),
+    cases: Cases = MappingProxyType({}),
 ) -> dict[Compared, Difference]:
     """Add paired differences to a page: a table and a picture of each method's gain over ``none``, and a table of its gain
     over ``multitask``.
@@ -104,6 +130,7 @@ def add_paired(
         lead: whether the verdicts in words and the picture stand at the top of the page, as the study's main result.
         blank: methods and numbers of labelled exams whose networks predict only background; the words at the top give
             them no gain.
+        cases: the scores behind ``scores``, see `add_differences`.
 
     Returns:
         The differences of the tables.
@@ -115,8 +142,8 @@ def add_paired(
             continue
         title = f"Paired differences in {name}" + ("" if baseline == "none" else f" from {method_name(baseline)}")
         compared = [Compared(count, method, baseline) for method, count in scores if method not in ("none", baseline)]
-        found |= add_differences(page, title, scores, compared, lower_is_better)
-    _add_repeats(page, scores, name, repeats or {}, found)
+        found |= add_differences(page, title, scores, compared, lower_is_better, cases)
+    _add_repeats(page, scores, name, repeats or {}, found, cases)
     if lead:
         _add_verdicts(page, name, found, lower_is_better, blank)
     several = any(len(draws) > 1 for draws in scores.values())
@@ -139,7 +166,7 @@ def _add_verdicts(
     """State at the top of the page, for each number of labelled exams, which methods differ from training from scratch."""
     lines, used = [], set()
     for count in sorted({one.count for one in found}):
-        groups: dict[str, list[str]] = {"better": [], "worse": [], "inconclusive": [], ONE_DRAW: []}
+        groups: dict[str, list[str]] = {"better": [], "worse": [], "inconclusive": [], ONE_DRAW: [], TOO_FEW_PAIRS: []}
         for one, difference in found.items():
             if one.count == count and one.other == "none" and (one.method, count) not in blank:
                 verdict = difference.verdict(lower_is_better)
@@ -167,6 +194,7 @@ def add_differences(
     scores: Scores,
     compared: Iterable[Compared],
     lower_is_better: bool = False,
+    cases: Cases = MappingProxyType({}),
 ) -> dict[Compared, Difference]:
     """Add a table of differences draw by draw, with a verdict on each, and the number of verdicts expected by chance. Add
     nothing if no comparison has shared draws.
@@ -177,18 +205,22 @@ def add_differences(
         scores: see `add_paired`.
         compared: the comparisons, one row each; those without shared draws get no row.
         lower_is_better: see `add_paired`.
+        cases: the scores behind ``scores``, if some cases have none. A difference is then the mean over the cases that have a
+            score of both methods, so a method does not gain by lacking the score of a difficult case. Without the scores of
+            every draw's cases, methods are compared by ``scores``.
 
     Returns:
         The differences of the table's rows.
     """
     found: dict[Compared, Difference] = {}
-    rows, drawn = [], []
+    rows, drawn, without = [], [], []
     for one in compared:
         count, method, other = one
-        differences = paired_differences(scores.get((method, count), {}), scores.get((other, count), {}))
+        differences, pairs, left_out = _differences(scores, cases, (method, count), (other, count))
         if not len(differences):
+            without += [one] if left_out else []
             continue
-        found[one] = difference = Difference.of(differences)
+        found[one] = difference = Difference.of(differences, pairs, left_out)
         drawn.append(len(differences))
         deviation = float(differences.std(ddof=1)) if len(differences) > 1 else None
         page.differences.append(
@@ -203,6 +235,7 @@ def add_differences(
                 "low": difference.low if difference.is_measured else None,
                 "high": difference.high if difference.is_measured else None,
                 "verdict": difference.verdict(lower_is_better),
+                **({} if pairs is None else {"pairs": pairs, "pairs_left_out": left_out}),
             }
         )
         rows.append(
@@ -212,6 +245,7 @@ def add_differences(
                 "-" if deviation is None else f"{deviation:.3f}",
                 found[one].interval_in_words,
                 f"{(differences < 0 if lower_is_better else differences > 0).sum()} of {len(differences)}",
+                *([] if not cases else ["-"] if pairs is None else [f"{left_out} of {pairs}"]),
                 " ".join(f"{value:+.3f}" for value in differences),
                 found[one].verdict(lower_is_better),
             )
@@ -223,12 +257,15 @@ def add_differences(
             "standard deviation",
             "95 % interval",
             "draws that gained",
+            *(["pairs left out"] if cases else []),
             "each draw",
             "verdict",
         ]
         page.table(title, header, rows)
-    measured = [difference for difference in found.values() if difference.is_measured]
-    if len(measured) < len(found):
+    if without:
+        page.add(f"<p class=note>No pair is left: {html.escape(_by_labels(without), quote=False)}.</p>")
+    measured = [difference for difference in found.values() if difference.has_verdict]
+    if not all(difference.is_measured for difference in found.values()):
         page.add(
             "<p class=note>A single draw has no interval, so there is no verdict: such a difference may be due to "
             "chance.</p>"
@@ -243,6 +280,20 @@ def add_differences(
             f"{_of_few_draws(drawn)}</p>"
         )
     return found
+
+
+def _differences(
+    scores: Scores, cases: Cases, run: tuple[str, int], baseline: tuple[str, int]
+) -> tuple[np.ndarray, int | None, int]:
+    """The differences of the draws that two methods share, ``(draws,)``; the number of cases, and how many are left out.
+
+    Without the scores of every draw's cases, the differences are those of ``scores``, and there is no number of cases.
+    """
+    one, other = scores.get(run, {}), scores.get(baseline, {})
+    cases_of_one, cases_of_other = cases.get(run, {}), cases.get(baseline, {})
+    if cases_of_one and one.keys() <= cases_of_one.keys() and other.keys() <= cases_of_other.keys():
+        return paired_cases(cases_of_one, cases_of_other)
+    return paired_differences(one, other), None, 0
 
 
 def _of_few_draws(draws: Sequence[int]) -> str:
@@ -271,6 +322,7 @@ def _add_repeats(
     name: str,
     repeats: Mapping[str, str],
     found: Mapping[Compared, Difference],
+    cases: Cases = MappingProxyType({}),
 ) -> None:
     """Report how much methods vary when they are pretrained again, and which differences between methods exceed this
     variation.
@@ -281,14 +333,14 @@ def _add_repeats(
 
     Args:
         page: the page to add to.
-        scores, name, repeats: see `add_paired`.
+        scores, name, repeats, cases: see `add_paired`.
         found: the differences from all baselines.
     """
     seeds: dict[int, dict[str, Difference]] = {}
-    for (method, count), draws in scores.items():
-        differences = paired_differences(draws, scores.get((repeats.get(method, ""), count), {}))
+    for method, count in scores:
+        differences, *pairs = _differences(scores, cases, (method, count), (repeats.get(method, ""), count))
         if len(differences):
-            seeds.setdefault(count, {})[method] = Difference.of(differences)
+            seeds.setdefault(count, {})[method] = Difference.of(differences, *pairs)
     if not seeds:
         return
     rows = [

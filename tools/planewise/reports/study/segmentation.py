@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+import numpy as np
 
 from planewise.exams.words import count_of
 from planewise.reports import paper_tables
@@ -21,7 +24,7 @@ from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import pooled, published, spread
 from planewise.reports.study.page import Page, Row
-from planewise.reports.study.paired import Scores, add_paired
+from planewise.reports.study.paired import Cases, Difference, Scores, add_paired
 from planewise.reports.study_figures import finetune_curves, scores_by_count
 from planewise.reports.tables import summary_over_structures
 from planewise.text_files import read_yaml
@@ -87,13 +90,11 @@ def add(page: Page, study: StudyFolder) -> None:
     ]
     dice = runs.values(lambda content: content["mean"]["dice"]["mean"])
     add_paired(page, dice, "mean Dice", study.repeats, lead=True, blank=blank)
-    contours = _known(runs, lambda content: content["mean"].get("contour_mm"))
-    if add_paired(page, contours, _DRAWN["contour_mm"], study.repeats, lower_is_better=True):
-        page.add(
-            "<p class=note>If a difference is below zero, the contours are nearer than after training from scratch. "
-            "A distance covers only the structures that a method found, so read it together with the number that it "
-            "missed.</p>"
-        )
+    contours = runs.values(lambda content: (content["mean"].get("contour_mm") or {}).get("mean"))
+    cases = _cases(runs, "contour_mm", structures)
+    found = add_paired(page, contours, _DRAWN["contour_mm"], study.repeats, lower_is_better=True, cases=cases)
+    if found:
+        page.add(f"<p class=note>{_on_distances(found.values())}</p>")
     _add_structures(page, runs, structures)
     if never := [
         f"{count} labelled, {method_name(method)}, draw {draw}: never predicted {', '.join(content['never_predicted'])}"
@@ -149,6 +150,53 @@ def _deviation(rows: Sequence[Mapping[str, str]], kind: str, structures: Sequenc
         return math.nan
     deviation = summary_over_structures(values)["sd"]
     return deviation if math.isfinite(deviation) else None
+
+
+def _cases(runs: FineTunings, kind: str, structures: Sequence[str]) -> Cases:
+    """A score of each structure in each test volume, NaN where it is not known, for every draw that has ``volumes.csv``.
+
+    The arrays, ``(volumes, structures)``, have the same volumes in the same order.
+    """
+    found: dict[tuple[str, int], dict[int, dict[tuple[str, str, int], list[float]]]] = {}
+    for (method, count), draws in runs.scores.items():
+        for draw in draws:
+            volumes: dict[tuple[str, str, int], list[float]] = {}
+            seen: Counter[tuple[str, str]] = Counter()
+            try:
+                for row in _volumes(_folder(runs, method, count, draw) / "test" / "volumes.csv", structures):
+                    exam, phase = row.get("exam", ""), row.get("phase", "")
+                    volumes[exam, phase, seen[exam, phase]] = [_score(row, kind, name) for name in structures]
+                    seen[exam, phase] += 1
+            except (KeyError, ValueError, TypeError):
+                continue  # the run is older than this score
+            if volumes:
+                found.setdefault((method, count), {})[draw] = volumes
+    names = sorted({name for draws in found.values() for volumes in draws.values() for name in volumes})
+    unknown = [math.nan] * len(structures)
+    return {
+        run: {draw: np.array([volumes.get(name, unknown) for name in names]) for draw, volumes in draws.items()}
+        for run, draws in found.items()
+    }
+
+
+def _on_distances(differences: Collection[Difference]) -> str:
+    """What differences between distances cover, in sentences."""
+    said = "If a difference is below zero, the contours are nearer than after training from scratch."
+    without_pairs = sum(difference.pairs is None for difference in differences)
+    if without_pairs < len(differences):
+        said += (
+            " A pair is the distance of one structure in one test volume, by both methods; pairs in which a method has no "
+            "distance are left out. A difference is the mean over the other pairs of a draw, so a method neither gains nor "
+            "loses by missing a structure: read it together with the numbers that were missed. If more than half of the "
+            "pairs are left out, there is no verdict."
+        )
+    if without_pairs:
+        which = "All differences" if without_pairs == len(differences) else "Differences without a number of pairs"
+        said += (
+            f" {which} compare each method's mean over the structures that it found itself, because the scores of each "
+            "volume are missing. A method that misses a difficult structure may look better there."
+        )
+    return said
 
 
 def _score(row: Mapping[str, str], kind: str, name: str) -> float:
