@@ -23,7 +23,7 @@ def slices(request, usual_exam, flawed):
 
 def written(tmp_path, images, findings):
     file = tmp_path / "made.sr.dcm"
-    pydicom.dcmwrite(file, dicom_report(images, findings, "a bundle", "weights 1f", "numbers", 9001))
+    pydicom.dcmwrite(file, dicom_report(images, findings, "a bundle", "1.2", "weights 1f", "numbers", 9001))
     return highdicom.sr.srread(file)
 
 
@@ -77,7 +77,9 @@ def test_a_finding_without_a_place(slices, tmp_path):
 
 def test_a_measured_segment(slices, tmp_path):
     images = source_images(slices)
-    segmentation = dicom_segmentation(images, some_labels(slices), STRUCTURES, "a bundle", "weights 1f", "hearts", 9010)
+    segmentation = dicom_segmentation(
+        images, some_labels(slices), STRUCTURES, "a bundle", "1.2", "weights 1f", "hearts", 9010
+    )
     volume = Measured(Code("118565006", "SCT", "Volume"), 12.3456, Code("ml", "UCUM", "ml"))
     # the report may refer to more images than were segmented
     own = images[1:]
@@ -103,7 +105,9 @@ def test_a_measured_segment(slices, tmp_path):
 
 def test_the_evidence_is_the_images_and_the_segmentation(slices, tmp_path):
     images = source_images(slices)
-    segmentation = dicom_segmentation(images, some_labels(slices), STRUCTURES, "a bundle", "weights 1f", "hearts", 9010)
+    segmentation = dicom_segmentation(
+        images, some_labels(slices), STRUCTURES, "a bundle", "1.2", "weights 1f", "hearts", 9010
+    )
     finding = Finding("LV", CODES[1], [], segment=(segmentation, 1), images=images)
     report = written(tmp_path, images, [finding])
     listed = [

@@ -30,7 +30,9 @@ def made(folder, tmp_path, structures=STRUCTURES, hide=None):
     labels = some_labels(slices)
     images = source_images(slices, hide)
     file = tmp_path / "made.seg.dcm"
-    pydicom.dcmwrite(file, dicom_segmentation(images, labels, structures, "a bundle", "weights 1f", "hearts", 9010))
+    pydicom.dcmwrite(
+        file, dicom_segmentation(images, labels, structures, "a bundle", "1.2", "weights 1f", "hearts", 9010)
+    )
     return slices, labels, file
 
 
@@ -125,7 +127,7 @@ def test_a_header_that_cannot_be_referred_to_is_refused_without_its_values(usual
     images = source_images(slices)
     images[0].header.StudyInstanceUID = "Doe"
     with pytest.raises(InputError, match=r"headers cannot be used for DICOM results \(\w+Error\)") as refused:
-        dicom_segmentation(images, some_labels(slices), STRUCTURES, "a bundle", "weights 1f", "hearts", 9010)
+        dicom_segmentation(images, some_labels(slices), STRUCTURES, "a bundle", "1.2", "weights 1f", "hearts", 9010)
     assert "Doe" not in str(refused.value)
 
 

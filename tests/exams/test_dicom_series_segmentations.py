@@ -15,7 +15,7 @@ from tests.exams.test_dicom_segmentation import STRUCTURES, some_labels
 def made(phases, labels, hide=None):
     images = [source_images(slices, hide) for slices in phases]
     whole = [
-        dicom_segmentation(shown, mask, STRUCTURES, "a bundle", "weights 1f", "hearts", 9010)
+        dicom_segmentation(shown, mask, STRUCTURES, "a bundle", "1.2", "weights 1f", "hearts", 9010)
         for shown, mask in zip(images, labels, strict=True)
     ]
     return series_segmentations(whole, images, lambda number: f"series {number}", 9500)

@@ -1,5 +1,7 @@
 """Test that an exam's results as DICOM files can be read and have the codes that other programs expect."""
 
+from dataclasses import replace
+
 import highdicom
 import numpy as np
 import pydicom
@@ -219,10 +221,22 @@ def test_every_file_names_its_weights(write, tmp_path):
     for segment in segmentation.SegmentSequence:
         (algorithm,) = segment.SegmentationAlgorithmIdentificationSequence
         assert algorithm.AlgorithmName == SEGMENTS and said in algorithm.AlgorithmParameters
+        assert algorithm.AlgorithmVersion == WEIGHTS.version, "the bundle's version, not planewise's"
     assert segmentation.ContentDescription == "heart at end-diastole, phantom-trained weights, research only"
     report = highdicom.sr.srread(tmp_path / "volumes.sr.dcm").content
     for group in (*report.get_volumetric_roi_measurement_groups(), *report.get_image_measurement_groups()):
         assert NOTE in comments(group) and f"weights: {said}" in comments(group)
+        versions = [
+            item.TextValue for item in group[0].ContentSequence if item.ConceptNameCodeSequence[0].CodeValue == "111003"
+        ]
+        assert versions == [WEIGHTS.version]
+
+
+def test_a_bundle_without_a_version_still_has_files(items, tmp_path):
+    plan, none = {"views": {"2ch": planned()}}, {"2ch": None}
+    unknown = replace(WEIGHTS, version="")
+    file = write_plan(tmp_path, items[0], plan, none, [], {"2ch": []}, unknown, NOTE, None)
+    assert "unknown" in str(pydicom.dcmread(file))
 
 
 def test_without_the_patient(write, tmp_path):

@@ -18,7 +18,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
 import planewise
-from planewise.exams.dicom_segmentation import MANUFACTURER
+from planewise.exams.dicom_segmentation import MANUFACTURER, UNKNOWN_VERSION
 from planewise.exams.source_images import RAS_TO_LPS, SourceImage, header_values_kept, true_references
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def dicom_report(
     images: Sequence[SourceImage],
     findings: Sequence[Finding],
     bundle: str,
+    version: str,
     weights: str,
     description: str,
     series_number: int,
@@ -96,6 +97,7 @@ def dicom_report(
         images: images that were measured.
         findings: findings in the order in which the report lists them.
         bundle: name of the bundle that made the findings.
+        version: the bundle's version; empty if unknown.
         weights: the bundle's weights, in words.
         description: description of the series, at most 64 characters.
         series_number: number of the series.
@@ -117,7 +119,7 @@ def dicom_report(
     # without the algorithm's family, a code that readers would list among the judgements
     algorithm = hd.sr.AlgorithmIdentification(
         name=bundle,
-        version=planewise.__version__,
+        version=version or UNKNOWN_VERSION,
         parameters=[f"weights: {weights}"],
     )
     drawn = all(finding.corners is not None or finding.line is not None for finding in findings)

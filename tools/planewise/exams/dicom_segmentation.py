@@ -16,6 +16,8 @@ from planewise.exams.source_images import SourceImage, header_values_kept, true_
 ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 MANUFACTURER = "planewise contributors"
+#: DICOM requires a version of an algorithm.
+UNKNOWN_VERSION = "unknown"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ def dicom_segmentation(
     labels: np.ndarray,
     structures: Sequence[Structure],
     bundle: str,
+    version: str,
     weights: str,
     description: str,
     series_number: int,
@@ -54,6 +57,7 @@ def dicom_segmentation(
         labels: label map ``(i, j, slices)``, ``i`` along an image row, in the order of the images.
         structures: structures in the order of the segments.
         bundle: name of the bundle that made the label map.
+        version: the bundle's version; empty if unknown.
         weights: the bundle's weights, in words.
         description: description of the series, at most 64 characters.
         series_number: number of the series.
@@ -65,7 +69,7 @@ def dicom_segmentation(
 
     algorithm = hd.AlgorithmIdentificationSequence(
         name=bundle,
-        version=planewise.__version__,
+        version=version or UNKNOWN_VERSION,
         family=ARTIFICIAL_INTELLIGENCE,
         source=MANUFACTURER,
         parameters={"weights": weights},

@@ -158,7 +158,15 @@ def write_plan(
         said = [*(f"check: {flag}" for flag in own), *entry["reasons"], *remarks[view], note, RESEARCH_ONLY]
         findings.append(_view(view, entry, apart.get(view), said))
     findings = [*_lines(plan["views"], item["image"], images), *findings]
-    report = dicom_report(images, findings, PLANS, provenance.weights, "planned views, research only", _PLAN_SERIES)
+    report = dicom_report(
+        images,
+        findings,
+        PLANS,
+        provenance.version,
+        provenance.weights,
+        "planned views, research only",
+        _PLAN_SERIES,
+    )
     return _written(folder / f"plan{REPORT}", report)
 
 
@@ -294,6 +302,7 @@ def write_segmentations(
             labels[phase],
             structures,
             SEGMENTS,
+            provenance.version,
             provenance.weights,
             f"heart at {when}, {provenance.short}, research only",
             _FIRST_SEGMENTATION_SERIES + phase,
@@ -312,6 +321,7 @@ def write_segmentations(
         list(used.values()),
         findings,
         SEGMENTS,
+        provenance.version,
         provenance.weights,
         "ventricular volumes, research only",
         _VOLUMES_SERIES,
