@@ -367,7 +367,8 @@ def test_a_card_says_how_a_run_changed_the_training_and_that_it_started_from_scr
     optimizer = {"_target_": "torch.optim.SGD", "params": "$@network.parameters()", "lr": 0.01}
     before = {"max_epochs": 200, "learning_rate": 0.001, "optimizer": {"lr": "@learning_rate"}, "seed": 0}
     after = {"max_epochs": 2, "learning_rate": 0.003, "optimizer": optimizer, "seed": 1, "pretrained": "null"}
-    config = after | {"train": {"trainer": ["@max_epochs", "@optimizer"]}}
+    before["train"] = {"trainer": ["@max_epochs", "@optimizer"]}
+    config = after | {"train": before["train"], "pretrained": None}
     readme = "# Hearts, pretrained by planes\n\n## Model Description\n\nAdam, pretrained\n\n## Performance\n"
     run = Run(tmp_path, tmp_path / "model.pt", config, {})
     card = with_provenance(readme, Provenance({}, "", "", run), before)

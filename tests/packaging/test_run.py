@@ -84,3 +84,23 @@ def test_scores_that_cannot_be_read_or_hold_no_number(tmp_path):
             read_scores(file)
     file.write_text('{"dice": 0.5}')
     assert read_scores(file) == {"dice": 0.5}
+
+
+def test_of_a_section_the_changed_entries_are_listed_and_what_they_refer_to():
+    run_handler = {"_target_": "planewise.engines.RunHandler"}
+    trainer = {"_target_": "planewise.engines.BatchTrainer", "max_epochs": "@max_epochs", "amp": True}
+    default = {"max_epochs": 2, "train": {"handlers": [run_handler], "trainer": trainer, "sampler": {"data": ["a"]}}}
+    clip = {"_target_": "own_handler.ClipGradients", "max_norm": 1.0}
+    added = {"_target_": "planewise.engines.EarlyStopHandler"}
+    section = {
+        "handlers": [run_handler, added],
+        "trainer": trainer | {"train_handlers": "$[@clip] + @train#handlers"},
+        "sampler": {"data": ["/data/jane"]},
+    }
+    config = {"max_epochs": 3, "clip": clip, "unused": 5, "train": section}
+    assert Run("", "", config, {}).settings_unlike(default) == {
+        "max_epochs": 3,
+        "clip": clip,
+        "+train#handlers": [added],
+        "train#trainer#train_handlers": "$[@clip] + @train#handlers",
+    }

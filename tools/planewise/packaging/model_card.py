@@ -189,7 +189,9 @@ def _unlike_the_page(run: Run | None, changed: Mapping[str, Any], train: Mapping
     if sizes := [f"`{name}: {changed[name]}`" for name in _SIZES if name in changed and name in used]:
         about.append(f"The weights in this folder have {', '.join(sizes)}. Other sizes on this page are the paper's.")
     if training := [
-        f"`{name}: {_short(value)}`" for name, value in changed.items() if name not in (*_SIZES, *_NOT_OF_TRAINING)
+        f"`{name}: {_short(value)}`"
+        for name, value in changed.items()
+        if name not in (*_SIZES, *_NOT_OF_TRAINING) and not name.lstrip("+").startswith("validate#")
     ]:
         about.append(
             "The training that this page describes is the bundle's default. The run of these weights changed it: "
@@ -212,6 +214,8 @@ def _settings_below(value: Any, config: Mapping[str, Any]) -> set[str]:
 
 def _short(value: Any) -> str:
     """A setting's value in a sentence: of an object, its class and its plain arguments."""
+    if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
+        return ", ".join(map(_short, value))
     if not isinstance(value, Mapping):
         return str(value)
     if "_target_" not in value:

@@ -116,18 +116,45 @@ class Run(RunRecord):
         return "pretrained" in self.config and not started
 
     def settings_unlike(self, train: Mapping[str, Any]) -> dict[str, Any]:
-        """Top-level settings of a training config that the run changed and used, except those with paths or about the
-        machine."""
+        """Settings of a training config that the run changed, or added, and used, except those with paths or about the
+        machine.
+
+        Of a section (``train``), only the changed entries are returned, under their path (``train#trainer#max_epochs``); what
+        was added to a list has a ``+`` before its path.
+        """
         used = settings_that_train(self.config)
-        return {
-            key: self.config[key]
-            for key, default in train.items()
-            if key not in NOT_COMPUTED
-            and key not in FILES
-            and key in used
-            and self.config[key] != default
-            and not _holds_a_path(self.config[key])
-        }
+        # the sections come last, as in a config; a setting that the bundle lacks is one of the run's own files
+        names = sorted(
+            (*train, *(key for key in self.config if key not in train)), key=lambda key: _is_section(train.get(key))
+        )
+        changed: dict[str, Any] = {}
+        for key in names:
+            if key not in NOT_COMPUTED and key not in FILES and key in used:
+                own, default = self.config[key], train.get(key)
+                changed |= (
+                    _entries_unlike(default, own, key) if _is_section(default) else {key: own} if own != default else {}
+                )
+        return {key: value for key, value in changed.items() if not _holds_a_path(value)}
+
+
+def _is_section(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and "_target_" not in value
+        and any(isinstance(each, Mapping) for each in value.values())
+    )
+
+
+def _entries_unlike(default: Any, own: Any, path: str) -> dict[str, Any]:
+    """The entries of a config's section that differ from the default, under their paths."""
+    if own == default:
+        return {}
+    if isinstance(default, Mapping) and isinstance(own, Mapping) and default.get("_target_") == own.get("_target_"):
+        entries = [_entries_unlike(default.get(key), value, f"{path}#{key}") for key, value in own.items()]
+        return {key: value for found in entries for key, value in found.items()}
+    if isinstance(default, list) and isinstance(own, list) and own[: len(default)] == default:
+        return {f"+{path}": own[len(default) :]}
+    return {path: own}
 
 
 def flat_scores(scores: Any, name: str = "") -> dict[str, float]:
