@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,6 +13,8 @@ from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.page import Page
 
 from tests.reports.study.studies import study_folder, tables_of, write
+
+BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
 
 
 def settings(sampler="Exam", **own):
@@ -134,10 +137,51 @@ def test_processor_times_are_sorted():
         ),
         ({"zoom": [1.0, 1.0], "gamma": "$@bias_field", "bias_field": 0.3}, "gamma $@bias_field, bias_field 0.3"),
         ({"noise": 0.0, "sigma": 6}, "none"),
+        (
+            {"rotate": 10.0, "intensity_prob": 0.5, "brightness": 0.125, "contrast_range": [0.5, 1.5]},
+            "rotate 10, brightness 0.125, contrast_range 0.5 to 1.5, intensity_prob 0.5",
+        ),
+        # the probability, or all that it applies to, is off
+        ({"intensity_prob": 0.0, "brightness": 0.125, "contrast_range": [0.5, 1.5]}, "none"),
+        ({"intensity_prob": 0.5, "brightness": 0.0, "contrast_range": [1.0, 1.0]}, "none"),
+        ({"rotate": 180.0, "rotate_prob": 0.5, "zoom": [0.8, 1.2], "zoom_prob": 0.0}, "rotate 180, rotate_prob 0.5"),
+        ({"blur_prob": 0.5, "blur_sigma": [1.0, 1.0]}, "blur_sigma 1 to 1, blur_prob 0.5"),
+        (
+            {
+                "noise": 0.1,
+                "train": {
+                    "augmentation": {
+                        "transforms": [
+                            {"_target_": "planewise.augmentation.RandIntensityBatchd", "noise": "@noise"},
+                            {"_target_": "monai.transforms.RandGibbsNoised", "prob": 0.2},
+                        ]
+                    }
+                },
+            },
+            "noise 0.1, RandGibbsNoised",
+        ),
     ],
 )
 def test_changes_are_the_settings_that_change_something(settings, words):
     assert changes_in_words(settings) == words
+
+
+def _transforms(value):
+    """All augmentations of a config, at any depth."""
+    if isinstance(value, dict) and str(value.get("_target_")).startswith("planewise.augmentation."):
+        return [value]
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [found for child in children for found in _transforms(child)]
+
+
+@pytest.mark.parametrize("folder", sorted(BUNDLES.glob("pretext_*")), ids=lambda folder: folder.name)
+def test_every_setting_of_a_bundles_augmentation_is_named(folder):
+    config = yaml.safe_load((folder / "configs" / "train.yaml").read_text())
+    settings = [value for found in _transforms(config) for value in found.values() if str(value).startswith("@")]
+    names = {value.removeprefix("@") for value in settings} - {"spatial_dims"}
+    # with all of them on
+    words = changes_in_words(dict.fromkeys(names, 0.5))
+    assert names and {text.split()[0] for text in words.split(", ")} == names
 
 
 def test_the_note_is_of_what_the_runs_left(tmp_path):

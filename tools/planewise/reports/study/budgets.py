@@ -5,7 +5,7 @@ augmentation, exams, and the weights that are kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -21,8 +21,16 @@ from planewise.reports.study.page import Page
 from planewise.reports.study_figures import History
 from planewise.text_files import read_yaml
 
-#: Settings of the image augmentation.
-_CHANGES = ("rotate", "zoom", "shift", "flip_prob", "gamma", "bias_field", "noise", "blur_prob")
+#: Settings of the image augmentation, each group with the setting of its probability: if this is 0, the group does nothing.
+_CHANGES: Sequence[tuple[Sequence[str], str | None]] = (
+    (("rotate",), "rotate_prob"),
+    (("zoom",), "zoom_prob"),
+    (("shift", "flip_prob", "gamma", "bias_field", "noise"), None),
+    (("blur_sigma",), "blur_prob"),
+    (("brightness", "contrast_range"), "intensity_prob"),
+)
+#: The limits that change nothing; those of other settings are 1.
+_NEUTRAL = {"blur_sigma": 0}
 
 
 @dataclass(frozen=True)
@@ -129,16 +137,31 @@ def steps_in_words(config: Mapping[str, Any], epochs: int, processes: int = 1, p
 
 
 def changes_in_words(config: Mapping[str, Any]) -> str:
-    """The settings that augment images before the pretext: ``"rotate 15, zoom 0.9 to 1.1"``."""
+    """The settings that augment images before the pretext, and the names of transforms that are not planewise's own:
+    ``"rotate 15, zoom 0.9 to 1.1"``."""
     texts = []
-    for name in _CHANGES:
-        value = config.get(name)
-        if isinstance(value, list):
-            low, high = value
-            texts += [f"{name} {low:g} to {high:g}"] if (low, high) != (1, 1) else []
-        elif value:
-            texts.append(f"{name} {value}" if isinstance(value, str) else f"{name} {value:g}")  # or an expression
+    for names, probability in _CHANGES:
+        if config.get(probability, 1) == 0:
+            continue
+        found = [_setting_in_words(name, config[name]) for name in names if name in config]
+        known = [text for text in found if text]
+        if probability in config and (known or not found):
+            known.append(_setting_in_words(probability, config[probability]))
+        texts += known
+    augmentation = config.get("train", {}).get("augmentation")
+    transforms = augmentation.get("transforms", [augmentation]) if isinstance(augmentation, dict) else []
+    targets = [str(transform["_target_"]) for transform in transforms if isinstance(transform, dict)]
+    texts += [target.rpartition(".")[2] for target in targets if not target.startswith("planewise.")]
     return ", ".join(texts) or "none"
+
+
+def _setting_in_words(name: str, value: Any) -> str:
+    """A setting with its value; empty if the value changes nothing."""
+    if isinstance(value, list):
+        return "" if set(value) == {_NEUTRAL.get(name, 1)} else f"{name} {value[0]:g} to {value[1]:g}"
+    if isinstance(value, str):  # an expression
+        return f"{name} {value}"
+    return f"{name} {value:g}" if value else ""
 
 
 def _units(config: Mapping[str, Any], photographs: bool) -> tuple[str, str]:
