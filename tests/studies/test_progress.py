@@ -59,6 +59,20 @@ def test_a_refused_study_is_said_not_to_have_started():
     assert subprocess.run(command, input="\n".join(REFUSED), text=True, stdout=subprocess.PIPE).returncode == 3
 
 
+def test_the_line_of_a_config_that_cannot_be_read_is_named(tmp_path):
+    """Snakemake only says that it is neither JSON nor YAML."""
+    (tmp_path / "study.yaml").write_text("title: mine\ndraws: [0, 1\nout: work/mine\n")
+    words = (
+        "Config file is not valid JSON or YAML. In case of YAML, make sure to not mix whitespace and tab indentation."
+    )
+    command = [sys.executable, ROOT / "tools/studies/progress.py", tmp_path / "study.yaml"]
+    done = subprocess.run(command, input=f"WorkflowError:\n{words}\n", text=True, stdout=subprocess.PIPE)
+    assert done.returncode == 3 and done.stdout == (
+        f"{tmp_path}/study.yaml cannot be read as a study (line 3, column 4: expected ',' or ']', but got ':')\n"
+        "Nothing was started. Correct this, then run the same command again.\n"
+    )
+
+
 def test_what_it_does_not_know_passes():
     error = [
         "MissingInputException:",

@@ -97,6 +97,11 @@ def _read(path: Path, parse: Callable[[str], Any], what: str) -> Any:
         reason = error.strerror or str(error)
     except UnicodeDecodeError:
         reason = "it is not UTF-8 text: save it in UTF-8"
+    except yaml.MarkedYAMLError as error:
+        place = (
+            f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}" if error.problem_mark else ""
+        )
+        reason = ": ".join(filter(None, (place, " ".join(str(error.problem or error).split()))))
     except (ValueError, AttributeError, TypeError, yaml.YAMLError) as error:  # PyYAML: `!!timestamp x`
         reason = " ".join(str(error).split())
     raise InputError(f"{path} cannot be read as {what} ({reason})")

@@ -1,10 +1,10 @@
 """Shorten Snakemake's log to a few lines: what has started and finished, the number of the step, the approximate time left,
 and the end of the log of a job that fails; for a dry run, the number of jobs of each kind.
 
-    snakemake ... --quiet reason host 2>&1 | python tools/studies/progress.py
+    snakemake ... --quiet reason host 2>&1 | python tools/studies/progress.py STUDY.yaml
 
-Unknown lines, such as errors, are printed unchanged. The exit status is 130 if the user stopped the study, and 3 if it was
-refused before any job started.
+Given the study's config, it names the line at which the YAML cannot be read. Unknown lines, such as errors, are printed
+unchanged. The exit status is 130 if the user stopped the study, and 3 if it was refused before any job started.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from planewise.errors import InputError
 from planewise.exams.words import duration
+from planewise.text_files import read_yaml
 
 #: For each rule, a description of a finished job and its relative duration.
 RULES = {
@@ -50,6 +52,8 @@ _STARTING = re.compile(r"Execute \d+ jobs")
 _DRY_RUN, _REASONS = "This was a dry-run", "Reasons:"
 #: Snakemake's words for a study that label_efficiency.smk refuses, and the places in that file, which follow the message.
 REFUSED, PLACE = re.compile(r"WorkflowError in file "), re.compile(r'  File ".*", line \d+, in ')
+#: Its words for a config that it cannot read; they do not say where.
+_NO_YAML = "Config file is not valid JSON or YAML."
 _NOT_STARTED = "Nothing was started. Correct this, then run the same command again."
 #: The command of a failed job; its output is the log.
 _FAILED = re.compile(r"Command '.* > (\S+\.log) 2>&1.*' (?:returned non-zero )?(.*?)\.?$")
@@ -63,12 +67,15 @@ _FINISHED = re.compile(r"Finished jobid: (\d+) \(Rule: (\w+)\)")
 _STEPS = re.compile(r"(\d+) of (\d+) steps")
 
 
-def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic) -> Iterator[str]:
+def shortened(
+    lines: Iterable[str], clock: Callable[[], float] = time.monotonic, config: Path | None = None
+) -> Iterator[str]:
     """Yield the lines of Snakemake's log that a person should see.
 
     Args:
         lines: lines of the log.
         clock: function that returns the time in seconds.
+        config: the study's config, which says why Snakemake cannot read it.
     """
     began, finished, left = clock(), "", dict.fromkeys(RULES, 0)
     total, steps_in_all, stopped, failed, starts, refused = 0.0, 0, False, False, False, False
@@ -93,6 +100,12 @@ def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic)
         if REFUSED.match(line):
             refused = True
             continue
+        if config and line.startswith(_NO_YAML):
+            refused = True
+            yield _why_unreadable(config) or line
+            continue
+        if config and line == "WorkflowError:" and not starts:
+            continue  # the words follow
         if refused and PLACE.match(line):
             continue
         if stopped or not line or hidden or _IDLE.match(line):
@@ -133,6 +146,15 @@ def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic)
         yield _NOT_STARTED
 
 
+def _why_unreadable(config: Path) -> str:
+    """Why a study's config cannot be read; empty if it can."""
+    try:
+        read_yaml(config, "a study")
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 def _in_words(wildcards: str) -> str:
     """``"method=simclr, exams=4, draw=0"`` as ``"simclr, 4 exams, draw 0"``."""
     found = []
@@ -167,7 +189,7 @@ if __name__ == "__main__":
     # leave Ctrl-C to Snakemake, so that its last messages are still shown
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     status = 0
-    for text in shortened(sys.stdin):
+    for text in shortened(sys.stdin, config=Path(sys.argv[1]) if len(sys.argv) > 1 else None):
         print(text, flush=True)
         status = {_STOPPING: 130, _NOT_STARTED: 3}.get(text, status)
     sys.exit(status)
