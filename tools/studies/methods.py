@@ -179,6 +179,12 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
     method = Method(**given)
     if unknown := set(method.overrides) - {"pretrain", "finetune"}:
         raise InputError(f"methods: {name} overrides {', '.join(sorted(unknown))}; give pretrain or finetune")
+    if name in (*pretexts, IMAGENET) and not (method.pretext or method.weights):
+        key = "weights" if name == IMAGENET else "pretext"
+        raise InputError(
+            f"methods: {name} has settings of its own but no `{key}`, so it would start from scratch; add `{key}: {name}`, "
+            "or give it another name"
+        )
     if method.pretext and method.weights:
         raise InputError(f"methods: {name} starts from both a pretext and weights; give one of them")
     if method.overrides.get("pretrain") and not method.pretext:
