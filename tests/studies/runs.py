@@ -152,10 +152,14 @@ def commands(text: str, rule: str) -> list[str]:
 
 
 def paper_study(name: str, folder: Path) -> dict:
-    """A study of the paper's size, with datalists that have nothing but names of training exams."""
+    """A study of the paper's size, with datalists that have nothing but names of exams, one of them for validation and one
+    for the test.
+    """
     config = yaml.safe_load((STUDIES / "configs" / name).read_text())
     exams = [{"exam": str(number)} for number in range(max(config["label_counts"]))]
     for kind in config["datalists"]:
-        (folder / f"{kind}.json").write_text(json.dumps({"training": exams, "validation": [], "test": []}))
+        (folder / f"{kind}.json").write_text(
+            json.dumps({"training": exams, "validation": [{"exam": "v"}], "test": [{"exam": "t"}]})
+        )
         config["datalists"][kind] = str(folder / f"{kind}.json")
     return config

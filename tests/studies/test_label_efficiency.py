@@ -806,6 +806,63 @@ def test_a_pretext_for_volumes_does_not_start_a_network_for_slices(tmp_path):
     planned(config | {"pretexts": ["jigsaw"], "methods": {"jigsaw": None, **yaml.safe_load(own)}}, tmp_path)
 
 
+def test_a_pretraining_with_another_encoder_is_refused_before_anything_starts(tmp_path):
+    """The weights would be refused once they are trained."""
+    config = paper_study("table3_table4.yaml", tmp_path) | {
+        "out": str(tmp_path / "out"),
+        "label_counts": [1],
+        "draws": [0],
+    }
+    narrow, wide = {"features": [8, 16, 32]}, {"features": [8, 16, 64], "norm": "instance"}
+    config |= {"pretexts": ["location", "jigsaw"], "overrides": {"pretrain": narrow, "finetune": narrow}}
+    methods = {"none": {"overrides": {"finetune": wide}}, "location": None}
+    methods["wide"] = {"pretext": "jigsaw", "overrides": {"finetune": wide}}
+    said = said_of(config | {"methods": methods}, tmp_path)
+    different = "features [8, 16, 32] instead of [8, 16, 64], norm batch instead of instance"
+    assert f"jigsaw (pretext_jigsaw) has another encoder than {config['target']['bundle']}: {different}, so" in said, (
+        said
+    )
+    methods["wide"]["overrides"]["pretrain"] = wide
+    planned(config | {"methods": methods}, tmp_path)
+
+
+def test_faults_of_datalists_are_named_before_anything_starts(tmp_path):
+    config = paper_study("table3_table4.yaml", tmp_path) | {
+        "out": str(tmp_path / "out"),
+        "label_counts": [1],
+        "draws": [0],
+    }
+    config |= {"pretexts": ["location"], "methods": ["none", "location"]}
+    labelled, unlabelled = (Path(config["datalists"][kind]) for kind in ("labelled", "unlabelled"))
+    exams = [{"exam": name, "image": "scan.nii"} for name in "abc"]
+    labelled.write_text(json.dumps({"training": exams[:2], "test": exams[1:]}))
+    unlabelled.write_text(json.dumps({"training": exams}))
+    said = said_of(config | {"imagenet": str(tmp_path / "nowhere.pth")}, tmp_path)
+    for wrong in (
+        f"{labelled} has 1 exam in several sections, such as b in training and test, so",
+        f"1 file of {labelled} does not exist, of 1 that were looked for: scan.nii. Correct",
+        f"section test of {unlabelled} is empty (sections with exams: training), and",
+        f"imagenet: there is no {tmp_path}/nowhere.pth;",
+    ):
+        assert wrong in said, said
+    # without validation exams, a study runs, and says so; with folds, training exams validate
+    (tmp_path / "scan.nii").touch()
+    labelled.write_text(json.dumps({"training": exams[:2], "test": exams[2:]}))
+    unlabelled.write_text(json.dumps({"training": exams, "validation": [{"exam": "v"}], "test": [{"exam": "t"}]}))
+    assert f"{labelled} has no validation exams, so each training keeps its last" in planned(config, tmp_path)
+    folds = config["target"] | {"arguments": "--fold {draw} --folds 2 --section validation"}
+    labelled.write_text(json.dumps({"training": exams}))
+    assert "no validation exams" not in planned(config | {"target": folds}, tmp_path)
+    # what a started study no longer has is left to its trainings, which name it
+    (tmp_path / "scan.nii").unlink()
+    (tmp_path / "out/pretrain").mkdir(parents=True)
+    assert f"1 file of {labelled} does not exist" in planned(config | {"target": folds}, tmp_path)
+    labelled.unlink()
+    assert f"datalists: there is no {labelled}; correct the path, or make it with" in said_of(config, tmp_path)
+    labelled.write_text('{"training": [')
+    assert f"datalists: {labelled} cannot be read as a datalist (" in said_of(config, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
@@ -841,6 +898,10 @@ def test_the_demo_lists_the_small_studies_with_their_times():
         else:
             assert re.search(f"tools/studies/configs/{file.name} +{re.escape(config['title'])}", text)
     assert {"heart", "knee"} <= set(re.findall(r"^ +(\w+) +\d+ minutes", text, re.M)) and "--knee" in text
+
+
+def test_the_demo_names_a_config_that_is_not_there():
+    assert demo("--configfile", "nowhere.yaml", expected=1).startswith("tools/demo: there is no study nowhere.yaml")
 
 
 def test_the_demo_refuses_a_study_that_is_not_small():

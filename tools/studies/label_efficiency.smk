@@ -39,12 +39,14 @@
 # its last epoch. Several GPUs, a cluster and what a study costs: tools/docs/studies.md.
 import json
 import os
+import re
 import shlex
 import sys
 from functools import cache
 from pathlib import Path
 
 import yaml
+from datalist_faults import missing_files, wrong_sections
 from label_counts import draws_of_all, refuse_too_many
 from methods import ONE_PER_FINDING, PREDICTED, datalist_kind, found_overlay, left_out, methods_of, pretrainings_of, starts_of
 from planewise.errors import InputError
@@ -330,6 +332,41 @@ def warn_of_seen_tests():
             raise WorkflowError(f"{error}. Correct the study's config") from None
 
 
+def refuse_wrong_datalists():
+    """Stop if a datalist of the study's own is not there, lacks a section or a file, or has an exam in two sections."""
+    argument = dict(re.findall(r"--(section)[ =](\w+)", TARGET.get("arguments", "")))
+    scored = {({"section": "test"} | argument | overriding("finetune", method))["section"] for method in METHODS.values()}
+    # in a cross-validation, folds replace the validation section
+    needed = {"labelled": ["training", *sorted(scored - ({"validation"} if FOLDS else set()))]}
+    if PRETRAININGS or PLANNER:
+        needed["unlabelled"] = ["training", "test"]
+    of, wrong = {}, []
+    for kind, sections in needed.items():
+        if (config.get("datalists") or {}).get(datalist_kind(config, kind)):
+            of.setdefault(Path(datalist(kind)), []).extend(sections)
+    for path, sections in of.items():
+        if not path.is_file():
+            wrong.append(f"datalists: there is no {path}; correct the path, or make it with `planewise index FOLDER -o {path}`")
+            continue
+        try:
+            content = read_json(path, "a datalist")
+        except InputError as error:
+            wrong.append(f"datalists: {error}; make it again with `planewise index FOLDER -o {path}`")
+            continue
+        wrong += wrong_sections(path, content, [*dict.fromkeys(sections)])
+        absent = missing_files(path, content)
+        if absent and any((OUT / kind).exists() for kind in KINDS):
+            logger.warning(absent)  # the study had started with them; trainings leave out what they cannot read
+        elif absent:
+            wrong.append(absent)
+        if not FOLDS and not wrong and content.get("training") and not content.get("validation"):
+            logger.warning(f"{path} has no validation exams, so each training keeps its last weights instead of its best")
+    if IMAGENET and not Path(IMAGENET[0]).is_file():
+        wrong.append(f"imagenet: there is no {IMAGENET[0]}; correct the path, or leave it out")
+    if wrong:
+        raise WorkflowError("; ".join(wrong))
+
+
 def bundles_and_methods(kind):
     """The bundle and the method of each job of a kind, by the names of the methods that need it."""
     if kind == "plan":
@@ -422,11 +459,15 @@ def refuse_wrong_settings():
         raise WorkflowError(f"{'; '.join(wrong)}. Correct the study's config or its overlays")
 
 
+def movements():
+    """Each pretraining and a method, or a pretraining for its probe, to whose network its weights move."""
+    pairs = [(STARTS[name], method) for name, method in METHODS.items() if STARTS[name]]
+    return pairs + (list(PRETRAININGS.items()) if HAS_PROBE else [])
+
+
 def refuse_other_dimensions():
     """Stop if weights of a pretext for volumes would start a network for slices, or the other way round."""
-    pairs = [(STARTS[name], method) for name, method in METHODS.items() if STARTS[name]]
-    pairs += list(PRETRAININGS.items()) if HAS_PROBE else []
-    for start, method in pairs:
+    for start, method in movements():
         first = PRETRAININGS[start]
         bundle_name = pretext_bundle(first.pretext)
         of, needed = (
@@ -443,6 +484,33 @@ def refuse_other_dimensions():
             f"pretexts: {start} ({bundle_name}) learns in {of} dimensions and {TARGET['bundle']} in {needed}, so the weights do "
             f"not fit. Choose from {', '.join(fitting_pretexts())}{hint}"
         )
+
+
+def refuse_other_encoders():
+    """Stop if the settings or overlays of a pretraining and of a fine-tuning give them different encoders."""
+    runs = {}
+    for start, method in movements():
+        first = PRETRAININGS[start]
+        pair = (("pretrain", pretext_bundle(first.pretext), first), ("finetune", TARGET["bundle"], method))
+        if config.get("overlay") or any(overriding(kind, one) or overlays(one, kind) for kind, _, one in pair):
+            paths = [tuple(path for path in configs_of(*each) if read_config(path)) for each in pair]
+            given = [tuple(as_texts(overriding(kind, one)).items()) for kind, _, one in pair]
+            key = tuple(zip(paths, given, strict=True))
+            runs.setdefault(key, (start, pair))
+    if not runs:
+        return
+    # these imports take seconds
+    from planewise.engines.planned_weights import encoder_difference
+    from planewise.engines.settings_check import planned_config
+
+    for key, (start, pair) in runs.items():
+        names = [name for _, name, _ in pair]
+        parsers = [planned_config(paths, dict(given), BUNDLES / name) for (paths, given), name in zip(key, names, strict=True)]
+        if different := encoder_difference(*parsers):
+            raise WorkflowError(
+                f"pretexts: {start} ({names[0]}) has another encoder than {names[1]}: {different}, so the weights do not fit. Give "
+                "both the same settings, in `overrides` under `pretrain` and under `finetune`"
+            )
 
 
 def as_texts(settings):
@@ -711,10 +779,12 @@ for name, method in METHODS.items():
 
 # for jobs in processes of their own, the main process has checked this
 if workflow.is_main_process:
+    refuse_wrong_datalists()
     refuse_misspelt_overrides()
     refuse_determined_overrides()
     refuse_other_dimensions()
     refuse_wrong_settings()
+    refuse_other_encoders()
     refuse_too_many_labels()
     warn_of_seen_tests()
 refuse_other_settings()

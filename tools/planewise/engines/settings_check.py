@@ -335,15 +335,7 @@ def check_planned_run(files: Sequence[str | Path], given: Mapping[str, str], bun
     Raises:
         InputError: see `check_settings`.
     """
-    # `monai.bundle run` reads its options with fire
-    from fire.parser import DefaultParseValue
-
-    parser = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
-    parser["bundle_root"] = str(bundle_root)
-    for name, text in given.items():
-        if name in parser.get():
-            parser[name] = DefaultParseValue(text)
-    parser = ConfigParser(dict(with_nulls(parser.get(), ())))
+    parser = planned_config(files, given, bundle_root)
     # first the plain values, because other settings may be computed from them
     checks = {**CHECKS, "transfer": _transfer_check(parser.get())}
     for name, value in parser.get().items():
@@ -357,6 +349,23 @@ def check_planned_run(files: Sequence[str | Path], given: Mapping[str, str], bun
     except Exception as error:
         if (refused := refusal(error)) is not None:
             raise refused from None
+
+
+def planned_config(files: Sequence[str | Path], given: Mapping[str, str], bundle_root: str | Path) -> ConfigParser:
+    """The config of a run that may start later.
+
+    Args:
+        files, given, bundle_root: see `check_planned_run`.
+    """
+    # `monai.bundle run` reads its options with fire
+    from fire.parser import DefaultParseValue
+
+    parser = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
+    parser["bundle_root"] = str(bundle_root)
+    for name, text in given.items():
+        if name in parser.get():
+            parser[name] = DefaultParseValue(text)
+    return ConfigParser(dict(with_nulls(parser.get(), ())))
 
 
 def _has_expression(value: Any) -> bool:
@@ -379,7 +388,7 @@ def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:
     # a function, so that the parts are made only after their settings are checked
     return evaluated | {
         "renames_labels": "MapLabelValued" in str(config),
-        "parts": lambda: _parts(parser),
+        "parts": lambda: network_parts(parser),
         "pretext": lambda: pretext_of_pieces(parser),
     }
 
@@ -394,7 +403,7 @@ def pretext_of_pieces(parser: ConfigParser) -> Any:
     return parser.get_parsed_content("train#pretext") if makes_pieces else None
 
 
-def _parts(parser: ConfigParser) -> dict[str, nn.Module]:
+def network_parts(parser: ConfigParser) -> dict[str, nn.Module]:
     """A network's encoder and decoder, if it has them. They are made without weights, which is fast and draws no random
     numbers.
 

@@ -236,7 +236,7 @@ def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: st
     """Like `load_pretrained`, with weights in memory; ``path`` is their source, for messages."""
     own = network.state_dict()
     first = next((name for name, value in own.items() if name.startswith("encoder.") and value.ndim > 3), None)
-    if first in weights and _can_be_copied(weights[first], own[first]):
+    if first in weights and can_be_copied(weights[first], own[first]):
         had, wanted = weights[first].shape[1], own[first].shape[1]
         weights = weights | {first: copied_to_channels(weights[first], wanted)}
         logger.info("%s: the weights for %d channels are copied to %d channels", first, had, wanted)
@@ -267,7 +267,7 @@ def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: st
             logger.info("%s: %s (%s%s)", text, _by_part(names), ", ".join(names[:4]), ", ..." if len(names) > 4 else "")
 
 
-def _can_be_copied(weight: torch.Tensor, own: torch.Tensor) -> bool:
+def can_be_copied(weight: torch.Tensor, own: torch.Tensor) -> bool:
     """Whether a layer and the given weights differ in shape only by the number of input channels, and the layer has a
     multiple of the weights' channels."""
     shapes = [tuple(weight.shape), tuple(own.shape)]

@@ -1,0 +1,58 @@
+"""Check before two trainings start whether the weights of the first will fit the network of the second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+
+from planewise.engines.settings_check import network_parts
+from planewise.errors import InputError
+from planewise.networks.pretrained import can_be_copied
+
+
+def encoder_difference(pretraining: ConfigParser, training: ConfigParser) -> str:
+    """How the encoders of two configs differ, if the weights of the first do not fit the second; otherwise empty.
+
+    The encoders are made without weights. Encoders of the same class must have the same weights; those of other classes, as
+    in a user's own network, at least one, and none with another shape (`planewise.networks.load_pretrained`).
+
+    Args:
+        pretraining, training: the configs, as `planned_config` returns them.
+    """
+    try:
+        encoders = [network_parts(parser).get("encoder") for parser in (pretraining, training)]
+    except InputError:  # `check_planned_run` reports it
+        return ""
+    if None in encoders:
+        return ""
+    given, own = (encoder.state_dict() for encoder in encoders)
+    common = given.keys() & own.keys()
+    fit = all(given[name].shape == own[name].shape or _is_first_layer(name, given, own) for name in common)
+    same = type(encoders[0]) is type(encoders[1])
+    if fit and common and not (same and given.keys() != own.keys()):
+        return ""
+    settings = [_settings(parser) for parser in (pretraining, training)]
+    values = {name: [str(each.get(name)) for each in settings] for name in settings[0] | settings[1]}
+    different = {
+        name: f"{name} {first} instead of {second}" for name, (first, second) in values.items() if first != second
+    }
+    # the weights of the first layer can be copied to further channels, so this is seldom the reason
+    channels = different.pop("in_channels", "other weights")
+    return ", ".join(different.values()) or channels
+
+
+def _is_first_layer(name: str, given: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> bool:
+    first = next((key for key, value in own.items() if value.ndim > 3), None)
+    return name == first and can_be_copied(given[name], own[name])
+
+
+def _settings(parser: ConfigParser) -> dict[str, Any]:
+    """The class and the arguments of an encoder."""
+    own = ConfigParser(dict(parser.get()))
+    return {
+        "class" if name == "_target_" else name: own.get_parsed_content(f"network_def#encoder#{name}")
+        for name in own["network_def"]["encoder"]
+    }
