@@ -665,16 +665,21 @@ def test_a_misspelt_override_is_refused_before_anything_starts(tmp_path):
 
 
 def test_a_study_whose_pretexts_learn_from_test_images_warns(tmp_path):
-    config = paper_study("table3_table4.yaml", tmp_path) | {"out": str(tmp_path / "out")}
+    config = paper_study("table3_table4.yaml", tmp_path) | {"out": str(tmp_path / "out"), "label_counts": [1]}
     lists = {name: tmp_path / f"{name}_mine.json" for name in ("unlabelled", "labelled")}
     config["datalists"] = {name: str(path) for name, path in lists.items()}
-    for name, section in (("unlabelled", "training"), ("labelled", "test")):
-        items = [{"image": "a.nii", "exam": name, "label": "b.nii"}]
-        lists[name].write_text(json.dumps({part: items if part == section else [] for part in SECTIONS}))
+    images = {name: f"{name}.nii" for name in "abcdefg"}
+    for image in images.values():
+        (tmp_path / image).touch()
     said = "1 of 1 patient in the test section of the labelled images have images in the training or validation section"
-    assert said in said_of(config, tmp_path, refused=False)
-    lists["unlabelled"].write_text(json.dumps({"test": []}))
-    assert said not in said_of(config, tmp_path, refused=False)
+    for seen, unlabelled in ((True, "dae"), (False, "aed")):
+        for name, exams in (("unlabelled", unlabelled), ("labelled", "fgd")):
+            content = {
+                section: [{"image": images[exam], "exam": name + exam, "label": images[exam]}]
+                for section, exam in zip(SECTIONS, exams, strict=True)
+            }
+            lists[name].write_text(json.dumps(content))
+        assert (said in said_of(config, tmp_path, refused=False)) == seen
 
 
 @pytest.mark.parametrize("plan", ["multitask", {"bundle": "pretext_cardiac_multitask"}])
@@ -858,7 +863,7 @@ def test_faults_of_datalists_are_named_before_anything_starts(tmp_path):
     (tmp_path / "out/pretrain").mkdir(parents=True)
     assert f"1 file of {labelled} does not exist" in planned(config | {"target": folds}, tmp_path)
     labelled.unlink()
-    assert f"datalists: there is no {labelled}; correct the path, or make it with" in said_of(config, tmp_path)
+    assert f"datalists: labelled: there is no file {labelled}; correct the path, or run" in said_of(config, tmp_path)
     labelled.write_text('{"training": [')
     assert f"datalists: {labelled} cannot be read as a datalist (" in said_of(config, tmp_path)
 

@@ -333,7 +333,7 @@ def warn_of_seen_tests():
 
 
 def refuse_wrong_datalists():
-    """Stop if a datalist of the study's own is not there, lacks a section or a file, or has an exam in two sections."""
+    """Stop if a datalist of the study's own lacks a section or a file, or has an exam in two sections."""
     argument = dict(re.findall(r"--(section)[ =](\w+)", TARGET.get("arguments", "")))
     scored = {({"section": "test"} | argument | overriding("finetune", method))["section"] for method in METHODS.values()}
     # in a cross-validation, folds replace the validation section
@@ -345,9 +345,6 @@ def refuse_wrong_datalists():
         if (config.get("datalists") or {}).get(datalist_kind(config, kind)):
             of.setdefault(Path(datalist(kind)), []).extend(sections)
     for path, sections in of.items():
-        if not path.is_file():
-            wrong.append(f"datalists: there is no {path}; correct the path, or make it with `planewise index FOLDER -o {path}`")
-            continue
         try:
             content = read_json(path, "a datalist")
         except InputError as error:
