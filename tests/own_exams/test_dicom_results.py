@@ -119,9 +119,21 @@ def write(items, tmp_path):
     found = heart_volumes(labels, [affine] * 3, STRUCTURES)
     assert (found.end_diastole, found.end_systole) == (0, 2)
 
-    def run(all_phases=False, per_series=False, hide=None):
+    def run(all_phases=False, per_series=False, hide=None, surface=None):
         files = write_segmentations(
-            tmp_path, items, labels, NAMES, found, [FLAG], [CHOSEN], WEIGHTS, NOTE, all_phases, per_series, hide
+            tmp_path,
+            items,
+            labels,
+            NAMES,
+            found,
+            surface,
+            [FLAG],
+            [CHOSEN],
+            WEIGHTS,
+            NOTE,
+            all_phases,
+            per_series,
+            hide,
         )
         return [file.name for file in files], found
 
@@ -212,6 +224,28 @@ def test_volumes(write, tmp_path):
     assert {"8818-7", "429483009"} == {
         item.name.value for item in function["Right ventricle, function"].get_measurements()
     }
+
+
+def test_values_per_body_surface(write, tmp_path):
+    _, found = write(surface=1.75)
+    report = highdicom.sr.srread(tmp_path / "volumes.sr.dcm").content
+    groups = [*report.get_volumetric_roi_measurement_groups(), *report.get_image_measurement_groups()]
+    numbers = {
+        (group.tracking_identifier, item.name.value): (item.value, item.unit.value)
+        for group in groups
+        for item in group.get_measurements()
+        if item.unit.value.endswith("m2")
+    }
+    wanted = {("Body surface", "8277-6"): (1.75, "m2")}
+    for name, called in (("LV", "Left ventricle"), ("RV", "Right ventricle")):
+        for phase, moment in ((0, "end-diastole"), (2, "end-systole")):
+            wanted[f"{called}, {moment}", "volume_index"] = (found.volumes[name][phase] / 1.75, "ml/m2")
+        index = {"LV": "277381004", "RV": "429619008"}[name]
+        wanted[f"{called}, function", index] = (found.stroke_volume(name) / 1.75, "ml/m2")
+    wanted["Myocardium, end-diastole", "mass_index"] = (found.mass / 1.75, "g/m2")
+    assert numbers == {key: (pytest.approx(value, abs=1e-3), unit) for key, (value, unit) in wanted.items()}
+    (body,) = [group for group in groups if group.tracking_identifier == "Body surface"]
+    assert "Mosteller, from the height and weight typed at the scanner" in comments(body)
 
 
 def test_every_file_names_its_weights(write, tmp_path):

@@ -65,15 +65,27 @@ _STROKE_VOLUME = {
 }
 _MASS = Code("18087-7", "LN", "Left Ventricle Mass")
 _MILLILITRES, _GRAMS = Code("ml", "UCUM", "ml"), Code("g", "UCUM", "g")
+#: The patient's body surface, and the unit of a value per body surface.
+_PATIENT, _BODY_SURFACE = Code("116154003", "SCT", "Patient"), Code("8277-6", "LN", "BSA")
+_SQUARE_METRES = Code("m2", "UCUM", "m2")
+_PER_SURFACE = {unit: Code(f"{unit.value}/m2", "UCUM", f"{unit.value}/m2") for unit in (_MILLILITRES, _GRAMS)}
+_STROKE_INDEX = {
+    "LV": Code("277381004", "SCT", "Stroke Index"),
+    "RV": Code("429619008", "SCT", "RV Stroke Index"),
+}
 _PERCENT = Code("%", "UCUM", "Percent")
 _DEGREES, _MILLIMETRES = Code("deg", "UCUM", "deg"), Code("mm", "UCUM", "mm")
 #: Concepts without a standard code.
+_VOLUME_INDEX = own_code("volume_index", "Volume per body surface")
+_MASS_INDEX = own_code("mass_index", "Left ventricle mass per body surface")
 _VERDICT = own_code("verdict", "Verdict on a planned plane")
 _ANSWERS = {"plane": own_code("plane", "Plane"), "no plane": own_code("no_plane", "No plane")}
 _ANGLE = own_code("angle", "Angle between planned and acquired plane")
 _OFFSET = own_code("offset", "Distance between planned and acquired plane at the heart")
 _ANGLE_BOUND = own_code("angle_bound", "90 % error bound of the planned plane's angle")
 _OFFSET_BOUND = own_code("offset_bound", "90 % error bound of the planned plane's offset")
+#: Remark on the body surface.
+_OF_THE_SURFACE = "Mosteller, from the height and weight typed at the scanner"
 
 
 @dataclass(frozen=True)
@@ -254,6 +266,7 @@ def write_segmentations(
     labels: Sequence[Any],
     names: Sequence[str],
     found: HeartVolumes,
+    surface: float | None,
     flags: Sequence[Flag],
     chosen: Sequence[str],
     provenance: Provenance,
@@ -274,6 +287,7 @@ def write_segmentations(
         labels: label map of each phase, ``(i, j, slices)``.
         names: name of each phase's files, without the ending.
         found: the volumes.
+        surface: the patient's body surface (m2, Mosteller), for values per m2; None if unknown.
         flags: implausible numbers.
         chosen: sentences that say how end-diastole and end-systole were chosen.
         provenance: the bundle and weights that made the label maps.
@@ -312,10 +326,13 @@ def write_segmentations(
     findings = [
         finding
         for phase, moment in moments.items()
-        for finding in _volumes(phase, moment, found, flags, said, segmented[phase], images[phase])
+        for finding in _volumes(phase, moment, found, surface, flags, said, segmented[phase], images[phase])
     ]
     if len(moments) > 1:
-        findings += [_function(name, found, flags, said) for name in ("LV", "RV")]
+        findings += [_function(name, found, surface, flags, said) for name in ("LV", "RV")]
+    if surface is not None:
+        measured = [Measured(_BODY_SURFACE, surface, _SQUARE_METRES)]
+        findings.append(Finding("Body surface", _PATIENT, measured, remarks=[_OF_THE_SURFACE, note, RESEARCH_ONLY]))
     used = {image.uid: image for phase in moments for image in images[phase]}
     report = dicom_report(
         list(used.values()),
@@ -351,6 +368,7 @@ def _volumes(
     phase: int,
     moment: str,
     found: HeartVolumes,
+    surface: float | None,
     flags: Sequence[Flag],
     said: Sequence[str],
     segmentation: Dataset,
@@ -360,8 +378,11 @@ def _volumes(
     for number, name in enumerate(STRUCTURES.values(), start=1):
         ml = found.volumes[name][phase]
         numbers = [Measured(_VOLUMES.get((name, moment), _VOLUME), ml, _MILLILITRES)]
-        if name == "myocardium" and phase == found.end_diastole:  # a report has one mass
-            numbers.append(Measured(_MASS, found.masses[phase], _GRAMS))
+        if name != "myocardium":
+            numbers += _indexed(_VOLUME_INDEX, numbers[0], surface)
+        elif phase == found.end_diastole:  # a report has one mass
+            mass = Measured(_MASS, found.masses[phase], _GRAMS)
+            numbers += [mass, *_indexed(_MASS_INDEX, mass, surface)]
         findings.append(
             Finding(
                 name=f"{_NAMES[name]}, {moment}",
@@ -380,9 +401,18 @@ def _volumes(
     return findings
 
 
-def _function(name: str, found: HeartVolumes, flags: Sequence[Flag], said: Sequence[str]) -> Finding:
+def _indexed(name: Code, value: Measured, surface: float | None) -> list[Measured]:
+    """The value per body surface, as on the exam's page; none if the body surface is unknown."""
+    return [] if surface is None else [Measured(name, value.value / surface, _PER_SURFACE[value.unit])]
+
+
+def _function(
+    name: str, found: HeartVolumes, surface: float | None, flags: Sequence[Flag], said: Sequence[str]
+) -> Finding:
+    stroke_volume = Measured(_STROKE_VOLUME[name], found.stroke_volume(name), _MILLILITRES)
     values = [
-        Measured(_STROKE_VOLUME[name], found.stroke_volume(name), _MILLILITRES),
+        stroke_volume,
+        *_indexed(_STROKE_INDEX[name], stroke_volume, surface),
         Measured(_EJECTION_FRACTION[name], found.ejection_fraction(name), _PERCENT),
     ]
     return Finding(

@@ -315,6 +315,7 @@ def _segmented(
             labels,
             shorts,
             found,
+            surface,
             flags,
             chosen,
             provenance,
