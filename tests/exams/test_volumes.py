@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from planewise.exams import volumes as volumes_module
 from planewise.exams.volume import case_and_channel
-from planewise.exams.volumes import case_and_phase, read_volumes
+from planewise.exams.volumes import PREDICTED_AS_IMAGE, case_and_phase, read_volumes
+from planewise.predicted_masks import mark_predicted
 
 
 def write(path: Path, shape=(6, 5, 4), affine=None) -> Path:
@@ -370,3 +371,16 @@ def test_views_of_one_patient_stay_together(tmp_path):
 )  # fmt: skip
 def test_names_say_case_and_phase(name, expected):
     assert case_and_phase(name) == expected
+
+
+def test_a_mask_that_a_network_predicted_is_no_image(tmp_path):
+    voxels = np.zeros((6, 5, 4), "u1")
+    for name, value in (("case_ed", 1), ("case_es", 2)):
+        mask = nibabel.Nifti1Image(voxels, np.eye(4))
+        mark_predicted(mask)
+        # a person may have corrected it
+        nibabel.save(nibabel.Nifti1Image(voxels + value, np.eye(4), mask.header), tmp_path / f"{name}.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(voxels.astype("i2"), np.eye(4)), tmp_path / "other.nii.gz")
+    found = read_volumes(sorted(tmp_path.iterdir()), tmp_path)
+    assert [volume.image.name for volume in found.volumes] == ["other.nii.gz"]
+    assert [len(paths) for reason, paths in found.skipped.items() if reason == PREDICTED_AS_IMAGE] == [2]

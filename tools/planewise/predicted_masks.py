@@ -48,6 +48,14 @@ def is_corrected(path: str | Path) -> bool:
         return False
 
 
+def has_mark(image: Any) -> bool:
+    """Whether a loaded file is a label map that a network predicted, even if a person has changed its voxels since."""
+    try:
+        return _mark(image).startswith(_PREDICTED)
+    except KeyError:  # a format without this text
+        return False
+
+
 def set_aside(path: Path, ending: str) -> Path:
     """Rename a file that a person changed: ``a_mask.nii.gz`` to ``a_mask_by_hand.nii.gz``, or if that exists, to
     ``a_mask_by_hand_2.nii.gz``.

@@ -16,10 +16,14 @@ from planewise.exams import mnms2, ukbb
 from planewise.exams.dicom_frames import FARTHEST, LARGEST_SPACING, THICKEST
 from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, stem
 from planewise.geometry import MIN_SPACING
+from planewise.predicted_masks import has_mark
 from planewise.unreadable import claims_too_much, other_unit
 
 #: Masks and images whose affines differ by more than this (mm) anywhere in the image are on different grids.
 SAME_GRID = 0.1
+
+#: Why a file is not an image.
+PREDICTED_AS_IMAGE = "mask that a network predicted (planewise's mark is in its header): it is not an image"
 
 _IMAGE_STEM = re.compile(r"(?P<case>.+?|)(?:[_-](?P<phase>frame\d+|ed|es))?", re.IGNORECASE | re.DOTALL)
 _CINE_TAIL = re.compile(r"[_-](4d|cine)$", re.IGNORECASE)
@@ -278,6 +282,8 @@ def voxel_problem(image: nibabel.Nifti1Image) -> str:
     """The reason why an image cannot be used, in words; empty if it can."""
     if len(image.shape) not in (3, 4):
         return f"NIfTI image with {len(image.shape)} dimensions: it must be a volume (3D) or a cine (4D)"
+    if has_mark(image):
+        return PREDICTED_AS_IMAGE
     if min(image.shape) < 1:
         return "NIfTI image without voxels"
     if claims_too_much(image):
