@@ -189,6 +189,20 @@ def test_masks_that_do_not_fit_are_listed_with_the_reason(tree, tmp_path):
     assert len(reasons) == 9
 
 
+def test_a_mask_of_finer_pixels_is_refused_with_that_reason(tree, tmp_path):
+    affine, shape = stack_affine(index_folder(tree))
+    finer = affine.copy()
+    finer[:3, :2] /= 2
+    write_mask(tmp_path / "labels/case7_ed.nii.gz", finer, (2 * shape[0], 2 * shape[1], shape[2]))
+    turned = affine.copy()
+    turned[:3, :3] = turned[:3, [2, 0, 1]]
+    write_mask(tmp_path / "labels/case7_frame02.nii.gz", turned, shape)
+    assert dict(index_folder(tree, labels_dir=tmp_path / "labels").unmatched) == {
+        "case7_ed.nii.gz": "its pixels are 0.5 x 0.5 times as large as those of the images; save it on the images' grid",
+        "case7_frame02.nii.gz": "its slices do not lie in the planes of the stack",
+    }
+
+
 def test_the_class_table_can_say_when_systole_ends(tree, tmp_path):
     affine, shape = stack_affine(index_folder(tree))
     write_mask(tmp_path / "labels" / "case7_es.nii.gz", affine, shape)

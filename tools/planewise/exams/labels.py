@@ -40,6 +40,8 @@ DICOM_MASK = (
     "(segimage2itkimage)"
 )
 NO_MASK = "not a NIfTI file (.nii, .nii.gz)"
+#: Axes of a mask are parallel to those of the images if they differ by less than this part of a pixel, per pixel.
+_IN_PLANE = 1e-3
 #: Number of masks that do not fit the exam of their name for which a fitting exam is looked for: each of these masks is
 #: compared with every exam, which takes minutes for hundreds of exams.
 _MOST_SEARCHES = 3
@@ -256,7 +258,7 @@ def match_mask(
         between = np.linalg.inv(_unit_depth(entry.affine)) @ header.affine
         axes = _in_plane(between, mask_shape)
         if axes is None:
-            return [], "its slices do not lie in the planes of the stack"
+            return [], _why_other_axes(between)
         if tuple(mask_shape[axis] for axis, _ in axes) != tuple(shape):
             return [], f"its slices have {mask_shape[0]}x{mask_shape[1]} pixels, the images {shape[0]}x{shape[1]}"
         for depth in range(mask_shape[2]):
@@ -292,6 +294,15 @@ def _in_plane(between: np.ndarray, mask_shape: tuple[int, ...]) -> list[tuple[in
             return None
         axes.append((axis, int(np.sign(row[axis]))))
     return axes if axes[0][0] != axes[1][0] else None
+
+
+def _why_other_axes(between: np.ndarray) -> str:
+    """Why the axes of a mask are not those of the images; ``between`` maps mask voxels to image voxels."""
+    across, sides = np.abs(between[2, :2]), np.sort(np.abs(between[:2, :2]), axis=0)
+    if max(across.max(), sides[0].max()) < _IN_PLANE:
+        times = " x ".join(f"{side:.3g}" for side in sides[1])
+        return f"its pixels are {times} times as large as those of the images; save it on the images' grid"
+    return "its slices do not lie in the planes of the stack"
 
 
 def _corner_distance(affine, mask_affine, axes, depth: int, shape: tuple[int, int]) -> float:
