@@ -512,6 +512,10 @@ def test_no_image_at_all(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError, match=r"no DICOM image to use(.|\n)*1 x not a DICOM file"):
         find_stacks(tmp_path)
+    (tmp_path / "masks").mkdir()
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4), "i2"), np.eye(4)), tmp_path / "masks/a.nii.gz")
+    with pytest.raises(InputError, match="2 files(.|\n)*1 x NIfTI in folders below: name one file or its folder"):
+        find_stacks(tmp_path)
     (tmp_path / "other.txt").write_text("x")
     with pytest.raises(InputError, match=r"notes.txt cannot be used: not a DICOM file; name a folder"):
         find_stacks(tmp_path / "notes.txt")

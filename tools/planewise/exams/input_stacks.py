@@ -125,7 +125,10 @@ def find_stacks(
         )
     exams = group_exams(scan.frames, scan.folder)
     if not exams:
-        raise InputError(f"there is no DICOM image to use in {path}: {count_of(scan.files, 'file')}{scan.reasons}")
+        nifti = f"\n  {len(scan.nifti)} x NIfTI in folders below: name one file or its folder" if scan.nifti else ""
+        raise InputError(
+            f"there is no DICOM image to use in {path}: {count_of(scan.files, 'file')}{scan.reasons}{nifti}"
+        )
     if anatomy.whole:
         exams = one_stack_each(exams)
     salt = load_salt()
