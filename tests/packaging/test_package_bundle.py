@@ -380,6 +380,7 @@ def test_a_card_says_how_a_run_changed_the_training_and_that_it_started_from_scr
         "name": "Hearts, pretrained by planes",
         "description": "It is pretrained to plan, then fine-tuned with 2.",
     }
+    metadata["copyright"] = "us"
     metadata["data_source"] = "Hearts. Weights released with this bundle are trained on planewise phantoms only."
     found = with_training(metadata, Provenance({}, "", "phantoms", run))
     assert found["name"] == "Hearts" and found["description"].startswith("It is trained with 2. These weights were")
@@ -406,6 +407,7 @@ def test_weights_of_own_images_are_nowhere_described_as_ours_or_as_trained_on_ph
     provenance = Provenance({}, "", "images (1 training exam)", Run(tmp_path, tmp_path / "model.pt", {}, {}))
     metadata = with_training(bundle.metadata, provenance)
     assert metadata["data_source"].endswith(" The weights in this bundle were trained on: images (1 training exam).")
+    assert metadata["copyright"] == "Copyright (c) planewise contributors (code, not weights)"
     card = with_provenance(bundle.readme, provenance, bundle.config("train.yaml"))
     for text in (metadata["data_source"], " ".join(card.split())):
         assert not re.search(r"weights are ours|[Rr]eleased (with|weights)|Code and weights", text)

@@ -140,6 +140,7 @@ def with_training(metadata: Mapping[str, Any], provenance: Provenance) -> dict[s
     metadata, run = dict(metadata), provenance.run
     if not provenance.on_phantoms:
         source = metadata["data_source"].replace(_RELEASED_SOURCE, "")
+        metadata["copyright"] += " (code, not weights)"
         metadata["data_source"] = f"{source} The weights in this bundle were trained on: {provenance.data}."
     if _is_false(metadata["name"], run):
         metadata["name"] = _PRETRAINED_NAME.sub("", metadata["name"])
