@@ -481,6 +481,13 @@ def test_volumes_of_one_channel_have_the_structures_of_their_masks(volumes):
     assert paper["overrides"] == {"pretrain": {"in_channels": 1}, "finetune": given}
 
 
+def all_in_training(file):
+    """Move all exams of a datalist to its training section, whatever the hash has done."""
+    content = absolute_datalist(file)
+    content["training"] = [item for section in SECTIONS for item in content[section]]
+    return write_datalist(content | {"validation": [], "test": []}, file)
+
+
 def test_no_pretext_learns_from_a_test_image(volumes, tmp_path, capsys):
     """Few of a folder's cases have masks, and the folder is given twice, or copied under other names."""
     both, copies = tmp_path / "both", tmp_path / "copies"
@@ -497,10 +504,7 @@ def test_no_pretext_learns_from_a_test_image(volumes, tmp_path, capsys):
         out = tmp_path / name
         images = compare.indexed(folder, out, "unlabelled", anatomy="volume")
         exams = compare.indexed(both, out, "labelled", anatomy="volume")
-        # whatever the hash has done: all exams in the training section
-        content = absolute_datalist(images)
-        content["training"] = [item for section in SECTIONS for item in content[section]]
-        write_datalist(content | {"validation": [], "test": []}, images)
+        all_in_training(images)
         assert compare.seen_before(images, exams, read=True)
         before = json.loads(images.read_text())
         compare.keep_apart(images, exams, out)
@@ -516,7 +520,7 @@ def test_no_pretext_learns_from_a_test_image(volumes, tmp_path, capsys):
         compare.keep_apart(images, exams, out)
         assert images.stat().st_mtime_ns == time, "a newer datalist would train everything again"
     # a given datalist, and that of a study that has started, are not changed
-    own = compare.indexed(copies, tmp_path / "elsewhere", "unlabelled", anatomy="volume")
+    own = all_in_training(compare.indexed(copies, tmp_path / "elsewhere", "unlabelled", anatomy="volume"))
     (tmp_path / "twice/logs").mkdir()
     for images, cure in (
         (own, "name their folder instead of unlabelled.json"),

@@ -81,9 +81,10 @@ class BatchTrainer(SupervisedTrainer):
             return
         self._outputs_fit = True
         parser = running_parser()
-        structures = (
-            parser.get_parsed_content("structures") if parser is not None and "structures" in parser.get() else None
-        )
+        settings = parser.get() if parser is not None else {}
+        if parser is None or "structures" not in settings or settings.get("transfer") == "multitask":
+            return  # while training on a pretext continues, a step may be one of the pretext
+        structures = parser.get_parsed_content("structures")
         image, prediction = (engine.state.output[key] for key in (CommonKeys.IMAGE, CommonKeys.PRED))
         if not structures or not isinstance(prediction, Tensor) or prediction.ndim != image.ndim:
             return
