@@ -19,6 +19,9 @@ def datalist(tmp_path):
     """Three labelled training exams (one of them in two phases), one without a label, and a validation exam."""
     exams = [{"exam": name, "image": f"{name}.nii", "label": "mask.nii"} for name in "aabc"]
     content = {"training": [*exams, {"exam": "d", "image": "d.nii"}], "validation": [{**exams[0], "exam": "e"}]}
+    content["test"] = [{**exams[0], "exam": "f"}]
+    for file in ("a.nii", "b.nii", "c.nii", "d.nii", "mask.nii"):
+        (tmp_path / file).touch()
     (tmp_path / "exams.json").write_text(json.dumps(content))
     return tmp_path / "exams.json"
 

@@ -473,13 +473,9 @@ def refuse_other_dimensions():
         )
         if of == needed:
             continue
-        hint = ""
-        if (BUNDLES / bundle_name / "configs" / f"{needed}d.yaml").is_file():
-            own = f"{{pretext: {first.pretext}, overlay: {{pretrain: {needed}d.yaml}}}}"
-            hint = f", or give it {needed} dimensions in `methods`, in place of its name in `pretexts`: `{start}_{needed}d: {own}`"
         raise WorkflowError(
             f"pretexts: {start} ({bundle_name}) learns in {of} dimensions and {TARGET['bundle']} in {needed}, so the weights do "
-            f"not fit. Choose from {', '.join(fitting_pretexts())}{hint}"
+            f"not fit. Choose from {', '.join(fitting_pretexts())}"
         )
 
 
