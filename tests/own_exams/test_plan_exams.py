@@ -15,9 +15,11 @@ from planewise.own_exams.plan_exams import (
     _by_phase,
     _disorder,
     _explained,
+    _line,
     _row,
     _summary,
     _with_remarks,
+    _without_bounds,
     reasons_alike,
 )
 from planewise.phantoms import UNLABELLED
@@ -170,3 +172,17 @@ def test_the_operators_errors_are_the_phantoms():
     population = UNLABELLED
     assert pytest.approx(2.5 * math.hypot(population.turn_error, population.tilt_error)) == OPERATOR_DEG
     assert pytest.approx(2.5 * population.offset_error) == OPERATOR_MM
+
+
+def test_weights_without_error_bounds_are_named():
+    known = {"origin": [0.0, 0.0, 0.0], "within_deg": 5.5}
+    none = {"origin": None, "within_deg": None}
+    assert _without_bounds({"views": {"2ch": known, "4ch": none}}) == []
+    (said,) = _without_bounds({"views": {"2ch": known | {"within_deg": None}, "4ch": none}})
+    assert said.startswith("These weights have no error bounds")
+
+
+def test_an_agreement_that_is_the_reason_is_said_once():
+    reason = "no plane; agreement 0.53, but must be at least 0.63"
+    assert _line(["4ch", reason, "-", "-", "0.53", "-"]) == f"  4ch: {reason}"
+    assert _line(["4ch", "plane", "-", "-", "0.93", "-"]) == "  4ch: plane, agreement 0.93"

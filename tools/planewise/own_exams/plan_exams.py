@@ -339,6 +339,7 @@ def _planned(
                     [
                         *_explained(rows),
                         *([_ONE_PHASE] if from_one_phase(plan) else []),
+                        *_without_bounds(plan),
                         *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in disorder),
                     ]
                 ),
@@ -364,6 +365,7 @@ def _planned(
                     + (f", {plan['phases']} phases" if "phases" in plan else ""),
                     *([f"  no plane of any view: {'; '.join(alike)}"] if alike else []),
                     *lines,
+                    *(f"  {sentence}" for sentence in _without_bounds(plan)),
                     *(f"  {sentence}" for sentence in disorder),
                     *(f"  {FLAGGED} {flag}" for flag in flags),
                     *(f"  {sentence}" for sentence in by_hand_in([folder])),
@@ -413,6 +415,10 @@ _TERMS = {
     "spread": "Spread: angle between the slices' lines and one plane, degrees.",
 }
 
+#: A note for weights whose errors nobody has measured.
+_NO_BOUNDS = (
+    f"These weights have no error bounds: evaluate them, and give inference the bounds (`plane_bounds`, see {PLANS})."
+)
 #: A note for plans without other phases.
 _ONE_PHASE = (
     "Planned from one phase: operators prescribe views at end-diastole. At other phases the heart has moved, and a plane may "
@@ -519,6 +525,12 @@ def _usual(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> list[
     ]
 
 
+def _without_bounds(plan: Mapping[str, Any]) -> list[str]:
+    """A sentence if the weights that planned the views have no error bounds."""
+    views = plan["views"].values()
+    return [_NO_BOUNDS] if any(view["origin"] and view["within_deg"] is None for view in views) else []
+
+
 def _verdict(entry: Mapping[str, Any]) -> str:
     return "; ".join([entry["verdict"], *entry["reasons"]])
 
@@ -527,4 +539,6 @@ def _line(row: Sequence[str]) -> str:
     view, verdict, angle, offset, agreement, sure = row
     known = "" if sure == "-" else f"; {sure}"
     compared = "" if angle == "-" else f"; {angle} and {offset} from the acquired plane"
-    return f"  {view}: {verdict}, agreement {agreement}{known}{compared}"
+    # a verdict may give the agreement as its reason
+    agreed = "" if "agreement" in verdict else f", agreement {agreement}"
+    return f"  {view}: {verdict}{agreed}{known}{compared}"
