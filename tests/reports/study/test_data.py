@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from planewise.reports.study import data
-from planewise.reports.study.page import Page
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
@@ -57,8 +56,24 @@ def test_draws_of_all_labelled_exams_are_said_to_differ_only_in_their_seed(tmp_p
     exams = {"training": [{"exam": "a", "label": "a.nii"}, {"exam": "b", "label": "b.nii"}, {"exam": "c"}]}
     write(tmp_path / "labelled.json", exams)
     study = study_folder(tmp_path, phantom={"labelled": ""})
+    alone = "Each draw selects labelled exams at random, the same for all methods."
     for draws, told in (({2: [0, 1], 1: [0]}, True), ({1: [0, 1]}, False), ({2: [0]}, False)):
-        page = Page()
-        data.add_draws_of_all(page, study, {("none", count): numbers for count, numbers in draws.items()})
-        assert data.labelled_exams(study) == 2
-        assert ("With 2, each draw takes all labelled exams" in page.html("")) == told
+        said = data.drawn_in_words(study, {("none", count): numbers for count, numbers in draws.items()})
+        assert (said == alone) != told
+        assert said.startswith(f"{alone[:-1]}, except with 2: there, each draw takes all labelled exams of") == told
+    assert data.drawn_in_words(study_folder(tmp_path / "no_datalist"), {("none", 2): [0, 1]}) == alone
+    folds = study_folder(tmp_path, phantom={"labelled": ""}, target={"arguments": "--fold {draw}"})
+    assert (
+        data.labelled_exams(study) == 2 and data.takes_all(study, [1, 2]) == [2] and data.takes_all(folds, [1, 2]) == []
+    )
+
+
+def test_photographs_are_called_so(tmp_path):
+    exams = {"training": [{"exam": "a", "grade": 0}, {"exam": "b", "grade": 1}]}
+    write(tmp_path / "labelled.json", exams)
+    study = study_folder(tmp_path, anatomy="photograph", phantom={"labelled": ""})
+    assert data.drawn_in_words(study, {("none", 2): [0, 1]}) == (
+        "Each draw selects graded photographs at random, the same for all methods, except with 2: there, each draw takes all "
+        "graded photographs of the training section. These draws differ only in the seed of the training, so they do not "
+        "show how much the choice of photographs matters."
+    )

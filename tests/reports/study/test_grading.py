@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from planewise.reports.study import grading, two_phases
+from planewise.reports.study_report import write_study_report
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
@@ -48,7 +49,19 @@ def test_tables(study):
     assert rows[0][1:3] == ["none", "mild"] and rows[1][0] == "9, from scratch" and rows[1][-1].startswith("0.750")
     paired = tables["Paired differences in kappa"]
     assert paired[1][0] == "9, rotation minus scratch" and "+0.200" in paired[1]
-    assert "56 photographs were graded" in page.html("")
+    assert "56 photographs were graded" in page.html("") and paired[0][0] == "graded photographs"
+
+
+def test_the_page_says_with_which_number_only_the_seed_differs(study, tmp_path):
+    exams = {"training": [{"exam": f"e{number}", "grade": 0} for number in range(179)]}
+    write(tmp_path / "labelled.json", exams)
+    write_study_report(tmp_path, tmp_path / "report/index.html")
+    text = (tmp_path / "report/index.html").read_text()
+    assert "except with 179: there, each draw takes all graded photographs" in text
+    assert "with 9 and 179 graded photographs, from scratch" in text
+    assert "in 2 draws of these photographs (with 179, draws of the seed alone)." in text
+    assert "<li>179 graded photographs (weak verdicts, from 2 draws): inconclusive: rotation (+0.000)</li>" in text
+    assert "labelled exams" not in text.partition("<h2>Data")[0]
 
 
 def test_epochs_to_be_as_good_as_from_scratch(study):

@@ -75,6 +75,24 @@ def test_verdicts_from_few_draws_are_said_to_be_weak():
     assert "fewer than" not in section(five)[1].html("")
 
 
+def test_the_words_at_the_top_say_which_verdicts_are_weak():
+    def lead(draws):
+        page = Page()
+        none = dict.fromkeys(range(9), 0.4)
+        gains = {name: {draw: 0.5 + draw / 100 for draw in range(number)} for name, number in draws.items()}
+        paired.add_paired(
+            page, {("none", 4): none} | {(name, 4): gain for name, gain in gains.items()}, "Dice", lead=True
+        )
+        return page.html("")
+
+    assert "<li>4 labelled exams (weak verdicts, from 3 and 4 draws): better: location" in lead(
+        {"location": 3, "byol": 4}
+    )
+    assert "<li>4 labelled exams (some weak verdicts, from 3 draws): better:" in lead({"location": 3, "byol": 5})
+    assert "<li>4 labelled exams: better: location" in lead({"location": 5, "byol": 6})
+    assert "weak" not in lead({"location": 1})
+
+
 def test_of_scratch_and_multitask_alone_there_is_one_table():
     tables, _ = section({key: draws for key, draws in SCORES.items() if key[0] != "simclr"})
     assert list(tables) == ["Paired differences in mean Dice"]
@@ -220,7 +238,10 @@ def test_the_page_begins_with_the_verdicts():
     whole.extend(page)
     text = whole.html("a study")
     assert "<li>1 labelled exam: no verdict from one draw: multitask (-0.100)</li>" in text
-    assert "<li>4 labelled exams: better: SimCLR (+0.210); inconclusive: multitask (+0.200)</li>" in text
+    assert (
+        "<li>4 labelled exams (weak verdicts, from 3 draws): better: SimCLR (+0.210); inconclusive: multitask (+0.200)</li>"
+        in text
+    )
     assert (
         text.index("Gain in mean Dice over training from scratch") < text.index("data:image") < text.index("A section")
     )

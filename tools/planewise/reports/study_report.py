@@ -27,6 +27,7 @@ from planewise.reports.study import (
     two_phases,
     volumes,
 )
+from planewise.reports.study.data import takes_all
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.page import Page, Table
 from planewise.reports.tables import write_columns
@@ -154,12 +155,15 @@ def _what_was_done(study: StudyFolder) -> str:
         done.append(f"Pretraining method{'s' if several else ''}: {_names(study.pretexts)}.")
     if runs := list(study.runs("finetune")):
         *fewer, most = sorted({count for _, count, _, _ in runs})
-        counts = listed([*map(str, fewer), count_of(most, "labelled exam")])
+        counts = listed([*map(str, fewer), count_of(most, study.labelled)])
         drawn_of = {number: len({draw for _, count, draw, _ in runs if count == number}) for _, number, _, _ in runs}
         fewest, draws = min(drawn_of.values()), max(drawn_of.values())
         methods = dict.fromkeys(method for method, _, _, _ in runs)
         in_all = f"{fewest} to {draws}" if fewest < draws else f"{draws}"
-        drawn = f"in {in_all} draws of these exams" if draws > 1 else "in one draw of these exams"
+        noun = study.labelled.split()[-1]
+        drawn = f"in {in_all} draws of these {noun}s" if draws > 1 else f"in one draw of these {noun}s"
+        if whole := takes_all(study, (number for number, several in drawn_of.items() if several > 1)):
+            drawn += f" (with {listed(map(str, whole))}, draws of the seed alone)"
         if set(methods) == {"none", *study.pretexts}:
             how = f"from scratch and after {'each' if len(study.pretexts) > 1 else 'this'} pretraining, {drawn}"
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from planewise.reports import paper_tables
 from planewise.reports.methods import method_name
 from planewise.reports.study.budgets import add_budgets
-from planewise.reports.study.data import add_draws_of_all
+from planewise.reports.study.data import drawn_in_words
 from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
@@ -33,13 +33,12 @@ def add(page: Page, study: StudyFolder) -> None:
             )
     page.add(
         "<h2>Classification from few labels (Zhang 2024, Table 5)</h2><p>{} test exams: {}. The "
-        f"score is the area under the ROC curve, averaged over {len(tasks)} tasks; 0.5 is chance. Each draw selects "
-        "labelled exams at random, the same for all methods. Cells are the mean (standard deviation) over the draws. "
-        f"{start}</p>",
+        f"score is the area under the ROC curve, averaged over {len(tasks)} tasks; 0.5 is chance. {{}} Cells are the mean "
+        f"(standard deviation) over the draws. {start}</p>",
         runs.any["exams"],
         found,
+        drawn_in_words(study, runs.scores),
     )
-    add_draws_of_all(page, study, runs.scores)
     auc = runs.values(lambda content: content["macro_auc"])
     counts, methods = runs.counts, study.methods
     if published:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from planewise.exams.shared_patients import seen_before
+from planewise.exams.words import listed
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.page import Page
 
@@ -41,21 +42,32 @@ def labelled_exams(study: StudyFolder) -> int:
     return 0 if content is None else _exams(content, with_label=True)["training"] or _exams(content)["training"]
 
 
-def add_draws_of_all(page: Page, study: StudyFolder, draws: Mapping[tuple[str, int], Collection[int]]) -> None:
-    """Add a note if draws take every labelled exam, so that they differ only in their seed.
+def drawn_in_words(study: StudyFolder, draws: Mapping[tuple[str, int], Collection[int]]) -> str:
+    """How draws select labelled exams, in sentences; if they take every exam, they differ only in their seed.
 
     Args:
-        page: the page to add to.
         study: the study.
         draws: the draws of each method and number of labelled exams.
     """
+    selects = f"Each draw selects {study.labelled}s at random, the same for all methods"
+    numbers = {count for (_, count), of_count in draws.items() if len(of_count) > 1}
+    if not (whole := takes_all(study, numbers)):
+        return f"{selects}."
+    noun = study.labelled.split()[-1]
+    return (
+        f"{selects}, except with {listed(map(str, whole))}: there, each draw takes all {study.labelled}s of the training "
+        "section. These draws differ only in the seed of the training, so they do not show how much the choice of "
+        f"{noun}s matters."
+    )
+
+
+def takes_all(study: StudyFolder, counts: Iterable[int]) -> list[int]:
+    """The numbers of labelled exams with which a draw takes every labelled exam of the training section, ascending;
+    none if draws are folds, which differ in their exams."""
     most = labelled_exams(study)
-    if most and any(count >= most and len(numbers) > 1 for (_, count), numbers in draws.items()):
-        page.add(
-            "<p class=note>With {}, each draw takes all labelled exams of the training section. Draws have the same exams "
-            "and differ only in the seed of the training, so they do not show how much the choice of exams matters.</p>",
-            most,
-        )
+    if not most or study.has_folds:
+        return []
+    return sorted(count for count in counts if count >= most)
 
 
 def _add_seen(page: Page, unlabelled: Path, labelled: Path) -> None:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from planewise.exams.words import count_of
 from planewise.reports.history import read_history
 from planewise.reports.methods import method_name
 from planewise.reports.study.folder import StudyFolder, read_json
@@ -84,5 +85,5 @@ class FineTunings:
             draw = min(draws)
             page.figure(
                 self.study.path / "finetune" / method / str(count) / str(draw) / "test" / picture,
-                f"{count} labelled exam{'s' if count > 1 else ''}, {method_name(method)}, draw {draw}{caption}.",
+                f"{count_of(count, self.study.labelled)}, {method_name(method)}, draw {draw}{caption}.",
             )

@@ -78,6 +78,16 @@ class StudyFolder:
         return seen_from(ANATOMIES[self.config["anatomy"]], self.config.get("view"))
 
     @property
+    def labelled(self) -> str:
+        """What numbers of labelled exams count, in the singular."""
+        return "graded photograph" if self.config["anatomy"] == "photograph" else "labelled exam"
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether the draws are folds of a cross-validation."""
+        return "{draw}" in str((self.config.get("target") or {}).get("arguments", ""))
+
+    @property
     def pretexts(self) -> list[str]:
         """Names of its pretrainings, folders in ``pretrain``."""
         return list(self.config["pretexts"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from planewise.reports.methods import method_name
 from planewise.reports.study.budgets import add_budgets
 from planewise.reports.study.convergence import add_convergence
-from planewise.reports.study.data import add_draws_of_all
+from planewise.reports.study.data import drawn_in_words
 from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
@@ -21,12 +21,12 @@ def add(page: Page, study: StudyFolder) -> None:
     kappa = runs.values(lambda content: content["kappa"])
     page.add(
         "<h2>Grading from few grades (Taleb 2020)</h2><p>{} photographs were graded. The score is the "
-        "quadratic weighted kappa: 1 is agreement, 0 is chance. Each draw selects graded photographs at random, "
-        "the same for all methods. Cells are the mean (standard deviation) over the draws. The"
-        " paper gives its kappas as curves (Figs. 4 and 9), so there are no numbers for comparison.</p>",
+        "quadratic weighted kappa: 1 is agreement, 0 is chance. {} Cells are the mean (standard "
+        "deviation) over the draws. The paper gives its kappas as curves (Figs. 4 and 9), so there are no numbers for "
+        "comparison.</p>",
         runs.any["photographs"],
+        drawn_in_words(study, runs.scores),
     )
-    add_draws_of_all(page, study, runs.scores)
     most = max(runs.counts)
     runs.add_counts(page, "Kappa, by the number of graded photographs (Fig. 4)", kappa, most)
     add_budgets(page, study)
@@ -49,7 +49,7 @@ def add(page: Page, study: StudyFolder) -> None:
             f"scratch, draw by draw, with all {most} graded photographs. Cells are the mean (standard "
             "deviation) over the draws that reached it. The paper's figure shows the curves, which are below.</p>"
         )
-    add_paired(page, kappa, "kappa", study.repeats, lead=True)
+    add_paired(page, kappa, "kappa", study.repeats, lead=True, labelled=study.labelled)
     curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_kappa": "validation, kappa"})
     page.figure(curves, "Validation while fine-tuning: each draw (pale) and the median of the draws.", main=True)
     runs.show(page, "confusion.png", ": which grade was predicted", at_least=most)

@@ -22,15 +22,15 @@ def add(page: Page, study: StudyFolder) -> None:
     }
     if not found:
         return
-    first = next(iter(found.values()))
+    first, noun = next(iter(found.values())), study.labelled.split()[-1]
     score = str(first["score"])
     # a pretext that was added later may have been probed with other counts
     counts = sorted({int(count) for content in found.values() for count in content["linear"]})
     page.add(
         "<h2>The labels from frozen features, before any fine-tuning</h2><p>Every encoder, pretrained or random, gets the "
         "same two probes: a ridge regression on standardised features, solved exactly, and the weighted mean of up to 20 "
-        "nearest neighbours. They learn from the draws of labelled exams of the fine-tunings and from further "
-        "draws (in a cross-validation, from draws of the first fold) and predict {} exams. Cells are the mean (standard "
+        f"nearest neighbours. They learn from the draws of {study.labelled}s of the fine-tunings and from further "
+        f"draws (in a cross-validation, from draws of the first fold) and predict {{}} {noun}s. Cells are the mean (standard "
         "deviation) over the draws.</p>",
         first["exams"],
     )
@@ -53,10 +53,9 @@ def add(page: Page, study: StudyFolder) -> None:
             Compared(count, encoder, UNTRAINED) for count in counts for encoder in found if encoder != UNTRAINED
         ]
         if probe == "linear" and UNTRAINED in found:
-            add_differences(
-                page, f"Paired differences from {UNTRAINED} in {score} of the linear probe", scores, compared
-            )
+            title = f"Paired differences from {UNTRAINED} in {score} of the linear probe"
+            add_differences(page, title, scores, compared, labelled=study.labelled)
     page.add(
-        "<p class=note>The intervals include only the variation over the draws of the labelled exams. Each row is one "
+        f"<p class=note>The intervals include only the variation over the draws of the {study.labelled}s. Each row is one "
         "pretraining, or one random network, so another seed may change it.</p>"
     )

@@ -94,7 +94,8 @@ def paired_cases(scores: Mapping[int, np.ndarray], baseline: Mapping[int, np.nda
         scores, baseline: maps each draw to the scores of its cases, arrays of one shape for both methods; NaN where a method
             has no score.
     """
-    differences = [scores[draw] - baseline[draw] for draw in sorted(scores.keys() & baseline.keys())]
+    shared = sorted(scores.keys() & baseline.keys())
+    differences = [scores[draw] - baseline[draw] for draw in shared]
     known = [values[np.isfinite(values)] for values in differences]
     pairs = sum(values.size for values in differences)
     means = np.array([values.mean() for values in known if values.size])

@@ -54,6 +54,7 @@ class Difference:
         mean, low, high: the mean and the limits of the interval.
         pairs: number of cases in all draws, if methods are compared case by case; None if they are compared draw by draw.
         left_out: number of these cases without a score of both methods.
+        draws: number of draws.
     """
 
     mean: float
@@ -61,11 +62,12 @@ class Difference:
     high: float
     pairs: int | None = None
     left_out: int = 0
+    draws: int = 1
 
     @classmethod
     def of(cls, differences: np.ndarray, pairs: int | None = None, left_out: int = 0) -> Difference:
         """Summarise the differences of all draws, ``(draws,)``."""
-        return cls(float(differences.mean()), *interval(differences), pairs, left_out)
+        return cls(float(differences.mean()), *interval(differences), pairs, left_out, len(differences))
 
     @property
     def is_measured(self) -> bool:
@@ -113,6 +115,7 @@ def add_paired(
     lead: bool = False,
     blank: Collection[tuple[str, int]] = (),
     cases: Cases = MappingProxyType({}),
+    labelled: str = "labelled exam",
 ) -> dict[Compared, Difference]:
     """Add paired differences to a page: a table and a picture of each method's gain over ``none``, and a table of its gain
     over ``multitask``.
@@ -131,6 +134,7 @@ def add_paired(
         blank: methods and numbers of labelled exams whose networks predict only background; the words at the top give
             them no gain.
         cases: the scores behind ``scores``, see `add_differences`.
+        labelled: what is counted, in the singular.
 
     Returns:
         The differences of the tables.
@@ -142,14 +146,14 @@ def add_paired(
             continue
         title = f"Paired differences in {name}" + ("" if baseline == "none" else f" from {method_name(baseline)}")
         compared = [Compared(count, method, baseline) for method, count in scores if method not in ("none", baseline)]
-        found |= add_differences(page, title, scores, compared, lower_is_better, cases)
-    _add_repeats(page, scores, name, repeats or {}, found, cases)
+        found |= add_differences(page, title, scores, compared, lower_is_better, cases, labelled)
+    _add_repeats(page, scores, name, repeats or {}, found, cases, labelled)
     if lead:
-        _add_verdicts(page, name, found, lower_is_better, blank)
+        _add_verdicts(page, name, found, lower_is_better, blank, labelled)
     several = any(len(draws) > 1 for draws in scores.values())
     if several and not lower_is_better and any(compared.other == "none" for compared in found):
         caption = (
-            f"{name[0].upper()}{name[1:]} of each draw, minus training from scratch with the same labelled exams (dots); "
+            f"{name[0].upper()}{name[1:]} of each draw, minus training from scratch with the same {labelled}s (dots); "
             "their mean (diamonds) and its 95 % interval (bars)."
         )
         page.figure(paired_draws(scores, f"{name} on test exams"), caption, main=True, lead=lead)
@@ -162,21 +166,25 @@ def _add_verdicts(
     found: Mapping[Compared, Difference],
     lower_is_better: bool,
     blank: Collection[tuple[str, int]],
+    labelled: str,
 ) -> None:
     """State at the top of the page, for each number of labelled exams, which methods differ from training from scratch."""
     lines, used = [], set()
     for count in sorted({one.count for one in found}):
         groups: dict[str, list[str]] = {"better": [], "worse": [], "inconclusive": [], ONE_DRAW: [], TOO_FEW_PAIRS: []}
+        judged = []
         for one, difference in found.items():
             if one.count == count and one.other == "none" and (one.method, count) not in blank:
                 verdict = difference.verdict(lower_is_better)
                 groups[verdict].append(f"{method_name(one.method)} ({difference.mean:+.3f})")
+                judged += [difference.draws] if difference.has_verdict else []
         words = [f"{verdict}: {', '.join(names)}" for verdict, names in groups.items() if names]
         used |= {verdict for verdict, names in groups.items() if names}
         if empty := [method_name(method) for method, number in blank if number == count]:
             words.append(f"predicts only background, so train longer: {', '.join(empty)}")
         if words:
-            lines.append(f"<li>{count_of(count, 'labelled exam')}: {html.escape('; '.join(words), quote=False)}</li>")
+            said = f"{count_of(count, labelled)}{_weak(judged)}: {'; '.join(words)}"
+            lines.append(f"<li>{html.escape(said, quote=False)}</li>")
     if lines:
         said = "."
         if used & {"better", "worse", "inconclusive"}:
@@ -195,6 +203,7 @@ def add_differences(
     compared: Iterable[Compared],
     lower_is_better: bool = False,
     cases: Cases = MappingProxyType({}),
+    labelled: str = "labelled exam",
 ) -> dict[Compared, Difference]:
     """Add a table of differences draw by draw, with a verdict on each, and the number of verdicts expected by chance. Add
     nothing if no comparison has shared draws.
@@ -208,6 +217,7 @@ def add_differences(
         cases: the scores behind ``scores``, if some cases have none. A difference is then the mean over the cases that have a
             score of both methods, so a method does not gain by lacking the score of a difficult case. Without the scores of
             every draw's cases, methods are compared by ``scores``.
+        labelled: see `add_paired`.
 
     Returns:
         The differences of the table's rows.
@@ -252,7 +262,7 @@ def add_differences(
         )
     if rows:
         header = [
-            "labelled exams",
+            f"{labelled}s",
             "mean",
             "standard deviation",
             "95 % interval",
@@ -296,6 +306,19 @@ def _differences(
     return paired_differences(one, other), None, 0
 
 
+def _weak(draws: Sequence[int]) -> str:
+    """A few words about verdicts from few draws, in brackets; empty if there are none.
+
+    Args:
+        draws: number of draws behind each verdict.
+    """
+    few = sorted({number for number in draws if number < FEW_DRAWS})
+    if not few:
+        return ""
+    some = "" if max(draws) < FEW_DRAWS else "some "
+    return f" ({some}weak verdicts, from {listed(map(str, few))} draws)"
+
+
 def _of_few_draws(draws: Sequence[int]) -> str:
     """A sentence about intervals from few draws; empty if there are none."""
     few = sorted({number for number in draws if 1 < number < FEW_DRAWS})
@@ -322,7 +345,8 @@ def _add_repeats(
     name: str,
     repeats: Mapping[str, str],
     found: Mapping[Compared, Difference],
-    cases: Cases = MappingProxyType({}),
+    cases: Cases,
+    labelled: str,
 ) -> None:
     """Report how much methods vary when they are pretrained again, and which differences between methods exceed this
     variation.
@@ -333,7 +357,7 @@ def _add_repeats(
 
     Args:
         page: the page to add to.
-        scores, name, repeats, cases: see `add_paired`.
+        scores, name, repeats, cases, labelled: see `add_paired`.
         found: the differences from all baselines.
     """
     seeds: dict[int, dict[str, Difference]] = {}
@@ -348,7 +372,7 @@ def _add_repeats(
         for count, of_methods in seeds.items()
         for again, difference in of_methods.items()
     ]
-    page.table(f"Another seed: differences in {name}", ["labelled exams", "mean", "95 % interval"], rows)
+    page.table(f"Another seed: differences in {name}", [f"{labelled}s", "mean", "95 % interval"], rows)
     shown = (
         "Each row is a method that was pretrained again from another seed, minus the first run of this method: they differ "
         "only by chance."

@@ -19,7 +19,7 @@ from planewise.reports.methods import method_name
 from planewise.reports.segmentation_figures import method_comparison
 from planewise.reports.shown_slices import SHOWN_SLICES, read_shown_slices
 from planewise.reports.study.budgets import add_budgets
-from planewise.reports.study.data import add_draws_of_all
+from planewise.reports.study.data import drawn_in_words
 from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import pooled, published, spread
@@ -52,11 +52,12 @@ def add(page: Page, study: StudyFolder) -> None:
     unknown = _take_spreads_over_volumes(runs, structures)
     page.add(
         "<h2>Segmentation from few labels</h2><p>{} volumes of {} test exams, "
-        "at their native spacing. Each draw selects labelled exams at random, the same for all methods. "
+        "at their native spacing. {} "
         "Cells are mean (standard deviation, dividing by n) over the volumes of all draws; tables of differences between "
         "draws divide by n - 1.</p>",
         runs.any["volumes"],
         runs.any["exams"],
+        drawn_in_words(study, runs.scores),
     )
     if unknown:
         page.add(
@@ -66,7 +67,6 @@ def add(page: Page, study: StudyFolder) -> None:
         )
     tables = paper_tables.SEGMENTATION_DICE.get(study.stack, ())
     compared = [table.paper for table in paper_tables.of_these(tables, study.methods)]
-    add_draws_of_all(page, study, runs.scores)
     for kind, (title, papers) in _SCORES.items():
         if kind not in runs.any["mean"]:
             continue  # the runs are older than this score

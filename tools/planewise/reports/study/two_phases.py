@@ -9,7 +9,7 @@ from planewise.reports import paper_tables
 from planewise.reports.methods import method_name
 from planewise.reports.paper_tables import BACKBONES, IMAGES, PRETRAININGS
 from planewise.reports.study.budgets import add_budgets
-from planewise.reports.study.data import add_draws_of_all
+from planewise.reports.study.data import drawn_in_words
 from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
@@ -53,8 +53,6 @@ def add(page: Page, study: StudyFolder) -> None:
     if not runs.scores or "kappa" in runs.any:
         return
     page.add("<h2>Diagnosis from two phases (Nakashima 2022)</h2><p>{}</p>", _introduction(runs))
-    if not _of_folds(study):
-        add_draws_of_all(page, study, runs.scores)
     auc = runs.values(lambda content: content["macro_auc"])
     named = any(_methods_of(runs.study, number) for number in _TABLES)
     for number, (title, columns) in _TABLES.items():
@@ -125,18 +123,13 @@ def add(page: Page, study: StudyFolder) -> None:
     runs.show(page, "saliency.png", ": where the network looked", at_least=most)
 
 
-def _of_folds(study: StudyFolder) -> bool:
-    """Whether the draws are folds of a cross-validation."""
-    return "{draw}" in str(study.config.get("target", {}).get("arguments", ""))
-
-
 def _introduction(runs: FineTunings) -> str:
     config = runs.study.config
     draws = (
         "A draw is a fold of the exams outside the test section: one fold decides when the training stops, "
         "and the network learns from the others."
-        if _of_folds(runs.study)
-        else "Each draw selects labelled exams at random, the same for all methods."
+        if runs.study.has_folds
+        else drawn_in_words(runs.study, runs.scores)
     )
     # a demo's overlay makes networks smaller
     masks = (
