@@ -2,34 +2,7 @@
 #
 #   snakemake -s tools/studies/label_efficiency.smk --configfile tools/studies/configs/heart.yaml --cores 2
 #
-# The configuration names the anatomy and the bundles:
-#
-#   anatomy         cardiac, knee or volume, for `planewise phantom` and `planewise index --anatomy`
-#   view            optional: 4ch, for `planewise index --view`, where the target learns from that slice of a heart
-#   pretext_bundle  pretext_knee_{pretext}. Without such a bundle, pretext_{pretext} is used with the anatomy's configs on top:
-#                   knee.yaml, and knee_demo.yaml in place of demo.yaml (for volumes 3d.yaml)
-#   pretext_bundles optional: bundles of pretexts with other names, {tissues: downstream_brain_tumour_segmentation}; the method
-#                   names the overlay with which a labelled task serves as a pretext
-#   target          the bundle to fine-tune, and `arguments` for it only. In them, {diagnosed} is True in the draws with a
-#                   diagnosis, and {draw} is the draw: with `--fold {draw}`, draws are folds of a cross-validation
-#   phantom         settings of `planewise phantom`, `unlabelled` and `labelled`; or datalists, paths of your own. Without
-#                   `unlabelled`, pretraining learns from the images in the training section of the labelled datalist
-#   methods         the methods to compare; by default, none and all pretexts
-#   imagenet        file of ImageNet weights, optional: every pretext and every fine-tuning starts from it, except none
-#   diagnose        optional: a bundle that diagnoses from masks, and the draws whose predicted masks it gets; without draws,
-#                   from reference masks alone
-#   probe_draws     optional: draws of labelled exams for the probes of frozen encoders, if the target has a probe.yaml; 20
-#   pretext_steps   optional: approximate number of training steps of each pretraining; default: the bundles' schedules
-#   plan            optional: the pretext whose inference plans views of test exams, if it is among the pretexts; or
-#                   {bundle: pretext_cardiac_multitask}, with the weights that ship with that bundle
-#   device          cpu, or cuda:0: the first of the GPUs that a job gets, see on_gpus.py
-#   processes       optional: GPUs over which torchrun spreads each training, {pretrain: 4, finetune: 1}. batch_size is per
-#                   process, see tools/docs/studies.md; without a GPU, processes run on the CPU
-#   resources       optional: resources of a rule's jobs, instead of the defaults below: {pretrain: {mem_mb: 64000}}
-#   expected        optional: how much data there will be, for the estimate of tools/docs/studies.md
-#   published       optional: false leaves the papers' own numbers out of the page's tables
-#   time            run time, for a study that `tools/demo NAME` runs
-#   then            optional: config next to this one, of the study that `tools/demo` runs after this one
+# tools/docs/studies.md, "All settings", lists the settings of the configuration.
 #
 # A method is a word (none: from scratch; imagenet; or one of the pretexts) or a name with its own settings: tools/docs/studies.md,
 # "What is compared", lists them, with examples.
@@ -83,7 +56,7 @@ for file in workflow.configfiles:
     except InputError as error:
         raise WorkflowError(str(error)) from None
 if wrong := wrong_settings(config):
-    raise WorkflowError(f"{'; '.join(wrong)}. Correct the study's config; label_efficiency.smk describes all settings")
+    raise WorkflowError(f"{'; '.join(wrong)}. Correct the study's config; tools/docs/studies.md lists all settings")
 # null is as good as nothing, except for files that are awaited
 for key in [key for key, value in config.items() if value is None and key != "imagenet"]:
     del config[key]
