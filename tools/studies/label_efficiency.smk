@@ -2,10 +2,7 @@
 #
 #   snakemake -s tools/studies/label_efficiency.smk --configfile tools/studies/configs/heart.yaml --cores 2
 #
-# tools/docs/studies.md, "All settings", lists the settings of the configuration.
-#
-# A method is a word (none: from scratch; imagenet; or one of the pretexts) or a name with its own settings: tools/docs/studies.md,
-# "What is compared", lists them, with examples.
+# The settings of the configuration: tools/docs/studies.md, "All settings" and "What is compared".
 #
 # Every job is one `python -m monai.bundle run`. A rule declares only the metrics.json that its job writes last: Snakemake
 # deletes the declared outputs of a job that was interrupted, and the checkpoints must stay, so that the job resumes from
