@@ -30,6 +30,9 @@ TRAINED = [name for name in BUNDLES if (ROOT / "bundles" / name / "configs" / "d
 #: Bundles that ship weights, made by `tools/train_released_weights`.
 SHIPS = [name for name in BUNDLES if (ROOT / "bundles" / name / "models/record.json").is_file()]
 
+#: The word in the heads of configs and in the section Citation of a README for a method without a paper.
+UNPUBLISHED = "unpublished"
+
 #: Small enough for tests: a network and a grid that still learn something. Keys that a bundle does not have are skipped.
 TINY = {
     "cardiac": {

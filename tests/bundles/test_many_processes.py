@@ -258,8 +258,9 @@ def test_others_too_to_the_weights(name, phantoms, tmp_path):
     in_processes(train, name, str(tmp_path / "pair"), 2, [*configs, PARALLEL], overrides)
     rows, expected = (read_history(tmp_path / folder / "history.csv") for folder in ("pair", "alone"))
     reason = (
-        "two processes do not train like one. If the loss's own test with two processes passes, the steps may amplify "
-        "rounding errors: see `processes` in .github/CONTRIBUTING.md"
+        "two processes do not train like one. If the method draws random numbers, draw them with "
+        "planewise.augmentation.own_draws, because each process has its own part of a batch. If it does, and the loss's own "
+        "test with two processes passes, the steps may amplify rounding errors: see `processes` in .github/CONTRIBUTING.md"
     )
     # in validation, SimCLR's negatives come from the process's own batch
     for key in declared.get("same", ["train_loss", "val_loss"]):

@@ -12,7 +12,7 @@ import yaml
 from monai.bundle import ConfigParser
 from planewise.pretexts.jigsaw_tiles import tile_sides
 
-from tests.bundles.conftest import BUNDLES, DECLARED, RELEASED
+from tests.bundles.conftest import BUNDLES, DECLARED, RELEASED, UNPUBLISHED
 from tests.conftest import ROOT
 
 VALUES = {(name, file): values for name in BUNDLES for file, values in DECLARED[name].get("paper", {}).items()}
@@ -142,6 +142,8 @@ def test_every_pretext_declares_values_for_each_kind_of_images(name):
     folder = ROOT / "bundles" / name / "configs"
     overlays = {file for file in ("knee.yaml", "photograph.yaml", "2d.yaml", "3d.yaml") if (folder / file).is_file()}
     # the short-axis bundle declares a paper's values only for knees, not for hearts
+    if UNPUBLISHED in (folder / "train.yaml").read_text().split("\nimports:")[0]:
+        return
     needed = overlays if name == "pretext_cardiac_sax_position" else overlays | {"train.yaml"}
     assert DECLARED[name]["paper"].keys() >= needed
 

@@ -10,6 +10,7 @@ import functools
 import itertools
 import json
 import math
+import re
 import types
 import zlib
 from collections import defaultdict
@@ -168,6 +169,18 @@ ELSEWHERE_IN = {
 NOT_OF = {False: {"foreground_threshold", "in_channels", "voxel_size"}, True: {"spacing", "view"}}
 
 
+def counts_only(key: str, config: Any) -> bool:
+    """Whether a config uses nothing of a setting, a list, but its length, as in `num_outputs: $len(@noise_levels)`."""
+    text = json.dumps(config, default=str)
+    return bool(re.search(rf"@{key}\b", text)) and not re.search(rf"@{key}\b", re.sub(rf"len\(@{key}\)", "", text))
+
+
+def test_a_list_that_is_only_counted_is_recognised():
+    assert counts_only("levels", {"levels": [1], "outputs": "$len(@levels) + 1", "other": "@levels_of"})
+    assert not counts_only("levels", {"levels": [1], "outputs": "$len(@levels)", "pretext": ["@levels"]})
+    assert not counts_only("levels", {"levels": [1]}), "a setting that nothing uses"
+
+
 def told_apart(settings: dict[str, Any]) -> dict[str, Any]:
     """Different values for these settings, each used only once if possible."""
     changed = {}
@@ -260,7 +273,7 @@ def built(request, datalists, tmp_path_factory) -> SimpleNamespace:
     def keep_weights(network: nn.Module) -> None:
         torch.save(network.state_dict(), where["weights"])
 
-    made = SimpleNamespace(name=name, overlay=overlay, engines={}, settings={})
+    made = SimpleNamespace(name=name, overlay=overlay, engines={}, settings={}, configs={})
     made.start = parsed(TRAIN)[0].get_parsed_content("network")
     keep_weights(made.start)
     for file, keys in ENGINES.items():
@@ -274,6 +287,7 @@ def built(request, datalists, tmp_path_factory) -> SimpleNamespace:
             keep_weights(made.start)
         made.engines[file] = [parser.get_parsed_content(key) for key in keys if key in parser]
         own = ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs" / file))
+        made.configs[file] = parser.get()
         made.settings[file] = {key: value for key, value in settings.items() if key in own}
     return made
 
@@ -290,6 +304,8 @@ def test_a_setting_acts_where_its_name_says(file, built):
         for name in itertools.chain(*names):
             wanted[name] += [value, *(value if isinstance(value, list) else [])]
         if key not in built.settings[file].keys() - elsewhere or value is None:
+            continue
+        if isinstance(value, list) and counts_only(key, built.configs[file]):
             continue
         for either in names:
             there = [entry for name in either for entry in found[name]]
