@@ -62,7 +62,7 @@ def set_aside(path: Path, ending: str) -> Path:
 
     Args:
         path: the file.
-        ending: the end of its name that stays the end, such as ``".nii.gz"``.
+        ending: the ending of its name, which the new name keeps, such as ``".nii.gz"``.
     """
     plain = path.name.removesuffix(ending)
     names = (f"{plain}{BY_HAND}{'' if number == 1 else f'_{number}'}{ending}" for number in count(1))

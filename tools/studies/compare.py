@@ -254,8 +254,9 @@ def fitting(unlabelled: Mapping[str, Any], pattern: str) -> list[str]:
 
 
 def structures_in(datalist: Path) -> dict[str, str]:
-    """A name for each value of a datalist's masks except 0, by the value as text: ``{"1": "kidney"}``. The names stand in
-    ``dataset.json`` next to the folder of the images (nnU-Net, Medical Segmentation Decathlon); others are "structure 1".
+    """A name for each value of a datalist's masks except 0, by the value as text: ``{"1": "kidney"}``. The names come from
+    ``dataset.json`` next to the folder of the images (nnU-Net, Medical Segmentation Decathlon); without it, a name is
+    "structure 1".
 
     Raises:
         InputError: no mask can be read, or all masks are empty.

@@ -17,12 +17,13 @@ _KNOWN = (*SECTIONS, "testing", "planewise", "exams")
 _FILES = ("image", "label")
 #: Section of an exam that is meant for validation and test, as `planewise index` writes it for DSBCC.
 _BOTH = "validation and test"
-#: Largest number of images, and of masks, whose files are looked for; of more, every n-th.
+#: Largest number of images, and of masks, whose files are looked for. If there are more, every n-th is.
 _MOST = 2000
 
 
 def wrong_sections(datalist: Path, content: Any, needed: Sequence[str]) -> list[str]:
-    """What is wrong with the sections of a datalist. A datalist without any item is accepted: an estimate has no other.
+    """What is wrong with the sections of a datalist. A datalist without any item is accepted, because
+    an estimate may have only such a datalist.
 
     Args:
         datalist: path of the datalist.
@@ -52,7 +53,7 @@ def wrong_sections(datalist: Path, content: Any, needed: Sequence[str]) -> list[
 
 
 def missing_files(datalist: Path, content: Any) -> str:
-    """A message about files of a datalist that do not exist; empty if there are all of those that are looked for.
+    """A message about files of a datalist that do not exist; empty if all files that are looked for exist.
 
     Args:
         datalist: path of the datalist, to whose folder its paths are relative.

@@ -78,7 +78,7 @@ def refuse_too_many(counts: Sequence[int], datalist: Path, folds: bool = False) 
 
 
 def draws_of_all(counts: Sequence[int], draws: int, datalist: Path) -> str:
-    """A note if several draws take every labelled exam; otherwise empty. Folds are different exams, so they need none.
+    """A note if several draws take every labelled exam; otherwise empty. Folds have different exams, so they need no note.
 
     Args:
         counts: the study's ``label_counts``.

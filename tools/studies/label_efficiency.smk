@@ -47,14 +47,14 @@ OF_PRETRAINING = ("num_subjects", "pretrained", "subject_seed")
 #: Key in `job.json` for the content of a user's own overlays.
 OWN_FILES = "overlay files"
 for file in workflow.configfiles:
-    # Snakemake has read it, and kept the last of two values of a setting
+    # Snakemake has read it, but if a setting is repeated, it keeps only the last value
     try:
         read_yaml(file, "a study")
     except InputError as error:
         raise WorkflowError(str(error)) from None
 if wrong := wrong_settings(config):
     raise WorkflowError(f"{'; '.join(wrong)}. Correct the study's config; tools/docs/studies.md lists all settings")
-# null is as good as nothing, except for files that are awaited
+# a null setting counts as not given; `imagenet: null` is kept, because methods wait for its file
 for key in [key for key, value in config.items() if value is None and key != "imagenet"]:
     del config[key]
 for kind in sorted({datalist_kind(config, kind) for kind in ("labelled", "unlabelled")}):
@@ -157,7 +157,7 @@ def refuse_absent_bundles(named):
         )
 
 
-# before the methods, which would be refused in place of a misspelt pretext; a planner that is no pretext of this study is left out
+# before the methods, so that a misspelt pretext is named, not its method; a planner that the study does not pretrain is left out
 refuse_absent_bundles({pretext_bundle(pretext): pretext for pretext in PRETEXTS})
 if SHIPPED_PLANNER:
     refuse_absent_bundles({SHIPPED_PLANNER: SHIPPED_PLANNER})
@@ -240,8 +240,8 @@ def own_files(overlays):
 
 
 def configs_of(kind, name, method):
-    """The paths of the configs of a training, in order, and of those of the target's probe, which has the same settings; or of
-    the inference that plans views."""
+    """The paths of a training's configs, in order, with the config of the target's probe, which has the same settings; or of the
+    configs of the inference that plans views."""
     names = ["inference.yaml"] if kind == "plan" else ["train.yaml", "evaluate.yaml"]
     names += overlays_of(name, ANATOMY, None if name == SHIPPED_PLANNER else config.get("overlay"), BUNDLES)
     names += overlays(method, "pretrain" if kind == "plan" else kind) if method else []
@@ -280,8 +280,8 @@ def misspelt(kind, given, name, method):
 
 
 def refuse_too_many_labels():
-    """Stop if `label_counts` asks for more exams than the datalist has, and warn if it asks for all; a datalist that is not there
-    yet is checked once it is."""
+    """Stop if `label_counts` asks for more exams than the datalist has, and warn if it asks for all; a datalist that does
+    not exist yet is checked later."""
     if COUNTS and Path(datalist("labelled")).is_file():
         try:
             refuse_too_many(COUNTS, Path(datalist("labelled")), FOLDS)
@@ -292,7 +292,7 @@ def refuse_too_many_labels():
 
 
 def warn_of_seen_tests():
-    """Warn if pretexts learn from test images; datalists that are not there yet are made so that they do not."""
+    """Warn if pretexts learn from test images; datalists that the study makes itself keep them apart."""
     lists = [Path(datalist(kind)) for kind in ("unlabelled", "labelled")]
     if lists[0] != lists[1] and all(path.is_file() for path in lists):
         try:
@@ -303,7 +303,7 @@ def warn_of_seen_tests():
 
 
 def refuse_wrong_datalists():
-    """Stop if a datalist of the study's own lacks a section or a file, or has an exam in two sections."""
+    """Stop if a datalist that the study names lacks a section or a file, or has an exam in two sections."""
     argument = dict(re.findall(r"--(section)[ =](\w+)", TARGET.get("arguments", "")))
     scored = {({"section": "test"} | argument | overriding("finetune", method))["section"] for method in METHODS.values()}
     # in a cross-validation, folds replace the validation section
@@ -375,7 +375,7 @@ def refuse_misspelt_overrides():
 
 
 def refuse_determined_overrides():
-    """Stop if `overrides` has a setting that the study determines for each job: one of the two would not count."""
+    """Stop if `overrides` has a setting that the study determines for each job: one of the two values would be ignored."""
     wrong = []
     for kind in OVERRIDDEN:
         for name, (_, method) in bundles_and_methods(kind).items():
@@ -427,7 +427,7 @@ def refuse_wrong_settings():
 
 
 def movements():
-    """Each pretraining and a method, or a pretraining for its probe, to whose network its weights move."""
+    """Pairs of a pretraining and what loads its weights: a method, or the same pretraining for its probe."""
     pairs = [(STARTS[name], method) for name, method in METHODS.items() if STARTS[name]]
     return pairs + (list(PRETRAININGS.items()) if HAS_PROBE else [])
 

@@ -75,7 +75,7 @@ def shortened(
     Args:
         lines: lines of the log.
         clock: function that returns the time in seconds.
-        config: the study's config, which says why Snakemake cannot read it.
+        config: the study's config, to find out why Snakemake cannot read it.
     """
     began, finished, left = clock(), "", dict.fromkeys(RULES, 0)
     total, steps_in_all, stopped, failed, starts, refused = 0.0, 0, False, False, False, False
@@ -105,7 +105,7 @@ def shortened(
             yield _why_unreadable(config) or line
             continue
         if config and line == "WorkflowError:" and not starts:
-            continue  # the words follow
+            continue  # the message follows
         if refused and PLACE.match(line):
             continue
         if stopped or not line or hidden or _IDLE.match(line):

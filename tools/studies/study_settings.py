@@ -11,7 +11,7 @@ from planewise.exams.words import did_you_mean, nearest
 
 #: Settings that a study must have.
 NEEDED = ("anatomy", "draws", "label_counts", "out", "pretext_bundle", "pretexts", "target")
-#: In the kind of a mapping, any key.
+#: As a key in the kind of a mapping: any key.
 ANY = "*"
 #: Keys of a mapping that other checks name when they are misspelt.
 _BY_BUNDLE = {"labelled": str, "unlabelled": str}
@@ -62,7 +62,7 @@ _WORDS = {str: "a text", int: "a whole number", bool: "true or false"}
 def wrong_settings(config: Mapping[str, Any]) -> list[str]:
     """What is wrong with the settings of a study: unknown and missing ones, and values of another kind.
 
-    A setting may be null, which is as good as none, unless the study needs it.
+    A null setting counts as not given, so only the settings that the study needs must not be null.
     """
     wrong = [f"{key} is no setting of a study{_near(key, SETTINGS)}" for key in config if key not in SETTINGS]
     wrong += [f"{key} is missing" for key in NEEDED if config.get(key) in (None, "")]
@@ -92,7 +92,7 @@ def wrong_settings(config: Mapping[str, Any]) -> list[str]:
 
 
 def _misfits(value: Any, kind: Any, place: str) -> Iterator[str]:
-    """What in a value is not of a kind; `place` names the value in messages."""
+    """Messages about the parts of a value that are not of the given kind; `place` names the value in them."""
     if value is None or kind is object:
         return
     if isinstance(kind, tuple):

@@ -43,8 +43,8 @@ def find_inputs(
     """Find items for `planewise.preprocessing.LoadStackd` at a path.
 
     Args:
-        path: a volume (NIfTI, ``.npy``); a folder of volumes, in which masks (``*_gt``, ``*_seg``, or files with only a few
-            whole numbers) are ignored; a DICOM
+        path: a volume (NIfTI, ``.npy``); a folder of volumes, in which masks (``*_gt``, ``*_seg``, or files whose
+            voxels have only a few whole numbers) are ignored; a DICOM
             file or folder, in which the indexer finds the stacks of the view; or a datalist.
         phases: phases of a cine: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase.
         section: section of a datalist; ``"all"`` for every exam.
@@ -126,8 +126,8 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
 
 def _lost(ordered: Sequence[Sequence[dict[str, Any]]], whole: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Sentences about slices that lack phases of a complete slice, as in `InputStack`, under the key ``lost``; empty if none
-    does. A slice with phases at other times was acquired with fewer phases, or it is unknown which it lacks, so nothing is
-    said."""
+    does. Slices with phases at other times are left out: they were acquired with fewer phases, or the missing ones are
+    unknown."""
     cycle = [cycle_fraction(item) for item in whole]
     rows = []
     for entries in ordered:
@@ -168,7 +168,7 @@ def refuse_one_name(volumes: list[Path]) -> None:
 
 
 def _without_masks(files: list[Path]) -> list[Path]:
-    """Select the images among the volumes of a folder by their names and, because any file may be a mask, by their values.
+    """Select the images among the volumes of a folder by their names and, because a mask may have any name, by their values.
 
     Raises:
         InputError: all files are masks.

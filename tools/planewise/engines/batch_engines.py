@@ -83,7 +83,7 @@ class BatchTrainer(SupervisedTrainer):
         parser = running_parser()
         settings = parser.get() if parser is not None else {}
         if parser is None or "structures" not in settings or settings.get("transfer") == "multitask":
-            return  # while training on a pretext continues, a step may be one of the pretext
+            return  # in multitask training, this may be a step of the pretext
         structures = parser.get_parsed_content("structures")
         image, prediction = (engine.state.output[key] for key in (CommonKeys.IMAGE, CommonKeys.PRED))
         if not structures or not isinstance(prediction, Tensor) or prediction.ndim != image.ndim:
@@ -96,7 +96,7 @@ class BatchTrainer(SupervisedTrainer):
             )
 
     def _explain_loss(self, output: dict | None, error: Exception) -> None:
-        """Raise an error in one line if the loss failed: its message says what the loss got."""
+        """If the loss failed, raise an error whose message says in one line what the loss got."""
         if output is None or CommonKeys.PRED not in output or CommonKeys.LOSS in output:
             return
         if refusal(error) is not None or beyond_pytorch(causes(error)) is not None:
@@ -175,6 +175,6 @@ class BatchEvaluator(SupervisedEvaluator):
         self.add_event_handler(Events.EXCEPTION_RAISED, self._refused)
 
     def _refused(self, engine: Any, error: BaseException) -> None:
-        """Raise the error of a step, or of a metric such as the loss, as a step of `BatchTrainer` does. As the first handler,
-        this comes before MONAI's, which would log a traceback."""
+        """Name the exam in the error of a step or of a metric, as `BatchTrainer` does. This handler is the first, so it runs
+        before MONAI's, which would log a traceback."""
         raise _with_exam(error, engine.state.batch, self.data_loader)

@@ -29,8 +29,8 @@ _QUIET = 20.0
 class HistoryHandler:
     """Write ``history.csv``: epoch, learning rate, mean training loss and its terms, training and validation scores.
 
-    The learning rate is that of the epoch's last step, the highest one if the parameters have several. If a schedule steps
-    after every epoch, it is the rate of the whole epoch.
+    The learning rate is that of the epoch's last step; if parameters have different rates, it is the highest. If a schedule
+    steps after every epoch, it is the rate of the whole epoch.
 
     The same numbers are logged in one line per epoch. During the run, MONAI's and Ignite's own lines for them are
     switched off.

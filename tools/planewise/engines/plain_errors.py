@@ -37,7 +37,7 @@ _GRACE = 5.0
 def plain_errors() -> None:
     """If an `InputError` ends the process, print only its message. MONAI would print pages of traceback.
 
-    After the traceback of any other error, the last line has the error that caused it. ``PLANEWISE_DEBUG=1`` keeps the
+    After the traceback of any other error, the last line names the error that caused it. ``PLANEWISE_DEBUG=1`` keeps the
     traceback. With several processes, the message names the process that failed, and torchrun prints it last. This function
     also filters the log (`keep_quiet`), and makes SIGTERM end the process like Ctrl-C (`planewise.engines.stop_signals`).
     """

@@ -16,8 +16,9 @@ from planewise.networks.pretrained import can_be_copied
 def encoder_difference(pretraining: ConfigParser, training: ConfigParser) -> str:
     """How the encoders of two configs differ, if the weights of the first do not fit the second; otherwise empty.
 
-    The encoders are made without weights. Encoders of the same class must have the same weights; those of other classes, as
-    in a user's own network, at least one, and none with another shape (`planewise.networks.load_pretrained`).
+    The encoders are made without weights. Encoders of the same class must have the same weights. Encoders of different
+    classes, as in a user's own network, must have at least one weight in common, and no common weight may have another shape
+    (`planewise.networks.load_pretrained`).
 
     Args:
         pretraining, training: the configs, as `planned_config` returns them.
@@ -39,7 +40,7 @@ def encoder_difference(pretraining: ConfigParser, training: ConfigParser) -> str
     different = {
         name: f"{name} {first} instead of {second}" for name, (first, second) in values.items() if first != second
     }
-    # the weights of the first layer can be copied to further channels, so this is seldom the reason
+    # the weights of the first layer can be copied to further channels, so their number is seldom the reason
     channels = different.pop("in_channels", "other weights")
     return ", ".join(different.values()) or channels
 

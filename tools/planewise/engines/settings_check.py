@@ -252,7 +252,7 @@ _OPTIONAL_UNCHECKED = (
 OPTIONAL = frozenset(name for name, (holds, _) in CHECKS.items() if holds(None)) | frozenset(_OPTIONAL_UNCHECKED)
 NULLS = ("null", "none", "None")
 
-#: Settings that are true or false, and whose words nothing else parses.
+#: Settings that are true or false, and whose words (such as ``false``) are parsed only here.
 _SWITCHES = (
     "lr_epoch_level", "mask_crop", "normalize_patches", "progress", "save_masks", "standardize", "standardize_tiles",
     "volumes", "writes",
@@ -264,7 +264,7 @@ _CHECKED_TOGETHER = ("datalist", "device", "imagenet", "pretext_datalist", "pret
 
 def with_nulls(config: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
     """Set the optional settings that were given as a word for null (`NULLS`) to None, and switches that were given as a word
-    (``false``, which would be a text and count as true) to true or false.
+    to true or false: as a text, ``false`` would count as true.
 
     Args:
         config: a config, overrides included. It stays unchanged.

@@ -186,8 +186,8 @@ def write_folders(path: Path, folders: Mapping[str, Path]) -> Path:
 
 
 def own_places(places: Mapping[str, tuple[Path, Path]]) -> dict[str, Path]:
-    """The folder of each exam; one of its images if that folder or a folder below it belongs to another exam, too, as in an
-    export in which the files of many exams lie side by side.
+    """The folder of each exam, or one of the exam's images if that folder or a folder below it also belongs to another exam,
+    as in an export in which the files of many exams are in one folder.
 
     Args:
         places: maps the hash of each exam to its folder and the path of one of its images.

@@ -24,8 +24,8 @@ from planewise.exams.source_images import RAS_TO_LPS, SourceImage, header_values
 if TYPE_CHECKING:
     from highdicom.sr import AlgorithmIdentification
 
-#: Codes of DICOM PS3.16. OHIF draws a report with the first title, which fails if a finding has no coordinates; a report
-#: with another title, it shows as text.
+#: Codes of DICOM PS3.16. OHIF draws a report that has the first title, and fails if a finding has no coordinates. It
+#: shows a report with another title as text.
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
 DIAGNOSTIC_IMAGING_STUDY = Code("18748-4", "LN", "Diagnostic imaging study")
 CARDIAC_MRI = Code("241620005", "SCT", "Cardiac MRI")
@@ -66,7 +66,7 @@ class Finding:
         corners: corners of a flat, closed outline, ``(corners, 3)``, RAS+, mm; None if the finding has no position in
             patient space.
         line: an image, and the two ends of a line on it, ``(2, 2)``, as ``(i, j)`` with pixel centres at whole numbers;
-            None if the finding is no line.
+            None if the finding is not a line.
         segment: the DICOM SEG, and the number of the measured segment in it; None if no segment was measured.
     """
 

@@ -40,7 +40,7 @@ DICOM_MASK = (
     "(segimage2itkimage)"
 )
 NO_MASK = "not a NIfTI file (.nii, .nii.gz)"
-#: Axes of a mask are parallel to those of the images if they differ by less than this part of a pixel, per pixel.
+#: Axes of a mask are parallel to those of the images if they differ by less than this fraction of a pixel per pixel.
 _IN_PLANE = 1e-3
 #: Number of masks that do not fit the exam of their name for which a fitting exam is looked for: each of these masks is
 #: compared with every exam, which takes minutes for hundreds of exams.
@@ -192,8 +192,8 @@ def mask_files(folder: Path) -> list[Path]:
 
 
 def other_files(folder: Path) -> list[tuple[str, str]]:
-    """The files below the folder of masks that are not NIfTI, without hidden and system files: for each reason, a name with
-    the number of the others, and the reason."""
+    """The files below the folder of masks that are not NIfTI, without hidden and system files: for each reason, the name of a
+    file with the number of further files, and the reason."""
     by_reason: dict[str, list[str]] = defaultdict(list)
     for path in map(Path, files_below(folder)):
         if is_nifti(path):

@@ -14,7 +14,7 @@ from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.exams.words import some_of
 from planewise.unreadable import UNREADABLE
 
-#: Largest number of values, and largest value, of a volume that counts as a mask whatever its name. An image has more.
+#: Limits of the number of values and of the values themselves: a volume within both counts as a mask, whatever its name.
 _MOST_LABELS, _LARGEST_LABEL = 10, 255
 _OF_HEART = {name: value for value, name in HEART_STRUCTURES["sax"].items()}
 

@@ -247,9 +247,9 @@ def _uid_name(value: str) -> str:
 
 
 def refuse_element(tag: int, vr: str | None, length: int, file: BinaryIO | None) -> None:
-    """Raises `Refused` for an element with which ITK cannot read the file: one that ITK needs, if its value
-    representation is not DICOM's; one other than a sequence that does not state its length; a sequence that does not
-    consist of items; and an item outside a sequence.
+    """Raises `Refused` for an element with which ITK cannot read the file: an element that ITK needs, if its value
+    representation is not DICOM's; an element that does not state its length, unless it is a sequence; a sequence that does
+    not consist of items; and an item outside a sequence.
 
     Args:
         tag: its tag.

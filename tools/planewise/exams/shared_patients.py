@@ -33,8 +33,8 @@ def shared_patients(
 ) -> dict[str, str]:
     """The patients of the first datalist that the second one has, too, and their sections in the second.
 
-    A patient is the same if one of its image files is. If the second datalist has several sections for a patient, the last of
-    training, validation and test counts.
+    Patients are the same if they have an image file in common. If the second datalist has several sections for a patient, the
+    last of training, validation and test counts.
 
     Args:
         first, second: datalists.

@@ -127,8 +127,8 @@ def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str 
     """Height (cm) and weight (kg) of the patient, from the item or from the header of its first DICOM image.
 
     Returns:
-        The size; None if a value is unknown, or if both cannot be a person's: below 40 or above 250 cm, below 2 or above 350
-        kg, or a body mass index below 8 or above 80 kg/m2. Then, a sentence says so; otherwise it is None.
+        The size, or None if a value is unknown or implausible: below 40 or above 250 cm, below 2 or above 350 kg, or a body
+        mass index below 8 or above 80 kg/m2; and a sentence on the implausible values, or None.
     """
     height, weight = item.get("height"), item.get("weight")
     if height is None and is_dicom(item):

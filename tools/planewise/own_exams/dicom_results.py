@@ -38,7 +38,7 @@ _PLAN_SERIES, _VOLUMES_SERIES, _FIRST_SEGMENTATION_SERIES, _FIRST_CINE_SERIES = 
 #: Side of the square that represents a planned plane, mm.
 _SIDE = 200.0
 #: Length of the lines that represent it on images, mm, to the left and right of its middle. OHIF puts a label at the
-#: right end and at half height: with equal lengths, the labels of two views would lie on each other.
+#: right end and at half height: with equal lengths, the labels of two views would overlap.
 _LINE = (75.0, 100.0)
 
 _SITES = {
@@ -218,7 +218,7 @@ def _lines(
 ) -> list[Finding]:
     """The lines along which the planned planes cut the images, for viewers that draw on images only (OHIF).
 
-    The middle slice comes first: OHIF opens the first line's image, and no other series of the stack.
+    The middle slice comes first: OHIF opens the image of the first line, and does not open other series of the stack.
     """
     found = []
     middle = len(images) // 2

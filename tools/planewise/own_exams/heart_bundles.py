@@ -55,7 +55,7 @@ STRUCTURES = HEART_STRUCTURES["sax"]
 _NO_ORIENTATION = 0.01
 #: File of an exam's page.
 PAGE = "index.html"
-#: What a mask that a person corrected does not change.
+#: The results that stay as they are if a person corrects a mask.
 _OF_THE_NETWORK = "all volumes and pictures, and the DICOM files, are of the network's masks"
 #: Number of exams that an error message lists.
 _NAMED = 10

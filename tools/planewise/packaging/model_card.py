@@ -32,7 +32,7 @@ _NOT_OF_TRAINING = ("seed", "num_subjects", "subject_seed", "val_interval")
 _PRETRAINED_NAME = re.compile(r", pretrained [^,\n]*$", re.M)
 _PRETRAINED_START = re.compile(r"weights\s+that\s+were\s+pretrained\s+without\s+\w+")
 _PRETRAINED_WORDS = re.compile(r"It is pretrained to .*?, then fine-tuned with")
-#: Words about the pretraining, and the transforms of which the pretext needs one for them to be true.
+#: Words about the pretraining, and transforms: the words are true if the pretext has one of these.
 _CLAIMS = {
     "imaging planes": ("PlaneHeatmapsd", "PlaneSquaresd", "SliceLocationd"),
     "where the planes of other views cut a slice": ("PlaneHeatmapsd",),
@@ -135,8 +135,8 @@ def _of_other_data(readme: str) -> str:
 
 
 def with_training(metadata: Mapping[str, Any], provenance: Provenance) -> dict[str, Any]:
-    """A bundle's metadata with the weights' training data, whose name and description say "pretrained" only of weights of
-    which it is true."""
+    """A bundle's metadata with the training data of its weights. Its name and description keep their words about the
+    pretraining only if they are true of these weights."""
     metadata, run = dict(metadata), provenance.run
     if not provenance.on_phantoms:
         source = metadata["data_source"].replace(_RELEASED_SOURCE, "")

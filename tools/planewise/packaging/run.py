@@ -123,7 +123,7 @@ class Run(RunRecord):
         was added to a list has a ``+`` before its path.
         """
         used = settings_that_train(self.config)
-        # the sections come last, as in a config; a setting that the bundle lacks is one of the run's own files
+        # the sections come last, as in a config; a setting that the bundle lacks comes from one of the run's own files
         names = sorted(
             (*train, *(key for key in self.config if key not in train)), key=lambda key: _is_section(train.get(key))
         )

@@ -27,8 +27,8 @@ def moves(step: Any) -> bool:
 def moved_alone(steps: Iterable[Any], masks: Sequence[str]) -> str | None:
     """The name of the first transform after which an image and its mask no longer match; None if there is none.
 
-    Image and mask may be moved by two transforms of the same class, one with other interpolation than the other, unless these
-    are random. A mask may also be resampled to its image's grid (`ResampleToMatchd`).
+    Two transforms of the same class may move image and mask, such as with different interpolation, unless they are random. A
+    mask may also be resampled to its image's grid (`ResampleToMatchd`).
 
     Args:
         steps: dictionary transforms, in order.

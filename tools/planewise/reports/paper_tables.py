@@ -122,7 +122,7 @@ def beside(
     tables: Sequence[Published[Mapping[int, Values]]], counts: Iterable[int], methods: Iterable[str]
 ) -> tuple[list[int], list[str]]:
     """The given numbers of labelled exams in order, and the methods for a table that combines a study's results with those of
-    the papers: those of the study, then those that only the papers have with one of these numbers."""
+    the papers: first the study's methods, then the papers' other methods that have results for one of these numbers."""
     own = set(counts)
     names = [method for table in tables for method, row in table.values.items() if own & set(row)]
     return sorted(own), list(dict.fromkeys([*methods, *names]))

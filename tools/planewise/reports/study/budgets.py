@@ -29,7 +29,7 @@ _CHANGES: Sequence[tuple[Sequence[str], str | None]] = (
     (("blur_sigma",), "blur_prob"),
     (("brightness", "contrast_range"), "intensity_prob"),
 )
-#: The limits that change nothing; those of other settings are 1.
+#: Limits that change nothing; for settings that are not named here, these are 1.
 _NEUTRAL = {"blur_sigma": 0}
 
 

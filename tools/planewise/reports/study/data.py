@@ -36,8 +36,8 @@ def add(page: Page, study: StudyFolder) -> None:
 
 
 def labelled_exams(study: StudyFolder) -> int:
-    """The number of labelled exams in a study's training section; of all its exams if none has a mask or a grade. 0 without a
-    datalist."""
+    """The number of labelled exams in a study's training section; if none has a mask or a grade, the number of all its exams.
+    0 without a datalist."""
     content = _datalist(study, "labelled")
     return 0 if content is None else _exams(content, with_label=True)["training"] or _exams(content)["training"]
 

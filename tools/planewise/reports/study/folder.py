@@ -79,7 +79,7 @@ class StudyFolder:
 
     @property
     def labelled(self) -> str:
-        """What numbers of labelled exams count, in the singular."""
+        """The page's word for a labelled exam."""
         return "graded photograph" if self.config["anatomy"] == "photograph" else "labelled exam"
 
     @property

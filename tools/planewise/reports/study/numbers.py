@@ -74,11 +74,11 @@ def paired_differences(scores: Mapping[int, float], baseline: Mapping[int, float
 
 
 class PairedCases(NamedTuple):
-    """Differences between two methods over the cases that both have a score of.
+    """Differences between two methods over the cases for which both have a score.
 
     Attributes:
         differences: the mean over the pairs of each draw, ``(draws,)``; draws without a pair are left out.
-        pairs: number of cases in all draws that both methods have.
+        pairs: number of cases, with or without scores, in the draws that both methods have.
         left_out: number of these cases without a score of both methods.
     """
 

@@ -133,8 +133,8 @@ def add_paired(
         lead: whether the verdicts in words and the picture stand at the top of the page, as the study's main result.
         blank: methods and numbers of labelled exams whose networks predict only background; the words at the top give
             them no gain.
-        cases: the scores behind ``scores``, see `add_differences`.
-        labelled: what is counted, in the singular.
+        cases: the scores of single cases, see `add_differences`.
+        labelled: the page's word for a labelled exam.
 
     Returns:
         The differences of the tables.
@@ -214,9 +214,9 @@ def add_differences(
         scores: see `add_paired`.
         compared: the comparisons, one row each; those without shared draws get no row.
         lower_is_better: see `add_paired`.
-        cases: the scores behind ``scores``, if some cases have none. A difference is then the mean over the cases that have a
-            score of both methods, so a method does not gain by lacking the score of a difficult case. Without the scores of
-            every draw's cases, methods are compared by ``scores``.
+        cases: the scores of single cases, of which ``scores`` has the means; needed if some cases have no score. A difference
+            is then the mean over the cases that have a score of both methods, so a method does not gain by lacking the score
+            of a difficult case. If a draw has no scores of single cases, methods are compared by ``scores``.
         labelled: see `add_paired`.
 
     Returns:
