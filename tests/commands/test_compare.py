@@ -515,7 +515,7 @@ def test_no_pretext_learns_from_a_test_image(volumes, tmp_path, capsys):
         for section in SECTIONS:
             names = {item["exam"] for item in found[section]}
             assert names == {name for name, exam in found["exams"].items() if exam["section"] == section}
-        assert "among the labelled images, too; in the same sections as there" in capsys.readouterr().out
+        assert "also among the labelled images, and put into the same sections as there" in capsys.readouterr().out
         time = images.stat().st_mtime_ns
         compare.keep_apart(images, exams, out)
         assert images.stat().st_mtime_ns == time, "a newer datalist would train everything again"

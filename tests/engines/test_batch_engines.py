@@ -73,7 +73,9 @@ def test_a_network_with_a_wrong_number_of_outputs_is_refused_before_a_step(outpu
     if fits:
         training.run()
         return
-    said = f"the network has {outputs} outputs, but needs 3: one for each of the 2 --structures .* give network_def 3 "
+    said = (
+        f"the network has {outputs} outputs, but needs 3: one for each of the 2 --structures .* network_def 3 outputs "
+    )
     with pytest.raises(InputError, match=said):
         training.run()
     assert torch.equal(before, training.network.weight)

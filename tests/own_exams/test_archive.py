@@ -146,8 +146,8 @@ def test_a_mask_that_a_person_corrected_is_named_and_kept_with_its_exam(files, t
         (
             1,
             [
-                "aaaa_mask.nii.gz was changed by hand; all volumes and pictures, and the DICOM files, "
-                "are of the network's masks"
+                "aaaa_mask.nii.gz was changed by hand; all volumes, pictures and DICOM files "
+                "come from the network's masks"
             ],
         ),
     ):

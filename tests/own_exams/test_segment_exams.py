@@ -210,7 +210,7 @@ def test_masks_that_a_person_changed_are_named_wherever_the_volumes_are(tmp_path
     made = segment_by_hand(tmp_path)
     said = (
         f"1 mask changed by hand is kept as {first.phases[0]}_by_hand.seg.nrrd; "
-        "all volumes and pictures, and the DICOM files, are of the network's masks"
+        "all volumes, pictures and DICOM files come from the network's masks"
     )
     assert made.by_hand == [said] and made.volumes == first.volumes
     assert f"  {said}" in made.lines and said in _summary(made).remarks

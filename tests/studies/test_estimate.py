@@ -335,6 +335,6 @@ def test_a_refused_study_is_quoted_without_places_in_our_code(tmp_path):
     with pytest.raises(InputError) as caught:
         estimate.planned(tmp_path / "study.yaml")
     assert str(caught.value).startswith(
-        "Snakemake refuses the study: draw is no setting of a study (did you mean draws?)"
+        "Snakemake refuses the study: draw is not a setting of a study (did you mean draws?)"
     )
     assert 'label_efficiency.smk"' not in str(caught.value)

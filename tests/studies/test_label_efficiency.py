@@ -139,7 +139,7 @@ def test_finished_trainings_are_compared_by_what_determines_their_result(tmp_pat
     draws = ["--config", "draws=[0,1,2]", "label_counts=[1]"]
     assert jobs(study(tmp_path / "first", *draws, **seeded))["finetune"] == 6
     text = study(tmp_path / "first", "--config", "label_count=[1]", **seeded)
-    assert "label_count is no setting of a study (did you mean label_counts?)" in text and "Traceback" not in text
+    assert "label_count is not a setting of a study (did you mean label_counts?)" in text and "Traceback" not in text
     for draws in ("[one]", "[1.5]", "10", "[0,...,19]"):
         text = study(tmp_path / "first", "--config", f"draws={draws}", **seeded)
         assert "draws must be a list of whole numbers" in text, draws

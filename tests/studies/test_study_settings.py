@@ -32,7 +32,7 @@ def test_the_studies_of_the_repository_have_the_right_kinds(file):
         ({"threads": 0}, "threads must be a whole number, got 0"),
         ({"seed": True}, "seed must be a whole number, got True"),
         ({"pretexts": "multitask"}, "pretexts must be a list of texts, got 'multitask'"),
-        ({"pretexts": [None]}, "pretexts: null is no entry of a list"),
+        ({"pretexts": [None]}, "pretexts: the list must not contain null"),
         ({"methods": {"none": 3}}, "methods: none must be a mapping, such as {key: value}, got 3"),
         (
             {"methods": {"none": {"overrides": {"finetune": [1]}}}},
@@ -50,8 +50,8 @@ def test_the_studies_of_the_repository_have_the_right_kinds(file):
         ({"diagnose": {"bundle": "x", "draws": True}}, "diagnose: draws must be a list of whole numbers, got True"),
         ({"processes": 1.5}, "processes must be a whole number or a mapping, .* got 1.5"),
         ({"resources": {"pretrain": 3}}, "resources: pretrain must be a mapping, .*"),
-        ({"label_count": [1]}, r"label_count is no setting of a study \(did you mean label_counts\?\)"),
-        ({3: 4}, "3 is no setting of a study"),
+        ({"label_count": [1]}, r"label_count is not a setting of a study \(did you mean label_counts\?\)"),
+        ({3: 4}, "3 is not a setting of a study"),
     ],
 )
 def test_a_value_of_another_kind_is_named(given, said):

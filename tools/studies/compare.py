@@ -194,8 +194,9 @@ def keep_apart(unlabelled: Path, labelled: Path, out: Path) -> None:
     found = shared_patients(unlabelled, labelled, read=True)
     if not found:
         return
-    both = f"unlabelled: {count_of(len(found), 'patient')} among the labelled images, too"
-    print(f"{both}; in the same sections as there, so that no pretext learns from a test image")
+    are = "is" if len(found) == 1 else "are"
+    both = f"unlabelled: {count_of(len(found), 'patient')} {are} also among the labelled images"
+    print(f"{both}, and put into the same sections as there, so that no pretext learns from a test image")
     images = absolute_datalist(unlabelled)
     items = [(section, item) for section in SECTIONS for item in images[section]]
     moved = {

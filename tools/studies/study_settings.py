@@ -64,7 +64,7 @@ def wrong_settings(config: Mapping[str, Any]) -> list[str]:
 
     A null setting counts as not given, so only the settings that the study needs must not be null.
     """
-    wrong = [f"{key} is no setting of a study{_near(key, SETTINGS)}" for key in config if key not in SETTINGS]
+    wrong = [f"{key} is not a setting of a study{_near(key, SETTINGS)}" for key in config if key not in SETTINGS]
     wrong += [f"{key} is missing" for key in NEEDED if config.get(key) in (None, "")]
     for key, kind in SETTINGS.items():
         wrong += _misfits(config.get(key), kind, key)
@@ -108,7 +108,9 @@ def _misfits(value: Any, kind: Any, place: str) -> Iterator[str]:
                 yield from _misfits(entry, kind.get(key, kind.get(ANY)), f"{place}: {key}")
     elif isinstance(kind, list) and isinstance(value, list):
         for entry in value:
-            yield from [f"{place}: null is no entry of a list"] if entry is None else _misfits(entry, kind[0], place)
+            yield from (
+                [f"{place}: the list must not contain null"] if entry is None else _misfits(entry, kind[0], place)
+            )
     elif not _fits(value, kind, int(place in _POSITIVE)):
         yield f"{place} must be {_words(kind)}, got {value!r}"
 

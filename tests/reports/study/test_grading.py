@@ -59,7 +59,7 @@ def test_the_page_says_with_which_number_only_the_seed_differs(study, tmp_path):
     text = (tmp_path / "report/index.html").read_text()
     assert "except with 179: there, each draw takes all graded photographs" in text
     assert "with 9 and 179 graded photographs, from scratch" in text
-    assert "in 2 draws of these photographs (with 179, draws of the seed alone)." in text
+    assert "in 2 draws of these photographs (with 179, only the seed of the training differs)." in text
     assert "<li>179 graded photographs (weak verdicts, from 2 draws): inconclusive: rotation (+0.000)</li>" in text
     assert "labelled exams" not in text.partition("<h2>Data")[0]
 

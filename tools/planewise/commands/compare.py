@@ -132,7 +132,7 @@ def compare(
         )
         study = studies.write(study, file, lambda question: not yes and _agrees_to_discard(question))
         trainings = studies.trainings(study)
-        typer.echo(f"Task: {studies.task_of(study)}. For other images, give --anatomy.")
+        typer.echo(f"Task: {studies.task_of(study)}. If the images show something else, give --anatomy.")
         typer.echo(f"{file}: {', '.join(study['methods'])}; {trainings} trainings.")
         counted = importlib.import_module("tools.studies.label_counts")
         if note := counted.draws_of_all(study["label_counts"], len(study["draws"]), exams):

@@ -57,8 +57,9 @@ def plan(
     acquired views.
 
     The exams of a folder are processed one at a time. OUT/index.html then lists them, worst first, each linked to its
-    page; OUT/exams.csv is the same table. If you start the command again, it continues: exams whose files, weights and
-    options did not change are kept, until planewise is updated. An exam that cannot be used is left out, with the reason.
+    page; OUT/exams.csv is the same table. If you start the command again, it continues: it keeps an exam if
+    its files, the weights, the options and planewise's version did not change. An exam that cannot be used is left out,
+    with the reason.
 
     The planes are weighted means over at most eight phases of a cine; end-diastole counts twice. Phases that disagree
     are reported. If the exam contains 2-chamber and 4-chamber views, the page compares the plan with them. With the

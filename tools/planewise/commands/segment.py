@@ -74,8 +74,9 @@ def segment(
     (.seg.nrrd).
 
     The exams of a folder are processed one at a time. OUT/index.html then lists them, worst first, each linked to its
-    page; OUT/exams.csv is the same table. If you start the command again, it continues: exams whose files, weights and
-    options did not change are kept, until planewise is updated. An exam that cannot be used is left out, with the reason.
+    page; OUT/exams.csv is the same table. If you start the command again, it continues: it keeps an exam if
+    its files, the weights, the options and planewise's version did not change. An exam that cannot be used is left out,
+    with the reason.
 
     End-diastole and end-systole are the phases in which the left ventricle is largest and smallest. Implausible numbers
     are marked (!), with the reason: left and right stroke volumes that differ, volumes that no adult has, a ventricle

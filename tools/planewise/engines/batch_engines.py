@@ -92,7 +92,7 @@ class BatchTrainer(SupervisedTrainer):
         if found != needed:
             raise InputError(
                 f"the network has {found} outputs, but needs {needed}: one for each of the {needed - 1} --structures and one "
-                f"for the background; give network_def {needed} (out_channels or num_maps: $len(@structures) + 1)"
+                f"for the background; give network_def {needed} outputs (out_channels or num_maps: $len(@structures) + 1)"
             )
 
     def _explain_loss(self, output: dict | None, error: Exception) -> None:

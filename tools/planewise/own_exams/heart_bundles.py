@@ -56,7 +56,7 @@ _NO_ORIENTATION = 0.01
 #: File of an exam's page.
 PAGE = "index.html"
 #: The results that stay as they are if a person corrects a mask.
-_OF_THE_NETWORK = "all volumes and pictures, and the DICOM files, are of the network's masks"
+_OF_THE_NETWORK = "all volumes, pictures and DICOM files come from the network's masks"
 #: Number of exams that an error message lists.
 _NAMED = 10
 

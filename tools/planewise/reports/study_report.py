@@ -163,7 +163,7 @@ def _what_was_done(study: StudyFolder) -> str:
         noun = study.labelled.split()[-1]
         drawn = f"in {in_all} draws of these {noun}s" if draws > 1 else f"in one draw of these {noun}s"
         if whole := takes_all(study, (number for number, several in drawn_of.items() if several > 1)):
-            drawn += f" (with {listed(map(str, whole))}, draws of the seed alone)"
+            drawn += f" (with {listed(map(str, whole))}, only the seed of the training differs)"
         if set(methods) == {"none", *study.pretexts}:
             how = f"from scratch and after {'each' if len(study.pretexts) > 1 else 'this'} pretraining, {drawn}"
         else:

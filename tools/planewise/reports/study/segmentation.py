@@ -186,8 +186,8 @@ def _on_distances(differences: Collection[Difference]) -> str:
     if without_pairs < len(differences):
         said += (
             " A pair is the distance of one structure in one test volume, by both methods; pairs in which a method has no "
-            "distance are left out. A difference is the mean over the other pairs of a draw, so a method neither gains nor "
-            "loses by missing a structure: read it together with the numbers that were missed. If more than half of the "
+            "distance are left out. A difference is the mean over a draw's remaining pairs, so a method neither gains nor "
+            "loses by missing a structure: read it together with the number of missed structures. If more than half of the "
             "pairs are left out, there is no verdict."
         )
     if without_pairs:
