@@ -170,7 +170,7 @@ NOT_OF = {False: {"foreground_threshold", "in_channels", "voxel_size"}, True: {"
 
 
 def counts_only(key: str, config: Any) -> bool:
-    """Whether a config uses nothing of a setting, a list, but its length, as in `num_outputs: $len(@noise_levels)`."""
+    """Whether a config uses only the length of a setting, a list, as in `num_outputs: $len(@noise_levels)`."""
     text = json.dumps(config, default=str)
     return bool(re.search(rf"@{key}\b", text)) and not re.search(rf"@{key}\b", re.sub(rf"len\(@{key}\)", "", text))
 

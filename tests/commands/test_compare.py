@@ -482,7 +482,7 @@ def test_volumes_of_one_channel_have_the_structures_of_their_masks(volumes):
 
 
 def all_in_training(file):
-    """Move all exams of a datalist to its training section, whatever the hash has done."""
+    """Move all exams of a datalist to its training section, so that its split by hash does not matter."""
     content = absolute_datalist(file)
     content["training"] = [item for section in SECTIONS for item in content[section]]
     return write_datalist(content | {"validation": [], "test": []}, file)

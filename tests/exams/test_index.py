@@ -54,7 +54,7 @@ def test_real_cine_as_nifti(real_data):
 
 
 def test_files_of_another_organ_next_to_hearts_are_named(tmp_path):
-    """Nothing is recognised in a NIfTI file, so a spine is an item like a heart."""
+    """NIfTI files are not recognised by their contents, so a spine becomes an item like a heart."""
     write_usual_exam(tmp_path / "heart")
     sax = np.eye(4)
     sax[:3, 2] = 8 * USUAL_AXIS

@@ -87,7 +87,7 @@ def test_a_plan(items, tmp_path):
 
 
 def check_lines(lines, slices, origin, normal):
-    """Each slice has one line on the plane, the middle slice first, which reaches to its limits or to the image's border."""
+    """Each slice, the middle one first, has one line on the plane. It ends at its limits or at the image's border."""
     count = len(slices)
     order = [*range(count // 2, count), *range(count // 2)]
     assert [line.tracking_identifier for line in lines] == [f"2ch, planned, slice {depth + 1}" for depth in order]

@@ -34,7 +34,7 @@ from tests.packaging.conftest import source, write_run
 
 NAME = "pretext_cardiac_multitask"
 SAID = {"data": "nothing at all"}
-#: What a card says of earlier text about weights if its own come from other data than phantoms.
+#: The card's note on text about the repository's weights, if its own weights come from other data than phantoms.
 OF_REPOSITORY = '"These weights" in it are the weights of the repository, which were trained on phantoms.'
 #: What a card says of scores without `scored.json` in a run's folder.
 UNRECORDED = "by the folder's name: the scores do not say which weights and exams they belong to"
@@ -430,7 +430,7 @@ def test_weights_of_own_images_are_nowhere_described_as_ours_or_as_trained_on_ph
     ],
 )
 def test_a_card_does_not_claim_another_pretext_than_the_one_that_its_weights_had(name, pretext, told, tmp_path):
-    """None: the pretext used imaging planes, but not as the description says."""
+    """``told`` is None if the pretext used imaging planes, but not as the description says."""
     bundle, start = Bundle(ROOT / f"bundles/downstream_cardiac_{name}_segmentation"), Bundle(ROOT / "bundles" / pretext)
     run = Run(tmp_path, tmp_path / "model.pt", {"pretrained": "a.pt"}, {})
     run.__dict__["pretrained"] = Run(tmp_path, tmp_path / "a.pt", start.config("train.yaml"), {})

@@ -152,8 +152,8 @@ def commands(text: str, rule: str) -> list[str]:
 
 
 def paper_study(name: str, folder: Path) -> dict:
-    """A study of the paper's size, with datalists that have nothing but names of exams, one of them for validation and one
-    for the test.
+    """A study of the paper's size, with datalists that contain only names of exams: one for validation, one for the test,
+    and the others for training.
     """
     config = yaml.safe_load((STUDIES / "configs" / name).read_text())
     exams = [{"exam": str(number)} for number in range(max(config["label_counts"]))]

@@ -859,7 +859,7 @@ def test_faults_of_datalists_are_named_before_anything_starts(tmp_path):
     folds = config["target"] | {"arguments": "--fold {draw} --folds 2 --section validation"}
     labelled.write_text(json.dumps({"training": exams}))
     assert "no validation exams" not in planned(config | {"target": folds}, tmp_path)
-    # what a started study no longer has is left to its trainings, which name it
+    # if a file of a started study is gone, its trainings report it
     (tmp_path / "scan.nii").unlink()
     (tmp_path / "out/pretrain").mkdir(parents=True)
     assert f"1 file of {labelled} does not exist" in planned(config | {"target": folds}, tmp_path)
