@@ -224,7 +224,7 @@ PAIRED = "Paired differences in mean contour distance (mm)"
 
 
 def test_missing_a_structure_is_no_gain_in_distance(tmp_path):
-    """Only scratch finds the LV, 60 mm or more away, so it raises only scratch's mean; in the RV, the other method is worse."""
+    """Only scratch finds the LV, 60 mm or more away, which raises scratch's mean; in the RV, the other method is worse."""
     for draw in (0, 1):
         of_volumes(tmp_path / f"finetune/none/4/{draw}/test", [[5.0, 60.0], [6.0, 66.0]])
         of_volumes(tmp_path / f"finetune/multitask/4/{draw}/test", [[7.0 + draw, NONE], [8.0 + draw, NONE]])
