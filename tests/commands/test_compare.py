@@ -515,7 +515,7 @@ def test_no_pretext_learns_from_a_test_image(volumes, tmp_path, capsys):
         for section in SECTIONS:
             names = {item["exam"] for item in found[section]}
             assert names == {name for name, exam in found["exams"].items() if exam["section"] == section}
-        assert "also among the labelled images, and put into the same sections as there" in capsys.readouterr().out
+        assert "also among the labelled images, and in the training section only if" in capsys.readouterr().out
         time = images.stat().st_mtime_ns
         compare.keep_apart(images, exams, out)
         assert images.stat().st_mtime_ns == time, "a newer datalist would train everything again"
@@ -531,6 +531,24 @@ def test_no_pretext_learns_from_a_test_image(volumes, tmp_path, capsys):
         compare.keep_apart(images, exams, tmp_path / "twice")
         said = capsys.readouterr().out
         assert "so pretexts learn from test images" in said and cure in said and images.read_text() == before
+
+
+def test_keeping_patients_apart_leaves_no_section_empty(volumes, tmp_path):
+    """A patient of the unlabelled test section may be a labelled training exam."""
+    file = list_of_volumes(volumes, "ct")
+    content = absolute_datalist(file)
+    first, second, *others = (item for section in SECTIONS for item in content[section])
+    for name in ("unlabelled", "labelled"):
+        parts = (
+            ([*others[2:], second], others[:1], [first]) if name == "unlabelled" else ([first], others[1:2], [second])
+        )
+        (tmp_path / "datalists").mkdir(exist_ok=True)
+        write_datalist(content | dict(zip(SECTIONS, parts, strict=True)), tmp_path / f"datalists/{name}.json")
+    lists = [tmp_path / f"datalists/{name}.json" for name in ("unlabelled", "labelled")]
+    compare.keep_apart(*lists, tmp_path)
+    found = json.loads(lists[0].read_text())
+    assert all(found[section] for section in SECTIONS) and not compare.seen_before(*lists, read=True)
+    assert {item["exam"] for item in found["test"]} == {first["exam"], second["exam"]}
 
 
 def test_structures_have_the_names_in_nnunets_listing(volumes, tmp_path):

@@ -106,7 +106,15 @@ def test_a_loss_that_cannot_take_its_input_is_named_with_what_it_got(loss, said)
     assert "`to_onehot_y: true`" in str(caught.value)
 
 
-@pytest.mark.parametrize("error", [MemoryError(), InputError("another remedy")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        InputError("another remedy"),
+        RuntimeError("CUDA error: 2"),
+        RuntimeError("[gloo/transport/tcp] closed"),
+    ],
+)
 def test_an_error_with_a_remedy_of_its_own_is_not_blamed_on_the_loss(error):
     def loss(prediction, target):
         raise error

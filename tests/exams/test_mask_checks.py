@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from planewise.errors import InputError
 from planewise.exams import index_folder
-from planewise.exams.mask_checks import mask_doubts
+from planewise.exams.mask_checks import label_values, mask_doubts
 from planewise.predicted_masks import mark_predicted
 
 from tests.commands.test_index import run
@@ -101,3 +101,15 @@ def test_predicted_masks_are_counted_apart(tmp_path):
     with pytest.raises(InputError, match="--stratify label: no exam has a mask that is a label"):
         index_folder(folder, labels_dir=masks, stratify="label")
     assert index_folder(folder, labels_dir=masks, stratify="label", checked=True).items == 30
+
+
+def test_colours_and_sizes_that_cannot_be_are_no_masks(tmp_path):
+    colours = np.zeros(SHAPE, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), tmp_path / "colours.nii.gz")
+    assert label_values(tmp_path / "colours.nii.gz") == []
+    header = nibabel.Nifti1Image(np.zeros(SHAPE, np.uint8), np.eye(4)).header
+    header.set_data_shape((32767, 32767, 100))
+    header["vox_offset"] = 352
+    (tmp_path / "huge.nii").write_bytes(header.binaryblock + bytes(104))
+    assert label_values(tmp_path / "huge.nii") == []
+    assert label_values(save(tmp_path / "heart.nii.gz", heart())) == [0, 1, 2, 3]

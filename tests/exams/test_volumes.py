@@ -161,6 +161,16 @@ def test_two_masks_for_one_image_are_not_guessed_between(tmp_path):
     assert [len(paths) for reason, paths in skipped.items() if "several masks" in reason] == [2]
 
 
+def test_a_mask_that_a_person_corrected_is_used_and_is_no_image(tmp_path):
+    """`segment` keeps it next to the new mask of the network."""
+    for name in ("a", "a_mask", "a_mask_by_hand"):
+        write(tmp_path / f"{name}.nii.gz")
+    write(tmp_path / "alone/b_mask_by_hand_2.nii.gz")
+    (volume,), skipped = volumes_of(tmp_path)
+    assert volume.label == tmp_path / "a_mask_by_hand.nii.gz"
+    assert [reason for reason in skipped if "named like a mask, without its image" in reason]
+
+
 @pytest.mark.parametrize(
     ("shape", "shift", "words"), [((6, 5, 3), 0, "its shape is (6, 5, 3)"), ((6, 5, 4), 4.0, "4.0 mm from the image")]
 )

@@ -17,7 +17,7 @@ from planewise.networks import (
     read_weights,
     weights_path,
 )
-from planewise.networks.pretrained import _can_be_copied
+from planewise.networks.pretrained import can_be_copied
 from torch import nn
 
 from .test_slice_net import FEATURES, network
@@ -282,4 +282,4 @@ def test_a_forest_is_given_its_own_weights_alone(other, tmp_path):
     ],
 )
 def test_a_first_layer_is_copied_to_a_multiple_of_its_channels(given, own, copied):
-    assert _can_be_copied(torch.zeros(given), torch.zeros(own)) is copied
+    assert can_be_copied(torch.zeros(given), torch.zeros(own)) is copied

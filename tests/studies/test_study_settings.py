@@ -29,7 +29,7 @@ def test_the_studies_of_the_repository_have_the_right_kinds(file):
         ({"anatomy": None}, "anatomy is missing"),
         ({"anatomy": ["cardiac"]}, "anatomy must be a text, .*"),
         ({"device": "gpu"}, "device must be cpu or cuda:0, got 'gpu'"),
-        ({"threads": 0}, "threads must be a whole number, got 0"),
+        ({"threads": 0}, "threads must be a whole number, at least 1, got 0"),
         ({"seed": True}, "seed must be a whole number, got True"),
         ({"pretexts": "multitask"}, "pretexts must be a list of texts, got 'multitask'"),
         ({"pretexts": [None]}, "pretexts: the list must not contain null"),

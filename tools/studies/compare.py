@@ -194,17 +194,21 @@ def keep_apart(unlabelled: Path, labelled: Path, out: Path) -> None:
     found = shared_patients(unlabelled, labelled, read=True)
     if not found:
         return
-    are = "is" if len(found) == 1 else "are"
-    both = f"unlabelled: {count_of(len(found), 'patient')} {are} also among the labelled images"
-    print(f"{both}, and put into the same sections as there, so that no pretext learns from a test image")
     images = absolute_datalist(unlabelled)
     items = [(section, item) for section in SECTIONS for item in images[section]]
-    moved = {
-        section: [item for was, item in items if found.get(item["patient"], was) == section] for section in SECTIONS
-    }
+    # the first division moves patients only away from training, towards test; it may leave a section empty
+    was = {item["patient"]: section for section, item in items}
+    later = {patient: max(section, was[patient], key=SECTIONS.index) for patient, section in found.items()}
+    for placed in (later, found):
+        moved = {name: [item for old, item in items if placed.get(item["patient"], old) == name] for name in SECTIONS}
+        if all(moved.values()):
+            break
+    are = "is" if len(found) == 1 else "are"
+    both = f"unlabelled: {count_of(len(found), 'patient')} {are} also among the labelled images"
+    print(f"{both}, and in the training section only if they are in that of the labelled images, too")
     if any(moved[section] != images[section] for section in SECTIONS):
         for exam in images["exams"].values():
-            exam["section"] = found.get(exam["patient"], exam["section"])
+            exam["section"] = placed.get(exam["patient"], exam["section"])
         write_datalist(images | moved, unlabelled)
 
 

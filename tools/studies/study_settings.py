@@ -112,7 +112,8 @@ def _misfits(value: Any, kind: Any, place: str) -> Iterator[str]:
                 [f"{place}: the list must not contain null"] if entry is None else _misfits(entry, kind[0], place)
             )
     elif not _fits(value, kind, int(place in _POSITIVE)):
-        yield f"{place} must be {_words(kind)}, got {value!r}"
+        least = ", at least 1" if place in _POSITIVE else ""
+        yield f"{place} must be {_words(kind)}{least}, got {value!r}"
 
 
 def _fits(value: Any, kind: Any, least: int) -> bool:

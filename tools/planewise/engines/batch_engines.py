@@ -99,7 +99,8 @@ class BatchTrainer(SupervisedTrainer):
         """If the loss failed, raise an error whose message says in one line what the loss got."""
         if output is None or CommonKeys.PRED not in output or CommonKeys.LOSS in output:
             return
-        if refusal(error) is not None or beyond_pytorch(causes(error)) is not None:
+        chain = causes(error)
+        if refusal(error) is not None or beyond_pytorch(chain) is not None or any(map(_of_the_machine, chain)):
             return
         name = (
             type(self.loss_function).__name__ if isinstance(self.loss_function, nn.Module) else str(self.loss_function)
@@ -113,6 +114,11 @@ class BatchTrainer(SupervisedTrainer):
             f"{'losses of MONAI need `to_onehot_y: true` for masks, and ' if masks and target.shape[1] == 1 else ''}"
             "tools/docs/experiments.md lists what a loss gets (PLANEWISE_DEBUG=1 shows where it failed)"
         ) from error
+
+
+def _of_the_machine(error: BaseException) -> bool:
+    """Whether an error comes from a GPU or from the connection to other processes, and so not from the values."""
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in ("gloo", "NCCL", "CUDA"))
 
 
 def _shape(value: Any) -> str:

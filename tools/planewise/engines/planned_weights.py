@@ -51,8 +51,10 @@ def _is_first_layer(name: str, given: Mapping[str, torch.Tensor], own: Mapping[s
 
 
 def _settings(parser: ConfigParser) -> dict[str, Any]:
-    """The class and the arguments of an encoder."""
+    """The class and the arguments of an encoder; empty if an expression or a reference stands for it."""
     own = ConfigParser(dict(parser.get()))
+    if not isinstance(own["network_def"]["encoder"], dict):
+        return {}
     return {
         "class" if name == "_target_" else name: own.get_parsed_content(f"network_def#encoder#{name}")
         for name in own["network_def"]["encoder"]

@@ -12,7 +12,7 @@ import numpy as np
 from planewise.errors import InputError
 from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.exams.words import some_of
-from planewise.unreadable import UNREADABLE
+from planewise.unreadable import UNREADABLE, claims_too_much
 
 #: Limits of the number of values and of the values themselves: a volume within both counts as a mask, whatever its name.
 _MOST_LABELS, _LARGEST_LABEL = 10, 255
@@ -57,6 +57,8 @@ def label_values(path: str | Path) -> list[int]:
     one value, and if the file cannot be read."""
     try:
         volume = nibabel.load(path)
+        if claims_too_much(volume) or volume.get_data_dtype().kind not in "iuf":
+            return []  # colours and complex numbers are no labels
         # first one slice, because it is enough for nearly all images
         for voxels in (volume.dataobj[..., volume.shape[-1] // 2], volume.dataobj):
             values = np.unique(np.asanyarray(voxels))

@@ -52,16 +52,18 @@ def shared_patients(
     known: dict[object, str] = {}
     for item in theirs:
         known |= dict.fromkeys((*([item.patient] if names else []), *item.paths), item.section)
-    sizes: set[int | None] = set()
+    contents: dict[str, tuple[int, str]] = {}
     if read:
-        sizes = {_size(path) for item in theirs for path in item.paths}
-        sizes &= {_size(path) for item in ours for path in item.paths}
-    for item in theirs if sizes - {None} else ():
-        known |= dict.fromkeys((_content(path) for path in item.paths if _size(path) in sizes), item.section)
+        contents = _contents(*({path for item in items for path in item.paths} for items in (ours, theirs)))
+    for item in theirs if contents else ():
+        known |= dict.fromkeys((contents[path] for path in item.paths if path in contents), item.section)
     found: dict[str, str] = {}
     for item in ours:
-        contents = [_content(path) for path in item.paths if _size(path) in sizes] if sizes else []
-        keys = (*([item.patient] if names else []), *item.paths, *contents)
+        keys = (
+            *([item.patient] if names else []),
+            *item.paths,
+            *(contents[path] for path in item.paths if path in contents),
+        )
         for there in (known[key] for key in keys if key in known):
             found[item.patient] = max(found.get(item.patient, there), there, key=SECTIONS.index)
     return found
@@ -103,6 +105,13 @@ def _items(datalist: Path, sections: Collection[str]) -> list[_Item]:
     return found
 
 
+def _contents(ours: Collection[str], theirs: Collection[str]) -> dict[str, tuple[int, str]]:
+    """The contents (`_content`) of files that have the size of a file of the other collection."""
+    sizes = [{path: size for path in paths if (size := _size(path)) is not None} for paths in (ours, theirs)]
+    common = set(sizes[0].values()) & set(sizes[1].values())
+    return {path: _content(path, size) for of in sizes for path, size in of.items() if size in common}
+
+
 def _size(path: str) -> int | None:
     try:
         return os.stat(path).st_size
@@ -110,9 +119,8 @@ def _size(path: str) -> int | None:
         return None  # training reports it
 
 
-def _content(path: str) -> tuple[int, str]:
+def _content(path: str, size: int) -> tuple[int, str]:
     """The size of a file, and a checksum of its compared bytes."""
-    size = _size(path) or 0
     digest = hashlib.sha256()
     try:
         with Path(path).open("rb") as file:

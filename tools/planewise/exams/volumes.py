@@ -16,7 +16,7 @@ from planewise.exams import mnms2, ukbb
 from planewise.exams.dicom_frames import FARTHEST, LARGEST_SPACING, THICKEST
 from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, stem
 from planewise.geometry import MIN_SPACING
-from planewise.predicted_masks import has_mark
+from planewise.predicted_masks import BY_HAND, has_mark
 from planewise.unreadable import claims_too_much, other_unit
 
 #: Masks and images whose affines differ by more than this (mm) anywhere in the image are on different grids.
@@ -27,12 +27,14 @@ PREDICTED_AS_IMAGE = "mask that a network predicted (planewise's mark is in its 
 
 _IMAGE_STEM = re.compile(r"(?P<case>.+?|)(?:[_-](?P<phase>frame\d+|ed|es))?", re.IGNORECASE | re.DOTALL)
 _CINE_TAIL = re.compile(r"[_-](4d|cine)$", re.IGNORECASE)
-_MASK_TAIL = re.compile(r"[_-]?(gt|seg|segmentation|labels?|masks?)$", re.IGNORECASE)
+#: The end of a mask's name; a mask that a person corrected (`planewise.predicted_masks.keep_corrected`) has one more.
+_MASK_END = rf"(gt|seg|segmentation|labels?|masks?)({BY_HAND}(_\d+)?)?$"
+_MASK_TAIL = re.compile(rf"[_-]?{_MASK_END}", re.IGNORECASE)
 #: Smallest and largest height (cm) and weight (kg) of a person; values beyond them are mistakes or in another unit.
 _BODIES = {"Height": (40, 250), "Weight": (2, 400)}
 #: BIDS names begin with their subject.
 _SUBJECT = re.compile(r"sub-[a-z0-9]+(?=_)", re.IGNORECASE)
-_MASK_ALONE = re.compile(r"[_-](gt|seg|segmentation|labels?|masks?)$", re.IGNORECASE)
+_MASK_ALONE = re.compile(rf"[_-]{_MASK_END}", re.IGNORECASE)
 #: Folders of masks.
 MASK_FOLDER = re.compile(r"(gt|seg|segmentations?|labels?|masks?)(tr|ts)?$", re.IGNORECASE)
 #: Folders of images in nnU-Net's layout.
@@ -239,7 +241,8 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
             continue
         own = masks[name]
         plain = [mask for mask in own if _MASK_TAIL.fullmatch(mask[len(name) :])]
-        chosen = plain if len(plain) == 1 else own
+        corrected = [mask for mask in own if BY_HAND in mask]
+        chosen = next((few for few in (corrected, plain) if len(few) == 1), own)
         if len(chosen) > 1:
             skipped[_SEVERAL_MASKS] += [str(by_stem[mask]) for mask in chosen]
         case, phase = case_and_phase(name)
