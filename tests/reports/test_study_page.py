@@ -201,7 +201,8 @@ def test_a_page_begins_with_what_was_done_and_the_main_results(study):
     _, page = written(study)
     words = (
         "Pretraining methods: location and multitask. Networks were fine-tuned with 16 and 80 labelled exams",
-        "in 3 draws of these exams (with 80, only the seed of the training differs), by 2 methods: from scratch and multitask.",
+        "in 3 draws of these exams (with 80, only the seed of the training differs), by 2 methods: from scratch and "
+        "multitask.",
     )
     places = [page.index(text) for text in (*words, "minus training from scratch", "Exam one", "<table>")]
     assert places == sorted(places)
