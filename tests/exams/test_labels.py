@@ -372,6 +372,9 @@ def test_every_file_in_the_folder_of_masks_is_used_or_named_with_the_reason(tree
         ("masks.zip", ARCHIVE),
         ("notes and 1 more", NO_MASK),
     ]
+    # the images themselves are no masks that were not used
+    write_mask(tree / f"{exam}_frame01.nii.gz", affine, shape)
+    assert index_folder(tree, labels_dir=tree).unmatched == []
     for file in folder.rglob("*.nii.gz"):
         file.unlink()
     with pytest.raises(InputError, match=r"no NIfTI file .* but NRRD .*; DICOM file: .*segimage2itkimage"):

@@ -210,7 +210,9 @@ def index_folder(
     result.unmatched += wrong_rows
     not_used, result.by_grid = labels.add_masks(masks, exams, items, class_rows, scan.folder)
     result.unmatched += not_used
-    result.unmatched += [] if labels_dir is None else labels.other_files(labels_dir)
+    result.unmatched += (
+        [] if labels_dir is None else labels.other_files(labels_dir, {frame.path for frame in scan.frames})
+    )
     result.masks = {str(path) for path in masks}
     _warn_of_two_origins(result, masks, items)
     if not checked:

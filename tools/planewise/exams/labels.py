@@ -6,7 +6,7 @@ import csv
 import math
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import takewhile
 from pathlib import Path
 
@@ -191,12 +191,12 @@ def mask_files(folder: Path) -> list[Path]:
     return found
 
 
-def other_files(folder: Path) -> list[tuple[str, str]]:
-    """The files below the folder of masks that are not NIfTI, without hidden and system files: for each reason, the name of a
-    file with the number of further files, and the reason."""
+def other_files(folder: Path, images: Collection[str] = ()) -> list[tuple[str, str]]:
+    """The files below the folder of masks that are not NIfTI, without hidden and system files and ``images``: for each
+    reason, the name of a file with the number of further files, and the reason."""
     by_reason: dict[str, list[str]] = defaultdict(list)
     for path in map(Path, files_below(folder)):
-        if is_nifti(path):
+        if is_nifti(path) or str(path) in images:
             continue
         reason = _why_no_mask(path)
         if reason != HIDDEN:
