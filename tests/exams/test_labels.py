@@ -372,7 +372,10 @@ def test_every_file_in_the_folder_of_masks_is_used_or_named_with_the_reason(tree
         ("masks.zip", ARCHIVE),
         ("notes and 1 more", NO_MASK),
     ]
-    # the images themselves are no masks that were not used
+    # the images themselves are no masks that were not used, nor those that `segment` writes next to its masks
+    for name in ("_frame01_image", "_frame01_mask"):
+        write_mask(tmp_path / f"out/{exam}{name}.nii.gz", affine, shape)
+    assert index_folder(tree, labels_dir=tmp_path / "out").unmatched == []
     write_mask(tree / f"{exam}_frame01.nii.gz", affine, shape)
     assert index_folder(tree, labels_dir=tree).unmatched == []
     for file in folder.rglob("*.nii.gz"):

@@ -175,7 +175,7 @@ def find_name(name: str, known: Sequence[set[str]]) -> list[int]:
 
 
 def mask_files(folder: Path) -> list[Path]:
-    """The NIfTI files below a folder.
+    """The NIfTI files below a folder, without the images that `planewise segment` writes next to its masks.
 
     Raises:
         InputError: there is no such folder, or no mask in it.
@@ -183,6 +183,12 @@ def mask_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"--labels {folder}: there is no such folder")
     found = nifti_files(map(Path, files_below(folder)))
+    names = {(path.parent, stem(path)) for path in found}
+    found = [
+        path
+        for path in found
+        if not (stem(path).endswith("_image") and (path.parent, stem(path).removesuffix("_image") + "_mask") in names)
+    ]
     if not found:
         others = "; ".join(reason for _, reason in other_files(folder) if reason != NO_MASK)
         raise InputError(
