@@ -177,8 +177,8 @@ def fill_sections(datalist: dict[str, Any], shares: Sequence[float], labelled: b
 
 
 def keep_apart(unlabelled: Path, labelled: Path, out: Path) -> None:
-    """Put the patients that both datalists have into the same sections, so that no pretext learns from the images of a
-    test or validation exam of the task. Only a datalist that `indexed` made is changed, and only before the study starts;
+    """Keep the patients of the task's validation and test exams out of the training section of the unlabelled images, so
+    that no pretext learns from them. Only a datalist that `indexed` made is changed, and only before the study starts;
     otherwise, a warning is printed.
 
     Args:

@@ -183,8 +183,6 @@ if DEVICE.startswith("cuda") and DEVICE not in ("cuda", "cuda:0"):
 PROCESSES = config.get("processes") or {}
 if not isinstance(PROCESSES, dict):
     PROCESSES = dict.fromkeys(("pretrain", "finetune"), PROCESSES)
-if unknown := set(PROCESSES) - {"pretrain", "finetune"}:
-    raise WorkflowError(f"processes: {', '.join(sorted(unknown))}; torchrun spreads pretrain and finetune")
 
 # megabytes and minutes; a profile for one machine limits the GPUs alone
 RESOURCES = {

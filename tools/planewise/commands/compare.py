@@ -71,9 +71,10 @@ def compare(
     Indexes the folders, chooses pretexts that suit the images, writes OUT/study.yaml, and prints the number of
     trainings and the time and disk space that they take. If you agree, it runs the study: each pretext is trained on
     the unlabelled images; then the task is trained from scratch and from each pretext, on a few labelled exams, which
-    are drawn several times. The two folders may be the same: patients in both are put into the same sections, so no
-    pretext learns from a labelled test exam. The result is a page, OUT/report/index.html: gains over scratch
-    with intervals, and a verdict for each pretext. You can stop it with Ctrl-C; the same command resumes it.
+    are drawn several times. The two folders may be the same: a patient in both is kept
+    out of the pretexts' training section if its labelled exam is for validation or test. The result is a page,
+    OUT/report/index.html: gains over scratch with intervals, and a verdict for each pretext. You can stop it with
+    Ctrl-C; the same command resumes it.
 
     The task depends on the images: segmentation of the short axis for hearts, classification of injuries for knees,
     grading for photographs of retinas, and, for whole volumes of any organ, segmentation of the structures in their
