@@ -6,9 +6,10 @@ from unittest.mock import Mock, patch
 import nibabel
 import numpy as np
 import pytest
+from planewise.exams import index_folder
 from planewise.exams import volumes as volumes_module
 from planewise.exams.volume import case_and_channel
-from planewise.exams.volumes import PREDICTED_AS_IMAGE, case_and_phase, read_volumes
+from planewise.exams.volumes import MASK_AS_IMAGE, PREDICTED_AS_IMAGE, case_and_phase, read_volumes
 from planewise.predicted_masks import mark_predicted
 
 
@@ -394,3 +395,22 @@ def test_a_mask_that_a_network_predicted_is_no_image(tmp_path):
     found = read_volumes(sorted(tmp_path.iterdir()), tmp_path)
     assert [volume.image.name for volume in found.volumes] == ["other.nii.gz"]
     assert [len(paths) for reason, paths in found.skipped.items() if reason == PREDICTED_AS_IMAGE] == [2]
+
+
+def test_a_mask_with_the_name_of_an_image_is_left_out_by_its_values(tmp_path):
+    rng = np.random.default_rng(0)
+    mask = np.zeros((6, 5, 4), "f4")
+    mask[2:4, 2:4, 2:] = 3
+    for name, voxels in (
+        ("case_4d", rng.normal(size=(6, 5, 4, 3))),
+        ("case_frame01", mask),  # it is no frame of the cine
+        ("other", rng.normal(size=mask.shape) + mask),
+        ("empty_slices", np.where(mask, rng.normal(size=mask.shape), 0)),
+        ("colours", np.zeros((6, 5, 4), [(channel, "u1") for channel in "RGB"])),
+    ):
+        nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / f"{name}.nii.gz")
+    volumes, skipped = volumes_of(tmp_path)
+    assert [volume.case for volume in volumes] == [*3 * ["case_4d"], "empty_slices", "other"]
+    assert skipped[MASK_AS_IMAGE] == [str(tmp_path / "case_frame01.nii.gz")]
+    found = index_folder(tmp_path, anatomy="volume")
+    assert found.skipped[MASK_AS_IMAGE] == (1, str(tmp_path / "case_frame01.nii.gz")) and found.items == 2

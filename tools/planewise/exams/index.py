@@ -44,7 +44,7 @@ from planewise.exams.split import SECTIONS, check_fractions
 from planewise.exams.stack import SIDEWAYS
 from planewise.exams.volume import FoundVolumes, Volume, stem
 from planewise.exams.volume_stacks import exams_of_volumes
-from planewise.exams.volumes import read_volumes
+from planewise.exams.volumes import mask_as_image, read_volumes
 from planewise.exams.words import count_of, some_of
 from planewise.geometry.locations import USUAL_LONG_AXIS
 from planewise.geometry.tolerances import OFF_AXIS, SHORT_AXIS_OBLIQUITY
@@ -286,7 +286,11 @@ def _read(
         own_masks = set(map(os.path.realpath, masks))
         files = [path for path in scan.nifti if os.path.realpath(path) not in own_masks]
         if anatomy.inputs == "volumes":
-            found = [read_cases(files, scan.folder, channels)]
+            cases = read_cases(files, scan.folder, channels)
+            for reason, case in [(reason, case) for case in cases.volumes if (reason := mask_as_image(case))]:
+                cases.volumes.remove(case)
+                cases.skipped.setdefault(reason, []).append(str(case.image))
+            found = [cases]
         else:
             found = [read_volumes(files, scan.folder, of_one_slice=anatomy.one_slice)]
     if anatomy.inputs == "knees":

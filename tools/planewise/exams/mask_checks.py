@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -55,19 +56,20 @@ def mask_doubts(path: str | Path, view: str, renamed: Mapping[str, int] | None =
 def label_values(path: str | Path) -> list[int]:
     """The values of a NIfTI file that is a mask: a few small whole numbers, 0 among them. Empty for an image, for a file of
     one value, and if the file cannot be read."""
+    values = np.empty(0)
     try:
-        volume = nibabel.load(path)
+        volume: Any = nibabel.load(path, keep_file_open=True)  # so that a compressed file is decompressed once
         if claims_too_much(volume) or volume.get_data_dtype().kind not in "iuf":
             return []  # colours and complex numbers are no labels
-        # first one slice, because it is enough for nearly all images
-        for voxels in (volume.dataobj[..., volume.shape[-1] // 2], volume.dataobj):
-            values = np.unique(np.asanyarray(voxels))
-            if len(values) > _MOST_LABELS or (values != np.rint(values)).any():
+        # slice by slice, because the first slice is enough for nearly all images
+        for place in np.ndindex(volume.shape[:1:-1]):
+            values = np.union1d(values, np.unique(volume.dataobj[(..., *place[::-1])]))
+            allowed = (values == np.rint(values)) & (values >= 0) & (values <= _LARGEST_LABEL)
+            if len(values) > _MOST_LABELS or not allowed.all():
                 return []
     except UNREADABLE:
         return []
-    is_mask = len(values) > 1 and values[0] == 0 and values[-1] <= _LARGEST_LABEL
-    return [int(value) for value in values] if is_mask else []
+    return [int(value) for value in values] if len(values) > 1 and values[0] == 0 else []
 
 
 def refuse_mask(path: str | Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from planewise.exams import mnms2, ukbb
 from planewise.exams.dicom_frames import FARTHEST, LARGEST_SPACING, THICKEST
+from planewise.exams.mask_checks import label_values
 from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, stem
 from planewise.geometry import MIN_SPACING
 from planewise.predicted_masks import BY_HAND, has_mark
@@ -24,6 +25,10 @@ SAME_GRID = 0.1
 
 #: Why a file is not an image.
 PREDICTED_AS_IMAGE = "mask that a network predicted (planewise's mark is in its header): it is not an image"
+MASK_AS_IMAGE = (
+    "mask and not an image, because all its values are a few whole numbers: to use it as a label, move it into a folder of "
+    "masks, and name that folder with --labels"
+)
 
 _IMAGE_STEM = re.compile(r"(?P<case>.+?|)(?:[_-](?P<phase>frame\d+|ed|es))?", re.IGNORECASE | re.DOTALL)
 _CINE_TAIL = re.compile(r"[_-](4d|cine)$", re.IGNORECASE)
@@ -94,12 +99,8 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
         skipped[
             "NIfTI file in a folder of masks (labelsTr, masks, ...): name the folder with --labels to use it"
         ].append(str(path))
-    kept = [
-        phase
-        for volume in volumes
-        if _check(volume, skipped, of_one_slice)
-        for phase in _phases(volume, volumes, skipped)
-    ]
+    usable = [volume for volume in volumes if _check(volume, skipped, of_one_slice)]
+    kept = [phase for volume in usable for phase in _phases(volume, usable, skipped)]
     name_cases(kept, folder)
     return FoundVolumes(kept, dict(skipped))
 
@@ -258,7 +259,7 @@ def _check(volume: Volume, skipped: dict, of_one_slice: bool) -> bool:
     except Exception:  # nibabel raises many kinds of errors for broken files
         skipped["NIfTI file that cannot be read"].append(str(volume.image))
         return False
-    problem = voxel_problem(image) or _wrong_depth(image, volume.view, of_one_slice)
+    problem = voxel_problem(image) or _wrong_depth(image, volume.view, of_one_slice) or mask_as_image(volume)
     if problem:
         skipped[problem].append(str(volume.image))
         return False
@@ -303,6 +304,11 @@ def voxel_problem(image: nibabel.Nifti1Image) -> str:
     if max(in_plane) > LARGEST_SPACING or depth > THICKEST or np.abs(image.affine[:3, 3]).max() > FARTHEST:
         return "NIfTI image of impossible geometry: a voxel size or position beyond what a scanner can have"
     return ""
+
+
+def mask_as_image(volume: Volume) -> str:
+    """The reason if a volume is a mask by its values, with a name like that of an image; otherwise empty."""
+    return MASK_AS_IMAGE if any(map(label_values, volume.channels or [volume.image])) else ""
 
 
 def _phases(volume: Volume, others: Sequence[Volume], skipped: dict) -> list[Volume]:
