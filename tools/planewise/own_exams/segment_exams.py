@@ -49,6 +49,7 @@ from planewise.own_exams.heart_bundles import (
     output_folder,
     read_exams,
     read_mask,
+    said_of_by_hand,
     stacks_in,
     text,
     write_page,
@@ -241,6 +242,7 @@ def _segmented(
 ) -> list[SegmentedExam]:
     masks = output / "masks"
     settings = {"input": input, "output_dir": masks, "device": device, "weights": used, "phases": "all"}
+    earlier = by_hand_in(masks / volume_name(item) for item in stacks)
     said = run_inference(bundle, settings)
     phases = defaultdict(list)
     for item in read_exams(stacks, said):
@@ -280,7 +282,7 @@ def _segmented(
         images = [load_stack(item).image for item in items]
         for name, phase_labels, affine in zip(names, labels, affines, strict=True):
             write_slicer_segmentation(masks / name / f"{name}.seg.nrrd", phase_labels, affine, STRUCTURES)
-        by_hand = by_hand_in(masks / name for name in names)
+        by_hand = said_of_by_hand(by_hand_in(masks / name for name in names), earlier)
         shown = ShownExam(
             name=exam,
             image=stack.image.numpy(),
