@@ -140,14 +140,14 @@ def check_output(path: Path, is_datalist: bool = False) -> Path:
 
 
 def write_datalist(datalist: dict, path: str | Path, folders: Mapping[str, Path] | None = None) -> Path:
-    """Write a datalist, one item per line; its paths become relative to the file's folder.
+    """Write a datalist, one item per line; its paths become relative to the file's folder. Only its owner can read it,
+    because paths may contain names.
 
     Args:
         datalist: result of `index_folder`.
         path: path of the datalist.
-        folders: maps the hash of each exam to its folder, for the private table next to the datalist (`folders_table`),
-            which only its owner can read. An empty mapping removes the table of an earlier index; None leaves that
-            table alone.
+        folders: maps the hash of each exam to its folder, for the private table next to the datalist (`folders_table`).
+            An empty mapping removes the table of an earlier index; None leaves that table alone.
 
     Raises:
         InputError: a file cannot be written; then both stay unchanged.
@@ -161,7 +161,7 @@ def write_datalist(datalist: dict, path: str | Path, folders: Mapping[str, Path]
     exams = ",\n".join(f"{_json(name)}: {_json(exam)}" for name, exam in content["exams"].items())
     lines.append(f'"exams": {{\n{exams}\n}}')
     # neither file replaces its old version until both are on disk
-    with _written_whole(path, 0o666) as file:
+    with _written_whole(path) as file:
         file.write("{\n" + ",\n".join(lines) + "\n}\n")
         if folders:
             file.flush()
@@ -178,7 +178,7 @@ def write_folders(path: Path, folders: Mapping[str, Path]) -> Path:
         path: path of the file.
         folders: maps the hash of each exam to its folder.
     """
-    with _written_whole(folders_table(path), 0o600) as table:
+    with _written_whole(folders_table(path)) as table:
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(("exam", "folder"))
         writer.writerows((name, cell(_relative(str(folder), path.parent))) for name, folder in folders.items())
@@ -202,10 +202,10 @@ def folders_table(datalist: Path) -> Path:
 
 
 @contextmanager
-def _written_whole(path: Path, mode: int) -> Iterator[TextIO]:
-    """Write a file completely or not at all, with its permissions set from the first byte on."""
+def _written_whole(path: Path) -> Iterator[TextIO]:
+    """Write a file completely or not at all; only its owner can read it, from the first byte on."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    with atomic_write(path) as part, open(os.open(part, flags, mode), "w", encoding="utf-8", newline="") as file:
+    with atomic_write(path) as part, open(os.open(part, flags, 0o600), "w", encoding="utf-8", newline="") as file:
         yield file
 
 
