@@ -123,7 +123,7 @@ def test_the_size_of_a_body(size, weight, found, usual_exam):
         (250, 350, True),
         (175, 24.6, True),
         (175, 24.4, False),
-        (100, 79, True),
+        (130, 130, True),
         (100, 81, False),
         (39, 60, False),
         (251, 60, False),
@@ -135,6 +135,15 @@ def test_only_a_persons_size_is_used(height, weight, kept):
     volume = {"image": "heart.nii.gz", "height": height, "weight": weight}
     read, why = body_size(volume)
     assert read == ((height, weight) if kept else None) and (why is None) == kept
+
+
+@pytest.mark.parametrize(("height", "weight", "plausible"), [(105, 70, False), (120, 40, True), (121, 60, True)])
+def test_a_childs_height_with_an_adults_weight_is_doubted(height, weight, plausible):
+    read, why = body_size({"image": "heart.nii.gz", "height": height, "weight": weight})
+    said = (
+        f"values per m2: the height of {height} cm and the weight of {weight} kg are implausible together, even in an"
+    )
+    assert read == (height, weight) and why == (None if plausible else f"{said} obese child")
 
 
 def test_a_volume_is_not_dicom_and_has_the_size_of_its_datalist():

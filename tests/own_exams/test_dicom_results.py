@@ -8,7 +8,7 @@ import pydicom
 import pytest
 from planewise.data import find_inputs
 from planewise.metrics.heart_volumes import heart_volumes
-from planewise.metrics.implausible_volumes import Flag
+from planewise.metrics.implausible_volumes import BODY_SURFACE, Flag
 from planewise.own_exams.dicom_results import DicomOut, write_plan, write_segmentations
 from planewise.own_exams.heart_bundles import SEGMENTS, STRUCTURES
 from planewise.own_exams.provenance import Provenance
@@ -119,7 +119,7 @@ def write(items, tmp_path):
     found = heart_volumes(labels, [affine] * 3, STRUCTURES)
     assert (found.end_diastole, found.end_systole) == (0, 2)
 
-    def run(all_phases=False, per_series=False, hide=None, surface=None):
+    def run(all_phases=False, per_series=False, hide=None, surface=None, flags=(FLAG,)):
         files = write_segmentations(
             tmp_path,
             items,
@@ -127,7 +127,7 @@ def write(items, tmp_path):
             NAMES,
             found,
             surface,
-            [FLAG],
+            flags,
             [CHOSEN],
             WEIGHTS,
             NOTE,
@@ -227,7 +227,8 @@ def test_volumes(write, tmp_path):
 
 
 def test_values_per_body_surface(write, tmp_path):
-    _, found = write(surface=1.75)
+    of_body = Flag(("LV", "RV", "myocardium"), BODY_SURFACE, None, "an implausible size")
+    _, found = write(surface=1.75, flags=[of_body])
     report = highdicom.sr.srread(tmp_path / "volumes.sr.dcm").content
     groups = [*report.get_volumetric_roi_measurement_groups(), *report.get_image_measurement_groups()]
     numbers = {
@@ -244,6 +245,9 @@ def test_values_per_body_surface(write, tmp_path):
         wanted[f"{called}, function", index] = (found.stroke_volume(name) / 1.75, "ml/m2")
     wanted["Myocardium, end-diastole", "mass_index"] = (found.mass / 1.75, "g/m2")
     assert numbers == {key: (pytest.approx(value, abs=1e-3), unit) for key, (value, unit) in wanted.items()}
+    for group in groups:
+        indexed = any(item.unit.value.endswith("m2") for item in group.get_measurements())
+        assert not indexed or "check: an implausible size" in comments(group)
     (body,) = [group for group in groups if group.tracking_identifier == "Body surface"]
     assert "Mosteller, from the height and weight typed at the scanner" in comments(body)
 

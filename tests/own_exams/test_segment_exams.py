@@ -17,7 +17,7 @@ import pydicom
 import pytest
 from planewise.data import find_inputs, hearts
 from planewise.metrics.heart_volumes import HeartVolumes
-from planewise.metrics.implausible_volumes import Flag
+from planewise.metrics.implausible_volumes import BODY_SURFACE, Flag
 from planewise.own_exams.heart_bundles import load_stack
 from planewise.own_exams.plan_exams import remarks_on_files
 from planewise.own_exams.segment_exams import (
@@ -235,8 +235,8 @@ def test_the_list_of_exams(segmented):
     made, _, ml = segmented
     wanted = {"phases": 4, "myocardial_mass_g": 1.05 * ml["myocardium"][2]}
     for name in ("LV", "RV"):
-        wanted[f"{name}_end_diastole_ml"], wanted[f"{name}_end_systole_ml"], _, fraction = function(ml, name)
-        wanted[f"{name}_ejection_fraction_percent"] = fraction
+        wanted[f"{name}_end_diastole_ml"], wanted[f"{name}_end_systole_ml"], *of_both = function(ml, name)
+        wanted[f"{name}_stroke_volume_ml"], wanted[f"{name}_ejection_fraction_percent"] = of_both
     summary, (first, _) = _summary(made), tables(ml)
     assert summary.values == pytest.approx(wanted) and summary.severity == len(made.flags)
     assert not made.problem, made.problem
@@ -246,7 +246,7 @@ def test_the_list_of_exams(segmented):
     words = [f"LV {first['LV']['end-diastole']} at end-diastole", *fractions]
     assert summary.words.replace(" (!)", "") == ", ".join(words)
     assert summary.words.count("(!)") == sum(
-        (key[:2] == "LV" and "systole" not in key) or "tion" in key for key in summary.flagged
+        key == "LV_end_diastole_ml" or "fraction" in key for key in summary.flagged
     )
 
 
@@ -291,7 +291,9 @@ def test_a_single_phase_has_no_end_systole_and_an_unknown_body_no_formula():
     one = HeartVolumes({"LV": [100.0], "RV": [0.0], "myocardium": [90.0]}, {}, 10.0, 0, 0)
     values = _summary(SegmentedExam("a", Path(), [], {}, [], ["a"], one, [], [], "", None)).values
     assert {key for key, value in values.items() if value is None} == {
-        f"{name}_{moment}" for name in ("LV", "RV") for moment in ("end_systole_ml", "ejection_fraction_percent")
+        f"{name}_{value}"
+        for name in ("LV", "RV")
+        for value in ("end_systole_ml", "stroke_volume_ml", "ejection_fraction_percent")
     }
     content = _content(one, ["a"], [], None)
     assert content["body_surface_formula"] is content["body_surface_m2"] is content["end_systole"] is None
@@ -304,8 +306,20 @@ def test_a_size_that_nobody_has_is_left_out_with_a_sentence(tmp_path):
         dataset.PatientWeight = 8
         dataset.save_as(file)
     made = segment_by_hand(tmp_path)
-    why = f"o values per m2: the height of {100 * HEIGHT:.4g} cm and the weight of 8 kg cannot both be right"
-    assert f"  n{why}" in made.lines and f"N{why}." in made.page.read_text() and made.body_surface is None
+    why = f"no values per m2: the height of {100 * HEIGHT:.4g} cm and the weight of 8 kg cannot both be right"
+    assert f"  (!) {why}" in made.lines and f"(!) {why}" in made.page.read_text() and made.body_surface is None
+    assert _summary(made).flags[-1] == why
+
+
+def test_a_flag_of_the_body_surface_concerns_only_values_per_m2():
+    flags = [Flag(("LV", "RV", "myocardium"), BODY_SURFACE, None, "implausible")]
+    assert "(!)" not in str(_rows(FOUND, flags)) and str(_indexed(FOUND, flags, 2.0)).count("/m2 (!)") == 7
+    assert (
+        _columns(FOUND, flags, [{"image": "heart.nii.gz", "exam": "aa"}] * 3, 2.0)["flagged"] == ["body_surface_m2"] * 3
+    )
+    columns = _columns(FOUND, flags, [{"image": "heart.nii.gz", "exam": "aa"}] * 3, None)
+    assert columns["flagged"] == [""] * 3 and columns["flags"] == ["implausible"] * 3
+    assert _shown_reasons(FOUND, flags) == ["implausible"]
 
 
 def test_a_ventricle_that_is_missing_has_an_empty_ejection_fraction():
@@ -340,7 +354,9 @@ def test_an_archive_marks_the_numbers_that_a_flag_concerns():
     flags = [Flag(("LV",), "volume", 0, "odd"), Flag(("myocardium",), "volume", 1, "thick")]
     summary = _summary(SegmentedExam("a", Path(), [], {}, [], ["a", "b", "c"], FOUND, flags, [], "", None))
     assert summary.words == "LV 100 ml at end-diastole, ejection fraction LV 60 % (!), ejection fraction RV 50 %"
-    assert summary.flagged == ["LV_end_systole_ml", "LV_ejection_fraction_percent", "myocardial_mass_g"]
+    assert summary.flagged == [
+        "LV_end_systole_ml", "LV_stroke_volume_ml", "LV_ejection_fraction_percent", "myocardial_mass_g",
+    ]  # fmt: skip
     assert summary.flags == [
         "LV end-systolic volume, stroke volume and ejection fraction: odd",
         "myocardium end-diastolic volume and end-diastolic mass: thick",
@@ -496,4 +512,4 @@ def test_an_unknown_number_has_no_mark():
     flags = [Flag(("RV",), "volume", 1, "no RV was found at end-diastole")]
     assert _rows(found, flags)[1][1] == ["RV", "0 ml (!)", "0 ml", "0 ml (!)", "-", "-"]
     exam = SegmentedExam("a", Path(), [], {}, [], ["a", "b"], found, flags, [], "", None)
-    assert _summary(exam).flagged == ["RV_end_diastole_ml"]
+    assert _summary(exam).flagged == ["RV_end_diastole_ml", "RV_stroke_volume_ml"]

@@ -40,6 +40,10 @@ _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceU
 _OF_MANY_FRAMES = (
     "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "NumberOfFrames", "FrameIncrementPointer",
 )  # fmt: skip
+#: Largest height (cm) of the WHO's child growth standards, and the largest body mass index (kg/m2) up to this height: the
+#: WHO counts a weight as implausible beyond 5 standard deviations of weight-for-height, which are at most 27.3 kg/m2 from
+#: 65 to 120 cm, in girls and boys (WHO Child Growth Standards, Geneva 2006; the WHO's R package anthro).
+_CHILD, _CHILDS_INDEX = 120, 28
 #: Factors that convert a point or a direction from RAS+ to DICOM's LPS coordinates.
 RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 
@@ -127,8 +131,8 @@ def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str 
     """Height (cm) and weight (kg) of the patient, from the item or from the header of its first DICOM image.
 
     Returns:
-        The size, or None if a value is unknown or implausible: below 40 or above 250 cm, below 2 or above 350 kg, or a body
-        mass index below 8 or above 80 kg/m2; and a sentence on the implausible values, or None.
+        The size, or None if a value is unknown or impossible: below 40 or above 250 cm, below 2 or above 350 kg, or a body
+        mass index below 8 or above 80 kg/m2; and a sentence on an impossible or implausible size, or None.
     """
     height, weight = item.get("height"), item.get("weight")
     if height is None and is_dicom(item):
@@ -149,12 +153,12 @@ def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str 
         return None, None
     if not (height > 0 and weight > 0):
         return None, None
-    if 40 <= height <= 250 and 2 <= weight <= 350 and 8 <= weight / (height / 100) ** 2 <= 80:
-        return (height, weight), None
-    return (
-        None,
-        f"no values per m2: the height of {height:.4g} cm and the weight of {weight:.3g} kg cannot both be right",
-    )
+    said, index = f"the height of {height:.4g} cm and the weight of {weight:.3g} kg", weight / (height / 100) ** 2
+    if not (40 <= height <= 250 and 2 <= weight <= 350 and 8 <= index <= 80):
+        return None, f"no values per m2: {said} cannot both be right"
+    if height <= _CHILD and index > _CHILDS_INDEX:
+        return (height, weight), f"values per m2: {said} are implausible together, even in an obese child"
+    return (height, weight), None
 
 
 def with_values(header: Dataset, **values: object) -> Dataset:

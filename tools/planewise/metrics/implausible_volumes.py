@@ -64,6 +64,8 @@ _SOURCES = {
 }
 #: Quantities that are computed from two phases.
 OF_TWO_PHASES = ("stroke volume", "ejection fraction")
+#: The quantity by which values per m2 are divided.
+BODY_SURFACE = "body surface"
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Flag:
 
     Attributes:
         structures: the structures that the flag concerns, out of ``LV``, ``RV`` and ``myocardium``.
-        quantity: ``volume``, ``stroke volume``, ``ejection fraction`` or ``mass``.
+        quantity: ``volume``, ``stroke volume``, ``ejection fraction``, ``mass`` or ``body surface``.
         phase: number of the phase; for a value from two phases, that of end-systole; None for every phase.
         text: what is wrong, as a sentence without a full stop.
     """
@@ -85,27 +87,29 @@ class Flag:
 
 @dataclass(frozen=True)
 class Number:
-    """A number that people see: a structure's ``quantity`` (see `Flag`), at a ``phase`` unless it is from two phases."""
+    """A number that people see: a structure's ``quantity`` (see `Flag`), at a ``phase`` unless it is from two phases;
+    ``indexed`` if it is per body surface."""
 
     structure: str
     quantity: str
     phase: int | None = None
+    indexed: bool = False
 
 
 def flags_of(number: Number, flags: Sequence[Flag], found: HeartVolumes) -> list[Flag]:
     """The flags of a number: its own, and those of the numbers that it is computed from.
 
     The terminal, the page, the tables and the DICOM report all use this rule. A value per body surface has the flags of the
-    value.
+    value and of the body surface.
     """
-    phases = {number.phase}
+    phases, quantities = {number.phase}, _SOURCES[number.quantity] + (BODY_SURFACE,) * number.indexed
     if number.quantity in OF_TWO_PHASES:
         phases = {found.end_diastole, found.end_systole}
     return [
         flag
         for flag in flags
         if number.structure in flag.structures
-        and flag.quantity in _SOURCES[number.quantity]
+        and flag.quantity in quantities
         and (flag.phase is None or flag.phase in phases)
     ]
 

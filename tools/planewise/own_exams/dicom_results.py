@@ -25,7 +25,7 @@ from planewise.exams.dicom_series_segmentations import series_segmentations
 from planewise.exams.source_images import SourceImage, is_dicom, source_images
 from planewise.geometry import clip_lines, intersection_lines, square_on_plane
 from planewise.metrics.heart_volumes import HeartVolumes
-from planewise.metrics.implausible_volumes import Flag, Number, at_moment, flags_of
+from planewise.metrics.implausible_volumes import BODY_SURFACE, Flag, Number, at_moment, flags_of
 from planewise.own_exams.heart_bundles import PLANS, SEGMENTS, STRUCTURES
 from planewise.own_exams.provenance import Provenance
 from planewise.reports.research_only import RESEARCH_ONLY
@@ -332,7 +332,9 @@ def write_segmentations(
         findings += [_function(name, found, surface, flags, said) for name in ("LV", "RV")]
     if surface is not None:
         measured = [Measured(_BODY_SURFACE, surface, _SQUARE_METRES)]
-        findings.append(Finding("Body surface", _PATIENT, measured, remarks=[_OF_THE_SURFACE, note, RESEARCH_ONLY]))
+        doubts = [f"check: {flag.text}" for flag in flags if flag.quantity == BODY_SURFACE]
+        said = [*doubts, _OF_THE_SURFACE, note, RESEARCH_ONLY]
+        findings.append(Finding("Body surface", _PATIENT, measured, remarks=said))
     used = {image.uid: image for phase in moments for image in images[phase]}
     report = dicom_report(
         list(used.values()),
@@ -377,6 +379,7 @@ def _volumes(
     findings = []
     for number, name in enumerate(STRUCTURES.values(), start=1):
         ml = found.volumes[name][phase]
+        quantity = "mass" if name == "myocardium" else "volume"
         numbers = [Measured(_VOLUMES.get((name, moment), _VOLUME), ml, _MILLILITRES)]
         if name != "myocardium":
             numbers += _indexed(_VOLUME_INDEX, numbers[0], surface)
@@ -390,7 +393,7 @@ def _volumes(
                 numbers=numbers,
                 remarks=[
                     # the mass has every flag of the volume
-                    *_flagged(Number(name, "mass" if name == "myocardium" else "volume", phase), flags, found),
+                    *_flagged(Number(name, quantity, phase, surface is not None), flags, found),
                     *said,
                     RESEARCH_ONLY,
                 ],
@@ -420,7 +423,11 @@ def _function(
         kind=_SITES[name],
         numbers=[value for value in values if math.isfinite(value.value)],
         # the ejection fraction has every flag of the stroke volume
-        remarks=[*_flagged(Number(name, "ejection fraction"), flags, found), *said, RESEARCH_ONLY],
+        remarks=[
+            *_flagged(Number(name, "ejection fraction", indexed=surface is not None), flags, found),
+            *said,
+            RESEARCH_ONLY,
+        ],
     )
 
 

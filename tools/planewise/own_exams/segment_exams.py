@@ -21,6 +21,7 @@ from planewise.exams.source_images import body_size, is_dicom
 from planewise.exams.words import count_of, phase_name
 from planewise.metrics.heart_volumes import HeartVolumes, body_surface, heart_volumes
 from planewise.metrics.implausible_volumes import (
+    BODY_SURFACE,
     OF_TWO_PHASES,
     Flag,
     Number,
@@ -197,10 +198,12 @@ def _summary(exam: SegmentedExam) -> Summary:
     for name in VENTRICLES:
         values[f"{name}_end_diastole_ml"] = found.volumes[name][found.end_diastole]
         values[f"{name}_end_systole_ml"] = found.volumes[name][found.end_systole] if several else None
+        values[f"{name}_stroke_volume_ml"] = found.stroke_volume(name) if several else None
         values[f"{name}_ejection_fraction_percent"] = found.ejection_fraction(name) if several else None
         numbers[f"{name}_end_diastole_ml"] = Number(name, "volume", found.end_diastole)
         if several:
             numbers[f"{name}_end_systole_ml"] = Number(name, "volume", found.end_systole)
+            numbers[f"{name}_stroke_volume_ml"] = Number(name, "stroke volume")
             numbers[f"{name}_ejection_fraction_percent"] = Number(name, "ejection fraction")
     values["myocardial_mass_g"] = found.mass
     numbers["myocardial_mass_g"] = Number("myocardium", "mass", found.end_diastole)
@@ -215,11 +218,16 @@ def _summary(exam: SegmentedExam) -> Summary:
     for name in VENTRICLES if several else ():
         words.append(f"ejection fraction {name} {shown(f'{name}_ejection_fraction_percent', ' %')}")
     every = [number for phase in range(len(exam.phases)) for number in _numbers(found, phase)]
-    flags = flags_with_numbers(every, exam.flags, found)
+    flags = flags_with_numbers(every, exam.flags, found) + _of_body_surface(exam.flags)
     # an exam whose mask has a problem ranks first: if the mask is empty, few values can be flagged
     remarks = [said.removesuffix(".") for said in _smaller_rv(found, _short_names(exam.name, exam.phases))]
     remarks += exam.by_hand
     return Summary(values, ", ".join(words), flags, float(len(exam.flags)), bool(exam.problem), flagged, remarks)
+
+
+def _of_body_surface(flags: Sequence[Flag]) -> list[str]:
+    """The flags of the body surface, which is the same in all phases."""
+    return [flag.text for flag in flags if flag.quantity == BODY_SURFACE]
 
 
 def _numbers(found: HeartVolumes, phase: int) -> list[Number]:
@@ -255,6 +263,7 @@ def _segmented(
         found = heart_volumes(labels, affines, STRUCTURES)
         heart = np.isin(labels[found.end_diastole], list(STRUCTURES))
         stack = load_stack(items[found.end_diastole])
+        size, about_size = body_size(items[0])
         problem = heart_problem(heart, np.linalg.norm(affines[found.end_diastole][:3, :3], axis=0).tolist())
         of_stack = [
             *filter(None, (far_apart(stack.affines), missing_slices(stack.affines))),
@@ -270,10 +279,10 @@ def _segmented(
             *_lost_phases(items),
             *_phase_flags(items, found),
             *implausible_volumes(found),
+            *([Flag(ALL, BODY_SURFACE, None, about_size)] if about_size else []),
         ]
         reasons = _shown_reasons(found, flags, [*of_stack, *items[0].get("lost", ())])
         header, rows = _rows(found, flags)
-        size, no_size = body_size(items[0])
         surface = None if size is None else body_surface(*size)
         indexed = _indexed(found, flags, surface)
         count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
@@ -295,7 +304,7 @@ def _segmented(
             flags=reasons,
             curves={name: found.volumes[name] for name in VENTRICLES},
             moments=shorts,
-            notes=[*chosen, *(f"{said[:1].upper()}{said[1:]}." for said in filter(None, (no_size, *by_hand))), note],
+            notes=[*chosen, *(f"{said[:1].upper()}{said[1:]}." for said in by_hand), note],
             phases=[
                 (_moment(found, number, shorts), image.numpy(), mask)
                 for number, (image, mask) in enumerate(zip(images, labels, strict=True))
@@ -327,7 +336,7 @@ def _segmented(
         )
         refused = dicom.write(exam, output / exam, items[0], make)
         remarks = [line for line in said if line.startswith(f"exam {exam}:")]
-        lines += [f"  {said}" for said in filter(None, (no_size, *by_hand))]
+        lines += [f"  {said}" for said in by_hand]
         lines += [f"  {sentence}" for sentence in _smaller_rv(found, shorts)]
         doubts = [f"  {FLAGGED} {reason}" for reason in reasons]
         run = [] if done else of_the_run(said)
@@ -429,14 +438,18 @@ def _columns(
             if surface
             else {}
         ),
-        "flagged": ["; ".join(_flagged_columns(found, flags, phase)) for phase in range(count)],
-        "flags": ["; ".join(flags_with_numbers(_numbers(found, phase), flags, found)) for phase in range(count)],
+        "flagged": ["; ".join(_flagged_columns(found, flags, phase, surface)) for phase in range(count)],
+        "flags": [
+            "; ".join(flags_with_numbers(_numbers(found, phase), flags, found) + _of_body_surface(flags))
+            for phase in range(count)
+        ],
         "mask": [volume_name(item) for item in items],
     }
 
 
-def _flagged_columns(found: HeartVolumes, flags: Sequence[Flag], phase: int) -> list[str]:
-    """The columns of a phase's row whose numbers have a flag. Values per m2 have the flags of their columns."""
+def _flagged_columns(found: HeartVolumes, flags: Sequence[Flag], phase: int, surface: float | None) -> list[str]:
+    """The columns of a phase's row whose numbers have a flag. Values per m2 have the flags of their columns and of the body
+    surface."""
     units = {
         "volume": "ml",
         "mass": "g",
@@ -447,7 +460,7 @@ def _flagged_columns(found: HeartVolumes, flags: Sequence[Flag], phase: int) -> 
         f"{number.structure}_{units[number.quantity]}"
         for number in _numbers(found, phase)
         if flags_of(number, flags, found)
-    ]
+    ] + (["body_surface_m2"] if surface and _of_body_surface(flags) else [])
 
 
 def _content(
@@ -522,7 +535,8 @@ def _rows(
 
     def cell(value: float, unit: str, *number: Any) -> str:
         shown = text(value, 0, unit) if unit == " %" else text(value / share, 0, unit + per)
-        return shown + (f" {FLAGGED}" if shown != "-" and flags_of(Number(*number), flags, found) else "")
+        flagged = flags_of(Number(*number, indexed=surface is not None), flags, found)
+        return shown + (f" {FLAGGED}" if shown != "-" and flagged else "")
 
     rows = []
     for name in VENTRICLES:
