@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from planewise.exams import find_stacks, index_folder
+from planewise.exams.refusals import ARCHIVE
 from planewise.own_exams.heart_bundles import stacks_in
 from pydicom.uid import generate_uid
 
@@ -117,5 +118,7 @@ def test_a_link_to_a_folder_around_the_given_one_is_reported(archive, caplog):
 
 def test_an_archive_among_the_exams_is_reported(archive, caplog):
     (archive / "p2/export.zip").write_bytes(b"PK")
-    assert len(find_stacks(archive)) == 3
+    (archive / "p2/.DS_Store").touch()
+    skipped = {}
+    assert len(find_stacks(archive, skipped=skipped)) == 3 and skipped == {ARCHIVE: 1}
     assert "1 compressed file (.zip, .gz, ...) not read, such as p2/export.zip: unpack it first" in caplog.text

@@ -48,6 +48,7 @@ class Work:
             self.run,
             lambda exam: Summary({"2ch_angle_deg": exam, "2ch_offset_mm": None}, "words", ["far"] * (exam > 1), exam),
             "Planes by some weights.",
+            {},
         )
 
     def run(self, items, output):

@@ -30,14 +30,14 @@ def exam(name: str, slices: int) -> dict:
     ],
 )
 def test_a_single_slice_is_refused_before_anything_runs(found, said, monkeypatch):
-    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, left_out: found)
+    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, **_: found)
     with pytest.raises(InputError, match=f"{said}.*three short-axis slices or more"):
         stacks_in(Path())
 
 
 def test_a_single_slice_beside_a_stack_costs_itself(monkeypatch):
     found = [exam("aa", 6), exam("bb", 1)]
-    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, left_out: found)
+    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, **_: found)
     stacks, left_out = stacks_in(Path())
     assert stacks == found[:1] and list(left_out) == ["bb"]
     assert left_out["bb"].why == "it has no stack, only single slices" and left_out["bb"].folder == Path("0.dcm")
@@ -51,7 +51,7 @@ def test_a_limit_that_is_no_angle_is_refused(limit):
 
 def test_stacks_and_volumes_pass(monkeypatch):
     found = [exam("aa", 6), {"image": "volume.nii.gz"}]  # this file does not exist; the bundle reports that later
-    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, left_out: found)
+    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, **_: found)
     assert stacks_in(Path(), keep_names=True) == (found, {})
     # a volume is identified by its hash, and a stack of DICOM files already has one
     assert stacks_in(Path())[0] == [found[0], found[1] | {"exam": exam_of(found[1])}]
@@ -117,7 +117,7 @@ def test_a_heart_that_points_elsewhere_is_refused(tmp_path):
 
 def test_dicom_that_is_not_recognised_is_refused(monkeypatch):
     found = [exam("aa", 6) | {"not_recognised": "no short-axis stack: no name mentions a heart"}]
-    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, left_out: found)
+    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, **_: found)
     with pytest.raises(InputError, match="exam aa: no short-axis stack: no name mentions a heart"):
         stacks_in(Path())
     assert stacks_in(Path(), min_obliquity=0) == (found, {})
@@ -136,7 +136,7 @@ def test_for_a_knee_it_names_the_command_that_plans_knees(tmp_path, monkeypatch,
 @pytest.mark.parametrize(("count", "end"), [(10, "exam x09: no heart"), (13, "exam x09: no heart\n  and 3 more")])
 def test_of_many_exams_that_are_refused_ten_are_named(count, end, monkeypatch):
     found = [exam(f"x{number:02}", 6) | {"not_recognised": "no heart"} for number in range(count)]
-    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, left_out: found)
+    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, **_: found)
     with pytest.raises(InputError) as refused:
         stacks_in(Path())
     assert str(refused.value).endswith(end)

@@ -18,6 +18,7 @@ from planewise.own_exams import segment_datalist
 from planewise.predicted_masks import mark_predicted
 from planewise.preprocessing import KeepHeartd, LoadSliced
 from planewise.preprocessing.exam_name import exam_of, volume_name
+from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
 
 SHAPE, SPACING = (30, 24, 5), (2.0, 2.0, 10.0)
@@ -362,3 +363,18 @@ def test_the_command_names_what_it_left_out(exams, bundle, tmp_path):
     (tmp_path / "weights.pt").write_bytes(b"other weights")
     outcome = CliRunner().invoke(app, [str(word) for word in words])
     assert outcome.exit_code == 1 and "other weights" in outcome.output and "Traceback" not in outcome.output
+
+
+def test_an_exam_that_cannot_be_a_short_axis_gets_no_mask_unless_asked_for(exams, segmented, bundle, tmp_path):
+    for phase in ("ED", "ES"):  # a sagittal spine, slightly oblique, among the hearts
+        file = tmp_path / f"data/cccc_{phase}.nii.gz"
+        affine = np.eye(4)
+        affine[:3, :3] = Rotation.from_euler("xyz", (0, 90, 3), degrees=True).as_matrix() * SPACING
+        nibabel.save(nibabel.Nifti1Image(np.asarray(nibabel.load(file).dataobj), affine), file)
+    done = segmented()
+    assert sorted(bundle.runs[0]) == ALL[:4] and list(done.left_out) == ["cccc"] and (done.exams, done.images) == (2, 4)
+    assert done.left_out["cccc"].startswith("the slices lie 3.0 deg from sagittal") and "cccc" not in str(done.said)
+    entry = json.loads(done.datalist.read_text())["exams"]["cccc"]
+    assert entry["left_out"] == ["a note", done.left_out["cccc"]] and entry["labels"] == 0
+    asked = segmented(min_obliquity=0)
+    assert sorted(bundle.runs[1]) == ALL[4:] and "cccc" not in str(asked.said)

@@ -19,7 +19,7 @@ def test_rows_in_the_given_order_with_their_units():
         ),
         ListedExam("a", "a/index.html", {"LV_ejection_fraction_percent": float("nan"), "mass_g": None}, []),
     ]
-    page = archive_page("segment", exams, {}, 0, "Masks by <weights>")
+    page = archive_page("segment", exams, {}, {}, 0, "Masks by <weights>")
     heads = re.findall(r"<th[^>]*>(.*?)</th>", page)
     assert heads == ["exam", "flags", "LV ejection fraction, %", "phases", "mass, g"]
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r'<tr class="\w+">(.*?)</tr>', page, re.S)]
@@ -32,14 +32,18 @@ def test_rows_in_the_given_order_with_their_units():
 
 
 def test_texts_are_no_markup():
-    page = archive_page("plan", [ListedExam("<a>", "<a>/index.html", {"x": "<b>"}, ["<i>"])], {"<u>": "<s>"}, 0, "")
+    page = archive_page(
+        "plan", [ListedExam("<a>", "<a>/index.html", {"x": "<b>"}, ["<i>"])], {"<u>": "<s>"}, {"<s>": 7}, 0, ""
+    )
     assert "does not fit its name (misnamed) are flagged" in page
     assert not re.search(r"<(a|b|i|u|s)>", page) and "&lt;s&gt;" in page
 
 
 def test_what_is_left_out_or_waits_is_counted():
-    page = archive_page("plan", [], {"c": "no stack", "d": "no stack"}, 3, "")
+    page = archive_page("plan", [], {"c": "no stack", "d": "no stack"}, {"an archive": 2}, 3, "")
     assert "0 exams, 0 flagged, 2 left out; 3 not processed yet: start the command again" in page
+    (files,) = re.findall(r"Files that were not read</h2>(.*)", page)
+    assert re.findall(r"<td[^>]*>(.*?)</td>", files) == ["2", "an archive"]
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on the PATH")
@@ -55,6 +59,6 @@ def test_a_phone_shows_every_number(command, tmp_path):
     measure += "const top = (cell) => cell.getBoundingClientRect().top; "
     measure += "found.last = cells.sort((a, b) => top(a) - top(b)).at(-1).dataset.column; "
     measure += "found.heads = getComputedStyle(inside.querySelector('.wide tr')).display;"
-    found = in_a_frame(archive_page(command, exams, {}, 0, "by some weights"), 375, measure, tmp_path)
+    found = in_a_frame(archive_page(command, exams, {}, {}, 0, "by some weights"), 375, measure, tmp_path)
     assert found["hidden"] == "0" and found["last"] == "flags", found
     assert found["heads"] == "none", "each number has its name next to it"

@@ -90,8 +90,9 @@ def segment(
 
     masks/ (label maps as above, with a picture of each to look at), and datalist.json: the same exams in the same
     sections, with these masks as their labels, marked as predicted. Use this datalist to train on hearts alone
-    (--images segmented). Exams with a mask that is empty or cannot be a heart are listed with the reason, and have no
-    masks in the datalist. If you start the command again, it continues where it stopped.
+    (--images segmented). Exams that cannot be a short axis (as above), and exams with a mask that is empty or cannot be a
+    heart, are listed with the reason, and have no masks in the datalist. If you start the command again, it continues
+    where it stopped.
 
     To get the same masks from the bundle itself: python -m monai.bundle run --config_file configs/inference.yaml
     --phases all (for a datalist with --section all) in bundles/downstream_cardiac_sax_segmentation.
@@ -99,7 +100,7 @@ def segment(
     Example: planewise segment work/exams/study_1 -o work/volumes
     """
     if exam.suffix == ".json":
-        _segment_datalist(exam, output, weights, bundles, device)
+        _segment_datalist(exam, output, weights, min_obliquity, bundles, device)
         return
 
     def find():
@@ -122,7 +123,12 @@ def segment(
 
 
 def _segment_datalist(
-    datalist: Path, output: Path, weights: Path | None, bundles: Path | None, device: str | None
+    datalist: Path,
+    output: Path,
+    weights: Path | None,
+    min_obliquity: float | None,
+    bundles: Path | None,
+    device: str | None,
 ) -> None:
     console = Console()
     with refusals("segment"):
@@ -136,6 +142,7 @@ def _segment_datalist(
                 datalist,
                 output,
                 weights=weights,
+                min_obliquity=min_obliquity,
                 bundles=bundles,
                 device=device,
                 progress=progress,

@@ -39,6 +39,7 @@ def find_inputs(
     view: str = "sax",
     contrast: str | None = None,
     left_out: list[InputStack] | None = None,
+    skipped: dict[str, int] | None = None,
 ) -> list[dict[str, Any]]:
     """Find items for `planewise.preprocessing.LoadStackd` at a path.
 
@@ -51,7 +52,7 @@ def find_inputs(
         num_exams: maximum number of inputs; None takes all.
         view: the stack to look for, ``"sax"`` or ``"sagittal"``.
         contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
-        left_out: see `planewise.exams.find_stacks`.
+        left_out, skipped: see `planewise.exams.find_stacks`.
 
     Returns:
         ``{"image": path}`` for a volume, with ``time`` and ``phase`` for a frame of a cine with four axes;
@@ -67,7 +68,7 @@ def find_inputs(
         section,
         "a volume, a folder of DICOM files",
         partial(_from_datalist, phases=phases),
-        partial(_from_files, phases=phases, view=view, contrast=contrast, left_out=left_out),
+        partial(_from_files, phases=phases, view=view, contrast=contrast, left_out=left_out, skipped=skipped),
     )
     return found[:num_exams]
 
@@ -216,7 +217,12 @@ def _frames(path: Path, phases: str) -> list[dict[str, Any]]:
 
 
 def _from_files(
-    path: Path, phases: str, view: str, contrast: str | None, left_out: list[InputStack] | None
+    path: Path,
+    phases: str,
+    view: str,
+    contrast: str | None,
+    left_out: list[InputStack] | None,
+    skipped: dict[str, int] | None,
 ) -> list[dict[str, Any]]:
     if is_whole_volume(path):
         if is_nifti(path):
@@ -228,7 +234,7 @@ def _from_files(
             refuse_one_name(files)
             return [item for volume in _without_masks(files) for item in _frames(volume, phases)]
     # DICOM comes last, because it requires reading the headers of a whole tree
-    stacks = find_stacks(path, view, phases, contrast=contrast, left_out=left_out)
+    stacks = find_stacks(path, view, phases, contrast=contrast, left_out=left_out, skipped=skipped)
     several = Counter(stack.exam for stack in stacks)
     items = []
     for stack in stacks:

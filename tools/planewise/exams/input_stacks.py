@@ -18,13 +18,15 @@ from planewise.exams.exam import Exam
 from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
 from planewise.exams.recognition import FoundView, Recognition
-from planewise.exams.refusals import ARCHIVE, LINKED_FOLDER
+from planewise.exams.refusals import ARCHIVE, HIDDEN, LINKED_FOLDER
 from planewise.exams.scan import scan_folder
 from planewise.exams.stack import Stack
 from planewise.exams.words import count_of
 
 logger = logging.getLogger(__name__)
 
+#: Why a NIfTI file is not read.
+_BESIDE_DICOM = "NIfTI file in a folder with DICOM files: name the file itself to use it"
 #: The end of a sentence about slices that lack phases.
 REPLACED = "; the nearest phase of the same slice is used instead"
 
@@ -66,6 +68,7 @@ def find_stacks(
     workers: int = 1,
     contrast: str | None = None,
     left_out: list[InputStack] | None = None,
+    skipped: dict[str, int] | None = None,
 ) -> list[InputStack]:
     """The stacks to run a network on, from a DICOM file or a folder of them.
 
@@ -81,6 +84,7 @@ def find_stacks(
         contrast: contrast of sagittal stacks, see `index_folder`.
         left_out: receives the exams of which all files are broken, and the flagged stacks of exams without a recognised
             stack, if other exams have one; None logs them.
+        skipped: receives, for each reason, the number of files that were left out, without hidden and system files.
 
     Returns:
         One stack per exam and phase; for whole volumes, the stacks with the most slices come first.
@@ -123,6 +127,9 @@ def find_stacks(
             "left out %s, because the folder has DICOM files; to use such a file, name the file itself",
             count_of(len(scan.nifti), "NIfTI file"),
         )
+    if skipped is not None:
+        found = scan.skipped | {_BESIDE_DICOM: scan.nifti}
+        skipped |= {reason: len(paths) for reason, paths in found.items() if paths and reason != HIDDEN}
     exams = group_exams(scan.frames, scan.folder)
     if not exams:
         nifti = f"\n  {len(scan.nifti)} x NIfTI in folders below: name one file or its folder" if scan.nifti else ""

@@ -217,4 +217,6 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
     write_folders(done.table, own_places(places))
     waiting = sum(name not in done.finished and name not in done.left_out for name in exams)
     with atomic_write(done.page) as part:
-        part.write_text(archive_page(work.command, rows, done.left_out, waiting, work.note), encoding="utf-8")
+        part.write_text(
+            archive_page(work.command, rows, done.left_out, work.skipped, waiting, work.note), encoding="utf-8"
+        )

@@ -158,6 +158,7 @@ def stacks_in(
     keep_names: bool = False,
     min_obliquity: float | None = None,
     straight: bool = False,
+    skipped: dict[str, int] | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, LeftOut]]:
     """The stacks in a folder, a volume or a datalist that may be the short axis of a heart, found by `find_inputs`.
 
@@ -171,6 +172,7 @@ def stacks_in(
         min_obliquity: limit of `why_no_short_axis`, degrees; None uses `SHORT_AXIS_OBLIQUITY`, 0 accepts any stack.
         straight: whether to accept volumes exactly along the axes, such as files without an orientation (ACDC). They get a
             remark under ``header``, unless ``min_obliquity`` is 0.
+        skipped: see `planewise.exams.find_stacks`.
 
     Returns:
         The stacks, and the exams that are left out.
@@ -180,11 +182,9 @@ def stacks_in(
             stacks can be a short axis; or ``min_obliquity`` is not an angle.
     """
     refuse_missing(path, EXAM)
-    limit = SHORT_AXIS_OBLIQUITY if min_obliquity is None else min_obliquity
-    if not 0 <= limit <= 90:
-        raise InputError(f"--min_obliquity must be an angle from 0 to 90 degrees, got {limit:g}; 0 accepts any stack")
+    limit = smallest_obliquity(min_obliquity)
     unrecognised: list[InputStack] = []
-    found = find_inputs(path, phases, left_out=unrecognised)
+    found = find_inputs(path, phases, left_out=unrecognised, skipped=skipped)
     left_out: dict[str, LeftOut] = {}
     for stack in unrecognised:
         left_out[stack.exam] = LeftOut.of(stack.flag or "", [{"image": stack.slices, "exam": stack.exam}])
@@ -205,7 +205,7 @@ def stacks_in(
             f"{which} no stack, only single slices; planes and volumes need three short-axis slices or more. Name "
             "a folder that contains such a stack, or leave these exams out"
         )
-    refused = {exam_of(item): why for item in found if (why := _why_no_exam(item, limit, straight))}
+    refused = no_short_axes(found, limit, straight)
     refused |= dict.fromkeys(single, "it has no stack, only single slices")
     if refused and all(exam_of(item) in refused for item in found):
         reasons = "".join(f"\n  exam {exam}: {why}" for exam, why in list(refused.items())[:_NAMED])
@@ -242,6 +242,26 @@ def _instead(path: Path, reasons: Iterable[str]) -> str:
     )
 
 
+def smallest_obliquity(given: float | None) -> float:
+    """The limit of `why_no_short_axis`, degrees.
+
+    Args:
+        given: the user's limit; None uses `SHORT_AXIS_OBLIQUITY`.
+
+    Raises:
+        InputError: it is not an angle.
+    """
+    limit = SHORT_AXIS_OBLIQUITY if given is None else given
+    if not 0 <= limit <= 90:
+        raise InputError(f"--min_obliquity must be an angle from 0 to 90 degrees, got {limit:g}; 0 accepts any stack")
+    return limit
+
+
+def no_short_axes(items: Sequence[Mapping[str, Any]], min_obliquity: float, straight: bool) -> dict[str, str]:
+    """Maps each exam that cannot be a heart's short axis to the reason; see `stacks_in`."""
+    return {exam_of(item): why for item in items if (why := _why_no_exam(item, min_obliquity, straight))}
+
+
 def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) -> str:
     """Why a stack cannot be a heart's short axis; empty if it may be one, or if its file cannot be read."""
     if min_obliquity <= 0:
@@ -275,15 +295,6 @@ def _without_orientation(item: Mapping[str, Any], min_obliquity: float) -> dict[
     }
 
 
-def unlike_short_axes(items: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The exams of a datalist whose volumes do not have the direction of a short axis, or have lost their orientation; none
-    if the datalist has no stacks of recognised hearts, because then all of its files may have lost it."""
-    if not any(isinstance(item["image"], list) for item in items):
-        return []
-    limit = SHORT_AXIS_OBLIQUITY
-    return list(dict.fromkeys(exam_of(item) for item in items if _why_no_exam(item, limit, straight=False)))
-
-
 def _affine_of(item: Mapping[str, Any]) -> torch.Tensor | None:
     """The affine of a volume, ``(1, 4, 4)``; None if it cannot be read, which the bundle reports, and for DICOM files, which
     were already recognised by their geometry and names."""
@@ -308,6 +319,7 @@ class ExamWork:
             other stacks.
         summary: function that takes a finished exam and returns its row in the table of an archive.
         note: sentence on the weights that make the results.
+        skipped: number of files that were not read, for each reason.
     """
 
     command: str
@@ -317,6 +329,7 @@ class ExamWork:
     run: Callable[[Sequence[Mapping[str, Any]], Path], list[Any]]
     summary: Callable[[Any], Summary]
     note: str
+    skipped: Mapping[str, int]
 
     @property
     def exams(self) -> dict[str, list[Mapping[str, Any]]]:

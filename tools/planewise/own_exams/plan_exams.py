@@ -161,7 +161,8 @@ def planning(
     segments = weights_of(folder / SEGMENTS, heart)
     if phases not in ("all", "ed"):
         raise InputError(f"--phases must be all, or ed for only end-diastole, got {phases}")
-    stacks, left_out = stacks_in(path, phases, keep_names, min_obliquity)
+    skipped: dict[str, int] = {}
+    stacks, left_out = stacks_in(path, phases, keep_names, min_obliquity, skipped=skipped)
     asked = {PLANS: {"weights": plans, "min_obliquity": min_obliquity}}
     if segments is not None:
         asked[SEGMENTS] = {"weights": segments}
@@ -176,7 +177,7 @@ def planning(
             return _planned(first, joint, input, output, folder, weights_of_each, device, out)
 
     settings = {**_settings(asked, weights_of_each), "phases": phases, **asdict(out)}
-    return ExamWork("plan", stacks, settings, left_out, run, _summary, _note(weights_of_each))
+    return ExamWork("plan", stacks, settings, left_out, run, _summary, _note(weights_of_each), skipped)
 
 
 def _note(provenances: Mapping[str, Provenance]) -> str:

@@ -32,9 +32,10 @@ from planewise.own_exams.heart_bundles import (
     bundles_folder,
     mask_file,
     needed_weights,
+    no_short_axes,
     private_datalist,
     slices_of,
-    unlike_short_axes,
+    smallest_obliquity,
 )
 from planewise.own_exams.provenance import Provenance, made_by
 from planewise.predicted_masks import is_corrected, said_of_a_kept, set_aside
@@ -81,6 +82,7 @@ def segment_datalist(
     output: Path,
     *,
     weights: Path | None = None,
+    min_obliquity: float | None = None,
     bundles: Path | None = None,
     device: str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -89,13 +91,14 @@ def segment_datalist(
 
     The new datalist has the items of the old one, in the same sections. Predicted masks replace any others, and
     ``label_origin`` marks them. If one of an exam's masks is empty or cannot be a heart (`planewise.data.hearts`), or
-    if the exam cannot be read, the exam gets no masks, and its entry under ``exams`` gives the reason. Masks of an
-    earlier run with the same weights are kept.
+    if the exam cannot be read or cannot be a short axis, the exam gets no masks, and its entry under ``exams`` gives the
+    reason. Masks of an earlier run with the same weights are kept.
 
     Args:
         path: datalist of the short axis.
         output: folder for the masks and the new datalist.
         weights: weights of the bundle; None uses the shipped weights.
+        min_obliquity: see `segment_exams`.
         bundles: folder of the bundles; None uses planewise's own.
         device: device for the network; None leaves the choice to the bundle.
         progress: called with (volumes done, volumes in all).
@@ -106,14 +109,20 @@ def segment_datalist(
     """
     keep_quiet()
     path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
-    inputs = _inputs(path)
+    found, limit = _inputs(path), smallest_obliquity(min_obliquity)
     used = needed_weights(folder / SEGMENTS, weights)
     provenance = Provenance.of(folder / SEGMENTS, used)
     _claim(output, provenance)
     segmenter = _Segmenter(folder / SEGMENTS, {"weights": used, "device": device}, output, progress)
-    kept, said, left_out = segmenter.complete(inputs)
+    refused = no_short_axes(found, limit, straight=True)
+    inputs = [item for item in found if exam_of(item) not in refused]
+    kept, said, unread = segmenter.complete(inputs)
+    left_out = refused | unread
     said += [f"exam {exam_of(item)}: {lost}" for item in inputs for lost in item.get("lost", ())]
-    if other := [exam for exam in unlike_short_axes(inputs) if exam not in left_out]:
+    # without stacks of recognised hearts, all of the files may have lost their orientation
+    hearts = any(isinstance(item["image"], list) for item in inputs)
+    straight = no_short_axes(inputs, limit, straight=False) if hearts else {}
+    if other := [exam for exam in straight if exam not in left_out]:
         said.append(
             f"exam{'s' * (len(other) > 1)} {some_of(other)} may not show a short axis, judging by the direction of the "
             "slices: look at the masks, and take such files out of the datalist"
@@ -134,7 +143,7 @@ def segment_datalist(
         # the masks' slices follow the order of the images given to the bundle
         for depth, entry in enumerate(slices or ()):
             labels[_place(entry)] = mask | {"label_frame": depth}
-    exams = {exam_of(item) for item in inputs}
+    exams = {exam_of(item) for item in found}
     if not labels:
         told = "; ".join(f"{exam}: {why}" for exam, why in list(left_out.items())[:_NAMED])
         raise InputError(

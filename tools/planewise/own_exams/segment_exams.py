@@ -172,7 +172,8 @@ def segmenting(
     keep_quiet()
     path, folder = Path(path).expanduser().resolve(), bundles_folder(bundles)
     used = needed_weights(folder / SEGMENTS, weights)
-    stacks, left_out = stacks_in(path, "all", keep_names, min_obliquity, straight=True)
+    skipped: dict[str, int] = {}
+    stacks, left_out = stacks_in(path, "all", keep_names, min_obliquity, straight=True, skipped=skipped)
     out = DicomOut(dicom, anonymous, all_phases, per_series)
     provenance = Provenance.of(folder / SEGMENTS, used)
 
@@ -181,7 +182,7 @@ def segmenting(
             return _segmented(exams, input, output, folder / SEGMENTS, used, provenance, device, out)
 
     settings = {"weights": provenance.sha256}
-    return ExamWork("segment", stacks, settings | asdict(out), left_out, run, _summary, _note(provenance))
+    return ExamWork("segment", stacks, settings | asdict(out), left_out, run, _summary, _note(provenance), skipped)
 
 
 def _note(provenance: Provenance) -> str:

@@ -50,7 +50,12 @@ class ListedExam:
 
 
 def archive_page(
-    command: str, exams: Sequence[ListedExam], left_out: Mapping[str, str], waiting: int, note: str
+    command: str,
+    exams: Sequence[ListedExam],
+    left_out: Mapping[str, str],
+    skipped: Mapping[str, int],
+    waiting: int,
+    note: str,
 ) -> str:
     """The page as HTML that works without a network connection.
 
@@ -58,6 +63,7 @@ def archive_page(
         command: ``plan`` or ``segment``.
         exams: the finished exams, in the order of the page.
         left_out: maps the name of each exam without results to the reason.
+        skipped: number of files that were not read, for each reason.
         waiting: number of exams that are not processed yet because the run was stopped.
         note: sentence on the weights that made the results.
     """
@@ -68,20 +74,26 @@ def archive_page(
     counts = f"{count_of(len(exams), 'exam')}, {flagged} flagged, {len(left_out)} left out"
     if waiting:
         counts += f"; {waiting} not processed yet: start the command again to continue"
-    reasons = "".join(
-        f'<tr><td>{html.escape(name)}</td><td class="text">{html.escape(why)}</td></tr>'
-        for name, why in left_out.items()
-    )
-    lost = '<tr><th scope="col">exam</th><th class="text" scope="col">why</th></tr>' + reasons
+    files = sorted(((count, why) for why, count in skipped.items()), reverse=True)
     finished = f'<tr><th scope="col">exam</th><th class="text" scope="col">flags</th>{heads}</tr>\n{rows}'
     return (
         f"{page_head(_TITLES[command], _STYLE)}\n<body>\n<main>\n<h1>{_TITLES[command]}</h1>\n"
         f'<p class="warning">{RESEARCH_ONLY}</p>\n<p>{counts}.</p>\n<p class="note">{_NOTES[command]}</p>\n'
         f'<p class="note">{html.escape(note)}</p>\n'
         f"{scrolling(f'<table>{finished}</table>', _TITLES[command], ' listed')}\n"
-        + (f"<h2>Left out</h2>{scrolling(f'<table>{lost}</table>', 'Left out')}\n" if left_out else "")
-        + "</main>\n</body>\n</html>\n"
+        f"{_reasons('Left out', 'exam', [*left_out.items()])}"
+        f"{_reasons('Files that were not read', 'files', files)}"
+        "</main>\n</body>\n</html>\n"
     )
+
+
+def _reasons(title: str, what: str, rows: Sequence[tuple[object, str]]) -> str:
+    """A table of reasons with a heading; empty without rows."""
+    cells = "".join(
+        f'<tr><td>{html.escape(str(of))}</td><td class="text">{html.escape(why)}</td></tr>' for of, why in rows
+    )
+    head = f'<tr><th scope="col">{what}</th><th class="text" scope="col">why</th></tr>'
+    return f"<h2>{title}</h2>{scrolling(f'<table>{head}{cells}</table>', title)}\n" if rows else ""
 
 
 def _head(column: str) -> str:
