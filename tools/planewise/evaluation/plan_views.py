@@ -14,12 +14,11 @@ from monai.utils import convert_to_tensor
 from planewise.evaluation.joint_plan import join_phases
 from planewise.evaluation.plane_bounds import checked_bounds, phases_apart
 from planewise.evaluation.why_no_plane import (
-    degrees_off_axis,
-    stack_obliquity,
     why_no_plane,
     why_no_short_axis,
 )
 from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, order_strength, plan_planes
+from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import json_values

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import torch
 
 from planewise.errors import InputError
 from planewise.exams import labels, mrnet
@@ -46,7 +47,7 @@ from planewise.exams.volume import FoundVolumes, Volume, stem
 from planewise.exams.volume_stacks import exams_of_volumes
 from planewise.exams.volumes import mask_as_image, read_volumes
 from planewise.exams.words import count_of, some_of
-from planewise.geometry.locations import USUAL_LONG_AXIS
+from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import OFF_AXIS, SHORT_AXIS_OBLIQUITY
 from planewise.predicted_masks import is_predicted
 
@@ -586,12 +587,9 @@ def _warn_of_other_volumes(result: IndexResult, volumes: Sequence[Volume]) -> No
 
 
 def _may_be_short_axis(affine: np.ndarray) -> bool:
-    """Whether slices are oblique in the body, and across the usual long axis of a heart, like a short axis; see
-    `planewise.evaluation.why_no_plane`."""
-    normal = np.cross(affine[:3, 0], affine[:3, 1])
-    normal /= np.linalg.norm(normal)
-    oblique, off_axis = np.degrees(np.arccos(np.minimum([np.abs(normal).max(), abs(normal @ USUAL_LONG_AXIS)], 1)))
-    return bool(oblique >= SHORT_AXIS_OBLIQUITY and off_axis <= OFF_AXIS)
+    """Whether slices are oblique in the body, and across the usual long axis of a heart, like a short axis."""
+    affines = torch.from_numpy(np.asarray(affine, dtype=np.float64))[None]
+    return stack_obliquity(affines)[0] >= SHORT_AXIS_OBLIQUITY and degrees_off_axis(affines) <= OFF_AXIS
 
 
 def _warn_of_no_class(result: IndexResult, class_rows: dict[str, dict], items: Sequence[dict]) -> None:

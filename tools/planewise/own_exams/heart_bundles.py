@@ -28,14 +28,13 @@ from planewise.early_checks import EXAM, refuse_missing
 from planewise.errors import InputError
 from planewise.evaluation.plan_views import slice_affines
 from planewise.evaluation.why_no_plane import (
-    degrees_off_axis,
-    stack_obliquity,
     why_no_short_axis,
 )
 from planewise.exams.cardiac_views import KNEE
 from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.exams.input_stacks import InputStack
 from planewise.exams.words import count_of, some_of
+from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
 from planewise.predicted_masks import BY_HAND, is_corrected
 from planewise.preprocessing import LoadSliced, LoadStackd

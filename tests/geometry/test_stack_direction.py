@@ -1,0 +1,46 @@
+"""Test how oblique a stack is in the body, and how far it lies from the long axis of hearts."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
+
+
+def affines(*degrees: float) -> torch.Tensor:
+    """Coronal slices, each rotated by this angle about the patient's left-right axis."""
+    stack = torch.eye(4, dtype=torch.float64).repeat(len(degrees), 1, 1)
+    for affine, turned in zip(stack, map(math.radians, degrees), strict=True):
+        # rows run to the left, columns to the feet: 2 x 3 mm pixels, slices 8 mm apart
+        affine[:3, 0] = torch.tensor([-2.0, 0, 0])
+        affine[:3, 1] = 3 * torch.tensor([0, math.sin(turned), -math.cos(turned)])
+        affine[:3, 2] = 8 * torch.tensor([0, math.cos(turned), math.sin(turned)])
+    return stack
+
+
+@pytest.mark.parametrize(
+    ("turned", "degrees", "across"), [(0, 0, "coronal"), (20, 20, "coronal"), (-20, 20, "coronal"), (70, 20, "axial")]
+)
+def test_how_oblique_a_stack_is(turned, degrees, across):
+    found, name = stack_obliquity(affines(turned, turned, turned))
+    assert (found, name) == (pytest.approx(degrees, abs=1e-6), across)
+
+
+def test_one_slice_that_lies_otherwise_does_not_count():
+    assert stack_obliquity(affines(10, 50, 11)) == (pytest.approx(11, abs=1e-6), "coronal")
+    assert stack_obliquity(affines(85, 10, 11)) == (pytest.approx(10, abs=1e-6), "coronal")
+
+
+def test_rows_along_the_left_are_sagittal_when_the_normal_is():
+    affine = torch.eye(4, dtype=torch.float64)[[1, 2, 0, 3]]
+    # in this affine, i runs to the head, j to the left and the slices to the front; below, i to the front and j to the head
+    assert stack_obliquity(affine[None])[1] == "coronal"
+    assert stack_obliquity(affine[:, [2, 0, 1, 3]][None])[1] == "sagittal"
+
+
+@pytest.mark.parametrize(("turned", "degrees"), [(-45, 35.264), (0, 54.736), (45, 90.0), (135, 35.264)])
+def test_how_far_a_stack_lies_from_the_long_axis_of_hearts(turned, degrees):
+    """The normal points to the front and down, to the front, or to the front and up; its sign does not matter."""
+    assert degrees_off_axis(affines(turned, turned, 10)) == pytest.approx(degrees, abs=1e-3)

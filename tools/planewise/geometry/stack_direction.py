@@ -1,0 +1,40 @@
+"""The direction of a stack's slices relative to the body, and to the usual long axis of a heart."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from planewise.geometry.locations import USUAL_LONG_AXIS
+from planewise.geometry.planes import nearest_body_axis, plane_from_affine
+
+#: Names of slices across the body's axes: left-right, anterior-posterior, foot-head.
+_ACROSS = ("sagittal", "coronal", "axial")
+
+
+def degrees_off_axis(affines: Tensor) -> float:
+    """Angle between a stack's normal and the usual long axis of a left ventricle, 0 to 90 degrees; the median over the
+    slices.
+
+    Args:
+        affines: affines of the slices, ``(slices, 4, 4)``, RAS+, mm.
+    """
+    usual = torch.tensor(USUAL_LONG_AXIS, dtype=torch.float64)
+    cosines = (plane_from_affine(affines)[1].to(torch.float64) @ usual).abs().clamp(max=1.0)
+    return math.degrees(math.acos(float(cosines.median())))
+
+
+def stack_obliquity(affines: Tensor) -> tuple[float, str]:
+    """The angle between a stack and the nearest sagittal, coronal or axial plane.
+
+    Args:
+        affines: affines of the slices, ``(slices, 4, 4)``, RAS+, mm.
+
+    Returns:
+        The median of the slices' angles, 0 to 54.7 degrees; and the name of that plane.
+    """
+    angle, axis = nearest_body_axis(plane_from_affine(affines)[1])
+    middle = angle.median(dim=0)
+    return math.degrees(float(middle.values)), _ACROSS[int(axis[middle.indices])]
