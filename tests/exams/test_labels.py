@@ -377,7 +377,9 @@ def test_every_file_in_the_folder_of_masks_is_used_or_named_with_the_reason(tree
         write_mask(tmp_path / f"out/{exam}{name}.nii.gz", affine, shape)
     assert index_folder(tree, labels_dir=tmp_path / "out").unmatched == []
     write_mask(tree / f"{exam}_frame01.nii.gz", affine, shape)
-    assert index_folder(tree, labels_dir=tree).unmatched == []
+    (tree.parent / "link").symlink_to(tree, target_is_directory=True)
+    for named in (tree, tree.parent / "link"):
+        assert index_folder(tree, labels_dir=named).unmatched == []
     for file in folder.rglob("*.nii.gz"):
         file.unlink()
     with pytest.raises(InputError, match=r"no NIfTI file .* but NRRD .*; DICOM file: .*segimage2itkimage"):

@@ -16,6 +16,8 @@ from planewise.unreadable import UNREADABLE
 
 #: Beginning of the header's ``descrip`` in a predicted mask; the voxels' checksum follows.
 _PREDICTED = "planewise predicted "
+#: Ends of the names of a mask, and of the image that `planewise segment` and `planewise plan` write next to it.
+MASK, IMAGE = "_mask", "_image"
 #: End of the name of a file that a person changed, and that a new result would have overwritten.
 BY_HAND = "_by_hand"
 

@@ -49,7 +49,7 @@ from planewise.exams.volumes import mask_as_image, read_volumes
 from planewise.exams.words import count_of, some_of
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import OFF_AXIS, SHORT_AXIS_OBLIQUITY
-from planewise.predicted_masks import is_predicted
+from planewise.predicted_masks import MASK, is_predicted
 
 VERSION = 1
 
@@ -557,7 +557,7 @@ def _mark_predicted(result: IndexResult, items: Sequence[dict]) -> None:
     named = {
         file: exam
         for file, exam in files.items()
-        if file not in predicted and stem(Path(file)) == f"{Path(file).parent.name}_mask"
+        if file not in predicted and stem(Path(file)) == Path(file).parent.name + MASK
     }
     if named:
         result.warnings.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -30,7 +31,7 @@ from planewise.exams.volume import Volume, nifti_files, stem
 from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem
 from planewise.exams.words import is_text, listed
 from planewise.nifti_files import is_nifti
-from planewise.predicted_masks import BY_HAND
+from planewise.predicted_masks import BY_HAND, IMAGE, MASK
 
 #: Largest value of a mask: caches store masks as 8-bit numbers, which would wrap around.
 LARGEST_LABEL = 255
@@ -187,7 +188,7 @@ def mask_files(folder: Path) -> list[Path]:
     found = [
         path
         for path in found
-        if not (stem(path).endswith("_image") and (path.parent, stem(path).removesuffix("_image") + "_mask") in names)
+        if not (stem(path).endswith(IMAGE) and (path.parent, stem(path).removesuffix(IMAGE) + MASK) in names)
     ]
     if not found:
         others = "; ".join(reason for _, reason in other_files(folder) if reason != NO_MASK)
@@ -201,8 +202,11 @@ def other_files(folder: Path, images: Collection[str] = ()) -> list[tuple[str, s
     """The files below the folder of masks that are not NIfTI, without hidden and system files and ``images``: for each
     reason, the name of a file with the number of further files, and the reason."""
     by_reason: dict[str, list[str]] = defaultdict(list)
-    for path in map(Path, files_below(folder)):
-        if is_nifti(path) or str(path) in images:
+    others = [Path(path) for path in files_below(folder) if not is_nifti(path)]
+    # a person may name the folder of the masks in another way than that of the images
+    own = set(map(os.path.realpath, images)) if others else set()
+    for path in others:
+        if os.path.realpath(path) in own:
             continue
         reason = _why_no_mask(path)
         if reason != HIDDEN:

@@ -36,7 +36,7 @@ from planewise.exams.input_stacks import InputStack
 from planewise.exams.words import count_of, some_of
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
-from planewise.predicted_masks import BY_HAND, is_corrected
+from planewise.predicted_masks import BY_HAND, MASK, is_corrected
 from planewise.preprocessing import LoadSliced, LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, stem, volume_name
 from planewise.reports.exam_page import ShownExam, exam_page
@@ -457,7 +457,7 @@ def load_stack(item: Mapping[str, Any]) -> LoadedStack:
 
 def mask_file(folder: Path, name: str) -> Path:
     """The path at which the segmentation bundle writes the label map of a stack."""
-    return folder / name / f"{name}_mask.nii.gz"
+    return folder / name / f"{name}{MASK}.nii.gz"
 
 
 def read_mask(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -496,7 +496,7 @@ def corrected_since(record: Path, items: Sequence[Mapping[str, Any]], output: Pa
     folders = [folder / volume_name(item) for item in items for folder in (output, output / "masks")]
     files = [file for folder in dict.fromkeys((record.parent, *folders)) for file in sorted(folder.glob("*"))]
     since = record.stat().st_mtime_ns
-    tests = {"_mask.nii.gz": is_corrected, ".seg.nrrd": is_edited}
+    tests = {f"{MASK}.nii.gz": is_corrected, ".seg.nrrd": is_edited}
     names = [
         file.name
         for file in files

@@ -53,6 +53,7 @@ from planewise.own_exams.heart_bundles import (
     written_in,
 )
 from planewise.own_exams.provenance import Provenance, made_by
+from planewise.predicted_masks import IMAGE
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.exam_page import ShownExam
 from planewise.reports.page_style import FLAGGED
@@ -352,7 +353,7 @@ def _planned(
         folder = output / stack.name
         page = write_page(folder, shown)
         if is_dicom(item):
-            write_nifti(folder / f"{stack.name}_image.nii.gz", stack.image.numpy(), stack.image.affine)
+            write_nifti(folder / f"{stack.name}{IMAGE}.nii.gz", stack.image.numpy(), stack.image.affine)
         remarks = {view: [*_remarks(view, plan, apart[view]), *disorder] for view in plan["views"]}
         make = partial(write_plan, folder, item, plan, apart, flags, remarks, provenances[PLANS], note)
         refused = dicom.write(stack.name, folder, item, make)

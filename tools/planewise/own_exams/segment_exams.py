@@ -57,6 +57,7 @@ from planewise.own_exams.heart_bundles import (
     written_in,
 )
 from planewise.own_exams.provenance import Provenance, made_by
+from planewise.predicted_masks import IMAGE
 from planewise.preprocessing.exam_name import volume_name
 from planewise.preprocessing.load_stack import far_apart, missing_slices
 from planewise.reports.exam_page import ShownExam
@@ -319,7 +320,7 @@ def _segmented(
         if surface and indexed:
             lines += [f"  {_INDEXED.format(surface)}:", *(f"  {line}" for line in _in_lines(*indexed))]
         for image, name in zip(images, names, strict=True) if is_dicom(items[0]) else ():
-            write_nifti(masks / name / f"{name}_image.nii.gz", image.numpy(), image.affine)
+            write_nifti(masks / name / f"{name}{IMAGE}.nii.gz", image.numpy(), image.affine)
         make = partial(
             write_segmentations,
             output / exam,
