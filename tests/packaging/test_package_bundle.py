@@ -23,10 +23,18 @@ from planewise.packaging.bundle import Bundle, _forget_scripts
 from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.configs import with_values
-from planewise.packaging.model_card import END, Provenance, with_commands, with_provenance, with_training
+from planewise.packaging.model_card import (
+    END,
+    Provenance,
+    with_commands,
+    with_provenance,
+    with_training,
+    with_training_data,
+)
 from planewise.packaging.package_bundle import _provenance
 from planewise.packaging.run import Run, flat_scores
 from planewise.packaging.weights import check_weights, strip_script
+from planewise.reports.methods import method_name, pretext_of
 
 from tests.bundles.conftest import tiny
 from tests.conftest import ROOT
@@ -38,6 +46,11 @@ SAID = {"data": "nothing at all"}
 OF_REPOSITORY = '"These weights" in it are the weights of the repository, which were trained on phantoms.'
 #: What a card says of scores without `scored.json` in a run's folder.
 UNRECORDED = "by the folder's name: the scores do not say which weights and exams they belong to"
+
+
+def ours(data: str, folder: Path) -> Provenance:
+    """The provenance of weights that ship with a bundle."""
+    return Provenance({}, "", data, Run(folder, folder / "model.pt", {}, {"weights_sha256": ""}))
 
 
 @pytest.fixture
@@ -347,11 +360,12 @@ def test_scores_that_a_person_names(run, tmp_path):
     done = package_bundle(source(NAME), run, tmp_path / "dist", scores=scores, **SAID)
     again = package_bundle(source(NAME), run, tmp_path / "dist", scores=scores, data="something else")  # overwrites it
     licence = (done.folder / "docs/data_license.txt").read_text()
-    assert licence.startswith("The weights in models/ were trained on: something else.")
+    assert licence.startswith("Training and test data of the weights in models/: something else.\nThe terms of these")
     assert "phantom" not in licence and "is in this bundle" not in " ".join(licence.split()) and "ACDC" in licence
-    phantoms = package_bundle(source(NAME), run, tmp_path / "phantoms", scores=scores, data="Phantoms")
-    licence = (source(NAME) / "docs/data_license.txt").read_bytes()
-    assert (phantoms.folder / "docs/data_license.txt").read_bytes() == licence
+    licence = (source(NAME) / "docs/data_license.txt").read_text()
+    of_phantoms = with_training_data(licence, Provenance({}, "", "phantoms", None))
+    assert "hold no data of any patient. Add the terms of the weights here" in of_phantoms
+    assert "Apache" not in of_phantoms and with_training_data(licence, ours("phantoms", tmp_path)) == licence
     assert again.folder == done.folder and "something else" in (done.folder / "docs/README.md").read_text()
     assert sorted(path.name for path in (tmp_path / "dist").iterdir()) == [NAME, f"{NAME}.zip"]
     told = json.loads((done.folder / "configs/metadata.json").read_text())["eval_metrics"]
@@ -383,10 +397,13 @@ def test_a_card_says_how_a_run_changed_the_training_and_that_it_started_from_scr
     metadata["copyright"] = "us"
     metadata["data_source"] = "Hearts. Weights released with this bundle are trained on planewise phantoms only."
     found = with_training(metadata, Provenance({}, "", "phantoms", run))
+    assert found["data_source"] == "Hearts. Training and test data of the weights in this bundle: phantoms."
     assert found["name"] == "Hearts" and found["description"].startswith("It is trained with 2. These weights were")
     pretrained = Run(tmp_path, tmp_path / "model.pt", config | {"pretrained": "a.pt"}, {})
-    for same in (pretrained, None):
-        assert with_training(metadata, Provenance({}, "", "phantoms", same)) == metadata
+    assert with_training(metadata, ours("phantoms", tmp_path)) == metadata
+    for unknown, note in ((pretrained, " It is not known how the weights"), (None, "")):
+        found = with_training(metadata, Provenance({}, "", "phantoms", unknown))
+        assert found["name"] == metadata["name"] and found["description"].startswith(metadata["description"] + note)
     card = with_provenance(readme, Provenance({}, "", "", pretrained), before)
     assert card.startswith("# Hearts, pretrained") and "random weights" not in card
 
@@ -406,17 +423,20 @@ def test_weights_of_own_images_are_nowhere_described_as_ours_or_as_trained_on_ph
     bundle = Bundle(folder)
     provenance = Provenance({}, "", "images (1 training exam)", Run(tmp_path, tmp_path / "model.pt", {}, {}))
     metadata = with_training(bundle.metadata, provenance)
-    assert metadata["data_source"].endswith(" The weights in this bundle were trained on: images (1 training exam).")
+    assert metadata["data_source"].endswith(" of the weights in this bundle: images (1 training exam).")
     assert metadata["copyright"] == "Copyright (c) planewise contributors (code, not weights)"
     card = with_provenance(bundle.readme, provenance, bundle.config("train.yaml"))
     for text in (metadata["data_source"], " ".join(card.split())):
-        assert not re.search(r"weights are ours|[Rr]eleased (with|weights)|Code and weights", text)
+        assert not re.search(r"weights are ours|[Rr]eleased (with|weights)|Code and weights|[Nn]o weights ship", text)
+        assert "holds the weights that ship" not in text
     assert "\nCode: Apache License 2.0 (`LICENSE`). Weights and data sets: `docs/data_license.txt`." in card
     assert "the code is ours" in card or "code is ours" in bundle.readme
-    phantoms = Provenance({}, "", "phantoms", None)
-    card = with_provenance(bundle.readme, phantoms, bundle.config("train.yaml"))
+    card = with_provenance(bundle.readme, Provenance({}, "", "phantoms", None), bundle.config("train.yaml"))
+    assert not re.search(r"weights are ours|[Rr]eleased weights|Code and weights", " ".join(card.split()))
+    assert ("- The weights in this folder come from phantoms" in card) == ("- The released weights" in bundle.readme)
+    card = with_provenance(bundle.readme, ours("phantoms", tmp_path), bundle.config("train.yaml"))
     assert "\nCode and weights: Apache License 2.0" in card and OF_REPOSITORY not in card
-    assert with_training(bundle.metadata, phantoms) == bundle.metadata
+    assert with_training(bundle.metadata, ours("phantoms", tmp_path)) == bundle.metadata
 
 
 @pytest.mark.parametrize(
@@ -439,9 +459,8 @@ def test_a_card_does_not_claim_another_pretext_than_the_one_that_its_weights_had
     title = with_provenance(bundle.readme, provenance, bundle.config("train.yaml")).partition("\n")[0]
     assert ("pretrained by imaging planes" in title) == ("pretrained" in found["name"]) == (told is not False)
     assert ("It is pretrained to" in found["description"]) == (told is True)
-    loss = start.config("train.yaml")["loss"]["_target_"].rpartition(".")[2]
-    assert ("started from weights trained with" in found["description"]) == (told is not True)
-    assert told or found["description"].endswith(f"{loss}.")
+    method = f" {method_name(pretext_of(pretext))} ("
+    assert (f"These weights started from weights of the pretext{method}" in found["description"]) == (told is not True)
 
 
 def test_a_card_says_that_another_network_is_not_the_one_of_the_page(tmp_path):
@@ -459,6 +478,10 @@ def test_a_card_says_that_another_network_is_not_the_one_of_the_page(tmp_path):
         "The network in this folder is BasicUNet (spatial_dims 2), `monai.networks.nets.BasicUNet`;"
     )
     assert about[6].startswith("The weights in this folder have `spacing: 2.0`. ")
+    assert "### The bundle's default network and training" in about[7:10]
+    other = Provenance({}, "", "phantoms", Run(tmp_path, tmp_path / "model.pt", config, {}))
+    metadata = {"name": "A", "description": "A U-Net segments.", "copyright": "us", "data_source": "Hearts."}
+    assert with_training(metadata, other)["description"].endswith("`monai.networks.nets.BasicUNet` instead.")
     own = {"_target_": "planewise.networks.SliceNet", "encoder": {"features": "@width"}}
     through = {"network_def": own, "width": "@features"}
     assert "have `features: [16]`, `spacing: 2.0`. " in lines(train | through, config | through)[5]
@@ -525,12 +548,13 @@ def test_a_model_card_says_what_the_record_says(tmp_path):
     card = with_provenance("# A\n\n## Performance\n\nold\n", provenance, dict.fromkeys(["spacing", "views", *changed]))
     assert card.splitlines()[5:] == [
         "### The weights in this folder", "",
-        "- measured on: ten hearts", "- trained on: nine hearts", "- seed: 7",
+        "- measured on: ten hearts", "- training and test data: nine hearts", "- seed: 7",
         "- configuration (SHA-256): `c0ffee`", "- datalist (SHA-256): `0a`, `0b`", "- commit: abc, with changes",
         "- versions: python 3.11.2, monai 1.6.1",
         "- started from: public ImageNet weights, net.pth, with a licence of their own",
         "- started from: weights of phantoms, some bundle (SHA-256 `5a`)",
-        "- started from: weights of configuration `0ther`, 5 images; weights trained with TwoViewsd and NTXentLoss",
+        "- started from: weights of the pretext SimCLR (TwoViewsd and NTXentLoss); configuration (SHA-256) `0ther`; training "
+        "and test data: 5 images",
         "", "| score | |", "|---|---|", "| dice | 0.5 |", "",
         "The run's settings that differ from those of the bundle's `configs/train.yaml`:", "",
         "```yaml", "{spacing: 2.0, seed: 1}", "```", "",
@@ -540,13 +564,17 @@ def test_a_model_card_says_what_the_record_says(tmp_path):
     readme = "# A\n\n## Model Description\n\nof 64 channels\n\n## Performance\n\nold\n"
     lines = with_provenance(readme, provenance, {"spacing": 1.0, "seed": 0}).splitlines()
     assert lines[5] == "The weights in this folder have `spacing: 2.0`. Other sizes on this page are the paper's."
-    assert lines[8] == "of 64 channels"
+    assert lines[10] == "of 64 channels"
     assert "of 64 channels\n\n## Perf" in with_provenance(readme, provenance, {"seed": 0})
     nobodys = with_provenance("", Provenance({}, "", "", None), {})
     assert "- made by: not known: the weights come without their run\n" in nobodys
     lost = Run(tmp_path, tmp_path / "model.pt", {"pretrained": "gone.pt"}, {})
     facts = with_provenance("", Provenance({}, "", "", lost), {})
-    assert "- started from: pretrained weights that no longer exist\n" in facts
+    assert "- started from: pretrained weights that were not found when this folder was packaged\n" in facts
+    (tmp_path / "gone.pt").write_text("")
+    lost = Run(tmp_path, tmp_path / "model.pt", {"pretrained": "gone.pt"}, {})
+    facts = with_provenance("", Provenance({}, "", "", lost), {})
+    assert f"weights without a record of their training (SHA-256 `{sha256(tmp_path / 'gone.pt')}`)" in facts
     assert "- commit: not known\n" in facts and "- datalist (SHA-256): not known\n" in facts
 
 
@@ -560,7 +588,8 @@ def test_commands_of_a_package_name_what_its_inference_takes(inference, given):
         "numpy_version": "3",
         "required_packages_version": {"itk": "4"},
     }
-    card = with_commands("## Commands\n\nolder\n", metadata, inference, "export")
+    readme = "## Commands\n\nExport `models/model.pt` to ONNX, for 9 slices:\n\n```bash\nolder\n```\n\nolder\n"
+    card = with_commands(readme, metadata, inference, "export")
     assert f"run --config_file configs/inference.yaml {given} --output_dir out\n" in card
     assert 'pip install "monai==1" "torch==2" "numpy==3" "itk==4"\n' in card and "```bash\nexport\n```" in card
     assert card.endswith(f"### From the repository\n{END}\n\nolder\n")

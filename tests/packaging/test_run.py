@@ -70,6 +70,10 @@ def test_what_a_run_started_from_is_read_from_its_folder_or_file(trained, tmp_pa
     for path in ("start", "start/models/model.pt", str(start)):
         run = Run(trained.folder, trained.weights, {"pretrained": path}, {})
         assert run.pretrained.config == {"depth": 3} and run.pretrained.folder == start
+    run = Run(tmp_path / "far/run", tmp_path / "far/run/models/model.pt", {"pretrained": "."}, {}, bundle=start)
+    assert run.pretrained.folder == start, "the run started in the bundle's folder"
+    own = Run(start, start / "models/model.pt", {"pretrained": "."}, {})
+    assert own.started_from is None, "a run did not start from its own weights"
     for path in (None, "elsewhere", "$'start'", "@start"):
         assert Run(trained.folder, trained.weights, {"pretrained": path}, {}).pretrained is None
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from planewise.checksum import sha256
 from planewise.errors import InputError
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.own_names import OURS
@@ -41,9 +42,13 @@ _CLAIMS = {
 }
 #: Texts about the weights that ship with a bundle, which are not true of other people's weights.
 _OUR_WEIGHTS = re.compile(r"code\s+and\s+weights\s+are\s+ours\.")
+_SHIPPED_FILE = re.compile(r"(`models/model\.pt`\s+holds\s+the\s+weights) that\s+ship;")
+_NONE_SHIP = "No weights ship with this bundle. The scores"
 _RELEASED_LIMIT = re.compile(r"^- The released weights come from phantoms.*\n(?:  .*\n)*", re.M)
 _OUR_LICENCE = re.compile(r"^Code and weights: (.*?)\. Data sets: ", re.M)
 _RELEASED_SOURCE = " Weights released with this bundle are trained on planewise phantoms only."
+#: The export of a bundle's README, to the size that ships; the packager's own command has the size of the package.
+_ONNX = re.compile(r"^Export `models/model\.pt` to ONNX.*?\n```bash\n.*?\n```\n\n?", re.M | re.S)
 #: The meaning of a segmentation's scores with 1.0 mm for missed structures.
 _OF_MISSED = [
     "`assd_missed_1_mm` counts a structure that was missed as 1.0 mm, like the paper's implementation, which flatters a",
@@ -62,7 +67,7 @@ class Provenance:
     measured_on: str
     """Description of the exams"""
     data: str
-    """Description of the training data"""
+    """Description of the training and test data"""
     run: Run | None
     """The run that made the weights; None if it no longer exists"""
 
@@ -70,6 +75,11 @@ class Provenance:
     def on_phantoms(self) -> bool:
         """Whether the training data is described as phantoms."""
         return "phantom" in self.data.lower()
+
+    @property
+    def ours(self) -> bool:
+        """Whether the weights ship with the bundle."""
+        return self.run is not None and self.run.ships
 
     @property
     def never_predicted(self) -> list[str]:
@@ -94,7 +104,11 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
         train: the bundle's training config, to list the settings that the run changed.
     """
     rows = [f"| {name} | {value} |" for name, value in flat_scores(provenance.scores).items()]
-    facts = [("measured on", provenance.measured_on), ("trained on", provenance.data), *_facts(provenance.run)]
+    facts = [
+        ("measured on", provenance.measured_on),
+        ("training and test data", provenance.data),
+        *_facts(provenance.run),
+    ]
     text = ["### The weights in this folder", ""]
     text += [f"- {name}: {value}" for name, value in facts] + ["", "| score | |", "|---|---|", *rows]
     if provenance.never_predicted:
@@ -111,7 +125,7 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
         ]
         text += [yaml.safe_dump(changed, sort_keys=False, default_flow_style=None, width=100).rstrip(), "```"]
     text += ["", "The rest of this section describes the method with other weights."]
-    if not provenance.on_phantoms:
+    if not provenance.ours:
         text[-1] += ' "These weights" in it are the weights of the repository, which were trained on phantoms.'
     found = _under(without_release(readme), "Performance", text)
     about = _unlike_the_page(provenance.run, changed, train)
@@ -123,14 +137,18 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
     if provenance.run and provenance.run.from_scratch:
         introduction, heading, rest = rest.partition("\n## ")
         rest = f"{_PRETRAINED_START.sub('random weights', introduction)}{heading}{rest}"
-    found = f"{title}\n{rest}"
-    return found if provenance.on_phantoms else _of_other_data(found)
+    found = f"{title}\n{rest}".replace(_NONE_SHIP, "The bundle's own scores")
+    return found if provenance.ours else _of_others(found, provenance.on_phantoms)
 
 
-def _of_other_data(readme: str) -> str:
-    """A bundle's README without the sentences about the weights that ship, which come from phantoms."""
+def _of_others(readme: str, on_phantoms: bool) -> str:
+    """A bundle's README without the sentences that are true only of the weights that ship."""
     readme = _OUR_WEIGHTS.sub("the code is ours, the weights in this folder are not.", readme)
-    readme = _RELEASED_LIMIT.sub("", readme)
+    readme = _SHIPPED_FILE.sub(r"\1 in this folder;", readme)
+    readme = _RELEASED_LIMIT.sub(
+        lambda limit: limit[0].replace("The released weights", "The weights in this folder") if on_phantoms else "",
+        readme,
+    )
     return _OUR_LICENCE.sub(r"Code: \1. Weights and data sets: ", readme)
 
 
@@ -138,10 +156,10 @@ def with_training(metadata: Mapping[str, Any], provenance: Provenance) -> dict[s
     """A bundle's metadata with the training data of its weights. Its name and description keep their words about the
     pretraining only if they are true of these weights."""
     metadata, run = dict(metadata), provenance.run
-    if not provenance.on_phantoms:
+    if not provenance.ours:
         source = metadata["data_source"].replace(_RELEASED_SOURCE, "")
         metadata["copyright"] += " (code, not weights)"
-        metadata["data_source"] = f"{source} The weights in this bundle were trained on: {provenance.data}."
+        metadata["data_source"] = f"{source} Training and test data of the weights in this bundle: {provenance.data}."
     if _is_false(metadata["name"], run):
         metadata["name"] = _PRETRAINED_NAME.sub("", metadata["name"])
         if run and run.from_scratch:
@@ -150,41 +168,46 @@ def with_training(metadata: Mapping[str, Any], provenance: Provenance) -> dict[s
     if (found := _PRETRAINED_WORDS.search(metadata["description"])) and _is_false(found[0], run):
         metadata["description"] = _PRETRAINED_WORDS.sub("It is fine-tuned with", metadata["description"])
         metadata["description"] += f" These weights started from {_start(run)}."
+    if run and run.pretrained is None and run.config.get("pretrained") not in NO_WEIGHTS:
+        metadata["description"] += " It is not known how the weights that these weights started from were trained."
+    if network := run and _other_network(run.config):
+        metadata["description"] += f" In this package, the network is {network} instead."
     return metadata
 
 
 def _is_false(claim: str, run: Run | None) -> bool:
-    """Whether a run's weights were not pretrained as a text says. Without a run, the text is left as it is."""
+    """Whether a run's weights were not pretrained as a text says. If it is not known how they were pretrained, the text is
+    left as it is."""
     if run is None or run.ships:
         return False
     if run.from_scratch:
         return _PRETRAINED_NAME.search(claim) is not None
-    pretext = str(run.pretrained.config.get("train")) if run.pretrained else ""
-    return any(words in claim and not any(name in pretext for name in names) for words, names in _CLAIMS.items())
+    lineage = [run]
+    while (start := lineage[-1].pretrained) and start.weights not in [earlier.weights for earlier in lineage]:
+        lineage.append(start)
+    if lineage[-1].config.get("pretrained") not in NO_WEIGHTS or "started_from" in lineage[-1].record:
+        return False
+    pretexts = str([start.config.get("train") for start in lineage[1:]])
+    return any(words in claim and not any(name in pretexts for name in names) for words, names in _CLAIMS.items())
 
 
 def _start(run: Run | None) -> str:
     """The weights that a run started from, in words: how they were trained."""
     origin = run.pretrained if run else None
     if origin is None:
-        return "other weights (see Performance in docs/README.md)"
-    train = origin.config.get("train") or {}
-    parts = [
-        part.get("_target_") for part in (train.get("pretext"), origin.config.get("loss")) if isinstance(part, dict)
-    ]
-    names = " and ".join(str(part).rpartition(".")[2] for part in parts if part)
+        return "other weights (see Performance in docs/README.md)"  # such as public ImageNet weights
+    names = " and ".join(origin.classes)
+    if origin.method:
+        return f"weights of the pretext {origin.method} ({names})"
     return f"weights trained with {names}" if names else "weights of another training"
 
 
 def _unlike_the_page(run: Run | None, changed: Mapping[str, Any], train: Mapping[str, Any]) -> list[str]:
     """Sentences about the weights for the description of the model, which is of the bundle's default training."""
-    about = []
-    network = train.get("network_def")
-    target = network.get("_target_") if isinstance(network, Mapping) else None
-    if target and not str(target).startswith(f"{OURS}."):
+    about, network = [], train.get("network_def")
+    if other := _other_network(train):
         about.append(
-            f"The network in this folder is {_short(network)}, `{target}`; what this page says about a network is about "
-            "another one."
+            f"The network in this folder is {other}; what this page says about a network is about another one."
         )
     used = {*_OF_IMAGES, *(_SIZES if network is None else _settings_below(network, train))}
     if sizes := [f"`{name}: {changed[name]}`" for name in _SIZES if name in changed and name in used]:
@@ -200,7 +223,14 @@ def _unlike_the_page(run: Run | None, changed: Mapping[str, Any], train: Mapping
         )
     if run and run.from_scratch and about:
         about.append("The run started from random weights, not from pretrained ones.")
-    return about
+    return [*about, "", "### The bundle's default network and training"] if about else []
+
+
+def _other_network(config: Mapping[str, Any]) -> str | None:
+    """The network of a config in words, if it is not one of this package's networks."""
+    network = config.get("network_def")
+    target = str(network.get("_target_") or "") if isinstance(network, Mapping) else ""
+    return f"{_short(network)}, `{target}`" if target and not target.startswith(f"{OURS}.") else None
 
 
 def _settings_below(value: Any, config: Mapping[str, Any]) -> set[str]:
@@ -245,14 +275,17 @@ def with_release(readme: str, rows: Sequence[str]) -> str:
 
 
 def with_training_data(licence: str, provenance: Provenance) -> str:
-    """A bundle's data_license.txt with the origin of the packaged weights. Its first paragraph says that the weights
-    were trained on phantoms and contain no data set, so it is kept only for such weights."""
-    if provenance.on_phantoms:
+    """A bundle's data_license.txt with the origin of the packaged weights. Its first paragraph is about the weights that
+    ship, so it is kept only for them."""
+    if provenance.ours:
         return licence
     _, _, rest = licence.partition("\n\n")
+    terms = "Phantoms hold no data of any patient. Add the terms of the weights"
+    if not provenance.on_phantoms:
+        terms = "The terms of these data apply to the weights. Add these terms"
     origin = (
-        f"The weights in models/ were trained on: {provenance.data}.\nThe terms of these data apply to the weights. "
-        "Add these terms here before you publish the bundle.\n\n"
+        f"Training and test data of the weights in models/: {provenance.data}.\n{terms} here before you publish the "
+        "bundle.\n\n"
     )
     return origin + re.sub(r";\s+nothing\s+of\s+them\s+is\s+in\s+this\s+bundle:", ":", rest)
 
@@ -303,7 +336,7 @@ def with_commands(readme: str, metadata: Mapping[str, Any], inference: Mapping[s
         "",
         FROM_REPOSITORY,
     ]
-    return _under(readme, "Commands", text)
+    return _under(_ONNX.sub("", readme), "Commands", text)
 
 
 def _facts(run: Run | None) -> list[tuple[str, str]]:
@@ -329,10 +362,13 @@ def _facts(run: Run | None) -> list[tuple[str, str]]:
     if run.pretrained is not None:
         origin = run.pretrained
         made_from = origin.data or "data not known"
-        of = f"weights of configuration `{origin.record.get('configuration')}`"
-        facts.append(("started from", f"{of}, {made_from}; {_start(run)}" if origin.config else f"{of}, {made_from}"))
+        of = f"configuration (SHA-256) `{origin.record.get('configuration')}`"
+        facts.append(("started from", f"{_start(run)}; {of}; training and test data: {made_from}"))
+    elif run.started_from is not None:
+        digest = sha256(run.started_from)
+        facts.append(("started from", f"weights without a record of their training (SHA-256 `{digest}`)"))
     elif pretrained not in NO_WEIGHTS:
-        facts.append(("started from", "pretrained weights that no longer exist"))
+        facts.append(("started from", "pretrained weights that were not found when this folder was packaged"))
     return facts
 
 

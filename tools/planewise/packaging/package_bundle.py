@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,7 @@ def package_bundle(
     place = _place(source, Path(dist).expanduser())
     file = Path(weights_path(source.folder if weights is None else weights))
     run = Run.of_weights(file)
+    run = run and replace(run, bundle=source.folder)
     provenance = _provenance(file, run, scores, data)
     with archive.built_beside(place.parent) as room:
         source, overlay = bundle_of_run(source, run, room / "source")

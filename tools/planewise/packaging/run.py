@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from monai.utils import ensure_tuple
 
+import planewise
 from planewise.checksum import sha256
 from planewise.data import read_datalist
 from planewise.data.datalist import PATH_KEYS
@@ -21,7 +22,8 @@ from planewise.errors import InputError
 from planewise.exams.split import SECTIONS
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.not_computed import FILES, NOT_COMPUTED
-from planewise.text_files import read_json
+from planewise.reports.methods import method_name, pretext_of
+from planewise.text_files import read_json, read_yaml
 
 #: Sections whose scores show how good the weights are, the most reliable first. Scores on the training section do not show
 #: this.
@@ -33,6 +35,9 @@ _PHANTOM_MARK = "phantom.json"
 @dataclass(frozen=True)
 class Run(RunRecord):
     """A run, with its scores and its data."""
+
+    bundle: Path | None = None
+    """Folder of the bundle that is packaged; most runs start in it, so their relative paths begin there"""
 
     @cached_property
     def scores(self) -> tuple[str, dict[str, Any]] | None:
@@ -79,7 +84,7 @@ class Run(RunRecord):
     @cached_property
     def _datalist(self) -> Path | None:
         """The datalist that the run read; None if it no longer exists or has changed."""
-        path = _existing(self.config.get("datalist"), self.folder)
+        path = next(filter(Path.is_file, self._places("datalist")), None)
         if path is None or sha256(path) not in self.record.get("files", {}).values():
             return None
         return path
@@ -101,12 +106,36 @@ class Run(RunRecord):
         return any((tree / _PHANTOM_MARK).is_file() for tree in trees)
 
     @cached_property
+    def started_from(self) -> Path | None:
+        """The weights that this run started from; None if there are none or they are not found."""
+        places = (path / "models" / "model.pt" if path.is_dir() else path for path in self._places("pretrained"))
+        # `.` is also the run's own folder
+        return next((path for path in places if path.is_file() and path.resolve() != self.weights.resolve()), None)
+
+    @cached_property
     def pretrained(self) -> Run | None:
-        """The run whose weights this run started from; None if there is none or the weights no longer exist."""
-        path = _existing(self.config.get("pretrained"), self.folder)
-        if path is None:
-            return None
-        return Run.of_weights(path / "models" / "model.pt" if path.is_dir() else path)
+        """The run that made the weights this run started from; None if it is not known."""
+        found = self.started_from and Run.of_weights(self.started_from)
+        return found and replace(found, bundle=self.bundle)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes of the run's pretext and loss."""
+        return _classes(self.config)
+
+    @property
+    def method(self) -> str | None:
+        """The pretext's name in tables; None if no pretext's bundle trains with these classes."""
+        return _methods().get(self.classes)
+
+    def _places(self, setting: str) -> list[Path]:
+        """Where a path from the run's settings may be: a relative path starts in the bundle's folder, in the working
+        directory, in the run's folder or in a folder above it."""
+        path = self.config.get(setting)
+        if not isinstance(path, str) or not path or path.startswith(("$", "@")):
+            return []
+        folders = [*([self.bundle] if self.bundle else []), Path(), self.folder, *self.folder.parents]
+        return [folder / Path(path).expanduser() for folder in folders]
 
     @property
     def from_scratch(self) -> bool:
@@ -190,13 +219,17 @@ def read_scores(path: Path) -> dict[str, Any]:
     return content
 
 
-def _existing(path: Any, run: Path) -> Path | None:
-    """A path from a run's settings. A relative path is looked up in the working directory, in the run's folder and in
-    the folders above it, where the run may have been started. None if the path does not exist."""
-    if not isinstance(path, str) or path.startswith(("$", "@")):
-        return None
-    places = [Path(path).expanduser(), *(above / path for above in (run, *run.parents))]
-    return next((place for place in places if place.exists()), None)
+def _classes(config: Mapping[str, Any]) -> tuple[str, ...]:
+    parts = ((config.get("train") or {}).get("pretext"), config.get("loss"))
+    names = (str(part.get("_target_") or "") for part in parts if isinstance(part, Mapping))
+    return tuple(name.rpartition(".")[2] for name in names if name)
+
+
+@cache
+def _methods() -> dict[tuple[str, ...], str]:
+    """Map the classes of each pretext's bundle to the pretext's name; empty if no bundles are installed."""
+    files = sorted((Path(planewise.__file__).parent / "bundles").glob("pretext_*/configs/train.yaml"))
+    return {_classes(read_yaml(file)): method_name(pretext_of(file.parents[1].name)) for file in files}
 
 
 def _holds_a_path(value: Any) -> bool:
