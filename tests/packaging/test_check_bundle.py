@@ -348,6 +348,19 @@ def test_a_flaw_costs_its_own_line_and_no_other(copy):
     assert [name for name in sound if spoilt[name].status != sound[name].status] == ["files"]
 
 
+@pytest.mark.parametrize(
+    ("file", "read"),
+    [
+        ("configs/train.yaml", lambda folder: next(check_bundle(folder))),
+        ("docs/README.md", lambda folder: Bundle(folder).readme),
+    ],
+)
+def test_a_file_that_is_not_utf_8_is_named(file, read, copy):
+    (copy / file).write_bytes("# größer".encode("latin-1"))
+    with pytest.raises(InputError, match=rf"{file} cannot be read as text \(it is not UTF-8 text: save it in UTF-8\)"):
+        read(copy)
+
+
 def test_scores_and_weights_and_inference(copy, tmp_path):
     metadata = json.loads((copy / "configs/metadata.json").read_text())
     (copy / "configs/metadata.json").write_text(json.dumps(metadata | {"eval_metrics": {"measured_on": "nothing"}}))

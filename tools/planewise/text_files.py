@@ -1,4 +1,4 @@
-"""Read JSON and YAML files from other sources, and make table cells safe for spreadsheets."""
+"""Read text, JSON and YAML files from other sources, and make table cells safe for spreadsheets."""
 
 from __future__ import annotations
 
@@ -14,6 +14,18 @@ from planewise.errors import InputError
 
 #: Maximum number of entries in a YAML file after its aliases are expanded. A run's configuration has about a thousand.
 _MOST_ENTRIES = 1_000_000
+
+
+def read_text(path: str | Path) -> str:
+    """Read a text file.
+
+    Args:
+        path: the file, in UTF-8.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return _read(Path(path), str, "text")
 
 
 def read_json(path: str | Path, what: str = "JSON") -> Any:
