@@ -16,7 +16,7 @@ from planewise.errors import InputError
 _MOST_ENTRIES = 1_000_000
 
 
-def read_text(path: str | Path) -> str:
+def read_plain_text(path: str | Path) -> str:
     """Read a text file.
 
     Args:

@@ -22,7 +22,7 @@ from planewise.errors import InputError, causes, refusal
 from planewise.packaging.configs import names_in
 from planewise.packaging.source import THEIRS, Source, foreign_imports
 from planewise.packaging.versions import PINS, canonical
-from planewise.text_files import read_json, read_text
+from planewise.text_files import read_json, read_plain_text
 
 #: Schema of metadata.json, passed to MONAI, which would otherwise download it.
 SCHEMA = Path(__file__).with_name("metadata_schema.json")
@@ -68,12 +68,12 @@ class Bundle:
     @cached_property
     def texts(self) -> dict[str, str]:
         """Maps the file name of every YAML config to its text."""
-        return {path.name: read_text(path) for path in sorted((self.folder / "configs").glob("*.yaml"))}
+        return {path.name: read_plain_text(path) for path in sorted((self.folder / "configs").glob("*.yaml"))}
 
     @cached_property
     def readme(self) -> str:
         path = self.folder / "docs" / "README.md"
-        return read_text(path) if path.is_file() else ""
+        return read_plain_text(path) if path.is_file() else ""
 
     def config_file(self, file: str) -> str:
         return str(self.folder / "configs" / file)

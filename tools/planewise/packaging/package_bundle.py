@@ -32,7 +32,7 @@ from planewise.packaging.run import MEASURED_ON, Run, read_scores
 from planewise.packaging.shapes import check_shapes, size_of
 from planewise.packaging.weights import check_weights, save_weights, strip_script
 from planewise.scored import read_scored
-from planewise.text_files import read_text
+from planewise.text_files import read_plain_text
 
 #: Imports of `planewise` are blocked, so that the export proves that the bundle's own code is enough.
 _EXPORT = f"""
@@ -242,7 +242,7 @@ def _write_files(
             shutil.copyfile(path, target)
     licence = built / "docs" / "data_license.txt"
     if licence.is_file():
-        licence.write_text(with_training_data(read_text(licence), provenance))
+        licence.write_text(with_training_data(read_plain_text(licence), provenance))
     texts = {name: with_values(text, changed.get(name, {})) for name, text in source.texts.items()}
     if "demo.yaml" in texts and not _fits_the_weights(source.config("demo.yaml"), source, changed):
         del texts["demo.yaml"]
