@@ -6,6 +6,7 @@ import pytest
 import torch
 from ignite.metrics import Loss
 from monai.bundle import ConfigParser
+from monai.handlers import MeanIoUHandler
 from monai.losses import DiceLoss
 from planewise.engines import BatchEvaluator, BatchTrainer, batch_engines
 from planewise.errors import InputError
@@ -98,12 +99,34 @@ def test_other_configs_and_networks_with_several_outputs_are_not_checked(monkeyp
             "the loss DiceLoss .* different shape .* prediction .2, 4, 4, 4. float32 and the target .2, 1, 4, 4. ",
         ),
         (lambda prediction, target: prediction.reshape(7), "cannot take this prediction and target: "),
+        (torch.nn.CrossEntropyLoss(), "the loss CrossEntropyLoss .* cannot take this prediction and target: "),
     ],
 )
 def test_a_loss_that_cannot_take_its_input_is_named_with_what_it_got(loss, said):
     with pytest.raises(InputError, match=said) as caught:
         trainer(4, loss).run()
-    assert "`to_onehot_y: true`" in str(caught.value)
+    assert ("`to_onehot_y: true`" in str(caught.value)) == isinstance(loss, DiceLoss)
+
+
+def broken_transform(output):
+    raise KeyError("prediction")
+
+
+@pytest.mark.parametrize(
+    ("transform", "said"),
+    [
+        (pred_and_label, r"failed: y_pred and y should have same shapes.* \(2, 1, 4, 4\)"),
+        (broken_transform, "'prediction'"),
+    ],
+)
+def test_a_metric_that_fails_is_named_with_its_key_and_what_it_got(transform, said):
+    metrics = {"val_loss": Loss(torch.nn.functional.mse_loss, lambda output: (output["pred"], output["pred"]))}
+    metrics["val_iou"] = MeanIoUHandler(output_transform=transform)
+    evaluator = BatchEvaluator(
+        device="cpu", val_data_loader=Batches(1), network=torch.nn.Conv2d(1, 3, 1), key_val_metric=metrics
+    )
+    with pytest.raises(InputError, match=rf"^the metric val_iou \(MeanIoUHandler; .*{said}"):
+        evaluator.run()
 
 
 @pytest.mark.parametrize(

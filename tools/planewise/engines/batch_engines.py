@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from traceback import walk_tb
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from planewise.data.batch_loader import BatchLoader
 from planewise.engines import side_stream as side_streams
-from planewise.engines.plain_errors import beyond_classes, beyond_pytorch, not_a_class
+from planewise.engines.plain_errors import beyond_classes, beyond_pytorch, not_a_class, of_the_machine
 from planewise.engines.precision import precision
 from planewise.errors import InputError, causes, refusal
 from planewise.parse_bool import parse_bool
@@ -97,28 +98,29 @@ class BatchTrainer(SupervisedTrainer):
 
     def _explain_loss(self, output: dict | None, error: Exception) -> None:
         """If the loss failed, raise an error whose message says in one line what the loss got."""
-        if output is None or CommonKeys.PRED not in output or CommonKeys.LOSS in output:
+        if output is None or CommonKeys.PRED not in output or CommonKeys.LOSS in output or _has_remedy(error):
             return
-        chain = causes(error)
-        if refusal(error) is not None or beyond_pytorch(chain) is not None or any(map(_of_the_machine, chain)):
-            return
-        name = (
-            type(self.loss_function).__name__ if isinstance(self.loss_function, nn.Module) else str(self.loss_function)
-        )
-        said = " ".join(str(error).split()) or type(error).__name__
+        parts = list(self.loss_function.modules()) if isinstance(self.loss_function, nn.Module) else []
+        name = type(self.loss_function).__name__ if parts else str(self.loss_function)
         prediction, target = output[CommonKeys.PRED], output[CommonKeys.LABEL]
         masks = isinstance(target, Tensor) and isinstance(prediction, Tensor) and target.ndim == prediction.ndim > 2
+        one_hot = masks and target.shape[1] == 1 and any(getattr(part, "to_onehot_y", None) is False for part in parts)
         raise InputError(
-            f"the loss {name} (`loss` in the configuration) cannot take this prediction and target: {said}. It got the "
-            f"prediction {_shape(prediction)} and the target {_shape(target)}; "
-            f"{'losses of MONAI need `to_onehot_y: true` for masks, and ' if masks and target.shape[1] == 1 else ''}"
+            f"the loss {name} (`loss` in the configuration) cannot take this prediction and target: {_said(error)}. It got "
+            f"the prediction {_shape(prediction)} and the target {_shape(target)}; "
+            f"{'it needs `to_onehot_y: true` for masks, and ' if one_hot else ''}"
             "tools/docs/experiments.md lists what a loss gets (PLANEWISE_DEBUG=1 shows where it failed)"
         ) from error
 
 
-def _of_the_machine(error: BaseException) -> bool:
-    """Whether an error comes from a GPU or from the connection to other processes, and so not from the values."""
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in ("gloo", "NCCL", "CUDA"))
+def _has_remedy(error: BaseException) -> bool:
+    """Whether an error names its own remedy, or does not come from the values."""
+    chain = causes(error)
+    return refusal(error) is not None or beyond_pytorch(chain) is not None or any(map(of_the_machine, chain))
+
+
+def _said(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def _shape(value: Any) -> str:
@@ -178,9 +180,25 @@ class BatchEvaluator(SupervisedEvaluator):
             arguments.setdefault("metric_cmp_fn", lambda current, best: current < best)
         scaled = precision(amp, device) == "float16"
         super().__init__(device=device, amp=scaled, non_blocking=non_blocking, decollate=decollate, **arguments)
+        self._metrics = {**(arguments.get("key_val_metric") or {}), **(arguments.get("additional_metrics") or {})}
         self.add_event_handler(Events.EXCEPTION_RAISED, self._refused)
 
     def _refused(self, engine: Any, error: BaseException) -> None:
-        """Name the exam in the error of a step or of a metric, as `BatchTrainer` does. This handler is the first, so it runs
-        before MONAI's, which would log a traceback."""
-        raise _with_exam(error, engine.state.batch, self.data_loader)
+        """Name the exam or the metric in the error of a step or of a metric, as `BatchTrainer` names the loss. This handler
+        is the first, so it runs before MONAI's, which would log a traceback."""
+        named = _with_exam(error, engine.state.batch, self.data_loader)
+        if named is error and isinstance(error, Exception) and not _has_remedy(error):
+            self._explain_metric(engine.state.output, error)
+        raise named
+
+    def _explain_metric(self, output: Any, error: BaseException) -> None:
+        """If a metric failed, raise an error whose message says in one line which one, and what it got."""
+        within = [frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__)]
+        for name, metric in self._metrics.items():
+            if any(metric is each for each in within):
+                raise InputError(
+                    f"the metric {name} ({type(metric).__name__}; `validate#key_metric` or `validate#additional_metrics` in "
+                    f"the configuration) failed: {_said(error)}. The output of the validation is {_shape(output)}; set "
+                    "the metric's `output_transform` to a function that makes what the metric takes of this output, or leave "
+                    "the metric out (tools/docs/experiments.md; PLANEWISE_DEBUG=1 shows where it failed)"
+                ) from error

@@ -29,6 +29,9 @@ _NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory"
 _NO_CLASS = re.compile(r"Target (-?\d+) is out of bounds")
 _ASSERTED_ON_GPU = re.compile(r"device-side assert triggered")
 _WRONG_ARGUMENTS = re.compile(r"unexpected keyword argument|missing \d+ required")
+#: Words in errors of a GPU or of the connection between processes, and in those that mean that another process has ended.
+#: Gloo, which connects CPUs, has no separate class for such errors.
+_MACHINE, _LOST = ("gloo", "NCCL", "CUDA"), ("gloo/transport",)
 #: If a process loses the connection to another process, it waits this many seconds until torchrun ends it, so that the
 #: other process's reason is printed last.
 _GRACE = 5.0
@@ -58,7 +61,7 @@ def plain_errors() -> None:
         )
         if plain is not None:
             print(f"{who}: {plain}", file=sys.stderr)
-        elif not alone and (lost := next(filter(_lost_connection, chain), None)):
+        elif not alone and (lost := next((cause for cause in chain if of_the_machine(cause, _LOST)), None)):
             print(f"{who}: another process has ended or cannot be reached: {lost}", file=sys.stderr, flush=True)
             time.sleep(_GRACE)
         else:
@@ -124,10 +127,9 @@ def not_a_class(value: int | None, what: str) -> str:
     )
 
 
-def _lost_connection(error: BaseException) -> bool:
-    """Whether the error means that another process has ended; Gloo, which connects CPUs, has no separate class for such
-    errors."""
-    return isinstance(error, RuntimeError) and "gloo/transport" in str(error)
+def of_the_machine(error: BaseException, words: Sequence[str] = _MACHINE) -> bool:
+    """Whether an error comes from a GPU or from the connection to other processes, and so not from the values."""
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
 def _tell_torchrun(reason: str) -> None:
