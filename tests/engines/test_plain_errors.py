@@ -13,6 +13,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 from planewise.engines import plain_errors
+from planewise.engines.write_run import write_run
 from planewise.errors import InputError
 from planewise.losses import SegmentationLoss
 
@@ -33,6 +34,30 @@ def test_an_input_error_is_shown_by_its_message_alone(error, whole, monkeypatch,
         assert shown == whole
     else:
         assert "RuntimeError: in an" in shown and shown.endswith("\nplanewise: ended by ZeroDivisionError: by zero\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "also", "left"),
+    [
+        (InputError("index it again"), None, ["notes"]),
+        (InputError("index it again"), "history.csv", ["config.yaml", "history.csv", "notes", "run.json", "run.lock"]),
+        (ZeroDivisionError(), None, ["config.yaml", "notes", "run.json", "run.lock"]),
+        (KeyboardInterrupt(), None, ["config.yaml", "notes", "run.json", "run.lock"]),
+    ],
+)
+def test_a_refused_run_leaves_no_file_of_its_own(error, also, left, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    plain_errors()
+    old, new = tmp_path / "old", tmp_path / "new/run"
+    old.mkdir()
+    (old / "notes").write_text("")
+    for folder in (old, new):
+        write_run(folder, {}, True, {}, {}, folder / "models")
+    if also:
+        (old / also).write_text("")
+    sys.excepthook(type(error), error, None)
+    assert sorted(path.name for path in old.iterdir()) == left
+    assert new.parent.exists() != isinstance(error, InputError)
 
 
 @pytest.mark.parametrize(

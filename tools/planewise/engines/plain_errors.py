@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ _MACHINE, _LOST = ("gloo", "NCCL", "CUDA"), ("gloo/transport",)
 #: If a process loses the connection to another process, it waits this many seconds until torchrun ends it, so that the
 #: other process's reason is printed last.
 _GRACE = 5.0
+#: Functions to call if this process ends with a one-line message that asks for a change.
+after_refusal: list[Callable[[], None]] = []
 
 
 def plain_errors() -> None:
@@ -61,6 +63,8 @@ def plain_errors() -> None:
         )
         if plain is not None:
             print(f"{who}: {plain}", file=sys.stderr)
+            for undo in after_refusal if not isinstance(error, KeyboardInterrupt) else ():
+                undo()
         elif not alone and (lost := next((cause for cause in chain if of_the_machine(cause, _LOST)), None)):
             print(f"{who}: another process has ended or cannot be reached: {lost}", file=sys.stderr, flush=True)
             time.sleep(_GRACE)

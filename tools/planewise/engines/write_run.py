@@ -8,8 +8,9 @@ import logging
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from planewise import __version__
 from planewise.atomic_write import atomic_write
 from planewise.checksum import sha256
 from planewise.engines.checkpoint_files import BEST, LAST
+from planewise.engines.plain_errors import after_refusal
 from planewise.errors import InputError
 from planewise.locks import claim_folder
 from planewise.not_computed import NOT_COMPUTED, only_longer
@@ -46,6 +48,8 @@ def write_run(
 ) -> None:
     """Write a run's ``config.yaml`` and ``run.json``, and reserve the folder until this process ends (`planewise.locks`).
 
+    If the process is refused before the run writes anything else, the new files are removed (`after_refusal`).
+
     Args:
         folder: the run's folder; it is created if it does not exist.
         config: the whole configuration, including overrides.
@@ -62,7 +66,10 @@ def write_run(
     settings = _computed(config)
     identity = hashlib.sha256(json.dumps([settings, files], sort_keys=True, default=str).encode()).hexdigest()
     record_file, config_file = folder / "run.json", folder / "config.yaml"
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    present = set(folder.glob("*"))
     claim_folder(folder)
+    after_refusal.append(partial(_remove, folder, present, made))
     left = [folder / "history.csv", *(place / name for place in (weights, folder / "models") for name in (LAST, BEST))]
     trained = any(path.is_file() or path.is_symlink() for path in left)
     if parse_bool(resume, "resume") and record_file.is_file() and trained:
@@ -89,6 +96,18 @@ def write_run(
     }
     with atomic_write(record_file) as part:
         part.write_text(json.dumps(record, indent=1))
+
+
+def _remove(folder: Path, present: set[Path], made: Sequence[Path]) -> None:
+    """Remove the files of `write_run` that were not present before, and the folders made for them, unless the run has
+    written other files since."""
+    own = {folder / name for name in ("run.json", "config.yaml", "run.lock")} - present
+    if set(folder.glob("*")) - present <= own:
+        for file in own:
+            file.unlink(missing_ok=True)
+        with suppress(OSError):
+            for place in made:
+                place.rmdir()
 
 
 def _continues(before: dict, now: dict, record: dict, files: Mapping[str, Any]) -> bool:
