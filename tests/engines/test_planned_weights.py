@@ -24,6 +24,16 @@ def config(name: str, given: Mapping[str, str]):
 
 
 @pytest.mark.parametrize(
+    ("reference", "said"), [("@enc", "features [4, 8] instead of [4, 16]"), ("$@enc", "other weights")]
+)
+def test_an_encoder_behind_a_reference_is_compared_as_if_it_stood_there(reference, said):
+    first, second = (config(SLICES[1], {"features": str(features)}) for features in ([4, 8], [4, 16]))
+    second["enc"] = second["network_def"]["encoder"]
+    second["network_def"]["encoder"] = reference
+    assert encoder_difference(first, second) == said
+
+
+@pytest.mark.parametrize(
     ("names", "first", "second", "said"),
     [
         (VOLUMES, {"in_channels": 2}, {}, ""),

@@ -36,7 +36,8 @@ def encoder_difference(pretraining: ConfigParser, training: ConfigParser) -> str
     if fit and common and not (same and given.keys() != own.keys()):
         return ""
     settings = [_settings(parser) for parser in (pretraining, training)]
-    values = {name: [str(each.get(name)) for each in settings] for name in settings[0] | settings[1]}
+    names = settings[0] | settings[1] if all(settings) else ()
+    values = {name: [str(each.get(name)) for each in settings] for name in names}
     different = {
         name: f"{name} {first} instead of {second}" for name, (first, second) in values.items() if first != second
     }
@@ -51,11 +52,10 @@ def _is_first_layer(name: str, given: Mapping[str, torch.Tensor], own: Mapping[s
 
 
 def _settings(parser: ConfigParser) -> dict[str, Any]:
-    """The class and the arguments of an encoder; empty if an expression or a reference stands for it."""
-    own = ConfigParser(dict(parser.get()))
-    if not isinstance(own["network_def"]["encoder"], dict):
+    """The class and the arguments of an encoder; empty if an expression stands for it."""
+    own, place = ConfigParser(dict(parser.get())), "network_def#encoder"
+    while isinstance(encoder := own[place], str) and encoder.startswith("@"):
+        place = encoder[1:].replace("::", "#")
+    if not isinstance(encoder, dict):
         return {}
-    return {
-        "class" if name == "_target_" else name: own.get_parsed_content(f"network_def#encoder#{name}")
-        for name in own["network_def"]["encoder"]
-    }
+    return {"class" if name == "_target_" else name: own.get_parsed_content(f"{place}#{name}") for name in encoder}
