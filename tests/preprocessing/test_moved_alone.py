@@ -5,6 +5,8 @@ from __future__ import annotations
 import monai.transforms
 import pytest
 from monai.transforms import (
+    Affined,
+    CenterSpatialCropd,
     Flipd,
     MapTransform,
     Orientationd,
@@ -12,8 +14,12 @@ from monai.transforms import (
     RandGaussianNoised,
     RandSimulateLowResolutiond,
     ResampleToMatchd,
+    Resized,
+    ResizeWithPadOrCropd,
     ScaleIntensityd,
     Spacingd,
+    SpatialPadd,
+    Zoomd,
 )
 from planewise.preprocessing import InPlaneSpacingd
 from planewise.preprocessing.moved_alone import moved_alone, moves
@@ -36,6 +42,15 @@ BOTH = ["image", "label"]
         ([Orientationd("image", "RAS"), ResampleToMatchd("label", key_dst="image")], None),
         ([ResampleToMatchd("label", key_dst="image"), Flipd("image")], "Flipd"),
         ([RandSimulateLowResolutiond("image")], None),
+        # other classes that may do the same
+        ([SpatialPadd("image", (8, 8)), ResizeWithPadOrCropd("label", (8, 8))], None),
+        ([Resized("image", (8, 8)), Zoomd("label", 2.0)], None),
+        ([Flipd("image"), Affined("label", scale_params=(-1, -1))], None),
+        # they may cancel each other
+        ([Flipd("image", 0), Flipd("image", 0)], None),
+        ([SpatialPadd("image", (8, 8)), CenterSpatialCropd("image", (4, 4))], None),
+        ([Orientationd("image", "RAS"), Spacingd("image", 1.0)], "Orientationd"),
+        ([Affined("image", scale_params=(2, 2))], "Affined"),
     ],
 )
 def test_a_transform_of_only_one_of_image_and_mask_is_found(steps, alone):

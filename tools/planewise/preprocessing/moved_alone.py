@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from monai.transforms import (
     BoundingRectd,
+    Flipd,
     MapTransform,
+    Orientationd,
     Randomizable,
     RandSimulateLowResolutiond,
     ResampleToMatchd,
+    Resized,
+    Rotate90d,
+    Spacingd,
+    Zoomd,
 )
 
 #: MONAI's modules of transforms that move, crop or pad an image, and the transforms in them that do not.
-_MOVING = ("monai.transforms.spatial.", "monai.transforms.croppad.")
+_BORDERS = "monai.transforms.croppad."
+_MOVING = ("monai.transforms.spatial.", _BORDERS)
 _STAYING = (BoundingRectd, RandSimulateLowResolutiond)
+#: Kinds of transforms: one of a kind may do the same as another of its kind, but not the same as one of another kind. The
+#: transforms of croppad are a third kind; all others, such as ``Affined``, may do the same as any.
+_AXES, _SIZE = (Flipd, Orientationd, Rotate90d), (Resized, Spacingd, Zoomd)
 
 
 def moves(step: Any) -> bool:
@@ -24,11 +33,20 @@ def moves(step: Any) -> bool:
     return not isinstance(step, _STAYING) and any(base.__module__.startswith(_MOVING) for base in type(step).__mro__)
 
 
-def moved_alone(steps: Iterable[Any], masks: Sequence[str]) -> str | None:
-    """The name of the first transform after which an image and its mask no longer match; None if there is none.
+def _kind(step: Any) -> str:
+    if isinstance(step, _AXES):
+        return "axes"
+    if isinstance(step, _SIZE):
+        return "size"
+    return "borders" if any(base.__module__.startswith(_BORDERS) for base in type(step).__mro__) else "any"
 
-    Two transforms of the same class may move image and mask, such as with different interpolation, unless they are random. A
-    mask may also be resampled to its image's grid (`ResampleToMatchd`).
+
+def moved_alone(steps: Iterable[Any], masks: Sequence[str]) -> str | None:
+    """The name of the first transform after which an image and its mask surely do not match; None if there is none.
+
+    A random transform must move both. Others may move them one by one, such as with different interpolation, if both are
+    moved by transforms of the same kind. Two of one kind may cancel each other. A mask may also be resampled to its image's
+    grid (`ResampleToMatchd`).
 
     Args:
         steps: dictionary transforms, in order.
@@ -36,7 +54,7 @@ def moved_alone(steps: Iterable[Any], masks: Sequence[str]) -> str | None:
     """
     steps = [step for step in steps if isinstance(step, MapTransform) and moves(step)]
     for mask in masks:
-        odd: Counter[str] = Counter()
+        alone: dict[str, tuple[list[str], list[str]]] = {}
         for step in steps:
             keys = step.keys
             if ("image" in keys) == (mask in keys):
@@ -44,9 +62,13 @@ def moved_alone(steps: Iterable[Any], masks: Sequence[str]) -> str | None:
             name = type(step).__name__
             if isinstance(step, Randomizable):
                 return name
-            odd[name] += 1 if "image" in keys else -1
+            alone.setdefault(_kind(step), ([], []))[mask in keys].append(name)
             if isinstance(step, ResampleToMatchd):
-                odd.clear()
-        if unmatched := next((name for name, number in odd.items() if number), None):
-            return unmatched
+                alone.clear()
+        if "any" in alone and len(alone) > 1:
+            continue
+        for of_image, of_mask in alone.values():
+            names = of_image or of_mask
+            if not (of_image and of_mask) and len(names) % 2:
+                return names[0]
     return None
