@@ -22,7 +22,7 @@ from planewise.engines import (
 )
 from planewise.engines.finite_loss import FiniteLossHandler
 from torch import nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader
 
 
@@ -72,6 +72,28 @@ def setting(folder, scheduler=StepLR, items: int = 4, **settings) -> SimpleNames
         amp=False,
     )
     return SimpleNamespace(handler=handler, trainer=trainer, evaluator=evaluator, optimizer=optimizer, drawn=drawn)
+
+
+@pytest.mark.parametrize(
+    ("length", "epoch_level", "told"),
+    [
+        (2, True, ""),
+        (4, False, ""),
+        (3, True, ""),
+        (2, False, "4 steps of it, one after every batch; set lr_epoch_level: true"),
+        (4, True, "2 steps of it, one after every epoch; set lr_epoch_level: false"),
+    ],
+)
+def test_a_schedule_that_counts_epochs_but_steps_after_batches_is_warned_of(
+    length, epoch_level, told, tmp_path, caplog
+):
+    """And one that counts batches, but steps after epochs. The run has two epochs of two batches."""
+    made = setting(tmp_path, lr_epoch_level=epoch_level)
+    caplog.clear()
+    made.handler.lr_scheduler = CosineAnnealingLR(made.optimizer, length)
+    made.handler.attach(made.trainer)
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warned) == bool(told) and told in "".join(warned)
 
 
 USUAL = [SeedHandler, FiniteLossHandler, LrScheduleHandler, ValidationHandler, TensorBoardStatsHandler, HistoryHandler]

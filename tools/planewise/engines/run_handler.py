@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from planewise.engines.same_buffers import SameBuffersHandler
 from planewise.engines.seeding import SeedHandler, epoch_sampler
 from planewise.losses import logged_terms
 
+logger = logging.getLogger(__name__)
+
+#: Arguments of PyTorch's schedules that hold their length in steps, if they are made for one run.
+_LENGTHS = ("T_max", "total_steps")
 #: Seed of every validation. It is constant, so that the scores of different epochs can be compared.
 _VALIDATION_SEED = 0
 
@@ -76,6 +81,8 @@ class RunHandler:
     writes: bool = True
 
     def attach(self, engine: Engine) -> None:
+        if self.writes:
+            self._warn_of_length(engine)
         for handler in self._of_validation():
             handler.attach(self.evaluator)
         for handler in self.handlers(engine):
@@ -119,6 +126,19 @@ class RunHandler:
             )
         )
         return handlers
+
+    def _warn_of_length(self, engine: Engine) -> None:
+        """Warn if the schedule is as long as the run, but counts batches and steps after every epoch, or vice versa."""
+        length = next((value for name in _LENGTHS if (value := getattr(self.lr_scheduler, name, None))), None)
+        epochs, batches = engine.state.max_epochs, (engine.state.max_epochs or 0) * (engine.state.epoch_length or 0)
+        steps, other = (epochs, batches) if self.lr_epoch_level else (batches, epochs)
+        if length == other != steps:
+            logger.warning(
+                "the learning rate follows %s over %d steps, but this run makes %d steps of it, one after every %s; set "
+                "lr_epoch_level: %s, or another length",
+                *(type(self.lr_scheduler).__name__, length, steps, "epoch" if self.lr_epoch_level else "batch"),
+                str(not self.lr_epoch_level).lower(),
+            )
 
     def _of_validation(self) -> list[Any]:
         handlers: list[Any] = [SeedHandler(_VALIDATION_SEED), SameBuffersHandler(self.network)]
