@@ -139,3 +139,10 @@ def test_no_warning_tells_a_name(usual_exam, tmp_path, recwarn):
     recwarn.clear()
     made(usual_exam, tmp_path)
     assert not [warning for warning in recwarn if "doe" in str(warning.message)]
+
+
+def test_highdicom_logs_nothing(usual_exam, tmp_path, caplog):
+    """MONAI's `create_workflow` shows the messages of all loggers."""
+    with caplog.at_level("INFO"):
+        made(usual_exam, tmp_path)
+    assert not [record for record in caplog.records if record.name.startswith("highdicom")]

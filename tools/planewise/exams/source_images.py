@@ -10,6 +10,7 @@ multi-frame file, but a stack can be spread over several multi-frame files.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -111,13 +112,16 @@ def source_images(slices: Sequence[Mapping[str, Any]], hide: str | None = None) 
 
 @contextmanager
 def header_values_kept() -> Iterator[None]:
-    """Use headers unchanged in new files, without highdicom's warnings.
+    """Use headers unchanged in new files, without highdicom's warnings and log.
 
-    highdicom warns about names in an old form, and the warning contains the name.
+    highdicom warns about names in an old form, and the warning contains the name. Its log names each module that it copies.
 
     Raises:
         InputError: highdicom refuses a header.
     """
+    log = logging.getLogger("highdicom")
+    level = log.level
+    log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -125,6 +129,8 @@ def header_values_kept() -> Iterator[None]:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # the message may contain a value of the header
         raise InputError(f"the images' headers cannot be used for DICOM results ({type(error).__name__})") from error
+    finally:
+        log.setLevel(level)
 
 
 def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str | None]:
