@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from planewise.errors import InputError
-from planewise.exams.shared_patients import seen_before, shared_patients
+from planewise.exams import shared_patients as module
+from planewise.exams.shared_patients import seen_before, seen_tests, shared_patients
 
 
 @pytest.fixture()
@@ -73,3 +75,29 @@ def test_tests_that_pretexts_learn_from(write, tmp_path):
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(InputError, match=r"broken\.json"):
         seen_before(tmp_path / "broken.json", labelled)
+
+
+def test_names_of_dicom_count(write, tmp_path):
+    """A PatientID names a patient; the number of a NIfTI file does not."""
+    for ending, seen in ((".dcm", 1), (".nii.gz", 0)):
+        for name, section in (("a", "training"), ("b", "test")):
+            items = [{"image": f"{name}/1{ending}", "patient": "p"}]
+            (tmp_path / f"{name}{ending}.json").write_text(json.dumps({section: items}))
+        assert seen_tests(tmp_path / f"a{ending}.json", tmp_path / f"b{ending}.json") == (seen, 1)
+
+
+def test_what_was_compared_is_not_read_again(write, tmp_path, monkeypatch):
+    first, second = write("a", training={"p": b"one", "q": b"two"}), write("b", test={"x": b"one", "y": b"2nd"})
+    kept, read, content = tmp_path / "new/kept.json", [], module._content
+    monkeypatch.setattr(module, "_content", lambda path, size: read.append(path) or content(path, size))
+    for changed, count in (("", 4), ("", 0), ("b/y.nii", 1), ("", 0)):
+        if changed:
+            (tmp_path / changed).write_bytes(b"two")
+            os.utime(tmp_path / changed, (1, 1))
+        read.clear()
+        found = shared_patients(first, second, read=kept)
+        assert found.keys() == ({"p", "q"} if (tmp_path / "b/y.nii").read_bytes() == b"two" else {"p"})
+        assert len(read) == count
+    assert str(tmp_path) not in kept.read_text(), "paths may name patients"
+    kept.write_text("{")
+    assert shared_patients(first, second, read=kept) == {"p": "test", "q": "test"}

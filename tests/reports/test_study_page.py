@@ -170,8 +170,8 @@ def written(study: Path) -> tuple[dict[str, Table], str]:
         ("study.json", {"view": ["sax"]}, "view must be the name of a view"),
         (
             "unlabelled.json",
-            {"training": [1.5]},
-            "data reads a file of .* that has changed since its run wrote it .AttributeError",
+            {"training": [{"exam": [1]}]},
+            "data reads a file of .* that has changed since its run wrote it .TypeError",
         ),
         (
             "pretrain/multitask/test/metrics.json",

@@ -29,7 +29,6 @@ GOOD = {"training": [item("a", "p"), item("a", "p")], "validation": [item("b", "
         ({"trainin": [item("d")]}, r".* unknown section trainin \(did you mean training\?\); the sections are .*"),
         ({"extra": [item("d")]}, "mine.json has an unknown section extra; the sections are training, validation, test"),
         ({"test": []}, r"section test of mine.json is empty \(sections with exams: training and validation\), .*"),
-        ({"test": [], "testing": [item("d")]}, r"section test of .*"),
         ({"test": [item("a", "p")]}, "mine.json has 1 exam in several sections, such as a in training and test, so .*"),
         (
             {"test": [item("d", "q")]},
@@ -52,9 +51,8 @@ def test_a_wrong_section_is_named(changes, said):
     assert len(found) == (said is not None) and (said is None or re.fullmatch(said, found[0])), found
 
 
-def test_an_empty_datalist_is_left_to_the_index_and_monais_name_is_known():
+def test_an_empty_datalist_is_left_to_the_index():
     assert wrong_sections(PATH, {}, NEEDED) == [] and wrong_sections(PATH, {"training": []}, NEEDED) == []
-    assert wrong_sections(PATH, {"training": [item("a")], "testing": [item("b")]}, NEEDED) == []
     assert wrong_sections(PATH, [], NEEDED) == [
         "mine.json contains a list; it must be an object with sections of items"
     ]
@@ -75,3 +73,10 @@ def test_absent_images_and_masks_are_named(tmp_path):
     assert said.startswith(f"2 files of {tmp_path}/mine.json do not exist, of 4 that were looked for: b1.nii, .... ")
     many = {"training": [{"image": f"{number}.nii"} for number in range(10_000)]}
     assert "of 1667 that" in missing_files(tmp_path / "mine.json", many), "of many files, some are looked for"
+
+
+def test_a_class_is_not_a_missing_mask(tmp_path):
+    (tmp_path / "a.nii").touch()
+    for label, absent in (("hypertrophy", False), ("masks/hypertrophy", True), ("a_seg.nii", True)):
+        content = {"training": [item("a") | {"label": label}]}
+        assert bool(missing_files(tmp_path / "mine.json", content)) == absent

@@ -866,7 +866,7 @@ def test_faults_of_datalists_are_named_before_anything_starts(tmp_path):
     labelled.unlink()
     assert f"datalists: labelled: there is no file {labelled}; correct the path, or run" in said_of(config, tmp_path)
     labelled.write_text('{"training": [')
-    assert f"datalists: {labelled} cannot be read as a datalist (" in said_of(config, tmp_path)
+    assert f"datalists: {labelled} cannot be read as JSON (" in said_of(config, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from planewise.errors import InputError
 
-from tools.studies.methods import Method, datalist_kind, left_out, methods_of, pretrainings_of, starts_of
+from tools.studies.methods import Method, left_out, methods_of, pretrainings_of, starts_of
 
 STUDY = {"pretexts": ["location", "multitask"]}
 
@@ -86,14 +86,6 @@ def test_equal_pretraining_settings_share_a_folder():
     assert [methods["other"].overlay_of(kind) for kind in ("pretrain", "finetune")] == ["wide.yaml", "deep.yaml"]
     assert [methods["deep"].overlay_of(kind) for kind in ("pretrain", "finetune")] == [None, "deep.yaml"]
     assert [methods["one"].overlay_of(kind) for kind in ("pretrain", "finetune")] == ["wide.yaml", "wide.yaml"]
-
-
-def test_a_study_that_names_no_unlabelled_exams_pretrains_on_the_labelled_datalist():
-    both = {"unlabelled": "a", "labelled": "b"}
-    for config in ({"datalists": both}, {"phantom": both}):
-        assert [datalist_kind(config, kind) for kind in both] == ["unlabelled", "labelled"]
-    for config in ({"datalists": {"labelled": "b"}}, {"phantom": {"labelled": "b"}, "datalists": None}):
-        assert [datalist_kind(config, kind) for kind in both] == ["labelled", "labelled"]
 
 
 def test_a_method_may_go_on_learning_its_pretext():

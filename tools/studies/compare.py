@@ -18,8 +18,9 @@ from planewise.data import absolute_datalist, gather_stacks, load_datalist, read
 from planewise.early_checks import IMAGES, refuse_missing
 from planewise.errors import InputError, causes
 from planewise.exams import write_datalist
-from planewise.exams.cases import LISTING
-from planewise.exams.shared_patients import seen_before, shared_patients
+from planewise.exams.cases import LISTING, names_of_labels
+from planewise.exams.sections import LABELS
+from planewise.exams.shared_patients import CHECKSUMS, seen_before, shared_patients
 from planewise.exams.split import SECTIONS, split_stratified
 from planewise.exams.words import count_of, did_you_mean, listed, nearest
 from planewise.preprocessing import LoadVolumed
@@ -27,7 +28,7 @@ from planewise.text_files import read_json, read_yaml
 
 from tools.benchmarks import training_cost
 from tools.studies.estimate import sections
-from tools.studies.label_counts import LABELS, wrong_count
+from tools.studies.label_counts import wrong_count
 from tools.studies.pretext_bundles import bundle_of, overlays_of, pretexts_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -187,11 +188,11 @@ def keep_apart(unlabelled: Path, labelled: Path, out: Path) -> None:
     """
     ours = unlabelled.parent == out / "datalists"
     if not ours or (out / "logs").exists():
-        if seen := seen_before(unlabelled, labelled, read=True):
+        if seen := seen_before(unlabelled, labelled, read=out / CHECKSUMS):
             cure = "name another folder with -o" if ours else f"name their folder instead of {unlabelled.name}"
             print(f"{seen}, so pretexts learn from test images, and gains may be too large. To keep them apart, {cure}")
         return
-    found = shared_patients(unlabelled, labelled, read=True)
+    found = shared_patients(unlabelled, labelled, read=out / CHECKSUMS)
     if not found:
         return
     images = absolute_datalist(unlabelled)
@@ -281,21 +282,8 @@ def structures_in(datalist: Path) -> dict[str, str]:
             listings.add(Path(item["label"]).parent.parent / LISTING)
     if not values - {0}:
         raise InputError(f"no mask of {datalist} contains a structure" + (f": {reason}" if reason else ""))
-    names = _names_of_labels(listings.pop()) if len(listings) == 1 else {}
+    names = names_of_labels(listings.pop()) if len(listings) == 1 else {}
     return {str(value): names.get(value, f"structure {value}") for value in sorted(values - {0})}
-
-
-def _names_of_labels(listing: Path) -> dict[int, str]:
-    """The names that a ``dataset.json`` gives to the values of masks: nnU-Net has ``{"kidney": 1}``, the Decathlon
-    ``{"1": "kidney"}``. Empty if there is no such file."""
-    content = _read_record(listing)
-    labels = content.get("labels") if isinstance(content, dict) else None
-    names = {}
-    for key, value in labels.items() if isinstance(labels, dict) else ():
-        name, number = (value, key) if isinstance(value, str) else (key, value)
-        if str(number).isdecimal() and name.strip():
-            names[int(number)] = name.strip()
-    return names
 
 
 def volume_settings(unlabelled: Path, labelled: Path) -> tuple[str | None, dict[str, dict[str, Any]]]:

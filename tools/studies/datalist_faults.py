@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from planewise.exams.sections import items_in
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of, did_you_mean, listed, nearest
 
-#: Keys of a datalist; `testing` is MONAI's name for the test section.
+#: Keys of a datalist; `read_sections` turns MONAI's `testing` into `test`, unless there are both.
 _KNOWN = (*SECTIONS, "testing", "planewise", "exams")
 #: Keys of an item that name files.
 _FILES = ("image", "label")
@@ -27,20 +29,20 @@ def wrong_sections(datalist: Path, content: Any, needed: Sequence[str]) -> list[
 
     Args:
         datalist: path of the datalist.
-        content: the JSON in it.
+        content: the JSON in it, from `planewise.exams.sections.read_sections`.
         needed: the sections from which the study learns or that it scores.
     """
     if not isinstance(content, Mapping):
         return [f"{datalist} contains a {type(content).__name__}; it must be an object with sections of items"]
     # MONAI's own lists have further keys, such as `name` and `modality`
     lists = [key for key, value in content.items() if key not in _KNOWN and isinstance(value, list)]
-    unknown = [key for key in lists if nearest(key, SECTIONS) or _items(content[key])]
+    unknown = [key for key in lists if nearest(key, SECTIONS) or items_in(content, key)]
     wrong = [
         f"{datalist} has an unknown section {key}{did_you_mean(nearest(key, SECTIONS))}; "
         f"the sections are {', '.join(SECTIONS)}"
         for key in unknown
     ]
-    found = _sections(content)
+    found = {name: items_in(content, name) for name in SECTIONS}
     filled = [name for name in SECTIONS if found[name]]
     if filled and not unknown:
         wrong += [
@@ -62,10 +64,12 @@ def missing_files(datalist: Path, content: Any) -> str:
     folder = datalist.resolve().parent
     looked, absent = 0, []
     for key in _FILES:
-        named = [item[key] for items in _sections(content).values() for item in items if key in item]
+        named = [item[key] for item in items_in(content, *SECTIONS) if key in item]
         # an image of several channels has a list of files
         files = [*dict.fromkeys(file for entry in named for file in (entry if isinstance(entry, list) else [entry]))]
-        files = [file for file in files if isinstance(file, str)][:: 1 + len(files) // _MOST]
+        # a label without an ending and without a folder may be a class
+        files = [file for file in files if isinstance(file, str) and (key == "image" or re.search(r"[./\\]", file))]
+        files = files[:: 1 + len(files) // _MOST]
         looked += len(files)
         absent += [file for file in files if not os.path.exists(folder / file)]
     if not absent:
@@ -75,18 +79,6 @@ def missing_files(datalist: Path, content: Any) -> str:
         f"were looked for: {absent[0]}{', ...' if len(absent) > 1 else ''}. Correct the paths, which are relative to the "
         "datalist's folder, or index the images again"
     )
-
-
-def _items(value: Any) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-def _sections(content: Any) -> dict[str, list[Mapping[str, Any]]]:
-    """The items of each section."""
-    content = content if isinstance(content, Mapping) else {}
-    return {
-        name: _items(content.get("testing" if name == "test" and name not in content else name)) for name in SECTIONS
-    }
 
 
 def _in_two_sections(

@@ -36,11 +36,12 @@ from planewise.exams.anatomies import VOLUME
 from planewise.exams.cases import BRATS
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of, duration, unit_of_time
+from planewise.reports.study.folder import datalist_of
 
 from tools.benchmarks.page import with_block
 from tools.benchmarks.phantom_data import phantom_datalist
 from tools.benchmarks.training_cost import BUNDLES, Section, Work, gflop_per_slice, settings, work
-from tools.studies.methods import datalist_kind, found_overlay
+from tools.studies.methods import found_overlay
 from tools.studies.progress import PLACE, REFUSED
 from tools.studies.time_steps import seconds_per_slice
 
@@ -239,7 +240,7 @@ def planned(config: Path, pretexts: Sequence[str] | None = None) -> tuple[list[J
         given.write_text("{}")
         changes: dict[str, Any] = {"out": folder + "/out"}
         if study.get("datalists"):
-            changes["datalists"] = dict.fromkeys(study["datalists"], str(given))
+            changes["datalists"] = {kind: str(given) for kind, path in study["datalists"].items() if path}
         if "imagenet" in study:
             changes["imagenet"] = str(given)
         if study.get("overlay"):
@@ -320,10 +321,8 @@ def sections(study: Mapping[str, Any], kind: str, config: Path) -> dict[str, Any
     Raises:
         InputError: the study has neither a datalist nor expected numbers.
     """
-    kind = datalist_kind(study, kind)
+    kind, path = datalist_of(study, kind, Path(study["out"]))
     unit = {"volume": "volumes", "photograph": "photographs"}.get(study.get("anatomy", ""), "slices")
-    named = (study.get("datalists") or {}).get(kind)
-    path = Path(named or Path(study["out"]) / f"{kind}.json")
     if path.is_file():
         each = gather_stacks if study.get("anatomy") == "volume" else expand_volumes
         items = {name: each(load_datalist(path, name)) for name in SECTIONS}

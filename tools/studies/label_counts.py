@@ -12,18 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from planewise.errors import InputError
+from planewise.exams.sections import labelled_exams, read_sections, takes_all
 from planewise.exams.words import count_of
-from planewise.text_files import read_json
-
-#: The keys of an item that may contain the label of a target that `planewise compare` trains, by anatomy.
-LABELS = {
-    "cardiac": ("label",),
-    "knee": ("abnormal", "acl", "meniscus"),
-    "photograph": ("grade",),
-    "volume": ("label",),
-}
-#: Keys of the labels that bundles learn from; an exam needs one of them. The group is a heart's diagnosis.
-_ANY_LABEL = {"group"}.union(*LABELS.values())
 
 
 def wrong_count(setting: str, count: int, datalist: Path, most: int, least: int = 1) -> str:
@@ -39,41 +29,20 @@ def wrong_count(setting: str, count: int, datalist: Path, most: int, least: int 
     return f"{setting} {count}: {datalist} has {count_of(most, 'labelled training exam')}; {range_of}"
 
 
-def labelled_exams(datalist: Path, folds: bool = False) -> int | None:
-    """The number of exams from which a study draws: the labelled ones of the training section, or all of them if none has a
-    known label. None for an empty section.
-
-    Args:
-        datalist: the datalist of labelled exams.
-        folds: whether a cross-validation takes its training exams from the validation section, too.
-
-    Raises:
-        InputError: the file is not a datalist.
-    """
-    content = read_json(datalist, "a datalist")
-    items = []
-    for section in ("training", "validation") if folds else ("training",):
-        found = content.get(section) if isinstance(content, dict) else None
-        items += [item for item in found or () if isinstance(item, dict)]
-    if not items:
-        return None  # an estimate without data has an empty datalist; an index without exams stops by itself
-    with_labels = [item for item in items if _ANY_LABEL & item.keys()] or items
-    # an exam has several images; an item without an exam is a person's own file
-    return len({item.get("exam") or str(item.get("image")) for item in with_labels})
-
-
 def refuse_too_many(counts: Sequence[int], datalist: Path, folds: bool = False) -> None:
     """Stop if the largest number of labelled exams exceeds `labelled_exams`.
 
     Args:
         counts: the study's ``label_counts``.
-        datalist, folds: see `labelled_exams`.
+        datalist: the datalist of labelled exams. If it is empty, nothing is refused: an estimate without data has such a
+            datalist, and an index without exams stops by itself.
+        folds: whether a cross-validation takes its training exams from the validation section, too.
 
     Raises:
         InputError: there are too few exams, or the file is not a datalist.
     """
-    most = labelled_exams(datalist, folds)
-    if most is not None and max(counts) > most:
+    most = labelled_exams(read_sections(datalist), "training", *["validation"] * folds)
+    if most and max(counts) > most:
         raise InputError(wrong_count("label_counts", max(counts), datalist, most))
 
 
@@ -83,10 +52,10 @@ def draws_of_all(counts: Sequence[int], draws: int, datalist: Path) -> str:
     Args:
         counts: the study's ``label_counts``.
         draws: number of draws.
-        datalist: see `labelled_exams`.
+        datalist: the datalist of labelled exams.
     """
-    most = labelled_exams(datalist)
-    if draws < 2 or most not in counts:
+    most = labelled_exams(read_sections(datalist), "training")
+    if draws < 2 or not takes_all(counts, most):
         return ""
     return (
         f"label_counts {most}: all {draws} draws take the same exams, because {datalist} has only "

@@ -18,12 +18,14 @@ from pathlib import Path
 import yaml
 from datalist_faults import missing_files, wrong_sections
 from label_counts import draws_of_all, refuse_too_many
-from methods import ONE_PER_FINDING, PREDICTED, datalist_kind, found_overlay, left_out, methods_of, pretrainings_of, starts_of
+from methods import ONE_PER_FINDING, PREDICTED, found_overlay, left_out, methods_of, pretrainings_of, starts_of
 from planewise.errors import InputError
-from planewise.exams.words import did_you_mean, nearest
+from planewise.exams.sections import items_in, read_sections
 from planewise.exams.shared_patients import seen_before
+from planewise.exams.words import did_you_mean, nearest
 from planewise.not_computed import NOT_COMPUTED, only_longer
 from planewise.old_names import SETTINGS
+from planewise.reports.study.folder import datalist_of
 from planewise.text_files import read_json, read_yaml
 from pretext_bundles import bundle_of, overlays_of, pretexts_of, settings_for_steps
 from snakemake.exceptions import WorkflowError
@@ -57,16 +59,16 @@ if wrong := wrong_settings(config):
 # a null setting counts as not given; `imagenet: null` is kept, because methods wait for its file
 for key in [key for key, value in config.items() if value is None and key != "imagenet"]:
     del config[key]
-for kind in sorted({datalist_kind(config, kind) for kind in ("labelled", "unlabelled")}):
+ROOT = Path(workflow.basedir).parent.parent
+BUNDLES = ROOT / "bundles"
+# the path must be absolute, because the jobs run in the folders of their bundles
+OUT = Path(config["out"]).resolve()
+for kind in sorted({datalist_of(config, kind, OUT)[0] for kind in ("labelled", "unlabelled")}):
     if not config.get("datalists", {}).get(kind) and config.get("phantom", {}).get(kind) is None:
         raise WorkflowError(f"there are no {kind} exams: give the study `datalists: {{{kind}: PATH}}`")
     if (given := config.get("datalists", {}).get(kind)) and not Path(given).is_file():
         raise WorkflowError(f"datalists: {kind}: there is no file {given}; correct the path, or run `planewise index` first")
 
-ROOT = Path(workflow.basedir).parent.parent
-BUNDLES = ROOT / "bundles"
-# the path must be absolute, because the jobs run in the folders of their bundles
-OUT = Path(config["out"]).resolve()
 PYTHON = sys.executable
 PLANEWISE = f"{PYTHON} -m planewise"
 THREADS = int(config.get("threads", 1))
@@ -310,11 +312,11 @@ def refuse_wrong_datalists():
         needed["unlabelled"] = ["training", "test"]
     of, wrong = {}, []
     for kind, sections in needed.items():
-        if (config.get("datalists") or {}).get(datalist_kind(config, kind)):
+        if (config.get("datalists") or {}).get(datalist_of(config, kind, OUT)[0]):
             of.setdefault(Path(datalist(kind)), []).extend(sections)
     for path, sections in of.items():
         try:
-            content = read_json(path, "a datalist")
+            content = read_sections(path)
         except InputError as error:
             wrong.append(f"datalists: {error}; make it again with `planewise index FOLDER -o {path}`")
             continue
@@ -324,7 +326,7 @@ def refuse_wrong_datalists():
             logger.warning(absent)  # the study had started with them; trainings leave out what they cannot read
         elif absent:
             wrong.append(absent)
-        if not FOLDS and not wrong and content.get("training") and not content.get("validation"):
+        if not FOLDS and not wrong and items_in(content, "training") and not items_in(content, "validation"):
             logger.warning(f"{path} has no validation exams, so each training keeps its last weights instead of its best")
     if IMAGENET and not Path(IMAGENET[0]).is_file():
         wrong.append(f"imagenet: there is no {IMAGENET[0]}; correct the path, or leave it out")
@@ -508,9 +510,7 @@ def training(kind, name, method, arguments):
 
 
 def datalist(kind):
-    kind = datalist_kind(config, kind)
-    given = (config.get("datalists") or {}).get(kind)
-    return str(Path(given).resolve()) if given else str(OUT / f"{kind}.json")
+    return str(datalist_of(config, kind, OUT)[1].resolve())
 
 
 def overlays(method, kind):

@@ -1,4 +1,4 @@
-"""The methods that a study compares (the weights that each starts from, and their settings), and its datalists."""
+"""The methods that a study compares: the weights that each starts from, and their settings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import Any
 
 from planewise.errors import InputError
 
-#: Kinds of datalists.
-UNLABELLED, LABELLED = "unlabelled", "labelled"
 #: Word in place of a file of weights for the study's `imagenet`.
 IMAGENET = "imagenet"
 #: Values of `Method.networks`.
@@ -225,13 +223,3 @@ def _weights(name: str, method: Method) -> str | None:
 
 def _absolute(path: str) -> str:
     return str(Path(path).expanduser().resolve())
-
-
-def datalist_kind(config: Mapping[str, Any], kind: str) -> str:
-    """The kind of datalist that a study uses for ``"unlabelled"`` or ``"labelled"`` exams.
-
-    A study that names no unlabelled exams (no datalist, no phantoms and no expected numbers) has only the labelled datalist.
-    Then pretraining excludes the patients of its test section too.
-    """
-    named = any(UNLABELLED in (config.get(key) or {}) for key in ("datalists", "phantom", "expected"))
-    return kind if kind == LABELLED or named else LABELLED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from planewise.errors import InputError
-from planewise.reports.study.folder import read_json
+from planewise.reports.study.folder import datalist_of, read_json
 
 from tests.reports.study.studies import study_folder
 
@@ -38,3 +38,17 @@ def test_a_file_without_a_table_is_refused_by_name(tmp_path, content):
     (tmp_path / "metrics.json").write_text(content)
     with pytest.raises(InputError, match="metrics.json must contain a table of names and values, got"):
         read_json(tmp_path / "metrics.json")
+
+
+def test_a_study_that_names_no_unlabelled_exams_pretrains_on_the_labelled_datalist(tmp_path):
+    both, one = {"unlabelled": "a", "labelled": "b"}, {"unlabelled": None, "labelled": "b"}
+    of = {
+        "a": {"datalists": both},
+        "b": {"datalists": one, "phantom": None},
+        str(tmp_path / "unlabelled.json"): {"phantom": both | {"unlabelled": ""}},
+        str(tmp_path / "labelled.json"): {"phantom": one, "datalists": None},
+    }
+    for path, config in of.items():
+        kind, found = datalist_of(config, "unlabelled", tmp_path)
+        assert str(found) == path and (kind == "unlabelled") == (path in ("a", str(tmp_path / "unlabelled.json")))
+        assert datalist_of(config, "labelled", tmp_path)[0] == "labelled"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import math
 from collections import defaultdict
@@ -20,12 +19,12 @@ from planewise.exams.anatomies import anatomy_of_stack
 from planewise.exams.datalist import PATH_KEYS, with_paths
 from planewise.exams.mrnet import open_volume
 from planewise.exams.reserved import is_labelled
+from planewise.exams.sections import read_sections
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import phase_name
 from planewise.nifti_files import is_nifti
 from planewise.preprocessing.array_volume import is_array
 from planewise.preprocessing.exam_name import exam_of
-from planewise.text_files import read_json
 from planewise.unreadable import UNREADABLE
 
 #: Keys of an item that determine its file and the part of the file to read.
@@ -122,18 +121,9 @@ _DATALIST: Mapping[str, Form] = {
 
 @lru_cache(maxsize=2)
 def _parse(path: Path, modified: int) -> dict[str, Any]:
-    # JSON has no reference cycles, and the search for them takes longer than parsing millions of items
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        content = read_json(path)
-        if isinstance(content, dict) and "test" not in content and "testing" in content:
-            content["test"] = content.pop("testing")  # MONAI's name for the section
-        _check_forms(path, content)
-        return content
-    finally:
-        if collects:
-            gc.enable()
+    content = read_sections(path)
+    _check_forms(path, content)
+    return content
 
 
 def read_datalist(path: str | Path) -> dict[str, Any]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from monai.bundle import ConfigParser
 
-from planewise.data.datalist import read_datalist
 from planewise.engines.follow_weights import run_of
 from planewise.errors import InputError
+from planewise.exams.shared_patients import seen_tests
 
 logger = logging.getLogger(__name__)
 
@@ -33,22 +32,15 @@ def warn_of_seen_patients(parser: ConfigParser) -> int:
     if not all(path is not None and path.is_file() for path in files) or files[0].samefile(files[1]):
         return 0
     try:
-        tested, learned = (
-            _patients(read_datalist(path), section) for path, section in zip(files, ("test", "training"), strict=True)
-        )
+        seen, count = seen_tests(files[1], files[0])
     except InputError:  # the code that uses the datalist reports its errors
         return 0
-    if seen := len(tested & learned):
+    if seen:
         logger.warning(
             "the pretrained weights have learned from %d of the %d patients of this datalist's test section, so "
             "the test scores will be too good. Index both with the same --division, --split and --seed, or pretrain "
             "on this datalist",
             seen,
-            len(tested),
+            count,
         )
     return seen
-
-
-def _patients(datalist: dict[str, Any], section: str) -> set[str]:
-    items = datalist.get(section, [])
-    return {item["patient"] for item in items if "patient" in item} if isinstance(items, list) else set()

@@ -187,6 +187,22 @@ def read_listing(path: Path) -> dict[Path, Path | None] | None:
         ) from None
 
 
+def names_of_labels(path: Path) -> dict[int, str]:
+    """The names that a ``dataset.json`` gives to the values of masks: nnU-Net has ``{"kidney": 1}``, the Decathlon
+    ``{"1": "kidney"}``. Empty if the file does not exist or cannot be read."""
+    try:
+        content = read_json(path)
+    except InputError:
+        return {}
+    labels = content.get("labels") if isinstance(content, dict) else None
+    names = {}
+    for key, value in labels.items() if isinstance(labels, dict) else ():
+        name, number = (value, key) if isinstance(value, str) else (key, value)
+        if str(number).isdecimal() and name.strip():
+            names[int(number)] = name.strip()
+    return names
+
+
 def _listed_cases(
     home: Path, files: Sequence[Path], listed: dict[Path, Path | None], skipped: dict[str, list[str]]
 ) -> list[Volume]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from planewise.atomic_write import atomic_write
+from planewise.errors import InputError
+from planewise.exams.sections import items_in, read_sections
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of
 from planewise.text_files import read_json
@@ -15,6 +20,12 @@ from planewise.text_files import read_json
 #: Bytes that are compared at the beginning, in the middle and at the end of files of the same size. The beginning alone may
 #: be a header and black voxels, which other files have, too.
 _COMPARED = 2**16
+#: The file in a study's folder with the checksums of the files that were compared. It contains no paths, only their hashes.
+CHECKSUMS = "compared_files.json"
+
+
+#: Endings of files whose patients are named by folders and numbers. Those of other files (DICOM) have a PatientID.
+_NUMBERED = (".nii", ".nii.gz", ".npy", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
 class _Item(NamedTuple):
@@ -22,12 +33,17 @@ class _Item(NamedTuple):
     patient: str
     paths: list[str]
 
+    def keys(self, names: bool | None) -> list[str]:
+        """What the item has in common with other items of its patient, see `shared_patients`."""
+        named = not any(path.lower().endswith(_NUMBERED) for path in self.paths) if names is None else names
+        return [self.patient] * named + self.paths
+
 
 def shared_patients(
     first: Path,
     second: Path,
-    names: bool = True,
-    read: bool = False,
+    names: bool | None = True,
+    read: bool | Path = False,
     sections: Collection[str] = SECTIONS,
     of_second: Collection[str] = SECTIONS,
 ) -> dict[str, str]:
@@ -39,9 +55,10 @@ def shared_patients(
     Args:
         first, second: datalists.
         names: also take patients of the same name (hash) as the same. Data sets that name patients by numbers, such as
-            case_001, have names in common without having patients in common.
+            case_001, have names in common without having patients in common; None therefore compares names of DICOM only.
         read: also compare the content of files of the same size, so that a copy under another name is found. Up to 192 KiB
-            of each such file are read.
+            of each such file are read. A path is the file that keeps the checksums: the next call reads only files that
+            have changed since.
         sections: sections of the first datalist to look at.
         of_second: sections of the second datalist to look at.
 
@@ -51,27 +68,40 @@ def shared_patients(
     ours, theirs = _items(first, sections), _items(second, of_second)
     known: dict[object, str] = {}
     for item in theirs:
-        known |= dict.fromkeys((*([item.patient] if names else []), *item.paths), item.section)
+        known |= dict.fromkeys(item.keys(names), item.section)
     contents: dict[str, tuple[int, str]] = {}
     if read:
-        contents = _contents(*({path for item in items for path in item.paths} for items in (ours, theirs)))
+        kept = read if isinstance(read, Path) else None
+        contents = _contents(*({path for item in items for path in item.paths} for items in (ours, theirs)), kept)
     for item in theirs if contents else ():
         known |= dict.fromkeys((contents[path] for path in item.paths if path in contents), item.section)
     found: dict[str, str] = {}
     for item in ours:
-        keys = (
-            *([item.patient] if names else []),
-            *item.paths,
-            *(contents[path] for path in item.paths if path in contents),
-        )
+        keys = (*item.keys(names), *(contents[path] for path in item.paths if path in contents))
         for there in (known[key] for key in keys if key in known):
             found[item.patient] = max(found.get(item.patient, there), there, key=SECTIONS.index)
     return found
 
 
-def seen_before(unlabelled: Path, labelled: Path, read: bool = False) -> str:
-    """The beginning of a sentence about test patients with an image in the training or validation section of the
-    unlabelled images; empty if there are none.
+def seen_tests(learned: Path, tested: Path, read: bool | Path = False) -> tuple[int, int]:
+    """How many test patients have an image in the training or validation section of another datalist, or of the same, and
+    how many test patients there are.
+
+    Args:
+        learned: the datalist that a network learned from.
+        tested: the datalist whose test section is looked at.
+        read: see `shared_patients`.
+
+    Raises:
+        InputError: a datalist cannot be read.
+    """
+    *sections, test = SECTIONS
+    seen = shared_patients(tested, learned, None, read, [test], sections)
+    return len(seen), len({item.patient for item in _items(tested, [test])})
+
+
+def seen_before(unlabelled: Path, labelled: Path, read: bool | Path = False) -> str:
+    """The beginning of a sentence about `seen_tests`; empty if there are none.
 
     Args:
         unlabelled, labelled: datalists.
@@ -80,24 +110,21 @@ def seen_before(unlabelled: Path, labelled: Path, read: bool = False) -> str:
     Raises:
         InputError: a datalist cannot be read.
     """
-    *learned, test = SECTIONS
-    seen = shared_patients(labelled, unlabelled, False, read, [test], learned)
+    seen, count = seen_tests(unlabelled, labelled, read)
     if not seen:
         return ""
-    count = len({item.patient for item in _items(labelled, [test])})
     return (
-        f"{len(seen)} of {count_of(count, 'patient')} in the test section of the labelled images have images in the training "
+        f"{seen} of {count_of(count, 'patient')} in the test section of the labelled images have images in the training "
         "or validation section of the unlabelled images"
     )
 
 
 def _items(datalist: Path, sections: Collection[str]) -> list[_Item]:
     """The items of a datalist; an item without a patient is named by its exam or its image."""
-    content, folder = read_json(datalist, "a datalist"), datalist.resolve().parent
+    content, folder = read_sections(datalist), datalist.resolve().parent
     found = []
-    for section in SECTIONS:
-        items = content.get(section) if section in sections and isinstance(content, dict) else None
-        for item in items or ():
+    for section in (section for section in SECTIONS if section in sections):
+        for item in items_in(content, section):
             image = item.get("image")
             patient = str(item.get("patient") or item.get("exam") or image)
             paths = image if isinstance(image, list) else [image] if image else []
@@ -105,16 +132,34 @@ def _items(datalist: Path, sections: Collection[str]) -> list[_Item]:
     return found
 
 
-def _contents(ours: Collection[str], theirs: Collection[str]) -> dict[str, tuple[int, str]]:
+def _contents(ours: Collection[str], theirs: Collection[str], kept: Path | None) -> dict[str, tuple[int, str]]:
     """The contents (`_content`) of files that have the size of a file of the other collection."""
-    sizes = [{path: size for path in paths if (size := _size(path)) is not None} for paths in (ours, theirs)]
-    common = set(sizes[0].values()) & set(sizes[1].values())
-    return {path: _content(path, size) for of in sizes for path, size in of.items() if size in common}
+    found = [{path: stat for path in paths if (stat := _stat(path))} for paths in (ours, theirs)]
+    common = set.intersection(*({stat.st_size for stat in of.values()} for of in found))
+    compared = {path: stat for of in found for path, stat in of.items() if stat.st_size in common}
+    # a file that was changed is another file; its path may name a patient
+    names = {
+        path: hashlib.sha256(f"{path} {stat.st_size} {stat.st_mtime_ns}".encode(errors="surrogateescape")).hexdigest()
+        for path, stat in compared.items()
+    }
+    known: dict[str, str] = {}
+    with suppress(InputError, TypeError, ValueError):
+        known = dict(read_json(kept)) if kept else {}
+    contents = {
+        path: (stat.st_size, known[names[path]]) if names[path] in known else _content(path, stat.st_size)
+        for path, stat in compared.items()
+    }
+    # what cannot be read has no size
+    news = {names[path]: checksum for path, (size, checksum) in contents.items() if size}
+    if kept and news != known:
+        with suppress(InputError, OSError), atomic_write(kept) as part:
+            part.write_text(json.dumps(news))
+    return contents
 
 
-def _size(path: str) -> int | None:
+def _stat(path: str) -> os.stat_result | None:
     try:
-        return os.stat(path).st_size
+        return os.stat(path)
     except OSError:
         return None  # training reports it
 

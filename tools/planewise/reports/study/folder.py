@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,10 @@ class StudyFolder:
                 found[name] = first
         return found
 
+    def datalist(self, kind: str) -> Path:
+        """The datalist of its ``"unlabelled"`` or ``"labelled"`` exams; the same for both if it has only one."""
+        return datalist_of(self.config, kind, self.path)[1]
+
     def runs(self, kind: str) -> Iterator[tuple[str, int, int, Path]]:
         """Yield the method, number of labelled exams, draw and folder of every run in ``kind/METHOD/COUNT/DRAW``, in the
         order of the study's methods and then of numbers."""
@@ -123,6 +127,23 @@ class StudyFolder:
                 (int(count), int(draw), path) for count, draw, path in folders if count.isdecimal() and draw.isdecimal()
             ):
                 yield method, count, draw, path
+
+
+def datalist_of(config: Mapping[str, Any], kind: str, out: Path) -> tuple[str, Path]:
+    """The kind and the path of the datalist that a study uses for its ``"unlabelled"`` or ``"labelled"`` exams.
+
+    A study that names no unlabelled exams (no datalist, no phantoms and no expected numbers) has only the labelled datalist.
+    Then pretraining excludes the patients of its test section too.
+
+    Args:
+        config: the study's config.
+        kind: ``"unlabelled"`` or ``"labelled"``.
+        out: the study's folder, which has the datalists that the study makes itself.
+    """
+    named = any((config.get(key) or {}).get("unlabelled") is not None for key in ("datalists", "phantom", "expected"))
+    kind = kind if named else "labelled"
+    given = (config.get("datalists") or {}).get(kind)
+    return kind, Path(given or out / f"{kind}.json")
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:

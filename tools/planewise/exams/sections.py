@@ -1,0 +1,76 @@
+"""Read the sections of a datalist, and count their exams. No import here takes long, because studies read datalists before
+they start."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from planewise.text_files import read_json
+
+#: The keys of an item that may contain the label of a target that `planewise compare` trains, by anatomy.
+LABELS = {
+    "cardiac": ("label",),
+    "knee": ("abnormal", "acl", "meniscus"),
+    "photograph": ("grade",),
+    "volume": ("label",),
+}
+#: Keys of the labels that bundles learn from; an exam needs one of them. The group is a heart's diagnosis.
+_ANY_LABEL = {"group"}.union(*LABELS.values())
+
+
+def read_sections(path: Path) -> Any:
+    """The JSON in a datalist, which is parsed once until the file changes, so callers must not change it.
+
+    Raises:
+        InputError: the file cannot be read as JSON.
+    """
+    path = path.expanduser().resolve()
+    return _parse(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@lru_cache(maxsize=2)
+def _parse(path: Path, modified: int) -> Any:
+    # JSON has no reference cycles, and the search for them takes longer than parsing millions of items
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        content = read_json(path)
+    finally:
+        if collects:
+            gc.enable()
+    if isinstance(content, dict) and "test" not in content and "testing" in content:
+        content["test"] = content.pop("testing")  # MONAI's name for the section
+    return content
+
+
+def items_in(content: Any, *sections: str) -> list[Mapping[str, Any]]:
+    """The items in sections of a datalist; what is not an item is left out."""
+    found = (content.get(section) for section in sections) if isinstance(content, Mapping) else ()
+    return [item for items in found if isinstance(items, list) for item in items if isinstance(item, Mapping)]
+
+
+def exams_in(content: Any, *sections: str, labelled: bool = False) -> int:
+    """The number of exams in sections of a datalist, or only of those with a label."""
+    items = (item for item in items_in(content, *sections) if not labelled or _ANY_LABEL & item.keys())
+    # an exam has several images; an item without an exam is a person's own file
+    return len({item.get("exam") or str(item.get("image")) for item in items})
+
+
+def labelled_exams(content: Any, *sections: str) -> int:
+    """The number of exams from which a study draws: the labelled ones in the sections, or all of them if none has a known
+    label."""
+    return exams_in(content, *sections, labelled=True) or exams_in(content, *sections)
+
+
+def takes_all(counts: Iterable[int], most: int) -> list[int]:
+    """The numbers of labelled exams with which a draw takes all of them, ascending; none if there are no labelled exams.
+
+    Args:
+        counts: numbers of labelled exams.
+        most: output of `labelled_exams`.
+    """
+    return sorted(count for count in counts if count >= most > 0)
