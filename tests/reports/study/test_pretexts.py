@@ -89,3 +89,27 @@ def test_pretexts_that_choose_stand_beside_chance(tmp_path):
     ]
     assert "<p class=note>exemplar: a prediction is correct if" in page.html("")
     assert "right is where" not in tables_of(pretexts, study_folder(tmp_path, pretexts=["rotation"]))[1].html("")
+
+
+def test_the_exams_of_the_scores_are_named(tmp_path):
+    """The page must not say that no training saw the test exams of the task, which a pretext may have learned from."""
+    write(tmp_path / "pretrain/location/test/metrics.json", {"probe": {}})
+    items = {"training": ["a", "b"], "test": ["c"]}
+    lists = {
+        name: {section: [{"image": f"{exam}.nii"} for exam in exams] for section, exams in of.items()}
+        for name, of in {
+            "unlabelled": items,
+            "labelled": {"test": ["a"]},
+            "dsbcc": {**items, "validation": ["c"]},
+        }.items()
+    }
+    for name, content in lists.items():
+        write(tmp_path / f"{name}.json", content)
+    for unlabelled, said in (
+        ("unlabelled", "<p>Scored on the test exams of the unlabelled images, from which no pretext learned.</p>"),
+        ("labelled", "<p>Scored on the test exams, from which no pretext learned.</p>"),
+        ("dsbcc", "<p>Scored on the test exams of the unlabelled images, but 1 of their 1 patient also validated"),
+    ):
+        given = {"unlabelled": str(tmp_path / f"{unlabelled}.json"), "labelled": str(tmp_path / "labelled.json")}
+        page = tables_of(pretexts, study_folder(tmp_path, pretexts=["location"], datalists=given))[1].html("")
+        assert said in page and "no training saw" not in page

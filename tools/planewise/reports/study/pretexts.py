@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from planewise.exams.words import listed
+from planewise.exams.shared_patients import seen_tests
+from planewise.exams.words import count_of, listed
 from planewise.reports import paper_tables
 from planewise.reports.history import read_history
 from planewise.reports.methods import method_name
@@ -25,7 +26,7 @@ def add(page: Page, study: StudyFolder) -> None:
     metrics = {name: content for name, content in metrics.items() if content}
     if not metrics:
         return
-    page.add("<h2>Pretexts</h2><p>Scored on exams of the test split, which no training saw.</p>")
+    page.add(f"<h2>Pretexts</h2><p>{_scored_on(study)}</p>")
     if rows := _location_rows(metrics, paper_tables.LOCATION.get(study.config["anatomy"], ())):
         page.table("Relative location (Zhang 2024, Table 2)", ["pretext", *_LOCATION.values()], rows)
     if rows := _orientation_rows(metrics):
@@ -73,6 +74,21 @@ def add(page: Page, study: StudyFolder) -> None:
             study.path / "pretrain" / name / "test" / "squares.png",
             f"Squares on test exams, {method_name(name)}: from the headers, and predicted from the image.",
         )
+
+
+def _scored_on(study: StudyFolder) -> str:
+    """The exams on which pretexts are scored, which are not those of the task if the unlabelled images have a datalist of
+    their own, and whether pretexts learned from them."""
+    path = study.datalist("unlabelled")
+    of = "" if path == study.datalist("labelled") else " of the unlabelled images"
+    # the test exams of DSBCC are for validation, too
+    seen, count = seen_tests(path, path) if path.is_file() else (0, 0)
+    if seen:
+        return (
+            f"Scored on the test exams{of}, but {seen} of their {count_of(count, 'patient')} also validated or trained the "
+            "pretexts, so the scores may be too good."
+        )
+    return f"Scored on the test exams{of}, from which no pretext learned."
 
 
 def _answer_rows(metrics: dict[str, dict]) -> list[Row]:
