@@ -26,6 +26,8 @@ import tempfile
 import types
 from pathlib import Path
 
+import yaml
+
 #: Modules that a bundle's run imports, including parts that load only when used.
 OF_BUNDLES = (
     "ignite.engine", "itk", "matplotlib.backends.backend_agg", "monai.bundle", "monai.engines", "nibabel", "pydicom",
@@ -104,6 +106,8 @@ def _serve(listener: socket.socket, executable: str, hidden: str, *imported: str
     sys.path[0] = os.getcwd()
     if hidden:
         sys.modules[hidden] = None
+    # before MONAI makes its own loader from it, as in tests/conftest.py
+    yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     for name in imported:
         importlib.import_module(name)
     sys.executable = executable

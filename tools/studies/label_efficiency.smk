@@ -16,6 +16,9 @@ from functools import cache
 from pathlib import Path
 
 import yaml
+
+# the same loader in C, before MONAI's is made from it: the checks below read the configs of every bundle again and again
+yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 from datalist_faults import missing_files, wrong_sections
 from label_counts import draws_of_all, refuse_too_many
 from methods import ONE_PER_FINDING, PREDICTED, found_overlay, left_out, methods_of, pretrainings_of, starts_of
