@@ -70,10 +70,7 @@ TASKS = {
         "downstream_cardiac_sax_segmentation",
         exams=6,
         settings={"samples_per_epoch": 240},
-        scores={
-            "mean Dice": (("mean", "dice", "mean"), True),
-            "mean ASSD, mm": (("mean", "assd_mm", "mean"), False),
-        },
+        scores={"mean Dice": (("mean", "dice", "mean"), True), "mean ASSD, mm": (("mean", "assd_mm", "mean"), False)},
         layout="acdc",
         population=LABELLED,
     ),

@@ -764,62 +764,44 @@ wildcard_constraints:
 
 
 rule all:
-    input:
-        OUT / "report" / "index.html",
+    input: OUT / "report" / "index.html"
 
 
 rule phantom:
-    output:
-        touch(OUT / "phantom_{kind}.done"),
-    params:
-        settings=lambda wildcards: config["phantom"][wildcards.kind],
+    output: touch(OUT / "phantom_{kind}.done")
+    params: settings=lambda wildcards: config["phantom"][wildcards.kind]
     # Snakemake lowers this to the machine's cores; on a cluster, it must stay the number with which the job is submitted
     threads: 8
-    resources:
-        **resources("phantom"),
-    log:
-        OUT / "logs" / "phantom_{kind}.log",
-    shell:
-        PLANEWISE + " phantom {ANATOMY} {OUT}/{wildcards.kind} --workers {threads} {params.settings} > {log} 2>&1"
+    resources: **resources("phantom")
+    log: OUT / "logs" / "phantom_{kind}.log"
+    shell: PLANEWISE + " phantom {ANATOMY} {OUT}/{wildcards.kind} --workers {threads} {params.settings} > {log} 2>&1"
 
 
 rule index:
-    input:
-        OUT / "phantom_{kind}.done",
-    output:
-        OUT / "{kind}.json",
+    input: OUT / "phantom_{kind}.done"
+    output: OUT / "{kind}.json"
     params:
         settings=lambda wildcards: config.get("index", {}).get(wildcards.kind) or "",
         then=lambda wildcards, output: counted(wildcards.kind, output),
-    resources:
-        **resources("index"),
-    log:
-        OUT / "logs" / "index_{kind}.log",
-    shell:
-        "(" + PLANEWISE + " index {OUT}/{wildcards.kind} -o {output} --anatomy {ANATOMY} {VIEW} {params.settings}{params.then}) > {log} 2>&1"
+    resources: **resources("index")
+    log: OUT / "logs" / "index_{kind}.log"
+    shell: "(" + PLANEWISE + " index {OUT}/{wildcards.kind} -o {output} --anatomy {ANATOMY} {VIEW} {params.settings}{params.then}) > {log} 2>&1"
 
 
 rule inspect:
-    input:
-        OUT / "unlabelled.json",
-    output:
-        OUT / "inspect.png",
-    resources:
-        **resources("inspect"),
-    log:
-        OUT / "logs" / "inspect.log",
-    shell:
-        PLANEWISE + " inspect {input} -o {output} > {log} 2>&1"
+    input: OUT / "unlabelled.json"
+    output: OUT / "inspect.png"
+    resources: **resources("inspect")
+    log: OUT / "logs" / "inspect.log"
+    shell: PLANEWISE + " inspect {input} -o {output} > {log} 2>&1"
 
 
 rule pretrain:
-    wildcard_constraints:
-        pretraining=pretrainings(awaited=True),
+    wildcard_constraints: pretraining=pretrainings(awaited=True)
     input:
         datalist=datalist("unlabelled"),
         imagenet=IMAGENET,
-    output:
-        OUT / "pretrain" / "{pretraining}" / "test" / "metrics.json",
+    output: OUT / "pretrain" / "{pretraining}" / "test" / "metrics.json"
     params:
         run=lambda wildcards, input: training(
             "pretrain",
@@ -839,33 +821,24 @@ rule pretrain:
     # long jobs start first, so that none runs alone at the end; pretrainings come before them, because fine-tunings wait for these
     priority: 20
     threads: THREADS * processes("pretrain")
-    resources:
-        **resources("pretrain"),
-    log:
-        OUT / "logs" / "pretrain_{pretraining}.log",
+    resources: **resources("pretrain")
+    log: OUT / "logs" / "pretrain_{pretraining}.log"
     # the report prints the seconds of user and system time. Snakemake's own `benchmark` samples every 30 s
-    shell:
-        "TIMEFORMAT='%U %S' && {{ time {{ ({params.run}) > {log} 2>&1; }}; }} 2> {OUT}/logs/pretrain_{wildcards.pretraining}.time && printf %s {params.job:q} > {OUT}/pretrain/{wildcards.pretraining}/job.json"
+    shell: "TIMEFORMAT='%U %S' && {{ time {{ ({params.run}) > {log} 2>&1; }}; }} 2> {OUT}/logs/pretrain_{wildcards.pretraining}.time && printf %s {params.job:q} > {OUT}/pretrain/{wildcards.pretraining}/job.json"
 
 
 use rule pretrain as pretrain_alone with:
-    wildcard_constraints:
-        pretraining=pretrainings(awaited=False),
+    wildcard_constraints: pretraining=pretrainings(awaited=False)
     priority: 10
 
 
 rule predict_masks:
-    input:
-        datalist("labelled"),
-    output:
-        OUT / "predicted" / "datalist.json",
+    input: datalist("labelled")
+    output: OUT / "predicted" / "datalist.json"
     threads: THREADS
-    resources:
-        **resources("predict_masks"),
-    log:
-        OUT / "logs" / "predict_masks.log",
-    shell:
-        PLANEWISE + " segment {input} -o {OUT}/predicted --device {DEVICE} > {log} 2>&1"
+    resources: **resources("predict_masks")
+    log: OUT / "logs" / "predict_masks.log"
+    shell: PLANEWISE + " segment {input} -o {OUT}/predicted --device {DEVICE} > {log} 2>&1"
 
 
 rule finetune:
@@ -873,18 +846,14 @@ rule finetune:
         labels=labels,
         weights=pretrained,
         imagenet=lambda wildcards: IMAGENET if METHODS[wildcards.method].imagenet else [],
-    output:
-        OUT / "finetune" / "{method}" / "{exams}" / "{draw}" / "test" / "metrics.json",
+    output: OUT / "finetune" / "{method}" / "{exams}" / "{draw}" / "test" / "metrics.json"
     params:
         run=lambda wildcards, input: finetuning(wildcards, input),
         job=lambda wildcards: described_finetuning(wildcards.method, int(wildcards.draw)),
     threads: THREADS * processes("finetune")
-    resources:
-        **resources("finetune"),
-    log:
-        OUT / "logs" / "finetune_{method}_{exams}_{draw}.log",
-    shell:
-        "({params.run}) > {log} 2>&1 && printf %s {params.job:q} > {OUT}/finetune/{wildcards.method}/{wildcards.exams}/{wildcards.draw}/job.json"
+    resources: **resources("finetune")
+    log: OUT / "logs" / "finetune_{method}_{exams}_{draw}.log"
+    shell: "({params.run}) > {log} 2>&1 && printf %s {params.job:q} > {OUT}/finetune/{wildcards.method}/{wildcards.exams}/{wildcards.draw}/job.json"
 
 
 def probing(wildcards, input):
@@ -910,35 +879,25 @@ rule probe:
         weights=lambda wildcards: [
             f"{OUT}/pretrain/{name}/test/metrics.json" for name in PRETRAININGS if name == wildcards.encoder
         ],
-    output:
-        OUT / "probe" / "{encoder}" / "test" / "metrics.json",
-    params:
-        run=lambda wildcards, input: probing(wildcards, input),
-    resources:
-        **resources("probe"),
-    log:
-        OUT / "logs" / "probe_{encoder}.log",
-    shell:
-        "({params.run}) > {log} 2>&1"
+    output: OUT / "probe" / "{encoder}" / "test" / "metrics.json"
+    params: run=lambda wildcards, input: probing(wildcards, input)
+    resources: **resources("probe")
+    log: OUT / "logs" / "probe_{encoder}.log"
+    shell: "({params.run}) > {log} 2>&1"
 
 
 rule forest:
-    input:
-        datalist("labelled"),
-    output:
-        OUT / "diagnose" / "reference" / "test" / "metrics.json",
+    input: datalist("labelled")
+    output: OUT / "diagnose" / "reference" / "test" / "metrics.json"
     params:
         run=lambda wildcards, input: bundle(
             DIAGNOSIS["bundle"],
             files(DIAGNOSIS["bundle"], "train.yaml", "evaluate.yaml", overlay=None),
             f"--run_id train_and_evaluate --datalist {input} --output_dir {OUT / 'diagnose' / 'reference'}",
         ),
-    resources:
-        **resources("forest"),
-    log:
-        OUT / "logs" / "forest.log",
-    shell:
-        "({params.run}) > {log} 2>&1"
+    resources: **resources("forest")
+    log: OUT / "logs" / "forest.log"
+    shell: "({params.run}) > {log} 2>&1"
 
 
 rule diagnose:
@@ -946,8 +905,7 @@ rule diagnose:
         labels=datalist("labelled"),
         forest=OUT / "diagnose" / "reference" / "test" / "metrics.json",
         masks=OUT / "finetune" / "{method}" / "{exams}" / "{draw}" / "test" / "metrics.json",
-    output:
-        OUT / "diagnose" / "{method}" / "{exams}" / "{draw}" / "metrics.json",
+    output: OUT / "diagnose" / "{method}" / "{exams}" / "{draw}" / "metrics.json"
     params:
         run=lambda wildcards, input, output: bundle(
             DIAGNOSIS["bundle"],
@@ -956,12 +914,9 @@ rule diagnose:
             f"--weights {OUT / 'diagnose' / 'reference' / 'models' / 'model.pt'} "
             f"--report_dir {Path(output[0]).parent.resolve()}",
         ),
-    resources:
-        **resources("diagnose"),
-    log:
-        OUT / "logs" / "diagnose_{method}_{exams}_{draw}.log",
-    shell:
-        "({params.run}) > {log} 2>&1"
+    resources: **resources("diagnose")
+    log: OUT / "logs" / "diagnose_{method}_{exams}_{draw}.log"
+    shell: "({params.run}) > {log} 2>&1"
 
 
 def planning(datalist):
@@ -981,16 +936,11 @@ rule plan:
     input:
         weights=[] if SHIPPED_PLANNER else OUT / "pretrain" / str(PLANNER) / "test" / "metrics.json",
         datalist=datalist("unlabelled"),
-    output:
-        touch(OUT / "plans" / "plans.done"),
-    params:
-        run=lambda wildcards, input: planning(input.datalist),
-    resources:
-        **resources("plan"),
-    log:
-        OUT / "logs" / "plan.log",
-    shell:
-        "({params.run}) > {log} 2>&1"
+    output: touch(OUT / "plans" / "plans.done")
+    params: run=lambda wildcards, input: planning(input.datalist)
+    resources: **resources("plan")
+    log: OUT / "logs" / "plan.log"
+    shell: "({params.run}) > {log} 2>&1"
 
 
 rule report:
@@ -1009,12 +959,9 @@ rule report:
         [OUT / "diagnose" / "reference" / "test" / "metrics.json"] if DIAGNOSIS["bundle"] else [],
         [OUT / "plans" / "plans.done"] if SHIPPED_PLANNER or PLANNER in PRETRAININGS else [],
         [OUT / "inspect.png"] if datalist("unlabelled") == str(OUT / "unlabelled.json") else [],
-    output:
-        OUT / "report" / "index.html",
-    resources:
-        **resources("report"),
-    log:
-        OUT / "logs" / "report.log",
+    output: OUT / "report" / "index.html"
+    resources: **resources("report")
+    log: OUT / "logs" / "report.log"
     run:
         # the report reads the study from this file
         found = {"pretexts": list(PRETRAININGS), "methods": {name: method.as_config() for name, method in METHODS.items()}}

@@ -185,10 +185,7 @@ def _read(study: StudyFolder, name: str) -> Budget | None:
         return None
     run, settings = read_json(folder / "run.json") or {}, with_new_names(read_yaml(config), str(config))
     steps = steps_in_words(
-        settings,
-        history[-1]["epoch"],
-        run.get("processes", 1),
-        photographs=study.config["anatomy"] == "photograph",
+        settings, history[-1]["epoch"], run.get("processes", 1), photographs=study.config["anatomy"] == "photograph"
     )
     # the settings may hold an expression instead of the rate
     rate = max((row["learning_rate"] for row in history if "learning_rate" in row), default=None)

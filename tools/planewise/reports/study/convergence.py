@@ -18,11 +18,7 @@ def scratch(method: str, trained: Collection[str]) -> str:
 
 
 def add_convergence(
-    page: Page,
-    runs: FineTunings,
-    column: str,
-    title: str,
-    baseline_of: Callable[[str, Collection[str]], str] = scratch,
+    page: Page, runs: FineTunings, column: str, title: str, baseline_of: Callable[[str, Collection[str]], str] = scratch
 ) -> bool:
     """Add a table of the first epoch at which each method's validation score reached its baseline's best, draw by draw.
 

@@ -35,13 +35,5 @@ def add(page: Page, study: StudyFolder) -> None:
         "The nearest neighbour is the slice of another exam with the most similar features; its distance "
         "is the difference between the relative locations of the two slices.</p>"
     )
-    header = [
-        "pretext",
-        "r",
-        "R²",
-        "MAE",
-        "distance of the nearest neighbour",
-        "of a random slice",
-        "scored on",
-    ]
+    header = ["pretext", "r", "R²", "MAE", "distance of the nearest neighbour", "of a random slice", "scored on"]
     page.table("Relative location from frozen features", header, rows)
