@@ -22,12 +22,11 @@ def measured() -> list:
 
 
 def missing(form: Form, size: Size):
-    return network_step.Bar(network_step.GROUP, f"{size.name}: {form}, left out", None)
+    return network_step.Bar(f"{size.name}: {form}, left out", None)
 
 
 def test_what_is_measured(measured):
     bars = {bar.name: bar for bar in measured if bar.value is not None}
-    assert {bar.group for bar in measured} == {"network step"}
     assert len(bars) == sum(bar.value is not None for bar in measured), "each has a name of its own"
     forms = ("float32, channels last", "bfloat16", "bfloat16, channels last")
     for size in ("demo", "paper"):

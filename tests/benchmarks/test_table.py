@@ -24,7 +24,7 @@ MODULES = {
     "good": """
         from timing import Bar
         def measure(options):
-            return [Bar("good", "ours / theirs", 0.5, 0.6, limit=options.threads, note="told")]
+            return [Bar("ours / theirs", 0.5, 0.6, limit=options.threads, note="told")]
     """,
     "wrong": """
         def measure(options):
@@ -61,7 +61,7 @@ def groups(bench) -> dict[str, dict]:
 
 
 def bar(name: str = "a bar", value: float | None = 1.0, **fields) -> dict:
-    return Bar("group", name, value, **fields).as_dict()
+    return Bar(name, value, **fields).as_dict()
 
 
 def group(module: str, *bars: dict, **fields) -> dict:

@@ -38,4 +38,4 @@ def test_ratios_are_of_the_fastest_and_of_the_medians():
 
 @pytest.mark.parametrize(("value", "limit", "passed"), [(2, 1, False), (1, 1, True), (1, None, None), (None, 1, None)])
 def test_a_bar_is_passed_within_its_limit(value, limit, passed):
-    assert Bar("a", "b", value, limit=limit).passed is passed
+    assert Bar("b", value, limit=limit).passed is passed

@@ -59,7 +59,6 @@ class Bar:
     """One line of the table.
 
     Attributes:
-        group: subject, which is the module's name.
         name: what is compared, in words.
         value: the measured value; a ratio of times uses the fastest repetitions. None if it could not be measured.
         median: the value from the median repetitions; None if there are no repetitions.
@@ -68,7 +67,6 @@ class Bar:
         note: sizes, absolute times, or the reason why the value was not measured.
     """
 
-    group: str
     name: str
     value: float | None
     median: float | None = None

@@ -39,7 +39,6 @@ from timing import Bar, Options, Times, interleaved, ratio
 from torch import Tensor
 from torch.nn.functional import grid_sample, mse_loss
 
-GROUP = "batch path"
 CONFIG = Path(__file__).resolve().parents[3] / "bundles" / "pretext_cardiac_orientation" / "configs" / "train.yaml"
 
 
@@ -90,14 +89,14 @@ def _bars(
 ) -> list[Bar]:
     def bar(name: str, theirs: str, limit: float | None = None) -> Bar:
         if theirs not in times:
-            return Bar(GROUP, name, None, limit=limit, note=missing[theirs])
+            return Bar(name, None, limit=limit, note=missing[theirs])
         note = f"ours {times['ours'].least * 1e3:.2f} ms, theirs {times[theirs].least * 1e3:.2f} ms"
-        return Bar(GROUP, name, *ratio(times, "ours", theirs), limit=limit, note=note)
+        return Bar(name, *ratio(times, "ours", theirs), limit=limit, note=note)
 
     size = f"batch {train.batch_size}, {train.size} x {train.size}, two heatmaps"
     ours, on_cpu = times["ours"], train.device.type == "cpu"
     return [
-        Bar(GROUP, "our batch", ours.least * 1e3, ours.median * 1e3, unit="ms", note=size),
+        Bar("our batch", ours.least * 1e3, ours.median * 1e3, unit="ms", note=size),
         bar("ours / minimal code in one pass, with reused buffers", "one pass"),
         bar("ours / MONAI cached, RandAffined and heatmap", "affine", 1 / 7),
         bar("ours / MONAI cached, RandAffined with cached grid, items not copied", "tuned affine"),
@@ -107,7 +106,6 @@ def _bars(
         bar("ours / TorchIO cached", "torchio"),
         bar("ours / from DICOM files every time", "files"),
         Bar(
-            GROUP,
             "ours / training step of MONAI's UNet (16..256)",
             *ratio(step, "ours", "step"),
             # promised only for a CPU, because a GPU's step of so small a network takes almost no time

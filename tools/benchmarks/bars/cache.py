@@ -23,7 +23,6 @@ from timing import Bar, Options
 
 from bars.batch_path import orientation
 
-GROUP = "cache"
 #: A GPU does not affect these measurements.
 DEVICES = ("cpu",)
 #: Number of copies of each slice of the phantom exams. Batches take some megabytes, which the allocator may keep or release;
@@ -48,24 +47,22 @@ def measure(options: Options) -> list[Bar]:
         ours, theirs = (_alone(call, train, items) for call in (_resident_ours, _resident_monai))
         growth, resident = _alone(_growth, train, items)
     return [
-        Bar(GROUP, "files / 2 bytes per pixel", on_disk, limit=1.02, note=f"{len(items)} slices of {train.size}^2"),
+        Bar("files / 2 bytes per pixel", on_disk, limit=1.02, note=f"{len(items)} slices of {train.size}^2"),
         Bar(
-            GROUP,
             "resident memory per slice / MONAI's CacheDataset",
             ours / theirs,
             limit=0.45,
             note=f"ours {ours / 1e3:.0f} kB, theirs {theirs / 1e3:.0f} kB",
         ),
         Bar(
-            GROUP,
             "growth of resident memory over 500 batches",
             growth,
             limit=0.05,
             note=f"of {resident / 2**20:.0f} MiB, after every slice was read",
         ),
-        Bar(GROUP, "preprocessing from DICOM in one process", made[1], unit="slices/s"),
-        Bar(GROUP, "preprocessing from DICOM in two processes", made[2], unit="slices/s"),
-        Bar(GROUP, "reading a finished cache, warm", read, unit="slices/s"),
+        Bar("preprocessing from DICOM in one process", made[1], unit="slices/s"),
+        Bar("preprocessing from DICOM in two processes", made[2], unit="slices/s"),
+        Bar("reading a finished cache, warm", read, unit="slices/s"),
     ]
 
 

@@ -9,9 +9,8 @@ import torch
 from monai.bundle import ConfigParser
 from timing import Bar, Options, interleaved, ratio
 
-from bars.trainer import bundle_config, phantom_datalist
+from bars.trainer import bundle_config, phantom_datalist, take_step
 
-GROUP = "comparators"
 BUNDLES = (
     "pretext_slice_order",
     "pretext_jigsaw",
@@ -54,17 +53,13 @@ def _path_of_step(config: ConfigParser, bundle: str, size: str, options: Options
     def batch() -> tuple[Any, Any]:
         return trainer.prepare_batch(dataset.__getitems__(rows), device, True)
 
-    image, target = batch()
-
-    def step() -> None:
-        trainer.optimizer.zero_grad()
-        trainer.loss_function(trainer.inferer(image, trainer.network), target).backward()
-        trainer.optimizer.step()
-
+    prepared = batch()
     slow = size == "paper" and device.type == "cpu" and not options.quick
-    times = interleaved({"batch": batch, "step": step}, options.fewer(3 if slow else 1), warmup=1 if slow else 2)
+    times = interleaved(
+        {"batch": batch, "step": lambda: take_step(trainer, *prepared)},
+        options.fewer(3 if slow else 1),
+        warmup=1 if slow else 2,
+    )
     note = f"batch {times['batch'].least * 1e3:.2f} ms, step {times['step'].least * 1e3:.1f} ms, {len(rows)} slices"
     limit = LIMIT if size == "paper" and device.type == "cpu" else None
-    return Bar(
-        GROUP, f"{bundle}, {size}: batch / training step", *ratio(times, "batch", "step"), limit=limit, note=note
-    )
+    return Bar(f"{bundle}, {size}: batch / training step", *ratio(times, "batch", "step"), limit=limit, note=note)

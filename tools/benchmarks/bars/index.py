@@ -20,7 +20,6 @@ from planewise.phantoms import UNLABELLED, Recipe, write_exams
 from planewise.preprocessing import LoadSliced, LoadStackd
 from timing import Bar, Options, interleaved, ratio
 
-GROUP = "index"
 DEVICES = ("cpu",)
 #: Number of headers that several processes read; the comparison with the plain loop reads a quarter of them.
 FILES = 8000
@@ -52,11 +51,10 @@ def _headers(folder: Path, options: Options) -> list[Bar]:
         {str(number): lambda number=number: scan_folder(many, workers=number) for number in numbers}, some, warmup=0
     )
     note = f"{count} files; ours {count / one['ours'].least:,.0f} headers/s, theirs {count / one['plain'].least:,.0f}"
-    bars = [Bar(GROUP, "index / plain pydicom loop", *ratio(one, "ours", "plain"), limit=1.0, note=note)]
+    bars = [Bar("index / plain pydicom loop", *ratio(one, "ours", "plain"), limit=1.0, note=note)]
     for number, times in several.items():
         bars.append(
             Bar(
-                GROUP,
                 f"headers read by {number} process{'es' if number != '1' else ''}",
                 count_of_many / times.least,
                 count_of_many / times.median,
@@ -82,7 +80,7 @@ def _pixels(folder: Path, options: Options) -> list[Bar]:
         f"{len(item['image'])} files of {rows} x {columns}; {times['threads'].least * 1e3:.1f} and "
         f"{times['one'].least * 1e3:.1f} ms"
     )
-    return [Bar(GROUP, "a stack read by ITK, 4 threads / one", *ratio(times, "threads", "one"), note=note)]
+    return [Bar("a stack read by ITK, 4 threads / one", *ratio(times, "threads", "one"), note=note)]
 
 
 def _plain(folder: Path) -> list[list[Any]]:

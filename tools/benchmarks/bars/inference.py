@@ -26,7 +26,6 @@ from planewise.preprocessing import LoadStackd
 from timing import Bar, Options, interleaved, ratio
 from torch import Tensor
 
-GROUP = "inference"
 BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
 SLICES = 12
 #: The demo's size, as in the bundles' `configs/demo.yaml`.
@@ -158,9 +157,7 @@ def _whole(name: str, inference: _Inference, options: Options, limit: float | No
         f"a volume {times['all steps'].least / volumes * 1e3:.0f} ms, "
         f"its network {times['network'].least / volumes * 1e3:.0f} ms"
     )
-    return Bar(
-        GROUP, f"{name}: all steps / bare network", *ratio(times, "all steps", "network"), limit=limit, note=note
-    )
+    return Bar(f"{name}: all steps / bare network", *ratio(times, "all steps", "network"), limit=limit, note=note)
 
 
 def _take_out(transforms: list[dict[str, Any]], target: str) -> None:

@@ -22,7 +22,6 @@ from planewise.networks import (
 )
 from timing import Bar, Options, interleaved, ratio
 
-GROUP = "network step"
 #: Largest ratio of bfloat16's time to float32's, on a CPU with instructions for bfloat16.
 LIMIT = 0.63
 
@@ -126,14 +125,12 @@ def _of_size(size: Size, options: Options) -> list[Bar]:
     times = interleaved(steps, options, warmup=1)
     plain = times.pop(str(PLAIN))
     note = f"batch {size.batch_size}, {size.image_size} x {size.image_size}"
-    bars = [Bar(GROUP, f"{size.name}: {PLAIN}", 1e3 * plain.least, 1e3 * plain.median, unit="ms", note=note)]
+    bars = [Bar(f"{size.name}: {PLAIN}", 1e3 * plain.least, 1e3 * plain.median, unit="ms", note=note)]
     for name, each in times.items():
         native = chosen.numbers == "bfloat16" and device.type == "cpu"
         value = each.least / plain.least, each.median / plain.median
         bars.append(
-            Bar(
-                GROUP, f"{size.name}: {name} / float32", *value, limit=LIMIT if native and name == str(chosen) else None
-            )
+            Bar(f"{size.name}: {name} / float32", *value, limit=LIMIT if native and name == str(chosen) else None)
         )
     bars.append(_compiled(chosen, size, device, options))
     return bars
@@ -155,13 +152,7 @@ def _of_volumes(options: Options) -> list[Bar]:
         note = f"batch {batch_size}, {side}^3; channels first {1e3 * times['first'].least:.0f} ms"
         limit = 0.85 if name == "demo" and not on_gpu and not options.quick else None
         bars.append(
-            Bar(
-                GROUP,
-                f"volumes, {name}: channels last / first",
-                *ratio(times, "last", "first"),
-                limit=limit,
-                note=note,
-            )
+            Bar(f"volumes, {name}: channels last / first", *ratio(times, "last", "first"), limit=limit, note=note)
         )
     return bars
 
@@ -192,8 +183,8 @@ def _compiled(form: Form, size: Size, device: torch.device, options: Options) ->
     try:
         compiled = Step(replace(form, compiled=True), size, device)
     except InputError as error:
-        return Bar(GROUP, name, None, note=str(error))
+        return Bar(name, None, note=str(error))
     compiled()
     note = f"first step {time.perf_counter() - started:.0f} s"
     times = interleaved({"compiled": compiled, "not": Step(form, size, device)}, options)
-    return Bar(GROUP, name, *ratio(times, "compiled", "not"), note=note)
+    return Bar(name, *ratio(times, "compiled", "not"), note=note)

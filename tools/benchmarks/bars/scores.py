@@ -18,7 +18,6 @@ from planewise.phantoms import LABELLED, Recipe, write_exams
 from scipy.ndimage import binary_fill_holes
 from timing import Bar, Options, interleaved, ratio
 
-GROUP = "scores"
 DEVICES = ("cpu",)
 STRUCTURES = {1: "RV", 2: "myocardium", 3: "LV"}
 #: Number of pixels by which the reference is moved to make the prediction.
@@ -48,7 +47,7 @@ def measure(options: Options) -> list[Bar]:
     size = f"{rows} x {columns} x {slices}, {len(STRUCTURES)} structures"
     note = f"{each['ours']:.1f} and {each['monai']:.1f} ms a volume of {size}"
     name = "scores of a volume / scores by MONAI's functions, one structure at a time"
-    return [Bar(GROUP, name, *ratio(times, "ours", "monai"), limit=0.2, note=note)]
+    return [Bar(name, *ratio(times, "ours", "monai"), limit=0.2, note=note)]
 
 
 def monai_scores(

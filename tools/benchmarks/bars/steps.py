@@ -24,7 +24,6 @@ from bars.trainer import (
     seconds,
 )
 
-GROUP = "steps"
 #: A step of the papers' networks takes a minute on one core.
 DEVICES = ("cuda",)
 #: Largest ratio of the trainer's step to a bare step of the same network, loss and optimizer on one fixed batch.
@@ -120,9 +119,9 @@ def _of_case(case: Case, options: Options) -> list[Bar]:
     bare = f"bare step of {1e3 * times['bare'].least:.2f} ms, {tflop / times['bare'].least:.1f} TFLOP/s"
     step = times["trainer"]
     return [
-        Bar(GROUP, f"{case}: training step", 1e3 * step.least, 1e3 * step.median, unit="ms", note=note),
-        Bar(GROUP, f"{case}: trainer / bare loop", *ratio(times, "trainer", "bare"), limit=LIMIT, note=bare),
-        Bar(GROUP, f"{case}: batch path / training step", *ratio(times, "path", "trainer")),
+        Bar(f"{case}: training step", 1e3 * step.least, 1e3 * step.median, unit="ms", note=note),
+        Bar(f"{case}: trainer / bare loop", *ratio(times, "trainer", "bare"), limit=LIMIT, note=bare),
+        Bar(f"{case}: batch path / training step", *ratio(times, "path", "trainer")),
     ]
 
 

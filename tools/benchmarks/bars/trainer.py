@@ -22,7 +22,6 @@ from timing import Bar, Options, Times, ratio, repetitions
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import BatchSampler
 
-GROUP = "trainer"
 BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
 #: Largest ratio for the demo's network, which is about the smallest that learns something.
 LIMIT = 1.08
@@ -139,17 +138,20 @@ class BareEpoch:
         self.batches = batches or own_batches
 
     def __call__(self) -> list[float]:
-        network, optimizer, device = self.trainer.network, self.trainer.optimizer, self.trainer.state.device
-        inferer, loss_function = self.trainer.inferer, self.trainer.loss_function
         readings = []
-        network.train()
-        for iteration, (image, target) in enumerate(self.batches(self.trainer), start=1):
-            optimizer.zero_grad()
-            loss_function(inferer(image, network), target).backward()
-            optimizer.step()
+        self.trainer.network.train()
+        for iteration, batch in enumerate(self.batches(self.trainer), start=1):
+            take_step(self.trainer, *batch)
             if iteration % self.block == 1:
-                readings.append(self.clock(device))
+                readings.append(self.clock(self.trainer.state.device))
         return _differences(readings, self.block)
+
+
+def take_step(trainer: SupervisedTrainer, image: Any, target: Any) -> None:
+    """A training step of the trainer's network, loss and optimizer, without its engine."""
+    trainer.optimizer.zero_grad()
+    trainer.loss_function(trainer.inferer(image, trainer.network), target).backward()
+    trainer.optimizer.step()
 
 
 def own_batches(trainer: SupervisedTrainer) -> Iterator[tuple[Any, Any]]:
@@ -182,7 +184,6 @@ def _against_bare(trainer: SupervisedTrainer, size: str, block: int, options: Op
     times = in_turns(epochs, options.fewer(3).repetitions, options.longest)
     more = 1e6 * (times["trainer"].least - times["bare"].least)
     return Bar(
-        GROUP,
         f"trainer with all handlers / bare loop, {size} network",
         *ratio(times, "trainer", "bare"),
         limit=LIMIT if size == "demo" else None,
@@ -198,7 +199,7 @@ def _waits(trainer: SupervisedTrainer, block: int) -> Bar:
             counts[epoch] = sum(epoch(trainer, block, lambda device, waits=waits: waits.count)())
     more = (counts[TrainerEpoch] - counts[BareEpoch]) / BLOCKS
     return Bar(
-        GROUP, "waits for the device, trainer minus bare loop", more, unit="a step", note=f"one log every {block} steps"
+        "waits for the device, trainer minus bare loop", more, unit="a step", note=f"one log every {block} steps"
     )
 
 

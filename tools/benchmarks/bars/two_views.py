@@ -18,7 +18,6 @@ from monai.losses import ContrastiveLoss as MonaiContrastiveLoss
 from planewise.losses import NTXentLoss
 from timing import Bar, Options, interleaved, ratio
 
-GROUP = "two views"
 CONFIG = Path(__file__).resolve().parents[3] / "bundles" / "pretext_simclr" / "configs" / "train.yaml"
 
 
@@ -42,10 +41,10 @@ def measure(options: Options) -> list[Bar]:
     note = f"batch {count}, {size} x {size}"
     ours = times["ours"]
     bars = [
-        Bar(GROUP, "our two views", ours.least * 1e3, ours.median * 1e3, unit="ms", note=note),
-        Bar(GROUP, "ours / kornia, batched", *ratio(times, "ours", "kornia"), limit=1.0, note=note)
+        Bar("our two views", ours.least * 1e3, ours.median * 1e3, unit="ms", note=note),
+        Bar("ours / kornia, batched", *ratio(times, "ours", "kornia"), limit=1.0, note=note)
         if "kornia" in times
-        else Bar(GROUP, "ours / kornia, batched", None, limit=1.0, note=missing),
+        else Bar("ours / kornia, batched", None, limit=1.0, note=missing),
     ]
     return [*bars, *_nt_xent(options)]
 
@@ -91,8 +90,8 @@ def _nt_xent(options: Options) -> list[Bar]:
     name = "NT-Xent / MONAI's ContrastiveLoss"
     alone = interleaved({"ours": _ours(many, device)}, options, warmup=1)["ours"]
     return [
-        Bar(GROUP, name, *ratio(times, "ours", "MONAI"), limit=1.0, note=note),
-        Bar(GROUP, "NT-Xent, ours", alone.least * 1e3, alone.median * 1e3, unit="ms", note=f"{2 * many} x 128"),
+        Bar(name, *ratio(times, "ours", "MONAI"), limit=1.0, note=note),
+        Bar("NT-Xent, ours", alone.least * 1e3, alone.median * 1e3, unit="ms", note=f"{2 * many} x 128"),
     ]
 
 

@@ -26,7 +26,6 @@ from planewise.phantoms.head.population import HEADS
 from planewise.preprocessing import CropToForegroundd, LoadVolumed, ScaleToUnitd
 from timing import Bar, Options, interleaved, ratio
 
-GROUP = "volume batch"
 BATCH = 8
 KEYS = ("image", "label")
 ROTATE, SCALE, SHIFT = 15.0, (0.9, 1.1), 0.05
@@ -54,14 +53,13 @@ def measure(options: Options) -> list[Bar]:
     size = f"batch {BATCH}, {side}^3, one channel and a mask"
     note = f"{size}; ours {times['affine'].least * 1e3:.1f} ms, theirs {times['monai'].least * 1e3:.1f} ms"
     return [
-        Bar(GROUP, "ours / MONAI cached and RandAffined", *ratio(times, "affine", "monai"), limit=1 / 5, note=note),
+        Bar("ours / MONAI cached and RandAffined", *ratio(times, "affine", "monai"), limit=1 / 5, note=note),
         Bar(
-            GROUP,
             "our flips, rotations, brightness and crops / our affine",
             *ratio(times, "exact", "affine"),
             note=f"{times['exact'].least * 1e3:.1f} ms, including {times['batch'].least * 1e3:.1f} ms to take the batch",
         ),
-        Bar(GROUP, "cache, bytes per voxel and channel", train.bytes_a_voxel, limit=2.04, unit="B", note=size),
+        Bar("cache, bytes per voxel and channel", train.bytes_a_voxel, limit=2.04, unit="B", note=size),
     ]
 
 

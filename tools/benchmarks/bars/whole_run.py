@@ -21,9 +21,8 @@ from planewise.exams import index_folder, write_datalist
 from planewise.phantoms import LABELLED, UNLABELLED, Recipe, write_exams
 from timing import Bar, Options
 
-from bars.trainer import BUNDLES, TINY, seconds
+from bars.trainer import BUNDLES, TINY, seconds, take_step
 
-GROUP = "whole run"
 #: Largest ratio of the time from the trainer's start to the last checkpoint to that of the bare steps and validations.
 LIMITS = {"cpu": 1.25, "cuda": 1.5}
 #: Largest amount of data that a run may write, bytes.
@@ -136,19 +135,15 @@ def _bars(run: Run, folder: Path, options: Options) -> list[Bar]:
     kind = torch.device(options.device).type
     return [
         Bar(
-            GROUP,
             f"{run.name}: run / its bare steps and validations",
             least["training"] / min(bare),
             limit=None if options.quick else LIMITS[kind],
             note=f"{least['training']:.1f} s, of which the network needs {min(bare):.1f} s",
         ),
-        Bar(GROUP, f"{run.name}: from the command to the first step", min(each["startup"] for each in told), unit="s"),
-        Bar(GROUP, f"{run.name}: written", least["written"] / 1e9, limit=WRITTEN / 1e9, unit="GB"),
-        Bar(GROUP, f"{run.name}: peak memory", least["peak"] / 2**30, unit="GiB"),
-        *(
-            [Bar(GROUP, f"{run.name}: peak memory of the GPU", least["peak_gpu"] / 2**30, unit="GiB")]
-            * (kind == "cuda")
-        ),
+        Bar(f"{run.name}: from the command to the first step", min(each["startup"] for each in told), unit="s"),
+        Bar(f"{run.name}: written", least["written"] / 1e9, limit=WRITTEN / 1e9, unit="GB"),
+        Bar(f"{run.name}: peak memory", least["peak"] / 2**30, unit="GiB"),
+        *([Bar(f"{run.name}: peak memory of the GPU", least["peak_gpu"] / 2**30, unit="GiB")] * (kind == "cuda")),
     ]
 
 
@@ -198,7 +193,7 @@ def _bare(run: Run, settings: Mapping[str, Any], options: Options, history: Path
     rows = read_history(history)
     validated = sum(any(name.startswith("val_") for name in row) for row in rows)
     trainer.network.train()
-    step = _seconds_each(lambda: _step(trainer, *batch), device)
+    step = _seconds_each(lambda: take_step(trainer, *batch), device)
     trainer.network.eval()
     with torch.no_grad():
         forward = _seconds_each(lambda: evaluator.inferer(other[0], trainer.network), device)
@@ -208,12 +203,6 @@ def _bare(run: Run, settings: Mapping[str, Any], options: Options, history: Path
 def _first_batch(engine: Any, device: torch.device) -> tuple[Any, Any]:
     rows = list(engine.data_loader.sampler)[: engine.data_loader.batch_size]
     return engine.prepare_batch(engine.data_loader.dataset.__getitems__(rows), device, False)
-
-
-def _step(trainer: Any, image: Any, target: Any) -> None:
-    trainer.optimizer.zero_grad()
-    trainer.loss_function(trainer.inferer(image, trainer.network), target).backward()
-    trainer.optimizer.step()
 
 
 def _seconds_each(call: Any, device: torch.device, least: float = 2.0) -> float:
