@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import torch
-from ignite.metrics import Metric
-from ignite.metrics.metric import reinit__is_reduced
-from monai.utils import evenly_divisible_all_gather
+from torch import Tensor
 
 from planewise.losses import predicted_location
+from planewise.metrics.kept_metric import KeptMetric
 from planewise.metrics.location import location_scores
-from planewise.metrics.pred_and_label import pred_and_label
 
 
-class LocationErrors(Metric):
+class LocationErrors(KeptMetric):
     """Mean absolute error, Pearson r and R^2 of the predicted locations.
 
     Updates take ``(prediction, target)``: the network's output, whose last channel is the location, and a dictionary with
@@ -26,21 +20,9 @@ class LocationErrors(Metric):
         output_transform: extracts (prediction, target) from the engine's output.
     """
 
-    def __init__(self, output_transform: Callable[[Any], Any] = pred_and_label) -> None:
-        super().__init__(output_transform=output_transform)
+    def kept(self, prediction: Tensor, target: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        return predicted_location(prediction), target["location"]
 
-    @reinit__is_reduced
-    def reset(self) -> None:
-        self._pairs: list[torch.Tensor] = []
-
-    @reinit__is_reduced
-    def update(self, output: tuple[torch.Tensor, dict[str, torch.Tensor]]) -> None:
-        prediction, target = output
-        self._pairs.append(torch.stack([predicted_location(prediction.detach()), target["location"]], dim=1).cpu())
-
-    def compute(self) -> dict[str, float]:
-        if not self._pairs:
-            return {}
-        predicted, reference = evenly_divisible_all_gather(torch.cat(self._pairs), concat=True).T.tolist()
-        scores = location_scores(predicted, reference)
+    def scores(self, predicted: Tensor, reference: Tensor) -> dict[str, float]:
+        scores = location_scores(predicted.tolist(), reference.tolist())
         return {"location_mae": scores["mae"], "location_r": scores["pearson_r"], "location_r2": scores["r2"]}

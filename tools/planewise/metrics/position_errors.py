@@ -6,16 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from ignite.metrics import Metric
-from ignite.metrics.metric import reinit__is_reduced
-from monai.utils import evenly_divisible_all_gather
+from torch import Tensor
 
 from planewise.geometry import find_squares
+from planewise.metrics.kept_metric import KeptMetric
 from planewise.metrics.positions import position_counts, position_dice
 from planewise.metrics.pred_and_label import pred_and_label
 
 
-class PositionErrors(Metric):
+class PositionErrors(KeptMetric):
     """Scores of nine anatomical positions.
 
     - ``squares_dice``: the mean Dice of the nine squares;
@@ -33,30 +32,15 @@ class PositionErrors(Metric):
 
     def __init__(self, size: float, output_transform: Callable[[Any], Any] = pred_and_label) -> None:
         self.size = float(size)
-        super().__init__(output_transform=output_transform)
+        super().__init__(output_transform)
 
-    @reinit__is_reduced
-    def reset(self) -> None:
-        self._counts: list[torch.Tensor] = []
-        self._distances: list[torch.Tensor] = []
-        self._inside: list[torch.Tensor] = []
-
-    @reinit__is_reduced
-    def update(self, output: tuple[torch.Tensor, dict[str, torch.Tensor]]) -> None:
-        prediction, target = output
-        prediction = prediction.detach().float()
-        self._counts.append(position_counts(prediction, target["squares"]).cpu())
+    def kept(self, prediction: Tensor, target: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        prediction = prediction.float()
         found = find_squares(prediction.softmax(dim=1), target["affine"], self.size)
-        self._distances.append((found.centres - target["square_centres"]).norm(dim=-1).cpu())
-        self._inside.append(target["square_inside"].cpu())
+        distances = (found.centres - target["square_centres"]).norm(dim=-1)
+        return position_counts(prediction, target["squares"]), distances, target["square_inside"]
 
-    def compute(self) -> dict[str, float]:
-        if not self._counts:
-            return {}
-        counts, distances, inside = (
-            evenly_divisible_all_gather(torch.cat(kept), concat=True)
-            for kept in (self._counts, self._distances, self._inside)
-        )
+    def scores(self, counts: Tensor, distances: Tensor, inside: Tensor) -> dict[str, float]:
         of_inside = distances[inside]
         return {
             "squares_dice": float(position_dice(counts)[1:].nanmean()),
