@@ -19,6 +19,7 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 from planewise.augmentation import RandBlurBatchd
+from planewise.evaluation import ScoredBatch
 from planewise.old_names import ARGUMENTS, SETTINGS, with_new_names
 
 from tests.conftest import ROOT
@@ -81,10 +82,16 @@ def test_a_name_that_never_was_is_refused_as_python_does():
 
 
 def test_targets_and_loss_of_an_old_config_fit_each_other(caplog):
-    made = {"pretext": "planewise.pretexts.QuarterTurnsd", "loss": "planewise.losses.RotationLoss"}
+    made = {
+        "pretext": "planewise.pretexts.QuarterTurnsd",
+        "loss": "planewise.losses.RotationLoss",
+        "scores": "planewise.evaluation.TurnScores",
+    }
     parser = ConfigParser({key: {"_target_": name} for key, name in made.items()})
-    pretext, loss = (parser.get_parsed_content(key) for key in made)
+    pretext, loss, scores = (parser.get_parsed_content(key) for key in made)
     batch = pretext({"image": torch.randn(4, 1, 6, 6)})
+    scored = ScoredBatch(batch["image"], batch, torch.zeros(4, 4), torch.ones(4, dtype=torch.bool))
+    assert torch.equal(scores.take(scored)["rotation"], batch["turn"])
     assert "turn" in batch and float(loss(torch.zeros(4, 4), batch)) == pytest.approx(math.log(4))
     assert planewise.geometry.PLANE_TURNS == 4 and "is now PLANE_ROTATIONS" in caplog.text
 

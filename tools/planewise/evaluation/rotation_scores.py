@@ -22,8 +22,14 @@ class RotationScores:
     - the table of samples: ``rotation`` and ``predicted_rotation``;
     - ``rotations.png``: the rotated examples, with both values; for volumes, the middle layer along each axis.
 
-    Targets contain ``rotation`` ``(B,)``.
+    Targets contain the class ``(B,)`` under ``key``.
+
+    Args:
+        key: key of the class, as in `planewise.pretexts.RotationTargetsd`.
     """
+
+    def __init__(self, key: str = "rotation") -> None:
+        self.key = key
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
         first = batch.image[:, 0]
@@ -33,7 +39,7 @@ class RotationScores:
         shown = {f"layer{number}": layer[batch.example] for number, layer in enumerate(layers)}
         # number of classes
         width = batch.prediction.new_full((len(batch.prediction),), batch.prediction.shape[1]).long()
-        found = {"rotation": batch.target["rotation"], "predicted": batch.prediction.argmax(dim=1), "classes": width}
+        found = {"rotation": batch.target[self.key], "predicted": batch.prediction.argmax(dim=1), "classes": width}
         return {**found, **shown, "example": batch.example}
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
