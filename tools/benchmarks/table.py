@@ -144,12 +144,7 @@ def _names(text: str) -> list[str]:
 
 
 def _measuring(options: argparse.Namespace, device: str) -> dict[str, Any]:
-    return {
-        "device": device,
-        "threads": options.threads,
-        "repetitions": options.repetitions,
-        "quick": options.quick,
-    }
+    return {"device": device} | {name: getattr(options, name) for name in ("threads", "repetitions", "quick")}
 
 
 def _earlier(path: Path | None, found: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -94,7 +94,7 @@ def interleaved(candidates: Mapping[str, Callable[[], Any]], options: Options, w
             after `LONGEST` seconds.
         warmup: number of calls of each candidate before the clock runs.
     """
-    wait = torch.cuda.synchronize if torch.device(options.device).type == "cuda" else _nothing
+    wait = torch.cuda.synchronize if torch.device(options.device).type == "cuda" else lambda: None
     for call in candidates.values():
         for _ in range(warmup):
             call()
@@ -127,7 +127,3 @@ def repetitions(count: int, longest: float) -> Iterator[int]:
 def ratio(times: Mapping[str, Times], ours: str, theirs: str) -> tuple[float, float]:
     """The ratio of the times of ``ours`` and ``theirs``, from the fastest repetitions and from the medians."""
     return times[ours].least / times[theirs].least, times[ours].median / times[theirs].median
-
-
-def _nothing() -> None:
-    pass

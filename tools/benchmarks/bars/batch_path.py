@@ -281,22 +281,14 @@ def _batchgenerators(train: SimpleNamespace) -> Callable[[], Any]:
         scaling=train.zoom,
         p_synchronize_scaling_across_axes=1,
     )
-
-    def batch() -> tuple[Tensor, Tensor]:
-        rows = train.rows()
-        image = torch.stack([augment(image=cached["image"][row])["image"] for row in rows])
-        shape = (size, size)
-        heatmaps = [_heatmaps(cached["affine"][row], cached["planes"][row], shape, train.sigma) for row in rows]
-        return image.to(train.device), torch.stack(heatmaps).to(train.device)
-
-    return batch
+    return _item_by_item(train, cached, lambda row: augment(image=cached["image"][row])["image"])
 
 
 def _torchio(train: SimpleNamespace) -> Callable[[], Any]:
     import torchio
 
     # this library computes on the CPU
-    cached, size = _cached(train, torch.device("cpu")), train.size
+    cached = _cached(train, torch.device("cpu"))
     degrees = float(np.rad2deg(train.rotate))
     augment = torchio.RandomAffine(
         scales=(*train.zoom, *train.zoom, 1, 1), degrees=(0, 0, 0, 0, -degrees, degrees), isotropic=False
@@ -305,11 +297,17 @@ def _torchio(train: SimpleNamespace) -> Callable[[], Any]:
         torchio.Subject(image=torchio.ScalarImage(tensor=image[..., None], affine=np.diag([1.26, 1.26, 8, 1])))
         for image in cached["image"]
     ]
+    return _item_by_item(train, cached, lambda row: augment(subjects[row])["image"].data[..., 0])
+
+
+def _item_by_item(
+    train: SimpleNamespace, cached: Mapping[str, Tensor], augmented: Callable[[int], Tensor]
+) -> Callable[[], Any]:
+    """Batches of a library that augments one slice at a time; the heatmaps are computed for each slice, too."""
 
     def batch() -> tuple[Tensor, Tensor]:
-        rows = train.rows()
-        image = torch.stack([augment(subjects[row])["image"].data[..., 0] for row in rows])
-        shape = (size, size)
+        rows, shape = train.rows(), (train.size, train.size)
+        image = torch.stack([augmented(row) for row in rows])
         heatmaps = [_heatmaps(cached["affine"][row], cached["planes"][row], shape, train.sigma) for row in rows]
         return image.to(train.device), torch.stack(heatmaps).to(train.device)
 

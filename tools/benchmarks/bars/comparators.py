@@ -29,7 +29,6 @@ QUICK = {"features": [4, 8], "image_size": 48, "spacing": 5.8, "batch_size": 2}
 def measure(options: Options) -> list[Bar]:
     """Divide the time from indices to the network's input and target, including all random transforms, by the time of the
     training step: forward pass, loss, backward pass and optimiser."""
-    torch.set_num_threads(options.threads)
     bars = []
     with phantom_datalist(1 if options.quick else 2) as datalist, warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -57,7 +57,6 @@ PLAIN = Form()
 def measure(options: Options) -> list[Bar]:
     """Time training steps (forward, loss, backward, Adam) of the demo's network and of the paper's network, all on the same
     batch."""
-    torch.set_num_threads(options.threads)
     on_gpu = torch.device(options.device).type == "cuda"
     # a step with the paper's 20 slices takes a minute on one core; a slice costs the same in a smaller batch
     sizes = [Size("demo", (16, 32, 64, 128), 2, 96, 16), Size("paper", PAPER_FEATURES, 1, 224, 20 if on_gpu else 2)]

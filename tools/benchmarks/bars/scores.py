@@ -26,7 +26,6 @@ SHIFT = (2, 1, 0)
 
 def measure(options: Options) -> list[Bar]:
     """Score volumes at their native size, as an evaluation does."""
-    torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         population = LABELLED.at_size("demo") if options.quick else LABELLED
         list(write_exams(Recipe("acdc", 5, population), Path(folder), 1))

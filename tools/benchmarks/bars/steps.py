@@ -83,7 +83,6 @@ _QUICK = {"features": [4, 8, 16], "image_size": 48, "spacing": 5.8, "batch_size"
 def measure(options: Options) -> list[Bar]:
     """Three bars for each case: the trainer's step, its ratio to the bare step, and the ratio of the batches' preparation to
     the trainer's step."""
-    torch.set_num_threads(options.threads)
     bars = []
     for case in CASES[:: len(CASES)] if options.quick else CASES:
         bars += _of_case(case, options)

@@ -43,7 +43,6 @@ def measure(options: Options) -> list[Bar]:
     The clock runs from the end of an epoch's first step to the end of its last step, without validation and checkpoints.
     The fastest block of steps counts, because a busy machine disturbs every epoch.
     """
-    torch.set_num_threads(options.threads)
     block = QUICK_BLOCK if options.quick else BLOCK
     bars = []
     with phantom_datalist(1 if options.quick else 6) as datalist:

@@ -23,7 +23,6 @@ CONFIG = Path(__file__).resolve().parents[3] / "bundles" / "pretext_simclr" / "c
 
 def measure(options: Options) -> list[Bar]:
     """The bars of making two views, and of NT-Xent."""
-    torch.set_num_threads(options.threads)
     config = ConfigParser(ConfigParser.load_config_file(str(CONFIG)))
     size, count = (48, 4) if options.quick else (config["image_size"], 16)
     views = config.get_parsed_content("train#pretext")

@@ -109,7 +109,6 @@ def runs(options: Options) -> list[Run]:
 def measure(options: Options) -> list[Bar]:
     """Measure start-up, training, memory and written data of whole runs in separate processes, with checkpoints and
     validations."""
-    torch.set_num_threads(options.threads)
     bars = []
     for run in runs(options):
         with tempfile.TemporaryDirectory(prefix="planewise-bars-") as folder:
