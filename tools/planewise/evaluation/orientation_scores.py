@@ -23,7 +23,7 @@ from planewise.geometry import (
     plane_errors,
 )
 from planewise.reports.pretext_figures import heatmap_gallery
-from planewise.reports.tables import summary
+from planewise.reports.tables import percentile, summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,8 +94,8 @@ class OrientationScores:
                 "plane_angle_deg": summary([plane["angle_deg"] for plane in of_view]),
                 "plane_offset_mm": summary([plane["offset_mm"] for plane in of_view]),
                 "trust": {
-                    name: round(_percentile([plane[name] for plane in of_view], percent), 3)
-                    for name, percent in (("peak", 1), ("agreement", 1), ("residual_mm", 99), ("spread_deg", 99))
+                    name: percentile([plane[name] for plane in of_view], rank)
+                    for name, rank in (("peak", 1), ("agreement", 1), ("residual_mm", 99), ("spread_deg", 99))
                 },
                 "bounds": bounds[view],
             }
@@ -158,9 +158,3 @@ class OrientationScores:
             captions.append(" ".join(parts))
         arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
         return {"heatmaps.png": drawn_at(100, heatmap_gallery, *arrays, captions, self.views)}
-
-
-def _percentile(values: Sequence[float], percent: float) -> float:
-    """The percentile of the known values; NaN if there are none."""
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.percentile(known, percent)) if known else np.nan

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +12,7 @@ from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_
 from planewise.geometry import cross_residual, find_squares, square_names
 from planewise.metrics import position_counts, position_dice
 from planewise.reports.position_figures import position_gallery
-from planewise.reports.tables import summary
+from planewise.reports.tables import percentile, summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,7 +84,7 @@ class PositionScores:
                 }
                 for number, name in enumerate(self.names)
             },
-            "trust": {"found": _percentile(found[known], 1), "residual_mm": _percentile(residual[known], 99)},
+            "trust": {"found": percentile(found[known], 1), "residual_mm": percentile(residual[known], 99)},
         }
         columns = {
             "squares_dice": of_slice.nanmean(dim=1).tolist(),
@@ -103,9 +102,3 @@ class PositionScores:
         captions = [f"{items[row]['exam'][:4]} slice {items[row].get('slice', '')}" for row in rows]
         arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
         return {"squares.png": drawn_at(100, position_gallery, *arrays, captions, self.names)}
-
-
-def _percentile(values: np.ndarray, percent: float) -> float:
-    """A percentile of the known values; NaN if there are none."""
-    values = values[np.isfinite(values)]
-    return round(float(np.percentile(values, percent)), 3) if len(values) else float("nan")

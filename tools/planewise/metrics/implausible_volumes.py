@@ -246,12 +246,12 @@ def _lost_slices(found: HeartVolumes) -> Iterator[Flag]:
                 continue
             missing = np.setdiff1d(np.arange(own[0], own[-1]), own)
             if len(missing):
-                text = f"{name} is missing in {_slices(missing.tolist(), count)}, between slices that show it"
+                text = f"{name} is missing in {_slices(missing, count)}, between slices that show it"
                 yield Flag((name,), "volume", phase, text)
             for beyond in (others[others < own[0]], others[others > own[-1]]):
                 lost = len(beyond) * found.slice_distance
                 if lost > ENDS_APART:
-                    which = _slices(beyond.tolist(), count)
+                    which = _slices(beyond, count)
                     text = f"{name} is missing in {which}, although the {other} is visible there, over {lost:.0f} mm"
                     yield Flag((name,), "volume", phase, text)
 
@@ -272,17 +272,10 @@ def _cut_off(found: HeartVolumes) -> Iterator[Flag]:
         yield Flag(("LV",), "volume", found.end_diastole, text)
 
 
-def _slices(numbers: Sequence[int], count: int) -> str:
+def _slices(numbers: Sequence[int] | np.ndarray, count: int) -> str:
     """Slices in words, counted from 1. Three or more consecutive slices are written as a range."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    which = [
-        part for run in runs for part in ([f"{run[0] + 1} to {run[-1] + 1}"] if len(run) > 2 else [n + 1 for n in run])
-    ]
+    runs = np.split(np.add(numbers, 1), np.flatnonzero(np.diff(numbers) > 1) + 1)
+    which = [part for run in runs for part in ([f"{run[0]} to {run[-1]}"] if len(run) > 2 else run)]
     return f"slice{'s' * (len(numbers) > 1)} {listed(map(str, which))} of {count}"
 
 

@@ -38,7 +38,7 @@ class Layout:
     seed: int
     """Part of every seed, so that exams of different layouts show different people even if the recipes have the same seed"""
     exam: type[Exam] | type[KneeExam] | type[Head] | type[Abdomen] | type[Retina]
-    """Class of its exams; ``sample`` samples a whole exam, and ``sample_organ`` only the organ"""
+    """Class of its exams; ``sample`` samples a whole exam, and ``sample_organ``, which fast ones lack, only the organ"""
     population: AnyPopulation
     """Default patients and scanners; any other population must be of the same class"""
     writer_name: str

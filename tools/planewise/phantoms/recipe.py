@@ -60,7 +60,8 @@ class Recipe:
     def organ(self, number: int) -> Heart | Knee | Head | Abdomen | Retina:
         """Sample only the organ of an exam, such as a heart, a knee with its findings, or a head with its grade. This is
         fast."""
-        return self.form.exam.sample_organ(*self._draw(number))
+        kind = self.form.exam
+        return getattr(kind, "sample_organ", kind.sample)(*self._draw(number))
 
     def identity(self, number: int) -> Identity:
         """The patient's identity in an exam's headers."""

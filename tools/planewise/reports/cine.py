@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from skimage.measure import find_contours
+from skimage.util import montage
 
 from planewise.reports.segmentation_figures import structure_colour
 
@@ -53,13 +54,13 @@ def cine_of(
         levels = (np.clip((image[part] - low) / max(high - low, 1e-6), 0, 1) * 255).round().astype(np.uint8)
         file = io.BytesIO()
         Image.fromarray(_side_by_side(levels).T).save(file, "JPEG", quality=_JPEG)
-        montage = _side_by_side(labels[part])
+        shown = _side_by_side(labels[part])
         outlines = [
-            {"colour": structure_colour(value), "path": "".join(_paths(montage == value, spacing))}
+            {"colour": structure_colour(value), "path": "".join(_paths(shown == value, spacing))}
             for value in structures
         ]
         frames.append({"name": name, "picture": base64.b64encode(file.getvalue()).decode(), "outlines": outlines})
-    width, height = (size * step for size, step in zip(montage.shape, spacing, strict=True))
+    width, height = (size * step for size, step in zip(shown.shape, spacing, strict=True))
     return {
         "width": round(width, 1),
         "height": round(height, 1),
@@ -72,14 +73,8 @@ def cine_of(
 
 def _side_by_side(stack: np.ndarray) -> np.ndarray:
     """One picture of slices ``(i, j, slices)`` arranged in rows; the picture is wider than high."""
-    i, j, count = stack.shape
-    columns = _columns(count)
-    rows = math.ceil(count / columns)
-    picture = np.zeros((columns * i, rows * j), dtype=stack.dtype)
-    for number in range(count):
-        row, column = divmod(number, columns)
-        picture[column * i : (column + 1) * i, row * j : (row + 1) * j] = stack[..., number]
-    return picture
+    columns = _columns(stack.shape[2])
+    return montage(stack.T, fill=0, grid_shape=(math.ceil(stack.shape[2] / columns), columns)).T
 
 
 def _columns(count: int) -> int:

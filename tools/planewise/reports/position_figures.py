@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from planewise.reports.segmentation_figures import overlay_labels
 from planewise.reports.slices import prediction_figure, stack_figure
 
 if TYPE_CHECKING:
@@ -22,13 +23,7 @@ SQUARE_COLOURS = (
 
 def overlay_squares(axes: Axes, labels: np.ndarray) -> None:
     """Draw classes ``(i, j)`` over a slice, each square in its colour; values of 0 or below are transparent."""
-    from matplotlib.colors import to_rgb
-
-    colours = np.array([(*to_rgb(colour), 0.7) for colour in SQUARE_COLOURS])
-    layer = np.zeros((*labels.T.shape, 4))
-    shown = labels.T > 0
-    layer[shown] = colours[labels.T[shown] - 1]
-    axes.imshow(layer, interpolation="nearest")
+    overlay_labels(axes, labels, SQUARE_COLOURS, 0.7)
 
 
 def position_gallery(

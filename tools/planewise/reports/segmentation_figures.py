@@ -28,13 +28,15 @@ def structure_colour(value: int) -> str:
     return STRUCTURE_COLOURS[(value - 1) % len(STRUCTURE_COLOURS) + 1]
 
 
-def overlay_labels(axes, labels: np.ndarray) -> None:
-    """Draw label values ``(i, j)`` over a slice; the background is transparent."""
+def overlay_labels(
+    axes, labels: np.ndarray, colours: Sequence[str] = tuple(STRUCTURE_COLOURS.values()), opacity: float = 0.5
+) -> None:
+    """Draw label values ``(i, j)`` over a slice; the background, values of 0 or below, is transparent."""
     from matplotlib.colors import to_rgb
 
     layer = np.zeros((*labels.T.shape, 4))
     for value in np.unique(labels[labels > 0]):
-        layer[value == labels.T] = (*to_rgb(structure_colour(int(value))), 0.5)
+        layer[value == labels.T] = (*to_rgb(colours[(int(value) - 1) % len(colours)]), opacity)
     axes.imshow(layer, interpolation="nearest")
 
 

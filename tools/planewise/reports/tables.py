@@ -28,6 +28,12 @@ def summary(values: Sequence[float]) -> dict[str, float]:
     return {"mean": float(np.mean(known)), "sd": deviation, "median": float(np.median(known))}
 
 
+def percentile(values: Sequence[float], rank: float) -> float:
+    """A percentile of the known values, with three decimals; NaN if there are none."""
+    known = [value for value in values if math.isfinite(value)]
+    return round(float(np.percentile(known, rank)), 3) if known else math.nan
+
+
 def summary_over_structures(volumes: Sequence[Sequence[float]]) -> dict[str, float]:
     """Like `summary`, for the scores of several structures in each volume: the mean of all known values, and the standard
     deviation and the median over the volumes, each by the mean of its own known values. The structures of a volume differ

@@ -48,9 +48,6 @@ class Abdomen:
         """The abdomen for these seeds."""
         return cls(seeds, population)
 
-    #: this samples the whole body, because sampling is fast and only the scan takes time
-    sample_organ = sample
-
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Size of the voxels along i, j and k, mm."""

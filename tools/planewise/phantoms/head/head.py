@@ -52,9 +52,6 @@ class Head:
             seeds, population, "LGG" if draws[0] < population.low_grade else "HGG", bool(draws[1] < population.tumour)
         )
 
-    #: this samples the whole head, because sampling is fast and only the scan takes time
-    sample_organ = sample
-
     @property
     def spacing(self) -> float:
         """Size of the voxels along every axis, mm."""

@@ -53,9 +53,6 @@ class Retina:
         shares = np.array(population.shares) / sum(population.shares)
         return cls(seeds, population, int(np.random.default_rng([*seeds, 0]).choice(len(shares), p=shares)))
 
-    #: this samples the whole eye, because sampling is fast and only the photograph takes time
-    sample_organ = sample
-
     @property
     def lesions(self) -> dict[str, int]:
         """Number of lesions of each kind."""
