@@ -67,19 +67,11 @@ class CorruptImagesd(Transform, RandomizableTrait):
         paint_prob: float = 0.9,
         inpaint_prob: float = 0.2,
     ) -> None:
-        named = {
-            "flip_prob": flip_prob,
-            "shuffle_prob": shuffle_prob,
-            "nonlinear_prob": nonlinear_prob,
-            "paint_prob": paint_prob,
-            "inpaint_prob": inpaint_prob,
-        }
-        for name, value in named.items():
+        self.flip_prob, self.shuffle_prob, self.nonlinear_prob = flip_prob, shuffle_prob, nonlinear_prob
+        self.paint_prob, self.inpaint_prob = paint_prob, inpaint_prob
+        for name, value in vars(self).items():
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be a probability from 0 to 1, got {value}")
-        self.flip_prob, self.shuffle_prob, self.nonlinear_prob, self.paint_prob, self.inpaint_prob = map(
-            float, named.values()
-        )
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
@@ -101,14 +93,14 @@ class CorruptImagesd(Transform, RandomizableTrait):
     def _flipped(self, image: Tensor) -> Tensor:
         # either axis or both
         axes = torch.tensor([[True, False], [False, True], [True, True]])[(3 * own_draws(len(image), 1)[:, 0]).long()]
-        flips = to_device(self._chosen(image, 1, self.flip_prob) & axes, image.device)
+        flips = to_device(_chosen(image, self.flip_prob) & axes, image.device)
         for axis in (0, 1):
             image = torch.where(flips[:, axis].reshape(-1, 1, 1, 1), image.flip(2 + axis), image)
         return image
 
     def _shuffled(self, image: Tensor) -> Tensor:
         count, _, rows, columns = image.shape
-        chosen = self._chosen(image, 1, self.shuffle_prob)[:, 0]
+        chosen = _chosen(image, self.shuffle_prob)[:, 0]
         window = window_sizes(
             own_draws(count, 2), torch.tensor([1, 1]), torch.tensor([max(2, rows // 10), max(2, columns // 10)])
         )
@@ -122,14 +114,14 @@ class CorruptImagesd(Transform, RandomizableTrait):
 
     def _curved(self, image: Tensor) -> Tensor:
         control = to_device(own_draws(len(image), 2, 2), image.device).to(image.dtype)
-        inverted = to_device(self._chosen(image, 1, 0.5)[:, 0], image.device)
-        chosen = to_device(self._chosen(image, 1, self.nonlinear_prob).reshape(-1, 1, 1, 1), image.device)
+        inverted = to_device(_chosen(image, 0.5)[:, 0], image.device)
+        chosen = to_device(_chosen(image, self.nonlinear_prob).reshape(-1, 1, 1, 1), image.device)
         return torch.where(chosen, nonlinear_intensity(image, control, inverted), image)
 
     def _painted(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Paint noise over the images; return them and the mask of the noise."""
         count, sides = len(image), torch.tensor(image.shape[2:])
-        painted, inside = self._chosen(image, 1, self.paint_prob), self._chosen(image, 1, self.inpaint_prob)
+        painted, inside = _chosen(image, self.paint_prob), _chosen(image, self.inpaint_prob)
         there = own_draws(count, _WINDOWS) < _ANOTHER
         # an image that is painted outside its windows needs at least one window; otherwise noise would cover all of it
         there[:, :1] |= ~inside
@@ -146,10 +138,10 @@ class CorruptImagesd(Transform, RandomizableTrait):
         noise = own_draws(count, *image.shape[1:], device=image.device).to(image.dtype)
         return torch.where(noisy, noise, image), noisy
 
-    @staticmethod
-    def _chosen(image: Tensor, wide: int, probability: float) -> Tensor:
-        """Draw whether each image is affected, ``(B, wide)``, bool, on the CPU."""
-        return own_draws(len(image), wide) < probability
+
+def _chosen(image: Tensor, probability: float) -> Tensor:
+    """Whether each image of a batch is chosen, ``(B, 1)``."""
+    return own_draws(len(image), 1) < probability
 
 
 def unit_range(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
