@@ -62,8 +62,6 @@ class JigsawScores:
             "tiles_in_place": in_place.tolist(),
         }
         rows = drawn_examples(taken["example"])
-        if not len(rows):
-            return CollectorResults({"jigsaw": scores}, columns)
         pieces = self.permutations.shape[1]
         captions = [f"{items[row]['exam'][:4]}: {round(in_place[row] * pieces)} of {pieces} tiles" for row in rows]
         orders = (self.permutations[predicted[rows]], self.permutations[reference[rows]])
@@ -73,4 +71,4 @@ class JigsawScores:
             figure = puzzle_gallery(images, tiles, *orders, self.per_side, captions)
             return with_accuracy(figure, title, "permutation accuracy", scores)
 
-        return CollectorResults({"jigsaw": scores}, columns, figures={"puzzles.png": draw})
+        return CollectorResults({"jigsaw": scores}, columns, figures={"puzzles.png": draw} if rows else {})

@@ -146,8 +146,6 @@ class OrientationScores:
         self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]]
     ) -> dict[str, Callable[[], Figure]]:
         rows = taken["example"].nonzero()[:, 0].tolist()
-        if not rows:
-            return {}
         captions = []
         for row in rows:
             item = items[row]
@@ -157,4 +155,4 @@ class OrientationScores:
             parts += [f"location {abs(location):.2f}"] if location is not None and np.isfinite(location) else []
             captions.append(" ".join(parts))
         arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
-        return {"heatmaps.png": drawn_at(100, heatmap_gallery, *arrays, captions, self.views)}
+        return {"heatmaps.png": drawn_at(100, heatmap_gallery, *arrays, captions, self.views)} if rows else {}

@@ -62,8 +62,6 @@ class PatchLocationScores:
         scores = choice_scores(predicted, reference, places, "place", "queries")
         columns = {"place": reference.tolist(), "predicted_place": predicted.tolist()}
         rows = drawn_examples(taken["example"])
-        if not rows:
-            return CollectorResults({"patch_location": scores}, columns)
         right, answer = (cell_of_class(taken[key][rows], places + 1).tolist() for key in ("place", "predicted"))
         dims = 2 if taken["layers"].shape[1] == 1 else 3
         captions = [
@@ -77,4 +75,4 @@ class PatchLocationScores:
             figure = patch_location_gallery(layers, pairs, answer, right, self.per_side, captions)
             return with_accuracy(figure, title, "location accuracy", scores)
 
-        return CollectorResults({"patch_location": scores}, columns, figures={"patches.png": draw})
+        return CollectorResults({"patch_location": scores}, columns, figures={"patches.png": draw} if rows else {})

@@ -63,8 +63,6 @@ class PatchPredictionScores:
         )
         columns = {"found": found.mean(dim=1).tolist()}
         layers = taken["layer"][:DRAWN]
-        if not len(layers):
-            return CollectorResults({"prediction": scores}, columns)
 
         def draw() -> Figure:
             rows = self._rows(taken["best"][: len(layers)], int(ahead.max()), int(taken["spatial_dims"][0]))
@@ -73,7 +71,9 @@ class PatchPredictionScores:
             figure = prediction_gallery(layers.numpy(), size, places.tolist(), rows)
             return with_accuracy(figure, title, "patches found", scores)
 
-        return CollectorResults({"prediction": scores}, columns, figures={"predictions.png": draw})
+        return CollectorResults(
+            {"prediction": scores}, columns, figures={"predictions.png": draw} if len(layers) else {}
+        )
 
     def _rows(self, best: Tensor, rows_ahead: int, spatial_dims: int) -> list[PredictedRow]:
         """The rows of the picture: all predictions from the context in the middle of the grid."""

@@ -97,8 +97,6 @@ class PositionScores:
         self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]]
     ) -> dict[str, Callable[[], Figure]]:
         rows = taken["example"].nonzero()[:, 0].tolist()
-        if not rows:
-            return {}
         captions = [f"{items[row]['exam'][:4]} slice {items[row].get('slice', '')}" for row in rows]
         arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
-        return {"squares.png": drawn_at(100, position_gallery, *arrays, captions, self.names)}
+        return {"squares.png": drawn_at(100, position_gallery, *arrays, captions, self.names)} if rows else {}

@@ -62,8 +62,6 @@ class RestorationScores:
             for number, answer in enumerate(ANSWERS)
         }
         rows = taken["example"].nonzero()[:, 0].tolist()
-        if "picture_shown" not in taken or not rows:
-            return CollectorResults({"restoration": scores}, columns)
         errors = [float(taken["hidden"][row, 0]) for row in rows]
         captions = [
             f"{items[row]['exam'][:4]}: {f'error {error:.2f}' if math.isfinite(error) else 'nothing hidden'}"
@@ -81,4 +79,5 @@ class RestorationScores:
             figure.suptitle(f"{title}  {text}".strip())
             return figure
 
-        return CollectorResults({"restoration": scores}, columns, figures={"restored.png": draw})
+        shown = rows and "picture_shown" in taken
+        return CollectorResults({"restoration": scores}, columns, figures={"restored.png": draw} if shown else {})

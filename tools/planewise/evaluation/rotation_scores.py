@@ -48,8 +48,6 @@ class RotationScores:
         columns = {"rotation": reference.tolist(), "predicted_rotation": predicted.tolist()}
         rows = drawn_examples(taken["example"])
         layers = [taken[name].numpy() for name in sorted(taken) if name.startswith("layer")]
-        if not rows:
-            return CollectorResults({"rotation": scores}, columns)
         axes = 2 if len(layers) == 1 else 3
         right, others = ([rotation_name(one[row], axes) for row in rows] for one in (reference, predicted))
         captions = [
@@ -62,4 +60,4 @@ class RotationScores:
             figure = rotation_gallery(first, captions, [reference[row] == predicted[row] for row in rows])
             return with_accuracy(figure, title, "rotation accuracy", scores)
 
-        return CollectorResults({"rotation": scores}, columns, figures={"rotations.png": draw})
+        return CollectorResults({"rotation": scores}, columns, figures={"rotations.png": draw} if rows else {})
