@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import runpy
 from types import SimpleNamespace
 
+import ignite.handlers
 import pytest
 import torch
 from ignite.engine import Engine, Events
@@ -19,6 +21,7 @@ from planewise.engines import (
     RunHandler,
     SeedHandler,
     read_history,
+    run_handler,
 )
 from planewise.engines.finite_loss import FiniteLossHandler
 from torch import nn
@@ -115,6 +118,12 @@ USUAL = [SeedHandler, FiniteLossHandler, LrScheduleHandler, ValidationHandler, T
 def test_handlers_come_in_their_order(tmp_path, settings, expected):
     run = setting(tmp_path, **settings)
     assert [type(handler) for handler in run.handler.handlers(run.trainer)] == expected
+
+
+def test_an_ignite_without_the_progress_bar_among_its_handlers_will_do(monkeypatch):
+    """In Ignite 0.4.11, which MONAI 1.5 pins, the bar is in ``ignite.contrib``."""
+    monkeypatch.delattr(ignite.handlers, "ProgressBar")
+    assert runpy.run_path(run_handler.__file__)["ProgressBar"] is ProgressBar
 
 
 def test_the_state_of_a_loss_is_kept_on_the_device_of_the_run(tmp_path):

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine
-from ignite.handlers import ProgressBar
 from monai.engines import Evaluator
 from monai.handlers import LrScheduleHandler, StatsHandler, TensorBoardStatsHandler, ValidationHandler
 from torch import nn
@@ -22,6 +21,11 @@ from planewise.engines.plateau_handler import PlateauHandler
 from planewise.engines.same_buffers import SameBuffersHandler
 from planewise.engines.seeding import SeedHandler, epoch_sampler
 from planewise.losses import logged_terms
+
+try:
+    from ignite.handlers import ProgressBar
+except ImportError:  # Ignite 0.4, which MONAI 1.5 pins
+    from ignite.contrib.handlers import ProgressBar
 
 logger = logging.getLogger(__name__)
 
