@@ -11,7 +11,6 @@ from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
 from planewise.reports.study.page import Page, Row
 from planewise.reports.study.paired import Scores, add_paired
-from planewise.reports.study_figures import finetune_curves
 
 
 def add(page: Page, study: StudyFolder) -> None:
@@ -47,18 +46,10 @@ def add(page: Page, study: StudyFolder) -> None:
     rows = [row for method in methods for row in _mean_rows(auc, method, method in study.methods, counts)]
     page.table("Mean AUC, by the number of labelled exams", ["method", *counts], rows)
     add_budgets(page, study)
-    rows = [
-        Row.of(
-            f"{count}, {method_name(method)}",
-            *(over_draws(content["auc"][task] for content in draws.values()) for task in tasks),
-            len(draws),
-        )
-        for count, method, draws in runs.cells()
-    ]
+    rows = runs.rows(lambda draws: (*(over_draws(each["auc"][task] for each in draws) for task in tasks), len(draws)))
     page.table("AUC of each task", ["labelled exams, method", *tasks, "draws"], rows)
     add_paired(page, auc, "mean AUC", study.repeats, lead=True)
-    curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_auc": "validation, mean AUC"})
-    page.figure(curves, "Validation while fine-tuning: each draw (pale) and the median of the draws.")
+    runs.add_curves(page, {"val_loss": "validation loss", "val_auc": "validation, mean AUC"})
     # only for the largest number of labelled exams, because every method adds a picture of up to a megabyte
     runs.show(page, "roc.png", ": ROC curves", at_least=max(runs.counts))
     runs.show(page, "saliency.png", ": where the network looked", at_least=max(runs.counts))

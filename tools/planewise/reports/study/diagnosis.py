@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from itertools import product
 
 from planewise.reports import paper_tables
 from planewise.reports.methods import method_name
+from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.numbers import over_draws
 from planewise.reports.study.page import Page, Row
-from planewise.reports.study.paired import Scores, add_paired
+from planewise.reports.study.paired import add_paired
 
 
 def add(page: Page, study: StudyFolder) -> None:
-    scores = _scores(study)
+    runs = FineTunings.found(study, "macro_auc", "diagnose", scored="")
+    scores = {run: draws for run, draws in runs.values(lambda content: content["macro_auc"]).items() if draws}
     reference = read_json(study.path / "diagnose" / "reference" / "test" / "metrics.json")
     if not scores and not reference:
         return
@@ -47,18 +48,3 @@ def add(page: Page, study: StudyFolder) -> None:
     page.figure(
         study.path / "diagnose" / "reference" / "test" / "roc.png", "ROC curves and confusion from reference masks."
     )
-
-
-def _scores(study: StudyFolder) -> Scores:
-    """Macro AUC of every draw that has one, in the page's order."""
-    found: dict[tuple[str, int], dict[int, float]] = defaultdict(dict)
-    for method, count, draw, folder in study.runs("diagnose"):
-        content = read_json(folder / "metrics.json")
-        if content and content["macro_auc"] is not None:
-            found[method, count][draw] = content["macro_auc"]
-    counts = sorted({count for _, count in found})
-    return {
-        (method, count): found[method, count]
-        for count, method in product(counts, study.methods)
-        if (method, count) in found
-    }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from planewise.exams.words import count_of
 from planewise.reports.history import read_history
@@ -13,6 +14,7 @@ from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.numbers import over_draws
 from planewise.reports.study.page import Page, Row
 from planewise.reports.study.paired import Scores
+from planewise.reports.study_figures import finetune_curves
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,12 @@ class FineTunings:
     histories: dict[tuple[str, int], list]
 
     @classmethod
-    def found(cls, study: StudyFolder, score: str) -> FineTunings:
-        """Runs whose ``metrics.json`` contains the named score."""
+    def found(cls, study: StudyFolder, score: str, kind: str = "finetune", scored: str = "test") -> FineTunings:
+        """Runs whose ``metrics.json`` contains the named score: those in the study's folder ``kind``, which have their scores
+        in the folder ``scored``."""
         runs = cls(study, defaultdict(dict), defaultdict(list))
-        for method, count, draw, folder in study.runs("finetune"):
-            content = read_json(folder / "test" / "metrics.json")
+        for method, count, draw, folder in study.runs(kind):
+            content = read_json(folder / scored / "metrics.json")
             if content and score in content:
                 runs.scores[method, count][draw] = content
                 runs.histories[method, count].append(read_history(folder / "history.csv"))
@@ -64,6 +67,20 @@ class FineTunings:
             numbers = {draw: score(content) for draw, content in draws.items()}
             values[method, count] = {draw: number for draw, number in numbers.items() if number is not None}
         return values
+
+    def rows(self, cells: Callable[[list[dict]], Iterable[Any]], having: str = "") -> list[Row]:
+        """A row for each number of labelled exams and method, with cells made from the metrics of its draws; only rows with a
+        draw that has the metric ``having``."""
+        return [
+            Row.of(f"{count}, {method_name(method)}", *cells([*draws.values()]))
+            for count, method, draws in self.cells()
+            if not having or any(having in content for content in draws.values())
+        ]
+
+    def add_curves(self, page: Page, scores: Mapping[str, str], what: str = "Validation", main: bool = False) -> None:
+        """Add a picture of validation scores over the epochs, see `finetune_curves`."""
+        caption = f"{what} while fine-tuning: each draw (pale) and the median of the draws."
+        page.figure(finetune_curves(self.histories, scores), caption, main=main)
 
     def add_counts(self, page: Page, title: str, scores: Scores, whole: int) -> None:
         """Add a table with a row for each method and a column for each number of labelled exams, which is also given as a

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from planewise.reports.methods import method_name
 from planewise.reports.study.budgets import add_budgets
 from planewise.reports.study.convergence import add_convergence
 from planewise.reports.study.data import drawn_in_words
 from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
-from planewise.reports.study.page import Page, Row
+from planewise.reports.study.page import Page
 from planewise.reports.study.paired import add_paired
-from planewise.reports.study_figures import finetune_curves
 
 
 def add(page: Page, study: StudyFolder) -> None:
@@ -34,14 +32,12 @@ def add(page: Page, study: StudyFolder) -> None:
     page.table(
         "Share of each true grade that was predicted correctly",
         ["graded photographs, method", *grades, "accuracy", "grades apart"],
-        [
-            Row.of(
-                f"{count}, {method_name(method)}",
-                *(over_draws(content["recall"][grade] for content in draws.values()) for grade in grades),
-                *(over_draws(content[key] for content in draws.values()) for key in ("accuracy", "distance")),
+        runs.rows(
+            lambda draws: (
+                *(over_draws(each["recall"][grade] for each in draws) for grade in grades),
+                *(over_draws(each[key] for each in draws) for key in ("accuracy", "distance")),
             )
-            for count, method, draws in runs.cells()
-        ],
+        ),
     )
     if add_convergence(page, runs, "val_kappa", "Speed of convergence (Fig. 6)"):
         page.add(
@@ -50,7 +46,6 @@ def add(page: Page, study: StudyFolder) -> None:
             "deviation) over the draws that reached it. The paper's figure shows the curves, which are below.</p>"
         )
     add_paired(page, kappa, "kappa", study.repeats, lead=True, labelled=study.labelled)
-    curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_kappa": "validation, kappa"})
-    page.figure(curves, "Validation while fine-tuning: each draw (pale) and the median of the draws.", main=True)
+    runs.add_curves(page, {"val_loss": "validation loss", "val_kappa": "validation, kappa"}, main=True)
     runs.show(page, "confusion.png", ": which grade was predicted", at_least=most)
     runs.show(page, "photographs.png", ": the photographs with the worst grading", at_least=most)

@@ -25,7 +25,7 @@ from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import pooled, published, spread
 from planewise.reports.study.page import Page, Row
 from planewise.reports.study.paired import Cases, Difference, Scores, add_paired
-from planewise.reports.study_figures import finetune_curves, scores_by_count
+from planewise.reports.study_figures import scores_by_count
 from planewise.reports.tables import summary_over_structures
 from planewise.text_files import read_yaml
 
@@ -103,8 +103,7 @@ def add(page: Page, study: StudyFolder) -> None:
         if content["never_predicted"]
     ]:
         page.add(f"<p class=note>{'<br>'.join(['{}'] * len(never))}</p>", *never)
-    curves = finetune_curves(runs.histories, {"val_mean_dice": "validation Dice, volume by volume"})
-    page.figure(curves, "Validation Dice while fine-tuning: each draw (pale) and the median of the draws.")
+    runs.add_curves(page, {"val_mean_dice": "validation Dice, volume by volume"}, "Validation Dice")
     for count in runs.counts:
         _add_comparison(page, runs, count)
 

@@ -15,7 +15,7 @@ from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
 from planewise.reports.study.page import Page, Row
 from planewise.reports.study.paired import Compared, Scores, add_differences, add_paired
-from planewise.reports.study_figures import convergence_curves, finetune_curves
+from planewise.reports.study_figures import convergence_curves
 
 #: Words of the page for the parts of a method's name.
 _BACKBONES = {"vgg16": "VGG", "densenet121": "DenseNet"}
@@ -71,21 +71,19 @@ def add(page: Page, study: StudyFolder) -> None:
     page.table(
         "AUC of each class",
         ["labelled exams, method", "macro AUC", *classes, "accuracy", "test exams", "draws"],
-        [
-            Row.of(
-                name,
-                over_draws(content["macro_auc"] for content in contents),
-                *(over_draws(content["auc"][known] for content in contents) for known in classes),
-                over_draws(content["accuracy"] for content in contents),
-                _range(content["exams"] for content in contents),
-                len(contents),
+        runs.rows(
+            lambda draws: (
+                over_draws(each["macro_auc"] for each in draws),
+                *(over_draws(each["auc"][known] for each in draws) for known in classes),
+                over_draws(each["accuracy"] for each in draws),
+                _range(each["exams"] for each in draws),
+                len(draws),
             )
-            for name, contents in _by_method(runs)
-        ],
+        ),
     )
     _add_controls(page, runs)
     add_budgets(page, study)
-    if len({content["exams"] for _, contents in _by_method(runs) for content in contents}) > 1:
+    if " to " in _exams(runs):
         page.add(
             "<p class=note>Methods with fewer test exams work on hearts alone. They leave out exams whose mask "
             "cannot be a heart, so their scores are for the other exams.</p>"
@@ -116,8 +114,7 @@ def add(page: Page, study: StudyFolder) -> None:
             main=True,
         )
     else:
-        curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_auc": "validation, macro AUC"})
-        page.figure(curves, "Validation while fine-tuning: each draw (pale) and the median of the draws.")
+        runs.add_curves(page, {"val_loss": "validation loss", "val_auc": "validation, macro AUC"})
     most = max(runs.counts)
     runs.show(page, "roc.png", ": ROC curves and confusion", at_least=most)
     runs.show(page, "saliency.png", ": where the network looked", at_least=most)
@@ -144,9 +141,8 @@ def _introduction(runs: FineTunings) -> str:
             "in the test."
         )
     size = "small networks of these kinds" if config.get("overlay") else "VGG16 and DenseNet121"
-    exams = _range(content["exams"] for _, contents in _by_method(runs) for content in contents)
     return (
-        f"{exams} test exams, one backbone for end-diastole and one for end-systole. The score is the area "
+        f"{_exams(runs)} test exams, one backbone for end-diastole and one for end-systole. The score is the area "
         f"under the ROC curve of each class against the rest, averaged over {len(runs.any['auc'])} classes; 0.5 is chance. "
         f"{draws} Cells are the mean (standard deviation) over the draws. VGG and DenseNet are {size}. Without pretraining, "
         "a network is trained end to end; otherwise only the linear layer is trained, unless the study's settings below say "
@@ -182,9 +178,9 @@ def _range(counts: Iterable[int]) -> str:
     return f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
 
 
-def _by_method(runs: FineTunings) -> list[tuple[str, list[dict]]]:
-    """Name of each row, and the metrics of its draws."""
-    return [(f"{count}, {method_name(method)}", list(draws.values())) for count, method, draws in runs.cells()]
+def _exams(runs: FineTunings) -> str:
+    """The number of test exams; methods on hearts alone may have fewer."""
+    return _range(content["exams"] for _, _, draws in runs.cells() for content in draws.values())
 
 
 def _paper_rows(runs: FineTunings, auc: Scores, number: int) -> list[Row]:
@@ -205,16 +201,8 @@ def _paper_rows(runs: FineTunings, auc: Scores, number: int) -> list[Row]:
 
 def _add_controls(page: Page, runs: FineTunings) -> None:
     """Add a table that compares the trained linear layer with a logistic regression on the same frozen features."""
-    rows = [
-        Row.of(
-            name,
-            over_draws(content["macro_auc"] for content in contents),
-            over_draws(content.get("logistic_regression") for content in contents),
-        )
-        for name, contents in _by_method(runs)
-        if any("logistic_regression" in content for content in contents)
-    ]
-    if rows:
+    keys = ("macro_auc", "logistic_regression")
+    if rows := runs.rows(lambda draws: (over_draws(each.get(key) for each in draws) for key in keys), having=keys[1]):
         page.table("Frozen features", ["labelled exams, method", "linear layer", "logistic regression"], rows)
         page.add(
             "<p class=note>Macro AUC on the test exams. The linear layer is the one in the network, trained on "
@@ -247,12 +235,9 @@ def _add_validation(page: Page, runs: FineTunings) -> None:
 def _add_convergence(page: Page, runs: FineTunings) -> None:
     """Add a table of the number of epochs that trainings took."""
     keys = ("converged_epoch", "epochs")
-    rows = [
-        Row.of(name, *(over_draws((content.get(key) for content in contents), 1) for key in keys))
-        for name, contents in _by_method(runs)
-        if any("converged_epoch" in content for content in contents)
-    ]
-    if rows:
+    if rows := runs.rows(
+        lambda draws: (over_draws((each.get(key) for each in draws), 1) for key in keys), having=keys[0]
+    ):
         page.table("Epochs to converge (Fig. 1)", ["labelled exams, method", "to converge", "trained"], rows)
         page.add(
             "<p class=note>The first epoch at which the validation loss had covered 95 % of its total decrease "
@@ -266,10 +251,11 @@ def _add_convergence(page: Page, runs: FineTunings) -> None:
 def _add_saliency(page: Page, runs: FineTunings) -> None:
     """Add a table of the share of saliency inside the heart."""
     rows = []
-    for name, contents in _by_method(runs):
-        if found := [content["saliency"] for content in contents if content.get("saliency")]:
+    for count, method, draws in runs.cells():
+        if found := [content["saliency"] for content in draws.values() if content.get("saliency")]:
             shares = [over_draws(entry[kind][phase] for entry in found) for phase in _PHASES for kind in _SHARES]
-            rows.append(Row.of(name, *shares, *(_range(entry["exams"][phase] for entry in found) for phase in _PHASES)))
+            exams = (_range(entry["exams"][phase] for entry in found) for phase in _PHASES)
+            rows.append(Row.of(f"{count}, {method_name(method)}", *shares, *exams))
     if rows:
         header = ["labelled exams, method", *(f"{called}, {phase}" for phase in _PHASES for called in _SHARES.values())]
         page.table("Share of saliency inside the heart", [*header, *(f"exams, {phase}" for phase in _PHASES)], rows)
