@@ -521,10 +521,9 @@ def overlays(method, kind):
     return [overlay] if overlay else []
 
 
-@cache
 def target_config():
     """The training config of the target's bundle."""
-    return yaml.safe_load((BUNDLES / TARGET["bundle"] / "configs" / "train.yaml").read_text())
+    return content_of(str(BUNDLES / TARGET["bundle"] / "configs" / "train.yaml"))
 
 
 def pretrained(wildcards):
