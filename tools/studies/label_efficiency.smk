@@ -87,27 +87,15 @@ if config.get("salt"):
 os.environ.setdefault("PLANEWISE_CACHE", str(OUT / "cache"))
 
 
-def whole_numbers(key):
-    """A list of the config. On the command line (--config 'draws=[0,1]'), Snakemake reads its elements as texts."""
-    given = config[key]
-    if not isinstance(given, list) or not all(str(value).isdecimal() for value in given):
-        raise WorkflowError(f"{key} must be a list of whole numbers, such as [0, 1, 2], got {given}")
-    config[key] = [int(value) for value in given]
-    if len(set(config[key])) < len(given) or (key == "label_counts" and 0 in config[key]):
-        raise WorkflowError(f"{key} must be different numbers{', at least 1' * (key == 'label_counts')}, got {config[key]}")
-    return config[key]
-
-
 ANATOMY = config["anatomy"]
 if config.get("overlay"):
     config["overlay"] = found_overlay(config["overlay"])
 VIEW = f"--view {config['view']}" if config.get("view") else ""
 PRETEXTS = list(config["pretexts"])
-COUNTS = whole_numbers("label_counts")
-DRAWS = whole_numbers("draws")
+# on the command line (--config 'draws=[0,1]'), Snakemake reads the elements of a list as texts
+COUNTS, DRAWS = (list(map(int, config[key])) for key in ("label_counts", "draws"))
+config |= {"label_counts": COUNTS, "draws": DRAWS}
 PRETEXT_STEPS = config.get("pretext_steps")
-if PRETEXT_STEPS is not None and not (str(PRETEXT_STEPS).isdecimal() and int(PRETEXT_STEPS)):
-    raise WorkflowError(f"pretext_steps must be a whole number, at least 1, got {PRETEXT_STEPS}")
 TARGET = config["target"]
 # a cross-validation divides the training and validation exams again
 TARGET = {key: value for key, value in TARGET.items() if value is not None}

@@ -26,11 +26,11 @@ SETTINGS: Mapping[str, Any] = {
     "datalists": _BY_BUNDLE,
     "device": str,
     "diagnose": {"bundle": str, "draws": [int]},
-    "draws": object,
+    "draws": [int],
     "expected": {ANY: {ANY: [int]}},
     "imagenet": str,
     "index": _BY_BUNDLE,
-    "label_counts": object,
+    "label_counts": [int],
     "methods": ([str], {ANY: _METHOD}),
     "out": str,
     "overlay": str,
@@ -39,7 +39,7 @@ SETTINGS: Mapping[str, Any] = {
     "plan": (str, {"bundle": str}),
     "pretext_bundle": str,
     "pretext_bundles": {ANY: str},
-    "pretext_steps": object,
+    "pretext_steps": int,
     "pretexts": [str],
     "probe_draws": int,
     "processes": (int, {"finetune": int, "pretrain": int}),
@@ -55,7 +55,7 @@ SETTINGS: Mapping[str, Any] = {
     "view": str,
 }
 #: Numbers that must be at least 1.
-_POSITIVE = ("probe_draws", "threads")
+_POSITIVE = ("label_counts", "pretext_steps", "probe_draws", "threads")
 _WORDS = {str: "a text", int: "a whole number", bool: "true or false"}
 
 
@@ -68,6 +68,9 @@ def wrong_settings(config: Mapping[str, Any]) -> list[str]:
     wrong += [f"{key} is missing" for key in NEEDED if config.get(key) in (None, "")]
     for key, kind in SETTINGS.items():
         wrong += _misfits(config.get(key), kind, key)
+    for key in ("draws", "label_counts"):
+        if isinstance(given := config.get(key), list) and len(set(map(str, given))) < len(given):
+            wrong.append(f"{key} must be different numbers, got {given}")
     if isinstance(config.get("anatomy"), str) and config["anatomy"] not in ANATOMIES:
         wrong.append(f"anatomy must be {', '.join(ANATOMIES)}, got {config['anatomy']!r}")
     device = config.get("device")
@@ -106,7 +109,7 @@ def _misfits(value: Any, kind: Any, place: str) -> Iterator[str]:
                 yield f"{place}: {key} is not one of {', '.join(kind)}{_near(key, kind)}"
             else:
                 yield from _misfits(entry, kind.get(key, kind.get(ANY)), f"{place}: {key}")
-    elif isinstance(kind, list) and isinstance(value, list):
+    elif isinstance(kind, list) and kind != [int] and isinstance(value, list):
         for entry in value:
             yield from (
                 [f"{place}: the list must not contain null"] if entry is None else _misfits(entry, kind[0], place)
@@ -117,6 +120,8 @@ def _misfits(value: Any, kind: Any, place: str) -> Iterator[str]:
 
 
 def _fits(value: Any, kind: Any, least: int) -> bool:
+    if kind == [int]:
+        return isinstance(value, list) and all(_fits(each, int, least) for each in value)
     if kind is int:
         # on the command line, a number in a mapping or list is text
         return not isinstance(value, bool) and str(value).isdecimal() and int(value) >= least
