@@ -33,7 +33,7 @@ class _Item(NamedTuple):
     patient: str
     paths: list[str]
 
-    def keys(self, names: bool | None) -> list[str]:
+    def marks(self, names: bool | None) -> list[str]:
         """What the item has in common with other items of its patient, see `shared_patients`."""
         named = not any(path.lower().endswith(_NUMBERED) for path in self.paths) if names is None else names
         return [self.patient] * named + self.paths
@@ -68,7 +68,7 @@ def shared_patients(
     ours, theirs = _items(first, sections), _items(second, of_second)
     known: dict[object, str] = {}
     for item in theirs:
-        known |= dict.fromkeys(item.keys(names), item.section)
+        known |= dict.fromkeys(item.marks(names), item.section)
     contents: dict[str, tuple[int, str]] = {}
     if read:
         kept = read if isinstance(read, Path) else None
@@ -77,7 +77,7 @@ def shared_patients(
         known |= dict.fromkeys((contents[path] for path in item.paths if path in contents), item.section)
     found: dict[str, str] = {}
     for item in ours:
-        keys = (*item.keys(names), *(contents[path] for path in item.paths if path in contents))
+        keys = (*item.marks(names), *(contents[path] for path in item.paths if path in contents))
         for there in (known[key] for key in keys if key in known):
             found[item.patient] = max(found.get(item.patient, there), there, key=SECTIONS.index)
     return found
@@ -95,8 +95,8 @@ def seen_tests(learned: Path, tested: Path, read: bool | Path = False) -> tuple[
     Raises:
         InputError: a datalist cannot be read.
     """
-    *sections, test = SECTIONS
-    seen = shared_patients(tested, learned, None, read, [test], sections)
+    *before, test = SECTIONS
+    seen = shared_patients(tested, learned, None, read, [test], before)
     return len(seen), len({item.patient for item in _items(tested, [test])})
 
 
