@@ -378,3 +378,7 @@ def test_an_exam_that_cannot_be_a_short_axis_gets_no_mask_unless_asked_for(exams
     assert entry["left_out"] == ["a note", done.left_out["cccc"]] and entry["labels"] == 0
     asked = segmented(min_obliquity=0)
     assert sorted(bundle.runs[1]) == ALL[4:] and "cccc" not in str(asked.said)
+    content = json.loads(exams.read_text())
+    exams.write_text(json.dumps(content | {"training": [], "test": []}))
+    with pytest.raises(InputError, match=r"may be a heart \(cccc: the slices lie .* use --min_obliquity 0\)$"):
+        segmented()

@@ -146,10 +146,8 @@ def segment_datalist(
     exams = {exam_of(item) for item in found}
     if not labels:
         told = "; ".join(f"{exam}: {why}" for exam, why in list(left_out.items())[:_NAMED])
-        raise InputError(
-            f"no exam has a mask that may be a heart ({told}); look at {segmenter.masks}, and give weights trained"
-            " on such images (--weights)"
-        )
+        look = f"; look at {segmenter.masks}, and give weights trained on such images (--weights)" if inputs else ""
+        raise InputError(f"no exam has a mask that may be a heart ({told}){look}")
     written = write_datalist(_relabelled(path, labels, left_out), output / "datalist.json")
     note = made_by([("masks", provenance)], "the error of these masks on patients")
     with_masks, said = len(exams - left_out.keys()), list(dict.fromkeys(said))
