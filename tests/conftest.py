@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Generator
@@ -38,6 +39,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--checking-loops", action="store_true", help="make a test fail if a loop with assertions never runs"
     )
     parser.addoption("--write-expected", action="store_true", help="write the files of tests/expected again")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    # torch, MONAI and all tests are about a million objects, which each full collection would go through for half a second
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
