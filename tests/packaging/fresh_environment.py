@@ -6,6 +6,7 @@ with the lowest versions that setup.cfg allows.
 
 from __future__ import annotations
 
+import csv
 import re
 import subprocess
 import sys
@@ -59,8 +60,9 @@ def fresh_environment(folder: Path, names: Iterable[str]) -> Path:
     find = "import sysconfig; print(sysconfig.get_path('purelib'))"
     packages = Path(subprocess.run([python, "-c", find], capture_output=True, text=True, check=True).stdout.strip())
     for part in _with_dependencies(names):
-        for file in part.files or ():
-            top = file.parts[0]
+        # the text of RECORD, because `files` makes a path object of each of torch's thousands of files
+        names = (row[0] for row in csv.reader((part.read_text("RECORD") or "").splitlines()))
+        for top in dict.fromkeys(name.partition("/")[0] for name in names):
             # entries such as ../../bin are not modules, and several distributions may share a folder
             if top != ".." and not (packages / top).exists():
                 (packages / top).symlink_to(part.locate_file(top))
