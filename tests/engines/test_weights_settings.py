@@ -47,14 +47,14 @@ def test_an_overlays_own_settings_are_asked_for_where_something_refers_to_them()
     overlay = {
         "network_def#width": "@sides",
         "sides": 5,
-        "preprocessing": ["@channels"],
-        "channels": 2,
-        "dataset": "$find(@names)",
+        "preprocessing": ["@names"],
         "names": ["t1"],
+        "dataset": "$find(@channels)",
+        "channels": 2,
         "learning_rate": 0.2,
     }
     found = asked_of_overlay(INFERENCE | {"dataset": "$find()"}, overlay)
-    assert found == {"network_def", "sides", "preprocessing", "channels", "dataset", "names"}
+    assert found == {"network_def", "sides", "preprocessing", "names", "dataset", "channels"}
 
 
 def test_how_training_places_its_network_is_no_setting_of_inference():
