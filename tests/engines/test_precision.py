@@ -72,6 +72,13 @@ def test_auto_goes_by_the_instructions(amp, processor, gpu):
     assert precision(amp, "mps") == "float32"
 
 
+def test_a_torch_that_does_not_know_the_instructions_computes_in_float32(monkeypatch):
+    """In torch 2.4, neither function exists."""
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.delattr(torch.cpu, name)
+    assert precision("auto", "cpu") == "float32"
+
+
 @pytest.mark.parametrize("amp", [True, "true", "True"])
 def test_true_is_mixed_whatever_the_instructions(amp, processor, gpu):
     gpu(bfloat16=False)

@@ -70,4 +70,5 @@ def allow_tf32(allowed: bool | str) -> None:
 
 def _processor_has_bfloat16() -> bool:
     """Whether the processor has instructions for bfloat16: AVX-512 BF16 or AMX."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    # torch 2.4 has neither function, so a processor counts as one without
+    return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
