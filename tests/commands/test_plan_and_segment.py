@@ -427,7 +427,7 @@ def test_the_limit_of_stacks_along_the_body_reaches_the_planning_bundle(given, h
     monkeypatch.setattr(
         sys.modules["planewise.own_exams.plan_exams"],
         "stacks_in",
-        lambda path, phases, keep_names, min_obliquity: ([], {}),
+        lambda path, phases, keep_names, min_obliquity, **_: ([], {}),
     )
     weights = tmp_path / "weights.pt"
     weights.touch()
