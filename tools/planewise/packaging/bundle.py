@@ -123,8 +123,8 @@ class Bundle:
         """Distributions that the code imports but metadata.json does not name, each with its version in `PINS` or else
         the installed version."""
         if self.is_packaged:
-            trees = (ast.parse(path.read_text()) for path in (self.folder / THEIRS).rglob("*.py"))
-            imported = foreign_imports(trees)
+            files = (self.folder / THEIRS).rglob("*.py")
+            imported = foreign_imports(node for path in files for node in ast.walk(ast.parse(path.read_text())))
         else:
             imported = self.source.foreign_imports()
         named = {canonical(name) for name in (*self.metadata.get("required_packages_version", {}), *_NAMED_APART)}

@@ -58,7 +58,7 @@ class Source:
 
     def foreign_imports(self) -> set[str]:
         """Top-level names of the other packages that the modules import, except Python's standard library."""
-        return foreign_imports(_tree(module) for module in self.modules)
+        return foreign_imports(node for module in self.modules for node in _imports(_tree(module)))
 
     # following names
 
@@ -86,8 +86,13 @@ class Source:
         if module in self.modules:
             return
         self.modules.add(module)
-        _refuse_imports_in_functions(module)
-        for node in _imports(_tree(module)):
+        tree = _tree(module)
+        if late := _imports_in_functions(tree):
+            raise InputError(
+                f"{module} imports {_imported(late[0])[0]} in a function (line {late[0].lineno}); import it at the top, "
+                "because MONAI Label may have unloaded a bundle's code before it calls the function"
+            )
+        for node in _imports(tree):
             if isinstance(node, ast.ImportFrom) and node.level:
                 raise InputError(
                     f"{module} has a relative import (line {node.lineno}); write the full name, {OURS}.<subpackage>.<module>"
@@ -163,15 +168,9 @@ def rewrite_imports(text: str) -> str:
     return "".join(lines)
 
 
-def foreign_imports(trees: Iterable[ast.AST]) -> set[str]:
-    """Top-level names that modules import, except Python's standard library, this package and its copy."""
-    names = {
-        imported.partition(".")[0]
-        for tree in trees
-        for node in ast.walk(tree)
-        for imported in _imported(node)
-        if imported
-    }
+def foreign_imports(nodes: Iterable[ast.AST]) -> set[str]:
+    """Top-level names that statements import, except Python's standard library, this package and its copy."""
+    names = {imported.partition(".")[0] for node in nodes for imported in _imported(node) if imported}
     return names - set(sys.stdlib_module_names) - {OURS, THEIRS}
 
 
@@ -208,20 +207,15 @@ def _imports(tree: ast.Module) -> list[ast.stmt]:
     return [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
 
 
-def _refuse_imports_in_functions(module: str) -> None:
-    """Refuse imports of this package inside functions.
+@cache
+def _imports_in_functions(tree: ast.Module) -> list[ast.stmt]:
+    """Imports of this package inside functions.
 
     MONAI Label removes ``scripts`` from `sys.modules` and `sys.path` between building transforms and calling them, so such
     an import would fail.
     """
-    for function in ast.walk(_tree(module)):
-        if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            continue
-        if late := [node for node in ast.walk(function) if any(map(_is_ours, _imported(node)))]:
-            raise InputError(
-                f"{module} imports {_imported(late[0])[0]} in a function (line {late[0].lineno}); import it at the top, "
-                "because MONAI Label may have unloaded a bundle's code before it calls the function"
-            )
+    functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    return [node for function in functions for node in ast.walk(function) if any(map(_is_ours, _imported(node)))]
 
 
 def _imported(node: ast.AST) -> list[str]:

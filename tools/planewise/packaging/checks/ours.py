@@ -109,18 +109,19 @@ def code(candidate: Candidate) -> str:
     """Neither ``scripts/`` of a packaged bundle nor its configs use modules of the installed package."""
     bundle = candidate.bundle
     files = sorted((bundle.folder / THEIRS).rglob("*.py"))
+    imports = []
     for path in files:
-        tree = ast.parse(path.read_text())
-        ours = [
-            node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)) and _imports_ours(node)
+        here = [
+            node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, (ast.Import, ast.ImportFrom))
         ]
-        need(not ours, f"{path.relative_to(bundle.folder)} imports {OURS}")
+        need(not any(map(_imports_ours, here)), f"{path.relative_to(bundle.folder)} imports {OURS}")
+        imports += here
     for name, text in bundle.texts.items():
         lines = [
             line for line in text.splitlines() if not line.lstrip().startswith("#") and re.search(rf"\b{OURS}\.", line)
         ]
         need(not lines, f"{name} names {OURS}: {''.join(lines[:1]).strip()}")
-    return f"{len(files)} files; imports {', '.join(sorted(foreign_imports(ast.parse(path.read_text()) for path in files)))}"
+    return f"{len(files)} files; imports {', '.join(sorted(foreign_imports(imports)))}"
 
 
 def _imports_ours(node: ast.Import | ast.ImportFrom) -> bool:
