@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import multiprocessing
 import os
@@ -249,6 +250,8 @@ def _import_what_tests_need() -> None:
         "torch._dynamo",
     ):
         importlib.import_module(name)
+    # pytest collects garbage five times at its end, in each forked process
+    gc.freeze()
 
 
 if __name__ == "__main__":
