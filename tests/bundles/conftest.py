@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ import nibabel
 import numpy as np
 import pytest
 from monai.bundle import ConfigParser
+from monai.bundle.config_item import ComponentLocator
 from PIL import Image
 from planewise.exams import index_folder, write_datalist
 from planewise.locks import lock
@@ -53,6 +55,10 @@ DECLARED = {name: content.get("planewise", {}) for name, content in METADATA.ite
 #: Released bundles, which the README and the tables in these tests list; bundles of version 0.0.x get their rows when
 #: they are released.
 RELEASED = [name for name in BUNDLES if not METADATA[name]["version"].startswith("0.0.")]
+
+# the same table of MONAI's classes for every config: MONAI makes one for each, in a hundredth of a second
+_table_of_modules = cache(partial(ComponentLocator._find_classes_or_functions, ComponentLocator()))
+ComponentLocator._find_classes_or_functions = lambda _, names: _table_of_modules(tuple(names))
 
 
 def _phantoms(body: str) -> dict[str, str]:
