@@ -1,10 +1,14 @@
 """Test the SEG of each image series against the label maps from which they were made."""
 
+import runpy
+import sys
+
 import highdicom
 import numpy as np
 import pydicom
 import pytest
 from planewise.data import find_inputs
+from planewise.exams import dicom_series_segmentations
 from planewise.exams.dicom_segmentation import dicom_segmentation
 from planewise.exams.dicom_series_segmentations import series_segmentations
 from planewise.exams.source_images import source_images
@@ -94,3 +98,10 @@ def test_an_image_that_stands_for_a_missing_phase_has_one_mask(two_phases):
 
 def test_series_numbers_that_are_hidden_are_counted(two_phases):
     assert [file.SeriesDescription for file in made(*two_phases, hide="abcdef")][:2] == ["series 2", "series 3"]
+
+
+def test_pydicom_2_without_the_module_pixels_will_do(monkeypatch):
+    """`planewise plan` and `segment` import this module, and setup.cfg allows pydicom 2.4."""
+    monkeypatch.setitem(sys.modules, "pydicom.pixels", None)
+    monkeypatch.delitem(sys.modules, "pydicom.pixels.utils", raising=False)
+    assert "series_segmentations" in runpy.run_path(dicom_series_segmentations.__file__)

@@ -7,7 +7,6 @@ from copy import deepcopy
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.pixels.utils import pack_bits
 from pydicom.tag import Tag
 from pydicom.uid import generate_uid
 
@@ -72,7 +71,8 @@ def _of_series(
         content.TemporalPositionIndex = phase
         content.DimensionIndexValues = [segment, phase, places.index(_along_stack(phases[0], frame)) + 1]
     uid, organization = generate_uid(), generate_uid()
-    packed = pack_bits(np.stack(pixels).astype(np.uint8))
+    # pydicom's pack_bits moved between versions 2 and 3
+    packed = np.packbits(np.stack(pixels).astype(bool), bitorder="little").tobytes()
     joined = with_values(
         phases[0],
         SOPInstanceUID=uid,
