@@ -161,6 +161,13 @@ def test_finished_trainings_are_compared_by_what_determines_their_result(tmp_pat
     fewer = study(tmp_path / "first", finetune=seeded["finetune"] | {"max_epochs": 4})
     assert f"or train again after\n  cd {out} && rm -r finetune/none/1/0 finetune/multitask/1/0\n" in fewer
 
+    # missing results are made although the report exists
+    (out / "report").mkdir()
+    (out / "report/index.html").touch()
+    for place in ("finetune/none/1/0", "finetune/multitask/1/0"):
+        (out / place / "test/metrics.json").unlink()
+    assert jobs(study(tmp_path / "first", finetune={"seed": 7, "max_epochs": 9}))["finetune"] == 4
+
 
 def test_a_changed_overlay_of_ones_own_stops_a_study(tmp_path):
     (tmp_path / "labelled.json").write_text("{}")

@@ -750,8 +750,28 @@ wildcard_constraints:
     draw="[0-9]+",
 
 
+# what the report reads. `rule all` asks for it, too: without that, Snakemake would not make a result again that a user deletes
+# while the report exists
+RESULTS = [
+    *expand(OUT / "pretrain" / "{name}" / "test" / "metrics.json", name=PRETRAININGS),
+    *expand(
+        OUT / "finetune" / "{method}" / "{exams}" / "{draw}" / "test" / "metrics.json",
+        method=METHODS, exams=COUNTS, draw=DRAWS,
+    ),
+    *expand(
+        OUT / "diagnose" / "{method}" / "{exams}" / "{draw}" / "metrics.json",
+        method=METHODS, exams=COUNTS, draw=DIAGNOSIS["draws"],
+    ),
+    *expand(OUT / "probe" / "{encoder}" / "test" / "metrics.json", encoder=PROBED),
+    # also without draws: the diagnosis from reference masks
+    *([OUT / "diagnose" / "reference" / "test" / "metrics.json"] if DIAGNOSIS["bundle"] else []),
+    *([OUT / "plans" / "plans.done"] if SHIPPED_PLANNER or PLANNER in PRETRAININGS else []),
+    *([OUT / "inspect.png"] if datalist("unlabelled") == str(OUT / "unlabelled.json") else []),
+]
+
+
 rule all:
-    input: OUT / "report" / "index.html"
+    input: OUT / "report" / "index.html", RESULTS
 
 
 rule phantom:
@@ -931,21 +951,7 @@ rule plan:
 
 
 rule report:
-    input:
-        expand(OUT / "pretrain" / "{name}" / "test" / "metrics.json", name=PRETRAININGS),
-        expand(
-            OUT / "finetune" / "{method}" / "{exams}" / "{draw}" / "test" / "metrics.json",
-            method=METHODS, exams=COUNTS, draw=DRAWS,
-        ),
-        expand(
-            OUT / "diagnose" / "{method}" / "{exams}" / "{draw}" / "metrics.json",
-            method=METHODS, exams=COUNTS, draw=DIAGNOSIS["draws"],
-        ),
-        expand(OUT / "probe" / "{encoder}" / "test" / "metrics.json", encoder=PROBED),
-        # also without draws: the diagnosis from reference masks
-        [OUT / "diagnose" / "reference" / "test" / "metrics.json"] if DIAGNOSIS["bundle"] else [],
-        [OUT / "plans" / "plans.done"] if SHIPPED_PLANNER or PLANNER in PRETRAININGS else [],
-        [OUT / "inspect.png"] if datalist("unlabelled") == str(OUT / "unlabelled.json") else [],
+    input: RESULTS
     output: OUT / "report" / "index.html"
     resources: **resources("report")
     log: OUT / "logs" / "report.log"
