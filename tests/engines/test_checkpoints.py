@@ -138,7 +138,15 @@ def test_a_tie_keeps_the_first_epoch_and_says_so(tmp_path, caplog):
     Run(tmp_path / "c").go(4)
     # the last epoch is not validated, so the last validation is that of the best epoch
     Run(tmp_path / "d", every=2).go(3)
-    assert "the same val_score" not in caplog.text
+    assert "the same val_score" not in caplog.text and "no epoch was validated" not in caplog.text
+
+
+@pytest.mark.parametrize("run", [{"validated": False}, {"every": 9}])
+def test_a_run_without_a_validation_says_that_the_last_epoch_is_kept(run, tmp_path, caplog):
+    caplog.set_level("INFO")
+    last = Run(tmp_path, **run).go(2)
+    assert "no epoch was validated, so model.pt has the weights of the last one, epoch 2" in caplog.text
+    assert same(torch.load(tmp_path / "model.pt", weights_only=True), last)
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])

@@ -328,15 +328,21 @@ class CheckpointHandler:
         if self.files.times_written:
             written = count_of(self.files.times_written, "checkpoint")
             logger.info("%s written, %.1f MB", written, self.files.bytes / 1e6)
-            self._report_tie()
+            self._report_best()
         idist.barrier()  # all processes may read the files next
 
-    def _report_tie(self) -> None:
-        """Say which epoch was kept if the last validation, of a later epoch, gave the same metric, 0 for example."""
+    def _report_best(self) -> None:
+        """Say which epoch was kept if none was validated, or if the last validation, of a later epoch, gave the same metric,
+        0 for example."""
+        metric, epoch = self._best
+        if epoch == -1:
+            logger.info(
+                "no epoch was validated, so model.pt has the weights of the last one, epoch %d", self.files.epoch
+            )
         if self.evaluator is None:
             return
         # the evaluator's epoch is the last one that was validated, which need not be the last one of the run
-        state, (metric, epoch) = self.evaluator.state, self._best
+        state = self.evaluator.state
         name = getattr(state, "key_metric_name", None)
         if name in state.metrics and state.metrics[name] == metric and epoch < state.epoch:
             logger.warning(
