@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from ignite.engine import Engine
 from monai.bundle import ConfigParser
 from planewise.engines.checkpoint_files import CheckpointFiles
 from planewise.pretexts import SelectPlanesd
@@ -117,6 +118,31 @@ def test_a_file_on_top_trains_evaluates_and_infers(name, phantoms, tmp_path):
         input=datalist, section="validation", num_exams=1, weights=str(run), output_dir=str(tmp_path / "out"), **size,
     )  # fmt: skip
     assert [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".json", ".gz")]
+
+
+def test_the_pages_metric_of_masks_is_the_dice_of_each_structure_in_each_slice():
+    """A slice that lacks a structure does not count for it."""
+    metrics = ConfigParser(
+        {"structures": {1: "a", 2: "b", 3: "c"}, "metric": BLOCKS["mean_dice"].content["validate#key_metric"]}
+    )
+    metric = metrics.get_parsed_content("metric")["val_dice"]
+    generator = torch.Generator().manual_seed(0)
+    label = torch.randint(0, 4, (5, 1, 8, 8), generator=generator).float()
+    label[0][label[0] == 2] = 0
+    batches = [{"pred": torch.randn(5, 4, 8, 8, generator=generator), "label": label}]
+    evaluator = Engine(lambda engine, batch: batch)
+    metric.attach(evaluator, "val_dice")
+    found = evaluator.run(batches).metrics["val_dice"]
+    dices = []
+    for logits, true in zip(batches[0]["pred"].numpy(), label[:, 0].numpy(), strict=True):
+        for value in (1, 2, 3):
+            mask, reference = logits.argmax(0) == value, true == value
+            if reference.any():
+                dices.append(2 * (mask & reference).sum() / (mask.sum() + reference.sum()))
+    assert len(dices) == 14
+    # MONAI averages the structures of each slice first
+    per_slice = [np.mean(dices[:2]), *np.reshape(dices[2:], (4, 3)).mean(1)]
+    assert found == pytest.approx(np.mean(per_slice))
 
 
 def test_a_schedule_on_the_page_steps_as_it_says_also_on_top_of_a_demo():
