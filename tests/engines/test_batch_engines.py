@@ -2,11 +2,12 @@
 
 from types import SimpleNamespace
 
+import monai
 import pytest
 import torch
 from ignite.metrics import Loss
 from monai.bundle import ConfigParser
-from monai.handlers import MeanIoUHandler
+from monai.handlers import MeanDice, MeanIoUHandler, MeanSquaredError
 from monai.losses import DiceLoss
 from planewise.engines import BatchEvaluator, BatchTrainer, batch_engines
 from planewise.errors import InputError
@@ -100,12 +101,83 @@ def test_other_configs_and_networks_with_several_outputs_are_not_checked(monkeyp
         ),
         (lambda prediction, target: prediction.reshape(7), "cannot take this prediction and target: "),
         (torch.nn.CrossEntropyLoss(), "the loss CrossEntropyLoss .* cannot take this prediction and target: "),
+        (
+            torch.nn.MSELoss(),
+            r"the loss MSELoss .* Using a target size .*got the prediction \(2, 4, 4, 4\) .*2, 1, 4, 4",
+        ),
     ],
 )
 def test_a_loss_that_cannot_take_its_input_is_named_with_what_it_got(loss, said):
     with pytest.raises(InputError, match=said) as caught:
         trainer(4, loss).run()
     assert ("`to_onehot_y: true`" in str(caught.value)) == isinstance(loss, DiceLoss)
+
+
+def broken_network(image):
+    return image.reshape(7)
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        (
+            torch.nn.Conv2d(3, 4, 1),
+            r"Conv2d .*3 channels.* got \(2, 1, 4, 4\) .* takes \(B, 3, H, W\); set in_channels: 1 ",
+        ),
+        (
+            torch.nn.Conv3d(1, 4, 1),
+            r"Conv3d .* got \(2, 1, 4, 4\) .* takes \(B, 1, D, H, W\); .* spatial_dims: 2 there",
+        ),
+        (broken_network, r"BatchNorm2d .*'\[7\]' is invalid .* It got \(2, 1, 4, 4\) float32 \(tools"),
+    ],
+)
+def test_a_network_that_cannot_take_the_images_is_named_with_what_it_got(network, said):
+    training = trainer(4)
+    if network is broken_network:
+        training.network = torch.nn.BatchNorm2d(1)
+        training.network.forward = network
+    else:
+        training.network = network
+    with pytest.raises(InputError, match=f"^the network {said}") as caught:
+        training.run()
+    assert "\n" not in str(caught.value)
+
+
+def argmax(output):
+    return output["pred"].argmax(1, keepdim=True), output["label"]
+
+
+def one_hot(output):
+    return [monai.networks.one_hot(values, 3) for values in argmax(output)]
+
+
+def as_items(output):
+    return [list(values) for values in one_hot(output)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        (MeanDice(output_transform=pred_and_label), "has values such as .*logits"),
+        (MeanDice(output_transform=argmax), "has values such as 2: .* need `num_classes`"),
+        (MeanDice(output_transform=argmax, num_classes=3), None),
+        (MeanDice(output_transform=as_items), None),
+        (MeanIoUHandler(output_transform=one_hot), None),
+        (MeanSquaredError(output_transform=lambda output: (output["pred"], output["pred"])), None),
+    ],
+)
+def test_a_metric_of_masks_gets_masks(metric, said):
+    network = torch.nn.Conv2d(1, 3, 1)
+    torch.nn.init.constant_(network.weight, 0.3)
+    network.bias.data = torch.tensor([0.0, 0.0, 1.0])  # the class 2 in every pixel
+    evaluator = BatchEvaluator(
+        device="cpu", val_data_loader=Batches(2), network=network, key_val_metric={"val_mean": metric}
+    )
+    if said is None:
+        evaluator.run()
+        return
+    with pytest.raises(InputError, match=rf"^the metric val_mean \(MeanDice; .*{said}"):
+        evaluator.run()
 
 
 def broken_transform(output):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from traceback import walk_tb
 from typing import Any
 
@@ -9,6 +10,17 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.engines.utils import IterationEvents
+from monai.handlers import IgniteMetricHandler
+from monai.metrics import (
+    ConfusionMatrixMetric,
+    DiceMetric,
+    FBetaScore,
+    GeneralizedDiceScore,
+    HausdorffDistanceMetric,
+    MeanIoU,
+    SurfaceDiceMetric,
+    SurfaceDistanceMetric,
+)
 from monai.utils import CommonKeys
 from torch import Tensor, nn
 
@@ -20,6 +32,20 @@ from planewise.errors import InputError, causes, refusal
 from planewise.parse_bool import parse_bool
 from planewise.preprocessing.exam_name import exam_of
 from planewise.running_parser import running_parser
+
+#: MONAI's metrics of masks; given logits, they return a number without a meaning.
+_OF_MASKS = (
+    ConfusionMatrixMetric,
+    DiceMetric,
+    FBetaScore,
+    GeneralizedDiceScore,
+    HausdorffDistanceMetric,
+    MeanIoU,
+    SurfaceDiceMetric,
+    SurfaceDistanceMetric,
+)
+#: PyTorch's warning if a loss would broadcast the target.
+_BROADCAST = "Using a target size"
 
 
 class BatchTrainer(SupervisedTrainer):
@@ -60,19 +86,23 @@ class BatchTrainer(SupervisedTrainer):
 
         Raises:
             InputError: the network has another number of outputs than the config's ``structures`` need; a mask has a value
-                that is not a class of the network (the error names the exam); or the loss cannot take the prediction and the
-                target.
+                that is not a class of the network (the error names the exam); the network cannot take the first images; or
+                the loss cannot take the prediction and the target.
         """
         engine.state.output = None
         try:
-            return super()._iteration(engine, batchdata)
+            if self._outputs_fit:
+                return super()._iteration(engine, batchdata)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", _BROADCAST)
+                return super()._iteration(engine, batchdata)
         except IndexError as error:
             named = _with_exam(error, batchdata, self.data_loader)
             if named is error:
-                self._explain_loss(engine.state.output, error)
+                self._explain(engine.state.output, error)
             raise named  # noqa: B904 - it has its cause
         except Exception as error:
-            self._explain_loss(engine.state.output, error)
+            self._explain(engine.state.output, error)
             raise
 
     def _check_outputs(self, engine: Engine) -> None:
@@ -96,9 +126,14 @@ class BatchTrainer(SupervisedTrainer):
                 f"for the background; give network_def {needed} outputs (out_channels or num_maps: $len(@structures) + 1)"
             )
 
-    def _explain_loss(self, output: dict | None, error: Exception) -> None:
-        """If the loss failed, raise an error whose message says in one line what the loss got."""
-        if output is None or CommonKeys.PRED not in output or CommonKeys.LOSS in output or _has_remedy(error):
+    def _explain(self, output: dict | None, error: Exception) -> None:
+        """If the network failed in the first step, or the loss, raise an error whose message says in one line what it got."""
+        if output is None or CommonKeys.LOSS in output or _has_remedy(error):
+            return
+        if CommonKeys.PRED not in output:
+            # an error of the compiler does not come from the images
+            if not self._outputs_fit and not type(error).__module__.startswith("torch._"):
+                raise InputError(_network_refuses(self.network, output[CommonKeys.IMAGE], error)) from error
             return
         parts = list(self.loss_function.modules()) if isinstance(self.loss_function, nn.Module) else []
         name = type(self.loss_function).__name__ if parts else str(self.loss_function)
@@ -111,6 +146,24 @@ class BatchTrainer(SupervisedTrainer):
             f"{'it needs `to_onehot_y: true` for masks, and ' if one_hot else ''}"
             "tools/docs/experiments.md lists what a loss gets (PLANEWISE_DEBUG=1 shows where it failed)"
         ) from error
+
+
+def _network_refuses(network: nn.Module, images: Any, error: Exception) -> str:
+    """The message for a network that cannot take its first images."""
+    network = getattr(network, "module", network)  # of several processes
+    first = next((part for part in network.modules() if isinstance(part, nn.modules.conv._ConvNd)), None)
+    wanted = ""
+    if first is not None and isinstance(images, Tensor):
+        axes = len(first.kernel_size)
+        if (first.in_channels, axes) != (images.shape[1], images.ndim - 2):
+            wanted = (
+                f", but its first convolution takes {('B', first.in_channels, *'DHW'[-axes:])}; set in_channels: "
+                f"{images.shape[1]} and spatial_dims: {images.ndim - 2} there, or what the network calls them"
+            ).replace("'", "")
+    return (
+        f"the network {type(network).__name__} (`network_def` in the configuration) cannot take the images: {_said(error)}. "
+        f"It got {_shape(images)}{wanted} (tools/docs/experiments.md; PLANEWISE_DEBUG=1 shows where it failed)"
+    )
 
 
 def _has_remedy(error: BaseException) -> bool:
@@ -182,6 +235,7 @@ class BatchEvaluator(SupervisedEvaluator):
         super().__init__(device=device, amp=scaled, non_blocking=non_blocking, decollate=decollate, **arguments)
         self._metrics = {**(arguments.get("key_val_metric") or {}), **(arguments.get("additional_metrics") or {})}
         self.add_event_handler(Events.EXCEPTION_RAISED, self._refused)
+        self.add_event_handler(Events.ITERATION_COMPLETED(once=1), self._check_masks)
 
     def _refused(self, engine: Any, error: BaseException) -> None:
         """Name the exam or the metric in the error of a step or of a metric, as `BatchTrainer` names the loss. This handler
@@ -190,6 +244,23 @@ class BatchEvaluator(SupervisedEvaluator):
         if named is error and isinstance(error, Exception) and not _has_remedy(error):
             self._explain_metric(engine.state.output, error)
         raise named
+
+    def _check_masks(self, engine: Any) -> None:
+        """In the first batch, refuse predictions that are not masks for MONAI's metrics of masks."""
+        for name, metric in self._metrics.items():
+            if not isinstance(metric, IgniteMetricHandler) or not isinstance(metric.metric_fn, _OF_MASKS):
+                continue
+            prediction = metric._output_transform(engine.state.output)[0]
+            images = torch.cat([torch.as_tensor(each).flatten().float() for each in prediction])
+            classes = getattr(metric.metric_fn, "num_classes", None) or 2
+            wrong = images[(images != images.round()) | (images < 0) | (images >= classes)]
+            if len(wrong):
+                raise InputError(
+                    f"the metric {name} ({type(metric).__name__}; `validate#key_metric` or `validate#additional_metrics` in "
+                    f"the configuration) scores masks, but the prediction that it gets has values such as {wrong[0]:.4g}: "
+                    "`pred` holds the network's logits, and more values than 0 and 1 need `num_classes`; "
+                    "tools/docs/experiments.md shows an `output_transform` that makes masks of logits"
+                )
 
     def _explain_metric(self, output: Any, error: BaseException) -> None:
         """If a metric failed, raise an error whose message says in one line which one, and what it got."""

@@ -31,7 +31,7 @@ _ASSERTED_ON_GPU = re.compile(r"device-side assert triggered")
 _WRONG_ARGUMENTS = re.compile(r"unexpected keyword argument|missing \d+ required")
 #: Words in errors of a GPU or of the connection between processes, and in those that mean that another process has ended.
 #: Gloo, which connects CPUs, has no separate class for such errors.
-_MACHINE, _LOST = ("gloo", "NCCL", "CUDA"), ("gloo/transport",)
+_MACHINE, _LOST = ("gloo", "NCCL", "CUDA", "cuDNN"), ("gloo/transport",)
 #: If a process loses the connection to another process, it waits this many seconds until torchrun ends it, so that the
 #: other process's reason is printed last.
 _GRACE = 5.0
