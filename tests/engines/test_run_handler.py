@@ -24,8 +24,9 @@ from planewise.engines import (
     run_handler,
 )
 from planewise.engines.finite_loss import FiniteLossHandler
+from planewise.errors import InputError
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader
 
 
@@ -198,3 +199,22 @@ def test_an_evaluator_with_a_postprocessing_takes_items_one_by_one(postprocessed
     evaluator.run()
     assert [len(item["image"]) for item in taken] == ([1, 1] if one_by_one else [2] if postprocessed else [])
     assert isinstance(evaluator.state.output, list) == one_by_one
+
+
+@pytest.mark.parametrize(
+    ("length", "epoch_level", "said"),
+    [
+        (3, False, r"has 3 steps, but this run makes 4, one after every batch; .*max_epochs \* len"),
+        (1, True, "has 1 steps, but this run makes 2, one after every epoch; .*max_epochs$"),
+        (4, False, None),
+        (2, True, None),
+    ],
+)
+def test_one_cycle_that_is_too_short_is_refused_before_the_first_step(length, epoch_level, said, tmp_path):
+    made = setting(tmp_path, lr_epoch_level=epoch_level)
+    made.handler.lr_scheduler = OneCycleLR(made.optimizer, 0.1, total_steps=length)
+    if said is None:
+        made.trainer.run()
+        return
+    with pytest.raises(InputError, match=f"^OneCycleLR .`lr_scheduler` in the configuration. {said}"):
+        made.handler.attach(made.trainer)

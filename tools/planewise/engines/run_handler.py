@@ -12,7 +12,7 @@ from ignite.engine import Engine
 from monai.engines import Evaluator
 from monai.handlers import LrScheduleHandler, StatsHandler, TensorBoardStatsHandler, ValidationHandler
 from torch import nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from planewise.engines.checkpoints import CheckpointHandler
 from planewise.engines.finite_loss import FiniteLossHandler
@@ -20,6 +20,7 @@ from planewise.engines.history import HistoryHandler
 from planewise.engines.plateau_handler import PlateauHandler
 from planewise.engines.same_buffers import SameBuffersHandler
 from planewise.engines.seeding import SeedHandler, epoch_sampler
+from planewise.errors import InputError
 from planewise.losses import logged_terms
 
 try:
@@ -85,8 +86,7 @@ class RunHandler:
     writes: bool = True
 
     def attach(self, engine: Engine) -> None:
-        if self.writes:
-            self._warn_of_length(engine)
+        self._check_length(engine)
         for handler in self._of_validation():
             handler.attach(self.evaluator)
         for handler in self.handlers(engine):
@@ -131,12 +131,22 @@ class RunHandler:
         )
         return handlers
 
-    def _warn_of_length(self, engine: Engine) -> None:
-        """Warn if the schedule is as long as the run, but counts batches and steps after every epoch, or vice versa."""
+    def _check_length(self, engine: Engine) -> None:
+        """Warn if the schedule is as long as the run, but counts batches and steps after every epoch, or vice versa.
+
+        Raises:
+            InputError: the schedule cannot make as many steps as the run needs.
+        """
         length = next((value for name in _LENGTHS if (value := getattr(self.lr_scheduler, name, None))), None)
         epochs, batches = engine.state.max_epochs, (engine.state.max_epochs or 0) * (engine.state.epoch_length or 0)
         steps, other = (epochs, batches) if self.lr_epoch_level else (batches, epochs)
-        if length == other != steps:
+        if isinstance(self.lr_scheduler, OneCycleLR) and steps > self.lr_scheduler.total_steps:
+            raise InputError(
+                f"OneCycleLR (`lr_scheduler` in the configuration) has {self.lr_scheduler.total_steps} steps, but this run "
+                f"makes {steps}, one after every {'epoch' if self.lr_epoch_level else 'batch'}; set lr_scheduler's "
+                "total_steps: $@max_epochs" + ("" if self.lr_epoch_level else " * len(@train#dataloader)")
+            )
+        if self.writes and length == other != steps:
             logger.warning(
                 "the learning rate follows %s over %d steps, but this run makes %d steps of it, one after every %s; set "
                 "lr_epoch_level: %s, or another length",
