@@ -28,6 +28,7 @@ from planewise.packaging.model_card import (
     Provenance,
     with_commands,
     with_provenance,
+    with_release,
     with_training,
     with_training_data,
 )
@@ -558,8 +559,10 @@ def test_a_model_card_says_what_the_record_says(tmp_path):
         "", "| score | |", "|---|---|", "| dice | 0.5 |", "",
         "The run's settings that differ from those of the bundle's `configs/train.yaml`:", "",
         "```yaml", "{spacing: 2.0, seed: 1}", "```", "",
-        "The rest of this section describes the method with other weights. " + OF_REPOSITORY, END, "", "old",
+        "The rest of this section describes the method with other weights.", END, "", "old",
     ]  # fmt: skip
+    released = with_release("# A\n\n## Performance\n\nold\n", ["of the repository"])
+    assert f"with other weights. {OF_REPOSITORY}\n" in with_provenance(released, provenance, {})
     # the description of the model is the paper's
     readme = "# A\n\n## Model Description\n\nof 64 channels\n\n## Performance\n\nold\n"
     lines = with_provenance(readme, provenance, {"spacing": 1.0, "seed": 0}).splitlines()

@@ -125,7 +125,7 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
         ]
         text += [yaml.safe_dump(changed, sort_keys=False, default_flow_style=None, width=100).rstrip(), "```"]
     text += ["", "The rest of this section describes the method with other weights."]
-    if not provenance.ours:
+    if not provenance.ours and RELEASE_BEGIN in readme:
         text[-1] += ' "These weights" in it are the weights of the repository, which were trained on phantoms.'
     found = _under(without_release(readme), "Performance", text)
     about = _unlike_the_page(provenance.run, changed, train)
