@@ -108,5 +108,8 @@ def test_pictures(network):
     assert np.allclose(axes.images[0].get_array(), [[2 / 3, 1 / 3, 0], [0, 0, 0], [0, 0, 1]])
     assert [text.get_text() for text in axes.texts] == ["2", "1", "0", "0", "0", "0", "0", "0", "3"]
     eye = decided(network, torch.rand(3, 32, 48), 1, "eye")
-    figure = photographs_figure([eye] * 5)
+    blank, eye = (eye._replace(saliency=np.full((32, 48), value)) for value in (0.0, 1.0))
+    figure = photographs_figure([eye] * 4 + [blank])
+    told = [axes.get_title("left") for axes in figure.axes]
+    assert told.count("no region raises\nthe grade") == 1 == told[8:].count("no region raises\nthe grade")
     assert len(figure.axes) == 16 and figure.axes[0].images[0].get_array().shape == (48, 32, 3)

@@ -47,7 +47,7 @@ def confusion_figure(scores: Mapping[str, Any], names: Sequence[str], title: str
 
 
 def photographs_figure(photographs: Sequence[Graded], title: str = "") -> Figure:
-    """Photographs, each next to a copy with the decisive regions marked.
+    """Photographs, each next to a copy with the decisive regions marked. A title says so if no region raises the grade.
 
     Args:
         photographs: at least one.
@@ -67,5 +67,7 @@ def photographs_figure(photographs: Sequence[Graded], title: str = "") -> Figure
             axes.imshow(colours)
         marked.imshow(strength, cmap="viridis", vmin=0, vmax=1, alpha=np.where(strength > _VISIBLE, 0.55, 0.0))
         plain.set_title(photograph.caption, fontsize=8, loc="left")
+        if not photograph.saliency.any():
+            marked.set_title("no region raises\nthe grade", fontsize=8, loc="left")
     figure.suptitle(title, fontsize=9)
     return figure
