@@ -13,10 +13,8 @@ from planewise.atomic_write import atomic_write
 from planewise.predicted_masks import set_aside
 from planewise.reports.segmentation_figures import structure_colour
 
-#: Key of the header with a checksum of the voxels, as written. 3D Slicer drops unknown keys when it saves a file.
+#: Key of the header with a checksum of the voxels, as written. Programs that edit a file may drop it.
 _CHECKSUM = "planewise_checksum"
-#: Key that 3D Slicer writes into each file that it saves.
-_OF_SLICER = "Segmentation_ContainedRepresentationNames"
 
 
 def write_slicer_segmentation(
@@ -59,14 +57,12 @@ def write_slicer_segmentation(
 
 
 def is_edited(path: Path) -> bool:
-    """Whether a person changed a file of `write_slicer_segmentation`."""
+    """Whether a file differs from every file of `write_slicer_segmentation`, so that a person made or changed it."""
     try:
         image = itk.imread(str(path))
     except RuntimeError:
         return True  # ITK cannot read it, so this module did not write it
-    known = dict(image)
-    # files of earlier versions have no checksum
-    return known[_CHECKSUM] != _checksum(image) if _CHECKSUM in known else _OF_SLICER in known
+    return dict(image).get(_CHECKSUM) != _checksum(image)
 
 
 def _checksum(image: itk.Image) -> str:
