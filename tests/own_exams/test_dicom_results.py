@@ -286,16 +286,28 @@ def test_without_the_patient(write, tmp_path):
 
 def test_what_a_run_does_not_write_is_not_left_from_an_earlier_one(items, tmp_path):
     def make(hide):
-        (tmp_path / "volumes.sr.dcm").write_text(str(hide))
+        save("volumes.sr.dcm", "planewise contributors", str(hide))
 
-    (tmp_path / "phase33.seg.dcm").touch()
+    def save(name, manufacturer, text=""):
+        dataset = pydicom.Dataset()
+        dataset.Manufacturer, dataset.ImageComments = manufacturer, text
+        dataset.save_as(tmp_path / name, implicit_vr=True, little_endian=True)
+
+    def comments():
+        return pydicom.dcmread(tmp_path / "volumes.sr.dcm", force=True).ImageComments
+
+    save("phase33.seg.dcm", "planewise contributors")
     assert DicomOut(anonymous=True).write("abc", tmp_path, items[0], make) == []
     assert [file.name for file in tmp_path.glob("*.dcm")] == ["volumes.sr.dcm"]
-    assert (tmp_path / "volumes.sr.dcm").read_text() == "abc"
+    assert comments() == "abc"
     assert DicomOut().write("abc", tmp_path, items[0], make) == []
-    assert (tmp_path / "volumes.sr.dcm").read_text() == "None"
-    assert DicomOut(wanted=False).write("abc", tmp_path, items[0], make) == []
-    assert not list(tmp_path.glob("*.dcm"))
+    assert comments() == "None"
+    # another program saved a corrected mask
+    save("phase33.seg.dcm", "QIICR")
+    said = "  phase33.seg.dcm was changed by hand; it is kept as phase33_by_hand.seg.dcm"
+    for told in ([said], []):
+        assert DicomOut(wanted=False).write("abc", tmp_path, items[0], make) == told
+        assert [file.name for file in tmp_path.glob("*.dcm")] == ["phase33_by_hand.seg.dcm"]
 
 
 def test_nifti_is_said_only_if_somebody_asks(items, tmp_path):

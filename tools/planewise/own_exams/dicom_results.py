@@ -20,7 +20,7 @@ from pydicom.uid import generate_uid
 from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
 from planewise.exams.dicom_report import Finding, Measured, dicom_report, own_code
-from planewise.exams.dicom_segmentation import Structure, dicom_segmentation
+from planewise.exams.dicom_segmentation import MANUFACTURER, Structure, dicom_segmentation
 from planewise.exams.dicom_series_segmentations import series_segmentations
 from planewise.exams.source_images import SourceImage, is_dicom, source_images
 from planewise.geometry import clip_lines, intersection_lines, square_on_plane
@@ -28,6 +28,7 @@ from planewise.metrics.heart_volumes import HeartVolumes
 from planewise.metrics.implausible_volumes import BODY_SURFACE, Flag, Number, at_moment, flags_of
 from planewise.own_exams.heart_bundles import PLANS, SEGMENTS, STRUCTURES
 from planewise.own_exams.provenance import Provenance
+from planewise.predicted_masks import BY_HAND, said_of_a_kept, set_aside
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
 
@@ -109,7 +110,7 @@ class DicomOut:
         self, exam: str, folder: Path, item: Mapping[str, Any], make: Callable[[str | None], object]
     ) -> list[str]:
         """Write an exam's files. Files of an earlier run are removed first: they may show other phases or identify the
-        patient.
+        patient. A file that another program wrote is kept under another name (`set_aside`).
 
         Args:
             exam: hash of the exam.
@@ -118,20 +119,31 @@ class DicomOut:
             make: function that writes the files; called with ``hide`` of `source_images`.
 
         Returns:
-            Lines for the terminal. They give the reason if there are no files although files were requested or expected.
+            Lines for the terminal: the files that were set aside, and the reason if there are no files although files were
+            requested or expected.
         """
+        said = []
         for ending in (SEGMENTATION, REPORT):
-            for file in folder.glob(f"*{ending}"):
-                file.unlink()
+            for file in sorted(folder.glob(f"*{ending}")):
+                if _is_own(file):
+                    file.unlink()
+                elif BY_HAND not in file.name:
+                    said.append(f"  {said_of_a_kept(file, set_aside(file, ending))}")
         if self.wanted is False:
-            return []
+            return said
         if not is_dicom(item):
-            return ["  no DICOM files: they refer to DICOM images, and this exam is NIfTI"] if self.wanted else []
+            return said + ["  no DICOM files: they refer to DICOM images, and this exam is NIfTI"] * bool(self.wanted)
         try:
             make(exam if self.anonymous else None)
         except InputError as error:
-            return [f"  no DICOM files: {error}"]
-        return []
+            said.append(f"  no DICOM files: {error}")
+        return said
+
+
+def _is_own(file: Path) -> bool:
+    """Whether planewise wrote a DICOM file. Programs that save a corrected segmentation enter their own manufacturer."""
+    header = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=["Manufacturer"])
+    return header.get("Manufacturer") == MANUFACTURER
 
 
 def write_plan(
@@ -304,7 +316,7 @@ def write_segmentations(
         Structure(value, _NAMES[name], _SITES[name], to_rgb(structure_colour(value)))
         for value, name in STRUCTURES.items()
     ]
-    moments = {found.end_diastole: "end-diastole"} | (
+    moments = {found.end_diastole: "end-diastole" if len(items) > 1 else "the only phase"} | (
         {found.end_systole: "end-systole"} if len(items) > 1 and found.end_systole != found.end_diastole else {}
     )
     images, segmented, uids = {}, {}, generate_uid()
