@@ -171,16 +171,12 @@ def test_a_bundle_is_given_the_path_or_a_private_datalist_with_the_names(stacks,
     assert path == tmp_path or not path.exists()
 
 
-def test_only_the_run_that_keeps_a_corrected_mask_says_its_new_name(tmp_path):
-    def said(earlier):
-        (sentence,) = said_of_by_hand(by_hand_in([tmp_path, tmp_path]), earlier)
-        return sentence
-
-    assert said_of_by_hand(by_hand_in([tmp_path]), []) == []
+def test_every_run_names_all_corrected_masks(tmp_path):
+    assert said_of_by_hand(by_hand_in([tmp_path])) == []
     for name in ("a_mask.nii.gz", "a_mask_by_hand.nii.gz", "a_by_hand.seg.nrrd"):
         (tmp_path / name).touch()
     network = "all volumes, pictures and DICOM files come from the network's masks"
     both = by_hand_in([tmp_path])
-    assert said([]) == f"2 masks changed by hand are kept as {', '.join(both)}; {network}"
-    assert said(both[:1]) == f"1 mask changed by hand is kept as {both[1]}; {network}"
-    assert said(both) == f"{network}, not from those changed by hand"
+    assert both == ["a_by_hand.seg.nrrd", "a_mask_by_hand.nii.gz"] == by_hand_in([tmp_path, tmp_path])
+    assert said_of_by_hand(both) == [f"2 masks changed by hand are kept as {', '.join(both)}; {network}"]
+    assert said_of_by_hand(both[:1]) == [f"1 mask changed by hand is kept as {both[0]}; {network}"]

@@ -216,6 +216,8 @@ def test_masks_that_a_person_changed_are_named_wherever_the_volumes_are(tmp_path
     assert f"  {said}" in made.lines and said in _summary(made).remarks
     assert f"{said.replace(chr(39), '&#x27;')}." in made.page.read_text()
     assert not any("by_hand" in file.name for file in made.files), "it was not written now"
+    content = json.loads((made.page.parent / "volumes.json").read_text())
+    assert content["masks_changed_by_hand"] == [f"{first.phases[0]}_by_hand.seg.nrrd"]
 
 
 def test_the_content_for_programs(segmented):
@@ -289,14 +291,18 @@ def test_a_flag_marks_its_number_and_those_computed_from_it(structure, quantity,
 
 def test_a_single_phase_has_no_end_systole_and_an_unknown_body_no_formula():
     one = HeartVolumes({"LV": [100.0], "RV": [0.0], "myocardium": [90.0]}, {}, 10.0, 0, 0)
-    values = _summary(SegmentedExam("a", Path(), [], {}, [], ["a"], one, [], [], "", None)).values
+    flag = Flag(("RV",), "volume", 0, "odd")
+    summary = _summary(SegmentedExam("a", Path(), [], {}, [], ["a"], one, [flag], [], "", None))
+    values = summary.values
+    assert (values["LV_ml"], values["RV_ml"], summary.words, summary.flagged) == (100, 0, "LV 100 ml", ["RV_ml"])
     assert {key for key, value in values.items() if value is None} == {
         f"{name}_{value}"
         for name in ("LV", "RV")
-        for value in ("end_systole_ml", "stroke_volume_ml", "ejection_fraction_percent")
+        for value in ("end_diastole_ml", "end_systole_ml", "stroke_volume_ml", "ejection_fraction_percent")
     }
     content = _content(one, ["a"], [], None)
-    assert content["body_surface_formula"] is content["body_surface_m2"] is content["end_systole"] is None
+    assert content["body_surface_formula"] is content["body_surface_m2"] is None
+    assert content["end_diastole"] is content["end_systole"] is None
 
 
 def test_a_size_that_nobody_has_is_left_out_with_a_sentence(tmp_path):

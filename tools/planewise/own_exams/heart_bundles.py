@@ -476,18 +476,12 @@ def by_hand_in(folders: Iterable[Path]) -> list[str]:
     return sorted(file.name for folder in dict.fromkeys(folders) for file in folder.glob(f"*{BY_HAND}*"))
 
 
-def said_of_by_hand(names: Sequence[str], earlier: Sequence[str]) -> list[str]:
-    """A sentence without a full stop on the masks of `by_hand_in`; none if there are none. Only the run that renamed a mask
-    says its new name.
-
-    Args:
-        names: the masks after the run.
-        earlier: the masks before the run.
-    """
-    if new := [name for name in names if name not in earlier]:
-        are = "is" if len(new) == 1 else "are"
-        return [f"{count_of(len(new), 'mask')} changed by hand {are} kept as {some_of(new)}; {_OF_THE_NETWORK}"]
-    return [f"{_OF_THE_NETWORK}, not from those changed by hand"] if names else []
+def said_of_by_hand(names: Sequence[str]) -> list[str]:
+    """A sentence without a full stop on the masks of `by_hand_in`; none if there are none."""
+    if not names:
+        return []
+    are = "is" if len(names) == 1 else "are"
+    return [f"{count_of(len(names), 'mask')} changed by hand {are} kept as {', '.join(names)}; {_OF_THE_NETWORK}"]
 
 
 def corrected_since(record: Path, items: Sequence[Mapping[str, Any]], output: Path) -> list[str]:

@@ -307,7 +307,6 @@ def _planned(
     dicom: DicomOut,
 ) -> list[PlannedExam]:
     common = {"input": input, "output_dir": output, "device": device}
-    earlier = by_hand_in(output / volume_name(item) for item in stacks)
     said = [line for name, settings in asked.items() for line in run_inference(bundles / name, common | settings)]
     done: list[PlannedExam] = []
     note = _note(provenances)
@@ -372,7 +371,7 @@ def _planned(
                     *(f"  {sentence}" for sentence in _without_bounds(plan)),
                     *(f"  {sentence}" for sentence in disorder),
                     *(f"  {FLAGGED} {flag}" for flag in flags),
-                    *(f"  {sentence}" for sentence in said_of_by_hand(by_hand_in([folder]), earlier)),
+                    *(f"  {sentence}" for sentence in said_of_by_hand(by_hand_in([folder]))),
                     *heard,
                     *refused,
                 ],

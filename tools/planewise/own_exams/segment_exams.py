@@ -198,11 +198,13 @@ def _summary(exam: SegmentedExam) -> Summary:
     values: dict[str, Any] = {"phases": len(exam.phases)}
     numbers: dict[str, Number] = {}
     for name in VENTRICLES:
-        values[f"{name}_end_diastole_ml"] = found.volumes[name][found.end_diastole]
+        if not several:  # its moment is unknown
+            values[f"{name}_ml"] = found.volumes[name][0]
+        values[f"{name}_end_diastole_ml"] = found.volumes[name][found.end_diastole] if several else None
         values[f"{name}_end_systole_ml"] = found.volumes[name][found.end_systole] if several else None
         values[f"{name}_stroke_volume_ml"] = found.stroke_volume(name) if several else None
         values[f"{name}_ejection_fraction_percent"] = found.ejection_fraction(name) if several else None
-        numbers[f"{name}_end_diastole_ml"] = Number(name, "volume", found.end_diastole)
+        numbers[f"{name}_end_diastole_ml" if several else f"{name}_ml"] = Number(name, "volume", found.end_diastole)
         if several:
             numbers[f"{name}_end_systole_ml"] = Number(name, "volume", found.end_systole)
             numbers[f"{name}_stroke_volume_ml"] = Number(name, "stroke volume")
@@ -216,7 +218,7 @@ def _summary(exam: SegmentedExam) -> Summary:
     def shown(key: str, unit: str) -> str:
         return text(values[key], 0, unit) + (f" {FLAGGED}" if key in flagged else "")
 
-    words = [f"LV {shown('LV_end_diastole_ml', ' ml')}{' at end-diastole' if several else ''}"]
+    words = [f"LV {shown('LV_end_diastole_ml', ' ml')} at end-diastole" if several else f"LV {shown('LV_ml', ' ml')}"]
     for name in VENTRICLES if several else ():
         words.append(f"ejection fraction {name} {shown(f'{name}_ejection_fraction_percent', ' %')}")
     every = [number for phase in range(len(exam.phases)) for number in _numbers(found, phase)]
@@ -252,7 +254,6 @@ def _segmented(
 ) -> list[SegmentedExam]:
     masks = output / "masks"
     settings = {"input": input, "output_dir": masks, "device": device, "weights": used, "phases": "all"}
-    earlier = by_hand_in(masks / volume_name(item) for item in stacks)
     said = run_inference(bundle, settings)
     phases = defaultdict(list)
     for item in read_exams(stacks, said):
@@ -293,7 +294,8 @@ def _segmented(
         images = [load_stack(item).image for item in items]
         for name, phase_labels, affine in zip(names, labels, affines, strict=True):
             write_slicer_segmentation(masks / name / f"{name}.seg.nrrd", phase_labels, affine, STRUCTURES)
-        by_hand = said_of_by_hand(by_hand_in(masks / name for name in names), earlier)
+        kept_masks = by_hand_in(masks / name for name in names)
+        by_hand = said_of_by_hand(kept_masks)
         shown = ShownExam(
             name=exam,
             image=stack.image.numpy(),
@@ -315,7 +317,10 @@ def _segmented(
         page = write_page(output / exam, shown)
         write_csv(output / exam / "volumes.csv", _columns(found, flags, items, surface) | {"note": [note] * len(items)})
         content = _content(found, names, flags, surface)
-        write_json(output / exam / "volumes.json", content | {"made_by": note, "weights": provenance.content()})
+        of_people = {"masks_changed_by_hand": kept_masks} if kept_masks else {}
+        write_json(
+            output / exam / "volumes.json", content | {"made_by": note, "weights": provenance.content()} | of_people
+        )
         lines = _in_lines(header, rows)
         if surface and indexed:
             lines += [f"  {_INDEXED.format(surface)}:", *(f"  {line}" for line in _in_lines(*indexed))]
@@ -474,7 +479,7 @@ def _content(
         "note": RESEARCH_ONLY,
         "phases": list(names),
         "volumes_ml": {name: list(ml) for name, ml in found.volumes.items()},
-        "end_diastole": names[found.end_diastole],
+        "end_diastole": names[found.end_diastole] if several else None,
         "end_systole": names[found.end_systole] if several else None,
         "moments_chosen_by": "largest and smallest LV" if several else None,
         "rv_smallest": names[int(np.argmin(found.volumes["RV"]))] if several else None,
