@@ -64,6 +64,14 @@ def test_the_page_says_with_which_number_only_the_seed_differs(study, tmp_path):
     assert "labelled exams" not in text.partition("<h2>Data")[0]
 
 
+def test_shares_are_of_the_graded_photographs_that_exist(study, tmp_path):
+    exams = [{"exam": f"e{number}", "grade": 0} for number in range(358)]
+    write(tmp_path / "labelled.json", {"training": [*exams, {"exam": "without a grade"}]})
+    tables, page = tables_of(grading, study)
+    assert tables["Kappa, by the number of graded photographs (Fig. 4)"][0] == ["method", "9 (3 %)", "179 (50 %)"]
+    assert "draw by draw, with 179 graded photographs." in page.html("")
+
+
 def test_epochs_to_be_as_good_as_from_scratch(study):
     tables, page = tables_of(grading, study)
     # from scratch, the best values are 0.3 in draw 0 and 0.2 in draw 1, both in the second epoch; rotation reaches 0.3 in the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planewise.reports.study.budgets import add_budgets
 from planewise.reports.study.convergence import add_convergence
-from planewise.reports.study.data import drawn_in_words
+from planewise.reports.study.data import drawn_in_words, labelled_exams
 from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
@@ -26,7 +26,8 @@ def add(page: Page, study: StudyFolder) -> None:
         drawn_in_words(study, runs.scores),
     )
     most = max(runs.counts)
-    runs.add_counts(page, "Kappa, by the number of graded photographs (Fig. 4)", kappa, most)
+    graded = labelled_exams(study) or most
+    runs.add_counts(page, "Kappa, by the number of graded photographs (Fig. 4)", kappa, graded)
     add_budgets(page, study)
     grades = list(runs.any["recall"])
     page.table(
@@ -42,8 +43,8 @@ def add(page: Page, study: StudyFolder) -> None:
     if add_convergence(page, runs, "val_kappa", "Speed of convergence (Fig. 6)"):
         page.add(
             "<p class=note>The first epoch at which the validation kappa reached the best value of training from "
-            f"scratch, draw by draw, with all {most} graded photographs. Cells are the mean (standard "
-            "deviation) over the draws that reached it. The paper's figure shows the curves, which are below.</p>"
+            f"scratch, draw by draw, with {'' if most < graded else 'all '}{most} graded photographs. Cells are the mean "
+            "(standard deviation) over the draws that reached it. The paper's figure shows the curves, which are below.</p>"
         )
     add_paired(page, kappa, "kappa", study.repeats, lead=True, labelled=study.labelled)
     runs.add_curves(page, {"val_loss": "validation loss", "val_kappa": "validation, kappa"}, main=True)
