@@ -170,7 +170,24 @@ def test_contour_distances_have_a_table_where_runs_have_them(tmp_path):
         write(tmp_path / f"finetune/none/4/{draw}/test/metrics.json", content)
     tables, _ = tables_of(segmentation, study_folder(tmp_path))
     (rows,) = (table for title, table in tables.items() if title.startswith("Mean contour distance (mm"))
-    assert rows[1][1].startswith("3.00 (") and rows[1][2].startswith("3.00 (") and rows[1][-1] == "0 of 60"
+    assert rows[1][1].startswith("3.00 (") and rows[1][2].startswith("3.00 (") and rows[1][-2] == "0 of 60"
+
+
+def test_structures_without_a_slice_in_common_are_counted(tmp_path):
+    """They have no contour distance, so a method with the worst predictions had the better mean."""
+    for method, known in {"none": 28, "multitask": 25}.items():
+        content = metrics([0.5] * 4, [5.0] * 4, 2)
+        for entry in (content["mean"], *content["structures"].values()):
+            entry |= {"contour_mm": {"mean": 2.0, "sd": 0.1}, "contours": known}
+        write(tmp_path / f"finetune/{method}/4/0/test/metrics.json", content)
+    tables, page = tables_of(segmentation, study_folder(tmp_path))
+    (rows,) = (table for title, table in tables.items() if title.startswith("Mean contour distance (mm"))
+    assert [[row[1], *row[-2:]] for row in rows] == [
+        ["mean", "missed", "no slice in common"],
+        ["2.00 (0.10)", "2 of 30", "0 of 30"],
+        ["2.00 (0.10)*", "2 of 30", "3 of 30"],
+    ]
+    assert "*: another method with as many labelled exams has distances of more structures" in page.html("")
 
 
 def with_contours(dice, contour):

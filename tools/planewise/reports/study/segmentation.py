@@ -38,6 +38,8 @@ _SCORES = {
     ),
     "contour_mm": ("Mean contour distance (mm; Bai 2019, Fig. 4), over the structures that were found", {}),
 }
+#: The last column of contour distances, and the mark of a mean over fewer structures than another method's.
+_NO_SLICE, _LESS = "no slice in common", "*"
 #: Number of methods that are compared with the first in a picture.
 _BEST = 3
 #: The scores that are drawn, with the label of their axis.
@@ -73,6 +75,8 @@ def add(page: Page, study: StudyFolder) -> None:
         header = ["labelled exams, method", "mean", *structures, "missed"]
         if kind == "assd_mm":
             header.insert(2, "mean, 1.0 mm where missed")
+        if kind == "contour_mm":
+            header.append(_NO_SLICE)
         beside = [table for table in papers.get(study.stack, ()) if table.paper in compared]
         page.table(title, header, _rows(runs, kind, structures, beside))
         if kind == "assd_mm":
@@ -80,6 +84,13 @@ def add(page: Page, study: StudyFolder) -> None:
                 "<p class=note>The column with 1.0 mm follows the reference implementation of Zhang 2024. Because 1.0 mm is "
                 "a good distance, it rewards a network that finds nothing: the column has a dash if more than half of the "
                 "structures were missed in any draw. All other distances cover only what was found.</p>"
+            )
+        if kind == "contour_mm":
+            page.add(
+                "<p class=note>A prediction that shares no slice with the reference has no contour distance, as in Bai 2018, "
+                f"so the means leave it out, like a missed structure. {_LESS}: another method with as many labelled exams "
+                "has distances of more structures, so this mean may be too good; paired differences cover the same structures."
+                "</p>"
             )
         if kind == "dice":
             add_budgets(page, study)
@@ -234,10 +245,17 @@ def _add_structures(page: Page, runs: FineTunings, structures: list[str]) -> Non
 def _rows(runs: FineTunings, kind: str, structures: list[str], papers: Sequence[paper_tables.Published]) -> list[Row]:
     """Our rows, each followed by the papers' rows for the same method and number of exams; then the rows that only
     papers have, of the study's numbers of exams."""
-    rows = []
+    rows: list[Row] = []
+    most: dict[int, float] = {}
+    if kind == "contour_mm":
+        for count, _, draws in runs.cells():
+            most[count] = max(_share_with_contours(draws, structures), most.get(count, 0.0))
     for count, method in product(*paper_tables.beside(papers, runs.counts, runs.study.methods)):
         if draws := runs.scores.get((method, count)):
-            rows.append(Row.of(f"{count}, {method_name(method)}", *_own_cells(draws, kind, structures)))
+            mean, *cells = _own_cells(draws, kind, structures)
+            less = kind == "contour_mm" and _share_with_contours(draws, structures) < most[count]
+            mean += _LESS if less and mean != "-" else ""
+            rows.append(Row.of(f"{count}, {method_name(method)}", mean, *cells))
         for table in papers:
             if found := table.values.get(method, {}).get(count):
                 theirs = [published(found.get(name)) for name in ("mean", *structures)]
@@ -249,7 +267,8 @@ def _rows(runs: FineTunings, kind: str, structures: list[str], papers: Sequence[
 
 
 def _own_cells(draws: Mapping[int, dict], kind: str, structures: list[str]) -> list[str]:
-    """The score over all structures, the score of each structure, and the number of missed structures."""
+    """The score over all structures, the score of each structure, and the number of missed structures; for contour
+    distances, also the number of structures found only in slices in which the reference does not have them."""
     cells = [
         _cell(draws, kind, content_of=lambda content, name=name: content["structures"][name]) for name in structures
     ]
@@ -258,7 +277,18 @@ def _own_cells(draws: Mapping[int, dict], kind: str, structures: list[str]) -> l
         cells.insert(0, _cell(draws, "assd_missed_1_mm", lambda content: content["mean"], len(structures)))
     missed = sum(content["mean"]["missed"] for content in draws.values())
     total = sum(content["volumes"] for content in draws.values()) * len(structures)
-    return [mean, *cells, f"{missed} of {total}"]
+    cells.append(f"{missed} of {total}")
+    if kind == "contour_mm":
+        known = all("contours" in content["mean"] for content in draws.values())
+        share = _share_with_contours(draws, structures)
+        cells.append(f"{total - missed - round(total * share)} of {total}" if known else "-")
+    return [mean, *cells]
+
+
+def _share_with_contours(draws: Mapping[int, dict], structures: Sequence[str]) -> float:
+    """The share of the structures of all draws that have a contour distance."""
+    total = sum(content["volumes"] for content in draws.values()) * len(structures)
+    return sum(content["mean"].get("contours", 0) for content in draws.values()) / total
 
 
 def _cell(draws: Mapping[int, dict], kind: str, content_of: Callable[[dict], dict], structures: int = 1) -> str:
