@@ -69,7 +69,11 @@ def test_a_refused_run_leaves_no_file_of_its_own(error, also, left, tmp_path, mo
         ),
         ({"made": {"_target_": "torch.nn.ReLU", "inplaces": 1}}, "got an unexpected keyword argument 'inplaces'"),
         ({"made": {"_target_": "torch.nn.Linear", "in_features": 1}}, "missing 1 required positional argument"),
-        ({"made": "@mode"}, "@mode"),
+        (
+            {"made": {"_target_": "torch.nn.ReLU", "inplace": "@in_places"}, "in_place": True},
+            "`@in_places` is not defined in the config content, but made refers to it (did you mean @in_place?); ",
+        ),
+        ({"made": "@mode"}, "but made refers to it"),
         ({"made": "@other", "other": "@made"}, "circular references"),
         ({"made": "$1 / 0"}, None),
     ],

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 import torch.distributed as dist
@@ -16,6 +17,7 @@ import torch.distributed as dist
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.stop_signals import listen
 from planewise.errors import InputError, causes, refusal
+from planewise.exams.words import did_you_mean, nearest
 
 #: MONAI's errors for names in a configuration that refer to nothing. (`_WRONG_ARGUMENTS` has Python's errors for wrong
 #: arguments.)
@@ -90,8 +92,22 @@ def slip_in_config(chain: Sequence[BaseException]) -> str | None:
             own = (
                 "; if it is code of your own, add its folder to PYTHONPATH" if text.startswith("Cannot locate") else ""
             )
-            return f"a mistake in the configuration or its overrides: {text}{own}; PLANEWISE_DEBUG=1 shows where"
+            return (
+                f"a mistake in the configuration or its overrides: {text}{_referrer(cause)}{own}; "
+                "PLANEWISE_DEBUG=1 shows where"
+            )
     return None
+
+
+def _referrer(error: BaseException) -> str:
+    """The key whose reference MONAI cannot resolve, and a similar name that the config has; empty for another error."""
+    absent = re.search(r"`@(.+)` is not defined in the config", str(error))
+    for frame, _ in reversed(list(walk_tb(error.__traceback__))) if absent else ():
+        seen = frame.f_locals
+        if "id" in seen and hasattr(seen.get("self"), "items"):  # MONAI's ReferenceResolver
+            near = did_you_mean(nearest(absent[1], seen["self"].items))
+            return f", but {str(seen['id']).replace('::', '#')} refers to it{near.replace('mean ', 'mean @')}"
+    return ""
 
 
 def beyond_pytorch(chain: Sequence[BaseException]) -> str | None:
