@@ -39,3 +39,11 @@ def test_weights_of_another_network_are_refused_before_the_run(tmp_path):
         WeightsLoader(network(), str(tmp_path / "model.pt"))
     with pytest.raises(InputError, match="there are no weights at"):
         WeightsLoader(network(), str(tmp_path / "absent.pt"))
+
+
+def test_a_relative_path_is_named_in_full_with_the_bundles_root(tmp_path, monkeypatch):
+    """`create_workflow` looks for the bundle's weights in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="; train first, .* the bundle's path as bundle_root$") as caught:
+        WeightsLoader(network(), "./models/model.pt")
+    assert f"at {tmp_path / 'models/model.pt'}; " in str(caught.value)

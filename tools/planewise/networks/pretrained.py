@@ -53,7 +53,12 @@ def weights_path(path: str | Path, network: nn.Module | None = None) -> str:
     if path.is_dir():
         path = path / "models" / "model.pt"
     if not path.is_file():
-        raise InputError(f"there are no weights at {path}; train first, or name a checkpoint or a bundle's folder")
+        root = (
+            "" if path.is_absolute() else "; in another folder than the bundle's, pass the bundle's path as bundle_root"
+        )
+        raise InputError(
+            f"there are no weights at {path.absolute()}; train first, or name a checkpoint or a bundle's folder{root}"
+        )
     if path.suffix == ".zip":
         raise InputError(f"{path} is a packaged bundle; unzip it and name its folder")
     if network is not None:
