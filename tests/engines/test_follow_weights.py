@@ -169,13 +169,14 @@ def test_evaluation_of_two_tasks_needs_no_word_of_the_other(tmp_path):
     assert follow_weights(parser, []) == {"features": [4, 8]}
 
 
-def test_pretrained_weights_bring_the_backbone_alone(tmp_path):
+def test_pretrained_weights_bring_the_backbone_alone(tmp_path, caplog):
     run = a_run(POSITION, tmp_path, **SMALL, learning_rate=7.0)
     parser = a_parser(SEGMENTATION, "train.yaml", pretrained=str(run))
     assert follow_pretrained(parser, []) == {"features": [4, 8], "stem_stride": 2}
     assert parser["spacing"] == 1.367 and parser["structures"] == {"1": "RV", "2": "myocardium", "3": "LV"}
     parser = a_parser(SEGMENTATION, "train.yaml", pretrained=str(run))
     assert follow_pretrained(parser, ["--features", "[64,128,256,512,1024]"]) == {"stem_stride": 2}
+    assert "1024], but the run that trained the pretrained weights had [4, 8]" in caplog.text
 
 
 def test_the_number_of_channels_is_that_of_the_images(tmp_path):

@@ -211,6 +211,7 @@ def _take(
     Returns:
         The applied settings.
     """
+    weights = "weights" if whose == "weights" else f"{whose} weights"
     now = in_our_names(plain(parser.get()))
     named = {name for name, _ in overrides(arguments)}
     set_by_overlay = {key for key in wanted if base is not None and key in now and now[key] != base.get(key)}
@@ -221,7 +222,7 @@ def _take(
                 "%s is %s, but the run that trained the %s had %s",
                 key,
                 _short(now.get(key)),
-                whose,
+                weights,
                 _short(wanted[key]),
             )
     # a value of null is applied, too; otherwise the setting's name would be unknown
@@ -230,7 +231,7 @@ def _take(
     if taken:
         parser.update(taken)  # this also drops its cached objects
         told = ", ".join(f"{key} {_short(value)}" for key, value in sorted(taken.items()))
-        logger.info("settings from the run that trained the %s: %s", whose, told)
+        logger.info("settings from the run that trained the %s: %s", weights, told)
     return taken
 
 
