@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from types import SimpleNamespace
 
@@ -98,6 +99,17 @@ def test_a_schedule_that_counts_epochs_but_steps_after_batches_is_warned_of(
     made.handler.attach(made.trainer)
     warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warned) == bool(told) and told in "".join(warned)
+
+
+def test_the_record_counts_the_exams_that_are_used(tmp_path):
+    made = setting(tmp_path)
+    items = [{"exam": "a"}, {"exam": "b"}, {"exam": "a"}]
+    vars(made.trainer.data_loader)["dataset"] = SimpleNamespace(items=items)
+    made.handler.attach(made.trainer)
+    assert not (tmp_path / "run.json").exists()
+    (tmp_path / "run.json").write_text('{"seed": 4}')
+    made.handler.attach(made.trainer)
+    assert json.loads((tmp_path / "run.json").read_text()) == {"seed": 4, "exams": {"training": 2}}
 
 
 USUAL = [SeedHandler, FiniteLossHandler, LrScheduleHandler, ValidationHandler, TensorBoardStatsHandler, HistoryHandler]

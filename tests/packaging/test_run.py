@@ -54,6 +54,8 @@ def test_a_runs_data_is_counted_in_exams_and_named_by_what_it_is(trained, tmp_pa
     (tmp_path / "work/lists/tree/phantom.json").write_text("{}")
     again = Run(trained.folder, trained.weights, trained.config, trained.record)
     assert again.data == f"phantoms {counts}" and again.on_phantoms
+    used = Run(trained.folder, trained.weights, trained.config, trained.record | {"exams": {"training": 1}})
+    assert used.data == "phantoms (1 training, 1 validation, 0 test exams)", "the run left out an exam"
 
 
 def test_data_that_have_changed_since_are_not_known(trained, tmp_path):

@@ -20,6 +20,7 @@ from planewise.engines.history import HistoryHandler
 from planewise.engines.plateau_handler import PlateauHandler
 from planewise.engines.same_buffers import SameBuffersHandler
 from planewise.engines.seeding import SeedHandler, epoch_sampler
+from planewise.engines.write_run import write_exams
 from planewise.errors import InputError
 from planewise.losses import logged_terms
 
@@ -87,6 +88,11 @@ class RunHandler:
 
     def attach(self, engine: Engine) -> None:
         self._check_length(engine)
+        if self.writes:
+            loaders = {"training": engine.data_loader, "validation": self.evaluator.data_loader}
+            write_exams(
+                Path(self.output_dir), {name: getattr(loader, "dataset", None) for name, loader in loaders.items()}
+            )
         for handler in self._of_validation():
             handler.attach(self.evaluator)
         for handler in self.handlers(engine):

@@ -24,6 +24,7 @@ from planewise.checksum import sha256
 from planewise.engines.checkpoint_files import BEST, LAST
 from planewise.engines.plain_errors import after_refusal
 from planewise.errors import InputError
+from planewise.exams.sections import exams_in
 from planewise.locks import claim_folder
 from planewise.not_computed import NOT_COMPUTED, only_longer
 from planewise.parse_bool import parse_bool
@@ -96,6 +97,17 @@ def write_run(
     }
     with atomic_write(record_file) as part:
         part.write_text(json.dumps(record, indent=1))
+
+
+def write_exams(folder: Path, datasets: Mapping[str, Any]) -> None:
+    """Add the numbers of exams in a run's datasets, by section, to its ``run.json``, if there is one. These can be fewer
+    exams than in the datalist, for example because some have no label. A dataset without ``items`` is left out."""
+    if (file := folder / "run.json").is_file():
+        items = {name: getattr(dataset, "items", None) for name, dataset in datasets.items()}
+        exams = {name: exams_in(items, name) for name, found in items.items() if isinstance(found, list)}
+        record = read_json(file) | {"exams": exams}
+        with atomic_write(file) as part:
+            part.write_text(json.dumps(record, indent=1))
 
 
 def _remove(folder: Path, present: set[Path], made: Sequence[Path]) -> None:

@@ -74,10 +74,13 @@ class Run(RunRecord):
             return None
         content = read_datalist(datalist)
         exams = {
-            section: {item.get("exam", item["image"]) for item in content.get(section, [])} for section in SECTIONS
+            section: len({item.get("exam", item["image"]) for item in content.get(section, [])}) for section in SECTIONS
         }
-        counts = ", ".join(f"{len(exams[section])} {section}" for section in SECTIONS)
-        drawn = self.config.get("num_subjects")
+        # the exams that were used: those with a label, and only the drawn ones
+        used = self.record.get("exams", {})
+        exams |= used
+        counts = ", ".join(f"{exams[section]} {section}" for section in SECTIONS)
+        drawn = None if "training" in used else self.config.get("num_subjects")
         some = f", {drawn} of the training exams drawn" if isinstance(drawn, int) else ""
         return f"{'phantoms' if self.on_phantoms else 'images'} ({counts} exams{some})"
 
