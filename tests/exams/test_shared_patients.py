@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 
+import numpy as np
 import pytest
+from PIL import Image
 from planewise.errors import InputError
 from planewise.exams import shared_patients as module
 from planewise.exams.shared_patients import seen_before, seen_tests, shared_patients
@@ -101,3 +103,17 @@ def test_what_was_compared_is_not_read_again(write, tmp_path, monkeypatch):
     assert str(tmp_path) not in kept.read_text(), "paths may name patients"
     kept.write_text("{")
     assert shared_patients(first, second, read=kept) == {"p": "test", "q": "test"}
+
+
+def test_a_photograph_saved_again_is_the_same(tmp_path):
+    """Its bytes and its name are others, its pixels are the same."""
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png", compress_level=9)
+    Image.fromarray(pixels).save(tmp_path / "b.png", compress_level=0)
+    Image.fromarray(pixels ^ 1).save(tmp_path / "c.png")
+    for name in "abc":
+        (tmp_path / f"{name}.json").write_text(json.dumps({"test": [{"image": f"{name}.png", "patient": name}]}))
+    kept = tmp_path / "kept.json"
+    for _ in range(2):
+        assert shared_patients(tmp_path / "a.json", tmp_path / "b.json", read=kept) == {"a": "test"}
+    assert shared_patients(tmp_path / "a.json", tmp_path / "c.json", read=kept) == {}

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import warnings
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from PIL import Image, ImageOps
+
 from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
+from planewise.exams.photographs import is_photograph
 from planewise.exams.sections import items_in, read_sections
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of
@@ -24,6 +29,8 @@ _COMPARED = 2**16
 CHECKSUMS = "compared_files.json"
 
 
+#: Errors of Pillow about a broken photograph, which training reports.
+_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 #: Endings of files whose patients are named by folders and numbers. Those of other files (DICOM) have a PatientID.
 _NUMBERED = (".nii", ".nii.gz", ".npy", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
@@ -57,8 +64,9 @@ def shared_patients(
         names: also take patients of the same name (hash) as the same. Data sets that name patients by numbers, such as
             case_001, have names in common without having patients in common; None therefore compares names of DICOM only.
         read: also compare the content of files of the same size, so that a copy under another name is found. Up to 192 KiB
-            of each such file are read. A path is the file that keeps the checksums: the next call reads only files that
-            have changed since.
+            of each such file are read. Of photographs with the same number of pixels, all pixels are compared, so that a
+            copy that was saved again without loss is found, too. A path is the file that keeps the checksums: the next
+            call reads only files that have changed since.
         sections: sections of the first datalist to look at.
         of_second: sections of the second datalist to look at.
 
@@ -133,21 +141,26 @@ def _items(datalist: Path, sections: Collection[str]) -> list[_Item]:
 
 
 def _contents(ours: Collection[str], theirs: Collection[str], kept: Path | None) -> dict[str, tuple[int, str]]:
-    """The contents (`_content`) of files that have the size of a file of the other collection."""
+    """The contents (`_content`) of files that have the size of a file of the other collection. The size of a photograph is
+    its number of pixels."""
     found = [{path: stat for path in paths if (stat := _stat(path))} for paths in (ours, theirs)]
-    common = set.intersection(*({stat.st_size for stat in of.values()} for of in found))
-    compared = {path: stat for of in found for path, stat in of.items() if stat.st_size in common}
+    pixels = {path: _pixel_count(path) for of in found for path in of if is_photograph(path)}
+    common = set.intersection(*({pixels.get(path) or stat.st_size for path, stat in of.items()} for of in found))
+    compared = {path: stat for of in found for path, stat in of.items() if (pixels.get(path) or stat.st_size) in common}
     # a file that was changed is another file; its path may name a patient
     names = {
-        path: hashlib.sha256(f"{path} {stat.st_size} {stat.st_mtime_ns}".encode(errors="surrogateescape")).hexdigest()
+        path: hashlib.sha256(
+            f"{path} {stat.st_size} {stat.st_mtime_ns} {pixels.get(path, '')}".rstrip().encode(errors="surrogateescape")
+        ).hexdigest()
         for path, stat in compared.items()
     }
     known: dict[str, str] = {}
     with suppress(InputError, TypeError, ValueError):
         known = dict(read_json(kept)) if kept else {}
     contents = {
-        path: (stat.st_size, known[names[path]]) if names[path] in known else _content(path, stat.st_size)
+        path: (size, known[names[path]]) if names[path] in known else _content(path, size)
         for path, stat in compared.items()
+        for size in [pixels.get(path) or stat.st_size]
     }
     # what cannot be read has no size
     news = {names[path]: checksum for path, (size, checksum) in contents.items() if size}
@@ -164,9 +177,26 @@ def _stat(path: str) -> os.stat_result | None:
         return None  # training reports it
 
 
+def _pixel_count(path: str) -> int:
+    """The number of a photograph's pixels, from its header; 0 if it cannot be read."""
+    with suppress(*_UNREADABLE), _opened(path) as image:
+        return math.prod(image.size)
+    return 0
+
+
+def _opened(path: str) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path, formats=("PNG", "JPEG"))
+
+
 def _content(path: str, size: int) -> tuple[int, str]:
-    """The size of a file, and a checksum of its compared bytes."""
+    """The size of a file, and a checksum of its compared bytes, or of a photograph's pixels."""
     digest = hashlib.sha256()
+    if is_photograph(path):
+        with suppress(*_UNREADABLE), _opened(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            return size, hashlib.sha256(f"{upright.mode} {upright.size} ".encode() + upright.tobytes()).hexdigest()
     try:
         with Path(path).open("rb") as file:
             for place in (0, size // 2, size - _COMPARED):

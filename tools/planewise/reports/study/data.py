@@ -32,7 +32,8 @@ def add(page: Page, study: StudyFolder) -> None:
             said = "<b>{}, so the pretexts learned from test images, and their gains may be too large</b>"
         else:
             said = (
-                "no image of the labelled test exams is in the training or validation section of the unlabelled exams"
+                "no image of the labelled test exams is in the training or validation section of the unlabelled exams "
+                "(compared: the patients of DICOM files, paths, file contents, and the pixels of photographs)"
             )
         page.add(f"<li>{said}</li>", *[seen] * bool(seen))
     page.add("</ul>")
