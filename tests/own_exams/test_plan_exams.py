@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import re
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from planewise.commands.plan import plan
+from planewise.data import find_inputs
 from planewise.own_exams.plan_exams import (
     MOST_PHASES,
     OPERATOR_DEG,
@@ -20,9 +24,13 @@ from planewise.own_exams.plan_exams import (
     _summary,
     _with_remarks,
     _without_bounds,
+    plan_exams,
     reasons_alike,
 )
 from planewise.phantoms import UNLABELLED
+from planewise.preprocessing.exam_name import volume_name
+
+from tests.exams.conftest import write_usual_exam
 
 FLAT, FAINT, FAR = (
     "the slices lie 0.0 deg from axial",
@@ -186,3 +194,24 @@ def test_an_agreement_that_is_the_reason_is_said_once():
     reason = "no plane; agreement 0.53, but must be at least 0.63"
     assert _line(["4ch", reason, "-", "-", "0.53", "-"]) == f"  4ch: {reason}"
     assert _line(["4ch", "plane", "-", "-", "0.93", "-"]) == "  4ch: plane, agreement 0.93"
+
+
+def test_missing_slices_are_flagged_on_the_page_and_in_the_archive(tmp_path, monkeypatch):
+    shutil.rmtree(write_usual_exam(tmp_path / "exam", views=(), phases=1) / "sax_2")
+    (item,) = find_inputs(tmp_path / "exam")
+    view = dict.fromkeys(("origin", "normal", "within_deg", "within_mm", "agreement", "peak"))
+    view |= {"verdict": "no plane", "reasons": [FAINT], "slices_that_disagree": [], "slices_without_a_line": []}
+
+    def run(_, settings):
+        folder = settings["output_dir"] / volume_name(item)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "plan.json").write_text(json.dumps({"views": {"2ch": view, "4ch": view}, "slices": 4}))
+        return []
+
+    module = sys.modules["planewise.own_exams.plan_exams"]
+    monkeypatch.setattr(module, "run_inference", run)
+    monkeypatch.setattr(module, "write_page", lambda folder, shown: shown)
+    (made,) = plan_exams(tmp_path / "exam", tmp_path / "out", phases="ed", dicom=False)
+    said = "slices are missing between slices 3 and 4 of 4, which are 20 mm apart instead of the usual 10 mm"
+    assert f"  (!) {said}" in made.lines and said in made.page.flags
+    assert said in _summary(made).flags and _summary(made).severity >= 1

@@ -81,6 +81,10 @@ def test_doubts_about_a_stack_are_said(flag, confidence, remarks):
             [50, 40, 20, 10, 0],
             "slices are missing between slices 2 and 3 of 5, which are 20 mm apart instead of the usual 10 mm",
         ),
+        (
+            [0, 10, 30, 40, 50, 80],
+            "slices are missing between slices 2 and 3, 5 and 6 of 6, which are 20, 30 mm apart instead of the usual 10 mm",
+        ),
         ([0, 10, 25, 35, 45], ""),
         ([0, 10, 30], ""),
     ],

@@ -55,6 +55,7 @@ from planewise.own_exams.heart_bundles import (
 from planewise.own_exams.provenance import Provenance, made_by
 from planewise.predicted_masks import IMAGE
 from planewise.preprocessing.exam_name import exam_of, volume_name
+from planewise.preprocessing.load_stack import missing_slices
 from planewise.reports.exam_page import ShownExam
 from planewise.reports.page_style import FLAGGED
 from planewise.reports.planned_views import bounds_in_words, disagreements_in_words, from_one_phase
@@ -312,6 +313,8 @@ def _planned(
     note = _note(provenances)
     for item in read_exams(stacks, said):
         stack = load_stack(item)
+        if gaps := missing_slices(stack.affines):
+            item = {**item, "header": [*item.get("header", ()), gaps]}
         plan = json.loads((output / stack.name / "plan.json").read_text())
         mask = read_mask(output, stack.name)
         apart = {view: _apart(entry, stack.acquired.get(view)) for view, entry in plan["views"].items()}

@@ -190,7 +190,7 @@ def load_slices(
 
 
 def missing_slices(affines: torch.Tensor) -> str:
-    """Describe the widest gap of a stack if slices are missing there; otherwise return an empty string.
+    """Describe the gaps of a stack in which slices are missing; an empty string if there are none.
 
     Args:
         affines: affines of the slices in order, ``(slices, 4, 4)``, RAS+, mm.
@@ -198,11 +198,14 @@ def missing_slices(affines: torch.Tensor) -> str:
     if len(affines) < MIN_SLICES:
         return ""
     gaps = _gaps(affines)
-    usual, widest = float(gaps.median()), int(gaps.argmax())
-    if gaps[widest] < MISSING_GAP * usual:
+    usual = float(gaps.median())
+    wide = torch.nonzero(gaps >= MISSING_GAP * usual)[:, 0].tolist()
+    if not wide:
         return ""
+    where = ", ".join(f"{number + 1} and {number + 2}" for number in wide)
+    apart = ", ".join(f"{gaps[number]:.0f}" for number in wide)
     return (
-        f"slices are missing between slices {widest + 1} and {widest + 2} of {len(affines)}, which are {gaps[widest]:.0f} mm "
+        f"slices are missing between slices {where} of {len(affines)}, which are {apart} mm "
         f"apart instead of the usual {usual:.0f} mm"
     )
 
