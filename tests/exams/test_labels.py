@@ -179,7 +179,10 @@ def test_masks_that_do_not_fit_are_listed_with_the_reason(tree, tmp_path):
     reasons = dict(result.unmatched)
     assert labelled(result) == []
     assert "40.0 mm or more from every slice" in reasons["case7_frame02.nii.gz"]
-    assert "22x20 pixels, the images 24x20" in reasons["case7_frame03.nii.gz"]
+    assert (
+        "22x20 pixels, the images 24x20; if 3D Slicer cropped it, export it again with"
+        in reasons["case7_frame03.nii.gz"]
+    )
     assert "do not lie in the planes" in reasons["case7_frame04.nii.gz"]
     assert "beyond the 6 phases" in reasons["case7_frame40.nii.gz"]
     assert "6 phases and the mask's name gives none" in reasons["case7.nii.gz"]

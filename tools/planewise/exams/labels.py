@@ -270,7 +270,8 @@ def match_mask(
         if axes is None:
             return [], _why_other_axes(between)
         if tuple(mask_shape[axis] for axis, _ in axes) != tuple(shape):
-            return [], f"its slices have {mask_shape[0]}x{mask_shape[1]} pixels, the images {shape[0]}x{shape[1]}"
+            sizes = f"its slices have {mask_shape[0]}x{mask_shape[1]} pixels, the images {shape[0]}x{shape[1]}"
+            return [], f"{sizes}; if 3D Slicer cropped it, export it again with the image as its reference volume"
         for depth in range(mask_shape[2]):
             apart = _corner_distance(entry.affine, header.affine, axes, depth, shape)
             closest = min(closest, apart)
