@@ -253,6 +253,8 @@ def test_the_script_names_the_patients_sides_as_the_pictures_do():
         assert left[0] < 0.1 and right[0] > 0.9 and left[1] == right[1] == 0.5
         assert top[1] < 0.1 and bottom[1] > 0.9 and top[0] == bottom[0] == 0.5
     assert sum(len(line) == 4 for line in places) == 2, "on the slice and in the cine"
+    # the picture's edge would cut off the centred name of a slice in the first column
+    assert re.search(r"write\(`.* \${end}`, x, y, { style: \"text-anchor: start\" }\)", script)
 
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

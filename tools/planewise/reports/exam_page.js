@@ -217,13 +217,15 @@ if (exam.cine) {
   chosen.max = frames.length - 1;
   drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const image = make("image", { width, height, preserveAspectRatio: "none" });
-  const write = (text, x, y) => { make("text", { x, y, "font-size": 0.09 * exam.cine.tile[1] }).textContent = text; };
+  const write = (text, x, y, values) => { make("text", { x, y, "font-size": 0.09 * exam.cine.tile[1], ...values }).textContent = text; };
   const paths = frames[0].outlines.map(({ colour }) => make("path", { stroke: colour }));
   // each slice has its number; the first and the last are named, and the first has the patient's directions
   const { tile: [wide, high], columns, slices } = exam.cine;
   for (let number = 0; number < slices; number += 1) {
     const end = number === 0 ? exam.ends[0] : number === slices - 1 ? exam.ends[1] : "";
-    write(`${number + 1} ${end}`, (number % columns + 0.15) * wide, (Math.floor(number / columns) + 0.07) * high);
+    // from its left edge, so that no name is cut off there
+    const [x, y] = [(number % columns + 0.03) * wide, (Math.floor(number / columns) + 0.07) * high];
+    write(`${number + 1} ${end}`, x, y, { style: "text-anchor: start" });
   }
   [[0.05, 0.5], [0.95, 0.5], [0.5, 0.07], [0.5, 0.94]].forEach(([x, y], edge) => write(exam.slices[0].edges[edge], x * wide, y * high));
   const showPhase = (number) => {
