@@ -287,7 +287,8 @@ def add_differences(
             "<p class=note>Better or worse: the 95 % interval of the difference excludes zero. Half of these "
             f"intervals extend by more than {half:.3f} to either side of the mean, so smaller differences are often missed. "
             f"{decided} of {len(measured)} intervals exclude zero; by chance alone, about one in twenty does."
-            f"{_of_few_draws(drawn)}</p>"
+            f"{_of_few_draws(drawn)} An interval covers neither the choice of the test exams nor the seed of a pretraining, "
+            "and if draws share labelled exams, it is too short for other patients.</p>"
         )
     return found
 
@@ -326,7 +327,7 @@ def _of_few_draws(draws: Sequence[int]) -> str:
         return ""
     return (
         f" With fewer than {FEW_DRAWS} draws (here {listed(map(str, few))}), an interval may be short by chance, so its "
-        "verdict is weak. An interval covers neither the choice of the test exams nor the seed of a pretraining."
+        "verdict is weak."
     )
 
 
@@ -402,9 +403,10 @@ def _add_repeats(
         for baseline in _BASELINES
     )
     page.add(
-        f"<p class=note>{shown} Another seed may therefore change a method's {name} by up to {scratch}. The difference "
-        f"between two pretrained methods may change by up to {multitask}. Differences that are significant over the draws "
-        "and larger than such a change: {}.</p>",
+        f"<p class=note>{shown} An estimate from these pairs: in 95 % of pretrainings, a method's {name} is within {scratch} "
+        f"of its mean over all seeds. Two seeds of a method differ by at most {multitask} in 95 % of cases, and so may a "
+        "difference between two pretrained methods from its mean. Differences that are significant over the draws and larger "
+        "than the bound for their pretrainings: {}.</p>",
         _by_labels(larger) or "none",
     )
 

@@ -89,8 +89,8 @@ def add(page: Page, study: StudyFolder) -> None:
             page.add(
                 "<p class=note>A prediction that shares no slice with the reference has no contour distance, as in Bai 2018, "
                 f"so the means leave it out, like a missed structure. {_LESS}: another method with as many labelled exams "
-                "has distances of more structures, so this mean may be too good; paired differences cover the same structures."
-                "</p>"
+                "has distances of more structures, so this mean may be too good; paired differences cover the same "
+                "structures.</p>"
             )
         if kind == "dice":
             add_budgets(page, study)
