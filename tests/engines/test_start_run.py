@@ -407,3 +407,6 @@ def test_the_commit_is_of_the_repository_that_keeps_this_code(tmp_path, monkeypa
     git("commit", "-m", "ours")
     run(tmp_path / "kept")
     assert len(json.loads((tmp_path / "kept/run.json").read_text())["commit"]) == 40
+    (tmp_path / "scripts/own_loss.py").touch()
+    run(tmp_path / "own")
+    assert json.loads((tmp_path / "own/run.json").read_text())["commit"].endswith("-dirty")

@@ -244,6 +244,11 @@ def _commit() -> str | None:
 
     try:
         git("ls-files", "--error-unmatch", here.name)
-        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        commit = git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        # new files are changes, too: the loss and the bundle of a user's own method
+        package = here.parents[1]
+        new = (f"{package}/*.py", f"{(package / 'bundles').resolve()}/*/configs/*")
+        added = git("ls-files", "--others", "--exclude-standard", "--", *new)
+        return f"{commit.removesuffix('-dirty')}-dirty" if added else commit
     except (OSError, subprocess.SubprocessError):
         return None
