@@ -677,9 +677,12 @@ def test_a_study_whose_pretexts_learn_from_test_images_warns(tmp_path):
     config["datalists"] = {name: str(path) for name, path in lists.items()}
     images = {name: f"{name}.nii" for name in "abcdefg"}
     for image in images.values():
-        (tmp_path / image).touch()
+        (tmp_path / image).write_text(image)
+    (tmp_path / images["e"]).write_text("a copy")
+    (tmp_path / images["d"]).write_text("a copy")
     said = "1 of 1 patient in the test section of the labelled images have images in the training or validation section"
-    for seen, unlabelled in ((True, "dae"), (False, "aed")):
+    # e is a copy of d under another name
+    for seen, unlabelled in ((True, "eab"), (False, "abd")):
         for name, exams in (("unlabelled", unlabelled), ("labelled", "fgd")):
             content = {
                 section: [{"image": images[exam], "exam": name + exam, "label": images[exam]}]

@@ -24,7 +24,7 @@ from label_counts import draws_of_all, refuse_too_many
 from methods import ONE_PER_FINDING, PREDICTED, found_overlay, left_out, methods_of, pretrainings_of, starts_of
 from planewise.errors import InputError
 from planewise.exams.sections import items_in, read_sections
-from planewise.exams.shared_patients import seen_before
+from planewise.exams.shared_patients import CHECKSUMS, seen_before
 from planewise.exams.words import did_you_mean, nearest
 from planewise.not_computed import NOT_COMPUTED, only_longer
 from planewise.old_names import SETTINGS
@@ -287,7 +287,8 @@ def warn_of_seen_tests():
     lists = [Path(datalist(kind)) for kind in ("unlabelled", "labelled")]
     if lists[0] != lists[1] and all(path.is_file() for path in lists):
         try:
-            if seen := seen_before(*lists):
+            # copies under other names, too, as on the page; a dry run makes no folder for the checksums
+            if seen := seen_before(*lists, read=OUT / CHECKSUMS if OUT.is_dir() else True):
                 logger.warning(f"{seen}, so pretexts learn from test images, and their gains may be too large")
         except InputError as error:
             raise WorkflowError(f"{error}. Correct the study's config") from None
