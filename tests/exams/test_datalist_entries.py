@@ -11,11 +11,12 @@ from tests.exams.test_stack import NORMAL, oblique
 
 
 def test_a_summary_gives_the_usual_gap_and_the_extremes():
-    stack = replace(oblique([0 * NORMAL, 8 * NORMAL, 16 * NORMAL, 40 * NORMAL]), in_plane=(3.0, 1.5), thickness=7.0)
+    places = [place * NORMAL for place in (0, 8, 16, 40, 64)]
+    stack = replace(oblique(places), in_plane=(3.0, 1.5), thickness=7.0)
     stack.slices[1].phases *= 4
     assert stack_summary(stack, "sax", 0.87654) == {
         "view": "sax",
-        "slices": 4,
+        "slices": 5,
         "phases": [1, 4],
         "matrix": [5, 9],
         "pixel": [3.0, 1.5],

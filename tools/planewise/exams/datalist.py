@@ -85,7 +85,8 @@ def stack_summary(stack: Stack, view: str, confidence: float | None, runners_up:
     if stack.thickness:
         summary["thickness"] = round(stack.thickness, 3)
     if len(between):
-        summary["spacing"] = round(float(np.median(between)), 3)
+        # the smaller of the two middle gaps, as in `missing_slices`
+        summary["spacing"] = round(float(np.quantile(between, 0.5, method="lower")), 3)
         summary["spacing_range"] = [round(float(between.min()), 3), round(float(between.max()), 3)]
     return summary
 
