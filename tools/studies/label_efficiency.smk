@@ -22,6 +22,7 @@ yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 from datalist_faults import missing_files, wrong_sections
 from label_counts import draws_of_all, refuse_too_many
 from methods import ONE_PER_FINDING, PREDICTED, found_overlay, left_out, methods_of, pretrainings_of, starts_of
+from newer_code import newer_code
 from planewise.errors import InputError
 from planewise.exams.sections import items_in, read_sections
 from planewise.exams.shared_patients import CHECKSUMS, seen_before
@@ -292,6 +293,14 @@ def warn_of_seen_tests():
                 logger.warning(f"{seen}, so pretexts learn from test images, and their gains may be too large")
         except InputError as error:
             raise WorkflowError(f"{error}. Correct the study's config") from None
+
+
+def warn_of_newer_code():
+    """Warn if configs of bundles or the code are newer than finished trainings; these are not compared with settings."""
+    trainings = {f"pretrain/{name}": pretext_bundle(method.pretext) for name, method in PRETRAININGS.items()}
+    trainings |= {f"finetune/{name}/{exams}/{draw}": TARGET["bundle"] for name in METHODS for exams in COUNTS for draw in DRAWS}
+    if changed := newer_code(OUT, trainings, STARTS, BUNDLES, ROOT / "tools" / "planewise"):
+        logger.warning(changed)
 
 
 def refuse_wrong_datalists():
@@ -739,6 +748,7 @@ if workflow.is_main_process:
     refuse_other_encoders()
     refuse_too_many_labels()
     warn_of_seen_tests()
+    warn_of_newer_code()
 refuse_other_settings()
 
 

@@ -47,3 +47,7 @@ def test_a_page_says_what_dirty_means(tmp_path):
     write(tmp_path / "pretrain/a/run.json", {"packages": {}, "python": "3.11", "commit": "abc-dirty"})
     _, page = tables_of(provenance, study_folder(tmp_path))
     assert "commit abc-dirty (-dirty: its code had changes that were not committed).<" in page.html("")
+    assert "several commits" not in page.html("")
+    write(tmp_path / "pretrain/b/run.json", {"packages": {}, "python": "3.11", "commit": "def"})
+    _, page = tables_of(provenance, study_folder(tmp_path))
+    assert "Trainings are of several commits, so their code may differ: abc-dirty, def.<" in page.html("")
