@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from ignite.engine import Engine, Events
 from planewise.evaluation import ClassificationReport
 from planewise.reports.research_only import RESEARCH_ONLY
 
@@ -65,3 +66,23 @@ def test_weights_of_phantoms_say_so_in_every_row(tmp_path):
     assert all("not for diagnosis" in row["note"] and "were trained on phantoms only" in row["note"] for row in rows)
     _, rows = report_of(tmp_path / "b", labelled=False)
     assert {row["note"] for row in rows} == {RESEARCH_ONLY}
+
+
+def test_an_ignite_that_clears_the_output_at_the_end_gets_its_files(tmp_path):
+    """Ignite 0.4.11 does so when a loader's length is unknown, and MONAI 1.5 pins it."""
+    report = ClassificationReport(tmp_path, CLASSES, ["LV ejection fraction (%)", "height (cm)"])
+    batch = {"exam": ["exam0"], "image": FEATURES[:1]}
+    engine = Engine(lambda engine, batch: {"pred": PROBABILITIES[:1]})
+    engine.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: setattr(engine.state, "output", None))
+    report.attach(engine)
+    engine.run([batch])
+    assert [file.name for file in tmp_path.iterdir()] == ["predictions.csv"]
+
+
+def test_no_batch_gives_no_files(tmp_path):
+    report = ClassificationReport(tmp_path, CLASSES, [])
+    engine = Engine(lambda engine, batch: None)
+    report.attach(engine)
+    engine.fire_event(Events.STARTED)
+    engine.fire_event(Events.COMPLETED)
+    assert list(tmp_path.iterdir()) == []

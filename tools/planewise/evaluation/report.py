@@ -51,7 +51,7 @@ class Report:
         raise NotImplementedError
 
     def _finish(self, engine: Engine) -> None:
-        if not engine.state.output:  # there was no batch
+        if engine.state.iteration == 0:  # there was no batch; Ignite 0.4 clears the output at the end
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         scores = self.write()
