@@ -1,4 +1,4 @@
-"""Identify a file by its content."""
+"""Identify a file, or the code of the package, by its content."""
 
 from __future__ import annotations
 
@@ -12,4 +12,16 @@ def sha256(path: Path) -> str:
     with path.open("rb") as file:
         while block := file.read(2**20):
             digest.update(block)
+    return digest.hexdigest()
+
+
+#: The rooms of the package that determine what a training learns.
+_ROOMS = ("augmentation", "data", "engines", "geometry", "losses", "networks", "preprocessing", "pretexts")
+
+
+def code_sha256(package: Path = Path(__file__).parent) -> str:
+    """SHA-256 of the code that determines what a training learns: names and contents of its files."""
+    digest = hashlib.sha256()
+    for file in sorted(file for room in _ROOMS for file in (package / room).rglob("*.py")):
+        digest.update(f"{file.relative_to(package).as_posix()} {sha256(file)}\n".encode())
     return digest.hexdigest()

@@ -19,10 +19,10 @@ import yaml
 
 # the same loader in C, before MONAI's is made from it: the checks below read the configs of every bundle again and again
 yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from changed_code import changed_code
 from datalist_faults import missing_files, wrong_sections
 from label_counts import draws_of_all, refuse_too_many
 from methods import ONE_PER_FINDING, PREDICTED, found_overlay, left_out, methods_of, pretrainings_of, starts_of
-from newer_code import newer_code
 from planewise.errors import InputError
 from planewise.exams.sections import items_in, read_sections
 from planewise.exams.shared_patients import CHECKSUMS, seen_before
@@ -295,11 +295,11 @@ def warn_of_seen_tests():
             raise WorkflowError(f"{error}. Correct the study's config") from None
 
 
-def warn_of_newer_code():
-    """Warn if configs of bundles or the code are newer than finished trainings; these are not compared with settings."""
+def warn_of_changed_code():
+    """Warn if configs of bundles or the code differ from those of finished trainings, which `refuse_other_settings` does not see."""
     trainings = {f"pretrain/{name}": pretext_bundle(method.pretext) for name, method in PRETRAININGS.items()}
     trainings |= {f"finetune/{name}/{exams}/{draw}": TARGET["bundle"] for name in METHODS for exams in COUNTS for draw in DRAWS}
-    if changed := newer_code(OUT, trainings, STARTS, BUNDLES, ROOT / "tools" / "planewise"):
+    if changed := changed_code(OUT, trainings, STARTS, BUNDLES, ROOT / "tools" / "planewise"):
         logger.warning(changed)
 
 
@@ -748,7 +748,7 @@ if workflow.is_main_process:
     refuse_other_encoders()
     refuse_too_many_labels()
     warn_of_seen_tests()
-    warn_of_newer_code()
+    warn_of_changed_code()
 refuse_other_settings()
 
 

@@ -20,7 +20,7 @@ from monai.bundle.reference_resolver import ReferenceResolver
 
 from planewise import __version__
 from planewise.atomic_write import atomic_write
-from planewise.checksum import sha256
+from planewise.checksum import code_sha256, sha256
 from planewise.engines.checkpoint_files import BEST, LAST
 from planewise.engines.plain_errors import after_refusal
 from planewise.errors import InputError
@@ -94,6 +94,9 @@ def write_run(
         "packages": {"planewise": __version__} | {name: _version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "commit": _commit(),
+        # a study compares these with the files that its next trainings would use
+        "train.yaml": digest(Path(str(config.get("bundle_root", "."))) / "configs" / "train.yaml"),
+        "code": code_sha256(),
     }
     with atomic_write(record_file) as part:
         part.write_text(json.dumps(record, indent=1))
