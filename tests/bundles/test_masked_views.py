@@ -16,6 +16,7 @@ from planewise.data import load_datalist
 from planewise.engines import read_history
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
+from planewise.exams.labels import NO_MASK
 
 from tests.bundles.conftest import run_bundle
 from tests.bundles.test_pieces import parser_of
@@ -144,7 +145,9 @@ def test_from_predicted_masks_to_views_of_the_heart(phantoms, tmp_path, monkeypa
     result = index_folder(phantoms.cardiac.folder / "labelled", labels_dir=tmp_path / "masks")
     write_datalist(result.datalist, tmp_path / "hearts.json")
     every = load_datalist(tmp_path / "hearts.json", "all")
-    assert len(every) == 2 * 10 and not result.unmatched and "two origins" not in str(result.warnings)
+    assert len(every) == 2 * 10 and "two origins" not in str(result.warnings)
+    # a picture lies next to each mask
+    assert result.unmatched == [("segmentation.png and 19 more", NO_MASK)]
     assert all((tmp_path / "masks").resolve() in Path(item["label"]).parents for item in every)
     parser = parser_of(SIMCLR, tmp_path / "hearts.json", tmp_path / "run", images="segmented")
     data = parser.get_parsed_content("train#dataset")
