@@ -29,9 +29,7 @@ def add(page: Page, study: StudyFolder) -> None:
         dirty = " (-dirty: its code had changes that were not committed)" if str(commit).endswith("-dirty") else ""
         page.add("<p class=note>{}; Python {}; commit {}{}.</p>", packages, runs[0]["python"], commit, dirty)
         if len(commits := dict.fromkeys(str(run["commit"]) for run in runs if "commit" in run)) > 1:
-            page.add(
-                "<p class=note>Trainings are of several commits, so their code may differ: {}.</p>", ", ".join(commits)
-            )
+            page.add("<p class=note>Trainings may have run different code; their commits: {}.</p>", ", ".join(commits))
         where = [", ".join(values) for values in (devices(runs), precisions(runs)) if values]
         if where:
             page.add("<p class=note>Trained on: {}.</p>", "; ".join(where))
