@@ -124,9 +124,7 @@ def test_all_bundles_need_the_same_packages_and_have_the_same_authors():
     versions = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
     for name, content in METADATA.items():
         named = {package: content[key] for package, key in versions.items()} | content["required_packages_version"]
-        # the two bundles of diagnoses read no photographs
-        absent = {"pillow"} if re.match("downstream_cardiac_.*_classification", name) else set()
-        assert named == {package: version for package, version in PINS.items() if package not in absent}, name
+        assert named == PINS, name
         assert [*content["changelog"]][-1] == content["version"], name
         assert f"Copyright (c) {content['authors']}" == content["copyright"], name
     for key in ("schema", "authors", "supported_apps"):
