@@ -8,19 +8,10 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from monai import metrics
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.handlers import IgniteMetricHandler
-from monai.metrics import (
-    ConfusionMatrixMetric,
-    DiceMetric,
-    FBetaScore,
-    GeneralizedDiceScore,
-    HausdorffDistanceMetric,
-    MeanIoU,
-    SurfaceDiceMetric,
-    SurfaceDistanceMetric,
-)
 from monai.utils import CommonKeys
 from torch import Tensor, nn
 
@@ -35,14 +26,14 @@ from planewise.running_parser import running_parser
 
 #: MONAI's metrics of masks; given logits, they return a number without a meaning.
 _OF_MASKS = (
-    ConfusionMatrixMetric,
-    DiceMetric,
-    FBetaScore,
-    GeneralizedDiceScore,
-    HausdorffDistanceMetric,
-    MeanIoU,
-    SurfaceDiceMetric,
-    SurfaceDistanceMetric,
+    metrics.ConfusionMatrixMetric,
+    metrics.DiceMetric,
+    metrics.FBetaScore,
+    metrics.GeneralizedDiceScore,
+    metrics.HausdorffDistanceMetric,
+    metrics.MeanIoU,
+    metrics.SurfaceDiceMetric,
+    metrics.SurfaceDistanceMetric,
 )
 #: PyTorch's warning if a loss would broadcast the target.
 _BROADCAST = "Using a target size"
@@ -172,6 +163,14 @@ def _has_remedy(error: BaseException) -> bool:
     return refusal(error) is not None or beyond_pytorch(chain) is not None or any(map(of_the_machine, chain))
 
 
+def _called(name: str, metric: Any) -> str:
+    """A metric in a message, with its place in the configuration."""
+    return (
+        f"the metric {name} ({type(metric).__name__}; `validate#key_metric` or `validate#additional_metrics` in the "
+        "configuration)"
+    )
+
+
 def _said(error: BaseException) -> str:
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
@@ -256,9 +255,8 @@ class BatchEvaluator(SupervisedEvaluator):
             wrong = images[(images != images.round()) | (images < 0) | (images >= classes)]
             if len(wrong):
                 raise InputError(
-                    f"the metric {name} ({type(metric).__name__}; `validate#key_metric` or `validate#additional_metrics` in "
-                    f"the configuration) scores masks, but the prediction that it gets has values such as {wrong[0]:.4g}: "
-                    "`pred` holds the network's logits, and more values than 0 and 1 need `num_classes`; "
+                    f"{_called(name, metric)} scores masks, but the prediction that it gets has values such as "
+                    f"{wrong[0]:.4g}: `pred` holds the network's logits, and more values than 0 and 1 need `num_classes`; "
                     "tools/docs/experiments.md shows an `output_transform` that makes masks of logits"
                 )
 
@@ -268,8 +266,7 @@ class BatchEvaluator(SupervisedEvaluator):
         for name, metric in self._metrics.items():
             if any(metric is each for each in within):
                 raise InputError(
-                    f"the metric {name} ({type(metric).__name__}; `validate#key_metric` or `validate#additional_metrics` in "
-                    f"the configuration) failed: {_said(error)}. The output of the validation is {_shape(output)}; set "
+                    f"{_called(name, metric)} failed: {_said(error)}. The output of the validation is {_shape(output)}; set "
                     "the metric's `output_transform` to a function that makes what the metric takes of this output, or leave "
                     "the metric out (tools/docs/experiments.md; PLANEWISE_DEBUG=1 shows where it failed)"
                 ) from error
