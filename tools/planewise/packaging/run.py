@@ -19,6 +19,7 @@ from planewise.engines.checkpoint_files import BEST
 from planewise.engines.run_record import RunRecord, read_table
 from planewise.engines.write_run import settings_that_train
 from planewise.errors import InputError
+from planewise.exams.sections import exams_in
 from planewise.exams.split import SECTIONS
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.not_computed import FILES, NOT_COMPUTED
@@ -73,9 +74,7 @@ class Run(RunRecord):
         if datalist is None:
             return None
         content = read_datalist(datalist)
-        exams = {
-            section: len({item.get("exam", item["image"]) for item in content.get(section, [])}) for section in SECTIONS
-        }
+        exams = {section: exams_in(content, section) for section in SECTIONS}
         # the exams that were used: those with a label, and only the drawn ones
         used = self.record.get("exams", {})
         exams |= used
