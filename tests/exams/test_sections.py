@@ -6,7 +6,7 @@ import json
 import os
 
 from planewise.exams import sections
-from planewise.exams.sections import exams_in, items_in, labelled_exams, read_sections, takes_all
+from planewise.exams.sections import exams_in, items_in, labelled_exams, parsed_datalist, takes_all
 
 ITEMS = [{"exam": "a", "image": "a0"}, {"exam": "a", "image": "a1", "group": "DCM"}, {"image": "b"}, {"image": "c"}]
 
@@ -16,10 +16,10 @@ def test_a_file_is_parsed_once_until_it_changes(tmp_path, monkeypatch):
     parse = sections.read_json
     monkeypatch.setattr(sections, "read_json", lambda path: read.append(path) or parse(path))
     file.write_text(json.dumps({"training": ITEMS, "testing": ITEMS[2:]}))
-    assert read_sections(file) == read_sections(file) == {"training": ITEMS, "test": ITEMS[2:]} and len(read) == 1
+    assert parsed_datalist(file) == parsed_datalist(file) == {"training": ITEMS, "test": ITEMS[2:]} and len(read) == 1
     file.write_text(json.dumps({"test": [], "testing": ITEMS}))
     os.utime(file, (1, 1))
-    assert read_sections(file) == {"test": [], "testing": ITEMS} and len(read) == 2
+    assert parsed_datalist(file) == {"test": [], "testing": ITEMS} and len(read) == 2
 
 
 def test_exams_are_counted_by_their_name_or_file():

@@ -13,7 +13,7 @@ from planewise.exams.sections import items_in
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of, did_you_mean, listed, nearest
 
-#: Keys of a datalist; `read_sections` turns MONAI's `testing` into `test`, unless there are both.
+#: Keys of a datalist; `parsed_datalist` turns MONAI's `testing` into `test`, unless there are both.
 _KNOWN = (*SECTIONS, "testing", "planewise", "exams")
 #: Keys of an item that name files.
 _FILES = ("image", "label")
@@ -29,7 +29,7 @@ def wrong_sections(datalist: Path, content: Any, needed: Sequence[str]) -> list[
 
     Args:
         datalist: path of the datalist.
-        content: the JSON in it, from `planewise.exams.sections.read_sections`.
+        content: the JSON in it, from `planewise.exams.sections.parsed_datalist`.
         needed: the sections from which the study learns or that it scores.
     """
     if not isinstance(content, Mapping):

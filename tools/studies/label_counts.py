@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from planewise.errors import InputError
-from planewise.exams.sections import labelled_exams, read_sections, takes_all
+from planewise.exams.sections import labelled_exams, parsed_datalist, takes_all
 from planewise.exams.words import count_of
 
 
@@ -41,7 +41,7 @@ def refuse_too_many(counts: Sequence[int], datalist: Path, folds: bool = False) 
     Raises:
         InputError: there are too few exams, or the file is not a datalist.
     """
-    most = labelled_exams(read_sections(datalist), "training", *["validation"] * folds)
+    most = labelled_exams(parsed_datalist(datalist), "training", *["validation"] * folds)
     if most and max(counts) > most:
         raise InputError(wrong_count("label_counts", max(counts), datalist, most))
 
@@ -54,7 +54,7 @@ def draws_of_all(counts: Sequence[int], draws: int, datalist: Path) -> str:
         draws: number of draws.
         datalist: the datalist of labelled exams.
     """
-    most = labelled_exams(read_sections(datalist), "training")
+    most = labelled_exams(parsed_datalist(datalist), "training")
     if draws < 2 or not takes_all(counts, most):
         return ""
     return (

@@ -24,7 +24,7 @@ from datalist_faults import missing_files, wrong_sections
 from label_counts import draws_of_all, refuse_too_many
 from methods import ONE_PER_FINDING, PREDICTED, found_overlay, left_out, methods_of, pretrainings_of, starts_of
 from planewise.errors import InputError
-from planewise.exams.sections import items_in, read_sections
+from planewise.exams.sections import items_in, parsed_datalist
 from planewise.exams.shared_patients import CHECKSUMS, seen_before
 from planewise.exams.words import did_you_mean, nearest
 from planewise.not_computed import NOT_COMPUTED, only_longer
@@ -317,7 +317,7 @@ def refuse_wrong_datalists():
             of.setdefault(Path(datalist(kind)), []).extend(sections)
     for path, sections in of.items():
         try:
-            content = read_sections(path)
+            content = parsed_datalist(path)
         except InputError as error:
             wrong.append(f"datalists: {error}; make it again with `planewise index FOLDER -o {path}`")
             continue

@@ -19,7 +19,7 @@ from planewise.exams.anatomies import anatomy_of_stack
 from planewise.exams.datalist import PATH_KEYS, with_paths
 from planewise.exams.mrnet import open_volume
 from planewise.exams.reserved import is_labelled
-from planewise.exams.sections import read_sections
+from planewise.exams.sections import parsed_datalist
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import phase_name
 from planewise.nifti_files import is_nifti
@@ -121,7 +121,7 @@ _DATALIST: Mapping[str, Form] = {
 
 @lru_cache(maxsize=2)
 def _parse(path: Path, modified: int) -> dict[str, Any]:
-    content = read_sections(path)
+    content = parsed_datalist(path)
     _check_forms(path, content)
     return content
 

@@ -61,17 +61,22 @@ def is_photograph(path: str | Path) -> bool:
     return str(path).lower().endswith(ENDINGS)
 
 
+def open_photograph(path: str | Path) -> Image.Image:
+    """Open a PNG or JPEG file and read its header, not its pixels. Pillow raises the errors of a file that it cannot open."""
+    with warnings.catch_warnings():
+        # Pillow warns at half of its limit
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path, formats=("PNG", "JPEG"))
+
+
 def photograph_problem(path: Path) -> str:
     """The reason why a file cannot be used as a photograph, in words; empty if it can. Its pixels are not read."""
     try:
         size = path.stat().st_size
         if not size:
             return EMPTY
-        with warnings.catch_warnings():
-            # Pillow warns at half of its limit
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=("PNG", "JPEG")) as image:
-                kind, mode, sides = image.format, image.mode, image.size
+        with open_photograph(path) as image:
+            kind, mode, sides = image.format, image.mode, image.size
         with open(path, "rb") as file:
             file.seek(max(0, size - _TAIL))
             tail = file.read()

@@ -22,7 +22,7 @@ LABELS = {
 _ANY_LABEL = {"group"}.union(*LABELS.values())
 
 
-def read_sections(path: Path) -> Any:
+def parsed_datalist(path: Path) -> Any:
     """The JSON in a datalist, which is parsed once until the file changes, so callers must not change it.
 
     Raises:

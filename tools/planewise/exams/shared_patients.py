@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import warnings
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -16,8 +15,8 @@ from PIL import Image, ImageOps
 
 from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
-from planewise.exams.photographs import is_photograph
-from planewise.exams.sections import items_in, read_sections
+from planewise.exams.photographs import ENDINGS, is_photograph, open_photograph
+from planewise.exams.sections import items_in, parsed_datalist
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of
 from planewise.text_files import read_json
@@ -27,12 +26,10 @@ from planewise.text_files import read_json
 _COMPARED = 2**16
 #: The file in a study's folder with the checksums of the files that were compared. It contains no paths, only their hashes.
 CHECKSUMS = "compared_files.json"
-
-
 #: Errors of Pillow about a broken photograph, which training reports.
 _UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 #: Endings of files whose patients are named by folders and numbers. Those of other files (DICOM) have a PatientID.
-_NUMBERED = (".nii", ".nii.gz", ".npy", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_NUMBERED = (".nii", ".nii.gz", ".npy", *ENDINGS, ".tif", ".tiff")
 
 
 class _Item(NamedTuple):
@@ -129,7 +126,7 @@ def seen_before(unlabelled: Path, labelled: Path, read: bool | Path = False) -> 
 
 def _items(datalist: Path, sections: Collection[str]) -> list[_Item]:
     """The items of a datalist; an item without a patient is named by its exam or its image."""
-    content, folder = read_sections(datalist), datalist.resolve().parent
+    content, folder = parsed_datalist(datalist), datalist.resolve().parent
     found = []
     for section in (section for section in SECTIONS if section in sections):
         for item in items_in(content, section):
@@ -179,22 +176,16 @@ def _stat(path: str) -> os.stat_result | None:
 
 def _pixel_count(path: str) -> int:
     """The number of a photograph's pixels, from its header; 0 if it cannot be read."""
-    with suppress(*_UNREADABLE), _opened(path) as image:
+    with suppress(*_UNREADABLE), open_photograph(path) as image:
         return math.prod(image.size)
     return 0
-
-
-def _opened(path: str) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(path, formats=("PNG", "JPEG"))
 
 
 def _content(path: str, size: int) -> tuple[int, str]:
     """The size of a file, and a checksum of its compared bytes, or of a photograph's pixels."""
     digest = hashlib.sha256()
     if is_photograph(path):
-        with suppress(*_UNREADABLE), _opened(path) as image:
+        with suppress(*_UNREADABLE), open_photograph(path) as image:
             upright = ImageOps.exif_transpose(image)
             return size, hashlib.sha256(f"{upright.mode} {upright.size} ".encode() + upright.tobytes()).hexdigest()
     try:

@@ -19,7 +19,7 @@ def add(page: Page, study: StudyFolder) -> None:
     for kind, path in lists.items():
         if not path.is_file() or (one and kind == "unlabelled"):
             continue
-        content, texts = sections.read_sections(path), []
+        content, texts = sections.parsed_datalist(path), []
         for split in SECTIONS:
             count, known = (sections.exams_in(content, split, labelled=labelled) for labelled in (False, True))
             texts.append(f"{count} {split}" + (f" ({known} with labels)" if 0 < known < count else ""))
@@ -44,7 +44,7 @@ def labelled_exams(study: StudyFolder) -> int:
     """The number of labelled exams in a study's training section; if none has a label, the number of all its exams. 0
     without a datalist."""
     path = study.datalist("labelled")
-    return sections.labelled_exams(sections.read_sections(path), "training") if path.is_file() else 0
+    return sections.labelled_exams(sections.parsed_datalist(path), "training") if path.is_file() else 0
 
 
 def drawn_in_words(study: StudyFolder, draws: Mapping[tuple[str, int], Collection[int]]) -> str:
