@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from monai.engines import SupervisedTrainer
 from planewise.engines import allow_tf32
-from planewise.phantoms import LABELLED, LAYOUTS, Recipe
+from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, LAYOUTS, VOLUNTEERS, Recipe
 from timing import Bar, Options, ratio
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -19,6 +22,7 @@ from bars.trainer import (
     TrainerEpoch,
     bundle_config,
     in_turns,
+    loss_of,
     own_batches,
     phantom_datalist,
     seconds,
@@ -43,7 +47,7 @@ class Case:
 
     bundle: str
     layout: str = "dsbcc"
-    block: int = 25
+    block: int = 10
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -57,14 +61,32 @@ CASES = (
     Case("pretext_cardiac_multitask"),
     Case("pretext_cardiac_multitask", settings={"channels_last": False}),
     Case("pretext_cardiac_multitask", settings={"amp": False}),
+    Case("pretext_cardiac_orientation"),
+    Case("pretext_cardiac_location"),
+    Case("pretext_cardiac_sax_position"),
+    Case("pretext_cardiac_lax_position", "ukbb"),
     Case("downstream_cardiac_sax_segmentation", "acdc"),
-    Case("downstream_brain_tumour_segmentation", "brats", 8),
+    Case("downstream_cardiac_lax_segmentation", "ukbb"),
+    Case("downstream_cardiac_two_phase_classification", "acdc"),
+    Case("pretext_knee_multitask", "fastmri"),
+    Case("pretext_knee_orientation", "fastmri"),
+    Case("pretext_knee_location", "fastmri"),
+    Case("downstream_knee_injury_classification", "mrnet"),
     Case("pretext_masked_autoencoder"),
     Case("pretext_models_genesis"),
-    Case("pretext_cardiac_sax_position"),
     Case("pretext_jigsaw"),
-    Case("pretext_simclr", block=6),
-    Case("pretext_byol", block=6),
+    Case("pretext_slice_order"),
+    Case("pretext_simclr", block=4),
+    Case("pretext_byol", block=4),
+    Case("pretext_simsiam", block=4),
+    Case("downstream_retinopathy_grading", "aptos"),
+    Case("downstream_brain_tumour_segmentation", "brats", 4),
+    Case("downstream_brain_tumour_segmentation", "brats", 4, {"channels_last": False}),
+    Case("downstream_pancreas_segmentation", "msd", 4),
+    Case("pretext_rotation", "msd", 4),
+    Case("pretext_relative_patch_location", "msd"),
+    Case("pretext_contrastive_predictive_coding", "msd", 4),
+    Case("pretext_exemplar", "msd", 4),
     Case("pretext_cardiac_multitask", settings=_ASIDE),
     Case("pretext_models_genesis", settings=_ASIDE),
     Case("pretext_cardiac_sax_position", settings=_ASIDE),
@@ -74,7 +96,10 @@ CASES = (
 RECIPES = {
     "dsbcc": SLICES,
     "acdc": Recipe("acdc", 31, LABELLED.at_size("demo").with_values(phases=2)),
-    "brats": Recipe("brats", 31, LAYOUTS["brats"].population),
+    "ukbb": Recipe("ukbb", 31, VOLUNTEERS.at_size("demo").with_values(phases=2)),
+    "fastmri": Recipe("fastmri", 31, KNEE_UNLABELLED.at_size("demo")),
+    "mrnet": Recipe("mrnet", 31, KNEE_LABELLED.at_size("demo")),
+    **{layout: Recipe(layout, 31, LAYOUTS[layout].population) for layout in ("aptos", "brats", "msd")},
 }
 #: The smallest networks and images, to check that everything runs.
 _QUICK = {"features": [4, 8, 16], "image_size": 48, "spacing": 5.8, "batch_size": 2}
@@ -83,35 +108,42 @@ _QUICK = {"features": [4, 8, 16], "image_size": 48, "spacing": 5.8, "batch_size"
 def measure(options: Options) -> list[Bar]:
     """Three bars for each case: the trainer's step, its ratio to the bare step, and the ratio of the batches' preparation to
     the trainer's step."""
+    cases = CASES[:: len(CASES)] if options.quick else CASES
     bars = []
-    for case in CASES[:: len(CASES)] if options.quick else CASES:
-        bars += _of_case(case, options)
+    with ExitStack() as stack:
+        datalists = {
+            layout: stack.enter_context(phantom_datalist(recipe=RECIPES[layout]))
+            for layout in {case.layout for case in cases}
+        }
+        for case in cases:
+            bars += _of_case(case, datalists[case.layout], options)
     return bars
 
 
-def _of_case(case: Case, options: Options) -> list[Bar]:
+def _of_case(case: Case, datalist: Path, options: Options) -> list[Bar]:
     device = torch.device(options.device)
     block = 2 if options.quick else case.block
-    with phantom_datalist(recipe=RECIPES[case.layout]) as datalist:
-        config = bundle_config(case.bundle, ("train.yaml",), datalist, options.device)
-        changes = dict(case.settings) | (_QUICK if options.quick else {})
-        config.update(changes)
-        config.update({"samples_per_epoch": (2 * block + 1) * config["batch_size"], "log_interval": block})
-        # the settings with which a run starts
-        allow_tf32(device.type == "cuda")
-        torch.backends.cudnn.deterministic = torch.backends.cudnn.benchmark = True
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        trainer = config.get_parsed_content("train#trainer")
-        trainer.run()  # everything that is made only once
-        batch = next(own_batches(trainer))
-        epochs = {
-            "trainer": TrainerEpoch(trainer, block),
-            "bare": BareEpoch(trainer, block, batches=lambda one: (batch for _ in range(one.state.epoch_length))),
-            "path": lambda: _batches_alone(trainer, device),
-        }
-        times = in_turns(epochs, options.fewer(3).repetitions, options.longest)
-        tflop = _tflop(trainer, batch)
+    config = bundle_config(case.bundle, ("train.yaml",), datalist, options.device)
+    changes = dict(case.settings) | (_QUICK if options.quick else {})
+    config.update(changes)
+    config.update({"samples_per_epoch": (2 * block + 1) * config["batch_size"], "log_interval": block})
+    # the settings with which a run starts
+    allow_tf32(device.type == "cuda")
+    torch.backends.cudnn.deterministic = torch.backends.cudnn.benchmark = True
+    trainer = config.get_parsed_content("train#trainer")
+    if device.type == "cuda":
+        gc.collect()  # the case before, whose engine refers to itself
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    trainer.run()  # everything that is made only once
+    batch = next(own_batches(trainer))
+    epochs = {
+        "trainer": TrainerEpoch(trainer, block),
+        "bare": BareEpoch(trainer, block, batches=lambda one: (batch for _ in range(one.state.epoch_length))),
+        "path": lambda: _batches_alone(trainer, device),
+    }
+    times = in_turns(epochs, options.fewer(3).repetitions, options.longest)
+    tflop = _tflop(trainer, batch)
     note = f"batch {config['batch_size']}"
     if device.type == "cuda":
         note += f", at most {torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB"
@@ -132,9 +164,8 @@ def _batches_alone(trainer: SupervisedTrainer, device: torch.device) -> list[flo
     return [(seconds(device) - begun) / count]
 
 
-def _tflop(trainer: SupervisedTrainer, batch: tuple[Any, Any]) -> float:
+def _tflop(trainer: SupervisedTrainer, batch: tuple[Any, ...]) -> float:
     """Number of operations of a training step, in units of 10^12."""
-    image, target = batch
     with FlopCounterMode(display=False) as counter:
-        trainer.loss_function(trainer.inferer(image, trainer.network), target).backward()
+        loss_of(trainer, *batch).backward()
     return counter.get_total_flops() / 1e12

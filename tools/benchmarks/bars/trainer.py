@@ -16,11 +16,11 @@ import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 from monai.engines import SupervisedTrainer
+from planewise.engines.seeding import epoch_sampler
 from planewise.exams import index_folder, write_datalist
 from planewise.phantoms import UNLABELLED, Recipe, write_exams
 from timing import Bar, Options, Times, ratio, repetitions
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.data import BatchSampler
 
 BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
 #: Largest ratio for the demo's network, which is about the smallest that learns something.
@@ -33,6 +33,8 @@ BLOCK, QUICK_BLOCK = 50, 3
 BLOCKS = 4
 #: Phantoms for the pretexts on hearts.
 SLICES = Recipe("dsbcc", 31, UNLABELLED.at_size("demo").with_values(phases=2, spacing=(3.6, 4.2)))
+#: Maps the layouts of phantoms other than hearts to what they show.
+ANATOMIES = {"brats": "volume", "msd": "volume", "fastmri": "knee", "mrnet": "knee", "aptos": "photograph"}
 #: Reads a clock once the device has finished its work.
 Clock = Callable[[torch.device], float]
 
@@ -65,8 +67,10 @@ def phantom_datalist(exams: int = 6, recipe: Recipe = SLICES) -> Iterator[Path]:
     ):
         folder = Path(name) / "exams"
         list(write_exams(recipe, folder, exams))
-        anatomy = "volume" if recipe.layout == "brats" else "cardiac"
-        write_datalist(index_folder(folder, anatomy=anatomy, split=(1, 0, 0)).datalist, folder / "datalist.json")
+        anatomy = ANATOMIES.get(recipe.layout, "cardiac")
+        view = "4ch" if recipe.layout == "ukbb" else None
+        found = index_folder(folder, anatomy=anatomy, view=view, split=(1, 0, 0))
+        write_datalist(found.datalist, folder / "datalist.json")
         yield folder / "datalist.json"
 
 
@@ -129,7 +133,7 @@ class BareEpoch:
         trainer: SupervisedTrainer,
         block: int,
         clock: Clock = seconds,
-        batches: Callable[[SupervisedTrainer], Iterator[tuple[Any, Any]]] | None = None,
+        batches: Callable[[SupervisedTrainer], Iterator[tuple[Any, ...]]] | None = None,
     ) -> None:
         self.trainer = trainer
         self.block = block
@@ -146,18 +150,23 @@ class BareEpoch:
         return _differences(readings, self.block)
 
 
-def take_step(trainer: SupervisedTrainer, image: Any, target: Any) -> None:
+def loss_of(trainer: SupervisedTrainer, image: Any, target: Any, args: Any = (), kwargs: Any = None) -> torch.Tensor:
+    """The trainer's loss of a batch, which has the form of MONAI's ``prepare_batch``."""
+    return trainer.loss_function(trainer.inferer(image, trainer.network, *args, **(kwargs or {})), target)
+
+
+def take_step(trainer: SupervisedTrainer, *batch: Any) -> None:
     """A training step of the trainer's network, loss and optimizer, without its engine."""
     trainer.optimizer.zero_grad()
-    trainer.loss_function(trainer.inferer(image, trainer.network), target).backward()
+    loss_of(trainer, *batch).backward()
     trainer.optimizer.step()
 
 
-def own_batches(trainer: SupervisedTrainer) -> Iterator[tuple[Any, Any]]:
+def own_batches(trainer: SupervisedTrainer) -> Iterator[tuple[Any, ...]]:
     """An epoch of the trainer's batches, taken from its sampler and data set by hand."""
     loader = trainer.data_loader
-    loader.sampler.set_epoch(1)
-    for rows in BatchSampler(loader.sampler, loader.batch_size, drop_last=False):
+    epoch_sampler(loader).set_epoch(1)
+    for rows in loader.batch_sampler:
         yield trainer.prepare_batch(loader.dataset.__getitems__(rows), trainer.state.device, trainer.non_blocking)
 
 

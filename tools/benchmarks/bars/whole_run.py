@@ -151,7 +151,7 @@ def _datalist(run: Run, folder: Path) -> Path:
     population = LABELLED if run.labelled else UNLABELLED
     population = population.at_size("demo" if "demo.yaml" in run.configs else "paper").with_values(phases=2)
     recipe = Recipe("acdc" if run.labelled else "dsbcc", 31, population)
-    list(write_exams(recipe, folder / "exams", sum(run.exams)))
+    list(write_exams(recipe, folder / "exams", sum(run.exams), workers=os.cpu_count() or 1))
     content = index_folder(folder / "exams", split=(1, 0, 0)).datalist
     names = sorted({item["exam"] for item in content["training"]})[: run.exams[0]]
     content["validation"] = [item for item in content["training"] if item["exam"] not in names]
