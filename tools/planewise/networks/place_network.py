@@ -21,18 +21,16 @@ def place_network(
 ) -> nn.Module:
     """Move a network to a device, and set how it runs there.
 
-    On a CPU, the defaults come from measurements (``tools/benchmarks/run --only network_step``, tools/docs/speed.md).
-    Channels last is faster for the networks of the demos and about as fast for the networks of the papers. With
-    compilation, the first step takes most of a minute, and later steps are slower than without it. On CUDA, nothing was
-    measured. There, bfloat16 convolutions need channels last. Compiling costs every run a minute, so try it only for long
-    runs.
+    The defaults come from measurements (``tools/benchmarks/run --only network_step,steps``, tools/docs/speed.md). On a
+    CPU, channels last is faster for the networks of the demos and about as fast for the networks of the papers; on an
+    H100, it is faster for the papers' networks of images and of volumes. With compilation, the first step takes most of a
+    minute; on a CPU, later steps are slower than without it.
 
     Args:
         network: the network. It is changed in place; the names of its weights stay the same.
         device: the device to which it is moved.
         channels_last: whether to store the weights of convolutions with the channels last, so that PyTorch computes in
-            this format. This does not apply to a network with both 2D and 3D convolutions, or to a 3D network on a device
-            other than a CPU.
+            this format. This does not apply to a network with both 2D and 3D convolutions.
         compiled: whether to compile the network with ``torch.compile``.
 
     Raises:
@@ -41,8 +39,6 @@ def place_network(
     # PyTorch refuses a format for weights with another number of dimensions
     dims = {values.ndim for values in (*network.parameters(), *network.buffers())} & FORMATS.keys()
     innermost = parse_bool(channels_last, "channels_last") and len(dims) == 1
-    # on CUDA, 3D pooling and instance normalisation support only the default format, so they would convert back and forth
-    innermost &= dims == {4} or torch.device(device).type == "cpu"
     innermost &= torch.device(device).type != "cpu" or not _corrupts_memory(network)
     network = network.to(device, memory_format=FORMATS[dims.pop()] if innermost else torch.preserve_format)
     if parse_bool(compiled, "compile"):
