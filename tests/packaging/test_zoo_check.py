@@ -5,12 +5,15 @@ The checker is not part of this repository; ``PLANEWISE_BUNDLE_CHECK`` names its
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 from planewise.packaging import package_bundle
 
@@ -18,7 +21,8 @@ from tests.bundles.conftest import BUNDLES, tiny
 from tests.conftest import ROOT
 from tests.packaging.conftest import source, write_run
 
-#: Runs the checker once for each folder, in forked processes that have loaded the libraries, without planewise.
+#: Runs the checker once for each folder, in forked processes that have loaded the libraries, without planewise. Unless an image
+#: lies next to the folder, the checker makes one with as many channels as the network's input has.
 SERVER = """
 import os, runpy, sys
 sys.modules["planewise"] = None
@@ -29,7 +33,8 @@ for folder in folders:
     sys.stdout.flush()
     child = os.fork()
     if not child:
-        sys.argv = [checker, folder, "--n", "2"]
+        image = folder + ".nii.gz"
+        sys.argv = [checker, folder, "--n", "2", *(["--sample", image] if os.path.exists(image) else [])]
         runpy.run_path(checker, run_name="__main__")
     os.waitpid(child, 0)
 """
@@ -51,6 +56,13 @@ def test_nothing_fails_in_the_zoo_nor_for_images_in_label(checker, tmp_path):
         ).folder
         for name in BUNDLES
     ]
+    for name, folder in zip(BUNDLES, folders, strict=True):
+        channels = tiny(name).get("in_channels")
+        metadata = json.loads((folder / "configs/metadata.json").read_text())
+        if channels and channels != metadata["network_data_format"]["inputs"]["image"]["num_channels"]:
+            # the network takes two patches of an image, whose channels MONAI Label reads from the image's own file
+            pixels = np.random.default_rng(0).random((64, 64, 64, channels), np.float32)
+            nibabel.save(nibabel.Nifti1Image(pixels, np.diag([1.7, 1.5, 2.1, 1.0])), f"{folder}.nii.gz")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", SERVER, str(checker), *map(str, folders)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
