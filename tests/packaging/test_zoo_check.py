@@ -21,8 +21,8 @@ from tests.bundles.conftest import BUNDLES, tiny
 from tests.conftest import ROOT
 from tests.packaging.conftest import source, write_run
 
-#: Runs the checker once for each folder, in forked processes that have loaded the libraries, without planewise. Unless an image
-#: lies next to the folder, the checker makes one with as many channels as the network's input has.
+#: Runs the checker once for each folder, in forked processes that have loaded the libraries, without planewise. Unless an
+#: image lies next to the folder, the checker makes one with as many channels as the network's input has.
 SERVER = """
 import os, runpy, sys
 sys.modules["planewise"] = None
