@@ -37,7 +37,8 @@ def test_another_process_is_refused_until_the_first_is_killed(tmp_path, with_chi
     while process.is_alive() and not (tmp_path / "held").exists():
         time.sleep(0.01)
     with pytest.raises(
-        InputError, match=rf"{tmp_path} is in use by another run \(process {process.pid} of .*--output_dir"
+        InputError,
+        match=rf"{tmp_path} is in use by another run \(process {process.pid} of .*; wait until it ends, or choose",
     ):
         claim_folder(tmp_path)
     os.kill(process.pid, signal.SIGKILL)

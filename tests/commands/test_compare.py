@@ -18,6 +18,7 @@ from planewise.data import absolute_datalist
 from planewise.errors import InputError
 from planewise.exams import write_datalist
 from planewise.exams.split import SECTIONS
+from planewise.locks import lock
 from planewise.networks.pretrained import read_weights
 from typer.testing import CliRunner
 
@@ -362,6 +363,15 @@ def test_a_slip_costs_no_indexing(folders, labelled, words, said, tmp_path):
     given = ["compare", str(folders / "pacs"), str(folders / labelled), "-o", str(tmp_path / "out"), *words]
     outcome = CliRunner().invoke(app, given)
     assert outcome.exit_code == 1 and said in outcome.output and not (tmp_path / "out").exists(), outcome.output
+
+
+def test_the_folder_of_a_study_that_is_running_is_left_alone(folders, tmp_path):
+    with (tmp_path / "run.lock").open("w") as held:
+        assert lock(held, wait=False)
+        given = ["compare", str(folders / "pacs"), str(folders / "acdc"), "-o", str(tmp_path)]
+        outcome = CliRunner().invoke(app, given)
+    assert outcome.exit_code == 1 and f"{tmp_path} is in use by another run" in outcome.output, outcome.output
+    assert [path.name for path in tmp_path.iterdir()] == ["run.lock"]
 
 
 @pytest.mark.parametrize(("patients", "shared"), [(3, (1, 1, 1)), (4, (2, 1, 1)), (6, (4, 1, 1)), (14, (10, 2, 2))])

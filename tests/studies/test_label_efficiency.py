@@ -20,6 +20,7 @@ import yaml
 from monai.bundle import ConfigParser
 from planewise.engines import read_history
 from planewise.exams.split import SECTIONS
+from planewise.locks import lock
 from planewise.reports.paper_tables import DIAGNOSIS_AUC, INJURY_AUC, SEGMENTATION_ASSD, SEGMENTATION_DICE
 
 from tests.bundles.conftest import tiny_size
@@ -107,6 +108,19 @@ def test_a_killed_study_goes_on_and_writes_its_report(killed_study):
     shutil.rmtree(out / "finetune/multitask/1/0")
     found = jobs(snakemake(config, "--dry-run", cwd=config.parent).communicate()[0])
     assert found["pretrain"] == 1 and found["finetune"] == 2
+
+
+def test_a_second_start_leaves_the_log_of_a_running_job(tmp_path):
+    phantom = {"unlabelled": "--workers 1 --exams 4", "labelled": "--workers 1 --exams 4 --layout acdc"}
+    file = tiny_study(tmp_path, 5, 1, phantom=phantom)
+    log = tmp_path / "out/logs/phantom_unlabelled.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("written by the running job")
+    with (tmp_path / "out/run.lock").open("w") as held:
+        assert lock(held, wait=False)
+        text = snakemake(file, cwd=tmp_path).communicate()[0]
+    assert "out is in use by another run (another process); wait until it ends" in text
+    assert log.read_text() == "written by the running job"
 
 
 def test_finished_trainings_are_compared_by_what_determines_their_result(tmp_path):

@@ -69,7 +69,7 @@ def _claim(folder: Path) -> None:
         if holder == own:
             return  # an earlier copy of this module holds the lock: servers unload a bundle's code and load it again
         raise InputError(
-            f"{folder} is in use by another run ({holder}); wait until it ends, or give this run another --output_dir"
+            f"{folder} is in use by another run ({holder}); wait until it ends, or choose another output folder"
         )
     file.truncate(0)
     file.write(own)

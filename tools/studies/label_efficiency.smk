@@ -27,6 +27,7 @@ from planewise.errors import InputError
 from planewise.exams.sections import items_in, parsed_datalist
 from planewise.exams.shared_patients import CHECKSUMS, seen_before
 from planewise.exams.words import did_you_mean, nearest
+from planewise.locks import claim_folder
 from planewise.not_computed import NOT_COMPUTED, only_longer
 from planewise.old_names import SETTINGS
 from planewise.reports.study.folder import datalist_of
@@ -750,6 +751,14 @@ if workflow.is_main_process:
     warn_of_seen_tests()
     warn_of_changed_code()
 refuse_other_settings()
+
+
+# before a job overwrites the log of a study that is running; not in a dry run
+onstart:
+    try:
+        claim_folder(OUT)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
 
 
 wildcard_constraints:

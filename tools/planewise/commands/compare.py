@@ -15,6 +15,7 @@ import planewise
 from planewise.commands.terminal import begin, progress_bar, refusals
 from planewise.early_checks import IMAGES, refuse_missing, refuse_unwritable
 from planewise.errors import InputError
+from planewise.locks import claim_folder
 
 
 def compare(
@@ -111,6 +112,7 @@ def compare(
         studies = importlib.import_module("tools.studies.compare")
         names = None if pretexts is None else [name.strip() for name in pretexts.split(",")]
         studies.refuse_early((unlabelled, labelled), anatomy, names)
+        claim_folder(out)
         with progress_bar("reading headers of unlabelled images") as progress:
             images = studies.indexed(unlabelled, out, "unlabelled", anatomy=anatomy, progress=progress)
         with progress_bar("reading headers of labelled images") as progress:
