@@ -186,6 +186,14 @@ def test_a_file_that_was_edited_is_refused(study, file, changes, message):
         written(study)
 
 
+def test_what_is_not_a_study_is_refused_with_what_was_given_and_what_is_needed(tmp_path):
+    (tmp_path / "page.html").touch()
+    for path, what in (("", "has no study.json"), ("page.html", "is a file"), ("nowhere", "does not exist")):
+        with pytest.raises(InputError, match=f"{tmp_path / path} {what}; the report needs the folder .* `tools/demo "):
+            write_study_report(tmp_path / path, tmp_path / "report/index.html")
+    assert not (tmp_path / "report").exists()
+
+
 def test_a_folder_that_is_not_of_a_run_is_not_read(study):
     (study / "finetune/none/²/0").mkdir(parents=True)  # Python counts it as a digit, but not as a number
     edit(study / "study.json", title=None)
