@@ -50,8 +50,8 @@ class StudyFolder:
         if config is None:
             what = "has no study.json" if path.is_dir() else "is a file" if path.exists() else "does not exist"
             raise InputError(
-                f"{path} {what}; the report needs the folder of a study whose trainings have ended (`out` in its config): name "
-                "that folder, or run the study to its end with `tools/demo --configfile STUDY.yaml`"
+                f"{path} {what}; the report needs the folder of a study whose trainings have ended (`out` in its config): "
+                "name that folder, or run the study to its end with `tools/demo --configfile STUDY.yaml`"
             )
         for key, holds, wanted in _FORMS:
             if not holds(config.get(key)):
