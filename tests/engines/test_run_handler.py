@@ -27,7 +27,7 @@ from planewise.engines import (
 from planewise.engines.finite_loss import FiniteLossHandler
 from planewise.errors import InputError
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau, SequentialLR, StepLR
 from torch.utils.data import DataLoader
 
 
@@ -230,3 +230,24 @@ def test_one_cycle_that_is_too_short_is_refused_before_the_first_step(length, ep
         return
     with pytest.raises(InputError, match=f"^OneCycleLR .`lr_scheduler` in the configuration. {said}"):
         made.handler.attach(made.trainer)
+
+
+@pytest.mark.parametrize("milestone", [3, 2])
+def test_one_cycle_in_a_sequence_must_last_for_its_share_of_the_run(milestone, tmp_path):
+    """The run makes 4 steps. If the cycle comes first, it makes 2, before the milestone at 3; otherwise it starts at the
+    milestone at 2, and also makes 2.
+    """
+    made = setting(tmp_path, lr_epoch_level=False)
+
+    def schedule(length):
+        parts = [OneCycleLR(made.optimizer, 0.1, total_steps=length), ConstantLR(made.optimizer)]
+        return SequentialLR(made.optimizer, parts if milestone == 3 else parts[::-1], [milestone])
+
+    made.handler.lr_scheduler = schedule(1)
+    with pytest.raises(
+        InputError, match="has 1 steps, but this run makes 2, one after every batch; set its total_steps: 2"
+    ):
+        made.handler.attach(made.trainer)
+    made.handler.lr_scheduler = schedule(2)
+    made.handler.attach(made.trainer)
+    made.trainer.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from ignite.engine import Engine
 from monai.engines import Evaluator
 from monai.handlers import LrScheduleHandler, StatsHandler, TensorBoardStatsHandler, ValidationHandler
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, SequentialLR
 
 from planewise.engines.checkpoints import CheckpointHandler
 from planewise.engines.finite_loss import FiniteLossHandler
@@ -146,12 +147,18 @@ class RunHandler:
         length = next((value for name in _LENGTHS if (value := getattr(self.lr_scheduler, name, None))), None)
         epochs, batches = engine.state.max_epochs, (engine.state.max_epochs or 0) * (engine.state.epoch_length or 0)
         steps, other = (epochs, batches) if self.lr_epoch_level else (batches, epochs)
-        if isinstance(self.lr_scheduler, OneCycleLR) and steps > self.lr_scheduler.total_steps:
-            raise InputError(
-                f"OneCycleLR (`lr_scheduler` in the configuration) has {self.lr_scheduler.total_steps} steps, but this run "
-                f"makes {steps}, one after every {'epoch' if self.lr_epoch_level else 'batch'}; set lr_scheduler's "
-                "total_steps: $@max_epochs" + ("" if self.lr_epoch_level else " * len(@train#dataloader)")
-            )
+        for schedule, made in _parts(self.lr_scheduler, steps):
+            if isinstance(schedule, OneCycleLR) and made > schedule.total_steps:
+                needed = "$@max_epochs" + ("" if self.lr_epoch_level else " * len(@train#dataloader)")
+                raise InputError(
+                    f"OneCycleLR (`lr_scheduler` in the configuration) has {schedule.total_steps} steps, but this run makes "
+                    f"{made}, one after every {'epoch' if self.lr_epoch_level else 'batch'}; set "
+                    + (
+                        f"lr_scheduler's total_steps: {needed}"
+                        if schedule is self.lr_scheduler
+                        else f"its total_steps: {made}"
+                    )
+                )
         if self.writes and length == other != steps:
             logger.warning(
                 "the learning rate follows %s over %d steps, but this run makes %d steps of it, one after every %s; set "
@@ -170,3 +177,14 @@ class RunHandler:
     @property
     def _tensorboard(self) -> str:
         return str(Path(self.output_dir) / "tensorboard")
+
+
+def _parts(schedule: Any, steps: int) -> Iterator[tuple[Any, int]]:
+    """The parts of a schedule, or the schedule itself, each with its number of steps if the whole makes ``steps``."""
+    if not isinstance(schedule, SequentialLR):
+        yield schedule, steps
+        return
+    # the step of a milestone sets the next part to its beginning
+    ends = [*(milestone - 1 for milestone in schedule._milestones), steps]
+    for part, start, end in zip(schedule._schedulers, [0, *schedule._milestones], ends, strict=True):
+        yield from _parts(part, min(end, steps) - start)
