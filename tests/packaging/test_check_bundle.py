@@ -96,6 +96,14 @@ def test_each_flaw_is_found(name, copy, tmp_path):
     assert found.status == "FAIL" and found.detail
 
 
+@pytest.mark.parametrize(("content", "reason"), [(b'{"name": "caf\xe9"}', "it is not UTF-8 text"), (b"{", "Expecting")])
+def test_metadata_that_cannot_be_read_are_named_once(copy, content, reason):
+    (copy / "configs/metadata.json").write_bytes(content)
+    (found,) = check_bundle(copy)
+    assert (found.status, found.name) == ("FAIL", "metadata")
+    assert found.detail.startswith(f"{copy}/configs/metadata.json cannot be read as JSON ({reason}"), found.detail
+
+
 @pytest.mark.parametrize("path", ["/home/jane/data", "/Users/jane/data", "/root/data", "C:\\jane\\data"])
 @pytest.mark.parametrize("file", ["configs/train.yaml", "metadata.json", "README.md"])
 def test_a_path_of_any_system_is_found_in_any_text(path, file, tmp_path):

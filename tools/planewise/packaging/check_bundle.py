@@ -61,6 +61,11 @@ def check_bundle(
     with tempfile.TemporaryDirectory() as scratch:
         bundle, _ = bundle_of_run(bundle, _run(weights), Path(scratch) / "bundle")
         candidate = Candidate(bundle, Path(scratch), weights, overrides)
+        try:
+            _ = bundle.metadata
+        except InputError as error:
+            yield Finding("FAIL", "metadata", f"{error}; the other checks need this file, so they did not run", "zoo")
+            return
         for check in checks_for(candidate):
             yield check(candidate)
 
