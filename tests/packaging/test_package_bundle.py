@@ -480,6 +480,7 @@ def test_a_card_says_that_another_network_is_not_the_one_of_the_page(tmp_path):
     )
     assert about[6].startswith("The weights in this folder have `spacing: 2.0`. ")
     assert "### The bundle's default network and training" in about[7:10]
+    assert "spacing: 2.0" in about and "features: [16]" not in about
     other = Provenance({}, "", "phantoms", Run(tmp_path, tmp_path / "model.pt", config, {}))
     metadata = {"name": "A", "description": "A U-Net segments.", "copyright": "us", "data_source": "Hearts."}
     assert with_training(metadata, other)["description"].endswith("`monai.networks.nets.BasicUNet` instead.")

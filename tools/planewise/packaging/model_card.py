@@ -26,7 +26,7 @@ RELEASE_END = "<!-- end of what `tools/train_released_weights` wrote -->"
 #: Settings that give a network and its images their size.
 _SIZES = ("features", "stem_stride", "image_size", "spacing", "in_channels", "init_features", "growth_rate", "blocks")
 #: Those of them that belong to the images; the others count only if the network refers to them.
-_OF_IMAGES = ("image_size", "spacing")
+_OF_IMAGES = ("image_size", "spacing", "in_channels")
 #: Settings of a run that a description of its training does not need.
 _NOT_OF_TRAINING = ("seed", "num_subjects", "subject_seed", "val_interval")
 #: Words of a bundle's name, introduction and description that say that its weights were pretrained.
@@ -115,7 +115,11 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
         text += ["", f"**Never predicted in these exams: {', '.join(provenance.never_predicted)}.**"]
     if any("missed_share" in row for row in rows):
         text += ["", *_OF_MISSED]
+    network = train.get("network_def")
+    sizes = {*_OF_IMAGES, *(_SIZES if network is None else _settings_below(network, train))}
     changed = provenance.run.settings_unlike(train) if provenance.run else {}
+    # a config may name a size elsewhere, for a task that it does not use
+    changed = {name: value for name, value in changed.items() if name not in _SIZES or name in sizes}
     if changed:
         text += [
             "",
@@ -204,13 +208,12 @@ def _start(run: Run | None) -> str:
 
 def _unlike_the_page(run: Run | None, changed: Mapping[str, Any], train: Mapping[str, Any]) -> list[str]:
     """Sentences about the weights for the description of the model, which is of the bundle's default training."""
-    about, network = [], train.get("network_def")
+    about = []
     if other := _other_network(train):
         about.append(
             f"The network in this folder is {other}; what this page says about a network is about another one."
         )
-    used = {*_OF_IMAGES, *(_SIZES if network is None else _settings_below(network, train))}
-    if sizes := [f"`{name}: {changed[name]}`" for name in _SIZES if name in changed and name in used]:
+    if sizes := [f"`{name}: {changed[name]}`" for name in _SIZES if name in changed]:
         about.append(f"The weights in this folder have {', '.join(sizes)}. Other sizes on this page are the paper's.")
     if training := [
         f"`{name}: {_short(value)}`"
