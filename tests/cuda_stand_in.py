@@ -8,20 +8,15 @@ host wait; these are refused here, each according to its page in PyTorch's docum
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Iterator, MutableMapping
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 from unittest import mock
 
 import planewise.data.to_device  # noqa: F401
 import torch
-from planewise.engines import side_stream
-from torch import Tensor, UntypedStorage
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.weak import WeakIdKeyDictionary
 
 aten = torch.ops.aten
 WITHOUT_VALUES = torch.device("meta")
@@ -115,76 +110,3 @@ def as_on_a_gpu() -> Iterator[None]:
     module = sys.modules["planewise.data.to_device"]
     with mock.patch.object(module, "PINNED", (WITHOUT_VALUES.type,)), Waits(), Literals():
         yield
-
-
-class Stream:
-    """A CUDA stream that counts its own operations, and the operations of each other stream for which it has waited."""
-
-    def __init__(self, device: Any = None) -> None:
-        self.seen: Counter[Stream] = Counter()
-
-    def wait_stream(self, other: Stream) -> None:
-        self.seen |= other.seen
-
-
-class Streams(TorchDispatchMode):
-    """In this context, an operation on tensors on the CPU fails if it would go wrong with several streams of a GPU.
-
-    An operation must not read what another stream writes until its own stream has waited for it. If a side stream
-    allocated the memory, ``record_stream`` must have been called; otherwise, the side stream could use the memory again
-    too early. Memory of the main stream is safe, because the main stream waits for each batch.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.main = self.current = Stream()
-        # for each memory, the last write, and, if a side stream allocated it, the streams that use it according to the
-        # allocator
-        self._written: MutableMapping[UntypedStorage, tuple[Stream, int]] = WeakIdKeyDictionary()
-        self._known: MutableMapping[UntypedStorage, set[Stream]] = WeakIdKeyDictionary()
-        self._patches = ExitStack()
-
-    def __enter__(self) -> Streams:
-        cuda = {"Stream": Stream, "current_stream": lambda device=None: self.current, "stream": self._on}
-        for name, value in cuda.items():
-            self._patches.enter_context(mock.patch.object(torch.cuda, name, value))
-        known = self._known
-        recorded = mock.patch.object(
-            Tensor, "record_stream", lambda x, stream: known.get(x.untyped_storage(), set()).add(stream)
-        )
-        self._patches.enter_context(recorded)
-        self._patches.enter_context(mock.patch.object(side_stream, "KINDS", ("cpu",)))
-        return super().__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
-        self._patches.close()
-
-    @contextmanager
-    def _on(self, stream: Stream) -> Iterator[None]:
-        before, self.current = self.current, stream
-        yield
-        self.current = before
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        for memory in (read := _memories((args, kwargs))).values():
-            if memory not in self._written:
-                continue
-            writer, count = self._written[memory]
-            assert self.current.seen[writer] >= count, f"{function} reads what another stream has not yet written"
-            known = self._known.get(memory, {self.current})
-            assert self.current in known, f"{function} reads memory that may be used again: record_stream"
-        result = function(*args, **(kwargs or {}))
-        self.current.seen[self.current] += 1
-        for number, memory in _memories(result).items():
-            if number not in read and self.current is not self.main:
-                self._known[memory] = {self.current}
-            if number not in read or function._schema.is_mutable:  # else it is a view
-                self._written[memory] = self.current, self.current.seen[self.current]
-        return result
-
-
-def _memories(content: Any) -> dict[int, UntypedStorage]:
-    """The memory of each tensor, by its identity."""
-    memories = [each.untyped_storage() for each in tree_leaves(content) if isinstance(each, Tensor)]
-    return {id(memory): memory for memory in memories}

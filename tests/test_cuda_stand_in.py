@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.cuda_stand_in import WITHOUT_VALUES, Streams, as_on_a_gpu
+from tests.cuda_stand_in import WITHOUT_VALUES, as_on_a_gpu
 
 
 @pytest.mark.parametrize(
@@ -72,23 +72,3 @@ def test_let_pass(go_on):
 def test_values_on_the_host_may_be_looked_at():
     with as_on_a_gpu():
         assert torch.tensor([3.0, 1.0, 3.0]).unique().tolist() == [1.0, 3.0]
-
-
-@pytest.mark.parametrize(
-    ("waits", "records", "error"),
-    [(False, True, "not yet written"), (True, False, "record_stream"), (True, True, None)],
-)
-def test_what_another_stream_made(waits, records, error):
-    with Streams() as streams:
-        side = torch.cuda.Stream()
-        with torch.cuda.stream(side):
-            made = torch.ones(3)
-        if waits:
-            streams.main.wait_stream(side)
-        if records:
-            made.record_stream(torch.cuda.current_stream())
-        if error is None:
-            assert (made + 1).tolist() == [2, 2, 2]
-        else:
-            with pytest.raises(AssertionError, match=error):
-                made + 1

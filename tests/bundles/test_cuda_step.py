@@ -16,7 +16,7 @@ from planewise.data import StackDataset, TwoPhaseDataset, device_arrays
 
 from tests.bundles.conftest import TRAINED, tiny
 from tests.conftest import ROOT
-from tests.cuda_stand_in import WITHOUT_VALUES, Streams, as_on_a_gpu
+from tests.cuda_stand_in import WITHOUT_VALUES, as_on_a_gpu
 from tests.kinds import others_slow
 
 
@@ -47,17 +47,6 @@ def step(trainer, batches) -> None:
     trainer.fire_event(Events.ITERATION_COMPLETED)
 
 
-def run(trainer) -> list:
-    """Run a trainer, and return the input and the generator's state of each step, and the last weights."""
-    seen = []
-    trainer.add_event_handler(
-        Events.ITERATION_COMPLETED,
-        lambda engine: seen.append((engine.state.output["image"].clone(), torch.get_rng_state())),
-    )
-    trainer.run()
-    return [*seen, tuple(trainer.network.state_dict().values())]
-
-
 def kept_slices(trainer):
     """The dataset that holds the arrays; datasets of volumes and of pairs of phases take their rows from it."""
     dataset = trainer.data_loader.dataset
@@ -81,42 +70,6 @@ def test_a_step_without_values(name, datalists, tmp_path):
     with as_on_a_gpu():
         step(trainer, iter(trainer.data_loader))
     assert trainer.state.output["loss"].device == WITHOUT_VALUES
-
-
-@pytest.mark.parametrize("name", others_slow(TRAINED))
-def test_batches_on_a_side_stream(name, datalists, tmp_path):
-    """The stand-in's streams run on the CPU, and raise an error where two streams of a GPU would work in the wrong
-    order.
-    """
-    settings = {"max_epochs": 2, "samples_per_epoch": 16, "val_interval": 1, "progress": False}
-    plain = run(trainer_on(torch.device("cpu"), name, datalists, tmp_path / "plain", **settings))
-    with Streams() as streams:
-        settings["train#trainer#side_stream"] = True
-        trainer = trainer_on(torch.device("cpu"), name, datalists, tmp_path / "side", **settings)
-        side = trainer.prepare_batch.stream
-        aside = run(trainer)
-    assert side.seen[side] > 0 and streams.main.seen[side] == side.seen[side], "validation waits for all batches"
-    assert len(plain) == len(aside) == len(trainer.data_loader) * 2 + 1
-    assert all(
-        torch.equal(a, b) for one, other in zip(plain, aside, strict=True) for a, b in zip(one, other, strict=True)
-    )
-    assert (tmp_path / "plain/history.csv").read_text() == (tmp_path / "side/history.csv").read_text()
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("resident", [True, False], ids=["kept on the GPU", "memory-mapped"])
-@pytest.mark.parametrize("name", TRAINED)
-def test_a_side_stream_on_a_gpu(name, resident, datalists, tmp_path, monkeypatch):
-    """With a side stream, where batches and steps overlap, every step gets the same batch as without one."""
-    monkeypatch.setattr(device_arrays, "SHARE", 0.5 if resident else 0.0)
-    seen = []
-    for aside in (False, True):
-        settings = {"max_epochs": 3, "samples_per_epoch": 16, "progress": False, "train#trainer#side_stream": aside}
-        trainer = trainer_on(torch.device("cuda"), name, datalists, tmp_path / str(aside), **settings)
-        assert hasattr(trainer.prepare_batch, "stream") is aside
-        seen.append(run(trainer)[:-1])
-    for (image, state), (other, other_state) in zip(*seen, strict=True):
-        assert torch.allclose(image, other, atol=1e-5) and torch.equal(state, other_state)
 
 
 @pytest.mark.gpu

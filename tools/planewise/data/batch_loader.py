@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
@@ -20,15 +19,8 @@ class BatchLoader(DataLoader):
             (`OrderedSampler`).
     """
 
-    #: Wraps the batches of each epoch (`planewise.engines.SideStream`); None leaves them as they are.
-    wrap: Callable[[Iterator[Any]], Iterator[Any]] | None = None
-
     def __init__(self, dataset: Dataset, **arguments: Any) -> None:
         # compare with None, because an empty sampler is false in a Boolean test
         if all(arguments.get(name) is None for name in ("sampler", "batch_sampler", "shuffle")):
             arguments["sampler"] = OrderedSampler(dataset)
         super().__init__(dataset, **{"collate_fn": as_batch, **arguments})
-
-    def __iter__(self) -> Any:
-        batches = super().__iter__()
-        return batches if self.wrap is None else self.wrap(batches)

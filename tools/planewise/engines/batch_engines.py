@@ -15,12 +15,9 @@ from monai.handlers import IgniteMetricHandler
 from monai.utils import CommonKeys
 from torch import Tensor, nn
 
-from planewise.data.batch_loader import BatchLoader
-from planewise.engines import side_stream as side_streams
 from planewise.engines.plain_errors import beyond_classes, beyond_pytorch, not_a_class, of_the_machine
 from planewise.engines.precision import precision
 from planewise.errors import InputError, causes, refusal
-from planewise.parse_bool import parse_bool
 from planewise.preprocessing.exam_name import exam_of
 from planewise.running_parser import running_parser
 
@@ -48,8 +45,6 @@ class BatchTrainer(SupervisedTrainer):
         device, max_epochs, ...: as for ``monai.engines.SupervisedTrainer``.
         amp: ``auto``, true, false, or a precision (`planewise.engines.precision`). Only float16 needs scaled gradients. The
             inferer casts to the precision (`planewise.engines.AutocastInferer`).
-        side_stream: make batches on a side stream of a GPU (`planewise.engines.SideStream`); other devices ignore it. It
-            is off by default, because its gain has not been measured.
     """
 
     def __init__(
@@ -58,17 +53,12 @@ class BatchTrainer(SupervisedTrainer):
         amp: bool | str = "auto",
         non_blocking: bool = True,
         decollate: bool = False,
-        side_stream: bool | str = False,
         **arguments: Any,
     ) -> None:
         scaled = precision(amp, device) == "float16"
         super().__init__(device=device, amp=scaled, non_blocking=non_blocking, decollate=decollate, **arguments)
         if isinstance(self.loss_function, nn.Module):
             self.loss_function.to(device)
-        if parse_bool(side_stream, "side_stream") and torch.device(device).type in side_streams.KINDS:
-            self.prepare_batch = side = side_streams.SideStream(self.prepare_batch, device)
-            if isinstance(self.data_loader, BatchLoader):
-                self.data_loader.wrap = side.batches
         self._outputs_fit = False
         self.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._check_outputs)
 
