@@ -15,6 +15,10 @@ logger = logging.getLogger(__name__)
 #: Maps the number of dimensions of a convolution's weights to the memory format in which channels come last.
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
+#: Layers of volumes that convert to the default format and back on CUDA. With instance normalisation, a step of brain
+#: tumours of 96^3 took an H100 104 ms with channels last, and 72 ms without.
+_FIRST = (nn.InstanceNorm3d, nn.GroupNorm, nn.MaxPool3d, nn.AvgPool3d)
+
 
 def place_network(
     network: nn.Module, device: str | torch.device, channels_last: bool | str = True, compiled: bool | str = False
@@ -23,14 +27,15 @@ def place_network(
 
     The defaults come from measurements (``tools/benchmarks/run --only network_step,steps``, tools/docs/speed.md). On a
     CPU, channels last is faster for the networks of the demos and about as fast for the networks of the papers; on an
-    H100, it is faster for the papers' networks of images and of volumes. With compilation, the first step takes most of a
-    minute; on a CPU, later steps are slower than without it.
+    H100, it is 1.7 times faster for the multitask U-Net, and 2.4 times for brain tumours. Compilation takes up to a minute at
+    the first step. On a CPU, later steps are slower than without it; on an H100, the U-Net's take 17.8 ms instead of 24.4.
 
     Args:
         network: the network. It is changed in place; the names of its weights stay the same.
         device: the device to which it is moved.
         channels_last: whether to store the weights of convolutions with the channels last, so that PyTorch computes in
-            this format. This does not apply to a network with both 2D and 3D convolutions.
+            this format. This does not apply to a network with both 2D and 3D convolutions. On a device other than a CPU, it
+            does not apply to a 3D network with a layer for which PyTorch needs the default format there (`_FIRST`).
         compiled: whether to compile the network with ``torch.compile``.
 
     Raises:
@@ -39,7 +44,10 @@ def place_network(
     # PyTorch refuses a format for weights with another number of dimensions
     dims = {values.ndim for values in (*network.parameters(), *network.buffers())} & FORMATS.keys()
     innermost = parse_bool(channels_last, "channels_last") and len(dims) == 1
-    innermost &= torch.device(device).type != "cpu" or not _corrupts_memory(network)
+    if torch.device(device).type == "cpu":
+        innermost &= not _corrupts_memory(network)
+    elif dims == {5}:
+        innermost &= not any(isinstance(module, _FIRST) for module in network.modules())
     network = network.to(device, memory_format=FORMATS[dims.pop()] if innermost else torch.preserve_format)
     if parse_bool(compiled, "compile"):
         _check_compiler(device)
