@@ -15,14 +15,18 @@ END = "<!-- end of what is written -->"
 
 #: First line of the generated block of tools/docs/devices.md.
 GPU_BEGIN = "<!-- written by tools/benchmarks/run --only-page from tools/benchmarks/results/h100.json; do not edit -->"
-#: Number of training steps in the papers' schedules on the papers' data, as `training_cost.py` counts them.
+#: Number of training steps in the papers' schedules on the papers' data, as `training_cost.py` counts them. Bundles that are
+#: not listed have no data of a known size.
 SCHEDULES = {
     "pretext_cardiac_multitask": 16_000,
+    "pretext_cardiac_orientation": 16_000,
+    "pretext_cardiac_location": 16_000,
     "downstream_cardiac_sax_segmentation": 23_800,
     "downstream_brain_tumour_segmentation": 17_100,
     "pretext_masked_autoencoder": 16_000,
     "pretext_models_genesis": 16_000,
     "pretext_cardiac_sax_position": 50_000,
+    "pretext_cardiac_lax_position": 50_000,
     "pretext_jigsaw": 16_000,
     "pretext_simclr": 10_000,
     "pretext_byol": 10_000,
@@ -36,10 +40,12 @@ class StepTime:
     Attributes:
         batch_size: number of slices or volumes in a step.
         milliseconds: time of a step of the trainer with all its handlers.
+        earlier: when it was measured, if that was before the group's date.
     """
 
     batch_size: int
     milliseconds: float
+    earlier: str = ""
 
 
 def step_times(result: Path) -> dict[str, StepTime]:
@@ -49,8 +55,18 @@ def step_times(result: Path) -> dict[str, StepTime]:
     for bar in steps["bars"]:
         name, _, what = bar["name"].partition(": ")
         if what == "training step" and ", " not in name:
-            found[name] = StepTime(int(bar["note"].split()[1].rstrip(",")), bar["value"])
+            size, _, earlier = bar["note"].partition("; measured ")
+            found[name] = StepTime(int(size.split()[1].rstrip(",")), bar["value"], earlier)
     return found
+
+
+def run_time(name: str, step: StepTime) -> str:
+    """What a bundle's pages say of its training's time on a GPU."""
+    if name not in SCHEDULES:
+        return f"a step of {step.batch_size} volumes takes an H100 {step.milliseconds:.1f} ms (measured)"
+    steps = SCHEDULES[name]
+    minutes = f"{steps * step.milliseconds / 60e3:.0f} minutes"
+    return f"about {minutes} on an H100 ({steps:,} steps of {step.milliseconds:.1f} ms, measured)"
 
 
 def gpu_table(result: Path) -> str:
@@ -63,11 +79,13 @@ def gpu_table(result: Path) -> str:
         "| bundle | batch | samples per second | schedule of `train.yaml` |",
         "|---|--:|--:|---|",
     ]
-    lines += [
-        f"| `{name}` | {each.batch_size} | {1e3 * each.batch_size / each.milliseconds:,.0f} | {SCHEDULES[name]:,} steps of "
-        f"{each.milliseconds:.1f} ms: {SCHEDULES[name] * each.milliseconds / 60e3:.0f} minutes |"
-        for name, each in step_times(result).items()
-    ]
+    for name, each in step_times(result).items():
+        schedule, rate = f"steps of {each.milliseconds:.1f} ms", 1e3 * each.batch_size / each.milliseconds
+        if steps := SCHEDULES.get(name):
+            schedule = f"{steps:,} {schedule}: {steps * each.milliseconds / 60e3:.0f} minutes"
+        if each.earlier:
+            schedule += f" ({each.earlier})"
+        lines.append(f"| `{name}` | {each.batch_size} | {rate:,.0f} | {schedule} |")
     return "\n".join([*lines, ""])
 
 

@@ -55,8 +55,6 @@ class Case:
         return ", ".join([self.bundle, *changed])
 
 
-#: Batches are made on a side stream.
-_ASIDE = {"train#trainer#side_stream": True}
 CASES = (
     Case("pretext_cardiac_multitask"),
     Case("pretext_cardiac_multitask", settings={"channels_last": False}),
@@ -87,10 +85,6 @@ CASES = (
     Case("pretext_relative_patch_location", "msd"),
     Case("pretext_contrastive_predictive_coding", "msd", 4),
     Case("pretext_exemplar", "msd", 4),
-    Case("pretext_cardiac_multitask", settings=_ASIDE),
-    Case("pretext_models_genesis", settings=_ASIDE),
-    Case("pretext_cardiac_sax_position", settings=_ASIDE),
-    Case("pretext_jigsaw", settings=_ASIDE),
 )
 #: Phantoms by layout; the config determines the size of the images.
 RECIPES = {
@@ -129,7 +123,7 @@ def _of_case(case: Case, datalist: Path, options: Options) -> list[Bar]:
     config.update({"samples_per_epoch": (2 * block + 1) * config["batch_size"], "log_interval": block})
     # the settings with which a run starts
     allow_tf32(device.type == "cuda")
-    torch.backends.cudnn.deterministic = torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     trainer = config.get_parsed_content("train#trainer")
     if device.type == "cuda":
         gc.collect()  # the case before, whose engine refers to itself
