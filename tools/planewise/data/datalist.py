@@ -67,11 +67,9 @@ def _are_planes(value: Any) -> bool:
 
 
 def _is_label_map(value: Any) -> bool:
-    return isinstance(value, dict) and all(type(new) is int and _is_whole(old) for old, new in value.items())
-
-
-def _is_whole(text: str) -> bool:
-    return text.removeprefix("-").isdecimal()
+    return isinstance(value, dict) and all(
+        type(new) is int and old.removeprefix("-").isdecimal() for old, new in value.items()
+    )
 
 
 def _is_path(value: Any) -> bool:

@@ -108,8 +108,9 @@ def with_hearts(
         if not path:
             bare[exam] += 1
             continue
-        if (key := (path, _frozen(item.get("label_map")))) not in checked:
-            checked[key] = mask_problem(path, labels, item.get("label_map"))
+        label_map = item.get("label_map") or {}
+        if (key := (path, *sorted(label_map.items()))) not in checked:
+            checked[key] = mask_problem(path, labels, label_map)
         if checked[key]:
             phase = f" at {item['phase']}" if isinstance(item.get("phase"), str) else ""
             problems.setdefault(exam, f"its mask{phase} {checked[key]}")
@@ -131,7 +132,3 @@ def with_hearts(
     if rest := sum(bare.values()) - sum(bare[exam] for exam in without):
         logger.warning("%d images of the other exams have no mask and are left out", rest)
     return kept
-
-
-def _frozen(label_map: Mapping[str, int] | None) -> tuple:
-    return tuple(sorted((label_map or {}).items()))

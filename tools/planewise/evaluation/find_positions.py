@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from monai.data import MetaTensor
 from monai.transforms import Transform
 from monai.utils import convert_to_tensor
 
-from planewise.evaluation.plan_views import slice_affines
+from planewise.evaluation.plan_views import slice_affines, with_grid_of
 from planewise.geometry import cross_residual, find_squares, square_names
 from planewise.reports.research_only import RESEARCH_ONLY
 
@@ -97,7 +96,5 @@ class FindPositionsd(Transform):
             "reasons": reasons,
             "slices": slices,
         }
-        item["pred"] = MetaTensor(
-            labels, affine=image.affine, meta=image.meta, applied_operations=image.applied_operations
-        )
+        item["pred"] = with_grid_of(image, labels)
         return item

@@ -13,7 +13,7 @@ from torch import nn
 from planewise.evaluation.findings_report import decision
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.predictions_writer import PredictionsWriter
-from planewise.reports.findings_figures import Decision, saliency_figure
+from planewise.reports.findings_figures import saliency_figure
 from planewise.reports.research_only import research_note
 from planewise.reports.tables import write_json
 
@@ -55,28 +55,21 @@ class FindingsWriter(PredictionsWriter):
         else:
             values = torch.as_tensor(output["pred"]).float().cpu().tolist()
             probabilities = dict(zip(self.tasks, values, strict=True))
-            rows = self._decisions(item, torch.as_tensor(output["image"])[0], probabilities)
-            found |= {"probabilities": probabilities, "decisive_slices": _decisive(rows)}
+            stack = torch.as_tensor(output["image"])[0]
+            numbers = [int(rank) + 1 for rank in item.get("kept_slices", range(stack.shape[-1]))]
+            rows = {
+                task: decision(self.network, stack, index, f"{task} {value:.2f}", numbers)
+                for index, (task, value) in enumerate(probabilities.items())
+            }
+            # the decisive slices by their numbers, with their shares of the saliency
+            decisive = {
+                task: [{"slice": row.number(index), "share": round(share, 3)} for index, share in row.decisive(3)]
+                for task, row in rows.items()
+            }
+            found |= {"probabilities": probabilities, "decisive_slices": decisive}
             title = f"exam {exam}{': ' * bool(remark)}{remark}.\n{self.note}"
             with only_a_picture("saliency.png"):
                 saliency_figure(list(rows.values()), title).savefig(folder / "saliency.png", dpi=110)
             logger.info("exam %s: %s", exam, ", ".join(f"{task} {value:.2f}" for task, value in probabilities.items()))
         write_json(folder / "findings.json", found)
         return {**{f"p({task})": probabilities.get(task, "") for task in self.tasks}, "remark": remark}
-
-    def _decisions(
-        self, item: dict[str, Any], stack: torch.Tensor, probabilities: dict[str, float]
-    ) -> dict[str, Decision]:
-        numbers = [int(rank) + 1 for rank in item.get("kept_slices", range(stack.shape[-1]))]
-        return {
-            task: decision(self.network, stack, index, f"{task} {value:.2f}", numbers)
-            for index, (task, value) in enumerate(probabilities.items())
-        }
-
-
-def _decisive(rows: dict[str, Decision]) -> dict[str, list[dict[str, Any]]]:
-    """The decisive slices for each finding, by their numbers, with their shares of the saliency."""
-    return {
-        task: [{"slice": row.number(index), "share": round(share, 3)} for index, share in row.decisive(3)]
-        for task, row in rows.items()
-    }

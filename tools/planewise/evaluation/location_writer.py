@@ -41,13 +41,11 @@ class LocationWriter(ExamWriter):
         known = {name: result[name] for name in ("note", "verdict", "order")}
         write_json(folder / "locations.json", known | {"locations": locations.tolist()})
         image = np.asarray(output["image"][0].cpu())
-        self._draw(image, locations, f"exam {exam}: {result['verdict']}", folder / "locations.png")
-        logger.info("exam %s: %s (order %s)", exam, result["verdict"], result["order"])
 
-    def _draw(self, image: np.ndarray, locations: np.ndarray, title: str, path: Path) -> None:
         def draw(axes: Axes, number: int) -> None:
             axes.set_title(f"{locations[number]:.2f}", fontsize=9)
 
-        with only_a_picture(path.name):
-            figure = stack_figure(image, draw, f"{title}\n{RESEARCH_ONLY}")
-            figure.savefig(path, dpi=110, pil_kwargs=QUICK_PNG)
+        with only_a_picture("locations.png"):
+            figure = stack_figure(image, draw, f"exam {exam}: {result['verdict']}\n{RESEARCH_ONLY}")
+            figure.savefig(folder / "locations.png", dpi=110, pil_kwargs=QUICK_PNG)
+        logger.info("exam %s: %s (order %s)", exam, result["verdict"], result["order"])

@@ -13,10 +13,7 @@ from monai.utils import convert_to_tensor
 
 from planewise.evaluation.joint_plan import join_phases
 from planewise.evaluation.plane_bounds import checked_bounds, phases_apart
-from planewise.evaluation.why_no_plane import (
-    why_no_plane,
-    why_no_short_axis,
-)
+from planewise.evaluation.why_no_plane import why_no_plane, why_no_short_axis
 from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, order_strength, plan_planes
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.preprocessing.exam_name import loaded_name
@@ -139,8 +136,8 @@ class PlanViewsd(Transform):
                 labels[0][self._near_line(view, affines, shape)] = number
         # a stack without a line has no peak, and a server cannot answer with NaN in its JSON
         item["plan"] = json_values(plan)
-        item["heatmaps"] = _like(image, prediction[: len(self.views)])
-        item["pred"] = _like(image, labels)
+        item["heatmaps"] = with_grid_of(image, prediction[: len(self.views)])
+        item["pred"] = with_grid_of(image, labels)
         return item
 
     def _judge(self, plane: PlannedPlane, of_stack: Sequence[str]) -> dict[str, Any]:
@@ -211,5 +208,6 @@ def slice_affines(image: MetaTensor, own: torch.Tensor | None = None) -> torch.T
     return affines
 
 
-def _like(image: MetaTensor, values: torch.Tensor) -> MetaTensor:
+def with_grid_of(image: MetaTensor, values: torch.Tensor) -> MetaTensor:
+    """Values on the grid of an image, with its metadata."""
     return MetaTensor(values, affine=image.affine, meta=image.meta, applied_operations=image.applied_operations)

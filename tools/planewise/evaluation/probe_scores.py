@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from torch import Tensor, nn
 
@@ -80,7 +79,10 @@ class ProbeScores:
         location = torch.tensor([float(own[row]["location"]) for row in rows])
         location = centrosymmetric(location) if self.mapping == "sine" else location
         features = frozen_features(self.network, self.dataset, rows, AutocastInferer(self.amp), self.batch_size)
-        probed = _probed(features.double().numpy(), location.double().numpy(), patients, self.folds)
+        # a ridge regression on the slices of patients in other folds
+        folds = GroupKFold(min(self.folds, len(set(patients))))
+        values = features.double().numpy(), location.double().numpy()
+        probed = cross_val_predict(ridge_probe(), *values, groups=patients, cv=folds)
         neighbour = location[nearest_neighbours(features, patients)[:, 0]]
         scores = location_scores(probed.tolist(), location.tolist())
         metrics = {
@@ -100,11 +102,3 @@ class ProbeScores:
         title = f"{title} frozen features".strip()
         draw = drawn_at(120, regression_plot, probed, location.numpy(), scores, title)
         return CollectorResults({"probe": metrics}, tables={"probe.csv": table}, figures={"probe.png": draw})
-
-
-def _probed(
-    features: NDArray[np.floating], location: NDArray[np.floating], patients: Sequence[str], folds: int
-) -> NDArray[np.floating]:
-    """Predict the location of each slice with a ridge regression on the slices of patients in other folds, ``(N,)``."""
-    ridge = ridge_probe()
-    return cross_val_predict(ridge, features, location, groups=patients, cv=GroupKFold(min(folds, len(set(patients)))))

@@ -115,17 +115,18 @@ def dicom_segmentation(
 
 def series_of(images: Sequence[SourceImage]) -> list[Dataset]:
     """Every series of the images, with references to its images, as a Referenced Series Sequence."""
-    series: dict[str, Dataset] = {}
+    series: dict[str, list[Dataset]] = {}
     for image in images:
-        uid = str(image.header.SeriesInstanceUID)
-        if uid not in series:
-            series[uid] = Dataset()
-            series[uid].SeriesInstanceUID = uid
-            series[uid].ReferencedInstanceSequence = []
-        reference = Dataset()
-        reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = image.header.SOPClassUID, image.uid
-        series[uid].ReferencedInstanceSequence.append(reference)
-    return list(series.values())
+        series.setdefault(str(image.header.SeriesInstanceUID), []).append(reference_to(image))
+    return [
+        with_values(Dataset(), SeriesInstanceUID=uid, ReferencedInstanceSequence=references)
+        for uid, references in series.items()
+    ]
+
+
+def reference_to(image: SourceImage) -> Dataset:
+    """An item that refers to an image."""
+    return with_values(Dataset(), ReferencedSOPClassUID=image.header.SOPClassUID, ReferencedSOPInstanceUID=image.uid)
 
 
 def _cielab(colour: Sequence[float]) -> list[int]:

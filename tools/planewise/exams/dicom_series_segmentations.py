@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import generate_uid
 
-from planewise.exams.dicom_segmentation import series_of
+from planewise.exams.dicom_segmentation import reference_to, series_of
 from planewise.exams.source_images import SourceImage, true_references, with_values
 
 
@@ -83,8 +83,8 @@ def _of_series(
         NumberOfFrames=len(frames),
         PerFrameFunctionalGroupsSequence=[frame for _, _, frame in frames],
         ReferencedSeriesSequence=series_of(images),
-        SourceImageSequence=[_reference(image) for image in images],
-        DimensionOrganizationSequence=[_with(DimensionOrganizationUID=organization)],
+        SourceImageSequence=[reference_to(image) for image in images],
+        DimensionOrganizationSequence=[with_values(Dataset(), DimensionOrganizationUID=organization)],
         DimensionIndexSequence=_dimensions(phases[0], organization),
         PixelData=packed + b"\0" * (len(packed) % 2),
     )
@@ -97,7 +97,8 @@ def _of_series(
 def _dimensions(segmentation: Dataset, organization: str) -> list[Dataset]:
     """Segment, phase and position: the dimensions of the SEG of one phase, with time in between."""
     segment, position = deepcopy(list(segmentation.DimensionIndexSequence))
-    time = _with(
+    time = with_values(
+        Dataset(),
         DimensionIndexPointer=Tag("TemporalPositionIndex"),
         FunctionalGroupPointer=Tag("FrameContentSequence"),
         DimensionDescriptionLabel="Temporal Position Index",
@@ -114,11 +115,3 @@ def _along_stack(segmentation: Dataset, frame: Dataset) -> float:
     row, column = np.asarray(orientation, dtype=float).reshape(2, 3)
     position = np.asarray(frame.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
     return round(float(np.cross(row, column) @ position), 2)
-
-
-def _reference(image: SourceImage) -> Dataset:
-    return _with(ReferencedSOPClassUID=image.header.SOPClassUID, ReferencedSOPInstanceUID=image.uid)
-
-
-def _with(**values: object) -> Dataset:
-    return with_values(Dataset(), **values)

@@ -34,8 +34,3 @@ class Exam:
     """the stack to learn from, in order; None if there is none"""
     broken: dict[str, list[str]] = field(default_factory=dict)
     """maps each reason to the paths of the broken files in the exam's folders"""
-
-    @property
-    def an_image(self) -> str:
-        """The path of one of the exam's images."""
-        return self.stacks[0].slices[0].phases[0].path

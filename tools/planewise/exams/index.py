@@ -199,7 +199,9 @@ def index_folder(
             exam.found = learned.seen_from(exam.stacks, exam.found)
     entries, items = _entries(exams, whole, learned)
     _add_volumes_own(items, volumes)
-    found_in = {exam.name: (exam.folder, Path(exam.an_image)) for exam in exams if not exam.case}
+    found_in = {
+        exam.name: (exam.folder, Path(exam.stacks[0].slices[0].phases[0].path)) for exam in exams if not exam.case
+    }
     left_out = {}
     for one in broken:
         name = hashed(one.key, salt)
@@ -263,7 +265,8 @@ def index_folder(
     if not items:
         raise InputError(_nothing_usable(scan, result))
     _warn_of_patients(result, volumes)
-    if learned.inputs == "views" and learned.stack == "sax" and any(_is_heart(exam) for exam in exams):
+    hearts = any(not exam.case and exam.found is not None and exam.found.stack is not None for exam in exams)
+    if learned.inputs == "views" and learned.stack == "sax" and hearts:
         _warn_of_other_volumes(result, whole)
     result.warnings += divided.warnings
     _warn(result, learned, fractions, divided, len(lacking))
@@ -565,11 +568,6 @@ def _mark_predicted(result: IndexResult, items: Sequence[dict]) -> None:
             f"{count_of(len(named), 'mask')} of {count_of(len(set(named.values())), 'exam')}. They count as labels: if "
             "nobody has corrected them, take these files out of the folder"
         )
-
-
-def _is_heart(exam: Exam) -> bool:
-    """Whether an exam of DICOM files has a recognised short axis."""
-    return not exam.case and exam.found is not None and exam.found.stack is not None
 
 
 def _warn_of_other_volumes(result: IndexResult, volumes: Sequence[Volume]) -> None:

@@ -293,7 +293,6 @@ def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> No
     if syntax == DEFLATED:
         return  # a deflated file was read from a buffer, so the file's own position is meaningless
     start = file.tell()
-    file.seek(start)
     head = file.read(12)
     big_endian = syntax == "1.2.840.10008.1.2.2"
     if head[:4] != (b"\x7f\xe0\x00\x10" if big_endian else b"\xe0\x7f\x10\x00"):

@@ -21,6 +21,7 @@ from planewise.exams.anatomies import anatomy_of_stack
 from planewise.exams.anatomy import Look
 from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.exams.mrnet import open_volume
+from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of, some_of
 from planewise.geometry import clip_lines, intersection_lines, line_heatmaps, pixels_to_patient, plane_from_affine
 from planewise.preprocessing import LoadPhotographd, LoadSliced, LoadVolumed
@@ -32,7 +33,6 @@ _BACKGROUND, _INK = "#101214", "#e8e8e8"
 _LOCATIONS = matplotlib.colormaps["plasma"]
 #: Side of the pictures in space, mm, for a known organ.
 _FIELD = 130.0
-_SECTIONS = ("training", "validation", "test")
 #: Largest number of a stack's phases with masks, and of an exam's volumes, that are drawn.
 _MOST_PHASES, _MOST_VOLUMES = 2, 4
 
@@ -54,22 +54,22 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
         InputError: there is no such exam, or it has nothing to draw.
     """
     content = read_datalist(path)
-    items = [item for section in _SECTIONS for item in load_datalist(path, section)]
+    items = [item for section in SECTIONS for item in load_datalist(path, section)]
     name = choose_exam(content, items, exam)
     own = [item for item in items if item.get("exam") == name]
     listed = content.get("exams", {}).get(name, {})
-    folder = Path(path).expanduser().resolve().parent
+    header = content.get("planewise", {})
     if any("affine" in item for item in own):
-        return _planes_figure(name, own, listed, content.get("planewise", {}), folder, slices), name
-    if own and content.get("planewise", {}).get("stack") == "volume":
-        return _case_figure(name, own[0], content.get("planewise", {}).get("channels", []), slices), name
-    if own and content.get("planewise", {}).get("stack") == "photograph":
+        folder = Path(path).expanduser().resolve().parent
+        return _planes_figure(name, own, listed, header, folder, slices), name
+    if own and header.get("stack") == "volume":
+        return _case_figure(name, own[0], header.get("channels", []), slices), name
+    if own and header.get("stack") == "photograph":
         return _photograph_figure(name, own[0]), name
     if own and all(item["image"].endswith(".npy") for item in own):
         return _arrays_figure(name, own, slices), name
     if own:
-        names = HEART_STRUCTURES.get(content.get("planewise", {}).get("stack"), {})
-        return _volumes_figure(name, own, slices, names), name
+        return _volumes_figure(name, own, slices, HEART_STRUCTURES.get(header.get("stack"), {})), name
     reasons = "; ".join(listed.get("left_out", [])) or "no reason is given"
     raise InputError(f"exam {name} has no images in the datalist to draw: {reasons}")
 
@@ -156,7 +156,8 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
             if row <= len(later):
                 for view, line in zip(planes, lines, strict=True):
                     _draw_line(axes, line, image.shape[1:3], colours[view])
-                _draw_structures(axes, at_phase)
+                if "label" in at_phase:
+                    _outline(axes, at_phase["label"][0, :, :, 0].numpy())
                 title = _phase_title(item) if len(stack) == 1 else _slice_title(item, column, columns, look.ends)
                 axes.set_title(title if row == 0 else "", color=_INK, fontsize=10)
                 if drawn and column == 0:
@@ -255,12 +256,6 @@ def _crop(axes, image: torch.Tensor, centre: np.ndarray, field: float) -> None:
 def _phase_title(item: Mapping) -> str:
     phase = item.get("phase", 0.0)
     return phase if isinstance(phase, str) else f"phase {phase:.2f}"
-
-
-def _draw_structures(axes, item: Mapping) -> None:
-    """Contours of the structures of an item's mask, if it has one."""
-    if "label" in item:
-        _outline(axes, item["label"][0, :, :, 0].numpy())
 
 
 def _slice_title(item: Mapping, column: int, columns: int, ends: tuple[str, str]) -> str:
@@ -456,7 +451,8 @@ def _volumes_figure(name: str, items: list[dict], slices: int, names: Mapping[in
             item = loader(cut[chosen[column]])
             drawn.append(item)
             show_slice(axes, item["image"][0, :, :, 0].numpy())
-            _draw_structures(axes, item)
+            if "label" in item:
+                _outline(axes, item["label"][0, :, :, 0].numpy())
             axes.set_title(f"{volume.get('phase', '')} slice {chosen[column] + 1}", color=_INK, fontsize=9)
     hidden = [f"{item.get('phase', 'volume')}{' with a mask' * ('label' in item)}" for item in in_order[_MOST_VOLUMES:]]
     more = f"    not drawn: {some_of(hidden)}" if hidden else ""

@@ -12,13 +12,12 @@ from planewise.reports.study.numbers import over_draws
 from planewise.reports.study.page import Page, Row
 
 
-def scratch(method: str, trained: Collection[str]) -> str:
-    """The baseline of every method is training from scratch."""
-    return "none"
-
-
 def add_convergence(
-    page: Page, runs: FineTunings, column: str, title: str, baseline_of: Callable[[str, Collection[str]], str] = scratch
+    page: Page,
+    runs: FineTunings,
+    column: str,
+    title: str,
+    baseline_of: Callable[[str, Collection[str]], str] = lambda method, trained: "none",
 ) -> bool:
     """Add a table of the first epoch at which each method's validation score reached its baseline's best, draw by draw.
 
@@ -30,7 +29,8 @@ def add_convergence(
         runs: fine-tunings.
         column: column of the runs' histories; larger is better.
         title: title of the table.
-        baseline_of: function that returns the baseline of a method, given the method and all trained methods.
+        baseline_of: function that returns the baseline of a method, given the method and all trained methods; by default
+            it is training from scratch.
 
     Returns:
         Whether there was anything to compare.

@@ -109,11 +109,10 @@ class StudyFolder:
         for name, given in settings.items():
             if "seed" not in given.get("overrides", {}).get("pretrain", {}):
                 continue
-            first = next(
-                (other for other in settings if other not in (name, *found) and _same(given, settings[other])), None
-            )
-            if first:
-                found[name] = first
+            for other in settings:
+                if other not in (name, *found) and _unseeded(given) == _unseeded(settings[other]):
+                    found[name] = other
+                    break
         return found
 
     def datalist(self, kind: str) -> Path:
@@ -146,11 +145,6 @@ def datalist_of(config: Mapping[str, Any], kind: str, out: Path) -> tuple[str, P
     kind = kind if named else "labelled"
     given = (config.get("datalists") or {}).get(kind)
     return kind, Path(given or out / f"{kind}.json")
-
-
-def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two methods differ only in the seed of their pretraining."""
-    return _unseeded(one) == _unseeded(other)
 
 
 def _unseeded(given: dict[str, Any]) -> dict[str, Any]:
