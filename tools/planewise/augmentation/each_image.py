@@ -61,7 +61,8 @@ class EachImaged(Transform, RandomizableTrait):
             if isinstance(value, Tensor) and value.ndim and len(value) == count
         }
         items = []
-        for index, seed in enumerate(own_draws(count, draw=_seeds).tolist()):
+        seeds = own_draws(count, draw=lambda *shape: torch.randint(2**31, shape))
+        for index, seed in enumerate(seeds.tolist()):
             if isinstance(self.transform, Randomizable):
                 self.transform.set_random_state(seed=seed)
             items.append(self._item({key: value[index] for key, value in entries.items()}))
@@ -127,10 +128,6 @@ def _parts(transform: Any) -> Iterator[Any]:
     yield transform
     for part in getattr(transform, "transforms", ()):
         yield from _parts(part)
-
-
-def _seeds(*shape: int) -> Tensor:
-    return torch.randint(2**31, shape)
 
 
 def _stacked(values: list[Any], like: Tensor | None, device: torch.device) -> Any:

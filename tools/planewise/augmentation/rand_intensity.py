@@ -66,8 +66,9 @@ class RandIntensityBatchd(Transform, RandomizableTrait):
             image = background + (image - background) * torch.exp(self.bias_field * field)
         if self.noise:
             strength = self.noise * (self._uniform(image, 1) + 1) / 2
-            image = image + strength * _deviation(image) * self._normal(image)
-        mean, deviation = _over_image(image).mean(dim=-1), _deviation(image)
+            noise = own_draws(*image.shape, draw=torch.randn, dtype=image.dtype, device=image.device)
+            image = image + strength * _deviation(image) * noise
+        mean, deviation = image.flatten(1).mean(dim=-1), _deviation(image)
         mean = mean.reshape(deviation.shape)
         batch["image"] = (image - mean) / deviation
         batch["image_padding"] = ((background - mean) / deviation).reshape(padding.shape)
@@ -81,13 +82,10 @@ class RandIntensityBatchd(Transform, RandomizableTrait):
             draws = draws.reshape(len(image), *[1] * (image.ndim - 1))
         return to_device(draws.to(image.dtype), image.device)
 
-    def _normal(self, image: Tensor) -> Tensor:
-        return own_draws(*image.shape, draw=torch.randn, dtype=image.dtype, device=image.device)
-
 
 def _to_the_power(image: Tensor, background: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor]:
     """Scale image and background to [0, 1] by the image's own range, raise them to a power, and scale them back."""
-    pixels, shape = _over_image(image), (len(image), *[1] * (image.ndim - 1))
+    pixels, shape = image.flatten(1), (len(image), *[1] * (image.ndim - 1))
     low, high = pixels.amin(dim=-1).reshape(shape), pixels.amax(dim=-1).reshape(shape)
     extent = (high - low).clamp_min(torch.finfo(image.dtype).tiny)
 
@@ -97,11 +95,7 @@ def _to_the_power(image: Tensor, background: Tensor, exponent: Tensor) -> tuple[
     return mapped(image), mapped(background)
 
 
-def _over_image(image: Tensor) -> Tensor:
-    return image.reshape(len(image), -1)
-
-
 def _deviation(image: Tensor) -> Tensor:
     """Standard deviation of each image, ``(B, 1, ...)``; 1 for an image with a single grey value."""
-    deviation = _over_image(image).std(dim=-1, correction=0)
+    deviation = image.flatten(1).std(dim=-1, correction=0)
     return torch.where(deviation > 0, deviation, 1.0).reshape(len(image), *[1] * (image.ndim - 1))

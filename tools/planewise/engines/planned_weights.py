@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import torch
 from monai.bundle import ConfigParser
 
 from planewise.engines.settings_check import network_parts
@@ -31,7 +29,11 @@ def encoder_difference(pretraining: ConfigParser, training: ConfigParser) -> str
         return ""
     given, own = (encoder.state_dict() for encoder in encoders)
     common = given.keys() & own.keys()
-    fit = all(given[name].shape == own[name].shape or _is_first_layer(name, given, own) for name in common)
+    first = next((name for name, value in own.items() if value.ndim > 3), None)
+    fit = all(
+        given[name].shape == own[name].shape or (name == first and can_be_copied(given[name], own[name]))
+        for name in common
+    )
     same = type(encoders[0]) is type(encoders[1])
     if fit and common and not (same and given.keys() != own.keys()):
         return ""
@@ -44,11 +46,6 @@ def encoder_difference(pretraining: ConfigParser, training: ConfigParser) -> str
     # the weights of the first layer can be copied to further channels, so their number is seldom the reason
     channels = different.pop("in_channels", "other weights")
     return ", ".join(different.values()) or channels
-
-
-def _is_first_layer(name: str, given: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> bool:
-    first = next((key for key, value in own.items() if value.ndim > 3), None)
-    return name == first and can_be_copied(given[name], own[name])
 
 
 def _settings(parser: ConfigParser) -> dict[str, Any]:

@@ -96,10 +96,13 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
             f"this run{f' (commit {commit})' if commit else ''}"
         )
     other_network = {"network_def"} if network != own_network else set()
-    code = sorted(
-        {key for key in wanted if _is_code_of_its_own(run.config.get(key), key, train, inference)} | other_network
-    )
-    if code:
+    # code that the bundle's own configs do not have
+    own_code = {
+        key
+        for key in wanted
+        if holds_code(value := run.config.get(key)) and value not in (train.get(key), inference.get(key))
+    }
+    if code := sorted(own_code | other_network):
         raise InputError(
             f"{run.folder / 'config.yaml'} has another {' and another '.join(code)}, which MONAI would evaluate, but the "
             f"configuration of a run is only read as data. If you trust it, copy the bundle's folder, write "
@@ -132,11 +135,6 @@ def measured_settings(record: Mapping[str, Any], inference: Mapping[str, Any]) -
         raise InputError("the measured settings in the record of these weights must be numbers and text only")
     wanted = {key: measured.get(key) for key in _MEASURED if key in inference}
     return {key: value for key, value in wanted.items() if inference[key] != value}
-
-
-def _is_code_of_its_own(value: Any, key: str, *bundle: Mapping[str, Any]) -> bool:
-    """Whether a run's value for a setting contains code that the bundle's own configs do not have."""
-    return holds_code(value) and not any(config.get(key) == value for config in bundle)
 
 
 def asked_of_overlay(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> set[str]:
@@ -206,10 +204,8 @@ def _without(value: Any, defaults: Mapping[str, Mapping[str, Any]]) -> Any:
 
 def _references(value: Any) -> set[str]:
     """The top-level keys to which a part of a config refers; ``@train#dataset`` refers to ``train``."""
-    if isinstance(value, Mapping):
-        return set().union(*map(_references, value.values()))
-    if isinstance(value, list):
-        return set().union(*map(_references, value))
+    if isinstance(value, (Mapping, list)):
+        return set().union(*map(_references, value.values() if isinstance(value, Mapping) else value))
     return set(_REFERENCE.findall(value)) if isinstance(value, str) else set()
 
 

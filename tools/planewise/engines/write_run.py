@@ -28,6 +28,7 @@ from planewise.exams.sections import exams_in
 from planewise.locks import claim_folder
 from planewise.not_computed import NOT_COMPUTED, only_longer
 from planewise.parse_bool import parse_bool
+from planewise.reports.tables import write_json
 from planewise.text_files import read_json, read_yaml
 
 logger = logging.getLogger(__name__)
@@ -98,8 +99,7 @@ def write_run(
         "train.yaml": digest(Path(str(config.get("bundle_root", "."))) / "configs" / "train.yaml"),
         "code": code_sha256(),
     }
-    with atomic_write(record_file) as part:
-        part.write_text(json.dumps(record, indent=1))
+    write_json(record_file, record)
 
 
 def write_exams(folder: Path, datasets: Mapping[str, Any]) -> None:
@@ -108,9 +108,7 @@ def write_exams(folder: Path, datasets: Mapping[str, Any]) -> None:
     if (file := folder / "run.json").is_file():
         items = {name: getattr(dataset, "items", None) for name, dataset in datasets.items()}
         exams = {name: exams_in(items, name) for name, found in items.items() if isinstance(found, list)}
-        record = read_json(file) | {"exams": exams}
-        with atomic_write(file) as part:
-            part.write_text(json.dumps(record, indent=1))
+        write_json(file, read_json(file) | {"exams": exams})
 
 
 def _remove(folder: Path, present: set[Path], made: Sequence[Path]) -> None:

@@ -40,7 +40,8 @@ def refuse_unwritten_weights(config: Mapping[str, Any]) -> None:
     """
     train = config.get("train")
     trainer = train.get("trainer") if isinstance(train, Mapping) else None
-    if not isinstance(trainer, Mapping) or not _is_kind(_located(trainer), Engine):
+    engine = _located(trainer) if isinstance(trainer, Mapping) else None
+    if engine is None or not issubclass(engine, Engine):
         return
     handlers, name = trainer.get(_ARGUMENT), f"train#trainer#{_ARGUMENT}"
     if isinstance(handlers, str) and _HANDLERS in handlers.replace("::", "#"):
@@ -48,7 +49,11 @@ def refuse_unwritten_weights(config: Mapping[str, Any]) -> None:
     handlers = handlers or []
     if not isinstance(handlers, list):
         return  # an expression; only the run can tell
-    handlers = [handler for handler in handlers if not _is_disabled(handler)]
+    handlers = [
+        handler
+        for handler in handlers
+        if not (isinstance(handler, Mapping) and ConfigComponent(dict(handler)).is_disabled())
+    ]
     kinds = [_located(handler) for handler in handlers]
     if any(kind is not None and _WRITERS & {base.__name__ for base in kind.__mro__} for kind in kinds):
         return
@@ -71,14 +76,6 @@ def _located(entry: Any) -> type | None:
     except ErrorDuringImport:
         return None
     return found if inspect.isclass(found) else None
-
-
-def _is_disabled(entry: Any) -> bool:
-    return isinstance(entry, Mapping) and str(entry.get("_disabled_", False)).strip().lower() == "true"
-
-
-def _is_kind(kind: type | None, base: type) -> bool:
-    return kind is not None and issubclass(kind, base)
 
 
 def _name(handler: Any) -> str:

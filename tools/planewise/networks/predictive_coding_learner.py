@@ -4,7 +4,7 @@ training.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -75,14 +75,11 @@ class PredictiveCodingLearner(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         each = patches.unflatten(1, (self.patches, patches.shape[1] // self.patches)).flatten(0, 1)
         embedded = self.projector(self.network(each)).unflatten(0, (len(patches), self.patches))
-        with _in_float32(patches.device):
+        # autocast is switched off, on devices that have it
+        kind = patches.device.type
+        has_it = torch.amp.is_autocast_available(kind)
+        with torch.autocast(kind, enabled=False) if has_it else nullcontext():
             embedded = embedded.float()
             contexts = self.contexts(embedded)
             predicted = torch.stack([predictor(contexts) for predictor in self.predictors], dim=2).flatten(1, 2)
             return predicted.index_select(1, self.asked) @ embedded.transpose(1, 2)
-
-
-def _in_float32(device: torch.device) -> AbstractContextManager:
-    """A context that switches autocast off, on devices that have it."""
-    has_it = torch.amp.is_autocast_available(device.type)
-    return torch.autocast(device.type, enabled=False) if has_it else nullcontext()

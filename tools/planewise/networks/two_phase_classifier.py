@@ -45,8 +45,9 @@ class TwoPhaseClassifier(NamedParts):
         self.encoder = _Phases(encoder)
         self.by_batch = normalises_by_batch(encoder)
         self.standardize = standardize
-        self.standard = _Standardize(2 * int(encoder.out_channels)) if standardize else nn.Identity()
-        self.head = nn.Linear(2 * int(encoder.out_channels), num_classes)
+        features = 2 * int(encoder.out_channels)
+        self.standard = _Standardize(features, affine=False) if standardize else nn.Identity()
+        self.head = nn.Linear(features, num_classes)
         self.freeze(frozen)
 
     # TorchScript reads the annotation, and older torch does not support `Tensor | None`
@@ -81,9 +82,6 @@ class TwoPhaseClassifier(NamedParts):
 class _Standardize(nn.BatchNorm1d):
     """Standardise features ``(B, D)`` to mean 0 and standard deviation 1. For a batch of one exam, which has no spread, the
     running statistics are used."""
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__(num_features, affine=False)
 
     def forward(self, input: Tensor) -> Tensor:
         mean, variance = self.running_mean, self.running_var

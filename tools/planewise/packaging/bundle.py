@@ -195,11 +195,8 @@ def _forget_scripts() -> None:
         del sys.modules[module]
 
 
-@cache
-def _distributions() -> Mapping[str, list[str]]:
-    """Map each module to the distributions from which it comes. The result is cached, because reading the environment takes a
-    second."""
-    return packages_distributions()
+#: Maps each module to the distributions from which it comes. It is cached, because reading the environment takes a second.
+_distributions = cache(packages_distributions)
 
 
 def _version(distribution: str) -> str:

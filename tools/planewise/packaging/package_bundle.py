@@ -407,10 +407,7 @@ def _export(packaged: Bundle, say: Callable[[str], None]) -> None:
     )
     script = packaged.folder / "models" / "model.ts"
     if done.returncode or not script.is_file():
-        raise InputError(f"the network cannot be exported to TorchScript: {_last_line(done.stdout)}")
+        last_line = done.stdout.strip().rpartition("\n")[2]
+        raise InputError(f"the network cannot be exported to TorchScript: {last_line}")
     strip_script(script)
     say("models/model.ts")
-
-
-def _last_line(text: str) -> str:
-    return text.strip().rpartition("\n")[2]

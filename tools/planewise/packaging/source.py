@@ -65,7 +65,8 @@ class Source:
     @cached_property
     def _rooms(self) -> list[str]:
         """Dotted names of the subpackages that contain the modules, and of their parents."""
-        return sorted({room for module in self.modules for room in _rooms_above(module)})
+        parts = [module.split(".") for module in self.modules]
+        return sorted({".".join(names[:number]) for names in parts for number in range(2, len(names))})
 
     def _reach(self, name: str, why: str) -> None:
         """Follow the dotted name of a module, or of an object in a module; an error message begins with ``why``."""
@@ -260,12 +261,6 @@ def _tree(module: str) -> ast.Module:
 def _parsed(path: Path) -> ast.Module:
     """Syntax tree of a file of this package, which does not change while a process runs."""
     return ast.parse(path.read_text())
-
-
-def _rooms_above(module: str) -> list[str]:
-    """The subpackages of ``planewise.phantoms.heart.body``: ``planewise.phantoms`` and ``planewise.phantoms.heart``."""
-    parts = module.split(".")
-    return [".".join(parts[:number]) for number in range(2, len(parts))]
 
 
 def _is_package(module: str) -> bool:

@@ -81,7 +81,13 @@ class LoadSliced(MapTransform):
             try:
                 item[key] = self._load(item, key)
                 if name is not None:
-                    item[key].meta |= _for_writers(item[key], name)
+                    # MONAI's writers need these values. The name has no ending, because MONAI's Spacingd calls .update()
+                    # on every key that begins with label_
+                    item[key].meta |= {
+                        "filename_or_obj": name,
+                        "original_affine": item[key].affine.numpy(),
+                        "spatial_shape": np.array(item[key].shape[1:]),
+                    }
             except (*UNREADABLE, IndexError, KeyError) as error:
                 # ITK's messages have many lines; and the path must not appear, because it may contain a person's name
                 lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines() or [type(error).__name__]
@@ -126,16 +132,6 @@ class LoadSliced(MapTransform):
         if key in self.label_keys and item.get("label_map"):
             pixels = rename_values(pixels, item["label_map"])
         return MetaTensor(pixels[None, :, :, None], affine=torch.from_numpy(affine))
-
-
-def _for_writers(image: MetaTensor, name: str) -> dict[str, Any]:
-    """The metadata that MONAI's writers need for an image."""
-    # without an ending, because MONAI's Spacingd calls .update() on every key that begins with label_
-    return {
-        "filename_or_obj": name,
-        "original_affine": image.affine.numpy(),
-        "spatial_shape": np.array(image.shape[1:]),
-    }
 
 
 def refuse_not_finite(pixels: torch.Tensor) -> None:
