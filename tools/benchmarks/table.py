@@ -39,13 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     jobs = [(name, device) for device in options.device for name in options.only]
     for count, (name, device) in enumerate(jobs, start=1):
         print(f"[{count} of {len(jobs)}] {name} on {device}", end=" ", file=sys.stderr, flush=True)
-        group = measure(name, _measuring(options, device))
+        measuring = {setting: getattr(options, setting) for setting in ("threads", "repetitions", "quick")}
+        group = measure(name, {"device": device, **measuring})
         print(f"{group['seconds']:.0f} s{', an error' if 'error' in group else ''}", file=sys.stderr)
         if group["bars"] or "error" in group:
             groups.append(group)
     console.print(Markdown(block(found | {"groups": groups})))
     if options.output:
-        write_results(options.output, found | {"groups": merged(earlier, groups)})
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(found | {"groups": merged(earlier, groups)}, indent=1) + "\n")
         print(f"Wrote {options.output}")
     if options.page:
         _write_page(PAGE, RESULTS)
@@ -110,11 +112,6 @@ def merged(earlier: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str, A
     return [group for _, group in sorted((old | new).items())]
 
 
-def write_results(path: Path, results: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1) + "\n")
-
-
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     # tools/benchmarks/run prints the help
     parser = argparse.ArgumentParser(prog="tools/benchmarks/run", add_help=False, allow_abbrev=False)
@@ -141,10 +138,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _measuring(options: argparse.Namespace, device: str) -> dict[str, Any]:
-    return {"device": device} | {name: getattr(options, name) for name in ("threads", "repetitions", "quick")}
 
 
 def _earlier(path: Path | None, found: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -81,7 +81,7 @@ def main() -> None:
 
     own = {} if arguments.batch_size is None else {"batch_size": arguments.batch_size}
     config = settings(arguments.bundle, ("train.yaml", *arguments.config), own)
-    what = "volume" if _whole_volumes(config) else "slice"
+    what = "volume" if config.get("spatial_dims") == 3 else "slice"
     _, gflop = gflop_per_slice(config)
     exams = arguments.slices or arguments.exams
     drawn = config.get("samples_per_exam", 1)
@@ -169,10 +169,6 @@ def _whole_series(config: ConfigParser) -> bool:
     return any(name.endswith(("SeriesSampler", "StackDataset", "TwoPhaseDataset")) for name in whole)
 
 
-def _whole_volumes(config: ConfigParser) -> bool:
-    return config.get("spatial_dims") == 3
-
-
 def _units(config: ConfigParser, part: str, data: Section) -> int:
     """Number of units (see `_unit`) in a pass over the data."""
     if _whole_series(config) and _unit(config, data) > 1:
@@ -185,11 +181,8 @@ def _units(config: ConfigParser, part: str, data: Section) -> int:
     if length and data.exams:
         return int(length)
     # the datalist counts volumes; a volume has as many slices as the network's grid is wide
-    slices = (
-        data.exams * int(config["image_size"])
-        if "in_channels" in config and not _whole_volumes(config)
-        else data.slices
-    )
+    of_volumes = "in_channels" in config and config.get("spatial_dims") != 3
+    slices = data.exams * int(config["image_size"]) if of_volumes else data.slices
     return slices if per_exam == "all" else min(data.exams * int(per_exam), slices)
 
 

@@ -42,7 +42,9 @@ def measure(options: Options) -> list[Bar]:
         }
         shutil.rmtree(folder / "by one")
         dataset = _dataset(train, items)
-        on_disk = max(map(_size, train.cache_dir.iterdir())) / (len(items) * train.size**2 * 2)
+        files = [folder.rglob("*") for folder in train.cache_dir.iterdir()]
+        sizes = [sum(path.stat().st_size for path in paths if path.is_file()) for paths in files]
+        on_disk = max(sizes) / (len(items) * train.size**2 * 2)
         read = _rate_of_reading(train, dataset)
         ours, theirs = (_alone(call, train, items) for call in (_resident_ours, _resident_monai))
         growth, resident = _alone(_growth, train, items)
@@ -69,10 +71,6 @@ def measure(options: Options) -> list[Bar]:
 def _dataset(train: SimpleNamespace, items: list[dict[str, Any]], **options: Any) -> SliceDataset:
     options = {"cache_dir": train.cache_dir, "num_workers": 0, "progress": False} | options
     return SliceDataset(items, train.preprocessing, train.targets, **options)
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _rate_of_making(train: SimpleNamespace, items: list[dict[str, Any]], folder: Path, workers: int) -> float:

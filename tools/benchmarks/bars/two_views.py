@@ -85,18 +85,15 @@ def _nt_xent(options: Options) -> list[Bar]:
     few = replace(options, repetitions=2)
     device = torch.device(options.device)
     times = interleaved({"ours": _ours(pairs, device), "MONAI": _monai(pairs, device)}, few, warmup=1)
-    note = f"{2 * pairs} x 128; for {2 * many} views, MONAI's loss would need {_needed(many) / 2**30:.0f} GiB"
+    # MONAI's loss needs about four float32 arrays with 128 numbers for each pair of views
+    needed = 4 * (2 * many) ** 2 * 128 * 4
+    note = f"{2 * pairs} x 128; for {2 * many} views, MONAI's loss would need {needed / 2**30:.0f} GiB"
     name = "NT-Xent / MONAI's ContrastiveLoss"
     alone = interleaved({"ours": _ours(many, device)}, options, warmup=1)["ours"]
     return [
         Bar(name, *ratio(times, "ours", "MONAI"), limit=1.0, note=note),
         Bar("NT-Xent, ours", alone.least * 1e3, alone.median * 1e3, unit="ms", note=f"{2 * many} x 128"),
     ]
-
-
-def _needed(pairs: int) -> float:
-    """Approximate memory of MONAI's loss, bytes: four float32 arrays with 128 numbers for each pair of views."""
-    return 4 * (2 * pairs) ** 2 * 128 * 4
 
 
 def _ours(pairs: int, device: torch.device) -> Callable[[], Any]:

@@ -167,7 +167,10 @@ def _score_stack(stacks: list[Stack], index: int) -> tuple[float, list[Candidate
     if stack.body_part:
         # headers of heart exams often name a wrong organ, so another organ only decides if nothing else suggests a
         # heart
-        decides = named_organ(stack.body_part) is not None and not any(map(_suggests_a_heart, stacks))
+        suggests_a_heart = any(
+            other.gated or other.phase_counts[1] >= 5 or re.search(HEART_WORDS, other.text) for other in stacks
+        )
+        decides = named_organ(stack.body_part) is not None and not suggests_a_heart
         odds += 0.5 if re.search(_CHEST, stack.body_part) else -8.0 if decides else -2.0
     odds -= 2.0 * (not 3.5 <= step <= 25)
     odds -= 3.0 * is_straight(stack.normal)
@@ -175,9 +178,6 @@ def _score_stack(stacks: list[Stack], index: int) -> tuple[float, list[Candidate
     evidence = assign(planes, axis, stack.middle) if planes else 0.0
     return float(odds + np.clip(evidence, 0, 6)), planes
 
-
-def _suggests_a_heart(stack: Stack) -> bool:
-    return stack.gated or stack.phase_counts[1] >= 5 or bool(re.search(HEART_WORDS, stack.text))
 
 
 def _candidates(stacks: list[Stack], chosen: int, axis: np.ndarray) -> list[Candidate]:

@@ -70,6 +70,7 @@ def frames_of(header: dict, path: str) -> list[Frame]:
     between = values_of(header.get("SpacingBetweenSlices"))
     if between not in ([], [""]) and not number_of(between[0]):
         raise Refused(NO_GAP)
+    options = {str(value).strip().upper() for value in values_of(header.get("ScanOptions"))} - {""}
     frame = {
         "frame": None,
         "affine": slice_affine(
@@ -83,7 +84,7 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         "instance": int(number_of(header.get("InstanceNumber")) or 0),
         "echo_time": number_of(header.get("EchoTime")),
         "repetition_time": number_of(header.get("RepetitionTime")),
-        "fat_suppressed": _fat_suppressed(header),
+        "fat_suppressed": bool(options & _FAT_OPTIONS) if options else None,
         "b_value": number_of(header.get("DiffusionBValue")),
     }
     return [_whole(common | frame)]
@@ -190,11 +191,6 @@ def _first(group: Dataset, shared: Dataset, sequence: str, keyword: str) -> Any:
             return items[0].get(keyword)
     return None
 
-
-def _fat_suppressed(header: dict) -> bool | None:
-    """Whether ScanOptions names fat suppression; None if there are no options."""
-    options = {str(value).strip().upper() for value in values_of(header.get("ScanOptions"))} - {""}
-    return bool(options & _FAT_OPTIONS) if options else None
 
 
 def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]:

@@ -41,8 +41,9 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
     out = out.expanduser()
     _claim(recipe, out)
     rows = {}
-    wanted = [number for number in range(1, exams + 1) if not _complete(recipe, out, number)]
-    yield from ((number, False) for number in range(1, exams + 1) if number not in set(wanted))
+    complete = [n for n in range(1, exams + 1) if all(path.exists() for path in _places(recipe, out, n))]
+    wanted = [number for number in range(1, exams + 1) if number not in set(complete)]
+    yield from ((number, False) for number in complete)
     if workers <= 1 or len(wanted) <= 1:
         for number in wanted:
             rows[number] = _write_one(recipe, out, number)
@@ -65,11 +66,6 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
 def _places(recipe: Recipe, out: Path, number: int) -> list[Path]:
     """Files or folders of an exam."""
     return [out / path for path in recipe.form.writer.exam_paths(recipe, number)]
-
-
-def _complete(recipe: Recipe, out: Path, number: int) -> bool:
-    """Whether all files or folders of an exam exist."""
-    return all(path.exists() for path in _places(recipe, out, number))
 
 
 def _claim(recipe: Recipe, out: Path) -> None:

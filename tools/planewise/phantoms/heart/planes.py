@@ -78,8 +78,12 @@ def lay_planes(
         normal = rotation(across, np.radians(population.tilt_error) * tilt) @ normal
         normal /= np.linalg.norm(normal)
         if view == "sax":
-            row, column = _short_axis_directions(normal)
-            row, column = (rotation(normal, np.radians(population.image_rotation) * rotate) @ v for v in (row, column))
+            # rows run to the patient's left, at right angles to front and back; columns run down and to the back
+            from_apex = normal * -np.sign(normal[1])
+            row = np.array([-from_apex[2], 0.0, from_apex[0]])
+            row /= np.linalg.norm(row)
+            turned = rotation(normal, np.radians(population.image_rotation) * rotate)
+            row, column = turned @ row, turned @ np.cross(from_apex, row)
             # the image is centred between the ventricles
             origin = heart.to_patient([12, 0, 0])
         else:
@@ -104,15 +108,6 @@ def _stack(heart: Heart, pose: ImagePose, distance: float, beyond: np.ndarray) -
     end = (heart.centre - pose.centre) @ direction + cosine * heart.apex + (beyond[1] - 0.5) * distance
     count = max(int(np.floor((end - start) / distance)) + 1, 3)
     return [pose.moved(direction * (start + k * distance)) for k in range(count)]
-
-
-def _short_axis_directions(normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The directions of rows (to the patient's left, at right angles to front and back) and of columns (down and to the
-    back)."""
-    normal = normal * -np.sign(normal[1])  # viewed from the apex to the base
-    row = np.array([-normal[2], 0.0, normal[0]])
-    row /= np.linalg.norm(row)
-    return row, np.cross(normal, row)
 
 
 def _long_axis_directions(normal: np.ndarray, view: str, upside_down: bool) -> tuple[np.ndarray, np.ndarray]:

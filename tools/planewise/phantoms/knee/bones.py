@@ -28,7 +28,9 @@ def oval(u: np.ndarray, v: np.ndarray, across: np.ndarray | float, along: np.nda
 def femur(at: Coordinates, shape: KneeShape) -> tuple[np.ndarray, np.ndarray]:
     """Depths inside the femur, and inside the notch between its condyles, mm, at points in the femur's frame."""
     x, y, z = at
-    notch = _notch(at, shape)
+    # the notch is an arch whose roof rises towards the back (Blumensaat's line)
+    roof = (np.float32(13) + np.float32(0.85) * (3 - y) - z) * np.float32(0.76)
+    notch = rounded(np.float32(shape.notch_width) - np.abs(x), roof, 6)
     lateral = np.clip(x * np.float32(1 / 20) + np.float32(0.5), 0, 1)
     medial = 1 - lateral
     length = np.float32(shape.condyle_length)
@@ -85,10 +87,3 @@ def patella(at: Coordinates, knee: Knee) -> np.ndarray:
     facets = y + 9.5 - np.float32(0.34) * np.abs(x + 1)
     tip = 22 - np.abs(x) - 0.9 * np.maximum(-z - 4, 0)
     return rounded(rounded(body, facets * np.float32(0.94), 3), tip * np.float32(0.75), 5)
-
-
-def _notch(at: Coordinates, shape: KneeShape) -> np.ndarray:
-    """Depth inside the notch, an arch whose roof rises towards the back (Blumensaat's line)."""
-    x, y, z = at
-    roof = (np.float32(13) + np.float32(0.85) * (3 - y) - z) * np.float32(0.76)
-    return rounded(np.float32(shape.notch_width) - np.abs(x), roof, 6)

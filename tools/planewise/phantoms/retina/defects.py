@@ -13,17 +13,9 @@ from planewise.phantoms.scanner.photograph import PhotographFile
 _MAC = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "
 
 
-def _truncated(file: PhotographFile) -> PhotographFile:
-    return replace(file, content=file.encoded()[: len(file.encoded()) // 2])
-
-
 def _tiny(file: PhotographFile) -> PhotographFile:
     step = max(1, file.pixels.shape[1] // 32)
     return replace(file, pixels=np.ascontiguousarray(file.pixels[::step, ::step][:, :32]))
-
-
-def _with_opacity(file: PhotographFile) -> PhotographFile:
-    return replace(file, pixels=np.dstack([file.pixels, np.full_like(file.pixels[..., 0], 255)]))
 
 
 #: Flaws in the APTOS layout by name, in listing order.
@@ -32,11 +24,17 @@ APTOS_DEFECTS = {
         "a text file with a photograph's name",
         changing(lambda file: replace(file, content=b"This photograph is not available.\n")),
     ),
-    "truncated": Defect("truncated in the middle of the pixels", changing(_truncated)),
+    "truncated": Defect(
+        "truncated in the middle of the pixels",
+        changing(lambda file: replace(file, content=file.encoded()[: len(file.encoded()) // 2])),
+    ),
     "empty": Defect("an empty file", changing(lambda file: replace(file, content=b""))),
     "tiny": Defect("a thumbnail, 32 pixels wide", changing(_tiny)),
     "grey": Defect("in shades of grey", changing(lambda file: replace(file, pixels=file.pixels[..., 1].copy()))),
-    "opacity": Defect("with an alpha channel, as in screenshots", changing(_with_opacity)),
+    "opacity": Defect(
+        "with an alpha channel, as in screenshots",
+        changing(lambda file: replace(file, pixels=np.dstack([file.pixels, np.full_like(file.pixels[..., 0], 255)]))),
+    ),
     "black": Defect(
         "black everywhere: the shutter stayed closed",
         changing(lambda file: replace(file, pixels=np.zeros_like(file.pixels))),
