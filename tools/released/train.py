@@ -156,7 +156,8 @@ class Maker:
             settings["pretrained"] = self._origin(origin)
             if not settings["pretrained"].is_file():
                 self.weights(origin)
-        configs = ["configs/train.yaml", *(self._overlay(overlay) for overlay in asked["overlays"])]
+        overlays = [str(ROOT / name) if "/" in name else f"configs/{name}" for name in asked["overlays"]]
+        configs = ["configs/train.yaml", *overlays]
         options = {
             "datalist": datalist,
             "output_dir": run,
@@ -287,9 +288,6 @@ class Maker:
                 "kept_by_test_exams": kept_bounds(_columns(run / "anatomy" / "planes.csv"), views, **limits),
             },
         }
-
-    def _overlay(self, name: str) -> str:
-        return f"configs/{name}" if "/" not in name else str(ROOT / name)
 
     def _planewise(self, *words: Any) -> None:
         self._call([sys.executable, "-m", "planewise", *map(str, words)], ROOT)

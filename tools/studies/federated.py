@@ -151,14 +151,11 @@ def train(sites: Sequence[MonaiAlgo], rounds: int) -> tuple[dict[str, Tensor], l
             site.train(sent)
         weights = mean_weights([site.get_weights() for site in sites])
         sent = ExchangeObject(weights=weights, weight_type=WeightType.WEIGHTS)
-        course.append({site.client_name: _key_metric(site, sent) for site in sites})
+        scores = [(site, site.evaluate(sent).metrics) for site in sites]
+        course.append({site.client_name: float(told[site.evaluator.state.key_metric_name]) for site, told in scores})
     for site in sites:
         site.finalize()
     return weights, course
-
-
-def _key_metric(site: MonaiAlgo, sent: ExchangeObject) -> float:
-    return float(site.evaluate(sent).metrics[site.evaluator.state.key_metric_name])
 
 
 def score(bundle: Path, configs: Sequence[str], weights: Mapping[str, Tensor], out: Path, settings: Mapping) -> dict:

@@ -162,7 +162,8 @@ def planned(folder: Path, exams: int, seed: int, calibrates: bool) -> Iterator[P
                 for view, entry in ((view, plan[view]) for plan in plans for view in plan if view in wanted):
                     if entry["origin"] is not None and references[view]["origin"] is not None:
                         errors = distance(entry, references[view])
-                        yield Planned(kind, view, calibrates, errors, _moved(entry), _kept(errors, entry))
+                        moved = entry["angle_sd_deg"], entry["offset_sd_mm"]
+                        yield Planned(kind, view, calibrates, errors, moved, _kept(errors, entry))
 
 
 def compared(exam: Path) -> Iterator[str]:
@@ -253,10 +254,6 @@ def distance(entry: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[float,
         torch.tensor(plane[key], dtype=torch.float64) for plane in (entry, other) for key in ("origin", "normal")
     )
     return plane_errors(origin, normal, *reference, at=origin)
-
-
-def _moved(entry: Mapping[str, Any]) -> tuple[float, float]:
-    return entry["angle_sd_deg"], entry["offset_sd_mm"]
 
 
 def _kept(errors: tuple[float, float], entry: Mapping[str, Any]) -> tuple[bool, bool]:

@@ -57,7 +57,8 @@ def refuse_unwritten_weights(config: Mapping[str, Any]) -> None:
     kinds = [_located(handler) for handler in handlers]
     if any(kind is not None and _WRITERS & {base.__name__ for base in kind.__mro__} for kind in kinds):
         return
-    names = ", ".join(_name(handler) for handler in handlers) or "no handler"
+    targets = [handler.get("_target_", handler) if isinstance(handler, Mapping) else handler for handler in handlers]
+    names = ", ".join(map(str, targets)) or "no handler"
     if any(kind is None or kind.__module__.partition(".")[0] not in _KNOWN for kind in kinds):
         logger.warning(
             "%s has only %s; if none of them writes weights, this run leaves nothing: %s", name, names, _REMEDY
@@ -76,7 +77,3 @@ def _located(entry: Any) -> type | None:
     except ErrorDuringImport:
         return None
     return found if inspect.isclass(found) else None
-
-
-def _name(handler: Any) -> str:
-    return str(handler["_target_"]) if isinstance(handler, Mapping) and "_target_" in handler else str(handler)

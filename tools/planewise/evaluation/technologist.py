@@ -36,7 +36,8 @@ def technologist_errors(laid: Mapping[str, Any], anatomy: Mapping[str, Any]) -> 
             )
         at = _crossing(true[exam])
         for view, plane in item["planes"].items():
-            pair = [tensor for one in (plane, true[exam]["planes"][view]) for tensor in _tensors(one)]
+            both = plane, true[exam]["planes"][view]
+            pair = [torch.tensor(one[key], dtype=torch.float64) for one in both for key in ("origin", "normal")]
             errors.setdefault(view, []).append(plane_errors(*pair, at))
     return {
         view: dict(zip(("plane_angle_deg", "plane_offset_mm"), np.median(found, axis=0).tolist(), strict=True))
@@ -60,7 +61,3 @@ def _crossing(item: Mapping[str, Any]) -> torch.Tensor:
     normals = np.array([normal for _, normal in planes])
     offsets = [np.dot(normal, origin) for origin, normal in planes]
     return torch.from_numpy(np.linalg.solve(normals, offsets))
-
-
-def _tensors(plane: Mapping[str, Sequence[float]]) -> tuple[torch.Tensor, torch.Tensor]:
-    return tuple(torch.tensor(plane[key], dtype=torch.float64) for key in ("origin", "normal"))

@@ -179,7 +179,6 @@ def _score_stack(stacks: list[Stack], index: int) -> tuple[float, list[Candidate
     return float(odds + np.clip(evidence, 0, 6)), planes
 
 
-
 def _candidates(stacks: list[Stack], chosen: int, axis: np.ndarray) -> list[Candidate]:
     """Planes that roughly contain the long axis: every slice of a small stack, and, of a large stack, the slice nearest
     to the middle of the short-axis images."""

@@ -192,7 +192,6 @@ def _first(group: Dataset, shared: Dataset, sequence: str, keyword: str) -> Any:
     return None
 
 
-
 def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]:
     """Voxel ``(i, j, k)`` of a slice to RAS+ mm, 4x4 as rows of floats (DICOM PS3.3, C.7.6.2.1.1).
 

@@ -63,7 +63,9 @@ def recognise(stacks: list[Stack], chosen: int | None = None, contrast: str = "t
     """
     planes = [plane_of_stack(stack) for stack in stacks]
     contrasts = {index: contrast_of(stacks[index]) for index, plane in enumerate(planes) if plane.view == STACK}
-    result = Recognition(remarks=_remarks(stacks, contrasts))
+    remarks = {index: known.found or "contrast unknown" for index, known in contrasts.items()}
+    remarks |= {index: "localizer" for index, stack in enumerate(stacks) if is_localizer(stack)}
+    result = Recognition(remarks=remarks)
     if chosen is None:
         _choose_sagittal(result, stacks, contrasts, contrast == "any")
     else:
@@ -76,11 +78,6 @@ def recognise(stacks: list[Stack], chosen: int | None = None, contrast: str = "t
         _choose_view(result, stacks, planes, view)
     _tell_what_is_undecided(result, stacks, planes)
     return result
-
-
-def _remarks(stacks: list[Stack], contrasts: dict[int, Contrast]) -> dict[int, str]:
-    remarks = {index: contrast.found or "contrast unknown" for index, contrast in contrasts.items()}
-    return remarks | {index: "localizer" for index, stack in enumerate(stacks) if is_localizer(stack)}
 
 
 def right_to_left(stack: Stack) -> np.ndarray | None:

@@ -178,7 +178,9 @@ def planning(
         with asked_for(first, path, len(exams) == len(stacks)) as input:
             return _planned(first, joint, input, output, folder, weights_of_each, device, out)
 
-    settings = {**_settings(asked, weights_of_each), "phases": phases, **asdict(out)}
+    # the checksum of the weights takes the place of their file
+    hashed = {name: {**given, "weights": weights_of_each[name].sha256} for name, given in asked.items()}
+    settings = {**hashed, "phases": phases, **asdict(out)}
     return ExamWork("plan", stacks, settings, left_out, run, _summary, _note(weights_of_each), skipped)
 
 
@@ -238,13 +240,6 @@ def _phase_plans(
                 why = next((line for line in said if exam_of(item) in line), said[0] if said else "it has no plan")
                 logger.warning("exam %s: %s is not planned: %s", exam_of(item), item["phase"], why)
     return plans
-
-
-def _settings(
-    asked: Mapping[str, Mapping[str, Any]], provenances: Mapping[str, Provenance]
-) -> dict[str, Mapping[str, Any]]:
-    """The settings of the bundles, with the checksum of the weights in place of their file."""
-    return {name: {**settings, "weights": provenances[name].sha256} for name, settings in asked.items()}
 
 
 def apart_limits(entry: Mapping[str, Any]) -> tuple[float, float] | None:

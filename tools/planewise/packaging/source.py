@@ -179,7 +179,8 @@ def _homes(room: str) -> dict[str, str]:
     """Map every name of a subpackage to its origin, such as ``planewise.networks.slice_net.SliceNet``."""
     homes = dict(_offered(room))
     for statement in _tree(room).body:
-        if _assigns(statement, "_HOMES"):
+        targets = statement.targets if isinstance(statement, ast.Assign) else ()
+        if any(isinstance(target, ast.Name) and target.id == "_HOMES" for target in targets):
             modules = ast.literal_eval(statement.value)
             homes |= {name: f"{module}.{name}" for name, module in modules.items()}
     return homes
@@ -230,12 +231,6 @@ def _imported(node: ast.AST) -> list[str]:
 
 def _is_ours(name: str | None) -> bool:
     return name is not None and (name == OURS or name.startswith(f"{OURS}."))
-
-
-def _assigns(statement: ast.stmt, name: str) -> bool:
-    return isinstance(statement, ast.Assign) and any(
-        isinstance(target, ast.Name) and target.id == name for target in statement.targets
-    )
 
 
 def _import_line(name: str, home: str) -> str:

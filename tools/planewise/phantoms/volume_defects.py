@@ -41,10 +41,6 @@ def _moved(file: NiftiFile) -> NiftiFile:
     return replace(file, affine=affine)
 
 
-def _relabelled(file: NiftiFile) -> NiftiFile:
-    return _with(file, np.where(file.volume == ENHANCING, 3, file.volume))
-
-
 _no_mask = keeping(lambda file: file.name != MASK)
 _empty = changing(
     lambda file: file if file.name == MASK else _with(file, np.full_like(file.volume, file.volume.flat[0]))
@@ -56,7 +52,8 @@ BRATS_DEFECTS = {
     "channel_elsewhere": Defect("the T2 image is displaced by 20 mm from the others", changing(_moved, "t2")),
     "no_channel": Defect("no T1 image with contrast agent", keeping(lambda file: file.name != "t1ce")),
     "labels_of_later_sets": Defect(
-        "enhancing tumour has the value 3 instead of 4, as in later BraTS sets", changing(_relabelled, MASK)
+        "enhancing tumour has the value 3 instead of 4, as in later BraTS sets",
+        changing(lambda file: _with(file, np.where(file.volume == ENHANCING, 3, file.volume)), MASK),
     ),
     "no_mask": Defect("no mask", _no_mask),
     "mask_shape": Defect("the mask has one slice more than the images", changing(_longer, MASK)),

@@ -151,13 +151,14 @@ def exam_page(exam: ShownExam) -> str:
         # from the left, the front and above, as hearts are drawn
         "eye": {"x": -0.9, "y": 1.05, "z": 0.5},
     }
+    notes = [f'<p class="note">{html.escape(note)}</p>' for note in exam.notes]
     room = files("planewise.reports")
     return Template((room / "exam_page.html").read_text()).substitute(
         head=page_head(f"Exam {exam.name}", _STYLE),
         title=html.escape(f"Exam {exam.name}"),
         note=html.escape(RESEARCH_ONLY),
         views=_view_pictures(exam, image, affines, labels),
-        tables="\n".join([*(_table(*table) for table in exam.tables), _flags(exam.flags), _notes(exam.notes)]),
+        tables="\n".join([*(_table(*table) for table in exam.tables), _flags(exam.flags), "".join(notes)]),
         version=version("plotly"),
         plotly=base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode(),
         # a name must not end the script or begin a comment in it
@@ -404,7 +405,3 @@ def _flags(flags: Sequence[str]) -> str:
         return ""
     entries = "".join(f"<li>{FLAGGED} {html.escape(flag)}</li>" for flag in flags)
     return f'<ul class="flagged" aria-label="what to check">{entries}</ul>'
-
-
-def _notes(notes: Sequence[str]) -> str:
-    return "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes)
