@@ -3,6 +3,7 @@ study."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -123,14 +124,7 @@ def exam_folder(path: str, folder: Path) -> str:
 
 def common_folder(frames: Sequence[Frame]) -> Path:
     """The folder that contains all frames' files."""
-    folders = {frame.folder for frame in frames}
-    parts = [Path(folder).parts for folder in folders]
-    shared = []
-    for level in zip(*parts, strict=False):
-        if len(set(level)) > 1:
-            break
-        shared.append(level[0])
-    return Path(*shared)
+    return Path(os.path.commonpath({frame.folder for frame in frames}))
 
 
 def _drop_copies(frames: list[Frame]) -> tuple[list[Frame], int]:
