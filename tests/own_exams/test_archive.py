@@ -136,28 +136,31 @@ def test_only_what_changed_is_made_again(files, tmp_path):
     assert again(weights="others")[0] == ["aaaa", "cccc"]
 
 
-def test_a_mask_that_a_person_corrected_is_named_and_kept_with_its_exam(files, tmp_path):
-    out, lines = tmp_path / "out", []
-    work_through(Work(files[:2], outcomes := {"aaaa": 1.0, "bbbb": 0.5}).work, out, lines.append)
+def test_an_exam_whose_masks_a_person_corrected_is_made_again(files, tmp_path):
+    out = tmp_path / "out"
+
+    def again():
+        work = Work(files[:2], {"aaaa": 1.0, "bbbb": 0.5})
+        work_through(work.work, out, lambda line: None)
+        return work.made
+
+    again()
     mask = out / "masks/aaaa/aaaa_mask.nii.gz"
     mask.parent.mkdir(parents=True)
     nibabel.save(nibabel.Nifti1Image(np.ones((4, 4, 4), "u1"), np.eye(4)), mask)
-    for since, said in (
-        (-1, []),
-        (
-            1,
-            [
-                "aaaa_mask.nii.gz was changed by hand; all volumes, pictures and DICOM files "
-                "come from the network's masks"
-            ],
-        ),
-    ):
+    for since, made in ((-1, []), (1, ["aaaa"])):
         when = (out / "aaaa/plan.done.json").stat().st_mtime_ns + since * 10**9
         os.utime(mask, ns=(when, when))
-        lines.clear()
-        work_through(Work(files[:2], outcomes).work, out, lines.append)
-        assert lines == ["2 of 2 exams are finished and unchanged", *(f"Exam aaaa: {line}" for line in said)]
-        assert [row["remarks"] for row in table(out)] == ["".join(said), ""]
+        assert again() == made
+    # the mask is kept, corrected further, and removed
+    kept = mask.rename(mask.with_name("aaaa_mask_by_hand.nii.gz"))
+    os.utime(kept, ns=(1, 1))
+    assert again() == ["aaaa"] and again() == []
+    when = (out / "aaaa/plan.done.json").stat().st_mtime_ns + 1
+    os.utime(kept, ns=(when, when))
+    assert again() == ["aaaa"]
+    kept.unlink()
+    assert again() == ["aaaa"] and again() == []
 
 
 def test_a_stopped_run_leaves_an_overview_and_continues(files, tmp_path):
@@ -244,7 +247,7 @@ def test_another_version_of_the_package_makes_everything_again(files, tmp_path, 
     again, lines = Work(files, outcomes), []
     work_through(again.work, tmp_path / "out", lines.append)
     assert again.made == ["aaaa", "bbbb", "cccc"]
-    assert lines[0].startswith("3 of 3 exams are finished and will be done again: files, weights, ")
+    assert lines[0].startswith("3 of 3 exams are finished and will be done again: files, masks, weights, ")
     lines.clear()
     work_through(again.work, tmp_path / "out", lines.append)
     assert lines == ["3 of 3 exams are finished and unchanged"]

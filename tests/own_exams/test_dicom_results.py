@@ -1,6 +1,7 @@
 """Test that an exam's results as DICOM files can be read and have the codes that other programs expect."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import highdicom
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from planewise.data import find_inputs
 from planewise.metrics.heart_volumes import heart_volumes
 from planewise.metrics.implausible_volumes import BODY_SURFACE, Flag
+from planewise.own_exams.corrected_masks import marks_of
 from planewise.own_exams.dicom_results import DicomOut, write_plan, write_segmentations
 from planewise.own_exams.heart_bundles import SEGMENTS, STRUCTURES
 from planewise.own_exams.provenance import Provenance
@@ -119,7 +121,7 @@ def write(items, tmp_path):
     found = heart_volumes(labels, [affine] * 3, STRUCTURES)
     assert (found.end_diastole, found.end_systole) == (0, 2)
 
-    def run(all_phases=False, per_series=False, hide=None, surface=None, flags=(FLAG,)):
+    def run(all_phases=False, per_series=False, hide=None, surface=None, flags=(FLAG,), corrected=()):
         files = write_segmentations(
             tmp_path,
             items,
@@ -128,6 +130,7 @@ def write(items, tmp_path):
             found,
             surface,
             flags,
+            corrected,
             [CHOSEN],
             WEIGHTS,
             NOTE,
@@ -188,6 +191,10 @@ def test_a_segmentation_of_each_series(write, tmp_path, items):
     assert cine.SeriesDescription == f"heart, series {series}, phantom-trained weights, research only"
     phases = {frame.FrameContentSequence[0].TemporalPositionIndex for frame in cine.PerFrameFunctionalGroupsSequence}
     assert phases == {1, 2, 3}
+    write(per_series=True, corrected=marks_of({1: Path("phase33_mask_by_hand.nii.gz")}))
+    cine = pydicom.dcmread(tmp_path / "series1.seg.dcm")
+    assert cine.SeriesDescription == f"heart, series {series}, corrected, research only"
+    assert cine.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
 
 
 def test_volumes(write, tmp_path):

@@ -12,7 +12,7 @@ from planewise.errors import InputError
 from planewise.exams.input_stacks import InputStack
 from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
 from planewise.own_exams import heart_bundles
-from planewise.own_exams.heart_bundles import by_hand_in, said_of_by_hand, stacks_in
+from planewise.own_exams.heart_bundles import stacks_in
 from planewise.preprocessing.exam_name import exam_of
 from scipy.spatial.transform import Rotation
 
@@ -169,14 +169,3 @@ def test_a_bundle_is_given_the_path_or_a_private_datalist_with_the_names(stacks,
             assert json.loads(path.read_text()) == {"test": given}
             assert path.stat().st_mode & 0o777 == 0o600
     assert path == tmp_path or not path.exists()
-
-
-def test_every_run_names_all_corrected_masks(tmp_path):
-    assert said_of_by_hand(by_hand_in([tmp_path])) == []
-    for name in ("a_mask.nii.gz", "a_mask_by_hand.nii.gz", "a_by_hand.seg.nrrd"):
-        (tmp_path / name).touch()
-    network = "all volumes, pictures and DICOM files come from the network's masks"
-    both = by_hand_in([tmp_path])
-    assert both == ["a_by_hand.seg.nrrd", "a_mask_by_hand.nii.gz"] == by_hand_in([tmp_path, tmp_path])
-    assert said_of_by_hand(both) == [f"2 masks changed by hand are kept as {', '.join(both)}; {network}"]
-    assert said_of_by_hand(both[:1]) == [f"1 mask changed by hand is kept as {both[0]}; {network}"]

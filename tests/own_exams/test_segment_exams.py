@@ -187,7 +187,7 @@ def test_the_table_of_phases(segmented):
         wanted |= at_end_systole if phase == 1 else {}
         indexed = {key: value for key, value in wanted.items() if key[-1] != "t" and key != "myocardium_ml"}
         wanted |= {f"{key}_per_m2": value / surface for key, value in indexed.items()} | {"body_surface_m2": surface}
-        texts = {key: row.pop(key) for key in ("phase", "moment", "flags", "mask", "note", "flagged")}
+        texts = {key: row.pop(key) for key in ("phase", "moment", "flags", "mask", "note", "flagged", "corrected")}
         assert {key: float(value) for key, value in row.items() if value} == pytest.approx(wanted, rel=1e-5)
         assert texts["moment"] == {1: "end-systole", 2: "end-diastole"}.get(phase, "")
         assert (texts["phase"], texts["mask"]) == (f"phase{25 * phase:02d}", made.phases[phase])
@@ -199,25 +199,57 @@ def test_the_table_of_phases(segmented):
         assert {entry.split(": ", 1)[1] for entry in texts["flags"].split("; ") if entry} == flagged
 
 
-def test_masks_that_a_person_changed_are_named_wherever_the_volumes_are(tmp_path):
+def test_masks_that_a_person_corrected_are_measured_and_every_number_from_them_is_marked(tmp_path):
     write_exam(tmp_path / "exam")
     first = segment_by_hand(tmp_path)
-    assert first.by_hand == []
-    folder = tmp_path / "out/masks" / first.phases[0]
-    edited = itk.imread(str(folder / f"{first.phases[0]}.seg.nrrd"))
-    itk.array_view_from_image(edited)[:] = 1
-    itk.imwrite(edited, str(folder / f"{first.phases[0]}.seg.nrrd"))
+    assert first.by_hand == [] == first.corrected
+    masks, diastole = tmp_path / "out/masks", first.phases[2]
+    # at end-diastole, a person erases half of the LV, which is now larger in another phase
+    edited = itk.imread(str(masks / diastole / f"{diastole}.seg.nrrd"))
+    voxels = itk.array_view_from_image(edited)
+    voxels[(voxels == 3) & (np.cumsum(voxels == 3).reshape(voxels.shape) % 2 == 0)] = 0
+    itk.imwrite(edited, str(masks / diastole / f"{diastole}.seg.nrrd"))
+    (tmp_path / "out" / first.name / "phase25_by_hand.seg.dcm").write_text("by another program")
     made = segment_by_hand(tmp_path)
-    said = (
-        f"1 mask changed by hand is kept as {first.phases[0]}_by_hand.seg.nrrd; "
-        "all volumes, pictures and DICOM files come from the network's masks"
-    )
-    assert made.by_hand == [said] and made.volumes == first.volumes
-    assert f"  {said}" in made.lines and said in _summary(made).remarks
-    assert f"{said.replace(chr(39), '&#x27;')}." in made.page.read_text()
-    assert not any("by_hand" in file.name for file in made.files), "it was not written now"
-    content = json.loads((made.page.parent / "volumes.json").read_text())
-    assert content["masks_changed_by_hand"] == [f"{first.phases[0]}_by_hand.seg.nrrd"]
+    half, found = first.volumes.volumes["LV"][2] / 2, made.volumes
+    assert (found.volumes["LV"][2], found.end_diastole, found.end_systole) == (pytest.approx(half), 2, 1)
+    assert half < found.volumes["LV"][0] and found.volumes["RV"] == first.volumes.volumes["RV"]
+    assert (made.labels[2] == 3).sum() * 2 == (first.labels[1] == 3).sum() * PIXELS[2][0] / PIXELS[1][0]
+    said = [
+        f"(*) from a mask that a person corrected: {diastole}_by_hand.seg.nrrd",
+        "phase25_by_hand.seg.dcm is not measured: only masks in .nii.gz and .seg.nrrd files are; "
+        "3D Slicer and dcmqi (segimage2itkimage) convert a DICOM SEG",
+    ]
+    assert made.by_hand == said == _summary(made).by_hand and {f"  {line}" for line in said} < set(made.lines)
+    page, folder = made.page.read_text(), made.page.parent
+    assert all(f">{line}.<" in page for line in said)
+    # only the volumes at end-systole, from the network, have no mark
+    (line,) = (line for line in made.lines if line.startswith("  LV"))
+    cells = [cell.replace(" (!)", "").rpartition(" ml")[2].rpartition(" %")[2] for cell in line.split(", ")]
+    assert cells == [" (*)", "", " (*)", " (*)"]
+    assert f"<td>{half:.0f} ml (*)" in page.replace(' class="flagged"', "")
+    content = json.loads((folder / "volumes.json").read_text())
+    of_both = ["volume", "stroke volume", "ejection fraction"]
+    numbers = {"LV": of_both, "RV": of_both, "myocardium": ["volume", "mass"]}
+    assert content["corrected"] == [{"phase": diastole, "mask": f"{diastole}_by_hand.seg.nrrd", "numbers": numbers}]
+    assert content["masks_changed_by_hand"] == [f"{diastole}_by_hand.seg.nrrd", "phase25_by_hand.seg.dcm"]
+    with open(folder / "volumes.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    of_both = [f"{name}_{what}" for what in ("stroke_volume_ml", "ejection_fraction_percent") for name in ("LV", "RV")]
+    volumes = ["RV_ml", "myocardium_ml", "LV_ml", "myocardium_g"]
+    assert [row["corrected"] for row in rows] == ["", "; ".join(of_both), "; ".join(volumes), ""]
+    assert [row["mask"] for row in rows] == [*first.phases[:2], f"{diastole}_by_hand.seg.nrrd", first.phases[3]]
+    unmarked = {f"{name}_end_systole_ml" for name in ("LV", "RV")} | {"phases"}
+    assert {*_summary(made).corrected} == _summary(made).values.keys() - unmarked
+    # the DICOM files say so, too
+    types = [
+        pydicom.dcmread(folder / f"{name}.seg.dcm").SegmentSequence[0].SegmentAlgorithmType
+        for name in ("phase25", "phase50")
+    ]
+    assert types == ["AUTOMATIC", "SEMIAUTOMATIC"]
+    report = (folder / "volumes.sr.dcm").read_bytes()
+    # 3 volumes at end-diastole, and the function of 2 ventricles
+    assert report.count(b"from a mask that a person corrected") == 5
 
 
 def test_the_content_for_programs(segmented):

@@ -75,8 +75,11 @@ def segment(
 
     The exams of a folder are processed one at a time. OUT/index.html then lists them, worst first, each linked to its
     page; OUT/exams.csv is the same table. If you start the command again, it continues: it keeps an exam if
-    its files, the weights, the options and planewise's version did not change. An exam that cannot be used is left out,
-    with the reason.
+    its files, its masks, the weights, the options and planewise's version did not change. An exam that cannot be used is
+    left out, with the reason.
+
+    To measure masks that you corrected, save them in OUT/masks under their own names, and start the command again. The
+    numbers that come from them are marked (*).
 
     End-diastole and end-systole are the phases in which the left ventricle is largest and smallest. Implausible numbers
     are marked (!), with the reason: left and right stroke volumes that differ, volumes that no adult has, a ventricle

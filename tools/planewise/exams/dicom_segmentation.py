@@ -46,6 +46,7 @@ def dicom_segmentation(
     weights: str,
     description: str,
     series_number: int,
+    corrected: bool = False,
 ) -> Dataset:
     """Convert a label map to a binary DICOM SEG with one segment for each structure, on the images' own frames.
 
@@ -61,6 +62,7 @@ def dicom_segmentation(
         weights: the bundle's weights, in words.
         description: description of the series, at most 64 characters.
         series_number: number of the series.
+        corrected: whether a person corrected the label map.
 
     Raises:
         InputError: highdicom refuses the images' headers.
@@ -74,6 +76,7 @@ def dicom_segmentation(
         source=MANUFACTURER,
         parameters={"weights": weights},
     )
+    types = hd.seg.SegmentAlgorithmTypeValues
     segments = []
     for number, structure in enumerate(structures, start=1):
         segment = hd.seg.SegmentDescription(
@@ -81,7 +84,7 @@ def dicom_segmentation(
             segment_label=structure.name,
             segmented_property_category=ANATOMICAL_STRUCTURE,
             segmented_property_type=structure.code,
-            algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_type=types.SEMIAUTOMATIC if corrected else types.AUTOMATIC,
             algorithm_identification=algorithm,
         )
         segment.RecommendedDisplayCIELabValue = _cielab(structure.colour)

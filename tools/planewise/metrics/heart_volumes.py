@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ class HeartVolumes:
         volumes: maps each structure to its volumes in all phases, ml, in the order of time.
         areas: maps each structure to its area in all slices of all phases, mm2: ``areas["RV"][phase][slice]``.
         slice_distance: distance from one slice to the next, mm.
-        end_diastole, end_systole: numbers of the phases in which the LV is largest and smallest.
+        end_diastole, end_systole: numbers of the phases in which the LV is largest and smallest, see `heart_volumes`.
     """
 
     volumes: Mapping[str, Sequence[float]]
@@ -59,7 +59,10 @@ def body_surface(height: float, weight: float) -> float:
 
 
 def heart_volumes(
-    labels: Sequence[np.ndarray], affines: Sequence[np.ndarray], structures: Mapping[int, str]
+    labels: Sequence[np.ndarray],
+    affines: Sequence[np.ndarray],
+    structures: Mapping[int, str],
+    moments: Collection[int] | None = None,
 ) -> HeartVolumes:
     """Volumes of the structures in every phase.
 
@@ -67,6 +70,7 @@ def heart_volumes(
         labels: label map of each phase, ``(i, j, slices)``, in the order of time.
         affines: affine of each label map, ``(4, 4)``, mm.
         structures: maps label values to names; one name must be ``LV``.
+        moments: numbers of the phases that may be end-diastole or end-systole; None for all.
     """
     pixel = float(np.linalg.norm(np.cross(affines[0][:3, 0], affines[0][:3, 1])))
     voxels = [voxel_ml(affine) for affine in affines]
@@ -76,4 +80,6 @@ def heart_volumes(
         areas[name] = [(pixel * count).tolist() for count in counts]
         volumes[name] = [float(count.sum() * voxel) for count, voxel in zip(counts, voxels, strict=True)]
     distance = float(np.linalg.norm(affines[0][:3, 2]))
-    return HeartVolumes(volumes, areas, distance, int(np.argmax(volumes["LV"])), int(np.argmin(volumes["LV"])))
+    phases = sorted(range(len(labels)) if moments is None else moments)
+    largest, smallest = (choose(phases, key=volumes["LV"].__getitem__) for choose in (max, min))
+    return HeartVolumes(volumes, areas, distance, largest, smallest)

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,11 @@ from planewise.errors import InputError
 from planewise.exams.datalist import folders_table, own_places, write_folders
 from planewise.exams.words import duration
 from planewise.locks import claim_folder
+from planewise.own_exams.corrected_masks import by_hand_in, changed_since, mask_folders
 from planewise.own_exams.heart_bundles import (
     PAGE,
     ExamWork,
     Summary,
-    corrected_since,
     folder_of,
     remarks_on_files,
     slices_of,
@@ -66,7 +66,8 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
     """Make the results of every unfinished exam, and write the overview.
 
     An exam is finished if its results were made from the same files (by name, size and time), weights, options and
-    version. The overview is also written if the run is stopped; the next run continues.
+    version, and if nobody has changed a mask since. The overview is also written if the run is stopped; the next run
+    continues.
 
     Args:
         work: the exams, and the work to do on them.
@@ -85,21 +86,17 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
         left_out={exam: left.why for exam, left in work.left_out.items()},
     )
     made_from = {name: _made_from(items, work.settings) for name, items in exams.items()}
-    corrected: list[str] = []
-    for name in exams:
-        summary = _earlier(_record(output, name, work.command), made_from[name], output / name / PAGE)
+    for name, items in exams.items():
+        folders = mask_folders(name, items, output)
+        summary = _earlier(_record(output, name, work.command), made_from[name], output / name / PAGE, folders)
         if summary is not None:
-            remarks = corrected_since(_record(output, name, work.command), exams[name], output)
-            done.finished[name] = replace(summary, remarks=(*summary.remarks, *remarks))
-            corrected += [f"Exam {name}: {remark}" for remark in remarks]
+            done.finished[name] = summary
     done.kept = len(done.finished)
     todo = [name for name in exams if name not in done.finished]
     if done.kept:
         tell(f"{done.kept} of {len(exams)} exams are finished and unchanged")
-    for line in corrected:
-        tell(line)
     if again := sum(_record(output, name, work.command).is_file() for name in todo):
-        changed = "files, weights, options or planewise's version have changed"
+        changed = "files, masks, weights, options or planewise's version have changed"
         tell(f"{again} of {len(exams)} exams are finished and will be done again: {changed}")
     began = time.monotonic()
     try:
@@ -125,7 +122,8 @@ def _one(
     try:
         (exam,) = work.run(items, output)
         summary = work.summary(exam)
-        write_json(record, {"made_from": made_from, **asdict(summary)})
+        masks = by_hand_in(mask_folders(name, items, output))
+        write_json(record, {"made_from": made_from, "masks": masks, **asdict(summary)})
     except InputError as error:
         done.left_out[name] = reason_alone(error, name)
     except Exception as error:  # an error in one exam must not stop the others
@@ -167,12 +165,15 @@ def _made_from(items: Sequence[Mapping[str, Any]], settings: Mapping[str, object
     return hashlib.sha256(content.encode(errors="backslashreplace")).hexdigest()
 
 
-def _earlier(record: Path, made_from: str, page: Path) -> Summary | None:
+def _earlier(record: Path, made_from: str, page: Path, folders: Sequence[Path]) -> Summary | None:
     """The summary of a finished exam; None if the exam is unfinished or must be repeated."""
     try:
         known = read_json(record)
-        types = {"values": dict, "words": str, "flags": list, "flagged": list, "remarks": list}
+        lists = dict.fromkeys(("flags", "flagged", "remarks", "corrected", "by_hand"), list)
+        types = {"values": dict, "words": str} | lists
         if known["made_from"] != made_from or not page.is_file():
+            return None
+        if known["masks"] != by_hand_in(folders) or changed_since(record, folders):
             return None
         if not all(isinstance(known[key], kind) for key, kind in types.items()):
             return None
@@ -184,6 +185,8 @@ def _earlier(record: Path, made_from: str, page: Path) -> Summary | None:
             bool(known["not_a_heart"]),
             tuple(known["flagged"]),
             tuple(known["remarks"]),
+            tuple(known["corrected"]),
+            tuple(known["by_hand"]),
         )
     except (InputError, KeyError, TypeError, ValueError):
         return None
@@ -206,7 +209,11 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
     # the numbers stay numbers: their marks have a column of their own
     columns["flagged"] = ["; ".join(row.flagged) for row in rows] + [""] * len(done.left_out)
     columns["flags"] = ["; ".join(row.flags) for row in rows] + [""] * len(done.left_out)
-    remarks = ["; ".join(summary.remarks) for summary in done.finished.values()]
+    if work.command == "segment":
+        columns["corrected"] = ["; ".join(summary.corrected) for summary in done.finished.values()] + [""] * len(
+            done.left_out
+        )
+    remarks = ["; ".join([*summary.remarks, *summary.by_hand]) for summary in done.finished.values()]
     columns["remarks"] = remarks + [""] * len(done.left_out)
     columns["left_out"] = [""] * len(rows) + list(done.left_out.values())
     columns["note"] = [work.note] * len(rows) + [""] * len(done.left_out)

@@ -280,6 +280,7 @@ def write_segmentations(
     found: HeartVolumes,
     surface: float | None,
     flags: Sequence[Flag],
+    corrected: Sequence[Flag],
     chosen: Sequence[str],
     provenance: Provenance,
     note: str,
@@ -301,6 +302,7 @@ def write_segmentations(
         found: the volumes.
         surface: the patient's body surface (m2, Mosteller), for values per m2; None if unknown.
         flags: implausible numbers.
+        corrected: a mark for each label map that a person corrected.
         chosen: sentences that say how end-diastole and end-systole were chosen.
         provenance: the bundle and weights that made the label maps.
         note: sentence on these weights.
@@ -319,6 +321,7 @@ def write_segmentations(
     moments = {found.end_diastole: "end-diastole" if len(items) > 1 else "the only phase"} | (
         {found.end_systole: "end-systole"} if len(items) > 1 and found.end_systole != found.end_diastole else {}
     )
+    by_hand = {mark.phase for mark in corrected}
     images, segmented, uids = {}, {}, generate_uid()
     for phase in range(len(items)) if all_phases or per_series else sorted(moments):
         images[phase] = source_images(items[phase]["image"], hide)
@@ -330,18 +333,19 @@ def write_segmentations(
             SEGMENTS,
             provenance.version,
             provenance.weights,
-            f"heart at {when}, {provenance.short}, research only",
+            f"heart at {when}, {'corrected' if phase in by_hand else provenance.short}, research only",
             _FIRST_SEGMENTATION_SERIES + phase,
+            phase in by_hand,
         )
         segmented[phase].SeriesInstanceUID = _series_uid(uids, segmented[phase])
     said = [*chosen, note]
     findings = [
         finding
         for phase, moment in moments.items()
-        for finding in _volumes(phase, moment, found, surface, flags, said, segmented[phase], images[phase])
+        for finding in _volumes(phase, moment, found, surface, flags, corrected, said, segmented[phase], images[phase])
     ]
     if len(moments) > 1:
-        findings += [_function(name, found, surface, flags, said) for name in ("LV", "RV")]
+        findings += [_function(name, found, surface, flags, corrected, said) for name in ("LV", "RV")]
     if surface is not None:
         measured = [Measured(_BODY_SURFACE, surface, _SQUARE_METRES)]
         doubts = [f"check: {flag.text}" for flag in flags if flag.quantity == BODY_SURFACE]
@@ -364,11 +368,12 @@ def write_segmentations(
         cines = series_segmentations(
             list(segmented.values()),
             list(images.values()),
-            lambda number: f"heart, series {number}, {provenance.short}, research only",
+            lambda number: f"heart, series {number}, {'corrected' if by_hand else provenance.short}, research only",
             _FIRST_CINE_SERIES,
         )
         for number, cine in enumerate(cines, start=1):
             cine.SeriesInstanceUID = _series_uid(uids, cine)
+            cine.SegmentSequence = segmented[max(by_hand, default=0)].SegmentSequence
             files[f"series{number}{SEGMENTATION}"] = cine
     return [_written(folder / name, dataset) for name, dataset in files.items()]
 
@@ -384,6 +389,7 @@ def _volumes(
     found: HeartVolumes,
     surface: float | None,
     flags: Sequence[Flag],
+    corrected: Sequence[Flag],
     said: Sequence[str],
     segmentation: Dataset,
     images: Sequence[SourceImage],
@@ -405,7 +411,7 @@ def _volumes(
                 numbers=numbers,
                 remarks=[
                     # the mass has every flag of the volume
-                    *_flagged(Number(name, quantity, phase, surface is not None), flags, found),
+                    *_flagged(Number(name, quantity, phase, surface is not None), flags, corrected, found),
                     *said,
                     RESEARCH_ONLY,
                 ],
@@ -422,7 +428,12 @@ def _indexed(name: Code, value: Measured, surface: float | None) -> list[Measure
 
 
 def _function(
-    name: str, found: HeartVolumes, surface: float | None, flags: Sequence[Flag], said: Sequence[str]
+    name: str,
+    found: HeartVolumes,
+    surface: float | None,
+    flags: Sequence[Flag],
+    corrected: Sequence[Flag],
+    said: Sequence[str],
 ) -> Finding:
     stroke_volume = Measured(_STROKE_VOLUME[name], found.stroke_volume(name), _MILLILITRES)
     values = [
@@ -436,16 +447,17 @@ def _function(
         numbers=[value for value in values if math.isfinite(value.value)],
         # the ejection fraction has every flag of the stroke volume
         remarks=[
-            *_flagged(Number(name, "ejection fraction", indexed=surface is not None), flags, found),
+            *_flagged(Number(name, "ejection fraction", indexed=surface is not None), flags, corrected, found),
             *said,
             RESEARCH_ONLY,
         ],
     )
 
 
-def _flagged(number: Number, flags: Sequence[Flag], found: HeartVolumes) -> list[str]:
-    """What to check about a number, in words."""
-    return list(dict.fromkeys(f"check: {flag.text}{at_moment(found, flag)}" for flag in flags_of(number, flags, found)))
+def _flagged(number: Number, flags: Sequence[Flag], corrected: Sequence[Flag], found: HeartVolumes) -> list[str]:
+    """Which corrected masks a number comes from and what to check about it, in words."""
+    doubts = [f"check: {flag.text}{at_moment(found, flag)}" for flag in flags_of(number, flags, found)]
+    return list(dict.fromkeys([*(mark.text for mark in flags_of(number, corrected, found)), *doubts]))
 
 
 def _written(path: Path, dataset: Dataset) -> Path:

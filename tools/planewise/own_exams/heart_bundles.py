@@ -33,14 +33,12 @@ from planewise.evaluation.why_no_plane import (
 from planewise.exams.cardiac_views import KNEE
 from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.exams.input_stacks import InputStack
-from planewise.exams.words import count_of, some_of
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
-from planewise.predicted_masks import BY_HAND, MASK, is_corrected
+from planewise.predicted_masks import BY_HAND, MASK
 from planewise.preprocessing import LoadSliced, LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, stem, volume_name
 from planewise.reports.exam_page import ShownExam, exam_page
-from planewise.reports.slicer_segmentation import is_edited
 from planewise.unreadable import UNREADABLE, refuse_claims
 
 logger = logging.getLogger(__name__)
@@ -54,8 +52,6 @@ STRUCTURES = HEART_STRUCTURES["sax"]
 _NO_ORIENTATION = 0.01
 #: File of an exam's page.
 PAGE = "index.html"
-#: The results that stay as they are if a person corrects a mask.
-_OF_THE_NETWORK = "all volumes, pictures and DICOM files come from the network's masks"
 #: Number of exams that an error message lists.
 _NAMED = 10
 
@@ -382,6 +378,8 @@ class Summary:
         not_a_heart: True if the results cannot belong to a heart, which is worse than any severity.
         flagged: keys of the values that the flags concern.
         remarks: further sentences without a full stop, for the table only.
+        corrected: keys of the values that come from masks that a person corrected.
+        by_hand: sentences without a full stop on masks that a person changed.
     """
 
     values: Mapping[str, object]
@@ -391,6 +389,8 @@ class Summary:
     not_a_heart: bool = False
     flagged: Sequence[str] = ()
     remarks: Sequence[str] = ()
+    corrected: Sequence[str] = ()
+    by_hand: Sequence[str] = ()
 
 
 @contextmanager
@@ -471,40 +471,8 @@ def read_mask(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
     return np.asarray(mask.dataobj).astype(np.uint8), np.asarray(mask.affine)
 
 
-def by_hand_in(folders: Iterable[Path]) -> list[str]:
-    """The names of the masks that people changed and planewise renamed."""
-    return sorted(file.name for folder in dict.fromkeys(folders) for file in folder.glob(f"*{BY_HAND}*"))
-
-
-def said_of_by_hand(names: Sequence[str]) -> list[str]:
-    """A sentence without a full stop on the masks of `by_hand_in`; none if there are none."""
-    if not names:
-        return []
-    are = "is" if len(names) == 1 else "are"
-    return [f"{count_of(len(names), 'mask')} changed by hand {are} kept as {', '.join(names)}; {_OF_THE_NETWORK}"]
-
-
-def corrected_since(record: Path, items: Sequence[Mapping[str, Any]], output: Path) -> list[str]:
-    """A sentence without a full stop on the masks of an exam that a person has changed since its record was written; none
-    if there are none."""
-    folders = [folder / volume_name(item) for item in items for folder in (output, output / "masks")]
-    files = [file for folder in dict.fromkeys((record.parent, *folders)) for file in sorted(folder.glob("*"))]
-    since = record.stat().st_mtime_ns
-    tests = {f"{MASK}.nii.gz": is_corrected, ".seg.nrrd": is_edited}
-    names = [
-        file.name
-        for file in files
-        for ending, changed in tests.items()
-        if file.name.endswith(ending) and file.stat().st_mtime_ns > since and changed(file)
-    ]
-    if not names:
-        return []
-    are = "was" if len(names) == 1 else "were"
-    return [f"{some_of(names)} {are} changed by hand; {_OF_THE_NETWORK}"]
-
-
 def written_in(folder: Path) -> list[Path]:
-    """The files in a folder, its page first, without those of `by_hand_in`."""
+    """The files in a folder, its page first, without the masks that people changed."""
     files = (file for file in folder.iterdir() if file.is_file() and BY_HAND not in file.name)
     return sorted(files, key=lambda file: (file.name != PAGE, file.name))
 

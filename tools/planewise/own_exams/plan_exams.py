@@ -25,6 +25,7 @@ from planewise.exams.source_images import is_dicom
 from planewise.exams.words import listed
 from planewise.geometry import plane_errors
 from planewise.nifti_files import write_nifti
+from planewise.own_exams.corrected_masks import by_hand_in, said_of_by_hand
 from planewise.own_exams.dicom_results import DicomOut, write_plan
 from planewise.own_exams.heart_bundles import (
     PLANS,
@@ -35,7 +36,6 @@ from planewise.own_exams.heart_bundles import (
     Summary,
     asked_for,
     bundles_folder,
-    by_hand_in,
     load_stack,
     needed_weights,
     of_the_run,
@@ -44,7 +44,6 @@ from planewise.own_exams.heart_bundles import (
     read_exams,
     read_mask,
     remarks_on_files,
-    said_of_by_hand,
     slices_of,
     stacks_in,
     text,
@@ -85,11 +84,13 @@ class PlannedExam(MadePage):
         plan: the contents of ``plan.json``: ``plan["views"]["2ch"]`` has a verdict with reasons, and for a plane the
             ``origin`` and unit ``normal``, RAS+, mm.
         labels: label map of the heart, ``(i, j, slices)``, uint8 (1 RV, 2 myocardium, 3 LV); None without a segmentation.
+        by_hand: a sentence on masks that a person changed, which planewise has kept under other names.
     """
 
     apart: Mapping[str, tuple[float, float] | None]
     plan: Mapping[str, Any]
     labels: np.ndarray | None
+    by_hand: Sequence[str] = ()
 
 
 def plan_exams(
@@ -289,7 +290,7 @@ def _summary(exam: PlannedExam) -> Summary:
         *(f"{view}: {said}" for view, entry in exam.plan["views"].items() for said in _doubts(entry, exam.apart[view])),
         *_disorder(exam.plan.get("locations", ())),
     ]
-    return Summary(values, ", ".join(words), flags, severity, flagged=flagged, remarks=remarks)
+    return Summary(values, ", ".join(words), flags, severity, flagged=flagged, remarks=remarks, by_hand=exam.by_hand)
 
 
 def _planned(
@@ -354,6 +355,7 @@ def _planned(
         remarks = {view: [*_remarks(view, plan, apart[view]), *disorder] for view in plan["views"]}
         make = partial(write_plan, folder, item, plan, apart, flags, remarks, provenances[PLANS], note)
         refused = dicom.write(stack.name, folder, item, make)
+        by_hand = said_of_by_hand(by_hand_in([folder]))
         # the bundle's remarks on each view are already in the rows, and both bundles may make the same remark about an exam
         heard = dict.fromkeys(line for line in said if line.startswith(f"exam {stack.name}:"))
         done.append(
@@ -369,7 +371,7 @@ def _planned(
                     *(f"  {sentence}" for sentence in _without_bounds(plan)),
                     *(f"  {sentence}" for sentence in disorder),
                     *(f"  {FLAGGED} {flag}" for flag in flags),
-                    *(f"  {sentence}" for sentence in said_of_by_hand(by_hand_in([folder]))),
+                    *(f"  {sentence}" for sentence in by_hand),
                     *heard,
                     *refused,
                 ],
@@ -378,6 +380,7 @@ def _planned(
                 apart,
                 plan,
                 None if mask is None else mask[0],
+                by_hand,
             )
         )
     return done

@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 
 from planewise.data.hearts import heart_problem
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.exams.source_images import body_size, is_dicom
-from planewise.exams.words import count_of, phase_name
+from planewise.exams.words import count_of, phase_name, some_of
 from planewise.metrics.heart_volumes import HeartVolumes, body_surface, heart_volumes
 from planewise.metrics.implausible_volumes import (
     BODY_SURFACE,
@@ -33,7 +33,8 @@ from planewise.metrics.implausible_volumes import (
     numbers_by_flag,
 )
 from planewise.nifti_files import write_nifti
-from planewise.own_exams.dicom_results import DicomOut, write_segmentations
+from planewise.own_exams.corrected_masks import by_hand_in, corrected_masks, marks_of, read_labels
+from planewise.own_exams.dicom_results import SEGMENTATION, DicomOut, write_segmentations
 from planewise.own_exams.heart_bundles import (
     SEGMENTS,
     STRUCTURES,
@@ -42,7 +43,6 @@ from planewise.own_exams.heart_bundles import (
     Summary,
     asked_for,
     bundles_folder,
-    by_hand_in,
     load_stack,
     mask_file,
     needed_weights,
@@ -50,7 +50,6 @@ from planewise.own_exams.heart_bundles import (
     output_folder,
     read_exams,
     read_mask,
-    said_of_by_hand,
     stacks_in,
     text,
     write_page,
@@ -61,7 +60,7 @@ from planewise.predicted_masks import IMAGE
 from planewise.preprocessing.exam_name import volume_name
 from planewise.preprocessing.load_stack import far_apart, missing_slices
 from planewise.reports.exam_page import ShownExam
-from planewise.reports.page_style import FLAGGED
+from planewise.reports.page_style import CORRECTED, FLAGGED
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.slicer_segmentation import write_slicer_segmentation
 from planewise.reports.tables import write_csv, write_json
@@ -71,6 +70,8 @@ ALL = tuple(STRUCTURES.values())
 #: The two phases of the table of phases.
 _MOMENTS = ("end-diastole", "end-systole")
 _RV_SMALLEST = "RV smallest"
+#: Why a corrected DICOM SEG is not used.
+_NOT_READ = "only masks in .nii.gz and .seg.nrrd files are; 3D Slicer and dcmqi (segimage2itkimage) convert a DICOM SEG"
 #: Title of the indexed values, which depend on the height and weight typed at the scanner.
 _INDEXED = "per m2 of body surface ({:.2f} m2, Mosteller, from the height and weight typed at the scanner)"
 
@@ -83,10 +84,11 @@ class SegmentedExam(MadePage):
         phases: the name of each phase's files, in temporal order.
         volumes: the volumes of every phase, and the values derived from them.
         flags: implausible numbers.
-        masks: file of each phase's label map; deleted if the call had no output folder.
+        masks: file of each phase's label map, the network's or a corrected one; deleted if the call had no output folder.
         problem: why the mask at end-diastole cannot be a heart (`heart_problem`); empty if it can.
         body_surface: m2, by Mosteller's formula from the height and the weight of the DICOM header; None if unknown.
-        by_hand: a sentence on masks that a person changed, which planewise has kept under other names.
+        corrected: a mark for each mask that a person corrected (`marks_of`); the volumes come from it.
+        by_hand: sentences on masks that a person corrected.
     """
 
     phases: Sequence[str]
@@ -95,12 +97,13 @@ class SegmentedExam(MadePage):
     masks: Sequence[Path]
     problem: str
     body_surface: float | None
+    corrected: Sequence[Flag] = ()
     by_hand: Sequence[str] = ()
 
     @cached_property
     def labels(self) -> list[np.ndarray]:
         """Label map of each phase, ``(i, j, slices)``, uint8 (1 RV, 2 myocardium, 3 LV), on the image's grid."""
-        return [np.asarray(nib.load(mask).dataobj).astype(np.uint8) for mask in self.masks]
+        return [read_labels(mask) for mask in self.masks]
 
 
 def segment_exams(
@@ -211,12 +214,15 @@ def _summary(exam: SegmentedExam) -> Summary:
             numbers[f"{name}_ejection_fraction_percent"] = Number(name, "ejection fraction")
     values["myocardial_mass_g"] = found.mass
     numbers["myocardial_mass_g"] = Number("myocardium", "mass", found.end_diastole)
-    flagged = [
-        key for key, number in numbers.items() if flags_of(number, exam.flags, found) and np.isfinite(values[key])
-    ]
+    known = {key: number for key, number in numbers.items() if np.isfinite(values[key])}
+    flagged, corrected = (
+        [key for key, number in known.items() if flags_of(number, flags, found)]
+        for flags in (exam.flags, exam.corrected)
+    )
 
     def shown(key: str, unit: str) -> str:
-        return text(values[key], 0, unit) + (f" {FLAGGED}" if key in flagged else "")
+        marks = f" {CORRECTED}" * (key in corrected) + f" {FLAGGED}" * (key in flagged)
+        return text(values[key], 0, unit) + marks
 
     words = [f"LV {shown('LV_end_diastole_ml', ' ml')} at end-diastole" if several else f"LV {shown('LV_ml', ' ml')}"]
     for name in VENTRICLES if several else ():
@@ -225,8 +231,10 @@ def _summary(exam: SegmentedExam) -> Summary:
     flags = flags_with_numbers(every, exam.flags, found) + _of_body_surface(exam.flags)
     # an exam whose mask has a problem ranks first: if the mask is empty, few values can be flagged
     remarks = [said.removesuffix(".") for said in _smaller_rv(found, _short_names(exam.name, exam.phases))]
-    remarks += exam.by_hand
-    return Summary(values, ", ".join(words), flags, float(len(exam.flags)), bool(exam.problem), flagged, remarks)
+    severity = float(len(exam.flags))
+    return Summary(
+        values, ", ".join(words), flags, severity, bool(exam.problem), flagged, remarks, corrected, exam.by_hand
+    )
 
 
 def _of_body_surface(flags: Sequence[Flag]) -> list[str]:
@@ -264,6 +272,18 @@ def _segmented(
         names = [volume_name(item) for item in items]
         labels, affines = zip(*(read_mask(masks, name) for name in names), strict=True)
         found = heart_volumes(labels, affines, STRUCTURES)
+        for name, phase_labels, affine in zip(names, labels, affines, strict=True):
+            write_slicer_segmentation(masks / name / f"{name}.seg.nrrd", phase_labels, affine, STRUCTURES)
+        corrected, by_hand = corrected_masks(masks, names)
+        marks = marks_of(corrected)
+        if corrected:
+            labels = tuple(
+                read_labels(corrected[number]) if number in corrected else own for number, own in enumerate(labels)
+            )
+            moments = {found.end_diastole, found.end_systole, *corrected}
+            found = heart_volumes(labels, affines, STRUCTURES, moments)
+            said_of = f"{CORRECTED} from a mask that a person corrected"
+            by_hand.insert(0, f"{said_of}: {some_of([file.name for file in corrected.values()])}")
         heart = np.isin(labels[found.end_diastole], list(STRUCTURES))
         stack = load_stack(items[found.end_diastole])
         size, about_size = body_size(items[0])
@@ -285,17 +305,35 @@ def _segmented(
             *([Flag(ALL, BODY_SURFACE, None, about_size)] if about_size else []),
         ]
         reasons = _shown_reasons(found, flags, [*of_stack, *items[0].get("lost", ())])
-        header, rows = _rows(found, flags)
+        header, rows = _rows(found, flags, corrected=marks)
         surface = None if size is None else body_surface(*size)
-        indexed = _indexed(found, flags, surface)
+        indexed = _indexed(found, flags, surface, marks)
         count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
         shorts = _short_names(exam, names)
-        chosen = _which_phases(found, shorts)
+        chosen = _which_phases(found, shorts, len(corrected))
         images = [load_stack(item).image for item in items]
-        for name, phase_labels, affine in zip(names, labels, affines, strict=True):
-            write_slicer_segmentation(masks / name / f"{name}.seg.nrrd", phase_labels, affine, STRUCTURES)
-        kept_masks = by_hand_in(masks / name for name in names)
-        by_hand = said_of_by_hand(kept_masks)
+        for image, name in zip(images, names, strict=True) if is_dicom(items[0]) else ():
+            write_nifti(masks / name / f"{name}{IMAGE}.nii.gz", image.numpy(), image.affine)
+        make = partial(
+            write_segmentations,
+            output / exam,
+            items,
+            labels,
+            shorts,
+            found,
+            surface,
+            flags,
+            marks,
+            chosen,
+            provenance,
+            note,
+            dicom.all_phases,
+            dicom.per_series,
+        )
+        (output / exam).mkdir(parents=True, exist_ok=True)
+        refused = dicom.write(exam, output / exam, items[0], make)
+        kept_masks = by_hand_in([output / exam, *(masks / name for name in names)])
+        by_hand += [f"{name} is not measured: {_NOT_READ}" for name in kept_masks if name.endswith(SEGMENTATION)]
         shown = ShownExam(
             name=exam,
             image=stack.image.numpy(),
@@ -308,15 +346,18 @@ def _segmented(
             flags=reasons,
             curves={name: found.volumes[name] for name in VENTRICLES},
             moments=shorts,
-            notes=[*chosen, *(f"{said[:1].upper()}{said[1:]}." for said in by_hand), note],
+            notes=[*(f"{said}." for said in by_hand), *chosen, note],
             phases=[
                 (_moment(found, number, shorts), image.numpy(), mask)
                 for number, (image, mask) in enumerate(zip(images, labels, strict=True))
             ],
         )
         page = write_page(output / exam, shown)
-        write_csv(output / exam / "volumes.csv", _columns(found, flags, items, surface) | {"note": [note] * len(items)})
-        content = _content(found, names, flags, surface)
+        write_csv(
+            output / exam / "volumes.csv",
+            _columns(found, flags, items, surface, corrected) | {"note": [note] * len(items)},
+        )
+        content = _content(found, names, flags, surface, corrected)
         of_people = {"masks_changed_by_hand": kept_masks} if kept_masks else {}
         write_json(
             output / exam / "volumes.json", content | {"made_by": note, "weights": provenance.content()} | of_people
@@ -324,24 +365,6 @@ def _segmented(
         lines = _in_lines(header, rows)
         if surface and indexed:
             lines += [f"  {_INDEXED.format(surface)}:", *(f"  {line}" for line in _in_lines(*indexed))]
-        for image, name in zip(images, names, strict=True) if is_dicom(items[0]) else ():
-            write_nifti(masks / name / f"{name}{IMAGE}.nii.gz", image.numpy(), image.affine)
-        make = partial(
-            write_segmentations,
-            output / exam,
-            items,
-            labels,
-            shorts,
-            found,
-            surface,
-            flags,
-            chosen,
-            provenance,
-            note,
-            dicom.all_phases,
-            dicom.per_series,
-        )
-        refused = dicom.write(exam, output / exam, items[0], make)
         remarks = [line for line in said if line.startswith(f"exam {exam}:")]
         lines += [f"  {said}" for said in by_hand]
         lines += [f"  {sentence}" for sentence in _smaller_rv(found, shorts)]
@@ -349,10 +372,26 @@ def _segmented(
         run = [] if done else of_the_run(said)
         shown_lines = [*run, f"Exam {exam}, {count}", *lines, *doubts, *remarks, *refused]
         item = items[found.end_diastole]
-        files = [mask_file(masks, name) for name in names]
+        files = [
+            corrected[number] if number in corrected else mask_file(masks, name) for number, name in enumerate(names)
+        ]
         written = [file for folder in (output / exam, *(file.parent for file in files)) for file in written_in(folder)]
         done.append(
-            SegmentedExam(exam, page, shown_lines, item, written, names, found, flags, files, problem, surface, by_hand)
+            SegmentedExam(
+                exam,
+                page,
+                shown_lines,
+                item,
+                written,
+                names,
+                found,
+                flags=flags,
+                masks=files,
+                problem=problem,
+                body_surface=surface,
+                corrected=marks,
+                by_hand=by_hand,
+            )
         )
     return done
 
@@ -369,14 +408,22 @@ def _moment(found: HeartVolumes, number: int, names: Sequence[str]) -> str:
     return ", ".join(filter(None, [names[number], named.get(number, ""), f"{number + 1} of {count}"]))
 
 
-def _which_phases(found: HeartVolumes, names: Sequence[str]) -> list[str]:
-    """Sentences about the phases that the table shows; none for a single phase."""
+def _which_phases(found: HeartVolumes, names: Sequence[str], corrected: int = 0) -> list[str]:
+    """Sentences about the phases that the table shows; none for a single phase.
+
+    Args:
+        found: the volumes.
+        names: name of each phase.
+        corrected: number of corrected masks.
+    """
     if len(names) == 1:
         return []
+    among = ", among those with a corrected mask and the network's own end-diastole and end-systole"
+    among = among if 0 < corrected < len(names) else ""
     sentences = [
         f"End-diastole is {names[found.end_diastole]} and end-systole is {names[found.end_systole]}: the phases in which the "
-        "LV is largest and smallest. Both ventricles are measured in these phases, so that their stroke volumes belong to "
-        "the same part of the heartbeat. The mass is that at end-diastole."
+        f"LV is largest and smallest{among}. Both ventricles are measured in these phases, so that their stroke volumes "
+        "belong to the same part of the heartbeat. The mass is that at end-diastole."
     ]
     return [" ".join([*sentences, *_smaller_rv(found, names)])]
 
@@ -399,12 +446,12 @@ def _in_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]
 
 
 def _indexed(
-    found: HeartVolumes, flags: Sequence[Flag], surface: float | None
+    found: HeartVolumes, flags: Sequence[Flag], surface: float | None, corrected: Sequence[Flag] = ()
 ) -> tuple[list[str], list[list[str]]] | None:
     """The table of values per body surface; None if the body surface is unknown."""
     if surface is None:
         return None
-    header, rows = _rows(found, flags, surface)
+    header, rows = _rows(found, flags, surface, corrected)
     kept = [column for column, name in enumerate(header) if name != "ejection fraction"]
     rows = [[row[column] for column in kept] for row in rows]
     rows[-1][1] = "-"
@@ -412,7 +459,11 @@ def _indexed(
 
 
 def _columns(
-    found: HeartVolumes, flags: Sequence[Flag], items: Sequence[Mapping[str, Any]], surface: float | None
+    found: HeartVolumes,
+    flags: Sequence[Flag],
+    items: Sequence[Mapping[str, Any]],
+    surface: float | None,
+    corrected: Mapping[int, Path] = MappingProxyType({}),
 ) -> dict[str, Sequence[object]]:
     """Columns of the table of phases; values from two phases are in the row of end-systole."""
     count = len(items)
@@ -450,7 +501,10 @@ def _columns(
             "; ".join(flags_with_numbers(_numbers(found, phase), flags, found) + _of_body_surface(flags))
             for phase in range(count)
         ],
-        "mask": [volume_name(item) for item in items],
+        "corrected": ["; ".join(_flagged_columns(found, marks_of(corrected), phase, None)) for phase in range(count)],
+        "mask": [
+            corrected[phase].name if phase in corrected else volume_name(item) for phase, item in enumerate(items)
+        ],
     }
 
 
@@ -471,7 +525,11 @@ def _flagged_columns(found: HeartVolumes, flags: Sequence[Flag], phase: int, sur
 
 
 def _content(
-    found: HeartVolumes, names: Sequence[str], flags: Sequence[Flag], surface: float | None
+    found: HeartVolumes,
+    names: Sequence[str],
+    flags: Sequence[Flag],
+    surface: float | None,
+    corrected: Mapping[int, Path] = MappingProxyType({}),
 ) -> dict[str, object]:
     several = len(names) > 1
     every = [number for phase in range(len(names)) for number in _numbers(found, phase)]
@@ -482,6 +540,14 @@ def _content(
         "end_diastole": names[found.end_diastole] if several else None,
         "end_systole": names[found.end_systole] if several else None,
         "moments_chosen_by": "largest and smallest LV" if several else None,
+        "corrected": [
+            {
+                "phase": names[mark.phase],
+                "mask": corrected[mark.phase].name,
+                "numbers": numbers_by_flag(every, [mark], found)[mark.text],
+            }
+            for mark in marks_of(corrected)
+        ],
         "rv_smallest": names[int(np.argmin(found.volumes["RV"]))] if several else None,
         "stroke_volume_ml": {name: found.stroke_volume(name) if several else None for name in VENTRICLES},
         "ejection_fraction_percent": {name: found.ejection_fraction(name) if several else None for name in VENTRICLES},
@@ -532,18 +598,19 @@ def _shown_reasons(found: HeartVolumes, flags: Sequence[Flag], of_the_stack: Seq
 
 
 def _rows(
-    found: HeartVolumes, flags: Sequence[Flag], surface: float | None = None
+    found: HeartVolumes, flags: Sequence[Flag], surface: float | None = None, corrected: Sequence[Flag] = ()
 ) -> tuple[list[str], list[list[str]]]:
-    """The table of volumes, with flagged numbers marked; a single phase has no end-systole. With a body surface (m2), the
-    values are per m2."""
+    """The table of volumes, with flagged and corrected numbers marked; a single phase has no end-systole. With a body
+    surface (m2), the values are per m2."""
     several = len(found.volumes["LV"]) > 1
     diastole, systole = found.end_diastole, found.end_systole
     share, per = (1.0, "") if surface is None else (surface, "/m2")
 
     def cell(value: float, unit: str, *number: Any) -> str:
         shown = text(value, 0, unit) if unit == " %" else text(value / share, 0, unit + per)
-        flagged = flags_of(Number(*number, indexed=surface is not None), flags, found)
-        return shown + (f" {FLAGGED}" if shown != "-" and flagged else "")
+        marks = ((CORRECTED, corrected), (FLAGGED, flags))
+        of = Number(*number, indexed=surface is not None)
+        return shown + "".join(f" {mark}" for mark, why in marks if shown != "-" and flags_of(of, why, found))
 
     rows = []
     for name in VENTRICLES:

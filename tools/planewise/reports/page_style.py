@@ -7,6 +7,8 @@ from importlib.resources import files
 
 #: Mark next to an implausible number.
 FLAGGED = "(!)"
+#: Mark next to a number that comes from a mask that a person corrected.
+CORRECTED = "(*)"
 
 
 def page_head(title: str, style: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Write a label map as a segmentation file (``.seg.nrrd``) that 3D Slicer opens without an extension."""
+"""Write a label map as a segmentation file (``.seg.nrrd``) that 3D Slicer opens without an extension, and read it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import itk
 import numpy as np
 
 from planewise.atomic_write import atomic_write
+from planewise.errors import InputError
+from planewise.exams.words import listed
 from planewise.predicted_masks import set_aside
 from planewise.reports.segmentation_figures import structure_colour
 
@@ -54,6 +56,34 @@ def write_slicer_segmentation(
         itk.imwrite(image, str(part), compression=True)
         if path.is_file() and is_edited(path):
             set_aside(path, ".seg.nrrd")
+
+
+def read_slicer_segmentation(path: Path, structures: Mapping[int, str]) -> tuple[np.ndarray, np.ndarray]:
+    """The label map ``(i, j, slices)`` in a file, and its affine, RAS+, mm. The names of the segments determine the
+    values, because 3D Slicer may number them anew. It may also crop the file, and save overlapping segments with a
+    fourth axis.
+
+    Args:
+        path: the file.
+        structures: label value to name.
+
+    Raises:
+        InputError: a segment has another name.
+        RuntimeError: the file cannot be read.
+    """
+    image = itk.imread(str(path))
+    known, voxels = dict(image), itk.array_from_image(image).T
+    affine = np.eye(4)
+    affine[:3, :3] = itk.array_from_matrix(image.GetDirection())[:3, :3] * np.asarray(image.GetSpacing())[:3]
+    affine[:3, 3] = np.asarray(image.GetOrigin())[:3]
+    labels, values = voxels.copy(), {name: value for value, name in structures.items()}
+    for key in [key for key in known if key.endswith("_LabelValue")]:
+        name = known.get(f"{key.removesuffix('_LabelValue')}_Name", "")
+        if (own := voxels == int(known[key])).any():
+            if name not in values:
+                raise InputError(f"its segment {name} has another name than {listed(values, 'or')}")
+            labels[own] = values[name]
+    return labels, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
 
 
 def is_edited(path: Path) -> bool:

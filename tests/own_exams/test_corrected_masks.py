@@ -1,0 +1,103 @@
+"""Test that the masks which people corrected are found, and read on the grid of the images."""
+
+import os
+
+import itk
+import nibabel
+import numpy as np
+import pytest
+from planewise.errors import InputError
+from planewise.own_exams.corrected_masks import by_hand_in, corrected_masks, read_labels, said_of_by_hand
+from planewise.reports.slicer_segmentation import write_slicer_segmentation
+from scipy.spatial.transform import Rotation
+
+NAMES = {1: "RV", 2: "myocardium", 3: "LV"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The folder of a phase with the network's mask, which is empty, on an oblique grid."""
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", [30, 40, 50], degrees=True).as_matrix() * (1.5, 1.5, 8.0)
+    affine[:3, 3] = 10, -20, 30
+    (tmp_path / "a").mkdir()
+    nibabel.save(nibabel.Nifti1Image(np.zeros((8, 7, 5), "u1"), affine), tmp_path / "a/a_mask.nii.gz")
+    return tmp_path / "a"
+
+
+def some_labels():
+    labels = np.zeros((8, 7, 5), np.uint8)
+    labels[2:7, 1:5, 1:4] = np.random.default_rng(0).integers(0, 4, (5, 4, 3))
+    return labels
+
+
+def save(folder, labels, affine=None, name="a_mask_by_hand.nii.gz"):
+    affine = nibabel.load(folder / "a_mask.nii.gz").affine if affine is None else affine
+    nibabel.save(nibabel.Nifti1Image(labels, affine), folder / name)
+    return folder / name
+
+
+def test_a_cropped_and_turned_mask_is_read_on_the_grid_of_the_images(folder):
+    affine = nibabel.load(folder / "a_mask.nii.gz").affine
+    turned = nibabel.Nifti1Image(some_labels(), affine).slicer[2:7, 1:5, 1:4]
+    turned = turned.as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))
+    file = save(folder, np.asarray(turned.dataobj), turned.affine)
+    assert np.array_equal(read_labels(file), some_labels())
+    # 3D Slicer crops the file, and may number the segments anew
+    file = folder / "a_by_hand.seg.nrrd"
+    write_slicer_segmentation(file, some_labels()[2:7, 1:5, 1:4], affine @ shifted(2, 1, 1), NAMES)
+    assert np.array_equal(read_labels(file), some_labels())
+    numbers = np.array([0, 3, 1, 2], np.uint8)
+    write_slicer_segmentation(file, numbers[some_labels()], affine, {numbers[value]: NAMES[value] for value in NAMES})
+    assert np.array_equal(read_labels(file), some_labels())
+
+
+def shifted(*voxels):
+    affine = np.eye(4)
+    affine[:3, 3] = voxels
+    return affine
+
+
+def test_what_does_not_fit_the_images_is_not_measured(folder):
+    affine = nibabel.load(folder / "a_mask.nii.gz").affine
+    labels = some_labels()
+    for wrong, place, why in (
+        (labels + 1, affine, r"the value 4; the values of the structures are 1 \(RV\), 2 \(myocardium\) and 3 \(LV\)"),
+        (labels, affine @ np.diag([0.5, 1, 1, 1]), "its voxels are not those of a_mask.nii.gz"),
+        (labels, affine @ shifted(0.5, 0, 0), "its voxels are not those of a_mask.nii.gz"),
+        (labels, affine @ shifted(0, 0, 3), "its voxels are not those of a_mask.nii.gz"),
+        (labels[..., None].repeat(2, -1), affine, "it has 4 axes"),
+    ):
+        with pytest.raises(InputError, match=why):
+            read_labels(save(folder, wrong, place))
+    write_slicer_segmentation(folder / "a_by_hand.seg.nrrd", labels, affine, {1: "RV", 2: "wall", 3: "LV"})
+    with pytest.raises(InputError, match="its segment wall has another name than RV, myocardium or LV"):
+        read_labels(folder / "a_by_hand.seg.nrrd")
+    itk.imwrite(itk.image_from_array(np.zeros((2, 5, 7, 8), np.uint8)), str(folder / "a_by_hand.seg.nrrd"))
+    with pytest.raises(InputError, match="it has 4 axes"):
+        read_labels(folder / "a_by_hand.seg.nrrd")
+    (folder / "a_mask_by_hand.nii.gz").write_text("nothing")
+    with pytest.raises(InputError, match="it cannot be read"):
+        read_labels(folder / "a_mask_by_hand.nii.gz")
+
+
+def test_the_newest_mask_that_can_be_read_is_measured(folder):
+    assert corrected_masks(folder.parent, ["a"]) == ({}, [])
+    files = [save(folder, some_labels(), name=f"a_mask_by_hand{number}.nii.gz") for number in ("", "_2")]
+    files.append(folder / "a_by_hand.seg.nrrd")
+    files[-1].write_text("nothing")
+    for age, file in enumerate((files[1], files[0], files[2])):
+        os.utime(file, (age, age))
+    found, refused = corrected_masks(folder.parent, ["b", "a"])
+    assert found == {1: files[0]} and refused == ["a_by_hand.seg.nrrd is not measured: it cannot be read"]
+
+
+def test_every_run_names_all_corrected_masks(tmp_path):
+    assert said_of_by_hand(by_hand_in([tmp_path])) == []
+    for name in ("a_mask.nii.gz", "a_mask_by_hand.nii.gz", "a_by_hand.seg.nrrd"):
+        (tmp_path / name).touch()
+    network = "all volumes, pictures and DICOM files come from the network's masks"
+    both = by_hand_in([tmp_path])
+    assert both == ["a_by_hand.seg.nrrd", "a_mask_by_hand.nii.gz"] == by_hand_in([tmp_path, tmp_path])
+    assert said_of_by_hand(both) == [f"2 masks changed by hand are kept as {', '.join(both)}; {network}"]
+    assert said_of_by_hand(both[:1]) == [f"1 mask changed by hand is kept as {both[0]}; {network}"]

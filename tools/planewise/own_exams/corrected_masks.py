@@ -1,0 +1,128 @@
+"""Find the masks of an exam that people corrected, and read them on the grid of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from planewise.errors import InputError
+from planewise.exams.words import count_of, listed
+from planewise.metrics.implausible_volumes import Flag
+from planewise.own_exams.heart_bundles import STRUCTURES, mask_file
+from planewise.predicted_masks import BY_HAND, MASK, is_corrected
+from planewise.preprocessing.exam_name import volume_name
+from planewise.reports.slicer_segmentation import is_edited, read_slicer_segmentation
+from planewise.unreadable import UNREADABLE, refuse_claims
+
+#: Endings of the two kinds of masks that are read, and whether a person changed such a file.
+_KINDS = {f"{MASK}.nii.gz": is_corrected, ".seg.nrrd": is_edited}
+
+
+def by_hand_in(folders: Iterable[Path]) -> list[str]:
+    """The names of the masks that people changed and planewise renamed."""
+    return sorted(file.name for folder in dict.fromkeys(folders) for file in folder.glob(f"*{BY_HAND}*"))
+
+
+def said_of_by_hand(names: Sequence[str]) -> list[str]:
+    """A sentence without a full stop on the masks of `by_hand_in` that are kept, but not used; none if there are none."""
+    if not names:
+        return []
+    are = "is" if len(names) == 1 else "are"
+    return [
+        f"{count_of(len(names), 'mask')} changed by hand {are} kept as {', '.join(names)}; "
+        "all volumes, pictures and DICOM files come from the network's masks"
+    ]
+
+
+def mask_folders(name: str, items: Sequence[Mapping[str, Any]], output: Path) -> list[Path]:
+    """The folders that may contain masks of an exam."""
+    return [output / name, *(folder / volume_name(item) for item in items for folder in (output, output / "masks"))]
+
+
+def changed_since(record: Path, folders: Iterable[Path]) -> bool:
+    """Whether a person has changed a mask since a record was written, under its own name or as one of `by_hand_in`."""
+    since = record.stat().st_mtime_ns
+    files = [file for folder in folders for file in folder.glob("*") if file.stat().st_mtime_ns > since]
+    return any(
+        BY_HAND in file.name or any(file.name.endswith(ending) and test(file) for ending, test in _KINDS.items())
+        for file in files
+    )
+
+
+def corrected_masks(masks: Path, names: Sequence[str]) -> tuple[dict[int, Path], list[str]]:
+    """The newest readable mask that a person corrected, for each phase that has one.
+
+    Args:
+        masks: folder with a folder of each phase.
+        names: name of each phase's files, in temporal order.
+
+    Returns:
+        Files by the number of their phase, and a sentence without a full stop on each file that cannot be read.
+    """
+    found: dict[int, Path] = {}
+    refused = []
+    for phase, name in enumerate(names):
+        patterns = (f"{escape(name)}{ending.replace('.', f'{BY_HAND}*.', 1)}" for ending in _KINDS)
+        files = [file for pattern in patterns for file in (masks / name).glob(pattern)]
+        for file in sorted(files, key=lambda file: (-file.stat().st_mtime_ns, file.name)):
+            try:
+                read_labels(file)
+            except InputError as error:
+                refused.append(f"{file.name} is not measured: {error}")
+            else:
+                found[phase] = file
+                break
+    return found, refused
+
+
+def read_labels(file: Path) -> np.ndarray:
+    """The label map ``(i, j, slices)`` of a phase, uint8, on the grid of the network's mask in the same folder.
+
+    Args:
+        file: that mask, or one that a person corrected, in any orientation; it may be cropped.
+
+    Raises:
+        InputError: the file cannot be read, has other values, or has other voxels than the network's mask.
+    """
+    grid: Any = nib.load(mask_file(file.parent.parent, file.parent.name))
+    try:
+        if file.name.endswith(".nrrd"):
+            voxels, affine = read_slicer_segmentation(file, STRUCTURES)
+        else:
+            refuse_claims(file)
+            image: Any = nib.load(file)
+            voxels, affine = np.asarray(image.dataobj), image.affine
+    except InputError:
+        raise
+    except UNREADABLE as error:
+        raise InputError("it cannot be read") from error
+    if voxels.ndim != 3:
+        raise InputError(f"it has {voxels.ndim} axes; save the structures as one label map without overlaps")
+    if others := set(np.unique(voxels).tolist()) - {0, *STRUCTURES}:
+        values = listed(f"{value} ({name})" for value, name in STRUCTURES.items())
+        raise InputError(f"it contains the value {min(others):g}; the values of the structures are {values}")
+    places, to_grid = np.argwhere(voxels), np.linalg.inv(grid.affine) @ affine
+    exact = nib.affines.apply_affine(to_grid, places)
+    nearest = np.rint(exact).astype(int)
+    same_size = abs(abs(np.linalg.det(to_grid)) - 1) < 0.01
+    if not same_size or (abs(exact - nearest) > 0.1).any() or (nearest < 0).any() or (nearest >= grid.shape).any():
+        raise InputError(
+            f"its voxels are not those of {Path(grid.get_filename()).name}; save it on the grid of that file"
+        )
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[tuple(nearest.T)] = voxels[tuple(places.T)]
+    return labels
+
+
+def marks_of(corrected: Mapping[int, Path]) -> list[Flag]:
+    """A mark for each corrected mask, as a flag of its phase: `flags_of` finds the numbers that come from the mask."""
+    structures = tuple(STRUCTURES.values())
+    return [
+        Flag(structures, "volume", phase, f"from a mask that a person corrected: {file.name}")
+        for phase, file in sorted(corrected.items())
+    ]
