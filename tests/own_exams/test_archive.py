@@ -219,6 +219,24 @@ def test_without_exams_that_are_left_out_no_table_of_reasons_is_named(files, tmp
     assert "3 exams finished, 0 flagged, 0 left out.\n" in console.file.getvalue()
 
 
+def test_every_run_names_the_exams_with_masks_that_a_person_changed(files, tmp_path):
+    def summary(exam):
+        return Summary(
+            {"LV_ml": 1.0}, "words", [], exam, corrected=["LV_ml"] * (exam == 2), by_hand=["a mask"] * (exam > 0)
+        )
+
+    work = replace(Work(files, {"aaaa": 2, "bbbb": 0, "cccc": 1}).work, summary=summary)
+    for first in (True, False):
+        console = Console(file=io.StringIO(), width=200)
+        _show_archive(work, tmp_path / "out", console)
+        lines = console.file.getvalue().splitlines()
+        assert "2 exams with masks that a person changed: aaaa, cccc." in lines
+        assert sum(line.endswith("words; a mask") for line in lines) == 2 * first
+    page = (tmp_path / "out/index.html").read_text()
+    assert page.count(">a mask<") == 2 and page.count(">1.0 (*)<") == 1
+    assert [row["remarks"] for row in table(tmp_path / "out")] == ["a mask", "a mask", ""]
+
+
 @pytest.mark.parametrize(("written", "anonymous"), [(True, False), (True, True), (False, False)])
 def test_an_archive_says_if_its_dicom_files_name_the_patient(written, anonymous, files, tmp_path, capsys):
     work = Work(files, dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.5))

@@ -31,6 +31,14 @@ def test_rows_in_the_given_order_with_their_units():
     assert '<meta name="viewport"' in page and "http" not in page, "it needs no network"
 
 
+def test_exams_with_corrected_masks_are_named_and_their_numbers_marked():
+    exam = ListedExam("a", "a/index.html", {"LV_ml": 61.26, "RV_ml": 7.0}, [], (), ["LV_ml"], ["(*) from a mask"])
+    page = archive_page("segment", [exam], {}, {}, 0, "")
+    assert "<p>1 exam, 0 flagged, 0 left out; 1 with masks that a person changed.</p>" in page
+    (row,) = re.findall(r'<tr class="fine">(.*?)</tr>', page, re.S)
+    assert re.findall(r"<td[^>]*>(.*?)</td>", row)[1:] == ["(*) from a mask", "61.3 (*)", "7.0"]
+
+
 def test_texts_are_no_markup():
     page = archive_page(
         "plan", [ListedExam("<a>", "<a>/index.html", {"x": "<b>"}, ["<i>"])], {"<u>": "<s>"}, {"<s>": 7}, 0, ""

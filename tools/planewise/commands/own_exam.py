@@ -11,7 +11,7 @@ from rich.console import Console
 
 from planewise.commands.terminal import begin, refusals, say
 from planewise.early_checks import EXAM, refuse_missing, refuse_unwritable
-from planewise.exams.words import count_of
+from planewise.exams.words import count_of, some_of
 from planewise.reports.research_only import RESEARCH_ONLY
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
     tell(
         f"{count_of(len(done.finished), 'exam')} finished, {done.flagged} flagged, {len(done.left_out)} left out{why}."
     )
+    if done.by_hand:
+        tell(f"{count_of(len(done.by_hand), 'exam')} with masks that a person changed: {some_of(done.by_hand)}.")
     tell(
         f"Wrote {done.page}, {done.table.name} and {done.folders.name}, which contains paths: keep it on this machine."
     )

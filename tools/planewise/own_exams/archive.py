@@ -61,6 +61,11 @@ class Archive:
         """Number of finished exams with a flag."""
         return sum(bool(summary.flags) for summary in self.finished.values())
 
+    @property
+    def by_hand(self) -> list[str]:
+        """Names of the finished exams with masks that a person changed."""
+        return [name for name, summary in self.finished.items() if summary.by_hand]
+
 
 def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> Archive:
     """Make the results of every unfinished exam, and write the overview.
@@ -130,7 +135,7 @@ def _one(
         done.left_out[name] = f"it cannot be used ({type(error).__name__})"
     else:
         done.finished[name] = summary
-        return "; ".join([summary.words, *(f"{FLAGGED} {flag}" for flag in summary.flags)])
+        return "; ".join([summary.words, *(f"{FLAGGED} {flag}" for flag in summary.flags), *summary.by_hand])
     return f"left out: {done.left_out[name]}"
 
 
@@ -199,7 +204,15 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
     done.finished = dict(sorted(done.finished.items(), key=best_last))
     names = list(dict.fromkeys(key for summary in done.finished.values() for key in summary.values))
     rows = [
-        ListedExam(name, f"{name}/{PAGE}", summary.values, summary.flags, summary.flagged)
+        ListedExam(
+            name,
+            f"{name}/{PAGE}",
+            summary.values,
+            summary.flags,
+            summary.flagged,
+            corrected=summary.corrected,
+            by_hand=summary.by_hand,
+        )
         for name, summary in done.finished.items()
     ]
     columns: dict[str, list[object]] = {"exam": [row.name for row in rows] + list(done.left_out)}

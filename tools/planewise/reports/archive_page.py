@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from planewise.exams.words import count_of
-from planewise.reports.page_style import FLAGGED, page_head, scrolling
+from planewise.reports.page_style import CORRECTED, FLAGGED, page_head, scrolling
 from planewise.reports.research_only import RESEARCH_ONLY
 
 _STYLE = """\
@@ -40,6 +40,8 @@ class ListedExam:
         values: maps each column to its value; None if unknown.
         flags: findings that a person should check.
         flagged: columns whose value is marked, because a flag concerns it.
+        corrected: columns whose value is marked, because it comes from a mask that a person corrected.
+        by_hand: sentences on masks that a person changed; they follow the flags.
     """
 
     name: str
@@ -47,6 +49,8 @@ class ListedExam:
     values: Mapping[str, object]
     flags: Sequence[str]
     flagged: Sequence[str] = ()
+    corrected: Sequence[str] = ()
+    by_hand: Sequence[str] = ()
 
 
 def archive_page(
@@ -72,6 +76,8 @@ def archive_page(
     rows = "".join(_row(exam, columns) for exam in exams)
     flagged = sum(bool(exam.flags) for exam in exams)
     counts = f"{count_of(len(exams), 'exam')}, {flagged} flagged, {len(left_out)} left out"
+    if changed := sum(bool(exam.by_hand) for exam in exams):
+        counts += f"; {changed} with masks that a person changed"
     if waiting:
         counts += f"; {waiting} not processed yet: start the command again to continue"
     files = sorted(((count, why) for why, count in skipped.items()), reverse=True)
@@ -104,11 +110,12 @@ def _head(column: str) -> str:
 
 def _row(exam: ListedExam, columns: Sequence[str]) -> str:
     link = f'<a href="{html.escape(exam.page)}">{html.escape(exam.name)}</a>'
-    flags = "<br>".join(html.escape(flag) for flag in exam.flags) or "-"
+    flags = "<br>".join(html.escape(said) for said in (*exam.flags, *exam.by_hand)) or "-"
     cells = [_td("exam", link), _td("flags", flags, "text")]
     for key in columns:
-        shown, flagged = html.escape(_cell(exam.values.get(key))), key in exam.flagged
-        cells.append(_td(_head(key), f"{shown} {FLAGGED}" if flagged else shown, "flagged" if flagged else ""))
+        marks = f" {CORRECTED}" * (key in exam.corrected) + f" {FLAGGED}" * (key in exam.flagged)
+        shown = html.escape(_cell(exam.values.get(key)))
+        cells.append(_td(_head(key), shown + marks, "flagged" if key in exam.flagged else ""))
     return f'<tr class="{"flagged" if exam.flags else "fine"}">{"".join(cells)}</tr>\n'
 
 
