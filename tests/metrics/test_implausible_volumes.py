@@ -14,6 +14,7 @@ from planewise.metrics.implausible_volumes import (
     flags_of,
     flags_with_numbers,
     implausible_volumes,
+    in_sentences,
     numbers_by_flag,
 )
 
@@ -232,6 +233,27 @@ def test_an_end_slice_that_empties_is_flagged_if_it_decides_the_ejection_fractio
         where = where.format(len(full) + 1 - number if turned else number)
         assert flags[0].text.startswith(f"{where} of the LV at end-diastole and none at end-systole")
         assert points in flags[0].text
+
+
+def test_an_end_slice_that_is_missing_by_mistake_is_flagged_once():
+    """At end-systole, the RV has left its last four slices, in which the LV is visible; one of them had most of the RV."""
+    areas = {"LV": [[20] * 6] * 2, "RV": [[30, 30, 40, 0, 0, 0], [20, 20, 0, 0, 0, 0]]}
+    volumes = {"LV": [150.0, 60.0], "RV": [150.0, 60.0], "myocardium": [100.0, 100.0]}
+    flags = [flag for flag in implausible_volumes(HeartVolumes(volumes, areas, 10.0, 0, 1)) if flag.phase == 1]
+    of_rv = [flag.text for flag in flags if flag.structures == ("RV",)]
+    assert of_rv == ["RV is missing in slices 3 to 6 of 6, although the LV is visible there, over 40 mm"]
+
+
+def test_a_flag_of_both_moments_is_one_sentence():
+    flags = [Flag(("RV",), "volume", phase, text) for text in ("missing", "odd") for phase in (2, 1, 1)]
+    flags += [Flag(("RV",), "volume", None, "coarse"), Flag(("RV",), "volume", 0, "small")]
+    del flags[3]
+    assert in_sentences(flags, FOUND) == [
+        "missing (end-diastole and end-systole)",
+        "odd (end-diastole)",
+        "coarse",
+        "small",
+    ]
 
 
 @pytest.mark.parametrize("count", [2, 5, 11])

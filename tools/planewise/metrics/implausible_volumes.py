@@ -114,12 +114,21 @@ def flags_of(number: Number, flags: Sequence[Flag], found: HeartVolumes) -> list
     ]
 
 
-def at_moment(found: HeartVolumes, flag: Flag) -> str:
-    """The phase of a flag on a volume at end-diastole or end-systole, as the end of its sentence; empty if the phase is
-    clear without it."""
+def in_sentences(flags: Iterable[Flag], found: HeartVolumes) -> list[str]:
+    """The texts of flags, each once, with the moments of a volume at end-diastole or end-systole."""
+    moments: dict[str, dict[str, None]] = {}
+    for flag in flags:
+        moments.setdefault(flag.text, {})[_moment(found, flag)] = None
+    return [
+        text + (f" ({listed(sorted(filter(None, named)))})" if any(named) else "") for text, named in moments.items()
+    ]
+
+
+def _moment(found: HeartVolumes, flag: Flag) -> str:
+    """The phase of a flag on a volume at end-diastole or end-systole; empty if the phase is clear without it."""
     if flag.quantity != "volume" or flag.phase is None or len(found.volumes["LV"]) == 1 or "end-" in flag.text:
         return ""
-    return {found.end_diastole: " (end-diastole)", found.end_systole: " (end-systole)"}.get(flag.phase, "")
+    return {found.end_diastole: "end-diastole", found.end_systole: "end-systole"}.get(flag.phase, "")
 
 
 def numbers_by_flag(
@@ -238,22 +247,27 @@ def _stroke_volumes(found: HeartVolumes) -> Iterator[Flag]:
 
 def _lost_slices(found: HeartVolumes) -> Iterator[Flag]:
     for phase in range(len(found.volumes["LV"])):
-        places = {name: np.flatnonzero(found.areas[name][phase]) for name in ("LV", "RV")}
-        count = len(found.areas["LV"][phase])
-        for name, other in (("LV", "RV"), ("RV", "LV")):
-            own, others = places[name], places[other]
-            if not len(own):
-                continue
-            missing = np.setdiff1d(np.arange(own[0], own[-1]), own)
-            if len(missing):
-                text = f"{name} is missing in {_slices(missing, count)}, between slices that show it"
-                yield Flag((name,), "volume", phase, text)
-            for beyond in (others[others < own[0]], others[others > own[-1]]):
-                lost = len(beyond) * found.slice_distance
-                if lost > ENDS_APART:
-                    which = _slices(beyond, count)
-                    text = f"{name} is missing in {which}, although the {other} is visible there, over {lost:.0f} mm"
-                    yield Flag((name,), "volume", phase, text)
+        for name, _, text in _missing(found, phase):
+            yield Flag((name,), "volume", phase, text)
+
+
+def _missing(found: HeartVolumes, phase: int) -> Iterator[tuple[str, np.ndarray, str]]:
+    """The ventricle, the slices in which it is missing by mistake, and a sentence about them."""
+    places = {name: np.flatnonzero(found.areas[name][phase]) for name in ("LV", "RV")}
+    count = len(found.areas["LV"][phase])
+    for name, other in (("LV", "RV"), ("RV", "LV")):
+        own, others = places[name], places[other]
+        if not len(own):
+            continue
+        missing = np.setdiff1d(np.arange(own[0], own[-1]), own)
+        if len(missing):
+            yield name, missing, f"{name} is missing in {_slices(missing, count)}, between slices that show it"
+        for beyond in (others[others < own[0]], others[others > own[-1]]):
+            lost = len(beyond) * found.slice_distance
+            if lost > ENDS_APART:
+                which = _slices(beyond, count)
+                text = f"{name} is missing in {which}, although the {other} is visible there, over {lost:.0f} mm"
+                yield name, beyond, text
 
 
 def _cut_off(found: HeartVolumes) -> Iterator[Flag]:
@@ -326,8 +340,10 @@ def _emptied_end(found: HeartVolumes) -> Iterator[Flag]:
         )
         if not full.any() or not empty.any():
             continue
-        # slices between others are missing by mistake, which `_lost_slices` says
-        emptied = np.where(np.cumsum(empty) * np.cumsum(empty[::-1])[::-1] > 0, 0, full)
+        emptied = np.where(empty > 0, 0, full)
+        for name, missing, _ in _missing(found, found.end_systole):
+            if name == ventricle:
+                emptied[missing] = 0  # `_lost_slices` flags them
         number, share = int(emptied.argmax()), emptied.max() / full.sum()
         if share >= EMPTIED:
             ml, fraction = share * found.volumes[ventricle][found.end_diastole], found.ejection_fraction(ventricle)

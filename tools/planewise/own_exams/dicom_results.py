@@ -25,7 +25,7 @@ from planewise.exams.dicom_series_segmentations import series_segmentations
 from planewise.exams.source_images import SourceImage, is_dicom, source_images
 from planewise.geometry import clip_lines, intersection_lines, square_on_plane
 from planewise.metrics.heart_volumes import HeartVolumes
-from planewise.metrics.implausible_volumes import BODY_SURFACE, Flag, Number, at_moment, flags_of
+from planewise.metrics.implausible_volumes import BODY_SURFACE, Flag, Number, flags_of, in_sentences
 from planewise.own_exams.heart_bundles import PLANS, SEGMENTS, STRUCTURES
 from planewise.own_exams.provenance import Provenance
 from planewise.predicted_masks import BY_HAND, said_of_a_kept, set_aside
@@ -456,8 +456,8 @@ def _function(
 
 def _flagged(number: Number, flags: Sequence[Flag], corrected: Sequence[Flag], found: HeartVolumes) -> list[str]:
     """Which corrected masks a number comes from and what to check about it, in words."""
-    doubts = [f"check: {flag.text}{at_moment(found, flag)}" for flag in flags_of(number, flags, found)]
-    return list(dict.fromkeys([*(mark.text for mark in flags_of(number, corrected, found)), *doubts]))
+    doubts = [f"check: {sentence}" for sentence in in_sentences(flags_of(number, flags, found), found)]
+    return [*(mark.text for mark in flags_of(number, corrected, found)), *doubts]
 
 
 def _written(path: Path, dataset: Dataset) -> Path:

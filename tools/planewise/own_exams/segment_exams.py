@@ -25,11 +25,11 @@ from planewise.metrics.implausible_volumes import (
     OF_TWO_PHASES,
     Flag,
     Number,
-    at_moment,
     few_phases,
     flags_of,
     flags_with_numbers,
     implausible_volumes,
+    in_sentences,
     numbers_by_flag,
 )
 from planewise.nifti_files import write_nifti
@@ -591,7 +591,7 @@ def _shown_reasons(found: HeartVolumes, flags: Sequence[Flag], of_the_stack: Seq
     """The remarks on the stack, the flags of the numbers that the table shows, and the number of other phases with flags."""
     shown = _shown_phases(found)
     own = [flag for flag in flags if flag.text not in of_the_stack]
-    reasons = {f"{flag.text}{at_moment(found, flag)}": None for flag in own if flag.phase in (*shown, None)}
+    reasons = in_sentences([flag for flag in own if flag.phase in (*shown, None)], found)
     others = len({flag.phase for flag in own} - {*shown, None})
     more = [f"volumes of {count_of(others, 'other phase')} are flagged too: see volumes.csv"] if others else []
     return [*of_the_stack, *reasons, *more]
