@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Annotated
 
@@ -192,7 +192,7 @@ def index(
                 progress=progress,
             )
         written = result.write(output)
-    _print_exams(result.datalist, console)
+    _print_exams(result, console)
     _print_rest(result, written, console)
     if result.folders:
         console.print(
@@ -203,7 +203,8 @@ def index(
         console.print(f"Next: planewise inspect {literal(shlex.quote(str(output)))}", soft_wrap=True)
 
 
-def _print_exams(datalist: dict, console: Console) -> None:
+def _print_exams(result, console: Console) -> None:
+    datalist = result.datalist
     targets = [datalist["planewise"]["stack"], *datalist["planewise"]["views"]]
     # incomplete exams first: these need a person's attention
     exams = sorted(
@@ -214,8 +215,12 @@ def _print_exams(datalist: dict, console: Console) -> None:
     if of_photographs:
         shown = []
         console.print(f"{count_of(len(exams), 'photograph')}.")
-    elif len(shown) < len(exams):
-        console.print(f"{count_of(len(exams) - len(shown), 'exam')} with one volume each, without masks or geometry.")
+    else:
+        console.print(f"{_found(result)}.", soft_wrap=True)
+    if shown and len(shown) < len(exams):
+        console.print(
+            f"The table leaves out {count_of(len(exams) - len(shown), 'exam')} with a single volume and no mask."
+        )
     if shown:
         console.print(_exam_table(shown[:_MOST_EXAMS]))
     if len(shown) > _MOST_EXAMS:
@@ -226,6 +231,24 @@ def _print_exams(datalist: dict, console: Console) -> None:
             reasons[reason].append(name)
     if reasons:
         console.print(_reason_table(reasons))
+
+
+def _found(result) -> str:
+    """What was found, as a sentence without a full stop."""
+    stack = result.datalist["planewise"]["stack"]
+    named = {"stack": "stack", "volume": "DICOM volume"}.get(stack, f"{stack} stack")
+
+    def kind(exam: dict) -> str:
+        if exam["stacks"]:
+            return f"with a {named}" if stack in exam["stacks"] else "with other images"
+        return "with NIfTI or MRNet volumes" if exam.get("volumes") else "without usable images"
+
+    exams = result.datalist["exams"].values()
+    kinds = Counter(map(kind, exams))
+    left_out = sum(count for count, _ in result.skipped.values())
+    said = f"Found {count_of(len(exams), 'exam')} in {count_of(result.files, 'file')}: "
+    said += ", ".join(f"{count} {what}" for what, count in kinds.most_common())
+    return said + (f"; {count_of(left_out, 'file')} left out" if left_out else "")
 
 
 def _is_bare_volume(exam: dict) -> bool:
