@@ -284,8 +284,13 @@ def test_a_bundle_without_a_version_still_has_files(items, tmp_path):
     assert "unknown" in str(pydicom.dcmread(file))
 
 
-def test_without_the_patient(write, tmp_path):
+def test_without_the_patient(write, tmp_path, items):
     write(hide="abcdef")
+    # by which a person finds the exam in the PACS
+    studies = {
+        pydicom.dcmread(file).StudyInstanceUID for file in (items[0]["image"][0]["image"], *tmp_path.glob("*.dcm"))
+    }
+    assert len(studies) == 1
     for file in tmp_path.glob("*.dcm"):
         content = file.read_bytes()
         assert b"Doe" not in content and b"19610203" not in content and b"abcdef" in content
