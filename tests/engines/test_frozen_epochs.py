@@ -8,6 +8,7 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 from planewise.engines import FrozenEpochsHandler
+from planewise.errors import InputError
 from planewise.networks import ResidualDecoder, ResidualEncoder, SliceNet
 
 FEATURES = (2, 4)
@@ -116,3 +117,12 @@ def test_random_weights_are_not_frozen(pretrained):
     before = copy.deepcopy(net.state_dict())
     kept = run(net, torch.optim.Adam(net.parameters(), 0.01), 1, FrozenEpochsHandler(net, 5, pretrained))
     assert not same(encoder(kept[0]), before)
+
+
+def test_another_network_trains_if_nothing_is_frozen():
+    net = torch.nn.Conv3d(1, 2, 1)
+    before = net.weight.detach().clone()
+    kept = run(net, torch.optim.SGD(net.parameters(), 0.1), 1, FrozenEpochsHandler(net, 5, None))
+    assert not torch.equal(kept[0]["weight"], before)
+    with pytest.raises(InputError, match="Conv3d has no encoder .*--frozen_epochs 0"):
+        FrozenEpochsHandler(net, 5, "weights.pt").attach(Engine(lambda *_: None))

@@ -81,7 +81,7 @@ def test_what_a_person_should_know_of_a_plane():
 def test_no_study_is_said_in_one_line(tmp_path):
     result = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert result.exit_code == 1
-    assert "holds no study.json" in result.output and "Traceback" not in result.output
+    assert "has no study.json" in result.output and "Traceback" not in result.output
 
 
 def test_a_study_that_has_not_run_yet_gives_a_page_and_escapes_its_title(tmp_path):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from ignite.engine import Engine, Events
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from planewise.errors import InputError
 from planewise.networks.named_parts import NamedParts
 from planewise.networks.pretrained import NO_WEIGHTS
 
@@ -19,17 +21,30 @@ class FrozenEpochsHandler:
     the encoder. In a resumed run, the epoch determines whether it is frozen.
 
     Args:
-        network: network with an encoder; the optimiser contains all its parameters from the start.
+        network: network with named parts (`NamedParts`), or any network if nothing is frozen; the optimiser
+            contains all its parameters from the start.
         epochs: number of epochs for which the encoder is frozen.
         pretrained: the weights from which the run starts. Without pretrained weights, nothing is frozen, because frozen
             random weights would be useless.
     """
 
-    def __init__(self, network: NamedParts, epochs: int, pretrained: str | Path | None) -> None:
+    def __init__(self, network: nn.Module, epochs: int, pretrained: str | Path | None) -> None:
         self.network = network
         self.epochs = 0 if pretrained in NO_WEIGHTS else int(epochs)
 
     def attach(self, engine: Engine) -> None:
+        """Attach it to a trainer.
+
+        Raises:
+            InputError: the network has no named parts, so nothing of it can be frozen.
+        """
+        if not self.epochs:
+            return
+        if not isinstance(self.network, NamedParts):
+            raise InputError(
+                f"frozen_epochs is {self.epochs}, but {type(self.network).__name__} has no encoder that could be frozen; add "
+                "--frozen_epochs 0 to train all of it from the first epoch"
+            )
         engine.add_event_handler(Events.EPOCH_STARTED, self._epoch)
 
     def _epoch(self, engine: Engine) -> None:
