@@ -16,6 +16,7 @@ import pytest
 import torch
 from planewise.commands import app
 from planewise.errors import InputError
+from planewise.packaging import package_bundle
 from typer.testing import CliRunner
 
 from tests.bundles.conftest import tiny
@@ -138,6 +139,11 @@ def test_a_run_brings_its_weights_and_settings(tmp_path):
     trained = planewise.load_bundle(name, write_run(name, tmp_path, tiny(name) | {"image_size": 48}))
     assert trained.config["features"] == tiny(name)["features"] != shipped.config["features"]
     assert trained.config["image_size"] == 48 and trained.weights.parent.parent == tmp_path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", sys.path[:])
+        package_bundle(folder, dist=tmp_path / "dist")
+        packaged = planewise.load_bundle(tmp_path / "dist" / name)
+        assert type(packaged.network).__module__.startswith("scripts.")
     fresh = planewise.load_bundle("pretext_rotation")
     assert fresh.weights is None and fresh.config["bundle_root"] == str(ROOT / "bundles/pretext_rotation")
 

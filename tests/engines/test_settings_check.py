@@ -535,3 +535,10 @@ def test_an_example_in_a_message_can_be_typed_as_it_is():
     assert len(examples) > 1
     for quoted, holds in examples:
         assert holds(DefaultParseValue(quoted)), quoted
+
+
+@pytest.mark.parametrize("component", ["optimizer", "lr_scheduler", "loss"])
+def test_a_number_that_yaml_reads_as_text_is_refused_in_a_component(component):
+    config = ConfigParser({component: {"_target_": "torch.optim.AdamW", "params": [{"lr": "1e-3"}]}})
+    with pytest.raises(InputError, match=f"{component}#params#0#lr is '1e-3'; YAML reads it as text: write 0.001"):
+        evaluated_settings(config)

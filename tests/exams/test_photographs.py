@@ -112,6 +112,12 @@ def test_what_is_no_photograph_is_counted_and_left_out(tmp_path, defect, reason)
     assert ("000000000001, 000000000002", "no photograph has this name") in result.unmatched
 
 
+def test_photographs_that_are_indexed_as_hearts_are_told_of(tmp_path):
+    photograph(tmp_path / "a.png")
+    with pytest.raises(InputError, match="--anatomy photograph"):
+        index_folder(tmp_path)
+
+
 def test_a_strip_is_a_thumbnail(tmp_path):
     for size, kept in (((64, 64), True), ((300, 63), False), ((63, 300), False)):
         photograph(tmp_path / "a.png", size=size)

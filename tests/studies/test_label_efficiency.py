@@ -993,6 +993,15 @@ def test_the_demo_runs_the_study_that_comes_next_once_the_first_has_its_page(dem
     assert studies("one") == ["one", "two"] and studies("two") == ["two"]
 
 
+def test_a_study_is_found_where_the_command_was_given(demo_folder):
+    own = demo_folder / "own"
+    own.mkdir()
+    (own / "mine.yaml").write_text("title: t\nout: work/mine\n")
+    command = [demo_folder / "tools/demo", "--configfile", "mine.yaml", "-n"]
+    subprocess.run(command, check=True, cwd=own)
+    assert f"--configfile {own}/mine.yaml" in (demo_folder / "ran.txt").read_text()
+
+
 def test_only_a_study_that_had_started_is_said_to_keep_its_work(demo_folder):
     python = demo_folder / ".venv/bin/python"
     python.write_text("#!/usr/bin/env bash\n[[ $* == *progress.py* ]] && exec cat\nexit 1\n")

@@ -381,6 +381,8 @@ def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:
     """The input of `check_settings`: the evaluated settings of a config, and the functions ``parts`` and ``pretext``."""
     # `name in parser` would take a second in total, because it searches for similar names if a config lacks a name
     config = parser.get()
+    for name in ("optimizer", "lr_scheduler", "loss"):
+        _refuse_text_numbers(config.get(name), name)
     names = [name for name in (*CHECKS, *_CHECKED_TOGETHER) if name in config]
     # plain settings come before settings that are computed from them, so that a message names the setting to change
     names.sort(key=lambda name: str(config[name]).startswith(("$", "@")))
@@ -480,6 +482,15 @@ def _hint(value: Any) -> str:
     except ValueError:
         return ""
     return "" if number is None or not math.isfinite(number) else f"; YAML reads it as text: write {number!r}"
+
+
+def _refuse_text_numbers(content: Any, key: str) -> None:
+    """Refuse arguments that are numbers for people, but text for YAML, such as ``lr: 1e-3``."""
+    if isinstance(content, dict | list):
+        for name, value in content.items() if isinstance(content, dict) else enumerate(content):
+            _refuse_text_numbers(value, f"{key}#{name}")
+    elif hint := _hint(content):
+        raise InputError(f"{key} is '{content}'{hint}")
 
 
 def _check_device(device: Any) -> None:

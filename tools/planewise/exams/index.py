@@ -37,7 +37,7 @@ from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
 from planewise.exams.mask_checks import mask_doubts
 from planewise.exams.overrules import apply_overrules, read_overrules, stack_names
-from planewise.exams.photographs import read_grade_table, read_photographs
+from planewise.exams.photographs import ENDINGS, read_grade_table, read_photographs
 from planewise.exams.recognition import FoundView
 from planewise.exams.reserved import PREDICTED, is_labelled
 from planewise.exams.scan import Scan, scan_folder
@@ -614,7 +614,10 @@ def _nothing_usable(scan: Scan, result: IndexResult) -> str:
     text = f"there is nothing in {scan.folder} to learn from: {count_of(scan.files, 'file')}, {count_of(len(exams), 'exam')}"
     whys = Counter(why for exam in exams.values() for why in exam["left_out"] if why.startswith("no "))
     reasons = "".join(f"\n  {count_of(count, 'exam')}: {why}" for why, count in whys.most_common(5))
-    return text + scan.reasons + reasons + ("\nIndex knees with --anatomy knee" if KNEE in reasons else "")
+    hint = "\nIndex knees with --anatomy knee" if KNEE in reasons else ""
+    if "not a DICOM file" in scan.reasons and any(path.suffix.lower() in ENDINGS for path in scan.folder.rglob("*")):
+        hint += "\nIndex photographs with --anatomy photograph"
+    return text + scan.reasons + reasons + hint
 
 
 def _warn(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from planewise.exams.words import did_you_mean, nearest
 from planewise.networks import weights_path
 from planewise.networks.pretrained import read_weights
 from planewise.own_exams.heart_bundles import bundles_folder, weights_of
+from planewise.own_names import THEIRS
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ def load_bundle(
     """Load a bundle's network.
 
     Args:
-        bundle: name of the bundle, or its folder in a clone or in an unpacked zip.
+        bundle: name of the bundle, or its folder in a clone or in an unpacked zip. The code of an unpacked zip replaces that
+            of another one, as in ``monai.bundle.load``.
         weights: a run's folder or a checkpoint; None uses the weights that ship with the bundle, if any.
         bundles: folder that contains the named bundle; None uses planewise's own.
         device: device for the network.
@@ -66,6 +69,10 @@ def load_bundle(
             f"there is no bundle {bundle} in {folder.parent}{did_you_mean(near)}; name its folder, or the folder of the "
             "bundles"
         )
+    if (folder / THEIRS).is_dir():
+        for name in [name for name in sys.modules if name.partition(".")[0] == THEIRS]:
+            del sys.modules[name]
+        sys.path.insert(0, str(folder))
     config = ConfigParser(ConfigParser.load_config_file(str(file)))
     config.update({"bundle_root": str(folder), "device": str(device)})
     given = weights_of(folder, None if weights is None else Path(weights))
