@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 
@@ -46,6 +47,19 @@ def test_names_files_and_copies(write, tmp_path):
     (tmp_path / "c.json").write_text(json.dumps({"test": items}))
     assert shared_patients(first, tmp_path / "c.json", names=False) == {"p1": "test", "p2": "test"}
     assert shared_patients(tmp_path / "c.json", first, names=False) == {"e": "training"}
+
+
+def test_a_copy_that_was_compressed_again(tmp_path):
+    one, other = np.random.default_rng(0).integers(0, 9, (2, 300_000), dtype="u1")
+    for name, image, level in (("a", one, 9), ("b", one, 1), ("c", other, 9)):
+        (tmp_path / f"{name}.nii.gz").write_bytes(gzip.compress(image.tobytes(), level))
+        items = [{"image": f"{name}.nii.gz", "patient": name}]
+        (tmp_path / f"{name}.json").write_text(json.dumps({"test": items}))
+    lists = [tmp_path / f"{name}.json" for name in "abc"]
+    assert shared_patients(lists[0], lists[1], read=True) == {"a": "test"}
+    assert shared_patients(lists[0], lists[2], read=True) == {}
+    (tmp_path / "b.nii.gz").write_bytes(b"\x1f\x8b no such file")
+    assert shared_patients(lists[0], lists[1], read=True) == {}
 
 
 @pytest.mark.parametrize("place", [0, 150_000, 299_999])

@@ -201,7 +201,15 @@ def test_a_changed_overlay_of_ones_own_stops_a_study(tmp_path):
     own.write_text("# a comment\nrotate: 20.0\ngamma: 0.3\n")
     assert "Job stats" in said(), "the content is the same"
     own.write_text("gamma: 0.9\nrotate: 20.0\n")
-    assert f"had other settings than this study has now ({own}: gamma: 0.3 -> 0.9): finetune/mine/1/0. Set" in said()
+    changed = f"had other settings than this study has now ({own}: gamma: 0.3 -> 0.9): finetune/mine/1/0. Set"
+    assert changed in said()
+    # a training that was stopped
+    mine = tmp_path / "out/finetune/mine/1/0"
+    (mine / "test/metrics.json").unlink()
+    assert "Job stats" in said(), "it has no checkpoint, so it starts over"
+    (mine / "models").mkdir()
+    (mine / "models/last.ckpt").touch()
+    assert changed in said()
     # a study of an earlier version, which did not record the content
     job = tmp_path / "out/finetune/mine/1/0/job.json"
     job.write_text(

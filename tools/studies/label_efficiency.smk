@@ -645,7 +645,8 @@ def compared(job):
 
 
 def refuse_other_settings():
-    """Stop if finished trainings had other settings than the study has now: Snakemake would keep them, next to new ones."""
+    """Stop if trainings had other settings than the study has now: Snakemake would keep finished ones, next to new ones, and
+    the others would refuse to go on."""
     wanted = {f"pretrain/{name}": described_pretraining(name) for name in PRETRAININGS}
     wanted |= {
         f"finetune/{method}/{exams}/{draw}": described_finetuning(method, draw)
@@ -654,7 +655,8 @@ def refuse_other_settings():
     stale, longer, keys = [], set(), set()
     for place, now in wanted.items():
         file = OUT / place / "job.json"
-        if not file.is_file() or not (OUT / place / "test" / "metrics.json").is_file():
+        finished = (OUT / place / "test" / "metrics.json").is_file()
+        if not file.is_file() or not (finished or (OUT / place / "models" / "last.ckpt").is_file()):
             continue
         try:
             before, after = read_json(file), json.loads(now)
@@ -663,7 +665,7 @@ def refuse_other_settings():
         if OWN_FILES not in before:
             after.pop(OWN_FILES, None)  # an earlier version recorded only their names
         before, after = compared(before), compared(after)
-        if before == after:
+        if before == after or (not finished and only_longer(before, after)):
             continue
         stale.append(place)
         if only_longer(before, after):
@@ -686,7 +688,7 @@ def refuse_other_settings():
             commands.append(f"rm {' '.join(f'{place}/test/metrics.json' for place in stale if place in longer)}")
         then = " or ".join(["train again"] * bool(folders) + ["continue them"] * bool(longer))
         raise WorkflowError(
-            f"finished trainings in {OUT} had other settings than this study has now ({'; '.join(sorted(keys)[:5])}): "
+            f"trainings in {OUT} had other settings than this study has now ({'; '.join(sorted(keys)[:5])}): "
             f"{', '.join(stale[:3])}{f' and {len(stale) - 3} more' if len(stale) > 3 else ''}. "
             f"Set another `out` to keep them, or {then} after\n"
             f"  cd {shlex.quote(str(OUT))} && {' && '.join(commands)}"
@@ -851,7 +853,7 @@ rule pretrain:
     resources: **resources("pretrain")
     log: OUT / "logs" / "pretrain_{pretraining}.log"
     # the report prints the seconds of user and system time. Snakemake's own `benchmark` samples every 30 s
-    shell: "TIMEFORMAT='%U %S' && {{ time {{ ({params.run}) > {log} 2>&1; }}; }} 2> {OUT}/logs/pretrain_{wildcards.pretraining}.time && printf %s {params.job:q} > {OUT}/pretrain/{wildcards.pretraining}/job.json"
+    shell: "printf %s {params.job:q} > {OUT}/pretrain/{wildcards.pretraining}/job.json && TIMEFORMAT='%U %S' && {{ time {{ ({params.run}) > {log} 2>&1; }}; }} 2> {OUT}/logs/pretrain_{wildcards.pretraining}.time"
 
 
 use rule pretrain as pretrain_alone with:
@@ -880,7 +882,7 @@ rule finetune:
     threads: THREADS * processes("finetune")
     resources: **resources("finetune")
     log: OUT / "logs" / "finetune_{method}_{exams}_{draw}.log"
-    shell: "({params.run}) > {log} 2>&1 && printf %s {params.job:q} > {OUT}/finetune/{wildcards.method}/{wildcards.exams}/{wildcards.draw}/job.json"
+    shell: "printf %s {params.job:q} > {OUT}/finetune/{wildcards.method}/{wildcards.exams}/{wildcards.draw}/job.json && ({params.run}) > {log} 2>&1"
 
 
 def probing(wildcards, input):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import math
 import os
+import struct
+import zlib
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -62,8 +65,9 @@ def shared_patients(
             case_001, have names in common without having patients in common; None therefore compares names of DICOM only.
         read: also compare the content of files of the same size, so that a copy under another name is found. Up to 192 KiB
             of each such file are read. Of photographs with the same number of pixels, all pixels are compared, so that a
-            copy that was saved again without loss is found, too. A path is the file that keeps the checksums: the next
-            call reads only files that have changed since.
+            copy that was saved again without loss is found, too. Of files that end in ``.gz``, the size and the checksum
+            of their content are compared, so that a copy that was compressed again is found. A path is the file that keeps
+            the checksums: the next call reads only files that have changed since.
         sections: sections of the first datalist to look at.
         of_second: sections of the second datalist to look at.
 
@@ -139,15 +143,16 @@ def _items(datalist: Path, sections: Collection[str]) -> list[_Item]:
 
 def _contents(ours: Collection[str], theirs: Collection[str], kept: Path | None) -> dict[str, tuple[int, str]]:
     """The contents (`_content`) of files that have the size of a file of the other collection. The size of a photograph is
-    its number of pixels."""
+    its number of pixels, and that of a compressed file the size of its content."""
     found = [{path: stat for path in paths if (stat := _stat(path))} for paths in (ours, theirs)]
-    pixels = {path: _pixel_count(path) for of in found for path in of if is_photograph(path)}
-    common = set.intersection(*({pixels.get(path) or stat.st_size for path, stat in of.items()} for of in found))
-    compared = {path: stat for of in found for path, stat in of.items() if (pixels.get(path) or stat.st_size) in common}
+    inner = {path: _pixel_count(path) for of in found for path in of if is_photograph(path)}
+    inner |= {path: _trailer(path)[1] for of in found for path in of if path.endswith(".gz")}
+    common = set.intersection(*({inner.get(path) or stat.st_size for path, stat in of.items()} for of in found))
+    compared = {path: stat for of in found for path, stat in of.items() if (inner.get(path) or stat.st_size) in common}
     # a file that was changed is another file; its path may name a patient
     names = {
         path: hashlib.sha256(
-            f"{path} {stat.st_size} {stat.st_mtime_ns} {pixels.get(path, '')}".rstrip().encode(errors="surrogateescape")
+            f"{path} {stat.st_size} {stat.st_mtime_ns} {inner.get(path, '')}".rstrip().encode(errors="surrogateescape")
         ).hexdigest()
         for path, stat in compared.items()
     }
@@ -157,7 +162,7 @@ def _contents(ours: Collection[str], theirs: Collection[str], kept: Path | None)
     contents = {
         path: (size, known[names[path]]) if names[path] in known else _content(path, size)
         for path, stat in compared.items()
-        for size in [pixels.get(path) or stat.st_size]
+        for size in [inner.get(path) or stat.st_size]
     }
     # what cannot be read has no size
     news = {names[path]: checksum for path, (size, checksum) in contents.items() if size}
@@ -181,9 +186,24 @@ def _pixel_count(path: str) -> int:
     return 0
 
 
+def _trailer(path: str) -> tuple[int, int]:
+    """The checksum (CRC-32) and the size of a gzip file's content, as its last bytes give them; zeros if it has none."""
+    with suppress(OSError), Path(path).open("rb") as file:
+        if file.read(2) == b"\x1f\x8b":
+            file.seek(-8, os.SEEK_END)
+            checksum, size = struct.unpack("<II", file.read())
+            return checksum, size
+    return 0, 0
+
+
 def _content(path: str, size: int) -> tuple[int, str]:
-    """The size of a file, and a checksum of its compared bytes, or of a photograph's pixels."""
+    """The size of a file, and a checksum of its compared bytes, of a photograph's pixels or of what is compressed."""
     digest = hashlib.sha256()
+    if path.endswith(".gz") and (trailer := _trailer(path))[1]:
+        with suppress(OSError, EOFError, zlib.error), gzip.open(path) as file:
+            # so that different files do not have the same checksum by chance
+            digest.update(struct.pack("<II", *trailer) + file.read(_COMPARED))
+            return size, digest.hexdigest()
     if is_photograph(path):
         with suppress(*_UNREADABLE), open_photograph(path) as image:
             upright = ImageOps.exif_transpose(image)

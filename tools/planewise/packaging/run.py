@@ -59,7 +59,8 @@ class Run(RunRecord):
             if file.is_file():
                 if file.stat().st_mtime < self.weights.stat().st_mtime:
                     raise InputError(
-                        f"the scores in {file} are older than the weights {self.weights}, so they belong to other weights; "
+                        f"the scores in {file} are older than the weights {self.weights}, so they belong to other weights "
+                        "(if this is a copy of a run, copy it again with its times: cp -a, rsync -a); "
                         f"evaluate again (configs/evaluate.yaml, --section {section}), or name a file with --scores"
                     )
                 return section, read_table(file)
