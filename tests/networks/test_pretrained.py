@@ -148,6 +148,11 @@ def test_nothing_that_fits_is_an_error(tmp_path):
     torch.save({"decoder.weight": torch.ones(1)}, tmp_path / "other.pt")
     with pytest.raises(InputError, match="fits the network: the file has decoder 1"):
         load_pretrained(segmenter(), tmp_path / "other.pt", parts=["encoder"])
+    torch.save(nn.Conv2d(1, 1, 1).state_dict(), tmp_path / "other.pt")
+    with pytest.raises(
+        InputError, match="`pretrained_parts` allows only encoder, and Conv2d has weight 1, bias 1; name"
+    ):
+        load_pretrained(nn.Conv2d(1, 1, 1), tmp_path / "other.pt", parts=["encoder"])
 
 
 def test_counters_alone_are_no_weights(tmp_path):

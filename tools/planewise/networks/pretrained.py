@@ -232,6 +232,11 @@ def load_pretrained(network: nn.Module, path: str | Path | None, parts: Sequence
         left = [name for name in weights if name in network.state_dict() and name.split(".")[0] not in parts]
         if left:
             logger.info("left out, because only %s is loaded: %s", " and ".join(parts), _by_part(left))
+        if weights and len(left) == len(weights):
+            raise InputError(
+                f"nothing of {path} is loaded, because `pretrained_parts` allows only {' and '.join(parts)}, and "
+                f"{type(network).__name__} has {_by_part(left)}; name other parts, or set --pretrained_parts null for all"
+            )
         weights = {name: value for name, value in weights.items() if name not in left}
     _copy_fitting(network, weights, path)
     return network
