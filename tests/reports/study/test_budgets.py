@@ -210,3 +210,14 @@ def test_the_note_is_of_what_the_runs_left(tmp_path):
     assert "settings rotate 15." in note and "of the steps: 50% for multitask; 100% for jigsaw." in note
     assert "Minutes of processor time, with validation and scoring: multitask 1.6. The" in note
     assert "is at most 0.003; for jigsaw 0.001." in note and "All learned from the same list of exams." in note
+
+
+def test_epochs_without_a_learning_encoder_are_told(tmp_path):
+    study, page = study_folder(tmp_path), Page()
+    settings = {"frozen_epochs": 3, "max_epochs": 4, "pretrained": None}
+    write(tmp_path / "finetune/none/1/0/config.yaml", settings)
+    add_budgets(page, study)
+    assert "frozen" not in page.html("")
+    write(tmp_path / "finetune/multitask/1/0/config.yaml", settings | {"pretrained": "model.pt"})
+    add_budgets(page, study)
+    assert "In 3 of 4 epochs of fine-tuning, a pretrained encoder is frozen" in page.html("")

@@ -59,8 +59,10 @@ def add_budgets(page: Page, study: StudyFolder) -> None:
     """Add a note to the main table; add nothing if no pretraining has both settings and a history."""
     budgets = {name: budget for name in study.pretexts if (budget := _read(study, name))}
     elsewhere = _trained_elsewhere(study)
-    if budgets or elsewhere:
-        page.add("<p class=note>{}</p>", budgets_in_words(budgets, elsewhere))
+    said = [budgets_in_words(budgets, elsewhere)] if budgets or elsewhere else []
+    said += _frozen_in_words(study)
+    if said:
+        page.add("<p class=note>{}</p>", " ".join(said))
 
 
 def budgets_in_words(budgets: Mapping[str, Budget], elsewhere: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -192,6 +194,23 @@ def _read(study: StudyFolder, name: str) -> Budget | None:
     exams = tuple(sorted(run.get("files", {}).values())) or None
     minutes = _processor_minutes(study.path / "logs" / f"pretrain_{name}")
     return Budget(steps, rate, exams, changes_in_words(settings), _kept(settings, history), minutes)
+
+
+def _frozen_in_words(study: StudyFolder) -> list[str]:
+    """A sentence on the first epochs of fine-tuning, in which pretrained encoders do not learn; none if they always do."""
+    shares = set()
+    for config in study.path.glob("finetune/*/*/*/config.yaml"):
+        settings = read_yaml(config)
+        frozen, epochs = settings.get("frozen_epochs"), settings.get("max_epochs")
+        if isinstance(frozen, int) and isinstance(epochs, int) and frozen and settings.get("pretrained"):
+            shares.add((min(frozen, epochs), epochs))
+    if not shares:
+        return []
+    parts = " or ".join(f"{frozen} of {epochs}" for frozen, epochs in sorted(shares))
+    return [
+        f"In {parts} epochs of fine-tuning, a pretrained encoder is frozen (`frozen_epochs`), whereas training from scratch "
+        "trains all weights in all epochs."
+    ]
 
 
 def _trained_elsewhere(study: StudyFolder) -> dict[str, str]:

@@ -191,7 +191,7 @@ def _cases(runs: FineTunings, kind: str, structures: Sequence[str]) -> Cases:
 
 def _on_distances(differences: Collection[Difference]) -> str:
     """What differences between distances cover, in sentences."""
-    said = "If a difference is below zero, the contours are nearer than after training from scratch."
+    said = "A difference below zero means nearer contours."
     without_pairs = sum(difference.pairs is None for difference in differences)
     if without_pairs < len(differences):
         said += (
