@@ -149,7 +149,7 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
     wish = "label_counts: [1, 4] -> [1]"
     for answer, options in (("y\ny\n", ()), ("\nn\n", ()), ("", ("--yes",))):
         outcome = asked(folders, "--no-measure", "--draws", "2", "--counts", "1", *options, answer=answer)
-        assert f"{file} is kept with your edits, without {wish}" in outcome.output
+        assert f"{file} is kept with your edits; to change {wish}, edit that file" in outcome.output
         assert "max_epochs: 3" in file.read_text() and "23 trainings" in outcome.output
         question = (
             f"You edited {file} ({edits}), and you now ask for other settings ({wish}). Type discard to lose your"
@@ -168,7 +168,10 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
     # newer datalists would train everything again
     before = [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()]
     outcome = asked(folders, "--no-measure", "--draws", "3", answer="y\ny\n")
-    assert f"{file} is kept, without draws: [0, 1] -> [0, 1, 2]" in outcome.output and "23 trainings" in outcome.output
+    assert (
+        f"{file} is kept; to change draws: [0, 1] -> [0, 1, 2], edit that file" in outcome.output
+        and "23 trainings" in outcome.output
+    )
     assert [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()] == before
     (folders / "out/logs").rmdir()
 

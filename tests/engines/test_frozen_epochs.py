@@ -126,3 +126,12 @@ def test_another_network_trains_if_nothing_is_frozen():
     assert not torch.equal(kept[0]["weight"], before)
     with pytest.raises(InputError, match="Conv3d has no encoder .*--frozen_epochs 0"):
         FrozenEpochsHandler(net, 5, "weights.pt").attach(Engine(lambda *_: None))
+
+
+@pytest.mark.parametrize(("epochs", "warned"), [(2, False), (3, True)])
+def test_an_encoder_that_is_never_trained_is_told_of(epochs, warned, caplog):
+    engine = Engine(lambda *_: None)
+    FrozenEpochsHandler(network(), epochs, "weights.pt").attach(engine)
+    engine.state.max_epochs = 3
+    engine.fire_event(Events.STARTED)
+    assert ("never trained" in caplog.text) is warned

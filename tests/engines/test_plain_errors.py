@@ -75,6 +75,19 @@ def test_a_refused_run_leaves_no_file_of_its_own(error, also, left, tmp_path, mo
         ),
         ({"made": "@mode"}, "but made refers to it"),
         ({"made": "@other", "other": "@made"}, "circular references"),
+        (
+            {
+                "made": {
+                    "_target_": "monai.networks.nets.UNet",
+                    "spatial_dims": 2,
+                    "in_channels": 1,
+                    "out_channels": 1,
+                    "channels": [4],
+                    "strides": [],
+                }
+            },
+            "overrides: UNet: the length of `channels` should be no less than 2; ",
+        ),
         ({"made": "$1 / 0"}, None),
     ],
 )

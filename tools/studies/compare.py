@@ -457,10 +457,13 @@ def write(
             )
         # without a record, all differences count as edits, because edits must not get lost
         before = _read_record(record) or study
-        edits, wishes = list(differences(before, there)), list(differences(before, study))
+        edits = list(differences(before, there))
+        # what the file already has is no wish
+        places = {text.partition(": ")[0] for text in differences(there, study)}
+        wishes = [text for text in differences(before, study) if text.partition(": ")[0] in places]
         started = (file.parent / "logs").exists()
         again = "To start again, delete it or name another folder with -o"
-        if not wishes or not any(differences(there, study)):
+        if not wishes:
             if edits:
                 print(f"{file} is kept with your edits: {'; '.join(edits)}. {again}")
             return there
@@ -471,7 +474,7 @@ def write(
             )
         ):
             edited = " with your edits" if edits else ""
-            print(f"{file} is kept{edited}, without {'; '.join(wishes)}. {again}")
+            print(f"{file} is kept{edited}; to change {'; '.join(wishes)}, edit that file. {again}")
             return there
         print(f"{file} is written again: {'; '.join(differences(there, study))}")
     file.parent.mkdir(parents=True, exist_ok=True)

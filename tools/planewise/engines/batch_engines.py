@@ -94,6 +94,11 @@ class BatchTrainer(SupervisedTrainer):
         self._outputs_fit = True
         parser = running_parser()
         settings = parser.get() if parser is not None else {}
+        if "grades" in settings and isinstance(self.loss_function, nn.CrossEntropyLoss):
+            raise InputError(
+                "CrossEntropyLoss needs an output for each grade, but this network has one for each threshold between them; "
+                "keep the loss planewise.losses.OrdinalLoss, or write one for thresholds"
+            )
         if parser is None or "structures" not in settings or settings.get("transfer") == "multitask":
             return  # in multitask training, this may be a step of the pretext
         structures = parser.get_parsed_content("structures")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from pathlib import Path
 
 from ignite.engine import Engine, Events
@@ -11,6 +13,8 @@ from torch.nn.parallel import DistributedDataParallel
 from planewise.errors import InputError
 from planewise.networks.named_parts import NamedParts
 from planewise.networks.pretrained import NO_WEIGHTS
+
+logger = logging.getLogger(__name__)
 
 
 class FrozenEpochsHandler:
@@ -45,7 +49,16 @@ class FrozenEpochsHandler:
                 f"frozen_epochs is {self.epochs}, but {type(self.network).__name__} has no encoder that could be frozen; add "
                 "--frozen_epochs 0 to train all of it from the first epoch"
             )
+        engine.add_event_handler(Events.STARTED, self._warn)
         engine.add_event_handler(Events.EPOCH_STARTED, self._epoch)
+
+    def _warn(self, engine: Engine) -> None:
+        if self.epochs >= (engine.state.max_epochs or math.inf):
+            logger.warning(
+                "the pretrained encoder is never trained: it is frozen for %d epochs (frozen_epochs), and the run has %d",
+                self.epochs,
+                engine.state.max_epochs,
+            )
 
     def _epoch(self, engine: Engine) -> None:
         frozen = engine.state.epoch <= self.epochs

@@ -24,6 +24,7 @@ from planewise.exams.words import did_you_mean, nearest
 _SLIPS = re.compile(
     r"Cannot locate class or function path|is not (found|defined) in the config|detected circular references"
 )
+_MADE = re.compile(r"Failed to instantiate component '([\w.]+)'")
 #: PyTorch's errors for settings with which a normalisation gets only one number, for settings that need too much memory, and
 #: for a mask with more values than the network has classes (on a GPU, the error does not name the value).
 _ONE_VALUE = re.compile(r"Expected more than 1 (value per channel|spatial element) when training")
@@ -82,12 +83,18 @@ def plain_errors() -> None:
 
 
 def slip_in_config(chain: Sequence[BaseException]) -> str | None:
-    """A one-line message if MONAI cannot resolve a name or reference in a configuration; None for any other error."""
+    """A one-line message if MONAI cannot resolve a name or reference in a configuration, or if a component refuses its
+    arguments; None for any other error."""
     for cause, outer in zip(chain, [None, *chain], strict=False):
         text = str(cause.args[0] if cause.args else cause)
         slip = _SLIPS.search(text)
-        made = outer is not None and str(outer).startswith("Failed to instantiate component")
-        if slip or (made and isinstance(cause, TypeError) and _WRONG_ARGUMENTS.search(text)):
+        made = _MADE.match(str(outer))
+        wrong = isinstance(cause, TypeError) and _WRONG_ARGUMENTS.search(text)
+        # a dataset reads the images, so it may fail for another reason
+        refused = isinstance(cause, ValueError) and made and not made[1].startswith("planewise.data.")
+        if refused:
+            text = f"{made[1].rpartition('.')[2]}: {text}"
+        if slip or (made and wrong) or refused:
             text = text.splitlines()[0].rstrip(".")
             own = (
                 "; if it is code of your own, add its folder to PYTHONPATH" if text.startswith("Cannot locate") else ""
@@ -143,7 +150,8 @@ def not_a_class(value: int | None, what: str) -> str:
     """The message for a label (``what``) with a value that is not a class of the network."""
     return (
         f"{what} has the value {value}, which is not a class of the network; for masks, name every value in --structures, "
-        "or rename the values with `planewise index --label-map`; `planewise index` names the files with such masks"
+        "or rename the values with `planewise index --label-map`; `planewise index` names the files with such masks. For "
+        "grades or groups, give the network an output for each, or keep the bundle's own loss"
     )
 
 

@@ -245,7 +245,7 @@ CHECKS: Mapping[str, Check] = {
 #: Optional settings without an entry in `CHECKS`. (Weights have their own words for null, `NO_WEIGHTS`.)
 _OPTIONAL_UNCHECKED = (
     "contrast", "fold", "lr_scheduler", "masks", "permutation_file", "phase_plans", "plane_bounds",
-    "pretext_datalist", "trained_on", "transfer", "voxel_size",
+    "pretext_datalist", "pretrained_parts", "trained_on", "transfer", "voxel_size",
 )  # fmt: skip
 #: The settings that may be null. On a command line, these words stand for it: MONAI takes ``null`` and ``none`` for text,
 #: and drops ``None``.
