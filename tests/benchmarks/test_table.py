@@ -184,7 +184,7 @@ def test_every_page_tells_the_times_of_the_gpu_that_were_measured():
     runs = {name: page.run_time(name, each) for name, each in page.step_times(result).items()}
     assert runs.keys() >= page.SCHEDULES.keys()
     assert runs["pretext_simclr"] == "about 38 minutes on an H100 (10,000 steps of 229.7 ms, measured)"
-    assert runs["pretext_rotation"] == "a step of 8 volumes takes an H100 106.5 ms (measured)"
+    assert runs["pretext_rotation"] == "a step of 8 volumes takes 106.5 ms on an H100 (measured)"
     for name, run in runs.items():
         for file in ("configs/train.yaml", "docs/README.md"):
             text = (ROOT / "bundles" / name / file).read_text().replace("\n# ", " ")

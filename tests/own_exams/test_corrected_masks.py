@@ -71,7 +71,7 @@ def test_what_does_not_fit_the_images_is_not_measured(folder):
         with pytest.raises(InputError, match=why):
             read_labels(save(folder, wrong, place))
     write_slicer_segmentation(folder / "a_by_hand.seg.nrrd", labels, affine, {1: "RV", 2: "wall", 3: "LV"})
-    with pytest.raises(InputError, match="its segment wall has another name than RV, myocardium or LV"):
+    with pytest.raises(InputError, match="its segment wall must be named RV, myocardium or LV"):
         read_labels(folder / "a_by_hand.seg.nrrd")
     itk.imwrite(itk.image_from_array(np.zeros((2, 5, 7, 8), np.uint8)), str(folder / "a_by_hand.seg.nrrd"))
     with pytest.raises(InputError, match="it has 4 axes"):

@@ -61,9 +61,9 @@ def step_times(result: Path) -> dict[str, StepTime]:
 
 
 def run_time(name: str, step: StepTime) -> str:
-    """What a bundle's pages say of its training's time on a GPU."""
+    """What a bundle's pages say about its training time on a GPU."""
     if name not in SCHEDULES:
-        return f"a step of {step.batch_size} volumes takes an H100 {step.milliseconds:.1f} ms (measured)"
+        return f"a step of {step.batch_size} volumes takes {step.milliseconds:.1f} ms on an H100 (measured)"
     steps = SCHEDULES[name]
     minutes = f"{steps * step.milliseconds / 60e3:.0f} minutes"
     return f"about {minutes} on an H100 ({steps:,} steps of {step.milliseconds:.1f} ms, measured)"

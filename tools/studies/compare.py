@@ -458,7 +458,7 @@ def write(
         # without a record, all differences count as edits, because edits must not get lost
         before = _read_record(record) or study
         edits = list(differences(before, there))
-        # what the file already has is no wish
+        # settings that the file already has are left out
         places = {text.partition(": ")[0] for text in differences(there, study)}
         wishes = [text for text in differences(before, study) if text.partition(": ")[0] in places]
         started = (file.parent / "logs").exists()

@@ -38,7 +38,7 @@ RULES = {
 _IDLE = re.compile(
     r"Select jobs to execute|Execute \d+ jobs|Assuming unrestricted|Using shell|Provided cores|Rules claiming|Building DAG|"
     r"Touching output|Elapsed time: |Complete log|\[\w{3} \w{3} .*\]$|Job stats:|-+  -+$|job +count$|total +\d+$|all +\d+$|"
-    # in a dry run, about its records of results: they stay behind if a study is moved, and lead to the hidden reasons
+    # in a dry run, about its records of results, which stay behind if a study is moved; these lines refer to hidden lines
     r"\d+ jobs have \w+ provenance/metadata|Some jobs were triggered by provenance|If you prefer that only modification|"
     r"If you are sure that a change|Rules with (?:\w+ metadata|provenance triggered jobs): |"
     # around a failed job

@@ -220,4 +220,4 @@ def test_epochs_without_a_learning_encoder_are_told(tmp_path):
     assert "frozen" not in page.html("")
     write(tmp_path / "finetune/multitask/1/0/config.yaml", settings | {"pretrained": "model.pt"})
     add_budgets(page, study)
-    assert "In 3 of 4 epochs of fine-tuning, a pretrained encoder is frozen" in page.html("")
+    assert "In the first 3 of 4 epochs of fine-tuning, pretrained encoders are frozen" in page.html("")

@@ -212,7 +212,7 @@ def test_contour_distances_are_compared_too_and_less_is_a_gain(tmp_path):
         "-4.000 +1.000 -0.500",
         "inconclusive",
     ]
-    assert "A difference below zero means nearer contours" in page.html("")
+    assert "A difference below zero means that the contours are nearer to the reference" in page.html("")
     captions = [picture.caption for picture in page.pictures]
     assert sum("minus training from scratch with the same labelled exams" in caption for caption in captions) == 1, (
         "only Dice has this picture"
@@ -365,7 +365,7 @@ def test_networks_that_predict_only_background_have_no_gain(study):
 
 
 def test_without_differences_in_distance_nothing_explains_them(study):
-    said = "A difference below zero means nearer contours"
+    said = "A difference below zero means that the contours are nearer to the reference"
     for methods, distance in ((("none", "multitask"), 5.0), (("none",), 5.0)):
         for method in ("none", "multitask"):
             for draw in (0, 1, 2):

@@ -126,7 +126,7 @@ def _of_case(case: Case, datalist: Path, options: Options) -> list[Bar]:
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     trainer = config.get_parsed_content("train#trainer")
     if device.type == "cuda":
-        gc.collect()  # the case before, whose engine refers to itself
+        gc.collect()  # frees the previous case, whose engine refers to itself
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     trainer.run()  # everything that is made only once

@@ -151,7 +151,7 @@ class BareEpoch:
 
 
 def loss_of(trainer: SupervisedTrainer, image: Any, target: Any, args: Any = (), kwargs: Any = None) -> torch.Tensor:
-    """The trainer's loss of a batch, which has the form of MONAI's ``prepare_batch``."""
+    """The trainer's loss for a batch, which has the form of the output of MONAI's ``prepare_batch``."""
     return trainer.loss_function(trainer.inferer(image, trainer.network, *args, **(kwargs or {})), target)
 
 

@@ -40,7 +40,7 @@ class FrozenEpochsHandler:
         """Attach it to a trainer.
 
         Raises:
-            InputError: the network has no named parts, so nothing of it can be frozen.
+            InputError: the network has no named parts, so no encoder can be frozen.
         """
         if not self.epochs:
             return

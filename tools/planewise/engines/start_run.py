@@ -72,8 +72,8 @@ def start_run(
     plain_errors()
     refuse_strangers()
     parser = _checked_parser(follow_pretrained)
-    # it also leaves cuDNN's search for the fastest algorithm off, which costs each run 10 s of an H100 and saves 2 to 4% of a
-    # step, and which a resumed run could end differently
+    # this also turns off cuDNN's search for the fastest algorithm: on an H100, it saves 2 to 4 % of a step, but takes 10 to
+    # 13 s of each run, and a resumed run could choose other algorithms
     set_determinism(seed)
     if tf32 is not None:
         allow_tf32(tf32)

@@ -142,8 +142,8 @@ def _items(datalist: Path, sections: Collection[str]) -> list[_Item]:
 
 
 def _contents(ours: Collection[str], theirs: Collection[str], kept: Path | None) -> dict[str, tuple[int, str]]:
-    """The contents (`_content`) of files that have the size of a file of the other collection. The size of a photograph is
-    its number of pixels, and that of a compressed file the size of its content."""
+    """The contents (`_content`) of those files whose size also occurs in the other collection. The size of a photograph is
+    its number of pixels, and the size of a gzip file is that of its content."""
     found = [{path: stat for path in paths if (stat := _stat(path))} for paths in (ours, theirs)]
     inner = {path: _pixel_count(path) for of in found for path in of if is_photograph(path)}
     inner |= {path: _trailer(path)[1] for of in found for path in of if path.endswith(".gz")}
@@ -187,7 +187,7 @@ def _pixel_count(path: str) -> int:
 
 
 def _trailer(path: str) -> tuple[int, int]:
-    """The checksum (CRC-32) and the size of a gzip file's content, as its last bytes give them; zeros if it has none."""
+    """The checksum (CRC-32) and the size of a gzip file's content, as its last bytes give them; zeros for another file."""
     with suppress(OSError), Path(path).open("rb") as file:
         if file.read(2) == b"\x1f\x8b":
             file.seek(-8, os.SEEK_END)
@@ -197,11 +197,11 @@ def _trailer(path: str) -> tuple[int, int]:
 
 
 def _content(path: str, size: int) -> tuple[int, str]:
-    """The size of a file, and a checksum of its compared bytes, of a photograph's pixels or of what is compressed."""
+    """The size, and a checksum of a photograph's pixels, a gzip file's content or the compared bytes of another file."""
     digest = hashlib.sha256()
     if path.endswith(".gz") and (trailer := _trailer(path))[1]:
         with suppress(OSError, EOFError, zlib.error), gzip.open(path) as file:
-            # so that different files do not have the same checksum by chance
+            # the first bytes, too, because two files may have the same CRC-32 by chance
             digest.update(struct.pack("<II", *trailer) + file.read(_COMPARED))
             return size, digest.hexdigest()
     if is_photograph(path):

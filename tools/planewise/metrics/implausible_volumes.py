@@ -115,7 +115,7 @@ def flags_of(number: Number, flags: Sequence[Flag], found: HeartVolumes) -> list
 
 
 def in_sentences(flags: Iterable[Flag], found: HeartVolumes) -> list[str]:
-    """The texts of flags, each once, with the moments of a volume at end-diastole or end-systole."""
+    """The texts of flags, each once; in brackets, end-diastole and end-systole if a flag concerns a volume there."""
     moments: dict[str, dict[str, None]] = {}
     for flag in flags:
         moments.setdefault(flag.text, {})[_moment(found, flag)] = None
@@ -252,7 +252,7 @@ def _lost_slices(found: HeartVolumes) -> Iterator[Flag]:
 
 
 def _missing(found: HeartVolumes, phase: int) -> Iterator[tuple[str, np.ndarray, str]]:
-    """The ventricle, the slices in which it is missing by mistake, and a sentence about them."""
+    """Yield each ventricle with slices in which it is missing by mistake, these slices, and a sentence about them."""
     places = {name: np.flatnonzero(found.areas[name][phase]) for name in ("LV", "RV")}
     count = len(found.areas["LV"][phase])
     for name, other in (("LV", "RV"), ("RV", "LV")):

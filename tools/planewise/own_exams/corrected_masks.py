@@ -1,4 +1,4 @@
-"""Find the masks of an exam that people corrected, and read them on the grid of the images."""
+"""Find the corrected masks of an exam, and read them on the grid of the images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from planewise.preprocessing.exam_name import volume_name
 from planewise.reports.slicer_segmentation import is_edited, read_slicer_segmentation
 from planewise.unreadable import UNREADABLE, refuse_claims
 
-#: Endings of the two kinds of masks that are read, and whether a person changed such a file.
+#: Maps the ending of each kind of mask that is read to a function that tells whether a person changed a file.
 _KINDS = {f"{MASK}.nii.gz": is_corrected, ".seg.nrrd": is_edited}
 
 
@@ -29,7 +29,7 @@ def by_hand_in(folders: Iterable[Path]) -> list[str]:
 
 
 def said_of_by_hand(names: Sequence[str]) -> list[str]:
-    """A sentence without a full stop on the masks of `by_hand_in` that are kept, but not used; none if there are none."""
+    """A sentence without a full stop that names the masks of `by_hand_in`, which are kept but not used; none for no masks."""
     if not names:
         return []
     are = "is" if len(names) == 1 else "are"

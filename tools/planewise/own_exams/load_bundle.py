@@ -48,8 +48,8 @@ def load_bundle(
     """Load a bundle's network.
 
     Args:
-        bundle: name of the bundle, or its folder in a clone or in an unpacked zip. The code of an unpacked zip replaces that
-            of another one, as in ``monai.bundle.load``.
+        bundle: name of the bundle, or its folder in a clone or in an unpacked zip. The code in an unpacked zip
+            replaces code loaded from another zip, as in ``monai.bundle.load``.
         weights: a run's folder or a checkpoint; None uses the weights that ship with the bundle, if any.
         bundles: folder that contains the named bundle; None uses planewise's own.
         device: device for the network.

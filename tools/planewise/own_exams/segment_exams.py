@@ -71,7 +71,7 @@ ALL = tuple(STRUCTURES.values())
 _MOMENTS = ("end-diastole", "end-systole")
 _RV_SMALLEST = "RV smallest"
 #: Why a corrected DICOM SEG is not used.
-_NOT_READ = "only masks in .nii.gz and .seg.nrrd files are; 3D Slicer and dcmqi (segimage2itkimage) convert a DICOM SEG"
+_NOT_READ = "only .nii.gz and .seg.nrrd files are read; 3D Slicer and dcmqi (segimage2itkimage) convert a DICOM SEG"
 #: Title of the indexed values, which depend on the height and weight typed at the scanner.
 _INDEXED = "per m2 of body surface ({:.2f} m2, Mosteller, from the height and weight typed at the scanner)"
 

@@ -60,8 +60,8 @@ def write_slicer_segmentation(
 
 def read_slicer_segmentation(path: Path, structures: Mapping[int, str]) -> tuple[np.ndarray, np.ndarray]:
     """The label map ``(i, j, slices)`` in a file, and its affine, RAS+, mm. The names of the segments determine the
-    values, because 3D Slicer may number them anew. It may also crop the file, and save overlapping segments with a
-    fourth axis.
+    values, because 3D Slicer may renumber the segments. It may also crop the file; if segments overlap, it adds a fourth
+    axis.
 
     Args:
         path: the file.
@@ -81,7 +81,7 @@ def read_slicer_segmentation(path: Path, structures: Mapping[int, str]) -> tuple
         name = known.get(f"{key.removesuffix('_LabelValue')}_Name", "")
         if (own := voxels == int(known[key])).any():
             if name not in values:
-                raise InputError(f"its segment {name} has another name than {listed(values, 'or')}")
+                raise InputError(f"its segment {name} must be named {listed(values, 'or')}")
             labels[own] = values[name]
     return labels, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
 

@@ -197,7 +197,7 @@ def _read(study: StudyFolder, name: str) -> Budget | None:
 
 
 def _frozen_in_words(study: StudyFolder) -> list[str]:
-    """A sentence on the first epochs of fine-tuning, in which pretrained encoders do not learn; none if they always do."""
+    """A sentence on the first epochs of fine-tuning, in which pretrained encoders are frozen; none if they never are."""
     shares = set()
     for config in study.path.glob("finetune/*/*/*/config.yaml"):
         settings = read_yaml(config)
@@ -208,8 +208,8 @@ def _frozen_in_words(study: StudyFolder) -> list[str]:
         return []
     parts = " or ".join(f"{frozen} of {epochs}" for frozen, epochs in sorted(shares))
     return [
-        f"In {parts} epochs of fine-tuning, a pretrained encoder is frozen (`frozen_epochs`), whereas training from scratch "
-        "trains all weights in all epochs."
+        f"In the first {parts} epochs of fine-tuning, pretrained encoders are frozen (`frozen_epochs`), whereas training "
+        "from scratch trains all weights in all epochs."
     ]
 
 

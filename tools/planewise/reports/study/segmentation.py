@@ -191,7 +191,7 @@ def _cases(runs: FineTunings, kind: str, structures: Sequence[str]) -> Cases:
 
 def _on_distances(differences: Collection[Difference]) -> str:
     """What differences between distances cover, in sentences."""
-    said = "A difference below zero means nearer contours."
+    said = "A difference below zero means that the contours are nearer to the reference."
     without_pairs = sum(difference.pairs is None for difference in differences)
     if without_pairs < len(differences):
         said += (
