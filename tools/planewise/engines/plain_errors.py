@@ -91,7 +91,7 @@ def slip_in_config(chain: Sequence[BaseException]) -> str | None:
         made = _MADE.match(str(outer))
         wrong = isinstance(cause, TypeError) and _WRONG_ARGUMENTS.search(text)
         # a dataset reads the images, so it may fail for another reason
-        refused = isinstance(cause, ValueError) and made and not made[1].startswith("planewise.data.")
+        refused = isinstance(cause, ValueError) and made and ".data." not in made[1]
         if refused:
             text = f"{made[1].rpartition('.')[2]}: {text}"
         if slip or (made and wrong) or refused:
