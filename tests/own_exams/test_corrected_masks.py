@@ -1,13 +1,22 @@
 """Test that the masks which people corrected are found, and read on the grid of the images."""
 
 import os
+import shutil
 
 import itk
 import nibabel
 import numpy as np
 import pytest
 from planewise.errors import InputError
-from planewise.own_exams.corrected_masks import by_hand_in, corrected_masks, read_labels, said_of_by_hand
+from planewise.own_exams.corrected_masks import (
+    by_hand_in,
+    changed_since,
+    corrected_masks,
+    read_labels,
+    said_of_by_hand,
+)
+from planewise.own_exams.heart_bundles import written_in
+from planewise.predicted_masks import mark_predicted
 from planewise.reports.slicer_segmentation import write_slicer_segmentation
 from scipy.spatial.transform import Rotation
 
@@ -90,6 +99,30 @@ def test_the_newest_mask_that_can_be_read_is_measured(folder):
         os.utime(file, (age, age))
     found, refused = corrected_masks(folder.parent, ["b", "a"])
     assert found == {1: files[0]} and refused == ["a_by_hand.seg.nrrd is not measured: it cannot be read"]
+
+
+def test_a_mask_under_a_name_of_its_own_is_named_and_not_listed_as_written(folder):
+    """ITK-SNAP's "save as" may also choose an uncompressed file."""
+    network = nibabel.Nifti1Image(some_labels(), np.eye(4))
+    mark_predicted(network)
+    nibabel.save(network, folder / "a_mask.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.random.default_rng(0).random((8, 7, 5)), np.eye(4)), folder / "a_denoised.nii")
+    (folder / "segmentation.png").touch()
+    own = {"a_mask.nii.gz", "a_before.nii.gz", "a_denoised.nii", "segmentation.png"}
+    shutil.copy(folder / "a_mask.nii.gz", folder / "a_before.nii.gz")
+    assert corrected_masks(folder.parent, ["a"]) == ({}, []) and not changed_since(folder, [folder])
+    names = ["a_by_hand.nii.gz", "a_corrected.seg.nrrd", "a_mask.nii", "a_mask_corrected.nii.gz"]
+    for name in (names[0], *names[2:]):
+        save(folder, some_labels() // 2, name=name)
+    os.utime(folder, (1, 1))
+    assert changed_since(folder, [folder]), "an archive does the exam again"
+    write_slicer_segmentation(folder / "a.seg.nrrd", some_labels(), np.eye(4), NAMES)
+    edited = itk.imread(str(folder / "a.seg.nrrd"))
+    itk.array_view_from_image(edited)[0, 0, 0] = 3
+    itk.imwrite(edited, str(folder / names[1]))
+    right = "save a mask of this phase as a_mask_by_hand.nii.gz or a_by_hand.seg.nrrd"
+    assert corrected_masks(folder.parent, ["a"]) == ({}, [f"{name} is not measured: {right}" for name in names])
+    assert {file.name for file in written_in(folder, by_hand_in([folder]))} == {*own, "a.seg.nrrd"}
 
 
 def test_every_run_names_all_corrected_masks(tmp_path):

@@ -11,21 +11,34 @@ import nibabel as nib
 import numpy as np
 
 from planewise.errors import InputError
+from planewise.exams.mask_checks import label_values
 from planewise.exams.words import count_of, listed
 from planewise.metrics.implausible_volumes import Flag
 from planewise.own_exams.heart_bundles import STRUCTURES, mask_file
-from planewise.predicted_masks import BY_HAND, MASK, is_corrected
+from planewise.predicted_masks import BY_HAND, IMAGE, MASK, is_corrected
 from planewise.preprocessing.exam_name import volume_name
 from planewise.reports.slicer_segmentation import is_edited, read_slicer_segmentation
 from planewise.unreadable import UNREADABLE, refuse_claims
 
 #: Maps the ending of each kind of mask that is read to a function that tells whether a person changed a file.
 _KINDS = {f"{MASK}.nii.gz": is_corrected, ".seg.nrrd": is_edited}
+#: Endings of the other volumes that planewise writes; the folder's name precedes them.
+_OTHERS = (f"{IMAGE}.nii.gz", "_lines.nii.gz", "_heatmaps.nii.gz")
 
 
 def by_hand_in(folders: Iterable[Path]) -> list[str]:
-    """The names of the masks that people changed and planewise renamed."""
-    return sorted(file.name for folder in dict.fromkeys(folders) for file in folder.glob(f"*{BY_HAND}*"))
+    """The names of the masks that people changed and that have another name than the network's."""
+    files = (file for folder in dict.fromkeys(folders) for file in folder.glob("*"))
+    return sorted(file.name for file in files if BY_HAND in file.name or _is_saved_elsewhere(file))
+
+
+def _is_saved_elsewhere(file: Path) -> bool:
+    """Whether a person saved a mask in a folder of planewise under a name of their own."""
+    if file.name in (f"{file.parent.name}{ending}" for ending in (*_KINDS, *_OTHERS)):
+        return False
+    if file.name.endswith((".nii", ".nii.gz")):
+        return is_corrected(file) and bool(label_values(file))
+    return file.name.endswith(".seg.nrrd") and is_edited(file)
 
 
 def said_of_by_hand(names: Sequence[str]) -> list[str]:
@@ -49,7 +62,8 @@ def changed_since(record: Path, folders: Iterable[Path]) -> bool:
     since = record.stat().st_mtime_ns
     files = [file for folder in folders for file in folder.glob("*") if file.stat().st_mtime_ns > since]
     return any(
-        BY_HAND in file.name or any(file.name.endswith(ending) and test(file) for ending, test in _KINDS.items())
+        file.name in by_hand_in([file.parent])
+        or any(file.name.endswith(ending) and test(file) for ending, test in _KINDS.items())
         for file in files
     )
 
@@ -62,7 +76,8 @@ def corrected_masks(masks: Path, names: Sequence[str]) -> tuple[dict[int, Path],
         names: name of each phase's files, in temporal order.
 
     Returns:
-        Files by the number of their phase, and a sentence without a full stop on each file that cannot be read.
+        Files by the number of their phase, and a sentence without a full stop on each file that cannot be read or has
+        another name.
     """
     found: dict[int, Path] = {}
     refused = []
@@ -77,6 +92,9 @@ def corrected_masks(masks: Path, names: Sequence[str]) -> tuple[dict[int, Path],
             else:
                 found[phase] = file
                 break
+        others = set(by_hand_in([masks / name])) - {file.name for file in files}
+        right = f"save a mask of this phase as {name}{MASK}{BY_HAND}.nii.gz or {name}{BY_HAND}.seg.nrrd"
+        refused += [f"{other} is not measured: {right}" for other in sorted(others) if not other.endswith(".dcm")]
     return found, refused
 
 

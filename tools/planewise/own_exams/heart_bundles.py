@@ -7,7 +7,7 @@ import logging
 import os
 import shlex
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +35,7 @@ from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.exams.input_stacks import InputStack
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
-from planewise.predicted_masks import BY_HAND, MASK
+from planewise.predicted_masks import MASK
 from planewise.preprocessing import LoadSliced, LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, stem, volume_name
 from planewise.reports.exam_page import ShownExam, exam_page
@@ -471,9 +471,9 @@ def read_mask(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
     return np.asarray(mask.dataobj).astype(np.uint8), np.asarray(mask.affine)
 
 
-def written_in(folder: Path) -> list[Path]:
-    """The files in a folder, its page first, without the masks that people changed."""
-    files = (file for file in folder.iterdir() if file.is_file() and BY_HAND not in file.name)
+def written_in(folder: Path, by_hand: Collection[str]) -> list[Path]:
+    """The files in a folder, its page first, without the masks that people changed, whose names are given."""
+    files = (file for file in folder.iterdir() if file.is_file() and file.name not in by_hand)
     return sorted(files, key=lambda file: (file.name != PAGE, file.name))
 
 

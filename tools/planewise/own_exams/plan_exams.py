@@ -355,7 +355,8 @@ def _planned(
         remarks = {view: [*_remarks(view, plan, apart[view]), *disorder] for view in plan["views"]}
         make = partial(write_plan, folder, item, plan, apart, flags, remarks, provenances[PLANS], note)
         refused = dicom.write(stack.name, folder, item, make)
-        by_hand = said_of_by_hand(by_hand_in([folder]))
+        kept_masks = by_hand_in([folder])
+        by_hand = said_of_by_hand(kept_masks)
         # the bundle's remarks on each view are already in the rows, and both bundles may make the same remark about an exam
         heard = dict.fromkeys(line for line in said if line.startswith(f"exam {stack.name}:"))
         done.append(
@@ -376,7 +377,7 @@ def _planned(
                     *refused,
                 ],
                 item,
-                written_in(folder),
+                written_in(folder, kept_masks),
                 apart,
                 plan,
                 None if mask is None else mask[0],

@@ -375,7 +375,8 @@ def _segmented(
         files = [
             corrected[number] if number in corrected else mask_file(masks, name) for number, name in enumerate(names)
         ]
-        written = [file for folder in (output / exam, *(file.parent for file in files)) for file in written_in(folder)]
+        folders = (output / exam, *(file.parent for file in files))
+        written = [file for folder in folders for file in written_in(folder, kept_masks)]
         done.append(
             SegmentedExam(
                 exam,
