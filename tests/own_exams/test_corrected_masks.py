@@ -82,12 +82,21 @@ def test_what_does_not_fit_the_images_is_not_measured(folder):
     write_slicer_segmentation(folder / "a_by_hand.seg.nrrd", labels, affine, {1: "RV", 2: "wall", 3: "LV"})
     with pytest.raises(InputError, match="its segment wall must be named RV, myocardium or LV"):
         read_labels(folder / "a_by_hand.seg.nrrd")
+    write_slicer_segmentation(folder / "a_by_hand.seg.nrrd", labels, affine, {1: "RV"})
+    with pytest.raises(InputError, match="no segment myocardium or LV; save RV, myocardium and LV in one file"):
+        read_labels(folder / "a_by_hand.seg.nrrd")
     itk.imwrite(itk.image_from_array(np.zeros((2, 5, 7, 8), np.uint8)), str(folder / "a_by_hand.seg.nrrd"))
     with pytest.raises(InputError, match="it has 4 axes"):
         read_labels(folder / "a_by_hand.seg.nrrd")
     (folder / "a_mask_by_hand.nii.gz").write_text("nothing")
     with pytest.raises(InputError, match="it cannot be read"):
         read_labels(folder / "a_mask_by_hand.nii.gz")
+
+
+def test_a_mask_without_a_structure_is_not_measured_as_one_of_0_ml(folder):
+    save(folder, some_labels(), name="a_mask.nii.gz")
+    with pytest.raises(InputError, match=r"it has no myocardium \(2\) or LV \(3\), unlike the network's mask"):
+        read_labels(save(folder, (some_labels() == 1).astype("u1")))
 
 
 def test_the_newest_mask_that_can_be_read_is_measured(folder):

@@ -105,7 +105,8 @@ def read_labels(file: Path) -> np.ndarray:
         file: that mask, or one that a person corrected, in any orientation; it may be cropped.
 
     Raises:
-        InputError: the file cannot be read, has other values, or has other voxels than the network's mask.
+        InputError: the file cannot be read, has other values, lacks a structure of the network's mask, or has other voxels
+            than that mask.
     """
     grid: Any = nib.load(mask_file(file.parent.parent, file.parent.name))
     try:
@@ -124,6 +125,11 @@ def read_labels(file: Path) -> np.ndarray:
     if others := set(np.unique(voxels).tolist()) - {0, *STRUCTURES}:
         values = listed(f"{value} ({name})" for value, name in STRUCTURES.items())
         raise InputError(f"it contains the value {min(others):g}; the values of the structures are {values}")
+    erased = set(np.unique(np.asarray(grid.dataobj)).tolist()) - set(np.unique(voxels).tolist()) - {0}
+    if missing := [f"{name} ({value})" for value, name in STRUCTURES.items() if value in erased]:
+        raise InputError(
+            f"it has no {listed(missing, 'or')}, unlike the network's mask; save all structures in one file"
+        )
     places, to_grid = np.argwhere(voxels), np.linalg.inv(grid.affine) @ affine
     exact = nib.affines.apply_affine(to_grid, places)
     nearest = np.rint(exact).astype(int)

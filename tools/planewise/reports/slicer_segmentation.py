@@ -68,7 +68,7 @@ def read_slicer_segmentation(path: Path, structures: Mapping[int, str]) -> tuple
         structures: label value to name.
 
     Raises:
-        InputError: a segment has another name.
+        InputError: a segment has another name, or a structure has no segment.
         RuntimeError: the file cannot be read.
     """
     image = itk.imread(str(path))
@@ -77,12 +77,17 @@ def read_slicer_segmentation(path: Path, structures: Mapping[int, str]) -> tuple
     affine[:3, :3] = itk.array_from_matrix(image.GetDirection())[:3, :3] * np.asarray(image.GetSpacing())[:3]
     affine[:3, 3] = np.asarray(image.GetOrigin())[:3]
     labels, values = voxels.copy(), {name: value for value, name in structures.items()}
-    for key in [key for key in known if key.endswith("_LabelValue")]:
-        name = known.get(f"{key.removesuffix('_LabelValue')}_Name", "")
+    segments = {
+        key: known.get(f"{key.removesuffix('_LabelValue')}_Name", "") for key in known if key.endswith("_LabelValue")
+    }
+    for key, name in segments.items():
         if (own := voxels == int(known[key])).any():
             if name not in values:
                 raise InputError(f"its segment {name} must be named {listed(values, 'or')}")
             labels[own] = values[name]
+    # 3D Slicer may export a selection of the segments; those that are left out are not empty
+    if segments and (missing := [name for name in values if name not in segments.values()]):
+        raise InputError(f"it has no segment {listed(missing, 'or')}; save {listed(values)} in one file")
     return labels, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
 
 
