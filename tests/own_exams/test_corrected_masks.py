@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import itk
 import nibabel
@@ -12,6 +13,7 @@ from planewise.own_exams.corrected_masks import (
     by_hand_in,
     changed_since,
     corrected_masks,
+    doubts_of,
     read_labels,
     said_of_by_hand,
 )
@@ -132,6 +134,29 @@ def test_a_mask_under_a_name_of_its_own_is_named_and_not_listed_as_written(folde
     right = "save a mask of this phase as a_mask_by_hand.nii.gz or a_by_hand.seg.nrrd"
     assert corrected_masks(folder.parent, ["a"]) == ({}, [f"{name} is not measured: {right}" for name in names])
     assert {file.name for file in written_in(folder, by_hand_in([folder]))} == {*own, "a.seg.nrrd"}
+
+
+@pytest.mark.parametrize(
+    ("change", "structures", "text"),
+    [
+        (
+            lambda labels: np.where(labels > 0, 4 - labels, 0),
+            ["RV", "LV"],
+            "hardly any overlap with the network's RV or LV",
+        ),
+        (lambda labels: labels[::-1], [*NAMES.values()], "hardly any overlap with the network's RV, myocardium or LV"),
+        (lambda labels: np.where(np.arange(5) < 3, labels, 0), ["LV"], "no LV in 2 of the 5 slices that show it"),
+        (lambda labels: np.where(np.arange(5) < 4, labels, 0), [], ""),
+        (lambda labels: np.where(labels == 0, 3, labels), [], ""),
+    ],
+    ids=["swapped", "mirrored", "incomplete", "without the last slice", "larger"],
+)
+def test_a_corrected_mask_unlike_the_network_s_is_doubted(change, structures, text):
+    network = np.zeros((8, 7, 5), np.uint8)
+    network[0, :, :2], network[1, :, :2], network[2] = 1, 2, 3
+    doubts = doubts_of({1: Path("a_mask_by_hand.nii.gz")}, [network, change(network)], [network] * 2)
+    assert [(flag.phase, *flag.structures) for flag in doubts] == [(1, *structures)] * bool(structures)
+    assert all(flag.text.startswith(text) and "a_mask_by_hand.nii.gz" in flag.text for flag in doubts)
 
 
 def test_every_run_names_all_corrected_masks(tmp_path):

@@ -250,6 +250,16 @@ def test_masks_that_a_person_corrected_are_measured_and_every_number_from_them_i
     report = (folder / "volumes.sr.dcm").read_bytes()
     # 3 volumes at end-diastole, and the function of 2 ventricles
     assert report.count(b"from a mask that a person corrected") == 5
+    # a mask of which only one slice was saved does not choose the phases
+    file = masks / diastole / f"{diastole}_mask_by_hand.nii.gz"
+    mask = nibabel.load(masks / diastole / f"{diastole}_mask.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.where(np.arange(5) == 2, mask.dataobj, 0).astype("u1"), mask.affine), file)
+    made = segment_by_hand(tmp_path)
+    assert made.volumes.volumes["LV"][2] == pytest.approx(2 * half / 5)
+    assert (made.volumes.end_diastole, made.volumes.end_systole) == (2, 1)
+    doubt = f"no RV, myocardium or LV in 4 of the 5 slices that show it in the network's mask: is {file.name} complete?"
+    assert f"  (!) {doubt} (end-diastole)" in made.lines
+    assert "LV is largest and smallest in the network&#x27;s masks. Both" in made.page.read_text()
 
 
 def test_the_content_for_programs(segmented):

@@ -24,6 +24,10 @@ from planewise.unreadable import UNREADABLE, refuse_claims
 _KINDS = {f"{MASK}.nii.gz": is_corrected, ".seg.nrrd": is_edited}
 #: Endings of the other volumes that planewise writes; the folder's name precedes them.
 _OTHERS = (f"{IMAGE}.nii.gz", "_lines.nii.gz", "_heatmaps.nii.gz")
+#: Smallest overlap of a structure with the network's, as a share of the smaller one: a mask that adds what the network left
+#: out contains nearly all of the network's structure. And the largest share of the network's slices without the structure: a
+#: correction may take away a slice at either end.
+_OVERLAP, _SLICES_LOST = 0.5, 0.25
 
 
 def by_hand_in(folders: Iterable[Path]) -> list[str]:
@@ -150,3 +154,33 @@ def marks_of(corrected: Mapping[int, Path]) -> list[Flag]:
         Flag(structures, "volume", phase, f"from a mask that a person corrected: {file.name}")
         for phase, file in sorted(corrected.items())
     ]
+
+
+def doubts_of(
+    corrected: Mapping[int, Path], labels: Sequence[np.ndarray], networks: Sequence[np.ndarray]
+) -> list[Flag]:
+    """Flags on corrected masks that may be incomplete or mirrored, or have two structures swapped.
+
+    Args:
+        corrected: files by the number of their phase.
+        labels, networks: the label map of each phase that is measured, and the network's, ``(i, j, slices)``.
+    """
+    flags = []
+    for phase, file in sorted(corrected.items()):
+        doubts: dict[str, list[str]] = {}
+        for value, name in STRUCTURES.items():
+            own, network = labels[phase] == value, networks[phase] == value
+            if (own & network).sum() < _OVERLAP * min(own.sum(), network.sum()):
+                text = "hardly any overlap with the network's {}: is {} mirrored, or are two of its values swapped?"
+                doubts.setdefault(text, []).append(name)
+                continue
+            slices = network.any(axis=(0, 1))
+            lost, count = (slices & ~own.any(axis=(0, 1))).sum(), slices.sum()
+            if lost > _SLICES_LOST * count:
+                text = f"no {{}} in {lost} of the {count} slices that show it in the network's mask: is {{}} complete?"
+                doubts.setdefault(text, []).append(name)
+        flags += [
+            Flag(tuple(names), "volume", phase, text.format(listed(names, "or"), file.name))
+            for text, names in doubts.items()
+        ]
+    return flags

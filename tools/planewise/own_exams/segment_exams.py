@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
@@ -33,7 +33,7 @@ from planewise.metrics.implausible_volumes import (
     numbers_by_flag,
 )
 from planewise.nifti_files import write_nifti
-from planewise.own_exams.corrected_masks import by_hand_in, corrected_masks, marks_of, read_labels
+from planewise.own_exams.corrected_masks import by_hand_in, corrected_masks, doubts_of, marks_of, read_labels
 from planewise.own_exams.dicom_results import SEGMENTATION, DicomOut, write_segmentations
 from planewise.own_exams.heart_bundles import (
     SEGMENTS,
@@ -275,13 +275,16 @@ def _segmented(
         for name, phase_labels, affine in zip(names, labels, affines, strict=True):
             write_slicer_segmentation(masks / name / f"{name}.seg.nrrd", phase_labels, affine, STRUCTURES)
         corrected, by_hand = corrected_masks(masks, names)
-        marks = marks_of(corrected)
+        marks, network, networks = marks_of(corrected), found, labels
+        labels = tuple(
+            read_labels(corrected[number]) if number in corrected else own for number, own in enumerate(networks)
+        )
+        doubts = doubts_of(corrected, labels, networks)
+        doubtful = any("LV" in doubt.structures for doubt in doubts)
         if corrected:
-            labels = tuple(
-                read_labels(corrected[number]) if number in corrected else own for number, own in enumerate(labels)
-            )
-            moments = {found.end_diastole, found.end_systole, *corrected}
-            found = heart_volumes(labels, affines, STRUCTURES, moments)
+            found = heart_volumes(labels, affines, STRUCTURES, {network.end_diastole, network.end_systole, *corrected})
+            if doubtful:
+                found = replace(found, end_diastole=network.end_diastole, end_systole=network.end_systole)
             said_of = f"{CORRECTED} from a mask that a person corrected"
             by_hand.insert(0, f"{said_of}: {some_of([file.name for file in corrected.values()])}")
         heart = np.isin(labels[found.end_diastole], list(STRUCTURES))
@@ -301,6 +304,7 @@ def _segmented(
             *(Flag(ALL, "volume", None, remark) for remark in of_stack),
             *_lost_phases(items),
             *_phase_flags(items, found),
+            *doubts,
             *implausible_volumes(found),
             *([Flag(ALL, BODY_SURFACE, None, about_size)] if about_size else []),
         ]
@@ -310,7 +314,7 @@ def _segmented(
         indexed = _indexed(found, flags, surface, marks)
         count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
         shorts = _short_names(exam, names)
-        chosen = _which_phases(found, shorts, len(corrected))
+        chosen = _which_phases(found, shorts, len(corrected), doubtful)
         images = [load_stack(item).image for item in items]
         for image, name in zip(images, names, strict=True) if is_dicom(items[0]) else ():
             write_nifti(masks / name / f"{name}{IMAGE}.nii.gz", image.numpy(), image.affine)
@@ -409,18 +413,19 @@ def _moment(found: HeartVolumes, number: int, names: Sequence[str]) -> str:
     return ", ".join(filter(None, [names[number], named.get(number, ""), f"{number + 1} of {count}"]))
 
 
-def _which_phases(found: HeartVolumes, names: Sequence[str], corrected: int = 0) -> list[str]:
+def _which_phases(found: HeartVolumes, names: Sequence[str], corrected: int = 0, doubtful: bool = False) -> list[str]:
     """Sentences about the phases that the table shows; none for a single phase.
 
     Args:
         found: the volumes.
         names: name of each phase.
         corrected: number of corrected masks.
+        doubtful: whether the LV of one of them is doubtful, so that the network's masks determine the phases.
     """
     if len(names) == 1:
         return []
     among = ", among those with a corrected mask and the network's own end-diastole and end-systole"
-    among = among if 0 < corrected < len(names) else ""
+    among = " in the network's masks" if doubtful else among if 0 < corrected < len(names) else ""
     sentences = [
         f"End-diastole is {names[found.end_diastole]} and end-systole is {names[found.end_systole]}: the phases in which the "
         f"LV is largest and smallest{among}. Both ventricles are measured in these phases, so that their stroke volumes "
