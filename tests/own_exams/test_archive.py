@@ -230,7 +230,7 @@ def test_every_run_names_the_exams_with_masks_that_a_person_changed(files, tmp_p
         console = Console(file=io.StringIO(), width=200)
         _show_archive(work, tmp_path / "out", console)
         lines = console.file.getvalue().splitlines()
-        assert "2 exams with masks that a person changed: aaaa, cccc." in lines
+        assert "2 exams with masks that a person changed: aaaa, cccc; not used: cccc." in lines
         assert sum(line.endswith("words; a mask") for line in lines) == 2 * first
     page = (tmp_path / "out/index.html").read_text()
     assert page.count(">a mask<") == 2 and page.count(">1.0 (*)<") == 1

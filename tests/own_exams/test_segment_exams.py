@@ -232,7 +232,9 @@ def test_masks_that_a_person_corrected_are_measured_and_every_number_from_them_i
     of_both = ["volume", "stroke volume", "ejection fraction"]
     numbers = {"LV": of_both, "RV": of_both, "myocardium": ["volume", "mass"]}
     assert content["corrected"] == [{"phase": diastole, "mask": f"{diastole}_by_hand.seg.nrrd", "numbers": numbers}]
-    assert content["masks_changed_by_hand"] == [f"{diastole}_by_hand.seg.nrrd", "phase25_by_hand.seg.dcm"]
+    copy = f"{diastole}_mask_by_hand.nii.gz"
+    assert content["masks_changed_by_hand"] == [f"{diastole}_by_hand.seg.nrrd", copy, "phase25_by_hand.seg.dcm"]
+    assert np.array_equal(nibabel.load(masks / diastole / copy).dataobj, made.labels[2]), "a label for an index"
     with open(folder / "volumes.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     of_both = [f"{name}_{what}" for what in ("stroke_volume_ml", "ejection_fraction_percent") for name in ("LV", "RV")]

@@ -58,8 +58,8 @@ def has_mark(image: Any) -> bool:
         return False
 
 
-def set_aside(path: Path, ending: str) -> Path:
-    """Rename a file that a person changed: ``a_mask.nii.gz`` to ``a_mask_by_hand.nii.gz``, or if that exists, to
+def by_hand_name(path: Path, ending: str) -> Path:
+    """A free name for a file that a person changed: for ``a_mask.nii.gz``, ``a_mask_by_hand.nii.gz``, or if that exists,
     ``a_mask_by_hand_2.nii.gz``.
 
     Args:
@@ -68,8 +68,12 @@ def set_aside(path: Path, ending: str) -> Path:
     """
     plain = path.name.removesuffix(ending)
     names = (f"{plain}{BY_HAND}{'' if number == 1 else f'_{number}'}{ending}" for number in count(1))
-    kept = next(path.with_name(name) for name in names if not path.with_name(name).exists())
-    return path.rename(kept)
+    return next(path.with_name(name) for name in names if not path.with_name(name).exists())
+
+
+def set_aside(path: Path, ending: str) -> Path:
+    """Rename a file that a person changed, see `by_hand_name`."""
+    return path.rename(by_hand_name(path, ending))
 
 
 def said_of_a_kept(path: Path, kept: Path) -> str:

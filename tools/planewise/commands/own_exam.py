@@ -130,7 +130,11 @@ def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
         f"{count_of(len(done.finished), 'exam')} finished, {done.flagged} flagged, {len(done.left_out)} left out{why}."
     )
     if done.by_hand:
-        tell(f"{count_of(len(done.by_hand), 'exam')} with masks that a person changed: {some_of(done.by_hand)}.")
+        unused = [name for name in done.by_hand if not done.finished[name].corrected]
+        of_them = f"; not used: {some_of(unused)}" if unused else ""
+        tell(
+            f"{count_of(len(done.by_hand), 'exam')} with masks that a person changed: {some_of(done.by_hand)}{of_them}."
+        )
     tell(
         f"Wrote {done.page}, {done.table.name} and {done.folders.name}, which contains paths: keep it on this machine."
     )

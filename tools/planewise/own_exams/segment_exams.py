@@ -56,7 +56,7 @@ from planewise.own_exams.heart_bundles import (
     written_in,
 )
 from planewise.own_exams.provenance import Provenance, made_by
-from planewise.predicted_masks import IMAGE
+from planewise.predicted_masks import IMAGE, by_hand_name
 from planewise.preprocessing.exam_name import volume_name
 from planewise.preprocessing.load_stack import far_apart, missing_slices
 from planewise.reports.exam_page import ShownExam
@@ -279,6 +279,10 @@ def _segmented(
         labels = tuple(
             read_labels(corrected[number]) if number in corrected else own for number, own in enumerate(networks)
         )
+        for number, file in corrected.items():
+            if file.name.endswith(".nrrd"):  # `planewise index --labels` reads only NIfTI
+                copy = by_hand_name(mask_file(masks, names[number]), ".nii.gz")
+                write_nifti(copy, labels[number], affines[number])
         doubts = doubts_of(corrected, labels, networks)
         doubtful = any("LV" in doubt.structures for doubt in doubts)
         if corrected:
