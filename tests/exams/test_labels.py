@@ -102,6 +102,17 @@ def test_masks_that_planewise_kept_for_a_person_replace_those_of_the_network(tre
     assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_by_hand_2.nii.gz"}
 
 
+def test_a_mask_that_a_person_corrected_in_slicer_is_no_label(tree, tmp_path):
+    plain = index_folder(tree)
+    affine, shape = stack_affine(plain)
+    name = f"{next(iter(plain.datalist['exams']))}_phase33"
+    write_mask(tmp_path / "labels" / f"{name}_mask.nii.gz", affine, shape)
+    (tmp_path / "labels" / f"{name}_by_hand.seg.nrrd").touch()
+    found = index_folder(tree, labels_dir=tmp_path / "labels")
+    why = f"a person corrected it in {name}_by_hand.seg.nrrd; save that as {name}_mask_by_hand.nii.gz"
+    assert labelled(found) == [] and (f"{name}_mask.nii.gz", why) in found.unmatched
+
+
 def test_shares_of_the_cycle_are_those_of_most_slices(tree, tmp_path):
     """Inference names its masks by the cycle of most slices, whatever a single slice has."""
     write_cine(tree / "case7/sax_3", [-20.0, 15.0, -10.0], USUAL_AXIS, number=3, phases=8)

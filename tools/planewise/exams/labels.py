@@ -8,6 +8,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from glob import escape
 from itertools import takewhile
 from pathlib import Path
 
@@ -227,6 +228,18 @@ def _why_no_mask(path: Path) -> str:
         return NO_MASK
 
 
+def _corrected_elsewhere(path: Path) -> str:
+    """Why a network's mask is not a label: a person corrected it, and only in a format that is not read. Empty if that is
+    not so."""
+    name = stem(path)
+    if not name.endswith(MASK):
+        return ""
+    slicer = sorted(path.parent.glob(f"{escape(name.removesuffix(MASK))}{BY_HAND}*.seg.nrrd"))
+    if not slicer or any(path.parent.glob(f"{escape(name)}{BY_HAND}*")):
+        return ""
+    return f"a person corrected it in {slicer[-1].name}; save that as {name}{BY_HAND}.nii.gz"
+
+
 def mask_name(path: Path) -> tuple[str, str | None]:
     """The case and the phase in a mask's name: ``1234_frame08_gt.nii.gz`` is ``("1234", "frame08")``."""
     plain = re.sub(rf"{BY_HAND}(_\d+)?$", "", stem(path))
@@ -367,6 +380,9 @@ def add_masks(
     for path in masks:
         if not is_text(str(path)):
             unmatched.append((path.name, ODD_PATH))
+            continue
+        if why := _corrected_elsewhere(path):
+            unmatched.append((path.name, why))
             continue
         case, phase = mask_name(path)
         volume = volumes.get((case.lower(), (phase or "").lower()))
