@@ -1,5 +1,6 @@
 """Test the user's own masks and classes for DICOM exams."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -100,6 +101,10 @@ def test_masks_that_planewise_kept_for_a_person_replace_those_of_the_network(tre
     result = index_folder(tree, labels_dir=tmp_path / "labels")
     assert {item["phase"] for item in labelled(result)} == {round(2 / 6, 6)}
     assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_by_hand_2.nii.gz"}
+    # the newest, which `planewise segment` measures, too
+    os.utime(tmp_path / "labels" / f"{exam}_phase33_mask_by_hand_2.nii.gz", (1, 1))
+    result = index_folder(tree, labels_dir=tmp_path / "labels")
+    assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_by_hand.nii.gz"}
 
 
 def test_a_mask_that_a_person_corrected_in_slicer_is_no_label(tree, tmp_path):

@@ -54,6 +54,8 @@ def test_a_cropped_and_turned_mask_is_read_on_the_grid_of_the_images(folder):
     turned = turned.as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))
     file = save(folder, np.asarray(turned.dataobj), turned.affine)
     assert np.array_equal(read_labels(file), some_labels())
+    # some programs keep an axis of time
+    assert np.array_equal(read_labels(save(folder, some_labels()[..., None])), some_labels())
     # 3D Slicer crops the file, and may number the segments anew
     file = folder / "a_by_hand.seg.nrrd"
     write_slicer_segmentation(file, some_labels()[2:7, 1:5, 1:4], affine @ shifted(2, 1, 1), NAMES)

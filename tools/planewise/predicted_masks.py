@@ -5,6 +5,7 @@ people corrected.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,11 @@ def by_hand_name(path: Path, ending: str) -> Path:
     plain = path.name.removesuffix(ending)
     names = (f"{plain}{BY_HAND}{'' if number == 1 else f'_{number}'}{ending}" for number in count(1))
     return next(path.with_name(name) for name in names if not path.with_name(name).exists())
+
+
+def oldest_first(files: Iterable[Path]) -> list[Path]:
+    """Masks of one image that a person corrected, in the order of their times: the last one, the newest, counts."""
+    return sorted(files, key=lambda file: (file.lstat().st_mtime_ns, file.name))
 
 
 def set_aside(path: Path, ending: str) -> Path:

@@ -32,7 +32,7 @@ from planewise.exams.volume import Volume, nifti_files, stem
 from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem
 from planewise.exams.words import is_text, listed
 from planewise.nifti_files import is_nifti
-from planewise.predicted_masks import BY_HAND, IMAGE, MASK
+from planewise.predicted_masks import BY_HAND, IMAGE, MASK, oldest_first
 
 #: Largest value of a mask: caches store masks as 8-bit numbers, which would wrap around.
 LARGEST_LABEL = 255
@@ -177,7 +177,8 @@ def find_name(name: str, known: Sequence[set[str]]) -> list[int]:
 
 
 def mask_files(folder: Path) -> list[Path]:
-    """The NIfTI files below a folder, without the images that `planewise segment` writes next to its masks.
+    """The NIfTI files below a folder, without the images that `planewise segment` writes next to its masks. Masks that people
+    corrected come last, the newest at the end, because a later mask replaces an earlier one.
 
     Raises:
         InputError: there is no such folder, or no mask in it.
@@ -196,7 +197,8 @@ def mask_files(folder: Path) -> list[Path]:
         raise InputError(
             f"--labels {folder}: no NIfTI file (.nii, .nii.gz) in it" + (f", but {others}" if others else "")
         )
-    return found
+    by_hand = [path for path in found if BY_HAND in path.name]
+    return [path for path in found if path not in by_hand] + oldest_first(by_hand)
 
 
 def other_files(folder: Path, images: Collection[str] = ()) -> list[tuple[str, str]]:

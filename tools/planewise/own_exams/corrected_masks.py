@@ -15,7 +15,7 @@ from planewise.exams.mask_checks import label_values
 from planewise.exams.words import count_of, listed
 from planewise.metrics.implausible_volumes import Flag
 from planewise.own_exams.heart_bundles import STRUCTURES, mask_file
-from planewise.predicted_masks import BY_HAND, IMAGE, MASK, is_corrected
+from planewise.predicted_masks import BY_HAND, IMAGE, MASK, is_corrected, oldest_first
 from planewise.preprocessing.exam_name import volume_name
 from planewise.reports.slicer_segmentation import is_edited, read_slicer_segmentation
 from planewise.unreadable import UNREADABLE, refuse_claims
@@ -88,7 +88,7 @@ def corrected_masks(masks: Path, names: Sequence[str]) -> tuple[dict[int, Path],
     for phase, name in enumerate(names):
         patterns = (f"{escape(name)}{ending.replace('.', f'{BY_HAND}*.', 1)}" for ending in _KINDS)
         files = [file for pattern in patterns for file in (masks / name).glob(pattern)]
-        for file in sorted(files, key=lambda file: (-file.stat().st_mtime_ns, file.name)):
+        for file in reversed(oldest_first(files)):
             try:
                 read_labels(file)
             except InputError as error:
@@ -124,6 +124,8 @@ def read_labels(file: Path) -> np.ndarray:
         raise
     except UNREADABLE as error:
         raise InputError("it cannot be read") from error
+    if voxels.ndim == 4 and voxels.shape[-1] == 1:
+        voxels = voxels[..., 0]
     if voxels.ndim != 3:
         raise InputError(f"it has {voxels.ndim} axes; save the structures as one label map without overlaps")
     if others := set(np.unique(voxels).tolist()) - {0, *STRUCTURES}:
