@@ -283,8 +283,8 @@ def _segmented(
             if file.name.endswith(".nrrd"):  # `planewise index --labels` reads only NIfTI
                 copy = by_hand_name(mask_file(masks, names[number]), ".nii.gz")
                 write_nifti(copy, labels[number], affines[number])
-        doubts = doubts_of(corrected, labels, networks)
-        doubtful = any("LV" in doubt.structures for doubt in doubts)
+        unlike = doubts_of(corrected, labels, networks)
+        doubtful = any("LV" in doubt.structures for doubt in unlike)
         if corrected:
             found = heart_volumes(labels, affines, STRUCTURES, {network.end_diastole, network.end_systole, *corrected})
             if doubtful:
@@ -308,7 +308,7 @@ def _segmented(
             *(Flag(ALL, "volume", None, remark) for remark in of_stack),
             *_lost_phases(items),
             *_phase_flags(items, found),
-            *doubts,
+            *unlike,
             *implausible_volumes(found),
             *([Flag(ALL, BODY_SURFACE, None, about_size)] if about_size else []),
         ]
