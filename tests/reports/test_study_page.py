@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import errno
 import json
 import math
@@ -127,10 +128,19 @@ def test_the_scores_of_all_cases_are_in_one_table(study, monkeypatch):
     assert (study / "report/other_scores.csv").read_bytes() == before["scores.csv"]
     assert all((study / "report" / name).read_bytes() == content for name, content in before.items())
     header, *rows = (study / "report/differences.csv").read_text().splitlines()
-    assert header == "table,labelled_exams,method,baseline,draws,mean,standard_deviation,low,high,verdict"
+    assert (
+        header
+        == "table,labelled_exams,method,baseline,draws,mean,standard_deviation,low,high,verdict,difference_1,difference_2,difference_3"
+    )
     gain = np.mean([AUC["multitask", 80, draw].mean() - AUC["none", 80, draw].mean() for draw in range(3)])
     (row,) = [row.split(",") for row in rows if row.startswith("Paired differences in mean AUC,80,multitask,none,3,")]
     assert float(row[5]) == pytest.approx(gain, rel=1e-4)
+    assert np.mean([float(value) for value in row[-3:]]) == pytest.approx(gain, rel=1e-4)
+    header, *rows = (study / "report/runs.csv").read_text().splitlines()
+    (run,) = [row for row in csv.DictReader([header, *rows]) if row["method"] == "multitask" and row["draw"] == "2"][
+        -1:
+    ]
+    assert float(run["macro_auc"]) == pytest.approx(AUC["multitask", int(run["labelled_exams"]), 2].mean(), rel=1e-4)
     (study / "finetune/none/16/0/test/predictions.csv").write_bytes(b"exam,acl\nna\xefve,0.25\n")
     written(study)
     assert "none,16,0,na\ufffdve,0.25" in (study / "report/scores.csv").read_text(), "written by another program"

@@ -25,12 +25,12 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write a study's results as one HTML file with embedded pictures, and as two CSV files next to it.
+    """Write a study's results as one HTML file with embedded pictures, and as three CSV files next to it.
 
     The page shows the steps that ran, with their versions; tables with the papers' numbers; learning curves; location
     regression; heatmaps, planned planes, segmentations and ROC curves. Steps that have not run yet are left out.
-    scores.csv has the scores of each test case, differences.csv the differences from training from scratch. If the page
-    is not called index.html, the names of both CSV files begin with the page's name.
+    runs.csv has the scores of each fine-tuning, scores.csv those of each test case, and differences.csv the differences
+    from training from scratch. If the page is not called index.html, the names of the CSV files begin with its name.
 
     Example: planewise report work/study
     """

@@ -28,7 +28,7 @@ from planewise.reports.study import (
     volumes,
 )
 from planewise.reports.study.data import takes_all
-from planewise.reports.study.folder import StudyFolder
+from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.page import Page, Table
 from planewise.reports.tables import write_columns
 
@@ -52,9 +52,9 @@ SECTIONS = (
 
 
 def write_study_report(study: str | Path, output: str | Path, markdown: str | Path | None = None) -> list[Table]:
-    """Gather a study's ``metrics.json``, ``history.csv`` and pictures into one page, and its numbers into two tables next
-    to it: ``scores.csv``, the scores of each test case of each fine-tuning, and ``differences.csv``, the paired differences
-    (``NAME_scores.csv`` and ``NAME_differences.csv`` for a page that is not ``index.html``).
+    """Gather a study's ``metrics.json``, ``history.csv`` and pictures into one page, and its numbers into tables next
+    to it: ``scores.csv``, the scores of each test case of each fine-tuning, ``runs.csv``, the scores of each fine-tuning, and
+    ``differences.csv``, the paired differences (``NAME_scores.csv`` and so on for a page that is not ``index.html``).
 
     Args:
         study: folder that `tools/studies/label_efficiency.smk` wrote.
@@ -106,7 +106,8 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     left_over: set[Path] = set()
     # a page of another name has tables of its own, so that two pages in one folder do not share them
     prefix = "" if output.stem == "index" else f"{output.stem}_"
-    for name, rows in {"scores.csv": _case_scores(found), "differences.csv": page.differences}.items():
+    of_cases, of_runs = _case_scores(found), _run_scores(found)
+    for name, rows in {"scores.csv": of_cases, "runs.csv": of_runs, "differences.csv": page.differences}.items():
         if rows:
             written[output.with_name(prefix + name)] = _as_csv(rows).encode()
     if markdown is not None:
@@ -137,6 +138,26 @@ def _case_scores(study: StudyFolder) -> list[dict[str, Any]]:
                         for row in csv.DictReader(lines)
                     ]
     return rows
+
+
+def _run_scores(study: StudyFolder) -> list[dict[str, Any]]:
+    """The numbers in ``metrics.json`` of each fine-tuning, after its method, number of labelled exams and draw."""
+    return [
+        {"method": method, "labelled_exams": count, "draw": draw, **_numbers(content)}
+        for method, count, draw, folder in study.runs("finetune")
+        if (content := read_json(folder / "test" / "metrics.json"))
+    ]
+
+
+def _numbers(content: Mapping[str, Any], above: str = "") -> dict[str, float]:
+    """The numbers in nested dictionaries, such as ``{"mean_dice_sd": 0.1}``; lists are left out."""
+    found: dict[str, float] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            found |= _numbers(value, f"{above}{key}_")
+        elif isinstance(value, int | float):
+            found[f"{above}{key}"] = value
+    return found
 
 
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

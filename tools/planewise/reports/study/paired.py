@@ -246,6 +246,7 @@ def add_differences(
                 "high": difference.high if difference.is_measured else None,
                 "verdict": difference.verdict(lower_is_better),
                 **({} if pairs is None else {"pairs": pairs, "pairs_left_out": left_out}),
+                **{f"difference_{number}": float(value) for number, value in enumerate(differences, start=1)},
             }
         )
         rows.append(
