@@ -656,7 +656,9 @@ def refuse_other_settings():
     for place, now in wanted.items():
         file = OUT / place / "job.json"
         finished = (OUT / place / "test" / "metrics.json").is_file()
-        if not file.is_file() or not (finished or (OUT / place / "models" / "last.ckpt").is_file()):
+        # the files by which a training recognises an earlier one
+        left = ("history.csv", "models/last.ckpt", "models/model.pt")
+        if not file.is_file() or not (finished or any((OUT / place / name).is_file() for name in left)):
             continue
         try:
             before, after = read_json(file), json.loads(now)
