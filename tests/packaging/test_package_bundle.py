@@ -18,8 +18,9 @@ import torch
 import yaml
 from planewise.checksum import sha256
 from planewise.errors import InputError
+from planewise.own_names import forget_theirs
 from planewise.packaging import archive, check_bundle, package_bundle
-from planewise.packaging.bundle import Bundle, _forget_scripts
+from planewise.packaging.bundle import Bundle
 from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.configs import with_values
@@ -112,12 +113,12 @@ def test_a_package_is_loaded_by_its_name(kind, run, tmp_path, monkeypatch):
     network = monai.bundle.load(NAME, bundle_dir=tmp_path / "dist", workflow_type=Path(file).stem, device="cpu")
     assert type(network).__module__ == "scripts.networks.slice_net"
     assert all(torch.equal(value, saved[name]) for name, value in network.state_dict().items())
-    _forget_scripts()
+    forget_theirs()
     workflow = monai.bundle.create_workflow(
         config_file=str(done.folder / "configs" / file), workflow_type=kind, logging_file=False
     )
     assert workflow.bundle_root == str(done.folder)
-    _forget_scripts()
+    forget_theirs()
     assert files_of(done.folder).status == "ok"
     (done.folder / "configs" / file).write_text("{}")
     assert "also exists as .json" in files_of(done.folder).detail

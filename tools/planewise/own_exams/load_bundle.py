@@ -17,7 +17,7 @@ from planewise.exams.words import did_you_mean, nearest
 from planewise.networks import weights_path
 from planewise.networks.pretrained import read_weights
 from planewise.own_exams.heart_bundles import bundles_folder, weights_of
-from planewise.own_names import THEIRS
+from planewise.own_names import THEIRS, forget_theirs
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,7 @@ def load_bundle(
             "bundles"
         )
     if (folder / THEIRS).is_dir():
-        for name in [name for name in sys.modules if name.partition(".")[0] == THEIRS]:
-            del sys.modules[name]
+        forget_theirs()
         sys.path.insert(0, str(folder))
     config = ConfigParser(ConfigParser.load_config_file(str(file)))
     config.update({"bundle_root": str(folder), "device": str(device)})

@@ -19,8 +19,9 @@ from monai.bundle import ConfigParser, verify_metadata
 from torch import nn
 
 from planewise.errors import InputError, causes, refusal
+from planewise.own_names import THEIRS, forget_theirs
 from planewise.packaging.configs import names_in
-from planewise.packaging.source import THEIRS, Source, foreign_imports
+from planewise.packaging.source import Source, foreign_imports
 from planewise.packaging.versions import PINS, canonical
 from planewise.text_files import read_json, read_plain_text
 
@@ -144,7 +145,7 @@ class Bundle:
             yield
             return
         written = sys.dont_write_bytecode
-        _forget_scripts()
+        forget_theirs()
         sys.path.insert(0, str(self.folder))
         sys.dont_write_bytecode = True  # no bytecode may be left in the bundle's folder
         importlib.invalidate_caches()
@@ -153,7 +154,7 @@ class Bundle:
         finally:
             sys.path.remove(str(self.folder))
             sys.dont_write_bytecode = written
-            _forget_scripts()
+            forget_theirs()
 
 
 def check_metadata(bundle: Bundle) -> None:
@@ -188,11 +189,6 @@ def without_noise() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-def _forget_scripts() -> None:
-    for module in [name for name in sys.modules if name.partition(".")[0] == THEIRS]:
-        del sys.modules[module]
 
 
 #: Maps each module to the distributions from which it comes. It is cached, because reading the environment takes a second.

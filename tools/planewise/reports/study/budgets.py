@@ -199,8 +199,10 @@ def _read(study: StudyFolder, name: str) -> Budget | None:
 def _frozen_in_words(study: StudyFolder) -> list[str]:
     """A sentence on the first epochs of fine-tuning, in which pretrained encoders are frozen; none if they never are."""
     shares = set()
-    for config in study.path.glob("finetune/*/*/*/config.yaml"):
-        settings = read_yaml(config)
+    for method in study.path.glob("finetune/*"):
+        # all fine-tunings of a method have the same settings
+        config = next(method.glob("*/*/config.yaml"), None)
+        settings = read_yaml(config) if config else {}
         frozen, epochs = settings.get("frozen_epochs"), settings.get("max_epochs")
         if isinstance(frozen, int) and isinstance(epochs, int) and frozen and settings.get("pretrained"):
             shares.add((min(frozen, epochs), epochs))
