@@ -14,6 +14,7 @@ from ignite.engine import Engine
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.report import Report
 from planewise.metrics import region_values, volume_scores
+from planewise.preprocessing.cardiac_features import voxel_ml
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.segmentation_figures import segmentation_gallery
 from planewise.reports.shown_slices import SHOWN_SLICES, ShownSlice, hard_slices, write_shown_slices
@@ -29,7 +30,10 @@ class SegmentationReport(Report):
       missed structure has no distance, so ``assd_mm`` leaves it out; ``assd_missed_1_mm`` counts it as 1.0 mm, like the
       paper's reference implementation. This makes a failure look good, so ``missed_share`` stands next to it, and it is null
       if more than half were missed: a network that finds nothing would have 1.0 mm, and a better one more. Masks that share
-      no slice have no contour distance either, so ``contours`` counts the existing distances;
+      no slice have no contour distance either, so ``contours`` counts the existing distances. ``volume_error_ml`` is the
+      predicted volume minus the reference's. ``ejection_fraction_error_pct`` is the same for ejection fractions, in
+      percentage points; end-diastole and end-systole are the phases in which the reference's LV is largest and smallest.
+      Mean and standard deviation are the bias and the spread of Bland and Altman. A single slice has no volume;
     - ``volumes.csv``: the same for each volume, with exams by their hash;
     - ``segmentations.png``, and ``shown_slices.npz`` for a picture of several methods (Zhang 2024 Fig. 7).
 
@@ -71,12 +75,15 @@ class SegmentationReport(Report):
             scores = volume_scores(torch.as_tensor(prediction), torch.as_tensor(reference), spacing, self.scored)
             phase = item.get("phase", "")
             row = {"exam": item.get("exam", exam), "phase": phase}
-            for name, score in scores.items():
+            voxel = voxel_ml(item["label"].affine.numpy()) if reference.shape[-1] > 1 else math.nan
+            for (values, name), score in zip(self.scored.items(), scores.values(), strict=True):
                 row |= {
                     f"{name}_dice": score["dice"],
                     f"{name}_assd_mm": score["assd"],
                     f"{name}_contour_mm": score["contour"],
                     f"{name}_missed": score["missed"],
+                    f"{name}_ml": voxel * float(np.isin(prediction, values).sum()),
+                    f"{name}_reference_ml": voxel * float(np.isin(reference, values).sum()),
                 }
             row["predicted"] = sorted(int(value) for value in prediction.unique())
             if len(self._rows) in self._example_rows:
@@ -104,6 +111,22 @@ class SegmentationReport(Report):
         ]
         return {"assd_missed_1_mm": summary_over_structures(distances), "missed_share": share}
 
+    def _ejection_fraction_errors(self, name: str) -> list[float]:
+        """Predicted minus reference ejection fraction of each exam with several phases, percentage points."""
+        exams: dict[str, list[dict[str, Any]]] = {}
+        for row in self._rows:
+            exams.setdefault(row["exam"], []).append(row)
+        errors = []
+        for phases in exams.values():
+            if len(phases) > 1:
+                first, last = (choose(phases, key=lambda row: row["LV_reference_ml"]) for choose in (max, min))
+                found, true = (
+                    100 * (1 - last[key] / first[key]) if first[key] else math.nan
+                    for key in (f"{name}_ml", f"{name}_reference_ml")
+                )
+                errors.append(found - true)
+        return errors
+
     def write(self) -> dict[str, Any]:
         names = list(self.scored.values())
         structures = {
@@ -117,7 +140,17 @@ class SegmentationReport(Report):
             }
             for name in names
         }
-        predicted = {value for row in self._rows for value in row.pop("predicted")}
+        columns = {key: [row[key] for row in self._rows] for key in self._rows[0] if key != "predicted"}
+        for name in names:
+            sizes = [columns.pop(key) for key in (f"{name}_ml", f"{name}_reference_ml")]
+            if np.isfinite(sizes).any():
+                columns |= dict(zip((f"{name}_ml", f"{name}_reference_ml"), sizes, strict=True))
+                structures[name]["volume_error_ml"] = summary(
+                    [found - true for found, true in zip(*sizes, strict=True)]
+                )
+                if "LV" in names and name in ("LV", "RV") and (errors := self._ejection_fraction_errors(name)):
+                    structures[name]["ejection_fraction_error_pct"] = summary(errors)
+        predicted = {value for row in self._rows for value in row["predicted"]}
         mean: dict[str, Any] = {
             kind: summary_over_structures([[row[f"{name}_{kind}"] for name in names] for row in self._rows])
             for kind in ("dice", "assd_mm", "contour_mm")
@@ -131,7 +164,7 @@ class SegmentationReport(Report):
             "structures": structures,
             "never_predicted": [name for values, name in self.scored.items() if not predicted & set(values)],
         }
-        write_csv(self.folder / "volumes.csv", {key: [row[key] for row in self._rows] for key in self._rows[0]})
+        write_csv(self.folder / "volumes.csv", columns)
         write_shown_slices(self.folder / SHOWN_SLICES, self._hard)
         images, predictions, references, captions = zip(*self._shown, strict=True)
         with only_a_picture("segmentations.png"):
