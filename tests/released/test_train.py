@@ -8,8 +8,8 @@ import shutil
 
 import pytest
 import yaml
-from planewise.engines.run_record import RunRecord
-from planewise.reports.tables import write_csv
+from planewise.engines.run_record import RunRecord, read_table
+from planewise.reports.tables import write_csv, write_json
 
 from tests.conftest import ROOT
 from tools.released import train
@@ -121,6 +121,29 @@ def test_one_bundle_alone_starts_from_the_weights_that_ship_or_from_those_made_h
     started.clear()
     assert train.main(command) == 0
     assert started[0] == (SEGMENTATION, made)
+
+
+def test_the_weights_that_ship_are_scored_without_a_training(tmp_path, monkeypatch):
+    bundles, runs = tmp_path / "bundles", []
+    for name in (MULTITASK, SEGMENTATION):
+        shutil.copytree(ROOT / "bundles" / name, bundles / name, ignore=shutil.ignore_patterns("eval"))
+    monkeypatch.setattr(train.Maker, "_write_trees", lambda self, trees, folder: None)
+    index = {"planewise": {}, "training": [], "exams": {}}
+    monkeypatch.setattr(train.Maker, "_index", lambda self, folder, path, *_: path.write_text(json.dumps(index)))
+
+    def run(self, bundle, configs, **given):
+        runs.append((configs[1], given["weights"]))
+        write_json(given["output_dir"] / "test/metrics.json", {"exams": 40, "mean": {"dice": 0.5}})
+
+    monkeypatch.setattr(train.Maker, "_bundle_run", run)
+    before = read_table(bundles / SEGMENTATION / "models/record.json")
+    command = ["heart", "--score", "--only", SEGMENTATION, "--out", str(tmp_path / "out"), "--bundles", str(bundles)]
+    assert train.main(command) == 0
+    assert runs == [("configs/evaluate.yaml", bundles / SEGMENTATION / "models/model.pt")]
+    after = read_table(bundles / SEGMENTATION / "models/record.json")
+    assert after.pop("scores")["mean"] == {"dice": 0.5}
+    assert before | {"scores": None} == after | {"scores": None}
+    assert "| mean_dice | 0.5 |" in (bundles / SEGMENTATION / "docs/README.md").read_text()
 
 
 def test_what_is_no_recipe_is_said(tmp_path, capsys):

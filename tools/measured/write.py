@@ -19,7 +19,8 @@ A text about verdicts names its evidence, as a finding does (below)::
 
 A field is a path into the record and a format. A path may lead to a cell of a table on the study's page, by title, row and
 column. The field takes the cell's first number; if the path ends in ``/sd``, it takes the second number, which is in
-brackets. Line breaks may be anywhere. Only the numbers are replaced.
+brackets. Line breaks may be anywhere. Only the numbers are replaced. In place of a study, a text may name a bundle whose
+weights ship: its record is ``models/record.json``.
 
 Whole tables of a study's page stand between two marks and are replaced as a whole, even if the study has not run yet. They
 may be followed by pictures of the page on which the study is published, each named by the beginning of its caption::
@@ -264,7 +265,7 @@ def check_evidence(claim: Mapping[str, Any], records: Mapping[str, Mapping[str, 
     Raises:
         ValueError: a record contradicts the sentence, or it has no evidence.
     """
-    tables = {study: record["tables"] for study, record in records.items()}
+    tables = {study: record.get("tables", {}) for study, record in records.items()}
     because, order, says = (
         claim.get("because", {}),
         claim.get("order", ()),
@@ -439,6 +440,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"recorded: tools/measured/{name}.json; now run without --from to write the documents")
         return 0
     records = {path.stem: from_text(path.read_text()) for path in HERE.glob("*.json")}
+    records |= {path.parts[-3]: json.loads(path.read_text()) for path in ROOT.glob("bundles/*/models/record.json")}
     texts = yaml.safe_load((HERE / "texts.yaml").read_text())
     try:
         wanted, studies = documents(texts, records), shown_gains(texts, records)

@@ -61,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="BUNDLE",
         help="train only these bundles; they start from the weights that ship, unless --out contains newer ones",
     )
+    parser.add_argument("--score", action="store_true", help="train nothing: score the weights that ship again")
     parser.add_argument("--device", help="cpu, cuda:0, ... (default: the recipe's)")
     parser.add_argument("--workers", type=int, default=0, help="processes that write phantoms (default: one per core)")
     given = parser.parse_args(arguments)
@@ -69,8 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         recipe = _recipe(file)
         if given.device:
             recipe["device"] = given.device
-        out = (given.out or ROOT / "work" / "released" / file.stem).absolute()
-        made = Maker(recipe, out, given.bundles.absolute(), given.workers, shipped=bool(given.only))
+        out = (given.out or ROOT / "work" / "released" / file.stem).absolute() / ("scored" * given.score)
+        made = Maker(recipe, out, given.bundles.absolute(), given.workers, bool(given.only) or given.score, given.score)
         for bundle in given.only or recipe["weights"]:
             made.weights(bundle)
         made.release(f"tools/train_released_weights {file.stem}")
@@ -111,10 +112,17 @@ class Maker:
         bundles: folder of the bundles that receive the weights.
         workers: number of processes that write phantoms; 0 means one per core.
         shipped: start from the weights that ship with a bundle instead of training those again.
+        score: train nothing, and score the weights that ship again.
     """
 
     def __init__(
-        self, recipe: Mapping[str, Any], out: Path, bundles: Path, workers: int = 0, shipped: bool = False
+        self,
+        recipe: Mapping[str, Any],
+        out: Path,
+        bundles: Path,
+        workers: int = 0,
+        shipped: bool = False,
+        score: bool = False,
     ) -> None:
         self.recipe, self.out, self.bundles, self.workers = recipe, out, bundles, workers
         out.mkdir(parents=True, exist_ok=True)
@@ -125,7 +133,7 @@ class Maker:
         own = {"PLANEWISE_SALT_FILE": str(salt), "OMP_NUM_THREADS": threads}
         self.environment = {"PLANEWISE_CACHE": str(out / "cache")} | os.environ | own
         self.made: dict[str, Path] = {}
-        self.shipped = shipped
+        self.shipped, self.score = shipped, score
 
     def release(self, command: str) -> None:
         """Write all weights that were made into their bundles.
@@ -148,6 +156,8 @@ class Maker:
         if name not in self.recipe["weights"]:
             raise InputError(f"the recipe has no weights for {name}; choose from {', '.join(self.recipe['weights'])}")
         asked = self.recipe["weights"][name]
+        if self.score and "bundle" in asked:
+            return
         bundle = asked.get("bundle", name)
         datalist = self.datalist(asked["phantoms"])
         run, ships = self.out / name, self.out / name / "ships" / "model.pt"
@@ -164,10 +174,13 @@ class Maker:
             "seed": self.recipe["seed"],
             "device": self.recipe["device"],
         }
-        self._bundle_run(bundle, configs, **options, **settings)
-        if "bundle" in asked:
-            return
-        save_in_half(run / "models" / "model.pt", ships)
+        if self.score:
+            ships = self.bundles / bundle / "models" / "model.pt"
+        else:
+            self._bundle_run(bundle, configs, **options, **settings)
+            if "bundle" in asked:
+                return
+            save_in_half(run / "models" / "model.pt", ships)
         configs.insert(1, "configs/evaluate.yaml")
         options |= {"weights": ships, "section": "test"}
         settings.pop("pretrained", None)
@@ -192,7 +205,7 @@ class Maker:
             self._index(folder, path, asked, *shlex.split(asked["split"]))
             return path
         merged: dict[str, Any] = {"exams": {}, **{section: [] for section in SECTIONS}}
-        for section, trees in asked.items():
+        for section, trees in {"test": asked["test"]}.items() if self.score else asked.items():
             self._write_trees(trees, folder / section)
             indexed = self.out / f"{kind}_{section}.json"
             self._index(folder / section, indexed, trees, 1, 0, 0)
@@ -223,7 +236,7 @@ class Maker:
         )
         asked = self.recipe["weights"][bundle]
         about: dict[str, Any] = {"made_by": command, "phantoms": self.recipe["phantoms"][asked["phantoms"]]}
-        if origin := asked.get("pretrained"):
+        if (origin := asked.get("pretrained")) and not self.score:
             digest = sha256(self._origin(origin))
             about["started_from"] = {"weights": origin, "sha256": digest, **self.recipe["weights"][origin]}
         if kind := asked.get("anatomy"):
@@ -237,11 +250,13 @@ class Maker:
             about |= self._bounds(run, kind, inference)
         if "trained_on" in inference:
             about[MEASURED] = about.get(MEASURED, {}) | {"trained_on": "phantoms"}
-        found = Run.of_weights(run / "models" / "model.pt")
-        record = record_of_release(found, ships, train, read_table(run / "test" / "metrics.json"), about)
-        models = folder / "models"
-        with atomic_write(models / "model.pt") as part:
-            part.write_bytes(ships.read_bytes())
+        models, scores = folder / "models", read_table(run / "test" / "metrics.json")
+        if self.score:
+            record = read_table(models / "record.json") | about | {"scores": scores}
+        else:
+            record = record_of_release(Run.of_weights(run / "models" / "model.pt"), ships, train, scores, about)
+            with atomic_write(models / "model.pt") as part:
+                part.write_bytes(ships.read_bytes())
         with atomic_write(models / "record.json") as part:
             part.write_text(json.dumps(record, indent=1) + "\n")
         released = Run.of_weights(models / "model.pt")
