@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigParser, ConfigWorkflow
 from planewise.engines.follow_weights import follow_pretrained, follow_weights
+from planewise.errors import InputError
 from planewise.packaging.configs import with_values
 
 from tests.conftest import ROOT
@@ -45,6 +46,27 @@ def a_parser(bundle: str, *files: str, **settings) -> ConfigParser:
     parser = ConfigParser(ConfigParser.load_config_files([str(folder_of(bundle) / "configs" / file) for file in files]))
     parser.update({"bundle_root": str(folder_of(bundle)), "device": "cpu"} | settings)
     return parser
+
+
+def test_the_bundle_is_found_from_any_folder(tmp_path, monkeypatch):
+    run = a_run(POSITION, tmp_path / "run", **SMALL)
+    monkeypatch.chdir(tmp_path)
+    config = str(folder_of(POSITION) / "configs/inference.yaml")
+    workflow = ConfigWorkflow(config, logging_file=False, workflow_type="inference", weights=str(run), device="cpu")
+    workflow.initialize()
+    assert workflow.parser["image_size"] == 48 and workflow.parser["bundle_root"] == str(folder_of(POSITION))
+
+
+def test_settings_that_cannot_be_applied_are_refused(tmp_path, monkeypatch):
+    run = a_run(POSITION, tmp_path / "run", **SMALL)
+    monkeypatch.chdir(tmp_path)
+    alone = a_parser(POSITION, "inference.yaml", weights=str(run), bundle_root=".")
+    with pytest.raises(
+        InputError, match="features, image_size, .*no configs/train.yaml in .*name it with --bundle_root"
+    ):
+        follow_weights(alone, [])
+    alone.update(SMALL)
+    assert follow_weights(alone, []) == {}
 
 
 def test_inference_takes_what_the_network_and_its_input_need(tmp_path, caplog):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
+from typing import TypeVar
 
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+T = TypeVar("T")
 
 
 def running_parser() -> ConfigParser | None:
@@ -13,10 +17,21 @@ def running_parser() -> ConfigParser | None:
     In MONAI, an expression of a config has no access to the parser, whether the run was started from the command line,
     from Python or by MONAI Label. This function therefore searches the call stack for it.
     """
+    return _on_the_stack(ConfigParser)
+
+
+def running_folder() -> Path | None:
+    """The folder above that of the running config's first file: the bundle, if it is one of a bundle's configs. None outside
+    a workflow."""
+    workflow = _on_the_stack(ConfigWorkflow)
+    return None if workflow is None else Path(workflow.config_root_path).absolute().parent
+
+
+def _on_the_stack(kind: type[T]) -> T | None:
     frame = inspect.currentframe()
     while frame is not None:
         owner = frame.f_locals.get("self")
-        if isinstance(owner, ConfigParser):
+        if isinstance(owner, kind):
             return owner
         frame = frame.f_back
     return None

@@ -58,6 +58,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
     configs = _configs_beside(parser)
     run = run_of(parser, "weights")
     if configs is None:
+        _check_alone(parser, run)
         return {}
     train, inference = (configs[name] for name in ("train", "inference"))
     if run is None:
@@ -126,6 +127,18 @@ def _configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
         if isinstance(content, dict):
             configs[path.stem] = in_our_names(with_text_keys(content))
     return configs if {"train", "inference"} <= configs.keys() else None
+
+
+def _check_alone(parser: ConfigParser, run: RunRecord | None) -> None:
+    """Refuse settings that differ from those of the run if the bundle is not there to say which of them must be the same."""
+    now = in_our_names(plain(parser.get()))
+    other = {key for key in defining_settings(now) if run is not None and run.config.get(key, now[key]) != now[key]}
+    if other:
+        folder = Path(str(parser.get("bundle_root", "."))).absolute()
+        raise InputError(
+            f"{', '.join(sorted(other))}: the run that trained these weights had other values, which cannot be applied, "
+            f"because there is no configs/train.yaml in {folder}; start in the bundle's folder, or name it with --bundle_root"
+        )
 
 
 def run_of(parser: ConfigParser, setting: str) -> RunRecord | None:

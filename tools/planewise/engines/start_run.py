@@ -31,7 +31,7 @@ from planewise.engines.written_weights import refuse_unwritten_weights
 from planewise.errors import InputError
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.old_names import with_new_names
-from planewise.running_parser import running_parser
+from planewise.running_parser import running_folder, running_parser
 
 logger = logging.getLogger(__name__)
 
@@ -124,12 +124,26 @@ def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> Con
     refuse_overlay_first(sys.argv)
     warn_of_unknown_overrides(sys.argv)
     if parser is not None:
+        _find_bundle(parser)
         _rename(parser, sys.argv)
         refuse_idle_run(sys.argv, parser.get())
         warn_of_idle_overrides(sys.argv, parser.get())
         follow(parser, sys.argv)
         check_settings(evaluated_settings(parser))
     return parser
+
+
+def _find_bundle(parser: ConfigParser) -> None:
+    """Let ``bundle_root`` name the bundle of the running config if the run starts in another folder: by default it is the
+    working folder, where the other files of the bundle would not be found."""
+    folder, needed = running_folder(), "configs/train.yaml"
+    if (
+        parser.get("bundle_root") == "."
+        and folder is not None
+        and not Path(needed).is_file()
+        and (folder / needed).is_file()
+    ):
+        parser.update({"bundle_root": str(folder)})
 
 
 def _rename(parser: ConfigParser, arguments: Sequence[str]) -> None:
