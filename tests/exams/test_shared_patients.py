@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -49,17 +49,18 @@ def test_names_files_and_copies(write, tmp_path):
     assert shared_patients(tmp_path / "c.json", first, names=False) == {"e": "training"}
 
 
-def test_a_copy_that_was_compressed_again(tmp_path):
-    one, other = np.random.default_rng(0).integers(0, 9, (2, 300_000), dtype="u1")
-    for name, image, level in (("a", one, 9), ("b", one, 1), ("c", other, 9)):
-        (tmp_path / f"{name}.nii.gz").write_bytes(gzip.compress(image.tobytes(), level))
-        items = [{"image": f"{name}.nii.gz", "patient": name}]
-        (tmp_path / f"{name}.json").write_text(json.dumps({"test": items}))
-    lists = [tmp_path / f"{name}.json" for name in "abc"]
-    assert shared_patients(lists[0], lists[1], read=True) == {"a": "test"}
-    assert shared_patients(lists[0], lists[2], read=True) == {}
-    (tmp_path / "b.nii.gz").write_bytes(b"\x1f\x8b no such file")
-    assert shared_patients(lists[0], lists[1], read=True) == {}
+def test_a_volume_saved_again_is_the_same(tmp_path):
+    """Compressed or as another type of number; the first slices of all volumes are black."""
+    one, other = np.random.default_rng(0).integers(0, 9, (2, 30, 20, 8), dtype="i2")
+    one[..., :4] = other[..., :4] = 0
+    files = {"a.nii.gz": one, "b.nii": one, "c.nii.gz": one.astype("f4"), "d.nii.gz": other}
+    for name, voxels in files.items():
+        nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / name)
+        (tmp_path / f"{name}.json").write_text(json.dumps({"test": [{"image": name, "patient": name}]}))
+    found = [shared_patients(tmp_path / "a.nii.gz.json", tmp_path / f"{name}.json", read=True) for name in files]
+    assert found == [{"a.nii.gz": "test"}] * 3 + [{}]
+    (tmp_path / "b.nii").write_bytes(b"no such file")
+    assert shared_patients(tmp_path / "a.nii.gz.json", tmp_path / "b.nii.json", read=True) == {}
 
 
 @pytest.mark.parametrize("place", [0, 150_000, 299_999])

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import math
 import os
-import struct
-import zlib
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import nibabel
+import numpy as np
 from PIL import Image, ImageOps
 
 from planewise.atomic_write import atomic_write
@@ -22,15 +21,17 @@ from planewise.exams.photographs import ENDINGS, is_photograph, open_photograph
 from planewise.exams.sections import items_in, parsed_datalist
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of
+from planewise.nifti_files import is_nifti
 from planewise.text_files import read_json
+from planewise.unreadable import UNREADABLE
 
 #: Bytes that are compared at the beginning, in the middle and at the end of files of the same size. The beginning alone may
 #: be a header and black voxels, which other files have, too.
 _COMPARED = 2**16
 #: The file in a study's folder with the checksums of the files that were compared. It contains no paths, only their hashes.
 CHECKSUMS = "compared_files.json"
-#: Errors of Pillow about a broken photograph, which training reports.
-_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+#: Errors of Pillow and nibabel about a broken image, which training reports.
+_UNREADABLE = (*UNREADABLE, SyntaxError, Image.DecompressionBombError)
 #: Endings of files whose patients are named by folders and numbers. Those of other files (DICOM) have a PatientID.
 _NUMBERED = (".nii", ".nii.gz", ".npy", *ENDINGS, ".tif", ".tiff")
 
@@ -64,9 +65,10 @@ def shared_patients(
         names: also take patients of the same name (hash) as the same. Data sets that name patients by numbers, such as
             case_001, have names in common without having patients in common; None therefore compares names of DICOM only.
         read: also compare the content of files of the same size, so that a copy under another name is found. Up to 192 KiB
-            of each such file are read. Of photographs with the same number of pixels, all pixels are compared, so that a
-            copy that was saved again without loss is found, too. Of files that end in ``.gz``, the size and the checksum
-            of their content are compared, so that a copy that was compressed again is found. A path is the file that keeps
+            of each such file are read. Of photographs and NIfTI files with the same number of pixels, the pixels are compared
+            (of a volume, the middle slice), so that a copy that was saved again without loss is found, too: compressed
+            in another way, or as another type of number. Of an item with several images, the first is read. A path is the
+            file that keeps
             the checksums: the next call reads only files that have changed since.
         sections: sections of the first datalist to look at.
         of_second: sections of the second datalist to look at.
@@ -81,7 +83,7 @@ def shared_patients(
     contents: dict[str, tuple[int, str]] = {}
     if read:
         kept = read if isinstance(read, Path) else None
-        contents = _contents(*({path for item in items for path in item.paths} for items in (ours, theirs)), kept)
+        contents = _contents(*({path for item in items for path in item.paths[:1]} for items in (ours, theirs)), kept)
     for item in theirs if contents else ():
         known |= dict.fromkeys((contents[path] for path in item.paths if path in contents), item.section)
     found: dict[str, str] = {}
@@ -142,11 +144,10 @@ def _items(datalist: Path, sections: Collection[str]) -> list[_Item]:
 
 
 def _contents(ours: Collection[str], theirs: Collection[str], kept: Path | None) -> dict[str, tuple[int, str]]:
-    """The contents (`_content`) of those files whose size also occurs in the other collection. The size of a photograph is
-    its number of pixels, and the size of a gzip file is that of its content."""
+    """The contents (`_content`) of those files whose size also occurs in the other collection. The size of a photograph or
+    a volume is its number of pixels."""
     found = [{path: stat for path in paths if (stat := _stat(path))} for paths in (ours, theirs)]
-    inner = {path: _pixel_count(path) for of in found for path in of if is_photograph(path)}
-    inner |= {path: _trailer(path)[1] for of in found for path in of if path.endswith(".gz")}
+    inner = {path: _pixel_count(path) for of in found for path in of if is_photograph(path) or is_nifti(path)}
     common = set.intersection(*({inner.get(path) or stat.st_size for path, stat in of.items()} for of in found))
     compared = {path: stat for of in found for path, stat in of.items() if (inner.get(path) or stat.st_size) in common}
     # a file that was changed is another file; its path may name a patient
@@ -180,34 +181,29 @@ def _stat(path: str) -> os.stat_result | None:
 
 
 def _pixel_count(path: str) -> int:
-    """The number of a photograph's pixels, from its header; 0 if it cannot be read."""
-    with suppress(*_UNREADABLE), open_photograph(path) as image:
-        return math.prod(image.size)
+    """The number of pixels of a photograph or NIfTI file, from its header; 0 if it cannot be read."""
+    with suppress(*_UNREADABLE):
+        if is_nifti(path):
+            return math.prod(nibabel.load(path).shape)
+        with open_photograph(path) as image:
+            return math.prod(image.size)
     return 0
 
 
-def _trailer(path: str) -> tuple[int, int]:
-    """The checksum (CRC-32) and the size of a gzip file's content, as its last bytes give them; zeros for another file."""
-    with suppress(OSError), Path(path).open("rb") as file:
-        if file.read(2) == b"\x1f\x8b":
-            file.seek(-8, os.SEEK_END)
-            checksum, size = struct.unpack("<II", file.read())
-            return checksum, size
-    return 0, 0
-
-
 def _content(path: str, size: int) -> tuple[int, str]:
-    """The size, and a checksum of a photograph's pixels, a gzip file's content or the compared bytes of another file."""
+    """The size, and a checksum of a photograph's pixels, of the middle slice of a NIfTI file (all voxels if they are equal
+    there), or of the compared bytes of another file."""
+    with suppress(*_UNREADABLE):
+        if is_nifti(path):
+            voxels = nibabel.load(path).dataobj
+            middle = np.asarray(voxels[(..., *(count // 2 for count in voxels.shape[2:]))])
+            compared = middle if np.ptp(middle) else np.asarray(voxels)
+            return size, hashlib.sha256(f"{voxels.shape} ".encode() + compared.astype(np.float32).tobytes()).hexdigest()
+        if is_photograph(path):
+            with open_photograph(path) as image:
+                upright = ImageOps.exif_transpose(image)
+                return size, hashlib.sha256(f"{upright.mode} {upright.size} ".encode() + upright.tobytes()).hexdigest()
     digest = hashlib.sha256()
-    if path.endswith(".gz") and (trailer := _trailer(path))[1]:
-        with suppress(OSError, EOFError, zlib.error), gzip.open(path) as file:
-            # the first bytes, too, because two files may have the same CRC-32 by chance
-            digest.update(struct.pack("<II", *trailer) + file.read(_COMPARED))
-            return size, digest.hexdigest()
-    if is_photograph(path):
-        with suppress(*_UNREADABLE), open_photograph(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            return size, hashlib.sha256(f"{upright.mode} {upright.size} ".encode() + upright.tobytes()).hexdigest()
     try:
         with Path(path).open("rb") as file:
             for place in (0, size // 2, size - _COMPARED):

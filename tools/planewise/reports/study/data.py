@@ -33,7 +33,7 @@ def add(page: Page, study: StudyFolder) -> None:
         else:
             said = (
                 "no image of the labelled test exams is in the training or validation section of the unlabelled exams "
-                "(compared: the patients of DICOM files, paths, file contents, and the pixels of photographs)"
+                "(compared: the patients of DICOM files, paths, file contents, and the pixels of photographs and NIfTI files)"
             )
         page.add(f"<li>{said}</li>", *[seen] * bool(seen))
     page.add("</ul>")
