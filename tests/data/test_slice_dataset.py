@@ -117,7 +117,7 @@ def test_the_cache_is_built_once_and_again_when_something_changes(volumes, prepr
     dataset(volumes[:1], preprocessing, tmp_path)
     assert len(calls) == 40
     # other code
-    monkeypatch.setattr(fingerprint_module, "code_digest", lambda root: "changed")
+    monkeypatch.setattr(fingerprint_module, "code_sha256", lambda *given, **options: "changed")
     dataset(volumes[:1], preprocessing, tmp_path)
     assert len(calls) == 44
 
