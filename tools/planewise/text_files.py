@@ -59,7 +59,7 @@ def read_csv(path: str | Path) -> list[list[str]]:
     """Read the rows of a CSV file, without the spaces around their cells, and without empty rows.
 
     Args:
-        path: the file, in UTF-8.
+        path: the file, in UTF-8. Its cells are separated by commas, semicolons or tabs, whichever its first line has most of.
 
     Raises:
         InputError: the file cannot be read, or its quotation marks are not in pairs.
@@ -68,7 +68,8 @@ def read_csv(path: str | Path) -> list[list[str]]:
 
 
 def _rows(text: str) -> list[list[str]]:
-    rows = ([cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), strict=True))
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    rows = ([cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter, strict=True))
     return [row for row in rows if any(row)]
 
 
