@@ -195,6 +195,7 @@ def test_pretrained_weights_bring_the_backbone_alone(tmp_path, caplog):
     run = a_run(POSITION, tmp_path, **SMALL, learning_rate=7.0)
     parser = a_parser(SEGMENTATION, "train.yaml", pretrained=str(run))
     assert follow_pretrained(parser, []) == {"features": [4, 8], "stem_stride": 2}
+    assert "spacing is 1.367, but the pretrained weights learned with 5.0; --spacing changes it" in caplog.text
     assert parser["spacing"] == 1.367 and parser["structures"] == {"1": "RV", "2": "myocardium", "3": "LV"}
     parser = a_parser(SEGMENTATION, "train.yaml", pretrained=str(run))
     assert follow_pretrained(parser, ["--features", "[64,128,256,512,1024]"]) == {"stem_stride": 2}

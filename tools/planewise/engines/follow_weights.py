@@ -98,7 +98,8 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
     """Apply the shape of the network of the ``pretrained`` weights to a training config.
 
     The shape consists of the plain settings to which the encoder and decoder refer in both configs, such as ``features``.
-    The number of image channels is left out, because it depends on the data. These settings replace those of an overlay
+    The number of image channels is left out, because it depends on the data. Image sizes are left out, too, but the log
+    says if they differ. These settings replace those of an overlay
     (``demo.yaml``), because the weights fit no other shape. A setting from the command line takes precedence; if the
     weights do not fit it, an error is raised when they are loaded.
 
@@ -110,6 +111,10 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
         return {}
     shared = _of_backbone(in_our_names(plain(parser.get()))) & _of_backbone(run.config) - _OF_DATA
     wanted = {key: run.config[key] for key in sorted(shared) if not holds_code(run.config[key])}
+    for key in ("spacing", "image_size"):
+        here, there = (config.get(key) for config in (in_our_names(plain(parser.get())), run.config))
+        if here != there and None not in (here, there) and not holds_code([here, there]):
+            logger.warning("%s is %s, but the pretrained weights learned with %s; --%s changes it", key, here, there, key)
     return _take(parser, wanted, None, arguments, "pretrained")
 
 
