@@ -60,7 +60,9 @@ def test_a_mask_that_a_person_corrected_is_kept(tmp_path, caplog):
     nibabel.save(nibabel.Nifti1Image(np.full((4, 5, 3), 3, "u1"), nibabel.load(path).affine), path)
     corrected = path.read_bytes()
     save(image)
-    assert caplog.messages == ["heart_mask.nii.gz was changed by hand; it is kept as heart_mask_by_hand.nii.gz"]
+    assert caplog.messages == [
+        "heart_mask.nii.gz was changed after planewise wrote it; it is kept as heart_mask_by_hand.nii.gz"
+    ]
     assert (tmp_path / "heart_mask_by_hand.nii.gz").read_bytes() == corrected and is_predicted(path)
 
 

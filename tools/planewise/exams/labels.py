@@ -264,6 +264,8 @@ def match_mask(
     """
     try:
         header = nibabel.load(path)
+        if BY_HAND in path.name:
+            np.asarray(header.dataobj)  # a truncated mask does not replace the network's
     except Exception:  # nibabel raises many kinds of errors for broken files
         return [], "it cannot be read"
     mask_shape = header.shape if len(header.shape) > 2 else (*header.shape, 1)
