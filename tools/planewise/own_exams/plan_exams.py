@@ -26,7 +26,7 @@ from planewise.exams.words import listed
 from planewise.geometry import plane_errors
 from planewise.nifti_files import write_nifti
 from planewise.own_exams.corrected_masks import by_hand_in, said_of_by_hand
-from planewise.own_exams.dicom_results import DicomOut, write_plan
+from planewise.own_exams.dicom_results import DicomOut, clear_dicom, write_plan
 from planewise.own_exams.heart_bundles import (
     PLANS,
     SEGMENTS,
@@ -365,7 +365,7 @@ def _planned(
             write_nifti(folder / f"{stack.name}{IMAGE}.nii.gz", stack.image.numpy(), stack.image.affine)
         remarks = {view: [*_remarks(view, plan, apart[view]), *disorder] for view in plan["views"]}
         make = partial(write_plan, folder, item, plan, apart, flags, remarks, provenances[PLANS], note)
-        refused = dicom.write(stack.name, folder, item, make)
+        refused = [*clear_dicom(folder), *dicom.write(stack.name, item, make)]
         kept_masks = by_hand_in([folder])
         by_hand = said_of_by_hand(kept_masks)
         # the bundle's remarks on each view are already in the rows, and both bundles may make the same remark about an exam
