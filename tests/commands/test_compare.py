@@ -288,13 +288,13 @@ def test_pretexts_that_need_planes_are_left_out_where_there_are_none(lists, tmp_
         ("knee", ["simclr", "models_genesis", "byol"], {"rotation", "exemplar", "relative_patch_location"}),
         ("volume", ["relative_patch_location", "rotation", "exemplar"], {"simclr", "models_genesis"}),
         # photographs have another encoder
-        ("photograph", ["relative_patch_location", "rotation", "exemplar"], {"simclr", "models_genesis"}),
+        ("photograph", ["relative_patch_location", "rotation", "exemplar", "simclr"], {"byol", "models_genesis"}),
     ],
 )
 def test_pretexts_with_another_encoder_than_the_task_are_left_out(anatomy, first, unfit):
     datalist = {"planewise": {"anatomy": anatomy}, "training": []}
     found = compare.fitting(datalist, compare.template_of(anatomy)["pretext_bundle"])
-    assert found[:3] == first and not unfit & set(found)
+    assert found[: len(first)] == first and not unfit & set(found)
 
 
 def test_all_methods_have_one_network(lists, tmp_path):

@@ -67,7 +67,7 @@ _ABSENT = object()
 #: Options of `planewise.index` that determine a datalist of `indexed`.
 _INDEXED_WITH = ("anatomy", "labels_dir", "classes")
 #: Pretexts that are tried first if the images are suitable.
-_FIRST = ("multitask", "simclr", "models_genesis", "relative_patch_location", "rotation", "exemplar")
+_FIRST = ("multitask", "relative_patch_location", "rotation", "exemplar", "simclr", "models_genesis")
 #: Shares of training, validation and test exams when a folder is split. Few labelled exams are needed for training, but more
 #: for testing, to distinguish methods.
 SPLITS = {"unlabelled": (0.7, 0.15, 0.15), "labelled": (0.5, 0.2, 0.3)}

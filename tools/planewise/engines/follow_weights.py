@@ -18,6 +18,7 @@ from planewise.engines.weights_settings import (
     holds_code,
     measured_settings,
     merged,
+    overlay_of,
     plain,
     settings_of,
     with_text_keys,
@@ -60,7 +61,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
     if configs is None:
         _check_alone(parser, run)
         return {}
-    train, inference = (configs[name] for name in ("train", "inference"))
+    train, inference = (configs.pop(name) for name in ("train", "inference"))
     if run is None:
         # the origin of these weights is unknown, so values measured with the bundle's own weights do not apply
         unknown = {} if "train" in parser else measured_settings({}, inference)
@@ -72,10 +73,10 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         )
     evaluates = "train" in parser
     base = train if evaluates else inference
-    network = run.config.get(_NETWORK)
     overlay = {}
-    if network != train.get(_NETWORK):
-        overlay = _overlay_of(configs, train, network) or _named_again(parser, base, run)
+    if run.config.get(_NETWORK) != train.get(_NETWORK):
+        name = overlay_of(configs, train, run.config)
+        overlay = configs[name] if name else _named_again(parser, base, run)
     try:
         changes = settings_of(run, merged(train, overlay), merged(inference, overlay))
     except InputError as error:
@@ -161,13 +162,6 @@ def _are_the_bundles(parser: ConfigParser) -> bool:
     given, folder = (Path(parser.get_parsed_content(key)).expanduser() for key in ("weights", "bundle_root"))
     given = given / "models" / "model.pt" if given.is_dir() else given
     return given.resolve() == (folder / "models" / "model.pt").resolve()
-
-
-def _overlay_of(configs: Mapping[str, Mapping[str, Any]], train: Mapping[str, Any], network: Any) -> dict[str, Any]:
-    """The bundle's own config that replaces its network; empty if there is none."""
-    others = {name: content for name, content in configs.items() if name not in ("train", "inference")}
-    replacing = [content for content in others.values() if any(key.partition("#")[0] == _NETWORK for key in content)]
-    return next((dict(content) for content in replacing if merged(train, content)[_NETWORK] == network), {})
 
 
 def _named_again(parser: ConfigParser, base: Mapping[str, Any], run: RunRecord) -> dict[str, Any]:
