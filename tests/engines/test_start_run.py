@@ -12,6 +12,8 @@ from monai.bundle import ConfigParser
 from planewise.engines import start_run
 from planewise.engines.write_run import _differences
 from planewise.errors import InputError
+from planewise.packaging.model_card import _facts
+from planewise.packaging.run import Run
 
 
 def run(folder, resume: bool = True, trains: bool = True, **settings) -> None:
@@ -408,3 +410,14 @@ def test_the_commit_is_of_the_repository_that_keeps_this_code(tmp_path, monkeypa
     (tmp_path / "scripts/own_loss.py").touch()
     run(tmp_path / "own")
     assert json.loads((tmp_path / "own/run.json").read_text())["commit"].endswith("-dirty")
+
+
+def test_the_numbers_of_processes_before_and_after_a_resume_are_recorded(tmp_path, monkeypatch):
+    for processes in (2, 1, 1, 4):
+        monkeypatch.setattr("ignite.distributed.get_world_size", lambda processes=processes: processes)
+        run(tmp_path / "run")
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert (record["earlier_processes"], record["processes"]) == ([2, 1], 4)
+    assert ("processes", "2, then 1, then 4") in _facts(Run(tmp_path, tmp_path / "model.pt", {}, record))
+    run(tmp_path / "run", resume=False)
+    assert "earlier_processes" not in json.loads((tmp_path / "run/run.json").read_text())

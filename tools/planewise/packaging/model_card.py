@@ -356,6 +356,8 @@ def _facts(run: Run | None) -> list[tuple[str, str]]:
         ("commit", commit.replace("-dirty", ", with changes")),
         ("versions", _versions(record)),
     ]
+    if (shares := [*record.get("earlier_processes", []), record.get("processes", 1)]) != [1]:
+        facts.append(("processes", ", then ".join(map(str, shares))))
     imagenet, pretrained = run.config.get("imagenet"), run.config.get("pretrained")
     if imagenet not in NO_WEIGHTS:
         facts.append(
