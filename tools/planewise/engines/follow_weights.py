@@ -56,7 +56,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
     Raises:
         InputError: the run's configuration is broken.
     """
-    configs = _configs_beside(parser)
+    configs = configs_beside(parser)
     run = run_of(parser, "weights")
     if configs is None:
         _check_alone(parser, run)
@@ -107,7 +107,7 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
     Args, returns and raises: see `follow_weights`.
     """
     run = run_of(parser, "pretrained")
-    configs = _configs_beside(parser) if run is not None else None
+    configs = configs_beside(parser) if run is not None else None
     if configs is None:
         return {}
     shared = _of_backbone(in_our_names(plain(parser.get()))) & _of_backbone(run.config) - _OF_DATA
@@ -119,7 +119,7 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
     return _take(parser, wanted, None, arguments, "pretrained")
 
 
-def _configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
+def configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
     """Map the name of each config of the running bundle to the contents of its file; None if the bundle is incomplete."""
     if "bundle_root" not in parser:
         return None
