@@ -161,6 +161,7 @@ CHECKS: Mapping[str, Check] = {name: check for check, names in _ALIKE for name i
     "mask_ratio": (lambda value: _number(value) and 0 < value < 1, "a number between 0 and 1"),
     "negatives_from": _one_of("batch", "dataset"),
     "phases": _one_of("ed", "all"),
+    "pretrained_parts": _optional((_different, "a list of different parts of the network, such as \"['encoder']\"")),
     "section": _one_of(*SECTIONS, "all"),
     "spatial_dims": (lambda value: value in (2, 3), "2 or 3"),
     "structures": (
@@ -172,7 +173,7 @@ CHECKS: Mapping[str, Check] = {name: check for check, names in _ALIKE for name i
 #: Optional settings without an entry in `CHECKS`. (Weights have their own words for null, `NO_WEIGHTS`.)
 _OPTIONAL_UNCHECKED = (
     "contrast", "fold", "lr_scheduler", "masks", "permutation_file", "phase_plans", "plane_bounds",
-    "pretext_datalist", "pretrained_parts", "trained_on", "transfer", "voxel_size",
+    "pretext_datalist", "trained_on", "transfer", "voxel_size",
 )  # fmt: skip
 #: The settings that may be null. On a command line, these words stand for it: MONAI takes ``null`` and ``none`` for text,
 #: and drops ``None``.
