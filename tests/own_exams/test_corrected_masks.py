@@ -149,11 +149,18 @@ def test_a_dicom_segmentation_is_measured(folder, tmp_path):
     affine = np.array(slices[0]["affine"])
     affine[:, 2] = (np.array(slices[-1]["affine"]) - affine)[:, 3] / (len(slices) - 1)
     save(folder, labels, affine, "a_mask.nii.gz")
-    seg = (tmp_path / "made.seg.dcm").rename(tmp_path / "phase00_by_hand.seg.dcm")
+    seg, record = tmp_path / "made.seg.dcm", folder / "done.json"
+    record.touch()
+    os.utime(record, (1, 1))
+    assert not changed_since(record, [tmp_path])
+    content = pydicom.dcmread(seg)
+    content.Manufacturer = "another program"
+    content.save_as(seg)
+    assert changed_since(record, [tmp_path]), "an archive does the exam again"
+    seg = seg.rename(tmp_path / "phase00_by_hand.seg.dcm")
     found, refused = found_in(folder)
     assert (found.file, refused) == (seg, []) and np.array_equal(found.labels, labels)
     assert found.nifti == folder / "a_mask_by_hand.nii.gz" and np.array_equal(read(found.nifti), labels)
-    content = pydicom.dcmread(seg)
     frames = list(content.PerFrameFunctionalGroupsSequence)
     for change, why in (
         (lambda: setattr(content, "PerFrameFunctionalGroupsSequence", [frames[1], *frames[1:]]), "segments overlap"),
