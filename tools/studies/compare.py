@@ -111,9 +111,8 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     Raises:
         InputError: labels are given for a datalist, which has its own.
     """
-    file = (
-        out / "datalists" / f"{name}.json"
-    )  # a subfolder, because the study's own folder is for datalists of phantoms
+    # a subfolder, because the study's own folder is for datalists of phantoms
+    file = out / "datalists" / f"{name}.json"
     if given.suffix == ".json":
         if unused := [
             option for key, option in (("labels_dir", "--labels"), ("classes", "--classes")) if options.get(key)
