@@ -81,6 +81,10 @@ def test_a_viewer_may_write_the_numbers_of_channels(origin, values, read, case):
     [
         ({"seg": np.full((6, 5, 4), 3, np.uint8)}, "values of the mask must be 0, 1, 2, 4, got 3.*--label-map"),
         (
+            {"seg": np.full((6, 5, 4), 0.5, np.float32)},
+            "values of the mask must be 0, 1, 2, 4, got 0.5.*probability map",
+        ),
+        (
             {"t2": np.zeros((6, 5, 5), np.int16)},
             r"channel 2 has the shape \(6, 5, 5\), but the first channel has \(6, 5, 4\)",
         ),

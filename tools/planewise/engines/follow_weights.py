@@ -24,6 +24,7 @@ from planewise.engines.weights_settings import (
     with_text_keys,
 )
 from planewise.errors import InputError
+from planewise.exams.sections import channels_in
 from planewise.not_computed import FILES, NOT_COMPUTED
 from planewise.text_files import read_yaml
 
@@ -54,7 +55,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         The changed settings.
 
     Raises:
-        InputError: the run's configuration is broken.
+        InputError: the run's configuration is broken, or it learned from other channels than those of the images.
     """
     configs = configs_beside(parser)
     run = run_of(parser, "weights")
@@ -72,6 +73,12 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
             "the weights are those that ship with %s, trained on phantoms", run.weights.resolve().parent.parent.name
         )
     evaluates = "train" in parser
+    learned, given = run.record.get("channels"), channels_in(_images(parser))
+    if learned and given and learned != given:
+        raise InputError(
+            f"these weights learned from the channels {', '.join(learned)}, but the images have {', '.join(given)}, in this "
+            f"order; index them with --channels {','.join(learned)}"
+        )
     base = train if evaluates else inference
     overlay = {}
     if run.config.get(_NETWORK) != train.get(_NETWORK):
@@ -85,6 +92,8 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
     wanted = changes["train.yaml"] if evaluates else changes["inference.yaml"]
     if evaluates:
         wanted = _all_settings(run, merged(train, overlay)) | wanted
+    if learned and "channels" in base:
+        wanted["channels"] = learned
     if overlay:
         changed = {key.partition("#")[0] for key in overlay} - {"network"}
         asked = asked_of_overlay(inference, overlay)
@@ -112,10 +121,18 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
         return {}
     shared = _of_backbone(in_our_names(plain(parser.get()))) & _of_backbone(run.config) - _OF_DATA
     wanted = {key: run.config[key] for key in sorted(shared) if not holds_code(run.config[key])}
+    learned, given = run.record.get("channels"), channels_in(_images(parser))
+    if learned and sorted(learned) == sorted(given) and learned != given:
+        raise InputError(
+            f"the pretrained weights learned from the channels {', '.join(learned)}, but these images have the order "
+            f"{', '.join(given)}; index them with --channels {','.join(learned)}"
+        )
     for key in ("spacing", "image_size"):
         here, there = (config.get(key) for config in (in_our_names(plain(parser.get())), run.config))
         if here != there and None not in (here, there) and not holds_code([here, there]):
-            logger.warning("%s is %s, but the pretrained weights learned with %s; --%s changes it", key, here, there, key)
+            logger.warning(
+                "%s is %s, but the pretrained weights learned with %s; --%s changes it", key, here, there, key
+            )
     return _take(parser, wanted, None, arguments, "pretrained")
 
 
@@ -155,6 +172,12 @@ def run_of(parser: ConfigParser, setting: str) -> RunRecord | None:
     path = Path(path).expanduser()
     path = path / "models" / "model.pt" if path.is_dir() else path
     return RunRecord.of_weights(path) if path.is_file() else None
+
+
+def _images(parser: ConfigParser) -> str:
+    """The datalist of a running config, also as the input of an inference; empty if there is none."""
+    named = (str(parser.get_parsed_content(key)) for key in ("datalist", "input") if key in parser)
+    return next((path for path in named if path.endswith(".json")), "")
 
 
 def _are_the_bundles(parser: ConfigParser) -> bool:

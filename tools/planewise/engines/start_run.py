@@ -32,6 +32,7 @@ from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, e
 from planewise.engines.write_run import digest, write_run
 from planewise.engines.written_weights import refuse_unwritten_weights
 from planewise.errors import InputError
+from planewise.exams.sections import channels_in
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.old_names import with_new_names
 from planewise.running_parser import running_folder, running_parser
@@ -93,7 +94,8 @@ def start_run(
         config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key} if parser else {}
         files = {Path(path).name: digest(path) for path in depends_on} | _auxiliary_task_files(parser)
         weights = config.get("ckpt_dir") and parser.get_parsed_content("ckpt_dir")
-        about = {"seed": seed, **computes_on}
+        channels = next(filter(None, map(channels_in, depends_on)), None)
+        about = {"seed": seed, **computes_on} | ({"channels": channels} if channels else {})
         write_run(Path(output_dir), config, resume, files, about, Path(weights or Path(output_dir) / "models"))
     idist.barrier()
 

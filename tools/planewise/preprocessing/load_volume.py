@@ -180,9 +180,11 @@ class LoadVolumed(LoadImaged):
             return rename_values(pixels, {str(number): value for number, value in enumerate(allowed)})
         if wrong:
             wanted = "whole numbers from 0 to 255" if self.label_values is None else ", ".join(map(str, allowed))
-            raise InputError(
-                f"values of the mask must be {wanted}, got {wrong[0]:g}; rename the value with `planewise index --label-map`"
+            whole = wrong[0] == round(wrong[0])
+            remedy = (
+                "rename the value with `planewise index --label-map`" if whole else "is it a probability map? Round it"
             )
+            raise InputError(f"values of the mask must be {wanted}, got {wrong[0]:g}; {remedy}")
         return pixels
 
 
