@@ -174,6 +174,20 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
     )
     assert [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()] == before
     (folders / "out/logs").rmdir()
+    # a finished study is neither timed nor asked about
+    study = yaml.safe_load(file.read_text())
+    places = [f"pretrain/{name}" for name in study["pretexts"]]
+    places += [f"finetune/{name}/{count}/{draw}" for name in study["methods"] for count in (1, 4) for draw in (0, 1)]
+    written = [folders / "out/report/index.html"]
+    written += [folders / "out" / place / "test/metrics.json" for place in places]
+    for path in written:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    started.clear()
+    outcome = asked(folders, "--draws", "2", answer="")
+    assert "All trainings are finished" in outcome.output and "Timing" not in outcome.output and started
+    for folder in ("pretrain", "finetune", "report"):
+        shutil.rmtree(folders / "out" / folder)
 
 
 def test_without_snakemake_nothing_is_read(folders, monkeypatch, tmp_path):

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -624,6 +625,15 @@ def task_of(study: Mapping[str, Any]) -> str:
 def trainings(study: Mapping[str, Any]) -> int:
     """Number of a study's trainings."""
     return len(study["pretexts"]) + len(study["methods"]) * len(study["label_counts"]) * len(study["draws"])
+
+
+def finished(study: Mapping[str, Any]) -> bool:
+    """Whether a study has its page and the scores of all its trainings."""
+    places = [f"pretrain/{name}" for name in study["pretexts"]]
+    each = product(study["methods"], study["label_counts"], study["draws"])
+    places += [f"finetune/{method}/{count}/{draw}" for method, count, draw in each]
+    files = ["report/index.html", *(f"{place}/test/metrics.json" for place in places)]
+    return all((Path(study["out"]) / file).is_file() for file in files)
 
 
 def device() -> str:
