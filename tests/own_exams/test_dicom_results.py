@@ -303,12 +303,12 @@ def test_what_a_run_does_not_write_is_not_left_from_an_earlier_one(items, tmp_pa
         save("volumes.sr.dcm", "planewise contributors", str(hide))
 
     def save(name, manufacturer, text=""):
-        dataset = pydicom.Dataset()
+        dataset = pydicom.dcmread(items[0]["image"][0]["image"])
         dataset.Manufacturer, dataset.ImageComments = manufacturer, text
-        dataset.save_as(tmp_path / name, implicit_vr=True, little_endian=True)
+        dataset.save_as(tmp_path / name)
 
     def comments():
-        return pydicom.dcmread(tmp_path / "volumes.sr.dcm", force=True).ImageComments
+        return pydicom.dcmread(tmp_path / "volumes.sr.dcm").ImageComments
 
     save("phase33.seg.dcm", "planewise contributors")
     assert clear_dicom(tmp_path) == DicomOut(anonymous=True).write("abc", items[0], make) == []
