@@ -199,7 +199,8 @@ def test_dicom_files_without_the_patient_or_not_at_all(command, runs, tmp_path):
     assert [file for file in files if file.name.endswith(".sr.dcm")]
     for file in files:
         if file.is_file():
-            assert b"Jane" not in file.read_bytes(), file
+            # not in the middle of a word, because the page contains megabytes of base64
+            assert not re.search(rb"\bJane", file.read_bytes()), file
     assert "Jane" not in outcome.output and "leaves the patient out" not in outcome.output
     outcome = run(command, exam, "-o", tmp_path / "out", *weights, "--no-dicom")
     assert outcome.exit_code == 0 and not list((tmp_path / "out").rglob("*.dcm"))
@@ -311,7 +312,7 @@ def test_a_files_name_stays_out_of_what_is_made_of_it(command, phases, runs, tmp
             assert file.stat().st_mode & 0o777 == 0o600 and "Jane" in file.read_text()
         elif file.is_file():
             content = file.read_bytes()
-            assert b"Jane" not in (gzip.decompress(content) if file.suffix == ".gz" else content), file
+            assert b"Doe_Jane" not in (gzip.decompress(content) if file.suffix == ".gz" else content), file
     outcome = run(command, given, "-o", tmp_path / "named", *weights, "--keep-names")
     assert outcome.exit_code == 0 and re.search("(E|e)xam Doe_Jane0[,:] ", outcome.output), outcome.output
     assert "Doe_Jane0" in (tmp_path / "named/Doe_Jane0/index.html").read_text()
