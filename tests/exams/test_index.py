@@ -242,6 +242,16 @@ def test_scrambled_files_give_the_same_order(flawed, sound_phantom):
 # --- identity ----------------------------------------------------------------------------------------------------------
 
 
+def test_every_user_gives_a_phantom_the_same_name(phantom_exam, tmp_path, monkeypatch):
+    exam = phantom_exam["sax"][0].parents[2]
+    monkeypatch.setenv("PLANEWISE_SALT_FILE", "")
+    names = set()
+    for user in "ab":
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / user))
+        names |= {*index_folder(exam.parents[2]).datalist["exams"], *(stack.exam for stack in find_stacks(exam))}
+    assert len(names) == 1
+
+
 def test_nothing_but_paths_tells_who_it_is(flawed):
     """Every text in the planted headers is searched for in the datalist, without its paths, and in the printed output."""
     root = flawed("identity")
