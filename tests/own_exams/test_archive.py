@@ -96,6 +96,18 @@ def test_a_broken_exam_costs_itself_and_the_worst_comes_first(files, tmp_path):
     assert "bbbb,../in/Doe_b.nii.gz" in folders.read_text() and folders.stat().st_mode & 0o777 == 0o600
 
 
+def test_the_folders_of_an_anonymous_archive_are_listed_next_to_it(files, tmp_path):
+    for anonymous in (False, True):
+        work = Work(files, dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.5), anonymous=anonymous).work
+        console = Console(file=io.StringIO(), width=200)
+        _show_archive(work, tmp_path / "out", console)
+        table = tmp_path / ("out_exams_folders.csv" if anonymous else "out/exams_folders.csv")
+        assert [*tmp_path.rglob("*_folders.csv")] == [table] and table.stat().st_mode & 0o777 == 0o600
+        assert f"{'in' if anonymous else '../in'}/Doe_a.nii.gz" in table.read_text()
+        named = f"exams.csv and {table if anonymous else table.name}, which contains paths: keep it on this machine."
+        assert named in console.file.getvalue().replace("\n", " ")
+
+
 def test_what_is_not_a_heart_comes_first(files, tmp_path):
     outcomes = {"aaaa": 20.0, "bbbb": 1.0, "cccc": 2.0}
     work = Work(files, outcomes).work

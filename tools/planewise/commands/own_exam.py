@@ -135,9 +135,8 @@ def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
         tell(
             f"{count_of(len(done.by_hand), 'exam')} with masks that a person changed: {some_of(done.by_hand)}{of_them}."
         )
-    tell(
-        f"Wrote {done.page}, {done.table.name} and {done.folders.name}, which contains paths: keep it on this machine."
-    )
+    folders = done.folders.name if done.folders.parent == output else done.folders
+    tell(f"Wrote {done.page}, {done.table.name} and {folders}, which contains paths: keep it on this machine.")
 
 
 def _wrote(files: Sequence[Path]) -> list[str]:

@@ -16,7 +16,7 @@ import planewise
 from planewise.atomic_write import atomic_write
 from planewise.data.readable_items import reason_alone
 from planewise.errors import InputError
-from planewise.exams.datalist import folders_table, own_places, write_folders
+from planewise.exams.datalist import check_output, folders_table, own_places, write_folders
 from planewise.exams.words import duration
 from planewise.locks import claim_folder
 from planewise.own_exams.corrected_masks import by_hand_in, changed_since, mask_folders
@@ -43,7 +43,7 @@ class Archive:
     Attributes:
         page: the overview page.
         table: the overview as CSV.
-        folders: private table of the exams' hashes and folders.
+        folders: private table of the exams' hashes and folders; with ``--anonymous``, next to the folder of the results.
         finished: maps the name of each finished exam to its summary, worst first.
         left_out: maps the name of each exam without results to the reason.
         kept: number of finished exams whose results are from an earlier run.
@@ -87,7 +87,7 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
     done = Archive(
         output / PAGE,
         output / _TABLE,
-        folders_table(output / _TABLE),
+        check_output(folders_table(_beside(work, output))),
         left_out={exam: left.why for exam, left in work.left_out.items()},
     )
     made_from = {name: _made_from(items, work.settings) for name, items in exams.items()}
@@ -149,6 +149,11 @@ def _claim(output: Path, command: str) -> None:
     if before not in (None, command):
         raise InputError(f"{output} contains an archive of `planewise {before}`; name another folder (-o)")
     write_json(record, {"command": command})
+
+
+def _beside(work: ExamWork, output: Path) -> Path:
+    """The path next to which the private table of folders stands: people send the folder of an ``--anonymous`` run."""
+    return output.with_name(f"{output.name}_{_TABLE}") if work.settings.get("anonymous") else output / _TABLE
 
 
 def _record(output: Path, name: str, command: str) -> Path:
@@ -213,7 +218,10 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
     )
     places = {name: (folder_of(items), Path(slices_of(items)[0]["image"])) for name, items in exams.items()}
     places |= {name: (left.folder, left.image or left.folder) for name, left in work.left_out.items()}
-    write_folders(done.table, own_places(places))
+    beside = _beside(work, output)
+    write_folders(beside, own_places(places))
+    if beside != done.table:
+        folders_table(done.table).unlink(missing_ok=True)  # of an earlier run
     waiting = sum(name not in done.finished and name not in done.left_out for name in exams)
     with atomic_write(done.page) as part:
         part.write_text(
