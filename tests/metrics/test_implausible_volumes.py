@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -254,6 +256,32 @@ def test_a_flag_of_both_moments_is_one_sentence():
         "coarse",
         "small",
     ]
+
+
+def test_a_phase_that_is_end_diastole_and_end_systole_is_named_as_both():
+    """All masks are empty."""
+    found, flags = hearts_of([0, 0, 0]), [Flag(("LV",), "volume", 0, "empty")]
+    assert in_sentences(flags, found) == ["empty (end-diastole and end-systole)"]
+    numbers = [Number("LV", "volume", phase) for phase in range(3)]
+    assert flags_with_numbers(numbers, flags, found) == ["LV end-diastolic and end-systolic volume: empty"]
+
+
+def test_a_flag_of_other_phases_names_them():
+    numbers = [
+        Number(name, quantity, phase) for name in ("LV", "RV") for quantity in QUANTITIES[:2] for phase in range(3)
+    ]
+    flags = [Flag(("RV",), "volume", 0, "short"), Flag(("LV",), "volume", 0, "odd"), Flag(("LV",), "volume", 1, "odd")]
+    named = flags_with_numbers(numbers, flags, FOUND, ["phase00", "phase33", "phase67"])
+    assert named == ["RV volume and mass in phase00: short", "LV volume and mass: odd"]
+
+
+def test_corrected_phases_are_not_compared_with_the_network_s():
+    """The network finds 100 ml too little at end-systole, and a person corrects the first and the last phase of systole."""
+    curve = cycle(25, 190, 140) - 100 * (np.arange(25) == 9)
+    curve[[0, 10]] = 190, 140
+    found = replace(hearts_of(cycle(25, 190, 140), curve), end_diastole=0, end_systole=10)
+    assert [flag.text[:18] for flag in implausible_volumes(found)] == ["RV volume of 41 ml", "RV fills again by "]
+    assert implausible_volumes(replace(found, corrected=[0, 10])) == []
 
 
 @pytest.mark.parametrize("count", [2, 5, 11])

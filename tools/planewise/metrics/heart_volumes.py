@@ -20,6 +20,7 @@ class HeartVolumes:
         areas: maps each structure to its area in all slices of all phases, mm2: ``areas["RV"][phase][slice]``.
         slice_distance: distance from one slice to the next, mm.
         end_diastole, end_systole: numbers of the phases in which the LV is largest and smallest, see `heart_volumes`.
+        corrected: numbers of the phases whose masks a person corrected.
     """
 
     volumes: Mapping[str, Sequence[float]]
@@ -27,6 +28,7 @@ class HeartVolumes:
     slice_distance: float
     end_diastole: int
     end_systole: int
+    corrected: Collection[int] = ()
 
     def stroke_volume(self, ventricle: str) -> float:
         """The ventricle's volume at end-diastole minus its volume at end-systole, ml."""
@@ -36,6 +38,16 @@ class HeartVolumes:
         """Stroke volume as a percentage of the volume at end-diastole; NaN if that volume is zero."""
         largest = self.volumes[ventricle][self.end_diastole]
         return 100 * self.stroke_volume(ventricle) / largest if largest > 0 else math.nan
+
+    def comparable(self, phase: int) -> list[int]:
+        """The phases that a phase can be compared with: a person corrected the masks of all of them, or of none."""
+        own = phase in self.corrected
+        return [other for other in range(len(self.volumes["LV"])) if (other in self.corrected) == own]
+
+    @property
+    def rv_smallest(self) -> int:
+        """The phase in which the RV is smallest, among those that can be compared with end-systole."""
+        return min(self.comparable(self.end_systole), key=self.volumes["RV"].__getitem__)
 
     @property
     def masses(self) -> list[float]:

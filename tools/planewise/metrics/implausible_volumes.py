@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planewise.exams.words import listed
+from planewise.exams.words import listed, some_of
 from planewise.metrics.heart_volumes import HeartVolumes
 
 #: Limits of a ventricle's volumes at end-diastole and end-systole and of its stroke volume, ml, and of the mass of the
@@ -116,19 +116,18 @@ def flags_of(number: Number, flags: Sequence[Flag], found: HeartVolumes) -> list
 
 def in_sentences(flags: Iterable[Flag], found: HeartVolumes) -> list[str]:
     """The texts of flags, each once; in brackets, end-diastole and end-systole if a flag concerns a volume there."""
-    moments: dict[str, dict[str, None]] = {}
+    moments: dict[str, set[str]] = {}
     for flag in flags:
-        moments.setdefault(flag.text, {})[_moment(found, flag)] = None
-    return [
-        text + (f" ({listed(sorted(filter(None, named)))})" if any(named) else "") for text, named in moments.items()
-    ]
+        # without the moment, the phase of the others is clear
+        named = flag.quantity == "volume" and len(found.volumes["LV"]) > 1 and "end-" not in flag.text
+        moments.setdefault(flag.text, set()).update(_moments(found, flag.phase) if named else [])
+    return [text + (f" ({listed(sorted(named))})" if named else "") for text, named in moments.items()]
 
 
-def _moment(found: HeartVolumes, flag: Flag) -> str:
-    """The phase of a flag on a volume at end-diastole or end-systole; empty if the phase is clear without it."""
-    if flag.quantity != "volume" or flag.phase is None or len(found.volumes["LV"]) == 1 or "end-" in flag.text:
-        return ""
-    return {found.end_diastole: "end-diastole", found.end_systole: "end-systole"}.get(flag.phase, "")
+def _moments(found: HeartVolumes, phase: int | None) -> list[str]:
+    """The moments of a phase: end-diastole, end-systole, none, or both, if no LV was found."""
+    moments = {"end-diastole": found.end_diastole, "end-systole": found.end_systole}
+    return [moment for moment, number in moments.items() if number == phase]
 
 
 def numbers_by_flag(
@@ -158,9 +157,12 @@ def _quantities(numbers: Iterable[Number]) -> dict[str, None]:
     return dict.fromkeys(number.quantity for number in numbers)
 
 
-def flags_with_numbers(numbers: Sequence[Number], flags: Sequence[Flag], found: HeartVolumes) -> list[str]:
+def flags_with_numbers(
+    numbers: Sequence[Number], flags: Sequence[Flag], found: HeartVolumes, names: Sequence[str] = ()
+) -> list[str]:
     """The flags of some numbers, each after the numbers that it concerns: ``LV and RV stroke volume: ...``. ``RV: ...``
-    concerns all of the RV's numbers, ``all: ...`` those of all structures."""
+    concerns all of the RV's numbers, ``all: ...`` those of all structures. With the phases' names, a flag that concerns
+    neither end-diastole nor end-systole names its phases: ``RV volume in phase58: ...``."""
     sentences = []
     for text, concerned in _flagged(numbers, flags, found).items():
         alike: dict[tuple[str, ...], list[str]] = {}
@@ -173,6 +175,11 @@ def flags_with_numbers(numbers: Sequence[Number], flags: Sequence[Flag], found: 
             for quantities, structures in alike.items()
         )
         structures = sorted({number.structure for number in numbers})
+        phases = sorted(
+            {number.phase for flagged in concerned.values() for number in flagged if number.phase is not None}
+        )
+        if names and phases and not any(_moments(found, phase) for phase in phases):
+            about += f" in {some_of([names[phase] for phase in phases])}"
         sentences.append(f"{'all' if alike == {(): structures} else about}: {text}")
     return sentences
 
@@ -181,8 +188,8 @@ def _in_words(quantity: str, numbers: Iterable[Number], flagged: Iterable[Number
     """A structure's quantity; if only one of two volumes is flagged, with its moment."""
     phases = {number.phase for number in numbers if number.quantity == quantity}
     of_flag = {number.phase for number in flagged if number.quantity == quantity}
-    moment: dict[int | None, str] = {found.end_diastole: "end-diastolic ", found.end_systole: "end-systolic "}
-    return quantity if of_flag == phases or len(of_flag) > 1 else f"{moment.get(next(iter(of_flag)), '')}{quantity}"
+    moments = [] if of_flag == phases or len(of_flag) > 1 else _moments(found, *of_flag)
+    return f"{listed(moments).replace('stole', 'stolic')} {quantity}" if moments else quantity
 
 
 def implausible_volumes(found: HeartVolumes) -> list[Flag]:
@@ -302,6 +309,8 @@ def _jumps(found: HeartVolumes) -> Iterator[Flag]:
         limit = max(JUMP * np.ptp(curve), NOISE * curve.max())
         # only the largest deviation counts, because at a jump, the neighbouring phases also deviate, by half as much
         for phase in np.flatnonzero((off > limit) & (off >= np.maximum(np.roll(off, 1), np.roll(off, -1)))):
+            if not {(phase + step) % len(curve) for step in (-1, 1)} <= {*found.comparable(int(phase))}:
+                continue
             text = (
                 f"{ventricle} volume of {curve[phase]:.0f} ml jumps: it differs by {off[phase]:.0f} ml from the phases "
                 "before and after"
@@ -321,6 +330,7 @@ def _late_end_systole(found: HeartVolumes) -> Iterator[Flag]:
             "filling"
         )
         yield Flag(("LV", "RV"), "volume", systole, text)
+    way = [phase for phase in way if phase in found.comparable(systole)]
     for ventricle in ("LV", "RV"):
         curve = np.asarray(found.volumes[ventricle])
         # the increase of each phase's volume over the smallest volume up to this phase
