@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import html
 import json
 import math
 import re
@@ -217,11 +218,12 @@ def test_masks_that_a_person_corrected_are_measured_and_every_number_from_them_i
     assert (made.labels[2] == 3).sum() * 2 == (first.labels[1] == 3).sum() * PIXELS[2][0] / PIXELS[1][0]
     said = [
         f"(*) from a mask that a person corrected: {diastole}_by_hand.seg.nrrd",
+        "stroke volumes and ejection fractions mix the corrected mask of end-diastole with the network's of end-systole",
         "phase25_by_hand.seg.dcm is not measured: it cannot be read",
     ]
     assert made.by_hand == said == _summary(made).by_hand and {f"  {line}" for line in said} < set(made.lines)
     page, folder = made.page.read_text(), made.page.parent
-    assert all(f">{line}.<" in page for line in said)
+    assert all(f">{html.escape(line)}.<" in page for line in said) and '"corrected": [2]' in page
     # the network drew no picture in this test
     assert [name for name in first.phases if (masks / name / "segmentation.png").exists()] == [diastole]
     # only the volumes at end-systole, from the network, have no mark
@@ -242,6 +244,11 @@ def test_masks_that_a_person_corrected_are_measured_and_every_number_from_them_i
     volumes = ["RV_ml", "myocardium_ml", "LV_ml", "myocardium_g"]
     assert [row["corrected"] for row in rows] == ["", "; ".join(of_both), "; ".join(volumes), ""]
     assert [row["mask"] for row in rows] == [*first.phases[:2], f"{diastole}_by_hand.seg.nrrd", first.phases[3]]
+    # the network's volumes of the corrected phase are kept
+    networks = {name: ["", "", pytest.approx(ml[2]), ""] for name, ml in first.volumes.volumes.items()}
+    for name, ml in networks.items():
+        assert [row[f"{name}_network_ml"] and float(row[f"{name}_network_ml"]) for row in rows] == ml
+        assert [value or "" for value in content["network_volumes_ml"][name]] == ml
     unmarked = {f"{name}_end_systole_ml" for name in ("LV", "RV")} | {"phases"}
     assert {*_summary(made).corrected} == _summary(made).values.keys() - unmarked
     # the DICOM files say so, too
@@ -545,6 +552,10 @@ def test_the_table_and_the_content_say_where_the_rv_is_smallest():
     assert moments == ["end-systole", "end-diastole", "RV smallest"]
     assert _content(found, names, [], None)["rv_smallest"] == "phase67"
     assert _smaller_rv(found, names) == ["The RV is smallest in phase67, with 50 ml."]
+    # a person corrected the masks of end-diastole and end-systole, but not those of the other phase
+    corrected = replace(found, corrected=[0, 1])
+    assert _smaller_rv(corrected, names) == [] and _columns(corrected, [], items, None)["moment"][2] == ""
+    assert _content(corrected, names, [], None)["rv_smallest"] == "phase00"
     assert _smaller_rv(FOUND, names) == [] and _columns(FOUND, [], items, None)["moment"][2] == ""
 
 
@@ -563,4 +574,6 @@ def test_an_unknown_number_has_no_mark():
     flags = [Flag(("RV",), "volume", 1, "no RV was found at end-diastole")]
     assert _rows(found, flags)[1][1] == ["RV", "0 ml (!)", "0 ml", "0 ml (!)", "-", "-"]
     exam = SegmentedExam("a", Path(), [], {}, [], ["a", "b"], found, flags, [], "", None)
-    assert _summary(exam).flagged == ["RV_end_diastole_ml", "RV_stroke_volume_ml"]
+    of_rv = ["RV_end_diastole_ml", "RV_stroke_volume_ml", "RV_ejection_fraction_percent"]
+    assert _summary(exam).flagged == of_rv and _summary(exam).values[of_rv[2]] is None
+    assert _summary(exam).words.endswith("ejection fraction RV -")

@@ -344,13 +344,18 @@ def test_a_phone_shows_the_whole_table(shown, tmp_path, table, width):
 @pytest.mark.parametrize("count", [5, 25])
 def test_names_of_phases_do_not_overlap_on_a_phone(shown, tmp_path, count):
     moments = [f"phase{100 * number // count:02d}" for number in range(count)]
-    phases = {"curves": {"LV": [100.0] * count, "RV": [90.0] * count}, "moments": moments}
+    phases = {"curves": {"LV": [100.0] * count, "RV": [90.0] * count}, "moments": moments, "corrected": [0, 2]}
     measure = "setTimeout(() => { found.places = JSON.stringify([...inside.querySelectorAll('#curve .xtick text')].map("
-    measure += "(text) => text.getBoundingClientRect()).map((box) => [box.left, box.right]).flat()); }, 4000);"
+    measure += "(text) => text.getBoundingClientRect()).map((box) => [box.left, box.right]).flat()); "
+    measure += "found.legend = [...inside.querySelectorAll('#curve .legendtext')].map((text) => text.textContent); "
+    measure += (
+        "found.marked = inside.querySelectorAll('#curve .scatterlayer .trace:last-child .point').length; }, 4000);"
+    )
     found = in_a_frame(exam_page(dataclasses.replace(shown, **phases)), 375, measure, tmp_path)
     places = json.loads(found["places"])
     assert len(places) > 4 and places == sorted(places), "each name ends before the next one begins"
     assert places[0] >= 0 and places[-1] <= 375
+    assert found["legend"] == "LV,RV,from a corrected mask (*)" and found["marked"] == "4", "two phases of both curves"
 
 
 def test_acquired_images_stand_beside_the_planes(shown):

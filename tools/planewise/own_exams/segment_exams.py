@@ -214,7 +214,8 @@ def _summary(exam: SegmentedExam) -> Summary:
         values[f"{name}_end_diastole_ml"] = found.volumes[name][found.end_diastole] if several else None
         values[f"{name}_end_systole_ml"] = found.volumes[name][found.end_systole] if several else None
         values[f"{name}_stroke_volume_ml"] = found.stroke_volume(name) if several else None
-        values[f"{name}_ejection_fraction_percent"] = found.ejection_fraction(name) if several else None
+        fraction = found.ejection_fraction(name)
+        values[f"{name}_ejection_fraction_percent"] = fraction if several and np.isfinite(fraction) else None
         numbers[f"{name}_end_diastole_ml" if several else f"{name}_ml"] = Number(name, "volume", found.end_diastole)
         if several:
             numbers[f"{name}_end_systole_ml"] = Number(name, "volume", found.end_systole)
@@ -222,23 +223,23 @@ def _summary(exam: SegmentedExam) -> Summary:
             numbers[f"{name}_ejection_fraction_percent"] = Number(name, "ejection fraction")
     values["myocardial_mass_g"] = found.mass
     numbers["myocardial_mass_g"] = Number("myocardium", "mass", found.end_diastole)
-    known = {key: number for key, number in numbers.items() if np.isfinite(values[key])}
     flagged, corrected = (
-        [key for key, number in known.items() if flags_of(number, flags, found)]
+        [key for key, number in numbers.items() if flags_of(number, flags, found)]
         for flags in (exam.flags, exam.corrected)
     )
 
     def shown(key: str, unit: str) -> str:
         marks = f" {CORRECTED}" * (key in corrected) + f" {FLAGGED}" * (key in flagged)
-        return text(values[key], 0, unit) + marks
+        return text(values[key], 0, unit) + marks * (values[key] is not None)
 
     words = [f"LV {shown('LV_end_diastole_ml', ' ml')} at end-diastole" if several else f"LV {shown('LV_ml', ' ml')}"]
     for name in VENTRICLES if several else ():
         words.append(f"ejection fraction {name} {shown(f'{name}_ejection_fraction_percent', ' %')}")
     every = [number for phase in range(len(exam.phases)) for number in _numbers(found, phase)]
-    flags = flags_with_numbers(every, exam.flags, found) + _of_body_surface(exam.flags)
+    names = _short_names(exam.name, exam.phases)
+    flags = flags_with_numbers(every, exam.flags, found, names) + _of_body_surface(exam.flags)
     # an exam whose mask has a problem ranks first: if the mask is empty, few values can be flagged
-    remarks = [said.removesuffix(".") for said in _smaller_rv(found, _short_names(exam.name, exam.phases))]
+    remarks = [said.removesuffix(".") for said in _smaller_rv(found, names)]
     severity = float(len(exam.flags))
     return Summary(
         values, ", ".join(words), flags, severity, bool(exam.problem), flagged, remarks, corrected, exam.by_hand
@@ -253,7 +254,7 @@ def _of_body_surface(flags: Sequence[Flag]) -> list[str]:
 def _numbers(found: HeartVolumes, phase: int) -> list[Number]:
     """The numbers in a phase's row of the table of phases; values from two phases are in the row of end-systole."""
     numbers = [Number(name, "volume", phase) for name in found.volumes]
-    if len(found.volumes["LV"]) > 1 and phase == found.end_systole != found.end_diastole:
+    if len(found.volumes["LV"]) > 1 and phase == found.end_systole:
         numbers += [Number(name, quantity, None) for quantity in OF_TWO_PHASES for name in VENTRICLES]
     return [*numbers, Number("myocardium", "mass", phase)]
 
@@ -293,10 +294,15 @@ def _one(
     found = network = heart_volumes(networks, affines, STRUCTURES)
     if corrected:
         found = heart_volumes(labels, affines, STRUCTURES, {network.end_diastole, network.end_systole, *corrected})
+        found = replace(found, corrected=[*corrected])
         if doubtful:
             found = replace(found, end_diastole=network.end_diastole, end_systole=network.end_systole)
         said_of = f"{CORRECTED} from a mask that a person corrected"
         by_hand.insert(0, f"{said_of}: {some_of([mask.file.name for mask in corrected.values()])}")
+        if (found.end_diastole in corrected) != (found.end_systole in corrected):
+            moments = _MOMENTS if found.end_diastole in corrected else _MOMENTS[::-1]
+            mixed = "stroke volumes and ejection fractions mix the corrected mask of {} with the network's of {}"
+            by_hand.insert(1, mixed.format(*moments))
     stacks = [load_stack(item) for item in items]
     stack, images = stacks[found.end_diastole], [loaded.image for loaded in stacks]
     for number, mask in corrected.items():
@@ -323,7 +329,7 @@ def _one(
     surface = None if size is None else body_surface(*size)
     indexed = _indexed(found, flags, surface, marks)
     count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
-    chosen = _which_phases(found, shorts, len(corrected), doubtful)
+    chosen = _which_phases(found, shorts, doubtful)
     for image, name in zip(images, names, strict=True) if is_dicom(items[0]) else ():
         write_nifti(masks / name / f"{name}{IMAGE}.nii.gz", image.numpy(), image.affine)
     make = partial(
@@ -354,6 +360,7 @@ def _one(
         tables=[(count, header, rows), *([(_INDEXED.format(surface), *indexed)] if indexed else [])],
         flags=reasons,
         curves={name: found.volumes[name] for name in VENTRICLES},
+        corrected=[*corrected],
         moments=shorts,
         notes=[*(f"{sentence}." for sentence in by_hand), *chosen, note],
         phases=[
@@ -362,10 +369,16 @@ def _one(
         ],
     )
     page = write_page(folder, shown)
+    of_network = {
+        name: [value if number in corrected else None for number, value in enumerate(network.volumes[name])]
+        for name in ALL
+    }
     columns = _columns(found, flags, items, surface, corrected)
+    columns |= {f"{name}_network_ml": ml for name, ml in of_network.items()} if corrected else {}
     write_csv(folder / "volumes.csv", columns | {"note": [note] * len(items)})
     content = _content(found, names, flags, surface, corrected)
-    of_people = {"masks_changed_by_hand": kept_masks} if kept_masks else {}
+    of_people = {"network_volumes_ml": of_network} if corrected else {}
+    of_people |= {"masks_changed_by_hand": kept_masks} if kept_masks else {}
     write_json(folder / "volumes.json", content | {"made_by": note, "weights": provenance.content()} | of_people)
     lines = _in_lines(header, rows)
     if surface and indexed:
@@ -405,19 +418,18 @@ def _moment(found: HeartVolumes, number: int, names: Sequence[str]) -> str:
     return ", ".join(filter(None, [names[number], named.get(number, ""), f"{number + 1} of {count}"]))
 
 
-def _which_phases(found: HeartVolumes, names: Sequence[str], corrected: int = 0, doubtful: bool = False) -> list[str]:
+def _which_phases(found: HeartVolumes, names: Sequence[str], doubtful: bool = False) -> list[str]:
     """Sentences about the phases that the table shows; none for a single phase.
 
     Args:
         found: the volumes.
         names: name of each phase.
-        corrected: number of corrected masks.
-        doubtful: whether the LV of one of them is doubtful, so that the network's masks determine the phases.
+        doubtful: whether the LV of a corrected mask is doubtful, so that the network's masks determine the phases.
     """
     if len(names) == 1:
         return []
     among = ", among those with a corrected mask and the network's own end-diastole and end-systole"
-    among = " in the network's masks" if doubtful else among if 0 < corrected < len(names) else ""
+    among = " in the network's masks" if doubtful else among if 0 < len(found.corrected) < len(names) else ""
     sentences = [
         f"End-diastole is {names[found.end_diastole]} and end-systole is {names[found.end_systole]}: the phases in which the "
         f"LV is largest and smallest{among}. Both ventricles are measured in these phases, so that their stroke volumes "
@@ -428,7 +440,7 @@ def _which_phases(found: HeartVolumes, names: Sequence[str], corrected: int = 0,
 
 def _smaller_rv(found: HeartVolumes, names: Sequence[str]) -> list[str]:
     """A sentence if the RV is smallest in another phase than the LV, so that its ejection fraction could be larger."""
-    smallest = int(np.argmin(found.volumes["RV"]))
+    smallest = found.rv_smallest
     if smallest == found.end_systole or len(names) == 1:
         return []
     return [f"The RV is smallest in {names[smallest]}, with {text(found.volumes['RV'][smallest], 0, ' ml')}."]
@@ -468,7 +480,7 @@ def _columns(
     moments = [""] * count
     if count > 1:
         # last of all, the phases that the other columns refer to
-        moments[int(np.argmin(found.volumes["RV"]))] = _RV_SMALLEST
+        moments[found.rv_smallest] = _RV_SMALLEST
         moments[found.end_diastole], moments[found.end_systole] = _MOMENTS
 
     def at_end_systole(value: float) -> list[object]:
@@ -546,7 +558,7 @@ def _content(
             }
             for mark in marks_of(corrected)
         ],
-        "rv_smallest": names[int(np.argmin(found.volumes["RV"]))] if several else None,
+        "rv_smallest": names[found.rv_smallest] if several else None,
         "stroke_volume_ml": {name: found.stroke_volume(name) if several else None for name in VENTRICLES},
         "ejection_fraction_percent": {name: found.ejection_fraction(name) if several else None for name in VENTRICLES},
         "myocardial_mass_g": found.mass,

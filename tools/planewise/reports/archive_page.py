@@ -121,7 +121,7 @@ def _row(name: str, exam: Summary, columns: Sequence[str]) -> str:
     for key in columns:
         marks = f" {CORRECTED}" * (key in exam.corrected) + f" {FLAGGED}" * (key in exam.flagged)
         shown = html.escape(_cell(exam.values.get(key)))
-        cells.append(_td(_head(key), shown + marks, "flagged" if key in exam.flagged else ""))
+        cells.append(_td(_head(key), shown + marks * (shown != "-"), "flagged" if key in exam.flagged else ""))
     return f'<tr class="{"flagged" if exam.flags else "fine"}">{"".join(cells)}</tr>\n'
 
 

@@ -193,10 +193,16 @@ if (exam.curves.length) {
   const most = Math.max(Math.floor((curve.clientWidth - 66) / (7 * Math.max(...names.map((name) => name.length)) + 16)), 1);
   const step = Math.ceil(count / most);
   const ticks = names.map((_, phase) => phase).filter((phase) => phase % step === 0);
-  Plotly.newPlot(curve, exam.curves.map(({ name, colour, ml }) => ({
+  const byHand = exam.corrected.flatMap((phase) => exam.curves.map(({ ml }) => ({ phase, ml: ml[phase] })));
+  const marked = byHand.length === 0 ? [] : [{
+    type: "scatter", mode: "markers", name: "from a corrected mask (*)", x: byHand.map(({ phase }) => phase),
+    y: byHand.map(({ ml }) => ml), hoverinfo: "skip",
+    marker: { symbol: "diamond-open", size: 14, color: theme("--text"), line: { width: 2 } },
+  }];
+  Plotly.newPlot(curve, [...exam.curves.map(({ name, colour, ml }) => ({
     type: "scatter", mode: "lines+markers", name, y: ml, x: ml.map((_, phase) => phase), text: names,
     line: { color: colour }, hovertemplate: "%{text}: %{y:.0f} ml",
-  })), {
+  })), ...marked], {
     ...paper, margin: { l: 56, r: 10, t: 30, b: 44 }, legend: { orientation: "h", x: 0.5, xanchor: "center", y: -0.14 }, title: { text: "Volume over the cardiac cycle", font: { size: 14 } },
     xaxis: { gridcolor: theme("--lines"), tickvals: ticks, ticktext: ticks.map((phase) => names[phase]), tickangle: 0 },
     yaxis: { title: { text: "ml" }, gridcolor: theme("--lines"), rangemode: "tozero" },

@@ -86,6 +86,7 @@ class ShownExam:
         notes: sentences below the tables that explain their columns.
         curves: maps each structure to its volume in every phase, ml; drawn if there are two phases or more.
         moments: name of each phase of the curves, as in the files' names; empty numbers them from 1.
+        corrected: numbers of the phases whose volumes come from a corrected mask; the curves mark them.
         images: maps each acquired view to its image ``(i, j)`` and its affine; shown next to the planned planes.
         phases: name, image and label map of each phase, like `image` and `labels`; played as a cine.
     """
@@ -102,6 +103,7 @@ class ShownExam:
     notes: Sequence[str] = ()
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     moments: Sequence[str] = ()
+    corrected: Sequence[int] = ()
     images: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     phases: Sequence[tuple[str, np.ndarray, np.ndarray]] = ()
 
@@ -147,6 +149,7 @@ def exam_page(exam: ShownExam) -> str:
             if len(values) > 1 and np.isfinite(values).all()
         ],
         "moments": list(exam.moments),
+        "corrected": list(exam.corrected),
         "cine": cine_of(exam.phases, exam.affines[0, :3, :2].norm(dim=0).tolist(), exam.structures),
         # from the left, the front and above, as hearts are drawn
         "eye": {"x": -0.9, "y": 1.05, "z": 0.5},
