@@ -129,14 +129,14 @@ def test_an_exams_table_marks_the_numbers_that_its_archive_flags(apart):
 def test_what_is_no_flag_is_a_remark_of_the_table_and_of_the_plan():
     view = {"agreement": 0.8, "phases_that_disagree": ["phase20", "phase40"], "slices_without_a_line": [2]}
     exam = planned({"2ch": (4.0, 2.39), "4ch": None}, **{"2ch": view, "4ch": {}})
-    exam = dataclasses.replace(exam, plan={**exam.plan, "locations": [0.0, 0.5, 0.4, 1.0]})
+    exam = dataclasses.replace(exam, plan={**exam.plan, "remarks": ["a remark on the stack"]})
     beyond = (
         "farther from the acquired plane than the bounds, but plan and operator together may err by 13.5 deg and 5.4 mm"
     )
     said = ["slice 2 has no line", "phase20 and phase40 disagree", beyond]
     summary = _summary(exam)
     assert not summary.flags and list(summary.remarks[:3]) == [f"2ch: {each}" for each in said]
-    assert "out of order between slices 2 and 3" in summary.remarks[3]
+    assert summary.remarks[3:] == ["a remark on the stack"]
     apart = {**exam.apart, "2ch": (4.0, 2.3949)}
     plan = _with_remarks(exam.plan, apart, ["misnamed"], ["out of order"])
     assert plan["views"]["2ch"]["remarks"] == said and plan["views"]["4ch"]["acquired_angle_deg"] is None
@@ -196,8 +196,11 @@ def test_an_agreement_that_is_the_reason_is_said_once():
     assert _line(["4ch", "plane", "-", "-", "0.93", "-"]) == "  4ch: plane, agreement 0.93"
 
 
-def test_missing_slices_are_flagged_on_the_page_and_in_the_archive(tmp_path, monkeypatch):
-    shutil.rmtree(write_usual_exam(tmp_path / "exam", views=(), phases=1) / "sax_2")
+def test_missing_and_repeated_slices_are_said_on_the_page_and_in_the_archive(tmp_path, monkeypatch):
+    write_usual_exam(tmp_path / "exam", views=(), phases=1)
+    write_usual_exam(tmp_path / "exam/again", views=(), phases=1, AcquisitionTime="235900")
+    for folder in ("exam", "exam/again"):
+        shutil.rmtree(tmp_path / folder / "sax_2")
     (item,) = find_inputs(tmp_path / "exam")
     view = dict.fromkeys(("origin", "normal", "within_deg", "within_mm", "agreement", "peak"))
     view |= {"verdict": "no plane", "reasons": [FAINT], "slices_that_disagree": [], "slices_without_a_line": []}
@@ -215,3 +218,6 @@ def test_missing_slices_are_flagged_on_the_page_and_in_the_archive(tmp_path, mon
     said = "slices are missing between slices 3 and 4 of 4, which are 20 mm apart instead of the usual 10 mm"
     assert f"  (!) {said}" in made.lines and said in made.page.flags
     assert said in _summary(made).flags and _summary(made).severity >= 1
+    again = "4 slice positions were acquired more than once: the last acquisition is used"
+    assert f"  {again}" in made.lines and f"{again}." in made.page.notes[0]
+    assert again in _summary(made).remarks and made.plan["remarks"] == [again]

@@ -488,16 +488,23 @@ def test_a_remark_on_lost_phases_is_shown_though_they_are_not_in_the_table():
     assert _shown_reasons(FOUND, [Flag(("LV",), "volume", 2, "lost")], ["lost"]) == ["lost"]
 
 
-def test_slices_that_are_far_apart_are_a_remark_wherever_volumes_are(tmp_path):
-    """Without every second slice, the stack has slices 20 mm apart."""
+def test_slices_that_are_far_apart_or_repeated_are_said_wherever_volumes_are(tmp_path):
+    """Without every second slice, the stack has slices 20 mm apart. All others were acquired twice, which is not a flag."""
     write_exam(tmp_path / "exam")
+    again = {"AcquisitionTime": "235900", "phases": 4, "size": SIZE, "spacing": 4.0}
+    write_usual_exam(tmp_path / "exam/again", views=(), **again)
     for number in (2, 4):
         shutil.rmtree(tmp_path / f"exam/sax_{number}")
+        shutil.rmtree(tmp_path / f"exam/again/sax_{number}")
     made = segment_by_hand(tmp_path, slices=3)
     text = "slices are 20.0 mm apart (usual: at most 12 mm), so volumes and mass are coarse"
     assert f"  (!) {text}" in made.lines and f"(!) {text}</li>" in made.page.read_text()
     assert "  LV: end-diastole" in made.lines[1] and made.lines[1].count(" (!)") == 4
     assert f"all: {text}" in _summary(made).flags and _summary(made).severity == len(made.flags)
+    repeated = "3 slice positions were acquired more than once: the last acquisition is used"
+    assert f"  {repeated}" in made.lines and f"{repeated}." in made.page.read_text()
+    assert repeated in _summary(made).remarks and not any(repeated in flag for flag in _summary(made).flags)
+    assert json.loads((made.page.parent / "volumes.json").read_text())["remarks"] == [repeated]
     with open(made.page.parent / "volumes.csv", newline="") as file:
         assert [f"all: {text}" in row["flags"] for row in csv.DictReader(file)] == [True] * 4
     report = pydicom.dcmread(made.page.parent / "volumes.sr.dcm")

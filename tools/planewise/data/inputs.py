@@ -58,7 +58,7 @@ def find_inputs(
         ``{"image": path}`` for a volume, with ``time`` and ``phase`` for a frame of a cine with four axes;
         ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files, with `recognition_remarks` if it is not, or
         may not be, the requested stack, with ``doubts`` if the series of the other views are uncertain, with ``lost`` if
-        slices lack phases, and with ``header`` if headers may be wrong.
+        slices lack phases, with ``header`` if headers may be wrong, and with ``notes`` on images that were left out.
 
     Raises:
         InputError: the path does not exist, is a mask, or contains nothing that can be used.
@@ -242,7 +242,7 @@ def _from_files(
         # as in a datalist, each slice has the planes of the exam's other views
         slices = [{**entry, "planes": stack.planes} for entry in stack.slices]
         item = {"image": slices, "exam": stack.exam, "views": stack.views, **remarks}
-        item |= {key: said for key in ("doubts", "lost", "header") if (said := getattr(stack, key))}
+        item |= {key: said for key in ("doubts", "lost", "header", "notes") if (said := getattr(stack, key))}
         # a caller that passes left_out decides itself whether to use an unrecognised stack
         for remark in remarks.values() if left_out is None else ():
             logger.warning("exam %s: %s. It is processed anyway: look at the images first", stack.exam, remark)

@@ -59,6 +59,8 @@ class InputStack:
     header: list[str] = field(default_factory=list)
     """sentences about the whole stack: headers that may be wrong (`Stack.header_doubts`), phases that no slice has, and
     broken files"""
+    notes: list[str] = field(default_factory=list)
+    """`Stack.notes`: sentences about images that were left out and about the order of the phases"""
 
 
 def find_stacks(
@@ -194,6 +196,7 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             doubts=_doubts(found, stacks),
             lost={lost + REPLACED: numbers for lost, numbers in stack.lost_phases.items()},
             header=[*stack.header_doubts, *stack.absent, *broken_remark(exam, stack)],
+            notes=stack.notes,
         )
         for phase, slices in _phases(stack, axis is not None, phases)
     ]

@@ -170,7 +170,7 @@ def _made_from(items: Sequence[Mapping[str, Any]], settings: Mapping[str, object
             files.append((path, status.st_size, status.st_mtime_ns))
         except OSError:
             files.append((path, -1, -1))
-    remarks = [remarks_on_files(item) for item in items]
+    remarks = [[*remarks_on_files(item), *item.get("notes", ())] for item in items]
     content = json.dumps([files, remarks, settings, planewise.__version__], sort_keys=True, default=str)
     return hashlib.sha256(content.encode(errors="backslashreplace")).hexdigest()
 

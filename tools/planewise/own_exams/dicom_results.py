@@ -305,7 +305,7 @@ def write_segmentations(
         surface: the patient's body surface (m2, Mosteller), for values per m2; None if unknown.
         flags: implausible numbers.
         corrected: a mark for each label map that a person corrected.
-        chosen: sentences that say how end-diastole and end-systole were chosen.
+        chosen: sentences that say how end-diastole, end-systole and the images were chosen.
         provenance: the bundle and weights that made the label maps.
         note: sentence on these weights.
         options: with ``all_phases``, every phase gets a file; ``per_series`` also writes ``seriesN.seg.dcm``, a file for

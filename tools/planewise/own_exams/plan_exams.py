@@ -296,7 +296,7 @@ def _summary(exam: PlannedExam) -> Summary:
             flagged += [columns[unit] for unit in _beyond(limits, exam.apart[view])]
     remarks = [
         *(f"{view}: {said}" for view, entry in exam.plan["views"].items() for said in _doubts(entry, exam.apart[view])),
-        *_disorder(exam.plan.get("locations", ())),
+        *exam.plan.get("remarks", ()),
     ]
     return Summary(values, ", ".join(words), flags, severity, flagged=flagged, remarks=remarks, by_hand=exam.by_hand)
 
@@ -328,8 +328,8 @@ def _planned(
         rows = [_row(view, plan, apart[view]) for view in plan["views"]]
         far = {view: _too_far(view, entry, apart[view]) for view, entry in plan["views"].items()}
         flags = [*remarks_on_files(item), *chain(*far.values())]
-        disorder = _disorder(plan.get("locations", ()))
-        plan = _with_remarks(plan, apart, flags, disorder) | {
+        of_stack = [*item.get("notes", ()), *_disorder(plan.get("locations", ()))]
+        plan = _with_remarks(plan, apart, flags, of_stack) | {
             "made_by": note,
             "weights": [each.content() for each in provenances.values()],
         }
@@ -353,7 +353,7 @@ def _planned(
                         *_explained(rows),
                         *([_ONE_PHASE] if from_one_phase(plan) else []),
                         *_without_bounds(plan),
-                        *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in disorder),
+                        *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in of_stack),
                     ]
                 ),
                 note,
@@ -363,7 +363,7 @@ def _planned(
         page = write_page(folder, shown)
         if is_dicom(item):
             write_nifti(folder / f"{stack.name}{IMAGE}.nii.gz", stack.image.numpy(), stack.image.affine)
-        remarks = {view: [*_remarks(view, plan, apart[view]), *disorder] for view in plan["views"]}
+        remarks = {view: [*_remarks(view, plan, apart[view]), *of_stack] for view in plan["views"]}
         make = partial(write_plan, folder, item, plan, apart, flags, remarks, provenances[PLANS], note)
         refused = [*clear_dicom(folder), *dicom.write(stack.name, item, make)]
         kept_masks = by_hand_in([folder])
@@ -381,7 +381,7 @@ def _planned(
                     *([f"  no plane of any view: {'; '.join(alike)}"] if alike else []),
                     *lines,
                     *(f"  {sentence}" for sentence in _without_bounds(plan)),
-                    *(f"  {sentence}" for sentence in disorder),
+                    *(f"  {sentence}" for sentence in of_stack),
                     *(f"  {FLAGGED} {flag}" for flag in flags),
                     *(f"  {sentence}" for sentence in by_hand),
                     *heard,
@@ -470,7 +470,7 @@ def _with_remarks(
     plan: Mapping[str, Any],
     apart: Mapping[str, tuple[float, float] | None],
     flags: Sequence[str],
-    disorder: Sequence[str],
+    of_stack: Sequence[str],
 ) -> dict[str, Any]:
     """A plan with what the page says about it: distances from the acquired views, remarks and flags."""
     views = {}
@@ -478,7 +478,7 @@ def _with_remarks(
         angle, offset = (round(value, 2) for value in apart[view]) if apart[view] else (None, None)
         compared = {"acquired_angle_deg": angle, "acquired_offset_mm": offset}
         views[view] = {**entry, **compared, "remarks": _doubts(entry, apart[view])}
-    return {**plan, "views": views, "flags": list(flags), "remarks": list(disorder)}
+    return {**plan, "views": views, "flags": list(flags), "remarks": list(of_stack)}
 
 
 def _disorder(locations: Sequence[float]) -> list[str]:

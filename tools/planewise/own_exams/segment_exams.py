@@ -240,6 +240,7 @@ def _summary(exam: SegmentedExam) -> Summary:
     flags = flags_with_numbers(every, exam.flags, found, names) + _of_body_surface(exam.flags)
     # an exam whose mask has a problem ranks first: if the mask is empty, few values can be flagged
     remarks = [said.removesuffix(".") for said in _smaller_rv(found, names)]
+    remarks += exam.item.get("notes", ())
     severity = float(len(exam.flags))
     return Summary(
         values, ", ".join(words), flags, severity, bool(exam.problem), flagged, remarks, corrected, exam.by_hand
@@ -329,7 +330,11 @@ def _one(
     surface = None if size is None else body_surface(*size)
     indexed = _indexed(found, flags, surface, marks)
     count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
-    chosen = _which_phases(found, shorts, doubtful)
+    notes = items[0].get("notes", ())
+    chosen = [
+        *_which_phases(found, shorts, doubtful),
+        *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in notes),
+    ]
     for image, name in zip(images, names, strict=True) if is_dicom(items[0]) else ():
         write_nifti(masks / name / f"{name}{IMAGE}.nii.gz", image.numpy(), image.affine)
     make = partial(
@@ -379,11 +384,12 @@ def _one(
     content = _content(found, names, flags, surface, corrected)
     of_people = {"network_volumes_ml": of_network} if corrected else {}
     of_people |= {"masks_changed_by_hand": kept_masks} if kept_masks else {}
-    write_json(folder / "volumes.json", content | {"made_by": note, "weights": provenance.content()} | of_people)
+    about = {"remarks": list(notes), "made_by": note, "weights": provenance.content()}
+    write_json(folder / "volumes.json", content | about | of_people)
     lines = _in_lines(header, rows)
     if surface and indexed:
         lines += [f"  {_INDEXED.format(surface)}:", *(f"  {line}" for line in _in_lines(*indexed))]
-    lines += [f"  {sentence}" for sentence in (*by_hand, *_smaller_rv(found, shorts))]
+    lines += [f"  {sentence}" for sentence in (*by_hand, *_smaller_rv(found, shorts), *notes)]
     lines += [f"  {FLAGGED} {reason}" for reason in reasons]
     remarks = [line for line in said if line.startswith(f"exam {exam}:")]
     files = [
