@@ -12,6 +12,7 @@ from monai.transforms import LoadImage
 from planewise.errors import InputError
 from planewise.exams import dicom, refusals
 from planewise.exams.dicom_frames import frames_of
+from planewise.exams.scan import scan_folder
 from planewise.exams.words import natural_order
 from planewise.preprocessing import LoadSliced
 from pydicom.dataset import Dataset
@@ -416,8 +417,54 @@ def test_what_is_no_slice_is_refused_with_its_reason(tmp_path, tags, expected):
 )
 def test_phase_images_are_of_another_kind(tmp_path, tags, component):
     """The first two values of ImageType never name the component."""
-    (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, **tags))
+    file = write_image(tmp_path / "a.dcm", **PLACE, **tags)
+    (frame,) = dicom.read_header(file)
     assert re.match(r"[a-z]+", frame.kind)[0] == component
+    scan = scan_folder(tmp_path)
+    left_out = component == "phase"
+    assert scan.frames == ([] if left_out else [frame])
+    assert scan.skipped == ({refusals.PHASE_IMAGE: [str(file)]} if left_out else {})
+
+
+def test_an_enhanced_file_may_contain_magnitude_and_velocity(tmp_path):
+    """The types of the frames are those of Philips (FrameType) and of Siemens (ComplexImageComponent)."""
+    file = write_enhanced_ct(
+        tmp_path / "a.dcm", np.zeros((24, 20, 4)), (1, 0), Modality="MR", SOPClassUID=EnhancedMRImageStorage,
+        ImageType=["ORIGINAL", "PRIMARY", "VELOCITY", "MIXED"],
+    )  # fmt: skip
+    dataset = pydicom.dcmread(file)
+    types = ("M_PCA\\M\\PCA", "MAGNITUDE"), ("VELOCITY MAP\\P\\PCA", ""), ("NONE", "MAGNITUDE"), ("VELOCITY", "PHASE")
+    for group, (of_frame, component) in zip(dataset.PerFrameFunctionalGroupsSequence, types, strict=True):
+        group.MRImageFrameTypeSequence = [Dataset()]
+        group.MRImageFrameTypeSequence[0].FrameType = f"ORIGINAL\\PRIMARY\\{of_frame}".split("\\")
+        group.MRImageFrameTypeSequence[0].ComplexImageComponent = component
+    dataset.save_as(file)
+    scan = scan_folder(tmp_path)
+    assert [frame.frame for frame in scan.frames] == [0, 2]
+    assert scan.skipped == {refusals.PHASE_IMAGE: [str(file)]}
+
+
+def test_phase_sensitive_inversion_recovery_shows_anatomy(tmp_path):
+    tags = {"ImageType": ["ORIGINAL", "PRIMARY", "P"], "ScanningSequence": ["GR", "IR"]}
+    write_image(tmp_path / "a.dcm", **PLACE, **tags)
+    assert len(scan_folder(tmp_path).frames) == 1
+
+
+@pytest.mark.parametrize(
+    ("tags", "flow"),
+    [
+        ({"SequenceName": "*fl3d1_v150in"}, True),
+        ({"SeriesDescription": "4Dflow_venc150"}, True),
+        ({"SeriesDescription": "2D Flow aorta"}, True),
+        ({"ProtocolName": "Phase contrast"}, True),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M_PCA", "M", "PCA"]}, True),
+        ({"AcquisitionContrast": "FLOW_ENCODED"}, True),
+        ({"SequenceName": "*tfi2d1_17", "SeriesDescription": "SAX_v2 outflow tract"}, False),
+    ],
+)
+def test_a_series_may_be_named_like_a_flow_measurement(tmp_path, tags, flow):
+    (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, **tags))
+    assert frame.flow is flow
 
 
 def test_pixels_may_be_padded_to_an_even_length(tmp_path):

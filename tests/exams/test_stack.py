@@ -91,6 +91,13 @@ def test_a_field_of_view_that_no_scanner_has_is_doubted(columns, rows, doubt):
     assert stack.doubts == ([f"images of {doubt} mm: is the pixel spacing wrong?"] if doubt else [])
 
 
+def test_a_series_that_is_named_like_a_flow_measurement_is_doubted():
+    stack = wide([10 * step * NORMAL for step in range(4)])
+    affine = stack.slices[1].affine.tolist()
+    stack.slices[1].phases = [make_frame(affine=affine, flow=True)]
+    assert [doubt[:47] for doubt in stack.header_doubts] == ["the series is named like a flow measurement (ph"]
+
+
 def test_the_centre_of_an_image_lies_between_its_outer_voxel_centres():
     stack = oblique([[10, 20, 30]])
     # 5 columns 3 mm apart: 6 mm along a row; 9 rows, 1.5 mm apart: 6 mm along a column

@@ -51,12 +51,12 @@ _KEYWORDS = [
     "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "BodyPartExamined",
     "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime", "ContentDate", "ContentTime", "SeriesDate", "SeriesTime",
     "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "TemporalPositionIdentifier", "EchoNumbers",
-    "ScanningSequence", "SequenceVariant", "ScanOptions", "EchoTime", "RepetitionTime", "EchoPulseSequence",
+    "ScanningSequence", "SequenceVariant", "SequenceName", "ScanOptions", "EchoTime", "RepetitionTime", "EchoPulseSequence",
     "DiffusionBValue", "TriggerTime", "CardiacNumberOfImages", "NominalInterval",
     "SliceThickness", "SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
     "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit",
     "PhotometricInterpretation",
-    "BurnedInAnnotation", "ComplexImageComponent", "RescaleSlope", "RescaleIntercept",
+    "BurnedInAnnotation", "ComplexImageComponent", "AcquisitionContrast", "RescaleSlope", "RescaleIntercept",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 #: Tag to keyword.

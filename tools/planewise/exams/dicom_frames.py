@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from functools import lru_cache, partial
 from typing import Any
 
@@ -39,6 +40,11 @@ ROUNDED = 1e-5
 _FAT_OPTIONS = {"FS", "SFS", "FATSAT", "FAT_SAT", "FSS", "WE", "SPIR", "SPAIR", "STIR", "CHESS"}
 #: Enhanced files use one word where classic files use ScanningSequence.
 _PULSE_SEQUENCES = {"SPIN": "SE", "GRADIENT": "GR", "BOTH": "GR/SE"}
+#: Names of flow series: in descriptions (4Dflow, venc150), in Siemens' SequenceName (fl3d1_v150in), in Philips' ImageType
+#: (PCA), and in AcquisitionContrast of enhanced files (FLOW_ENCODED; PS3.3, C.8.13.3.1.2).
+_FLOW = re.compile(
+    r"[234]d[ _-]*flow|venc|phase[ _-]?contrast|fl[23]d\w*_v\d|flow_encoded|velocity|\bpca\b", re.IGNORECASE
+)
 #: Values of enhanced files that mean fat suppression; suppression of water or silicone has other purposes.
 _SUPPRESSIONS = {"FAT": True, "FAT_AND_WATER": True, "NONE": False}
 
@@ -63,7 +69,10 @@ def frames_of(header: dict, path: str) -> list[Frame]:
             refuse_scale(dict(zip(("RescaleSlope", "RescaleIntercept"), scale, strict=True)), False)
         if header.get("Modality") == "CT" and len({rescale_of(group, shared) for group in per_frame}) > 1:
             raise Refused(FRAMES_RESCALED)
-        return [_whole(common | _enhanced_frame(group, shared, index)) for index, group in enumerate(per_frame)]
+        return [
+            _whole(common | _enhanced_frame(group, shared, index) | _kind_of(common, group, shared))
+            for index, group in enumerate(per_frame)
+        ]
     # ITK takes no geometry from the header of a single frame if the SOP class is that of multi-frame files
     if int(header.get("NumberOfFrames") or 1) > 1 or str(header.get("SOPClassUID") or "") not in SINGLE_FRAME:
         raise Refused(NO_FRAME_POSITIONS)
@@ -105,6 +114,7 @@ def _common(header: dict, path: str) -> dict:
     image_type = [str(value).upper() for value in values_of(header.get("ImageType"))]
     sequence = "/".join(sorted(map(str, values_of(header.get("ScanningSequence")))))
     description = " ".join(str(header.get(key) or "") for key in ("SeriesDescription", "ProtocolName"))
+    names = [description, *(str(header.get(key) or "") for key in ("SequenceName", "AcquisitionContrast")), *image_type]
     kind = (
         _component(image_type, str(header.get("ComplexImageComponent") or "")),
         sequence,
@@ -118,6 +128,7 @@ def _common(header: dict, path: str) -> dict:
         "kind": "|".join(kind),
         "text": f"{description} {folder}",
         "description": description,
+        "flow": bool(_FLOW.search(" ".join(names))),
         "sequence": sequence or _PULSE_SEQUENCES.get(str(header.get("EchoPulseSequence") or ""), ""),
         "localizer": "LOCALIZER" in image_type,
         "gated": (number_of(header.get("CardiacNumberOfImages")) or 0) > 1
@@ -168,6 +179,16 @@ def _enhanced_frame(group: Dataset, shared: Dataset, index: int) -> dict:
         "fat_suppressed": _SUPPRESSIONS.get(str(first("MRModifierSequence", "SpectrallySelectedSuppression"))),
         "b_value": number_of(first("MRDiffusionSequence", "DiffusionBValue")),
     }
+
+
+def _kind_of(common: dict, group: Dataset, shared: Dataset) -> dict:
+    """The kind of a frame of an enhanced file, which may contain magnitude and phase; empty if the frame has no own type."""
+    first = partial(_first, group, shared, "MRImageFrameTypeSequence")
+    image_type = [str(value).upper() for value in values_of(first("FrameType"))]
+    component = str(first("ComplexImageComponent") or "")
+    if not image_type and not component:
+        return {}
+    return {"kind": f"{_component(image_type, component)}|{common['kind'].partition('|')[2]}"}
 
 
 def rescale_of(group: Dataset, shared: Dataset) -> tuple[float, float] | None:

@@ -59,6 +59,13 @@ class Frame:
     """whether low values are bright (MONOCHROME1); ITK inverts them"""
     acquisition: int = 0
     """AcquisitionNumber of the series; 0 if the header has none"""
+    flow: bool = False
+    """whether the names of the series or of its sequence say that it measures flow (phase contrast)"""
+
+    @property
+    def is_phase_image(self) -> bool:
+        """Whether the pixels are velocities or phases. Phase-sensitive inversion recovery shows anatomy."""
+        return self.kind.startswith("phase") and "IR" not in self.sequence
 
     @property
     def series_number(self) -> int:

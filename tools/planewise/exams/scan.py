@@ -24,6 +24,7 @@ from planewise.exams.refusals import (
     LINKED_FOLDER,
     NOT_DICOM,
     ODD_PATH,
+    PHASE_IMAGE,
     UNREADABLE_FOLDER,
     is_broken,
 )
@@ -135,7 +136,11 @@ def scan_folder(
             for frame in frames:
                 for key in _SHARED_TEXTS:
                     setattr(frame, key, sys.intern(getattr(frame, key)))
-            scan.frames += frames
+            # a file may contain both magnitude and phase
+            anatomy = [frame for frame in frames if not frame.is_phase_image]
+            if len(anatomy) < len(frames):
+                scan.skipped.setdefault(PHASE_IMAGE, []).append(path)
+            scan.frames += anatomy
         done += len(chunk)
         if progress is not None:
             progress(done, scan.files)

@@ -118,8 +118,8 @@ class Stack:
 
     @property
     def header_doubts(self) -> list[str]:
-        """Signs of a wrong header that make planes and volumes wrong, in words: images displaced sideways, and a field of
-        view that no scanner has."""
+        """Signs of a wrong header, or of another kind of image, that make planes and volumes wrong, in words: images
+        displaced sideways, a field of view that no scanner has, and the name of a flow series."""
         found = []
         frames = [frame for entry in self.slices for frame in entry.phases]
         origins, axes = (
@@ -143,6 +143,10 @@ class Stack:
         field = self.columns * self.in_plane[0], self.rows * self.in_plane[1]
         if max(field) < SMALLEST_FIELD or min(field) > LARGEST_FIELD:
             found.append(f"images of {field[0]:,.0f} x {field[1]:,.0f} mm: is the pixel spacing wrong?")
+        if any(frame.flow for frame in frames):
+            found.append(
+                "the series is named like a flow measurement (phase contrast): its contrast is not that of a cine"
+            )
         return found
 
     @property
