@@ -94,6 +94,8 @@ def test_the_index_notes_them(tmp_path):
 
 def test_predicted_masks_are_counted_apart(tmp_path):
     folder, masks = exam_with_masks(tmp_path, frame01=(heart(), True), frame02=(heart(), False))
+    note = "1 of 2 masks are unchanged predictions of a network: with --checked they count as labels"
+    assert note in index_folder(folder, labels_dir=masks, checked=True).warnings
     output = run(folder, "-o", tmp_path / "list.json", "--labels", masks, "--split", "1", "0", "0").output
     counts = "with a mask: 5 training, 0 validation, 0 test; with a predicted mask (not a label): 5 training, 0 "
     assert f"Items: 30 training, 0 validation, 0 test; {counts}validation, 0 test." in output.replace("\n", " ")

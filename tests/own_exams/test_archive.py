@@ -249,14 +249,18 @@ def test_every_run_names_the_exams_with_masks_that_a_person_changed(files, tmp_p
 
 
 @pytest.mark.parametrize(("written", "anonymous"), [(True, False), (True, True), (False, False)])
-def test_an_archive_says_if_its_dicom_files_name_the_patient(written, anonymous, files, tmp_path, capsys):
+def test_an_archive_says_if_its_dicom_files_name_the_patient_and_what_it_leaves_out(
+    written, anonymous, files, tmp_path, capsys
+):
     work = Work(files, dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.5))
     if written:
         (tmp_path / "out/aaaa").mkdir(parents=True)
         (tmp_path / "out/aaaa/plan.sr.dcm").touch()
-    show_pages("plan", "planning", tmp_path, lambda: work.work, tmp_path / "out", anonymous)
-    said = "--anonymous leaves the patient out" in capsys.readouterr().out
-    assert said == (written and not anonymous)
+    skipped = {"not a DICOM file": 3, "not MR (CT)": 120} if written else {}
+    show_pages("plan", "planning", tmp_path, lambda: replace(work.work, skipped=skipped), tmp_path / "out", anonymous)
+    out = capsys.readouterr().out
+    assert ("--anonymous leaves the patient out" in out) == (written and not anonymous)
+    assert ("123 files not read: 120 x not MR (CT); 3 x not a DICOM file." in out) == written
 
 
 def test_an_exam_with_other_remarks_on_its_files_is_made_again(files, tmp_path):

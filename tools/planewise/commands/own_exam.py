@@ -82,6 +82,10 @@ def show_pages(
         begin("Looking for exams")
         with console.status(f"{doing}: looking for exams"):
             work = find()
+        if work.skipped:
+            reasons = sorted(work.skipped.items(), key=lambda entry: -entry[1])
+            why = "; ".join(f"{count} x {reason}" for reason, count in reasons)
+            say(console, f"{count_of(sum(work.skipped.values()), 'file')} not read: {why}.")
         output = output.resolve()
         if len(work.exams) > 1:
             _show_archive(work, output, console)

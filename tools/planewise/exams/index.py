@@ -218,8 +218,7 @@ def index_folder(
     )
     result.masks = {str(path) for path in masks}
     _warn_of_two_origins(result, masks, items)
-    if not checked:
-        _mark_predicted(result, items)
+    _mark_predicted(result, items, checked)
     result.unmatched += labels.add_classes(class_rows, places, items, scan.folder)
     _warn_of_no_class(result, class_rows, items)
     masked = Counter(item["exam"] for item in items if "label" in item)
@@ -542,11 +541,19 @@ def _warn_of_masks(result: IndexResult, items: Sequence[dict], view: str) -> Non
     ]
 
 
-def _mark_predicted(result: IndexResult, items: Sequence[dict]) -> None:
+def _mark_predicted(result: IndexResult, items: Sequence[dict], checked: bool) -> None:
     """Mark the items whose masks a network predicted, and warn about them, and about other masks that may be predicted,
-    because a bundle's inference uses such names: ``NAME/NAME_mask.nii.gz``."""
+    because a bundle's inference uses such names: ``NAME/NAME_mask.nii.gz``. If a person has checked all masks, only count
+    those that a network predicted."""
     files = {item["label"]: item["exam"] for item in items if "label" in item}
     predicted = {file: exam for file, exam in files.items() if is_predicted(file)}
+    if checked:
+        if predicted:
+            result.warnings.append(
+                f"{len(predicted)} of {count_of(len(files), 'mask')} are unchanged predictions of a network: with --checked "
+                "they count as labels"
+            )
+        return
     for item in items:
         if item.get("label") in predicted:
             item["label_origin"] = PREDICTED
