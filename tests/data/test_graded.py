@@ -35,6 +35,11 @@ def test_none_with_a_grade():
 def test_grades_that_begin_at_1():
     """Otherwise the highest grade would be left out, and each other one would be trained as the next."""
     items = [{"grade": grade} for grade in (1, 2, 5)]
-    with pytest.raises(InputError, match="the grades go from 1 to 5, but must go from 0 to 4: subtract 1 from each"):
-        graded(items, "grade", 5)
+    said = "no photograph has the grade 0, but some have 5. Grades must go from 0 to 4: subtract 1 from each, or, if only 5"
+    with pytest.raises(InputError, match=said):
+        graded(items, "grade", 5, required=True)
+    with pytest.raises(InputError, match=said):
+        graded([*items, {"grade": 3}, {"grade": 4}], "grade", 5)
     assert len(graded([{"grade": 0}, *items], "grade", 5)) == 3
+    # a few photographs for testing, one of which has a wrong grade
+    assert len(graded(items, "grade", 5)) == 2

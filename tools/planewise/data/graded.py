@@ -22,7 +22,7 @@ def graded(items: Sequence[dict[str, Any]], key: str, grades: int, required: boo
         required: whether it is an error if no item is left.
 
     Raises:
-        InputError: no item has a valid grade, and ``required`` is true; or the grades begin at 1.
+        InputError: no item has a valid grade, and ``required`` is true; or the grades seem to begin at 1.
     """
     kept, problems = [], Counter()
     for item in items:
@@ -34,8 +34,12 @@ def graded(items: Sequence[dict[str, Any]], key: str, grades: int, required: boo
         else:
             kept.append(item)
     found = [item.get(key) for item in items]
-    if grades in found and 0 not in found:
-        raise InputError(f"the grades go from 1 to {grades}, but must go from 0 to {grades - 1}: subtract 1 from each")
+    # in a small section, 0 may be absent by chance, and the highest value may be a slip or a code
+    if 0 not in found and grades in found and (required or all(grade in found for grade in range(1, grades))):
+        raise InputError(
+            f"no photograph has the grade 0, but some have {grades}. Grades must go from 0 to {grades - 1}: subtract 1 from "
+            f"each, or, if only {grades} is wrong, correct or delete it"
+        )
     told = "; ".join(f"{count} {reason}" for reason, count in problems.items())
     if required and not kept:
         raise InputError(
