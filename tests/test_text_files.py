@@ -126,6 +126,19 @@ def test_a_table_with_any_separator(delimiter, tmp_path):
     assert read_csv(tmp_path / "a.csv") == [["image", "grade"], ["a;b,c", "2"]]
 
 
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ('exam,"none; mild; severe"\n7,none', [["exam", "none; mild; severe"], ["7", "none"]]),
+        ("\nexam;height, cm;weight\n7;170,5;1,234,5", [["exam", "height, cm", "weight"], ["7", "170.5", "1,234,5"]]),
+        ('7,"1,5"\n', [["7", "1,5"]]),
+    ],
+)
+def test_separators_within_cells(text, rows, tmp_path):
+    (tmp_path / "a.csv").write_text(text)
+    assert read_csv(tmp_path / "a.csv") == rows
+
+
 def test_a_bundle_with_such_a_file_is_refused(tmp_path):
     shutil.copytree(ROOT / "bundles/pretext_rotation", tmp_path / "bundle")
     for name in ("metadata.json", "inference.yaml"):

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,8 @@ def read_csv(path: str | Path) -> list[list[str]]:
     """Read the rows of a CSV file, without the spaces around their cells, and without empty rows.
 
     Args:
-        path: the file, in UTF-8. Its cells are separated by commas, semicolons or tabs, whichever its first line has most of.
+        path: the file, in UTF-8. Its cells are separated by commas, semicolons or tabs, whichever its first line has most of
+            outside quotation marks. If these are not commas, numbers may have a decimal comma, which becomes a point.
 
     Raises:
         InputError: the file cannot be read, or its quotation marks are not in pairs.
@@ -68,8 +70,11 @@ def read_csv(path: str | Path) -> list[list[str]]:
 
 
 def _rows(text: str) -> list[list[str]]:
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    rows = ([cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter, strict=True))
+    delimiter = max(",;\t", key=re.sub('"[^"]*"', "", text.lstrip("\n ")).partition("\n")[0].count)
+    read = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    rows = [[cell.strip() for cell in row] for row in read]
+    if delimiter != ",":
+        rows = [[re.sub(r"^([+-]?\d+),(\d+)$", r"\1.\2", cell) for cell in row] for row in rows]
     return [row for row in rows if any(row)]
 
 
