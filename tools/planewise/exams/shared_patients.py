@@ -30,8 +30,8 @@ from planewise.unreadable import UNREADABLE
 _COMPARED = 2**16
 #: The file in a study's folder with the checksums of the files that were compared. It contains no paths, only their hashes.
 CHECKSUMS = "compared_files.json"
-#: Errors of Pillow and nibabel about a broken image, which training reports.
-_UNREADABLE = (*UNREADABLE, SyntaxError, Image.DecompressionBombError)
+#: Errors of Pillow and nibabel about a broken image, which training reports, and of NumPy about voxels that are colours.
+_UNREADABLE = (*UNREADABLE, SyntaxError, TypeError, Image.DecompressionBombError)
 #: Endings of files whose patients are named by folders and numbers. Those of other files (DICOM) have a PatientID.
 _NUMBERED = (".nii", ".nii.gz", ".npy", *ENDINGS, ".tif", ".tiff")
 
