@@ -61,7 +61,9 @@ def test_a_volume_saved_again_is_the_same(tmp_path):
     assert found == [{"a.nii.gz": "test"}] * 3 + [{}]
     colours = np.zeros((9, 9, 3), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), tmp_path / "b.nii")
-    assert shared_patients(tmp_path / "b.nii.json", tmp_path / "b.nii.json", names=False, read=True) == {"b.nii": "test"}
+    assert shared_patients(tmp_path / "b.nii.json", tmp_path / "b.nii.json", names=False, read=True) == {
+        "b.nii": "test"
+    }
     (tmp_path / "b.nii").write_bytes(b"no such file")
     assert shared_patients(tmp_path / "a.nii.gz.json", tmp_path / "b.nii.json", read=True) == {}
 

@@ -151,7 +151,9 @@ def test_what_stands_for_no_case(case, tmp_path):
         nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.int16), AFFINE), tmp_path / f"{name}.nii.gz")
     with pytest.raises(InputError, match="the folder contains 2 cases; name a folder with one case"):
         load({"image": str(tmp_path)})
-    with pytest.raises(InputError, match=r"no case of t1, t2 \(case without its t2 image; --channels names other endings\)"):
+    with pytest.raises(
+        InputError, match=r"no case of t1, t2 \(case without its t2 image; --channels names other endings\)"
+    ):
         load({"image": str(tmp_path / "third_t1.nii.gz")})
     (tmp_path / "t1.nii.gz").rename(tmp_path / "head.nii.gz")
     with pytest.raises(InputError, match=r"no case of t1, t2 \(NIfTI file .* --in_channels 1$"):
