@@ -213,10 +213,12 @@ def test_the_terminal_counts_them_and_says_how_long_the_others_take(files, tmp_p
     monkeypatch.setattr("planewise.own_exams.archive.time", SimpleNamespace(monotonic=lambda: next(clock)))
     left_out = {"dddd": LeftOut("no stack", tmp_path / "in/Doe")}
     work = Work(files, {"aaaa": 0.25, "bbbb": Broken(), "cccc": 3.5}, left_out).work
+    work.stacks[2]["notes"] = ["the last acquisition is used"]
     console = Console(file=io.StringIO(), width=200)
     _show_archive(work, tmp_path / "out", console)
     lines = console.file.getvalue().splitlines()
     assert lines[0].startswith("3 exams found; ") and "1 flagged, 2 left out; exams.csv gives" in lines[4]
+    assert lines[3].endswith(": words; (!) far; the last acquisition is used")
     assert [(re.findall(r" \(about (.*?) left\)", line) or [""])[0] for line in lines[1:4]] == [
         "2 minutes",
         "2.0 hours",

@@ -135,7 +135,8 @@ def _one(
         done.left_out[name] = f"it cannot be used ({type(error).__name__})"
     else:
         done.finished[name] = summary
-        return "; ".join([summary.words, *(f"{FLAGGED} {flag}" for flag in summary.flags), *summary.by_hand])
+        notes = items[0].get("notes", ())
+        return "; ".join([summary.words, *(f"{FLAGGED} {flag}" for flag in summary.flags), *notes, *summary.by_hand])
     return f"left out: {done.left_out[name]}"
 
 
