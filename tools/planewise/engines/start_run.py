@@ -149,14 +149,13 @@ def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> Con
 
 def _find_bundle(parser: ConfigParser) -> None:
     """Let ``bundle_root`` name the bundle of the running config if the run starts in another folder: by default it is the
-    working folder, where the other files of the bundle would not be found."""
-    folder, needed = running_folder(), "configs/train.yaml"
-    if (
-        parser.get("bundle_root") == "."
-        and folder is not None
-        and not Path(needed).is_file()
-        and (folder / needed).is_file()
-    ):
+    working folder, which lacks the other files of the bundle, or has those of another bundle. If the working folder is a
+    bundle, a config from a folder that is not (without metadata.json) belongs to it."""
+    folder, named = running_folder(), any(name == "bundle_root" for name, _ in overrides(sys.argv))
+    if parser.get("bundle_root") != "." or named or folder is None or folder.resolve() == Path.cwd():
+        return
+    needed = "metadata.json" if Path("configs/train.yaml").is_file() else "train.yaml"
+    if (folder / "configs" / needed).is_file():
         parser.update({"bundle_root": str(folder)})
 
 
