@@ -13,6 +13,8 @@ import torch
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 from planewise.engines.follow_weights import follow_pretrained, follow_weights
+from planewise.engines.run_record import RunRecord
+from planewise.engines.weights_settings import settings_of
 from planewise.errors import InputError
 from planewise.packaging.configs import with_values
 
@@ -22,6 +24,7 @@ TWO_PHASES = "downstream_cardiac_two_phase_classification"
 POSITION, MASKED = "pretext_cardiac_sax_position", "pretext_masked_autoencoder"
 SEGMENTATION, MULTITASK = "downstream_cardiac_sax_segmentation", "pretext_cardiac_multitask"
 SMALL = {"features": [4, 8], "spacing": 5.0, "image_size": 48, "stem_stride": 2}
+FILES = ("train", "inference")
 
 
 def folder_of(bundle: str) -> Path:
@@ -53,6 +56,11 @@ def test_the_bundle_is_found_from_any_folder(tmp_path, monkeypatch):
     run = a_run(POSITION, tmp_path / "run", **SMALL)
     monkeypatch.chdir(tmp_path)
     config = str(folder_of(POSITION) / "configs/inference.yaml")
+    workflow = ConfigWorkflow(config, logging_file=False, workflow_type="inference", weights=str(run), device="cpu")
+    workflow.initialize()
+    assert workflow.parser["image_size"] == 48 and workflow.parser["bundle_root"] == str(folder_of(POSITION))
+    # another bundle's folder, whose settings and weights do not belong to this config
+    monkeypatch.chdir(folder_of(SEGMENTATION))
     workflow = ConfigWorkflow(config, logging_file=False, workflow_type="inference", weights=str(run), device="cpu")
     workflow.initialize()
     assert workflow.parser["image_size"] == 48 and workflow.parser["bundle_root"] == str(folder_of(POSITION))
@@ -233,6 +241,10 @@ def test_channels_in_another_order_are_refused(tmp_path):
                 continue
             with pytest.raises(InputError, match=r"flair, t1w.*index them with --channels t1w,flair"):
                 follow(parser, [])
+    # a package has no record of the run, so its configs name the channels
+    train, inference = (yaml.safe_load((folder_of(tumours) / f"configs/{name}.yaml").read_text()) for name in FILES)
+    changed = settings_of(RunRecord.of_weights(run / "models/model.pt"), train, inference)
+    assert [changed[f"{name}.yaml"]["channels"] for name in FILES] == [["t1w", "flair"]] * 2
 
 
 def test_an_overlays_shape_gives_way_to_that_of_pretrained_weights(tmp_path):
@@ -265,7 +277,10 @@ def test_nothing_of_a_run_is_evaluated(tmp_path, caplog):
     assert follow_weights(parser, []) == {} and "read as data" in "".join(caplog.text.split("\n"))
     run = a_run(POSITION, tmp_path / "other", features=trap, stem_stride=2)
     assert follow_pretrained(a_parser(SEGMENTATION, "train.yaml", pretrained=str(run)), []) == {"stem_stride": 2}
-    assert not (tmp_path / "trap").exists()
+    run = a_run("pretext_rotation", tmp_path / "channels", in_channels=2)
+    (run / "run.json").write_text(json.dumps({"channels": ["t1", trap]}))
+    assert follow_weights(a_parser("pretext_rotation", "inference.yaml", weights=str(run)), []) == {}
+    assert "must be names" in caplog.text and not (tmp_path / "trap").exists()
 
 
 @pytest.mark.parametrize("where", ["elsewhere", "in the bundle", "a folder"])

@@ -8,7 +8,7 @@ import shutil
 import pytest
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.configs import with_overlay, with_values
-from planewise.packaging.package_bundle import _write_format
+from planewise.packaging.package_bundle import _check_names, _write_format
 
 from tests.conftest import ROOT
 
@@ -65,15 +65,24 @@ def test_every_piece_has_all_channels_and_slices_have_two_axes(tmp_path):
     assert output["spatial_shape"] == []
 
 
+def test_the_output_need_not_name_the_channels_of_the_images():
+    _check_names(Bundle(ROOT / "bundles/pretext_rotation"), {"channels": ["t1", "flair"], "head_features": [8]})
+
+
 def test_the_classes_are_the_structures_of_the_run(tmp_path):
     name = "downstream_brain_tumour_segmentation"
     copy = shutil.copytree(ROOT / "bundles" / name, tmp_path / name)
     config = copy / "configs/inference.yaml"
     config.write_text(with_values(config.read_text(), {"features": [4, 4, 4], "structures": {"1": "lesion"}}))
     said: list[str] = []
-    _write_format(Bundle(copy), said.append, {"1": "lesion"})
-    assert said == ["as trained: the classes background, lesion"]
-    output = json.loads((copy / "configs/metadata.json").read_text())["network_data_format"]["outputs"]["pred"]
+    _write_format(Bundle(copy), said.append, {"structures": {"1": "lesion"}, "channels": ["t1", "t2", "flair", "dwi"]})
+    assert said == [
+        "as trained: 4 channels in the network's input: t1, t2, flair, dwi",
+        "as trained: the classes background, lesion",
+    ]
+    content = json.loads((copy / "configs/metadata.json").read_text())["network_data_format"]
+    assert content["inputs"]["image"]["channel_def"]["3"] == "dwi"
+    output = content["outputs"]["pred"]
     assert output["num_channels"] == 2 and output["channel_def"] == {"0": "background", "1": "lesion"}
 
 

@@ -73,7 +73,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
             "the weights are those that ship with %s, trained on phantoms", run.weights.resolve().parent.parent.name
         )
     evaluates = "train" in parser
-    learned, given = run.record.get("channels"), channels_in(_images(parser))
+    learned, given = run.channels, channels_in(_images(parser))
     if learned and given and learned != given:
         raise InputError(
             f"these weights learned from the channels {', '.join(learned)}, but the images have {', '.join(given)}, in this "
@@ -92,8 +92,6 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
     wanted = changes["train.yaml"] if evaluates else changes["inference.yaml"]
     if evaluates:
         wanted = _all_settings(run, merged(train, overlay)) | wanted
-    if learned and "channels" in base:
-        wanted["channels"] = learned
     if overlay:
         changed = {key.partition("#")[0] for key in overlay} - {"network"}
         asked = asked_of_overlay(inference, overlay)
@@ -121,8 +119,8 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
         return {}
     shared = _of_backbone(in_our_names(plain(parser.get()))) & _of_backbone(run.config) - _OF_DATA
     wanted = {key: run.config[key] for key in sorted(shared) if not holds_code(run.config[key])}
-    learned, given = run.record.get("channels"), channels_in(_images(parser))
-    if learned and sorted(learned) == sorted(given) and learned != given:
+    learned, given = run.channels, channels_in(_images(parser))
+    if sorted(learned) == sorted(given) and learned != given:
         raise InputError(
             f"the pretrained weights learned from the channels {', '.join(learned)}, but these images have the order "
             f"{', '.join(given)}; index them with --channels {','.join(learned)}"

@@ -35,6 +35,12 @@ class RunRecord:
         """Whether the weights are those that ship with a bundle."""
         return WEIGHTS_SUM in self.record
 
+    @property
+    def channels(self) -> list[str]:
+        """Names of the channels of the images from which the weights learned, in order; empty if they are unknown."""
+        names = self.record.get("channels")
+        return list(map(str, names)) if isinstance(names, list) else []
+
     @classmethod
     def of_weights(cls, weights: Path) -> RunRecord | None:
         """The run that wrote a weights file; None if no file next to the weights identifies it. The files are read as data.

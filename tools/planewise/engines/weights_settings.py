@@ -102,6 +102,8 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
         for key in wanted
         if holds_code(value := run.config.get(key)) and value not in (train.get(key), inference.get(key))
     }
+    if holds_code(run.channels):
+        raise InputError(f"the channels in the record of {run.folder} must be names, got {run.channels}")
     if code := sorted(own_code | other_network):
         raise InputError(
             f"{run.folder / 'config.yaml'} has another {' and another '.join(code)}, which MONAI would evaluate, but the "
@@ -117,6 +119,9 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
     # if train.yaml lacks a key, it is a setting for inference only, and a training run does not determine it
     changed["inference.yaml"] = {key: value for key, value in changed["inference.yaml"].items() if key in train}
     changed["inference.yaml"] |= measured_settings(run.record, inference)
+    for file, config in (("train.yaml", train), ("inference.yaml", inference)):
+        if run.channels and config.get("channels", run.channels) != run.channels:
+            changed[file]["channels"] = run.channels  # in the run's config, they are those of MONAI Label
     return changed
 
 

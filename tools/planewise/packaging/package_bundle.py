@@ -7,10 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -109,7 +110,7 @@ def package_bundle(
         _write_weights(packaged, file, say)
         check_metadata(source)
         check_shapes(packaged.metadata)
-        _write_format(packaged, say, changed.get("inference.yaml", {}).get("structures"))
+        _write_format(packaged, say, changed.get("inference.yaml", {}))
         _verify_network(packaged)
         if torchscript:
             _export(packaged, say)
@@ -155,7 +156,7 @@ def _check_names(source: Bundle, changed: Mapping[str, Any]) -> None:
     for key, value in changed.items():
         if not isinstance(value, list) or not isinstance(before[key], list):
             continue
-        named = all(isinstance(name, str) and name in words for name in before[key])
+        named = before[key] and all(isinstance(name, str) and name in words for name in before[key])
         absent = [str(name) for name in value if str(name) not in words]
         if named and absent:
             raise InputError(
@@ -297,42 +298,48 @@ def _write_weights(packaged: Bundle, file: Path, say: Callable[[str], None]) -> 
     say(f"weights: {sum(value.numel() for value in weights.values()):,} values, {len(weights)} tensors")
 
 
-def _write_format(packaged: Bundle, say: Callable[[str], None], structures: Mapping[str, str] | None = None) -> None:
-    """Update the form of the network's input and output in metadata.json, if the run's settings changed it; ``structures``
-    are those of the run, if they are not the bundle's."""
+def _write_format(
+    packaged: Bundle, say: Callable[[str], None], settings: Mapping[str, Any] = MappingProxyType({})
+) -> None:
+    """Update the form of the network's input and output in metadata.json, if the run's settings changed it; ``settings``
+    are those that differ from the bundle's."""
     metadata = packaged.metadata
     form = metadata["network_data_format"]
     image, output = form["inputs"].get("image", {}), form["outputs"]["pred"]
-    if structures:
-        names = ["background", *map(str, structures.values())]
+    if "structures" in settings:
+        names = ["background", *map(str, settings["structures"].values())]
         output |= {"num_channels": len(names), "channel_def": {str(number): name for number, name in enumerate(names)}}
     with packaged.importable(), torch.no_grad():
         network = packaged.network().eval()
-        channels = _set_channels(image, output, packaged.config("inference.yaml"), getattr(network, "pieces", 1))
+        pieces, named = getattr(network, "pieces", 1), settings.get("channels", ())
+        channels = _set_channels(image, output, packaged.config("inference.yaml"), pieces, named)
         # in this order, because each function calls the network with the channels and sizes that the earlier ones set
         changed = [channels, _set_sides(image, output, network), _set_width(image, output, network)]
-        changed += [f"the classes {', '.join(names)}"] if structures else []
+        changed += [f"the classes {', '.join(names)}"] if "structures" in settings else []
     if any(changed):
         Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
     for what in filter(None, changed):
         say(f"as trained: {what}")
 
 
-def _set_channels(image: dict[str, Any], output: dict[str, Any], config: Mapping[str, Any], pieces: int) -> str:
+def _set_channels(
+    image: dict[str, Any], output: dict[str, Any], config: Mapping[str, Any], pieces: int, named: Sequence[str]
+) -> str:
     """Set the channels and axes of the network's input, if settings determine them. Returns the changes in words.
 
     ``in_channels`` is the number of contrasts; if the network takes several pieces of a volume, each piece has as many
-    channels. ``spatial_dims`` says whether the network takes volumes or slices.
+    channels. ``named`` are their names, if they are not the bundle's. ``spatial_dims`` says whether the network takes volumes
+    or slices.
     """
     said: list[str] = []
     if isinstance(config.get("in_channels"), int):
         channels = pieces * config["in_channels"]
-        if channels != image.get("num_channels"):
-            names = [f"channel {number + 1}" for number in range(config["in_channels"])]
+        if channels != image.get("num_channels") or named:
+            names = list(named) or [f"channel {number + 1}" for number in range(config["in_channels"])]
             if pieces > 1:
                 names = [f"piece {piece + 1}, {name}" for piece in range(pieces) for name in names]
             image |= {"num_channels": channels, "channel_def": {str(number): name for number, name in enumerate(names)}}
-            said.append(f"{channels} channels in the network's input")
+            said.append(f"{channels} channels in the network's input{': ' * bool(named)}{', '.join(named)}")
     dims = config.get("spatial_dims")
     if dims in (2, 3) and len(image.get("spatial_shape", ())) not in (0, dims):
         for tensor in (image, output):
