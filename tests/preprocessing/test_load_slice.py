@@ -120,6 +120,9 @@ def test_label_has_its_own_frame_and_values(tmp_path):
         LoadSliced("label")({**item, "label_frame": 1})
     item["label_map"]["2"] = 0
     assert LoadSliced("label")({**item, "label_frame": 1})["label"].unique().tolist() == [0]
+    nibabel.save(nibabel.Nifti1Image(label / 4, np.eye(4)), tmp_path / "l.nii.gz")  # a label map has whole numbers only
+    with pytest.raises(InputError, match=r"value 0.75, which its label map does not name; is it a probability map\?"):
+        LoadSliced("label")(item)
 
 
 @pytest.mark.parametrize(

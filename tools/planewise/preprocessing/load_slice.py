@@ -210,9 +210,12 @@ def rename_values(pixels: torch.Tensor, label_map: Mapping[str, int]) -> torch.T
         renamed[pixels == float(value)] = float(wanted)
         known |= pixels == float(value)
     if not known.all():
-        value = f"{float(pixels[~known].max()):g}"
-        raise InputError(
-            f"the mask has the value {value}, which its label map does not name; name it in --label-map, too: "
-            f"`{value}: {value}` keeps it, and `{value}: 0` makes it background"
-        )
+        value = float(pixels[~known].max())
+        remedy = "is it a probability map? Round it"
+        if value.is_integer():
+            remedy = (
+                f"name it in the --label-map of `planewise index`, too: `{value:.0f}: {value:.0f}` keeps it, and "
+                f"`{value:.0f}: 0` makes it background"
+            )
+        raise InputError(f"the mask has the value {value:g}, which its label map does not name; {remedy}")
     return renamed
