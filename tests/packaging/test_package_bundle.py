@@ -390,7 +390,7 @@ def test_a_card_says_how_a_run_changed_the_training_and_that_it_started_from_scr
     card = with_provenance(readme, Provenance({}, "", "", run), before)
     assert card.startswith("# Hearts\n\n## Model Description\n")
     # the run's optimiser does not use the bundle's learning rate
-    assert "changed it: `max_epochs: 2`, `optimizer: SGD (lr 0.01)`. Performance lists" in card
+    assert "differs in `max_epochs: 2`, `optimizer: SGD (lr 0.01)`. Performance lists" in card
     assert "The run started from random weights" in card and "learning_rate" not in card
     metadata = {
         "name": "Hearts, pretrained by planes",

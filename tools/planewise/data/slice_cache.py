@@ -269,8 +269,10 @@ class _Preprocessed(Dataset):
         try:
             return self.stored(self.transform(dict(self.items[index])), self.label_keys)
         except (RuntimeError, ValueError) as error:
-            # MONAI's Compose wraps an error of a transform in an error "applying transform ..."
-            reason = error.__cause__ or error
+            # MONAI's Compose wraps an error of a transform in an error "applying transform ..."; one Compose may hold another
+            reason: BaseException = error
+            while isinstance(reason, RuntimeError) and reason.__cause__:
+                reason = reason.__cause__
             if not isinstance(reason, (ValueError, OSError)):
                 raise
             return str(reason)

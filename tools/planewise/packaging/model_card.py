@@ -201,10 +201,10 @@ def _start(run: Run | None) -> str:
     if origin is None:
         return "other weights (see Performance in docs/README.md)"  # such as public ImageNet weights
     names = " and ".join(origin.classes)
-    if origin.ships:
-        return f"the weights that ship with {origin.weights.resolve().parent.parent.name}"
     if origin.method:
         return f"weights of the pretext {origin.method} ({names})"
+    if origin.ships:
+        return f"the weights that ship with {origin.weights.resolve().parent.parent.name}"
     return f"weights trained with {names}" if names else "weights of another training"
 
 
@@ -369,7 +369,8 @@ def _facts(run: Run | None) -> list[tuple[str, str]]:
     if run.pretrained is not None:
         origin = run.pretrained
         made_from = origin.data or "data not known"
-        of = f"SHA-256 `{sha256(origin.weights)}`, of their configuration `{origin.record.get('configuration')}`"
+        of = f"configuration (SHA-256) `{origin.record.get('configuration')}`"
+        of = f"SHA-256 `{sha256(origin.weights)}`, {of}" if origin.weights.is_file() else of
         facts.append(("started from", f"{_start(run)}; {of}; training and test data: {made_from}"))
     elif run.started_from is not None:
         digest = sha256(run.started_from)
