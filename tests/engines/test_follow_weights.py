@@ -218,7 +218,7 @@ def test_the_number_of_channels_is_that_of_the_images(tmp_path):
     assert follow_pretrained(parser, []) == {"features": [4, 8]} and parser["in_channels"] == channels != 2
 
 
-def test_channels_in_another_order_are_refused(tmp_path):
+def test_channels_in_another_order_are_refused(tmp_path, caplog):
     """A network that gets FLAIR as T1 finds nothing, and no shape is wrong."""
     tumours = "downstream_brain_tumour_segmentation"
     run = a_run(tumours, tmp_path / "run", in_channels=2)
@@ -241,6 +241,10 @@ def test_channels_in_another_order_are_refused(tmp_path):
                 continue
             with pytest.raises(InputError, match=r"flair, t1w.*index them with --channels t1w,flair"):
                 follow(parser, [])
+    # other data sets have other names
+    lists["flair"].write_text(json.dumps({"planewise": {"channels": ["t1n", "t2f"]}}))
+    follow_weights(a_parser(tumours, "inference.yaml", weights=str(run), input=str(lists["flair"])), [])
+    assert "from the channels t1w, flair, but the images have t1n, t2f, in this order; unless they are" in caplog.text
     # a package has no record of the run, so its configs name the channels
     train, inference = (yaml.safe_load((folder_of(tumours) / f"configs/{name}.yaml").read_text()) for name in FILES)
     changed = settings_of(RunRecord.of_weights(run / "models/model.pt"), train, inference)

@@ -55,7 +55,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         The changed settings.
 
     Raises:
-        InputError: the run's configuration is broken, or it learned from other channels than those of the images.
+        InputError: the run's configuration is broken, or it learned from the channels of the images in another order.
     """
     configs = configs_beside(parser)
     run = run_of(parser, "weights")
@@ -75,10 +75,12 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
     evaluates = "train" in parser
     learned, given = run.channels, channels_in(_images(parser))
     if learned and given and learned != given:
-        raise InputError(
-            f"these weights learned from the channels {', '.join(learned)}, but the images have {', '.join(given)}, in this "
-            f"order; index them with --channels {','.join(learned)}"
-        )
+        ours, theirs = map(", ".join, (learned, given))
+        differ = f"these weights learned from the channels {ours}, but the images have {theirs}, in this order"
+        if sorted(learned) == sorted(given):
+            raise InputError(f"{differ}; index them with --channels {','.join(learned)}")
+        # data sets name the same contrast differently: t1ce and t1c
+        logger.warning("%s; unless they are other names of the same contrasts, the results are wrong", differ)
     base = train if evaluates else inference
     overlay = {}
     if run.config.get(_NETWORK) != train.get(_NETWORK):
