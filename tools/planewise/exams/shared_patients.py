@@ -68,8 +68,7 @@ def shared_patients(
             of each such file are read. Of photographs and NIfTI files with the same number of pixels, the pixels are compared
             (of a volume, the middle slice), so that a copy that was saved again without loss is found, too: compressed
             in another way, or as another type of number. Of an item with several images, the first is read. A path is the
-            file that keeps
-            the checksums: the next call reads only files that have changed since.
+            file that keeps the checksums: the next call reads only files that have changed since.
         sections: sections of the first datalist to look at.
         of_second: sections of the second datalist to look at.
 
