@@ -356,22 +356,22 @@ def add_masks(
     unmatched = []
     by_grid: dict[str, str] = {}
     searches = 0
-    volumes = {}
+    volumes: dict[tuple[str, str], list[dict]] = defaultdict(list)
     for item in items:
         if "affine" not in item:
             case, phase = mask_name(Path(item["image"])) if isinstance(item["image"], str) else (_case(item), None)
             if "time" in item:
                 phase = item["phase"]
                 if item["time"] == 0:
-                    volumes[case.lower(), "ed"] = item
-            volumes[case.lower(), (phase or "").lower()] = item
+                    volumes[case.lower(), "ed"].append(item)
+            volumes[case.lower(), (phase or "").lower()].append(item)
     # inference names its results by the exam's hash
     by_hash: dict[tuple[str, str], list[dict]] = defaultdict(list)
     for item in items:
         if "affine" not in item:
             phase = item.get("phase")
             by_hash[item["exam"], phase.lower() if isinstance(phase, str) else ""].append(item)
-    volumes |= {name: found[0] for name, found in by_hash.items() if len(found) == 1}
+    volumes |= {name: found for name, found in by_hash.items() if len(found) == 1}
     usable = [exam for exam in exams if exam.main_stack is not None]
     known = [exam_names(exam, folder) for exam in usable]
     by_place = {(item["exam"], item["slice"], item["phase"]): item for item in items if "affine" in item}
@@ -384,7 +384,12 @@ def add_masks(
             unmatched.append((path.name, why))
             continue
         case, phase = mask_name(path)
-        volume = volumes.get((case.lower(), (phase or "").lower()))
+        named_so = volumes.get((case.lower(), (phase or "").lower()), [])
+        volume = _in_the_folders_of(path, named_so)
+        if named_so and volume is None:
+            problem = f"{len(named_so)} images have this name; put it into a folder with the name of its image's folder"
+            unmatched.append((path.name, problem))
+            continue
         if volume is not None:
             before = volume.get("label")
             problem = _add_to_volume(path, volume)
@@ -442,6 +447,17 @@ def add_masks(
         if str(path) not in used and path.name not in told:
             unmatched.append((path.name, f"{replaced[str(path)]} labels the same images, and is used"))
     return unmatched, by_grid
+
+
+def _in_the_folders_of(mask: Path, items: Sequence[dict]) -> dict | None:
+    """The one of several items with the same name whose folders have the names of the mask's folders; None if no single
+    item has."""
+    if len(items) < 2:
+        return items[0] if items else None
+    homes = [set(Path(item["image"] if isinstance(item["image"], str) else item["image"][0]).parts) for item in items]
+    shared = [len((home - set.intersection(*homes)) & set(mask.parent.parts)) for home in homes]
+    best = max(shared)
+    return items[shared.index(best)] if best and shared.count(best) == 1 else None
 
 
 def _fits(path: Path, exams: Sequence[Exam], named: Sequence[int]) -> str:
