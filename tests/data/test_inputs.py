@@ -147,3 +147,27 @@ def test_the_frames_of_a_nifti_cine_are_phases(tmp_path):
             assert np.array_equal(LoadStackd("image")(item)["image"], frames[..., number])
         (first,) = find_inputs(path, "ed")
         assert np.array_equal(LoadStackd("image")(first)["image"], frames[..., 0]) and "phase" not in first
+
+
+def test_files_named_like_another_view_are_left_out(tmp_path, caplog):
+    for name in ("la_4ch_ED", "la_2ch_ED", "sa_ES", "001_LA_ED", "001_SA_ED", "patient7"):
+        (tmp_path / f"{name}.nii.gz").touch()
+    names = {view: [Path(item["image"]).name for item in find_inputs(tmp_path, view=view)] for view in ("4ch", "sax")}
+    assert names["4ch"] == ["001_LA_ED.nii.gz", "la_4ch_ED.nii.gz", "patient7.nii.gz"]
+    assert names["sax"] == ["001_SA_ED.nii.gz", "patient7.nii.gz", "sa_ES.nii.gz"]
+    assert "left out, because the network is for 4ch: 3 files named like another view (001_SA_ED.nii.gz)" in caplog.text
+    (tmp_path / "2").mkdir()
+    (tmp_path / "2/la_2ch.nii.gz").touch()
+    with pytest.raises(InputError, match=r"no image of the view 4ch: its files are named like other views \(la_2ch"):
+        find_inputs(tmp_path / "2", view="4ch")
+    volume(tmp_path / "2/la_2ch.nii.gz", range(100))
+    assert len(find_inputs(tmp_path / "2/la_2ch.nii.gz", view="4ch")) == 1
+    assert "la_2ch.nii.gz is named like a 2ch view, but the network is for 4ch" in caplog.text
+
+
+def test_a_folder_with_a_folder_of_arrays_for_each_view(tmp_path):
+    for name in ("sagittal", "axial"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1130.npy").touch()
+    (item,) = find_inputs(tmp_path, view="sagittal")
+    assert item["image"] == str(tmp_path / "sagittal/1130.npy")

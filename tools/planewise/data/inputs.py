@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from planewise.exams.input_stacks import InputStack
 
 logger = logging.getLogger(__name__)
+
+#: Words in names of NIfTI files, and the views of the heart that they stand for. M&Ms-2 has no long axis but the 4ch view.
+_VIEWS = {"sa": "sax", "sax": "sax", "la": "4ch", "4ch": "4ch", "2ch": "2ch", "3ch": "3ch"}
 
 
 def find_inputs(
@@ -216,6 +220,31 @@ def _frames(path: Path, phases: str) -> list[dict[str, Any]]:
     return [{"image": str(path), "time": time, "phase": phase_name(time / count)} for time in range(count)]
 
 
+def _view_in_name(path: Path) -> str:
+    """The view of a heart that a file's name states, as in UK Biobank's ``la_4ch_ED`` and M&Ms-2's ``001_SA_ED``; empty if it
+    states none or several."""
+    words = re.split(r"[^a-z0-9]+", stem(path).lower())
+    named = {_VIEWS[word] for word in words if word in _VIEWS and not (word == "la" and {"2ch", "3ch"} & set(words))}
+    return named.pop() if len(named) == 1 else ""
+
+
+def _of_view(files: list[Path], view: str) -> list[Path]:
+    """The files of a folder without those that are named like another view of the heart; these are logged.
+
+    Raises:
+        InputError: no file is left.
+    """
+    others = [file for file in files if view in _VIEWS.values() and _view_in_name(file) not in ("", view)]
+    if others and len(others) == len(files):
+        raise InputError(
+            f"{others[0].parent} has no image of the view {view}: its files are named like other views ({others[0].name})"
+        )
+    if others:
+        count, example = count_of(len(others), "file"), others[0].name
+        logger.warning("left out, because the network is for %s: %s named like another view (%s)", view, count, example)
+    return [file for file in files if file not in others]
+
+
 def _from_files(
     path: Path,
     phases: str,
@@ -227,12 +256,19 @@ def _from_files(
     if is_whole_volume(path):
         if is_nifti(path):
             refuse_mask(path)
+        if (named := _view_in_name(path)) and view in _VIEWS.values() and named != view:
+            logger.warning(
+                "%s is named like a %s view, but the network is for %s: look at the result", path.name, named, view
+            )
         return _frames(path, phases)
     if path.is_dir():
         files = sorted(entry for entry in path.iterdir() if is_whole_volume(entry) and not entry.name.startswith("."))
         if files:
             refuse_one_name(files)
-            return [item for volume in _without_masks(files) for item in _frames(volume, phases)]
+            return [item for volume in _of_view(_without_masks(files), view) for item in _frames(volume, phases)]
+        # MRNet has a folder of arrays for each view
+        if (path / view).is_dir() and any(map(is_whole_volume, (path / view).iterdir())):
+            return _from_files(path / view, phases, view, contrast, left_out, skipped)
     # DICOM comes last, because it requires reading the headers of a whole tree
     stacks = find_stacks(path, view, phases, contrast=contrast, left_out=left_out, skipped=skipped)
     several = Counter(stack.exam for stack in stacks)
