@@ -377,8 +377,8 @@ def study_of(
         chosen = suited if list(pretexts) == ["all"] else list(dict.fromkeys(pretexts))
     if unknown := [name for name in chosen if name not in suited]:
         raise InputError(
-            f"{listed(unknown)}: no pretext of that name can learn from {unlabelled} for this task: it needs planes that the "
-            f"exams lack, or learns from slices where the task needs volumes; choose among {', '.join(suited)}"
+            f"{listed(unknown)}: no pretext of that name can learn from {unlabelled} for this task (it needs planes that the "
+            f"exams lack, or takes no such images); choose among {', '.join(suited)}"
         )
     most = have["training"]
     least = _CLASSES.get(anatomy, 1)
