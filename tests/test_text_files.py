@@ -132,6 +132,7 @@ def test_a_table_with_any_separator(delimiter, tmp_path):
         ('exam,"none; mild; severe"\n7,none', [["exam", "none; mild; severe"], ["7", "none"]]),
         ("\nexam;height, cm;weight\n7;170,5;1,234,5", [["exam", "height, cm", "weight"], ["7", "170.5", "1,234,5"]]),
         ('7,"1,5"\n', [["7", "1,5"]]),
+        ("1,5;1,5;2;3\n", [["1,5", "1.5", "2", "3"]]),
     ],
 )
 def test_separators_within_cells(text, rows, tmp_path):

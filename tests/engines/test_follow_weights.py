@@ -251,6 +251,18 @@ def test_channels_in_another_order_are_refused(tmp_path, caplog):
     assert [changed[f"{name}.yaml"]["channels"] for name in FILES] == [["t1w", "flair"]] * 2
 
 
+def test_a_packages_config_knows_its_channels(tmp_path):
+    """A package has no run next to its weights."""
+    torch.save({}, tmp_path / "model.pt")
+    (tmp_path / "x.json").write_text(json.dumps({"planewise": {"channels": ["flair", "t1"]}, "test": []}))
+    given = {"weights": str(tmp_path / "model.pt"), "input": str(tmp_path / "x.json")}
+    parser = a_parser("downstream_brain_tumour_segmentation", "inference.yaml", channels=["t1", "flair"], **given)
+    with pytest.raises(InputError, match="--channels t1,flair"):
+        follow_weights(parser, [])
+    parser["channels"] = ["flair", "t1"]
+    assert follow_weights(parser, []) == {}
+
+
 def test_an_overlays_shape_gives_way_to_that_of_pretrained_weights(tmp_path):
     """The weights that ship have 24 channels and demo.yaml has 16; a value on the command line stays, and is refused
     later.

@@ -74,7 +74,8 @@ def _rows(text: str) -> list[list[str]]:
     read = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     rows = [[cell.strip() for cell in row] for row in read]
     if delimiter != ",":
-        rows = [[re.sub(r"^([+-]?\d+),(\d+)$", r"\1.\2", cell) for cell in row] for row in rows]
+        # the first cell is a name
+        rows = [row[:1] + [re.sub(r"^([+-]?\d+),(\d+)$", r"\1.\2", cell) for cell in row[1:]] for row in rows]
     return [row for row in rows if any(row)]
 
 

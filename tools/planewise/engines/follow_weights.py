@@ -64,6 +64,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         return {}
     train, inference = (configs.pop(name) for name in ("train", "inference"))
     if run is None:
+        _check_channels(parser.get("channels"), parser)  # a package's config has those of the run
         # the origin of these weights is unknown, so values measured with the bundle's own weights do not apply
         unknown = {} if "train" in parser else measured_settings({}, inference)
         own = not unknown or _are_the_bundles(parser)
@@ -73,14 +74,8 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
             "the weights are those that ship with %s, trained on phantoms", run.weights.resolve().parent.parent.name
         )
     evaluates = "train" in parser
-    learned, given = run.channels, channels_in(_images(parser))
-    if learned and given and learned != given:
-        ours, theirs = map(", ".join, (learned, given))
-        differ = f"these weights learned from the channels {ours}, but the images have {theirs}, in this order"
-        if sorted(learned) == sorted(given):
-            raise InputError(f"{differ}; index them with --channels {','.join(learned)}")
-        # data sets name the same contrast differently: t1ce and t1c
-        logger.warning("%s; unless they are other names of the same contrasts, the results are wrong", differ)
+    learned = run.channels
+    _check_channels(learned, parser)
     base = train if evaluates else inference
     overlay = {}
     if run.config.get(_NETWORK) != train.get(_NETWORK):
@@ -102,6 +97,19 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         content = merged(base, overlay)
         wanted = {key: content[key] for key in changed & asked if key in content} | wanted
     return _take(parser, wanted, base, arguments, "weights")
+
+
+def _check_channels(learned: Any, parser: ConfigParser) -> None:
+    """Refuse images whose channels have another order than those that weights learned from, and warn of other names."""
+    given = channels_in(_images(parser))
+    if not isinstance(learned, list) or not learned or not given or learned == given:
+        return
+    ours, theirs = map(", ".join, (learned, given))
+    differ = f"these weights learned from the channels {ours}, but the images have {theirs}, in this order"
+    if sorted(learned) == sorted(given):
+        raise InputError(f"{differ}; index them with --channels {','.join(learned)}")
+    # data sets name the same contrast differently: t1ce and t1c
+    logger.warning("%s; unless they are other names of the same contrasts, the results are wrong", differ)
 
 
 def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, Any]:
