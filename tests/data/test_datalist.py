@@ -230,6 +230,16 @@ def test_phases_are_paired_and_masks_take_the_place_of_labels(tmp_path):
     assert pair_phases(mapped)[0]["label_map"] == {"3": 1} and "label_map" not in pair_phases(mapped, tmp_path)[0]
 
 
+def test_masks_drawn_on_a_dicom_cine_have_times():
+    items = [
+        {"image": f"{slice_}.dcm", "exam": "e", "slice": slice_, "phase": phase, **({"label": label} if label else {})}
+        for slice_ in range(3)
+        for phase, label in ((0.0, "e_ed.nii.gz"), (0.2, None), (0.36, "e_es.nii.gz"))
+    ]
+    assert pair_phases(items) == [{"exam": "e", "ed": "e_ed.nii.gz", "es": "e_es.nii.gz"}]
+    assert pair_phases(items[:2]) == [{"exam": "e"}], "one time alone may be either phase"
+
+
 def test_subjects_are_drawn_from_those_that_have_a_label():
     items = [{"image": f"{n}.npy", "exam": f"e{n}", **({"acl": n % 2} if n < 4 else {})} for n in range(12)]
     for seed in range(6):

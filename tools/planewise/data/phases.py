@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,27 @@ def pair_phases(items: Sequence[dict[str, Any]], masks: str | Path | None = None
     masks have one. Keys that the volumes lack are absent.
 
     Args:
-        items: items of a datalist, with ``phase`` ED or ES and ``label``.
+        items: items of a datalist, with ``label`` and ``phase`` ED or ES. Masks drawn on a DICOM cine have a time in the
+            cycle instead; if an exam has masks at two times, they are end-diastole and end-systole.
         masks: folder of predicted masks, ``<exam>_ED.nii.gz`` and ``<exam>_ES.nii.gz``, to use instead of the labels
             (output of the segmentation bundle's evaluation with ``save_masks``).
     """
     exams: dict[str, dict[str, Any]] = {}
+    times: dict[str, dict[float, str]] = defaultdict(dict)
     for item in items:
         exam = exams.setdefault(exam_of(item), {"exam": exam_of(item)})
         exam |= {key: item[key] for key in EXAM_KEYS if key in item}
         path = Path(masks) / f"{volume_name(item)}.nii.gz" if masks else item.get("label")
         if path:
-            exam[str(item.get("phase", "")).lower()] = str(path)
+            phase = item.get("phase", "")
+            if isinstance(phase, (int, float)):
+                times[exam["exam"]][phase] = str(path)
+            else:
+                exam[str(phase).lower()] = str(path)
             if not masks and "label_map" in item:  # predicted masks already have our label values
                 exam["label_map"] = item["label_map"]
+    for name, found in times.items():
+        if len(found) == 2:
+            first, last = sorted(found)
+            exams[name] |= {"ed": found[first], "es": found[last]}
     return list(exams.values())
