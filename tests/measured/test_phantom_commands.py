@@ -49,5 +49,7 @@ def test_a_table_measured_on_phantoms_has_a_record_of_the_commands_on_its_page(p
     commands = " ".join(line for block in measured.phantom_commands(bundle) for line in block if "evaluate" in line)
     assert list(record["runs"]) == re.findall(r"--output_dir \.\./\.\./work/(\S+)", commands)
     made_by = record["made_by"]
-    assert f"({made_by['devices'][0]}, {made_by['precision']};" in " ".join(page.read_text().split())
+    assert f"({made_by['devices'][0]}, {made_by['precision']}, `OMP_NUM_THREADS=1`;" in " ".join(
+        page.read_text().split()
+    )
     assert not made_by["commit"].endswith("-dirty")
