@@ -196,7 +196,7 @@ def test_nobody_is_named_on_the_screen(flawed, tmp_path):  # noqa: F811
         (["{exam}", "--anatomy", "liver"], "is not known; choose one of cardiac, knee"),
         (["{exam}", "--division", "folder"], "choose one of auto, hash, folders"),
         (["{exam}", "--sections", "{tmp}/nowhere.csv"], "cannot be read as CSV"),
-        (["{exam}", "--stratify", "fat"], "no exam has this class; known are none"),
+        (["{exam}", "--stratify", "fat"], "no exam has this class; known classes: none"),
         (["{exam}", "--contrast", "any"], "is not known for anatomy 'cardiac'; leave --contrast out"),
     ],
 )

@@ -33,7 +33,7 @@ def test_none_with_a_grade():
 
 
 def test_grades_that_begin_at_1():
-    """Otherwise the highest grade would be left out, and each other one would be trained as the next."""
+    """Otherwise the highest grade would be left out, and every other grade would be trained as the one above it."""
     items = [{"grade": grade} for grade in (1, 2, 5)]
     said = "no photograph has the grade 0, but some have 5. Grades must go from 0 to 4: subtract 1 from each, or, if only 5"
     with pytest.raises(InputError, match=said):

@@ -114,7 +114,7 @@ def test_scores_by_hand(tmp_path, caplog):
 
 
 def test_errors_of_volumes_and_ejection_fractions_by_hand(tmp_path):
-    """Each slab has as many voxels as the other two axes; the first exam's LV is larger in the phase that is named last."""
+    """A slab spans both other axes. In the first exam, the LV is larger in phase es, so this phase is end-diastole."""
     report_of(tmp_path)
     scores = json.loads((tmp_path / "metrics.json").read_text())["structures"]
     across, along = 8 * 9 * 0.018, 9 * 10 * 0.018  # ml of a slab across the slices' axis, and across the first axis
@@ -125,7 +125,7 @@ def test_errors_of_volumes_and_ejection_fractions_by_hand(tmp_path):
     expected = {"mean": -along / 3, "sd": float(np.std([0, 0, along])), "median": 0}
     assert scores["LV"]["volume_error_ml"] == pytest.approx(expected, abs=1e-5)
     assert scores["RV"]["volume_error_ml"]["mean"] == pytest.approx(across / 3, abs=1e-5)
-    # at end-diastole (es) the RV has one slab, two are predicted; at end-systole it has one: 0 %, and 50 % predicted
+    # the RV has one slab in both phases, and two are predicted at end-diastole: 0 %, and 50 % predicted
     assert scores["RV"]["ejection_fraction_error_pct"] == {
         "mean": pytest.approx(50),
         "sd": None,
@@ -138,7 +138,7 @@ def test_empty_references_are_counted(tmp_path, caplog):
     empty = MetaTensor(torch.zeros(1, *SHAPE), meta={"filename_or_obj": "a"})
     item = {"image": empty, "native_image": empty, "label": empty, "exam": "a"}
     pass_over(SegmentationReport(tmp_path, STRUCTURES), [[item]], [[{"pred": empty}]])
-    assert "1 of 1 reference masks are empty, so Dice is 1 if the prediction is, too" in caplog.text
+    assert "1 of 1 reference masks are empty, so Dice is 1 for an empty prediction" in caplog.text
 
 
 def test_a_single_slice_has_no_volume(tmp_path):

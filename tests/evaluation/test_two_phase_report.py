@@ -128,7 +128,7 @@ def test_a_logistic_regression_on_frozen_features_is_a_control(tmp_path, monkeyp
     monkeypatch.setattr(two_phase_report, "saliency_maps", lambda *_: torch.zeros(2, 2, 4, 4))
 
     def of_1_3(Cs, cv, scoring, max_iter):  # noqa: N803
-        """No argument that scikit-learn 1.3 lacks."""
+        """Takes only the arguments that scikit-learn 1.3 has."""
         return LogisticRegressionCV(Cs=Cs, cv=cv, scoring=scoring, max_iter=max_iter)
 
     monkeypatch.setattr(two_phase_report, "LogisticRegressionCV", of_1_3)

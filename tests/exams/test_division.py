@@ -121,7 +121,7 @@ def test_a_class_of_ones_own_is_divided_alike(tmp_path):
         assert sum(counted["training"].values()) == 14 and not counted["validation"]
         assert abs(counted["training"]["yes"] - 0.7 * 12) < 1, "shares hold to within one patient"
         assert "every group alike" in result.division
-    with pytest.raises(InputError, match="--stratify fat: no exam has this class; known are amyloid"):
+    with pytest.raises(InputError, match="--stratify fat: no exam has this class; known classes: amyloid"):
         index_folder(tmp_path, stratify="fat", **asked)
 
 

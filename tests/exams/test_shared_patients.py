@@ -50,7 +50,7 @@ def test_names_files_and_copies(write, tmp_path):
 
 
 def test_a_volume_saved_again_is_the_same(tmp_path):
-    """Compressed or as another type of number; the first slices of all volumes are black."""
+    """The copies are compressed or have another type of number. The first slices of all volumes are black."""
     one, other = np.random.default_rng(0).integers(0, 9, (2, 30, 20, 8), dtype="i2")
     one[..., :4] = other[..., :4] = 0
     files = {"a.nii.gz": one, "b.nii": one, "c.nii.gz": one.astype("f4"), "d.nii.gz": other}

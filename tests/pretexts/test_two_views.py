@@ -74,7 +74,7 @@ def test_two_processes_make_the_views_that_one_makes(monkeypatch):
 
 
 def test_the_colours_of_a_view_stay_together():
-    """A flip is drawn for an image, not for a colour; all learners then see one view after the other."""
+    """A flip applies to all colours of an image. All learners run the first views, then the second ones."""
     batch = batch_of(torch.rand(8, 1, 8, 8) + torch.arange(3.0)[:, None, None])
     batch["image_padding"] = torch.zeros(8, 3)
     views = TwoViewsd(RandAffineBatchd(0.0, (1.0, 1.0), 0.0, 0.5))(batch)["image"]
@@ -92,7 +92,7 @@ def test_the_colours_of_a_view_stay_together():
 
 
 class Mean(torch.nn.Module):
-    """The mean of each colour, and a list of the images."""
+    """Computes the mean of each colour, and keeps the images in a list."""
 
     def __init__(self, seen):
         super().__init__()

@@ -16,13 +16,13 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-#: The rooms of the package that determine what a training learns.
+#: The subpackages that determine what a training learns.
 _ROOMS = ("augmentation", "data", "engines", "geometry", "losses", "networks", "preprocessing", "pretexts")
 
 
 def code_sha256(package: Path = Path(__file__).parent, rooms: Sequence[str] = _ROOMS, modules: bool = False) -> str:
-    """SHA-256 of the code in some rooms of the package, by default of all code that determines what a training learns: names
-    and contents of its files; with ``modules``, also of the package's top-level modules."""
+    """SHA-256 of the names and contents of the files in some subpackages (``rooms``), by default those that determine what a
+    training learns; with ``modules``, also of the package's top-level modules."""
     digest = hashlib.sha256()
     top = package.glob("*.py") if modules else ()
     for file in sorted([*top, *(file for room in rooms for file in (package / room).rglob("*.py"))]):

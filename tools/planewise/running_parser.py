@@ -21,8 +21,8 @@ def running_parser() -> ConfigParser | None:
 
 
 def running_folder() -> Path | None:
-    """The folder above that of the running config's first file: the bundle, if it is one of a bundle's configs. None outside
-    a workflow."""
+    """The folder above the folder of the running config's first file. This is the bundle if the file is one of a bundle's
+    configs. None outside a workflow."""
     workflow = _on_the_stack(ConfigWorkflow)
     return None if workflow is None else Path(workflow.config_root_path).absolute().parent
 

@@ -60,8 +60,8 @@ def read_csv(path: str | Path) -> list[list[str]]:
     """Read the rows of a CSV file, without the spaces around their cells, and without empty rows.
 
     Args:
-        path: the file, in UTF-8. Its cells are separated by commas, semicolons or tabs, whichever its first line has most of
-            outside quotation marks. If these are not commas, numbers may have a decimal comma, which becomes a point.
+        path: the file, in UTF-8. Its cells are separated by commas, semicolons or tabs: whichever is most frequent in the
+            first line, outside quotation marks. If this is not the comma, a decimal comma becomes a point.
 
     Raises:
         InputError: the file cannot be read, or its quotation marks are not in pairs.

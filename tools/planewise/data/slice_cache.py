@@ -269,7 +269,7 @@ class _Preprocessed(Dataset):
         try:
             return self.stored(self.transform(dict(self.items[index])), self.label_keys)
         except (RuntimeError, ValueError) as error:
-            # MONAI's Compose wraps an error of a transform in an error "applying transform ..."; one Compose may hold another
+            # MONAI's Compose wraps a transform's error in its own, "applying transform ..."; a Compose may contain another
             reason: BaseException = error
             while isinstance(reason, RuntimeError) and reason.__cause__:
                 reason = reason.__cause__

@@ -55,7 +55,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         The changed settings.
 
     Raises:
-        InputError: the run's configuration is broken, or it learned from the channels of the images in another order.
+        InputError: the run's configuration is broken, or the run learned from the images' channels in another order.
     """
     configs = configs_beside(parser)
     run = run_of(parser, "weights")
@@ -183,7 +183,7 @@ def run_of(parser: ConfigParser, setting: str) -> RunRecord | None:
 
 
 def _images(parser: ConfigParser) -> str:
-    """The datalist of a running config, also as the input of an inference; empty if there is none."""
+    """The datalist that a running config names as ``datalist`` or ``input``; empty if there is none."""
     named = (str(parser.get_parsed_content(key)) for key in ("datalist", "input") if key in parser)
     return next((path for path in named if path.endswith(".json")), "")
 

@@ -120,8 +120,8 @@ def parallel_network(network: nn.Module, sync_batch_norm: bool | str = False) ->
         isinstance(part, nn.modules.batchnorm._BatchNorm) for part in network.modules()
     ):
         logger.warning(
-            "batch normalisation takes the statistics of each process's own batch, and validation those of the first one, "
-            "so the results differ from those of one process; to avoid this, set %s",
+            "batch normalisation uses the statistics of each process's own batch, and validation uses those of the first "
+            "process, so the results differ from those of a run with one process; to avoid this, set %s",
             "--norm instance and --head_norm none, where the config has them"
             if device.type == "cpu"
             else "--sync_batch_norm true",

@@ -39,7 +39,7 @@ from planewise.running_parser import running_folder, running_parser
 
 logger = logging.getLogger(__name__)
 
-#: Running configs whose overrides were checked: with ``train_and_evaluate``, `check_run` comes before `start_run`.
+#: Running configs whose overrides were checked: ``train_and_evaluate`` calls `check_run` and `start_run`, but warns once.
 _warned: WeakSet[ConfigParser] = WeakSet()
 
 
@@ -148,9 +148,9 @@ def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> Con
 
 
 def _find_bundle(parser: ConfigParser) -> None:
-    """Let ``bundle_root`` name the bundle of the running config if the run starts in another folder: by default it is the
-    working folder, which lacks the other files of the bundle, or has those of another bundle. If the working folder is a
-    bundle, a config from a folder that is not (without metadata.json) belongs to it."""
+    """Set ``bundle_root`` to the bundle of the running config if the run starts in another folder. Its default is the working
+    folder, which may be another bundle or none. If the working folder is a bundle, and the config's folder has no
+    metadata.json, the config belongs to the bundle in the working folder."""
     folder, named = running_folder(), any(name == "bundle_root" for name, _ in overrides(sys.argv))
     if parser.get("bundle_root") != "." or named or folder is None or folder.resolve() == Path.cwd():
         return

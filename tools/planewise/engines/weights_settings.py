@@ -121,7 +121,7 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
     changed["inference.yaml"] |= measured_settings(run.record, inference)
     for file, config in (("train.yaml", train), ("inference.yaml", inference)):
         if run.channels and config.get("channels", run.channels) != run.channels:
-            changed[file]["channels"] = run.channels  # in the run's config, they are those of MONAI Label
+            changed[file]["channels"] = run.channels  # `channels` of the run's config are for MONAI Label
     return changed
 
 
@@ -230,8 +230,8 @@ def with_text_keys(value: Any) -> Any:
 def overlay_of(
     overlays: Mapping[str, Mapping[str, Any]], train: Mapping[str, Any], run: Mapping[str, Any]
 ) -> str | None:
-    """The name of the overlay that gives the training config the network of a run; None if there is none. If several do, it
-    is the one with most of the run's other settings."""
+    """The name of the overlay with which the training config has the same network as a run; None if there is none. If several
+    overlays fit, it is the one with most of the run's other settings."""
     fitting = [
         name
         for name, content in overlays.items()

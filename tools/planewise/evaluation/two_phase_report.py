@@ -115,7 +115,7 @@ class TwoPhaseReport(ProbabilitiesReport):
         )
         features = self._features(self.fitted, range(len(classes)))
         with warnings.catch_warnings():
-            # scikit-learn 1.8 and 1.9 announce other defaults; they give the same, and older versions lack the arguments
+            # scikit-learn 1.8 and 1.9 announce new defaults, which give the same result; older versions lack their arguments
             warnings.simplefilter("ignore", FutureWarning)
             regression.fit(features, classes)
         rows = [index for index, kept in zip(self.index, known, strict=True) if kept]

@@ -126,7 +126,7 @@ def read_dicom_segmentation(path: Path, values: Mapping[str, int]) -> tuple[np.n
     ``values`` maps the name of each segment to its label value.
 
     Raises:
-        InputError: the file cannot be read, or a segment has another name.
+        InputError: the file cannot be read, or ``values`` lacks the name of a segment.
     """
     try:
         file = pydicom.dcmread(path)
@@ -137,7 +137,7 @@ def read_dicom_segmentation(path: Path, values: Mapping[str, int]) -> tuple[np.n
             inside = numbers > int(file.get("MaximumFractionalValue", 1)) // 2
             numbers = inside * np.array([int(group.ReferencedSegmentNumber) for group in groups])
         names = {int(segment.SegmentNumber): str(segment.SegmentLabel) for segment in file.SegmentSequence}
-    except Exception as error:  # pydicom raises many types for what a file lacks
+    except Exception as error:  # pydicom raises many types of errors for broken files
         raise InputError("it cannot be read") from error
     used = {names.get(number, "") for number in np.unique(numbers[numbers > 0]).tolist()}
     if others := used - values.keys():

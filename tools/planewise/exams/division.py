@@ -143,8 +143,8 @@ def groups_of(
     if not found:
         known = ", ".join(sorted({key for item in items for key in item} - RESERVED)) or "none"
         raise InputError(
-            f"--stratify {stratify}: no exam has this class; known are {known} (--classes FILE.csv, whose first column must "
-            "name the exams as their folders or files do)"
+            f"--stratify {stratify}: no exam has this class; known classes: {known} (--classes FILE.csv, whose first column "
+            "must name the exams as their folders or files do)"
         )
     return groups | {place.patient_key: " ".join(sorted(found.get(place.patient, ()))) for place in places}
 

@@ -64,7 +64,7 @@ class Frame:
 
     @property
     def is_phase_image(self) -> bool:
-        """Whether the pixels are velocities or phases. Phase-sensitive inversion recovery shows anatomy."""
+        """Whether the pixels are velocities or phases. False for phase-sensitive inversion recovery, which shows anatomy."""
         return self.kind.startswith("phase") and "IR" not in self.sequence
 
     @property

@@ -542,9 +542,9 @@ def _warn_of_masks(result: IndexResult, items: Sequence[dict], view: str) -> Non
 
 
 def _mark_predicted(result: IndexResult, items: Sequence[dict], checked: bool) -> None:
-    """Mark the items whose masks a network predicted, and warn about them, and about other masks that may be predicted,
-    because a bundle's inference uses such names: ``NAME/NAME_mask.nii.gz``. If a person has checked all masks, only count
-    those that a network predicted."""
+    """Mark the items whose masks a network predicted, and warn about them. Also warn about masks that may be predicted:
+    their names, ``NAME/NAME_mask.nii.gz``, are those that a bundle's inference uses. If a person has checked all masks, only
+    count those that a network predicted."""
     files = {item["label"]: item["exam"] for item in items if "label" in item}
     predicted = {file: exam for file, exam in files.items() if is_predicted(file)}
     if checked:

@@ -65,10 +65,10 @@ def shared_patients(
         names: also take patients of the same name (hash) as the same. Data sets that name patients by numbers, such as
             case_001, have names in common without having patients in common; None therefore compares names of DICOM only.
         read: also compare the content of files of the same size, so that a copy under another name is found. Up to 192 KiB
-            of each such file are read. Of photographs and NIfTI files with the same number of pixels, the pixels are compared
-            (of a volume, the middle slice), so that a copy that was saved again without loss is found, too: compressed
-            in another way, or as another type of number. Of an item with several images, the first is read. A path is the
-            file that keeps the checksums: the next call reads only files that have changed since.
+            of each such file are read. If photographs or NIfTI files have the same number of pixels, the pixels are compared
+            (in volumes, those of the middle slice). This also finds a copy that was saved again without loss, with another
+            compression or another type of number. If an item has several images, only the first is read. If ``read`` is a
+            path, this file keeps the checksums, and the next call reads only files that have changed since.
         sections: sections of the first datalist to look at.
         of_second: sections of the second datalist to look at.
 
@@ -190,8 +190,8 @@ def _pixel_count(path: str) -> int:
 
 
 def _content(path: str, size: int) -> tuple[int, str]:
-    """The size, and a checksum of a photograph's pixels, of the middle slice of a NIfTI file (all voxels if they are equal
-    there), or of the compared bytes of another file."""
+    """The size of a file and a checksum of what is compared: a photograph's pixels, the middle slice of a NIfTI file (all
+    voxels if that slice is uniform), or some bytes of another file."""
     with suppress(*_UNREADABLE):
         if is_nifti(path):
             voxels = nibabel.load(path).dataobj

@@ -118,8 +118,8 @@ class Stack:
 
     @property
     def header_doubts(self) -> list[str]:
-        """Signs of a wrong header, or of another kind of image, that make planes and volumes wrong, in words: images
-        displaced sideways, a field of view that no scanner has, and the name of a flow series."""
+        """Sentences about signs that planes and volumes are wrong because of a wrong header or another kind of image: images
+        displaced sideways or inverted, a field of view that no scanner has, and the name of a flow series."""
         found = []
         frames = [frame for entry in self.slices for frame in entry.phases]
         origins, axes = (

@@ -40,7 +40,7 @@ class HeartVolumes:
         return 100 * self.stroke_volume(ventricle) / largest if largest > 0 else math.nan
 
     def comparable(self, phase: int) -> list[int]:
-        """The phases that a phase can be compared with: a person corrected the masks of all of them, or of none."""
+        """The phases that can be compared with a phase: like its mask, a person corrected theirs, or left them unchanged."""
         own = phase in self.corrected
         return [other for other in range(len(self.volumes["LV"])) if (other in self.corrected) == own]
 

@@ -118,7 +118,7 @@ def in_sentences(flags: Iterable[Flag], found: HeartVolumes) -> list[str]:
     """The texts of flags, each once; in brackets, end-diastole and end-systole if a flag concerns a volume there."""
     moments: dict[str, set[str]] = {}
     for flag in flags:
-        # without the moment, the phase of the others is clear
+        # other flags are clear without the moment
         named = flag.quantity == "volume" and len(found.volumes["LV"]) > 1 and "end-" not in flag.text
         moments.setdefault(flag.text, set()).update(_moments(found, flag.phase) if named else [])
     return [text + (f" ({listed(sorted(named))})" if named else "") for text, named in moments.items()]
