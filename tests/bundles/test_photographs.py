@@ -23,8 +23,8 @@ GRADING, ROTATION = "downstream_retinopathy_grading", "pretext_rotation"
 CODING, JIGSAW, SIMCLR = "pretext_contrastive_predictive_coding", "pretext_jigsaw", "pretext_simclr"
 #: Sizes for a pretext on photographs; its own demo is for volumes.
 SMALL = {"init_features": 8, "growth_rate": 4, "blocks": [1, 1, 1, 1], "image_size": 32, "in_channels": 3}
-#: The paper's five pretexts and SimCLR, and the other settings that make each of them small; three patches a side are about
-#: 32 pixels wide.
+#: The paper's five pretexts and SimCLR, each with the other settings that make it small. Three patches a side are about 32
+#: pixels wide.
 PRETEXTS = {
     CODING: {
         "image_size": 96,

@@ -43,7 +43,7 @@ PAGES = sorted((measured.ROOT / "bundles").glob("*/docs/README.md"))
     ids=lambda page: page.parents[1].name,
 )
 def test_a_table_measured_on_phantoms_has_a_record_of_the_commands_on_its_page(page):
-    """Whoever changes the commands runs them again: tools/measured/write.py --run BUNDLE."""
+    """If you change the commands, run them again: tools/measured/write.py --run BUNDLE."""
     bundle = page.parents[1].name
     record = json.loads((measured.ROOT / f"tools/measured/readmes/{bundle}.json").read_text())
     commands = " ".join(line for block in measured.phantom_commands(bundle) for line in block if "evaluate" in line)

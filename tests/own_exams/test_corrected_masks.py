@@ -131,7 +131,7 @@ def test_the_newest_mask_that_can_be_read_is_measured(folder):
 
 
 def test_the_file_that_the_person_saved_is_named_not_its_copy(folder):
-    """`planewise index --labels` reads only NIfTI, and anything may touch a file."""
+    """The copy is for `planewise index --labels`, which reads only NIfTI. Other programs may change the files' times."""
     file, copy = folder / "a_by_hand.seg.nrrd", folder / "a_mask_by_hand.nii.gz"
     write_slicer_segmentation(file, some_labels(), nibabel.load(folder / "a_mask.nii.gz").affine, NAMES)
     for touched in (file, copy, file):
@@ -156,7 +156,7 @@ def test_a_dicom_segmentation_is_measured(folder, tmp_path):
     content = pydicom.dcmread(seg)
     content.Manufacturer = "another program"
     content.save_as(seg)
-    assert changed_since(record, [tmp_path]), "an archive does the exam again"
+    assert changed_since(record, [tmp_path]), "an archive processes the exam again"
     seg = seg.rename(tmp_path / "phase00_by_hand.seg.dcm")
     found, refused = found_in(folder)
     assert (found.file, refused) == (seg, []) and np.array_equal(found.labels, labels)
@@ -192,7 +192,7 @@ def test_a_mask_under_a_name_of_its_own_is_named_and_not_listed_as_written(folde
         (folder / name).touch()
     names.sort()
     os.utime(folder, (1, 1))
-    assert changed_since(folder, [folder]), "an archive does the exam again"
+    assert changed_since(folder, [folder]), "an archive processes the exam again"
     write_slicer_segmentation(folder / "a.seg.nrrd", some_labels(), np.eye(4), NAMES)
     edited = itk.imread(str(folder / "a.seg.nrrd"))
     itk.array_view_from_image(edited)[0, 0, 0] = 3

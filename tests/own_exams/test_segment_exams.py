@@ -489,7 +489,7 @@ def test_a_remark_on_lost_phases_is_shown_though_they_are_not_in_the_table():
 
 
 def test_slices_that_are_far_apart_or_repeated_are_said_wherever_volumes_are(tmp_path):
-    """Without every second slice, the stack has slices 20 mm apart. All others were acquired twice, which is not a flag."""
+    """Every second slice is missing, so slices are 20 mm apart. The others were acquired twice, which raises no flag."""
     write_exam(tmp_path / "exam")
     again = {"AcquisitionTime": "235900", "phases": 4, "size": SIZE, "spacing": 4.0}
     write_usual_exam(tmp_path / "exam/again", views=(), **again)

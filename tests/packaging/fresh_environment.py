@@ -36,7 +36,7 @@ def required_by_all() -> dict[str, str]:
 
 
 def lowest_versions() -> dict[str, str]:
-    """Distribution to the lowest version that setup.cfg allows, extras included."""
+    """Map each distribution in setup.cfg, also in its extras, to the lowest version that is allowed."""
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
     lines = "\n".join([setup["options"]["install_requires"], *setup["options.extras_require"].values()])

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def phantom_commands(bundle: str) -> list[list[str]]:
-    """The commands of each block of a bundle's README that writes phantoms, with continuation lines joined."""
+    """For each block of commands in a bundle's README that writes phantoms, its commands, with continuation lines joined."""
     text = (ROOT / "bundles" / bundle / "docs/README.md").read_text()
     blocks = [block.replace("\\\n", " ") for block in re.findall(r"```bash\n(.*?)```", text, re.S)]
     return [[line for line in block.splitlines() if line.strip()] for block in blocks if "planewise phantom" in block]

@@ -1,7 +1,7 @@
 """Write the results of the small studies into the documents: README, the bundles' pages, metadata and configs.
 
     python tools/measured/write.py --from work/heart heart   # record a finished study in tools/measured/heart.json
-    python tools/measured/write.py --run pretext_rotation    # record what the phantom commands of a bundle's README score
+    python tools/measured/write.py --run pretext_rotation    # run a README's phantom commands, and record their scores
     python tools/measured/write.py                           # write the numbers of all records into the documents
     python tools/measured/write.py --check                   # change nothing; list the files that differ, and fail
 

@@ -8,6 +8,6 @@ OURS, THEIRS = "planewise", "scripts"
 
 
 def forget_theirs() -> dict[str, ModuleType]:
-    """Forget the code of the packaged bundles that were loaded, so that the next import takes another bundle's. Returns the
-    forgotten modules by name."""
+    """Remove the loaded modules of packaged bundles, so that the next import loads those of another bundle. Returns the
+    removed modules by name."""
     return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == THEIRS}

@@ -42,8 +42,8 @@ def is_predicted(path: str | Path) -> bool:
 
 
 def is_corrected(path: str | Path) -> bool:
-    """Whether a file is other than a network's mask: a person made or changed its label map, or it cannot be read, because
-    masks are never written in part. False if there is no file."""
+    """Whether a file is not a network's unchanged mask: a person made or changed its label map, or it cannot be read.
+    planewise never leaves a mask that cannot be read. False if there is no file."""
     return Path(path).is_file() and not is_predicted(path)
 
 

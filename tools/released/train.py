@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="BUNDLE",
         help="train only these bundles; they start from the weights that ship, unless --out contains newer ones",
     )
-    parser.add_argument("--score", action="store_true", help="train nothing: score the weights that ship again")
+    parser.add_argument("--score", action="store_true", help="train nothing: score the shipped weights again")
     parser.add_argument("--device", help="cpu, cuda:0, ... (default: the recipe's)")
     parser.add_argument("--workers", type=int, default=0, help="processes that write phantoms (default: one per core)")
     given = parser.parse_args(arguments)
@@ -112,7 +112,7 @@ class Maker:
         bundles: folder of the bundles that receive the weights.
         workers: number of processes that write phantoms; 0 means one per core.
         shipped: start from the weights that ship with a bundle instead of training those again.
-        score: train nothing, and score the weights that ship again.
+        score: train nothing, and score the shipped weights again.
     """
 
     def __init__(

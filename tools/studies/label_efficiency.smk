@@ -297,7 +297,7 @@ def warn_of_seen_tests():
 
 
 def warn_of_frozen_encoders():
-    """Warn if fine-tunings from weights have no epoch in which the encoder is trained."""
+    """Warn if a fine-tuning from weights never trains the encoder."""
     found = {}
     for name, method in METHODS.items():
         paths = [path for path in configs_of("finetune", TARGET["bundle"], method) if Path(path).name != "probe.yaml"]
@@ -308,7 +308,7 @@ def warn_of_frozen_encoders():
     for (frozen, epochs), names in found.items():
         logger.warning(
             f"finetune of {', '.join(names)}: the pretrained encoder is never trained: it is frozen for {frozen} epochs "
-            f"(frozen_epochs), and a training has {epochs}"
+            f"(frozen_epochs), and fine-tuning takes {epochs}"
         )
 
 

@@ -153,7 +153,7 @@ def _claim(output: Path, command: str) -> None:
 
 
 def _beside(work: ExamWork, output: Path) -> Path:
-    """The path next to which the private table of folders stands: people send the folder of an ``--anonymous`` run."""
+    """The path next to which the private table of folders is written: outside ``output`` if people may send that folder."""
     return output.with_name(f"{output.name}_{_TABLE}") if work.settings.get("anonymous") else output / _TABLE
 
 

@@ -38,13 +38,13 @@ _VALUES = {name: value for value, short in STRUCTURES.items() for name in (short
 #: correction may take away a slice at either end.
 _OVERLAP, _SLICES_LOST = 0.5, 0.25
 #: Flipping a mirrored mask improves its agreement with the network's by more than this. In 16 true masks of phantoms, the
-#: agreement was 0.85 to 0.94, and flipped at most 0.56.
+#: agreement was 0.85 to 0.94, and at most 0.56 after flipping.
 _MIRRORED = 0.2
 
 
 @dataclass(frozen=True)
 class CorrectedMask:
-    """The file that a person saved; the same or its copy as NIfTI, because `planewise index --labels` reads only NIfTI; and
+    """The file that a person saved; this file or a copy as NIfTI, because `planewise index --labels` reads nothing else; and
     the label map ``(i, j, slices)``, uint8, on the grid of the network's mask."""
 
     file: Path
@@ -160,7 +160,7 @@ def read_labels(file: Path, network: Path) -> np.ndarray:
     try:
         if file.name.endswith(SEGMENTATION):
             voxels, affine = read_dicom_segmentation(file, _VALUES)
-            affine[:, :, 2] = grid.affine[:, 2]  # a frame has no distance to the next one
+            affine[:, :, 2] = grid.affine[:, 2]  # a frame's affine lacks the distance to the next frame
         elif file.name.endswith(".nrrd"):
             voxels, affine = read_slicer_segmentation(file, STRUCTURES)
         else:

@@ -263,7 +263,7 @@ def _numbers(found: HeartVolumes, phase: int) -> list[Number]:
 def _measured(
     stacks: Sequence[Mapping[str, Any]], said: Sequence[str], output: Path, provenance: Provenance, dicom: DicomOut
 ) -> list[SegmentedExam]:
-    """Measure the masks that the bundle wrote; ``said`` are its reports."""
+    """Measure the masks that the bundle wrote; ``said`` contains its reports."""
     exams = defaultdict(list)
     for item in read_exams(stacks, said):
         exams[item.get("exam") or volume_name(item)].append(item)

@@ -223,7 +223,7 @@ def _unlike_the_page(run: Run | None, changed: Mapping[str, Any], train: Mapping
         if name not in (*_SIZES, *_NOT_OF_TRAINING) and not name.lstrip("+").startswith("validate#")
     ]:
         about.append(
-            "The training that this page describes is the bundle's default. That of these weights differs in "
+            "This page describes the bundle's default training. The training of these weights differs in "
             f"{', '.join(training)}. Performance lists these settings in full."
         )
     if run and run.from_scratch and about:

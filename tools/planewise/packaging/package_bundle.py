@@ -327,9 +327,9 @@ def _set_channels(
 ) -> str:
     """Set the channels and axes of the network's input, if settings determine them. Returns the changes in words.
 
-    ``in_channels`` is the number of contrasts; if the network takes several pieces of a volume, each piece has as many
-    channels. ``named`` are their names, if they are not the bundle's. ``spatial_dims`` says whether the network takes volumes
-    or slices.
+    ``in_channels`` is the number of contrasts; if the network takes several pieces of a volume, each piece has that many
+    channels. ``named`` contains their names, if they differ from the bundle's. ``spatial_dims`` says whether the network
+    takes volumes or slices.
     """
     said: list[str] = []
     if isinstance(config.get("in_channels"), int):

@@ -27,7 +27,7 @@ _NOTES = {
     "segment": "Volumes and function of the left (LV) and right (RV) ventricle. Exams without a heart in their "
     "masks come first, then those with the most implausible numbers. Open an exam's page to check.",
 }
-#: File of an exam's page, and of the page of an archive, in their folders.
+#: Name of the page of an exam or an archive, in its folder.
 PAGE = "index.html"
 _UNITS = {"deg": "deg", "mm": "mm", "ml": "ml", "g": "g", "percent": "%"}
 
