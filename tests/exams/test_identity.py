@@ -76,6 +76,22 @@ def test_sixteen_letters_are_enough_for_a_salt(tmp_path, monkeypatch):
     assert load_salt() == b"1234567890123456"
 
 
+def test_only_phantoms_have_a_known_salt(tmp_path, monkeypatch):
+    (tmp_path / "all/phantoms/train/1").mkdir(parents=True)
+    (tmp_path / "all/phantoms/phantom.json").write_text("{}")
+    for people in (None, tmp_path / "all"):  # a folder of people and phantoms
+        assert load_salt(people) == load_salt()
+    # the user's file wins
+    assert load_salt(tmp_path / "all/phantoms") == load_salt()
+    monkeypatch.setenv("PLANEWISE_SALT_FILE", "")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    monkeypatch.chdir(tmp_path / "all")
+    for phantoms in ("phantoms", tmp_path / "all/phantoms/train/1"):
+        assert load_salt(phantoms) == b"phantoms need no secret"
+    assert not (tmp_path / "settings").exists()
+    assert load_salt(tmp_path / "all") == load_salt() != load_salt("phantoms")
+
+
 def test_hashes_are_ten_digits_and_depend_on_the_salt():
     assert re.fullmatch("[0-9a-f]{10}", hashed("1.2.3", b"a" * 20))
     assert hashed("1.2.3", b"a" * 20) != hashed("1.2.3", b"b" * 20)

@@ -171,7 +171,7 @@ def index_folder(
         class_rows, wrong_rows = labels.read_classes(classes)
     mapping = None if label_map is None else labels.read_label_map(label_map)
     masks = [] if labels_dir is None else labels.mask_files(labels_dir)
-    salt = load_salt()
+    salt = load_salt(folder)
 
     scan = scan_folder(folder, workers, progress, sought.inputs == "photographs", sought.modalities)
     exams = group_exams(scan.frames, scan.folder)

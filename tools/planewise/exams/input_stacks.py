@@ -138,7 +138,7 @@ def find_stacks(
         )
     if anatomy.whole:
         exams = one_stack_each(exams)
-    salt = load_salt()
+    salt = load_salt(path)
     for broken in assign_broken(scan, exams):
         name = hashed(broken.key, salt)
         if left_out is None:

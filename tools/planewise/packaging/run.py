@@ -19,6 +19,7 @@ from planewise.engines.checkpoint_files import BEST
 from planewise.engines.run_record import RunRecord, read_table
 from planewise.engines.write_run import settings_that_train
 from planewise.errors import InputError
+from planewise.exams.identity import in_phantom_trees
 from planewise.exams.sections import exams_in
 from planewise.exams.split import SECTIONS
 from planewise.networks.pretrained import NO_WEIGHTS
@@ -29,8 +30,6 @@ from planewise.text_files import read_json, read_yaml
 #: Sections whose scores show how good the weights are, the most reliable first. Scores on the training section do not show
 #: this.
 MEASURED_ON = ("test", "validation")
-#: File at the root of a tree of phantom exams.
-_PHANTOM_MARK = "phantom.json"
 
 
 @dataclass(frozen=True)
@@ -104,9 +103,7 @@ class Run(RunRecord):
         items = [item for section in SECTIONS for item in content.get(section, [])]
         paths = [path for item in items for key in PATH_KEYS if key in item for path in ensure_tuple(item[key])]
         folders = {(datalist.parent / path).resolve().parent for path in paths}
-        # phantoms are written as whole trees, so their file is at most a few folders above the images
-        trees = {above for folder in folders for above in (folder, *list(folder.parents)[:6])}
-        return any((tree / _PHANTOM_MARK).is_file() for tree in trees)
+        return in_phantom_trees(folders)
 
     @cached_property
     def started_from(self) -> Path | None:

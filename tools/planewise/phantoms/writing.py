@@ -15,10 +15,8 @@ from pathlib import Path
 
 from planewise.atomic_write import atomic_write, unwritable
 from planewise.errors import InputError
+from planewise.exams.identity import PHANTOM_MARK
 from planewise.phantoms.recipe import Recipe
-
-#: File at the root of the exams that records their recipe.
-MANIFEST = "phantom.json"
 
 
 def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iterator[tuple[int, bool]]:
@@ -70,7 +68,7 @@ def _places(recipe: Recipe, out: Path, number: int) -> list[Path]:
 
 def _claim(recipe: Recipe, out: Path) -> None:
     """Write the recipe to the root folder; refuse a folder with another recipe."""
-    path = out / MANIFEST
+    path = out / PHANTOM_MARK
     if path.exists():
         found = json.loads(path.read_text()).get("fingerprint")
         if found != recipe.fingerprint():
