@@ -89,7 +89,7 @@ sys.path.insert(0, str(ROOT))
 from planewise.reports.study.paired import Difference  # noqa: E402
 
 from tools.benchmarks.page import with_block  # noqa: E402
-from tools.measured import gains  # noqa: E402
+from tools.measured import gains, phantom_commands  # noqa: E402
 
 #: Marker line above the number of verdicts, over all studies.
 ALL_GAINS = "<!-- all gains: written by tools/measured/write.py; do not edit -->"
@@ -433,13 +433,29 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--from", dest="study", nargs=2, metavar=("FOLDER", "NAME"), help="record the numbers of a finished study"
     )
+    parser.add_argument(
+        "--run",
+        nargs="+",
+        metavar="BUNDLE",
+        help="run the phantom commands of bundles' READMEs, and record their scores",
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "work/readmes", help="folder for the runs of --run")
     options = parser.parse_args(arguments)
+    for bundle in options.run or ():
+        record = phantom_commands.measure(bundle, options.out.absolute())
+        (HERE / "readmes" / f"{bundle}.json").write_text(phantom_commands.as_text(record))
+        print(
+            f"recorded: tools/measured/readmes/{bundle}.json; now run without --run to write the documents", flush=True
+        )
+    if options.run:
+        return 0
     if options.study:
         folder, name = options.study
         (HERE / f"{name}.json").write_text(as_text(recorded(Path(folder))))
         print(f"recorded: tools/measured/{name}.json; now run without --from to write the documents")
         return 0
     records = {path.stem: from_text(path.read_text()) for path in HERE.glob("*.json")}
+    records |= {f"readmes/{path.stem}": json.loads(path.read_text()) for path in HERE.glob("readmes/*.json")}
     records |= {path.parts[-3]: json.loads(path.read_text()) for path in ROOT.glob("bundles/*/models/record.json")}
     texts = yaml.safe_load((HERE / "texts.yaml").read_text())
     try:
