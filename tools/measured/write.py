@@ -1,6 +1,7 @@
 """Write the results of the small studies into the documents: README, the bundles' pages, metadata and configs.
 
     python tools/measured/write.py --from work/heart heart   # record a finished study in tools/measured/heart.json
+    python tools/measured/write.py --run pretext_rotation    # record what the phantom commands of a bundle's README score
     python tools/measured/write.py                           # write the numbers of all records into the documents
     python tools/measured/write.py --check                   # change nothing; list the files that differ, and fail
 
@@ -20,7 +21,7 @@ A text about verdicts names its evidence, as a finding does (below)::
 A field is a path into the record and a format. A path may lead to a cell of a table on the study's page, by title, row and
 column. The field takes the cell's first number; if the path ends in ``/sd``, it takes the second number, which is in
 brackets. Line breaks may be anywhere. Only the numbers are replaced. In place of a study, a text may name a bundle whose
-weights ship: its record is ``models/record.json``.
+weights ship (``study: BUNDLE``): its record is ``models/record.json``. ``study: readmes/BUNDLE`` is the record of ``--run``.
 
 Whole tables of a study's page stand between two marks and are replaced as a whole, even if the study has not run yet. They
 may be followed by pictures of the page on which the study is published, each named by the beginning of its caption::
@@ -442,11 +443,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "work/readmes", help="folder for the runs of --run")
     options = parser.parse_args(arguments)
     for bundle in options.run or ():
-        record = phantom_commands.measure(bundle, options.out.absolute())
-        (HERE / "readmes" / f"{bundle}.json").write_text(phantom_commands.as_text(record))
-        print(
-            f"recorded: tools/measured/readmes/{bundle}.json; now run without --run to write the documents", flush=True
-        )
+        text = phantom_commands.as_text(phantom_commands.measure(bundle, options.out.absolute()))
+        (HERE / "readmes").mkdir(exist_ok=True)
+        (HERE / "readmes" / f"{bundle}.json").write_text(text)
+        print(f"recorded: tools/measured/readmes/{bundle}.json; run without --run to write the documents", flush=True)
     if options.run:
         return 0
     if options.study:
