@@ -11,7 +11,7 @@ import yaml
 from planewise.commands import app
 from planewise.errors import InputError
 from planewise.packaging.bundle import Bundle
-from planewise.text_files import cell, read_json, read_yaml
+from planewise.text_files import cell, read_csv, read_json, read_yaml
 from typer.testing import CliRunner
 
 from tests.conftest import ROOT
@@ -118,6 +118,12 @@ def test_brackets_a_thousand_deep_are_refused_in_a_line(arguments, name, depth, 
     outcome = run(*(argument.format(tmp=tmp_path, file=file, bundle=bundle) for argument in arguments))
     assert outcome.exit_code == 1 and isinstance(outcome.exception, SystemExit), outcome.exception
     assert str(file) in outcome.output and "nested hundreds of levels deep" in outcome.output
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_with_any_separator(delimiter, tmp_path):
+    (tmp_path / "a.csv").write_text(f'image{delimiter}grade\n"a;b,c"{delimiter} 2\n\n')
+    assert read_csv(tmp_path / "a.csv") == [["image", "grade"], ["a;b,c", "2"]]
 
 
 def test_a_bundle_with_such_a_file_is_refused(tmp_path):

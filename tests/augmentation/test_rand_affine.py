@@ -75,13 +75,14 @@ def test_the_centre_stays_and_scale_magnifies():
     assert torch.allclose(after["affine"][:, :3, :2].norm(dim=1), torch.full((6, 2), 0.5, dtype=torch.float64))
 
 
-def test_ranges_are_kept():
+def blank(width: int, height: int) -> dict[str, torch.Tensor]:
     torch.manual_seed(1)
-    many = {
-        "image": torch.zeros(500, 1, 4, 4),
-        "affine": torch.eye(4, dtype=torch.float64).repeat(500, 1, 1),
-        "image_padding": torch.zeros(500, 1),
-    }
+    affines = torch.eye(4, dtype=torch.float64).repeat(500, 1, 1)
+    return {"image": torch.zeros(500, 1, width, height), "affine": affines, "image_padding": torch.zeros(500, 1)}
+
+
+def test_ranges_are_kept():
+    many = blank(4, 4)
     affine = RandAffineBatchd(rotate=15, zoom=(0.9, 1.1))(many)["affine"]
     angle = torch.rad2deg(torch.atan2(affine[:, 1, 0], affine[:, 0, 0]))
     magnification = 1 / affine[:, :2, 0].norm(dim=1)
@@ -90,12 +91,7 @@ def test_ranges_are_kept():
 
 
 def test_turns_and_shifts_go_both_ways_alike():
-    torch.manual_seed(1)
-    many = {
-        "image": torch.zeros(500, 1, 11, 21),
-        "affine": torch.eye(4, dtype=torch.float64).repeat(500, 1, 1),
-        "image_padding": torch.zeros(500, 1),
-    }
+    many = blank(11, 21)
     turned = RandAffineBatchd(rotate=15, zoom=(1, 1))(many)["affine"]
     angle = torch.rad2deg(torch.atan2(turned[:, 1, 0], turned[:, 0, 0]))
     assert -15 <= float(angle.min()) < -14 and 14 < float(angle.max()) <= 15
@@ -107,12 +103,7 @@ def test_turns_and_shifts_go_both_ways_alike():
 
 
 def test_flips_are_as_frequent_as_said():
-    torch.manual_seed(1)
-    many = {
-        "image": torch.zeros(500, 1, 4, 4),
-        "affine": torch.eye(4, dtype=torch.float64).repeat(500, 1, 1),
-        "image_padding": torch.zeros(500, 1),
-    }
+    many = blank(4, 4)
     flipped = RandAffineBatchd(rotate=0, zoom=(1, 1), flip_prob=0.25)(many)["affine"][:, 0, 0] < 0
     assert 0.2 < float(flipped.double().mean()) < 0.3
 

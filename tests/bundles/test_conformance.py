@@ -121,7 +121,9 @@ def test_the_readme_has_the_scores_of_the_metadata_and_of_the_heads_of_configs(n
     documented = set(re.findall(r"(?<![\d.])\d+\.\d+(?!\d)", (folder / "docs/README.md").read_text()))
     scores = [value for _, value in numbers_of(DECLARED_SCORES[name])]
     assert scores
-    assert [score for score in scores if documented.isdisjoint(f"{score:.{digits}f}" for digits in range(1, 5))] == []
+    assert [
+        score for score in scores if documented.isdisjoint(f"{abs(score):.{digits}f}" for digits in range(1, 5))
+    ] == []
     for path in sorted((folder / "configs").glob("*.yaml")):
         comment = re.match(r"(#.*\n)+", path.read_text())[0]
         heads = re.findall(r"# Score on phantoms \((.*?)\): ((?:.*\n# )*.*)", comment)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 from planewise.engines import read_history
 
-from tests.bundles.conftest import run_bundle, tiny_size
+from tests.bundles.conftest import run_bundle
 from tests.bundles.test_runs import weights
 
 NAME = "pretext_exemplar"
@@ -37,20 +37,3 @@ def test_negatives_of_the_whole_set(phantoms, tmp_path):
     (row,) = read_history(tmp_path / "history.csv")
     assert np.isfinite(row["train_loss"]) and np.isfinite(row["val_loss"])
     assert "retrieval" in json.loads((tmp_path / "validation/metrics.json").read_text())
-
-
-def test_the_2d_form_compares_slices(phantoms, tmp_path):
-    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path), **SHORT, "max_epochs": 1}
-    run_bundle(NAME, "train.yaml", "evaluate.yaml", "2d.yaml", run_id="train_and_evaluate", **settings)
-    scores = json.loads((tmp_path / "validation/metrics.json").read_text())
-    assert scores["slices"] == 16 * scores["exams"] and scores["retrieval"]["dimensions"] == 8
-    assert weights(tmp_path)["encoder.stem.conv.weight"].shape == (4, 2, 3, 3)
-    where = {
-        "input": str(phantoms.volume.heads),
-        "num_exams": 1,
-        "output_dir": str(tmp_path / "out"),
-        **tiny_size(NAME),
-    }
-    run_bundle(NAME, "inference.yaml", "2d.yaml", weights=str(tmp_path), **where)
-    (features,) = (tmp_path / "out").rglob("features.npy")
-    assert np.load(features).shape == (16, 8)

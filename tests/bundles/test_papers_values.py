@@ -67,16 +67,13 @@ ALONE = {
     ("pretext_cardiac_sax_position", "knee.yaml"): {"square_size": 10.0, "square_step": 25.0, "max_residual": 5.0},
     ("pretext_cardiac_sax_position", "train.yaml"): {"views": ["4ch", "2ch"], "ends": ["L", "AS"]},
     ("pretext_contrastive_predictive_coding", "train.yaml"): {"num_negatives": 16, "val_samples": 50},
-    ("pretext_jigsaw", "3d.yaml"): {"volumes": True, "standardize_tiles": False, "tile_gap": 0.07, "channels": []},
+    ("pretext_jigsaw", "3d.yaml"): {"volumes": True, "standardize_tiles": False, "tile_gap": 0.07},
     ("pretext_jigsaw", "photograph.yaml"): {
-        "volumes": True,
         "standardize_tiles": False,
         "tile_gap": 0.04,
         "num_permutations": 1000,
-        "val_samples_per_exam": 1,
-        "channels": [],
     },
-    ("pretext_jigsaw", "train.yaml"): {"volumes": False, "standardize_tiles": True, "head_features": [4096]},
+    ("pretext_jigsaw", "train.yaml"): {"standardize_tiles": True, "head_features": [4096]},
     # He et al. 2022, tables 8 and 9 and section 4.1
     ("pretext_masked_autoencoder", "vit.yaml"): {
         "lr_epoch_level": False,
@@ -97,6 +94,7 @@ ALONE = {
     ("pretext_relative_patch_location", "2d.yaml"): {"patch_jitter": 3},
     ("pretext_relative_patch_location", "photograph.yaml"): {"patch_jitter": 3},
     ("pretext_simclr", "densenet121.yaml"): {"patience": 50, "blur_prob": 0.0},
+    ("pretext_simclr", "train.yaml"): {"intensity_prob": 0.0},
     ("pretext_simclr", "vgg16.yaml"): {"patience": 50, "blur_prob": 0.0},
     ("pretext_slice_order", "train.yaml"): {"head_features": [512]},
 }
@@ -149,7 +147,10 @@ def test_every_pretext_declares_values_for_each_kind_of_images(name):
 
 
 def test_all_five_pretexts_learn_from_photographs():
-    assert sum("photograph.yaml" in DECLARED[name].get("paper", {}) for name in BUNDLES) == 5
+    taleb = [
+        name for name in BUNDLES if "photograph.yaml" in DECLARED[name].get("paper", {}) and name != "pretext_simclr"
+    ]
+    assert len(taleb) == 5
 
 
 def test_a_jitter_of_three_voxels_between_tiles():

@@ -33,12 +33,3 @@ def test_it_resumes_whole_and_counts_patches_that_are_found(phantoms, tmp_path):
     assert scores["prediction"]["chance"] == 1 / 5 and scores["prediction"]["chance_of_all"] == 1 / 27
     assert [row["predictions"] for row in scores["prediction"]["by_rows_ahead"]] == [8 * 18, 8 * 9]
     assert (tmp_path / "a/validation/predictions.png").is_file()
-
-
-def test_the_2d_form_predicts_patches_of_slices(phantoms, tmp_path):
-    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path), **SHORT, "max_epochs": 1}
-    configs = ("train.yaml", "evaluate.yaml", "2d.yaml")
-    run_bundle(NAME, *configs, run_id="train_and_evaluate", **settings)
-    scores = json.loads((tmp_path / "validation/metrics.json").read_text())
-    assert scores["slices"] == 8 and scores["prediction"]["chance_of_all"] == 1 / 9
-    assert weights(tmp_path)["encoder.stem.conv.weight"].shape == (4, 2, 3, 3)

@@ -166,7 +166,10 @@ ELSEWHERE_IN = {
     INFERENCE: {"ends", "mask_ratio", "patches_per_side", "tiles_per_side"},
 }
 #: Settings that puzzles of images lack (False), and settings that puzzles of volumes lack (True).
-NOT_OF = {False: {"foreground_threshold", "in_channels", "voxel_size"}, True: {"spacing", "view"}}
+NOT_OF = {
+    False: {"foreground_threshold", "in_channels", "voxel_size"},
+    True: {"heart_labels", "mask_crop", "mask_margin", "spacing", "view"},
+}
 
 
 def counts_only(key: str, config: Any) -> bool:
@@ -267,7 +270,9 @@ def built(request, datalists, tmp_path_factory) -> SimpleNamespace:
         values = {key: value for key, value in plain.get().items() if not isinstance(value, dict)}
         values |= {key: value for key, value in (small | where | more).items() if key in plain}
         values = {key: value for key, value in values.items() if not str(value).startswith(("$", "@"))}
-        values |= told_apart(values)
+        values |= told_apart(values) | (
+            {"images": "full"} if "photograph.yaml" in overlay and "images" in values else {}
+        )
         return parser_of(name, *files, *overlay, **values), values
 
     def keep_weights(network: nn.Module) -> None:

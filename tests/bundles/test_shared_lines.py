@@ -318,8 +318,18 @@ ONLY: dict[str, dict[str, str]] = {
         "RunHandler.best_learner": "True",
         "PrepareSliceBatch.targets": "['candidates', 'ahead', 'original']",
     },
-    "pretext_exemplar": {"RetrievalScores.distance": "l2"},
-    "pretext_jigsaw": {"PrepareSliceBatch.targets": "['permutation', 'original']"},
+    "pretext_exemplar": {
+        "RetrievalScores.distance": "l2",
+        "RandBrightnessBatchd.brightness": "@brightness",
+        "RandBrightnessBatchd.channel_wise": MISSING,
+        "RandBrightnessBatchd.contrast": "@contrast_range",
+        "RandBrightnessBatchd._disabled_": MISSING,
+    },
+    "pretext_jigsaw": {
+        "LoadSliced.keys": "image",
+        "PrepareSliceBatch.targets": "['permutation', 'original']",
+        "ResizeSidesd.voxel_size": "@voxel_size",
+    },
     "pretext_knee_multitask": {"SliceLocationd.mapping": "sine", "PlanViewsd.mapping": "sine"},
     "pretext_masked_autoencoder": {
         "RestorationLoss.hidden_only": "True",
@@ -332,6 +342,15 @@ ONLY: dict[str, dict[str, str]] = {
         "RestorationScores.spoilt": "True",
     },
     "pretext_relative_patch_location": {"PrepareSliceBatch.targets": "['place', 'original']"},
+    "pretext_simclr": {
+        "LoadSliced.keys": "$['image', 'label'] if @images == 'segmented' else ['image']",
+        "RandBrightnessBatchd.brightness": MISSING,
+        "RandBrightnessBatchd.channel_wise": "True",
+        "RandBrightnessBatchd.contrast": MISSING,
+        "RandBrightnessBatchd._disabled_": "$not @intensity_prob",
+        "ResizeSidesd.voxel_size": MISSING,
+        "ViewsInferer.channels": "@in_channels",
+    },
     "pretext_simsiam": {
         "ProjectionHead.layers": "3",
         "ProjectionHead.last_norm": "True",

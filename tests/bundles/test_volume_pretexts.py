@@ -162,21 +162,31 @@ def test_a_segmentation_takes_the_encoder_by_its_names(pretext, phantoms, tmp_pa
             assert torch.equal(after[name], wanted), name
 
 
-def test_the_2d_form_tells_eight_places_on_slices(phantoms, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "slices", "score", "rows"),
+    [
+        ("pretext_rotation", 8, ("rotation", "rotations", 4), 16),
+        (PATCHES, 8, ("patch_location", "places", 8), 24),
+        ("pretext_contrastive_predictive_coding", 8, ("prediction", "chance_of_all", 1 / 9), 16),
+        ("pretext_exemplar", 2 * 16, ("retrieval", "dimensions", 8), 16),
+    ],
+)
+def test_the_2d_form_learns_from_slices(name, slices, score, rows, phantoms, tmp_path):
     settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path), **SHORT}
-    run_bundle(PATCHES, "train.yaml", "evaluate.yaml", "2d.yaml", run_id="train_and_evaluate", **settings)
+    run_bundle(name, "train.yaml", "evaluate.yaml", "2d.yaml", run_id="train_and_evaluate", **settings)
     scores = json.loads((tmp_path / "validation/metrics.json").read_text())
-    assert scores["slices"] == 8 and scores["patch_location"]["places"] == 8
+    group, key, value = score
+    assert scores["slices"] == slices and scores[group][key] == value
     assert weights(tmp_path)["encoder.stem.conv.weight"].shape == (4, 2, 3, 3)
     where = {
         "input": str(phantoms.volume.heads),
         "num_exams": 1,
         "output_dir": str(tmp_path / "out"),
-        **tiny_size(PATCHES),
+        **tiny_size(name),
     }
-    run_bundle(PATCHES, "inference.yaml", "2d.yaml", weights=str(tmp_path), **where)
+    run_bundle(name, "inference.yaml", "2d.yaml", weights=str(tmp_path), **where)
     (features,) = (tmp_path / "out").rglob("features.npy")
-    assert np.load(features).shape == (24, 8), "one row of features for each slice of the network's grid"
+    assert np.load(features).shape == (rows, 8), "one row of features for each slice of the network's grid"
 
 
 @pytest.mark.parametrize(

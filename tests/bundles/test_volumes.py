@@ -55,24 +55,6 @@ def test_a_pretext_counts_turned_volumes(pretext):
     assert (pretext / "validation/rotations.png").is_file()
 
 
-def test_the_2d_form_tells_four_turns_of_slices(phantoms, tmp_path):
-    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path), **SHORT, "max_epochs": 1}
-    configs = ("train.yaml", "evaluate.yaml", "2d.yaml")
-    run_bundle(ROTATION, *configs, run_id="train_and_evaluate", **settings)
-    scores = json.loads((tmp_path / "validation/metrics.json").read_text())
-    assert scores["slices"] == 8 and scores["rotation"]["rotations"] == 4
-    assert weights(tmp_path)["encoder.stem.conv.weight"].shape == (4, 2, 3, 3)
-    where = {
-        "input": str(phantoms.volume.heads),
-        "num_exams": 1,
-        "output_dir": str(tmp_path / "out"),
-        **tiny_size(ROTATION),
-    }
-    run_bundle(ROTATION, "inference.yaml", "2d.yaml", weights=str(tmp_path), **where)
-    (features,) = (tmp_path / "out").rglob("features.npy")
-    assert np.load(features).shape == (16, 8), "one row of features for each slice of the network's grid"
-
-
 def test_an_encoder_that_learned_tissues_is_fine_tuned(phantoms, tmp_path):
     """Table 1's "3D Supervised": first two channels and masks of three tissues, then four channels and three parts of a
     tumour. Both networks have four outputs, but the head and the decoder are still not copied.

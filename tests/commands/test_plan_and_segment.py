@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import highdicom
 import nibabel
@@ -316,6 +317,14 @@ def test_a_files_name_stays_out_of_what_is_made_of_it(command, phases, runs, tmp
     assert "Doe_Jane0" in (tmp_path / "named/Doe_Jane0/index.html").read_text()
 
 
+def planned(plan, bundle, settings):
+    """Write a plan in place of the bundle's inference."""
+    folder = settings["output_dir"] / "heart"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "plan.json").write_text(json.dumps(plan))
+    return []
+
+
 def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, monkeypatch):
     """The terminal and the page show the bounds next to the verdict, and nothing for a view that is "no plane"."""
     affine = np.diag([2.0, 2.0, 10.0, 1.0])
@@ -328,13 +337,7 @@ def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, m
     none = dict.fromkeys(sure) | {"verdict": "no plane", "reasons": ["peak 0.10, but must be at least 0.5"]}
     plan = {"slices": 3, "bounds_measured_on": "9 phantom exams", "views": {"2ch": sure, "4ch": none}}
 
-    def planned(bundle, settings):
-        folder = settings["output_dir"] / "heart"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "plan.json").write_text(json.dumps(plan))
-        return []
-
-    monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", planned)
+    monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", partial(planned, plan))
     heart = tmp_path / "heart.nii.gz"
     outcome = run("plan", heart, "-o", tmp_path / "out", "--weights", heart, "--keep-names", "--min_obliquity", 0)
     assert outcome.exit_code == 0, outcome.output
@@ -375,18 +378,12 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
         "normal": normal,
     }
 
-    def planned(bundle, settings):
-        folder = settings["output_dir"] / "heart"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "plan.json").write_text(json.dumps(plan))
-        return []
-
     def loaded(item):
         return dataclasses.replace(
             heart_bundles.load_stack(item), acquired=dict.fromkeys(("2ch", "4ch", "rvot", "rv2ch"), acquired)
         )
 
-    monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", planned)
+    monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", partial(planned, plan))
     monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "load_stack", loaded)
     heart = tmp_path / "heart.nii.gz"
     outcome = run("plan", heart, "-o", tmp_path / "out", "--weights", heart, "--keep-names", "--min_obliquity", 0)

@@ -30,3 +30,11 @@ def test_none_with_a_grade():
     assert graded(ITEMS[1:2], "grade", 5) == []
     with pytest.raises(InputError, match=r"no photograph can be used for training: 1 without a grade \(level\)"):
         graded(ITEMS[:1], "level", 5, required=True)
+
+
+def test_grades_that_begin_at_1():
+    """Otherwise the highest grade would be left out, and each other one would be trained as the next."""
+    items = [{"grade": grade} for grade in (1, 2, 5)]
+    with pytest.raises(InputError, match="the grades go from 1 to 5, but must go from 0 to 4: subtract 1 from each"):
+        graded(items, "grade", 5)
+    assert len(graded([{"grade": 0}, *items], "grade", 5)) == 3

@@ -117,7 +117,7 @@ def test_the_cache_is_built_once_and_again_when_something_changes(volumes, prepr
     dataset(volumes[:1], preprocessing, tmp_path)
     assert len(calls) == 40
     # other code
-    monkeypatch.setattr(fingerprint_module, "code_digest", lambda root: "changed")
+    monkeypatch.setattr(fingerprint_module, "code_sha256", lambda *given, **options: "changed")
     dataset(volumes[:1], preprocessing, tmp_path)
     assert len(calls) == 44
 
@@ -239,11 +239,14 @@ def _build_slowly(volumes, preprocessing, folder) -> None:
     SliceDataset(volumes, preprocessing, cache_dir=folder, num_workers=0, progress=False)
 
 
-def test_a_killed_build_goes_on(volumes, preprocessing, tmp_path, monkeypatch):
-    process = multiprocessing.get_context("fork").Process(
-        target=_build_slowly, args=(volumes, preprocessing, tmp_path / "c")
-    )
+def started(function, *arguments) -> multiprocessing.Process:
+    process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
     process.start()
+    return process
+
+
+def test_a_killed_build_goes_on(volumes, preprocessing, tmp_path, monkeypatch):
+    process = started(_build_slowly, volumes, preprocessing, tmp_path / "c")
     deadline = time.time() + 30
     while process.is_alive() and time.time() < deadline:
         states = [np.load(path) for path in (tmp_path / "c").glob("*/state.npy") if path.stat().st_size]
@@ -261,10 +264,7 @@ def test_a_killed_build_goes_on(volumes, preprocessing, tmp_path, monkeypatch):
 
 
 def test_two_processes_that_want_the_same_cache_build_it_once(volumes, preprocessing, tmp_path, monkeypatch):
-    process = multiprocessing.get_context("fork").Process(
-        target=_build_slowly, args=(volumes, preprocessing, tmp_path / "c")
-    )
-    process.start()
+    process = started(_build_slowly, volumes, preprocessing, tmp_path / "c")
     while process.is_alive() and not list((tmp_path / "c").glob("*/state.npy")):
         time.sleep(0.02)
     calls = counting(preprocessing, monkeypatch)

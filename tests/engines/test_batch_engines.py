@@ -85,8 +85,8 @@ def test_a_network_with_a_wrong_number_of_outputs_is_refused_before_a_step(outpu
 
 def test_a_loss_of_classes_is_refused_for_thresholds_between_grades(monkeypatch):
     monkeypatch.setattr(batch_engines, "running_parser", lambda: ConfigParser({"grades": ["none", "mild", "severe"]}))
-    with pytest.raises(InputError, match="CrossEntropyLoss needs an output for each grade"):
-        trainer(2, loss=torch.nn.CrossEntropyLoss()).run()
+    with pytest.raises(InputError, match="read one for each threshold .*; keep planewise.losses.OrdinalLoss"):
+        trainer(3, loss=torch.nn.CrossEntropyLoss()).run()
 
 
 def test_other_configs_and_networks_with_several_outputs_are_not_checked(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import sys
@@ -195,6 +196,7 @@ def test_pretrained_weights_bring_the_backbone_alone(tmp_path, caplog):
     run = a_run(POSITION, tmp_path, **SMALL, learning_rate=7.0)
     parser = a_parser(SEGMENTATION, "train.yaml", pretrained=str(run))
     assert follow_pretrained(parser, []) == {"features": [4, 8], "stem_stride": 2}
+    assert "spacing is 1.367, but the pretrained weights learned with 5.0; --spacing changes it" in caplog.text
     assert parser["spacing"] == 1.367 and parser["structures"] == {"1": "RV", "2": "myocardium", "3": "LV"}
     parser = a_parser(SEGMENTATION, "train.yaml", pretrained=str(run))
     assert follow_pretrained(parser, ["--features", "[64,128,256,512,1024]"]) == {"stem_stride": 2}
@@ -206,6 +208,31 @@ def test_the_number_of_channels_is_that_of_the_images(tmp_path):
     parser = a_parser("downstream_brain_tumour_segmentation", "train.yaml", pretrained=str(run))
     channels = parser["in_channels"]
     assert follow_pretrained(parser, []) == {"features": [4, 8]} and parser["in_channels"] == channels != 2
+
+
+def test_channels_in_another_order_are_refused(tmp_path):
+    """A network that gets FLAIR as T1 finds nothing, and no shape is wrong."""
+    tumours = "downstream_brain_tumour_segmentation"
+    run = a_run(tumours, tmp_path / "run", in_channels=2)
+    (run / "run.json").write_text('{"channels": ["t1w", "flair"]}')
+    lists = {}
+    for names in (["t1w", "flair"], ["flair", "t1w"]):
+        lists[names[0]] = tmp_path / f"{names[0]}.json"
+        lists[names[0]].write_text(json.dumps({"planewise": {"channels": names}, "test": []}))
+    for follow, key, files in (
+        (follow_weights, "weights", ["inference.yaml"]),
+        (follow_weights, "weights", ["train.yaml", "evaluate.yaml"]),
+        (follow_pretrained, "pretrained", ["train.yaml"]),
+    ):
+        images = "datalist" if "train.yaml" in files else "input"
+        for first, right in (("t1w", True), ("flair", False)):
+            parser = a_parser(tumours, *files, **{key: str(run), images: str(lists[first])})
+            if right:
+                follow(parser, [])
+                assert key == "pretrained" or parser["channels"] == ["t1w", "flair"]
+                continue
+            with pytest.raises(InputError, match=r"flair, t1w.*index them with --channels t1w,flair"):
+                follow(parser, [])
 
 
 def test_an_overlays_shape_gives_way_to_that_of_pretrained_weights(tmp_path):

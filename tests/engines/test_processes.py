@@ -85,6 +85,16 @@ def test_the_network_itself_stays_as_it_is(launched):
         parallel_network(own, True)
 
 
+def test_statistics_of_each_process_are_said_with_what_avoids_them(launched, monkeypatch, caplog):
+    launched()
+    join_processes("cpu")
+    monkeypatch.setattr("planewise.engines.processes.DistributedDataParallel", lambda network, device_ids: network)
+    for processes, own, said in ((1, network(), 0), (2, nn.Conv2d(1, 1, 1), 0), (2, network(), 1)):
+        monkeypatch.setattr(idist, "get_world_size", lambda processes=processes: processes)
+        parallel_network(own)
+        assert caplog.text.count("each process's own batch, and") == caplog.text.count("--norm instance") == said
+
+
 def test_synchronised_batch_norm_keeps_names_and_parameters(launched, monkeypatch):
     """The test pretends to have a GPU, because torch synchronises only there."""
     launched()

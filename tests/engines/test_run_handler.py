@@ -10,7 +10,6 @@ import ignite.handlers
 import pytest
 import torch
 from ignite.engine import Engine, Events
-from ignite.handlers import ProgressBar
 from monai.engines import SupervisedTrainer
 from monai.handlers import LrScheduleHandler, TensorBoardStatsHandler, ValidationHandler
 from planewise.engines import (
@@ -25,6 +24,7 @@ from planewise.engines import (
     run_handler,
 )
 from planewise.engines.finite_loss import FiniteLossHandler
+from planewise.engines.run_handler import ProgressBar
 from planewise.errors import InputError
 from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau, SequentialLR, StepLR
@@ -135,7 +135,7 @@ def test_handlers_come_in_their_order(tmp_path, settings, expected):
 
 def test_an_ignite_without_the_progress_bar_among_its_handlers_will_do(monkeypatch):
     """In Ignite 0.4.11, which MONAI 1.5 pins, the bar is in ``ignite.contrib``."""
-    monkeypatch.delattr(ignite.handlers, "ProgressBar")
+    monkeypatch.delattr(ignite.handlers, "ProgressBar", raising=False)
     assert runpy.run_path(run_handler.__file__)["ProgressBar"] is ProgressBar
 
 

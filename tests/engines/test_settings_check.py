@@ -104,6 +104,7 @@ VALUES = [
     ("zoom", ([1.0, 2.0], [1, 1]), ([2, 1], [0, 1])),
     ("head_norm", ("batch", "none"), ("layer", None)),
     ("momentum", (0, 0.99, 1), (1.1, -0.1)),
+    ("pretrained_parts", (["encoder"], None), ([], "encoder", ["head", "head"])),
     ("projection", ([64, 32],), ([64], [64, 0], 64)),
     ("temperature", (0.1, 1), (0, None)),
     ("head_features", ([], [4, 8]), ([0], 8, None)),

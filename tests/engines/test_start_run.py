@@ -12,6 +12,10 @@ from monai.bundle import ConfigParser
 from planewise.engines import start_run
 from planewise.engines.write_run import _differences
 from planewise.errors import InputError
+from planewise.packaging.model_card import _facts
+from planewise.packaging.run import Run
+
+from tests.conftest import ROOT
 
 
 def run(folder, resume: bool = True, trains: bool = True, **settings) -> None:
@@ -408,3 +412,35 @@ def test_the_commit_is_of_the_repository_that_keeps_this_code(tmp_path, monkeypa
     (tmp_path / "scripts/own_loss.py").touch()
     run(tmp_path / "own")
     assert json.loads((tmp_path / "own/run.json").read_text())["commit"].endswith("-dirty")
+
+
+def test_the_numbers_of_processes_before_and_after_a_resume_are_recorded(tmp_path, monkeypatch):
+    for processes in (2, 1, 1, 4):
+        monkeypatch.setattr("ignite.distributed.get_world_size", lambda processes=processes: processes)
+        run(tmp_path / "run")
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert (record["earlier_processes"], record["processes"]) == ([2, 1], 4)
+    assert ("processes", "2, then 1, then 4") in _facts(Run(tmp_path, tmp_path / "model.pt", {}, record))
+    run(tmp_path / "run", resume=False)
+    assert "earlier_processes" not in json.loads((tmp_path / "run/run.json").read_text())
+
+
+def test_a_misspelt_setting_is_named_once_from_python_or_a_command_line(tmp_path, monkeypatch, caplog):
+    """`train_and_evaluate` calls `check_run`, then `start_run`, in one config."""
+    folder = ROOT / "bundles/pretext_simclr"
+    files = [str(folder / "configs" / name) for name in ("train.yaml", "evaluate.yaml")]
+    own = {"bundle_root": str(folder), "max_epoch": 1, "x-mine": 1, "mine": 2, "title": "$str(@mine)"}
+    for arguments in (["run"], ["run", "--config_file", str(files), "--max_epoch", "1", "--learning_rate", "0.1"]):
+        monkeypatch.setattr("sys.argv", arguments)
+        parser = ConfigParser(ConfigParser.load_config_files(files))
+        parser.update(own | {"output_dir": str(tmp_path), "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.1}})
+        caplog.clear()
+        parser.get_parsed_content("initialize")
+        parser.get_parsed_content("train_and_evaluate#0")
+        warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert (
+            warned[0].replace("--", "")
+            == "max_epoch is not a setting of this config and has no effect (did you mean max_epochs?)"
+        )
+        idle = "--learning_rate has no effect: no expression of these configs uses it"
+        assert warned[1:] == ([idle] if len(arguments) > 1 else [])

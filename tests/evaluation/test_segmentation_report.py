@@ -134,6 +134,13 @@ def test_errors_of_volumes_and_ejection_fractions_by_hand(tmp_path):
     assert "ejection_fraction_error_pct" not in scores["myocardium"]
 
 
+def test_empty_references_are_counted(tmp_path, caplog):
+    empty = MetaTensor(torch.zeros(1, *SHAPE), meta={"filename_or_obj": "a"})
+    item = {"image": empty, "native_image": empty, "label": empty, "exam": "a"}
+    pass_over(SegmentationReport(tmp_path, STRUCTURES), [[item]], [[{"pred": empty}]])
+    assert "1 of 1 reference masks are empty, so Dice is 1 if the prediction is, too" in caplog.text
+
+
 def test_a_single_slice_has_no_volume(tmp_path):
     slices = MetaTensor(torch.ones(1, 8, 9, 1), meta={"filename_or_obj": "a"})
     item = {"image": slices, "native_image": slices, "label": slices, "exam": "a"}

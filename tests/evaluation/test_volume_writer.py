@@ -15,14 +15,16 @@ from planewise.evaluation import VolumeWriter
 from planewise.predicted_masks import is_predicted
 
 
+def saving(folder, postfix="mask", **options):
+    return SaveImage(folder, postfix, separate_folder=False, print_log=False, writer=VolumeWriter, **options)
+
+
 @pytest.mark.parametrize("slices", [1, 3])
 def test_a_volume_keeps_its_three_axes_and_its_affine(slices, tmp_path):
     values = torch.arange(4 * 5 * slices, dtype=torch.float32).reshape(1, 4, 5, slices)
     affine = np.array([[0, -2.0, 0, 9], [1.5, 0, 0, -7], [0, 0, 8, 3], [0, 0, 0, 1]])
     image = MetaTensor(values, affine=torch.from_numpy(affine), meta={"filename_or_obj": "heart"})
-    save = SaveImage(
-        tmp_path, "mask", separate_folder=False, output_dtype="uint8", print_log=False, writer=VolumeWriter
-    )
+    save = saving(tmp_path, output_dtype="uint8")
     save(image)
     written = nibabel.load(tmp_path / "heart_mask.nii.gz")
     assert written.shape == (4, 5, slices) and np.array_equal(np.asarray(written.dataobj), values[0].numpy())
@@ -31,7 +33,7 @@ def test_a_volume_keeps_its_three_axes_and_its_affine(slices, tmp_path):
 
 
 def test_a_volume_that_cannot_be_written_leaves_the_old_file_and_says_why(tmp_path, monkeypatch):
-    save = SaveImage(tmp_path, "mask", separate_folder=False, print_log=False, writer=VolumeWriter)
+    save = saving(tmp_path)
     image = MetaTensor(torch.ones(1, 4, 5, 3), meta={"filename_or_obj": "heart"})
     save(image)
     before = (tmp_path / "heart_mask.nii.gz").read_bytes()
@@ -49,9 +51,7 @@ def test_a_volume_that_cannot_be_written_leaves_the_old_file_and_says_why(tmp_pa
 
 
 def test_a_mask_that_a_person_corrected_is_kept(tmp_path, caplog):
-    save = SaveImage(
-        tmp_path, "mask", separate_folder=False, output_dtype="uint8", print_log=False, writer=VolumeWriter
-    )
+    save = saving(tmp_path, output_dtype="uint8")
     image = MetaTensor(torch.ones(1, 4, 5, 3), meta={"filename_or_obj": "heart"})
     path = tmp_path / "heart_mask.nii.gz"
     save(image)
@@ -60,12 +60,14 @@ def test_a_mask_that_a_person_corrected_is_kept(tmp_path, caplog):
     nibabel.save(nibabel.Nifti1Image(np.full((4, 5, 3), 3, "u1"), nibabel.load(path).affine), path)
     corrected = path.read_bytes()
     save(image)
-    assert caplog.messages == ["heart_mask.nii.gz was changed by hand; it is kept as heart_mask_by_hand.nii.gz"]
+    assert caplog.messages == [
+        "heart_mask.nii.gz was changed after planewise wrote it; it is kept as heart_mask_by_hand.nii.gz"
+    ]
     assert (tmp_path / "heart_mask_by_hand.nii.gz").read_bytes() == corrected and is_predicted(path)
 
 
 def test_results_that_are_not_label_maps_are_replaced(tmp_path):
-    save = SaveImage(tmp_path, "heatmaps", separate_folder=False, print_log=False, writer=VolumeWriter)
+    save = saving(tmp_path, "heatmaps")
     for _ in range(2):
         save(MetaTensor(torch.ones(1, 4, 5, 3), meta={"filename_or_obj": "heart"}))
     assert [file.name for file in tmp_path.iterdir()] == ["heart_heatmaps.nii.gz"]

@@ -3,6 +3,7 @@
 import gzip
 import os
 import re
+from importlib.metadata import version
 
 import numpy as np
 import pydicom
@@ -212,8 +213,9 @@ def test_an_element_without_a_length_is_refused(tmp_path, vr, content):
     endless = b"\x09\0\x01\x10" + vr + b"\0\0\xff\xff\xff\xff" + content + b"\xfe\xff\xdd\xe0" + bytes(4)
     replace_once(path, b"\x10\0\x10\0PN", endless + b"\x10\0\x10\0PN")
     assert reason(path) == refusals.NO_LENGTH
-    with pytest.raises(InputError, match="Could not create IO object"):
-        LoadSliced("image")({"image": str(path)})
+    if vr == b"OB" or version("itk") != "5.4.0":  # which reads the other two
+        with pytest.raises(InputError, match="Could not create IO object"):
+            LoadSliced("image")({"image": str(path)})
 
 
 @pytest.mark.parametrize("tag", [b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"])

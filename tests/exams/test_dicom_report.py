@@ -75,11 +75,13 @@ def test_a_finding_without_a_place(slices, tmp_path):
     assert report.content[0].ConceptNameCodeSequence[0].CodeValue == "18748-4"
 
 
+def segmented(images, slices):
+    return dicom_segmentation(images, some_labels(slices), STRUCTURES, "a bundle", "1.2", "weights 1f", "hearts", 9010)
+
+
 def test_a_measured_segment(slices, tmp_path):
     images = source_images(slices)
-    segmentation = dicom_segmentation(
-        images, some_labels(slices), STRUCTURES, "a bundle", "1.2", "weights 1f", "hearts", 9010
-    )
+    segmentation = segmented(images, slices)
     volume = Measured(Code("118565006", "SCT", "Volume"), 12.3456, Code("ml", "UCUM", "ml"))
     # the report may refer to more images than were segmented
     own = images[1:]
@@ -105,9 +107,7 @@ def test_a_measured_segment(slices, tmp_path):
 
 def test_the_evidence_is_the_images_and_the_segmentation(slices, tmp_path):
     images = source_images(slices)
-    segmentation = dicom_segmentation(
-        images, some_labels(slices), STRUCTURES, "a bundle", "1.2", "weights 1f", "hearts", 9010
-    )
+    segmentation = segmented(images, slices)
     finding = Finding("LV", CODES[1], [], segment=(segmentation, 1), images=images)
     report = written(tmp_path, images, [finding])
     listed = [

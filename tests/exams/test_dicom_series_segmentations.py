@@ -12,6 +12,7 @@ from planewise.exams import dicom_series_segmentations
 from planewise.exams.dicom_segmentation import dicom_segmentation
 from planewise.exams.dicom_series_segmentations import series_segmentations
 from planewise.exams.source_images import source_images
+from pydicom.datadict import keyword_for_tag
 
 from tests.exams.test_dicom_segmentation import STRUCTURES, some_labels
 
@@ -68,10 +69,10 @@ def test_each_frame_is_the_mask_of_the_image_that_it_names(kind, usual_exam, fla
             assert content.TemporalPositionIndex == phase and content.DimensionIndexValues[:2] == [segment, phase]
             indices.add(tuple(content.DimensionIndexValues))
         assert len(indices) == read.NumberOfFrames
-        assert [entry.DimensionDescriptionLabel for entry in read.DimensionIndexSequence] == [
-            "Referenced Segment Number",
-            "Temporal Position Index",
-            "Image Position Patient",
+        assert [keyword_for_tag(entry.DimensionIndexPointer) for entry in read.DimensionIndexSequence] == [
+            "ReferencedSegmentNumber",
+            "TemporalPositionIndex",
+            "ImagePositionPatient",
         ]
     assert found == set(wanted)
 

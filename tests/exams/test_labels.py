@@ -105,6 +105,11 @@ def test_masks_that_planewise_kept_for_a_person_replace_those_of_the_network(tre
     os.utime(tmp_path / "labels" / f"{exam}_phase33_mask_by_hand_2.nii.gz", (1, 1))
     result = index_folder(tree, labels_dir=tmp_path / "labels")
     assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_by_hand.nii.gz"}
+    # a truncated one is not used
+    file = tmp_path / "labels" / f"{exam}_phase33_mask_by_hand.nii.gz"
+    file.write_bytes(file.read_bytes()[:-20])
+    result = index_folder(tree, labels_dir=tmp_path / "labels")
+    assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_by_hand_2.nii.gz"}
 
 
 def test_a_mask_that_a_person_corrected_in_slicer_is_no_label(tree, tmp_path):

@@ -56,8 +56,9 @@ def test_mistakes_in_a_mask(tmp_path, mask, view, said):
 
 def test_a_label_map_is_applied_first(tmp_path):
     mask = save(tmp_path / "mask.nii.gz", np.choose(heart(), (0, 3, 2, 255)).astype(np.uint8))
-    assert mask_doubts(mask, "sax", {"3": 1, "255": 3}) == []
-    assert mask_doubts(mask, "sax", {"255": 1}) == [SWAPPED]
+    assert mask_doubts(mask, "sax", {"2": 2, "3": 1, "255": 3}) == []
+    assert mask_doubts(mask, "sax", {"2": 2, "3": 3, "255": 1}) == [SWAPPED]
+    assert mask_doubts(mask, "sax", {"255": 1}) == ["has the values 2, 3, which --label-map does not name"]
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int16])

@@ -115,9 +115,8 @@ def test_only_what_changed_is_made_again(files, tmp_path):
     def again(**settings):
         work = Work(files, outcomes, **settings)
         done = work_through(work.work, tmp_path / "out", lambda line: None)
-        assert done.finished["cccc"] == Summary(
-            {"2ch_angle_deg": outcomes["cccc"], "2ch_offset_mm": None}, "words", [], outcomes["cccc"]
-        )
+        assert done.finished["cccc"].values == {"2ch_angle_deg": outcomes["cccc"], "2ch_offset_mm": None}
+        assert done.finished["cccc"].severity == outcomes["cccc"] and not done.finished["cccc"].flags
         return work.made, done
 
     made, done = again()

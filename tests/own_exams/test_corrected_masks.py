@@ -7,9 +7,11 @@ from pathlib import Path
 import itk
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 from planewise.errors import InputError
 from planewise.own_exams.corrected_masks import (
+    CorrectedMask,
     by_hand_in,
     changed_since,
     corrected_masks,
@@ -21,6 +23,9 @@ from planewise.own_exams.heart_bundles import written_in
 from planewise.predicted_masks import mark_predicted
 from planewise.reports.slicer_segmentation import write_slicer_segmentation
 from scipy.spatial.transform import Rotation
+
+from tests.exams.conftest import write_usual_exam
+from tests.exams.test_dicom_segmentation import made
 
 NAMES = {1: "RV", 2: "myocardium", 3: "LV"}
 
@@ -48,21 +53,31 @@ def save(folder, labels, affine=None, name="a_mask_by_hand.nii.gz"):
     return folder / name
 
 
+def read(file):
+    return read_labels(file, file.with_name("a_mask.nii.gz"))
+
+
+def found_in(folder):
+    """File and labels of the corrected mask (None if there is none), and the sentences on the others."""
+    found, refused = corrected_masks(folder.parent, ["a"], folder.parent, ["phase00"])
+    return found.get(0), refused
+
+
 def test_a_cropped_and_turned_mask_is_read_on_the_grid_of_the_images(folder):
     affine = nibabel.load(folder / "a_mask.nii.gz").affine
     turned = nibabel.Nifti1Image(some_labels(), affine).slicer[2:7, 1:5, 1:4]
     turned = turned.as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))
     file = save(folder, np.asarray(turned.dataobj), turned.affine)
-    assert np.array_equal(read_labels(file), some_labels())
+    assert np.array_equal(read(file), some_labels())
     # some programs keep an axis of time
-    assert np.array_equal(read_labels(save(folder, some_labels()[..., None])), some_labels())
+    assert np.array_equal(read(save(folder, some_labels()[..., None])), some_labels())
     # 3D Slicer crops the file, and may number the segments anew
     file = folder / "a_by_hand.seg.nrrd"
     write_slicer_segmentation(file, some_labels()[2:7, 1:5, 1:4], affine @ shifted(2, 1, 1), NAMES)
-    assert np.array_equal(read_labels(file), some_labels())
+    assert np.array_equal(read(file), some_labels())
     numbers = np.array([0, 3, 1, 2], np.uint8)
     write_slicer_segmentation(file, numbers[some_labels()], affine, {numbers[value]: NAMES[value] for value in NAMES})
-    assert np.array_equal(read_labels(file), some_labels())
+    assert np.array_equal(read(file), some_labels())
 
 
 def shifted(*voxels):
@@ -82,36 +97,81 @@ def test_what_does_not_fit_the_images_is_not_measured(folder):
         (labels[..., None].repeat(2, -1), affine, "it has 4 axes"),
     ):
         with pytest.raises(InputError, match=why):
-            read_labels(save(folder, wrong, place))
+            read(save(folder, wrong, place))
     write_slicer_segmentation(folder / "a_by_hand.seg.nrrd", labels, affine, {1: "RV", 2: "wall", 3: "LV"})
     with pytest.raises(InputError, match="its segment wall must be named RV, myocardium or LV"):
-        read_labels(folder / "a_by_hand.seg.nrrd")
+        read(folder / "a_by_hand.seg.nrrd")
     write_slicer_segmentation(folder / "a_by_hand.seg.nrrd", labels, affine, {1: "RV"})
     with pytest.raises(InputError, match="no segment myocardium or LV; save RV, myocardium and LV in one file"):
-        read_labels(folder / "a_by_hand.seg.nrrd")
+        read(folder / "a_by_hand.seg.nrrd")
     itk.imwrite(itk.image_from_array(np.zeros((2, 5, 7, 8), np.uint8)), str(folder / "a_by_hand.seg.nrrd"))
     with pytest.raises(InputError, match="it has 4 axes"):
-        read_labels(folder / "a_by_hand.seg.nrrd")
+        read(folder / "a_by_hand.seg.nrrd")
     (folder / "a_mask_by_hand.nii.gz").write_text("nothing")
     with pytest.raises(InputError, match="it cannot be read"):
-        read_labels(folder / "a_mask_by_hand.nii.gz")
+        read(folder / "a_mask_by_hand.nii.gz")
 
 
 def test_a_mask_without_a_structure_is_not_measured_as_one_of_0_ml(folder):
     save(folder, some_labels(), name="a_mask.nii.gz")
     with pytest.raises(InputError, match=r"it has no myocardium \(2\) or LV \(3\), unlike the network's mask"):
-        read_labels(save(folder, (some_labels() == 1).astype("u1")))
+        read(save(folder, (some_labels() == 1).astype("u1")))
 
 
 def test_the_newest_mask_that_can_be_read_is_measured(folder):
-    assert corrected_masks(folder.parent, ["a"]) == ({}, [])
+    assert found_in(folder) == (None, [])
     files = [save(folder, some_labels(), name=f"a_mask_by_hand{number}.nii.gz") for number in ("", "_2")]
     files.append(folder / "a_by_hand.seg.nrrd")
     files[-1].write_text("nothing")
     for age, file in enumerate((files[1], files[0], files[2])):
         os.utime(file, (age, age))
-    found, refused = corrected_masks(folder.parent, ["b", "a"])
-    assert found == {1: files[0]} and refused == ["a_by_hand.seg.nrrd is not measured: it cannot be read"]
+    found, refused = found_in(folder)
+    assert found.file == found.nifti == files[0] and np.array_equal(found.labels, some_labels())
+    assert refused == ["a_by_hand.seg.nrrd is not measured: it cannot be read"]
+
+
+def test_the_file_that_the_person_saved_is_named_not_its_copy(folder):
+    """`planewise index --labels` reads only NIfTI, and anything may touch a file."""
+    file, copy = folder / "a_by_hand.seg.nrrd", folder / "a_mask_by_hand.nii.gz"
+    write_slicer_segmentation(file, some_labels(), nibabel.load(folder / "a_mask.nii.gz").affine, NAMES)
+    for touched in (file, copy, file):
+        found, refused = found_in(folder)
+        assert (found.file, found.nifti, refused) == (file, copy, [])
+        os.utime(touched)
+    assert [path.name for path in folder.glob("*_by_hand*.nii.gz")] == [copy.name]
+    # the copy is corrected further
+    save(folder, some_labels()[::-1].copy())
+    assert found_in(folder)[0].file == copy
+
+
+def test_a_dicom_segmentation_is_measured(folder, tmp_path):
+    slices, labels, _ = made(write_usual_exam(tmp_path / "exam"), tmp_path)
+    affine = np.array(slices[0]["affine"])
+    affine[:, 2] = (np.array(slices[-1]["affine"]) - affine)[:, 3] / (len(slices) - 1)
+    save(folder, labels, affine, "a_mask.nii.gz")
+    seg, record = tmp_path / "made.seg.dcm", folder / "done.json"
+    record.touch()
+    os.utime(record, (1, 1))
+    assert not changed_since(record, [tmp_path])
+    content = pydicom.dcmread(seg)
+    content.Manufacturer = "another program"
+    content.save_as(seg)
+    assert changed_since(record, [tmp_path]), "an archive does the exam again"
+    seg = seg.rename(tmp_path / "phase00_by_hand.seg.dcm")
+    found, refused = found_in(folder)
+    assert (found.file, refused) == (seg, []) and np.array_equal(found.labels, labels)
+    assert found.nifti == folder / "a_mask_by_hand.nii.gz" and np.array_equal(read(found.nifti), labels)
+    frames = list(content.PerFrameFunctionalGroupsSequence)
+    for change, why in (
+        (lambda: setattr(content, "PerFrameFunctionalGroupsSequence", [frames[1], *frames[1:]]), "segments overlap"),
+        (lambda: setattr(content.SegmentSequence[0], "SegmentLabel", "Wall"), "its segment Wall must be named RV, Ri"),
+        (lambda: setattr(content.SegmentSequence[0], "SegmentLabel", "Left ventricle"), r"it has no RV \(1\)"),
+        (lambda: content.SharedFunctionalGroupsSequence[0].clear(), "it cannot be read"),
+    ):
+        change()
+        content.save_as(seg)
+        with pytest.raises(InputError, match=why):
+            read_labels(seg, folder / "a_mask.nii.gz")
 
 
 def test_a_mask_under_a_name_of_its_own_is_named_and_not_listed_as_written(folder):
@@ -123,18 +183,22 @@ def test_a_mask_under_a_name_of_its_own_is_named_and_not_listed_as_written(folde
     (folder / "segmentation.png").touch()
     own = {"a_mask.nii.gz", "a_before.nii.gz", "a_denoised.nii", "segmentation.png"}
     shutil.copy(folder / "a_mask.nii.gz", folder / "a_before.nii.gz")
-    assert corrected_masks(folder.parent, ["a"]) == ({}, []) and not changed_since(folder, [folder])
+    assert found_in(folder) == (None, []) and not changed_since(folder, [folder])
     names = ["a_by_hand.nii.gz", "a_corrected.seg.nrrd", "a_mask.nii", "a_mask_corrected.nii.gz"]
     for name in (names[0], *names[2:]):
         save(folder, some_labels() // 2, name=name)
+    names += ["a.seg.dcm", "a_mask.mha", "a_mask.nrrd", "exported.dcm"]
+    for name in names[4:]:
+        (folder / name).touch()
+    names.sort()
     os.utime(folder, (1, 1))
     assert changed_since(folder, [folder]), "an archive does the exam again"
     write_slicer_segmentation(folder / "a.seg.nrrd", some_labels(), np.eye(4), NAMES)
     edited = itk.imread(str(folder / "a.seg.nrrd"))
     itk.array_view_from_image(edited)[0, 0, 0] = 3
-    itk.imwrite(edited, str(folder / names[1]))
+    itk.imwrite(edited, str(folder / "a_corrected.seg.nrrd"))
     right = "save a mask of this phase as a_mask_by_hand.nii.gz or a_by_hand.seg.nrrd"
-    assert corrected_masks(folder.parent, ["a"]) == ({}, [f"{name} is not measured: {right}" for name in names])
+    assert found_in(folder) == (None, [f"{name} is not measured: {right}" for name in names])
     assert {file.name for file in written_in(folder, by_hand_in([folder]))} == {*own, "a.seg.nrrd"}
 
 
@@ -146,17 +210,27 @@ def test_a_mask_under_a_name_of_its_own_is_named_and_not_listed_as_written(folde
             ["RV", "LV"],
             "hardly any overlap with the network's RV or LV",
         ),
-        (lambda labels: labels[::-1], [*NAMES.values()], "hardly any overlap with the network's RV, myocardium or LV"),
+        (
+            lambda labels: labels[::-1],
+            [*NAMES.values()],
+            "a_mask_by_hand.nii.gz fits the network's mask better when it",
+        ),
+        (
+            lambda labels: np.roll(labels, 3, axis=0),
+            [*NAMES.values()],
+            "hardly any overlap with the network's RV, myoc",
+        ),
         (lambda labels: np.where(np.arange(5) < 3, labels, 0), ["LV"], "no LV in 2 of the 5 slices that show it"),
         (lambda labels: np.where(np.arange(5) < 4, labels, 0), [], ""),
         (lambda labels: np.where(labels == 0, 3, labels), [], ""),
     ],
-    ids=["swapped", "mirrored", "incomplete", "without the last slice", "larger"],
+    ids=["swapped", "mirrored", "shifted", "incomplete", "without the last slice", "larger"],
 )
 def test_a_corrected_mask_unlike_the_network_s_is_doubted(change, structures, text):
     network = np.zeros((8, 7, 5), np.uint8)
-    network[0, :, :2], network[1, :, :2], network[2] = 1, 2, 3
-    doubts = doubts_of({1: Path("a_mask_by_hand.nii.gz")}, [network, change(network)], [network] * 2)
+    network[1, :, :2], network[2, :, :2], network[3:6] = 1, 2, 3
+    mask = CorrectedMask(Path("a_mask_by_hand.nii.gz"), Path(), change(network))
+    doubts = doubts_of({1: mask}, [network] * 2)
     assert [(flag.phase, *flag.structures) for flag in doubts] == [(1, *structures)] * bool(structures)
     assert all(flag.text.startswith(text) and "a_mask_by_hand.nii.gz" in flag.text for flag in doubts)
 

@@ -10,8 +10,8 @@ import pytest
 from planewise.data import find_inputs
 from planewise.metrics.heart_volumes import heart_volumes
 from planewise.metrics.implausible_volumes import BODY_SURFACE, Flag
-from planewise.own_exams.corrected_masks import marks_of
-from planewise.own_exams.dicom_results import DicomOut, write_plan, write_segmentations
+from planewise.own_exams.corrected_masks import CorrectedMask, marks_of
+from planewise.own_exams.dicom_results import DicomOut, clear_dicom, write_plan, write_segmentations
 from planewise.own_exams.heart_bundles import SEGMENTS, STRUCTURES
 from planewise.own_exams.provenance import Provenance
 
@@ -134,8 +134,7 @@ def write(items, tmp_path):
             [CHOSEN],
             WEIGHTS,
             NOTE,
-            all_phases,
-            per_series,
+            DicomOut(all_phases=all_phases, per_series=per_series),
             hide,
         )
         return [file.name for file in files], found
@@ -191,7 +190,10 @@ def test_a_segmentation_of_each_series(write, tmp_path, items):
     assert cine.SeriesDescription == f"heart, series {series}, phantom-trained weights, research only"
     phases = {frame.FrameContentSequence[0].TemporalPositionIndex for frame in cine.PerFrameFunctionalGroupsSequence}
     assert phases == {1, 2, 3}
-    write(per_series=True, corrected=marks_of({1: Path("phase33_mask_by_hand.nii.gz")}))
+    write(
+        per_series=True,
+        corrected=marks_of({1: CorrectedMask(Path("phase33_mask_by_hand.nii.gz"), Path(), np.empty(0))}),
+    )
     cine = pydicom.dcmread(tmp_path / "series1.seg.dcm")
     assert cine.SeriesDescription == f"heart, series {series}, corrected, research only"
     assert cine.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
@@ -301,31 +303,31 @@ def test_what_a_run_does_not_write_is_not_left_from_an_earlier_one(items, tmp_pa
         save("volumes.sr.dcm", "planewise contributors", str(hide))
 
     def save(name, manufacturer, text=""):
-        dataset = pydicom.Dataset()
+        dataset = pydicom.dcmread(items[0]["image"][0]["image"])
         dataset.Manufacturer, dataset.ImageComments = manufacturer, text
-        dataset.save_as(tmp_path / name, implicit_vr=True, little_endian=True)
+        dataset.save_as(tmp_path / name)
 
     def comments():
-        return pydicom.dcmread(tmp_path / "volumes.sr.dcm", force=True).ImageComments
+        return pydicom.dcmread(tmp_path / "volumes.sr.dcm").ImageComments
 
     save("phase33.seg.dcm", "planewise contributors")
-    assert DicomOut(anonymous=True).write("abc", tmp_path, items[0], make) == []
+    assert clear_dicom(tmp_path) == DicomOut(anonymous=True).write("abc", items[0], make) == []
     assert [file.name for file in tmp_path.glob("*.dcm")] == ["volumes.sr.dcm"]
     assert comments() == "abc"
-    assert DicomOut().write("abc", tmp_path, items[0], make) == []
+    assert DicomOut().write("abc", items[0], make) == []
     assert comments() == "None"
     # another program saved a corrected mask
     save("phase33.seg.dcm", "QIICR")
-    said = "  phase33.seg.dcm was changed by hand; it is kept as phase33_by_hand.seg.dcm"
+    said = "  phase33.seg.dcm was changed after planewise wrote it; it is kept as phase33_by_hand.seg.dcm"
     for told in ([said], []):
-        assert DicomOut(wanted=False).write("abc", tmp_path, items[0], make) == told
+        assert clear_dicom(tmp_path) == told and DicomOut(wanted=False).write("abc", items[0], make) == []
         assert [file.name for file in tmp_path.glob("*.dcm")] == ["phase33_by_hand.seg.dcm"]
 
 
 def test_nifti_is_said_only_if_somebody_asks(items, tmp_path):
     volume = {"image": "heart.nii.gz"}
-    assert DicomOut().write("abc", tmp_path, volume, lambda hide: 1 / 0) == []
-    (line,) = DicomOut(wanted=True).write("abc", tmp_path, volume, lambda hide: 1 / 0)
+    assert DicomOut().write("abc", volume, lambda hide: 1 / 0) == []
+    (line,) = DicomOut(wanted=True).write("abc", volume, lambda hide: 1 / 0)
     assert line == "  no DICOM files: they refer to DICOM images, and this exam is NIfTI"
 
 
@@ -338,5 +340,5 @@ def test_a_header_that_cannot_be_referred_to_costs_the_dicom_files_alone(items, 
     def make(hide):
         return write_plan(tmp_path, items[0], plan, {"2ch": None}, [], {"2ch": []}, WEIGHTS, NOTE, hide)
 
-    (line,) = DicomOut().write("abc", tmp_path, items[0], make)
+    (line,) = DicomOut().write("abc", items[0], make)
     assert line == "  no DICOM files: the images have no FrameOfReferenceUID"

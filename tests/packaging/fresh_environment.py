@@ -1,7 +1,7 @@
 """An environment with the packages that a bundle requires, and without planewise.
 
 ``python -m tests.packaging.fresh_environment fresh`` prints the requirements of all bundles for pip; ``oldest`` prints them
-with the lowest versions that setup.cfg allows.
+with the lowest versions that setup.cfg allows, and ``lowest`` prints the lowest version of every package in setup.cfg.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ def required_by_all() -> dict[str, str]:
 
 
 def lowest_versions() -> dict[str, str]:
-    """Distribution to the lowest version that setup.cfg allows."""
+    """Distribution to the lowest version that setup.cfg allows, extras included."""
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    wanted = map(Requirement, setup["options"]["install_requires"].split())
+    lines = "\n".join([setup["options"]["install_requires"], *setup["options.extras_require"].values()])
+    wanted = map(Requirement, filter(None, lines.splitlines()))
     return {need.name: part.version for need in wanted for part in need.specifier if part.operator == ">="}
 
 
@@ -88,5 +89,6 @@ def _with_dependencies(names: Iterable[str]) -> Iterator[Distribution]:
 
 
 if __name__ == "__main__":
-    lowest = lowest_versions() if sys.argv[1] == "oldest" else {}
-    print("\n".join(f"{name}=={lowest.get(name, version)}" for name, version in sorted(required_by_all().items())))
+    lowest = lowest_versions() if sys.argv[1] != "fresh" else {}
+    wanted = lowest if sys.argv[1] == "lowest" else required_by_all()
+    print("\n".join(f"{name}=={lowest.get(name, version)}" for name, version in sorted(wanted.items())))

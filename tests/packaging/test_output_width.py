@@ -65,6 +65,18 @@ def test_every_piece_has_all_channels_and_slices_have_two_axes(tmp_path):
     assert output["spatial_shape"] == []
 
 
+def test_the_classes_are_the_structures_of_the_run(tmp_path):
+    name = "downstream_brain_tumour_segmentation"
+    copy = shutil.copytree(ROOT / "bundles" / name, tmp_path / name)
+    config = copy / "configs/inference.yaml"
+    config.write_text(with_values(config.read_text(), {"features": [4, 4, 4], "structures": {"1": "lesion"}}))
+    said: list[str] = []
+    _write_format(Bundle(copy), said.append, {"1": "lesion"})
+    assert said == ["as trained: the classes background, lesion"]
+    output = json.loads((copy / "configs/metadata.json").read_text())["network_data_format"]["outputs"]["pred"]
+    assert output["num_channels"] == 2 and output["channel_def"] == {"0": "background", "1": "lesion"}
+
+
 DENSENET = {"_target_": "planewise.networks.DenseNetEncoder", "init_features": 4, "growth_rate": 4, "blocks": [1] * 4}
 ALEXNET = {"_target_": "planewise.networks.AlexNetEncoder", "features": [4] * 5}
 

@@ -113,7 +113,12 @@ def test_label_has_its_own_frame_and_values(tmp_path):
     nibabel.save(nibabel.Nifti1Image(label, np.eye(4)), tmp_path / "l.nii.gz")
     item = {"label": tmp_path / "l.nii.gz", "frame": 0, "label_frame": 2, "label_map": {"3": 1, "1": 3}}
     assert LoadSliced("label")(item)["label"].unique().tolist() == [1]
-    # a value that the map does not name is background
+    # without a decision of the user, a value could become a structure of the wrong kind, or background
+    with pytest.raises(
+        InputError, match=r"the mask has the value 2, which its label map does not name.*`2: 0` makes it back"
+    ):
+        LoadSliced("label")({**item, "label_frame": 1})
+    item["label_map"]["2"] = 0
     assert LoadSliced("label")({**item, "label_frame": 1})["label"].unique().tolist() == [0]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from monai.transforms import Compose, EnsureChannelFirstd
+from planewise.errors import InputError
 from planewise.preprocessing.load_stack import LoadStackd, far_apart, missing_slices, recognition_remarks
 
 
@@ -28,7 +29,9 @@ def test_values_of_a_mask_are_renamed_and_those_of_an_image_are_not(tmp_path):
     for name in ("image", "label"):
         nibabel.save(nibabel.Nifti1Image(array, np.diag([2.0, 2, 8, 1])), tmp_path / f"{name}.nii.gz")
     item = {name: str(tmp_path / f"{name}.nii.gz") for name in ("image", "label")} | {"exam": "7f3a"}
-    loaded = LoadStackd(("image", "label"))(item | {"label_map": {"1": 3, "3": 1}})
+    with pytest.raises(InputError, match="exam 7f3a: the mask has the value 2"):
+        LoadStackd(("image", "label"))(item | {"label_map": {"1": 3, "3": 1}})
+    loaded = LoadStackd(("image", "label"))(item | {"label_map": {"1": 3, "2": 0, "3": 1}})
     np.testing.assert_array_equal(loaded["image"].numpy(), array)
     np.testing.assert_array_equal(loaded["label"].numpy(), np.array([0, 3, 0, 1])[array])
     assert np.allclose(loaded["label"].affine.numpy(), loaded["image"].affine.numpy())

@@ -68,7 +68,9 @@ def test_a_viewer_may_write_the_numbers_of_channels(origin, values, read, case):
     item, _ = case(seg=np.array(values, np.uint8)[np.arange(120) % len(values)].reshape(6, 5, 4))
     load = LoadVolumed(("image", "label"), label_values=(0, 1, 2, 4))
     if read is None:
-        with pytest.raises(InputError, match=f"values of the mask must be 0, 1, 2, 4, got {max(set(values) - {0, 4})}"):
+        with pytest.raises(
+            InputError, match=f"exam .*: values of the mask must be 0, 1, 2, 4, got {max(set(values) - {0, 4})}"
+        ):
             load(item | {"label_origin": origin})
     else:
         assert load(item | {"label_origin": origin})["label"].unique().tolist() == read
@@ -78,6 +80,10 @@ def test_a_viewer_may_write_the_numbers_of_channels(origin, values, read, case):
     ("other", "message"),
     [
         ({"seg": np.full((6, 5, 4), 3, np.uint8)}, "values of the mask must be 0, 1, 2, 4, got 3.*--label-map"),
+        (
+            {"seg": np.full((6, 5, 4), 0.5, np.float32)},
+            "values of the mask must be 0, 1, 2, 4, got 0.5.*probability map",
+        ),
         (
             {"t2": np.zeros((6, 5, 5), np.int16)},
             r"channel 2 has the shape \(6, 5, 5\), but the first channel has \(6, 5, 4\)",
@@ -145,7 +151,7 @@ def test_what_stands_for_no_case(case, tmp_path):
         nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.int16), AFFINE), tmp_path / f"{name}.nii.gz")
     with pytest.raises(InputError, match="the folder contains 2 cases; name a folder with one case"):
         load({"image": str(tmp_path)})
-    with pytest.raises(InputError, match=r"no case of t1, t2 \(case without its t2 image\)"):
+    with pytest.raises(InputError, match=r"no case of t1, t2 \(case without its t2 image; --channels names other endings\)"):
         load({"image": str(tmp_path / "third_t1.nii.gz")})
     (tmp_path / "t1.nii.gz").rename(tmp_path / "head.nii.gz")
     with pytest.raises(InputError, match=r"no case of t1, t2 \(NIfTI file .* --in_channels 1$"):

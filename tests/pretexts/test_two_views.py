@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from functools import partial
+
 import ignite.distributed as idist
-import pytest
 import torch
 from monai.transforms import Compose
 from planewise.augmentation import RandAffineBatchd, RandBlurBatchd, RandIntensityBatchd
+from planewise.networks import ByolLearner, ProjectionHead, SimClrLearner, SimSiamLearner
 from planewise.pretexts import ExemplarViewsd, TwoViewsd
 
 VIEW = Compose([RandAffineBatchd(180.0, (0.8, 1.5), 0.2, 0.5), RandIntensityBatchd(0.5, 0.3, 0.1), RandBlurBatchd()])
@@ -71,6 +73,31 @@ def test_two_processes_make_the_views_that_one_makes(monkeypatch):
         assert torch.allclose(TwoViewsd(VIEW)(batch_of(image[rank::2]))["image"], alone[rank::2], atol=1e-5)
 
 
-def test_images_of_several_channels_are_refused():
-    with pytest.raises(ValueError, match="one channel"):
-        TwoViewsd(VIEW)(batch_of(torch.zeros(2, 3, 8, 8)))
+def test_the_colours_of_a_view_stay_together():
+    """A flip is drawn for an image, not for a colour; all learners then see one view after the other."""
+    batch = batch_of(torch.rand(8, 1, 8, 8) + torch.arange(3.0)[:, None, None])
+    batch["image_padding"] = torch.zeros(8, 3)
+    views = TwoViewsd(RandAffineBatchd(0.0, (1.0, 1.0), 0.0, 0.5))(batch)["image"]
+    assert views.shape == (8, 6, 8, 8)
+    first, second = views.chunk(2, dim=1)
+    for view in (first, second):
+        assert torch.allclose(view - view[:, :1], torch.arange(3.0)[:, None, None].expand_as(view), atol=1e-5)
+    assert 0 < (first != second).flatten(1).any(dim=1).sum() < 8
+    head = partial(ProjectionHead, hidden=4, out_channels=4, norm="none")
+    for kind, heads in ((SimClrLearner, 1), (ByolLearner, 2), (SimSiamLearner, 2)):
+        seen: list[torch.Tensor] = []
+        net = Mean(seen)
+        kind(net, *[head(in_channels=3 if not number else 4) for number in range(heads)])(views)
+        assert torch.equal(torch.cat(seen)[:16], torch.cat([first, second])), kind
+
+
+class Mean(torch.nn.Module):
+    """The mean of each colour, and a list of the images."""
+
+    def __init__(self, seen):
+        super().__init__()
+        self.seen = seen
+
+    def forward(self, image):
+        self.seen.append(image)
+        return image.mean(dim=(2, 3))

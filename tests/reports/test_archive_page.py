@@ -3,22 +3,22 @@
 import re
 
 import pytest
-from planewise.reports.archive_page import ListedExam, archive_page
+from planewise.reports.archive_page import Summary, archive_page
 
 from tests.reports.test_exam_page import BROWSER, in_a_frame
 
 
 def test_rows_in_the_given_order_with_their_units():
-    exams = [
-        ListedExam(
-            "b",
-            "b/index.html",
+    exams = {
+        "b": Summary(
             {"LV_ejection_fraction_percent": 61.26, "phases": 5},
+            "",
             ["RV is missing", "LV is small"],
-            ["LV_ejection_fraction_percent"],
+            2.0,
+            flagged=["LV_ejection_fraction_percent"],
         ),
-        ListedExam("a", "a/index.html", {"LV_ejection_fraction_percent": float("nan"), "mass_g": None}, []),
-    ]
+        "a": Summary({"LV_ejection_fraction_percent": float("nan"), "mass_g": None}, "", [], 0.0),
+    }
     page = archive_page("segment", exams, {}, {}, 0, "Masks by <weights>")
     heads = re.findall(r"<th[^>]*>(.*?)</th>", page)
     assert heads == ["exam", "flags", "LV ejection fraction, %", "phases", "mass, g"]
@@ -32,23 +32,23 @@ def test_rows_in_the_given_order_with_their_units():
 
 
 def test_exams_with_corrected_masks_are_named_and_their_numbers_marked():
-    exam = ListedExam("a", "a/index.html", {"LV_ml": 61.26, "RV_ml": 7.0}, [], (), ["LV_ml"], ["(*) from a mask"])
-    page = archive_page("segment", [exam], {}, {}, 0, "")
+    values = {"LV_ml": 61.26, "RV_ml": 7.0}
+    exam = Summary(values, "", [], 0.0, corrected=["LV_ml"], by_hand=["(*) from a mask"])
+    page = archive_page("segment", {"a": exam}, {}, {}, 0, "")
     assert "<p>1 exam, 0 flagged, 0 left out; 1 with masks that a person changed.</p>" in page
     (row,) = re.findall(r'<tr class="fine">(.*?)</tr>', page, re.S)
     assert re.findall(r"<td[^>]*>(.*?)</td>", row)[1:] == ["(*) from a mask", "61.3 (*)", "7.0"]
 
 
 def test_texts_are_no_markup():
-    page = archive_page(
-        "plan", [ListedExam("<a>", "<a>/index.html", {"x": "<b>"}, ["<i>"])], {"<u>": "<s>"}, {"<s>": 7}, 0, ""
-    )
+    exams = {"<a>": Summary({"x": "<b>"}, "", ["<i>"], 1.0)}
+    page = archive_page("plan", exams, {"<u>": "<s>"}, {"<s>": 7}, 0, "")
     assert "does not fit its name (misnamed) are flagged" in page
     assert not re.search(r"<(a|b|i|u|s)>", page) and "&lt;s&gt;" in page
 
 
 def test_what_is_left_out_or_waits_is_counted():
-    page = archive_page("plan", [], {"c": "no stack", "d": "no stack"}, {"an archive": 2}, 3, "")
+    page = archive_page("plan", {}, {"c": "no stack", "d": "no stack"}, {"an archive": 2}, 3, "")
     assert "0 exams, 0 flagged, 2 left out; 3 not processed yet: start the command again" in page
     (files,) = re.findall(r"Files that were not read</h2>(.*)", page)
     assert re.findall(r"<td[^>]*>(.*?)</td>", files) == ["2", "an archive"]
@@ -59,9 +59,8 @@ def test_what_is_left_out_or_waits_is_counted():
 def test_a_phone_shows_every_number(command, tmp_path):
     """Each row is a list with the columns' names; nothing is out of sight, and the long flags come last."""
     values = {f"{view}_{name}": 12.5 for view in ("2ch", "4ch") for name in ("angle_deg", "offset_mm", "bound_deg")}
-    exams = [
-        ListedExam("b123456789", "b/index.html", values, ["a long sentence on what is wrong " * 6], ["2ch_angle_deg"])
-    ]
+    flags = ["a long sentence on what is wrong " * 6]
+    exams = {"b123456789": Summary(values, "", flags, 1.0, flagged=["2ch_angle_deg"])}
     measure = "const wide = inside.querySelector('.wide'); found.hidden = wide.scrollWidth - wide.clientWidth; "
     measure += "const cells = [...inside.querySelectorAll('.wide td')]; "
     measure += "const top = (cell) => cell.getBoundingClientRect().top; "

@@ -828,12 +828,13 @@ def said_of(config: dict, folder: Path, refused: bool = True) -> str:
     return text
 
 
+def one_draw(folder: Path) -> dict:
+    study = paper_study("table3_table4.yaml", folder)
+    return study | {"out": str(folder / "out"), "label_counts": [1], "draws": [0]}
+
+
 def test_a_pretext_for_volumes_does_not_start_a_network_for_slices(tmp_path):
-    config = paper_study("table3_table4.yaml", tmp_path) | {
-        "out": str(tmp_path / "out"),
-        "label_counts": [1],
-        "draws": [0],
-    }
+    config = one_draw(tmp_path)
     said = said_of(config | {"pretexts": ["jigsaw", "rotation"], "methods": ["none", "jigsaw", "rotation"]}, tmp_path)
     assert "rotation (pretext_rotation) learns in 3 dimensions and downstream_cardiac_sax_segmentation in 2" in said
     assert "methods: none" not in said and "byol, " in said and " exemplar" not in said
@@ -845,11 +846,7 @@ def test_a_pretext_for_volumes_does_not_start_a_network_for_slices(tmp_path):
 
 def test_a_pretraining_with_another_encoder_is_refused_before_anything_starts(tmp_path):
     """The weights would be refused once they are trained."""
-    config = paper_study("table3_table4.yaml", tmp_path) | {
-        "out": str(tmp_path / "out"),
-        "label_counts": [1],
-        "draws": [0],
-    }
+    config = one_draw(tmp_path)
     narrow, wide = {"features": [8, 16, 32]}, {"features": [8, 16, 64], "norm": "instance"}
     config |= {"pretexts": ["location", "jigsaw"], "overrides": {"pretrain": narrow, "finetune": narrow}}
     methods = {"none": {"overrides": {"finetune": wide}}, "location": None}
@@ -864,11 +861,7 @@ def test_a_pretraining_with_another_encoder_is_refused_before_anything_starts(tm
 
 
 def test_faults_of_datalists_are_named_before_anything_starts(tmp_path):
-    config = paper_study("table3_table4.yaml", tmp_path) | {
-        "out": str(tmp_path / "out"),
-        "label_counts": [1],
-        "draws": [0],
-    }
+    config = one_draw(tmp_path)
     config |= {"pretexts": ["location"], "methods": ["none", "location"]}
     labelled, unlabelled = (Path(config["datalists"][kind]) for kind in ("labelled", "unlabelled"))
     exams = [{"exam": name, "image": "scan.nii"} for name in "abc"]

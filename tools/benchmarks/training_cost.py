@@ -181,7 +181,7 @@ def _units(config: ConfigParser, part: str, data: Section) -> int:
     if length and data.exams:
         return int(length)
     # the datalist counts volumes; a volume has as many slices as the network's grid is wide
-    of_volumes = "in_channels" in config and config.get("spatial_dims") != 3
+    of_volumes = "in_channels" in config and config.get("volumes", True) and config.get("spatial_dims") != 3
     slices = data.exams * int(config["image_size"]) if of_volumes else data.slices
     return slices if per_exam == "all" else min(data.exams * int(per_exam), slices)
 
@@ -191,7 +191,7 @@ def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: 
     size = int(config["image_size"])
     if "in_channels" in config:  # volumes, their slices, or photographs, or patches of these
         pieces = getattr(network, "patches", getattr(network, "pieces", 1))
-        channels, dims = int(config["in_channels"]) * pieces, int(config["spatial_dims"])
+        channels, dims = int(config["in_channels"]) * pieces, int(config.get("spatial_dims", 2))
         pretext = pretext_of_pieces(config)
         size = pretext.network_side((size,) * dims) if pretext else size
         return torch.rand(count * _views(config), channels, *[size] * dims, device=device)

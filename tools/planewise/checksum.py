@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -19,9 +20,11 @@ def sha256(path: Path) -> str:
 _ROOMS = ("augmentation", "data", "engines", "geometry", "losses", "networks", "preprocessing", "pretexts")
 
 
-def code_sha256(package: Path = Path(__file__).parent) -> str:
-    """SHA-256 of the code that determines what a training learns: names and contents of its files."""
+def code_sha256(package: Path = Path(__file__).parent, rooms: Sequence[str] = _ROOMS, modules: bool = False) -> str:
+    """SHA-256 of the code in some rooms of the package, by default of all code that determines what a training learns: names
+    and contents of its files; with ``modules``, also of the package's top-level modules."""
     digest = hashlib.sha256()
-    for file in sorted(file for room in _ROOMS for file in (package / room).rglob("*.py")):
+    top = package.glob("*.py") if modules else ()
+    for file in sorted([*top, *(file for room in rooms for file in (package / room).rglob("*.py"))]):
         digest.update(f"{file.relative_to(package).as_posix()} {sha256(file)}\n".encode())
     return digest.hexdigest()

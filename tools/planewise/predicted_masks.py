@@ -42,13 +42,9 @@ def is_predicted(path: str | Path) -> bool:
 
 
 def is_corrected(path: str | Path) -> bool:
-    """Whether a person made or changed the label map in a file; False if there is no file, or its header cannot be read."""
-    try:
-        image: Any = nibabel.load(path)
-        # without the mark, the voxels need not be readable
-        return not _mark(image).startswith(_PREDICTED) or _mark(image) != _PREDICTED + _checksum(image)
-    except (*UNREADABLE, KeyError):
-        return False
+    """Whether a file is other than a network's mask: a person made or changed its label map, or it cannot be read, because
+    masks are never written in part. False if there is no file."""
+    return Path(path).is_file() and not is_predicted(path)
 
 
 def has_mark(image: Any) -> bool:
@@ -84,7 +80,7 @@ def set_aside(path: Path, ending: str) -> Path:
 
 def said_of_a_kept(path: Path, kept: Path) -> str:
     """The message on a file that was set aside."""
-    return f"{path.name} was changed by hand; it is kept as {kept.name}"
+    return f"{path.name} was changed after planewise wrote it; it is kept as {kept.name}"
 
 
 def _mark(image: Any) -> str:

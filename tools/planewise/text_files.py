@@ -1,7 +1,9 @@
-"""Read text, JSON and YAML files from other sources, and make table cells safe for spreadsheets."""
+"""Read text, JSON, YAML and CSV files from other sources, and make table cells safe for spreadsheets."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from collections.abc import Callable
@@ -51,6 +53,24 @@ def read_yaml(path: str | Path, what: str = "YAML") -> Any:
         InputError: see `read_json`; also if keys are duplicated, or the expanded aliases would fill the memory.
     """
     return _read(Path(path), _yaml, what)
+
+
+def read_csv(path: str | Path) -> list[list[str]]:
+    """Read the rows of a CSV file, without the spaces around their cells, and without empty rows.
+
+    Args:
+        path: the file, in UTF-8. Its cells are separated by commas, semicolons or tabs, whichever its first line has most of.
+
+    Raises:
+        InputError: the file cannot be read, or its quotation marks are not in pairs.
+    """
+    return _read(Path(path), _rows, "CSV")
+
+
+def _rows(text: str) -> list[list[str]]:
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    rows = ([cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter, strict=True))
+    return [row for row in rows if any(row)]
 
 
 def _yaml(text: str) -> Any:
@@ -114,6 +134,6 @@ def _read(path: Path, parse: Callable[[str], Any], what: str) -> Any:
             f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}" if error.problem_mark else ""
         )
         reason = ": ".join(filter(None, (place, " ".join(str(error.problem or error).split()))))
-    except (ValueError, AttributeError, TypeError, yaml.YAMLError) as error:  # PyYAML: `!!timestamp x`
+    except (ValueError, AttributeError, TypeError, csv.Error, yaml.YAMLError) as error:  # PyYAML: `!!timestamp x`
         reason = " ".join(str(error).split())
     raise InputError(f"{path} cannot be read as {what} ({reason})")

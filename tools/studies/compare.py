@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ _ABSENT = object()
 #: Options of `planewise.index` that determine a datalist of `indexed`.
 _INDEXED_WITH = ("anatomy", "labels_dir", "classes")
 #: Pretexts that are tried first if the images are suitable.
-_FIRST = ("multitask", "simclr", "models_genesis", "relative_patch_location", "rotation", "exemplar")
+_FIRST = ("multitask", "relative_patch_location", "rotation", "exemplar", "simclr", "models_genesis")
 #: Shares of training, validation and test exams when a folder is split. Few labelled exams are needed for training, but more
 #: for testing, to distinguish methods.
 SPLITS = {"unlabelled": (0.7, 0.15, 0.15), "labelled": (0.5, 0.2, 0.3)}
@@ -111,9 +112,8 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     Raises:
         InputError: labels are given for a datalist, which has its own.
     """
-    file = (
-        out / "datalists" / f"{name}.json"
-    )  # a subfolder, because the study's own folder is for datalists of phantoms
+    # a subfolder, because the study's own folder is for datalists of phantoms
+    file = out / "datalists" / f"{name}.json"
     if given.suffix == ".json":
         if unused := [
             option for key, option in (("labels_dir", "--labels"), ("classes", "--classes")) if options.get(key)
@@ -625,6 +625,15 @@ def task_of(study: Mapping[str, Any]) -> str:
 def trainings(study: Mapping[str, Any]) -> int:
     """Number of a study's trainings."""
     return len(study["pretexts"]) + len(study["methods"]) * len(study["label_counts"]) * len(study["draws"])
+
+
+def finished(study: Mapping[str, Any]) -> bool:
+    """Whether a study has its page and the scores of all its trainings."""
+    places = [f"pretrain/{name}" for name in study["pretexts"]]
+    each = product(study["methods"], study["label_counts"], study["draws"])
+    places += [f"finetune/{method}/{count}/{draw}" for method, count, draw in each]
+    files = ["report/index.html", *(f"{place}/test/metrics.json" for place in places)]
+    return all((Path(study["out"]) / file).is_file() for file in files)
 
 
 def device() -> str:

@@ -36,8 +36,9 @@ from monai.bundle import ConfigParser
 from planewise.data import find_inputs
 from planewise.evaluation.joint_plan import join_phases
 from planewise.evaluation.plane_bounds import ERRORS, KEPT, checked_bounds, phases_apart
-from planewise.geometry import Bound, calibrated_bound, plane_errors
+from planewise.geometry import Bound, calibrated_bound
 from planewise.own_exams.heart_bundles import PLANS, bundles_folder
+from planewise.own_exams.plan_exams import distance
 from planewise.preprocessing.exam_name import exam_of
 
 from tools.studies.plans_of import plans_of
@@ -246,14 +247,6 @@ def joined(
     """The views of an exam, joined from the views of its phases, of which the first is end-diastole (`join_phases`)."""
     first, *others = phases
     return join_phases(phases[first], {phase: phases[phase] for phase in others}, bounds, apart)
-
-
-def distance(entry: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[float, float]:
-    """Angle (degrees) and offset (mm) of a planned plane from another plane, at the planned plane's origin."""
-    origin, normal, *reference = (
-        torch.tensor(plane[key], dtype=torch.float64) for plane in (entry, other) for key in ("origin", "normal")
-    )
-    return plane_errors(origin, normal, *reference, at=origin)
 
 
 def _kept(errors: tuple[float, float], entry: Mapping[str, Any]) -> tuple[bool, bool]:

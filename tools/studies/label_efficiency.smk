@@ -296,6 +296,29 @@ def warn_of_seen_tests():
             raise WorkflowError(f"{error}. Correct the study's config") from None
 
 
+def warn_of_frozen_encoders():
+    """Warn if fine-tunings from weights have no epoch in which the encoder is trained."""
+    found = {}
+    for name, method in METHODS.items():
+        paths = [path for path in configs_of("finetune", TARGET["bundle"], method) if Path(path).name != "probe.yaml"]
+        given = {key: value for path in paths for key, value in read_config(path).items()} | overriding("finetune", method)
+        frozen, epochs = (as_read(given.get(key)) for key in ("frozen_epochs", "max_epochs"))
+        if (STARTS[name] or method.file) and isinstance(frozen, int) and isinstance(epochs, int) and frozen >= epochs:
+            found.setdefault((frozen, epochs), []).append(name)
+    for (frozen, epochs), names in found.items():
+        logger.warning(
+            f"finetune of {', '.join(names)}: the pretrained encoder is never trained: it is frozen for {frozen} epochs "
+            f"(frozen_epochs), and a training has {epochs}"
+        )
+
+
+def warn_of_other_probes():
+    """Warn if finished probes have other numbers of labelled exams than the study has now; Snakemake would keep them."""
+    files = [file for name in PROBED if (file := OUT / "probe" / name / "test" / "metrics.json").is_file()]
+    if any({*(read_json(file).get("linear") or ())} != {*map(str, COUNTS)} for file in files):
+        logger.warning(f"the finished probes have other label_counts; to make them again: rm -r {shlex.quote(str(OUT / 'probe'))}")
+
+
 def warn_of_changed_code():
     """Warn if configs of bundles or the code differ from those of finished trainings, which `refuse_other_settings` does not see."""
     trainings = {f"pretrain/{name}": pretext_bundle(method.pretext) for name, method in PRETRAININGS.items()}
@@ -753,6 +776,8 @@ if workflow.is_main_process:
     refuse_other_encoders()
     refuse_too_many_labels()
     warn_of_seen_tests()
+    warn_of_frozen_encoders()
+    warn_of_other_probes()
     warn_of_changed_code()
 refuse_other_settings()
 

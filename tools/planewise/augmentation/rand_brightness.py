@@ -19,18 +19,25 @@ class RandBrightnessBatchd(Transform, RandomizableTrait):
 
     ``x`` becomes ``mean + contrast (x - mean) + brightness``, clipped to [0, 1], where ``mean`` is the mean of the
     channel. A batch contains ``image`` ``(B, C, ...)`` in [0, 1], 2D or 3D, and ``image_padding`` ``(B, C)``, which is
-    changed in the same way. Each image is changed by its own random amounts, which are the same for all its channels. For
-    standardised images, use `RandIntensityBatchd`. Random numbers come from torch's global generator on the CPU
+    changed in the same way. Each image is changed by its own random amounts. For standardised images, use
+    `RandIntensityBatchd`. Random numbers come from torch's global generator on the CPU
     (`own_draws`).
 
     Args:
         prob: probability that an image is changed.
         brightness: largest change in either direction.
         contrast: smallest and largest factor.
+        channel_wise: whether each channel of an image has its own amounts, so that colours change (Chen 2020, section 3.1).
     """
 
     @old_arguments
-    def __init__(self, prob: float = 0.5, brightness: float = 0.125, contrast: Sequence[float] = (0.5, 1.5)) -> None:
+    def __init__(
+        self,
+        prob: float = 0.5,
+        brightness: float = 0.125,
+        contrast: Sequence[float] = (0.5, 1.5),
+        channel_wise: bool = False,
+    ) -> None:
         if not 0 <= prob <= 1:
             raise ValueError(f"prob must be a probability from 0 to 1, got {prob}")
         if brightness < 0:
@@ -39,21 +46,21 @@ class RandBrightnessBatchd(Transform, RandomizableTrait):
             raise ValueError(f"contrast must be (smallest, largest), both zero or more, got {tuple(contrast)}")
         self.prob, self.brightness = float(prob), float(brightness)
         self.contrast = (float(contrast[0]), float(contrast[1]))
+        self.channel_wise = channel_wise
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
         image: Tensor = batch["image"]
-        draws = own_draws(len(image), 3)
-        changed = draws[:, 0] < self.prob
-        factor = torch.where(changed, self.contrast[0] + draws[:, 1] * (self.contrast[1] - self.contrast[0]), 1.0)
-        added = torch.where(changed, (2 * draws[:, 2] - 1) * self.brightness, 0.0)
-        both = to_device(torch.stack([factor, added]).to(image.dtype), image.device)
-        factor, added = (values[:, None] for values in both)
+        amounts = image.shape[1] if self.channel_wise else 1
+        which, factor, added = own_draws(len(image), 1 + 2 * amounts).split([1, amounts, amounts], dim=1)
+        changed = which < self.prob
+        factor = torch.where(changed, self.contrast[0] + factor * (self.contrast[1] - self.contrast[0]), 1.0)
+        added = torch.where(changed, (2 * added - 1) * self.brightness, 0.0)
+        factor, added = to_device(torch.stack([factor, added]).to(image.dtype), image.device)
         mean = image.flatten(2).mean(dim=-1)
         shape = (*mean.shape, *[1] * (image.ndim - 2))
         offset = mean * (1 - factor) + added
-        batch["image"] = torch.addcmul(
-            offset.reshape(shape), image, factor.reshape(len(image), *[1] * (image.ndim - 1))
-        ).clamp_(0, 1)
+        wide = factor.reshape(len(image), amounts, *[1] * (image.ndim - 2))
+        batch["image"] = torch.addcmul(offset.reshape(shape), image, wide).clamp_(0, 1)
         batch["image_padding"] = (offset + batch["image_padding"].to(image.dtype) * factor).clamp(0, 1)
         return batch

@@ -142,14 +142,16 @@ def compare(
             typer.echo(note)
         estimate = [sys.executable, "-m", "tools.studies.estimate", str(file), "--measure"]
         estimate += ["--gpus", studies.side_by_side(study)]
+        finished = studies.finished(study)
+        measure = measure and not finished
         if measure:
             typer.echo("Timing a few training steps (some minutes; longer while other programs run) ...")
         if measure and subprocess.run(estimate, cwd=root).returncode:
             raise InputError("the study cannot run; see above")
-        typer.echo(f"disk: {studies.refuse_full(study, file, out)}")
+        typer.echo("All trainings are finished." if finished else f"disk: {studies.refuse_full(study, file, out)}")
         later = f"tools/demo --configfile {file}"
         try:
-            starts = yes or typer.confirm("Start?")
+            starts = yes or finished or typer.confirm("Start?")
         except typer.Abort:
             if sys.stdin.isatty():
                 raise  # Ctrl-C

@@ -328,8 +328,10 @@ def checked_masks(items: Sequence[dict[str, Any]], structures: Mapping[int | str
             remedy = (
                 f'name the structures that they have with --structures "{kept}"' if first else "leave such exams out"
             )
+            named = ", ".join(f"{old}: {new}" for old, new in item["label_map"].items())
             raise InputError(
-                f"exam {exam_of(item)}: the masks of its data set have no {' or '.join(lacking)}; {remedy}"
+                f"exam {exam_of(item)}: no value of its mask becomes {' or '.join(lacking)} (label map: {named}); name it in "
+                f"--label-map, or, if masks of this data set do not have it, {remedy}"
             )
     return list(items)
 

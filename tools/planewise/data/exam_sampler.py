@@ -35,16 +35,9 @@ class ExamSampler(EpochSampler):
             raise ValueError(f"samples_per_exam must be a positive number or 'all', got {samples_per_exam!r}")
         self._exams = [torch.tensor(indices) for indices in rows_by_exam(dataset.items).values()]
         self._per_exam = None if samples_per_exam == "all" else int(samples_per_exam)
-        super().__init__(sum(map(self._taken, self._exams)), samples_per_epoch, seed, even)
-
-    def _taken(self, indices: torch.Tensor) -> int:
-        return len(indices) if self._per_exam is None else min(self._per_exam, len(indices))
+        super().__init__(sum(len(indices[: self._per_exam]) for indices in self._exams), samples_per_epoch, seed, even)
 
     def draw_pass(self, generator: torch.Generator) -> list[int]:
-        drawn = torch.cat(
-            [
-                indices[torch.randperm(len(indices), generator=generator)[: self._taken(indices)]]
-                for indices in self._exams
-            ]
-        )
+        orders = [torch.randperm(len(indices), generator=generator)[: self._per_exam] for indices in self._exams]
+        drawn = torch.cat([indices[order] for indices, order in zip(self._exams, orders, strict=True)])
         return drawn[torch.randperm(len(drawn), generator=generator)].tolist()

@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from planewise.checksum import code_sha256
+
 #: Keys of an item that determine which pixels are read and how. Planes and location do not affect a cache.
 _READ_KEYS = (
     "image", "frame", "time", "affine", "label", "label_frame", "label_axes", "label_map", "label_origin",
@@ -101,16 +103,6 @@ def _files(value: Any) -> list[str]:
     return [path for entry in value for path in _files(entry)] if isinstance(value, (list, tuple)) else [str(value)]
 
 
-def code_digest(root: Path) -> str:
-    """Digest of the code in `ROOMS` and in the package's top-level modules; ``root`` is the package's folder."""
-    digest = hashlib.sha256()
-    for file in sorted([*root.glob("*.py"), *(file for room in ROOMS for file in (root / room).rglob("*.py"))]):
-        text = file.read_bytes()
-        digest.update(f"{file.relative_to(root).as_posix()} {len(text)}\n".encode())
-        digest.update(text)
-    return digest.hexdigest()
-
-
 def fingerprint(items: Sequence[Mapping[str, Any]], transform: Callable) -> dict[str, Any]:
     """Everything that determines the result of ``transform`` on ``items``.
 
@@ -135,6 +127,6 @@ def fingerprint(items: Sequence[Mapping[str, Any]], transform: Callable) -> dict
         "items": content.hexdigest(),
         "files": stamps.hexdigest(),
         "transform": describe(transform),
-        "code": code_digest(_ROOT),
+        "code": code_sha256(_ROOT, ROOMS, modules=True),
         "versions": {name: version(name) for name in PACKAGES},
     }

@@ -22,7 +22,7 @@ def graded(items: Sequence[dict[str, Any]], key: str, grades: int, required: boo
         required: whether it is an error if no item is left.
 
     Raises:
-        InputError: no item has a valid grade, and ``required`` is true.
+        InputError: no item has a valid grade, and ``required`` is true; or the grades begin at 1.
     """
     kept, problems = [], Counter()
     for item in items:
@@ -33,6 +33,9 @@ def graded(items: Sequence[dict[str, Any]], key: str, grades: int, required: boo
             problems[f"with the grade {grade!r}, which must be in 0..{grades - 1}"] += 1
         else:
             kept.append(item)
+    found = [item.get(key) for item in items]
+    if grades in found and 0 not in found:
+        raise InputError(f"the grades go from 1 to {grades}, but must go from 0 to {grades - 1}: subtract 1 from each")
     told = "; ".join(f"{count} {reason}" for reason, count in problems.items())
     if required and not kept:
         raise InputError(

@@ -69,17 +69,14 @@ class PairSampler(EpochSampler):
                 len(dataset.items),
             )
         self._per_exam = None if samples_per_exam == "all" else int(samples_per_exam)
-        one_pass = sum(self._taken(len(places)) for places in self._exams.values())
+        one_pass = sum(len(places[: self._per_exam]) for places in self._exams.values())
         super().__init__(one_pass, samples_per_epoch, seed, even, int(batch_size))
-
-    def _taken(self, slices: int) -> int:
-        return slices if self._per_exam is None else min(self._per_exam, slices)
 
     def draw_pass(self, generator: torch.Generator) -> list[tuple[int, int]]:
         drawn = [
             places[index]
             for places in self._exams.values()
-            for index in torch.randperm(len(places), generator=generator)[: self._taken(len(places))].tolist()
+            for index in torch.randperm(len(places), generator=generator)[: self._per_exam].tolist()
         ]
         draws = torch.rand(len(drawn), generator=generator).tolist()
         order = torch.randperm(len(drawn), generator=generator).tolist()

@@ -96,8 +96,8 @@ class BatchTrainer(SupervisedTrainer):
         settings = parser.get() if parser is not None else {}
         if "grades" in settings and isinstance(self.loss_function, nn.CrossEntropyLoss):
             raise InputError(
-                "CrossEntropyLoss needs an output for each grade, but this network has one for each threshold between them; "
-                "keep the loss planewise.losses.OrdinalLoss, or write one for thresholds"
+                "CrossEntropyLoss needs an output for each grade, but scores and inference read one for each threshold "
+                "between two grades; keep planewise.losses.OrdinalLoss and network_def#num_outputs of train.yaml"
             )
         if parser is None or "structures" not in settings or settings.get("transfer") == "multitask":
             return  # in multitask training, this may be a step of the pretext

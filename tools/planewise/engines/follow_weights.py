@@ -18,11 +18,13 @@ from planewise.engines.weights_settings import (
     holds_code,
     measured_settings,
     merged,
+    overlay_of,
     plain,
     settings_of,
     with_text_keys,
 )
 from planewise.errors import InputError
+from planewise.exams.sections import channels_in
 from planewise.not_computed import FILES, NOT_COMPUTED
 from planewise.text_files import read_yaml
 
@@ -53,14 +55,14 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         The changed settings.
 
     Raises:
-        InputError: the run's configuration is broken.
+        InputError: the run's configuration is broken, or it learned from other channels than those of the images.
     """
-    configs = _configs_beside(parser)
+    configs = configs_beside(parser)
     run = run_of(parser, "weights")
     if configs is None:
         _check_alone(parser, run)
         return {}
-    train, inference = (configs[name] for name in ("train", "inference"))
+    train, inference = (configs.pop(name) for name in ("train", "inference"))
     if run is None:
         # the origin of these weights is unknown, so values measured with the bundle's own weights do not apply
         unknown = {} if "train" in parser else measured_settings({}, inference)
@@ -71,11 +73,17 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
             "the weights are those that ship with %s, trained on phantoms", run.weights.resolve().parent.parent.name
         )
     evaluates = "train" in parser
+    learned, given = run.record.get("channels"), channels_in(_images(parser))
+    if learned and given and learned != given:
+        raise InputError(
+            f"these weights learned from the channels {', '.join(learned)}, but the images have {', '.join(given)}, in this "
+            f"order; index them with --channels {','.join(learned)}"
+        )
     base = train if evaluates else inference
-    network = run.config.get(_NETWORK)
     overlay = {}
-    if network != train.get(_NETWORK):
-        overlay = _overlay_of(configs, train, network) or _named_again(parser, base, run)
+    if run.config.get(_NETWORK) != train.get(_NETWORK):
+        name = overlay_of(configs, train, run.config)
+        overlay = configs[name] if name else _named_again(parser, base, run)
     try:
         changes = settings_of(run, merged(train, overlay), merged(inference, overlay))
     except InputError as error:
@@ -84,6 +92,8 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
     wanted = changes["train.yaml"] if evaluates else changes["inference.yaml"]
     if evaluates:
         wanted = _all_settings(run, merged(train, overlay)) | wanted
+    if learned and "channels" in base:
+        wanted["channels"] = learned
     if overlay:
         changed = {key.partition("#")[0] for key in overlay} - {"network"}
         asked = asked_of_overlay(inference, overlay)
@@ -98,22 +108,35 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
     """Apply the shape of the network of the ``pretrained`` weights to a training config.
 
     The shape consists of the plain settings to which the encoder and decoder refer in both configs, such as ``features``.
-    The number of image channels is left out, because it depends on the data. These settings replace those of an overlay
+    The number of image channels is left out, because it depends on the data. Image sizes are left out, too, but the log
+    says if they differ. These settings replace those of an overlay
     (``demo.yaml``), because the weights fit no other shape. A setting from the command line takes precedence; if the
     weights do not fit it, an error is raised when they are loaded.
 
     Args, returns and raises: see `follow_weights`.
     """
     run = run_of(parser, "pretrained")
-    configs = _configs_beside(parser) if run is not None else None
+    configs = configs_beside(parser) if run is not None else None
     if configs is None:
         return {}
     shared = _of_backbone(in_our_names(plain(parser.get()))) & _of_backbone(run.config) - _OF_DATA
     wanted = {key: run.config[key] for key in sorted(shared) if not holds_code(run.config[key])}
+    learned, given = run.record.get("channels"), channels_in(_images(parser))
+    if learned and sorted(learned) == sorted(given) and learned != given:
+        raise InputError(
+            f"the pretrained weights learned from the channels {', '.join(learned)}, but these images have the order "
+            f"{', '.join(given)}; index them with --channels {','.join(learned)}"
+        )
+    for key in ("spacing", "image_size"):
+        here, there = (config.get(key) for config in (in_our_names(plain(parser.get())), run.config))
+        if here != there and None not in (here, there) and not holds_code([here, there]):
+            logger.warning(
+                "%s is %s, but the pretrained weights learned with %s; --%s changes it", key, here, there, key
+            )
     return _take(parser, wanted, None, arguments, "pretrained")
 
 
-def _configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
+def configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
     """Map the name of each config of the running bundle to the contents of its file; None if the bundle is incomplete."""
     if "bundle_root" not in parser:
         return None
@@ -151,18 +174,17 @@ def run_of(parser: ConfigParser, setting: str) -> RunRecord | None:
     return RunRecord.of_weights(path) if path.is_file() else None
 
 
+def _images(parser: ConfigParser) -> str:
+    """The datalist of a running config, also as the input of an inference; empty if there is none."""
+    named = (str(parser.get_parsed_content(key)) for key in ("datalist", "input") if key in parser)
+    return next((path for path in named if path.endswith(".json")), "")
+
+
 def _are_the_bundles(parser: ConfigParser) -> bool:
     """Whether the weights of a running config are those in its bundle's folder."""
     given, folder = (Path(parser.get_parsed_content(key)).expanduser() for key in ("weights", "bundle_root"))
     given = given / "models" / "model.pt" if given.is_dir() else given
     return given.resolve() == (folder / "models" / "model.pt").resolve()
-
-
-def _overlay_of(configs: Mapping[str, Mapping[str, Any]], train: Mapping[str, Any], network: Any) -> dict[str, Any]:
-    """The bundle's own config that replaces its network; empty if there is none."""
-    others = {name: content for name, content in configs.items() if name not in ("train", "inference")}
-    replacing = [content for content in others.values() if any(key.partition("#")[0] == _NETWORK for key in content)]
-    return next((dict(content) for content in replacing if merged(train, content)[_NETWORK] == network), {})
 
 
 def _named_again(parser: ConfigParser, base: Mapping[str, Any], run: RunRecord) -> dict[str, Any]:

@@ -138,6 +138,25 @@ def _fate(name: str, config: Mapping[str, Any]) -> str:
     return "is not a setting of this config and has no effect"
 
 
+def warn_of_unknown_settings(now: Mapping[str, Any], configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Warn about settings of a config that was started from Python (``create_workflow(..., max_epoch=1)``), if no config of
+    the bundle has them and no expression refers to them.
+
+    Args:
+        now: the running config, with all its files and overrides.
+        configs: contents of the bundle's configs.
+
+    Returns:
+        The names of these settings.
+    """
+    known = {_path(key)[0] for content in configs.values() for key in content}
+    own = known.union(_REFERENCE.findall(str(now)), (ConfigParser.meta_key,))
+    unknown = [key for key, value in now.items() if not (key in own or key.startswith(_OF_ANCHORS) or _runs(value))]
+    for name in unknown:
+        logger.warning("%s %s%s", name, _fate(name, now), did_you_mean(nearest(name, known)))
+    return unknown
+
+
 def warn_of_idle_overrides(arguments: Sequence[str], now: Mapping[str, Any]) -> list[str]:
     """Warn about settings on the command line that only the replaced parts of a config used: ``--learning_rate`` with a file
     whose optimizer has a rate of its own.

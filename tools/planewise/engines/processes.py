@@ -17,6 +17,8 @@ from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.errors import InputError
 from planewise.parse_bool import parse_bool
 
+logger = logging.getLogger(__name__)
+
 #: The time for which a process waits for the others. It is long, because preprocessing a large data set may take days
 #: longer on one machine than on another. If a process dies, torchrun ends the others, so they do not wait.
 _PATIENCE = timedelta(days=7)
@@ -114,6 +116,16 @@ def parallel_network(network: nn.Module, sync_batch_norm: bool | str = False) ->
         if device.type == "cpu":
             raise InputError("batch normalisation can be synchronised only on GPUs; on a CPU, set --norm instance")
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    elif idist.get_world_size() > 1 and any(
+        isinstance(part, nn.modules.batchnorm._BatchNorm) for part in network.modules()
+    ):
+        logger.warning(
+            "batch normalisation takes the statistics of each process's own batch, and validation those of the first one, "
+            "so the results differ from those of one process; to avoid this, set %s",
+            "--norm instance and --head_norm none, where the config has them"
+            if device.type == "cpu"
+            else "--sync_batch_norm true",
+        )
     # with channels last, the memory of a 1x1 convolution's weights can be described by two different strides
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     return DistributedDataParallel(network, device_ids=None if device.type == "cpu" else [device])

@@ -16,6 +16,7 @@ from monai.bundle import ConfigWorkflow
 
 from planewise.engines.plain_errors import slip_in_config
 from planewise.errors import InputError, causes, refusal
+from planewise.own_names import forget_theirs
 
 _SAID = re.compile(r"exam .*")
 
@@ -100,7 +101,7 @@ def _as_if_alone(bundle: Path, given: Mapping[str, object], heard: logging.Handl
     # settings on the command line take precedence over those of the weights (`planewise.engines.follow_weights`)
     sys.argv = [argv[0], *(f"--{name}" for name in given)]
     # the code of a packaged bundle is in `scripts`, like that of any other packaged bundle that this process has loaded
-    others = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "scripts"}
+    others = forget_theirs()
     sys.path.insert(0, str(bundle))
     for logger in loggers:
         logger.setLevel(logging.INFO)

@@ -8,19 +8,22 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import ignite.distributed as idist
 import torch
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
-from planewise.engines.follow_weights import follow_pretrained, follow_weights
+from planewise.engines.follow_weights import configs_beside, follow_pretrained, follow_weights
 from planewise.engines.overrides import (
+    config_file_text,
     overrides,
     refuse_idle_run,
     refuse_overlay_first,
     warn_of_idle_overrides,
     warn_of_unknown_overrides,
+    warn_of_unknown_settings,
 )
 from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.engines.precision import allow_tf32, precision
@@ -29,11 +32,15 @@ from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, e
 from planewise.engines.write_run import digest, write_run
 from planewise.engines.written_weights import refuse_unwritten_weights
 from planewise.errors import InputError
+from planewise.exams.sections import channels_in
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.old_names import with_new_names
 from planewise.running_parser import running_folder, running_parser
 
 logger = logging.getLogger(__name__)
+
+#: Running configs whose overrides were checked: with ``train_and_evaluate``, `check_run` comes before `start_run`.
+_warned: WeakSet[ConfigParser] = WeakSet()
 
 
 def start_run(
@@ -87,7 +94,8 @@ def start_run(
         config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key} if parser else {}
         files = {Path(path).name: digest(path) for path in depends_on} | _auxiliary_task_files(parser)
         weights = config.get("ckpt_dir") and parser.get_parsed_content("ckpt_dir")
-        about = {"seed": seed, **computes_on}
+        channels = next(filter(None, map(channels_in, depends_on)), None)
+        about = {"seed": seed, **computes_on} | ({"channels": channels} if channels else {})
         write_run(Path(output_dir), config, resume, files, about, Path(weights or Path(output_dir) / "models"))
     idist.barrier()
 
@@ -122,12 +130,18 @@ def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> Con
             """--config_file "['configs/train.yaml','configs/evaluate.yaml']\""""
         )
     refuse_overlay_first(sys.argv)
-    warn_of_unknown_overrides(sys.argv)
+    first = parser is None or parser not in _warned
+    if first:
+        warn_of_unknown_overrides(sys.argv)
     if parser is not None:
         _find_bundle(parser)
         _rename(parser, sys.argv)
         refuse_idle_run(sys.argv, parser.get())
-        warn_of_idle_overrides(sys.argv, parser.get())
+        if first:
+            _warned.add(parser)
+            warn_of_idle_overrides(sys.argv, parser.get())
+            if config_file_text(sys.argv) is None:
+                warn_of_unknown_settings(parser.get(), configs_beside(parser) or {"running": parser.get()})
         follow(parser, sys.argv)
         check_settings(evaluated_settings(parser))
     return parser

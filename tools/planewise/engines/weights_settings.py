@@ -222,6 +222,22 @@ def with_text_keys(value: Any) -> Any:
     return [with_text_keys(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
+def overlay_of(
+    overlays: Mapping[str, Mapping[str, Any]], train: Mapping[str, Any], run: Mapping[str, Any]
+) -> str | None:
+    """The name of the overlay that gives the training config the network of a run; None if there is none. If several do, it
+    is the one with most of the run's other settings."""
+    fitting = [
+        name
+        for name, content in overlays.items()
+        if any(key.partition("#")[0] == "network_def" for key in content)
+        and plain(merged(train, content))["network_def"] == run.get("network_def")
+    ]
+    return max(
+        fitting, key=lambda name: sum(run.get(key) == value for key, value in overlays[name].items()), default=None
+    )
+
+
 def merged(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
     """Merge an overlay into a config as MONAI does: ``network_def#encoder`` replaces an entry of ``network_def``."""
     merged = copy.deepcopy(dict(config))

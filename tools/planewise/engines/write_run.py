@@ -74,8 +74,12 @@ def write_run(
     after_refusal.append(partial(_remove, folder, present, made))
     left = [folder / "history.csv", *(place / name for place in (weights, folder / "models") for name in (LAST, BEST))]
     trained = any(path.is_file() or path.is_symlink() for path in left)
+    earlier: list[int] = []
     if parse_bool(resume, "resume") and record_file.is_file() and trained:
         previous = _previous(record_file, config_file)
+        earlier = previous.get("earlier_processes", [])
+        if previous.get("processes", about.get("processes")) != about.get("processes"):
+            earlier = [*earlier, previous["processes"]]
         before = _computed(previous["config"])
         # without a record, only the configuration can be compared, not the contents of the files
         same = (
@@ -91,6 +95,8 @@ def write_run(
     record = {
         "configuration": identity,
         **about,
+        # the run was resumed with another number of processes
+        **({"earlier_processes": earlier} if earlier else {}),
         "files": files,
         "packages": {"planewise": __version__} | {name: _version(name) for name in _PACKAGES},
         "python": platform.python_version(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.segmentation_figures import segmentation_gallery
 from planewise.reports.shown_slices import SHOWN_SLICES, ShownSlice, hard_slices, write_shown_slices
 from planewise.reports.tables import summary, summary_over_structures, write_csv
+
+logger = logging.getLogger(__name__)
 
 
 class SegmentationReport(Report):
@@ -85,6 +88,7 @@ class SegmentationReport(Report):
                     f"{name}_ml": voxel * float(np.isin(prediction, values).sum()),
                     f"{name}_reference_ml": voxel * float(np.isin(reference, values).sum()),
                 }
+            row["empty"] = not np.isin(reference, list(self.structures)).any()
             row["predicted"] = sorted(int(value) for value in prediction.unique())
             if len(self._rows) in self._example_rows:
                 native = item["native_image"][0].cpu().numpy()
@@ -140,7 +144,7 @@ class SegmentationReport(Report):
             }
             for name in names
         }
-        columns = {key: [row[key] for row in self._rows] for key in self._rows[0] if key != "predicted"}
+        columns = {key: [row[key] for row in self._rows] for key in self._rows[0] if key not in ("predicted", "empty")}
         for name in names:
             sizes = [columns.pop(key) for key in (f"{name}_ml", f"{name}_reference_ml")]
             if np.isfinite(sizes).any():
@@ -164,6 +168,13 @@ class SegmentationReport(Report):
             "structures": structures,
             "never_predicted": [name for values, name in self.scored.items() if not predicted & set(values)],
         }
+        if empty := sum(row["empty"] for row in self._rows):
+            logger.warning(
+                "%d of %d reference masks are empty, so Dice is 1 if the prediction is, too; the values of structures are %s",
+                empty,
+                len(self._rows),
+                ", ".join(map(str, self.structures)),
+            )
         write_csv(self.folder / "volumes.csv", columns)
         write_shown_slices(self.folder / SHOWN_SLICES, self._hard)
         images, predictions, references, captions = zip(*self._shown, strict=True)

@@ -45,14 +45,7 @@ class SegmentationWriter(ExamWriter):
         image, labels = (np.asarray(value[0].cpu()) for value in (item["native_image"], output["pred"]))
         if not labels.any():
             self.empty.append(exam)
-        drawn = evenly_spaced(image.shape[-1], _DRAWN)
-        image, labels = image[..., drawn], labels[..., drawn]
-        with only_a_picture("segmentation.png"):
-            figure = stack_figure(
-                image, lambda axes, number: overlay_labels(axes, labels[..., number]), f"{exam}. {RESEARCH_ONLY}"
-            )
-            add_structure_legend(figure, self.structures)
-            figure.savefig(folder / "segmentation.png", dpi=110, pil_kwargs=QUICK_PNG)
+        draw_segmentation(folder, image, labels, self.structures, exam)
 
     def _finish(self, engine: Engine) -> None:
         super()._finish(engine)
@@ -61,3 +54,17 @@ class SegmentationWriter(ExamWriter):
                 "%d of %d masks %s empty, because no structure was found: %s",
                 *(len(self.empty), len(self.written), "is" if len(self.empty) == 1 else "are", some_of(self.empty)),
             )
+
+
+def draw_segmentation(
+    folder: Path, image: np.ndarray, labels: np.ndarray, structures: Mapping[int, str], title: str
+) -> None:
+    """Write ``segmentation.png``, see `SegmentationWriter`: image and label map are ``(i, j, slices)``."""
+    drawn = evenly_spaced(image.shape[-1], _DRAWN)
+    image, labels = image[..., drawn], labels[..., drawn]
+    with only_a_picture("segmentation.png"):
+        figure = stack_figure(
+            image, lambda axes, number: overlay_labels(axes, labels[..., number]), f"{title}. {RESEARCH_ONLY}"
+        )
+        add_structure_legend(figure, structures)
+        figure.savefig(folder / "segmentation.png", dpi=110, pil_kwargs=QUICK_PNG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,16 +111,13 @@ class TwoPhaseReport(ProbabilitiesReport):
             return {}
         regression = make_pipeline(
             StandardScaler(),
-            LogisticRegressionCV(
-                Cs=_STRENGTHS,
-                cv=folds,
-                l1_ratios=(0.0,),
-                scoring="neg_log_loss",
-                max_iter=10000,
-                use_legacy_attributes=False,
-            ),
+            LogisticRegressionCV(Cs=_STRENGTHS, cv=folds, scoring="neg_log_loss", max_iter=10000),
         )
-        regression.fit(self._features(self.fitted, range(len(classes))), classes)
+        features = self._features(self.fitted, range(len(classes)))
+        with warnings.catch_warnings():
+            # scikit-learn 1.8 and 1.9 announce other defaults; they give the same, and older versions lack the arguments
+            warnings.simplefilter("ignore", FutureWarning)
+            regression.fit(features, classes)
         rows = [index for index, kept in zip(self.index, known, strict=True) if kept]
         found = regression.predict_proba(self._features(self.dataset, rows))
         return {"logistic_regression": classification_scores(found, labels[known], self.classes)["macro_auc"]}

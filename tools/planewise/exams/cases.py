@@ -70,7 +70,7 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
     Args:
         paths: paths of the files.
         folder: folder that contains them.
-        channels: endings of a case's file names, in lower case and in order; if empty, BraTS' channels if a case has
+        channels: endings of a case's file names, in order; capitals do not matter; if empty, BraTS' channels if a case has
             them, otherwise one file per case.
 
     Raises:
@@ -84,7 +84,7 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
             pool[path.parent.parent, stem(path)] = path
         else:
             images[path.parent].append(path)
-    found = tuple(channels)
+    found = tuple(map(str.lower, channels))
     if not found and any(_is_brats(files) for files in images.values()):
         found = BRATS
     cases: list[Volume] = []
@@ -152,7 +152,11 @@ def channels_of_case(path: Path, channels: Sequence[str]) -> list[Path]:
     found = [case.channels for case in read.volumes if case.channels]
     if len(found) != 1:
         reasons = "; ".join(read.skipped) or "no NIfTI file ends in a channel"
-        what = f"contains {len(found)} cases" if found else f"has no case of {', '.join(channels)} ({reasons})"
+        what = (
+            f"contains {len(found)} cases"
+            if found
+            else f"has no case of {', '.join(channels)} ({reasons}; --channels names other endings)"
+        )
         raise InputError(
             f"the folder {what}; name a folder with one case, one of a case's files, or one 4D file that contains the "
             "channels; for cases of one file, train with --in_channels 1"

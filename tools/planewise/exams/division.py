@@ -12,7 +12,6 @@ The folders that define sections, with the data sets' own names:
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from planewise.exams.reserved import is_labelled
 from planewise.exams.split import SECTIONS, split_by_hash, split_stratified
 from planewise.exams.volume import Volume
 from planewise.exams.words import count_of
+from planewise.text_files import read_csv
 
 #: Values of ``--division``. ``auto`` uses the folders of DSBCC and ACDC if they define sections, and the hash
 #: otherwise; ``hash`` always uses the hash, and ``folders`` always uses the folders.
@@ -142,7 +142,10 @@ def groups_of(
             found[str(item["patient"])].add(str(item[stratify]))
     if not found:
         known = ", ".join(sorted({key for item in items for key in item} - RESERVED)) or "none"
-        raise InputError(f"--stratify {stratify}: no exam has this class; known are {known} (--classes FILE.csv)")
+        raise InputError(
+            f"--stratify {stratify}: no exam has this class; known are {known} (--classes FILE.csv, whose first column must "
+            "name the exams as their folders or files do)"
+        )
     return groups | {place.patient_key: " ".join(sorted(found.get(place.patient, ()))) for place in places}
 
 
@@ -264,12 +267,7 @@ def read_sections(path: Path) -> dict[str, str]:
     if path.suffix.lower() in (".yaml", ".yml"):
         rows = [(str(name), str(section)) for name, section in read_yaml(path, "a list of sections").items()]
     else:
-        try:
-            with open(path, newline="", encoding="utf-8-sig") as file:
-                lines = [[cell.strip() for cell in row] for row in csv.reader(file, strict=True)]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{path} cannot be read as CSV ({error})") from None
-        filled = [row for row in lines if any(row)]
+        filled = read_csv(path)
         headed = bool(filled) and len(filled[0]) > 1 and filled[0][1].lower() in _HEADINGS
         for row in filled:
             # a header row may name further columns, for people; they are ignored

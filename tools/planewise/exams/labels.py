@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import re
@@ -90,22 +89,18 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
         InputError: the file cannot be read, or has no header row or no classes; or the name of a column is missing,
             repeated, or a key that items use themselves.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file, strict=True) if any(entry.strip() for entry in row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as CSV ({error})") from None
+    rows = text_files.read_csv(path)
     for row in rows[1:]:
-        if not row[0].strip():
+        if not row[0]:
             raise InputError(f"{path}: a row has no name ({','.join(row):.40}); name its exam in the first column")
-        if any(entry.strip() for entry in row[len(rows[0]) :]):
+        if any(row[len(rows[0]) :]):
             raise InputError(
-                f"{path}: the row of {row[0].strip():.20} has {len(row)} cells, and the header {len(rows[0])}; put quotes "
+                f"{path}: the row of {row[0]:.20} has {len(row)} cells, and the header {len(rows[0])}; put quotes "
                 "around a cell that contains a comma"
             )
     if len(rows) < 2 or len(rows[0]) < 2:
         raise InputError(f"{path} needs a header row, then one row per exam: its name, then its classes")
-    names = [name.strip() for name in rows[0][1:]]
+    names = rows[0][1:]
     taken = sorted(RESERVED & set(names))
     if taken:
         raise InputError(f"{path}: a class cannot be called {', '.join(taken)}, because items use that name themselves")
@@ -113,7 +108,7 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
     if twice or "" in names:
         problem = f"two columns are called {', '.join(twice)}" if twice else "a column has no name"
         raise InputError(f"{path}: {problem}; give each class a name of its own in the header row")
-    columns = [[row[index].strip() if index < len(row) else "" for row in rows[1:]] for index in range(1, len(rows[0]))]
+    columns = [[row[index] if index < len(row) else "" for row in rows[1:]] for index in range(1, len(rows[0]))]
     for name, column in zip(names, columns, strict=True):
         if name in column or isinstance(_typed([name])[0], (int, float)):
             raise InputError(f"{path} begins with a class ({name}); write a header row before it, such as exam,group")
@@ -123,9 +118,9 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
         texts = [index for index, value in enumerate(column) if value and isinstance(_typed([value])[0], str)]
         if 2 * len(texts) < sum(map(bool, column)):
             reason = "but most rows have a number: the whole column is read as text"
-            problems += [(rows[1 + index][0].strip(), f"{name} is {column[index]:.20}, {reason}") for index in texts]
+            problems += [(rows[1 + index][0], f"{name} is {column[index]:.20}, {reason}") for index in texts]
     for index, row in enumerate(rows[1:]):
-        exam, entry = row[0].strip(), {}
+        exam, entry = row[0], {}
         for name, column in zip(names, values, strict=True):
             value = column[index]
             if isinstance(value, float) and not math.isfinite(value):
@@ -269,6 +264,8 @@ def match_mask(
     """
     try:
         header = nibabel.load(path)
+        if BY_HAND in path.name:
+            np.asarray(header.dataobj)  # a truncated mask does not replace the network's
     except Exception:  # nibabel raises many kinds of errors for broken files
         return [], "it cannot be read"
     mask_shape = header.shape if len(header.shape) > 2 else (*header.shape, 1)

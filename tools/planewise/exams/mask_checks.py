@@ -38,6 +38,8 @@ def mask_doubts(path: str | Path, view: str, renamed: Mapping[str, int] | None =
         return ["contains values that are not whole numbers: is it a probability map?"]
     mask = voxels.astype(np.int64).reshape(*voxels.shape[:2], -1)
     values, places = np.unique(mask, return_inverse=True)
+    if renamed and (unnamed := sorted(set(values.tolist()) - {0, *map(int, renamed)})):
+        return [f"has the values {some_of(list(map(str, unnamed)))}, which --label-map does not name"]
     new = np.array([int((renamed or {}).get(str(value), value)) for value in values.tolist()])
     mask, found = new[places].reshape(mask.shape), sorted(set(new.tolist()) - {0})
     if not found:

@@ -9,7 +9,6 @@ They have no pixel spacing, so nothing can be resampled to millimetres.
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import defaultdict
 from collections.abc import Iterable
@@ -17,8 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from planewise.errors import InputError
 from planewise.exams.volume import FoundVolumes, Volume
 from planewise.exams.words import count_of, some_of
+from planewise.text_files import read_csv
 
 SECTIONS, PLANES = ("train", "valid"), ("axial", "coronal", "sagittal")
 LABELS = ("abnormal", "acl", "meniscus")
@@ -118,17 +119,10 @@ def _tell_copies_apart(volumes: list[Volume], folder: Path) -> None:
 def _read_labels(path: Path, cases: set[str], problems: list[tuple[str, str]]) -> dict[str, int]:
     """Map each case to its label; errors in the file go to ``problems``."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [
-                [cell.strip() for cell in row]
-                for row in csv.reader(file, strict=True)
-                if any(cell.strip() for cell in row)
-            ]
-    except FileNotFoundError:
-        problems.append((path.name, f"there is no such file: {count_of(len(cases), 'volume')} without this label"))
-        return {}
-    except (OSError, UnicodeDecodeError, csv.Error):
-        problems.append((path.name, f"it cannot be read as CSV: {count_of(len(cases), 'volume')} without this label"))
+        rows = read_csv(path)
+    except InputError:
+        why = "it cannot be read as CSV" if path.is_file() else "there is no such file"
+        problems.append((path.name, f"{why}: {count_of(len(cases), 'volume')} without this label"))
         return {}
     by_number = {case.lstrip("0"): case for case in cases}
     labels: dict[str, int] = {}

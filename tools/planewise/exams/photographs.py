@@ -17,7 +17,6 @@ The rule
 
 from __future__ import annotations
 
-import csv
 import re
 import warnings
 from collections import defaultdict
@@ -32,6 +31,7 @@ from planewise.exams.refusals import EMPTY
 from planewise.exams.reserved import RESERVED
 from planewise.exams.volume import FoundVolumes, Volume
 from planewise.exams.words import some_of
+from planewise.text_files import read_csv
 
 #: Endings of photographs' file names.
 ENDINGS = (".png", ".jpg", ".jpeg")
@@ -212,12 +212,10 @@ def _name(photographs: Sequence[Volume], folder: Path) -> None:
 def _read_table(path: Path, named: _Names, problems: dict[str, list[str]]) -> dict[str, dict[str, object]] | None:
     """Maps names to rows; None if the file is not a table of photographs. Errors in it go to ``problems``."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = [[cell.strip() for cell in row] for row in csv.reader(file, strict=True)]
-    except (OSError, UnicodeDecodeError, csv.Error):
+        lines = read_csv(path)
+    except InputError:
         problems["it cannot be read as CSV"].append(path.name)
         return None
-    lines = [line for line in lines if any(line)]
     if max(map(len, lines), default=0) < 2:
         return None  # APTOS' test.csv is a list of names
     names = [name for name in lines[0] if name]

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from planewise.errors import InputError
 from planewise.text_files import read_json
 
 #: The keys of an item that may contain the label of a target that `planewise compare` trains, by anatomy.
@@ -45,6 +47,16 @@ def _parse(path: Path, modified: int) -> Any:
     if isinstance(content, dict) and "test" not in content and "testing" in content:
         content["test"] = content.pop("testing")  # MONAI's name for the section
     return content
+
+
+def channels_in(datalist: str | Path) -> list[str]:
+    """The names of an image's channels in a datalist, in order; empty if it has none or cannot be read."""
+    with suppress(InputError, OSError):
+        content = parsed_datalist(Path(datalist))
+        header = content.get("planewise") if isinstance(content, Mapping) else None
+        names = header.get("channels") if isinstance(header, Mapping) else None
+        return list(map(str, names)) if isinstance(names, list) else []
+    return []
 
 
 def items_in(content: Any, *sections: str) -> list[Mapping[str, Any]]:

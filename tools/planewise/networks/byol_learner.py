@@ -16,11 +16,11 @@ class ByolLearner(nn.Module):
     statistics.
 
     Args:
-        network: maps ``(B, 1, H, W)`` to embeddings ``(B, D)``; only this part is kept after training.
+        network: maps ``(B, C, H, W)`` to embeddings ``(B, D)``; only this part is kept after training.
         projector: maps embeddings to ``(B, P)``.
         predictor: maps ``(B, P)`` to ``(B, P)``.
 
-    `forward` takes the two views of each slice as channels, ``(B, 2, H, W)``, and returns ``(B, 2, 2, P)``: for each view,
+    `forward` takes the two views of each slice as channels, ``(B, 2 C, H, W)``, and returns ``(B, 2, 2, P)``: for each view,
     the online prediction and the target's projection, which has no gradient.
     """
 
@@ -33,7 +33,7 @@ class ByolLearner(nn.Module):
         self.target_projector = deepcopy(projector).requires_grad_(False)
 
     def forward(self, views: Tensor) -> Tensor:
-        images = rearrange(views, "b v h w -> (v b) 1 h w")
+        images = rearrange(views, "b (v c) h w -> (v b) c h w", v=2)
         online = self.predictor(self.projector(self.network(images)))
         with torch.no_grad():
             target = self.target_projector(self.target_network(images))

@@ -96,8 +96,9 @@ class MaskedViTDecoder(nn.Module):
             for _ in range(decoder_num_layers)
         ]
         for block in blocks:
-            # this part is never used; training in several processes would wait for its gradient
+            # these parts are never used; training in several processes would wait for their gradients
             block.norm_cross_attn = nn.Identity()
+            block.cross_attn.requires_grad_(False)  # in MONAI 1.5; empty in 1.6
         self.decoder_blocks = nn.Sequential(*blocks, nn.LayerNorm(decoder_hidden_size))
         self.decoder_pred = nn.Linear(decoder_hidden_size, patch_size**2)
         for module in self.modules():

@@ -15,11 +15,11 @@ class SimSiamLearner(nn.Module):
     keeps the embeddings from collapsing: no gradient flows through the projections.
 
     Args:
-        network: maps ``(B, 1, H, W)`` to embeddings ``(B, D)``; only this part is kept after training.
+        network: maps ``(B, C, H, W)`` to embeddings ``(B, D)``; only this part is kept after training.
         projector: maps embeddings to ``(B, P)``.
         predictor: maps ``(B, P)`` to ``(B, P)``.
 
-    `forward` takes the two views of each slice as channels, ``(B, 2, H, W)``, and returns ``(B, 2, 2, P)``: for each view,
+    `forward` takes the two views of each slice as channels, ``(B, 2 C, H, W)``, and returns ``(B, 2, 2, P)``: for each view,
     the prediction ``p`` and the projection ``z``, which has no gradient. Each view has its own batch statistics.
 
     Raises:
@@ -38,5 +38,5 @@ class SimSiamLearner(nn.Module):
                 "every batch needs at least 2 slices for the batch statistics of the heads, got 1; choose a --batch_size of "
                 "2 or more that does not leave one slice over (--samples_per_epoch)"
             )
-        projected = [self.projector(self.network(view[:, None])) for view in views.unbind(1)]
+        projected = [self.projector(self.network(view)) for view in views.chunk(2, dim=1)]
         return torch.stack([torch.stack([self.predictor(z), z.detach()], dim=1) for z in projected], dim=1)

@@ -28,7 +28,7 @@ from planewise.own_exams.heart_bundles import (
     remarks_on_files,
     slices_of,
 )
-from planewise.reports.archive_page import ListedExam, archive_page
+from planewise.reports.archive_page import archive_page
 from planewise.reports.page_style import FLAGGED
 from planewise.reports.tables import write_csv, write_json
 from planewise.text_files import read_json
@@ -175,25 +175,15 @@ def _earlier(record: Path, made_from: str, page: Path, folders: Sequence[Path]) 
     try:
         known = read_json(record)
         lists = dict.fromkeys(("flags", "flagged", "remarks", "corrected", "by_hand"), list)
-        types = {"values": dict, "words": str} | lists
+        types = {"values": dict, "words": str, "severity": (int, float), "not_a_heart": bool} | lists
         if known["made_from"] != made_from or not page.is_file():
             return None
         if known["masks"] != by_hand_in(folders) or changed_since(record, folders):
             return None
         if not all(isinstance(known[key], kind) for key, kind in types.items()):
             return None
-        return Summary(
-            known["values"],
-            known["words"],
-            known["flags"],
-            float(known["severity"]),
-            bool(known["not_a_heart"]),
-            tuple(known["flagged"]),
-            tuple(known["remarks"]),
-            tuple(known["corrected"]),
-            tuple(known["by_hand"]),
-        )
-    except (InputError, KeyError, TypeError, ValueError):
+        return Summary(**{key: known[key] for key in types})
+    except (InputError, KeyError, TypeError):
         return None
 
 
@@ -202,41 +192,30 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
         return not entry[1].not_a_heart, -entry[1].severity, entry[0]
 
     done.finished = dict(sorted(done.finished.items(), key=best_last))
-    names = list(dict.fromkeys(key for summary in done.finished.values() for key in summary.values))
-    rows = [
-        ListedExam(
-            name,
-            f"{name}/{PAGE}",
-            summary.values,
-            summary.flags,
-            summary.flagged,
-            corrected=summary.corrected,
-            by_hand=summary.by_hand,
-        )
-        for name, summary in done.finished.items()
-    ]
-    columns: dict[str, list[object]] = {"exam": [row.name for row in rows] + list(done.left_out)}
-    for key in names:
-        values = [row.values.get(key) for row in rows]
-        columns[key] = ["" if value is None else value for value in values] + [""] * len(done.left_out)
+    finished = done.finished.values()
+    columns: dict[str, list[object]] = {"exam": [*done.finished]}
+    for key in dict.fromkeys(key for summary in finished for key in summary.values):
+        values = [summary.values.get(key) for summary in finished]
+        columns[key] = ["" if value is None else value for value in values]
     # the numbers stay numbers: their marks have a column of their own
-    columns["flagged"] = ["; ".join(row.flagged) for row in rows] + [""] * len(done.left_out)
-    columns["flags"] = ["; ".join(row.flags) for row in rows] + [""] * len(done.left_out)
+    columns["flagged"] = ["; ".join(summary.flagged) for summary in finished]
+    columns["flags"] = ["; ".join(summary.flags) for summary in finished]
     if work.command == "segment":
-        columns["corrected"] = ["; ".join(summary.corrected) for summary in done.finished.values()] + [""] * len(
-            done.left_out
-        )
-    remarks = ["; ".join([*summary.remarks, *summary.by_hand]) for summary in done.finished.values()]
-    columns["remarks"] = remarks + [""] * len(done.left_out)
-    columns["left_out"] = [""] * len(rows) + list(done.left_out.values())
-    columns["note"] = [work.note] * len(rows) + [""] * len(done.left_out)
-    columns["page"] = [row.page for row in rows] + [""] * len(done.left_out)
-    write_csv(done.table, columns)
+        columns["corrected"] = ["; ".join(summary.corrected) for summary in finished]
+    columns["remarks"] = ["; ".join([*summary.remarks, *summary.by_hand]) for summary in finished]
+    columns["left_out"] = [""] * len(finished)
+    columns["note"] = [work.note] * len(finished)
+    columns["page"] = [f"{name}/{PAGE}" for name in done.finished]
+    without = {"exam": [*done.left_out], "left_out": [*done.left_out.values()]}
+    write_csv(
+        done.table,
+        {key: [*cells, *without.get(key, [""] * len(done.left_out))] for key, cells in columns.items()},
+    )
     places = {name: (folder_of(items), Path(slices_of(items)[0]["image"])) for name, items in exams.items()}
     places |= {name: (left.folder, left.image or left.folder) for name, left in work.left_out.items()}
     write_folders(done.table, own_places(places))
     waiting = sum(name not in done.finished and name not in done.left_out for name in exams)
     with atomic_write(done.page) as part:
         part.write_text(
-            archive_page(work.command, rows, done.left_out, work.skipped, waiting, work.note), encoding="utf-8"
+            archive_page(work.command, done.finished, done.left_out, work.skipped, waiting, work.note), encoding="utf-8"
         )

@@ -47,7 +47,8 @@ _SITES = {
     "RV": Code("53085002", "SCT", "Right ventricle"),
     "myocardium": Code("49848007", "SCT", "Left Ventricle Myocardium"),
 }
-_NAMES = {"LV": "Left ventricle", "RV": "Right ventricle", "myocardium": "Myocardium"}
+#: Names of the structures in DICOM files.
+NAMES = {"LV": "Left ventricle", "RV": "Right ventricle", "myocardium": "Myocardium"}
 _VIEWS = {"2ch": Code("399232001", "SCT", "Two chamber"), "4ch": Code("399214001", "SCT", "Four chamber")}
 _VOLUME = Code("118565006", "SCT", "Volume")
 _VOLUMES = {
@@ -106,41 +107,43 @@ class DicomOut:
     all_phases: bool = False
     per_series: bool = False
 
-    def write(
-        self, exam: str, folder: Path, item: Mapping[str, Any], make: Callable[[str | None], object]
-    ) -> list[str]:
-        """Write an exam's files. Files of an earlier run are removed first: they may show other phases or identify the
-        patient. A file that another program wrote is kept under another name (`set_aside`).
+    def write(self, exam: str, item: Mapping[str, Any], make: Callable[[str | None], object]) -> list[str]:
+        """Write an exam's files, after `clear_dicom`.
 
         Args:
             exam: hash of the exam.
-            folder: folder of the exam.
             item: one of the exam's stacks.
             make: function that writes the files; called with ``hide`` of `source_images`.
 
         Returns:
-            Lines for the terminal: the files that were set aside, and the reason if there are no files although files were
-            requested or expected.
+            Lines for the terminal: the reason if there are no files although files were requested or expected.
         """
-        said = []
-        for ending in (SEGMENTATION, REPORT):
-            for file in sorted(folder.glob(f"*{ending}")):
-                if _is_own(file):
-                    file.unlink()
-                elif BY_HAND not in file.name:
-                    said.append(f"  {said_of_a_kept(file, set_aside(file, ending))}")
         if self.wanted is False:
-            return said
+            return []
         if not is_dicom(item):
-            return said + ["  no DICOM files: they refer to DICOM images, and this exam is NIfTI"] * bool(self.wanted)
+            return ["  no DICOM files: they refer to DICOM images, and this exam is NIfTI"] * bool(self.wanted)
         try:
             make(exam if self.anonymous else None)
         except InputError as error:
-            said.append(f"  no DICOM files: {error}")
-        return said
+            return [f"  no DICOM files: {error}"]
+        return []
 
 
-def _is_own(file: Path) -> bool:
+def clear_dicom(folder: Path) -> list[str]:
+    """Remove an exam's DICOM files of an earlier run: they may show other phases or identify the patient. A file that
+    another program wrote is kept under another name (`set_aside`); returns lines for the terminal on these files.
+    """
+    said = []
+    for ending in (SEGMENTATION, REPORT):
+        for file in sorted(folder.glob(f"*{ending}")):
+            if is_own(file):
+                file.unlink()
+            elif BY_HAND not in file.name:
+                said.append(f"  {said_of_a_kept(file, set_aside(file, ending))}")
+    return said
+
+
+def is_own(file: Path) -> bool:
     """Whether planewise wrote a DICOM file. Programs that save a corrected segmentation enter their own manufacturer."""
     header = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=["Manufacturer"])
     return header.get("Manufacturer") == MANUFACTURER
@@ -284,8 +287,7 @@ def write_segmentations(
     chosen: Sequence[str],
     provenance: Provenance,
     note: str,
-    all_phases: bool,
-    per_series: bool,
+    options: DicomOut,
     hide: str | None,
 ) -> list[Path]:
     """Write ``phaseNN.seg.dcm``, and ``volumes.sr.dcm`` with the volumes.
@@ -306,16 +308,15 @@ def write_segmentations(
         chosen: sentences that say how end-diastole and end-systole were chosen.
         provenance: the bundle and weights that made the label maps.
         note: sentence on these weights.
-        all_phases: whether every phase gets a file.
-        per_series: whether to write ``seriesN.seg.dcm``, too: a file for each series of images, with all phases, see
-            `series_segmentations`.
+        options: with ``all_phases``, every phase gets a file; ``per_series`` also writes ``seriesN.seg.dcm``, a file for
+            each series of images, with all phases, see `series_segmentations`.
         hide: see `source_images`.
 
     Raises:
         InputError: the images' headers cannot be used.
     """
     structures = [
-        Structure(value, _NAMES[name], _SITES[name], to_rgb(structure_colour(value)))
+        Structure(value, NAMES[name], _SITES[name], to_rgb(structure_colour(value)))
         for value, name in STRUCTURES.items()
     ]
     moments = {found.end_diastole: "end-diastole" if len(items) > 1 else "the only phase"} | (
@@ -323,7 +324,7 @@ def write_segmentations(
     )
     by_hand = {mark.phase for mark in corrected}
     images, segmented, uids = {}, {}, generate_uid()
-    for phase in range(len(items)) if all_phases or per_series else sorted(moments):
+    for phase in range(len(items)) if options.all_phases or options.per_series else sorted(moments):
         images[phase] = source_images(items[phase]["image"], hide)
         when = moments.get(phase) or names[phase]
         segmented[phase] = dicom_segmentation(
@@ -361,10 +362,10 @@ def write_segmentations(
         "ventricular volumes, research only",
         _VOLUMES_SERIES,
     )
-    kept = segmented if all_phases else moments
+    kept = segmented if options.all_phases else moments
     files = {f"volumes{REPORT}": report}
     files |= {f"{names[phase]}{SEGMENTATION}": segmented[phase] for phase in sorted(kept)}
-    if per_series:
+    if options.per_series:
         cines = series_segmentations(
             list(segmented.values()),
             list(images.values()),
@@ -406,7 +407,7 @@ def _volumes(
             numbers += [mass, *_indexed(_MASS_INDEX, mass, surface)]
         findings.append(
             Finding(
-                name=f"{_NAMES[name]}, {moment}",
+                name=f"{NAMES[name]}, {moment}",
                 kind=_SITES[name],
                 numbers=numbers,
                 remarks=[
@@ -442,7 +443,7 @@ def _function(
         Measured(_EJECTION_FRACTION[name], found.ejection_fraction(name), _PERCENT),
     ]
     return Finding(
-        name=f"{_NAMES[name]}, function",
+        name=f"{NAMES[name]}, function",
         kind=_SITES[name],
         numbers=[value for value in values if math.isfinite(value.value)],
         # the ejection fraction has every flag of the stroke volume

@@ -38,6 +38,7 @@ from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
 from planewise.predicted_masks import MASK
 from planewise.preprocessing import LoadSliced, LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, stem, volume_name
+from planewise.reports.archive_page import PAGE, Summary
 from planewise.reports.exam_page import ShownExam, exam_page
 from planewise.unreadable import UNREADABLE, refuse_claims
 
@@ -50,8 +51,6 @@ KNEES = "pretext_knee_multitask"
 STRUCTURES = HEART_STRUCTURES["sax"]
 #: A file whose axes agree with the body axes within this many degrees may have lost its orientation.
 _NO_ORIENTATION = 0.01
-#: File of an exam's page.
-PAGE = "index.html"
 #: Number of exams that an error message lists.
 _NAMED = 10
 
@@ -364,33 +363,6 @@ class LeftOut:
 def folder_of(items: Sequence[Mapping[str, Any]]) -> Path:
     """The folder that contains all images of an exam, or the file if the exam is a single file."""
     return Path(commonpath({str(entry["image"]) for entry in slices_of(items)}))
-
-
-@dataclass(frozen=True)
-class Summary:
-    """An exam in the table of an archive.
-
-    Attributes:
-        values: maps each column to its value; None if unknown.
-        words: the main values in a few words.
-        flags: problems that a person should look at, as sentences without a full stop.
-        severity: larger is worse.
-        not_a_heart: True if the results cannot belong to a heart, which is worse than any severity.
-        flagged: keys of the values that the flags concern.
-        remarks: further sentences without a full stop, for the table only.
-        corrected: keys of the values that come from masks that a person corrected.
-        by_hand: sentences without a full stop on masks that a person changed.
-    """
-
-    values: Mapping[str, object]
-    words: str
-    flags: Sequence[str]
-    severity: float
-    not_a_heart: bool = False
-    flagged: Sequence[str] = ()
-    remarks: Sequence[str] = ()
-    corrected: Sequence[str] = ()
-    by_hand: Sequence[str] = ()
 
 
 @contextmanager

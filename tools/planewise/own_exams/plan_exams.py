@@ -26,7 +26,7 @@ from planewise.exams.words import listed
 from planewise.geometry import plane_errors
 from planewise.nifti_files import write_nifti
 from planewise.own_exams.corrected_masks import by_hand_in, said_of_by_hand
-from planewise.own_exams.dicom_results import DicomOut, write_plan
+from planewise.own_exams.dicom_results import DicomOut, clear_dicom, write_plan
 from planewise.own_exams.heart_bundles import (
     PLANS,
     SEGMENTS,
@@ -255,6 +255,14 @@ def apart_limits(entry: Mapping[str, Any]) -> tuple[float, float] | None:
     return math.hypot(entry["within_deg"], OPERATOR_DEG), math.hypot(entry["within_mm"], OPERATOR_MM)
 
 
+def distance(entry: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[float, float]:
+    """Angle (degrees) and offset (mm) of a planned plane from another plane, at the planned plane's origin."""
+    origin, normal, *reference = (
+        torch.tensor(plane[key], dtype=torch.float64) for plane in (entry, other) for key in ("origin", "normal")
+    )
+    return plane_errors(origin, normal, *reference, at=origin)
+
+
 def _summary(exam: PlannedExam) -> Summary:
     """Summarise how far each acquired view is from the planned view. A severity of 1 means that the distance equals the
     allowed error of plan and operator together."""
@@ -313,7 +321,10 @@ def _planned(
             item = {**item, "header": [*item.get("header", ()), gaps]}
         plan = json.loads((output / stack.name / "plan.json").read_text())
         mask = read_mask(output, stack.name)
-        apart = {view: _apart(entry, stack.acquired.get(view)) for view, entry in plan["views"].items()}
+        apart = {
+            view: distance(entry, stack.acquired[view]) if view in stack.acquired and entry["origin"] else None
+            for view, entry in plan["views"].items()
+        }
         rows = [_row(view, plan, apart[view]) for view in plan["views"]]
         far = {view: _too_far(view, entry, apart[view]) for view, entry in plan["views"].items()}
         flags = [*remarks_on_files(item), *chain(*far.values())]
@@ -354,7 +365,7 @@ def _planned(
             write_nifti(folder / f"{stack.name}{IMAGE}.nii.gz", stack.image.numpy(), stack.image.affine)
         remarks = {view: [*_remarks(view, plan, apart[view]), *disorder] for view in plan["views"]}
         make = partial(write_plan, folder, item, plan, apart, flags, remarks, provenances[PLANS], note)
-        refused = dicom.write(stack.name, folder, item, make)
+        refused = [*clear_dicom(folder), *dicom.write(stack.name, item, make)]
         kept_masks = by_hand_in([folder])
         by_hand = said_of_by_hand(kept_masks)
         # the bundle's remarks on each view are already in the rows, and both bundles may make the same remark about an exam
@@ -429,15 +440,6 @@ _ONE_PHASE = (
     "Planned from one phase: operators prescribe views at end-diastole. At other phases the heart has moved, and a plane may "
     "be 10 degrees off: plan from all phases, or from end-diastole."
 )
-
-
-def _apart(entry: Mapping[str, Any], acquired: Mapping[str, Sequence[float]] | None) -> tuple[float, float] | None:
-    """Angle and offset of a planned plane from the acquired one, at the middle of the planned lines."""
-    if acquired is None or entry["origin"] is None:
-        return None
-    origin, normal = (torch.tensor(entry[key], dtype=torch.float64) for key in ("origin", "normal"))
-    reference = [torch.tensor(acquired[key], dtype=torch.float64) for key in ("origin", "normal")]
-    return plane_errors(origin, normal, *reference, at=origin)
 
 
 def _row(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 from planewise.data.hearts import heart_problem
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
+from planewise.evaluation.segmentation_writer import draw_segmentation
 from planewise.exams.source_images import body_size, is_dicom
 from planewise.exams.words import count_of, phase_name, some_of
 from planewise.metrics.heart_volumes import HeartVolumes, body_surface, heart_volumes
@@ -33,8 +34,15 @@ from planewise.metrics.implausible_volumes import (
     numbers_by_flag,
 )
 from planewise.nifti_files import write_nifti
-from planewise.own_exams.corrected_masks import by_hand_in, corrected_masks, doubts_of, marks_of, read_labels
-from planewise.own_exams.dicom_results import SEGMENTATION, DicomOut, write_segmentations
+from planewise.own_exams.corrected_masks import (
+    CorrectedMask,
+    by_hand_in,
+    corrected_masks,
+    doubts_of,
+    marks_of,
+    read_labels,
+)
+from planewise.own_exams.dicom_results import DicomOut, clear_dicom, write_segmentations
 from planewise.own_exams.heart_bundles import (
     SEGMENTS,
     STRUCTURES,
@@ -56,7 +64,7 @@ from planewise.own_exams.heart_bundles import (
     written_in,
 )
 from planewise.own_exams.provenance import Provenance, made_by
-from planewise.predicted_masks import IMAGE, by_hand_name
+from planewise.predicted_masks import IMAGE
 from planewise.preprocessing.exam_name import volume_name
 from planewise.preprocessing.load_stack import far_apart, missing_slices
 from planewise.reports.exam_page import ShownExam
@@ -70,8 +78,6 @@ ALL = tuple(STRUCTURES.values())
 #: The two phases of the table of phases.
 _MOMENTS = ("end-diastole", "end-systole")
 _RV_SMALLEST = "RV smallest"
-#: Why a corrected DICOM SEG is not used.
-_NOT_READ = "only .nii.gz and .seg.nrrd files are read; 3D Slicer and dcmqi (segimage2itkimage) convert a DICOM SEG"
 #: Title of the indexed values, which depend on the height and weight typed at the scanner.
 _INDEXED = "per m2 of body surface ({:.2f} m2, Mosteller, from the height and weight typed at the scanner)"
 
@@ -103,7 +109,7 @@ class SegmentedExam(MadePage):
     @cached_property
     def labels(self) -> list[np.ndarray]:
         """Label map of each phase, ``(i, j, slices)``, uint8 (1 RV, 2 myocardium, 3 LV), on the image's grid."""
-        return [read_labels(mask) for mask in self.masks]
+        return [read_labels(mask, mask_file(mask.parent.parent, mask.parent.name)) for mask in self.masks]
 
 
 def segment_exams(
@@ -183,7 +189,9 @@ def segmenting(
 
     def run(exams: Sequence[Mapping[str, Any]], output: Path) -> list[SegmentedExam]:
         with asked_for(exams, path, len(exams) == len(stacks)) as input:
-            return _segmented(exams, input, output, folder / SEGMENTS, used, provenance, device, out)
+            given = {"input": input, "output_dir": output / "masks", "device": device, "weights": used, "phases": "all"}
+            said = run_inference(folder / SEGMENTS, given)
+        return _measured(exams, said, output, provenance, out)
 
     settings = {"weights": provenance.sha256}
     return ExamWork("segment", stacks, settings | asdict(out), left_out, run, _summary, _note(provenance), skipped)
@@ -250,159 +258,139 @@ def _numbers(found: HeartVolumes, phase: int) -> list[Number]:
     return [*numbers, Number("myocardium", "mass", phase)]
 
 
-def _segmented(
-    stacks: Sequence[Mapping[str, Any]],
-    input: Path,
-    output: Path,
-    bundle: Path,
-    used: Path,
-    provenance: Provenance,
-    device: str | None,
-    dicom: DicomOut,
+def _measured(
+    stacks: Sequence[Mapping[str, Any]], said: Sequence[str], output: Path, provenance: Provenance, dicom: DicomOut
 ) -> list[SegmentedExam]:
-    masks = output / "masks"
-    settings = {"input": input, "output_dir": masks, "device": device, "weights": used, "phases": "all"}
-    said = run_inference(bundle, settings)
-    phases = defaultdict(list)
+    """Measure the masks that the bundle wrote; ``said`` are its reports."""
+    exams = defaultdict(list)
     for item in read_exams(stacks, said):
-        phases[item.get("exam") or volume_name(item)].append(item)
-    done: list[SegmentedExam] = []
-    note = _note(provenance)
-    for exam, items in phases.items():
-        names = [volume_name(item) for item in items]
-        labels, affines = zip(*(read_mask(masks, name) for name in names), strict=True)
-        found = heart_volumes(labels, affines, STRUCTURES)
-        for name, phase_labels, affine in zip(names, labels, affines, strict=True):
-            write_slicer_segmentation(masks / name / f"{name}.seg.nrrd", phase_labels, affine, STRUCTURES)
-        corrected, by_hand = corrected_masks(masks, names)
-        marks, network, networks = marks_of(corrected), found, labels
-        labels = tuple(
-            read_labels(corrected[number]) if number in corrected else own for number, own in enumerate(networks)
-        )
-        for number, file in corrected.items():
-            if file.name.endswith(".nrrd"):  # `planewise index --labels` reads only NIfTI
-                copy = by_hand_name(mask_file(masks, names[number]), ".nii.gz")
-                write_nifti(copy, labels[number], affines[number])
-        unlike = doubts_of(corrected, labels, networks)
-        doubtful = any("LV" in doubt.structures for doubt in unlike)
-        if corrected:
-            found = heart_volumes(labels, affines, STRUCTURES, {network.end_diastole, network.end_systole, *corrected})
-            if doubtful:
-                found = replace(found, end_diastole=network.end_diastole, end_systole=network.end_systole)
-            said_of = f"{CORRECTED} from a mask that a person corrected"
-            by_hand.insert(0, f"{said_of}: {some_of([file.name for file in corrected.values()])}")
-        heart = np.isin(labels[found.end_diastole], list(STRUCTURES))
-        stack = load_stack(items[found.end_diastole])
-        size, about_size = body_size(items[0])
-        problem = heart_problem(heart, np.linalg.norm(affines[found.end_diastole][:3, :3], axis=0).tolist())
-        of_stack = [
-            *filter(None, (far_apart(stack.affines), missing_slices(stack.affines))),
-            *items[0].get("header", ()),
-        ]
-        flags = [
-            *(
-                [Flag(ALL, "volume", found.end_diastole, f"this may not be a heart: its mask {problem}")]
-                if problem
-                else []
-            ),
-            *(Flag(ALL, "volume", None, remark) for remark in of_stack),
-            *_lost_phases(items),
-            *_phase_flags(items, found),
-            *unlike,
-            *implausible_volumes(found),
-            *([Flag(ALL, BODY_SURFACE, None, about_size)] if about_size else []),
-        ]
-        reasons = _shown_reasons(found, flags, [*of_stack, *items[0].get("lost", ())])
-        header, rows = _rows(found, flags, corrected=marks)
-        surface = None if size is None else body_surface(*size)
-        indexed = _indexed(found, flags, surface, marks)
-        count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
-        shorts = _short_names(exam, names)
-        chosen = _which_phases(found, shorts, len(corrected), doubtful)
-        images = [load_stack(item).image for item in items]
-        for image, name in zip(images, names, strict=True) if is_dicom(items[0]) else ():
-            write_nifti(masks / name / f"{name}{IMAGE}.nii.gz", image.numpy(), image.affine)
-        make = partial(
-            write_segmentations,
-            output / exam,
-            items,
-            labels,
-            shorts,
-            found,
-            surface,
-            flags,
-            marks,
-            chosen,
-            provenance,
-            note,
-            dicom.all_phases,
-            dicom.per_series,
-        )
-        (output / exam).mkdir(parents=True, exist_ok=True)
-        refused = dicom.write(exam, output / exam, items[0], make)
-        kept_masks = by_hand_in([output / exam, *(masks / name for name in names)])
-        by_hand += [f"{name} is not measured: {_NOT_READ}" for name in kept_masks if name.endswith(SEGMENTATION)]
-        shown = ShownExam(
-            name=exam,
-            image=stack.image.numpy(),
-            affines=stack.affines,
-            acquired={view: plane for view, plane in stack.acquired.items() if view in ("2ch", "4ch")},
-            images={view: image for view, image in stack.views.items() if view in ("2ch", "4ch")},
-            labels=labels[found.end_diastole],
-            structures=STRUCTURES,
-            tables=[(count, header, rows), *([(_INDEXED.format(surface), *indexed)] if indexed else [])],
-            flags=reasons,
-            curves={name: found.volumes[name] for name in VENTRICLES},
-            moments=shorts,
-            notes=[*(f"{said}." for said in by_hand), *chosen, note],
-            phases=[
-                (_moment(found, number, shorts), image.numpy(), mask)
-                for number, (image, mask) in enumerate(zip(images, labels, strict=True))
-            ],
-        )
-        page = write_page(output / exam, shown)
-        write_csv(
-            output / exam / "volumes.csv",
-            _columns(found, flags, items, surface, corrected) | {"note": [note] * len(items)},
-        )
-        content = _content(found, names, flags, surface, corrected)
-        of_people = {"masks_changed_by_hand": kept_masks} if kept_masks else {}
-        write_json(
-            output / exam / "volumes.json", content | {"made_by": note, "weights": provenance.content()} | of_people
-        )
-        lines = _in_lines(header, rows)
-        if surface and indexed:
-            lines += [f"  {_INDEXED.format(surface)}:", *(f"  {line}" for line in _in_lines(*indexed))]
-        remarks = [line for line in said if line.startswith(f"exam {exam}:")]
-        lines += [f"  {said}" for said in by_hand]
-        lines += [f"  {sentence}" for sentence in _smaller_rv(found, shorts)]
-        doubts = [f"  {FLAGGED} {reason}" for reason in reasons]
-        run = [] if done else of_the_run(said)
-        shown_lines = [*run, f"Exam {exam}, {count}", *lines, *doubts, *remarks, *refused]
-        item = items[found.end_diastole]
-        files = [
-            corrected[number] if number in corrected else mask_file(masks, name) for number, name in enumerate(names)
-        ]
-        folders = (output / exam, *(file.parent for file in files))
-        written = [file for folder in folders for file in written_in(folder, kept_masks)]
-        done.append(
-            SegmentedExam(
-                exam,
-                page,
-                shown_lines,
-                item,
-                written,
-                names,
-                found,
-                flags=flags,
-                masks=files,
-                problem=problem,
-                body_surface=surface,
-                corrected=marks,
-                by_hand=by_hand,
-            )
-        )
-    return done
+        exams[item.get("exam") or volume_name(item)].append(item)
+    first, *others = (_one(exam, items, said, output, provenance, dicom) for exam, items in exams.items())
+    return [replace(first, lines=[*of_the_run(said), *first.lines]), *others]
+
+
+def _one(
+    exam: str,
+    items: Sequence[Mapping[str, Any]],
+    said: Sequence[str],
+    output: Path,
+    provenance: Provenance,
+    dicom: DicomOut,
+) -> SegmentedExam:
+    """Measure the masks of an exam's phases, and write its tables, page and DICOM files."""
+    folder, masks = output / exam, output / "masks"
+    names, note = [volume_name(item) for item in items], _note(provenance)
+    shorts = _short_names(exam, names)
+    folder.mkdir(parents=True, exist_ok=True)
+    refused = clear_dicom(folder)
+    networks, affines = zip(*(read_mask(masks, name) for name in names), strict=True)
+    for name, labels_of, affine in zip(names, networks, affines, strict=True):
+        write_slicer_segmentation(masks / name / f"{name}.seg.nrrd", labels_of, affine, STRUCTURES)
+    corrected, by_hand = corrected_masks(masks, names, folder, shorts)
+    labels = [corrected[number].labels if number in corrected else own for number, own in enumerate(networks)]
+    marks, unlike = marks_of(corrected), doubts_of(corrected, networks)
+    doubtful = any("LV" in doubt.structures for doubt in unlike)
+    found = network = heart_volumes(networks, affines, STRUCTURES)
+    if corrected:
+        found = heart_volumes(labels, affines, STRUCTURES, {network.end_diastole, network.end_systole, *corrected})
+        if doubtful:
+            found = replace(found, end_diastole=network.end_diastole, end_systole=network.end_systole)
+        said_of = f"{CORRECTED} from a mask that a person corrected"
+        by_hand.insert(0, f"{said_of}: {some_of([mask.file.name for mask in corrected.values()])}")
+    stacks = [load_stack(item) for item in items]
+    stack, images = stacks[found.end_diastole], [loaded.image for loaded in stacks]
+    for number, mask in corrected.items():
+        title = f"{names[number]}, corrected in {mask.file.name}"
+        draw_segmentation(masks / names[number], images[number].numpy(), labels[number], STRUCTURES, title)
+    of_stack = [
+        *filter(None, (far_apart(stack.affines), missing_slices(stack.affines))),
+        *items[0].get("header", ()),
+    ]
+    heart = np.isin(labels[found.end_diastole], list(STRUCTURES))
+    problem = heart_problem(heart, np.linalg.norm(affines[found.end_diastole][:3, :3], axis=0).tolist())
+    size, about_size = body_size(items[0])
+    flags = [
+        *([Flag(ALL, "volume", found.end_diastole, f"this may not be a heart: its mask {problem}")] if problem else []),
+        *(Flag(ALL, "volume", None, remark) for remark in of_stack),
+        *_lost_phases(items),
+        *_phase_flags(items, found),
+        *unlike,
+        *implausible_volumes(found),
+        *([Flag(ALL, BODY_SURFACE, None, about_size)] if about_size else []),
+    ]
+    reasons = _shown_reasons(found, flags, [*of_stack, *items[0].get("lost", ())])
+    header, rows = _rows(found, flags, corrected=marks)
+    surface = None if size is None else body_surface(*size)
+    indexed = _indexed(found, flags, surface, marks)
+    count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
+    chosen = _which_phases(found, shorts, len(corrected), doubtful)
+    for image, name in zip(images, names, strict=True) if is_dicom(items[0]) else ():
+        write_nifti(masks / name / f"{name}{IMAGE}.nii.gz", image.numpy(), image.affine)
+    make = partial(
+        write_segmentations,
+        folder,
+        items,
+        labels,
+        shorts,
+        found,
+        surface,
+        flags,
+        marks,
+        chosen,
+        provenance,
+        note,
+        dicom,
+    )
+    refused += dicom.write(exam, items[0], make)
+    kept_masks = by_hand_in([folder, *(masks / name for name in names)])
+    shown = ShownExam(
+        name=exam,
+        image=stack.image.numpy(),
+        affines=stack.affines,
+        acquired={view: plane for view, plane in stack.acquired.items() if view in ("2ch", "4ch")},
+        images={view: image for view, image in stack.views.items() if view in ("2ch", "4ch")},
+        labels=labels[found.end_diastole],
+        structures=STRUCTURES,
+        tables=[(count, header, rows), *([(_INDEXED.format(surface), *indexed)] if indexed else [])],
+        flags=reasons,
+        curves={name: found.volumes[name] for name in VENTRICLES},
+        moments=shorts,
+        notes=[*(f"{sentence}." for sentence in by_hand), *chosen, note],
+        phases=[
+            (_moment(found, number, shorts), image.numpy(), mask)
+            for number, (image, mask) in enumerate(zip(images, labels, strict=True))
+        ],
+    )
+    page = write_page(folder, shown)
+    columns = _columns(found, flags, items, surface, corrected)
+    write_csv(folder / "volumes.csv", columns | {"note": [note] * len(items)})
+    content = _content(found, names, flags, surface, corrected)
+    of_people = {"masks_changed_by_hand": kept_masks} if kept_masks else {}
+    write_json(folder / "volumes.json", content | {"made_by": note, "weights": provenance.content()} | of_people)
+    lines = _in_lines(header, rows)
+    if surface and indexed:
+        lines += [f"  {_INDEXED.format(surface)}:", *(f"  {line}" for line in _in_lines(*indexed))]
+    lines += [f"  {sentence}" for sentence in (*by_hand, *_smaller_rv(found, shorts))]
+    lines += [f"  {FLAGGED} {reason}" for reason in reasons]
+    remarks = [line for line in said if line.startswith(f"exam {exam}:")]
+    files = [
+        corrected[number].nifti if number in corrected else mask_file(masks, name) for number, name in enumerate(names)
+    ]
+    return SegmentedExam(
+        exam,
+        page,
+        [f"Exam {exam}, {count}", *lines, *remarks, *refused],
+        items[found.end_diastole],
+        [file for place in (folder, *(mask.parent for mask in files)) for file in written_in(place, kept_masks)],
+        names,
+        found,
+        flags=flags,
+        masks=files,
+        problem=problem,
+        body_surface=surface,
+        corrected=marks,
+        by_hand=by_hand,
+    )
 
 
 def _short_names(exam: str, names: Sequence[str]) -> list[str]:
@@ -473,7 +461,7 @@ def _columns(
     flags: Sequence[Flag],
     items: Sequence[Mapping[str, Any]],
     surface: float | None,
-    corrected: Mapping[int, Path] = MappingProxyType({}),
+    corrected: Mapping[int, CorrectedMask] = MappingProxyType({}),
 ) -> dict[str, Sequence[object]]:
     """Columns of the table of phases; values from two phases are in the row of end-systole."""
     count = len(items)
@@ -513,7 +501,7 @@ def _columns(
         ],
         "corrected": ["; ".join(_flagged_columns(found, marks_of(corrected), phase, None)) for phase in range(count)],
         "mask": [
-            corrected[phase].name if phase in corrected else volume_name(item) for phase, item in enumerate(items)
+            corrected[phase].file.name if phase in corrected else volume_name(item) for phase, item in enumerate(items)
         ],
     }
 
@@ -539,7 +527,7 @@ def _content(
     names: Sequence[str],
     flags: Sequence[Flag],
     surface: float | None,
-    corrected: Mapping[int, Path] = MappingProxyType({}),
+    corrected: Mapping[int, CorrectedMask] = MappingProxyType({}),
 ) -> dict[str, object]:
     several = len(names) > 1
     every = [number for phase in range(len(names)) for number in _numbers(found, phase)]
@@ -553,7 +541,7 @@ def _content(
         "corrected": [
             {
                 "phase": names[mark.phase],
-                "mask": corrected[mark.phase].name,
+                "mask": corrected[mark.phase].file.name,
                 "numbers": numbers_by_flag(every, [mark], found)[mark.text],
             }
             for mark in marks_of(corrected)

@@ -97,8 +97,8 @@ def checks_for(candidate: Candidate) -> list[Check]:
         checks.append(Check("unit", f"names in {' + '.join(files)}", partial(unit.names, files=files, kind=kind)))
     checks += [
         Check("label", "names that MONAI Label sets", label.settable_names),
-        Check("zoo", "network in inference.yaml", zoo.network_in_inference),
-        Check("ours", "network in train.yaml", ours.network_in_train),
+        Check("zoo", "network in inference.yaml", partial(zoo.network_fits, file="inference.yaml")),
+        Check("ours", "network in train.yaml", partial(zoo.network_fits, file="train.yaml")),
         Check("zoo", "weights", zoo.weights),
         Check("zoo", "TorchScript", zoo.torchscript),
         Check("ours", "ONNX", ours.onnx),

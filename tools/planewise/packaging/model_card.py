@@ -201,6 +201,8 @@ def _start(run: Run | None) -> str:
     if origin is None:
         return "other weights (see Performance in docs/README.md)"  # such as public ImageNet weights
     names = " and ".join(origin.classes)
+    if origin.ships:
+        return f"the weights that ship with {origin.weights.resolve().parent.parent.name}"
     if origin.method:
         return f"weights of the pretext {origin.method} ({names})"
     return f"weights trained with {names}" if names else "weights of another training"
@@ -221,7 +223,7 @@ def _unlike_the_page(run: Run | None, changed: Mapping[str, Any], train: Mapping
         if name not in (*_SIZES, *_NOT_OF_TRAINING) and not name.lstrip("+").startswith("validate#")
     ]:
         about.append(
-            "The training that this page describes is the bundle's default. The run of these weights changed it: "
+            "The training that this page describes is the bundle's default. That of these weights differs in "
             f"{', '.join(training)}. Performance lists these settings in full."
         )
     if run and run.from_scratch and about:
@@ -354,6 +356,8 @@ def _facts(run: Run | None) -> list[tuple[str, str]]:
         ("commit", commit.replace("-dirty", ", with changes")),
         ("versions", _versions(record)),
     ]
+    if (shares := [*record.get("earlier_processes", []), record.get("processes", 1)]) != [1]:
+        facts.append(("processes", ", then ".join(map(str, shares))))
     imagenet, pretrained = run.config.get("imagenet"), run.config.get("pretrained")
     if imagenet not in NO_WEIGHTS:
         facts.append(
@@ -365,7 +369,7 @@ def _facts(run: Run | None) -> list[tuple[str, str]]:
     if run.pretrained is not None:
         origin = run.pretrained
         made_from = origin.data or "data not known"
-        of = f"configuration (SHA-256) `{origin.record.get('configuration')}`"
+        of = f"SHA-256 `{sha256(origin.weights)}`, of their configuration `{origin.record.get('configuration')}`"
         facts.append(("started from", f"{_start(run)}; {of}; training and test data: {made_from}"))
     elif run.started_from is not None:
         digest = sha256(run.started_from)

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from planewise.engines.weights_settings import asked_of_overlay, merged, plain
+from planewise.engines.weights_settings import asked_of_overlay, merged, overlay_of, plain
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.configs import with_overlay
 from planewise.packaging.run import Run
@@ -34,13 +34,12 @@ def bundle_of_run(bundle: Bundle, run: Run | None, folder: Path) -> tuple[Bundle
     """
     if run is None or bundle.is_packaged:
         return bundle, None
-    network = run.config.get(_NETWORK)
     train, inference = bundle.config("train.yaml"), bundle.config("inference.yaml")
     overlays = network_overlays(bundle)
-    fitting = [name for name, overlay in overlays.items() if plain(merged(train, overlay))[_NETWORK] == network]
-    if plain(train).get(_NETWORK) == network or not fitting:
+    fitting = overlay_of(overlays, train, run.config)
+    if plain(train).get(_NETWORK) == run.config.get(_NETWORK) or fitting is None:
         return bundle, None
-    overlay = overlays[fitting[0]]
+    overlay = overlays[fitting]
     trained = merged(train, overlay)
     inferring = merged(inference, overlay)
     changed = {key.partition("#")[0] for key in overlay}
@@ -53,7 +52,7 @@ def bundle_of_run(bundle: Bundle, run: Run | None, folder: Path) -> tuple[Bundle
     for file, content, keys in (("train.yaml", trained, changed), ("inference.yaml", inferring, wanted)):
         values = {key: value for key, value in content.items() if key in keys}
         (place / "configs" / file).write_text(with_overlay(bundle.texts[file], values))
-    return Bundle(place), fitting[0]
+    return Bundle(place), fitting
 
 
 def network_overlays(bundle: Bundle) -> dict[str, dict[str, Any]]:

@@ -109,7 +109,7 @@ def package_bundle(
         _write_weights(packaged, file, say)
         check_metadata(source)
         check_shapes(packaged.metadata)
-        _write_format(packaged, say)
+        _write_format(packaged, say, changed.get("inference.yaml", {}).get("structures"))
         _verify_network(packaged)
         if torchscript:
             _export(packaged, say)
@@ -297,16 +297,21 @@ def _write_weights(packaged: Bundle, file: Path, say: Callable[[str], None]) -> 
     say(f"weights: {sum(value.numel() for value in weights.values()):,} values, {len(weights)} tensors")
 
 
-def _write_format(packaged: Bundle, say: Callable[[str], None]) -> None:
-    """Update the form of the network's input and output in metadata.json, if the run's settings changed it."""
+def _write_format(packaged: Bundle, say: Callable[[str], None], structures: Mapping[str, str] | None = None) -> None:
+    """Update the form of the network's input and output in metadata.json, if the run's settings changed it; ``structures``
+    are those of the run, if they are not the bundle's."""
     metadata = packaged.metadata
     form = metadata["network_data_format"]
     image, output = form["inputs"].get("image", {}), form["outputs"]["pred"]
+    if structures:
+        names = ["background", *map(str, structures.values())]
+        output |= {"num_channels": len(names), "channel_def": {str(number): name for number, name in enumerate(names)}}
     with packaged.importable(), torch.no_grad():
         network = packaged.network().eval()
         channels = _set_channels(image, output, packaged.config("inference.yaml"), getattr(network, "pieces", 1))
         # in this order, because each function calls the network with the channels and sizes that the earlier ones set
         changed = [channels, _set_sides(image, output, network), _set_width(image, output, network)]
+        changed += [f"the classes {', '.join(names)}"] if structures else []
     if any(changed):
         Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
     for what in filter(None, changed):

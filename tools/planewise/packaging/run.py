@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -78,6 +79,9 @@ class Run(RunRecord):
         # the exams that were used: those with a label, and only the drawn ones
         used = self.record.get("exams", {})
         exams |= used
+        with suppress(InputError):
+            section, scores = self.scores or ("", {})
+            exams |= {section: scores["exams"]} if isinstance(scores.get("exams"), int) else {}
         counts = ", ".join(f"{exams[section]} {section}" for section in SECTIONS)
         drawn = None if "training" in used else self.config.get("num_subjects")
         some = f", {drawn} of the training exams drawn" if isinstance(drawn, int) else ""

@@ -199,8 +199,20 @@ def _check_agreement(affine: np.ndarray, listed: np.ndarray, shape: tuple[int, .
 
 
 def rename_values(pixels: torch.Tensor, label_map: Mapping[str, int]) -> torch.Tensor:
-    """Rename the values of a mask ``(...)`` by ``{value in the file: new value}``; all other values become 0."""
+    """Rename the values of a mask ``(...)`` by ``{value in the file: new value}``. The background, 0, need not be named.
+
+    Raises:
+        InputError: the mask has a value that the map does not name, so nobody knows what it should become.
+    """
     renamed = torch.zeros_like(pixels)
+    known = pixels == 0
     for value, wanted in label_map.items():
         renamed[pixels == float(value)] = float(wanted)
+        known |= pixels == float(value)
+    if not known.all():
+        value = f"{float(pixels[~known].max()):g}"
+        raise InputError(
+            f"the mask has the value {value}, which its label map does not name; name it in --label-map, too: "
+            f"`{value}: {value}` keeps it, and `{value}: 0` makes it background"
+        )
     return renamed

@@ -125,7 +125,10 @@ class LoadStackd(LoadImaged):
                     volume = MetaTensor(volume.as_tensor()[..., None], meta=meta)
                     meta = volume.meta
                 if key in self.label_keys and item.get("label_map"):
-                    volume = rename_values(volume, item["label_map"])
+                    try:
+                        volume = rename_values(volume, item["label_map"])
+                    except InputError as error:
+                        raise InputError(f"exam {exam}: {error}") from None
                     meta = volume.meta
             else:
                 volume, affines = load_slices(value, exam, remarks=self.remarks)

@@ -88,7 +88,7 @@ class LoadVolumed(LoadImaged):
                 continue
             if not self.allow_missing_keys:
                 what = "mask, and this bundle learns from masks" if key in self.label_keys else str(key)
-                raise InputError(f"the case has no {what}")
+                raise InputError(f"exam {exam}: the case has no {what}")
         first: MetaTensor | None = None
         for key in self.key_iterator(item):
             files = item[key]
@@ -105,10 +105,14 @@ class LoadVolumed(LoadImaged):
             channels = self._channels(files, item, exam, key, None if is_mask else self.channels)
             first = channels[0] if first is None else first
             for number, channel in enumerate(channels):
-                _check_grid(channel, first, "the mask" if is_mask else f"channel {number + 1}")
+                what = "the mask" if is_mask else f"channel {number + 1}"
+                _check_grid(channel, first, f"exam {exam}: {what}")
             pixels = torch.stack([channel.as_tensor() for channel in channels])
             if is_mask:
-                pixels = self._mask(pixels, item)
+                try:
+                    pixels = self._mask(pixels, item)
+                except InputError as error:
+                    raise InputError(f"exam {exam}: {error}") from None
             meta = {**channels[0].meta, "original_channel_dim": 0, "spatial_shape": np.array(pixels.shape[1:])}
             if len(files) > 1 and not item.get("exam"):
                 meta["filename_or_obj"] = f"{_common_name(files)}.nii.gz"
@@ -176,9 +180,11 @@ class LoadVolumed(LoadImaged):
             return rename_values(pixels, {str(number): value for number, value in enumerate(allowed)})
         if wrong:
             wanted = "whole numbers from 0 to 255" if self.label_values is None else ", ".join(map(str, allowed))
-            raise InputError(
-                f"values of the mask must be {wanted}, got {wrong[0]:g}; rename the value with `planewise index --label-map`"
+            whole = wrong[0] == round(wrong[0])
+            remedy = (
+                "rename the value with `planewise index --label-map`" if whole else "is it a probability map? Round it"
             )
+            raise InputError(f"values of the mask must be {wanted}, got {wrong[0]:g}; {remedy}")
         return pixels
 
 

@@ -12,17 +12,14 @@ from planewise.augmentation import whole_batches
 
 
 class TwoViewsd(Transform, RandomizableTrait):
-    """Make two views of each slice, as the two channels of ``image`` (SimCLR, Chen 2020; BYOL, Grill 2020).
+    """Make two views of each slice or photograph, as channels of ``image`` (SimCLR, Chen 2020; BYOL, Grill 2020).
 
-    Reads ``image`` ``(B, 1, i, j)`` and the inputs of the view's transforms. Writes ``image`` ``(B, 2, i, j)``, whose
-    channels are two random views of the same slice. Everything else in the batch stays unchanged.
+    Reads ``image`` ``(B, C, i, j)`` and the inputs of the view's transforms. Writes ``image`` ``(B, 2 C, i, j)``: the
+    channels of one random view, then those of another. Everything else in the batch stays unchanged.
 
     Args:
         view: batch transforms that make a view (`planewise.augmentation`); they are called twice, with new random numbers
             each time.
-
-    Raises:
-        ValueError: the images have several channels.
     """
 
     def __init__(self, view: Callable[[dict[Hashable, Any]], dict[Hashable, Any]]) -> None:
@@ -30,7 +27,5 @@ class TwoViewsd(Transform, RandomizableTrait):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
-        if batch["image"].shape[1] != 1:
-            raise ValueError(f"views need images with one channel (B, 1, i, j), got {tuple(batch['image'].shape)}")
         batch["image"] = torch.cat([self.view(dict(batch))["image"] for _ in range(2)], dim=1)
         return batch

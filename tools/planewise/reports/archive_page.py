@@ -27,35 +27,41 @@ _NOTES = {
     "segment": "Volumes and function of the left (LV) and right (RV) ventricle. Exams without a heart in their "
     "masks come first, then those with the most implausible numbers. Open an exam's page to check.",
 }
+#: File of an exam's page, and of the page of an archive, in their folders.
+PAGE = "index.html"
 _UNITS = {"deg": "deg", "mm": "mm", "ml": "ml", "g": "g", "percent": "%"}
 
 
 @dataclass(frozen=True)
-class ListedExam:
-    """A row of the page.
+class Summary:
+    """An exam in the table of an archive.
 
     Attributes:
-        name: hash of the exam.
-        page: link to the exam's page, relative to this page.
         values: maps each column to its value; None if unknown.
-        flags: findings that a person should check.
-        flagged: columns whose value is marked, because a flag concerns it.
-        corrected: columns whose value is marked, because it comes from a mask that a person corrected.
-        by_hand: sentences on masks that a person changed; they follow the flags.
+        words: the main values in a few words, for the terminal.
+        flags: problems that a person should look at, as sentences without a full stop.
+        severity: larger is worse.
+        not_a_heart: True if the results cannot belong to a heart, which is worse than any severity.
+        flagged: keys of the values that the flags concern, which are marked.
+        remarks: further sentences without a full stop, for the table as CSV only.
+        corrected: keys of the values that come from masks that a person corrected, which are marked.
+        by_hand: sentences without a full stop on masks that a person changed; they follow the flags.
     """
 
-    name: str
-    page: str
     values: Mapping[str, object]
+    words: str
     flags: Sequence[str]
+    severity: float
+    not_a_heart: bool = False
     flagged: Sequence[str] = ()
+    remarks: Sequence[str] = ()
     corrected: Sequence[str] = ()
     by_hand: Sequence[str] = ()
 
 
 def archive_page(
     command: str,
-    exams: Sequence[ListedExam],
+    exams: Mapping[str, Summary],
     left_out: Mapping[str, str],
     skipped: Mapping[str, int],
     waiting: int,
@@ -65,18 +71,18 @@ def archive_page(
 
     Args:
         command: ``plan`` or ``segment``.
-        exams: the finished exams, in the order of the page.
+        exams: maps the hash of each finished exam to its summary, in the order of the page.
         left_out: maps the name of each exam without results to the reason.
         skipped: number of files that were not read, for each reason.
         waiting: number of exams that are not processed yet because the run was stopped.
         note: sentence on the weights that made the results.
     """
-    columns = list(dict.fromkeys(key for exam in exams for key in exam.values))
+    columns = list(dict.fromkeys(key for exam in exams.values() for key in exam.values))
     heads = "".join(f'<th scope="col">{html.escape(_head(key))}</th>' for key in columns)
-    rows = "".join(_row(exam, columns) for exam in exams)
-    flagged = sum(bool(exam.flags) for exam in exams)
+    rows = "".join(_row(name, exam, columns) for name, exam in exams.items())
+    flagged = sum(bool(exam.flags) for exam in exams.values())
     counts = f"{count_of(len(exams), 'exam')}, {flagged} flagged, {len(left_out)} left out"
-    if changed := sum(bool(exam.by_hand) for exam in exams):
+    if changed := sum(bool(exam.by_hand) for exam in exams.values()):
         counts += f"; {changed} with masks that a person changed"
     if waiting:
         counts += f"; {waiting} not processed yet: start the command again to continue"
@@ -108,8 +114,8 @@ def _head(column: str) -> str:
     return f"{words.replace('_', ' ')}, {_UNITS[unit]}" if unit in _UNITS else column.replace("_", " ")
 
 
-def _row(exam: ListedExam, columns: Sequence[str]) -> str:
-    link = f'<a href="{html.escape(exam.page)}">{html.escape(exam.name)}</a>'
+def _row(name: str, exam: Summary, columns: Sequence[str]) -> str:
+    link = f'<a href="{html.escape(name)}/{PAGE}">{html.escape(name)}</a>'
     flags = "<br>".join(html.escape(said) for said in (*exam.flags, *exam.by_hand)) or "-"
     cells = [_td("exam", link), _td("flags", flags, "text")]
     for key in columns:

@@ -18,7 +18,7 @@ from planewise.packaging import archive
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.checks.finding import Remark, need, reason
-from planewise.packaging.checks.zoo import SAME, network_fits
+from planewise.packaging.checks.zoo import SAME
 from planewise.packaging.documented_runs import config_files, documented_runs
 from planewise.packaging.model_card import FROM_REPOSITORY
 from planewise.packaging.onnx_options import onnx_options
@@ -51,11 +51,6 @@ def no_absolute_paths(candidate: Candidate) -> None:
     texts = {**bundle.texts, "metadata.json": Path(bundle.metadata_file).read_text(), "README.md": bundle.readme}
     found = [f"{name}: {match}" for name, text in texts.items() for match in _PERSONAL.findall(text)]
     need(not found, "; ".join(found[:3]))
-
-
-def network_in_train(candidate: Candidate) -> str:
-    """`network_fits` for the training config."""
-    return network_fits(candidate.bundle, "train.yaml")
 
 
 def onnx(candidate: Candidate) -> str:

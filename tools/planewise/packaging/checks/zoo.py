@@ -98,13 +98,9 @@ def required_packages(candidate: Candidate) -> None:
     need(not missing, f"metadata.json does not name {text}")
 
 
-def network_in_inference(candidate: Candidate) -> str:
-    """`network_fits` for the inference config."""
-    return network_fits(candidate.bundle, "inference.yaml")
-
-
-def network_fits(bundle: Bundle, file: str) -> str:
+def network_fits(candidate: Candidate, file: str) -> str:
     """A config's network takes and returns the shapes in metadata.json, at `SIZES`."""
+    bundle = candidate.bundle
     check_shapes(bundle.metadata)
     for size in SIZES:
         verify_net_in_out(
