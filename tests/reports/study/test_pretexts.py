@@ -88,6 +88,14 @@ def test_pretexts_that_choose_stand_beside_chance(tmp_path):
         ["jigsaw", "0.500", "0.001"],
     ]
     assert "<p class=note>exemplar: a prediction is correct if" in page.html("")
+    assert "No better than chance" not in page.html("")
+    for name, right in (("rotation", 0.109), ("jigsaw", 0.0009)):
+        write(
+            tmp_path / f"pretrain/{name}/test/metrics.json",
+            {name: {"accuracy": right, "chance": 0.1 if name == "rotation" else 0.001}},
+        )
+    guessed = tables_of(pretexts, study_folder(tmp_path, pretexts=names))[1].html("")
+    assert "<b>No better than chance in their own task: rotation and jigsaw.</b>" in guessed
     assert "right is where" not in tables_of(pretexts, study_folder(tmp_path, pretexts=["rotation"]))[1].html("")
 
 

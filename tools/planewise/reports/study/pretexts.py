@@ -13,6 +13,8 @@ from planewise.reports.study.page import Page, Row
 from planewise.reports.study_figures import pretext_curves
 
 _LOCATION = {"mse": "MSE", "mae": "MAE", "pearson_r": "r", "r2": "R²", "explained_variance": "explained var."}
+#: A share of right answers up to this multiple of chance counts as guessing.
+_GUESSED = 1.1
 _ORIENTATION = {
     "line_angle_deg": "line angle (deg)",
     "line_distance_mm": "line distance (mm)",
@@ -51,6 +53,12 @@ def add(page: Page, study: StudyFolder) -> None:
         )
     if rows := _answer_rows(metrics):
         page.table("Pretexts that choose among answers", ["pretext", "right", "by chance"], rows)
+        if guessing := [row.cells[0] for row in rows if float(row.cells[1]) <= _GUESSED * float(row.cells[2])]:
+            page.add(
+                "<p><b>No better than chance in their own task: {}.</b> These pretrainings learned hardly anything, so their "
+                "gains say nothing about the methods; train them longer.</p>",
+                listed(guessing),
+            )
     if searching := [method_name(name) for name, content in metrics.items() if "retrieval" in content]:
         page.add(
             "<p class=note>{}: a prediction is correct if, of all compared images, the one with the most similar "
