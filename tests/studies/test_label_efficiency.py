@@ -664,6 +664,7 @@ def test_every_pretraining_has_the_number_of_steps_that_the_study_gives(tmp_path
     # with fewer steps than epochs, the last epoch is validated
     small = settings_for_steps({"max_epochs": 20, "batch_size": 16, "val_interval": 5, "lr_step": 4}, 3)
     assert small == {"max_epochs": 3, "samples_per_epoch": 16, "val_interval": 3, "lr_step": 1}
+    assert settings_for_steps({"max_epochs": 100, "batch_size": 16, "val_interval": 25}, 40)["val_interval"] == 20
 
 
 def test_a_misspelt_override_is_refused_before_anything_starts(tmp_path):

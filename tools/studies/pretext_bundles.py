@@ -86,7 +86,8 @@ def settings_for_steps(settings: Mapping[str, Any], steps: int, processes: int =
     found = {
         "max_epochs": epochs,
         "samples_per_epoch": each * int(settings["batch_size"]) * processes,
-        "val_interval": min(int(settings["val_interval"]), epochs),
+        # the last epoch is validated, too; otherwise its steps could never count
+        "val_interval": next(n for n in range(min(int(settings["val_interval"]), epochs), 0, -1) if epochs % n == 0),
     }
     if "lr_step" in settings:
         found["lr_step"] = max(1, round(int(settings["lr_step"]) * epochs / before))
