@@ -179,6 +179,8 @@ class SliceCache:
             generator=torch.Generator(),
         )
         refused: Counter[str] = Counter()
+        if todo and not self.progress:
+            logger.info("preprocessing %d %ss once; later runs read them from the cache", len(todo), self.noun)
         bar = tqdm(loader, total=len(todo), desc="preprocessing", unit=self.noun, disable=not self.progress)
         for index, result in zip(todo, bar, strict=True):
             if isinstance(result, str):
