@@ -342,6 +342,9 @@ def test_a_text_among_numbers_is_said(tmp_path):
     assert problems == [("a", "risk is 0;, but most rows have a number: the whole column is read as text")]
     (tmp_path / "c.csv").write_text("id,risk\na,5_0\nb,1\nc,2\n")
     assert [reason[:13] for _, reason in read_classes(tmp_path / "c.csv")[1]] == ["risk is 5_0, "]
+    (tmp_path / "c.csv").write_text('id,height\na,"172,5"\nb,"180,0"\n')
+    problem = ("a", "height is 172,5, and the column is read as text: write decimal points")
+    assert read_classes(tmp_path / "c.csv")[1] == [problem]
     # empty cells are not rows with a number
     (tmp_path / "c.csv").write_text("id,risk\na,low\nb,1\nc,\nd,\n")
     assert read_classes(tmp_path / "c.csv")[1] == []

@@ -119,6 +119,9 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
         if 2 * len(texts) < sum(map(bool, column)):
             reason = "but most rows have a number: the whole column is read as text"
             problems += [(rows[1 + index][0], f"{name} is {column[index]:.20}, {reason}") for index in texts]
+        elif commas := [index for index in texts if re.fullmatch(r"[+-]?\d+,\d+", column[index])]:
+            reason = "and the column is read as text: write decimal points"
+            problems.append((rows[1 + commas[0]][0], f"{name} is {column[commas[0]]:.20}, {reason}"))
     for index, row in enumerate(rows[1:]):
         exam, entry = row[0], {}
         for name, column in zip(names, values, strict=True):
