@@ -520,7 +520,8 @@ def test_a_mask_that_fits_another_exam_says_which(tree, tmp_path):
     assert "it fits" not in reasons["case8_frame02.nii.gz"] and labelled(result) == []
 
 
-def test_masks_of_two_hospitals_with_the_same_file_names(tmp_path):
+@pytest.mark.parametrize("anatomy", ["volume", "any"])
+def test_masks_of_two_hospitals_with_the_same_file_names(anatomy, tmp_path):
     """A mask never labels the image of the other hospital."""
     voxels = np.random.default_rng(0).integers(0, 900, (12, 12, 12)).astype(np.int16)
     for home in "AB":
@@ -528,9 +529,9 @@ def test_masks_of_two_hospitals_with_the_same_file_names(tmp_path):
         folder.mkdir(parents=True)
         nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), folder / "pat1.nii.gz")
     right = write_mask(tmp_path / "masks/A/pat1.nii.gz", np.eye(4), voxels.shape, [(5, 5, 5)])
-    options = {"anatomy": "volume", "labels_dir": tmp_path / "masks"}
+    options = {"anatomy": anatomy, "labels_dir": tmp_path / "masks"}
     found = labelled(index_folder(tmp_path / "images", **options))
-    assert [(Path(item["image"]).parent.name, item["label"]) for item in found] == [("A", str(right))]
+    assert {(Path(item["image"]).parent.name, item["label"]) for item in found} == {("A", str(right))}
     right.rename(tmp_path / "masks/pat1.nii.gz")
     result = index_folder(tmp_path / "images", **options)
     assert labelled(result) == []

@@ -46,6 +46,8 @@ _IN_PLANE = 1e-3
 #: Number of masks that do not fit the exam of their name for which a fitting exam is looked for: each of these masks is
 #: compared with every exam, which takes minutes for hundreds of exams.
 _MOST_SEARCHES = 3
+#: Why a mask is not used whose name belongs to several images.
+_SEVERAL_OF_THE_NAME = "{} images have this name; put it into a folder with the name of its image's folder"
 
 
 def read_label_map(path: Path) -> dict[str, int]:
@@ -388,12 +390,13 @@ def add_masks(
             continue
         case, phase = mask_name(path)
         named_so = volumes.get((case.lower(), (phase or "").lower()), [])
-        volume = _in_the_folders_of(path, named_so)
-        if named_so and volume is None:
-            problem = f"{len(named_so)} images have this name; put it into a folder with the name of its image's folder"
-            unmatched.append((path.name, problem))
+        images = [item["image"] if isinstance(item["image"], str) else item["image"][0] for item in named_so]
+        chosen = _in_the_same_folders(path, [Path(image).parts for image in images])
+        if named_so and chosen is None:
+            unmatched.append((path.name, _SEVERAL_OF_THE_NAME.format(len(named_so))))
             continue
-        if volume is not None:
+        if chosen is not None:
+            volume = named_so[chosen]
             before = volume.get("label")
             problem = _add_to_volume(path, volume)
             if not problem and before is not None:
@@ -402,6 +405,19 @@ def add_masks(
                 unmatched.append((path.name, problem))
             continue
         named = find_name(case, known)
+        patients = {usable[index].patient for index in named}
+        # a mask that fits images of several patients with the same name would label those of the first
+        fitting = [
+            index
+            for index in (named if len(patients) > 1 else ())
+            if (stack := usable[index].main_stack) and match_mask(path, stack.slices, (stack.columns, stack.rows))[0]
+        ]
+        if len(fitting) > 1:
+            chosen = _in_the_same_folders(path, [usable[index].folder.parts for index in fitting])
+            if chosen is None:
+                unmatched.append((path.name, _SEVERAL_OF_THE_NAME.format(len(fitting))))
+                continue
+            named = [fitting[chosen]]
         problem, used = "no exam has this name, and its grid matches no exam's slices", 0
         # NIfTI exams that were registered to each other share one grid, so a mask for one of them needs the exam's name
         for index in named or [index for index, exam in enumerate(usable) if not exam.case]:
@@ -452,15 +468,14 @@ def add_masks(
     return unmatched, by_grid
 
 
-def _in_the_folders_of(mask: Path, items: Sequence[dict]) -> dict | None:
-    """The one of several items with the same name whose folders have the names of the mask's folders; None if no single
-    item has."""
-    if len(items) < 2:
-        return items[0] if items else None
-    homes = [set(Path(item["image"] if isinstance(item["image"], str) else item["image"][0]).parts) for item in items]
-    shared = [len((home - set.intersection(*homes)) & set(mask.parent.parts)) for home in homes]
+def _in_the_same_folders(mask: Path, homes: Sequence[Sequence[str]]) -> int | None:
+    """The number of the one of several images of the same name whose folders (the parts of its path) have the names of the
+    mask's folders; None if no single one has."""
+    if len(homes) < 2:
+        return 0 if homes else None
+    shared = [len((set(home) - set.intersection(*map(set, homes))) & set(mask.parent.parts)) for home in homes]
     best = max(shared)
-    return items[shared.index(best)] if best and shared.count(best) == 1 else None
+    return shared.index(best) if best and shared.count(best) == 1 else None
 
 
 def _fits(path: Path, exams: Sequence[Exam], named: Sequence[int]) -> str:
