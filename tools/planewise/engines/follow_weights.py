@@ -64,7 +64,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         return {}
     train, inference = (configs.pop(name) for name in ("train", "inference"))
     if run is None:
-        _check_channels(parser.get("channels"), parser)  # a package's config has those of the run
+        _check_channels(parser.get("channels"), parser, "weights")  # a package's config has those of the run
         # the origin of these weights is unknown, so values measured with the bundle's own weights do not apply
         unknown = {} if "train" in parser else measured_settings({}, inference)
         own = not unknown or _are_the_bundles(parser)
@@ -74,8 +74,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
             "the weights are those that ship with %s, trained on phantoms", run.weights.resolve().parent.parent.name
         )
     evaluates = "train" in parser
-    learned = run.channels
-    _check_channels(learned, parser)
+    _check_channels(run.channels, parser, "weights")
     base = train if evaluates else inference
     overlay = {}
     if run.config.get(_NETWORK) != train.get(_NETWORK):
@@ -99,17 +98,20 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
     return _take(parser, wanted, base, arguments, "weights")
 
 
-def _check_channels(learned: Any, parser: ConfigParser) -> None:
-    """Refuse images whose channels have another order than those that weights learned from, and warn of other names."""
+def _check_channels(learned: Any, parser: ConfigParser, whose: str) -> None:
+    """Refuse images whose channels have another order than those that weights learned from, and warn of other names, which
+    pretrained weights may have; ``whose``: see `_take`."""
     given = channels_in(_images(parser))
     if not isinstance(learned, list) or not learned or not given or learned == given:
         return
     ours, theirs = map(", ".join, (learned, given))
-    differ = f"these weights learned from the channels {ours}, but the images have {theirs}, in this order"
+    weights = "these weights" if whose == "weights" else f"the {whose} weights"
+    differ = f"{weights} learned from the channels {ours}, but the images have {theirs}, in this order"
     if sorted(learned) == sorted(given):
         raise InputError(f"{differ}; index them with --channels {','.join(learned)}")
-    # data sets name the same contrast differently: t1ce and t1c
-    logger.warning("%s; unless they are other names of the same contrasts, the results are wrong", differ)
+    if whose == "weights":
+        # data sets name the same contrast differently: t1ce and t1c
+        logger.warning("%s; unless they are other names of the same contrasts, the results are wrong", differ)
 
 
 def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, Any]:
@@ -117,9 +119,8 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
 
     The shape consists of the plain settings to which the encoder and decoder refer in both configs, such as ``features``.
     The number of image channels is left out, because it depends on the data. Image sizes are left out, too, but the log
-    says if they differ. These settings replace those of an overlay
-    (``demo.yaml``), because the weights fit no other shape. A setting from the command line takes precedence; if the
-    weights do not fit it, an error is raised when they are loaded.
+    says if they differ. These settings replace those of an overlay (``demo.yaml``), because the weights fit no other shape.
+    A setting from the command line takes precedence; if the weights do not fit it, an error is raised when they are loaded.
 
     Args, returns and raises: see `follow_weights`.
     """
@@ -127,16 +128,12 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
     configs = configs_beside(parser) if run is not None else None
     if configs is None:
         return {}
-    shared = _of_backbone(in_our_names(plain(parser.get()))) & _of_backbone(run.config) - _OF_DATA
+    now = in_our_names(plain(parser.get()))
+    shared = _of_backbone(now) & _of_backbone(run.config) - _OF_DATA
     wanted = {key: run.config[key] for key in sorted(shared) if not holds_code(run.config[key])}
-    learned, given = run.channels, channels_in(_images(parser))
-    if sorted(learned) == sorted(given) and learned != given:
-        raise InputError(
-            f"the pretrained weights learned from the channels {', '.join(learned)}, but these images have the order "
-            f"{', '.join(given)}; index them with --channels {','.join(learned)}"
-        )
+    _check_channels(run.channels, parser, "pretrained")
     for key in ("spacing", "image_size"):
-        here, there = (config.get(key) for config in (in_our_names(plain(parser.get())), run.config))
+        here, there = now.get(key), run.config.get(key)
         if here != there and None not in (here, there) and not holds_code([here, there]):
             logger.warning(
                 "%s is %s, but the pretrained weights learned with %s; --%s changes it", key, here, there, key
