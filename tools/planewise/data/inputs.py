@@ -220,12 +220,12 @@ def _frames(path: Path, phases: str) -> list[dict[str, Any]]:
     return [{"image": str(path), "time": time, "phase": phase_name(time / count)} for time in range(count)]
 
 
-def _view_in_name(path: Path) -> str:
-    """The view of a heart that a file's name states, as in UK Biobank's ``la_4ch_ED`` and M&Ms-2's ``001_SA_ED``; empty if it
-    states none or several."""
+def _other_view(path: Path, view: str) -> str:
+    """The view of a heart that a file's name states (``la_4ch_ED`` of UK Biobank, ``001_SA_ED`` of M&Ms-2), if another view
+    of a heart is requested; empty if the name states none or several."""
     words = re.split(r"[^a-z0-9]+", stem(path).lower())
     named = {_VIEWS[word] for word in words if word in _VIEWS and not (word == "la" and {"2ch", "3ch"} & set(words))}
-    return named.pop() if len(named) == 1 else ""
+    return named.pop() if view in _VIEWS.values() and len(named) == 1 and view not in named else ""
 
 
 def _of_view(files: list[Path], view: str) -> list[Path]:
@@ -234,7 +234,7 @@ def _of_view(files: list[Path], view: str) -> list[Path]:
     Raises:
         InputError: no file is left.
     """
-    others = [file for file in files if view in _VIEWS.values() and _view_in_name(file) not in ("", view)]
+    others = [file for file in files if _other_view(file, view)]
     if others and len(others) == len(files):
         raise InputError(
             f"{others[0].parent} has no image of the view {view}: its files are named like other views ({others[0].name})"
@@ -256,7 +256,7 @@ def _from_files(
     if is_whole_volume(path):
         if is_nifti(path):
             refuse_mask(path)
-        if (named := _view_in_name(path)) and view in _VIEWS.values() and named != view:
+        if named := _other_view(path, view):
             logger.warning(
                 "%s is named like a %s view, but the network is for %s: look at the result", path.name, named, view
             )
