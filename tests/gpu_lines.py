@@ -25,10 +25,14 @@ def pytest_sessionstart() -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     # results are grouped by bundle; a test that is not about a bundle is a group of its own
-    subject = (getattr(item, "callspec", None) and item.callspec.params.get("name")) or item.name
-    if report.when == "call" or not report.passed:
-        _results.setdefault(subject, []).append(report)
+    report.subject = (getattr(item, "callspec", None) and item.callspec.params.get("name")) or item.name
     return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Called in the process that prints the lines, also if others run the tests (``-n``)."""
+    if report.when == "call" or not report.passed:
+        _results.setdefault(report.subject, []).append(report)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 pytest_plugins = ["pytester"]
 
 
-def test_a_line_for_each_bundle(pytester, monkeypatch):
+@pytest.mark.parametrize("processes", [[], ["-n", "1"]], ids=["one process", "a worker"])
+def test_a_line_for_each_bundle(processes, pytester, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    pytester.makeconftest("import torch; torch.cuda.is_available = lambda: True")
     pytester.makepyfile(
         """
         import pytest
@@ -23,7 +26,7 @@ def test_a_line_for_each_bundle(pytester, monkeypatch):
             pytest.skip("needs two GPUs")
         """
     )
-    lines = pytester.runpytest_inprocess("-p", "tests.gpu_lines").outlines
+    lines = pytester.runpytest_inprocess("-p", "tests.gpu_lines", *processes).outlines
     said = lines[next(number for number, line in enumerate(lines) if "on the GPU" in line) + 1 :][:3]
     assert said[0] == "pretext_bad         FAILED 1 of 2: RuntimeError: called a synchronizing CUDA operation"
     assert said[1].startswith("pretext_fine        passed 2 of 2, ")

@@ -206,7 +206,8 @@ def paired_draws(scores: Mapping[tuple[str, int], Mapping[int, float]], name: st
         scores: the score of each draw, by method (a row) and number of labelled exams (a panel).
         name: name of the score.
     """
-    counts = sorted({count for _, count in scores})
+    # in an unfinished study, a number of exams may have scores from scratch only
+    counts = sorted({count for method, count in scores if method != "none"})
     methods = [method for method in dict.fromkeys(method for method, _ in scores) if method != "none"]
     width = max(4.0, 2.4 * len(counts) + 1.6)
     figure = Figure(figsize=(width, 0.36 * max(1, len(methods)) + 1.2), layout="constrained")
