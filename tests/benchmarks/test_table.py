@@ -6,8 +6,10 @@ import ast
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 
 import measure
 import page
@@ -57,7 +59,11 @@ def groups(bench) -> dict[str, dict]:
     (bench / "measure.py").write_text(
         "import importlib, sys\nimportlib.import_module(f'bars.{sys.argv[1]}').measure(None)"
     )
-    return {"good": good} | {name: table.measure(name, OPTIONS, bench) for name in ("wrong", "killed")}
+    failed = {name: table.measure(name, OPTIONS, bench) for name in ("wrong", "killed")}
+    (bench / "measure.py").write_text(
+        """import json, sys, time\nopen(sys.argv[3], "w").write('{"bars": [{"name": "first"}]}')\ntime.sleep(600)"""
+    )
+    return {"good": good, "stopped": table.measure("good", OPTIONS, bench, seconds=1)} | failed
 
 
 def bar(name: str = "a bar", value: float | None = 1.0, **fields) -> dict:
@@ -101,9 +107,39 @@ def test_a_module_may_have_nothing_to_say_of_a_device(tmp_path):
 def test_a_module_that_fails_is_a_row(groups):
     assert groups["wrong"]["error"] == "OSError", "only the type of the error, because a path may contain a name"
     assert groups["killed"]["error"] == "signal 9"
-    shown = page.block({"machine": machine(), "versions": versions(), "groups": list(groups.values())})
+    shown = page.block({"machine": machine(), "versions": versions(), "groups": [groups["wrong"], groups["killed"]]})
     lines = [line for line in shown.splitlines() if line.startswith("Could not be measured")]
     assert lines == ["Could not be measured: OSError.", "Could not be measured: signal 9."]
+
+
+def test_a_module_that_is_stopped_keeps_what_it_has_measured(groups, monkeypatch, tmp_path):
+    assert (groups["stopped"]["bars"], groups["stopped"]["error"]) == (
+        [{"name": "first"}],
+        "no time was left for the rest",
+    )
+
+    def yields(options):
+        yield Bar("first", 0.5)
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "bars.slow", SimpleNamespace(measure=yields))
+    with pytest.raises(KeyboardInterrupt):
+        measure.main("slow", json.dumps(OPTIONS), str(tmp_path / "bars.json"))
+    assert [entry["name"] for entry in json.loads((tmp_path / "bars.json").read_text())["bars"]] == ["first"]
+
+
+@pytest.mark.parametrize("partly", [{"cases": ["knee"]}, {"error": "no time was left for the rest"}])
+def test_cases_that_are_not_measured_again_are_kept_with_their_date(partly):
+    earlier = group("steps", bar("jigsaw: step"), bar("knee: step", value=2.0), date="2026-11-01", commit="abc")
+    (found,) = table.merged([earlier], [group("steps", bar("knee: step", value=3.0), bar("mae: step"), **partly)])
+    assert [(entry["name"], entry["value"]) for entry in found["bars"]] == [
+        ("jigsaw: step", 1.0), ("knee: step", 3.0), ("mae: step", 1.0)
+    ]  # fmt: skip
+    (again,) = table.merged([found], [group("steps", bar("mae: step"), cases=["mae"])])
+    assert [entry["note"].partition("; ")[2] for entry in again["bars"]] == [
+        "measured 2026-11-01 at commit abc", f"measured {found['date']} at commit {found['commit']}", ""
+    ]  # fmt: skip
+    assert "cases" not in again
 
 
 @pytest.mark.parametrize(
@@ -136,7 +172,7 @@ def test_words_of_a_bar(measured, limit, value, word):
 def test_exit_status(found, status, monkeypatch, tmp_path):
     found = iter(found * 2)
     monkeypatch.setattr(table, "modules", lambda: ["a"])
-    monkeypatch.setattr(table, "measure", lambda name, options: next(found))
+    monkeypatch.setattr(table, "measure", lambda name, options, seconds=None: next(found))
     assert table.main(["--device", "cpu", "--output", str(tmp_path / "out" / "found.json")]) == status
     written = json.loads((tmp_path / "out" / "found.json").read_text())
     assert set(written) == {"machine", "versions", "groups"} and len(written["groups"]) == 1
@@ -144,14 +180,16 @@ def test_exit_status(found, status, monkeypatch, tmp_path):
 
 def test_what_quick_fails_is_no_failure(monkeypatch):
     monkeypatch.setattr(table, "modules", lambda: ["a"])
-    monkeypatch.setattr(table, "measure", lambda name, options: group(name, bar(limit=0.5)))
+    monkeypatch.setattr(table, "measure", lambda name, options, seconds=None: group(name, bar(limit=0.5)))
     assert table.main(["--device", "cpu", "--quick"]) == 0
 
 
 def test_a_file_keeps_what_is_not_measured_again(monkeypatch, tmp_path):
     monkeypatch.setattr(table, "modules", lambda: ["a", "b"])
     values = iter([1.0, 2.0, 3.0, 4.0])
-    monkeypatch.setattr(table, "measure", lambda name, options: group(name, bar(value=next(values)), **options))
+    monkeypatch.setattr(
+        table, "measure", lambda name, options, seconds=None: group(name, bar(value=next(values)), **options)
+    )
     file = tmp_path / "found.json"
     for arguments in ([], ["--only", "b"], ["--only", "b", "--threads", "2"]):
         table.main(["--device", "cpu", "--output", str(file), *arguments])

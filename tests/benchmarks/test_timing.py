@@ -39,3 +39,13 @@ def test_ratios_are_of_the_fastest_and_of_the_medians():
 @pytest.mark.parametrize(("value", "limit", "passed"), [(2, 1, False), (1, 1, True), (1, None, None), (None, 1, None)])
 def test_a_bar_is_passed_within_its_limit(value, limit, passed):
     assert Bar("b", value, limit=limit).passed is passed
+
+
+def test_words_choose_cases():
+    assert Options().wants("pretext_jigsaw")
+    some = Options(cases=["knee", "jigsaw"])
+    assert [some.wants(name) for name in ("pretext_knee_location", "pretext_jigsaw", "pretext_byol")] == [
+        True,
+        True,
+        False,
+    ]

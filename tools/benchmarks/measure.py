@@ -25,8 +25,14 @@ def main(name: str, options: str, output: str) -> None:
     torch.set_num_threads(chosen.threads)
     module = importlib.import_module(f"bars.{name}")
     concerned = torch.device(chosen.device).type in getattr(module, "DEVICES", ("cpu", "cuda"))
-    bars = [bar.as_dict() for bar in module.measure(chosen)] if concerned else []
-    Path(output).write_text(json.dumps({"bars": bars}))
+    bars: list[dict] = []
+    file = Path(output)
+    file.write_text(json.dumps({"bars": bars}))
+    # a module that yields its bars keeps those that it has measured if it is stopped
+    for bar in module.measure(chosen) if concerned else []:
+        bars.append(bar.as_dict())
+        file.with_suffix(".part").write_text(json.dumps({"bars": bars}))
+        file.with_suffix(".part").replace(file)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,10 @@ SCHEDULES = {
 }
 
 
+#: In the note of a bar that is older than its group, before the date and the commit.
+MEASURED = "; measured "
+
+
 @dataclass(frozen=True)
 class StepTime:
     """A bundle's training step on a GPU.
@@ -55,7 +59,7 @@ def step_times(result: Path) -> dict[str, StepTime]:
     for bar in steps["bars"]:
         name, _, what = bar["name"].partition(": ")
         if what == "training step" and ", " not in name:
-            size, _, earlier = bar["note"].partition("; measured ")
+            size, _, earlier = bar["note"].partition(MEASURED)
             found[name] = StepTime(int(size.split()[1].rstrip(",")), bar["value"], earlier)
     return found
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from machine import commit, machine, versions
-from page import END, GPU_BEGIN, block, gpu_table, render, with_block
+from page import END, GPU_BEGIN, MEASURED, block, gpu_table, render, with_block
 from rich.console import Console
 from rich.markdown import Markdown
 
@@ -37,10 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     earlier = _earlier(options.output, found)
     groups = []
     jobs = [(name, device) for device in options.device for name in options.only]
+    begun = time.monotonic()
     for count, (name, device) in enumerate(jobs, start=1):
+        left = options.seconds and options.seconds - (time.monotonic() - begun)
+        if left is not None and left <= 0:
+            print(f"[{count} of {len(jobs)}] {name} on {device}: no time is left", file=sys.stderr)
+            continue
         print(f"[{count} of {len(jobs)}] {name} on {device}", end=" ", file=sys.stderr, flush=True)
         measuring = {setting: getattr(options, setting) for setting in ("threads", "repetitions", "quick")}
-        group = measure(name, {"device": device, **measuring})
+        chosen = {"cases": options.cases} if options.cases else {}
+        group = measure(name, {"device": device, **measuring, **chosen}, seconds=left)
         print(f"{group['seconds']:.0f} s{', an error' if 'error' in group else ''}", file=sys.stderr)
         if group["bars"] or "error" in group:
             groups.append(group)
@@ -66,13 +72,14 @@ def modules(folder: Path = HERE / "bars") -> list[str]:
     return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
 
-def measure(name: str, options: Mapping[str, Any], here: Path = HERE) -> dict[str, Any]:
+def measure(name: str, options: Mapping[str, Any], here: Path = HERE, seconds: float | None = None) -> dict[str, Any]:
     """Measure a module in a separate process.
 
     Args:
         name: name of the module.
         options: fields of `timing.Options`.
         here: folder with `measure.py` and `bars`.
+        seconds: when to stop the process; the bars that it has measured are kept.
 
     Returns:
         ``module``, ``device``, ``threads``, ``repetitions``, ``quick``, ``seconds``, ``date``, ``commit``, ``bars`` (each
@@ -87,8 +94,12 @@ def measure(name: str, options: Mapping[str, Any], here: Path = HERE) -> dict[st
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "bars.json"
         command = [sys.executable, str(here / "measure.py"), name, json.dumps(dict(options)), str(output)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=here)
-        bars = json.loads(output.read_text())["bars"] if done.returncode == 0 else []
+        try:
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=here, timeout=seconds)
+            error = _error_of(done)
+        except subprocess.TimeoutExpired:
+            error = "no time was left for the rest"
+        bars = json.loads(output.read_text())["bars"] if output.exists() else []
     group = {
         "module": name,
         **options,
@@ -97,19 +108,41 @@ def measure(name: str, options: Mapping[str, Any], here: Path = HERE) -> dict[st
         "commit": commit(),
         "bars": bars,
     }
-    if done.returncode:
-        print(done.stderr[-4000:], file=sys.stderr)
-        lines = done.stderr.strip().splitlines()
-        # a path may contain a name, so results record only the type of the error; the screen shows the rest
-        group["error"] = lines[-1].partition(":")[0] if done.returncode > 0 and lines else f"signal {-done.returncode}"
+    if error:
+        group["error"] = error
     return group
 
 
+def _error_of(done: subprocess.CompletedProcess[str]) -> str | None:
+    """What ended a process, which the screen shows in full; None if nothing did."""
+    if not done.returncode:
+        return None
+    print(done.stderr[-4000:], file=sys.stderr)
+    lines = done.stderr.strip().splitlines()
+    # a path may contain a name, so results record only the type of the error
+    return lines[-1].partition(":")[0] if done.returncode > 0 and lines else f"signal {-done.returncode}"
+
+
 def merged(earlier: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The new groups and the earlier groups that were not measured again, in the order of modules."""
+    """The new groups and the earlier groups that were not measured again, in the order of modules. If only some cases of a
+    group were measured again, the notes of the others say when they were measured."""
     new = {(group["module"], group["device"], group["threads"]): group for group in groups}
     old = {(group["module"], group["device"], group["threads"]): group for group in earlier}
+    for key, group in new.items():
+        if key in old and (group.get("cases") or "error" in group):
+            new[key] = {**group, "bars": _with_earlier_bars(group["bars"], old[key])}
+        new[key] = {name: value for name, value in new[key].items() if name != "cases"}
     return [group for _, group in sorted((old | new).items())]
+
+
+def _with_earlier_bars(bars: Sequence[Mapping[str, Any]], earlier: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    kept = {
+        bar["name"]: bar
+        if MEASURED in bar["note"]
+        else {**bar, "note": f"{bar['note']}{MEASURED}{earlier['date']} at commit {earlier['commit']}"}
+        for bar in earlier["bars"]
+    }
+    return [*(kept | {bar["name"]: bar for bar in bars}).values()]
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -120,6 +153,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", type=_names)
     parser.add_argument("--repetitions", type=int)
+    parser.add_argument("--cases", type=_names, default=[])
+    parser.add_argument("--seconds", type=float)
     parser.add_argument("--output", type=Path)
     parser.add_argument("--page", action="store_true")
     parser.add_argument("--only-page", action="store_true")

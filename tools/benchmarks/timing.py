@@ -6,7 +6,7 @@ import gc
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -28,6 +28,12 @@ class Options:
     repetitions: int = 15
     quick: bool = False
     """Smaller sizes, so that all bars run in a minute; the numbers are meaningless."""
+    cases: Sequence[str] = ()
+    """Words: a module of several cases measures only those whose name contains one of them; none means all."""
+
+    def wants(self, case: str) -> bool:
+        """Whether to measure a case of this name."""
+        return not self.cases or any(word in case for word in self.cases)
 
     @property
     def longest(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,19 +99,16 @@ RECIPES = {
 _QUICK = {"features": [4, 8, 16], "image_size": 48, "spacing": 5.8, "batch_size": 2}
 
 
-def measure(options: Options) -> list[Bar]:
+def measure(options: Options) -> Iterator[Bar]:
     """Three bars for each case: the trainer's step, its ratio to the bare step, and the ratio of the batches' preparation to
     the trainer's step."""
     cases = CASES[:: len(CASES)] if options.quick else CASES
-    bars = []
+    datalists: dict[str, Path] = {}
     with ExitStack() as stack:
-        datalists = {
-            layout: stack.enter_context(phantom_datalist(recipe=RECIPES[layout]))
-            for layout in {case.layout for case in cases}
-        }
-        for case in cases:
-            bars += _of_case(case, datalists[case.layout], options)
-    return bars
+        for case in (case for case in cases if options.wants(str(case))):
+            if case.layout not in datalists:
+                datalists[case.layout] = stack.enter_context(phantom_datalist(recipe=RECIPES[case.layout]))
+            yield from _of_case(case, datalists[case.layout], options)
 
 
 def _of_case(case: Case, datalist: Path, options: Options) -> list[Bar]:

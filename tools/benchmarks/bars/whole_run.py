@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,14 +106,12 @@ def runs(options: Options) -> list[Run]:
     ]  # fmt: skip
 
 
-def measure(options: Options) -> list[Bar]:
+def measure(options: Options) -> Iterator[Bar]:
     """Measure start-up, training, memory and written data of whole runs in separate processes, with checkpoints and
     validations."""
-    bars = []
-    for run in runs(options):
+    for run in (run for run in runs(options) if options.wants(run.name)):
         with tempfile.TemporaryDirectory(prefix="planewise-bars-") as folder:
-            bars += _bars(run, Path(folder), options)
-    return bars
+            yield from _bars(run, Path(folder), options)
 
 
 def _bars(run: Run, folder: Path, options: Options) -> list[Bar]:
