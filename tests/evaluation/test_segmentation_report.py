@@ -134,6 +134,20 @@ def test_errors_of_volumes_and_ejection_fractions_by_hand(tmp_path):
     assert "ejection_fraction_error_pct" not in scores["myocardium"]
 
 
+def test_slices_of_an_unevenly_spaced_stack_count_with_their_own_thickness(tmp_path):
+    """The slices are 1 mm apart, the last two 51 mm: the RV is predicted in the first slice, its true place is the last."""
+    affines = oblique().repeat(SHAPE[2], 1, 1)
+    normal = oblique()[:3, 2] / SPACING[2]
+    affines[:, :3, 3] = torch.tensor([*range(9), 59.0]).double()[:, None] * normal
+    image = MetaTensor(torch.zeros(1, *SHAPE), meta={"filename_or_obj": "a"})
+    item = {"image": image, "native_image": image, "exam": "a", "slice_affines": affines}
+    item["label"] = MetaTensor(volume(RV=[(2, 9)]), affine=oblique())
+    pass_over(SegmentationReport(tmp_path, STRUCTURES), [[item]], [[{"pred": volume(RV=[(2, 0)])}]])
+    (row,) = csv.DictReader((tmp_path / "volumes.csv").open())
+    slab = 8 * 9 * 1.5 * 2 / 1000  # ml per mm
+    assert [float(row[f"RV{key}_ml"]) for key in ("", "_reference")] == pytest.approx([slab * 1, slab * 51])
+
+
 def test_empty_references_are_counted(tmp_path, caplog):
     empty = MetaTensor(torch.zeros(1, *SHAPE), meta={"filename_or_obj": "a"})
     item = {"image": empty, "native_image": empty, "label": empty, "exam": "a"}

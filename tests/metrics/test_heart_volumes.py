@@ -44,3 +44,15 @@ def test_areas_of_a_structure_in_each_slice():
 def test_a_heart_without_a_ventricle_has_no_fraction():
     found = heart_volumes([heart(0, 10, 20), heart(0, 10, 10)], [AFFINE] * 2, STRUCTURES)
     assert math.isnan(found.ejection_fraction("RV")) and found.ejection_fraction("LV") == pytest.approx(50.0)
+
+
+def test_in_an_unevenly_spaced_stack_each_slice_counts_with_its_own_thickness():
+    labels = np.zeros((20, 20, 3), dtype=np.uint8)
+    labels[:4, :5, 0], labels[:10, :10, 1], labels[:10, :7, 2] = 3, 3, 3
+    thickness = np.array([5.0, 7.5, 10.0])
+    found = heart_volumes([labels, labels], [AFFINE] * 2, STRUCTURES, thickness=thickness)
+    # a voxel covers 5 mm2
+    assert found.volumes["LV"] == pytest.approx([5 * (20 * 5 + 100 * 7.5 + 70 * 10) / 1000] * 2)
+    assert found.thickness == [5.0, 7.5, 10.0]
+    even = heart_volumes([labels], [AFFINE], STRUCTURES, thickness=np.full(3, 10.0))
+    assert even.volumes["LV"] == pytest.approx(heart_volumes([labels], [AFFINE], STRUCTURES).volumes["LV"])

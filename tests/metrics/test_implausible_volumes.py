@@ -15,6 +15,7 @@ from planewise.metrics.implausible_volumes import (
     few_phases,
     flags_of,
     flags_with_numbers,
+    image_faults,
     implausible_volumes,
     in_sentences,
     numbers_by_flag,
@@ -244,6 +245,9 @@ def test_an_end_slice_that_is_missing_by_mistake_is_flagged_once():
     flags = [flag for flag in implausible_volumes(HeartVolumes(volumes, areas, 10.0, 0, 1)) if flag.phase == 1]
     of_rv = [flag.text for flag in flags if flag.structures == ("RV",)]
     assert of_rv == ["RV is missing in slices 3 to 6 of 6, although the LV is visible there, over 40 mm"]
+    # unevenly spaced slices: with the same mean distance, those without the RV cover only 24 mm
+    thin = HeartVolumes(volumes, areas, 10.0, 0, 1, thickness=[18.0, 18.0, 6.0, 6.0, 6.0, 6.0])
+    assert not any("RV is missing" in flag.text for flag in implausible_volumes(thin))
 
 
 def test_a_flag_of_both_moments_is_one_sentence():
@@ -345,3 +349,24 @@ def test_flags_name_the_numbers_that_they_concern():
         "RV end-systolic volume: short"
     ]
     assert flags_with_numbers(some[:1], [Flag(("myocardium",), "volume", 0, "odd")], FOUND) == ["all: odd"]
+
+
+def test_a_slice_that_shows_nothing_or_is_there_twice_is_flagged():
+    """Three phases; end-diastole is the first, end-systole the second."""
+    found, names = hearts_of([150, 60, 100]), ["phase00", "phase33", "phase67"]
+    images = [np.random.default_rng(phase).normal(size=(6, 5, 4)).astype(np.float32) for phase in range(3)]
+    assert image_faults(images, found, names) == []
+    images[2][..., 3] = 0.0
+    flags = image_faults(images, found, names)
+    assert [(flag.structures, flag.quantity, flag.phase) for flag in flags] == [
+        (("LV", "RV", "myocardium"), "volume", phase) for phase in range(3)
+    ]
+    assert {flag.text for flag in flags} == {
+        "no signal in slice 4 of 4: all its pixels are equal (in phase67); end-diastole or end-systole may be missed"
+    }
+    for image in images:
+        image[..., 2], image[..., 3] = image[..., 0], 7.0
+    assert [(flag.phase, flag.text) for flag in image_faults(images, found, names)] == [
+        (None, "no signal in slice 4 of 4: all its pixels are equal"),
+        (None, "slices 1 and 3 of 4 have identical pixels, so one image is there 2 times, and another may be missing"),
+    ]

@@ -12,7 +12,7 @@ from planewise.errors import InputError
 from planewise.exams.input_stacks import InputStack
 from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
 from planewise.own_exams import heart_bundles
-from planewise.own_exams.heart_bundles import stacks_in
+from planewise.own_exams.heart_bundles import load_stack, stacks_in
 from planewise.preprocessing.exam_name import exam_of
 from scipy.spatial.transform import Rotation
 
@@ -92,6 +92,39 @@ def test_what_cannot_be_a_short_axis_costs_itself(tmp_path):
         stacks_in(tmp_path)
     assert f"exam {exam_of(leaning)}: the slices lie 9.9 deg from axial" in str(refused.value)
     assert "with --min_obliquity 0" in str(refused.value) and "b.nii.gz" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "header", "note"),
+    [
+        (lambda form: form, 1, "", ""),
+        (
+            lambda form: form @ np.diag([1, 1, 1.25, 1]),
+            1,
+            "two voxel sizes, 2 x 2 x 8 mm (sform) and 2 x 2 x 10 mm (q",
+            "",
+        ),
+        (
+            lambda form: form + np.diag([6], k=3),
+            2,
+            "",
+            "sform and qform place the image up to 6.0 mm apart: the sform is used",
+        ),
+        (lambda form: form + np.diag([6], k=3), 0, "", ""),
+    ],
+)
+def test_two_geometries_in_a_header_are_said(tmp_path, change, code, header, note):
+    """Different voxel sizes change the volumes, so they are a flag; different places are a note."""
+    item = volume(tmp_path, "heart.nii.gz", 40)
+    image = nibabel.load(item["image"])
+    image.set_qform(change(image.affine), code=code)
+    nibabel.save(image, item["image"])
+    ((found,), _) = stacks_in(tmp_path)
+    assert [len(found.get(key, ())) for key in ("header", "notes")] == [bool(header), bool(note)]
+    assert header in "".join(found.get("header", "")) and note in "".join(found.get("notes", ""))
+    # what the message says is read
+    size = 10 if header else 8
+    assert load_stack(found).image.affine[:3, 2].norm() == pytest.approx(size, rel=1e-4)
 
 
 def test_the_frames_of_a_cine_are_one_exam(tmp_path):

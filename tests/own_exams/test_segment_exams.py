@@ -74,7 +74,9 @@ def write_exam(folder):
     tags = {"phases": 4, "size": SIZE, "spacing": 4.0, "PatientSize": HEIGHT, "PatientWeight": WEIGHT}
     for file in write_usual_exam(folder, **tags).rglob("*.dcm"):
         dataset = pydicom.dcmread(file)
-        dataset.PixelData = np.tile(ramp if dataset.TriggerTime == 80 else ramp[::-1], (SIZE[1], 1)).tobytes()
+        pixels = np.tile(ramp if dataset.TriggerTime == 80 else ramp[::-1], (SIZE[1], 1))
+        pixels[0, 0] = dataset.SeriesNumber  # no two slices are equal
+        dataset.PixelData = pixels.tobytes()
         dataset.save_as(file)
 
 
@@ -510,6 +512,29 @@ def test_slices_that_are_far_apart_or_repeated_are_said_wherever_volumes_are(tmp
     report = pydicom.dcmread(made.page.parent / "volumes.sr.dcm")
     comments = [element.value for element in report.iterall() if element.keyword == "TextValue"]
     assert comments.count(f"check: {text}") == 8, "three structures at two moments, and the function of both ventricles"
+
+
+def test_unevenly_spaced_slices_count_with_their_own_thickness_wherever_volumes_are(tmp_path):
+    """Slice 4 is missing, so the last two slices are 20 mm apart, the others 10 mm; at end-diastole, one is a copy."""
+    write_exam(tmp_path / "exam")
+    shutil.rmtree(tmp_path / "exam/sax_4")
+    copy = pydicom.dcmread(tmp_path / "exam/sax_1/IM-0001-0003.dcm")
+    image = pydicom.dcmread(tmp_path / "exam/sax_2/IM-0002-0003.dcm")
+    image.PixelData = copy.PixelData
+    image.save_as(tmp_path / "exam/sax_2/IM-0002-0003.dcm")
+    made = segment_by_hand(tmp_path, slices=4)
+    # 16 mm2 a pixel; half the distances to the neighbours are 10, 10, 15 and 20 mm
+    for name, pixels in zip(VALUES, (140, 170, 210), strict=True):
+        assert made.volumes.volumes[name][2] == pytest.approx(pixels * 16 * 55 / 1000)
+    said = "slices are unevenly spaced, 10.0 to 20.0 mm apart: in volumes and mass, each slice counts with half the"
+    same = "slices 3 and 4 of 4 have identical pixels, so one image is there 2 times, and another may be missing (in phase50"
+    content = json.loads((made.page.parent / "volumes.json").read_text())["flags"]
+    page, summary = made.page.read_text(), _summary(made)
+    for text in (said, same):
+        assert any(line.startswith(f"  (!) {text}") for line in made.lines) and f"(!) {text}" in page
+        assert any(text in flag for flag in summary.flags) and any(text in flag["text"] for flag in content)
+    assert {flag["phase"] for flag in content if same in flag["text"]} == {made.phases[1], made.phases[2]}
+    assert all(line.count("(!)") == line.count(" ml") + line.count(" %") for line in made.lines[1:3])
 
 
 def test_few_phases_are_a_remark_wherever_end_systole_is(segmented):

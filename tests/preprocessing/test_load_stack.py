@@ -8,7 +8,14 @@ import pytest
 import torch
 from monai.transforms import Compose, EnsureChannelFirstd
 from planewise.errors import InputError
-from planewise.preprocessing.load_stack import LoadStackd, far_apart, missing_slices, recognition_remarks
+from planewise.preprocessing.load_stack import (
+    LoadStackd,
+    far_apart,
+    missing_slices,
+    own_thickness,
+    recognition_remarks,
+    unevenly_spaced,
+)
 
 
 @pytest.mark.parametrize("time", [0, 2])
@@ -102,13 +109,41 @@ def test_a_gap_along_the_normal_lacks_slices(positions, where):
     assert missing_slices(affines) == where
 
 
+def oblique(places):
+    """The affines of a stack with slices at these places along its normal, mm."""
+    affines = torch.eye(4, dtype=torch.float64).repeat(len(places), 1, 1)
+    affines[:, :3, :3] = torch.tensor([[0.8, 0.0, 0.6], [0.0, 1.0, 0.0], [-0.6, 0.0, 0.8]])
+    affines[:, :3, 3] = torch.tensor(places, dtype=torch.float64)[:, None] * affines[0, :3, 2]
+    return affines
+
+
 @pytest.mark.parametrize(
     ("places", "apart"), [([0, 12, 24, 36], ""), ([0, 17.7, 35.4], "17.7"), ([0, 10, 40, 50], ""), ([5], "")]
 )
 def test_slices_that_are_far_apart_are_reported(places, apart):
     """The usual distance counts; one wide gap is a missing slice. The stack is oblique."""
-    affines = torch.eye(4, dtype=torch.float64).repeat(len(places), 1, 1)
-    affines[:, :3, :3] = torch.tensor([[0.8, 0.0, 0.6], [0.0, 1.0, 0.0], [-0.6, 0.0, 0.8]])
-    affines[:, :3, 3] = torch.tensor(places, dtype=torch.float64)[:, None] * affines[0, :3, 2]
+    affines = oblique(places)
     remark = f"slices are {apart} mm apart (usual: at most 12 mm), so volumes and mass are coarse"
     assert far_apart(affines) == (remark if apart else "")
+
+
+@pytest.mark.parametrize(
+    ("places", "thickness", "apart"),
+    [
+        ([0, 5, 10, 20, 30], [5, 5, 7.5, 10, 10], "5.0 to 10.0"),
+        ([40, 25, 10, 0], [15, 15, 12.5, 10], "10.0 to 15.0"),
+        ([0, 10, 21.5], [10, 10.75, 11.5], ""),  # 0.75 mm from even spacing
+        ([0, 10, 22.5], [10, 11.25, 12.5], "10.0 to 12.5"),
+        ([0, 10, 20, 30], None, ""),
+        ([0, 30], None, ""),
+        ([0], None, ""),
+    ],
+)
+def test_the_thickness_of_a_slice_is_half_the_distances_to_its_neighbours(places, thickness, apart):
+    affines = oblique(places)
+    affines[len(places) // 2, :3, 3] += 3 * affines[0, :3, 1]  # displaced in its plane, which changes no distance
+    found, remark = own_thickness(affines), unevenly_spaced(affines)
+    assert (found is None) == (not apart) == (not remark)
+    if apart:
+        assert found == pytest.approx(thickness)
+        assert remark.startswith(f"slices are unevenly spaced, {apart} mm apart: ")

@@ -9,10 +9,46 @@ import numpy as np
 
 from planewise.atomic_write import atomic_write
 
+#: Largest share by which the voxel sizes of sform and qform may differ, and largest distance, mm, between the corners of an
+#: image according to both. Rounding differences are far smaller.
+SAME_SIZE, SAME_PLACE = 0.01, 1.0
+
 
 def is_nifti(path: str | Path) -> bool:
     """Whether a file is NIfTI by its name; the ending may be in capitals."""
     return str(path).lower().endswith((".nii", ".nii.gz"))
+
+
+def two_geometries(path: str | Path) -> tuple[str, str]:
+    """Remarks on a NIfTI header whose sform and qform disagree.
+
+    `monai.data.NibabelReader` uses the qform if the voxel sizes differ, otherwise the sform.
+
+    Returns:
+        A remark on different voxel sizes, which change volumes; and a remark on different places. Empty strings if they
+        agree, or if the header has only one of the two.
+
+    Raises:
+        OSError and others of `planewise.unreadable.UNREADABLE`: the header cannot be read.
+    """
+    image = nibabel.load(path)
+    if not image.header["sform_code"]:
+        return "", ""
+    sform, qform = image.get_sform(), image.get_qform()
+    sizes = [nibabel.affines.voxel_sizes(form) for form in (sform, qform)]
+    if not np.allclose(*sizes, rtol=SAME_SIZE, atol=0):
+        first, second = (" x ".join(f"{side:.3g}" for side in size) for size in sizes)
+        return (
+            f"the header contains two voxel sizes, {first} mm (sform) and {second} mm (qform), and one of them is wrong: the "
+            "qform is used",
+            "",
+        )
+    last = np.array(image.shape[:3]) - 1
+    corners = np.array([[*place, 1] for place in np.ndindex(2, 2, 2)]) * [*last, 1]
+    apart = np.linalg.norm((corners @ (sform - qform).T)[:, :3], axis=1).max()
+    if not image.header["qform_code"] or apart <= SAME_PLACE:
+        return "", ""
+    return "", f"the header's sform and qform place the image up to {apart:.1f} mm apart: the sform is used"
 
 
 def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray) -> None:

@@ -15,8 +15,9 @@ from ignite.engine import Engine
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.report import Report
 from planewise.metrics import region_values, volume_scores
-from planewise.preprocessing.cardiac_features import voxel_ml
+from planewise.preprocessing.cardiac_features import slices_ml
 from planewise.preprocessing.exam_name import loaded_name
+from planewise.preprocessing.load_stack import own_thickness
 from planewise.reports.segmentation_figures import segmentation_gallery
 from planewise.reports.shown_slices import SHOWN_SLICES, ShownSlice, hard_slices, write_shown_slices
 from planewise.reports.tables import summary, summary_over_structures, write_csv
@@ -79,15 +80,14 @@ class SegmentationReport(Report):
             scores = volume_scores(torch.as_tensor(prediction), torch.as_tensor(reference), spacing, self.scored)
             phase = item.get("phase", "")
             row = {"exam": item.get("exam", exam), "phase": phase}
-            voxel = voxel_ml(item["label"].affine.numpy()) if reference.shape[-1] > 1 else math.nan
             for (values, name), score in zip(self.scored.items(), scores.values(), strict=True):
                 row |= {
                     f"{name}_dice": score["dice"],
                     f"{name}_assd_mm": score["assd"],
                     f"{name}_contour_mm": score["contour"],
                     f"{name}_missed": score["missed"],
-                    f"{name}_ml": voxel * float(np.isin(prediction, values).sum()),
-                    f"{name}_reference_ml": voxel * float(np.isin(reference, values).sum()),
+                    f"{name}_ml": _volume(prediction, values, item),
+                    f"{name}_reference_ml": _volume(reference, values, item),
                 }
             row["empty"] = not np.isin(reference, list(self.structures)).any()
             row["predicted"] = sorted(int(value) for value in prediction.unique())
@@ -183,3 +183,11 @@ class SegmentationReport(Report):
             figure = segmentation_gallery(images, predictions, references, captions, self.structures)
             figure.savefig(self.folder / "segmentations.png", dpi=100)
         return metrics
+
+
+def _volume(labels: torch.Tensor, values: Sequence[int], item: Mapping[str, Any]) -> float:
+    """Volume of a structure on the grid of an item's label, ml; NaN in a single slice."""
+    if labels.shape[-1] < 2:
+        return math.nan
+    thickness = own_thickness(item["slice_affines"]) if "slice_affines" in item else None
+    return slices_ml(np.isin(labels, values).sum(axis=(0, 1)), item["label"].affine.numpy(), thickness)

@@ -264,9 +264,12 @@ def _stack(frames: list[Frame]) -> Stack:
             "trigger times; is the first one right?"
         )
     slices, absent = mark_absent_phases(mark_lost_phases(slices))
-    if may_lack_phases(slices):
-        counts = [len(entry.phases) + entry.lost for entry in slices]
-        notes.append(f"slices have {min(counts)} to {max(counts)} phases: are files missing?")
+    counts = [len(entry.phases) + entry.lost for entry in slices]
+    if min(counts) < max(counts):
+        missing = (
+            "are files missing?" if may_lack_phases(slices) else "where one has no image, its nearest phase is used"
+        )
+        notes.append(f"slices have {min(counts)} to {max(counts)} phases: {missing}")
     used = [frame for entry in slices for frame in entry.phases]
     return Stack(
         slices=slices,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planewise.preprocessing.cardiac_features import MYOCARDIAL_DENSITY, voxel_ml
+from planewise.preprocessing.cardiac_features import MYOCARDIAL_DENSITY, slices_ml
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class HeartVolumes:
         slice_distance: distance from one slice to the next, mm.
         end_diastole, end_systole: numbers of the phases in which the LV is largest and smallest, see `heart_volumes`.
         corrected: numbers of the phases whose masks a person corrected.
+        thickness: thickness with which each slice counts, mm; None if the slices are evenly spaced.
     """
 
     volumes: Mapping[str, Sequence[float]]
@@ -29,6 +30,7 @@ class HeartVolumes:
     end_diastole: int
     end_systole: int
     corrected: Collection[int] = ()
+    thickness: Sequence[float] | None = None
 
     def stroke_volume(self, ventricle: str) -> float:
         """The ventricle's volume at end-diastole minus its volume at end-systole, ml."""
@@ -75,6 +77,7 @@ def heart_volumes(
     affines: Sequence[np.ndarray],
     structures: Mapping[int, str],
     moments: Collection[int] | None = None,
+    thickness: np.ndarray | None = None,
 ) -> HeartVolumes:
     """Volumes of the structures in every phase.
 
@@ -83,15 +86,16 @@ def heart_volumes(
         affines: affine of each label map, ``(4, 4)``, mm.
         structures: maps label values to names; one name must be ``LV``.
         moments: numbers of the phases that may be end-diastole or end-systole; None for all.
+        thickness: thickness with which each slice counts, mm, ``(slices,)``; None for evenly spaced slices.
     """
     pixel = float(np.linalg.norm(np.cross(affines[0][:3, 0], affines[0][:3, 1])))
-    voxels = [voxel_ml(affine) for affine in affines]
     areas, volumes = {}, {}
     for value, name in structures.items():
         counts = [(phase == value).sum(axis=(0, 1)) for phase in labels]
         areas[name] = [(pixel * count).tolist() for count in counts]
-        volumes[name] = [float(count.sum() * voxel) for count, voxel in zip(counts, voxels, strict=True)]
+        volumes[name] = [slices_ml(count, affine, thickness) for count, affine in zip(counts, affines, strict=True)]
     distance = float(np.linalg.norm(affines[0][:3, 2]))
     phases = sorted(range(len(labels)) if moments is None else moments)
     largest, smallest = (choose(phases, key=volumes["LV"].__getitem__) for choose in (max, min))
-    return HeartVolumes(volumes, areas, distance, largest, smallest)
+    own = None if thickness is None else thickness.tolist()
+    return HeartVolumes(volumes, areas, distance, largest, smallest, thickness=own)

@@ -270,7 +270,7 @@ def _missing(found: HeartVolumes, phase: int) -> Iterator[tuple[str, np.ndarray,
         if len(missing):
             yield name, missing, f"{name} is missing in {_slices(missing, count)}, between slices that show it"
         for beyond in (others[others < own[0]], others[others > own[-1]]):
-            lost = len(beyond) * found.slice_distance
+            lost = float(_thickness(found, count)[beyond].sum())
             if lost > ENDS_APART:
                 which = _slices(beyond, count)
                 text = f"{name} is missing in {which}, although the {other} is visible there, over {lost:.0f} mm"
@@ -291,6 +291,11 @@ def _cut_off(found: HeartVolumes) -> Iterator[Flag]:
             f"area, the LV still covers {listed(where)} of {len(areas)}"
         )
         yield Flag(("LV",), "volume", found.end_diastole, text)
+
+
+def _thickness(found: HeartVolumes, count: int) -> np.ndarray:
+    """The thickness with which each slice counts, mm."""
+    return np.full(count, found.slice_distance) if found.thickness is None else np.asarray(found.thickness)
 
 
 def _slices(numbers: Sequence[int] | np.ndarray, count: int) -> str:
@@ -350,6 +355,7 @@ def _emptied_end(found: HeartVolumes) -> Iterator[Flag]:
         )
         if not full.any() or not empty.any():
             continue
+        full = full * _thickness(found, len(full))
         emptied = np.where(empty > 0, 0, full)
         for name, missing, _ in _missing(found, found.end_systole):
             if name == ventricle:
@@ -363,6 +369,48 @@ def _emptied_end(found: HeartVolumes) -> Iterator[Flag]:
                 "the heart has moved out of this slice"
             )
             yield Flag((ventricle,), "volume", found.end_systole, text)
+
+
+def image_faults(images: Sequence[np.ndarray], found: HeartVolumes, names: Sequence[str]) -> list[Flag]:
+    """Flag slices that show nothing, because all their pixels are equal, and slices that are in the stack twice, because
+    their pixels are identical.
+
+    If only some phases have such slices, the flags also mark end-diastole and end-systole, because the LV may be larger or
+    smaller in those phases.
+
+    Args:
+        images: images of the stack in each phase, ``(i, j, slices)``.
+        found: the volumes.
+        names: name of each phase.
+    """
+    phases: dict[str, set[int]] = {}
+    for phase, image in enumerate(images):
+        for text in _faults(np.moveaxis(image, -1, 0).reshape(image.shape[-1], -1)):
+            phases.setdefault(text, set()).add(phase)
+    flags, structures = [], tuple(found.volumes)
+    for text, there in phases.items():
+        if len(there) == len(images):
+            flags.append(Flag(structures, "volume", None, text))
+            continue
+        text += f" (in {some_of([names[phase] for phase in sorted(there)])}); end-diastole or end-systole may be missed"
+        marked = sorted(there | {found.end_diastole, found.end_systole})
+        flags += [Flag(structures, "volume", phase, text) for phase in marked]
+    return flags
+
+
+def _faults(slices: np.ndarray) -> Iterator[str]:
+    """Sentences about the slices ``(slices, pixels)`` of one phase."""
+    blank = slices.min(axis=1) == slices.max(axis=1)
+    if blank.any():
+        alike = "its" if blank.sum() == 1 else "their"
+        yield f"no signal in {_slices(np.flatnonzero(blank), len(slices))}: all {alike} pixels are equal"
+    same: dict[bytes, list[int]] = {}
+    for number in np.flatnonzero(~blank):
+        same.setdefault(slices[number].tobytes(), []).append(int(number))
+    for numbers in same.values():
+        if len(numbers) > 1:
+            which = _slices(numbers, len(slices))
+            yield f"{which} have identical pixels, so one image is there {len(numbers)} times, and another may be missing"
 
 
 def few_phases(found: HeartVolumes) -> list[Flag]:

@@ -35,6 +35,7 @@ from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.exams.input_stacks import InputStack
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
+from planewise.nifti_files import is_nifti, two_geometries
 from planewise.predicted_masks import MASK
 from planewise.preprocessing import LoadSliced, LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, stem, volume_name
@@ -213,7 +214,7 @@ def stacks_in(
         )
     for exam, why in refused.items():
         left_out[exam] = LeftOut.of(why, [item for item in found if exam_of(item) == exam])
-    kept = [item | _without_orientation(item, limit) for item in found if exam_of(item) not in refused]
+    kept = [item | _on_header(item, limit) for item in found if exam_of(item) not in refused]
     if not keep_names:
         return [{**item, "exam": exam_of(item)} for item in kept], left_out
     # the exams that are left out are in the same folder, so the bundle gets the names of the other exams; the frames of a
@@ -271,22 +272,30 @@ def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) 
     return "; ".join(why_no_short_axis(obliquity, across, min_obliquity, degrees_off_axis(affine)))
 
 
-def _without_orientation(item: Mapping[str, Any], min_obliquity: float) -> dict[str, list[str]]:
-    """A remark, under ``header``, on a volume exactly along the body's axes; empty for any other stack, or if a person has
+def _on_header(item: Mapping[str, Any], min_obliquity: float) -> dict[str, list[str]]:
+    """Remarks on the header of a volume: under ``header`` if its numbers may be wrong, otherwise under ``notes``."""
+    remarks = {"header": _without_orientation(item, min_obliquity), "notes": []}
+    if is_nifti(str(item["image"])):
+        with suppress(*UNREADABLE):  # the bundle reports it
+            for key, said in zip(remarks, two_geometries(item["image"]), strict=True):
+                remarks[key] += [said] if said else []
+    return {key: said for key, said in remarks.items() if said}
+
+
+def _without_orientation(item: Mapping[str, Any], min_obliquity: float) -> list[str]:
+    """A remark on a volume exactly along the body's axes; empty for any other stack, or if a person has
     said with a limit of 0 that the stack is a short axis."""
     affine = None if min_obliquity <= 0 else _affine_of(item)
     if affine is None:
-        return {}
+        return []
     obliquity, across = stack_obliquity(affine)
     if obliquity >= _NO_ORIENTATION:
-        return {}
-    return {
-        "header": [
-            f"the header says that the slices are exactly {across}: either it has lost its orientation (as in ACDC), "
-            "or this is not a short axis, and the masks and volumes are wrong; if you know that it is a short axis, use "
-            "--min_obliquity 0"
-        ]
-    }
+        return []
+    return [
+        f"the header says that the slices are exactly {across}: either it has lost its orientation (as in ACDC), "
+        "or this is not a short axis, and the masks and volumes are wrong; if you know that it is a short axis, use "
+        "--min_obliquity 0"
+    ]
 
 
 def _affine_of(item: Mapping[str, Any]) -> torch.Tensor | None:

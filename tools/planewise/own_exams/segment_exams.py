@@ -29,6 +29,7 @@ from planewise.metrics.implausible_volumes import (
     few_phases,
     flags_of,
     flags_with_numbers,
+    image_faults,
     implausible_volumes,
     in_sentences,
     numbers_by_flag,
@@ -66,7 +67,7 @@ from planewise.own_exams.heart_bundles import (
 from planewise.own_exams.provenance import Provenance, made_by
 from planewise.predicted_masks import IMAGE
 from planewise.preprocessing.exam_name import volume_name
-from planewise.preprocessing.load_stack import far_apart, missing_slices
+from planewise.preprocessing.load_stack import far_apart, missing_slices, own_thickness, unevenly_spaced
 from planewise.reports.exam_page import ShownExam
 from planewise.reports.page_style import CORRECTED, FLAGGED
 from planewise.reports.research_only import RESEARCH_ONLY
@@ -292,25 +293,27 @@ def _one(
     labels = [corrected[number].labels if number in corrected else own for number, own in enumerate(networks)]
     marks, unlike = marks_of(corrected), doubts_of(corrected, networks)
     doubtful = any("LV" in doubt.structures for doubt in unlike)
-    found = network = heart_volumes(networks, affines, STRUCTURES)
+    stacks = [load_stack(item) for item in items]
+    thickness = own_thickness(stacks[0].affines)
+    found = network = heart_volumes(networks, affines, STRUCTURES, thickness=thickness)
     if corrected:
-        found = heart_volumes(labels, affines, STRUCTURES, {network.end_diastole, network.end_systole, *corrected})
+        moments = {network.end_diastole, network.end_systole, *corrected}
+        found = heart_volumes(labels, affines, STRUCTURES, moments, thickness)
         found = replace(found, corrected=[*corrected])
         if doubtful:
             found = replace(found, end_diastole=network.end_diastole, end_systole=network.end_systole)
         said_of = f"{CORRECTED} from a mask that a person corrected"
         by_hand.insert(0, f"{said_of}: {some_of([mask.file.name for mask in corrected.values()])}")
         if (found.end_diastole in corrected) != (found.end_systole in corrected):
-            moments = _MOMENTS if found.end_diastole in corrected else _MOMENTS[::-1]
+            order = _MOMENTS if found.end_diastole in corrected else _MOMENTS[::-1]
             mixed = "stroke volumes and ejection fractions mix the corrected mask of {} with the network's of {}"
-            by_hand.insert(1, mixed.format(*moments))
-    stacks = [load_stack(item) for item in items]
+            by_hand.insert(1, mixed.format(*order))
     stack, images = stacks[found.end_diastole], [loaded.image for loaded in stacks]
     for number, mask in corrected.items():
         title = f"{names[number]}, corrected in {mask.file.name}"
         draw_segmentation(masks / names[number], images[number].numpy(), labels[number], STRUCTURES, title)
     of_stack = [
-        *filter(None, (far_apart(stack.affines), missing_slices(stack.affines))),
+        *filter(None, (remark(stacks[0].affines) for remark in (far_apart, missing_slices, unevenly_spaced))),
         *items[0].get("header", ()),
     ]
     heart = np.isin(labels[found.end_diastole], list(STRUCTURES))
@@ -320,6 +323,7 @@ def _one(
         *([Flag(ALL, "volume", found.end_diastole, f"this may not be a heart: its mask {problem}")] if problem else []),
         *(Flag(ALL, "volume", None, remark) for remark in of_stack),
         *_lost_phases(items),
+        *image_faults([image.numpy() for image in images], found, shorts),
         *_phase_flags(items, found),
         *unlike,
         *implausible_volumes(found),

@@ -68,16 +68,33 @@ def cardiac_features(ed: Mapping[str, float], es: Mapping[str, float], height: f
     )
 
 
-def volumes_ml(labels: np.ndarray, affine: np.ndarray, structures: Mapping[int, str]) -> dict[str, float]:
+def volumes_ml(
+    labels: np.ndarray, affine: np.ndarray, structures: Mapping[int, str], thickness: np.ndarray | None = None
+) -> dict[str, float]:
     """Volume of each structure, ml: its number of voxels times the volume of a voxel, which includes the slice gap.
 
     Args:
         labels: label map ``(i, j, slices)``.
         affine: ``(4, 4)``, mm.
         structures: maps label values to names.
+        thickness: see `slices_ml`.
     """
-    voxel = voxel_ml(affine)
-    return {name: float((labels == value).sum() * voxel) for value, name in structures.items()}
+    return {
+        name: slices_ml((labels == value).sum(axis=(0, 1)), affine, thickness) for value, name in structures.items()
+    }
+
+
+def slices_ml(counts: np.ndarray, affine: np.ndarray, thickness: np.ndarray | None = None) -> float:
+    """Volume of a structure, ml.
+
+    Args:
+        counts: number of its voxels in each slice, ``(slices,)``.
+        affine: ``(4, 4)``, mm, with the mean distance between slices.
+        thickness: thickness with which each slice counts, mm, ``(slices,)``; None for evenly spaced slices.
+    """
+    if thickness is None:
+        return float(counts.sum() * voxel_ml(affine))
+    return float(np.linalg.norm(np.cross(affine[:3, 0], affine[:3, 1])) * (counts @ thickness) / 1000)
 
 
 def voxel_ml(affine: np.ndarray) -> float:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: Slices that deviate from even spacing by more than this (mm) are reported, because the output volume has a single
-#: spacing. Planes are computed from the true positions.
+#: spacing. Planes, volumes and mass are computed from the true positions.
 EVEN_SPACING = 1.0
 #: A gap between two slices counts as missing slices if it is at least this many times the usual gap.
 MISSING_GAP = 1.6
@@ -210,6 +210,38 @@ def missing_slices(affines: torch.Tensor) -> str:
     return (
         f"slices are missing between slices {where} of {len(affines)}, which are {apart} mm "
         f"apart instead of the usual {usual:.0f} mm"
+    )
+
+
+def own_thickness(affines: torch.Tensor) -> np.ndarray | None:
+    """The thickness with which each slice of an unevenly spaced stack counts in volumes, mm: half the distances to its
+    neighbours. The outer half of an end slice is as thick as its inner half.
+
+    Args:
+        affines: affines of the slices in order, ``(slices, 4, 4)``, RAS+, mm.
+
+    Returns:
+        Shape ``(slices,)``; None if the slices are evenly spaced, up to `EVEN_SPACING`.
+    """
+    gaps = _gaps(affines)
+    if len(gaps) < 2 or ((gaps - gaps.mean()).cumsum(dim=0)).abs().max() <= EVEN_SPACING:
+        return None
+    outwards = torch.cat([gaps[:1], gaps, gaps[-1:]])
+    return ((outwards[1:] + outwards[:-1]) / 2).numpy()
+
+
+def unevenly_spaced(affines: torch.Tensor) -> str:
+    """A remark on a stack whose slices have an `own_thickness`; otherwise an empty string.
+
+    Args:
+        affines: affines of the slices in order, ``(slices, 4, 4)``, RAS+, mm.
+    """
+    if own_thickness(affines) is None:
+        return ""
+    gaps = _gaps(affines)
+    return (
+        f"slices are unevenly spaced, {gaps.min():.1f} to {gaps.max():.1f} mm apart: in volumes and mass, each slice counts "
+        "with half the distances to its neighbours"
     )
 
 
