@@ -368,5 +368,5 @@ def test_a_slice_that_shows_nothing_or_is_there_twice_is_flagged():
         image[..., 2], image[..., 3] = image[..., 0], 7.0
     assert [(flag.phase, flag.text) for flag in image_faults(images, found, names)] == [
         (None, "no signal in slice 4 of 4: all its pixels are equal"),
-        (None, "slices 1 and 3 of 4 have identical pixels, so one image is there 2 times, and another may be missing"),
+        (None, "slices 1 and 3 of 4 have identical pixels, so they are copies of one image"),
     ]

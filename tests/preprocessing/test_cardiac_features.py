@@ -6,6 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from planewise.data import pair_phases
 from planewise.errors import InputError
 from planewise.preprocessing import FEATURES, CardiacFeaturesd
 from planewise.preprocessing.cardiac_features import cardiac_features, volumes_ml
@@ -56,6 +57,30 @@ def mask(path: Path, **voxels: int) -> str:
     affine[:3, :3] = q * (1.5, 2, 10)
     nibabel.save(nibabel.Nifti1Image(values, affine), path)
     return str(path)
+
+
+def test_an_unevenly_spaced_stack_is_measured_with_each_slice_s_own_thickness(item):
+    """The masks' voxels are in the first slice, which counts with 4 mm; their volume has the mean spacing, 10 mm."""
+    masks = [
+        {"label": item[key], "phase": key.upper(), "exam": "aa", "height": 180, "weight": 75} for key in ("ed", "es")
+    ]
+    for name in ("ed", "es"):
+        image = nibabel.load(item[name])
+        values = np.zeros(image.shape, np.uint8)
+        values[:10, :10, 0] = 3
+        nibabel.save(nibabel.Nifti1Image(values, image.affine), item[name])
+    slices = []
+    for number, place in enumerate((0, 4, 8, 30)):
+        affine = np.diag([1.5, 2.0, 8.0, 1.0])
+        affine[2, 3] = place
+        slices += [mask | {"slice": number, "affine": affine.tolist()} for mask in masks]
+    (paired,) = pair_phases(slices)
+    made = CardiacFeaturesd(("NOR",))(paired)
+    assert made["image"][3] == pytest.approx(100 * 1.5 * 2 * 4 / 1000) and "slice_affines" not in made
+    with pytest.raises(
+        InputError, match="it has 4 slices, but the unevenly spaced stack 3, so its volumes are unknown"
+    ):
+        CardiacFeaturesd(("NOR",))(paired | {"slice_affines": {key: paired["slice_affines"][key] for key in (0, 1, 3)}})
 
 
 @pytest.fixture

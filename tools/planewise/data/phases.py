@@ -17,7 +17,8 @@ def pair_phases(items: Sequence[dict[str, Any]], masks: str | Path | None = None
     """Merge the items of each exam's volumes into one item per exam.
 
     An item is ``{"exam", "ed": mask, "es": mask, "group", "height", "weight", "patient"}``, with ``label_map`` if the
-    masks have one. Keys that the volumes lack are absent.
+    masks have one, and with ``slice_affines`` for DICOM stacks: it maps each slice of the masks to its affine. Keys that
+    the volumes lack are absent.
 
     Args:
         items: items of a datalist, with ``label`` and ``phase`` ED or ES. Masks drawn on a DICOM cine have a time in the
@@ -32,6 +33,9 @@ def pair_phases(items: Sequence[dict[str, Any]], masks: str | Path | None = None
         exam |= {key: item[key] for key in EXAM_KEYS if key in item}
         path = Path(masks) / f"{volume_name(item)}.nii.gz" if masks else item.get("label")
         if path:
+            if "affine" in item:
+                frame = item.get("slice") if masks else item.get("label_frame", item.get("slice"))
+                exam.setdefault("slice_affines", {})[frame] = item["affine"]
             phase = item.get("phase", "")
             if isinstance(phase, (int, float)):
                 times[exam["exam"]][phase] = str(path)

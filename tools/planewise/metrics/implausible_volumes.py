@@ -409,8 +409,7 @@ def _faults(slices: np.ndarray) -> Iterator[str]:
         same.setdefault(slices[number].tobytes(), []).append(int(number))
     for numbers in same.values():
         if len(numbers) > 1:
-            which = _slices(numbers, len(slices))
-            yield f"{which} have identical pixels, so one image is there {len(numbers)} times, and another may be missing"
+            yield f"{_slices(numbers, len(slices))} have identical pixels, so they are copies of one image"
 
 
 def few_phases(found: HeartVolumes) -> list[Flag]:

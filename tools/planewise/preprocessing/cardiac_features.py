@@ -14,6 +14,7 @@ from planewise.errors import InputError
 from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.old_names import old_arguments
 from planewise.preprocessing.load_slice import rename_values
+from planewise.preprocessing.load_stack import own_thickness
 from planewise.unreadable import UNREADABLE
 
 #: The features in the order of Khened 2017 (the winner of the challenge), as used by Zhang 2024, section 5.3. ("Patient
@@ -106,7 +107,8 @@ class CardiacFeaturesd(Transform):
     """Write an exam's features under ``image``, ``(10,)``, and the index of its group under ``label``.
 
     Reads ``ed`` and ``es``, the paths of NIfTI masks (labels 1 RV, 2 myocardium, 3 LV, if necessary after
-    ``label_map``), ``height`` and ``weight``, and ``group``, which may be absent.
+    ``label_map``), ``height`` and ``weight``, and ``group``, which may be absent; and removes ``slice_affines`` of
+    `pair_phases`, with which unevenly spaced slices are measured.
 
     Args:
         classes: names of the classes, in order.
@@ -128,10 +130,10 @@ class CardiacFeaturesd(Transform):
                 "this bundle takes masks at ED and ES, height and weight, but not an image; run it from the command line, "
                 "with --datalist and --masks"
             )
-        volumes = {}
+        volumes, affines = {}, item.pop("slice_affines", {})
         for phase in ("ed", "es"):
             try:
-                volumes[phase] = _volumes(str(item[phase]), item.get("label_map"))
+                volumes[phase] = _volumes(str(item[phase]), item.get("label_map"), affines)
             except (FileNotFoundError, KeyError) as error:
                 raise InputError(
                     f"exam {exam} has no mask at {phase.upper()}; segment the exam first (save_masks)"
@@ -154,10 +156,17 @@ class CardiacFeaturesd(Transform):
         return item
 
 
-def _volumes(path: str, label_map: Mapping[str, int] | None) -> dict[str, float]:
-    """Volume of each structure, ml."""
+def _volumes(path: str, label_map: Mapping[str, int] | None, affines: Mapping[int, Any]) -> dict[str, float]:
+    """Volume of each structure, ml; ``affines`` maps the slices of a DICOM stack to their affines."""
     reader = NibabelReader()
     array, meta = reader.get_data(reader.read(path))
     if label_map:
         array = rename_values(torch.from_numpy(np.asarray(array, dtype=np.float32)), label_map).numpy()
-    return volumes_ml(array, np.asarray(meta["affine"]), HEART_STRUCTURES["sax"])
+    thickness = None
+    if affines:
+        thickness = own_thickness(torch.tensor([affines[frame] for frame in sorted(affines)], dtype=torch.float64))
+    if thickness is not None and len(thickness) != array.shape[2]:
+        raise InputError(
+            f"it has {array.shape[2]} slices, but the unevenly spaced stack {len(thickness)}, so its volumes are unknown"
+        )
+    return volumes_ml(array, np.asarray(meta["affine"]), HEART_STRUCTURES["sax"], thickness)
