@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -427,6 +428,67 @@ def test_exams_without_a_stack_are_named_in_the_log_or_handed_over(usual_exam, c
     assert find_stacks(usual_exam.parent, left_out=left_out)[0].exam == stack.exam
     (other,) = left_out
     assert other.exam != stack.exam and other.flag and len(other.slices) == 6 and not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changed", "tags", "header", "notes"),
+    [
+        ((4, 5), {"size": (24, 22)}, "2 slices like the short axis, but with a matrix of 24x22 instead of 24x20", ""),
+        (
+            (4, 5),
+            {"spacing": 9.0},
+            "2 slices like the short axis, but with pixels of 9 x 9 mm instead of 10 x 10 mm",
+            "",
+        ),
+        ((4, 5), {"FrameOfReferenceUID": "1.2.3"}, "another exam of this study, in another", "the study has 2 frames"),
+        # another view, images of one phase, and a repetition of slices leave nothing out
+        ((9,), {"FrameOfReferenceUID": "1.2.3"}, "", "the study has 2 frames"),
+        ((4, 5), {"size": (24, 22), "phases": 2}, "", "2 slices like the short axis, but with a matrix"),
+        ((14, 15), {"size": (24, 22)}, "", "2 slices like the short axis, but with a matrix"),
+        ((14, 15), {"FrameOfReferenceUID": "1.2.3", "phases": 1}, "", "the study has 2 frames"),
+    ],
+)
+def test_slices_that_may_be_missing_from_the_stack_are_doubts(tmp_path, changed, tags, header, notes):
+    exam = write_usual_exam(tmp_path / "exam")
+    other = write_usual_exam(tmp_path / "other", **tags)
+    for number in changed:
+        name = next(path.name for path in other.iterdir() if path.name.endswith(f"_{number % 10}"))
+        if number < 10:
+            shutil.rmtree(exam / name)
+        shutil.copytree(other / name, exam / f"{name}_{number}")
+    (stack,) = find_stacks(exam, left_out=[])
+    for found, text in ((stack.header, header), (stack.notes, notes)):
+        assert [said[: len(text)] for said in found] == [text] * bool(text)
+    said = next(iter(index_folder(exam).datalist["exams"].values()))["left_out"]
+    assert {said for said in (*stack.header, *stack.notes) if "this stack may" not in said} <= {*said}
+
+
+@pytest.mark.parametrize(
+    ("dates", "exams", "header"),
+    [
+        ([{"StudyDate": "20130101"}, {"StudyDate": "20140101"}], 2, []),
+        ([{"AcquisitionDate": "20130101"}, {"AcquisitionDate": "20140101"}], 2, []),
+        ([{"SeriesDate": "20130101"}, {"SeriesDate": "20140101"}], 2, []),
+        # an exam past midnight, dates that were removed, a series without a date
+        ([{"StudyDate": "20130131", "SeriesDate": f"201301{day}"} for day in (30, 31)], 1, []),
+        ([{"StudyDate": "20130101"}, {"StudyDate": ""}], 1, []),
+        ([{"StudyDate": "xx"}, {"StudyDate": "yy"}], 1, []),
+        ([{"StudyDate": "20130101", "SeriesInstanceUID": "1.2"}, {"StudyDate": "20140101", "SeriesInstanceUID": "1.2"}], 1,
+         ["the headers assign images of several dates to one series"]),
+    ],
+)  # fmt: skip
+def test_examinations_of_several_dates_are_not_interleaved(tmp_path, dates, exams, header):
+    """An anonymiser gave them one study and one frame of reference; the second is 5 mm from the first."""
+    for number, tags in enumerate(dates):
+        for rank in range(5):
+            place = np.array([-20.0, 15.0, -10.0]) + (10 * (rank - 2) + 5 * number) * USUAL_AXIS
+            write_cine(tmp_path / f"{number}/sax_{rank}", place, USUAL_AXIS, number=rank, **tags)
+    stacks = find_stacks(tmp_path)
+    assert [len(stack.slices) for stack in stacks] == [10 // exams] * exams
+    note = ["the headers assign the images of 2 dates to one study: each date becomes a separate exam"]
+    for stack in stacks:
+        assert stack.notes == note * (exams - 1) and [said[: len(header[0])] for said in stack.header] == header
+    assert len({exam["patient"] for exam in index_folder(tmp_path).datalist["exams"].values()}) == 1
 
 
 def test_the_4ch_slice_of_an_exam(usual_exam):

@@ -56,7 +56,7 @@ import numpy as np
 from planewise.exams.cardiac_scores import Candidate, assign, is_straight
 from planewise.exams.cardiac_views import HEART_WORDS, VIEWS, named_organ, named_view
 from planewise.exams.recognition import FoundView, Recognition
-from planewise.exams.stack import Stack
+from planewise.exams.stack import LIKE_ANGLE, Stack
 from planewise.exams.words import count_of
 from planewise.geometry import MIN_BASE_APEX_COSINE, base_to_apex
 from planewise.geometry.locations import USUAL_LONG_AXIS
@@ -124,6 +124,7 @@ def four_chambers(stacks: Sequence[Stack], found: Recognition) -> Recognition:
     """
     view = found.views.get("4ch")
     changed = replace(found, stack=None, slice=None, candidate=None, axis=None, views={}, left_out=list(found.left_out))
+    changed.parts = []
     if view is None:
         called = [index for index, stack in enumerate(stacks) if named_view(stack.text) == "4ch"]
         why = "no short-axis stack intersects it" if found.stack is None else "no plane has its orientation"
@@ -293,9 +294,13 @@ def _tell_what_is_left(result: Recognition, stacks: list[Stack], planes: list[Ca
         if index == result.stack or any(index == other for other, _ in used):
             continue
         turned = stack.angle_to(chosen)
-        if turned < 20:
+        if turned < LIKE_ANGLE:
             count = count_of(len(stack.slices), "slice")
-            result.left_out.append(f"{count} like the short axis, {stack.difference_from(chosen)}: not used")
+            said = f"{count} like the short axis, {stack.difference_from(chosen)}: not used"
+            if stack.may_be_part_of(chosen):
+                said += ", although the stack has no slices there, so that it may be incomplete"
+                result.parts.append(said)
+            result.left_out.append(said)
         else:
             others.append((turned, len(stack.slices)))
     if others:

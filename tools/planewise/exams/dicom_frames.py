@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any
 
@@ -142,6 +143,8 @@ def _common(header: dict, path: str) -> dict:
             _folder_order(folder),
         ),
         "acquisition": acquisition,
+        "study_day": _day(str(header.get("StudyDate") or "")),
+        "day": _day(str(header.get("AcquisitionDate") or header.get("SeriesDate") or "")),
         "inverted": header.get("PhotometricInterpretation") == "MONOCHROME1",
         "cycle": int(number_of(header.get("CardiacNumberOfImages")) or 0),
         "heartbeat": float(number_of(header.get("NominalInterval")) or 0),
@@ -284,6 +287,15 @@ def _acquired(header: dict) -> str:
         if header.get(f"{when}Time"):
             return f"{header.get(f'{when}Date') or ''}{header.get(f'{when}Time')}"
     return ""
+
+
+@lru_cache(maxsize=256)
+def _day(date: str) -> int:
+    """A date in days; 0 if it is empty or no date."""
+    try:
+        return datetime.strptime(date.strip(), "%Y%m%d").toordinal()
+    except ValueError:
+        return 0
 
 
 def _component(image_type: list[str], complex_component: str) -> str:

@@ -22,6 +22,10 @@ class Exam:
     stacks: list[Stack]
     notes: list[str]
     """what was left out or assumed, in words"""
+    doubts: list[str] = field(default_factory=list)
+    """signs that the exam lacks images, or has those of another one, in words"""
+    moved: list[Stack] = field(default_factory=list)
+    """the stacks of the study's other frames of reference"""
     case: str = ""
     """name in a NIfTI file; empty for DICOM"""
     name: str = ""

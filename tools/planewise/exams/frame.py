@@ -59,6 +59,10 @@ class Frame:
     """whether low values are bright (MONOCHROME1); ITK inverts them"""
     acquisition: int = 0
     """AcquisitionNumber of the series; 0 if the header has none"""
+    study_day: int = 0
+    """StudyDate, in days (`datetime.date.toordinal`); 0 if the header has none. Private, like the identifiers"""
+    day: int = 0
+    """AcquisitionDate or SeriesDate, as ``study_day``"""
     flow: bool = False
     """whether the names of the series or of its sequence say that it measures flow (phase contrast)"""
 

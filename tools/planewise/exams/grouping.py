@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +23,12 @@ _NOBODY = {
     "anon", "anonymous", "anonymized", "anonymised", "anonymize", "deidentified", "unknown", "none", "null", "na", "nan",
     "removed", "masked", "hidden", "xxx", "xxxx", "patient", "subject", "test", "phantom", "noid", "noname",
 }  # fmt: skip
+#: Takes the place of the date of a study with a series of several dates.
+_TORN = "torn"
 
 
 def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
-    """Exams: the frames of one patient and study that share a frame of reference.
+    """Exams: the frames of one patient, study and date that share a frame of reference.
 
     Args:
         frames: frames from `dicom.read_header`.
@@ -40,42 +44,76 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
     exams = defaultdict(list)
     for study, patients in studies.items():
         for patient, members in _patients_of(study, patients).items():
-            for frame in members:
-                exams[study, patient, frame.frame_of_reference].append(frame)
-    references = defaultdict(int)
-    for study, patient, _ in exams:
-        references[study, patient] += 1
-    grouped, studies_of = [], _studies_of_series(exams)
-    for (study, patient, reference), members in exams.items():
-        notes = []
+            for date, dated in _by_date(members).items():
+                for frame in dated:
+                    exams[study, patient, date, frame.frame_of_reference].append(frame)
+    references, dates = defaultdict(int), defaultdict(set)
+    for study, patient, date, _ in exams:
+        references[study, patient, date] += 1
+        dates[study, patient].add(date)
+    grouped, studies_of = {}, _studies_of_series(exams)
+    for (study, patient, date, reference), members in exams.items():
+        notes, doubts = [], []
         if not reference:
             notes.append(
                 "no frame of reference in the headers: slices are related only because they share a "
                 + ("study" if study.startswith("study:") else "folder")
             )
-        if (count := references[study, patient]) > 1:
+        if (count := len(dates[study, patient])) > 1:
+            notes.append(
+                f"the headers assign the images of {count} dates to one study: each date becomes a separate exam"
+            )
+        if date == _TORN:
+            doubts.append(
+                "the headers assign images of several dates to one series, so the exam may be a mixture of several: was it "
+                "anonymised file by file?"
+            )
+        if (count := references[study, patient, date]) > 1:
             notes.append(
                 f"the study has {count} frames of reference (the patient was moved): each becomes a separate exam"
             )
         torn = max(len(studies_of[_series_of(frame)]) for frame in members)
         if torn > 1:
-            notes.append(
+            doubts.append(
                 f"the headers assign one series to {torn} studies, each a separate exam: was it anonymised file by "
                 "file?"
             )
         members, copies = _drop_copies(members)
         if copies:
             notes.append("1 image is a copy of another" if copies == 1 else f"{copies} images are copies of others")
-        grouped.append(
-            Exam(
-                key=f"{study}|{patient}|{reference}" if patient else f"{study}|{reference}",
-                patient_key=_patient_key(next((f.patient for f in members if f.patient), ""), study),
-                folder=common_folder(members),
-                stacks=build_stacks(members),
-                notes=notes,
-            )
+        grouped[study, patient, date, reference] = Exam(
+            key="|".join([study, *filter(None, [patient, date.removeprefix(_TORN)]), reference]),
+            patient_key=_patient_key(next((f.patient for f in members if f.patient), ""), study),
+            folder=common_folder(members),
+            stacks=build_stacks(members),
+            notes=notes,
+            doubts=doubts,
         )
-    return sorted(grouped, key=lambda exam: (natural_order(str(exam.folder)), exam.key))
+    for (*study, reference), exam in grouped.items():
+        others = (other for (*same, frame), other in grouped.items() if same == study and frame != reference)
+        exam.moved = [stack for other in others for stack in other.stacks]
+    return sorted(grouped.values(), key=lambda exam: (natural_order(str(exam.folder)), exam.key))
+
+
+def _by_date(frames: Sequence[Frame]) -> dict[str, list[Frame]]:
+    """The frames of a study by date, because an anonymiser may merge a patient's studies; the date is empty if there is only
+    one.
+
+    A study has one StudyDate, but its images may be acquired until after midnight. If a series has several dates, they do
+    not separate studies, and the date is `_TORN`.
+    """
+    studies, days = {frame.study_day for frame in frames} - {0}, sorted({frame.day for frame in frames} - {0})
+    # the first day of each study but the first
+    starts = [after for before, after in pairwise(days) if after - before > 1]
+    dated, of_series = defaultdict(list), defaultdict(set)
+    for frame in frames:
+        of_study = frame.study_day if len(studies) > 1 else 0
+        date = of_study, bisect(starts, frame.day) if frame.day or not starts else -1
+        dated[date].append(frame)
+        of_series[frame.series_or_folder].add(date)
+    if any(len(found) > 1 for found in of_series.values()):
+        return {_TORN: list(frames)}
+    return {str(date) if len(dated) > 1 else "": members for date, members in dated.items()}
 
 
 def _series_of(frame: Frame) -> tuple[str, str, str] | None:
@@ -84,10 +122,12 @@ def _series_of(frame: Frame) -> tuple[str, str, str] | None:
     return named if frame.frame_of_reference and frame.series else None
 
 
-def _studies_of_series(exams: dict[tuple[str, str, str], list[Frame]]) -> dict[tuple[str, str, str] | None, set[str]]:
+def _studies_of_series(
+    exams: dict[tuple[str, str, str, str], list[Frame]],
+) -> dict[tuple[str, str, str] | None, set[str]]:
     """The studies in which each series has images."""
     found: dict[tuple[str, str, str] | None, set[str]] = defaultdict(set)
-    for (study, _, _), members in exams.items():
+    for (study, *_), members in exams.items():
         for frame in members:
             found[_series_of(frame)].add(study)
     return found | {None: set()}

@@ -408,7 +408,7 @@ def _entries(exams: Sequence[Exam], volumes: Sequence[Volume], anatomy: Anatomy)
 def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
     """An exam's entry in the datalist, and its items."""
     stacks, found, main_view = exam.stacks, exam.found, anatomy.stack
-    summaries, items, notes = {}, [], [*exam.notes, *broken_remark(exam), *found.left_out]
+    summaries, items, notes = {}, [], [*exam.doubts, *exam.notes, *broken_remark(exam), *found.left_out]
     planes = {view: plane_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
     if found.stack is not None:
         stack = found.learned(stacks, found.stack)

@@ -29,6 +29,11 @@ logger = logging.getLogger(__name__)
 _BESIDE_DICOM = "NIfTI file in a folder with DICOM files: name the file itself to use it"
 #: The end of a sentence about slices that lack phases.
 REPLACED = "; the nearest phase of the same slice is used instead"
+#: Why an exam may lack slices if the patient was moved.
+_MOVED = (
+    "another exam of this study, in another frame of reference (the patient was moved), has slices like these, so "
+    "that this stack may be only a part"
+)
 
 
 @dataclass(slots=True)
@@ -57,10 +62,10 @@ class InputStack:
     lost: dict[str, list[int]] = field(default_factory=dict)
     """sentences about slices that lack phases, each with the numbers of these slices, from 1"""
     header: list[str] = field(default_factory=list)
-    """sentences about the whole stack: headers that may be wrong (`Stack.header_doubts`), phases that no slice has, and
-    broken files"""
+    """sentences about the whole stack: headers that may be wrong (`Stack.header_doubts`), phases that no slice has, broken
+    files, and slices that may be missing because they are in another stack or exam"""
     notes: list[str] = field(default_factory=list)
-    """`Stack.notes`: sentences about images that were left out and about the order of the phases"""
+    """other sentences about images that were left out and about the order of the phases, as in the datalist's ``left_out``"""
 
 
 def find_stacks(
@@ -175,6 +180,8 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
         if index is None:
             index = max(range(len(stacks)), key=lambda number: len(stacks[number].slices))
         flag = "; ".join(found.left_out) or f"not recognised as a {anatomy.called} stack"
+    told = [said for said in found.left_out if said not in found.parts] if flag is None else []
+    moved = any(not other.localizer and other.is_like(stacks[index]) for other in exam.moved)
     axis = anatomy.axis(stacks[index])
     stack = found.learned(stacks, index) if flag is None else stacks[index].in_order(axis)
     planes = {view: plane_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
@@ -195,8 +202,15 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             flag=flag,
             doubts=_doubts(found, stacks),
             lost={lost + REPLACED: numbers for lost, numbers in stack.lost_phases.items()},
-            header=[*stack.header_doubts, *stack.absent, *broken_remark(exam, stack)],
-            notes=stack.notes,
+            header=[
+                *exam.doubts,
+                *found.parts,
+                *([_MOVED] if moved else []),
+                *stack.header_doubts,
+                *stack.absent,
+                *broken_remark(exam, stack),
+            ],
+            notes=list(dict.fromkeys([*exam.notes, *told, *stack.notes])),
         )
         for phase, slices in _phases(stack, axis is not None, phases)
     ]

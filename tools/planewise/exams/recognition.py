@@ -56,6 +56,8 @@ class Recognition:
     """planes whose best view is too uncertain"""
     left_out: list[str] = field(default_factory=list)
     """reasons in words"""
+    parts: list[str] = field(default_factory=list)
+    """those of ``left_out`` about stacks that may be parts of the stack to learn from"""
     remarks: dict[int, str] = field(default_factory=dict)
     """descriptions of stacks in words, by the index of the stack"""
 

@@ -18,6 +18,11 @@ UNEVEN_GAP = 1.5
 SIDEWAYS = 10.0
 #: A slice thickness is reported if it differs from the stack's by more than this share.
 OTHER_THICKNESS = 0.1
+#: Two stacks have the same direction if they are parallel up to this angle, degrees.
+LIKE_ANGLE = 20.0
+#: A stack may be a part of another one if they are parallel up to this angle (degrees), if it has at least this share of its
+#: phases, and if at least this share of its slices lies outside the other's slices.
+PART_ANGLE, PART_PHASES, PART_OUTSIDE = 5.0, 0.5, 0.5
 #: Images whose longer side is shorter, or whose shorter side is longer (mm), are reported. Crops of a spinal cord are 25 mm
 #: wide, and the bores of scanners are narrower than 800 mm.
 SMALLEST_FIELD, LARGEST_FIELD = 20.0, 800.0
@@ -194,6 +199,22 @@ class Stack:
     def angle_to(self, other: Stack) -> float:
         """Degrees between the planes of two stacks, in [0, 90]."""
         return float(np.degrees(np.arccos(min(1.0, abs(self.normal @ other.normal)))))
+
+    def is_like(self, other: Stack, angle: float = LIKE_ANGLE) -> bool:
+        """Whether two stacks are parallel up to an angle (degrees), and this one has about as many phases."""
+        return self.angle_to(other) < angle and self.phase_counts[1] >= PART_PHASES * other.phase_counts[1]
+
+    def may_be_part_of(self, chosen: Stack) -> bool:
+        """Whether this stack has slices where another one, which is like it, has none. A repetition has slices at the same
+        positions."""
+        if not self.is_like(chosen, PART_ANGLE):
+            return False
+        own, others = (
+            [stack.image_centre(entry) @ chosen.normal for entry in stack.slices] for stack in (self, chosen)
+        )
+        apart = np.abs(np.subtract.outer(own, others)).min(axis=1)
+        # 0.9, because headers round positions and thicknesses
+        return bool((apart >= 0.9 * (chosen.thickness or np.median(chosen.gaps))).mean() >= PART_OUTSIDE)
 
     def in_order(self, axis: np.ndarray | None) -> Stack:
         """The stack with its slices in order along ``axis`` (3,) (base to apex, right to left); unchanged if ``axis``

@@ -290,7 +290,7 @@ def _cut_off(found: HeartVolumes) -> Iterator[Flag]:
             "the stack seems to end inside the left ventricle, so volumes and mass may be too small: relative to its largest "
             f"area, the LV still covers {listed(where)} of {len(areas)}"
         )
-        yield Flag(("LV",), "volume", found.end_diastole, text)
+        yield Flag(("LV", "RV", "myocardium"), "volume", found.end_diastole, text)
 
 
 def _thickness(found: HeartVolumes, count: int) -> np.ndarray:
