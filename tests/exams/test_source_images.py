@@ -5,8 +5,10 @@ import pydicom
 import pytest
 from planewise.data import find_inputs
 from planewise.errors import InputError
+from planewise.exams.dicom_report import Finding, dicom_report
 from planewise.exams.source_images import body_size, is_dicom, source_images, true_references
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
 
 
 def slices_of(folder, phases="ed"):
@@ -40,6 +42,32 @@ def test_hidden_patients_leave_uids_and_geometry(usual_exam):
         assert image.header.PatientIdentityRemoved == "YES"
         for keyword in ("StudyInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID", "ImagePositionPatient"):
             assert image.header[keyword].value == open_image.header[keyword].value
+
+
+@pytest.mark.parametrize(
+    ("sets", "name", "kept"),
+    [
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう", False),
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동", False),
+        (["ISO 2022 IR 6", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎", True),
+        ("ISO-IR 100", "Buc^Jérôme", False),
+        ("ISO_IR 100", "Buc^Jérôme", True),
+        (None, "Doe^Jane", False),
+    ],
+)
+def test_names_in_every_character_set_are_kept(sets, name, kept, usual_exam, tmp_path):
+    slices = slices_of(usual_exam)
+    for entry in slices:
+        dataset = pydicom.dcmread(entry["image"])
+        dataset.SpecificCharacterSet, dataset.PatientName = sets, name
+        dataset.save_as(entry["image"])
+    for hide in (None, "abcdef"):
+        findings = [Finding("heart", Code("80891009", "SCT", "Heart"))]
+        made = dicom_report(source_images(slices, hide), findings, "a bundle", "1.2", "weights 1f", "numbers", 9001)
+        pydicom.dcmwrite(tmp_path / "made.dcm", made)
+        written = pydicom.dcmread(tmp_path / "made.dcm")
+        assert str(written.PatientName) == (hide or name)
+        assert written.get("SpecificCharacterSet") == (sets if kept else "ISO_IR 192")
 
 
 def test_frames_of_one_file_are_images_with_their_own_position(flawed):

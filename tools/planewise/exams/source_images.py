@@ -217,6 +217,7 @@ def _header(path: str, hide: str | None) -> Dataset:
     missing = [keyword for keyword in _NEEDED if not header.get(keyword)]
     if missing:
         raise InputError(f"the images have no {' and no '.join(missing)}")
+    _in_a_known_character_set(header)
     if hide is not None:
         kept = Dataset()
         for keyword in _NOT_PERSONAL:
@@ -230,6 +231,20 @@ def _header(path: str, hide: str | None) -> Dataset:
         if header.get(keyword) is None:
             setattr(header, keyword, "")
     return header
+
+
+def _in_a_known_character_set(header: Dataset) -> None:
+    """Convert a header to UTF-8 if highdicom refuses its character sets, such as an empty one before ISO 2022 IR 87, as
+    in Japan."""
+    from highdicom import SpecificCharacterSetValues  # imported late: it takes half a second
+
+    names = header.get("SpecificCharacterSet", [])
+    names = [names or ""] if isinstance(names, (str, type(None))) else names
+    if not {*names} <= {known.value for known in SpecificCharacterSetValues}:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header.decode()
+        header.SpecificCharacterSet = "ISO_IR 192"
 
 
 def _one_frame(header: Dataset, affine: Sequence[Sequence[float]]) -> Dataset:
