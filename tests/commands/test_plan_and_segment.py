@@ -162,6 +162,10 @@ def test_of_an_archive_each_exam_gets_what_all_get_at_once(command, phantoms, ru
     for number, folder in enumerate(exams):
         shutil.copytree(folder, tmp_path / "in" / f"Doe_{number}")
     (tmp_path / "in/notes.txt").write_text("no image")
+    for file in (tmp_path / "in/Doe_1").rglob("*.dcm"):
+        dataset = pydicom.dcmread(file)
+        del dataset.StudyInstanceUID
+        dataset.save_as(file)
     weights = {"weights": runs / (PLANS if command == "plan" else SEGMENTS)}
     heart = {"heart": runs / SEGMENTS} if command == "plan" else {}
     together = getattr(planewise, command)(tmp_path / "in", tmp_path / "together", device="cpu", **weights, **heart)
@@ -180,7 +184,12 @@ def test_of_an_archive_each_exam_gets_what_all_get_at_once(command, phantoms, ru
         for file in made.files:
             assert (tmp_path / "out" / file.relative_to(tmp_path / "together")).is_file()
     with open(tmp_path / "out/exams.csv", newline="") as file:
-        assert {row["exam"] for row in csv.DictReader(file)} == {made.name for made in together}
+        remarks = {row["exam"]: row["remarks"] for row in csv.DictReader(file)}
+    assert remarks.keys() == {made.name for made in together}
+    without, why = next(made for made in together if made.no_dicom), "the images have no StudyInstanceUID"
+    assert why in remarks[without.name] and "1 exam without DICOM files" in outcome.output
+    assert why in json.loads((tmp_path / "out" / without.name / numbers).read_text())["no_dicom"]
+    assert f"No DICOM files: {why}." in (tmp_path / "out" / without.name / "index.html").read_text()
     pages = {page: page.stat().st_mtime_ns for page in (tmp_path / "out").glob("*/index.html")}
     assert len(pages) == 2
     outcome = run(command, tmp_path / "in", "-o", tmp_path / "out", "--device", "cpu", *options)

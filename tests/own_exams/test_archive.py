@@ -250,6 +250,24 @@ def test_every_run_names_the_exams_with_masks_that_a_person_changed(files, tmp_p
     assert [row["remarks"] for row in table(tmp_path / "out")] == ["a mask", "a mask", ""]
 
 
+def test_every_run_says_which_exams_have_no_dicom_files(files, tmp_path):
+    why = "no DICOM files: the images have no StudyInstanceUID"
+
+    def summary(exam):
+        return Summary({"LV_ml": 1.0}, "words", [], exam, no_dicom=[why] * (exam == 2))
+
+    work = replace(Work(files, {"aaaa": 2, "bbbb": 0, "cccc": 1}).work, summary=summary)
+    for first in (True, False):
+        console = Console(file=io.StringIO(), width=200)
+        _show_archive(work, tmp_path / "out", console)
+        lines = console.file.getvalue().splitlines()
+        assert "1 exam without DICOM files: aaaa; exams.csv gives the reasons." in lines
+        assert sum(line.endswith(f"words; {why}") for line in lines) == first
+    page = (tmp_path / "out/index.html").read_text()
+    assert page.count(f">{why}<") == 1 and "0 flagged, 0 left out; 1 without DICOM files." in page
+    assert [row["remarks"] for row in table(tmp_path / "out")] == [why, "", ""]
+
+
 @pytest.mark.parametrize(("written", "anonymous"), [(True, False), (True, True), (False, False)])
 def test_an_archive_says_if_its_dicom_files_name_the_patient_and_what_it_leaves_out(
     written, anonymous, files, tmp_path, capsys

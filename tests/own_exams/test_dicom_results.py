@@ -328,7 +328,7 @@ def test_nifti_is_said_only_if_somebody_asks(items, tmp_path):
     volume = {"image": "heart.nii.gz"}
     assert DicomOut().write("abc", volume, lambda hide: 1 / 0) == []
     (line,) = DicomOut(wanted=True).write("abc", volume, lambda hide: 1 / 0)
-    assert line == "  no DICOM files: they refer to DICOM images, and this exam is NIfTI"
+    assert line == "no DICOM files: they refer to DICOM images, and this exam is NIfTI"
 
 
 def test_a_header_that_cannot_be_referred_to_costs_the_dicom_files_alone(items, tmp_path):
@@ -341,4 +341,4 @@ def test_a_header_that_cannot_be_referred_to_costs_the_dicom_files_alone(items, 
         return write_plan(tmp_path, items[0], plan, {"2ch": None}, [], {"2ch": []}, WEIGHTS, NOTE, hide)
 
     (line,) = DicomOut().write("abc", items[0], make)
-    assert line == "  no DICOM files: the images have no FrameOfReferenceUID"
+    assert line == "no DICOM files: the images have no FrameOfReferenceUID"

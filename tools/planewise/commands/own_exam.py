@@ -133,6 +133,9 @@ def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
     tell(
         f"{count_of(len(done.finished), 'exam')} finished, {done.flagged} flagged, {len(done.left_out)} left out{why}."
     )
+    if done.no_dicom:
+        why = f"; {done.table.name} gives the reasons"
+        tell(f"{count_of(len(done.no_dicom), 'exam')} without DICOM files: {some_of(done.no_dicom)}{why}.")
     if done.by_hand:
         unused = [name for name in done.by_hand if not done.finished[name].corrected]
         of_them = f"; not used: {some_of(unused)}" if unused else ""

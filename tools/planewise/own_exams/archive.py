@@ -62,6 +62,11 @@ class Archive:
         return sum(bool(summary.flags) for summary in self.finished.values())
 
     @property
+    def no_dicom(self) -> list[str]:
+        """Names of the finished exams without DICOM files, although they were requested or expected."""
+        return [name for name, summary in self.finished.items() if summary.no_dicom]
+
+    @property
     def by_hand(self) -> list[str]:
         """Names of the finished exams with masks that a person changed."""
         return [name for name, summary in self.finished.items() if summary.by_hand]
@@ -136,7 +141,8 @@ def _one(
     else:
         done.finished[name] = summary
         notes = items[0].get("notes", ())
-        return "; ".join([summary.words, *(f"{FLAGGED} {flag}" for flag in summary.flags), *notes, *summary.by_hand])
+        flags = [f"{FLAGGED} {flag}" for flag in summary.flags]
+        return "; ".join([summary.words, *flags, *notes, *summary.by_hand, *summary.no_dicom])
     return f"left out: {done.left_out[name]}"
 
 
@@ -180,7 +186,7 @@ def _earlier(record: Path, made_from: str, page: Path, folders: Sequence[Path]) 
     """The summary of a finished exam; None if the exam is unfinished or must be repeated."""
     try:
         known = read_json(record)
-        lists = dict.fromkeys(("flags", "flagged", "remarks", "corrected", "by_hand"), list)
+        lists = dict.fromkeys(("flags", "flagged", "remarks", "corrected", "by_hand", "no_dicom"), list)
         types = {"values": dict, "words": str, "severity": (int, float), "not_a_heart": bool} | lists
         if known["made_from"] != made_from or not page.is_file():
             return None
@@ -208,7 +214,7 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
     columns["flags"] = ["; ".join(summary.flags) for summary in finished]
     if work.command == "segment":
         columns["corrected"] = ["; ".join(summary.corrected) for summary in finished]
-    columns["remarks"] = ["; ".join([*summary.remarks, *summary.by_hand]) for summary in finished]
+    columns["remarks"] = ["; ".join([*summary.remarks, *summary.by_hand, *summary.no_dicom]) for summary in finished]
     columns["left_out"] = [""] * len(finished)
     columns["note"] = [work.note] * len(finished)
     columns["page"] = [f"{name}/{PAGE}" for name in done.finished]

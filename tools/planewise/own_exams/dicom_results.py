@@ -116,16 +116,16 @@ class DicomOut:
             make: function that writes the files; called with ``hide`` of `source_images`.
 
         Returns:
-            Lines for the terminal: the reason if there are no files although files were requested or expected.
+            A sentence without a full stop on why there are no files although files were requested or expected.
         """
         if self.wanted is False:
             return []
         if not is_dicom(item):
-            return ["  no DICOM files: they refer to DICOM images, and this exam is NIfTI"] * bool(self.wanted)
+            return ["no DICOM files: they refer to DICOM images, and this exam is NIfTI"] * bool(self.wanted)
         try:
             make(exam if self.anonymous else None)
         except InputError as error:
-            return [f"  no DICOM files: {error}"]
+            return [f"no DICOM files: {error}"]
         return []
 
 

@@ -9,7 +9,7 @@ import shlex
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from os.path import commonpath
 from pathlib import Path
@@ -66,6 +66,7 @@ class MadePage:
         lines: lines about the results, for a terminal.
         item: the item of `find_inputs` for the planned stack, or for the stack at end-diastole.
         files: every file that was written, the page first; deleted if the call had no output folder.
+        no_dicom: a sentence on why there are no DICOM files although they were requested or expected.
     """
 
     name: str
@@ -73,6 +74,7 @@ class MadePage:
     lines: Sequence[str]
     item: Mapping[str, Any]
     files: Sequence[Path]
+    no_dicom: Sequence[str] = field(default=(), kw_only=True)
 
     @cached_property
     def stack(self) -> LoadedStack:

@@ -298,7 +298,16 @@ def _summary(exam: PlannedExam) -> Summary:
         *(f"{view}: {said}" for view, entry in exam.plan["views"].items() for said in _doubts(entry, exam.apart[view])),
         *exam.plan.get("remarks", ()),
     ]
-    return Summary(values, ", ".join(words), flags, severity, flagged=flagged, remarks=remarks, by_hand=exam.by_hand)
+    return Summary(
+        values,
+        ", ".join(words),
+        flags,
+        severity,
+        flagged=flagged,
+        remarks=remarks,
+        by_hand=exam.by_hand,
+        no_dicom=exam.no_dicom,
+    )
 
 
 def _planned(
@@ -333,7 +342,12 @@ def _planned(
             "made_by": note,
             "weights": [each.content() for each in provenances.values()],
         }
-        write_json(output / stack.name / "plan.json", plan)
+        folder = output / stack.name
+        remarks = {view: [*_remarks(view, plan, apart[view]), *of_stack] for view in plan["views"]}
+        make = partial(write_plan, folder, item, plan, apart, flags, remarks, provenances[PLANS], note)
+        refused, no_dicom = clear_dicom(folder), dicom.write(stack.name, item, make)
+        plan |= {"no_dicom": no_dicom[0]} if no_dicom else {}
+        write_json(folder / "plan.json", plan)
         alike, own = reasons_alike(plan["views"])
         lines = [_line([view, _verdict(own[view]), *cells]) for view, _, *cells in rows]
         shown = ShownExam(
@@ -353,19 +367,15 @@ def _planned(
                         *_explained(rows),
                         *([_ONE_PHASE] if from_one_phase(plan) else []),
                         *_without_bounds(plan),
-                        *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in of_stack),
+                        *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in (*of_stack, *no_dicom)),
                     ]
                 ),
                 note,
             ],
         )
-        folder = output / stack.name
         page = write_page(folder, shown)
         if is_dicom(item):
             write_nifti(folder / f"{stack.name}{IMAGE}.nii.gz", stack.image.numpy(), stack.image.affine)
-        remarks = {view: [*_remarks(view, plan, apart[view]), *of_stack] for view in plan["views"]}
-        make = partial(write_plan, folder, item, plan, apart, flags, remarks, provenances[PLANS], note)
-        refused = [*clear_dicom(folder), *dicom.write(stack.name, item, make)]
         kept_masks = by_hand_in([folder])
         by_hand = said_of_by_hand(kept_masks)
         # the bundle's remarks on each view are already in the rows, and both bundles may make the same remark about an exam
@@ -386,6 +396,7 @@ def _planned(
                     *(f"  {sentence}" for sentence in by_hand),
                     *heard,
                     *refused,
+                    *(f"  {sentence}" for sentence in no_dicom),
                 ],
                 item,
                 written_in(folder, kept_masks),
@@ -393,6 +404,7 @@ def _planned(
                 plan,
                 None if mask is None else mask[0],
                 by_hand,
+                no_dicom=no_dicom,
             )
         )
     return done

@@ -244,7 +244,16 @@ def _summary(exam: SegmentedExam) -> Summary:
     remarks += exam.item.get("notes", ())
     severity = float(len(exam.flags))
     return Summary(
-        values, ", ".join(words), flags, severity, bool(exam.problem), flagged, remarks, corrected, exam.by_hand
+        values,
+        ", ".join(words),
+        flags,
+        severity,
+        bool(exam.problem),
+        flagged,
+        remarks,
+        corrected,
+        exam.by_hand,
+        exam.no_dicom,
     )
 
 
@@ -356,7 +365,7 @@ def _one(
         note,
         dicom,
     )
-    refused += dicom.write(exam, items[0], make)
+    no_dicom = dicom.write(exam, items[0], make)
     kept_masks = by_hand_in([folder, *(masks / name for name in names)])
     shown = ShownExam(
         name=exam,
@@ -371,7 +380,12 @@ def _one(
         curves={name: found.volumes[name] for name in VENTRICLES},
         corrected=[*corrected],
         moments=shorts,
-        notes=[*(f"{sentence}." for sentence in by_hand), *chosen, note],
+        notes=[
+            *(f"{sentence}." for sentence in by_hand),
+            *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in no_dicom),
+            *chosen,
+            note,
+        ],
         phases=[
             (_moment(found, number, shorts), image.numpy(), mask)
             for number, (image, mask) in enumerate(zip(images, labels, strict=True))
@@ -388,6 +402,7 @@ def _one(
     content = _content(found, names, flags, surface, corrected)
     of_people = {"network_volumes_ml": of_network} if corrected else {}
     of_people |= {"masks_changed_by_hand": kept_masks} if kept_masks else {}
+    of_people |= {"no_dicom": no_dicom[0]} if no_dicom else {}
     about = {"remarks": list(notes), "made_by": note, "weights": provenance.content()}
     write_json(folder / "volumes.json", content | about | of_people)
     lines = _in_lines(header, rows)
@@ -402,7 +417,7 @@ def _one(
     return SegmentedExam(
         exam,
         page,
-        [f"Exam {exam}, {count}", *lines, *remarks, *refused],
+        [f"Exam {exam}, {count}", *lines, *remarks, *refused, *(f"  {sentence}" for sentence in no_dicom)],
         items[found.end_diastole],
         [file for place in (folder, *(mask.parent for mask in files)) for file in written_in(place, kept_masks)],
         names,
@@ -413,6 +428,7 @@ def _one(
         body_surface=surface,
         corrected=marks,
         by_hand=by_hand,
+        no_dicom=no_dicom,
     )
 
 

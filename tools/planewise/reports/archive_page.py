@@ -46,6 +46,7 @@ class Summary:
         remarks: further sentences without a full stop, for the table as CSV only.
         corrected: keys of the values that come from masks that a person corrected, which are marked.
         by_hand: sentences without a full stop on masks that a person changed; they follow the flags.
+        no_dicom: a sentence without a full stop on why the exam has no DICOM files; it follows the flags.
     """
 
     values: Mapping[str, object]
@@ -57,6 +58,7 @@ class Summary:
     remarks: Sequence[str] = ()
     corrected: Sequence[str] = ()
     by_hand: Sequence[str] = ()
+    no_dicom: Sequence[str] = ()
 
 
 def archive_page(
@@ -84,6 +86,8 @@ def archive_page(
     counts = f"{count_of(len(exams), 'exam')}, {flagged} flagged, {len(left_out)} left out"
     if changed := sum(bool(exam.by_hand) for exam in exams.values()):
         counts += f"; {changed} with masks that a person changed"
+    if without := sum(bool(exam.no_dicom) for exam in exams.values()):
+        counts += f"; {without} without DICOM files"
     if waiting:
         counts += f"; {waiting} not processed yet: start the command again to continue"
     files = sorted(((count, why) for why, count in skipped.items()), reverse=True)
@@ -116,7 +120,7 @@ def _head(column: str) -> str:
 
 def _row(name: str, exam: Summary, columns: Sequence[str]) -> str:
     link = f'<a href="{html.escape(name)}/{PAGE}">{html.escape(name)}</a>'
-    flags = "<br>".join(html.escape(said) for said in (*exam.flags, *exam.by_hand)) or "-"
+    flags = "<br>".join(html.escape(said) for said in (*exam.flags, *exam.by_hand, *exam.no_dicom)) or "-"
     cells = [_td("exam", link), _td("flags", flags, "text")]
     for key in columns:
         marks = f" {CORRECTED}" * (key in exam.corrected) + f" {FLAGGED}" * (key in exam.flagged)
