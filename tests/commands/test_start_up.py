@@ -54,6 +54,13 @@ def test_help_imports_nothing_heavy():
     assert imported(*helps) == set()
 
 
+def test_a_home_folder_that_cannot_be_written_to_is_no_warning():
+    code = "from planewise.commands import planewise; planewise(); import matplotlib; matplotlib.get_cachedir()"
+    home = {"HOME": "/dev/null", "XDG_CONFIG_HOME": "", "XDG_CACHE_HOME": "", "MPLCONFIGDIR": ""}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | home)
+    assert done.returncode == 0 and done.stderr == ""
+
+
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_every_help_has_an_example_of_itself(option):
     for words in paths(typer.main.get_command(app)):

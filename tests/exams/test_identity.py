@@ -11,6 +11,8 @@ import typer
 from planewise.errors import InputError
 from planewise.exams.identity import hashed, load_salt, salt_file
 
+from tests.conftest import ROOT
+
 
 def test_the_salt_is_made_once_and_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("PLANEWISE_SALT_FILE", str(tmp_path / "new" / "salt"))
@@ -96,3 +98,9 @@ def test_hashes_are_ten_digits_and_depend_on_the_salt():
     assert re.fullmatch("[0-9a-f]{10}", hashed("1.2.3", b"a" * 20))
     assert hashed("1.2.3", b"a" * 20) != hashed("1.2.3", b"b" * 20)
     assert hashed("1.2.3", b"a" * 20) != hashed("1.2.4", b"a" * 20)
+
+
+@pytest.mark.parametrize("file", ["tools/Dockerfile", "tools/docs/packaging.md"])
+def test_the_documented_container_keeps_the_salt(file):
+    (command,) = re.findall(r"docker run .*", re.sub(r"\\\n[# ]*", "", (ROOT / file).read_text()))
+    assert "--volume /data:/data --env PLANEWISE_SALT_FILE=/data/planewise_salt planewise plan" in command

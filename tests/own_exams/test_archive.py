@@ -217,7 +217,8 @@ def test_the_terminal_counts_them_and_says_how_long_the_others_take(files, tmp_p
     console = Console(file=io.StringIO(), width=200)
     _show_archive(work, tmp_path / "out", console)
     lines = console.file.getvalue().splitlines()
-    assert lines[0].startswith("3 exams found; ") and "1 flagged, 2 left out; exams.csv gives" in lines[4]
+    assert lines[0].startswith("3 exams found; ") and "1 flagged, 2 left out; exams.csv gives" in lines[5]
+    assert lines.pop(1) == "Exam dddd is left out: no stack."
     assert lines[3].endswith(": words; (!) far; the last acquisition is used")
     assert [(re.findall(r" \(about (.*?) left\)", line) or [""])[0] for line in lines[1:4]] == [
         "2 minutes",
@@ -281,6 +282,34 @@ def test_an_archive_says_if_its_dicom_files_name_the_patient_and_what_it_leaves_
     out = capsys.readouterr().out
     assert ("--anonymous leaves the patient out" in out) == (written and not anonymous)
     assert ("123 files not read: 120 x not MR (CT); 3 x not a DICOM file." in out) == written
+
+
+def test_one_exam_is_an_archive_if_others_are_left_out_or_were_there(files, tmp_path, capsys):
+    out = tmp_path / "out"
+
+    def again(number, **left_out):
+        work = Work(files[number : number + 1], {"aaaa": 0.5, "bbbb": 2.0}, left_out).work
+        show_pages("plan", "planning", tmp_path, lambda: work, out, False)
+        return [(row["exam"], row["left_out"]) for row in table(out)], capsys.readouterr().out
+
+    rows, said = again(0, dddd=LeftOut("no stack", tmp_path / "in/Doe"))
+    assert rows == [("aaaa", ""), ("dddd", "no stack")] and "Exam dddd is left out: no stack." in said
+    rows, said = again(1)
+    assert rows == [("bbbb", "")], "the table describes the last input, also if that is one exam"
+    rows, said = again(0)
+    assert rows == [("aaaa", "")] and "1 of 1 exams are finished and unchanged" in said
+    links = re.findall(r'href="([^"]+)"', (out / "index.html").read_text())
+    assert links == ["aaaa/index.html"] and (out / "bbbb/index.html").is_file()
+
+
+def test_a_folder_with_results_of_other_hashes_is_noticed(files, tmp_path, capsys):
+    def again(numbers, out):
+        work = Work([files[number] for number in numbers], dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.5)).work
+        show_pages("plan", "planning", tmp_path, lambda: work, tmp_path / out, False)
+        return "PLANEWISE_SALT_FILE" in capsys.readouterr().out
+
+    assert not again((0, 1), "out") and not again((0, 2), "out")
+    assert not again((0, 1), "new") and again((2,), "new"), "with another salt, an exam has another hash"
 
 
 def test_an_exam_with_other_remarks_on_its_files_is_made_again(files, tmp_path):

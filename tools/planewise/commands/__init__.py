@@ -1,6 +1,7 @@
 """The console script: one file per subcommand, each a typed function whose docstring is its help."""
 
 import gc
+import logging
 import signal
 import sys
 from typing import Annotated
@@ -40,6 +41,8 @@ def planewise(
     # importing MONAI creates 400,000 permanent objects; scanning them after every 700 new objects, as Python does by
     # default, would take a fifth of a command's time
     gc.set_threshold(20_000)
+    # if the home folder cannot be written to, matplotlib uses a temporary one, which needs no two warnings
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 app.command(name="index")(index.index)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from planewise.commands.terminal import begin, refusals, say
 from planewise.early_checks import EXAM, refuse_missing, refuse_unwritable
+from planewise.exams.identity import salt_file
 from planewise.exams.words import count_of, some_of
 from planewise.reports.research_only import RESEARCH_ONLY
 
@@ -58,6 +59,8 @@ Anonymous = Annotated[
     ),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda:0. Default: a GPU if there is one.", show_default=False)]
+#: The terminal gives the reasons for at most this many exams that are left out from the beginning; `exams.csv` gives all.
+_MOST_LEFT_OUT = 10
 
 
 def show_pages(
@@ -87,14 +90,14 @@ def show_pages(
             why = "; ".join(f"{count} x {reason}" for reason, count in reasons)
             say(console, f"{count_of(sum(work.skipped.values()), 'file')} not read: {why}.")
         output = output.resolve()
-        if len(work.exams) > 1:
+        _say_if_others_only(work, output, console)
+        # a folder with an archive stays one: without this run's exam, its table would be that of another input
+        if len(work.exams | work.left_out) > 1 or (output / "archive.json").is_file():
             _show_archive(work, output, console)
             _say_who_is_named(not anonymous and any(output.glob("*/*.dcm")), console)
             say(console, work.note)
             console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)
             return
-        for exam, left in work.left_out.items():
-            say(console, f"Exam {exam} is left out: {left.why}.")
         begin(f"{doing.capitalize()} {count_of(len(work.exams), 'exam')}")
         with console.status(doing):
             done: Sequence[MadePage] = work.run(work.stacks, output)
@@ -106,6 +109,18 @@ def show_pages(
         _say_who_is_named(not anonymous and any(file.suffix == ".dcm" for made in done for file in made.files), console)
         say(console, work.note)
         console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)
+
+
+def _say_if_others_only(work: ExamWork, output: Path, console: Console) -> None:
+    """Say that a folder has results, but of none of these exams, because a new salt changes all hashes."""
+    others = sorted(page.parent.name for page in output.glob("*/index.html"))
+    if others and not {*others} & {*work.exams, *work.left_out}:
+        say(
+            console,
+            f"{output} has results of {count_of(len(others), 'other exam')} only ({some_of(others)}). If they are the same "
+            "exams, the salt of their hashes has changed, so their results and your corrected masks are not used again: "
+            f"set PLANEWISE_SALT_FILE to the earlier salt (now {salt_file()}).",
+        )
 
 
 def _say_who_is_named(patient: bool, console: Console) -> None:
@@ -124,6 +139,8 @@ def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
     tell(
         f"{count_of(len(work.exams), 'exam')} found; results go to {output}. Stop at any time: the next run continues."
     )
+    for exam, left in [*work.left_out.items()][:_MOST_LEFT_OUT]:
+        tell(f"Exam {exam} is left out: {left.why}.")
     try:
         done = work_through(work, output, tell)
     except KeyboardInterrupt:
