@@ -1,5 +1,8 @@
 """Test that the stacks of a knee exam are recognised from files."""
 
+import re
+import shutil
+
 import numpy as np
 import pydicom
 import pytest
@@ -362,12 +365,80 @@ def test_localizers_are_told_by_their_image_type(tmp_path):
 
 def test_of_two_axial_stacks_the_one_at_the_knee(tmp_path):
     write_knee(tmp_path)
-    write_series(tmp_path / "AX_ankle", "axial", number=9, slices=31, centre=(60, 5, -300))
+    write_series(
+        tmp_path / "AX_more", "axial", number=9, slices=17, centre=(60, 5, -70), turn=oblique(2, axis=(1, 0, 0))
+    )
     result = index(tmp_path)
     assert series_of(result)["axial"] == "AX_T2_FS"
     assert (
         "2 axial stacks: one is used because it covers the middle of the sagittal stack best"
         in only_exam(result)["left_out"]
+    )
+
+
+@pytest.mark.parametrize("turn", [None, oblique(8)])
+def test_two_knees_in_one_frame_of_reference_are_two_exams(tmp_path, turn):
+    """Whether or not their series are parallel; a stack across both knees gives both a plane."""
+    write_knee(tmp_path / "a", centre=(90.0, 5, -20))
+    write_knee(tmp_path / "b", centre=(-90.0, 5, -20), turn=turn)
+    for knee in "ab":
+        shutil.rmtree(tmp_path / knee / "COR_PD_FS")
+    write_series(tmp_path / "COR", "coronal", number=9, centre=(4.0, 5, -20), **PD)
+    result = index(tmp_path)
+    sides = {}
+    for name, exam in result.datalist["exams"].items():
+        own = [item for item in items_of(result) if item["exam"] == name]
+        planes = [exam["stacks"][view]["items"][0]["image"].split("/")[-3:-1] for view in ("axial", "coronal")]
+        folder = own[0]["image"].split("/")[-3]
+        assert planes == [[folder, "AX_T2_FS"], [tmp_path.name, "COR"]]
+        assert len(own) == 15
+        sides[folder] = exam["left_out"][0].split("; ")[-1]
+    # RAS+: the patient's left is positive
+    assert sides == {folder: f"this is number {rank} from the patient's right" for folder, rank in (("b", 1), ("a", 2))}
+    assert len(find_stacks(tmp_path, "sagittal")) == 2
+
+
+@pytest.mark.parametrize("tags", [{"BodyPartExamined": "ANKLE", "SeriesDescription": "SAG T2 FS"}, {}])
+def test_another_body_part_is_no_knee(tmp_path, tags):
+    write_knee(tmp_path, BodyPartExamined="KNEE")
+    values = {"BodyPartExamined": "KNEE", "SeriesDescription": "SAG T2 FS ANKLE"} | tags
+    write_series(tmp_path / "more", "sagittal", number=9, slices=21, centre=(60, 5, -400), **values)
+    values["SeriesDescription"] = "COR ANKLE"
+    write_series(tmp_path / "cor", "coronal", number=10, slices=21, centre=(60, 5, -40), **values)
+    result = index(tmp_path)
+    assert series_of(result) == {"sagittal": "SAG_T2_FS", "axial": "AX_T2_FS", "coronal": "COR_PD_FS"}
+    assert only_exam(result)["left_out"] == [
+        "a sagittal stack of an ankle is not used",
+        "a stack of an ankle is not used as coronal",
+    ]
+    assert only_exam(result)["stacks"]["other-1"]["remark"] == "an ankle, by its name or BodyPartExamined"
+
+
+@pytest.mark.parametrize("part", ["LSPINE", "KNEE", "EXTREMITY"])
+def test_an_exam_of_another_body_part_alone_is_refused(tmp_path, part):
+    write_knee(tmp_path / "a", BodyPartExamined=part)
+    (stack,) = find_stacks(tmp_path, "sagittal")
+    assert (stack.flag or "").startswith(
+        "no sagittal stack of a knee: its name or BodyPartExamined says a spine" if part == "LSPINE" else ""
+    )
+    assert (stack.flag is None) == (part != "LSPINE")
+    if part == "LSPINE":  # a series' name is more likely right than BodyPartExamined
+        for path in (tmp_path / "a").rglob("*.dcm"):
+            header = pydicom.dcmread(path)
+            header.SeriesDescription = f"knee {header.SeriesDescription}"
+            header.save_as(path)
+        assert find_stacks(tmp_path, "sagittal")[0].flag is None
+
+
+def test_a_plane_of_another_place_is_left_out(tmp_path):
+    write_knee(tmp_path)
+    shutil.rmtree(tmp_path / "AX_T2_FS")
+    write_series(tmp_path / "AX", "axial", number=9, slices=13, centre=(60, 145, -20))
+    exam = only_exam(index(tmp_path))
+    assert list(exam["stacks"]) == ["sagittal", "coronal", "other-1"]
+    assert re.fullmatch(
+        r"a stack that is axial is \d+ mm away from the middle of the sagittal stack, so it shows another place: left out",
+        exam["left_out"][0],
     )
 
 

@@ -10,6 +10,7 @@ from planewise.exams import any_organ, cardiac, knee
 from planewise.exams.anatomy import Anatomy, Look, Words
 from planewise.exams.cardiac_views import VIEWS
 from planewise.exams.knee_contrast import CONTRASTS
+from planewise.exams.knee_parts import places_apart
 from planewise.exams.knee_planes import STACK as KNEE_STACK
 from planewise.exams.knee_planes import VIEWS as KNEE_VIEWS
 from planewise.exams.stack import Stack
@@ -83,6 +84,7 @@ KNEE = Anatomy(
     ),
     look=Look(ends=("right", "left"), sigma=3.0),
     contrasts=CONTRASTS,
+    places_apart=places_apart,
 )
 
 ANY = Anatomy(

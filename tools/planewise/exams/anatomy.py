@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from planewise.exams.frame import Frame
 from planewise.exams.recognition import Recognition
 from planewise.exams.stack import Stack
 
@@ -91,6 +92,9 @@ class Anatomy:
     """function that takes stacks and their recognition, and returns the recognition with another stack to learn from. It is
     None if networks learn from the recognised stack.
     """
+    places_apart: Callable[[Sequence[Frame]], list[tuple[list[Frame], str]]] | None = None
+    """function that divides the frames of one exam by the places that they show, each with a note; None if an exam shows one
+    place"""
 
     @property
     def whole(self) -> bool:

@@ -43,7 +43,17 @@ HEART_WORDS = r"cine|heart|card|ventric|trufi|fiesta|bssfp|\blge\b|" + "|".join(
 
 #: The words for a knee in messages.
 KNEE = "a knee"
-_OTHER_ORGANS = {KNEE: r"knee|\bknie|genou", "a head": r"head|brain", "a spine": r"spine"}
+_OTHER_ORGANS = {
+    KNEE: r"knee|\bknie|genou",
+    "a head": r"head|brain",
+    "a spine": r"spine",
+    "a hip": r"\bhip|pelvis|\bhuft",
+    "an ankle": r"ankle|sprunggelenk",
+    "a foot": r"\bfoot\b(?! first)",
+    "a shoulder": r"shoulder|schulter",
+    "an elbow": r"elbow|ellbogen",
+    "a wrist": r"wrist|handgelenk",
+}
 
 
 def named_organ(text: str) -> str | None:

@@ -7,7 +7,7 @@ import os
 import re
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,12 +27,17 @@ _NOBODY = {
 _TORN = "torn"
 
 
-def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
+def group_exams(
+    frames: Iterable[Frame],
+    folder: Path,
+    places_apart: Callable[[Sequence[Frame]], list[tuple[list[Frame], str]]] | None = None,
+) -> list[Exam]:
     """Exams: the frames of one patient, study and date that share a frame of reference.
 
     Args:
         frames: frames from `dicom.read_header`.
         folder: the indexed folder; an exam's folder below it replaces a missing study identifier.
+        places_apart: see `planewise.exams.anatomy.Anatomy`; each place becomes an exam.
 
     Returns:
         Exams in the order of their folders, with stacks and notes, but without hashes and before recognition.
@@ -70,7 +75,8 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
             )
         if (count := references[study, patient, date]) > 1:
             notes.append(
-                f"the study has {count} frames of reference (the patient was moved): each becomes a separate exam"
+                f"the study has {count} frames of reference (the patient was moved, or it shows several body parts): each "
+                "becomes a separate exam"
             )
         torn = max(len(studies_of[_series_of(frame)]) for frame in members)
         if torn > 1:
@@ -81,18 +87,26 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
         members, copies = _drop_copies(members)
         if copies:
             notes.append("1 image is a copy of another" if copies == 1 else f"{copies} images are copies of others")
-        grouped[study, patient, date, reference] = Exam(
-            key="|".join([study, *filter(None, [patient, date.removeprefix(_TORN)]), reference]),
-            patient_key=_patient_key(next((f.patient for f in members if f.patient), ""), study),
-            folder=common_folder(members),
-            stacks=build_stacks(members),
-            notes=notes,
-            doubts=doubts,
-        )
-    for (*study, reference), exam in grouped.items():
-        others = (other for (*same, frame), other in grouped.items() if same == study and frame != reference)
-        exam.moved = [stack for other in others for stack in other.stacks]
-    return sorted(grouped.values(), key=lambda exam: (natural_order(str(exam.folder)), exam.key))
+        key = "|".join([study, *filter(None, [patient, date.removeprefix(_TORN)]), reference])
+        places = places_apart(members) if places_apart else [(members, "")]
+        grouped[study, patient, date, reference] = [
+            Exam(
+                # the first place keeps the identifier, and so its hash
+                key=key if number == 1 else f"{key}|place {number}",
+                patient_key=_patient_key(next((f.patient for f in members if f.patient), ""), study),
+                folder=common_folder(own),
+                stacks=build_stacks(own),
+                notes=[*notes, *([note] if note else [])],
+                doubts=[*doubts],
+            )
+            for number, (own, note) in enumerate(places, start=1)
+        ]
+    for (*study, reference), exams in grouped.items():
+        others = [other for (*same, frame), other in grouped.items() if same == study and frame != reference]
+        for exam in exams:
+            exam.moved = [stack for moved in others for other in moved for stack in other.stacks]
+    found = [exam for exams in grouped.values() for exam in exams]
+    return sorted(found, key=lambda exam: (natural_order(str(exam.folder)), exam.key))
 
 
 def _by_date(frames: Sequence[Frame]) -> dict[str, list[Frame]]:

@@ -174,7 +174,7 @@ def index_folder(
     salt = load_salt(folder)
 
     scan = scan_folder(folder, workers, progress, sought.inputs == "photographs", sought.modalities)
-    exams = group_exams(scan.frames, scan.folder)
+    exams = group_exams(scan.frames, scan.folder, sought.places_apart)
     result = IndexResult(datalist={}, skipped={}, files=scan.files, seconds=scan.seconds)
     found = _read(scan, learned, masks, wanted, named_tables)
     volumes, wanted = found.volumes, found.channels

@@ -137,7 +137,7 @@ def find_stacks(
     if skipped is not None:
         found = scan.skipped | {_BESIDE_DICOM: scan.nifti}
         skipped |= {reason: len(paths) for reason, paths in found.items() if paths and reason != HIDDEN}
-    exams = group_exams(scan.frames, scan.folder)
+    exams = group_exams(scan.frames, scan.folder, anatomy.places_apart)
     if not exams:
         nifti = f"\n  {len(scan.nifti)} x NIfTI in folders below: name one file or its folder" if scan.nifti else ""
         raise InputError(

@@ -15,12 +15,17 @@ stack is used with low confidence and a note, unless its confidence is below `MI
 proper sagittal stack, a localizer is never used.
 
 Both the axial and the coronal plane are the central slice of a stack, which is the slice nearest to the middle of its
-positions. Stacks that are not localizers come first, then those that cover the middle of the sagittal stack, then the one
-with most slices, then the last acquired. Contrast does not matter for a plane.
+positions. Stacks that are not localizers come first, then those whose slices and images cover the middle of the sagittal
+stack, then the one with most slices, then the last acquired. Contrast does not matter for a plane.
+
+A stack shows another body part if its name says so, or if BodyPartExamined says so and the name does not mention a knee;
+such a stack is not used. A stack more than 60 mm away from the middle of the sagittal stack gives no plane. If sagittal
+series are farther apart than that (both knees in one frame of reference), each place is an exam (`knee_parts`).
 
 Limits
 ------
-- Pixels are ignored: anything scanned along three planes counts as a knee.
+- Pixels are ignored: anything scanned along three planes counts as a knee, unless its names or BodyPartExamined mention
+  another body part.
 - If a knee is bent or rolled by more than about 40 degrees, its planes get wrong names.
 - Wrong names of planes are overruled by the normal and reported; wrong names of contrasts are overruled only by echo
   and repetition times.
@@ -31,11 +36,12 @@ from __future__ import annotations
 import numpy as np
 
 from planewise.exams.knee_contrast import Contrast, contrast_of
+from planewise.exams.knee_parts import APART, other_part
 from planewise.exams.knee_planes import STACK, VIEWS, LyingPlane, plane_of_stack
 from planewise.exams.localizer import is_localizer
 from planewise.exams.recognition import FoundView, Recognition
 from planewise.exams.stack import Stack
-from planewise.exams.words import count_of
+from planewise.exams.words import count_of, listed
 from planewise.geometry import PARALLEL_ANGLE
 
 #: Minimum number of slices of a sagittal stack to learn from. Table 1 of the paper has 15 and more; three-plane
@@ -62,12 +68,16 @@ def recognise(stacks: list[Stack], chosen: int | None = None, contrast: str = "t
         remarks give a sagittal stack's contrast, or say that a stack is a localizer.
     """
     planes = [plane_of_stack(stack) for stack in stacks]
+    parts = {
+        index: part for index, stack in enumerate(stacks) if (part := other_part(stack.description, stack.body_part))
+    }
     contrasts = {index: contrast_of(stacks[index]) for index, plane in enumerate(planes) if plane.view == STACK}
     remarks = {index: known.found or "contrast unknown" for index, known in contrasts.items()}
     remarks |= {index: "localizer" for index, stack in enumerate(stacks) if is_localizer(stack)}
+    remarks |= {index: f"{part}, by its name or BodyPartExamined" for index, part in parts.items()}
     result = Recognition(remarks=remarks)
     if chosen is None:
-        _choose_sagittal(result, stacks, contrasts, contrast == "any")
+        _choose_sagittal(result, stacks, contrasts, parts, contrast == "any")
     else:
         result.stack = result.candidate = chosen
         result.confidence = 1.0
@@ -75,7 +85,7 @@ def recognise(stacks: list[Stack], chosen: int | None = None, contrast: str = "t
         result.axis = right_to_left(stacks[result.stack])
         result.left_out += _slices_apart(stacks, planes, result.stack)
     for view in VIEWS:
-        _choose_view(result, stacks, planes, view)
+        _choose_view(result, stacks, planes, parts, view)
     _tell_what_is_undecided(result, stacks, planes)
     return result
 
@@ -89,7 +99,7 @@ def right_to_left(stack: Stack) -> np.ndarray | None:
 
 
 def _choose_sagittal(
-    result: Recognition, stacks: list[Stack], contrasts: dict[int, Contrast], any_contrast: bool
+    result: Recognition, stacks: list[Stack], contrasts: dict[int, Contrast], parts: dict[int, str], any_contrast: bool
 ) -> None:
     """Choose ``stack``, ``candidate`` and ``confidence`` of the result; the reasons for and against stacks are added to
     ``left_out``."""
@@ -97,6 +107,16 @@ def _choose_sagittal(
     if not contrasts:
         notes.append("no sagittal stack")
         return
+    others = {parts[index]: index for index in contrasts if index in parts}
+    contrasts = {index: known for index, known in contrasts.items() if index not in parts}
+    if not contrasts:
+        result.candidate = next(iter(others.values()))
+        notes.append(
+            f"no sagittal stack of a knee: its name or BodyPartExamined says {listed(others, 'or')}; if it is a knee, name "
+            "the stack with --views"
+        )
+        return
+    notes += [f"a sagittal stack of {part} is not used" for part in others]
     enough = [index for index in contrasts if len(stacks[index].slices) >= MIN_SLICES]
     if not enough:
         result.candidate = max(contrasts, key=lambda index: len(stacks[index].slices))
@@ -172,10 +192,15 @@ def _slices_apart(stacks: list[Stack], planes: list[LyingPlane], used: int) -> l
     ]
 
 
-def _choose_view(result: Recognition, stacks: list[Stack], planes: list[LyingPlane], view: str) -> None:
+def _choose_view(
+    result: Recognition, stacks: list[Stack], planes: list[LyingPlane], parts: dict[int, str], view: str
+) -> None:
     """Write the central slice of the stack that represents a view into ``result.views``."""
     main = result.stack
     pool = [index for index, plane in enumerate(planes) if plane.view == view and index != main]
+    others = dict.fromkeys(parts[index] for index in pool if index in parts)
+    result.left_out += [f"a stack of {part} is not used as {view}" for part in others]
+    pool = [index for index in pool if index not in parts]
     if main is not None:
         tilted = [index for index in pool if stacks[index].angle_to(stacks[main]) >= np.degrees(PARALLEL_ANGLE)]
         if len(tilted) < len(pool):
@@ -183,9 +208,18 @@ def _choose_view(result: Recognition, stacks: list[Stack], planes: list[LyingPla
                 f"a stack that is {view} is parallel to the sagittal stack, so they do not intersect in a line: left out"
             )
         pool = tilted
+    middle = None if main is None else stacks[main].middle
+    if middle is not None:
+        distances = {index: _away(stacks[index], middle) for index in pool}
+        result.left_out += [
+            f"a stack that is {view} is {distance:.0f} mm away from the middle of the sagittal stack, so it shows "
+            "another place: left out"
+            for distance in distances.values()
+            if distance > APART
+        ]
+        pool = [index for index in pool if distances[index] <= APART]
     if not pool:
         return
-    middle = None if main is None else stacks[main].middle
     keys = {index: _view_preference(stacks[index], middle) for index in pool}
     best = max(pool, key=keys.__getitem__)
     rivals = [index for index in pool if is_localizer(stacks[index]) == is_localizer(stacks[best])]
@@ -204,8 +238,13 @@ def _choose_view(result: Recognition, stacks: list[Stack], planes: list[LyingPla
 
 def _view_preference(stack: Stack, middle: np.ndarray | None) -> tuple:
     """Sort key of an exam's axial (or coronal) stacks, of which the last is used."""
-    beyond = 0.0 if middle is None else _beyond(stack, middle)
-    return not is_localizer(stack), -round(beyond), len(stack.slices), _acquired(stack)
+    away = 0.0 if middle is None else _away(stack, middle)
+    return not is_localizer(stack), -round(away), len(stack.slices), _acquired(stack)
+
+
+def _away(stack: Stack, point: np.ndarray) -> float:
+    """Distance (mm) of a point from the block that the images of a stack cover."""
+    return float(np.hypot(_beyond(stack, point), stack.beside(stack.slices[central_slice(stack)], point)))
 
 
 def _beyond(stack: Stack, point: np.ndarray) -> float:

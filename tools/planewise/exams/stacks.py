@@ -200,7 +200,10 @@ def _same_position(thickness: float | None) -> float:
 
 
 def _same_contrast(one: Frame, other: Frame, named: bool) -> bool:
-    """Whether two images may have the same contrast; if ``named``, their series must also have the same name."""
+    """Whether two images may have the same contrast and show the same body part; if ``named``, their series must also have
+    the same name."""
+    if one.body_part and other.body_part and one.body_part != other.body_part:
+        return False
     for time, other_time, tolerance in (
         (one.echo_time, other.echo_time, SAME_ECHO_TIME),
         (one.repetition_time, other.repetition_time, SAME_REPETITION_TIME),
