@@ -85,6 +85,16 @@ def test_labels_may_be_unknown_but_not_all(items, transform, tmp_path, caplog):
     assert torch.isnan(stacks.labels[0, 1]) and stacks.labels[0, 0] == 1
     with pytest.raises(InputError, match="none of the labels fracture.*--classes"):
         dataset(items, transform, tmp_path, tasks=("fracture",), required=True)
+    for item in items:
+        item["ACL"] = 1
+    with pytest.raises(InputError, match=r"labels acl \(they have ACL: capital letters matter\); add labels"):
+        dataset(
+            [{k: v for k, v in item.items() if k != "acl"} for item in items],
+            transform,
+            tmp_path,
+            tasks=("acl",),
+            required=True,
+        )
     # a validation section without labels does not prevent training
     assert len(dataset(items, transform, tmp_path, tasks=("fracture",))) == 0
 

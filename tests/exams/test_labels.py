@@ -23,6 +23,7 @@ from planewise.exams.stack import Slice
 
 from tests.exams.conftest import USUAL_AXIS, write_usual_exam
 from tests.exams.files import write_cine
+from tests.exams.knees import write_mrnet
 
 
 @pytest.fixture
@@ -279,6 +280,8 @@ def test_leading_zeros_of_a_number_do_not_matter():
     assert find_name("7", [{"007"}, {"17"}]) == [0]
     assert find_name("007", [{"007"}, {"7"}]) == [0]
     assert find_name("x7", [{"x007"}]) == []
+    assert find_name("KN-7", [{"kn-7"}, {"kn-8"}]) == [0]
+    assert find_name("KN-7", [{"kn-7"}, {"KN-7"}]) == [1]
     assert find_name("5²", [{"5"}]) == []
     assert find_name("9" * 5000, [{"9"}]) == [], "Python refuses to convert so many digits"
 
@@ -348,6 +351,54 @@ def test_a_text_among_numbers_is_said(tmp_path):
     # empty cells are not rows with a number
     (tmp_path / "c.csv").write_text("id,risk\na,low\nb,1\nc,\nd,\n")
     assert read_classes(tmp_path / "c.csv")[1] == []
+
+
+def test_a_running_number_is_not_the_name_of_an_exam(tmp_path):
+    for number in (7, 8, 9):
+        write_usual_exam(
+            tmp_path / f"{number:03d}",
+            PatientID=f"P00{number}",
+            StudyInstanceUID=f"1.{number}",
+            FrameOfReferenceUID=f"2.{number}",
+        )
+    table = tmp_path / "c.csv"
+    table.write_text("no,PatientID,acl\n1,P007,0\n9,P008,1\n7,P007,1\n")
+    result = index_folder(tmp_path, classes=table)
+    why = "the exams are named in the column PatientID ({}): make it the first column"
+    assert result.unmatched == [("1", why.format("P007")), ("9", why.format("P008"))]
+    assert {item["image"].split("/")[-3]: item["acl"] for item in items_of(result) if "acl" in item} == {"007": 1}
+    # a class is not a name, even if exams are called 0 and 1
+    (tmp_path / "007").rename(tmp_path / "1")
+    table.write_text("exam,acl\nP007,0\nP008,1\nP009,1\n")
+    assert index_folder(tmp_path, classes=table).unmatched == []
+
+
+def test_a_row_that_labels_several_exams_is_said(tree, tmp_path):
+    table = tmp_path / "c.csv"
+    table.write_text("exam,group\nP-2,NOR\n")
+    assert not any("all exams of its patient" in warning for warning in index_folder(tree, classes=table).warnings)
+    for number in (8, 9):
+        write_usual_exam(
+            tree / f"case{number}", PatientID="P-2", StudyInstanceUID=f"1.{number}", FrameOfReferenceUID=f"2.{number}"
+        )
+    (warning,) = [each for each in index_folder(tree, classes=table).warnings if "all exams of its patient" in each]
+    assert warning.startswith(
+        "a row of --classes labels all exams of its patient, for 1 patient with several exams: if"
+    )
+
+
+def test_values_that_a_finding_cannot_have_are_said(tmp_path):
+    write_mrnet(tmp_path)
+    (tmp_path / "c.csv").write_text(
+        "exam,ACL,meniscus,effusion,age,side\n0000,0,2,yes,31,L\n0001,1,NA,no,40,R\n0002,,1,,50,L\n"
+    )
+    warnings = index_folder(tmp_path, anatomy="knee", classes=tmp_path / "c.csv").warnings
+    do = "to train on it, write 1 (present), 0 (absent) or leave the cell empty"
+    assert [each for each in warnings if each.startswith("the column")] == [
+        "the column ACL of --classes has another name than the finding acl: write acl",
+        f"the column meniscus of --classes has the values 2, NA: {do}",
+        f"the column effusion of --classes has the values no, yes: {do}",
+    ]
 
 
 def test_exams_without_a_class_are_counted(tree, tmp_path):

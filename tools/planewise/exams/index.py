@@ -52,6 +52,8 @@ from planewise.geometry.tolerances import OFF_AXIS, SHORT_AXIS_OBLIQUITY
 from planewise.predicted_masks import MASK, is_predicted
 
 VERSION = 1
+#: Words for a finding, or for its absence, in tables.
+_YES_NO = {"yes", "no", "true", "false", "y", "n", "positive", "negative", "ja", "nein"}
 
 
 @dataclass
@@ -219,7 +221,9 @@ def index_folder(
     result.masks = {str(path) for path in masks}
     _warn_of_two_origins(result, masks, items)
     _mark_predicted(result, items, checked)
-    result.unmatched += labels.add_classes(class_rows, places, items, scan.folder)
+    not_used, warnings = labels.add_classes(class_rows, places, items, scan.folder)
+    result.unmatched += not_used
+    result.warnings += warnings + (_doubts_of_findings(class_rows) if sought.inputs == "knees" else [])
     _warn_of_no_class(result, class_rows, items)
     masked = Counter(item["exam"] for item in items if "label" in item)
     for volume in whole:
@@ -601,8 +605,31 @@ def _warn_of_no_class(result: IndexResult, class_rows: dict[str, dict], items: S
     """Warn about exams that ``--classes`` does not name."""
     names = {name for row in class_rows.values() for name in row}
     lacking = {item["exam"] for item in items if not names & item.keys()}
-    if names and lacking:
+    if class_rows and lacking:
         result.warnings.append(f"{count_of(len(lacking), 'exam')} without a class in --classes")
+
+
+def _doubts_of_findings(class_rows: dict[str, dict]) -> list[str]:
+    """Warnings about the columns of ``--classes`` that knee findings cannot be learned from: those with a finding's name, or
+    with words for yes and no."""
+    columns: dict[str, set] = defaultdict(set)
+    for row in class_rows.values():
+        for column, value in row.items():
+            columns[column].add(str(value))
+    found = []
+    for column, values in columns.items():
+        wrong = sorted(value for value in values if value not in ("0", "1", "0.0", "1.0"))
+        finding = column.lower()
+        if finding in mrnet.LABELS and column != finding:
+            found.append(
+                f"the column {column} of --classes has another name than the finding {finding}: write {finding}"
+            )
+        if wrong and (finding in mrnet.LABELS or _YES_NO & {value.lower() for value in values}):
+            found.append(
+                f"the column {column} of --classes has the values {some_of(wrong)}: to train on it, write 1 (present), 0 "
+                "(absent) or leave the cell empty"
+            )
+    return found
 
 
 def _leave_out_incomplete(entries: dict[str, dict], items: Sequence[dict], anatomy: Anatomy) -> set[str]:

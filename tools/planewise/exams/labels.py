@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from glob import escape
 from itertools import takewhile
 from pathlib import Path
@@ -29,7 +29,7 @@ from planewise.exams.reserved import RESERVED
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.volume import Volume, nifti_files, stem
 from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem
-from planewise.exams.words import is_text, listed
+from planewise.exams.words import count_of, is_text, listed
 from planewise.nifti_files import is_nifti
 from planewise.predicted_masks import BY_HAND, IMAGE, MASK, oldest_first
 
@@ -167,13 +167,20 @@ def _typed(column: list[str]) -> list[object]:
 def find_name(name: str, known: Sequence[set[str]]) -> list[int]:
     """The indices of the exams that a name matches, in ``known``, which contains the names of each exam.
 
-    An exact match takes precedence over one that differs only in leading zeros (``7`` for ``007``).
+    An exact match takes precedence over one that differs only in leading zeros (``7`` for ``007``) or in capital letters.
     """
-    exact = [index for index, names in enumerate(known) if name in names]
-    if exact or not name.isdecimal():
+    exact = _named_exactly(name, known)
+    if exact:
         return exact
+    if not name.isdecimal():
+        lower = name.casefold()
+        return [index for index, names in enumerate(known) if any(n.casefold() == lower for n in names)]
     number = name.lstrip("0")
     return [index for index, names in enumerate(known) if any(n.isdecimal() and n.lstrip("0") == number for n in names)]
+
+
+def _named_exactly(name: str, known: Sequence[set[str]]) -> list[int]:
+    return [index for index, names in enumerate(known) if name in names]
 
 
 def mask_files(folder: Path) -> list[Path]:
@@ -542,24 +549,32 @@ def exam_names(exam: Exam | Volume, folder: Path) -> set[str]:
 
 def add_classes(
     class_rows: dict[str, dict], exams: Sequence[Exam | Volume], items: list[dict], folder: Path
-) -> list[tuple[str, str]]:
+) -> tuple[list[tuple[str, str]], list[str]]:
     """Give items the classes of their exam.
 
     Returns:
         Rows that match no exam, and exams whose rows (by folder and by PatientID, for example) disagree: name and
-        reason.
+        reason. And warnings, such as one about rows that label several exams each.
     """
     known = [exam_names(exam, folder) for exam in exams]
     rows: dict[str, list[dict]] = defaultdict(list)
-    unmatched = []
+    unmatched, several = [], set()
+    column = _naming_column(class_rows, exams, known)
     for name, row in class_rows.items():
-        matched = {exams[index].name for index in find_name(name, known)}
-        patients = {exams[index].patient for index in find_name(name, known)}
-        if not matched:
+        found = find_name(name, known)
+        matched = {exams[index].name for index in found}
+        patients = {exams[index].patient for index in found}
+        other = str(row.get(column, ""))
+        if other and not matched & {exams[index].name for index in find_name(other, known)}:
+            unmatched.append(
+                (name, f"the exams are named in the column {column} ({other:.20}): make it the first column")
+            )
+        elif not matched:
             unmatched.append((name, "no exam has this name (hash, folder or PatientID)"))
         elif len(patients) > 1:
             unmatched.append((name, f"{len(patients)} patients have this name"))
         else:
+            several |= patients if len(matched) > 1 else set()
             for exam in matched:
                 rows[exam].append(row)
     classes = {}
@@ -569,4 +584,27 @@ def add_classes(
             unmatched.append((exam, _contradiction(contradicted)))
     for item in items:
         item |= classes.get(item["exam"], {})
-    return unmatched
+    if not several:
+        return unmatched, []
+    return unmatched, [
+        f"a row of --classes labels all exams of its patient, for {count_of(len(several), 'patient')} with several exams: if "
+        "the exams differ (two knees, a follow-up), name each exam by its hash or folder"
+    ]
+
+
+def _naming_column(
+    class_rows: dict[str, dict], exams: Sequence[Exam | Volume], known: Sequence[set[str]]
+) -> str | None:
+    """The column of classes that names patients or their exams, if it names more of them exactly than the first column, which
+    may count the rows. A column of numbers is only considered if its own name says that it identifies something."""
+
+    def named(values: Iterable[str]) -> int:
+        return sum(len({exams[index].patient for index in _named_exactly(value, known)}) == 1 for value in values)
+
+    counts: dict[str | None, int] = {None: named(class_rows)}
+    for column in dict.fromkeys(column for row in class_rows.values() for column in row):
+        values = {str(row[column]) for row in class_rows.values() if column in row}
+        identifies = re.search(r"(?<![a-z])id(?![a-z])|patient|exam|study|folder|hash", column.lower())
+        if identifies or not all(value.replace(".", "").isdecimal() for value in values):
+            counts[column] = named(values)
+    return max(counts, key=counts.__getitem__)
