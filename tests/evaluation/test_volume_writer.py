@@ -19,10 +19,16 @@ def saving(folder, postfix="mask", **options):
     return SaveImage(folder, postfix, separate_folder=False, print_log=False, writer=VolumeWriter, **options)
 
 
+@pytest.mark.parametrize(
+    "axes",
+    [[[0, -2.0, 0], [1.5, 0, 0], [0, 0, 8]], [[0, 0, 8.0], [-1.5, 0, 0], [0, 2, 0]], [[1.5, 0, 0], [0, 0, 8], [0, 2, 0]]],
+    ids=["axial", "sagittal", "coronal"],
+)
 @pytest.mark.parametrize("slices", [1, 3])
-def test_a_volume_keeps_its_three_axes_and_its_affine(slices, tmp_path):
+def test_a_volume_keeps_its_three_axes_and_its_affine(slices, axes, tmp_path):
     values = torch.arange(4 * 5 * slices, dtype=torch.float32).reshape(1, 4, 5, slices)
-    affine = np.array([[0, -2.0, 0, 9], [1.5, 0, 0, -7], [0, 0, 8, 3], [0, 0, 0, 1]])
+    affine = np.eye(4)
+    affine[:3] = np.column_stack([axes, [9, -7, 3]])
     image = MetaTensor(values, affine=torch.from_numpy(affine), meta={"filename_or_obj": "heart"})
     save = saving(tmp_path, output_dtype="uint8")
     save(image)

@@ -23,7 +23,8 @@ class VolumeWriter(NibabelWriter):
     channel and one slice is written as ``(i, j, 1)``. Whole numbers are marked as predicted (`is_predicted`): masks, and the
     lines of planned views, which an index would otherwise take as labels, because they lie on the images' grid.
 
-    MONAI's own writer drops the last axis of such a volume, and then `SaveImage` (1.6.1) fails. On a full disk, it replaces
+    MONAI's own writer drops the last axis of such a volume, and then `SaveImage` (1.6.1) fails. It also fails for sagittal
+    and coronal volumes whose axes are those of the patient. On a full disk, it replaces
     an old file by a truncated file; this class keeps the old file. It also keeps a mask that a person corrected, under
     another name (`set_aside`). Use it as the ``writer`` of `SaveImaged`.
     """
@@ -32,6 +33,12 @@ class VolumeWriter(NibabelWriter):
         super().set_data_array(data_array, channel_dim, **kwargs | {"squeeze_end_dims": False})
         if self.data_obj.shape[-1] == 1:
             self.data_obj = self.data_obj[..., 0]
+
+    @classmethod
+    def resample_if_needed(cls, data_array: NdarrayOrTensor, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        # MONAI (1.6.1) takes the first of three axes for channels, and reads the affine of a slice, which may be singular
+        resampled, affine = super().resample_if_needed(data_array[..., None], *args, **kwargs)
+        return resampled[..., 0], affine
 
     def write(self, filename: str | PathLike[str], verbose: bool = False, **kwargs: Any) -> None:
         ending = ".nii.gz" if fspath(filename).endswith(".nii.gz") else ".nii"
