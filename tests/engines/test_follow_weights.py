@@ -230,14 +230,13 @@ def test_channels_in_another_order_are_refused(tmp_path, caplog):
     for follow, key, files in (
         (follow_weights, "weights", ["inference.yaml"]),
         (follow_weights, "weights", ["train.yaml", "evaluate.yaml"]),
-        (follow_pretrained, "pretrained", ["train.yaml"]),
     ):
         images = "datalist" if "train.yaml" in files else "input"
         for first, right in (("t1w", True), ("flair", False)):
             parser = a_parser(tumours, *files, **{key: str(run), images: str(lists[first])})
             if right:
                 follow(parser, [])
-                assert key == "pretrained" or parser["channels"] == ["t1w", "flair"]
+                assert parser["channels"] == ["t1w", "flair"]
                 continue
             with pytest.raises(InputError, match=r"flair, t1w.*index them with --channels t1w,flair"):
                 follow(parser, [])
@@ -249,6 +248,30 @@ def test_channels_in_another_order_are_refused(tmp_path, caplog):
     train, inference = (yaml.safe_load((folder_of(tumours) / f"configs/{name}.yaml").read_text()) for name in FILES)
     changed = settings_of(RunRecord.of_weights(run / "models/model.pt"), train, inference)
     assert [changed[f"{name}.yaml"]["channels"] for name in FILES] == [["t1w", "flair"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [
+        (["flair", "t1"], "set --channels '.t1,flair.', or leave it out"),  # another order
+        (["t1", "t2"], "t1, flair, but the images have t1, t2"),  # another contrast
+        (["FLAIR", "T1"], "set --channels"),
+        (["t1", "t2f"], ""),  # another name
+        (["T1", "Flair"], ""),
+    ],
+)
+def test_channels_of_a_folder_in_another_order_are_refused(channels, message, tmp_path, caplog):
+    """Without a datalist, the setting gives the order in which the files become channels."""
+    run = a_run("pretext_rotation", tmp_path / "run", in_channels=2)
+    (run / "run.json").write_text('{"channels": ["t1", "flair"]}')
+    for arguments in (["--channels", str(channels)], []):
+        parser = a_parser("pretext_rotation", "inference.yaml", weights=str(run), input=".", channels=channels)
+        if message:
+            with pytest.raises(InputError, match=message):
+                follow_weights(parser, arguments)
+        else:
+            follow_weights(parser, arguments)
+            assert parser["channels"] == channels and ("results are wrong" in caplog.text) == (channels[1] == "t2f")
 
 
 def test_a_packages_config_knows_its_channels(tmp_path):

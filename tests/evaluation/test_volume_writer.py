@@ -21,7 +21,11 @@ def saving(folder, postfix="mask", **options):
 
 @pytest.mark.parametrize(
     "axes",
-    [[[0, -2.0, 0], [1.5, 0, 0], [0, 0, 8]], [[0, 0, 8.0], [-1.5, 0, 0], [0, 2, 0]], [[1.5, 0, 0], [0, 0, 8], [0, 2, 0]]],
+    [
+        [[0, -2.0, 0], [1.5, 0, 0], [0, 0, 8]],
+        [[0, 0, 8.0], [-1.5, 0, 0], [0, 2, 0]],
+        [[1.5, 0, 0], [0, 0, 8], [0, 2, 0]],
+    ],
     ids=["axial", "sagittal", "coronal"],
 )
 @pytest.mark.parametrize("slices", [1, 3])

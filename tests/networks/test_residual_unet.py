@@ -97,6 +97,14 @@ def test_channels_of_the_image_take_copies_of_the_first_layer(tmp_path, caplog):
     assert all(torch.equal(value, net.encoder.state_dict()[name]) for name, value in others.items())
 
 
+@pytest.mark.parametrize(("had", "sources"), [(2, [1, 1, 0, 0]), (4, [3, 0, 1, 2]), (3, [0, 1, 2, 2]), (4, [2])])
+def test_channels_take_the_weights_that_are_named_for_them(had, sources, tmp_path):
+    trained, net = pretext(in_channels=had), segmenting(in_channels=len(sources))
+    torch.save(trained.state_dict(), tmp_path / "model.pt")
+    load_pretrained(net, tmp_path / "model.pt", ["encoder"], sources)
+    assert torch.equal(net.encoder.stem.conv.weight, trained.encoder.stem.conv.weight[:, sources])
+
+
 def test_other_numbers_of_channels_are_refused(tmp_path):
     for had, wanted in ((4, 2), (2, 3)):
         torch.save(pretext(in_channels=had).state_dict(), tmp_path / "model.pt")

@@ -4,6 +4,7 @@ from planewise.engines.autocast_inferer import AutocastInferer
 from planewise.engines.auxiliary_task import AuxiliaryTask
 from planewise.engines.auxiliary_task_handler import AuxiliaryTaskHandler
 from planewise.engines.batch_engines import BatchEvaluator, BatchTrainer
+from planewise.engines.channel_sources import channel_sources
 from planewise.engines.checkpoints import CheckpointHandler
 from planewise.engines.early_stop_handler import EarlyStopHandler
 from planewise.engines.feature_inferer import FeatureInferer
@@ -64,6 +65,7 @@ __all__ = [
     "WeightsLoader",
     "WindowInferer",
     "allow_tf32",
+    "channel_sources",
     "check_run",
     "is_first_process",
     "join_processes",

@@ -24,6 +24,7 @@ from planewise.engines.weights_settings import (
     with_text_keys,
 )
 from planewise.errors import InputError
+from planewise.exams.cases import BRATS
 from planewise.exams.sections import channels_in
 from planewise.not_computed import FILES, NOT_COMPUTED
 from planewise.text_files import read_yaml
@@ -55,7 +56,8 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         The changed settings.
 
     Raises:
-        InputError: the run's configuration is broken, or the run learned from the images' channels in another order.
+        InputError: the run's configuration is broken, or the run learned from the images' channels in another order or from
+            other contrasts.
     """
     configs = configs_beside(parser)
     run = run_of(parser, "weights")
@@ -64,18 +66,19 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         return {}
     train, inference = (configs.pop(name) for name in ("train", "inference"))
     if run is None:
-        _check_channels(parser.get("channels"), parser, "weights")  # a package's config has those of the run
+        own, default = _are_the_bundles(parser), inference.get("channels")
+        # a package's config has the channels of the run; of other weights, only the user knows them
+        _check_channels(default if own else parser.get("channels"), parser, default, arguments)
         # the origin of these weights is unknown, so values measured with the bundle's own weights do not apply
         unknown = {} if "train" in parser else measured_settings({}, inference)
-        own = not unknown or _are_the_bundles(parser)
-        return {} if own else _take(parser, unknown, inference, arguments, "weights")
+        return {} if own or not unknown else _take(parser, unknown, inference, arguments, "weights")
     if run.ships:
         logger.info(
             "the weights are those that ship with %s, trained on phantoms", run.weights.resolve().parent.parent.name
         )
     evaluates = "train" in parser
-    _check_channels(run.channels, parser, "weights")
     base = train if evaluates else inference
+    _check_channels(run.channels, parser, base.get("channels"), arguments)
     overlay = {}
     if run.config.get(_NETWORK) != train.get(_NETWORK):
         name = overlay_of(configs, train, run.config)
@@ -98,20 +101,34 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
     return _take(parser, wanted, base, arguments, "weights")
 
 
-def _check_channels(learned: Any, parser: ConfigParser, whose: str) -> None:
-    """Refuse images whose channels have another order than those that weights learned from, and warn of other names, which
-    pretrained weights may have; ``whose``: see `_take`."""
-    given = channels_in(_images(parser))
-    if not isinstance(learned, list) or not learned or not given or learned == given:
+def _check_channels(learned: Any, parser: ConfigParser, default: Any, arguments: Sequence[str]) -> None:
+    """Refuse images whose channels have another order than those that weights learned from, or other contrasts at their
+    places, and warn of other names.
+
+    Args:
+        learned: names of the channels of the training, in order.
+        parser: the parser of the running config.
+        default: the value of ``channels`` in the bundle's own config.
+        arguments: the command line.
+    """
+    given, remedy = channels_in(_images(parser)), "index them with --channels {}"
+    if not given:
+        # without a datalist, the files have the endings that the user gives, or else those of the training
+        now = parser.get("channels")
+        given = now if "channels" in dict(overrides(arguments)) or now != default else []
+        remedy = "set --channels '[{}]', or leave it out"
+    if not (isinstance(learned, list) and isinstance(given, list) and learned and given):
+        return
+    learned, given = ([str(name).lower() for name in names] for names in (learned, given))
+    if learned == given:
         return
     ours, theirs = map(", ".join, (learned, given))
-    weights = "these weights" if whose == "weights" else f"the {whose} weights"
-    differ = f"{weights} learned from the channels {ours}, but the images have {theirs}, in this order"
-    if sorted(learned) == sorted(given):
-        raise InputError(f"{differ}; index them with --channels {','.join(learned)}")
-    if whose == "weights":
-        # data sets name the same contrast differently: t1ce and t1c
-        logger.warning("%s; unless they are other names of the same contrasts, the results are wrong", differ)
+    differ = f"these weights learned from the channels {ours}, but the images have {theirs}, in this order"
+    pairs = [pair for pair in zip(learned, given, strict=False) if pair[0] != pair[1]]
+    if any(there in given or here in learned or {there, here} <= set(BRATS) for there, here in pairs):
+        raise InputError(f"{differ}; {remedy.format(','.join(learned))}")
+    # data sets name the same contrast differently: t1ce and t1c
+    logger.warning("%s; unless they are other names of the same contrasts, the results are wrong", differ)
 
 
 def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, Any]:
@@ -131,7 +148,6 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
     now = in_our_names(plain(parser.get()))
     shared = _of_backbone(now) & _of_backbone(run.config) - _OF_DATA
     wanted = {key: run.config[key] for key in sorted(shared) if not holds_code(run.config[key])}
-    _check_channels(run.channels, parser, "pretrained")
     for key in ("spacing", "image_size"):
         here, there = now.get(key), run.config.get(key)
         if here != there and None not in (here, there) and not holds_code([here, there]):
@@ -171,7 +187,11 @@ def _check_alone(parser: ConfigParser, run: RunRecord | None) -> None:
 
 def run_of(parser: ConfigParser, setting: str) -> RunRecord | None:
     """The run that wrote the weights to which a setting points; None if it is unknown."""
-    path = parser.get_parsed_content(setting) if setting in parser else None
+    return run_at(parser.get_parsed_content(setting) if setting in parser else None)
+
+
+def run_at(path: Any) -> RunRecord | None:
+    """The run that wrote the weights at a path; None if it is unknown."""
     if not isinstance(path, (str, Path)) or str(path) in ("", "none"):
         return None
     path = Path(path).expanduser()
@@ -187,7 +207,9 @@ def _images(parser: ConfigParser) -> str:
 
 def _are_the_bundles(parser: ConfigParser) -> bool:
     """Whether the weights of a running config are those in its bundle's folder."""
-    given, folder = (Path(parser.get_parsed_content(key)).expanduser() for key in ("weights", "bundle_root"))
+    if not isinstance(path := parser.get_parsed_content("weights") if "weights" in parser else None, (str, Path)):
+        return False
+    given, folder = (Path(each).expanduser() for each in (path, parser.get_parsed_content("bundle_root")))
     given = given / "models" / "model.pt" if given.is_dir() else given
     return given.resolve() == (folder / "models" / "model.pt").resolve()
 

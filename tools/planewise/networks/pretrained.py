@@ -202,7 +202,12 @@ def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
     return network
 
 
-def load_pretrained(network: nn.Module, path: str | Path | None, parts: Sequence[str] | None = None) -> nn.Module:
+def load_pretrained(
+    network: nn.Module,
+    path: str | Path | None,
+    parts: Sequence[str] | None = None,
+    sources: Sequence[int] | None = None,
+) -> nn.Module:
     """Copy the weights with matching names and shapes into ``network``, log the result, and return the network.
 
     Heads differ from task to task, so they keep their initial values if their shapes differ. Parts that the file lacks
@@ -215,6 +220,8 @@ def load_pretrained(network: nn.Module, path: str | Path | None, parts: Sequence
         path: see `read_weights`; None (or the text null or none) loads nothing.
         parts: the parts to load, such as ``["encoder"]`` if a segmentation trains its own decoder and head. None loads
             all parts.
+        sources: for each channel of the image, the number of the pretrained channel whose weights it takes
+            (`planewise.engines.channel_sources`). None copies channels by their position.
 
     Raises:
         InputError: no weight fits, or weights outside the head have other shapes.
@@ -238,15 +245,19 @@ def load_pretrained(network: nn.Module, path: str | Path | None, parts: Sequence
                 f"{type(network).__name__} has {_by_part(left)}; name other parts, or set --pretrained_parts null for all"
             )
         weights = {name: value for name, value in weights.items() if name not in left}
-    _copy_fitting(network, weights, path)
+    _copy_fitting(network, weights, path, sources)
     return network
 
 
-def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
+def _copy_fitting(
+    network: nn.Module, weights: dict[str, torch.Tensor], path: str | Path, sources: Sequence[int] | None = None
+) -> None:
     """Like `load_pretrained`, with weights in memory; ``path`` is their source, for messages."""
     own = network.state_dict()
     first = next((name for name, value in own.items() if name.startswith("encoder.") and value.ndim > 3), None)
-    if first in weights and can_be_copied(weights[first], own[first]):
+    if first in weights and sources and max(sources) < weights[first].shape[1] and len(sources) == own[first].shape[1]:
+        weights = weights | {first: weights[first][:, list(sources)]}
+    elif first in weights and can_be_copied(weights[first], own[first]):
         had, wanted = weights[first].shape[1], own[first].shape[1]
         weights = weights | {first: copied_to_channels(weights[first], wanted)}
         logger.info("%s: the weights for %d channels are copied to %d channels", first, had, wanted)
