@@ -175,17 +175,24 @@ def test_another_number_of_channels(case, tmp_path, channels):
         LoadVolumed("image", channels=channels)({"image": str(tmp_path / "both.nii.gz"), "exam": "e1"})
 
 
-def test_results_of_own_channels_go_by_what_their_names_share(case):
+@pytest.mark.parametrize(
+    ("names", "result"),
+    [
+        (("t1", "t2"), "pat 0"),
+        (("flair", "t2"), "pat 0"),
+        (("BraTS-GLI-00001-000-t1n", "BraTS-GLI-00001-000-t2f"), "BraTS-GLI-00001-000"),
+        (("p_1_t1", "p_1_t1ce"), "p_1"),
+    ],
+)
+def test_results_of_own_channels_have_the_name_of_the_case(names, result, case, tmp_path):
     item, _ = case()
-    named = LoadVolumed("image")({"image": item["image"]})
-    assert named["image"].meta["filename_or_obj"] == "t.nii.gz"
-    assert LoadVolumed("image")(item)["image"].meta["filename_or_obj"] == "e1.nii.gz"
-
-
-def test_results_of_channels_whose_names_share_nothing_go_by_the_first(case, tmp_path):
-    item, _ = case()
-    files = [str(Path(item["image"][0]).rename(tmp_path / "flair.nii.gz")), item["image"][1]]
-    assert LoadVolumed("image")({"image": files})["image"].meta["filename_or_obj"] == "flair.nii.gz"
+    (tmp_path / "pat 0").mkdir()
+    files = [
+        str(Path(file).rename(tmp_path / "pat 0" / f"{name}.nii.gz"))
+        for file, name in zip(item["image"], names, strict=True)
+    ]
+    assert LoadVolumed("image")({"image": files})["image"].meta["filename_or_obj"] == f"{result}.nii.gz"
+    assert LoadVolumed("image")(item | {"image": files})["image"].meta["filename_or_obj"] == "e1.nii.gz"
 
 
 def test_a_cine_is_read_at_its_time(tmp_path):

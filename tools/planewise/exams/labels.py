@@ -8,7 +8,6 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from glob import escape
-from itertools import takewhile
 from pathlib import Path
 
 import nibabel
@@ -27,7 +26,7 @@ from planewise.exams.refusals import (
 )
 from planewise.exams.reserved import RESERVED
 from planewise.exams.stack import Slice, Stack
-from planewise.exams.volume import Volume, nifti_files, stem
+from planewise.exams.volume import Volume, common_name, nifti_files, stem
 from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem
 from planewise.exams.words import count_of, is_text, listed
 from planewise.nifti_files import is_nifti
@@ -371,7 +370,8 @@ def add_masks(
     volumes: dict[tuple[str, str], list[dict]] = defaultdict(list)
     for item in items:
         if "affine" not in item:
-            case, phase = mask_name(Path(item["image"])) if isinstance(item["image"], str) else (_case(item), None)
+            image = item["image"]
+            case, phase = mask_name(Path(image)) if isinstance(image, str) else (common_name(image), None)
             if "time" in item:
                 phase = item["phase"]
                 if item["time"] == 0:
@@ -495,15 +495,6 @@ def _fits(path: Path, exams: Sequence[Exam], named: Sequence[int]) -> str:
         if match_mask(path, stack.slices, (stack.columns, stack.rows))[0]:
             return f"; it fits exam {exam.name}: was the file renamed?"
     return ""
-
-
-def _case(item: dict) -> str:
-    """The common part of the names of a case's channels: ``17`` for ``17_t1.nii.gz`` and ``17_t2.nii.gz``; their
-    folder's name if that is empty."""
-    files = [Path(path) for path in item["image"]]
-    words = zip(*(re.split(r"([_-])", stem(path)) for path in files), strict=False)
-    shared = "".join(same[0] for same in takewhile(lambda same: len(set(same)) == 1, words))
-    return shared.rstrip("_-") or files[0].parent.name
 
 
 def _add_to_volume(path: Path, item: dict) -> str:

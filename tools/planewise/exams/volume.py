@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from planewise.nifti_files import is_nifti
@@ -19,6 +20,14 @@ def case_and_channel(path: Path) -> tuple[str, int | None]:
     """``imagesTr/p1_0000.nii.gz`` of nnU-Net to ``("p1", 0)``; None for a name without a channel."""
     named = re.fullmatch(r"(.+)_(\d{4})", stem(path), re.DOTALL)
     return (named[1], int(named[2])) if named else (stem(path), None)
+
+
+def common_name(files: Sequence[str | Path]) -> str:
+    """The words with which the names of a case's files begin: ``17`` for ``17_t1n.nii.gz`` and ``17_t1c.nii.gz``; the name of
+    their folder if the first words differ."""
+    words = zip(*(re.split(r"([\s_-])", stem(Path(file))) for file in files), strict=False)
+    shared = "".join(same[0] for same in takewhile(lambda same: len(set(same)) == 1, words))
+    return shared.rstrip("_- ") or Path(files[0]).absolute().parent.name
 
 
 def nifti_files(paths: Iterable[Path]) -> list[Path]:

@@ -18,8 +18,9 @@ from planewise.errors import InputError
 from planewise.exams.cases import channels_of_case
 from planewise.exams.photographs import is_photograph
 from planewise.exams.reserved import VIEWER
+from planewise.exams.volume import common_name
 from planewise.exams.volumes import SAME_GRID
-from planewise.preprocessing.exam_name import exam_of, stem
+from planewise.preprocessing.exam_name import exam_of
 from planewise.preprocessing.load_photograph import LoadPhotographd
 from planewise.preprocessing.load_slice import rename_values
 from planewise.preprocessing.load_stack import LoadStackd, load_slices
@@ -42,8 +43,8 @@ class LoadVolumed(LoadImaged):
     All channels and masks must have the grid of the first channel. An item's ``label_map`` renames the values of its
     mask, as in `LoadSliced`. A mask from a viewer (``label_origin``) may contain the numbers of the network's channels,
     as listed by MONAI Label; they are replaced by the label values of these channels. If the user names one file for
-    each channel, the result is named after the common prefix of these files. The class derives from `LoadImaged`
-    because MONAI Label looks for that class.
+    each channel, the result has the name of the case (`planewise.exams.volume.common_name`). The class derives from
+    `LoadImaged` because MONAI Label looks for that class.
 
     Args:
         keys: keys of images and masks.
@@ -115,7 +116,7 @@ class LoadVolumed(LoadImaged):
                     raise InputError(f"exam {exam}: {error}") from None
             meta = {**channels[0].meta, "original_channel_dim": 0, "spatial_shape": np.array(pixels.shape[1:])}
             if len(files) > 1 and not item.get("exam"):
-                meta["filename_or_obj"] = f"{_common_name(files)}.nii.gz"
+                meta["filename_or_obj"] = f"{common_name(files)}.nii.gz"
             item[key] = MetaTensor(pixels, meta=meta)  # the metadata contain the affine
             if not self._loader.image_only:
                 item[f"{key}_{self.meta_key_postfix[0]}"] = item[key].meta
@@ -195,18 +196,6 @@ def _is_one_volume(path: Path) -> bool:
         return np.prod(nibabel.load(path).shape[3:]) == 1
     except Exception:  # nibabel raises many kinds of errors for broken files
         return False
-
-
-def _common_name(files: Sequence[Any]) -> str:
-    """The common prefix of file names, such as ``case`` for ``case_t1.nii.gz`` and ``case_flair.nii.gz``.
-
-    If the names share nothing, the result is the stem of the first file.
-    """
-    names = [stem(Path(file)) for file in files]
-    shared = names[0]
-    while not all(name.startswith(shared) for name in names):
-        shared = shared[:-1]
-    return shared.rstrip("_- ") or names[0]
 
 
 def _check_grid(volume: MetaTensor, first: MetaTensor, what: str) -> None:
