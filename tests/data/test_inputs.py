@@ -131,7 +131,7 @@ def test_names_of_a_cines_phases_sort_in_time(tmp_path, monkeypatch):
 def test_volumes_whose_results_would_have_one_name(tmp_path):
     for name in ("a.nii", "a.nii.gz", "b.nii"):
         (tmp_path / name).touch()
-    with pytest.raises(InputError, match="2 files share the name a "):
+    with pytest.raises(InputError, match="2 inputs share the name a "):
         find_inputs(tmp_path)
     assert len(find_inputs(tmp_path / "a.nii")) == 1
 

@@ -43,5 +43,5 @@ def test_what_is_not(folder, tmp_path):
         find_photographs(folder)
     for name in ("b.png", "b.jpg"):
         Image.fromarray(np.full((80, 80, 3), 90, dtype=np.uint8)).save(folder / name)
-    with pytest.raises(InputError, match="2 files share the name b"):
+    with pytest.raises(InputError, match="2 inputs share the name b"):
         find_photographs(folder)

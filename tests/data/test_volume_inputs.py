@@ -43,6 +43,27 @@ def test_a_folder_of_cases(cases):
     assert image.shape == (2, 12, 12, 4) and image.meta["filename_or_obj"] == "a_1.nii.gz"
 
 
+def test_cases_with_the_same_name_are_refused(tmp_path):
+    """The mask of one patient would replace that of another."""
+    for folder in ("a", "b", "c/a"):
+        (tmp_path / folder).mkdir(parents=True)
+        for channel in CHANNELS:
+            write_volume(tmp_path / folder / f"{channel}.nii.gz", 0)
+    found = [
+        LoadVolumed("image")(item)["image"].meta["filename_or_obj"]
+        for item in find_volumes(tmp_path / "c", channels=CHANNELS)
+    ]
+    assert found == ["a.nii.gz"]
+    with pytest.raises(InputError, match="2 inputs share the name a .*index them and name the datalist with --input"):
+        find_volumes(tmp_path, channels=CHANNELS)
+
+
+def test_incomplete_cases_are_named(cases, caplog):
+    (cases / "a_1" / "a_1_flair.nii.gz").unlink()
+    assert len(find_volumes(cases, channels=CHANNELS)) == 1
+    assert caplog.messages == ["left out: case without its flair image (1: a_1/a_1_t1.nii.gz)"]
+
+
 def test_one_file_and_a_folder_of_files(tmp_path):
     file = write_volume(tmp_path / "one.nii.gz", 0)
     assert find_volumes(file) == [{"image": str(file)}]

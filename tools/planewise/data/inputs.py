@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -162,13 +162,13 @@ def _at_phase(entries: list[dict[str, Any]], number: int, whole: list[dict[str, 
     return min(entries, key=lambda item: abs(cycle_fraction(item) - usual[number]))
 
 
-def refuse_one_name(volumes: list[Path]) -> None:
-    """Raise `InputError` if the results of two files would have the same name, as for ``a.nii`` and ``a.nii.gz``."""
-    name, count = Counter(map(stem, volumes)).most_common(1)[0]
+def refuse_one_name(names: Iterable[str]) -> None:
+    """Raise `InputError` if the results of two inputs would have the same name, as for ``a.nii`` and ``a.nii.gz``."""
+    name, count = Counter(names).most_common(1)[0]
     if count > 1:
         raise InputError(
-            f"{count} files share the name {name} (with different endings or in different folders), so their results "
-            "would have the same name, too; keep only one of them"
+            f"{count} inputs share the name {name} (with different endings or in different folders), so their results "
+            "would have the same name, too; keep only one of them, or index them and name the datalist with --input"
         )
 
 
@@ -264,7 +264,7 @@ def _from_files(
     if path.is_dir():
         files = sorted(entry for entry in path.iterdir() if is_whole_volume(entry) and not entry.name.startswith("."))
         if files:
-            refuse_one_name(files)
+            refuse_one_name(map(stem, files))
             return [item for volume in _of_view(_without_masks(files), view) for item in _frames(volume, phases)]
         # MRNet has a folder of arrays for each view
         if (path / view).is_dir() and any(map(is_whole_volume, (path / view).iterdir())):

@@ -9,6 +9,7 @@ from planewise.data.inputs import found_at, refuse_one_name
 from planewise.errors import InputError
 from planewise.exams.files_below import files_below
 from planewise.exams.photographs import is_photograph, photograph_problem
+from planewise.preprocessing.exam_name import stem
 
 
 def find_photographs(path: str | Path, section: str = "test", num_exams: int | None = None) -> list[dict[str, Any]]:
@@ -40,5 +41,5 @@ def _from_files(path: Path) -> list[dict[str, Any]]:
     if not files:
         reasons = "; ".join(sorted({problem for problem in problems.values() if problem})) or "no PNG or JPEG file"
         raise InputError(f"there is no photograph to use in {path}: {reasons}; name one, or a datalist, with --input")
-    refuse_one_name(files)
+    refuse_one_name(map(stem, files))
     return [{"image": str(file)} for file in files]

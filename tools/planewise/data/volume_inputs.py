@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
+from os.path import relpath
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,12 @@ from planewise.exams.files_below import files_below
 from planewise.exams.input_stacks import find_stacks
 from planewise.exams.mask_checks import refuse_mask
 from planewise.exams.photographs import is_photograph
-from planewise.exams.volume import nifti_files
+from planewise.exams.volume import common_name, nifti_files
+from planewise.exams.words import some_of
 from planewise.nifti_files import is_nifti
+from planewise.preprocessing.exam_name import stem
+
+logger = logging.getLogger(__name__)
 
 #: The reason why a folder contains no case with several channels.
 NO_NIFTI = "no NIfTI file (convert DICOM series with dcm2niix, one file for each channel)"
@@ -45,7 +51,8 @@ def find_volumes(
         its hash under ``exam``. Items of a datalist keep their other keys.
 
     Raises:
-        InputError: the path does not exist, is a mask, or contains no volume.
+        InputError: the path does not exist, is a mask, contains no volume, or contains inputs of the same name. The log names
+            the files that are left out.
     """
     found = found_at(
         path, section, "a volume, a folder of volumes", gather_stacks, partial(_from_files, channels=channels)
@@ -68,10 +75,14 @@ def _from_files(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
     if not found.volumes:
         reasons = "; ".join(f"{reason} ({len(paths)})" for reason, paths in found.skipped.items()) or NO_NIFTI
         raise InputError(f"there is no volume to use in {path}: {reasons}; name one, or a datalist, with --input")
+    for reason, paths in found.skipped.items():
+        if "mask" not in reason:
+            names = [relpath(file, path) for file in paths]
+            logger.warning("left out: %s (%d: %s)", reason, len(names), some_of(names))
     if not channels:
-        refuse_one_name([case.image for case in found.volumes])
         images = set(without_label_maps([case.image for case in found.volumes]))
         found.volumes = [case for case in found.volumes if case.image in images]
+    refuse_one_name(common_name(case.channels) if case.channels else stem(case.image) for case in found.volumes)
     return [{"image": [str(file) for file in case.channels] or str(case.image)} for case in found.volumes]
 
 
