@@ -67,7 +67,7 @@ KINDS = (
     ("blocks heart_labels", ([1, 2],), ([], [0], 3)),
     ("images", ("full", "segmented"), ("segmentd", None)),
     ("min_agreement min_order min_peak", (-9, 0.5), ("high", None)),
-    ("patience", (None, 0, 30), (-1, 1.5)),
+    ("fold patience", (None, 0, 30), (-1, 1.5)),
     ("contrast_range", ([0.5, 1.5], [1, 1]), ([1.5, 0.5], [0, 1], 1.0)),
     ("cycle_points", (None, [0.0, 1.0]), ([], [1.5], 0.5)),
     ("embedding", ([64, 32],), ([64], [64, 0], 64)),
@@ -435,7 +435,18 @@ def test_a_section_without_exams_cannot_be_scored(tmp_path):
     ):
         check_settings({"section": "test", "datalist": str(datalist)})
     check_settings({"section": "all", "datalist": str(datalist)})
-    check_settings({"section": "validation", "fold": 0, "datalist": str(datalist)})  # the folds fill that section
+    # the settings of a run, as its configs give them: the folds fill the validation section, but not the test section
+    folder = ROOT / "bundles/downstream_retinopathy_grading"
+    parser = ConfigParser(
+        ConfigParser.load_config_files([str(folder / f"configs/{name}.yaml") for name in ("train", "evaluate")])
+    )
+    parser.update({"bundle_root": str(folder), "device": "cpu", "datalist": str(datalist)})
+    parser.update({"section": "validation", "fold": 0})
+    check_settings(evaluated_settings(parser))
+    for section, fold in (("validation", None), ("test", 0)):
+        parser.update({"section": section, "fold": fold})
+        with pytest.raises(InputError, match=f"section {section} of .* nothing to score"):
+            check_settings(evaluated_settings(parser))
 
 
 def test_views_are_those_of_the_training_exams(tmp_path):

@@ -1,4 +1,4 @@
-"""Cross-validation within the training part of a datalist."""
+"""Cross-validation within the training and validation sections of a datalist."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ _ALIKE: Sequence[tuple[Check, tuple[str, ...]]] = (
     (WIDTHS, ("embedding", "projection")),
     (_one_of("linear", "sine"), ("mapping", "probe_mapping")),
     (_one_of("error", "mask"), ("missing_planes", "parallel_planes")),
-    (_optional(WHOLE), ("num_workers", "patience")),
+    (_optional(WHOLE), ("fold", "num_workers", "patience")),
     (PART, ("patch_overlap", "tile_gap")),
     (SEVERAL, ("num_permutations", "tiles_per_side")),
     (COUNT_OR_ALL, ("samples_per_exam", "val_samples_per_exam")),
@@ -172,7 +172,7 @@ CHECKS: Mapping[str, Check] = {name: check for check, names in _ALIKE for name i
 
 #: Optional settings without an entry in `CHECKS`. (Weights have their own words for null, `NO_WEIGHTS`.)
 _OPTIONAL_UNCHECKED = (
-    "contrast", "fold", "lr_scheduler", "masks", "permutation_file", "phase_plans", "plane_bounds",
+    "contrast", "lr_scheduler", "masks", "permutation_file", "phase_plans", "plane_bounds",
     "pretext_datalist", "trained_on", "transfer", "voxel_size",
 )  # fmt: skip
 #: The settings that may be null. On a command line, these words stand for it: MONAI takes ``null`` and ``none`` for text,
@@ -242,7 +242,9 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         _check_sides(settings)
     if not Path(str(settings.get("datalist"))).expanduser().is_file():
         return
-    if "section" in settings and settings.get("fold") is None:
+    # a fold fills the validation section from both, and leaves the others as they are
+    folded = settings.get("fold") is not None and settings.get("section") in ("training", "validation")
+    if "section" in settings and not folded:
         _check_section(settings["section"], settings["datalist"])
     if "views" in settings:
         _check_views(settings["views"], settings["datalist"])
