@@ -9,9 +9,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nibabel
+import numpy as np
 import planewise
 import pytest
 import yaml
+from PIL import Image
 from planewise.commands import app
 from planewise.commands import compare as command
 from planewise.data import absolute_datalist
@@ -558,6 +560,43 @@ def test_no_pretext_learns_from_a_test_image(volumes, tmp_path, capsys):
         compare.keep_apart(images, exams, tmp_path / "twice")
         said = capsys.readouterr().out
         assert "so pretexts learn from test images" in said and cure in said and images.read_text() == before
+
+
+def test_patients_of_a_table_are_kept_apart(tmp_path, capsys):
+    """A table names the patients of the labelled photographs. Unlabelled ones show the same people at another visit: under
+    the same file name, or under a name that only the table knows."""
+    rng, rows = np.random.default_rng(0), ["image,patient,grade"]
+    for number in range(12):
+        others = f"un/2021/{number:04d}_left.png" if number % 2 else f"un/2021/x{number * 7}.png"
+        for file in (f"lab/2019/{number:04d}_left.png", others):
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(tmp_path / file)
+        rows.append(f"2019/{number:04d}_left.png,P{number},{number % 5}")
+        rows += [] if number % 2 else [f"x{number * 7}.png,P{number},3"]
+    table = tmp_path / "grades.csv"
+    table.write_text("\n".join(rows))
+    exams = compare.indexed(tmp_path / "lab", tmp_path, "labelled", anatomy="photograph", classes=table)
+    images = compare.indexed(tmp_path / "un", tmp_path, "unlabelled", table, anatomy="photograph")
+    all_in_training(images)
+    capsys.readouterr()
+    compare.keep_apart(images, exams, tmp_path)
+    assert "unlabelled: 12 patients are also among the labelled images" in capsys.readouterr().out
+    number_of = {f"{number:04d}_left": number for number in range(12)} | {f"x{n * 7}": n for n in range(12)}
+    where = [
+        {
+            number_of[Path(item["image"]).stem]: section
+            for section, items in absolute_datalist(file).items()
+            if section in SECTIONS
+            for item in items
+        }
+        for file in (images, exams)
+    ]
+    assert where[0] == where[1] and set(where[0].values()) == set(SECTIONS)
+    assert not any("grade" in item for item in json.loads(images.read_text())["training"])
+    # a table that names none of these photographs changes nothing
+    table.write_text("image,grade\nz.png,1\n")
+    again = compare.indexed(tmp_path / "un", tmp_path / "again", "unlabelled", table, anatomy="photograph")
+    assert not any("aliases" in exam for exam in json.loads(again.read_text())["exams"].values())
 
 
 def test_keeping_patients_apart_leaves_no_section_empty(volumes, tmp_path):

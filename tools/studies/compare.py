@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ _AS_WRITTEN = "study_as_written.json"
 #: Stands for a setting that one of two studies does not have.
 _ABSENT = object()
 #: Options of `planewise.index` that determine a datalist of `indexed`.
-_INDEXED_WITH = ("anatomy", "labels_dir", "classes")
+_INDEXED_WITH = ("anatomy", "labels_dir", "classes", "patients")
 #: Pretexts that are tried first if the images are suitable.
 _FIRST = ("multitask", "relative_patch_location", "rotation", "exemplar", "simclr", "models_genesis")
 #: Shares of training, validation and test exams when a folder is split. Few labelled exams are needed for training, but more
@@ -97,7 +98,7 @@ def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | 
         raise InputError(f"--pretexts: there is no pretext {spelt}; choose among {', '.join(sorted(known))}")
 
 
-def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
+def indexed(given: Path, out: Path, name: str, patients: Path | None = None, **options: Any) -> Path:
     """The path of a datalist: the given one, or one made by indexing the given folder.
 
     Once there is a study of this folder with these options, the folder is not indexed again. What was found and what was
@@ -107,6 +108,8 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
         given: datalist or folder.
         out: folder for the new datalist.
         name: name of the new datalist, without the ending.
+        patients: the table of the labelled photographs, which may name patients of these, too. A new datalist gets them as
+            aliases, by which `keep_apart` recognises them, but no grades, so its sections do not depend on the table.
         options: options of `planewise.index`; a datalist needs none.
 
     Raises:
@@ -123,7 +126,9 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
                 f"the folder of the exams instead of {given.name}"
             )
         return given
-    asked = {"folder": str(given.resolve())} | {key: str(options[key]) for key in _INDEXED_WITH if options.get(key)}
+    asked = {"folder": str(given.resolve())} | {
+        key: str(value) for key, value in (options | {"patients": patients}).items() if key in _INDEXED_WITH and value
+    }
     record = file.with_name(f"{name}_as_asked.json")
     # a newer datalist would train everything again; but without a study, users may still have to correct options or exams
     same = (out / "study.yaml").exists() and _read_record(record) == asked
@@ -131,9 +136,15 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
         print(f"{name}: {file} is kept; delete it to index {given} again")
         return file
     found = planewise.index(given, split=SPLITS[name], **options)
-    if patients := fill_sections(found.datalist, SPLITS[name], name == "labelled"):
+    if patients is not None:
+        with suppress(InputError):  # the table names none of these photographs
+            named = planewise.index(given, classes=patients, **options).datalist["exams"]
+            for exam, entry in found.datalist["exams"].items():
+                also = {*entry.get("aliases", ()), named.get(exam, entry)["patient"]} - {entry["patient"]}
+                entry |= {"aliases": sorted(also)} if also else {}
+    if divided := fill_sections(found.datalist, SPLITS[name], name == "labelled"):
         kind = "patients with labels" if name == "labelled" else "patients"
-        print(f"{name}: a section was empty, so its {patients} {kind} are split by exact shares instead of by a hash")
+        print(f"{name}: a section was empty, so its {divided} {kind} are split by exact shares instead of by a hash")
         found.warnings[:] = [line for line in found.warnings if line != found.empty]  # no section is empty any more
     file.parent.mkdir(parents=True, exist_ok=True)
     found.write(file)

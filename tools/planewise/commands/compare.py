@@ -114,7 +114,8 @@ def compare(
         studies.refuse_early((unlabelled, labelled), anatomy, names)
         claim_folder(out)
         with progress_bar("reading headers of unlabelled images") as progress:
-            images = studies.indexed(unlabelled, out, "unlabelled", anatomy=anatomy, progress=progress)
+            patients = classes if anatomy == "photograph" else None  # other tables have no column of patients
+            images = studies.indexed(unlabelled, out, "unlabelled", patients, anatomy=anatomy, progress=progress)
         with progress_bar("reading headers of labelled images") as progress:
             exams = studies.indexed(
                 labelled, out, "labelled", anatomy=anatomy, labels_dir=labels, classes=classes, progress=progress

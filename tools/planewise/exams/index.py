@@ -228,6 +228,8 @@ def index_folder(
     masked = Counter(item["exam"] for item in items if "label" in item)
     for volume in whole:
         entries[volume.name]["labels"] = masked[volume.name]
+        if volume.named_key not in ("", volume.patient_key):
+            entries[volume.name]["aliases"] = [hashed(volume.named_key, salt)]
     if mapping is not None:
         for item in items:
             if "label" in item:

@@ -127,6 +127,8 @@ def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path
         else:
             photographs.append(Volume(path, None, path.stem))
     _name(photographs, folder)
+    for photograph in photographs:
+        photograph.named_key = photograph.patient_key
     problems: dict[str, list[str]] = defaultdict(list)
     rows: dict[int, list[dict[str, object]]] = defaultdict(list)
     named = _Names(photographs, folder)

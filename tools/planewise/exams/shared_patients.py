@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -39,12 +39,13 @@ _NUMBERED = (".nii", ".nii.gz", ".npy", *ENDINGS, ".tif", ".tiff")
 class _Item(NamedTuple):
     section: str
     patient: str
+    names: list[str]
     paths: list[str]
 
     def marks(self, names: bool | None) -> list[str]:
         """What the item has in common with other items of its patient, see `shared_patients`."""
         named = not any(path.lower().endswith(_NUMBERED) for path in self.paths) if names is None else names
-        return [self.patient] * named + self.paths
+        return self.names * named + self.paths
 
 
 def shared_patients(
@@ -62,8 +63,9 @@ def shared_patients(
 
     Args:
         first, second: datalists.
-        names: also take patients of the same name (hash) as the same. Data sets that name patients by numbers, such as
-            case_001, have names in common without having patients in common; None therefore compares names of DICOM only.
+        names: also take patients of the same name (hash) as the same; an alias of a photograph's patient is a name, too.
+            Data sets that name patients by numbers, such as case_001, have names in common without having patients in
+            common; None therefore compares names of DICOM only.
         read: also compare the content of files of the same size, so that a copy under another name is found. Up to 192 KiB
             of each such file are read. If photographs or NIfTI files have the same number of pixels, the pixels are compared
             (in volumes, those of the middle slice). This also finds a copy that was saved again without loss, with another
@@ -132,13 +134,17 @@ def seen_before(unlabelled: Path, labelled: Path, read: bool | Path = False) -> 
 def _items(datalist: Path, sections: Collection[str]) -> list[_Item]:
     """The items of a datalist; an item without a patient is named by its exam or its image."""
     content, folder = parsed_datalist(datalist), datalist.resolve().parent
+    exams = content.get("exams") if isinstance(content, Mapping) else None
     found = []
     for section in (section for section in SECTIONS if section in sections):
         for item in items_in(content, section):
             image = item.get("image")
             patient = str(item.get("patient") or item.get("exam") or image)
             paths = image if isinstance(image, list) else [image] if image else []
-            found.append(_Item(section, patient, [os.path.normpath(folder / str(path)) for path in paths]))
+            entry = exams.get(item.get("exam")) if isinstance(exams, Mapping) else None
+            aliases = entry.get("aliases") if isinstance(entry, Mapping) else None
+            names = [patient, *(map(str, aliases) if isinstance(aliases, list) else ())]
+            found.append(_Item(section, patient, names, [os.path.normpath(folder / str(path)) for path in paths]))
     return found
 
 
