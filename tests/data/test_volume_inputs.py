@@ -54,7 +54,7 @@ def test_cases_with_the_same_name_are_refused(tmp_path):
         for item in find_volumes(tmp_path / "c", channels=CHANNELS)
     ]
     assert found == ["a.nii.gz"]
-    with pytest.raises(InputError, match="2 inputs share the name a .*index them and name the datalist with --input"):
+    with pytest.raises(InputError, match="2 inputs share the name a .*index FOLDER --anatomy volume .*--section all"):
         find_volumes(tmp_path, channels=CHANNELS)
 
 

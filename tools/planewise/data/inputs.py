@@ -162,13 +162,20 @@ def _at_phase(entries: list[dict[str, Any]], number: int, whole: list[dict[str, 
     return min(entries, key=lambda item: abs(cycle_fraction(item) - usual[number]))
 
 
-def refuse_one_name(names: Iterable[str]) -> None:
-    """Raise `InputError` if the results of two inputs would have the same name, as for ``a.nii`` and ``a.nii.gz``."""
+def refuse_one_name(names: Iterable[str], anatomy: str = "") -> None:
+    """Raise `InputError` if the results of two inputs would have the same name, as for ``a.nii`` and ``a.nii.gz``.
+
+    Args:
+        names: the names of the results.
+        anatomy: the anatomy with which `planewise index` gives each input a name of its own; empty if there is none.
+    """
     name, count = Counter(names).most_common(1)[0]
+    index = f"planewise index FOLDER --anatomy {anatomy} -o list.json"
+    cure = f", or index the folder (`{index}`) and name its list (--input list.json --section all)" if anatomy else ""
     if count > 1:
         raise InputError(
             f"{count} inputs share the name {name} (with different endings or in different folders), so their results "
-            "would have the same name, too; keep only one of them, or index them and name the datalist with --input"
+            f"would have the same name, too; keep only one of them{cure}"
         )
 
 

@@ -82,7 +82,8 @@ def _from_files(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
     if not channels:
         images = set(without_label_maps([case.image for case in found.volumes]))
         found.volumes = [case for case in found.volumes if case.image in images]
-    refuse_one_name(common_name(case.channels) if case.channels else stem(case.image) for case in found.volumes)
+    names = [common_name(case.channels) if case.channels else stem(case.image) for case in found.volumes]
+    refuse_one_name(names, "volume")
     return [{"image": [str(file) for file in case.channels] or str(case.image)} for case in found.volumes]
 
 
