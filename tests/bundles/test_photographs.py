@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import monai.bundle
 import numpy as np
+import planewise
 import pytest
 import torch
 from monai.bundle import ConfigParser
 from planewise.data import find_photographs, load_datalist
 from planewise.engines import read_history
+from planewise.exams.photographs import PREDICTIONS
+from planewise.exams.split import SECTIONS
 
 from tests.bundles.conftest import run_bundle, tiny, tiny_size
 from tests.bundles.test_runs import interrupted, root_cause, same, weights
@@ -107,6 +111,15 @@ def test_a_persons_own_photographs(graded, phantoms, tmp_path):
         found = json.loads((tmp_path / name / "grade.json").read_text())
         assert found["grade"] == sum(value > 0.5 for value in found["at_least"].values())
         assert (tmp_path / name / "saliency.png").is_file()
+    # results next to the photographs: their grades are not labels
+    for name in names:
+        shutil.copy(folder / f"{name}.png", tmp_path)
+    (tmp_path / "true.csv").write_text(f"image,grade\n{names[0]},4\n")
+    result = planewise.index(tmp_path, anatomy="photograph")
+    items = [item for section in SECTIONS for item in result.datalist[section]]
+    assert {Path(item["image"]).stem: item.get("grade") for item in items} == {names[0]: 4, names[1]: None}
+    assert all(item.keys() <= {"image", "exam", "patient", "grade"} for item in items)
+    assert ("predictions.csv", PREDICTIONS) in result.unmatched
 
 
 def test_inference_tells_what_the_evaluation_told(graded, phantoms, tmp_path):

@@ -8,7 +8,7 @@ The rule
   photograph, with its name first. APTOS has ``train.csv`` (``id_code,diagnosis``), the 2015 set ``trainLabels.csv``
   (``image,level``). The column called ``grade``, ``diagnosis`` or ``level``, or otherwise the only other column, is the
   grade, a whole number starting at 0. Other columns keep their names. Kaggle's ``sample_submission.csv`` is ignored:
-  its grades are made up.
+  its grades are made up. A bundle's ``predictions.csv`` is ignored, too: a network predicted its grades.
 - A photograph's patient comes from the column ``patient``. Without that column, photographs belong to one patient if
   their names differ only in the eye (``10_left``, ``10_right``, or ``left`` and ``right`` in one folder), or if they
   have the same name in several folders.
@@ -48,9 +48,14 @@ CUT = "truncated: the photograph ends before its pixels do"
 THUMBNAIL = f"fewer than {MIN_SIDE} pixels on a side: a thumbnail"
 TOO_LARGE = "more pixels than any camera has"
 COPY = "the same photograph as another, byte for byte"
+PREDICTIONS = (
+    "a network predicted its grades, so they are not labels; copy those that a person has checked to another table"
+)
 SUBMISSION = "Kaggle's sample_submission.csv: its grades are made up"
 
 _EYE = re.compile(r"[_-]?(left|right|od|os)$", re.IGNORECASE)
+#: A column of the tables that `planewise.evaluation.GradeWriter` and `GradingReport` write.
+_PREDICTED = re.compile(r"p\(.+ or above\)")
 _SUBMISSION = re.compile(r"sample_?submission\.csv$", re.IGNORECASE)
 #: Number of bytes at the end of a file in which to search for the end of the image, because programs append notes.
 _TAIL = 2**16
@@ -225,6 +230,9 @@ def _read_table(path: Path, named: _Names, problems: dict[str, list[str]]) -> di
         problems["its first row repeats a name or has only one: not read"].append(path.name)
         return None
     header = [name.lower() for name in lines[0]]
+    if any(_PREDICTED.fullmatch(name) for name in header):
+        problems[PREDICTIONS].append(path.name)
+        return None
     if named.find(lines[0][0]):
         problems["it has no header row, such as image,grade: not read"].append(path.name)
         return None
