@@ -1,6 +1,7 @@
 """Test photographs and their tables: patients, grades, and the reasons for those left out."""
 
 import io
+import unicodedata
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from planewise.exams.photographs import (
     CUT,
     NO_PHOTOGRAPH,
     OTHER_FILE,
+    SPREADSHEET,
     SUBMISSION,
     THUMBNAIL,
     photograph_problem,
@@ -39,6 +41,14 @@ def items_of(result):
 def grades_of(result):
     """Maps file names to grades, or to None."""
     return {item["image"].rsplit("/", 1)[1]: item.get("grade") for item in items_of(result)}
+
+
+def patients_of(result):
+    """The photographs of each patient, as sets of paths' ends."""
+    patients = {}
+    for item in items_of(result):
+        patients.setdefault(item["patient"], set()).add(item["image"])
+    return [*patients.values()]
 
 
 def phantoms(root, *defects, exams=2, seed=1):
@@ -124,13 +134,228 @@ def test_a_strip_is_a_thumbnail(tmp_path):
         assert photograph_problem(tmp_path / "a.png") == ("" if kept else THUMBNAIL)
 
 
-@pytest.mark.parametrize(("one", "other"), [("7_OD", "7_OS"), ("7-left", "7-Right"), ("7os", "7od"), ("OD", "OS")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("7_OD", "7_OS"),
+        ("7-left", "7-Right"),
+        ("7os", "7od"),
+        ("OD", "OS"),
+        ("7 left", "7 right"),
+        ("7_L", "7_R"),
+        ("img_7l", "img_7r"),
+        ("7_left_2019", "7_right_2021"),
+        ("7_OD_1", "7_OD_2"),
+        ("left_7", "right_7"),
+        ("IMG_left_7", "IMG_right_7"),
+        ("study_left_7", "study_right_7"),
+    ],
+)
 def test_the_words_for_an_eye(one, other, tmp_path):
     for value, name in enumerate((f"a/{one}", f"a/{other}", f"a/8_{other}")):
         photograph(tmp_path / f"{name}.png", value)
     read = read_photographs(sorted(tmp_path.rglob("*.png")), [], tmp_path)
     patients = {each.case: each.patient_key for each in read.volumes}
     assert patients[one] == patients[other] != patients[f"8_{other}"]
+
+
+def test_letters_that_are_no_eye(tmp_path):
+    names = ("photos", "photod", "ab3r9", "ab3l9", "odd", "oss", "000c1434d8d7", "5_left_8", "6_left_8")
+    for value, name in enumerate(names):
+        photograph(tmp_path / f"{name}.png", value)
+    assert len(patients_of(index(tmp_path))) == len(names)
+
+
+EYES = ("left.png", "right.jpg")
+
+
+@pytest.mark.parametrize(
+    ("files", "count"),
+    [
+        # a visit below or above the patient; one file is missing, and the endings differ
+        ([f"P{n}/{visit}/{eye}" for n in (1, 2) for visit in (2019, "visit 2") for eye in EYES][1:], 2),
+        ([f"{visit}/P{n}/{eye}" for n in (1, 2) for visit in ("2019", "2021-03-01") for eye in EYES][1:], 2),
+        (
+            [f"{part}/Mei/{eye}/IMG_{n:04d}.png" for part in ("train", "test") for eye in ("OD", "OS") for n in (1, 2)],
+            1,
+        ),
+        # a camera's names: the folder identifies the patient, if there are several
+        ([f"Mei/IMG_{n:04d}.png" for n in (1, 2)] + [f"Mau/IMG_{n:04d}.png" for n in (2, 3)], 2),
+        ([f"all/IMG_{n:04d}.png" for n in (1, 2, 3)], 3),
+        ([f"2019/IMG_{n:04d}.png" for n in (1, 2, 3)] + ["2021/IMG_0001.png"], 3),
+        # the folder's name is a patient's
+        ([f"P0{p}/{name}.png" for p in (1, 2, 3) for name in ("1", "2", "x")], 3),
+        # the name identifies the patient, whatever its folder
+        ([f"{visit}/10_{eye}" for visit in (2019, 2021) for eye in EYES] + ["P1/11_left.png", "P1/12_left.png"], 3),
+        # years, and numbers that look like years
+        ([f"north/{n}/{eye}" for n in (1998, 1999) for eye in EYES], 1),
+        ([f"north/{n}/{eye}" for n in (1999, 3001) for eye in EYES], 2),
+    ],
+)
+def test_folders_of_patients_and_visits(files, count, tmp_path):
+    for value, name in enumerate(files):
+        photograph(tmp_path / "tree" / name, value)
+    assert len(patients_of(index(tmp_path / "tree"))) == count
+
+
+def test_a_photograph_keeps_its_hashes_when_another_visit_comes(tmp_path):
+    def hashes(folder):
+        return {(item["exam"], item["patient"]) for item in items_of(index(folder)) if "2021/P1/" in item["image"]}
+
+    for value, eye in enumerate(EYES):
+        photograph(tmp_path / "2021/P1" / eye, value)
+    alone = hashes(tmp_path)
+    assert alone == hashes(tmp_path / "2021") and len(alone) == 2
+    photograph(tmp_path / "2019/P1/left.png", 5)
+    assert hashes(tmp_path) == alone
+
+
+def test_guesses_of_patients_are_said(tmp_path):
+    for value, name in enumerate(
+        ("A/IMG_1.png", "B/IMG_1.png", "B/IMG_2.png", "x/a.png", "y/a.png", "9_left.png", "b.png", "c.png")
+    ):
+        photograph(tmp_path / name, value)
+    cameras, spread, single, *_ = index(tmp_path).warnings
+    assert cameras.startswith("3 photographs, such as A/IMG_1.png: each of their 2 folders counts as one patient; if")
+    assert spread.startswith("1 patient with photographs in several folders (x/, y/), because the same name counts")
+    assert single.startswith("2 photographs are counted as separate patients; if several belong to one patient")
+
+
+def eyes_and_table(root, table):
+    """Two eyes of three patients, and a table; returns the datalist's patients and grades."""
+    for value, name in enumerate(f"{n:03d}_{eye}" for n in (1, 2, 3) for eye in ("left", "right")):
+        photograph(root / f"{name}.png", value)
+    (root / "train.csv").write_text(table)
+    result = index(root)
+    return patients_of(result), grades_of(result), {reason: names for names, reason in result.unmatched}
+
+
+ROWS = [(f"{n:03d}_{eye}", f"P{n}", str(n)) for n in (1, 2, 3) for eye in ("left", "right")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "graded"),
+    [
+        ([(*row, reader) for row in ROWS for reader in ("AB", "CD") if reader == "AB" or "left" in row[0]], 6),
+        ([row for row in ROWS if "left" in row[0]], 3),
+        ([(name, patient if "left" in name else "", grade) for name, patient, grade in ROWS], 6),
+        # an empty grade does not contradict a grade
+        ([(name, patient, grade) for name, patient, grade in ROWS] + [(*row[:2], "") for row in ROWS], 6),
+        # a spreadsheet stripped the zeros of some
+        ([(name, patient[1:].zfill(4 if "left" in name else 1), grade) for name, patient, grade in ROWS], 6),
+    ],
+)
+def test_a_patient_in_the_table_counts_for_both_eyes(rows, graded, tmp_path):
+    patients, grades, _ = eyes_and_table(tmp_path, "image,patient,grade,reader\n" + "\n".join(map(",".join, rows)))
+    assert len(patients) == 3 and all(len(images) == 2 for images in patients)
+    assert sum(grade is not None for grade in grades.values()) == graded
+
+
+def test_what_the_rows_of_a_photograph_agree_on_is_kept(tmp_path):
+    table = "image,patient,grade\n001_left,P1,0\n001_left,P1,4\n002_left,P1,2\n002_left,P1,2\n"
+    patients, grades, problems = eyes_and_table(tmp_path, table)
+    assert sorted(map(len, patients)) == [2, 4] and grades["001_left.png"] is None and grades["002_left.png"] == 2
+    assert problems["rows disagree in grade: left out"] == "001_left"
+
+
+def test_a_patient_that_the_table_leaves_open_is_said(tmp_path):
+    for value, name in enumerate(("x/a.png", "y/a.png", "z/a.png")):
+        photograph(tmp_path / name, value)
+    (tmp_path / "t.csv").write_text("image,patient\nx/a,P\ny/a,Q\n")
+    result = index(tmp_path)
+    assert len(patients_of(result)) == 3
+    assert any(name == "a" and reason.startswith("no patient in the table") for name, reason in result.unmatched)
+
+
+@pytest.mark.parametrize("column", ["Patient", "Patient ID", "patient_id", "Subject ID", "PatID", "MRN", "participant"])
+def test_names_of_the_column_of_patients(column, tmp_path):
+    for value, name in enumerate("abc"):
+        photograph(tmp_path / f"{name}.png", value)
+    (tmp_path / "t.csv").write_text(f"image,{column}\na,P\nb,P\nc,Q\n")
+    result = index(tmp_path)
+    assert len(patients_of(result)) == 2 and not any(
+        "grade" in reason and "whole" in reason for _, reason in result.unmatched
+    )
+    assert column not in items_of(result)[0]
+
+
+def test_a_column_with_the_name_of_a_key_is_said(tmp_path):
+    photograph(tmp_path / "a.png")
+    (tmp_path / "t.csv").write_text("image,patient,label,time\na,P,3,10:15\n")
+    (found,) = [names for names, reason in index(tmp_path).unmatched if "an item has a key of this name" in reason]
+    assert found == "label, time"
+
+
+def test_a_row_for_several_visits_is_said(tmp_path):
+    for value, name in enumerate(("2019/1_left.png", "2021/1_left.png", "2021/1_right.png")):
+        photograph(tmp_path / name, value)
+    photograph(tmp_path / "copy/1_right.png", 2)
+    (tmp_path / "t.csv").write_text("image,grade\n1_left.png,2\n1_right,1\n")
+    (note,) = [note for note in index(tmp_path).warnings if "several photographs" in note]
+    assert note.startswith(
+        "1 name in the table fits several photographs, and its values count for all of them: 1_left.png"
+    )
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_umlauts_of_macos(form, tmp_path):
+    for value, name in enumerate(
+        (unicodedata.normalize("NFD", "Müller_left"), "Müller_right", "Größe/left", "Größe/right")
+    ):
+        photograph(tmp_path / f"{name}.png", value)
+    assert len(patients_of(index(tmp_path))) == 2
+    rows = "image,patient,grade\nMüller_left,Mü,1\nMüller_right,Mü,2\nGröße/left,Gr,3\n"
+    (tmp_path / "t.csv").write_text(unicodedata.normalize(form, rows))
+    (tmp_path / "s.csv").write_text(unicodedata.normalize(form, "Mü,test\nGröße,validation"))
+    result = index(tmp_path, sections=tmp_path / "s.csv")
+    assert sorted(item.get("grade", 0) for item in items_of(result)) == [0, 1, 2, 3]
+    assert [len(result.datalist[section]) for section in SECTIONS] == [0, 2, 2]
+
+
+@pytest.mark.parametrize("name", ["P1", "001_left", "001_left.png", "sub/001_left.png", "1"])
+def test_sections_by_patient_and_by_file(name, tmp_path):
+    for value, stem in enumerate(("001_left", "001_right", "002_left", "003_left")):
+        photograph(tmp_path / f"tree/sub/{stem}.png", value)
+    table = "image,grade\n002_left,0\n" if name == "1" else "image,patient\n001_left,P1\n"
+    (tmp_path / "tree/t.csv").write_text(table)
+    (tmp_path / "s.csv").write_text(f"exam,section\n{name},test\n")
+    result = index(tmp_path / "tree", split=(1, 0, 0), sections=tmp_path / "s.csv")
+    assert {item["image"][-9:] for item in result.datalist["test"]} == {"_left.png", "right.png"}
+    assert name not in dict(result.unmatched)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"PK\x03\x04\x14\x00\x08", "cannot be read as CSV (it is not text: save the table as CSV UTF-8)"),
+        (b'image,grade\n"a,1\n', "cannot be read as CSV"),
+        (b"image\na\n", "no photograph has a value of this table (it has one column)"),
+        (b"image,grade\nz,1\n", "no photograph has a value of this table (no photograph has this name: z)"),
+        (b"image,label,x\na,1,\n", "rename it, for example to grade: label)"),
+    ],
+)
+def test_a_named_table_that_gives_nothing_is_refused(content, reason, tmp_path):
+    photograph(tmp_path / "tree/a.png")
+    (tmp_path / "t.xlsx").write_bytes(content)
+    app = typer.Typer()
+    app.command()(command)
+    arguments = ["tree", "--anatomy", "photograph", "--classes", "t.xlsx", "-o", "d.json"]
+    out = CliRunner(env={"COLUMNS": "400"}).invoke(app, [str(tmp_path / a) if a[0] in "td" else a for a in arguments])
+    assert out.exit_code == 1 and reason in out.output and not (tmp_path / "d.json").exists(), out.output
+
+
+def test_tables_in_the_folder_that_cannot_be_read(tmp_path):
+    photograph(tmp_path / "a.png")
+    (tmp_path / "grades.xlsx").write_bytes(b"PK\x03\x04")
+    assert index(tmp_path).skipped[SPREADSHEET][0] == 1
+    (tmp_path / "grades.csv").write_bytes(b"PK\x03\x04")
+    with pytest.raises(
+        InputError, match=r"no photograph has a grade, because grades\.csv cannot be read as CSV; save the"
+    ):
+        index(tmp_path)
+    (tmp_path / "grades.csv").write_bytes("image,grade\nä,1\n".encode("cp1252"))
+    photograph(tmp_path / "ä.png", 1)
+    assert grades_of(index(tmp_path))["ä.png"] == 1
 
 
 def test_rows_and_files_that_miss_each_other(tmp_path):
@@ -212,7 +437,7 @@ def test_two_eyes_are_one_patients_and_stay_together(tmp_path):
             patients.setdefault(item["patient"], []).append(section)
     assert len(patients) == 20 and all(len(found) == 2 and len(set(found)) == 1 for found in patients.values())
     assert grades_of(result)["7_right.jpeg"] == 3
-    assert not any("as many patients" in warning for warning in result.warnings)
+    assert not any("separate patients" in warning for warning in result.warnings)
 
 
 def test_patients_by_column_by_folder_and_by_name(tmp_path):
@@ -225,7 +450,8 @@ def test_patients_by_column_by_folder_and_by_name(tmp_path):
     patient = {name: item["patient"] for name, item in by_file.items()}
     assert patient["x/a.png"] == patient["y/a.png"], "the file's name identifies the patient, whatever its folder"
     assert patient["y/b.png"] == patient["y/c.png"] and patient["p1/right.png"] != patient["p2/left.png"]
-    assert len(set(patient.values())) == 5
+    assert patient["p1/right.png"] == patient["p1/left.png"], "the table's patient counts for both eyes"
+    assert len(set(patient.values())) == 4
     assert by_file["y/c.png"]["grade"] == 2 and by_file["y/b.png"]["age"] == 60 and "age" not in by_file["y/c.png"]
     assert by_file["p1/left.png"]["age"] == 41.5
     named = index(tmp_path, classes=tmp_path / "own.csv")
@@ -245,13 +471,12 @@ def test_tables_that_are_none_or_disagree(tmp_path):
     (tmp_path / "twice.csv").write_text("id,grade,grade\na,2,1\n")
     (tmp_path / "comma.csv").write_text("id,grade\na,2,5\n,1\n")
     (tmp_path / "names.csv").write_text("id\na\nb\n")
-    (tmp_path / "odd.csv").write_bytes(b"id,grade\n\xff\xfe,2\n")
+    (tmp_path / "odd.csv").write_bytes(b"id,grade\n\x00\xff\xfe,2\n")
     result = index(tmp_path)
     assert grades_of(result) == dict.fromkeys(("a.png", "b.png", "c.png", "d.png"))
     assert result.skipped[SUBMISSION][0] == 1
     problems = {reason: names for names, reason in result.unmatched}
-    assert problems["tables disagree in grade: left out"] == "a"
-    assert problems["two rows of this name disagree: neither is used"] == "b"
+    assert problems["rows disagree in grade: left out"] == "a, b"
     assert problems["no photograph has this name"] == "ghost"
     assert problems["the grade is not a whole number of 0 or more (diagnosis): left out"] == "c, d"
     assert problems["it has no header row, such as image,grade: not read"] == "headless.csv"
@@ -270,7 +495,7 @@ def test_the_command_counts_grades(tmp_path):
     app.command()(command)
     out = CliRunner().invoke(app, [str(tmp_path / "tree"), "--anatomy", "photograph", "-o", str(tmp_path / "d.json")])
     assert out.exit_code == 0, out.output
-    assert "6 photographs." in out.output and "grade " in out.output
+    assert "6 photographs of 6 patients." in out.output and "grade " in out.output
 
 
 def test_inspect_draws_a_photograph(tmp_path):

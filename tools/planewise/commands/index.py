@@ -16,6 +16,7 @@ import planewise
 from planewise.commands.terminal import begin, literal, plain_table, progress_bar, refusals
 from planewise.cores import own_cores
 from planewise.early_checks import refuse_no_folder
+from planewise.errors import InputError
 from planewise.exams.reserved import is_labelled
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of, some_of
@@ -94,7 +95,8 @@ def index(
     sections: Annotated[
         Path | None,
         typer.Option(
-            help="CSV or YAML that assigns exams (hash, folder or PatientID) or folders to training, validation or test. "
+            help="CSV or YAML that assigns exams (hash, folder or PatientID; for a photograph also its name, or its "
+            "patient in the table) or folders to training, validation or test. "
             "The hash assigns all other exams.",
             show_default=False,
         ),
@@ -191,6 +193,8 @@ def index(
                 workers=workers or min(own_cores(), 8),
                 progress=progress,
             )
+        if result.unused:
+            raise InputError(result.unused)
         written = result.write(output)
     _print_exams(result, console)
     _print_rest(result, written, console)
@@ -214,7 +218,8 @@ def _print_exams(result, console: Console) -> None:
     of_photographs = datalist["planewise"]["stack"] == "photograph"
     if of_photographs:
         shown = []
-        console.print(f"{count_of(len(exams), 'photograph')}.")
+        patients = len({exam["patient"] for _, exam in exams})
+        console.print(f"{count_of(len(exams), 'photograph')} of {count_of(patients, 'patient')}.")
     else:
         console.print(f"{_found(result)}.", soft_wrap=True)
     if shown and len(shown) < len(exams):

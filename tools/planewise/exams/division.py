@@ -23,7 +23,7 @@ from planewise.exams.labels import RESERVED, exam_names, find_name, read_yaml
 from planewise.exams.reserved import is_labelled
 from planewise.exams.split import SECTIONS, split_by_hash, split_stratified
 from planewise.exams.volume import Volume
-from planewise.exams.words import count_of
+from planewise.exams.words import composed, count_of
 from planewise.text_files import read_csv
 
 #: Values of ``--division``. ``auto`` uses the folders of DSBCC and ACDC if they define sections, and the hash
@@ -217,7 +217,7 @@ def _follow_list(result: Division, places: Sequence[Exam | Volume], folder: Path
 def _folders_above(place: Exam | Volume, folder: Path) -> set[str]:
     """``train``, ``train/train`` and ``train/train/17`` for an exam in ``train/train/17``."""
     parts = place.folder.relative_to(folder).parts if place.folder.is_relative_to(folder) else ()
-    return {"/".join(parts[:count]) for count in range(1, len(parts) + 1)}
+    return {composed("/".join(parts[:count])) for count in range(1, len(parts) + 1)}
 
 
 def _follow_folders(

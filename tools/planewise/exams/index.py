@@ -37,7 +37,7 @@ from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
 from planewise.exams.mask_checks import mask_doubts
 from planewise.exams.overrules import apply_overrules, read_overrules, stack_names
-from planewise.exams.photographs import ENDINGS, read_grade_table, read_photographs
+from planewise.exams.photographs import ENDINGS, read_grade_table, read_photographs, unused_table
 from planewise.exams.recognition import FoundView
 from planewise.exams.reserved import PREDICTED, is_labelled
 from planewise.exams.scan import Scan, scan_folder
@@ -46,7 +46,7 @@ from planewise.exams.stack import SIDEWAYS
 from planewise.exams.volume import FoundVolumes, Volume, stem
 from planewise.exams.volume_stacks import exams_of_volumes
 from planewise.exams.volumes import mask_as_image, read_volumes
-from planewise.exams.words import count_of, some_of
+from planewise.exams.words import composed, count_of, some_of
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import OFF_AXIS, SHORT_AXIS_OBLIQUITY
 from planewise.predicted_masks import MASK, is_predicted
@@ -70,6 +70,8 @@ class IndexResult:
     """The warning that names empty sections; ``warnings`` contains it, too. It is empty if no section is empty."""
     unmatched: list[tuple[str, str]] = field(default_factory=list)
     """Labels and names that match no exam or contradict each other, each with the reason."""
+    unused: str = ""
+    """Why no photograph has a value of the table in ``classes``, in words; empty if one has."""
     masks: set[str] = field(default_factory=set)
     """Paths of the masks in ``labels_dir``."""
     by_grid: dict[str, str] = field(default_factory=dict)
@@ -181,6 +183,8 @@ def index_folder(
     found = _read(scan, learned, masks, wanted, named_tables)
     volumes, wanted = found.volumes, found.channels
     result.unmatched += found.unmatched
+    result.warnings += found.warnings
+    result.unused = "".join(unused_table(table, found) for table in named_tables)
     followed = divided_by_folders([*exams, *volumes], scan.folder, "hash" if fractions else division)
     if not followed and not listed and (testing := leave_out_testing(volumes, scan.folder)):
         scan.skipped.setdefault(TESTING, []).extend(str(volume.image) for volume in testing)
@@ -309,7 +313,8 @@ def _read(
     for reason, paths in (entry for each in found for entry in each.skipped.items()):
         scan.skipped.setdefault(reason, []).extend(paths)
     volumes = [volume for each in found for volume in each.volumes]
-    return FoundVolumes(volumes, {}, [error for each in found for error in each.unmatched], found[0].channels)
+    unmatched = [error for each in found for error in each.unmatched]
+    return FoundVolumes(volumes, {}, unmatched, found[0].channels, [note for each in found for note in each.warnings])
 
 
 def _place(
@@ -488,11 +493,13 @@ def _volume_item(volume: Volume) -> dict:
 
 
 def _warn_of_patients(result: IndexResult, volumes: Sequence[Volume]) -> None:
-    """Warn if each file counts as a separate patient, because NIfTI files and photographs do not name their patient."""
-    eyes = {volume.patient_key for volume in volumes if volume.key.startswith("photograph:")}
-    if 1 < len(eyes) == len(volumes):
+    """Warn if files count as separate patients, because NIfTI files and photographs do not name their patient."""
+    counts = Counter(volume.patient_key for volume in volumes if volume.key.startswith("photograph:"))
+    # a name with a word for an eye, a folder or a table identifies the patient
+    single = sum(counts[f"photograph:{composed(volume.case)}"] == 1 for volume in volumes) if counts else 0
+    if single > 1:
         result.warnings.append(
-            f"{len(eyes)} photographs are counted as separate patients; if several belong to one patient, say so "
+            f"{single} photographs are counted as separate patients; if several belong to one patient, say so "
             "in a column `patient` of the table, or name the two eyes 10_left and 10_right"
         )
     alone = {

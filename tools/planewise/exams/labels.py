@@ -28,7 +28,7 @@ from planewise.exams.reserved import RESERVED
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.volume import Volume, common_name, nifti_files, stem
 from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem
-from planewise.exams.words import count_of, is_text, listed
+from planewise.exams.words import composed, count_of, is_text, listed
 from planewise.nifti_files import is_nifti
 from planewise.predicted_masks import BY_HAND, IMAGE, MASK, oldest_first
 
@@ -168,6 +168,7 @@ def find_name(name: str, known: Sequence[set[str]]) -> list[int]:
 
     An exact match takes precedence over one that differs only in leading zeros (``7`` for ``007``) or in capital letters.
     """
+    name = composed(name)
     exact = _named_exactly(name, known)
     if exact:
         return exact
@@ -527,7 +528,8 @@ def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | str:
 
 
 def exam_names(exam: Exam | Volume, folder: Path) -> set[str]:
-    """The names of an exam: its hash, its folders below the indexed one, its PatientID, its case."""
+    """The names of an exam: its hash, its folders below the indexed one, its PatientID, its case. A photograph is also named
+    by its file, with folders in front, and by its patient in the table or in its name."""
     home = exam.folder
     parts = home.relative_to(folder).parts if home.is_relative_to(folder) else ()
     names = {exam.name, exam.patient, *(parts or (home.name,))}
@@ -535,7 +537,11 @@ def exam_names(exam: Exam | Volume, folder: Path) -> set[str]:
         names.add(exam.case)
     if exam.patient_key.startswith("patient:"):
         names.add(exam.patient_key.removeprefix("patient:"))
-    return names
+    if exam.key.startswith("photograph:"):
+        names.add(exam.patient_key.removeprefix("photograph:").removeprefix("patient:"))
+        files = [*parts, exam.image.name]
+        names |= {"/".join([*files[start:-1], name]) for start in range(len(files)) for name in (files[-1], exam.case)}
+    return set(map(composed, names))
 
 
 def add_classes(

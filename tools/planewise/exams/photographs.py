@@ -9,18 +9,25 @@ The rule
   (``image,level``). The column called ``grade``, ``diagnosis`` or ``level``, or otherwise the only other column, is the
   grade, a whole number starting at 0. Other columns keep their names. Kaggle's ``sample_submission.csv`` is ignored:
   its grades are made up. A bundle's ``predictions.csv`` is ignored, too: a network predicted its grades.
-- A photograph's patient comes from the column ``patient``. Without that column, photographs belong to one patient if
-  their names differ only in the eye (``10_left``, ``10_right``, or ``left`` and ``right`` in one folder), or if they
-  have the same name in several folders.
+- A photograph's patient comes from the column ``patient`` (`PATIENTS`), for one of the photographs of a name or for all
+  of them. Otherwise, the part of the name in front of the word for an eye identifies the patient (``10_left``,
+  ``10_right``, ``10_OD_2``; what follows it if nothing identifies a patient there, ``left_10``), or else the whole name.
+  Photographs of one name in several folders belong to one patient.
+- A name that is only a word for an eye, or that a camera gave (``IMG_0001``), does not identify a patient. The folder
+  does, without the folders of visits, eyes and sections (``P01/2021/left``, ``2021/P01/left``). Folders such as ``P01``
+  also identify the patient of other names without a word for an eye. A camera's names in a single folder are patients
+  of their own.
+- Names are compared in Unicode's composed form (NFC), because macOS writes an umlaut as two characters.
 - Identical copies of a file, as in APTOS, count once; if their grades differ, the photograph has no grade.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -30,7 +37,7 @@ from planewise.errors import InputError
 from planewise.exams.refusals import EMPTY
 from planewise.exams.reserved import RESERVED
 from planewise.exams.volume import FoundVolumes, Volume
-from planewise.exams.words import some_of
+from planewise.exams.words import composed, count_of, some_of
 from planewise.text_files import read_csv
 
 #: Endings of photographs' file names.
@@ -39,24 +46,56 @@ ENDINGS = (".png", ".jpg", ".jpeg")
 MIN_SIDE = 64
 #: Names of a column of grades.
 GRADES = ("grade", "diagnosis", "level")
-#: Names of a column of patients.
-PATIENTS = ("patient", "patient_id", "patientid", "subject")
+#: Names of a column of patients, without capitals, spaces and other signs.
+PATIENTS = (
+    "patient", "patientid", "patientnumber", "patid", "subject", "subjectid", "participant", "participantid", "mrn",
+)  # fmt: skip
 
 NO_PHOTOGRAPH = "neither PNG nor JPEG, despite its name"
+SPREADSHEET = "spreadsheet: save the table of grades as CSV UTF-8"
 OTHER_FILE = "neither a photograph (.png, .jpg, .jpeg) nor a table of them (.csv)"
 CUT = "truncated: the photograph ends before its pixels do"
 THUMBNAIL = f"fewer than {MIN_SIDE} pixels on a side: a thumbnail"
 TOO_LARGE = "more pixels than any camera has"
+UNGRADED = "without a grade: usable for pretexts only"
 COPY = "the same photograph as another, byte for byte"
 PREDICTIONS = (
     "a network predicted its grades, so they are not labels; copy those that a person has checked to another table"
 )
 SUBMISSION = "Kaggle's sample_submission.csv: its grades are made up"
 
-_EYE = re.compile(r"[_-]?(left|right|od|os)$", re.IGNORECASE)
 #: A column of the tables that `planewise.evaluation.GradeWriter` and `GradingReport` write.
 _PREDICTED = re.compile(r"p\(.+ or above\)")
+_UNREADABLE = "it cannot be read as CSV"
+#: The word for an eye: with separators, after a digit (7os), or at the end (eyeleft).
+_EYE = re.compile(
+    r"(?:^|[\W_]+|(?<=\d))(?:left|right|od|os)(?![^\W\d_])|(?:left|right)$|(?:^|[\W_]+)[lr](?=[\W_]|$)|(?<=\d)[lr]$",
+    re.IGNORECASE,
+)
+_DATE = r"(?:19|20)\d\d([-_. ]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])|\d\d?([-_. ])\d\d?\2(?:19|20)\d\d"
+#: Names of files that a camera or a program gives.
+_CAMERA = re.compile(
+    rf"(?:img|imgp?|dsc[nf]?|cimg|pict?|pxl|sam|image|photo|picture|fundus|retina|scan)[\W_]*\d*|"
+    rf"(?:{_DATE})(?:[\W_]*\d\d[\W_]?\d\d[\W_]?\d\d)?",
+    re.IGNORECASE,
+)
+_VISIT = re.compile(
+    rf"{_DATE}|(?:19|20)\d\d(?:[-_. ](?:0[1-9]|1[0-2]))?|(?:v|t|tp|fu|bl|ses)[\W_]*\d+|"
+    r"(?:visit|exam|examination|session|timepoint|baseline|follow[\W_]?up)[\W_]*\d*",
+    re.IGNORECASE,
+)
+#: Names of folders of visits, eyes, sections and images, which do not identify a patient.
+_NO_PATIENT = re.compile(
+    rf"{_VISIT.pattern}|left|right|od|os|l|r|"
+    r"(?:(?:train|training|test|testing|val|valid|validation)[\W_]*)?"
+    r"(?:images?|imgs?|photos?|photographs?|pictures?|fundus|data|dcim|\d{3}[a-z_]{5})?",
+    re.IGNORECASE,
+)
+#: Names of folders that identify a patient.
+_PATIENT = re.compile(r"(?:p|pat|patient|sub|subj|subject)[\W_]*\d+", re.IGNORECASE)
 _SUBMISSION = re.compile(r"sample_?submission\.csv$", re.IGNORECASE)
+#: How the raw identifier of a patient begins whom a table names.
+_BY_TABLE = "photograph:patient:"
 #: Number of bytes at the end of a file in which to search for the end of the image, because programs append notes.
 _TAIL = 2**16
 
@@ -123,6 +162,9 @@ def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path
 
     Returns:
         A `Volume` for each photograph, with its row as classes and the highest grade of its patient as group.
+
+    Raises:
+        InputError: a table cannot be read as CSV, and no other one names a photograph.
     """
     skipped: dict[str, list[str]] = defaultdict(list)
     photographs = []
@@ -131,12 +173,13 @@ def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path
             skipped[problem].append(str(path))
         else:
             photographs.append(Volume(path, None, path.stem))
-    _name(photographs, folder)
+    homes = _name(photographs, folder)
     for photograph in photographs:
         photograph.named_key = photograph.patient_key
     problems: dict[str, list[str]] = defaultdict(list)
     rows: dict[int, list[dict[str, object]]] = defaultdict(list)
     named = _Names(photographs, folder)
+    fitting: dict[str, list[int]] = {}
     read = 0
     for table in tables:
         if _SUBMISSION.search(table.name):
@@ -144,19 +187,25 @@ def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path
             continue
         found = _read_table(table, named, problems)
         read += found is not None
-        for name, row in (found or {}).items():
+        unknown: dict[str, None] = {}
+        for name, row in found or ():
             meant = named.find(name)
             if not meant:
-                problems["no photograph has this name"].append(name)
+                unknown[name] = None
+            fitting[name] = meant
             for index in meant:
                 rows[index].append(row)
-    for index, photograph in enumerate(photographs):
-        _add_row(photograph, rows.get(index, []), problems)
+        problems["no photograph has this name"] += unknown
+    if photographs and problems[_UNREADABLE] and not rows:
+        raise InputError(
+            f"no photograph has a grade, because {some_of(problems[_UNREADABLE])} cannot be read as CSV; save the table as "
+            "CSV UTF-8, or take it out of the folder"
+        )
+    known = [_add_row(photograph, rows.get(index, []), problems) for index, photograph in enumerate(photographs)]
+    _add_patients(photographs, known, problems)
     kept = _without_copies(photographs, skipped, problems)
     if read:
-        problems["without a grade: usable for pretexts only"] += [
-            photograph.case for photograph in kept if "grade" not in photograph.classes
-        ]
+        problems[UNGRADED] += [photograph.case for photograph in kept if "grade" not in photograph.classes]
     worst: dict[str, int] = {}
     for photograph in kept:
         if (grade := photograph.classes.get("grade")) is not None:
@@ -164,18 +213,41 @@ def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path
     for photograph in kept:
         photograph.group = str(worst.get(photograph.patient_key, ""))
     unmatched = [(some_of(names), reason) for reason, names in problems.items() if names]
-    return FoundVolumes(kept, dict(skipped), unmatched)
+    notes = _guesses(kept, homes)
+    there = {id(photograph) for photograph in kept}
+    if several := [
+        name for name, meant in fitting.items() if sum(id(photographs[index]) in there for index in meant) > 1
+    ]:
+        fit = "fits several photographs, and its" if len(several) == 1 else "each fit several photographs, and their"
+        notes.append(
+            f"{count_of(len(several), 'name')} in the table {fit} values count for all of them: "
+            f"{some_of(several)}; if they are different visits, write their folders into the table (2019/10_left.png)"
+        )
+    return FoundVolumes(kept, dict(skipped), unmatched, warnings=notes)
 
 
 def read_grade_table(path: Path) -> Path:
-    """Check that a table, which a person named, exists.
+    """Check that a table, which a person named, can be read.
 
     Raises:
-        InputError: there is no such file.
+        InputError: there is no such file, or it is not a CSV.
     """
     if not path.is_file():
         raise InputError(f"--classes {path}: there is no such file; name a CSV with a header row, such as image,grade")
+    read_csv(path)
     return path
+
+
+def unused_table(table: Path, found: FoundVolumes) -> str:
+    """Why no photograph has a value of a table, which a person named; empty if one has, or if there are no photographs."""
+    photographs = found.volumes
+    if not photographs or any(each.classes or each.patient_key.startswith(_BY_TABLE) for each in photographs):
+        return ""
+    reasons = [f"{reason}: {names}" for names, reason in found.unmatched if reason != UNGRADED]
+    return (
+        f"--classes {table}: no photograph has a value of this table ({'; '.join(reasons) or 'it has one column'}); it needs "
+        "a header row, such as image,patient,grade, then a row for each photograph, with its file's name first"
+    )
 
 
 class _Names:
@@ -188,7 +260,7 @@ class _Names:
             path = photograph.image
             parts = path.relative_to(folder).parts if path.is_relative_to(folder) else (path.name,)
             for start in range(len(parts)):
-                whole = "/".join(parts[start:])
+                whole = composed("/".join(parts[start:]))
                 for name in {whole, whole[: -len(path.suffix)]}:
                     self._by_name[name].append(index)
             if path.stem.isdecimal():
@@ -196,32 +268,115 @@ class _Names:
 
     def find(self, name: str) -> list[int]:
         """The photographs that a row names. Spreadsheets strip leading zeros from a number."""
-        name = name.replace("\\", "/").removeprefix("./")
+        name = composed(name.replace("\\", "/").removeprefix("./"))
         if name in self._by_name:
             return self._by_name[name]
         return self._by_number.get(name.lstrip("0"), []) if name.isdecimal() else []
 
 
-def _name(photographs: Sequence[Volume], folder: Path) -> None:
-    """Give each photograph a patient, and an identifier that does not depend on where indexing began."""
-    homes = defaultdict(set)
-    for photograph in photographs:
-        homes[photograph.folder.name, photograph.image.name].add(photograph.folder)
-    for photograph in photographs:
+def _name(photographs: Sequence[Volume], folder: Path) -> dict[str, Path]:
+    """Give each photograph a patient, and an identifier that does not depend on where indexing began.
+
+    Returns:
+        Maps the path of each photograph whose folder identifies its patient to that folder.
+    """
+    homes = {photograph.folder for photograph in photographs}
+    folders = {above for home in homes for above in (home, *home.parents) if above.is_relative_to(folder)}
+    # among folders with other numbers, 2019 is a number, too
+    numbered = {each.parent for each in folders if each.name.isdecimal() and not _NO_PATIENT.fullmatch(each.name)}
+    identifying = {home: _identifying(home, folder, numbered) for home in homes}
+    around = [_around_eye(photograph.case) for photograph in photographs]
+    fronts = {before for before, after, _ in around if before and after}
+    parts = []
+    for before, after, has_eye in around:
+        no_name = not before or _CAMERA.fullmatch(before) or ({before} == fronts and not re.search(r"\d", before))
+        parts.append((after if after and no_name else before, has_eye))
+    of_cameras = {
+        identifying[photograph.folder]
+        for photograph, (name, has_eye) in zip(photographs, parts, strict=True)
+        if not has_eye and _CAMERA.fullmatch(name)
+    } - {None}
+    by_folder: dict[str, Path] = {}
+    places, lie_in = [], defaultdict(set)
+    for photograph, (name, has_eye) in zip(photographs, parts, strict=True):
+        home, patient = Path(os.path.abspath(photograph.folder)), identifying[photograph.folder]
+        place = home.name
+        by_camera = bool(_CAMERA.fullmatch(name))
+        explicit = patient is not None and bool(_PATIENT.fullmatch(patient.name)) and (by_camera or not has_eye)
+        if patient is not None and (not name or explicit or (by_camera and not has_eye and len(of_cameras) > 1)):
+            by_folder[str(photograph.image)] = patient
+            # the folder of a visit may be above or below the patient's
+            depth = len(photograph.folder.parts) - len(patient.parts) + 1
+            depth += bool(_VISIT.fullmatch(home.parts[-depth - 1]))
+            name, place = patient.name, "/".join(home.parts[-depth:])
+        photograph.patient_key = f"photograph:{composed(name or place)}"
+        places.append(place)
+        lie_in[place, photograph.image.name].add(photograph.folder)
+    for photograph, place in zip(photographs, places, strict=True):
         home = photograph.folder
-        unique = len(homes[home.name, photograph.image.name]) == 1
-        place = home.name if unique or not home.is_relative_to(folder) else home.relative_to(folder).as_posix()
-        photograph.key = f"photograph:{place}/{photograph.image.name}"
-        # a name that is only the word for an eye does not identify the patient; the folder does
-        photograph.patient_key = f"photograph:{_EYE.sub('', photograph.case) or place}"
+        if len(lie_in[place, photograph.image.name]) > 1 and home.is_relative_to(folder):
+            place = home.relative_to(folder).as_posix()
+        photograph.key = composed(f"photograph:{place}/{photograph.image.name}")
+    return by_folder
 
 
-def _read_table(path: Path, named: _Names, problems: dict[str, list[str]]) -> dict[str, dict[str, object]] | None:
-    """Maps names to rows; None if the file is not a table of photographs. Errors in it go to ``problems``."""
+def _around_eye(case: str) -> tuple[str, str, bool]:
+    """What is in front of the word for an eye in a file's name and what follows it, and whether there is such a word."""
+    if not (eye := _EYE.search(case)):
+        return case, "", False
+    before, after = (re.sub(r"^[\W_]+|[\W_]+$", "", part) for part in (case[: eye.start()], case[eye.end() :]))
+    return before, after, True
+
+
+def _identifying(home: Path, folder: Path, numbered: Collection[Path]) -> Path | None:
+    """The folder that would identify the patient of the photographs in ``home``: the first one above them that is not of a
+    visit, an eye or a section; None if there is none below ``folder``. In the folders of ``numbered``, years are numbers."""
+    while home != folder and home.is_relative_to(folder):
+        if not _NO_PATIENT.fullmatch(home.name) or (home.name.isdecimal() and home.parent in numbered):
+            return home
+        home = home.parent
+    return None
+
+
+def _guesses(photographs: Sequence[Volume], by_folder: Mapping[str, Path]) -> list[str]:
+    """Say where folders or names alone decide who is a patient, because they may be wrong."""
+    cameras, apart = defaultdict(list), defaultdict(set)
+    for photograph in photographs:
+        if photograph.patient_key.startswith(_BY_TABLE):
+            continue
+        patient = by_folder.get(str(photograph.image))
+        if patient is not None and any(_around_eye(photograph.case)[:2]):
+            cameras[photograph.patient_key].append(f"{patient.name}/{photograph.image.name}")
+        apart[photograph.patient_key].add(photograph.folder if patient is None else patient.parent)
+    spread = {
+        key: sorted(f"{home.name}/" for home in homes)
+        for key, homes in apart.items()
+        if len(homes) > 1 and not all(_NO_PATIENT.fullmatch(home.name) for home in homes)
+    }
+    notes = []
+    remedy = "name the patients in a column `patient` of the table"
+    if cameras:
+        notes.append(
+            f"{count_of(sum(map(len, cameras.values())), 'photograph')}, such as {next(iter(cameras.values()))[0]}: each of "
+            f"their {count_of(len(cameras), 'folder')} counts as one patient; if a folder holds several patients, {remedy}"
+        )
+    if spread:
+        some = ", ".join(next(iter(spread.values()))[:3])
+        notes.append(
+            f"{count_of(len(spread), 'patient')} with photographs in several folders ({some}), because the same name counts "
+            f"as the same patient; if it stands for different people, {remedy}"
+        )
+    return notes
+
+
+def _read_table(
+    path: Path, named: _Names, problems: dict[str, list[str]]
+) -> list[tuple[str, dict[str, object]]] | None:
+    """Names and their rows; None if the file is not a table of photographs. Errors in it go to ``problems``."""
     try:
         lines = read_csv(path)
     except InputError:
-        problems["it cannot be read as CSV"].append(path.name)
+        problems[_UNREADABLE].append(path.name)
         return None
     if max(map(len, lines), default=0) < 2:
         return None  # APTOS' test.csv is a list of names
@@ -236,9 +391,14 @@ def _read_table(path: Path, named: _Names, problems: dict[str, list[str]]) -> di
     if named.find(lines[0][0]):
         problems["it has no header row, such as image,grade: not read"].append(path.name)
         return None
-    graded = next((header.index(name) for name in GRADES if name in header[1:]), 1 if len(header) == 2 else None)
-    patients = next((header.index(name) for name in PATIENTS if name in header[1:]), None)
-    rows: dict[str, dict[str, object]] = {}
+    letters = ["", *(re.sub(r"[\W_]", "", name) for name in header[1:])]
+    patients = next((letters.index(name) for name in PATIENTS if name in letters), None)
+    only = 1 if len(header) == 2 and patients is None else None
+    graded = next((header.index(name) for name in GRADES if name in header[1:]), only)
+    problems["an item has a key of this name already: column left out; rename it, for example to grade"] += [
+        name for index, name in enumerate(lines[0]) if name in RESERVED and index not in (0, graded, patients)
+    ]
+    rows: list[tuple[str, dict[str, object]]] = []
     for line in lines[1:]:
         if not line[0] or any(line[len(header) :]):
             problems["a row without a name, or with more cells than the header: not used"].append(",".join(line)[:40])
@@ -251,16 +411,16 @@ def _read_table(path: Path, named: _Names, problems: dict[str, list[str]]) -> di
                 continue
             row[name] = _typed(value)
         if patients is not None and cells.get(patients):
-            row["patient"] = cells[patients]
+            patient = composed(cells[patients])
+            # spreadsheets strip leading zeros
+            row["patient"] = (patient.lstrip("0") or "0") if patient.isdecimal() else patient
         if graded is not None and (text := cells.get(graded, "")):
             grade = _typed(text)
             if isinstance(grade, int) and grade >= 0:
                 row["grade"] = grade
             else:
                 problems[f"the grade is not a whole number of 0 or more ({lines[0][graded]}): left out"].append(line[0])
-        if rows.setdefault(line[0], row) != row:
-            problems["two rows of this name disagree: neither is used"].append(line[0])
-            rows[line[0]] = {}
+        rows.append((line[0], row))
     return rows
 
 
@@ -275,18 +435,39 @@ def _typed(text: str) -> int | float | str:
     return int(value) if value == int(value) else value
 
 
-def _add_row(photograph: Volume, rows: Sequence[dict[str, object]], problems: dict[str, list[str]]) -> None:
-    """Give a photograph the values on which its rows (one for each table that names it) agree."""
+def _add_row(photograph: Volume, rows: Sequence[dict[str, object]], problems: dict[str, list[str]]) -> str:
+    """Give a photograph the values on which its rows, in one table or several, agree.
+
+    Returns:
+        The patient in the rows; empty if there is none.
+    """
     merged: dict[str, object] = {}
     apart = set()
     for row in rows:
         apart |= {name for name, value in row.items() if merged.setdefault(name, value) != value}
     if apart:
-        problems[f"tables disagree in {', '.join(sorted(apart))}: left out"].append(photograph.case)
-    patient = merged.pop("patient", None)
-    if patient is not None and "patient" not in apart:
-        photograph.patient_key = f"photograph:patient:{patient}"
-    photograph.classes = {name: value for name, value in merged.items() if name not in apart}
+        problems[f"rows disagree in {', '.join(sorted(apart))}: left out"].append(photograph.case)
+    agreed = {name: value for name, value in merged.items() if name not in apart}
+    patient = str(agreed.pop("patient", ""))
+    photograph.classes = agreed
+    return patient
+
+
+def _add_patients(photographs: Sequence[Volume], known: Sequence[str], problems: dict[str, list[str]]) -> None:
+    """Take the patients in the tables. The patient of one photograph counts for all others that belong to the same patient by
+    their names."""
+    of_name: dict[str, set[str]] = defaultdict(set)
+    for photograph, patient in zip(photographs, known, strict=True):
+        of_name[photograph.patient_key] |= {patient} - {""}
+    for photograph, patient in zip(photographs, known, strict=True):
+        of_same = of_name[photograph.patient_key]
+        if not patient and len(of_same) > 1:
+            reason = (
+                "no patient in the table, and other photographs of this name are of several: counted as another patient"
+            )
+            problems[reason].append(photograph.case)
+        elif of_same:
+            photograph.patient_key = _BY_TABLE + (patient or next(iter(of_same)))
 
 
 def _without_copies(

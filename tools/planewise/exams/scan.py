@@ -18,7 +18,7 @@ from planewise.errors import InputError
 from planewise.exams import dicom, mnms2, mrnet
 from planewise.exams.files_below import files_below
 from planewise.exams.frame import Frame
-from planewise.exams.photographs import OTHER_FILE, is_photograph
+from planewise.exams.photographs import OTHER_FILE, SPREADSHEET, is_photograph
 from planewise.exams.refusals import (
     HIDDEN,
     LINKED_FOLDER,
@@ -158,7 +158,8 @@ def _take(path: Path, scan: Scan) -> None:
     elif path.suffix.lower() == ".csv":
         scan.tables.append(path)
     else:
-        scan.skipped.setdefault(OTHER_FILE, []).append(str(path))
+        reason = SPREADSHEET if path.suffix.lower() in (".xlsx", ".xls", ".ods") else OTHER_FILE
+        scan.skipped.setdefault(reason, []).append(str(path))
 
 
 def _walk(folder: Path, skipped: dict[str, list[str]]) -> Iterator[str]:

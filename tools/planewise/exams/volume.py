@@ -87,3 +87,5 @@ class FoundVolumes:
     """errors in labels and tables, each with its file or name"""
     channels: tuple[str, ...] = ()
     """the channels of a case; empty if a case is one file"""
+    warnings: list[str] = field(default_factory=list)
+    """what a person should read before training, in words"""

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 #: Number of names in a sentence before the rest is counted.
@@ -52,6 +53,11 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def did_you_mean(near: str | None) -> str:
     """The end of a message about a misspelt name: `` (did you mean sigma?)``, or nothing without a similar name."""
     return f" (did you mean {near}?)" if near else ""
+
+
+def composed(text: str) -> str:
+    """A name in Unicode's composed form (NFC). macOS writes an umlaut as two characters, which look like one."""
+    return unicodedata.normalize("NFC", text)
 
 
 def plain(text: str) -> str:
