@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
+import numpy as np
 import pytest
 from monai.data import DataLoader, Dataset
 from monai.transforms import Compose, Lambdad
 from planewise.data import ReadableItems
 from planewise.data.readable_items import left_out
 from planewise.errors import InputError
+from planewise.nifti_files import write_nifti
+from planewise.preprocessing import LoadVolumed
+from planewise.preprocessing.exam_name import exam_of
 
 
 def halved(number):
@@ -62,3 +67,17 @@ def test_a_fault_of_the_program_is_no_fault_of_an_input():
     with pytest.raises(RuntimeError) as caught:
         read(items(2, 8))
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("channels", [("pat_1_t1", "pat_1_t2"), ("pat_1",)])
+def test_a_case_of_ones_own_is_named_once(channels, tmp_path, caplog):
+    files = [str(tmp_path / f"{channel}.nii.gz") for channel in channels]
+    for file in files:
+        write_nifti(Path(file), np.full((4, 4, 4), np.nan, np.float32), np.eye(4))
+    data = [{"image": files if files[1:] else files[0]}] * 2
+    with caplog.at_level(logging.WARNING), pytest.raises(InputError, match="none of the 2 inputs can be read"):
+        read(ReadableItems(Dataset(data, LoadVolumed("image"))))
+    told = [record.getMessage() for record in caplog.records if record.name == "planewise.data.readable_items"]
+    exam, why = exam_of(data[0]), "image: the volume cannot be read"
+    assert told[0].startswith(f"exam {exam} (pat_1) is left out (1 of 2): {why}") and len(told) == 2
+    assert str(tmp_path) not in caplog.text and left_out(told)[exam].startswith(why)

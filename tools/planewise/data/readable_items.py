@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from monai.data import Dataset
 from torch.utils.data import IterableDataset, get_worker_info
 
 from planewise.errors import InputError, refusal
+from planewise.exams.volume import common_name
 from planewise.preprocessing.exam_name import exam_of
 
 logger = logging.getLogger(__name__)
 
-_LEFT_OUT = re.compile(r"exam (\S+) is left out \(\d+ of \d+\): (.*)")
+_LEFT_OUT = re.compile(r"exam (\S+)(?: \(.*?\))? is left out \(\d+ of \d+\): (.*)")
 
 
 class ReadableItems(IterableDataset):
     """The items of a dataset in order, without those that its transforms refuse.
 
-    The log gives each refused item's exam, its position among the inputs, and the reason.
+    The log gives each refused item's exam, its position among the inputs, and the reason. A person's own file, which has no
+    ``exam``, is also given by its name, as its results would be.
 
     Args:
         dataset: dataset whose items have an ``image``.
@@ -44,8 +47,10 @@ class ReadableItems(IterableDataset):
                 reason = refusal(error)
                 if reason is None or total == 1:
                     raise
-                exam = exam_of(self.dataset.data[place])
-                logger.warning("exam %s is left out (%d of %d): %s", exam, place + 1, total, reason_alone(reason, exam))
+                item = self.dataset.data[place]
+                exam, name = exam_of(item), _own_name(item)
+                why = reason_alone(reason, exam)
+                logger.warning("exam %s%s is left out (%d of %d): %s", exam, name, place + 1, total, why)
                 refused.append(reason)
             else:
                 yield item
@@ -54,9 +59,16 @@ class ReadableItems(IterableDataset):
             raise InputError(f"none of the {total} inputs can be read; the first: {refused[0]}")
 
 
+def _own_name(item: Mapping[str, Any]) -> str:
+    """The name of a person's own file, or of its case, in brackets; otherwise empty."""
+    files = item["image"] if isinstance(item["image"], list) else [item["image"]]
+    own = not item.get("exam") and all(isinstance(file, (str, Path)) for file in files)
+    return f" ({common_name(files)})" if own else ""
+
+
 def reason_alone(error: InputError, exam: str) -> str:
-    """An error message without the exam's name and the text before it."""
-    return str(error).rpartition(f"exam {exam}")[2].lstrip(",: ")
+    """An error message without the exam's name and the text before it, and without the hash of one channel's file."""
+    return re.split(r"exam [0-9a-f]{10}[,:] ", str(error).rpartition(f"exam {exam}")[2])[-1].lstrip(",: ")
 
 
 def left_out(said: Iterable[str]) -> dict[str, str]:
