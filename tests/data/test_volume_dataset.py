@@ -113,6 +113,21 @@ def test_bad_cases_are_counted_explained_and_left_out(items, tmp_path, caplog):
         VolumeDataset(bad, preprocessing(), cache_dir=tmp_path / "c", num_workers=0, progress=False)
 
 
+def test_a_case_with_an_empty_mask_is_named(items, tmp_path, caplog):
+    mask = nibabel.load(items[1]["label"])
+    empty = np.zeros(mask.shape, np.uint8)
+    nibabel.save(nibabel.Nifti1Image(empty, mask.affine), tmp_path / "empty.nii.gz")
+    data = [items[0], items[1] | {"label": str(tmp_path / "empty.nii.gz")}, *items[2:]]
+    for _ in range(2):  # also when the cache is there
+        caplog.clear()
+        VolumeDataset(data, preprocessing(), cache_dir=tmp_path / "c", num_workers=0, progress=False)
+        (text,) = (record.getMessage() for record in caplog.records if "empty mask" in record.getMessage())
+        assert text.startswith("1 of 4 volumes have an empty mask") and f"exam {items[1]['exam']};" in text
+    caplog.clear()
+    VolumeDataset(items, preprocessing(), cache_dir=tmp_path / "c", num_workers=0, progress=False)
+    assert "empty mask" not in caplog.text
+
+
 def test_slices_of_a_datalist_are_gathered_into_their_stack(tmp_path):
     values = np.random.default_rng(0).normal(100, 20, (9, 8, 6)).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(values, np.diag([2.0, 2, 3, 1])), tmp_path / "a.nii.gz")

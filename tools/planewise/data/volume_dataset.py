@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,15 +12,33 @@ from planewise.data.datalist import gather_stacks
 from planewise.data.slice_cache import SliceCache
 from planewise.data.slice_dataset import SliceDataset
 from planewise.exams.reserved import VIEWER
+from planewise.exams.words import some_of
+from planewise.preprocessing.exam_name import exam_of
+
+logger = logging.getLogger(__name__)
 
 
 class VolumeCache(SliceCache):
     """A `SliceCache` of whole volumes, ``(channels, i, j, k)``, stored as float16, masks as uint8, one row for each
-    case."""
+    case. The log names the cases with an empty mask."""
 
     noun, shape, loader = "volume", "(channels, i, j, k)", "LoadVolumed"
     # preprocessing a volume costs as much as preprocessing a hundred slices
     items_per_worker = 2
+
+    def _open(self) -> dict[str, int]:
+        refused = super()._open()
+        for key in self.arrays.keys() & set(self.label_keys):
+            empty = [exam_of(self.items[row]) for row in self.kept if not self.arrays[key][row].any()]
+            if empty:
+                logger.warning(
+                    "%d of %d volumes have an empty mask after preprocessing, and a network learns only background from "
+                    "them: exam %s; take such a mask out of the datalist if it is a mistake",
+                    len(empty),
+                    len(self.kept),
+                    some_of(empty),
+                )
+        return refused
 
     @staticmethod
     def row_of(array: np.ndarray) -> np.ndarray | None:
