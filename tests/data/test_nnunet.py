@@ -130,6 +130,30 @@ def test_a_datalist_without_masks(hearts, tmp_path):
         export_nnunet(hearts.parent / "bare.json", tmp_path / "Dataset101_Heart")
 
 
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [((0, 1, 2, 4), True), ((0, 1, 2, 3, 4), False), ((0, 4), False)],
+)
+def test_one_structure_under_two_numbers_is_mentioned(first, said, tmp_path):
+    for name, values in (("a", first), ("b", (0, 1, 2, 3)), ("c", (0, 1, 2, 3))):
+        write_nifti(tmp_path / f"{name}.nii.gz", np.arange(64, dtype=np.float32).reshape(4, 4, 4), np.eye(4))
+        write_nifti(tmp_path / f"{name}_seg.nii.gz", np.resize(np.array(values, np.uint8), (4, 4, 4)), np.eye(4))
+    datalist = index_folder(tmp_path, anatomy="volume", split=(1, 0, 0)).write(tmp_path / "list.json")
+    run = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["export", str(datalist), "-o", str(tmp_path / "Dataset001_A")])
+    assert run.exit_code == 0, run.output
+    assert (
+        re.findall("No mask contains both .*:", run.output)
+        == ["No mask contains both structure 3 and structure 4:"] * said
+    )
+
+
+def test_a_refused_export_leaves_nothing_behind(hearts, tmp_path):
+    for _ in range(2):
+        with pytest.raises(InputError, match="name all structures"):
+            export_nnunet(hearts, tmp_path / "Dataset101_Heart", ("RV",))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_volume_that_cannot_be_read_costs_itself(hearts, tmp_path):
     content = json.loads(hearts.read_text())
     broken = content["training"][0]

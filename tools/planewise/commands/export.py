@@ -46,6 +46,12 @@ def export(
             done = export_nnunet(datalist, output, names, progress)
     for exam, why in done.left_out.items():
         say(console, f"Exam {exam} is left out: {why}.")
+    for first, second in done.never_together:
+        say(
+            console,
+            f"No mask contains both {first} and {second}: if they are the same structure, give them one number with "
+            "`planewise index --label-map`, and export again.",
+        )
     counts = ", ".join(f"{section} {count}" for section, count in done.counts.items())
     say(console, f"Wrote {done.folder}: {counts} volumes.")
     if done.splits is not None:

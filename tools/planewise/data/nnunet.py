@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +36,14 @@ class NnunetDataset:
         counts: number of volumes of each section.
         splits: path of ``splits_final.json``; None without a validation section.
         left_out: maps each exam that cannot be used to the reason.
+        never_together: pairs of structures that no mask contains together, in masks with several values.
     """
 
     folder: Path
     counts: Mapping[str, int]
     splits: Path | None
     left_out: Mapping[str, str]
+    never_together: Sequence[tuple[str, str]] = ()
 
 
 def export_nnunet(
@@ -79,10 +83,26 @@ def export_nnunet(
         raise InputError(
             f"no image of {datalist} has a mask; add your own masks with `planewise index --labels FOLDER`"
         )
+    try:
+        return _export(output, items, header, structures, progress)
+    except BaseException:
+        shutil.rmtree(output, ignore_errors=True)  # so that the same command works after the cause is gone
+        raise
+
+
+def _export(
+    output: Path,
+    items: Mapping[str, Sequence[dict[str, Any]]],
+    header: Mapping[str, Any],
+    structures: tuple[str, ...],
+    progress: Callable[[int, int], None] | None,
+) -> NnunetDataset:
+    """Write the volumes of each section, and their description."""
+    total = sum(map(len, items.values()))
     load = LoadVolumed(keys=("image", "label"))
     cases: dict[str, list[str]] = {section: [] for section in SECTIONS}
     left_out: dict[str, str] = {}
-    values: set[int] = set()
+    found: list[set[int]] = []
     channels = 0
     done = 0
     for section, volumes in items.items():
@@ -98,7 +118,7 @@ def export_nnunet(
                 left_out[exam_of(item)] = str(reason)
                 continue
             image, mask = loaded["image"], loaded["label"]
-            values |= {int(value) for value in torch.unique(mask.as_tensor())}
+            found.append({int(value) for value in torch.unique(mask.as_tensor())})
             channels = max(channels, len(image))
             for number, channel in enumerate(image.as_tensor()):
                 write_nifti(output / f"images{kind}" / f"{name}_{number:04d}.nii.gz", channel.numpy(), image.affine)
@@ -110,9 +130,10 @@ def export_nnunet(
     if not done:
         raise InputError(f"none of the {total} volumes can be read; the first: {next(iter(left_out.values()))}")
     names = structures or (tuple(HEART_STRUCTURES["sax"].values()) if header.get("stack") == "sax" else ())
+    labels = _labels(set().union(*found), names)
     content = {
         "channel_names": {str(number): name for number, name in enumerate(_channels(header, channels))},
-        "labels": {"background": 0} | _labels(values, names),
+        "labels": {"background": 0} | labels,
         "numTraining": len(cases["training"]) + len(cases["validation"]),
         "file_ending": ".nii.gz",
     }
@@ -121,7 +142,13 @@ def export_nnunet(
     if cases["training"] and cases["validation"]:
         splits = output / "splits_final.json"
         _write(splits, [{"train": cases["training"], "val": cases["validation"]}])
-    return NnunetDataset(output, {section: len(found) for section, found in cases.items()}, splits, left_out)
+    apart = [
+        pair
+        for pair in combinations(labels, 2)
+        if not any({labels[name] for name in pair} <= values for values in found)
+        and all(any({labels[name]} < values - {0} for values in found) for name in pair)
+    ]
+    return NnunetDataset(output, {section: len(names) for section, names in cases.items()}, splits, left_out, apart)
 
 
 def _volumes(datalist: Path, section: str) -> list[dict[str, Any]]:
