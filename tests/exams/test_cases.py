@@ -9,8 +9,9 @@ import pytest
 from planewise.data import expand_volumes, find_inputs, load_datalist
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
-from planewise.exams.cases import BRATS, check_channels, read_cases, read_listing
+from planewise.exams.cases import BRATS, SEVERAL_MASKS, check_channels, read_cases, read_listing
 from planewise.exams.refusals import HIDDEN, NOT_DICOM
+from planewise.exams.volumes import TWICE
 from planewise.phantoms import Recipe, write_exams
 from planewise.phantoms.abdomen.population import ABDOMENS
 from planewise.phantoms.head.population import HEADS
@@ -94,12 +95,23 @@ def test_two_channels_are_asked_for_and_the_others_are_counted(heads):
     assert reason.endswith("(t1, flair)") and result.skipped[reason][0] == 16
 
 
-def test_scans_of_one_brats_patient_stay_together(tmp_path):
-    for scan in (1, 2):
-        write_case(tmp_path / "HGG" / f"Brats18_X_7_{scan}", f"Brats18_X_7_{scan}")
-    write_case(tmp_path / "HGG" / "Brats18_X_8_1", "Brats18_X_8_1")
-    cases, _, _ = cases_of(tmp_path)
-    assert len({case.key for case in cases}) == 3 and len({case.patient_key for case in cases}) == 2
+@pytest.mark.parametrize(
+    ("names", "patients"),
+    [
+        (("Brats18_TCIA01_201_1", "Brats18_TCIA01_201_2", "Brats18_2013_8_1"), 2),
+        (("BraTS19_CBICA_AAB_1", "BraTS19_CBICA_AAB_2", "BraTS19_CBICA_AAG_1"), 2),
+        (("BraTS20_Training_001", "BraTS20_Training_002", "BraTS20_Validation_001"), 3),
+        (("BraTS2021_00000", "BraTS2021_00002"), 2),
+        (("BraTS-GLI-00000-000", "BraTS-GLI-00000-001", "BraTS-GLI-00001-000"), 2),
+        (("BraTS-MEN-RT-0000-1", "BraTS-MEN-RT-0000-2"), 1),
+        (("BraTS-GoAT-00000", "BraTS-GoAT-00001"), 2),
+    ],
+)
+def test_scans_of_one_brats_patient_stay_together_and_patients_apart(names, patients, tmp_path):
+    for name in names:
+        write_case(tmp_path / name, name, ("t1", "t2"))
+    cases, _, _ = cases_of(tmp_path, "t1", "t2")
+    assert len({case.key for case in cases}) == len(names) and len({case.patient_key for case in cases}) == patients
 
 
 def test_paths_in_the_datalist_are_relative_and_come_back(heads, tmp_path):
@@ -182,6 +194,27 @@ def test_nnunets_cases_of_one_channel_have_their_masks(tmp_path):
     assert skipped == {}
 
 
+def test_nnunets_cases_of_several_channels_are_found(tmp_path):
+    (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "T1", "1": "FLAIR"}, "numTraining": 2}')
+    for name in ("a", "b_1", "c"):
+        write_case(tmp_path / "imagesTr", name, ("0000", "0001"), mask=False)
+        write(tmp_path / f"labelsTr/{name}.nii.gz", (6, 5, 4))
+    (tmp_path / "imagesTr/c_0001.nii.gz").unlink()
+    cases, skipped, channels = cases_of(tmp_path)
+    assert channels == ("0000", "0001")
+    assert [(case.case, case.label.name, [stem(path)[-4:] for path in case.channels]) for case in cases] == [
+        (name, f"{name}.nii.gz", ["0000", "0001"]) for name in ("a", "b_1")
+    ]
+    assert set(skipped) == {"case without its 0001 image", "mask without its image"}
+
+
+@pytest.mark.parametrize(("folder", "numbers"), [("imagesTr", ("2019", "2020")), ("heads", ("0000", "0001"))])
+def test_numbers_are_nnunets_channels_only_in_its_folders_and_from_zero(folder, numbers, tmp_path):
+    write_case(tmp_path / folder, "a", numbers, mask=False)
+    cases, _, channels = cases_of(tmp_path)
+    assert channels == () and len(cases) == 2
+
+
 # --- other folders -----------------------------------------------------------------------------------------------------
 
 
@@ -236,6 +269,29 @@ def test_masks_of_ones_own_go_by_the_case(tmp_path):
     assert [Path(item["label"]).name for item in items_of(result) if "label" in item] == ["p1.nii.gz"]
 
 
+@pytest.mark.parametrize(
+    ("names", "endings"),
+    [
+        (("{0}/T1", "{0}/T1_KM", "{0}/FLAIR"), "flair,t1,t1_km"),
+        (("GLI-{0}-0/GLI-{0}-0-t1n", "GLI-{0}-0/GLI-{0}-0-t2f"), "t1n,t2f"),
+        (("all/p{0}_adc", "all/p{0}_dwi"), "adc,dwi"),
+        (("all/liver_{0}", "all/spleen_{0}"), ""),
+        (("{0}/{0}",), ""),
+    ],
+)
+def test_files_that_look_like_channels_get_a_hint(names, endings, tmp_path):
+    for number in ("1", "2", "3"):
+        for name in names:
+            write(tmp_path / f"{name.format(number)}.nii.gz", (6, 5, 4))
+    (tmp_path / f"{names[0].format(3)}.nii.gz").unlink()
+    hints = [text for text in index(tmp_path).warnings if "--channels" in text]
+    assert bool(hints) == bool(endings) and all(hint.endswith(f"add --channels {endings}") for hint in hints)
+    if endings:
+        found = index(tmp_path, channels=endings)
+        assert {len(item["image"]) for item in items_of(found)} == {len(names)}
+        assert not any("--channels" in text for text in found.warnings)
+
+
 # --- DICOM -------------------------------------------------------------------------------------------------------------
 
 
@@ -246,6 +302,23 @@ def test_of_two_masks_of_a_case_none_is_used(tmp_path):
     assert case.label is None
     named = skipped["several masks match one case: none is used; keep only one"]
     assert sorted(Path(path).name for path in named) == ["a_mask.nii.gz", "a_seg.nii.gz"]
+
+
+@pytest.mark.parametrize("channels", [(), ("t1", "t2")])
+def test_a_file_that_is_there_twice_is_listed(channels, tmp_path):
+    write_case(tmp_path / "1", channels=channels or ("t1",))
+    write(tmp_path / "1/a_t1.nii", (6, 5, 4))
+    (case,), skipped, _ = cases_of(tmp_path, *channels)
+    assert case.image.name == "a_t1.nii.gz"
+    assert [Path(path).name for path in skipped[TWICE]] == ["a_t1.nii"]
+
+
+def test_of_two_masks_in_the_folders_of_masks_none_is_used(tmp_path):
+    write(tmp_path / "images/a.nii.gz", (6, 5, 4))
+    for name in ("masks/a.nii.gz", "masks/a.nii", "labels/a.nii.gz"):
+        write(tmp_path / name, (6, 5, 4))
+    (case,), skipped, _ = cases_of(tmp_path)
+    assert case.label is None and {reason: len(paths) for reason, paths in skipped.items()} == {SEVERAL_MASKS: 3}
 
 
 def test_a_folder_called_like_a_grade_is_one_of_brats_alone(tmp_path):

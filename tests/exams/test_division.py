@@ -168,6 +168,7 @@ def test_a_patient_in_two_folders_is_in_one_section(tmp_path):
     ("name", "text"),
     [
         ("s.csv", "exam,section\n1,test\n501,validation\ntrain/train/2,training\nnobody,test\n"),
+        ("s.csv", "Exam;Section\n1;Test\n501;Validation\ntrain/train/2;TRAINING\nnobody;test\n"),
         ("s.csv", "exam,section,why\n1,test,old\n501,validation,\ntrain/train/2,training\nnobody,test\n"),
         *(
             ("s.csv", f"exam,{word},why\n1,test,old\n501,validation,\ntrain/train/2,training\nnobody,test\n")
@@ -181,7 +182,7 @@ def test_a_list_of_sections(divided, tmp_path, name, text):
     result = index_folder(divided, sections=tmp_path / name, split=(0, 0, 1))
     assert exams_of(result) == {"training": {"2"}, "validation": {"501"}, "test": {"1", "701"}}
     assert result.division == "by --sections; 1 patient elsewhere: by the hash"
-    assert result.unmatched == [("nobody", "no exam has this name (hash, folder or PatientID)")]
+    assert result.unmatched == [("nobody", "--sections: no exam has this name (hash, folder or PatientID)")]
 
 
 def test_a_folder_stands_for_its_exams(divided, tmp_path):

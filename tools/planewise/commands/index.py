@@ -64,7 +64,8 @@ def index(
         str | None,
         typer.Option(
             help="With --anatomy volume: the file-name endings of one case's channels, in order, such as t1,flair for "
-            "case_t1.nii.gz and case_flair.nii.gz. Default: BraTS' four if a case has them, otherwise one file per case.",
+            "case_t1.nii.gz and case_flair.nii.gz. Default: BraTS' four or nnU-Net's (0000, 0001, ...) if a case has them, "
+            "otherwise one file per case.",
             show_default=False,
         ),
     ] = None,
@@ -353,7 +354,7 @@ def _print_rest(result, written: Path, console: Console) -> None:
     skipped = [(str(count), reason, example) for reason, (count, example) in result.skipped.items()]
     for title, columns, rows in (
         ("files that were left out", ("files", "why", "for example"), skipped),
-        ("labels that were not used", ("label", "why"), result.unmatched),
+        ("names and labels that were not used", ("name", "why"), result.unmatched),
     ):
         table = plain_table(title, texts=columns)
         for row in rows:
@@ -371,6 +372,10 @@ def _print_rest(result, written: Path, console: Console) -> None:
         if any(masked.values()):
             line += f"; {what}: {', '.join(f'{count} {section}' for section, count in masked.items())}"
     console.print(f"{line}.")
+    patients = {section: {item["patient"] for item in result.datalist[section]} for section in SECTIONS}
+    console.print(f"Patients: {', '.join(f'{len(found)} {section}' for section, found in patients.items())}.")
+    if channels := result.datalist["planewise"].get("channels"):
+        console.print(literal(f"Channels of a case: {', '.join(channels)}."), soft_wrap=True)
     for line in _masks_used(result):
         console.print(literal(line), soft_wrap=True)
     console.print(f"Sections: {literal(result.division)}.", soft_wrap=True)

@@ -6,7 +6,7 @@ The rule
 - A file whose name ends in the name of a channel (``case_t1``, ``case_t1ce``, ``case_t2``, ``case_flair``) is one
   channel of a case. The channels have the order in which they are named. Every other file is a case of its own. If
   files are named by the channel alone (``17/flair``), the case has the name of their folder. BraTS' four channels are
-  found without their names if a case has all four.
+  found without their names if a case has all four, and so are nnU-Net's (``imagesTr/case_0000``, ``case_0001``, ...).
 - The mask of a case is ``case_seg`` (or ``_gt``, ``_label``, ``_mask``) in the same folder, or the file of the same
   name in the parallel folder of masks: ``labelsTr`` for ``imagesTr``, ``labels`` or ``masks`` for ``images``. If a
   Medical Segmentation Decathlon ``dataset.json`` lists images, the list decides, and files that it does not name are
@@ -17,7 +17,7 @@ The rule
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -25,8 +25,16 @@ import nibabel
 
 from planewise.errors import InputError
 from planewise.exams.any_organ import MIN_SLICES
-from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, nifti_files, stem
-from planewise.exams.volumes import MASK_FOLDER, find_own_volumes, grid_problem, name_cases, voxel_problem
+from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, common_name, nifti_files, stem
+from planewise.exams.volumes import (
+    IMAGE_FOLDER,
+    MASK_FOLDER,
+    TWICE,
+    find_own_volumes,
+    grid_problem,
+    name_cases,
+    voxel_problem,
+)
 from planewise.text_files import read_json
 
 #: Endings of the files of a BraTS case, in the order in which they become channels.
@@ -41,13 +49,17 @@ LISTING = "dataset.json"
 UNLISTED = f"NIfTI file that {LISTING} does not list"
 NO_CHANNEL = "NIfTI file whose name does not end in a channel"
 NO_IMAGE = "mask without its image"
+SEVERAL_MASKS = "several masks match one case: none is used; keep only one"
 BROKEN_LISTING = (
     f"{LISTING} that cannot be read as a list of images and masks: files are matched by their names instead"
 )
 
+#: Files whose names have more different endings than this are not likely to be the channels of a case.
+_MOST_CHANNELS = 10
 _MASK_NAMES = ("seg", "gt", "segmentation", "label", "labels", "mask", "masks")
-#: BraTS names end in the number of the scan.
-_BRATS_SCAN = re.compile(r"(?P<patient>brats.+)_\d+", re.IGNORECASE)
+#: BraTS names that end in the number of the scan: Brats18_TCIA01_201_1 (up to 2019) and BraTS-GLI-00000-000 (since 2023). In
+#: BraTS20_Training_001, BraTS2021_00000 and BraTS-GoAT-00000, the only number is the patient's.
+_BRATS_SCAN = re.compile(r"(brats[^_]*_[^_]+_.+)_\d+|(brats-.+-\d+)-\d+", re.IGNORECASE)
 
 
 def check_channels(channels: str) -> tuple[str, ...]:
@@ -70,23 +82,20 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
     Args:
         paths: paths of the files.
         folder: folder that contains them.
-        channels: endings of a case's file names, in order; capitals do not matter; if empty, BraTS' channels if a case has
-            them, otherwise one file per case.
+        channels: endings of a case's file names, in order; capitals do not matter; if empty, BraTS' or nnU-Net's channels if
+            a case has them, otherwise one file per case.
 
     Raises:
         InputError: some cases have BraTS' four channels and others, listed in ``dataset.json``, have one file; one
             network cannot take both.
     """
     skipped: dict[str, list[str]] = defaultdict(list)
-    images, pool = defaultdict(list), {}
+    images, pool = defaultdict(list), defaultdict(list)
     for path in paths:
         if MASK_FOLDER.match(path.parent.name) and path.parent != folder:
-            pool[path.parent.parent, stem(path)] = path
+            pool[path.parent.parent, stem(path)].append(path)
         else:
             images[path.parent].append(path)
-    found = tuple(map(str.lower, channels))
-    if not found and any(_is_brats(files) for files in images.values()):
-        found = BRATS
     cases: list[Volume] = []
     listings = {}
     for home in {*(folder.parent for folder in images), *(folder for folder, _ in pool)}:
@@ -95,6 +104,12 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
         except InputError:
             listings[home] = None
             skipped[BROKEN_LISTING].append(str(home / LISTING))
+    found = tuple(map(str.lower, channels))
+    if not found and any(_is_brats(files) for files in images.values()):
+        found = BRATS
+    elif not found:
+        unlisted = [(home, files) for home, files in images.items() if listings[home.parent] is None]
+        found = max((_nnunet_channels(home, files) for home, files in unlisted), default=())
     for home, files in images.items():
         listed = listings[home.parent]
         if listed is not None:
@@ -108,7 +123,11 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
                 case.case, _ = case_and_channel(case.image)
             if case.label is None:
                 name = case.case if found or only_channel else stem(case.image)
-                case.label = pool.pop((home.parent, name), None)
+                masks = pool.pop((home.parent, name), [])
+                if len(masks) > 1:
+                    skipped[SEVERAL_MASKS] += map(str, masks)
+                else:
+                    case.label = next(iter(masks), None)
         cases += own
     if any(case.channels for case in cases) and not all(case.channels for case in cases):
         raise InputError(
@@ -117,13 +136,13 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
         )
     used = {case.label for case in cases}
     skipped[NO_IMAGE] += [
-        str(path) for path in pool.values() if path not in used and listings[path.parent.parent] is None
+        str(path) for (home, _), masks in pool.items() if listings[home] is None for path in masks if path not in used
     ]
     kept = [case for case in cases if _check(case, skipped)]
     name_cases(kept, folder)
     for case in kept:
         if scan := _BRATS_SCAN.fullmatch(case.case):
-            case.patient_key = f"nifti:{scan['patient']}"
+            case.patient_key = f"nifti:{scan[1] or scan[2]}"
         grade = next((part for part in reversed(case.folder.parts) if part in GRADES), "")
         if grade and case.channels:
             case.group, case.classes = grade, {"grade": grade}
@@ -230,6 +249,34 @@ def _is_brats(files: Sequence[Path]) -> bool:
     return any(all(f"{first}{channel}" in names for channel in BRATS) for first in firsts)
 
 
+def likely_channels(cases: Sequence[Volume]) -> list[str]:
+    """Endings of file names that may be channels, in alphabetical order: those of the files in most folders, or of the
+    files of most patients in one folder. Empty if there are none."""
+    folders: dict[Path, list[Path]] = defaultdict(list)
+    patients: dict[tuple[Path, str], set[str]] = defaultdict(set)
+    for case in cases:
+        name = stem(case.image).lower()
+        folders[case.folder].append(case.image)
+        beginning = re.sub(r"[^_-]*$", "", name)
+        patients[case.folder, beginning].add(name[len(beginning) :])
+    in_folders = []
+    for files in folders.values():
+        shared = common_name(files)
+        in_folders.append({stem(file).removeprefix(shared).lstrip("_- ").lower() for file in files})
+    for groups in (in_folders, patients.values()):
+        for endings, count in Counter(map(frozenset, groups)).most_common(1):
+            if 1 < len(endings) <= _MOST_CHANNELS and "" not in endings and 1 < count > len(groups) / 2:
+                return sorted(endings)
+    return []
+
+
+def _nnunet_channels(home: Path, files: Sequence[Path]) -> tuple[str, ...]:
+    """The endings ``0000``, ``0001``, ... of nnU-Net's channels, if a folder has its layout and cases of several channels."""
+    numbers = {case_and_channel(path)[1] for path in files}
+    several = IMAGE_FOLDER.fullmatch(home.name) and len(numbers) > 1 and numbers == set(range(len(numbers)))
+    return tuple(f"{number:04d}" for number in range(len(numbers))) if several else ()
+
+
 def _channel_cases(
     home: Path, files: Sequence[Path], channels: Sequence[str], skipped: dict[str, list[str]]
 ) -> list[Volume]:
@@ -239,7 +286,10 @@ def _channel_cases(
     for path in files:
         name = stem(path)
         if channel := _ending(name, channels):
-            of_case[_without(name, channel) or home.name][channel] = path
+            case = of_case[_without(name, channel) or home.name]
+            if channel in case:
+                skipped[TWICE].append(str(case[channel]))
+            case[channel] = path
         elif ending := _ending(name, _MASK_NAMES):
             masks[_without(name, ending) or home.name].append(path)
         else:
@@ -252,7 +302,7 @@ def _channel_cases(
             skipped[f"case without its {' and '.join(missing)} image"].append(str(next(iter(there.values()))))
             continue
         if len(own) > 1:
-            skipped["several masks match one case: none is used; keep only one"] += map(str, own)
+            skipped[SEVERAL_MASKS] += map(str, own)
         ordered = tuple(there[channel] for channel in channels)
         cases.append(Volume(ordered[0], own[0] if len(own) == 1 else None, name, channels=ordered))
     skipped[NO_IMAGE] += [str(path) for own in masks.values() for path in own]

@@ -203,7 +203,7 @@ def _follow_list(result: Division, places: Sequence[Exam | Volume], folder: Path
     for name, section in listed.items():
         meant = find_name(name.rstrip("/"), known)
         if not meant:
-            result.unmatched.append((name, "no exam has this name (hash, folder or PatientID)"))
+            result.unmatched.append((name, "--sections: no exam has this name (hash, folder or PatientID)"))
         for place in (places[index] for index in meant):
             other = result.sections.setdefault(place.patient_key, (section,))
             if other != (section,):
@@ -277,7 +277,7 @@ def read_sections(path: Path) -> dict[str, str]:
                 )
         rows = [(row[0], row[1] if len(row) > 1 else "") for row in filled[headed:]]
     listed: dict[str, str] = {}
-    for name, section in rows:
+    for name, section in ((name, section.lower()) for name, section in rows):
         if section not in SECTIONS:
             what = f"{section!r} is not a section" if section else "the section is missing"
             raise InputError(f"{path}, {name}: {what}; write one of {', '.join(SECTIONS)}")

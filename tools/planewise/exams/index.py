@@ -19,7 +19,7 @@ from planewise.exams.anatomy import Anatomy
 from planewise.exams.any_organ import one_stack_each, suits
 from planewise.exams.broken_files import assign_broken, broken_remark
 from planewise.exams.cardiac_views import KNEE
-from planewise.exams.cases import check_channels, read_cases
+from planewise.exams.cases import check_channels, likely_channels, read_cases
 from planewise.exams.datalist import own_places, plane_of, slice_items, stack_summary, write_datalist
 from planewise.exams.division import (
     DEFAULT_SPLIT,
@@ -128,7 +128,7 @@ def index_folder(
         view: part of a heart to learn from: ``"sax"``, the default, or ``"4ch"``.
         contrast: contrast of a knee's sagittal stack: ``"t2fs"``, the default, or ``"any"``.
         channels: file-name endings of one case's channels, ``"t1,t1ce,t2,flair"``, for whole volumes; None for BraTS'
-            channels if a case has them, otherwise one file per case.
+            or nnU-Net's channels if a case has them, otherwise one file per case.
         seed: seed of the split.
         split: shares of training, validation and test; if given, a hash divides the patients. The default is 0.8 0.1
             0.1, and 0.64 0.16 0.2 for exams with disease groups (ACDC) or labels (MRNet), stratified by group or
@@ -274,6 +274,11 @@ def index_folder(
     if not items:
         raise InputError(_nothing_usable(scan, result))
     _warn_of_patients(result, volumes)
+    if sought.inputs == "volumes" and not wanted and (endings := likely_channels(volumes)):
+        result.warnings.append(
+            f"each file is a case of its own, but most cases have files ending in {', '.join(endings)}: if these are the "
+            f"channels of one case, add --channels {','.join(endings)}"
+        )
     hearts = any(not exam.case and exam.found is not None and exam.found.stack is not None for exam in exams)
     if learned.inputs == "views" and learned.stack == "sax" and hearts:
         _warn_of_other_volumes(result, whole)

@@ -43,7 +43,9 @@ _MASK_ALONE = re.compile(rf"[_-]{_MASK_END}", re.IGNORECASE)
 #: Folders of masks.
 MASK_FOLDER = re.compile(r"(gt|seg|segmentations?|labels?|masks?)(tr|ts)?$", re.IGNORECASE)
 #: Folders of images in nnU-Net's layout.
-_IMAGE_FOLDER = re.compile(r"images(Tr|Ts)")
+IMAGE_FOLDER = re.compile(r"images(Tr|Ts)")
+#: Why an image is not used that exists twice.
+TWICE = "second file of one image or channel (.nii next to .nii.gz, for example): another file is used; keep only one"
 _SEVERAL_MASKS = "several masks match one image: none is used; keep only one"
 _SEVERAL_IMAGES = "one mask matches images of several folders: none gets it; put it next to its image (CASE_gt.nii.gz)"
 _MASK_WORDS = re.compile(r"(^|[_-])(\w*seg|gt|labels?|masks?)([_-]|$)", re.IGNORECASE)
@@ -118,7 +120,7 @@ def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Pa
     kept, without = [], []
     for volume in volumes:
         home, (name, channel) = volume.image.parent, case_and_channel(volume.image)
-        if kind := _IMAGE_FOLDER.fullmatch(home.name):
+        if kind := IMAGE_FOLDER.fullmatch(home.name):
             if channel:
                 skipped["further channel of nnU-Net: only channel 0000 of a heart is read"].append(str(volume.image))
                 continue
@@ -220,6 +222,8 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
         skipped: maps reasons to paths; images that are left out are added.
     """
     by_stem = {stem(path): path for path in files}
+    for path in set(files) - set(by_stem.values()):
+        skipped[TWICE].append(str(path))
     masks: dict[str, list[str]] = {}
     for name in sorted(by_stem, key=len):  # images first, because their names are shorter than those of their masks
         owners = [image for image in masks if name.startswith(image) and _MASK_WORDS.search(name[len(image) :])]
