@@ -215,9 +215,11 @@ def test_guesses_of_patients_are_said(tmp_path):
         ("A/IMG_1.png", "B/IMG_1.png", "B/IMG_2.png", "x/a.png", "y/a.png", "9_left.png", "b.png", "c.png")
     ):
         photograph(tmp_path / name, value)
+    for value, name in enumerate(("2019/7_left", "2021/7_left", "train/8_left", "test/8_right"), start=9):
+        photograph(tmp_path / f"{name}.png", value)
     cameras, spread, single, *_ = index(tmp_path).warnings
     assert cameras.startswith("3 photographs, such as A/IMG_1.png: each of their 2 folders counts as one patient; if")
-    assert spread.startswith("1 patient with photographs in several folders (x/, y/), because the same name counts")
+    assert spread.startswith("2 patients with photographs in several folders (test/, train/), because the same name counts")
     assert single.startswith("2 photographs are counted as separate patients; if several belong to one patient")
 
 

@@ -281,6 +281,7 @@ def _name(photographs: Sequence[Volume], folder: Path) -> dict[str, Path]:
         Maps the path of each photograph whose folder identifies its patient to that folder.
     """
     homes = {photograph.folder for photograph in photographs}
+    whole = {home: Path(os.path.abspath(home)) for home in homes}
     folders = {above for home in homes for above in (home, *home.parents) if above.is_relative_to(folder)}
     # among folders with other numbers, 2019 is a number, too
     numbered = {each.parent for each in folders if each.name.isdecimal() and not _NO_PATIENT.fullmatch(each.name)}
@@ -299,7 +300,7 @@ def _name(photographs: Sequence[Volume], folder: Path) -> dict[str, Path]:
     by_folder: dict[str, Path] = {}
     places, lie_in = [], defaultdict(set)
     for photograph, (name, has_eye) in zip(photographs, parts, strict=True):
-        home, patient = Path(os.path.abspath(photograph.folder)), identifying[photograph.folder]
+        home, patient = whole[photograph.folder], identifying[photograph.folder]
         place = home.name
         by_camera = bool(_CAMERA.fullmatch(name))
         explicit = patient is not None and bool(_PATIENT.fullmatch(patient.name)) and (by_camera or not has_eye)
@@ -351,7 +352,7 @@ def _guesses(photographs: Sequence[Volume], by_folder: Mapping[str, Path]) -> li
     spread = {
         key: sorted(f"{home.name}/" for home in homes)
         for key, homes in apart.items()
-        if len(homes) > 1 and not all(_NO_PATIENT.fullmatch(home.name) for home in homes)
+        if len(homes) > 1 and not all(_VISIT.fullmatch(home.name) or _EYE.fullmatch(home.name) for home in homes)
     }
     notes = []
     remedy = "name the patients in a column `patient` of the table"
