@@ -219,7 +219,9 @@ def test_guesses_of_patients_are_said(tmp_path):
         photograph(tmp_path / f"{name}.png", value)
     cameras, spread, single, *_ = index(tmp_path).warnings
     assert cameras.startswith("3 photographs, such as A/IMG_1.png: each of their 2 folders counts as one patient; if")
-    assert spread.startswith("2 patients with photographs in several folders (test/, train/), because the same name counts")
+    assert spread.startswith(
+        "2 patients with photographs in several folders (test/, train/), because the same name counts"
+    )
     assert single.startswith("2 photographs are counted as separate patients; if several belong to one patient")
 
 

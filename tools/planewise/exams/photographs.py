@@ -350,7 +350,7 @@ def _guesses(photographs: Sequence[Volume], by_folder: Mapping[str, Path]) -> li
             cameras[photograph.patient_key].append(f"{patient.name}/{photograph.image.name}")
         apart[photograph.patient_key].add(photograph.folder if patient is None else patient.parent)
     spread = {
-        key: sorted(f"{home.name}/" for home in homes)
+        key: sorted(f"{os.path.relpath(home, os.path.commonpath(homes))}/" for home in homes)
         for key, homes in apart.items()
         if len(homes) > 1 and not all(_VISIT.fullmatch(home.name) or _EYE.fullmatch(home.name) for home in homes)
     }
