@@ -98,9 +98,10 @@ def source(name: str) -> Path:
     return ROOT / "bundles" / name
 
 
-def write_run(name: str, folder: Path, settings: dict, datalist: Path | None = None) -> Path:
+def write_run(name: str, folder: Path, settings: dict, datalist: Path | None = None, *overlays: str) -> Path:
     """Write the files of a run without training: initial weights, settings, record and scores."""
-    config = yaml.safe_load((source(name) / "configs/train.yaml").read_text())
+    files = [str(source(name) / "configs" / file) for file in ("train.yaml", *overlays)]
+    config = ConfigParser.load_config_files(files)
     config |= {key: value for key, value in settings.items() if key in config}
     config |= {"datalist": str(datalist or "nowhere.json"), "output_dir": str(folder)}
     torch.manual_seed(0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import runpy
 import shlex
 import sys
@@ -7,11 +8,12 @@ from importlib.util import find_spec
 
 import pytest
 import torch
+from planewise.packaging import package_bundle
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.onnx_options import onnx_options
 
-from tests.bundles.conftest import BUNDLES
-from tests.packaging.conftest import source
+from tests.bundles.conftest import BUNDLES, tiny
+from tests.packaging.conftest import source, write_run
 
 
 @pytest.mark.parametrize("name", BUNDLES)
@@ -34,21 +36,41 @@ def test_a_file_is_for_images_as_inference_makes_them():
 
 
 @pytest.mark.skipif(not (find_spec("onnx") and find_spec("onnxruntime")), reason="needs onnx and onnxruntime")
-def test_the_command_of_a_packaged_readme_makes_such_a_file(packaged, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "overlay", "shape"),
+    [
+        ("pretext_cardiac_location", (), [1, 48, 48]),
+        # these bundles are for volumes and for slices; on photographs, their networks take three colours
+        ("pretext_rotation", ("photograph.yaml",), [3, 64, 64]),
+        ("pretext_simclr", ("photograph.yaml",), [3, 64, 64]),
+    ],
+)
+def test_the_command_of_a_packaged_readme_makes_such_a_file(name, overlay, shape, tmp_path, monkeypatch):
     """The command is called as by a user who has only the folder, but in this process, which saves seconds of imports."""
     from onnxruntime import InferenceSession
 
-    folder = packaged("pretext_cardiac_location", data="phantoms").folder
+    small = {
+        "init_features": 8,
+        "growth_rate": 4,
+        "blocks": [1, 1, 1, 1],
+        "image_size": shape[-1],
+        "in_channels": shape[0],
+    }
+    run = write_run(name, tmp_path / "run", tiny(name) | (small if overlay else {}), None, *overlay)
+    folder = package_bundle(source(name), run, tmp_path / "dist", data="phantoms").folder
+    form = json.loads((folder / "configs/metadata.json").read_text())["network_data_format"]["inputs"]["image"]
+    kind = ("RGB", "fundus photograph", "red") if overlay else ("magnitude", "MR", "image")
+    assert (form["format"], form["modality"], form["channel_def"]["0"]) == kind
     readme = (folder / "docs" / "README.md").read_text()
     command = readme[readme.index("python -m monai.bundle onnx_export") :].partition("\n```")[0]
-    assert "[1,1,48,48]" in command, "the run's own size"
+    assert str([1, *shape]).replace(" ", "") in command, "the run's own size"
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["monai.bundle", *shlex.split(command.replace("\\\n", " "))[3:]])
     with Bundle(folder).importable():
         runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
         network = Bundle(folder).network()
     network.load_state_dict(torch.load(folder / "models" / "model.pt", weights_only=True))
-    image = torch.rand(3, 1, 48, 48)
+    image = torch.rand(2, *shape)
     (given,) = InferenceSession(folder / "models" / "model.onnx").run(["pred"], {"image": image.numpy()})
     with torch.no_grad():
         assert torch.allclose(torch.from_numpy(given), network.eval()(image), rtol=1e-4, atol=1e-6)

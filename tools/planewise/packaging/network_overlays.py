@@ -12,6 +12,8 @@ from planewise.packaging.bundle import Bundle
 from planewise.packaging.configs import with_overlay
 from planewise.packaging.run import Run
 
+#: The network config of a pretext's form on photographs.
+PHOTOGRAPHS = "photograph.yaml"
 _NETWORK = "network_def"
 #: Files that stay in the repository: weights, results and logs of the bundle's own folder.
 _LEFT_OUT = shutil.ignore_patterns("models", "eval", "runs", "logs")

@@ -27,7 +27,7 @@ from planewise.packaging import archive
 from planewise.packaging.bundle import Bundle, check_metadata, without_noise
 from planewise.packaging.configs import TWINS, as_json, for_a_bundle, with_values, without_shipped_score
 from planewise.packaging.model_card import Provenance, with_commands, with_provenance, with_training, with_training_data
-from planewise.packaging.network_overlays import bundle_of_run
+from planewise.packaging.network_overlays import PHOTOGRAPHS, bundle_of_run
 from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.run import MEASURED_ON, Run, read_scores
 from planewise.packaging.shapes import check_shapes, size_of
@@ -110,7 +110,10 @@ def package_bundle(
         _write_weights(packaged, file, say)
         check_metadata(source)
         check_shapes(packaged.metadata)
-        _write_format(packaged, say, changed.get("inference.yaml", {}))
+        _write_format(packaged, say, changed.get("inference.yaml", {}), overlay == PHOTOGRAPHS)
+        onnx = onnx_options(packaged).command
+        card = with_commands(packaged.readme, packaged.metadata, packaged.config("inference.yaml"), onnx)
+        (built / "docs" / "README.md").write_text(card)
         _verify_network(packaged)
         if torchscript:
             _export(packaged, say)
@@ -271,9 +274,8 @@ def _write_files(
     if missing:
         say(f"added to metadata.json: {', '.join(f'{name} {version}' for name, version in missing.items())}")
 
+    # `package_bundle` adds the commands, which depend on the form of the network's input
     card = with_provenance(source.readme, provenance, source.config("train.yaml"))
-    onnx = onnx_options(source, changed.get("inference.yaml")).command
-    card = with_commands(card, metadata, source.config("inference.yaml"), onnx)
     (built / "docs" / "README.md").write_text(card)
     if provenance.never_predicted:
         say(
@@ -299,7 +301,10 @@ def _write_weights(packaged: Bundle, file: Path, say: Callable[[str], None]) -> 
 
 
 def _write_format(
-    packaged: Bundle, say: Callable[[str], None], settings: Mapping[str, Any] = MappingProxyType({})
+    packaged: Bundle,
+    say: Callable[[str], None],
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    of_photographs: bool = False,
 ) -> None:
     """Update the form of the network's input and output in metadata.json, if the run's settings changed it; ``settings``
     are those that differ from the bundle's."""
@@ -312,6 +317,9 @@ def _write_format(
     with packaged.importable(), torch.no_grad():
         network = packaged.network().eval()
         pieces, named = getattr(network, "pieces", 1), settings.get("channels", ())
+        if of_photographs:
+            image |= {"format": "RGB", "modality": "fundus photograph", "value_range": [0, 1]}
+            named = ("red", "green", "blue")
         channels = _set_channels(image, output, packaged.config("inference.yaml"), pieces, named)
         # in this order, because each function calls the network with the channels and sizes that the earlier ones set
         changed = [channels, _set_sides(image, output, network), _set_width(image, output, network)]
