@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 from planewise.commands import app
 from planewise.data import find_inputs
@@ -41,6 +42,10 @@ def hearts(own_caches, tmp_path, monkeypatch) -> Path:
         size = {"PatientSize": "1.75", "PatientWeight": "70"} if name == "a" else {}
         views = ("4ch", "2ch") if name != "c" else ("4ch",)
         write_usual_exam(tmp_path / "in" / name, views, 5, phases=3, size=(40, 36), spacing=4.0, **uids, **size)
+    for file in (tmp_path / "in").rglob("*.dcm"):
+        image = pydicom.dcmread(file)
+        image.PixelData = np.roll(image.pixel_array, image.SeriesNumber).tobytes()  # no two slices are equal
+        image.save_as(file)
     for module in ("plan_exams", "segment_exams"):
         monkeypatch.setattr(sys.modules[f"planewise.own_exams.{module}"], "run_inference", _predicted)
     (tmp_path / "weights.pt").write_bytes(b"weights that are never read")

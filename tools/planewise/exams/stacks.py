@@ -270,7 +270,9 @@ def _stack(frames: list[Frame]) -> Stack:
     counts = [len(entry.phases) + entry.lost for entry in slices]
     if min(counts) < max(counts):
         missing = (
-            "are files missing?" if may_lack_phases(slices) else "where one has no image, its nearest phase is used"
+            "are files missing?"
+            if may_lack_phases(slices)
+            else "if a slice has no image at a phase, its nearest one is used"
         )
         notes.append(f"slices have {min(counts)} to {max(counts)} phases: {missing}")
     used = [frame for entry in slices for frame in entry.phases]
