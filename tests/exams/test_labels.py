@@ -113,6 +113,30 @@ def test_masks_that_planewise_kept_for_a_person_replace_those_of_the_network(tre
     assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_by_hand_2.nii.gz"}
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda image: image.slicer[1:-1], "if 3D Slicer cropped it"),
+        (
+            lambda image: image.as_reoriented(np.array([[2, -1], [0, 1], [1, -1]])),
+            "its third axis is not that of the slices",
+        ),
+    ],
+)
+def test_a_networks_mask_does_not_take_the_place_of_a_corrected_one_that_does_not_fit(tree, tmp_path, change, why):
+    plain = index_folder(tree)
+    affine, shape = stack_affine(plain)
+    name = f"{next(iter(plain.datalist['exams']))}_phase33_mask"
+    file = write_mask(tmp_path / "labels" / f"{name}.nii.gz", affine, shape)
+    nibabel.save(change(nibabel.load(file)), tmp_path / "labels" / f"{name}_by_hand.nii.gz")
+    result = index_folder(tree, labels_dir=tmp_path / "labels", checked=True)
+    assert labelled(result) == []
+    said = dict(result.unmatched)
+    assert (
+        why in said[f"{name}_by_hand.nii.gz"] and said[file.name] == f"a person corrected it in {name}_by_hand.nii.gz"
+    )
+
+
 def test_a_mask_that_a_person_corrected_in_slicer_is_no_label(tree, tmp_path):
     plain = index_folder(tree)
     affine, shape = stack_affine(plain)
@@ -224,7 +248,7 @@ def test_a_mask_of_finer_pixels_is_refused_with_that_reason(tree, tmp_path):
     write_mask(tmp_path / "labels/case7_frame02.nii.gz", turned, shape)
     assert dict(index_folder(tree, labels_dir=tmp_path / "labels").unmatched) == {
         "case7_ed.nii.gz": "its pixels are 0.5 x 0.5 times as large as those of the images; save it on the images' grid",
-        "case7_frame02.nii.gz": "its slices do not lie in the planes of the stack",
+        "case7_frame02.nii.gz": "its third axis is not that of the slices; save it on the images' grid",
     }
 
 

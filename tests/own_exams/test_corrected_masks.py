@@ -118,6 +118,38 @@ def test_a_mask_without_a_structure_is_not_measured_as_one_of_0_ml(folder):
         read(save(folder, (some_labels() == 1).astype("u1")))
 
 
+def test_overlapping_segments_of_3d_slicer_are_not_measured(folder):
+    """They are in several layers, along a first axis that is no direction in space."""
+    header = ["NRRD0004", "type: short", "dimension: 4", "sizes: 2 8 7 5", "endian: little", "encoding: raw"]
+    header += ["space: left-posterior-superior", "space directions: none (1,0,0) (0,1,0) (0,0,1)"]
+    header += ["kinds: list domain domain domain", "space origin: (0,0,0)", "", ""]
+    file = folder / "a_by_hand.seg.nrrd"
+    file.write_bytes("\n".join(header).encode() + bytes(2 * 2 * 8 * 7 * 5))
+    why = "its segments overlap; save the structures as one label map without overlaps"
+    assert found_in(folder) == (None, [f"{file.name} is not measured: {why}"]) and changed_since(folder, [folder])
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("a_mask_by_hand.nii.gz", lambda image: image.slicer[2:7, 1:5, 1:4]),
+        ("a_mask_by_hand.nii.gz", lambda image: image.as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))),
+        ("a_mask_by_hand.nii", lambda image: image),
+        ("a_mask.nii", lambda image: image),
+    ],
+)
+def test_a_mask_that_index_could_not_use_gets_a_copy_on_the_grid_of_the_images(folder, name, change):
+    grid = nibabel.load(folder / "a_mask.nii.gz")
+    nibabel.save(change(nibabel.Nifti1Image(some_labels(), grid.affine)), folder / name)
+    for _ in range(2):
+        found, refused = found_in(folder)
+        assert (found.file.name, refused) == (name, []) and np.array_equal(found.labels, some_labels())
+        copy = nibabel.load(found.nifti)
+        assert found.nifti.name.endswith(".nii.gz") or name == "a_mask_by_hand.nii"
+        assert np.array_equal(copy.dataobj, some_labels()) and np.allclose(copy.affine, grid.affine, atol=1e-4)
+    assert len([*folder.glob("a_mask*")]) == 3 - (name == "a_mask_by_hand.nii")
+
+
 def test_the_newest_mask_that_can_be_read_is_measured(folder):
     assert found_in(folder) == (None, [])
     files = [save(folder, some_labels(), name=f"a_mask_by_hand{number}.nii.gz") for number in ("", "_2")]
@@ -184,11 +216,11 @@ def test_a_mask_under_a_name_of_its_own_is_named_and_not_listed_as_written(folde
     own = {"a_mask.nii.gz", "a_before.nii.gz", "a_denoised.nii", "segmentation.png"}
     shutil.copy(folder / "a_mask.nii.gz", folder / "a_before.nii.gz")
     assert found_in(folder) == (None, []) and not changed_since(folder, [folder])
-    names = ["a_by_hand.nii.gz", "a_corrected.seg.nrrd", "a_mask.nii", "a_mask_corrected.nii.gz"]
-    for name in (names[0], *names[2:]):
+    names = ["a_by_hand.nii.gz", "a_corrected.seg.nrrd", "a_mask_corrected.nii.gz"]
+    for name in (names[0], names[2]):
         save(folder, some_labels() // 2, name=name)
     names += ["a.seg.dcm", "a_mask.mha", "a_mask.nrrd", "exported.dcm"]
-    for name in names[4:]:
+    for name in names[3:]:
         (folder / name).touch()
     names.sort()
     os.utime(folder, (1, 1))

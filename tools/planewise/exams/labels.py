@@ -238,15 +238,17 @@ def _why_no_mask(path: Path) -> str:
 
 
 def _corrected_elsewhere(path: Path) -> str:
-    """Why a network's mask is not a label: a person corrected it, and only in a format that is not read. Empty if that is
-    not so."""
+    """Why a network's mask is not a label: a person corrected it in another file, even if that file cannot be used. Empty if
+    that is not so."""
     name = stem(path)
     if not name.endswith(MASK):
         return ""
+    others = [path.with_name(f"{name}.nii")] if path.name == f"{name}.nii.gz" else []
+    others = [file for file in (*others, *path.parent.glob(f"{escape(name)}{BY_HAND}*")) if file.is_file()]
+    if others:
+        return f"a person corrected it in {oldest_first(others)[-1].name}"
     slicer = sorted(path.parent.glob(f"{escape(name.removesuffix(MASK))}{BY_HAND}*.seg.nrrd"))
-    if not slicer or any(path.parent.glob(f"{escape(name)}{BY_HAND}*")):
-        return ""
-    return f"a person corrected it in {slicer[-1].name}; save that as {name}{BY_HAND}.nii.gz"
+    return f"a person corrected it in {slicer[-1].name}; save that as {name}{BY_HAND}.nii.gz" if slicer else ""
 
 
 def mask_name(path: Path) -> tuple[str, str | None]:
@@ -333,6 +335,9 @@ def _in_plane(between: np.ndarray, mask_shape: tuple[int, ...]) -> list[tuple[in
 
 def _why_other_axes(between: np.ndarray) -> str:
     """Why the axes of a mask are not those of the images; ``between`` maps mask voxels to image voxels."""
+    directions = between[:3, :3] / np.linalg.norm(between[:3, :3], axis=0)
+    if ((np.abs(directions) < _IN_PLANE).sum(axis=0) == 2).all() and abs(directions[2, 2]) < _IN_PLANE:
+        return "its third axis is not that of the slices; save it on the images' grid"
     across, sides = np.abs(between[2, :2]), np.sort(np.abs(between[:2, :2]), axis=0)
     if max(across.max(), sides[0].max()) < _IN_PLANE:
         times = " x ".join(f"{side:.3g}" for side in sides[1])

@@ -15,6 +15,7 @@ import numpy as np
 from planewise.errors import InputError
 from planewise.exams.dicom_segmentation import read_dicom_segmentation
 from planewise.exams.mask_checks import label_values
+from planewise.exams.volumes import grid_problem
 from planewise.exams.words import count_of, listed
 from planewise.metrics.implausible_volumes import Flag
 from planewise.nifti_files import is_nifti, write_nifti
@@ -44,8 +45,8 @@ _MIRRORED = 0.2
 
 @dataclass(frozen=True)
 class CorrectedMask:
-    """The file that a person saved; this file or a copy as NIfTI, because `planewise index --labels` reads nothing else; and
-    the label map ``(i, j, slices)``, uint8, on the grid of the network's mask."""
+    """The file that a person saved; this file or a copy as NIfTI on the grid of the network's mask, because `planewise index
+    --labels` reads nothing else; and the label map ``(i, j, slices)``, uint8, on that grid."""
 
     file: Path
     nifti: Path
@@ -122,8 +123,9 @@ def corrected_masks(
         network = mask_file(masks, name)
         right = f"save a mask of this phase as {name}{MASK}{BY_HAND}.nii.gz or {name}{BY_HAND}.seg.nrrd"
         unused |= dict.fromkeys(by_hand_in([network.parent]), right)
-        patterns = (f"{escape(name)}{ending.replace('.', f'{BY_HAND}*.', 1)}" for ending in _KINDS)
-        files = [file for pattern in patterns for file in network.parent.glob(pattern)]
+        patterns = [ending.replace(".", f"{BY_HAND}*.", 1) for ending in _KINDS]
+        patterns += [f"{MASK}.nii", f"{MASK}{BY_HAND}*.nii"]
+        files = [file for pattern in patterns for file in network.parent.glob(f"{escape(name)}{pattern}")]
         files += dicom.glob(f"{escape(short)}{BY_HAND}*{SEGMENTATION}")
         read: dict[Path, np.ndarray] = {}
         for file in reversed(oldest_first(files)):
@@ -136,13 +138,21 @@ def corrected_masks(
         if read:
             labels = next(iter(read.values()))
             same = [file for file, own in read.items() if np.array_equal(own, labels)]
-            nifti = next(filter(is_nifti, read), None)
+            copies = [file for file in read if _may_be_a_copy(file, network)]
+            nifti = copies[0] if copies else None
             if nifti is None or nifti not in same:
                 nifti = by_hand_name(network, ".nii.gz")
                 write_nifti(nifti, labels, nib.load(network).affine)
             # a copy is newer than the file that the person saved
-            found[phase] = CorrectedMask(next((file for file in same if not is_nifti(file)), nifti), nifti, labels)
+            found[phase] = CorrectedMask(next((file for file in same if file not in copies), nifti), nifti, labels)
     return found, refused + [f"{name} is not measured: {right}" for name, right in unused.items()]
+
+
+def _may_be_a_copy(file: Path, network: Path) -> bool:
+    """Whether `planewise index --labels` can use a corrected mask: it is a NIfTI file with the network's grid, and a name
+    that says who made it."""
+    grid: Any = nib.load(network)
+    return is_nifti(file) and BY_HAND in file.name and not grid_problem(file, grid.shape, grid.affine)
 
 
 def read_labels(file: Path, network: Path) -> np.ndarray:

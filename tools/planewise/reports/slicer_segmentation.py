@@ -68,10 +68,13 @@ def read_slicer_segmentation(path: Path, structures: Mapping[int, str]) -> tuple
         structures: label value to name.
 
     Raises:
-        InputError: a segment has another name, or a structure has no segment.
+        InputError: a segment has another name, a structure has no segment, or the segments are in several layers.
         RuntimeError: the file cannot be read.
     """
-    image = itk.imread(str(path))
+    try:
+        image = itk.imread(str(path))
+    except TypeError as error:  # ITK's Python package has no images of vectors of this length and type
+        raise InputError("its segments overlap; save the structures as one label map without overlaps") from error
     known, voxels = dict(image), itk.array_from_image(image).T
     affine = np.eye(4)
     affine[:3, :3] = itk.array_from_matrix(image.GetDirection())[:3, :3] * np.asarray(image.GetSpacing())[:3]
@@ -95,7 +98,7 @@ def is_edited(path: Path) -> bool:
     """Whether a file differs from every file of `write_slicer_segmentation`, so that a person made or changed it."""
     try:
         image = itk.imread(str(path))
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         return True  # ITK cannot read it, so this module did not write it
     return dict(image).get(_CHECKSUM) != _checksum(image)
 
