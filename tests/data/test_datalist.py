@@ -240,6 +240,14 @@ def test_masks_drawn_on_a_dicom_cine_have_times():
     assert pair_phases(items[:2]) == [{"exam": "e"}], "one time alone may be either phase"
 
 
+def test_exams_without_masks_are_left_out_if_others_have_masks(caplog):
+    items = [{"exam": exam, "phase": phase, "label": "m"} for exam in ("e1", "e2") for phase in ("ED", "ES")]
+    without = [{"exam": "e3", "phase": "ED"}, {"exam": "e4", "phase": "ES", "label": "m"}]
+    assert [exam["exam"] for exam in pair_phases(items + without)] == ["e1", "e2"]
+    assert "2 exams without masks at ED and ES left out: e3, e4" in caplog.text
+    assert [exam["exam"] for exam in pair_phases(without)] == ["e3", "e4"]
+
+
 def test_subjects_are_drawn_from_those_that_have_a_label():
     items = [{"image": f"{n}.npy", "exam": f"e{n}", **({"acl": n % 2} if n < 4 else {})} for n in range(12)]
     for seed in range(6):

@@ -122,6 +122,8 @@ def test_a_mask_that_cannot_be_read_is_said_to_be_there(item, tmp_path):
 
 
 def test_an_exam_without_a_group_has_no_label(item):
+    assert "label" not in CardiacFeaturesd(("NOR",), other_groups=True)(item)
+    assert int(CardiacFeaturesd(("NOR", "HCM"), other_groups=True)(item)["label"]) == 1
     del item["group"]
     assert "label" not in CardiacFeaturesd(("NOR",))(item)
 

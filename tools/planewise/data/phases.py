@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from planewise.exams.words import count_of, some_of
 from planewise.preprocessing.exam_name import exam_of, volume_name
+
+logger = logging.getLogger(__name__)
 
 #: Keys of an exam's items that are kept in addition to its masks.
 EXAM_KEYS = ("group", "height", "weight", "patient")
@@ -25,6 +29,8 @@ def pair_phases(items: Sequence[dict[str, Any]], masks: str | Path | None = None
             cycle instead; if an exam has masks at two times, they are end-diastole and end-systole.
         masks: folder of predicted masks, ``<exam>_ED.nii.gz`` and ``<exam>_ES.nii.gz``, to use instead of the labels
             (output of the segmentation bundle's evaluation with ``save_masks``).
+
+    Exams without masks are left out with a warning, unless no exam has masks.
     """
     exams: dict[str, dict[str, Any]] = {}
     times: dict[str, dict[float, str]] = defaultdict(dict)
@@ -47,4 +53,8 @@ def pair_phases(items: Sequence[dict[str, Any]], masks: str | Path | None = None
         if len(found) == 2:
             first, last = sorted(found)
             exams[name] |= {"ed": found[first], "es": found[last]}
-    return list(exams.values())
+    lacking = [name for name, exam in exams.items() if not {"ed", "es"} <= exam.keys()]
+    if not 0 < len(lacking) < len(exams):
+        return list(exams.values())
+    logger.warning("%s without masks at ED and ES left out: %s", count_of(len(lacking), "exam"), some_of(lacking))
+    return [exam for name, exam in exams.items() if name not in lacking]

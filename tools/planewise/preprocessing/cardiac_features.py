@@ -112,15 +112,17 @@ class CardiacFeaturesd(Transform):
 
     Args:
         classes: names of the classes, in order.
+        other_groups: whether an exam may have a group that is not one of the classes; it gets no ``label``.
 
     Raises:
         InputError: a mask, the height or the weight is missing, a mask cannot be read, there is an image instead of
-            masks, or the group is not one of the classes.
+            masks, or the group is not one of the classes, unless ``other_groups``.
     """
 
     @old_arguments
-    def __init__(self, classes: tuple[str, ...]) -> None:
+    def __init__(self, classes: tuple[str, ...], other_groups: bool = False) -> None:
         self.classes = tuple(classes)
+        self.other_groups = other_groups
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
@@ -149,10 +151,10 @@ class CardiacFeaturesd(Transform):
                 raise InputError(f"exam {exam} has no {name}; add it in Info.cfg, or as a column of --classes")
         features = cardiac_features(volumes["ed"], volumes["es"], float(item["height"]), float(item["weight"]))
         item["image"] = torch.from_numpy(features)
-        if "group" in item:
-            if item["group"] not in self.classes:
-                raise InputError(f"exam {exam}: group must be one of {', '.join(self.classes)}, got {item['group']!r}")
+        if item.get("group") in self.classes:
             item["label"] = torch.tensor(self.classes.index(item["group"]))
+        elif "group" in item and not self.other_groups:
+            raise InputError(f"exam {exam}: group must be one of {', '.join(self.classes)}, got {item['group']!r}")
         return item
 
 
