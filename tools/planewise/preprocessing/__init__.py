@@ -9,6 +9,7 @@ from planewise.preprocessing.load_photograph import LoadPhotographd
 from planewise.preprocessing.load_slice import LoadSliced
 from planewise.preprocessing.load_stack import LoadStackd
 from planewise.preprocessing.load_volume import LoadVolumed
+from planewise.preprocessing.orient_sagittal import OrientSagittald
 from planewise.preprocessing.read_grade import ReadGraded
 from planewise.preprocessing.require_phase import RequirePhased
 from planewise.preprocessing.resize_sides import ResizeSidesd
@@ -26,6 +27,7 @@ __all__ = [
     "LoadSliced",
     "LoadStackd",
     "LoadVolumed",
+    "OrientSagittald",
     "ReadGraded",
     "RequirePhased",
     "ResizeSidesd",

@@ -34,7 +34,8 @@ class LoadSliced(MapTransform):
 
     MONAI's `ITKReader` reads DICOM, one file at a time; given a whole folder, it would stack three orientations into one
     volume with only a warning. `NibabelReader` reads NIfTI, because ITK refuses affines that are not orthonormal.
-    `read_array` reads MRNet's ``.npy``. Everything else in a file, especially the DICOM tags, is dropped.
+    `read_array` reads MRNet's ``.npy``. Everything else in a file, especially the DICOM tags, is dropped. The metadata of an
+    image whose file does not state its orientation have ``oriented: False``.
 
     Reads from the item, in addition to the path under each key:
 
@@ -97,7 +98,9 @@ class LoadSliced(MapTransform):
         return item
 
     def _load(self, item: Mapping[Hashable, Any], key: Hashable) -> MetaTensor:
-        array, affine, is_volume = _read(str(item[key]), stat(item[key]).st_mtime_ns, self.field_without_spacing)
+        array, affine, is_volume, oriented = _read(
+            str(item[key]), stat(item[key]).st_mtime_ns, self.field_without_spacing
+        )
         if key in self.label_keys and item.get("label_axes"):
             array, affine = _turn(array, affine, item["label_axes"])
         frame = item.get("frame") if key == "image" else item.get(f"{key}_frame", item.get("frame"))
@@ -131,7 +134,8 @@ class LoadSliced(MapTransform):
         refuse_not_finite(pixels)
         if key in self.label_keys and item.get("label_map"):
             pixels = rename_values(pixels, item["label_map"])
-        return MetaTensor(pixels[None, :, :, None], affine=torch.from_numpy(affine))
+        meta = {} if oriented else {"oriented": False}
+        return MetaTensor(pixels[None, :, :, None], affine=torch.from_numpy(affine), meta=meta)
 
 
 def refuse_not_finite(pixels: torch.Tensor) -> None:
@@ -152,14 +156,15 @@ class _ImageReader(ITKReader):
 
 
 @lru_cache(maxsize=2)
-def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Read a file: pixels ``(i, j, k[, t])``, affine ``(4, 4)``, RAS+, mm, and whether it is a volume, not a DICOM file.
+def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np.ndarray, bool, bool]:
+    """Read a file: pixels ``(i, j, k[, t])``, affine ``(4, 4)``, RAS+, mm, whether it is a volume, not a DICOM file, and
+    whether it states its orientation.
 
     The most recent files are cached, because the slices of a volume are requested one after the other. ``modified`` is
     the file's time stamp, so that a rewritten file is read again.
     """
     if is_array(path):
-        return *read_array(path, field), True
+        return *read_array(path, field), True, False
     refuse_claims(path)
     is_volume = is_nifti(path)
     reader = NibabelReader() if is_volume else _ImageReader()
@@ -170,7 +175,7 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
         # from the datalist anyway
         if is_volume or not (frames := read_frames(path)):
             raise
-        return np.stack(frames, axis=-1), np.full((4, 4), np.nan), False
+        return np.stack(frames, axis=-1), np.full((4, 4), np.nan), False, True
     except TypeError:  # ITK's error for a pixel type that it cannot pass to Python
         raise ValueError("the pixels are not grey values; convert the file, or leave it out") from None
     if array.ndim == 2:
@@ -178,7 +183,12 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
     # files with a single slice are not opened a second time
     elif array.shape[2] > 1 and not is_volume and (frames := read_frames(path, only_scaled_apart=True)):
         array = np.stack(frames, axis=-1)
-    return array, np.asarray(meta["affine"], dtype=np.float64), is_volume
+    return array, np.asarray(meta["affine"], dtype=np.float64), is_volume, states_orientation(meta)
+
+
+def states_orientation(meta: Mapping[str, Any]) -> bool:
+    """Whether the header of a file states its orientation; NIfTI whose sform and qform codes are both 0 does not."""
+    return not (int(meta.get("sform_code", 1)) == int(meta.get("qform_code", 1)) == 0)
 
 
 def _turn(array: np.ndarray, affine: np.ndarray, axes: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ from planewise.errors import InputError
 from planewise.exams.input_stacks import find_stacks
 from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import exam_of, volume_name
-from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite, rename_values
+from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite, rename_values, states_orientation
 from planewise.unreadable import UNREADABLE, refuse_claims
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ class LoadStackd(LoadImaged):
                     if is_array(value):
                         array, affine = read_array(value, self.field_without_spacing)
                         volume = _volume(torch.from_numpy(array.astype(np.float32)), torch.from_numpy(affine))
+                        volume.meta["oriented"] = False
                     else:
                         refuse_claims(value)
                         volume = self._loader(value, reader)
@@ -117,6 +118,8 @@ class LoadStackd(LoadImaged):
                     reason = str(error) if isinstance(error, InputError) else type(error).__name__
                     raise InputError(f"exam {exam}, {key}: the volume cannot be read ({reason})") from error
                 volume, meta = volume if isinstance(volume, tuple) else (volume, getattr(volume, "meta", {}))
+                if not states_orientation(meta):
+                    meta["oriented"] = False
                 if volume.ndim == 4 and "time" in item:
                     volume = _volume(volume.as_tensor()[..., int(item["time"])], volume.affine)
                     meta = volume.meta

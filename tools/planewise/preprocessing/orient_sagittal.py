@@ -1,0 +1,84 @@
+"""Turn sagittal images to one orientation, so that a network sees them as it was trained, however a file stores them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from nibabel.orientations import aff2axcodes, inv_ornt_aff
+
+from planewise.errors import InputError
+
+#: The third axis is not left-right if its angle to the left-right axis exceeds the angle to another body axis by more than
+#: this (degrees), as for the planes of a knee's stacks (`planewise.exams.knee_planes`).
+_MARGIN = 10.0
+#: Words for the axes of RAS+.
+_NAMES = ("left-right", "anterior-posterior", "superior-inferior")
+
+
+class OrientSagittald(MapTransform):
+    """Flip and transpose sagittal images ``(C, i, j, slices)`` by their affine, so that i runs to the back and j to the feet,
+    as scanners and MRNet store them.
+
+    No pixel is interpolated, and the order of the slices does not change. An image that has this orientation already is left
+    alone, and so is one whose file does not state its orientation: its metadata have ``oriented: False`` (MRNet's ``.npy``,
+    and NIfTI whose sform and qform codes are 0). The slices' own affines, under ``slice_affines``, follow.
+
+    Args:
+        keys: keys of images, from `LoadSliced` or `LoadStackd`, channel first.
+        allow_missing_keys: skip keys that an item lacks.
+
+    Raises:
+        InputError: the third axis is not left-right, so the slices are not sagittal.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            image = item[key]
+            if image.meta.get("oriented") is False:
+                continue
+            try:
+                axes = sagittal_axes(image.affine.numpy())
+            except InputError as error:
+                raise InputError(f"exam {item.get('exam', '?')}, {key}: {error}") from None
+            if axes == [[0, 1], [1, 1], [2, 1]]:
+                continue
+            back = torch.as_tensor(inv_ornt_aff(np.array(axes), image.shape[1:]), dtype=image.affine.dtype)
+            flipped = [1 + axis for axis, (_, sign) in enumerate(axes) if sign < 0]
+            pixels = image.as_tensor().flip(flipped)
+            if axes[0][0] == 1:
+                pixels = pixels.transpose(1, 2)
+            item[key] = MetaTensor(pixels.contiguous(), affine=image.affine @ back, meta=image.meta)
+            if "slice_affines" in item:
+                item["slice_affines"] = item["slice_affines"] @ back
+        return item
+
+
+def sagittal_axes(affine: np.ndarray) -> list[list[int]]:
+    """The new axis and the sign of each axis of a sagittal volume, for which i runs to the back and j to the feet, as in
+    `nibabel.orientations`: ``[[0, 1], [1, 1], [2, 1]]`` is no change.
+
+    Args:
+        affine: ``(4, 4)``, RAS+.
+
+    Raises:
+        InputError: the third axis is not left-right.
+    """
+    across, down = (affine[:3, axis] / np.linalg.norm(affine[:3, axis]) for axis in (0, 1))
+    angles = np.degrees(np.arccos(np.clip(np.abs(np.cross(across, down)), 0, 1)))
+    if angles[0] > angles.min() + _MARGIN:
+        raise InputError(
+            f"the third axis is {_NAMES[int(angles.argmin())]}, but the slices of a sagittal series follow each other from "
+            f"right to left along it (the axes are {''.join(aff2axcodes(affine))}); store the left-right axis last, or "
+            "convert the DICOM series with dcm2niix"
+        )
+    swapped = abs(across[1]) + abs(down[2]) < abs(across[2]) + abs(down[1])
+    along = (down, across) if swapped else (across, down)
+    # RAS+: back and feet are negative
+    signs = [1 if vector[axis] <= 0 else -1 for axis, vector in enumerate(along, start=1)]
+    return [[1, signs[1]], [0, signs[0]], [2, 1]] if swapped else [[0, signs[0]], [1, signs[1]], [2, 1]]
