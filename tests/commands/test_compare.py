@@ -25,6 +25,7 @@ from planewise.networks.pretrained import read_weights
 from typer.testing import CliRunner
 
 from tests.conftest import ROOT
+from tests.exams.knees import oblique, write_knee, write_series
 from tools.studies import compare
 
 
@@ -334,6 +335,8 @@ def test_a_class_cannot_be_learned_from_one_exam(tmp_path, monkeypatch):
         return compare.study_of(*[tmp_path / "knees.json"] * 2, tmp_path, ["simclr"], counts)
 
     monkeypatch.setattr(compare, "fitting", lambda *_: ["simclr"])
+    # the pretexts read millimetres, so the width of MRNet's slices must be that of the bundle's page
+    assert study(20)["overrides"]["finetune"]["field_without_spacing"] == 160.0
     assert study(20)["label_counts"] == [4, 16] and study(3)["label_counts"] == [3]
     with pytest.raises(InputError, match="--counts 1: .* give 2 to 3, because 1 exam cannot have two classes"):
         study(3, [1])
@@ -447,6 +450,13 @@ def test_a_section_that_was_filled_is_not_called_empty(folders, tmp_path, monkey
         and "validation and test" not in said
     )
     assert "no exam is empty in this warning" in said
+
+
+def test_notes_on_exams_are_printed(tmp_path, capsys):
+    write_knee(tmp_path / "one")
+    write_series(tmp_path / "one/SAG_T2_FS_more", "sagittal", number=2, slices=21, gap=3.0, turn=oblique(3))
+    compare.indexed(tmp_path / "one", tmp_path / "out", "unlabelled", anatomy="knee")
+    assert "  1 exam: 2 sagittal stacks fit: the one with most slices is used" in capsys.readouterr().out
 
 
 def test_a_section_of_unlabelled_exams_that_is_empty_is_refused(lists, tmp_path):

@@ -56,6 +56,19 @@ def test_every_stack_has_its_own_numbers(tmp_path, monkeypatch):
     assert captions == ["acl 0.12", "meniscus 1.00"]
 
 
+def test_the_remark_has_what_is_known_about_the_images(tmp_path, monkeypatch):
+    keep_figures(monkeypatch)
+    affines = torch.eye(4).repeat(5, 1, 1)
+    affines[:, 2, 3] = torch.tensor([0.0, 6, 12, 24, 30])
+    item = {"said": "2 sagittal stacks fit: the last acquired is used", "slice_affines": affines}
+    pass_over(FindingsWriter(tmp_path, bright_or_dark(), TASKS), [[item]], [[output("aa", [0.9, -0.5], [0.75, 0.25])]])
+    (row,) = csv.DictReader((tmp_path / "predictions.csv").open())
+    assert row["remark"] == (
+        "slices are missing between slices 3 and 4 of 5, which are 12 mm apart instead of the usual 6 mm; "
+        "2 sagittal stacks fit: the last acquired is used"
+    )
+
+
 def test_weights_of_phantoms_say_so_beside_every_result(tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO")
     figures = keep_figures(monkeypatch)

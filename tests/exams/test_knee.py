@@ -8,6 +8,7 @@ import pydicom
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from planewise.data import find_inputs
 from planewise.errors import InputError
 from planewise.exams import find_stacks, index_folder
 from planewise.exams.knee import MIN_CONFIDENCE, _beyond, _preference, central_slice, right_to_left
@@ -301,6 +302,8 @@ def test_of_two_that_fit_the_one_with_most_slices(tmp_path):
     result = index(tmp_path)
     assert series_of(result)["sagittal"] == "SAG_T2_FS_long"
     assert "2 sagittal stacks fit: the one with most slices is used" in only_exam(result)["left_out"]
+    (item,) = find_inputs(tmp_path, view="sagittal")
+    assert item["said"] == "2 sagittal stacks fit: the one with most slices is used"
 
 
 def test_the_likeliest_contrast_comes_before_slices(tmp_path):

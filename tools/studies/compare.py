@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import product
@@ -46,6 +47,8 @@ _LABELS_FROM = {
     "photograph": ("a table of grades", "--classes grades.csv"),
     "volume": ("the folder of their masks (NIfTI, named after the images)", "--labels /data/masks"),
 }
+#: Number of different notes on exams that are printed.
+_MOST_NOTES = 10
 #: The target for volumes with one channel; volumes with several channels use the template's target.
 _ONE_CHANNEL = "downstream_pancreas_segmentation"
 #: Keys that a study takes from its template; the rest follows from the data.
@@ -156,6 +159,11 @@ def indexed(given: Path, out: Path, name: str, patients: Path | None = None, **o
         print(f"  left out: {count_of(number, 'file')}, {reason}, for example {example}")
     for line in (*found.warnings, *(f"{which}: {why}" for which, why in found.unmatched)):
         print(f"  {line}")
+    notes = Counter(note for exam in found.datalist["exams"].values() for note in dict.fromkeys(exam["left_out"]))
+    for note, number in notes.most_common(_MOST_NOTES):
+        print(f"  {count_of(number, 'exam')}: {note}")
+    if len(notes) > _MOST_NOTES:
+        print(f"  {len(notes) - _MOST_NOTES} other notes on exams: under left_out in {file}")
     return file
 
 
@@ -418,6 +426,10 @@ def study_of(
         shipped = ConfigParser.load_config_file(str(bundle / "configs/inference.yaml"))
         for kind in overrides:
             overrides[kind] |= {"features": list(shipped["features"]), "spacing": shipped["spacing"]}
+        # demo.yaml's width fits its own spacing
+        task = ConfigParser.load_config_file(str(BUNDLES / study["target"]["bundle"] / "configs/train.yaml"))
+        if "field_without_spacing" in task:
+            overrides["finetune"]["field_without_spacing"] = task["field_without_spacing"]
         methods["released"] = {"weights": str(bundle / "models/model.pt")}
     if size == "paper":
         overrides = {"pretrain": {"amp": True}, "finetune": {"amp": True}} if device != "cpu" else {}

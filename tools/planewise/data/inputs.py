@@ -62,7 +62,8 @@ def find_inputs(
         ``{"image": path}`` for a volume, with ``time`` and ``phase`` for a frame of a cine with four axes;
         ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files, with `recognition_remarks` if it is not, or
         may not be, the requested stack, with ``doubts`` if the series of the other views are uncertain, with ``lost`` if
-        slices lack phases, with ``header`` if headers may be wrong, and with ``notes`` on images that were left out.
+        slices lack phases, with ``header`` if headers may be wrong, and with ``notes`` on images that were left out;
+        ``said`` holds the last three in one text, which a data loader can pass on.
 
     Raises:
         InputError: the path does not exist, is a mask, or contains nothing that can be used.
@@ -286,6 +287,8 @@ def _from_files(
         slices = [{**entry, "planes": stack.planes} for entry in stack.slices]
         item = {"image": slices, "exam": stack.exam, "views": stack.views, **remarks}
         item |= {key: said for key in ("doubts", "lost", "header", "notes") if (said := getattr(stack, key))}
+        if said := "; ".join([*stack.header, *stack.lost, *stack.notes]):
+            item["said"] = said
         # a caller that passes left_out decides itself whether to use an unrecognised stack
         for remark in remarks.values() if left_out is None else ():
             logger.warning("exam %s: %s. It is processed anyway: look at the images first", stack.exam, remark)

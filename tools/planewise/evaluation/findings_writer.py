@@ -13,6 +13,7 @@ from torch import nn
 from planewise.evaluation.findings_report import decision
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.predictions_writer import PredictionsWriter
+from planewise.preprocessing.load_stack import missing_slices
 from planewise.reports.findings_figures import saliency_figure
 from planewise.reports.research_only import research_note
 from planewise.reports.tables import write_json
@@ -28,7 +29,8 @@ class FindingsWriter(PredictionsWriter):
     - ``predictions.csv``: all exams.
 
     For a stack of the wrong kind, the files contain the reason instead of probabilities; for a stack that is probably
-    of the wrong kind, they contain probabilities and a remark.
+    of the wrong kind, they contain probabilities and a remark. The remark also reports missing slices, doubts about the
+    headers, and what else the study contains, such as another knee or a second series that fits.
 
     Attach it to the evaluator of an inference config, which decollates.
 
@@ -47,7 +49,10 @@ class FindingsWriter(PredictionsWriter):
         self.tasks = tuple(tasks)
 
     def diagnose(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
-        remark = item.get("not_recognised", item.get("doubt", ""))
+        doubt = item.get("not_recognised", item.get("doubt", ""))
+        affines = item.get("slice_affines")
+        gap = missing_slices(torch.as_tensor(affines)) if affines is not None else ""
+        remark = "; ".join(filter(None, (doubt, gap, item.get("said"))))
         found = {"note": self.note, "remark": remark or None, "probabilities": None}
         if "not_recognised" in item:
             probabilities = {}
@@ -67,7 +72,7 @@ class FindingsWriter(PredictionsWriter):
                 for task, row in rows.items()
             }
             found |= {"probabilities": probabilities, "decisive_slices": decisive}
-            title = f"exam {exam}{': ' * bool(remark)}{remark}.\n{self.note}"
+            title = f"exam {exam}{': ' * bool(doubt)}{doubt}.\n{self.note}"
             with only_a_picture("saliency.png"):
                 saliency_figure(list(rows.values()), title).savefig(folder / "saliency.png", dpi=110)
             logger.info("exam %s: %s", exam, ", ".join(f"{task} {value:.2f}" for task, value in probabilities.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from monai.transforms import MapTransform
 from nibabel.orientations import aff2axcodes, inv_ornt_aff
 
 from planewise.errors import InputError
+from planewise.preprocessing.exam_name import stem
 
 #: The third axis is not left-right if its angle to the left-right axis exceeds the angle to another body axis by more than
 #: this (degrees), as for the planes of a knee's stacks (`planewise.exams.knee_planes`).
@@ -45,7 +47,8 @@ class OrientSagittald(MapTransform):
             try:
                 axes = sagittal_axes(image.affine.numpy())
             except InputError as error:
-                raise InputError(f"exam {item.get('exam', '?')}, {key}: {error}") from None
+                name = item.get("exam") or stem(Path(image.meta.get("filename_or_obj", "?")))
+                raise InputError(f"exam {name}, {key}: {error}") from None
             if axes == [[0, 1], [1, 1], [2, 1]]:
                 continue
             back = torch.as_tensor(inv_ornt_aff(np.array(axes), image.shape[1:]), dtype=image.affine.dtype)
