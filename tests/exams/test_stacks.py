@@ -150,6 +150,23 @@ def test_a_broken_off_repeat_does_not_replace_a_whole_slice():
     broken = [frame(trigger=30.0 * k, series="2", acquired=("", 2, 0, ())) for k in range(2)]
     (stack,) = build_stacks([*whole, *broken])
     assert stack.phase_counts == (10, 10)
+    assert stack.notes == ["1 slice position has more images in series with too few phases: not used"]
+
+
+@pytest.mark.parametrize(("first", "shift", "pairs"), [(0, 3, 11), (0, 5, 11), (2, 3, 4), (0, 8.5, 0)])
+def test_a_stack_acquired_again_at_shifted_positions_is_noted(first, shift, pairs):
+    """A stack with gaps that came as odd slices and then even slices is regular, and has no such note."""
+    places = [*(10.0 * k for k in range(6)), *(10.0 * k + shift for k in range(first, 6 - first))]
+    places = places if shift < 8 else [*places[:6:2], *places[1:6:2]]
+    frames = [
+        frame(place, trigger=30.0 * t, series=str(rank), acquired=("", rank, 0, ()), thickness=8.0, gated=True)
+        for rank, place in enumerate(places)
+        for t in range(3)
+    ]
+    (stack,) = build_stacks(frames)
+    assert len(stack.slices) == len(places)
+    notes = [note for note in stack.notes if "at shifted positions" in note]
+    assert [note.split(" neighbouring")[0] for note in notes] == [f"{pairs} pairs of"] * bool(pairs)
 
 
 def test_unequal_phases_stay_unequal_and_are_said():

@@ -147,7 +147,7 @@ def _choose_sagittal(
         )
         result.confidence = confidence
         return
-    _tell_the_choice(stacks, contrasts, fitting, order, result)
+    _tell_the_choice(stacks, contrasts, fitting, order, notes)
     if not proper:
         notes.append("the only sagittal stack is a localizer: it is used, whatever its contrast")
         confidence = min(confidence, LOCALIZER_CONFIDENCE)
@@ -166,15 +166,15 @@ def _acquired(stack: Stack) -> tuple:
     return max(entry.acquired for entry in stack.slices)
 
 
-def _tell_the_choice(stacks, contrasts, fitting: list[int], order: list[int], result: Recognition) -> None:
+def _tell_the_choice(stacks, contrasts, fitting: list[int], order: list[int], notes: list[str]) -> None:
     if len(fitting) > 1:
         keys = [_preference(stacks[index], contrasts[index]) for index in fitting[:2]]
         step = next((rank for rank in range(3) if keys[0][rank] != keys[1][rank]), 2)
         why = ("the likeliest T2w FS", "the one with most slices", "the last acquired")[step]
-        result.left_out.append(f"{len(fitting)} sagittal stacks fit: {why} is used")
+        notes.append(f"{len(fitting)} sagittal stacks fit: {why} is used")
     for index in order:
         if index not in fitting:
-            result.left_out.append(f"a sagittal stack of another contrast is not used: {contrasts[index].found}")
+            notes.append(f"a sagittal stack of another contrast is not used: {contrasts[index].found}")
 
 
 def _slices_apart(stacks: list[Stack], planes: list[LyingPlane], used: int) -> list[str]:

@@ -35,6 +35,8 @@ SAME_B_VALUE = 0.05
 #: Slices of two acquisitions overlap if they are too far apart to be the same slice, but closer than this share of
 #: their thickness. Acquisitions with such slices are not interleaved.
 OVERLAP = 0.5
+#: Neighbouring slices of a cine closer than this share of their thickness overlap; routine short axes have no overlap.
+CINE_OVERLAP = 0.9
 #: A slice with less than this share of the phases that its neighbours have is left out.
 MIN_PHASES = 0.5
 
@@ -238,12 +240,14 @@ def _stack(frames: list[Frame]) -> Stack:
     normal = _normal(frames[0])
     positions = affines[:, :3, 3] @ normal
     thickness = _median(frame.thickness for frame in frames)
-    slices, repeated = [], 0
+    slices, repeated, short = [], 0, 0
     for members in _slots(positions, _same_position(thickness)):
         runs = _runs([frames[index] for index in members])
         enough = MIN_PHASES * max(len(run) for run in runs)
-        run = max((run for run in runs if len(run) >= enough), key=_when)
-        repeated += len(runs) > 1
+        whole = [run for run in runs if len(run) >= enough]
+        run = max(whole, key=_when)
+        repeated += len(whole) > 1
+        short += len(whole) < len(runs)
         slices.append(
             Slice(
                 position=float(np.asarray(run[0].affine)[:3, 3] @ normal),
@@ -258,6 +262,15 @@ def _stack(frames: list[Frame]) -> Stack:
     if repeated:
         count = "1 slice position was" if repeated == 1 else f"{repeated} slice positions were"
         notes.append(f"{count} acquired more than once: the last acquisition is used")
+    if short:
+        count = "1 slice position has" if short == 1 else f"{short} slice positions have"
+        notes.append(f"{count} more images in series with too few phases: not used")
+    if any(frame.gated for frame in frames) and (overlaps := _interleaved(slices, thickness or 0)):
+        pairs = "1 pair" if overlaps == 1 else f"{overlaps} pairs"
+        notes.append(
+            f"{pairs} of neighbouring slices overlap and were not acquired one after the other: the stack, or a part of it, "
+            "was acquired again at shifted positions, and all slices are used together"
+        )
     slices, dropped = _drop_short(slices)
     if dropped:
         notes.append(dropped)
@@ -295,6 +308,16 @@ def _stack(frames: list[Frame]) -> Stack:
         localizer=used[0].localizer,
         notes=notes,
         absent=absent,
+    )
+
+
+def _interleaved(slices: Sequence[Slice], thickness: float) -> int:
+    """Number of neighbouring slices that overlap although other slices were acquired between them."""
+    times = sorted(entry.acquired for entry in slices)
+    return sum(
+        after.position - before.position < CINE_OVERLAP * thickness
+        and abs(times.index(after.acquired) - times.index(before.acquired)) > 1
+        for before, after in pairwise(slices)
     )
 
 
