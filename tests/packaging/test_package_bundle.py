@@ -18,6 +18,7 @@ import torch
 import yaml
 from planewise.checksum import sha256
 from planewise.errors import InputError
+from planewise.networks import weights_path
 from planewise.own_names import forget_theirs
 from planewise.packaging import archive, check_bundle, package_bundle
 from planewise.packaging.bundle import Bundle
@@ -81,6 +82,8 @@ def test_the_runs_settings_are_in_both_configs_and_nothing_of_where_it_ran(run, 
     card = (done.folder / "docs/README.md").read_text()
     for told in ("c0ffee", "seed: 7", "abc, with changes", "nothing at all", "| mean_dice | 0.25 |", "sigma: 3.5"):
         assert told in card
+    # results of `planewise segment` name this checksum; that of the packaged file is another
+    assert f"before packaging: {sha256(Path(weights_path(run)))}\n" in card
     for path in done.folder.rglob("*"):
         assert not path.is_file() or str(tmp_path).encode() not in path.read_bytes(), path
     # the demo's overlay has a larger network than these weights

@@ -55,6 +55,7 @@ _OF_MISSED = [
     "failure: do not compare it between networks that missed many (`missed_share`). It is left out if more than half were",
     "missed.",
 ]
+_CHECKSUM = "SHA-256 of these weights in results of `planewise`, and of their file before packaging"
 #: Heading above a bundle README's earlier commands.
 FROM_REPOSITORY = "### From the repository"
 
@@ -70,6 +71,8 @@ class Provenance:
     """Description of the training and test data"""
     run: Run | None
     """The run that made the weights; None if it no longer exists"""
+    sha256: str = ""
+    """Checksum of the packaged weights' file before packaging, which writes the same values into another file"""
 
     @property
     def on_phantoms(self) -> bool:
@@ -107,6 +110,7 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
     facts = [
         ("measured on", provenance.measured_on),
         ("training and test data", provenance.data),
+        *([(_CHECKSUM, provenance.sha256)] if provenance.sha256 else []),
         *_facts(provenance.run),
     ]
     text = ["### The weights in this folder", ""]

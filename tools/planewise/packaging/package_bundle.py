@@ -201,7 +201,7 @@ def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data:
     else:
         where = "as given with --scores, which do not say which weights and exams they belong to"
         where += f"; with --data: {data}" if data else ""
-    return Provenance(measured, where, text, run)
+    return Provenance(measured, where, text, run, sha256(weights))
 
 
 def _check_scored(scored: Mapping[str, Any], file: Path, weights: Path, run: Run | None) -> None:
