@@ -1,6 +1,7 @@
 """Test that an archive keeps finished exams, survives a broken exam, and lists the worst exam first."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -13,6 +14,7 @@ import nibabel
 import numpy as np
 import planewise
 import pytest
+from planewise.atomic_write import unwritable
 from planewise.commands.own_exam import _show_archive, show_pages
 from planewise.errors import InputError
 from planewise.own_exams.archive import work_through
@@ -282,6 +284,19 @@ def test_an_archive_says_if_its_dicom_files_name_the_patient_and_what_it_leaves_
     out = capsys.readouterr().out
     assert ("--anonymous leaves the patient out" in out) == (written and not anonymous)
     assert ("123 files not read: 120 x not MR (CT); 3 x not a DICOM file." in out) == written
+
+
+def test_a_full_disk_stops_the_run(files, tmp_path):
+    """Every other exam would fail, too."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+    unwritten = unwritable(tmp_path / "aaaa_mask.nii.gz", full)
+    unwritten.__cause__ = full
+    for outcome in (full, unwritten):
+        work = Work(files, {"aaaa": 0.5, "bbbb": outcome})
+        with pytest.raises(type(outcome), match="No space left on device"):
+            work_through(work.work, tmp_path / "out", lambda line: None)
+        assert "cccc" not in work.made and "2 not processed yet" in (tmp_path / "out/index.html").read_text()
+        assert [row["exam"] for row in table(tmp_path / "out")] == ["aaaa"]
 
 
 def test_one_exam_is_an_archive_if_others_are_left_out_or_were_there(files, tmp_path, capsys):

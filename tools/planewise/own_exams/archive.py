@@ -3,6 +3,7 @@ first."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import time
@@ -86,6 +87,7 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
 
     Raises:
         InputError: the folder belongs to another command or process or cannot be written to, or no exam can be used.
+        OSError: the disk is full; like a folder that cannot be written to, this ends the work.
     """
     _claim(output, work.command)
     exams = work.exams
@@ -134,16 +136,28 @@ def _one(
         summary = work.summary(exam)
         masks = by_hand_in(mask_folders(name, items, output))
         write_json(record, {"made_from": made_from, "masks": masks, **asdict(summary)})
-    except InputError as error:
-        done.left_out[name] = reason_alone(error, name)
     except Exception as error:  # an error in one exam must not stop the others
-        done.left_out[name] = f"it cannot be used ({type(error).__name__})"
+        if _is_full(error):
+            raise
+        if isinstance(error, InputError):
+            done.left_out[name] = reason_alone(error, name)
+        else:
+            done.left_out[name] = f"it cannot be used ({type(error).__name__})"
     else:
         done.finished[name] = summary
         notes = items[0].get("notes", ())
         flags = [f"{FLAGGED} {flag}" for flag in summary.flags]
         return "; ".join([summary.words, *flags, *notes, *summary.by_hand, *summary.no_dicom])
     return f"left out: {done.left_out[name]}"
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether an error comes from a disk without space, which the other exams would not have either."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _claim(output: Path, command: str) -> None:
