@@ -86,11 +86,14 @@ def test_classes_of_zero_and_one_are_counted_by_section():
         ]
 
     lists = {"training": items(1, 0, 0, 0), "validation": items(1, 1), "test": [*items(0), *items(0)]}
-    assert _label_counts(lists) == [
+    lines = [
         "grade 0: 3 training, 0 validation, 1 test.",
         "grade 2: 1 training, 2 validation, 0 test.",
         "acl: 1 of 4 training, 2 of 2 validation, 0 of 1 test.",
     ]
+    assert _label_counts(lists, None) == _label_counts(lists, "label") == lines
+    ages = "age 40: 4 training, 2 validation, 1 test."
+    assert _label_counts(lists, "age") == [*lines[:2], ages, lines[2]], "the class that stratifies the sections"
 
 
 def test_a_terminal_does_not_obey_a_file(usual_exam, tmp_path):  # noqa: F811

@@ -408,6 +408,15 @@ def test_of_copies_the_one_with_a_grade_is_kept(tmp_path):
     assert grades_of(index(tmp_path)) == {"a.png": None}
 
 
+def test_another_column_may_be_the_grade(tmp_path):
+    for value, name in enumerate("ab"):
+        photograph(tmp_path / f"{name}.png", value)
+    (tmp_path / "grades.csv").write_text("image,Stufe,eye\na,2,left\nb,,right\n")
+    only = "without a grade: usable for pretexts only"
+    unless = ", unless another column is the grade (--class_key Stufe)"
+    assert index(tmp_path).unmatched == [("a", only + unless), ("b", only)]
+
+
 def test_the_worse_eye_says_which_group_a_patient_belongs_to(tmp_path):
     """Groups are split in equal proportions, so a patient with one healthy eye must be in the group of the other
     eye's grade.

@@ -198,7 +198,7 @@ def index(
             raise InputError(result.unused)
         written = result.write(output)
     _print_exams(result, console)
-    _print_rest(result, written, console)
+    _print_rest(result, written, stratify, console)
     if result.folders:
         console.print(
             f"Wrote {literal(str(folders_table(written)))}: maps each hash to its folder; keep it private, too.",
@@ -297,8 +297,9 @@ def _remark(stack: dict) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _label_counts(datalist: dict) -> list[str]:
-    """For each grade, and each class with values 0 and 1: the number of exams in each section."""
+def _label_counts(datalist: dict, stratify: str | None) -> list[str]:
+    """For each grade, each value of the class by which the sections are stratified, and each class with values 0 and 1: the
+    number of exams in each section."""
     from planewise.exams.labels import RESERVED
 
     by_exam = {section: {item["exam"]: item for item in datalist[section]}.values() for section in SECTIONS}
@@ -307,11 +308,13 @@ def _label_counts(datalist: dict) -> list[str]:
         for item in exams:
             for name in item.keys() - RESERVED:
                 values[name][section].append(item[name])
-    grades = {section: of for section, of in values.pop("grade", {}).items() if of}
-    lines = [
-        f"grade {grade}: {', '.join(f'{of.count(grade)} {section}' for section, of in grades.items())}."
-        for grade in sorted({grade for of in grades.values() for grade in of})
-    ]
+    lines = []
+    for name in dict.fromkeys(("grade", stratify)):
+        found = values.pop(name, {})
+        lines += [
+            f"{name} {value}: {', '.join(f'{of.count(value)} {section}' for section, of in found.items())}."
+            for value in sorted({value for of in found.values() for value in of}, key=lambda v: (isinstance(v, str), v))
+        ]
     return lines + [
         f"{name}: {', '.join(f'{sum(of)} of {len(of)} {section}' for section, of in sections.items())}."
         for name, sections in sorted(values.items())
@@ -350,7 +353,7 @@ def _spacing_text(stack: dict) -> str:
     return f"{stack['spacing']:.1f}{uneven}"
 
 
-def _print_rest(result, written: Path, console: Console) -> None:
+def _print_rest(result, written: Path, stratify: str | None, console: Console) -> None:
     skipped = [(str(count), reason, example) for reason, (count, example) in result.skipped.items()]
     for title, columns, rows in (
         ("files that were left out", ("files", "why", "for example"), skipped),
@@ -379,7 +382,7 @@ def _print_rest(result, written: Path, console: Console) -> None:
     for line in _masks_used(result):
         console.print(literal(line), soft_wrap=True)
     console.print(f"Sections: {literal(result.division)}.", soft_wrap=True)
-    for text in _label_counts(result.datalist):
+    for text in _label_counts(result.datalist, stratify):
         console.print(text)
     for warning in result.warnings:
         console.print(f"[yellow]note:[/] {literal(warning)}", soft_wrap=True)

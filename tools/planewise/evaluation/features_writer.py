@@ -34,4 +34,6 @@ class FeaturesWriter(ExamWriter):
             np.save(file, features)
         columns = {f"feature{number}": column.tolist() for number, column in enumerate(features.T)}
         write_csv(folder / "features.csv", {"slice": range(len(features)), **columns})
-        logger.info("exam %s: %d features of each of %d slices", exam, features.shape[1], len(features))
+        # a photograph and a volume have one row
+        of = f" of each of {len(features)} slices" if len(features) > 1 else ""
+        logger.info("exam %s: %d features%s", exam, features.shape[1], of)

@@ -69,7 +69,8 @@ class PretextReport(Report):
         of_volumes = isinstance(self.dataset, VolumeDataset) and not any("slice" in item for item in items)
         of_photographs = isinstance(self.dataset, PhotographDataset)
         noun = "photographs" if of_photographs else "volumes" if of_volumes else "slices"
-        counts = {noun: len(items), "exams": len({item["exam"] for item in items})}
+        # the scores of some pretexts draw several samples of each
+        counts = {noun: len({*self._index}), "exams": len({item["exam"] for item in items})}
         for name, draw in _together([each.figures for each in results]).items():
             with only_a_picture(name):
                 figure = draw()

@@ -37,7 +37,7 @@ from planewise.errors import InputError
 from planewise.exams.refusals import EMPTY
 from planewise.exams.reserved import RESERVED
 from planewise.exams.volume import FoundVolumes, Volume
-from planewise.exams.words import composed, count_of, some_of
+from planewise.exams.words import composed, count_of, listed, some_of
 from planewise.text_files import read_csv
 
 #: Endings of photographs' file names.
@@ -205,7 +205,11 @@ def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path
     _add_patients(photographs, known, problems)
     kept = _without_copies(photographs, skipped, problems)
     if read:
-        problems[UNGRADED] += [photograph.case for photograph in kept if "grade" not in photograph.classes]
+        for photograph in kept:
+            if "grade" not in photograph.classes:
+                names = [name for name, value in photograph.classes.items() if isinstance(value, int)]
+                unless = f", unless another column is the grade (--class_key {listed(names, 'or')})" if names else ""
+                problems[f"{UNGRADED}{unless}"].append(photograph.case)
     worst: dict[str, int] = {}
     for photograph in kept:
         if (grade := photograph.classes.get("grade")) is not None:
@@ -243,7 +247,7 @@ def unused_table(table: Path, found: FoundVolumes) -> str:
     photographs = found.volumes
     if not photographs or any(each.classes or each.patient_key.startswith(_BY_TABLE) for each in photographs):
         return ""
-    reasons = [f"{reason}: {names}" for names, reason in found.unmatched if reason != UNGRADED]
+    reasons = [f"{reason}: {names}" for names, reason in found.unmatched if not reason.startswith(UNGRADED)]
     return (
         f"--classes {table}: no photograph has a value of this table ({'; '.join(reasons) or 'it has one column'}); it needs "
         "a header row, such as image,patient,grade, then a row for each photograph, with its file's name first"
