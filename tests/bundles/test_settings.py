@@ -57,6 +57,7 @@ OVERLAYS: dict[str, tuple[dict[str, Any], str | None]] = {
 ACTS_AS: dict[str, tuple[str, ...]] = {
     "batch_size": ("BatchSampler.batch_size|batch_size|_batch",),
     "blur_prob": ("prob",),
+    "axcodes": ("Orientation.axcodes",),
     "blur_sigma": ("sigma",),
     "channels": ("channel_names",),
     "checkpoint_interval": ("interval",),
@@ -131,9 +132,9 @@ SHARED = {
 
 #: Values for settings that are null or text, that share their value with others, or on which others depend.
 OWN_VALUES: dict[str, Any] = {
-    "amp": "bfloat16", "cycle_points": [0.3], "embedding": [22, 26], "head_features": [22], "images": "segmented",
-    "lr_epoch_level": False, "mask_crop": True, "max_slices": 3, "missing_planes": "mask", "norm": "instance",
-    "parallel_planes": "mask", "patience": 41, "pretrained_parts": ["decoder"], "projection": [22, 26],
+    "amp": "bfloat16", "axcodes": "PIR", "cycle_points": [0.3], "embedding": [22, 26], "head_features": [22],
+    "images": "segmented", "lr_epoch_level": False, "mask_crop": True, "max_slices": 3, "missing_planes": "mask",
+    "norm": "instance", "parallel_planes": "mask", "patience": 41, "pretrained_parts": ["decoder"], "projection": [22, 26],
     "samples_per_epoch": 14, "samples_per_exam": 3, "slices": [0.05, 0.9], "tile_size": 21, "title": "a title",
     "val_samples": 10, "val_samples_per_exam": 2, "voxel_size": 6.5, "window": 8,
 }  # fmt: skip
@@ -167,7 +168,7 @@ ELSEWHERE_IN = {
 }
 #: Settings that puzzles of images lack (False), and settings that puzzles of volumes lack (True).
 NOT_OF = {
-    False: {"foreground_threshold", "in_channels", "voxel_size"},
+    False: {"axcodes", "foreground_threshold", "in_channels", "voxel_size"},
     True: {"heart_labels", "mask_crop", "mask_margin", "spacing", "view"},
 }
 

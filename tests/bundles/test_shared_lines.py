@@ -328,6 +328,7 @@ ONLY: dict[str, dict[str, str]] = {
     "pretext_jigsaw": {
         "LoadSliced.keys": "image",
         "PrepareSliceBatch.targets": "['permutation', 'original']",
+        "ResizeSidesd.axcodes": "@axcodes",
         "ResizeSidesd.voxel_size": "@voxel_size",
     },
     "pretext_knee_multitask": {"SliceLocationd.mapping": "sine", "PlanViewsd.mapping": "sine"},
@@ -348,6 +349,7 @@ ONLY: dict[str, dict[str, str]] = {
         "RandBrightnessBatchd.channel_wise": "True",
         "RandBrightnessBatchd.contrast": MISSING,
         "RandBrightnessBatchd._disabled_": "$not @intensity_prob",
+        "ResizeSidesd.axcodes": MISSING,
         "ResizeSidesd.voxel_size": MISSING,
         "ViewsInferer.channels": "@in_channels",
     },
@@ -450,6 +452,7 @@ TEXTS: dict[str, dict[str, dict[str, Any]]] = {
         "inference.yaml": {"tasks": ["abnormal", "acl", "meniscus"]},
         "probe.yaml": {"score_name": "mean AUC", "score": "$planewise.metrics.mean_auc"},
     },
+    "downstream_pancreas_segmentation": {"inference.yaml": {"axcodes": "RAS"}},
     "downstream_retinopathy_grading": {
         "inference.yaml": {"grades": ["none", "mild", "moderate", "severe", "proliferative"]},
         "probe.yaml": {"score_name": "kappa", "score": "$planewise.metrics.grade_kappa"},
@@ -514,7 +517,7 @@ RECIPES = [
             f"pretext_{task}"
             for task in ("cardiac_multitask", "jigsaw", "masked_autoencoder", "models_genesis", "slice_order")
         },
-        {"head_features"},
+        {"head_features", "network"},
     ),
     ({f"pretext_{task}" for task in ("byol", "simclr", "simsiam")}, {"learning_rate", "projection", "weight_decay"}),
     (
@@ -524,7 +527,7 @@ RECIPES = [
         },
         {"batch_size", "flip_prob", "patches_per_side", "rotate", "val_samples", "zoom"},
     ),
-    ({f"downstream_{task}_segmentation" for task in ("brain_tumour", "pancreas")}, {"in_channels"}),
+    ({f"downstream_{task}_segmentation" for task in ("brain_tumour", "pancreas")}, {"axcodes", "in_channels"}),
 ]
 
 

@@ -44,6 +44,9 @@ def test_training_and_inference_see_the_same_volume(name, phantoms):
         parser.update(tiny_size(name) | {"bundle_root": str(folder.parent), "device": "cpu"})
         items = load_datalist(datalist, "test") if file == "train.yaml" else find_volumes(datalist)
         found.append(parser.get_parsed_content(key)(items[0])["image"])
+        # the phantoms have the orientation of the data sets that they stand for
+        parser["axcodes"] = None
+        assert torch.equal(parser.get_parsed_content(key)(items[0])["image"].as_tensor(), found[-1].as_tensor())
     assert found[0].shape == found[1].shape and found[0].shape[1:] == (tiny_size(name)["image_size"],) * 3
     assert torch.equal(found[0].as_tensor(), found[1].as_tensor()) and torch.equal(found[0].affine, found[1].affine)
 
@@ -126,6 +129,39 @@ def test_every_pretexts_encoder_is_the_segmentations(name, form, tmp_path):
     given = parts(pretext.state_dict(), "encoder")
     assert given.keys() == parts(target, "encoder").keys()
     assert all(torch.equal(target[key], given[key]) for key in given if key != "encoder.stem.conv.weight")
+
+
+def test_masks_of_volumes_in_another_orientation(phantoms, tmp_path):
+    """The same case in three orientations, one of which is exactly sagittal: the masks agree, each on its own grid."""
+    run_bundle(
+        TUMOURS,
+        "train.yaml",
+        datalist=str(phantoms.volume.tumours),
+        output_dir=str(tmp_path / "run"),
+        **SHORT | {"learning_rate": 0.01},
+    )
+    item = json.loads(phantoms.volume.tumours.read_text())["test"][0]
+    for stored in ("LPS", "RAS", "PSR"):
+        (tmp_path / "cases" / stored).mkdir(parents=True)
+        for file, channel in zip(item["image"], ("t1", "t1ce", "t2", "flair"), strict=True):
+            turned = in_orientation(nibabel.load(phantoms.volume.tumours.parent / file), stored)
+            nibabel.save(turned, tmp_path / f"cases/{stored}/{channel}.nii.gz")
+    where = {"input": str(tmp_path / "cases"), "weights": str(tmp_path / "run"), "output_dir": str(tmp_path / "out")}
+    run_bundle(TUMOURS, "inference.yaml", **where, **tiny_size(TUMOURS))
+    masks = {}
+    for stored in ("LPS", "RAS", "PSR"):
+        mask = nibabel.load(tmp_path / f"out/{stored}/{stored}_mask.nii.gz")
+        image = nibabel.load(tmp_path / f"cases/{stored}/t1.nii.gz")
+        assert mask.shape == image.shape and np.allclose(mask.affine, image.affine)
+        masks[stored] = np.asarray(in_orientation(mask, "LPS").dataobj)
+    assert len(np.unique(masks["LPS"])) > 1
+    for stored in ("RAS", "PSR"):  # interpolation rounds differently from another corner
+        assert np.mean(masks[stored] != masks["LPS"]) < 1e-3
+
+
+def in_orientation(image: nibabel.Nifti1Image, axcodes: str) -> nibabel.Nifti1Image:
+    now, wanted = nibabel.io_orientation(image.affine), nibabel.orientations.axcodes2ornt(axcodes)
+    return image.as_reoriented(nibabel.orientations.ornt_transform(now, wanted))
 
 
 def test_frozen_then_released_and_resumed(phantoms, pretext, tmp_path):

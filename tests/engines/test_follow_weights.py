@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -216,6 +217,17 @@ def test_the_number_of_channels_is_that_of_the_images(tmp_path):
     parser = a_parser("downstream_brain_tumour_segmentation", "train.yaml", pretrained=str(run))
     channels = parser["in_channels"]
     assert follow_pretrained(parser, []) == {"features": [4, 8]} and parser["in_channels"] == channels != 2
+
+
+def test_volumes_keep_the_orientation_of_the_training(tmp_path):
+    run = a_run("pretext_rotation", tmp_path / "run", axcodes="RAS")
+    assert follow_weights(a_parser("pretext_rotation", "inference.yaml", weights=str(run)), []) == {"axcodes": "RAS"}
+    tumours = "downstream_brain_tumour_segmentation"
+    assert follow_pretrained(a_parser(tumours, "train.yaml", pretrained=str(run)), []) == {"axcodes": "RAS"}
+    # a run of an earlier version
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(re.sub(r" *axcodes: .*\n", "", text))
+    assert follow_weights(a_parser("pretext_rotation", "inference.yaml", weights=str(run)), []) == {"axcodes": None}
 
 
 def test_channels_in_another_order_are_refused(tmp_path, caplog):

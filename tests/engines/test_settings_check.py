@@ -89,6 +89,7 @@ VALUES = [
     ("features", ([4, 8], (1,)), ([], [0, 1], [1.5], 8, None, "[4, 8]")),
     ("spacing", (1.26, 1, 1e-3), (-1, 0, "1.26", None, NAN, float("inf"), True, [1])),
     ("sigma", (6.0,), (0, -1.0)),
+    ("axcodes", (None, "RAS", "LPS", "SAL"), ("RA", "RLS", "ras", "RASL", ["R", "A", "S"], 3)),
     ("background_prob", (None, 0.5, 0.95), (0, 1, -0.1, "null")),
     ("batch_size", (1, 20, 16384), (0, -1, 1.5, None, True, "2", 16385, 10**9)),
     ("max_epochs", (1,), (0, None, "abc", [3])),

@@ -2,6 +2,7 @@
 requires.
 """
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -21,6 +22,38 @@ def test_as_monais_and_back(shape, mode):
     )
     back = resize.inverse(item)["image"]
     assert back.shape == shape and torch.allclose(back.affine, image.affine)
+
+
+@pytest.mark.parametrize("voxel_size", [None, 1.5])
+@pytest.mark.parametrize("stored", ["LPS", "RAS", "PIR", "SAL"])
+def test_volumes_of_any_orientation_become_one_and_results_return(stored, voxel_size):
+    """The same volume in several orientations; some have the axes of the network in another order."""
+    affine = nibabel.affines.from_matvec(np.diag([-2.0, -1.5, 3.0]), [30, 20, -10])  # LPS
+    volume = nibabel.Nifti1Image(np.random.default_rng(0).random((9, 14, 6)), affine)
+    change = nibabel.orientations.ornt_transform(
+        nibabel.io_orientation(affine), nibabel.orientations.axcodes2ornt(stored)
+    )
+    images = [
+        MetaTensor(torch.from_numpy(each.get_fdata(dtype=np.float32))[None], affine=torch.from_numpy(each.affine))
+        for each in (volume, volume.as_reoriented(change))
+    ]
+    labels = [MetaTensor((image > 0.5).float(), meta=image.meta) for image in images]
+    resize = ResizeSidesd(["image", "label"], 8, voxel_size, axcodes="LPS")
+    items = [resize({"image": image, "label": label}) for image, label in zip(images, labels, strict=True)]
+    for key in ("image", "label"):
+        assert torch.allclose(items[0][key].as_tensor(), items[1][key].as_tensor(), atol=1e-5)
+        assert torch.allclose(items[0][key].affine, items[1][key].affine)
+    # what is stored in this orientation is not touched
+    as_stored = ResizeSidesd(["image", "label"], 8, voxel_size)({"image": images[0], "label": labels[0]})
+    assert all(torch.equal(items[0][key].as_tensor(), as_stored[key].as_tensor()) for key in ("image", "label"))
+    back = resize.inverse(items[1])["image"]
+    assert back.shape == images[1].shape and torch.allclose(back.affine, images[1].affine)
+
+
+def test_photographs_have_no_orientation():
+    image = MetaTensor(torch.rand(3, 9, 14))
+    plain, item = (ResizeSidesd("image", 8, axcodes=axcodes)({"image": image})["image"] for axcodes in (None, "LPS"))
+    assert torch.equal(plain.as_tensor(), item.as_tensor())
 
 
 def test_what_an_item_lacks():

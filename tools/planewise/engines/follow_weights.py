@@ -135,6 +135,7 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
     """Apply the shape of the network of the ``pretrained`` weights to a training config.
 
     The shape consists of the plain settings to which the encoder and decoder refer in both configs, such as ``features``.
+    The orientation of volumes (``axcodes``) is applied, too.
     The number of image channels is left out, because it depends on the data. Image sizes are left out, too, but the log
     says if they differ. These settings replace those of an overlay (``demo.yaml``), because the weights fit no other shape.
     A setting from the command line takes precedence; if the weights do not fit it, an error is raised when they are loaded.
@@ -147,6 +148,8 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
         return {}
     now = in_our_names(plain(parser.get()))
     shared = _of_backbone(now) & _of_backbone(run.config) - _OF_DATA
+    # an encoder that learned from volumes of one orientation does not recognise them in another
+    shared |= {"axcodes"} & now.keys() & run.config.keys()
     wanted = {key: run.config[key] for key in sorted(shared) if not holds_code(run.config[key])}
     for key in ("spacing", "image_size"):
         here, there = now.get(key), run.config.get(key)

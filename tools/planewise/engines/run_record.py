@@ -82,7 +82,17 @@ def in_our_names(value: Any) -> Any:
 
 
 def _with_our_names(settings: dict[str, Any], source: Path) -> dict[str, Any]:
-    return dict(with_new_names(in_our_names(settings), str(source)))
+    return _with_axcodes(dict(with_new_names(in_our_names(settings), str(source))))
+
+
+def _with_axcodes(value: Any, given: str | None = None) -> Any:
+    """Add the orientation of volumes to the config of a run from before this setting existed: that of the file."""
+    if isinstance(value, list):
+        return [_with_axcodes(entry, "@axcodes") for entry in value]
+    if not isinstance(value, dict):
+        return value
+    known = {key: _with_axcodes(entry, "@axcodes") for key, entry in value.items()}
+    return {"axcodes": given} | known if "voxel_size" in value else known
 
 
 def read_table(path: Path) -> dict[str, Any]:

@@ -143,6 +143,12 @@ _ALIKE: Sequence[tuple[Check, tuple[str, ...]]] = (
 #: Maps the name of a setting to its check, for the configs of all bundles.
 CHECKS: Mapping[str, Check] = {name: check for check, names in _ALIKE for name in names} | {
     "amp": (lambda value: str(value).strip().lower() in _PRECISIONS, "auto, true, false, float32, bfloat16 or float16"),
+    "axcodes": _optional(
+        (
+            lambda value: isinstance(value, str) and sorted("LRPAIS".find(axis) // 2 for axis in value) == [0, 1, 2],
+            "a direction of each axis, such as RAS or LPS: letters of L or R, A or P, S or I",
+        )
+    ),
     "background_prob": _optional((lambda value: _number(value) and 0 < value < 1, "a number between 0 and 1")),
     "batch_size": (
         lambda value: COUNT[0](value) and value <= _LARGEST_BATCH,

@@ -1,4 +1,4 @@
-"""Resize images to squares and volumes to cubes."""
+"""Resize images to squares and volumes to cubes of one orientation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from monai.config import KeysCollection
-from monai.transforms import InvertibleTransform, MapTransform, Resize, ResizeWithPadOrCrop, Spacing
+from monai.transforms import InvertibleTransform, MapTransform, Orientation, Resize, ResizeWithPadOrCrop, Spacing
 
 #: Interpolation of images (False) and masks (True).
 _SPACING_MODES = {False: "bilinear", True: "nearest"}
@@ -14,8 +14,15 @@ _SPACING_MODES = {False: "bilinear", True: "nearest"}
 _RESIZE_MODES = {(2, False): "bilinear", (3, False): "trilinear", (2, True): "nearest", (3, True): "nearest"}
 
 
+#: The two directions of each axis, as nibabel and MONAI name them: L is toward the patient's left.
+_DIRECTIONS = (("L", "R"), ("P", "A"), ("I", "S"))
+
+
 class ResizeSidesd(MapTransform, InvertibleTransform):
-    """Give all spatial axes the same number of pixels, with MONAI's transforms.
+    """Give all volumes one orientation, and all spatial axes the same number of pixels, with MONAI's transforms.
+
+    The arrays of a volume's files may run in any direction. ``axcodes`` names the directions in which the network sees them;
+    the axes are permuted and flipped, and nothing is resampled. The inverse gives results the orientation of the file.
 
     An image is resized (Taleb 2020, appendix A), or, if ``voxel_size`` is given, resampled to voxels of this size and
     then padded or cropped around its middle. The same line of a config handles images ``(channels, i, j)`` and volumes
@@ -28,6 +35,8 @@ class ResizeSidesd(MapTransform, InvertibleTransform):
         voxel_size: side of a voxel after resampling, mm; None resizes instead of resampling.
         label_keys: keys of masks.
         allow_missing_keys: skip keys that an item lacks.
+        axcodes: directions of a volume's axes, such as LPS (BraTS) or RAS (Medical Segmentation Decathlon); None keeps the
+            orientation of the file.
     """
 
     def __init__(
@@ -37,6 +46,7 @@ class ResizeSidesd(MapTransform, InvertibleTransform):
         voxel_size: float | None = None,
         label_keys: Sequence[str] = ("label",),
         allow_missing_keys: bool = False,
+        axcodes: str | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.label_keys = tuple(label_keys)
@@ -47,6 +57,9 @@ class ResizeSidesd(MapTransform, InvertibleTransform):
             else [Spacing([voxel_size] * axes, mode=_SPACING_MODES[mask]), ResizeWithPadOrCrop([side] * axes)]
             for (axes, mask), mode in _RESIZE_MODES.items()
         }
+        if axcodes is not None:
+            for mask in (False, True):
+                self.steps[3, mask].insert(0, Orientation(axcodes, labels=_DIRECTIONS))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
