@@ -168,7 +168,7 @@ def test_a_volume_that_cannot_be_read_costs_itself(hearts, tmp_path):
     run = CliRunner(env={"COLUMNS": "200"}).invoke(
         app, ["export", str(one_broken), "-o", str(tmp_path / "Dataset102_Heart")]
     )
-    assert f"Exam {broken['exam']} is left out: " in run.output
+    assert f"Exam {broken['exam']} is left out: image: the volume cannot be read" in run.output
     assert list(done.left_out) == [broken["exam"]] and "cannot be read" in done.left_out[broken["exam"]]
     case = f"{broken['exam']}_{broken['phase']}"
     assert not list(done.folder.rglob(f"{case}*"))

@@ -16,6 +16,7 @@ import torch
 
 from planewise.atomic_write import atomic_write
 from planewise.data.datalist import gather_stacks, labelled, load_datalist, read_datalist
+from planewise.data.readable_items import reason_alone
 from planewise.errors import InputError, refusal
 from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.exams.split import SECTIONS
@@ -115,7 +116,7 @@ def _export(
                 reason = refusal(error)
                 if reason is None:
                     raise
-                left_out[exam_of(item)] = str(reason)
+                left_out[exam_of(item)] = reason_alone(reason, exam_of(item))
                 continue
             image, mask = loaded["image"], loaded["label"]
             found.append({int(value) for value in torch.unique(mask.as_tensor())})
