@@ -165,10 +165,7 @@ def _volumes(path: str, label_map: Mapping[str, int] | None, affines: Mapping[in
     if label_map:
         array = rename_values(torch.from_numpy(np.asarray(array, dtype=np.float32)), label_map).numpy()
     thickness = None
-    if affines:
+    # a mask with other slices than the stack was matched by its own, even, positions
+    if sorted(affines) == list(range(array.shape[2])):
         thickness = own_thickness(torch.tensor([affines[frame] for frame in sorted(affines)], dtype=torch.float64))
-    if thickness is not None and len(thickness) != array.shape[2]:
-        raise InputError(
-            f"it has {array.shape[2]} slices, but the unevenly spaced stack {len(thickness)}, so its volumes are unknown"
-        )
     return volumes_ml(array, np.asarray(meta["affine"]), HEART_STRUCTURES["sax"], thickness)
