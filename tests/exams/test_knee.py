@@ -536,6 +536,16 @@ def test_planes_are_given_to_a_folder_or_a_file(tmp_path):
     assert abs(np.dot(normal, items_of(result)[0]["planes"]["axial"]["origin"]) - np.dot(normal, (60, 5, -20))) > 11
 
 
+def test_a_plane_whose_normal_is_that_of_another_is_said(tmp_path):
+    write_knee(tmp_path / "data" / "case7")
+    result = overruled(tmp_path / "data", "case7:\n  axial: COR_PD_FS\n  coronal: AX_T2_FS\n")
+    assert series_of(result)["axial"] == "COR_PD_FS", "the person's choice is used"
+    notes = only_exam(result)["left_out"]
+    for view, other in (("axial", "coronal"), ("coronal", "axial")):
+        assert f"--views gives {view} a stack whose normal is that of a {other} one: is it the right one?" in notes
+    assert not any("the right one" in note for note in only_exam(index(tmp_path / "data"))["left_out"])
+
+
 def test_the_sagittal_stack_can_be_said_whatever_its_contrast(tmp_path):
     exam = write_knee(tmp_path / "data" / "case7")
     write_series(exam / "SAG_PD", "sagittal", number=2, **PD)

@@ -72,8 +72,9 @@ def index(
     split: Annotated[
         tuple[float, float, float] | None,
         typer.Option(
-            help="Shares of training, validation and test. Default: 0.8 0.1 0.1 by a hash of the patient; "
-            "for exams with disease groups (ACDC) or labels (MRNet), 0.64 0.16 0.2, stratified by group.",
+            metavar="TRAINING VALIDATION TEST",
+            help="Shares of training, validation and test, with spaces between them. Default: 0.8 0.1 0.1 by a hash of "
+            "the patient; for exams with disease groups (ACDC) or labels (MRNet), 0.64 0.16 0.2, stratified by group.",
             show_default=False,
         ),
     ] = None,
@@ -316,7 +317,7 @@ def _label_counts(datalist: dict, stratify: str | None) -> list[str]:
             for value in sorted({value for of in found.values() for value in of}, key=lambda v: (isinstance(v, str), v))
         ]
     return lines + [
-        f"{name}: {', '.join(f'{sum(of)} of {len(of)} {section}' for section, of in sections.items())}."
+        f"{name}: {', '.join(f'{sum(of):g} of {len(of)} {section}' for section, of in sections.items())}."
         for name, sections in sorted(values.items())
         if all(value in (0, 1) for of in sections.values() for value in of)
     ]

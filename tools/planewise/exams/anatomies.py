@@ -13,6 +13,7 @@ from planewise.exams.knee_contrast import CONTRASTS
 from planewise.exams.knee_parts import places_apart
 from planewise.exams.knee_planes import STACK as KNEE_STACK
 from planewise.exams.knee_planes import VIEWS as KNEE_VIEWS
+from planewise.exams.knee_planes import plane_of_stack
 from planewise.exams.stack import Stack
 from planewise.exams.stacks import still
 
@@ -84,6 +85,7 @@ KNEE = Anatomy(
     ),
     look=Look(ends=("right", "left"), sigma=3.0),
     contrasts=CONTRASTS,
+    plane_of=lambda stack: plane_of_stack(stack).view,
     places_apart=places_apart,
 )
 

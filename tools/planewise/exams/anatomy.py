@@ -92,6 +92,8 @@ class Anatomy:
     """function that takes stacks and their recognition, and returns the recognition with another stack to learn from. It is
     None if networks learn from the recognised stack.
     """
+    plane_of: Callable[[Stack], str | None] | None = None
+    """function that takes a stack and returns the view that its normal alone shows; None if normals do not decide"""
     places_apart: Callable[[Sequence[Frame]], list[tuple[list[Frame], str]]] | None = None
     """function that divides the frames of one exam by the places that they show, each with a note; None if an exam shows one
     place"""

@@ -91,6 +91,11 @@ def apply_overrules(
             found.views = {other: value for other, value in found.views.items() if value.place != plane}
             found.undecided = [value for value in found.undecided if value.place != plane]
             found.views[view] = FoundView(view, *plane, confidence=1.0)
+            seen = anatomy.plane_of(exam.stacks[plane[0]]) if anatomy.plane_of else None
+            if seen not in (None, view):
+                found.left_out.append(
+                    f"--views gives {view} a stack whose normal is that of a {seen} one: is it the right one?"
+                )
         found.left_out.append("its views come from --views")
 
 
