@@ -55,6 +55,20 @@ def test_scores_by_hand(tmp_path, monkeypatch):
     assert curves.get_title() == "a phantom mean AUC 0.583" and strips.get_title() == "5 exams"
 
 
+def test_a_finding_without_an_area_is_named(tmp_path, monkeypatch, caplog):
+    """Otherwise the mean of the others would look like the mean of all."""
+    report_of(tmp_path / "all", examples=0)
+    assert not caplog.text
+    labels = LABELS.clone()
+    labels[:, 0] = 0
+    monkeypatch.setitem(globals(), "LABELS", labels)
+    report_of(tmp_path / "lacking", examples=0)
+    assert (
+        "no AUC for acl: the test exams have only one of the two labels; macro_auc is the mean of the other"
+        in caplog.text
+    )
+
+
 def test_rows_are_the_exams_own(tmp_path):
     report_of(tmp_path, examples=0)
     rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))

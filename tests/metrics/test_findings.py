@@ -30,6 +30,7 @@ def test_scores_against_counting():
         truth, probability = labels[known, column] == 1, probabilities[known, column]
         assert scores["auc"][task] == pytest.approx(auc_by_counting(probability, truth))
         assert scores["positives"][task] == truth.sum()
+        assert scores["negatives"][task] == (~truth).sum()
         assert scores["sensitivity"][task] == pytest.approx((probability[truth] >= 0.5).mean())
         assert scores["specificity"][task] == pytest.approx((probability[~truth] < 0.5).mean())
     assert scores["macro_auc"] == pytest.approx(np.mean(list(scores["auc"].values())))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +14,13 @@ from torch import nn
 from planewise.data import StackDataset
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.probabilities_report import ProbabilitiesReport
+from planewise.exams.words import listed
 from planewise.metrics import finding_scores
 from planewise.networks.saliency import saliency_maps
 from planewise.reports.findings_figures import Decision, findings_roc_figure, saliency_figure
 from planewise.reports.tables import write_csv
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, repr=False)
@@ -53,6 +57,11 @@ class FindingsReport(ProbabilitiesReport):
             columns[task] = ["" if np.isnan(value) else int(value) for value in labels[:, column]]
         write_csv(self.folder / "predictions.csv", columns)
         scores = finding_scores(probabilities, labels, self.tasks)
+        if lacking := [task for task, auc in scores["auc"].items() if auc is None]:
+            logger.warning(
+                "no AUC for %s: the test exams have only one of the two labels; macro_auc is the mean of the other findings",
+                listed(lacking),
+            )
         with only_a_picture("roc.png"):
             figure = findings_roc_figure(probabilities, labels, self.tasks, scores, self.title)
             figure.savefig(self.folder / "roc.png", dpi=110)

@@ -22,10 +22,10 @@ def finding_scores(probabilities: np.ndarray, labels: np.ndarray, tasks: Sequenc
 
     Returns:
         For each finding, ``auc``, ``sensitivity`` and ``specificity`` (None if they need positive or negative exams and
-        there are none), and ``positives``, the number of positive exams; ``macro_auc``, the mean over the findings with
-        an AUC; and ``exams``, the number of exams.
+        there are none), and ``positives`` and ``negatives``, the numbers of exams with these labels; ``macro_auc``, the
+        mean over the findings with an AUC; and ``exams``, the number of exams.
     """
-    scores: dict[str, Any] = {name: {} for name in ("auc", "sensitivity", "specificity", "positives")}
+    scores: dict[str, Any] = {name: {} for name in ("auc", "sensitivity", "specificity", "positives", "negatives")}
     for column, task in enumerate(tasks):
         known = np.isfinite(labels[:, column])
         truth, probability = labels[known, column] > 0.5, probabilities[known, column]
@@ -34,6 +34,7 @@ def finding_scores(probabilities: np.ndarray, labels: np.ndarray, tasks: Sequenc
         scores["sensitivity"][task] = float((probability[truth] >= 0.5).mean()) if truth.any() else None
         scores["specificity"][task] = float((probability[~truth] < 0.5).mean()) if not truth.all() else None
         scores["positives"][task] = int(truth.sum())
+        scores["negatives"][task] = int((~truth).sum())
     areas = [value for value in scores["auc"].values() if value is not None]
     return {"macro_auc": float(np.mean(areas)) if areas else None, **scores, "exams": len(labels)}
 
