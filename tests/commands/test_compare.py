@@ -408,6 +408,17 @@ def test_few_patients_leave_no_section_empty(patients, shared):
     assert compare.fill_sections(datalist, compare.SPLITS["labelled"], labelled=True) == 0, "nobody has a label"
 
 
+def test_few_labelled_knees_have_every_finding_in_every_section():
+    items = [{"image": "x", "patient": f"p{number}", "abnormal": 1, "acl": int(number < 6)} for number in range(24)]
+    exams = {f"e{number}": {"patient": f"p{number}", "section": "training"} for number in range(24)}
+    datalist = {"planewise": {"anatomy": "knee"}, "training": items[8:], "validation": items[:4], "test": items[4:8]}
+    assert compare.fill_sections(datalist | {"exams": exams}, (0.5, 0.2, 0.3), labelled=True) == 0
+    datalist["exams"] = exams
+    assert compare.fill_sections(datalist, (0.5, 0.2, 0.3), labelled=True, exact=True) == 24
+    assert [len(datalist[section]) for section in SECTIONS] == [12, 5, 7]
+    assert [sum(item["acl"] for item in datalist[section]) for section in SECTIONS] == [3, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -145,9 +145,13 @@ def indexed(given: Path, out: Path, name: str, patients: Path | None = None, **o
             for exam, entry in found.datalist["exams"].items():
                 also = {*entry.get("aliases", ()), named.get(exam, entry)["patient"]} - {entry["patient"]}
                 entry |= {"aliases": sorted(also)} if also else {}
-    if divided := fill_sections(found.datalist, SPLITS[name], name == "labelled"):
+    # labelled exams are few, and every finding should be in every section
+    exact = name == "labelled" and options.get("anatomy") == "knee" and found.division.startswith("by a hash")
+    if divided := fill_sections(found.datalist, SPLITS[name], name == "labelled", exact):
         kind = "patients with labels" if name == "labelled" else "patients"
-        print(f"{name}: a section was empty, so its {divided} {kind} are split by exact shares instead of by a hash")
+        why = "" if exact else "a section was empty, so "
+        how = ", stratified by their labels" if exact else " instead of by a hash"
+        print(f"{name}: {why}its {divided} {kind} are split by exact shares{how}")
         found.warnings[:] = [line for line in found.warnings if line != found.empty]  # no section is empty any more
     file.parent.mkdir(parents=True, exist_ok=True)
     found.write(file)
@@ -167,13 +171,15 @@ def indexed(given: Path, out: Path, name: str, patients: Path | None = None, **o
     return file
 
 
-def fill_sections(datalist: dict[str, Any], shares: Sequence[float], labelled: bool) -> int:
-    """Divide the patients again if a section is empty, because a hash of few patients may leave out a section by chance.
+def fill_sections(datalist: dict[str, Any], shares: Sequence[float], labelled: bool, exact: bool = False) -> int:
+    """Divide the patients again if a section is empty, or if asked to, because a hash of few patients may leave out a section
+    by chance.
 
     Args:
         datalist: content of a datalist, which is changed.
         shares: shares of training, validation and test; each section gets at least one patient.
         labelled: whether to divide only patients with labels; all others are then in the training section.
+        exact: whether to divide them even if no section is empty, stratified by their labels.
 
     Returns:
         The number of patients that were divided; 0 if nothing was changed, since no section is empty or there are fewer than
@@ -185,10 +191,14 @@ def fill_sections(datalist: dict[str, Any], shares: Sequence[float], labelled: b
         section: {item["patient"] for item in datalist[section] if set(keys) & set(item)} for section in SECTIONS
     }
     patients = set().union(*counted.values())
-    if all(counted.values()) or len(patients) < len(SECTIONS):
+    if (all(counted.values()) and not exact) or len(patients) < len(SECTIONS):
         return 0
     few = [max(1, round(share * len(patients))) for share in shares[1:]]
-    sections = split_stratified(dict.fromkeys(patients, ""), (max(1, len(patients) - sum(few)), *few), 0)
+    groups = dict.fromkeys(sorted(patients), "")
+    for item in items if exact else ():
+        if item["patient"] in groups:
+            groups[item["patient"]] = ", ".join(str(item.get(key)) for key in keys)
+    sections = split_stratified(groups, (max(1, len(patients) - sum(few)), *few), 0)
     for section in SECTIONS:
         datalist[section] = [item for item in items if sections.get(item["patient"], "training") == section]
     for exam in datalist["exams"].values():
