@@ -41,6 +41,13 @@ def test_channels_and_mask_as_in_the_files(case):
     assert np.allclose(loaded["image"].affine, AFFINE)
 
 
+def test_a_mask_has_exactly_the_affine_of_its_image(case):
+    """Halfway between two orientations, a difference in the last digit would reorient them differently."""
+    item, _ = case(seg_affine=AFFINE + 1e-4)
+    loaded = LoadVolumed(("image", "label"), label_values=(0, 1, 2, 4))(item)
+    assert torch.equal(loaded["label"].affine, loaded["image"].affine)
+
+
 def test_one_file_is_one_channel(case):
     item, arrays = case()
     loaded = LoadVolumed("image")({"image": item["image"][0], "exam": "e1"})
