@@ -239,6 +239,15 @@ def test_an_end_slice_that_empties_is_flagged_if_it_decides_the_ejection_fractio
         assert points in flags[0].text
 
 
+def test_an_end_slice_empties_more_if_it_is_thicker():
+    """It has 24 % of the LV's area, but counts with 14 mm and so has 33 % of the volume."""
+    found = hearts_of([150, 60])
+    found = replace(found, areas={"LV": [[24, 30, 30, 16], [0, 20, 20, 8]], "RV": [[30] * 4] * 2})
+    thick = replace(found, thickness=[14.0, 9.0, 9.0, 8.0])
+    said = "slice 1 of 4 has 50 ml of the LV at end-diastole and none at end-systole"
+    assert [any(said in flag.text for flag in implausible_volumes(each)) for each in (found, thick)] == [False, True]
+
+
 def test_an_end_slice_that_is_missing_by_mistake_is_flagged_once():
     """At end-systole, the RV has left its last four slices, in which the LV is visible; one of them had most of the RV."""
     areas = {"LV": [[20] * 6] * 2, "RV": [[30, 30, 40, 0, 0, 0], [20, 20, 0, 0, 0, 0]]}
