@@ -92,6 +92,15 @@ def test_masks_come_in_our_codes_and_what_is_no_structure_is_background(phantoms
     assert np.array_equal(found[3], np.where(expected > 3, 0, expected))
 
 
+def test_weights_of_five_structures_are_scored_by_masks_of_three(mnms2, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("tests.bundles.conftest.tiny", lambda _: {})  # the weights have their own settings
+    given = {"datalist": str(mnms2), "output_dir": str(tmp_path), "section": "training"}
+    shipped = ROOT / "bundles" / SEGMENTATION / "models/model.pt"
+    run_bundle(SEGMENTATION, "train.yaml", "evaluate.yaml", weights=str(shipped), device="cpu", **given)
+    assert list(json.loads((tmp_path / "training/metrics.json").read_text())["structures"]) == list(THREE.values())
+    assert "not scored, because no value of the masks becomes it: LA, RA" in caplog.text
+
+
 def test_mnms2_has_three_structures_and_five_are_refused(mnms2, tmp_path):
     given = {"datalist": str(mnms2), "output_dir": str(tmp_path / "run"), "section": "training", **SHORT}
     with pytest.raises(RuntimeError) as caught:

@@ -83,7 +83,7 @@ def test_the_regions_that_validation_scores_are_those_of_evaluation(name):
     (report,) = (entry for entry in handlers if entry["_target_"].endswith(".SegmentationReport"))
     validated = "regions" in read(name)["validate"]["key_metric"]["val_mean_dice"]
     assert report.get("regions") == ("@regions" if validated else None) and validated == ("regions" in read(name))
-    assert report["structures"] == "@structures"
+    assert report["structures"] == ("@scored" if "scored" in read(name, "evaluate.yaml") else "@structures")
 
 
 def entries(name: str, file: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -122,6 +122,8 @@ OTHERWISE: dict[str, set[str]] = {
     "device": {"@data_device"},
     "output_dir": {"@report_dir", "$@report_dir + '/masks'"},
     "network": {"@learner", "@network_def", "@learner_def"},
+    "labelled.structures": {"@scored"},
+    "SegmentationReport.structures": {"@scored"},
     "StepLR.gamma": {"@lr_gamma"},
     "CorruptImagesd.flip_prob": {"@pretext_flip_prob"},
     "KeepHeartd.crop": {"@mask_crop"},
@@ -298,6 +300,7 @@ ONLY: dict[str, dict[str, str]] = {
         "SupervisedEvaluator.amp": MISSING,
         "SupervisedEvaluator.prepare_batch": MISSING,
     },
+    "downstream_cardiac_lax_segmentation": {"SegmentationReport.structures": "@scored"},
     "downstream_cardiac_two_phase_classification": {
         "SupervisedEvaluator.amp": "$planewise.engines.precision(@amp, @device) == 'float16'",
     },
@@ -402,6 +405,9 @@ EXPRESSIONS = {
     ("downstream_cardiac_disease_classification", "network"): "$@network_def.to(@device)",
     ("downstream_cardiac_lax_segmentation", "pretext_config"): (
         "$@bundle_root + '/../pretext_cardiac_lax_position/configs/train.yaml'"
+    ),
+    ("downstream_cardiac_lax_segmentation", "scored"): (
+        "$planewise.data.maskable(planewise.data.load_datalist(@datalist, @section, view='4ch'), @structures)"
     ),
     ("downstream_cardiac_sax_segmentation", "pretext_config"): (
         "$@bundle_root + '/../pretext_cardiac_sax_position/configs/train.yaml'"

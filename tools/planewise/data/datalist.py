@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,8 @@ from planewise.nifti_files import is_nifti
 from planewise.preprocessing.array_volume import is_array
 from planewise.preprocessing.exam_name import exam_of
 from planewise.unreadable import UNREADABLE
+
+logger = logging.getLogger(__name__)
 
 #: Keys of an item that determine its file and the part of the file to read.
 _PLACE = ("image", "frame", "time", "affine")
@@ -334,6 +337,21 @@ def checked_masks(items: Sequence[dict[str, Any]], structures: Mapping[int | str
                 f"--label-map, or, if masks of this data set do not have it, {remedy}"
             )
     return list(items)
+
+
+def maskable(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str]) -> dict[int | str, str]:
+    """The structures that the masks of all items can have, so that they can be scored: those that every ``label_map`` names.
+    If there is none, all structures, for the message of `checked_masks`.
+
+    Args:
+        items: items of a datalist's section.
+        structures: maps the label values of the network to the names of its structures.
+    """
+    known = [{*map(int, item["label_map"].values())} for item in items if item.get("label_map")]
+    kept = {value: name for value, name in structures.items() if all(int(value) in values for values in known)}
+    if lacking := [name for name in structures.values() if name not in kept.values()]:
+        logger.warning("not scored, because no value of the masks becomes it: %s", ", ".join(lacking))
+    return kept or dict(structures)
 
 
 def rows_by_exam(items: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
