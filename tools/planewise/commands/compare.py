@@ -115,7 +115,9 @@ def compare(
         claim_folder(out)
         with progress_bar("reading headers of unlabelled images") as progress:
             patients = classes if anatomy == "photograph" else None  # other tables have no column of patients
-            images = studies.indexed(unlabelled, out, "unlabelled", patients, anatomy=anatomy, progress=progress)
+            images = studies.indexed(
+                unlabelled, out, "unlabelled", patients=patients, anatomy=anatomy, progress=progress
+            )
         with progress_bar("reading headers of labelled images") as progress:
             exams = studies.indexed(
                 labelled, out, "labelled", anatomy=anatomy, labels_dir=labels, classes=classes, progress=progress
