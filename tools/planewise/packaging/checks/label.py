@@ -209,7 +209,8 @@ def _example(shape: tuple[int, ...], integers: bool = False, of_photographs: boo
             yield str(Path(folder) / "image.png")
             return
         path = str(Path(folder) / "image.nii.gz")
-        affine = np.diag([1.7, 1.5, 8.0, 1.0])
+        # slices from right to left, so that it may be a sagittal series, too
+        affine = np.diag([1.7, 1.5, 8.0, 1.0])[[2, 0, 1, 3]]
         affine[:3, 3] = 5, -4, 3
         values = np.random.default_rng(0).random(shape, np.float32)
         nibabel.save(nibabel.Nifti1Image(values.round().astype(np.uint8) if integers else values, affine), path)
