@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -31,12 +32,12 @@ def two_geometries(path: str | Path) -> tuple[str, str]:
     Raises:
         OSError and others of `planewise.unreadable.UNREADABLE`: the header cannot be read.
     """
-    image = nibabel.load(path)
+    image: Any = nibabel.load(path)
     if not image.header["sform_code"]:
         return "", ""
     sform, qform = image.get_sform(), image.get_qform()
     sizes = [nibabel.affines.voxel_sizes(form) for form in (sform, qform)]
-    if not np.allclose(*sizes, rtol=SAME_SIZE, atol=0):
+    if not np.allclose(sizes[0], sizes[1], rtol=SAME_SIZE, atol=0):
         first, second = (" x ".join(f"{side:.3g}" for side in size) for size in sizes)
         return (
             f"the header contains two voxel sizes, {first} mm (sform) and {second} mm (qform), and one of them is wrong: the "
