@@ -56,7 +56,7 @@ class OrientSagittald(MapTransform):
             pixels = image.as_tensor().flip(flipped)
             if axes[0][0] == 1:
                 pixels = pixels.transpose(1, 2)
-            item[key] = MetaTensor(pixels.contiguous(), affine=image.affine @ back, meta=image.meta)
+            item[key] = MetaTensor(pixels.contiguous(), meta={**image.meta, "affine": image.affine @ back})
             if "slice_affines" in item:
                 item["slice_affines"] = item["slice_affines"] @ back
         return item
