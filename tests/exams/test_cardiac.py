@@ -334,7 +334,8 @@ def test_names_are_hints(text, view):
     ("text", "organ"),
     [
         ("KNEE", "a knee"), ("MR Knie links", "a knee"), ("genou droit", "a knee"), ("head", "a head"), ("Brain", "a head"),
-        ("L-SPINE", "a spine"), ("heart", None), ("", None),
+        ("L-SPINE", "a spine"), ("t2_knie_sag", "a knee"), ("pd_hip_sag", "a hip"), ("Hüfte", "a hip"),
+        ("right_foot", "a foot"), ("foot first", None), ("hippocampus", None), ("heart", None), ("", None),
     ],
 )  # fmt: skip
 def test_other_organs_in_names(text, organ):

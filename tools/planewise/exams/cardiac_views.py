@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from planewise.exams.words import plain
+
 
 class View(NamedTuple):
     """The typical position of a view's plane in the heart, degrees and mm. Pairs are mean and standard deviation."""
@@ -47,7 +49,7 @@ _OTHER_ORGANS = {
     KNEE: r"knee|\bknie|genou",
     "a head": r"head|brain",
     "a spine": r"spine",
-    "a hip": r"\bhip|pelvis|\bhuft",
+    "a hip": r"\bhips?\b|pelvis|\bh(ü|ue|u)ft",
     "an ankle": r"ankle|sprunggelenk",
     "a foot": r"\bfoot\b(?! first)",
     "a shoulder": r"shoulder|schulter",
@@ -59,11 +61,10 @@ _OTHER_ORGANS = {
 def named_organ(text: str) -> str | None:
     """The organ, other than a heart, that the body part or a series' name claims; None if they name none of
     `_OTHER_ORGANS`."""
-    return next((organ for organ, pattern in _OTHER_ORGANS.items() if re.search(pattern, text.lower())), None)
+    return next((organ for organ, pattern in _OTHER_ORGANS.items() if re.search(pattern, plain(text))), None)
 
 
 def named_view(text: str) -> str | None:
     """The view that a series' name claims, or None. Names are hints: two series may claim the same view, or a wrong
     view."""
-    plain = re.sub(r"[_\-./|]+", " ", text.lower())
-    return next((view for view, pattern in _HINTS.items() if re.search(pattern, plain)), None)
+    return next((view for view, pattern in _HINTS.items() if re.search(pattern, plain(text))), None)
