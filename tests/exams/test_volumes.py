@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from planewise.exams import index_folder
 from planewise.exams import volumes as volumes_module
-from planewise.exams.volume import case_and_channel
+from planewise.exams.volume import case_and_channel, common_name
 from planewise.exams.volumes import MASK_AS_IMAGE, PREDICTED_AS_IMAGE, case_and_phase, read_volumes
 from planewise.predicted_masks import mark_predicted
 
@@ -112,6 +112,19 @@ def test_bodies_from_newborns_to_giants_are_taken(tmp_path, height, weight):
 )  # fmt: skip
 def test_a_channel_of_nnunet_has_four_digits(name, case):
     assert case_and_channel(Path(f"{name}.nii.gz")) == case
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        (["17_t1n.nii.gz", "17_t1c.nii.gz"], "17"),
+        (["17.t1.nii.gz", "17.t2.nii.gz"], "17"),
+        (["17/t1.nii.gz", "17/t2.nii.gz"], "17"),
+        (["17.nii.gz"], "17"),
+    ],
+)
+def test_the_name_that_files_have_in_common(files, name):
+    assert common_name(files) == name
 
 
 def test_affines_that_are_not_finite(tmp_path):

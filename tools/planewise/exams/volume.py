@@ -25,9 +25,9 @@ def case_and_channel(path: Path) -> tuple[str, int | None]:
 def common_name(files: Sequence[str | Path]) -> str:
     """The words with which the names of a case's files begin: ``17`` for ``17_t1n.nii.gz`` and ``17_t1c.nii.gz``; the name of
     their folder if the first words differ."""
-    words = zip(*(re.split(r"([\s_-])", stem(Path(file))) for file in files), strict=False)
+    words = zip(*(re.split(r"([\s_.-])", stem(Path(file))) for file in files), strict=False)
     shared = "".join(same[0] for same in takewhile(lambda same: len(set(same)) == 1, words))
-    return shared.rstrip("_- ") or Path(files[0]).absolute().parent.name
+    return shared.rstrip("_.- ") or Path(files[0]).absolute().parent.name
 
 
 def nifti_files(paths: Iterable[Path]) -> list[Path]:
