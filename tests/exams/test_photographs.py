@@ -146,6 +146,8 @@ def test_a_strip_is_a_thumbnail(tmp_path):
         ("img_7l", "img_7r"),
         ("7_left_2019", "7_right_2021"),
         ("7_OD_1", "7_OD_2"),
+        ("7_v1_OD", "7_v2_OS"),
+        ("7_2019-05-03_left", "7_20210102_right"),
         ("left_7", "right_7"),
         ("IMG_left_7", "IMG_right_7"),
         ("study_left_7", "study_right_7"),
@@ -160,7 +162,7 @@ def test_the_words_for_an_eye(one, other, tmp_path):
 
 
 def test_letters_that_are_no_eye(tmp_path):
-    names = ("photos", "photod", "ab3r9", "ab3l9", "odd", "oss", "000c1434d8d7", "5_left_8", "6_left_8")
+    names = ("photos", "photod", "ab3r9", "ab3l9", "odd", "oss", "000c1434d8d7", "5_left_8", "6_left_8", "b_2001_left", "b_2002_left")
     for value, name in enumerate(names):
         photograph(tmp_path / f"{name}.png", value)
     assert len(patients_of(index(tmp_path))) == len(names)

@@ -11,7 +11,7 @@ The rule
   its grades are made up. A bundle's ``predictions.csv`` is ignored, too: a network predicted its grades.
 - A photograph's patient comes from the column ``patient`` (`PATIENTS`), for one of the photographs of a name or for all
   of them. Otherwise, the part of the name in front of the word for an eye identifies the patient (``10_left``,
-  ``10_right``, ``10_OD_2``; what follows it if nothing identifies a patient there, ``left_10``), or else the whole name.
+  ``10_right``, ``10_OD_2``, and ``10_v2_left``; what follows it if nothing identifies a patient there, ``left_10``), or else the whole name.
   Photographs of one name in several folders belong to one patient.
 - A name that is only a word for an eye, or that a camera gave (``IMG_0001``), does not identify a patient. The folder
   does, without the folders of visits, eyes and sections (``P01/2021/left``, ``2021/P01/left``). Folders such as ``P01``
@@ -84,6 +84,8 @@ _VISIT = re.compile(
     r"(?:visit|exam|examination|session|timepoint|baseline|follow[\W_]?up)[\W_]*\d*",
     re.IGNORECASE,
 )
+#: A visit at the end of a patient's name in front of the word for an eye. A year may be the patient's number.
+_OF_VISIT = re.compile(rf"[\W_]+(?!(?:19|20)\d\d$)(?:{_VISIT.pattern})$", re.IGNORECASE)
 #: Names of folders of visits, eyes, sections and images, which do not identify a patient.
 _NO_PATIENT = re.compile(
     rf"{_VISIT.pattern}|left|right|od|os|l|r|"
@@ -291,6 +293,7 @@ def _name(photographs: Sequence[Volume], folder: Path) -> dict[str, Path]:
     numbered = {each.parent for each in folders if each.name.isdecimal() and not _NO_PATIENT.fullmatch(each.name)}
     identifying = {home: _identifying(home, folder, numbered) for home in homes}
     around = [_around_eye(photograph.case) for photograph in photographs]
+    around = [(_OF_VISIT.sub("", before) if has_eye else before, after, has_eye) for before, after, has_eye in around]
     fronts = {before for before, after, _ in around if before and after}
     parts = []
     for before, after, has_eye in around:
