@@ -485,9 +485,13 @@ def test_examinations_of_several_dates_are_not_interleaved(tmp_path, dates, exam
             write_cine(tmp_path / f"{number}/sax_{rank}", place, USUAL_AXIS, number=rank, **tags)
     stacks = find_stacks(tmp_path)
     assert [len(stack.slices) for stack in stacks] == [10 // exams] * exams
-    note = ["the headers assign the images of 2 dates to one study: each date becomes a separate exam"]
+    note = {
+        1: "4 pairs of neighbouring slices overlap and were not acquired one after the other",
+        2: "the headers assign the images of 2 dates to one study: each date becomes a separate exam",
+    }[exams]
     for stack in stacks:
-        assert stack.notes == note * (exams - 1) and [said[: len(header[0])] for said in stack.header] == header
+        assert [said[: len(note)] for said in stack.notes] == [note]
+        assert [said[: len(header[0])] for said in stack.header] == header
     assert len({exam["patient"] for exam in index_folder(tmp_path).datalist["exams"].values()}) == 1
 
 
