@@ -98,7 +98,7 @@ def test_weights_of_five_structures_are_scored_by_masks_of_three(mnms2, tmp_path
     shipped = ROOT / "bundles" / SEGMENTATION / "models/model.pt"
     run_bundle(SEGMENTATION, "train.yaml", "evaluate.yaml", weights=str(shipped), device="cpu", **given)
     assert list(json.loads((tmp_path / "training/metrics.json").read_text())["structures"]) == list(THREE.values())
-    assert "not scored, because no value of the masks becomes it: LA, RA" in caplog.text
+    assert "structures that are not scored, because the masks cannot contain them: LA, RA" in caplog.text
 
 
 def test_mnms2_has_three_structures_and_five_are_refused(mnms2, tmp_path):

@@ -422,7 +422,7 @@ def test_an_exam_of_another_body_part_alone_is_refused(tmp_path, part):
     write_knee(tmp_path / "a", BodyPartExamined=part)
     (stack,) = find_stacks(tmp_path, "sagittal")
     assert (stack.flag or "").startswith(
-        "no sagittal stack of a knee: its name or BodyPartExamined says a spine" if part == "LSPINE" else ""
+        "no sagittal stack of a knee, only of a spine, by name or BodyPartExamined" if part == "LSPINE" else ""
     )
     assert (stack.flag is None) == (part != "LSPINE")
     if part == "LSPINE":  # a series' name is more likely right than BodyPartExamined
@@ -542,7 +542,7 @@ def test_a_plane_whose_normal_is_that_of_another_is_said(tmp_path):
     assert series_of(result)["axial"] == "COR_PD_FS", "the person's choice is used"
     notes = only_exam(result)["left_out"]
     for view, other in (("axial", "coronal"), ("coronal", "axial")):
-        assert f"--views gives {view} a stack whose normal is that of a {other} one: is it the right one?" in notes
+        assert f"--views names a stack as {view}, but its normal is {other}: is it the right stack?" in notes
     assert not any("the right one" in note for note in only_exam(index(tmp_path / "data"))["left_out"])
 
 

@@ -400,15 +400,13 @@ def test_a_running_number_is_not_the_name_of_an_exam(tmp_path):
 def test_a_row_that_labels_several_exams_is_said(tree, tmp_path):
     table = tmp_path / "c.csv"
     table.write_text("exam,group\nP-2,NOR\n")
-    assert not any("all exams of its patient" in warning for warning in index_folder(tree, classes=table).warnings)
+    assert not any("one row of --classes labels" in warning for warning in index_folder(tree, classes=table).warnings)
     for number in (8, 9):
         write_usual_exam(
             tree / f"case{number}", PatientID="P-2", StudyInstanceUID=f"1.{number}", FrameOfReferenceUID=f"2.{number}"
         )
-    (warning,) = [each for each in index_folder(tree, classes=table).warnings if "all exams of its patient" in each]
-    assert warning.startswith(
-        "a row of --classes labels all exams of its patient, for 1 patient with several exams: if"
-    )
+    (warning,) = [each for each in index_folder(tree, classes=table).warnings if "one row of --classes labels" in each]
+    assert warning.startswith("for 1 patient, one row of --classes labels several exams: if")
 
 
 def test_values_that_a_finding_cannot_have_are_said(tmp_path):
@@ -417,9 +415,9 @@ def test_values_that_a_finding_cannot_have_are_said(tmp_path):
         "exam,ACL,meniscus,effusion,age,side\n0000,0,2,yes,31,L\n0001,1,NA,no,40,R\n0002,,1,,50,L\n"
     )
     warnings = index_folder(tmp_path, anatomy="knee", classes=tmp_path / "c.csv").warnings
-    do = "to train on it, write 1 (present), 0 (absent) or leave the cell empty"
+    do = "to train on it, write 1 (present) or 0 (absent), or leave the cell empty"
     assert [each for each in warnings if each.startswith("the column")] == [
-        "the column ACL of --classes has another name than the finding acl: write acl",
+        "the column ACL of --classes differs from the finding acl in capital letters: write acl",
         f"the column meniscus of --classes has the values 2, NA: {do}",
         f"the column effusion of --classes has the values no, yes: {do}",
     ]

@@ -106,7 +106,7 @@ def test_a_slice_that_was_acquired_with_fewer_phases_lacks_none(cycle):
     undecided = "slice 3 lacks a phase (of 5: neither trigger times nor image numbers say which)"
     assert list(stack.lost_phases) == ([] if cycle else [undecided])
     assert [stack.slices[2].phase(number) for number in range(4)] == [0, 0.25, 0.5, 0.75]
-    different = "slices have 4 to 5 phases: if a slice has no image at a phase, its nearest one is used"
+    different = "slices have 4 to 5 phases: if a slice has no image at a phase, its nearest phase is used"
     assert stack.notes == ([different] if cycle else [])
 
 

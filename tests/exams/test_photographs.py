@@ -335,8 +335,8 @@ def test_sections_by_patient_and_by_file(name, tmp_path):
     [
         (b"PK\x03\x04\x14\x00\x08", "cannot be read as CSV (it is not text: save the table as CSV UTF-8)"),
         (b'image,grade\n"a,1\n', "cannot be read as CSV"),
-        (b"image\na\n", "no photograph has a value of this table (it has one column)"),
-        (b"image,grade\nz,1\n", "no photograph has a value of this table (no photograph has this name: z)"),
+        (b"image\na\n", "no photograph gets a value from this table (it has one column)"),
+        (b"image,grade\nz,1\n", "no photograph gets a value from this table (no photograph has this name: z)"),
         (b"image,label,x\na,1,\n", "rename it, for example to grade: label)"),
     ],
 )

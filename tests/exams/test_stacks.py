@@ -150,7 +150,7 @@ def test_a_broken_off_repeat_does_not_replace_a_whole_slice():
     broken = [frame(trigger=30.0 * k, series="2", acquired=("", 2, 0, ())) for k in range(2)]
     (stack,) = build_stacks([*whole, *broken])
     assert stack.phase_counts == (10, 10)
-    assert stack.notes == ["1 slice position has more images in series with too few phases: not used"]
+    assert stack.notes == ["1 slice position has additional images in series with too few phases: not used"]
 
 
 @pytest.mark.parametrize(("first", "shift", "pairs"), [(0, 3, 11), (0, 5, 11), (2, 3, 4), (0, 8.5, 0)])

@@ -30,7 +30,9 @@ def test_a_packaged_bundle(tmp_path, assert_expected):
         if not any(word in check.name for word in slow):
             finding = check(candidate)
             parts.append(f"{finding.status} {finding.name} ({finding.tier}): {finding.detail}")
-    assert_expected("package.txt", re.sub(r"\d+ files", "N files", masked("\n".join(parts), TMP=tmp_path)))
+    text = re.sub(r"\d+ files", "N files", masked("\n".join(parts), TMP=tmp_path))
+    # the weights differ between versions of torch
+    assert_expected("package.txt", re.sub(r"\b[0-9a-f]{64}\b", "CHECKSUM", text))
 
 
 def _files(folder: Path, original: Path) -> list[str]:

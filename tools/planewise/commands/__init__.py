@@ -41,7 +41,7 @@ def planewise(
     # importing MONAI creates 400,000 permanent objects; scanning them after every 700 new objects, as Python does by
     # default, would take a fifth of a command's time
     gc.set_threshold(20_000)
-    # if the home folder cannot be written to, matplotlib uses a temporary one, which needs no two warnings
+    # if the home folder cannot be written to, matplotlib warns twice that it uses a temporary one
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 

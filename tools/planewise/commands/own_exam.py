@@ -91,7 +91,7 @@ def show_pages(
             say(console, f"{count_of(sum(work.skipped.values()), 'file')} not read: {why}.")
         output = output.resolve()
         _say_if_others_only(work, output, console)
-        # a folder with an archive stays one: without this run's exam, its table would be that of another input
+        # a folder with an archive stays one; otherwise, its table would still be that of the earlier input
         if len(work.exams | work.left_out) > 1 or (output / "archive.json").is_file():
             _show_archive(work, output, console)
             _say_who_is_named(not anonymous and any(output.glob("*/*.dcm")), console)
@@ -112,7 +112,7 @@ def show_pages(
 
 
 def _say_if_others_only(work: ExamWork, output: Path, console: Console) -> None:
-    """Say that a folder has results, but of none of these exams, because a new salt changes all hashes."""
+    """Say so if a folder has results of other exams only: a new salt changes all hashes."""
     others = sorted(page.parent.name for page in output.glob("*/index.html"))
     if others and not {*others} & {*work.exams, *work.left_out}:
         say(

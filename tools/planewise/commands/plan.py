@@ -69,7 +69,7 @@ def plan(
     that are not recognised. If a file's header has lost its orientation, use --min_obliquity 0. Research software: not
     for clinical use.
 
-    Exit code: 0 if at least one exam has results (OUT/exams.csv also lists exams that are left out), 1 if no exam has or
+    Exit code: 0 if at least one exam has results (OUT/exams.csv also lists exams that are left out), 1 if none has or
     the folders cannot be used (the error stream says why), 2 for a wrong option, 130 after Ctrl-C, 143 after kill.
 
     To get the numbers of --phases ed from the bundle itself: python -m monai.bundle run --config_file

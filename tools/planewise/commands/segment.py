@@ -97,7 +97,7 @@ def segment(
     heart, are listed with the reason, and have no masks in the datalist. If you start the command again, it continues
     where it stopped.
 
-    Exit code: 0 if at least one exam has results (OUT/exams.csv also lists exams that are left out), 1 if no exam has or
+    Exit code: 0 if at least one exam has results (OUT/exams.csv also lists exams that are left out), 1 if none has or
     the folders cannot be used (the error stream says why), 2 for a wrong option, 130 after Ctrl-C, 143 after kill.
 
     To get the same masks from the bundle itself: python -m monai.bundle run --config_file configs/inference.yaml

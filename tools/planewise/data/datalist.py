@@ -350,7 +350,7 @@ def maskable(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str
     known = [{*map(int, item["label_map"].values())} for item in items if item.get("label_map")]
     kept = {value: name for value, name in structures.items() if all(int(value) in values for values in known)}
     if lacking := [name for name in structures.values() if name not in kept.values()]:
-        logger.warning("not scored, because no value of the masks becomes it: %s", ", ".join(lacking))
+        logger.warning("structures that are not scored, because the masks cannot contain them: %s", ", ".join(lacking))
     return kept or dict(structures)
 
 

@@ -37,7 +37,7 @@ class NnunetDataset:
         counts: number of volumes of each section.
         splits: path of ``splits_final.json``; None without a validation section.
         left_out: maps each exam that cannot be used to the reason.
-        never_together: pairs of structures that no mask contains together, in masks with several values.
+        never_together: pairs of structures that no mask contains together, although each is in a mask with other structures.
     """
 
     folder: Path

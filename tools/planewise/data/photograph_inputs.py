@@ -21,14 +21,13 @@ def find_photographs(path: str | Path, section: str = "test", num_exams: int | N
     """Find items for `planewise.preprocessing.LoadPhotographd` at a path.
 
     Args:
-        path: a photograph; a folder of photographs, in which all other files except tables are logged and left out; or a
-            datalist.
+        path: a photograph; a folder of photographs, whose other files are left out and, except tables, logged; or a datalist.
         section: section of a datalist.
         num_exams: maximum number of photographs; None takes all.
 
     Returns:
-        For each photograph ``{"image": path}``, in a folder with the file's stem as ``exam``; items of a datalist keep their
-        other keys.
+        For each photograph ``{"image": path}``; those of a folder also have the file's stem as ``exam``, and items of a
+        datalist keep their other keys.
 
     Raises:
         InputError: the path does not exist, or contains no photograph, or several with one name.

@@ -24,7 +24,7 @@ class ReadableItems(IterableDataset):
     """The items of a dataset in order, without those that its transforms refuse.
 
     The log gives each refused item's exam, its position among the inputs, and the reason. A person's own file, which has no
-    ``exam``, is also given by its name, as its results would be.
+    ``exam``, is also given by the name that its results would have.
 
     Args:
         dataset: dataset whose items have an ``image``.

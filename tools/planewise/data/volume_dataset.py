@@ -32,8 +32,8 @@ class VolumeCache(SliceCache):
             empty = [exam_of(self.items[row]) for row in self.kept if not self.arrays[key][row].any()]
             if empty:
                 logger.warning(
-                    "%d of %d volumes have an empty mask after preprocessing, and a network learns only background from "
-                    "them: exam %s; take such a mask out of the datalist if it is a mistake",
+                    "%d of %d volumes have an empty mask after preprocessing, so a network learns only background from "
+                    "them: exam %s; remove such a mask from the datalist if it is a mistake",
                     len(empty),
                     len(self.kept),
                     some_of(empty),

@@ -48,11 +48,11 @@ def find_volumes(
 
     Returns:
         Items whose ``image`` is a path, a list of paths (one per channel), or a list of slices. A stack of slices has
-        its hash under ``exam``. Items of a datalist keep their other keys.
+        its hash under ``exam``. Items of a datalist keep their other keys. The log names the files that are left
+        out.
 
     Raises:
-        InputError: the path does not exist, is a mask, contains no volume, or contains inputs of the same name. The log names
-            the files that are left out.
+        InputError: the path does not exist, is a mask, contains no volume, or contains inputs of the same name.
     """
     found = found_at(
         path, section, "a volume, a folder of volumes", gather_stacks, partial(_from_files, channels=channels)

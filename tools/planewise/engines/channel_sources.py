@@ -31,7 +31,7 @@ def channel_sources(pretrained: str | Path | None, datalist: str | Path) -> list
     if not known:
         if learned and given:
             logger.warning(
-                "the pretrained weights learned from the channels %s, and the images have %s: no name is the same, so the "
+                "the pretrained weights learned from the channels %s, and the images have %s: they share no name, so the "
                 "weights of the first layer are copied by position",
                 *map(", ".join, (learned, given)),
             )

@@ -67,7 +67,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
     train, inference = (configs.pop(name) for name in ("train", "inference"))
     if run is None:
         own, default = _are_the_bundles(parser), inference.get("channels")
-        # a package's config has the channels of the run; of other weights, only the user knows them
+        # a package's config has the channels of the run; for other weights, only the user knows them
         _check_channels(default if own else parser.get("channels"), parser, default, arguments)
         # the origin of these weights is unknown, so values measured with the bundle's own weights do not apply
         unknown = {} if "train" in parser else measured_settings({}, inference)

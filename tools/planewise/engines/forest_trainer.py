@@ -57,7 +57,7 @@ class ForestTrainer:
         if not labelled:
             raise InputError(
                 "training needs exams with a group and with masks at both ED and ES, but the training section has none; add "
-                "such exams: the class is in the column `group` of `planewise index --classes`"
+                "such exams (`planewise index --classes` reads the group from the column `group`)"
             )
         features = torch.stack([item["image"] for item in labelled])
         labels = torch.stack([item["label"] for item in labelled])

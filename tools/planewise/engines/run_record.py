@@ -86,7 +86,7 @@ def _with_our_names(settings: dict[str, Any], source: Path) -> dict[str, Any]:
 
 
 def _with_axcodes(value: Any, given: str | None = None) -> Any:
-    """Add the orientation of volumes to the config of a run from before this setting existed: that of the file."""
+    """Add ``axcodes`` to the config of a run that is older than this setting: such a run kept the orientation of the file."""
     if isinstance(value, list):
         return [_with_axcodes(entry, "@axcodes") for entry in value]
     if not isinstance(value, dict):

@@ -146,7 +146,7 @@ CHECKS: Mapping[str, Check] = {name: check for check, names in _ALIKE for name i
     "axcodes": _optional(
         (
             lambda value: isinstance(value, str) and sorted("LRPAIS".find(axis) // 2 for axis in value) == [0, 1, 2],
-            "a direction of each axis, such as RAS or LPS: letters of L or R, A or P, S or I",
+            "a direction for each axis, such as RAS or LPS: L or R, A or P, and S or I, in any order",
         )
     ),
     "background_prob": _optional((lambda value: _number(value) and 0 < value < 1, "a number between 0 and 1")),
@@ -248,7 +248,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         _check_sides(settings)
     if not Path(str(settings.get("datalist"))).expanduser().is_file():
         return
-    # a fold fills the validation section from both, and leaves the others as they are
+    # a fold divides the training and validation sections again, and leaves the others as they are
     folded = settings.get("fold") is not None and settings.get("section") in ("training", "validation")
     if "section" in settings and not folded:
         _check_section(settings["section"], settings["datalist"])

@@ -298,7 +298,7 @@ def _tell_what_is_left(result: Recognition, stacks: list[Stack], planes: list[Ca
             count = count_of(len(stack.slices), "slice")
             said = f"{count} like the short axis, {stack.difference_from(chosen)}: not used"
             if stack.may_be_part_of(chosen):
-                said += ", although the stack has no slices there, so that it may be incomplete"
+                said += ", although the stack has no slices there, so it may be incomplete"
                 result.parts.append(said)
             result.left_out.append(said)
         else:

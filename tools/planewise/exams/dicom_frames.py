@@ -291,7 +291,7 @@ def _acquired(header: dict) -> str:
 
 @lru_cache(maxsize=256)
 def _day(date: str) -> int:
-    """A date in days; 0 if it is empty or no date."""
+    """A date in days; 0 if it is empty or not a date."""
     try:
         return datetime.strptime(date.strip(), "%Y%m%d").toordinal()
     except ValueError:

@@ -23,7 +23,7 @@ _NOBODY = {
     "anon", "anonymous", "anonymized", "anonymised", "anonymize", "deidentified", "unknown", "none", "null", "na", "nan",
     "removed", "masked", "hidden", "xxx", "xxxx", "patient", "subject", "test", "phantom", "noid", "noname",
 }  # fmt: skip
-#: Takes the place of the date of a study with a series of several dates.
+#: Replaces the date of a study in which one series has several dates.
 _TORN = "torn"
 
 
@@ -75,8 +75,8 @@ def group_exams(
             )
         if (count := references[study, patient, date]) > 1:
             notes.append(
-                f"the study has {count} frames of reference (the patient was moved, or it shows several body parts): each "
-                "becomes a separate exam"
+                f"the study has {count} frames of reference (the patient was moved, or the study shows several body parts): "
+                "each becomes a separate exam"
             )
         torn = max(len(studies_of[_series_of(frame)]) for frame in members)
         if torn > 1:
@@ -113,7 +113,7 @@ def _by_date(frames: Sequence[Frame]) -> dict[str, list[Frame]]:
     """The frames of a study by date, because an anonymiser may merge a patient's studies; the date is empty if there is only
     one.
 
-    A study has one StudyDate, but its images may be acquired until after midnight. If a series has several dates, they do
+    A study has one StudyDate, but its acquisition may last past midnight. If a series has several dates, they do
     not separate studies, and the date is `_TORN`.
     """
     studies, days = {frame.study_day for frame in frames} - {0}, sorted({frame.day for frame in frames} - {0})

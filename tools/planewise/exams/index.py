@@ -71,7 +71,7 @@ class IndexResult:
     unmatched: list[tuple[str, str]] = field(default_factory=list)
     """Labels and names that match no exam or contradict each other, each with the reason."""
     unused: str = ""
-    """Why no photograph has a value of the table in ``classes``, in words; empty if one has."""
+    """Why no photograph gets a value from the table in ``classes``, in words; empty if one does."""
     masks: set[str] = field(default_factory=set)
     """Paths of the masks in ``labels_dir``."""
     by_grid: dict[str, str] = field(default_factory=dict)
@@ -624,8 +624,8 @@ def _warn_of_no_class(result: IndexResult, class_rows: dict[str, dict], items: S
 
 
 def _doubts_of_findings(class_rows: dict[str, dict]) -> list[str]:
-    """Warnings about the columns of ``--classes`` that knee findings cannot be learned from: those with a finding's name, or
-    with words for yes and no."""
+    """Warnings about columns of ``--classes`` from which a knee's findings cannot be learned, although they have a finding's
+    name, or words for yes and no."""
     columns: dict[str, set] = defaultdict(set)
     for row in class_rows.values():
         for column, value in row.items():
@@ -636,12 +636,12 @@ def _doubts_of_findings(class_rows: dict[str, dict]) -> list[str]:
         finding = column.lower()
         if finding in mrnet.LABELS and column != finding:
             found.append(
-                f"the column {column} of --classes has another name than the finding {finding}: write {finding}"
+                f"the column {column} of --classes differs from the finding {finding} in capital letters: write {finding}"
             )
         if wrong and (finding in mrnet.LABELS or _YES_NO & {value.lower() for value in values}):
             found.append(
-                f"the column {column} of --classes has the values {some_of(wrong)}: to train on it, write 1 (present), 0 "
-                "(absent) or leave the cell empty"
+                f"the column {column} of --classes has the values {some_of(wrong)}: to train on it, write 1 (present) or "
+                "0 (absent), or leave the cell empty"
             )
     return found
 

@@ -32,7 +32,7 @@ REPLACED = "; the nearest phase of the same slice is used instead"
 #: Why an exam may lack slices if the patient was moved.
 _MOVED = (
     "another exam of this study, in another frame of reference (the patient was moved), has slices like these, so "
-    "that this stack may be only a part"
+    "this stack may be only a part"
 )
 
 

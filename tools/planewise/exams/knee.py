@@ -112,8 +112,8 @@ def _choose_sagittal(
     if not contrasts:
         result.candidate = next(iter(others.values()))
         notes.append(
-            f"no sagittal stack of a knee: its name or BodyPartExamined says {listed(others, 'or')}; if it is a knee, name "
-            "the stack with --views"
+            f"no sagittal stack of a knee, only of {listed(others, 'or')}, by name or BodyPartExamined; if it is a knee, "
+            "name the stack with --views"
         )
         return
     notes += [f"a sagittal stack of {part} is not used" for part in others]
@@ -243,7 +243,7 @@ def _view_preference(stack: Stack, middle: np.ndarray | None) -> tuple:
 
 
 def _away(stack: Stack, point: np.ndarray) -> float:
-    """Distance (mm) of a point from the block that the images of a stack cover."""
+    """Distance (mm) from a point to the block that the images of a stack cover."""
     return float(np.hypot(_beyond(stack, point), stack.beside(stack.slices[central_slice(stack)], point)))
 
 

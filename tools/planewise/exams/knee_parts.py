@@ -16,8 +16,8 @@ from planewise.exams.knee_planes import AXES, STACK
 #: are 150 mm apart and more, and two series of one knee differ by less than half the width of a knee. A view's stack that is
 #: farther than this from the middle of the sagittal stack shows another place, too.
 APART = 60.0
-#: An image belongs to every place that is at most this many times as far away from its middle as the nearest place, so that a
-#: stack across both knees belongs to both.
+#: An image belongs to the place nearest to its middle, and to every other place that is at most this many times as far away,
+#: so that a stack across both knees belongs to both.
 _SHARED = 1.5
 #: Minimum number of sagittal images of a place.
 _MIN_IMAGES = 5
@@ -37,8 +37,8 @@ def places_apart(frames: Sequence[Frame]) -> list[tuple[list[Frame], str]]:
     other: two knees in one frame of reference are two exams.
 
     Returns:
-        For each place, from the patient's right to the left, its frames and a note; the frames with an empty note if there is
-        only one place.
+        For each place, from the patient's right to the left, its frames and a note; if there is only one place, all frames
+        and an empty note.
     """
     places: list[np.ndarray] = []
     for middle in _sagittal_middles(frames):

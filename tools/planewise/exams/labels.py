@@ -239,7 +239,7 @@ def _why_no_mask(path: Path) -> str:
 
 def _corrected_elsewhere(path: Path) -> str:
     """Why a network's mask is not a label: a person corrected it in another file, even if that file cannot be used. Empty if
-    that is not so."""
+    nobody corrected it."""
     name = stem(path)
     if not name.endswith(MASK):
         return ""
@@ -556,7 +556,7 @@ def add_classes(
 
     Returns:
         Rows that match no exam, and exams whose rows (by folder and by PatientID, for example) disagree: name and
-        reason. And warnings, such as one about rows that label several exams each.
+        reason. Then warnings about rows that each label several exams.
     """
     known = [exam_names(exam, folder) for exam in exams]
     rows: dict[str, list[dict]] = defaultdict(list)
@@ -589,8 +589,8 @@ def add_classes(
     if not several:
         return unmatched, []
     return unmatched, [
-        f"a row of --classes labels all exams of its patient, for {count_of(len(several), 'patient')} with several exams: if "
-        "the exams differ (two knees, a follow-up), name each exam by its hash or folder"
+        f"for {count_of(len(several), 'patient')}, one row of --classes labels several exams: if the exams "
+        "differ (two knees, a follow-up), name each exam by its hash or folder"
     ]
 
 

@@ -94,7 +94,7 @@ def apply_overrules(
             seen = anatomy.plane_of(exam.stacks[plane[0]]) if anatomy.plane_of else None
             if seen not in (None, view):
                 found.left_out.append(
-                    f"--views gives {view} a stack whose normal is that of a {seen} one: is it the right one?"
+                    f"--views names a stack as {view}, but its normal is {seen}: is it the right stack?"
                 )
         found.left_out.append("its views come from --views")
 

@@ -9,10 +9,11 @@ The rule
   (``image,level``). The column called ``grade``, ``diagnosis`` or ``level``, or otherwise the only other column, is the
   grade, a whole number starting at 0. Other columns keep their names. Kaggle's ``sample_submission.csv`` is ignored:
   its grades are made up. A bundle's ``predictions.csv`` is ignored, too: a network predicted its grades.
-- A photograph's patient comes from the column ``patient`` (`PATIENTS`), for one of the photographs of a name or for all
-  of them. Otherwise, the part of the name in front of the word for an eye identifies the patient (``10_left``,
-  ``10_right``, ``10_OD_2``, and ``10_v2_left``; what follows it if nothing identifies a patient there, ``left_10``), or else the whole name.
-  Photographs of one name in several folders belong to one patient.
+- A photograph's patient comes from the column ``patient`` (`PATIENTS`). A row for one photograph also gives the patient
+  of the others that belong to the same patient by their names. Without such a row, the part of the name in front of the
+  word for an eye identifies the patient (``10_left``, ``10_right``, ``10_OD_2``), without a visit or a date (``10_v2_left``),
+  or the part behind it if the front identifies nobody (``left_10``), or else the whole name. Photographs of one name in several folders belong to one
+  patient.
 - A name that is only a word for an eye, or that a camera gave (``IMG_0001``), does not identify a patient. The folder
   does, without the folders of visits, eyes and sections (``P01/2021/left``, ``2021/P01/left``). Folders such as ``P01``
   also identify the patient of other names without a word for an eye. A camera's names in a single folder are patients
@@ -96,7 +97,7 @@ _NO_PATIENT = re.compile(
 #: Names of folders that identify a patient.
 _PATIENT = re.compile(r"(?:p|pat|patient|sub|subj|subject)[\W_]*\d+", re.IGNORECASE)
 _SUBMISSION = re.compile(r"sample_?submission\.csv$", re.IGNORECASE)
-#: How the raw identifier of a patient begins whom a table names.
+#: The raw identifier of a patient whom a table names begins like this.
 _BY_TABLE = "photograph:patient:"
 #: Number of bytes at the end of a file in which to search for the end of the image, because programs append notes.
 _TAIL = 2**16
@@ -233,7 +234,7 @@ def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path
 
 
 def read_grade_table(path: Path) -> Path:
-    """Check that a table, which a person named, can be read.
+    """Check that a table that a person named can be read.
 
     Raises:
         InputError: there is no such file, or it is not a CSV.
@@ -245,14 +246,14 @@ def read_grade_table(path: Path) -> Path:
 
 
 def unused_table(table: Path, found: FoundVolumes) -> str:
-    """Why no photograph has a value of a table, which a person named; empty if one has, or if there are no photographs."""
+    """Why no photograph gets a value from a table that a person named; empty if one does, or if there are no photographs."""
     photographs = found.volumes
     if not photographs or any(each.classes or each.patient_key.startswith(_BY_TABLE) for each in photographs):
         return ""
     reasons = [f"{reason}: {names}" for names, reason in found.unmatched if not reason.startswith(UNGRADED)]
     return (
-        f"--classes {table}: no photograph has a value of this table ({'; '.join(reasons) or 'it has one column'}); it needs "
-        "a header row, such as image,patient,grade, then a row for each photograph, with its file's name first"
+        f"--classes {table}: no photograph gets a value from this table ({'; '.join(reasons) or 'it has one column'}); it "
+        "needs a header row, such as image,patient,grade, then a row for each photograph, with its file's name first"
     )
 
 
@@ -289,7 +290,7 @@ def _name(photographs: Sequence[Volume], folder: Path) -> dict[str, Path]:
     homes = {photograph.folder for photograph in photographs}
     whole = {home: Path(os.path.abspath(home)) for home in homes}
     folders = {above for home in homes for above in (home, *home.parents) if above.is_relative_to(folder)}
-    # among folders with other numbers, 2019 is a number, too
+    # next to folders with other numbers, 2019 is a number, not a year
     numbered = {each.parent for each in folders if each.name.isdecimal() and not _NO_PATIENT.fullmatch(each.name)}
     identifying = {home: _identifying(home, folder, numbered) for home in homes}
     around = [_around_eye(photograph.case) for photograph in photographs]
@@ -338,7 +339,7 @@ def _around_eye(case: str) -> tuple[str, str, bool]:
 
 def _identifying(home: Path, folder: Path, numbered: Collection[Path]) -> Path | None:
     """The folder that would identify the patient of the photographs in ``home``: the first one above them that is not of a
-    visit, an eye or a section; None if there is none below ``folder``. In the folders of ``numbered``, years are numbers."""
+    visit, an eye or a section; None if there is none below ``folder``. In a folder of ``numbered``, years are numbers."""
     while home != folder and home.is_relative_to(folder):
         if not _NO_PATIENT.fullmatch(home.name) or (home.name.isdecimal() and home.parent in numbered):
             return home
@@ -471,7 +472,7 @@ def _add_patients(photographs: Sequence[Volume], known: Sequence[str], problems:
         of_same = of_name[photograph.patient_key]
         if not patient and len(of_same) > 1:
             reason = (
-                "no patient in the table, and other photographs of this name are of several: counted as another patient"
+                "no patient in the table, and other photographs of this name have several: counted as another patient"
             )
             problems[reason].append(photograph.case)
         elif of_same:

@@ -264,7 +264,7 @@ def _stack(frames: list[Frame]) -> Stack:
         notes.append(f"{count} acquired more than once: the last acquisition is used")
     if short:
         count = "1 slice position has" if short == 1 else f"{short} slice positions have"
-        notes.append(f"{count} more images in series with too few phases: not used")
+        notes.append(f"{count} additional images in series with too few phases: not used")
     if any(frame.gated for frame in frames) and (overlaps := _interleaved(slices, thickness or 0)):
         pairs = "1 pair" if overlaps == 1 else f"{overlaps} pairs"
         notes.append(
@@ -285,7 +285,7 @@ def _stack(frames: list[Frame]) -> Stack:
         missing = (
             "are files missing?"
             if may_lack_phases(slices)
-            else "if a slice has no image at a phase, its nearest one is used"
+            else "if a slice has no image at a phase, its nearest phase is used"
         )
         notes.append(f"slices have {min(counts)} to {max(counts)} phases: {missing}")
     used = [frame for entry in slices for frame in entry.phases]

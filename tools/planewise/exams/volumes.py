@@ -44,7 +44,7 @@ _MASK_ALONE = re.compile(rf"[_-]{_MASK_END}", re.IGNORECASE)
 MASK_FOLDER = re.compile(r"(gt|seg|segmentations?|labels?|masks?)(tr|ts)?$", re.IGNORECASE)
 #: Folders of images in nnU-Net's layout.
 IMAGE_FOLDER = re.compile(r"images(Tr|Ts)")
-#: Why an image is not used that exists twice.
+#: Why one of two files of the same image is not used.
 TWICE = "second file of one image or channel (.nii next to .nii.gz, for example): another file is used; keep only one"
 _SEVERAL_MASKS = "several masks match one image: none is used; keep only one"
 _SEVERAL_IMAGES = "one mask matches images of several folders: none gets it; put it next to its image (CASE_gt.nii.gz)"

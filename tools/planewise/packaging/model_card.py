@@ -55,7 +55,7 @@ _OF_MISSED = [
     "failure: do not compare it between networks that missed many (`missed_share`). It is left out if more than half were",
     "missed.",
 ]
-_CHECKSUM = "SHA-256 of these weights in results of `planewise`, and of their file before packaging"
+_CHECKSUM = "SHA-256 of the weights' file before packaging, by which results of `planewise` name these weights"
 #: Heading above a bundle README's earlier commands.
 FROM_REPOSITORY = "### From the repository"
 
@@ -72,7 +72,7 @@ class Provenance:
     run: Run | None
     """The run that made the weights; None if it no longer exists"""
     sha256: str = ""
-    """Checksum of the packaged weights' file before packaging, which writes the same values into another file"""
+    """Checksum of the weights' file before packaging; the package has the same values in another file"""
 
     @property
     def on_phantoms(self) -> bool:

@@ -12,7 +12,7 @@ from planewise.packaging.bundle import Bundle
 from planewise.packaging.configs import with_overlay
 from planewise.packaging.run import Run
 
-#: The network config of a pretext's form on photographs.
+#: The config of a pretext's network on photographs.
 PHOTOGRAPHS = "photograph.yaml"
 _NETWORK = "network_def"
 #: Files that stay in the repository: weights, results and logs of the bundle's own folder.

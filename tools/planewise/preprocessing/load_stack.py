@@ -217,8 +217,8 @@ def missing_slices(affines: torch.Tensor) -> str:
 
 
 def own_thickness(affines: torch.Tensor) -> np.ndarray | None:
-    """The thickness with which each slice of an unevenly spaced stack counts in volumes, mm: half the distances to its
-    neighbours. The outer half of an end slice is as thick as its inner half.
+    """The thickness with which each slice of an unevenly spaced stack counts in volumes, mm: half the distance to each
+    neighbour. The outer half of an end slice is as thick as its inner half.
 
     Args:
         affines: affines of the slices in order, ``(slices, 4, 4)``, RAS+, mm.
@@ -244,7 +244,7 @@ def unevenly_spaced(affines: torch.Tensor) -> str:
     gaps = _gaps(affines)
     return (
         f"slices are unevenly spaced, {gaps.min():.1f} to {gaps.max():.1f} mm apart: in volumes and mass, each slice counts "
-        "with half the distances to its neighbours"
+        "with half the distance to each neighbour"
     )
 
 
