@@ -33,7 +33,7 @@ SCHEDULES = {
 }
 
 
-#: In the note of a bar that is older than its group, before the date and the commit.
+#: Stands before the date and the commit in the note of a bar that is older than its group.
 MEASURED = "; measured "
 
 

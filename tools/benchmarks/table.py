@@ -79,7 +79,7 @@ def measure(name: str, options: Mapping[str, Any], here: Path = HERE, seconds: f
         name: name of the module.
         options: fields of `timing.Options`.
         here: folder with `measure.py` and `bars`.
-        seconds: when to stop the process; the bars that it has measured are kept.
+        seconds: time after which the process is stopped; the bars that it has measured are kept.
 
     Returns:
         ``module``, ``device``, ``threads``, ``repetitions``, ``quick``, ``seconds``, ``date``, ``commit``, ``bars`` (each

@@ -29,7 +29,7 @@ class Options:
     quick: bool = False
     """Smaller sizes, so that all bars run in a minute; the numbers are meaningless."""
     cases: Sequence[str] = ()
-    """Words: a module of several cases measures only those whose name contains one of them; none means all."""
+    """Words: a module with several cases measures only those whose name contains one of them; empty for all."""
 
     def wants(self, case: str) -> bool:
         """Whether to measure a case of this name."""

@@ -172,8 +172,8 @@ def indexed(given: Path, out: Path, name: str, patients: Path | None = None, **o
 
 
 def fill_sections(datalist: dict[str, Any], shares: Sequence[float], labelled: bool, exact: bool = False) -> int:
-    """Divide the patients again if a section is empty, or if asked to, because a hash of few patients may leave out a section
-    by chance.
+    """Divide the patients again if a section is empty, because a hash of few patients may leave out a section by chance, or
+    if ``exact``.
 
     Args:
         datalist: content of a datalist, which is changed.
@@ -436,7 +436,7 @@ def study_of(
         shipped = ConfigParser.load_config_file(str(bundle / "configs/inference.yaml"))
         for kind in overrides:
             overrides[kind] |= {"features": list(shipped["features"]), "spacing": shipped["spacing"]}
-        # demo.yaml's width fits its own spacing
+        # the field of view in demo.yaml fits the spacing there, not the shipped one
         task = ConfigParser.load_config_file(str(BUNDLES / study["target"]["bundle"] / "configs/train.yaml"))
         if "field_without_spacing" in task:
             overrides["finetune"]["field_without_spacing"] = task["field_without_spacing"]

@@ -24,7 +24,7 @@ class VolumeWriter(NibabelWriter):
     lines of planned views, which an index would otherwise take as labels, because they lie on the images' grid.
 
     MONAI's own writer drops the last axis of such a volume, and then `SaveImage` (1.6.1) fails. It also fails for sagittal
-    and coronal volumes whose axes are those of the patient. On a full disk, it replaces
+    and coronal volumes that lie exactly along the patient's axes. On a full disk, it replaces
     an old file by a truncated file; this class keeps the old file. It also keeps a mask that a person corrected, under
     another name (`set_aside`). Use it as the ``writer`` of `SaveImaged`.
     """
@@ -36,7 +36,7 @@ class VolumeWriter(NibabelWriter):
 
     @classmethod
     def resample_if_needed(cls, data_array: NdarrayOrTensor, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        # MONAI (1.6.1) takes the first of three axes for channels, and reads the affine of a slice, which may be singular
+        # MONAI (1.6.1) mistakes the first of three axes for channels, and reads the affine of a slice, which may be singular
         resampled, affine = super().resample_if_needed(data_array[..., None], *args, **kwargs)
         return resampled[..., 0], affine
 

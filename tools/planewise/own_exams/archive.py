@@ -152,7 +152,7 @@ def _one(
 
 
 def _is_full(error: BaseException | None) -> bool:
-    """Whether an error comes from a disk without space, which the other exams would not have either."""
+    """Whether an error comes from a full disk, which would stop the other exams, too."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True

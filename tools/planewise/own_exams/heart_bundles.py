@@ -275,7 +275,7 @@ def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) 
 
 
 def _on_header(item: Mapping[str, Any], min_obliquity: float) -> dict[str, list[str]]:
-    """Remarks on the header of a volume: under ``header`` if its numbers may be wrong, otherwise under ``notes``."""
+    """Remarks on the header of a volume: under ``header`` if measured numbers may be wrong, otherwise under ``notes``."""
     remarks = {"header": _without_orientation(item, min_obliquity), "notes": []}
     if is_nifti(str(item["image"])):
         with suppress(*UNREADABLE):  # the bundle reports it

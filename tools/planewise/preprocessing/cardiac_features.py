@@ -165,7 +165,7 @@ def _volumes(path: str, label_map: Mapping[str, int] | None, affines: Mapping[in
     if label_map:
         array = rename_values(torch.from_numpy(np.asarray(array, dtype=np.float32)), label_map).numpy()
     thickness = None
-    # a mask with other slices than the stack was matched by its own, even, positions
+    # a mask with other slices than the stack has its own positions, which are even
     if sorted(affines) == list(range(array.shape[2])):
         thickness = own_thickness(torch.tensor([affines[frame] for frame in sorted(affines)], dtype=torch.float64))
     return volumes_ml(array, np.asarray(meta["affine"]), HEART_STRUCTURES["sax"], thickness)

@@ -1,4 +1,4 @@
-"""Turn sagittal images to one orientation, so that a network sees them as it was trained, however a file stores them."""
+"""Turn sagittal images to the one orientation on which networks are trained, however a file stores them."""
 
 from __future__ import annotations
 
