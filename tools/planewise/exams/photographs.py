@@ -12,8 +12,8 @@ The rule
 - A photograph's patient comes from the column ``patient`` (`PATIENTS`). A row for one photograph also gives the patient
   of the others that belong to the same patient by their names. Without such a row, the part of the name in front of the
   word for an eye identifies the patient (``10_left``, ``10_right``, ``10_OD_2``), without a visit or a date (``10_v2_left``),
-  or the part behind it if the front identifies nobody (``left_10``), or else the whole name. Photographs of one name in several folders belong to one
-  patient.
+  or the part behind it if the front identifies nobody (``left_10``), or else the whole name. Photographs of one name in
+  several folders belong to one patient.
 - A name that is only a word for an eye, or that a camera gave (``IMG_0001``), does not identify a patient. The folder
   does, without the folders of visits, eyes and sections (``P01/2021/left``, ``2021/P01/left``). Folders such as ``P01``
   also identify the patient of other names without a word for an eye. A camera's names in a single folder are patients
