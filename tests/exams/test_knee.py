@@ -401,6 +401,12 @@ def test_two_knees_in_one_frame_of_reference_are_two_exams(tmp_path, turn):
     assert len(find_stacks(tmp_path, "sagittal")) == 2
 
 
+def test_the_second_knee_is_not_a_part_of_the_first(tmp_path):
+    for number, side in enumerate((90.0, -90.0)):
+        write_knee(tmp_path / str(number), centre=(side, 5, -20), FrameOfReferenceUID=f"1.3.{number}")
+    assert [stack.header for stack in find_stacks(tmp_path, "sagittal")] == [[], []]
+
+
 @pytest.mark.parametrize("tags", [{"BodyPartExamined": "ANKLE", "SeriesDescription": "SAG T2 FS"}, {}])
 def test_another_body_part_is_no_knee(tmp_path, tags):
     write_knee(tmp_path, BodyPartExamined="KNEE")

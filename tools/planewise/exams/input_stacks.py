@@ -181,7 +181,10 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             index = max(range(len(stacks)), key=lambda number: len(stacks[number].slices))
         flag = "; ".join(found.left_out) or f"not recognised as a {anatomy.called} stack"
     told = [said for said in found.left_out if said not in found.parts] if flag is None else []
-    moved = any(not other.localizer and other.is_like(stacks[index]) for other in exam.moved)
+    # series of other organs have their frames of reference for other reasons: the second knee, another protocol
+    moved = anatomy.inputs == "views" and any(
+        not other.localizer and other.is_like(stacks[index]) for other in exam.moved
+    )
     axis = anatomy.axis(stacks[index])
     stack = found.learned(stacks, index) if flag is None else stacks[index].in_order(axis)
     planes = {view: plane_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
