@@ -208,6 +208,19 @@ def test_nnunets_cases_of_several_channels_are_found(tmp_path):
     assert set(skipped) == {"case without its 0001 image", "mask without its image"}
 
 
+@pytest.mark.parametrize("masks", [True, False])
+def test_numbered_cases_are_not_nnunets_channels(masks, tmp_path):
+    """Each has its own mask, or there are more than the channels of any case."""
+    names = [f"pancreas_{number:04d}" for number in range(3 if masks else 12)]
+    for name in names:
+        write(tmp_path / f"imagesTr/{name}.nii.gz")
+        if masks:
+            write(tmp_path / f"labelsTr/{name}.nii.gz")
+    cases, _, channels = cases_of(tmp_path)
+    assert channels == () and [stem(case.image) for case in cases] == names
+    assert all((case.label is not None) == masks for case in cases)
+
+
 @pytest.mark.parametrize(("folder", "numbers"), [("imagesTr", ("2019", "2020")), ("heads", ("0000", "0001"))])
 def test_numbers_are_nnunets_channels_only_in_its_folders_and_from_zero(folder, numbers, tmp_path):
     write_case(tmp_path / folder, "a", numbers, mask=False)

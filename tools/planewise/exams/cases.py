@@ -108,7 +108,12 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
     if not found and any(_is_brats(files) for files in images.values()):
         found = BRATS
     elif not found:
-        unlisted = [(home, files) for home, files in images.items() if listings[home.parent] is None]
+        # files that have their own masks are cases, not channels: pancreas_0000 and pancreas_0001
+        unlisted = [
+            (home, files)
+            for home, files in images.items()
+            if listings[home.parent] is None and not any((home.parent, stem(path)) in pool for path in files)
+        ]
         found = max((_nnunet_channels(home, files) for home, files in unlisted), default=())
     for home, files in images.items():
         listed = listings[home.parent]
@@ -273,7 +278,8 @@ def likely_channels(cases: Sequence[Volume]) -> list[str]:
 def _nnunet_channels(home: Path, files: Sequence[Path]) -> tuple[str, ...]:
     """The endings ``0000``, ``0001``, ... of nnU-Net's channels, if a folder has its layout and cases of several channels."""
     numbers = {case_and_channel(path)[1] for path in files}
-    several = IMAGE_FOLDER.fullmatch(home.name) and len(numbers) > 1 and numbers == set(range(len(numbers)))
+    several = IMAGE_FOLDER.fullmatch(home.name) and 1 < len(numbers) <= _MOST_CHANNELS
+    several = several and numbers == set(range(len(numbers)))
     return tuple(f"{number:04d}" for number in range(len(numbers))) if several else ()
 
 
