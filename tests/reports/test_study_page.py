@@ -230,6 +230,9 @@ def test_a_page_begins_with_what_was_done_and_the_main_results(study):
         if not folder.name.endswith("0"):
             shutil.rmtree(folder)
     assert "in one draw of these exams" in written(study)[1]
+    assert "no result of" not in written(study)[1]
+    next((study / "finetune/multitask/80").glob("*/test/metrics.json")).unlink()
+    assert "With 80 labelled exams, there is no result of multitask." in written(study)[1]
 
 
 def test_published_numbers_may_be_left_out(study):

@@ -169,7 +169,7 @@ def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _what_was_done(study: StudyFolder) -> str:
-    """What was pretrained, what was fine-tuned, from how many labelled exams and how often, in at most two sentences."""
+    """What was pretrained, what was fine-tuned, from how many labelled exams and how often."""
     done = []
     if study.pretexts:
         several = len(study.pretexts) > 1
@@ -190,6 +190,10 @@ def _what_was_done(study: StudyFolder) -> str:
         else:
             how = f"{drawn}, by {count_of(len(methods), 'method')}: {_names(methods)}"
         done.append(f"Networks were fine-tuned with {counts}, {how}.")
+        finished = {(method, count) for method, count, _, path in runs if (path / "test" / "metrics.json").is_file()}
+        for count in drawn_of:
+            if missing := [method for method in methods if (method, count) not in finished]:
+                done.append(f"With {count_of(count, study.labelled)}, there is no result of {_names(missing)}.")
     return " ".join(done) or "No training has finished yet."
 
 
