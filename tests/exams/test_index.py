@@ -469,10 +469,11 @@ def test_slices_that_may_be_missing_from_the_stack_are_doubts(tmp_path, changed,
         ([{"StudyDate": "20130101"}, {"StudyDate": "20140101"}], 2, []),
         ([{"AcquisitionDate": "20130101"}, {"AcquisitionDate": "20140101"}], 2, []),
         ([{"SeriesDate": "20130101"}, {"SeriesDate": "20140101"}], 2, []),
-        # an exam past midnight, dates that were removed, a series without a date
+        # an exam past midnight, dates that were removed or replaced, a series without a date
         ([{"StudyDate": "20130131", "SeriesDate": f"201301{day}"} for day in (30, 31)], 1, []),
         ([{"StudyDate": "20130101"}, {"StudyDate": ""}], 1, []),
         ([{"StudyDate": "xx"}, {"StudyDate": "yy"}], 1, []),
+        ([{"SeriesDate": "20130101"}, {"SeriesDate": "19000101"}], 1, []),
         ([{"StudyDate": "20130101", "SeriesInstanceUID": "1.2"}, {"StudyDate": "20140101", "SeriesInstanceUID": "1.2"}], 1,
          ["the headers assign images of several dates to one series"]),
     ],

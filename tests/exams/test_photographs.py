@@ -161,6 +161,13 @@ def test_the_words_for_an_eye(one, other, tmp_path):
     assert patients[one] == patients[other] != patients[f"8_{other}"]
 
 
+@pytest.mark.parametrize("front", ["IMG", "study"])
+def test_a_date_that_alone_tells_names_apart_is_kept(front, tmp_path):
+    for value, date in enumerate(("20190101", "20190202")):
+        photograph(tmp_path / f"{front}_{date}_left.png", value)
+    assert len(patients_of(index(tmp_path))) == 2
+
+
 def test_letters_that_are_no_eye(tmp_path):
     names = ("photos", "photod", "ab3r9", "ab3l9", "odd", "oss", "000c1434d8d7", "5_left_8", "6_left_8")
     names += ("b_2001_left", "b_2002_left")

@@ -291,11 +291,12 @@ def _acquired(header: dict) -> str:
 
 @lru_cache(maxsize=256)
 def _day(date: str) -> int:
-    """A date in days; 0 if it is empty or not a date."""
+    """A date in days; 0 if it is empty, not a date, or before the first scanners, such as an anonymiser's 19000101."""
     try:
-        return datetime.strptime(date.strip(), "%Y%m%d").toordinal()
+        day = datetime.strptime(date.strip(), "%Y%m%d")
     except ValueError:
         return 0
+    return day.toordinal() if day.year > 1970 else 0
 
 
 def _component(image_type: list[str], complex_component: str) -> str:

@@ -294,7 +294,14 @@ def _name(photographs: Sequence[Volume], folder: Path) -> dict[str, Path]:
     numbered = {each.parent for each in folders if each.name.isdecimal() and not _NO_PATIENT.fullmatch(each.name)}
     identifying = {home: _identifying(home, folder, numbered) for home in homes}
     around = [_around_eye(photograph.case) for photograph in photographs]
-    around = [(_OF_VISIT.sub("", before) if has_eye else before, after, has_eye) for before, after, has_eye in around]
+    without_visit = {
+        before: before if _CAMERA.fullmatch(before) else _OF_VISIT.sub("", before)
+        for before, _, has_eye in around
+        if has_eye
+    }
+    # a word that all names begin with, such as study, identifies nobody
+    if len({*without_visit.values()}) > 1 or any(re.search(r"\d", name) for name in without_visit.values()):
+        around = [(without_visit[before] if has_eye else before, after, has_eye) for before, after, has_eye in around]
     fronts = {before for before, after, _ in around if before and after}
     parts = []
     for before, after, has_eye in around:

@@ -276,4 +276,4 @@ def _volume(pixels: torch.Tensor, affine: torch.Tensor) -> MetaTensor:
         "original_channel_dim": "no_channel",
         "space": "RAS",
     }
-    return MetaTensor(pixels, affine=affine, meta=meta)
+    return MetaTensor(pixels, meta=meta)  # the metadata contain the affine
