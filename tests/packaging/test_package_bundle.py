@@ -83,7 +83,7 @@ def test_the_runs_settings_are_in_both_configs_and_nothing_of_where_it_ran(run, 
     for told in ("c0ffee", "seed: 7", "abc, with changes", "nothing at all", "| mean_dice | 0.25 |", "sigma: 3.5"):
         assert told in card
     # results of `planewise segment` name this checksum; that of the packaged file is another
-    assert f"before packaging: {sha256(Path(weights_path(run)))}\n" in card
+    assert f"name these weights: {sha256(Path(weights_path(run)))}\n" in card
     for path in done.folder.rglob("*"):
         assert not path.is_file() or str(tmp_path).encode() not in path.read_bytes(), path
     # the demo's overlay has a larger network than these weights
@@ -615,6 +615,7 @@ def test_a_card_says_what_the_distance_with_1_mm_for_missed_structures_means():
 )
 def test_weights_of_phantoms_are_said_to_be(data, text, tmp_path):
     record = {"weights_sha256": "", "phantoms": {}, "scores": {"dice": 0.5}, "data": "nine exams"}
+    (tmp_path / "model.pt").write_bytes(b"weights")
     found = _provenance(tmp_path / "model.pt", Run(tmp_path, tmp_path / "model.pt", {}, record), None, data)
     assert (found.data, found.measured_on, found.scores) == (text, f"section test of {text}", {"dice": 0.5})
 

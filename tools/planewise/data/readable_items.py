@@ -61,7 +61,8 @@ class ReadableItems(IterableDataset):
 
 def _own_name(item: Mapping[str, Any]) -> str:
     """The name of a person's own file, or of its case, in brackets; otherwise empty."""
-    files = item["image"] if isinstance(item["image"], list) else [item["image"]]
+    image = item.get("image", [])  # a diagnosis needs only masks
+    files = image if isinstance(image, list) else [image]
     own = not item.get("exam") and all(isinstance(file, (str, Path)) for file in files)
     return f" ({common_name(files)})" if own else ""
 

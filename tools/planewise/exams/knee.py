@@ -244,7 +244,7 @@ def _view_preference(stack: Stack, middle: np.ndarray | None) -> tuple:
 
 def _away(stack: Stack, point: np.ndarray) -> float:
     """Distance (mm) from a point to the block that the images of a stack cover."""
-    return float(np.hypot(_beyond(stack, point), stack.beside(stack.slices[central_slice(stack)], point)))
+    return float(np.hypot(_beyond(stack, point), stack.beside(stack.slices[central_slice(stack, point)], point)))
 
 
 def _beyond(stack: Stack, point: np.ndarray) -> float:
