@@ -119,8 +119,8 @@ def _check_channels(learned: Any, parser: ConfigParser, default: Any, arguments:
         remedy = "set --channels '[{}]', or leave it out"
     if not (isinstance(learned, list) and isinstance(given, list) and learned and given):
         return
-    if len(learned) != parser.get("in_channels", len(learned)):
-        return  # the names of another network, such as the default's
+    if learned == default and len(learned) != parser.get("in_channels", len(learned)):
+        return  # the default's names are of another network
     learned, given = ([str(name).lower() for name in names] for names in (learned, given))
     if learned == given:
         return
