@@ -64,6 +64,13 @@ class Work:
         return [outcome]
 
 
+def shown(work, output) -> str:
+    """What the terminal shows."""
+    console = Console(file=io.StringIO(), width=200)
+    _show_archive(work, output, console)
+    return console.file.getvalue()
+
+
 def table(output):
     with open(output / "exams.csv", newline="") as file:
         return list(csv.DictReader(file))
@@ -101,13 +108,12 @@ def test_a_broken_exam_costs_itself_and_the_worst_comes_first(files, tmp_path):
 def test_the_folders_of_an_anonymous_archive_are_listed_next_to_it(files, tmp_path):
     for anonymous in (False, True):
         work = Work(files, dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.5), anonymous=anonymous).work
-        console = Console(file=io.StringIO(), width=200)
-        _show_archive(work, tmp_path / "out", console)
+        said = shown(work, tmp_path / "out")
         table = tmp_path / ("out_exams_folders.csv" if anonymous else "out/exams_folders.csv")
         assert [*tmp_path.rglob("*_folders.csv")] == [table] and table.stat().st_mode & 0o777 == 0o600
         assert f"{'in' if anonymous else '../in'}/Doe_a.nii.gz" in table.read_text()
         named = f"exams.csv and {table if anonymous else table.name}, which contains paths: keep it on this machine."
-        assert named in console.file.getvalue().replace("\n", " ")
+        assert named in said.replace("\n", " ")
 
 
 def test_what_is_not_a_heart_comes_first(files, tmp_path):
@@ -216,9 +222,7 @@ def test_the_terminal_counts_them_and_says_how_long_the_others_take(files, tmp_p
     left_out = {"dddd": LeftOut("no stack", tmp_path / "in/Doe")}
     work = Work(files, {"aaaa": 0.25, "bbbb": Broken(), "cccc": 3.5}, left_out).work
     work.stacks[2]["notes"] = ["the last acquisition is used"]
-    console = Console(file=io.StringIO(), width=200)
-    _show_archive(work, tmp_path / "out", console)
-    lines = console.file.getvalue().splitlines()
+    lines = shown(work, tmp_path / "out").splitlines()
     assert lines[0].startswith("3 exams found; ") and "1 flagged, 2 left out; exams.csv gives" in lines[5]
     assert lines.pop(1) == "Exam dddd is left out: no stack."
     assert lines[3].endswith(": words; (!) far; the last acquisition is used")
@@ -230,9 +234,8 @@ def test_the_terminal_counts_them_and_says_how_long_the_others_take(files, tmp_p
 
 
 def test_without_exams_that_are_left_out_no_table_of_reasons_is_named(files, tmp_path):
-    console = Console(file=io.StringIO(), width=200)
-    _show_archive(Work(files, dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.5)).work, tmp_path / "out", console)
-    assert "3 exams finished, 0 flagged, 0 left out.\n" in console.file.getvalue()
+    work = Work(files, dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.5)).work
+    assert "3 exams finished, 0 flagged, 0 left out.\n" in shown(work, tmp_path / "out")
 
 
 def test_every_run_names_the_exams_with_masks_that_a_person_changed(files, tmp_path):
@@ -243,9 +246,7 @@ def test_every_run_names_the_exams_with_masks_that_a_person_changed(files, tmp_p
 
     work = replace(Work(files, {"aaaa": 2, "bbbb": 0, "cccc": 1}).work, summary=summary)
     for first in (True, False):
-        console = Console(file=io.StringIO(), width=200)
-        _show_archive(work, tmp_path / "out", console)
-        lines = console.file.getvalue().splitlines()
+        lines = shown(work, tmp_path / "out").splitlines()
         assert "2 exams with masks that a person changed: aaaa, cccc; not used: cccc." in lines
         assert sum(line.endswith("words; a mask") for line in lines) == 2 * first
     page = (tmp_path / "out/index.html").read_text()
@@ -261,9 +262,7 @@ def test_every_run_says_which_exams_have_no_dicom_files(files, tmp_path):
 
     work = replace(Work(files, {"aaaa": 2, "bbbb": 0, "cccc": 1}).work, summary=summary)
     for first in (True, False):
-        console = Console(file=io.StringIO(), width=200)
-        _show_archive(work, tmp_path / "out", console)
-        lines = console.file.getvalue().splitlines()
+        lines = shown(work, tmp_path / "out").splitlines()
         assert "1 exam without DICOM files: aaaa; exams.csv gives the reasons." in lines
         assert sum(line.endswith(f"words; {why}") for line in lines) == first
     page = (tmp_path / "out/index.html").read_text()

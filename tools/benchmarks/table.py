@@ -44,9 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"[{count} of {len(jobs)}] {name} on {device}: no time is left", file=sys.stderr)
             continue
         print(f"[{count} of {len(jobs)}] {name} on {device}", end=" ", file=sys.stderr, flush=True)
-        measuring = {setting: getattr(options, setting) for setting in ("threads", "repetitions", "quick")}
-        chosen = {"cases": options.cases} if options.cases else {}
-        group = measure(name, {"device": device, **measuring, **chosen}, seconds=left)
+        measuring = {setting: getattr(options, setting) for setting in ("threads", "repetitions", "quick", "cases")}
+        group = measure(name, {"device": device, **measuring}, seconds=left)
         print(f"{group['seconds']:.0f} s{', an error' if 'error' in group else ''}", file=sys.stderr)
         if group["bars"] or "error" in group:
             groups.append(group)

@@ -20,7 +20,7 @@ from planewise.commands.own_exam import (
 )
 from planewise.commands.terminal import begin, literal, plain_table, progress_bar, refusals, say
 from planewise.early_checks import EXAM, refuse_missing, refuse_unwritable
-from planewise.exams.words import count_of
+from planewise.exams.words import as_sentence, count_of
 
 if TYPE_CHECKING:
     from planewise.own_exams import SegmentedDatalist
@@ -158,7 +158,7 @@ def _segment_datalist(
 
 def _print(done: SegmentedDatalist, console: Console) -> None:
     for line in done.said[:_MOST_REMARKS]:
-        say(console, f"{line[:1].upper()}{line[1:]}.")
+        say(console, as_sentence(line))
     if len(done.said) > _MOST_REMARKS:
         console.print(f"... and {count_of(len(done.said) - _MOST_REMARKS, 'remark')} more.")
     if done.left_out:

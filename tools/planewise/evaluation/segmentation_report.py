@@ -78,6 +78,7 @@ class SegmentationReport(Report):
             spacing = item["label"].affine[:3, :3].norm(dim=0).tolist()
             exam = loaded_name(item["image"])
             scores = volume_scores(torch.as_tensor(prediction), torch.as_tensor(reference), spacing, self.scored)
+            thickness = own_thickness(item["slice_affines"]) if "slice_affines" in item else None
             phase = item.get("phase", "")
             row = {"exam": item.get("exam", exam), "phase": phase}
             for (values, name), score in zip(self.scored.items(), scores.values(), strict=True):
@@ -86,8 +87,8 @@ class SegmentationReport(Report):
                     f"{name}_assd_mm": score["assd"],
                     f"{name}_contour_mm": score["contour"],
                     f"{name}_missed": score["missed"],
-                    f"{name}_ml": _volume(prediction, values, item),
-                    f"{name}_reference_ml": _volume(reference, values, item),
+                    f"{name}_ml": _volume(prediction, values, item, thickness),
+                    f"{name}_reference_ml": _volume(reference, values, item, thickness),
                 }
             row["empty"] = not np.isin(reference, list(self.structures)).any()
             row["predicted"] = sorted(int(value) for value in prediction.unique())
@@ -185,9 +186,10 @@ class SegmentationReport(Report):
         return metrics
 
 
-def _volume(labels: torch.Tensor, values: Sequence[int], item: Mapping[str, Any]) -> float:
+def _volume(
+    labels: torch.Tensor, values: Sequence[int], item: Mapping[str, Any], thickness: np.ndarray | None
+) -> float:
     """Volume of a structure on the grid of an item's label, ml; NaN in a single slice."""
     if labels.shape[-1] < 2:
         return math.nan
-    thickness = own_thickness(item["slice_affines"]) if "slice_affines" in item else None
     return slices_ml(np.isin(labels, values).sum(axis=(0, 1)), item["label"].affine.numpy(), thickness)

@@ -101,10 +101,14 @@ def group_exams(
             )
             for number, (own, note) in enumerate(places, start=1)
         ]
-    for (*study, reference), exams in grouped.items():
-        others = [other for (*same, frame), other in grouped.items() if same == study and frame != reference]
-        for exam in exams:
-            exam.moved = [stack for moved in others for other in moved for stack in other.stacks]
+    of_study = defaultdict(list)
+    for (*study, _), exams in grouped.items():
+        of_study[tuple(study)].append(exams)
+    for together in of_study.values():
+        for exams in together:
+            others = [other for those in together if those is not exams for other in those]
+            for exam in exams:
+                exam.moved = [stack for other in others for stack in other.stacks]
     found = [exam for exams in grouped.values() for exam in exams]
     return sorted(found, key=lambda exam: (natural_order(str(exam.folder)), exam.key))
 

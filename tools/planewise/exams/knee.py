@@ -209,18 +209,17 @@ def _choose_view(
             )
         pool = tilted
     middle = None if main is None else stacks[main].middle
-    if middle is not None:
-        distances = {index: _away(stacks[index], middle) for index in pool}
-        result.left_out += [
-            f"a stack that is {view} is {distance:.0f} mm away from the middle of the sagittal stack, so it shows "
-            "another place: left out"
-            for distance in distances.values()
-            if distance > APART
-        ]
-        pool = [index for index in pool if distances[index] <= APART]
+    distances = {index: 0.0 if middle is None else _away(stacks[index], middle) for index in pool}
+    result.left_out += [
+        f"a stack that is {view} is {distance:.0f} mm away from the middle of the sagittal stack, so it shows "
+        "another place: left out"
+        for distance in distances.values()
+        if distance > APART
+    ]
+    pool = [index for index in pool if distances[index] <= APART]
     if not pool:
         return
-    keys = {index: _view_preference(stacks[index], middle) for index in pool}
+    keys = {index: _view_preference(stacks[index], distances[index]) for index in pool}
     best = max(pool, key=keys.__getitem__)
     rivals = [index for index in pool if is_localizer(stacks[index]) == is_localizer(stacks[best])]
     if len(rivals) > 1:
@@ -236,9 +235,9 @@ def _choose_view(
     result.views[view] = FoundView(view, best, central_slice(stacks[best], middle), plane.confidence, named=plane.named)
 
 
-def _view_preference(stack: Stack, middle: np.ndarray | None) -> tuple:
-    """Sort key of an exam's axial (or coronal) stacks, of which the last is used."""
-    away = 0.0 if middle is None else _away(stack, middle)
+def _view_preference(stack: Stack, away: float) -> tuple:
+    """Sort key of an exam's axial (or coronal) stacks, of which the last is used; ``away`` is the distance (mm) from
+    the middle of the sagittal stack."""
     return not is_localizer(stack), -round(away), len(stack.slices), _acquired(stack)
 
 

@@ -169,18 +169,13 @@ def find_name(name: str, known: Sequence[set[str]]) -> list[int]:
     An exact match takes precedence over one that differs only in leading zeros (``7`` for ``007``) or in capital letters.
     """
     name = composed(name)
-    exact = _named_exactly(name, known)
-    if exact:
+    if exact := [index for index, names in enumerate(known) if name in names]:
         return exact
     if not name.isdecimal():
         lower = name.casefold()
         return [index for index, names in enumerate(known) if any(n.casefold() == lower for n in names)]
     number = name.lstrip("0")
     return [index for index, names in enumerate(known) if any(n.isdecimal() and n.lstrip("0") == number for n in names)]
-
-
-def _named_exactly(name: str, known: Sequence[set[str]]) -> list[int]:
-    return [index for index, names in enumerate(known) if name in names]
 
 
 def mask_files(folder: Path) -> list[Path]:
@@ -599,9 +594,13 @@ def _naming_column(
 ) -> str | None:
     """The column of classes that names patients or their exams, if it names more of them exactly than the first column, which
     may count the rows. A column of numbers is only considered if its own name says that it identifies something."""
+    patients: dict[str, set[str]] = defaultdict(set)
+    for exam, names in zip(exams, known, strict=True):
+        for name in names:
+            patients[name].add(exam.patient)
 
     def named(values: Iterable[str]) -> int:
-        return sum(len({exams[index].patient for index in _named_exactly(value, known)}) == 1 for value in values)
+        return sum(len(patients.get(value, ())) == 1 for value in values)
 
     counts: dict[str | None, int] = {None: named(class_rows)}
     for column in dict.fromkeys(column for row in class_rows.values() for column in row):

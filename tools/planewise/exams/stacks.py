@@ -266,10 +266,9 @@ def _stack(frames: list[Frame]) -> Stack:
         count = "1 slice position has" if short == 1 else f"{short} slice positions have"
         notes.append(f"{count} additional images in series with too few phases: not used")
     if any(frame.gated for frame in frames) and (overlaps := _interleaved(slices, thickness or 0)):
-        pairs = "1 pair" if overlaps == 1 else f"{overlaps} pairs"
         notes.append(
-            f"{pairs} of neighbouring slices overlap and were not acquired one after the other: the stack, or a part of it, "
-            "was acquired again at shifted positions, and all slices are used together"
+            f"{count_of(overlaps, 'pair')} of neighbouring slices overlap and were not acquired one after the other: the "
+            "stack, or a part of it, was acquired again at shifted positions, and all slices are used together"
         )
     slices, dropped = _drop_short(slices)
     if dropped:

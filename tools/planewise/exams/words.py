@@ -55,6 +55,11 @@ def did_you_mean(near: str | None) -> str:
     return f" (did you mean {near}?)" if near else ""
 
 
+def as_sentence(text: str) -> str:
+    """A text without a full stop as a sentence: with a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def composed(text: str) -> str:
     """A name in Unicode's composed form (NFC). macOS writes an umlaut as two characters, which look like one."""
     return unicodedata.normalize("NFC", text)

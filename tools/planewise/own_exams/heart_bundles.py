@@ -33,6 +33,7 @@ from planewise.evaluation.why_no_plane import (
 from planewise.exams.cardiac_views import KNEE
 from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.exams.input_stacks import InputStack
+from planewise.exams.words import as_sentence
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
 from planewise.nifti_files import is_nifti, two_geometries
@@ -477,7 +478,7 @@ def remarks_on_files(item: Mapping[str, Any]) -> list[str]:
 def of_the_run(said: Sequence[str]) -> list[str]:
     """What the runs report about exams that were left out, as sentences; `ExamWork.note` names the weights."""
     told = (line for line in said if left_out([line]))
-    return [f"{line[:1].upper()}{line[1:]}." for line in dict.fromkeys(told)]
+    return [as_sentence(line) for line in dict.fromkeys(told)]
 
 
 def read_exams(stacks: Sequence[Mapping[str, Any]], said: Sequence[str]) -> list[Mapping[str, Any]]:

@@ -22,7 +22,7 @@ from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.errors import InputError
 from planewise.exams.source_images import is_dicom
-from planewise.exams.words import listed
+from planewise.exams.words import as_sentence, listed
 from planewise.geometry import plane_errors
 from planewise.nifti_files import write_nifti
 from planewise.own_exams.corrected_masks import by_hand_in, said_of_by_hand
@@ -367,7 +367,7 @@ def _planned(
                         *_explained(rows),
                         *([_ONE_PHASE] if from_one_phase(plan) else []),
                         *_without_bounds(plan),
-                        *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in (*of_stack, *no_dicom)),
+                        *map(as_sentence, (*of_stack, *no_dicom)),
                     ]
                 ),
                 note,

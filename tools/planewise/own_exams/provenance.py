@@ -10,6 +10,7 @@ from pathlib import Path
 from planewise.checksum import sha256
 from planewise.engines.run_record import RELEASED, WEIGHTS_SUM, read_table
 from planewise.errors import InputError
+from planewise.exams.words import as_sentence
 from planewise.networks import weights_path
 
 #: Digits of the checksum in a sentence: enough to tell weights apart.
@@ -87,4 +88,4 @@ def made_by(steps: Sequence[tuple[str, Provenance]], unmeasured: str) -> str:
         unmeasured: the unknown error, as the object of a sentence.
     """
     said = "; ".join(f"{what} by {provenance.algorithm}" for what, provenance in steps)
-    return f"{said[:1].upper()}{said[1:]}. planewise has not measured {unmeasured}."
+    return f"{as_sentence(said)} planewise has not measured {unmeasured}."

@@ -19,7 +19,7 @@ from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.evaluation.segmentation_writer import draw_segmentation
 from planewise.exams.source_images import body_size, is_dicom
-from planewise.exams.words import count_of, phase_name, some_of
+from planewise.exams.words import as_sentence, count_of, phase_name, some_of
 from planewise.metrics.heart_volumes import HeartVolumes, body_surface, heart_volumes
 from planewise.metrics.implausible_volumes import (
     BODY_SURFACE,
@@ -346,7 +346,7 @@ def _one(
     notes = items[0].get("notes", ())
     chosen = [
         *_which_phases(found, shorts, doubtful),
-        *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in notes),
+        *map(as_sentence, notes),
     ]
     for image, name in zip(images, names, strict=True) if is_dicom(items[0]) else ():
         write_nifti(masks / name / f"{name}{IMAGE}.nii.gz", image.numpy(), image.affine)
@@ -382,7 +382,7 @@ def _one(
         moments=shorts,
         notes=[
             *(f"{sentence}." for sentence in by_hand),
-            *(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in no_dicom),
+            *map(as_sentence, no_dicom),
             *chosen,
             note,
         ],
