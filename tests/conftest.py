@@ -76,6 +76,19 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def real_localizers(real_data: Path, tmp_path_factory) -> Path:
+    """Two real localizers of a head, whose headers say that they show a knee: the only real stacks in three planes."""
+    folder = tmp_path_factory.mktemp("real") / "localizers"
+    for path in sorted((real_data / "localizer_ge").glob("*/*MRDC*")):
+        image = pydicom.dcmread(path)
+        image.BodyPartExamined = "KNEE"
+        copy = folder / path.parent.name / path.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        image.save_as(copy)
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's caches or salt."""

@@ -215,13 +215,13 @@ def test_findings_of_a_dicom_exam_with_labels_from_a_csv(phantoms, tmp_path):
     assert set(json.loads(found.read_text())["probabilities"]) == {"abnormal", "acl"}
 
 
-def test_a_stack_that_is_no_sagittal_series_is_not_judged(trained, real_data, tmp_path):
-    def judged(source: str) -> list[dict]:
-        out = tmp_path / source
+def test_a_stack_that_is_no_sagittal_series_is_not_judged(trained, real_data, real_localizers, tmp_path):
+    def judged(source: Path) -> list[dict]:
+        out = tmp_path / source.name
         run_bundle(
             CLASSIFIER,
             "inference.yaml",
-            input=str(real_data / source),
+            input=str(source),
             weights=str(trained),
             output_dir=str(out),
             **tiny_size(CLASSIFIER),
@@ -232,11 +232,14 @@ def test_a_stack_that_is_no_sagittal_series_is_not_judged(trained, real_data, tm
         assert {row["remark"] for row in rows} == {entry["remark"] or "" for entry in found}
         return found
 
-    (phantom,) = judged("phantom_philips")
+    (phantom,) = judged(real_data / "phantom_philips")
     assert phantom["probabilities"] is None and "no sagittal stack of 5 or more slices" in phantom["remark"]
     assert not list((tmp_path / "phantom_philips").rglob("saliency.png"))
+    heads = judged(real_data / "localizer_ge")
+    assert len(heads) == 2
+    assert all(head["probabilities"] is None and "only of a head" in head["remark"] for head in heads)
     # a localizer is read, with a note that it may be unsuitable
-    localizers = judged("localizer_ge")
+    localizers = judged(real_localizers)
     assert len(localizers) == 2
     for entry in localizers:
         assert set(entry["probabilities"]) == {"abnormal", "acl", "meniscus"} and "is only 0" in entry["remark"]

@@ -130,9 +130,9 @@ def test_a_spine_has_no_planes(volume, real_run, real_data, tmp_path):
     assert not torch.as_tensor(np.asarray(nibabel.load(lines).dataobj)).any()
 
 
-def test_a_knees_pretext_on_real_sagittal_slices(real_data, tmp_path):
+def test_a_knees_pretext_on_real_sagittal_slices(real_localizers, tmp_path):
     """The series is a localizer with three orientations: its sagittal slices are cut by its own other planes."""
-    result = index_folder(real_data / "localizer_ge", anatomy="knee", split=(1, 0, 0))
+    result = index_folder(real_localizers, anatomy="knee", split=(1, 0, 0))
     write_datalist(result.datalist, tmp_path / "datalist.json")
     items = result.datalist["training"]
     assert len(items) == 14 and all(set(item["planes"]) == {"axial", "coronal"} for item in items)
@@ -162,7 +162,7 @@ def test_a_knees_pretext_on_real_sagittal_slices(real_data, tmp_path):
     run_bundle(
         name,
         "inference.yaml",
-        input=str(real_data / "localizer_ge"),
+        input=str(real_localizers),
         weights=str(tmp_path / "run"),
         output_dir=str(tmp_path / "plans"),
         **settings,

@@ -227,8 +227,8 @@ def test_a_knee_without_one_of_its_views_is_drawn(tmp_path, folder):
     )
 
 
-def test_real_localizers_are_drawn(real_data, tmp_path):
-    path = write_datalist(index_folder(real_data / "localizer_ge", anatomy="knee").datalist, tmp_path / "datalist.json")
+def test_real_localizers_are_drawn(real_localizers, tmp_path):
+    path = write_datalist(index_folder(real_localizers, anatomy="knee").datalist, tmp_path / "datalist.json")
     figure, _ = exam_figure(path)
     figure.savefig(tmp_path / "exam.png")
     panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}

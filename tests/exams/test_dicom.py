@@ -185,10 +185,11 @@ def test_a_text_of_zero_bytes_is_refused(tmp_path, keyword):
 @pytest.mark.parametrize("number", [b"1_0 ", b"1_0.5 ", "\uff11 ".encode()])
 @pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept", "SliceThickness"])
 def test_numbers_that_only_python_reads_are_refused(tmp_path, keyword, number):
+    placeholder = "+" + "7" * (len(number) - 1)  # which is in no identifier
     path = write_image(
-        tmp_path / "a.dcm", **PLACE, **{"RescaleSlope": 1, "RescaleIntercept": 0} | {keyword: "7" * len(number)}
+        tmp_path / "a.dcm", **PLACE, **{"RescaleSlope": 1, "RescaleIntercept": 0} | {keyword: placeholder}
     )
-    replace_once(path, b"7" * len(number), number)
+    replace_once(path, placeholder.encode(), number)
     assert reason(path).startswith(refusals.DAMAGED)
 
 
