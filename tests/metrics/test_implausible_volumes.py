@@ -19,6 +19,7 @@ from planewise.metrics.implausible_volumes import (
     implausible_volumes,
     in_sentences,
     numbers_by_flag,
+    slice_faults,
 )
 
 #: Slices 1 to 8 of 10 show both ventricles.
@@ -363,7 +364,8 @@ def test_flags_name_the_numbers_that_they_concern():
 
 def test_a_slice_that_shows_nothing_or_is_there_twice_is_flagged():
     """Three phases; end-diastole is the first, end-systole the second."""
-    found, names = hearts_of([150, 60, 100]), ["phase00", "phase33", "phase67"]
+    found = hearts_of([150, 60, 100], lv_areas=[900.0] * 4, rv_areas=[900.0] * 4)
+    names = ["phase00", "phase33", "phase67"]
     images = [np.random.default_rng(phase).normal(size=(6, 5, 4)).astype(np.float32) for phase in range(3)]
     assert image_faults(images, found, names) == []
     images[2][..., 3] = 0.0
@@ -378,5 +380,32 @@ def test_a_slice_that_shows_nothing_or_is_there_twice_is_flagged():
         image[..., 2], image[..., 3] = image[..., 0], 7.0
     assert [(flag.phase, flag.text) for flag in image_faults(images, found, names)] == [
         (None, "no signal in slice 4 of 4: all its pixels are equal"),
-        (None, "slices 1 and 3 of 4 have identical pixels, so they are copies of one image"),
+        (
+            None,
+            "slices 1 and 3 of 4 have identical pixels, so 1 slice is a copy of another; copies count in volumes and mass, "
+            "with 9 ml of the LV and 9 ml of the RV at end-diastole",
+        ),
+    ]
+
+
+def test_copies_of_several_slices_and_in_several_phases_are_one_flag():
+    """Eleven pairs; then one pair in each phase, of other slices in each."""
+    found, names = hearts_of([150, 60], lv_areas=[300.0] * 24, rv_areas=[300.0] * 24), ["phase00", "phase50"]
+    images = [np.random.default_rng(phase).normal(size=(6, 5, 24)) for phase in range(2)]
+    for image in images:
+        image[..., 1:22:2] = image[..., :22:2]
+        image[..., 22] = image[..., 0]
+    (flag,) = image_faults(images, found, names)
+    assert flag.phase is None and flag.text.startswith(
+        "slices 1, 2 and 23; 3 and 4; 5 and 6; 7 and 8; 9 and 10; 11 and 12; 13 and 14; 15 and 16; 17 and 18; 19 and 20; "
+        "21 and 22 of 24 have identical pixels, so 12 slices are copies of others; copies count in volumes and mass, "
+        "with 36 ml of the LV and 36 ml of the RV at end-diastole"
+    )
+    images = [np.random.default_rng(phase).normal(size=(6, 5, 24)) for phase in range(2)]
+    images[0][..., 1], images[1][..., 4] = images[0][..., 0], images[1][..., 3]
+    images[0][..., 8], images[1][..., 9] = 0, 0
+    assert list(slice_faults(images, names)) == [
+        "no signal in slices 9 and 10 of 24: all their pixels are equal (each in at least one of phase00, phase50)",
+        "slices 1 and 2; 4 and 5 of 24 have identical pixels, so 2 slices are copies of others (each in at least one of "
+        "phase00, phase50)",
     ]

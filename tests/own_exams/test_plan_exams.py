@@ -8,9 +8,11 @@ import shutil
 import sys
 from pathlib import Path
 
+import pydicom
 import pytest
 from planewise.commands.plan import plan
 from planewise.data import find_inputs
+from planewise.own_exams.heart_bundles import load_stack
 from planewise.own_exams.plan_exams import (
     MOST_PHASES,
     OPERATOR_DEG,
@@ -19,6 +21,7 @@ from planewise.own_exams.plan_exams import (
     _by_phase,
     _disorder,
     _explained,
+    _faults,
     _line,
     _row,
     _summary,
@@ -216,8 +219,23 @@ def test_missing_and_repeated_slices_are_said_on_the_page_and_in_the_archive(tmp
     monkeypatch.setattr(module, "write_page", lambda folder, shown: shown)
     (made,) = plan_exams(tmp_path / "exam", tmp_path / "out", phases="ed", dicom=False)
     said = "slices are missing between slices 3 and 4 of 4, which are 20 mm apart instead of the usual 10 mm"
-    assert f"  (!) {said}" in made.lines and said in made.page.flags
-    assert said in _summary(made).flags and _summary(made).severity >= 1
+    # all images of this exam are equal
+    same = "slices 1 to 4 of 4 have identical pixels, so 3 slices are copies of others"
+    for text in (said, same):
+        assert f"  (!) {text}" in made.lines and text in made.page.flags and text in made.plan["flags"]
+        assert text in _summary(made).flags and _summary(made).severity >= 1
     again = "4 slice positions were acquired more than once: the last acquisition is used"
     assert f"  {again}" in made.lines and f"{again}." in made.page.notes[0]
     assert again in _summary(made).remarks and made.plan["remarks"] == [again]
+
+
+def test_a_slice_without_signal_is_found_in_every_planned_phase(tmp_path):
+    write_usual_exam(tmp_path, views=(), phases=3)
+    file = tmp_path / "sax_5/IM-0005-0003.dcm"  # the most basal slice
+    image = pydicom.dcmread(file)
+    image.PixelData = bytes(len(image.PixelData))
+    image.save_as(file)
+    first, *others = find_inputs(tmp_path, "all")
+    blank, _ = _faults(load_stack(first), others)
+    assert blank == "no signal in slice 1 of 5: all its pixels are equal (in phase67)"
+    assert not any("no signal" in said for said in _faults(load_stack(first), others[:1]))

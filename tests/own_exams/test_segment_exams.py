@@ -527,7 +527,7 @@ def test_unevenly_spaced_slices_count_with_their_own_thickness_wherever_volumes_
     for name, pixels in zip(VALUES, (140, 170, 210), strict=True):
         assert made.volumes.volumes[name][2] == pytest.approx(pixels * 16 * 55 / 1000)
     said = "slices are unevenly spaced, 10.0 to 20.0 mm apart: in volumes and mass, each slice counts with half the"
-    same = "slices 3 and 4 of 4 have identical pixels, so they are copies of one image (in phase50"
+    same = "slices 3 and 4 of 4 have identical pixels, so 1 slice is a copy of another (in phase50); copies count in volumes"
     content = json.loads((made.page.parent / "volumes.json").read_text())["flags"]
     page, summary = made.page.read_text(), _summary(made)
     for text in (said, same):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -372,8 +372,8 @@ def _emptied_end(found: HeartVolumes) -> Iterator[Flag]:
 
 
 def image_faults(images: Sequence[np.ndarray], found: HeartVolumes, names: Sequence[str]) -> list[Flag]:
-    """Flag slices that show nothing, because all their pixels are equal, and slices that are in the stack twice, because
-    their pixels are identical.
+    """Flag the slices of `slice_faults`. Copies stay in the volumes, because nobody knows which position is the true one; the
+    flag says how many ml they have.
 
     If only some phases have such slices, the flags also mark end-diastole and end-systole, because the LV may be larger or
     smaller in those phases.
@@ -383,33 +383,70 @@ def image_faults(images: Sequence[np.ndarray], found: HeartVolumes, names: Seque
         found: the volumes.
         names: name of each phase.
     """
-    phases: dict[str, set[int]] = {}
-    for phase, image in enumerate(images):
-        for text in _faults(np.moveaxis(image, -1, 0).reshape(image.shape[-1], -1)):
-            phases.setdefault(text, set()).add(phase)
     flags, structures = [], tuple(found.volumes)
-    for text, there in phases.items():
-        if len(there) == len(images):
+    for text, copies in slice_faults(images, names).items():
+        shown = next((phase for phase in (found.end_diastole, found.end_systole) if copies.get(phase)), None)
+        if shown is not None:
+            depth = _thickness(found, images[shown].shape[-1])[copies[shown]] / 1000
+            areas = {name: np.asarray(of[shown])[copies[shown]] for name, of in found.areas.items()}
+            ml = listed(f"{area @ depth:.0f} ml of the {name}" for name, area in areas.items())
+            at = f" at {_moments(found, shown)[0]}" if len(images) > 1 else ""
+            text += f"; copies count in volumes and mass, with {ml}{at}"
+        if len(copies) == len(images):
             flags.append(Flag(structures, "volume", None, text))
             continue
-        text += f" (in {some_of([names[phase] for phase in sorted(there)])}); end-diastole or end-systole may be missed"
-        marked = sorted(there | {found.end_diastole, found.end_systole})
+        text += "; end-diastole or end-systole may be missed"
+        marked = sorted({*copies, found.end_diastole, found.end_systole})
         flags += [Flag(structures, "volume", phase, text) for phase in marked]
     return flags
 
 
-def _faults(slices: np.ndarray) -> Iterator[str]:
-    """Sentences about the slices ``(slices, pixels)`` of one phase."""
-    blank = slices.min(axis=1) == slices.max(axis=1)
-    if blank.any():
-        alike = "its" if blank.sum() == 1 else "their"
-        yield f"no signal in {_slices(np.flatnonzero(blank), len(slices))}: all {alike} pixels are equal"
-    same: dict[bytes, list[int]] = {}
-    for number in np.flatnonzero(~blank):
-        same.setdefault(slices[number].tobytes(), []).append(int(number))
-    for numbers in same.values():
-        if len(numbers) > 1:
-            yield f"{_slices(numbers, len(slices))} have identical pixels, so they are copies of one image"
+def slice_faults(images: Sequence[np.ndarray], names: Sequence[str]) -> dict[str, dict[int, list[int]]]:
+    """Sentences, without a full stop, about slices that show nothing, because all their pixels are equal, and about slices
+    that are in the stack twice, because their pixels are identical.
+
+    Args:
+        images, names: see `image_faults`.
+
+    Returns:
+        Maps each sentence to its phases, and each phase to the slices that are copies of others before them.
+    """
+    count = images[0].shape[-1]
+    blank: dict[int, tuple[int, ...]] = {}
+    alike: dict[int, tuple[tuple[int, ...], ...]] = {}
+    for phase, image in enumerate(images):
+        slices = np.moveaxis(image, -1, 0).reshape(count, -1)
+        empty = slices.min(axis=1) == slices.max(axis=1)
+        same: dict[bytes, list[int]] = {}
+        for number in np.flatnonzero(~empty):
+            same.setdefault(slices[number].tobytes(), []).append(int(number))
+        blank[phase] = tuple(np.flatnonzero(empty).tolist())
+        alike[phase] = tuple(tuple(numbers) for numbers in same.values() if len(numbers) > 1)
+
+    def where(faults: Mapping[int, tuple]) -> str:
+        there = [phase for phase in faults if faults[phase]]
+        each = "in" if len({faults[phase] for phase in there}) == 1 else "each in at least one of"
+        return (
+            f" ({each} {some_of([names[phase] for phase in there])})"
+            if each != "in" or len(there) < len(images)
+            else ""
+        )
+
+    found = {}
+    if numbers := sorted({number for empty in blank.values() for number in empty}):
+        pixels = f"all {'its' if len(numbers) == 1 else 'their'} pixels are equal"
+        found[f"no signal in {_slices(numbers, count)}: {pixels}{where(blank)}"] = {
+            phase: [] for phase in blank if blank[phase]
+        }
+    if groups := sorted({numbers for groups in alike.values() for numbers in groups}):
+        copies = {number for numbers in groups for number in numbers[1:]}
+        *others, last = (_slices(numbers, count).removeprefix("slices ") for numbers in groups)
+        which = "; ".join([*(other.removesuffix(f" of {count}") for other in others), last])
+        are = "1 slice is a copy of another" if len(copies) == 1 else f"{len(copies)} slices are copies of others"
+        found[f"slices {which} have identical pixels, so {are}{where(alike)}"] = {
+            phase: [number for numbers in alike[phase] for number in numbers[1:]] for phase in alike if alike[phase]
+        }
+    return found
 
 
 def few_phases(found: HeartVolumes) -> list[Flag]:

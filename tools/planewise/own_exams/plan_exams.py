@@ -6,7 +6,9 @@ import json
 import logging
 import math
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
@@ -24,6 +26,7 @@ from planewise.errors import InputError
 from planewise.exams.source_images import is_dicom
 from planewise.exams.words import as_sentence, listed
 from planewise.geometry import plane_errors
+from planewise.metrics.implausible_volumes import slice_faults
 from planewise.nifti_files import write_nifti
 from planewise.own_exams.corrected_masks import by_hand_in, said_of_by_hand
 from planewise.own_exams.dicom_results import DicomOut, clear_dicom, write_plan
@@ -32,6 +35,7 @@ from planewise.own_exams.heart_bundles import (
     SEGMENTS,
     STRUCTURES,
     ExamWork,
+    LoadedStack,
     MadePage,
     Summary,
     asked_for,
@@ -177,7 +181,7 @@ def planning(
         bundle, settings = folder / PLANS, asked[PLANS] | {"device": device}
         joint = asked | {PLANS: asked[PLANS] | {"phase_plans": _phase_plans(others, bundle, settings)}}
         with asked_for(first, path, len(exams) == len(stacks)) as input:
-            return _planned(first, joint, input, output, folder, weights_of_each, device, out)
+            return _planned(first, others, joint, input, output, folder, weights_of_each, device, out)
 
     # the checksum of the weights takes the place of their file
     hashed = {name: {**given, "weights": weights_of_each[name].sha256} for name, given in asked.items()}
@@ -312,6 +316,7 @@ def _summary(exam: PlannedExam) -> Summary:
 
 def _planned(
     stacks: Sequence[Mapping[str, Any]],
+    others: Sequence[Mapping[str, Any]],
     asked: Mapping[str, Mapping[str, Any]],
     input: Path,
     output: Path,
@@ -323,11 +328,13 @@ def _planned(
     common = {"input": input, "output_dir": output, "device": device}
     said = [line for name, settings in asked.items() for line in run_inference(bundles / name, common | settings)]
     done: list[PlannedExam] = []
-    note = _note(provenances)
+    note, of_exam = _note(provenances), defaultdict(list)
+    for other in others:
+        of_exam[exam_of(other)].append(other)
     for item in read_exams(stacks, said):
         stack = load_stack(item)
-        if gaps := missing_slices(stack.affines):
-            item = {**item, "header": [*item.get("header", ()), gaps]}
+        faults = [*filter(None, [missing_slices(stack.affines)]), *_faults(stack, of_exam[exam_of(item)])]
+        item = {**item, "header": [*item.get("header", ()), *faults]}
         plan = json.loads((output / stack.name / "plan.json").read_text())
         mask = read_mask(output, stack.name)
         apart = {
@@ -408,6 +415,16 @@ def _planned(
             )
         )
     return done
+
+
+def _faults(stack: LoadedStack, others: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The sentences of `slice_faults` about an exam's planned phases: the first one, ``stack``, and the others."""
+    images, names = [stack.image.numpy()], ["the first phase"]
+    for item in others:
+        with suppress(InputError):  # the bundle reports it
+            images.append(load_stack(item).image.numpy())
+            names.append(str(item["phase"]))
+    return [*slice_faults(images, names)]
 
 
 def reasons_alike(views: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], dict[str, Mapping[str, Any]]]:
