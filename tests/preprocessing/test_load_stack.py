@@ -14,6 +14,7 @@ from planewise.preprocessing.load_stack import (
     missing_slices,
     own_thickness,
     recognition_remarks,
+    slice_thickness,
     unevenly_spaced,
 )
 
@@ -109,6 +110,25 @@ def test_a_gap_along_the_normal_lacks_slices(positions, where):
     assert missing_slices(affines) == where
 
 
+@pytest.mark.parametrize("thickness", [6, 8])
+@pytest.mark.parametrize(
+    ("places", "where"),
+    [
+        ([0, 10, 20, 30, 35, 40, 45, 50, 55], ""),
+        ([0, 5, 10, 15, 20, 30, 40], ""),
+        ([0, 3, 10, 13, 20, 23, 30], ""),
+        ([0, 5, 10, 15, 35, 45], "slices are missing between slices 4 and 5 of 6, which are 20 mm"),
+    ],
+)
+def test_a_stack_that_was_partly_acquired_again_between_its_slices_lacks_none(places, thickness, where):
+    """The slices are 10 mm apart, those that were acquired again lie between them."""
+    affines = oblique(places)
+    slices = [{"affine": (affine.numpy() @ np.diag([1, 1, thickness, 1])).tolist()} for affine in affines]
+    said = missing_slices(affines, slice_thickness(slices))
+    assert said.startswith(where) and bool(said) == bool(where)
+    assert missing_slices(affines), "the thickness decides"
+
+
 def oblique(places):
     """The affines of a stack with slices at these places along its normal, mm."""
     affines = torch.eye(4, dtype=torch.float64).repeat(len(places), 1, 1)
@@ -132,8 +152,15 @@ def test_slices_that_are_far_apart_are_reported(places, apart):
     [
         ([0, 5, 10, 20, 30], [5, 5, 7.5, 10, 10], "5.0 to 10.0"),
         ([40, 25, 10, 0], [15, 15, 12.5, 10], "10.0 to 15.0"),
+        (
+            [0, 10, 20, 50],
+            [10, 10, 20, 20],
+            "10.0 to 30.0",
+        ),  # two slices are missing, on the inner side of the last one
+        ([0, 30, 40, 50], [20, 20, 10, 10], "10.0 to 30.0"),
+        ([0, 10, 15, 20, 30, 40], [10, 7.5, 5, 7.5, 10, 10], "5.0 to 10.0"),  # one was acquired again
         ([0, 10, 21.5], [10, 10.75, 11.5], ""),  # 0.75 mm from even spacing
-        ([0, 10, 22.5], [10, 11.25, 12.5], "10.0 to 12.5"),
+        ([0, 10, 22.5], [10, 11.25, 11.25], "10.0 to 12.5"),
         ([0, 10, 20, 30], None, ""),
         ([0, 30], None, ""),
         ([0], None, ""),

@@ -40,6 +40,7 @@ from planewise.nifti_files import is_nifti, two_geometries
 from planewise.predicted_masks import MASK
 from planewise.preprocessing import LoadSliced, LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, stem, volume_name
+from planewise.preprocessing.load_stack import slice_thickness
 from planewise.reports.archive_page import PAGE, Summary
 from planewise.reports.exam_page import ShownExam, exam_page
 from planewise.unreadable import UNREADABLE, refuse_claims
@@ -141,6 +142,7 @@ class LoadedStack:
         affines: affines of the slices, RAS+, mm.
         acquired: plane of each view of the exam.
         views: image ``(i, j)`` and affine of each view whose image can be read.
+        thickness: see `planewise.preprocessing.load_stack.slice_thickness`.
     """
 
     name: str
@@ -148,6 +150,7 @@ class LoadedStack:
     affines: torch.Tensor
     acquired: Mapping[str, Mapping[str, Sequence[float]]]
     views: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    thickness: float = 0.0
 
 
 def stacks_in(
@@ -436,7 +439,8 @@ def load_stack(item: Mapping[str, Any]) -> LoadedStack:
         with suppress(InputError):  # if the image cannot be read, the page does not show this view
             shown = LoadSliced("image")(entry)["image"]
             views[view] = shown[0, :, :, 0].numpy(), shown.affine.numpy()
-    return LoadedStack(loaded_name(image), image, affines, first.get("planes", {}), views)
+    thickness = slice_thickness(item["image"])
+    return LoadedStack(loaded_name(image), image, affines, first.get("planes", {}), views, thickness)
 
 
 def mask_file(folder: Path, name: str) -> Path:

@@ -333,7 +333,10 @@ def _planned(
         of_exam[exam_of(other)].append(other)
     for item in read_exams(stacks, said):
         stack = load_stack(item)
-        faults = [*filter(None, [missing_slices(stack.affines)]), *_faults(stack, of_exam[exam_of(item)])]
+        faults = [
+            *filter(None, [missing_slices(stack.affines, stack.thickness)]),
+            *_faults(stack, of_exam[exam_of(item)]),
+        ]
         item = {**item, "header": [*item.get("header", ()), *faults]}
         plan = json.loads((output / stack.name / "plan.json").read_text())
         mask = read_mask(output, stack.name)

@@ -321,10 +321,9 @@ def _one(
     for number, mask in corrected.items():
         title = f"{names[number]}, corrected in {mask.file.name}"
         draw_segmentation(masks / names[number], images[number].numpy(), labels[number], STRUCTURES, title)
-    of_stack = [
-        *filter(None, (remark(stacks[0].affines) for remark in (far_apart, missing_slices, unevenly_spaced))),
-        *items[0].get("header", ()),
-    ]
+    places = stacks[0].affines
+    of_places = far_apart(places), missing_slices(places, stacks[0].thickness), unevenly_spaced(places)
+    of_stack = [*filter(None, of_places), *items[0].get("header", ())]
     heart = np.isin(labels[found.end_diastole], list(STRUCTURES))
     problem = heart_problem(heart, np.linalg.norm(affines[found.end_diastole][:3, :3], axis=0).tolist())
     size, about_size = body_size(items[0])

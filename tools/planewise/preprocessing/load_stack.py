@@ -31,8 +31,10 @@ logger = logging.getLogger(__name__)
 #: Slices that deviate from even spacing by more than this (mm) are reported, because the output volume has a single
 #: spacing. Planes, volumes and mass are computed from the true positions.
 EVEN_SPACING = 1.0
-#: A gap between two slices counts as missing slices if it is at least this many times the usual gap.
-MISSING_GAP = 1.6
+#: A gap between two slices counts as missing slices if it is at least this many times the usual gap, and if a slice fits
+#: into it: between neighbours that touch, it would be two thicknesses wide; headers round, and slices may overlap a little.
+#: Where a stack was acquired again between its slices, these are much closer than usual.
+MISSING_GAP, ROOM_FOR_A_SLICE = 1.6, 1.8
 #: Slices whose centres are farther apart (mm) give coarse volumes. Routine short-axis cines have slices of 6 to 8 mm
 #: with gaps of at most 4 mm (SCMR protocols: Kramer et al., J Cardiovasc Magn Reson 22:17, 2020).
 FAR_APART = 12.0
@@ -189,23 +191,34 @@ def load_slices(
             logger.warning(
                 "exam %s: %sslices deviate by up to %.1f mm from even spacing; the volume is written as if evenly spaced",
                 exam,
-                f"{gap}; " if (gap := missing_slices(affines)) else "",
+                f"{gap}; " if (gap := missing_slices(affines, slice_thickness(slices))) else "",
                 uneven,
             )
     return _volume(pixels, affine), affines
 
 
-def missing_slices(affines: torch.Tensor) -> str:
+def slice_thickness(slices: Any) -> float:
+    """The usual thickness of the slices in their headers, mm; 0 for a volume, whose header has none.
+
+    Args:
+        slices: value under the key of a stack, see `LoadStackd`.
+    """
+    listed = [entry["affine"] for entry in slices if "affine" in entry] if isinstance(slices, list) else []
+    return float(np.median(np.linalg.norm(np.array(listed)[:, :3, 2], axis=1))) if listed else 0.0
+
+
+def missing_slices(affines: torch.Tensor, thickness: float = 0.0) -> str:
     """Describe the gaps of a stack in which slices are missing; an empty string if there are none.
 
     Args:
         affines: affines of the slices in order, ``(slices, 4, 4)``, RAS+, mm.
+        thickness: thickness of the slices, mm; 0 if unknown.
     """
     if len(affines) < MIN_SLICES:
         return ""
     gaps = _gaps(affines)
     usual = float(gaps.median())
-    wide = torch.nonzero(gaps >= MISSING_GAP * usual)[:, 0].tolist()
+    wide = torch.nonzero(gaps >= max(MISSING_GAP * usual, ROOM_FOR_A_SLICE * thickness))[:, 0].tolist()
     if not wide:
         return ""
     where = ", ".join(f"{number + 1} and {number + 2}" for number in wide)
@@ -218,7 +231,8 @@ def missing_slices(affines: torch.Tensor) -> str:
 
 def own_thickness(affines: torch.Tensor) -> np.ndarray | None:
     """The thickness with which each slice of an unevenly spaced stack counts in volumes, mm: half the distance to each
-    neighbour. The outer half of an end slice is as thick as its inner half.
+    neighbour. The outer half of an end slice is as thick as its inner half, but at most half the next distance or half the
+    usual one, whichever is larger, so that a gap in which slices are missing does not count on the outer side, too.
 
     Args:
         affines: affines of the slices in order, ``(slices, 4, 4)``, RAS+, mm.
@@ -229,7 +243,8 @@ def own_thickness(affines: torch.Tensor) -> np.ndarray | None:
     gaps = _gaps(affines)
     if len(gaps) < 2 or ((gaps - gaps.mean()).cumsum(dim=0)).abs().max() <= EVEN_SPACING:
         return None
-    outwards = torch.cat([gaps[:1], gaps, gaps[-1:]])
+    first, last = (min(end, max(after, gaps.median())) for end, after in (gaps[:2], gaps.flip(0)[:2]))
+    outwards = torch.stack([first, *gaps, last])
     return ((outwards[1:] + outwards[:-1]) / 2).numpy()
 
 
