@@ -98,6 +98,20 @@ def test_groups_come_from_the_table_whatever_it_looks_like(indexed):
     assert any("without dataset_information.csv" in reason for reason in result.skipped)
 
 
+@pytest.mark.parametrize("cells", [";", "\t"])
+def test_the_table_may_come_from_a_spreadsheet(tmp_path, cells):
+    """With other separators, a decimal comma, padding and an umlaut of Windows; one with an odd quotation mark is refused."""
+    exam, table = tmp_path / "dataset/007", tmp_path / mnms2.TABLE
+    rows = [["SUBJECT_CODE", "DISEASE", "VENDOR", "SCANNER", "FIELD"], ["7", "HCM", "Köln", "A", "1,5"], [""] * 5]
+    table.write_bytes("\r\n".join(cells.join(row) for row in rows).encode("cp1252"))
+    (volume,) = mnms2.read_exam(exam, [exam / "007_SA_CINE.nii.gz"], defaultdict(list))
+    assert volume.classes == {"group": "HCM", "vendor": "Köln", "scanner": "A", "field": "1.5"}
+    table.write_text('SUBJECT_CODE,DISEASE\n7,"HCM\n')
+    skipped = defaultdict(list)
+    (volume,) = mnms2.read_exam(exam, [exam / "007_SA_CINE.nii.gz"], skipped)
+    assert volume.classes == {} and "cannot be read as CSV" in "".join(skipped)
+
+
 def test_a_cine_alone_gives_every_phase(indexed):
     items = indexed("ukbb", "4ch", "unlabelled").datalist["training"]
     assert [(item["time"], item["phase"]) for item in items] == [(time, time / 5) for time in range(5)]

@@ -7,13 +7,14 @@ phases. ``dataset_information.csv`` lists folder 007 as 7, and ends in empty row
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from planewise.errors import InputError
 from planewise.exams.volume import Volume, stem
+from planewise.text_files import read_csv
 
 TABLE = "dataset_information.csv"
 #: Maps the set's codes to ours: it numbers the left ventricle 1 and the right one 3, the reverse of ACDC.
@@ -62,7 +63,11 @@ def _classes(home: Path, skipped: dict[str, list[str]]) -> dict[str, object]:
     if table is None:
         skipped[f"exam of M&Ms-2 without {TABLE} above it: kept without its group"].append(str(home))
         return {}
-    row = read_table(table, table.stat().st_mtime_ns).get(int(home.name))
+    try:
+        row = read_table(table, table.stat().st_mtime_ns).get(int(home.name))
+    except InputError:
+        skipped[f"exam of M&Ms-2 whose {TABLE} cannot be read as CSV: kept without its group"].append(str(home))
+        return {}
     if row is None:
         skipped[f"exam of M&Ms-2 that {TABLE} does not name: kept without its group"].append(str(home))
         return {}
@@ -71,22 +76,19 @@ def _classes(home: Path, skipped: dict[str, list[str]]) -> dict[str, object]:
 
 @lru_cache(maxsize=2)
 def read_table(path: Path, modified: int) -> Mapping[int, Mapping[str, object]]:
-    """Map each code, as a number, to the exam's entry in the table; empty if the table cannot be read.
+    """Map each code, as a number, to the exam's entry in the table.
 
     Args:
         path: path of the table.
         modified: time of the table's last change, so that a rewritten table gets a new cache entry.
+
+    Raises:
+        InputError: the table cannot be read.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, csv.Error):
-        return {}
+    header, *rows = read_csv(path) or [[]]
     told = {}
-    for row in rows:
-        code = (row.get("SUBJECT_CODE") or "").strip()
-        if not code.isdecimal():  # the set's table ends in empty rows
-            continue
-        values = {name: (row.get(column) or "").strip() for column, name in _CLASSES.items()}
-        told[int(code)] = {name: value for name, value in values.items() if value}
+    for row in (dict(zip(header, cells, strict=False)) for cells in rows):
+        code = row.get("SUBJECT_CODE", "")
+        if code.isdecimal():
+            told[int(code)] = {name: row[column] for column, name in _CLASSES.items() if row.get(column)}
     return told
