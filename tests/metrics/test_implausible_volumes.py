@@ -145,6 +145,11 @@ def test_a_ventricle_lost_between_slices():
     )
     assert flag.structures == ("RV",)
     assert flag.text == "RV is missing in slices 4 and 6 of 10, between slices that show it"
+    found = hearts_of([150, 60, 100], lv_areas=[False, *[True] * 3, False, *[True] * 4, False])
+    flags = implausible_volumes(found)
+    said = "LV is missing in slice 5 of 10, between slices that show it"
+    assert [(flag.phase, flag.text) for flag in flags] == [(phase, said) for phase in range(3)]
+    assert in_sentences(flags, found) == [f"{said} (end-diastole and end-systole)"]
 
 
 @pytest.mark.parametrize(
