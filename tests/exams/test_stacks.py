@@ -15,6 +15,7 @@ from planewise.exams.scan import scan_folder
 from planewise.exams.stack import Stack
 from planewise.exams.stacks import build_stacks, still
 
+from tests.exams.conftest import write_usual_exam
 from tests.exams.files import write_cine
 from tests.exams.hearts import USUAL_AXIS, make_frame, rotation
 
@@ -357,6 +358,30 @@ def test_a_still_stack_keeps_the_image_that_was_acquired_last():
     assert [one.sop for one in entry.phases] == ["3"]
     assert entry.affine[:3, 3] == pytest.approx([0, 0, 0.03]), "the slice has the position of that image"
     assert len(stack.slices[0].phases) == 3, "the stack itself stays as it was"
+
+
+@pytest.mark.parametrize(
+    ("facts", "differ"),
+    [
+        ({"PatientSex": "F"}, ""),
+        ({"PatientSex": None, "PatientBirthDate": None}, ""),
+        ({"PatientSex": "M"}, "sexes"),
+        ({"PatientSex": "M", "PatientBirthDate": "19700102"}, "birth dates and sexes"),
+        ({"PatientSex": "M", "PatientID": "P-2"}, ""),
+        ({"PatientSex": "M", "PatientID": "ANONYMOUS"}, ""),
+    ],
+)
+def test_two_people_with_one_number_are_noted(tmp_path, facts, differ):
+    write_usual_exam(tmp_path / "a", phases=1, PatientSex="F")
+    write_usual_exam(
+        tmp_path / "b", **{"phases": 1, "StudyInstanceUID": "1.2.8", "FrameOfReferenceUID": "1.2.8.1", **facts}
+    )
+    exams = group_exams(scan_folder(tmp_path).frames, tmp_path)
+    assert len(exams) == 2
+    for exam in exams:
+        notes = [note for note in exam.notes if "with this PatientID" in note]
+        assert [note.split(" different ")[1].split(":")[0] for note in notes] == [differ] * bool(differ)
+        assert not any(value in note for note in exam.notes for value in ("1961", "1970"))
 
 
 def test_patients_in_one_folder_without_identifiers_stay_apart(tmp_path):

@@ -149,6 +149,11 @@ def _common(header: dict, path: str) -> dict:
         "cycle": int(number_of(header.get("CardiacNumberOfImages")) or 0),
         "heartbeat": float(number_of(header.get("NominalInterval")) or 0),
         "patient": str(header.get("PatientID") or "").strip(),
+        "person": tuple(
+            (name, value)
+            for name, keyword in (("birth dates", "PatientBirthDate"), ("sexes", "PatientSex"))
+            if (value := str(header.get(keyword) or "").strip())
+        ),
         "study": str(header.get("StudyInstanceUID") or ""),
         "series": str(header.get("SeriesInstanceUID") or ""),
         "frame_of_reference": str(header.get("FrameOfReferenceUID") or ""),

@@ -63,6 +63,8 @@ class Frame:
     """StudyDate, in days (`datetime.date.toordinal`); 0 if the header has none. Private, like the identifiers"""
     day: int = 0
     """AcquisitionDate or SeriesDate, as ``study_day``"""
+    person: tuple[tuple[str, str], ...] = ()
+    """the patient's ``("birth dates", PatientBirthDate)`` and ``("sexes", PatientSex)``, as far as known. Private, too"""
     flow: bool = False
     """whether the names of the series or of its sequence say that it measures flow (phase contrast)"""
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 from bisect import bisect
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -56,7 +56,7 @@ def group_exams(
     for study, patient, date, _ in exams:
         references[study, patient, date] += 1
         dates[study, patient].add(date)
-    grouped, studies_of = {}, _studies_of_series(exams)
+    grouped, studies_of, people = {}, _studies_of_series(exams), defaultdict(set)
     for (study, patient, date, reference), members in exams.items():
         notes, doubts = [], []
         if not reference:
@@ -89,11 +89,13 @@ def group_exams(
             notes.append("1 image is a copy of another" if copies == 1 else f"{copies} images are copies of others")
         key = "|".join([study, *filter(None, [patient, date.removeprefix(_TORN)]), reference])
         places = places_apart(members) if places_apart else [(members, "")]
+        patient_key = _patient_key(next((f.patient for f in members if f.patient), ""), study)
+        people[patient_key].update(fact for frame in members for fact in frame.person)
         grouped[study, patient, date, reference] = [
             Exam(
                 # the first place keeps the identifier, and so its hash
                 key=key if number == 1 else f"{key}|place {number}",
-                patient_key=_patient_key(next((f.patient for f in members if f.patient), ""), study),
+                patient_key=patient_key,
                 folder=common_folder(own),
                 stacks=build_stacks(own),
                 notes=[*notes, *([note] if note else [])],
@@ -110,6 +112,14 @@ def group_exams(
             for exam in exams:
                 exam.moved = [stack for other in others for stack in other.stacks]
     found = [exam for exams in grouped.values() for exam in exams]
+    for exam in found:
+        known = Counter(name for name, _ in people[exam.patient_key])
+        differ = sorted(name for name, count in known.items() if count > 1)
+        if differ and exam.patient_key.startswith("patient:"):
+            exam.notes.append(
+                f"images with this PatientID have different {' and '.join(differ)}: they count as those of one patient, but "
+                "may show several"
+            )
     return sorted(found, key=lambda exam: (natural_order(str(exam.folder)), exam.key))
 
 
