@@ -388,7 +388,7 @@ def image_faults(images: Sequence[np.ndarray], found: HeartVolumes, names: Seque
         shown = next((phase for phase in (found.end_diastole, found.end_systole) if copies.get(phase)), None)
         if shown is not None:
             depth = _thickness(found, images[shown].shape[-1])[copies[shown]] / 1000
-            areas = {name: np.asarray(of[shown])[copies[shown]] for name, of in found.areas.items()}
+            areas = {name: np.asarray(of[shown])[copies[shown]] for name, of in sorted(found.areas.items())}
             ml = listed(f"{area @ depth:.0f} ml of the {name}" for name, area in areas.items())
             at = f" at {_moments(found, shown)[0]}" if len(images) > 1 else ""
             text += f"; copies count in volumes and mass, with {ml}{at}"
