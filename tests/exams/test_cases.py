@@ -56,6 +56,21 @@ def index(folder, **options):
     return index_folder(folder, anatomy="volume", **options)
 
 
+def test_files_without_orientation_are_counted(tmp_path):
+    """In two folders, they may have one name; a mask of the same kind does not count."""
+    for home in ("p1", "p2", "p3"):
+        write(tmp_path / home / "t1.nii.gz")
+    for path in [tmp_path / home / f"t1{end}.nii.gz" for home in ("p1", "p2") for end in ("", "_seg")]:
+        image = nibabel.Nifti1Image(np.zeros((6, 5, 4), np.uint8) + (path.stem == "t1.nii") * 99.5, None)
+        nibabel.save(image, path)
+    for anatomy in ("volume", "knee"):
+        (note,) = [line for line in index_folder(tmp_path, anatomy=anatomy).warnings if "orientation" in line]
+        assert (
+            note.startswith("2 NIfTI files without orientation (sform and qform codes of 0): ")
+            and "t1.nii.gz, t1" in note
+        )
+
+
 def items_of(result):
     return [item for section in SECTIONS for item in result.datalist[section]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,12 @@ SAME_SIZE, SAME_PLACE = 0.01, 1.0
 def is_nifti(path: str | Path) -> bool:
     """Whether a file is NIfTI by its name; the ending may be in capitals."""
     return str(path).lower().endswith((".nii", ".nii.gz"))
+
+
+def states_orientation(header: Mapping[str, Any]) -> bool:
+    """Whether the header of a file states its orientation. NIfTI whose sform and qform codes are both 0 does not: nibabel
+    takes it as LAS, and ITK as LPS."""
+    return not (int(header.get("sform_code", 1)) == int(header.get("qform_code", 1)) == 0)
 
 
 def two_geometries(path: str | Path) -> tuple[str, str]:

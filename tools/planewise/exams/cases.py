@@ -35,6 +35,7 @@ from planewise.exams.volumes import (
     name_cases,
     voxel_problem,
 )
+from planewise.nifti_files import states_orientation
 from planewise.text_files import read_json
 
 #: Endings of the files of a BraTS case, in the order in which they become channels.
@@ -342,7 +343,8 @@ def _check(case: Volume, skipped: dict[str, list[str]]) -> bool:
         if problem:
             skipped[problem].append(str(path))
             return False
-        reference = reference or image
+        if reference is None:
+            reference, case.oriented = image, states_orientation(image.header)
     if case.label is not None and (problem := grid_problem(case.label, reference.shape, reference.affine)):
         skipped[f"mask left out: {problem}"].append(str(case.label))
         case.label = None

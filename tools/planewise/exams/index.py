@@ -274,6 +274,8 @@ def index_folder(
     if not items:
         raise InputError(_nothing_usable(scan, result))
     _warn_of_patients(result, volumes)
+    if sought.inputs in ("volumes", "knees"):
+        _warn_of_no_orientation(result, whole)
     if sought.inputs == "volumes" and not wanted and (endings := likely_channels(volumes)):
         result.warnings.append(
             f"each file is a case of its own, but most cases have files ending in {', '.join(endings)}: if these are the "
@@ -515,6 +517,16 @@ def _warn_of_patients(result: IndexResult, volumes: Sequence[Volume]) -> None:
             f"{len(alone)} NIfTI cases are counted as separate patients; if several belong to one patient, begin "
             "their file names with the name of their folder (p1/p1_t1.nii.gz) or with the BIDS subject (sub-p1_), or "
             "give the folder a section with --sections"
+        )
+
+
+def _warn_of_no_orientation(result: IndexResult, volumes: Sequence[Volume]) -> None:
+    """Warn about NIfTI files whose axes stay as stored, although all others are reoriented."""
+    if names := {volume.image: volume.image.name for volume in volumes if not volume.oriented}:
+        result.warnings.append(
+            f"{count_of(len(names), 'NIfTI file')} without orientation (sform and qform codes of 0): networks get their axes "
+            f"as stored, while all other files are reoriented: {some_of([*names.values()])}. If you know the "
+            "orientation, write it into the header"
         )
 
 

@@ -17,6 +17,7 @@ from planewise.exams.dicom_frames import FARTHEST, LARGEST_SPACING, THICKEST
 from planewise.exams.mask_checks import label_values
 from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, stem
 from planewise.geometry import MIN_SPACING
+from planewise.nifti_files import states_orientation
 from planewise.predicted_masks import BY_HAND, has_mark
 from planewise.unreadable import claims_too_much, other_unit
 
@@ -267,7 +268,7 @@ def _check(volume: Volume, skipped: dict, of_one_slice: bool) -> bool:
     if problem:
         skipped[problem].append(str(volume.image))
         return False
-    volume.oriented = bool(image.header["sform_code"] or image.header["qform_code"])
+    volume.oriented = states_orientation(image.header)
     if volume.label is not None and (problem := grid_problem(volume.label, image.shape, image.affine)):
         skipped[f"mask left out: {problem}"].append(str(volume.label))
         volume.label = None

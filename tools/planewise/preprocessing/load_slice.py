@@ -18,7 +18,7 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff
 from planewise.errors import InputError
 from planewise.exams.dicom import read_frames
 from planewise.exams.reserved import PREDICTED
-from planewise.nifti_files import is_nifti
+from planewise.nifti_files import is_nifti, states_orientation
 from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import slice_name
 from planewise.unreadable import UNREADABLE, refuse_claims
@@ -184,11 +184,6 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
     elif array.shape[2] > 1 and not is_volume and (frames := read_frames(path, only_scaled_apart=True)):
         array = np.stack(frames, axis=-1)
     return array, np.asarray(meta["affine"], dtype=np.float64), is_volume, states_orientation(meta)
-
-
-def states_orientation(meta: Mapping[str, Any]) -> bool:
-    """Whether the header of a file states its orientation; NIfTI whose sform and qform codes are both 0 does not."""
-    return not (int(meta.get("sform_code", 1)) == int(meta.get("qform_code", 1)) == 0)
 
 
 def _turn(array: np.ndarray, affine: np.ndarray, axes: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:

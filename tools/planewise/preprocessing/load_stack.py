@@ -18,9 +18,10 @@ from monai.utils import ensure_tuple
 
 from planewise.errors import InputError
 from planewise.exams.input_stacks import find_stacks
+from planewise.nifti_files import states_orientation
 from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import exam_of, volume_name
-from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite, rename_values, states_orientation
+from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite, rename_values
 from planewise.unreadable import UNREADABLE, refuse_claims
 
 if TYPE_CHECKING:

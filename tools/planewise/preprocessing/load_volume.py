@@ -115,7 +115,8 @@ class LoadVolumed(LoadImaged):
                 except InputError as error:
                     raise InputError(f"exam {exam}: {error}") from None
             meta = {**channels[0].meta, "original_channel_dim": 0, "spatial_shape": np.array(pixels.shape[1:])}
-            meta["affine"] = first.affine  # exactly the same for a mask, so that it is reoriented like its image
+            # exactly the same for a mask, so that it is reoriented like its image
+            meta |= {"affine": first.affine, "oriented": first.meta.get("oriented", True)}
             if len(files) > 1 and not item.get("exam"):
                 meta["filename_or_obj"] = f"{common_name(files)}.nii.gz"
             item[key] = MetaTensor(pixels, meta=meta)  # the metadata contain the affine

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform, Orientation, Resize, ResizeWithPadOrCrop, Spacing
 
 #: Interpolation of images (False) and masks (True).
@@ -22,7 +23,8 @@ class ResizeSidesd(MapTransform, InvertibleTransform):
     """Give all volumes one orientation, and all spatial axes the same number of pixels, with MONAI's transforms.
 
     The arrays of a volume's files may run in any direction. ``axcodes`` names the directions in which the network sees them;
-    the axes are permuted and flipped, and nothing is resampled. The inverse gives results the orientation of the file.
+    the axes are permuted and flipped, and nothing is resampled. The inverse gives results the orientation of the file. A
+    volume whose file does not state its orientation (``oriented: False`` in its metadata) keeps its axes.
 
     An image is resized (Taleb 2020, appendix A), or, if ``voxel_size`` is given, resampled to voxels of this size and
     then padded or cropped around its middle. The same line of a config handles images ``(channels, i, j)`` and volumes
@@ -65,12 +67,19 @@ class ResizeSidesd(MapTransform, InvertibleTransform):
         item = dict(data)
         for key in self.key_iterator(item):
             for step in self.steps[item[key].ndim - 1, key in self.label_keys]:
-                item[key] = step(item[key])
+                if not (isinstance(step, Orientation) and item[key].meta.get("oriented") is False):
+                    item[key] = step(item[key])
         return item
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
         for key in self.key_iterator(item):
             for step in reversed(self.steps[item[key].ndim - 1, key in self.label_keys]):
-                item[key] = step.inverse(item[key])
+                # the metadata of a batch may lack what only some of its volumes have
+                if not isinstance(step, Orientation) or _was_oriented(item[key]):
+                    item[key] = step.inverse(item[key])
         return item
+
+
+def _was_oriented(volume: MetaTensor) -> bool:
+    return bool(volume.applied_operations) and volume.applied_operations[-1]["class"] == Orientation.__name__
