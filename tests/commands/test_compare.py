@@ -517,6 +517,13 @@ def list_of_volumes(folder, name, channels=None):
     return file
 
 
+def orientations(study) -> set[str]:
+    """The orientations in which the pretexts and the target see volumes."""
+    pretexts = [compare.bundle_of(name, study["pretext_bundle"], compare.BUNDLES) for name in study["pretexts"]]
+    jobs = [*((bundle, "pretrain") for bundle in pretexts), (study["target"]["bundle"], "finetune")]
+    return {compare._config(bundle, study, kind)["axcodes"] for bundle, kind in jobs}
+
+
 def test_volumes_of_one_channel_have_the_structures_of_their_masks(volumes):
     """CT of another organ: the bundle for one channel learns the structures that the masks contain."""
     datalist = list_of_volumes(volumes, "ct")
@@ -526,9 +533,10 @@ def test_volumes_of_one_channel_have_the_structures_of_their_masks(volumes):
     given = {"in_channels": 1, "structures": structures, "regions": {}}
     assert study["overrides"]["finetune"].items() >= given.items() and next(iter(study["methods"])) == "none"
     assert study["overrides"]["pretrain"]["in_channels"] == 1 and "multitask" not in study["pretexts"]
+    assert orientations(study) == {"RAS"}
     assert compare.task_of(study) == "segmentation of pancreas and cancer (downstream_pancreas_segmentation)"
     paper = compare.study_of(datalist, datalist, volumes / "out", size="paper")
-    assert paper["overrides"] == {"pretrain": {"in_channels": 1}, "finetune": given}
+    assert paper["overrides"] == {"pretrain": {"in_channels": 1, "axcodes": "RAS"}, "finetune": given}
 
 
 def all_in_training(file):
@@ -661,6 +669,7 @@ def test_volumes_of_several_channels(volumes):
     assert study["target"] == {"bundle": "downstream_brain_tumour_segmentation"}
     assert study["overrides"]["pretrain"]["in_channels"] == 2 and study["overrides"]["finetune"]["in_channels"] == 4
     assert "structures" not in study["overrides"]["finetune"] and study["overrides"]["finetune"]["regions"]
+    assert orientations(study) == {"LPS"}
     with pytest.raises(InputError, match=r"volumes of 4 channels, .* of 3; the first number must be a multiple"):
         compare.study_of(list_of_volumes(volumes, "healthy", "t1,t2,flair"), labelled, volumes / "out")
     two = compare.study_of(*[list_of_volumes(volumes, "brats", "t1,flair")] * 2, volumes / "out")

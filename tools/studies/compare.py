@@ -333,13 +333,14 @@ def volume_settings(unlabelled: Path, labelled: Path) -> tuple[str | None, dict[
             "multiple of the second; index again with --channels"
         )
     structures = structures_in(labelled)
-    target = ConfigParser.load_config_file(
-        str(BUNDLES / template_of("volume")["target"]["bundle"] / "configs/train.yaml")
-    )
+    bundles = [template_of("volume")["target"]["bundle"], _ONE_CHANNEL]
+    target, of_one = (ConfigParser.load_config_file(str(BUNDLES / bundle / "configs/train.yaml")) for bundle in bundles)
     settings: dict[str, Any] = {"in_channels": have}
     if named[1] != target["channels"] or not structures.keys() <= target["structures"].keys():
         settings |= {"structures": structures, "regions": {}}
-    return _ONE_CHANNEL if have == 1 else None, {"pretrain": {"in_channels": had}, "finetune": settings}
+    # training from scratch and pretexts see volumes in one orientation
+    pretrain = {"in_channels": had, "axcodes": (of_one if have == 1 else target)["axcodes"]}
+    return _ONE_CHANNEL if have == 1 else None, {"pretrain": pretrain, "finetune": settings}
 
 
 def study_of(
