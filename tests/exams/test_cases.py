@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import torch
 from planewise.data import expand_volumes, find_inputs, load_datalist
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
@@ -15,7 +16,7 @@ from planewise.exams.volumes import TWICE
 from planewise.phantoms import Recipe, write_exams
 from planewise.phantoms.abdomen.population import ABDOMENS
 from planewise.phantoms.head.population import HEADS
-from planewise.preprocessing import LoadSliced, LoadVolumed
+from planewise.preprocessing import LoadSliced, LoadStackd, LoadVolumed
 from planewise.preprocessing.exam_name import stem
 
 from tests.exams.files import write_cine, write_ct
@@ -54,6 +55,34 @@ def cases_of(folder: Path, *channels: str):
 
 def index(folder, **options):
     return index_folder(folder, anatomy="volume", **options)
+
+
+@pytest.mark.parametrize("axes", ["RAS", "SPL", "AIL"])
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_mask_on_the_same_grid_in_other_axes(tmp_path, axes, beside):
+    """Whichever loader reads it, the mask lies on the image's bright voxels."""
+    affine = nibabel.affines.from_matvec(np.diag([-2.0, -1.5, 3.0]), [30, 20, -10])  # LPS
+    bright = np.random.default_rng(0).random((6, 5, 4)) > 0.5
+    stored = nibabel.Nifti1Image(bright.astype(np.uint8), affine)
+    turn = nibabel.orientations.ornt_transform(nibabel.io_orientation(affine), nibabel.orientations.axcodes2ornt(axes))
+    (tmp_path / "images").mkdir()
+    (tmp_path / "drawn").mkdir()
+    nibabel.save(nibabel.Nifti1Image(bright + 99.5, affine), tmp_path / "images/a.nii.gz")
+    nibabel.save(stored.as_reoriented(turn), tmp_path / ("images/a_seg.nii.gz" if beside else "drawn/a.nii.gz"))
+    options = {} if beside else {"labels_dir": tmp_path / "drawn"}
+    result = index(tmp_path / "images", **options)
+    (item,) = load_datalist(write_datalist(result.datalist, tmp_path / "d.json"), "all")
+    keys = ("image", "label")
+    volume, stack = LoadVolumed(keys)(item), LoadStackd(keys)(item)
+    slices = [LoadSliced(keys)(each) for each in expand_volumes([item])]
+    assert np.array_equal(volume["label"][0] > 0, bright) and np.array_equal(volume["image"][0] > 100, bright)
+    assert np.array_equal(stack["label"] > 0, bright) and torch.allclose(stack["label"].affine, stack["image"].affine)
+    assert np.array_equal(np.concatenate([each["label"][0] for each in slices], -1) > 0, bright)
+    # bundles of hearts do not reorient volumes
+    result = index_folder(tmp_path / "images", **options)
+    assert not any("label" in item for item in items_of(result))
+    reasons = f"{result.skipped}{result.unmatched}"
+    assert f"its axes are {axes}, the image's LPS; save it again with the image as its reference volume" in reasons
 
 
 def test_files_without_orientation_are_counted(tmp_path):

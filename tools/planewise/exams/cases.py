@@ -11,7 +11,8 @@ The rule
   name in the parallel folder of masks: ``labelsTr`` for ``imagesTr``, ``labels`` or ``masks`` for ``images``. If a
   Medical Segmentation Decathlon ``dataset.json`` lists images, the list decides, and files that it does not name are
   left out.
-- A case has three dimensions, and its channels and its mask share one grid.
+- A case has three dimensions, and its channels and its mask share one grid. The mask's axes may have another order and other
+  directions.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from planewise.exams.volumes import (
     TWICE,
     find_own_volumes,
     grid_problem,
+    mask_on_grid,
     name_cases,
     voxel_problem,
 )
@@ -345,9 +347,11 @@ def _check(case: Volume, skipped: dict[str, list[str]]) -> bool:
             return False
         if reference is None:
             reference, case.oriented = image, states_orientation(image.header)
-    if case.label is not None and (problem := grid_problem(case.label, reference.shape, reference.affine)):
-        skipped[f"mask left out: {problem}"].append(str(case.label))
-        case.label = None
+    if case.label is not None:
+        problem, case.label_axes = mask_on_grid(case.label, reference.shape, reference.affine)
+        if problem:
+            skipped[f"mask left out: {problem}"].append(str(case.label))
+            case.label = None
     return True
 
 

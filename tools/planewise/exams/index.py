@@ -217,7 +217,9 @@ def index_folder(
     lacking = _leave_out_incomplete(entries, items, learned) if all_views else set()
     items = [item for item in items if item["exam"] not in lacking]
     result.unmatched += wrong_rows
-    not_used, result.by_grid = labels.add_masks(masks, exams, items, class_rows, scan.folder)
+    not_used, result.by_grid = labels.add_masks(
+        masks, exams, items, class_rows, scan.folder, sought.inputs == "volumes"
+    )
     result.unmatched += not_used
     result.unmatched += (
         [] if labels_dir is None else labels.other_files(labels_dir, {frame.path for frame in scan.frames})
@@ -485,7 +487,8 @@ def _label_of(volume: Volume) -> dict:
     if volume.label is None:
         return {}
     renamed = {} if volume.label_map is None else {"label_map": {str(k): v for k, v in volume.label_map.items()}}
-    return {"label": str(volume.label)} | renamed
+    turned = {"label_axes": volume.label_axes} if volume.label_axes else {}
+    return {"label": str(volume.label)} | renamed | turned
 
 
 def _volume_item(volume: Volume) -> dict:

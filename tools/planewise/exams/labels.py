@@ -27,7 +27,7 @@ from planewise.exams.refusals import (
 from planewise.exams.reserved import RESERVED
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.volume import Volume, common_name, nifti_files, stem
-from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem
+from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem, mask_on_grid
 from planewise.exams.words import composed, count_of, is_text, listed
 from planewise.nifti_files import is_nifti
 from planewise.predicted_masks import BY_HAND, IMAGE, MASK, oldest_first
@@ -353,14 +353,19 @@ def _corner_distance(affine, mask_affine, axes, depth: int, shape: tuple[int, in
 
 
 def add_masks(
-    masks: Sequence[Path], exams: Sequence[Exam], items: list[dict], class_rows: dict[str, dict], folder: Path
+    masks: Sequence[Path],
+    exams: Sequence[Exam],
+    items: list[dict],
+    class_rows: dict[str, dict],
+    folder: Path,
+    turned: bool = False,
 ) -> tuple[list[tuple[str, str]], dict[str, str]]:
     """Assign masks to their items: by the exam's name in the file name, otherwise by geometry alone.
 
     A mask of a cine names its phase: ``_frame08`` (counted from 1), ``_ed`` (the first), ``_es``, or ``_phase25``
     (percent of the cycle, as inference names its results). For ``_es``, a column ``ES`` of the class CSV must give the
     frame, because no header says when systole ends. A mask whose name is only the exam's hash was made by inference,
-    for the first phase.
+    for the first phase. ``turned`` accepts masks of whole volumes whose axes have another order or other directions.
 
     Returns:
         Masks that were not used: file name and reason; and the exam of each mask that was matched by its grid alone.
@@ -406,7 +411,7 @@ def add_masks(
         if chosen is not None:
             volume = named_so[chosen]
             before = volume.get("label")
-            problem = _add_to_volume(path, volume)
+            problem = _add_to_volume(path, volume, turned)
             if not problem and before is not None:
                 replaced[before] = path.name
             if problem:
@@ -498,12 +503,14 @@ def _fits(path: Path, exams: Sequence[Exam], named: Sequence[int]) -> str:
     return ""
 
 
-def _add_to_volume(path: Path, item: dict) -> str:
+def _add_to_volume(path: Path, item: dict, turned: bool) -> str:
     """Assign a mask to a whole-volume item; returns the reason if the mask does not fit, otherwise an empty string."""
     image = nibabel.load(item["image"] if isinstance(item["image"], str) else item["image"][0])
-    problem = grid_problem(path, image.shape[:3] if "time" in item else image.shape, image.affine)
+    grid = image.shape[:3] if "time" in item else image.shape, image.affine
+    problem, axes = mask_on_grid(path, *grid) if turned else (grid_problem(path, *grid), [])
     if not problem:
-        item["label"] = str(path)
+        item.pop("label_axes", None)
+        item |= {"label": str(path)} | ({"label_axes": axes} if axes else {})
     return problem
 
 

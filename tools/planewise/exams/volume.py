@@ -68,6 +68,8 @@ class Volume:
     label_map: dict[int, int] | None = None
     """maps the data set's label codes to those of planewise; None if both are the same, or if the codes are unknown"""
 
+    label_axes: list[list[int]] = field(default_factory=list)
+    """turns the mask's axes to the image's (`planewise.exams.volumes.mask_on_grid`); empty if they are the same"""
     channels: tuple[Path, ...] = ()
     """the files of the channels, if each channel has its own; the first is ``image``. Empty for a single file"""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+from nibabel.orientations import aff2axcodes, inv_ornt_aff, io_orientation, ornt_transform
 
 from planewise.exams import mnms2, ukbb
 from planewise.exams.dicom_frames import FARTHEST, LARGEST_SPACING, THICKEST
@@ -332,18 +333,41 @@ def _phases(volume: Volume, others: Sequence[Volume], skipped: dict) -> list[Vol
 
 def grid_problem(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> str:
     """The reason why a mask is not on an image's grid, in words; empty if it is."""
+    problem, axes = mask_on_grid(mask, shape, affine)
+    if axes:
+        codes = ("".join(aff2axcodes(each)) for each in (nibabel.load(mask).affine, affine))
+        return "its axes are {}, the image's {}; save it again with the image as its reference volume".format(*codes)
+    return problem
+
+
+def mask_on_grid(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> tuple[str, list[list[int]]]:
+    """Whether a mask is on an image's grid, in any order and direction of its axes.
+
+    Returns:
+        The reason why it is not, in words; and the argument of `nibabel.orientations.apply_orientation` that gives the mask
+        the image's axes. Both are empty if it is on the grid as it is stored.
+    """
     try:
         header = nibabel.load(mask)
     except Exception:
-        return "it cannot be read"
+        return "it cannot be read", []
     # a fourth axis of length 1 does not count
     own, wanted = (tuple(sizes[:3] if sizes[3:] == (1,) else sizes) for sizes in (header.shape, tuple(shape)))
-    if own != wanted:
-        return f"its shape is {own}, the image's {wanted}"
+    if not np.isfinite(header.affine).all():
+        return "its affine is not finite", []
+    problem = _other_grid(own, header.affine, wanted, affine)
+    directions = np.array([io_orientation(each) for each in (header.affine, affine)])
+    if problem and len(own) == 3 and states_orientation(header.header) and np.isfinite(directions).all():
+        turn = ornt_transform(*directions).astype(int)
+        turned = tuple(own[axis] for axis in turn[:, 0].argsort())
+        if not _other_grid(turned, header.affine @ inv_ornt_aff(turn, own), wanted, affine):
+            return "", turn.tolist()
+    return problem, []
+
+
+def _other_grid(own: tuple[int, ...], own_affine: np.ndarray, shape: tuple[int, ...], affine: np.ndarray) -> str:
+    if own != shape:
+        return f"its shape is {own}, the image's {shape}"
     corners = np.array([[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])])
-    apart = np.abs(corners @ (header.affine - affine).T).max()
-    if not np.isfinite(apart):
-        return "its affine is not finite"
-    if apart > SAME_GRID:
-        return f"its affine puts it up to {apart:.1f} mm from the image"
-    return ""
+    apart = np.abs(corners @ (own_affine - affine).T).max()
+    return f"its affine puts it up to {apart:.1f} mm from the image" if apart > SAME_GRID else ""

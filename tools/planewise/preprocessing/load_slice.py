@@ -46,8 +46,8 @@ class LoadSliced(MapTransform):
       is used, and must agree with the datalist's affine. For a multi-frame DICOM file, the datalist's affine is used,
       because ITK gives a single affine for all frames.
     - ``label_map``: ``{value in the file: new value}``, applied to the keys in ``label_keys``.
-    - ``label_axes``: the argument of `nibabel.orientations.apply_orientation` that reorients the slices of a mask;
-      needed if the axes of the mask and of its image differ.
+    - ``label_axes``: the argument of `nibabel.orientations.apply_orientation` that reorients the slices of a mask, or
+      the whole mask of a volume; needed if the axes of the mask and of its image differ.
     - ``label_origin``: ``predicted`` for a mask whose slices match the slices of the segmented stack by number.
 
     Args:
@@ -102,7 +102,7 @@ class LoadSliced(MapTransform):
             str(item[key]), stat(item[key]).st_mtime_ns, self.field_without_spacing
         )
         if key in self.label_keys and item.get("label_axes"):
-            array, affine = _turn(array, affine, item["label_axes"])
+            array, affine = turn_mask(array, affine, item["label_axes"])
         frame = item.get("frame") if key == "image" else item.get(f"{key}_frame", item.get("frame"))
         if array.ndim > 4:
             raise ValueError(
@@ -186,8 +186,9 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
     return array, np.asarray(meta["affine"], dtype=np.float64), is_volume, states_orientation(meta)
 
 
-def _turn(array: np.ndarray, affine: np.ndarray, axes: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Reorient a mask so that its axes match those of the image; return the array and its affine."""
+def turn_mask(array: np.ndarray, affine: np.ndarray, axes: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Reorient a mask so that its axes match those of the image, as an item's ``label_axes`` say; return the array and its
+    affine."""
     orientation = np.array([*axes, *([axis, 1] for axis in range(len(axes), array.ndim))])
     spatial = orientation[:3]
     return apply_orientation(array, orientation), affine @ inv_ornt_aff(spatial, array.shape[:3])

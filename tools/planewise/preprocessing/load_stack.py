@@ -21,7 +21,7 @@ from planewise.exams.input_stacks import find_stacks
 from planewise.nifti_files import states_orientation
 from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import exam_of, volume_name
-from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite, rename_values
+from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite, rename_values, turn_mask
 from planewise.unreadable import UNREADABLE, refuse_claims
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class LoadStackd(LoadImaged):
     The value under a key is one of
 
     - the path of a volume (NIfTI, ...), which MONAI's `LoadImaged` reads; the item's ``time`` selects a phase of a
-      cine, and its ``label_map`` renames the values of a mask. `read_array` reads MRNet's ``.npy``;
+      cine, its ``label_map`` renames the values of a mask, and its ``label_axes`` turn it. `read_array` reads MRNet's
+      ``.npy``;
     - the path of a folder with DICOM files, in which the indexer finds the stack of the view;
     - the slices of a stack in order, from `planewise.exams.find_stacks`, which `LoadSliced` reads one by one. The
       volume gets the affine of the first slice, with the mean spacing; ``slice_affines``, ``(slices, 4, 4)``, contains
@@ -129,6 +130,10 @@ class LoadStackd(LoadImaged):
                 if volume.ndim == 2:  # a single slice is a stack of one
                     meta = {**meta, "spatial_shape": np.array((*volume.shape, 1))}
                     volume = MetaTensor(volume.as_tensor()[..., None], meta=meta)
+                    meta = volume.meta
+                if key in self.label_keys and item.get("label_axes"):
+                    array, affine = turn_mask(volume.numpy(), volume.affine.numpy(), item["label_axes"])
+                    volume = _volume(torch.from_numpy(np.ascontiguousarray(array)), torch.from_numpy(affine))
                     meta = volume.meta
                 if key in self.label_keys and item.get("label_map"):
                     try:

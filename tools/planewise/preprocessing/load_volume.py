@@ -40,11 +40,12 @@ class LoadVolumed(LoadImaged):
     MONAI Label can pass only one path. With ``channel_names``, the file of one channel, or a folder, represents the
     whole case.
 
-    All channels and masks must have the grid of the first channel. An item's ``label_map`` renames the values of its
-    mask, as in `LoadSliced`. A mask from a viewer (``label_origin``) may contain the numbers of the network's channels,
-    as listed by MONAI Label; they are replaced by the label values of these channels. If the user names one file for
-    each channel, the result has the name of the case (`planewise.exams.volume.common_name`). The class derives from
-    `LoadImaged` because MONAI Label looks for that class.
+    All channels and masks must have the grid of the first channel. An item's ``label_axes`` turn its mask, and its
+    ``label_map`` renames the values, as in `LoadSliced`. A mask from a viewer (``label_origin``) may contain the
+    numbers of the network's channels, as listed by MONAI Label; they are replaced by the label values of these
+    channels. If the user names one file for each channel, the result has the name of the case
+    (`planewise.exams.volume.common_name`). The class derives from `LoadImaged` because MONAI Label looks for that
+    class.
 
     Args:
         keys: keys of images and masks.
@@ -78,7 +79,7 @@ class LoadVolumed(LoadImaged):
         self.channels = channels
         self.channel_names = tuple(channel_names) if len(channel_names) == channels else ()
         # ITK refuses affines that are not orthonormal
-        self.load = LoadStackd("image", view="volume", reader="NibabelReader")
+        self.load = LoadStackd("image", view="volume", label_keys="image", reader="NibabelReader")
         self.load_photograph = LoadPhotographd("image")
 
     def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
@@ -161,8 +162,8 @@ class LoadVolumed(LoadImaged):
         """One channel, ``(i, j, k)``, float32; or all channels, ``(i, j, k, channels)``, if the file contains them all."""
         if key in self.label_keys and not isinstance(file, (str, Path)):
             return load_slices(file, exam, masks=True)[0]
-        known = {name: item[name] for name in ("exam", "phase", "time") if name in item}
-        volume = self.load({"image": file, **known})["image"]
+        names = ("exam", "phase", "time", *(["label_axes"] if key in self.label_keys else []))
+        volume = self.load({"image": file, **{name: item[name] for name in names if name in item}})["image"]
         if volume.ndim == 4 and volume.shape[-1] == 1:
             volume = volume[..., 0]
         all_in_one = channels is not None and channels > 1 and volume.ndim == 4 and volume.shape[-1] == channels
