@@ -444,7 +444,9 @@ def test_a_setting_is_computed_as_in_another_bundle():
 #: Texts, switches and lists of names in these files that only one bundle has.
 TEXTS: dict[str, dict[str, dict[str, Any]]] = {
     "downstream_brain_tumour_segmentation": {"inference.yaml": {"channels": ["t1", "t1ce", "t2", "flair"]}},
-    "downstream_cardiac_disease_classification": {"inference.yaml": {"device": "cpu", "masks": None}},
+    "downstream_cardiac_disease_classification": {
+        "inference.yaml": {"class_key": None, "device": "cpu", "masks": None}
+    },
     "downstream_cardiac_two_phase_classification": {
         "inference.yaml": {
             "class_key": "group",

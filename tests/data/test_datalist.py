@@ -223,6 +223,10 @@ def test_phases_are_paired_and_masks_take_the_place_of_labels(tmp_path):
     ]
     own = {"exam": "e1", "group": "DCM", "height": 180, "patient": "p"}
     assert pair_phases(items) == [{**own, "ed": "lED", "es": "lES"}]
+    (classed,) = pair_phases([item | {"amyloid": 1} for item in items], class_key="amyloid")
+    assert classed["group"] == "1" and "group" not in pair_phases(items, class_key="amyloid")[0]
+    for phase in ("ED", "ES"):
+        (tmp_path / f"e1_{phase}.nii.gz").touch()
     paired = pair_phases(items, tmp_path)[0]
     assert paired["es"] == str(tmp_path / "e1_ES.nii.gz")
     # a map of label values is for the data set's own masks; predicted masks have our values
@@ -246,6 +250,14 @@ def test_exams_without_masks_are_left_out_if_others_have_masks(caplog):
     assert [exam["exam"] for exam in pair_phases(items + without)] == ["e1", "e2"]
     assert "2 exams without masks at ED and ES left out: e3, e4" in caplog.text
     assert [exam["exam"] for exam in pair_phases(without)] == ["e3", "e4"]
+
+
+def test_exams_whose_predicted_masks_are_missing_are_left_out(tmp_path, caplog):
+    items = [{"exam": exam, "phase": phase, "label": "m"} for exam in ("e1", "e2") for phase in ("ED", "ES")]
+    for name in ("e1_ED", "e1_ES", "e2_ED"):
+        (tmp_path / f"{name}.nii.gz").touch()
+    assert [exam["exam"] for exam in pair_phases(items, tmp_path)] == ["e1"]
+    assert "1 exam without masks at ED and ES left out: e2" in caplog.text
 
 
 def test_subjects_are_drawn_from_those_that_have_a_label():

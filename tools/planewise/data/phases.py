@@ -13,11 +13,13 @@ from planewise.preprocessing.exam_name import exam_of, volume_name
 
 logger = logging.getLogger(__name__)
 
-#: Keys of an exam's items that are kept in addition to its masks.
-EXAM_KEYS = ("group", "height", "weight", "patient")
+#: Keys of an exam's items that are kept in addition to its masks and its class.
+EXAM_KEYS = ("height", "weight", "patient")
 
 
-def pair_phases(items: Sequence[dict[str, Any]], masks: str | Path | None = None) -> list[dict[str, Any]]:
+def pair_phases(
+    items: Sequence[dict[str, Any]], masks: str | Path | None = None, class_key: str | None = None
+) -> list[dict[str, Any]]:
     """Merge the items of each exam's volumes into one item per exam.
 
     An item is ``{"exam", "ed": mask, "es": mask, "group", "height", "weight", "patient"}``, with ``label_map`` if the
@@ -29,6 +31,7 @@ def pair_phases(items: Sequence[dict[str, Any]], masks: str | Path | None = None
             cycle instead; if an exam has masks at two times, they are end-diastole and end-systole.
         masks: folder of predicted masks, ``<exam>_ED.nii.gz`` and ``<exam>_ES.nii.gz``, to use instead of the labels
             (output of the segmentation bundle's evaluation with ``save_masks``).
+        class_key: key of the items' class, which becomes ``group``; None for ``group``.
 
     Exams without masks are left out with a warning, unless no exam has masks.
     """
@@ -37,8 +40,10 @@ def pair_phases(items: Sequence[dict[str, Any]], masks: str | Path | None = None
     for item in items:
         exam = exams.setdefault(exam_of(item), {"exam": exam_of(item)})
         exam |= {key: item[key] for key in EXAM_KEYS if key in item}
+        if (key := class_key or "group") in item:
+            exam["group"] = str(item[key])
         path = Path(masks) / f"{volume_name(item)}.nii.gz" if masks else item.get("label")
-        if path:
+        if path and (not masks or Path(path).is_file()):
             if "affine" in item:
                 frame = item.get("slice") if masks else item.get("label_frame", item.get("slice"))
                 exam.setdefault("slice_affines", {})[frame] = item["affine"]

@@ -57,7 +57,8 @@ class ForestTrainer:
         if not labelled:
             raise InputError(
                 "training needs exams with a group and with masks at both ED and ES, but the training section has none; add "
-                "such exams (`planewise index --classes` reads the group from the column `group`)"
+                "such exams (`planewise index --classes` reads the group from the column `group`; "
+                "--class_key names another column)"
             )
         features = torch.stack([item["image"] for item in labelled])
         labels = torch.stack([item["label"] for item in labelled])

@@ -121,7 +121,7 @@ class CardiacFeaturesd(Transform):
 
     @old_arguments
     def __init__(self, classes: tuple[str, ...], other_groups: bool = False) -> None:
-        self.classes = tuple(classes)
+        self.classes = tuple(map(str, classes))
         self.other_groups = other_groups
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
