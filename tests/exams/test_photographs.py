@@ -247,6 +247,18 @@ def eyes_and_table(root, table):
 ROWS = [(f"{n:03d}_{eye}", f"P{n}", str(n)) for n in (1, 2, 3) for eye in ("left", "right")]
 
 
+@pytest.mark.parametrize(("count", "table", "noted"), [(8, False, False), (9, False, True), (9, True, False)])
+def test_more_photographs_than_two_eyes_have_are_said(tmp_path, count, table, noted):
+    files = [f"2019_left_{number:03d}" for number in range(count)]
+    for number, name in enumerate([*files, "7_left"]):
+        photograph(tmp_path / f"{name}.png", number)
+    if table:
+        rows = "".join(f"{name},{name}\n" for name in files)
+        (tmp_path / "patients.csv").write_text(f"image,patient\n{rows}")
+    notes = [note for note in index(tmp_path).warnings if "more than 8 photographs" in note]
+    assert [note.split(";")[0] for note in notes] == ["1 patient with more than 8 photographs: 2019 (9)"] * noted
+
+
 @pytest.mark.parametrize(
     ("rows", "graded"),
     [

@@ -27,7 +27,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -45,6 +45,8 @@ from planewise.text_files import read_csv
 ENDINGS = (".png", ".jpg", ".jpeg")
 #: A photograph whose shorter side has fewer pixels is a thumbnail.
 MIN_SIDE = 64
+#: More photographs of one patient than this, four of each eye, are noted: the name may stand for several people.
+MANY = 8
 #: Names of a column of grades.
 GRADES = ("grade", "diagnosis", "level")
 #: Names of a column of patients, without capitals, spaces and other signs.
@@ -356,7 +358,7 @@ def _identifying(home: Path, folder: Path, numbered: Collection[Path]) -> Path |
 
 def _guesses(photographs: Sequence[Volume], by_folder: Mapping[str, Path]) -> list[str]:
     """Say where folders or names alone decide who is a patient, because they may be wrong."""
-    cameras, apart = defaultdict(list), defaultdict(set)
+    cameras, apart, counts = defaultdict(list), defaultdict(set), Counter()
     for photograph in photographs:
         if photograph.patient_key.startswith(_BY_TABLE):
             continue
@@ -364,6 +366,7 @@ def _guesses(photographs: Sequence[Volume], by_folder: Mapping[str, Path]) -> li
         if patient is not None and any(_around_eye(photograph.case)[:2]):
             cameras[photograph.patient_key].append(f"{patient.name}/{photograph.image.name}")
         apart[photograph.patient_key].add(photograph.folder if patient is None else patient.parent)
+        counts[photograph.patient_key] += 1
     spread = {
         key: sorted(f"{os.path.relpath(home, os.path.commonpath(homes))}/" for home in homes)
         for key, homes in apart.items()
@@ -381,6 +384,11 @@ def _guesses(photographs: Sequence[Volume], by_folder: Mapping[str, Path]) -> li
         notes.append(
             f"{count_of(len(spread), 'patient')} with photographs in several folders ({some}), because the same name counts "
             f"as the same patient; if it stands for different people, {remedy}"
+        )
+    if many := [f"{key.partition(':')[2]} ({count})" for key, count in counts.most_common() if count > MANY]:
+        notes.append(
+            f"{count_of(len(many), 'patient')} with more than {MANY} photographs: {some_of(many)}; if such a name stands for "
+            f"several people, {remedy}"
         )
     return notes
 
