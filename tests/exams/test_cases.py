@@ -10,9 +10,9 @@ import torch
 from planewise.data import expand_volumes, find_inputs, load_datalist
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
-from planewise.exams.cases import BRATS, SEVERAL_MASKS, check_channels, read_cases, read_listing
+from planewise.exams.cases import BRATS, check_channels, read_cases, read_listing
 from planewise.exams.refusals import HIDDEN, NOT_DICOM
-from planewise.exams.volumes import TWICE
+from planewise.exams.volumes import SEVERAL_MASKS, TWICE
 from planewise.phantoms import Recipe, write_exams
 from planewise.phantoms.abdomen.population import ABDOMENS
 from planewise.phantoms.head.population import HEADS
@@ -357,7 +357,7 @@ def test_of_two_masks_of_a_case_none_is_used(tmp_path):
     write(tmp_path / "1/a_mask.nii.gz", (6, 5, 4))
     (case,), skipped, _ = cases_of(tmp_path, "t1", "t2")
     assert case.label is None
-    named = skipped["several masks match one case: none is used; keep only one"]
+    named = skipped[SEVERAL_MASKS]
     assert sorted(Path(path).name for path in named) == ["a_mask.nii.gz", "a_seg.nii.gz"]
 
 

@@ -69,13 +69,13 @@ def test_a_split_that_is_asked_for_is_the_hash(divided, asked):
 def test_a_tree_of_one_folder_has_no_division_to_follow(tmp_path):
     """Phantoms and most downloads have only a folder `train`; following it would leave no exams for validation."""
     root = dsbcc(tmp_path, train=[1, 2])
-    assert index_folder(root).division.startswith("by a hash")
+    assert index_folder(root).by_hash
     assert exams_of(index_folder(root, division="folders"))["training"] == {"1", "2"}
 
 
 def test_a_tree_of_test_exams_alone_has_none_either(tmp_path):
     root = dsbcc(tmp_path, test=[1, 2])
-    assert index_folder(root).division.startswith("by a hash")
+    assert index_folder(root).by_hash
 
 
 def acdc(root: Path, training=10, testing=4) -> Path:
@@ -149,7 +149,7 @@ def test_patients_with_masks_are_divided_exactly(tmp_path):
 
 def test_mrnets_folders_are_followed_when_asked(tmp_path):
     root = write_mrnet(tmp_path / "MRNet-v1.0")
-    assert index_folder(root, anatomy="knee").division.startswith("by a hash")
+    assert index_folder(root, anatomy="knee").by_hash
     found = index_folder(root, anatomy="knee", division="folders").datalist
     parts = {section: {Path(item["image"]).parts[-3] for item in found[section]} for section in SECTIONS}
     assert parts == {"training": {"train"}, "validation": {"valid"}, "test": set()}

@@ -12,7 +12,7 @@ from planewise.exams import index_folder
 from planewise.exams.labels import (
     DICOM_MASK,
     NO_MASK,
-    find_name,
+    KnownNames,
     mask_files,
     match_mask,
     read_classes,
@@ -301,13 +301,13 @@ def test_classes_reach_every_item_of_the_exam(tree, tmp_path):
 
 
 def test_leading_zeros_of_a_number_do_not_matter():
-    assert find_name("7", [{"007"}, {"17"}]) == [0]
-    assert find_name("007", [{"007"}, {"7"}]) == [0]
-    assert find_name("x7", [{"x007"}]) == []
-    assert find_name("KN-7", [{"kn-7"}, {"kn-8"}]) == [0]
-    assert find_name("KN-7", [{"kn-7"}, {"KN-7"}]) == [1]
-    assert find_name("5²", [{"5"}]) == []
-    assert find_name("9" * 5000, [{"9"}]) == [], "Python refuses to convert so many digits"
+    assert KnownNames([{"007"}, {"17"}]).find("7") == [0]
+    assert KnownNames([{"007"}, {"7"}]).find("007") == [0]
+    assert KnownNames([{"x007"}]).find("x7") == []
+    assert KnownNames([{"kn-7"}, {"kn-8"}]).find("KN-7") == [0]
+    assert KnownNames([{"kn-7"}, {"KN-7"}]).find("KN-7") == [1]
+    assert KnownNames([{"5"}]).find("5²") == []
+    assert KnownNames([{"9"}]).find("9" * 5000) == [], "Python refuses to convert so many digits"
 
 
 def test_a_label_map_goes_to_labelled_items(tmp_path):

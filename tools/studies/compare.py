@@ -146,7 +146,7 @@ def indexed(given: Path, out: Path, name: str, patients: Path | None = None, **o
                 also = {*entry.get("aliases", ()), named.get(exam, entry)["patient"]} - {entry["patient"]}
                 entry |= {"aliases": sorted(also)} if also else {}
     # labelled exams are few, and every finding should be in every section
-    exact = name == "labelled" and options.get("anatomy") == "knee" and found.division.startswith("by a hash")
+    exact = name == "labelled" and options.get("anatomy") == "knee" and found.by_hash
     if divided := fill_sections(found.datalist, SPLITS[name], name == "labelled", exact):
         kind = "patients with labels" if name == "labelled" else "patients"
         why = "" if exact else "a section was empty, so "

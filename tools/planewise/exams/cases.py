@@ -30,6 +30,7 @@ from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, commo
 from planewise.exams.volumes import (
     IMAGE_FOLDER,
     MASK_FOLDER,
+    SEVERAL_MASKS,
     TWICE,
     find_own_volumes,
     grid_problem,
@@ -52,7 +53,6 @@ LISTING = "dataset.json"
 UNLISTED = f"NIfTI file that {LISTING} does not list"
 NO_CHANNEL = "NIfTI file whose name does not end in a channel"
 NO_IMAGE = "mask without its image"
-SEVERAL_MASKS = "several masks match one case: none is used; keep only one"
 BROKEN_LISTING = (
     f"{LISTING} that cannot be read as a list of images and masks: files are matched by their names instead"
 )

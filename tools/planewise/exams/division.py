@@ -19,7 +19,7 @@ from pathlib import Path
 
 from planewise.errors import InputError
 from planewise.exams.exam import Exam
-from planewise.exams.labels import RESERVED, exam_names, find_name, read_yaml
+from planewise.exams.labels import RESERVED, KnownNames, exam_names, read_yaml
 from planewise.exams.reserved import is_labelled
 from planewise.exams.split import SECTIONS, split_by_hash, split_stratified
 from planewise.exams.volume import Volume
@@ -53,6 +53,8 @@ class Division:
     """maps each patient (raw identifier) to sections, nearly always one"""
     rule: str
     """the rule that was used, in words"""
+    by_hash: bool = False
+    """whether the rule is the hash alone"""
     warnings: list[str] = field(default_factory=list)
     unmatched: list[tuple[str, str]] = field(default_factory=list)
     """names in the user's file that match no exam, each with the reason"""
@@ -194,14 +196,15 @@ def divide(
         )
         text = " ".join(f"{share:g}" for share in shares)
         result.rule = f"by a hash of the patient{alike}: {text}{others}, seed {seed}"
+        result.by_hash = True
     result.sections |= {key: (section,) for key, section in drawn.items()}
     return result
 
 
 def _follow_list(result: Division, places: Sequence[Exam | Volume], folder: Path, listed: Mapping[str, str]) -> None:
-    known = [exam_names(place, folder) | _folders_above(place, folder) for place in places]
+    known = KnownNames(exam_names(place, folder) | _folders_above(place, folder) for place in places)
     for name, section in listed.items():
-        meant = find_name(name.rstrip("/"), known)
+        meant = known.find(name.rstrip("/"))
         if not meant:
             result.unmatched.append((name, "--sections: no exam has this name (hash, folder or PatientID)"))
         for place in (places[index] for index in meant):

@@ -78,6 +78,8 @@ class IndexResult:
     """Maps the file name of each mask that was matched by its grid alone to its exam."""
     division: str = ""
     """The rule for the sections, in words."""
+    by_hash: bool = False
+    """Whether a hash alone assigned the patients to the sections."""
     folders: dict[str, Path] = field(default_factory=dict)
     """Maps the hash of each DICOM exam to its folder, or to one of its images (`own_places`); private, like the datalist."""
     files: int = 0
@@ -249,7 +251,7 @@ def index_folder(
     if sought.whole and not listed:
         _train_on_unlabelled(divided, places, items, sought.inputs == "photographs")
     sections_of = {place.patient: divided.sections[place.patient_key] for place in places}
-    result.division = divided.rule
+    result.division, result.by_hash = divided.rule, divided.by_hash
     result.unmatched += divided.unmatched
     header = {
         "version": VERSION,
@@ -701,7 +703,7 @@ def _warn(
         result.empty = f"{' and '.join(empty)} {are} empty"
         if patients < len(SECTIONS):
             result.empty += f", because there {'is' if patients == 1 else 'are'} only {count_of(patients, 'patient')}"
-        elif divided.rule.startswith("by a hash"):
+        elif divided.by_hash:
             result.empty += (
                 f", because a hash divides {count_of(patients, 'patient')} only roughly. Larger shares (--split 0.6 0.2 0.2) "
                 f"or another --seed may fill {them}; --sections assigns each patient to a section"

@@ -163,19 +163,31 @@ def _typed(column: list[str]) -> list[object]:
     return list(column)
 
 
-def find_name(name: str, known: Sequence[set[str]]) -> list[int]:
-    """The indices of the exams that a name matches, in ``known``, which contains the names of each exam.
+class KnownNames:
+    """Finds exams by name. An exact match takes precedence over one that differs only in leading zeros (``7`` for ``007``) or
+    in capital letters.
 
-    An exact match takes precedence over one that differs only in leading zeros (``7`` for ``007``) or in capital letters.
+    Args:
+        known: the names of each exam.
     """
-    name = composed(name)
-    if exact := [index for index, names in enumerate(known) if name in names]:
-        return exact
-    if not name.isdecimal():
-        lower = name.casefold()
-        return [index for index, names in enumerate(known) if any(n.casefold() == lower for n in names)]
-    number = name.lstrip("0")
-    return [index for index, names in enumerate(known) if any(n.isdecimal() and n.lstrip("0") == number for n in names)]
+
+    def __init__(self, known: Iterable[set[str]]) -> None:
+        self._exact: dict[str, list[int]] = defaultdict(list)
+        self._loose: dict[str, list[int]] = defaultdict(list)
+        for index, names in enumerate(known):
+            for name in names:
+                self._exact[name].append(index)
+            for name in set(map(_loose, names)):
+                self._loose[name].append(index)
+
+    def find(self, name: str) -> list[int]:
+        """The indices of the exams that have this name."""
+        name = composed(name)
+        return self._exact.get(name) or self._loose.get(_loose(name), [])
+
+
+def _loose(name: str) -> str:
+    return (name.lstrip("0") or "0") if name.isdecimal() else name.casefold()
 
 
 def mask_files(folder: Path) -> list[Path]:
@@ -392,6 +404,7 @@ def add_masks(
     volumes |= {name: found for name, found in by_hash.items() if len(found) == 1}
     usable = [exam for exam in exams if exam.main_stack is not None]
     known = [exam_names(exam, folder) for exam in usable]
+    by_name = KnownNames(known)
     by_place = {(item["exam"], item["slice"], item["phase"]): item for item in items if "affine" in item}
     replaced: dict[str, str] = {}
     for path in masks:
@@ -417,7 +430,7 @@ def add_masks(
             if problem:
                 unmatched.append((path.name, problem))
             continue
-        named = find_name(case, known)
+        named = by_name.find(case)
         patients = {usable[index].patient for index in named}
         # a mask that fits images of several patients with the same name would label those of the first
         fitting = [
@@ -443,7 +456,8 @@ def add_masks(
                     searches += 1
                 continue
             of_first = phase is None and case == exam.name
-            row, _ = _agreed([row for name, row in class_rows.items() if find_name(name, [known[index]])])
+            own = KnownNames([known[index]])
+            row, _ = _agreed([row for name, row in class_rows.items() if own.find(name)])
             rank_of_phase = 0 if of_first else _phase_rank(phase, stack, row)
             if isinstance(rank_of_phase, str):
                 problem = rank_of_phase
@@ -561,15 +575,16 @@ def add_classes(
         reason. Then warnings about rows that each label several exams.
     """
     known = [exam_names(exam, folder) for exam in exams]
+    by_name = KnownNames(known)
     rows: dict[str, list[dict]] = defaultdict(list)
     unmatched, several = [], set()
     column = _naming_column(class_rows, exams, known)
     for name, row in class_rows.items():
-        found = find_name(name, known)
+        found = by_name.find(name)
         matched = {exams[index].name for index in found}
         patients = {exams[index].patient for index in found}
         other = str(row.get(column, ""))
-        if other and not matched & {exams[index].name for index in find_name(other, known)}:
+        if other and not matched & {exams[index].name for index in by_name.find(other)}:
             unmatched.append(
                 (name, f"the exams are named in the column {column} ({other:.20}): make it the first column")
             )

@@ -48,7 +48,8 @@ MASK_FOLDER = re.compile(r"(gt|seg|segmentations?|labels?|masks?)(tr|ts)?$", re.
 IMAGE_FOLDER = re.compile(r"images(Tr|Ts)")
 #: Why one of two files of the same image is not used.
 TWICE = "second file of one image or channel (.nii next to .nii.gz, for example): another file is used; keep only one"
-_SEVERAL_MASKS = "several masks match one image: none is used; keep only one"
+#: Why none of several masks is used.
+SEVERAL_MASKS = "several masks match one image: none is used; keep only one"
 _SEVERAL_IMAGES = "one mask matches images of several folders: none gets it; put it next to its image (CASE_gt.nii.gz)"
 _MASK_WORDS = re.compile(r"(^|[_-])(\w*seg|gt|labels?|masks?)([_-]|$)", re.IGNORECASE)
 
@@ -144,7 +145,7 @@ def _with_parallel_masks(volumes: list[Volume], masks: dict[tuple[Path, str], Pa
         if own and len(keys) == images[keys[0]] == 1:
             volume.label = own[0]
         elif own:
-            skipped[_SEVERAL_MASKS if len(keys) > 1 else _SEVERAL_IMAGES] += map(str, own)
+            skipped[SEVERAL_MASKS if len(keys) > 1 else _SEVERAL_IMAGES] += map(str, own)
     return kept
 
 
@@ -251,7 +252,7 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
         corrected = [mask for mask in own if BY_HAND in mask]
         chosen = next((few for few in (corrected, plain) if len(few) == 1), own)
         if len(chosen) > 1:
-            skipped[_SEVERAL_MASKS] += [str(by_stem[mask]) for mask in chosen]
+            skipped[SEVERAL_MASKS] += [str(by_stem[mask]) for mask in chosen]
         case, phase = case_and_phase(name)
         label = by_stem[chosen[0]] if len(chosen) == 1 else None
         volumes.append(Volume(path, label, case, phase))
