@@ -314,8 +314,9 @@ def test_a_label_map_goes_to_labelled_items(tmp_path):
     for name in ("a", "a_gt", "b"):
         write_mask(tmp_path / f"{name}.nii.gz", np.eye(4), (6, 5, 4))
     (tmp_path / "map.yml").write_text("1: 3\n2: 2\n3: 1\n")
-    result = index_folder(tmp_path, label_map=tmp_path / "map.yml")
-    assert [item.get("label_map") for item in items_of(result)].count({"1": 3, "2": 2, "3": 1}) == 1
+    for label_map in (tmp_path / "map.yml", str(tmp_path / "map.yml"), {1: 3, 2: 2, 3: 1}):
+        items = items_of(index_folder(tmp_path, label_map=label_map))
+        assert [item.get("label_map") for item in items].count({"1": 3, "2": 2, "3": 1}) == 1
 
 
 #: The keys in the table of tools/docs/datalist.md, and those of whole volumes and of our own use.
@@ -437,6 +438,12 @@ def test_label_maps_that_cannot_be_used(tmp_path, content):
     (tmp_path / "m.yml").write_text(content)
     with pytest.raises(InputError, match=r"m\.yml"):
         read_label_map(tmp_path / "m.yml")
+
+
+@pytest.mark.parametrize("label_map", [{}, {"1": 3}, {1: 3.0}, {1: 256}])
+def test_label_maps_from_python_that_cannot_be_used(label_map):
+    with pytest.raises(InputError, match="^label_map: "):
+        read_label_map(label_map)
 
 
 def test_a_folder_of_labels_that_has_none(tree, tmp_path):

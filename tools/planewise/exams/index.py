@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -116,7 +116,7 @@ def index_folder(
     labels_dir: str | Path | None = None,
     checked: bool = False,
     classes: str | Path | None = None,
-    label_map: str | Path | None = None,
+    label_map: str | Path | Mapping[int, int] | None = None,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> IndexResult:
@@ -148,7 +148,7 @@ def index_folder(
         labels_dir: folder of NIfTI masks for the exams.
         checked: whether a person has checked all masks, so that those that a network predicted are labels, too.
         classes: CSV of classes, one row per exam.
-        label_map: YAML that renames mask values.
+        label_map: renames mask values: ``{1: 3}``, or a YAML file with such lines.
         workers: processes that read headers.
         progress: called with (files done, files in all).
 
@@ -165,8 +165,8 @@ def index_folder(
         raise InputError(f"division {division!r} is not known; choose one of {', '.join(DIVISIONS)}")
     if division == "folders" and (fractions or sections):
         raise InputError("--division folders cannot be combined with --split or --sections; leave one of them out")
-    sections, views, classes, label_map, labels_dir = (
-        None if path is None else Path(path).expanduser() for path in (sections, views, classes, label_map, labels_dir)
+    sections, views, classes, labels_dir = (
+        None if path is None else Path(path).expanduser() for path in (sections, views, classes, labels_dir)
     )
     listed = {} if sections is None else read_sections(sections)
     overrules = {} if views is None else read_overrules(views, sought)

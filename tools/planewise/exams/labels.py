@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from glob import escape
 from pathlib import Path
 
@@ -49,13 +49,14 @@ _MOST_SEARCHES = 3
 _SEVERAL_OF_THE_NAME = "{} images have this name; put it into a folder with the name of its image's folder"
 
 
-def read_label_map(path: Path) -> dict[str, int]:
-    """A YAML mapping of mask values, ``{1: 3, 2: 2, 3: 1}``, in the datalist's form.
+def read_label_map(given: str | Path | Mapping[int, int]) -> dict[str, int]:
+    """A mapping of mask values, ``{1: 3, 2: 2, 3: 1}``, or a YAML file that contains one, in the datalist's form.
 
     Raises:
-        InputError: the file is not a mapping of whole numbers, or a new value does not fit into a mask.
+        InputError: it is not a mapping of whole numbers, or a new value does not fit into a mask.
     """
-    content = read_yaml(path, "a label map")
+    path = "label_map" if isinstance(given, Mapping) else Path(given).expanduser()
+    content = given if isinstance(given, Mapping) else read_yaml(path, "a label map")
     if not content or not all(type(key) is int and type(value) is int for key, value in content.items()):
         raise InputError(f"{path}: a label map assigns whole numbers to whole numbers, like `1: 3`")
     if wrong := [value for value in content.values() if not 0 <= value <= LARGEST_LABEL]:
