@@ -5,7 +5,7 @@ import pytest
 import torch
 from planewise.evaluation import JigsawScores, ScoredBatch
 from planewise.pretexts import JigsawTilesd
-from planewise.reports.jigsaw_figures import mosaic
+from planewise.reports.image_pretext_figures import mosaic
 
 ITEMS = [{"exam": f"e{number}"} for number in range(4)]
 

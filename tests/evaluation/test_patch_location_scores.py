@@ -5,7 +5,7 @@ import pytest
 import torch
 from planewise.evaluation import PatchLocationScores, ScoredBatch
 from planewise.pretexts import RelativePatchesd
-from planewise.reports.patch_location_figures import cell_name
+from planewise.reports.image_pretext_figures import cell_name
 
 ITEMS = [{"exam": f"e{number}"} for number in range(3)]
 

@@ -4,7 +4,7 @@ import torch
 from matplotlib.image import imread
 from monai.data import MetaTensor
 from planewise.evaluation import RestoredImaged, RestoredWriter
-from planewise.reports.restoration_figures import restored_stack_figure
+from planewise.reports.image_pretext_figures import restored_stack_figure
 
 from .passes import keep_figures, pass_over
 

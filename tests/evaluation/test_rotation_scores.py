@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from planewise.evaluation import RotationScores, ScoredBatch
-from planewise.reports.rotation_figures import rotation_name
+from planewise.reports.image_pretext_figures import rotation_name
 
 ITEMS = [{"exam": f"e{number}"} for number in range(3)]
 

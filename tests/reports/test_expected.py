@@ -22,17 +22,11 @@ from planewise.reports import (
     classification_figures,
     findings_figures,
     grading_figures,
-    jigsaw_figures,
-    neighbours,
-    patch_figures,
-    patch_location_figures,
+    image_pretext_figures,
     planned_views,
     position_figures,
     pretext_figures,
-    restoration_figures,
-    rotation_figures,
     segmentation_figures,
-    slice_order_figures,
     study_figures,
 )
 from planewise.reports.shown_slices import ShownSlice
@@ -165,7 +159,7 @@ def test_figures_of_evaluation(assert_expected):
     order = np.array([[0, 1, 2, 3], [3, 1, 0, 2]])
     decision = findings_figures.Decision("a: acl", some(6, 5, 3), some(3, 6, 5) ** 4, [4, 5, 6])
     graded = grading_figures.Graded("a: mild", some(3, 6, 5) / 2, some(6, 5) / 2)
-    ahead = [patch_figures.PredictedRow(row, [0, 1], 2, [2, 3]) for row in (1, 2)]
+    ahead = [image_pretext_figures.PredictedRow(row, [0, 1], 2, [2, 3]) for row in (1, 2)]
     corners = [(row, column) for row in (0, 3) for column in (0, 4)]
     pairs = {key: some(20) / 2 for key in ("first", "second")} | {"correct": np.arange(20) % 3 > 0}
     distances = {"mirrored": [0, 0, 1], "distance_from": [0.0, 0.5, 0.2], "distance_to": [0.5, 1.0, 0.4]}
@@ -182,11 +176,11 @@ def test_figures_of_evaluation(assert_expected):
             {"confusion": [[3, 1], [0, 2]], "kappa": 0.5, "photographs": 6, "accuracy": 0.8}, ["none", "mild"], "t",
         ),
         (grading_figures.photographs_figure, [graded] * 2, "t"),
-        (jigsaw_figures.puzzle_gallery, some(2, 8, 6), some(2, 4, 3, 2), order, order[::-1], 2, ["a", "b"]),
-        (neighbours.neighbour_gallery, [some(2, 5, 4), some(2, 5, 4)], [["a", "b"], ["c", "d"]], "t"),
-        (patch_figures.prediction_gallery, some(2, 6, 8), (3, 4), corners, ahead),
+        (image_pretext_figures.puzzle_gallery, some(2, 8, 6), some(2, 4, 3, 2), order, order[::-1], 2, ["a", "b"]),
+        (image_pretext_figures.neighbour_gallery, [some(2, 5, 4), some(2, 5, 4)], [["a", "b"], ["c", "d"]], "t"),
+        (image_pretext_figures.prediction_gallery, some(2, 6, 8), (3, 4), corners, ahead),
         (
-            patch_location_figures.patch_location_gallery,
+            image_pretext_figures.patch_location_gallery,
             some(2, 1, 11, 9), some(2, 9, 3, 3), [1, 4], [1, 6], 3, ["a", "b"],
         ),
         (planned_views.planned_views_figure, some(12, 10, 4), some(3, 12, 10, 4) / 2, affines, plan, "7f3a"),
@@ -201,13 +195,13 @@ def test_figures_of_evaluation(assert_expected):
             some(6) / 2, np.linspace(0, 1, 6),
             {"slope": 0.75, "intercept": -0.25, "pearson_r": 0.5, "r2": 0.375, "mae": 0.125, "mse": 0.0625}, "t",
         ),
-        (restoration_figures.restoration_gallery, some(2, 5, 4), some(2, 5, 4), some(2, 5, 4), ["a", "b"]),
-        (restoration_figures.restored_stack_figure, some(5, 4, 6), some(5, 4, 6), "t"),
-        (rotation_figures.rotation_gallery, [some(2, 5, 4)], ["a", "b"], [True, False]),
+        (image_pretext_figures.restoration_gallery, some(2, 5, 4), some(2, 5, 4), some(2, 5, 4), ["a", "b"]),
+        (image_pretext_figures.restored_stack_figure, some(5, 4, 6), some(5, 4, 6), "t"),
+        (image_pretext_figures.rotation_gallery, [some(2, 5, 4)], ["a", "b"], [True, False]),
         (segmentation_figures.segmentation_gallery, two, labels[:2] % 4, labels[1:] % 4, ["a", "b"], structures),
         (segmentation_figures.method_comparison, {"one": shown, "other": other}, structures),
         (
-            slice_order_figures.order_accuracy_figure,
+            image_pretext_figures.order_accuracy_figure,
             pairs, distances | {"accuracy": [0.6, 0.7, 0.8]}, {"chance": 0.5, "accuracy": 0.65, "pairs": 20}, "t",
         ),
     ]  # fmt: skip
@@ -216,7 +210,7 @@ def test_figures_of_evaluation(assert_expected):
     modules = [importlib.import_module(f"planewise.reports.{path.stem}") for path in FOLDER.glob("*_figures.py")]
     public = {
         name
-        for module in {*modules, neighbours, planned_views} - {study_figures}
+        for module in {*modules, planned_views} - {study_figures}
         for name, function in vars(module).items()
         if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_")
         if function.__annotations__.get("return") == "Figure"

@@ -18,7 +18,7 @@ from planewise.evaluation.collector import (
 )
 from planewise.metrics.jigsaw import jigsaw_scores, tiles_in_place
 from planewise.pretexts import JigsawTilesd
-from planewise.reports.jigsaw_figures import puzzle_gallery
+from planewise.reports.image_pretext_figures import puzzle_gallery
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -19,7 +19,7 @@ from planewise.evaluation.collector import (
 from planewise.metrics.confusion import choice_scores
 from planewise.pretexts import RelativePatchesd
 from planewise.pretexts.relative_patches import cell_of_class
-from planewise.reports.patch_location_figures import cell_name, patch_location_gallery
+from planewise.reports.image_pretext_figures import cell_name, patch_location_gallery
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,7 +13,7 @@ from planewise.geometry import inverted_pyramids, predicted_patches
 from planewise.losses import candidate_scores
 from planewise.metrics import found_first, patch_scores
 from planewise.pretexts.overlapping_patches import patch_places
-from planewise.reports.patch_figures import PredictedRow, prediction_gallery
+from planewise.reports.image_pretext_figures import PredictedRow, prediction_gallery
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

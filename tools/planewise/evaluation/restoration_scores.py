@@ -11,7 +11,7 @@ from torch import Tensor
 
 from planewise.evaluation.collector import CollectorResults, ScoredBatch
 from planewise.metrics.restoration import ANSWERS, mean_of_seen, restoration_errors, restoration_scores
-from planewise.reports.restoration_figures import restoration_gallery
+from planewise.reports.image_pretext_figures import restoration_gallery
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

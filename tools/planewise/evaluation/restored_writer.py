@@ -11,7 +11,7 @@ import numpy as np
 
 from planewise.evaluation.exam_writer import ExamWriter
 from planewise.evaluation.only_a_picture import only_a_picture
-from planewise.reports.restoration_figures import restored_stack_figure
+from planewise.reports.image_pretext_figures import restored_stack_figure
 from planewise.reports.slices import QUICK_PNG
 
 logger = logging.getLogger(__name__)

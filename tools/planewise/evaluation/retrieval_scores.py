@@ -16,7 +16,7 @@ from planewise.evaluation.collector import CollectorResults, ScoredBatch, middle
 from planewise.evaluation.frozen_features import frozen_features
 from planewise.metrics import effective_rank, embedding_spread, nearest_neighbours, retrieval_accuracy
 from planewise.preprocessing.limit_slices import evenly_spaced
-from planewise.reports.neighbours import neighbour_gallery
+from planewise.reports.image_pretext_figures import neighbour_gallery
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

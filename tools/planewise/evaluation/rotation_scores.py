@@ -9,7 +9,7 @@ from torch import Tensor
 
 from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_examples, with_accuracy
 from planewise.metrics.confusion import choice_scores
-from planewise.reports.rotation_figures import rotation_gallery, rotation_name
+from planewise.reports.image_pretext_figures import rotation_gallery, rotation_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -21,7 +21,7 @@ from planewise.metrics.slice_order import (
     stack_scores,
 )
 from planewise.networks import SharedEncoderNet
-from planewise.reports.slice_order_figures import order_accuracy_figure
+from planewise.reports.image_pretext_figures import order_accuracy_figure
 
 
 class SliceOrderScores:
