@@ -13,7 +13,7 @@ from planewise.errors import InputError
 from planewise.evaluation import GradeAnswerd, GradeWriter, GradingReport, grade_writer, grading_report
 from planewise.evaluation.grading_report import decided
 from planewise.networks import DenseNetEncoder, SharedEncoderNet, saliency_maps
-from planewise.reports.grading_figures import confusion_figure, photographs_figure
+from planewise.reports.classification_figures import confusion_figure, photographs_figure
 
 NAMES = ["none", "mild", "moderate"]
 

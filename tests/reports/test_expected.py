@@ -20,11 +20,8 @@ from planewise.exams import index_folder
 from planewise.metrics import classification_scores, finding_scores
 from planewise.reports import (
     classification_figures,
-    findings_figures,
-    grading_figures,
     image_pretext_figures,
     planned_views,
-    position_figures,
     pretext_figures,
     segmentation_figures,
     study_figures,
@@ -157,8 +154,8 @@ def test_figures_of_evaluation(assert_expected):
     labels = rng.integers(0, 10, (3, 12, 10))
     squares = [f"square {number}" for number in range(1, 10)]
     order = np.array([[0, 1, 2, 3], [3, 1, 0, 2]])
-    decision = findings_figures.Decision("a: acl", some(6, 5, 3), some(3, 6, 5) ** 4, [4, 5, 6])
-    graded = grading_figures.Graded("a: mild", some(3, 6, 5) / 2, some(6, 5) / 2)
+    decision = classification_figures.Decision("a: acl", some(6, 5, 3), some(3, 6, 5) ** 4, [4, 5, 6])
+    graded = classification_figures.Graded("a: mild", some(3, 6, 5) / 2, some(6, 5) / 2)
     ahead = [image_pretext_figures.PredictedRow(row, [0, 1], 2, [2, 3]) for row in (1, 2)]
     corners = [(row, column) for row in (0, 3) for column in (0, 4)]
     pairs = {key: some(20) / 2 for key in ("first", "second")} | {"correct": np.arange(20) % 3 > 0}
@@ -169,13 +166,13 @@ def test_figures_of_evaluation(assert_expected):
     structures = {1: "RV", 2: "muscle", 3: "LV"}
     drawn = [
         (classification_figures.roc_figure, shares, classes, names, classification_scores(shares, classes, names)),
-        (findings_figures.findings_roc_figure, found, known, findings, finding_scores(found, known, findings), "t"),
-        (findings_figures.saliency_figure, [decision, decision._replace(numbers=None)], "t", 2),
+        (classification_figures.findings_roc_figure, found, known, findings, finding_scores(found, known, findings), "t"),
+        (classification_figures.saliency_figure, [decision, decision._replace(numbers=None)], "t", 2),
         (
-            grading_figures.confusion_figure,
+            classification_figures.confusion_figure,
             {"confusion": [[3, 1], [0, 2]], "kappa": 0.5, "photographs": 6, "accuracy": 0.8}, ["none", "mild"], "t",
         ),
-        (grading_figures.photographs_figure, [graded] * 2, "t"),
+        (classification_figures.photographs_figure, [graded] * 2, "t"),
         (image_pretext_figures.puzzle_gallery, some(2, 8, 6), some(2, 4, 3, 2), order, order[::-1], 2, ["a", "b"]),
         (image_pretext_figures.neighbour_gallery, [some(2, 5, 4), some(2, 5, 4)], [["a", "b"], ["c", "d"]], "t"),
         (image_pretext_figures.prediction_gallery, some(2, 6, 8), (3, 4), corners, ahead),
@@ -184,8 +181,8 @@ def test_figures_of_evaluation(assert_expected):
             some(2, 1, 11, 9), some(2, 9, 3, 3), [1, 4], [1, 6], 3, ["a", "b"],
         ),
         (planned_views.planned_views_figure, some(12, 10, 4), some(3, 12, 10, 4) / 2, affines, plan, "7f3a"),
-        (position_figures.position_gallery, some(3, 12, 10), labels, labels[::-1], ["a", "b", "c"], squares),
-        (position_figures.stack_positions_figure, some(10, 3, 12), labels.transpose(2, 0, 1), squares, "t"),
+        (pretext_figures.position_gallery, some(3, 12, 10), labels, labels[::-1], ["a", "b", "c"], squares),
+        (pretext_figures.stack_positions_figure, some(10, 3, 12), labels.transpose(2, 0, 1), squares, "t"),
         (
             pretext_figures.heatmap_gallery,
             some(2, 12, 10), some(2, 2, 12, 10) / 2, some(2, 2, 12, 10) / 2, ["a", "b"], ["2ch", "4ch"],

@@ -17,7 +17,7 @@ from planewise.evaluation.probabilities_report import ProbabilitiesReport
 from planewise.exams.words import listed
 from planewise.metrics import finding_scores
 from planewise.networks.saliency import saliency_maps
-from planewise.reports.findings_figures import Decision, findings_roc_figure, saliency_figure
+from planewise.reports.classification_figures import Decision, findings_roc_figure, saliency_figure
 from planewise.reports.tables import write_csv
 
 logger = logging.getLogger(__name__)

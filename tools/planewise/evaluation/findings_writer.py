@@ -14,7 +14,7 @@ from planewise.evaluation.findings_report import decision
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.predictions_writer import PredictionsWriter
 from planewise.preprocessing.load_stack import missing_slices
-from planewise.reports.findings_figures import saliency_figure
+from planewise.reports.classification_figures import saliency_figure
 from planewise.reports.research_only import research_note
 from planewise.reports.tables import write_json
 

@@ -13,7 +13,7 @@ from torch import nn
 from planewise.evaluation.grading_report import decided
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.predictions_writer import PredictionsWriter
-from planewise.reports.grading_figures import photographs_figure
+from planewise.reports.classification_figures import photographs_figure
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import write_json
 

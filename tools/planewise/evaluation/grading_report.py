@@ -17,7 +17,7 @@ from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.probabilities_report import ProbabilitiesReport, convergence
 from planewise.metrics import grade_scores, predicted_grades
 from planewise.networks.saliency import saliency_maps
-from planewise.reports.grading_figures import Graded, confusion_figure, photographs_figure
+from planewise.reports.classification_figures import Graded, confusion_figure, photographs_figure
 from planewise.reports.tables import write_csv
 
 

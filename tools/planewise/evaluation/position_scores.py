@@ -11,7 +11,7 @@ from torch import Tensor
 from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_at
 from planewise.geometry import cross_residual, find_squares, square_names
 from planewise.metrics import position_counts, position_dice
-from planewise.reports.position_figures import position_gallery
+from planewise.reports.pretext_figures import position_gallery
 from planewise.reports.tables import percentile, summary
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 from planewise.evaluation.exam_writer import ExamWriter
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.geometry import square_names
-from planewise.reports.position_figures import stack_positions_figure
+from planewise.reports.pretext_figures import stack_positions_figure
 from planewise.reports.slices import QUICK_PNG
 from planewise.reports.tables import write_json
 

@@ -24,8 +24,7 @@ from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.probabilities_report import ProbabilitiesReport, convergence
 from planewise.metrics import classification_scores, inside_share
 from planewise.networks.saliency import saliency_maps
-from planewise.reports.classification_figures import roc_figure
-from planewise.reports.findings_figures import Decision, saliency_figure
+from planewise.reports.classification_figures import Decision, roc_figure, saliency_figure
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import write_predictions
 

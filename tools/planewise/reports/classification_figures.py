@@ -1,18 +1,25 @@
-"""Pictures of a classification: ROC curves and the confusion matrix."""
+"""Pictures of classifications: ROC curves, confusion matrices, and the places on which a prediction is based."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from planewise.reports.slices import picture_grid
+from planewise.reports.slices import name_row, picture_grid, show_slice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+#: Minimum saliency to draw, as a share of the largest value.
+_VISIBLE = 0.15
+#: Slices with a smaller share of the stack's saliency had too little influence to be shown.
+_SAY = 0.01
+#: Number of photographs in a row of a picture.
+_COLUMNS = 4
 
 
 def roc_figure(
@@ -29,28 +36,83 @@ def roc_figure(
     figure, ((curves, matrix),) = picture_grid(1, 2, (9.2, 4.3))
     labels = np.asarray(labels)
     for index, name in enumerate(classes):
-        if scores["auc"][name] is None:
-            continue
-        false_rate, true_rate, _ = roc_curve(labels == index, probabilities[:, index])
-        curves.plot(false_rate, true_rate, lw=1.5, label=f"{name} {scores['auc'][name]:.3f}")
-    curves.plot([0, 1], [0, 1], ":", color="0.6", lw=1)
+        _draw_roc(curves, labels == index, probabilities[:, index], name, scores["auc"][name])
     macro = f", mean AUC {scores['macro_auc']:.3f}" if scores["macro_auc"] is not None else ""
-    curves.set(xlabel="false positive rate", ylabel="true positive rate", title=f"each against the rest{macro}")
-    curves.legend(frameon=False, loc="lower right", fontsize=8)
-    draw_confusion(matrix, np.array(scores["confusion"]), classes)
+    _finish_roc(curves, f"each against the rest{macro}")
+    _draw_confusion(matrix, np.array(scores["confusion"]), classes)
     matrix.set_title(f"{scores['exams']} exams, accuracy {scores['accuracy']:.2f}")
     return figure
 
 
-def draw_confusion(axes: Axes, counts: np.ndarray, names: Sequence[str], shares: bool = False) -> None:
-    """Draw a confusion matrix.
+def findings_roc_figure(
+    probabilities: np.ndarray, labels: np.ndarray, tasks: Sequence[str], scores: Mapping[str, Any], title: str = ""
+) -> Figure:
+    """A ROC curve for each finding, and the probabilities of the exams with and without it.
 
     Args:
-        axes: the axes to draw on.
-        counts: ``(true, predicted)``.
-        names: names of the classes.
-        shares: whether the colours show shares of each true class, so that rare classes are visible, too.
+        probabilities: ``(N, tasks)``.
+        labels: ``(N, tasks)``, 0, 1 or NaN.
+        tasks: names of the findings.
+        scores: output of `planewise.metrics.finding_scores`.
+        title: title of the picture.
     """
+    figure, ((curves, strips),) = picture_grid(1, 2, (9.2, 4.3))
+    for column, task in enumerate(tasks):
+        colour = f"C{column}"
+        known = np.isfinite(labels[:, column])
+        truth, probability = labels[known, column] > 0.5, probabilities[known, column]
+        _draw_roc(curves, truth, probability, task, scores["auc"][task], color=colour)
+        # evenly spread, so that equal probabilities do not hide each other
+        for present, marker in ((False, "o"), (True, "^")):
+            values = np.sort(probability[truth == present])
+            place = 2 * column + present + np.linspace(-0.3, 0.3, len(values))
+            strips.plot(place, values, marker, ms=4, alpha=0.7, color=colour, mfc=colour if present else "none")
+    mean = f"mean AUC {scores['macro_auc']:.3f}" if scores["macro_auc"] is not None else "no AUC: one class only"
+    _finish_roc(curves, f"{title} {mean}".strip())
+    ticks = [f"{word}\n{task}" for task in tasks for word in ("no", "")]
+    strips.set_xticks(range(2 * len(tasks)), ticks, fontsize=8)
+    strips.set(ylabel="probability", ylim=(-0.03, 1.03), title=f"{scores['exams']} exams")
+    strips.axhline(0.5, color="0.7", lw=0.8, ls=":")
+    return figure
+
+
+def _draw_roc(
+    axes: Axes, truth: np.ndarray, probability: np.ndarray, name: str, auc: float | None, **style: Any
+) -> None:
+    """Draw a ROC curve; none if there is no AUC, because all exams have the same label."""
+    if auc is not None:
+        false_rate, true_rate, _ = roc_curve(truth, probability)
+        axes.plot(false_rate, true_rate, lw=1.5, label=f"{name} {auc:.3f}", **style)
+
+
+def _finish_roc(axes: Axes, title: str) -> None:
+    curves = len(axes.get_lines())
+    axes.plot([0, 1], [0, 1], ":", color="0.6", lw=1)
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", title=title)
+    if curves:
+        axes.legend(frameon=False, loc="lower right", fontsize=8)
+
+
+def confusion_figure(scores: Mapping[str, Any], names: Sequence[str], title: str = "") -> Figure:
+    """How often each grade was predicted, by true grade.
+
+    Args:
+        scores: output of `planewise.metrics.grade_scores`.
+        names: names of the grades.
+        title: title of the picture.
+    """
+    figure, ((axes,),) = picture_grid(1, 1, (5.4, 5.0))
+    _draw_confusion(axes, np.array(scores["confusion"]), names, shares=True)
+    axes.tick_params(axis="x", rotation=30)
+    kappa = "not defined" if scores["kappa"] is None else f"{scores['kappa']:.3f}"
+    summary = f"{scores['photographs']} photographs, kappa {kappa}, accuracy {scores['accuracy']:.2f}"
+    axes.set_title(f"{title}\n{summary}".strip())
+    return figure
+
+
+def _draw_confusion(axes: Axes, counts: np.ndarray, names: Sequence[str], shares: bool = False) -> None:
+    """Draw the counts ``(true, predicted)`` of a confusion matrix. With ``shares``, the colours show shares of each true
+    class, so that rare classes are visible, too."""
     levels = counts / counts.sum(axis=1, keepdims=True).clip(min=1) if shares else counts
     most = 1 if shares else counts.max()
     axes.imshow(levels, cmap="Blues", vmin=0 if shares else None, vmax=most)
@@ -58,3 +120,91 @@ def draw_confusion(axes: Axes, counts: np.ndarray, names: Sequence[str], shares:
         axes.text(column, row, count, ha="center", va="center", color="w" if levels[row, column] > most / 2 else "k")
     axes.set(xticks=range(len(names)), xticklabels=names, yticks=range(len(names)), yticklabels=names)
     axes.set(xlabel="predicted", ylabel="true")
+
+
+class Decision(NamedTuple):
+    """A stack and its saliency for one finding: the slices and places on which the prediction is based."""
+
+    caption: str
+    stack: np.ndarray
+    """``(i, j, S)``"""
+    saliency: np.ndarray
+    """``(S, i, j)``, not negative"""
+    numbers: Sequence[int] | None = None
+    """numbers of the slices in their series, counted from 1; 1 to S by default"""
+
+    def decisive(self, most: int) -> list[tuple[int, float]]:
+        """Index and saliency share of the influential slices, the most decisive first."""
+        shares = self.saliency.sum(axis=(1, 2)) / max(float(self.saliency.sum()), 1e-12)
+        return [(int(index), float(shares[index])) for index in np.argsort(-shares)[:most] if shares[index] >= _SAY]
+
+    def number(self, index: int) -> int:
+        """The number of a slice as people count it, from 1."""
+        return self.numbers[index] if self.numbers is not None else index + 1
+
+
+def saliency_figure(rows: Sequence[Decision], title: str = "", slices: int = 4) -> Figure:
+    """Each row shows the decisive slices of a stack in their order. Next to each slice is a copy with the decisive regions
+    marked.
+
+    Args:
+        rows: one per finding and exam.
+        title: title of the picture.
+        slices: maximum number of slices in each row.
+    """
+    shown = [sorted(row.decisive(slices)) for row in rows]
+    columns = 2 * max([2, *map(len, shown)])
+    figure, grid = picture_grid(len(rows), columns, (1.9 * columns + 1.2, 2.05 * len(rows) + 0.6))
+    for row, decided, line in zip(rows, shown, grid, strict=True):
+        for axes in line:
+            axes.set_axis_off()
+        for place, (index, share) in enumerate(decided):
+            plain, marked = line[2 * place], line[2 * place + 1]
+            show_slice(plain, row.stack[..., index])
+            show_slice(marked, row.stack[..., index])
+            _mark(marked, row.saliency[index] / max(float(row.saliency.max()), 1e-12), "inferno", 0.6)
+            plain.set_title(f"slice {row.number(index)}: {100 * share:.0f} %", fontsize=8)
+        name_row(line[0], row.caption, 0.1, fontsize=8)
+    figure.suptitle(title, fontsize=9)
+    return figure
+
+
+class Graded(NamedTuple):
+    """A photograph with its grade."""
+
+    caption: str
+    image: np.ndarray
+    """``(3, i, j)``, 0 to 1"""
+    saliency: np.ndarray
+    """``(i, j)``, 0 to 1"""
+
+
+def photographs_figure(photographs: Sequence[Graded], title: str = "") -> Figure:
+    """Photographs, each next to a copy with the decisive regions marked. A title says so if no region raises the grade.
+
+    Args:
+        photographs: at least one.
+        title: title of the picture.
+    """
+    columns = min(_COLUMNS, len(photographs))
+    rows = -(-len(photographs) // columns)
+    figure, grid = picture_grid(rows, 2 * columns, (3.6 * columns + 0.2, 2.2 * rows + 0.4))
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for number, photograph in enumerate(photographs):
+        row, column = divmod(number, columns)
+        plain, marked = grid[row, 2 * column], grid[row, 2 * column + 1]
+        # rows of a picture run along j
+        for axes in (plain, marked):
+            axes.imshow(photograph.image.transpose(2, 1, 0).clip(0, 1))
+        _mark(marked, photograph.saliency, "viridis", 0.55)
+        plain.set_title(photograph.caption, fontsize=8, loc="left")
+        if not photograph.saliency.any():
+            marked.set_title("no region raises\nthe grade", fontsize=8, loc="left")
+    figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def _mark(axes: Axes, saliency: np.ndarray, colours: str, opacity: float) -> None:
+    """Draw a saliency map ``(i, j)``, 0 to 1, over a picture where it is visible."""
+    axes.imshow(saliency.T, cmap=colours, vmin=0, vmax=1, alpha=np.where(saliency.T > _VISIBLE, opacity, 0.0))
