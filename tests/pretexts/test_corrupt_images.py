@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from planewise.errors import InputError
 from planewise.pretexts import CorruptImagesd, corrupt_images
-from planewise.pretexts.corrupt_images import unit_range, window_sizes
+from planewise.pretexts.corrupt_images import in_windows, local_shuffle, nonlinear_intensity, unit_range, window_sizes
 
 NONE = {"flip_prob": 0.0, "shuffle_prob": 0.0, "nonlinear_prob": 0.0, "paint_prob": 0.0}
 
@@ -197,3 +198,98 @@ def test_what_is_drawn_for_every_pixel_is_drawn_where_the_images_are(monkeypatch
     monkeypatch.setattr(corrupt_images, "to_device", counted)
     spoilt(images(4), flip_prob=0.5, shuffle_prob=1.0, nonlinear_prob=1.0, paint_prob=1.0)
     assert copied and max(copied) < 28 * 28, "only arrays smaller than an image are copied to the device"
+
+
+def shuffled_one_by_one(image, window, offset, keys):
+    shuffled = image.clone()
+    _, channels, rows, columns = image.shape
+    for number, ((height, width), (up, left)) in enumerate(zip(window.tolist(), offset.tolist(), strict=True)):
+        key = keys[number].reshape(rows, columns)
+        for top in range(-up, rows, height):
+            for side in range(-left, columns, width):
+                part = (slice(max(top, 0), top + height), slice(max(side, 0), side + width))
+                order = key[part].flatten().argsort()
+                if len(order):
+                    pixels = image[number][(slice(None), *part)]
+                    mixed = pixels.flatten(1)[:, order].reshape(pixels.shape)
+                    shuffled[number][(slice(None), *part)] = mixed
+    return shuffled
+
+
+def test_the_pixels_of_each_window_are_put_in_the_order_of_their_keys():
+    torch.manual_seed(0)
+    image, keys = torch.rand(5, 2, 13, 10), torch.rand(5, 130)
+    window = torch.tensor([[1, 1], [3, 2], [4, 4], [2, 5], [13, 10]])
+    offset = torch.tensor([[0, 0], [2, 1], [0, 3], [1, 4], [0, 0]])
+    shuffled = local_shuffle(image, window, offset, keys)
+    assert torch.equal(shuffled, shuffled_one_by_one(image, window, offset, keys))
+    assert torch.equal(shuffled[0], image[0]), "windows of one pixel"
+    assert not torch.equal(shuffled[4], image[4])
+
+
+def test_no_pixel_is_lost_and_none_leaves_its_window():
+    torch.manual_seed(1)
+    rows, columns = torch.meshgrid(torch.arange(24.0), torch.arange(20.0), indexing="ij")
+    places = torch.stack([rows, columns])[None].repeat(3, 1, 1, 1)
+    window, offset = torch.tensor([[4, 3]] * 3), torch.tensor([[1, 2]] * 3)
+    moved = local_shuffle(places, window, offset, torch.rand(3, 480))
+    for each in moved:
+        assert sorted(map(tuple, each.flatten(1).T.tolist())) == sorted(map(tuple, places[0].flatten(1).T.tolist()))
+    far = (moved - places).abs().amax(dim=(0, 2, 3))
+    assert far.tolist() == [3, 2]
+
+
+def mapped_one_by_one(image, control, inverted):
+    mapped = []
+    for values, ((ax, ay), (bx, by)), falls in zip(image, control, inverted, strict=True):
+        xs, ys = [], []
+        for t in np.linspace(0, 1, 1000):
+            xs.append(3 * (1 - t) ** 2 * t * ax + 3 * (1 - t) * t**2 * bx + t**3)
+            ys.append(3 * (1 - t) ** 2 * t * ay + 3 * (1 - t) * t**2 * by + t**3)
+        curve = np.interp(values, xs, ys)
+        mapped.append(1 - curve if falls else curve)
+    return np.stack(mapped)
+
+
+def test_each_image_goes_through_its_own_curve():
+    torch.manual_seed(0)
+    image, control = torch.rand(6, 1, 9, 7, dtype=torch.float64), torch.rand(6, 2, 2, dtype=torch.float64)
+    inverted = torch.tensor([True, False] * 3)
+    expected = mapped_one_by_one(image.numpy(), control.tolist(), inverted.tolist())
+    np.testing.assert_allclose(nonlinear_intensity(image, control, inverted).numpy(), expected, atol=1e-9)
+
+
+def test_curves_rise_or_fall_from_end_to_end():
+    torch.manual_seed(0)
+    ramp = torch.linspace(0, 1, 200, dtype=torch.float64).expand(50, 200)
+    control = torch.rand(50, 2, 2, dtype=torch.float64)
+    up = nonlinear_intensity(ramp, control, torch.zeros(50, dtype=torch.bool))
+    down = nonlinear_intensity(ramp, control, torch.ones(50, dtype=torch.bool))
+    assert (up.diff() >= -1e-12).all()
+    torch.testing.assert_close(up[:, [0, -1]], torch.tensor([[0.0, 1.0]], dtype=torch.float64).expand(50, 2))
+    torch.testing.assert_close(down, 1 - up)
+
+
+def test_control_points_on_the_diagonal_change_nothing():
+    ramp = torch.linspace(0, 1, 77, dtype=torch.float64)[None]
+    third = torch.tensor([[[1 / 3, 1 / 3], [2 / 3, 2 / 3]]], dtype=torch.float64)
+    torch.testing.assert_close(nonlinear_intensity(ramp, third, torch.tensor([False])), ramp)
+
+
+def test_a_steep_curve_has_no_gap():
+    # both control points are at x = 0, so many points of the curve have nearly the same x
+    values = torch.rand(1, 500)
+    mapped = nonlinear_intensity(values, torch.tensor([[[0.0, 1.0], [0.0, 1.0]]]), torch.tensor([False]))
+    assert torch.isfinite(mapped).all() and (mapped >= values - 1e-6).all()
+
+
+def test_pixels_of_any_window():
+    torch.manual_seed(0)
+    image = torch.zeros(4, 2, 12, 9)
+    corners, sizes = torch.randint(0, 8, (4, 3, 2)), torch.randint(0, 6, (4, 3, 2))
+    expected = torch.zeros(4, 1, 12, 9, dtype=torch.bool)
+    for number in range(4):
+        for (row, column), (height, width) in zip(corners[number].tolist(), sizes[number].tolist(), strict=True):
+            expected[number, :, row : row + height, column : column + width] = True
+    assert torch.equal(in_windows(image, corners, sizes), expected)
+    assert expected.any() and not expected.all()

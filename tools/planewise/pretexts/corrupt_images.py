@@ -13,15 +13,14 @@ from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
 from planewise.old_names import old_arguments
-from planewise.pretexts.local_shuffle import local_shuffle
-from planewise.pretexts.nonlinear_intensity import nonlinear_intensity
-from planewise.pretexts.paint import in_windows
 
 #: Maximum number of windows per image, and the probability that each window is followed by another one. If noise is painted
 #: outside the windows, there is always a first window.
 _WINDOWS, _ANOTHER = 5, 0.95
 #: The smallest side of an image that can be corrupted in windows, pixels.
 _NARROWEST = 12
+#: Number of points at which a curve of intensities is computed; values between the points are interpolated linearly.
+_POINTS = 1000
 
 
 class CorruptImagesd(Transform, RandomizableTrait):
@@ -167,3 +166,80 @@ def window_sizes(draws: Tensor, smallest: Tensor, largest: Tensor) -> Tensor:
         smallest, largest: ``(d,)``, int64.
     """
     return smallest + (draws * (largest - smallest + 1)).long()
+
+
+def local_shuffle(image: Tensor, window: Tensor, offset: Tensor, keys: Tensor) -> Tensor:
+    """Shuffle the pixels within each small window of an image (Zhou 2019, section 2, "Local-shuffling").
+
+    The windows of an image all have the same size and cover it without gaps, so every pixel may move, but only within its
+    window. The texture is lost, but the global structure remains.
+
+    Args:
+        image: ``(B, C, i, j)``; the channels move together.
+        window: numbers of rows and columns of the windows of each image, ``(B, 2)``, int64, at least 1. Windows of one
+            pixel change nothing.
+        offset: displacement of the windows up and to the left, ``(B, 2)``, int64, at least 0 and less than the window.
+        keys: random numbers in [0, 1), one for each pixel, ``(B, i * j)``. Within a window, the pixels are put in the
+            order of their numbers.
+
+    Returns:
+        The shuffled image, ``(B, C, i, j)``.
+    """
+    count, _, rows, columns = image.shape
+    row = torch.arange(rows, device=image.device)
+    column = torch.arange(columns, device=image.device)
+    across = (row + offset[:, :1]) // window[:, :1]
+    along = (column + offset[:, 1:]) // window[:, 1:]
+    cell = (across[:, :, None] * (columns + 1) + along[:, None, :]).flatten(1)
+    # the n-th position of a window gets the pixel with its n-th smallest key
+    places = cell.argsort(dim=1, stable=True)
+    pixels = (cell + keys.double()).argsort(dim=1)
+    source = torch.empty_like(places).scatter_(1, places, pixels)
+    flat = image.flatten(2)
+    return flat.gather(2, source[:, None].expand_as(flat)).reshape(image.shape)
+
+
+def nonlinear_intensity(image: Tensor, control: Tensor, inverted: Tensor) -> Tensor:
+    """Map the values of each image through its own Bezier curve (Zhou 2019, section 2, "Non-linear").
+
+    The cubic curve goes from (0, 0) to (1, 1). Its two control points are in the unit square, so both coordinates
+    increase along the curve, and each old value has exactly one new value. An inverted map is one minus the curve.
+
+    Args:
+        image: images with values in [0, 1], ``(B, ...)``.
+        control: the control points as (x, y), in [0, 1], ``(B, 2, 2)``.
+        inverted: whether the map of each image is inverted, ``(B,)``, bool.
+
+    Returns:
+        Values in [0, 1], with the image's shape.
+    """
+    time = torch.linspace(0, 1, _POINTS, dtype=image.dtype, device=image.device)
+    first, second = 3 * (1 - time) ** 2 * time, 3 * (1 - time) * time**2
+    curve = first * control[:, 0, :, None] + second * control[:, 1, :, None] + time**3
+    x, y = curve[:, 0].contiguous(), curve[:, 1]
+    y = torch.where(inverted[:, None], 1 - y, y)
+    values = image.reshape(len(image), -1).contiguous()
+    right = torch.searchsorted(x, values).clamp(1, _POINTS - 1)
+    before, after = x.gather(1, right - 1), x.gather(1, right)
+    low, high = y.gather(1, right - 1), y.gather(1, right)
+    share = ((values - before) / (after - before).clamp_min(torch.finfo(x.dtype).tiny)).clamp(0, 1)
+    return (low + share * (high - low)).reshape(image.shape)
+
+
+def in_windows(image: Tensor, corners: Tensor, sizes: Tensor) -> Tensor:
+    """Whether each pixel is inside any window of its image, ``(B, 1, i, j)``, bool.
+
+    In-painting replaces these pixels with noise, out-painting replaces all other pixels (Zhou 2019, section 2).
+
+    Args:
+        image: ``(B, C, i, j)``.
+        corners: first row and column of each window, ``(B, N, 2)``, int64.
+        sizes: number of rows and columns of each window, ``(B, N, 2)``, int64; 0 for a missing window.
+    """
+    inside = []
+    for axis in (0, 1):
+        place = torch.arange(image.shape[2 + axis], device=image.device)
+        first, size = corners[..., axis, None], sizes[..., axis, None]
+        inside.append((place >= first) & (place < first + size))
+    rows, columns = inside
+    return (rows[..., :, None] & columns[..., None, :]).any(dim=1, keepdim=True)

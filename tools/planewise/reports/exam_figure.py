@@ -25,6 +25,7 @@ from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of, some_of
 from planewise.geometry import clip_lines, intersection_lines, line_heatmaps, pixels_to_patient, plane_from_affine
 from planewise.preprocessing import LoadPhotographd, LoadSliced, LoadVolumed
+from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.reports.pretext_figures import VIEW_COLOURS, overlay_heatmaps
 from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
 from planewise.reports.slices import name_row, show_slice
@@ -112,7 +113,7 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
     choice = stack if len(stack) > 1 else in_time
     masked = sorted({cycle_fraction(item): _phase_title(item) for item in items if "label" in item}.items())
     drawn = [fraction for fraction, _ in masked[:_MOST_PHASES]] if len(stack) > 1 else []
-    ranks = np.unique(np.linspace(0, len(choice) - 1, slices).round().astype(int)).tolist()
+    ranks = evenly_spaced(len(choice), slices)
     if len(stack) == 1:  # phases with masks replace the nearest ones without
         for number in [number for number, item in enumerate(choice) if "label" in item]:
             free = [rank for rank in ranks if "label" not in choice[rank]]
@@ -443,7 +444,7 @@ def _volumes_figure(name: str, items: list[dict], slices: int, names: Mapping[in
     for row, volume in enumerate(volumes):
         cut = expand_volumes([volume])
         loader = LoadSliced(keys=("image", "label"), allow_missing_keys=True)
-        chosen = np.unique(np.linspace(0, len(cut) - 1, slices).round().astype(int))
+        chosen = evenly_spaced(len(cut), slices)
         for column, axes in enumerate(grid[row]):
             axes.set_axis_off()
             if column >= len(chosen):
@@ -471,7 +472,7 @@ def _case_figure(name: str, item: dict, channels: Sequence[str], slices: int) ->
         (image[0] > image[0].min()).any((0, 1)) if mask is None or not mask.any() else mask.any((0, 1))
     )
     shown = shown if len(shown) else np.arange(image.shape[3])
-    chosen = np.unique(shown[np.linspace(0, len(shown) - 1, slices).round().astype(int)])
+    chosen = shown[evenly_spaced(len(shown), slices)]
     figure = Figure(
         figsize=(2.35 * max(len(chosen), 3), 2.5 * len(image) + 0.7), facecolor=_BACKGROUND, layout="constrained"
     )
@@ -518,7 +519,7 @@ def _arrays_figure(name: str, items: list[dict], slices: int) -> Figure:
     item = items[0]
     try:
         volume = open_volume(item["image"])
-        chosen = np.unique(np.linspace(0, len(volume) - 1, slices).round().astype(int))
+        chosen = evenly_spaced(len(volume), slices)
         pictures = [np.asarray(volume[rank], dtype=np.float32).T for rank in chosen]
     except ValueError as error:
         raise InputError(f"exam {name}: {error}") from None
