@@ -15,7 +15,7 @@ The metadata of a bundle name the C channels under ``channel_def``. A second net
 """
 
 from planewise.networks.alexnet import AlexNetDecoder, AlexNetEncoder
-from planewise.networks.byol_learner import ByolLearner
+from planewise.networks.contrastive_learners import ByolLearner, SimClrLearner, SimSiamLearner
 from planewise.networks.densenet import DenseNetEncoder
 from planewise.networks.embedding_net import EmbeddingNet
 from planewise.networks.features import encoder_features
@@ -37,8 +37,6 @@ from planewise.networks.residual_unet import RESIDUAL_FEATURES, ResidualDecoder,
 from planewise.networks.resnet import ResNetEncoder
 from planewise.networks.saliency import saliency_maps
 from planewise.networks.shared_encoder_net import SharedEncoderNet
-from planewise.networks.simclr_learner import SimClrLearner
-from planewise.networks.simsiam_learner import SimSiamLearner
 from planewise.networks.slice_net import SliceNet
 from planewise.networks.stack_classifier import StackClassifier
 from planewise.networks.two_head_learner import TwoHeadLearner

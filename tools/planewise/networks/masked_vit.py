@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import torch
 from einops.layers.torch import Rearrange
-from monai.networks.blocks import TransformerBlock
 from monai.networks.blocks.pos_embed_utils import build_sincos_position_embedding
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
 from planewise.networks.named_parts import NamedParts
-from planewise.networks.vit import ViTEncoder
+from planewise.networks.vit import ViTEncoder, transformer_blocks
 
 
 class MaskedViT(NamedParts):
@@ -89,21 +88,10 @@ class MaskedViTDecoder(nn.Module):
         self.mask_tokens = nn.Parameter(torch.zeros(1, 1, decoder_hidden_size))
         nn.init.trunc_normal_(self.mask_tokens, std=0.02)
         self.decoder_pos_embedding = build_sincos_position_embedding([side, side], decoder_hidden_size, 2)
-        blocks = [
-            TransformerBlock(
-                decoder_hidden_size, 4 * decoder_hidden_size, decoder_num_heads, qkv_bias=True, use_flash_attention=True
-            )
-            for _ in range(decoder_num_layers)
-        ]
-        for block in blocks:
-            # these parts are never used; training in several processes would wait for their gradients
-            block.norm_cross_attn = nn.Identity()
-            block.cross_attn.requires_grad_(False)  # in MONAI 1.5; empty in 1.6
-        self.decoder_blocks = nn.Sequential(*blocks, nn.LayerNorm(decoder_hidden_size))
+        self.decoder_blocks = transformer_blocks(
+            decoder_hidden_size, 4 * decoder_hidden_size, decoder_num_heads, decoder_num_layers
+        )
         self.decoder_pred = nn.Linear(decoder_hidden_size, patch_size**2)
-        for module in self.modules():
-            if isinstance(module, nn.LayerNorm):
-                module.eps = 1e-6  # the value of the authors; torch's default is ten times larger
         self.to_image = Rearrange("b (h w) (i j) -> b 1 (h i) (w j)", h=side, i=patch_size)
 
     def forward(self, encoded: Tensor, seen: Tensor) -> Tensor:

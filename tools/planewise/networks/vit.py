@@ -80,18 +80,7 @@ class ViTEncoder(nn.Module):
         )
         # MONAI keeps the position embeddings fixed, but fine-tuning trains them (He 2022)
         self.patch_embedding.position_embeddings.requires_grad_(True)
-        blocks = [
-            TransformerBlock(hidden_size, mlp_dim, num_heads, qkv_bias=True, use_flash_attention=True)
-            for _ in range(num_layers)
-        ]
-        for block in blocks:
-            # these parts are never used; training in several processes would wait for their gradients
-            block.norm_cross_attn = nn.Identity()
-            block.cross_attn.requires_grad_(False)
-        self.blocks = nn.Sequential(*blocks, nn.LayerNorm(hidden_size))
-        for module in self.modules():
-            if isinstance(module, nn.LayerNorm):
-                module.eps = 1e-6  # the value of the public weights; torch's default is ten times larger
+        self.blocks = transformer_blocks(hidden_size, mlp_dim, num_heads, num_layers)
         self.deepest = nn.Identity()
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -203,6 +192,23 @@ class ViTDecoder(nn.Module):
         for depth, level in enumerate(self.levels):
             x = level(x, fine[len(fine) - 1 - depth])
         return x
+
+
+def transformer_blocks(hidden_size: int, mlp_dim: int, num_heads: int, num_layers: int) -> nn.Sequential:
+    """MONAI's transformer blocks, followed by a normalisation, with the settings of public weights."""
+    blocks = [
+        TransformerBlock(hidden_size, mlp_dim, num_heads, qkv_bias=True, use_flash_attention=True)
+        for _ in range(num_layers)
+    ]
+    for block in blocks:
+        # these parts are never used; training in several processes would wait for their gradients
+        block.norm_cross_attn = nn.Identity()
+        block.cross_attn.requires_grad_(False)  # in MONAI 1.5; empty in 1.6
+    sequence = nn.Sequential(*blocks, nn.LayerNorm(hidden_size))
+    for module in sequence.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.eps = 1e-6  # torch's default is ten times larger
+    return sequence
 
 
 def _resampled(positions: Tensor, side: int, rows: int, columns: int) -> Tensor:
