@@ -218,7 +218,7 @@ def test_the_page_is_what_its_results_render_to():
 def test_every_page_tells_the_times_of_the_gpu_that_were_measured():
     result = table.RESULTS / "h100.json"
     devices = table.GPU_PAGE.read_text()
-    assert page.with_block(devices, page.GPU_BEGIN, page.END, page.gpu_table(result)) == devices
+    assert page.with_block(devices, page.GPU_BEGIN, page.gpu_table(result)) == devices
     runs = {name: page.run_time(name, each) for name, each in page.step_times(result).items()}
     assert runs.keys() >= page.SCHEDULES.keys()
     assert runs["pretext_simclr"] == "about 38 minutes on an H100 (10,000 steps of 229.7 ms, measured)"

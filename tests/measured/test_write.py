@@ -132,24 +132,6 @@ def test_a_study_that_did_not_run_is_said_and_a_table_that_is_nowhere_is_an_erro
         measured.documents(entries, {"small": {"tables": {"AUC": {}}}}, tmp_path)
 
 
-def test_pictures_of_a_published_page_follow_its_tables(tmp_path):
-    page = tmp_path / "docs/results/small.md"
-    page.parent.mkdir(parents=True)
-    page.write_text("![Curves of all.](small/01.png)\n\n*Curves of all.*\n\n![Curves again.](small/02.png)\n")
-    (tmp_path / "docs/results.md").write_text(f"before\n{MARKS}\nafter")
-    entry = {"study": "small", "files": ["docs/results.md"], "tables": ["Dice"], "page": "docs/results/small.md"}
-    records = {"small": {"tables": {"Dice": {"4, a": {"exams": "4, a", "mean": "0.5"}}}}}
-    (text,) = measured.documents([{**entry, "figures": ["Curves again"]}], records, tmp_path).values()
-    lines = [line for line in text.splitlines() if line]
-    assert lines[-4:] == ["![Curves again.](results/small/02.png)", "*Curves again.*", measured.END, "after"]
-    assert "01.png" not in text
-    for captions, found in (["Nothing", 0], ["Curves", 2]):
-        with pytest.raises(
-            ValueError, match=rf"results.md: small.md has {found} pictures, but must have one, whose caption"
-        ):
-            measured.documents([{**entry, "figures": [captions]}], records, tmp_path)
-
-
 PAIRED = {
     "1, a minus scratch": {"mean": "+0.2", "verdict": "better", "each draw": "+0.1 +0.1 +0.2 +0.5 -0.2"},
     "1, b minus scratch": {"mean": "+0.1", "verdict": "inconclusive"},

@@ -27,7 +27,6 @@ from tools.benchmarks.training_cost import Section, Work, settings
 from tools.studies import estimate, time_steps
 from tools.studies.estimate import (
     BEGIN,
-    END,
     Cost,
     Job,
     Rates,
@@ -172,7 +171,7 @@ def test_the_documented_estimate_is_of_every_row(data):
     costs = [cost(job, data, Rates()) for job in jobs if job.kind == "finetune"]
     text = report(costs, counts, data, Rates(), "cpu", [1, 8, 64], TABLE4, False)
     whole_page = (STUDIES.parent / "docs/studies.md").read_text()
-    written = with_block(whole_page, BEGIN, END, page_block(text))
+    written = with_block(whole_page, BEGIN, page_block(text))
     assert written.count("\nall trainings") == whole_page.count("\nall trainings") == 1, "one table, between the marks"
     page = whole_page.splitlines()
     # a pretext's row changes with its bundle; the other rows must agree digit by digit

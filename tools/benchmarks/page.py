@@ -100,20 +100,20 @@ def render(page: str, results: Path) -> str:
         ValueError: the page has no block.
     """
     tables = [block(json.loads(path.read_text())) for path in sorted(results.glob("*.json"))]
-    return with_block(page, BEGIN, END, "\n".join(tables) if tables else "Nothing has been measured yet.\n")
+    return with_block(page, BEGIN, "\n".join(tables) if tables else "Nothing has been measured yet.\n")
 
 
-def with_block(page: str, begin: str, end: str, body: str) -> str:
-    """A page's text with a new body between two marks.
+def with_block(page: str, begin: str, body: str) -> str:
+    """A page's text with a new body between the mark ``begin`` and `END`.
 
     Raises:
         ValueError: the page has no such block.
     """
     before, opened, rest = page.partition(begin)
-    _, closed, after = rest.partition(end)
+    _, closed, after = rest.partition(END)
     if not opened or not closed:
-        raise ValueError(f"the page has no block between {begin!r} and {end!r}")
-    return f"{before}{begin}\n\n{body}\n{end}{after}"
+        raise ValueError(f"the page has no block between {begin!r} and {END!r}")
+    return f"{before}{begin}\n\n{body}\n{END}{after}"
 
 
 def block(found: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from machine import commit, machine, versions
-from page import END, GPU_BEGIN, MEASURED, block, gpu_table, render, with_block
+from page import GPU_BEGIN, MEASURED, block, gpu_table, render, with_block
 from rich.console import Console
 from rich.markdown import Markdown
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status: 1 if a bar fails or a module raises."""
     options = _options(arguments)
     if options.only_page:
-        _write_page(PAGE, RESULTS)
+        _write_pages()
         return 0
     console = Console(width=None if sys.stdout.isatty() else 160)
     found = {"machine": machine(), "versions": versions()}
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.output.write_text(json.dumps(found | {"groups": merged(earlier, groups)}, indent=1) + "\n")
         print(f"Wrote {options.output}")
     if options.page:
-        _write_page(PAGE, RESULTS)
+        _write_pages()
     # the numbers of --quick are meaningless
     failed = [] if options.quick else [bar for group in groups for bar in group["bars"] if bar["passed"] is False]
     wrong = [group for group in groups if "error" in group]
@@ -185,10 +185,10 @@ def _earlier(path: Path | None, found: Mapping[str, Any]) -> list[dict[str, Any]
     return before["groups"]
 
 
-def _write_page(page: Path, results: Path) -> None:
-    page.write_text(render(page.read_text(), results))
-    GPU_PAGE.write_text(with_block(GPU_PAGE.read_text(), GPU_BEGIN, END, gpu_table(results / "h100.json")))
-    print(f"Wrote {page.relative_to(HERE.parent.parent)} and {GPU_PAGE.relative_to(HERE.parent.parent)}")
+def _write_pages() -> None:
+    PAGE.write_text(render(PAGE.read_text(), RESULTS))
+    GPU_PAGE.write_text(with_block(GPU_PAGE.read_text(), GPU_BEGIN, gpu_table(RESULTS / "h100.json")))
+    print(f"Wrote {PAGE.relative_to(HERE.parent.parent)} and {GPU_PAGE.relative_to(HERE.parent.parent)}")
 
 
 if __name__ == "__main__":

@@ -23,14 +23,11 @@ column. The field takes the cell's first number; if the path ends in ``/sd``, it
 brackets. Line breaks may be anywhere. Only the numbers are replaced. In place of a study, a text may name a bundle whose
 weights ship (``study: BUNDLE``): its record is ``models/record.json``. ``study: readmes/BUNDLE`` is the record of ``--run``.
 
-Whole tables of a study's page stand between two marks and are replaced as a whole, even if the study has not run yet. They
-may be followed by pictures of the page on which the study is published, each named by the beginning of its caption::
+Whole tables of a study's page stand between two marks and are replaced as a whole, even if the study has not run yet::
 
     - study: comparison
       files: [tools/docs/results.md]
       tables: [Dice]
-      page: tools/docs/results/hearts.md
-      figures: [Mean Dice of each draw]
 
     <!-- tools/demo comparison: written by tools/measured/write.py; do not edit -->
     <!-- end of what is written -->
@@ -71,7 +68,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections.abc import Mapping
@@ -89,7 +85,7 @@ sys.path.insert(0, str(ROOT))
 
 from planewise.reports.study.paired import Difference  # noqa: E402
 
-from tools.benchmarks.page import with_block  # noqa: E402
+from tools.benchmarks.page import END, with_block  # noqa: E402
 from tools.measured import gains, phantom_commands  # noqa: E402
 
 #: Marker line above the number of verdicts, over all studies.
@@ -97,15 +93,13 @@ ALL_GAINS = "<!-- all gains: written by tools/measured/write.py; do not edit -->
 #: Marks before the table of bundles, and before a table of the gains of some methods.
 BUNDLES = "<!-- bundles: written by tools/measured/write.py; do not edit -->"
 METHODS = "<!-- gains: written by tools/measured/write.py; do not edit -->"
-#: Marks before and after the tables of a study.
+#: Mark before the tables of a study.
 BEGIN = "<!-- tools/demo {study}: written by tools/measured/write.py; do not edit -->"
-END = "<!-- end of what is written -->"
 
 #: Marker line above the findings of studies.
 FINDINGS = "<!-- findings: written by tools/measured/write.py; do not edit -->"
 
 _FIELD = re.compile(r"\{([^{}|]+)\|([^{}]+)\}")
-_PICTURE = re.compile(r"^!\[([^\]]*)\]\(([^)]*)\)$", re.M)
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
 
@@ -231,31 +225,6 @@ def tables_as_markdown(study: str, titles: list[str], record: Mapping[str, Any] 
     return "\n".join(lines)
 
 
-def figures_as_markdown(page: Path, captions: list[str], document: Path) -> str:
-    """Pictures of a study's page as Markdown of another document.
-
-    Args:
-        page: the page in Markdown, as `planewise report --markdown` writes it.
-        captions: beginning of each picture's caption.
-        document: the file that shows the pictures; their paths are relative to its folder.
-
-    Raises:
-        ValueError: no picture of the page, or more than one, has such a caption.
-    """
-    pictures = _PICTURE.findall(page.read_text())
-    lines = []
-    for beginning in captions:
-        named = [(caption, path) for caption, path in pictures if caption.startswith(beginning)]
-        if len(named) != 1:
-            raise ValueError(
-                f"{page.name} has {len(named)} pictures, but must have one, whose caption begins with: {beginning}"
-            )
-        ((caption, path),) = named
-        from_here = os.path.relpath(page.parent / path, document.parent)
-        lines += [f"![{caption}]({Path(from_here).as_posix()})", "", f"*{caption}*", ""]
-    return "\n".join(lines)
-
-
 def check_evidence(claim: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> None:
     """Check a sentence (``says``) against its evidence (``because``, ``order``, ``new_draws``).
 
@@ -319,7 +288,7 @@ def with_findings(document: str, block: str) -> str:
         found = re.search(r"^(?:!\[|## )", document, re.M)
         at = found.start() if found else len(document)
         document = f"{document[:at]}## What was found\n\n{FINDINGS}\n{END}\n\n{document[at:]}"
-    return with_block(document, FINDINGS, END, block)
+    return with_block(document, FINDINGS, block)
 
 
 def _anywhere(words: str) -> str:
@@ -345,24 +314,22 @@ def documents(
                 if "bundles" in entry:
                     folder = entry["bundles"]
                     released = released_bundles(root / folder)
-                    document = with_block(document, BUNDLES, END, bundle_table(released, folder))
+                    document = with_block(document, BUNDLES, bundle_table(released, folder))
                     document = re.sub(r"(?<=collection of )\d+(?= )", str(len(released)), document)
                 if "all_gains" in entry:
-                    document = with_block(document, ALL_GAINS, END, gains.verdicts_in_all(shown_gains(texts, records)))
+                    document = with_block(document, ALL_GAINS, gains.verdicts_in_all(shown_gains(texts, records)))
                 if "methods" in entry:
                     chosen = [found for name, found in all_gains(texts, records).items() if name in entry["of"]]
-                    document = with_block(document, METHODS, END, gains.of_methods(chosen, entry["methods"]))
+                    document = with_block(document, METHODS, gains.of_methods(chosen, entry["methods"]))
                 if "gains" in entry:
                     found = gains.Study.of(records[study], entry["gains"])
                     block = f"{found.headline()}\n\n{found.table()}"
-                    document = with_block(document, BEGIN.format(study=study), END, block)
+                    document = with_block(document, BEGIN.format(study=study), block)
                 if "findings" in entry:
                     document = with_findings(document, findings_as_markdown(entry["findings"], records))
                 if "tables" in entry:
                     block = tables_as_markdown(study, entry["tables"], records.get(study))
-                    if "figures" in entry:
-                        block += "\n" + figures_as_markdown(root / entry["page"], entry["figures"], path)
-                    document = with_block(document, BEGIN.format(study=study), END, block)
+                    document = with_block(document, BEGIN.format(study=study), block)
                 for text in entry.get("texts", ()):
                     if isinstance(text, dict):
                         check_evidence(text, records)

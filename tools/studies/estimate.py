@@ -50,12 +50,11 @@ STUDIES = Path(__file__).resolve().parent
 OF_THE_JOB = (
     "datalist", "seed", "subject_seed", "num_subjects", "output_dir", "pretrained", "imagenet", "device", "progress"
 )  # fmt: skip
-#: Marks around the table in tools/docs/studies.md.
+#: Mark before the table in tools/docs/studies.md.
 BEGIN = (
     "<!-- written by python -m tools.studies.estimate tools/studies/configs/table3_table4.yaml --gpus 1,8,64 "
     "--page tools/docs/studies.md; do not edit -->"
 )
-END = "<!-- end of what is written -->"
 #: Layouts of phantoms for pretraining and for fine-tuning, by anatomy.
 _LAYOUTS = {"cardiac": ("dsbcc", "acdc"), "knee": ("fastmri", "mrnet"), "photograph": ("aptos", "aptos")}
 #: Layout of phantom volumes, and further options of ``planewise phantom``, by the values of their masks.
@@ -168,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     print("\n".join([f"{study['title']} ({options.config})", "", *lines]))
     if options.page:
-        options.page.write_text(with_block(options.page.read_text(), BEGIN, END, page_block(lines)))
+        options.page.write_text(with_block(options.page.read_text(), BEGIN, page_block(lines)))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
