@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from planewise.engines import is_first_process, join_processes, leave_processes, own_device, parallel_network, start_run
 from planewise.errors import InputError
-from planewise.losses.mean_over_known import mean_over_known
+from planewise.losses.terms import mean_over_known
 from torch import nn
 
 from tests.processes import in_processes

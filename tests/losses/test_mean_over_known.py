@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from planewise.losses import MultiLabelBCELoss, MultitaskLoss, logged_terms
-from planewise.losses.mean_over_known import mean_over_known
+from planewise.losses.terms import mean_over_known
 
 from tests.processes import in_processes
 

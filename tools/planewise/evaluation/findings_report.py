@@ -13,7 +13,7 @@ from torch import nn
 
 from planewise.data import StackDataset
 from planewise.evaluation.only_a_picture import only_a_picture
-from planewise.evaluation.probabilities_report import ProbabilitiesReport
+from planewise.evaluation.report import ProbabilitiesReport
 from planewise.exams.words import listed
 from planewise.metrics import finding_scores
 from planewise.networks.saliency import saliency_maps

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from planewise.evaluation.exam_writer import PredictionsWriter
 from planewise.evaluation.findings_report import decision
 from planewise.evaluation.only_a_picture import only_a_picture
-from planewise.evaluation.predictions_writer import PredictionsWriter
 from planewise.preprocessing.load_stack import missing_slices
 from planewise.reports.classification_figures import saliency_figure
 from planewise.reports.research_only import research_note

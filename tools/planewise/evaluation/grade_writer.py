@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from planewise.evaluation.exam_writer import PredictionsWriter
 from planewise.evaluation.grading_report import decided
 from planewise.evaluation.only_a_picture import only_a_picture
-from planewise.evaluation.predictions_writer import PredictionsWriter
 from planewise.reports.classification_figures import photographs_figure
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import write_json

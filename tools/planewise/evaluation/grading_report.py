@@ -14,7 +14,7 @@ from torch import nn
 
 from planewise.data import PhotographDataset
 from planewise.evaluation.only_a_picture import only_a_picture
-from planewise.evaluation.probabilities_report import ProbabilitiesReport, convergence
+from planewise.evaluation.report import ProbabilitiesReport, convergence
 from planewise.metrics import grade_scores, predicted_grades
 from planewise.networks.saliency import saliency_maps
 from planewise.reports.classification_figures import Graded, confusion_figure, photographs_figure

@@ -1,14 +1,20 @@
-"""The base class of reports, which collect an evaluator's batches in one pass and then write tables and pictures."""
+"""The base classes of reports, which collect an evaluator's batches in one pass and then write tables and pictures."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
+import torch
 from ignite.engine import Engine, Events
+from torch import Tensor, nn
 
+from planewise.metrics import epochs_to_converge
+from planewise.reports.history import read_history
 from planewise.reports.tables import json_text, write_json
 from planewise.scored import write_scored
 
@@ -61,3 +67,52 @@ class Report:
             write_json(self.folder / "metrics.json", scores)
             engine.state.metrics |= {"report": scores}
             logger.info("the scores are in %s/metrics.json, in the output folder", self.folder.name)
+
+
+@dataclass(eq=False, repr=False)
+class ProbabilitiesReport(Report):
+    """Collect an evaluator's probabilities, exam by exam, for `write`.
+
+    The evaluator must not decollate. Its batches contain ``index``; its outputs contain logits ``pred`` ``(B, ...)``.
+
+    Args:
+        output_dir: folder for the results.
+        dataset: the evaluator's dataset.
+        network: the network, whose saliency is drawn.
+    """
+
+    dataset: Any
+    network: nn.Module
+    #: Function from logits to probabilities.
+    probabilities_of: ClassVar[Callable[[Tensor], Tensor]] = staticmethod(torch.sigmoid)
+
+    def _start(self, engine: Engine) -> None:
+        self.index: list[int] = []
+        self._probabilities: list[Tensor] = []
+
+    def _collect(self, engine: Engine) -> None:
+        self.index += engine.state.batch["index"].tolist()
+        self._probabilities.append(self.probabilities_of(engine.state.output["pred"].float()).cpu())
+
+    def collected(self) -> np.ndarray:
+        """The probabilities of the exams whose indices are in ``self.index``, in the same order."""
+        return torch.cat(self._probabilities).numpy()
+
+    def exams(self) -> list[str]:
+        """The hashes of these exams."""
+        return [self.dataset.items[index]["exam"] for index in self.index]
+
+
+def convergence(history: str | Path | None) -> dict[str, Any]:
+    """``epochs``, the number of epochs of a training run, and ``converged_epoch``, from the validation loss
+    (`epochs_to_converge`).
+
+    Args:
+        history: the run's ``history.csv``; if it is None or has no rows, the result is empty.
+    """
+    rows = read_history(history) if history is not None else []
+    if not rows:
+        return {}
+    seen = [row for row in rows if "val_loss" in row]
+    converged = epochs_to_converge([row["epoch"] for row in seen], [row["val_loss"] for row in seen])
+    return {"epochs": rows[-1]["epoch"], "converged_epoch": converged}

@@ -21,7 +21,7 @@ from planewise.data import TwoPhaseDataset
 from planewise.data.two_phase_dataset import PHASES
 from planewise.engines import PreparePhasesBatch
 from planewise.evaluation.only_a_picture import only_a_picture
-from planewise.evaluation.probabilities_report import ProbabilitiesReport, convergence
+from planewise.evaluation.report import ProbabilitiesReport, convergence
 from planewise.metrics import classification_scores, inside_share
 from planewise.networks.saliency import saliency_maps
 from planewise.reports.classification_figures import Decision, roc_figure, saliency_figure

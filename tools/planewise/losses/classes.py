@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from planewise.losses.mean_over_known import mean_over_known
-from planewise.losses.terms import Term, TermLoss
+from planewise.losses.terms import Term, TermLoss, mean_over_known
 
 
 class ClassLoss(TermLoss):

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from planewise.losses.mean_over_known import mean_over_known
-from planewise.losses.terms import Term, TermLoss
+from planewise.losses.terms import Term, TermLoss, mean_over_known
 
 logger = logging.getLogger(__name__)
 

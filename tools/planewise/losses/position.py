@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from planewise.losses.mean_over_known import mean_over_known
-from planewise.losses.terms import Term, TermLoss
+from planewise.losses.terms import Term, TermLoss, mean_over_known
 
 #: Label of pixels whose class is unknown, as in `planewise.geometry.square_labels`.
 _UNKNOWN = -1

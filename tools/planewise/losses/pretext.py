@@ -12,8 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from planewise.losses.mean_over_known import mean_over_known
-from planewise.losses.terms import Term, TermLoss
+from planewise.losses.terms import Term, TermLoss, mean_over_known
 
 
 def predicted_location(prediction: Tensor) -> Tensor:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from planewise.losses.mean_over_known import mean_over_known
-from planewise.losses.terms import Term, TermLoss
+from planewise.losses.terms import Term, TermLoss, mean_over_known
 
 
 class RestorationLoss(TermLoss):

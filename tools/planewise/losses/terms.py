@@ -8,7 +8,7 @@ Every loss is a `TermLoss`. It defines its weighted terms in the method `TermLos
 - **Validation** (`planewise.metrics.MaskedLoss`) calls `TermLoss.terms`, and pools the terms over batches and processes,
   weighted by their counts.
 - **With several processes**, `DistributedDataParallel` averages the gradients of the processes. If targets may be
-  unknown, `planewise.losses.mean_over_known.mean_over_known` scales the mean of each process so that the average equals
+  unknown, `mean_over_known` scales the mean of each process so that the average equals
   the mean over the whole batch. If every process averages over the same number of items, no scaling is needed.
 
 A new loss is a subclass of `TermLoss` that defines `terms`. If it has several terms, each needs a name, which is also its
@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from torch import Tensor, nn
 
@@ -72,6 +73,25 @@ def weighted_sum(terms: list[Term]) -> Tensor:
     """The weighted sum of the terms, a scalar."""
     first, *others = (term.weight * term.mean for term in terms)
     return sum(others, start=first)
+
+
+def mean_over_known(total: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean ``total / |K|`` over the known targets K (0 if none is known), and their number ``|K|``.
+
+    `DistributedDataParallel` averages the gradients of W processes, but their batches have different numbers of known
+    targets. In training, the divisor is therefore ``sum_w |K_w| / W``. With this divisor, the mean of the W losses equals
+    the loss of the whole batch, and the mean of their gradients equals its gradient.
+
+    Args:
+        total: sum over the known targets of this process, a scalar.
+        known: whether each target is known, bool, any shape.
+    """
+    count = known.sum()
+    # in validation, the processes may have different numbers of batches, so they must not wait for each other
+    if idist.get_world_size() == 1 or not torch.is_grad_enabled():
+        return total / count.clamp_min(1), count
+    count = torch.as_tensor(idist.all_reduce(count))
+    return total * idist.get_world_size() / count.clamp_min(1), count
 
 
 def logged_terms(loss: Any) -> dict[str, Tensor]:

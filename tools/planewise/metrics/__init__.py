@@ -10,12 +10,10 @@ from planewise.metrics.frozen_probes import linear_probe, neighbour_probe, ridge
 from planewise.metrics.grades import grade_kappa, grade_scores, predicted_grades, quadratic_kappa
 from planewise.metrics.inside_share import inside_share
 from planewise.metrics.line_errors import LineErrors
-from planewise.metrics.location import location_scores
-from planewise.metrics.location_errors import LocationErrors
+from planewise.metrics.location import LocationErrors, location_scores
 from planewise.metrics.masked_loss import MaskedLoss
 from planewise.metrics.neighbours import mean_distance_of_others, nearest_neighbours
-from planewise.metrics.position_errors import PositionErrors
-from planewise.metrics.positions import position_counts, position_dice
+from planewise.metrics.positions import PositionErrors, position_counts, position_dice
 from planewise.metrics.pred_and_label import pred_and_label
 from planewise.metrics.predicted_patches import candidates_told, found_first, patch_scores
 from planewise.metrics.regions import region_classes, region_values

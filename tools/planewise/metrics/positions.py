@@ -1,9 +1,16 @@
-"""Compute the agreement of predicted and true classes of pixels, square by square."""
+"""Compute the agreement of predicted and true anatomical positions, also as an Ignite metric for validation in training."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from planewise.geometry import find_squares
+from planewise.metrics.kept_metric import KeptMetric
+from planewise.metrics.pred_and_label import pred_and_label
 
 
 def position_counts(prediction: Tensor, squares: Tensor) -> Tensor:
@@ -35,3 +42,38 @@ def position_dice(counts: Tensor) -> Tensor:
     """
     both, found, true = counts.sum(dim=0).double().unbind(dim=-1)
     return 2 * both / (found + true)
+
+
+class PositionErrors(KeptMetric):
+    """Scores of nine anatomical positions.
+
+    - ``squares_dice``: the mean Dice of the nine squares;
+    - ``squares_found``: the share of squares that are found, of those that are completely inside their image;
+    - ``squares_distance``: the mean distance (mm) of their centres from the true centres.
+
+    Updates take ``(prediction, target)``: logits ``(B, 10, i, j)``, and a dictionary with ``squares`` ``(B, i, j)``,
+    ``square_centres`` ``(B, 9, 3)``, ``square_inside`` ``(B, 9)`` and ``affine`` ``(B, 4, 4)``. Ignite lists each value
+    under its own name. With several processes, each gets the scores over the slices of all processes.
+
+    Args:
+        size: side of a square, mm.
+        output_transform: extracts (prediction, target) from the engine's output.
+    """
+
+    def __init__(self, size: float, output_transform: Callable[[Any], Any] = pred_and_label) -> None:
+        self.size = float(size)
+        super().__init__(output_transform)
+
+    def kept(self, prediction: Tensor, target: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        prediction = prediction.float()
+        found = find_squares(prediction.softmax(dim=1), target["affine"], self.size)
+        distances = (found.centres - target["square_centres"]).norm(dim=-1)
+        return position_counts(prediction, target["squares"]), distances, target["square_inside"]
+
+    def scores(self, counts: Tensor, distances: Tensor, inside: Tensor) -> dict[str, float]:
+        of_inside = distances[inside]
+        return {
+            "squares_dice": float(position_dice(counts)[1:].nanmean()),
+            "squares_found": float(torch.isfinite(of_inside).double().mean()),
+            "squares_distance": float(of_inside.nanmean()),
+        }

@@ -17,8 +17,7 @@ The metadata of a bundle name the C channels under ``channel_def``. A second net
 from planewise.networks.alexnet import AlexNetDecoder, AlexNetEncoder
 from planewise.networks.contrastive_learners import ByolLearner, SimClrLearner, SimSiamLearner
 from planewise.networks.densenet import DenseNetEncoder
-from planewise.networks.embedding_net import EmbeddingNet
-from planewise.networks.features import encoder_features
+from planewise.networks.embedding_net import EmbeddingNet, encoder_features
 from planewise.networks.forest_net import ForestNet
 from planewise.networks.location_head import LocationHead
 from planewise.networks.masked_vit import MaskedViT, MaskedViTDecoder
