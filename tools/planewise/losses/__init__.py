@@ -1,22 +1,20 @@
 """Loss functions, each with its equation. `planewise.losses.terms` defines their common interface."""
 
-from planewise.losses.classes import ClassLoss
 from planewise.losses.contrastive import BYOLLoss, NegativeCosineLoss, NTXentLoss
-from planewise.losses.cross_entropy import CrossEntropyLoss
+from planewise.losses.cross_entropy import ClassLoss, CrossEntropyLoss
 from planewise.losses.multi_label_bce import MultiLabelBCELoss
 from planewise.losses.ordinal import OrdinalLoss, cumulative_targets
-from planewise.losses.position import PositionLoss
 from planewise.losses.predictive_coding import PredictiveCodingLoss, candidate_scores
 from planewise.losses.pretext import (
     MultitaskLoss,
+    PositionLoss,
     RelativeLocationLoss,
     RelativeOrientationLoss,
+    RestorationLoss,
+    SliceOrderLoss,
     predicted_location,
 )
-from planewise.losses.restoration import RestorationLoss
-from planewise.losses.segmentation import SegmentationLoss
-from planewise.losses.slice_order import SliceOrderLoss
-from planewise.losses.soft_dice import SoftDiceLoss
+from planewise.losses.segmentation import SegmentationLoss, SoftDiceLoss
 from planewise.losses.terms import Term, TermLoss, logged_terms, weighted_sum
 from planewise.losses.triplet import TripletLoss, negatives
 from planewise.old_names import old_names

@@ -1,4 +1,4 @@
-"""Loss of pretexts that choose one of several classes."""
+"""Losses of one of several classes, which a pretext drew or a classification asks for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from planewise.losses.terms import Term, TermLoss
+from planewise.losses.terms import Term, TermLoss, mean_over_known
 
 
 class CrossEntropyLoss(TermLoss):
@@ -30,3 +30,16 @@ class CrossEntropyLoss(TermLoss):
     def terms(self, prediction: Tensor, target: Mapping[str, Tensor]) -> list[Term]:
         classes = target[self.key]
         return [Term(cross_entropy(prediction, classes), len(classes))]
+
+
+class ClassLoss(TermLoss):
+    """Cross-entropy over the exams whose class is known (Nakashima 2022, section 5.1).
+
+    ``L = -1 / |K| sum_(i in K) log softmax(x_i)[y_i]``, where K are the exams with a known class. It takes logits
+    ``(B, classes)`` and labels ``(B,)``; a negative label is unknown.
+    """
+
+    def terms(self, prediction: Tensor, target: Tensor) -> list[Term]:
+        known = target >= 0
+        entropy = cross_entropy(prediction, target.clamp_min(0), reduction="none")
+        return [Term(*mean_over_known((entropy * known).sum(), known))]

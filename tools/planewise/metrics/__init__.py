@@ -4,7 +4,7 @@ from planewise.metrics.classification import classification_scores, macro_auc
 from planewise.metrics.contours import mean_contour_distance
 from planewise.metrics.convergence import epoch_that_reached, epochs_to_converge
 from planewise.metrics.embeddings import effective_rank, embedding_spread, retrieval_accuracy
-from planewise.metrics.epoch_score import EpochScore
+from planewise.metrics.epoch_metrics import EpochScore, pred_and_label
 from planewise.metrics.findings import finding_scores, mean_auc
 from planewise.metrics.frozen_probes import linear_probe, neighbour_probe, ridge_probe
 from planewise.metrics.grades import grade_kappa, grade_scores, predicted_grades, quadratic_kappa
@@ -14,7 +14,6 @@ from planewise.metrics.location import LocationErrors, location_scores
 from planewise.metrics.masked_loss import MaskedLoss
 from planewise.metrics.neighbours import mean_distance_of_others, nearest_neighbours
 from planewise.metrics.positions import PositionErrors, position_counts, position_dice
-from planewise.metrics.pred_and_label import pred_and_label
 from planewise.metrics.predicted_patches import candidates_told, found_first, patch_scores
 from planewise.metrics.regions import region_classes, region_values
 from planewise.metrics.segmentation import volume_scores

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from planewise.geometry import fit_lines, line_errors
-from planewise.metrics.kept_metric import KeptMetric
-from planewise.metrics.pred_and_label import pred_and_label
+from planewise.metrics.epoch_metrics import KeptMetric, pred_and_label
 
 
 class LineErrors(KeptMetric):

@@ -10,7 +10,7 @@ from sklearn.metrics import explained_variance_score, mean_absolute_error, mean_
 from torch import Tensor
 
 from planewise.losses import predicted_location
-from planewise.metrics.kept_metric import KeptMetric
+from planewise.metrics.epoch_metrics import KeptMetric
 
 
 def location_scores(predicted: Sequence[float], reference: Sequence[float]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from planewise.losses import TermLoss, weighted_sum
-from planewise.metrics.pred_and_label import pred_and_label
+from planewise.metrics.epoch_metrics import pred_and_label
 
 
 class MaskedLoss(Loss):

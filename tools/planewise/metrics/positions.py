@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from planewise.geometry import find_squares
-from planewise.metrics.kept_metric import KeptMetric
-from planewise.metrics.pred_and_label import pred_and_label
+from planewise.metrics.epoch_metrics import KeptMetric, pred_and_label
 
 
 def position_counts(prediction: Tensor, squares: Tensor) -> Tensor:
