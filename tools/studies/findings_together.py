@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from planewise.evaluation.only_a_picture import only_a_picture
-from planewise.metrics.findings import finding_scores
+from planewise.metrics.classification import finding_scores
 from planewise.reports.classification_figures import findings_roc_figure
 from planewise.reports.tables import write_csv, write_json
 

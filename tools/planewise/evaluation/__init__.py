@@ -3,20 +3,17 @@
 from planewise.evaluation.as_numbers import AsNumbersd
 from planewise.evaluation.classification_report import ClassificationReport
 from planewise.evaluation.collector import Collector, CollectorResults, ScoredBatch
-from planewise.evaluation.features_writer import FeaturesWriter
 from planewise.evaluation.find_positions import FindPositionsd
 from planewise.evaluation.findings_report import FindingsReport
 from planewise.evaluation.findings_writer import FindingsWriter
-from planewise.evaluation.grade_answer import GradeAnswerd
-from planewise.evaluation.grade_writer import GradeWriter
+from planewise.evaluation.grade_writer import GradeAnswerd, GradeWriter
 from planewise.evaluation.grading_report import GradingReport
 from planewise.evaluation.jigsaw_scores import JigsawScores
 from planewise.evaluation.label_probe import probe_labels
-from planewise.evaluation.label_slices import LabelSlicesd
+from planewise.evaluation.label_slices import LabelSlicesd, OrderSlicesd
 from planewise.evaluation.largest_pieces import KeepLargestPiecesd
 from planewise.evaluation.location_scores import LocationScores
 from planewise.evaluation.location_writer import LocationWriter
-from planewise.evaluation.order_slices import OrderSlicesd
 from planewise.evaluation.orientation_scores import OrientationScores
 from planewise.evaluation.patch_location_scores import PatchLocationScores
 from planewise.evaluation.patch_prediction_scores import PatchPredictionScores
@@ -27,13 +24,12 @@ from planewise.evaluation.position_writer import PositionWriter
 from planewise.evaluation.pretext_report import PretextReport
 from planewise.evaluation.probe_scores import ProbeScores
 from planewise.evaluation.restoration_scores import RestorationScores
-from planewise.evaluation.restored_image import RestoredImaged
-from planewise.evaluation.restored_writer import RestoredWriter
+from planewise.evaluation.restored_writer import RestoredImaged, RestoredWriter
 from planewise.evaluation.retrieval_scores import RetrievalScores
 from planewise.evaluation.rotation_scores import RotationScores
 from planewise.evaluation.segmentation_report import SegmentationReport
 from planewise.evaluation.segmentation_writer import SegmentationWriter
-from planewise.evaluation.slice_features import SliceFeaturesd
+from planewise.evaluation.slice_features import FeaturesWriter, SliceFeaturesd
 from planewise.evaluation.slice_order_scores import SliceOrderScores
 from planewise.evaluation.two_phase_report import TwoPhaseReport
 from planewise.evaluation.volume_writer import VolumeWriter

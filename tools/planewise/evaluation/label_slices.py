@@ -1,4 +1,4 @@
-"""Turn the predicted locations of a stack's slices into labels for a viewer and a verdict."""
+"""Turn the predicted locations or order of a stack's slices into labels for a viewer and a verdict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from monai.transforms import Transform
 from numpy.typing import NDArray
 from torch import Tensor
 
+from planewise.evaluation.slice_order_scores import pair_logits
 from planewise.geometry import location_order, order_strength
+from planewise.metrics.slice_order import places_by_votes
+from planewise.networks import SharedEncoderNet
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import json_values
 
@@ -103,3 +106,25 @@ def stack_verdict(locations: NDArray[np.floating], mapping: Mapped, min_order: f
         middle = round(float(above @ np.arange(len(locations)) / above.sum())) + 1
         return order, f"slice {middle} of {len(locations)}, from the stack's first end, is the middle"
     return order, f"{'first' if order > 0 else 'last'} slice is {start}"
+
+
+class OrderSlicesd(Transform):
+    """Put the slices of a stack in order by the votes of all their pairs (`places_by_votes`), and name its ends.
+
+    Reads ``features``, ``(slices, D)``, from `SliceFeaturesd`, and the shape of ``pred``, ``(1, i, j, slices)``. Writes
+    the same entries as `LabelSlicesd`: ``pred`` with the thirds of the stack as labels, ``locations`` and ``result``. A
+    location is the slice's position in the predicted order, from 0 for the first to 1 for the last.
+
+    Args:
+        network: network whose head takes the features of two slices.
+        min_order, start: see `LabelSlicesd`.
+    """
+
+    def __init__(self, network: SharedEncoderNet, min_order: float = 0.7, start: str = "basal") -> None:
+        self.network = network
+        self.min_order = min_order
+        self.start = start
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        places = places_by_votes(pair_logits(self.network, torch.as_tensor(data["features"])))
+        return with_locations(data, places, "linear", self.min_order, self.start)

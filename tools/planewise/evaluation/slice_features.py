@@ -1,17 +1,24 @@
-"""Features of a stack's slices, in the form that writers and MONAI Label expect."""
+"""Features of a stack's slices, in the form that MONAI Label expects, and in files."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
 from torch import nn
 
+from planewise.atomic_write import atomic_write
+from planewise.evaluation.exam_writer import ExamWriter
 from planewise.reports.research_only import RESEARCH_ONLY
-from planewise.reports.tables import json_values
+from planewise.reports.tables import json_values, write_csv
+
+logger = logging.getLogger(__name__)
 
 
 class SliceFeaturesd(Transform):
@@ -54,3 +61,26 @@ class SliceFeaturesd(Transform):
         rounded = [[float(f"{value:.6g}") for value in row] for row in item["features"]]
         item["result"] = json_values({"note": RESEARCH_ONLY, **item.get("result", {}), "features": rounded})
         return item
+
+
+class FeaturesWriter(ExamWriter):
+    """For every stack, write the features of its slices into ``output_dir/<exam>/``.
+
+    - ``features.npy``: ``(slices, D)``, float32, with the slices in the stack's order;
+    - ``features.csv``: the same with six digits: ``slice``, counted from 0, and a column for each feature.
+
+    Attach it to the evaluator of an inference config, after `SliceFeaturesd`.
+
+    Args:
+        output_dir: folder.
+    """
+
+    def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        features = output["features"]
+        with atomic_write(folder / "features.npy") as part, open(part, "wb") as file:
+            np.save(file, features)
+        columns = {f"feature{number}": column.tolist() for number, column in enumerate(features.T)}
+        write_csv(folder / "features.csv", {"slice": range(len(features)), **columns})
+        # a photograph and a volume have one row
+        of = f" of each of {len(features)} slices" if len(features) > 1 else ""
+        logger.info("exam %s: %d features%s", exam, features.shape[1], of)

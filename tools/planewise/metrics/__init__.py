@@ -1,11 +1,10 @@
 """Compute scores of predictions."""
 
-from planewise.metrics.classification import classification_scores, macro_auc
+from planewise.metrics.classification import classification_scores, finding_scores, macro_auc, mean_auc
 from planewise.metrics.contours import mean_contour_distance
 from planewise.metrics.convergence import epoch_that_reached, epochs_to_converge
 from planewise.metrics.embeddings import effective_rank, embedding_spread, retrieval_accuracy
 from planewise.metrics.epoch_metrics import EpochScore, pred_and_label
-from planewise.metrics.findings import finding_scores, mean_auc
 from planewise.metrics.frozen_probes import linear_probe, neighbour_probe, ridge_probe
 from planewise.metrics.grades import grade_kappa, grade_scores, predicted_grades, quadratic_kappa
 from planewise.metrics.inside_share import inside_share

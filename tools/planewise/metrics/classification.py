@@ -1,4 +1,4 @@
-"""Scores of a classification, Zhang 2024 Table 3."""
+"""Scores of a classification into classes (Zhang 2024, Table 3), or into findings that may be present or not (Table 5)."""
 
 from __future__ import annotations
 
@@ -56,4 +56,45 @@ def macro_auc(logits: Tensor, labels: Tensor) -> float:
     probabilities = torch.softmax(logits.float(), dim=1).cpu()[known].numpy()
     names = [str(index) for index in range(probabilities.shape[1])]
     found = classification_scores(probabilities, labels[known].numpy(), names)["macro_auc"]
+    return math.nan if found is None else found
+
+
+def finding_scores(probabilities: np.ndarray, labels: np.ndarray, tasks: Sequence[str]) -> dict[str, Any]:
+    """Area under the ROC curve of each finding, their mean, and sensitivity and specificity at a threshold of one half.
+
+    Args:
+        probabilities: ``(N, tasks)``.
+        labels: ``(N, tasks)``: 0, 1, or NaN if unknown.
+        tasks: names of the findings.
+
+    Returns:
+        For each finding, ``auc``, ``sensitivity`` and ``specificity`` (None if they need positive or negative exams and
+        there are none), and ``positives`` and ``negatives``, the numbers of exams with these labels; ``macro_auc``, the
+        mean over the findings with an AUC; and ``exams``, the number of exams.
+    """
+    scores: dict[str, Any] = {name: {} for name in ("auc", "sensitivity", "specificity", "positives", "negatives")}
+    for column, task in enumerate(tasks):
+        known = np.isfinite(labels[:, column])
+        truth, probability = labels[known, column] > 0.5, probabilities[known, column]
+        both = truth.any() and not truth.all()
+        scores["auc"][task] = float(roc_auc_score(truth, probability)) if both else None
+        scores["sensitivity"][task] = float((probability[truth] >= 0.5).mean()) if truth.any() else None
+        scores["specificity"][task] = float((probability[~truth] < 0.5).mean()) if not truth.all() else None
+        scores["positives"][task] = int(truth.sum())
+        scores["negatives"][task] = int((~truth).sum())
+    areas = [value for value in scores["auc"].values() if value is not None]
+    return {"macro_auc": float(np.mean(areas)) if areas else None, **scores, "exams": len(labels)}
+
+
+def mean_auc(logits: Tensor, labels: Tensor) -> float:
+    """Mean AUC over the findings, for `EpochScore`; NaN if no finding has both positives and negatives.
+
+    Args:
+        logits: ``(N, tasks)``.
+        labels: ``(N, tasks)``: 0, 1, or NaN if unknown.
+    """
+    # the metric squeezes arrays with a single column
+    logits, labels = (values.reshape(len(values), -1) for values in (logits, labels))
+    tasks = [str(column) for column in range(labels.shape[1])]
+    found = finding_scores(torch.sigmoid(logits).cpu().numpy(), labels.cpu().numpy(), tasks)["macro_auc"]
     return math.nan if found is None else found
