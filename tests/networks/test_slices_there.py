@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from planewise.networks.slices_there import at_their_slices
+from planewise.networks.stack_classifier import at_their_slices
 
 THERE = torch.tensor([True, False, True])
 

@@ -3,24 +3,22 @@
 from planewise.evaluation.as_numbers import AsNumbersd
 from planewise.evaluation.classification_report import ClassificationReport
 from planewise.evaluation.collector import Collector, CollectorResults, ScoredBatch
-from planewise.evaluation.find_positions import FindPositionsd
+from planewise.evaluation.find_positions import FindPositionsd, PositionWriter
 from planewise.evaluation.findings_report import FindingsReport
 from planewise.evaluation.findings_writer import FindingsWriter
 from planewise.evaluation.grade_writer import GradeAnswerd, GradeWriter
 from planewise.evaluation.grading_report import GradingReport
 from planewise.evaluation.jigsaw_scores import JigsawScores
 from planewise.evaluation.label_probe import probe_labels
-from planewise.evaluation.label_slices import LabelSlicesd, OrderSlicesd
+from planewise.evaluation.label_slices import LabelSlicesd, LocationWriter, OrderSlicesd
 from planewise.evaluation.largest_pieces import KeepLargestPiecesd
 from planewise.evaluation.location_scores import LocationScores
-from planewise.evaluation.location_writer import LocationWriter
 from planewise.evaluation.orientation_scores import OrientationScores
 from planewise.evaluation.patch_location_scores import PatchLocationScores
 from planewise.evaluation.patch_prediction_scores import PatchPredictionScores
 from planewise.evaluation.plan_views import PlanViewsd
 from planewise.evaluation.plan_writer import PlanWriter
 from planewise.evaluation.position_scores import PositionScores
-from planewise.evaluation.position_writer import PositionWriter
 from planewise.evaluation.pretext_report import PretextReport
 from planewise.evaluation.probe_scores import ProbeScores
 from planewise.evaluation.restoration_scores import RestorationScores

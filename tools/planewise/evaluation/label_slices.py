@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Mapping
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -12,12 +14,17 @@ from monai.transforms import Transform
 from numpy.typing import NDArray
 from torch import Tensor
 
+from planewise.evaluation.exam_writer import ExamWriter
+from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.slice_order_scores import pair_logits
 from planewise.geometry import location_order, order_strength
 from planewise.metrics.slice_order import places_by_votes
 from planewise.networks import SharedEncoderNet
 from planewise.reports.research_only import RESEARCH_ONLY
-from planewise.reports.tables import json_values
+from planewise.reports.slices import QUICK_PNG, stack_figure
+from planewise.reports.tables import json_values, write_json
+
+logger = logging.getLogger(__name__)
 
 Mapped = Literal["linear", "sine"]
 #: Upper bounds of the labels 1, 2, ...: thirds of the stack. With the sine (Zhang 2024 Eq. 4), label 1 is both outer thirds.
@@ -128,3 +135,37 @@ class OrderSlicesd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         places = places_by_votes(pair_logits(self.network, torch.as_tensor(data["features"])))
         return with_locations(data, places, "linear", self.min_order, self.start)
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class LocationWriter(ExamWriter):
+    """For every stack, write its slices' relative locations into ``output_dir/<exam>/``.
+
+    - ``locations.json``: the location of each slice; the conclusions (which end of a short-axis stack is the base;
+      which slice of a knee is its middle); and how well the locations follow the expected order (`location_order`).
+      The verdict "no order" means that the stack shows another organ than the network's training data, or that its
+      slices run in another direction;
+    - ``locations.png``: the slices with their locations.
+
+    Attach it to the evaluator of an inference config, whose postprocessing runs `LabelSlicesd` or `OrderSlicesd`.
+
+    Args:
+        output_dir: folder for the results.
+    """
+
+    def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        locations, result = output["locations"], output["result"]
+        known = {name: result[name] for name in ("note", "verdict", "order")}
+        write_json(folder / "locations.json", known | {"locations": locations.tolist()})
+        image = np.asarray(output["image"][0].cpu())
+
+        def draw(axes: Axes, number: int) -> None:
+            axes.set_title(f"{locations[number]:.2f}", fontsize=9)
+
+        with only_a_picture("locations.png"):
+            figure = stack_figure(image, draw, f"exam {exam}: {result['verdict']}\n{RESEARCH_ONLY}")
+            figure.savefig(folder / "locations.png", dpi=110, pil_kwargs=QUICK_PNG)
+        logger.info("exam %s: %s (order %s)", exam, result["verdict"], result["order"])

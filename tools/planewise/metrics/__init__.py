@@ -3,7 +3,7 @@
 from planewise.metrics.classification import classification_scores, finding_scores, macro_auc, mean_auc
 from planewise.metrics.contours import mean_contour_distance
 from planewise.metrics.convergence import epoch_that_reached, epochs_to_converge
-from planewise.metrics.embeddings import effective_rank, embedding_spread, retrieval_accuracy
+from planewise.metrics.embeddings import effective_rank, embedding_spread, retrieval_accuracy, triplet_accuracy
 from planewise.metrics.epoch_metrics import EpochScore, pred_and_label
 from planewise.metrics.frozen_probes import linear_probe, neighbour_probe, ridge_probe
 from planewise.metrics.grades import grade_kappa, grade_scores, predicted_grades, quadratic_kappa
@@ -16,7 +16,6 @@ from planewise.metrics.positions import PositionErrors, position_counts, positio
 from planewise.metrics.predicted_patches import candidates_told, found_first, patch_scores
 from planewise.metrics.regions import region_classes, region_values
 from planewise.metrics.segmentation import volume_scores
-from planewise.metrics.triplets import triplet_accuracy
 from planewise.metrics.volume_dice import VolumeDice
 from planewise.old_names import old_names
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
+
+from planewise.losses import negatives
 
 
 def retrieval_accuracy(
@@ -66,3 +68,19 @@ def effective_rank(embeddings: Tensor) -> float:
         return 0.0
     share = singular / total
     return float(torch.exp(-torch.special.xlogy(share, share).sum()))
+
+
+def triplet_accuracy(prediction: Tensor, target: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Compare the distances of each triplet, for `ignite.metrics.Accuracy`.
+
+    Args:
+        prediction, target: see `planewise.losses.negatives`.
+
+    Returns:
+        Two tensors ``(B,)``, int64. The first is 1 if the transformed sample is nearer, ``D(z, z+) < D(z, z-)``, and
+        otherwise 0; the second, the target, is always 1.
+    """
+    anchor, positive = prediction[:, 0], prediction[:, 1]
+    near, far = (torch.linalg.vector_norm(anchor - other, dim=1) for other in (positive, negatives(prediction, target)))
+    told = (near < far).long()
+    return told, torch.ones_like(told)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from planewise.networks.named_parts import NamedParts, normalises_by_batch
-from planewise.networks.slices_there import at_their_slices
 
 
 class StackClassifier(NamedParts):
@@ -50,3 +49,22 @@ class StackClassifier(NamedParts):
                 folded = folded[there]
             pooled = at_their_slices(self.encoder(folded)[-1].mean(dim=(2, 3)), there, -float("inf"))
         return self.head(torch.amax(pooled.reshape(batch, slices, -1), dim=1))
+
+
+def at_their_slices(features: Tensor, there: Tensor, fill: float) -> Tensor:
+    """Put the features of real slices at the slices' positions in the padded batch, and fill the other positions.
+
+    Args:
+        features: features of only the real slices, ``(n, C)``, or of all slices, ``(N, C)``.
+        there: whether each slice is real instead of padding, ``(N,)``, bool, with n true values.
+        fill: value for the padding slices.
+
+    Returns:
+        ``(N, C)``.
+    """
+    # both cases must also work in TorchScript
+    if features.shape[0] == there.shape[0]:
+        return features.masked_fill(~there[:, None], fill)
+    spread = features.new_full((there.shape[0], features.shape[1]), fill)
+    spread[there] = features
+    return spread

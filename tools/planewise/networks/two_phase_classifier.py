@@ -14,7 +14,7 @@ from torch.nn.functional import batch_norm
 from planewise.networks.embedding_net import EmbeddingNet
 from planewise.networks.named_parts import NamedParts, normalises_by_batch
 from planewise.networks.pretrained import NO_WEIGHTS, load_pretrained, read_weights
-from planewise.networks.slices_there import at_their_slices
+from planewise.networks.stack_classifier import at_their_slices
 
 
 class TwoPhaseClassifier(NamedParts):
