@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.bundle import ConfigParser
 from monai.data import CacheDataset, MetaTensor, list_data_collate
 from monai.networks.nets import UNet
 from monai.transforms import (
@@ -39,7 +38,7 @@ from timing import Bar, Options, Times, interleaved, ratio
 from torch import Tensor
 from torch.nn.functional import grid_sample, mse_loss
 
-CONFIG = Path(__file__).resolve().parents[3] / "bundles" / "pretext_cardiac_orientation" / "configs" / "train.yaml"
+from bars.trainer import parsed_config
 
 
 def measure(options: Options) -> list[Bar]:
@@ -120,7 +119,7 @@ def orientation(folder: Path, options: Options) -> SimpleNamespace:
     population = UNLABELLED.with_values(phases=1 if options.quick else 2)
     list(write_exams(Recipe("dsbcc", 5, population), folder, 1 if options.quick else 2))
     write_datalist(index_folder(folder, split=(1, 0, 0)).datalist, folder / "datalist.json")
-    config = ConfigParser(ConfigParser.load_config_file(str(CONFIG)))
+    config = parsed_config("pretext_cardiac_orientation", "train.yaml")
     changes: dict[str, Any] = {
         "datalist": str(folder / "datalist.json"),
         "cache_dir": str(folder / "cache"),

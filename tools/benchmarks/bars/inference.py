@@ -26,7 +26,8 @@ from planewise.preprocessing import LoadStackd
 from timing import Bar, Options, interleaved, ratio
 from torch import Tensor
 
-BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
+from bars.trainer import BUNDLES
+
 SLICES = 12
 #: The demo's size, as in the bundles' `configs/demo.yaml`.
 DEMO = {"spacing": 2.94, "image_size": 96, "features": [16, 32, 64, 128], "stem_stride": 2, "sigma": 2.571}

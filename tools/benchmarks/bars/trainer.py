@@ -74,9 +74,13 @@ def phantom_datalist(exams: int = 6, recipe: Recipe = SLICES) -> Iterator[Path]:
         yield folder / "datalist.json"
 
 
+def parsed_config(bundle: str, *files: str) -> ConfigParser:
+    return ConfigParser(ConfigParser.load_config_files([str(BUNDLES / bundle / "configs" / file) for file in files]))
+
+
 def bundle_config(bundle: str, files: Sequence[str], datalist: Path, device: str) -> ConfigParser:
     """A bundle's training config without progress, resuming and validation; a run is one epoch."""
-    config = ConfigParser(ConfigParser.load_config_files([str(BUNDLES / bundle / "configs" / file) for file in files]))
+    config = parsed_config(bundle, *files)
     folder = datalist.parent.parent
     config.update({"datalist": str(datalist), "output_dir": str(folder / "run"), "cache_dir": str(folder / "cache")})
     config.update({"device": device, "amp": "auto", "num_workers": 0, "max_epochs": 1})

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,12 +17,12 @@ from monai.losses import ContrastiveLoss as MonaiContrastiveLoss
 from planewise.losses import NTXentLoss
 from timing import Bar, Options, interleaved, ratio
 
-CONFIG = Path(__file__).resolve().parents[3] / "bundles" / "pretext_simclr" / "configs" / "train.yaml"
+from bars.trainer import parsed_config
 
 
 def measure(options: Options) -> list[Bar]:
     """The bars of making two views, and of NT-Xent."""
-    config = ConfigParser(ConfigParser.load_config_file(str(CONFIG)))
+    config = parsed_config("pretext_simclr", "train.yaml")
     size, count = (48, 4) if options.quick else (config["image_size"], 16)
     views = config.get_parsed_content("train#pretext")
     device = torch.device(options.device)

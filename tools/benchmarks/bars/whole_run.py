@@ -15,13 +15,12 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from monai.bundle import ConfigParser
 from planewise.engines import read_history
 from planewise.exams import index_folder, write_datalist
 from planewise.phantoms import LABELLED, UNLABELLED, Recipe, write_exams
 from timing import Bar, Options
 
-from bars.trainer import BUNDLES, TINY, seconds, take_step
+from bars.trainer import BUNDLES, TINY, parsed_config, seconds, take_step
 
 #: Largest ratio of the time from the trainer's start to the last checkpoint to that of the bare steps and validations.
 LIMITS = {"cpu": 1.25, "cuda": 1.5}
@@ -82,14 +81,10 @@ def runs(options: Options) -> list[Run]:
     gpu = torch.device(options.device).type == "cuda"
     fine_tuning, pretraining = "downstream_cardiac_sax_segmentation", "pretext_cardiac_multitask"
     if options.quick:
-        tiny = {**TINY, "max_epochs": 2}
+        demo, tiny = ("train.yaml", "demo.yaml"), {**TINY, "max_epochs": 2, "samples_per_epoch": 16}
         return [
-            Run(
-                "fine-tuning", fine_tuning, ("train.yaml", "demo.yaml"), True, (1, 1), tiny | {"samples_per_epoch": 16}
-            ),
-            Run(
-                "pretraining", pretraining, ("train.yaml", "demo.yaml"), False, (2, 1), tiny | {"samples_per_epoch": 16}
-            ),
+            Run("fine-tuning", fine_tuning, demo, True, (1, 1), tiny),
+            Run("pretraining", pretraining, demo, False, (2, 1), tiny),
         ]
     return [
         Run(
@@ -180,9 +175,7 @@ def _whole(run: Run, settings: Mapping[str, Any], folder: Path) -> dict[str, flo
 def _bare(run: Run, settings: Mapping[str, Any], options: Options, history: Path) -> float:
     """Time of the run's steps and validations alone, seconds: the same number of steps, all on one fixed batch, and the
     same number of validations, all on another fixed batch."""
-    config = ConfigParser(
-        ConfigParser.load_config_files([str(BUNDLES / run.bundle / "configs" / name) for name in run.configs])
-    )
+    config = parsed_config(run.bundle, *run.configs)
     config.update({**settings, "bundle_root": str(BUNDLES / run.bundle), "resume": False})
     trainer, evaluator = (config.get_parsed_content(name) for name in ("train#trainer", "validate#evaluator"))
     device = torch.device(options.device)
