@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from planewise.evaluation import LabelSlicesd
+from planewise.evaluation import LabelSlicesd, LocationWriter
+
+from .passes import keep_figures, pass_over
 
 
 def labelled(locations, **options):
@@ -56,3 +59,53 @@ def test_a_location_is_read_in_the_middle_whatever_was_padded():
     prediction = torch.zeros(1, 5, 5, 3)
     prediction[:, 1:4, 1:4] = torch.tensor([0.1, 0.5, 0.9])
     assert LabelSlicesd()({"pred": prediction})["result"]["locations"] == [0.1, 0.5, 0.9]
+
+
+def written(folder, locations, **settings) -> dict:
+    image = torch.arange(float(len(locations))).expand(1, 6, 5, -1).clone()
+    prediction = torch.full((1, 6, 5, len(locations)), -3.0)
+    # padded slices hold another value
+    prediction[0, 3, 2] = torch.tensor(locations)
+    output = {"image": MetaTensor(image, meta={"filename_or_obj": "aa.nii.gz"}), "pred": prediction}
+    pass_over(LocationWriter(folder), [[{}]], [[LabelSlicesd(**settings)(output)]])
+    return json.loads((folder / "aa/locations.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("locations", "settings", "order", "verdict"),
+    [
+        ([0.0, 0.2, 0.9, 1.0], {}, 1, "first slice is basal"),
+        ([1.0, 0.6, 0.5, 0.0], {}, -1, "last slice is basal"),
+        ([1.0, 0.6, 0.5, 0.0], {"start": "the left end"}, -1, "last slice is the left end"),
+        # ranks 2 1 4 3 against 1 2 3 4: 1 - 6 * 4 / (4 * 15)
+        ([0.2, 0.1, 0.8, 0.7], {}, 0.6, "no order"),
+        ([0.2, 0.1, 0.8, 0.7], {"min_order": 0.5}, 0.6, "first slice is basal"),
+        (
+            [0.8, 0.7, 0.2, 0.1],
+            {"mapping": "sine", "min_order": -1},
+            0,
+            "slice 1 of 4, from the stack's first end, is the middle",
+        ),
+        ([0.0, 0.5, 1.0, 0.5, 0.0], {"mapping": "sine"}, 1, "slice 3 of 5, from the stack's first end, is the middle"),
+        ([1.0, 0.5, 0.0, 0.5, 1.0], {"mapping": "sine"}, -1, "no order"),
+    ],
+)
+def test_numbers_and_verdict_by_hand(tmp_path, monkeypatch, locations, settings, order, verdict):
+    figures = keep_figures(monkeypatch)
+    found = written(tmp_path, locations, **settings)
+    assert found["order"] == pytest.approx(order) and found["verdict"] == verdict
+    assert found["locations"] == pytest.approx(locations) and "not for diagnosis" in found["note"]
+    axes = figures["locations.png"].axes[: len(locations)]
+    # each slice under its own location
+    assert [line.get_title() for line in axes] == [f"{location:.2f}" for location in locations]
+    assert [float(np.max(line.get_images()[0].get_array())) for line in axes] == list(range(len(locations)))
+    assert figures["locations.png"].get_suptitle().startswith(f"exam aa: {verdict}\n")
+
+
+def test_the_middle_is_where_locations_balance(tmp_path, monkeypatch):
+    keep_figures(monkeypatch)
+    # the locations of slices 3 to 6 exceed half of the largest by 0.1, 0.5, 0.4 and 0.3; the mean of their indices, weighted
+    # by these excesses, is 4.8 / 1.3
+    locations = [0.0, 0.3, 0.6, 1.0, 0.9, 0.8, 0.3]
+    verdict = written(tmp_path, locations, mapping="sine", min_order=0.5)["verdict"]
+    assert verdict == "slice 5 of 7, from the stack's first end, is the middle"

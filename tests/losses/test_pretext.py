@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from itertools import product
+
 import pytest
 import torch
-from planewise.losses import MultitaskLoss, RelativeLocationLoss, RelativeOrientationLoss, logged_terms
+from planewise.losses import (
+    MultitaskLoss,
+    PositionLoss,
+    RelativeLocationLoss,
+    RelativeOrientationLoss,
+    RestorationLoss,
+    SliceOrderLoss,
+    logged_terms,
+)
+
+from tests.processes import in_processes
 
 N, K, H, W = 3, 2, 5, 4
 
@@ -68,3 +81,110 @@ def test_unknown_targets_are_left_out_and_give_no_gradient(case):
 def test_nothing_known_is_no_loss(case):
     target = {"heatmaps": torch.full((N, K, H, W), torch.nan), "location": torch.full((N,), torch.nan)}
     assert float(MultitaskLoss()(case[0], target)) == 0
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits ``(4, 10, 6, 5)`` and classes; those of slices 0 and 2 are unknown."""
+    generator = torch.Generator().manual_seed(2)
+    squares = torch.randint(0, 10, (4, 6, 5), generator=generator)
+    squares[[0, 2]] = -1
+    return torch.randn(4, 10, 6, 5, generator=generator), squares
+
+
+def test_positions_have_the_mean_over_known_pixels_in_plain_python():
+    logits, squares = batch()
+    total, count = 0.0, 0
+    for row in range(4):
+        for i in range(6):
+            for j in range(5):
+                if squares[row, i, j] >= 0:
+                    weights = [math.exp(float(value)) for value in logits[row, :, i, j]]
+                    total -= math.log(weights[int(squares[row, i, j])] / sum(weights))
+                    count += 1
+    assert count == 60
+    loss = PositionLoss()
+    assert float(loss(logits, {"squares": squares})) == pytest.approx(total / count, rel=1e-5)
+    (term,) = loss.terms(logits, {"squares": squares})
+    assert int(term.count) == 60 and logged_terms(loss) == {}, "the only term is the loss itself, so it has no column"
+
+
+def test_positions_by_hand():
+    squares = torch.tensor([[[0, 9, -1]]])
+    even = torch.zeros(1, 10, 1, 3)
+    assert float(PositionLoss()(even, {"squares": squares})) == pytest.approx(math.log(10))
+    sure = even.clone()
+    sure[0, 0, 0, 0] = sure[0, 9, 0, 1] = 50.0
+    assert float(PositionLoss()(sure, {"squares": squares})) == pytest.approx(0, abs=1e-6)
+    sure[0, 3, 0, 2] = 1e6  # if the target is unknown, the prediction does not matter
+    assert float(PositionLoss()(sure, {"squares": squares})) == pytest.approx(0, abs=1e-6)
+
+
+def test_no_known_position_is_zero_and_has_a_gradient_of_zero():
+    logits = batch()[0].requires_grad_()
+    loss = PositionLoss()(logits, {"squares": torch.full((4, 6, 5), -1)})
+    loss.backward()
+    assert float(loss) == 0 and not logits.grad.any()
+
+
+def gradient(samples: slice) -> dict[str, torch.Tensor]:
+    logits, squares = batch()
+    scale = torch.ones(10, 1, 1, requires_grad=True)
+    loss = PositionLoss()(logits[samples] * scale, {"squares": squares[samples]})
+    loss.backward()
+    return {"loss": loss.detach(), "gradient": scale.grad}
+
+
+def share(rank: int) -> dict[str, torch.Tensor]:
+    return gradient(slice(rank, None, 2))
+
+
+def test_the_mean_of_positions_over_the_processes_is_the_loss_of_the_whole_batch():
+    alone, shares = gradient(slice(None)), in_processes(share)
+    for name, value in alone.items():
+        assert torch.allclose((shares[0][name] + shares[1][name]) / 2, value, rtol=1e-5, atol=1e-7), name
+
+
+@pytest.mark.parametrize("hidden_only", [False, True])
+@pytest.mark.parametrize("shape", [(3, 2, 4, 5), (2, 1, 3, 4, 2)])
+def test_the_equation_of_restoration(shape, hidden_only):
+    prediction, restored = torch.randn(shape, dtype=torch.float64), torch.randn(shape, dtype=torch.float64)
+    hidden = torch.rand(shape[0], 1, *shape[2:]) < 0.4
+    total, count = 0.0, 0
+    for place in product(*map(range, shape)):
+        if not hidden_only or hidden[(place[0], 0, *place[2:])]:
+            total += float(prediction[place] - restored[place]) ** 2
+            count += 1
+    target = {"restored": restored, "hidden": hidden}
+    assert float(RestorationLoss(hidden_only)(prediction, target)) == pytest.approx(total / count, rel=1e-5)
+    (term,) = RestorationLoss(hidden_only).terms(prediction, target)
+    assert int(term.count) == count
+
+
+def test_what_is_kept_has_no_gradient_where_the_hidden_pixels_count_alone():
+    prediction = torch.randn(2, 1, 4, 4, requires_grad=True)
+    hidden = torch.rand(2, 1, 4, 4) < 0.5
+    RestorationLoss(hidden_only=True)(prediction, {"restored": torch.zeros(2, 1, 4, 4), "hidden": hidden}).backward()
+    assert torch.equal(prediction.grad != 0, hidden)
+
+
+def test_nothing_hidden_is_no_loss():
+    target = {"restored": torch.ones(1, 1, 4, 4), "hidden": torch.zeros(1, 1, 4, 4, dtype=torch.bool)}
+    assert float(RestorationLoss(hidden_only=True)(torch.zeros(1, 1, 4, 4), target)) == 0
+    del target["hidden"]
+    assert float(RestorationLoss()(torch.zeros(1, 1, 4, 4), target)) == 1
+
+
+def test_the_equation_of_slice_order():
+    logits, nearer = torch.randn(7, 1, dtype=torch.float64), torch.tensor([1, 0, 0, 1, 1, 0, 1], dtype=torch.float64)
+    total = 0.0
+    for logit, label in zip(logits[:, 0].tolist(), nearer.tolist(), strict=True):
+        probability = 1 / (1 + math.exp(-logit))
+        total -= label * math.log(probability) + (1 - label) * math.log(1 - probability)
+    assert float(SliceOrderLoss()(logits, {"first_is_nearer": nearer})) == pytest.approx(total / 7)
+    (term,) = SliceOrderLoss().terms(logits, {"first_is_nearer": nearer})
+    assert term.count == 7
+
+
+def test_knowing_no_order_costs_a_bit():
+    loss = SliceOrderLoss()(torch.zeros(4, 1), {"first_is_nearer": torch.tensor([0.0, 1, 1, 0])})
+    assert float(loss) == pytest.approx(math.log(2))

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from planewise.metrics import effective_rank, embedding_spread, retrieval_accuracy
+from planewise.metrics import effective_rank, embedding_spread, retrieval_accuracy, triplet_accuracy
 
 
 def test_a_view_is_retrieved_when_its_partner_is_the_most_alike():
@@ -48,3 +48,9 @@ def test_by_their_distance_the_nearest_is_found_whatever_its_angle():
             expected.append(distances.index(min(distances)) == sample)
     assert all(expected) and retrieval_accuracy(views, (1,), "l2") == [1.0]
     assert retrieval_accuracy(views, (1,))[0] < 1.0
+
+
+def test_a_triplet_is_told_where_the_transformed_sample_lies_nearer():
+    views = torch.tensor([[[0.0, 0], [0, 1], [0, 2]], [[0, 0], [0, 2], [0, 1]], [[0, 0], [0, 1], [1, 0]]])
+    told, wanted = triplet_accuracy(views, {})
+    assert told.tolist() == [1, 0, 0] and wanted.tolist() == [1, 1, 1], "equal distances do not count as nearer"

@@ -12,6 +12,7 @@ from planewise.networks import (
     load_pretrained,
     saliency_maps,
 )
+from planewise.networks.stack_classifier import at_their_slices
 
 SMALL = (4, 6, 8, 8, 10)
 
@@ -96,3 +97,23 @@ def test_saliency_is_on_the_slices_that_decided():
     assert float(maps[3].max()) == 1 and float(maps[[0, 1, 2, 4]].max()) == 0
     assert sum(len(module._forward_hooks) for module in net.modules()) == hooks, "the network stays as it was"
     assert all(weight.grad is None for weight in net.parameters())
+
+
+THERE = torch.tensor([True, False, True])
+
+
+def test_features_of_the_slices_that_are_there_alone():
+    spread = at_their_slices(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), THERE, -1.0)
+    assert spread.tolist() == [[1.0, 2.0], [-1.0, -1.0], [3.0, 4.0]]
+
+
+def test_features_of_all_slices():
+    features = torch.tensor([[1.0], [2.0], [3.0]])
+    assert at_their_slices(features, THERE, -float("inf")).tolist() == [[1.0], [-float("inf")], [3.0]]
+    assert at_their_slices(features, torch.ones(3, dtype=torch.bool), 0.0).tolist() == features.tolist()
+
+
+def test_gradients_reach_the_slices_that_are_there_alone():
+    features = torch.ones(2, 1, requires_grad=True)
+    (2 * at_their_slices(features, THERE, 5.0)).sum().backward()
+    assert features.grad.tolist() == [[2.0], [2.0]]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from planewise.metrics import finding_scores, mean_auc
+from planewise.metrics import EpochScore, finding_scores, macro_auc, mean_auc
 
 
 def auc_by_counting(probability, truth) -> float:
@@ -45,3 +45,19 @@ def test_a_finding_of_one_class_has_no_auc():
     assert scores["specificity"]["b"] is None and scores["sensitivity"]["b"] == 0.5
     assert math.isnan(mean_auc(torch.zeros(2, 1), torch.ones(2, 1)))
     assert mean_auc(torch.tensor([-1.0, 2.0]), torch.tensor([0.0, 1.0])) == 1, "a single finding may lack its dimension"
+
+
+def test_macro_auc_of_an_epoch_known_by_hand():
+    metric = EpochScore(macro_auc)
+    # two classes: with either as the positive one, three of four pairs are in the right order
+    logits = torch.tensor([[2.0, 0.0], [0.5, 0.0], [1.0, 0.0], [0.0, 1.0], [9.0, 0.0]])
+    labels = torch.tensor([0, 0, 1, 1, -1])
+    metric.update((logits[:2], labels[:2]))
+    metric.update((logits[2:], labels[2:]))
+    assert metric.compute() == pytest.approx(0.75)
+
+
+def test_one_class_alone_has_none():
+    metric = EpochScore(macro_auc)
+    metric.update((torch.randn(3, 2), torch.tensor([1, 1, -1])))
+    assert math.isnan(metric.compute())
