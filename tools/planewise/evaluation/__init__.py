@@ -1,17 +1,15 @@
 """Postprocessing, scores and writers of each task; scores and writers draw the pictures of `planewise.reports`."""
 
-from planewise.evaluation.as_numbers import AsNumbersd
 from planewise.evaluation.classification_report import ClassificationReport
 from planewise.evaluation.collector import Collector, CollectorResults, ScoredBatch
 from planewise.evaluation.find_positions import FindPositionsd, PositionWriter
 from planewise.evaluation.findings_report import FindingsReport
-from planewise.evaluation.findings_writer import FindingsWriter
+from planewise.evaluation.findings_writer import AsNumbersd, FindingsWriter
 from planewise.evaluation.grade_writer import GradeAnswerd, GradeWriter
 from planewise.evaluation.grading_report import GradingReport
 from planewise.evaluation.jigsaw_scores import JigsawScores
 from planewise.evaluation.label_probe import probe_labels
 from planewise.evaluation.label_slices import LabelSlicesd, LocationWriter, OrderSlicesd
-from planewise.evaluation.largest_pieces import KeepLargestPiecesd
 from planewise.evaluation.location_scores import LocationScores
 from planewise.evaluation.orientation_scores import OrientationScores
 from planewise.evaluation.patch_location_scores import PatchLocationScores
@@ -26,7 +24,7 @@ from planewise.evaluation.restored_writer import RestoredImaged, RestoredWriter
 from planewise.evaluation.retrieval_scores import RetrievalScores
 from planewise.evaluation.rotation_scores import RotationScores
 from planewise.evaluation.segmentation_report import SegmentationReport
-from planewise.evaluation.segmentation_writer import SegmentationWriter
+from planewise.evaluation.segmentation_writer import KeepLargestPiecesd, SegmentationWriter
 from planewise.evaluation.slice_features import FeaturesWriter, SliceFeaturesd
 from planewise.evaluation.slice_order_scores import SliceOrderScores
 from planewise.evaluation.two_phase_report import TwoPhaseReport

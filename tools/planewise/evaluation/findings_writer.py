@@ -1,13 +1,15 @@
-"""Write the findings of each exam."""
+"""The findings of each exam, in the form that MONAI Label expects, and in files."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
 from torch import nn
 
 from planewise.evaluation.exam_writer import PredictionsWriter
@@ -78,3 +80,24 @@ class FindingsWriter(PredictionsWriter):
             logger.info("exam %s: %s", exam, ", ".join(f"{task} {value:.2f}" for task, value in probabilities.items()))
         write_json(folder / "findings.json", found)
         return {**{f"p({task})": probabilities.get(task, "") for task in self.tasks}, "remark": remark}
+
+
+class AsNumbersd(Transform):
+    """Let a server return the numbers of ``pred``, one for each class.
+
+    MONAI Label resizes every ``pred`` to the original size of the image, which fails if ``pred`` has no spatial axis
+    (`monailabel.transform.post.Restored`). It leaves ``pred`` alone if the image's metadata has no original size, so
+    this transform removes that entry.
+
+    Reads ``pred``, ``(classes,)``, and ``image``. Writes ``pred`` as a float32 `MetaTensor` on the CPU, and ``image``
+    without ``spatial_shape`` in its ``meta``, with unchanged voxels and affine.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        image = item["image"]
+        if isinstance(image, MetaTensor):
+            meta = {key: value for key, value in image.meta.items() if key != "spatial_shape"}
+            item["image"] = MetaTensor(image.as_tensor(), meta=meta, applied_operations=image.applied_operations)
+        item["pred"] = MetaTensor(torch.as_tensor(item["pred"]).float().cpu())
+        return item

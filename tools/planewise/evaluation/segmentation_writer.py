@@ -1,14 +1,15 @@
-"""Write pictures of segmented stacks."""
+"""The largest piece of each label, and pictures of segmented stacks."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ignite.engine import Engine
+from monai.transforms import KeepLargestConnectedComponentd, generate_spatial_bounding_box
 
 from planewise.evaluation.exam_writer import ExamWriter
 from planewise.evaluation.only_a_picture import only_a_picture
@@ -68,3 +69,20 @@ def draw_segmentation(
         )
         add_structure_legend(figure, structures)
         figure.savefig(folder / "segmentation.png", dpi=110, pil_kwargs=QUICK_PNG)
+
+
+class KeepLargestPiecesd(KeepLargestConnectedComponentd):
+    """Apply MONAI's `KeepLargestConnectedComponentd` inside the bounding box of all labels, which is small for a heart.
+
+    The result and the arguments are the same, for labels ``(1, i, j, k)`` with 0 for the background.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            start, end = generate_spatial_bounding_box(item[key])
+            box = (slice(None), *(slice(first, last) for first, last in zip(start, end, strict=True)))
+            if all(end):
+                item[key] = item[key].clone()
+                item[key][box] = self.converter(item[key][box])
+        return item

@@ -19,7 +19,7 @@ from planewise.networks.contrastive_learners import ByolLearner, SimClrLearner, 
 from planewise.networks.densenet import DenseNetEncoder
 from planewise.networks.embedding_net import EmbeddingNet, encoder_features
 from planewise.networks.forest_net import ForestNet
-from planewise.networks.location_head import LocationHead
+from planewise.networks.heads import LocationHead, ProjectionHead
 from planewise.networks.masked_vit import MaskedViT, MaskedViTDecoder
 from planewise.networks.place_network import place_network
 from planewise.networks.predictive_coding_learner import PredictiveCodingLearner
@@ -31,7 +31,6 @@ from planewise.networks.pretrained import (
     read_weights,
     weights_path,
 )
-from planewise.networks.projection_head import ProjectionHead
 from planewise.networks.residual_unet import RESIDUAL_FEATURES, ResidualDecoder, ResidualEncoder
 from planewise.networks.resnet import ResNetEncoder
 from planewise.networks.saliency import saliency_maps
