@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from planewise.metrics.confusion import choice_scores, confusion_matrix
+from planewise.metrics.confusion import choice_scores, confusion_matrix, jigsaw_scores, tiles_in_place
 
 
 def test_counts_by_hand():
@@ -22,3 +22,21 @@ def test_scores_of_a_choice_by_hand():
         found["accuracy_by_rotation"][3]
     )
     assert found["confusion"] == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 2, 0], [0, 0, 0, 0]]
+
+
+SET = np.array([[0, 1, 2, 3], [1, 0, 3, 2], [0, 1, 3, 2]])
+
+
+def test_tiles_in_place():
+    assert tiles_in_place(SET[[0, 0, 1]], SET[[0, 1, 2]]).tolist() == [1, 0, 0.5]
+
+
+def test_scores_of_puzzles():
+    scores = jigsaw_scores(np.array([0, 2, 1, 1]), np.array([0, 0, 1, 2]), SET)
+    assert scores == {
+        "accuracy": 0.5, "chance": pytest.approx(1 / 3),
+        "tiles_in_place": (1 + 0.5 + 1 + 0.5) / 4,
+        # of the nine pairs of permutations, three agree fully; 0-2 and 1-2 agree in half, each counted twice; and 0-1 not at
+        # all
+        "tiles_in_place_chance": pytest.approx((3 * 1 + 4 * 0.5) / 9), "puzzles": 4, "permutations": 3,
+    }  # fmt: skip

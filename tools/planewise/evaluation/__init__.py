@@ -1,5 +1,6 @@
 """Postprocessing, scores and writers of each task; scores and writers draw the pictures of `planewise.reports`."""
 
+from planewise.evaluation.choice_scores import JigsawScores, PatchLocationScores, RotationScores
 from planewise.evaluation.classification_report import ClassificationReport
 from planewise.evaluation.collector import Collector, CollectorResults, ScoredBatch
 from planewise.evaluation.find_positions import FindPositionsd, PositionWriter
@@ -7,12 +8,10 @@ from planewise.evaluation.findings_report import FindingsReport
 from planewise.evaluation.findings_writer import AsNumbersd, FindingsWriter
 from planewise.evaluation.grade_writer import GradeAnswerd, GradeWriter
 from planewise.evaluation.grading_report import GradingReport
-from planewise.evaluation.jigsaw_scores import JigsawScores
 from planewise.evaluation.label_probe import probe_labels
 from planewise.evaluation.label_slices import LabelSlicesd, LocationWriter, OrderSlicesd
 from planewise.evaluation.location_scores import LocationScores
 from planewise.evaluation.orientation_scores import OrientationScores
-from planewise.evaluation.patch_location_scores import PatchLocationScores
 from planewise.evaluation.patch_prediction_scores import PatchPredictionScores
 from planewise.evaluation.plan_views import PlanViewsd
 from planewise.evaluation.plan_writer import PlanWriter
@@ -22,7 +21,6 @@ from planewise.evaluation.probe_scores import ProbeScores
 from planewise.evaluation.restoration_scores import RestorationScores
 from planewise.evaluation.restored_writer import RestoredImaged, RestoredWriter
 from planewise.evaluation.retrieval_scores import RetrievalScores
-from planewise.evaluation.rotation_scores import RotationScores
 from planewise.evaluation.segmentation_report import SegmentationReport
 from planewise.evaluation.segmentation_writer import KeepLargestPiecesd, SegmentationWriter
 from planewise.evaluation.slice_features import FeaturesWriter, SliceFeaturesd
