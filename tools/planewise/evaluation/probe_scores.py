@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from planewise.data import SliceDataset
 from planewise.engines import AutocastInferer
 from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_at
-from planewise.evaluation.frozen_features import frozen_features
+from planewise.evaluation.slice_features import frozen_features
 from planewise.geometry import centrosymmetric
 from planewise.metrics import location_scores, mean_distance_of_others, nearest_neighbours, ridge_probe
 from planewise.preprocessing.limit_slices import evenly_spaced

@@ -1,9 +1,9 @@
-"""Features of a stack's slices, in the form that MONAI Label expects, and in files."""
+"""Features of slices from a frozen network, also in the form that MONAI Label expects, and in files."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
-from torch import nn
+from torch import Tensor, nn
 
 from planewise.atomic_write import atomic_write
+from planewise.data import SliceDataset
 from planewise.evaluation.exam_writer import ExamWriter
+from planewise.networks import encoder_features
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import json_values, write_csv
 
@@ -84,3 +86,30 @@ class FeaturesWriter(ExamWriter):
         # a photograph and a volume have one row
         of = f" of each of {len(features)} slices" if len(features) > 1 else ""
         logger.info("exam %s: %d features%s", exam, features.shape[1], of)
+
+
+def frozen_features(
+    network: nn.Module, dataset: SliceDataset, rows: Sequence[int], inferer: Callable[..., Tensor], batch_size: int = 64
+) -> Tensor:
+    """The features of some preprocessed slices (`encoder_features`).
+
+    Args:
+        network: network with an ``encoder``; afterwards, it is in the same mode (training or evaluation) as before.
+        dataset: the slices.
+        rows: indices of the slices in the dataset.
+        inferer: runs the network, such as `planewise.engines.AutocastInferer`.
+        batch_size: number of slices per call of the network.
+
+    Returns:
+        ``(N, D)``, float32, on the CPU.
+    """
+    training = network.training
+    device = next(network.parameters()).device
+    found = []
+    network.eval()
+    with torch.no_grad():
+        for start in range(0, len(rows), batch_size):
+            image = dataset.__getitems__(rows[start : start + batch_size])["image"].to(device)
+            found.append(inferer(image, lambda image: encoder_features(network, image)).cpu())
+    network.train(training)
+    return torch.cat(found)

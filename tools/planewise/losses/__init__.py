@@ -1,6 +1,6 @@
 """Loss functions, each with its equation. `planewise.losses.terms` defines their common interface."""
 
-from planewise.losses.contrastive import BYOLLoss, NegativeCosineLoss, NTXentLoss
+from planewise.losses.contrastive import BYOLLoss, NegativeCosineLoss, NTXentLoss, TripletLoss, negatives
 from planewise.losses.cross_entropy import ClassLoss, CrossEntropyLoss
 from planewise.losses.multi_label_bce import MultiLabelBCELoss
 from planewise.losses.ordinal import OrdinalLoss, cumulative_targets
@@ -16,7 +16,6 @@ from planewise.losses.pretext import (
 )
 from planewise.losses.segmentation import SegmentationLoss, SoftDiceLoss
 from planewise.losses.terms import Term, TermLoss, logged_terms, weighted_sum
-from planewise.losses.triplet import TripletLoss, negatives
 from planewise.old_names import old_names
 
 __all__ = [
