@@ -13,8 +13,7 @@ from planewise.evaluation.label_slices import LabelSlicesd, LocationWriter, Orde
 from planewise.evaluation.location_scores import LocationScores
 from planewise.evaluation.orientation_scores import OrientationScores
 from planewise.evaluation.patch_prediction_scores import PatchPredictionScores
-from planewise.evaluation.plan_views import PlanViewsd
-from planewise.evaluation.plan_writer import PlanWriter
+from planewise.evaluation.plan_views import PlanViewsd, PlanWriter
 from planewise.evaluation.position_scores import PositionScores
 from planewise.evaluation.pretext_report import PretextReport
 from planewise.evaluation.probe_scores import ProbeScores

@@ -1,9 +1,13 @@
 """Loss functions, each with its equation. `planewise.losses.terms` defines their common interface."""
 
 from planewise.losses.contrastive import BYOLLoss, NegativeCosineLoss, NTXentLoss, TripletLoss, negatives
-from planewise.losses.cross_entropy import ClassLoss, CrossEntropyLoss
-from planewise.losses.multi_label_bce import MultiLabelBCELoss
-from planewise.losses.ordinal import OrdinalLoss, cumulative_targets
+from planewise.losses.cross_entropy import (
+    ClassLoss,
+    CrossEntropyLoss,
+    MultiLabelBCELoss,
+    OrdinalLoss,
+    cumulative_targets,
+)
 from planewise.losses.predictive_coding import PredictiveCodingLoss, candidate_scores
 from planewise.losses.pretext import (
     MultitaskLoss,
