@@ -8,6 +8,7 @@ import pytest
 from monai.bundle import ConfigParser
 from planewise.engines import warn_of_unknown_overrides
 from planewise.engines.overrides import (
+    config_files,
     refuse_idle_run,
     refuse_overlay_first,
     unknown_overrides,
@@ -18,6 +19,12 @@ from planewise.errors import InputError
 
 from tests.bundles.conftest import BUNDLES
 from tests.conftest import ROOT
+
+
+def test_the_files_of_a_command_line():
+    assert config_files(["--config_file", "['a/train.yaml','demo.yaml']"]) == ["a/train.yaml", "demo.yaml"]
+    assert config_files(["--config_file=train.yaml,demo.yaml"]) == ["train.yaml", "demo.yaml"]
+    assert config_files(["--config_file=a/inference.yaml"]) == ["a/inference.yaml"] and config_files(["--x"]) == []
 
 
 def test_names_at_every_depth():

@@ -29,7 +29,7 @@ from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.checks.finding import Remark
 from planewise.packaging.checks.ours import no_absolute_paths
-from planewise.packaging.documented_runs import config_files, documented_runs
+from planewise.packaging.documented_runs import documented_runs
 from planewise.packaging.onnx_options import onnx_options
 from typer.testing import CliRunner
 
@@ -481,8 +481,6 @@ def test_several_bundles_are_checked_and_zips_ignored(failing, monkeypatch):
 
 
 def test_commands_in_a_text():
-    assert config_files(["--config_file", "['configs/train.yaml','configs/demo.yaml']"]) == ["train.yaml", "demo.yaml"]
-    assert config_files(["--config_file=a/inference.yaml"]) == ["inference.yaml"] and config_files(["--x"]) == []
     text = "```yaml\nmonai.bundle run: 1\n```\n```bash\nls # x\npython -m monai.bundle run --a 'b c' \\\n  --d e\n```\n"
     assert documented_runs(text) == [["--a", "b c", "--d", "e"]]
     assert (

@@ -38,14 +38,19 @@ _STANDS_ALONE = "bundle_root"
 _OF_ANCHORS = ("x-", ".")
 
 
-def config_file_text(arguments: Sequence[str], option: str = "--config_file") -> str | None:
-    """The value of ``--config_file``, or of another option, on a command line, as written; None if it was not given."""
-    text = None
+def overrides(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The options of a command line, ``--name value`` or ``--name=value``, with their values as written."""
     for position, argument in enumerate(arguments):
-        name, _, value = argument.partition("=")
-        if name == option:
-            text = value or next(iter(arguments[position + 1 :]), "")
-    return text
+        if argument.startswith("--"):
+            name, equals, value = argument[2:].partition("=")
+            yield name, value if equals else next(iter(arguments[position + 1 :]), "")
+
+
+def config_files(arguments: Sequence[str]) -> list[str]:
+    """The files that ``--config_file`` names on a command line, as MONAI reads it; empty if it was not given."""
+    text = dict(overrides(arguments)).get("config_file")
+    files = [] if text is None else yaml.safe_load(text)
+    return files if isinstance(files, list) else str(files).split(",")
 
 
 def refuse_idle_run(arguments: Sequence[str], known: Mapping[str, Any]) -> None:
@@ -59,7 +64,7 @@ def refuse_idle_run(arguments: Sequence[str], known: Mapping[str, Any]) -> None:
     Raises:
         InputError: the run would do nothing.
     """
-    name = config_file_text(arguments, "--run_id")
+    name = dict(overrides(arguments)).get("run_id")
     if name is None or name not in known or _runs(known[name]):
         return
     others = [key for key, value in known.items() if _runs(value) and key not in ("imports", "initialize", "finalize")]
@@ -77,8 +82,7 @@ def refuse_overlay_first(arguments: Sequence[str]) -> None:
     Raises:
         InputError: the first file does not stand alone, and a later one does.
     """
-    text = config_file_text(arguments)
-    files = [] if text is None else _paths(text)
+    files = config_files(arguments)
     whole = next((file for file in files if _STANDS_ALONE in ConfigParser.load_config_file(file)), None)
     if whole is not None and whole != files[0]:
         right = ",".join(f"'{file}'" for file in dict.fromkeys([whole, *files]))
@@ -101,10 +105,10 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
     Returns:
         The unknown names; each is also logged as a warning, with the nearest known name.
     """
-    text = config_file_text(arguments)
-    if text is None:
+    files = config_files(arguments)
+    if not files:
         return []
-    config = ConfigParser.load_config_files(_paths(text))
+    config = ConfigParser.load_config_files(files)
     unknown = unknown_overrides(arguments, config)
     # old names have a warning of their own
     unknown = {name: near for name, near in unknown.items() if SETTINGS.get(name) not in config}
@@ -112,26 +116,16 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
         hint = did_you_mean(near and f"--{near}")
         logger.warning("--%s %s%s", name, _fate(name, _with_targets(arguments, config)), hint)
     names = list(unknown)
-    for file, found in unused_keys(_paths(text), dict(overrides(arguments))).items():
+    for file, found in unused_keys(files, dict(overrides(arguments))).items():
         for name, near in found.items():
             logger.warning("%s: %s %s%s", file, name, _fate(name, config), did_you_mean(near))
         names += found
     return names
 
 
-def _paths(text: str) -> list[str]:
-    """The files that the text of ``--config_file`` names, as MONAI reads it."""
-    files = yaml.safe_load(text)
-    return files if isinstance(files, list) else str(files).split(",")
-
-
 def _fate(name: str, config: Mapping[str, Any]) -> str:
     """What becomes of an unknown setting: MONAI passes it on if its place has a ``_target_``."""
-    place: Any = config
-    for key in _path(name)[:-1]:
-        if key not in _keys_of(place):
-            break
-        place = _below(place, key)
+    place, _ = _walk(config, _path(name)[:-1])
     target = place.get("_target_") if isinstance(place, Mapping) else None
     if target:
         return f"is passed on to {target}, which has no such argument"
@@ -168,10 +162,7 @@ def warn_of_idle_overrides(arguments: Sequence[str], now: Mapping[str, Any]) -> 
     Returns:
         The names of these settings. A setting that the code reads from the config is never one of them.
     """
-    text = config_file_text(arguments)
-    if text is None:
-        return []
-    contents = [(Path(file).name, str(ConfigParser.load_config_file(file))) for file in _paths(text)]
+    contents = [(Path(file).name, str(ConfigParser.load_config_file(file))) for file in config_files(arguments)]
     own = {name for file, content in contents if file in _OF_A_BUNDLE for name in _REFERENCE.findall(content)}
     # MONAI has replaced the macros in the running config
     used = set(_REFERENCE.findall(str(now))).union(*(_MACRO.findall(content) for _, content in contents))
@@ -199,16 +190,11 @@ def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dic
         path = _path(name)
         if path[0] in _OPTIONS or path[0].startswith("_meta_"):
             continue
-        place: Any = known
-        for number, key in enumerate(path):
-            if key in (below := _keys_of(place)):
-                place = _below(place, key)
-                continue
-            taken = _taken_by(place)
-            if taken is not None and key not in taken:
-                near = nearest(key, [*below, *taken])
-                unknown[name] = "#".join([*path[:number], near]) if near else None
-            break
+        place, missing = _walk(known, path)
+        taken = _taken_by(place) if missing else None
+        if taken is not None and missing[0] not in taken:
+            near = nearest(missing[0], [*_keys_of(place), *taken])
+            unknown[name] = "#".join([*path[: -len(missing)], near]) if near else None
     return unknown
 
 
@@ -265,11 +251,9 @@ def _is_table(value: Any) -> bool:
 def _merge(known: dict[str, Any], name: str, value: Any) -> None:
     """Change a config as MONAI does for an entry of a further file, ``train#trainer#max_epochs`` or ``+train#handlers``."""
     *parents, last = _path(name)
-    place: Any = known
-    for key in parents:
-        if key not in _keys_of(place):
-            return  # MONAI ends with an error
-        place = _below(place, key)
+    place, missing = _walk(known, parents)
+    if missing:
+        return  # MONAI ends with an error
     old = _below(place, last) if last in _keys_of(place) else None
     if name.startswith("+") and isinstance(old, dict) and isinstance(value, Mapping):
         value = {**old, **value}
@@ -281,18 +265,19 @@ def _merge(known: dict[str, Any], name: str, value: Any) -> None:
         place[int(last)] = value
 
 
+def _walk(place: Any, path: list[str]) -> tuple[Any, list[str]]:
+    """Follow a path into a config as far as its keys exist; return the place that was reached and the rest of the path."""
+    for number, key in enumerate(path):
+        if key not in _keys_of(place):
+            return place, path[number:]
+        place = _below(place, key)
+    return place, []
+
+
 def _below(place: Any, key: str) -> Any:
     if isinstance(place, Mapping):
         return next(value for name, value in place.items() if str(name) == key)
     return place[int(key)]
-
-
-def overrides(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The options of a command line, ``--name value`` or ``--name=value``, with their values as written."""
-    for position, argument in enumerate(arguments):
-        if argument.startswith("--"):
-            name, equals, value = argument[2:].partition("=")
-            yield name, value if equals else next(iter(arguments[position + 1 :]), "")
 
 
 def _path(name: str) -> list[str]:
@@ -304,14 +289,9 @@ def _with_targets(arguments: Sequence[str], known: Mapping[str, Any]) -> Mapping
     targets = [(path[:-1], value) for name, value in overrides(arguments) if (path := _path(name))[-1] == "_target_"]
     known = deepcopy(known) if targets else known
     for path, value in targets:
-        place: Any = known
-        for key in path:
-            if key not in _keys_of(place):
-                break
-            place = _below(place, key)
-        else:
-            if isinstance(place, dict):
-                place["_target_"] = value
+        place, missing = _walk(known, path)
+        if isinstance(place, dict) and not missing:
+            place["_target_"] = value
     return known
 
 
@@ -325,10 +305,8 @@ def _taken_by(place: Any) -> set[str] | None:
     """The names that a place of a config accepts in addition to its own keys; None if it accepts any name."""
     if not isinstance(place, Mapping) or "_target_" not in place:
         return set()
-    target = ConfigComponent(place).resolve_module_name()
-    names = set(ConfigComponent.non_arg_keys)
+    target, names = target_of(place), set(ConfigComponent.non_arg_keys)
     try:
-        target = locate(target) if isinstance(target, str) else target
         while target is not None:
             parameters = inspect.signature(target).parameters.values()
             names |= {parameter.name for parameter in parameters} | ARGUMENTS.get(target.__name__, {}).keys()
@@ -336,6 +314,17 @@ def _taken_by(place: Any) -> set[str] | None:
                 return names
             # our own engines accept further arguments and pass them to their base class
             target = target.__base__ if getattr(target, "__module__", "").startswith(f"{__package__}.") else None
-    except (TypeError, ValueError, ErrorDuringImport):  # a target without a readable signature
+    except (TypeError, ValueError):  # a target without a readable signature
         return None
     return None
+
+
+def target_of(entry: Any) -> Any:
+    """The class or function that an entry of a config names; None if it names none, or none that can be imported."""
+    if not isinstance(entry, Mapping) or "_target_" not in entry:
+        return None
+    target = ConfigComponent(dict(entry)).resolve_module_name()
+    try:
+        return locate(target) if isinstance(target, str) else target
+    except ErrorDuringImport:
+        return None

@@ -16,7 +16,7 @@ from torch import nn
 
 from planewise.data.datalist import read_datalist
 from planewise.data.hearts import IMAGES
-from planewise.engines.overrides import config_file_text, overrides
+from planewise.engines.overrides import config_files, overrides
 from planewise.errors import InputError, refusal
 from planewise.exams.split import SECTIONS
 from planewise.geometry import end_direction
@@ -211,7 +211,7 @@ def with_nulls(config: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[s
         InputError: the word of a switch means neither true nor false.
     """
     names = {name for name in OPTIONAL & config.keys() if isinstance(config[name], str) and config[name] in NULLS}
-    if config_file_text(arguments) is not None:
+    if config_files(arguments):
         # the last value of a repeated option counts
         given = {name: value for name, value in overrides(arguments) if name in OPTIONAL and name in config}
         names |= {name for name, value in given.items() if value in NULLS}

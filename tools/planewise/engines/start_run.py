@@ -17,7 +17,7 @@ from monai.utils import set_determinism
 
 from planewise.engines.follow_weights import configs_beside, follow_pretrained, follow_weights
 from planewise.engines.overrides import (
-    config_file_text,
+    config_files,
     overrides,
     refuse_idle_run,
     refuse_overlay_first,
@@ -140,7 +140,7 @@ def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> Con
         if first:
             _warned.add(parser)
             warn_of_idle_overrides(sys.argv, parser.get())
-            if config_file_text(sys.argv) is None:
+            if not config_files(sys.argv):
                 warn_of_unknown_settings(parser.get(), configs_beside(parser) or {"running": parser.get()})
         follow(parser, sys.argv)
         check_settings(evaluated_settings(parser))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Mapping
-from pydoc import ErrorDuringImport, locate
 from typing import Any
 
 from ignite.engine import Engine
 from monai.bundle.config_item import ConfigComponent
 
+from planewise.engines.overrides import target_of
 from planewise.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def refuse_unwritten_weights(config: Mapping[str, Any]) -> None:
     """
     train = config.get("train")
     trainer = train.get("trainer") if isinstance(train, Mapping) else None
-    engine = _located(trainer) if isinstance(trainer, Mapping) else None
+    engine = _class_of(trainer)
     if engine is None or not issubclass(engine, Engine):
         return
     handlers, name = trainer.get(_ARGUMENT), f"train#trainer#{_ARGUMENT}"
@@ -54,7 +54,7 @@ def refuse_unwritten_weights(config: Mapping[str, Any]) -> None:
         for handler in handlers
         if not (isinstance(handler, Mapping) and ConfigComponent(dict(handler)).is_disabled())
     ]
-    kinds = [_located(handler) for handler in handlers]
+    kinds = [_class_of(handler) for handler in handlers]
     if any(kind is not None and _WRITERS & {base.__name__ for base in kind.__mro__} for kind in kinds):
         return
     targets = [handler.get("_target_", handler) if isinstance(handler, Mapping) else handler for handler in handlers]
@@ -67,13 +67,7 @@ def refuse_unwritten_weights(config: Mapping[str, Any]) -> None:
     raise InputError(f"{name} has only {names}, so this run would train without writing weights or a log; {_REMEDY}")
 
 
-def _located(entry: Any) -> type | None:
+def _class_of(entry: Any) -> type | None:
     """The class of a config's entry; None if the entry is an expression or has no class that can be imported."""
-    if not isinstance(entry, Mapping) or "_target_" not in entry:
-        return None
-    target = ConfigComponent(dict(entry)).resolve_module_name()
-    try:
-        found = locate(target) if isinstance(target, str) else target
-    except ErrorDuringImport:
-        return None
+    found = target_of(entry)
     return found if inspect.isclass(found) else None

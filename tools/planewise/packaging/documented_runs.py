@@ -1,24 +1,9 @@
-"""Find the command lines of `python -m monai.bundle run` in a text, and the configs that they name."""
+"""Find the command lines of `python -m monai.bundle run` in a text."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
-from pathlib import Path
-
-import yaml
-
-from planewise.engines.overrides import config_file_text
-
-
-def config_files(arguments: Sequence[str]) -> list[str]:
-    """Names of the files that ``--config_file`` gives, without their folders."""
-    text = config_file_text(arguments)
-    if text is None:
-        return []
-    files = yaml.safe_load(text)
-    return [Path(str(file)).name for file in (files if isinstance(files, list) else [files])]
 
 
 def documented_runs(readme: str, bundle: str | None = None) -> list[list[str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from monai.bundle import ConfigParser, onnx_export
 
-from planewise.engines.overrides import unknown_overrides
+from planewise.engines.overrides import config_files, unknown_overrides
 from planewise.exams.words import did_you_mean
 from planewise.own_names import OURS, THEIRS
 from planewise.packaging import archive
@@ -19,7 +19,7 @@ from planewise.packaging.bundle import Bundle
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.checks.finding import Remark, need, reason
 from planewise.packaging.checks.zoo import SAME
-from planewise.packaging.documented_runs import config_files, documented_runs
+from planewise.packaging.documented_runs import documented_runs
 from planewise.packaging.model_card import FROM_REPOSITORY
 from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.source import foreign_imports
@@ -156,7 +156,7 @@ def overrides(candidate: Candidate) -> str:
 
 def _unknown(bundle: Bundle, arguments: Sequence[str]) -> list[str]:
     """Messages about overrides that no config has, each with the nearest key. Without --config_file, any config counts."""
-    named = config_files(arguments)
+    named = [Path(file).name for file in config_files(arguments)]
     absent = [file for file in named if file not in bundle.texts]
     if absent:
         return [f"there is no configs/{file}" for file in absent]
