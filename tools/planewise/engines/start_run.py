@@ -13,7 +13,7 @@ from weakref import WeakSet
 import ignite.distributed as idist
 import torch
 from monai.bundle import ConfigParser
-from monai.utils import set_determinism
+from monai.utils import ensure_tuple, set_determinism
 
 from planewise.engines.follow_weights import configs_beside, follow_pretrained, follow_weights
 from planewise.engines.overrides import (
@@ -86,12 +86,11 @@ def start_run(
         allow_tf32(tf32)
     computes_on = {"processes": idist.get_world_size(), **_hardware(parser)}
     if idist.get_rank() == 0:
-        if parser is not None:
-            refuse_unwritten_weights(parser.get())
-            warn_of_seen_patients(parser)
-            if parser.get("pretrained", "not a setting") in NO_WEIGHTS:
-                logger.info("--pretrained is not set: no weights of an earlier training are copied")
-        config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key} if parser else {}
+        refuse_unwritten_weights(parser.get())
+        warn_of_seen_patients(parser)
+        if parser.get("pretrained", "not a setting") in NO_WEIGHTS:
+            logger.info("--pretrained is not set: no weights of an earlier training are copied")
+        config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key}
         files = {Path(path).name: digest(path) for path in depends_on} | _auxiliary_task_files(parser)
         weights = config.get("ckpt_dir") and parser.get_parsed_content("ckpt_dir")
         channels = next(filter(None, map(channels_in, depends_on)), None)
@@ -114,36 +113,35 @@ def check_run(tf32: bool | str | None = None) -> None:
     """
     plain_errors()
     parser = _checked_parser(follow_weights)
-    if tf32 is None and parser is not None and parser.get("tf32") is not None:
+    if tf32 is None and parser.get("tf32") is not None:
         tf32 = parser.get_parsed_content("tf32")
     if tf32 is not None:
         allow_tf32(tf32)
 
 
-def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> ConfigParser | None:
-    """Rename old names in the running parser, apply the settings of the weights, check all settings, and return the parser;
-    None outside a config."""
-    parser = running_parser()
-    if parser is not None and "evaluate" in parser and "train" not in parser:
+def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> ConfigParser:
+    """Rename old names in the running parser, apply the settings of the weights, check all settings, and return the parser,
+    which is empty outside a config."""
+    parser = running_parser() or ConfigParser({})
+    if "evaluate" in parser and "train" not in parser:
         raise InputError(
             "evaluate.yaml lacks the settings of train.yaml, which it needs; run it with both files, train.yaml first: "
             """--config_file "['configs/train.yaml','configs/evaluate.yaml']\""""
         )
     refuse_overlay_first(sys.argv)
-    first = parser is None or parser not in _warned
+    first = parser not in _warned
     if first:
         warn_of_unknown_overrides(sys.argv)
-    if parser is not None:
-        _find_bundle(parser)
-        _rename(parser, sys.argv)
-        refuse_idle_run(sys.argv, parser.get())
-        if first:
-            _warned.add(parser)
-            warn_of_idle_overrides(sys.argv, parser.get())
-            if not config_files(sys.argv):
-                warn_of_unknown_settings(parser.get(), configs_beside(parser) or {"running": parser.get()})
-        follow(parser, sys.argv)
-        check_settings(evaluated_settings(parser))
+    _find_bundle(parser)
+    _rename(parser, sys.argv)
+    refuse_idle_run(sys.argv, parser.get())
+    if first:
+        _warned.add(parser)
+        warn_of_idle_overrides(sys.argv, parser.get())
+        if not config_files(sys.argv):
+            warn_of_unknown_settings(parser.get(), configs_beside(parser) or {"running": parser.get()})
+    follow(parser, sys.argv)
+    check_settings(evaluated_settings(parser))
     return parser
 
 
@@ -169,9 +167,9 @@ def _rename(parser: ConfigParser, arguments: Sequence[str]) -> None:
         parser.set(renamed)  # this also drops its cached objects
 
 
-def _hardware(parser: ConfigParser | None) -> dict[str, Any]:
+def _hardware(parser: ConfigParser) -> dict[str, Any]:
     """The names of all processes' devices, and the precision, if the configuration sets them."""
-    if parser is None or "device" not in parser:
+    if "device" not in parser:
         return {}
     device = torch.device(parser.get_parsed_content("device"))
     found = {"devices": idist.all_gather(_device_name(device))}
@@ -183,20 +181,14 @@ def _hardware(parser: ConfigParser | None) -> dict[str, Any]:
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda" and torch.cuda.is_available():
         return torch.cuda.get_device_name(device)
-    if device.type == "cpu" and (models := re.search(r"^model name\s*: (.+)$", _text("/proc/cpuinfo"), re.M)):
-        return models[1]
-    return str(device)
+    cores = Path("/proc/cpuinfo")
+    text = cores.read_text() if device.type == "cpu" and cores.is_file() else ""
+    model = re.search(r"^model name\s*: (.+)$", text, re.M)
+    return model[1] if model else str(device)
 
 
-def _text(path: str) -> str:
-    return Path(path).read_text() if Path(path).is_file() else ""
-
-
-def _auxiliary_task_files(parser: ConfigParser | None) -> dict[str, Any]:
+def _auxiliary_task_files(parser: ConfigParser) -> dict[str, Any]:
     """For a run with two tasks, map each setting that names files to the SHA-256 digests of these files; otherwise empty."""
-    if parser is None or "transfer" not in parser or parser.get_parsed_content("transfer") != "multitask":
+    if "transfer" not in parser or parser.get_parsed_content("transfer") != "multitask":
         return {}
-    named = {name: parser.get_parsed_content(name) for name in OTHER_TASK_FILES}
-    return {
-        name: [digest(path) for path in ([value] if isinstance(value, str) else value)] for name, value in named.items()
-    }
+    return {name: [digest(path) for path in ensure_tuple(parser.get_parsed_content(name))] for name in OTHER_TASK_FILES}
