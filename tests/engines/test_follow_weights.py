@@ -140,11 +140,17 @@ def test_the_same_settings_again_say_nothing(tmp_path, caplog):
     assert caplog.text == ""
 
 
-def test_a_network_of_the_bundles_own_overlay(tmp_path):
+@pytest.mark.parametrize("more", ["", "'train#trainer#max_epochs': 3\n+train#handlers: []\n"])
+def test_a_network_of_the_bundles_own_overlay(more, tmp_path):
+    """An overlay may also change the training, which is no part of an inference config."""
+    folder = tmp_path / MASKED
+    shutil.copytree(folder_of(MASKED) / "configs", folder / "configs")
+    with (folder / "configs/vit.yaml").open("a") as file:
+        file.write(more)
     size = {"hidden_size": 48, "mlp_dim": 96, "num_layers": 3, "num_heads": 4, "image_size": 48, "patch_size": 8}
     decoder = {"decoder_hidden_size": 32, "decoder_num_layers": 1, "decoder_num_heads": 4}
-    run = a_run(MASKED, tmp_path, "vit.yaml", **size, **decoder)
-    parser = a_parser(MASKED, "inference.yaml", weights=str(run))
+    run = a_run(MASKED, tmp_path / "run", "vit.yaml", **size, **decoder)
+    parser = a_parser(MASKED, "inference.yaml", weights=str(run), bundle_root=str(folder))
     taken = follow_weights(parser, [])
     assert taken.items() >= (size | decoder).items()
     network, wanted = (
@@ -240,19 +246,13 @@ def test_channels_in_another_order_are_refused(tmp_path, caplog):
     for names in (["t1w", "flair"], ["flair", "t1w"]):
         lists[names[0]] = tmp_path / f"{names[0]}.json"
         lists[names[0]].write_text(json.dumps({"planewise": {"channels": names}, "test": []}))
-    for follow, key, files in (
-        (follow_weights, "weights", ["inference.yaml"]),
-        (follow_weights, "weights", ["train.yaml", "evaluate.yaml"]),
-    ):
-        images = "datalist" if "train.yaml" in files else "input"
-        for first, right in (("t1w", True), ("flair", False)):
-            parser = a_parser(tumours, *files, **{key: str(run), images: str(lists[first])})
-            if right:
-                follow(parser, [])
-                assert parser["channels"] == ["t1w", "flair"]
-                continue
-            with pytest.raises(InputError, match=r"flair, t1w.*index them with --channels t1w,flair"):
-                follow(parser, [])
+    for images, files in (("input", ["inference.yaml"]), ("datalist", ["train.yaml", "evaluate.yaml"])):
+        parser = a_parser(tumours, *files, weights=str(run), **{images: str(lists["t1w"])})
+        follow_weights(parser, [])
+        assert parser["channels"] == ["t1w", "flair"]
+        parser = a_parser(tumours, *files, weights=str(run), **{images: str(lists["flair"])})
+        with pytest.raises(InputError, match=r"flair, t1w.*index them with --channels t1w,flair"):
+            follow_weights(parser, [])
     # other data sets have other names
     lists["flair"].write_text(json.dumps({"planewise": {"channels": ["t1n", "t2f"]}}))
     follow_weights(a_parser(tumours, "inference.yaml", weights=str(run), input=str(lists["flair"])), [])

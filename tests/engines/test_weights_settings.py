@@ -9,6 +9,7 @@ from planewise.engines.weights_settings import (
     asked_of_overlay,
     defining_settings,
     measured_settings,
+    merged,
     settings_of,
 )
 from planewise.errors import InputError
@@ -146,3 +147,9 @@ def test_an_argument_that_a_run_gave_its_default_is_no_other_preprocessing():
         changed = {"train": {"preprocessing": {"transforms": [short | other]}}}
         with pytest.raises(InputError, match="another train#preprocessing"):
             settings_of(run(**changed), bundle, INFERENCE)
+
+
+def test_an_overlay_is_merged_as_monai_merges_it():
+    config, overlay = {"net": {"a": 1, "b": [1]}}, {"net#a": 2, "+net#b": [3], "new": {"c": 4}, "train#a": 1}
+    assert merged(config, overlay) == {"net": {"a": 2, "b": [1, 3]}, "new": {"c": 4}}
+    assert config == {"net": {"a": 1, "b": [1]}} and overlay["new"] is not merged(config, overlay)["new"]

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from planewise.checksum import sha256
+from planewise.checksum import digest, sha256
 from planewise.errors import InputError
 from planewise.networks.pretrained import weights_path
 from planewise.reports.tables import write_json
@@ -35,8 +35,8 @@ def write_scored(folder: Path, metrics: str) -> None:
     section, datalist, weights = (parser.get_parsed_content(name) for name in ("section", "datalist", "weights"))
     record = {
         "section": str(section),
-        "datalist": _digest(datalist),
-        "weights": _digest(weights and weights_path(weights)),
+        "datalist": digest(datalist),
+        "weights": digest(weights_path(weights)) if weights else None,
         "metrics": hashlib.sha256(metrics.encode()).hexdigest(),
     }
     write_json(file, record)
@@ -51,8 +51,3 @@ def read_scored(metrics: Path) -> dict[str, Any] | None:
     if not isinstance(record, dict) or not record.get("weights") or record.get("metrics") != sha256(metrics):
         return None
     return record
-
-
-def _digest(path: Any) -> str | None:
-    file = Path(path).expanduser() if isinstance(path, (str, Path)) else None
-    return sha256(file) if file is not None and file.is_file() else None

@@ -23,9 +23,7 @@ ROOMS = (*ROOMS, "preprocessing", "pretexts")
 
 def address(path: str) -> str:
     """The path on the site of a file in the repository: ``tools/docs/studies.md`` becomes ``studies.md``."""
-    for prefix, short in (("tools/docs/", ""), (".github/", "")):
-        if path.startswith(prefix):
-            path = short + path.removeprefix(prefix)
+    path = path.removeprefix("tools/docs/").removeprefix(".github/")
     return (
         path.replace("/docs/README.md", ".md").replace("CONTRIBUTING", "contributing").replace("CHANGELOG", "changes")
     )

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 from monai.engines import SupervisedTrainer
+from monai.utils import ensure_tuple
 from torch import nn
 
 from planewise.engines.processes import parallel_network
@@ -46,7 +47,11 @@ class AuxiliaryTask:
         run_settings: Mapping[str, Any],
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        files = config_files(config_file)
+        files = [str(Path(file).expanduser()) for file in ensure_tuple(config_file)]
+        if absent := [file for file in files if not Path(file).is_file()]:
+            raise InputError(
+                f"there is no pretext configuration at {absent[0]}; name its configs/train.yaml with --pretext_config"
+            )
         self._parser = ConfigParser(with_new_names(ConfigParser.load_config_files(files), files[0]))
         settings = with_new_names(settings or {}, "--pretext_settings")
         if unknown := [name for name in settings if name not in self._parser]:
@@ -100,18 +105,3 @@ class AuxiliaryTask:
             }
         )
         return self._parser.get_parsed_content("train#trainer")
-
-
-def config_files(config_file: str | Sequence[str]) -> list[str]:
-    """The files of a configuration, in order.
-
-    Raises:
-        InputError: one of them does not exist.
-    """
-    files = [config_file] if isinstance(config_file, str) else list(config_file)
-    files = [str(Path(file).expanduser()) for file in files]
-    if absent := [file for file in files if not Path(file).is_file()]:
-        raise InputError(
-            f"there is no pretext configuration at {absent[0]}; name its configs/train.yaml with --pretext_config"
-        )
-    return files

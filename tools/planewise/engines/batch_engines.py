@@ -183,23 +183,15 @@ def _shape(value: Any) -> str:
 
 def _with_exam(error: BaseException, batch: Any, loader: Any) -> BaseException:
     """An error that names the exam whose mask has a value that is not a class; the given error if the exam is unknown."""
-    value = beyond_classes(error)
-    exam = _exam_with(value, batch, getattr(loader, "dataset", None))
-    if exam is None:
+    value, items = beyond_classes(error), getattr(getattr(loader, "dataset", None), "items", None)
+    if value is None or items is None or not isinstance(batch, dict) or not {"label", "index"} <= batch.keys():
         return error
-    named = InputError(f"exam {exam}: {not_a_class(value, 'its mask')}")
+    rows = batch["index"][(batch["label"] == value).flatten(1).any(dim=1)].tolist()
+    if not rows:
+        return error
+    named = InputError(f"exam {exam_of(items[rows[0]])}: {not_a_class(value, 'its mask')}")
     named.__cause__ = error
     return named
-
-
-def _exam_with(value: int | None, batch: Any, dataset: Any) -> str | None:
-    """The first exam of a batch whose mask has this value; None if it is unknown."""
-    found = batch if isinstance(batch, dict) else {}
-    label, index, items = found.get("label"), found.get("index"), getattr(dataset, "items", None)
-    if value is None or label is None or index is None or items is None:
-        return None
-    rows = index[(label == value).flatten(1).any(dim=1)].tolist()
-    return next((exam_of(items[row]) for row in rows), None)
 
 
 class BatchEvaluator(SupervisedEvaluator):

@@ -12,7 +12,6 @@ from monai.bundle import ConfigParser
 from planewise.engines.overrides import overrides
 from planewise.engines.run_record import RunRecord, in_our_names
 from planewise.engines.weights_settings import (
-    DEFINING,
     asked_of_overlay,
     defining_settings,
     holds_code,
@@ -21,7 +20,7 @@ from planewise.engines.weights_settings import (
     overlay_of,
     plain,
     settings_of,
-    with_text_keys,
+    settings_of_part,
 )
 from planewise.errors import InputError
 from planewise.exams.cases import BRATS
@@ -174,7 +173,7 @@ def configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
         except InputError:
             continue
         if isinstance(content, dict):
-            configs[path.stem] = in_our_names(with_text_keys(content))
+            configs[path.stem] = in_our_names(plain(content))
     return configs if {"train", "inference"} <= configs.keys() else None
 
 
@@ -192,16 +191,21 @@ def _check_alone(parser: ConfigParser, run: RunRecord | None) -> None:
 
 def run_of(parser: ConfigParser, setting: str) -> RunRecord | None:
     """The run that wrote the weights to which a setting points; None if it is unknown."""
-    return run_at(parser.get_parsed_content(setting) if setting in parser else None)
+    return run_at(parser.get_parsed_content(setting, default=None))
 
 
 def run_at(path: Any) -> RunRecord | None:
     """The run that wrote the weights at a path; None if it is unknown."""
+    file = _weights_file(path)
+    return RunRecord.of_weights(file) if file is not None and file.is_file() else None
+
+
+def _weights_file(path: Any) -> Path | None:
+    """The file of the weights at a path, which may be the folder of a run or a bundle; None if the path names none."""
     if not isinstance(path, (str, Path)) or str(path) in ("", "none"):
         return None
     path = Path(path).expanduser()
-    path = path / "models" / "model.pt" if path.is_dir() else path
-    return RunRecord.of_weights(path) if path.is_file() else None
+    return path / "models" / "model.pt" if path.is_dir() else path
 
 
 def _images(parser: ConfigParser) -> str:
@@ -212,11 +216,9 @@ def _images(parser: ConfigParser) -> str:
 
 def _are_the_bundles(parser: ConfigParser) -> bool:
     """Whether the weights of a running config are those in its bundle's folder."""
-    if not isinstance(path := parser.get_parsed_content("weights") if "weights" in parser else None, (str, Path)):
-        return False
-    given, folder = (Path(each).expanduser() for each in (path, parser.get_parsed_content("bundle_root")))
-    given = given / "models" / "model.pt" if given.is_dir() else given
-    return given.resolve() == (folder / "models" / "model.pt").resolve()
+    given = _weights_file(parser.get_parsed_content("weights", default=None))
+    own = Path(parser.get_parsed_content("bundle_root")).expanduser() / "models" / "model.pt"
+    return given is not None and given.resolve() == own.resolve()
 
 
 def _named_again(parser: ConfigParser, base: Mapping[str, Any], run: RunRecord) -> dict[str, Any]:
@@ -232,7 +234,7 @@ def _named_again(parser: ConfigParser, base: Mapping[str, Any], run: RunRecord) 
     now = in_our_names(plain(parser.get()))
     if now.get(_NETWORK) != run.config.get(_NETWORK):
         return {}
-    needed = defining_settings({**now, **dict.fromkeys((*DEFINING, "dataset")), _NETWORK: now[_NETWORK]})
+    needed = settings_of_part(now[_NETWORK], now)
     again = {key: now[key] for key in needed if key not in base or now[key] == run.config.get(key) != base[key]}
     return {_NETWORK: now[_NETWORK], **again}
 
@@ -241,7 +243,7 @@ def _of_backbone(config: Mapping[str, Any]) -> set[str]:
     """The settings to which a config's encoder and decoder refer; empty if the network has no such parts."""
     network = config.get(_NETWORK)
     parts = [network.get(part) for part in ("encoder", "decoder")] if isinstance(network, Mapping) else []
-    return defining_settings({**config, **dict.fromkeys((*DEFINING, "dataset")), _NETWORK: parts})
+    return settings_of_part(parts, config)
 
 
 def _all_settings(run: RunRecord, train: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import inspect
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from pydoc import ErrorDuringImport, locate
@@ -16,6 +17,7 @@ import monai.bundle
 import yaml
 from monai.bundle import ConfigParser
 from monai.bundle.config_item import ConfigComponent
+from monai.bundle.utils import merge_kv
 
 from planewise.errors import InputError
 from planewise.exams.words import did_you_mean, nearest
@@ -226,7 +228,8 @@ def unused_keys(
     # a target acts on the arguments next to it, in any order
     every = [*(pair for file in later for pair in contents[file].items()), *(given or {}).items()]
     targets = [f"--{name}={value}" for name, value in every if _path(name)[-1] == "_target_"]
-    known |= contents[first]
+    parser = ConfigParser(known | contents[first])
+    known = parser.get()
     unused: dict[str, dict[str, str | None]] = {}
     for file in later:
         # a path is judged by the config so far, which MONAI would extend without a word
@@ -239,30 +242,14 @@ def unused_keys(
                 found = unknown_overrides([f"--{key}=", *targets], known)
                 if key in found:
                     unused.setdefault(file, {})[key] = found[key]
-            _merge(known, key, value)
+            with suppress(LookupError, ValueError):  # MONAI ends with an error
+                merge_kv(parser, key, value)
     return unused
 
 
 def _is_table(value: Any) -> bool:
     """Whether a config's entry is a mapping of values, such as ``structures``, to which a path may add others."""
     return isinstance(value, Mapping) and "_target_" not in str(value)
-
-
-def _merge(known: dict[str, Any], name: str, value: Any) -> None:
-    """Change a config as MONAI does for an entry of a further file, ``train#trainer#max_epochs`` or ``+train#handlers``."""
-    *parents, last = _path(name)
-    place, missing = _walk(known, parents)
-    if missing:
-        return  # MONAI ends with an error
-    old = _below(place, last) if last in _keys_of(place) else None
-    if name.startswith("+") and isinstance(old, dict) and isinstance(value, Mapping):
-        value = {**old, **value}
-    elif name.startswith("+") and isinstance(old, list) and isinstance(value, list):
-        value = [*old, *value]
-    if isinstance(place, dict):
-        place[last] = value
-    elif old is not None:
-        place[int(last)] = value
 
 
 def _walk(place: Any, path: list[str]) -> tuple[Any, list[str]]:

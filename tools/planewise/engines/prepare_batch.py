@@ -58,7 +58,8 @@ def on_device(
     *transforms: BatchTransform | None,
 ) -> dict[str, Tensor]:
     """Move a batch to the device and apply the transforms there, one after the other."""
-    batch = {name: _moved(value, device, non_blocking) for name, value in batch.items()}
+    pinned = non_blocking and device is not None
+    batch = {name: to_device(value, device) if pinned else value.to(device) for name, value in batch.items()}
     with torch.no_grad():
         for transform in transforms:
             if transform is not None:
@@ -67,7 +68,3 @@ def on_device(
         # all processes share the seed that the transforms need, but their dropout must differ
         torch.manual_seed((torch.initial_seed() * 1_000_003 + idist.get_rank() + 1) % 2**63)
     return batch
-
-
-def _moved(value: Tensor, device: str | torch.device | None, non_blocking: bool) -> Tensor:
-    return to_device(value, device) if non_blocking and device is not None else value.to(device)

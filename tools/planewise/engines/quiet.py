@@ -12,6 +12,8 @@ from pathlib import Path
 
 from monai.apps import get_logger
 
+from planewise.not_computed import FILES
+
 #: Warnings about conditions that are normal: no GPU decoder is needed, affines are set on purpose, and MONAI's position
 #: embeddings of a transformer are as intended.
 IDLE_WARNINGS = (
@@ -25,22 +27,7 @@ IDLE_WARNINGS = (
 IDLE_LOGGERS = ("monai.data.nvimgcodec_pydicom_plugin",)
 #: Settings that are paths. A path, such as a folder exported by a PACS, may contain a person's name.
 PATH_SETTINGS = frozenset(
-    (
-        "bundle_root",
-        "cache_dir",
-        "ckpt_dir",
-        "datalist",
-        "dataset_dir",
-        "imagenet",
-        "input",
-        "masks",
-        "output_dir",
-        "pretext_config",
-        "pretext_datalist",
-        "pretrained",
-        "report_dir",
-        "weights",
-    )
+    (*FILES, "bundle_root", "cache_dir", "ckpt_dir", "input", "output_dir", "report_dir", "weights")
 )
 #: Loggers of the engines that a config names; MONAI's `CheckpointLoader` logs the path of the weights to them.
 ENGINE_LOGGERS = tuple(

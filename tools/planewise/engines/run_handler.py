@@ -94,7 +94,11 @@ class RunHandler:
             write_exams(
                 Path(self.output_dir), {name: getattr(loader, "dataset", None) for name, loader in loaders.items()}
             )
-        for handler in self._of_validation():
+        validation: list[Any] = [SeedHandler(_VALIDATION_SEED), SameBuffersHandler(self.network)]
+        if self.writes:
+            validation.append(StatsHandler(iteration_log=False))
+            validation.append(TensorBoardStatsHandler(log_dir=self._tensorboard, iteration_log=False))
+        for handler in validation:
             handler.attach(self.evaluator)
         for handler in self.handlers(engine):
             handler.attach(engine)
@@ -166,13 +170,6 @@ class RunHandler:
                 *(type(self.lr_scheduler).__name__, length, steps, "epoch" if self.lr_epoch_level else "batch"),
                 str(not self.lr_epoch_level).lower(),
             )
-
-    def _of_validation(self) -> list[Any]:
-        handlers: list[Any] = [SeedHandler(_VALIDATION_SEED), SameBuffersHandler(self.network)]
-        if self.writes:
-            handlers.append(StatsHandler(iteration_log=False))
-            handlers.append(TensorBoardStatsHandler(log_dir=self._tensorboard, iteration_log=False))
-        return handlers
 
     @property
     def _tensorboard(self) -> str:

@@ -26,10 +26,11 @@ def warn_of_seen_patients(parser: ConfigParser) -> int:
         Number of these patients; 0 if the pretraining's datalist is unknown, or if it is the same datalist.
     """
     run = run_of(parser, "pretrained")
-    own = parser.get_parsed_content("datalist") if run is not None and "datalist" in parser else None
-    other = None if run is None else run.config.get("datalist")
-    files = [Path(path).expanduser() if isinstance(path, (str, Path)) else None for path in (own, other)]
-    if not all(path is not None and path.is_file() for path in files) or files[0].samefile(files[1]):
+    if run is None:
+        return 0
+    paths = parser.get_parsed_content("datalist", default=None), run.config.get("datalist")
+    files = [Path(path).expanduser() for path in paths if isinstance(path, (str, Path))]
+    if len(files) < 2 or not all(map(Path.is_file, files)) or files[0].samefile(files[1]):
         return 0
     try:
         seen, count = seen_tests(files[1], files[0])

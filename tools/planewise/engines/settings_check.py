@@ -17,6 +17,7 @@ from torch import nn
 from planewise.data.datalist import read_datalist
 from planewise.data.hearts import IMAGES
 from planewise.engines.overrides import config_files, overrides
+from planewise.engines.references import leaves
 from planewise.errors import InputError, refusal
 from planewise.exams.split import SECTIONS
 from planewise.geometry import end_direction
@@ -306,11 +307,7 @@ def planned_config(files: Sequence[str | Path], given: Mapping[str, str], bundle
 
 def _has_expression(value: Any) -> bool:
     """Whether a value, or a value in it, is an expression or a reference, such as ``["@width", 32]``."""
-    if isinstance(value, Mapping):
-        return any(map(_has_expression, value.values()))
-    if isinstance(value, (list, tuple)):
-        return any(map(_has_expression, value))
-    return isinstance(value, str) and value.startswith(("$", "@", "%"))
+    return any(isinstance(text, str) and text.startswith(("$", "@", "%")) for text in leaves(value))
 
 
 def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import torch
 from monai.bundle import ConfigParser
 from monai.utils import ensure_tuple, set_determinism
 
+from planewise.checksum import digest
 from planewise.engines.follow_weights import configs_beside, follow_pretrained, follow_weights
 from planewise.engines.overrides import (
     config_files,
@@ -29,7 +30,7 @@ from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.seen_patients import warn_of_seen_patients
 from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, evaluated_settings, with_nulls
-from planewise.engines.write_run import digest, write_run
+from planewise.engines.write_run import write_run
 from planewise.engines.written_weights import refuse_unwritten_weights
 from planewise.errors import InputError
 from planewise.exams.sections import channels_in
@@ -92,7 +93,7 @@ def start_run(
             logger.info("--pretrained is not set: no weights of an earlier training are copied")
         config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key}
         files = {Path(path).name: digest(path) for path in depends_on} | _auxiliary_task_files(parser)
-        weights = config.get("ckpt_dir") and parser.get_parsed_content("ckpt_dir")
+        weights = parser.get_parsed_content("ckpt_dir", default=None)
         channels = next(filter(None, map(channels_in, depends_on)), None)
         about = {"seed": seed, **computes_on} | ({"channels": channels} if channels else {})
         write_run(Path(output_dir), config, resume, files, about, Path(weights or Path(output_dir) / "models"))
@@ -113,8 +114,8 @@ def check_run(tf32: bool | str | None = None) -> None:
     """
     plain_errors()
     parser = _checked_parser(follow_weights)
-    if tf32 is None and parser.get("tf32") is not None:
-        tf32 = parser.get_parsed_content("tf32")
+    if tf32 is None:
+        tf32 = parser.get_parsed_content("tf32", default=None)
     if tf32 is not None:
         allow_tf32(tf32)
 
@@ -189,6 +190,6 @@ def _device_name(device: torch.device) -> str:
 
 def _auxiliary_task_files(parser: ConfigParser) -> dict[str, Any]:
     """For a run with two tasks, map each setting that names files to the SHA-256 digests of these files; otherwise empty."""
-    if "transfer" not in parser or parser.get_parsed_content("transfer") != "multitask":
+    if parser.get_parsed_content("transfer", default=None) != "multitask":
         return {}
     return {name: [digest(path) for path in ensure_tuple(parser.get_parsed_content(name))] for name in OTHER_TASK_FILES}

@@ -9,8 +9,10 @@ from inspect import signature
 from pydoc import locate
 from typing import Any
 
-import yaml
+from monai.bundle import ConfigParser
+from monai.bundle.utils import merge_kv
 
+from planewise.engines.references import reached, references
 from planewise.engines.run_record import RunRecord
 from planewise.errors import InputError
 from planewise.not_computed import FILES, NOT_COMPUTED
@@ -35,7 +37,6 @@ _OWN = ("preprocessing", "targets")
 MEASURED = "measured"
 _MEASURED = ("plane_bounds", "joint_bounds", "trained_on")
 
-_REFERENCE = re.compile(r"@(\w+)")
 #: Characters that mark text which MONAI evaluates, looks up or reads from another file.
 _CODE = re.compile(r"[$@%]")
 
@@ -43,15 +44,14 @@ _CODE = re.compile(r"[$@%]")
 def defining_settings(inference: Mapping[str, Any]) -> set[str]:
     """Top-level settings on which the network, the input or the output of an inference config depends, without those that
     affect only its speed."""
-    found: set[str] = set()
-    samples = [f"@{key}" for key in _references(inference.get(_SAMPLES)) - set(_READ)]
-    waiting = [*(inference.get(key) for key in DEFINING), samples]
-    while waiting:
-        for key in _references(waiting.pop()) - found:
-            if key in inference and key not in NOT_COMPUTED and key not in (*DEFINING, *_OF_INFERENCE, _PLACED):
-                found.add(key)
-                waiting.append(inference[key])
-    return found
+    samples = references(inference.get(_SAMPLES)) - set(_READ)
+    return settings_of_part([*(inference.get(key) for key in DEFINING), *(f"@{key}" for key in samples)], inference)
+
+
+def settings_of_part(part: Any, config: Mapping[str, Any]) -> set[str]:
+    """Top-level settings on which a part of a config depends, without those that affect only the speed of inference."""
+    left_out = {*NOT_COMPUTED, *DEFINING, *_OF_INFERENCE, _PLACED}
+    return reached(part, {key: value for key, value in config.items() if key not in left_out})
 
 
 def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -150,7 +150,7 @@ def asked_of_overlay(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> s
     """
     changed, content = {key.partition("#")[0] for key in overlay}, merged(config, overlay)
     found = changed & (set(config) | defining_settings(content) | {"network_def"})
-    return found | changed & set().union(*(_references(content[key]) for key in found))
+    return found | changed & references([content[key] for key in found])
 
 
 def holds_code(value: Any) -> bool:
@@ -207,24 +207,11 @@ def _without(value: Any, defaults: Mapping[str, Mapping[str, Any]]) -> Any:
     return {key: _without(entry, defaults) for key, entry in value.items() if key not in known or known[key] != entry}
 
 
-def _references(value: Any) -> set[str]:
-    """The top-level keys to which a part of a config refers; ``@train#dataset`` refers to ``train``."""
-    if isinstance(value, (Mapping, list)):
-        return set().union(*map(_references, value.values() if isinstance(value, Mapping) else value))
-    return set(_REFERENCE.findall(value)) if isinstance(value, str) else set()
-
-
-def plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert a config to the form that a run writes: as YAML, with text keys."""
-    return yaml.safe_load(yaml.safe_dump(with_text_keys(config)))
-
-
-def with_text_keys(value: Any) -> Any:
-    """Convert all keys of a config, or of a part of it, to text. For a config from YAML, the result equals that of
-    `plain`."""
+def plain(value: Any) -> Any:
+    """Convert a config, or a part of it, to the form that a run writes as YAML: tables with text keys, and lists."""
     if isinstance(value, Mapping):
-        return {str(key): with_text_keys(entry) for key, entry in value.items()}
-    return [with_text_keys(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+        return {str(key): plain(entry) for key, entry in value.items()}
+    return [plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def overlay_of(
@@ -244,12 +231,10 @@ def overlay_of(
 
 
 def merged(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge an overlay into a config as MONAI does: ``network_def#encoder`` replaces an entry of ``network_def``."""
-    merged = copy.deepcopy(dict(config))
+    """Merge an overlay into a config as MONAI does: ``network_def#encoder`` replaces an entry of ``network_def``. Entries of
+    parts that the config lacks are left out, such as those of ``train`` in an inference config."""
+    parser = ConfigParser(copy.deepcopy(dict(config)))
     for key, value in overlay.items():
-        *above, last = key.split("#")
-        place = merged
-        for name in above:
-            place = place[name]
-        place[last] = copy.deepcopy(value)
-    return merged
+        if key.lstrip("+").rpartition("#")[0] in parser:
+            merge_kv(parser, key, copy.deepcopy(value))
+    return parser.get()

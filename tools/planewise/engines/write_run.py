@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import platform
-import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from monai.bundle.reference_resolver import ReferenceResolver
 
 from planewise import __version__
 from planewise.atomic_write import atomic_write
-from planewise.checksum import code_sha256, sha256
+from planewise.checksum import code_sha256, digest
 from planewise.engines.checkpoint_files import BEST, LAST
 from planewise.engines.plain_errors import after_refusal
+from planewise.engines.references import reached
 from planewise.errors import InputError
 from planewise.exams.sections import exams_in
 from planewise.locks import claim_folder
@@ -168,20 +167,13 @@ def _computed(config: dict[str, Any]) -> dict[str, Any]:
 
     Settings that concern only an evaluation, or only several processes, are left out.
     """
-    reached = settings_that_train(config)
-    return {key: _in_one_process(value) for key, value in config.items() if key in reached - NOT_COMPUTED}
+    used = settings_that_train(config) - NOT_COMPUTED
+    return {key: _in_one_process(value) for key, value in config.items() if key in used}
 
 
 def settings_that_train(config: Mapping[str, Any]) -> set[str]:
     """The names to which ``train`` and ``initialize`` of a configuration refer; all names of one without ``train``."""
-    reached, waiting = set(), ["train", "initialize", "tf32"] if "train" in config else list(config)
-    while waiting:
-        name = waiting.pop()
-        if name in config and name not in reached:
-            reached.add(name)
-            references = ReferenceResolver.find_refs_in_config(config[name], name)
-            waiting += [re.split("::|#", reference)[0] for reference in references]
-    return reached
+    return reached(["@train", "@initialize", "@tf32"], config) if "train" in config else set(config)
 
 
 def _in_one_process(value: Any) -> Any:
@@ -223,12 +215,6 @@ def _differences(before: dict, now: dict, record: dict, files: Mapping[str, Any]
             if keys := [key for key in one if key not in another]:
                 shown.append(f"{what} {', '.join(keys)}")
     return "; ".join(shown + other) or "of another version"
-
-
-def digest(path: str | Path) -> str | None:
-    """SHA-256 of a file's content; None if there is no such file."""
-    path = Path(path).expanduser()
-    return sha256(path) if path.is_file() else None
 
 
 def _version(package: str) -> str | None:

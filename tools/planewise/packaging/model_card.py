@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from planewise.checksum import sha256
+from planewise.engines.references import reached
 from planewise.errors import InputError
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.own_names import OURS
@@ -120,7 +121,7 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
     if any("missed_share" in row for row in rows):
         text += ["", *_OF_MISSED]
     network = train.get("network_def")
-    sizes = {*_OF_IMAGES, *(_SIZES if network is None else _settings_below(network, train))}
+    sizes = {*_OF_IMAGES, *(_SIZES if network is None else reached(network, train))}
     changed = provenance.run.settings_unlike(train) if provenance.run else {}
     # a config may name a size elsewhere, for a task that it does not use
     changed = {name: value for name, value in changed.items() if name not in _SIZES or name in sizes}
@@ -240,16 +241,6 @@ def _other_network(config: Mapping[str, Any]) -> str | None:
     network = config.get("network_def")
     target = str(network.get("_target_") or "") if isinstance(network, Mapping) else ""
     return f"{_short(network)}, `{target}`" if target and not target.startswith(f"{OURS}.") else None
-
-
-def _settings_below(value: Any, config: Mapping[str, Any]) -> set[str]:
-    """The settings on which a part of a config depends."""
-    found, waiting = set(), [value]
-    while waiting:
-        for name in set(re.findall(r"@(\w+)", str(waiting.pop()))) - found:
-            found.add(name)
-            waiting.append(config.get(name))
-    return found
 
 
 def _short(value: Any) -> str:

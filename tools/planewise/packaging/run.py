@@ -17,6 +17,7 @@ from planewise.checksum import sha256
 from planewise.data import read_datalist
 from planewise.data.datalist import PATH_KEYS
 from planewise.engines.checkpoint_files import BEST
+from planewise.engines.references import leaves
 from planewise.engines.run_record import RunRecord, read_table
 from planewise.engines.write_run import settings_that_train
 from planewise.errors import InputError
@@ -237,8 +238,5 @@ def _methods() -> dict[tuple[str, ...], str]:
 
 
 def _holds_a_path(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(_holds_a_path, value.values()))
-    if isinstance(value, list):
-        return any(map(_holds_a_path, value))
-    return isinstance(value, str) and not value.startswith(("$", "@")) and any(mark in value for mark in "/\\~")
+    texts = (text for text in leaves(value) if isinstance(text, str) and not text.startswith(("$", "@")))
+    return any(mark in text for text in texts for mark in "/\\~")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from planewise.phantoms.scanner.dicom import DicomFile, Identity
+from planewise.phantoms.scanner.nifti import NiftiFile
 
 Alter = Callable[[list[DicomFile], Any, Identity], list[DicomFile]]
 """A function that takes the files, the exam and the identity of an exam, and returns the files with a flaw"""
@@ -49,6 +50,13 @@ def changing(change: Callable[[Any], Any], name: str = "") -> Alter:
 
 #: Changes no file. It is for a defect of the data set's table, which the layout's writer makes when it finds the name.
 unchanged = keeping(lambda file: True)
+
+
+def displaced(file: NiftiFile) -> NiftiFile:
+    """A volume whose header places it 20 mm further along its first axis."""
+    affine = file.affine.copy()
+    affine[:3, 3] += 20.0 * affine[:3, 0] / np.linalg.norm(affine[:3, 0])
+    return replace(file, affine=affine)
 
 
 def with_ghosts(pixels: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from planewise.phantoms.abdomen.abdomen import Abdomen
-from planewise.phantoms.defect import Defect, changing, keeping
+from planewise.phantoms.defect import Defect, changing, displaced, keeping
 from planewise.phantoms.head.head import CONTRASTS, ENHANCING, Head
 from planewise.phantoms.scanner.dicom import Identity
 from planewise.phantoms.scanner.nifti import NiftiFile
@@ -35,12 +35,6 @@ def _longer(file: NiftiFile) -> NiftiFile:
     return _with(file, np.concatenate([file.volume, file.volume[..., -1:]], axis=-1))
 
 
-def _moved(file: NiftiFile) -> NiftiFile:
-    affine = file.affine.copy()
-    affine[:3, 3] += 20.0 * affine[:3, 0] / np.linalg.norm(affine[:3, 0])
-    return replace(file, affine=affine)
-
-
 _no_mask = keeping(lambda file: file.name != MASK)
 _empty = changing(
     lambda file: file if file.name == MASK else _with(file, np.full_like(file.volume, file.volume.flat[0]))
@@ -49,7 +43,7 @@ _empty = changing(
 #: Flaws by name, in listing order.
 BRATS_DEFECTS = {
     "channel_shape": Defect("the T2 image has one slice more than the others", changing(_longer, "t2")),
-    "channel_elsewhere": Defect("the T2 image is displaced by 20 mm from the others", changing(_moved, "t2")),
+    "channel_elsewhere": Defect("the T2 image is displaced by 20 mm from the others", changing(displaced, "t2")),
     "no_channel": Defect("no T1 image with contrast agent", keeping(lambda file: file.name != "t1ce")),
     "labels_of_later_sets": Defect(
         "enhancing tumour has the value 3 instead of 4, as in later BraTS sets",
@@ -57,14 +51,14 @@ BRATS_DEFECTS = {
     ),
     "no_mask": Defect("no mask", _no_mask),
     "mask_shape": Defect("the mask has one slice more than the images", changing(_longer, MASK)),
-    "mask_elsewhere": Defect("the mask is displaced by 20 mm from the images", changing(_moved, MASK)),
+    "mask_elsewhere": Defect("the mask is displaced by 20 mm from the images", changing(displaced, MASK)),
     "empty": Defect("the images are empty: zero everywhere", _empty),
     "four_dimensions": Defect("one file of four dimensions holds all contrasts", _four_dimensions),
 }
 MSD_DEFECTS = {
     "no_mask": Defect("no mask, although the list names one", _no_mask),
     "mask_shape": Defect("the mask has one slice more than the image", changing(_longer, MASK)),
-    "mask_elsewhere": Defect("the mask is displaced by 20 mm from the image", changing(_moved, MASK)),
+    "mask_elsewhere": Defect("the mask is displaced by 20 mm from the image", changing(displaced, MASK)),
     "empty": Defect("the image is empty: the value of air everywhere", _empty),
     "four_dimensions": Defect("the image has four dimensions: two volumes in one file", _four_dimensions),
 }

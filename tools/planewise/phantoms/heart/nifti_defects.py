@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from planewise.phantoms.defect import Defect, keeping, registering, unchanged
+from planewise.phantoms.defect import Defect, displaced, keeping, registering, unchanged
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.heart import ATRIA
 from planewise.phantoms.scanner.dicom import Identity
@@ -106,8 +106,4 @@ def unlabelled(files: Files, exam: Exam, identity: Identity) -> Files:
 @_in_mnms2("the labels of 4ch images are displaced by 20 mm")
 @_in_ukbb("the labels of 4ch images are displaced by 20 mm")
 def mask_elsewhere(files: Files, exam: Exam, identity: Identity) -> Files:
-    for file in files:
-        if _MASK.search(file.name) and _FOUR_CHAMBER.search(file.name):
-            file.affine = file.affine.copy()
-            file.affine[:3, 3] += 20.0 * file.affine[:3, 0] / np.linalg.norm(file.affine[:3, 0])
-    return files
+    return [displaced(file) if _MASK.search(file.name) and _FOUR_CHAMBER.search(file.name) else file for file in files]
