@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
 from io import BytesIO
 from typing import NamedTuple
 
+import numpy as np
 import pydicom
+from planewise.phantoms.scanner.dicom import Identity
+
+IDENTITY = Identity("1", "3-1")
+#: The header entries in which the defect ``identity`` writes a person's name and numbers.
+IDENTITY_HEADERS = (
+    "AccessionNumber InstitutionName OtherPatientNames PatientAddress PatientBirthDate PatientComments PatientID "
+    "PatientName ReferringPhysicianName StudyDescription"
+)
 
 
 def flawed_files(sound, defects, names, exam, identity):
@@ -25,6 +35,31 @@ def flawed_files(sound, defects, names, exam, identity):
         files = defects[name].alter(files, exam, identity)
     assert len({file.path for file in files}) == len(files) > 0, "no file hides another"
     return files
+
+
+def with_defects(sound, defects, exam):
+    """Return a function that returns an exam's files with the named defects, written and read again; they are shared, so do
+    not change them. For ``sound`` and ``defects``, see `flawed_files`."""
+    return cache(lambda *names: [(file, read(file)) for file in flawed_files(sound, defects, names, exam, IDENTITY)])
+
+
+def read(file):
+    """The written file as pydicom reads it, or None."""
+    try:
+        return pydicom.dcmread(BytesIO(file.encode()))
+    except Exception:
+        return None
+
+
+def normal(header) -> np.ndarray:
+    """The normal of an image, in DICOM's frame."""
+    orientation = np.array(header.ImageOrientationPatient, dtype=float)
+    return np.cross(orientation[:3], orientation[3:])
+
+
+def headers_of(files, view: str):
+    """The headers of a view's files."""
+    return [header for file, header in files if file.view == view]
 
 
 class Effect(NamedTuple):

@@ -1,7 +1,6 @@
 """Test that every defect writes the flaw that its name and description promise and leaves the rest of the exam correct."""
 
 from collections import Counter, defaultdict
-from functools import cache
 from io import BytesIO
 
 import numpy as np
@@ -10,11 +9,8 @@ import pytest
 from monai.transforms import LoadImage
 from planewise.phantoms.heart.defects import DEFECTS
 from planewise.phantoms.heart.study import study_files
-from planewise.phantoms.scanner.dicom import Identity
 
-from tests.phantoms.effects import Effect, effect_of, flawed_files
-
-IDENTITY = Identity("1", "3-1")
+from tests.phantoms.effects import IDENTITY, IDENTITY_HEADERS, Effect, effect_of, headers_of, normal, with_defects
 
 #: What each defect changes, according to its line in `--list-defects`; everything else is as in the correct exam.
 EFFECTS = {
@@ -51,51 +47,18 @@ EFFECTS = {
     "structured_report": Effect(added="report"),
     "not_dicom": Effect(added="?"),
     "no_extension": Effect(added="?", paths="2ch 4ch sax"),
-    "identity": Effect(
-        headers=(
-            "AccessionNumber InstitutionName OtherPatientNames PatientAddress PatientBirthDate PatientComments PatientID "
-            "PatientName ReferringPhysicianName StudyDescription"
-        ),
-        paths="2ch 4ch sax",
-    ),
+    "identity": Effect(headers=IDENTITY_HEADERS, paths="2ch 4ch sax"),
 }
 
 
 @pytest.fixture(scope="module")
 def sound(exam):
-    """A correct exam's files as bytes, from which fresh files are made, because defects change files in place."""
-    files = study_files(exam, IDENTITY)
-    return [(file, file.encode()) for file in files]
+    return [(file, file.encode()) for file in study_files(exam, IDENTITY)]
 
 
 @pytest.fixture(scope="module")
 def flawed(sound, exam):
-    """Function that returns the files of the exam with defects, written and read again; they are shared, so do not change
-    them.
-    """
-
-    @cache
-    def alter(*names: str):
-        return [(file, _read(file)) for file in flawed_files(sound, DEFECTS, names, exam, IDENTITY)]
-
-    return alter
-
-
-def _read(file):
-    """The written file as pydicom reads it, or None."""
-    try:
-        return pydicom.dcmread(BytesIO(file.encode()))
-    except Exception:
-        return None
-
-
-def _normal(header) -> np.ndarray:
-    orientation = np.array(header.ImageOrientationPatient, dtype=float)
-    return np.cross(orientation[:3], orientation[3:])
-
-
-def _of(files, view: str):
-    return [header for file, header in files if file.view == view]
+    return with_defects(sound, DEFECTS, exam)
 
 
 def _series(headers):
@@ -116,7 +79,7 @@ def test_a_defect_changes_what_its_line_says_and_nothing_else(flawed, name):
 
 
 def test_one_series(flawed, exam):
-    stack = _of(flawed("one_series"), "sax")
+    stack = headers_of(flawed("one_series"), "sax")
     assert len(_series(stack)) == 1
     assert len({tuple(header.ImagePositionPatient) for header in stack}) == len(exam.poses["sax"])
     assert sorted(header.InstanceNumber for header in stack) == list(range(1, len(stack) + 1))
@@ -124,8 +87,8 @@ def test_one_series(flawed, exam):
 
 def test_localizer(flawed):
     files = flawed("localizer")
-    (series,) = _series(_of(files, "localizer"))
-    normals = {tuple(np.abs(_normal(header)).round(3)) for header in series}
+    (series,) = _series(headers_of(files, "localizer"))
+    normals = {tuple(np.abs(normal(header)).round(3)) for header in series}
     assert len(series) == 9 and normals == {(0, 0, 1), (0, 1, 0), (1, 0, 0)}
 
 
@@ -156,7 +119,7 @@ def test_enhanced(flawed, sound, exam):
 
 
 def test_repeated_slice(flawed, exam):
-    stack = _of(flawed("repeated_slice"), "sax")
+    stack = headers_of(flawed("repeated_slice"), "sax")
     series = _series(stack)
     places = Counter(tuple(some[0].ImagePositionPatient) for some in series)
     assert sorted(places.values()) == [1] * (len(exam.poses["sax"]) - 1) + [2]
@@ -172,29 +135,29 @@ def test_repeated_slice(flawed, exam):
 
 
 def test_missing_phases(flawed, exam):
-    counts = Counter(tuple(header.ImagePositionPatient) for header in _of(flawed("missing_phases"), "sax"))
+    counts = Counter(tuple(header.ImagePositionPatient) for header in headers_of(flawed("missing_phases"), "sax"))
     assert sorted(counts.values()) == [2, 2] + [3] * (len(exam.poses["sax"]) - 2)
 
 
 def test_unequal_phases(flawed):
     files = flawed("unequal_phases")
-    assert {len(some) for view in ("2ch", "4ch") for some in _series(_of(files, view))} == {2}
-    assert {len(some) for some in _series(_of(files, "sax"))} == {3}
+    assert {len(some) for view in ("2ch", "4ch") for some in _series(headers_of(files, view))} == {2}
+    assert {len(some) for some in _series(headers_of(files, "sax"))} == {3}
 
 
 def test_mixed_matrix(flawed, exam):
-    stack = _of(flawed("mixed_matrix"), "sax")
+    stack = headers_of(flawed("mixed_matrix"), "sax")
     grids = Counter((header.Rows, header.Columns, float(header.PixelSpacing[0])) for header in stack)
     assert sorted(grids.values()) == [9, 3 * (len(exam.poses["sax"]) - 3)]
     other = min(grids, key=grids.get)
     assert other[2] == pytest.approx(1.25 * exam.scanner.spacing, rel=1e-3)
     # the field of view is the same, so the position is the same
-    middles = {np.round(np.array(h.ImagePositionPatient, float) @ _normal(h), 1) for h in stack if h.Rows == other[0]}
+    middles = {np.round(np.array(h.ImagePositionPatient, float) @ normal(h), 1) for h in stack if h.Rows == other[0]}
     assert len(middles) == 3
 
 
 def test_single_slice(flawed):
-    assert len({tuple(header.ImagePositionPatient) for header in _of(flawed("single_slice"), "sax")}) == 1
+    assert len({tuple(header.ImagePositionPatient) for header in headers_of(flawed("single_slice"), "sax")}) == 1
 
 
 def test_no_trigger_time(flawed):
@@ -209,7 +172,8 @@ def test_scrambled_order(flawed):
     assert all(sorted(some) == [1, 2, 3] for some in instances)
     assert sum(some == [1, 2, 3] for some in instances) < len(instances) / 2
     numbers = [
-        some[0].SeriesNumber for some in sorted(_series(_of(files, "sax")), key=lambda some: some[0].SliceLocation)
+        some[0].SeriesNumber
+        for some in sorted(_series(headers_of(files, "sax")), key=lambda some: some[0].SliceLocation)
     ]
     assert numbers != sorted(numbers) and numbers != sorted(numbers, reverse=True)
 
@@ -228,13 +192,13 @@ def test_lying_names(flawed):
 
 def test_parallel_planes(flawed):
     files = flawed("parallel_planes")
-    cosine = abs(_normal(_of(files, "2ch")[0]) @ _normal(_of(files, "sax")[0]))
+    cosine = abs(normal(headers_of(files, "2ch")[0]) @ normal(headers_of(files, "sax")[0]))
     assert cosine > np.cos(np.radians(1))
 
 
 def test_dextrocardia(flawed, sound):
-    before = _normal(pydicom.dcmread(BytesIO(next(content for file, content in sound if file.view == "sax"))))
-    after = _normal(_of(flawed("dextrocardia"), "sax")[0])
+    before = normal(pydicom.dcmread(BytesIO(next(content for file, content in sound if file.view == "sax"))))
+    after = normal(headers_of(flawed("dextrocardia"), "sax")[0])
     np.testing.assert_allclose(np.abs(after @ (before * [-1, 1, 1])), 1, atol=1e-5)
 
 
@@ -247,17 +211,17 @@ def test_headers_without_an_identifier(flawed, name, keyword):
 
 def test_two_frames_of_reference(flawed):
     files = flawed("two_frames_of_reference")
-    frames = {view: {h.FrameOfReferenceUID for h in _of(files, view)} for view in ("sax", "2ch", "4ch")}
+    frames = {view: {h.FrameOfReferenceUID for h in headers_of(files, view)} for view in ("sax", "2ch", "4ch")}
     assert frames["2ch"] == frames["4ch"] and not frames["sax"] & frames["2ch"]
 
 
 def test_zero_spacing(flawed):
-    assert {tuple(header.PixelSpacing) for header in _of(flawed("zero_spacing"), "sax")} == {(0, 0)}
+    assert {tuple(header.PixelSpacing) for header in headers_of(flawed("zero_spacing"), "sax")} == {(0, 0)}
 
 
 def test_no_spacing(flawed):
     files = flawed("no_spacing")
-    found = {view: {"PixelSpacing" in header for header in _of(files, view)} for view in ("4ch", "sax")}
+    found = {view: {"PixelSpacing" in header for header in headers_of(files, view)} for view in ("4ch", "sax")}
     assert found == {"4ch": {False}, "sax": {True}}
 
 
@@ -311,25 +275,25 @@ def test_truncated(flawed, sound):
 
 def test_mosaic(flawed):
     files = flawed("mosaic")
-    (header,) = _of(files, "mosaic")
+    (header,) = headers_of(files, "mosaic")
     assert "MOSAIC" in header.ImageType and header.pixel_array.max() > 0
 
 
 def test_secondary_capture(flawed):
     files = flawed("secondary_capture")
-    (header,) = _of(files, "screenshot")
+    (header,) = headers_of(files, "screenshot")
     assert header.SOPClassUID == "1.2.840.10008.5.1.4.1.1.7" and "ImagePositionPatient" not in header
 
 
 def test_burnt_in(flawed):
     files = flawed("burnt_in")
-    (header,) = _of(files, "4ch annotated")
+    (header,) = headers_of(files, "4ch annotated")
     assert header.BurnedInAnnotation == "YES" and (header.pixel_array == 4095).sum() > 50
 
 
 def test_structured_report(flawed):
     files = flawed("structured_report")
-    (header,) = _of(files, "report")
+    (header,) = headers_of(files, "report")
     assert header.Modality == "SR" and "PixelData" not in header and "Rows" not in header
 
 

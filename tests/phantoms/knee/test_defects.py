@@ -1,21 +1,15 @@
 """Test that every defect of a knee exam writes the flaw that its name and description promise and nothing else."""
 
 from dataclasses import replace
-from functools import cache
-from io import BytesIO
 
 import numpy as np
-import pydicom
 import pytest
 from planewise.phantoms import KNEE_UNLABELLED, Recipe
 from planewise.phantoms.defect import with_ghosts
 from planewise.phantoms.knee.defects import KNEE_DEFECTS
 from planewise.phantoms.knee.study import study_files
-from planewise.phantoms.scanner.dicom import Identity
 
-from tests.phantoms.effects import Effect, effect_of, flawed_files
-
-IDENTITY = Identity("1", "3-1")
+from tests.phantoms.effects import IDENTITY, IDENTITY_HEADERS, Effect, effect_of, headers_of, normal, read, with_defects
 
 #: What each defect changes, according to its line in `--list-defects`; everything else is as in the correct exam.
 EFFECTS = {
@@ -30,13 +24,7 @@ EFFECTS = {
         headers="ImageOrientationPatient ImagePositionPatient PatientPosition", pixels="axial coronal sagittal"
     ),
     "no_descriptions": Effect(headers="ProtocolName SeriesDescription"),
-    "identity": Effect(
-        headers=(
-            "AccessionNumber InstitutionName OtherPatientNames PatientAddress PatientBirthDate PatientComments PatientID "
-            "PatientName ReferringPhysicianName StudyDescription"
-        ),
-        paths="axial coronal sagittal",
-    ),
+    "identity": Effect(headers=IDENTITY_HEADERS, paths="axial coronal sagittal"),
 }
 
 
@@ -50,38 +38,20 @@ def exam():
 
 @pytest.fixture(scope="module")
 def sound(exam):
-    """A sound exam's files as bytes, to make fresh ones from: defects change files in place."""
     return [(file, file.encode()) for file in study_files(exam, IDENTITY, plain_sagittal=1.0)]
 
 
 @pytest.fixture(scope="module")
 def flawed(sound, exam):
-    """Function that returns the files of the exam with defects, written and read again; they are shared, so do not
-    change them."""
-
-    @cache
-    def alter(*names: str):
-        files = flawed_files(sound, KNEE_DEFECTS, names, exam, IDENTITY)
-        return [(file, pydicom.dcmread(BytesIO(file.encode()))) for file in files]
-
-    return alter
+    return with_defects(sound, KNEE_DEFECTS, exam)
 
 
 def _views(files) -> set[str]:
     return {file.view for file, _ in files}
 
 
-def _of(files, view: str):
-    return [header for file, header in files if file.view == view]
-
-
 def _suppressed(headers):
     return [header for header in headers if float(header.EchoTime) > 45]
-
-
-def _normal(header) -> np.ndarray:
-    orientation = np.array(header.ImageOrientationPatient, dtype=float)
-    return np.cross(orientation[:3], orientation[3:])
 
 
 def _points(header, columns, rows) -> np.ndarray:
@@ -104,7 +74,7 @@ def test_a_defect_changes_what_its_line_says_and_nothing_else(flawed, name):
 
 def test_plain_sagittal_only(flawed, sound):
     files = flawed("plain_sagittal_only")
-    sagittal = _of(files, "sagittal")
+    sagittal = headers_of(files, "sagittal")
     assert len({header.SeriesInstanceUID for header in sagittal}) == 1 and not _suppressed(sagittal)
     assert _views(files) == {"sagittal", "coronal", "axial"}
 
@@ -112,15 +82,15 @@ def test_plain_sagittal_only(flawed, sound):
 def test_localizer_only(flawed):
     files = flawed("localizer_only")
     assert _views(files) == {"localizer"}
-    assert len({int(np.abs(_normal(header)).argmax()) for _, header in files}) == 3
+    assert len({int(np.abs(normal(header)).argmax()) for _, header in files}) == 3
 
 
 def test_repeated_sagittal(flawed, sound):
-    stack = _suppressed(_of(flawed("repeated_sagittal"), "sagittal"))
+    stack = _suppressed(headers_of(flawed("repeated_sagittal"), "sagittal"))
     series = sorted({int(header.SeriesNumber) for header in stack})
     assert len(series) == 2
     first, again = ([header for header in stack if header.SeriesNumber == number] for number in series)
-    good = [pydicom.dcmread(BytesIO(content)) for file, content in sound if file.view == "sagittal"]
+    good = [read(file) for file, _ in sound if file.view == "sagittal"]
     good = _suppressed(good)
     for one, other, usual in zip(first, again, good, strict=True):
         assert one.ImagePositionPatient == other.ImagePositionPatient
@@ -133,24 +103,24 @@ def test_repeated_sagittal(flawed, sound):
 
 def test_lying_names(flawed, exam):
     files = flawed("lying_names")
-    stack = _of(files, "axial")
+    stack = headers_of(files, "axial")
     assert len(stack) == len(exam.poses["axial"])
     assert {header.SeriesDescription for header in stack} == {"SAG T2 FS"}
-    assert min(abs(_normal(header)[2]) for header in stack) > 0.8
+    assert min(abs(normal(header)[2]) for header in stack) > 0.8
     assert all(header.SeriesDescription != "SAG T2 FS" for file, header in files if file.view == "coronal")
 
 
 def test_oblique_sagittal(flawed, exam):
-    stack = _suppressed(_of(flawed("oblique_sagittal"), "sagittal"))
+    stack = _suppressed(headers_of(flawed("oblique_sagittal"), "sagittal"))
     usual = exam.poses["sagittal"][0].normal
-    normals = [_normal(header) * [-1, -1, 1] for header in stack]
+    normals = [normal(header) * [-1, -1, 1] for header in stack]
     assert len(stack) == len(exam.poses["sagittal"])
     angle = np.degrees(np.arccos(np.clip([abs(normal @ usual) for normal in normals], 0, 1)))
     np.testing.assert_allclose(angle, 25, atol=1.5)
 
 
 def test_feet_first(flawed, sound):
-    before = [pydicom.dcmread(BytesIO(content)) for _, content in sound]
+    before = [read(file) for file, _ in sound]
     after = [header for _, header in flawed("feet_first")]
     for one, other in zip(before[::7], after[::7], strict=True):
         assert other.PatientPosition == "FFS"

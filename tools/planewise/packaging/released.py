@@ -88,16 +88,13 @@ def card_scores(run: Run) -> dict[str, float]:
 def card_rows(run: Run) -> list[str]:
     """Lines about weights that ship, for a model card: the training data and the scores of the weights."""
     rows = [f"| {name} | {value} |" for name, value in card_scores(run).items()]
-    facts = [
+    return [
         "### The weights in `models/`",
         "",
         f"Made by `{run.record['made_by']}`, on {run.data}.",
         "The scores are of the test exams. `models/record.json` holds the rest: configuration, seed, versions, commit and",
         "the settings of the phantoms of each section. `_sd` is the standard deviation.",
         "",
-    ]
-    return [
-        *facts,
         "| score | |",
         "|---|---|",
         *rows,

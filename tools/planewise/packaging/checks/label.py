@@ -183,7 +183,7 @@ def _infer(
     bundle: Bundle, before: Sequence, inferer: Callable, network: nn.Module, after: Sequence, shape: tuple[int, ...]
 ) -> dict[str, Any]:
     """Run MONAI Label's inference on an image of random numbers; return the item as it is before the result is written."""
-    with _example(shape, of_photographs=_of_photographs(before)) as path:
+    with _example(shape) as path:
         item = _request(bundle, path)
         try:
             for step in before:
@@ -200,10 +200,11 @@ def _infer(
 
 
 @contextmanager
-def _example(shape: tuple[int, ...], integers: bool = False, of_photographs: bool = False) -> Iterator[str]:
-    """The path of a temporary volume of random numbers (fractions, or the labels 0 and 1), or of a random photograph."""
+def _example(shape: tuple[int, ...], integers: bool = False) -> Iterator[str]:
+    """The path of a temporary volume of random numbers (fractions, or the labels 0 and 1), or of a photograph, if its shape
+    is `_PHOTOGRAPH`."""
     with tempfile.TemporaryDirectory() as folder:
-        if of_photographs:
+        if shape == _PHOTOGRAPH:
             pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
             Image.fromarray(pixels).save(Path(folder) / "image.png")
             yield str(Path(folder) / "image.png")
@@ -228,9 +229,9 @@ def training(candidate: Candidate) -> str:
     preprocessing = ConfigParser(bundle.config("train.yaml")).get_parsed_content("train#preprocessing")
     # bundles that do not learn from images have a single transform instead of a Compose
     steps = preprocessing.flatten().transforms if isinstance(preprocessing, Compose) else [preprocessing]
-    channels, of_photographs = _channels(steps), _of_photographs(steps)
-    shape = _PHOTOGRAPH if of_photographs else (*_IMAGES[0], channels) if channels > 1 else _IMAGES[0]
-    with _example(shape, of_photographs=of_photographs) as image, _example(_IMAGES[0], integers=True) as label:
+    channels = _channels(steps)
+    shape = _PHOTOGRAPH if _of_photographs(steps) else (*_IMAGES[0], channels) if channels > 1 else _IMAGES[0]
+    with _example(shape) as image, _example(_IMAGES[0], integers=True) as label:
         parser = ConfigParser(
             bundle.config("train.yaml")
             | {
