@@ -17,8 +17,7 @@ from monai.engines import SupervisedEvaluator
 from monai.handlers import CheckpointLoader, StatsHandler
 from monai.transforms import LoadImage
 from planewise.engines import quiet
-from planewise.engines.quiet import ENGINE_LOGGERS, IDLE_LOGGERS, PATH_SETTINGS, keep_quiet, log_scores
-from planewise.not_computed import FILES
+from planewise.engines.quiet import ENGINE_LOGGERS, IDLE_LOGGERS, keep_quiet, log_scores
 
 from tests.conftest import ROOT
 
@@ -78,11 +77,6 @@ def test_monai_logs_a_runs_settings_without_its_paths(tmp_path, caplog):
     assert "input summary" in caplog.text and "> sigma: 3" in caplog.text
     assert "> input: (a path, not logged)" in caplog.text and "> x: (a path, not logged)" in caplog.text
     assert "ZZDOE" not in caplog.text
-
-
-def test_every_setting_that_names_a_file_is_a_path():
-    """A file in the current folder has a name without a separator, so its value alone does not show that it is a path."""
-    assert {*FILES, "weights", "output_dir", "ckpt_dir", "cache_dir", "bundle_root"} <= PATH_SETTINGS
 
 
 def test_the_engines_of_every_config_are_filtered():

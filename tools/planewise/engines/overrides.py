@@ -242,7 +242,7 @@ def unused_keys(
                 found = unknown_overrides([f"--{key}=", *targets], known)
                 if key in found:
                     unused.setdefault(file, {})[key] = found[key]
-            with suppress(LookupError, ValueError):  # MONAI ends with an error
+            with suppress(LookupError, TypeError, ValueError):  # MONAI ends with an error
                 merge_kv(parser, key, value)
     return unused
 

@@ -26,7 +26,7 @@ IDLE_WARNINGS = (
 #: Loggers that repeat these warnings.
 IDLE_LOGGERS = ("monai.data.nvimgcodec_pydicom_plugin",)
 #: Settings that are paths. A path, such as a folder exported by a PACS, may contain a person's name.
-PATH_SETTINGS = frozenset(
+_PATH_SETTINGS = frozenset(
     (*FILES, "bundle_root", "cache_dir", "ckpt_dir", "input", "output_dir", "report_dir", "weights")
 )
 #: Loggers of the engines that a config names; MONAI's `CheckpointLoader` logs the path of the weights to them.
@@ -105,6 +105,6 @@ def _without_path(record: logging.LogRecord) -> bool:
     if str(record.msg).startswith(_RESTORED):
         record.msg = f"{_RESTORED}{Path(str(record.msg).removeprefix(_RESTORED)).name}"
     found = _SUMMARY.fullmatch(str(record.msg))
-    if found and (found["name"] in PATH_SETTINGS or any(mark in found["value"] for mark in "/\\")):
+    if found and (found["name"] in _PATH_SETTINGS or any(mark in found["value"] for mark in "/\\")):
         record.msg = f"> {found['name']}: (a path, not logged)"
     return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -26,10 +26,9 @@ class KneeContrast:
 
     def varied(self, rng: np.random.Generator, spread: float) -> KneeContrast:
         """The same weighting on another scanner, where every tissue is brighter or darker by a random factor."""
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        values = astuple(self)
         factors = np.exp(spread * np.clip(rng.standard_normal(len(values)), -2, 2))
-        varied = {name: value * float(factor) for (name, value), factor in zip(values.items(), factors, strict=True)}
-        return KneeContrast(**varied)
+        return KneeContrast(*(value * float(factor) for value, factor in zip(values, factors, strict=True)))
 
 
 #: Maps each weighting to its signals. ``t2_fs`` and ``pd_fs`` have fat suppression.
