@@ -15,8 +15,7 @@ def _clean(exam, **values):
 
 
 def _slice(exam, scanner, pose, phases=(0.0,), **values) -> np.ndarray:
-    still = replace(exam, scanner=replace(scanner, breath=0.0))
-    return still.images(pose, 0, np.array(phases), **values).astype(np.float32)
+    return replace(exam, scanner=scanner).scan(pose, np.array(phases), np.random.default_rng(0), **values)
 
 
 def test_blood_is_bright_muscle_is_grey_where_the_labels_are(exam):

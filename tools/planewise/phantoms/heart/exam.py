@@ -95,9 +95,27 @@ class Exam(Scanned):
             matrix: columns and rows; the scanner's by default.
             spacing: pixel spacing, mm; the scanner's by default.
         """
+        phases = self.phases if phases is None else phases
+        images = self.scan(pose.moved(-self.breath(stream)), phases, self.rng(stream), matrix, spacing)
+        return np.clip(np.round(images), 0, 4095).astype(np.uint16)
+
+    def scan(
+        self,
+        pose: ImagePose,
+        phases: np.ndarray,
+        rng: np.random.Generator,
+        matrix: tuple[int, int] | None = None,
+        spacing: float | None = None,
+    ) -> np.ndarray:
+        """Scan one slice through the cycle: pixel values of 0 or more, float32, shape ``(P, rows, columns)``.
+
+        Args:
+            pose: pose of the slice, relative to the chest in this breath-hold.
+            phases, matrix, spacing: see `images`.
+            rng: generator of the noise.
+        """
         scanner, heart, body = self.scanner, self.heart, self.body
-        phases, spacing = self.phases if phases is None else phases, spacing or scanner.spacing
-        pose = pose.moved(-self.breath(stream))
+        spacing = spacing or scanner.spacing
         points = image_points(pose, spacing, matrix or scanner.matrix, SHEETS * scanner.thickness)
         shape = points.shape[:3]
         points = points.reshape(-1, 3)
@@ -118,8 +136,7 @@ class Exam(Scanned):
             signal = still.copy()
             signal[near] = moving
             image[:] = blurred(signal.reshape(shape).mean(axis=0), scanner.blur) * coil
-        noisy = magnitude(images, scanner.noise, self.rng(stream)) * np.float32(scanner.gain)
-        return np.clip(np.round(noisy), 0, 4095).astype(np.uint16)
+        return magnitude(images, scanner.noise, rng) * np.float32(scanner.gain)
 
     def mask(self, pose: ImagePose, stream: int, phase: float, with_atria: bool = False) -> np.ndarray:
         """Labels of a slice as acquired, uint8, shape ``(rows, columns)``. They are drawn in the slice's middle plane."""
