@@ -432,7 +432,7 @@ def slice_faults(images: Sequence[np.ndarray], names: Sequence[str]) -> dict[str
             else ""
         )
 
-    found = {}
+    found: dict[str, dict[int, list[int]]] = {}
     if numbers := sorted({number for empty in blank.values() for number in empty}):
         pixels = f"all {'its' if len(numbers) == 1 else 'their'} pixels are equal"
         found[f"no signal in {_slices(numbers, count)}: {pixels}{where(blank)}"] = {
