@@ -13,7 +13,8 @@ import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
-from planewise.engines.follow_weights import follow_pretrained, follow_weights
+from planewise.engines import follow_weights as module
+from planewise.engines.follow_weights import configs_beside, follow_pretrained, follow_weights
 from planewise.engines.run_record import RunRecord
 from planewise.engines.weights_settings import settings_of
 from planewise.errors import InputError
@@ -65,6 +66,21 @@ def test_the_bundle_is_found_from_any_folder(tmp_path, monkeypatch):
     workflow = ConfigWorkflow(config, logging_file=False, workflow_type="inference", weights=str(run), device="cpu")
     workflow.initialize()
     assert workflow.parser["image_size"] == 48 and workflow.parser["bundle_root"] == str(folder_of(POSITION))
+
+
+def test_a_bundles_configs_are_read_again_only_if_they_change(tmp_path, monkeypatch):
+    """The exams of an archive are run one by one, and each run compares its settings with these configs."""
+    folder = shutil.copytree(folder_of(POSITION), tmp_path / POSITION, ignore=shutil.ignore_patterns("models"))
+    parser = ConfigParser({"bundle_root": str(folder)})
+    once = configs_beside(parser)
+    once["train"]["network_def"].clear()
+    read, ours = [], module.read_yaml
+    monkeypatch.setattr(module, "read_yaml", lambda path: read.append(path.name) or ours(path))
+    assert configs_beside(parser)["train"]["network_def"] and read == [], "the copies are the caller's own"
+    file = folder / "configs/train.yaml"
+    file.write_text(file.read_text() + "\nnew: 1\n")
+    (folder / "configs/broken.yaml").symlink_to("nowhere")
+    assert configs_beside(parser)["train"]["new"] == 1 and read == ["train.yaml"]
 
 
 def test_settings_that_cannot_be_applied_are_refused(tmp_path, monkeypatch):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from planewise.engines.weights_settings import (
     asked_of_overlay,
     defining_settings,
     measured_settings,
     merged,
+    plain,
     settings_of,
 )
 from planewise.errors import InputError
@@ -38,6 +40,18 @@ TRAIN = {
 
 def run(**settings) -> Run:
     return Run(Path("run"), Path("run/models/model.pt"), TRAIN | settings, {"commit": "abc"})
+
+
+def test_a_config_is_compared_as_a_run_writes_it():
+    config = {7: (2, [3e-5, None]), True: {"a": "1e-3", 0.5: "@b"}, "text": "two\nlines \n", "inf": float("inf")}
+    assert plain(config) == yaml.safe_load(yaml.safe_dump(plain(config)))
+    assert list(plain(config)) == ["7", "True", "text", "inf"] and plain(config)["7"] == [
+        2,
+        [3e-5, None],
+    ]
+    copy = plain(own := {"values": [1]})
+    copy["values"].append(2)
+    assert own == {"values": [1]}
 
 
 def test_settings_are_followed_through_others():

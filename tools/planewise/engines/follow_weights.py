@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -169,12 +170,19 @@ def configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
     configs = {}
     for path in sorted(folder.glob("*.yaml")):
         try:
-            content = read_yaml(path)
-        except InputError:
+            file = path.stat()
+            content = _content(path, file.st_mtime_ns, file.st_size)
+        except (InputError, OSError):
             continue
         if isinstance(content, dict):
             configs[path.stem] = in_our_names(plain(content))
     return configs if {"train", "inference"} <= configs.keys() else None
+
+
+@lru_cache(maxsize=256)
+def _content(path: Path, changed_ns: int, size: int) -> Any:
+    """The content of a YAML file, which is read again only if it has changed: an archive's exams share their bundles."""
+    return read_yaml(path)
 
 
 def _check_alone(parser: ConfigParser, run: RunRecord | None) -> None:

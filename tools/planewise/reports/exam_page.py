@@ -8,6 +8,7 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from itertools import cycle
@@ -163,11 +164,17 @@ def exam_page(exam: ShownExam) -> str:
         views=_view_pictures(exam, image, affines, labels),
         tables="\n".join([*(_table(*table) for table in exam.tables), _flags(exam.flags), "".join(notes)]),
         version=version("plotly"),
-        plotly=base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode(),
+        plotly=_plotly(),
         # a name must not end the script or begin a comment in it
         exam=json.dumps(content, allow_nan=False).replace("<", "\\u003c"),
         script=(room / "exam_page.js").read_text(),
     )
+
+
+@cache
+def _plotly() -> str:
+    """The code of Plotly, compressed, as text; every page has the same."""
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
 
 
 def _view_pictures(exam: ShownExam, image: np.ndarray, affines: torch.Tensor, labels: np.ndarray | None) -> str:
