@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import functools
 import gc
+import hashlib
 import importlib
 import importlib.util
 import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import types
+import uuid
 from pathlib import Path
 
 import yaml
@@ -71,38 +75,48 @@ def quick_python(
 ) -> str:
     """The path of such an executable, which works until this process ends; next to it is a ``planewise`` of the same kind.
 
+    The workers of a test run share it, so that the modules are imported only once.
+
     Args:
         usual: the Python that it replaces.
         imported: modules to import in advance.
         hidden: a package that cannot be imported, as if it were not installed.
     """
-    folder = tempfile.TemporaryDirectory(prefix="quick")
-    address = f"{folder.name}/socket"
+    run, owner = os.environ.get("PYTEST_XDIST_TESTRUNUID"), os.getppid()
+    if run is None:
+        run, owner = uuid.uuid4().hex, os.getpid()
+    key = hashlib.sha256(repr((run, usual, imported, hidden, __file__)).encode()).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"quick{key}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with open(folder / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not (folder / "socket").exists():
+            _start(folder, owner, usual, imported, hidden)
+    return str(folder / "python")
+
+
+def _start(folder: Path, owner: int, usual: str, imported: tuple[str, ...], hidden: str) -> None:
+    address = str(folder / "socket")
     for name, module in (("python", []), ("planewise", ["-m", "planewise"])):
-        executable = Path(folder.name) / name
+        executable = folder / name
         executable.write_text(_CLIENT.format(usual=usual, address=address, module=module))
         executable.chmod(0o755)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(address)
-    listener.listen(16)
-    server = subprocess.Popen(
-        [usual, __file__, str(listener.fileno()), f"{folder.name}/python", hidden, *imported],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"},
-        pass_fds=[listener.fileno()],
-    )
-
-    def end() -> None:
-        server.communicate()
-        folder.cleanup()
-
-    atexit.register(end)
-    return f"{folder.name}/python"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen(16)
+        subprocess.Popen(
+            [usual, __file__, str(listener.fileno()), str(owner), str(folder / "python"), hidden, *imported],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"},
+            pass_fds=[listener.fileno()],
+        )
 
 
-def _serve(listener: socket.socket, executable: str, hidden: str, *imported: str) -> str:
-    """Serve requests until standard input closes. It returns in each forked process, with ``sys.argv`` and so on set."""
+def _serve(listener: socket.socket, owner: str, executable: str, hidden: str, *imported: str) -> str:
+    """Serve requests until the owner's process ends. It returns in each forked process, with ``sys.argv`` and so on set."""
+    ended = os.pidfd_open(int(owner))
+    atexit.register(_end)  # the first to be registered is the last to be called
     sys.path[0] = os.getcwd()
     if hidden:
         sys.modules[hidden] = None
@@ -110,14 +124,18 @@ def _serve(listener: socket.socket, executable: str, hidden: str, *imported: str
     yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     for name in imported:
         importlib.import_module(name)
+    if "snakemake.cli" in imported:
+        # this collects its plugins
+        sys.modules["snakemake.cli"].get_argument_parser()
     sys.executable = executable
     # this process never waits for its children, so the system must remove those that have ended
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.collect()
     gc.freeze()
     while True:
-        ready, _, _ = select.select([listener, sys.stdin], [], [])
-        if sys.stdin in ready:
+        ready, _, _ = select.select([listener, ended], [], [])
+        if ended in ready:
+            shutil.rmtree(Path(executable).parent)
             os._exit(0)
         asked, _ = listener.accept()
         if os.fork():
@@ -167,11 +185,35 @@ def _become(order: dict, streams: list[int]) -> str:
     return kind
 
 
-if __name__ == "__main__":
-    kind = _serve(socket.socket(fileno=int(sys.argv[1])), *sys.argv[2:])
+#: The exit status of the command, once it is known.
+_status: list[int] = []
+
+
+def _end() -> None:
+    """End a command without taking all imported modules apart, which would take longer than most commands."""
+    if _status:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_status[0])
+
+
+def _run(kind: str) -> None:
     if kind == "-m":
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     else:
         text, sys.argv[0] = sys.argv[0], "-c"
         sys.modules["__main__"] = types.ModuleType("__main__")
         exec(compile(text, "<string>", "exec"), vars(sys.modules["__main__"]))
+
+
+if __name__ == "__main__":
+    kind = _serve(socket.socket(fileno=int(sys.argv[1])), *sys.argv[2:])
+    try:
+        _run(kind)
+        _status.append(0)
+    except SystemExit as end:
+        _status.append(end.code if isinstance(end.code, int) else int(end.code is not None))
+        raise
+    except Exception:
+        _status.append(1)
+        raise

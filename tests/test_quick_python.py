@@ -11,13 +11,15 @@ import time
 import psutil
 import pytest
 
+from tests.conftest import ROOT
 from tests.quick_python import quick_python
 
 SAYS = """
-import logging, os, sys
+import atexit, logging, os, sys
+atexit.register(print, "at the end")
 print(sys.argv[1:], os.getcwd(), os.environ["WHO"], __name__, sys.stdin.read())
 logging.warning("heard")
-sys.exit(int(sys.argv[1]))
+sys.exit(int(sys.argv[1]) if sys.argv[1].isdigit() else sys.argv[1])
 """
 
 
@@ -28,14 +30,28 @@ def started(python: str, folder, *arguments: str, **options) -> subprocess.Popen
     )
 
 
-@pytest.mark.parametrize("code", ["0", "3"])
+@pytest.mark.parametrize("code", ["0", "3", "no"])
 def test_a_module_has_its_own_arguments_streams_folder_and_end(code, tmp_path):
     (tmp_path / "says.py").write_text(SAYS)
     ends = []
     for python in (quick_python(), sys.executable):
         process = started(python, tmp_path, "-m", "says", code, "é --x")
         ends.append((*process.communicate("asked"), process.returncode))
-    assert ends[0] == ends[1] and ends[0][0].endswith("me __main__ asked\n") and ends[0][2] == int(code)
+    assert ends[0] == ends[1] and ends[0][0].endswith("me __main__ asked\nat the end\n")
+    assert ends[0][2] == (int(code) if code.isdigit() else 1)
+
+
+def test_it_ends_with_its_owner(tmp_path):
+    code = "from tests.quick_python import quick_python; import subprocess; python = quick_python(imported=('json',))"
+    code += "; print(python, subprocess.run([python, '-c', 'pass']).returncode)"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    said = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
+    python, returned = said.stdout.split()
+    assert returned == "0"
+    deadline = time.time() + 20
+    while time.time() < deadline and os.path.exists(os.path.dirname(python)):
+        time.sleep(0.02)
+    assert not os.path.exists(os.path.dirname(python))
 
 
 def test_an_error_is_told_as_usual(tmp_path):
