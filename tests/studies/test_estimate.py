@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +22,7 @@ from planewise.phantoms import UNLABELLED, Recipe, write_exams
 
 from tests.bundles.conftest import tiny
 from tests.conftest import ROOT
+from tests.quick_python import quick_python
 from tests.studies.runs import STUDIES, TWELVE
 from tools.benchmarks.page import with_block
 from tools.benchmarks.phantom_data import phantom_datalist
@@ -43,6 +46,14 @@ from tools.studies.pretext_bundles import bundle_of
 from tools.studies.time_steps import seconds_per_slice
 
 TABLE4 = STUDIES / "configs/table3_table4.yaml"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_dry_runs() -> Iterator[None]:
+    """Snakemake's imports take longer than its dry runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", quick_python())
+        yield
 
 
 @pytest.fixture(scope="module")
