@@ -128,6 +128,7 @@ class Source:
         return sorted_imports(rewrite_imports(text))
 
 
+@cache
 def sorted_imports(text: str) -> str:
     """The text of a module with its imports sorted as the Model Zoo's isort expects.
 
