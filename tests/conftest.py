@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
+import re
 import sys
 from collections.abc import Callable, Generator
 from functools import partial
@@ -23,6 +25,7 @@ from tests.processes import import_once
 from tests.quick_python import quick_python
 
 ROOT = Path(__file__).resolve().parent.parent
+_FOLDERS = itertools.count()
 settings.register_profile("planewise", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("planewise")
 torch.set_num_threads(1)
@@ -86,6 +89,16 @@ def real_localizers(real_data: Path, tmp_path_factory) -> Path:
         copy = folder / path.parent.name / path.name
         copy.parent.mkdir(parents=True, exist_ok=True)
         image.save_as(copy)
+    return folder
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the test's own, with pytest's name for it. To number it, pytest's own fixture looks through the folders
+    of all tests before, which takes longer than most tests."""
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    folder = tmp_path_factory.mktemp(str(next(_FOLDERS)), numbered=False) / f"{name}0"
+    folder.mkdir()
     return folder
 
 

@@ -40,11 +40,13 @@ def folders(tmp_path_factory):
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture(scope="module")
 def lists(folders):
     out = folders / "lists"
-    unlabelled = compare.indexed(folders / "pacs", out, "unlabelled")
-    return unlabelled, compare.indexed(folders / "acdc", out, "labelled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLANEWISE_SALT_FILE", str(folders / "salt"))
+        unlabelled = compare.indexed(folders / "pacs", out, "unlabelled")
+        return unlabelled, compare.indexed(folders / "acdc", out, "labelled")
 
 
 def asked(folders, *words, answer="n\n"):
