@@ -20,6 +20,7 @@ from planewise.exams.labels import (
 )
 from planewise.exams.refusals import ARCHIVE, OTHER_IMAGE
 from planewise.exams.stack import Slice
+from planewise.predicted_masks import mark_predicted
 
 from tests.exams.conftest import USUAL_AXIS, write_usual_exam
 from tests.exams.files import write_cine
@@ -132,9 +133,33 @@ def test_a_networks_mask_does_not_take_the_place_of_a_corrected_one_that_does_no
     result = index_folder(tree, labels_dir=tmp_path / "labels", checked=True)
     assert labelled(result) == []
     said = dict(result.unmatched)
-    assert (
-        why in said[f"{name}_by_hand.nii.gz"] and said[file.name] == f"a person corrected it in {name}_by_hand.nii.gz"
-    )
+    assert why in said[f"{name}_by_hand.nii.gz"]
+    assert said[file.name] == "a person corrected it in another file of its folder"
+
+
+def test_of_a_folder_of_results_only_masks_that_a_person_corrected_or_checked_are_labels(tree, tmp_path):
+    plain = index_folder(tree)
+    affine, shape = stack_affine(plain)
+    names = [f"{exam}_phase{phase}_mask" for exam in plain.datalist["exams"] for phase in ("00", "17", "33", "50")]
+    for name in names:
+        mask = nibabel.Nifti1Image(np.zeros(shape, np.uint8), affine)
+        mark_predicted(mask)
+        (tmp_path / "masks" / name).mkdir(parents=True)
+        nibabel.save(mask, tmp_path / "masks" / name / f"{name}.nii.gz")
+    result = index_folder(tree, labels_dir=tmp_path / "masks")
+    assert {item["label_origin"] for item in labelled(result)} == {"predicted"}, "a network made all of them"
+    files = [tmp_path / "masks" / name / f"{name}_by_hand.nii.gz" for name in names[:3]]
+    shutil.copy(files[0].with_name(f"{names[0]}.nii.gz"), files[0])
+    for file in files[1:]:
+        write_mask(file, affine, shape, [(1, 2, 3)])
+    result = index_folder(tree, labels_dir=tmp_path / "masks")
+    assert {item["label"] for item in labelled(result)} == set(map(str, files))
+    assert not any("label_origin" in item for item in labelled(result))
+    assert result.unmatched == [(f"{names[0]}.nii.gz and 2 more", "a person corrected it in another file of its folder")]
+    (note,) = (note for note in result.warnings if "network" in note)
+    assert note.startswith("1 mask of --labels left out: a network predicted") and len(result.masks) == 7
+    result = index_folder(tree, labels_dir=tmp_path / "masks", checked=True)
+    assert len({item["label"] for item in labelled(result)}) == 4
 
 
 def test_a_mask_that_a_person_corrected_in_slicer_is_no_label(tree, tmp_path):

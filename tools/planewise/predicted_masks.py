@@ -36,7 +36,7 @@ def is_predicted(path: str | Path) -> bool:
     """
     try:
         image: Any = nibabel.load(path)
-        return _mark(image) == _PREDICTED + _checksum(image)
+        return has_mark(image) and _mark(image) == _PREDICTED + _checksum(image)
     except (*UNREADABLE, KeyError):
         return False
 

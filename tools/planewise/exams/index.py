@@ -49,7 +49,7 @@ from planewise.exams.volumes import mask_as_image, read_volumes
 from planewise.exams.words import composed, count_of, some_of
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import OFF_AXIS, SHORT_AXIS_OBLIQUITY
-from planewise.predicted_masks import MASK, is_predicted
+from planewise.predicted_masks import BY_HAND, MASK
 
 VERSION = 1
 #: Words for a finding, or for its absence, in tables.
@@ -219,10 +219,10 @@ def index_folder(
     lacking = _leave_out_incomplete(entries, items, learned) if all_views else set()
     items = [item for item in items if item["exam"] not in lacking]
     result.unmatched += wrong_rows
-    not_used, result.by_grid = labels.add_masks(
-        masks, exams, items, class_rows, scan.folder, sought.inputs == "volumes"
-    )
-    result.unmatched += not_used
+    used, replaced = labels.not_corrected_elsewhere(masks)
+    used = used if checked else _of_people(used, result)
+    not_used, result.by_grid = labels.add_masks(used, exams, items, class_rows, scan.folder, sought.inputs == "volumes")
+    result.unmatched += [*not_used, *replaced]
     result.unmatched += (
         [] if labels_dir is None else labels.other_files(labels_dir, {frame.path for frame in scan.frames})
     )
@@ -576,12 +576,25 @@ def _warn_of_masks(result: IndexResult, items: Sequence[dict], view: str) -> Non
     ]
 
 
+def _of_people(masks: Sequence[Path], result: IndexResult) -> Sequence[Path]:
+    """The masks that people made, corrected or checked, with a warning that counts the others; all masks if a network made
+    all of them."""
+    made = [path for path in masks if not labels.is_unchecked(path)]
+    if len(made) in (0, len(masks)):
+        return masks
+    result.warnings.append(
+        f"{count_of(len(masks) - len(made), 'mask')} of --labels left out: a network predicted them, and nobody has changed "
+        f"these files. If one is right as it is, copy it to NAME{MASK}{BY_HAND}.nii.gz and index again"
+    )
+    return made
+
+
 def _mark_predicted(result: IndexResult, items: Sequence[dict], checked: bool) -> None:
     """Mark the items whose masks a network predicted, and warn about them. Also warn about masks that may be predicted:
     their names, ``NAME/NAME_mask.nii.gz``, are those that a bundle's inference uses. If a person has checked all masks, only
     count those that a network predicted."""
     files = {item["label"]: item["exam"] for item in items if "label" in item}
-    predicted = {file: exam for file, exam in files.items() if is_predicted(file)}
+    predicted = {file: exam for file, exam in files.items() if labels.is_unchecked(Path(file))}
     if checked:
         if predicted:
             result.warnings.append(
@@ -596,8 +609,8 @@ def _mark_predicted(result: IndexResult, items: Sequence[dict], checked: bool) -
         result.warnings.append(
             "masks marked as predicted, because a network made them and nobody has changed them: "
             f"{count_of(len(predicted), 'mask')} of {count_of(len(set(predicted.values())), 'exam')}. They do not count as "
-            "labels, and a single one stops the training of a segmentation bundle: take these files out of the folder and "
-            "index again; or, once a person has checked all masks, index with --checked"
+            "labels, and a single one stops the training of a segmentation bundle: correct masks, or copy those that are right "
+            f"to NAME{MASK}{BY_HAND}.nii.gz, and index again; or, once a person has checked all masks, index with --checked"
         )
     named = {
         file: exam

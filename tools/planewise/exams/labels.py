@@ -30,7 +30,7 @@ from planewise.exams.volume import Volume, common_name, nifti_files, stem
 from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem, mask_on_grid
 from planewise.exams.words import composed, count_of, is_text, listed
 from planewise.nifti_files import is_nifti
-from planewise.predicted_masks import BY_HAND, IMAGE, MASK, oldest_first
+from planewise.predicted_masks import BY_HAND, IMAGE, MASK, is_predicted, oldest_first
 
 #: Largest value of a mask: caches store masks as 8-bit numbers, which would wrap around.
 LARGEST_LABEL = 255
@@ -192,7 +192,7 @@ def _loose(name: str) -> str:
 
 
 def mask_files(folder: Path) -> list[Path]:
-    """The NIfTI files below a folder, without the images that `planewise segment` writes next to its masks. Masks that people
+    """The NIfTI files below a folder, without those that `planewise segment` and `plan` write next to a mask. Masks that people
     corrected come last, the newest at the end, because a later mask replaces an earlier one.
 
     Raises:
@@ -205,7 +205,10 @@ def mask_files(folder: Path) -> list[Path]:
     found = [
         path
         for path in found
-        if not (stem(path).endswith(IMAGE) and (path.parent, stem(path).removesuffix(IMAGE) + MASK) in names)
+        if not any(
+            stem(path).endswith(ending) and (path.parent, stem(path).removesuffix(ending) + MASK) in names
+            for ending in (IMAGE, "_lines", "_heatmaps")
+        )
     ]
     if not found:
         others = "; ".join(reason for _, reason in other_files(folder) if reason != NO_MASK)
@@ -229,9 +232,7 @@ def other_files(folder: Path, images: Collection[str] = ()) -> list[tuple[str, s
         reason = _why_no_mask(path)
         if reason != HIDDEN:
             by_reason[reason].append(path.name)
-    return [
-        (names[0] + (f" and {len(names) - 1} more" if names[1:] else ""), reason) for reason, names in by_reason.items()
-    ]
+    return _counted(by_reason)
 
 
 def _why_no_mask(path: Path) -> str:
@@ -245,6 +246,29 @@ def _why_no_mask(path: Path) -> str:
         return NO_MASK
 
 
+def is_unchecked(mask: Path) -> bool:
+    """Whether a network predicted a mask, and no person has changed it or saved it as checked, as ``*_mask_by_hand``."""
+    return f"{MASK}{BY_HAND}" not in mask.name and is_predicted(mask)
+
+
+def not_corrected_elsewhere(masks: Sequence[Path]) -> tuple[list[Path], list[tuple[str, str]]]:
+    """The masks without those that a person corrected in another file; and, for each reason, the name of one of these with
+    the number of further ones, and the reason."""
+    kept, by_reason = [], defaultdict(list)
+    for path in masks:
+        if why := _corrected_elsewhere(path):
+            by_reason[why].append(path.name)
+        else:
+            kept.append(path)
+    return kept, _counted(by_reason)
+
+
+def _counted(by_reason: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    return [
+        (names[0] + (f" and {len(names) - 1} more" if names[1:] else ""), reason) for reason, names in by_reason.items()
+    ]
+
+
 def _corrected_elsewhere(path: Path) -> str:
     """Why a network's mask is not a label: a person corrected it in another file, even if that file cannot be used. Empty if
     nobody corrected it."""
@@ -252,9 +276,8 @@ def _corrected_elsewhere(path: Path) -> str:
     if not name.endswith(MASK):
         return ""
     others = [path.with_name(f"{name}.nii")] if path.name == f"{name}.nii.gz" else []
-    others = [file for file in (*others, *path.parent.glob(f"{escape(name)}{BY_HAND}*")) if file.is_file()]
-    if others:
-        return f"a person corrected it in {oldest_first(others)[-1].name}"
+    if any(file.is_file() for file in (*others, *path.parent.glob(f"{escape(name)}{BY_HAND}*"))):
+        return "a person corrected it in another file of its folder"
     slicer = sorted(path.parent.glob(f"{escape(name.removesuffix(MASK))}{BY_HAND}*.seg.nrrd"))
     return f"a person corrected it in {slicer[-1].name}; save that as {name}{BY_HAND}.nii.gz" if slicer else ""
 
@@ -411,9 +434,6 @@ def add_masks(
     for path in masks:
         if not is_text(str(path)):
             unmatched.append((path.name, ODD_PATH))
-            continue
-        if why := _corrected_elsewhere(path):
-            unmatched.append((path.name, why))
             continue
         case, phase = mask_name(path)
         named_so = volumes.get((case.lower(), (phase or "").lower()), [])
