@@ -27,7 +27,8 @@ def report_of(folder, labelled=True, **given):
     return found, list(csv.DictReader((folder / "predictions.csv").open()))
 
 
-def test_scores_by_hand(tmp_path, monkeypatch):
+def test_scores_by_hand(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
     figures = keep_figures(monkeypatch)
     found, _ = report_of(tmp_path)
     scores = json.loads((tmp_path / "metrics.json").read_text())
@@ -35,6 +36,7 @@ def test_scores_by_hand(tmp_path, monkeypatch):
     # correctly ranked pairs: 3 of 4, 2 of 3, 3 of 3
     assert scores["auc"] == pytest.approx({"NOR": 3 / 4, "DCM": 2 / 3, "HCM": 1})
     assert scores["macro_auc"] == pytest.approx((3 / 4 + 2 / 3 + 1) / 3)
+    assert any(said.startswith("mean AUC 0.806; the scores are in") for said in caplog.messages)
     assert (scores["accuracy"], scores["exams"]) == (0.75, 4)
     assert scores["confusion"] == [[1, 1, 0], [0, 1, 0], [0, 0, 1]], "rows are true classes, columns predicted classes"
     curves, matrix = figures["roc.png"].axes

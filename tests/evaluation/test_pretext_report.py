@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -54,6 +55,20 @@ def report_of(folder, collectors, order=range(len(ITEMS)), **settings):
 
 def table(path):
     return list(csv.DictReader(path.open()))
+
+
+@pytest.mark.parametrize(
+    ("key", "said"), [("accuracy", "slice order accuracy 7.000; the scores"), ("mse", "the scores")]
+)
+def test_the_terminal_has_the_main_score_if_the_task_has_one(key, said, tmp_path, caplog):
+    class Scored(Means):
+        def results(self, *taken):
+            found = super().results(*taken)
+            return dataclasses.replace(found, metrics={self.name: {key: found.metrics[self.name]["largest"]}})
+
+    caplog.set_level("INFO")
+    report_of(tmp_path, [Scored("slice_order")])
+    assert any(message.startswith(said) for message in caplog.messages)
 
 
 def test_it_writes_what_the_collectors_found_after_what_every_sample_is(tmp_path):

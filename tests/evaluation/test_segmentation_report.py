@@ -80,7 +80,7 @@ def test_rows_by_hand(tmp_path):
 def test_scores_by_hand(tmp_path, caplog):
     caplog.set_level("INFO")
     found = report_of(tmp_path)
-    assert f"the scores are in {tmp_path.name}/metrics.json, in the output folder" in caplog.messages
+    assert f"mean Dice 0.630; the scores are in {tmp_path.name}/metrics.json, in the output folder" in caplog.messages
     scores = json.loads((tmp_path / "metrics.json").read_text())
     assert json_values(found["report"]) == scores
     assert (scores["volumes"], scores["exams"]) == (3, 2)
