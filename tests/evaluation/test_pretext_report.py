@@ -58,7 +58,7 @@ def table(path):
 
 
 @pytest.mark.parametrize(
-    ("key", "said"), [("accuracy", "slice order accuracy 7.000; the scores"), ("mse", "the scores")]
+    ("key", "said"), [("accuracy", "slice order accuracy 11.000; the scores"), ("mse", "the scores")]
 )
 def test_the_terminal_has_the_main_score_if_the_task_has_one(key, said, tmp_path, caplog):
     class Scored(Means):

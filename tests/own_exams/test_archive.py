@@ -233,6 +233,12 @@ def test_the_terminal_counts_them_and_says_how_long_the_others_take(files, tmp_p
     ]
 
 
+def test_the_terminal_writes_a_flag_of_several_exams_once_and_counts_it(files, tmp_path):
+    lines = shown(Work(files, {"aaaa": 0.5, "bbbb": 2.5, "cccc": 3.5}).work, tmp_path / "out").splitlines()
+    assert [line.partition("words")[2] for line in lines[1:4]] == ["", "; (!) far", "; (!) 1 flag of exams above"]
+    assert lines[5] == "(!) 2 of 3 exams: far."
+
+
 def test_without_exams_that_are_left_out_no_table_of_reasons_is_named(files, tmp_path):
     work = Work(files, dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.5)).work
     assert "3 exams finished, 0 flagged, 0 left out.\n" in shown(work, tmp_path / "out")

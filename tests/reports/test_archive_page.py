@@ -8,6 +8,11 @@ from planewise.reports.archive_page import Summary, archive_page
 from tests.reports.test_exam_page import BROWSER, in_a_frame
 
 
+def rows_of(page: str) -> list[list[str]]:
+    """The cells of each exam; the last one has its flags, if there are any."""
+    return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tbody.*?</tbody>", page, re.S)]
+
+
 def test_rows_in_the_given_order_with_their_units():
     exams = {
         "b": Summary(
@@ -20,11 +25,14 @@ def test_rows_in_the_given_order_with_their_units():
         "a": Summary({"LV_ejection_fraction_percent": float("nan"), "mass_g": None}, "", [], 0.0),
     }
     page = archive_page("segment", exams, {}, {}, 0, "Masks by <weights>")
-    heads = re.findall(r"<th[^>]*>(.*?)</th>", page)
-    assert heads == ["exam", "flags", "LV ejection fraction, %", "phases", "mass, g"]
-    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r'<tr class="\w+">(.*?)</tr>', page, re.S)]
-    assert [row[1:] for row in rows] == [["RV is missing<br>LV is small", "61.3 (!)", "5", "-"], ["-", "-", "-", "-"]]
-    assert 'href="b/index.html">b</a>' in rows[0][0] and re.findall(r'<tr class="(\w+)"', page) == ["flagged", "fine"]
+    heads = re.findall(r"<th scope[^>]*>(.*?)</th>", page)
+    assert heads == ["exam", "LV ejection fraction, %", "phases", "mass, g"]
+    rows = rows_of(page)
+    assert [row[1:] for row in rows] == [["61.3 (!)", "5", "-", "RV is missing<br>LV is small"], ["-", "-", "-"]]
+    assert 'href="b/index.html">b</a>' in rows[0][0] and re.findall(r'<tbody class="(\w+)"', page) == [
+        "flagged",
+        "fine",
+    ]
     assert "2 exams, 1 flagged, 0 left out" in page
     assert "Left out" not in page and "Research software" in page
     assert page.count('<div class="wide listed" role="region" tabindex="0"') == 1, "the table scrolls, not the page"
@@ -36,8 +44,17 @@ def test_exams_with_corrected_masks_are_named_and_their_numbers_marked():
     exam = Summary(values, "", [], 0.0, corrected=["LV_ml"], by_hand=["(*) from a mask"])
     page = archive_page("segment", {"a": exam}, {}, {}, 0, "")
     assert "<p>1 exam, 0 flagged, 0 left out; 1 with masks that a person changed.</p>" in page
-    (row,) = re.findall(r'<tr class="fine">(.*?)</tr>', page, re.S)
-    assert re.findall(r"<td[^>]*>(.*?)</td>", row)[1:] == ["(*) from a mask", "61.3 (*)", "7.0"]
+    assert [row[1:] for row in rows_of(page)] == [["61.3 (*)", "7.0", "(*) from a mask"]]
+
+
+def test_flags_of_most_exams_are_written_once():
+    flags = [["only <5>", "small"], ["far", "only <5>"], ["only <5>", "small", "small"]]
+    exams = {name: Summary({"x": 1}, "", each, 1.0) for name, each in zip("abc", flags, strict=True)}
+    page = archive_page("plan", exams, {}, {}, 0, "")
+    assert re.findall(r"<li>(.*?)</li>", page) == ["3 of 3: only &lt;5&gt;", "2 of 3: small"]
+    assert [row[2:] for row in rows_of(page)] == [["flag 2 above"], ["far"], ["flag 2 above"]]
+    (alone,) = rows_of(archive_page("plan", {"a": exams["a"]}, {}, {}, 0, ""))
+    assert alone[2:] == ["only &lt;5&gt;<br>small"], "a single exam shares nothing"
 
 
 def test_texts_are_no_markup():

@@ -132,6 +132,8 @@ def _say_who_is_named(patient: bool, console: Console) -> None:
 
 def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
     from planewise.own_exams.archive import work_through
+    from planewise.reports.archive_page import shared_flags
+    from planewise.reports.page_style import FLAGGED
 
     def tell(line: str) -> None:
         say(console, line)
@@ -150,6 +152,8 @@ def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
     tell(
         f"{count_of(len(done.finished), 'exam')} finished, {done.flagged} flagged, {len(done.left_out)} left out{why}."
     )
+    for flag, count in shared_flags(done.finished).items():
+        tell(f"{FLAGGED} {count} of {len(done.finished)} exams: {flag}.")
     if done.no_dicom:
         why = f"; {done.table.name} gives the reasons"
         tell(f"{count_of(len(done.no_dicom), 'exam')} without DICOM files: {some_of(done.no_dicom)}{why}.")

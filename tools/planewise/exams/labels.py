@@ -192,8 +192,8 @@ def _loose(name: str) -> str:
 
 
 def mask_files(folder: Path) -> list[Path]:
-    """The NIfTI files below a folder, without those that `planewise segment` and `plan` write next to a mask. Masks that people
-    corrected come last, the newest at the end, because a later mask replaces an earlier one.
+    """The NIfTI files below a folder, without those that `planewise segment` and `plan` write next to a mask. Masks that
+    people corrected come last, the newest at the end, because a later mask replaces an earlier one.
 
     Raises:
         InputError: there is no such folder, or no mask in it.

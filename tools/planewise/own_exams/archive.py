@@ -18,7 +18,7 @@ from planewise.atomic_write import atomic_write
 from planewise.data.readable_items import reason_alone
 from planewise.errors import InputError
 from planewise.exams.datalist import check_output, folders_table, own_places, write_folders
-from planewise.exams.words import duration
+from planewise.exams.words import count_of, duration
 from planewise.locks import claim_folder
 from planewise.own_exams.corrected_masks import by_hand_in, changed_since, mask_folders
 from planewise.own_exams.heart_bundles import (
@@ -110,10 +110,10 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
     if again := sum(_record(output, name, work.command).is_file() for name in todo):
         changed = "files, masks, weights, options or planewise's version have changed"
         tell(f"{again} of {len(exams)} exams are finished and will be done again: {changed}")
-    began = time.monotonic()
+    began, told = time.monotonic(), set[str]()
     try:
         for number, name in enumerate(todo, start=1):
-            line = _one(work, name, exams[name], output, made_from[name], done)
+            line = _one(work, name, exams[name], output, made_from[name], done, told)
             left = (time.monotonic() - began) / number * (len(todo) - number)
             rest = f" (about {duration(left)} left)" if left >= 1 else ""
             tell(f"{done.kept + number} of {len(exams)}: exam {name}: {line}{rest}")
@@ -126,9 +126,16 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
 
 
 def _one(
-    work: ExamWork, name: str, items: Sequence[Mapping[str, Any]], output: Path, made_from: str, done: Archive
+    work: ExamWork,
+    name: str,
+    items: Sequence[Mapping[str, Any]],
+    output: Path,
+    made_from: str,
+    done: Archive,
+    told: set[str],
 ) -> str:
-    """Make the results of one exam, and return one line about the exam for the user."""
+    """Make the results of one exam, and return one line about the exam for the user, which counts the flags that an earlier
+    line has (``told``)."""
     record = _record(output, name, work.command)
     record.unlink(missing_ok=True)
     try:
@@ -146,7 +153,10 @@ def _one(
     else:
         done.finished[name] = summary
         notes = items[0].get("notes", ())
-        flags = [f"{FLAGGED} {flag}" for flag in summary.flags]
+        flags = [f"{FLAGGED} {flag}" for flag in summary.flags if flag not in told]
+        if repeated := len(summary.flags) - len(flags):
+            flags.append(f"{FLAGGED} {count_of(repeated, 'flag')} of exams above")
+        told.update(summary.flags)
         return "; ".join([summary.words, *flags, *notes, *summary.by_hand, *summary.no_dicom])
     return f"left out: {done.left_out[name]}"
 

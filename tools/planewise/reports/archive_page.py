@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import html
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from planewise.exams.words import count_of
+from planewise.exams.words import count_of, listed
 from planewise.reports.page_style import CORRECTED, FLAGGED, page_head, scrolling
 from planewise.reports.research_only import RESEARCH_ONLY
 
 _STYLE = """\
-tr.flagged td:first-child { border-left: 4px solid #c77700; } tr.fine td:first-child { border-left: 4px solid transparent; }
-td.flagged { color: var(--flag); white-space: nowrap; }
-/* a phone shows the numbers before the flags, which are long */
-@media (max-width: 700px) {
-  .listed tr:not(:has(th)) { display: flex; flex-direction: column; } .listed td.text { order: 1; }
-}
+.flagged td:first-child { border-left: 4px solid #c77700; } .fine td:first-child { border-left: 4px solid transparent; }
+td.flagged { color: var(--flag); white-space: nowrap; } .listed :is(th, td) { padding: .25em .45em; }
+/* flags are long: each exam has a line for its numbers, and one across the table for its flags */
+.listed td.text { overflow-wrap: anywhere; font-weight: 400; } .listed tr + tr td { border-top: 0; }
+@media (min-width: 701px) { .listed tbody + tbody tr:first-child td { border-top: 1px solid var(--lines); } }
+@media (max-width: 700px) { .listed tbody tr + tr { border: 0; } }
 """
 _TITLES = {"plan": "Planned exams", "segment": "Segmented exams"}
 _NOTES = {
@@ -79,9 +80,10 @@ def archive_page(
         waiting: number of exams that are not processed yet because the run was stopped.
         note: sentence on the weights that made the results.
     """
+    shared = shared_flags(exams)
     columns = list(dict.fromkeys(key for exam in exams.values() for key in exam.values))
     heads = "".join(f'<th scope="col">{html.escape(_head(key))}</th>' for key in columns)
-    rows = "".join(_row(name, exam, columns) for name, exam in exams.items())
+    rows = "".join(_rows(name, exam, columns, shared, len(exams)) for name, exam in exams.items())
     flagged = sum(bool(exam.flags) for exam in exams.values())
     counts = f"{count_of(len(exams), 'exam')}, {flagged} flagged, {len(left_out)} left out"
     if changed := sum(bool(exam.by_hand) for exam in exams.values()):
@@ -91,16 +93,24 @@ def archive_page(
     if waiting:
         counts += f"; {waiting} not processed yet: start the command again to continue"
     files = sorted(((count, why) for why, count in skipped.items()), reverse=True)
-    finished = f'<tr><th scope="col">exam</th><th class="text" scope="col">flags</th>{heads}</tr>\n{rows}'
+    finished = f'<thead><tr><th scope="col">exam</th>{heads}</tr></thead>\n{rows}'
+    often = "".join(f"<li>{count} of {len(exams)}: {html.escape(flag)}</li>" for flag, count in shared.items())
     return (
         f"{page_head(_TITLES[command], _STYLE)}\n<body>\n<main>\n<h1>{_TITLES[command]}</h1>\n"
         f'<p class="warning">{RESEARCH_ONLY}</p>\n<p>{counts}.</p>\n<p class="note">{_NOTES[command]}</p>\n'
         f'<p class="note">{html.escape(note)}</p>\n'
+        f"{often and f'<p>Flags of most exams:</p><ol>{often}</ol>'}\n"
         f"{scrolling(f'<table>{finished}</table>', _TITLES[command], ' listed')}\n"
         f"{_reasons('Left out', 'exam', [*left_out.items()])}"
         f"{_reasons('Files that were not read', 'files', files)}"
         "</main>\n</body>\n</html>\n"
     )
+
+
+def shared_flags(exams: Mapping[str, Summary]) -> dict[str, int]:
+    """The flags that more than half of several exams share, and their numbers of exams, the most frequent first."""
+    counts = Counter(flag for exam in exams.values() for flag in dict.fromkeys(exam.flags))
+    return {flag: count for flag, count in counts.most_common() if count > max(1, len(exams) / 2)}
 
 
 def _reasons(title: str, what: str, rows: Sequence[tuple[object, str]]) -> str:
@@ -118,15 +128,22 @@ def _head(column: str) -> str:
     return f"{words.replace('_', ' ')}, {_UNITS[unit]}" if unit in _UNITS else column.replace("_", " ")
 
 
-def _row(name: str, exam: Summary, columns: Sequence[str]) -> str:
+def _rows(name: str, exam: Summary, columns: Sequence[str], shared: Mapping[str, int], exams: int) -> str:
+    """An exam's numbers, and its flags. Flags of most exams have a number in the list above the table; those of all exams
+    are only there."""
     link = f'<a href="{html.escape(name)}/{PAGE}">{html.escape(name)}</a>'
-    flags = "<br>".join(html.escape(said) for said in (*exam.flags, *exam.by_hand, *exam.no_dicom)) or "-"
-    cells = [_td("exam", link), _td("flags", flags, "text")]
+    above = [str(number) for number, flag in enumerate(shared, start=1) if flag in exam.flags and shared[flag] < exams]
+    own = [flag for flag in exam.flags if flag not in shared]
+    if above:
+        own.insert(0, f"flag{'s' * (len(above) > 1)} {listed(above)} above")
+    flags = "<br>".join(html.escape(said) for said in (*own, *exam.by_hand, *exam.no_dicom))
+    cells = [_td("exam", link)]
     for key in columns:
         marks = f" {CORRECTED}" * (key in exam.corrected) + f" {FLAGGED}" * (key in exam.flagged)
         shown = html.escape(_cell(exam.values.get(key)))
         cells.append(_td(_head(key), shown + marks * (shown != "-"), "flagged" if key in exam.flagged else ""))
-    return f'<tr class="{"flagged" if exam.flags else "fine"}">{"".join(cells)}</tr>\n'
+    said = f'<tr><td class="text" colspan="{1 + len(columns)}" data-column="flags">{flags}</td></tr>' if flags else ""
+    return f'<tbody class="{"flagged" if exam.flags else "fine"}"><tr>{"".join(cells)}</tr>{said}</tbody>\n'
 
 
 def _td(column: str, content: str, kind: str = "") -> str:
