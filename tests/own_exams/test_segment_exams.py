@@ -194,6 +194,7 @@ def test_the_table_of_phases(segmented):
         assert {key: float(value) for key, value in row.items() if value} == pytest.approx(wanted, rel=1e-5)
         assert texts["moment"] == {1: "end-systole", 2: "end-diastole"}.get(phase, "")
         assert (texts["phase"], texts["mask"]) == (f"phase{25 * phase:02d}", made.phases[phase])
+        assert texts["note"].startswith("Masks by ") and "measured" not in texts["note"]
         flagged = {flag.text for flag in made.flags if flag.phase == phase}
         # the row of end-systole has the stroke volumes, too, which have the flags of end-diastole
         flagged |= {

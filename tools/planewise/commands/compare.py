@@ -141,7 +141,8 @@ def compare(
         typer.echo(f"Task: {studies.task_of(study)}. If the images show something else, give --anatomy.")
         typer.echo(f"{file}: {', '.join(study['methods'])}; {trainings} trainings.")
         counted = importlib.import_module("tools.studies.label_counts")
-        if note := counted.draws_of_all(study["label_counts"], len(study["draws"]), exams):
+        # without a question, the study itself prints this note
+        if not yes and (note := counted.draws_of_all(study["label_counts"], len(study["draws"]), exams)):
             typer.echo(note)
         estimate = [sys.executable, "-m", "tools.studies.estimate", str(file), "--measure"]
         estimate += ["--gpus", studies.side_by_side(study)]

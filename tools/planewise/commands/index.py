@@ -266,7 +266,7 @@ def _is_bare_volume(exam: dict) -> bool:
 
 def _exam_table(exams: list[tuple[str, dict]]) -> Table:
     table = plain_table("exams", ("exam", "section", "view"), ("sure", "slices", "phases", "mm apart"))
-    table.add_column("remark")
+    table.add_column("remark", min_width=len("remark"))
     for name, exam in exams:
         first = (name, exam["section"])
         for stack_name, stack in exam["stacks"].items():
@@ -294,7 +294,7 @@ def _remark(stack: dict) -> str:
     likely = ", ".join(f"{view} {share:.2f}" for view, share in runners_up[:2])
     parts = [f"undecided: {likely}" if stack["view"] == "undecided" else f"or {likely}" if likely else ""]
     parts.append(f"named {stack['named']}" if "named" in stack else "")
-    parts.append(stack.get("remark", ""))
+    parts.append(stack.get("remark", "not used" * (stack["view"] == "other")))
     return "; ".join(part for part in parts if part)
 
 

@@ -610,7 +610,8 @@ def _mark_predicted(result: IndexResult, items: Sequence[dict], checked: bool) -
             "masks marked as predicted, because a network made them and nobody has changed them: "
             f"{count_of(len(predicted), 'mask')} of {count_of(len(set(predicted.values())), 'exam')}. They do not count as "
             "labels, and a single one stops the training of a segmentation bundle: correct masks, or copy those that are "
-            f"right to NAME{MASK}{BY_HAND}.nii.gz, and index again; or, once a person has checked all masks, index with --checked"
+            f"right to NAME{MASK}{BY_HAND}.nii.gz, and index again; or, once a person has checked all masks, index with "
+            "--checked"
         )
     named = {
         file: exam

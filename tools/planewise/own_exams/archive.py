@@ -29,6 +29,7 @@ from planewise.own_exams.heart_bundles import (
     remarks_on_files,
     slices_of,
 )
+from planewise.own_exams.provenance import for_tables
 from planewise.reports.archive_page import archive_page
 from planewise.reports.page_style import FLAGGED
 from planewise.reports.tables import write_csv, write_json
@@ -240,7 +241,7 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
         columns["corrected"] = ["; ".join(summary.corrected) for summary in finished]
     columns["remarks"] = ["; ".join([*summary.remarks, *summary.by_hand, *summary.no_dicom]) for summary in finished]
     columns["left_out"] = [""] * len(finished)
-    columns["note"] = [work.note] * len(finished)
+    columns["note"] = [for_tables(work.note)] * len(finished)
     columns["page"] = [f"{name}/{PAGE}" for name in done.finished]
     without = {"exam": [*done.left_out], "left_out": [*done.left_out.values()]}
     write_csv(

@@ -299,7 +299,7 @@ def _summary(exam: PlannedExam) -> Summary:
             columns = {"deg": f"{view}_angle_deg", "mm": f"{view}_offset_mm"}
             flagged += [columns[unit] for unit in _beyond(limits, exam.apart[view])]
     remarks = [
-        *(f"{view}: {said}" for view, entry in exam.plan["views"].items() for said in _doubts(entry, exam.apart[view])),
+        *(f"{view}: {said}" for view, entry in exam.plan["views"].items() for said in disagreements_in_words(entry)),
         *exam.plan.get("remarks", ()),
     ]
     return Summary(
@@ -353,7 +353,7 @@ def _planned(
             "weights": [each.content() for each in provenances.values()],
         }
         folder = output / stack.name
-        remarks = {view: [*_remarks(view, plan, apart[view]), *of_stack] for view in plan["views"]}
+        remarks = {view: [*_remarks(view, plan), *of_stack] for view in plan["views"]}
         make = partial(write_plan, folder, item, plan, apart, flags, remarks, provenances[PLANS], note)
         refused, no_dicom = clear_dicom(folder), dicom.write(stack.name, item, make)
         plan |= {"no_dicom": no_dicom[0]} if no_dicom else {}
@@ -478,7 +478,7 @@ def _row(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) 
     """A view's row of the table."""
     entry = plan["views"][view]
     angle, offset = apart or (None, None)
-    sure = "; ".join(_remarks(view, plan, apart)) or "-"
+    sure = "; ".join(_remarks(view, plan)) or "-"
     beyond = _beyond(apart_limits(entry), apart)
     compared = [
         text(value, 1, f" {unit}") + (f" {FLAGGED}" if unit in beyond else "")
@@ -487,15 +487,10 @@ def _row(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) 
     return [view, _verdict(entry), *compared, text(entry["agreement"], 2), sure]
 
 
-def _remarks(view: str, plan: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:
+def _remarks(view: str, plan: Mapping[str, Any]) -> list[str]:
     """What the page, the terminal and the DICOM report say about a view's plane."""
     entry = plan["views"][view]
-    return [*bounds_in_words(entry, plan), *_doubts(entry, apart)]
-
-
-def _doubts(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:
-    """The remarks on a view's plane that are not its error bounds."""
-    return [*disagreements_in_words(entry), *_usual(entry, apart)]
+    return [*bounds_in_words(entry, plan), *disagreements_in_words(entry)]
 
 
 def _with_remarks(
@@ -509,7 +504,7 @@ def _with_remarks(
     for view, entry in plan["views"].items():
         angle, offset = (round(value, 2) for value in apart[view]) if apart[view] else (None, None)
         compared = {"acquired_angle_deg": angle, "acquired_offset_mm": offset}
-        views[view] = {**entry, **compared, "remarks": _doubts(entry, apart[view])}
+        views[view] = {**entry, **compared, "remarks": disagreements_in_words(entry)}
     return {**plan, "views": views, "flags": list(flags), "remarks": list(of_stack)}
 
 
@@ -550,17 +545,6 @@ def _too_far(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | N
     return [
         f"{view}: the acquired view lies {values} from the planned one, more than the {allowed} by which plan and operator "
         "may err"
-    ]
-
-
-def _usual(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> list[str]:
-    """A remark on distances beyond the plan's error bounds that an operator's usual error explains."""
-    limits = apart_limits(entry)
-    if limits is None or _beyond(limits, apart) or not _beyond((entry["within_deg"], entry["within_mm"]), apart):
-        return []
-    return [
-        f"farther from the acquired plane than the bounds, but plan and operator together may err by {limits[0]:.1f} deg and "
-        f"{limits[1]:.1f} mm"
     ]
 
 

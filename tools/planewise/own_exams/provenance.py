@@ -15,6 +15,7 @@ from planewise.networks import weights_path
 
 #: Digits of the checksum in a sentence: enough to tell weights apart.
 _SHORT = 12
+_NOT_MEASURED = " planewise has not measured "
 
 
 @dataclass(frozen=True)
@@ -88,4 +89,9 @@ def made_by(steps: Sequence[tuple[str, Provenance]], unmeasured: str) -> str:
         unmeasured: the unknown error, as the object of a sentence.
     """
     said = "; ".join(f"{what} by {provenance.algorithm}" for what, provenance in steps)
-    return f"{as_sentence(said)} planewise has not measured {unmeasured}."
+    return f"{as_sentence(said)}{_NOT_MEASURED}{unmeasured}."
+
+
+def for_tables(note: str) -> str:
+    """A note of `made_by` that stands in each row of a table: only which weights made the result."""
+    return note.partition(_NOT_MEASURED)[0]

@@ -64,7 +64,7 @@ from planewise.own_exams.heart_bundles import (
     write_page,
     written_in,
 )
-from planewise.own_exams.provenance import Provenance, made_by
+from planewise.own_exams.provenance import Provenance, for_tables, made_by
 from planewise.predicted_masks import IMAGE
 from planewise.preprocessing.exam_name import volume_name
 from planewise.preprocessing.load_stack import far_apart, missing_slices, own_thickness, unevenly_spaced
@@ -397,7 +397,7 @@ def _one(
     }
     columns = _columns(found, flags, items, surface, corrected)
     columns |= {f"{name}_network_ml": ml for name, ml in of_network.items()} if corrected else {}
-    write_csv(folder / "volumes.csv", columns | {"note": [note] * len(items)})
+    write_csv(folder / "volumes.csv", columns | {"note": [for_tables(note)] * len(items)})
     content = _content(found, names, flags, surface, corrected)
     of_people = {"network_volumes_ml": of_network} if corrected else {}
     of_people |= {"masks_changed_by_hand": kept_masks} if kept_masks else {}
