@@ -169,6 +169,9 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
     outcome = asked(folders, "--no-measure", "--draws", "2")
     assert f"is written again: label_counts: [{counted[1]}] -> [1, 4]" in outcome.output
     assert "edits" not in outcome.output and "the same exams" not in outcome.output
+    outcome = asked(folders, "--no-measure", "--draws", "2", "--counts", counted[1], "--yes")
+    assert "the same exams" not in outcome.output, "the study prints it"
+    asked(folders, "--no-measure", "--draws", "2")
     (folders / "out/logs").mkdir()
     # newer datalists would train everything again
     before = [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()]

@@ -1,5 +1,6 @@
 """Test the output and messages of `planewise index`."""
 
+import io
 import json
 import os
 import re
@@ -9,8 +10,9 @@ import sys
 import numpy as np
 import pytest
 import typer
-from planewise.commands.index import _label_counts, _reason_table, _remark, _spacing_text, index
+from planewise.commands.index import _exam_table, _label_counts, _reason_table, _remark, _spacing_text, index
 from planewise.exams import index_folder, refusals
+from rich.console import Console
 from typer.testing import CliRunner
 
 from tests.exams.conftest import flawed, sound_phantom, usual_exam, write_usual_exam  # noqa: F401  (fixtures)
@@ -70,13 +72,21 @@ def test_remarks_name_the_two_likeliest_views_from_a_twentieth_on(stack, remark)
     ("ends", "text"),
     [
         ((9.9, 10.0), "10.0"),
-        ((9.7, 10.0), "10.0 (9.7 to 10.0)"),
-        ((10.0, 12.5), "10.0 (10.0 to 12.5)"),
+        ((9.7, 10.0), "9.7 to 10.0"),
+        ((10.0, 12.5), "10.0 to 12.5"),
     ],
 )
 def test_uneven_distances_are_told_with_their_range(ends, text):
     assert _spacing_text({"spacing": 10.0, "spacing_range": list(ends)}) == text
     assert _spacing_text({}) == "-"
+
+
+def test_the_longest_row_fits_into_80_columns():
+    stack = {"view": "other", "slices": 12, "phases": [24, 25], "spacing": 10.0, "spacing_range": [9.7, 120.5]}
+    console = Console(width=80, file=io.StringIO())
+    console.print(_exam_table([("0123456789", {"section": "validation", "stacks": {"other-1": stack}})]))
+    lines = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+    assert lines[2].endswith("remark") and lines[4].endswith("12 24 to 25 9.7 to 120.5 unused")
 
 
 def test_classes_of_zero_and_one_are_counted_by_section():

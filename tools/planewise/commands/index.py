@@ -294,7 +294,7 @@ def _remark(stack: dict) -> str:
     likely = ", ".join(f"{view} {share:.2f}" for view, share in runners_up[:2])
     parts = [f"undecided: {likely}" if stack["view"] == "undecided" else f"or {likely}" if likely else ""]
     parts.append(f"named {stack['named']}" if "named" in stack else "")
-    parts.append(stack.get("remark", "not used" * (stack["view"] == "other")))
+    parts.append(stack.get("remark", "unused" * (stack["view"] == "other")))
     return "; ".join(part for part in parts if part)
 
 
@@ -350,8 +350,7 @@ def _spacing_text(stack: dict) -> str:
     if "spacing" not in stack:
         return "-"
     low, high = stack["spacing_range"]
-    uneven = f" ({low:.1f} to {high:.1f})" if high - low > 0.2 else ""
-    return f"{stack['spacing']:.1f}{uneven}"
+    return f"{low:.1f} to {high:.1f}" if high - low > 0.2 else f"{stack['spacing']:.1f}"
 
 
 def _print_rest(result, written: Path, stratify: str | None, console: Console) -> None:
