@@ -51,7 +51,11 @@ install_environment() {
         }
         "${PYTHON:-python3}" -m venv "$folder"
     fi
-    echo "installing into $folder (about two minutes the first time)" >&2
+    if [ -e "$stamp" ]; then
+        echo "updating $folder (seconds if it is complete)" >&2
+    else
+        echo "installing into $folder (about two minutes)" >&2
+    fi
     if ! "$folder/bin/python" -c 'import torch' 2>/dev/null; then
         "$folder/bin/pip" install --quiet --disable-pip-version-check "torch==$torch_version" \
             ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"}

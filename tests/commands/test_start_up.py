@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import planewise
 import pytest
@@ -217,3 +218,7 @@ def test_one_script_at_a_time_installs(tmp_path):
     assert (tmp_path / "pip.txt").read_text() == "pip\n"
     waited = [text for text in printed if text == "waiting for another process that installs into .venv\n"]
     assert len(waited) == 1, printed
+    assert sum("installing into .venv (about two minutes)\n" in text for text in printed) == 1
+    os.utime(tmp_path / "setup.cfg", (time.time() + 9,) * 2)
+    again = subprocess.run([tmp_path / "tools/install"], env=environment, capture_output=True, text=True)
+    assert again.stderr == "updating .venv (seconds if it is complete)\n"

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -1017,6 +1018,14 @@ def test_only_a_study_that_had_started_is_said_to_keep_its_work(demo_folder):
     assert "Finished work is kept, and the logs are in work/one/logs" in said()
     python.write_text("#!/usr/bin/env bash\n[[ $* == *progress.py* ]] && exit 3\nexit 1\n")
     assert not said(), "progress.py has said that the study was refused"
+    # `timeout` and clusters send SIGTERM to the whole group
+    python.write_text("#!/usr/bin/env bash\n[[ $* == *progress.py* ]] && exec cat\necho started; sleep 60\n")
+    command, pipe = [demo_folder / "tools/demo", "one"], subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        assert process.stdout.readline() == "started\n"
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.stderr.read() == "Stopped. Finished work is kept. Run the same command again to resume.\n"
+    assert process.returncode == 143
 
 
 @pytest.mark.parametrize("accounting", [True, False])
