@@ -16,9 +16,10 @@ import yaml
 from PIL import Image
 from planewise.commands import app
 from planewise.commands import compare as command
-from planewise.data import absolute_datalist
+from planewise.data import absolute_datalist, select_subjects
 from planewise.errors import InputError
 from planewise.exams import write_datalist
+from planewise.exams.sections import labelled_exams
 from planewise.exams.split import SECTIONS
 from planewise.locks import lock
 from planewise.networks.pretrained import read_weights
@@ -63,14 +64,16 @@ def without_planes(datalist, file):
     return file
 
 
-def test_patients_are_counted_once_and_weights_four_times():
+def test_labelled_exams_are_counted_as_the_study_draws_them_and_weights_four_times():
     """The weights, their best copy and Adam's two moments, at four bytes per value."""
     exams = [
         {"patient": "a", "exam": "1", "acl": 0},
         {"patient": "a", "exam": "2", "acl": 1},
         {"patient": "b", "exam": "3"},
     ]
-    assert compare.labelled_in({"planewise": {"anatomy": "knee"}, "training": exams}, "training") == 1
+    content = {"planewise": {"anatomy": "knee"}, "training": exams}
+    assert compare.labelled_in(content, "training") == labelled_exams(content, "training") == 2
+    assert len(select_subjects(exams, 2, having=["acl"])) == 2
     bundle = "downstream_cardiac_sax_segmentation"
     values = sum(value.numel() for value in read_weights(ROOT / "bundles" / bundle / "models/model.pt").values())
     features = yaml.safe_load((ROOT / "bundles" / bundle / "configs/inference.yaml").read_text())["features"]
@@ -128,7 +131,7 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
     assert outcome.exit_code == 0 and not started, outcome.output
     file = folders / "out/study.yaml"
     assert "unlabelled: 24 exams" in outcome.output and "left out: " in outcome.output
-    counted = re.search(r"patients with labels: (\d) training, (\d) validation, (\d) test", outcome.output)
+    counted = re.search(r"labelled exams: (\d) training, (\d) validation, (\d) test", outcome.output)
     assert counted and sum(map(int, counted.groups())) == 10
     assert "none, released, multitask, simclr, models_genesis; 23 trainings" in outcome.output
     assert (
@@ -334,7 +337,7 @@ def test_all_methods_have_one_network(lists, tmp_path):
 
 def test_a_class_cannot_be_learned_from_one_exam(tmp_path, monkeypatch):
     def study(training, counts=None):
-        exams = [{"image": "x", "patient": f"p{number}", "acl": 0} for number in range(training)]
+        exams = [{"image": f"{number}", "patient": f"p{number // 2}", "acl": 0} for number in range(training)]
         content = {"planewise": {"anatomy": "knee"}, "training": exams, "validation": exams[:1], "test": exams[:1]}
         (tmp_path / "knees.json").write_text(json.dumps(content))
         return compare.study_of(*[tmp_path / "knees.json"] * 2, tmp_path, ["simclr"], counts)
@@ -610,6 +613,7 @@ def test_patients_of_a_table_are_kept_apart(tmp_path, capsys):
     table = tmp_path / "grades.csv"
     table.write_text("\n".join(rows))
     exams = compare.indexed(tmp_path / "lab", tmp_path, "labelled", anatomy="photograph", classes=table)
+    assert " and 1 more: no labelled photograph has this name; if an unlabelled one has it" in capsys.readouterr().out
     images = compare.indexed(tmp_path / "un", tmp_path, "unlabelled", table, anatomy="photograph")
     all_in_training(images)
     capsys.readouterr()
@@ -631,6 +635,16 @@ def test_patients_of_a_table_are_kept_apart(tmp_path, capsys):
     table.write_text("image,grade\nz.png,1\n")
     again = compare.indexed(tmp_path / "un", tmp_path / "again", "unlabelled", table, anatomy="photograph")
     assert not any("aliases" in exam for exam in json.loads(again.read_text())["exams"].values())
+
+
+def test_a_table_with_several_other_columns_must_name_the_grade(tmp_path):
+    photographs = [{"image": f"{number}.png", "patient": str(number), "Grad": 1, "eye": "left"} for number in range(3)]
+    content = {"planewise": {"anatomy": "photograph"}} | dict.fromkeys(SECTIONS, photographs)
+    (tmp_path / "photographs.json").write_text(json.dumps(content))
+    with pytest.raises(
+        InputError, match=r"as in --classes grades\.csv; .* name its column of grades grade \(now Grad\)$"
+    ):
+        compare.study_of(*[tmp_path / "photographs.json"] * 2, tmp_path)
 
 
 def test_keeping_patients_apart_leaves_no_section_empty(volumes, tmp_path):

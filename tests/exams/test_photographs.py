@@ -430,12 +430,19 @@ def test_of_copies_the_one_with_a_grade_is_kept(tmp_path):
     assert grades_of(index(tmp_path)) == {"a.png": None}
 
 
+@pytest.mark.parametrize("table", ["image,Stufe\na,2", "image,Patient ID,Stufe\na,7,2", "image,Stufe,MRN,\na,2,7,"])
+def test_the_only_other_column_is_the_grade_whatever_its_name(table, tmp_path):
+    photograph(tmp_path / "a.png")
+    (tmp_path / "grades.csv").write_text(table)
+    assert grades_of(index(tmp_path)) == {"a.png": 2}
+
+
 def test_another_column_may_be_the_grade(tmp_path):
     for value, name in enumerate("ab"):
         photograph(tmp_path / f"{name}.png", value)
     (tmp_path / "grades.csv").write_text("image,Stufe,eye\na,2,left\nb,,right\n")
     only = "without a grade: usable for pretexts only"
-    unless = ", unless another column is the grade (--class_key Stufe)"
+    unless = ", unless another column is the grade: then name Stufe grade"
     assert index(tmp_path).unmatched == [("a", only + unless), ("b", only)]
 
 

@@ -22,7 +22,8 @@ from planewise.early_checks import IMAGES, refuse_missing
 from planewise.errors import InputError, causes
 from planewise.exams import write_datalist
 from planewise.exams.cases import LISTING, names_of_labels
-from planewise.exams.sections import LABELS
+from planewise.exams.photographs import UNKNOWN
+from planewise.exams.sections import LABELS, exams_in, items_in
 from planewise.exams.shared_patients import CHECKSUMS, seen_before, shared_patients
 from planewise.exams.split import SECTIONS, split_stratified
 from planewise.exams.words import count_of, did_you_mean, listed, nearest
@@ -157,11 +158,14 @@ def indexed(given: Path, out: Path, name: str, patients: Path | None = None, **o
     found.write(file)
     record.write_text(json.dumps(asked, indent=1))
     labels = [f"{labelled_in(found.datalist, section)} {section}" for section in SECTIONS]
-    patients_with = f"; patients with labels: {', '.join(labels)}" if name == "labelled" else ""
-    print(f"{name}: {len(found.datalist['exams'])} exams in {given}{patients_with}")
+    with_labels = f"; labelled exams: {', '.join(labels)}" if name == "labelled" else ""
+    print(f"{name}: {len(found.datalist['exams'])} exams in {given}{with_labels}")
     for reason, (number, example) in found.skipped.items():
         print(f"  left out: {count_of(number, 'file')}, {reason}, for example {example}")
-    for line in (*found.warnings, *(f"{which}: {why}" for which, why in found.unmatched)):
+    # the table of the labelled photographs may list others, see ``patients``
+    also = {UNKNOWN: "no labelled photograph has this name; if an unlabelled one has it, only its patient is read"}
+    unmatched = (f"{which}: {also.get(why, why) if name == 'labelled' else why}" for which, why in found.unmatched)
+    for line in (*found.warnings, *unmatched):
         print(f"  {line}")
     notes = Counter(note for exam in found.datalist["exams"].values() for note in dict.fromkeys(exam["left_out"]))
     for note, number in notes.most_common(_MOST_NOTES):
@@ -260,9 +264,8 @@ def template_of(anatomy: str) -> Mapping[str, Any]:
 
 
 def labelled_in(content: Mapping[str, Any], section: str) -> int:
-    """Number of patients with labels in a datalist's section."""
-    keys = LABELS[content["planewise"]["anatomy"]]
-    return len({item["patient"] for item in content.get(section) or () if any(key in item for key in keys)})
+    """Number of exams with labels in a datalist's section, from which a study draws. A patient may have several."""
+    return exams_in(content, section, labelled=True, keys=LABELS[content["planewise"]["anatomy"]])
 
 
 def fitting(unlabelled: Mapping[str, Any], pattern: str) -> list[str]:
@@ -389,7 +392,10 @@ def study_of(
     if lacking := [section for section, number in have.items() if not number]:
         if len(lacking) == len(SECTIONS):
             given, example = _LABELS_FROM[anatomy]
-            raise InputError(f"{labelled} has no labels; add {given}, as in {example}")
+            named = {key for item in items_in(labels, *SECTIONS) for key, value in item.items() if type(value) is int}
+            grade = f"; if it was given, name its column of grades grade (now {' or '.join(sorted(named))})"
+            why = grade if anatomy == "photograph" and named else ""
+            raise InputError(f"{labelled} has no labels; add {given}, as in {example}{why}")
         raise InputError(
             f"{labelled} has no labels in its section{'s' if len(lacking) > 1 else ''} {listed(lacking)}; each section needs "
             "labelled exams. Label at least three patients; then index with `--stratify label`, which gives each section its "

@@ -6,9 +6,10 @@ The rule
   blue with at least `MIN_SIDE` pixels on each side. Only its header and its last bytes are read, not its pixels.
 - Tables are the CSV files of the tree, or the one that ``--classes`` names: a header row, then a row for each
   photograph, with its name first. APTOS has ``train.csv`` (``id_code,diagnosis``), the 2015 set ``trainLabels.csv``
-  (``image,level``). The column called ``grade``, ``diagnosis`` or ``level``, or otherwise the only other column, is the
-  grade, a whole number starting at 0. Other columns keep their names. Kaggle's ``sample_submission.csv`` is ignored:
-  its grades are made up. A bundle's ``predictions.csv`` is ignored, too: a network predicted its grades.
+  (``image,level``). The column called ``grade``, ``diagnosis`` or ``level``, or otherwise the only other one (besides the
+  patients), is the grade, a whole number starting at 0. Other columns keep their names. Kaggle's
+  ``sample_submission.csv`` is ignored: its grades are made up. A bundle's ``predictions.csv`` is ignored, too: a network
+  predicted its grades.
 - A photograph's patient comes from the column ``patient`` (`PATIENTS`). A row for one photograph also gives the patient
   of the others that belong to the same patient by their names. Without such a row, the part of the name in front of the
   word for an eye identifies the patient (``10_left``, ``10_right``, ``10_OD_2``), without a visit or a date (``10_v2_left``),
@@ -61,6 +62,7 @@ CUT = "truncated: the photograph ends before its pixels do"
 THUMBNAIL = f"fewer than {MIN_SIDE} pixels on a side: a thumbnail"
 TOO_LARGE = "more pixels than any camera has"
 UNGRADED = "without a grade: usable for pretexts only"
+UNKNOWN = "no photograph has this name"
 COPY = "the same photograph as another, byte for byte"
 PREDICTIONS = (
     "a network predicted its grades, so they are not labels; copy those that a person has checked to another table"
@@ -200,7 +202,7 @@ def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path
             fitting[name] = meant
             for index in meant:
                 rows[index].append(row)
-        problems["no photograph has this name"] += unknown
+        problems[UNKNOWN] += unknown
     if photographs and problems[_UNREADABLE] and not rows:
         raise InputError(
             f"no photograph has a grade, because {some_of(problems[_UNREADABLE])} cannot be read as CSV; save the table as "
@@ -213,7 +215,7 @@ def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path
         for photograph in kept:
             if "grade" not in photograph.classes:
                 names = [name for name, value in photograph.classes.items() if isinstance(value, int)]
-                unless = f", unless another column is the grade (--class_key {listed(names, 'or')})" if names else ""
+                unless = f", unless another column is the grade: then name {listed(names, 'or')} grade" if names else ""
                 problems[f"{UNGRADED}{unless}"].append(photograph.case)
     worst: dict[str, int] = {}
     for photograph in kept:
@@ -417,7 +419,8 @@ def _read_table(
         return None
     letters = ["", *(re.sub(r"[\W_]", "", name) for name in header[1:])]
     patients = next((letters.index(name) for name in PATIENTS if name in letters), None)
-    only = 1 if len(header) == 2 and patients is None else None
+    others = [index for index, name in enumerate(header) if index not in (0, patients) and name]
+    only = others[0] if len(others) == 1 else None
     graded = next((header.index(name) for name in GRADES if name in header[1:]), only)
     problems["an item has a key of this name already: column left out; rename it, for example to grade"] += [
         name for index, name in enumerate(lines[0]) if name in RESERVED and index not in (0, graded, patients)

@@ -4,7 +4,7 @@ they start."""
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,7 @@ LABELS = {
     "volume": ("label",),
 }
 #: Keys of the labels that bundles learn from; an exam needs one of them. The group is a heart's diagnosis.
-_ANY_LABEL = {"group"}.union(*LABELS.values())
+ANY_LABEL = {"group"}.union(*LABELS.values())
 
 
 def parsed_datalist(path: Path) -> Any:
@@ -65,9 +65,9 @@ def items_in(content: Any, *sections: str) -> list[Mapping[str, Any]]:
     return [item for items in found if isinstance(items, list) for item in items if isinstance(item, Mapping)]
 
 
-def exams_in(content: Any, *sections: str, labelled: bool = False) -> int:
-    """The number of exams in sections of a datalist, or only of those with a label."""
-    items = (item for item in items_in(content, *sections) if not labelled or _ANY_LABEL & item.keys())
+def exams_in(content: Any, *sections: str, labelled: bool = False, keys: Collection[str] = ANY_LABEL) -> int:
+    """The number of exams in sections of a datalist, or only of those with a label in one of ``keys``."""
+    items = (item for item in items_in(content, *sections) if not labelled or not item.keys().isdisjoint(keys))
     # an exam has several images; an item without an exam is a person's own file
     return len({item.get("exam") or str(item.get("image")) for item in items})
 
