@@ -127,13 +127,16 @@ def test_the_readme_has_the_scores_of_the_metadata_and_of_the_heads_of_configs(n
     for path in sorted((folder / "configs").glob("*.yaml")):
         comment = re.match(r"(#.*\n)+", path.read_text())[0]
         heads = re.findall(r"# Score on phantoms \((.*?)\): ((?:.*\n# )*.*)", comment)
-        assert len(heads) == 1 or (not heads and path.name != "train.yaml"), path.name
+        assert len(heads) == 1 or (not heads and path.name != "train.yaml"), (
+            f"the first comment of {path.name} needs a line that begins `# Score on phantoms (the README's commands): `, "
+            "with the main scores"
+        )
         for made_by, score in heads:
             numbers = re.findall(r"\d+\.\d+", score)
             assert made_by.startswith(("tools/demo", "the README's commands", "tools/train_released_weights")), (
                 path.name
             )
-            assert numbers and documented.issuperset(numbers), path.name
+            assert numbers and documented.issuperset(numbers), f"{path.name} has scores that the README lacks"
 
 
 def test_no_bundle_has_the_scores_of_the_bundle_that_it_was_copied_from():
