@@ -642,7 +642,7 @@ def test_a_table_with_several_other_columns_must_name_the_grade(tmp_path):
     content = {"planewise": {"anatomy": "photograph"}} | dict.fromkeys(SECTIONS, photographs)
     (tmp_path / "photographs.json").write_text(json.dumps(content))
     with pytest.raises(
-        InputError, match=r"as in --classes grades\.csv; .* name its column of grades grade \(now Grad\)$"
+        InputError, match=r"as in --classes grades\.csv; .* rename its column of grades \(Grad\) to grade$"
     ):
         compare.study_of(*[tmp_path / "photographs.json"] * 2, tmp_path)
 

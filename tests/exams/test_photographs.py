@@ -442,7 +442,7 @@ def test_another_column_may_be_the_grade(tmp_path):
         photograph(tmp_path / f"{name}.png", value)
     (tmp_path / "grades.csv").write_text("image,Stufe,eye\na,2,left\nb,,right\n")
     only = "without a grade: usable for pretexts only"
-    unless = ", unless another column is the grade: then name Stufe grade"
+    unless = ", unless Stufe is the grade: then rename this column to grade"
     assert index(tmp_path).unmatched == [("a", only + unless), ("b", only)]
 
 

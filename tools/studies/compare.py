@@ -393,7 +393,7 @@ def study_of(
         if len(lacking) == len(SECTIONS):
             given, example = _LABELS_FROM[anatomy]
             named = {key for item in items_in(labels, *SECTIONS) for key, value in item.items() if type(value) is int}
-            grade = f"; if it was given, name its column of grades grade (now {' or '.join(sorted(named))})"
+            grade = f"; if you gave one, rename its column of grades ({' or '.join(sorted(named))}) to grade"
             why = grade if anatomy == "photograph" and named else ""
             raise InputError(f"{labelled} has no labels; add {given}, as in {example}{why}")
         raise InputError(

@@ -215,7 +215,9 @@ def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path
         for photograph in kept:
             if "grade" not in photograph.classes:
                 names = [name for name, value in photograph.classes.items() if isinstance(value, int)]
-                unless = f", unless another column is the grade: then name {listed(names, 'or')} grade" if names else ""
+                unless = (
+                    f", unless {listed(names, 'or')} is the grade: then rename this column to grade" if names else ""
+                )
                 problems[f"{UNGRADED}{unless}"].append(photograph.case)
     worst: dict[str, int] = {}
     for photograph in kept:
