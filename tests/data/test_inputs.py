@@ -88,11 +88,12 @@ def test_slices_of_a_datalist_come_in_their_order(tmp_path):
     found = find_inputs(tmp_path / "list.json", phases="all")
     assert [names(item) for item in found] == [[f"{rank}_{phase}" for rank in range(3)] for phase in range(3)]
     assert [item["phase"] for item in found] == ["phase00", "phase33", "phase67"]
-    # a slice that lacks a phase contributes its nearest one
-    items = [item for item in items if item["image"] != "1_2.dcm"]
-    (tmp_path / "list.json").write_text(json.dumps({"test": items}))
-    *whole, last = find_inputs(tmp_path / "list.json", phases="all")
-    assert len(whole) == 2 and names(last) == ["0_2", "1_1", "2_2"]
+    # a slice that lacks a phase contributes its nearest one in the cycle: the last is as near to the first as the second is
+    for lost, number, nearest in (("1_2", 2, ["0_2", "1_1", "2_2"]), ("0_0", 0, ["0_2", "1_0", "2_0"])):
+        left = [item for item in items if item["image"] != f"{lost}.dcm"]
+        (tmp_path / "list.json").write_text(json.dumps({"test": left}))
+        found = find_inputs(tmp_path / "list.json", phases="all")
+        assert len(found) == 3 and names(found[number]) == nearest
 
 
 def test_slices_of_a_datalist_that_lack_phases_are_named(tmp_path):

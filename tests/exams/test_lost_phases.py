@@ -10,6 +10,7 @@ import pytest
 from planewise.data import find_inputs
 from planewise.exams import find_stacks, index_folder
 from planewise.exams.lost_phases import GONE
+from planewise.exams.stack import nearest_phase
 from planewise.exams.stacks import build_stacks, still
 
 from tests.exams.conftest import write_flawed, write_usual_exam
@@ -192,6 +193,18 @@ def write_without(sound, root: Path, gone) -> Path:
     return folder
 
 
+def test_the_nearest_phase_is_cyclic():
+    """The last phase is as near to the first as the second is; of two equally near ones, the earlier is taken."""
+    for count in (5, 12, 25):
+        fractions = [round(number / count, 6) for number in range(count)]
+        for gone in range(count):
+            left = [fraction for fraction in fractions if fraction != fractions[gone]]
+            assert left[nearest_phase(left, fractions[gone])] == fractions[gone - 1]
+            assert fractions[nearest_phase(fractions, fractions[gone])] == fractions[gone]
+    twelfths = [round(number / 12, 6) for number in range(2, 12)]
+    assert twelfths[nearest_phase(twelfths, 0.0)] == twelfths[-1], "the first two are lost"
+
+
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_mask_meets_the_same_time_point(sound_phantom, tmp_path, lost):
     """The phantom has three phases; the first or the second file of one slice is missing."""
@@ -228,6 +241,8 @@ def test_a_mask_meets_the_same_time_point(sound_phantom, tmp_path, lost):
         for phase, entries in enumerate(found):
             apart = [abs(entry["phase"] - phase / 3) for entry in entries]
             assert sum(value > 1e-3 for value in apart) == (phase == lost)
+        # of two equally near phases, it is the earlier one, which for the first is the last
+        assert {round(3 * entry["phase"]) for entry in found[lost]} == {lost, (lost - 1) % 3}
 
 
 def test_inference_leaves_out_a_phase_that_no_slice_has(tmp_path):

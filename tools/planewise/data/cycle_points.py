@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from planewise.exams.stack import nearest_phase
+
 #: Usual fraction of the cycle at which a named phase occurs.
 NAMED_PHASES = {"ED": 0.0, "ES": 0.4}
 
@@ -29,7 +31,7 @@ def at_cycle_points(items: Sequence[Mapping[str, Any]], points: Iterable[float] 
     kept: set[int] = set()
     for point in points:
         for rows in slices.values():
-            kept.add(min(rows, key=lambda row: _apart(cycle_fraction(items[row]), point)))
+            kept.add(rows[nearest_phase([cycle_fraction(items[row]) for row in rows], point)])
     return [items[row] for row in sorted(kept)]
 
 
@@ -40,9 +42,3 @@ def cycle_fraction(item: Mapping[str, Any]) -> float:
     """
     phase = item.get("phase", 0.0)
     return NAMED_PHASES.get(phase, 0.0) if isinstance(phase, str) else phase
-
-
-def _apart(phase: float, point: float) -> float:
-    """Distance on the cycle, which is periodic."""
-    straight = abs(phase - point) % 1.0
-    return min(straight, 1.0 - straight)

@@ -18,7 +18,7 @@ from planewise.data.datalist import is_whole_volume, load_datalist
 from planewise.errors import InputError
 from planewise.exams.input_stacks import REPLACED, find_stacks
 from planewise.exams.mask_checks import label_values, refuse_mask
-from planewise.exams.stack import lost_in_words, usual_count
+from planewise.exams.stack import lost_in_words, nearest_phase, usual_count
 from planewise.exams.volumes import find_own_volumes
 from planewise.exams.words import count_of, phase_name
 from planewise.nifti_files import is_nifti
@@ -160,7 +160,7 @@ def _at_phase(entries: list[dict[str, Any]], number: int, whole: list[dict[str, 
     repeated = len(set(times)) < len(times) or len(set(usual)) < len(usual)
     if len(entries) == len(whole) and repeated:
         return entries[number]
-    return min(entries, key=lambda item: abs(cycle_fraction(item) - usual[number]))
+    return entries[nearest_phase(times, usual[number])]
 
 
 def refuse_one_name(names: Iterable[str], anatomy: str = "") -> None:

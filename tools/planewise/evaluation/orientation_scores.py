@@ -13,6 +13,7 @@ from torch import Tensor
 from planewise.data.cycle_points import cycle_fraction
 from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_at
 from planewise.evaluation.plane_bounds import bounds_of_planes
+from planewise.exams.stack import nearest_phase
 from planewise.geometry import (
     SliceLines,
     find_lines,
@@ -116,7 +117,7 @@ class OrientationScores:
         for (exam, stack), slices in stacks.items():
             for phase in self.phases:
                 chosen = [
-                    min(candidates, key=lambda row: abs(cycle_fraction(items[row]) - phase))
+                    candidates[nearest_phase([cycle_fraction(items[row]) for row in candidates], phase)]
                     for candidates in slices.values()
                 ]
                 found = SliceLines(taken["lines"][chosen], taken["agreement"][chosen], taken["peak"][chosen])

@@ -20,7 +20,7 @@ from planewise.exams.identity import hashed, load_salt
 from planewise.exams.recognition import FoundView, Recognition
 from planewise.exams.refusals import ARCHIVE, HIDDEN, LINKED_FOLDER
 from planewise.exams.scan import scan_folder
-from planewise.exams.stack import Stack
+from planewise.exams.stack import Stack, nearest_phase
 from planewise.exams.words import count_of
 
 logger = logging.getLogger(__name__)
@@ -245,8 +245,8 @@ def _doubts(found: Recognition, stacks: Sequence[Stack]) -> list[str]:
 
 
 def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[dict]]]:
-    """Each phase with its slices, as in `InputStack`. A slice with fewer phases contributes its nearest phase; a phase that
-    no slice has is left out."""
+    """Each phase with its slices, as in `InputStack`. A slice with fewer phases contributes its nearest phase
+    (`nearest_phase`); a phase that no slice has is left out."""
     by_slice = defaultdict(list)
     for item in slice_items(stack, located):
         by_slice[item.pop("slice")].append(item)
@@ -256,7 +256,7 @@ def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[
     return [
         (
             round(phase, 6),
-            [min(items, key=lambda item: abs(item["phase"] - phase)) for items in by_slice.values()],
+            [items[nearest_phase([item["phase"] for item in items], phase)] for items in by_slice.values()],
         )
         for phase in wanted
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -243,6 +243,23 @@ def usual_count(counts: Iterable[int]) -> int:
     """The most common number of phases of a slice; the largest if several numbers are equally common."""
     found = Counter(counts)
     return max(found, key=lambda count: (found[count], count))
+
+
+def nearest_phase(phases: Sequence[float], point: float) -> int:
+    """The number of the phase nearest to a point of the cycle, which is periodic: 0.9 is as near to 0 as 0.1. Of two equally
+    near phases, it is the one before the point.
+
+    Args:
+        phases: fractions of the cycle.
+        point: fraction of the cycle.
+    """
+
+    def apart(number: int) -> tuple[float, bool]:
+        after = (phases[number] - point) % 1
+        # fractions are rounded to six decimals, so equal distances may differ in the last ones
+        return round(min(after, 1 - after), 4), after < 0.5
+
+    return min(range(len(phases)), key=apart)
 
 
 def lost_in_words(slices: Iterable[tuple[int, int, tuple[int, ...]]]) -> dict[str, list[int]]:

@@ -22,6 +22,7 @@ from planewise.exams.anatomy import Look
 from planewise.exams.heart_structures import HEART_STRUCTURES
 from planewise.exams.mrnet import open_volume
 from planewise.exams.split import SECTIONS
+from planewise.exams.stack import nearest_phase
 from planewise.exams.words import count_of, some_of
 from planewise.geometry import clip_lines, intersection_lines, line_heatmaps, pixels_to_patient, plane_from_affine
 from planewise.preprocessing import LoadPhotographd, LoadSliced, LoadVolumed
@@ -187,7 +188,7 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
 def _at(items: Sequence[Mapping[str, Any]], item: Mapping[str, Any], fraction: float) -> Mapping[str, Any]:
     """The image of an item's slice at the phase nearest to a fraction of the cycle."""
     own = [other for other in items if other["slice"] == item["slice"]]
-    return min(own, key=lambda other: abs(cycle_fraction(other) - fraction))
+    return own[nearest_phase([cycle_fraction(other) for other in own], fraction)]
 
 
 def _legend(
