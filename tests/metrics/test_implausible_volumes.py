@@ -292,7 +292,22 @@ def test_a_flag_of_other_phases_names_them():
     ]
     flags = [Flag(("RV",), "volume", 0, "short"), Flag(("LV",), "volume", 0, "odd"), Flag(("LV",), "volume", 1, "odd")]
     named = flags_with_numbers(numbers, flags, FOUND, ["phase00", "phase33", "phase67"])
-    assert named == ["RV volume and mass in phase00: short", "LV volume and mass: odd"]
+    assert named == ["RV volume and mass in phase00: short", "LV end-diastolic volume and end-diastolic mass: odd"]
+
+
+def test_flags_of_two_moments_name_them_if_other_phases_have_them_too():
+    """Without the moment, two flags that differ only in a number seem to contradict each other."""
+    numbers = [Number("RV", "volume", phase) for phase in range(4)] + [Number("RV", "stroke volume")]
+    found = hearts_of([60, 150, 90, 140])
+    flags = [
+        Flag(("RV",), "volume", phase, text) for text, phase in (("4 slices", 1), ("4 slices", 3), ("3 slices", 0))
+    ]
+    flags += [Flag(("RV",), "volume", phase, "odd") for phase in (0, 1, 2)]
+    assert flags_with_numbers(numbers, flags, found) == [
+        "RV end-diastolic volume and stroke volume: 4 slices",
+        "RV end-systolic volume and stroke volume: 3 slices",
+        "RV end-diastolic and end-systolic volume and stroke volume: odd",
+    ]
 
 
 def test_corrected_phases_are_not_compared_with_the_network_s():

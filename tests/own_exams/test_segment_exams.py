@@ -395,7 +395,7 @@ def test_each_flag_counts_but_equal_texts_are_told_once():
     exam = SegmentedExam("a", Path(), [], {}, [], ["a", "b", "c"], FOUND, flags, [], "", None)
     assert (_summary(exam).severity, _summary(exam).flags) == (
         3,
-        ["LV volume, stroke volume and ejection fraction: odd"],
+        ["LV end-systolic volume, stroke volume and ejection fraction: odd"],
     )
     assert _shown_reasons(FOUND, flags) == [
         "odd (end-systole)", "volumes of 1 other phase are flagged too: see volumes.csv"

@@ -124,10 +124,10 @@ def in_sentences(flags: Iterable[Flag], found: HeartVolumes) -> list[str]:
     return [text + (f" ({listed(sorted(named))})" if named else "") for text, named in moments.items()]
 
 
-def _moments(found: HeartVolumes, phase: int | None) -> list[str]:
-    """The moments of a phase: end-diastole, end-systole, none, or both, if no LV was found."""
+def _moments(found: HeartVolumes, *phases: int | None) -> list[str]:
+    """The moments of some phases: end-diastole, end-systole, none, or both; both are one phase if no LV was found."""
     moments = {"end-diastole": found.end_diastole, "end-systole": found.end_systole}
-    return [moment for moment, number in moments.items() if number == phase]
+    return [moment for moment, number in moments.items() if number in phases]
 
 
 def numbers_by_flag(
@@ -178,17 +178,17 @@ def flags_with_numbers(
         phases = sorted(
             {number.phase for flagged in concerned.values() for number in flagged if number.phase is not None}
         )
-        if names and phases and not any(_moments(found, phase) for phase in phases):
+        if names and phases and not _moments(found, *phases):
             about += f" in {some_of([names[phase] for phase in phases])}"
         sentences.append(f"{'all' if alike == {(): structures} else about}: {text}")
     return sentences
 
 
 def _in_words(quantity: str, numbers: Iterable[Number], flagged: Iterable[Number], found: HeartVolumes) -> str:
-    """A structure's quantity; if only one of two volumes is flagged, with its moment."""
+    """A structure's quantity, with its moments unless all of its numbers are flagged."""
     phases = {number.phase for number in numbers if number.quantity == quantity}
     of_flag = {number.phase for number in flagged if number.quantity == quantity}
-    moments = [] if of_flag == phases or len(of_flag) > 1 else _moments(found, *of_flag)
+    moments = [] if of_flag == phases else _moments(found, *of_flag)
     return f"{listed(moments).replace('stole', 'stolic')} {quantity}" if moments else quantity
 
 
