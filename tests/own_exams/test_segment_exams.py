@@ -462,6 +462,25 @@ def test_a_lost_phase_is_a_remark_on_the_exam_and_a_flag_of_its_phase(tmp_path):
     assert f"LV and RV stroke volume and ejection fraction: {text}" in found[1] and f"all: {text}" in found[2]
 
 
+def test_end_diastole_is_marked_everywhere_if_an_incomplete_phase_may_be_the_true_one(tmp_path, monkeypatch):
+    """The last slice lacks its first phase, in which the LV is nearly as large as at end-diastole."""
+    write_exam(tmp_path / "exam")
+    (tmp_path / "exam/sax_1/IM-0001-0001.dcm").unlink()
+    monkeypatch.setitem(globals(), "PIXELS", ((136, 168, 200), *PIXELS[1:]))
+    made = segment_by_hand(tmp_path)
+    text = "the true end-diastole may be phase00, where the volumes are uncertain, because a slice lacks an image"
+    assert [(flag.phase, flag.quantity) for flag in made.flags if flag.text == text] == [(2, "volume")]
+    assert f"  (!) {text}" in made.lines and f"(!) {text}</li>" in made.page.read_text()
+    marked = {f"{name}_{what}_ml" for name in ("LV", "RV") for what in ("end_diastole", "stroke_volume")}
+    assert {*marked, "myocardial_mass_g"} <= {*_summary(made).flagged}
+    content = json.loads((made.page.parent / "volumes.json").read_text())
+    (listed,) = [flag for flag in content["flags"] if flag["text"] == text]
+    assert listed["phase"].endswith("phase50") and listed["numbers"]["myocardium"] == ["volume", "mass"]
+    with open(made.page.parent / "volumes.csv", newline="") as file:
+        row = [*csv.DictReader(file)][2]
+    assert text in row["flags"] and row["flagged"].split("; ") == ["RV_ml", "myocardium_ml", "LV_ml", "myocardium_g"]
+
+
 def test_a_header_that_may_be_wrong_flags_every_volume(tmp_path):
     write_exam(tmp_path / "exam")
     # a whole exam with ten times its pixel spacing of 4 mm

@@ -32,6 +32,7 @@ from planewise.metrics.implausible_volumes import (
     image_faults,
     implausible_volumes,
     in_sentences,
+    missed_moments,
     numbers_by_flag,
 )
 from planewise.nifti_files import write_nifti
@@ -330,7 +331,7 @@ def _one(
     flags = [
         *([Flag(ALL, "volume", found.end_diastole, f"this may not be a heart: its mask {problem}")] if problem else []),
         *(Flag(ALL, "volume", None, remark) for remark in of_stack),
-        *_lost_phases(items),
+        *_lost_phases(items, found, shorts),
         *image_faults([image.numpy() for image in images], found, shorts),
         *_phase_flags(items, found),
         *unlike,
@@ -601,14 +602,17 @@ def _content(
     }
 
 
-def _lost_phases(items: Sequence[Mapping[str, Any]]) -> list[Flag]:
-    """Flags of the phases in which a slice shows another phase, because its file is missing."""
-    flags = []
+def _lost_phases(items: Sequence[Mapping[str, Any]], found: HeartVolumes, names: Sequence[str]) -> list[Flag]:
+    """Flags of the phases in which a slice shows another phase, because its file is missing, and of end-diastole and
+    end-systole if one of these phases may be the true one."""
+    flags, replaced = [], defaultdict(list)
     for number, item in enumerate(items):
         for remark, slices in item.get("lost", {}).items():
-            if any(phase_name(item["image"][place - 1]["phase"]) != item.get("phase") for place in slices):
+            shown = {place - 1: phase_name(item["image"][place - 1]["phase"]) for place in slices}
+            if others := [place for place, phase in shown.items() if phase != item.get("phase")]:
                 flags.append(Flag(ALL, "volume", number, remark))
-    return flags
+                replaced[number] += others
+    return flags + missed_moments(found, replaced, names)
 
 
 def _phase_flags(items: Sequence[Mapping[str, Any]], found: HeartVolumes) -> list[Flag]:
