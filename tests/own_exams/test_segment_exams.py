@@ -190,7 +190,9 @@ def test_the_table_of_phases(segmented):
         wanted |= at_end_systole if phase == 1 else {}
         indexed = {key: value for key, value in wanted.items() if key[-1] != "t" and key != "myocardium_ml"}
         wanted |= {f"{key}_per_m2": value / surface for key, value in indexed.items()} | {"body_surface_m2": surface}
-        texts = {key: row.pop(key) for key in ("phase", "moment", "flags", "mask", "note", "flagged", "corrected")}
+        texts = {
+            key: row.pop(key) for key in ("phase", "moment", "flags", "mask", "name", "note", "flagged", "corrected")
+        }
         assert {key: float(value) for key, value in row.items() if value} == pytest.approx(wanted, rel=1e-5)
         assert texts["moment"] == {1: "end-systole", 2: "end-diastole"}.get(phase, "")
         assert (texts["phase"], texts["mask"]) == (f"phase{25 * phase:02d}", made.phases[phase])
@@ -246,6 +248,7 @@ def test_masks_that_a_person_corrected_are_measured_and_every_number_from_them_i
     of_both = [f"{name}_{what}" for what in ("stroke_volume_ml", "ejection_fraction_percent") for name in ("LV", "RV")]
     volumes = ["RV_ml", "myocardium_ml", "LV_ml", "myocardium_g"]
     assert [row["corrected"] for row in rows] == ["", "; ".join(of_both), "; ".join(volumes), ""]
+    assert [row["name"] for row in rows] == content["phases"] == [*first.phases], "how to join them"
     assert [row["mask"] for row in rows] == [*first.phases[:2], f"{diastole}_by_hand.seg.nrrd", first.phases[3]]
     # the network's volumes of the corrected phase are kept
     networks = {name: ["", "", pytest.approx(ml[2]), ""] for name, ml in first.volumes.volumes.items()}

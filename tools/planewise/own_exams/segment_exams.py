@@ -541,6 +541,7 @@ def _columns(
         "mask": [
             corrected[phase].file.name if phase in corrected else volume_name(item) for phase, item in enumerate(items)
         ],
+        "name": [volume_name(item) for item in items],
     }
 
 
