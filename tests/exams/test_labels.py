@@ -627,8 +627,14 @@ def test_a_mask_that_fits_another_exam_says_which(tree, tmp_path):
     assert "it fits" not in reasons["case8_frame02.nii.gz"] and labelled(result) == []
 
 
-@pytest.mark.parametrize("anatomy", ["volume", "any"])
-def test_masks_of_two_hospitals_with_the_same_file_names(anatomy, tmp_path):
+@pytest.mark.parametrize(
+    ("anatomy", "begin"),
+    [
+        ("volume", "2 images have this name; put it into a folder with the name of its image's folder"),
+        ("any", "it fits 2 exams ("),
+    ],
+)
+def test_masks_of_two_hospitals_with_the_same_file_names(anatomy, begin, tmp_path):
     """A mask never labels the image of the other hospital."""
     voxels = np.random.default_rng(0).integers(0, 900, (12, 12, 12)).astype(np.int16)
     for home in "AB":
@@ -642,6 +648,35 @@ def test_masks_of_two_hospitals_with_the_same_file_names(anatomy, tmp_path):
     right.rename(tmp_path / "masks/pat1.nii.gz")
     result = index_folder(tmp_path / "images", **options)
     assert labelled(result) == []
-    assert result.unmatched == [
-        ("pat1.nii.gz", "2 images have this name; put it into a folder with the name of its image's folder")
-    ]
+    ((name, why),) = result.unmatched
+    assert name == "pat1.nii.gz" and why.startswith(begin)
+
+
+@pytest.mark.parametrize("mask", ["P-7_ed", "both_ed", "anything_ed"])
+def test_a_mask_that_fits_two_exams_of_a_patient_labels_neither(tmp_path, mask):
+    """Baseline and follow-up on one grid; the mask is named by the patient, by the folder of both, or by nobody."""
+    both = tmp_path / "data/both"
+    for number in "12":
+        uids = {
+            "StudyInstanceUID": f"1.2.{number}",
+            "FrameOfReferenceUID": f"1.3.{number}",
+            "StudyDate": f"2025010{number}",
+        }
+        write_usual_exam(both / f"study{number}", PatientID="P-7", **uids)
+    plain = index_folder(tmp_path / "data")
+    first, second = plain.datalist["exams"]
+    affine = stack_affine(plain)[0]
+    written = write_mask(tmp_path / f"labels/{mask}.nii.gz", affine, (24, 20, 5))
+    result = index_folder(tmp_path / "data", labels_dir=tmp_path / "labels")
+    assert labelled(result) == [] and not result.by_grid
+    ((name, why),) = result.unmatched
+    assert name == written.name and first in why and second in why
+    # the hash of an exam names it, and so does its folder
+    written.rename(written.with_name(f"{second}_ed.nii.gz"))
+    assert {item["exam"] for item in labelled(index_folder(tmp_path / "data", labels_dir=tmp_path / "labels"))} == {
+        second
+    }
+    (tmp_path / "labels/study1").mkdir()
+    written.with_name(f"{second}_ed.nii.gz").rename(tmp_path / f"labels/study1/{mask}.nii.gz")
+    found = labelled(index_folder(tmp_path / "data", labels_dir=tmp_path / "labels"))
+    assert {Path(item["image"]).parent.parent.name for item in found} == {"study1"}

@@ -28,7 +28,7 @@ from planewise.exams.reserved import RESERVED
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.volume import Volume, common_name, nifti_files, stem
 from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem, mask_on_grid
-from planewise.exams.words import composed, count_of, is_text, listed
+from planewise.exams.words import composed, count_of, is_text, listed, some_of
 from planewise.nifti_files import is_nifti
 from planewise.predicted_masks import BY_HAND, IMAGE, MASK, is_predicted, oldest_first
 
@@ -452,29 +452,25 @@ def add_masks(
                 unmatched.append((path.name, problem))
             continue
         named = by_name.find(case)
-        patients = {usable[index].patient for index in named}
-        # a mask that fits images of several patients with the same name would label those of the first
-        fitting = [
-            index
-            for index in (named if len(patients) > 1 else ())
-            if (stack := usable[index].main_stack) and match_mask(path, stack.slices, (stack.columns, stack.rows))[0]
-        ]
+        # NIfTI exams that were registered to each other share one grid, so a mask for one of them needs the exam's name
+        candidates = named or [index for index, exam in enumerate(usable) if not exam.case]
+        matches = {index: _match(path, usable[index].main_stack) for index in candidates}
+        # a mask that fits several exams, such as those of one patient, would label the first one
+        fitting = [index for index in candidates if matches[index][0]]
         if len(fitting) > 1:
             chosen = _in_the_same_folders(path, [usable[index].folder.parts for index in fitting])
             if chosen is None:
-                unmatched.append((path.name, _SEVERAL_OF_THE_NAME.format(len(fitting))))
+                unmatched.append((path.name, _fits_several([usable[index].name for index in fitting], phase)))
                 continue
-            named = [fitting[chosen]]
+            fitting = [fitting[chosen]]
         problem, used = "no exam has this name, and its grid matches no exam's slices", 0
-        # NIfTI exams that were registered to each other share one grid, so a mask for one of them needs the exam's name
-        for index in named or [index for index, exam in enumerate(usable) if not exam.case]:
+        for index in fitting or named:
             exam = usable[index]
             stack = exam.main_stack
-            pairs, orientation = match_mask(path, stack.slices, (stack.columns, stack.rows))
+            pairs, orientation = matches[index]
             if not pairs:
-                if named:
-                    problem = f"{orientation}{_fits(path, usable, named) if searches < _MOST_SEARCHES else ''}"
-                    searches += 1
+                problem = f"{orientation}{_fits(path, usable, named) if searches < _MOST_SEARCHES else ''}"
+                searches += 1
                 continue
             of_first = phase is None and case == exam.name
             own = KnownNames([known[index]])
@@ -516,6 +512,19 @@ def add_masks(
     return unmatched, by_grid
 
 
+def _match(path: Path, stack: Stack) -> tuple[list[tuple[int, int]], list[list[int]] | str]:
+    return match_mask(path, stack.slices, (stack.columns, stack.rows))
+
+
+def _fits_several(names: Sequence[str], phase: str | None) -> str:
+    """Why a mask is not used that fits several exams, and nothing says which is meant."""
+    example = "_".join(filter(None, (names[0], phase)))
+    return (
+        f"it fits {len(names)} exams ({some_of(names)}): name it by the hash of its exam ({example}), or put it into a "
+        "folder with the name of its exam's folder"
+    )
+
+
 def _in_the_same_folders(mask: Path, homes: Sequence[Sequence[str]]) -> int | None:
     """The number of the one of several images of the same name whose folders (the parts of its path) have the names of the
     mask's folders; None if no single one has."""
@@ -533,7 +542,7 @@ def _fits(path: Path, exams: Sequence[Exam], named: Sequence[int]) -> str:
         # NIfTI exams may share one grid, so a grid that fits says nothing
         if index in named or exam.case or stack is None:
             continue
-        if match_mask(path, stack.slices, (stack.columns, stack.rows))[0]:
+        if _match(path, stack)[0]:
             return f"; it fits exam {exam.name}: was the file renamed?"
     return ""
 
