@@ -30,11 +30,12 @@ class SegmentationReport(Report):
 
     - ``metrics.json``: mean and standard deviation of Dice, ASSD (Zhang 2024 Table 4) and mean contour distance (Bai
       2019 Fig. 4) for each structure and over all of them, how often a structure was missed altogether, and which structures
-      were never predicted. Standard deviations are over the volumes (`summary_over_structures`), null for a single volume. A
-      missed structure has no distance, so ``assd_mm`` leaves it out; ``assd_missed_1_mm`` counts it as 1.0 mm, like the
-      paper's reference implementation. This makes a failure look good, so ``missed_share`` stands next to it. If more
-      than half were missed, ``assd_missed_1_mm`` is null: a network that finds nothing would have 1.0 mm, and a better one
-      more. Masks that share no slice have no contour distance either, so ``contours`` counts the existing distances.
+      were never predicted. Standard deviations (with n, not n - 1) are over the volumes (`summary_over_structures`), null
+      for a single volume; end-diastole and end-systole of an exam count as two volumes. A missed structure has no distance,
+      so ``assd_mm`` leaves it out; ``assd_missed_1_mm`` counts it as 1.0 mm, like the paper's reference implementation. This
+      makes a failure look good, so ``missed_share`` stands next to it. If more than half were missed, ``assd_missed_1_mm``
+      is null: a network that finds nothing would have 1.0 mm, and a better one more. Masks that share no slice have no
+      contour distance either, so ``contours`` counts the existing distances.
       ``volume_error_ml`` is the predicted volume minus the reference's. ``ejection_fraction_error_pct`` is the same for
       ejection fractions, in percentage points; end-diastole and end-systole are the phases in which the reference's LV is
       largest and smallest. Mean and standard deviation are the bias and the spread of Bland and Altman. A single slice has

@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
-    """Mean, standard deviation and median of the known values; NaN if there are none. A single value has no standard
-    deviation: NaN."""
+    """Mean, standard deviation (with n, not n - 1) and median of the known values; NaN if there are none. A single
+    value has no standard deviation: NaN."""
     known = [value for value in values if math.isfinite(value)]
     if not known:
         return {"mean": math.nan, "sd": math.nan, "median": math.nan}
