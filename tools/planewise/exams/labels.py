@@ -518,7 +518,7 @@ def _match(path: Path, stack: Stack) -> tuple[list[tuple[int, int]], list[list[i
 
 def _fits_several(names: Sequence[str], phase: str | None) -> str:
     """Why a mask is not used that fits several exams, and nothing says which is meant."""
-    example = "_".join(filter(None, (names[0], phase)))
+    example = f"{names[0]}_{(phase or 'ed').lower()}"  # the hash alone would mean the first phase
     return (
         f"it fits {len(names)} exams ({some_of(names)}): name it by the hash of its exam ({example}), or put it into a "
         "folder with the name of its exam's folder"
