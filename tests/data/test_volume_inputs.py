@@ -94,7 +94,9 @@ def test_a_folder_of_dicom_series(tmp_path):
     # MONAI Label passes only a folder
     assert LoadVolumed("image", channels=1)({"image": str(tmp_path)})["image"].shape == (1, 6, 5, 6)
     assert {item["exam"] for item in found} == set(index_folder(tmp_path, anatomy="volume").datalist["exams"])
-    with pytest.raises(InputError, match="convert DICOM series with dcm2niix, one file for each channel"):
+    with pytest.raises(
+        InputError, match="dcm2niix, one file for each channel.*or set --channels '\\[\\]' if each case is a"
+    ):
         find_volumes(tmp_path, channels=CHANNELS)
     write_ct(tmp_path / "few" / "a", values[..., :3])
     with pytest.raises(InputError, match="no volume to use in .*no stack of 4 or more slices"):

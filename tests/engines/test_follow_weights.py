@@ -277,6 +277,10 @@ def test_channels_in_another_order_are_refused(tmp_path, caplog):
     train, inference = (yaml.safe_load((folder_of(tumours) / f"configs/{name}.yaml").read_text()) for name in FILES)
     changed = settings_of(RunRecord.of_weights(run / "models/model.pt"), train, inference)
     assert [changed[f"{name}.yaml"]["channels"] for name in FILES] == [["t1w", "flair"]] * 2
+    # a run without channels learned from single files
+    (run / "run.json").write_text("{}")
+    changed = settings_of(RunRecord.of_weights(run / "models/model.pt"), train, inference)
+    assert [changed[f"{name}.yaml"]["channels"] for name in FILES] == [[]] * 2
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,7 @@ KINDS = (
     ("samples_per_exam val_samples_per_exam", ("all", 1), (0, "some", None)),
     ("spatial_dims", (2, 3), (1, 4, None)),
     ("tasks", (["acl"], ["acl", "meniscus"]), ("acl", [], ["acl", "acl"])),
+    ("betas channels classes probe_counts regions slices", (["t1", "flair"], [], {}), ("null", "flair", None)),
 )
 VALUES = [
     ("views", (["2ch"], ["2ch", "4ch"], ("a", "b")), ("2ch", [], None, 3, [3], ["2ch", "2ch"], {"2ch": 1})),
@@ -144,6 +145,16 @@ def test_null_on_the_command_line_is_null(words):
         assert with_nulls(config, ["another program", *words]) is config
         last = ["--config_file", "train.yaml", *words, "--samples_per_epoch", "800"]
         assert with_nulls(config, last) is config, "the last one counts"
+
+
+def test_paths_are_text_again():
+    """MONAI reads `--input 2026_11` as the number 202611, and an option without a value as true."""
+    config = {"input": 202611, "output_dir": [1], "datalist": "a.json", "weights": 8, "pretext_config": ["a.yaml"]}
+    words = ["--config_file", "inference.yaml", "--input", "2026_11", "--output_dir", "[1]"]
+    assert with_nulls(config, words) == config | {"input": "2026_11", "output_dir": "[1]", "weights": "8"}
+    for name, missing in (("input", True), ("output_dir", ""), ("datalist", True), ("pretrained", True)):
+        with pytest.raises(InputError, match=f"--{name} must be a path, but none follows it"):
+            with_nulls({name: missing}, [])
 
 
 @pytest.mark.parametrize("file", ["train.yaml", "evaluate.yaml", "inference.yaml"])

@@ -143,6 +143,14 @@ def test_null_from_the_command_line_takes_effect(given, words, tmp_path, monkeyp
     assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["samples_per_epoch"] is None
 
 
+def test_a_folder_may_have_a_number_for_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["run", "--config_file", str(tmp_path / "train.yaml"), "--output_dir", "2026_11"])
+    (tmp_path / "train.yaml").write_text("output_dir: run\n")
+    run(tmp_path / "2026_11", output_dir=202611)
+    assert (tmp_path / "2026_11/run.json").exists()
+
+
 def test_an_old_name_does_not_hide_a_wrong_value(tmp_path):
     with pytest.raises(RuntimeError) as caught:
         run(tmp_path / "run", blur_prob=0.2, blur=1.7)

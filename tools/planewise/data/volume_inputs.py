@@ -74,7 +74,10 @@ def _from_files(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
     found = read_cases(files, path, channels)
     if not found.volumes:
         reasons = "; ".join(f"{reason} ({len(paths)})" for reason, paths in found.skipped.items()) or NO_NIFTI
-        raise InputError(f"there is no volume to use in {path}: {reasons}; name one, or a datalist, with --input")
+        single = ", or set --channels '[]' if each case is a single file" if channels else ""
+        raise InputError(
+            f"there is no volume to use in {path}: {reasons}; name one, or a datalist, with --input{single}"
+        )
     for reason, paths in found.skipped.items():
         if "mask" not in reason:
             names = [relpath(file, path) for file in paths]

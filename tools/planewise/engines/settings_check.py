@@ -17,6 +17,7 @@ from torch import nn
 from planewise.data.datalist import read_datalist
 from planewise.data.hearts import IMAGES
 from planewise.engines.overrides import config_files, overrides
+from planewise.engines.quiet import PATH_SETTINGS
 from planewise.engines.references import leaves
 from planewise.errors import InputError, refusal
 from planewise.exams.split import SECTIONS
@@ -58,6 +59,11 @@ COUNT_OR_ALL: Check = (lambda value: value == "all" or COUNT[0](value), f"{COUNT
 WHOLE: Check = (lambda value: _whole(value) and value >= 0, "a whole number that is not negative")
 NAMES: Check = (_different, "a list of different names, such as \"['2ch', '4ch']\"")
 SIZES: Check = (_list_of(COUNT[0]), 'a list of whole numbers, such as "[16, 32, 64]"')
+#: For names that people give to settings of their own, too (``channels: 3`` of a network).
+SEQUENCE: Check = (
+    lambda value: value is not None and not isinstance(value, str),
+    "a list or a table, such as \"['t1', 'flair']\"; [] for none",
+)
 PAIR: Check = (lambda value: _list_of(POSITIVE[0])(value) and len(value) == 2, "two numbers above 0")
 RANGE: Check = (lambda value: PAIR[0](value) and value[0] <= value[1], f"{PAIR[1]}, the smaller one first")
 WIDTHS: Check = (lambda value: SIZES[0](value) and len(value) == 2, "two whole numbers, at least 1")
@@ -139,6 +145,7 @@ _ALIKE: Sequence[tuple[Check, tuple[str, ...]]] = (
     (SEVERAL, ("num_permutations", "tiles_per_side")),
     (COUNT_OR_ALL, ("samples_per_exam", "val_samples_per_exam")),
     (NAMES, ("tasks", "views")),
+    (SEQUENCE, ("betas", "channels", "classes", "probe_counts", "regions", "slices")),
 )  # fmt: skip
 
 #: Maps the name of a setting to its check, for the configs of all bundles.
@@ -199,7 +206,8 @@ _CHECKED_TOGETHER = ("datalist", "device", "imagenet", "pretext_datalist", "pret
 
 def with_nulls(config: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
     """Set the optional settings that were given as a word for null (`NULLS`) to None, and switches that were given as a word
-    to true or false: as a text, ``false`` would count as true.
+    to true or false: as a text, ``false`` would count as true. Paths become text again: MONAI makes a number of
+    ``--input 7``.
 
     Args:
         config: a config, overrides included. It stays unchanged.
@@ -209,16 +217,34 @@ def with_nulls(config: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[s
         The new config; the given object if no setting was given in this way.
 
     Raises:
-        InputError: the word of a switch means neither true nor false.
+        InputError: the word of a switch means neither true nor false, or a path is missing.
     """
+    given: dict[str, str] = {}
     names = {name for name in OPTIONAL & config.keys() if isinstance(config[name], str) and config[name] in NULLS}
     if config_files(arguments):
         # the last value of a repeated option counts
-        given = {name: value for name, value in overrides(arguments) if name in OPTIONAL and name in config}
-        names |= {name for name, value in given.items() if value in NULLS}
+        given = {name: value for name, value in overrides(arguments) if name in config}
+        names |= {name for name, value in given.items() if name in OPTIONAL and value in NULLS}
     words = {name: config[name] for name in _SWITCHES if isinstance(config.get(name), str)}
     switches = {name: parse_bool(word, f"--{name}") for name, word in words.items() if not _has_expression(word)}
-    return config if not names and not switches else {**config, **dict.fromkeys(names), **switches}
+    paths = {name: _path(name, config[name], given) for name in PATH_SETTINGS & config.keys() - names}
+    changed = dict.fromkeys(names) | switches | {name: path for name, path in paths.items() if path is not config[name]}
+    return {**config, **changed} if changed else config
+
+
+def _path(name: str, value: Any, given: Mapping[str, str]) -> Any:
+    """The value of a setting that is a path, as text if MONAI made a number or a list of it.
+
+    Args:
+        name: the setting.
+        value: its value.
+        given: the settings of the command line, as written.
+    """
+    # MONAI sets an option without a value to true; an empty path would be the working folder
+    if value is True or (value == "" and name in ("input", "output_dir")):
+        raise InputError(f"--{name} must be a path, but none follows it; write one, or leave --{name} out")
+    kinds = (str, Path, bool, list, tuple) if name == "pretext_config" else (str, Path, bool)
+    return value if value is None or isinstance(value, kinds) else given.get(name, str(value))
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:

@@ -80,6 +80,8 @@ def start_run(
     plain_errors()
     refuse_strangers()
     parser = _checked_parser(follow_pretrained)
+    if parser is not None and not isinstance(output_dir, (str, Path)):
+        output_dir = parser.get_parsed_content("output_dir")  # MONAI made a number of --output_dir 7
     # this also turns off cuDNN's search for the fastest algorithm: on an H100, it saves 2 to 4 % of a step, but takes 10 to
     # 13 s of each run, and a resumed run could choose other algorithms
     set_determinism(seed)

@@ -120,8 +120,12 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
     changed["inference.yaml"] = {key: value for key, value in changed["inference.yaml"].items() if key in train}
     changed["inference.yaml"] |= measured_settings(run.record, inference)
     for file, config in (("train.yaml", train), ("inference.yaml", inference)):
-        if run.channels and config.get("channels", run.channels) != run.channels:
-            changed[file]["channels"] = run.channels  # `channels` of the run's config are for MONAI Label
+        own = config.get("channels", run.channels)
+        # `channels` of the run's config are for MONAI Label. If the run recorded none, and the bundle's names are not as many
+        # as the network's channels, each of its cases was a single file
+        channels = run.channels or ([] if own and run.config.get("in_channels") != len(own) else own)
+        if channels != own:
+            changed[file]["channels"] = channels
     return changed
 
 
