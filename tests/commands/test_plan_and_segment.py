@@ -215,6 +215,7 @@ def test_dicom_files_without_the_patient_or_not_at_all(command, runs, tmp_path):
     assert outcome.exit_code == 0 and not list((tmp_path / "out").rglob("*.dcm"))
 
 
+@pytest.mark.usefixtures("any_weights")
 def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
     labels = np.zeros((20, 20, 3), dtype=np.uint8)
     labels[5:15, 5:15, 1], labels[7:13, 7:13, 1] = 2, 3
@@ -335,6 +336,7 @@ def planned(plan, bundle, settings):
     return []
 
 
+@pytest.mark.usefixtures("any_weights")
 def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, monkeypatch):
     """The terminal and the page show the bounds next to the verdict, and nothing for a view that is "no plane"."""
     affine = np.diag([2.0, 2.0, 10.0, 1.0])
@@ -363,6 +365,7 @@ def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, m
     )
 
 
+@pytest.mark.usefixtures("any_weights")
 def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatch):
     """The terminal and the page show angle and offset, and dashes if there is no plane or none was acquired."""
     affine = np.diag([2.0, 2.0, 10.0, 1.0])
@@ -416,6 +419,7 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
     assert f"<li>(!) {flag}</li>" in page
 
 
+@pytest.mark.usefixtures("any_weights")
 @pytest.mark.parametrize(("given", "handed"), [((), None), (("--min_obliquity", "0"), 0.0)])
 def test_the_limit_of_stacks_along_the_body_reaches_the_planning_bundle(given, handed, tmp_path, monkeypatch):
     asked = {}

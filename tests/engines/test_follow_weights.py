@@ -355,6 +355,28 @@ def test_nothing_of_a_run_is_evaluated(tmp_path, caplog):
     assert "must be names" in caplog.text and not (tmp_path / "trap").exists()
 
 
+def test_an_unpacked_package_brings_the_settings_in_its_configs(tmp_path):
+    bounds = {"measured_on": "9 exams"}
+    folder = tmp_path / MULTITASK
+    shutil.copytree(folder_of(MULTITASK) / "configs", folder / "configs")
+    for name, values in (("train", SMALL), ("inference", SMALL | {"plane_bounds": bounds, "joint_bounds": bounds})):
+        file = folder / f"configs/{name}.yaml"
+        file.write_text(with_values(file.read_text(), values).replace("planewise.", "scripts."))
+    for below in ("models", "scripts"):
+        (folder / below).mkdir()
+    torch.save({}, folder / "models/model.pt")
+    for weights in (folder, folder / "models/model.pt"):
+        parser = a_parser(MULTITASK, "inference.yaml", weights=str(weights))
+        follow_weights(parser, [])
+        now = {key: parser[key] for key in (*SMALL, "plane_bounds", "joint_bounds")}
+        assert now == SMALL | {"plane_bounds": bounds, "joint_bounds": bounds}
+    taken = follow_pretrained(a_parser(SEGMENTATION, "train.yaml", pretrained=str(folder)), [])
+    assert taken == {"features": [4, 8], "stem_stride": 2}
+    # a change to the package's own inference.yaml remains
+    parser = a_parser(MULTITASK, "inference.yaml", weights=str(folder), bundle_root=str(folder), square_size=15.0)
+    assert follow_weights(parser, []) == {} and parser["square_size"] == 15.0
+
+
 @pytest.mark.parametrize("where", ["elsewhere", "in the bundle", "a folder"])
 def test_bounds_of_the_bundles_weights_are_not_said_of_others(where, tmp_path):
     """Nothing is known of either file; a package's configs describe only the weights in its own folder."""

@@ -34,7 +34,7 @@ RADII = {"a": (6.0, 4.0, 5.0), "b": (7.0, 6.9, 7.1), "c": (1.0, 0.6, 0.0)}
 
 
 @pytest.fixture
-def hearts(own_caches, tmp_path, monkeypatch) -> Path:
+def hearts(own_caches, any_weights, tmp_path, monkeypatch) -> Path:
     """Three exams of three phases, and predictions in place of the two bundles'."""
     (tmp_path / "salt").write_text("salt of these phantoms")
     for number, name in enumerate("abc", start=1):

@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import torch
 import yaml
 from planewise.data import inputs
 from planewise.errors import InputError
@@ -13,6 +14,8 @@ from planewise.exams.input_stacks import InputStack
 from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
 from planewise.own_exams import heart_bundles
 from planewise.own_exams.heart_bundles import load_stack, stacks_in
+from planewise.own_exams.plan_exams import planning
+from planewise.own_exams.segment_exams import segmenting
 from planewise.preprocessing.exam_name import exam_of
 from scipy.spatial.transform import Rotation
 
@@ -41,6 +44,14 @@ def test_a_single_slice_beside_a_stack_costs_itself(monkeypatch):
     stacks, left_out = stacks_in(Path())
     assert stacks == found[:1] and list(left_out) == ["bb"]
     assert left_out["bb"].why == "it has no stack, only single slices" and left_out["bb"].folder == Path("0.dcm")
+
+
+@pytest.mark.parametrize(("option", "make"), [("weights", segmenting), ("weights", planning), ("heart", planning)])
+def test_weights_of_another_network_are_refused_before_exams_are_read(option, make, tmp_path):
+    """Otherwise each exam of an archive would be left out with the same words."""
+    torch.save({"head.weight": torch.zeros(2, 2)}, tmp_path / "other.pt")
+    with pytest.raises(InputError, match="other.pt belongs to another network"):
+        make(tmp_path / "no exams", **{option: tmp_path / "other.pt"})
 
 
 @pytest.mark.parametrize("limit", [float("nan"), float("inf"), -5.0, 91.0])

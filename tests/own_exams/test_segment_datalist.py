@@ -120,7 +120,7 @@ class Bundle:
 
 
 @pytest.fixture
-def bundle(monkeypatch):
+def bundle(any_weights, monkeypatch):
     stand_in = Bundle()
     monkeypatch.setattr(sys.modules["planewise.own_exams.segment_datalist"], "run_inference", stand_in)
     return stand_in

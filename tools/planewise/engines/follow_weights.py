@@ -13,6 +13,7 @@ from monai.bundle import ConfigParser
 from planewise.engines.overrides import overrides
 from planewise.engines.run_record import RunRecord, in_our_names
 from planewise.engines.weights_settings import (
+    MEASURED,
     asked_of_overlay,
     defining_settings,
     holds_code,
@@ -27,6 +28,7 @@ from planewise.errors import InputError
 from planewise.exams.cases import BRATS
 from planewise.exams.sections import channels_in
 from planewise.not_computed import FILES, NOT_COMPUTED
+from planewise.own_names import THEIRS
 from planewise.text_files import read_yaml
 
 logger = logging.getLogger(__name__)
@@ -40,7 +42,8 @@ _OF_TRAINING = ("transfer", "auxiliary_interval", "pretext_settings")
 
 
 def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, Any]:
-    """Apply the settings of the run that trained the ``weights`` to a config for evaluation or inference.
+    """Apply the settings of the run that trained the ``weights`` to a config for evaluation or inference. An unpacked package
+    has them in its configs.
 
     For inference, these are the settings that determine the network, its input or its output (`defining_settings`). If
     the run used one of the bundle's configs for another network (``vit.yaml``, ``knee.yaml``), this config is applied,
@@ -60,7 +63,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
             other contrasts.
     """
     configs = configs_beside(parser)
-    run = run_of(parser, "weights")
+    run = run_of(parser, "weights") or _packaged(parser, "weights")
     if configs is None:
         _check_alone(parser, run)
         return {}
@@ -144,7 +147,7 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
 
     Args, returns and raises: see `follow_weights`.
     """
-    run = run_of(parser, "pretrained")
+    run = run_of(parser, "pretrained") or _packaged(parser, "pretrained")
     configs = configs_beside(parser) if run is not None else None
     if configs is None:
         return {}
@@ -214,6 +217,23 @@ def _weights_file(path: Any) -> Path | None:
         return None
     path = Path(path).expanduser()
     return path / "models" / "model.pt" if path.is_dir() else path
+
+
+def _packaged(parser: ConfigParser, setting: str) -> RunRecord | None:
+    """The run whose settings are in the configs of the unpacked package to which a setting points; None for other paths, and
+    for the running bundle itself."""
+    path = Path(str(parser.get_parsed_content(setting) if setting in parser else "")).expanduser()
+    folder = path if path.is_dir() else path.parent.parent
+    own = Path(str(parser.get_parsed_content("bundle_root") if "bundle_root" in parser else ".")).expanduser()
+    if not (folder / THEIRS).is_dir() or folder.resolve() == own.resolve():
+        return None
+    configs = configs_beside(ConfigParser({"bundle_root": str(folder)}))
+    if configs is None:
+        return None
+    inference = configs["inference"]
+    measured = {key: inference[key] for key in measured_settings({}, inference)}
+    record = {"channels": inference.get("channels"), MEASURED: measured}
+    return RunRecord(folder, folder / "models" / "model.pt", configs["train"], record)
 
 
 def _images(parser: ConfigParser) -> str:

@@ -112,10 +112,10 @@ def weights_of(bundle: Path, given: str | Path | None) -> Path | None:
 
 
 def needed_weights(bundle: Path, given: str | Path | None) -> Path:
-    """Like `weights_of`, for a bundle that needs weights.
+    """Like `weights_of`, for a bundle that needs weights. Given weights must fit its network.
 
     Raises:
-        InputError: there are no weights, or there is no such bundle.
+        InputError: there are no weights, they do not fit, or there is no such bundle.
     """
     if not bundle.is_dir():
         others = sorted(folder.parent.name for folder in bundle.parent.glob("*/configs"))
@@ -129,6 +129,10 @@ def needed_weights(bundle: Path, given: str | Path | None) -> Path:
     weights = weights_of(bundle, given)
     if weights is None:
         raise InputError(f"{bundle} has no models/model.pt; name a run of that bundle with --weights")
+    if given is not None:
+        from planewise.own_exams.load_bundle import load_bundle  # it uses `weights_of`
+
+        load_bundle(bundle, weights)
     return weights
 
 

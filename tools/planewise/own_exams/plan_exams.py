@@ -165,7 +165,7 @@ def planning(
     keep_quiet()
     path, folder = Path(path).expanduser().resolve(), bundles_folder(bundles)
     plans = needed_weights(folder / PLANS, weights)
-    segments = weights_of(folder / SEGMENTS, heart)
+    segments = (weights_of if heart is None else needed_weights)(folder / SEGMENTS, heart)
     if phases not in ("all", "ed"):
         raise InputError(f"--phases must be all, or ed for only end-diastole, got {phases}")
     skipped: dict[str, int] = {}
