@@ -596,11 +596,11 @@ def test_commands_of_a_package_name_what_its_inference_takes(inference, given):
         "numpy_version": "3",
         "required_packages_version": {"itk": "4"},
     }
-    readme = "## Commands\n\nExport `models/model.pt` to ONNX, for 9 slices:\n\n```bash\nolder\n```\n\nolder\n"
+    readme = "## Commands\n\n```bash\ncd ../..\n```\n\n### Study\n\n../../tools/study\n\n## Limits\n\nolder\n"
     card = with_commands(readme, metadata, inference, "export")
     assert f"run --config_file configs/inference.yaml {given} --output_dir out\n" in card
     assert 'pip install "monai==1" "torch==2" "numpy==3" "itk==4"\n' in card and "```bash\nexport\n```" in card
-    assert card.endswith(f"### From the repository\n{END}\n\nolder\n")
+    assert card.endswith(f"on phantoms, and studies.\n{END}\n\n## Limits\n\nolder\n") and ".." not in card
 
 
 def test_a_card_says_what_the_distance_with_1_mm_for_missed_structures_means():

@@ -48,8 +48,8 @@ _NONE_SHIP = "No weights ship with this bundle. The scores"
 _RELEASED_LIMIT = re.compile(r"^- The released weights come from phantoms.*\n(?:  .*\n)*", re.M)
 _OUR_LICENCE = re.compile(r"^Code and weights: (.*?)\. Data sets: ", re.M)
 _RELEASED_SOURCE = " Weights released with this bundle are trained on planewise phantoms only."
-#: The export of a bundle's README, to the size that ships; the packager's own command has the size of the package.
-_ONNX = re.compile(r"^Export `models/model\.pt` to ONNX.*?\n```bash\n.*?\n```\n\n?", re.M | re.S)
+#: The commands of a bundle's README, which need the repository.
+_COMMANDS = re.compile(r"(?<=^## Commands\n).*?(?=^## |\Z)", re.M | re.S)
 #: The meaning of a segmentation's scores with 1.0 mm for missed structures.
 _OF_MISSED = [
     "`assd_missed_1_mm` counts a structure that was missed as 1.0 mm, like the paper's implementation, which flatters a",
@@ -57,7 +57,7 @@ _OF_MISSED = [
     "missed.",
 ]
 _CHECKSUM = "SHA-256 of the weights' file before packaging, by which results of `planewise` name these weights"
-#: Heading above a bundle README's earlier commands.
+#: Heading below which the text of a packaged README may need the repository.
 FROM_REPOSITORY = "### From the repository"
 
 
@@ -297,7 +297,7 @@ def without_release(readme: str) -> str:
 
 
 def with_commands(readme: str, metadata: Mapping[str, Any], inference: Mapping[str, Any], onnx: str) -> str:
-    """A bundle's README that lists, under Commands, the commands for people who have only this folder.
+    """A bundle's README with the commands for people who have only this folder, instead of its own.
 
     Args:
         readme: the text.
@@ -334,9 +334,18 @@ def with_commands(readme: str, metadata: Mapping[str, Any], inference: Mapping[s
         onnx,
         "```",
         "",
+        "The same as TorchScript:",
+        "",
+        "```bash",
+        "python -m monai.bundle ckpt_export --net_id network_def --filepath models/model.ts \\",
+        "  --ckpt_file models/model.pt --meta_file configs/metadata.json --config_file configs/inference.yaml",
+        "```",
+        "",
         FROM_REPOSITORY,
+        "",
+        f"This page in the repository of {OURS} has more commands: training at the paper's size, on phantoms, and studies.",
     ]
-    return _under(_ONNX.sub("", readme), "Commands", text)
+    return _under(_COMMANDS.sub("\n", readme), "Commands", text)
 
 
 def _facts(run: Run | None) -> list[tuple[str, str]]:
