@@ -47,6 +47,7 @@ def test_encoder_and_decoder_move_the_head_stays(pretext, caplog):
     own, loaded = len(net.state_dict()), len(net.state_dict()) - 2
     assert f"loaded {loaded} of {own} tensors" in caplog.text
     assert "left at random: head 2 (head.maps.weight, head.maps.bias)" in caplog.text
+    assert caplog.text.count("head.maps.weight") == 1
     assert "ignored: head 2 (head.location.layers.0.weight" in caplog.text
 
 

@@ -30,6 +30,8 @@ NOT_COMPUTED = frozenset(
 )
 #: Settings that name files. Their values never leave the machine.
 FILES = ("dataset_dir", "datalist", "pretrained", "pretext_config", "pretext_datalist", "imagenet", "masks")
+#: Settings that are paths. A path, such as a folder exported by a PACS, may contain a person's name.
+PATHS = frozenset((*FILES, "bundle_root", "cache_dir", "ckpt_dir", "input", "output_dir", "report_dir", "weights"))
 
 
 def only_longer(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

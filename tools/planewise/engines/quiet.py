@@ -12,7 +12,7 @@ from pathlib import Path
 
 from monai.apps import get_logger
 
-from planewise.not_computed import FILES
+from planewise.not_computed import PATHS
 
 #: Warnings about conditions that are normal: no GPU decoder is needed, affines are set on purpose, and MONAI's position
 #: embeddings of a transformer are as intended.
@@ -25,10 +25,6 @@ IDLE_WARNINGS = (
 )
 #: Loggers that repeat these warnings.
 IDLE_LOGGERS = ("monai.data.nvimgcodec_pydicom_plugin",)
-#: Settings that are paths. A path, such as a folder exported by a PACS, may contain a person's name.
-_PATH_SETTINGS = frozenset(
-    (*FILES, "bundle_root", "cache_dir", "ckpt_dir", "input", "output_dir", "report_dir", "weights")
-)
 #: Loggers of the engines that a config names; MONAI's `CheckpointLoader` logs the path of the weights to them.
 ENGINE_LOGGERS = tuple(
     f"ignite.engine.engine.{name}"
@@ -101,10 +97,10 @@ def _no_announced_end(record: logging.LogRecord) -> bool:
 
 
 def _without_path(record: logging.LogRecord) -> bool:
-    """Accept every record, but remove paths from it."""
+    """Accept every record except the paths in MONAI's summary of the command line; remove paths from other records."""
     if str(record.msg).startswith(_RESTORED):
         record.msg = f"{_RESTORED}{Path(str(record.msg).removeprefix(_RESTORED)).name}"
     found = _SUMMARY.fullmatch(str(record.msg))
-    if found and (found["name"] in _PATH_SETTINGS or any(mark in found["value"] for mark in "/\\")):
-        record.msg = f"> {found['name']}: (a path, not logged)"
-    return True
+    if str(record.msg).startswith("---"):
+        record.msg = str(record.msg).rstrip()  # the summary ends with empty lines
+    return not found or (found["name"] not in PATHS and not any(mark in found["value"] for mark in "/\\"))

@@ -17,12 +17,12 @@ from torch import nn
 from planewise.data.datalist import read_datalist
 from planewise.data.hearts import IMAGES
 from planewise.engines.overrides import config_files, overrides
-from planewise.engines.quiet import PATH_SETTINGS
 from planewise.engines.references import leaves
 from planewise.errors import InputError, refusal
 from planewise.exams.split import SECTIONS
 from planewise.geometry import end_direction
 from planewise.networks.pretrained import NO_WEIGHTS
+from planewise.not_computed import PATHS
 from planewise.parse_bool import parse_bool
 
 #: A function that tests whether a value is valid, and a description of valid values.
@@ -227,7 +227,7 @@ def with_nulls(config: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[s
         names |= {name for name, value in given.items() if name in OPTIONAL and value in NULLS}
     words = {name: config[name] for name in _SWITCHES if isinstance(config.get(name), str)}
     switches = {name: parse_bool(word, f"--{name}") for name, word in words.items() if not _has_expression(word)}
-    paths = {name: _path(name, config[name], given) for name in PATH_SETTINGS & config.keys() - names}
+    paths = {name: _path(name, config[name], given) for name in PATHS & config.keys() - names}
     changed = dict.fromkeys(names) | switches | {name: path for name, path in paths.items() if path is not config[name]}
     return {**config, **changed} if changed else config
 

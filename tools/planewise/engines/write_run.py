@@ -202,6 +202,8 @@ def _differences(before: dict, now: dict, record: dict, files: Mapping[str, Any]
     """In words: settings with both values, then the parts that changed (network, loss), then files. Settings that only one
     configuration has follow from other parts, so they are listed only if nothing else differs."""
     now = _without_items(now)
+    if only_longer(*({"max_epochs": each.get("max_epochs")} for each in (before, now))):
+        before = {**before, "max_epochs": now["max_epochs"]}  # a run may be made longer
     other = [f"{name} changed" for name in files if "files" in record and record["files"].get(name) != files[name]]
     changed = [key for key in before if key in now and before[key] != now[key]]
     parts = [key for key in changed if isinstance(before[key], (dict, list)) or isinstance(now[key], (dict, list))]

@@ -283,7 +283,8 @@ def _copy_fitting(
     )
     # counters of batches are not reported, because they are not initialised at random and old public files lack them
     random = [name for name, value in own.items() if name not in fitting and value.is_floating_point()]
-    for text, names in (("left at random", random), ("ignored, other shape", other_shape), ("ignored", unknown)):
+    # tensors of other shapes are among those left at random
+    for text, names in (("left at random", random), ("ignored", unknown)):
         if names:
             logger.info("%s: %s (%s%s)", text, _by_part(names), ", ".join(names[:4]), ", ..." if len(names) > 4 else "")
 
