@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from planewise.exams.identity import PHANTOM_MARK
 from planewise.exams.words import natural_order
 
 
@@ -14,8 +15,9 @@ def files_below(
     refuse: Callable[[OSError], object] | None = None,
     leave_out: Callable[[str], object] | None = None,
 ) -> Iterator[str]:
-    """The paths of all files, in the same order on every machine. Links to folders are followed, because archives often
-    consist of links; each real folder is entered only once, so a loop of links ends, and no image is read twice.
+    """The paths of all files except the mark of a tree of phantoms, in the same order on every machine. Links to folders are
+    followed, because archives often consist of links; each real folder is entered only once, so a loop of links ends, and no
+    image is read twice.
 
     Args:
         folder: its own files come first, then those behind links.
@@ -42,5 +44,5 @@ def files_below(
                         leave_out(path)
                 else:
                     starts.append(path)
-            for name in sorted(files, key=natural_order):
+            for name in sorted({*files} - {PHANTOM_MARK}, key=natural_order):
                 yield os.path.join(root, name)
