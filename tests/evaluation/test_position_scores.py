@@ -10,7 +10,7 @@ import torch
 from planewise.evaluation import PositionScores, ScoredBatch
 from planewise.geometry import cross_residual, find_squares
 
-from tests.metrics.test_position_errors import SIDE, update
+from tests.metrics.test_positions import SIDE, update
 
 ITEMS = [{"exam": f"exam{number}", "slice": number} for number in range(3)]
 

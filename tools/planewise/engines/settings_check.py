@@ -186,7 +186,7 @@ CHECKS: Mapping[str, Check] = {name: check for check, names in _ALIKE for name i
 
 #: Optional settings without an entry in `CHECKS`. (Weights have their own words for null, `NO_WEIGHTS`.)
 _OPTIONAL_UNCHECKED = (
-    "contrast", "lr_scheduler", "masks", "permutation_file", "phase_plans", "plane_bounds",
+    "class_key", "contrast", "lr_scheduler", "masks", "permutation_file", "phase_plans", "plane_bounds",
     "pretext_datalist", "trained_on", "transfer", "voxel_size",
 )  # fmt: skip
 #: The settings that may be null. On a command line, these words stand for it: MONAI takes ``null`` and ``none`` for text,
