@@ -94,19 +94,17 @@ def show_pages(
         # a folder with an archive stays one; otherwise, its table would still be that of the earlier input
         if len(work.exams | work.left_out) > 1 or (output / "archive.json").is_file():
             _show_archive(work, output, console)
-            _say_who_is_named(not anonymous and any(output.glob("*/*.dcm")), console)
-            say(console, work.note)
-            console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)
-            return
-        begin(f"{doing.capitalize()} {count_of(len(work.exams), 'exam')}")
-        with console.status(doing):
-            done: Sequence[MadePage] = work.run(work.stacks, output)
-        for made in done:
-            for line in made.lines:
-                say(console, line)
-            for line in _wrote(made.files):
-                say(console, line)
-        _say_who_is_named(not anonymous and any(file.suffix == ".dcm" for made in done for file in made.files), console)
+            named = any(output.glob("*/*.dcm"))
+        else:
+            begin(f"{doing.capitalize()} {count_of(len(work.exams), 'exam')}")
+            with console.status(doing):
+                done: Sequence[MadePage] = work.run(work.stacks, output)
+            for made in done:
+                for line in (*made.lines, *_wrote(made.files)):
+                    say(console, line)
+            named = any(file.suffix == ".dcm" for made in done for file in made.files)
+        if named and not anonymous:
+            say(console, "The .dcm files name the patient, as the images do; --anonymous leaves the patient out.")
         say(console, work.note)
         console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)
 
@@ -120,13 +118,6 @@ def _say_if_others_only(work: ExamWork, output: Path, console: Console) -> None:
             f"{output} has results of {count_of(len(others), 'other exam')} only ({some_of(others)}). If they are the same "
             "exams, the salt of their hashes has changed, so their results and your corrected masks are not used again: "
             f"set PLANEWISE_SALT_FILE to the earlier salt (now {salt_file()}).",
-        )
-
-
-def _say_who_is_named(patient: bool, console: Console) -> None:
-    if patient:
-        console.print(
-            "The .dcm files name the patient, as the images do; --anonymous leaves the patient out.", soft_wrap=True
         )
 
 

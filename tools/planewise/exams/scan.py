@@ -36,16 +36,8 @@ _SERIAL_FILES = 1500
 _CHUNK = 128
 #: Fields whose texts hundreds of frames share; each text is kept in memory only once.
 _SHARED_TEXTS = (
-    "kind",
-    "text",
-    "description",
-    "sequence",
-    "body_part",
-    "patient",
-    "study",
-    "series",
-    "frame_of_reference",
-)
+    "kind", "text", "description", "sequence", "body_part", "patient", "study", "series", "frame_of_reference",
+)  # fmt: skip
 
 
 @dataclass

@@ -369,6 +369,11 @@ def mask_on_grid(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> tupl
 def _other_grid(own: tuple[int, ...], own_affine: np.ndarray, shape: tuple[int, ...], affine: np.ndarray) -> str:
     if own != shape:
         return f"its shape is {own}, the image's {shape}"
-    corners = np.array([[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])])
-    apart = np.abs(corners @ (own_affine - affine).T).max()
+    apart = corners_apart(shape, own_affine, affine)
     return f"its affine puts it up to {apart:.1f} mm from the image" if apart > SAME_GRID else ""
+
+
+def corners_apart(shape: Sequence[int], first: np.ndarray, second: np.ndarray) -> float:
+    """The largest distance (mm), along any axis, between an image's corners according to two affines."""
+    corners = np.array([[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])])
+    return float(np.abs(corners @ (first - second).T).max())

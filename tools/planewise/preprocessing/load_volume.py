@@ -19,7 +19,7 @@ from planewise.exams.cases import channels_of_case
 from planewise.exams.photographs import is_photograph
 from planewise.exams.reserved import VIEWER
 from planewise.exams.volume import common_name
-from planewise.exams.volumes import SAME_GRID
+from planewise.exams.volumes import SAME_GRID, corners_apart
 from planewise.preprocessing.exam_name import exam_of
 from planewise.preprocessing.load_photograph import LoadPhotographd
 from planewise.preprocessing.load_slice import rename_values
@@ -207,11 +207,7 @@ def _check_grid(volume: MetaTensor, first: MetaTensor, what: str) -> None:
             f"{what} has the shape {tuple(volume.shape)}, but the first channel has {tuple(first.shape)}; resample all "
             "files of the case to one grid"
         )
-    shape = volume.shape
-    corners = torch.tensor(
-        [[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])], dtype=torch.float64
-    )
-    apart = float((corners @ (volume.affine - first.affine).to(torch.float64).T).abs().max())
+    apart = corners_apart(volume.shape, *(np.asarray(each.affine, dtype=np.float64) for each in (volume, first)))
     if not apart <= SAME_GRID:
         raise InputError(
             f"{what} is displaced from the first channel by up to {apart:.1f} mm; resample all files of the case to one grid"
