@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import ignite.distributed as idist
 import pytest
+from planewise.data import OrderedSampler
 from planewise.data.epoch_sampler import own_positions
 from planewise.errors import InputError
+from torch.utils.data import DataLoader, SequentialSampler
 
 
 def dealt(monkeypatch, length: int, processes: int, even: bool) -> list[list[int]]:
@@ -47,3 +49,19 @@ def test_too_few_to_train_is_said(monkeypatch):
     with pytest.raises(InputError, match="2 samples is too short for 4 processes; start fewer .* --samples_per_epoch"):
         dealt(monkeypatch, 2, 4, even=True)
     assert dealt(monkeypatch, 0, 4, even=True) == [[]] * 4
+
+
+def test_alone_it_is_torchs_own():
+    assert list(OrderedSampler("abcde")) == list(SequentialSampler("abcde"))
+    assert len(OrderedSampler("abcde")) == 5 and list(OrderedSampler("")) == []
+
+
+def test_processes_take_turns(monkeypatch):
+    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
+    batches = []
+    for rank in range(2):
+        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
+        loader = DataLoader(range(5), batch_size=2, sampler=OrderedSampler(range(5)))
+        assert len(list(loader)) == len(loader)
+        batches.append([batch.tolist() for batch in loader])
+    assert batches == [[[0, 2], [4]], [[1, 3]]]

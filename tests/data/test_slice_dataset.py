@@ -13,7 +13,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, OneOf, RandFlipd, ResizeWithPadOrCropd, Rotate90d
-from planewise.data import SliceDataset, as_batch, expand_volumes
+from planewise.data import BatchLoader, OrderedSampler, SliceDataset, as_batch, expand_volumes
 from planewise.data import fingerprint as fingerprint_module
 from planewise.data import slice_cache as cache_module
 from planewise.errors import InputError
@@ -491,3 +491,25 @@ def test_a_folder_that_cannot_be_written_to_names_the_setting(volumes, preproces
     monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
     with pytest.raises(InputError, match="there is no home folder .* PLANEWISE_CACHE"):
         cache_module.default_cache_dir()
+
+
+class Rows(torch.utils.data.Dataset):
+    """Returns all items of a batch at once, as our datasets do."""
+
+    def __len__(self):
+        return 5
+
+    def __getitems__(self, indices):
+        return {"index": torch.tensor(indices)}
+
+
+def test_every_item_once_in_order_unless_a_sampler_is_given():
+    loader = BatchLoader(Rows(), batch_size=2)
+    assert [batch["index"].tolist() for batch in loader] == [[0, 1], [2, 3], [4]]
+    assert isinstance(loader.sampler, OrderedSampler), "several processes take turns"
+    backwards = BatchLoader(Rows(), batch_size=2, sampler=[4, 3, 2])
+    assert [batch["index"].tolist() for batch in backwards] == [[4, 3], [2]]
+    batches = BatchLoader(Rows(), batch_sampler=[[0, 4], [1]])
+    assert [batch["index"].tolist() for batch in batches] == [[0, 4], [1]]
+    (shuffled,) = BatchLoader(Rows(), batch_size=5, shuffle=True)
+    assert sorted(shuffled["index"].tolist()) == [0, 1, 2, 3, 4]

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from planewise.exams.stack import Slice
+from planewise.exams.stack import Slice, is_localizer
 
 from tests.exams.hearts import make_frame, make_stack
 
@@ -154,3 +154,18 @@ def test_how_a_stack_differs_from_the_one_that_is_used():
         assert replace(chosen, **changed).difference_from(chosen) == said
     assert chosen.difference_from(replace(chosen, slices=two)) == "but with 1 phases instead of 2"
     assert replace(chosen, slices=two).difference_from(chosen).startswith("but rotated in plane")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3-Plane Loc", True), ("t2_localizer_SAG", True), ("SCOUT", True), ("survey", True),
+        ("block design", False), ("velocity", False), ("", False),
+    ],
+)  # fmt: skip
+def test_names_of_localizers(text, expected):
+    assert is_localizer(make_stack([[0, 0, 0]], [0, 0, 1.0], text=text)) is expected
+
+
+def test_a_header_may_name_a_localizer():
+    assert is_localizer(replace(make_stack([[0, 0, 0]], [0, 0, 1.0]), localizer=True))

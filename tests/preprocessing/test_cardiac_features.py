@@ -8,7 +8,7 @@ import pytest
 import torch
 from planewise.data import pair_phases
 from planewise.errors import InputError
-from planewise.preprocessing import FEATURES, CardiacFeaturesd
+from planewise.preprocessing import FEATURES, CardiacFeaturesd, RequirePhased
 from planewise.preprocessing.cardiac_features import cardiac_features, volumes_ml
 
 #: ml
@@ -139,3 +139,9 @@ def test_masks_with_other_values_are_renamed(item):
     usual = CardiacFeaturesd(("HCM",))(item)["image"]
     ventricles = [1, 0, 4, 5, 2, 3]  # exchange the features of the right and the left ventricle
     assert swapped[:6].tolist() == usual[ventricles].tolist() and swapped[6:].tolist() == usual[6:].tolist()
+
+
+def test_an_image_alone_is_refused():
+    assert RequirePhased()({"image": "a", "phase": "ED"}) == {"image": "a", "phase": "ED"}
+    with pytest.raises(InputError, match="end-diastole and at end-systole, but this is one image.*--input"):
+        RequirePhased()({"image": "a"})

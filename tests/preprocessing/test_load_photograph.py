@@ -7,7 +7,14 @@ from monai.transforms import Compose
 from PIL import Image
 from planewise.errors import InputError
 from planewise.exams.photographs import TOO_LARGE
-from planewise.preprocessing import CropToForegroundd, LoadPhotographd, LoadVolumed, ResizeSidesd, ScaleToUnitd
+from planewise.preprocessing import (
+    CropToForegroundd,
+    LoadPhotographd,
+    LoadVolumed,
+    ReadGraded,
+    ResizeSidesd,
+    ScaleToUnitd,
+)
 from planewise.preprocessing.exam_name import loaded_name
 
 
@@ -102,3 +109,10 @@ def test_a_pretext_of_volumes_reads_photographs_too(pixels, tmp_path):
     assert loaded_name(image) == "abc"
     with pytest.raises(InputError, match="three colours, and 1 channel is needed; add configs/photograph.yaml after"):
         LoadVolumed("image", channels=1)(item)
+
+
+def test_a_grade():
+    item = ReadGraded("level")({"level": 3, "exam": "a"})
+    assert item["exam"] == "a" and item["grade"].dtype == torch.int64 and item["grade"].item() == 3
+    with pytest.raises(InputError, match="the photograph has no grade, and this bundle learns from grades"):
+        ReadGraded()({"level": 3})

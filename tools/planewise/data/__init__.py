@@ -1,7 +1,5 @@
 """Make batches from a datalist."""
 
-from planewise.data.batch_loader import BatchLoader
-from planewise.data.cycle_points import at_cycle_points, cycle_fraction
 from planewise.data.datalist import (
     absolute_datalist,
     checked_masks,
@@ -14,25 +12,19 @@ from planewise.data.datalist import (
     select_subjects,
     whole_volumes,
 )
-from planewise.data.exam_sampler import ExamSampler
+from planewise.data.epoch_sampler import OrderedSampler
 from planewise.data.folds import load_fold
-from planewise.data.graded import graded
 from planewise.data.hearts import mask_problem, with_hearts
-from planewise.data.inputs import find_inputs
-from planewise.data.ordered_sampler import OrderedSampler
-from planewise.data.pair_sampler import PairSampler
-from planewise.data.phases import pair_phases
-from planewise.data.photograph_dataset import PhotographDataset
-from planewise.data.photograph_inputs import find_photographs
+from planewise.data.inputs import find_inputs, find_photographs, find_volumes
+from planewise.data.phases import at_cycle_points, cycle_fraction, pair_phases
+from planewise.data.photographs import PhotographDataset, graded
 from planewise.data.readable_items import ReadableItems
-from planewise.data.series_sampler import SeriesSampler
+from planewise.data.samplers import ExamSampler, PairSampler, SeriesSampler
 from planewise.data.slice_cache import default_cache_dir
-from planewise.data.slice_dataset import SliceDataset, as_batch
+from planewise.data.slice_dataset import BatchLoader, SliceDataset, as_batch
 from planewise.data.stack_dataset import StackDataset
 from planewise.data.two_phase_dataset import TwoPhaseDataset
-from planewise.data.volume_dataset import VolumeDataset
-from planewise.data.volume_inputs import find_volumes
-from planewise.data.volume_slice_dataset import VolumeSliceDataset, volumes_or_slices
+from planewise.data.volume_dataset import VolumeDataset, VolumeSliceDataset, volumes_or_slices
 
 __all__ = [
     "BatchLoader",

@@ -17,14 +17,13 @@ import torch
 from planewise.early_checks import refuse_no_datalist
 from planewise.errors import InputError
 from planewise.exams.anatomies import anatomy_of_stack
-from planewise.exams.datalist import PATH_KEYS, with_paths
-from planewise.exams.mrnet import open_volume
+from planewise.exams.datalist import item_with_paths, with_paths
+from planewise.exams.mrnet import is_array, open_volume
 from planewise.exams.reserved import is_labelled
 from planewise.exams.sections import parsed_datalist
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import phase_name
 from planewise.nifti_files import is_nifti
-from planewise.preprocessing.array_volume import is_array
 from planewise.preprocessing.exam_name import exam_of
 from planewise.unreadable import UNREADABLE
 
@@ -218,10 +217,7 @@ def load_datalist(
 
 
 def _items_of(folder: Path, content: Mapping[str, Any], section: str) -> list[dict[str, Any]]:
-    return [
-        {**item, **{key: _below(folder, item[key]) for key in PATH_KEYS if key in item}}
-        for item in content.get(section, [])
-    ]
+    return [item_with_paths(item, lambda path: str(folder / path)) for item in content.get(section, [])]
 
 
 def _check_view(path: str | Path, content: Mapping[str, Any], view: str) -> None:
@@ -240,10 +236,6 @@ def _check_view(path: str | Path, content: Mapping[str, Any], view: str) -> None
 def _files(value: Any) -> list[Any]:
     """The files of an image: a single file, or a file for each channel."""
     return value if isinstance(value, list) else [value]
-
-
-def _below(folder: Path, value: str | list[str]) -> str | list[str]:
-    return [str(folder / path) for path in value] if isinstance(value, list) else str(folder / value)
 
 
 def absolute_datalist(path: str | Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import Any
 
 import ignite.distributed as idist
@@ -96,3 +96,22 @@ class EpochSampler(Sampler):
             return iter(own)
         starts = range(0, len(own), self._batch)
         return iter([[index for sample in own[start : start + self._batch] for index in sample] for start in starts])
+
+
+class OrderedSampler(Sampler[int]):
+    """Indices of all items in order, each once. Several processes divide them (`own_positions`).
+
+    MONAI's `DistributedSampler` does the same, but raises an error if there are fewer items than processes.
+
+    Args:
+        dataset: a dataset with a length.
+    """
+
+    def __init__(self, dataset: Sized) -> None:
+        self._items = len(dataset)
+
+    def __len__(self) -> int:
+        return len(own_positions(self._items, even=False))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(own_positions(self._items, even=False))

@@ -8,19 +8,24 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nibabel
 
-from planewise.data.cycle_points import cycle_fraction
-from planewise.data.datalist import is_whole_volume, load_datalist
+from planewise.data.datalist import gather_stacks, is_whole_volume, load_datalist
+from planewise.data.phases import cycle_fraction
 from planewise.errors import InputError
+from planewise.exams.cases import read_cases
+from planewise.exams.files_below import files_below
 from planewise.exams.input_stacks import REPLACED, find_stacks
 from planewise.exams.mask_checks import label_values, refuse_mask
+from planewise.exams.photographs import OTHER_FILE, is_photograph, photograph_problem
 from planewise.exams.stack import lost_in_words, nearest_phase, usual_count
+from planewise.exams.volume import common_name, nifti_files
 from planewise.exams.volumes import find_own_volumes
-from planewise.exams.words import count_of, phase_name
+from planewise.exams.words import count_of, phase_name, some_of
 from planewise.nifti_files import is_nifti
 from planewise.preprocessing.exam_name import stem
 from planewise.preprocessing.load_stack import recognition_remarks
@@ -33,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 #: Words in names of NIfTI files, and the views of the heart that they stand for. M&Ms-2 has no long axis but the 4ch view.
 _VIEWS = {"sa": "sax", "sax": "sax", "la": "4ch", "4ch": "4ch", "2ch": "2ch", "3ch": "3ch"}
+#: The reason why a folder contains no case with several channels.
+NO_NIFTI = "no NIfTI file (convert DICOM series with dcm2niix, one file for each channel)"
 
 
 def find_inputs(
@@ -296,3 +303,111 @@ def _from_files(
             item["phase"] = phase_name(stack.phase)
         items.append(item)
     return items
+
+
+def find_photographs(path: str | Path, section: str = "test", num_exams: int | None = None) -> list[dict[str, Any]]:
+    """Find items for `planewise.preprocessing.LoadPhotographd` at a path.
+
+    Args:
+        path: a photograph; a folder of photographs, whose other files are left out and, except tables, logged; or a datalist.
+        section: section of a datalist.
+        num_exams: maximum number of photographs; None takes all.
+
+    Returns:
+        For each photograph ``{"image": path}``; those of a folder also have the file's stem as ``exam``, and items of a
+        datalist keep their other keys.
+
+    Raises:
+        InputError: the path does not exist, or contains no photograph, or several with one name.
+    """
+    return found_at(path, section, "a photograph, a folder of photographs", list, _photographs_in)[:num_exams]
+
+
+def _photographs_in(path: Path) -> list[dict[str, Any]]:
+    if path.is_file():
+        return [{"image": str(path)}]
+    found: dict[str, list[Path]] = defaultdict(list)
+    for file in sorted(map(Path, files_below(path))):
+        if file.name[0] != "." and file.suffix.lower() != ".csv" and file.is_file():
+            found[photograph_problem(file) if is_photograph(file) else OTHER_FILE].append(file)
+    files = found.pop("", [])
+    if not files:
+        reasons = "; ".join(sorted(found.keys() - {OTHER_FILE})) or "no PNG or JPEG file"
+        raise InputError(f"there is no photograph to use in {path}: {reasons}; name one, or a datalist, with --input")
+    refuse_one_name(map(stem, files), "photograph")
+    for problem, others in sorted(found.items()):
+        names = some_of([file.name for file in others])
+        logger.warning("left out: %s, %s: %s", count_of(len(others), "file"), problem, names)
+    return [{"image": str(file), "exam": file.stem} for file in files]
+
+
+def find_volumes(
+    path: str | Path, section: str = "test", num_exams: int | None = None, channels: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Find items for `planewise.preprocessing.LoadVolumed` at a path.
+
+    Args:
+        path: one of
+
+            - a NIfTI volume;
+            - a folder of volumes, or of cases with one file per channel, as for `planewise index --anatomy volume`;
+            - a folder of DICOM series without NIfTI files; each series is a case;
+            - a photograph, or a folder of photographs without volumes;
+            - a datalist.
+        section: section of a datalist; ``"all"`` for every exam.
+        num_exams: maximum number of inputs; None takes all.
+        channels: endings of a case's file names, in order; empty if a case is a single file.
+
+    Returns:
+        Items whose ``image`` is a path, a list of paths (one per channel), or a list of slices. A stack of slices has
+        its hash under ``exam``. Items of a datalist keep their other keys. The log names the files that are left
+        out.
+
+    Raises:
+        InputError: the path does not exist, is a mask, contains no volume, or contains inputs of the same name.
+    """
+    found = found_at(
+        path, section, "a volume, a folder of volumes", gather_stacks, partial(_volumes_in, channels=channels)
+    )
+    return found[:num_exams]
+
+
+def _volumes_in(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
+    if path.is_file():
+        if is_nifti(path):
+            refuse_mask(path)
+        return [{"image": str(path)}]
+    below = [Path(file) for file in files_below(path)]
+    files = nifti_files(below)
+    if not files and any(map(is_photograph, below)):
+        return _photographs_in(path)
+    if not files and not channels:
+        return _volumes_of_series(path)
+    found = read_cases(files, path, channels)
+    if not found.volumes:
+        reasons = "; ".join(f"{reason} ({len(paths)})" for reason, paths in found.skipped.items()) or NO_NIFTI
+        single = ", or set --channels '[]' if each case is a single file" if channels else ""
+        raise InputError(
+            f"there is no volume to use in {path}: {reasons}; name one, or a datalist, with --input{single}"
+        )
+    for reason, paths in found.skipped.items():
+        if "mask" not in reason:
+            names = [relpath(file, path) for file in paths]
+            logger.warning("left out: %s (%d: %s)", reason, len(names), some_of(names))
+    if not channels:
+        images = set(without_label_maps([case.image for case in found.volumes]))
+        found.volumes = [case for case in found.volumes if case.image in images]
+    names = [common_name(case.channels) if case.channels else stem(case.image) for case in found.volumes]
+    refuse_one_name(names, "volume")
+    return [{"image": [str(file) for file in case.channels] or str(case.image)} for case in found.volumes]
+
+
+def _volumes_of_series(path: Path) -> list[dict[str, Any]]:
+    """An item for each stack that is a volume."""
+    try:
+        stacks = find_stacks(path, "volume")
+    except InputError as error:
+        raise InputError(f"there is no NIfTI file in {path}, and {error}") from None
+    if stacks[0].flag is not None:
+        raise InputError(f"there is no volume to use in {path}: {stacks[0].flag}")
+    return [{"image": stack.slices, "exam": stack.exam} for stack in stacks]

@@ -18,7 +18,7 @@ from planewise.atomic_write import atomic_write
 from planewise.data.datalist import gather_stacks, labelled, load_datalist, read_datalist
 from planewise.data.readable_items import reason_alone
 from planewise.errors import InputError, refusal
-from planewise.exams.heart_structures import HEART_STRUCTURES
+from planewise.exams.cardiac_views import HEART_STRUCTURES
 from planewise.exams.split import SECTIONS
 from planewise.nifti_files import write_nifti
 from planewise.preprocessing import LoadVolumed

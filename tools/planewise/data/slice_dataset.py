@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from planewise.data.datalist import expand_volumes
 from planewise.data.device_arrays import DeviceArrays
+from planewise.data.epoch_sampler import OrderedSampler
 from planewise.data.slice_cache import SliceCache, default_cache_dir, in_a_line
 from planewise.data.to_device import to_device
 from planewise.errors import InputError, refusal
@@ -150,3 +151,19 @@ def as_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     MONAI's collate function would refuse them.
     """
     return batch
+
+
+class BatchLoader(DataLoader):
+    """PyTorch's ``DataLoader`` for datasets that return a whole batch at once (`as_batch`). It loads in this process.
+
+    Args:
+        dataset: the dataset.
+        arguments: arguments of ``DataLoader``. Without a sampler, an epoch contains each item once, in order
+            (`OrderedSampler`).
+    """
+
+    def __init__(self, dataset: Dataset, **arguments: Any) -> None:
+        # compare with None, because an empty sampler is false in a Boolean test
+        if all(arguments.get(name) is None for name in ("sampler", "batch_sampler", "shuffle")):
+            arguments["sampler"] = OrderedSampler(dataset)
+        super().__init__(dataset, **{"collate_fn": as_batch, **arguments})

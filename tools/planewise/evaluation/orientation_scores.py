@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from planewise.data.cycle_points import cycle_fraction
+from planewise.data.phases import cycle_fraction
 from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_at
 from planewise.evaluation.plane_bounds import bounds_of_planes
 from planewise.exams.stack import nearest_phase

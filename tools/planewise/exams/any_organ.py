@@ -26,9 +26,8 @@ import numpy as np
 
 from planewise.exams.exam import Exam
 from planewise.exams.grouping import common_folder
-from planewise.exams.localizer import is_localizer
 from planewise.exams.recognition import Recognition
-from planewise.exams.stack import Stack
+from planewise.exams.stack import Stack, is_localizer
 from planewise.exams.words import count_of
 from planewise.geometry import to_left_front_or_head
 

@@ -1,5 +1,5 @@
-"""Typical positions of the standard views' planes in the heart, and the names of their series. For the numbers see
-`cardiac`."""
+"""Typical positions of the standard views' planes in the heart, the names of their series, and the numbers of structures in
+their masks. For the positions see `cardiac`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ import re
 from typing import NamedTuple
 
 from planewise.exams.words import plain
+
+#: Numbers of a heart's structures in masks, as the segmentation bundles number them, by view of the images.
+HEART_STRUCTURES = {
+    "sax": {1: "RV", 2: "myocardium", 3: "LV"},
+    "4ch": {1: "RV", 2: "myocardium", 3: "LV", 4: "LA", 5: "RA"},
+}
 
 
 class View(NamedTuple):

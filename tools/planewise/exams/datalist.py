@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -91,14 +92,16 @@ def stack_summary(stack: Stack, view: str, confidence: float | None, runners_up:
     return summary
 
 
+def item_with_paths(item: dict, change: Callable[[str], str]) -> dict:
+    """The item with every path replaced by ``change(path)``."""
+    paths = {key: item[key] for key in PATH_KEYS if key in item}
+    # the value is a list if each channel has its own file
+    return item | {key: [*map(change, of)] if isinstance(of, list) else change(of) for key, of in paths.items()}
+
+
 def with_paths(datalist: dict, change: Callable[[str], str]) -> dict:
     """The datalist with every path replaced by ``change(path)``."""
-
-    def changed(item: dict) -> dict:
-        paths = {key: item[key] for key in PATH_KEYS if key in item}
-        # the value is a list if each channel has its own file
-        return item | {key: [*map(change, of)] if isinstance(of, list) else change(of) for key, of in paths.items()}
-
+    changed = partial(item_with_paths, change=change)
     exams = {}
     for name, exam in datalist.get("exams", {}).items():
         stacks = {

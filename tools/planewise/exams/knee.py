@@ -38,9 +38,8 @@ import numpy as np
 from planewise.exams.knee_contrast import Contrast, contrast_of
 from planewise.exams.knee_parts import APART, other_part
 from planewise.exams.knee_planes import STACK, VIEWS, LyingPlane, plane_of_stack
-from planewise.exams.localizer import is_localizer
 from planewise.exams.recognition import FoundView, Recognition
-from planewise.exams.stack import Stack
+from planewise.exams.stack import Stack, is_localizer
 from planewise.exams.words import count_of, listed
 from planewise.geometry import PARALLEL_ANGLE
 

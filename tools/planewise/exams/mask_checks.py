@@ -11,7 +11,7 @@ import nibabel
 import numpy as np
 
 from planewise.errors import InputError
-from planewise.exams.heart_structures import HEART_STRUCTURES
+from planewise.exams.cardiac_views import HEART_STRUCTURES
 from planewise.exams.words import some_of
 from planewise.unreadable import UNREADABLE, claims_too_much
 

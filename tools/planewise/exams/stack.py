@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from planewise.exams.frame import Frame
-from planewise.exams.words import count_of, listed, phase_name, some_of
+from planewise.exams.words import count_of, listed, phase_name, plain, some_of
 
 #: A gap between slices is reported if it differs from the median gap by more than this factor.
 UNEVEN_GAP = 1.5
@@ -26,6 +27,8 @@ PART_ANGLE, PART_PHASES, PART_OUTSIDE = 5.0, 0.5, 0.5
 #: Images whose longer side is shorter, or whose shorter side is longer (mm), are reported. Crops of a spinal cord are 25 mm
 #: wide, and the bores of scanners are narrower than 800 mm.
 SMALLEST_FIELD, LARGEST_FIELD = 20.0, 800.0
+#: Names of localizers, which are acquired to plan the other stacks.
+_LOCALIZER = r"locali[sz]er|(?<![a-z])loc(?![a-z])|scout|survey|pilot|3 ?plane|three ?plane"
 
 
 @dataclass(slots=True, eq=False)
@@ -285,3 +288,8 @@ def lost_in_words(slices: Iterable[tuple[int, int, tuple[int, ...]]]) -> dict[st
         why = "files are missing or broken" if which else "neither trigger times nor image numbers say which"
         found[f"{who} {'a phase' if lost == 1 else f'{lost} phases'} ({which or f'of {cycle}'}: {why})"] = numbers
     return found
+
+
+def is_localizer(stack: Stack) -> bool:
+    """Whether a stack's header or name identifies it as a localizer."""
+    return stack.localizer or bool(re.search(_LOCALIZER, plain(stack.text)))

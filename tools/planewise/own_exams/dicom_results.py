@@ -20,8 +20,7 @@ from pydicom.uid import generate_uid
 from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
 from planewise.exams.dicom_report import Finding, Measured, dicom_report, own_code
-from planewise.exams.dicom_segmentation import MANUFACTURER, Structure, dicom_segmentation
-from planewise.exams.dicom_series_segmentations import series_segmentations
+from planewise.exams.dicom_segmentation import MANUFACTURER, Structure, dicom_segmentation, series_segmentations
 from planewise.exams.source_images import SourceImage, is_dicom, source_images
 from planewise.geometry import clip_lines, intersection_lines, square_on_plane
 from planewise.metrics.heart_volumes import HeartVolumes
@@ -197,12 +196,7 @@ def write_plan(
     return _written(folder / f"plan{REPORT}", report)
 
 
-def _view(
-    view: str,
-    entry: Mapping[str, Any],
-    apart: tuple[float, float] | None,
-    remarks: Sequence[str],
-) -> Finding:
+def _view(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None, remarks: Sequence[str]) -> Finding:
     planned = entry["origin"] is not None
     numbers = [
         Measured(name, value, unit)
@@ -339,14 +333,21 @@ def write_segmentations(
             phase in by_hand,
         )
         segmented[phase].SeriesInstanceUID = _series_uid(uids, segmented[phase])
-    said = [*chosen, note]
+
+    def remarks(name: str, quantity: str, phase: int | None = None) -> list[str]:
+        """Which corrected masks a number comes from, what to check about it, and the notes on all numbers, in words."""
+        number = Number(name, quantity, phase, surface is not None)
+        marks = [mark.text for mark in flags_of(number, corrected, found)]
+        doubts = [f"check: {sentence}" for sentence in in_sentences(flags_of(number, flags, found), found)]
+        return [*marks, *doubts, *chosen, note, RESEARCH_ONLY]
+
     findings = [
         finding
         for phase, moment in moments.items()
-        for finding in _volumes(phase, moment, found, surface, flags, corrected, said, segmented[phase], images[phase])
+        for finding in _volumes(phase, moment, found, surface, remarks, segmented[phase], images[phase])
     ]
     if len(moments) > 1:
-        findings += [_function(name, found, surface, flags, corrected, said) for name in ("LV", "RV")]
+        findings += [_function(name, found, surface, remarks) for name in ("LV", "RV")]
     if surface is not None:
         measured = [Measured(_BODY_SURFACE, surface, _SQUARE_METRES)]
         doubts = [f"check: {flag.text}" for flag in flags if flag.quantity == BODY_SURFACE]
@@ -389,16 +390,13 @@ def _volumes(
     moment: str,
     found: HeartVolumes,
     surface: float | None,
-    flags: Sequence[Flag],
-    corrected: Sequence[Flag],
-    said: Sequence[str],
+    remarks: Callable[[str, str, int], list[str]],
     segmentation: Dataset,
     images: Sequence[SourceImage],
 ) -> list[Finding]:
     findings = []
     for number, name in enumerate(STRUCTURES.values(), start=1):
         ml = found.volumes[name][phase]
-        quantity = "mass" if name == "myocardium" else "volume"
         numbers = [Measured(_VOLUMES.get((name, moment), _VOLUME), ml, _MILLILITRES)]
         if name != "myocardium":
             numbers += _indexed(_VOLUME_INDEX, numbers[0], surface)
@@ -410,12 +408,8 @@ def _volumes(
                 name=f"{NAMES[name]}, {moment}",
                 kind=_SITES[name],
                 numbers=numbers,
-                remarks=[
-                    # the mass has every flag of the volume
-                    *_flagged(Number(name, quantity, phase, surface is not None), flags, corrected, found),
-                    *said,
-                    RESEARCH_ONLY,
-                ],
+                # the mass has every flag of the volume
+                remarks=remarks(name, "mass" if name == "myocardium" else "volume", phase),
                 segment=(segmentation, number),
                 images=images,
             )
@@ -429,12 +423,7 @@ def _indexed(name: Code, value: Measured, surface: float | None) -> list[Measure
 
 
 def _function(
-    name: str,
-    found: HeartVolumes,
-    surface: float | None,
-    flags: Sequence[Flag],
-    corrected: Sequence[Flag],
-    said: Sequence[str],
+    name: str, found: HeartVolumes, surface: float | None, remarks: Callable[[str, str], list[str]]
 ) -> Finding:
     stroke_volume = Measured(_STROKE_VOLUME[name], found.stroke_volume(name), _MILLILITRES)
     values = [
@@ -447,18 +436,8 @@ def _function(
         kind=_SITES[name],
         numbers=[value for value in values if math.isfinite(value.value)],
         # the ejection fraction has every flag of the stroke volume
-        remarks=[
-            *_flagged(Number(name, "ejection fraction", indexed=surface is not None), flags, corrected, found),
-            *said,
-            RESEARCH_ONLY,
-        ],
+        remarks=remarks(name, "ejection fraction"),
     )
-
-
-def _flagged(number: Number, flags: Sequence[Flag], corrected: Sequence[Flag], found: HeartVolumes) -> list[str]:
-    """Which corrected masks a number comes from and what to check about it, in words."""
-    doubts = [f"check: {sentence}" for sentence in in_sentences(flags_of(number, flags, found), found)]
-    return [*(mark.text for mark in flags_of(number, corrected, found)), *doubts]
 
 
 def _written(path: Path, dataset: Dataset) -> Path:

@@ -27,11 +27,8 @@ from planewise.data.readable_items import left_out
 from planewise.early_checks import EXAM, refuse_missing
 from planewise.errors import InputError
 from planewise.evaluation.plan_views import slice_affines
-from planewise.evaluation.why_no_plane import (
-    why_no_short_axis,
-)
-from planewise.exams.cardiac_views import KNEE
-from planewise.exams.heart_structures import HEART_STRUCTURES
+from planewise.evaluation.why_no_plane import why_no_short_axis
+from planewise.exams.cardiac_views import HEART_STRUCTURES, KNEE
 from planewise.exams.input_stacks import InputStack
 from planewise.exams.words import as_sentence
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity

@@ -15,12 +15,12 @@ from monai.utils import ensure_tuple
 import planewise
 from planewise.checksum import sha256
 from planewise.data import read_datalist
-from planewise.data.datalist import PATH_KEYS
 from planewise.engines.checkpoint_files import BEST
 from planewise.engines.references import leaves
 from planewise.engines.run_record import RunRecord, read_table
 from planewise.engines.write_run import settings_that_train
 from planewise.errors import InputError
+from planewise.exams.datalist import PATH_KEYS
 from planewise.exams.identity import in_phantom_trees
 from planewise.exams.sections import exams_in
 from planewise.exams.split import SECTIONS

@@ -11,7 +11,7 @@ from monai.data import NibabelReader
 from monai.transforms import Transform
 
 from planewise.errors import InputError
-from planewise.exams.heart_structures import HEART_STRUCTURES
+from planewise.exams.cardiac_views import HEART_STRUCTURES
 from planewise.old_names import old_arguments
 from planewise.preprocessing.load_slice import rename_values
 from planewise.preprocessing.load_stack import own_thickness
@@ -169,3 +169,21 @@ def _volumes(path: str, label_map: Mapping[str, int] | None, affines: Mapping[in
     if sorted(affines) == list(range(array.shape[2])):
         thickness = own_thickness(torch.tensor([affines[frame] for frame in sorted(affines)], dtype=torch.float64))
     return volumes_ml(array, np.asarray(meta["affine"]), HEART_STRUCTURES["sax"], thickness)
+
+
+class RequirePhased(Transform):
+    """Accept only items that have a phase.
+
+    A MONAI Label server always passes a single image, even if the network needs two phases. This transform refuses it.
+
+    Raises:
+        InputError: the item has no ``phase``.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        if "phase" not in data:
+            raise InputError(
+                "this bundle takes an exam at end-diastole and at end-systole, but this is one image; run it from the"
+                " command line, with a datalist as --input"
+            )
+        return dict(data)

@@ -1,4 +1,4 @@
-"""Load a photograph in colour."""
+"""Load a photograph in colour, and its grade."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor, PILReader
 from monai.data.image_reader import ImageReader
-from monai.transforms import LoadImaged
+from monai.transforms import LoadImaged, Transform
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from planewise.errors import InputError
@@ -77,3 +77,22 @@ def _upright(image: Image.Image) -> Image.Image:
     if problem := colour_problem(image.mode):
         raise InputError(problem)
     return ImageOps.exif_transpose(image)
+
+
+class ReadGraded(Transform):
+    """Write an item's grade under ``grade``, as an int64 tensor without axes.
+
+    Args:
+        key: key of the grade in the item; `planewise.data.graded` selects the items that have a grade.
+
+    Raises:
+        InputError: the item has no grade. Items from MONAI Label never have one, because it passes only masks.
+    """
+
+    def __init__(self, key: str = "grade") -> None:
+        self.key = key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        if self.key not in data:
+            raise InputError(f"the photograph has no {self.key}, and this bundle learns from grades")
+        return {**data, "grade": torch.tensor(int(data[self.key]))}

@@ -17,9 +17,9 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 from planewise.errors import InputError
 from planewise.exams.dicom import read_frames
+from planewise.exams.mrnet import is_array, read_array
 from planewise.exams.reserved import PREDICTED
 from planewise.nifti_files import is_nifti, states_orientation
-from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import slice_name
 from planewise.unreadable import UNREADABLE, refuse_claims
 

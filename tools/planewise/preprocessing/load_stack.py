@@ -18,8 +18,8 @@ from monai.utils import ensure_tuple
 
 from planewise.errors import InputError
 from planewise.exams.input_stacks import find_stacks
+from planewise.exams.mrnet import is_array, read_array
 from planewise.nifti_files import states_orientation
-from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite, rename_values, turn_mask
 from planewise.unreadable import UNREADABLE, refuse_claims
@@ -115,40 +115,34 @@ class LoadStackd(LoadImaged):
                         volume.meta["oriented"] = False
                     else:
                         refuse_claims(value)
-                        volume = self._loader(value, reader)
-                    refuse_not_finite(volume[0] if isinstance(volume, tuple) else volume)
+                        loaded = self._loader(value, reader)
+                        volume = loaded[0] if isinstance(loaded, tuple) else loaded
+                    refuse_not_finite(volume)
                 except UNREADABLE as error:
                     # other messages may contain the path, which may include a person's name
                     reason = str(error) if isinstance(error, InputError) else type(error).__name__
                     raise InputError(f"exam {exam}, {key}: the volume cannot be read ({reason})") from error
-                volume, meta = volume if isinstance(volume, tuple) else (volume, getattr(volume, "meta", {}))
-                if not states_orientation(meta):
-                    meta["oriented"] = False
+                if not states_orientation(volume.meta):
+                    volume.meta["oriented"] = False
                 if volume.ndim == 4 and "time" in item:
                     volume = _volume(volume.as_tensor()[..., int(item["time"])], volume.affine)
-                    meta = volume.meta
                 if volume.ndim == 2:  # a single slice is a stack of one
-                    meta = {**meta, "spatial_shape": np.array((*volume.shape, 1))}
+                    meta = {**volume.meta, "spatial_shape": np.array((*volume.shape, 1))}
                     volume = MetaTensor(volume.as_tensor()[..., None], meta=meta)
-                    meta = volume.meta
                 if key in self.label_keys and item.get("label_axes"):
                     array, affine = turn_mask(volume.numpy(), volume.affine.numpy(), item["label_axes"])
                     volume = _volume(torch.from_numpy(np.ascontiguousarray(array)), torch.from_numpy(affine))
-                    meta = volume.meta
                 if key in self.label_keys and item.get("label_map"):
                     try:
                         volume = rename_values(volume, item["label_map"])
                     except InputError as error:
                         raise InputError(f"exam {exam}: {error}") from None
-                    meta = volume.meta
             else:
-                volume, affines = load_slices(value, exam, remarks=self.remarks)
-                meta = volume.meta
-                item["slice_affines"] = affines
-            meta["filename_or_obj"] = f"{name}.nii.gz"
+                volume, item["slice_affines"] = load_slices(value, exam, remarks=self.remarks)
+            volume.meta["filename_or_obj"] = f"{name}.nii.gz"
             item[key] = volume
             if not self._loader.image_only:
-                item[meta_key or f"{key}_{self.meta_key_postfix[0]}"] = meta
+                item[meta_key or f"{key}_{self.meta_key_postfix[0]}"] = volume.meta
         return item
 
 

@@ -1,20 +1,32 @@
-"""Resize images to squares and volumes to cubes of one orientation."""
+"""Crop empty space around a body, and resize images to squares and volumes to cubes of one orientation."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import InvertibleTransform, MapTransform, Orientation, Resize, ResizeWithPadOrCrop, Spacing
+from monai.transforms import (
+    CropForegroundd,
+    InvertibleTransform,
+    MapTransform,
+    Orientation,
+    Resize,
+    ResizeWithPadOrCrop,
+    Spacing,
+)
+
+from planewise.errors import InputError
+from planewise.old_names import old_arguments
 
 #: Interpolation of images (False) and masks (True).
 _SPACING_MODES = {False: "bilinear", True: "nearest"}
 #: MONAI's `Resize` has a different name for each number of axes.
 _RESIZE_MODES = {(2, False): "bilinear", (3, False): "trilinear", (2, True): "nearest", (3, True): "nearest"}
-
-
 #: The two directions of each axis, as nibabel and MONAI name them: L is toward the patient's left.
 _DIRECTIONS = (("L", "R"), ("P", "A"), ("I", "S"))
 
@@ -83,3 +95,36 @@ class ResizeSidesd(MapTransform, InvertibleTransform):
 
 def _was_oriented(volume: MetaTensor) -> bool:
     return bool(volume.applied_operations) and volume.applied_operations[-1]["class"] == Orientation.__name__
+
+
+class CropToForegroundd(CropForegroundd):
+    """Crop to the bounding box of all voxels that are above a threshold in any channel (Taleb 2020, appendix A).
+
+    In a photograph of a retina, the box contains the round field of view. Like MONAI's `CropForegroundd`, the transform
+    is invertible, so that a prediction can be mapped back to the image's own grid.
+
+    Args:
+        keys: images and masks to crop, ``(channels, i, j, k)`` or ``(channels, i, j)``; ``image`` determines the box.
+        threshold: the threshold, for intensities scaled to [0, 1].
+        allow_missing_keys: skip keys that an item lacks.
+
+    Raises:
+        InputError: no voxel is above the threshold.
+    """
+
+    @old_arguments
+    def __init__(
+        self,
+        keys: KeysCollection,
+        threshold: float = 0.05,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(
+            keys, "image", select_fn=partial(operator.lt, float(threshold)), allow_missing_keys=allow_missing_keys
+        )
+        self.threshold = float(threshold)
+
+    def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
+        if not bool((torch.as_tensor(data[self.source_key]) > self.threshold).any()):
+            raise InputError(f"the foreground is empty: no voxel is above {self.threshold:g}; leave the image out")
+        return super().__call__(data, lazy)

@@ -19,7 +19,7 @@ from planewise.data import cycle_fraction, expand_volumes, load_datalist, read_d
 from planewise.errors import InputError
 from planewise.exams.anatomies import anatomy_of_stack
 from planewise.exams.anatomy import Look
-from planewise.exams.heart_structures import HEART_STRUCTURES
+from planewise.exams.cardiac_views import HEART_STRUCTURES
 from planewise.exams.mrnet import open_volume
 from planewise.exams.split import SECTIONS
 from planewise.exams.stack import nearest_phase

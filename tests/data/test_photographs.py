@@ -1,14 +1,15 @@
-"""Test that the cache holds photographs as preprocessed, in batches, and names those that it leaves out with the reason."""
-
+import json
 import logging
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from monai.transforms import Compose, EnsureChannelFirstd
+from PIL import Image
 from planewise.augmentation import RandAffineBatchd, RandBrightnessBatchd, RandFlipRotate90Batchd
-from planewise.data import PhotographDataset, load_datalist
+from planewise.data import PhotographDataset, find_photographs, graded, load_datalist
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
 from planewise.phantoms import Recipe, write_exams
@@ -16,6 +17,15 @@ from planewise.phantoms.retina.population import RETINAS
 from planewise.preprocessing import CropToForegroundd, LoadPhotographd, ResizeSidesd, ScaleToUnitd
 
 SIDE = 32
+
+ITEMS = [
+    {"exam": "a", "grade": 0},
+    {"exam": "b"},
+    {"exam": "c", "grade": 4},
+    {"exam": "d", "grade": 7},
+    {"exam": "e", "grade": 1.5},
+    {"exam": "f", "grade": True},
+]
 
 
 def preprocessing(side=SIDE) -> Compose:
@@ -106,3 +116,84 @@ def test_random_transforms_of_a_whole_batch_follow_the_seed(dataset):
 def test_batches_on_a_gpu(items, tmp_path):
     data = PhotographDataset(items, preprocessing(), cache_dir=tmp_path, num_workers=0, device="cuda", progress=False)
     assert data.__getitems__([0])["image"].device.type == "cuda" and os.listdir(tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "eyes").mkdir()
+    (tmp_path / "eyes/deep").mkdir()
+    for name in ("b.png", "a.jpeg", "deep/c.png", ".hidden.png"):
+        Image.fromarray(np.full((80, 80, 3), 90, dtype=np.uint8)).save(tmp_path / "eyes" / name)
+    (tmp_path / "eyes/text.png").write_text("none")
+    (tmp_path / "eyes/._b.png").write_text("none")
+    (tmp_path / "eyes/notes.txt").write_text("none")
+    return tmp_path / "eyes"
+
+
+def test_what_is_found(folder):
+    found = [{"image": str(folder / n), "exam": n[-5]} for n in ("b.png", "deep/c.png")]
+    assert find_photographs(folder) == [{"image": str(folder / "a.jpeg"), "exam": "a"}, *found]
+    assert len(find_photographs(folder, num_exams=2)) == 2
+    assert find_photographs(folder / "b.png") == [{"image": str(folder / "b.png")}]
+    listed = folder / "list.json"
+    listed.write_text(json.dumps({"test": [{"image": "b.png", "grade": 2}]}))
+    assert find_photographs(listed) == [{"image": str(folder / "b.png"), "grade": 2}]
+    with pytest.raises(InputError, match="section validation .* is empty"):
+        find_photographs(listed, "validation")
+
+
+def test_files_that_are_left_out_are_named(folder, caplog):
+    for number, mode in enumerate(["RGBA", "RGBA", "L", "L", "L", "L", "L", "L"]):
+        Image.new(mode, (80, 80)).save(folder / f"{mode}{number}.png")
+    Image.new("RGB", (80, 80)).save(folder / "slide.tif")
+    (folder / "grades.csv").write_text("image,grade\nb,1")
+    assert len(find_photographs(folder)) == 3
+    assert caplog.messages == [
+        "left out: 1 file, neither PNG nor JPEG, despite its name: text.png",
+        "left out: 2 files, neither a photograph (.png, .jpg, .jpeg) nor a table of them (.csv): notes.txt, slide.tif",
+        "left out: 2 files, photograph with opacity: it must have only red, green and blue; convert it: RGBA0.png, RGBA1.png",
+        "left out: 6 files, photograph with shades of grey: it must have only red, green and blue; convert it: "
+        "L2.png, L3.png, L4.png, L5.png, L6.png and 1 more",
+    ]
+
+
+def test_what_is_not(folder, tmp_path):
+    with pytest.raises(InputError, match="there is no"):
+        find_photographs(tmp_path / "absent")
+    for name in ("a.jpeg", "b.png", "deep/c.png"):
+        (folder / name).unlink()
+    with pytest.raises(InputError, match="neither PNG nor JPEG, despite its name"):
+        find_photographs(folder)
+    for name in ("b.png", "b.jpg"):
+        Image.fromarray(np.full((80, 80, 3), 90, dtype=np.uint8)).save(folder / name)
+    with pytest.raises(
+        InputError, match="2 inputs share the name b .*index FOLDER --anatomy photograph .*--section all"
+    ):
+        find_photographs(folder)
+
+
+def test_those_with_a_grade(caplog):
+    with caplog.at_level(logging.INFO):
+        assert [item["exam"] for item in graded(ITEMS, "grade", 5)] == ["a", "c"]
+    assert "of 6 photographs, these are left out: 1 without a grade (grade); 1 with the grade 7" in caplog.text
+    assert [item["exam"] for item in graded(ITEMS, "grade", 4)] == ["a"]
+    assert graded([], "grade", 5) == []
+
+
+def test_none_with_a_grade():
+    assert graded(ITEMS[1:2], "grade", 5) == []
+    with pytest.raises(InputError, match=r"no photograph can be used for training: 1 without a grade \(level\)"):
+        graded(ITEMS[:1], "level", 5, required=True)
+
+
+def test_grades_that_begin_at_1():
+    """Otherwise the highest grade would be left out, and every other grade would be trained as the one above it."""
+    items = [{"grade": grade} for grade in (1, 2, 5)]
+    said = "no photograph has the grade 0, but some have 5. Grades must go from 0 to 4: subtract 1 from each, or, if only 5"
+    with pytest.raises(InputError, match=said):
+        graded(items, "grade", 5, required=True)
+    with pytest.raises(InputError, match=said):
+        graded([*items, {"grade": 3}, {"grade": 4}], "grade", 5)
+    assert len(graded([{"grade": 0}, *items], "grade", 5)) == 3
+    # a few photographs for testing, one of which has a wrong grade
+    assert len(graded(items, "grade", 5)) == 2

@@ -1,4 +1,4 @@
-"""Scale the intensities of a volume or a photograph to the range from 0 to 1."""
+"""Scale or standardise intensities, and record the value of the background."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import MapTransform, ScaleIntensity
 
 from planewise.errors import InputError
@@ -41,4 +42,32 @@ class ScaleToUnitd(MapTransform):
                     )
             item[key] = (self.together if flat else self.each)(image)
             item[f"{key}_padding"] = torch.zeros(len(image))
+        return item
+
+
+class StandardizeSliced(MapTransform):
+    """Standardise each slice to mean 0 and standard deviation 1 (Zhang 2024, section 5.1.1), after cropping and padding.
+
+    An image is ``(1, i, j, slices)``, and every slice is standardised separately. A slice with a single grey value
+    becomes 0. The background, which was 0 before, gets another value; this value is written to ``<key>_padding``, shape
+    ``(slices,)``. Random transforms fill areas outside the image with it.
+
+    Raises:
+        ValueError: an image has another shape.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            image = item[key].to(torch.float32)
+            if image.ndim != 4 or image.shape[0] != 1:
+                raise ValueError(
+                    f"{key} must be one channel of slices (1, i, j, slices), got shape {tuple(image.shape)}"
+                )
+            pixels = image.as_tensor() if isinstance(image, MetaTensor) else image
+            mean = pixels.mean(dim=(0, 1, 2))
+            deviation = pixels.std(dim=(0, 1, 2), correction=0)
+            deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
+            item[key] = (image - mean) / deviation
+            item[f"{key}_padding"] = -mean / deviation
         return item

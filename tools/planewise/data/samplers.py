@@ -1,0 +1,174 @@
+"""Sample the slices, the pairs of slices or the series of an epoch."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from typing import Literal
+
+import torch
+
+from planewise.data.datalist import rows_by_exam, rows_by_stack
+from planewise.data.epoch_sampler import EpochSampler
+from planewise.data.slice_dataset import SliceDataset
+from planewise.data.stack_dataset import StackDataset
+from planewise.errors import InputError
+from planewise.preprocessing.limit_slices import evenly_spaced
+
+logger = logging.getLogger(__name__)
+
+
+class ExamSampler(EpochSampler):
+    """Indices of an epoch's slices: some of each exam, in a random order that depends only on the seed and the epoch.
+
+    Several processes divide them (`own_positions`).
+
+    Args:
+        dataset: the slices (or whole stacks, one per exam).
+        samples_per_exam: slices (of any phase) drawn from each exam per epoch; ``"all"`` takes every slice.
+        samples_per_epoch, seed, even: see `EpochSampler`; a sample is a slice.
+    """
+
+    def __init__(
+        self,
+        dataset: SliceDataset | StackDataset,
+        samples_per_exam: int | Literal["all"] = 1,
+        samples_per_epoch: int | None = None,
+        seed: int = 0,
+        even: bool = True,
+    ) -> None:
+        if samples_per_exam != "all" and int(samples_per_exam) < 1:
+            raise ValueError(f"samples_per_exam must be a positive number or 'all', got {samples_per_exam!r}")
+        self._exams = [torch.tensor(indices) for indices in rows_by_exam(dataset.items).values()]
+        self._per_exam = None if samples_per_exam == "all" else int(samples_per_exam)
+        super().__init__(sum(len(indices[: self._per_exam]) for indices in self._exams), samples_per_epoch, seed, even)
+
+    def draw_pass(self, generator: torch.Generator) -> list[int]:
+        orders = [torch.randperm(len(indices), generator=generator)[: self._per_exam] for indices in self._exams]
+        drawn = torch.cat([indices[order] for indices, order in zip(self._exams, orders, strict=True)])
+        return drawn[torch.randperm(len(drawn), generator=generator)].tolist()
+
+
+class PairSampler(EpochSampler):
+    """Batches of pairs of different slices from one stack at one phase. This is a batch sampler: pass it to a
+    DataLoader as ``batch_sampler``. A batch of B pairs is 2B indices, and the two indices of a pair are neighbours.
+
+    The first slice is drawn from the exam, and the second from the other slices of the same stack, so each of the two
+    is equally likely to be nearer to the start of the stack. The pairs depend only on the seed and the epoch. Several
+    processes divide them (`own_positions`).
+
+    A slice is in no pair if its stack has no other slice at its phase; the log gives the number of these slices.
+
+    Args:
+        dataset: the slices.
+        batch_size: pairs in a batch.
+        samples_per_exam: pairs drawn from each exam per epoch; ``"all"`` takes every slice once as the first of a pair.
+        samples_per_epoch, seed, even: see `EpochSampler`; a sample is a pair.
+
+    Raises:
+        InputError: there are slices, but no two of them belong to the same stack and phase.
+    """
+
+    def __init__(
+        self,
+        dataset: SliceDataset,
+        batch_size: int = 1,
+        samples_per_exam: int | Literal["all"] = 1,
+        samples_per_epoch: int | None = None,
+        seed: int = 0,
+        even: bool = True,
+    ) -> None:
+        if batch_size < 1 or (samples_per_exam != "all" and int(samples_per_exam) < 1):
+            raise ValueError(
+                "batch_size must be a positive number and samples_per_exam a positive number or 'all', got "
+                f"{batch_size!r} and {samples_per_exam!r}"
+            )
+        stacks = rows_by_stack(dataset.items)
+        alone = sum(len(rows) == 1 for rows in stacks.values())
+        #: maps each exam to its slices: for each slice, the indices of all slices of its stack, and its rank among them
+        self._exams: dict[str, list[tuple[list[int], int]]] = defaultdict(list)
+        for (exam, _, _), rows in stacks.items():
+            if len(rows) > 1:
+                self._exams[exam] += [(rows, rank) for rank in range(len(rows))]
+        if alone and not self._exams:
+            raise InputError(
+                f"no two of the {len(dataset.items)} slices belong to the same stack and phase, so there are no pairs; "
+                "index stacks of at least two slices"
+            )
+        if alone:
+            logger.warning(
+                "%d of %d slices are in no pair, because their stack has no other slice at their phase",
+                alone,
+                len(dataset.items),
+            )
+        self._per_exam = None if samples_per_exam == "all" else int(samples_per_exam)
+        one_pass = sum(len(places[: self._per_exam]) for places in self._exams.values())
+        super().__init__(one_pass, samples_per_epoch, seed, even, int(batch_size))
+
+    def draw_pass(self, generator: torch.Generator) -> list[tuple[int, int]]:
+        drawn = [
+            places[index]
+            for places in self._exams.values()
+            for index in torch.randperm(len(places), generator=generator)[: self._per_exam].tolist()
+        ]
+        draws = torch.rand(len(drawn), generator=generator).tolist()
+        order = torch.randperm(len(drawn), generator=generator).tolist()
+        # the second slice is counted from the first one, wrapping round at the stack's end, so that each of the other
+        # slices is equally likely
+        pairs = [
+            (rows[rank], rows[(rank + 1 + int(draw * (len(rows) - 1))) % len(rows)])
+            for (rows, rank), draw in zip(drawn, draws, strict=True)
+        ]
+        return [pairs[number] for number in order]
+
+
+class SeriesSampler(EpochSampler):
+    """Batches of slices, each of one or several whole series (Zhang 2024 section 5.3: "slices of a T2W series are used
+    as a mini-batch"). This is a batch sampler: pass it to a DataLoader as ``batch_sampler``.
+
+    The order of the series in an epoch and the selected slices of large series depend only on the seed and the epoch.
+    Several processes divide the series (`own_positions`).
+
+    Args:
+        dataset: the slices.
+        batch_size: series in a batch.
+        max_slices: maximum number of slices of one series in a batch, so that large series fit into memory. The slices
+            of larger series are drawn again in each epoch. None takes all slices.
+        samples_per_epoch, seed, even: see `EpochSampler`; a sample is a series.
+        shuffle: whether to draw at random. With False, for validation, the series stay in order, and large series contribute
+            evenly spaced slices.
+    """
+
+    def __init__(
+        self,
+        dataset: SliceDataset,
+        batch_size: int = 1,
+        max_slices: int | None = None,
+        samples_per_epoch: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        even: bool = True,
+    ) -> None:
+        if batch_size < 1 or (max_slices is not None and max_slices < 1):
+            raise ValueError(f"batch_size and max_slices must be at least 1, got {batch_size} and {max_slices}")
+        self._series = list(rows_by_exam(dataset.items).values())
+        self._most = max_slices
+        self._shuffle = shuffle
+        super().__init__(len(self._series), samples_per_epoch, seed, even, batch_size)
+
+    def draw_pass(self, generator: torch.Generator) -> list[int]:
+        """The numbers of the series, in order."""
+        count = len(self._series)
+        return torch.randperm(count, generator=generator).tolist() if self._shuffle else list(range(count))
+
+    def draw_epoch(self, generator: torch.Generator) -> list[list[int]]:
+        # every process draws the slices of all series, so that each series has the same slices as in a single process
+        order = super().draw_epoch(generator)[: self._length]
+        return [self._slices(self._series[number], generator) for number in order]
+
+    def _slices(self, series: list[int], generator: torch.Generator) -> list[int]:
+        if not self._shuffle:
+            return [series[rank] for rank in evenly_spaced(len(series), self._most)]
+        if self._most is None or len(series) <= self._most:
+            return series
+        return [series[rank] for rank in torch.randperm(len(series), generator=generator)[: self._most].tolist()]
