@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import gzip
 import html
+import io
 import json
 import math
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import highdicom
 import nibabel
@@ -23,10 +25,12 @@ import pydicom
 import pytest
 import yaml
 from planewise.commands import app
+from planewise.commands.segment import _print
 from planewise.errors import InputError
-from planewise.own_exams import heart_bundles
+from planewise.own_exams import SegmentedDatalist, heart_bundles
 from planewise.predicted_masks import is_predicted
 from planewise.preprocessing.exam_name import exam_of
+from rich.console import Console
 from scipy.spatial import cKDTree
 from typer.testing import CliRunner
 
@@ -581,3 +585,24 @@ def test_the_clones_own_bundles_and_weights():
     assert (folder / PLANS / "configs/inference.yaml").is_file()
     with pytest.raises(InputError, match="no weights"):
         heart_bundles.weights_of(folder / PLANS, folder / "nothing")
+
+
+def printed(**values) -> str:
+    usual = {"exams": 3, "images": 6, "kept": 0, "left_out": {}, "said": [], "note": ""}
+    console = Console(record=True, width=200, file=io.StringIO())
+    _print(SegmentedDatalist(Path("datalist.json"), Path("masks"), **usual | values), console)
+    return console.export_text()
+
+
+def test_of_many_remarks_on_exams_the_first_ten_and_how_many_follow():
+    remarks = [f"exam {number:02}: a doubt" for number in range(13)]
+    text = printed(said=remarks)
+    assert [line for line in text.splitlines() if "doubt" in line] == [f"Exam {n:02}: a doubt." for n in range(10)]
+    assert "... and 3 remarks more." in text
+    assert "more." not in printed(said=remarks[:10])
+
+
+def test_exams_without_a_mask_are_counted_and_told():
+    text = printed(left_out={"bbbb": "its predicted mask is empty"}, kept=2)
+    assert "6 images segmented, 2 of them by an earlier run. 3 exams with masks, 1 without." in text
+    assert "bbbb" in text and "its predicted mask is empty" in text

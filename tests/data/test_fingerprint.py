@@ -92,7 +92,7 @@ def test_the_code_of_the_rooms_that_make_rows_is_in_the_key(tmp_path, monkeypatc
             file.write("# said otherwise\n")
     assert fingerprint([], Compose([])) == before
     for maker in (
-        "preprocessing/standardize.py",
+        "preprocessing/intensities.py",
         "data/slice_cache.py",
         "exams/dicom.py",
         "geometry/new.py",

@@ -1,5 +1,7 @@
 """Test ACDC's folders, and the user's own images and masks."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from unittest.mock import Mock, patch
 
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from planewise.exams import index_folder
 from planewise.exams import volumes as volumes_module
-from planewise.exams.volume import case_and_channel, common_name
+from planewise.exams.volume import case_and_channel, common_name, nifti_files
 from planewise.exams.volumes import MASK_AS_IMAGE, PREDICTED_AS_IMAGE, case_and_phase, read_volumes
 from planewise.predicted_masks import mark_predicted
 
@@ -427,3 +429,9 @@ def test_a_mask_with_the_name_of_an_image_is_left_out_by_its_values(tmp_path):
     assert skipped[MASK_AS_IMAGE] == [str(tmp_path / "case_frame01.nii.gz")]
     found = index_folder(tmp_path, anatomy="volume")
     assert found.skipped[MASK_AS_IMAGE] == (1, str(tmp_path / "case_frame01.nii.gz")) and found.items == 2
+
+
+def test_named_as_nifti_in_order_and_not_hidden(tmp_path):
+    for name in ("b.nii.gz", "a.nii", "._a.nii", "c.nii.txt", "nii"):
+        (tmp_path / name).touch()
+    assert [path.name for path in nifti_files(tmp_path.glob("*"))] == ["a.nii", "b.nii.gz"]

@@ -121,7 +121,7 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
     for home, files in images.items():
         listed = listings[home.parent]
         if listed is not None:
-            cases += _listed_cases(home, files, listed, skipped)
+            cases += _listed_cases(files, listed, skipped)
             continue
         own = _channel_cases(home, files, found, skipped) if found else find_own_volumes(files, skipped)
         # nnU-Net: imagesTr/CASE_0000.nii.gz, with the mask labelsTr/CASE.nii.gz
@@ -235,7 +235,7 @@ def names_of_labels(path: Path) -> dict[int, str]:
 
 
 def _listed_cases(
-    home: Path, files: Sequence[Path], listed: dict[Path, Path | None], skipped: dict[str, list[str]]
+    files: Sequence[Path], listed: dict[Path, Path | None], skipped: dict[str, list[str]]
 ) -> list[Volume]:
     cases = []
     for path in files:

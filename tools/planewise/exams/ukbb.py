@@ -32,8 +32,8 @@ _PREDICTION = re.compile(r"seg\d?_")
 _LABEL = re.compile(r"label_")
 
 
-def is_exam(home: Path, files: list[Path]) -> bool:
-    """Whether a folder is one participant: a file in it is named like a view, or a frame of one."""
+def is_exam(files: list[Path]) -> bool:
+    """Whether the files of a folder are one participant's: one of them is named like a view, or a frame of one."""
     names = {stem(path).lower() for path in files}
     return any(names & {view, f"{view}_ed", f"{view}_es"} for view in _VIEWS)
 

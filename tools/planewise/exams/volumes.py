@@ -95,7 +95,7 @@ def read_volumes(paths: Iterable[Path], folder: Path, of_one_slice: bool = False
             volumes += _acdc_patient(info, files, skipped)
         elif mnms2.is_exam(home, files):
             volumes += mnms2.read_exam(home, files, skipped)
-        elif ukbb.is_exam(home, files):
+        elif ukbb.is_exam(files):
             volumes += ukbb.read_exam(home, files, skipped)
         else:
             own += find_own_volumes(files, skipped)
