@@ -130,10 +130,8 @@ class Stack:
         displaced sideways or inverted, a field of view that no scanner has, and the name of a flow series."""
         found = []
         frames = [frame for entry in self.slices for frame in entry.phases]
-        origins, axes = (
-            np.array([frame.affine for frame in frames])[:, :3, 3],
-            self.slices[0].affine[:3, :2] / self.in_plane,
-        )
+        origins = np.array([frame.affine for frame in frames])[:, :3, 3]
+        axes = self.slices[0].affine[:3, :2] / self.in_plane
         # the drift is subtracted, because the origins of a sheared stack move sideways from slice to slice
         steps = [(after.affine - before.affine)[:3, 3] for before, after in pairwise(self.slices)]
         drifts = [step @ axes / (step @ self.normal) for step in steps]

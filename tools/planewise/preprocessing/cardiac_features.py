@@ -91,16 +91,12 @@ def slices_ml(counts: np.ndarray, affine: np.ndarray, thickness: np.ndarray | No
     Args:
         counts: number of its voxels in each slice, ``(slices,)``.
         affine: ``(4, 4)``, mm, with the mean distance between slices.
-        thickness: thickness with which each slice counts, mm, ``(slices,)``; None for evenly spaced slices.
+        thickness: thickness with which each slice counts, mm, ``(slices,)``; None for evenly spaced slices, which count with
+            their gap.
     """
     if thickness is None:
-        return float(counts.sum() * voxel_ml(affine))
+        return float(counts.sum() * (abs(np.linalg.det(affine[:3, :3])) / 1000))
     return float(np.linalg.norm(np.cross(affine[:3, 0], affine[:3, 1])) * (counts @ thickness) / 1000)
-
-
-def voxel_ml(affine: np.ndarray) -> float:
-    """Volume of a voxel, including the slice gap, ml, from an affine ``(4, 4)``, mm."""
-    return float(abs(np.linalg.det(affine[:3, :3])) / 1000)
 
 
 class CardiacFeaturesd(Transform):

@@ -86,9 +86,7 @@ class LoadVolumed(LoadImaged):
         item = dict(data)
         exam = exam_of(item)
         for key in self.keys:
-            if key in item:
-                continue
-            if not self.allow_missing_keys:
+            if key not in item and not self.allow_missing_keys:
                 what = "mask, and this bundle learns from masks" if key in self.label_keys else str(key)
                 raise InputError(f"exam {exam}: the case has no {what}")
         first: MetaTensor | None = None
