@@ -174,7 +174,7 @@ def configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
     for path in sorted(folder.glob("*.yaml")):
         try:
             file = path.stat()
-            content = _content(path, file.st_mtime_ns, file.st_size)
+            content = _content((path.absolute(), file.st_mtime_ns, file.st_size))
         except (InputError, OSError):
             continue
         if isinstance(content, dict):
@@ -183,9 +183,10 @@ def configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
 
 
 @lru_cache(maxsize=256)
-def _content(path: Path, changed_ns: int, size: int) -> Any:
-    """The content of a YAML file, which is read again only if it has changed: an archive's exams share their bundles."""
-    return read_yaml(path)
+def _content(version: tuple[Path, int, int]) -> Any:
+    """The content of a YAML file (path, time of the last change, size), which is read again only if it has changed: an
+    archive's exams share their bundles."""
+    return read_yaml(version[0])
 
 
 def _check_alone(parser: ConfigParser, run: RunRecord | None) -> None:
