@@ -73,7 +73,8 @@ def test_a_run_of_other_settings_is_read_as_it_was_trained(name, tmp_path):
     changed = settings_of(Run(tmp_path, tmp_path / "models/model.pt", train | others, {}), train, inference)
     wanted = {key for key in others.keys() & inference.keys() if not isinstance(inference[key], dict)} - ITS_OWN
     taken = {key for key, value in changed["inference.yaml"].items() if value == others.get(key)}
-    assert taken == wanted
+    # the number of channels must be the network's (`settings_of`)
+    assert taken - {"channels"} == wanted - {"channels"}
 
 
 @pytest.mark.parametrize("mapping", ["linear", "sine"])

@@ -96,11 +96,17 @@ def test_predicted_masks_are_counted_apart(tmp_path):
     folder, masks = exam_with_masks(tmp_path, frame01=(heart(), True), frame02=(heart(), False))
     note = "1 of 2 masks are unchanged predictions of a network: with --checked they count as labels"
     assert note in index_folder(folder, labels_dir=masks, checked=True).warnings
-    output = run(folder, "-o", tmp_path / "list.json", "--labels", masks, "--split", "1", "0", "0").output
-    counts = "with a mask: 5 training, 0 validation, 0 test; with a predicted mask (not a label): 5 training, 0 "
-    assert f"Items: 30 training, 0 validation, 0 test; {counts}validation, 0 test." in output.replace("\n", " ")
-    assert "take these files out of the folder and index again" in output.replace("\n", " ")
+
+    def said() -> str:
+        output = run(folder, "-o", tmp_path / "list.json", "--labels", masks, "--split", "1", "0", "0").output
+        return output.replace("\n", " ")
+
+    assert "Items: 30 training, 0 validation, 0 test; with a mask: 5 training, 0 validation, 0 test." in said()
+    assert "1 mask of --labels left out" in said()
     (masks / "case7_frame02.nii.gz").unlink()
+    counts = "with a predicted mask (not a label): 5 training, 0 validation, 0 test"
+    assert f"Items: 30 training, 0 validation, 0 test; {counts}." in said()
+    assert "copy those that are right to NAME_mask_by_hand.nii.gz, and index again" in said()
     with pytest.raises(InputError, match="--stratify label: no exam has a mask that is a label"):
         index_folder(folder, labels_dir=masks, stratify="label")
     assert index_folder(folder, labels_dir=masks, stratify="label", checked=True).items == 30

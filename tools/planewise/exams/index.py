@@ -583,8 +583,8 @@ def _of_people(masks: Sequence[Path], result: IndexResult) -> Sequence[Path]:
     if len(made) in (0, len(masks)):
         return masks
     result.warnings.append(
-        f"{count_of(len(masks) - len(made), 'mask')} of --labels left out: a network predicted them, and nobody has changed "
-        f"these files. If one is right as it is, copy it to NAME{MASK}{BY_HAND}.nii.gz and index again"
+        f"{count_of(len(masks) - len(made), 'mask')} of --labels left out, which a network predicted and nobody has "
+        f"changed. If one is right as it is, copy it to NAME{MASK}{BY_HAND}.nii.gz and index again"
     )
     return made
 
