@@ -159,7 +159,7 @@ def test_of_a_folder_of_results_only_masks_that_a_person_corrected_or_checked_ar
         (f"{names[0]}.nii.gz and 2 more", "a person corrected it in another file of its folder")
     ]
     (note,) = (note for note in result.warnings if "network" in note)
-    assert note.startswith("1 mask of --labels left out: a network predicted") and len(result.masks) == 7
+    assert note.startswith("1 mask of --labels left out, which a network predicted") and len(result.masks) == 7
     result = index_folder(tree, labels_dir=tmp_path / "masks", checked=True)
     assert len({item["label"] for item in labelled(result)}) == 4
 
