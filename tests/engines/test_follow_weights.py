@@ -355,7 +355,7 @@ def test_nothing_of_a_run_is_evaluated(tmp_path, caplog):
     assert "must be names" in caplog.text and not (tmp_path / "trap").exists()
 
 
-def test_an_unpacked_package_brings_the_settings_in_its_configs(tmp_path):
+def test_an_unpacked_package_brings_the_settings_in_its_configs(tmp_path, monkeypatch):
     bounds = {"measured_on": "9 exams"}
     folder = tmp_path / MULTITASK
     shutil.copytree(folder_of(MULTITASK) / "configs", folder / "configs")
@@ -375,6 +375,12 @@ def test_an_unpacked_package_brings_the_settings_in_its_configs(tmp_path):
     # a change to the package's own inference.yaml remains
     parser = a_parser(MULTITASK, "inference.yaml", weights=str(folder), bundle_root=str(folder), square_size=15.0)
     assert follow_weights(parser, []) == {} and parser["square_size"] == 15.0
+    # nor does it describe other weights, or none, only because it is the working folder
+    monkeypatch.chdir(folder)
+    (folder / "other.pt").touch()
+    for weights in (None, "none", "", "missing.pt", "other.pt"):
+        assert follow_pretrained(a_parser(SEGMENTATION, "train.yaml", pretrained=weights), []) == {}
+    assert follow_pretrained(a_parser(SEGMENTATION, "train.yaml", pretrained="models/model.pt"), []) == taken
 
 
 @pytest.mark.parametrize("where", ["elsewhere", "in the bundle", "a folder"])

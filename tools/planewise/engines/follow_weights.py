@@ -221,10 +221,12 @@ def _weights_file(path: Any) -> Path | None:
 
 
 def _packaged(parser: ConfigParser, setting: str) -> RunRecord | None:
-    """The run whose settings are in the configs of the unpacked package to which a setting points; None for other paths, and
-    for the running bundle itself."""
-    path = Path(str(parser.get_parsed_content(setting) if setting in parser else "")).expanduser()
-    folder = path if path.is_dir() else path.parent.parent
+    """The run whose settings are in the configs of the unpacked package to whose weights a setting points; None for other
+    weights, and for the running bundle itself."""
+    file = _weights_file(parser.get_parsed_content(setting, default=None))
+    if file is None or not file.is_file():
+        return None
+    folder = file.absolute().parent.parent
     own = Path(str(parser.get_parsed_content("bundle_root") if "bundle_root" in parser else ".")).expanduser()
     if not (folder / THEIRS).is_dir() or folder.resolve() == own.resolve():
         return None
