@@ -230,6 +230,11 @@ def test_masks_drawn_on_converted_images_are_mirrored_back(tree, tmp_path):
     mask = nibabel.orientations.apply_orientation(mask, item["label_axes"])
     assert mask.shape == (24, 20)
     assert np.argwhere(mask).tolist() == [[5, 3]]
+    # a corrected mask in the image's own axes is not mirrored
+    write_mask(tmp_path / "labels" / "case7_ed_by_hand.nii.gz", affine, shape, [(5, 3, 2)])
+    found = labelled(index_folder(tree, labels_dir=tmp_path / "labels"))
+    assert {Path(item["label"]).name for item in found} == {"case7_ed_by_hand.nii.gz"}
+    assert not any("label_axes" in item for item in found)
 
 
 def test_masks_that_do_not_fit_are_listed_with_the_reason(tree, tmp_path):

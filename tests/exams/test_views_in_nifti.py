@@ -4,6 +4,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from planewise.data.datalist import labelled
@@ -81,6 +82,19 @@ def test_items_of_the_short_axis(indexed):
         for rank, item in enumerate(by_phase["ES"]):
             truth = exam.mask(exam.poses["sax"][rank], rank, exam.phases[exam.end_systole]).T
             np.testing.assert_array_equal(load(item)["label"][0, :, :, 0].numpy(), truth)
+
+
+def test_the_data_sets_numbers_do_not_hold_for_masks_of_labels(indexed, tmp_path):
+    """Corrected masks of a network have planewise's numbers, whatever those of the data set are."""
+    for item in indexed("mnms2", "sax").datalist["training"]:
+        mask = nibabel.load(item["label"])
+        ours = np.array([0, 3, 2, 1], np.uint8)[np.asarray(mask.dataobj).astype(int)]
+        file = tmp_path / f"{item['exam']}_{item['phase']}_mask_by_hand.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(ours, mask.affine), file)
+    result = indexed("mnms2", "sax", labels_dir=tmp_path)
+    assert not any("label_map" in item for item in result.datalist["training"]) and "swapped" not in str(
+        result.warnings
+    )
 
 
 def test_both_views_of_an_exam_have_its_hash(indexed):

@@ -490,9 +490,8 @@ def add_masks(
                 if item is not None:
                     if "label" in item:
                         replaced[item["label"]] = path.name
-                    item |= {"label": str(path), "label_frame": depth}
-                    if orientation != [[0, 1], [1, 1]]:
-                        item["label_axes"] = orientation
+                    _set_mask(item, path, [] if orientation == [[0, 1], [1, 1]] else orientation)
+                    item["label_frame"] = depth
                     used += 1
             problem = f"its phase ({phase}) is beyond the {stack.cycle} phases of the exam"
             if lacking:
@@ -553,9 +552,16 @@ def _add_to_volume(path: Path, item: dict, turned: bool) -> str:
     grid = image.shape[:3] if "time" in item else image.shape, image.affine
     problem, axes = mask_on_grid(path, *grid) if turned else (grid_problem(path, *grid), [])
     if not problem:
-        item.pop("label_axes", None)
-        item |= {"label": str(path)} | ({"label_axes": axes} if axes else {})
+        _set_mask(item, path, axes)
     return problem
+
+
+def _set_mask(item: dict, path: Path, axes: list[list[int]]) -> None:
+    """Give an item a mask. What is known of its mask so far, such as the data set's numbers of the structures, does not hold
+    for this one."""
+    for key in ("label_axes", "label_map"):
+        item.pop(key, None)
+    item |= {"label": str(path)} | ({"label_axes": axes} if axes else {})
 
 
 def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | str:
