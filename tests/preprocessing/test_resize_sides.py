@@ -65,6 +65,10 @@ def test_axes_without_orientation_stay_as_stored(tmp_path, voxel_size):
     plain, resize = (ResizeSidesd(["image", "label"], 8, voxel_size, axcodes=axcodes) for axcodes in (None, "RAS"))
     found, wanted = resize(item), plain(item)
     assert all(torch.equal(found[key].as_tensor(), wanted[key].as_tensor()) for key in ("image", "label"))
+    cine = nibabel.Nifti1Image(np.stack([volume.get_fdata()] * 2, axis=-1), None)
+    nibabel.save(cine, tmp_path / "cine.nii.gz")
+    phase = LoadVolumed("image", channels=1)({"image": str(tmp_path / "cine.nii.gz"), "time": 1})["image"]
+    assert phase.shape == (1, 9, 14, 6) and phase.meta["oriented"] is False
     known = MetaTensor(torch.rand(1, 9, 14, 6), affine=item["image"].affine)
     batch = decollate_batch(list_data_collate([found, resize({"image": known, "label": known})]))
     assert all(torch.allclose(resize.inverse(one)["image"].affine, item["image"].affine) for one in batch)

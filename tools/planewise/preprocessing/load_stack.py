@@ -122,10 +122,11 @@ class LoadStackd(LoadImaged):
                     # other messages may contain the path, which may include a person's name
                     reason = str(error) if isinstance(error, InputError) else type(error).__name__
                     raise InputError(f"exam {exam}, {key}: the volume cannot be read ({reason})") from error
-                if not states_orientation(volume.meta):
-                    volume.meta["oriented"] = False
+                stated = states_orientation(volume.meta)
                 if volume.ndim == 4 and "time" in item:
                     volume = _volume(volume.as_tensor()[..., int(item["time"])], volume.affine)
+                if not stated:
+                    volume.meta["oriented"] = False
                 if volume.ndim == 2:  # a single slice is a stack of one
                     meta = {**volume.meta, "spatial_shape": np.array((*volume.shape, 1))}
                     volume = MetaTensor(volume.as_tensor()[..., None], meta=meta)
