@@ -344,7 +344,7 @@ def test_a_moment_is_flagged_if_an_incomplete_phase_may_be_the_true_one(count, l
         return
     moment = {"end-diastole": found.end_diastole, "end-systole": found.end_systole}[marked]
     assert moment != phase
-    text = f"the true {marked} may be {names[phase]}, where the volumes are uncertain, because a slice lacks an image"
+    text = f"the true {marked} may be {names[phase]}, where the volumes are uncertain because a slice lacks an image"
     assert flags == [Flag(("LV", "RV", "myocardium"), "volume", moment, text)]
 
 

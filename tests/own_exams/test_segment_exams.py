@@ -471,7 +471,7 @@ def test_end_diastole_is_marked_everywhere_if_an_incomplete_phase_may_be_the_tru
     (tmp_path / "exam/sax_1/IM-0001-0001.dcm").unlink()
     monkeypatch.setitem(globals(), "PIXELS", ((136, 168, 200), *PIXELS[1:]))
     made = segment_by_hand(tmp_path)
-    text = "the true end-diastole may be phase00, where the volumes are uncertain, because a slice lacks an image"
+    text = "the true end-diastole may be phase00, where the volumes are uncertain because a slice lacks an image"
     assert [(flag.phase, flag.quantity) for flag in made.flags if flag.text == text] == [(2, "volume")]
     assert f"  (!) {text}" in made.lines and f"(!) {text}</li>" in made.page.read_text()
     marked = {f"{name}_{what}_ml" for name in ("LV", "RV") for what in ("end_diastole", "stroke_volume")}

@@ -307,7 +307,7 @@ def _taken_by(place: Any) -> set[str] | None:
 
 
 def target_of(entry: Any) -> Any:
-    """The class or function that an entry of a config names; None if it names none, or none that can be imported."""
+    """The class or function that an entry of a config names; None if there is none, or it cannot be imported."""
     if not isinstance(entry, Mapping) or "_target_" not in entry:
         return None
     target = ConfigComponent(dict(entry)).resolve_module_name()

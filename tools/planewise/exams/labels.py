@@ -45,7 +45,7 @@ _IN_PLANE = 1e-3
 #: Number of masks that do not fit the exam of their name for which a fitting exam is looked for: each of these masks is
 #: compared with every exam, which takes minutes for hundreds of exams.
 _MOST_SEARCHES = 3
-#: Why a mask is not used whose name belongs to several images.
+#: Why a mask whose name belongs to several images is not used.
 _SEVERAL_OF_THE_NAME = "{} images have this name; put it into a folder with the name of its image's folder"
 
 
@@ -252,8 +252,8 @@ def is_unchecked(mask: Path) -> bool:
 
 
 def not_corrected_elsewhere(masks: Sequence[Path]) -> tuple[list[Path], list[tuple[str, str]]]:
-    """The masks without those that a person corrected in another file; and, for each reason, the name of one of these with
-    the number of further ones, and the reason."""
+    """The masks without those that a person corrected in another file; and, for each reason, the name of one such mask with
+    the number of others, and the reason."""
     kept, by_reason = [], defaultdict(list)
     for path in masks:
         if why := _corrected_elsewhere(path):
@@ -516,7 +516,7 @@ def _match(path: Path, stack: Stack) -> tuple[list[tuple[int, int]], list[list[i
 
 
 def _fits_several(names: Sequence[str], phase: str | None) -> str:
-    """Why a mask is not used that fits several exams, and nothing says which is meant."""
+    """Why a mask that fits several exams is not used if nothing says which exam is meant."""
     example = f"{names[0]}_{(phase or 'ed').lower()}"  # the hash alone would mean the first phase
     return (
         f"it fits {len(names)} exams ({some_of(names)}): name it by the hash of its exam ({example}), or put it into a "

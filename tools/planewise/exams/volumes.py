@@ -34,7 +34,7 @@ MASK_AS_IMAGE = (
 
 _IMAGE_STEM = re.compile(r"(?P<case>.+?|)(?:[_-](?P<phase>frame\d+|ed|es))?", re.IGNORECASE | re.DOTALL)
 _CINE_TAIL = re.compile(r"[_-](4d|cine)$", re.IGNORECASE)
-#: The end of a mask's name; a mask that a person corrected (`planewise.predicted_masks.keep_corrected`) has one more.
+#: The end of a mask's name; a mask that a person corrected (`planewise.predicted_masks.BY_HAND`) has one more.
 _MASK_END = rf"(gt|seg|segmentation|labels?|masks?)({BY_HAND}(_\d+)?)?$"
 _MASK_TAIL = re.compile(rf"[_-]?{_MASK_END}", re.IGNORECASE)
 #: Smallest and largest height (cm) and weight (kg) of a person; values beyond them are mistakes or in another unit.

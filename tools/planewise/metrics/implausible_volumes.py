@@ -484,6 +484,6 @@ def missed_moments(found: HeartVolumes, replaced: Mapping[int, Sequence[int]], n
         # the flag of an incomplete phase marks its own numbers
         if may_be and own not in replaced:
             which = some_of([names[phase] for phase in may_be])
-            text = f"the true {moment} may be {which}, where the volumes are uncertain, because a slice lacks an image"
+            text = f"the true {moment} may be {which}, where the volumes are uncertain because a slice lacks an image"
             flags.append(Flag(tuple(found.volumes), "volume", own, text))
     return flags
