@@ -7,6 +7,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from glob import escape
 from pathlib import Path
 
@@ -431,6 +432,12 @@ def add_masks(
     by_name = KnownNames(known)
     by_place = {(item["exam"], item["slice"], item["phase"]): item for item in items if "affine" in item}
     replaced: dict[str, str] = {}
+
+    @cache
+    def row_of(index: int) -> dict:
+        own = KnownNames([known[index]])
+        return _agreed([row for name, row in class_rows.items() if own.find(name)])[0]
+
     for path in masks:
         if not is_text(str(path)):
             unmatched.append((path.name, ODD_PATH))
@@ -473,9 +480,7 @@ def add_masks(
                 searches += 1
                 continue
             of_first = phase is None and case == exam.name
-            own = KnownNames([known[index]])
-            row, _ = _agreed([row for name, row in class_rows.items() if own.find(name)])
-            rank_of_phase = 0 if of_first else _phase_rank(phase, stack, row)
+            rank_of_phase = 0 if of_first else _phase_rank(phase, stack, row_of(index))
             if isinstance(rank_of_phase, str):
                 problem = rank_of_phase
                 continue
