@@ -28,6 +28,7 @@ from planewise.commands import app
 from planewise.commands.segment import _print
 from planewise.errors import InputError
 from planewise.own_exams import SegmentedDatalist, heart_bundles
+from planewise.own_exams.load_bundle import bundles_folder, weights_of
 from planewise.predicted_masks import is_predicted
 from planewise.preprocessing.exam_name import exam_of
 from rich.console import Console
@@ -581,10 +582,10 @@ def test_an_empty_folder_is_refused_in_the_bundles_words(runs, tmp_path):
 
 
 def test_the_clones_own_bundles_and_weights():
-    folder = heart_bundles.bundles_folder(None)
+    folder = bundles_folder(None)
     assert (folder / PLANS / "configs/inference.yaml").is_file()
     with pytest.raises(InputError, match="no weights"):
-        heart_bundles.weights_of(folder / PLANS, folder / "nothing")
+        weights_of(folder / PLANS, folder / "nothing")
 
 
 def printed(**values) -> str:

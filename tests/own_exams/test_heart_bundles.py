@@ -14,6 +14,7 @@ from planewise.exams.input_stacks import InputStack
 from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
 from planewise.own_exams import heart_bundles
 from planewise.own_exams.heart_bundles import load_stack, stacks_in
+from planewise.own_exams.load_bundle import bundles_folder
 from planewise.own_exams.plan_exams import planning
 from planewise.own_exams.segment_exams import segmenting
 from planewise.preprocessing.exam_name import exam_of
@@ -187,7 +188,7 @@ def test_of_many_exams_that_are_refused_ten_are_named(count, end, monkeypatch):
 
 
 def test_the_limit_is_the_planning_bundles():
-    config = heart_bundles.bundles_folder(None) / heart_bundles.PLANS / "configs/inference.yaml"
+    config = bundles_folder(None) / heart_bundles.PLANS / "configs/inference.yaml"
     assert yaml.safe_load(config.read_text())["min_obliquity"] == SHORT_AXIS_OBLIQUITY
 
 

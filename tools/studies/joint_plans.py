@@ -37,7 +37,8 @@ from planewise.data import find_inputs
 from planewise.evaluation.joint_plan import join_phases
 from planewise.evaluation.plane_bounds import ERRORS, KEPT, checked_bounds, phases_apart
 from planewise.geometry import Bound, calibrated_bound
-from planewise.own_exams.heart_bundles import PLANS, bundles_folder
+from planewise.own_exams.heart_bundles import PLANS
+from planewise.own_exams.load_bundle import bundles_folder
 from planewise.own_exams.plan_exams import distance
 from planewise.preprocessing.exam_name import exam_of
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
-from planewise.own_exams.heart_bundles import PLANS, bundles_folder
+from planewise.own_exams.heart_bundles import PLANS
+from planewise.own_exams.load_bundle import bundles_folder
 
 
 def plans_of(data: Sequence[Mapping[str, Any]], **settings: object) -> list[dict[str, Any]]:

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-import planewise
 from planewise.atomic_write import atomic_write
 from planewise.data import find_inputs
 from planewise.data.readable_items import left_out
@@ -89,48 +88,6 @@ def output_folder(given: str | Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="planewise-") as folder:
         yield Path(folder).resolve()
-
-
-def bundles_folder(given: str | Path | None) -> Path:
-    """The absolute path of the folder with the bundles: the given folder, or the package's own, which in a clone is a
-    link."""
-    return (Path(given).expanduser() if given else Path(planewise.__file__).parent / "bundles").resolve()
-
-
-def weights_of(bundle: Path, given: str | Path | None) -> Path | None:
-    """The absolute path of the weights for a bundle; None if no weights are given and the bundle has none."""
-    if given is not None:
-        given = Path(given).expanduser().resolve()
-        if not given.exists():
-            raise InputError(f"there are no weights in {given}; name a run's folder or a checkpoint")
-        return given
-    own = bundle / "models" / "model.pt"
-    return own if own.is_file() else None
-
-
-def needed_weights(bundle: Path, given: str | Path | None) -> Path:
-    """Like `weights_of`, for a bundle that needs weights. Given weights must fit its network.
-
-    Raises:
-        InputError: there are no weights, they do not fit, or there is no such bundle.
-    """
-    if not bundle.is_dir():
-        others = sorted(folder.parent.name for folder in bundle.parent.glob("*/configs"))
-        copies = (
-            f" (the folder has {', '.join(others)}; if one of them is a copy of this bundle, give it the bundle's name)"
-        )
-        raise InputError(
-            f"there is no bundle {bundle.name} in {bundle.parent}{copies if others else ''}; use --bundles to name the "
-            "folder bundles/ of a clone of planewise, or a folder with a copy of the bundle under its own name"
-        )
-    weights = weights_of(bundle, given)
-    if weights is None:
-        raise InputError(f"{bundle} has no models/model.pt; name a run of that bundle with --weights")
-    if given is not None:
-        from planewise.own_exams.load_bundle import load_bundle  # it uses `weights_of`
-
-        load_bundle(bundle, weights)
-    return weights
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Load a bundle's network with its weights, and its settings, in this process."""
+"""Find bundles and their weights, and load a bundle's network, with its settings, in this process."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
+import planewise
 from planewise.engines.follow_weights import follow_weights
 from planewise.engines.quiet import keep_quiet
 from planewise.errors import InputError
 from planewise.exams.words import did_you_mean, nearest
 from planewise.networks import weights_path
 from planewise.networks.pretrained import read_weights
-from planewise.own_exams.heart_bundles import bundles_folder, weights_of
 from planewise.own_names import THEIRS, forget_theirs
 
 
@@ -83,3 +83,43 @@ def load_bundle(
     if used is not None:
         network.load_state_dict(read_weights(weights_path(used, network)))
     return LoadedBundle(folder, network.to(device).eval(), config, used)
+
+
+def bundles_folder(given: str | Path | None) -> Path:
+    """The absolute path of the folder with the bundles: the given folder, or the package's own, which in a clone is a
+    link."""
+    return (Path(given).expanduser() if given else Path(planewise.__file__).parent / "bundles").resolve()
+
+
+def weights_of(bundle: Path, given: str | Path | None) -> Path | None:
+    """The absolute path of the weights for a bundle; None if no weights are given and the bundle has none."""
+    if given is not None:
+        given = Path(given).expanduser().resolve()
+        if not given.exists():
+            raise InputError(f"there are no weights in {given}; name a run's folder or a checkpoint")
+        return given
+    own = bundle / "models" / "model.pt"
+    return own if own.is_file() else None
+
+
+def needed_weights(bundle: Path, given: str | Path | None) -> Path:
+    """Like `weights_of`, for a bundle that needs weights. Given weights must fit its network.
+
+    Raises:
+        InputError: there are no weights, they do not fit, or there is no such bundle.
+    """
+    if not bundle.is_dir():
+        others = sorted(folder.parent.name for folder in bundle.parent.glob("*/configs"))
+        copies = (
+            f" (the folder has {', '.join(others)}; if one of them is a copy of this bundle, give it the bundle's name)"
+        )
+        raise InputError(
+            f"there is no bundle {bundle.name} in {bundle.parent}{copies if others else ''}; use --bundles to name the "
+            "folder bundles/ of a clone of planewise, or a folder with a copy of the bundle under its own name"
+        )
+    weights = weights_of(bundle, given)
+    if weights is None:
+        raise InputError(f"{bundle} has no models/model.pt; name a run of that bundle with --weights")
+    if given is not None:
+        load_bundle(bundle, weights)
+    return weights

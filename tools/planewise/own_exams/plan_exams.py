@@ -39,9 +39,7 @@ from planewise.own_exams.heart_bundles import (
     MadePage,
     Summary,
     asked_for,
-    bundles_folder,
     load_stack,
-    needed_weights,
     of_the_run,
     output_folder,
     private_datalist,
@@ -51,10 +49,10 @@ from planewise.own_exams.heart_bundles import (
     slices_of,
     stacks_in,
     text,
-    weights_of,
     write_page,
     written_in,
 )
+from planewise.own_exams.load_bundle import bundles_folder, needed_weights, weights_of
 from planewise.own_exams.provenance import Provenance, made_by
 from planewise.predicted_masks import IMAGE
 from planewise.preprocessing.exam_name import exam_of, volume_name

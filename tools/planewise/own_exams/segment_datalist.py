@@ -29,14 +29,13 @@ from planewise.locks import claim_folder
 from planewise.own_exams.heart_bundles import (
     SEGMENTS,
     STRUCTURES,
-    bundles_folder,
     mask_file,
-    needed_weights,
     no_short_axes,
     private_datalist,
     slices_of,
     smallest_obliquity,
 )
+from planewise.own_exams.load_bundle import bundles_folder, needed_weights
 from planewise.own_exams.provenance import Provenance, made_by
 from planewise.predicted_masks import is_corrected, said_of_a_kept, set_aside
 from planewise.preprocessing.exam_name import exam_of, volume_name

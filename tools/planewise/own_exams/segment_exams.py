@@ -52,10 +52,8 @@ from planewise.own_exams.heart_bundles import (
     MadePage,
     Summary,
     asked_for,
-    bundles_folder,
     load_stack,
     mask_file,
-    needed_weights,
     of_the_run,
     output_folder,
     read_exams,
@@ -65,6 +63,7 @@ from planewise.own_exams.heart_bundles import (
     write_page,
     written_in,
 )
+from planewise.own_exams.load_bundle import bundles_folder, needed_weights
 from planewise.own_exams.provenance import Provenance, for_tables, made_by
 from planewise.predicted_masks import IMAGE
 from planewise.preprocessing.exam_name import volume_name
