@@ -86,7 +86,7 @@ def test_the_defaults_of_everything_public(assert_expected):
                     given = ", ".join(f"{key}={value!r}" for key, value in defaults.items())
                     lines.append(f"{module.__name__.removeprefix('planewise.')}.{title}: {given}")
     assert len(lines) > 250
-    assert_expected("defaults.txt", "\n".join(lines), relative=None)
+    assert_expected("defaults.txt", "\n".join(lines), relative=None, may_grow=True)
 
 
 def test_the_numbers_that_modules_name(assert_expected):
@@ -103,7 +103,7 @@ def test_the_numbers_that_modules_name(assert_expected):
             numbers = {name: value for name, value in values.items() if has_numbers(value)}
             lines += [f"{found.name.removeprefix('planewise.')}.{name}: {value!r}" for name, value in numbers.items()]
     assert len(lines) > 150
-    assert_expected("numbers.txt", "\n".join(sorted(lines)), relative=None)
+    assert_expected("numbers.txt", "\n".join(sorted(lines)), relative=None, may_grow=True)
 
 
 def source(module: object) -> str:

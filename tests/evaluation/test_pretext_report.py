@@ -58,13 +58,18 @@ def table(path):
 
 
 @pytest.mark.parametrize(
-    ("key", "said"), [("accuracy", "slice order accuracy 11.000; the scores"), ("mse", "the scores")]
+    ("scores", "said"),
+    [
+        ({"pairs": 3, "chance": 0.5, "accuracy": 0.75, "mae": 0.1}, "slice order accuracy 0.750; the scores"),
+        ({"mae": {"mean": 0.25, "sd": 0.1}}, "slice order MAE 0.250; the scores"),
+        ({"pairs": 0}, "the scores"),
+        ({"accuracy": float("nan"), "mae": 0.5}, "the scores"),
+    ],
 )
-def test_the_terminal_has_the_main_score_if_the_task_has_one(key, said, tmp_path, caplog):
+def test_the_terminal_has_the_main_score_if_the_task_has_one(scores, said, tmp_path, caplog):
     class Scored(Means):
         def results(self, *taken):
-            found = super().results(*taken)
-            return dataclasses.replace(found, metrics={self.name: {key: found.metrics[self.name]["largest"]}})
+            return dataclasses.replace(super().results(*taken), metrics={self.name: scores})
 
     caplog.set_level("INFO")
     report_of(tmp_path, [Scored("slice_order")])

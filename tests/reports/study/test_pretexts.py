@@ -69,34 +69,42 @@ def test_squares_of_positions_stand_one_by_one(tmp_path):
     assert b"a picture" in [picture.png for picture in page.pictures]
 
 
-def test_pretexts_that_choose_stand_beside_chance(tmp_path):
-    write(
-        tmp_path / "pretrain/rotation/test/metrics.json", {"volumes": 9, "rotation": {"accuracy": 0.75, "chance": 0.1}}
-    )
-    write(tmp_path / "pretrain/jigsaw/test/metrics.json", {"jigsaw": {"accuracy": 0.5, "chance": 0.001, "puzzles": 9}})
-    write(
-        tmp_path / "pretrain/lax_position/test/metrics.json", {"mean": {"dice": {"mean": 0.5}}, "none": {"accuracy": 1}}
-    )
-    retrieval = {"candidates": 8, "top1": 0.625, "top5": 0.9, "chance1": 0.125, "chance5": 0.625}
-    write(tmp_path / "pretrain/exemplar/test/metrics.json", {"volumes": 8, "retrieval": retrieval})
-    names = ["rotation", "exemplar", "jigsaw", "lax_position"]
-    tables, page = tables_of(pretexts, study_folder(tmp_path, pretexts=names))
-    assert tables["Pretexts that choose among answers"] == [
-        ["pretext", "right", "by chance"],
-        ["rotation", "0.750", "0.1"],
-        ["exemplar", "0.625", "0.125"],
-        ["jigsaw", "0.500", "0.001"],
+def test_main_scores_of_any_pretext_stand_beside_chance(tmp_path):
+    """No table of the page knows the keys of a new pretext's scores."""
+    contents = {
+        "rotation": {"volumes": 9, "rotation": {"accuracy": 0.75, "chance": 0.1}},
+        "exemplar": {"retrieval": {"candidates": 8, "chance1": 0.125, "top1": 0.625, "top5": 0.9, "chance5": 0.625}},
+        "jigsaw": {"jigsaw": {"accuracy": 0.5, "chance": 0.001, "puzzles": 9}},
+        "masked_autoencoder": {"restoration": {"hidden": {"restored": 0.25, "mean": 1.0}, "images": 9}},
+        "severity": {
+            "slices": 9,
+            "noise": {"levels": 4, "mae": 0.5, "chance_mae": 0.8, "lower_is_better": True},
+            "blur": {"by_level": {"rank_correlation": None}},
+            "probe": {"location": {"mae": 0.5}},
+        },
+    }
+    study = study_folder(tmp_path, pretexts=list(contents))
+    for name, content in contents.items():
+        write(tmp_path / f"pretrain/{name}/test/metrics.json", content)
+    tables, page = tables_of(pretexts, study)
+    assert tables["Scores in the pretexts' own tasks"] == [
+        ["pretext", "score", "value", "by chance"],
+        ["rotation", "rotation accuracy", "0.7500", "0.1"],
+        ["exemplar", "retrieval top 1", "0.6250", "0.125"],
+        ["jigsaw", "jigsaw accuracy", "0.5000", "0.001"],
+        ["masked autoencoder", "restoration hidden MSE", "0.2500", "-"],
+        ["severity", "noise MAE", "0.5000", "0.8"],
+        ["severity", "blur by level rank correlation", "-", "-"],
     ]
     assert "<p class=note>exemplar: a prediction is correct if" in page.html("")
     assert "No better than chance" not in page.html("")
-    for name, right in (("rotation", 0.109), ("jigsaw", 0.0009)):
-        write(
-            tmp_path / f"pretrain/{name}/test/metrics.json",
-            {name: {"accuracy": right, "chance": 0.1 if name == "rotation" else 0.001}},
-        )
-    guessed = tables_of(pretexts, study_folder(tmp_path, pretexts=names))[1].html("")
-    assert "<b>No better than chance in their own task: rotation and jigsaw.</b>" in guessed
-    assert "right is where" not in tables_of(pretexts, study_folder(tmp_path, pretexts=["rotation"]))[1].html("")
+    contents["rotation"]["rotation"]["accuracy"] = 0.109
+    contents["jigsaw"]["jigsaw"]["accuracy"] = 0.0009
+    contents["severity"]["noise"]["mae"] = 0.74
+    for name, content in contents.items():
+        write(tmp_path / f"pretrain/{name}/test/metrics.json", content)
+    guessed = tables_of(pretexts, study)[1].html("")
+    assert "<b>No better than chance in their own task: rotation, jigsaw and severity.</b>" in guessed
 
 
 def test_the_exams_of_the_scores_are_named(tmp_path):

@@ -86,7 +86,8 @@ class CollectorResults:
     """The results of one collector. Within a field, no two collectors of a report may use the same name."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
-    """Entries of ``metrics.json``: plain values, NaN for unknown numbers."""
+    """Entries of ``metrics.json``: plain values, NaN for unknown numbers. The first decimal number of an entry is its main
+    score (`planewise.reports.main_score`)."""
     columns: dict[str, Sequence[Any]] = field(default_factory=dict)
     """Columns of ``slices.csv``: one value for each sample, in the samples' order. Names end with the unit (``_mm``)."""
     tables: dict[str, dict[str, Sequence[Any]]] = field(default_factory=dict)

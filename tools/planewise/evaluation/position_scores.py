@@ -71,9 +71,9 @@ class PositionScores:
         known = (counts[..., 2].sum(dim=1) > 0).numpy()
         found, residual = taken["found"].sum(dim=1).double().numpy(), taken["residual"].numpy()
         scores = {
+            "dice": float(dice.nanmean()),
             "accuracy": float(pixels[0].sum() / pixels[1].sum()),
             "square_accuracy": float(pixels[0][1:].sum() / pixels[1][1:].sum()),
-            "dice": float(dice.nanmean()),
             "centre_mm": summary(distance.flatten().tolist()),
             "not_found": int((inside & ~taken["found"]).sum()),
             "squares": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,20 +15,11 @@ from torch import Tensor, nn
 
 from planewise.metrics import epochs_to_converge
 from planewise.reports.history import read_history
+from planewise.reports.main_score import main_score
 from planewise.reports.tables import json_text, write_json
 from planewise.scored import write_scored
 
 logger = logging.getLogger(__name__)
-
-#: Scores for the terminal, the most important first: their keys in ``metrics.json``, or in a part of it, and their names.
-_MAIN = {
-    "dice": "Dice",
-    "macro_auc": "mean AUC",
-    "kappa": "kappa",
-    "accuracy": "accuracy",
-    "top1": "top 1",
-    "pearson_r": "r",
-}
 
 
 @dataclass(eq=False, repr=False)
@@ -76,10 +67,9 @@ class Report:
             # this file comes last, so that a program that waits for it finds the others
             write_json(self.folder / "metrics.json", scores)
             engine.state.metrics |= {"report": scores}
-            main = _main_score(scores)
-            logger.info(
-                "%sthe scores are in %s/metrics.json, in the output folder", main and f"{main}; ", self.folder.name
-            )
+            main = main_score(scores)
+            shown = f"{main.name} {main.value:.3f}; " if main and main.is_known else ""
+            logger.info("%sthe scores are in %s/metrics.json, in the output folder", shown, self.folder.name)
 
 
 @dataclass(eq=False, repr=False)
@@ -129,15 +119,3 @@ def convergence(history: str | Path | None) -> dict[str, Any]:
     seen = [row for row in rows if "val_loss" in row]
     converged = epochs_to_converge([row["epoch"] for row in seen], [row["val_loss"] for row in seen])
     return {"epochs": rows[-1]["epoch"], "converged_epoch": converged}
-
-
-def _main_score(scores: Mapping[str, Any]) -> str:
-    """The most important score with its name; empty if there is none of `_MAIN`."""
-    parts = {"": scores} | {name: part for name, part in scores.items() if isinstance(part, Mapping)}
-    for key, word in _MAIN.items():
-        for name, part in parts.items():
-            value = part.get(key)
-            value = value.get("mean") if isinstance(value, Mapping) else value
-            if isinstance(value, float):
-                return f"{name.replace('_', ' ')} {word} {value:.3f}".strip()
-    return ""

@@ -20,19 +20,19 @@ def location_scores(predicted: Sequence[float], reference: Sequence[float]) -> d
         predicted, reference: one value per slice; pairs with a NaN are left out.
 
     Returns:
-        ``mse, mae, pearson_r, r2, explained_variance, slope, intercept, slices``. The scores are NaN if there are fewer
+        ``pearson_r, mse, mae, r2, explained_variance, slope, intercept, slices``. The scores are NaN if there are fewer
         than two slices, or if all true locations are the same.
     """
     pairs = np.array([predicted, reference], dtype=np.float64)
     predicted, reference = pairs[:, np.isfinite(pairs).all(axis=0)]
     if len(reference) < 2 or np.ptp(reference) == 0:
-        names = ("mse", "mae", "pearson_r", "r2", "explained_variance", "slope", "intercept")
+        names = ("pearson_r", "mse", "mae", "r2", "explained_variance", "slope", "intercept")
         return {**dict.fromkeys(names, float("nan")), "slices": len(reference)}
     line = linregress(reference, predicted)
     return {
+        "pearson_r": float(line.rvalue),
         "mse": float(mean_squared_error(reference, predicted)),
         "mae": float(mean_absolute_error(reference, predicted)),
-        "pearson_r": float(line.rvalue),
         "r2": float(r2_score(reference, predicted)),
         "explained_variance": float(explained_variance_score(reference, predicted)),
         "slope": float(line.slope),

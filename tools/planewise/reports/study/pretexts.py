@@ -6,6 +6,7 @@ from planewise.exams.shared_patients import seen_tests
 from planewise.exams.words import count_of, listed
 from planewise.reports import paper_tables
 from planewise.reports.history import read_history
+from planewise.reports.main_score import MainScore, main_score
 from planewise.reports.methods import method_name
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.numbers import spread
@@ -13,8 +14,8 @@ from planewise.reports.study.page import Page, Row
 from planewise.reports.study_figures import pretext_curves
 
 _LOCATION = {"mse": "MSE", "mae": "MAE", "pearson_r": "r", "r2": "R²", "explained_variance": "explained var."}
-#: A share of right answers up to this multiple of chance counts as guessing.
-_GUESSED = 1.1
+#: Entries of ``metrics.json`` that have a table of their own.
+_OWN_TABLES = ("location", "orientation", "positions", "probe")
 _ORIENTATION = {
     "line_angle_deg": "line angle (deg)",
     "line_distance_mm": "line distance (mm)",
@@ -51,9 +52,13 @@ def add(page: Page, study: StudyFolder) -> None:
             "Centre errors: mean (standard deviation), for squares that lie wholly on their image and were "
             "found.</p>"
         )
-    if rows := _answer_rows(metrics):
-        page.table("Pretexts that choose among answers", ["pretext", "right", "by chance"], rows)
-        if guessing := [row.cells[0] for row in rows if float(row.cells[1]) <= _GUESSED * float(row.cells[2])]:
+    if scores := _main_scores(metrics):
+        rows = [
+            Row.of(name, score.name, score.value, "-" if score.chance is None else f"{score.chance:.3g}")
+            for name, score in scores
+        ]
+        page.table("Scores in the pretexts' own tasks", ["pretext", "score", "value", "by chance"], rows)
+        if guessing := [name for name, score in scores if score.is_guess]:
             page.add(
                 "<p><b>No better than chance in their own task: {}.</b> These pretrainings learned hardly anything, so their "
                 "gains say nothing about the methods; train them longer.</p>",
@@ -99,15 +104,15 @@ def _scored_on(study: StudyFolder) -> str:
     return f"Scored on the test exams{of}, from which no pretext learned."
 
 
-def _answer_rows(metrics: dict[str, dict]) -> list[Row]:
-    """Accuracy of the pretexts that classify: rotation, permutation, location, order, retrieval."""
-    return [
-        Row.of(method_name(name), f"{found[right]:.3f}", f"{found[chance]:.3g}")
+def _main_scores(metrics: dict[str, dict]) -> list[tuple[str, MainScore]]:
+    """The pretexts' names, and the main score of each entry of ``metrics.json`` without a table of its own."""
+    found = [
+        (method_name(name), main_score({part: entry}))
         for name, content in metrics.items()
-        for found in content.values()
-        for right, chance in (("accuracy", "chance"), ("top1", "chance1"))
-        if isinstance(found, dict) and {right, chance} <= found.keys()
+        for part, entry in content.items()
+        if part not in _OWN_TABLES
     ]
+    return [(name, score) for name, score in found if score]
 
 
 def _location_rows(metrics: dict[str, dict], tables: tuple[paper_tables.Published, ...]) -> list[Row]:
