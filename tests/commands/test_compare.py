@@ -18,7 +18,7 @@ from planewise.commands import app
 from planewise.commands import compare as command
 from planewise.data import absolute_datalist, select_subjects
 from planewise.errors import InputError
-from planewise.exams import write_datalist
+from planewise.exams import index, write_datalist
 from planewise.exams.sections import labelled_exams
 from planewise.exams.split import SECTIONS
 from planewise.locks import lock
@@ -599,7 +599,7 @@ def test_no_pretext_learns_from_a_test_image(volumes, tmp_path, capsys):
         assert "so pretexts learn from test images" in said and cure in said and images.read_text() == before
 
 
-def test_patients_of_a_table_are_kept_apart(tmp_path, capsys):
+def test_patients_of_a_table_are_kept_apart(tmp_path, capsys, monkeypatch):
     """A table names the patients of the labelled photographs. Unlabelled ones show the same people at another visit: under
     the same file name, or under a name that only the table knows."""
     rng, rows = np.random.default_rng(0), ["image,patient,grade"]
@@ -614,7 +614,11 @@ def test_patients_of_a_table_are_kept_apart(tmp_path, capsys):
     table.write_text("\n".join(rows))
     exams = compare.indexed(tmp_path / "lab", tmp_path, "labelled", anatomy="photograph", classes=table)
     assert " and 1 more: no labelled photograph has this name; if an unlabelled one has it" in capsys.readouterr().out
-    images = compare.indexed(tmp_path / "un", tmp_path, "unlabelled", table, anatomy="photograph")
+    scans = []
+    scan = index.scan_folder
+    monkeypatch.setattr(index, "scan_folder", lambda *given: scans.append(given) or scan(*given))
+    images = compare.indexed(tmp_path / "un", tmp_path, "unlabelled", anatomy="photograph", patients=table)
+    assert len(scans) == 1, "the headers of the photographs are read once"
     all_in_training(images)
     capsys.readouterr()
     compare.keep_apart(images, exams, tmp_path)
@@ -633,7 +637,7 @@ def test_patients_of_a_table_are_kept_apart(tmp_path, capsys):
     assert not any("grade" in item for item in json.loads(images.read_text())["training"])
     # a table that names none of these photographs changes nothing
     table.write_text("image,grade\nz.png,1\n")
-    again = compare.indexed(tmp_path / "un", tmp_path / "again", "unlabelled", table, anatomy="photograph")
+    again = compare.indexed(tmp_path / "un", tmp_path / "again", "unlabelled", anatomy="photograph", patients=table)
     assert not any("aliases" in exam for exam in json.loads(again.read_text())["exams"].values())
 
 

@@ -7,7 +7,6 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -102,7 +101,7 @@ def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | 
         raise InputError(f"--pretexts: there is no pretext {spelt}; choose among {', '.join(sorted(known))}")
 
 
-def indexed(given: Path, out: Path, name: str, patients: Path | None = None, **options: Any) -> Path:
+def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     """The path of a datalist: the given one, or one made by indexing the given folder.
 
     Once there is a study of this folder with these options, the folder is not indexed again. What was found and what was
@@ -112,9 +111,8 @@ def indexed(given: Path, out: Path, name: str, patients: Path | None = None, **o
         given: datalist or folder.
         out: folder for the new datalist.
         name: name of the new datalist, without the ending.
-        patients: the table of the labelled photographs, which may name patients of these, too. A new datalist gets them as
-            aliases, by which `keep_apart` recognises them, but no grades, so its sections do not depend on the table.
-        options: options of `planewise.index`; a datalist needs none.
+        options: options of `planewise.index`; a datalist needs none. With ``patients``, the table of the labelled
+            photographs, `keep_apart` recognises these patients among the unlabelled ones, too.
 
     Raises:
         InputError: labels are given for a datalist, which has its own.
@@ -131,7 +129,7 @@ def indexed(given: Path, out: Path, name: str, patients: Path | None = None, **o
             )
         return given
     asked = {"folder": str(given.resolve())} | {
-        key: str(value) for key, value in (options | {"patients": patients}).items() if key in _INDEXED_WITH and value
+        key: str(value) for key, value in options.items() if key in _INDEXED_WITH and value
     }
     record = file.with_name(f"{name}_as_asked.json")
     # a newer datalist would train everything again; but without a study, users may still have to correct options or exams
@@ -140,12 +138,6 @@ def indexed(given: Path, out: Path, name: str, patients: Path | None = None, **o
         print(f"{name}: {file} is kept; delete it to index {given} again")
         return file
     found = planewise.index(given, split=SPLITS[name], **options)
-    if patients is not None:
-        with suppress(InputError):  # the table names none of these photographs
-            named = planewise.index(given, classes=patients, **options).datalist["exams"]
-            for exam, entry in found.datalist["exams"].items():
-                also = {*entry.get("aliases", ()), named.get(exam, entry)["patient"]} - {entry["patient"]}
-                entry |= {"aliases": sorted(also)} if also else {}
     # labelled exams are few, and every finding should be in every section
     exact = name == "labelled" and options.get("anatomy") == "knee" and found.by_hash
     if divided := fill_sections(found.datalist, SPLITS[name], name == "labelled", exact):

@@ -116,6 +116,7 @@ def index_folder(
     labels_dir: str | Path | None = None,
     checked: bool = False,
     classes: str | Path | None = None,
+    patients: str | Path | None = None,
     label_map: str | Path | Mapping[int, int] | None = None,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -148,6 +149,8 @@ def index_folder(
         labels_dir: folder of NIfTI masks for the exams.
         checked: whether a person has checked all masks, so that those that a network predicted are labels, too.
         classes: CSV of classes, one row per exam.
+        patients: for photographs, a CSV whose column of patients only adds aliases, by which a study recognises patients of
+            other folders; the sections do not depend on it.
         label_map: renames mask values: ``{1: 3}``, or a YAML file with such lines.
         workers: processes that read headers.
         progress: called with (files done, files in all).
@@ -182,7 +185,7 @@ def index_folder(
     scan = scan_folder(folder, workers, progress, sought.inputs == "photographs", sought.modalities)
     exams = group_exams(scan.frames, scan.folder, sought.places_apart)
     result = IndexResult(datalist={}, skipped={}, files=scan.files, seconds=scan.seconds)
-    found = _read(scan, learned, masks, wanted, named_tables)
+    found = _read(scan, learned, masks, wanted, named_tables, None if patients is None else Path(patients).expanduser())
     volumes, wanted = found.volumes, found.channels
     result.unmatched += found.unmatched
     result.warnings += found.warnings
@@ -236,8 +239,8 @@ def index_folder(
     masked = Counter(item["exam"] for item in items if "label" in item)
     for volume in whole:
         entries[volume.name]["labels"] = masked[volume.name]
-        if volume.named_key not in ("", volume.patient_key):
-            entries[volume.name]["aliases"] = [hashed(volume.named_key, salt)]
+        if others := {*volume.aliases} - {volume.patient_key}:
+            entries[volume.name]["aliases"] = sorted(hashed(key, salt) for key in others)
     if mapping is not None:
         for item in items:
             if "label" in item:
@@ -300,11 +303,16 @@ def _order(item: dict) -> tuple:
 
 
 def _read(
-    scan: Scan, anatomy: Anatomy, masks: Sequence[Path], channels: Sequence[str], tables: Sequence[Path]
+    scan: Scan,
+    anatomy: Anatomy,
+    masks: Sequence[Path],
+    channels: Sequence[str],
+    tables: Sequence[Path],
+    patients: Path | None,
 ) -> FoundVolumes:
     """The volumes of a folder. Files that are left out are added to ``scan.skipped``."""
     if anatomy.inputs == "photographs":
-        found = [read_photographs(scan.photographs, tables or scan.tables, scan.folder)]
+        found = [read_photographs(scan.photographs, tables or scan.tables, scan.folder, patients)]
     else:
         # os.path.realpath, because Path.resolve raises an error for a link to itself
         own_masks = set(map(os.path.realpath, masks))

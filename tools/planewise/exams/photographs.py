@@ -159,13 +159,16 @@ def colour_problem(mode: str) -> str:
     return f"photograph with {what}: it must have only red, green and blue; convert it"
 
 
-def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path) -> FoundVolumes:
+def read_photographs(
+    paths: Iterable[Path], tables: Iterable[Path], folder: Path, patients: Path | None = None
+) -> FoundVolumes:
     """Photographs with their grades.
 
     Args:
         paths: files named like photographs.
         tables: CSV files.
         folder: folder that contains the photographs.
+        patients: a CSV file whose patients are only aliases; its other columns are not read.
 
     Returns:
         A `Volume` for each photograph, with its row as classes and the highest grade of its patient as group.
@@ -181,11 +184,16 @@ def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path
         else:
             photographs.append(Volume(path, None, path.stem))
     homes = _name(photographs, folder)
-    for photograph in photographs:
-        photograph.named_key = photograph.patient_key
     problems: dict[str, list[str]] = defaultdict(list)
     rows: dict[int, list[dict[str, object]]] = defaultdict(list)
     named = _Names(photographs, folder)
+    others: dict[int, list[dict[str, object]]] = defaultdict(list)
+    for name, row in (_read_table(patients, named, defaultdict(list)) or ()) if patients else ():
+        for index in named.find(name):
+            others[index].append(row)
+    also = _patients(photographs, others, defaultdict(list))
+    for photograph, patient in zip(photographs, also, strict=True):
+        photograph.aliases = [photograph.patient_key, patient]
     fitting: dict[str, list[int]] = {}
     read = 0
     for table in tables:
@@ -208,8 +216,8 @@ def read_photographs(paths: Iterable[Path], tables: Iterable[Path], folder: Path
             f"no photograph has a grade, because {some_of(problems[_UNREADABLE])} cannot be read as CSV; save the table as "
             "CSV UTF-8, or take it out of the folder"
         )
-    known = [_add_row(photograph, rows.get(index, []), problems) for index, photograph in enumerate(photographs)]
-    _add_patients(photographs, known, problems)
+    for photograph, patient in zip(photographs, _patients(photographs, rows, problems), strict=True):
+        photograph.patient_key = patient
     kept = _without_copies(photographs, skipped, problems)
     if read:
         for photograph in kept:
@@ -482,12 +490,16 @@ def _add_row(photograph: Volume, rows: Sequence[dict[str, object]], problems: di
     return patient
 
 
-def _add_patients(photographs: Sequence[Volume], known: Sequence[str], problems: dict[str, list[str]]) -> None:
-    """Take the patients in the tables. The patient of one photograph counts for all others that belong to the same patient by
-    their names."""
+def _patients(
+    photographs: Sequence[Volume], rows: Mapping[int, Sequence[dict[str, object]]], problems: dict[str, list[str]]
+) -> list[str]:
+    """Give the photographs the values of their rows, and return the raw identifier of each photograph's patient. The patient
+    of one photograph counts for all others that belong to the same patient by their names."""
+    known = [_add_row(photograph, rows.get(index, []), problems) for index, photograph in enumerate(photographs)]
     of_name: dict[str, set[str]] = defaultdict(set)
     for photograph, patient in zip(photographs, known, strict=True):
         of_name[photograph.patient_key] |= {patient} - {""}
+    keys = []
     for photograph, patient in zip(photographs, known, strict=True):
         of_same = of_name[photograph.patient_key]
         if not patient and len(of_same) > 1:
@@ -495,8 +507,10 @@ def _add_patients(photographs: Sequence[Volume], known: Sequence[str], problems:
                 "no patient in the table, and other photographs of this name have several: counted as another patient"
             )
             problems[reason].append(photograph.case)
-        elif of_same:
-            photograph.patient_key = _BY_TABLE + (patient or next(iter(of_same)))
+            keys.append(photograph.patient_key)
+        else:
+            keys.append(_BY_TABLE + (patient or next(iter(of_same))) if of_same else photograph.patient_key)
+    return keys
 
 
 def _without_copies(

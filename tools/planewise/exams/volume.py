@@ -53,8 +53,8 @@ class Volume:
     """raw identifier of the exam, hashed before anything is written"""
     patient_key: str = ""
     """raw identifier of the patient, also hashed before anything is written"""
-    named_key: str = ""
-    """raw identifier of the patient by the names of a photograph and its folder; ``patient_key`` may come from a table"""
+    aliases: list[str] = field(default_factory=list)
+    """raw identifiers of the patient of a photograph by other sources: names of files and folders, and another table"""
     name: str = ""
     """hash of the exam"""
     patient: str = ""
