@@ -230,8 +230,9 @@ def test_phases_are_paired_and_masks_take_the_place_of_labels(tmp_path):
     paired = pair_phases(items, tmp_path)[0]
     assert paired["es"] == str(tmp_path / "e1_ES.nii.gz")
     # a map of label values is for the data set's own masks; predicted masks have our values
-    mapped = [item | {"label_map": {"3": 1}} for item in items]
-    assert pair_phases(mapped)[0]["label_map"] == {"3": 1} and "label_map" not in pair_phases(mapped, tmp_path)[0]
+    mapped = [items[0], items[1] | {"label_map": {"3": 1}}]
+    assert pair_phases(mapped)[0]["label_maps"] == {"lES": {"3": 1}}
+    assert "label_maps" not in pair_phases(mapped, tmp_path)[0]
 
 
 def test_masks_drawn_on_a_dicom_cine_have_times():

@@ -7,13 +7,14 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from planewise.data import pair_phases
 from planewise.data.datalist import labelled
 from planewise.errors import InputError
 from planewise.exams import index_folder, mnms2, ukbb
 from planewise.exams.volume import stem
 from planewise.phantoms import LABELLED, VOLUNTEERS, Recipe, write_exams
 from planewise.phantoms.heart.nifti_defects import MNMS2_DEFECTS, UKBB_DEFECTS
-from planewise.preprocessing import LoadSliced
+from planewise.preprocessing import CardiacFeaturesd, LoadSliced
 
 from tests.exams.test_volumes import write
 
@@ -86,7 +87,8 @@ def test_items_of_the_short_axis(indexed):
 
 def test_the_data_sets_numbers_do_not_hold_for_masks_of_labels(indexed, tmp_path):
     """Corrected masks of a network have planewise's numbers, whatever those of the data set are."""
-    for item in indexed("mnms2", "sax").datalist["training"]:
+    own = indexed("mnms2", "sax").datalist["training"]
+    for item in own:
         mask = nibabel.load(item["label"])
         ours = np.array([0, 3, 2, 1], np.uint8)[np.asarray(mask.dataobj).astype(int)]
         file = tmp_path / f"{item['exam']}_{item['phase']}_mask_by_hand.nii.gz"
@@ -95,6 +97,15 @@ def test_the_data_sets_numbers_do_not_hold_for_masks_of_labels(indexed, tmp_path
     assert not any("label_map" in item for item in result.datalist["training"]) and "swapped" not in str(
         result.warnings
     )
+    # each phase has the numbers of its own mask, if only one phase was corrected
+    (tmp_path / f"{own[0]['exam']}_ES_mask_by_hand.nii.gz").unlink()
+    features = CardiacFeaturesd(("DCM",))
+    (usual,) = [features(exam | {"height": 180, "weight": 75}) for exam in pair_phases(own)]
+    for options in ({}, {"label_map": {1: 1, 2: 2, 3: 3}}):
+        mixed = indexed("mnms2", "sax", labels_dir=tmp_path, **options)
+        (made,) = [features(exam | {"height": 180, "weight": 75}) for exam in pair_phases(mixed.datalist["training"])]
+        assert made["ed"] != usual["ed"] and made["es"] == usual["es"]
+        assert made["image"].tolist() == pytest.approx(usual["image"].tolist()) and "swapped" not in str(mixed.warnings)
 
 
 def test_both_views_of_an_exam_have_its_hash(indexed):

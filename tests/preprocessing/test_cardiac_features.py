@@ -135,10 +135,12 @@ def test_an_image_is_refused():
 
 
 def test_masks_with_other_values_are_renamed(item):
-    swapped = CardiacFeaturesd(("HCM",))(item | {"label_map": {"1": 3, "2": 2, "3": 1}})["image"]
-    usual = CardiacFeaturesd(("HCM",))(item)["image"]
+    label_map = {"1": 3, "2": 2, "3": 1}
+    made = CardiacFeaturesd(("HCM",))(item | {"label_maps": {item["ed"]: label_map, item["es"]: label_map}})
+    swapped, usual = made["image"], CardiacFeaturesd(("HCM",))(item)["image"]
     ventricles = [1, 0, 4, 5, 2, 3]  # exchange the features of the right and the left ventricle
     assert swapped[:6].tolist() == usual[ventricles].tolist() and swapped[6:].tolist() == usual[6:].tolist()
+    assert "label_maps" not in made
 
 
 def test_an_image_alone_is_refused():

@@ -25,9 +25,9 @@ def pair_phases(
 ) -> list[dict[str, Any]]:
     """Merge the items of each exam's volumes into one item per exam.
 
-    An item is ``{"exam", "ed": mask, "es": mask, "group", "height", "weight", "patient"}``, with ``label_map`` if the
-    masks have one, and with ``slice_affines`` for DICOM stacks: it maps each slice of the masks to its affine. Keys that
-    the volumes lack are absent.
+    An item is ``{"exam", "ed": mask, "es": mask, "group", "height", "weight", "patient"}``, with ``label_maps`` if a mask
+    has a label map: it maps the path of each such mask to its own. For DICOM stacks, ``slice_affines`` maps each slice of the
+    masks to its affine. Keys that the volumes lack are absent.
 
     Args:
         items: items of a datalist, with ``label`` and ``phase`` ED or ES. Masks drawn on a DICOM cine have a time in the
@@ -56,7 +56,7 @@ def pair_phases(
             else:
                 exam[str(phase).lower()] = str(path)
             if not masks and "label_map" in item:  # predicted masks already have our label values
-                exam["label_map"] = item["label_map"]
+                exam.setdefault("label_maps", {})[str(path)] = item["label_map"]
     for name, found in times.items():
         if len(found) == 2:
             first, last = sorted(found)

@@ -151,7 +151,8 @@ def index_folder(
         classes: CSV of classes, one row per exam.
         patients: for photographs, a CSV whose column of patients only adds aliases, by which a study recognises patients of
             other folders; the sections do not depend on it.
-        label_map: renames mask values: ``{1: 3}``, or a YAML file with such lines.
+        label_map: renames mask values: ``{1: 3}``, or a YAML file with such lines. With ``labels_dir``, masks that M&Ms-2 and
+            UK Biobank have next to their images keep the numbers of these data sets.
         workers: processes that read headers.
         progress: called with (files done, files in all).
 
@@ -243,7 +244,8 @@ def index_folder(
             entries[volume.name]["aliases"] = sorted(hashed(key, salt) for key in others)
     if mapping is not None:
         for item in items:
-            if "label" in item:
+            # a data set's own masks keep its numbers if the mapping is that of other masks
+            if "label" in item and (labels_dir is None or "label_map" not in item):
                 item["label_map"] = mapping
 
     if sought.inputs not in ("volumes", "photographs"):

@@ -102,9 +102,9 @@ def slices_ml(counts: np.ndarray, affine: np.ndarray, thickness: np.ndarray | No
 class CardiacFeaturesd(Transform):
     """Write an exam's features under ``image``, ``(10,)``, and the index of its group under ``label``.
 
-    Reads ``ed`` and ``es``, the paths of NIfTI masks (labels 1 RV, 2 myocardium, 3 LV, if necessary after
-    ``label_map``), ``height`` and ``weight``, and ``group``, which may be absent; and removes ``slice_affines`` of
-    `pair_phases`, with which unevenly spaced slices are measured.
+    Reads ``ed`` and ``es``, the paths of NIfTI masks (labels 1 RV, 2 myocardium, 3 LV), ``height`` and
+    ``weight``, and ``group``, which may be absent; and removes two keys of `pair_phases`: ``label_maps``, which renames the
+    values of masks, and ``slice_affines``, with which unevenly spaced slices are measured.
 
     Args:
         classes: names of the classes, in order.
@@ -128,10 +128,10 @@ class CardiacFeaturesd(Transform):
                 "this bundle takes masks at ED and ES, height and weight, but not an image; run it from the command line, "
                 "with --datalist and --masks"
             )
-        volumes, affines = {}, item.pop("slice_affines", {})
+        volumes, affines, label_maps = {}, item.pop("slice_affines", {}), item.pop("label_maps", {})
         for phase in ("ed", "es"):
             try:
-                volumes[phase] = _volumes(str(item[phase]), item.get("label_map"), affines)
+                volumes[phase] = _volumes(str(item[phase]), label_maps.get(str(item[phase])), affines)
             except (FileNotFoundError, KeyError) as error:
                 raise InputError(
                     f"exam {exam} has no mask at {phase.upper()}; segment the exam first (save_masks)"
