@@ -16,6 +16,7 @@ from planewise.exams.labels import (
     mask_files,
     match_mask,
     read_classes,
+    read_grid,
     read_label_map,
 )
 from planewise.exams.refusals import ARCHIVE, OTHER_IMAGE
@@ -45,13 +46,16 @@ def stack_affine(result) -> tuple[np.ndarray, tuple[int, int, int]]:
     return affine, (24, 20, len(first))
 
 
-def write_mask(path: Path, affine, shape, marks=None) -> Path:
+def write_mask(path: Path, affine, shape, marks=None, predicted=False) -> Path:
     """Write a mask with the value 1 at the voxels ``marks``."""
     mask = np.zeros(shape, dtype=np.uint8)
     for mark in marks or []:
         mask[mark] = 1
     path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(nibabel.Nifti1Image(mask, affine), path)
+    image = nibabel.Nifti1Image(mask, affine)
+    if predicted:
+        mark_predicted(image)
+    nibabel.save(image, path)
     return path
 
 
@@ -99,7 +103,7 @@ def test_masks_that_planewise_kept_for_a_person_replace_those_of_the_network(tre
     affine, shape = stack_affine(plain)
     (exam,) = plain.datalist["exams"]
     for kind in ("mask", "mask_by_hand", "mask_by_hand_2"):
-        write_mask(tmp_path / "labels" / f"{exam}_phase33_{kind}.nii.gz", affine, shape)
+        write_mask(tmp_path / "labels" / f"{exam}_phase33_{kind}.nii.gz", affine, shape, predicted=kind == "mask")
     result = index_folder(tree, labels_dir=tmp_path / "labels")
     assert {item["phase"] for item in labelled(result)} == {round(2 / 6, 6)}
     assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_by_hand_2.nii.gz"}
@@ -110,6 +114,17 @@ def test_masks_that_planewise_kept_for_a_person_replace_those_of_the_network(tre
     # a truncated one is not used
     file = tmp_path / "labels" / f"{exam}_phase33_mask_by_hand.nii.gz"
     file.write_bytes(file.read_bytes()[:-20])
+    result = index_folder(tree, labels_dir=tmp_path / "labels")
+    assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_by_hand_2.nii.gz"}
+    # then the network's own file is corrected, too
+    newest = write_mask(tmp_path / "labels" / f"{exam}_phase33_mask.nii.gz", affine, shape, [(1, 2, 3)])
+    result = index_folder(tree, labels_dir=tmp_path / "labels")
+    assert {item["label"] for item in labelled(result)} == {str(newest)}
+    assert result.unmatched == [
+        (f"{exam}_phase33_mask_by_hand.nii.gz", "it cannot be read"),
+        (f"{exam}_phase33_mask_by_hand_2.nii.gz", f"{newest.name} labels the same images, and is used"),
+    ]
+    newest.write_bytes(newest.read_bytes()[:-20])
     result = index_folder(tree, labels_dir=tmp_path / "labels")
     assert {Path(item["label"]).name for item in labelled(result)} == {f"{exam}_phase33_mask_by_hand_2.nii.gz"}
 
@@ -128,7 +143,7 @@ def test_a_networks_mask_does_not_take_the_place_of_a_corrected_one_that_does_no
     plain = index_folder(tree)
     affine, shape = stack_affine(plain)
     name = f"{next(iter(plain.datalist['exams']))}_phase33_mask"
-    file = write_mask(tmp_path / "labels" / f"{name}.nii.gz", affine, shape)
+    file = write_mask(tmp_path / "labels" / f"{name}.nii.gz", affine, shape, predicted=True)
     nibabel.save(change(nibabel.load(file)), tmp_path / "labels" / f"{name}_by_hand.nii.gz")
     result = index_folder(tree, labels_dir=tmp_path / "labels", checked=True)
     assert labelled(result) == []
@@ -142,10 +157,7 @@ def test_of_a_folder_of_results_only_masks_that_a_person_corrected_or_checked_ar
     affine, shape = stack_affine(plain)
     names = [f"{exam}_phase{phase}_mask" for exam in plain.datalist["exams"] for phase in ("00", "17", "33", "50")]
     for name in names:
-        mask = nibabel.Nifti1Image(np.zeros(shape, np.uint8), affine)
-        mark_predicted(mask)
-        (tmp_path / "masks" / name).mkdir(parents=True)
-        nibabel.save(mask, tmp_path / "masks" / name / f"{name}.nii.gz")
+        write_mask(tmp_path / "masks" / name / f"{name}.nii.gz", affine, shape, predicted=True)
     result = index_folder(tree, labels_dir=tmp_path / "masks")
     assert {item["label_origin"] for item in labelled(result)} == {"predicted"}, "a network made all of them"
     files = [tmp_path / "masks" / name / f"{name}_by_hand.nii.gz" for name in names[:3]]
@@ -168,7 +180,7 @@ def test_a_mask_that_a_person_corrected_in_slicer_is_no_label(tree, tmp_path):
     plain = index_folder(tree)
     affine, shape = stack_affine(plain)
     name = f"{next(iter(plain.datalist['exams']))}_phase33"
-    write_mask(tmp_path / "labels" / f"{name}_mask.nii.gz", affine, shape)
+    write_mask(tmp_path / "labels" / f"{name}_mask.nii.gz", affine, shape, predicted=True)
     (tmp_path / "labels" / f"{name}_by_hand.seg.nrrd").touch()
     found = index_folder(tree, labels_dir=tmp_path / "labels")
     why = f"a person corrected it in {name}_by_hand.seg.nrrd; save that as {name}_mask_by_hand.nii.gz"
@@ -537,7 +549,7 @@ def test_a_2d_mask_is_one_slice(tree, tmp_path):
     image = nibabel.Nifti1Image(np.zeros(shape[:2], dtype=np.uint8), affine)
     nibabel.save(image, tmp_path / "m.nii.gz")
     slices = [Slice(0.0, affine, [], ("", 0, 0, ()), "1")]
-    assert match_mask(tmp_path / "m.nii.gz", slices, shape[:2])[0] == [(0, 0)]
+    assert match_mask(*read_grid(tmp_path / "m.nii.gz"), slices, shape[:2])[0] == [(0, 0)]
 
 
 def test_numbers_that_are_not_finite_are_left_out_and_said(tmp_path):
@@ -617,6 +629,20 @@ def test_a_fitting_exam_is_looked_for_a_few_times_only(tree, tmp_path):
     reasons = dict(index_folder(tree, labels_dir=tmp_path / "labels").unmatched)
     assert len(reasons) == 5
     assert sum("was the file renamed?" in reason for reason in reasons.values()) == 3
+
+
+def test_a_mask_is_not_opened_again_for_every_exam(tree, tmp_path, monkeypatch):
+    affine, shape = stack_affine(index_folder(tree))
+    mask = write_mask(tmp_path / "labels" / "unnamed_ed.nii.gz", affine, shape)
+    load, opened = nibabel.load, []
+    monkeypatch.setattr(nibabel, "load", lambda path, **options: opened.append(path) or load(path, **options))
+    for number in (1, 2, 3):
+        result = index_folder(tree, labels_dir=mask.parent)
+        # for the mark of a predicted mask, for the grid, and for doubts about its values
+        assert len(result.datalist["exams"]) == number and list(map(Path, opened)) == [mask] * 3
+        opened.clear()
+        other = dict.fromkeys(("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"), f"1.2.{number}")
+        write_usual_exam(tree / str(number), slices=3, spacing=12.0, **other)
 
 
 def test_a_mask_that_fits_another_exam_says_which(tree, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from unittest.mock import Mock, patch
 
@@ -178,12 +179,19 @@ def test_two_masks_for_one_image_are_not_guessed_between(tmp_path):
 
 
 def test_a_mask_that_a_person_corrected_is_used_and_is_no_image(tmp_path):
-    """`segment` keeps it next to the new mask of the network."""
-    for name in ("a", "a_mask", "a_mask_by_hand"):
+    """`segment` keeps it next to the new mask of the network. The newest correction counts, as in `segment`."""
+    for name in ("a", "a_mask_by_hand", "a_mask_by_hand_2", "a_mask"):
         write(tmp_path / f"{name}.nii.gz")
+    network = nibabel.load(tmp_path / "a_mask.nii.gz")
+    mark_predicted(network)
+    nibabel.save(network, tmp_path / "a_mask.nii.gz")
     write(tmp_path / "alone/b_mask_by_hand_2.nii.gz")
+    for age, name in enumerate(("a_mask_by_hand_2", "a_mask_by_hand")):
+        os.utime(tmp_path / f"{name}.nii.gz", (age, age))
+    assert volumes_of(tmp_path)[0][0].label == tmp_path / "a_mask_by_hand.nii.gz"
+    write(tmp_path / "a_mask.nii.gz")
     (volume,), skipped = volumes_of(tmp_path)
-    assert volume.label == tmp_path / "a_mask_by_hand.nii.gz"
+    assert volume.label == tmp_path / "a_mask.nii.gz", "corrected in place"
     assert [reason for reason in skipped if "named like a mask, without its image" in reason]
 
 

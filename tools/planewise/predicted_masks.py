@@ -5,6 +5,7 @@ people corrected.
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
@@ -71,6 +72,21 @@ def by_hand_name(path: Path, ending: str) -> Path:
 def oldest_first(files: Iterable[Path]) -> list[Path]:
     """Masks of one image that a person corrected, in the order of their times: the last one, the newest, counts."""
     return sorted(files, key=lambda file: (file.lstat().st_mtime_ns, file.name))
+
+
+def corrections(masks: Iterable[Path]) -> list[Path]:
+    """Those of some NIfTI masks that a person corrected, in the order of `oldest_first`: in a file of its own
+    (``a_mask_by_hand.nii.gz``), or in place (``a_mask.nii.gz``) if there are other files of the same mask."""
+    files = list(masks)
+    several = Counter(map(_mask_of, files))
+    return oldest_first(
+        file for file in files if BY_HAND in file.name or (several[_mask_of(file)] > 1 and is_corrected(file))
+    )
+
+
+def _mask_of(file: Path) -> Path:
+    """The mask that a file corrects, without an ending; the same for the mask itself."""
+    return file.with_name(file.name.removesuffix(".gz").removesuffix(".nii").partition(BY_HAND)[0])
 
 
 def set_aside(path: Path, ending: str) -> Path:

@@ -6,6 +6,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import nibabel
@@ -224,7 +225,8 @@ def index_folder(
     items = [item for item in items if item["exam"] not in lacking]
     result.unmatched += wrong_rows
     used, replaced = labels.not_corrected_elsewhere(masks)
-    used = used if checked else _of_people(used, result)
+    is_unchecked = cache(labels.is_unchecked)  # it reads the masks
+    used = used if checked else _of_people(used, is_unchecked, result)
     not_used, result.by_grid = labels.add_masks(used, exams, items, class_rows, scan.folder, sought.inputs == "volumes")
     result.unmatched += [*not_used, *replaced]
     result.unmatched += (
@@ -232,7 +234,7 @@ def index_folder(
     )
     result.masks = {str(path) for path in masks}
     _warn_of_two_origins(result, masks, items)
-    _mark_predicted(result, items, checked)
+    _mark_predicted(result, items, is_unchecked, checked)
     not_used, warnings = labels.add_classes(class_rows, places, items, scan.folder)
     result.unmatched += not_used
     result.warnings += warnings + (_doubts_of_findings(class_rows) if sought.inputs == "knees" else [])
@@ -586,10 +588,10 @@ def _warn_of_masks(result: IndexResult, items: Sequence[dict], view: str) -> Non
     ]
 
 
-def _of_people(masks: Sequence[Path], result: IndexResult) -> Sequence[Path]:
+def _of_people(masks: Sequence[Path], is_unchecked: Callable[[Path], bool], result: IndexResult) -> Sequence[Path]:
     """The masks that people made, corrected or checked, with a warning that counts the others; all masks if a network made
     all of them."""
-    made = [path for path in masks if not labels.is_unchecked(path)]
+    made = [path for path in masks if not is_unchecked(path)]
     if len(made) in (0, len(masks)):
         return masks
     result.warnings.append(
@@ -599,12 +601,14 @@ def _of_people(masks: Sequence[Path], result: IndexResult) -> Sequence[Path]:
     return made
 
 
-def _mark_predicted(result: IndexResult, items: Sequence[dict], checked: bool) -> None:
+def _mark_predicted(
+    result: IndexResult, items: Sequence[dict], is_unchecked: Callable[[Path], bool], checked: bool
+) -> None:
     """Mark the items whose masks a network predicted, and warn about them. Also warn about masks that may be predicted:
     their names, ``NAME/NAME_mask.nii.gz``, are those that a bundle's inference uses. If a person has checked all masks, only
     count those that a network predicted."""
     files = {item["label"]: item["exam"] for item in items if "label" in item}
-    predicted = {file: exam for file, exam in files.items() if labels.is_unchecked(Path(file))}
+    predicted = {file: exam for file, exam in files.items() if is_unchecked(Path(file))}
     if checked:
         if predicted:
             result.warnings.append(

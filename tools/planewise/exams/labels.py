@@ -28,10 +28,10 @@ from planewise.exams.refusals import (
 from planewise.exams.reserved import RESERVED
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.volume import Volume, common_name, nifti_files, stem
-from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem, mask_on_grid
+from planewise.exams.volumes import SAME_GRID, case_and_phase, mask_on_grid
 from planewise.exams.words import composed, count_of, is_text, listed, some_of
 from planewise.nifti_files import is_nifti
-from planewise.predicted_masks import BY_HAND, IMAGE, MASK, is_predicted, oldest_first
+from planewise.predicted_masks import BY_HAND, IMAGE, MASK, corrections, is_corrected, is_predicted
 
 #: Largest value of a mask: caches store masks as 8-bit numbers, which would wrap around.
 LARGEST_LABEL = 255
@@ -194,7 +194,8 @@ def _loose(name: str) -> str:
 
 def mask_files(folder: Path) -> list[Path]:
     """The NIfTI files below a folder, without those that `planewise segment` and `plan` write next to a mask. Masks that
-    people corrected come last, the newest at the end, because a later mask replaces an earlier one.
+    people corrected, in place or in another file, come last, the newest at the end, because a later mask replaces an
+    earlier one.
 
     Raises:
         InputError: there is no such folder, or no mask in it.
@@ -216,8 +217,8 @@ def mask_files(folder: Path) -> list[Path]:
         raise InputError(
             f"--labels {folder}: no NIfTI file (.nii, .nii.gz) in it" + (f", but {others}" if others else "")
         )
-    by_hand = [path for path in found if BY_HAND in path.name]
-    return [path for path in found if path not in by_hand] + oldest_first(by_hand)
+    corrected = corrections(found)
+    return [path for path in found if path not in corrected] + corrected
 
 
 def other_files(folder: Path, images: Collection[str] = ()) -> list[tuple[str, str]]:
@@ -253,11 +254,11 @@ def is_unchecked(mask: Path) -> bool:
 
 
 def not_corrected_elsewhere(masks: Sequence[Path]) -> tuple[list[Path], list[tuple[str, str]]]:
-    """The masks without those that a person corrected in another file; and, for each reason, the name of one such mask with
-    the number of others, and the reason."""
+    """The masks without those that a person corrected in another file only; and, for each reason, the name of one such mask
+    with the number of others, and the reason."""
     kept, by_reason = [], defaultdict(list)
     for path in masks:
-        if why := _corrected_elsewhere(path):
+        if (why := _corrected_elsewhere(path)) and not is_corrected(path):
             by_reason[why].append(path.name)
         else:
             kept.append(path)
@@ -292,13 +293,27 @@ def mask_name(path: Path) -> tuple[str, str | None]:
     return case_and_phase(plain)
 
 
+def read_grid(path: Path) -> tuple[tuple[int, ...], np.ndarray] | str:
+    """The shape and the affine of a NIfTI mask, or why it cannot be used. The voxels are read, too, because a truncated mask
+    must not replace another one."""
+    try:
+        header = nibabel.load(path)
+        np.asarray(header.dataobj)
+    except Exception:  # nibabel raises many kinds of errors for broken files
+        return "it cannot be read"
+    shape = header.shape if len(header.shape) > 2 else (*header.shape, 1)
+    if len(shape) != 3:
+        return f"it has {len(shape)} dimensions; each phase needs one 3D mask"
+    return (shape, header.affine) if np.isfinite(header.affine).all() else "its affine is not finite"
+
+
 def match_mask(
-    path: Path, slices: Sequence[Slice], shape: tuple[int, int]
+    mask_shape: tuple[int, ...], mask_affine: np.ndarray, slices: Sequence[Slice], shape: tuple[int, int]
 ) -> tuple[list[tuple[int, int]], list[list[int]] | str]:
     """Match the slices of a mask to the slices of a stack.
 
     Args:
-        path: path of a NIfTI mask whose third axis is the stack.
+        mask_shape, mask_affine: grid of the mask (`read_grid`), whose third axis is the stack.
         slices: slices of the stack.
         shape: pixels of a slice along i and j.
 
@@ -308,22 +323,11 @@ def match_mask(
         `nibabel.orientations.apply_orientation` (``[[0, 1], [1, 1]]`` is no change). If the mask does not fit: no
         pairs, and the reason in words.
     """
-    try:
-        header = nibabel.load(path)
-        if BY_HAND in path.name:
-            np.asarray(header.dataobj)  # a truncated mask does not replace the network's
-    except Exception:  # nibabel raises many kinds of errors for broken files
-        return [], "it cannot be read"
-    mask_shape = header.shape if len(header.shape) > 2 else (*header.shape, 1)
-    if len(mask_shape) != 3:
-        return [], f"it has {len(mask_shape)} dimensions; each phase needs one 3D mask"
-    if not np.isfinite(header.affine).all():
-        return [], "its affine is not finite"
     pairs, axes = [], None
     closest = np.inf
     for rank, entry in enumerate(slices):
         # mask voxel to image voxel
-        between = np.linalg.inv(_unit_depth(entry.affine)) @ header.affine
+        between = np.linalg.inv(_unit_depth(entry.affine)) @ mask_affine
         axes = _in_plane(between, mask_shape)
         if axes is None:
             return [], _why_other_axes(between)
@@ -331,9 +335,9 @@ def match_mask(
             sizes = f"its slices have {mask_shape[0]}x{mask_shape[1]} pixels, the images {shape[0]}x{shape[1]}"
             return [], f"{sizes}; if 3D Slicer cropped it, export it again with the image as its reference volume"
         for depth in range(mask_shape[2]):
-            apart = _corner_distance(entry.affine, header.affine, axes, depth, shape)
+            apart = _corner_distance(entry.affine, mask_affine, axes, depth, shape)
             closest = min(closest, apart)
-            if apart <= max(SAME_GRID, 0.1 * np.linalg.norm(header.affine[:3, 0])):
+            if apart <= max(SAME_GRID, 0.1 * np.linalg.norm(mask_affine[:3, 0])):
                 pairs.append((rank, depth))
     if not pairs:
         return [], f"its affine puts it {closest:.1f} mm or more from every slice"
@@ -461,7 +465,8 @@ def add_masks(
         named = by_name.find(case)
         # NIfTI exams that were registered to each other share one grid, so a mask for one of them needs the exam's name
         candidates = named or [index for index, exam in enumerate(usable) if not exam.case]
-        matches = {index: _match(path, usable[index].main_stack) for index in candidates}
+        grid = read_grid(path)
+        matches = {index: _match(grid, usable[index].main_stack) for index in candidates}
         # a mask that fits several exams, such as those of one patient, would label the first one
         fitting = [index for index in candidates if matches[index][0]]
         if len(fitting) > 1:
@@ -476,7 +481,7 @@ def add_masks(
             stack = exam.main_stack
             pairs, orientation = matches[index]
             if not pairs:
-                problem = f"{orientation}{_fits(path, usable, named) if searches < _MOST_SEARCHES else ''}"
+                problem = f"{orientation}{_fits(grid, usable, named) if searches < _MOST_SEARCHES else ''}"
                 searches += 1
                 continue
             of_first = phase is None and case == exam.name
@@ -516,8 +521,10 @@ def add_masks(
     return unmatched, by_grid
 
 
-def _match(path: Path, stack: Stack) -> tuple[list[tuple[int, int]], list[list[int]] | str]:
-    return match_mask(path, stack.slices, (stack.columns, stack.rows))
+def _match(
+    grid: tuple[tuple[int, ...], np.ndarray] | str, stack: Stack
+) -> tuple[list[tuple[int, int]], list[list[int]] | str]:
+    return ([], grid) if isinstance(grid, str) else match_mask(*grid, stack.slices, (stack.columns, stack.rows))
 
 
 def _fits_several(names: Sequence[str], phase: str | None) -> str:
@@ -539,14 +546,14 @@ def _in_the_same_folders(mask: Path, homes: Sequence[Sequence[str]]) -> int | No
     return shared.index(best) if best and shared.count(best) == 1 else None
 
 
-def _fits(path: Path, exams: Sequence[Exam], named: Sequence[int]) -> str:
+def _fits(grid: tuple[tuple[int, ...], np.ndarray] | str, exams: Sequence[Exam], named: Sequence[int]) -> str:
     """A hint for a mask that does not fit the exam of its name, but another one; empty if it fits none."""
     for index, exam in enumerate(exams):
         stack = exam.main_stack
         # NIfTI exams may share one grid, so a grid that fits says nothing
         if index in named or exam.case or stack is None:
             continue
-        if _match(path, stack)[0]:
+        if _match(grid, stack)[0]:
             return f"; it fits exam {exam.name}: was the file renamed?"
     return ""
 
@@ -554,8 +561,7 @@ def _fits(path: Path, exams: Sequence[Exam], named: Sequence[int]) -> str:
 def _add_to_volume(path: Path, item: dict, turned: bool) -> str:
     """Assign a mask to a whole-volume item; returns the reason if the mask does not fit, otherwise an empty string."""
     image = nibabel.load(item["image"] if isinstance(item["image"], str) else item["image"][0])
-    grid = image.shape[:3] if "time" in item else image.shape, image.affine
-    problem, axes = mask_on_grid(path, *grid) if turned else (grid_problem(path, *grid), [])
+    problem, axes = mask_on_grid(path, image.shape[:3] if "time" in item else image.shape, image.affine, turned)
     if not problem:
         _set_mask(item, path, axes)
     return problem

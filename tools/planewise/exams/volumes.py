@@ -19,7 +19,7 @@ from planewise.exams.mask_checks import label_values
 from planewise.exams.volume import FoundVolumes, Volume, case_and_channel, stem
 from planewise.geometry import MIN_SPACING
 from planewise.nifti_files import states_orientation
-from planewise.predicted_masks import BY_HAND, has_mark
+from planewise.predicted_masks import BY_HAND, corrections, has_mark
 from planewise.unreadable import claims_too_much, other_unit
 
 #: Masks and images whose affines differ by more than this (mm) anywhere in the image are on different grids.
@@ -249,8 +249,9 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
             continue
         own = masks[name]
         plain = [mask for mask in own if _MASK_TAIL.fullmatch(mask[len(name) :])]
-        corrected = [mask for mask in own if BY_HAND in mask]
-        chosen = next((few for few in (corrected, plain) if len(few) == 1), own)
+        corrected = [stem(mask) for mask in corrections(by_stem[mask] for mask in own)]
+        of_one = len({mask.partition(BY_HAND)[0] for mask in corrected}) == 1
+        chosen = corrected[-1:] if of_one else plain if len(plain) == 1 else own
         if len(chosen) > 1:
             skipped[SEVERAL_MASKS] += [str(by_stem[mask]) for mask in chosen]
         case, phase = case_and_phase(name)
@@ -334,15 +335,13 @@ def _phases(volume: Volume, others: Sequence[Volume], skipped: dict) -> list[Vol
 
 def grid_problem(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> str:
     """The reason why a mask is not on an image's grid, in words; empty if it is."""
-    problem, axes = mask_on_grid(mask, shape, affine)
-    if axes:
-        codes = ("".join(aff2axcodes(each)) for each in (nibabel.load(mask).affine, affine))
-        return "its axes are {}, the image's {}; save it again with the image as its reference volume".format(*codes)
-    return problem
+    return mask_on_grid(mask, shape, affine, turned=False)[0]
 
 
-def mask_on_grid(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> tuple[str, list[list[int]]]:
-    """Whether a mask is on an image's grid, in any order and direction of its axes.
+def mask_on_grid(
+    mask: Path, shape: tuple[int, ...], affine: np.ndarray, turned: bool = True
+) -> tuple[str, list[list[int]]]:
+    """Whether a mask is on an image's grid, in any order and direction of its axes if ``turned``.
 
     Returns:
         The reason why it is not, in words; and the argument of `nibabel.orientations.apply_orientation` that gives the mask
@@ -360,9 +359,14 @@ def mask_on_grid(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> tupl
     directions = np.array([io_orientation(each) for each in (header.affine, affine)])
     if problem and len(own) == 3 and states_orientation(header.header) and np.isfinite(directions).all():
         turn = ornt_transform(*directions).astype(int)
-        turned = tuple(own[axis] for axis in turn[:, 0].argsort())
-        if not _other_grid(turned, header.affine @ inv_ornt_aff(turn, own), wanted, affine):
-            return "", turn.tolist()
+        sizes = tuple(own[axis] for axis in turn[:, 0].argsort())
+        if not _other_grid(sizes, header.affine @ inv_ornt_aff(turn, own), wanted, affine):
+            if turned:
+                return "", turn.tolist()
+            codes = ("".join(aff2axcodes(each)) for each in (header.affine, affine))
+            problem = "its axes are {}, the image's {}; save it again with the image as its reference volume".format(
+                *codes
+            )
     return problem, []
 
 
