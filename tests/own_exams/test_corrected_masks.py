@@ -162,6 +162,29 @@ def test_the_newest_mask_that_can_be_read_is_measured(folder):
     assert refused == ["a_by_hand.seg.nrrd is not measured: it cannot be read"]
 
 
+def test_a_copy_of_the_network_s_mask_is_checked_and_not_corrected(folder):
+    """It is a label for `planewise index`, by its name. Other programs drop the mark of a predicted mask."""
+    network = nibabel.load(save(folder, some_labels(), name="a_mask.nii.gz"))
+    mark_predicted(network)
+    nibabel.save(network, folder / "a_mask.nii.gz")
+    correction, copy = folder / "a_mask_by_hand.nii.gz", folder / "a_mask_by_hand_2.nii.gz"
+    shutil.copy(folder / "a_mask.nii.gz", copy)
+    assert found_in(folder) == (None, []) and by_hand_in([folder]) == [] and not changed_since(folder, [folder])
+    save(folder, some_labels(), name=copy.name)
+    assert found_in(folder) == (None, []) and by_hand_in([folder]) == []
+    assert [file.name for file in written_in(folder, [])] == ["a_mask.nii.gz"]
+    # the newest counts, as always
+    save(folder, some_labels()[::-1].copy())
+    os.utime(correction, (1, 1))
+    assert found_in(folder) == (None, []) and by_hand_in([folder]) == [correction.name]
+    os.utime(copy, (0, 0))
+    assert found_in(folder)[0].file == correction
+    for file in (correction, copy):
+        file.unlink()
+    write_slicer_segmentation(folder / "a_by_hand.seg.nrrd", some_labels(), network.affine, NAMES)
+    assert found_in(folder) == (None, []) and np.array_equal(nibabel.load(correction).dataobj, some_labels())
+
+
 def test_the_file_that_the_person_saved_is_named_not_its_copy(folder):
     """The copy is for `planewise index --labels`, which reads only NIfTI. Other programs may change the files' times."""
     file, copy = folder / "a_by_hand.seg.nrrd", folder / "a_mask_by_hand.nii.gz"
@@ -180,7 +203,9 @@ def test_a_dicom_segmentation_is_measured(folder, tmp_path):
     slices, labels, _ = made(write_usual_exam(tmp_path / "exam"), tmp_path)
     affine = np.array(slices[0]["affine"])
     affine[:, 2] = (np.array(slices[-1]["affine"]) - affine)[:, 3] / (len(slices) - 1)
-    save(folder, labels, affine, "a_mask.nii.gz")
+    network = labels.copy()
+    network[tuple(np.argwhere(labels)[0])] = 0
+    save(folder, network, affine, "a_mask.nii.gz")
     seg, record = tmp_path / "made.seg.dcm", folder / "done.json"
     record.touch()
     os.utime(record, (1, 1))

@@ -56,7 +56,18 @@ class CorrectedMask:
 def by_hand_in(folders: Iterable[Path]) -> list[str]:
     """The names of the masks that people changed and that have another name than the network's."""
     files = (file for folder in dict.fromkeys(folders) for file in folder.glob("*"))
-    return sorted(file.name for file in files if BY_HAND in file.name or _is_saved_elsewhere(file))
+    return sorted(
+        file.name for file in files if (BY_HAND in file.name or _is_saved_elsewhere(file)) and not _is_checked(file)
+    )
+
+
+def _is_checked(file: Path) -> bool:
+    """Whether a file is a copy of the network's mask of its folder, which a person checked and did not change."""
+    network: Any = file.with_name(f"{file.parent.name}{MASK}.nii.gz")
+    try:
+        return _may_be_a_copy(file, network) and np.array_equal(nib.load(file).dataobj, nib.load(network).dataobj)
+    except UNREADABLE:
+        return False
 
 
 def _is_saved_elsewhere(file: Path) -> bool:
@@ -103,7 +114,8 @@ def changed_since(record: Path, folders: Iterable[Path]) -> bool:
 def corrected_masks(
     masks: Path, names: Sequence[str], dicom: Path, shorts: Sequence[str]
 ) -> tuple[dict[int, CorrectedMask], list[str]]:
-    """The newest readable mask that a person corrected, for each phase that has one.
+    """The newest readable mask that a person corrected, for each phase that has one. If it has the voxels of the network's
+    mask, a person only checked that mask, and the phase has no corrected one; it gets a copy for `planewise index`, too.
 
     Args:
         masks: folder with a folder of each phase.
@@ -139,12 +151,13 @@ def corrected_masks(
             labels = next(iter(read.values()))
             same = [file for file, own in read.items() if np.array_equal(own, labels)]
             copies = [file for file in read if _may_be_a_copy(file, network)]
-            nifti = copies[0] if copies else None
+            nifti, grid = copies[0] if copies else None, nib.load(network)
             if nifti is None or nifti not in same:
                 nifti = by_hand_name(network, ".nii.gz")
-                write_nifti(nifti, labels, nib.load(network).affine)
-            # a copy is newer than the file that the person saved
-            found[phase] = CorrectedMask(next((file for file in same if file not in copies), nifti), nifti, labels)
+                write_nifti(nifti, labels, grid.affine)
+            if not np.array_equal(labels, np.asarray(grid.dataobj)):
+                # a copy is newer than the file that the person saved
+                found[phase] = CorrectedMask(next((file for file in same if file not in copies), nifti), nifti, labels)
     return found, refused + [f"{name} is not measured: {right}" for name, right in unused.items()]
 
 

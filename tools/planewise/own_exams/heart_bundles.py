@@ -33,7 +33,7 @@ from planewise.exams.words import as_sentence
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
 from planewise.nifti_files import is_nifti, two_geometries
-from planewise.predicted_masks import MASK
+from planewise.predicted_masks import BY_HAND, MASK
 from planewise.preprocessing import LoadSliced, LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, stem, volume_name
 from planewise.preprocessing.load_stack import slice_thickness
@@ -418,8 +418,9 @@ def read_mask(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def written_in(folder: Path, by_hand: Collection[str]) -> list[Path]:
-    """The files in a folder, its page first, without the masks that people changed, whose names are given."""
-    files = (file for file in folder.iterdir() if file.is_file() and file.name not in by_hand)
+    """The files in a folder, its page first, without the masks that people checked or changed; the names of those that they
+    changed are given."""
+    files = (file for file in folder.iterdir() if file.is_file() and not (BY_HAND in file.name or file.name in by_hand))
     return sorted(files, key=lambda file: (file.name != PAGE, file.name))
 
 
