@@ -167,9 +167,15 @@ def test_left_out_files_are_listed_with_one_example(flawed, tmp_path):  # noqa: 
 
 
 def test_reasons_are_listed_by_exam(flawed, tmp_path):  # noqa: F811
-    outcome = run(flawed("mixed_matrix"), "-o", tmp_path / "list.json")
-    assert "left out, and why" in outcome.output
-    assert "the longest consistent run is kept" in outcome.output
+    tree = flawed("mixed_matrix")
+    outcome = run(tree, "-o", tmp_path / "list.json")
+    assert "left out, and why" not in outcome.output
+    assert "the longest consistent run is kept" in outcome.output.partition("used, with a remark")[2]
+    other = {"PatientID": "P-8", "StudyInstanceUID": "1.2.8", "FrameOfReferenceUID": "1.3.8"}
+    write_usual_exam(tree / "other", slices=1, **other)
+    left_out, _, used = run(tree, "-o", tmp_path / "list.json").output.partition("used, with a remark")
+    assert "no stack of 3 or more parallel slices" in left_out.partition("left out, and why")[2]
+    assert "the longest consistent run is kept" in used
 
 
 def test_exams_and_reasons_beyond_the_table_are_counted(tmp_path, monkeypatch):
@@ -181,7 +187,14 @@ def test_exams_and_reasons_beyond_the_table_are_counted(tmp_path, monkeypatch):
     first, *others = sorted(json.loads((tmp_path / "list.json").read_text())["exams"])
     table = outcome.output.partition("... and 3 exams more: see `exams` in the datalist.")[0]
     assert first in table and not any(name in table for name in others), outcome.output
-    text = "".join(map(str, _reason_table({"another": ["dd"], "a reason": ["aa", "bb", "cc"]}).columns[0].cells))
+    text = "".join(
+        map(
+            str,
+            _reason_table("left out, and why", "why", {"another": ["dd"], "a reason": ["aa", "bb", "cc"]})
+            .columns[0]
+            .cells,
+        )
+    )
     assert text == "aa and 2 moredd"
 
 

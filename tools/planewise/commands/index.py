@@ -232,12 +232,14 @@ def _print_exams(result, console: Console) -> None:
         console.print(_exam_table(shown[:_MOST_EXAMS]))
     if len(shown) > _MOST_EXAMS:
         console.print(f"... and {count_of(len(shown) - _MOST_EXAMS, 'exam')} more: see `exams` in the datalist.")
-    reasons = defaultdict(list)
-    for name, exam in exams:
-        for reason in exam["left_out"]:
-            reasons[reason].append(name)
-    if reasons:
-        console.print(_reason_table(reasons))
+    used = {item["exam"] for section in SECTIONS for item in datalist[section]}
+    for title, column in (("left out, and why", "why"), ("used, with a remark", "remark")):
+        reasons = defaultdict(list)
+        for name, exam in exams:
+            for reason in exam["left_out"] if (name in used) == (column == "remark") else ():
+                reasons[reason].append(name)
+        if reasons:
+            console.print(_reason_table(title, column, reasons))
 
 
 def _found(result) -> str:
@@ -280,9 +282,9 @@ def _exam_table(exams: list[tuple[str, dict]]) -> Table:
     return table
 
 
-def _reason_table(reasons: dict[str, list[str]]) -> Table:
-    table = plain_table("left out, and why", ["exam"])
-    table.add_column("why")
+def _reason_table(title: str, column: str, reasons: dict[str, list[str]]) -> Table:
+    table = plain_table(title, ["exam"])
+    table.add_column(column)
     for reason, names in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
         shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
         table.add_row(shown, literal(reason))
