@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from planewise.exams import index_folder
 from planewise.exams.frame import Frame
 from planewise.exams.grouping import group_exams
+from planewise.exams.identity import hashed, load_salt
+from planewise.exams.labels import exam_names
 from planewise.exams.scan import scan_folder
 from planewise.exams.stack import Stack
 from planewise.exams.stacks import build_stacks, still
@@ -382,6 +385,29 @@ def test_two_people_with_one_number_are_noted(tmp_path, facts, differ):
         notes = [note for note in exam.notes if "with this PatientID" in note]
         assert [note.split(" different ")[1].split(":")[0] for note in notes] == [differ] * bool(differ)
         assert not any(value in note for note in exam.notes for value in ("1961", "1970"))
+
+
+@pytest.mark.parametrize(
+    ("issuers", "keys"),
+    [
+        (("A", "B"), {"patient:P-1|issuer A", "patient:P-1|issuer B"}),
+        (("A", "A"), {"patient:P-1"}),
+        (("A", ""), {"patient:P-1"}),
+    ],
+)
+def test_one_number_of_two_issuers_is_two_patients(tmp_path, issuers, keys):
+    for number, issuer in enumerate(issuers, start=1):
+        other = {"StudyInstanceUID": f"1.2.{number}", "FrameOfReferenceUID": f"1.3.{number}"}
+        write_usual_exam(tmp_path / str(number), phases=1, IssuerOfPatientID=issuer, **other)
+    exams = group_exams(scan_folder(tmp_path).frames, tmp_path)
+    assert len(exams) == 2 and {exam.patient_key for exam in exams} == keys
+    assert all("P-1" in exam_names(exam, tmp_path) for exam in exams)
+    result = index_folder(tmp_path)
+    entries, salt = result.datalist["exams"].values(), load_salt()
+    assert len({entry["patient"] for entry in entries}) == len(keys)
+    # another datalist may know the patient without the issuer
+    alias = hashed("patient:P-1", salt)
+    assert all(alias in (entry["patient"], *entry.get("aliases", ())) for entry in entries)
 
 
 def test_patients_in_one_folder_without_identifiers_stay_apart(tmp_path):

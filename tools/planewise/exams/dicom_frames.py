@@ -149,6 +149,7 @@ def _common(header: dict, path: str) -> dict:
         "cycle": int(number_of(header.get("CardiacNumberOfImages")) or 0),
         "heartbeat": float(number_of(header.get("NominalInterval")) or 0),
         "patient": str(header.get("PatientID") or "").strip(),
+        "issuer": str(header.get("IssuerOfPatientID") or "").strip(),
         "person": tuple(
             (name, value)
             for name, keyword in (("birth dates", "PatientBirthDate"), ("sexes", "PatientSex"))

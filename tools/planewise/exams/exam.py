@@ -8,6 +8,9 @@ from pathlib import Path
 from planewise.exams.recognition import Recognition
 from planewise.exams.stack import Stack
 
+#: Precedes the issuer of a PatientID in ``patient_key``.
+ISSUER = "|issuer "
+
 
 @dataclass(slots=True, eq=False)
 class Exam:

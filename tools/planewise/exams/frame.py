@@ -65,6 +65,8 @@ class Frame:
     """AcquisitionDate or SeriesDate, as ``study_day``"""
     person: tuple[tuple[str, str], ...] = ()
     """the patient's ``("birth dates", PatientBirthDate)`` and ``("sexes", PatientSex)``, as far as known. Private, too"""
+    issuer: str = ""
+    """who gave the patient this identifier, such as a hospital; empty if the header does not say. Private, too"""
     flow: bool = False
     """whether the names of the series or of its sequence say that it measures flow (phase contrast)"""
 

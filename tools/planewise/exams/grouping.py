@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from planewise.exams.exam import Exam
+from planewise.exams.exam import ISSUER, Exam
 from planewise.exams.frame import Frame
 from planewise.exams.stacks import build_stacks
 from planewise.exams.words import natural_order
@@ -42,8 +42,9 @@ def group_exams(
     Returns:
         Exams in the order of their folders, with stacks and notes, but without hashes and before recognition.
     """
-    studies = defaultdict(lambda: defaultdict(list))
+    studies, issuers = defaultdict(lambda: defaultdict(list)), defaultdict(set)
     for frame in frames:
+        issuers[frame.patient] |= {frame.issuer} - {""}
         study = f"study:{frame.study}" if frame.study else f"folder:{exam_folder(frame.path, folder)}"
         studies[study][frame.patient].append(frame)
     exams = defaultdict(list)
@@ -89,7 +90,12 @@ def group_exams(
             notes.append("1 image is a copy of another" if copies == 1 else f"{copies} images are copies of others")
         key = "|".join([study, *filter(None, [patient, date.removeprefix(_TORN)]), reference])
         places = places_apart(members) if places_apart else [(members, "")]
-        patient_key = _patient_key(next((f.patient for f in members if f.patient), ""), study)
+        identifier = next((frame.patient for frame in members if frame.patient), "")
+        patient_key = _patient_key(identifier, study)
+        issuer = next((frame.issuer for frame in members if frame.issuer), "")
+        # two hospitals may give the same identifier to different people
+        if issuer and len(issuers[identifier]) > 1 and patient_key.startswith("patient:"):
+            patient_key += f"{ISSUER}{issuer}"
         people[patient_key].update(fact for frame in members for fact in frame.person)
         grouped[study, patient, date, reference] = [
             Exam(

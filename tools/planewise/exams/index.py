@@ -33,7 +33,7 @@ from planewise.exams.division import (
     leave_out_testing,
     read_sections,
 )
-from planewise.exams.exam import Exam
+from planewise.exams.exam import ISSUER, Exam
 from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
 from planewise.exams.mask_checks import mask_doubts
@@ -240,6 +240,9 @@ def index_folder(
     result.warnings += warnings + (_doubts_of_findings(class_rows) if sought.inputs == "knees" else [])
     _warn_of_no_class(result, class_rows, items)
     masked = Counter(item["exam"] for item in items if "label" in item)
+    for exam in exams:
+        if ISSUER in exam.patient_key and exam.name in entries:
+            entries[exam.name]["aliases"] = [hashed(exam.patient_key.partition(ISSUER)[0], salt)]
     for volume in whole:
         entries[volume.name]["labels"] = masked[volume.name]
         if others := {*volume.aliases} - {volume.patient_key}:

@@ -16,7 +16,7 @@ import numpy as np
 
 from planewise import text_files
 from planewise.errors import InputError
-from planewise.exams.exam import Exam
+from planewise.exams.exam import ISSUER, Exam
 from planewise.exams.files_below import files_below
 from planewise.exams.refusals import (
     HIDDEN,
@@ -604,7 +604,7 @@ def exam_names(exam: Exam | Volume, folder: Path) -> set[str]:
     if exam.case:
         names.add(exam.case)
     if exam.patient_key.startswith("patient:"):
-        names.add(exam.patient_key.removeprefix("patient:"))
+        names.add(exam.patient_key.removeprefix("patient:").partition(ISSUER)[0])
     if exam.key.startswith("photograph:"):
         names.add(exam.patient_key.removeprefix("photograph:").removeprefix("patient:"))
         files = [*parts, exam.image.name]
