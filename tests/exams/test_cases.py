@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from planewise.data import expand_volumes, find_inputs, load_datalist
+from planewise.data import expand_volumes, find_inputs, find_volumes, load_datalist
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
 from planewise.exams.cases import BRATS, check_channels, read_cases, read_listing
@@ -445,6 +445,16 @@ def test_channels_that_make_no_sense(tmp_path):
     for repeated in ("t1,t1", "T1,t1", "t1,flair, T1", "t1,,flair"):
         with pytest.raises(InputError, match="name each once"):
             check_channels(repeated)
+    with pytest.raises(InputError, match="name each once, without brackets, as in"):
+        check_channels("[1,2]")
+    for numbers in ([1, 2], (1, "t1"), 3):
+        with pytest.raises(InputError, match=r"names, got .*; write each name in quotes, even a number, as in --ch"):
+            index(tmp_path, channels=numbers)
+        with pytest.raises(InputError, match="write each name in quotes"):
+            find_volumes(tmp_path, channels=numbers)
+        with pytest.raises(InputError, match="write each name in quotes"):
+            LoadVolumed("image", channels=2, channel_names=numbers)
+    assert index(tmp_path, channels=["t1", "Flair"]).datalist["planewise"]["channels"] == ["t1", "flair"]
     with pytest.raises(InputError, match="add --anatomy volume"):
         index_folder(tmp_path, anatomy="any", channels="t1")
     with pytest.raises(InputError, match="nothing in .* to learn from(.|\n)*does not end in a channel"):

@@ -65,16 +65,24 @@ _MASK_NAMES = ("seg", "gt", "segmentation", "label", "labels", "mask", "masks")
 _BRATS_SCAN = re.compile(r"(brats[^_]*_[^_]+_.+)_\d+|(brats-.+-\d+)-\d+", re.IGNORECASE)
 
 
-def check_channels(channels: str) -> tuple[str, ...]:
-    """Channels from a text like ``t1,t1ce,t2,flair``.
+def check_channels(channels: str | Sequence[str]) -> tuple[str, ...]:
+    """Channels from a list, or from a text like ``t1,t1ce,t2,flair``.
 
     Raises:
-        InputError: a name is empty or appears twice.
+        InputError: a name is empty or appears twice, or is not a text.
     """
-    names = tuple(name.strip().lower() for name in channels.split(","))
-    if not all(names) or len(set(names)) < len(names):
+    given = channels.split(",") if isinstance(channels, str) else channels
+    if not isinstance(given, Sequence) or not all(isinstance(name, str) for name in given):
         raise InputError(
-            f"channels need different names, got {channels!r}; name each once, as in --channels t1,t1ce,t2,flair"
+            f"channels must be a list of names, got {channels!r}; write each name in quotes, even a number, as in "
+            "--channels \"['1', '2']\""
+        )
+    names = tuple(name.strip().lower() for name in given)
+    in_brackets = isinstance(channels, str) and channels.lstrip().startswith(("[", "("))
+    if not all(names) or len(set(names)) < len(names) or in_brackets:
+        raise InputError(
+            f"channels need different names, got {channels!r}; name each once, "
+            f"{'without brackets, ' * in_brackets}as in --channels t1,t1ce,t2,flair"
         )
     return names
 
@@ -89,8 +97,8 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
             a case has them, otherwise one file per case.
 
     Raises:
-        InputError: some cases have BraTS' four channels and others, listed in ``dataset.json``, have one file; one
-            network cannot take both.
+        InputError: a channel is not a name; or some cases have BraTS' four channels and others, listed in
+            ``dataset.json``, have one file; one network cannot take both.
     """
     skipped: dict[str, list[str]] = defaultdict(list)
     images, pool = defaultdict(list), defaultdict(list)
@@ -107,7 +115,7 @@ def read_cases(paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
         except InputError:
             listings[home] = None
             skipped[BROKEN_LISTING].append(str(home / LISTING))
-    found = tuple(map(str.lower, channels))
+    found = check_channels(channels)
     if not found and any(_is_brats(files) for files in images.values()):
         found = BRATS
     elif not found:

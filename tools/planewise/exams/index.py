@@ -106,7 +106,7 @@ def index_folder(
     anatomy: str = "cardiac",
     view: str | None = None,
     contrast: str | None = None,
-    channels: str | None = None,
+    channels: str | Sequence[str] | None = None,
     seed: int = 0,
     split: Sequence[float] | None = None,
     stratify: str | None = None,
@@ -131,8 +131,8 @@ def index_folder(
             ``"photograph"`` takes photographs (`planewise.exams.photographs`).
         view: part of a heart to learn from: ``"sax"``, the default, or ``"4ch"``.
         contrast: contrast of a knee's sagittal stack: ``"t2fs"``, the default, or ``"any"``.
-        channels: file-name endings of one case's channels, ``"t1,t1ce,t2,flair"``, for whole volumes; None for BraTS'
-            or nnU-Net's channels if a case has them, otherwise one file per case.
+        channels: file-name endings of one case's channels, ``"t1,t1ce,t2,flair"`` or a list, for whole volumes; None for
+            BraTS' or nnU-Net's channels if a case has them, otherwise one file per case.
         seed: seed of the split.
         split: shares of training, validation and test; if given, a hash divides the patients. The default is 0.8 0.1
             0.1, and 0.64 0.16 0.2 for exams with disease groups (ACDC) or labels (MRNet), stratified by group or

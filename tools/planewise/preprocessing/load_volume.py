@@ -15,7 +15,7 @@ from monai.data.image_reader import ImageReader
 from monai.transforms import LoadImaged
 
 from planewise.errors import InputError
-from planewise.exams.cases import channels_of_case
+from planewise.exams.cases import channels_of_case, check_channels
 from planewise.exams.photographs import is_photograph
 from planewise.exams.reserved import VIEWER
 from planewise.exams.volume import common_name
@@ -77,7 +77,8 @@ class LoadVolumed(LoadImaged):
         self.label_keys = (label_keys,) if isinstance(label_keys, str) else tuple(label_keys)
         self.label_values = None if label_values is None else tuple(label_values)
         self.channels = channels
-        self.channel_names = tuple(channel_names) if len(channel_names) == channels else ()
+        names = check_channels(channel_names)
+        self.channel_names = names if len(names) == channels else ()
         # ITK refuses affines that are not orthonormal
         self.load = LoadStackd("image", view="volume", label_keys="image", reader="NibabelReader")
         self.load_photograph = LoadPhotographd("image")
