@@ -346,6 +346,8 @@ def test_a_moment_is_flagged_if_an_incomplete_phase_may_be_the_true_one(count, l
     assert moment != phase
     text = f"the true {marked} may be {names[phase]}, where the volumes are uncertain because a slice lacks an image"
     assert flags == [Flag(("LV", "RV", "myocardium"), "volume", moment, text)]
+    (several,) = missed_moments(found, {phase: [1, 2]}, names)
+    assert several.text == text.replace("a slice lacks an image", "slices lack images")
 
 
 @pytest.mark.parametrize("count", [2, 5, 11])

@@ -465,6 +465,26 @@ def test_a_lost_phase_is_a_remark_on_the_exam_and_a_flag_of_its_phase(tmp_path):
     assert f"LV and RV stroke volume and ejection fraction: {text}" in found[1] and f"all: {text}" in found[2]
 
 
+def test_every_number_is_marked_if_nothing_says_which_phase_a_slice_lacks(tmp_path):
+    """There are no trigger times, and the images' numbers do not rise evenly. The lost phase may be the first one, too."""
+    write_exam(tmp_path / "exam")
+    for file in (tmp_path / "exam").rglob("*.dcm"):
+        dataset = pydicom.dcmread(file)
+        del dataset.TriggerTime
+        dataset.InstanceNumber = 2 ** int(dataset.InstanceNumber)
+        dataset.save_as(file)
+    (tmp_path / "exam/sax_1/IM-0001-0001.dcm").unlink()
+    made = segment_by_hand(tmp_path)
+    text = (
+        "slice 5 lacks a phase (of 4: neither trigger times nor image numbers say which); the nearest phase of the same "
+        "slice is used instead"
+    )
+    assert [(flag.phase, flag.quantity) for flag in made.flags if flag.text == text] == [(None, "volume")]
+    assert all(line.count("(!)") == line.count(" ml") + line.count(" %") for line in made.lines[1:3])
+    with open(made.page.parent / "volumes.csv", newline="") as file:
+        assert [f"all: {text}" in row["flags"] for row in csv.DictReader(file)] == [True] * 4
+
+
 def test_end_diastole_is_marked_everywhere_if_an_incomplete_phase_may_be_the_true_one(tmp_path, monkeypatch):
     """The last slice lacks its first phase, in which the LV is nearly as large as at end-diastole."""
     write_exam(tmp_path / "exam")

@@ -27,6 +27,8 @@ PART_ANGLE, PART_PHASES, PART_OUTSIDE = 5.0, 0.5, 0.5
 #: Images whose longer side is shorter, or whose shorter side is longer (mm), are reported. Crops of a spinal cord are 25 mm
 #: wide, and the bores of scanners are narrower than 800 mm.
 SMALLEST_FIELD, LARGEST_FIELD = 20.0, 800.0
+#: Why it is unknown which phases a slice lacks.
+UNKNOWN_PHASES = "neither trigger times nor image numbers say which"
 #: Names of localizers, which are acquired to plan the other stacks.
 _LOCALIZER = r"locali[sz]er|(?<![a-z])loc(?![a-z])|scout|survey|pilot|3 ?plane|three ?plane"
 
@@ -283,7 +285,7 @@ def lost_in_words(slices: Iterable[tuple[int, int, tuple[int, ...]]]) -> dict[st
             else f"slices {listed([str(number) for number in numbers])} lack"
         )
         which = some_of([phase_name(rank / cycle) for rank in missing])
-        why = "files are missing or broken" if which else "neither trigger times nor image numbers say which"
+        why = "files are missing or broken" if which else UNKNOWN_PHASES
         found[f"{who} {'a phase' if lost == 1 else f'{lost} phases'} ({which or f'of {cycle}'}: {why})"] = numbers
     return found
 

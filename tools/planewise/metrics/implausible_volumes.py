@@ -474,8 +474,8 @@ def missed_moments(found: HeartVolumes, replaced: Mapping[int, Sequence[int]], n
         names: name of each phase.
     """
     flags, volumes = [], np.asarray(found.volumes["LV"])
-    slices = np.asarray(found.areas["LV"], float)
-    slices *= _thickness(found, slices.shape[1]) / 1000
+    areas = np.asarray(found.areas["LV"], float)
+    slices = areas * _thickness(found, areas.shape[1]) / 1000
     shown = {"end-diastole": (found.end_diastole, 1), "end-systole": (found.end_systole, -1)}
     for moment, (own, sign) in shown.items():
         most = (sign * slices).max(axis=0) - sign * slices
@@ -484,6 +484,8 @@ def missed_moments(found: HeartVolumes, replaced: Mapping[int, Sequence[int]], n
         # the flag of an incomplete phase marks its own numbers
         if may_be and own not in replaced:
             which = some_of([names[phase] for phase in may_be])
-            text = f"the true {moment} may be {which}, where the volumes are uncertain because a slice lacks an image"
+            several = len({number for phase in may_be for number in replaced[phase]}) > 1
+            lack = "slices lack images" if several else "a slice lacks an image"
+            text = f"the true {moment} may be {which}, where the volumes are uncertain because {lack}"
             flags.append(Flag(tuple(found.volumes), "volume", own, text))
     return flags

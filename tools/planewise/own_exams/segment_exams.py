@@ -19,6 +19,7 @@ from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.evaluation.segmentation_writer import draw_segmentation
 from planewise.exams.source_images import body_size, is_dicom
+from planewise.exams.stack import UNKNOWN_PHASES
 from planewise.exams.words import as_sentence, count_of, phase_name, some_of
 from planewise.metrics.heart_volumes import HeartVolumes, body_surface, heart_volumes
 from planewise.metrics.implausible_volumes import (
@@ -604,12 +605,15 @@ def _content(
 
 def _lost_phases(items: Sequence[Mapping[str, Any]], found: HeartVolumes, names: Sequence[str]) -> list[Flag]:
     """Flags of the phases in which a slice shows another phase, because its file is missing, and of end-diastole and
-    end-systole if one of these phases may be the true one."""
-    flags, replaced = [], defaultdict(list)
+    end-systole if one of these phases may be the true one. If it is unknown which phases a slice lacks, any phase may show
+    another one, so the flag concerns them all."""
+    unknown = dict.fromkeys(remark for item in items for remark in item.get("lost", ()) if UNKNOWN_PHASES in remark)
+    flags, replaced = [Flag(ALL, "volume", None, remark) for remark in unknown], defaultdict(list)
     for number, item in enumerate(items):
         for remark, slices in item.get("lost", {}).items():
             shown = {place - 1: phase_name(item["image"][place - 1]["phase"]) for place in slices}
-            if others := [place for place, phase in shown.items() if phase != item.get("phase")]:
+            others = [place for place, phase in shown.items() if phase != item.get("phase")]
+            if others and remark not in unknown:
                 flags.append(Flag(ALL, "volume", number, remark))
                 replaced[number] += others
     return flags + missed_moments(found, replaced, names)
