@@ -129,6 +129,15 @@ def test_a_stack_that_was_partly_acquired_again_between_its_slices_lacks_none(pl
     assert missing_slices(affines), "the thickness decides"
 
 
+@pytest.mark.parametrize(("thickness", "lacks"), [(5, True), (6, False)])
+def test_the_thickness_decides_where_every_second_slice_may_be_missing(thickness, lacks):
+    """Slices every 10 mm that were partly acquired again, or slices every 5 mm, two of which are missing: both look like
+    this, even by the order of acquisition if it was interleaved."""
+    affines = oblique([0, 5, 10, 15, 20, 30, 40])
+    assert bool(missing_slices(affines, thickness)) == lacks
+    assert unevenly_spaced(affines).startswith("slices are unevenly spaced, 5.0 to 10.0 mm apart")
+
+
 def oblique(places):
     """The affines of a stack with slices at these places along its normal, mm."""
     affines = torch.eye(4, dtype=torch.float64).repeat(len(places), 1, 1)

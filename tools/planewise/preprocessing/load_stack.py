@@ -211,6 +211,10 @@ def slice_thickness(slices: Any) -> float:
 def missing_slices(affines: torch.Tensor, thickness: float = 0.0) -> str:
     """Describe the gaps of a stack in which slices are missing; an empty string if there are none.
 
+    Positions and thickness cannot tell whether every second slice is missing at an end of a stack, or only the rest of the
+    stack was acquired again between its slices. Slices that do not overlap count as the former, and slices that overlap as
+    the latter. Both kinds are `unevenly_spaced`.
+
     Args:
         affines: affines of the slices in order, ``(slices, 4, 4)``, RAS+, mm.
         thickness: thickness of the slices, mm; 0 if unknown.
