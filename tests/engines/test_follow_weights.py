@@ -17,7 +17,7 @@ from planewise.engines import follow_weights as module
 from planewise.engines.follow_weights import configs_beside, follow_pretrained, follow_weights
 from planewise.engines.run_record import RunRecord
 from planewise.engines.weights_settings import settings_of
-from planewise.errors import InputError
+from planewise.errors import InputError, refusal
 from planewise.packaging.configs import with_values
 
 from tests.conftest import ROOT
@@ -305,6 +305,18 @@ def test_channels_of_a_folder_in_another_order_are_refused(channels, message, tm
         else:
             follow_weights(parser, arguments)
             assert parser["channels"] == channels and ("results are wrong" in caplog.text) == (channels[1] == "t2f")
+
+
+def test_an_invalid_value_is_refused_without_a_warning(tmp_path, caplog):
+    """It is not compared with the value that the weights were trained with."""
+    tumours = "downstream_brain_tumour_segmentation"
+    run = a_run(tumours, tmp_path / "run", in_channels=2, channels=["t1", "flair"])
+    config, given = folder_of(tumours) / "configs/inference.yaml", {"weights": str(run), "channels": "flair"}
+    workflow = ConfigWorkflow(str(config), logging_file=False, workflow_type="inference", device="cpu", **given)
+    with pytest.raises(RuntimeError) as caught:
+        workflow.initialize()
+    assert str(refusal(caught.value)).startswith("--channels must be a list or a table")
+    assert "channels is flair" not in caplog.text
 
 
 def test_a_packages_config_knows_its_channels(tmp_path):

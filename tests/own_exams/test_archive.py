@@ -233,10 +233,14 @@ def test_the_terminal_counts_them_and_says_how_long_the_others_take(files, tmp_p
     ]
 
 
-def test_the_terminal_writes_a_flag_of_several_exams_once_and_counts_it(files, tmp_path):
-    lines = shown(Work(files, {"aaaa": 0.5, "bbbb": 2.5, "cccc": 3.5}).work, tmp_path / "out").splitlines()
-    assert [line.partition("words")[2] for line in lines[1:4]] == ["", "; (!) far", "; (!) 1 flag of exams above"]
-    assert lines[5] == "(!) 2 of 3 exams: far."
+def test_the_terminal_writes_a_flag_of_several_exams_once_and_then_its_beginning(files, tmp_path):
+    flag = f"LV{' volume' * 9}: far{' too' * 20}"
+    work = Work(files, {"aaaa": 0.5, "bbbb": 2.5, "cccc": 3.5}).work
+    work = replace(work, summary=lambda exam: Summary({}, "words", [flag] * (exam > 1), exam))
+    lines = shown(work, tmp_path / "out").splitlines()
+    again = f"as in exam bbbb: LV{' volume' * 6} ...: far{' too' * 10} ..."
+    assert [line.partition("words")[2] for line in lines[1:4]] == ["", f"; (!) {flag}", f"; (!) {again}"]
+    assert lines[5] == f"(!) 2 of 3 exams: {flag}."
 
 
 def test_without_exams_that_are_left_out_no_table_of_reasons_is_named(files, tmp_path):

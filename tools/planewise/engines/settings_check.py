@@ -285,6 +285,17 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         _check_locations(settings["datalist"])
 
 
+def check_plain_settings(config: Mapping[str, Any]) -> None:
+    """Refuse invalid values of a config that are not expressions; other settings may be computed from them.
+
+    Raises:
+        InputError: a value is invalid (`CHECKS`).
+    """
+    for name, check in {**CHECKS, "transfer": _transfer_check(config)}.items():
+        if name in config and not _has_expression(config[name]):
+            _check(name, config[name], check)
+
+
 def check_planned_run(files: Sequence[str | Path], given: Mapping[str, str], bundle_root: str | Path) -> None:
     """Refuse settings that no run can use, before the run starts; it may start later, and on another machine.
 
@@ -299,15 +310,11 @@ def check_planned_run(files: Sequence[str | Path], given: Mapping[str, str], bun
         InputError: see `check_settings`.
     """
     parser = planned_config(files, given, bundle_root)
-    # first the plain values, because other settings may be computed from them
-    checks = {**CHECKS, "transfer": _transfer_check(parser.get())}
-    for name, value in parser.get().items():
-        if name in checks and not _has_expression(value):
-            _check(name, value, checks[name])
+    check_plain_settings(parser.get())
     try:
         settings = evaluated_settings(parser)
         if "transfer" in settings:
-            _check("transfer", settings["transfer"], checks["transfer"])
+            _check("transfer", settings["transfer"], _transfer_check(parser.get()))
         check_settings({name: value for name, value in settings.items() if name not in _CHECKED_TOGETHER})
     except Exception as error:
         if (refused := refusal(error)) is not None:

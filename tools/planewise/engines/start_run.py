@@ -29,7 +29,13 @@ from planewise.engines.overrides import (
 from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.seen_patients import warn_of_seen_patients
-from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, evaluated_settings, with_nulls
+from planewise.engines.settings_check import (
+    OTHER_TASK_FILES,
+    check_plain_settings,
+    check_settings,
+    evaluated_settings,
+    with_nulls,
+)
 from planewise.engines.write_run import write_run
 from planewise.engines.written_weights import refuse_unwritten_weights
 from planewise.errors import InputError
@@ -143,6 +149,7 @@ def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> Con
         warn_of_idle_overrides(sys.argv, parser.get())
         if not config_files(sys.argv):
             warn_of_unknown_settings(parser.get(), configs_beside(parser) or {"running": parser.get()})
+    check_plain_settings(parser.get())  # before the settings of the weights are compared with them
     follow(parser, sys.argv)
     check_settings(evaluated_settings(parser))
     return parser

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import planewise
@@ -18,7 +19,7 @@ from planewise.atomic_write import atomic_write
 from planewise.data.readable_items import reason_alone
 from planewise.errors import InputError
 from planewise.exams.datalist import check_output, folders_table, own_places, write_folders
-from planewise.exams.words import count_of, duration
+from planewise.exams.words import duration
 from planewise.locks import claim_folder
 from planewise.own_exams.corrected_masks import by_hand_in, changed_since, mask_folders
 from planewise.own_exams.heart_bundles import (
@@ -36,6 +37,8 @@ from planewise.reports.tables import write_csv, write_json
 from planewise.text_files import read_json
 
 _TABLE = "exams.csv"
+#: Length of both parts of a flag that the terminal has already printed for another exam.
+_SHORT_FLAG = 50
 
 
 @dataclass
@@ -111,7 +114,7 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
     if again := sum(_record(output, name, work.command).is_file() for name in todo):
         changed = "files, masks, weights, options or planewise's version have changed"
         tell(f"{again} of {len(exams)} exams are finished and will be done again: {changed}")
-    began, told = time.monotonic(), set[str]()
+    began, told = time.monotonic(), dict[str, str]()
     try:
         for number, name in enumerate(todo, start=1):
             line = _one(work, name, exams[name], output, made_from[name], done, told)
@@ -133,10 +136,10 @@ def _one(
     output: Path,
     made_from: str,
     done: Archive,
-    told: set[str],
+    told: dict[str, str],
 ) -> str:
-    """Make the results of one exam, and return one line about the exam for the user, which counts the flags that an earlier
-    line has (``told``)."""
+    """Make the results of one exam, and return one line about the exam for the user, which shortens the flags of earlier
+    lines; ``told`` maps these to the exam of their line."""
     record = _record(output, name, work.command)
     record.unlink(missing_ok=True)
     try:
@@ -155,9 +158,12 @@ def _one(
         done.finished[name] = summary
         notes = items[0].get("notes", ())
         flags = [f"{FLAGGED} {flag}" for flag in summary.flags if flag not in told]
-        if repeated := len(summary.flags) - len(flags):
-            flags.append(f"{FLAGGED} {count_of(repeated, 'flag')} of exams above")
-        told.update(summary.flags)
+        for flag in summary.flags:
+            if flag in told:
+                # the numbers that it concerns, and what is wrong with them
+                parts = (shorten(part, _SHORT_FLAG, placeholder=" ...") for part in flag.split(": ", 1))
+                flags.append(f"{FLAGGED} as in exam {told[flag]}: {': '.join(parts)}")
+            told.setdefault(flag, name)
         return "; ".join([summary.words, *flags, *notes, *summary.by_hand, *summary.no_dicom])
     return f"left out: {done.left_out[name]}"
 
