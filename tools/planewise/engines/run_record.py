@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from planewise.checksum import sha256
+from planewise.checksum import digest, sha256
 from planewise.errors import InputError
 from planewise.old_names import with_new_names
 from planewise.own_names import OURS, THEIRS
@@ -40,6 +40,16 @@ class RunRecord:
         """Names of the channels of the images from which the weights learned, in order; empty if they are unknown."""
         names = self.record.get("channels")
         return list(map(str, names)) if isinstance(names, list) else []
+
+    @property
+    def bundle_name(self) -> str:
+        """Name of the bundle whose run it was; empty if it is unknown."""
+        beside, root = self.weights.absolute().parent.parent, Path(str(self.config.get("bundle_root", ".")))
+        if (beside / "configs" / "train.yaml").is_file():
+            return beside.name
+        trained = self.record.get("train.yaml")
+        own = (Path(__file__).parents[1] / "bundles").glob("*/configs/train.yaml")
+        return root.name or next((file.parent.parent.name for file in own if trained and digest(file) == trained), "")
 
     @classmethod
     def of_weights(cls, weights: Path) -> RunRecord | None:

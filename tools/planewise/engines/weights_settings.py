@@ -90,8 +90,9 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
             "if a config of your own changed it, copy the bundle's folder, write the change into configs/train.yaml and "
             "configs/inference.yaml of the copy, and name the copy; otherwise "
         )
+        whose = f"a run of {run.bundle_name}, not of" if run.bundle_name else "not a run of"
         raise InputError(
-            f"{run.folder} is not a run of this bundle as it is now: it {' and '.join(what)}; "
+            f"{run.folder} is {whose} this bundle as it is now: it {' and '.join(what)}; "
             f"{changed_by_user if other and not absent else ''}name another run with --weights, or use the code that made "
             f"this run{f' (commit {commit})' if commit else ''}"
         )
