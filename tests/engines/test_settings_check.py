@@ -157,6 +157,16 @@ def test_paths_are_text_again():
             with_nulls({name: missing}, [])
 
 
+@pytest.mark.parametrize(
+    "bundle", sorted(path.parent.parent.name for path in (ROOT / "bundles").glob("*/configs/train.yaml"))
+)
+def test_a_datalist_option_without_a_value_reaches_the_check(bundle):
+    """`resume` is evaluated before `start_run`, which refuses the value."""
+    resume = ConfigParser.load_config_file(str(ROOT / "bundles" / bundle / "configs/train.yaml")).get("resume", False)
+    parser = ConfigParser({"imports": ["$import os"], "datalist": True, "resume": resume})
+    assert parser.get_parsed_content("resume") is False
+
+
 @pytest.mark.parametrize("file", ["train.yaml", "evaluate.yaml", "inference.yaml"])
 def test_a_switch_given_as_a_word_is_the_switch(file):
     """Python takes the text 'false' for true, so `--save_masks false` would save masks."""
