@@ -1,5 +1,6 @@
 """Test the page of an archive: names as text, numbers in their units, dashes for unknown values."""
 
+import math
 import re
 
 import pytest
@@ -22,13 +23,13 @@ def test_rows_in_the_given_order_with_their_units():
             2.0,
             flagged=["LV_ejection_fraction_percent"],
         ),
-        "a": Summary({"LV_ejection_fraction_percent": float("nan"), "mass_g": None}, "", [], 0.0),
+        "a": Summary({"LV_ejection_fraction_percent": float("nan"), "mass_g": 90.0}, "", [], 0.0),
     }
     page = archive_page("segment", exams, {}, {}, 0, "Masks by <weights>")
     heads = re.findall(r"<th scope[^>]*>(.*?)</th>", page)
     assert heads == ["exam", "LV ejection fraction, %", "phases", "mass, g"]
     rows = rows_of(page)
-    assert [row[1:] for row in rows] == [["61.3 (!)", "5", "-", "RV is missing<br>LV is small"], ["-", "-", "-"]]
+    assert [row[1:] for row in rows] == [["61.3 (!)", "5", "-", "RV is missing<br>LV is small"], ["-", "-", "90.0"]]
     assert 'href="b/index.html">b</a>' in rows[0][0] and re.findall(r'<tbody class="(\w+)"', page) == [
         "flagged",
         "fine",
@@ -62,6 +63,12 @@ def test_texts_are_no_markup():
     page = archive_page("plan", exams, {"<u>": "<s>"}, {"<s>": 7}, 0, "")
     assert "does not fit its name (misnamed) are flagged" in page
     assert not re.search(r"<(a|b|i|u|s)>", page) and "&lt;s&gt;" in page
+
+
+def test_a_column_without_any_number_is_not_shown():
+    exams = {"a": Summary({"LV_ml": math.nan, "RV_ml": None}, "", [], 0.0), "b": Summary({"RV_ml": 3.0}, "", [], 0.0)}
+    page = archive_page("segment", exams, {}, {}, 0, "")
+    assert "LV, ml" not in page and page.count('data-column="RV, ml"') == 2
 
 
 def test_what_is_left_out_or_waits_is_counted():

@@ -16,7 +16,11 @@ _STYLE = """\
 td.flagged { color: var(--flag); white-space: nowrap; } .listed :is(th, td) { padding: .25em .45em; }
 /* flags are long: each exam has a line for its numbers, and one across the table for its flags */
 .listed td.text { overflow-wrap: anywhere; font-weight: 400; } .listed tr + tr td { border-top: 0; }
-@media (min-width: 701px) { .listed tbody + tbody tr:first-child td { border-top: 1px solid var(--lines); } }
+@media (min-width: 701px) {
+  .listed tbody + tbody tr:first-child td { border-top: 1px solid var(--lines); }
+  /* all numbers fit on a tablet, so that no flag is cut off */
+  .listed :is(th, td:not(.text)) { font-size: clamp(.66em, 1.1vw, 1em); }
+}
 @media (max-width: 700px) { .listed tbody tr + tr { border: 0; } }
 """
 _TITLES = {"plan": "Planned exams", "segment": "Segmented exams"}
@@ -81,7 +85,8 @@ def archive_page(
         note: sentence on the weights that made the results.
     """
     shared = shared_flags(exams)
-    columns = list(dict.fromkeys(key for exam in exams.values() for key in exam.values))
+    known = {key for exam in exams.values() for key, value in exam.values.items() if _cell(value) != "-"}
+    columns = [key for key in dict.fromkeys(key for exam in exams.values() for key in exam.values) if key in known]
     heads = "".join(f'<th scope="col">{html.escape(_head(key))}</th>' for key in columns)
     rows = "".join(_rows(name, exam, columns, shared, len(exams)) for name, exam in exams.items())
     flagged = sum(bool(exam.flags) for exam in exams.values())
