@@ -134,6 +134,16 @@ def test_a_training_that_may_write_weights_runs(handlers, trainer, warned, tmp_p
     assert ("this run leaves nothing" in caplog.text) is warned
 
 
+def test_false_from_the_command_line_takes_effect(tmp_path, monkeypatch):
+    """An argument by its old name, too: 'false' would count as true."""
+    monkeypatch.setattr(
+        sys, "argv", ["run", "--config_file", str(tmp_path / "train.yaml"), "--train#jigsaw#permutations", "false"]
+    )
+    (tmp_path / "train.yaml").write_text("train: {}\n")
+    run(tmp_path / "run", train={"jigsaw": {"_target_": "planewise.pretexts.JigsawTilesd", "permutations": "false"}})
+    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["train"]["jigsaw"]["num_permutations"] is False
+
+
 @pytest.mark.parametrize(("given", "words"), [("null", []), (800, ["--samples_per_epoch", "None"])])
 def test_null_from_the_command_line_takes_effect(given, words, tmp_path, monkeypatch):
     """MONAI hands over the text 'null', and drops None."""

@@ -21,8 +21,9 @@ from monai.bundle.utils import merge_kv
 
 from planewise.errors import InputError
 from planewise.exams.words import did_you_mean, nearest
-from planewise.not_computed import FILES, NOT_COMPUTED
+from planewise.not_computed import FILES, NOT_COMPUTED, PATHS
 from planewise.old_names import ARGUMENTS, SETTINGS
+from planewise.parse_bool import parse_bool
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,64 @@ def config_files(arguments: Sequence[str]) -> list[str]:
     text = dict(overrides(arguments)).get("config_file")
     files = [] if text is None else yaml.safe_load(text)
     return files if isinstance(files, list) else str(files).split(",")
+
+
+def with_words(config: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
+    """Parse the words true and false, in any case, that a command line gives for settings or for parts of a config, such as
+    ``--optimizer#amsgrad false``. As texts, both would count as true.
+
+    Below the top level, null and None are parsed, too, and arguments that are true or false by default take the other words
+    of `parse_bool`.
+
+    Args:
+        config: a config, overrides included. It stays unchanged.
+        arguments: as for `warn_of_unknown_overrides`.
+
+    Returns:
+        The new config; the given object if no such words were given.
+
+    Raises:
+        InputError: the word for an argument means neither true nor false.
+    """
+    changed: dict[str, Any] = {}
+    for name, text in dict(overrides(arguments)).items() if config_files(arguments) else ():
+        *above, key = _path(name)
+        place, missing = _walk(config, above)
+        if missing or (not above and key in PATHS) or not isinstance(place, (Mapping, list)):
+            continue
+        if above and text in ("null", "None"):  # MONAI drops None
+            changed[name.lstrip("+~")] = None
+        elif key in _keys_of(place):
+            value = _below(place, key)
+            parsed = parse_bool(value, f"--{name}") if _is_switch(place, key, value) else _parsed(value)
+            if parsed != value:
+                changed[name.lstrip("+~")] = parsed
+    if not changed:
+        return config
+    parser = ConfigParser(deepcopy(dict(config)))
+    parser.update(changed)
+    return parser.get()
+
+
+def _parsed(value: Any, within: bool = False) -> Any:
+    """A value of a command line with its words true and false as Booleans and, within tables and lists, null as None."""
+    if isinstance(value, Mapping):
+        return {key: _parsed(entry, True) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_parsed(entry, True) for entry in value]
+    words = {"true": True, "false": False} | ({"null": None} if within else {})
+    return words.get(value.lower(), value) if isinstance(value, str) else value
+
+
+def _is_switch(place: Any, key: str, value: Any) -> bool:
+    """Whether a text was given for an argument that is true or false by default and cannot be a text."""
+    if not isinstance(value, str) or value.startswith(("$", "@", "%")):
+        return False
+    try:
+        argument = inspect.signature(target_of(place)).parameters[key]
+    except (KeyError, TypeError, ValueError):
+        return False
+    return isinstance(argument.default, bool) and "str" not in str(argument.annotation)
 
 
 def refuse_idle_run(arguments: Sequence[str], known: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ from planewise.engines.overrides import (
     warn_of_idle_overrides,
     warn_of_unknown_overrides,
     warn_of_unknown_settings,
+    with_words,
 )
 from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.engines.precision import allow_tf32, precision
@@ -168,11 +169,11 @@ def _find_bundle(parser: ConfigParser) -> None:
 
 
 def _rename(parser: ConfigParser, arguments: Sequence[str]) -> None:
-    """Give settings and arguments with old names their new names, and set those that were given as text for null to None.
-    New names on the command line take precedence."""
+    """Parse the words true, false and null of the command line, and give settings and arguments with old names their new
+    names. New names on the command line take precedence."""
     named = {name for name, _ in overrides(arguments)}
     config = parser.get()
-    renamed = with_nulls(with_new_names(config, "the settings of this run", named), arguments)
+    renamed = with_nulls(with_new_names(with_words(config, arguments), "the settings of this run", named), arguments)
     if renamed is not config:
         parser.set(renamed)  # this also drops its cached objects
 
