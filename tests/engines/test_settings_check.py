@@ -104,8 +104,9 @@ VALUES = [
     ("phases", ("ed", "all"), ("es", "ED", 1)),
     (
         "structures",
-        ({"1": "LV"}, {2: "LV", 1: "RV"}, {"1": "a", "2": "b", "3": "c"}),
+        ({"1": "LV"}, {2: "LV", 1: "RV"}, {"1": "a", "2": "b", "255": "c"}),
         (
+            {"1": "a", "256": "b"},  # masks are written as uint8
             {},
             None,
             ["LV"],

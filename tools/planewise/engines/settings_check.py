@@ -19,6 +19,7 @@ from planewise.data.hearts import IMAGES
 from planewise.engines.overrides import config_files, overrides
 from planewise.engines.references import leaves
 from planewise.errors import InputError, refusal
+from planewise.exams.mask_checks import LARGEST_LABEL
 from planewise.exams.split import SECTIONS
 from planewise.geometry import end_direction
 from planewise.networks.pretrained import NO_WEIGHTS
@@ -82,7 +83,7 @@ def _structures(value: Any) -> bool:
     if not isinstance(value, Mapping) or not _different(list(value.values())):
         return False
     values = [int(key) if str(key).isdecimal() else 0 for key in value]
-    return min(values) > 0 and len(set(values)) == len(values)
+    return min(values) > 0 and max(values) <= LARGEST_LABEL and len(set(values)) == len(values)
 
 
 def _optional(check: Check) -> Check:
@@ -180,7 +181,8 @@ CHECKS: Mapping[str, Check] = {name: check for check, names in _ALIKE for name i
     "spatial_dims": (lambda value: value in (2, 3), "2 or 3"),
     "structures": (
         _structures,
-        "different names of mask values, which are whole numbers from 1, such as \"{'1': LV}\"",
+        f"different names of mask values, which are whole numbers from 1 to {LARGEST_LABEL}, such as \"{{'1': LV}}\" "
+        "(`planewise index --label-map` renames other values)",
     ),
 }
 

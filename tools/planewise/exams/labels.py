@@ -18,6 +18,7 @@ from planewise import text_files
 from planewise.errors import InputError
 from planewise.exams.exam import ISSUER, Exam
 from planewise.exams.files_below import files_below
+from planewise.exams.mask_checks import LARGEST_LABEL
 from planewise.exams.refusals import (
     HIDDEN,
     NOT_DICOM,
@@ -33,8 +34,6 @@ from planewise.exams.words import composed, count_of, is_text, listed, some_of
 from planewise.nifti_files import is_nifti
 from planewise.predicted_masks import BY_HAND, IMAGE, MASK, corrections, is_corrected, is_predicted
 
-#: Largest value of a mask: caches store masks as 8-bit numbers, which would wrap around.
-LARGEST_LABEL = 255
 #: Why a file in the folder of masks is not used.
 DICOM_MASK = (
     "DICOM file: masks must be NIfTI (.nii, .nii.gz); convert a DICOM segmentation in 3D Slicer or with dcmqi "

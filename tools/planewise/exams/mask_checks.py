@@ -15,8 +15,10 @@ from planewise.exams.cardiac_views import HEART_STRUCTURES
 from planewise.exams.words import some_of
 from planewise.unreadable import UNREADABLE, claims_too_much
 
-#: Limits of the number of values and of the values themselves: a volume within both counts as a mask, whatever its name.
-_MOST_LABELS, _LARGEST_LABEL = 10, 255
+#: Largest value of a mask: caches and results store masks as 8-bit numbers, which would wrap around.
+LARGEST_LABEL = 255
+#: A volume of at most so many different values, which a mask may have, counts as a mask, whatever its name.
+_MOST_LABELS = 10
 _OF_HEART = {name: value for value, name in HEART_STRUCTURES["sax"].items()}
 
 
@@ -66,7 +68,7 @@ def label_values(path: str | Path) -> list[int]:
         # slice by slice, because the first slice is enough for nearly all images
         for place in np.ndindex(volume.shape[:1:-1]):
             values = np.union1d(values, np.unique(volume.dataobj[(..., *place[::-1])]))
-            allowed = (values == np.rint(values)) & (values >= 0) & (values <= _LARGEST_LABEL)
+            allowed = (values == np.rint(values)) & (values >= 0) & (values <= LARGEST_LABEL)
             if len(values) > _MOST_LABELS or not allowed.all():
                 return []
     except UNREADABLE:
