@@ -24,6 +24,7 @@ from tests.conftest import ROOT
 
 TWO_PHASES = "downstream_cardiac_two_phase_classification"
 POSITION, MASKED = "pretext_cardiac_sax_position", "pretext_masked_autoencoder"
+PANCREAS = "downstream_pancreas_segmentation"
 SEGMENTATION, MULTITASK = "downstream_cardiac_sax_segmentation", "pretext_cardiac_multitask"
 SMALL = {"features": [4, 8], "spacing": 5.0, "image_size": 48, "stem_stride": 2}
 FILES = ("train", "inference")
@@ -43,7 +44,7 @@ def a_run(bundle: str, folder: Path, *overlays: str, **settings) -> Path:
     (folder / "models").mkdir(parents=True)
     torch.save({}, folder / "models/model.pt")
     config = {key: value for key, value in parser.get().items() if key != "_meta_"}
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     (folder / "run.json").write_text("{}")
     return folder
 
@@ -147,6 +148,30 @@ def test_the_command_line_and_overlays_win_and_a_difference_is_said(tmp_path, ca
         "image_size is 208, but the run that trained the weights had 48",
     ):
         assert line in caplog.text
+
+
+@pytest.mark.parametrize("files", [("inference.yaml",), ("train.yaml", "evaluate.yaml")])
+def test_a_difference_from_a_default_of_the_run_is_said(files, tmp_path, caplog):
+    run = a_run(PANCREAS, tmp_path, features=[4, 8])
+    # options and settings of the files of new images may differ
+    other = {"batch_size": 3, "amp": True, "device": "cuda", "num_workers": 2}
+    swapped = {"structures": {"2": "tumour", "1": "pancreas"}}
+    parser = a_parser(PANCREAS, *files, weights=str(run), axcodes="LPS", **swapped, **other)
+    assert follow_weights(parser, ["--axcodes", "LPS"]) == {"features": [4, 8]}
+    assert [record.getMessage() for record in caplog.records] == [
+        "axcodes is LPS, but the run that trained the weights had RAS",
+        "structures is {'2': 'tumour', '1': 'pancreas'}, but the run that trained the weights had "
+        "{'1': 'pancreas', '2': 'tumour'}",
+    ]
+
+
+def test_the_order_of_the_structures_is_that_of_the_run(tmp_path):
+    """It is the order of the network's outputs, so the bundle's order would swap the masks' values."""
+    structures = {"2": "tumour", "1": "pancreas"}
+    run = a_run(PANCREAS, tmp_path, structures=structures)
+    for files in (("inference.yaml",), ("train.yaml", "evaluate.yaml")):
+        parser = a_parser(PANCREAS, *files, weights=str(run))
+        assert list(follow_weights(parser, [])["structures"]) == list(parser["structures"]) == ["2", "1"]
 
 
 def test_the_same_settings_again_say_nothing(tmp_path, caplog):
@@ -367,7 +392,7 @@ def test_nothing_of_a_run_is_evaluated(tmp_path, caplog):
     assert "must be names" in caplog.text and not (tmp_path / "trap").exists()
 
 
-def test_an_unpacked_package_brings_the_settings_in_its_configs(tmp_path, monkeypatch):
+def test_an_unpacked_package_brings_the_settings_in_its_configs(tmp_path, monkeypatch, caplog):
     bounds = {"measured_on": "9 exams"}
     folder = tmp_path / MULTITASK
     shutil.copytree(folder_of(MULTITASK) / "configs", folder / "configs")
@@ -387,6 +412,14 @@ def test_an_unpacked_package_brings_the_settings_in_its_configs(tmp_path, monkey
     # a change to the package's own inference.yaml remains
     parser = a_parser(MULTITASK, "inference.yaml", weights=str(folder), bundle_root=str(folder), square_size=15.0)
     assert follow_weights(parser, []) == {} and parser["square_size"] == 15.0
+    caplog.clear()
+    parser = a_parser(
+        MULTITASK, "inference.yaml", weights=str(folder), bundle_root=str(folder), **SMALL | {"spacing": 9}
+    )
+    assert follow_weights(parser, []) == {}
+    assert [record.getMessage() for record in caplog.records] == [
+        "spacing is 9, but the run that trained the weights had 5.0"
+    ]
     # nor does it describe other weights, or none, only because it is the working folder
     monkeypatch.chdir(folder)
     (folder / "other.pt").touch()

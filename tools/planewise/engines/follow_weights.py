@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from monai.bundle import ConfigParser
@@ -16,6 +17,7 @@ from planewise.engines.weights_settings import (
     MEASURED,
     asked_of_overlay,
     defining_settings,
+    differ,
     holds_code,
     measured_settings,
     merged,
@@ -33,12 +35,18 @@ from planewise.text_files import read_yaml
 
 logger = logging.getLogger(__name__)
 
+#: Length of the longest table that the log shows in full.
+_LONGEST_TABLE = 120
+
 _NETWORK = "network_def"
 #: Settings that depend on the data, so they need not match the pretraining: the first layer's weights are copied to any
 #: number of channels (`load_pretrained`).
 _OF_DATA = {"in_channels"}
 #: Settings that only matter for the start of training or for training with another task; evaluations ignore them.
 _OF_TRAINING = ("transfer", "auxiliary_interval", "pretext_settings")
+#: Settings that describe the files of new images, so they may differ from those of the training (`_check_channels` checks the
+#: channels).
+_OF_FILES = {"channels", "field_without_spacing", "heart_labels"}
 
 
 def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, Any]:
@@ -73,8 +81,10 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         # a package's config has the channels of the run; for other weights, only the user knows them
         _check_channels(default if own else parser.get("channels"), parser, default, arguments)
         # the origin of these weights is unknown, so values measured with the bundle's own weights do not apply
-        unknown = {} if "train" in parser else measured_settings({}, inference)
-        return {} if own or not unknown else _take(parser, unknown, inference, arguments, "weights")
+        unknown = {} if own or "train" in parser else measured_settings({}, inference)
+        package = own and "train" not in parser and (Path(parser.get_parsed_content("bundle_root")) / THEIRS).is_dir()
+        defaults = {key: inference[key] for key in _of_images(inference) & train.keys()} if package else {}
+        return _take(parser, unknown, inference, arguments, "weights", defaults)
     if run.ships:
         logger.info(
             "the weights are those that ship with %s, trained on phantoms", run.weights.resolve().parent.parent.name
@@ -101,7 +111,9 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
             asked = set(base) | defining_settings(merged(inference, overlay)) | {_NETWORK}
         content = merged(base, overlay)
         wanted = {key: content[key] for key in changed & asked if key in content} | wanted
-    return _take(parser, wanted, base, arguments, "weights")
+    needed = _of_images(merged(inference, overlay)) & train.keys() & run.config.keys()
+    defaults = {key: run.config[key] for key in needed - wanted.keys()}
+    return _take(parser, wanted, base, arguments, "weights", defaults)
 
 
 def _check_channels(learned: Any, parser: ConfigParser, default: Any, arguments: Sequence[str]) -> None:
@@ -285,10 +297,15 @@ def _all_settings(run: RunRecord, train: Mapping[str, Any]) -> dict[str, Any]:
         if key in train
         and key not in NOT_COMPUTED
         and key not in (*FILES, *_OF_TRAINING)
-        and value != train[key]
+        and differ(value, train[key])
         and not holds_code(value)
         and not holds_code(train[key])
     }
+
+
+def _of_images(inference: Mapping[str, Any]) -> set[str]:
+    """The settings of an inference config that determine the network, its input or its output, whatever the new files are."""
+    return defining_settings(inference) - _OF_FILES
 
 
 def _take(
@@ -297,6 +314,7 @@ def _take(
     base: Mapping[str, Any] | None,
     arguments: Sequence[str],
     whose: str,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Apply the settings that the user has not set, and log both the applied settings and the differences.
 
@@ -307,6 +325,7 @@ def _take(
             be replaced.
         arguments: the command line.
         whose: name of the setting that gives the weights, ``weights`` or ``pretrained``, for the log.
+        defaults: further settings of the run, which are the config's own; only differences from them are logged.
 
     Returns:
         The applied settings.
@@ -314,19 +333,16 @@ def _take(
     weights = "weights" if whose == "weights" else f"{whose} weights"
     now = in_our_names(plain(parser.get()))
     named = {name for name, _ in overrides(arguments)}
-    set_by_overlay = {key for key in wanted if base is not None and key in now and now[key] != base.get(key)}
+    set_by_overlay = {key for key in wanted if base is not None and key in now and differ(now[key], base.get(key))}
     chosen = (named & wanted.keys()) | set_by_overlay
-    for key in sorted(chosen):
-        if now.get(key) != wanted[key]:
+    of_run = {key: wanted[key] for key in chosen} | {key: value for key, value in defaults.items() if key in now}
+    for key, value in sorted(of_run.items()):
+        if differ(now.get(key), value):
             logger.warning(
-                "%s is %s, but the run that trained the %s had %s",
-                key,
-                _short(now.get(key)),
-                weights,
-                _short(wanted[key]),
+                "%s is %s, but the run that trained the %s had %s", key, _short(now.get(key)), weights, _short(value)
             )
     # a value of null is applied, too; otherwise the setting's name would be unknown
-    new = {key: value for key, value in wanted.items() if key not in now or now[key] != value}
+    new = {key: value for key, value in wanted.items() if key not in now or differ(now[key], value)}
     taken = {key: value for key, value in new.items() if key not in chosen}
     if taken:
         parser.update(taken)  # this also drops its cached objects
@@ -336,4 +352,4 @@ def _take(
 
 
 def _short(value: Any) -> str:
-    return "(a table)" if isinstance(value, Mapping) else str(value)
+    return "(a table)" if isinstance(value, Mapping) and len(str(value)) > _LONGEST_TABLE else str(value)

@@ -113,7 +113,9 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
         )
     changed = {
         file: {
-            key: run.config[key] for key in sorted(wanted) if key in run.config and config.get(key) != run.config[key]
+            key: run.config[key]
+            for key in sorted(wanted)
+            if key in run.config and differ(config.get(key), run.config[key])
         }
         for file, config in (("train.yaml", train), ("inference.yaml", inference))
     }
@@ -210,6 +212,11 @@ def _without(value: Any, defaults: Mapping[str, Mapping[str, Any]]) -> Any:
         return value
     known = defaults.get(str(value.get("_target_")), {})
     return {key: _without(entry, defaults) for key, entry in value.items() if key not in known or known[key] != entry}
+
+
+def differ(one: Any, other: Any) -> bool:
+    """Whether two values of a setting differ, also in a table's order: ``structures`` has that of the network's outputs."""
+    return one != other or (isinstance(one, Mapping) and list(one) != list(other))
 
 
 def plain(value: Any) -> Any:
