@@ -408,6 +408,16 @@ def test_numbers_that_lost_their_zeros_and_hidden_files(tmp_path):
     assert result.skipped[HIDDEN][0] == 2 and OTHER_FILE not in result.skipped
 
 
+def test_names_in_other_capital_letters(tmp_path):
+    """They are those of a photograph unless another one differs from it only in capital letters."""
+    for value, name in enumerate(("IMG_0.png", "Img_1.png", "a/DSC_1.png", "b/dsc_1.png")):
+        photograph(tmp_path / name, value)
+    (tmp_path / "t.csv").write_text("image,grade\nimg_0,1\nIMG_1.PNG,2\nDsc_1,3\n")
+    result = index(tmp_path)
+    assert grades_of(result) == {"IMG_0.png": 1, "Img_1.png": 2, "DSC_1.png": None, "dsc_1.png": None}
+    assert ("Dsc_1", "no photograph has this name") in result.unmatched
+
+
 def test_the_same_file_twice_counts_once(tmp_path):
     recipe = phantoms(tmp_path, "twice", exams=2)
     result = index(tmp_path)

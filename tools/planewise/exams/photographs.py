@@ -277,6 +277,7 @@ class _Names:
     def __init__(self, photographs: Sequence[Volume], folder: Path) -> None:
         self._by_name: dict[str, list[int]] = defaultdict(list)
         self._by_number: dict[str, list[int]] = defaultdict(list)
+        self._spelt: dict[str, set[str]] = defaultdict(set)
         for index, photograph in enumerate(photographs):
             path = photograph.image
             parts = path.relative_to(folder).parts if path.is_relative_to(folder) else (path.name,)
@@ -284,14 +285,19 @@ class _Names:
                 whole = composed("/".join(parts[start:]))
                 for name in {whole, whole[: -len(path.suffix)]}:
                     self._by_name[name].append(index)
+                    self._spelt[name.casefold()].add(name)
             if path.stem.isdecimal():
                 self._by_number[path.stem.lstrip("0")].append(index)
 
     def find(self, name: str) -> list[int]:
-        """The photographs that a row names. Spreadsheets strip leading zeros from a number."""
+        """The photographs that a row names. Spreadsheets strip leading zeros from a number. Capital letters matter only if
+        several files differ in nothing else."""
         name = composed(name.replace("\\", "/").removeprefix("./"))
         if name in self._by_name:
             return self._by_name[name]
+        spelt = self._spelt.get(name.casefold(), ())
+        if len(spelt) == 1:
+            return self._by_name[next(iter(spelt))]
         return self._by_number.get(name.lstrip("0"), []) if name.isdecimal() else []
 
 
