@@ -97,8 +97,8 @@ def index(
     sections: Annotated[
         Path | None,
         typer.Option(
-            help="CSV or YAML that assigns exams (hash, folder or PatientID; for a photograph also its name, or its "
-            "patient in the table) or folders to training, validation or test. "
+            help="CSV or YAML that assigns exams (hash, folder or PatientID; for a NIfTI file its name without ending; for "
+            "a photograph also its name, or its patient in the table) or folders to training, validation or test. "
             "The hash assigns all other exams.",
             show_default=False,
         ),

@@ -9,9 +9,10 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from planewise.atomic_write import atomic_write
 from planewise.cores import own_cores
 from planewise.data.fingerprint import fingerprint
 from planewise.errors import InputError
+from planewise.exams.words import some_of
 from planewise.locks import lock
 from planewise.preprocessing.keep_heart import KeepHeartd
 from planewise.preprocessing.moved_alone import moved_alone
@@ -34,6 +36,8 @@ from planewise.text_files import read_json
 logger = logging.getLogger(__name__)
 
 PENDING, DONE, REFUSED = 0, 1, 2
+#: A reason that begins with the exam's name.
+_OF_EXAM = re.compile(r"exam (\w+)[:,]? (.*)", re.DOTALL)
 
 
 def default_cache_dir() -> Path:
@@ -327,10 +331,20 @@ def _leave_the_parents_objects(worker: int) -> None:
 
 
 def in_a_line(reasons: dict[str, int], shown: int = 5) -> str:
-    """The most frequent reasons and their counts, in one line."""
-    ranked = Counter(reasons).most_common()
+    """The most frequent reasons and their counts, in one line. Exams with the same reason are listed after it."""
+    exams: dict[str, list[str]] = defaultdict(list)
+    parts = {reason: _OF_EXAM.fullmatch(reason) for reason in reasons}
+    for found in filter(None, parts.values()):
+        exams[found[2]].append(found[1])
+    counts: Counter[str] = Counter()
+    for reason, found in parts.items():
+        counts[found[2] if found and len(exams[found[2]]) > 1 else reason] += reasons[reason]
+    ranked = counts.most_common()
     rest = len(ranked) - shown
-    text = "; ".join(f"{reason} ({count})" if count > 1 else reason for reason, count in ranked[:shown])
+    named = {reason: f": exam {some_of(names)}" for reason, names in exams.items() if len(names) > 1}
+    text = "; ".join(
+        f"{reason} ({count}{named.get(reason, '')})" if count > 1 else reason for reason, count in ranked[:shown]
+    )
     return text + (f"; and {rest} more" if rest > 0 else "")
 
 
