@@ -243,6 +243,14 @@ def test_evaluation_takes_all_that_the_run_changed(tmp_path):
     assert parser["datalist"] != "/elsewhere.json" and parser["num_workers"] is None
 
 
+def test_a_training_in_the_folder_of_an_earlier_run_takes_nothing_of_it(tmp_path):
+    """``train_and_evaluate --resume false`` would otherwise train with the settings of the run that it replaces."""
+    run = a_run(POSITION, tmp_path, learning_rate=0.5)
+    parser = a_parser(POSITION, "train.yaml", "evaluate.yaml", output_dir=str(run), ckpt_dir=str(run / "models"))
+    assert follow_weights(parser, ["--run_id", "train_and_evaluate"]) == {}
+    assert follow_weights(parser, ["--run_id", "run"]) == {"learning_rate": 0.5}
+
+
 def test_evaluation_of_two_tasks_needs_no_word_of_the_other(tmp_path):
     run = a_run(SEGMENTATION, tmp_path, features=[4, 8], transfer="multitask", auxiliary_interval=3, pretrained="/a.pt")
     parser = a_parser(SEGMENTATION, "train.yaml", "evaluate.yaml", output_dir=str(run), ckpt_dir=str(run / "models"))

@@ -70,6 +70,9 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         InputError: the run's configuration is broken, or the run learned from the images' channels in another order or from
             other contrasts.
     """
+    run_id = dict(overrides(arguments)).get("run_id")
+    if run_id and "start_run(" in str(parser.get(run_id)):
+        return {}  # train_and_evaluate: the weights there now are an earlier run's, and this run trains its own
     configs = configs_beside(parser)
     run = run_of(parser, "weights") or _packaged(parser, "weights")
     if configs is None:
