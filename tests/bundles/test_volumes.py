@@ -256,7 +256,7 @@ def test_other_labels_are_counted_explained_and_left_out(phantoms, tmp_path, cap
     datalist.write_text(json.dumps(content))
     settings = {"datalist": str(datalist), "output_dir": str(tmp_path / "run"), "cache_dir": str(tmp_path / "cache")}
     run_bundle(TUMOURS, "train.yaml", **SHORT | settings | {"max_epochs": 1})
-    assert "values of the mask must be 0, 1, 2, 4, got 3" in caplog.text
+    assert "its values must be 0, 1, 2, 4, got 3" in caplog.text
     assert "the case has no mask" in caplog.text
 
 
@@ -282,5 +282,5 @@ def test_evaluation_stops_at_other_labels(name, phantoms, tmp_path):
     causes = [caught.value]
     while causes[-1].__cause__:
         causes.append(causes[-1].__cause__)
-    assert any(f"values of the mask must be {wanted}, got 3" in str(cause) for cause in causes)
+    assert any(f"its values must be {wanted}, got 3" in str(cause) for cause in causes)
     assert not (tmp_path / "out/test/metrics.json").exists()

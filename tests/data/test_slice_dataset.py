@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Compose, OneOf, RandFlipd, ResizeWithPadOrCropd, Rotate90d
+from monai.transforms import Compose, Lambdad, OneOf, RandFlipd, ResizeWithPadOrCropd, Rotate90d
 from planewise.data import BatchLoader, OrderedSampler, SliceDataset, as_batch, expand_volumes
 from planewise.data import fingerprint as fingerprint_module
 from planewise.data import slice_cache as cache_module
@@ -126,7 +126,7 @@ def test_refused_slices_are_left_out_counted_and_named(volumes, preprocessing, t
     Path(volumes[1]["label"]).write_bytes(b"broken")
     slices = dataset(volumes, preprocessing, tmp_path)
     assert [item["exam"] for item in slices.items] == ["e0"] * 4 + ["e2"] * 4
-    assert "4 of 12 slices left out: exam e1, label" in caplog.text
+    assert "4 of 12 slices left out: exam e1, mask" in caplog.text
     assert slices.__getitems__([4])["image"].shape == (1, 1, 16, 16)
     expected = preprocessing(expand_volumes(volumes[2:])[0])["image"].as_tensor()[..., 0]
     assert torch.allclose(slices.__getitems__([4])["image"][0], expected, atol=2e-3)
@@ -136,11 +136,25 @@ def test_refused_slices_are_left_out_counted_and_named(volumes, preprocessing, t
     assert "4 of 12 slices left out" in caplog.text
 
 
+@pytest.mark.parametrize(("factor", "value"), [(300, "300"), (-1, "-1"), (0.9, "0.9"), (0.99999, None)])
+def test_labels_neither_wrap_nor_are_cut_off(factor, value, volumes, preprocessing, tmp_path, caplog):
+    """A step of a person's own may interpolate masks."""
+    changed = Compose([*preprocessing.transforms, Lambdad("label", lambda mask: mask.sign() * factor)])
+    if value is None:
+        slices = dataset(volumes, changed, tmp_path)
+        assert slices.__getitems__([0])["label"].unique().tolist() == [0, 1]
+        return
+    with pytest.raises(
+        InputError, match=rf"used: mask: it contains the value {value}; the values of .* \(12: exam e0, e1, e2\)$"
+    ):
+        dataset(volumes, changed, tmp_path)
+
+
 def test_nothing_usable_is_an_error_with_the_reasons(volumes, preprocessing, tmp_path):
     for item in volumes:
         Path(item["label"]).unlink()
     with pytest.raises(
-        InputError, match=r"none of the 12 slices can be used: label: No such .* \(12: exam e0, e1, e2\)$"
+        InputError, match=r"none of the 12 slices can be used: mask: No such .* \(12: exam e0, e1, e2\)$"
     ):
         dataset(volumes, preprocessing, tmp_path)
 

@@ -119,7 +119,7 @@ def test_bad_cases_are_counted_explained_and_left_out(items, tmp_path, caplog):
     assert [item["exam"] for item in data.items] == [items[3]["exam"]]
     (text,) = (record.getMessage() for record in caplog.records if "left out" in record.getMessage())
     assert text.startswith("3 of 4 volumes left out")
-    assert "values of the mask must be" in text and "has the value 0 everywhere" in text and "no mask" in text
+    assert "its values must be" in text and "has the value 0 everywhere" in text and "no mask" in text
     assert str(tmp_path) not in text
     with pytest.raises(InputError, match="none of the 3 volumes can be used"):
         VolumeDataset(bad, preprocessing(), cache_dir=tmp_path / "c", num_workers=0, progress=False)
@@ -197,7 +197,7 @@ def test_a_viewers_mask_has_the_numbers_of_the_channels(items, tmp_path):
     wanted = VolumeDataset([item], preprocessing(), **options)
     assert torch.equal(data[0]["label"], wanted[0]["label"]) and data[0]["label"].max() == 4
     for wrong in (viewers | {"label": str(tmp_path / "both.nii.gz")}, viewers | {"exam": "of a datalist"}):
-        with pytest.raises(InputError, match="values of the mask must be"):
+        with pytest.raises(InputError, match="its values must be"):
             VolumeDataset([wrong], preprocessing(), **options)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from planewise.data import gather_stacks
 from planewise.errors import InputError
 from planewise.exams import index_folder
 from planewise.exams.labels import (
@@ -22,6 +23,7 @@ from planewise.exams.labels import (
 from planewise.exams.refusals import ARCHIVE, OTHER_IMAGE
 from planewise.exams.stack import Slice
 from planewise.predicted_masks import mark_predicted
+from planewise.preprocessing import LoadSliced, LoadStackd
 
 from tests.exams.conftest import USUAL_AXIS, write_usual_exam
 from tests.exams.files import write_cine
@@ -280,6 +282,31 @@ def test_masks_that_do_not_fit_are_listed_with_the_reason(tree, tmp_path):
     assert "no exam has this name" in reasons["nobody_ed.nii.gz"]
     assert reasons["case7_frame05.nii.gz"] == "it has 4 dimensions; each phase needs one 3D mask"
     assert len(reasons) == 9
+
+
+def test_a_mask_may_have_an_axis_of_time_with_one_frame(tree, tmp_path):
+    affine, shape = stack_affine(index_folder(tree))
+    write_mask(tmp_path / "labels/case7_frame02.nii.gz", affine, (*shape, 1), [(5, 3, 2, 0)])
+    result = index_folder(tree, labels_dir=tmp_path / "labels", split=(1, 0, 0))
+    found = labelled(result)
+    assert len(found) == shape[2] and result.unmatched == []
+    marked = {item["slice"]: LoadSliced(("image", "label"))(item)["label"].sum() for item in found}
+    assert sum(marked.values()) == 1
+    # evaluation reads the whole stack, and a label map holds there, too
+    (stack,) = gather_stacks([item | {"label_map": {"1": 3}} for item in found])
+    volume = LoadStackd(("image", "label"))(stack)["label"]
+    assert volume.shape == shape and volume[5, 3].max() == volume.max() == 3
+
+
+def test_a_data_set_s_own_mask_with_such_values_is_left_out(tmp_path):
+    image = np.random.default_rng(0).random((24, 20, 5)).astype(np.float32)
+    for name, array in (("a", image), ("a_gt", image // 0.5 / 2), ("b", image), ("b_gt", image // 0.5)):
+        nibabel.save(nibabel.Nifti1Image(array, np.diag([2.0, 2, 8, 1])), tmp_path / f"{name}.nii.gz")
+    result = index_folder(tmp_path)
+    assert [Path(item["label"]).name for item in labelled(result)] == ["b_gt.nii.gz"]
+    ((name, why),) = result.unmatched
+    assert name == "a_gt.nii.gz" and why.startswith("it contains the value 0.5; the values of a mask are whole numbers")
+    assert sorted(entry["labels"] for entry in result.datalist["exams"].values()) == [0, 1]
 
 
 def test_a_mask_of_finer_pixels_is_refused_with_that_reason(tree, tmp_path):
@@ -638,8 +665,8 @@ def test_a_mask_is_not_opened_again_for_every_exam(tree, tmp_path, monkeypatch):
     monkeypatch.setattr(nibabel, "load", lambda path, **options: opened.append(path) or load(path, **options))
     for number in (1, 2, 3):
         result = index_folder(tree, labels_dir=mask.parent)
-        # for the mark of a predicted mask, for the grid, and for doubts about its values
-        assert len(result.datalist["exams"]) == number and list(map(Path, opened)) == [mask] * 3
+        # for the mark of a predicted mask; for its header and its values, and again for doubts about them
+        assert len(result.datalist["exams"]) == number and list(map(Path, opened)) == [mask] * 5
         opened.clear()
         other = dict.fromkeys(("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"), f"1.2.{number}")
         write_usual_exam(tree / str(number), slices=3, spacing=12.0, **other)

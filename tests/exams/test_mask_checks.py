@@ -1,11 +1,15 @@
 """Test that the index notes masks that are likely mistakes, and counts predicted masks separately."""
 
+from pathlib import Path
+
 import nibabel
 import numpy as np
 import pytest
+from planewise.data import labelled
 from planewise.errors import InputError
 from planewise.exams import index_folder
-from planewise.exams.mask_checks import label_values, mask_doubts
+from planewise.exams.cardiac_views import HEART_STRUCTURES
+from planewise.exams.mask_checks import label_values, labels_of, mask_doubts, read_mask, unknown_values, why_unusable
 from planewise.predicted_masks import mark_predicted
 
 from tests.commands.test_index import run
@@ -47,28 +51,62 @@ SWAPPED = "has more myocardium around RV (1) than around LV (3): are the two swa
         (np.where(heart(), 255, 0), "stack", ["has the values 255, but the structures are 1, 2, ... (--label-map)"]),
         (heart() * 2, "sax", ["has the values 2, 4, 6, but the structures are 1 to 3 (--label-map)"]),
         (heart() * 2, "stack", []),
-        (heart() / 3, "sax", ["contains values that are not whole numbers: is it a probability map?"]),
+        (heart() * 0.99999, "sax", []),
+        (heart() * 85, "sax", ["has the values 85, 170, 255, but the structures are 1 to 3 (--label-map)"]),
     ],
 )  # fmt: skip
 def test_mistakes_in_a_mask(tmp_path, mask, view, said):
-    assert mask_doubts(save(tmp_path / "mask.nii.gz", mask), view) == said
+    mask = read_mask(save(tmp_path / "mask.nii.gz", mask))[0]
+    assert mask_doubts(mask, view) == said
+    assert bool(unknown_values(mask, view)) == any("has the values" in text for text in said)
+
+
+BACKGROUND = heart() == 0
+
+
+@pytest.mark.parametrize(
+    ("mask", "value"),
+    [
+        (heart() / 2, "0.5"),
+        (np.where(BACKGROUND, np.nan, heart()), "nan"),
+        (np.where(BACKGROUND, np.inf, heart()), "inf"),
+        (np.where(BACKGROUND, -1, heart().astype(np.int16)), "-1"),
+        (heart().astype(np.int16) * 256, "256"),
+    ],
+)
+def test_a_mask_with_values_that_are_no_labels_cannot_be_used(tmp_path, mask, value):
+    why = f"it contains the value {value}; the values of a mask are whole numbers from 0 to 255: save it as a label map"
+    assert why_unusable(save(tmp_path / "mask.nii.gz", mask)) == why
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint16, np.int64, np.float32, np.float64])
+def test_labels_do_not_depend_on_the_type_of_the_voxels(kind):
+    near = heart() + (np.random.default_rng(0).uniform(-9e-4, 9e-4, SHAPE) if kind in (np.float32, np.float64) else 0)
+    labels = labels_of(near.astype(kind))
+    assert labels.dtype == np.uint8 and np.array_equal(labels, heart())
 
 
 def test_a_label_map_is_applied_first(tmp_path):
     mask = save(tmp_path / "mask.nii.gz", np.choose(heart(), (0, 3, 2, 255)).astype(np.uint8))
-    assert mask_doubts(mask, "sax", {"2": 2, "3": 1, "255": 3}) == []
-    assert mask_doubts(mask, "sax", {"2": 2, "3": 3, "255": 1}) == [SWAPPED]
-    assert mask_doubts(mask, "sax", {"255": 1}) == ["has the values 2, 3, which --label-map does not name"]
+    assert mask_doubts(read_mask(mask, {"2": 2, "3": 1, "255": 3})[0], "sax") == []
+    assert mask_doubts(read_mask(mask, {"2": 2, "3": 3, "255": 1})[0], "sax") == [SWAPPED]
+    assert "the value 3, which its label map does not name" in why_unusable(mask, {"255": 1})
+    negative = save(tmp_path / "negative.nii.gz", np.where(BACKGROUND, -1, heart().astype(np.int16)))
+    assert np.array_equal(read_mask(negative, {"-1": 0, "1": 1, "2": 2, "3": 3})[0], heart())
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int16])
 def test_the_type_of_the_voxels_does_not_matter(tmp_path, kind):
-    assert mask_doubts(save(tmp_path / "mask.nii.gz", heart().astype(kind)[..., None]), "sax") == []
+    mask = read_mask(save(tmp_path / "mask.nii.gz", heart().astype(kind)[..., None]))[0]
+    assert mask.shape == SHAPE and mask_doubts(mask, "sax") == []
 
 
-def test_an_unreadable_mask_is_reported_elsewhere(tmp_path):
+def test_a_mask_that_cannot_be_read_cannot_be_used(tmp_path):
     (tmp_path / "mask.nii.gz").write_bytes(b"no gzip")
-    assert mask_doubts(tmp_path / "mask.nii.gz", "sax") == []
+    assert why_unusable(tmp_path / "mask.nii.gz") == "it cannot be read"
+    colours = np.zeros(SHAPE, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), tmp_path / "mask.nii.gz")
+    assert "colours or complex numbers" in why_unusable(tmp_path / "mask.nii.gz")
 
 
 def exam_with_masks(folder, **masks):
@@ -90,6 +128,64 @@ def test_the_index_notes_them(tmp_path):
         f"1 mask is empty: every voxel is 0: case7_frame01.nii.gz (exam {name})",
         f"1 mask covers 4 of 5 slices: the others have no mask: case7_frame03.nii.gz (exam {name})",
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "doubt"),
+    [
+        (lambda mask: mask[::-1], "fits the network's mask better when it is flipped: is it mirrored?"),
+        (
+            lambda mask: np.roll(mask, 10, axis=1),
+            "hardly overlaps with the network's RV, myocardium or LV: is it shifted, or are two of its values swapped?",
+        ),
+        (lambda mask: np.where(np.arange(5) < 4, mask, 0), None),
+    ],
+    ids=["mirrored", "shifted", "right"],
+)
+def test_a_correction_unlike_the_network_s_mask_is_noted(tmp_path, change, doubt):
+    """`planewise segment` doubts the same masks, with the same words."""
+    names = {"frame01_mask": (heart(), True), "frame01_mask_by_hand": (change(heart()), False)}
+    folder, masks = exam_with_masks(tmp_path, **names)
+    result = index_folder(folder, labels_dir=masks)
+    (name,) = result.datalist["exams"]
+    notes = [text for text in result.warnings if "mask" in text and "nobody has changed" not in text]
+    assert notes == ([f"1 mask {doubt}: case7_frame01_mask_by_hand.nii.gz (exam {name})"] if doubt else [])
+
+
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [
+        (lambda mask: mask / 2, "0.5"),
+        (lambda mask: np.where(mask > 0, mask, np.nan), "nan"),
+        (lambda mask: -1.0 * mask, "-3"),
+    ],
+)
+def test_a_mask_with_such_values_replaces_no_other_one(tmp_path, change, value):
+    names = {"frame01": (heart(), False), "frame01_by_hand": (change(heart()), False)}
+    folder, masks = exam_with_masks(tmp_path, **names)
+    result = index_folder(folder, labels_dir=masks)
+    items = [item for section in ("training", "validation", "test") for item in result.datalist[section]]
+    assert {item["label"] for item in items if "label" in item} == {str(masks / "case7_frame01.nii.gz")}
+    ((name, why),) = result.unmatched
+    assert name == "case7_frame01_by_hand.nii.gz" and why.startswith(
+        f"it contains the value {value}; the values of a mask"
+    )
+
+
+def test_values_that_no_structure_has_are_recorded_for_the_training(tmp_path):
+    folder, masks = exam_with_masks(tmp_path, frame01=(heart() * 85, False), frame02=(heart(), False))
+    result = index_folder(folder, labels_dir=masks, split=(1, 0, 0))
+    found = {
+        Path(item["label"]).name: item.get("unknown_labels") for item in result.datalist["training"] if "label" in item
+    }
+    assert found == {"case7_frame01.nii.gz": [85, 170, 255], "case7_frame02.nii.gz": None}
+    items = [item for item in result.datalist["training"] if "label" in item]
+    with pytest.raises(
+        InputError, match=r"^masks of 1 exam have values other than 1 \(RV\), 2 \(.*: 85, 170 and 255; rename"
+    ):
+        labelled(items, HEART_STRUCTURES["sax"], only=True)
+    assert labelled(items, HEART_STRUCTURES["sax"]) == items, "other bundles take other structures as background"
+    assert labelled(items, dict.fromkeys((1, 2, 3, 85, 170, 255), "a name"), only=True) == items
 
 
 def test_predicted_masks_are_counted_apart(tmp_path):

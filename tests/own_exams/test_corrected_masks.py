@@ -71,6 +71,8 @@ def test_a_cropped_and_turned_mask_is_read_on_the_grid_of_the_images(folder):
     assert np.array_equal(read(file), some_labels())
     # some programs keep an axis of time
     assert np.array_equal(read(save(folder, some_labels()[..., None])), some_labels())
+    # others save floats
+    assert np.array_equal(read(save(folder, some_labels() * 0.99999)), some_labels())
     # 3D Slicer crops the file, and may number the segments anew
     file = folder / "a_by_hand.seg.nrrd"
     write_slicer_segmentation(file, some_labels()[2:7, 1:5, 1:4], affine @ shifted(2, 1, 1), NAMES)
@@ -91,6 +93,21 @@ def test_what_does_not_fit_the_images_is_not_measured(folder):
     labels = some_labels()
     for wrong, place, why in (
         (labels + 1, affine, r"the value 4; the values of the structures are 1 \(RV\), 2 \(myocardium\) and 3 \(LV\)"),
+        (
+            labels / 2,
+            affine,
+            "the value 0.5; the values of a mask are whole numbers from 0 to 255: save it as a label map",
+        ),
+        (
+            np.where(labels, labels, np.nan),
+            affine,
+            "the value nan; the values of a mask are whole numbers from 0 to 255",
+        ),
+        (
+            labels - 1.0,
+            affine,
+            "the value -1; the values of a mask are whole numbers from 0 to 255: save it as a label",
+        ),
         (labels, affine @ np.diag([0.5, 1, 1, 1]), "its voxels are not those of a_mask.nii.gz"),
         (labels, affine @ shifted(0.5, 0, 0), "its voxels are not those of a_mask.nii.gz"),
         (labels, affine @ shifted(0, 0, 3), "its voxels are not those of a_mask.nii.gz"),
@@ -265,7 +282,7 @@ def test_a_mask_under_a_name_of_its_own_is_named_and_not_listed_as_written(folde
         (
             lambda labels: np.where(labels > 0, 4 - labels, 0),
             ["RV", "LV"],
-            "hardly any overlap with the network's RV or LV",
+            "a_mask_by_hand.nii.gz hardly overlaps with the network's RV or LV",
         ),
         (
             lambda labels: labels[::-1],
@@ -275,9 +292,13 @@ def test_a_mask_under_a_name_of_its_own_is_named_and_not_listed_as_written(folde
         (
             lambda labels: np.roll(labels, 3, axis=0),
             [*NAMES.values()],
-            "hardly any overlap with the network's RV, myoc",
+            "a_mask_by_hand.nii.gz hardly overlaps with the network's RV, myoc",
         ),
-        (lambda labels: np.where(np.arange(5) < 3, labels, 0), ["LV"], "no LV in 2 of the 5 slices that show it"),
+        (
+            lambda labels: np.where(np.arange(5) < 3, labels, 0),
+            ["LV"],
+            "a_mask_by_hand.nii.gz has no LV in 2 of the 5 slices",
+        ),
         (lambda labels: np.where(np.arange(5) < 4, labels, 0), [], ""),
         (lambda labels: np.where(labels == 0, 3, labels), [], ""),
     ],

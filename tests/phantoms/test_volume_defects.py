@@ -36,7 +36,7 @@ INDEXED = {
 }
 #: The message when voxels are read, which the indexer does not do.
 READ = {
-    ("brats", "labels_of_later_sets"): "values of the mask must be 0, 1, 2, 4, got 3",
+    ("brats", "labels_of_later_sets"): "its values must be 0, 1, 2, 4, got 3",
     ("brats", "empty"): "channel 1 has the value 0 everywhere",
     ("msd", "empty"): "everywhere",
 }

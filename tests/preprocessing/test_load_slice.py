@@ -83,7 +83,7 @@ def test_slices_of_a_predicted_mask_are_those_of_the_same_number(tmp_path):
     listed = np.diag([1.5, 1.5, 8.0, 1.0])
     listed[2, 3] = 24.0
     item = {"label": tmp_path / "m.nii.gz", "label_frame": 2, "affine": listed, "exam": "7f3a"}
-    with pytest.raises(InputError, match=r"exam 7f3a, label: the geometries .* differ by 8\.0 mm"):
+    with pytest.raises(InputError, match=r"exam 7f3a, mask: the geometries .* differ by 8\.0 mm"):
         LoadSliced("label")(item)
     predicted = LoadSliced("label")(item | {"label_origin": PREDICTED})["label"]
     assert np.array_equal(predicted.affine, listed)
@@ -115,13 +115,13 @@ def test_label_has_its_own_frame_and_values(tmp_path):
     assert LoadSliced("label")(item)["label"].unique().tolist() == [1]
     # without a decision of the user, a value could become a structure of the wrong kind, or background
     with pytest.raises(
-        InputError, match=r"the mask has the value 2, which its label map does not name.*`2: 0` makes it back"
+        InputError, match=r"it contains the value 2, which its label map does not name.*`2: 0` makes it back"
     ):
         LoadSliced("label")({**item, "label_frame": 1})
     item["label_map"]["2"] = 0
     assert LoadSliced("label")({**item, "label_frame": 1})["label"].unique().tolist() == [0]
     nibabel.save(nibabel.Nifti1Image(label / 4, np.eye(4)), tmp_path / "l.nii.gz")  # a label map has whole numbers only
-    with pytest.raises(InputError, match=r"value 0.75, which its label map does not name; is it a probability map\?"):
+    with pytest.raises(InputError, match=r"mask: it contains the value 0.75; the values of a mask are whole"):
         LoadSliced("label")(item)
 
 
@@ -242,8 +242,13 @@ def test_voxels_that_are_no_finite_numbers_are_refused_with_the_exam(tmp_path, k
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), path)
     item = {key: str(path), "exam": "7f3a"}
     LoadSliced(key)({**item, "frame": 0})
-    with pytest.raises(InputError, match=f"exam 7f3a, {key}: 1 of 42 voxels are NaN or infinite") as refused:
+    why = "exam 7f3a, mask: it contains the value (nan|inf); the values of a mask are whole numbers"
+    with pytest.raises(
+        InputError, match=why if key == "label" else "exam 7f3a, image: 1 of 42 voxels are NaN or infinite"
+    ) as refused:
         LoadSliced(key)({**item, "frame": 1})
     assert "Doe" not in str(refused.value)
-    with pytest.raises(InputError, match=f"exam 7f3a, {key}: .*1 of 84 voxels are NaN or infinite"):
+    with pytest.raises(
+        InputError, match=why if key == "label" else "exam 7f3a, image: .*1 of 84 voxels are NaN or infinite"
+    ):
         LoadStackd(key, image_only=True)({"image": str(path), **item})

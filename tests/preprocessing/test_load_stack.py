@@ -8,6 +8,7 @@ import pytest
 import torch
 from monai.transforms import Compose, EnsureChannelFirstd
 from planewise.errors import InputError
+from planewise.preprocessing.load_slice import LoadSliced
 from planewise.preprocessing.load_stack import (
     LoadStackd,
     far_apart,
@@ -32,12 +33,21 @@ def test_the_time_that_an_item_names_is_kept(tmp_path, time):
     assert item["image"].meta["filename_or_obj"] == f"7f3a_frame{time + 1:02d}.nii.gz"
 
 
+def test_a_mask_saved_as_floats_has_whole_labels_and_may_keep_an_axis_of_time(tmp_path):
+    labels = np.arange(24).reshape(2, 3, 4, 1) % 4
+    nibabel.save(nibabel.Nifti1Image(labels * 0.99999, np.eye(4)), tmp_path / "label.nii.gz")
+    item = {"image": str(tmp_path / "label.nii.gz"), "time": 5, "frame": 1, "exam": "7f3a"}
+    volume = LoadStackd("image", label_keys="image")(item)["image"]
+    assert np.array_equal(volume.numpy(), labels[..., 0])
+    assert np.array_equal(LoadSliced("image", label_keys="image")(item)["image"][0].numpy(), labels[:, :, [1], 0])
+
+
 def test_values_of_a_mask_are_renamed_and_those_of_an_image_are_not(tmp_path):
     array = np.arange(24, dtype=np.uint8).reshape(2, 3, 4) % 4
     for name in ("image", "label"):
         nibabel.save(nibabel.Nifti1Image(array, np.diag([2.0, 2, 8, 1])), tmp_path / f"{name}.nii.gz")
     item = {name: str(tmp_path / f"{name}.nii.gz") for name in ("image", "label")} | {"exam": "7f3a"}
-    with pytest.raises(InputError, match="exam 7f3a: the mask has the value 2"):
+    with pytest.raises(InputError, match="exam 7f3a, mask: it contains the value 2"):
         LoadStackd(("image", "label"))(item | {"label_map": {"1": 3, "3": 1}})
     loaded = LoadStackd(("image", "label"))(item | {"label_map": {"1": 3, "2": 0, "3": 1}})
     np.testing.assert_array_equal(loaded["image"].numpy(), array)

@@ -76,7 +76,7 @@ def test_a_viewer_may_write_the_numbers_of_channels(origin, values, read, case):
     load = LoadVolumed(("image", "label"), label_values=(0, 1, 2, 4))
     if read is None:
         with pytest.raises(
-            InputError, match=f"exam .*: values of the mask must be 0, 1, 2, 4, got {max(set(values) - {0, 4})}"
+            InputError, match=f"exam .*: its values must be 0, 1, 2, 4, got {max(set(values) - {0, 4})}"
         ):
             load(item | {"label_origin": origin})
     else:
@@ -86,10 +86,10 @@ def test_a_viewer_may_write_the_numbers_of_channels(origin, values, read, case):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"seg": np.full((6, 5, 4), 3, np.uint8)}, "values of the mask must be 0, 1, 2, 4, got 3.*--label-map"),
+        ({"seg": np.full((6, 5, 4), 3, np.uint8)}, "its values must be 0, 1, 2, 4, got 3.*--label-map"),
         (
             {"seg": np.full((6, 5, 4), 0.5, np.float32)},
-            "values of the mask must be 0, 1, 2, 4, got 0.5.*probability map",
+            "mask: it contains the value 0.5; the values of a mask are whole",
         ),
         (
             {"t2": np.zeros((6, 5, 5), np.int16)},

@@ -89,6 +89,11 @@ def _mask_of(file: Path) -> Path:
     return file.with_name(file.name.removesuffix(".gz").removesuffix(".nii").partition(BY_HAND)[0])
 
 
+def network_mask(file: Path) -> Path:
+    """The file of the network's mask that a mask corrects, ``a_mask.nii.gz`` for ``a_mask_by_hand_2.nii.gz``."""
+    return file.with_name(f"{_mask_of(file).name}.nii.gz")
+
+
 def set_aside(path: Path, ending: str) -> Path:
     """Rename a file that a person changed, see `by_hand_name`."""
     return path.rename(by_hand_name(path, ending))

@@ -22,7 +22,7 @@ from planewise.exams.mrnet import is_array, open_volume
 from planewise.exams.reserved import is_labelled
 from planewise.exams.sections import parsed_datalist
 from planewise.exams.split import SECTIONS
-from planewise.exams.words import phase_name
+from planewise.exams.words import count_of, listed, phase_name
 from planewise.nifti_files import is_nifti
 from planewise.preprocessing.exam_name import exam_of
 from planewise.unreadable import UNREADABLE
@@ -93,6 +93,7 @@ _ITEM: Mapping[str, Form] = {
     "label": (_is_path, "a path"),
     "affine": (_is_affine, "four rows of four numbers"),
     "planes": (_are_planes, "an object that maps each view to its origin and normal"),
+    "unknown_labels": (lambda value: isinstance(value, list), "a list of numbers"),
     "label_map": (_is_label_map, "an object that maps whole numbers, as texts, to whole numbers"),
     "phase": (lambda value: _NAME[0](value) or _NUMBER[0](value), "a number or a name"),
     "location": _NUMBER,
@@ -284,28 +285,45 @@ def select_subjects(
     return [item for item in items if exam_of(item) in chosen]
 
 
-def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str]) -> list[dict[str, Any]]:
+def labelled(
+    items: Sequence[dict[str, Any]], structures: Mapping[int | str, str], only: bool = False
+) -> list[dict[str, Any]]:
     """The items that have a mask, checked as in `checked_masks`; in a cine, two phases usually have one."""
-    return [item for item in checked_masks(items, structures) if "label" in item]
+    return [item for item in checked_masks(items, structures, only) if "label" in item]
 
 
-def checked_masks(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str]) -> list[dict[str, Any]]:
+def checked_masks(
+    items: Sequence[dict[str, Any]], structures: Mapping[int | str, str], only: bool = False
+) -> list[dict[str, Any]]:
     """All items, also those without a mask, if a network can learn from the masks.
 
     Args:
         items: items of a datalist's section.
         structures: maps the label values to the names of all structures that a mask must contain. Callers treat other
-            structures as background.
+            structures as background, or refuse them.
+        only: whether to refuse masks that have other values, as far as the datalist records them (``unknown_labels``).
 
     Raises:
-        InputError: there are items, but none has a mask; a mask was predicted by a network; or the ``label_map`` of a
-            data set lacks a structure, so that the network would learn the structure's pixels as background.
+        InputError: there are items, but none has a mask; a mask was predicted by a network; the ``label_map`` of a data set
+            lacks a structure, so that the network would learn the structure's pixels as background; or masks have other
+            values (the message names all these masks).
     """
     found = [item for item in items if "label" in item]
     if items and not found:
         raise InputError(
             f"none of the {len(items)} images has a mask (label); add your own masks with `planewise index --labels "
             "FOLDER`"
+        )
+    others: dict[str, set[int]] = defaultdict(set)
+    for item in found if only else ():
+        if wrong := {*item.get("unknown_labels", ())} - {*map(int, structures)}:
+            others[exam_of(item)] |= wrong  # not the file, because its name may contain a person's name
+    if others:
+        each = "; ".join(f"exam {exam}: {listed([*map(str, sorted(values))])}" for exam, values in others.items())
+        known = listed([f"{value} ({name})" for value, name in structures.items()])
+        raise InputError(
+            f"masks of {count_of(len(others), 'exam')} have values other than {known}: {each}; rename the values with "
+            "`planewise index --label-map`, name them in --structures, or take these masks out and index again"
         )
     for item in found:
         if not is_labelled(item):

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.ndimage import generate_binary_structure, label
 
 from planewise.errors import InputError
+from planewise.exams.mask_checks import read_mask
 from planewise.preprocessing.exam_name import exam_of
-from planewise.unreadable import UNREADABLE, refuse_claims
 
 logger = logging.getLogger(__name__)
 
@@ -65,16 +65,12 @@ def mask_problem(path: str | Path, labels: Collection[int], label_map: Mapping[s
         label_map: maps values in the file to new values, as in a datalist's item.
     """
     try:
-        refuse_claims(path)
-        file = nibabel.load(path)
-        values = np.asarray(file.dataobj).round()
-    except UNREADABLE:
-        return "cannot be read"
+        values, affine = read_mask(path, label_map)
+    except InputError as error:
+        return f"cannot be used ({error})"
     if values.ndim != 3:
         return f"has {values.ndim} dimensions; it must be a volume"
-    if label_map:
-        labels = [float(value) for value, wanted in label_map.items() if int(wanted) in labels]
-    return heart_problem(np.isin(values, list(labels)), file.header.get_zooms()[:3])
+    return heart_problem(np.isin(values, list(labels)), nibabel.affines.voxel_sizes(affine))
 
 
 def with_hearts(

@@ -27,6 +27,7 @@ from planewise.atomic_write import atomic_write
 from planewise.cores import own_cores
 from planewise.data.fingerprint import fingerprint
 from planewise.errors import InputError
+from planewise.exams.mask_checks import labels_of
 from planewise.exams.words import some_of
 from planewise.locks import lock
 from planewise.preprocessing.keep_heart import KeepHeartd
@@ -141,7 +142,10 @@ class SliceCache:
             array = np.asarray(value)
             row = cls.row_of(array)
             if row is not None:
-                stored[name] = row.astype(np.uint8 if name in label_keys else np.float16)
+                try:
+                    stored[name] = labels_of(row) if name in label_keys else row.astype(np.float16)
+                except InputError as error:
+                    raise InputError(f"exam {result.get('exam', '?')}, mask: {error}") from None
             elif array.ndim > 3 or name in ("image", *label_keys):
                 raise InputError(
                     f"exam {result.get('exam', '?')}: {name} has shape {array.shape} after preprocessing; it must be a "

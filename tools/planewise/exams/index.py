@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -19,7 +20,7 @@ from planewise.exams.anatomies import choose_anatomy, prepare, seen_from
 from planewise.exams.anatomy import Anatomy
 from planewise.exams.any_organ import one_stack_each, suits
 from planewise.exams.broken_files import assign_broken, broken_remark
-from planewise.exams.cardiac_views import KNEE
+from planewise.exams.cardiac_views import HEART_STRUCTURES, KNEE
 from planewise.exams.cases import check_channels, likely_channels, read_cases
 from planewise.exams.datalist import own_places, plane_of, slice_items, stack_summary, write_datalist
 from planewise.exams.division import (
@@ -36,7 +37,7 @@ from planewise.exams.division import (
 from planewise.exams.exam import ISSUER, Exam
 from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
-from planewise.exams.mask_checks import mask_doubts
+from planewise.exams.mask_checks import correction_doubts, mask_doubts, read_mask, unknown_values, why_unusable
 from planewise.exams.overrules import apply_overrules, read_overrules, stack_names
 from planewise.exams.photographs import ENDINGS, read_grade_table, read_photographs, unused_table
 from planewise.exams.recognition import FoundView
@@ -46,11 +47,11 @@ from planewise.exams.split import SECTIONS, check_fractions
 from planewise.exams.stack import SIDEWAYS
 from planewise.exams.volume import FoundVolumes, Volume, stem
 from planewise.exams.volume_stacks import exams_of_volumes
-from planewise.exams.volumes import mask_as_image, read_volumes
+from planewise.exams.volumes import grid_problem, mask_as_image, read_volumes
 from planewise.exams.words import composed, count_of, some_of
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import OFF_AXIS, SHORT_AXIS_OBLIQUITY
-from planewise.predicted_masks import BY_HAND, MASK
+from planewise.predicted_masks import BY_HAND, MASK, is_predicted, network_mask
 
 VERSION = 1
 #: Words for a finding, or for its absence, in tables.
@@ -227,12 +228,21 @@ def index_folder(
     used, replaced = labels.not_corrected_elsewhere(masks)
     is_unchecked = cache(labels.is_unchecked)  # it reads the masks
     used = used if checked else _of_people(used, is_unchecked, result)
-    not_used, result.by_grid = labels.add_masks(used, exams, items, class_rows, scan.folder, sought.inputs == "volumes")
+    not_used, result.by_grid = labels.add_masks(
+        used, exams, items, class_rows, scan.folder, sought.inputs == "volumes", mapping
+    )
     result.unmatched += [*not_used, *replaced]
     result.unmatched += (
         [] if labels_dir is None else labels.other_files(labels_dir, {frame.path for frame in scan.frames})
     )
     result.masks = {str(path) for path in masks}
+    if mapping is not None:
+        for item in items:
+            # a data set's own masks keep its numbers if the mapping is that of other masks
+            if "label" in item and (labels_dir is None or "label_map" not in item):
+                item["label_map"] = mapping
+    if sought.inputs not in ("volumes", "photographs"):
+        _leave_out_unusable(result, items)
     _warn_of_two_origins(result, masks, items)
     _mark_predicted(result, items, is_unchecked, checked)
     not_used, warnings = labels.add_classes(class_rows, places, items, scan.folder)
@@ -247,12 +257,6 @@ def index_folder(
         entries[volume.name]["labels"] = masked[volume.name]
         if others := {*volume.aliases} - {volume.patient_key}:
             entries[volume.name]["aliases"] = sorted(hashed(key, salt) for key in others)
-    if mapping is not None:
-        for item in items:
-            # a data set's own masks keep its numbers if the mapping is that of other masks
-            if "label" in item and (labels_dir is None or "label_map" not in item):
-                item["label_map"] = mapping
-
     if sought.inputs not in ("volumes", "photographs"):
         _warn_of_masks(result, items, learned.stack)
 
@@ -565,6 +569,20 @@ def _warn_of_two_origins(result: IndexResult, masks: Sequence[Path], items: Sequ
         )
 
 
+def _leave_out_unusable(result: IndexResult, items: Sequence[dict]) -> None:
+    """Take away the masks that a data set has next to its images and that cannot be used; `labels.add_masks` has checked
+    those of ``--labels``."""
+    why_not = cache(lambda file, renamed: why_unusable(file, dict(renamed)))
+    for item in items:
+        if "label" not in item or item["label"] in result.masks:
+            continue
+        if why := why_not(item["label"], tuple(item.get("label_map", {}).items())):
+            said = Path(item["label"]).name, why
+            result.unmatched += [said] * (said not in result.unmatched)
+            for key in ("label", *labels.OF_A_MASK):
+                item.pop(key, None)
+
+
 def _warn_of_masks(result: IndexResult, items: Sequence[dict], view: str) -> None:
     """Warn about masks that are likely mistakes, and about masks of only some slices; masks that a network predicted are
     checked where they are made."""
@@ -578,8 +596,14 @@ def _warn_of_masks(result: IndexResult, items: Sequence[dict], view: str) -> Non
             used[item["label"]] = item
             covered.setdefault(item["label"], (place, set()))[1].add(item.get("slice", 0))
     found: dict[str, list[str]] = defaultdict(list)
+    unknown: dict[str, list[int]] = {}
     for file, item in used.items():
-        doubts = mask_doubts(file, view, item.get("label_map"))
+        mask = read_mask(file, item.get("label_map"))[0]
+        doubts = mask_doubts(mask, view)
+        if values := unknown_values(mask, view):
+            unknown[file] = values
+        elif "label_map" not in item:
+            doubts += _unlike_the_network_s(Path(file), mask, view)
         place, own = covered[file]
         if len(own) < len(slices[place]):
             doubts.append(f"covers {len(own)} of {len(slices[place])} slices: the others have no mask")
@@ -589,6 +613,20 @@ def _warn_of_masks(result: IndexResult, items: Sequence[dict], view: str) -> Non
         f"{'1 mask' if len(files) == 1 else f'each of {len(files)} masks'} {doubt}: {some_of(files)}"
         for doubt, files in found.items()
     ]
+    for item in items:
+        if item.get("label") in unknown:
+            item["unknown_labels"] = unknown[item["label"]]
+
+
+def _unlike_the_network_s(file: Path, mask: np.ndarray, view: str) -> list[str]:
+    """Doubts about a mask that a person corrected, if the network's mask is in the same folder, on the same grid."""
+    network = network_mask(file)
+    if view not in HEART_STRUCTURES or network == file or not is_predicted(network):
+        return []
+    grid: Any = nibabel.load(network)
+    if grid_problem(file, grid.shape, grid.affine):
+        return []
+    return [text for _, text in correction_doubts(mask, np.asarray(grid.dataobj), HEART_STRUCTURES[view])]
 
 
 def _of_people(masks: Sequence[Path], is_unchecked: Callable[[Path], bool], result: IndexResult) -> Sequence[Path]:

@@ -18,7 +18,7 @@ from planewise import text_files
 from planewise.errors import InputError
 from planewise.exams.exam import ISSUER, Exam
 from planewise.exams.files_below import files_below
-from planewise.exams.mask_checks import LARGEST_LABEL
+from planewise.exams.mask_checks import LARGEST_LABEL, read_mask, why_unusable
 from planewise.exams.refusals import (
     HIDDEN,
     NOT_DICOM,
@@ -34,6 +34,8 @@ from planewise.exams.words import composed, count_of, is_text, listed, some_of
 from planewise.nifti_files import is_nifti
 from planewise.predicted_masks import BY_HAND, IMAGE, MASK, corrections, is_corrected, is_predicted
 
+#: Keys of an item that describe its mask.
+OF_A_MASK = "label_axes", "label_map"
 #: Why a file in the folder of masks is not used.
 DICOM_MASK = (
     "DICOM file: masks must be NIfTI (.nii, .nii.gz); convert a DICOM segmentation in 3D Slicer or with dcmqi "
@@ -292,18 +294,16 @@ def mask_name(path: Path) -> tuple[str, str | None]:
     return case_and_phase(plain)
 
 
-def read_grid(path: Path) -> tuple[tuple[int, ...], np.ndarray] | str:
-    """The shape and the affine of a NIfTI mask, or why it cannot be used. The voxels are read, too, because a truncated mask
-    must not replace another one."""
+def read_grid(path: Path, renamed: Mapping[str, int] | None = None) -> tuple[tuple[int, ...], np.ndarray] | str:
+    """The shape and the affine of a NIfTI mask, or why it cannot be used. The voxels are read, too, because a mask that is
+    truncated, or has values that are no labels, must not replace another one."""
     try:
-        header = nibabel.load(path)
-        np.asarray(header.dataobj)
-    except Exception:  # nibabel raises many kinds of errors for broken files
-        return "it cannot be read"
-    shape = header.shape if len(header.shape) > 2 else (*header.shape, 1)
-    if len(shape) != 3:
-        return f"it has {len(shape)} dimensions; each phase needs one 3D mask"
-    return (shape, header.affine) if np.isfinite(header.affine).all() else "its affine is not finite"
+        mask, affine = read_mask(path, renamed)
+    except InputError as error:
+        return str(error)
+    if mask.ndim != 3:
+        return f"it has {mask.ndim} dimensions; each phase needs one 3D mask"
+    return (mask.shape, affine) if np.isfinite(affine).all() else "its affine is not finite"
 
 
 def match_mask(
@@ -399,13 +399,15 @@ def add_masks(
     class_rows: dict[str, dict],
     folder: Path,
     turned: bool = False,
+    renamed: Mapping[str, int] | None = None,
 ) -> tuple[list[tuple[str, str]], dict[str, str]]:
     """Assign masks to their items: by the exam's name in the file name, otherwise by geometry alone.
 
     A mask of a cine names its phase: ``_frame08`` (counted from 1), ``_ed`` (the first), ``_es``, or ``_phase25``
     (percent of the cycle, as inference names its results). For ``_es``, a column ``ES`` of the class CSV must give the
     frame, because no header says when systole ends. A mask whose name is only the exam's hash was made by inference,
-    for the first phase. ``turned`` accepts masks of whole volumes whose axes have another order or other directions.
+    for the first phase. ``turned`` accepts masks of whole volumes whose axes have another order or other directions, and
+    ``renamed`` is the label map of the masks.
 
     Returns:
         Masks that were not used: file name and reason; and the exam of each mask that was matched by its grid alone.
@@ -455,7 +457,7 @@ def add_masks(
         if chosen is not None:
             volume = named_so[chosen]
             before = volume.get("label")
-            problem = _add_to_volume(path, volume, turned)
+            problem = _add_to_volume(path, volume, turned, renamed)
             if not problem and before is not None:
                 replaced[before] = path.name
             if problem:
@@ -464,7 +466,7 @@ def add_masks(
         named = by_name.find(case)
         # NIfTI exams that were registered to each other share one grid, so a mask for one of them needs the exam's name
         candidates = named or [index for index, exam in enumerate(usable) if not exam.case]
-        grid = read_grid(path)
+        grid = read_grid(path, renamed)
         matches = {index: _match(grid, usable[index].main_stack) for index in candidates}
         # a mask that fits several exams, such as those of one patient, would label the first one
         fitting = [index for index in candidates if matches[index][0]]
@@ -557,10 +559,11 @@ def _fits(grid: tuple[tuple[int, ...], np.ndarray] | str, exams: Sequence[Exam],
     return ""
 
 
-def _add_to_volume(path: Path, item: dict, turned: bool) -> str:
+def _add_to_volume(path: Path, item: dict, turned: bool, renamed: Mapping[str, int] | None) -> str:
     """Assign a mask to a whole-volume item; returns the reason if the mask does not fit, otherwise an empty string."""
     image = nibabel.load(item["image"] if isinstance(item["image"], str) else item["image"][0])
     problem, axes = mask_on_grid(path, image.shape[:3] if "time" in item else image.shape, image.affine, turned)
+    problem = problem or why_unusable(path, renamed)
     if not problem:
         _set_mask(item, path, axes)
     return problem
@@ -569,7 +572,7 @@ def _add_to_volume(path: Path, item: dict, turned: bool) -> str:
 def _set_mask(item: dict, path: Path, axes: list[list[int]]) -> None:
     """Give an item a mask. What is known of its mask so far, such as the data set's numbers of the structures, does not hold
     for this one."""
-    for key in ("label_axes", "label_map"):
+    for key in OF_A_MASK:
         item.pop(key, None)
     item |= {"label": str(path)} | ({"label_axes": axes} if axes else {})
 

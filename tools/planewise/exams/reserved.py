@@ -7,7 +7,7 @@ from collections.abc import Mapping
 #: Keys of an item that are not allowed as names of a class.
 RESERVED = {
     "image", "frame", "affine", "planes", "location", "exam", "patient", "stack", "slice", "phase", "label",
-    "label_frame", "label_axes", "label_map", "label_origin", "time", "shift",
+    "label_frame", "label_axes", "label_map", "label_origin", "unknown_labels", "time", "shift",
 }  # fmt: skip
 #: Value of ``label_origin`` for a mask that a network predicted; manual masks have none.
 PREDICTED = "predicted"

@@ -46,7 +46,7 @@ from planewise.unreadable import UNREADABLE
 #: File in the results folder that records the weights of its masks.
 RECORD = "segmentation.json"
 #: Keys of an item that describe its mask.
-_OF_A_LABEL = ("label", "label_frame", "label_axes", "label_map", "label_origin")
+_OF_A_LABEL = ("label", "label_frame", "label_axes", "label_map", "label_origin", "unknown_labels")
 #: Number of exams that an error message lists.
 _NAMED = 10
 

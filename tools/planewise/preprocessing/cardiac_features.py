@@ -12,8 +12,8 @@ from monai.transforms import Transform
 
 from planewise.errors import InputError
 from planewise.exams.cardiac_views import HEART_STRUCTURES
+from planewise.exams.mask_checks import labels_of
 from planewise.old_names import old_arguments
-from planewise.preprocessing.load_slice import rename_values
 from planewise.preprocessing.load_stack import own_thickness
 from planewise.unreadable import UNREADABLE
 
@@ -158,8 +158,7 @@ def _volumes(path: str, label_map: Mapping[str, int] | None, affines: Mapping[in
     """Volume of each structure, ml; ``affines`` maps the slices of a DICOM stack to their affines."""
     reader = NibabelReader()
     array, meta = reader.get_data(reader.read(path))
-    if label_map:
-        array = rename_values(torch.from_numpy(np.asarray(array, dtype=np.float32)), label_map).numpy()
+    array = labels_of(np.asarray(array), label_map)
     thickness = None
     # a mask with other slices than the stack has its own positions, which are even
     if sorted(affines) == list(range(array.shape[2])):

@@ -17,6 +17,7 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 from planewise.errors import InputError
 from planewise.exams.dicom import read_frames
+from planewise.exams.mask_checks import labels_of
 from planewise.exams.mrnet import is_array, read_array
 from planewise.exams.reserved import PREDICTED
 from planewise.nifti_files import is_nifti, states_orientation
@@ -58,8 +59,9 @@ class LoadSliced(MapTransform):
         allow_missing_keys: skip keys that an item lacks.
 
     Raises:
-        InputError: the file is not readable, the frame does not exist, the geometries differ, or voxels are not finite
-            numbers. The message identifies the exam by its hash.
+        InputError: the file is not readable, the frame does not exist, the geometries differ, voxels are not finite
+            numbers, or values of a mask are no labels (`planewise.exams.mask_checks.labels_of`). The message identifies the
+            exam by its hash.
     """
 
     def __init__(
@@ -94,7 +96,9 @@ class LoadSliced(MapTransform):
                 lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines() or [type(error).__name__]
                 path = str(item[key])
                 reason = re.sub(rf"([Ff]ile )?{re.escape(path)}", "the file", lines[-1])
-                raise InputError(f"exam {item.get('exam', '?')}, {key}: {reason}") from error
+                raise InputError(
+                    f"exam {item.get('exam', '?')}, {'mask' if key in self.label_keys else key}: {reason}"
+                ) from error
         return item
 
     def _load(self, item: Mapping[Hashable, Any], key: Hashable) -> MetaTensor:
@@ -109,7 +113,8 @@ class LoadSliced(MapTransform):
                 f"the file contains an array of shape {array.shape}; it must be a volume, with or without a time axis"
             )
         if array.ndim > 3:
-            array = array[..., int(item.get("time", 0))]
+            # a mask of one phase may have kept an axis of time
+            array = array[..., int(item.get("time", 0)) if array.shape[3] > 1 or key not in self.label_keys else 0]
         frames = array.shape[2]
         if frame is None and frames > 1:
             raise ValueError(f"the file contains {frames} frames or slices; name one of them under frame in the item")
@@ -130,10 +135,11 @@ class LoadSliced(MapTransform):
             raise ValueError("a multi-frame file needs the affine of its frame in the datalist; index the folder again")
         else:
             affine = np.asarray(listed, dtype=np.float64)
-        pixels = torch.from_numpy(np.array(array[:, :, frame], dtype=np.float32))
+        values = array[:, :, frame]
+        if key in self.label_keys:
+            values = labels_of(values, item.get("label_map"))
+        pixels = torch.from_numpy(np.array(values, dtype=np.float32))
         refuse_not_finite(pixels)
-        if key in self.label_keys and item.get("label_map"):
-            pixels = rename_values(pixels, item["label_map"])
         meta = {} if oriented else {"oriented": False}
         return MetaTensor(pixels[None, :, :, None], affine=torch.from_numpy(affine), meta=meta)
 
@@ -202,26 +208,3 @@ def _check_agreement(affine: np.ndarray, listed: np.ndarray, shape: tuple[int, .
             f"the geometries of the file and the datalist differ by {apart:.1f} mm at a corner of the image; index"
             " the folder again"
         )
-
-
-def rename_values(pixels: torch.Tensor, label_map: Mapping[str, int]) -> torch.Tensor:
-    """Rename the values of a mask ``(...)`` by ``{value in the file: new value}``. The background, 0, need not be named.
-
-    Raises:
-        InputError: the mask has a value that the map does not name, so nobody knows what it should become.
-    """
-    renamed = torch.zeros_like(pixels)
-    known = pixels == 0
-    for value, wanted in label_map.items():
-        renamed[pixels == float(value)] = float(wanted)
-        known |= pixels == float(value)
-    if not known.all():
-        value = float(pixels[~known].max())
-        remedy = "is it a probability map? Round it"
-        if value.is_integer():
-            remedy = (
-                f"name it in the --label-map of `planewise index`, too: `{value:.0f}: {value:.0f}` keeps it, and "
-                f"`{value:.0f}: 0` makes it background"
-            )
-        raise InputError(f"the mask has the value {value:g}, which its label map does not name; {remedy}")
-    return renamed

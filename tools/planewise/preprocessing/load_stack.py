@@ -18,10 +18,11 @@ from monai.utils import ensure_tuple
 
 from planewise.errors import InputError
 from planewise.exams.input_stacks import find_stacks
+from planewise.exams.mask_checks import labels_of
 from planewise.exams.mrnet import is_array, read_array
 from planewise.nifti_files import states_orientation
 from planewise.preprocessing.exam_name import exam_of, volume_name
-from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite, rename_values, turn_mask
+from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite, turn_mask
 from planewise.unreadable import UNREADABLE, refuse_claims
 
 if TYPE_CHECKING:
@@ -117,14 +118,18 @@ class LoadStackd(LoadImaged):
                         refuse_claims(value)
                         loaded = self._loader(value, reader)
                         volume = loaded[0] if isinstance(loaded, tuple) else loaded
-                    refuse_not_finite(volume)
+                    if key not in self.label_keys:
+                        refuse_not_finite(volume)
                 except UNREADABLE as error:
                     # other messages may contain the path, which may include a person's name
                     reason = str(error) if isinstance(error, InputError) else type(error).__name__
-                    raise InputError(f"exam {exam}, {key}: the volume cannot be read ({reason})") from error
+                    what = "mask" if key in self.label_keys else key
+                    raise InputError(f"exam {exam}, {what}: the volume cannot be read ({reason})") from error
                 stated = states_orientation(volume.meta)
-                if volume.ndim == 4 and "time" in item:
-                    volume = _volume(volume.as_tensor()[..., int(item["time"])], volume.affine)
+                # a mask of one phase may have kept an axis of time
+                one = key in self.label_keys and volume.shape[3:] == (1,)
+                if volume.ndim == 4 and ("time" in item or one):
+                    volume = _volume(volume.as_tensor()[..., 0 if one else int(item["time"])], volume.affine)
                 if not stated:
                     volume.meta["oriented"] = False
                 if volume.ndim == 2:  # a single slice is a stack of one
@@ -133,13 +138,15 @@ class LoadStackd(LoadImaged):
                 if key in self.label_keys and item.get("label_axes"):
                     array, affine = turn_mask(volume.numpy(), volume.affine.numpy(), item["label_axes"])
                     volume = _volume(torch.from_numpy(np.ascontiguousarray(array)), torch.from_numpy(affine))
-                if key in self.label_keys and item.get("label_map"):
+                if key in self.label_keys:
                     try:
-                        volume = rename_values(volume, item["label_map"])
+                        labels = labels_of(volume.numpy(), item.get("label_map"))
                     except InputError as error:
-                        raise InputError(f"exam {exam}: {error}") from None
+                        raise InputError(f"exam {exam}, mask: {error}") from None
+                    volume = MetaTensor(torch.from_numpy(labels).to(volume.dtype), meta=volume.meta)
             else:
-                volume, item["slice_affines"] = load_slices(value, exam, remarks=self.remarks)
+                renamed = item.get("label_map") if key in self.label_keys else None
+                volume, item["slice_affines"] = load_slices(value, exam, key in self.label_keys, self.remarks, renamed)
             volume.meta["filename_or_obj"] = f"{name}.nii.gz"
             item[key] = volume
             if not self._loader.image_only:
@@ -165,7 +172,11 @@ def recognition_remarks(stack: InputStack) -> dict[str, str]:
 
 
 def load_slices(
-    slices: Sequence[Mapping[str, Any]], exam: str, masks: bool = False, remarks: bool = True
+    slices: Sequence[Mapping[str, Any]],
+    exam: str,
+    masks: bool = False,
+    remarks: bool = True,
+    renamed: Mapping[str, int] | None = None,
 ) -> tuple[MetaTensor, torch.Tensor]:
     """Load the slices of a stack, or their masks, as a volume.
 
@@ -174,13 +185,14 @@ def load_slices(
         exam: hash of the exam.
         masks: whether the slices are masks.
         remarks: see `LoadStackd`.
+        renamed: label map of the masks.
 
     Returns:
         The volume ``(i, j, slices)``, with the mean spacing, and the affine of each slice, ``(slices, 4, 4)``.
     """
     load = LoadSliced("image", label_keys=("image",) if masks else ())
     with ThreadPoolExecutor(max_workers=4) as pool:
-        loaded = list(pool.map(lambda entry: load({"exam": exam, **entry})["image"], slices))
+        loaded = list(pool.map(lambda entry: load({"exam": exam, "label_map": renamed, **entry})["image"], slices))
     affines = torch.stack([image.affine for image in loaded])
     pixels = torch.cat([image.as_tensor()[0] for image in loaded], dim=-1)
     affine = affines[0].clone()

@@ -16,13 +16,13 @@ from monai.transforms import LoadImaged
 
 from planewise.errors import InputError
 from planewise.exams.cases import channels_of_case, check_channels
+from planewise.exams.mask_checks import labels_of
 from planewise.exams.photographs import is_photograph
 from planewise.exams.reserved import VIEWER
 from planewise.exams.volume import common_name
 from planewise.exams.volumes import SAME_GRID, corners_apart
 from planewise.preprocessing.exam_name import exam_of
 from planewise.preprocessing.load_photograph import LoadPhotographd
-from planewise.preprocessing.load_slice import rename_values
 from planewise.preprocessing.load_stack import LoadStackd, load_slices
 
 
@@ -80,7 +80,9 @@ class LoadVolumed(LoadImaged):
         names = check_channels(channel_names)
         self.channel_names = names if len(names) == channels else ()
         # ITK refuses affines that are not orthonormal
-        self.load = LoadStackd("image", view="volume", label_keys="image", reader="NibabelReader")
+        self.load, self.load_mask = (
+            LoadStackd("image", view="volume", label_keys=masks, reader="NibabelReader") for masks in ((), "image")
+        )
         self.load_photograph = LoadPhotographd("image")
 
     def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
@@ -113,7 +115,7 @@ class LoadVolumed(LoadImaged):
                 try:
                     pixels = self._mask(pixels, item)
                 except InputError as error:
-                    raise InputError(f"exam {exam}: {error}") from None
+                    raise InputError(f"exam {exam}, mask: {error}") from None
             meta = {**channels[0].meta, "original_channel_dim": 0, "spatial_shape": np.array(pixels.shape[1:])}
             # exactly the same for a mask, so that it is reoriented like its image
             meta |= {"affine": first.affine, "oriented": first.meta.get("oriented", True)}
@@ -160,9 +162,11 @@ class LoadVolumed(LoadImaged):
     ) -> MetaTensor:
         """One channel, ``(i, j, k)``, float32; or all channels, ``(i, j, k, channels)``, if the file contains them all."""
         if key in self.label_keys and not isinstance(file, (str, Path)):
-            return load_slices(file, exam, masks=True)[0]
-        names = ("exam", "phase", "time", *(["label_axes"] if key in self.label_keys else []))
-        volume = self.load({"image": file, **{name: item[name] for name in names if name in item}})["image"]
+            return load_slices(file, exam, masks=True, renamed=item.get("label_map"))[0]
+        names, load = ("exam", "phase", "time"), self.load
+        if key in self.label_keys:
+            names, load = (*names, "label_axes", "label_map"), self.load_mask
+        volume = load({"image": file, **{name: item[name] for name in names if name in item}})["image"]
         if volume.ndim == 4 and volume.shape[-1] == 1:
             volume = volume[..., 0]
         all_in_one = channels is not None and channels > 1 and volume.ndim == 4 and volume.shape[-1] == channels
@@ -174,20 +178,16 @@ class LoadVolumed(LoadImaged):
         return volume.to(torch.float32)
 
     def _mask(self, pixels: torch.Tensor, item: Mapping[Hashable, Any]) -> torch.Tensor:
-        if item.get("label_map") is not None:
-            pixels = rename_values(pixels, item["label_map"])
-        found = torch.unique(pixels).tolist()
-        allowed = range(256) if self.label_values is None else self.label_values
-        wrong = [value for value in found if value not in allowed]
+        found, allowed = torch.unique(pixels).tolist(), self.label_values
+        wrong = [] if allowed is None else [value for value in found if value not in allowed]
         if wrong and item.get("label_origin") == VIEWER and all(value in range(len(allowed)) for value in found):
-            return rename_values(pixels, {str(number): value for number, value in enumerate(allowed)})
+            renamed = {str(number): value for number, value in enumerate(allowed)}
+            return torch.from_numpy(labels_of(pixels.numpy(), renamed)).to(pixels.dtype)
         if wrong:
-            wanted = "whole numbers from 0 to 255" if self.label_values is None else ", ".join(map(str, allowed))
-            whole = wrong[0] == round(wrong[0])
-            remedy = (
-                "rename the value with `planewise index --label-map`" if whole else "is it a probability map? Round it"
+            raise InputError(
+                f"its values must be {', '.join(map(str, allowed))}, got {wrong[0]:g}; rename the value with "
+                "`planewise index --label-map`"
             )
-            raise InputError(f"values of the mask must be {wanted}, got {wrong[0]:g}; {remedy}")
         return pixels
 
 
