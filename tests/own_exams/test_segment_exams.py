@@ -273,8 +273,8 @@ def test_masks_that_a_person_corrected_are_measured_and_every_number_from_them_i
     made = segment_by_hand(tmp_path)
     assert made.volumes.volumes["LV"][2] == pytest.approx(2 * half / 5)
     assert (made.volumes.end_diastole, made.volumes.end_systole) == (2, 1)
-    doubt = f"no RV, myocardium or LV in 4 of the 5 slices that show it in the network's mask: is {file.name} complete?"
-    assert f"  (!) {doubt} (end-diastole)" in made.lines
+    doubt = "has no RV, myocardium or LV in 4 of the 5 slices that show it in the network's mask: is it complete?"
+    assert f"  (!) {file.name} {doubt} (end-diastole)" in made.lines
     assert "LV is largest and smallest in the network&#x27;s masks. Both" in made.page.read_text()
 
 
