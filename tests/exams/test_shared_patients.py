@@ -7,11 +7,15 @@ import os
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 from planewise.errors import InputError
+from planewise.exams import index_folder
 from planewise.exams import shared_patients as module
 from planewise.exams.shared_patients import seen_before, seen_tests, shared_patients
+
+from tests.exams.files import write_image
 
 
 @pytest.fixture()
@@ -137,3 +141,46 @@ def test_a_photograph_saved_again_is_the_same(tmp_path):
     for _ in range(2):
         assert shared_patients(tmp_path / "a.json", tmp_path / "b.json", read=kept) == {"a": "test"}
     assert shared_patients(tmp_path / "a.json", tmp_path / "c.json", read=kept) == {}
+
+
+def _slices(seed):
+    return np.random.default_rng(seed).poisson(20, (40, 30, 7, 3)).astype("u2")
+
+
+def test_copies_in_other_files_are_the_same(tmp_path):
+    """A frame of a cine, flipped and rescaled; and DICOM files that were anonymised and compressed again."""
+    for name, voxels in {
+        "cine": _slices(0),
+        "flipped": _slices(0)[::-1, :, ::-1, 1].transpose(2, 0, 1) / 7.5,
+        "other": _slices(1)[..., 0],
+    }.items():
+        nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / f"{name}.nii.gz")
+        items = [{"image": f"{name}.nii.gz", "patient": name}]
+        (tmp_path / f"{name}.json").write_text(json.dumps({"test": items}))
+    for name, seed in {"again": 2, "first": 2, "another": 3}.items():
+        items = []
+        for rank in range(7):
+            pixels = _slices(seed)[:, :, rank, 0].tobytes()
+            write_image(
+                tmp_path / name / f"{rank}.dcm", (0, 0, rank), (1, 0, 0), (0, 1, 0), size=(30, 40), PixelData=pixels
+            )
+            if name == "again":
+                dataset = pydicom.dcmread(tmp_path / name / f"{rank}.dcm")
+                dataset.PatientID = "anonymous"
+                dataset.compress(pydicom.uid.RLELossless)
+                dataset.save_as(tmp_path / name / f"{rank}.dcm")
+            items.append({"image": f"{name}/{rank}.dcm", "slice": rank, "exam": name, "patient": name})
+        (tmp_path / f"{name}.json").write_text(json.dumps({"test": items}))
+    for first, second, other in (("cine", "flipped", "other"), ("first", "again", "another")):
+        assert shared_patients(tmp_path / f"{first}.json", tmp_path / f"{second}.json", read=True) == {first: "test"}
+        assert shared_patients(tmp_path / f"{first}.json", tmp_path / f"{other}.json", read=True) == {}
+
+
+def test_copies_in_one_folder_are_one_patient(tmp_path):
+    """Repeat series and phases are not copies; an image that many patients have says nothing."""
+    for name, seed in {"p1": 0, "copy": 0, "p2": 1, **{f"same{number}": 2 for number in range(4)}}.items():
+        nibabel.save(nibabel.Nifti1Image(_slices(seed)[..., 0], np.eye(4)), tmp_path / f"{name}.nii.gz")
+    found = index_folder(tmp_path, anatomy="volume")
+    assert len({exam["patient"] for exam in found.datalist["exams"].values()}) == 6
+    assert sum("aliases" in exam for exam in found.datalist["exams"].values()) == 1
+    assert any("copy = p1" in line for line in found.warnings)

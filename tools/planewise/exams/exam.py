@@ -31,6 +31,8 @@ class Exam:
     """the stacks of the study's other frames of reference"""
     case: str = ""
     """name in a NIfTI file; empty for DICOM"""
+    aliases: list[str] = field(default_factory=list)
+    """raw identifiers under which copies of the patient's images were found"""
     name: str = ""
     """hash of the exam"""
     patient: str = ""

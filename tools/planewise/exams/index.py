@@ -22,6 +22,7 @@ from planewise.exams.any_organ import one_stack_each, suits
 from planewise.exams.broken_files import assign_broken, broken_remark
 from planewise.exams.cardiac_views import HEART_STRUCTURES, KNEE
 from planewise.exams.cases import check_channels, likely_channels, read_cases
+from planewise.exams.copies import join_copies
 from planewise.exams.datalist import own_places, plane_of, slice_items, stack_summary, write_datalist
 from planewise.exams.division import (
     DEFAULT_SPLIT,
@@ -201,6 +202,8 @@ def index_folder(
     _refuse_channels_of_series(exams, wanted, channels is not None, scan)
     broken = [] if sought.inputs == "photographs" else assign_broken(scan, exams)
     places = [*exams, *volumes]
+    if sought.inputs != "photographs":  # they have their own rule for copies
+        result.warnings += join_copies(places)
     for place in places:
         place.name, place.patient = hashed(place.key, salt), hashed(place.patient_key, salt)
     for exam in exams:
@@ -250,13 +253,13 @@ def index_folder(
     result.warnings += warnings + (_doubts_of_findings(class_rows) if sought.inputs == "knees" else [])
     _warn_of_no_class(result, class_rows, items)
     masked = Counter(item["exam"] for item in items if "label" in item)
-    for exam in exams:
-        if ISSUER in exam.patient_key and exam.name in entries:
-            entries[exam.name]["aliases"] = [hashed(exam.patient_key.partition(ISSUER)[0], salt)]
     for volume in whole:
         entries[volume.name]["labels"] = masked[volume.name]
-        if others := {*volume.aliases} - {volume.patient_key}:
-            entries[volume.name]["aliases"] = sorted(hashed(key, salt) for key in others)
+    for place in (*exams, *whole):
+        keys = {place.patient_key, *place.aliases}
+        others = (keys | {key.partition(ISSUER)[0] for key in keys}) - {place.patient_key}
+        if others and place.name in entries:
+            entries[place.name]["aliases"] = sorted(hashed(key, salt) for key in others)
     if sought.inputs not in ("volumes", "photographs"):
         _warn_of_masks(result, items, learned.stack)
 

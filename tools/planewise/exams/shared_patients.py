@@ -11,27 +11,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import nibabel
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
+from planewise.exams.copies import UNDECODED, fingerprints, is_volume_file, volume_shape
 from planewise.exams.photographs import ENDINGS, is_photograph, open_photograph
 from planewise.exams.sections import items_in, parsed_datalist
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of
-from planewise.nifti_files import is_nifti
 from planewise.text_files import read_json
-from planewise.unreadable import UNREADABLE
 
 #: Bytes that are compared at the beginning, in the middle and at the end of files of the same size. The beginning alone may
 #: be a header and black voxels, which other files have, too.
 _COMPARED = 2**16
 #: The file in a study's folder with the checksums of the files that were compared. It contains no paths, only their hashes.
 CHECKSUMS = "compared_files.json"
-#: Errors of Pillow and nibabel about a broken image, which training reports, and of NumPy about voxels that are colours.
-_UNREADABLE = (*UNREADABLE, SyntaxError, TypeError, Image.DecompressionBombError)
 #: Endings of files whose patients are named by folders and numbers. Those of other files (DICOM) have a PatientID.
 _NUMBERED = (".nii", ".nii.gz", ".npy", *ENDINGS, ".tif", ".tiff")
 
@@ -41,6 +36,8 @@ class _Item(NamedTuple):
     patient: str
     names: list[str]
     paths: list[str]
+    read: list[str]
+    """the paths whose content is compared: the file of the first channel, of a stack only those of the middle slices"""
 
     def marks(self, names: bool | None) -> list[str]:
         """What the item has in common with other items of its patient, see `shared_patients`."""
@@ -66,11 +63,10 @@ def shared_patients(
         names: also take patients of the same name (hash) as the same; an alias of a photograph's patient is a name, too.
             Data sets that name patients by numbers, such as case_001, have names in common without having patients in
             common; None therefore compares names of DICOM only.
-        read: also compare the content of files of the same size, so that a copy under another name is found. Up to 192 KiB
-            of each such file are read. If photographs or NIfTI files have the same number of pixels, the pixels are compared
-            (in volumes, those of the middle slice). This also finds a copy that was saved again without loss, with another
-            compression or another type of number. If an item has several images, only the first is read. If ``read`` is a
-            path, this file keeps the checksums, and the next call reads only files that have changed since.
+        read: also compare pixels, so that a copy under another name is found, even if it was saved again without loss.
+            Photographs are compared pixel by pixel. Of volumes and of stacks of DICOM files, the middle slices are compared
+            as in `copies.fingerprints`. If an item has several images, only the first is read. If ``read`` is a path, this
+            file keeps the checksums, and the next call reads only files that have changed since.
         sections: sections of the first datalist to look at.
         of_second: sections of the second datalist to look at.
 
@@ -81,15 +77,15 @@ def shared_patients(
     known: dict[object, str] = {}
     for item in theirs:
         known |= dict.fromkeys(item.marks(names), item.section)
-    contents: dict[str, tuple[int, str]] = {}
+    contents: dict[str, list[str]] = {}
     if read:
         kept = read if isinstance(read, Path) else None
-        contents = _contents(*({path for item in items for path in item.paths[:1]} for items in (ours, theirs)), kept)
+        contents = _contents(*({path for item in items for path in item.read} for items in (ours, theirs)), kept)
     for item in theirs if contents else ():
-        known |= dict.fromkeys((contents[path] for path in item.paths if path in contents), item.section)
+        known |= dict.fromkeys((checksum for path in item.paths for checksum in contents.get(path, ())), item.section)
     found: dict[str, str] = {}
     for item in ours:
-        keys = (*item.marks(names), *(contents[path] for path in item.paths if path in contents))
+        keys = (*item.marks(names), *(checksum for path in item.paths for checksum in contents.get(path, ())))
         for there in (known[key] for key in keys if key in known):
             found[item.patient] = max(found.get(item.patient, there), there, key=SECTIONS.index)
     return found
@@ -135,6 +131,11 @@ def _items(datalist: Path, sections: Collection[str]) -> list[_Item]:
     """The items of a datalist; an item without a patient is named by its exam or its image."""
     content, folder = parsed_datalist(datalist), datalist.resolve().parent
     exams = content.get("exams") if isinstance(content, Mapping) else None
+    counts: dict[tuple, int] = {}
+    for item in items_in(content, *SECTIONS):
+        if type(item.get("slice")) is int:
+            stack = item.get("exam"), item.get("stack")
+            counts[stack] = max(counts.get(stack, 0), item["slice"] + 1)
     found = []
     for section in (section for section in SECTIONS if section in sections):
         for item in items_in(content, section):
@@ -144,34 +145,39 @@ def _items(datalist: Path, sections: Collection[str]) -> list[_Item]:
             entry = exams.get(item.get("exam")) if isinstance(exams, Mapping) else None
             aliases = entry.get("aliases") if isinstance(entry, Mapping) else None
             names = [patient, *(map(str, aliases) if isinstance(aliases, list) else ())]
-            found.append(_Item(section, patient, names, [os.path.normpath(folder / str(path)) for path in paths]))
+            paths = [os.path.normpath(folder / str(path)) for path in paths]
+            count = counts.get((item.get("exam"), item.get("stack")), 0)
+            middle = not count or item.get("slice") in ((count - 1) // 2, count // 2)
+            found.append(_Item(section, patient, names, paths, paths[:middle]))
     return found
 
 
-def _contents(ours: Collection[str], theirs: Collection[str], kept: Path | None) -> dict[str, tuple[int, str]]:
-    """The contents (`_content`) of those files whose size also occurs in the other collection. The size of a photograph or
-    a volume is its number of pixels."""
-    found = [{path: stat for path in paths if (stat := _stat(path))} for paths in (ours, theirs)]
-    inner = {path: _pixel_count(path) for of in found for path in of if is_photograph(path) or is_nifti(path)}
-    common = set.intersection(*({inner.get(path) or stat.st_size for path, stat in of.items()} for of in found))
-    compared = {path: stat for of in found for path, stat in of.items() if (inner.get(path) or stat.st_size) in common}
+def _contents(ours: Collection[str], theirs: Collection[str], kept: Path | None) -> dict[str, list[str]]:
+    """The contents (`_content`) of those files that may be copies of a file of the other collection: photographs with as many
+    pixels, volumes with the same sides, DICOM, and volumes of which the other collection may have the slices as DICOM."""
+    found = [{path: (stat, _size(path, stat)) for path in paths if (stat := _stat(path))} for paths in (ours, theirs)]
+    compared = {}
+    for here, there in (found, found[::-1]):
+        sizes = {size for _, size in there.values()}
+        # DICOM has no size here, and neither has a file that cannot be read
+        meet = {tuple: None in sizes, type(None): any(isinstance(size, tuple) for size in sizes)}
+        compared |= {path: of for path, of in here.items() if of[1] in sizes or meet.get(type(of[1]))}
     # a file that was changed is another file; its path may name a patient
     names = {
         path: hashlib.sha256(
-            f"{path} {stat.st_size} {stat.st_mtime_ns} {inner.get(path, '')}".rstrip().encode(errors="surrogateescape")
+            f"{path} {stat.st_size} {stat.st_mtime_ns} {size}".encode(errors="surrogateescape")
         ).hexdigest()
-        for path, stat in compared.items()
+        for path, (stat, size) in compared.items()
     }
-    known: dict[str, str] = {}
+    known: dict[str, list[str]] = {}
     with suppress(InputError, TypeError, ValueError):
-        known = dict(read_json(kept)) if kept else {}
+        known = {name: value for name, value in dict(read_json(kept)).items() if type(value) is list} if kept else {}
     contents = {
-        path: (size, known[names[path]]) if names[path] in known else _content(path, size)
-        for path, stat in compared.items()
-        for size in [inner.get(path) or stat.st_size]
+        path: known[names[path]] if names[path] in known else _content(path, stat.st_size)
+        for path, (stat, _) in compared.items()
     }
-    # what cannot be read has no size
-    news = {names[path]: checksum for path, (size, checksum) in contents.items() if size}
+    # what cannot be read has no content
+    news = {names[path]: checksums for path, checksums in contents.items() if checksums}
     if kept and news != known:
         with suppress(InputError, OSError), atomic_write(kept) as part:
             part.write_text(json.dumps(news))
@@ -185,35 +191,33 @@ def _stat(path: str) -> os.stat_result | None:
         return None  # training reports it
 
 
-def _pixel_count(path: str) -> int:
-    """The number of pixels of a photograph or NIfTI file, from its header; 0 if it cannot be read."""
-    with suppress(*_UNREADABLE):
-        if is_nifti(path):
-            return math.prod(nibabel.load(path).shape)
-        with open_photograph(path) as image:
-            return math.prod(image.size)
-    return 0
+def _size(path: str, stat: os.stat_result) -> object:
+    """What copies of a file have in common, from its header: the number of a photograph's pixels, as text, or the sides of a
+    volume; the number of bytes if it cannot be read. None for other files (DICOM)."""
+    if is_volume_file(path):
+        return volume_shape(path) or stat.st_size
+    if not is_photograph(path):
+        return None
+    with suppress(*UNDECODED), open_photograph(path) as image:
+        return f"{math.prod(image.size)} pixels"
+    return stat.st_size
 
 
-def _content(path: str, size: int) -> tuple[int, str]:
-    """The size of a file and a checksum of what is compared: a photograph's pixels, the middle slice of a NIfTI file (all
-    voxels if that slice is uniform), or some bytes of another file."""
-    with suppress(*_UNREADABLE):
-        if is_nifti(path):
-            voxels = nibabel.load(path).dataobj
-            middle = np.asarray(voxels[(..., *(count // 2 for count in voxels.shape[2:]))])
-            compared = middle if np.ptp(middle) else np.asarray(voxels)
-            return size, hashlib.sha256(f"{voxels.shape} ".encode() + compared.astype(np.float32).tobytes()).hexdigest()
-        if is_photograph(path):
-            with open_photograph(path) as image:
-                upright = ImageOps.exif_transpose(image)
-                return size, hashlib.sha256(f"{upright.mode} {upright.size} ".encode() + upright.tobytes()).hexdigest()
-    digest = hashlib.sha256()
+def _content(path: str, size: int) -> list[str]:
+    """Checksums of what is compared: a photograph's pixels, or the images of another file (`fingerprints`); some bytes of a
+    file without any."""
+    if is_photograph(path):
+        with suppress(*UNDECODED), open_photograph(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            return [hashlib.sha256(f"{upright.mode} {upright.size} ".encode() + upright.tobytes()).hexdigest()]
+    elif found := fingerprints(path):
+        return found
+    digest = hashlib.sha256(f"{size} ".encode())
     try:
         with Path(path).open("rb") as file:
             for place in (0, size // 2, size - _COMPARED):
                 file.seek(max(0, place))
                 digest.update(file.read(_COMPARED))
     except OSError:
-        return 0, path
-    return size, digest.hexdigest()
+        return []
+    return [digest.hexdigest()]

@@ -54,7 +54,8 @@ class Volume:
     patient_key: str = ""
     """raw identifier of the patient, also hashed before anything is written"""
     aliases: list[str] = field(default_factory=list)
-    """raw identifiers of the patient of a photograph by other sources: names of files and folders, and another table"""
+    """raw identifiers of the patient by other sources: for photographs, names of files and folders, and another table; for
+    others, names under which copies were found"""
     name: str = ""
     """hash of the exam"""
     patient: str = ""

@@ -1,0 +1,167 @@
+"""Recognise images by their pixel values, so that a copy in another file does not count as another patient."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pydicom
+from PIL import Image
+
+from planewise.exams.exam import Exam
+from planewise.exams.mrnet import is_array, open_volume
+from planewise.exams.volume import Volume
+from planewise.exams.words import count_of, some_of
+from planewise.nifti_files import is_nifti
+from planewise.unreadable import UNREADABLE, claims_too_much
+
+#: Errors of Pillow and nibabel about a broken image, which training reports, and of NumPy about voxels that are colours.
+UNDECODED = (*UNREADABLE, SyntaxError, TypeError, Image.DecompressionBombError)
+#: A slice with fewer values, or with fewer pixels that differ from its most frequent value, is not recognised: two black
+#: slices with some noise may have the same histogram.
+_LEVELS, _PIXELS = 8, 100
+#: An image that more patients have is not a copy but a test image, or a page of text, which says nothing about a patient.
+_MOST_PATIENTS = 3
+
+
+def is_volume_file(path: str | Path) -> bool:
+    """Whether a file is a volume (NIfTI, or an array of MRNet) by its name."""
+    return is_nifti(path) or is_array(path)
+
+
+def volume_shape(path: str | Path) -> tuple[int, ...]:
+    """The sides of a volume in ascending order, without its times, from its header; empty if it cannot be read."""
+    with suppress(*UNDECODED):
+        return tuple(sorted(_voxels(path).shape[:3]))
+    return ()
+
+
+def fingerprints(path: str | Path) -> list[str]:
+    """A checksum for each image of a DICOM file, or for the middle slices of a volume at each time.
+
+    The slices are those across the volume's shortest side; with an even number of slices, two are in the middle. A checksum
+    is that of the histogram, so it is the same after flips and turns, with other metadata or another lossless compression.
+    It is that of the frequencies alone if they are distinct enough, so it is also the same if intensities were rescaled
+    without rounding them together. It changes if the image is cropped, resampled or compressed with loss.
+
+    Returns:
+        Checksums; none if the file cannot be decoded, or if its slices are almost uniform.
+    """
+    with suppress(*UNDECODED), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        images = _middle_slices(path) if is_volume_file(path) else _frames(path)
+        return sorted({checksum for image in images if (checksum := _of_histogram(image))})
+    return []
+
+
+def _voxels(path: str | Path):
+    if is_array(path):
+        return open_volume(path)
+    image = nibabel.load(path)
+    if claims_too_much(image):
+        raise ValueError("the header claims more voxels than the file can contain")
+    return image.dataobj
+
+
+def _middle_slices(path: str | Path) -> Iterator[np.ndarray]:
+    voxels = _voxels(path)
+    sides = voxels.shape[:3]
+    for axis in (axis for axis, side in enumerate(sides) if side == min(sides)):
+        middle = [slice(None)] * len(voxels.shape)
+        middle[axis] = slice((sides[axis] - 1) // 2, sides[axis] // 2 + 1)
+        found = np.moveaxis(np.asarray(voxels[tuple(middle)]), axis, 0)
+        for of_slice in found:
+            times = of_slice.reshape(*of_slice.shape[:2], -1)
+            yield from (times[..., time] for time in range(times.shape[-1]))
+
+
+def _frames(path: str | Path) -> Sequence[np.ndarray]:
+    try:
+        dataset = pydicom.dcmread(path)
+        pixels, count = dataset.pixel_array, int(dataset.get("NumberOfFrames") or 1)
+    except Exception:  # pydicom lacks some compressions, and a header can be wrong in any way
+        import itk  # late, because it is needed for few files
+
+        pixels = itk.array_from_image(itk.imread(str(path)))
+        count = len(pixels) if pixels.ndim > 2 else 1
+    return pixels if count > 1 else [pixels]
+
+
+def _of_histogram(image: np.ndarray) -> str:
+    """The checksum of an image, empty if it is almost uniform."""
+    values, counts = np.unique(image, return_counts=True)
+    if len(counts) < _LEVELS or image.size - counts.max() < _PIXELS:
+        return ""
+    # an image and its negative are the same
+    known = min(counts.tobytes(), counts[::-1].tobytes())
+    if len(np.unique(counts)) < _LEVELS:  # nearly every pixel has a value of its own, as after a bias correction
+        known += values.astype(np.float32).tobytes()
+    return hashlib.sha256(known).hexdigest()[:16]
+
+
+def join_copies(places: Sequence[Exam | Volume]) -> list[str]:
+    """Give exams that share an image one patient, whose other names become aliases.
+
+    DICOM images are read only if two patients have images in the same place, and volumes only if they have the same shape.
+
+    Args:
+        places: exams and volumes, whose raw identifiers are not hashed yet; they are changed.
+
+    Returns:
+        A warning, if there are such exams.
+    """
+    candidates: dict[Hashable, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for place in places:
+        for where, path in _places_of(place):
+            candidates[where][path].add(place.patient_key)
+    patients: dict[str, set[str]] = defaultdict(set)
+    for paths in candidates.values():
+        if len(set().union(*paths.values())) > 1:
+            for path, keys in paths.items():
+                for checksum in fingerprints(path):
+                    patients[checksum] |= keys
+    first: dict[str, str] = {}
+    for keys in (keys for keys in patients.values() if len(keys) <= _MOST_PATIENTS):
+        for one, other in pairwise(sorted(keys)):
+            low, high = sorted((_root(first, one), _root(first, other)))
+            first |= {high: low} if low != high else {}
+    named: dict[str, dict[str, None]] = defaultdict(dict)
+    for place in places:
+        key = _root(first, place.patient_key)
+        if key in first.values():
+            named[key][place.case or "/".join(place.folder.parts[-2:])] = None
+        if key != place.patient_key:
+            place.aliases.append(place.patient_key)
+            place.patient_key = key
+    if not named:
+        return []
+    return [
+        f"{count_of(len(named), 'patient')} under several names, recognised by the same pixels: "
+        f"{some_of([' = '.join(names) for names in named.values()])}. Each counts as one patient, in one section, but each "
+        "copy counts as an exam: take copies out of the folder"
+    ]
+
+
+def _root(first: dict[str, str], key: str) -> str:
+    while key in first:
+        key = first[key]
+    return key
+
+
+def _places_of(place: Exam | Volume) -> Iterator[tuple[Hashable, str]]:
+    """Files of an exam that may be copies, each with a key that its copies have, too."""
+    if isinstance(place, Volume):
+        if is_volume_file(place.image) and (shape := volume_shape(place.image)):
+            yield shape, str(place.image)
+        return
+    # an exam of NIfTI files is also in the volumes
+    for stack in () if place.case else place.stacks:
+        frame = stack.slices[len(stack.slices) // 2].phases[0]
+        yield (frame.rows, frame.columns, *np.round(np.ravel(frame.affine), 2)), frame.path
