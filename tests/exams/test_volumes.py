@@ -268,6 +268,16 @@ def test_frames_beside_their_cine_are_used_in_its_place(tmp_path, cine, frame):
     assert list(skipped) == ["NIfTI cine whose frames are next to it: the frames are used"]
 
 
+def test_a_second_readers_mask_is_listed(tmp_path):
+    """A mask that was corrected is not: its correction replaces it."""
+    for name in ("p1/a", "p1/a_gt", "p1/a_gt_reader2", "p2/b", "p2/b_mask", "p2/b_mask_by_hand"):
+        write(tmp_path / f"{name}.nii.gz")
+    volumes, skipped = volumes_of(tmp_path)
+    assert {volume.label.name for volume in volumes} == {"a_gt.nii.gz", "b_mask_by_hand.nii.gz"}
+    assert list(skipped.values()) == [[str(tmp_path / "p1/a_gt_reader2.nii.gz")]]
+    assert "further mask" in next(iter(skipped))
+
+
 def test_a_folder_of_masks_belongs_to_the_folder_next_to_it_or_around_it(tmp_path):
     beside = ("images/a_ED", "masks/a_ED", "images/b", "masks/b_gt", "images/c", "segmentations/c", "masks/other")
     for name in (*beside, "images/twice", "masks/twice", "labels/twice", "images/two/d", "images/two/labels/d"):

@@ -49,6 +49,7 @@ IMAGE_FOLDER = re.compile(r"images(Tr|Ts)")
 #: Why one of two files of the same image is not used.
 TWICE = "second file of one image or channel (.nii next to .nii.gz, for example): another file is used; keep only one"
 #: Why none of several masks is used.
+OTHER_MASK = "further mask of an image: the one with the plain name, or the corrected one, is used"
 SEVERAL_MASKS = "several masks match one image: none is used; keep only one"
 _SEVERAL_IMAGES = "one mask matches images of several folders: none gets it; put it next to its image (CASE_gt.nii.gz)"
 _MASK_WORDS = re.compile(r"(^|[_-])(\w*seg|gt|labels?|masks?)([_-]|$)", re.IGNORECASE)
@@ -254,6 +255,9 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
         chosen = corrected[-1:] if of_one else plain if len(plain) == 1 else own
         if len(chosen) > 1:
             skipped[SEVERAL_MASKS] += [str(by_stem[mask]) for mask in chosen]
+        # a corrected mask begins with the name of the mask that it replaces
+        elif rest := [mask for mask in own if not any(one.startswith(mask) for one in chosen)]:
+            skipped[OTHER_MASK] += [str(by_stem[mask]) for mask in rest]
         case, phase = case_and_phase(name)
         label = by_stem[chosen[0]] if len(chosen) == 1 else None
         volumes.append(Volume(path, label, case, phase))
