@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 from planewise.errors import InputError
+from planewise.metrics.implausible_volumes import Flag
 from planewise.own_exams.corrected_masks import (
     CorrectedMask,
     by_hand_in,
@@ -308,9 +309,55 @@ def test_a_corrected_mask_unlike_the_network_s_is_doubted(change, structures, te
     network = np.zeros((8, 7, 5), np.uint8)
     network[1, :, :2], network[2, :, :2], network[3:6] = 1, 2, 3
     mask = CorrectedMask(Path("a_mask_by_hand.nii.gz"), Path(), change(network))
-    doubts = doubts_of({1: mask}, [network] * 2)
+    doubts = doubts_of({1: mask}, [network] * 2, ["phase00", "phase50"])
     assert [(flag.phase, *flag.structures) for flag in doubts] == [(1, *structures)] * bool(structures)
     assert all(flag.text.startswith(text) and "a_mask_by_hand.nii.gz" in flag.text for flag in doubts)
+
+
+#: The sides of the LV's area in a beating heart.
+BEATING = [16, 16, 15, 13, 11, 10, 10, 11, 13, 14, 15, 15]
+
+
+def heart_of(side):
+    """A heart whose LV is a square of this side in five slices, between an RV and a myocardium of constant size."""
+    labels = np.zeros((24, 24, 5), np.uint8)
+    labels[:2], labels[20:], labels[3 : 3 + side, 2 : 2 + side] = 1, 2, 3
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("sides", "phase", "side", "doubted"),
+    [
+        (BEATING, 6, 16, True),
+        (BEATING, 0, 10, True),
+        (BEATING[::3], 2, 16, True),
+        (BEATING[::6], 1, 16, True),
+        (BEATING, 6, 12, False),
+        (BEATING, 4, 10, False),
+        ([16, 8, *BEATING[2:]], 1, 16, False),
+        ([16, 7], 1, 12, False),
+    ],
+    ids=[
+        "end-diastole at end-systole",
+        "end-systole at end-diastole",
+        "four phases",
+        "two phases",
+        "larger",
+        "smaller",
+        "the network fails in one phase",
+        "the network fails in one of two",
+    ],
+)
+def test_a_corrected_mask_under_the_name_of_another_phase_is_doubted(sides, phase, side, doubted):
+    names = [f"phase{100 * number // len(sides):02d}" for number in range(len(sides))]
+    mask = CorrectedMask(Path("a_mask_by_hand.nii.gz"), Path(), heart_of(side))
+    flags = doubts_of({phase: mask}, [heart_of(own) for own in sides], names)
+    other = names[sides.index(side)] if doubted else ""
+    text = (
+        f"the LV of a_mask_by_hand.nii.gz fits the network's LV of {other} far better than that of {names[phase]}: was the "
+        "mask saved under the wrong phase?"
+    )
+    assert flags == [Flag(tuple(NAMES.values()), "volume", phase, text)] * doubted
 
 
 def test_every_run_names_all_corrected_masks(tmp_path):

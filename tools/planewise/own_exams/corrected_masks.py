@@ -16,7 +16,7 @@ from planewise.exams.dicom_segmentation import read_dicom_segmentation
 from planewise.exams.mask_checks import correction_doubts, label_values, labels_of
 from planewise.exams.volumes import grid_problem
 from planewise.exams.words import count_of, listed
-from planewise.metrics.implausible_volumes import Flag
+from planewise.metrics.implausible_volumes import ENOUGH_PHASES, Flag
 from planewise.nifti_files import is_nifti, write_nifti
 from planewise.own_exams.dicom_results import NAMES, REPORT, SEGMENTATION, is_own
 from planewise.own_exams.heart_bundles import STRUCTURES, mask_file
@@ -33,6 +33,9 @@ _OWN = (f"{MASK}.nii.gz", ".seg.nrrd", f"{IMAGE}.nii.gz", "_lines.nii.gz", "_hea
 _OTHERS = (".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".dcm")
 #: Label values of the segments in DICOM files.
 _VALUES = {name: value for value, short in STRUCTURES.items() for name in (short, NAMES[short])}
+#: A corrected LV belongs to another phase if its Dice coefficient with the network's LV of that phase is at least the first
+#: number, and exceeds those of its own phase and of the phases next to it by the second.
+_OTHER_PHASE, _FITS_BETTER = 0.85, 0.15
 
 
 @dataclass(frozen=True)
@@ -223,15 +226,41 @@ def marks_of(corrected: Mapping[int, CorrectedMask]) -> list[Flag]:
     ]
 
 
-def doubts_of(corrected: Mapping[int, CorrectedMask], networks: Sequence[np.ndarray]) -> list[Flag]:
-    """Flags on corrected masks that may be incomplete or mirrored, or have two structures swapped.
+def doubts_of(
+    corrected: Mapping[int, CorrectedMask], networks: Sequence[np.ndarray], names: Sequence[str]
+) -> list[Flag]:
+    """Flags on corrected masks that may be incomplete or mirrored, belong to another phase, or have two structures swapped.
 
     Args:
         corrected: masks by the number of their phase.
         networks: the network's label map of each phase, ``(i, j, slices)``.
+        names: name of each phase.
     """
-    return [
-        Flag(tuple(names), "volume", phase, f"{mask.file.name} {text}")
-        for phase, mask in sorted(corrected.items())
-        for names, text in correction_doubts(mask.labels, networks[phase], STRUCTURES)
-    ]
+    flags = []
+    for phase, mask in sorted(corrected.items()):
+        if (other := _belongs_to(mask.labels, networks, phase)) is not None:
+            text = (
+                f"the LV of {mask.file.name} fits the network's LV of {names[other]} far better than that of {names[phase]}: "
+                "was the mask saved under the wrong phase?"
+            )
+            flags.append(Flag(tuple(STRUCTURES.values()), "volume", phase, text))
+            continue
+        flags += [
+            Flag(tuple(concerned), "volume", phase, f"{mask.file.name} {text}")
+            for concerned, text in correction_doubts(mask.labels, networks[phase], STRUCTURES)
+        ]
+    return flags
+
+
+def _belongs_to(labels: np.ndarray, networks: Sequence[np.ndarray], phase: int) -> int | None:
+    """The phase to which a label map seems to belong instead of its own one; None if it may belong to its own one.
+
+    The network may fail in a phase. A true mask fits the next phases, which count as well if the cycle has enough phases.
+    """
+    value, count = next(value for value, name in STRUCTURES.items() if name == "LV"), len(networks)
+    own = labels == value
+    fits = [2 * (own & other).sum() / max(own.sum() + other.sum(), 1) for other in (net == value for net in networks)]
+    near = {(phase + step) % count for step in ((-1, 0, 1) if count >= ENOUGH_PHASES else (0,))}
+    best = int(np.argmax(fits))
+    better = fits[best] > max(fits[number] for number in near) + _FITS_BETTER
+    return best if better and fits[best] >= _OTHER_PHASE else None

@@ -301,7 +301,7 @@ def _one(
         write_slicer_segmentation(masks / name / f"{name}.seg.nrrd", labels_of, affine, STRUCTURES)
     corrected, by_hand = corrected_masks(masks, names, folder, shorts)
     labels = [corrected[number].labels if number in corrected else own for number, own in enumerate(networks)]
-    marks, unlike = marks_of(corrected), doubts_of(corrected, networks)
+    marks, unlike = marks_of(corrected), doubts_of(corrected, networks, shorts)
     doubtful = any("LV" in doubt.structures for doubt in unlike)
     stacks = [load_stack(item) for item in items]
     thickness = own_thickness(stacks[0].affines)
