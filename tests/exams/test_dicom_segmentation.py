@@ -15,6 +15,8 @@ from planewise.exams.source_images import source_images
 from pydicom.datadict import keyword_for_tag
 from pydicom.sr.coding import Code
 
+from tests.exams.files import unit, write_cine
+
 CODES = [Code("53085002", "SCT", "Right ventricle"), Code("87878005", "SCT", "Left ventricle")]
 STRUCTURES = [Structure(1, "RV", CODES[0], (1, 0, 0)), Structure(3, "LV", CODES[1], (1, 1, 1))]
 
@@ -78,6 +80,36 @@ def test_its_pixels_lie_where_the_label_map_has_them(kind, usual_exam, flawed, t
         assert description.segmented_property_type == structure.code
         assert description.segmented_property_category.value == "91723000"
         assert description.algorithm_type.value == "AUTOMATIC"
+
+
+@pytest.mark.parametrize(("gap", "shear", "said"), [(10, 0, 2), (10, 3, None), (7.5, 0, 10)])
+def test_the_volume_does_not_depend_on_the_distance_in_the_header(gap, shear, said, tmp_path):
+    normal = unit([1, 2, 3])
+    beside = unit(np.cross([0, 0, 1], normal))
+    for rank in range(5):
+        place = rank * (gap * normal + shear * beside)
+        write_cine(tmp_path / f"sax_{rank}", place, normal, number=rank + 1, SpacingBetweenSlices=said)
+    slices = find_inputs(tmp_path, "all")[0]["image"]
+    labels = some_labels(slices)
+    file = tmp_path / "made.seg.dcm"
+    images = source_images(slices)
+    pydicom.dcmwrite(file, dicom_segmentation(images, labels, STRUCTURES, "a bundle", "1.2", "w", "hearts", 9010))
+    segmentation = highdicom.seg.segread(file)
+    (measures,) = segmentation.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    assert float(measures.SpacingBetweenSlices) == pytest.approx(gap, abs=1e-3)
+    if not shear:  # highdicom refuses a sheared stack
+        volume = segmentation.get_volume(combine_segments=True)
+        assert volume.spacing[0] == pytest.approx(gap, abs=1e-3)
+        assert np.count_nonzero(volume.array) == np.count_nonzero(labels)
+
+
+def test_the_distance_in_an_uneven_stack_is_the_mean(tmp_path):
+    for rank, place in enumerate((0, 10, 20, 36)):
+        write_cine(tmp_path / f"sax_{rank}", (0, 0, place), (0, 0, 1), number=rank + 1, SpacingBetweenSlices=10)
+    images = source_images(find_inputs(tmp_path, "all")[0]["image"])
+    assert [float(image.header.SpacingBetweenSlices) for image in images] == pytest.approx([12] * 4)
+    one = source_images(find_inputs(tmp_path, "all")[0]["image"][:1])
+    assert float(one[0].header.SpacingBetweenSlices) == 10
 
 
 @pytest.mark.parametrize("kind", ["series", "enhanced"])

@@ -76,7 +76,8 @@ def is_dicom(item: Mapping[str, Any]) -> bool:
 
 
 def source_images(slices: Sequence[Mapping[str, Any]], hide: str | None = None) -> list[SourceImage]:
-    """The images of a stack.
+    """The images of a stack. Their SpacingBetweenSlices is the mean distance between the slices' positions, because headers
+    may have another one, and programs compute volumes with it.
 
     Args:
         slices: slices of a DICOM stack in order, as items of a datalist: ``image``, ``affine``, and ``frame`` in
@@ -92,15 +93,18 @@ def source_images(slices: Sequence[Mapping[str, Any]], hide: str | None = None) 
     images = []
     affines = np.array([entry["affine"] for entry in slices], dtype=float)
     thickness = np.linalg.norm(affines[0, :3, 2])
-    between = np.linalg.norm(affines[-1, :3, 3] - affines[0, :3, 3]) / max(len(slices) - 1, 1) or thickness
+    # the third axis of a slice's affine is its normal, as long as its thickness
+    across = (affines[-1, :3, 3] - affines[0, :3, 3]) @ affines[0, :3, 2] / thickness
+    between = abs(across) / max(len(slices) - 1, 1)
     for entry in slices:
         path = str(entry["image"])
         if path not in headers:
             headers[path] = _header(path, hide)
         header = headers[path]
-        for keyword, value in (("SliceThickness", thickness), ("SpacingBetweenSlices", between)):
-            if not header.get(keyword):
-                setattr(header, keyword, _number(value))
+        header.SliceThickness = header.get("SliceThickness") or _number(thickness)
+        header.SpacingBetweenSlices = (
+            _number(between) if between else header.get("SpacingBetweenSlices") or header.SliceThickness
+        )
         file = (str(header.SOPClassUID), str(header.SOPInstanceUID))
         frame = entry.get("frame")
         if frame is None:

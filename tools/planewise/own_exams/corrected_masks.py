@@ -240,8 +240,8 @@ def doubts_of(
     for phase, mask in sorted(corrected.items()):
         if (other := _belongs_to(mask.labels, networks, phase)) is not None:
             text = (
-                f"the LV of {mask.file.name} fits the network's LV of {names[other]} far better than that of {names[phase]}: "
-                "was the mask saved under the wrong phase?"
+                f"the LV of {mask.file.name} fits the network's LV of {names[other]} much better than that of "
+                f"{names[phase]}: was the mask saved under the wrong phase?"
             )
             flags.append(Flag(tuple(STRUCTURES.values()), "volume", phase, text))
             continue
@@ -255,7 +255,7 @@ def doubts_of(
 def _belongs_to(labels: np.ndarray, networks: Sequence[np.ndarray], phase: int) -> int | None:
     """The phase to which a label map seems to belong instead of its own one; None if it may belong to its own one.
 
-    The network may fail in a phase. A true mask fits the next phases, which count as well if the cycle has enough phases.
+    The network may fail in a phase. A true mask then fits the next phases, which also count if the cycle has enough phases.
     """
     value, count = next(value for value, name in STRUCTURES.items() if name == "LV"), len(networks)
     own = labels == value
