@@ -354,7 +354,7 @@ def test_a_corrected_mask_under_the_name_of_another_phase_is_doubted(sides, phas
     flags = doubts_of({phase: mask}, [heart_of(own) for own in sides], names)
     other = names[sides.index(side)] if doubted else ""
     text = (
-        f"the LV of a_mask_by_hand.nii.gz fits the network's LV of {other} far better than that of {names[phase]}: was the "
+        f"the LV of a_mask_by_hand.nii.gz fits the network's LV of {other} much better than that of {names[phase]}: was the "
         "mask saved under the wrong phase?"
     )
     assert flags == [Flag(tuple(NAMES.values()), "volume", phase, text)] * doubted
