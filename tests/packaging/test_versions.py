@@ -36,11 +36,12 @@ def test_the_list_keeps_to_what_setup_allows():
 
 
 def test_what_the_code_imports_is_found_with_its_version():
-    """A package would name these without the bundle's metadata; MONAI alone uses the other three."""
+    """A package would name these without the bundle's metadata; MONAI alone uses the other two, and itk-core is ITK's."""
     bundle = Bundle(source("pretext_cardiac_multitask"))
     named = bundle.metadata.pop("required_packages_version")
     only_monais = ("itk", "scikit-image", "tensorboard")
     found = {canonical(name): version for name, version in bundle.requirements().items()}
+    assert found.pop("itk-core") == named["itk"]
     assert found == {name: version for name, version in named.items() if name not in only_monais}
 
 
