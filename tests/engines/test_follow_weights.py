@@ -157,7 +157,8 @@ def test_a_difference_from_a_default_of_the_run_is_said(files, tmp_path, caplog)
     other = {"batch_size": 3, "amp": True, "device": "cuda", "num_workers": 2}
     swapped = {"structures": {"2": "tumour", "1": "pancreas"}}
     parser = a_parser(PANCREAS, *files, weights=str(run), axcodes="LPS", **swapped, **other)
-    assert follow_weights(parser, ["--axcodes", "LPS"]) == {"features": [4, 8]}
+    with caplog.at_level(logging.WARNING, logger="planewise"):
+        assert follow_weights(parser, ["--axcodes", "LPS"]) == {"features": [4, 8]}
     assert [record.getMessage() for record in caplog.records] == [
         "axcodes is LPS, but the run that trained the weights had RAS",
         "structures is {'2': 'tumour', '1': 'pancreas'}, but the run that trained the weights had "
