@@ -127,32 +127,28 @@ def join_copies(places: Sequence[Exam | Volume]) -> list[str]:
             for path, keys in paths.items():
                 for checksum in fingerprints(path):
                     patients[checksum] |= keys
-    first: dict[str, str] = {}
-    for keys in (keys for keys in patients.values() if len(keys) <= _MOST_PATIENTS):
-        for one, other in pairwise(sorted(keys)):
-            low, high = sorted((_root(first, one), _root(first, other)))
-            first |= {high: low} if low != high else {}
+    shared = [keys for keys in patients.values() if 1 < len(keys) <= _MOST_PATIENTS]
+    if not shared:
+        return []
+    from scipy.cluster.hierarchy import DisjointSet  # late, because few folders have copies
+
+    same = DisjointSet(place.patient_key for place in places)
+    for keys in shared:
+        for one, other in pairwise(keys):
+            same.merge(one, other)
+    first = {key: min(keys) for keys in same.subsets() if len(keys) > 1 for key in keys}
     named: dict[str, dict[str, None]] = defaultdict(dict)
     for place in places:
-        key = _root(first, place.patient_key)
-        if key in first.values():
+        if key := first.get(place.patient_key):
             named[key][place.case or "/".join(place.folder.parts[-2:])] = None
-        if key != place.patient_key:
-            place.aliases.append(place.patient_key)
-            place.patient_key = key
-    if not named:
-        return []
+            if key != place.patient_key:
+                place.aliases.append(place.patient_key)
+                place.patient_key = key
     return [
         f"{count_of(len(named), 'patient')} under several names, recognised by the same pixels: "
         f"{some_of([' = '.join(names) for names in named.values()])}. Each counts as one patient, in one section, but each "
         "copy counts as an exam: take copies out of the folder"
     ]
-
-
-def _root(first: dict[str, str], key: str) -> str:
-    while key in first:
-        key = first[key]
-    return key
 
 
 def _places_of(place: Exam | Volume) -> Iterator[tuple[Hashable, str]]:
