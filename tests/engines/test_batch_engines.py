@@ -7,6 +7,7 @@ import pytest
 import torch
 from ignite.metrics import Loss
 from monai.bundle import ConfigParser
+from monai.engines.utils import IterationEvents
 from monai.handlers import MeanDice, MeanIoUHandler, MeanSquaredError
 from monai.losses import DiceLoss
 from planewise.engines import BatchEvaluator, BatchTrainer, batch_engines
@@ -81,6 +82,17 @@ def test_a_network_with_a_wrong_number_of_outputs_is_refused_before_a_step(outpu
     with pytest.raises(InputError, match=said):
         training.run()
     assert torch.equal(before, training.network.weight)
+
+
+def test_no_step_adds_to_gradients_of_the_step_before():
+    """Adding would take a kernel for each weight."""
+    training, found = trainer(3, batches=[*Batches(2), *Batches(1)]), []
+    training.add_event_handler(
+        IterationEvents.FORWARD_COMPLETED,
+        lambda: found.append([weight.grad for weight in training.network.parameters()]),
+    )
+    training.run()
+    assert found == [[None, None]] * 2 and training.network.weight.grad.abs().sum() > 0
 
 
 def test_a_loss_of_classes_is_refused_for_thresholds_between_grades(monkeypatch):

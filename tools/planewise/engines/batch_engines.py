@@ -42,7 +42,8 @@ class BatchTrainer(SupervisedTrainer):
     The loss is moved to the device, because its buffers must be where the predictions are.
 
     Args:
-        device, max_epochs, ...: as for ``monai.engines.SupervisedTrainer``.
+        device, max_epochs, ...: as for ``monai.engines.SupervisedTrainer``, but gradients are set to None before a step by
+            default. MONAI's default sets them to zero and adds to them: one more kernel for each weight.
         amp: ``auto``, true, false, or a precision (`planewise.engines.precision`). Only float16 needs scaled gradients. The
             inferer casts to the precision (`planewise.engines.AutocastInferer`).
     """
@@ -53,10 +54,11 @@ class BatchTrainer(SupervisedTrainer):
         amp: bool | str = "auto",
         non_blocking: bool = True,
         decollate: bool = False,
+        optim_set_to_none: bool = True,
         **arguments: Any,
     ) -> None:
-        scaled = precision(amp, device) == "float16"
-        super().__init__(device=device, amp=scaled, non_blocking=non_blocking, decollate=decollate, **arguments)
+        own = {"non_blocking": non_blocking, "decollate": decollate, "optim_set_to_none": optim_set_to_none}
+        super().__init__(device=device, amp=precision(amp, device) == "float16", **own, **arguments)
         if isinstance(self.loss_function, nn.Module):
             self.loss_function.to(device)
         self._outputs_fit = False
