@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from monai.inferers import SimpleInferer
 from torch import Tensor
 
+from planewise.engines.graphed import GraphedNetwork
 from planewise.engines.precision import precision
 from planewise.engines.thin_volumes import ExactThinVolumes
 
@@ -22,7 +24,8 @@ class AutocastInferer(SimpleInferer):
     not needed for bfloat16, which has the range of float32. For float32, and for float16, which MONAI's engine handles,
     this class behaves like `SimpleInferer`.
 
-    When a network for volumes trains on a CPU, its thinnest layers are computed in float32 (`ExactThinVolumes`).
+    When a network for volumes trains on a CPU, its thinnest layers are computed in float32 (`ExactThinVolumes`). A network
+    that `planewise.networks.place_network` marked is replayed from a CUDA graph in training (`GraphedNetwork`).
 
     Args:
         amp: see `precision`.
@@ -31,12 +34,17 @@ class AutocastInferer(SimpleInferer):
     def __init__(self, amp: bool | str | None = False) -> None:
         super().__init__()
         self.amp = amp
+        self._graphed = GraphedNetwork()
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        graphs = getattr(network, "cuda_graphs", False) and not (args or kwargs)
+        if graphs:
+            network = partial(self._graphed, network)
         if precision(self.amp, inputs.device) != "bfloat16":
             return network(inputs, *args, **kwargs).float()
         trains_volumes = inputs.ndim == 5 and inputs.device.type == "cpu" and torch.is_grad_enabled()
         exact = ExactThinVolumes() if trains_volumes else nullcontext()
-        with torch.autocast(inputs.device.type, dtype=torch.bfloat16), exact:
+        # a graph converts the weights itself, in every step
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16, cache_enabled=not graphs), exact:
             output = network(inputs, *args, **kwargs)
         return output.float()

@@ -37,10 +37,12 @@ def place_network(
         channels_last: whether to store the weights of convolutions with the channels last, so that PyTorch computes in
             this format. This does not apply to a network with both 2D and 3D convolutions. On a device other than a CPU, it
             does not apply to a 3D network with a layer for which PyTorch needs the default format there (`_FIRST`).
-        compiled: whether to compile the network with ``torch.compile``.
+        compiled: whether to compile the network with ``torch.compile``; or ``cuda_graphs``: in training,
+            `planewise.engines.AutocastInferer` replays a CUDA graph of it.
 
     Raises:
-        InputError: ``compiled`` is true, but torch.compile does not work on this machine.
+        InputError: ``compiled`` is true, but torch.compile does not work on this machine; or it is ``cuda_graphs`` on
+            another device than a GPU.
     """
     # PyTorch refuses a format for weights with another number of dimensions
     dims = {values.ndim for values in (*network.parameters(), *network.buffers())} & FORMATS.keys()
@@ -50,7 +52,13 @@ def place_network(
     elif dims == {5}:
         innermost &= not any(isinstance(module, _FIRST) for module in network.modules())
     network = network.to(device, memory_format=FORMATS[dims.pop()] if innermost else torch.preserve_format)
-    if parse_bool(compiled, "compile"):
+    if compiled == "cuda_graphs":
+        if torch.device(device).type != "cuda":
+            raise InputError(
+                f"--compile cuda_graphs needs an NVIDIA GPU, but the device is {device}; leave --compile out"
+            )
+        network.cuda_graphs = True
+    elif parse_bool(compiled, "compile"):
         _check_compiler(device)
         _compiled_part(network).compile()
     return network

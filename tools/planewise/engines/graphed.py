@@ -1,0 +1,87 @@
+"""Record a network's kernels in CUDA graphs, and replay them in the training steps that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from planewise.errors import InputError
+
+#: Types of device that have graphs.
+KINDS = ("cuda",)
+
+
+class GraphedNetwork:
+    """Run a network in training; its forward and its backward pass are launched as one graph each instead of kernel by
+    kernel.
+
+    The first call records the graphs, with PyTorch's ``make_graphed_callables``; buffers and random numbers are afterwards
+    as they were before. If layers are then frozen or set to evaluation, the graphs are recorded again. A call runs as usual
+    if its images have another shape than the first ones; if weights have gradients, which would be overwritten; or if the
+    gradient of the call before has not been computed yet.
+    """
+
+    def __init__(self) -> None:
+        self._replay: Callable[[Tensor], Any] | None = None
+        self._input: tuple[torch.Size, torch.dtype] | None = None
+        self._state: tuple[list[bool], list[bool]] | None = None
+        self._waits = False
+
+    def __call__(self, network: nn.Module, image: Tensor) -> Any:
+        """The network's output.
+
+        Args:
+            network: the network, the same in all calls.
+            image: its input, in the device's memory.
+
+        Raises:
+            InputError: the network cannot be recorded.
+        """
+        weights = list(network.parameters())
+        trains = torch.is_grad_enabled() and network.training and any(weight.requires_grad for weight in weights)
+        own = (image.shape, image.dtype)
+        fits = self._input in (None, own) and not self._waits and all(weight.grad is None for weight in weights)
+        if not (trains and fits and image.device.type in KINDS):
+            return network(image)
+        state = [weight.requires_grad for weight in weights], [module.training for module in network.modules()]
+        if self._replay is None or state != self._state:
+            self._replay = None  # frees its memory
+            self._replay = _recorded(network, image)
+            self._input, self._state = own, state
+        output = self._replay(image)
+        self._waits = True
+        next(each for each in tree_leaves(output) if each.requires_grad).register_hook(self._done)
+        return output
+
+    def _done(self, gradient: Tensor) -> None:
+        self._waits = False
+
+
+class _Whole(nn.Module):
+    """A network whose own ``forward`` is not replaced when it is recorded."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Any:
+        return self.network(image)
+
+
+def _recorded(network: nn.Module, image: Tensor) -> Callable[[Tensor], Any]:
+    before = [buffer.clone() for buffer in network.buffers()]
+    try:
+        with torch.random.fork_rng([image.device] if image.is_cuda else []):
+            replay = torch.cuda.make_graphed_callables(_Whole(network), (image.clone(),), allow_unused_input=True)
+    except RuntimeError as error:
+        raise InputError(
+            f"--compile cuda_graphs cannot record this network ({str(error).splitlines()[0]}); leave --compile out"
+        ) from error
+    with torch.no_grad():
+        for buffer, values in zip(network.buffers(), before, strict=True):
+            buffer.copy_(values)
+    return replay
