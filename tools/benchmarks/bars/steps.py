@@ -14,6 +14,7 @@ from monai.engines import SupervisedTrainer
 from planewise.engines import allow_tf32
 from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, LAYOUTS, VOLUNTEERS, Recipe
 from timing import Bar, Options, ratio
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from bars.trainer import (
@@ -62,8 +63,10 @@ CASES = (
     Case("pretext_cardiac_orientation"),
     Case("pretext_cardiac_location"),
     Case("pretext_cardiac_sax_position"),
+    Case("pretext_cardiac_sax_position", settings={"compile": "cuda_graphs"}),
     Case("pretext_cardiac_lax_position", "ukbb"),
     Case("downstream_cardiac_sax_segmentation", "acdc"),
+    Case("downstream_cardiac_sax_segmentation", "acdc", settings={"compile": "cuda_graphs"}),
     Case("downstream_cardiac_lax_segmentation", "ukbb"),
     Case("downstream_cardiac_two_phase_classification", "acdc"),
     Case("pretext_knee_multitask", "fastmri"),
@@ -73,6 +76,7 @@ CASES = (
     Case("pretext_masked_autoencoder"),
     Case("pretext_models_genesis"),
     Case("pretext_jigsaw"),
+    Case("pretext_jigsaw", settings={"compile": "cuda_graphs"}),
     Case("pretext_slice_order"),
     Case("pretext_simclr", block=4),
     Case("pretext_byol", block=4),
@@ -100,8 +104,8 @@ _QUICK = {"features": [4, 8, 16], "image_size": 48, "spacing": 5.8, "batch_size"
 
 
 def measure(options: Options) -> Iterator[Bar]:
-    """Three bars for each case: the trainer's step, its ratio to the bare step, and the ratio of the batches' preparation to
-    the trainer's step."""
+    """The bars of each case: the trainer's step, its ratio to the bare step, and the ratios of the batches' preparation and,
+    on a GPU, of the kernels' time to the trainer's step."""
     cases = CASES[:: len(CASES)] if options.quick else CASES
     datalists: dict[str, Path] = {}
     with ExitStack() as stack:
@@ -144,7 +148,24 @@ def _of_case(case: Case, datalist: Path, options: Options) -> list[Bar]:
         Bar(f"{case}: training step", 1e3 * step.least, 1e3 * step.median, unit="ms", note=note),
         Bar(f"{case}: trainer / bare loop", *ratio(times, "trainer", "bare"), limit=LIMIT, note=bare),
         Bar(f"{case}: batch path / training step", *ratio(times, "path", "trainer")),
+        *([_kernels(case, trainer, step.least)] if device.type == "cuda" else []),
     ]
+
+
+def _kernels(case: Case, trainer: SupervisedTrainer, step: float) -> Bar:
+    """Share of a step in which the GPU computes; otherwise it waits for the host."""
+    with profile(activities=[ProfilerActivity.CUDA]) as found:
+        trainer.run()
+        torch.cuda.synchronize()
+    # copies to the host belong to the checkpoint at the end of the epoch
+    times = [
+        event.time_range.elapsed_us()
+        for event in found.events()
+        if event.device_type == torch.autograd.DeviceType.CUDA and "DtoH" not in event.name
+    ]
+    each = sum(times) / trainer.state.epoch_length
+    note = f"{len(times) / trainer.state.epoch_length:.0f} kernels of {each / 1e3:.2f} ms"
+    return Bar(f"{case}: kernels / training step", each / 1e6 / step, note=note)
 
 
 def _batches_alone(trainer: SupervisedTrainer, device: torch.device) -> list[float]:

@@ -90,13 +90,14 @@ def runs(options: Options) -> list[Run]:
         Run(
             "fine-tuning with 1 labelled exam, the paper's width, epochs of 2 steps",
             fine_tuning, ("train.yaml",), True, (1, 16 if gpu else 1),
-            {"samples_per_epoch": 20, "max_epochs": 100 if gpu else 2},
+            {"samples_per_epoch": 20, "max_epochs": 40 if gpu else 2},
+            repetitions=1 if gpu else 2,
         ),
         Run(
             "pretraining, the paper's width, epochs of 31 steps",
             pretraining, ("train.yaml",), False, (20, 4) if gpu else (4, 1),
             {"samples_per_epoch": 31 * 20, "max_epochs": 25 if gpu else 1, "val_interval": 5 if gpu else 1},
-            repetitions=2 if gpu else 1,
+            repetitions=1,
         ),
     ]  # fmt: skip
 
