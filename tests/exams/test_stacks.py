@@ -73,6 +73,66 @@ def test_trigger_times_that_contradict_the_images_order_are_noted(numbers, slice
     assert all("trigger" not in kept for kept in still(stack).notes)
 
 
+def test_a_file_without_trigger_times_has_none_that_contradict_its_frames():
+    (stack,) = build_stacks([frame(path="/data/1.dcm", instance=100_000 * k, frame=9 - k) for k in range(1, 4)])
+    assert [one.frame for one in stack.slices[0].phases] == [8, 7, 6] and stack.notes == []
+
+
+CONTRADICTED = (
+    "times of acquisition contradict the images' numbers in 2 slices: phases are in order of the times of acquisition; is "
+    "the first one right?"
+)
+UNNUMBERED = (
+    "the images of 2 slices have neither numbers nor trigger times: phases are in order of the times of acquisition; is the "
+    "first one right?"
+)
+UNORDERED = (
+    "the images of 2 slices have neither numbers nor times: phases are in order of the files' names; are they right?"
+)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "acquired", "made", "order", "note"),
+    [
+        ((1, 2, 3, 4), "1234", "1234", [0, 1, 2, 3], None),
+        ((3, 1, 2, 4), "1234", "", [0, 1, 2, 3], CONTRADICTED),
+        ((4, 3, 2, 1), "1234", "", [0, 1, 2, 3], CONTRADICTED),
+        ((3, 4, 1, 2), "1234", "", [2, 3, 0, 1], None),  # midnight, or numbers that begin in systole
+        ((1, 2, 3, 4), "1111", "4132", [0, 1, 2, 3], None),  # images of a retrospective cine, made in another order
+        ((1, 2, 3, 4), "", "4132", [0, 1, 2, 3], None),
+        ((1, 2, 3, 4), "1142", "", [0, 1, 2, 3], None),
+        ((0, 0, 0, 0), "2143", "1234", [1, 0, 3, 2], UNNUMBERED),
+        ((0, 0, 0, 0), "1111", "2143", [1, 0, 3, 2], UNNUMBERED),
+        ((0, 0, 0, 0), "1111", "", [0, 1, 2, 3], UNORDERED),
+    ],
+)
+def test_times_order_a_cine_if_numbers_contradict_them_or_are_missing(numbers, acquired, made, order, note):
+    frames = [
+        frame(8.0 * z, path=f"/{z}/{k + 8}", series=str(z), instance=number, clocks=(when, at))
+        for z in range(2)
+        for k, (number, when, at) in enumerate(zip(numbers, acquired or [""] * 4, made or [""] * 4, strict=True))
+    ]
+    (stack,) = build_stacks(frames[::-1])
+    assert [one.path for entry in stack.slices for one in entry.phases] == [
+        f"/{z}/{k + 8}" for z in range(2) for k in order
+    ]
+    assert [*stack.notes, *stack.absent] == [note] * bool(note) and stack.absent == [note] * (note is UNORDERED)
+    assert still(stack).notes == ["2 slice positions have several images in one series: the last is used"]
+
+
+@pytest.mark.parametrize(("count", "number"), [(2, 0), (3, 7)])
+def test_images_with_one_number_are_copies(count, number):
+    (stack,) = build_stacks([frame(instance=number) for _ in range(count)])
+    assert stack.notes == ["1 slice position was acquired more than once: the last acquisition is used"]
+
+
+def test_the_times_of_an_image_are_read(tmp_path):
+    when = {"AcquisitionDate": "20260101", "AcquisitionTime": "100000.5", "ContentTime": "110000"}
+    write_cine(tmp_path, (0, 0, 0), (0, 0, 1), phases=1, **when)
+    (one,) = scan_folder(tmp_path).frames
+    assert one.clocks == ("20260101100000.5", "110000") and one.acquired[0] == one.clocks[0]
+
+
 def test_thick_slabs_a_little_apart_are_slices_of_their_own():
     (stack,) = build_stacks([frame(5.0 * k, thickness=40.0, gated=False) for k in range(6)])
     assert len(stack.slices) == 6

@@ -110,6 +110,7 @@ def _whole(values: dict) -> Frame:
 
 
 def _common(header: dict, path: str) -> dict:
+    clocks = _clocks(header)
     folder = os.path.basename(os.path.dirname(path))
     acquisition = int(number_of(header.get("AcquisitionNumber")) or 0)
     image_type = [str(value).upper() for value in values_of(header.get("ImageType"))]
@@ -137,11 +138,12 @@ def _common(header: dict, path: str) -> dict:
         or (number_of(header.get("TriggerTime")) or 0) > 0,
         "body_part": str(header.get("BodyPartExamined") or "").lower(),
         "acquired": (
-            _acquired(header),
+            next(filter(None, clocks), ""),
             int(number_of(header.get("SeriesNumber")) or 0),
             acquisition,
             _folder_order(folder),
         ),
+        "clocks": clocks[:2],
         "acquisition": acquisition,
         "study_day": _day(str(header.get("StudyDate") or "")),
         "day": _day(str(header.get("AcquisitionDate") or header.get("SeriesDate") or "")),
@@ -285,14 +287,15 @@ def _unit(a: list[float]) -> list[float]:
     return [value / length for value in a]
 
 
-def _acquired(header: dict) -> str:
-    """The time of acquisition, as text that sorts; empty if the header has none."""
+def _clocks(header: dict) -> tuple[str, str, str]:
+    """The times of acquisition, of the image and of the series, as text that sorts; empty if the header has none."""
+    acquired, content, series = (
+        f"{header.get(f'{when}Date') or ''}{header[f'{when}Time']}" if header.get(f"{when}Time") else ""
+        for when in ("Acquisition", "Content", "Series")
+    )
     if header.get("AcquisitionDateTime"):
-        return str(header["AcquisitionDateTime"]).ljust(14, "0")
-    for when in ("Acquisition", "Content", "Series"):
-        if header.get(f"{when}Time"):
-            return f"{header.get(f'{when}Date') or ''}{header.get(f'{when}Time')}"
-    return ""
+        acquired = str(header["AcquisitionDateTime"]).ljust(14, "0")
+    return acquired, content, series
 
 
 @lru_cache(maxsize=256)

@@ -69,6 +69,8 @@ class Frame:
     """who gave the patient this identifier, such as a hospital; empty if the header does not say. Private, too"""
     flow: bool = False
     """whether the names of the series or of its sequence say that it measures flow (phase contrast)"""
+    clocks: tuple[str, str] = ("", "")
+    """when the image was acquired, and when it was made, as text that sorts; empty if the header does not say"""
 
     @property
     def is_phase_image(self) -> bool:

@@ -100,7 +100,8 @@ class Stack:
     notes: list[str]
     """what was left out or assumed, in words"""
     absent: list[str] = field(default_factory=list)
-    """sentences, without a full stop, about phases that no slice has, because files are missing or broken"""
+    """sentences, without a full stop, about phases that no slice has, because files are missing or broken, and about phases
+    whose order is uncertain"""
 
     @property
     def gaps(self) -> np.ndarray:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from planewise.exams.frame import Frame
 from planewise.exams.lost_phases import mark_absent_phases, mark_lost_phases, may_lack_phases
 from planewise.exams.stack import Slice, Stack
-from planewise.exams.words import count_of
+from planewise.exams.words import count_of, natural_order
 
 #: Slices whose axes agree to this are parallel: headers round direction cosines (1e-5 is 0.001 degrees), while views
 #: that a person would call different differ by more than 10 degrees.
@@ -39,6 +40,17 @@ OVERLAP = 0.5
 CINE_OVERLAP = 0.9
 #: A slice with less than this share of the phases that its neighbours have is left out.
 MIN_PHASES = 0.5
+#: What is doubtful about the order of phases in some slices.
+_CONTRADICTED = (
+    "{times} contradict the images' numbers in {slices}: phases are in order of the {times}; is the first one right?"
+)
+_UNNUMBERED = (
+    "the images of {slices} have neither numbers nor trigger times: phases are in order of the {times}; is the first one "
+    "right?"
+)
+_UNORDERED = (
+    "the images of {slices} have neither numbers nor times: phases are in order of the files' names; are they right?"
+)
 
 
 def build_stacks(frames: Sequence[Frame]) -> list[Stack]:
@@ -228,7 +240,7 @@ def still(stack: Stack) -> Stack:
         for frame in [max(entry.phases, key=lambda frame: (frame.acquired, frame.instance))]
     ]
     count = "1 slice position has" if several == 1 else f"{several} slice positions have"
-    notes = [note for note in stack.notes if not note.startswith(("trigger times", "slices have"))]
+    notes = [note for note in stack.notes if "phases are in order" not in note and not note.startswith("slices have")]
     return replace(
         stack, slices=slices, absent=[], notes=[*notes, f"{count} several images in one series: the last is used"]
     )
@@ -273,12 +285,11 @@ def _stack(frames: list[Frame]) -> Stack:
     slices, dropped = _drop_short(slices)
     if dropped:
         notes.append(dropped)
-    if disordered := sum(_out_of_order(entry.phases) for entry in slices):
-        notes.append(
-            f"trigger times contradict the images' numbers in {count_of(disordered, 'slice')}: phases are in order of the "
-            "trigger times; is the first one right?"
-        )
     slices, absent = mark_absent_phases(mark_lost_phases(slices))
+    for (doubt, times), count in Counter(_order(entry.phases)[1:] for entry in slices).items():
+        if doubt:
+            sentences = absent if doubt == _UNORDERED else notes
+            sentences.append(doubt.format(times=times, slices=count_of(count, "slice")))
     counts = [len(entry.phases) + entry.lost for entry in slices]
     if min(counts) < max(counts):
         missing = (
@@ -343,23 +354,55 @@ def _slots(positions: np.ndarray, tolerance: float) -> list[list[int]]:
 
 
 def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
-    """The acquisitions at one slice position, each with its phases in order of TriggerTime, then InstanceNumber."""
+    """The acquisitions at one slice position, each with its phases in order (see `_order`)."""
     series = defaultdict(list)
     for frame in frames:
         series[frame.series_or_folder].append(frame)
     runs = []
     for members in series.values():
-        triggers = [frame.trigger for frame in members]
-        timed = None not in triggers and len({round(trigger, 1) for trigger in triggers}) > 1
+        phase_of = _order(members)[0]
         # if a phase occurs several times in one series, the series was repeated: the nth copy belongs to the nth acquisition
-        copies: dict[float, int] = defaultdict(int)
-        split: dict[int, list[tuple[float, Frame]]] = defaultdict(list)
+        copies: dict[Any, int] = defaultdict(int)
+        split: dict[int, list[tuple[Any, Frame]]] = defaultdict(list)
         for frame in sorted(members, key=lambda frame: (frame.acquired, frame.instance)):
-            phase = round(frame.trigger, 1) if timed else frame.instance
+            phase = phase_of(frame)
             split[copies[phase]].append((phase, frame))
             copies[phase] += 1
         runs += [[frame for _, frame in sorted(run, key=lambda entry: entry[0])] for run in split.values()]
     return runs
+
+
+def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
+    """The order of the phases of one series at one position.
+
+    Trigger times count first, then InstanceNumber. Programs that remove names may change or remove the numbers, so times of
+    acquisition count more if every image has its own and the numbers are in another order. This does not hold for numbers
+    that only start at another phase, because times start again at midnight. Images without numbers are in order of their
+    times or, without any, of the files' names.
+
+    Returns:
+        A function that returns the value of an image that rises from phase to phase, a doubt about the order (empty if there
+        is none), and what orders the phases, in words.
+    """
+    triggers = [frame.trigger for frame in frames]
+    if None not in triggers and len({round(trigger, 1) for trigger in triggers}) > 1:
+        doubt = _CONTRADICTED if _out_of_order(frames) else ""
+        return lambda frame: round(frame.trigger, 1), doubt, "trigger times"
+    numbers, count = {frame.instance for frame in frames}, len(frames)
+    unnumbered = count > 2 and numbers == {0}  # two may be copies
+    # images may be made in another order than they were acquired, so this time counts only if there is no number
+    for clock in range(2 if unnumbered else 1):
+        ordered = sorted(frames, key=lambda frame: frame.clocks[clock])
+        times = {frame.clocks[clock] for frame in frames}
+        if len(times) < count or "" in times:
+            continue
+        falls = sum(after.instance < before.instance for before, after in pairwise([*ordered, ordered[0]]))
+        if unnumbered or (len(numbers) == count and falls > 1):
+            doubt = _UNNUMBERED if unnumbered else _CONTRADICTED
+            return lambda frame, clock=clock: frame.clocks[clock], doubt, "times of acquisition"
+    if unnumbered:
+        return lambda frame: natural_order(frame.path), _UNORDERED, ""
+    return lambda frame: frame.instance, "", ""
 
 
 def _out_of_order(phases: Sequence[Frame]) -> bool:
