@@ -150,19 +150,32 @@ def test_without_a_number_of_phases_only_a_gap_names_the_absent_phase():
         ] == said
 
 
-@pytest.mark.parametrize("kept", [{0, 4, 8, 12, 16}, {0, 2, 4, 6, 8, 10, 12, 14, 16, 18}, {0, 8}])
-def test_phases_that_somebody_selected_are_not_reported(kept):
-    """An exam may be shortened to every fourth phase, or to end-diastole and end-systole."""
+def kept_of_20(kept, **values):
+    """The stack of a cine of 20 phases, 40 ms apart, of which only some were kept."""
     frames = [
-        frame(
-            10.0 * rank, path=f"/{rank}/{phase}", trigger=40.0 * phase, series=str(rank), instance=1 + phase, cycle=20
-        )
+        frame(10.0 * rank, path=f"/{rank}/{k}", trigger=40.0 * k, series=str(rank), instance=1 + k, cycle=20, **values)
         for rank in range(4)
-        for phase in sorted(kept)
+        for k in sorted(kept)
     ]
     (stack,) = build_stacks(frames)
+    return stack
+
+
+@pytest.mark.parametrize("heartbeat", [0.0, 800.0, 1000.0])
+@pytest.mark.parametrize("kept", [{0, 4, 8, 12, 16}, {0, 2, 4, 6, 8, 10, 12, 14, 16, 18}, {0, 8}])
+def test_phases_that_somebody_selected_are_not_reported(kept, heartbeat):
+    """An exam may be shortened to every fourth phase, or to end-diastole and end-systole."""
+    stack = kept_of_20(kept, heartbeat=heartbeat)
     assert stack.absent == []
     assert stack.cycle == len(kept)
+
+
+@pytest.mark.parametrize("heartbeat", [800.0, 1000.0])
+@pytest.mark.parametrize("kept", [range(10), range(3), range(12, 20)])
+def test_the_heartbeat_tells_a_cine_that_was_cut_off_from_every_second_phase(kept, heartbeat):
+    stack = kept_of_20(kept, heartbeat=heartbeat)
+    assert [stack.slices[0].phase(number) for number in range(len(kept))] == [k / 20 for k in kept]
+    assert stack.cycle == 20 and stack.absent[0].startswith("no slice has phase")
 
 
 def test_a_cine_that_covers_the_heartbeat_lacks_nothing():

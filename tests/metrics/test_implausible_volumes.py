@@ -199,6 +199,10 @@ def test_end_systole_after_the_heart_fills():
     assert flag.text == "end-systole is 70 % of the cycle after end-diastole, but after 65 % a heart is already filling"
     assert flagged(cycle(20, systole=0.65)) == []
     assert flagged(cycle(4, systole=0.75)) == [], "four phases do not show it"
+    # the images of the second half of the cycle were lost
+    cut = hearts_of(cycle(20)[:11])
+    assert len(implausible_volumes(cut)) == 1
+    assert implausible_volumes(replace(cut, times=[k / 20 for k in range(11)])) == []
 
 
 def test_a_ventricle_that_fills_again_before_end_systole():
@@ -361,6 +365,8 @@ def test_few_phases_may_miss_end_systole(count):
 
 def test_enough_phases_have_no_remark():
     assert few_phases(hearts_of(cycle(12))) == few_phases(hearts_of([150])) == []
+    # 13 phases, of which 7 are left
+    assert few_phases(replace(hearts_of(cycle(7)), times=[0, 0.08, 0.15, 0.23, 0.31, 0.38, 0.46])) == []
     assert (1 - np.cos(2 * np.pi * 2 * 0.5 / 12)) / 2 < 0.07
 
 

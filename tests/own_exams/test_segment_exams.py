@@ -31,6 +31,7 @@ from planewise.own_exams.segment_exams import (
     _shown_reasons,
     _smaller_rv,
     _summary,
+    _times,
     _which_phases,
     segment_exams,
 )
@@ -597,6 +598,11 @@ def test_a_person_who_names_the_phases_has_chosen_end_systole():
     items = [{"exam": "a", "image": "a.nii.gz", "phase": phase} for phase in ("ED", "ES")]
     assert _phase_flags(items, FOUND) == []
     assert _phase_flags([{**item, "phase": "phase00"} for item in items], FOUND) != []
+
+
+def test_the_place_of_a_phase_in_the_cycle_is_that_of_its_name():
+    assert _times([{"phase": "phase00"}, {"phase": "phase38"}]) == [0, 0.38]
+    assert _times([{"phase": "phase00"}, {"phase": "ES"}]) is _times([{"image": "a.nii.gz"}]) is None
 
 
 def test_a_flag_lists_only_the_numbers_of_its_own_phase():

@@ -21,6 +21,9 @@ SAME_RATE = 1.15
 #: A cine may lack its first phase if its first image comes after the R wave by at least this share of the time between two
 #: phases.
 LATE_START = 0.9
+#: Images are every second phase, or fewer, if the time between two of them, times the header's number of phases, lasts at
+#: least this many heartbeats; otherwise they are neighbours. Some cines cover only three quarters of a heartbeat.
+SKIPS = 1.5
 #: The end of a sentence about phases that no slice has.
 GONE = "files are missing or broken, so that end-diastole or end-systole may be missing"
 
@@ -49,7 +52,8 @@ def mark_absent_phases(slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]
     """Find the phases that no slice has, because the same files are missing or broken in every series.
 
     The header's number of images and the trigger times or the images' numbers say which. An exam of which somebody kept
-    some phases, at equal intervals or less than half of them, lacks none.
+    some phases, at equal intervals or less than half of them, lacks none, unless the header's heartbeat shows that these are
+    neighbours and the others were cut off.
 
     Returns:
         The slices, with the true cycle if it is certain; and sentences, without a full stop, that are empty if no phase
@@ -61,7 +65,9 @@ def mark_absent_phases(slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]
     promised = usual_count(phases[0].cycle for phases in whole)
     if usual < 3 or promised == usual or any(frame.phase or frame.time is not None for frame in whole[0]):
         return list(slices), []
-    ends_early = promised > usual and 2 * usual > promised + 1
+    ends_early = promised > usual and (
+        2 * usual > promised + 1 or all(_are_neighbours(phases, promised) for phases in whole)
+    )
     steps = [step for phases in whole if (step := _step(phases)) is not None]
     by_time = {_ranks_by_time(phases, promised if ends_early else 0) for phases in whole}
     by_number = {_ranks_by_number(phases, promised) for phases in whole} if ends_early else {()}
@@ -139,6 +145,12 @@ def _lasts_a_heartbeat(phases: Sequence[Frame]) -> bool:
     """Whether the images, at equal intervals, cover the heartbeat that the header states."""
     step, times = _step(phases), [frame.trigger for frame in phases]
     return step is not None and abs(times[-1] - times[0] + step - phases[0].heartbeat) < step / 2
+
+
+def _are_neighbours(phases: Sequence[Frame], cycle: int) -> bool:
+    """Whether the images follow each other as closely as the phases of a cycle that fills the header's heartbeat."""
+    step = _step(phases)
+    return step is not None and cycle * step < SKIPS * phases[0].heartbeat
 
 
 def _cycle(slices: Sequence[Slice]) -> int:

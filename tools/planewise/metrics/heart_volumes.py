@@ -22,6 +22,7 @@ class HeartVolumes:
         end_diastole, end_systole: numbers of the phases in which the LV is largest and smallest, see `heart_volumes`.
         corrected: numbers of the phases whose masks a person corrected.
         thickness: thickness with which each slice counts, mm; None if the slices are evenly spaced.
+        times: place of each phase in the cycle, in [0, 1); None if the phases are evenly spaced.
     """
 
     volumes: Mapping[str, Sequence[float]]
@@ -31,6 +32,7 @@ class HeartVolumes:
     end_systole: int
     corrected: Collection[int] = ()
     thickness: Sequence[float] | None = None
+    times: Sequence[float] | None = None
 
     def stroke_volume(self, ventricle: str) -> float:
         """The ventricle's volume at end-diastole minus its volume at end-systole, ml."""

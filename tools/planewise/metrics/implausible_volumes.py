@@ -328,11 +328,12 @@ def _late_end_systole(found: HeartVolumes) -> Iterator[Flag]:
     if count < PHASES_OF_A_CYCLE:
         return
     way = [(found.end_diastole + step) % count for step in range((systole - found.end_diastole) % count + 1)]
-    if len(way) - 1 > LATEST_END_SYSTOLE * count:
-        share, latest = 100 * (len(way) - 1) / count, 100 * LATEST_END_SYSTOLE
+    times = found.times or np.arange(count) / count
+    share = round((times[systole] - times[found.end_diastole]) % 1, 6)
+    if share > LATEST_END_SYSTOLE:
         text = (
-            f"end-systole is {share:.0f} % of the cycle after end-diastole, but after {latest:.0f} % a heart is already "
-            "filling"
+            f"end-systole is {100 * share:.0f} % of the cycle after end-diastole, but after {100 * LATEST_END_SYSTOLE:.0f} % "
+            "a heart is already filling"
         )
         yield Flag(("LV", "RV"), "volume", systole, text)
     way = [phase for phase in way if phase in found.comparable(systole)]
@@ -453,6 +454,8 @@ def few_phases(found: HeartVolumes) -> list[Flag]:
     """A flag on end-systole if a heartbeat has so few phases (`ENOUGH_PHASES`) that they may miss it; none for a single
     phase. If a person has chosen end-systole, this does not apply."""
     count = len(found.volumes["LV"])
+    if found.times and count > 1:
+        count = round(1 / np.median(np.diff(found.times)))  # phases that are absent are counted, too
     if not 1 < count < ENOUGH_PHASES:
         return []
     text = (

@@ -4,6 +4,7 @@ from its label maps.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -318,6 +319,7 @@ def _one(
             order = _MOMENTS if found.end_diastole in corrected else _MOMENTS[::-1]
             mixed = "stroke volumes and ejection fractions mix the corrected mask of {} with the network's of {}"
             by_hand.insert(1, mixed.format(*order))
+    found = replace(found, times=_times(items))
     stack, images = stacks[found.end_diastole], [loaded.image for loaded in stacks]
     for number, mask in corrected.items():
         title = f"{names[number]}, corrected in {mask.file.name}"
@@ -621,8 +623,13 @@ def _lost_phases(items: Sequence[Mapping[str, Any]], found: HeartVolumes, names:
 
 def _phase_flags(items: Sequence[Mapping[str, Any]], found: HeartVolumes) -> list[Flag]:
     """A flag if the phases are few; none if a person has chosen end-systole, so that the phases are named ED and ES."""
-    cine = all(str(item.get("phase", "")).startswith("phase") for item in items)
-    return few_phases(found) if cine else []
+    return few_phases(found) if _times(items) else []
+
+
+def _times(items: Sequence[Mapping[str, Any]]) -> list[float] | None:
+    """The place of each phase in the cycle, from its name, such as ``phase38``; None if a name does not say it."""
+    shares = [re.fullmatch(r"phase(\d\d)", str(item.get("phase", ""))) for item in items]
+    return [int(share[1]) / 100 for share in shares if share] if all(shares) else None
 
 
 def _shown_phases(found: HeartVolumes) -> list[int]:
