@@ -137,23 +137,34 @@ def test_phases_are_counted_by_slice():
 def test_how_a_stack_differs_from_the_one_that_is_used():
     """The first difference is named, in the order in which it excludes a stack."""
     chosen = oblique([0 * NORMAL, 8 * NORMAL])
+    for entry in chosen.slices:
+        entry.phases[0].kind = "magnitude|GR|SK|1"
     turned = np.cos(np.radians(30)) * NORMAL + np.sin(np.radians(30)) * ROW
     slightly = [np.cos(angle) * NORMAL + np.sin(angle) * ROW for angle in np.radians([0.6, 0.4])]
     two = [replace(entry, phases=entry.phases * 2) for entry in chosen.slices]
     kept = "(the longest consistent run is kept)"
     alike = {"slices": chosen.slices}
+    turned_in_plane = [replace(entry, affine=entry.affine @ np.diag([-1, -1, 1, 1])) for entry in chosen.slices]
+
+    def of_kind(kind, frame=None):
+        return {"slices": [replace(chosen.slices[0], phases=[make_frame(kind=kind, frame=frame)])]}
+
     for changed, said in (
         ({"columns": 7, "normal": turned}, f"but with a matrix of 7x9 instead of 5x9 {kept}"),
         ({"rows": 5}, f"but with a matrix of 5x5 instead of 5x9 {kept}"),
         ({"in_plane": (3.0, 1.6), "normal": turned}, f"but with pixels of 3 x 1.6 mm instead of 3 x 1.5 mm {kept}"),
         ({"in_plane": (3.005, 1.5), "normal": turned, **alike}, f"but turned by 30.0 deg {kept}"),
         ({"normal": slightly[0]}, f"but turned by 0.6 deg {kept}"),
-        ({"normal": slightly[1]}, "but rotated in plane or of another kind (sequence, echo, phase image)"),
-        ({"normal": -NORMAL}, "but rotated in plane or of another kind (sequence, echo, phase image)"),
+        ({"normal": slightly[1], "slices": turned_in_plane}, "but rotated or mirrored in plane"),
+        ({"normal": -NORMAL}, "but with another contrast, or acquired again"),
+        (of_kind("magnitude||SK|1", frame=0), "but in multi-frame files instead of files with one image"),
+        (of_kind("phase|SE|SK|1"), "but with another type of image (phase instead of magnitude)"),
+        (of_kind("magnitude||SK|1"), "but with another sequence (none instead of GR)"),
+        (of_kind("magnitude|GR|SK|2"), "but with another echo (2 instead of 1)"),
     ):
         assert replace(chosen, **changed).difference_from(chosen) == said
     assert chosen.difference_from(replace(chosen, slices=two)) == "but with 1 phases instead of 2"
-    assert replace(chosen, slices=two).difference_from(chosen).startswith("but rotated in plane")
+    assert replace(chosen, slices=two).difference_from(chosen) == "but with another contrast, or acquired again"
 
 
 @pytest.mark.parametrize(

@@ -364,16 +364,25 @@ def test_a_single_phase_has_no_end_systole_and_an_unknown_body_no_formula():
     assert content["end_diastole"] is content["end_systole"] is None
 
 
-def test_a_size_that_nobody_has_is_left_out_with_a_sentence(tmp_path):
+@pytest.mark.parametrize(
+    ("keyword", "value", "why"),
+    [
+        ("PatientWeight", 8, f"the height of {100 * HEIGHT:.4g} cm and the weight of 8 kg cannot both be right"),
+        ("PatientSize", 0, "the header says 0 for the height"),
+    ],
+)
+def test_a_size_that_nobody_has_is_left_out_with_a_sentence(keyword, value, why, tmp_path):
     write_exam(tmp_path / "exam")
     for file in (tmp_path / "exam").rglob("*.dcm"):
         dataset = pydicom.dcmread(file)
-        dataset.PatientWeight = 8
+        setattr(dataset, keyword, value)
         dataset.save_as(file)
     made = segment_by_hand(tmp_path)
-    why = f"no values per m2: the height of {100 * HEIGHT:.4g} cm and the weight of 8 kg cannot both be right"
-    assert f"  (!) {why}" in made.lines and f"(!) {why}" in made.page.read_text() and made.body_surface is None
-    assert _summary(made).flags[-1] == why
+    mark = "(!) " * (value > 0)
+    assert f"  {mark}no values per m2: {why}" in made.lines and made.body_surface is None
+    assert re.search(f"{re.escape(mark)}no values per m2: {re.escape(why)}", made.page.read_text(), re.IGNORECASE)
+    said = _summary(made).flags if mark else _summary(made).remarks
+    assert said[-1] == f"no values per m2: {why}"
 
 
 def test_a_flag_of_the_body_surface_concerns_only_values_per_m2():

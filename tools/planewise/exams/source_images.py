@@ -24,6 +24,7 @@ from pydicom.uid import MRImageStorage, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
 from planewise.errors import InputError
+from planewise.exams.words import listed
 
 #: The only elements that `hide` keeps: geometry and references, without names, dates, places and free text.
 _NOT_PERSONAL = (
@@ -137,12 +138,13 @@ def header_values_kept() -> Iterator[None]:
         log.setLevel(level)
 
 
-def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str | None]:
+def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str | None, str | None]:
     """Height (cm) and weight (kg) of the patient, from the item or from the header of its first DICOM image.
 
     Returns:
         The size, or None if a value is unknown or impossible: below 40 or above 250 cm, below 2 or above 350 kg, or a body
-        mass index below 8 or above 80 kg/m2; and a sentence on an impossible or implausible size, or None.
+        mass index below 8 or above 80 kg/m2; a sentence on an impossible or implausible size, or None; and a sentence on
+        values of zero, which stand for unknown ones, or None.
     """
     height, weight = item.get("height"), item.get("weight")
     if height is None and is_dicom(item):
@@ -156,19 +158,25 @@ def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str 
             metres, weight = header.get("PatientSize"), header.get("PatientWeight")
             height = None if metres is None else 100 * float(metres)
         except Exception:  # a header can be wrong in any way, and these values are optional
-            return None, None
+            return None, None, None
     try:
-        height, weight = float(height or 0), float(weight or 0)
+        sizes = {name: float(value) for name, value in (("height", height), ("weight", weight)) if value is not None}
     except (TypeError, ValueError):
-        return None, None
-    if not (height > 0 and weight > 0):
-        return None, None
+        return None, None, None
+    if zero := [name for name, value in sizes.items() if value == 0]:
+        return None, None, f"no values per m2: the header says 0 for the {listed(zero)}"
+    if len(sizes) < 2 or not min(sizes.values()) > 0:
+        return None, None, None
+    height, weight = sizes["height"], sizes["weight"]
+    if 40 <= height / 100 <= 250:
+        wanted = f"set PatientSize to {height / 10_000:.4g}, in metres"
+        return None, f"no values per m2: the height of {height / 100:.4g} m was probably typed in cm; {wanted}", None
     said, index = f"the height of {height:.4g} cm and the weight of {weight:.3g} kg", weight / (height / 100) ** 2
     if not (40 <= height <= 250 and 2 <= weight <= 350 and 8 <= index <= 80):
-        return None, f"no values per m2: {said} cannot both be right"
+        return None, f"no values per m2: {said} cannot both be right", None
     if height <= _CHILD and index > _CHILDS_INDEX:
-        return (height, weight), f"values per m2: {said} are implausible together, even in an obese child"
-    return (height, weight), None
+        return (height, weight), f"values per m2: {said} are implausible together, even in an obese child", None
+    return (height, weight), None, None
 
 
 def with_values(header: Dataset, **values: object) -> Dataset:

@@ -29,6 +29,8 @@ PART_ANGLE, PART_PHASES, PART_OUTSIDE = 5.0, 0.5, 0.5
 SMALLEST_FIELD, LARGEST_FIELD = 20.0, 800.0
 #: Why it is unknown which phases a slice lacks.
 UNKNOWN_PHASES = "neither trigger times nor image numbers say which"
+#: The parts of a frame's kind.
+_KINDS = "type of image", "sequence", "variant of the sequence", "echo"
 #: Names of localizers, which are acquired to plan the other stacks.
 _LOCALIZER = r"locali[sz]er|(?<![a-z])loc(?![a-z])|scout|survey|pilot|3 ?plane|three ?plane"
 
@@ -240,7 +242,17 @@ class Stack:
             return f"but turned by {turned:.1f} deg {kept}"
         if self.phase_counts[1] < chosen.phase_counts[1]:
             return f"but with {self.phase_counts[1]} phases instead of {chosen.phase_counts[1]}"
-        return "but rotated in plane or of another kind (sequence, echo, phase image)"
+        own, usual = (stack.slices[0].affine[:3, :2] / stack.in_plane for stack in (self, chosen))
+        if not np.allclose(own, usual, atol=np.radians(0.5)):
+            return "but rotated or mirrored in plane"
+        frame, other = (stack.slices[0].phases[0] for stack in (self, chosen))
+        if (frame.frame is None) != (other.frame is None):
+            files = ["files with one image", "multi-frame files"]
+            return "but in {} instead of {}".format(*(files if frame.frame is None else files[::-1]))
+        for name, value, expected in zip(_KINDS, frame.kind.split("|"), other.kind.split("|"), strict=False):
+            if value != expected:
+                return f"but with another {name} ({value or 'none'} instead of {expected or 'none'})"
+        return "but with another contrast, or acquired again"
 
 
 def usual_count(counts: Iterable[int]) -> int:

@@ -329,7 +329,7 @@ def _one(
     of_stack = [*filter(None, of_places), *items[0].get("header", ())]
     heart = np.isin(labels[found.end_diastole], list(STRUCTURES))
     problem = heart_problem(heart, np.linalg.norm(affines[found.end_diastole][:3, :3], axis=0).tolist())
-    size, about_size = body_size(items[0])
+    size, about_size, no_size = body_size(items[0])
     flags = [
         *([Flag(ALL, "volume", found.end_diastole, f"this may not be a heart: its mask {problem}")] if problem else []),
         *(Flag(ALL, "volume", None, remark) for remark in of_stack),
@@ -345,7 +345,7 @@ def _one(
     surface = None if size is None else body_surface(*size)
     indexed = _indexed(found, flags, surface, marks)
     count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
-    notes = items[0].get("notes", ())
+    notes = [*items[0].get("notes", ()), *([no_size] if no_size else [])]
     chosen = [
         *_which_phases(found, shorts, doubtful),
         *map(as_sentence, notes),
@@ -420,7 +420,7 @@ def _one(
         exam,
         page,
         [f"Exam {exam}, {count}", *lines, *remarks, *refused, *(f"  {sentence}" for sentence in no_dicom)],
-        items[found.end_diastole],
+        {**items[found.end_diastole], "notes": notes},
         [file for place in (folder, *(mask.parent for mask in files)) for file in written_in(place, kept_masks)],
         names,
         found,
