@@ -187,6 +187,17 @@ def test_a_mask_that_a_person_corrected_in_slicer_is_no_label(tree, tmp_path):
     found = index_folder(tree, labels_dir=tmp_path / "labels")
     why = f"a person corrected it in {name}_by_hand.seg.nrrd; save that as {name}_mask_by_hand.nii.gz"
     assert labelled(found) == [] and (f"{name}_mask.nii.gz", why) in found.unmatched
+    # only `planewise segment` can read the newest correction
+    by_hand = tmp_path / "labels" / f"{name}_mask_by_hand.nii.gz"
+    write_mask(by_hand, affine, shape)
+    for seconds in (10, -10):
+        os.utime(
+            tmp_path / "labels" / f"{name}_by_hand.seg.nrrd", ns=(by_hand.stat().st_mtime_ns + seconds * 10**9,) * 2
+        )
+        found = index_folder(tree, labels_dir=tmp_path / "labels")
+        newer = [file for file, why in found.unmatched if why.startswith(f"newer than {by_hand.name}, which is used")]
+        assert newer == [f"{name}_by_hand.seg.nrrd"] * (seconds > 0)
+        assert {Path(item["label"]) for item in labelled(found)} == {by_hand}
 
 
 def test_shares_of_the_cycle_are_those_of_most_slices(tree, tmp_path):

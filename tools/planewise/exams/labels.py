@@ -32,7 +32,16 @@ from planewise.exams.volume import Volume, common_name, nifti_files, stem
 from planewise.exams.volumes import SAME_GRID, case_and_phase, mask_on_grid
 from planewise.exams.words import composed, count_of, is_text, listed, some_of
 from planewise.nifti_files import is_nifti
-from planewise.predicted_masks import BY_HAND, IMAGE, MASK, corrections, is_corrected, is_predicted
+from planewise.predicted_masks import (
+    BY_HAND,
+    IMAGE,
+    MASK,
+    corrections,
+    is_corrected,
+    is_predicted,
+    network_mask,
+    oldest_first,
+)
 
 #: Keys of an item that describe its mask.
 OF_A_MASK = "label_axes", "label_map"
@@ -255,14 +264,24 @@ def is_unchecked(mask: Path) -> bool:
 
 
 def not_corrected_elsewhere(masks: Sequence[Path]) -> tuple[list[Path], list[tuple[str, str]]]:
-    """The masks without those that a person corrected in another file only; and, for each reason, the name of one such mask
-    with the number of others, and the reason."""
+    """The masks without those that a person corrected in another file only; and names of files, with the reason why each is
+    not used: one of these masks for each reason, with the number of others, and corrections in 3D Slicer's format that are
+    newer than the mask in use.
+
+    Args:
+        masks: from `mask_files`, so that the newest correction of a mask comes last.
+    """
     kept, by_reason = [], defaultdict(list)
     for path in masks:
         if (why := _corrected_elsewhere(path)) and not is_corrected(path):
             by_reason[why].append(path.name)
         else:
             kept.append(path)
+    for used in {network_mask(path): path for path in kept}.values():
+        for file in _slicer_corrections(used)[-1:]:
+            if oldest_first([file, used])[-1] == file:
+                again = "`planewise segment`, which saves it as NIfTI, unless it has measured it"
+                by_reason[f"newer than {used.name}, which is used instead; run {again}"].append(file.name)
     return kept, _counted(by_reason)
 
 
@@ -281,8 +300,15 @@ def _corrected_elsewhere(path: Path) -> str:
     others = [path.with_name(f"{name}.nii")] if path.name == f"{name}.nii.gz" else []
     if any(file.is_file() for file in (*others, *path.parent.glob(f"{escape(name)}{BY_HAND}*"))):
         return "a person corrected it in another file of its folder"
-    slicer = sorted(path.parent.glob(f"{escape(name.removesuffix(MASK))}{BY_HAND}*.seg.nrrd"))
+    slicer = _slicer_corrections(path)
     return f"a person corrected it in {slicer[-1].name}; save that as {name}{BY_HAND}.nii.gz" if slicer else ""
+
+
+def _slicer_corrections(path: Path) -> list[Path]:
+    """The files in which a person corrected a network's mask with 3D Slicer, the newest last."""
+    name = stem(network_mask(path))
+    pattern = f"{escape(name.removesuffix(MASK))}{BY_HAND}*.seg.nrrd"
+    return oldest_first(path.parent.glob(pattern)) if name.endswith(MASK) else []
 
 
 def mask_name(path: Path) -> tuple[str, str | None]:
