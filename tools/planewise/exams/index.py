@@ -38,7 +38,7 @@ from planewise.exams.division import (
 from planewise.exams.exam import ISSUER, Exam
 from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
-from planewise.exams.mask_checks import correction_doubts, mask_doubts, read_mask, unknown_values, why_unusable
+from planewise.exams.mask_checks import correction_doubts, mask_doubts, read_mask, unknown_values
 from planewise.exams.overrules import apply_overrules, read_overrules, stack_names
 from planewise.exams.photographs import ENDINGS, read_grade_table, read_photographs, unused_table
 from planewise.exams.recognition import FoundView
@@ -244,10 +244,10 @@ def index_folder(
             # a data set's own masks keep its numbers if the mapping is that of other masks
             if "label" in item and (labels_dir is None or "label_map" not in item):
                 item["label_map"] = mapping
-    if sought.inputs not in ("volumes", "photographs"):
-        _leave_out_unusable(result, items)
-    _warn_of_two_origins(result, masks, items)
     _mark_predicted(result, items, is_unchecked, checked)
+    if sought.inputs not in ("volumes", "photographs"):
+        _check_masks(result, items, learned.stack)
+    _warn_of_two_origins(result, masks, items)
     not_used, warnings = labels.add_classes(class_rows, places, items, scan.folder)
     result.unmatched += not_used
     result.warnings += warnings + (_doubts_of_findings(class_rows) if sought.inputs == "knees" else [])
@@ -260,8 +260,6 @@ def index_folder(
         others = (keys | {key.partition(ISSUER)[0] for key in keys}) - {place.patient_key}
         if others and place.name in entries:
             entries[place.name]["aliases"] = sorted(hashed(key, salt) for key in others)
-    if sought.inputs not in ("volumes", "photographs"):
-        _warn_of_masks(result, items, learned.stack)
 
     groups = groups_of(places, items, stratify)
     divided = divide(places, scan.folder, fractions, seed, followed, listed, groups)
@@ -572,23 +570,10 @@ def _warn_of_two_origins(result: IndexResult, masks: Sequence[Path], items: Sequ
         )
 
 
-def _leave_out_unusable(result: IndexResult, items: Sequence[dict]) -> None:
-    """Take away the masks that a data set has next to its images and that cannot be used; `labels.add_masks` has checked
-    those of ``--labels``."""
-    why_not = cache(lambda file, renamed: why_unusable(file, dict(renamed)))
-    for item in items:
-        if "label" not in item or item["label"] in result.masks:
-            continue
-        if why := why_not(item["label"], tuple(item.get("label_map", {}).items())):
-            said = Path(item["label"]).name, why
-            result.unmatched += [said] * (said not in result.unmatched)
-            for key in ("label", *labels.OF_A_MASK):
-                item.pop(key, None)
-
-
-def _warn_of_masks(result: IndexResult, items: Sequence[dict], view: str) -> None:
-    """Warn about masks that are likely mistakes, and about masks of only some slices; masks that a network predicted are
-    checked where they are made."""
+def _check_masks(result: IndexResult, items: Sequence[dict], view: str) -> None:
+    """Take away the masks that cannot be used (`labels.add_masks` has checked those of ``--labels``), and warn about masks
+    that are likely mistakes, and about masks of only some slices; masks that a network predicted are checked where they are
+    made."""
     slices: dict[tuple, set[int]] = defaultdict(set)
     covered: dict[str, tuple[tuple, set[int]]] = {}
     used: dict[str, dict] = {}
@@ -600,8 +585,14 @@ def _warn_of_masks(result: IndexResult, items: Sequence[dict], view: str) -> Non
             covered.setdefault(item["label"], (place, set()))[1].add(item.get("slice", 0))
     found: dict[str, list[str]] = defaultdict(list)
     unknown: dict[str, list[int]] = {}
+    unusable = set()
     for file, item in used.items():
-        mask = read_mask(file, item.get("label_map"))[0]
+        try:
+            mask = read_mask(file, item.get("label_map"))[0]
+        except InputError as error:
+            result.unmatched.append((Path(file).name, str(error)))
+            unusable.add(file)
+            continue
         doubts = mask_doubts(mask, view)
         if values := unknown_values(mask, view):
             unknown[file] = values
@@ -617,8 +608,11 @@ def _warn_of_masks(result: IndexResult, items: Sequence[dict], view: str) -> Non
         for doubt, files in found.items()
     ]
     for item in items:
-        if item.get("label") in unknown:
-            item["unknown_labels"] = unknown[item["label"]]
+        if (file := item.get("label")) in unusable:
+            for key in labels.OF_A_MASK:
+                item.pop(key, None)
+        elif file in unknown:
+            item["unknown_labels"] = unknown[file]
 
 
 def _unlike_the_network_s(file: Path, mask: np.ndarray, view: str) -> list[str]:

@@ -43,8 +43,8 @@ from planewise.predicted_masks import (
     oldest_first,
 )
 
-#: Keys of an item that describe its mask.
-OF_A_MASK = "label_axes", "label_map"
+#: Keys of an item that name or describe its mask.
+OF_A_MASK = "label", "label_frame", "label_axes", "label_map", "label_origin", "unknown_labels"
 #: Why a file in the folder of masks is not used.
 DICOM_MASK = (
     "DICOM file: masks must be NIfTI (.nii, .nii.gz); convert a DICOM segmentation in 3D Slicer or with dcmqi "

@@ -21,6 +21,7 @@ from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.errors import InputError
 from planewise.exams.datalist import write_datalist
+from planewise.exams.labels import OF_A_MASK
 from planewise.exams.reserved import PREDICTED
 from planewise.exams.split import SECTIONS
 from planewise.exams.volumes import SAME_GRID
@@ -45,8 +46,6 @@ from planewise.unreadable import UNREADABLE
 
 #: File in the results folder that records the weights of its masks.
 RECORD = "segmentation.json"
-#: Keys of an item that describe its mask.
-_OF_A_LABEL = ("label", "label_frame", "label_axes", "label_map", "label_origin", "unknown_labels")
 #: Number of exams that an error message lists.
 _NAMED = 10
 
@@ -298,7 +297,7 @@ def _relabelled(path: Path, labels: Mapping[tuple, Mapping[str, object]], left_o
     for section in SECTIONS:
         items = []
         for item in datalist[section]:
-            plain = {key: value for key, value in item.items() if key not in _OF_A_LABEL}
+            plain = {key: value for key, value in item.items() if key not in OF_A_MASK}
             items.append(plain | labels.get(_place(item), {}))
         datalist[section] = items
     for item in {_place(item): item for section in SECTIONS for item in datalist[section]}.values():
