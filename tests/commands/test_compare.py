@@ -244,11 +244,27 @@ def test_forgotten_labels_can_be_given_in_a_second_try(folders, tmp_path):
     )
     outcome = given("--labels", str(tmp_path / "drawn"))
     assert outcome.exit_code == 0 and "Later: tools/demo" in outcome.output, outcome.output
-    # with the same options, the datalists stay; with others, the folder is indexed again
-    assert "/labelled.json is kept" in given("--labels", str(tmp_path / "drawn")).output
+    # with the same options and masks, the datalists stay; with others, the folder is indexed again
+    datalist, drawn = tmp_path / "out/datalists/labelled.json", tmp_path / "drawn"
+    (drawn / ".hidden").touch()
+    assert f"{datalist} is kept; delete it" in given("--labels", str(drawn)).output
+    mask = sorted(drawn.iterdir())[-1]
+    again = f"labelled: {tmp_path / 'own'} is indexed again, because {drawn} changed\n"
+    for change in (lambda: shutil.move(mask, tmp_path), lambda: shutil.move(tmp_path / mask.name, mask), mask.touch):
+        change()
+        outcome = given("--labels", str(drawn))
+        assert again in outcome.output and "unlabelled.json is kept" in outcome.output, outcome.output
+        assert (f"drawn/{mask.name}" in datalist.read_text()) == mask.exists()
+    # once the study has started, it says what has changed
+    (tmp_path / "out/logs").mkdir()
+    mask.touch()
+    kept = f"labelled: {datalist} is kept, because the study has started with it ({drawn} has changed since); delete it"
+    assert kept in given("--labels", str(drawn)).output
     (tmp_path / "none").mkdir()
+    other = f'({drawn} has changed since; --labels: "{drawn}" -> "{tmp_path / "none"}"); delete it to index'
+    assert other.partition("; ")[2] in given("--labels", str(tmp_path / "none")).output
+    (tmp_path / "out/logs").rmdir()
     assert "/labelled.json is kept" not in given("--labels", str(tmp_path / "none")).output
-    datalist = tmp_path / "out/datalists/labelled.json"
     words = [
         "compare",
         str(folders / "pacs"),
@@ -635,6 +651,16 @@ def test_patients_of_a_table_are_kept_apart(tmp_path, capsys, monkeypatch):
     ]
     assert where[0] == where[1] and set(where[0].values()) == set(SECTIONS)
     assert not any("grade" in item for item in json.loads(images.read_text())["training"])
+    # a corrected table is read again as long as nothing has been trained
+    (tmp_path / "study.yaml").touch()
+    table.write_text(table.read_text().replace("P1,1", "P1,4"))
+    capsys.readouterr()
+    for folder, name, key in (("lab", "labelled", "classes"), ("un", "unlabelled", "patients")):
+        for said in ("is indexed again, because", "is kept; delete it"):
+            compare.indexed(tmp_path / folder, tmp_path, name, anatomy="photograph", **{key: table})
+            assert said in capsys.readouterr().out
+    grades = {item["patient"]: item["grade"] for section in SECTIONS for item in json.loads(exams.read_text())[section]}
+    assert sorted(grades.values()) == sorted([number % 5 for number in range(12) if number != 1] + [4])
     # a table that names none of these photographs changes nothing
     table.write_text("image,grade\nz.png,1\n")
     again = compare.indexed(tmp_path / "un", tmp_path / "again", "unlabelled", anatomy="photograph", patients=table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,12 +16,14 @@ import planewise
 import torch
 import yaml
 from monai.bundle import ConfigParser
+from planewise.checksum import sha256
 from planewise.cores import own_cores
 from planewise.data import absolute_datalist, gather_stacks, load_datalist, read_datalist
 from planewise.early_checks import IMAGES, refuse_missing
 from planewise.errors import InputError, causes
 from planewise.exams import write_datalist
 from planewise.exams.cases import LISTING, names_of_labels
+from planewise.exams.files_below import files_below
 from planewise.exams.photographs import UNKNOWN
 from planewise.exams.sections import LABELS, exams_in, items_in
 from planewise.exams.shared_patients import CHECKSUMS, seen_before, shared_patients
@@ -67,10 +70,12 @@ _NEEDED = (
 )
 #: The study as `write` wrote it last, next to its file; it shows what a person changed since.
 _AS_WRITTEN = "study_as_written.json"
+#: Key of a datalist's record for the states of its sources, see `_state`.
+_STATES = "states"
 #: Stands for a setting that one of two studies does not have.
 _ABSENT = object()
-#: Options of `planewise.index` that determine a datalist of `indexed`.
-_INDEXED_WITH = ("anatomy", "labels_dir", "classes", "patients")
+#: Options of `planewise.index` that determine a datalist of `indexed`, as those of the command.
+_INDEXED_WITH = {"anatomy": "--anatomy", "labels_dir": "--labels", "classes": "--classes", "patients": "--classes"}
 #: Pretexts that are tried first if the images are suitable.
 _FIRST = ("multitask", "relative_patch_location", "rotation", "exemplar", "simclr", "models_genesis")
 #: Shares of training, validation and test exams when a folder is split. Few labelled exams are needed for training, but more
@@ -104,8 +109,8 @@ def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | 
 def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     """The path of a datalist: the given one, or one made by indexing the given folder.
 
-    Once there is a study of this folder with these options, the folder is not indexed again. What was found and what was
-    left out is printed.
+    Once there is a study of this folder with these options, the folder is not indexed again unless a table or a file with
+    labels has changed and nothing has been trained. What was found and what was left out is printed.
 
     Args:
         given: datalist or folder.
@@ -131,12 +136,29 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     asked = {"folder": str(given.resolve())} | {
         key: str(value) for key, value in options.items() if key in _INDEXED_WITH and value
     }
+    # the folder of unlabelled images may be an archive, in which it would take long to look at all files
+    sources = [options.get(key) for key in ("labels_dir", "classes", "patients")]
+    sources += [given] if name == "labelled" else []
+    states = {str(path): _state(Path(path), out.resolve()) for path in sources if path}
     record = file.with_name(f"{name}_as_asked.json")
-    # a newer datalist would train everything again; but without a study, users may still have to correct options or exams
-    same = (out / "study.yaml").exists() and _read_record(record) == asked
-    if file.exists() and (same or (out / "logs").exists()):
+    before = _read_record(record) or {}
+    had = before.pop(_STATES, {})
+    changed = [path for path, state in states.items() if had.get(path, state) != state]
+    if file.exists() and before == asked and (out / "study.yaml").exists() and not changed:
         print(f"{name}: {file} is kept; delete it to index {given} again")
         return file
+    # a newer datalist would train everything again; but without a study, users may still have to correct options or exams
+    if file.exists() and (out / "logs").exists():
+        news = [f"{path} has changed since" for path in changed]
+        # a datalist of an earlier version has no record
+        pair = before or asked, asked
+        news += differences(*({_INDEXED_WITH.get(key, key): one[key] for key in one} for one in pair))
+        why = f", because the study has started with it ({'; '.join(news)})" if news else ""
+        cost = "; then all trainings that use it run again" if news else ""
+        print(f"{name}: {file} is kept{why}; delete it to index {given} again{cost}")
+        return file
+    if changed and (out / "study.yaml").exists():
+        print(f"{name}: {given} is indexed again, because {listed(changed)} changed")
     found = planewise.index(given, split=SPLITS[name], **options)
     # labelled exams are few, and every finding should be in every section
     exact = name == "labelled" and options.get("anatomy") == "knee" and found.by_hash
@@ -148,7 +170,7 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
         found.warnings[:] = [line for line in found.warnings if line != found.empty]  # no section is empty any more
     file.parent.mkdir(parents=True, exist_ok=True)
     found.write(file)
-    record.write_text(json.dumps(asked, indent=1))
+    record.write_text(json.dumps(asked | {_STATES: states}, indent=1))
     labels = [f"{labelled_in(found.datalist, section)} {section}" for section in SECTIONS]
     with_labels = f"; labelled exams: {', '.join(labels)}" if name == "labelled" else ""
     print(f"{name}: {len(found.datalist['exams'])} exams in {given}{with_labels}")
@@ -165,6 +187,17 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     if len(notes) > _MOST_NOTES:
         print(f"  {len(notes) - _MOST_NOTES} other notes on exams: under left_out in {file}")
     return file
+
+
+def _state(path: Path, out: Path) -> str:
+    """A checksum of a table's content, or of the names, sizes and times of the files below a folder, without hidden ones and
+    the study's own."""
+    if path.is_file():
+        return sha256(path)
+    files = (file for file in map(Path, files_below(path.resolve())) if file.is_file() and out not in file.parents)
+    states = ((file, file.stat()) for file in files if not file.name.startswith("."))
+    listing = "".join(f"{file} {stat.st_size} {stat.st_mtime_ns}\n" for file, stat in states)
+    return hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()
 
 
 def fill_sections(datalist: dict[str, Any], shares: Sequence[float], labelled: bool, exact: bool = False) -> int:
