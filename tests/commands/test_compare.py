@@ -155,10 +155,11 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
     assert "24 exams" not in outcome.output and "unlabelled.json is kept; delete it to index" in outcome.output
     # other options ask before they cost the edits, and "y" is not enough
     wish = "label_counts: [1, 4] -> [1]"
+    then = ", edit that file, and run the same command again. To start again, delete it or name another folder with -o"
     for answer, options in (("y\ny\n", ()), ("\nn\n", ()), ("", ("--yes",))):
         outcome = asked(folders, "--no-measure", "--draws", "2", "--counts", "1", *options, answer=answer)
-        assert f"{file} is kept with your edits; to change {wish}, edit that file" in outcome.output
-        assert "max_epochs: 3" in file.read_text() and "23 trainings" in outcome.output
+        assert f"planewise compare: {file} is kept with your edits; to change {wish}{then}" in outcome.output
+        assert "max_epochs: 3" in file.read_text() and outcome.exit_code == 1
         question = (
             f"You edited {file} ({edits}), and you now ask for other settings ({wish}). Type discard to lose your"
         )
@@ -178,11 +179,12 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
     (folders / "out/logs").mkdir()
     # newer datalists would train everything again
     before = [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()]
-    outcome = asked(folders, "--no-measure", "--draws", "3", answer="y\ny\n")
-    assert (
-        f"{file} is kept; to change draws: [0, 1] -> [0, 1, 2], edit that file" in outcome.output
-        and "23 trainings" in outcome.output
-    )
+    kept = f"{file} is kept; to change draws: [0, 1] -> [0, 1, 2], edit that file"
+    outcome = asked(folders, "--no-measure", "--draws", "3", "--yes")
+    assert outcome.exit_code == 1 and f"{kept}, and run the same command again" in outcome.output
+    # a default is no wish, so the study goes on
+    outcome = asked(folders, "--no-measure", answer="y\ny\n")
+    assert f"{kept}. " in outcome.output and "23 trainings" in outcome.output
     assert [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()] == before
     (folders / "out/logs").rmdir()
     # a finished study is neither timed nor asked about
@@ -264,7 +266,10 @@ def test_forgotten_labels_can_be_given_in_a_second_try(folders, tmp_path):
     other = f'({drawn} has changed since; --labels: "{drawn}" -> "{tmp_path / "none"}"); delete it to index'
     assert other.partition("; ")[2] in given("--labels", str(tmp_path / "none")).output
     (tmp_path / "out/logs").rmdir()
-    assert "/labelled.json is kept" not in given("--labels", str(tmp_path / "none")).output
+    shutil.copy(mask, tmp_path / "none/of another exam.nii.gz")
+    outcome = given("--labels", str(tmp_path / "none"))
+    assert "/labelled.json is kept" not in outcome.output
+    assert f"has no labels, because none in {tmp_path / 'none'} can be used, see above; correct it" in outcome.output
     words = [
         "compare",
         str(folders / "pacs"),
@@ -509,6 +514,19 @@ def test_a_section_without_labels_is_refused(lists, tmp_path):
         InputError, match=r"no labels in its section test; .* index with `--stratify label`, which gives"
     ):
         compare.study_of(lists[0], tmp_path / "few.json", tmp_path)
+
+
+def test_masks_that_the_task_refuses_are_refused_before_pretexts_are_trained(lists, tmp_path):
+    content = absolute_datalist(lists[1])
+    item = next(item for item in content["training"] if "label" in item)
+    write_datalist(
+        content | {"training": [*content["training"], item | {"unknown_labels": [255]}]}, tmp_path / "l.json"
+    )
+    message = (
+        rf"l.json: masks of 1 exam have values other than 1 \(RV\), .*: exam {item['exam']}: 255; rename the values"
+    )
+    with pytest.raises(InputError, match=message):
+        compare.study_of(lists[0], tmp_path / "l.json", tmp_path)
 
 
 def test_exams_without_labels_and_other_files_are_refused(folders, lists, tmp_path):

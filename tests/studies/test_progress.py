@@ -133,6 +133,14 @@ FAILED = [
 ]  # fmt: skip
 
 
+def test_after_sigterm_it_says_once_that_running_jobs_finish():
+    """Snakemake repeats the line whenever a job ends."""
+    ends = ["Will exit after finishing currently running jobs (scheduler)."] * 3
+    lines = [*ends, *finished("pretrain", 1), *ends, "Shutting down, this might take some time.", "WorkflowError:"]
+    first, done = shortened(STATS + lines)
+    assert first.startswith("no new job starts") and done.startswith("1 of 6: a pretext trained")
+
+
 @pytest.mark.parametrize(
     ("status", "log", "shown"),
     [

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import yaml
 from monai.bundle import ConfigParser
 from planewise.checksum import sha256
 from planewise.cores import own_cores
-from planewise.data import absolute_datalist, gather_stacks, load_datalist, read_datalist
+from planewise.data import absolute_datalist, checked_masks, gather_stacks, load_datalist, read_datalist
 from planewise.early_checks import IMAGES, refuse_missing
 from planewise.errors import InputError, causes
 from planewise.exams import write_datalist
@@ -140,8 +140,7 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     sources = [options.get(key) for key in ("labels_dir", "classes", "patients")]
     sources += [given] if name == "labelled" else []
     states = {str(path): _state(Path(path), out.resolve()) for path in sources if path}
-    record = file.with_name(f"{name}_as_asked.json")
-    before = _read_record(record) or {}
+    before = _asked(file)
     had = before.pop(_STATES, {})
     changed = [path for path, state in states.items() if had.get(path, state) != state]
     if file.exists() and before == asked and (out / "study.yaml").exists() and not changed:
@@ -170,7 +169,7 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
         found.warnings[:] = [line for line in found.warnings if line != found.empty]  # no section is empty any more
     file.parent.mkdir(parents=True, exist_ok=True)
     found.write(file)
-    record.write_text(json.dumps(asked | {_STATES: states}, indent=1))
+    _record(file).write_text(json.dumps(asked | {_STATES: states}, indent=1))
     labels = [f"{labelled_in(found.datalist, section)} {section}" for section in SECTIONS]
     with_labels = f"; labelled exams: {', '.join(labels)}" if name == "labelled" else ""
     print(f"{name}: {len(found.datalist['exams'])} exams in {given}{with_labels}")
@@ -187,6 +186,16 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     if len(notes) > _MOST_NOTES:
         print(f"  {len(notes) - _MOST_NOTES} other notes on exams: under left_out in {file}")
     return file
+
+
+def _record(datalist: Path) -> Path:
+    """The file with the options that a datalist of `indexed` was made with."""
+    return datalist.with_name(f"{datalist.stem}_as_asked.json")
+
+
+def _asked(datalist: Path) -> dict[str, Any]:
+    """The options that `indexed` made a datalist with; empty for other datalists."""
+    return _read_record(_record(datalist)) or {}
 
 
 def _state(path: Path, out: Path) -> str:
@@ -417,10 +426,14 @@ def study_of(
     if lacking := [section for section, number in have.items() if not number]:
         if len(lacking) == len(SECTIONS):
             given, example = _LABELS_FROM[anatomy]
+            option = example.split()[0]
+            by_hand = next((path for key, path in _asked(labelled).items() if _INDEXED_WITH.get(key) == option), None)
             named = {key for item in items_in(labels, *SECTIONS) for key, value in item.items() if type(value) is int}
             grade = f"; if you gave one, rename its column of grades ({' or '.join(sorted(named))}) to grade"
             why = grade if anatomy == "photograph" and named else ""
-            raise InputError(f"{labelled} has no labels; add {given}, as in {example}{why}")
+            fault = f", because none in {by_hand} can be used, see above; correct it and run the same command again"
+            fault = fault if by_hand else f"; add {given}, as in {example}"
+            raise InputError(f"{labelled} has no labels{fault}{why}")
         raise InputError(
             f"{labelled} has no labels in its section{'s' if len(lacking) > 1 else ''} {listed(lacking)}; each section needs "
             "labelled exams. Label at least three patients; then index with `--stratify label`, which gives each section its "
@@ -452,6 +465,12 @@ def study_of(
     if odd := [number for number in numbers if not least <= number <= most]:
         why = f", because {count_of(least - 1, 'exam')} cannot have two classes" if odd[0] == least - 1 > 0 else ""
         raise InputError(f"{wrong_count('--counts', odd[0], labelled, most, least)}{why}")
+    if anatomy == "cardiac":  # its task refuses these masks, but only after all pretexts
+        structures = _config(study["target"]["bundle"], study | {"overrides": {}}, "finetune")["structures"]
+        try:
+            checked_masks([item for section in SECTIONS for item in load_datalist(labelled, section)], structures, True)
+        except InputError as error:
+            raise InputError(f"{labelled}: {error}") from error
     methods: dict[str, Any] = {"none": None}
     given = study.get("overrides") or {}
     # a template has null for settings that were introduced after it was measured
@@ -496,7 +515,10 @@ def study_of(
 
 
 def write(
-    study: Mapping[str, Any], file: Path, discard: Callable[[str], bool] = lambda question: False
+    study: Mapping[str, Any],
+    file: Path,
+    discard: Callable[[str], bool] = lambda question: False,
+    given: Collection[str] = (),
 ) -> Mapping[str, Any]:
     """Write a study's config, which people may edit. Their edits are kept unless they agree to discard them.
 
@@ -504,12 +526,14 @@ def write(
         study: the config.
         file: its file.
         discard: asks a person whether to discard edits for other options, as long as nothing has been trained.
+        given: the settings that a person gave as options.
 
     Returns:
         The study in the file.
 
     Raises:
-        InputError: the file cannot be read, or lacks something that a study needs.
+        InputError: the file cannot be read, lacks something that a study needs, or is kept although a given setting
+            differs.
     """
     record = file.with_name(_AS_WRITTEN)
     if file.exists() or file.is_symlink():
@@ -539,7 +563,10 @@ def write(
             )
         ):
             edited = " with your edits" if edits else ""
-            print(f"{file} is kept{edited}; to change {'; '.join(wishes)}, edit that file. {again}")
+            kept = f"{file} is kept{edited}; to change {'; '.join(wishes)}, edit that file"
+            if any(text.partition(": ")[0] in given for text in wishes):
+                raise InputError(f"{kept}, and run the same command again. {again}")
+            print(f"{kept}. {again}")
             return there
         print(f"{file} is written again: {'; '.join(differences(there, study))}")
     file.parent.mkdir(parents=True, exist_ok=True)

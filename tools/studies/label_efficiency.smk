@@ -296,13 +296,31 @@ def warn_of_seen_tests():
             raise WorkflowError(f"{error}. Correct the study's config") from None
 
 
+def fine_tuned_with(method):
+    """The settings of a fine-tuning at the top of its configs, with the study's."""
+    paths = [path for path in configs_of("finetune", TARGET["bundle"], method) if Path(path).name != "probe.yaml"]
+    return {key: value for path in paths for key, value in read_config(path).items()} | overriding("finetune", method)
+
+
+def refuse_misnamed_methods():
+    """Stop if the page would call a method "lower rate" whose learning rate is not lower than without the ending."""
+    for name, method in METHODS.items():
+        base = name.removesuffix("_slow")
+        if name == base or "learning_rate" in (method.overrides.get("pretrain") or {}):
+            continue
+        rates = [as_read(fine_tuned_with(one).get("learning_rate")) for one in (method, METHODS.get(base))]
+        if all(isinstance(rate, (int, float)) for rate in rates) and rates[0] >= rates[1]:
+            raise WorkflowError(
+                f'methods: the page calls {name} "{base} (lower rate)", but its learning_rate is {rates[0]:g}, and that of {base} '
+                f"{rates[1]:g}; choose another name than *_slow, also for its folders in {OUT} if it has been trained"
+            )
+
+
 def warn_of_frozen_encoders():
     """Warn if a fine-tuning from weights never trains the encoder."""
     found = {}
     for name, method in METHODS.items():
-        paths = [path for path in configs_of("finetune", TARGET["bundle"], method) if Path(path).name != "probe.yaml"]
-        given = {key: value for path in paths for key, value in read_config(path).items()} | overriding("finetune", method)
-        frozen, epochs = (as_read(given.get(key)) for key in ("frozen_epochs", "max_epochs"))
+        frozen, epochs = (as_read(fine_tuned_with(method).get(key)) for key in ("frozen_epochs", "max_epochs"))
         if (STARTS[name] or method.file) and isinstance(frozen, int) and isinstance(epochs, int) and frozen >= epochs:
             found.setdefault((frozen, epochs), []).append(name)
     for (frozen, epochs), names in found.items():
@@ -774,6 +792,7 @@ if workflow.is_main_process:
     refuse_other_dimensions()
     refuse_wrong_settings()
     refuse_other_encoders()
+    refuse_misnamed_methods()
     refuse_too_many_labels()
     warn_of_seen_tests()
     warn_of_frozen_encoders()

@@ -61,6 +61,9 @@ _NOT_STARTED = "Nothing was started. Correct this, then run the same command aga
 #: The command of a failed job; its output is the log.
 _FAILED = re.compile(r"Command '.* > (\S+\.log) 2>&1.*' (?:returned non-zero )?(.*?)\.?$")
 _WAITING = "Shutting down, this might take some time"
+#: Its words after SIGTERM, again whenever a job ends.
+_ENDING = "Will exit after finishing currently running jobs"
+_LAST_JOBS = "no new job starts; jobs that still run finish first, unless Ctrl-C stops them ..."
 #: Number of lines to show of a failed job's log. If a message of planewise begins in them, only the message is shown.
 _LAST_LINES = 8
 _STOPPED = "Terminating processes on user request"
@@ -81,7 +84,7 @@ def shortened(
         config: the study's config, to find out why Snakemake cannot read it.
     """
     began, finished, left = clock(), "", dict.fromkeys(RULES, 0)
-    total, steps_in_all, stopped, failed, starts, refused = 0.0, 0, False, False, False, False
+    total, steps_in_all, stopped, failed, starts, refused, ending = 0.0, 0, False, False, False, False, False
     # what the current paragraph is about: a job (its rule; empty for an error), or something that is not shown
     rule: str | None = None
     hidden = False
@@ -127,8 +130,12 @@ def shortened(
             yield f"jobs: {', '.join(f'{number} {name}' for name, number in left.items() if number)}"
             yield line
         elif failed and line.startswith(_WAITING):
-            yield "no new job starts; jobs that still run finish first, unless Ctrl-C stops them ..."
-        elif failed and line == "WorkflowError:":
+            yield _LAST_JOBS
+        elif line.startswith(_ENDING):
+            if not ending:
+                yield _LAST_JOBS
+            ending = True
+        elif (failed and line == "WorkflowError:") or (ending and line.startswith(("WorkflowError:", _WAITING))):
             continue
         elif (count := _COUNT.match(line)) and count[1] in RULES:
             left[count[1]] = int(count[2])

@@ -44,8 +44,13 @@ def compare(
         ),
     ] = None,
     draws: Annotated[
-        int, typer.Option(min=1, help="How many times the labelled exams are drawn. One draw gives no verdict.")
-    ] = 3,
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many times the labelled exams are drawn. One draw gives no verdict. Default: 3.",
+            show_default=False,
+        ),
+    ] = None,
     size: Annotated[
         str | None,
         typer.Option(
@@ -131,12 +136,20 @@ def compare(
             out,
             names,
             numbers,
-            draws,
+            draws or 3,
             size or ("demo" if device == "cpu" else "paper"),
             device,
             pretext_steps,
         )
-        study = studies.write(study, file, lambda question: not yes and _agrees_to_discard(question))
+        options = {
+            "pretexts": names,
+            "label_counts": numbers,
+            "draws": draws,
+            "pretext_steps": pretext_steps,
+            "overlay": size,
+        }
+        given = [key for key, value in options.items() if value is not None]
+        study = studies.write(study, file, lambda question: not yes and _agrees_to_discard(question), given)
         trainings = studies.trainings(study)
         typer.echo(f"Task: {studies.task_of(study)}. If the images show something else, give --anatomy.")
         typer.echo(f"{file}: {', '.join(study['methods'])}; {trainings} trainings.")
