@@ -235,6 +235,20 @@ def test_a_page_begins_with_what_was_done_and_the_main_results(study):
     assert "With 80 labelled exams, there is no result of multitask." in written(study)[1]
 
 
+def test_fine_tunings_from_earlier_settings_are_named(study):
+    """A number that was taken out of the settings keeps its results, as does one that only a command line named."""
+    assert "earlier settings" not in written(study)[1]
+    edit(study / "study.json", label_counts=["80"], draws=[0, 1])
+    said = "The fine-tunings with 16 labelled exams and draw 2 are from earlier settings of this study."
+    assert said in written(study)[1]
+    with (study / "report/runs.csv").open() as lines:
+        rows = [(row["labelled_exams"], row["draw"], row["earlier_settings"]) for row in csv.DictReader(lines)]
+    assert {row[:2] for row in rows if row[2] == "no"} == {("80", "0"), ("80", "1")} and len(rows) == len(AUC)
+    edit(study / "study.json", draws="0")
+    with pytest.raises(InputError, match="draws must be a list of numbers"):
+        written(study)
+
+
 def test_published_numbers_may_be_left_out(study):
     edit(study / "study.json", published=False)
     tables, page = written(study)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -129,24 +129,33 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
 def _case_scores(study: StudyFolder) -> list[dict[str, Any]]:
     """The scores of each test case, after the method, the number of labelled exams and the draw of its fine-tuning."""
     rows: list[dict[str, Any]] = []
-    for method, count, draw, folder in study.runs("finetune"):
+    for which, folder in _fine_tunings(study):
         for name in _CASES:
             if (file := folder / "test" / name).is_file():
                 with file.open(newline="", errors="replace") as lines:
-                    rows += [
-                        {"method": method, "labelled_exams": count, "draw": draw, **row}
-                        for row in csv.DictReader(lines)
-                    ]
+                    rows += [which | row for row in csv.DictReader(lines)]
     return rows
 
 
 def _run_scores(study: StudyFolder) -> list[dict[str, Any]]:
     """The numbers in ``metrics.json`` of each fine-tuning, after its method, number of labelled exams and draw."""
     return [
-        {"method": method, "labelled_exams": count, "draw": draw, **_numbers(content)}
-        for method, count, draw, folder in study.runs("finetune")
+        which | _numbers(content)
+        for which, folder in _fine_tunings(study)
         if (content := read_json(folder / "test" / "metrics.json"))
     ]
+
+
+def _fine_tunings(study: StudyFolder) -> Iterator[tuple[dict[str, Any], Path]]:
+    """The method, number of labelled exams and draw of each fine-tuning, and its folder; if the study has fine-tunings from
+    earlier settings, also whether it is one of them."""
+    runs = [
+        (*run, study.lacks("label_counts", run[1]) or study.lacks("draws", run[2])) for run in study.runs("finetune")
+    ]
+    mixed = any(earlier for *_, earlier in runs)
+    for method, count, draw, folder, earlier in runs:
+        which: dict[str, Any] = {"method": method, "labelled_exams": count, "draw": draw}
+        yield which | ({"earlier_settings": "yes" if earlier else "no"} if mixed else {}), folder
 
 
 def _numbers(content: Mapping[str, Any], above: str = "") -> dict[str, float]:
@@ -190,6 +199,11 @@ def _what_was_done(study: StudyFolder) -> str:
         else:
             how = f"{drawn}, by {count_of(len(methods), 'method')}: {_names(methods)}"
         done.append(f"Networks were fine-tuned with {counts}, {how}.")
+        earlier = [count_of(count, study.labelled) for count in sorted(drawn_of) if study.lacks("label_counts", count)]
+        others = {draw for _, count, draw, _ in runs if not study.lacks("label_counts", count)}
+        earlier += [f"draw {draw}" for draw in sorted(others) if study.lacks("draws", draw)]
+        if earlier:
+            done.append(f"The fine-tunings with {listed(earlier)} are from earlier settings of this study.")
         finished = {(method, count) for method, count, _, path in runs if (path / "test" / "metrics.json").is_file()}
         for count in drawn_of:
             if missing := [method for method in methods if (method, count) not in finished]:

@@ -24,6 +24,8 @@ _FORMS: Sequence[tuple[str, Callable[[Any], bool], str]] = (
     ("anatomy", lambda value: value in (None, *ANATOMIES), f"one of {', '.join(ANATOMIES)}"),
     ("title", lambda value: value is None or isinstance(value, str), "a text"),
     ("view", lambda value: value is None or isinstance(value, str), "the name of a view"),
+    ("label_counts", lambda value: value is None or isinstance(value, list), "a list of numbers"),
+    ("draws", lambda value: value is None or isinstance(value, list), "a list of numbers"),
 )
 
 
@@ -114,6 +116,11 @@ class StudyFolder:
                     found[name] = other
                     break
         return found
+
+    def lacks(self, key: str, number: int) -> bool:
+        """Whether ``"label_counts"`` or ``"draws"`` no longer contains the number of a training from earlier settings."""
+        # on the command line, a number is text
+        return str(number) not in map(str, self.config.get(key) or [number])
 
     def datalist(self, kind: str) -> Path:
         """The datalist of its ``"unlabelled"`` or ``"labelled"`` exams; the same for both if it has only one."""
