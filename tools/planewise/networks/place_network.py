@@ -58,7 +58,7 @@ def place_network(
                 f"--compile cuda_graphs needs an NVIDIA GPU, but the device is {device}; leave --compile out"
             )
         network.cuda_graphs = True
-    elif parse_bool(compiled, "compile"):
+    elif parse_bool(compiled, "compile (if not cuda_graphs)"):
         _check_compiler(device)
         _compiled_part(network).compile()
     return network
