@@ -28,7 +28,7 @@ INDEXED = {
     ("brats", "no_mask"): ("", 2, 0),
     ("brats", "mask_shape"): ("mask left out: its shape is (16, 16, 17), the image's (16, 16, 16)", 2, 0),
     ("brats", "mask_elsewhere"): ("mask left out: its affine puts it up to 20.0 mm from the image", 2, 0),
-    ("brats", "four_dimensions"): ("NIfTI file whose name does not end in a channel (t1, t1ce, t2, flair)", 0, 0),
+    ("brats", "four_dimensions"): ("NIfTI image of four dimensions (4 volumes in one file)", 0, 0),
     ("msd", "no_mask"): ("image whose mask, named in dataset.json, does not exist: kept without its mask", 2, 0),
     ("msd", "mask_shape"): ("mask left out: its shape is (16, 16, 17)", 2, 0),
     ("msd", "mask_elsewhere"): ("mask left out: its affine puts it up to 20.0 mm from the image", 2, 0),

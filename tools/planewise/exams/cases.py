@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import nibabel
@@ -40,6 +41,7 @@ from planewise.exams.volumes import (
 )
 from planewise.nifti_files import states_orientation
 from planewise.text_files import read_json
+from planewise.unreadable import UNREADABLE
 
 #: Endings of the files of a BraTS case, in the order in which they become channels.
 BRATS = ("t1", "t1ce", "t2", "flair")
@@ -265,9 +267,10 @@ def _is_brats(files: Sequence[Path]) -> bool:
     return any(all(f"{first}{channel}" in names for channel in BRATS) for first in firsts)
 
 
-def likely_channels(cases: Sequence[Volume]) -> list[str]:
+def likely_channels(cases: Sequence[Volume]) -> list[list[str]]:
     """Endings of file names that may be channels, in alphabetical order: those of the files in most folders, or of the
-    files of most patients in one folder. Empty if there are none."""
+    files of most patients in one folder. Empty if there are none. If each first word (``pre``, ``post``) has the same endings
+    after it, these are the first of two possibilities: the cases of a folder may be visits."""
     folders: dict[Path, list[Path]] = defaultdict(list)
     patients: dict[tuple[Path, str], set[str]] = defaultdict(set)
     for case in cases:
@@ -282,7 +285,13 @@ def likely_channels(cases: Sequence[Volume]) -> list[str]:
     for groups in (in_folders, patients.values()):
         for endings, count in Counter(map(frozenset, groups)).most_common(1):
             if 1 < len(endings) <= _MOST_CHANNELS and "" not in endings and 1 < count > len(groups) / 2:
-                return sorted(endings)
+                after: dict[str, set[str]] = defaultdict(set)
+                for ending in endings:
+                    first, *rest = re.split("[_-]", ending, maxsplit=1)
+                    after[first].update(rest)
+                shared, *others = after.values()
+                same = others and len(shared) > 1 and all(other == shared for other in others)
+                return [sorted(shared)] * bool(same) + [sorted(endings)]
     return []
 
 
@@ -310,7 +319,7 @@ def _channel_cases(
         elif ending := _ending(name, _MASK_NAMES):
             masks[_without(name, ending) or home.name].append(path)
         else:
-            skipped[f"{NO_CHANNEL} ({', '.join(channels)})"].append(str(path))
+            skipped[_several_channels(path, channels) or f"{NO_CHANNEL} ({', '.join(channels)})"].append(str(path))
     cases = []
     for name, there in of_case.items():
         own = masks.pop(name, [])
@@ -324,6 +333,17 @@ def _channel_cases(
         cases.append(Volume(ordered[0], own[0] if len(own) == 1 else None, name, channels=ordered))
     skipped[NO_IMAGE] += [str(path) for own in masks.values() for path in own]
     return cases
+
+
+def _several_channels(path: Path, channels: Sequence[str]) -> str:
+    """The reason if a file among files of one channel each has as many volumes as there are channels; otherwise empty."""
+    with suppress(*UNREADABLE):
+        if nibabel.load(path).shape[3:] == (len(channels),):
+            return (
+                f"NIfTI image of four dimensions ({len(channels)} volumes in one file) among files of one channel each: "
+                "split it (nibabel.four_to_three); inference also takes it alone, with --input FILE"
+            )
+    return ""
 
 
 def _ending(name: str, endings: Sequence[str]) -> str:

@@ -295,10 +295,14 @@ def index_folder(
     _warn_of_patients(result, volumes)
     if sought.inputs in ("volumes", "knees"):
         _warn_of_no_orientation(result, whole)
-    if sought.inputs == "volumes" and not wanted and (endings := likely_channels(volumes)):
+    if sought.inputs == "volumes" and not wanted and (possible := likely_channels(volumes)):
+        each = " or ".join(
+            f"--channels {','.join(endings)}" + f" (cases of {len(endings)} files)" * (len(possible) > 1)
+            for endings in possible
+        )
         result.warnings.append(
-            f"each file is a case of its own, but most cases have files ending in {', '.join(endings)}: if these are the "
-            f"channels of one case, add --channels {','.join(endings)}"
+            f"each file is a case of its own, but most cases have files ending in {', '.join(possible[-1])}: if these are "
+            f"the channels of one case, add {each}"
         )
     hearts = any(not exam.case and exam.found is not None and exam.found.stack is not None for exam in exams)
     if learned.inputs == "views" and learned.stack == "sax" and hearts:
