@@ -46,7 +46,7 @@ def test_a_head_may_have_three_layers_and_end_in_a_normalisation():
     assert [type(layer).__name__ for layer in deep.layers] == names
     assert [layer.weight.shape for layer in deep.layers if hasattr(layer, "in_features")] == [(5, 8), (5, 5), (3, 5)]
     assert [layer.bias is not None for layer in deep.layers if hasattr(layer, "in_features")] == [False] * 3
-    plain = ProjectionHead(8, 5, 3, layers=3)
+    plain = ProjectionHead(8, 5, 3, layers=3, last_norm="false")
     biases = [layer.bias is not None for layer in plain.layers if hasattr(layer, "in_features")]
     assert biases == [False, False, True], "a normalisation would remove a bias before it"
     assert all(layer.bias is not None for layer in head().layers if hasattr(layer, "in_features"))

@@ -92,6 +92,11 @@ def test_features_are_standardised_before_the_linear_layer():
         assert torch.allclose(torch.jit.script(net.train())(image), net.head(expected), atol=1e-4)
 
 
+def test_exports_pass_words():
+    names = {word: network(standardize=word).state_dict().keys() for word in (True, "true", False, "false")}
+    assert names["true"] == names[True] != names["false"] == names[False]
+
+
 def test_only_the_last_layer_is_trained():
     net = TwoPhaseClassifier(DenseNetEncoder(6, 4, (1, 1, 1, 1)), 5, frozen=["encoder"]).train()
     assert {name for name, value in net.named_parameters() if value.requires_grad} == {"head.weight", "head.bias"}

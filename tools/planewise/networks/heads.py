@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from planewise.parse_bool import parse_bool
+
 
 class ProjectionHead(nn.Module):
     """Fully connected layers with batch normalisation and ReLU between them.
@@ -33,7 +35,7 @@ class ProjectionHead(nn.Module):
         out_channels: int,
         norm: str = "batch",
         layers: int = 2,
-        last_norm: bool = False,
+        last_norm: bool | str = False,
     ) -> None:
         super().__init__()
         if norm not in ("batch", "none"):
@@ -42,7 +44,8 @@ class ProjectionHead(nn.Module):
         for width in [in_channels, *[hidden] * (layers - 2)]:
             # there is no bias before a normalisation, because the normalisation would remove it
             parts += [nn.Linear(width, hidden, bias=norm == "none"), *_norm(norm, hidden), nn.ReLU(inplace=True)]
-        last = _norm(norm, out_channels) if last_norm else []
+        # MONAI's ckpt_export and onnx_export pass false as text
+        last = _norm(norm, out_channels) if parse_bool(last_norm, "last_norm") else []
         self.layers = nn.Sequential(*parts, nn.Linear(hidden, out_channels, bias=not last), *last)
         self.out_channels = out_channels
 

@@ -15,6 +15,7 @@ from planewise.networks.embedding_net import EmbeddingNet
 from planewise.networks.named_parts import NamedParts, normalises_by_batch
 from planewise.networks.pretrained import NO_WEIGHTS, load_pretrained, read_weights
 from planewise.networks.stack_classifier import at_their_slices
+from planewise.parse_bool import parse_bool
 
 
 class TwoPhaseClassifier(NamedParts):
@@ -39,14 +40,15 @@ class TwoPhaseClassifier(NamedParts):
     """
 
     def __init__(
-        self, encoder: nn.Module, num_classes: int, frozen: Sequence[str] = (), standardize: bool = False
+        self, encoder: nn.Module, num_classes: int, frozen: Sequence[str] = (), standardize: bool | str = False
     ) -> None:
         super().__init__()
         self.encoder = _Phases(encoder)
         self.by_batch = normalises_by_batch(encoder)
-        self.standardize = standardize
+        # MONAI's ckpt_export and onnx_export pass false as text
+        self.standardize = parse_bool(standardize, "standardize")
         features = 2 * int(encoder.out_channels)
-        self.standard = _Standardize(features, affine=False) if standardize else nn.Identity()
+        self.standard = _Standardize(features, affine=False) if self.standardize else nn.Identity()
         self.head = nn.Linear(features, num_classes)
         self.freeze(frozen)
 
