@@ -153,7 +153,13 @@ def test_paths_are_text_again():
     config = {"input": 202611, "output_dir": [1], "datalist": "a.json", "weights": 8, "pretext_config": ["a.yaml"]}
     words = ["--config_file", "inference.yaml", "--input", "2026_11", "--output_dir", "[1]"]
     assert with_nulls(config, words) == config | {"input": "2026_11", "output_dir": "[1]", "weights": "8"}
-    for name, missing in (("input", True), ("output_dir", ""), ("datalist", True), ("pretrained", True)):
+    for name, missing in (
+        ("input", True),
+        ("output_dir", ""),
+        ("datalist", True),
+        ("bundle_root", ""),
+        ("pretrained", True),
+    ):
         with pytest.raises(InputError, match=f"--{name} must be a path, but none follows it"):
             with_nulls({name: missing}, [])
 
@@ -161,10 +167,13 @@ def test_paths_are_text_again():
 @pytest.mark.parametrize(
     "bundle", sorted(path.parent.parent.name for path in (ROOT / "bundles").glob("*/configs/train.yaml"))
 )
-def test_a_datalist_option_without_a_value_reaches_the_check(bundle):
-    """`resume` is evaluated before `start_run`, which refuses the value."""
-    resume = ConfigParser.load_config_file(str(ROOT / "bundles" / bundle / "configs/train.yaml")).get("resume", False)
-    parser = ConfigParser({"imports": ["$import os"], "datalist": True, "resume": resume})
+@pytest.mark.parametrize("name", ["datalist", "bundle_root"])
+def test_a_path_without_a_value_reaches_the_check(name, bundle):
+    """MONAI evaluates the arguments of `start_run` before it refuses the value."""
+    config = ConfigParser.load_config_file(str(ROOT / "bundles" / bundle / "configs/train.yaml"))
+    parser = ConfigParser({"resume": False} | config | {"imports": ["$import os"], name: True})
+    for key in ("output_dir", "datalist"):
+        parser.get_parsed_content(key)
     assert parser.get_parsed_content("resume") is False
 
 

@@ -242,8 +242,8 @@ def _path(name: str, value: Any, given: Mapping[str, str]) -> Any:
         value: its value.
         given: the settings of the command line, as written.
     """
-    # MONAI sets an option without a value to true; an empty path would be the working folder
-    if value is True or (value == "" and name in ("input", "output_dir")):
+    # MONAI sets an option without a value to true; an empty path would be the working folder, or the root of the disk
+    if value is True or (value == "" and name in ("bundle_root", "input", "output_dir")):
         raise InputError(f"--{name} must be a path, but none follows it; write one, or leave --{name} out")
     kinds = (str, Path, bool, list, tuple) if name == "pretext_config" else (str, Path, bool)
     return value if value is None or isinstance(value, kinds) else given.get(name, str(value))
