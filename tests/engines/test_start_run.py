@@ -263,6 +263,19 @@ def test_a_run_may_be_made_longer_and_nothing_else(tmp_path, caplog):
     assert "datalist.json changed" in cause(caught)
 
 
+@pytest.mark.parametrize("epochs", [3, 5])
+@pytest.mark.parametrize("other", [{2: "LV", 1: "RV"}, {1: "LV", 2: "RV"}, {1: "RV", 2: "myocardium"}])
+def test_the_order_of_the_structures_is_part_of_the_configuration(other, epochs, tmp_path):
+    """It is that of the network's outputs, also if a run is made longer."""
+    settings = {"train": {"epochs": "@max_epochs", "names": "@structures"}, "structures": {1: "RV", 2: "LV"}}
+    run(tmp_path / "run", max_epochs=3, **settings)
+    run(tmp_path / "run", max_epochs=3, **settings | {"structures": {"1": "RV", "2": "LV"}})
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path / "run", max_epochs=epochs, **settings | {"structures": other})
+    texts = [{str(key): name for key, name in each.items()} for each in (settings["structures"], other)]
+    assert "configuration (structures: {} -> {}); start over".format(*texts) in cause(caught)
+
+
 def cause(caught) -> str:
     assert isinstance(caught.value.__cause__, InputError)
     return str(caught.value.__cause__)

@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 #: Target that only configs/multi_gpu_train.yaml names, for a run's network.
 _PARALLEL_NETWORK = "planewise.engines.parallel_network"
+#: The table whose order is that of the network's outputs.
+_ORDERED = "structures"
 #: Number of settings that a message about another configuration shows with their values.
 _SHOWN = 5
 _PACKAGES = ("monai", "torch", "pytorch-ignite", "numpy", "scipy", "itk-core", "pydicom", "nibabel")
@@ -79,14 +81,13 @@ def write_run(
         earlier = previous.get("earlier_processes", [])
         if previous.get("processes", about.get("processes")) != about.get("processes"):
             earlier = [*earlier, previous["processes"]]
-        before = _computed(previous["config"])
+        before, now = _comparable(_computed(previous["config"])), _comparable(settings)
         # without a record, only the configuration can be compared, not the contents of the files
-        same = (
-            identity == previous["configuration"] if previous["configuration"] else before == _without_items(settings)
-        )
-        if not same and not _continues(before, _without_items(settings), previous, files):
+        same = identity == previous["configuration"] if previous["configuration"] else before == now
+        turned = before.get(_ORDERED, now.get(_ORDERED)) != now.get(_ORDERED)  # the identity lacks the order
+        if turned or not (same or _continues(before, now, previous, files)):
             raise InputError(
-                f"{folder} contains a run with another configuration ({_differences(before, settings, previous, files)}); "
+                f"{folder} contains a run with another configuration ({_differences(before, now, previous, files)}); "
                 f"start over with `--resume false`, or name another --output_dir to keep both"
             )
     with atomic_write(config_file) as part:
@@ -187,6 +188,12 @@ def _in_one_process(value: Any) -> Any:
     return value
 
 
+def _comparable(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration as ``config.yaml`` has it, except for the table whose order counts, which becomes a text."""
+    config = _without_items(config)
+    return config | {_ORDERED: str(config[_ORDERED])} if _ORDERED in config else config
+
+
 def _without_items(value: Any) -> Any:
     """Replace each list of data items, which contain paths, by its length."""
     if isinstance(value, Mapping):
@@ -201,7 +208,6 @@ def _without_items(value: Any) -> Any:
 def _differences(before: dict, now: dict, record: dict, files: Mapping[str, Any]) -> str:
     """In words: settings with both values, then the parts that changed (network, loss), then files. Settings that only one
     configuration has follow from other parts, so they are listed only if nothing else differs."""
-    now = _without_items(now)
     if only_longer(*({"max_epochs": each.get("max_epochs")} for each in (before, now))):
         before = {**before, "max_epochs": now["max_epochs"]}  # a run may be made longer
     other = [f"{name} changed" for name in files if "files" in record and record["files"].get(name) != files[name]]
