@@ -638,11 +638,23 @@ def test_of_many_weights_that_do_not_fit_three_are_named_and_the_others_counted(
         check_weights(weights, network, "they")
 
 
-def test_settings_that_make_no_network_are_refused(run, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "setting", "reason"),
+    [
+        (NAME, {"norm": "two"}, r"the settings do not make a network_def .*; correct the run's config\.yaml"),
+        (
+            "downstream_pancreas_segmentation",
+            {"structures": {"1": "pancreas", "300": "tumour"}},
+            "1 to 255.*label-map",
+        ),
+    ],
+)
+def test_settings_that_inference_cannot_use_are_refused(name, setting, reason, tmp_path):
+    run = write_run(name, tmp_path / "run", tiny(name))
     config = yaml.safe_load((run / "config.yaml").read_text())
-    (run / "config.yaml").write_text(yaml.safe_dump(config | {"stem_stride": "two"}))
-    with pytest.raises(InputError, match=r"the settings do not make a network_def .*; correct the run's config\.yaml"):
-        package_bundle(source(NAME), run, tmp_path / "dist", **SAID)
+    (run / "config.yaml").write_text(yaml.safe_dump(config | setting, sort_keys=False))
+    with pytest.raises(InputError, match=reason):
+        package_bundle(source(name), run, tmp_path / "dist", **SAID)
 
 
 def test_one_number_that_is_not_finite():

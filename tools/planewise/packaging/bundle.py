@@ -109,9 +109,10 @@ class Bundle:
         except (RuntimeError, ValueError, TypeError) as error:
             if refusal(error) is not None:
                 raise
+            reason = " ".join(str(causes(error)[-1]).split())
             raise InputError(
-                f"the settings do not make a network_def ({causes(error)[-1]}); correct the run's config.yaml or the "
-                "bundle's configs/inference.yaml"
+                f"the settings do not make a network_def ({reason}); correct the run's config.yaml or the bundle's "
+                "configs/inference.yaml"
             ) from error
 
     @property

@@ -19,6 +19,7 @@ from monai.bundle import verify_net_in_out
 from torch import nn
 
 from planewise.checksum import sha256
+from planewise.engines.settings_check import check_plain_settings
 from planewise.engines.weights_settings import defining_settings, settings_of
 from planewise.errors import InputError
 from planewise.networks import read_weights, weights_path
@@ -86,8 +87,9 @@ def package_bundle(
 
     Raises:
         InputError: there are no weights, they do not fit the network, come from another bundle's run or have no scores, or
-            the scores are of other weights or of the training exams; the metadata fails its schema or describes another
-            network; a folder is not writable or is in use; or a symbolic link points outside the bundle.
+            the scores are of other weights or of the training exams; inference refuses a setting of the run; the metadata
+            fails its schema or describes another network; a folder is not writable or is in use; or a symbolic link points
+            outside the bundle.
     """
     source = Bundle(bundle)
     if source.is_packaged:
@@ -104,6 +106,7 @@ def package_bundle(
             say(f"as trained: configs/{overlay}, now in the package's train and inference configs")
         changed = settings_of(run, source.config("train.yaml"), source.config("inference.yaml")) if run else {}
         _check_names(source, changed.get("inference.yaml", {}))
+        _check_values(source.config("inference.yaml") | changed.get("inference.yaml", {}))
         built = room / source.name
         _write_files(source, built, changed, provenance, say)
         packaged = Bundle(built)
@@ -166,6 +169,14 @@ def _check_names(source: Bundle, changed: Mapping[str, Any]) -> None:
                 f"the run has {key} {value}, but channel_def in configs/metadata.json does not name {', '.join(absent)}; "
                 "MONAI Label would show the wrong names. Add the names to channel_def"
             )
+
+
+def _check_values(inference: Mapping[str, Any]) -> None:
+    """Refuse settings of an earlier version's run that inference refuses."""
+    try:
+        check_plain_settings(inference)
+    except InputError as error:
+        raise InputError(f"{error}; inference refuses this setting, so train again with another value") from None
 
 
 def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data: str | None) -> Provenance:
