@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 import pytest
-from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 from planewise.engines import warn_of_unknown_overrides
 from planewise.engines.overrides import (
@@ -15,7 +14,6 @@ from planewise.engines.overrides import (
     unknown_overrides,
     unused_keys,
     warn_of_idle_overrides,
-    with_words,
 )
 from planewise.errors import InputError
 
@@ -42,47 +40,6 @@ def test_names_at_every_depth():
         "tran#trainer#max_epochs": "train",
         "train#handlers#7": None,
     }
-
-
-@pytest.mark.parametrize(
-    ("name", "word", "parsed"),
-    [
-        ("optimizer#amsgrad", "false", False),
-        ("optimizer::amsgrad", "TRUE", True),
-        ("optimizer#amsgrad", "no", False),  # false by default
-        ("optimizer#foreach", "None", None),
-        ("optimizer#betas", "null", None),
-        ("optimizer", "{_target_: 'torch.optim.Adam', amsgrad: false, betas: [null, true]}",
-         {"_target_": "torch.optim.Adam", "amsgrad": False, "betas": [None, True]}),
-        ("handlers#0#own", "False", False),
-        ("handlers#0#own", "no", "no"),
-        ("plain", "true", True),
-        ("plain", "null", "null"),
-        ("plain", "$false", "$false"),
-        ("output_dir", "false", "false"),
-    ],
-)  # fmt: skip
-def test_true_and_false_are_read_at_every_depth(name, word, parsed):
-    """MONAI hands over the text 'false', which counts as true, and drops None."""
-    own = {
-        "optimizer": {"_target_": "torch.optim.Adam", "amsgrad": True, "betas": [0.9, 0.99]},
-        "handlers": [{"own": 1}],
-        "plain": 1,
-        "output_dir": "run",
-    }
-    parser = ConfigParser(own)
-    if (value := DefaultParseValue(word)) is not None:
-        parser[name] = value
-    config, command = parser.get(), ["run", f"--{name}", word]
-    read = with_words(config, ["run", "--config_file", "train.yaml", f"--{name}={word}"])
-    assert ConfigParser(read)[name] == parsed and (parsed is None or type(ConfigParser(read)[name]) is type(parsed))
-    assert with_words(config, command) is config, "another program"
-
-
-def test_a_word_that_is_neither_true_nor_false_is_refused():
-    config = {"optimizer": {"_target_": "torch.optim.Adam", "amsgrad": "flase"}}
-    with pytest.raises(InputError, match="^--optimizer#amsgrad must be true or false, got 'flase'$"):
-        with_words(config, ["--config_file", "train.yaml", "--optimizer#amsgrad", "flase"])
 
 
 @pytest.mark.parametrize(

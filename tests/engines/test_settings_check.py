@@ -15,7 +15,7 @@ from planewise.engines.settings_check import (
     check_planned_run,
     check_settings,
     evaluated_settings,
-    with_nulls,
+    with_words,
 )
 from planewise.errors import InputError, refusal
 from planewise.networks import (
@@ -141,18 +141,18 @@ def test_null_on_the_command_line_is_null(words):
     """MONAI hands over the text 'null', and drops None."""
     config = {"samples_per_epoch": 800 if words else "none", "head_norm": "none", "pretrained": "none", "sigma": "null"}
     expected = config | {"samples_per_epoch": None}
-    assert with_nulls(config, ["run", "--config_file", "train.yaml", *words, "--head_norm", "none"]) == expected
+    assert with_words(config, ["run", "--config_file", "train.yaml", *words, "--head_norm", "none"]) == expected
     if words:
-        assert with_nulls(config, ["another program", *words]) is config
+        assert with_words(config, ["another program", *words]) is config
         last = ["--config_file", "train.yaml", *words, "--samples_per_epoch", "800"]
-        assert with_nulls(config, last) is config, "the last one counts"
+        assert with_words(config, last) is config, "the last one counts"
 
 
 def test_paths_are_text_again():
     """MONAI reads `--input 2026_11` as the number 202611, and an option without a value as true."""
     config = {"input": 202611, "output_dir": [1], "datalist": "a.json", "weights": 8, "pretext_config": ["a.yaml"]}
     words = ["--config_file", "inference.yaml", "--input", "2026_11", "--output_dir", "[1]"]
-    assert with_nulls(config, words) == config | {"input": "2026_11", "output_dir": "[1]", "weights": "8"}
+    assert with_words(config, words) == config | {"input": "2026_11", "output_dir": "[1]", "weights": "8"}
     for name, missing in (
         ("input", True),
         ("output_dir", ""),
@@ -161,7 +161,7 @@ def test_paths_are_text_again():
         ("pretrained", True),
     ):
         with pytest.raises(InputError, match=f"--{name} must be a path, but none follows it"):
-            with_nulls({name: missing}, [])
+            with_words({name: missing}, [])
 
 
 @pytest.mark.parametrize(
@@ -187,11 +187,52 @@ def test_a_switch_given_as_a_word_is_the_switch(file):
     } - parsed_where_used
     assert switches
     for name in switches:
-        assert with_nulls({name: "false"}, []) == {name: False} and with_nulls({name: "True"}, []) == {name: True}
+        assert with_words({name: "false"}, []) == {name: False} and with_words({name: "True"}, []) == {name: True}
         with pytest.raises(InputError, match=f"--{name} must be true or false, got 'maybe'"):
-            with_nulls({name: "maybe"}, [])
+            with_words({name: "maybe"}, [])
         kept = {name: "$False"}
-        assert with_nulls(kept, []) is kept
+        assert with_words(kept, []) is kept
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "parsed"),
+    [
+        ("optimizer#amsgrad", "false", False),
+        ("optimizer::amsgrad", "TRUE", True),
+        ("optimizer#amsgrad", "no", False),  # false by default
+        ("optimizer#foreach", "None", None),
+        ("optimizer#betas", "null", None),
+        ("optimizer", "{_target_: 'torch.optim.Adam', amsgrad: false, betas: [null, true]}",
+         {"_target_": "torch.optim.Adam", "amsgrad": False, "betas": [None, True]}),
+        ("handlers#0#own", "False", False),
+        ("handlers#0#own", "no", "no"),
+        ("plain", "true", True),
+        ("plain", "null", "null"),
+        ("plain", "$false", "$false"),
+        ("output_dir", "false", "false"),
+    ],
+)  # fmt: skip
+def test_true_and_false_are_read_at_every_depth(name, word, parsed):
+    """MONAI hands over the text 'false', which counts as true, and drops None."""
+    own = {
+        "optimizer": {"_target_": "torch.optim.Adam", "amsgrad": True, "betas": [0.9, 0.99]},
+        "handlers": [{"own": 1}],
+        "plain": 1,
+        "output_dir": "run",
+    }
+    parser = ConfigParser(own)
+    if (value := DefaultParseValue(word)) is not None:
+        parser[name] = value
+    config, command = parser.get(), ["run", f"--{name}", word]
+    read = with_words(config, ["run", "--config_file", "train.yaml", f"--{name}={word}"])
+    assert ConfigParser(read)[name] == parsed and (parsed is None or type(ConfigParser(read)[name]) is type(parsed))
+    assert with_words(config, command) is config, "another program"
+
+
+def test_a_word_that_is_neither_true_nor_false_is_refused():
+    config = {"optimizer": {"_target_": "torch.optim.Adam", "amsgrad": "flase"}}
+    with pytest.raises(InputError, match="^--optimizer#amsgrad must be true or false, got 'flase'$"):
+        with_words(config, ["--config_file", "train.yaml", "--optimizer#amsgrad", "flase"])
 
 
 def test_every_setting_that_a_bundle_leaves_null_can_be_given_as_null():

@@ -21,9 +21,8 @@ from monai.bundle.utils import merge_kv
 
 from planewise.errors import InputError
 from planewise.exams.words import did_you_mean, nearest
-from planewise.not_computed import FILES, NOT_COMPUTED, PATHS
+from planewise.not_computed import FILES, NOT_COMPUTED
 from planewise.old_names import ARGUMENTS, SETTINGS
-from planewise.parse_bool import parse_bool
 
 logger = logging.getLogger(__name__)
 
@@ -54,64 +53,6 @@ def config_files(arguments: Sequence[str]) -> list[str]:
     text = dict(overrides(arguments)).get("config_file")
     files = [] if text is None else yaml.safe_load(text)
     return files if isinstance(files, list) else str(files).split(",")
-
-
-def with_words(config: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
-    """Parse the words true and false, in any case, that a command line gives for settings or for parts of a config, such as
-    ``--optimizer#amsgrad false``. As texts, both would count as true.
-
-    Below the top level, null and None are parsed, too, and arguments that are true or false by default take the other words
-    of `parse_bool`.
-
-    Args:
-        config: a config, overrides included. It stays unchanged.
-        arguments: as for `warn_of_unknown_overrides`.
-
-    Returns:
-        The new config; the given object if no such words were given.
-
-    Raises:
-        InputError: the word for an argument means neither true nor false.
-    """
-    changed: dict[str, Any] = {}
-    for name, text in dict(overrides(arguments)).items() if config_files(arguments) else ():
-        *above, key = _path(name)
-        place, missing = _walk(config, above)
-        if missing or (not above and key in PATHS) or not isinstance(place, (Mapping, list)):
-            continue
-        if above and text in ("null", "None"):  # MONAI drops None
-            changed[name.lstrip("+~")] = None
-        elif key in _keys_of(place):
-            value = _below(place, key)
-            parsed = parse_bool(value, f"--{name}") if _is_switch(place, key, value) else _parsed(value)
-            if parsed != value:
-                changed[name.lstrip("+~")] = parsed
-    if not changed:
-        return config
-    parser = ConfigParser(deepcopy(dict(config)))
-    parser.update(changed)
-    return parser.get()
-
-
-def _parsed(value: Any, within: bool = False) -> Any:
-    """A value of a command line with its words true and false as Booleans and, within tables and lists, null as None."""
-    if isinstance(value, Mapping):
-        return {key: _parsed(entry, True) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_parsed(entry, True) for entry in value]
-    words = {"true": True, "false": False} | ({"null": None} if within else {})
-    return words.get(value.lower(), value) if isinstance(value, str) else value
-
-
-def _is_switch(place: Any, key: str, value: Any) -> bool:
-    """Whether a text was given for an argument that is true or false by default and cannot be a text."""
-    if not isinstance(value, str) or value.startswith(("$", "@", "%")):
-        return False
-    try:
-        argument = inspect.signature(target_of(place)).parameters[key]
-    except (KeyError, TypeError, ValueError):
-        return False
-    return isinstance(argument.default, bool) and "str" not in str(argument.annotation)
 
 
 def refuse_idle_run(arguments: Sequence[str], known: Mapping[str, Any]) -> None:
@@ -186,7 +127,7 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
 
 def _fate(name: str, config: Mapping[str, Any]) -> str:
     """What becomes of an unknown setting: MONAI passes it on if its place has a ``_target_``."""
-    place, _ = _walk(config, _path(name)[:-1])
+    place, _ = walk(config, path_of(name)[:-1])
     target = place.get("_target_") if isinstance(place, Mapping) else None
     if target:
         return f"is passed on to {target}, which has no such argument"
@@ -204,7 +145,7 @@ def warn_of_unknown_settings(now: Mapping[str, Any], configs: Mapping[str, Mappi
     Returns:
         The names of these settings.
     """
-    known = {_path(key)[0] for content in configs.values() for key in content}
+    known = {path_of(key)[0] for content in configs.values() for key in content}
     own = known.union(_REFERENCE.findall(str(now)), (ConfigParser.meta_key,))
     unknown = [key for key, value in now.items() if not (key in own or key.startswith(_OF_ANCHORS) or _runs(value))]
     for name in unknown:
@@ -248,10 +189,10 @@ def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dic
     unknown = {}
     known = _with_targets(arguments, known)
     for name, _ in overrides(arguments):
-        path = _path(name)
+        path = path_of(name)
         if path[0] in _OPTIONS or path[0].startswith("_meta_"):
             continue
-        place, missing = _walk(known, path)
+        place, missing = walk(known, path)
         taken = _taken_by(place) if missing else None
         if taken is not None and missing[0] not in taken:
             near = nearest(missing[0], [*_keys_of(place), *taken])
@@ -286,7 +227,7 @@ def unused_keys(
     )
     # a target acts on the arguments next to it, in any order
     every = [*(pair for file in later for pair in contents[file].items()), *(given or {}).items()]
-    targets = [f"--{name}={value}" for name, value in every if _path(name)[-1] == "_target_"]
+    targets = [f"--{name}={value}" for name, value in every if path_of(name)[-1] == "_target_"]
     parser = ConfigParser(known | contents[first])
     known = parser.get()
     unused: dict[str, dict[str, str | None]] = {}
@@ -294,7 +235,7 @@ def unused_keys(
         # a path is judged by the config so far, which MONAI would extend without a word
         own = named - known.keys()
         for key, value in contents[file].items():
-            top = _path(key)[0]
+            top = path_of(key)[0]
             if not (
                 top in own or key.startswith(_OF_ANCHORS) or _runs(value) or (key != top and _is_table(known.get(top)))
             ):
@@ -311,7 +252,7 @@ def _is_table(value: Any) -> bool:
     return isinstance(value, Mapping) and "_target_" not in str(value)
 
 
-def _walk(place: Any, path: list[str]) -> tuple[Any, list[str]]:
+def walk(place: Any, path: list[str]) -> tuple[Any, list[str]]:
     """Follow a path into a config as far as its keys exist; return the place that was reached and the rest of the path."""
     for number, key in enumerate(path):
         if key not in _keys_of(place):
@@ -326,16 +267,17 @@ def _below(place: Any, key: str) -> Any:
     return place[int(key)]
 
 
-def _path(name: str) -> list[str]:
+def path_of(name: str) -> list[str]:
+    """The keys on the way to an override: ``train#trainer#max_epochs`` is ``["train", "trainer", "max_epochs"]``."""
     return re.split(r"#|::", name.lstrip("+~"))
 
 
 def _with_targets(arguments: Sequence[str], known: Mapping[str, Any]) -> Mapping[str, Any]:
     """The config with the overridden ``_target_`` of its entries, because another class takes other arguments."""
-    targets = [(path[:-1], value) for name, value in overrides(arguments) if (path := _path(name))[-1] == "_target_"]
+    targets = [(path[:-1], value) for name, value in overrides(arguments) if (path := path_of(name))[-1] == "_target_"]
     known = deepcopy(known) if targets else known
     for path, value in targets:
-        place, missing = _walk(known, path)
+        place, missing = walk(known, path)
         if isinstance(place, dict) and not missing:
             place["_target_"] = value
     return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -16,7 +17,7 @@ from torch import nn
 
 from planewise.data.datalist import read_datalist
 from planewise.data.hearts import IMAGES
-from planewise.engines.overrides import config_files, overrides
+from planewise.engines.overrides import config_files, overrides, path_of, target_of, walk
 from planewise.engines.references import leaves
 from planewise.errors import InputError, refusal
 from planewise.exams.mask_checks import LARGEST_LABEL
@@ -24,6 +25,7 @@ from planewise.exams.split import SECTIONS
 from planewise.geometry import end_direction
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.not_computed import PATHS
+from planewise.old_names import SETTINGS
 from planewise.parse_bool import parse_bool
 
 #: A function that tests whether a value is valid, and a description of valid values.
@@ -196,7 +198,7 @@ _OPTIONAL_UNCHECKED = (
 OPTIONAL = frozenset(name for name, (holds, _) in CHECKS.items() if holds(None)) | frozenset(_OPTIONAL_UNCHECKED)
 NULLS = ("null", "none", "None")
 
-#: Settings that are true or false, and whose words (such as ``false``) are parsed only here.
+#: Settings that are true or false, and whose words (such as ``false``) are parsed only in `with_words`.
 _SWITCHES = (
     "lr_epoch_level", "mask_crop", "normalize_patches", "progress", "save_masks", "standardize", "standardize_tiles",
     "volumes", "writes",
@@ -206,32 +208,78 @@ _SWITCHES = (
 _CHECKED_TOGETHER = ("datalist", "device", "imagenet", "pretext_datalist", "pretrained", "transfer")
 
 
-def with_nulls(config: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
-    """Set the optional settings that were given as a word for null (`NULLS`) to None, and switches that were given as a word
-    to true or false: as a text, ``false`` would count as true. Paths become text again: MONAI makes a number of
-    ``--input 7``.
+def with_words(config: Mapping[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
+    """Parse the words of a config and of its overrides that MONAI leaves as text: ``false`` would count as true.
+
+    - The words true and false, in any case, of overrides at any depth, such as ``--optimizer#amsgrad false``. Switches, and
+      arguments that are true or false by default, take the other words of `parse_bool`, too.
+    - The words for null (`NULLS`) of optional settings; below the top level, only null and None, of all overrides.
+    - Paths become text again: MONAI makes a number of ``--input 7``.
 
     Args:
         config: a config, overrides included. It stays unchanged.
         arguments: the command line of ``python -m monai.bundle run``; without ``--config_file`` it is not read.
 
     Returns:
-        The new config; the given object if no setting was given in this way.
+        The new config; the given object if it has no such words.
 
     Raises:
-        InputError: the word of a switch means neither true nor false, or a path is missing.
+        InputError: the word for a switch means neither true nor false, or a path is missing.
     """
-    given: dict[str, str] = {}
-    names = {name for name in OPTIONAL & config.keys() if isinstance(config[name], str) and config[name] in NULLS}
-    if config_files(arguments):
-        # the last value of a repeated option counts
-        given = {name: value for name, value in overrides(arguments) if name in config}
-        names |= {name for name, value in given.items() if name in OPTIONAL and value in NULLS}
-    words = {name: config[name] for name in _SWITCHES if isinstance(config.get(name), str)}
-    switches = {name: parse_bool(word, f"--{name}") for name, word in words.items() if not _has_expression(word)}
-    paths = {name: _path(name, config[name], given) for name in PATHS & config.keys() - names}
-    changed = dict.fromkeys(names) | switches | {name: path for name, path in paths.items() if path is not config[name]}
-    return {**config, **changed} if changed else config
+    given = dict(overrides(arguments)) if config_files(arguments) else {}  # the last value of a repeated option counts
+    changed: dict[str, Any] = {}
+    for name in {**config, **given}:
+        *above, key = path_of(name)
+        place, missing = walk(config, above)
+        if missing or not isinstance(place, (Mapping, list)):
+            continue
+        value, absent = walk(place, [key])
+        word = given.get(name, value)
+        optional = not absent and SETTINGS.get(key, key) in OPTIONAL
+        if isinstance(word, str) and word in (("null", "None") if above else NULLS if optional else ()):
+            new = None
+        elif absent:
+            continue
+        elif not above and key in PATHS:
+            new = _path(key, value, given)
+        elif _is_switch(above, place, key, value):
+            new = parse_bool(value, f"--{name}")
+        elif name in given:
+            new = _parsed(value)
+        else:
+            continue
+        if absent or new != value:
+            changed[name.lstrip("+~")] = new
+    if not changed:
+        return config
+    tops = {path_of(name)[0] for name in changed}
+    parser = ConfigParser({**config, **{top: deepcopy(config[top]) for top in tops}})
+    parser.update(changed)
+    return parser.get()
+
+
+def _parsed(value: Any, within: bool = False) -> Any:
+    """A value of a command line with its words true and false as Booleans and, within tables and lists, null as None."""
+    if isinstance(value, Mapping):
+        return {key: _parsed(entry, True) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_parsed(entry, True) for entry in value]
+    words = {"true": True, "false": False} | ({"null": None} if within else {})
+    return words.get(value.lower(), value) if isinstance(value, str) else value
+
+
+def _is_switch(above: Sequence[str], place: Any, key: str, value: Any) -> bool:
+    """Whether a text was given for a switch or, below the top level, for an argument that is true or false by default and
+    cannot be a text."""
+    if not isinstance(value, str) or _has_expression(value):
+        return False
+    if not above:
+        return key in _SWITCHES
+    try:
+        argument = inspect.signature(target_of(place)).parameters[key]
+    except (KeyError, TypeError, ValueError):
+        return False
+    return isinstance(argument.default, bool) and "str" not in str(argument.annotation)
 
 
 def _path(name: str, value: Any, given: Mapping[str, str]) -> Any:
@@ -337,7 +385,7 @@ def planned_config(files: Sequence[str | Path], given: Mapping[str, str], bundle
     for name, text in given.items():
         if name in parser.get():
             parser[name] = DefaultParseValue(text)
-    return ConfigParser(dict(with_nulls(parser.get(), ())))
+    return ConfigParser(dict(with_words(parser.get(), ())))
 
 
 def _has_expression(value: Any) -> bool:

@@ -25,7 +25,6 @@ from planewise.engines.overrides import (
     warn_of_idle_overrides,
     warn_of_unknown_overrides,
     warn_of_unknown_settings,
-    with_words,
 )
 from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.engines.precision import allow_tf32, precision
@@ -35,7 +34,7 @@ from planewise.engines.settings_check import (
     check_plain_settings,
     check_settings,
     evaluated_settings,
-    with_nulls,
+    with_words,
 )
 from planewise.engines.write_run import write_run
 from planewise.engines.written_weights import refuse_unwritten_weights
@@ -173,7 +172,7 @@ def _rename(parser: ConfigParser, arguments: Sequence[str]) -> None:
     names. New names on the command line take precedence."""
     named = {name for name, _ in overrides(arguments)}
     config = parser.get()
-    renamed = with_nulls(with_new_names(with_words(config, arguments), "the settings of this run", named), arguments)
+    renamed = with_new_names(with_words(config, arguments), "the settings of this run", named)
     if renamed is not config:
         parser.set(renamed)  # this also drops its cached objects
 
