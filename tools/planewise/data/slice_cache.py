@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import shutil
 import warnings
 from collections import Counter, defaultdict
@@ -37,8 +36,6 @@ from planewise.text_files import read_json
 logger = logging.getLogger(__name__)
 
 PENDING, DONE, REFUSED = 0, 1, 2
-#: A reason that begins with the exam's name.
-_OF_EXAM = re.compile(r"exam (\w+)[:,]? (.*)", re.DOTALL)
 
 
 def default_cache_dir() -> Path:
@@ -118,9 +115,7 @@ class SliceCache:
                 self._build(depends_on)
                 refused = self._open()
         if refused:
-            logger.warning(
-                "%d of %d %ss left out: %s", sum(refused.values()), len(self.items), self.noun, in_a_line(refused)
-            )
+            logger.warning("%d of %d %ss left out: %s", len(refused), len(self.items), self.noun, in_a_line(refused))
 
     @staticmethod
     def row_of(array: np.ndarray) -> np.ndarray | None:
@@ -156,8 +151,8 @@ class SliceCache:
         stored["affine"] = np.asarray(result["image"].affine, dtype=np.float64)
         return stored
 
-    def _open(self) -> dict[str, int]:
-        """Memory-map the arrays, and return the number of refused items for each reason.
+    def _open(self) -> list[tuple[str, str]]:
+        """Memory-map the arrays, and return the exam of each refused item and the reason.
 
         Raises:
             _Broken: a file is missing or damaged.
@@ -186,13 +181,13 @@ class SliceCache:
             # without its own generator, building a cache would change the network's initial weights
             generator=torch.Generator(),
         )
-        refused: Counter[str] = Counter()
+        refused: list[tuple[str, str]] = []
         if todo and not self.progress:
             logger.info("preprocessing %d %ss once; later runs read them from the cache", len(todo), self.noun)
         bar = tqdm(loader, total=len(todo), desc="preprocessing", unit=self.noun, disable=not self.progress)
         for index, result in zip(todo, bar, strict=True):
             if isinstance(result, str):
-                refused[result] += 1
+                refused.append((str(self.items[index].get("exam", "?")), result))
                 state[index] = REFUSED
                 continue
             if not arrays.keys() >= result.keys():
@@ -334,22 +329,27 @@ def _leave_the_parents_objects(worker: int) -> None:
     gc.freeze()
 
 
-def in_a_line(reasons: dict[str, int], shown: int = 5) -> str:
-    """The most frequent reasons and their counts, in one line. Exams with the same reason are listed after it."""
-    exams: dict[str, list[str]] = defaultdict(list)
-    parts = {reason: _OF_EXAM.fullmatch(reason) for reason in reasons}
-    for found in filter(None, parts.values()):
-        exams[found[2]].append(found[1])
+def in_a_line(refused: Sequence[tuple[str, str]], shown: int = 5) -> str:
+    """The most frequent reasons and their counts, in one line. Exams with the same reason are listed after it.
+
+    Args:
+        refused: the exam of each item that is left out, and the reason, which usually begins with the exam's name.
+        shown: the largest number of reasons.
+    """
+    texts: dict[str, dict[str, str]] = defaultdict(dict)
     counts: Counter[str] = Counter()
-    for reason, found in parts.items():
-        counts[found[2] if found and len(exams[found[2]]) > 1 else reason] += reasons[reason]
-    ranked = counts.most_common()
-    rest = len(ranked) - shown
-    named = {reason: f": exam {some_of(names)}" for reason, names in exams.items() if len(names) > 1}
-    text = "; ".join(
-        f"{reason} ({count}{named.get(reason, '')})" if count > 1 else reason for reason, count in ranked[:shown]
-    )
-    return text + (f"; and {rest} more" if rest > 0 else "")
+    for exam, text in refused:
+        reason = text.removeprefix(f"exam {exam}").lstrip(":, ")
+        texts[reason][exam] = text
+        counts[reason] += 1
+    parts = []
+    for reason, count in counts.most_common(shown):
+        text, *others = texts[reason].values()
+        several = others and text != reason
+        listed = f": exam {some_of([*texts[reason]])}" if several else ""
+        parts.append((reason if several else text) + (f" ({count}{listed})" if count > 1 else ""))
+    rest = len(counts) - shown
+    return "; ".join(parts) + (f"; and {rest} more" if rest > 0 else "")
 
 
 @contextlib.contextmanager

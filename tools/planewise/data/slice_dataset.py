@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,7 +102,7 @@ def _make_targets(
     if targets is None:
         return cache.kept, []
     rows, made = [], []
-    refused: Counter[str] = Counter()
+    refused: list[tuple[str, str]] = []
     for row in cache.kept:
         try:
             item = targets(dict(cache.items[row]))
@@ -111,14 +110,14 @@ def _make_targets(
             reason = refusal(error)
             if reason is None:
                 raise
-            refused[str(reason)] += 1
+            refused.append((str(cache.items[row].get("exam", "?")), str(reason)))
             continue
         rows.append(row)
         made.append({name: value for name, value in item.items() if isinstance(value, torch.Tensor)})
     if refused and not rows:
         raise InputError(f"none of the {len(cache.kept)} {cache.noun}s can be used: {in_a_line(refused)}")
     if refused:
-        logger.warning("%d of %d %ss left out: %s", refused.total(), len(cache.kept), cache.noun, in_a_line(refused))
+        logger.warning("%d of %d %ss left out: %s", len(refused), len(cache.kept), cache.noun, in_a_line(refused))
     _refuse_nothing_known(made, cache.noun)
     return rows, made
 

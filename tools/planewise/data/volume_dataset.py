@@ -34,7 +34,7 @@ class VolumeCache(SliceCache):
     # preprocessing a volume costs as much as preprocessing a hundred slices
     items_per_worker = 2
 
-    def _open(self) -> dict[str, int]:
+    def _open(self) -> list[tuple[str, str]]:
         refused = super()._open()
         for key in self.arrays.keys() & set(self.label_keys):
             empty = [exam_of(self.items[row]) for row in self.kept if not self.arrays[key][row].any()]
