@@ -29,6 +29,8 @@ _COMPARED = 2**16
 CHECKSUMS = "compared_files.json"
 #: Endings of files whose patients are named by folders and numbers. Those of other files (DICOM) have a PatientID.
 _NUMBERED = (".nii", ".nii.gz", ".npy", *ENDINGS, ".tif", ".tiff")
+#: A volume may be a copy of slices in DICOM, and the other way round.
+_ALSO = {"volume": "DICOM", "DICOM": "volume"}
 
 
 class _Item(NamedTuple):
@@ -159,9 +161,8 @@ def _contents(ours: Collection[str], theirs: Collection[str], kept: Path | None)
     compared = {}
     for here, there in (found, found[::-1]):
         sizes = {size for _, size in there.values()}
-        # DICOM has no size here, and neither has a file that cannot be read
-        meet = {tuple: None in sizes, type(None): any(isinstance(size, tuple) for size in sizes)}
-        compared |= {path: of for path, of in here.items() if of[1] in sizes or meet.get(type(of[1]))}
+        kinds = {kind for kind, _ in sizes}
+        compared |= {path: of for path, of in here.items() if of[1] in sizes or _ALSO.get(of[1][0]) in kinds}
     # a file that was changed is another file; its path may name a patient
     names = {
         path: hashlib.sha256(
@@ -191,16 +192,18 @@ def _stat(path: str) -> os.stat_result | None:
         return None  # training reports it
 
 
-def _size(path: str, stat: os.stat_result) -> object:
-    """What copies of a file have in common, from its header: the number of a photograph's pixels, as text, or the sides of a
-    volume; the number of bytes if it cannot be read. None for other files (DICOM)."""
+def _size(path: str, stat: os.stat_result) -> tuple[str, object]:
+    """The kind of a file and what its copies have in common, from its header: the sides of a volume, or the number of a
+    photograph's pixels, because copies may be turned; the number of bytes if it cannot be read."""
     if is_volume_file(path):
-        return volume_shape(path) or stat.st_size
-    if not is_photograph(path):
-        return None
-    with suppress(*UNDECODED), open_photograph(path) as image:
-        return f"{math.prod(image.size)} pixels"
-    return stat.st_size
+        if sides := volume_shape(path):
+            return "volume", sides
+    elif not is_photograph(path):
+        return "DICOM", None
+    else:
+        with suppress(*UNDECODED), open_photograph(path) as image:
+            return "photograph", math.prod(image.size)
+    return "unreadable", stat.st_size
 
 
 def _content(path: str, size: int) -> list[str]:
