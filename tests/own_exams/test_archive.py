@@ -19,6 +19,7 @@ from planewise.commands.own_exam import _show_archive, show_pages
 from planewise.errors import InputError
 from planewise.own_exams.archive import work_through
 from planewise.own_exams.heart_bundles import ExamWork, LeftOut, Summary
+from planewise.own_exams.provenance import Note
 from rich.console import Console
 
 
@@ -49,7 +50,7 @@ class Work:
             left_out or {},
             self.run,
             lambda exam: Summary({"2ch_angle_deg": exam, "2ch_offset_mm": None}, "words", ["far"] * (exam > 1), exam),
-            "Planes by some weights.",
+            Note("Planes by some weights.", "Their error is unknown."),
             {},
         )
 

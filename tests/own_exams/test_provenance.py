@@ -25,10 +25,11 @@ def bundle(tmp_path) -> Path:
 def test_the_weights_that_ship_have_seen_only_phantoms(bundle):
     shipped = Provenance.of(bundle, bundle)
     assert shipped.ships and shipped.sha256 == sha256(bundle / "models" / "model.pt")
-    assert made_by([("masks", shipped)], "the error of these volumes") == (
-        f"Masks by some_bundle 1.2.3 (weights that ship, trained on phantoms only, SHA-256 {shipped.sha256[:12]}). "
-        "planewise has not measured the error of these volumes."
+    note = made_by([("masks", shipped)], "the error of these volumes")
+    assert note.made_by == (
+        f"Masks by some_bundle 1.2.3 (weights that ship, trained on phantoms only, SHA-256 {shipped.sha256[:12]})."
     )
+    assert str(note) == f"{note.made_by} planewise has not measured the error of these volumes."
     assert shipped.content()["trained_on"] == "phantoms"
 
 
@@ -36,7 +37,7 @@ def test_own_weights_are_named_by_their_checksum(bundle, tmp_path):
     file = tmp_path / "Doe_Jane.pt"
     file.write_bytes(b"own")
     own = Provenance.of(bundle, file)
-    said = [made_by([("masks", own)], "an error"), own.short, own.weights, json.dumps(own.content())]
+    said = [str(made_by([("masks", own)], "an error")), own.short, own.weights, json.dumps(own.content())]
     assert not own.ships and all(own.sha256[:12] in each for each in said)
     assert not any("Doe" in each or "phantom" in each for each in said)
 

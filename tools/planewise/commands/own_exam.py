@@ -105,7 +105,7 @@ def show_pages(
             named = any(file.suffix == ".dcm" for made in done for file in made.files)
         if named and not anonymous:
             say(console, "The .dcm files name the patient, as the images do; --anonymous leaves the patient out.")
-        say(console, work.note)
+        say(console, str(work.note))
         console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)
 
 

@@ -30,7 +30,6 @@ from planewise.own_exams.heart_bundles import (
     remarks_on_files,
     slices_of,
 )
-from planewise.own_exams.provenance import for_tables
 from planewise.reports.archive_page import archive_page
 from planewise.reports.page_style import FLAGGED
 from planewise.reports.tables import write_csv, write_json
@@ -247,7 +246,7 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
         columns["corrected"] = ["; ".join(summary.corrected) for summary in finished]
     columns["remarks"] = ["; ".join([*summary.remarks, *summary.by_hand, *summary.no_dicom]) for summary in finished]
     columns["left_out"] = [""] * len(finished)
-    columns["note"] = [for_tables(work.note)] * len(finished)
+    columns["note"] = [work.note.made_by] * len(finished)
     columns["page"] = [f"{name}/{PAGE}" for name in done.finished]
     without = {"exam": [*done.left_out], "left_out": [*done.left_out.values()]}
     write_csv(
@@ -263,5 +262,6 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
     waiting = sum(name not in done.finished and name not in done.left_out for name in exams)
     with atomic_write(done.page) as part:
         part.write_text(
-            archive_page(work.command, done.finished, done.left_out, work.skipped, waiting, work.note), encoding="utf-8"
+            archive_page(work.command, done.finished, done.left_out, work.skipped, waiting, str(work.note)),
+            encoding="utf-8",
         )

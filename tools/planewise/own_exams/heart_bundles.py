@@ -33,6 +33,7 @@ from planewise.exams.words import as_sentence
 from planewise.geometry.stack_direction import degrees_off_axis, stack_obliquity
 from planewise.geometry.tolerances import SHORT_AXIS_OBLIQUITY
 from planewise.nifti_files import is_nifti, two_geometries
+from planewise.own_exams.provenance import Note
 from planewise.predicted_masks import BY_HAND, MASK
 from planewise.preprocessing import LoadSliced, LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, stem, volume_name
@@ -285,7 +286,7 @@ class ExamWork:
         run: function that takes stacks and a folder, and makes the stacks' results in the folder; it can be called again with
             other stacks.
         summary: function that takes a finished exam and returns its row in the table of an archive.
-        note: sentence on the weights that make the results.
+        note: note on the weights that make the results.
         skipped: number of files that were not read, for each reason.
     """
 
@@ -295,7 +296,7 @@ class ExamWork:
     left_out: Mapping[str, LeftOut]
     run: Callable[[Sequence[Mapping[str, Any]], Path], list[Any]]
     summary: Callable[[Any], Summary]
-    note: str
+    note: Note
     skipped: Mapping[str, int]
 
     @property

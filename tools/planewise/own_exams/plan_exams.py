@@ -53,7 +53,7 @@ from planewise.own_exams.heart_bundles import (
     written_in,
 )
 from planewise.own_exams.load_bundle import bundles_folder, needed_weights, weights_of
-from planewise.own_exams.provenance import Provenance, made_by
+from planewise.own_exams.provenance import Note, Provenance, made_by
 from planewise.predicted_masks import IMAGE
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.preprocessing.load_stack import missing_slices
@@ -187,8 +187,8 @@ def planning(
     return ExamWork("plan", stacks, settings, left_out, run, _summary, _note(weights_of_each), skipped)
 
 
-def _note(provenances: Mapping[str, Provenance]) -> str:
-    """The sentence on the weights, which stands next to all planes."""
+def _note(provenances: Mapping[str, Provenance]) -> Note:
+    """The note on the weights, which stands next to all planes."""
     steps = {PLANS: "planes", SEGMENTS: "masks"}
     return made_by([(steps[name], each) for name, each in provenances.items()], "the error of these planes on patients")
 
@@ -326,7 +326,7 @@ def _planned(
     common = {"input": input, "output_dir": output, "device": device}
     said = [line for name, settings in asked.items() for line in run_inference(bundles / name, common | settings)]
     done: list[PlannedExam] = []
-    note, of_exam = _note(provenances), defaultdict(list)
+    note, of_exam = str(_note(provenances)), defaultdict(list)
     for other in others:
         of_exam[exam_of(other)].append(other)
     for item in read_exams(stacks, said):

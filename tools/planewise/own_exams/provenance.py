@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from planewise.checksum import sha256
 from planewise.engines.run_record import RELEASED, WEIGHTS_SUM, read_table
@@ -15,7 +16,6 @@ from planewise.networks import weights_path
 
 #: Digits of the checksum in a sentence: enough to tell weights apart.
 _SHORT = 12
-_NOT_MEASURED = " planewise has not measured "
 
 
 @dataclass(frozen=True)
@@ -81,17 +81,24 @@ class Provenance:
         }
 
 
-def made_by(steps: Sequence[tuple[str, Provenance]], unmeasured: str) -> str:
-    """The note of a result: which weights made it, and what nobody has measured.
+class Note(NamedTuple):
+    """The note of a result, in two sentences."""
+
+    made_by: str
+    """which weights made it; tables, which repeat the note in each row, have only this sentence"""
+    unmeasured: str
+    """what nobody has measured"""
+
+    def __str__(self) -> str:
+        return " ".join(self)
+
+
+def made_by(steps: Sequence[tuple[str, Provenance]], unmeasured: str) -> Note:
+    """The note of a result.
 
     Args:
         steps: pairs of what was made (``masks``) and the weights that made it.
         unmeasured: the unknown error, as the object of a sentence.
     """
     said = "; ".join(f"{what} by {provenance.algorithm}" for what, provenance in steps)
-    return f"{as_sentence(said)}{_NOT_MEASURED}{unmeasured}."
-
-
-def for_tables(note: str) -> str:
-    """A note of `made_by` that stands in each row of a table: only which weights made the result."""
-    return note.partition(_NOT_MEASURED)[0]
+    return Note(as_sentence(said), f"planewise has not measured {unmeasured}.")

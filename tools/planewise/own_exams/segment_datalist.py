@@ -147,7 +147,7 @@ def segment_datalist(
         look = f"; look at {segmenter.masks}, and give weights trained on such images (--weights)" if inputs else ""
         raise InputError(f"no exam has a mask that may be a heart ({told}){look}")
     written = write_datalist(_relabelled(path, labels, left_out), output / "datalist.json")
-    note = made_by([("masks", provenance)], "the error of these masks on patients")
+    note = str(made_by([("masks", provenance)], "the error of these masks on patients"))
     with_masks, said = len(exams - left_out.keys()), list(dict.fromkeys(said))
     return SegmentedDatalist(written, segmenter.masks, with_masks, len(made), kept, left_out, said, note)
 

@@ -66,7 +66,7 @@ from planewise.own_exams.heart_bundles import (
     written_in,
 )
 from planewise.own_exams.load_bundle import bundles_folder, needed_weights
-from planewise.own_exams.provenance import Provenance, for_tables, made_by
+from planewise.own_exams.provenance import Note, Provenance, made_by
 from planewise.predicted_masks import IMAGE
 from planewise.preprocessing.exam_name import volume_name
 from planewise.preprocessing.load_stack import far_apart, missing_slices, own_thickness, unevenly_spaced
@@ -200,8 +200,8 @@ def segmenting(
     return ExamWork("segment", stacks, settings | asdict(out), left_out, run, _summary, _note(provenance), skipped)
 
 
-def _note(provenance: Provenance) -> str:
-    """The sentence on the weights, which stands next to all numbers."""
+def _note(provenance: Provenance) -> Note:
+    """The note on the weights, which stands next to all numbers."""
     return made_by([("masks", provenance)], "the error of these volumes on patients")
 
 
@@ -364,7 +364,7 @@ def _one(
         marks,
         chosen,
         provenance,
-        note,
+        str(note),
         dicom,
     )
     no_dicom = dicom.write(exam, items[0], make)
@@ -386,7 +386,7 @@ def _one(
             *(f"{sentence}." for sentence in by_hand),
             *map(as_sentence, no_dicom),
             *chosen,
-            note,
+            str(note),
         ],
         phases=[
             (_moment(found, number, shorts), image.numpy(), mask)
@@ -400,12 +400,12 @@ def _one(
     }
     columns = _columns(found, flags, items, surface, corrected)
     columns |= {f"{name}_network_ml": ml for name, ml in of_network.items()} if corrected else {}
-    write_csv(folder / "volumes.csv", columns | {"note": [for_tables(note)] * len(items)})
+    write_csv(folder / "volumes.csv", columns | {"note": [note.made_by] * len(items)})
     content = _content(found, names, flags, surface, corrected)
     of_people = {"network_volumes_ml": of_network} if corrected else {}
     of_people |= {"masks_changed_by_hand": kept_masks} if kept_masks else {}
     of_people |= {"no_dicom": no_dicom[0]} if no_dicom else {}
-    about = {"remarks": list(notes), "made_by": note, "weights": provenance.content()}
+    about = {"remarks": list(notes), "made_by": str(note), "weights": provenance.content()}
     write_json(folder / "volumes.json", content | about | of_people)
     lines = _in_lines(header, rows)
     if surface and indexed:
