@@ -73,7 +73,7 @@ SPOILT = {
     "versions": ("configs/metadata.json", '"pytorch_version": "2.13.0"', '"pytorch_version": "2.13.0+cpu"'),
     "channels": ("configs/metadata.json", '"pred": {', '"logits": {'),
     "configs stand alone": ("configs/inference.yaml", "spacing: 1.26", "spacing: '%train.yaml#spacing'"),
-    "no absolute paths": ("configs/train.yaml", "$@bundle_root + '/data'", "/home/jane/data"),
+    "no absolute paths": ("configs/train.yaml", "$str(@bundle_root) + '/data'", "/home/jane/data"),
     "handlers": (
         "configs/inference.yaml",
         "{_target_: planewise.engines.WeightsLoader, network: '@network', weights: '@weights'}",
