@@ -57,7 +57,7 @@ class GraphedNetwork:
         next(each for each in tree_leaves(output) if each.requires_grad).register_hook(self._done)
         return output
 
-    def _done(self, gradient: Tensor) -> None:
+    def _done(self, _gradient: Tensor) -> None:
         self._waits = False
 
 
