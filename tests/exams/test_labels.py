@@ -303,7 +303,7 @@ def test_a_mask_may_have_an_axis_of_time_with_one_frame(tree, tmp_path):
     assert len(found) == shape[2] and result.unmatched == []
     marked = {item["slice"]: LoadSliced(("image", "label"))(item)["label"].sum() for item in found}
     assert sum(marked.values()) == 1
-    # evaluation reads the whole stack, and a label map holds there, too
+    # evaluation reads the whole stack, and the label map applies there, too
     (stack,) = gather_stacks([item | {"label_map": {"1": 3}} for item in found])
     volume = LoadStackd(("image", "label"))(stack)["label"]
     assert volume.shape == shape and volume[5, 3].max() == volume.max() == 3
@@ -316,7 +316,9 @@ def test_a_data_set_s_own_mask_with_such_values_is_left_out(tmp_path):
     result = index_folder(tmp_path)
     assert [Path(item["label"]).name for item in labelled(result)] == ["b_gt.nii.gz"]
     ((name, why),) = result.unmatched
-    assert name == "a_gt.nii.gz" and why.startswith("it contains the value 0.5; the values of a mask are whole numbers")
+    assert name == "a_gt.nii.gz" and why.startswith(
+        "it contains the value 0.5; the values of a mask must be whole numbers"
+    )
     assert sorted(entry["labels"] for entry in result.datalist["exams"].values()) == [0, 1]
 
 
@@ -676,7 +678,7 @@ def test_a_mask_is_not_opened_again_for_every_exam(tree, tmp_path, monkeypatch):
     monkeypatch.setattr(nibabel, "load", lambda path, **options: opened.append(path) or load(path, **options))
     for number in (1, 2, 3):
         result = index_folder(tree, labels_dir=mask.parent)
-        # for the mark of a predicted mask; for its header and its values, and again for doubts about them
+        # each read has a reason: the mark of a predicted mask, the header, the values, and both again for doubts
         assert len(result.datalist["exams"]) == number and list(map(Path, opened)) == [mask] * 5
         opened.clear()
         other = dict.fromkeys(("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"), f"1.2.{number}")

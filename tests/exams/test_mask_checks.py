@@ -75,7 +75,7 @@ BACKGROUND = heart() == 0
     ],
 )
 def test_a_mask_with_values_that_are_no_labels_cannot_be_used(tmp_path, mask, value):
-    why = f"it contains the value {value}; the values of a mask are whole numbers from 0 to 255: save it as a label map"
+    why = f"it contains the value {value}; the values of a mask must be whole numbers from 0 to 255; save it as a label map"
     assert why_unusable(save(tmp_path / "mask.nii.gz", mask)) == why
 
 

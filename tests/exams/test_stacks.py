@@ -66,8 +66,8 @@ def test_trigger_times_that_contradict_the_images_order_are_noted(numbers, slice
     (stack,) = build_stacks([frame(place, trigger=40.0 * k, **values) for place, k, values in images])
     assert [one.trigger for one in stack.slices[0].phases] == [0, 40, 80]
     note = (
-        f"trigger times contradict the images' numbers in {slices} slices: phases are in order of the trigger times; is the "
-        "first one right?"
+        f"trigger times contradict the images' numbers in {slices} slices: phases are sorted by the trigger times; is the "
+        "first phase right?"
     )
     assert stack.notes == [note] * bool(slices)
     assert all("trigger" not in kept for kept in still(stack).notes)
@@ -79,15 +79,15 @@ def test_a_file_without_trigger_times_has_none_that_contradict_its_frames():
 
 
 CONTRADICTED = (
-    "times of acquisition contradict the images' numbers in 2 slices: phases are in order of the times of acquisition; is "
-    "the first one right?"
+    "times of acquisition contradict the images' numbers in 2 slices: phases are sorted by the times of acquisition; is "
+    "the first phase right?"
 )
 UNNUMBERED = (
-    "the images of 2 slices have neither numbers nor trigger times: phases are in order of the times of acquisition; is the "
-    "first one right?"
+    "the images of 2 slices have neither numbers nor trigger times: phases are sorted by the times of acquisition; is the "
+    "first phase right?"
 )
 UNORDERED = (
-    "the images of 2 slices have neither numbers nor times: phases are in order of the files' names; are they right?"
+    "the images of 2 slices have neither numbers nor times: phases are sorted by file name; is this order right?"
 )
 
 

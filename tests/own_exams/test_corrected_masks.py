@@ -97,17 +97,17 @@ def test_what_does_not_fit_the_images_is_not_measured(folder):
         (
             labels / 2,
             affine,
-            "the value 0.5; the values of a mask are whole numbers from 0 to 255: save it as a label map",
+            "the value 0.5; the values of a mask must be whole numbers from 0 to 255; save it as a label map",
         ),
         (
             np.where(labels, labels, np.nan),
             affine,
-            "the value nan; the values of a mask are whole numbers from 0 to 255",
+            "the value nan; the values of a mask must be whole numbers from 0 to 255",
         ),
         (
             labels - 1.0,
             affine,
-            "the value -1; the values of a mask are whole numbers from 0 to 255: save it as a label",
+            "the value -1; the values of a mask must be whole numbers from 0 to 255; save it as a label",
         ),
         (labels, affine @ np.diag([0.5, 1, 1, 1]), "its voxels are not those of a_mask.nii.gz"),
         (labels, affine @ shifted(0.5, 0, 0), "its voxels are not those of a_mask.nii.gz"),
@@ -181,7 +181,7 @@ def test_the_newest_mask_that_can_be_read_is_measured(folder):
 
 
 def test_a_copy_of_the_network_s_mask_is_checked_and_not_corrected(folder):
-    """It is a label for `planewise index`, by its name. Other programs drop the mark of a predicted mask."""
+    """Its name makes it a label for `planewise index`. Other programs drop the mark of a predicted mask."""
     network = nibabel.load(save(folder, some_labels(), name="a_mask.nii.gz"))
     mark_predicted(network)
     nibabel.save(network, folder / "a_mask.nii.gz")
@@ -191,7 +191,7 @@ def test_a_copy_of_the_network_s_mask_is_checked_and_not_corrected(folder):
     save(folder, some_labels(), name=copy.name)
     assert found_in(folder) == (None, []) and by_hand_in([folder]) == []
     assert [file.name for file in written_in(folder, [])] == ["a_mask.nii.gz"]
-    # the newest counts, as always
+    # the newest correction counts
     save(folder, some_labels()[::-1].copy())
     os.utime(correction, (1, 1))
     assert found_in(folder) == (None, []) and by_hand_in([folder]) == [correction.name]
@@ -314,7 +314,7 @@ def test_a_corrected_mask_unlike_the_network_s_is_doubted(change, structures, te
     assert all(flag.text.startswith(text) and "a_mask_by_hand.nii.gz" in flag.text for flag in doubts)
 
 
-#: The sides of the LV's area in a beating heart.
+#: The side of the LV's square in each phase of a beating heart, see `heart_of`.
 BEATING = [16, 16, 15, 13, 11, 10, 10, 11, 13, 14, 15, 15]
 
 

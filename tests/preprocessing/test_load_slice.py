@@ -121,7 +121,7 @@ def test_label_has_its_own_frame_and_values(tmp_path):
     item["label_map"]["2"] = 0
     assert LoadSliced("label")({**item, "label_frame": 1})["label"].unique().tolist() == [0]
     nibabel.save(nibabel.Nifti1Image(label / 4, np.eye(4)), tmp_path / "l.nii.gz")  # a label map has whole numbers only
-    with pytest.raises(InputError, match=r"mask: it contains the value 0.75; the values of a mask are whole"):
+    with pytest.raises(InputError, match=r"mask: it contains the value 0.75; the values of a mask must be whole"):
         LoadSliced("label")(item)
 
 
@@ -242,7 +242,7 @@ def test_voxels_that_are_no_finite_numbers_are_refused_with_the_exam(tmp_path, k
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), path)
     item = {key: str(path), "exam": "7f3a"}
     LoadSliced(key)({**item, "frame": 0})
-    why = "exam 7f3a, mask: it contains the value (nan|inf); the values of a mask are whole numbers"
+    why = "exam 7f3a, mask: it contains the value (nan|inf); the values of a mask must be whole numbers"
     with pytest.raises(
         InputError, match=why if key == "label" else "exam 7f3a, image: 1 of 42 voxels are NaN or infinite"
     ) as refused:

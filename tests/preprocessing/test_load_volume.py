@@ -89,7 +89,7 @@ def test_a_viewer_may_write_the_numbers_of_channels(origin, values, read, case):
         ({"seg": np.full((6, 5, 4), 3, np.uint8)}, "its values must be 0, 1, 2, 4, got 3.*--label-map"),
         (
             {"seg": np.full((6, 5, 4), 0.5, np.float32)},
-            "mask: it contains the value 0.5; the values of a mask are whole",
+            "mask: it contains the value 0.5; the values of a mask must be whole",
         ),
         (
             {"t2": np.zeros((6, 5, 5), np.int16)},

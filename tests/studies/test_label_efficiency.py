@@ -907,7 +907,7 @@ def test_faults_of_datalists_are_named_before_anything_starts(tmp_path):
         ({"mine": {"overlay": "./wide.yaml"}}, "/wide.yaml, which does not exist"),
         (
             {"none": None, "none_slow": {"overrides": {"finetune": {"learning_rate": 0.01}}}},
-            'calls none_slow "none (lower rate)", but its learning_rate is 0.01, and that of none 1e-05;',
+            'calls none_slow "none (lower rate)", but its learning_rate is 0.01, and that of none is 1e-05;',
         ),
     ],
 )

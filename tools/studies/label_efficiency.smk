@@ -297,13 +297,13 @@ def warn_of_seen_tests():
 
 
 def fine_tuned_with(method):
-    """The settings of a fine-tuning at the top of its configs, with the study's."""
+    """The top-level settings of a fine-tuning: those of its configs, overridden by the study's."""
     paths = [path for path in configs_of("finetune", TARGET["bundle"], method) if Path(path).name != "probe.yaml"]
     return {key: value for path in paths for key, value in read_config(path).items()} | overriding("finetune", method)
 
 
 def refuse_misnamed_methods():
-    """Stop if the page would call a method "lower rate" whose learning rate is not lower than without the ending."""
+    """Stop if a method's name ends in _slow, which the page shows as "lower rate", but its learning rate is not lower."""
     for name, method in METHODS.items():
         base = name.removesuffix("_slow")
         if name == base or "learning_rate" in (method.overrides.get("pretrain") or {}):
@@ -311,8 +311,8 @@ def refuse_misnamed_methods():
         rates = [as_read(fine_tuned_with(one).get("learning_rate")) for one in (method, METHODS.get(base))]
         if all(isinstance(rate, (int, float)) for rate in rates) and rates[0] >= rates[1]:
             raise WorkflowError(
-                f'methods: the page calls {name} "{base} (lower rate)", but its learning_rate is {rates[0]:g}, and that of {base} '
-                f"{rates[1]:g}; choose another name than *_slow, also for its folders in {OUT} if it has been trained"
+                f'methods: the page calls {name} "{base} (lower rate)", but its learning_rate is {rates[0]:g}, and that of {base} is '
+                f"{rates[1]:g}; choose a name without _slow, and if it has been trained, rename its folders in {OUT}, too"
             )
 
 

@@ -24,10 +24,10 @@ from planewise.unreadable import UNREADABLE, claims_too_much
 
 #: Errors of Pillow and nibabel about a broken image, which training reports, and of NumPy about voxels that are colours.
 UNDECODED = (*UNREADABLE, SyntaxError, TypeError, Image.DecompressionBombError)
-#: A slice with fewer values, or with fewer pixels that differ from its most frequent value, is not recognised: two black
-#: slices with some noise may have the same histogram.
+#: A slice with fewer different values, or with fewer pixels that differ from its most frequent value, is not compared: two
+#: black slices with some noise may have the same histogram.
 _LEVELS, _PIXELS = 8, 100
-#: An image that more patients have is not a copy but a test image, or a page of text, which says nothing about a patient.
+#: An image of more patients than this says nothing about a patient: it is a test image, or a page of text.
 _MOST_PATIENTS = 3
 
 
@@ -47,9 +47,10 @@ def fingerprints(path: str | Path) -> list[str]:
     """A checksum for each image of a DICOM file, or for the middle slices of a volume at each time.
 
     The slices are those across the volume's shortest side; with an even number of slices, two are in the middle. A checksum
-    is that of the histogram, so it is the same after flips and turns, with other metadata or another lossless compression.
-    It is that of the frequencies alone if they are distinct enough, so it is also the same if intensities were rescaled
-    without rounding them together. It changes if the image is cropped, resampled or compressed with loss.
+    is computed from the image's histogram, so flips, rotations by 90 degrees, other metadata and another lossless compression
+    do not change it. If the histogram's counts are distinct enough, the intensities are left out, so that rescaling them does
+    not change the checksum either, unless rounding makes different intensities equal. The checksum changes if the image is
+    cropped, resampled or compressed with loss.
 
     Returns:
         Checksums; none if the file cannot be decoded, or if its slices are almost uniform.
@@ -99,20 +100,20 @@ def _of_histogram(image: np.ndarray) -> str:
     values, counts = np.unique(image, return_counts=True)
     if len(counts) < _LEVELS or image.size - counts.max() < _PIXELS:
         return ""
-    # an image and its negative are the same
+    # an image and its negative get the same checksum
     known = min(counts.tobytes(), counts[::-1].tobytes())
-    if len(np.unique(counts)) < _LEVELS:  # nearly every pixel has a value of its own, as after a bias correction
+    if len(np.unique(counts)) < _LEVELS:  # few pixels share a value, as after a bias correction
         known += values.astype(np.float32).tobytes()
     return hashlib.sha256(known).hexdigest()[:16]
 
 
 def join_copies(places: Sequence[Exam | Volume]) -> list[str]:
-    """Give exams that share an image one patient, whose other names become aliases.
+    """Count exams that share an image as exams of one patient; the other patients' names become aliases.
 
     DICOM images are read only if two patients have images in the same place, and volumes only if they have the same shape.
 
     Args:
-        places: exams and volumes, whose raw identifiers are not hashed yet; they are changed.
+        places: exams and volumes whose raw identifiers are not hashed yet; the identifiers of copies are changed.
 
     Returns:
         A warning, if there are such exams.
@@ -145,14 +146,14 @@ def join_copies(places: Sequence[Exam | Volume]) -> list[str]:
                 place.aliases.append(place.patient_key)
                 place.patient_key = key
     return [
-        f"{count_of(len(named), 'patient')} under several names, recognised by the same pixels: "
+        f"{count_of(len(named), 'patient')} known by several names, because images have the same pixels: "
         f"{some_of([' = '.join(names) for names in named.values()])}. Each counts as one patient, in one section, but each "
-        "copy counts as an exam: take copies out of the folder"
+        "copy counts as an exam: remove the copies from the folder"
     ]
 
 
 def _places_of(place: Exam | Volume) -> Iterator[tuple[Hashable, str]]:
-    """Files of an exam that may be copies, each with a key that its copies have, too."""
+    """Files of an exam that may be copies, each with a key that it shares with its copies."""
     if isinstance(place, Volume):
         if is_volume_file(place.image) and (shape := volume_shape(place.image)):
             yield shape, str(place.image)

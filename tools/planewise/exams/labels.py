@@ -264,12 +264,16 @@ def is_unchecked(mask: Path) -> bool:
 
 
 def not_corrected_elsewhere(masks: Sequence[Path]) -> tuple[list[Path], list[tuple[str, str]]]:
-    """The masks without those that a person corrected in another file only; and names of files, with the reason why each is
-    not used: one of these masks for each reason, with the number of others, and corrections in 3D Slicer's format that are
-    newer than the mask in use.
+    """The masks to use, and those that are not used.
+
+    Masks that a person corrected in another file, and not also in place, are not used.
 
     Args:
         masks: from `mask_files`, so that the newest correction of a mask comes last.
+
+    Returns:
+        The masks to use; and for each reason why masks are not used, the name of one such file with the number of others,
+        and the reason. This includes corrections in 3D Slicer's format that are newer than the mask in use.
     """
     kept, by_reason = [], defaultdict(list)
     for path in masks:
@@ -280,8 +284,8 @@ def not_corrected_elsewhere(masks: Sequence[Path]) -> tuple[list[Path], list[tup
     for used in {network_mask(path): path for path in kept}.values():
         for file in _slicer_corrections(used)[-1:]:
             if oldest_first([file, used])[-1] == file:
-                again = "`planewise segment`, which saves it as NIfTI, unless it has measured it"
-                by_reason[f"newer than {used.name}, which is used instead; run {again}"].append(file.name)
+                again = "run `planewise segment` to save it as NIfTI, unless it has already measured this file"
+                by_reason[f"newer than {used.name}, which is used instead; {again}"].append(file.name)
     return kept, _counted(by_reason)
 
 
@@ -321,8 +325,8 @@ def mask_name(path: Path) -> tuple[str, str | None]:
 
 
 def read_grid(path: Path, renamed: Mapping[str, int] | None = None) -> tuple[tuple[int, ...], np.ndarray] | str:
-    """The shape and the affine of a NIfTI mask, or why it cannot be used. The voxels are read, too, because a mask that is
-    truncated, or has values that are no labels, must not replace another one."""
+    """The shape and the affine of a NIfTI mask, or why it cannot be used. The voxels are read, too, because a truncated mask,
+    or one with values that cannot be labels, must not replace another one."""
     try:
         mask, affine = read_mask(path, renamed)
     except InputError as error:
@@ -432,7 +436,7 @@ def add_masks(
     A mask of a cine names its phase: ``_frame08`` (counted from 1), ``_ed`` (the first), ``_es``, or ``_phase25``
     (percent of the cycle, as inference names its results). For ``_es``, a column ``ES`` of the class CSV must give the
     frame, because no header says when systole ends. A mask whose name is only the exam's hash was made by inference,
-    for the first phase. ``turned`` accepts masks of whole volumes whose axes have another order or other directions, and
+    for the first phase. ``turned`` accepts masks of whole volumes whose axes have another order or other directions;
     ``renamed`` is the label map of the masks.
 
     Returns:

@@ -1,5 +1,5 @@
-"""Read the labels of a mask, or say why it cannot be used; look for mistakes in masks that can be used: empty masks, values
-that no structure has, swapped ventricles, corrections unlike the network's mask; and recognise a mask that is given as an
+"""Read the labels of a mask, or say why it cannot be used; look for mistakes in other masks: no structure, values that no
+structure has, swapped ventricles, corrections that do not fit the network's mask; and recognise a mask that is given as an
 image."""
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _ROUNDED = 1e-3
 #: Limit of the number of values: a volume with few values, all of them possible labels, counts as a mask, whatever its name.
 _MOST_LABELS = 10
 _OF_HEART = {name: value for value, name in HEART_STRUCTURES["sax"].items()}
-#: Smallest overlap of a structure with the network's, as a share of the smaller one: a mask that adds what the network left
-#: out contains nearly all of the network's structure. And the largest share of the network's slices without the structure: a
-#: correction may take away a slice at either end.
+#: Smallest overlap of a structure with the network's, as a share of the smaller of the two: a mask that adds what the network
+#: left out contains nearly all of the network's structure. And the largest share of the network's slices that may lack the
+#: structure: a correction may remove a slice at either end.
 _OVERLAP, _SLICES_LOST = 0.5, 0.25
 #: Flipping a mirrored mask improves its agreement with the network's by more than this. In 16 true masks of phantoms, the
 #: agreement was 0.85 to 0.94, and at most 0.56 after flipping.
@@ -44,7 +44,7 @@ def labels_of(voxels: np.ndarray, renamed: Mapping[str, int] | None = None) -> n
 
     Raises:
         InputError: a value cannot be a label, or the label map does not name it, so nobody knows what it should become. The
-            message follows the mask's name.
+            message is a clause about the mask, to follow its name.
     """
     if voxels.dtype.kind not in "biuf":
         raise InputError("it contains colours or complex numbers; save it as a label map")
@@ -69,8 +69,8 @@ def labels_of(voxels: np.ndarray, renamed: Mapping[str, int] | None = None) -> n
 def _refuse(voxels: np.ndarray, wrong: np.ndarray) -> None:
     if wrong.any():
         raise InputError(
-            f"it contains the value {voxels[wrong].min():g}; the values of a mask are whole numbers from 0 to "
-            f"{LARGEST_LABEL}: save it as a label map"
+            f"it contains the value {voxels[wrong].min():g}; the values of a mask must be whole numbers from 0 "
+            f"to {LARGEST_LABEL}; save it as a label map"
         )
 
 
@@ -78,7 +78,7 @@ def read_mask(path: str | Path, renamed: Mapping[str, int] | None = None) -> tup
     """The labels of a NIfTI mask, see `labels_of`, ``(i, j, slices)``, and its affine; a time axis of one frame is dropped.
 
     Raises:
-        InputError: the mask cannot be used. The message follows the mask's name.
+        InputError: the mask cannot be used. The message is a clause about the mask, to follow its name.
     """
     try:
         refuse_claims(path)
@@ -128,7 +128,8 @@ def structures_of(mask: np.ndarray) -> list[int]:
 
 
 def unknown_values(mask: np.ndarray, view: str) -> list[int]:
-    """The values of a mask that no structure has in its view; for a view without known structures, 255 if it is alone."""
+    """The values of a mask that no structure of its view has. If the view has no known structures: 255, if there is no other
+    value."""
     found, known = structures_of(mask), HEART_STRUCTURES.get(view)
     return [value for value in found if value not in known] if known else [255] * (found == [255])
 
@@ -145,7 +146,7 @@ def correction_doubts(
         structures: maps the label values to names.
 
     Returns:
-        The names of the structures, and a phrase that follows the mask's name.
+        For each mistake, the names of its structures, and a phrase that follows the mask's name.
     """
     if _is_mirrored(labels, network):
         return [([*structures.values()], "fits the network's mask better when it is flipped: is it mirrored?")]

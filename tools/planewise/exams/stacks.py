@@ -42,14 +42,14 @@ CINE_OVERLAP = 0.9
 MIN_PHASES = 0.5
 #: What is doubtful about the order of phases in some slices.
 _CONTRADICTED = (
-    "{times} contradict the images' numbers in {slices}: phases are in order of the {times}; is the first one right?"
+    "{times} contradict the images' numbers in {slices}: phases are sorted by the {times}; is the first phase right?"
 )
 _UNNUMBERED = (
-    "the images of {slices} have neither numbers nor trigger times: phases are in order of the {times}; is the first one "
-    "right?"
+    "the images of {slices} have neither numbers nor trigger times: phases are sorted by the {times}; is the first "
+    "phase right?"
 )
 _UNORDERED = (
-    "the images of {slices} have neither numbers nor times: phases are in order of the files' names; are they right?"
+    "the images of {slices} have neither numbers nor times: phases are sorted by file name; is this order right?"
 )
 
 
@@ -240,7 +240,7 @@ def still(stack: Stack) -> Stack:
         for frame in [max(entry.phases, key=lambda frame: (frame.acquired, frame.instance))]
     ]
     count = "1 slice position has" if several == 1 else f"{several} slice positions have"
-    notes = [note for note in stack.notes if "phases are in order" not in note and not note.startswith("slices have")]
+    notes = [note for note in stack.notes if "phases are sorted" not in note and not note.startswith("slices have")]
     return replace(
         stack, slices=slices, absent=[], notes=[*notes, f"{count} several images in one series: the last is used"]
     )
@@ -375,22 +375,22 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
 def _order(frames: Sequence[Frame]) -> tuple[Callable[[Frame], Any], str, str]:
     """The order of the phases of one series at one position.
 
-    Trigger times count first, then InstanceNumber. Programs that remove names may change or remove the numbers, so times of
-    acquisition count more if every image has its own and the numbers are in another order. This does not hold for numbers
-    that only start at another phase, because times start again at midnight. Images without numbers are in order of their
-    times or, without any, of the files' names.
+    Images are sorted by their trigger times or, without them, by InstanceNumber. Programs that anonymise files may change or
+    remove these numbers. So if every image has its own time of acquisition and the numbers contradict the times, images are
+    sorted by time. Numbers that only start at another phase do not contradict the times, which start again at midnight.
+    Images without numbers are sorted by time or, without times, by file name.
 
     Returns:
-        A function that returns the value of an image that rises from phase to phase, a doubt about the order (empty if there
-        is none), and what orders the phases, in words.
+        The key to sort images by; a doubt about the order, empty if there is none; and a name of the times that give the
+        order, for this doubt.
     """
     triggers = [frame.trigger for frame in frames]
     if None not in triggers and len({round(trigger, 1) for trigger in triggers}) > 1:
         doubt = _CONTRADICTED if _out_of_order(frames) else ""
         return lambda frame: round(frame.trigger, 1), doubt, "trigger times"
     numbers, count = {frame.instance for frame in frames}, len(frames)
-    unnumbered = count > 2 and numbers == {0}  # two may be copies
-    # images may be made in another order than they were acquired, so this time counts only if there is no number
+    unnumbered = count > 2 and numbers == {0}  # two images may be copies
+    # images may be reconstructed in another order than they were acquired, so their time counts only if there are no numbers
     for clock in range(2 if unnumbered else 1):
         ordered = sorted(frames, key=lambda frame: frame.clocks[clock])
         times = {frame.clocks[clock] for frame in frames}
