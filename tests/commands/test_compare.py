@@ -182,7 +182,7 @@ def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, mon
     kept = f"{file} is kept; to change draws: [0, 1] -> [0, 1, 2], edit that file"
     outcome = asked(folders, "--no-measure", "--draws", "3", "--yes")
     assert outcome.exit_code == 1 and f"{kept}, and run the same command again" in outcome.output
-    # a default is no wish, so the study goes on
+    # nobody asked for the default, so the study goes on
     outcome = asked(folders, "--no-measure", answer="y\ny\n")
     assert f"{kept}. " in outcome.output and "23 trainings" in outcome.output
     assert [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()] == before

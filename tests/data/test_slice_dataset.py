@@ -138,7 +138,7 @@ def test_refused_slices_are_left_out_counted_and_named(volumes, preprocessing, t
 
 @pytest.mark.parametrize(("factor", "value"), [(300, "300"), (-1, "-1"), (0.9, "0.9"), (0.99999, None)])
 def test_labels_neither_wrap_nor_are_cut_off(factor, value, volumes, preprocessing, tmp_path, caplog):
-    """A step of a person's own may interpolate masks."""
+    """A user's own transform may interpolate masks."""
     changed = Compose([*preprocessing.transforms, Lambdad("label", lambda mask: mask.sign() * factor)])
     if value is None:
         slices = dataset(volumes, changed, tmp_path)

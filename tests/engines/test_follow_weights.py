@@ -153,7 +153,7 @@ def test_the_command_line_and_overlays_win_and_a_difference_is_said(tmp_path, ca
 @pytest.mark.parametrize("files", [("inference.yaml",), ("train.yaml", "evaluate.yaml")])
 def test_a_difference_from_a_default_of_the_run_is_said(files, tmp_path, caplog):
     run = a_run(PANCREAS, tmp_path, features=[4, 8])
-    # options and settings of the files of new images may differ
+    # options, and settings that describe new files, may differ
     other = {"batch_size": 3, "amp": True, "device": "cuda", "num_workers": 2}
     swapped = {"structures": {"2": "tumour", "1": "pancreas"}}
     parser = a_parser(PANCREAS, *files, weights=str(run), axcodes="LPS", **swapped, **other)

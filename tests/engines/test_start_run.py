@@ -135,7 +135,7 @@ def test_a_training_that_may_write_weights_runs(handlers, trainer, warned, tmp_p
 
 
 def test_false_from_the_command_line_takes_effect(tmp_path, monkeypatch):
-    """An argument by its old name, too: 'false' would count as true."""
+    """Otherwise, 'false' would count as true. This includes an argument with its old name."""
     monkeypatch.setattr(
         sys, "argv", ["run", "--config_file", str(tmp_path / "train.yaml"), "--train#jigsaw#permutations", "false"]
     )

@@ -109,7 +109,7 @@ def test_a_run_that_saw_other_images_or_targets_is_not_one_of_the_bundle(key):
 
 
 def test_a_run_of_another_bundle_is_called_by_its_name(tmp_path):
-    """A run's folder is known by the bundle's folder, or by the train.yaml; weights that ship are known by their place."""
+    """The name comes from the run's bundle folder or its train.yaml; for weights that ship, from their own folder."""
     bundle = ROOT / "bundles/pretext_rotation"
     train = digest(bundle / "configs/train.yaml")
     known = [

@@ -52,7 +52,7 @@ def write_image(path: Path, centre, row, column, *, size=(24, 20), spacing=10.0,
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.BitsAllocated = dataset.BitsStored = 16
     dataset.HighBit, dataset.PixelRepresentation = 15, 0
-    # studies have different images
+    # different studies get different images
     whose = tags.get("PatientID"), tags.get("StudyInstanceUID")
     first = zlib.crc32(repr(whose).encode()) % 10_000 if any(whose) else 0
     dataset.PixelData = np.arange(first, first + size[0] * size[1], dtype="<u2").tobytes()

@@ -177,7 +177,7 @@ def test_copies_in_other_files_are_the_same(tmp_path):
 
 
 def test_copies_in_one_folder_are_one_patient(tmp_path):
-    """Repeat series and phases are not copies; an image that many patients have says nothing."""
+    """Repeated series and phases are not copies, and an image that many patients have says nothing about them."""
     for name, seed in {"p1": 0, "copy": 0, "p2": 1, **{f"same{number}": 2 for number in range(4)}}.items():
         nibabel.save(nibabel.Nifti1Image(_slices(seed)[..., 0], np.eye(4)), tmp_path / f"{name}.nii.gz")
     found = index_folder(tmp_path, anatomy="volume")

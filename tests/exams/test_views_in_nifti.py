@@ -97,7 +97,7 @@ def test_the_data_sets_numbers_do_not_hold_for_masks_of_labels(indexed, tmp_path
     assert not any("label_map" in item for item in result.datalist["training"]) and "swapped" not in str(
         result.warnings
     )
-    # each phase has the numbers of its own mask, if only one phase was corrected
+    # if only one phase was corrected, each phase keeps the label map of its own mask
     (tmp_path / f"{own[0]['exam']}_ES_mask_by_hand.nii.gz").unlink()
     features = CardiacFeaturesd(("DCM",))
     (usual,) = [features(exam | {"height": 180, "weight": 75}) for exam in pair_phases(own)]

@@ -179,7 +179,7 @@ def test_two_masks_for_one_image_are_not_guessed_between(tmp_path):
 
 
 def test_a_mask_that_a_person_corrected_is_used_and_is_no_image(tmp_path):
-    """`segment` keeps it next to the new mask of the network. The newest correction counts, as in `segment`."""
+    """`segment` keeps it next to the network's new mask. The newest correction counts, as in `segment`."""
     for name in ("a", "a_mask_by_hand", "a_mask_by_hand_2", "a_mask"):
         write(tmp_path / f"{name}.nii.gz")
     network = nibabel.load(tmp_path / "a_mask.nii.gz")
@@ -269,7 +269,7 @@ def test_frames_beside_their_cine_are_used_in_its_place(tmp_path, cine, frame):
 
 
 def test_a_second_readers_mask_is_listed(tmp_path):
-    """A mask that was corrected is not: its correction replaces it."""
+    """A mask that was corrected is not listed, because its correction replaces it."""
     for name in ("p1/a", "p1/a_gt", "p1/a_gt_reader2", "p2/b", "p2/b_mask", "p2/b_mask_by_hand"):
         write(tmp_path / f"{name}.nii.gz")
     volumes, skipped = volumes_of(tmp_path)

@@ -476,7 +476,7 @@ def test_a_lost_phase_is_a_remark_on_the_exam_and_a_flag_of_its_phase(tmp_path):
 
 
 def test_every_number_is_marked_if_nothing_says_which_phase_a_slice_lacks(tmp_path):
-    """There are no trigger times, and the images' numbers do not rise evenly. The lost phase may be the first one, too."""
+    """There are no trigger times, and the images' numbers do not rise evenly. Even the first phase may be lost."""
     write_exam(tmp_path / "exam")
     for file in (tmp_path / "exam").rglob("*.dcm"):
         dataset = pydicom.dcmread(file)

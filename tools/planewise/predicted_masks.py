@@ -75,8 +75,9 @@ def oldest_first(files: Iterable[Path]) -> list[Path]:
 
 
 def corrections(masks: Iterable[Path]) -> list[Path]:
-    """Those of some NIfTI masks that a person corrected, in the order of `oldest_first`: in a file of its own
-    (``a_mask_by_hand.nii.gz``), or in place (``a_mask.nii.gz``) if there are other files of the same mask."""
+    """The NIfTI masks among the given ones that a person corrected, sorted by `oldest_first`: those in a file of their own
+    (``a_mask_by_hand.nii.gz``), and those corrected in place (``a_mask.nii.gz``) if there are other files of the same
+    mask."""
     files = list(masks)
     several = Counter(map(_mask_of, files))
     return oldest_first(
@@ -85,7 +86,7 @@ def corrections(masks: Iterable[Path]) -> list[Path]:
 
 
 def _mask_of(file: Path) -> Path:
-    """The mask that a file corrects, without an ending; the same for the mask itself."""
+    """The path, without ending, of the mask that a file corrects; the same for the mask itself."""
     return file.with_name(file.name.removesuffix(".gz").removesuffix(".nii").partition(BY_HAND)[0])
 
 

@@ -70,11 +70,11 @@ _NEEDED = (
 )
 #: The study as `write` wrote it last, next to its file; it shows what a person changed since.
 _AS_WRITTEN = "study_as_written.json"
-#: Key of a datalist's record for the states of its sources, see `_state`.
+#: Key, in a datalist's record, of the states of its sources (`_state`).
 _STATES = "states"
 #: Stands for a setting that one of two studies does not have.
 _ABSENT = object()
-#: Options of `planewise.index` that determine a datalist of `indexed`, as those of the command.
+#: Arguments of `planewise.index` that determine a datalist of `indexed`, and the command's options for them.
 _INDEXED_WITH = {"anatomy": "--anatomy", "labels_dir": "--labels", "classes": "--classes", "patients": "--classes"}
 #: Pretexts that are tried first if the images are suitable.
 _FIRST = ("multitask", "relative_patch_location", "rotation", "exemplar", "simclr", "models_genesis")
@@ -109,7 +109,7 @@ def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | 
 def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     """The path of a datalist: the given one, or one made by indexing the given folder.
 
-    Once there is a study of this folder with these options, the folder is not indexed again unless a table or a file with
+    If there already is a study of this folder with these options, the folder is indexed again only if a table or a file with
     labels has changed and nothing has been trained. What was found and what was left out is printed.
 
     Args:
@@ -136,7 +136,7 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     asked = {"folder": str(given.resolve())} | {
         key: str(value) for key, value in options.items() if key in _INDEXED_WITH and value
     }
-    # the folder of unlabelled images may be an archive, in which it would take long to look at all files
+    # not the folder of unlabelled images: it may be an archive with so many files that looking at all takes too long
     sources = [options.get(key) for key in ("labels_dir", "classes", "patients")]
     sources += [given] if name == "labelled" else []
     states = {str(path): _state(Path(path), out.resolve()) for path in sources if path}
@@ -199,8 +199,8 @@ def _asked(datalist: Path) -> dict[str, Any]:
 
 
 def _state(path: Path, out: Path) -> str:
-    """A checksum of a table's content, or of the names, sizes and times of the files below a folder, without hidden ones and
-    the study's own."""
+    """A checksum of a table's content, or of the names, sizes and times of the files below a folder, except hidden files
+    and the study's own."""
     if path.is_file():
         return sha256(path)
     files = (file for file in map(Path, files_below(path.resolve())) if file.is_file() and out not in file.parents)
@@ -465,7 +465,7 @@ def study_of(
     if odd := [number for number in numbers if not least <= number <= most]:
         why = f", because {count_of(least - 1, 'exam')} cannot have two classes" if odd[0] == least - 1 > 0 else ""
         raise InputError(f"{wrong_count('--counts', odd[0], labelled, most, least)}{why}")
-    if anatomy == "cardiac":  # its task refuses these masks, but only after all pretexts
+    if anatomy == "cardiac":  # the fine-tuning would refuse these masks, but only after all pretexts
         structures = _config(study["target"]["bundle"], study | {"overrides": {}}, "finetune")["structures"]
         try:
             checked_masks([item for section in SECTIONS for item in load_datalist(labelled, section)], structures, True)
@@ -526,14 +526,14 @@ def write(
         study: the config.
         file: its file.
         discard: asks a person whether to discard edits for other options, as long as nothing has been trained.
-        given: the settings that a person gave as options.
+        given: names of the settings that a person gave as options.
 
     Returns:
         The study in the file.
 
     Raises:
-        InputError: the file cannot be read, lacks something that a study needs, or is kept although a given setting
-            differs.
+        InputError: the file cannot be read or lacks something that a study needs; or it is kept, but a person asked for
+            another value of a setting.
     """
     record = file.with_name(_AS_WRITTEN)
     if file.exists() or file.is_symlink():

@@ -61,7 +61,7 @@ _NOT_STARTED = "Nothing was started. Correct this, then run the same command aga
 #: The command of a failed job; its output is the log.
 _FAILED = re.compile(r"Command '.* > (\S+\.log) 2>&1.*' (?:returned non-zero )?(.*?)\.?$")
 _WAITING = "Shutting down, this might take some time"
-#: Its words after SIGTERM, again whenever a job ends.
+#: What Snakemake prints after SIGTERM, and again whenever a job ends.
 _ENDING = "Will exit after finishing currently running jobs"
 _LAST_JOBS = "no new job starts; jobs that still run finish first, unless Ctrl-C stops them ..."
 #: Number of lines to show of a failed job's log. If a message of planewise begins in them, only the message is shown.

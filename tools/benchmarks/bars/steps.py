@@ -104,8 +104,8 @@ _QUICK = {"features": [4, 8, 16], "image_size": 48, "spacing": 5.8, "batch_size"
 
 
 def measure(options: Options) -> Iterator[Bar]:
-    """The bars of each case: the trainer's step, its ratio to the bare step, and the ratios of the batches' preparation and,
-    on a GPU, of the kernels' time to the trainer's step."""
+    """The bars of each case: the time of the trainer's step; its ratio to the bare step; and the ratios to the trainer's step
+    of the time to make a batch and, on a GPU, of the time of all kernels."""
     cases = CASES[:: len(CASES)] if options.quick else CASES
     datalists: dict[str, Path] = {}
     with ExitStack() as stack:

@@ -25,9 +25,9 @@ def pair_phases(
 ) -> list[dict[str, Any]]:
     """Merge the items of each exam's volumes into one item per exam.
 
-    An item is ``{"exam", "ed": mask, "es": mask, "group", "height", "weight", "patient"}``, with ``label_maps`` if a mask
-    has a label map: it maps the path of each such mask to its own. For DICOM stacks, ``slice_affines`` maps each slice of the
-    masks to its affine. Keys that the volumes lack are absent.
+    An item is ``{"exam", "ed": mask, "es": mask, "group", "height", "weight", "patient"}``, with ``label_maps``,
+    which maps the path of each mask that has a label map to this map. For DICOM stacks, ``slice_affines`` maps each slice of
+    the masks to its affine. Keys that the volumes lack are absent.
 
     Args:
         items: items of a datalist, with ``label`` and ``phase`` ED or ES. Masks drawn on a DICOM cine have a time in the

@@ -44,7 +44,7 @@ class AutocastInferer(SimpleInferer):
             return network(inputs, *args, **kwargs).float()
         trains_volumes = inputs.ndim == 5 and inputs.device.type == "cpu" and torch.is_grad_enabled()
         exact = ExactThinVolumes() if trains_volumes else nullcontext()
-        # a graph converts the weights itself, in every step
+        # a graph must convert the weights in every step, so the converted ones are not kept
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16, cache_enabled=not graphs), exact:
             output = network(inputs, *args, **kwargs)
         return output.float()

@@ -44,8 +44,8 @@ _NETWORK = "network_def"
 _OF_DATA = {"in_channels"}
 #: Settings that only matter for the start of training or for training with another task; evaluations ignore them.
 _OF_TRAINING = ("transfer", "auxiliary_interval", "pretext_settings")
-#: Settings that describe the files of new images, so they may differ from those of the training (`_check_channels` checks the
-#: channels).
+#: Settings that describe the files of new images, so they may differ from those of the training. (`_check_channels` checks
+#: the channels.)
 _OF_FILES = {"channels", "field_without_spacing", "heart_labels"}
 
 
@@ -72,7 +72,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
     """
     run_id = dict(overrides(arguments)).get("run_id")
     if run_id and "start_run(" in str(parser.get(run_id)):
-        return {}  # train_and_evaluate: the weights there now are an earlier run's, and this run trains its own
+        return {}  # train_and_evaluate: the weights in the folder are an earlier run's, and this run trains its own
     configs = configs_beside(parser)
     run = run_of(parser, "weights") or _packaged(parser, "weights")
     if configs is None:
@@ -307,7 +307,7 @@ def _all_settings(run: RunRecord, train: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_images(inference: Mapping[str, Any]) -> set[str]:
-    """The settings of an inference config that determine the network, its input or its output, whatever the new files are."""
+    """The settings of an inference config that determine the network, its input or its output, except `_OF_FILES`."""
     return defining_settings(inference) - _OF_FILES
 
 
@@ -328,7 +328,8 @@ def _take(
             be replaced.
         arguments: the command line.
         whose: name of the setting that gives the weights, ``weights`` or ``pretrained``, for the log.
-        defaults: further settings of the run, which are the config's own; only differences from them are logged.
+        defaults: settings in which the run did not differ from its bundle. They are not applied; if this config differs from
+            them, the difference is logged.
 
     Returns:
         The applied settings.

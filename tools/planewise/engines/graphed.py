@@ -11,18 +11,18 @@ from torch.utils._pytree import tree_leaves
 
 from planewise.errors import InputError
 
-#: Types of device that have graphs.
+#: Types of device that support graphs.
 KINDS = ("cuda",)
 
 
 class GraphedNetwork:
-    """Run a network in training; its forward and its backward pass are launched as one graph each instead of kernel by
+    """Run a network in training. Its forward pass and its backward pass are each launched as one graph instead of kernel by
     kernel.
 
-    The first call records the graphs, with PyTorch's ``make_graphed_callables``; buffers and random numbers are afterwards
-    as they were before. If layers are then frozen or set to evaluation, the graphs are recorded again. A call runs as usual
-    if its images have another shape than the first ones; if weights have gradients, which would be overwritten; or if the
-    gradient of the call before has not been computed yet.
+    The first call records the graphs with PyTorch's ``make_graphed_callables``, and then restores the network's buffers and
+    the states of the random number generators. If layers are frozen or set to evaluation later, the graphs are recorded
+    again. The network runs without graphs if the images have another shape than the first ones; if weights have gradients,
+    which a graph would overwrite; or if the gradient of the previous call has not been computed yet.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class GraphedNetwork:
 
 
 class _Whole(nn.Module):
-    """A network whose own ``forward`` is not replaced when it is recorded."""
+    """Wrap a network, because recording replaces the ``forward`` of the module that it gets."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

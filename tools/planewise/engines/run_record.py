@@ -43,7 +43,7 @@ class RunRecord:
 
     @property
     def bundle_name(self) -> str:
-        """Name of the bundle whose run it was; empty if it is unknown."""
+        """Name of the bundle that was trained; empty if it is unknown."""
         beside, root = self.weights.absolute().parent.parent, Path(str(self.config.get("bundle_root", ".")))
         if (beside / "configs" / "train.yaml").is_file():
             return beside.name

@@ -336,7 +336,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def check_plain_settings(config: Mapping[str, Any]) -> None:
-    """Refuse invalid values of a config that are not expressions; other settings may be computed from them.
+    """Refuse invalid values of a config, apart from expressions, which may be computed from these values.
 
     Raises:
         InputError: a value is invalid (`CHECKS`).

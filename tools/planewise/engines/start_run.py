@@ -149,7 +149,7 @@ def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> Con
         warn_of_idle_overrides(sys.argv, parser.get())
         if not config_files(sys.argv):
             warn_of_unknown_settings(parser.get(), configs_beside(parser) or {"running": parser.get()})
-    check_plain_settings(parser.get())  # before the settings of the weights are compared with them
+    check_plain_settings(parser.get())  # before they are compared with the settings of the weights
     follow(parser, sys.argv)
     check_settings(evaluated_settings(parser))
     return parser

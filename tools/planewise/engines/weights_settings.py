@@ -215,7 +215,8 @@ def _without(value: Any, defaults: Mapping[str, Mapping[str, Any]]) -> Any:
 
 
 def differ(one: Any, other: Any) -> bool:
-    """Whether two values of a setting differ, also in a table's order: ``structures`` has that of the network's outputs."""
+    """Whether two values of a setting differ. The order of a table counts, because that of ``structures`` is that of the
+    network's outputs."""
     return one != other or (isinstance(one, Mapping) and list(one) != list(other))
 
 

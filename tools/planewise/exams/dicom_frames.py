@@ -288,7 +288,7 @@ def _unit(a: list[float]) -> list[float]:
 
 
 def _clocks(header: dict) -> tuple[str, str, str]:
-    """The times of acquisition, of the image and of the series, as text that sorts; empty if the header has none."""
+    """The times of the acquisition, the image and the series, as texts whose order is that of the times; empty if unknown."""
     acquired, content, series = (
         f"{header.get(f'{when}Date') or ''}{header[f'{when}Time']}" if header.get(f"{when}Time") else ""
         for when in ("Acquisition", "Content", "Series")

@@ -32,7 +32,7 @@ class Exam:
     case: str = ""
     """name in a NIfTI file; empty for DICOM"""
     aliases: list[str] = field(default_factory=list)
-    """raw identifiers under which copies of the patient's images were found"""
+    """raw identifiers of the same patient in copies of the images"""
     name: str = ""
     """hash of the exam"""
     patient: str = ""

@@ -66,11 +66,11 @@ class Frame:
     person: tuple[tuple[str, str], ...] = ()
     """the patient's ``("birth dates", PatientBirthDate)`` and ``("sexes", PatientSex)``, as far as known. Private, too"""
     issuer: str = ""
-    """who gave the patient this identifier, such as a hospital; empty if the header does not say. Private, too"""
+    """IssuerOfPatientID, such as a hospital; empty if the header does not have it. Private, too"""
     flow: bool = False
     """whether the names of the series or of its sequence say that it measures flow (phase contrast)"""
     clocks: tuple[str, str] = ("", "")
-    """when the image was acquired, and when it was made, as text that sorts; empty if the header does not say"""
+    """when the image was acquired, and when it was made, as texts whose order is that of the times; empty if unknown"""
 
     @property
     def is_phase_image(self) -> bool:

@@ -152,10 +152,10 @@ def index_folder(
         labels_dir: folder of NIfTI masks for the exams.
         checked: whether a person has checked all masks, so that those that a network predicted are labels, too.
         classes: CSV of classes, one row per exam.
-        patients: for photographs, a CSV whose column of patients only adds aliases, by which a study recognises patients of
-            other folders; the sections do not depend on it.
-        label_map: renames mask values: ``{1: 3}``, or a YAML file with such lines. With ``labels_dir``, masks that M&Ms-2 and
-            UK Biobank have next to their images keep the numbers of these data sets.
+        patients: for photographs, a CSV with a column of patients. It only adds aliases, by which a study recognises these
+            patients in other folders; the sections do not depend on it.
+        label_map: renames mask values: ``{1: 3}``, or a YAML file with such lines. With ``labels_dir``, it does not
+            apply to the masks that M&Ms-2 and UK Biobank have next to their images.
         workers: processes that read headers.
         progress: called with (files done, files in all).
 
@@ -229,7 +229,7 @@ def index_folder(
     items = [item for item in items if item["exam"] not in lacking]
     result.unmatched += wrong_rows
     used, replaced = labels.not_corrected_elsewhere(masks)
-    is_unchecked = cache(labels.is_unchecked)  # it reads the masks
+    is_unchecked = cache(labels.is_unchecked)  # cached, because it reads the masks
     used = used if checked else _of_people(used, is_unchecked, result)
     not_used, result.by_grid = labels.add_masks(
         used, exams, items, class_rows, scan.folder, sought.inputs == "volumes", mapping
@@ -241,7 +241,7 @@ def index_folder(
     result.masks = {str(path) for path in masks}
     if mapping is not None:
         for item in items:
-            # a data set's own masks keep its numbers if the mapping is that of other masks
+            # with --labels, the mapping is for the masks in that folder, not for those with their data set's label map
             if "label" in item and (labels_dir is None or "label_map" not in item):
                 item["label_map"] = mapping
     _mark_predicted(result, items, is_unchecked, checked)
@@ -575,9 +575,8 @@ def _warn_of_two_origins(result: IndexResult, masks: Sequence[Path], items: Sequ
 
 
 def _check_masks(result: IndexResult, items: Sequence[dict], view: str) -> None:
-    """Take away the masks that cannot be used (`labels.add_masks` has checked those of ``--labels``), and warn about masks
-    that are likely mistakes, and about masks of only some slices; masks that a network predicted are checked where they are
-    made."""
+    """Remove masks that cannot be used (`labels.add_masks` has already checked those of ``--labels``), and warn about likely
+    mistakes in masks and about masks of only some slices. Masks that a network predicted are checked where they are made."""
     slices: dict[tuple, set[int]] = defaultdict(set)
     covered: dict[str, tuple[tuple, set[int]]] = {}
     used: dict[str, dict] = {}

@@ -21,8 +21,8 @@ SAME_RATE = 1.15
 #: A cine may lack its first phase if its first image comes after the R wave by at least this share of the time between two
 #: phases.
 LATE_START = 0.9
-#: Images are every second phase, or fewer, if the time between two of them, times the header's number of phases, lasts at
-#: least this many heartbeats; otherwise they are neighbours. Some cines cover only three quarters of a heartbeat.
+#: Images are consecutive phases if the time between two of them, times the header's number of phases, is shorter than this
+#: many heartbeats; otherwise, phases between them were left out. Some cines cover only three quarters of a heartbeat.
 SKIPS = 1.5
 #: The end of a sentence about phases that no slice has.
 GONE = "files are missing or broken, so that end-diastole or end-systole may be missing"
@@ -52,8 +52,8 @@ def mark_absent_phases(slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]
     """Find the phases that no slice has, because the same files are missing or broken in every series.
 
     The header's number of images and the trigger times or the images' numbers say which. An exam of which somebody kept
-    some phases, at equal intervals or less than half of them, lacks none, unless the header's heartbeat shows that these are
-    neighbours and the others were cut off.
+    some phases, at equal intervals or less than half of them, lacks none, unless the header's heartbeat shows that the kept
+    phases are consecutive, so that the others were cut off.
 
     Returns:
         The slices, with the true cycle if it is certain; and sentences, without a full stop, that are empty if no phase
@@ -148,7 +148,7 @@ def _lasts_a_heartbeat(phases: Sequence[Frame]) -> bool:
 
 
 def _are_neighbours(phases: Sequence[Frame], cycle: int) -> bool:
-    """Whether the images follow each other as closely as the phases of a cycle that fills the header's heartbeat."""
+    """Whether the images are consecutive phases of a cycle that lasts about one heartbeat of the header, see `SKIPS`."""
     step = _step(phases)
     return step is not None and cycle * step < SKIPS * phases[0].heartbeat
 

@@ -168,7 +168,7 @@ def read_photographs(
         paths: files named like photographs.
         tables: CSV files.
         folder: folder that contains the photographs.
-        patients: a CSV file whose patients are only aliases; its other columns are not read.
+        patients: a CSV file of which only the patients are read, as aliases.
 
     Returns:
         A `Volume` for each photograph, with its row as classes and the highest grade of its patient as group.
@@ -291,7 +291,7 @@ class _Names:
 
     def find(self, name: str) -> list[int]:
         """The photographs that a row names. Spreadsheets strip leading zeros from a number. Capital letters matter only if
-        several files differ in nothing else."""
+        they are the only difference between several files."""
         name = composed(name.replace("\\", "/").removeprefix("./"))
         if name in self._by_name:
             return self._by_name[name]

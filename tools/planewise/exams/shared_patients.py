@@ -39,7 +39,7 @@ class _Item(NamedTuple):
     names: list[str]
     paths: list[str]
     read: list[str]
-    """the paths whose content is compared: the file of the first channel, of a stack only those of the middle slices"""
+    """the paths whose content is compared: the first channel's; none if the item is not one of a stack's middle slices"""
 
     def marks(self, names: bool | None) -> list[str]:
         """What the item has in common with other items of its patient, see `shared_patients`."""
@@ -66,7 +66,7 @@ def shared_patients(
             Data sets that name patients by numbers, such as case_001, have names in common without having patients in
             common; None therefore compares names of DICOM only.
         read: also compare pixels, so that a copy under another name is found, even if it was saved again without loss.
-            Photographs are compared pixel by pixel. Of volumes and of stacks of DICOM files, the middle slices are compared
+            Photographs are compared pixel by pixel; of volumes and of stacks of DICOM files, the middle slices are compared
             as in `copies.fingerprints`. If an item has several images, only the first is read. If ``read`` is a path, this
             file keeps the checksums, and the next call reads only files that have changed since.
         sections: sections of the first datalist to look at.
@@ -155,8 +155,9 @@ def _items(datalist: Path, sections: Collection[str]) -> list[_Item]:
 
 
 def _contents(ours: Collection[str], theirs: Collection[str], kept: Path | None) -> dict[str, list[str]]:
-    """The contents (`_content`) of those files that may be copies of a file of the other collection: photographs with as many
-    pixels, volumes with the same sides, DICOM, and volumes of which the other collection may have the slices as DICOM."""
+    """The contents (`_content`) of those files that may be copies of a file in the other collection: photographs with the
+    same number of pixels, volumes of the same shape, DICOM files if the other collection has such files or volumes, and
+    volumes if it has DICOM files."""
     found = [{path: (stat, _size(path, stat)) for path in paths if (stat := _stat(path))} for paths in (ours, theirs)]
     compared = {}
     for here, there in (found, found[::-1]):
@@ -207,8 +208,8 @@ def _size(path: str, stat: os.stat_result) -> tuple[str, object]:
 
 
 def _content(path: str, size: int) -> list[str]:
-    """Checksums of what is compared: a photograph's pixels, or the images of another file (`fingerprints`); some bytes of a
-    file without any."""
+    """Checksums of what is compared: a photograph's pixels, or the images of another file (`fingerprints`); if the file has
+    none that can be compared, some of its bytes."""
     if is_photograph(path):
         with suppress(*UNDECODED), open_photograph(path) as image:
             upright = ImageOps.exif_transpose(image)

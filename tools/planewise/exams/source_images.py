@@ -77,8 +77,8 @@ def is_dicom(item: Mapping[str, Any]) -> bool:
 
 
 def source_images(slices: Sequence[Mapping[str, Any]], hide: str | None = None) -> list[SourceImage]:
-    """The images of a stack. Their SpacingBetweenSlices is the mean distance between the slices' positions, because headers
-    may have another one, and programs compute volumes with it.
+    """The images of a stack. Their SpacingBetweenSlices is the mean distance between the slices' positions, because programs
+    compute volumes with it, and the value in the header may be wrong.
 
     Args:
         slices: slices of a DICOM stack in order, as items of a datalist: ``image``, ``affine``, and ``frame`` in
@@ -144,7 +144,7 @@ def body_size(item: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str 
     Returns:
         The size, or None if a value is unknown or impossible: below 40 or above 250 cm, below 2 or above 350 kg, or a body
         mass index below 8 or above 80 kg/m2; a sentence on an impossible or implausible size, or None; and a sentence on
-        values of zero, which stand for unknown ones, or None.
+        values of zero, which mean that the size is unknown, or None.
     """
     height, weight = item.get("height"), item.get("weight")
     if height is None and is_dicom(item):

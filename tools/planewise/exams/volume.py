@@ -54,8 +54,8 @@ class Volume:
     patient_key: str = ""
     """raw identifier of the patient, also hashed before anything is written"""
     aliases: list[str] = field(default_factory=list)
-    """raw identifiers of the patient by other sources: for photographs, names of files and folders, and another table; for
-    others, names under which copies were found"""
+    """raw identifiers of the patient from other sources: for photographs, from names of files and folders, and from another
+    table; for other volumes, those of copies"""
     name: str = ""
     """hash of the exam"""
     patient: str = ""

@@ -48,8 +48,9 @@ MASK_FOLDER = re.compile(r"(gt|seg|segmentations?|labels?|masks?)(tr|ts)?$", re.
 IMAGE_FOLDER = re.compile(r"images(Tr|Ts)")
 #: Why one of two files of the same image is not used.
 TWICE = "second file of one image or channel (.nii next to .nii.gz, for example): another file is used; keep only one"
-#: Why none of several masks is used.
+#: Why one of several masks is not used.
 OTHER_MASK = "further mask of an image: the one with the plain name, or the corrected one, is used"
+#: Why none of several masks is used.
 SEVERAL_MASKS = "several masks match one image: none is used; keep only one"
 _SEVERAL_IMAGES = "one mask matches images of several folders: none gets it; put it next to its image (CASE_gt.nii.gz)"
 _MASK_WORDS = re.compile(r"(^|[_-])(\w*seg|gt|labels?|masks?)([_-]|$)", re.IGNORECASE)
@@ -345,7 +346,7 @@ def grid_problem(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> str:
 def mask_on_grid(
     mask: Path, shape: tuple[int, ...], affine: np.ndarray, turned: bool = True
 ) -> tuple[str, list[list[int]]]:
-    """Whether a mask is on an image's grid, in any order and direction of its axes if ``turned``.
+    """Whether a mask is on an image's grid; if ``turned``, its axes may have any order and direction.
 
     Returns:
         The reason why it is not, in words; and the argument of `nibabel.orientations.apply_orientation` that gives the mask

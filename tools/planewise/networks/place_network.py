@@ -37,12 +37,12 @@ def place_network(
         channels_last: whether to store the weights of convolutions with the channels last, so that PyTorch computes in
             this format. This does not apply to a network with both 2D and 3D convolutions. On a device other than a CPU, it
             does not apply to a 3D network with a layer for which PyTorch needs the default format there (`_FIRST`).
-        compiled: whether to compile the network with ``torch.compile``; or ``cuda_graphs``: in training,
-            `planewise.engines.AutocastInferer` replays a CUDA graph of it.
+        compiled: whether to compile the network with ``torch.compile``; or ``cuda_graphs``, so that
+            `planewise.engines.AutocastInferer` replays CUDA graphs of it in training.
 
     Raises:
-        InputError: ``compiled`` is true, but torch.compile does not work on this machine; or it is ``cuda_graphs`` on
-            another device than a GPU.
+        InputError: ``compiled`` is true, but torch.compile does not work on this machine; or it is
+            ``cuda_graphs``, but the device is not an NVIDIA GPU.
     """
     # PyTorch refuses a format for weights with another number of dimensions
     dims = {values.ndim for values in (*network.parameters(), *network.buffers())} & FORMATS.keys()

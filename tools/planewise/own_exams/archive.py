@@ -36,7 +36,7 @@ from planewise.reports.tables import write_csv, write_json
 from planewise.text_files import read_json
 
 _TABLE = "exams.csv"
-#: Length of both parts of a flag that the terminal has already printed for another exam.
+#: Length to which each part of a flag is shortened if the terminal has already printed the flag for another exam.
 _SHORT_FLAG = 50
 
 
@@ -137,8 +137,8 @@ def _one(
     done: Archive,
     told: dict[str, str],
 ) -> str:
-    """Make the results of one exam, and return one line about the exam for the user, which shortens the flags of earlier
-    lines; ``told`` maps these to the exam of their line."""
+    """Make the results of one exam, and return one line about the exam for the user. The line shortens flags that earlier
+    lines show; ``told`` maps each of these flags to the first exam that has it."""
     record = _record(output, name, work.command)
     record.unlink(missing_ok=True)
     try:
@@ -159,7 +159,7 @@ def _one(
         flags = [f"{FLAGGED} {flag}" for flag in summary.flags if flag not in told]
         for flag in summary.flags:
             if flag in told:
-                # the numbers that it concerns, and what is wrong with them
+                # a flag names the numbers that it concerns, and then what is wrong with them
                 parts = (shorten(part, _SHORT_FLAG, placeholder=" ...") for part in flag.split(": ", 1))
                 flags.append(f"{FLAGGED} as in exam {told[flag]}: {': '.join(parts)}")
             told.setdefault(flag, name)

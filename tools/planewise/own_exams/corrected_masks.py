@@ -33,8 +33,8 @@ _OWN = (f"{MASK}.nii.gz", ".seg.nrrd", f"{IMAGE}.nii.gz", "_lines.nii.gz", "_hea
 _OTHERS = (".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".dcm")
 #: Label values of the segments in DICOM files.
 _VALUES = {name: value for value, short in STRUCTURES.items() for name in (short, NAMES[short])}
-#: A corrected LV belongs to another phase if its Dice coefficient with the network's LV of that phase is at least the first
-#: number, and exceeds those of its own phase and of the phases next to it by the second.
+#: A corrected LV seems to belong to another phase if its Dice coefficient with the network's LV of that phase is at least the
+#: first number, and exceeds those with the LVs of its own phase and of the phases next to it by more than the second.
 _OTHER_PHASE, _FITS_BETTER = 0.85, 0.15
 
 
@@ -57,7 +57,7 @@ def by_hand_in(folders: Iterable[Path]) -> list[str]:
 
 
 def _is_checked(file: Path) -> bool:
-    """Whether a file is a copy of the network's mask of its folder, which a person checked and did not change."""
+    """Whether a file is an unchanged copy of the network's mask in its folder, which means that a person checked it."""
     network: Any = file.with_name(f"{file.parent.name}{MASK}.nii.gz")
     try:
         return _may_be_a_copy(file, network) and np.array_equal(nib.load(file).dataobj, nib.load(network).dataobj)
@@ -109,8 +109,9 @@ def changed_since(record: Path, folders: Iterable[Path]) -> bool:
 def corrected_masks(
     masks: Path, names: Sequence[str], dicom: Path, shorts: Sequence[str]
 ) -> tuple[dict[int, CorrectedMask], list[str]]:
-    """The newest readable mask that a person corrected, for each phase that has one. If it has the voxels of the network's
-    mask, a person only checked that mask, and the phase has no corrected one; it gets a copy for `planewise index`, too.
+    """The newest readable mask that a person corrected, for each phase that has one. If its voxels are those of the network's
+    mask, a person only checked that mask, so the phase has no corrected mask. Even then, the mask is saved as NIfTI for
+    `planewise index`.
 
     Args:
         masks: folder with a folder of each phase.
@@ -229,7 +230,8 @@ def marks_of(corrected: Mapping[int, CorrectedMask]) -> list[Flag]:
 def doubts_of(
     corrected: Mapping[int, CorrectedMask], networks: Sequence[np.ndarray], names: Sequence[str]
 ) -> list[Flag]:
-    """Flags on corrected masks that may be incomplete or mirrored, belong to another phase, or have two structures swapped.
+    """Flags on corrected masks that seem to be incomplete or mirrored, to belong to another phase, or to have two structures
+    swapped.
 
     Args:
         corrected: masks by the number of their phase.
@@ -253,9 +255,10 @@ def doubts_of(
 
 
 def _belongs_to(labels: np.ndarray, networks: Sequence[np.ndarray], phase: int) -> int | None:
-    """The phase to which a label map seems to belong instead of its own one; None if it may belong to its own one.
+    """The phase to which a label map seems to belong instead of its own phase; None if it may belong to its own.
 
-    The network may fail in a phase. A true mask then fits the next phases, which also count if the cycle has enough phases.
+    If the network fails in the mask's own phase, a true mask still fits the network's masks of the phases next to it. So
+    these count, too, if the cycle has enough phases.
     """
     value, count = next(value for value, name in STRUCTURES.items() if name == "LV"), len(networks)
     own = labels == value

@@ -419,8 +419,8 @@ def read_mask(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def written_in(folder: Path, by_hand: Collection[str]) -> list[Path]:
-    """The files in a folder, its page first, without the masks that people checked or changed; the names of those that they
-    changed are given."""
+    """The files in a folder, its page first, without the masks that people checked or changed. ``by_hand`` has the names of
+    changed masks."""
     files = (file for file in folder.iterdir() if file.is_file() and not (BY_HAND in file.name or file.name in by_hand))
     return sorted(files, key=lambda file: (file.name != PAGE, file.name))
 

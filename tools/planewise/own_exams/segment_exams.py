@@ -607,8 +607,8 @@ def _content(
 
 def _lost_phases(items: Sequence[Mapping[str, Any]], found: HeartVolumes, names: Sequence[str]) -> list[Flag]:
     """Flags of the phases in which a slice shows another phase, because its file is missing, and of end-diastole and
-    end-systole if one of these phases may be the true one. If it is unknown which phases a slice lacks, any phase may show
-    another one, so the flag concerns them all."""
+    end-systole if one of these phases may be the true one. If it is unknown which phases a slice lacks, the flag concerns
+    all phases."""
     unknown = dict.fromkeys(remark for item in items for remark in item.get("lost", ()) if UNKNOWN_PHASES in remark)
     flags, replaced = [Flag(ALL, "volume", None, remark) for remark in unknown], defaultdict(list)
     for number, item in enumerate(items):
@@ -627,7 +627,7 @@ def _phase_flags(items: Sequence[Mapping[str, Any]], found: HeartVolumes) -> lis
 
 
 def _times(items: Sequence[Mapping[str, Any]]) -> list[float] | None:
-    """The place of each phase in the cycle, from its name, such as ``phase38``; None if a name does not say it."""
+    """The place of each phase in the cycle, from its name, such as ``phase38``; None if the phases have other names."""
     shares = [re.fullmatch(r"phase(\d\d)", str(item.get("phase", ""))) for item in items]
     return [int(share[1]) / 100 for share in shares if share] if all(shares) else None
 

@@ -103,8 +103,8 @@ class CardiacFeaturesd(Transform):
     """Write an exam's features under ``image``, ``(10,)``, and the index of its group under ``label``.
 
     Reads ``ed`` and ``es``, the paths of NIfTI masks (labels 1 RV, 2 myocardium, 3 LV), ``height`` and
-    ``weight``, and ``group``, which may be absent; and removes two keys of `pair_phases`: ``label_maps``, which renames the
-    values of masks, and ``slice_affines``, with which unevenly spaced slices are measured.
+    ``weight``, and ``group``, which may be absent. It also uses, and removes, two keys of `pair_phases`: ``label_maps``
+    renames the values of masks, and ``slice_affines`` gives the thickness of unevenly spaced slices.
 
     Args:
         classes: names of the classes, in order.

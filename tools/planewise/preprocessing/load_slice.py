@@ -60,8 +60,8 @@ class LoadSliced(MapTransform):
 
     Raises:
         InputError: the file is not readable, the frame does not exist, the geometries differ, voxels are not finite
-            numbers, or values of a mask are no labels (`planewise.exams.mask_checks.labels_of`). The message identifies the
-            exam by its hash.
+            numbers, or values of a mask cannot be labels (`planewise.exams.mask_checks.labels_of`). The message identifies
+            the exam by its hash.
     """
 
     def __init__(

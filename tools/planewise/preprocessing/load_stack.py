@@ -223,9 +223,9 @@ def slice_thickness(slices: Any) -> float:
 def missing_slices(affines: torch.Tensor, thickness: float = 0.0) -> str:
     """Describe the gaps of a stack in which slices are missing; an empty string if there are none.
 
-    Positions and thickness cannot tell whether every second slice is missing at an end of a stack, or only the rest of the
-    stack was acquired again between its slices. Slices that do not overlap count as the former, and slices that overlap as
-    the latter. Both kinds are `unevenly_spaced`.
+    If the slices at one end of a stack are twice as far apart as the others, every second slice may be missing there, or the
+    others may have been acquired again at positions between them. Positions and thickness cannot tell. If slices overlap,
+    they count as acquired again; otherwise, slices count as missing. Both kinds of stack are `unevenly_spaced`.
 
     Args:
         affines: affines of the slices in order, ``(slices, 4, 4)``, RAS+, mm.

@@ -18,7 +18,7 @@ td.flagged { color: var(--flag); white-space: nowrap; } .listed :is(th, td) { pa
 .listed td.text { overflow-wrap: anywhere; font-weight: 400; } .listed tr + tr td { border-top: 0; }
 @media (min-width: 701px) {
   .listed tbody + tbody tr:first-child td { border-top: 1px solid var(--lines); }
-  /* all numbers fit on a tablet, so that no flag is cut off */
+  /* small enough that all numbers and flags fit on a tablet */
   .listed :is(th, td:not(.text)) { font-size: clamp(.66em, 1.1vw, 1em); }
 }
 @media (max-width: 700px) { .listed tbody tr + tr { border: 0; } }

@@ -1,4 +1,4 @@
-"""The score that an evaluation's last line and a study's page show."""
+"""The main score, which an evaluation's last line and a study's page show."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-#: A score up to this multiple of chance counts as guessing.
+#: A score counts as guessing if it is at most this multiple of chance; an error, if this multiple of it is at least chance.
 _GUESSED = 1.1
-#: Words of names of scores whose spelling differs.
+#: How some words of the keys in ``metrics.json`` are spelt in a score's name.
 _WORDS = {
     "auc": "AUC",
     "dice": "Dice",
@@ -25,8 +25,8 @@ class MainScore(NamedTuple):
     """The main score of an evaluation, or of a part of it.
 
     Attributes:
-        name: the name, made from the keys that lead to the score in ``metrics.json``.
-        value: NaN or None if it is unknown.
+        name: the name, made from the score's keys in ``metrics.json``.
+        value: the score; NaN or None if it is unknown.
         chance: the score of guessing; None if it is not stated.
         lower_is_better: whether the score is an error.
     """
@@ -50,7 +50,7 @@ class MainScore(NamedTuple):
 
 
 def main_score(scores: Mapping[str, Any]) -> MainScore | None:
-    """The first decimal number of the scores, also within their parts; None if there is none.
+    """The first decimal number of the scores or of their parts; None if there is none.
 
     Next to it, a key that begins with ``chance`` gives the score of guessing, and ``lower_is_better: True`` marks an error.
 
@@ -66,7 +66,7 @@ def _numbers(scores: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[MainS
         if isinstance(value, Mapping):
             yield from _numbers(value, (*path, key))
         elif (value is None or isinstance(value, float)) and not key.startswith("chance"):
-            # the mean of a summary has the summary's name
+            # a mean is shown under the name of its summary
             keys = path if key == "mean" and path else (*path, key)
             words = [_WORDS.get(word, word) for name in keys for word in name.split("_")]
             yield MainScore(" ".join(words), value, chance, bool(scores.get("lower_is_better")))

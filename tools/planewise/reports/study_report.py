@@ -148,7 +148,7 @@ def _run_scores(study: StudyFolder) -> list[dict[str, Any]]:
 
 def _fine_tunings(study: StudyFolder) -> Iterator[tuple[dict[str, Any], Path]]:
     """The method, number of labelled exams and draw of each fine-tuning, and its folder; if the study has fine-tunings from
-    earlier settings, also whether it is one of them."""
+    earlier settings, also whether this fine-tuning is one of them."""
     runs = [
         (*run, study.lacks("label_counts", run[1]) or study.lacks("draws", run[2])) for run in study.runs("finetune")
     ]

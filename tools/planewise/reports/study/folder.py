@@ -118,8 +118,9 @@ class StudyFolder:
         return found
 
     def lacks(self, key: str, number: int) -> bool:
-        """Whether ``"label_counts"`` or ``"draws"`` no longer contains the number of a training from earlier settings."""
-        # on the command line, a number is text
+        """Whether the study's ``"label_counts"`` or ``"draws"`` lack a number, so that its trainings are from earlier
+        settings."""
+        # numbers from the command line are texts
         return str(number) not in map(str, self.config.get(key) or [number])
 
     def datalist(self, kind: str) -> Path:
