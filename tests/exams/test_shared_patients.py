@@ -15,6 +15,7 @@ from planewise.exams import index_folder
 from planewise.exams import shared_patients as module
 from planewise.exams.shared_patients import seen_before, seen_tests, shared_patients
 
+from tests.exams.conftest import write_usual_exam
 from tests.exams.files import write_image
 
 
@@ -184,3 +185,18 @@ def test_copies_in_one_folder_are_one_patient(tmp_path):
     assert len({exam["patient"] for exam in found.datalist["exams"].values()}) == 6
     assert sum("aliases" in exam for exam in found.datalist["exams"].values()) == 1
     assert any("copy = p1" in line for line in found.warnings)
+
+
+def test_a_table_names_a_copy_by_its_own_patient_id(tmp_path):
+    pixels = np.arange(480, dtype="<u2").tobytes()
+    for number, name in enumerate(("east", "west", "far")):
+        values = {"PixelData": pixels} if name != "far" else {}
+        write_usual_exam(tmp_path / "exams" / name, PatientID=f"P-{name}", StudyInstanceUID=f"1.2.{number}", **values)
+    classes, sections = tmp_path / "classes.csv", tmp_path / "sections.csv"
+    classes.write_text("exam,group\nP-east,DCM\nP-west,HCM\nP-far,NOR\n")
+    sections.write_text("exam,section\nP-west,test\nP-far,training\n")
+    found = index_folder(tmp_path / "exams", classes=classes, sections=sections)
+    assert any("east = exams/west" in line for line in found.warnings)
+    assert found.unmatched == []
+    groups = {(item["image"].split("/")[-3], item["group"]) for item in found.datalist["test"]}
+    assert groups == {("east", "DCM"), ("west", "HCM")}

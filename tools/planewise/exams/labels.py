@@ -635,8 +635,9 @@ def exam_names(exam: Exam | Volume, folder: Path) -> set[str]:
     names = {exam.name, exam.patient, *(parts or (home.name,))}
     if exam.case:
         names.add(exam.case)
-    if exam.patient_key.startswith("patient:"):
-        names.add(exam.patient_key.removeprefix("patient:").partition(ISSUER)[0])
+    own = [exam.patient_key, *exam.aliases][-1]  # a copy has the key of another exam
+    if own.startswith("patient:"):
+        names.add(own.removeprefix("patient:").partition(ISSUER)[0])
     if exam.key.startswith("photograph:"):
         names.add(exam.patient_key.removeprefix("photograph:").removeprefix("patient:"))
         files = [*parts, exam.image.name]
