@@ -16,6 +16,7 @@ from planewise.exams.labels import (
     KnownNames,
     mask_files,
     match_mask,
+    not_corrected_elsewhere,
     read_classes,
     read_grid,
     read_label_map,
@@ -683,6 +684,20 @@ def test_a_mask_is_not_opened_again_for_every_exam(tree, tmp_path, monkeypatch):
         opened.clear()
         other = dict.fromkeys(("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"), f"1.2.{number}")
         write_usual_exam(tree / str(number), slices=3, spacing=12.0, **other)
+
+
+def test_a_folder_of_many_masks_is_listed_once(tmp_path, monkeypatch):
+    masks = [
+        write_mask(tmp_path / f"{number}_mask.nii.gz", np.eye(4), (2, 2, 2), predicted=True) for number in range(9)
+    ]
+    (tmp_path / "3_by_hand.seg.nrrd").touch()
+    write_mask(tmp_path / "4_mask_by_hand.nii.gz", np.eye(4), (2, 2, 2))
+    glob, listed = Path.glob, []
+    monkeypatch.setattr(Path, "glob", lambda folder, *pattern: listed.append(folder) or glob(folder, *pattern))
+    kept, left_out = not_corrected_elsewhere(masks)
+    assert listed == [tmp_path]
+    assert [path for path in masks if path not in kept] == [masks[3], masks[4]]
+    assert sorted(name for name, _ in left_out) == ["3_mask.nii.gz", "4_mask.nii.gz"]
 
 
 def test_a_mask_that_fits_another_exam_says_which(tree, tmp_path):

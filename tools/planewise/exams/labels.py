@@ -8,7 +8,6 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
-from glob import escape
 from pathlib import Path
 
 import nibabel
@@ -276,13 +275,15 @@ def not_corrected_elsewhere(masks: Sequence[Path]) -> tuple[list[Path], list[tup
         and the reason. This includes corrections in 3D Slicer's format that are newer than the mask in use.
     """
     kept, by_reason = [], defaultdict(list)
+    # each folder is listed once, because it may contain thousands of masks
+    by_hand = {folder: [*folder.glob(f"*{BY_HAND}*")] for folder in {path.parent for path in masks}}
     for path in masks:
-        if (why := _corrected_elsewhere(path)) and not is_corrected(path):
+        if (why := _corrected_elsewhere(path, by_hand[path.parent])) and not is_corrected(path):
             by_reason[why].append(path.name)
         else:
             kept.append(path)
     for used in {network_mask(path): path for path in kept}.values():
-        for file in _slicer_corrections(used)[-1:]:
+        for file in _slicer_corrections(used, by_hand[used.parent])[-1:]:
             if oldest_first([file, used])[-1] == file:
                 again = "run `planewise segment` to save it as NIfTI, unless it has already measured this file"
                 by_reason[f"newer than {used.name}, which is used instead; {again}"].append(file.name)
@@ -295,24 +296,27 @@ def _counted(by_reason: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     ]
 
 
-def _corrected_elsewhere(path: Path) -> str:
+def _corrected_elsewhere(path: Path, by_hand: Sequence[Path]) -> str:
     """Why a network's mask is not a label: a person corrected it in another file, even if that file cannot be used. Empty if
-    nobody corrected it."""
+    nobody corrected it. ``by_hand`` are the files of its folder that people saved."""
     name = stem(path)
     if not name.endswith(MASK):
         return ""
     others = [path.with_name(f"{name}.nii")] if path.name == f"{name}.nii.gz" else []
-    if any(file.is_file() for file in (*others, *path.parent.glob(f"{escape(name)}{BY_HAND}*"))):
+    if any(
+        file.is_file() for file in (*others, *(file for file in by_hand if file.name.startswith(f"{name}{BY_HAND}")))
+    ):
         return "a person corrected it in another file of its folder"
-    slicer = _slicer_corrections(path)
+    slicer = _slicer_corrections(path, by_hand)
     return f"a person corrected it in {slicer[-1].name}; save that as {name}{BY_HAND}.nii.gz" if slicer else ""
 
 
-def _slicer_corrections(path: Path) -> list[Path]:
+def _slicer_corrections(path: Path, by_hand: Sequence[Path]) -> list[Path]:
     """The files in which a person corrected a network's mask with 3D Slicer, the newest last."""
     name = stem(network_mask(path))
-    pattern = f"{escape(name.removesuffix(MASK))}{BY_HAND}*.seg.nrrd"
-    return oldest_first(path.parent.glob(pattern)) if name.endswith(MASK) else []
+    start = f"{name.removesuffix(MASK)}{BY_HAND}"
+    found = [file for file in by_hand if file.name.startswith(start) and file.name.endswith(".seg.nrrd")]
+    return oldest_first(found) if name.endswith(MASK) else []
 
 
 def mask_name(path: Path) -> tuple[str, str | None]:
