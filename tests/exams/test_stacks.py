@@ -120,6 +120,18 @@ def test_times_order_a_cine_if_numbers_contradict_them_or_are_missing(numbers, a
     assert still(stack).notes == ["2 slice positions have several images in one series: the last is used"]
 
 
+def test_each_acquisition_of_a_repeated_cine_is_in_order_of_its_times():
+    """The numbers tell the acquisitions apart, so the order of one acquisition is known only then."""
+    frames = [
+        frame(instance=number, acquired=(f"{run}{time}", 0, 0, ()), clocks=(f"{run}{time}", ""), sop=f"{run}{time}")
+        for run in (1, 2)
+        for number, time in enumerate((3, 1, 4, 2))
+    ]
+    (stack,) = build_stacks(frames)
+    assert [one.sop for one in stack.slices[0].phases] == ["21", "22", "23", "24"]
+    assert CONTRADICTED.replace("2 slices", "1 slice") in stack.notes
+
+
 @pytest.mark.parametrize(("count", "number"), [(2, 0), (3, 7)])
 def test_images_with_one_number_are_copies(count, number):
     (stack,) = build_stacks([frame(instance=number) for _ in range(count)])

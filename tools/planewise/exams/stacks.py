@@ -362,13 +362,13 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
     for members in series.values():
         phase_of = _order(members)[0]
         # if a phase occurs several times in one series, the series was repeated: the nth copy belongs to the nth acquisition
-        copies: dict[Any, int] = defaultdict(int)
-        split: dict[int, list[tuple[Any, Frame]]] = defaultdict(list)
+        copies: Counter[Any] = Counter()
+        split: dict[int, list[Frame]] = defaultdict(list)
         for frame in sorted(members, key=lambda frame: (frame.acquired, frame.instance)):
             phase = phase_of(frame)
-            split[copies[phase]].append((phase, frame))
+            split[copies[phase]].append(frame)
             copies[phase] += 1
-        runs += [[frame for _, frame in sorted(run, key=lambda entry: entry[0])] for run in split.values()]
+        runs += [sorted(run, key=_order(run)[0]) for run in split.values()]
     return runs
 
 
