@@ -166,6 +166,14 @@ def test_a_difference_from_a_default_of_the_run_is_said(files, tmp_path, caplog)
     ]
 
 
+def test_masks_of_new_images_may_have_other_values(tmp_path, caplog):
+    run = a_run(TWO_PHASES, tmp_path)
+    parser = a_parser(TWO_PHASES, "inference.yaml", weights=str(run), heart_labels=[2, 3])
+    with caplog.at_level(logging.WARNING, logger="planewise"):
+        assert follow_weights(parser, ["--heart_labels", "[2, 3]"]) == {}
+    assert caplog.text == "" and parser["heart_labels"] == [2, 3]
+
+
 def test_the_order_of_the_structures_is_that_of_the_run(tmp_path):
     """It is the order of the network's outputs, so the bundle's order would swap the masks' values."""
     structures = {"2": "tumour", "1": "pancreas"}

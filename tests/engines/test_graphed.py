@@ -91,6 +91,22 @@ def test_a_recorded_network_trains_alike(replays):
     assert list(deepcopy(own).state_dict()) == list(plain.state_dict())
 
 
+@pytest.mark.parametrize("change", [lambda made: made[1].eval(), lambda made: made[0].requires_grad_(False)])
+def test_a_change_to_layers_is_recorded_again(replays, monkeypatch, change):
+    record, recorded = torch.cuda.make_graphed_callables, []
+    monkeypatch.setattr(
+        torch.cuda, "make_graphed_callables", lambda *given, **by: recorded.append(1) or record(*given, **by)
+    )
+    own, inferer = network(), AutocastInferer()
+    own.cuda_graphs = True
+    for number in range(4):
+        if number == 2:
+            change(own)
+        own.zero_grad()
+        inferer(torch.rand(4, 1, 8, 8), own).mean().backward()
+    assert len(replays) == 4 and len(recorded) == 2
+
+
 @pytest.mark.gpu
 def test_a_recorded_network_trains_alike_on_a_gpu():
     plain, own = network(), place_network(network(), "cuda:0", channels_last=False, compiled="cuda_graphs")

@@ -206,6 +206,8 @@ def test_a_switch_given_as_a_word_is_the_switch(file):
          {"_target_": "torch.optim.Adam", "amsgrad": False, "betas": [None, True]}),
         ("handlers#0#own", "False", False),
         ("handlers#0#own", "no", "no"),
+        ("inferer#amp", "bfloat16", "bfloat16"),  # false by default, but may be a text
+        ("inferer#amp", "true", True),
         ("plain", "true", True),
         ("plain", "null", "null"),
         ("plain", "$false", "$false"),
@@ -217,6 +219,7 @@ def test_true_and_false_are_read_at_every_depth(name, word, parsed):
     own = {
         "optimizer": {"_target_": "torch.optim.Adam", "amsgrad": True, "betas": [0.9, 0.99]},
         "handlers": [{"own": 1}],
+        "inferer": {"_target_": "planewise.engines.AutocastInferer"},
         "plain": 1,
         "output_dir": "run",
     }

@@ -13,6 +13,7 @@ from planewise.exams import index_folder
 from planewise.exams.labels import (
     DICOM_MASK,
     NO_MASK,
+    OF_A_MASK,
     KnownNames,
     mask_files,
     match_mask,
@@ -321,6 +322,9 @@ def test_a_data_set_s_own_mask_with_such_values_is_left_out(tmp_path):
         "it contains the value 0.5; the values of a mask must be whole numbers"
     )
     assert sorted(entry["labels"] for entry in result.datalist["exams"].values()) == [0, 1]
+    renamed = items_of(index_folder(tmp_path, label_map={1: 3}))
+    assert [item.get("label_map") for item in renamed if "label" in item] == [{"1": 3}]
+    assert not any(item.keys() & set(OF_A_MASK) for item in renamed if "label" not in item)
 
 
 def test_a_mask_of_finer_pixels_is_refused_with_that_reason(tree, tmp_path):

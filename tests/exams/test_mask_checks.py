@@ -152,6 +152,13 @@ def test_a_correction_unlike_the_network_s_mask_is_noted(tmp_path, change, doubt
     assert notes == ([f"1 mask {doubt}: case7_frame01_mask_by_hand.nii.gz (exam {name})"] if doubt else [])
 
 
+def test_a_correction_that_is_renamed_is_not_compared_with_the_network_s_values(tmp_path):
+    names = {"frame01_mask": (heart(), True), "frame01_mask_by_hand": (heart(), False)}
+    folder, masks = exam_with_masks(tmp_path, **names)
+    result = index_folder(folder, labels_dir=masks, label_map={1: 3, 2: 2, 3: 1})
+    assert not [text for text in result.warnings if "network's" in text]
+
+
 @pytest.mark.parametrize(
     ("change", "value"),
     [

@@ -149,11 +149,12 @@ def _slices(seed):
 
 
 def test_copies_in_other_files_are_the_same(tmp_path):
-    """A frame of a cine, flipped and rescaled; and DICOM files that were anonymised and compressed again."""
+    """A frame of a cine, flipped and rescaled; and DICOM files that were anonymised and compressed again, or converted."""
     for name, voxels in {
         "cine": _slices(0),
         "flipped": _slices(0)[::-1, :, ::-1, 1].transpose(2, 0, 1) / 7.5,
         "other": _slices(1)[..., 0],
+        "converted": _slices(2)[..., 0],
     }.items():
         nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / f"{name}.nii.gz")
         items = [{"image": f"{name}.nii.gz", "patient": name}]
@@ -172,7 +173,12 @@ def test_copies_in_other_files_are_the_same(tmp_path):
                 dataset.save_as(tmp_path / name / f"{rank}.dcm")
             items.append({"image": f"{name}/{rank}.dcm", "slice": rank, "exam": name, "patient": name})
         (tmp_path / f"{name}.json").write_text(json.dumps({"test": items}))
-    for first, second, other in (("cine", "flipped", "other"), ("first", "again", "another")):
+    for first, second, other in (
+        ("cine", "flipped", "other"),
+        ("first", "again", "another"),
+        ("first", "converted", "other"),
+        ("converted", "first", "another"),
+    ):
         assert shared_patients(tmp_path / f"{first}.json", tmp_path / f"{second}.json", read=True) == {first: "test"}
         assert shared_patients(tmp_path / f"{first}.json", tmp_path / f"{other}.json", read=True) == {}
 

@@ -336,6 +336,7 @@ def heart_of(side):
         (BEATING, 4, 10, False),
         ([16, 8, *BEATING[2:]], 1, 16, False),
         ([16, 7], 1, 12, False),
+        ([8, 8, *BEATING[2:]], 0, 15, False),
     ],
     ids=[
         "end-diastole at end-systole",
@@ -346,6 +347,7 @@ def heart_of(side):
         "smaller",
         "the network fails in one phase",
         "the network fails in one of two",
+        "the network fails in the first two phases",
     ],
 )
 def test_a_corrected_mask_under_the_name_of_another_phase_is_doubted(sides, phase, side, doubted):
