@@ -250,6 +250,12 @@ def test_forgotten_labels_can_be_given_in_a_second_try(folders, tmp_path):
     datalist, drawn = tmp_path / "out/datalists/labelled.json", tmp_path / "drawn"
     (drawn / ".hidden").touch()
     assert f"{datalist} is kept; delete it" in given("--labels", str(drawn)).output
+    # an earlier version recorded the options alone
+    record = datalist.with_name("labelled_as_asked.json")
+    states = record.read_text()
+    record.write_text(json.dumps({key: value for key, value in json.loads(states).items() if key != "states"}))
+    assert f"{datalist} is kept; delete it" in given("--labels", str(drawn)).output
+    record.write_text(states)
     mask = sorted(drawn.iterdir())[-1]
     again = f"labelled: {tmp_path / 'own'} is indexed again, because {drawn} changed\n"
     for change in (lambda: shutil.move(mask, tmp_path), lambda: shutil.move(tmp_path / mask.name, mask), mask.touch):
