@@ -13,10 +13,12 @@ from planewise.errors import InputError
 from planewise.exams import index_folder
 from planewise.exams.dicom import read_frames
 from planewise.exams.input_stacks import InputStack
+from planewise.exams.labels import _phase_rank
 from planewise.preprocessing import LoadStackd, LoadVolumed
 from pydicom.uid import EnhancedMRImageStorage
 
-from tests.exams.files import write_ct, write_enhanced_ct
+from tests.exams.files import write_cine, write_ct, write_enhanced_ct
+from tests.exams.hearts import make_stack
 
 from .conftest import write_volume
 
@@ -159,6 +161,28 @@ def test_the_frames_of_a_nifti_cine_are_phases(tmp_path):
             assert np.array_equal(LoadStackd("image")(item)["image"], frames[..., number])
         (first,) = find_inputs(path, "ed")
         assert np.array_equal(LoadStackd("image")(first)["image"], frames[..., 0]) and "phase" not in first
+
+
+@pytest.mark.parametrize(("count", "step"), [(100, 1), (130, 2), (250, 3)])
+def test_of_more_than_100_phases_those_of_different_names_are_used(count, step, tmp_path):
+    """Names are per cent of the cycle, and files have these names; a mask's name leads back to its phase."""
+    write_cine(tmp_path / "dicom", (0, 0, 0), (0.6, 0.2, 0.8), phases=count, slices=3)
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 3, count), np.int16), np.eye(4)), tmp_path / "cine.nii.gz")
+    ranks = [*range(0, count, step)]
+    place = {"exam": "aa", "stack": "sax", "slice": 0, "affine": np.eye(4).tolist()}
+    items = [place | {"image": f"{rank}.dcm", "phase": rank / count} for rank in range(count)]
+    (tmp_path / "list.json").write_text(json.dumps({"test": items}))
+    for source in ("dicom", "list.json", "cine.nii.gz"):
+        found = find_inputs(tmp_path / source, "all", left_out=[])
+        names = [item["phase"] for item in found]
+        assert names == [f"phase{round(100 * rank / count):02d}" for rank in ranks]
+        assert len(set(names)) == len(found) == len(ranks)
+        if source == "dicom":
+            assert [item["image"][0]["phase"] for item in found] == [round(rank / count, 6) for rank in ranks]
+        said = [note for note in found[0].get("notes", ()) if "phases are used" in note]
+        why = "phases are named by per cent of the heartbeat (phase00 to phase99), so a name would stand for several phases"
+        assert said == ([f"only {len(ranks)} of {count} phases are used: {why}"] if step > 1 else [])
+    assert [_phase_rank(name, make_stack([(0, 0, 0)], (0, 0, 1), phases=count), {}) for name in names] == ranks
 
 
 def test_files_named_like_another_view_are_left_out(tmp_path, caplog):

@@ -25,7 +25,7 @@ from planewise.exams.photographs import OTHER_FILE, is_photograph, photograph_pr
 from planewise.exams.stack import lost_in_words, nearest_phase, usual_count
 from planewise.exams.volume import common_name, nifti_files
 from planewise.exams.volumes import find_own_volumes
-from planewise.exams.words import count_of, phase_name, some_of
+from planewise.exams.words import count_of, named_phases, phase_name, phases_not_used, some_of
 from planewise.nifti_files import is_nifti
 from planewise.preprocessing.exam_name import stem
 from planewise.preprocessing.load_stack import recognition_remarks
@@ -130,10 +130,11 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
         count = usual if phases == "all" else 1
         whole = next(entries for entries in ordered if len(entries) == usual)
         lost, cycle = _lost(ordered, whole), _cycle(ordered, usual)
-        for phase in range(count):
+        notes = {"notes": said} if (said := phases_not_used(count)) else {}
+        for phase in named_phases(count):
             name = {"phase": phase_name(cycle[phase])} if count > 1 else {}
             image = [_at_phase(entries, phase, whole) for entries in ordered]
-            volumes.append({"image": image, "exam": exam, **name, **lost})
+            volumes.append({"image": image, "exam": exam, **name, **lost, **notes})
     return volumes
 
 
@@ -232,7 +233,10 @@ def _frames(path: Path, phases: str) -> list[dict[str, Any]]:
         return [{"image": str(path)}]
     if phases != "all":
         return [{"image": str(path), "time": 0}]
-    return [{"image": str(path), "time": time, "phase": phase_name(time / count)} for time in range(count)]
+    notes = {"notes": said} if (said := phases_not_used(count)) else {}
+    return [
+        {"image": str(path), "time": time, "phase": phase_name(time / count), **notes} for time in named_phases(count)
+    ]
 
 
 def _other_view(path: Path, view: str) -> str:

@@ -21,7 +21,7 @@ from planewise.exams.recognition import FoundView, Recognition
 from planewise.exams.refusals import ARCHIVE, HIDDEN, LINKED_FOLDER
 from planewise.exams.scan import scan_folder
 from planewise.exams.stack import Stack, nearest_phase
-from planewise.exams.words import count_of
+from planewise.exams.words import count_of, named_phases, phases_not_used
 
 logger = logging.getLogger(__name__)
 
@@ -193,6 +193,7 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
         view: next(item for item in slice_items(stacks[other.stack], False, "first") if item["slice"] == other.slice)
         for view, other in found.views.items()
     }
+    of_phases = phases_not_used(stack.cycle) if phases == "all" else []
     return [
         InputStack(
             exam=name,
@@ -213,7 +214,7 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
                 *stack.absent,
                 *broken_remark(exam, stack),
             ],
-            notes=list(dict.fromkeys([*exam.notes, *told, *stack.notes])),
+            notes=list(dict.fromkeys([*exam.notes, *told, *stack.notes, *of_phases])),
         )
         for phase, slices in _phases(stack, axis is not None, phases)
     ]
@@ -251,7 +252,7 @@ def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[
     for item in slice_items(stack, located):
         by_slice[item.pop("slice")].append(item)
     cycle, nowhere = stack.cycle, stack.nowhere
-    there = [number / cycle for number in range(cycle) if number not in nowhere]
+    there = [number / cycle for number in named_phases(cycle) if number not in nowhere]
     wanted = there if phases == "all" else there[:1]
     return [
         (

@@ -29,7 +29,7 @@ from planewise.exams.reserved import RESERVED
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.volume import Volume, common_name, nifti_files, stem
 from planewise.exams.volumes import SAME_GRID, case_and_phase, mask_on_grid
-from planewise.exams.words import composed, count_of, is_text, listed, some_of
+from planewise.exams.words import composed, count_of, is_text, listed, named_phases, some_of
 from planewise.nifti_files import is_nifti
 from planewise.predicted_masks import (
     BY_HAND,
@@ -620,7 +620,8 @@ def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | str:
     if phase is None:
         return 0 if most == 1 else f"the exam has {most} phases and the mask's name gives none: add _ed or _frameNN"
     if phase.startswith("phase"):
-        return round(int(phase.removeprefix("phase")) * most / 100)
+        used = named_phases(most)
+        return round(int(phase.removeprefix("phase")) * most / 100 / used.step) * used.step
     if phase.startswith("frame"):
         return int(phase.removeprefix("frame")) - 1
     frame = {key.lower(): value for key, value in row.items()}.get(phase.lower())

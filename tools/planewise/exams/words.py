@@ -39,6 +39,19 @@ def phase_name(share: float) -> str:
     return f"phase{round(100 * share):02d}"
 
 
+def named_phases(count: int) -> range:
+    """The ranks of the phases of a cycle that are used: all, or every second, third, ... if a cycle has more than 100 phases,
+    of which several would have the same `phase_name`."""
+    return range(0, count, max(1, -(-count // 100)))
+
+
+def phases_not_used(count: int) -> list[str]:
+    """A sentence, without a full stop, if `named_phases` leaves out phases; otherwise no sentence."""
+    used = len(named_phases(count))
+    why = "phases are named by per cent of the heartbeat (phase00 to phase99), so a name would stand for several phases"
+    return [f"only {used} of {count} phases are used: {why}"] if used < count else []
+
+
 def some_of(names: Sequence[str]) -> str:
     """The first names, and the number of the others."""
     rest = len(names) - _MOST_NAMES
